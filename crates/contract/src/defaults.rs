@@ -1,0 +1,20 @@
+//! Values that hold where nobody says otherwise, on both sides.
+
+/// TCP port that the server listens on.
+pub const PORT: u16 = 8000;
+
+/// Most rows in one batch.
+pub const MAX_BATCH_ROWS: u32 = 32;
+
+/// Longest wait for a batch to fill, in milliseconds: an upper bound, never a reason to wait.
+pub const MAX_WAIT_MILLISECONDS: u32 = 50;
+
+/// Time after which a request is answered with 504, in milliseconds.
+pub const REQUEST_TIMEOUT_MILLISECONDS: u32 = 5_000;
+
+/// Most rows that wait in the queue before further ones are refused with 429.
+pub const MAX_QUEUE_ROWS: u32 = 1_024;
+
+/// How long a pod goes on serving after its deletion began, in seconds, so that every proxy and
+/// load balancer has stopped sending to it before it stops listening.
+pub const PRE_STOP_SECONDS: u32 = 5;

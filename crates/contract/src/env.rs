@@ -1,0 +1,37 @@
+//! Environment variables of the server. Each is also a flag of `springtide-server serve`.
+
+/// Address to listen on, without the port (`0.0.0.0`, `127.0.0.1`, `::`).
+pub const HOST: &str = "HOST";
+/// TCP port to listen on.
+pub const PORT: &str = "PORT";
+/// Path of the ONNX model file.
+pub const MODEL_PATH: &str = "MODEL_PATH";
+/// Name of the model in answers, logs and metadata.
+pub const MODEL_NAME: &str = "MODEL_NAME";
+/// Most rows in one batch.
+pub const MAX_BATCH_SIZE: &str = "MAX_BATCH_SIZE";
+/// Longest wait for a batch to fill, in milliseconds.
+pub const MAX_WAIT_MS: &str = "MAX_WAIT_MS";
+/// `work-conserving` (run what is queued as soon as a worker is idle) or `window` (wait for
+/// `MAX_BATCH_SIZE` rows or `MAX_WAIT_MS`).
+pub const BATCHING_POLICY: &str = "BATCHING_POLICY";
+/// Most rows that wait in the queue.
+pub const MAX_QUEUE_ROWS: &str = "MAX_QUEUE_ROWS";
+/// Time after which a request is answered with 504, in milliseconds.
+pub const REQUEST_TIMEOUT_MS: &str = "REQUEST_TIMEOUT_MS";
+/// `cpu`, `cuda` or `auto`.
+pub const EXECUTION_PROVIDER: &str = "EXECUTION_PROVIDER";
+/// Inference threads that each own a session; unset: chosen from the CPU quota.
+pub const WORKERS: &str = "WORKERS";
+/// Path of `libonnxruntime.so`.
+pub const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
+/// Longest time that a shutdown waits for accepted requests, in seconds.
+pub const DRAIN_TIMEOUT_SECONDS: &str = "DRAIN_TIMEOUT_SECONDS";
+/// Name of the ModelService that the pod belongs to; becomes the label
+/// [`MODEL_SERVICE`](crate::metrics::label::MODEL_SERVICE) of every metric.
+pub const MODEL_SERVICE_NAME: &str = "SPRINGTIDE_MODEL_SERVICE";
+/// Namespace of that ModelService; becomes the label
+/// [`MODEL_SERVICE_NAMESPACE`](crate::metrics::label::MODEL_SERVICE_NAMESPACE) of every metric.
+pub const MODEL_SERVICE_NAMESPACE: &str = "SPRINGTIDE_NAMESPACE";
+/// Where the reason of a fatal error is written as [`TerminationMessage`](crate::termination::TerminationMessage).
+pub const TERMINATION_MESSAGE_PATH: &str = "TERMINATION_MESSAGE_PATH";

@@ -1,0 +1,10 @@
+//! What the operator and the server must agree on.
+//!
+//! The operator writes these names into pods and queries, the server reads and serves them. Neither
+//! half imports the other; both import this crate, so a name can't drift on one side alone.
+
+pub mod defaults;
+pub mod env;
+pub mod metrics;
+pub mod paths;
+pub mod termination;
