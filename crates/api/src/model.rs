@@ -1,0 +1,42 @@
+//! Which model is served.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which model is served.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.uri.matches('^https?://') || has(self.sha256)")
+    .message("spec.model.sha256 is required for https:// and http:// models"))]
+pub struct Model {
+    /// Where the model comes from: `configMap://NAME/KEY`, `pvc://CLAIM/PATH`, `https://HOST/PATH`
+    /// or `http://HOST/PATH`. ConfigMap and claim are in the namespace of the ModelService.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^(configMap|pvc|https?)://')")
+            .message("spec.model.uri must begin with configMap://, pvc://, https:// or http://"),
+        validation = Rule::new("!self.startsWith('configMap://') || self.matches('^configMap://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-_a-zA-Z0-9][-._a-zA-Z0-9]*$')")
+            .message("spec.model.uri must be configMap://NAME/KEY with the name of a ConfigMap and one of its keys"),
+        validation = Rule::new("!self.startsWith('pvc://') || (self.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[-._~+@=,a-zA-Z0-9]+)+$') && !self.matches('/[.]{1,2}(/|$)'))")
+            .message("spec.model.uri must be pvc://CLAIM/PATH with the name of a PersistentVolumeClaim and the path of a file in it: letters, digits and any of -._~+@=, and no . or .. between slashes"),
+        validation = Rule::new("!self.startsWith('http') || self.matches('^https?://([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?(/[!-\"$-~]*)?$')")
+            .message("spec.model.uri must be https://HOST[:PORT]/PATH or http://HOST[:PORT]/PATH, without user, password, fragment or blanks")
+    )]
+    pub uri: String,
+
+    /// SHA-256 of the file, as 64 lower-case hexadecimal digits. A file that doesn't match is never
+    /// served. Required for `https://` and `http://`, recommended for the others: a new value also
+    /// rolls the pods over to the new model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{64}$')")
+        .message("spec.model.sha256 must be 64 lower-case hexadecimal digits"))]
+    pub sha256: Option<String>,
+
+    /// Name of the model in answers and metadata. Default: the name of the ModelService.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$')")
+        .message("spec.model.name must consist of letters, digits and any of -._, beginning and ending with a letter or digit"))]
+    pub name: Option<String>,
+}

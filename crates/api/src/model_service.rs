@@ -1,0 +1,86 @@
+//! The resource itself.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::{autoscaling::Autoscaling, model::Model, server::Server, status::ModelServiceStatus};
+
+/// A model that is served: which one, by what kind of pods, and how many of them.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "serving.springtide.dev",
+    version = "v1alpha1",
+    kind = "ModelService",
+    plural = "modelservices",
+    singular = "modelservice",
+    shortname = "msvc",
+    category = "springtide",
+    namespaced,
+    doc = "ModelService serves one ONNX model: a Deployment of serving pods, a Service before them and an autoscaler that follows their load.",
+    status = "ModelServiceStatus",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether the model is served and scaled as the spec says",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Replicas",
+        type_ = "integer",
+        description = "Pods that exist",
+        json_path = ".status.replicas"
+    ),
+    printcolumn(
+        name = "Autoscaler",
+        type_ = "string",
+        description = "What sets the number of pods",
+        json_path = ".spec.autoscaling.engine"
+    ),
+    printcolumn(
+        name = "Model",
+        type_ = "string",
+        description = "Where the model comes from",
+        json_path = ".spec.model.uri"
+    ),
+    printcolumn(
+        name = "URL",
+        type_ = "string",
+        description = "Address inside the cluster",
+        json_path = ".status.url"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 54")
+        .message("metadata.name must have at most 54 characters, so that the names of everything made for it stay within 63"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name must be a DNS-1035 label: lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit")
+)]
+#[x_kube(validation = Rule::new(
+        "!has(self.replicas) || (has(self.autoscaling) && self.autoscaling.engine == 'None')"
+    )
+    .message("spec.replicas is only allowed with spec.autoscaling.engine None: an autoscaler sets the number of pods itself"))]
+pub struct ModelServiceSpec {
+    /// Which model is served.
+    pub model: Model,
+
+    /// How each pod serves it.
+    #[serde(default)]
+    #[schemars(extend("default" = {}))]
+    pub server: Server,
+
+    /// Fixed number of pods. Only with `autoscaling.engine: None`, where it is 2 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+
+    /// How the number of pods follows the load.
+    #[serde(default)]
+    #[schemars(extend("default" = {}))]
+    pub autoscaling: Autoscaling,
+}

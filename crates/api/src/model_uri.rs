@@ -1,0 +1,250 @@
+//! Where a model comes from and what its content must be, parsed.
+
+use std::{fmt, str::FromStr};
+
+/// Most characters in a model's URI.
+const MAX_URI_LENGTH: usize = 2048;
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ModelUri {
+    /// `configMap://NAME/KEY`: a key of a ConfigMap in the namespace of the ModelService.
+    ConfigMap {
+        /// Name of the ConfigMap.
+        name: String,
+        /// Key in its `data` or `binaryData`.
+        key: String,
+    },
+    /// `pvc://CLAIM/PATH`: a file on a volume in the namespace of the ModelService.
+    Claim {
+        /// Name of the PersistentVolumeClaim.
+        claim: String,
+        /// Path of the file, relative to the root of the volume; no segment is empty, `.` or `..`.
+        path: String,
+    },
+    /// `https://…` or `http://…`: a file on a web server.
+    Http {
+        /// The whole URL.
+        url: String,
+    },
+}
+
+/// Why a string is no [`ModelUri`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidModelUri {
+    /// The scheme is none of those that are served.
+    #[error("must begin with configMap://, pvc://, https:// or http://")]
+    Scheme,
+    /// Longer than any URI that is accepted.
+    #[error("must have at most {MAX_URI_LENGTH} characters")]
+    TooLong,
+    /// Not `configMap://NAME/KEY`.
+    #[error("must be configMap://NAME/KEY with the name of a ConfigMap and one of its keys")]
+    ConfigMap,
+    /// Not `pvc://CLAIM/PATH`.
+    #[error("must be pvc://CLAIM/PATH with the name of a PersistentVolumeClaim and the path of a file in it")]
+    Claim,
+    /// Not a URL with a host, or one with a user, a fragment or blanks.
+    #[error("must be http(s)://HOST[:PORT]/PATH without user, password, fragment or blanks")]
+    Http,
+}
+
+impl FromStr for ModelUri {
+    type Err = InvalidModelUri;
+
+    fn from_str(uri: &str) -> Result<Self, Self::Err> {
+        if uri.len() > MAX_URI_LENGTH {
+            return Err(InvalidModelUri::TooLong);
+        }
+        let (scheme, rest) = uri.split_once("://").ok_or(InvalidModelUri::Scheme)?;
+        match scheme {
+            "configMap" => config_map(rest),
+            "pvc" => claim(rest),
+            "https" | "http" => http(uri, rest),
+            _ => Err(InvalidModelUri::Scheme),
+        }
+    }
+}
+
+fn config_map(rest: &str) -> Result<ModelUri, InvalidModelUri> {
+    let (name, key) = rest.split_once('/').ok_or(InvalidModelUri::ConfigMap)?;
+    let key_is_valid = !key.is_empty()
+        && !key.starts_with('.')
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if !is_object_name(name) || !key_is_valid {
+        return Err(InvalidModelUri::ConfigMap);
+    }
+    Ok(ModelUri::ConfigMap { name: name.to_owned(), key: key.to_owned() })
+}
+
+fn claim(rest: &str) -> Result<ModelUri, InvalidModelUri> {
+    let (claim, path) = rest.split_once('/').ok_or(InvalidModelUri::Claim)?;
+    // The path becomes part of a file:// URL, so nothing that a URL would have to escape is allowed.
+    let segment_is_valid = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+@=,".contains(&byte))
+    };
+    if !is_object_name(claim) || !path.split('/').all(segment_is_valid) {
+        return Err(InvalidModelUri::Claim);
+    }
+    Ok(ModelUri::Claim { claim: claim.to_owned(), path: path.to_owned() })
+}
+
+fn http(uri: &str, rest: &str) -> Result<ModelUri, InvalidModelUri> {
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path_is_valid = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    if !is_authority(authority) || !path_is_valid {
+        return Err(InvalidModelUri::Http);
+    }
+    Ok(ModelUri::Http { url: uri.to_owned() })
+}
+
+/// `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
+fn is_authority(authority: &str) -> bool {
+    let (host_is_valid, port) = match authority.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, after)) => {
+                let is_address = !address.is_empty()
+                    && address.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
+                (is_address, after)
+            }
+            None => (false, ""),
+        },
+        None => {
+            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            (is_label_like(host, |byte| byte.is_ascii_alphanumeric()), port)
+        }
+    };
+    let port_is_valid = match port.strip_prefix(':') {
+        Some(digits) => {
+            (1..=5).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        None => port.is_empty(),
+    };
+    host_is_valid && port_is_valid
+}
+
+/// A name as Kubernetes gives it to ConfigMaps and claims (DNS-1123 subdomain).
+fn is_object_name(name: &str) -> bool {
+    is_label_like(name, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// Begins and ends with a letter or digit, with `-` and `.` allowed between.
+fn is_label_like(name: &str, is_alphanumeric: impl Fn(u8) -> bool) -> bool {
+    let bytes = name.as_bytes();
+    let ends_are_valid = [bytes.first(), bytes.last()]
+        .into_iter()
+        .all(|end| end.is_some_and(|byte| is_alphanumeric(*byte)));
+    ends_are_valid && bytes.iter().all(|byte| is_alphanumeric(*byte) || b"-.".contains(byte))
+}
+
+impl fmt::Display for ModelUri {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConfigMap { name, key } => write!(formatter, "configMap://{name}/{key}"),
+            Self::Claim { claim, path } => write!(formatter, "pvc://{claim}/{path}"),
+            Self::Http { url } => formatter.write_str(url),
+        }
+    }
+}
+
+/// A SHA-256 as 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Sha256(String);
+
+/// Why a string is no [`Sha256`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be 64 lower-case hexadecimal digits")]
+pub struct InvalidSha256;
+
+impl Sha256 {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = InvalidSha256;
+
+    fn from_str(digits: &str) -> Result<Self, Self::Err> {
+        let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if digits.len() == 64 && is_hex { Ok(Self(digits.to_owned())) } else { Err(InvalidSha256) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_uris_print_as_they_were_written() {
+        for uri in [
+            "configMap://iris/model.onnx",
+            "configMap://a.b-c/_x",
+            "pvc://models/iris/v1/model.onnx",
+            "pvc://m/a..b",
+            "https://example.com/iris.onnx",
+            "http://example.com",
+            "http://10.0.0.1:8080/a?b=c&d",
+            "https://[2001:db8::1]:443/x",
+        ] {
+            assert_eq!(uri.parse::<ModelUri>().as_ref().map(ToString::to_string), Ok(uri.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refused_uris_say_why() {
+        use InvalidModelUri::{Claim, ConfigMap, Http, Scheme};
+        for (uri, reason) in [
+            ("", Scheme),
+            ("iris", Scheme),
+            ("s3://bucket/key", Scheme),
+            ("file:///etc/passwd", Scheme),
+            ("HTTPS://example.com/x", Scheme),
+            ("configMap://iris", ConfigMap),
+            ("configMap:///key", ConfigMap),
+            ("configMap://iris/", ConfigMap),
+            ("configMap://iris/..", ConfigMap),
+            ("configMap://iris/a/b", ConfigMap),
+            ("configMap://Iris/a", ConfigMap),
+            ("configMap://iris-/a", ConfigMap),
+            ("pvc://models", Claim),
+            ("pvc://models/", Claim),
+            ("pvc://models/../x", Claim),
+            ("pvc://models/a/../x", Claim),
+            ("pvc://models/a/..", Claim),
+            ("pvc://models/./x", Claim),
+            ("pvc://models//x", Claim),
+            ("pvc://models/a%2e%2e", Claim),
+            ("pvc://models/a b", Claim),
+            ("https://", Http),
+            ("https:///x", Http),
+            ("https://user:password@example.com/x", Http),
+            ("https://example.com:/x", Http),
+            ("https://example.com:123456/x", Http),
+            ("https://example.com/a b", Http),
+            ("https://example.com/a#b", Http),
+            ("https://[::1/x", Http),
+            ("https://example.com?x", Http),
+        ] {
+            assert_eq!(uri.parse::<ModelUri>(), Err(reason), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_uri_has_a_longest_length() {
+        let longest = format!("https://h/{}", "x".repeat(MAX_URI_LENGTH - 10));
+        assert!(longest.parse::<ModelUri>().is_ok());
+        assert_eq!(format!("{longest}x").parse::<ModelUri>(), Err(InvalidModelUri::TooLong));
+    }
+
+    #[test]
+    fn a_sha256_is_64_lower_case_digits() {
+        assert_eq!("0f".repeat(32).parse::<Sha256>().map(|sha256| sha256.as_str().len()), Ok(64));
+        for digits in ["", "0", &"0F".repeat(32), &"0g".repeat(32), &"0f".repeat(33)] {
+            assert_eq!(digits.parse::<Sha256>(), Err(InvalidSha256), "{digits}");
+        }
+    }
+}

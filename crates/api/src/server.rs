@@ -1,0 +1,180 @@
+//! How each pod serves the model.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use springtide_contract::defaults;
+
+use crate::{
+    resources::Resources,
+    scheduling::{ImagePullSecret, Toleration, node_selector_schema},
+};
+
+/// How each pod serves the model.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.batching.maxWaitMilliseconds < self.requestTimeoutMilliseconds")
+        .message("spec.server.batching.maxWaitMilliseconds must be less than spec.server.requestTimeoutMilliseconds"),
+    validation = Rule::new("self.batching.maxBatchRows <= self.maxQueueRows")
+        .message("spec.server.batching.maxBatchRows must be at most spec.server.maxQueueRows")
+)]
+pub struct Server {
+    /// Image of the server. Default: the image that the operator was installed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')")
+        .message("spec.server.image must be an image reference without blanks"))]
+    pub image: Option<String>,
+
+    /// When the image is pulled.
+    #[serde(default)]
+    pub image_pull_policy: ImagePullPolicy,
+
+    /// Secrets with credentials for the image's registry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub image_pull_secrets: Vec<ImagePullSecret>,
+
+    /// What ONNX Runtime computes on.
+    #[serde(default)]
+    pub execution_provider: ExecutionProvider,
+
+    /// How requests are put together.
+    #[serde(default)]
+    #[schemars(extend("default" = {}))]
+    pub batching: Batching,
+
+    /// Most rows that wait in a pod's queue. Further requests are answered with 429.
+    #[serde(default = "max_queue_rows")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_queue_rows: i32,
+
+    /// Time after which a request is answered with 504, in milliseconds.
+    #[serde(default = "request_timeout_milliseconds")]
+    #[schemars(range(min = 1, max = 600_000))]
+    pub request_timeout_milliseconds: i32,
+
+    /// Inference threads per pod. Default: chosen by the server from its CPU limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub workers: Option<i32>,
+
+    /// CPU and memory of each pod.
+    #[serde(default)]
+    #[schemars(extend("default" = {}))]
+    pub resources: Resources,
+
+    /// Labels that a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "node_selector_schema")]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Taints of nodes that the pods tolerate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub tolerations: Vec<Toleration>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            image: None,
+            image_pull_policy: ImagePullPolicy::default(),
+            image_pull_secrets: Vec::new(),
+            execution_provider: ExecutionProvider::default(),
+            batching: Batching::default(),
+            max_queue_rows: max_queue_rows(),
+            request_timeout_milliseconds: request_timeout_milliseconds(),
+            workers: None,
+            resources: Resources::default(),
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+        }
+    }
+}
+
+/// When an image is pulled.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImagePullPolicy {
+    /// Before each start of a container.
+    Always,
+    /// Where the node doesn't have it.
+    #[default]
+    IfNotPresent,
+    /// Not at all: the node must have it.
+    Never,
+}
+
+/// What ONNX Runtime computes on.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExecutionProvider {
+    /// A GPU where there is one, the CPU otherwise.
+    Auto,
+    /// The CPU.
+    #[default]
+    #[serde(rename = "CPU")]
+    Cpu,
+    /// A GPU; a pod without one fails to start and says so.
+    #[serde(rename = "CUDA")]
+    Cuda,
+}
+
+/// How requests are put together.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Batching {
+    /// When a batch runs.
+    #[serde(default)]
+    pub policy: BatchingPolicy,
+
+    /// Most rows in one batch.
+    #[serde(default = "max_batch_rows")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub max_batch_rows: i32,
+
+    /// Longest wait for a batch to fill, in milliseconds.
+    #[serde(default = "max_wait_milliseconds")]
+    #[schemars(range(min = 0, max = 60_000))]
+    pub max_wait_milliseconds: i32,
+}
+
+impl Default for Batching {
+    fn default() -> Self {
+        Self {
+            policy: BatchingPolicy::default(),
+            max_batch_rows: max_batch_rows(),
+            max_wait_milliseconds: max_wait_milliseconds(),
+        }
+    }
+}
+
+/// When a batch runs.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchingPolicy {
+    /// As soon as a worker is idle: batches grow while workers are busy, and nothing waits otherwise.
+    #[default]
+    WorkConserving,
+    /// When it is full or its oldest request has waited for `maxWaitMilliseconds`.
+    Window,
+}
+
+const fn max_batch_rows() -> i32 {
+    defaults::MAX_BATCH_ROWS as i32
+}
+
+const fn max_wait_milliseconds() -> i32 {
+    defaults::MAX_WAIT_MILLISECONDS as i32
+}
+
+const fn max_queue_rows() -> i32 {
+    defaults::MAX_QUEUE_ROWS as i32
+}
+
+const fn request_timeout_milliseconds() -> i32 {
+    defaults::REQUEST_TIMEOUT_MILLISECONDS as i32
+}

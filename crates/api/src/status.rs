@@ -1,0 +1,110 @@
+//! What the operator says about a ModelService.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// What the operator says about a ModelService.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelServiceStatus {
+    /// The `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// What is so and what isn't: `Ready` (the summary), `ModelLoaded`, `WorkloadAvailable`,
+    /// `AutoscalingReady` and `RolloutComplete`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    pub conditions: Vec<Condition>,
+
+    /// Pods that exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+
+    /// Pods that are ready to serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+
+    /// Pods that the autoscaler, or `spec.replicas`, asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_replicas: Option<i32>,
+
+    /// Label selector of the pods, as the scale subresource wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub selector: Option<String>,
+
+    /// Address of the model inside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub url: Option<String>,
+}
+
+/// Types of the conditions in a [`ModelServiceStatus`].
+pub mod condition {
+    /// The summary: the model is served and scaled as the spec says.
+    pub const READY: &str = "Ready";
+    /// The pods have fetched and loaded the model that the spec names.
+    pub const MODEL_LOADED: &str = "ModelLoaded";
+    /// Enough pods are ready for requests to be served, be it with the former spec.
+    pub const WORKLOAD_AVAILABLE: &str = "WorkloadAvailable";
+    /// The autoscaler that the spec names exists and gets what it needs.
+    pub const AUTOSCALING_READY: &str = "AutoscalingReady";
+    /// Every pod is made from the present spec.
+    pub const ROLLOUT_COMPLETE: &str = "RolloutComplete";
+
+    /// All of them, in the order in which they stand in a status.
+    pub const ALL: [&str; 5] =
+        [READY, MODEL_LOADED, WORKLOAD_AVAILABLE, AUTOSCALING_READY, ROLLOUT_COMPLETE];
+}
+
+/// `metav1.Condition` with the bounds that Kubernetes states for it, keyed by type.
+fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "lastTransitionTime", "reason", "message"],
+            "properties": {
+                "type": {
+                    "description": "What the condition is about.",
+                    "type": "string",
+                    "maxLength": 316,
+                    "pattern": "^[A-Za-z][A-Za-z0-9]*$",
+                },
+                "status": {
+                    "description": "Whether it holds.",
+                    "type": "string",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "observedGeneration": {
+                    "description": "The metadata.generation that the condition is about.",
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": 0,
+                },
+                "lastTransitionTime": {
+                    "description": "When status last changed.",
+                    "type": "string",
+                    "format": "date-time",
+                },
+                "reason": {
+                    "description": "Why, as a stable name.",
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "message": {
+                    "description": "Why and what to do, for people.",
+                    "type": "string",
+                    "maxLength": 32768,
+                },
+            },
+        },
+    })
+}
