@@ -1,0 +1,523 @@
+//! The HTTP face of the fake.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use futures::stream;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use kube::{
+    Client,
+    client::Body,
+    core::{Status, response::reason},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{
+    faults::{Call, Fault, Ledger},
+    managers::Manager,
+    request::{ResourcePath, Target, query},
+    resource::{ResourceType, built_in},
+    store::{Key, Preconditions, Store, failure},
+};
+
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// The connection that a request needed failed.
+#[derive(Debug, thiserror::Error)]
+#[error("connection reset by peer")]
+struct ConnectionReset;
+
+/// A fake API server. Clones share their state.
+#[derive(Clone)]
+pub struct FakeApi {
+    state: Arc<Mutex<State>>,
+    /// Tells watches that there is more to read, or (with another epoch) that they end.
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    types: Vec<ResourceType>,
+    store: Store,
+    ledger: Ledger,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    version: u64,
+    epoch: u64,
+}
+
+impl Default for FakeApi {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FakeApi {
+    /// A server with the built-in resources and no object.
+    #[must_use]
+    pub fn new() -> Self {
+        let state = State {
+            types: built_in(),
+            ..State::default()
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            progress: watch::Sender::default(),
+        }
+    }
+
+    /// A client of this server.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        let server = self.clone();
+        let service = tower::service_fn(move |request| {
+            let server = server.clone();
+            async move { server.handle(request).await }
+        });
+        Client::new(service, "default")
+    }
+
+    /// Serves one more resource type, as when its definition is created.
+    pub fn install(&self, resource: ResourceType) {
+        self.lock().types.push(resource);
+    }
+
+    /// Stops serving a resource type and deletes its objects, as when its definition is deleted.
+    pub fn uninstall(&self, resource: &ResourceType) {
+        let mut state = self.lock();
+        state.types.retain(|known| known != resource);
+        state.store.forget(resource);
+        drop(state);
+        self.drop_watches();
+    }
+
+    /// The version of the newest write. The same before and after: nothing was written.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.lock().store.version()
+    }
+
+    /// One object, as the server would answer it.
+    #[must_use]
+    pub fn get(&self, resource: &ResourceType, namespace: &str, name: &str) -> Option<Value> {
+        self.lock().store.get(&key(resource, namespace, name)).ok()
+    }
+
+    /// All objects of a type, in all namespaces.
+    #[must_use]
+    pub fn list(&self, resource: &ResourceType) -> Vec<Value> {
+        self.lock().store.list(resource, None, "")
+    }
+
+    /// Changes an object as `manager` would with a merge patch, or creates it. A `status` in the
+    /// patch goes through the status subresource.
+    ///
+    /// # Panics
+    ///
+    /// Where the server would refuse the change: the test that asks for it is wrong.
+    #[expect(
+        clippy::expect_used,
+        reason = "a test that sets up what can't be should stop there"
+    )]
+    pub fn edit(
+        &self,
+        resource: &ResourceType,
+        namespace: &str,
+        name: &str,
+        manager: &str,
+        patch: &Value,
+    ) {
+        let key = key(resource, namespace, name);
+        let mut manager = Manager {
+            name: manager.to_owned(),
+            applies: false,
+            subresource: None,
+        };
+        let mut state = self.lock();
+        if state.store.get(&key).is_ok() {
+            state
+                .store
+                .merge(&key, patch, &manager)
+                .expect("the patch is accepted");
+        } else {
+            state
+                .store
+                .create(&key, patch.clone(), &manager)
+                .expect("the object is accepted");
+        }
+        if patch.get("status").is_some() {
+            manager.subresource = Some("status".to_owned());
+            state
+                .store
+                .merge(&key, patch, &manager)
+                .expect("the status is accepted");
+        }
+        drop(state);
+        self.announce();
+    }
+
+    /// Deletes an object, if it is there, and what it owns.
+    pub fn delete(&self, resource: &ResourceType, namespace: &str, name: &str) {
+        // Not there is what was asked for.
+        let _ = self
+            .lock()
+            .store
+            .delete(&key(resource, namespace, name), &Preconditions::default());
+        self.announce();
+    }
+
+    /// Makes the `nth` call from now go wrong; the next one is 1. Watches don't count.
+    pub fn inject(&self, nth: usize, fault: Fault) {
+        self.lock().ledger.plan(nth, fault);
+    }
+
+    /// Forgets the faults that no call has met.
+    pub fn clear_faults(&self) {
+        self.lock().ledger.clear_plan();
+    }
+
+    /// The calls since this was last asked, oldest first.
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<Call> {
+        self.lock().ledger.take()
+    }
+
+    /// Ends every running watch. Its client has to come back for what it missed.
+    pub fn drop_watches(&self) {
+        self.progress.send_modify(|progress| progress.epoch += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn announce(&self) {
+        let version = self.version();
+        self.progress
+            .send_modify(|progress| progress.version = version);
+    }
+
+    async fn handle(&self, request: Request<Body>) -> Result<Answer, ConnectionReset> {
+        let (parts, body) = request.into_parts();
+        let body = body
+            .collect()
+            .await
+            .map_err(|_| ConnectionReset)?
+            .to_bytes();
+        let parameters = query(&parts.uri);
+        if parameters.get("watch").is_some_and(|watch| watch == "true") {
+            return Ok(self.watch(&parts.uri));
+        }
+        let fault = self.lock().ledger.note(Call {
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+        });
+        match fault {
+            Some(Fault::Refused) => return Err(ConnectionReset),
+            Some(Fault::Status(code)) => return Ok(refusal(&injected(code))),
+            Some(Fault::LostAnswer | Fault::Stall) | None => {}
+        }
+        let result = self
+            .lock()
+            .execute(&parts.method, &parts.uri, &parts.headers, &body);
+        self.announce();
+        match fault {
+            Some(Fault::LostAnswer) => Err(ConnectionReset),
+            Some(Fault::Stall) => pending().await,
+            _ => Ok(match result {
+                Ok(value) => answer(StatusCode::OK, &value),
+                Err(status) => refusal(&status),
+            }),
+        }
+    }
+
+    fn watch(&self, uri: &Uri) -> Answer {
+        let parameters = query(uri);
+        let found = match Target::parse(uri.path()) {
+            Some(Target::Collection {
+                resource,
+                namespace,
+            }) => self
+                .lock()
+                .resolve(&resource)
+                .map(|resource| (resource, namespace)),
+            _ => Err(no_such_path()),
+        };
+        let (resource, namespace) = match found {
+            Ok(found) => found,
+            Err(status) => return refusal(&status),
+        };
+        let selector = parameters.get("labelSelector").cloned().unwrap_or_default();
+        let after: u64 = parameters
+            .get("resourceVersion")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default();
+        let (server, mut progress) = (self.clone(), self.progress.subscribe());
+        let epoch = progress.borrow_and_update().epoch;
+        let lines = stream::unfold((after, progress), move |(after, mut progress)| {
+            let (server, resource) = (server.clone(), resource.clone());
+            let (namespace, selector) = (namespace.clone(), selector.clone());
+            async move {
+                let mut after = after;
+                loop {
+                    let (lines, reached) = server.lock().store.events(
+                        &resource,
+                        namespace.as_deref(),
+                        &selector,
+                        after,
+                    );
+                    after = reached;
+                    if !lines.is_empty() {
+                        let frame = Frame::data(Bytes::from(lines));
+                        return Some((Ok::<_, Infallible>(frame), (after, progress)));
+                    }
+                    // The sender is a clone's, so it outlives this stream only if the server does.
+                    if progress.borrow().epoch != epoch || progress.changed().await.is_err() {
+                        return None;
+                    }
+                }
+            }
+        });
+        let mut response = Response::new(StreamBody::new(lines).boxed_unsync());
+        response.headers_mut().insert(
+            header::CONTENT_TYPE,
+            header::HeaderValue::from_static("application/json"),
+        );
+        response
+    }
+}
+
+impl State {
+    fn resolve(&self, path: &ResourcePath) -> Result<ResourceType, Box<Status>> {
+        self.types
+            .iter()
+            .find(|known| {
+                known.group == path.group
+                    && known.version == path.version
+                    && known.plural == path.plural
+            })
+            .cloned()
+            .ok_or_else(no_such_path)
+    }
+
+    fn execute(
+        &mut self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Value, Box<Status>> {
+        let parameters = query(uri);
+        match Target::parse(uri.path()).ok_or_else(no_such_path)? {
+            Target::Discovery { group, version } => self.discover(&group, &version),
+            Target::Collection {
+                resource,
+                namespace,
+            } => {
+                let resource = self.resolve(&resource)?;
+                match (method, namespace) {
+                    (&Method::GET, namespace) => {
+                        let selector = parameters.get("labelSelector").map_or("", String::as_str);
+                        Ok(json!({
+                            "apiVersion": resource.api_version(),
+                            "kind": format!("{}List", resource.kind),
+                            "metadata": {"resourceVersion": self.store.version().to_string()},
+                            "items": self.store.list(&resource, namespace.as_deref(), selector),
+                        }))
+                    }
+                    (&Method::POST, Some(namespace)) => {
+                        let value = parse(body)?;
+                        let name = value["metadata"]["name"]
+                            .as_str()
+                            .unwrap_or_default()
+                            .to_owned();
+                        let manager = manager(&parameters, false, None);
+                        self.store
+                            .create(&key(&resource, &namespace, &name), value, &manager)
+                    }
+                    _ => Err(not_allowed()),
+                }
+            }
+            Target::Object {
+                resource,
+                namespace,
+                name,
+                subresource,
+            } => {
+                let key = key(&self.resolve(&resource)?, &namespace, &name);
+                if subresource.as_ref().is_some_and(|name| name != "status") {
+                    return Err(no_such_path());
+                }
+                match *method {
+                    Method::GET => self.store.get(&key),
+                    Method::PUT => self.store.replace(
+                        &key,
+                        parse(body)?,
+                        &manager(&parameters, false, subresource),
+                    ),
+                    Method::PATCH => {
+                        let content_type = headers
+                            .get(header::CONTENT_TYPE)
+                            .map_or(&b""[..], |value| value.as_bytes());
+                        let force = parameters.get("force").is_some_and(|force| force == "true");
+                        match content_type {
+                            b"application/apply-patch+yaml" => self.store.apply(
+                                &key,
+                                parse(body)?,
+                                &manager(&parameters, true, subresource),
+                                force,
+                            ),
+                            b"application/merge-patch+json" => self.store.merge(
+                                &key,
+                                &parse(body)?,
+                                &manager(&parameters, false, subresource),
+                            ),
+                            _ => Err(failure(
+                                415,
+                                "UnsupportedMediaType",
+                                "this kind of patch is not served",
+                            )),
+                        }
+                    }
+                    Method::DELETE => {
+                        let options = if body.is_empty() {
+                            Value::Null
+                        } else {
+                            parse(body)?
+                        };
+                        let text =
+                            |name: &str| options["preconditions"][name].as_str().map(str::to_owned);
+                        let preconditions = Preconditions {
+                            uid: text("uid"),
+                            resource_version: text("resourceVersion"),
+                        };
+                        self.store.delete(&key, &preconditions)?;
+                        Ok(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
+                    }
+                    _ => Err(not_allowed()),
+                }
+            }
+        }
+    }
+
+    fn discover(&self, group: &str, version: &str) -> Result<Value, Box<Status>> {
+        let resources: Vec<Value> = self
+            .types
+            .iter()
+            .filter(|known| known.group == group && known.version == version)
+            .map(|known| {
+                json!({
+                    "name": known.plural,
+                    "singularName": known.kind.to_lowercase(),
+                    "kind": known.kind,
+                    "namespaced": true,
+                    "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+                })
+            })
+            .collect();
+        if resources.is_empty() {
+            return Err(no_such_path());
+        }
+        let group_version = if group.is_empty() {
+            version.to_owned()
+        } else {
+            format!("{group}/{version}")
+        };
+        Ok(json!({
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": group_version,
+            "resources": resources,
+        }))
+    }
+}
+
+fn key(resource: &ResourceType, namespace: &str, name: &str) -> Key {
+    Key {
+        resource: resource.clone(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn manager(
+    parameters: &BTreeMap<String, String>,
+    applies: bool,
+    subresource: Option<String>,
+) -> Manager {
+    let name = parameters
+        .get("fieldManager")
+        .cloned()
+        .unwrap_or_else(|| "unknown".to_owned());
+    Manager {
+        name,
+        applies,
+        subresource,
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Value, Box<Status>> {
+    serde_json::from_slice(body).map_err(|error| failure(400, "BadRequest", &error.to_string()))
+}
+
+fn no_such_path() -> Box<Status> {
+    failure(
+        404,
+        reason::NOT_FOUND,
+        "the server could not find the requested resource",
+    )
+}
+
+fn not_allowed() -> Box<Status> {
+    failure(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    )
+}
+
+fn injected(code: u16) -> Box<Status> {
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        422 => "Invalid",
+        429 => "TooManyRequests",
+        504 => "Timeout",
+        _ => "InternalError",
+    };
+    failure(code, reason, "injected fault")
+}
+
+fn refusal(status: &Status) -> Answer {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut value = json!({"apiVersion": "v1", "kind": "Status"});
+    if let (Some(fields), Ok(Value::Object(status))) =
+        (value.as_object_mut(), serde_json::to_value(status))
+    {
+        fields.extend(status);
+    }
+    answer(code, &value)
+}
+
+fn answer(code: StatusCode, value: &Value) -> Answer {
+    let body = Full::new(Bytes::from(value.to_string())).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
+    response
+}

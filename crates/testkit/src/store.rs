@@ -1,0 +1,413 @@
+//! Objects, their versions and the log that watches read.
+
+use std::collections::BTreeMap;
+
+use kube::core::Status;
+use serde_json::{Value, json};
+
+use crate::{
+    managers::{Manager, Managers},
+    request::selects,
+    resource::ResourceType,
+};
+
+/// Where an object is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) resource: ResourceType,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// What a deletion requires of the object, where it says so.
+#[derive(Debug, Default)]
+pub(crate) struct Preconditions {
+    pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Stored {
+    value: Value,
+    managers: Managers,
+}
+
+impl Stored {
+    fn render(&self) -> Value {
+        let mut value = self.value.clone();
+        value["metadata"]["managedFields"] = self.managers.render();
+        value
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Change {
+    version: u64,
+    event: &'static str,
+    key: Key,
+    object: Value,
+}
+
+/// All state of the fake.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    objects: BTreeMap<Key, Stored>,
+    log: Vec<Change>,
+    version: u64,
+    uids: u64,
+}
+
+impl Store {
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Result<Value, Box<Status>> {
+        self.objects
+            .get(key)
+            .map(Stored::render)
+            .ok_or_else(|| not_found(key))
+    }
+
+    pub(crate) fn list(
+        &self,
+        resource: &ResourceType,
+        namespace: Option<&str>,
+        selector: &str,
+    ) -> Vec<Value> {
+        self.objects
+            .iter()
+            .filter(|(key, stored)| {
+                key.resource == *resource
+                    && namespace.is_none_or(|namespace| key.namespace == namespace)
+                    && selects(selector, &stored.value)
+            })
+            .map(|(_, stored)| stored.render())
+            .collect()
+    }
+
+    pub(crate) fn create(
+        &mut self,
+        key: &Key,
+        value: Value,
+        manager: &Manager,
+    ) -> Result<Value, Box<Status>> {
+        if self.objects.contains_key(key) {
+            return Err(failure(
+                409,
+                "AlreadyExists",
+                &format!("{} already exists", describe(key)),
+            ));
+        }
+        let mut stored = Stored {
+            value: self.newborn(key),
+            managers: Managers::default(),
+        };
+        let before = stored.value.clone();
+        overlay(&mut stored.value, value, None);
+        stored.managers.update(&before, &stored.value, manager);
+        Ok(self.commit(key, stored))
+    }
+
+    /// Replaces everything but the status, or only the status where `manager` writes that.
+    pub(crate) fn replace(
+        &mut self,
+        key: &Key,
+        value: Value,
+        manager: &Manager,
+    ) -> Result<Value, Box<Status>> {
+        let mut stored = self
+            .objects
+            .get(key)
+            .cloned()
+            .ok_or_else(|| not_found(key))?;
+        check_version(key, &stored.value, &value["metadata"]["resourceVersion"])?;
+        let before = stored.value.clone();
+        overlay(&mut stored.value, value, manager.subresource.as_deref());
+        stored.managers.update(&before, &stored.value, manager);
+        Ok(self.commit(key, stored))
+    }
+
+    /// A JSON merge patch.
+    pub(crate) fn merge(
+        &mut self,
+        key: &Key,
+        patch: &Value,
+        manager: &Manager,
+    ) -> Result<Value, Box<Status>> {
+        let live = self.objects.get(key).ok_or_else(|| not_found(key))?;
+        let mut value = live.value.clone();
+        merge(&mut value, patch);
+        self.replace(key, value, manager)
+    }
+
+    /// Server-side apply: creates what isn't there.
+    pub(crate) fn apply(
+        &mut self,
+        key: &Key,
+        mut config: Value,
+        manager: &Manager,
+        force: bool,
+    ) -> Result<Value, Box<Status>> {
+        let mut stored = match (self.objects.get(key), &manager.subresource) {
+            (Some(stored), _) => stored.clone(),
+            (None, None) => Stored {
+                value: self.newborn(key),
+                managers: Managers::default(),
+            },
+            (None, Some(_)) => return Err(not_found(key)),
+        };
+        check_uid(key, &stored.value, &config["metadata"]["uid"])?;
+        check_version(key, &stored.value, &config["metadata"]["resourceVersion"])?;
+        if let Some(fields) = config.as_object_mut() {
+            match &manager.subresource {
+                Some(part) => fields.retain(|name, _| name == part),
+                None => drop(fields.remove("status")),
+            }
+        }
+        stored
+            .managers
+            .apply(&mut stored.value, &config, manager, force)
+            .map_err(|conflict| {
+                let message = format!(
+                    "Apply failed with 1 conflict: conflict with \"{}\": .{}",
+                    conflict.manager,
+                    conflict.path.join(".")
+                );
+                failure(409, "Conflict", &message)
+            })?;
+        Ok(self.commit(key, stored))
+    }
+
+    /// Deletes an object and, as garbage collection would, what it controls.
+    pub(crate) fn delete(
+        &mut self,
+        key: &Key,
+        preconditions: &Preconditions,
+    ) -> Result<(), Box<Status>> {
+        let stored = self.objects.get(key).ok_or_else(|| not_found(key))?;
+        let uid = stored.value["metadata"]["uid"].clone();
+        check_uid(key, &stored.value, &json!(preconditions.uid))?;
+        check_version(key, &stored.value, &json!(preconditions.resource_version))?;
+        self.remove(key);
+        let orphans: Vec<Key> = self
+            .objects
+            .iter()
+            .filter(|(_, stored)| {
+                stored.value["metadata"]["ownerReferences"]
+                    .as_array()
+                    .is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == uid))
+            })
+            .map(|(key, _)| key.clone())
+            .collect();
+        for orphan in orphans {
+            // One that another orphan took with it is gone already.
+            if self.objects.contains_key(&orphan) {
+                self.delete(&orphan, &Preconditions::default())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets all objects of a type, as when its definition is deleted.
+    pub(crate) fn forget(&mut self, resource: &ResourceType) {
+        let keys: Vec<Key> = self
+            .objects
+            .keys()
+            .filter(|key| key.resource == *resource)
+            .cloned()
+            .collect();
+        for key in keys {
+            self.remove(&key);
+        }
+    }
+
+    /// The watch events of a type after a version, each as one line, and the version that they reach.
+    pub(crate) fn events(
+        &self,
+        resource: &ResourceType,
+        namespace: Option<&str>,
+        selector: &str,
+        after: u64,
+    ) -> (String, u64) {
+        let first = self.log.partition_point(|change| change.version <= after);
+        let lines = self.log[first..]
+            .iter()
+            .filter(|change| {
+                change.key.resource == *resource
+                    && namespace.is_none_or(|namespace| change.key.namespace == namespace)
+                    && selects(selector, &change.object)
+            })
+            .map(|change| {
+                format!(
+                    "{}\n",
+                    json!({"type": change.event, "object": change.object})
+                )
+            })
+            .collect();
+        (lines, self.version.max(after))
+    }
+
+    fn newborn(&mut self, key: &Key) -> Value {
+        self.uids += 1;
+        json!({
+            "apiVersion": key.resource.api_version(),
+            "kind": key.resource.kind,
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "uid": format!("00000000-0000-4000-8000-{:012}", self.uids),
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+        })
+    }
+
+    /// Stores an object under the next version, unless nothing changed.
+    fn commit(&mut self, key: &Key, mut stored: Stored) -> Value {
+        default_replicas(key, &mut stored.value);
+        let before = self.objects.get(key);
+        if let Some(before) = before
+            && before.value == stored.value
+            && before.managers == stored.managers
+        {
+            return before.render();
+        }
+        let generation = before.map_or(1, |before| {
+            let generation = before.value["metadata"]["generation"]
+                .as_u64()
+                .unwrap_or_default();
+            generation + u64::from(before.value["spec"] != stored.value["spec"])
+        });
+        let event = if before.is_some() {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
+        self.version += 1;
+        stored.value["metadata"]["generation"] = json!(generation);
+        stored.value["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        let rendered = stored.render();
+        self.log.push(Change {
+            version: self.version,
+            event,
+            key: key.clone(),
+            object: rendered.clone(),
+        });
+        self.objects.insert(key.clone(), stored);
+        rendered
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(stored) = self.objects.remove(key) {
+            self.version += 1;
+            let mut object = stored.render();
+            object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+            self.log.push(Change {
+                version: self.version,
+                event: "DELETED",
+                key: key.clone(),
+                object,
+            });
+        }
+    }
+}
+
+/// A Deployment without `spec.replicas` has one: what dropping an owned `spec.replicas` falls back to.
+fn default_replicas(key: &Key, value: &mut Value) {
+    if key.resource.kind == "Deployment"
+        && let Some(spec) = value["spec"].as_object_mut()
+    {
+        spec.entry("replicas").or_insert(json!(1));
+    }
+}
+
+/// Writes `value` over `live` as far as this endpoint may: never what the server itself sets.
+fn overlay(live: &mut Value, value: Value, part: Option<&str>) {
+    let Value::Object(mut value) = value else {
+        return;
+    };
+    if let Some(part) = part {
+        live[part] = value.remove(part).unwrap_or_default();
+        return;
+    }
+    let status = live.get("status").cloned();
+    let mut metadata = value.remove("metadata").unwrap_or_else(|| json!({}));
+    for kept in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+    ] {
+        metadata[kept] = live["metadata"][kept].clone();
+    }
+    if let Some(metadata) = metadata.as_object_mut() {
+        metadata.remove("managedFields");
+        metadata.retain(|_, field| !field.is_null());
+    }
+    let (api_version, kind) = (live["apiVersion"].clone(), live["kind"].clone());
+    value.retain(|name, field| name != "status" && !field.is_null());
+    *live = Value::Object(value);
+    live["apiVersion"] = api_version;
+    live["kind"] = kind;
+    live["metadata"] = metadata;
+    if let Some(status) = status {
+        live["status"] = status;
+    }
+}
+
+/// RFC 7386.
+fn merge(live: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *live = patch.clone();
+        return;
+    };
+    if !live.is_object() {
+        *live = json!({});
+    }
+    if let Some(fields) = live.as_object_mut() {
+        for (name, value) in patch {
+            if value.is_null() {
+                fields.remove(name);
+            } else {
+                merge(fields.entry(name).or_insert(Value::Null), value);
+            }
+        }
+    }
+}
+
+fn check_version(key: &Key, live: &Value, expected: &Value) -> Result<(), Box<Status>> {
+    if expected.is_null() || *expected == live["metadata"]["resourceVersion"] {
+        return Ok(());
+    }
+    let message = format!(
+        "Operation cannot be fulfilled on {}: the object has been modified",
+        describe(key)
+    );
+    Err(failure(409, "Conflict", &message))
+}
+
+fn check_uid(key: &Key, live: &Value, expected: &Value) -> Result<(), Box<Status>> {
+    if expected.is_null() || *expected == live["metadata"]["uid"] {
+        return Ok(());
+    }
+    let message = format!(
+        "Precondition failed on {}: UID in precondition: {expected}",
+        describe(key)
+    );
+    Err(failure(409, "Conflict", &message))
+}
+
+fn describe(key: &Key) -> String {
+    format!("{} \"{}\"", key.resource.plural, key.name)
+}
+
+fn not_found(key: &Key) -> Box<Status> {
+    failure(404, "NotFound", &format!("{} not found", describe(key)))
+}
+
+/// A `Status` that reports a failure.
+pub(crate) fn failure(code: u16, reason: &str, message: &str) -> Box<Status> {
+    Status::failure(message, reason).with_code(code).boxed()
+}

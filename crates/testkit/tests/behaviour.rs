@@ -1,0 +1,301 @@
+//! The fake, seen through the client that operators use.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease, core::v1::ConfigMap};
+use kube::{
+    Api, ResourceExt,
+    api::{
+        DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent,
+        WatchParams,
+    },
+    discovery,
+};
+use serde_json::{Value, json};
+use springtide_testkit::{FakeApi, Fault, ResourceType};
+
+fn deployment(spec: Value) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "iris"}, "spec": spec})
+}
+
+fn me() -> PatchParams {
+    PatchParams::apply("me").force()
+}
+
+#[tokio::test]
+async fn an_apply_that_changes_nothing_keeps_the_version() {
+    let fake = FakeApi::new();
+    let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
+    let patch = deployment(json!({"paused": true}));
+    let first = api
+        .patch("iris", &me(), &Patch::Apply(&patch))
+        .await
+        .unwrap();
+    let second = api
+        .patch("iris", &me(), &Patch::Apply(&patch))
+        .await
+        .unwrap();
+    assert_eq!(first.resource_version(), second.resource_version());
+    assert_eq!(first.metadata.generation, Some(1));
+    let third = api
+        .patch(
+            "iris",
+            &me(),
+            &Patch::Apply(&deployment(json!({"paused": false}))),
+        )
+        .await
+        .unwrap();
+    assert_ne!(second.resource_version(), third.resource_version());
+    assert_eq!(third.metadata.generation, Some(2));
+}
+
+#[tokio::test]
+async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over() {
+    let fake = FakeApi::new();
+    let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
+    let replicas = |deployment: Deployment| deployment.spec.unwrap().replicas;
+    api.patch(
+        "iris",
+        &me(),
+        &Patch::Apply(&deployment(json!({"replicas": 5}))),
+    )
+    .await
+    .unwrap();
+    let dropped = api
+        .patch(
+            "iris",
+            &me(),
+            &Patch::Apply(&deployment(json!({"paused": true}))),
+        )
+        .await
+        .unwrap();
+    assert_eq!(replicas(dropped), Some(1));
+
+    api.patch(
+        "iris",
+        &me(),
+        &Patch::Apply(&deployment(json!({"replicas": 5}))),
+    )
+    .await
+    .unwrap();
+    let other = PatchParams::apply("handover").force();
+    api.patch(
+        "iris",
+        &other,
+        &Patch::Apply(&deployment(json!({"replicas": 5}))),
+    )
+    .await
+    .unwrap();
+    let kept = api
+        .patch(
+            "iris",
+            &me(),
+            &Patch::Apply(&deployment(json!({"paused": true}))),
+        )
+        .await
+        .unwrap();
+    assert_eq!(replicas(kept), Some(5));
+}
+
+#[tokio::test]
+async fn the_status_is_written_through_its_subresource_alone() {
+    let fake = FakeApi::new();
+    let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
+    api.patch(
+        "iris",
+        &me(),
+        &Patch::Apply(&deployment(json!({"replicas": 2}))),
+    )
+    .await
+    .unwrap();
+    let status = json!({"spec": {"replicas": 9}, "status": {"readyReplicas": 2}});
+    let plain = api
+        .patch(
+            "iris",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"status": {"replicas": 2}})),
+        )
+        .await;
+    assert!(plain.unwrap().status.is_none());
+    let patched = api
+        .patch_status("iris", &PatchParams::default(), &Patch::Merge(&status))
+        .await
+        .unwrap();
+    assert_eq!(patched.spec.unwrap().replicas, Some(2));
+    assert_eq!(patched.status.unwrap().ready_replicas, Some(2));
+    assert_eq!(patched.metadata.generation, Some(1));
+}
+
+#[tokio::test]
+async fn a_replace_needs_the_version_that_it_was_made_from() {
+    let fake = FakeApi::new();
+    let api: Api<Lease> = Api::namespaced(fake.client(), "ns");
+    let lease: Lease =
+        serde_json::from_value(json!({"metadata": {"name": "leader"}, "spec": {}})).unwrap();
+    let first = api.create(&PostParams::default(), &lease).await.unwrap();
+    assert!(
+        matches!(api.create(&PostParams::default(), &lease).await, Err(kube::Error::Api(status)) if status.is_already_exists())
+    );
+    let mut mine = first.clone();
+    mine.spec.as_mut().unwrap().holder_identity = Some("a".to_owned());
+    api.replace("leader", &PostParams::default(), &mine)
+        .await
+        .unwrap();
+    let stale = api.replace("leader", &PostParams::default(), &first).await;
+    assert!(matches!(stale, Err(kube::Error::Api(status)) if status.is_conflict()));
+}
+
+#[tokio::test]
+async fn a_delete_honours_its_preconditions_and_takes_what_is_owned() {
+    let fake = FakeApi::new();
+    let api: Api<ConfigMap> = Api::namespaced(fake.client(), "ns");
+    let map = ResourceType::of::<ConfigMap>();
+    fake.edit(
+        &map,
+        "ns",
+        "parent",
+        "test",
+        &json!({"metadata": {"name": "parent"}}),
+    );
+    let uid = fake.get(&map, "ns", "parent").unwrap()["metadata"]["uid"].clone();
+    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "parent", "uid": uid}]);
+    fake.edit(
+        &map,
+        "ns",
+        "child",
+        "test",
+        &json!({"metadata": {"name": "child", "ownerReferences": owner}}),
+    );
+
+    let wrong = Preconditions {
+        uid: Some("another".to_owned()),
+        resource_version: None,
+    };
+    let refused = api
+        .delete("parent", &DeleteParams::default().preconditions(wrong))
+        .await;
+    assert!(matches!(refused, Err(kube::Error::Api(status)) if status.is_conflict()));
+    let right = Preconditions {
+        uid: uid.as_str().map(str::to_owned),
+        resource_version: None,
+    };
+    api.delete("parent", &DeleteParams::default().preconditions(right))
+        .await
+        .unwrap();
+    assert!(fake.list(&map).is_empty());
+}
+
+#[tokio::test]
+async fn a_watch_tells_what_happened_since_its_version_and_then_what_happens() {
+    let fake = FakeApi::new();
+    let api: Api<ConfigMap> = Api::namespaced(fake.client(), "ns");
+    let map = ResourceType::of::<ConfigMap>();
+    fake.edit(
+        &map,
+        "ns",
+        "before",
+        "test",
+        &json!({"metadata": {"labels": {"a": "b"}}}),
+    );
+    let version = api
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .metadata
+        .resource_version
+        .unwrap();
+    fake.edit(
+        &map,
+        "ns",
+        "missed",
+        "test",
+        &json!({"metadata": {"labels": {"a": "b"}}}),
+    );
+    let mut events = api
+        .watch(&WatchParams::default().labels("a=b"), &version)
+        .await
+        .unwrap()
+        .boxed();
+    assert!(
+        matches!(events.next().await, Some(Ok(WatchEvent::Added(map))) if map.name_any() == "missed")
+    );
+    fake.edit(&map, "ns", "unlabelled", "test", &json!({}));
+    fake.edit(
+        &map,
+        "ns",
+        "missed",
+        "test",
+        &json!({"data": {"key": "value"}}),
+    );
+    fake.delete(&map, "ns", "missed");
+    assert!(
+        matches!(events.next().await, Some(Ok(WatchEvent::Modified(map))) if map.name_any() == "missed")
+    );
+    assert!(
+        matches!(events.next().await, Some(Ok(WatchEvent::Deleted(map))) if map.name_any() == "missed")
+    );
+    fake.drop_watches();
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn types_come_and_go() {
+    let fake = FakeApi::new();
+    let version = "keda.sh/v1alpha1".parse().unwrap();
+    let scaled = ResourceType::new("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject");
+    assert!(
+        discovery::pinned_group(&fake.client(), &version)
+            .await
+            .is_err()
+    );
+    fake.install(scaled.clone());
+    let group = discovery::pinned_group(&fake.client(), &version)
+        .await
+        .unwrap();
+    assert!(group.recommended_kind("ScaledObject").is_some());
+    fake.edit(&scaled, "ns", "iris", "test", &json!({"spec": {}}));
+    fake.uninstall(&scaled);
+    assert!(
+        discovery::pinned_group(&fake.client(), &version)
+            .await
+            .is_err()
+    );
+    assert!(fake.get(&scaled, "ns", "iris").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_meet_the_call_they_are_planned_for() {
+    let fake = FakeApi::new();
+    let api: Api<ConfigMap> = Api::namespaced(fake.client(), "ns");
+    let map = ResourceType::of::<ConfigMap>();
+    let create = async |name: &str| {
+        let object: ConfigMap =
+            serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        api.create(&PostParams::default(), &object).await
+    };
+    fake.inject(1, Fault::Status(429));
+    fake.inject(2, Fault::Refused);
+    fake.inject(3, Fault::LostAnswer);
+    fake.inject(4, Fault::Stall);
+    assert!(matches!(create("a").await, Err(kube::Error::Api(status)) if status.code == 429));
+    assert!(matches!(create("b").await, Err(kube::Error::Service(_))));
+    assert!(matches!(create("c").await, Err(kube::Error::Service(_))));
+    assert!(
+        tokio::time::timeout(Duration::from_secs(60), create("d"))
+            .await
+            .is_err()
+    );
+    create("e").await.unwrap();
+    let there: Vec<bool> = ["a", "b", "c", "d", "e"]
+        .map(|name| fake.get(&map, "ns", name).is_some())
+        .into();
+    assert_eq!(there, [false, false, true, true, true]);
+    assert_eq!(
+        fake.take_calls()
+            .iter()
+            .filter(|call| call.is_write())
+            .count(),
+        5
+    );
+}
