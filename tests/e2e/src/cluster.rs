@@ -1,0 +1,193 @@
+//! The cluster under test: reading and writing any kind of object, and HTTP to pods and Services
+//! through the API server's proxy, which works wherever the API server can be reached.
+
+use anyhow::{Context, Result, ensure};
+use http::{Method, Request};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::client::Body;
+use kube::{Client, Config};
+use serde_json::Value;
+
+use crate::kind::{self, Kind};
+
+/// Name under which these tests write, as a user's `kubectl` writes under its own.
+pub const FIELD_MANAGER: &str = "springtide-e2e";
+
+/// An HTTP answer of a pod or a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, as text.
+    pub body: String,
+}
+
+/// Clients of the cluster under test.
+#[derive(Clone)]
+pub struct Cluster {
+    api: Client,
+    /// Answers of pods come as they are: a 503 of theirs is not tried again.
+    proxy: Client,
+}
+
+impl Cluster {
+    /// Connects to the cluster that `KUBECONFIG` names. Your current context is never used unasked:
+    /// the tests make and delete namespaces.
+    ///
+    /// # Errors
+    ///
+    /// Where `KUBECONFIG` is not set or not usable.
+    pub async fn connect() -> Result<Self> {
+        ensure!(
+            std::env::var_os("KUBECONFIG").is_some(),
+            "KUBECONFIG is not set. `make e2e` makes a cluster and runs these tests; or set it to a cluster that has \
+             the operator, KEDA, metrics-server and Prometheus"
+        );
+        let config = Config::infer().await?;
+        let mut proxy = config.clone();
+        proxy.default_retry = false;
+        Ok(Self { api: Client::try_from(config)?, proxy: Client::try_from(proxy)? })
+    }
+
+    /// The plain client.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.api.clone()
+    }
+
+    /// The typeless API of a kind, in a namespace or (with none) of the whole cluster.
+    #[must_use]
+    pub fn objects(&self, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+        match namespace {
+            Some(namespace) => Api::namespaced_with(self.api.clone(), namespace, &kind.resource()),
+            None => Api::all_with(self.api.clone(), &kind.resource()),
+        }
+    }
+
+    /// Server-side apply of a manifest, as the user would; refused where it has unknown fields.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn apply(&self, namespace: Option<&str>, manifest: &Value) -> Result<Value> {
+        self.patch(namespace, manifest, &PatchParams::apply(FIELD_MANAGER).force().validation_strict()).await
+    }
+
+    /// What the API server would say to [`apply`](Self::apply), without doing it.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn apply_dry(&self, namespace: &str, manifest: &Value) -> Result<Value> {
+        self.patch(Some(namespace), manifest, &PatchParams::apply(FIELD_MANAGER).validation_strict().dry_run()).await
+    }
+
+    async fn patch(&self, namespace: Option<&str>, manifest: &Value, how: &PatchParams) -> Result<Value> {
+        let kind = kind::of(manifest).with_context(|| format!("a kind these tests don't know: {manifest}"))?;
+        let name = manifest["metadata"]["name"].as_str().context("no metadata.name")?;
+        let object = self.objects(kind, namespace).patch(name, how, &Patch::Apply(manifest)).await?;
+        Ok(serde_json::to_value(object)?)
+    }
+
+    /// Merges a change into an object, as somebody would who isn't Springtide.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn merge(&self, namespace: &str, kind: Kind, name: &str, change: &Value) -> Result<Value> {
+        let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let object = self.objects(kind, Some(namespace)).patch(name, &how, &Patch::Merge(change)).await?;
+        Ok(serde_json::to_value(object)?)
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn create(&self, namespace: &str, kind: Kind, manifest: &Value) -> Result<Value> {
+        let object = serde_json::from_value(manifest.clone())?;
+        let made = self.objects(kind, Some(namespace)).create(&PostParams::default(), &object).await?;
+        Ok(serde_json::to_value(made)?)
+    }
+
+    /// An object, or none.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says, except that there is none.
+    pub async fn find(&self, namespace: &str, kind: Kind, name: &str) -> Result<Option<Value>> {
+        let found = self.objects(kind, Some(namespace)).get_opt(name).await?;
+        Ok(found.map(serde_json::to_value).transpose()?)
+    }
+
+    /// An object that must be there.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says, or that there is none.
+    pub async fn get(&self, namespace: &str, kind: Kind, name: &str) -> Result<Value> {
+        self.find(namespace, kind, name).await?.with_context(|| format!("no {} {namespace}/{name}", kind.name))
+    }
+
+    /// Objects with these labels (`a=b,c=d`; empty: all).
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn list(&self, namespace: Option<&str>, kind: Kind, labels: &str) -> Result<Vec<Value>> {
+        let listed = self.objects(kind, namespace).list(&ListParams::default().labels(labels)).await?;
+        Ok(listed.items.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?)
+    }
+
+    /// Begins to delete an object, and what it owns in the background.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn delete(&self, namespace: Option<&str>, kind: Kind, name: &str) -> Result<()> {
+        self.objects(kind, namespace).delete(name, &DeleteParams::background()).await?;
+        Ok(())
+    }
+
+    /// Reads a path of the API server as JSON.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn read(&self, path: &str) -> Result<Value> {
+        Ok(self.api.request(Request::get(path).body(Vec::new())?).await?)
+    }
+
+    /// Sends a request to a pod through the API server.
+    ///
+    /// # Errors
+    ///
+    /// Where the API server can't be reached. An answer of any status is an answer.
+    pub async fn ask_pod(&self, namespace: &str, pod: &str, port: u16, path: &str) -> Result<Answer> {
+        let url = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}");
+        self.ask(Method::GET, &url, Vec::new()).await
+    }
+
+    /// Posts JSON to port 80 of a Service through the API server.
+    ///
+    /// # Errors
+    ///
+    /// Where the API server can't be reached. An answer of any status is an answer.
+    pub async fn post_to_service(&self, namespace: &str, service: &str, path: &str, body: &Value) -> Result<Answer> {
+        let url = format!("/api/v1/namespaces/{namespace}/services/{service}:80/proxy{path}");
+        self.ask(Method::POST, &url, serde_json::to_vec(body)?).await
+    }
+
+    async fn ask(&self, method: Method, url: &str, body: Vec<u8>) -> Result<Answer> {
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))?;
+        let response = self.proxy.send(request).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect_bytes().await?;
+        Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+}

@@ -1,0 +1,24 @@
+//! What the end-to-end tests in `tests/suite` stand on: a cluster under test, a namespace per test,
+//! bounded waits that say what they waited for, and load.
+//!
+//! The cluster is the one that `KUBECONFIG` names; the operator, KEDA, metrics-server and Prometheus
+//! are expected in it. `make e2e` makes such a cluster and runs the suite.
+//!
+//! | environment variable | what for | default |
+//! |---|---|---|
+//! | `KUBECONFIG` | the cluster under test | none: without it every test fails |
+//! | `KUBECTL` | the client for `apply -k` | `kubectl` |
+//! | `SPRINGTIDE_E2E_NODE_ADDRESS` | where node ports answer | the first node's `InternalIP` |
+//! | `SPRINGTIDE_E2E_OPERATOR_NAMESPACE` | where the operator runs | `springtide-system` |
+//! | `SPRINGTIDE_E2E_KEEP` | `1` keeps the namespaces of failed tests | deleted |
+
+pub mod bed;
+pub mod cluster;
+pub mod diagnosis;
+pub mod example;
+pub mod json;
+pub mod kind;
+pub mod load;
+pub mod predict;
+pub mod report;
+pub mod wait;

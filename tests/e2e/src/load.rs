@@ -1,0 +1,299 @@
+//! Load on a ModelService, bounded in rate, number and time, through a node port of the cluster under
+//! test and nowhere else.
+//!
+//! Half of the clients keep their connection as long as the server lets them, as a connection pool
+//! does; the other half open a new one every few requests, as many short-lived clients do. Both see
+//! what a rollout or a scale-up does to their kind.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use springtide_contract::paths;
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use crate::bed::Bed;
+use crate::json::{items, number, text};
+use crate::kind;
+
+/// Requests after which a client of the second half opens a new connection.
+const REQUESTS_PER_SHORT_CONNECTION: u32 = 10;
+
+/// Longest time for one request: above the server's own timeout, so that its 504 is seen.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// Largest answer that is read.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Two loads at once would each measure the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// What is sent, how often and for how long.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// `features` of every request.
+    pub features: Value,
+    /// The `prediction` that each must be answered with.
+    pub prediction: Value,
+    /// Clients, each with one connection and at most one open request.
+    pub clients: u32,
+    /// Requests per second of all clients together; fewer when answers are slow.
+    pub requests_per_second: u32,
+    /// When the load ends by itself.
+    pub at_most: Duration,
+}
+
+/// Load that runs.
+pub struct Load {
+    stop: watch::Sender<bool>,
+    clients: JoinSet<Tally>,
+    start: Instant,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// What became of the requests.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Requests answered rightly.
+    pub answered: usize,
+    /// Other outcomes in words, and how often.
+    pub failures: BTreeMap<String, u32>,
+    /// Requests that were sent again on a new connection, since the kept one was closed by the
+    /// server before any part of an answer.
+    pub sent_again: u32,
+    /// Times of the answered requests, sorted.
+    times: Vec<Duration>,
+    took: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    times: Vec<Duration>,
+    failures: BTreeMap<String, u32>,
+    sent_again: u32,
+}
+
+/// Makes a node port to the pods of a ModelService and gives its address.
+///
+/// # Errors
+///
+/// What the API server says, or that no node has an address.
+pub async fn node_port(bed: &Bed, name: &str) -> Result<SocketAddr> {
+    let service = bed
+        .apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": format!("{name}-load")},
+            "spec": {
+                "type": "NodePort",
+                "selector": {"app.kubernetes.io/name": "modelservice", "app.kubernetes.io/instance": name},
+                "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
+            },
+        }))
+        .await?;
+    let port = u16::try_from(number(&service, "/spec/ports/0/nodePort"))?;
+    Ok(SocketAddr::new(node_address(bed).await?, port))
+}
+
+async fn node_address(bed: &Bed) -> Result<IpAddr> {
+    if let Ok(address) = std::env::var("SPRINGTIDE_E2E_NODE_ADDRESS") {
+        return address.parse().with_context(|| format!("SPRINGTIDE_E2E_NODE_ADDRESS={address}"));
+    }
+    let nodes = bed.cluster.list(None, kind::NODE, "").await?;
+    let addresses = nodes.iter().flat_map(|node| items(node, "/status/addresses"));
+    let internal = addresses.filter(|address| address["type"] == "InternalIP").map(|address| text(address, "/address"));
+    internal.filter_map(|address| address.parse().ok()).next().context("no node has an InternalIP")
+}
+
+impl Load {
+    /// Starts the load, as soon as no other runs.
+    ///
+    /// # Errors
+    ///
+    /// Where the plan has no clients or no rate, or can't be written as JSON.
+    pub async fn start(address: SocketAddr, plan: &Plan) -> Result<Self> {
+        ensure!(plan.clients > 0 && plan.requests_per_second > 0, "a load of nothing");
+        let turn = ONE_AT_A_TIME.lock().await;
+        let body = Bytes::from(serde_json::to_vec(&json!({"features": plan.features}))?);
+        let (stop, stopped) = watch::channel(false);
+        let start = Instant::now();
+        let mut clients = JoinSet::new();
+        for index in 0..plan.clients {
+            let client = Client {
+                address,
+                body: body.clone(),
+                prediction: Arc::new(plan.prediction.clone()),
+                requests_per_connection: if index % 2 == 0 { u32::MAX } else { REQUESTS_PER_SHORT_CONNECTION },
+                pause: Duration::from_secs(1) * plan.clients / plan.requests_per_second,
+                end: start + plan.at_most,
+                connection: None,
+                tally: Tally::default(),
+            };
+            clients.spawn(client.run(stopped.clone()));
+        }
+        Ok(Self { stop, clients, start, _turn: turn })
+    }
+
+    /// Ends the load: every open request is still answered and counted.
+    ///
+    /// # Errors
+    ///
+    /// Where a client panicked.
+    pub async fn stop(mut self) -> Result<Outcome> {
+        self.stop.send_replace(true);
+        let mut outcome = Outcome { took: self.start.elapsed(), ..Outcome::default() };
+        while let Some(tally) = self.clients.join_next().await {
+            let tally = tally?;
+            outcome.times.extend(tally.times);
+            outcome.sent_again += tally.sent_again;
+            for (failure, count) in tally.failures {
+                *outcome.failures.entry(failure).or_default() += count;
+            }
+        }
+        outcome.times.sort_unstable();
+        outcome.answered = outcome.times.len();
+        Ok(outcome)
+    }
+}
+
+impl Outcome {
+    /// Checks that every request was answered, and enough of them to mean something.
+    ///
+    /// # Errors
+    ///
+    /// What failed, and how often.
+    pub fn check(&self, at_least: usize) -> Result<()> {
+        ensure!(self.failures.is_empty(), "requests failed: {self}");
+        ensure!(self.answered >= at_least, "fewer than {at_least} requests: {self}");
+        Ok(())
+    }
+
+    fn quantile_ms(&self, quantile: usize) -> f64 {
+        let at = (self.times.len() * quantile / 100).min(self.times.len().saturating_sub(1));
+        self.times.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failed: u32 = self.failures.values().sum();
+        write!(
+            f,
+            "{} answered in {:.0} s, {failed} failed, {} sent again on a new connection, p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms",
+            self.answered,
+            self.took.as_secs_f64(),
+            self.sent_again,
+            self.quantile_ms(50),
+            self.quantile_ms(95),
+            self.quantile_ms(99),
+        )?;
+        for (failure, count) in &self.failures {
+            write!(f, "\n  {count} × {failure}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Client {
+    address: SocketAddr,
+    body: Bytes,
+    prediction: Arc<Value>,
+    requests_per_connection: u32,
+    pause: Duration,
+    end: Instant,
+    connection: Option<Connection>,
+    tally: Tally,
+}
+
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    requests: u32,
+}
+
+/// Why a request has no right answer.
+enum Failure {
+    /// The connection ended before any part of an answer.
+    Closed(hyper::Error),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl Client {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) -> Tally {
+        let mut ticks = interval(self.pause);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while Instant::now() < self.end {
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+                _ = ticks.tick() => {}
+            }
+            let start = Instant::now();
+            let failure = match timeout(REQUEST_LIMIT, self.request()).await {
+                Ok(Ok(())) => {
+                    self.tally.times.push(start.elapsed());
+                    continue;
+                }
+                Ok(Err(Failure::Closed(error))) => format!("connection closed: {error}"),
+                Ok(Err(Failure::Other(words))) => words,
+                Err(_) => format!("no answer in {} s", REQUEST_LIMIT.as_secs()),
+            };
+            self.connection = None;
+            *self.tally.failures.entry(failure).or_default() += 1;
+        }
+        self.tally
+    }
+
+    /// One request. As every HTTP client with a pool does, it takes a kept connection where that is
+    /// still open, and sends again on a new one when the server turns out to have closed it.
+    async fn request(&mut self) -> Result<(), Failure> {
+        if let Some(mut kept) = self.connection.take()
+            && kept.sender.ready().await.is_ok()
+        {
+            match self.exchange(kept).await {
+                Err(Failure::Closed(_)) => self.tally.sent_again += 1,
+                other => return other,
+            }
+        }
+        let new = self.connect().await?;
+        self.exchange(new).await
+    }
+
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let stream = TcpStream::connect(self.address).await.map_err(|error| Failure::Other(format!("connecting: {error}")))?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| Failure::Other(format!("connecting: {error}")))?;
+        tokio::spawn(connection);
+        Ok(Connection { sender, requests: 0 })
+    }
+
+    async fn exchange(&mut self, mut connection: Connection) -> Result<(), Failure> {
+        let request = http::Request::post(paths::PREDICT)
+            .header(http::header::HOST, "load")
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(self.body.clone()))
+            .map_err(|error| Failure::Other(error.to_string()))?;
+        let response = connection.sender.send_request(request).await.map_err(Failure::Closed)?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
+        let body = body.map_err(|error| Failure::Other(format!("reading the answer: {error}")))?.to_bytes();
+        connection.requests += 1;
+        if connection.requests < self.requests_per_connection {
+            self.connection = Some(connection);
+        }
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if status == 200 && answer["prediction"] == *self.prediction {
+            return Ok(());
+        }
+        Err(Failure::Other(format!("status {status}: {}", String::from_utf8_lossy(&body))))
+    }
+}
