@@ -109,7 +109,11 @@ pub struct Targets {
 
     /// 95th percentile of the latency of all pods together, in milliseconds. Only KEDA follows it;
     /// default there: 500.
-    #[serde(default, rename = "p95LatencyMilliseconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "p95LatencyMilliseconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(range(min = 1, max = 600_000))]
     pub p95_latency_milliseconds: Option<i32>,
 }

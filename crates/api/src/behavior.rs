@@ -129,11 +129,23 @@ const fn scale_down_window() -> i32 {
 
 fn scale_up_policies() -> Vec<Policy> {
     vec![
-        Policy { kind: PolicyType::Percent, value: 100, period_seconds: 15 },
-        Policy { kind: PolicyType::Pods, value: 4, period_seconds: 15 },
+        Policy {
+            kind: PolicyType::Percent,
+            value: 100,
+            period_seconds: 15,
+        },
+        Policy {
+            kind: PolicyType::Pods,
+            value: 4,
+            period_seconds: 15,
+        },
     ]
 }
 
 fn scale_down_policies() -> Vec<Policy> {
-    vec![Policy { kind: PolicyType::Percent, value: 10, period_seconds: 60 }]
+    vec![Policy {
+        kind: PolicyType::Percent,
+        value: 10,
+        period_seconds: 60,
+    }]
 }

@@ -15,8 +15,10 @@ use crate::ModelService;
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = ModelService::crd();
     for version in &mut crd.spec.versions {
-        if let Some(schema) =
-            version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut())
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|validation| validation.open_api_v3_schema.as_mut())
         {
             forbid_null(schema);
         }
@@ -26,7 +28,11 @@ pub fn crd() -> CustomResourceDefinition {
 
 fn forbid_null(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
-    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
         forbid_null(property);
     }
     match &mut schema.items {

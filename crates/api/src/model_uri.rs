@@ -42,7 +42,9 @@ pub enum InvalidModelUri {
     #[error("must be configMap://NAME/KEY with the name of a ConfigMap and one of its keys")]
     ConfigMap,
     /// Not `pvc://CLAIM/PATH`.
-    #[error("must be pvc://CLAIM/PATH with the name of a PersistentVolumeClaim and the path of a file in it")]
+    #[error(
+        "must be pvc://CLAIM/PATH with the name of a PersistentVolumeClaim and the path of a file in it"
+    )]
     Claim,
     /// Not a URL with a host, or one with a user, a fragment or blanks.
     #[error("must be http(s)://HOST[:PORT]/PATH without user, password, fragment or blanks")]
@@ -70,11 +72,16 @@ fn config_map(rest: &str) -> Result<ModelUri, InvalidModelUri> {
     let (name, key) = rest.split_once('/').ok_or(InvalidModelUri::ConfigMap)?;
     let key_is_valid = !key.is_empty()
         && !key.starts_with('.')
-        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     if !is_object_name(name) || !key_is_valid {
         return Err(InvalidModelUri::ConfigMap);
     }
-    Ok(ModelUri::ConfigMap { name: name.to_owned(), key: key.to_owned() })
+    Ok(ModelUri::ConfigMap {
+        name: name.to_owned(),
+        key: key.to_owned(),
+    })
 }
 
 fn claim(rest: &str) -> Result<ModelUri, InvalidModelUri> {
@@ -82,21 +89,30 @@ fn claim(rest: &str) -> Result<ModelUri, InvalidModelUri> {
     // The path becomes part of a file:// URL, so nothing that a URL would have to escape is allowed.
     let segment_is_valid = |segment: &str| {
         !matches!(segment, "" | "." | "..")
-            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+@=,".contains(&byte))
+            && segment
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+@=,".contains(&byte))
     };
     if !is_object_name(claim) || !path.split('/').all(segment_is_valid) {
         return Err(InvalidModelUri::Claim);
     }
-    Ok(ModelUri::Claim { claim: claim.to_owned(), path: path.to_owned() })
+    Ok(ModelUri::Claim {
+        claim: claim.to_owned(),
+        path: path.to_owned(),
+    })
 }
 
 fn http(uri: &str, rest: &str) -> Result<ModelUri, InvalidModelUri> {
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path_is_valid = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    let path_is_valid = path
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'#');
     if !is_authority(authority) || !path_is_valid {
         return Err(InvalidModelUri::Http);
     }
-    Ok(ModelUri::Http { url: uri.to_owned() })
+    Ok(ModelUri::Http {
+        url: uri.to_owned(),
+    })
 }
 
 /// `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
@@ -105,14 +121,19 @@ fn is_authority(authority: &str) -> bool {
         Some(rest) => match rest.split_once(']') {
             Some((address, after)) => {
                 let is_address = !address.is_empty()
-                    && address.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
+                    && address
+                        .bytes()
+                        .all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
                 (is_address, after)
             }
             None => (false, ""),
         },
         None => {
             let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-            (is_label_like(host, |byte| byte.is_ascii_alphanumeric()), port)
+            (
+                is_label_like(host, |byte| byte.is_ascii_alphanumeric()),
+                port,
+            )
         }
     };
     let port_is_valid = match port.strip_prefix(':') {
@@ -126,7 +147,9 @@ fn is_authority(authority: &str) -> bool {
 
 /// A name as Kubernetes gives it to ConfigMaps and claims (DNS-1123 subdomain).
 fn is_object_name(name: &str) -> bool {
-    is_label_like(name, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    is_label_like(name, |byte| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit()
+    })
 }
 
 /// Begins and ends with a letter or digit, with `-` and `.` allowed between.
@@ -135,7 +158,10 @@ fn is_label_like(name: &str, is_alphanumeric: impl Fn(u8) -> bool) -> bool {
     let ends_are_valid = [bytes.first(), bytes.last()]
         .into_iter()
         .all(|end| end.is_some_and(|byte| is_alphanumeric(*byte)));
-    ends_are_valid && bytes.iter().all(|byte| is_alphanumeric(*byte) || b"-.".contains(byte))
+    ends_are_valid
+        && bytes
+            .iter()
+            .all(|byte| is_alphanumeric(*byte) || b"-.".contains(byte))
 }
 
 impl fmt::Display for ModelUri {
@@ -169,8 +195,14 @@ impl FromStr for Sha256 {
     type Err = InvalidSha256;
 
     fn from_str(digits: &str) -> Result<Self, Self::Err> {
-        let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if digits.len() == 64 && is_hex { Ok(Self(digits.to_owned())) } else { Err(InvalidSha256) }
+        let is_hex = digits
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if digits.len() == 64 && is_hex {
+            Ok(Self(digits.to_owned()))
+        } else {
+            Err(InvalidSha256)
+        }
     }
 }
 
@@ -190,7 +222,10 @@ mod tests {
             "http://10.0.0.1:8080/a?b=c&d",
             "https://[2001:db8::1]:443/x",
         ] {
-            assert_eq!(uri.parse::<ModelUri>().as_ref().map(ToString::to_string), Ok(uri.to_owned()));
+            assert_eq!(
+                uri.parse::<ModelUri>().as_ref().map(ToString::to_string),
+                Ok(uri.to_owned())
+            );
         }
     }
 
@@ -237,13 +272,27 @@ mod tests {
     fn a_uri_has_a_longest_length() {
         let longest = format!("https://h/{}", "x".repeat(MAX_URI_LENGTH - 10));
         assert!(longest.parse::<ModelUri>().is_ok());
-        assert_eq!(format!("{longest}x").parse::<ModelUri>(), Err(InvalidModelUri::TooLong));
+        assert_eq!(
+            format!("{longest}x").parse::<ModelUri>(),
+            Err(InvalidModelUri::TooLong)
+        );
     }
 
     #[test]
     fn a_sha256_is_64_lower_case_digits() {
-        assert_eq!("0f".repeat(32).parse::<Sha256>().map(|sha256| sha256.as_str().len()), Ok(64));
-        for digits in ["", "0", &"0F".repeat(32), &"0g".repeat(32), &"0f".repeat(33)] {
+        assert_eq!(
+            "0f".repeat(32)
+                .parse::<Sha256>()
+                .map(|sha256| sha256.as_str().len()),
+            Ok(64)
+        );
+        for digits in [
+            "",
+            "0",
+            &"0F".repeat(32),
+            &"0g".repeat(32),
+            &"0f".repeat(33),
+        ] {
             assert_eq!(digits.parse::<Sha256>(), Err(InvalidSha256), "{digits}");
         }
     }

@@ -60,20 +60,31 @@ pub struct Limits {
     pub memory: Quantity,
 
     /// NVIDIA GPUs, for `executionProvider: CUDA` or `Auto`.
-    #[serde(default, rename = "nvidia.com/gpu", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "nvidia.com/gpu",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(range(min = 1, max = 16))]
     pub nvidia_gpu: Option<i32>,
 }
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { cpu: request_cpu(), memory: request_memory() }
+        Self {
+            cpu: request_cpu(),
+            memory: request_memory(),
+        }
     }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cpu: limit_cpu(), memory: limit_memory(), nvidia_gpu: None }
+        Self {
+            cpu: limit_cpu(),
+            memory: limit_memory(),
+            nvidia_gpu: None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub struct ModelServiceStatus {
     pub observed_generation: Option<i64>,
 
     /// What is so and what isn't: `Ready` (the summary), `ModelLoaded`, `WorkloadAvailable`,
-    /// `AutoscalingReady` and `RolloutComplete`.
+    /// `AutoscalingReady`, `MetricsHealthy` and `RolloutComplete`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -51,12 +51,20 @@ pub mod condition {
     pub const WORKLOAD_AVAILABLE: &str = "WorkloadAvailable";
     /// The autoscaler that the spec names exists and gets what it needs.
     pub const AUTOSCALING_READY: &str = "AutoscalingReady";
+    /// The autoscaler gets readings for what it follows. Not part of the summary.
+    pub const METRICS_HEALTHY: &str = "MetricsHealthy";
     /// Every pod is made from the present spec.
     pub const ROLLOUT_COMPLETE: &str = "RolloutComplete";
 
     /// All of them, in the order in which they stand in a status.
-    pub const ALL: [&str; 5] =
-        [READY, MODEL_LOADED, WORKLOAD_AVAILABLE, AUTOSCALING_READY, ROLLOUT_COMPLETE];
+    pub const ALL: [&str; 6] = [
+        READY,
+        MODEL_LOADED,
+        WORKLOAD_AVAILABLE,
+        AUTOSCALING_READY,
+        METRICS_HEALTHY,
+        ROLLOUT_COMPLETE,
+    ];
 }
 
 /// `metav1.Condition` with the bounds that Kubernetes states for it, keyed by type.

@@ -1,0 +1,99 @@
+//! The conditions of a ModelService, one file each.
+//!
+//! Messages are deterministic: they never hold generated names, counts that change on every look or
+//! times, since a status that always changes would bring the next pass about for ever.
+
+mod autoscaling_ready;
+mod metrics_healthy;
+mod model_loaded;
+mod pods;
+mod ready;
+mod rollout_complete;
+mod workload_available;
+
+use springtide_api::status::condition;
+
+use crate::{
+    desired::Desired, observed::Observed, status::Outcome, validated::ValidatedModelService,
+};
+
+/// What is known about one aspect of a ModelService.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// Whether it holds.
+    pub(crate) truth: Truth,
+    /// Why, as a stable name.
+    pub(crate) reason: String,
+    /// Why and what to do, for people.
+    pub(crate) message: String,
+}
+
+/// Status of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Truth {
+    True,
+    False,
+    Unknown,
+}
+
+impl Truth {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl Finding {
+    fn new(truth: Truth, reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            truth,
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+
+    fn yes(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Truth::True, reason, message)
+    }
+
+    pub(crate) fn no(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Truth::False, reason, message)
+    }
+
+    pub(crate) fn unknown(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(Truth::Unknown, reason, message)
+    }
+}
+
+/// What conditions are judged from.
+pub(crate) struct Evidence<'a> {
+    pub(crate) model_service: &'a ValidatedModelService,
+    pub(crate) observed: &'a Observed,
+    pub(crate) desired: &'a Desired,
+    pub(crate) outcome: &'a Outcome,
+}
+
+/// All conditions by type, in the order of [`condition::ALL`].
+pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<(&'static str, Finding)> {
+    let model_loaded = model_loaded::judge(evidence);
+    let workload_available = workload_available::judge(evidence);
+    let autoscaling_ready = autoscaling_ready::judge(evidence);
+    let rollout_complete = rollout_complete::judge(evidence);
+    let ready = ready::summarise([
+        (condition::MODEL_LOADED, &model_loaded),
+        (condition::WORKLOAD_AVAILABLE, &workload_available),
+        (condition::AUTOSCALING_READY, &autoscaling_ready),
+        (condition::ROLLOUT_COMPLETE, &rollout_complete),
+    ]);
+    vec![
+        (condition::READY, ready),
+        (condition::MODEL_LOADED, model_loaded),
+        (condition::WORKLOAD_AVAILABLE, workload_available),
+        (condition::AUTOSCALING_READY, autoscaling_ready),
+        (condition::METRICS_HEALTHY, metrics_healthy::judge(evidence)),
+        (condition::ROLLOUT_COMPLETE, rollout_complete),
+    ]
+}

@@ -1,0 +1,85 @@
+//! What pods say about themselves.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use springtide_contract::termination::TerminationMessage;
+
+use crate::{
+    labels,
+    observed::Observed,
+    resources::{FETCH_CONTAINER, SERVER_CONTAINER},
+    validated::ValidatedModelService,
+};
+
+/// The pods that aren't being deleted and serve, or are to serve, the model that the spec names, in
+/// an order that doesn't depend on when they were seen.
+pub(super) fn of_this_model<'a>(
+    observed: &'a Observed,
+    model_service: &ValidatedModelService,
+) -> Vec<&'a Pod> {
+    let wanted = labels::model_annotations(model_service);
+    let annotation = |pod: &'a Pod, key: &str| {
+        pod.metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(key))
+    };
+    let mut pods = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .filter(|pod| {
+            [labels::MODEL_URI, labels::MODEL_SHA256]
+                .iter()
+                .all(|key| annotation(pod, key) == wanted.get(*key))
+        })
+        .collect::<Vec<_>>();
+    pods.sort_by_key(|pod| pod.metadata.name.as_deref());
+    pods
+}
+
+/// Status of the container that serves.
+pub(super) fn server(pod: &Pod) -> Option<&ContainerStatus> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    statuses
+        .iter()
+        .find(|status| status.name == SERVER_CONTAINER)
+}
+
+/// Status of the container that fetches the model.
+pub(super) fn fetch(pod: &Pod) -> Option<&ContainerStatus> {
+    let statuses = pod.status.as_ref()?.init_container_statuses.as_ref()?;
+    statuses
+        .iter()
+        .find(|status| status.name == FETCH_CONTAINER)
+}
+
+/// Why the pod doesn't have its model, as its containers say. A failure holds until the container
+/// that reported it gets further than that.
+pub(super) fn model_failure(pod: &Pod) -> Option<TerminationMessage> {
+    let fetch_failure = fetch(pod)
+        .filter(|status| !has_succeeded(status))
+        .and_then(last_words);
+    fetch_failure.or_else(|| {
+        server(pod)
+            .filter(|status| !status.ready)
+            .and_then(last_words)
+    })
+}
+
+fn has_succeeded(status: &ContainerStatus) -> bool {
+    terminated(status.state.as_ref()).is_some_and(|(exit_code, _)| exit_code == 0)
+}
+
+/// What the container wrote when it last failed.
+fn last_words(status: &ContainerStatus) -> Option<TerminationMessage> {
+    [status.state.as_ref(), status.last_state.as_ref()]
+        .into_iter()
+        .filter_map(terminated)
+        .filter(|(exit_code, _)| *exit_code != 0)
+        .find_map(|(_, message)| serde_json::from_str(message?).ok())
+}
+
+fn terminated(state: Option<&ContainerState>) -> Option<(i32, Option<&str>)> {
+    let terminated = state?.terminated.as_ref()?;
+    Some((terminated.exit_code, terminated.message.as_deref()))
+}

@@ -1,0 +1,41 @@
+//! `RolloutComplete`: every pod is made from the present spec.
+
+use super::{
+    Evidence, Finding,
+    workload_available::{blocked, condition},
+};
+use crate::child::ChildKind;
+
+pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
+    if let Some(finding) = blocked(evidence, ChildKind::Deployment) {
+        return finding;
+    }
+    let Some(deployment) = &evidence.observed.deployment else {
+        return Finding::unknown("RollingOut", "The Deployment is being made.");
+    };
+    let status = deployment.status.as_ref();
+    let is_seen =
+        status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
+    let progress = condition(deployment, "Progressing")
+        .filter(|_| is_seen)
+        .and_then(|progressing| progressing.reason.as_deref());
+    match progress {
+        Some("ProgressDeadlineExceeded") => Finding::no(
+            "ProgressDeadlineExceeded",
+            "New pods don't become ready. The former ones go on serving where there are any; the other conditions say why.",
+        ),
+        // The Deployment controller says so once all pods are new and available, and goes on saying
+        // so while an autoscaler changes their number.
+        Some("NewReplicaSetAvailable") if only_new_pods(deployment) => {
+            Finding::yes("Complete", "Every pod is made from the present spec.")
+        }
+        _ => Finding::no("RollingOut", "Pods of the present spec are taking over."),
+    }
+}
+
+fn only_new_pods(deployment: &k8s_openapi::api::apps::v1::Deployment) -> bool {
+    deployment
+        .status
+        .as_ref()
+        .is_some_and(|status| status.replicas == status.updated_replicas)
+}

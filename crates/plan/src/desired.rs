@@ -1,0 +1,110 @@
+//! The plan: what to delete, what to apply and in which order.
+
+use crate::{
+    child::{Child, ChildKind},
+    observed::Observed,
+    ownership::{Ownership, ownership},
+    replicas::{ReplicasApply, replicas},
+    resources,
+    scaling::Scaling,
+    settings::OperatorSettings,
+    validated::ValidatedModelService,
+};
+
+/// What to do for a ModelService, in the order of the fields.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    /// Objects to delete.
+    pub delete: Vec<Deletion>,
+    /// Objects to apply, in this order.
+    pub apply: Vec<Child>,
+    /// `spec.replicas`, to apply after the Deployment. Nothing where the Deployment isn't applied.
+    pub replicas: Option<ReplicasApply>,
+    /// Objects that aren't applied because somebody else's object has their name.
+    pub name_taken: Vec<ChildKind>,
+    /// The former autoscaler, where it must be gone before the new one is applied: never are there
+    /// two. Its deletion brings the next pass about.
+    pub waits_for: Option<ChildKind>,
+}
+
+/// An object to delete, with preconditions that keep a newer one of the same name alive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// Its kind.
+    pub kind: ChildKind,
+    /// Its name.
+    pub name: String,
+    /// Its UID, as a precondition.
+    pub uid: Option<String>,
+    /// Its resource version, as a precondition.
+    pub resource_version: Option<String>,
+}
+
+/// Plans. The same arguments always give the same plan.
+#[must_use]
+pub fn desired(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    settings: &OperatorSettings,
+) -> Desired {
+    let owner = |kind| ownership(model_service, observed, kind);
+    let wanted = autoscaler(model_service.scaling());
+    let unwanted = ChildKind::ALL
+        .into_iter()
+        .filter(|kind| kind.is_autoscaler() && Some(*kind) != wanted)
+        .filter(|kind| owner(*kind) == Ownership::Ours)
+        .collect::<Vec<_>>();
+    // The HPA that KEDA made goes some time after the ScaledObject that it was made for.
+    let keda_is_leaving = wanted == Some(ChildKind::HorizontalPodAutoscaler)
+        && observed.keda_horizontal_pod_autoscaler.is_some();
+    let waits_for = wanted.and_then(|_| {
+        unwanted
+            .first()
+            .copied()
+            .or(keda_is_leaving.then_some(ChildKind::ScaledObject))
+    });
+
+    let (apply, refused): (Vec<_>, Vec<_>) =
+        resources::build(model_service, settings, observed.capabilities)
+            .into_iter()
+            .filter(|child| waits_for.is_none() || !child.kind().is_autoscaler())
+            .partition(|child| owner(child.kind()) != Ownership::Foreign);
+
+    Desired {
+        delete: unwanted
+            .into_iter()
+            .filter_map(|kind| deletion(observed, kind))
+            .collect(),
+        replicas: apply
+            .iter()
+            .any(|child| child.kind() == ChildKind::Deployment)
+            .then(|| replicas(model_service, observed))
+            .flatten(),
+        apply,
+        name_taken: refused.iter().map(Child::kind).collect(),
+        waits_for,
+    }
+}
+
+/// The autoscaler that the spec asks for.
+const fn autoscaler(scaling: &Scaling) -> Option<ChildKind> {
+    match scaling {
+        Scaling::Fixed { .. } => None,
+        Scaling::Hpa { .. } => Some(ChildKind::HorizontalPodAutoscaler),
+        Scaling::Keda { .. } => Some(ChildKind::ScaledObject),
+    }
+}
+
+/// The deletion of an observed object, unless it is being deleted already.
+fn deletion(observed: &Observed, kind: ChildKind) -> Option<Deletion> {
+    let metadata = observed.metadata(kind)?;
+    if metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    Some(Deletion {
+        kind,
+        name: metadata.name.clone()?,
+        uid: metadata.uid.clone(),
+        resource_version: metadata.resource_version.clone(),
+    })
+}

@@ -1,0 +1,20 @@
+//! The field managers of server-side apply, one per concern. This is their registry: nothing else
+//! writes as one of them.
+//!
+//! `spec.replicas` of the Deployment has managers of its own, and [`OPERATOR`] never applies it.
+//! Server-side apply resets a field to its default once its last owner applies without it; a manager
+//! that never owned `spec.replicas` can't do that. See
+//! `docs/adr/0003-replicas-belong-to-the-autoscaler.md`.
+
+/// Owns everything that the operator applies, except `spec.replicas` of Deployments.
+pub const OPERATOR: &str = "springtide-operator";
+
+/// Owns `spec.replicas` of a Deployment with `engine: None`, by force.
+pub const FIXED_REPLICAS: &str = "springtide-fixed-replicas";
+
+/// Gives a new Deployment under an autoscaler its first `spec.replicas`, never by force: the first
+/// decision of the autoscaler takes the field over.
+pub const INITIAL_REPLICAS: &str = "springtide-initial-replicas";
+
+/// Owns the status of ModelServices.
+pub const STATUS: &str = "springtide-status";

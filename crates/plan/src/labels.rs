@@ -1,0 +1,78 @@
+//! Labels and annotations of what is made for a ModelService
+//! (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use crate::validated::ValidatedModelService;
+
+/// Label with what kind of application an object belongs to.
+pub const NAME: &str = "app.kubernetes.io/name";
+/// Label with the ModelService that an object belongs to.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// Label with who manages an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Label with an object's part in its application.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// Label with the product that an object is part of.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+
+/// Value of [`NAME`].
+pub const NAME_VALUE: &str = "modelservice";
+/// Value of [`MANAGED_BY`] and [`PART_OF`].
+pub const SPRINGTIDE: &str = "springtide";
+/// Value of [`COMPONENT`].
+pub const COMPONENT_VALUE: &str = "server";
+
+/// Annotation of pods with the URI of the model that they serve.
+pub const MODEL_URI: &str = "serving.springtide.dev/model-uri";
+/// Annotation of pods with the SHA-256 of the model that they serve.
+pub const MODEL_SHA256: &str = "serving.springtide.dev/model-sha256";
+
+/// Labels of every object that is made for the ModelService `instance`.
+#[must_use]
+pub fn of(instance: &str) -> BTreeMap<String, String> {
+    let mut labels = selecting(instance);
+    labels.insert(COMPONENT.to_owned(), COMPONENT_VALUE.to_owned());
+    labels.insert(MANAGED_BY.to_owned(), SPRINGTIDE.to_owned());
+    labels.insert(PART_OF.to_owned(), SPRINGTIDE.to_owned());
+    labels
+}
+
+/// The labels that select the pods of the ModelService `instance`. They can never change: the
+/// selector of a Deployment is immutable.
+#[must_use]
+pub fn selecting(instance: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (INSTANCE.to_owned(), instance.to_owned()),
+        (NAME.to_owned(), NAME_VALUE.to_owned()),
+    ])
+}
+
+/// [`selecting`] as the scale subresource and list requests write it.
+#[must_use]
+pub fn selector_text(instance: &str) -> String {
+    selecting(instance)
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Annotations of the pods that serve the model which the spec names.
+pub(crate) fn model_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, String> {
+    let uri = (MODEL_URI.to_owned(), model_service.model_uri().to_string());
+    let sha256 = model_service
+        .model_sha256()
+        .map(|sha256| (MODEL_SHA256.to_owned(), sha256.as_str().to_owned()));
+    [uri].into_iter().chain(sha256).collect()
+}
+
+/// [`selecting`] as objects write it.
+pub(crate) fn selector(instance: &str) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(selecting(instance)),
+        match_expressions: None,
+    }
+}

@@ -1,0 +1,42 @@
+//! What a ModelService wants, as a pure function of its spec and of what is observed: no client, no
+//! clock, nothing asynchronous.
+//!
+//! A pass of the operator goes through this crate in four steps:
+//!
+//! 1. [`ValidatedModelService::try_from`] parses the spec. What fails here is a bad spec that the
+//!    API server let through (an older CRD): write [`invalid_status`] and wait for a change.
+//! 2. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
+//!    order of its fields: [`delete`](Desired::delete), [`apply`](Desired::apply) each by
+//!    server-side apply as [`field_manager::OPERATOR`], forced, and after the Deployment has been
+//!    applied [`replicas`](Desired::replicas).
+//! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
+//!    the status speaks of the new generation and never of the old one, and collect failures in an
+//!    [`Outcome`].
+//! 4. [`status`] judges, and [`events`] tells what is new about it.
+
+mod child;
+mod conditions;
+mod desired;
+mod events;
+pub mod field_manager;
+pub mod keda;
+pub mod labels;
+mod observed;
+mod ownership;
+mod queries;
+mod replicas;
+pub mod resources;
+mod scaling;
+mod settings;
+mod status;
+mod validated;
+
+pub use child::{Child, ChildKind};
+pub use desired::{Deletion, Desired, desired};
+pub use events::{Event, Severity, events};
+pub use observed::{Capabilities, Observed};
+pub use replicas::ReplicasApply;
+pub use scaling::{PodAutoscaling, Scaling, ServingTargets};
+pub use settings::OperatorSettings;
+pub use status::{Failure, Outcome, invalid_status, status};
+pub use validated::{Invalid, ValidatedModelService};

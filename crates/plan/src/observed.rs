@@ -1,0 +1,62 @@
+//! What is observed about a ModelService, as plain data.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::{Pod, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use crate::{child::ChildKind, keda::ScaledObject};
+
+/// What is observed about a ModelService. Objects are looked up by name, whoever owns them; their
+/// `metadata.managedFields` must be there.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// The Service with the ModelService's name.
+    pub service: Option<Service>,
+    /// The PodDisruptionBudget with the ModelService's name.
+    pub pod_disruption_budget: Option<PodDisruptionBudget>,
+    /// The Deployment with the ModelService's name.
+    pub deployment: Option<Deployment>,
+    /// The HorizontalPodAutoscaler with the ModelService's name.
+    pub horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
+    /// The ScaledObject with the ModelService's name.
+    pub scaled_object: Option<ScaledObject>,
+    /// The HorizontalPodAutoscaler that KEDA makes for that ScaledObject
+    /// ([`ValidatedModelService::keda_hpa_name`](crate::ValidatedModelService::keda_hpa_name)).
+    pub keda_horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
+    /// The pods that [`labels::selecting`](crate::labels::selecting) selects.
+    pub pods: Vec<Pod>,
+    /// What the cluster can do.
+    pub capabilities: Capabilities,
+}
+
+/// What a cluster can do that not every cluster can.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// KEDA's ScaledObject is served.
+    pub keda: bool,
+}
+
+impl Observed {
+    /// Metadata of the object of a kind that has the ModelService's name.
+    pub(crate) fn metadata(&self, kind: ChildKind) -> Option<&ObjectMeta> {
+        match kind {
+            ChildKind::Service => self.service.as_ref().map(|object| &object.metadata),
+            ChildKind::PodDisruptionBudget => self
+                .pod_disruption_budget
+                .as_ref()
+                .map(|object| &object.metadata),
+            ChildKind::Deployment => self.deployment.as_ref().map(|object| &object.metadata),
+            ChildKind::HorizontalPodAutoscaler => self
+                .horizontal_pod_autoscaler
+                .as_ref()
+                .map(|object| &object.metadata),
+            ChildKind::ScaledObject => self.scaled_object.as_ref().map(|object| &object.metadata),
+        }
+    }
+}

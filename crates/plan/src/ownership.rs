@@ -1,0 +1,59 @@
+//! Whether an object belongs to a ModelService.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::{child::ChildKind, labels, observed::Observed, validated::ValidatedModelService};
+
+/// Whether an object belongs to a ModelService.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// There is no such object.
+    Absent,
+    /// It belongs to the ModelService, or belonged to one of the same name and was left behind
+    /// (`kubectl delete --cascade=orphan`).
+    Ours,
+    /// Somebody else made it. It is never touched.
+    Foreign,
+}
+
+pub(crate) fn ownership(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    kind: ChildKind,
+) -> Ownership {
+    match observed.metadata(kind) {
+        None => Ownership::Absent,
+        Some(metadata)
+            if is_controlled(metadata, model_service) || is_orphan(metadata, model_service) =>
+        {
+            Ownership::Ours
+        }
+        Some(_) => Ownership::Foreign,
+    }
+}
+
+fn is_controlled(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bool {
+    metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.controller == Some(true) && owner.uid == model_service.uid())
+}
+
+fn is_orphan(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bool {
+    let has_label = |key, value: &str| {
+        metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(key))
+            .is_some_and(|label| label == value)
+    };
+    let has_controller = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.controller == Some(true));
+    !has_controller
+        && has_label(labels::MANAGED_BY, labels::SPRINGTIDE)
+        && has_label(labels::INSTANCE, model_service.name())
+}

@@ -1,0 +1,228 @@
+//! The containers of a serving pod: one that fetches the model, and the server.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler, Probe,
+        ResourceRequirements, SleepAction,
+    },
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
+use springtide_api::{
+    ModelUri,
+    resources::{NVIDIA_GPU, Resources},
+    server::{BatchingPolicy, ExecutionProvider, ImagePullPolicy, Server},
+};
+use springtide_contract::{defaults, env, paths};
+
+use super::{pod_security, volumes};
+use crate::{settings::OperatorSettings, validated::ValidatedModelService};
+
+/// Name of the init container that fetches the model.
+pub const FETCH_CONTAINER: &str = "fetch-model";
+
+/// Name of the container that serves it.
+pub const SERVER_CONTAINER: &str = "server";
+
+/// Name of the port that it serves on.
+pub(super) const HTTP_PORT_NAME: &str = "http";
+
+/// Seconds beyond the request timeout in which the answers to the last requests reach their clients.
+const ANSWER_SECONDS: i32 = 1;
+
+/// Seconds for which a pod may start: it loads its model and warms up.
+const STARTUP_SECONDS: i32 = 300;
+
+pub(super) fn fetch(
+    model_service: &ValidatedModelService,
+    settings: &OperatorSettings,
+) -> Container {
+    let source = match model_service.model_uri() {
+        ModelUri::ConfigMap { key: path, .. } | ModelUri::Claim { path, .. } => {
+            format!("file://{}/{path}", paths::SOURCE_DIR)
+        }
+        ModelUri::Http { url } => url.clone(),
+    };
+    let sha256 = model_service
+        .model_sha256()
+        .map(|sha256| ["--sha256", sha256.as_str()]);
+    let args = ["fetch", "--uri", &source, "--to", paths::MODEL_FILE];
+    let server = model_service.server();
+    Container {
+        name: FETCH_CONTAINER.to_owned(),
+        args: Some(
+            args.into_iter()
+                .chain(sha256.into_iter().flatten())
+                .map(ToOwned::to_owned)
+                .collect(),
+        ),
+        env: Some(vec![variable(
+            env::TERMINATION_MESSAGE_PATH,
+            paths::TERMINATION_LOG,
+        )]),
+        // A pod needs the larger of what its init containers and its containers need, so this costs
+        // nothing.
+        resources: Some(resources(&Resources {
+            limits: springtide_api::resources::Limits {
+                nvidia_gpu: None,
+                ..server.resources.limits.clone()
+            },
+            ..server.resources.clone()
+        })),
+        volume_mounts: Some(volumes::fetch_mounts(model_service.model_uri())),
+        ..base(server, settings)
+    }
+}
+
+pub(super) fn server(
+    model_service: &ValidatedModelService,
+    settings: &OperatorSettings,
+) -> Container {
+    let server = model_service.server();
+    Container {
+        name: SERVER_CONTAINER.to_owned(),
+        args: Some(vec!["serve".to_owned()]),
+        env: Some(environment(model_service)),
+        ports: Some(vec![ContainerPort {
+            name: Some(HTTP_PORT_NAME.to_owned()),
+            container_port: i32::from(defaults::PORT),
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        resources: Some(resources(&server.resources)),
+        volume_mounts: Some(volumes::server_mounts()),
+        startup_probe: Some(Probe {
+            period_seconds: Some(1),
+            timeout_seconds: Some(1),
+            failure_threshold: Some(STARTUP_SECONDS),
+            ..probe(paths::READY)
+        }),
+        // A new pod takes load soon after it is ready; a busy one isn't taken out for a slow answer.
+        readiness_probe: Some(Probe {
+            period_seconds: Some(2),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(3),
+            ..probe(paths::READY)
+        }),
+        liveness_probe: Some(Probe {
+            period_seconds: Some(10),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(6),
+            ..probe(paths::HEALTH)
+        }),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction {
+                    seconds: i64::from(defaults::PRE_STOP_SECONDS),
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        ..base(server, settings)
+    }
+}
+
+/// Longest time that a drain may take, in seconds: the last request that was accepted is answered
+/// or timed out by then.
+pub(super) const fn drain_seconds(server: &Server) -> i32 {
+    server.request_timeout_milliseconds.div_euclid(1000)
+        + (server.request_timeout_milliseconds % 1000 != 0) as i32
+        + ANSWER_SECONDS
+}
+
+/// What both containers have in common.
+fn base(server: &Server, settings: &OperatorSettings) -> Container {
+    let pull_policy = match server.image_pull_policy {
+        ImagePullPolicy::Always => "Always",
+        ImagePullPolicy::IfNotPresent => "IfNotPresent",
+        ImagePullPolicy::Never => "Never",
+    };
+    Container {
+        image: Some(
+            server
+                .image
+                .clone()
+                .unwrap_or_else(|| settings.server_image.clone()),
+        ),
+        image_pull_policy: Some(pull_policy.to_owned()),
+        security_context: Some(pod_security::container()),
+        termination_message_path: Some(paths::TERMINATION_LOG.to_owned()),
+        ..Container::default()
+    }
+}
+
+fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
+    let server = model_service.server();
+    let policy = match server.batching.policy {
+        BatchingPolicy::WorkConserving => "work-conserving",
+        BatchingPolicy::Window => "window",
+    };
+    let execution_provider = match server.execution_provider {
+        ExecutionProvider::Auto => "auto",
+        ExecutionProvider::Cpu => "cpu",
+        ExecutionProvider::Cuda => "cuda",
+    };
+    let workers = server
+        .workers
+        .map(|workers| variable(env::WORKERS, workers));
+    [
+        variable(env::HOST, "0.0.0.0"),
+        variable(env::PORT, defaults::PORT),
+        variable(env::MODEL_PATH, paths::MODEL_FILE),
+        variable(env::MODEL_NAME, model_service.model_name()),
+        variable(env::MODEL_SERVICE_NAME, model_service.name()),
+        variable(env::MODEL_SERVICE_NAMESPACE, model_service.namespace()),
+        variable(env::EXECUTION_PROVIDER, execution_provider),
+        variable(env::BATCHING_POLICY, policy),
+        variable(env::MAX_BATCH_SIZE, server.batching.max_batch_rows),
+        variable(env::MAX_WAIT_MS, server.batching.max_wait_milliseconds),
+        variable(env::MAX_QUEUE_ROWS, server.max_queue_rows),
+        variable(env::REQUEST_TIMEOUT_MS, server.request_timeout_milliseconds),
+        variable(env::DRAIN_TIMEOUT_SECONDS, drain_seconds(server)),
+        variable(env::TERMINATION_MESSAGE_PATH, paths::TERMINATION_LOG),
+    ]
+    .into_iter()
+    .chain(workers)
+    .collect()
+}
+
+fn variable(name: &str, value: impl ToString) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value.to_string()),
+        value_from: None,
+    }
+}
+
+fn probe(path: &str) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(HTTP_PORT_NAME.to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        ..Probe::default()
+    }
+}
+
+fn resources(resources: &Resources) -> ResourceRequirements {
+    let Resources { requests, limits } = resources;
+    let mut limit_map = cpu_and_memory(&limits.cpu, &limits.memory);
+    if let Some(gpus) = limits.nvidia_gpu {
+        limit_map.insert(NVIDIA_GPU.to_owned(), Quantity(gpus.to_string()));
+    }
+    ResourceRequirements {
+        requests: Some(cpu_and_memory(&requests.cpu, &requests.memory)),
+        limits: Some(limit_map),
+        ..ResourceRequirements::default()
+    }
+}
+
+fn cpu_and_memory(cpu: &Quantity, memory: &Quantity) -> BTreeMap<String, Quantity> {
+    BTreeMap::from([
+        ("cpu".to_owned(), cpu.clone()),
+        ("memory".to_owned(), memory.clone()),
+    ])
+}

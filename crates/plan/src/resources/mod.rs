@@ -1,0 +1,52 @@
+//! The objects that are made for a ModelService, one file each.
+
+mod behavior;
+mod container;
+mod deployment;
+mod horizontal_pod_autoscaler;
+mod pod_disruption_budget;
+mod pod_security;
+mod scaled_object;
+mod scheduling;
+mod service;
+mod volumes;
+
+pub use container::{FETCH_CONTAINER, SERVER_CONTAINER};
+
+use crate::{
+    child::Child, observed::Capabilities, scaling::Scaling, settings::OperatorSettings,
+    validated::ValidatedModelService,
+};
+
+/// Everything that the spec asks for and the cluster can do, in the order in which it is applied.
+pub(crate) fn build(
+    model_service: &ValidatedModelService,
+    settings: &OperatorSettings,
+    capabilities: Capabilities,
+) -> Vec<Child> {
+    let autoscaler = match model_service.scaling() {
+        Scaling::Hpa { pods, .. } => Some(Child::HorizontalPodAutoscaler(Box::new(
+            horizontal_pod_autoscaler::build(model_service, pods),
+        ))),
+        Scaling::Keda {
+            pods,
+            serving,
+            settings: keda,
+        } if capabilities.keda => Some(Child::ScaledObject(Box::new(scaled_object::build(
+            model_service,
+            pods,
+            *serving,
+            keda,
+            &settings.prometheus_address,
+        )))),
+        Scaling::Keda { .. } | Scaling::Fixed { .. } => None,
+    };
+    [
+        Child::Service(Box::new(service::build(model_service))),
+        Child::PodDisruptionBudget(Box::new(pod_disruption_budget::build(model_service))),
+        Child::Deployment(Box::new(deployment::build(model_service, settings))),
+    ]
+    .into_iter()
+    .chain(autoscaler)
+    .collect()
+}

@@ -1,0 +1,24 @@
+//! The PodDisruptionBudget: a drain takes one pod at a time, and never waits for ever.
+
+use k8s_openapi::{
+    api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use crate::{labels, validated::ValidatedModelService};
+
+pub(super) fn build(model_service: &ValidatedModelService) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: model_service.child_metadata(),
+        spec: Some(PodDisruptionBudgetSpec {
+            // A minimum would block every drain for ever once there are no more pods than that.
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(labels::selector(model_service.name())),
+            // Pods that don't serve anyway, such as those that can't load their model, would
+            // otherwise use the budget up and block drains for ever.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    }
+}

@@ -1,0 +1,165 @@
+//! The status of a ModelService.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use springtide_api::{ModelService, ModelServiceStatus, status::condition};
+
+use crate::{
+    child::ChildKind,
+    conditions::{Evidence, Finding, judge},
+    desired::Desired,
+    labels,
+    observed::Observed,
+    scaling::Scaling,
+    validated::{Invalid, ValidatedModelService},
+};
+
+/// Most bytes of a condition's message, which Kubernetes limits to 32768.
+const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// How carrying out a plan went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What could not be applied or deleted. A failed apply of `spec.replicas` is one of the
+    /// Deployment.
+    pub failures: BTreeMap<ChildKind, Failure>,
+}
+
+/// Why an object could not be applied or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Why, as a stable name in camel case.
+    pub reason: String,
+    /// Why and what to do, for people; the same for the same fault.
+    pub message: String,
+}
+
+/// The status of a ModelService. `observed` is what the API server answered to the plan's applies
+/// where there was any; `previous` is the status before, from which conditions that didn't change
+/// keep their time.
+#[must_use]
+pub fn status(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    desired: &Desired,
+    outcome: &Outcome,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> ModelServiceStatus {
+    let findings = judge(&Evidence {
+        model_service,
+        observed,
+        desired,
+        outcome,
+    });
+    let deployment = observed
+        .deployment
+        .as_ref()
+        .and_then(|deployment| deployment.status.as_ref());
+    ModelServiceStatus {
+        observed_generation: Some(model_service.generation()),
+        conditions: conditions(findings, model_service.generation(), previous, now),
+        replicas: Some(
+            deployment
+                .and_then(|status| status.replicas)
+                .unwrap_or_default(),
+        ),
+        ready_replicas: Some(
+            deployment
+                .and_then(|status| status.ready_replicas)
+                .unwrap_or_default(),
+        ),
+        desired_replicas: desired_replicas(model_service.scaling(), observed),
+        selector: Some(labels::selector_text(model_service.name())),
+        url: Some(model_service.url()),
+    }
+}
+
+/// The status of a ModelService whose spec makes no sense. What was made for its former spec goes on
+/// serving, so that the numbers of `previous` are kept.
+#[must_use]
+pub fn invalid_status(
+    model_service: &ModelService,
+    invalid: &Invalid,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> ModelServiceStatus {
+    let generation = model_service.metadata.generation.unwrap_or_default();
+    let findings = condition::ALL
+        .into_iter()
+        .map(|kind| {
+            let finding = if kind == condition::READY {
+                Finding::no(
+                    invalid.reason(),
+                    format!("{invalid}. The former spec, if there was one, stays in force."),
+                )
+            } else {
+                Finding::unknown(invalid.reason(), "The spec is invalid.")
+            };
+            (kind, finding)
+        })
+        .collect();
+    ModelServiceStatus {
+        observed_generation: Some(generation),
+        conditions: conditions(findings, generation, previous, now),
+        ..previous.cloned().unwrap_or_default()
+    }
+}
+
+/// Pods that whoever sets their number asks for.
+fn desired_replicas(scaling: &Scaling, observed: &Observed) -> Option<i32> {
+    let hpa = match scaling {
+        Scaling::Fixed { replicas } => return Some(*replicas),
+        Scaling::Hpa { .. } => &observed.horizontal_pod_autoscaler,
+        Scaling::Keda { .. } => &observed.keda_horizontal_pod_autoscaler,
+    };
+    // An HPA that hasn't decided yet says 0.
+    let asked_by_hpa = hpa
+        .as_ref()
+        .and_then(|hpa| hpa.status.as_ref())
+        .map(|status| status.desired_replicas)
+        .filter(|replicas| *replicas > 0);
+    asked_by_hpa.or_else(|| observed.deployment.as_ref()?.spec.as_ref()?.replicas)
+}
+
+fn conditions(
+    findings: Vec<(&'static str, Finding)>,
+    generation: i64,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    findings
+        .into_iter()
+        .map(|(kind, finding)| {
+            let status = finding.truth.as_str();
+            let unchanged_since = previous
+                .and_then(|previous| {
+                    previous
+                        .conditions
+                        .iter()
+                        .find(|before| before.type_ == kind)
+                })
+                .filter(|before| before.status == status)
+                .map(|before| before.last_transition_time.clone());
+            Condition {
+                type_: kind.to_owned(),
+                status: status.to_owned(),
+                reason: finding.reason,
+                message: truncated(finding.message),
+                observed_generation: Some(generation),
+                last_transition_time: unchanged_since.unwrap_or(Time(now)),
+            }
+        })
+        .collect()
+}
+
+fn truncated(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    }
+    message
+}

@@ -1,0 +1,250 @@
+//! A ModelService whose spec makes sense.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource;
+use springtide_api::{
+    InvalidModelUri, InvalidSha256, MAX_NAME_LENGTH, ModelService, ModelUri, Sha256, server::Server,
+};
+
+use crate::{keda::HPA_NAME_PREFIX, labels, scaling::Scaling};
+
+/// A ModelService whose spec makes sense, parsed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidatedModelService {
+    name: String,
+    namespace: String,
+    uid: String,
+    generation: i64,
+    model_uri: ModelUri,
+    model_sha256: Option<Sha256>,
+    model_name: String,
+    server: Server,
+    scaling: Scaling,
+}
+
+/// What is wrong with a spec. The API server refuses such a spec with the present CRD; an older CRD
+/// may have let it through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// Metadata that the API server always sets isn't there.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// The name can't be used for everything that is made for the ModelService.
+    #[error("metadata.name must be a DNS-1035 label of at most {MAX_NAME_LENGTH} characters")]
+    Name,
+    /// The URI of the model.
+    #[error("spec.model.uri {0}")]
+    ModelUri(#[from] InvalidModelUri),
+    /// The SHA-256 of the model.
+    #[error("spec.model.sha256 {0}")]
+    Sha256(#[from] InvalidSha256),
+    /// A model from the web without a SHA-256.
+    #[error("spec.model.sha256 is required for https:// and http:// models")]
+    Sha256Missing,
+    /// A fixed number of pods under an autoscaler.
+    #[error("spec.replicas is only allowed with spec.autoscaling.engine None")]
+    ReplicasWithEngine,
+    /// A value that is out of its bounds.
+    #[error("{field} must be between {min} and {max}")]
+    OutOfBounds {
+        /// The field.
+        field: String,
+        /// Least value.
+        min: i32,
+        /// Greatest value.
+        max: i32,
+    },
+    /// Fewer pods at most than at least.
+    #[error("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas")]
+    MinAboveMax,
+}
+
+impl Invalid {
+    /// The stable name of this class of errors, for conditions, events and metric labels.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        "InvalidSpec"
+    }
+}
+
+impl TryFrom<&ModelService> for ValidatedModelService {
+    type Error = Invalid;
+
+    fn try_from(model_service: &ModelService) -> Result<Self, Self::Error> {
+        let ModelService { metadata, spec, .. } = model_service;
+        let name = metadata
+            .name
+            .clone()
+            .ok_or(Invalid::Missing("metadata.name"))?;
+        if !is_name(&name) {
+            return Err(Invalid::Name);
+        }
+        let model_uri = spec.model.uri.parse::<ModelUri>()?;
+        let model_sha256 = spec
+            .model
+            .sha256
+            .as_deref()
+            .map(str::parse::<Sha256>)
+            .transpose()?;
+        if matches!(model_uri, ModelUri::Http { .. }) && model_sha256.is_none() {
+            return Err(Invalid::Sha256Missing);
+        }
+        Ok(Self {
+            namespace: metadata
+                .namespace
+                .clone()
+                .ok_or(Invalid::Missing("metadata.namespace"))?,
+            uid: metadata
+                .uid
+                .clone()
+                .ok_or(Invalid::Missing("metadata.uid"))?,
+            generation: metadata.generation.unwrap_or_default(),
+            model_uri,
+            model_sha256,
+            model_name: spec.model.name.clone().unwrap_or_else(|| name.clone()),
+            server: server(&spec.server)?,
+            scaling: Scaling::parse(&spec.autoscaling, spec.replicas)?,
+            name,
+        })
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.len() <= MAX_NAME_LENGTH
+        && bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.last() != Some(&b'-')
+        && bytes
+            .iter()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn server(server: &Server) -> Result<Server, Invalid> {
+    let batching = &server.batching;
+    within(
+        "spec.server.batching.maxBatchRows",
+        batching.max_batch_rows,
+        1,
+        4096,
+    )?;
+    within(
+        "spec.server.batching.maxWaitMilliseconds",
+        batching.max_wait_milliseconds,
+        0,
+        60_000,
+    )?;
+    within(
+        "spec.server.maxQueueRows",
+        server.max_queue_rows,
+        1,
+        1_000_000,
+    )?;
+    within(
+        "spec.server.requestTimeoutMilliseconds",
+        server.request_timeout_milliseconds,
+        1,
+        600_000,
+    )?;
+    if let Some(workers) = server.workers {
+        within("spec.server.workers", workers, 1, 256)?;
+    }
+    Ok(server.clone())
+}
+
+pub(crate) fn within(field: &str, value: i32, min: i32, max: i32) -> Result<(), Invalid> {
+    if (min..=max).contains(&value) {
+        Ok(())
+    } else {
+        Err(Invalid::OutOfBounds {
+            field: field.to_owned(),
+            min,
+            max,
+        })
+    }
+}
+
+impl ValidatedModelService {
+    /// Its name, which is also the name of everything that is made for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its UID.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The generation of its spec.
+    #[must_use]
+    pub const fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Where the model comes from.
+    #[must_use]
+    pub const fn model_uri(&self) -> &ModelUri {
+        &self.model_uri
+    }
+
+    /// What the SHA-256 of the model must be.
+    #[must_use]
+    pub const fn model_sha256(&self) -> Option<&Sha256> {
+        self.model_sha256.as_ref()
+    }
+
+    /// The model's name in answers.
+    #[must_use]
+    pub fn model_name(&self) -> &str {
+        &self.model_name
+    }
+
+    /// How each pod serves the model.
+    #[must_use]
+    pub const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// What sets the number of pods.
+    #[must_use]
+    pub const fn scaling(&self) -> &Scaling {
+        &self.scaling
+    }
+
+    /// Address of the model inside the cluster.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}.{}.svc", self.name, self.namespace)
+    }
+
+    /// Name of the HorizontalPodAutoscaler that KEDA makes with `engine: KEDA`.
+    #[must_use]
+    pub fn keda_hpa_name(&self) -> String {
+        format!("{HPA_NAME_PREFIX}{}", self.name)
+    }
+
+    /// Metadata of everything that is made for it.
+    pub(crate) fn child_metadata(&self) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(self.name.clone()),
+            namespace: Some(self.namespace.clone()),
+            labels: Some(labels::of(&self.name)),
+            owner_references: Some(vec![OwnerReference {
+                api_version: ModelService::api_version(&()).into_owned(),
+                kind: ModelService::kind(&()).into_owned(),
+                name: self.name.clone(),
+                uid: self.uid.clone(),
+                controller: Some(true),
+                block_owner_deletion: Some(true),
+            }]),
+            ..ObjectMeta::default()
+        }
+    }
+}
