@@ -41,13 +41,11 @@ pub struct Autoscaling {
 
     /// What each pod should carry. The signal that asks for the most pods decides.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub targets: Targets,
 
     /// How fast the number of pods changes, as in an `autoscaling/v2` HorizontalPodAutoscaler: by
     /// default fast up and slowly down.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub behavior: Behavior,
 
     /// Settings of KEDA. Only with `engine: KEDA`.

@@ -11,12 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct Behavior {
     /// How it grows.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub scale_up: ScaleUp,
 
     /// How it shrinks.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub scale_down: ScaleDown,
 }
 

@@ -71,7 +71,6 @@ pub struct ModelServiceSpec {
 
     /// How each pod serves it.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub server: Server,
 
     /// Fixed number of pods. Only with `autoscaling.engine: None`, where it is 2 if left out.
@@ -81,6 +80,5 @@ pub struct ModelServiceSpec {
 
     /// How the number of pods follows the load.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub autoscaling: Autoscaling,
 }

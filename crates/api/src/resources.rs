@@ -21,12 +21,10 @@ pub const NVIDIA_GPU: &str = "nvidia.com/gpu";
 pub struct Resources {
     /// What a pod is sure to get. Utilization targets are percentages of it.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub requests: Requests,
 
     /// What a pod gets at most.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub limits: Limits,
 }
 
@@ -108,7 +106,6 @@ fn limit_memory() -> Quantity {
 /// writes them, and without them the pattern stays readable.
 fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
         "maxLength": 32,
         "pattern": "^([0-9]*[1-9][0-9]*([.][0-9]*)?|[0-9]*[.][0-9]*[1-9][0-9]*)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
         "x-kubernetes-int-or-string": true,

@@ -45,7 +45,6 @@ pub struct Server {
 
     /// How requests are put together.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub batching: Batching,
 
     /// Most rows that wait in a pod's queue. Further requests are answered with 429.
@@ -65,7 +64,6 @@ pub struct Server {
 
     /// CPU and memory of each pod.
     #[serde(default)]
-    #[schemars(extend("default" = {}))]
     pub resources: Resources,
 
     /// Labels that a node must have.
