@@ -46,15 +46,39 @@ pub struct Bed {
     test: &'static str,
 }
 
+/// Why a test failed. As a test's error it is printed with its causes and without a backtrace, which
+/// would be one of this crate's waiting.
+pub struct Failure(anyhow::Error);
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
 /// Runs a test in a new namespace and deletes that, also after a failure or a panic. After a failure
 /// the state of the namespace is printed first.
 ///
 /// # Errors
 ///
 /// Those of the test, and of making the namespace.
-pub async fn in_namespace(test: &'static str, company: Company, body: impl AsyncFnOnce(&Bed) -> Result<()>) -> Result<()> {
+pub async fn in_namespace(
+    test: &'static str,
+    company: Company,
+    body: impl AsyncFnOnce(&Bed) -> Result<()>,
+) -> Result<(), Failure> {
+    run_in_namespace(test, company, body).await.map_err(Failure)
+}
+
+async fn run_in_namespace(
+    test: &'static str,
+    company: Company,
+    body: impl AsyncFnOnce(&Bed) -> Result<()>,
+) -> Result<()> {
     let cluster = Cluster::connect().await?;
-    LEFTOVERS.get_or_try_init(|| delete_leftovers(&cluster)).await?;
+    LEFTOVERS
+        .get_or_try_init(|| delete_leftovers(&cluster))
+        .await?;
     let (_together, _alone);
     match company {
         Company::Welcome => _together = COMPANY.read().await,
@@ -71,19 +95,32 @@ pub async fn in_namespace(test: &'static str, company: Company, body: impl Async
     if failed && std::env::var_os("SPRINGTIDE_E2E_KEEP").is_some_and(|keep| keep == "1") {
         bed.report(&format!("namespace {} is kept", bed.namespace));
     } else {
-        bed.cluster.delete(None, kind::NAMESPACE, &bed.namespace).await?;
+        bed.cluster
+            .delete(None, kind::NAMESPACE, &bed.namespace)
+            .await?;
     }
     bed.report(&format!("took {:.1} s", start.elapsed().as_secs_f64()));
     match outcome {
-        Ok(in_time) => in_time.map_err(|_| anyhow!("{test} took longer than {} s", TEST_LIMIT.as_secs()))?,
+        Ok(in_time) => {
+            in_time.map_err(|_| anyhow!("{test} took longer than {} s", TEST_LIMIT.as_secs()))?
+        }
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
 /// What an earlier run left that was killed: it would hold on to the nodes' room for pods.
 async fn delete_leftovers(cluster: &Cluster) -> Result<()> {
-    for namespace in cluster.list(None, kind::NAMESPACE, &format!("{RUN_LABEL},{RUN_LABEL}!={}", run())).await? {
-        cluster.delete(None, kind::NAMESPACE, text(&namespace, "/metadata/name")).await?;
+    for namespace in cluster
+        .list(
+            None,
+            kind::NAMESPACE,
+            &format!("{RUN_LABEL},{RUN_LABEL}!={}", run()),
+        )
+        .await?
+    {
+        cluster
+            .delete(None, kind::NAMESPACE, text(&namespace, "/metadata/name"))
+            .await?;
     }
     Ok(())
 }
@@ -105,8 +142,15 @@ impl Bed {
                 "labels": {RUN_LABEL: run(), "pod-security.kubernetes.io/enforce": "restricted"},
             },
         });
-        cluster.apply(None, &manifest).await.context("making the test's namespace")?;
-        Ok(Self { cluster, namespace, test })
+        cluster
+            .apply(None, &manifest)
+            .await
+            .context("making the test's namespace")?;
+        Ok(Self {
+            cluster,
+            namespace,
+            test,
+        })
     }
 
     /// Prints one line of what the test measured.
@@ -129,7 +173,9 @@ impl Bed {
     ///
     /// What the API server says.
     pub async fn merge(&self, kind: Kind, name: &str, change: &Value) -> Result<Value> {
-        self.cluster.merge(&self.namespace, kind, name, change).await
+        self.cluster
+            .merge(&self.namespace, kind, name, change)
+            .await
     }
 
     /// An object of the namespace that must be there.
@@ -167,7 +213,12 @@ impl Bed {
     pub async fn config_map(&self, name: &str, files: &[(&str, Vec<u8>)]) -> Result<()> {
         let data = files
             .iter()
-            .map(|(key, content)| Ok(((*key).to_owned(), serde_json::to_value(ByteString(content.clone()))?)))
+            .map(|(key, content)| {
+                Ok((
+                    (*key).to_owned(),
+                    serde_json::to_value(ByteString(content.clone()))?,
+                ))
+            })
             .collect::<Result<serde_json::Map<_, _>>>()?;
         let manifest = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "binaryData": data});
         self.apply(&manifest).await?;
@@ -182,8 +233,11 @@ impl Bed {
     /// What the API server says.
     pub async fn serve(&self, manifest: &Value) -> Result<String> {
         let (config_map, key) = example::config_map_of(manifest)?;
-        let model = key.strip_suffix(".onnx").context("an example's key ends in .onnx")?;
-        self.config_map(config_map, &[(key, example::model(model)?)]).await?;
+        let model = key
+            .strip_suffix(".onnx")
+            .context("an example's key ends in .onnx")?;
+        self.config_map(config_map, &[(key, example::model(model)?)])
+            .await?;
         let made = self.apply(manifest).await?;
         Ok(text(&made, "/metadata/name").to_owned())
     }
@@ -206,7 +260,8 @@ impl Bed {
     ///
     /// That it didn't become Ready in time.
     pub async fn until_ready(&self, name: &str) -> Result<Waited<()>> {
-        self.until_condition(name, "Ready", "True", READY_LIMIT).await
+        self.until_condition(name, "Ready", "True", READY_LIMIT)
+            .await
     }
 
     /// Waits until a condition of a ModelService, observed in its current generation, has a status.
@@ -214,14 +269,25 @@ impl Bed {
     /// # Errors
     ///
     /// That it didn't in time.
-    pub async fn until_condition(&self, name: &str, type_: &str, status: &str, limit: Duration) -> Result<Waited<()>> {
-        wait::until(&format!("ModelService {name} to have {type_}={status}"), limit, async || {
-            let service = self.get(kind::MODEL_SERVICE, name).await?;
-            let so = condition(&service, type_).is_some_and(|found| {
-                found["status"] == status && found["observedGeneration"] == service["metadata"]["generation"]
-            });
-            Ok(Look::at(so, || diagnosis::conditions(&service)))
-        })
+    pub async fn until_condition(
+        &self,
+        name: &str,
+        type_: &str,
+        status: &str,
+        limit: Duration,
+    ) -> Result<Waited<()>> {
+        wait::until(
+            &format!("ModelService {name} to have {type_}={status}"),
+            limit,
+            async || {
+                let service = self.get(kind::MODEL_SERVICE, name).await?;
+                let so = condition(&service, type_).is_some_and(|found| {
+                    found["status"] == status
+                        && found["observedGeneration"] == service["metadata"]["generation"]
+                });
+                Ok(Look::at(so, || diagnosis::conditions(&service)))
+            },
+        )
         .await
     }
 
@@ -231,8 +297,12 @@ impl Bed {
     ///
     /// What the API server says.
     pub async fn pods(&self, name: &str) -> Result<Vec<Value>> {
-        let labels = format!("app.kubernetes.io/name=modelservice,app.kubernetes.io/instance={name}");
-        let mut pods = self.cluster.list(Some(&self.namespace), kind::POD, &labels).await?;
+        let labels =
+            format!("app.kubernetes.io/name=modelservice,app.kubernetes.io/instance={name}");
+        let mut pods = self
+            .cluster
+            .list(Some(&self.namespace), kind::POD, &labels)
+            .await?;
         pods.retain(|pod| pod.pointer("/metadata/deletionTimestamp").is_none());
         Ok(pods)
     }
@@ -243,14 +313,23 @@ impl Bed {
     ///
     /// Where the API server can't be reached. An answer of any status is an answer.
     pub async fn ask_pod(&self, pod: &str, path: &str) -> Result<Answer> {
-        self.cluster.ask_pod(&self.namespace, pod, springtide_contract::defaults::PORT, path).await
+        self.cluster
+            .ask_pod(
+                &self.namespace,
+                pod,
+                springtide_contract::defaults::PORT,
+                path,
+            )
+            .await
     }
 }
 
 /// A condition of an object, where it has one.
 #[must_use]
 pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
-    items(object, "/status/conditions").iter().find(|condition| condition["type"] == type_)
+    items(object, "/status/conditions")
+        .iter()
+        .find(|condition| condition["type"] == type_)
 }
 
 /// Whether a pod is Ready.

@@ -46,7 +46,10 @@ impl Cluster {
         let config = Config::infer().await?;
         let mut proxy = config.clone();
         proxy.default_retry = false;
-        Ok(Self { api: Client::try_from(config)?, proxy: Client::try_from(proxy)? })
+        Ok(Self {
+            api: Client::try_from(config)?,
+            proxy: Client::try_from(proxy)?,
+        })
     }
 
     /// The plain client.
@@ -70,7 +73,14 @@ impl Cluster {
     ///
     /// What the API server says.
     pub async fn apply(&self, namespace: Option<&str>, manifest: &Value) -> Result<Value> {
-        self.patch(namespace, manifest, &PatchParams::apply(FIELD_MANAGER).force().validation_strict()).await
+        self.patch(
+            namespace,
+            manifest,
+            &PatchParams::apply(FIELD_MANAGER)
+                .force()
+                .validation_strict(),
+        )
+        .await
     }
 
     /// What the API server would say to [`apply`](Self::apply), without doing it.
@@ -79,13 +89,31 @@ impl Cluster {
     ///
     /// What the API server says.
     pub async fn apply_dry(&self, namespace: &str, manifest: &Value) -> Result<Value> {
-        self.patch(Some(namespace), manifest, &PatchParams::apply(FIELD_MANAGER).validation_strict().dry_run()).await
+        self.patch(
+            Some(namespace),
+            manifest,
+            &PatchParams::apply(FIELD_MANAGER)
+                .validation_strict()
+                .dry_run(),
+        )
+        .await
     }
 
-    async fn patch(&self, namespace: Option<&str>, manifest: &Value, how: &PatchParams) -> Result<Value> {
-        let kind = kind::of(manifest).with_context(|| format!("a kind these tests don't know: {manifest}"))?;
-        let name = manifest["metadata"]["name"].as_str().context("no metadata.name")?;
-        let object = self.objects(kind, namespace).patch(name, how, &Patch::Apply(manifest)).await?;
+    async fn patch(
+        &self,
+        namespace: Option<&str>,
+        manifest: &Value,
+        how: &PatchParams,
+    ) -> Result<Value> {
+        let kind = kind::of(manifest)
+            .with_context(|| format!("a kind these tests don't know: {manifest}"))?;
+        let name = manifest["metadata"]["name"]
+            .as_str()
+            .context("no metadata.name")?;
+        let object = self
+            .objects(kind, namespace)
+            .patch(name, how, &Patch::Apply(manifest))
+            .await?;
         Ok(serde_json::to_value(object)?)
     }
 
@@ -94,9 +122,21 @@ impl Cluster {
     /// # Errors
     ///
     /// What the API server says.
-    pub async fn merge(&self, namespace: &str, kind: Kind, name: &str, change: &Value) -> Result<Value> {
-        let how = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let object = self.objects(kind, Some(namespace)).patch(name, &how, &Patch::Merge(change)).await?;
+    pub async fn merge(
+        &self,
+        namespace: &str,
+        kind: Kind,
+        name: &str,
+        change: &Value,
+    ) -> Result<Value> {
+        let how = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let object = self
+            .objects(kind, Some(namespace))
+            .patch(name, &how, &Patch::Merge(change))
+            .await?;
         Ok(serde_json::to_value(object)?)
     }
 
@@ -107,7 +147,10 @@ impl Cluster {
     /// What the API server says.
     pub async fn create(&self, namespace: &str, kind: Kind, manifest: &Value) -> Result<Value> {
         let object = serde_json::from_value(manifest.clone())?;
-        let made = self.objects(kind, Some(namespace)).create(&PostParams::default(), &object).await?;
+        let made = self
+            .objects(kind, Some(namespace))
+            .create(&PostParams::default(), &object)
+            .await?;
         Ok(serde_json::to_value(made)?)
     }
 
@@ -127,7 +170,9 @@ impl Cluster {
     ///
     /// What the API server says, or that there is none.
     pub async fn get(&self, namespace: &str, kind: Kind, name: &str) -> Result<Value> {
-        self.find(namespace, kind, name).await?.with_context(|| format!("no {} {namespace}/{name}", kind.name))
+        self.find(namespace, kind, name)
+            .await?
+            .with_context(|| format!("no {} {namespace}/{name}", kind.name))
     }
 
     /// Objects with these labels (`a=b,c=d`; empty: all).
@@ -135,9 +180,21 @@ impl Cluster {
     /// # Errors
     ///
     /// What the API server says.
-    pub async fn list(&self, namespace: Option<&str>, kind: Kind, labels: &str) -> Result<Vec<Value>> {
-        let listed = self.objects(kind, namespace).list(&ListParams::default().labels(labels)).await?;
-        Ok(listed.items.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?)
+    pub async fn list(
+        &self,
+        namespace: Option<&str>,
+        kind: Kind,
+        labels: &str,
+    ) -> Result<Vec<Value>> {
+        let listed = self
+            .objects(kind, namespace)
+            .list(&ListParams::default().labels(labels))
+            .await?;
+        Ok(listed
+            .items
+            .into_iter()
+            .map(serde_json::to_value)
+            .collect::<Result<_, _>>()?)
     }
 
     /// Begins to delete an object, and what it owns in the background.
@@ -146,7 +203,9 @@ impl Cluster {
     ///
     /// What the API server says.
     pub async fn delete(&self, namespace: Option<&str>, kind: Kind, name: &str) -> Result<()> {
-        self.objects(kind, namespace).delete(name, &DeleteParams::background()).await?;
+        self.objects(kind, namespace)
+            .delete(name, &DeleteParams::background())
+            .await?;
         Ok(())
     }
 
@@ -156,7 +215,10 @@ impl Cluster {
     ///
     /// What the API server says.
     pub async fn read(&self, path: &str) -> Result<Value> {
-        Ok(self.api.request(Request::get(path).body(Vec::new())?).await?)
+        Ok(self
+            .api
+            .request(Request::get(path).body(Vec::new())?)
+            .await?)
     }
 
     /// Sends a request to a pod through the API server.
@@ -164,7 +226,13 @@ impl Cluster {
     /// # Errors
     ///
     /// Where the API server can't be reached. An answer of any status is an answer.
-    pub async fn ask_pod(&self, namespace: &str, pod: &str, port: u16, path: &str) -> Result<Answer> {
+    pub async fn ask_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+        path: &str,
+    ) -> Result<Answer> {
         let url = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}");
         self.ask(Method::GET, &url, Vec::new()).await
     }
@@ -174,9 +242,16 @@ impl Cluster {
     /// # Errors
     ///
     /// Where the API server can't be reached. An answer of any status is an answer.
-    pub async fn post_to_service(&self, namespace: &str, service: &str, path: &str, body: &Value) -> Result<Answer> {
+    pub async fn post_to_service(
+        &self,
+        namespace: &str,
+        service: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<Answer> {
         let url = format!("/api/v1/namespaces/{namespace}/services/{service}:80/proxy{path}");
-        self.ask(Method::POST, &url, serde_json::to_vec(body)?).await
+        self.ask(Method::POST, &url, serde_json::to_vec(body)?)
+            .await
     }
 
     async fn ask(&self, method: Method, url: &str, body: Vec<u8>) -> Result<Answer> {
@@ -188,6 +263,9 @@ impl Cluster {
         let response = self.proxy.send(request).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect_bytes().await?;
-        Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+        Ok(Answer {
+            status,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        })
     }
 }

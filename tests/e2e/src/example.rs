@@ -34,9 +34,18 @@ impl HeldOut {
     /// Where the file is missing, or its lists don't fit together.
     pub fn of(model: &str) -> Result<Self> {
         let path = folder().join("models").join(format!("{model}.test.json"));
-        let held_out: Self = serde_json::from_slice(&read(&path)?).with_context(|| path.display().to_string())?;
-        let lengths = [held_out.rows.len(), held_out.predictions.len(), held_out.probabilities.len()];
-        ensure!(lengths == [lengths[0]; 3], "{}: lists of {lengths:?} entries", path.display());
+        let held_out: Self =
+            serde_json::from_slice(&read(&path)?).with_context(|| path.display().to_string())?;
+        let lengths = [
+            held_out.rows.len(),
+            held_out.predictions.len(),
+            held_out.probabilities.len(),
+        ];
+        ensure!(
+            lengths == [lengths[0]; 3],
+            "{}: lists of {lengths:?} entries",
+            path.display()
+        );
         Ok(held_out)
     }
 
@@ -47,7 +56,10 @@ impl HeldOut {
     /// Where there is no such row or class.
     pub fn confidence(&self, row: usize) -> Result<f64> {
         let class = usize::try_from(*self.predictions.get(row).context("no such row")?)?;
-        self.probabilities[row].get(class).copied().context("no such class")
+        self.probabilities[row]
+            .get(class)
+            .copied()
+            .context("no such class")
     }
 }
 
@@ -82,7 +94,8 @@ pub fn sha256(name: &str) -> Result<String> {
 pub fn manifest(name: &str, change: &Value) -> Result<Value> {
     let path = folder().join(format!("{name}.yaml"));
     let content = String::from_utf8(read(&path)?)?;
-    let mut manifest: Value = serde_saphyr::from_str(&content).with_context(|| path.display().to_string())?;
+    let mut manifest: Value =
+        serde_saphyr::from_str(&content).with_context(|| path.display().to_string())?;
     merge(&mut manifest, change);
     Ok(manifest)
 }
@@ -127,7 +140,13 @@ mod tests {
         for name in ["iris", "digits"] {
             let manifest = manifest(name, &json!({})).unwrap();
             assert_eq!(text(&manifest, "/spec/model/sha256"), sha256(name).unwrap());
-            assert_eq!(config_map_of(&manifest).unwrap(), (format!("{name}-model").as_str(), format!("{name}.onnx").as_str()));
+            assert_eq!(
+                config_map_of(&manifest).unwrap(),
+                (
+                    format!("{name}-model").as_str(),
+                    format!("{name}.onnx").as_str()
+                )
+            );
             assert!(!model(name).unwrap().is_empty());
         }
     }

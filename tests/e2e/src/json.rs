@@ -12,7 +12,9 @@ pub fn merge(target: &mut Value, change: &Value) {
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
-    let Some(fields) = target.as_object_mut() else { return };
+    let Some(fields) = target.as_object_mut() else {
+        return;
+    };
     for (name, value) in changes {
         if value.is_null() {
             fields.remove(name);
@@ -41,7 +43,8 @@ fn differences(path: &str, got: &Value, want: &Value, found: &mut Vec<String>) {
         (Value::Object(got), Value::Object(want)) => {
             let missing = want.keys().filter(|name| !got.contains_key(*name));
             for name in got.keys().chain(missing) {
-                let side = |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or(Value::Null);
+                let side =
+                    |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or(Value::Null);
                 differences(&format!("{path}.{name}"), &side(got), &side(want), found);
             }
         }
@@ -58,19 +61,28 @@ fn differences(path: &str, got: &Value, want: &Value, found: &mut Vec<String>) {
 /// The array at a JSON pointer; empty where there is none.
 #[must_use]
 pub fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The text at a JSON pointer; empty where there is none.
 #[must_use]
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// The whole number at a JSON pointer; 0 where there is none, as Kubernetes leaves out zeros.
 #[must_use]
 pub fn number(value: &Value, pointer: &str) -> i64 {
-    value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+    value
+        .pointer(pointer)
+        .and_then(Value::as_i64)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -81,13 +93,23 @@ mod tests {
     #[test]
     fn merging_follows_rfc_7396() {
         let mut target = json!({"a": {"b": 1, "c": 2}, "d": [1, 2], "e": "x"});
-        merge(&mut target, &json!({"a": {"b": null, "f": {"g": 3}}, "d": [3], "e": {"h": 1}}));
-        assert_eq!(target, json!({"a": {"c": 2, "f": {"g": 3}}, "d": [3], "e": {"h": 1}}));
+        merge(
+            &mut target,
+            &json!({"a": {"b": null, "f": {"g": 3}}, "d": [3], "e": {"h": 1}}),
+        );
+        assert_eq!(
+            target,
+            json!({"a": {"c": 2, "f": {"g": 3}}, "d": [3], "e": {"h": 1}})
+        );
     }
 
     #[test]
     fn differences_name_their_paths() {
-        let error = same("it", &json!({"a": [{"b": 1}], "c": 1, "x": 2}), &json!({"a": [{"b": 2}], "c": 1, "d": "y"}));
+        let error = same(
+            "it",
+            &json!({"a": [{"b": 1}], "c": 1, "x": 2}),
+            &json!({"a": [{"b": 2}], "c": 1, "d": "y"}),
+        );
         assert_eq!(
             error.unwrap_err().to_string(),
             "it is not as expected:\n  .a[0].b: 1, expected 2\n  .x: 2, expected null\n  .d: null, expected \"y\""

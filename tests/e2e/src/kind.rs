@@ -13,7 +13,11 @@ pub struct Kind {
 
 impl Kind {
     const fn new(group: &'static str, version: &'static str, name: &'static str) -> Self {
-        Self { group, version, name }
+        Self {
+            group,
+            version,
+            name,
+        }
     }
 
     /// How its URLs are built.
@@ -25,7 +29,11 @@ impl Kind {
     /// Its `apiVersion`, as in manifests.
     #[must_use]
     pub fn api_version(self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 }
 
@@ -73,8 +81,9 @@ const ALL: [Kind; 12] = [
 /// The kind of a manifest, where it is one of those above.
 #[must_use]
 pub fn of(manifest: &serde_json::Value) -> Option<Kind> {
-    ALL.into_iter()
-        .find(|kind| manifest["kind"] == kind.name && manifest["apiVersion"] == kind.api_version().as_str())
+    ALL.into_iter().find(|kind| {
+        manifest["kind"] == kind.name && manifest["apiVersion"] == kind.api_version().as_str()
+    })
 }
 
 #[cfg(test)]
@@ -87,7 +96,10 @@ mod tests {
             let manifest = serde_json::json!({"apiVersion": kind.api_version(), "kind": kind.name});
             assert_eq!(of(&manifest), Some(kind));
         }
-        assert_eq!(of(&serde_json::json!({"apiVersion": "v2", "kind": "Pod"})), None);
+        assert_eq!(
+            of(&serde_json::json!({"apiVersion": "v2", "kind": "Pod"})),
+            None
+        );
     }
 
     #[test]

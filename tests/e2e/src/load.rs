@@ -108,12 +108,21 @@ pub async fn node_port(bed: &Bed, name: &str) -> Result<SocketAddr> {
 
 async fn node_address(bed: &Bed) -> Result<IpAddr> {
     if let Ok(address) = std::env::var("SPRINGTIDE_E2E_NODE_ADDRESS") {
-        return address.parse().with_context(|| format!("SPRINGTIDE_E2E_NODE_ADDRESS={address}"));
+        return address
+            .parse()
+            .with_context(|| format!("SPRINGTIDE_E2E_NODE_ADDRESS={address}"));
     }
     let nodes = bed.cluster.list(None, kind::NODE, "").await?;
-    let addresses = nodes.iter().flat_map(|node| items(node, "/status/addresses"));
-    let internal = addresses.filter(|address| address["type"] == "InternalIP").map(|address| text(address, "/address"));
-    internal.filter_map(|address| address.parse().ok()).next().context("no node has an InternalIP")
+    let addresses = nodes
+        .iter()
+        .flat_map(|node| items(node, "/status/addresses"));
+    let internal = addresses
+        .filter(|address| address["type"] == "InternalIP")
+        .map(|address| text(address, "/address"));
+    internal
+        .filter_map(|address| address.parse().ok())
+        .next()
+        .context("no node has an InternalIP")
 }
 
 impl Load {
@@ -123,7 +132,10 @@ impl Load {
     ///
     /// Where the plan has no clients or no rate, or can't be written as JSON.
     pub async fn start(address: SocketAddr, plan: &Plan) -> Result<Self> {
-        ensure!(plan.clients > 0 && plan.requests_per_second > 0, "a load of nothing");
+        ensure!(
+            plan.clients > 0 && plan.requests_per_second > 0,
+            "a load of nothing"
+        );
         let turn = ONE_AT_A_TIME.lock().await;
         let body = Bytes::from(serde_json::to_vec(&json!({"features": plan.features}))?);
         let (stop, stopped) = watch::channel(false);
@@ -134,7 +146,11 @@ impl Load {
                 address,
                 body: body.clone(),
                 prediction: Arc::new(plan.prediction.clone()),
-                requests_per_connection: if index % 2 == 0 { u32::MAX } else { REQUESTS_PER_SHORT_CONNECTION },
+                requests_per_connection: if index % 2 == 0 {
+                    u32::MAX
+                } else {
+                    REQUESTS_PER_SHORT_CONNECTION
+                },
                 pause: Duration::from_secs(1) * plan.clients / plan.requests_per_second,
                 end: start + plan.at_most,
                 connection: None,
@@ -142,7 +158,12 @@ impl Load {
             };
             clients.spawn(client.run(stopped.clone()));
         }
-        Ok(Self { stop, clients, start, _turn: turn })
+        Ok(Self {
+            stop,
+            clients,
+            start,
+            _turn: turn,
+        })
     }
 
     /// Ends the load: every open request is still answered and counted.
@@ -152,7 +173,10 @@ impl Load {
     /// Where a client panicked.
     pub async fn stop(mut self) -> Result<Outcome> {
         self.stop.send_replace(true);
-        let mut outcome = Outcome { took: self.start.elapsed(), ..Outcome::default() };
+        let mut outcome = Outcome {
+            took: self.start.elapsed(),
+            ..Outcome::default()
+        };
         while let Some(tally) = self.clients.join_next().await {
             let tally = tally?;
             outcome.times.extend(tally.times);
@@ -175,13 +199,18 @@ impl Outcome {
     /// What failed, and how often.
     pub fn check(&self, at_least: usize) -> Result<()> {
         ensure!(self.failures.is_empty(), "requests failed: {self}");
-        ensure!(self.answered >= at_least, "fewer than {at_least} requests: {self}");
+        ensure!(
+            self.answered >= at_least,
+            "fewer than {at_least} requests: {self}"
+        );
         Ok(())
     }
 
     fn quantile_ms(&self, quantile: usize) -> f64 {
         let at = (self.times.len() * quantile / 100).min(self.times.len().saturating_sub(1));
-        self.times.get(at).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+        self.times
+            .get(at)
+            .map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
     }
 }
 
@@ -270,10 +299,17 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        let stream = TcpStream::connect(self.address).await.map_err(|error| Failure::Other(format!("connecting: {error}")))?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| Failure::Other(format!("connecting: {error}")))?;
+        let stream = TcpStream::connect(self.address)
+            .await
+            .map_err(|error| Failure::Other(format!("connecting: {error}")))?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Failure::Other(format!("connecting: {error}")))?;
         tokio::spawn(connection);
-        Ok(Connection { sender, requests: 0 })
+        Ok(Connection {
+            sender,
+            requests: 0,
+        })
     }
 
     async fn exchange(&mut self, mut connection: Connection) -> Result<(), Failure> {
@@ -282,10 +318,18 @@ impl Client {
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(Full::new(self.body.clone()))
             .map_err(|error| Failure::Other(error.to_string()))?;
-        let response = connection.sender.send_request(request).await.map_err(Failure::Closed)?;
+        let response = connection
+            .sender
+            .send_request(request)
+            .await
+            .map_err(Failure::Closed)?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_LIMIT).collect().await;
-        let body = body.map_err(|error| Failure::Other(format!("reading the answer: {error}")))?.to_bytes();
+        let body = Limited::new(response.into_body(), ANSWER_LIMIT)
+            .collect()
+            .await;
+        let body = body
+            .map_err(|error| Failure::Other(format!("reading the answer: {error}")))?
+            .to_bytes();
         connection.requests += 1;
         if connection.requests < self.requests_per_connection {
             self.connection = Some(connection);
@@ -294,6 +338,9 @@ impl Client {
         if status == 200 && answer["prediction"] == *self.prediction {
             return Ok(());
         }
-        Err(Failure::Other(format!("status {status}: {}", String::from_utf8_lossy(&body))))
+        Err(Failure::Other(format!(
+            "status {status}: {}",
+            String::from_utf8_lossy(&body)
+        )))
     }
 }

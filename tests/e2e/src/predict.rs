@@ -26,10 +26,20 @@ pub async fn check_rows(bed: &Bed, service: &str, held_out: &HeldOut) -> Result<
         let answer = predict(bed, service, &json!({"features": row, "request_id": id})).await?;
         times.push(start.elapsed());
         let right = (held_out.predictions[index], held_out.confidence(index)?);
-        compare(&answer["prediction"], &answer["confidence"], right).with_context(|| format!("row {index} of {service}: {answer}"))?;
-        ensure!(answer["request_id"] == id.as_str(), "row {index}: request_id is not echoed: {answer}");
-        ensure!(answer["latency_ms"].as_f64().is_some_and(|ms| ms > 0.0), "row {index}: no latency_ms: {answer}");
-        ensure!(answer["batch_size"].as_u64().is_some_and(|rows| rows >= 1), "row {index}: no batch_size: {answer}");
+        compare(&answer["prediction"], &answer["confidence"], right)
+            .with_context(|| format!("row {index} of {service}: {answer}"))?;
+        ensure!(
+            answer["request_id"] == id.as_str(),
+            "row {index}: request_id is not echoed: {answer}"
+        );
+        ensure!(
+            answer["latency_ms"].as_f64().is_some_and(|ms| ms > 0.0),
+            "row {index}: no latency_ms: {answer}"
+        );
+        ensure!(
+            answer["batch_size"].as_u64().is_some_and(|rows| rows >= 1),
+            "row {index}: no batch_size: {answer}"
+        );
     }
     times.sort_unstable();
     times.get(times.len() / 2).copied().context("no rows")
@@ -40,26 +50,51 @@ pub async fn check_rows(bed: &Bed, service: &str, held_out: &HeldOut) -> Result<
 /// # Errors
 ///
 /// The first row that isn't right, or that there is no answer.
-pub async fn check_rows_together(bed: &Bed, service: &str, held_out: &HeldOut, count: usize) -> Result<()> {
+pub async fn check_rows_together(
+    bed: &Bed,
+    service: &str,
+    held_out: &HeldOut,
+    count: usize,
+) -> Result<()> {
     let answer = predict(bed, service, &json!({"features": &held_out.rows[..count]})).await?;
     for index in 0..count {
         let right = (held_out.predictions[index], held_out.confidence(index)?);
-        compare(&answer["prediction"][index], &answer["confidence"][index], right)
-            .with_context(|| format!("row {index} of {count} in one request to {service}: {answer}"))?;
+        compare(
+            &answer["prediction"][index],
+            &answer["confidence"][index],
+            right,
+        )
+        .with_context(|| format!("row {index} of {count} in one request to {service}: {answer}"))?;
     }
     Ok(())
 }
 
 async fn predict(bed: &Bed, service: &str, request: &Value) -> Result<Value> {
-    let answer = bed.cluster.post_to_service(&bed.namespace, service, paths::PREDICT, request).await?;
-    ensure!(answer.status == 200, "{service} answered {} to {request}: {}", answer.status, answer.body);
+    let answer = bed
+        .cluster
+        .post_to_service(&bed.namespace, service, paths::PREDICT, request)
+        .await?;
+    ensure!(
+        answer.status == 200,
+        "{service} answered {} to {request}: {}",
+        answer.status,
+        answer.body
+    );
     serde_json::from_str(&answer.body).with_context(|| format!("not JSON: {}", answer.body))
 }
 
 fn compare(prediction: &Value, confidence: &Value, right: (i64, f64)) -> Result<()> {
-    ensure!(prediction.as_i64() == Some(right.0), "class {prediction}, onnxruntime says {}", right.0);
+    ensure!(
+        prediction.as_i64() == Some(right.0),
+        "class {prediction}, onnxruntime says {}",
+        right.0
+    );
     let confidence = confidence.as_f64().context("no confidence")?;
-    ensure!((confidence - right.1).abs() <= TOLERANCE, "confidence {confidence}, onnxruntime says {}", right.1);
+    ensure!(
+        (confidence - right.1).abs() <= TOLERANCE,
+        "confidence {confidence}, onnxruntime says {}",
+        right.1
+    );
     Ok(())
 }
 

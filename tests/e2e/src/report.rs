@@ -1,7 +1,10 @@
 //! What a test tells the person who runs it.
 
 /// Prints one line under the test's name; `cargo test -- --nocapture` shows it while the test runs.
-#[expect(clippy::print_stdout, reason = "the test runner's captured output is where test output belongs")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the test runner's captured output is where test output belongs"
+)]
 pub fn line(test: &str, text: &str) {
     println!("[{test}] {text}");
 }

@@ -20,7 +20,11 @@ pub enum Look<T> {
 impl Look<()> {
     /// A look at something that is either so or not; `instead` says what is there when it is not.
     pub fn at(so: bool, instead: impl FnOnce() -> String) -> Self {
-        if so { Self::Seen(()) } else { Self::NotYet(instead()) }
+        if so {
+            Self::Seen(())
+        } else {
+            Self::NotYet(instead())
+        }
     }
 }
 
@@ -47,11 +51,20 @@ impl<T> Waited<T> {
 /// # Errors
 ///
 /// When `limit` is over; the text has `what` and the last look.
-pub async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<Look<T>>) -> Result<Waited<T>> {
+pub async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<Look<T>>,
+) -> Result<Waited<T>> {
     let start = Instant::now();
     loop {
         let seen = match look().await {
-            Ok(Look::Seen(value)) => return Ok(Waited { value, after: start.elapsed() }),
+            Ok(Look::Seen(value)) => {
+                return Ok(Waited {
+                    value,
+                    after: start.elapsed(),
+                });
+            }
             Ok(Look::NotYet(seen)) => seen,
             Err(error) => format!("{error:#}"),
         };
@@ -71,7 +84,11 @@ mod tests {
         let mut looks = 0;
         let waited = until("three looks", Duration::from_secs(5), async || {
             looks += 1;
-            Ok(if looks == 3 { Look::Seen(looks) } else { Look::NotYet(String::new()) })
+            Ok(if looks == 3 {
+                Look::Seen(looks)
+            } else {
+                Look::NotYet(String::new())
+            })
         })
         .await
         .unwrap();
@@ -82,9 +99,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn gives_up_with_the_last_look_or_error() {
         let limit = Duration::from_secs(2);
-        let error = until::<()>("rain", limit, async || Ok(Look::NotYet("sun".to_owned()))).await.unwrap_err();
+        let error = until::<()>("rain", limit, async || Ok(Look::NotYet("sun".to_owned())))
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "waited 2 s for rain; last seen: sun");
-        let error = until::<()>("rain", limit, async || bail!("fog")).await.unwrap_err();
+        let error = until::<()>("rain", limit, async || bail!("fog"))
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "waited 2 s for rain; last seen: fog");
     }
 }

@@ -1,0 +1,405 @@
+//! Bad specs are refused by the API server itself, with a message that names the field.
+
+use std::fmt::Write;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Company, Failure, in_namespace};
+use springtide_e2e::example;
+
+/// What is wrong, the change to `examples/iris.yaml` that makes it so, and what the refusal must say.
+type Bad = (&'static str, Value, &'static [&'static str]);
+
+/// A name of as many letters.
+fn name_of(length: usize) -> String {
+    "n".repeat(length)
+}
+
+fn spec(change: &Value) -> Value {
+    json!({"spec": change})
+}
+
+fn autoscaling(change: &Value) -> Value {
+    spec(&json!({"autoscaling": change}))
+}
+
+fn targets(change: &Value) -> Value {
+    autoscaling(&json!({"targets": change}))
+}
+
+fn model(change: &Value) -> Value {
+    spec(&json!({"model": change}))
+}
+
+fn server(change: &Value) -> Value {
+    spec(&json!({"server": change}))
+}
+
+fn bad_models() -> Vec<Bad> {
+    vec![
+        ("no model", spec(&json!({"model": null})), &["spec.model"]),
+        ("no uri", model(&json!({"uri": null})), &["spec.model.uri"]),
+        (
+            "unknown scheme",
+            model(&json!({"uri": "s3://bucket/iris.onnx"})),
+            &["spec.model.uri", "configMap://"],
+        ),
+        (
+            "ConfigMap without key",
+            model(&json!({"uri": "configMap://iris-model"})),
+            &["spec.model.uri", "configMap://NAME/KEY"],
+        ),
+        (
+            "path out of the claim",
+            model(&json!({"uri": "pvc://models/../iris.onnx"})),
+            &["spec.model.uri", "pvc://CLAIM/PATH"],
+        ),
+        (
+            "password in the URL",
+            model(&json!({"uri": "https://me:secret@example.com/iris.onnx"})),
+            &["spec.model.uri"],
+        ),
+        (
+            "http without sha256",
+            model(&json!({"uri": "http://example.com/iris.onnx", "sha256": null})),
+            &["spec.model.sha256", "required"],
+        ),
+        (
+            "https without sha256",
+            model(&json!({"uri": "https://example.com/iris.onnx", "sha256": null})),
+            &["spec.model.sha256", "required"],
+        ),
+        (
+            "short sha256",
+            model(&json!({"sha256": "abc123"})),
+            &["spec.model.sha256"],
+        ),
+        (
+            "sha256 in capitals",
+            model(&json!({"sha256": "A".repeat(64)})),
+            &["spec.model.sha256", "lower-case"],
+        ),
+        (
+            "blank in the model's name",
+            model(&json!({"name": "my iris"})),
+            &["spec.model.name"],
+        ),
+    ]
+}
+
+fn bad_autoscaling() -> Vec<Bad> {
+    vec![
+        (
+            "minReplicas > maxReplicas",
+            autoscaling(&json!({"minReplicas": 5, "maxReplicas": 4})),
+            &["spec.autoscaling.minReplicas"],
+        ),
+        (
+            "minReplicas > default maximum",
+            autoscaling(&json!({"minReplicas": 21})),
+            &["spec.autoscaling.minReplicas", "20"],
+        ),
+        (
+            "minReplicas 0",
+            autoscaling(&json!({"minReplicas": 0})),
+            &["spec.autoscaling.minReplicas"],
+        ),
+        (
+            "maxReplicas 0",
+            autoscaling(&json!({"maxReplicas": 0})),
+            &["spec.autoscaling.maxReplicas"],
+        ),
+        (
+            "unknown engine",
+            autoscaling(&json!({"engine": "hpa"})),
+            &["spec.autoscaling.engine", "HPA"],
+        ),
+        (
+            "CPU target 0",
+            targets(&json!({"cpuUtilizationPercent": 0})),
+            &["spec.autoscaling.targets.cpuUtilizationPercent"],
+        ),
+        (
+            "memory target 0",
+            targets(&json!({"memoryUtilizationPercent": 0})),
+            &["spec.autoscaling.targets.memoryUtilizationPercent"],
+        ),
+        (
+            "request target 0",
+            targets(&json!({"requestsPerSecond": 0})),
+            &["spec.autoscaling.targets.requestsPerSecond"],
+        ),
+        (
+            "queue target 0",
+            targets(&json!({"queueSize": 0})),
+            &["spec.autoscaling.targets.queueSize"],
+        ),
+        (
+            "latency target 0",
+            targets(&json!({"p95LatencyMilliseconds": 0})),
+            &["spec.autoscaling.targets.p95LatencyMilliseconds"],
+        ),
+        (
+            "replicas and an engine",
+            spec(&json!({"replicas": 3})),
+            &["spec.replicas", "None"],
+        ),
+        (
+            "replicas and the default engine",
+            spec(&json!({"replicas": 3, "autoscaling": null})),
+            &["spec.replicas", "None"],
+        ),
+        (
+            "settings of KEDA without it",
+            autoscaling(&json!({"keda": {}})),
+            &["spec.autoscaling.keda", "KEDA"],
+        ),
+        (
+            "polling never",
+            autoscaling(&json!({"engine": "KEDA", "keda": {"pollingIntervalSeconds": 0}})),
+            &["spec.autoscaling.keda.pollingIntervalSeconds"],
+        ),
+        (
+            "window longer than an hour",
+            autoscaling(&json!({"behavior": {"scaleDown": {"stabilizationWindowSeconds": 3601}}})),
+            &["spec.autoscaling.behavior.scaleDown.stabilizationWindowSeconds"],
+        ),
+        (
+            "policy without a period",
+            autoscaling(
+                &json!({"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 1}]}}}),
+            ),
+            &["spec.autoscaling.behavior.scaleUp.policies[0].periodSeconds"],
+        ),
+        (
+            "unknown field",
+            autoscaling(&json!({"minReplica": 3})),
+            &["spec.autoscaling.minReplica"],
+        ),
+    ]
+}
+
+fn bad_servers() -> Vec<Bad> {
+    vec![
+        (
+            "negative wait",
+            server(&json!({"batching": {"maxWaitMilliseconds": -1}})),
+            &["spec.server.batching.maxWaitMilliseconds"],
+        ),
+        (
+            "empty batches",
+            server(&json!({"batching": {"maxBatchRows": 0}})),
+            &["spec.server.batching.maxBatchRows"],
+        ),
+        (
+            "unknown policy",
+            server(&json!({"batching": {"policy": "Eager"}})),
+            &["spec.server.batching.policy"],
+        ),
+        (
+            "wait longer than the timeout",
+            server(&json!({"batching": {"maxWaitMilliseconds": 5000}})),
+            &[
+                "spec.server.batching.maxWaitMilliseconds",
+                "requestTimeoutMilliseconds",
+            ],
+        ),
+        (
+            "batch larger than the queue",
+            server(&json!({"maxQueueRows": 31})),
+            &["spec.server.batching.maxBatchRows", "maxQueueRows"],
+        ),
+        (
+            "no queue",
+            server(&json!({"maxQueueRows": 0})),
+            &["spec.server.maxQueueRows"],
+        ),
+        (
+            "no time",
+            server(&json!({"requestTimeoutMilliseconds": 0})),
+            &["spec.server.requestTimeoutMilliseconds"],
+        ),
+        (
+            "no workers",
+            server(&json!({"workers": 0})),
+            &["spec.server.workers"],
+        ),
+        (
+            "unknown provider",
+            server(&json!({"executionProvider": "TPU"})),
+            &["spec.server.executionProvider"],
+        ),
+        (
+            "request above limit",
+            server(&json!({"resources": {"requests": {"cpu": "2"}}})),
+            &[
+                "spec.server.resources.requests.cpu",
+                "spec.server.resources.limits.cpu",
+            ],
+        ),
+        (
+            "not a quantity",
+            server(&json!({"resources": {"limits": {"memory": "much"}}})),
+            &["spec.server.resources.limits.memory"],
+        ),
+    ]
+}
+
+fn bad_names() -> Vec<Bad> {
+    vec![
+        (
+            "name that makes a child's too long",
+            json!({"metadata": {"name": name_of(55)}}),
+            &["metadata.name", "54"],
+        ),
+        (
+            "name with a dot",
+            json!({"metadata": {"name": "iris.v1"}}),
+            &["metadata.name", "DNS-1035"],
+        ),
+        (
+            "name that begins with a digit",
+            json!({"metadata": {"name": "1iris"}}),
+            &["metadata.name", "DNS-1035"],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn bad_specs_are_refused_with_the_name_of_the_field() -> Result<(), Failure> {
+    in_namespace("refused", Company::Welcome, async |bed| {
+        let bad: Vec<Bad> = [bad_models(), bad_autoscaling(), bad_servers(), bad_names()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut wrong = String::new();
+        for (what, change, words) in &bad {
+            match bed
+                .cluster
+                .apply_dry(&bed.namespace, &example::manifest("iris", change)?)
+                .await
+            {
+                Ok(_) => writeln!(wrong, "  {what}: accepted")?,
+                Err(error) => {
+                    let message = error.to_string();
+                    let unsaid: Vec<_> = words
+                        .iter()
+                        .filter(|word| !message.contains(**word))
+                        .collect();
+                    if !unsaid.is_empty() {
+                        writeln!(
+                            wrong,
+                            "  {what}: refused without a word of {unsaid:?}: {message}"
+                        )?;
+                    }
+                }
+            }
+        }
+        ensure!(wrong.is_empty(), "of {} bad specs:\n{wrong}", bad.len());
+        bed.report(&format!(
+            "{} bad specs refused with the name of the field",
+            bad.len()
+        ));
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
+    in_namespace("accepted", Company::Welcome, async |bed| {
+        let good = [
+            (
+                "the longest name",
+                json!({"metadata": {"name": name_of(54)}}),
+            ),
+            ("the shortest name", json!({"metadata": {"name": "i"}})),
+            (
+                "as few as many",
+                autoscaling(&json!({"minReplicas": 4, "maxReplicas": 4})),
+            ),
+            (
+                "the default maximum of HPA",
+                autoscaling(&json!({"minReplicas": 20})),
+            ),
+            (
+                "the default maximum of KEDA",
+                autoscaling(&json!({"engine": "KEDA", "minReplicas": 50})),
+            ),
+            (
+                "no pods",
+                spec(&json!({"replicas": 0, "autoscaling": {"engine": "None"}})),
+            ),
+            (
+                "everything by default",
+                spec(&json!({"server": null, "autoscaling": null})),
+            ),
+            ("ConfigMap without sha256", model(&json!({"sha256": null}))),
+            (
+                "URL with port and query",
+                model(&json!({"uri": "http://models.example.com:8080/iris.onnx?version=1"})),
+            ),
+            (
+                "URL with an IPv6 address",
+                model(&json!({"uri": "https://[2001:db8::1]/iris.onnx"})),
+            ),
+            (
+                "deep path in a claim",
+                model(&json!({"uri": "pvc://models/a/b..c/iris.onnx"})),
+            ),
+            (
+                "no wait",
+                server(&json!({"batching": {"maxWaitMilliseconds": 0}})),
+            ),
+            (
+                "one row",
+                server(&json!({"batching": {"maxBatchRows": 1}, "maxQueueRows": 1})),
+            ),
+            (
+                "numbers as quantities",
+                server(&json!({"resources": {"requests": {"cpu": 1}, "limits": {"cpu": 1}}})),
+            ),
+            (
+                "no shrinking",
+                autoscaling(&json!({"behavior": {"scaleDown": {"selectPolicy": "Disabled"}}})),
+            ),
+            (
+                "signals that an HPA can't see",
+                targets(&json!({"requestsPerSecond": 1, "queueSize": 1})),
+            ),
+        ];
+        let mut wrong = String::new();
+        for (what, change) in &good {
+            if let Err(error) = bed
+                .cluster
+                .apply_dry(&bed.namespace, &example::manifest("iris", change)?)
+                .await
+            {
+                writeln!(wrong, "  {what}: {error:#}")?;
+            }
+        }
+        for example in [
+            "iris",
+            "digits",
+            "http-model",
+            "pvc-model",
+            "fixed-replicas",
+            "all-fields",
+        ] {
+            if let Err(error) = bed
+                .cluster
+                .apply_dry(&bed.namespace, &example::manifest(example, &json!({}))?)
+                .await
+            {
+                writeln!(wrong, "  examples/{example}.yaml: {error:#}")?;
+            }
+        }
+        ensure!(wrong.is_empty(), "refused:\n{wrong}");
+        bed.report(&format!(
+            "{} specs at the edge and all examples accepted",
+            good.len()
+        ));
+        Ok(())
+    })
+    .await
+}

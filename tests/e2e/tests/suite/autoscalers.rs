@@ -1,0 +1,371 @@
+//! The autoscalers as the live API server stores them, and whether they really see the load.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use springtide_contract::metrics::{
+    QUEUE_SIZE, REQUEST_LATENCY_SECONDS, REQUESTS_RECEIVED_TOTAL, label,
+};
+use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
+use springtide_e2e::example::{self, HeldOut};
+use springtide_e2e::json::{items, merge, same, text};
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{diagnosis, kind, predict};
+
+/// Longest time until an autoscaler has readings: a new pod's CPU is two measurements old at the
+/// earliest, 15 s each, and the autoscaler looks every 15 s.
+const READINGS_LIMIT: Duration = Duration::from_secs(120);
+
+/// Field managers of the operator that must not own `spec.replicas` under an autoscaler.
+const NOT_OF_REPLICAS: [&str; 2] = ["springtide-operator", "springtide-fixed-replicas"];
+
+/// The contract: up by the larger of 100 % and 4 pods each 15 s at once, down by 10 % a minute after
+/// 5 minutes.
+fn behavior() -> Value {
+    json!({
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "selectPolicy": "Max",
+            "policies": [
+                {"type": "Percent", "value": 100, "periodSeconds": 15},
+                {"type": "Pods", "value": 4, "periodSeconds": 15},
+            ],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": 300,
+            "selectPolicy": "Max",
+            "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
+        },
+    })
+}
+
+fn scale_target(name: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name})
+}
+
+fn utilization(resource: &str, percent: i64) -> Value {
+    let target = json!({"type": "Utilization", "averageUtilization": percent});
+    json!({"type": "Resource", "resource": {"name": resource, "target": target}})
+}
+
+#[tokio::test]
+async fn the_hpa_is_the_contracts_and_reads_the_cpu() -> Result<(), Failure> {
+    in_namespace("hpa", Company::Welcome, async |bed| {
+        let name = bed
+            .serve_until_ready(&example::manifest("iris", &json!({}))?)
+            .await?;
+        let stored = bed.get(kind::AUTOSCALER, &name).await?;
+        let contract = json!({
+            "scaleTargetRef": scale_target(&name),
+            "minReplicas": 2,
+            "maxReplicas": 20,
+            "metrics": [utilization("cpu", 70), utilization("memory", 80)],
+            "behavior": behavior(),
+        });
+        same(
+            "spec of the HorizontalPodAutoscaler",
+            &stored["spec"],
+            &contract,
+        )?;
+        ensure!(
+            bed.find(kind::SCALED_OBJECT, &name).await?.is_none(),
+            "engine HPA has a ScaledObject"
+        );
+        check_workload(bed, &name).await?;
+        reads(bed, &name, 2).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_field_of_the_hpa_can_be_overridden() -> Result<(), Failure> {
+    in_namespace("hpa-fields", Company::Welcome, async |bed| {
+        let overrides = json!({"spec": {"autoscaling": {
+            "minReplicas": 1,
+            "maxReplicas": 3,
+            "targets": {"cpuUtilizationPercent": 55, "memoryUtilizationPercent": 90},
+            "behavior": {
+                "scaleUp": {"stabilizationWindowSeconds": 30},
+                "scaleDown": {"selectPolicy": "Min", "policies": [
+                    {"type": "Pods", "value": 1, "periodSeconds": 120},
+                    {"type": "Percent", "value": 50, "periodSeconds": 90},
+                ]},
+            },
+        }}});
+        let name = bed
+            .serve_until_ready(&example::manifest("iris", &overrides)?)
+            .await?;
+        // What is left out keeps the contract's default.
+        let mut expected = behavior();
+        merge(&mut expected, &overrides["spec"]["autoscaling"]["behavior"]);
+        let stored = bed.get(kind::AUTOSCALER, &name).await?;
+        same("behavior", &stored["spec"]["behavior"], &expected)?;
+        same(
+            "metrics",
+            &stored["spec"]["metrics"],
+            &json!([utilization("cpu", 55), utilization("memory", 90)]),
+        )?;
+        same(
+            "replicas",
+            &json!([stored["spec"]["minReplicas"], stored["spec"]["maxReplicas"]]),
+            &json!([1, 3]),
+        )
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_scaled_object_is_the_contracts_and_its_triggers_give_numbers() -> Result<(), Failure> {
+    in_namespace("keda", Company::Welcome, async |bed| {
+        let name = bed
+            .serve_until_ready(&example::manifest("digits", &json!({}))?)
+            .await?;
+        let stored = bed.get(kind::SCALED_OBJECT, &name).await?;
+        check_scaled_object(&stored["spec"], &name, &bed.namespace)?;
+        ensure!(
+            bed.find(kind::AUTOSCALER, &name).await?.is_none(),
+            "engine KEDA has an HPA of the operator's"
+        );
+        check_workload(bed, &name).await?;
+
+        let waited = until("the ScaledObject to be Ready", READINGS_LIMIT, async || {
+            let object = bed.get(kind::SCALED_OBJECT, &name).await?;
+            let so = condition(&object, "Ready").is_some_and(|ready| ready["status"] == "True");
+            Ok(Look::at(so, || diagnosis::conditions(&object)))
+        })
+        .await?;
+        bed.report(&format!("ScaledObject Ready after {}", waited.seconds()));
+        let hpa = format!("keda-hpa-{name}");
+        same(
+            "behavior that KEDA passed on",
+            &bed.get(kind::AUTOSCALER, &hpa).await?["spec"]["behavior"],
+            &behavior(),
+        )?;
+        triggers_give_numbers(bed, &name).await?;
+        reads(bed, &hpa, 5).await
+    })
+    .await
+}
+
+fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> {
+    let mut spec = spec.clone();
+    let triggers = spec["triggers"].as_array_mut().context("no triggers")?;
+    for trigger in triggers
+        .iter_mut()
+        .filter(|trigger| trigger["type"] == "prometheus")
+    {
+        let metadata = trigger["metadata"].as_object_mut().context("no metadata")?;
+        let address = metadata.remove("serverAddress").unwrap_or_default();
+        ensure!(
+            address
+                .as_str()
+                .is_some_and(|address| address.starts_with("http")),
+            "serverAddress {address}"
+        );
+        let query = metadata.remove("query").unwrap_or_default();
+        let query = query.as_str().unwrap_or_default();
+        for selected in [
+            format!("{}=\"{name}\"", label::MODEL_SERVICE),
+            format!("{}=\"{namespace}\"", label::MODEL_SERVICE_NAMESPACE),
+        ] {
+            ensure!(
+                query.contains(&selected),
+                "query doesn't select {selected}: {query}"
+            );
+        }
+        // In place of the query, the series that it is about.
+        let series = [REQUESTS_RECEIVED_TOTAL, REQUEST_LATENCY_SECONDS, QUEUE_SIZE]
+            .into_iter()
+            .find(|series| query.contains(series));
+        trigger["series"] = json!(series);
+    }
+    for trigger in triggers.iter_mut() {
+        trigger
+            .as_object_mut()
+            .context("not a trigger")?
+            .remove("name");
+    }
+    let prometheus = |series: &str, metric_type: &str, threshold: &str| {
+        json!({
+            "type": "prometheus",
+            "series": series,
+            "metricType": metric_type,
+            "metadata": {"threshold": threshold, "ignoreNullValues": "false"},
+        })
+    };
+    let resource = |resource: &str, percent: &str| json!({"type": resource, "metricType": "Utilization", "metadata": {"value": percent}});
+    let contract = json!({
+        "scaleTargetRef": scale_target(name),
+        "pollingInterval": 15,
+        "cooldownPeriod": 300,
+        "minReplicaCount": 2,
+        "maxReplicaCount": 50,
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior()}},
+        "fallback": {"failureThreshold": 3, "replicas": 2, "behavior": "currentReplicasIfHigher"},
+        "triggers": [
+            prometheus(REQUESTS_RECEIVED_TOTAL, "AverageValue", "100"),
+            prometheus(QUEUE_SIZE, "AverageValue", "20"),
+            prometheus(REQUEST_LATENCY_SECONDS, "Value", "0.5"),
+            resource("cpu", "70"),
+            resource("memory", "80"),
+        ],
+    });
+    same("spec of the ScaledObject", &spec, &contract)
+}
+
+/// Asks KEDA's metrics API, as the HPA does, for each of the three signals from Prometheus; and that
+/// requests show in the rate, so that the query is about these pods.
+async fn triggers_give_numbers(bed: &Bed, name: &str) -> Result<()> {
+    let names = bed.get(kind::SCALED_OBJECT, name).await?;
+    let names: Vec<_> = items(&names, "/status/externalMetricNames")
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    ensure!(names.len() == 3, "externalMetricNames: {names:?}");
+    let held_out = HeldOut::of("digits")?;
+    let waited = until(
+        "a request rate above 0 and numbers for queue and p95",
+        READINGS_LIMIT,
+        async || {
+            predict::check_rows(bed, name, &held_out).await?;
+            let mut values = Vec::new();
+            for metric in &names {
+                values.push(external_metric(bed, name, metric).await?);
+            }
+            let so = values.iter().all(Option::is_some) && values[0].is_some_and(|rate| rate > 0.0);
+            Ok(Look::at(so, || format!("{names:?} = {values:?}")))
+        },
+    )
+    .await?;
+    bed.report(&format!(
+        "KEDA gives numbers for {names:?} after {}",
+        waited.seconds()
+    ));
+    Ok(())
+}
+
+async fn external_metric(bed: &Bed, name: &str, metric: &str) -> Result<Option<f64>> {
+    let namespace = &bed.namespace;
+    let selector = format!("labelSelector=scaledobject.keda.sh%2Fname%3D{name}");
+    let path =
+        format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/{metric}?{selector}");
+    let values = bed.cluster.read(&path).await?;
+    Ok(quantity(text(&values, "/items/0/value")))
+}
+
+/// A quantity in units or thousandths, which are what metrics come in.
+fn quantity(text: &str) -> Option<f64> {
+    match text.strip_suffix('m') {
+        Some(thousandths) => thousandths.parse::<f64>().ok().map(|value| value / 1000.0),
+        None => text.parse().ok(),
+    }
+}
+
+/// Waits until an HPA has a reading of each of its metrics and acts on them.
+async fn reads(bed: &Bed, hpa: &str, metrics: usize) -> Result<()> {
+    let waited = until(
+        &format!("{hpa} to read {metrics} metrics"),
+        READINGS_LIMIT,
+        async || {
+            let object = bed.get(kind::AUTOSCALER, hpa).await?;
+            let active = condition(&object, "ScalingActive")
+                .is_some_and(|active| active["status"] == "True");
+            let readings = items(&object, "/status/currentMetrics")
+                .iter()
+                .filter(|metric| has_reading(metric))
+                .count();
+            Ok(Look::at(active && readings == metrics, || {
+                format!("{readings} readings; {}", diagnosis::conditions(&object))
+            }))
+        },
+    )
+    .await?;
+    let status = bed.get(kind::AUTOSCALER, hpa).await?["status"]["currentMetrics"].to_string();
+    bed.report(&format!(
+        "{hpa} reads {metrics} metrics after {}: {status}",
+        waited.seconds()
+    ));
+    Ok(())
+}
+
+/// Whether a current metric has a value: one that can't be read is left out or has no value.
+fn has_reading(metric: &Value) -> bool {
+    let current = ["/resource/current", "/external/current"]
+        .into_iter()
+        .find_map(|path| metric.pointer(path));
+    current.is_some_and(|current| {
+        ["averageUtilization", "averageValue", "value"]
+            .iter()
+            .any(|field| !current[*field].is_null())
+    })
+}
+
+/// The Deployment and its pods as the contract has them, and `spec.replicas` left to the autoscaler.
+async fn check_workload(bed: &Bed, name: &str) -> Result<()> {
+    let deployment = bed.get(kind::DEPLOYMENT, name).await?;
+    for entry in items(&deployment, "/metadata/managedFields") {
+        let owns = entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
+        ensure!(
+            !owns || !NOT_OF_REPLICAS.contains(&text(entry, "/manager")),
+            "spec.replicas is owned by {entry}"
+        );
+    }
+    let pods = bed.pods(name).await?;
+    ensure!(pods.len() >= 2, "{} pods", pods.len());
+    for pod in &pods {
+        check_pod(pod).with_context(|| format!("pod {}", text(pod, "/metadata/name")))?;
+    }
+    Ok(())
+}
+
+fn check_pod(pod: &Value) -> Result<()> {
+    same(
+        "runAsNonRoot",
+        &pod["spec"]["securityContext"]["runAsNonRoot"],
+        &json!(true),
+    )?;
+    same(
+        "seccompProfile",
+        &pod["spec"]["securityContext"]["seccompProfile"],
+        &json!({"type": "RuntimeDefault"}),
+    )?;
+    same(
+        "automountServiceAccountToken",
+        &pod["spec"]["automountServiceAccountToken"],
+        &json!(false),
+    )?;
+    for container in ["/spec/initContainers", "/spec/containers"]
+        .iter()
+        .flat_map(|list| items(pod, list))
+    {
+        let security = &container["securityContext"];
+        let seen = json!([
+            security["allowPrivilegeEscalation"],
+            security["readOnlyRootFilesystem"],
+            security["capabilities"]
+        ]);
+        same(
+            text(container, "/name"),
+            &seen,
+            &json!([false, true, {"drop": ["ALL"]}]),
+        )?;
+    }
+    let server = items(pod, "/spec/containers")
+        .iter()
+        .find(|container| container["name"] == "server")
+        .context("no container server")?;
+    let resources = json!({"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}});
+    same("resources", &server["resources"], &resources)?;
+    same(
+        "readiness",
+        &server["readinessProbe"]["httpGet"]["path"],
+        &json!("/ready"),
+    )?;
+    same(
+        "liveness",
+        &server["livenessProbe"]["httpGet"]["path"],
+        &json!("/health"),
+    )
+}

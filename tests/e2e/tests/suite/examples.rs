@@ -1,0 +1,91 @@
+//! The examples, applied as the README says, predict what onnxruntime predicts.
+
+use std::process::Stdio;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
+use springtide_e2e::example::{self, HeldOut};
+use springtide_e2e::json::{number, same, text};
+use springtide_e2e::{diagnosis, kind, predict};
+use tokio::process::Command;
+
+/// Rows that are also sent in one request.
+const TOGETHER: usize = 30;
+
+#[tokio::test]
+async fn both_examples_become_ready_and_predict_what_onnxruntime_predicts() -> Result<(), Failure> {
+    in_namespace("examples", Company::Welcome, async |bed| {
+        kubectl_apply_examples(bed).await?;
+        for name in ["iris", "digits"] {
+            let waited = bed.until_ready(name).await?;
+            bed.report(&format!("{name} Ready after {}", waited.seconds()));
+        }
+        for name in ["iris", "digits"] {
+            let held_out = HeldOut::of(name)?;
+            let median = predict::check_rows(bed, name, &held_out).await?;
+            predict::check_rows_together(bed, name, &held_out, TOGETHER).await?;
+            bed.report(&format!(
+                "{name}: {} rows as onnxruntime predicts them, median {:.1} ms through the API server",
+                held_out.rows.len(),
+                median.as_secs_f64() * 1000.0
+            ));
+            check_status(bed, name).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn kubectl_apply_examples(bed: &Bed) -> Result<()> {
+    let kubectl = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
+    let output = Command::new(&kubectl)
+        .args(["apply", "--namespace", &bed.namespace, "--kustomize"])
+        .arg(example::folder())
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    ensure!(
+        output.status.success(),
+        "{kubectl} apply -k examples: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+async fn check_status(bed: &Bed, name: &str) -> Result<()> {
+    let service = bed.get(kind::MODEL_SERVICE, name).await?;
+    for type_ in [
+        "Ready",
+        "ModelLoaded",
+        "WorkloadAvailable",
+        "AutoscalingReady",
+        "RolloutComplete",
+    ] {
+        let so = condition(&service, type_).is_some_and(|condition| condition["status"] == "True");
+        ensure!(
+            so,
+            "{name} has no {type_}=True: {}",
+            diagnosis::conditions(&service)
+        );
+    }
+    let status = &service["status"];
+    let seen = json!({
+        "observedGeneration": status["observedGeneration"],
+        "replicas": status["replicas"],
+        "readyReplicas": status["readyReplicas"],
+        "desiredReplicas": status["desiredReplicas"],
+    });
+    let generation = number(&service, "/metadata/generation");
+    same(
+        &format!("status of {name}"),
+        &seen,
+        &json!({"observedGeneration": generation, "replicas": 2, "readyReplicas": 2, "desiredReplicas": 2}),
+    )?;
+    let url = text(&service, "/status/url");
+    ensure!(
+        url.starts_with(&format!("http://{name}.{}.svc", bed.namespace)),
+        "status.url of {name} is {url:?}"
+    );
+    Ok(())
+}

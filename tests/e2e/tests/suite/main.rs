@@ -1,0 +1,18 @@
+//! The end-to-end suite: what a user relies on, on a real cluster.
+//!
+//! `make e2e` makes a cluster and runs it; on a cluster of yours:
+//!
+//! ```sh
+//! KUBECONFIG=… cargo test -p springtide-e2e --test suite -- --test-threads=2 --nocapture
+//! ```
+
+mod admission;
+mod autoscalers;
+mod children;
+mod engines;
+mod examples;
+mod fixed_replicas;
+mod models;
+mod operator;
+mod rollout;
+mod scaling;

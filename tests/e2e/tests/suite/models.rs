@@ -1,0 +1,151 @@
+//! A model that can't be had shows as a condition with the reason, and a better spec recovers.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use springtide_contract::termination::ModelFailure;
+use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
+use springtide_e2e::example::{self, HeldOut};
+use springtide_e2e::json::text;
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{diagnosis, kind, predict};
+
+/// Longest time until a bad model is told: starting a pod, and for an unreachable source the tries
+/// that `fetch` makes before it gives up.
+const TOLD_LIMIT: Duration = Duration::from_secs(120);
+
+/// A sha256 that no file here has.
+const NO_SUCH_SUM: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+#[tokio::test]
+async fn a_bad_model_is_told_with_its_reason_and_a_good_spec_recovers() -> Result<(), Failure> {
+    in_namespace("models", Company::Welcome, async |bed| {
+        let iris = example::model("iris")?;
+        bed.config_map(
+            "iris-model",
+            &[("iris.onnx", iris), ("text.onnx", b"not a model".to_vec())],
+        )
+        .await?;
+        nobody_answers(bed).await?;
+        let refused = format!("http://nobody.{}.svc/iris.onnx", bed.namespace);
+        let bad = [
+            (
+                "checksum",
+                json!({"sha256": NO_SUCH_SUM}),
+                ModelFailure::ChecksumMismatch,
+            ),
+            (
+                "key",
+                json!({"uri": "configMap://iris-model/other.onnx"}),
+                ModelFailure::ModelNotFound,
+            ),
+            (
+                "config-map",
+                json!({"uri": "configMap://no-such-map/iris.onnx"}),
+                ModelFailure::ModelNotFound,
+            ),
+            (
+                "content",
+                json!({"uri": "configMap://iris-model/text.onnx", "sha256": null}),
+                ModelFailure::ModelInvalid,
+            ),
+            (
+                "refused",
+                json!({"uri": refused}),
+                ModelFailure::ModelUnreachable,
+            ),
+        ];
+        for (name, model, _) in &bad {
+            apply(bed, name, model).await?;
+        }
+        for (name, _, reason) in &bad {
+            told(bed, name, *reason).await?;
+        }
+        let checksum = bed.get(kind::MODEL_SERVICE, "checksum").await?;
+        let words =
+            condition(&checksum, "ModelLoaded").map_or("", |loaded| text(loaded, "/message"));
+        let sum = example::sha256("iris")?;
+        ensure!(
+            words.contains(&sum) && words.contains(NO_SUCH_SUM),
+            "the message doesn't name both sums: {words:?}"
+        );
+
+        bed.merge(
+            kind::MODEL_SERVICE,
+            "checksum",
+            &json!({"spec": {"model": {"sha256": sum}}}),
+        )
+        .await?;
+        let recovered = bed.until_ready("checksum").await?;
+        bed.report(&format!(
+            "the right sha256: Ready after {}",
+            recovered.seconds()
+        ));
+        predict::check_rows_together(bed, "checksum", &HeldOut::of("iris")?, 10).await?;
+
+        // The pods that just became ready are also a web server that has no such page.
+        let not_there = format!("http://checksum.{}.svc/iris.onnx", bed.namespace);
+        apply(bed, "page", &json!({"uri": not_there})).await?;
+        told(bed, "page", ModelFailure::ModelNotFound).await
+    })
+    .await
+}
+
+async fn apply(bed: &Bed, name: &str, model: &Value) -> Result<()> {
+    bed.apply(&example::fixed_iris(
+        name,
+        1,
+        &json!({"spec": {"model": model}}),
+    )?)
+    .await?;
+    Ok(())
+}
+
+/// A Service without pods: connections to it are refused.
+async fn nobody_answers(bed: &Bed) -> Result<()> {
+    bed.apply(&json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "nobody"},
+        "spec": {"selector": {"app": "nobody"}, "ports": [{"port": 80}]},
+    }))
+    .await?;
+    Ok(())
+}
+
+/// Waits until the ModelService says why it has no model, in every place where one would look.
+async fn told(bed: &Bed, name: &str, reason: ModelFailure) -> Result<()> {
+    let reason = reason.reason();
+    let waited = until(
+        &format!("{name} to have ModelLoaded=False, {reason}"),
+        TOLD_LIMIT,
+        async || {
+            let service = bed.get(kind::MODEL_SERVICE, name).await?;
+            let so = condition(&service, "ModelLoaded").is_some_and(|loaded| {
+                loaded["status"] == "False"
+                    && loaded["reason"] == reason
+                    && !text(loaded, "/message").is_empty()
+            });
+            let summary =
+                condition(&service, "Ready").is_some_and(|ready| ready["status"] == "False");
+            Ok(Look::at(so && summary, || diagnosis::conditions(&service)))
+        },
+    )
+    .await?;
+    let events = bed
+        .cluster
+        .list(Some(&bed.namespace), kind::EVENT, "")
+        .await?;
+    let event = events.iter().find(|event| {
+        text(event, "/involvedObject/name") == name && text(event, "/reason") == reason
+    });
+    ensure!(event.is_some(), "no event {reason} of {name}");
+    let service = bed.get(kind::MODEL_SERVICE, name).await?;
+    let message = condition(&service, "ModelLoaded").map_or("", |loaded| text(loaded, "/message"));
+    bed.report(&format!(
+        "{name}: {reason} told after {}: {message}",
+        waited.seconds()
+    ));
+    Ok(())
+}
