@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use futures::FutureExt;
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
-use tokio::sync::{OnceCell, RwLock};
+use tokio::sync::{Mutex, OnceCell, RwLock};
 
 use crate::cluster::{Answer, Cluster};
 use crate::json::{items, number, text};
@@ -30,11 +30,14 @@ pub const READY_LIMIT: Duration = Duration::from_secs(120);
 pub enum Company {
     /// It touches nothing outside its namespace.
     Welcome,
+    /// It makes load and measures: beside others, but not beside another load.
+    OneLoad,
     /// It disturbs what the others rely on, so it waits for them and they wait for it.
     Alone,
 }
 
 static COMPANY: RwLock<()> = RwLock::const_new(());
+static LOAD: Mutex<()> = Mutex::const_new(());
 static LEFTOVERS: OnceCell<()> = OnceCell::const_new();
 
 /// One test's place in the cluster.
@@ -79,9 +82,15 @@ async fn run_in_namespace(
     LEFTOVERS
         .get_or_try_init(|| delete_leftovers(&cluster))
         .await?;
+    // A test that waits for its turn holds nothing that others wait for: the load first.
+    let _load = if company == Company::OneLoad {
+        Some(LOAD.lock().await)
+    } else {
+        None
+    };
     let (_together, _alone);
     match company {
-        Company::Welcome => _together = COMPANY.read().await,
+        Company::Welcome | Company::OneLoad => _together = COMPANY.read().await,
         Company::Alone => _alone = COMPANY.write().await,
     }
     let bed = Bed::make(cluster, test).await?;

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use springtide_contract::paths;
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -35,9 +35,6 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// Largest answer that is read.
 const ANSWER_LIMIT: usize = 64 * 1024;
-
-/// Two loads at once would each measure the other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
 /// What is sent, how often and for how long.
 #[derive(Debug, Clone)]
@@ -59,7 +56,6 @@ pub struct Load {
     stop: watch::Sender<bool>,
     clients: JoinSet<Tally>,
     start: Instant,
-    _turn: MutexGuard<'static, ()>,
 }
 
 /// What became of the requests.
@@ -126,17 +122,16 @@ async fn node_address(bed: &Bed) -> Result<IpAddr> {
 }
 
 impl Load {
-    /// Starts the load, as soon as no other runs.
+    /// Starts the load.
     ///
     /// # Errors
     ///
     /// Where the plan has no clients or no rate, or can't be written as JSON.
-    pub async fn start(address: SocketAddr, plan: &Plan) -> Result<Self> {
+    pub fn start(address: SocketAddr, plan: &Plan) -> Result<Self> {
         ensure!(
             plan.clients > 0 && plan.requests_per_second > 0,
             "a load of nothing"
         );
-        let turn = ONE_AT_A_TIME.lock().await;
         let body = Bytes::from(serde_json::to_vec(&json!({"features": plan.features}))?);
         let (stop, stopped) = watch::channel(false);
         let start = Instant::now();
@@ -162,7 +157,6 @@ impl Load {
             stop,
             clients,
             start,
-            _turn: turn,
         })
     }
 
@@ -173,25 +167,30 @@ impl Load {
     /// Where a client panicked.
     pub async fn stop(mut self) -> Result<Outcome> {
         self.stop.send_replace(true);
-        let mut outcome = Outcome {
-            took: self.start.elapsed(),
-            ..Outcome::default()
-        };
+        let mut outcome = Outcome::default();
         while let Some(tally) = self.clients.join_next().await {
-            let tally = tally?;
-            outcome.times.extend(tally.times);
-            outcome.sent_again += tally.sent_again;
-            for (failure, count) in tally.failures {
-                *outcome.failures.entry(failure).or_default() += count;
-            }
+            outcome.add(tally?);
         }
-        outcome.times.sort_unstable();
-        outcome.answered = outcome.times.len();
-        Ok(outcome)
+        Ok(outcome.finished(self.start))
     }
 }
 
 impl Outcome {
+    fn add(&mut self, tally: Tally) {
+        self.times.extend(tally.times);
+        self.sent_again += tally.sent_again;
+        for (failure, count) in tally.failures {
+            *self.failures.entry(failure).or_default() += count;
+        }
+    }
+
+    fn finished(mut self, start: Instant) -> Self {
+        self.took = start.elapsed();
+        self.times.sort_unstable();
+        self.answered = self.times.len();
+        self
+    }
+
     /// Checks that every request was answered, and enough of them to mean something.
     ///
     /// # Errors
@@ -277,7 +276,6 @@ impl Client {
                 Ok(Err(Failure::Other(words))) => words,
                 Err(_) => format!("no answer in {} s", REQUEST_LIMIT.as_secs()),
             };
-            self.connection = None;
             *self.tally.failures.entry(failure).or_default() += 1;
         }
         self.tally
@@ -344,3 +342,6 @@ impl Client {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests;

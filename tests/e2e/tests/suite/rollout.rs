@@ -17,7 +17,7 @@ const ROLLOUT_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_new_model_under_load_loses_no_request() -> Result<(), Failure> {
-    in_namespace("rollout", Company::Welcome, async |bed| {
+    in_namespace("rollout", Company::OneLoad, async |bed| {
         let (old, new) = (HeldOut::of("iris")?, HeldOut::of("iris-v2")?);
         ensure!(old.rows[0] == new.rows[0] && old.predictions[0] == new.predictions[0], "both models must agree on the first row");
         bed.config_map("iris-v2-model", &[("iris-v2.onnx", example::model("iris-v2")?)]).await?;
@@ -31,7 +31,7 @@ async fn a_new_model_under_load_loses_no_request() -> Result<(), Failure> {
             requests_per_second: REQUESTS_PER_SECOND,
             at_most: ROLLOUT_LIMIT + Duration::from_secs(60),
         };
-        let load = Load::start(node_port(bed, &name).await?, &plan).await?;
+        let load = Load::start(node_port(bed, &name).await?, &plan)?;
         let model = json!({"uri": "configMap://iris-v2-model/iris-v2.onnx", "sha256": example::sha256("iris-v2")?});
         let pods_before = bed.pods(&name).await?;
         bed.merge(kind::MODEL_SERVICE, &name, &json!({"spec": {"model": model}})).await?;

@@ -24,7 +24,7 @@ const ROWS: usize = 30;
 
 #[tokio::test]
 async fn keda_scales_up_by_request_rate() -> Result<(), Failure> {
-    in_namespace("scale-keda", Company::Welcome, async |bed| {
+    in_namespace("scale-keda", Company::OneLoad, async |bed| {
         let held_out = HeldOut::of("digits")?;
         // The target is 100 requests per second and pod: this is work for four.
         let plan = Plan {
@@ -49,7 +49,7 @@ async fn keda_scales_up_by_request_rate() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn the_hpa_scales_up_by_cpu() -> Result<(), Failure> {
-    in_namespace("scale-hpa", Company::Welcome, async |bed| {
+    in_namespace("scale-hpa", Company::OneLoad, async |bed| {
         let held_out = HeldOut::of("iris")?;
         // 70 % of 20m: a load that leaves the machine's cores free for the other tests.
         let small = json!({"spec": {
@@ -73,7 +73,7 @@ async fn scales_up(bed: &Bed, manifest: &Value, plan: &Plan) -> Result<()> {
     let before = bed.pods(&name).await?;
     ensure!(before.len() == 2, "{} pods before the load", before.len());
 
-    let load = Load::start(node_port(bed, &name).await?, plan).await?;
+    let load = Load::start(node_port(bed, &name).await?, plan)?;
     let scaled = third_pod(bed, &name).await;
     let shared = match &scaled {
         Ok(_) => Some(every_pod_answers(bed, &name).await),
