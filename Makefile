@@ -1,0 +1,70 @@
+# `make` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Build products live outside the checkout, so that a fresh clone starts warm.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/springtide
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+
+PORT ?= 8000
+MODEL ?= examples/models/iris.onnx
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##
+.PHONY: demo demo-down serve
+demo: ## Make a cluster, install everything, serve two models and ask them (first run: about 30 minutes on 2 cores)
+	@scripts/demo
+
+demo-down: ## Remove the demo's cluster; what was built stays in the cache
+	@tests/cluster/down
+
+serve: ## Run the server alone, without a cluster (PORT=8000 MODEL=examples/models/iris.onnx)
+	@scripts/serve "$(MODEL)" "$(PORT)"
+
+##
+.PHONY: test test-fast
+test: test-fast e2e ## Check everything, the e2e suite on a real kind cluster included
+
+test-fast: format-check lint unit generated chart-check deny ## Check everything that needs no cluster
+
+.PHONY: format-check lint unit generated chart-check deny e2e
+format-check: ## Check the formatting of the Rust code
+	cargo fmt --all --check
+
+lint: ## Run clippy with warnings as errors, and shellcheck
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	scripts/shellcheck
+
+unit: ## Run unit, property, golden and fake-API-server tests
+	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" cargo test --workspace --exclude springtide-e2e --locked
+
+generated: ## Check that generated files are up to date
+	cargo xtask check
+
+chart-check: ## Lint the Helm chart and validate what it renders
+	scripts/chart-check
+
+deny: ## Check the dependencies' licences, bans and sources
+	scripts/deny
+
+e2e: cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
+	scripts/e2e
+
+##
+.PHONY: cluster cluster-down generate format
+cluster: ## Make the kind cluster and install the operator from this checkout
+	tests/cluster/up
+	tests/cluster/install
+
+cluster-down: demo-down ## Remove the kind cluster
+
+generate: ## Write the generated files: CRDs, the chart's copy, the API reference
+	cargo xtask generate
+
+format: ## Format the Rust code
+	cargo fmt --all
