@@ -15,6 +15,9 @@ use springtide_e2e::{diagnosis, kind, predict};
 /// that `fetch` makes before it gives up.
 const TOLD_LIMIT: Duration = Duration::from_secs(120);
 
+/// Longest time between a condition and its event.
+const EVENT_LIMIT: Duration = Duration::from_secs(10);
+
 /// A sha256 that no file here has.
 const NO_SUCH_SUM: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -133,14 +136,24 @@ async fn told(bed: &Bed, name: &str, reason: ModelFailure) -> Result<()> {
         },
     )
     .await?;
-    let events = bed
-        .cluster
-        .list(Some(&bed.namespace), kind::EVENT, "")
-        .await?;
-    let event = events.iter().find(|event| {
-        text(event, "/involvedObject/name") == name && text(event, "/reason") == reason
-    });
-    ensure!(event.is_some(), "no event {reason} of {name}");
+    until(
+        &format!("an event {reason} of {name}"),
+        EVENT_LIMIT,
+        async || {
+            let events = bed
+                .cluster
+                .list(Some(&bed.namespace), kind::EVENT, "")
+                .await?;
+            let of_it = events
+                .iter()
+                .filter(|event| text(event, "/involvedObject/name") == name);
+            let reasons: Vec<_> = of_it.map(|event| text(event, "/reason")).collect();
+            Ok(Look::at(reasons.contains(&reason), || {
+                format!("{reasons:?}")
+            }))
+        },
+    )
+    .await?;
     let service = bed.get(kind::MODEL_SERVICE, name).await?;
     let message = condition(&service, "ModelLoaded").map_or("", |loaded| text(loaded, "/message"));
     bed.report(&format!(
