@@ -1,0 +1,103 @@
+//! The API server and the operator fill in the same defaults.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use serde_json::{Value, json};
+use springtide_api::ModelService;
+
+use crate::{minimal, minimal_with, schema};
+
+/// Fills defaults in as an API server does: from the outside to the inside.
+fn fill_in(schema: &JSONSchemaProps, value: &mut Value) {
+    if let Some(object) = value.as_object_mut() {
+        for (name, property) in schema.properties.iter().flatten() {
+            if let Some(default) = &property.default {
+                object.entry(name).or_insert_with(|| default.0.clone());
+            }
+            if let Some(value) = object.get_mut(name) {
+                fill_in(property, value);
+            }
+        }
+    }
+    if let (Some(items), Some(JSONSchemaPropsOrArray::Schema(item))) =
+        (value.as_array_mut(), &schema.items)
+    {
+        items.iter_mut().for_each(|value| fill_in(item, value));
+    }
+}
+
+fn filled_in(mut model_service: Value) -> Value {
+    fill_in(&schema(), &mut model_service);
+    model_service["spec"].take()
+}
+
+fn parsed(model_service: Value) -> Value {
+    let model_service: ModelService = serde_json::from_value(model_service).unwrap();
+    serde_json::to_value(model_service.spec).unwrap()
+}
+
+#[test]
+fn a_minimal_spec_gets_the_same_defaults_from_both() {
+    assert_eq!(filled_in(minimal()), parsed(minimal()));
+}
+
+#[test]
+fn a_partly_filled_spec_gets_the_same_defaults_from_both() {
+    let partly = minimal_with(json!({"spec": {
+        "server": {
+            "batching": {"maxBatchRows": 8},
+            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1}},
+            "tolerations": [{"operator": "Exists"}],
+        },
+        "autoscaling": {
+            "engine": "KEDA",
+            "targets": {"queueSize": 5},
+            "behavior": {"scaleDown": {"selectPolicy": "Disabled"}},
+            "keda": {},
+        },
+    }}));
+    assert_eq!(filled_in(partly.clone()), parsed(partly));
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let spec = filled_in(minimal());
+    assert_eq!(
+        spec["server"],
+        json!({
+            "imagePullPolicy": "IfNotPresent",
+            "executionProvider": "CPU",
+            "batching": {"policy": "WorkConserving", "maxBatchRows": 32, "maxWaitMilliseconds": 50},
+            "maxQueueRows": 1024,
+            "requestTimeoutMilliseconds": 5000,
+            "resources": {
+                "requests": {"cpu": "500m", "memory": "512Mi"},
+                "limits": {"cpu": "2", "memory": "2Gi"},
+            },
+        })
+    );
+    assert_eq!(
+        spec["autoscaling"],
+        json!({
+            "engine": "HPA",
+            "minReplicas": 2,
+            "targets": {"cpuUtilizationPercent": 70, "memoryUtilizationPercent": 80},
+            "behavior": {
+                "scaleUp": {
+                    "stabilizationWindowSeconds": 0,
+                    "selectPolicy": "Max",
+                    "policies": [
+                        {"type": "Percent", "value": 100, "periodSeconds": 15},
+                        {"type": "Pods", "value": 4, "periodSeconds": 15},
+                    ],
+                },
+                "scaleDown": {
+                    "stabilizationWindowSeconds": 300,
+                    "selectPolicy": "Max",
+                    "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
+                },
+            },
+        })
+    );
+}

@@ -1,0 +1,174 @@
+//! The CEL rules, judged here as an API server judges them. What the schema's bounds refuse needs an
+//! API server: the end-to-end tests have a table of that.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use kube::core::cel::Validator;
+use serde_json::{Value, json};
+use springtide_api::ModelService;
+
+use crate::{minimal, minimal_with, schema};
+
+/// Messages of the rules that the ModelService breaks, once defaults are filled in.
+fn broken_rules(schema: &JSONSchemaProps, model_service: Value) -> Vec<String> {
+    let model_service: ModelService = serde_json::from_value(model_service).unwrap();
+    let schema = serde_json::to_value(schema).unwrap();
+    let object = serde_json::to_value(model_service).unwrap();
+    match Validator::new().validate(&schema, &object, None) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.into_iter().map(|error| error.message).collect(),
+    }
+}
+
+fn model(uri: &str) -> Value {
+    json!({"spec": {"model": {"uri": uri, "sha256": "0f".repeat(32)}}})
+}
+
+#[test]
+fn good_specs_break_no_rule() {
+    let schema = schema();
+    let good = [
+        minimal(),
+        minimal_with(json!({"metadata": {"name": "a".repeat(54)}})),
+        minimal_with(model("configMap://iris/_model-1.onnx")),
+        minimal_with(model("pvc://models/a..b/v1/m.onnx")),
+        minimal_with(model("https://example.com:8443/iris.onnx?version=1")),
+        minimal_with(model("http://[::1]:8080/iris.onnx")),
+        minimal_with(json!({"spec": {"replicas": 0, "autoscaling": {"engine": "None"}}})),
+        minimal_with(json!({"spec": {"autoscaling": {"minReplicas": 20}}})),
+        minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "minReplicas": 50}}})),
+        minimal_with(json!({"spec": {"autoscaling": {"minReplicas": 30, "maxReplicas": 30}}})),
+        minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {
+            "prometheusAddress": "http://prometheus:9090",
+        }}}})),
+        minimal_with(json!({"spec": {"server": {"resources": {
+            "requests": {"cpu": 2, "memory": "2048Mi"}, "limits": {"cpu": "2000m", "memory": "2Gi"},
+        }}}})),
+    ];
+    for model_service in good {
+        let text = model_service.to_string();
+        assert_eq!(
+            broken_rules(&schema, model_service),
+            Vec::<String>::new(),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn bad_specs_are_refused_with_the_field_that_is_wrong() {
+    let schema = schema();
+    let bad = [
+        (
+            "metadata.name must have",
+            json!({"metadata": {"name": "a".repeat(55)}}),
+        ),
+        (
+            "metadata.name must be a DNS-1035",
+            json!({"metadata": {"name": "1-iris"}}),
+        ),
+        (
+            "metadata.name must be a DNS-1035",
+            json!({"metadata": {"name": "iris.v1"}}),
+        ),
+        (
+            "metadata.name must be a DNS-1035",
+            json!({"metadata": {"name": "iris-"}}),
+        ),
+        ("spec.model.uri must begin", model("s3://bucket/iris.onnx")),
+        ("spec.model.uri must begin", model("iris.onnx")),
+        (
+            "spec.model.uri must be configMap://",
+            model("configMap://iris"),
+        ),
+        (
+            "spec.model.uri must be configMap://",
+            model("configMap://iris/.."),
+        ),
+        ("spec.model.uri must be pvc://", model("pvc://models")),
+        (
+            "spec.model.uri must be pvc://",
+            model("pvc://models/../etc/passwd"),
+        ),
+        ("spec.model.uri must be pvc://", model("pvc://models/a/..")),
+        ("spec.model.uri must be pvc://", model("pvc://models//a")),
+        (
+            "spec.model.uri must be https://",
+            model("https://user:password@example.com/iris.onnx"),
+        ),
+        (
+            "spec.model.uri must be https://",
+            model("https:///iris.onnx"),
+        ),
+        (
+            "spec.model.sha256 is required",
+            json!({"spec": {"model": {"uri": "https://example.com/x"}}}),
+        ),
+        (
+            "spec.model.sha256 must be",
+            json!({"spec": {"model": {"sha256": "0F".repeat(32)}}}),
+        ),
+        (
+            "spec.model.sha256 must be",
+            json!({"spec": {"model": {"sha256": "0f"}}}),
+        ),
+        (
+            "spec.model.name must",
+            json!({"spec": {"model": {"name": "-iris"}}}),
+        ),
+        (
+            "spec.replicas is only allowed",
+            json!({"spec": {"replicas": 3}}),
+        ),
+        (
+            "spec.replicas is only allowed",
+            json!({"spec": {"replicas": 3, "autoscaling": {"engine": "KEDA"}}}),
+        ),
+        (
+            "spec.autoscaling.minReplicas must",
+            json!({"spec": {"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}}),
+        ),
+        (
+            "spec.autoscaling.minReplicas must",
+            json!({"spec": {"autoscaling": {"minReplicas": 21}}}),
+        ),
+        (
+            "spec.autoscaling.minReplicas must",
+            json!({"spec": {"autoscaling": {"engine": "KEDA", "minReplicas": 51}}}),
+        ),
+        (
+            "spec.autoscaling.keda is only allowed",
+            json!({"spec": {"autoscaling": {"keda": {}}}}),
+        ),
+        (
+            "spec.autoscaling.keda.prometheusAddress must",
+            json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {
+                "prometheusAddress": "prometheus:9090",
+            }}}}),
+        ),
+        (
+            "spec.server.batching.maxWaitMilliseconds must",
+            json!({"spec": {"server": {"requestTimeoutMilliseconds": 50}}}),
+        ),
+        (
+            "spec.server.batching.maxBatchRows must",
+            json!({"spec": {"server": {"maxQueueRows": 31}}}),
+        ),
+        (
+            "spec.server.image must",
+            json!({"spec": {"server": {"image": "a b"}}}),
+        ),
+        (
+            "spec.server.resources.requests.cpu must",
+            json!({"spec": {"server": {"resources": {"requests": {"cpu": "2001m"}}}}}),
+        ),
+        (
+            "spec.server.resources.requests.memory must",
+            json!({"spec": {"server": {"resources": {"limits": {"memory": "500Mi"}}}}}),
+        ),
+    ];
+    for (message, patch) in bad {
+        let broken = broken_rules(&schema, minimal_with(patch.clone()));
+        assert_eq!(broken.len(), 1, "{patch}: {broken:?}");
+        assert!(broken[0].starts_with(message), "{patch}: {broken:?}");
+    }
+}

@@ -1,0 +1,59 @@
+//! What belongs to somebody else is left alone.
+
+use springtide_plan::{ChildKind, desired};
+
+use crate::support::{
+    applied, condition, kinds, message, settings, status_of, with_engine, with_keda,
+};
+
+#[test]
+fn what_somebody_else_made_is_neither_applied_nor_deleted() {
+    let model_service = with_engine("HPA");
+    let mut observed = applied(&model_service, with_keda());
+    let metadata = &mut observed.deployment.as_mut().unwrap().metadata;
+    metadata.owner_references = None;
+    metadata.labels = None;
+    let desired = desired(&model_service, &observed, &settings());
+    assert_eq!(desired.name_taken, [ChildKind::Deployment]);
+    assert!(!kinds(&desired).contains(&ChildKind::Deployment));
+    assert_eq!(desired.replicas, None);
+    assert_eq!(desired.delete, []);
+
+    let status = status_of(&model_service, &observed);
+    for kind in ["Ready", "WorkloadAvailable", "RolloutComplete"] {
+        assert_eq!(
+            condition(&status, kind),
+            ("False".to_owned(), "NameTaken".to_owned())
+        );
+    }
+    assert!(message(&status, "WorkloadAvailable").starts_with("Deployment iris exists"));
+}
+
+#[test]
+fn an_autoscaler_of_somebody_else_is_not_deleted() {
+    let mut observed = applied(&with_engine("HPA"), with_keda());
+    let metadata = &mut observed
+        .horizontal_pod_autoscaler
+        .as_mut()
+        .unwrap()
+        .metadata;
+    metadata.owner_references.as_mut().unwrap()[0].uid = "another".to_owned();
+    let desired = desired(&with_engine("KEDA"), &observed, &settings());
+    assert_eq!(desired.delete, []);
+    assert_eq!(desired.waits_for, None);
+}
+
+#[test]
+fn what_an_earlier_model_service_of_the_name_left_behind_is_adopted() {
+    let model_service = with_engine("HPA");
+    let mut observed = applied(&model_service, with_keda());
+    observed
+        .deployment
+        .as_mut()
+        .unwrap()
+        .metadata
+        .owner_references = None;
+    let desired = desired(&model_service, &observed, &settings());
+    assert_eq!(desired.name_taken, []);
+    assert!(kinds(&desired).contains(&ChildKind::Deployment));
+}

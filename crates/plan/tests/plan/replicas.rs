@@ -1,0 +1,120 @@
+//! Who writes `spec.replicas`, and when.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
+use serde_json::json;
+use springtide_plan::{Observed, ReplicasApply, ValidatedModelService, desired, field_manager};
+
+use crate::support::{applied, settings, validated, with_engine, with_keda};
+
+fn plan(model_service: &ValidatedModelService, observed: &Observed) -> Option<ReplicasApply> {
+    desired(model_service, observed, &settings()).replicas
+}
+
+/// A Deployment with `replicas` that `manager` owns, or nobody.
+fn deployed(
+    model_service: &ValidatedModelService,
+    replicas: i32,
+    manager: Option<&str>,
+) -> Observed {
+    let mut observed = applied(model_service, with_keda());
+    let deployment = observed.deployment.as_mut().unwrap();
+    deployment.spec.as_mut().unwrap().replicas = Some(replicas);
+    let owns = |manager: &str, fields| ManagedFieldsEntry {
+        manager: Some(manager.to_owned()),
+        fields_v1: Some(FieldsV1(fields)),
+        ..ManagedFieldsEntry::default()
+    };
+    let template = owns(
+        field_manager::OPERATOR,
+        json!({"f:spec": {"f:template": {}}}),
+    );
+    let replicas = manager.map(|manager| owns(manager, json!({"f:spec": {"f:replicas": {}}})));
+    deployment.metadata.managed_fields = Some([template].into_iter().chain(replicas).collect());
+    observed
+}
+
+#[test]
+fn a_fixed_number_is_applied_by_force_each_time() {
+    let model_service = validated(json!({"replicas": 3, "autoscaling": {"engine": "None"}}));
+    let fixed = Some(ReplicasApply {
+        field_manager: field_manager::FIXED_REPLICAS,
+        replicas: 3,
+        force: true,
+    });
+    assert_eq!(plan(&model_service, &with_keda()), fixed);
+    assert_eq!(
+        plan(&model_service, &deployed(&model_service, 3, None)),
+        fixed
+    );
+    assert_eq!(
+        plan(
+            &model_service,
+            &deployed(&model_service, 7, Some("kubectl"))
+        ),
+        fixed
+    );
+}
+
+#[test]
+fn a_new_deployment_under_an_autoscaler_starts_at_the_minimum() {
+    for engine in ["HPA", "KEDA"] {
+        let model_service = with_engine(engine);
+        let initial = Some(ReplicasApply {
+            field_manager: field_manager::INITIAL_REPLICAS,
+            replicas: 2,
+            force: false,
+        });
+        assert_eq!(plan(&model_service, &with_keda()), initial);
+        // A crash between the two applies leaves the API server's default, which nobody owns.
+        assert_eq!(
+            plan(&model_service, &deployed(&model_service, 1, None)),
+            initial
+        );
+        let own = Some(field_manager::INITIAL_REPLICAS);
+        assert_eq!(
+            plan(&model_service, &deployed(&model_service, 1, own)),
+            initial
+        );
+        assert_eq!(
+            plan(&model_service, &deployed(&model_service, 2, own)),
+            None
+        );
+    }
+}
+
+#[test]
+fn what_an_autoscaler_or_a_person_decided_is_left_alone() {
+    let model_service = with_engine("HPA");
+    for manager in [
+        "kube-controller-manager",
+        "kubectl",
+        field_manager::FIXED_REPLICAS,
+    ] {
+        for replicas in [0, 1, 2, 9] {
+            let observed = deployed(&model_service, replicas, Some(manager));
+            assert_eq!(
+                plan(&model_service, &observed),
+                None,
+                "{manager} {replicas}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_body_holds_nothing_but_replicas() {
+    let replicas = ReplicasApply {
+        field_manager: field_manager::FIXED_REPLICAS,
+        replicas: 3,
+        force: true,
+    };
+    assert_eq!(
+        replicas.body("iris"),
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "iris"},
+            "spec": {"replicas": 3},
+        })
+    );
+}

@@ -1,0 +1,105 @@
+//! ModelServices and observations to test with.
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+use springtide_api::{ModelService, ModelServiceStatus};
+use springtide_plan::{
+    Capabilities, Child, ChildKind, Desired, Observed, OperatorSettings, Outcome,
+    ValidatedModelService, desired, status,
+};
+
+pub(crate) const UID: &str = "11111111-2222-3333-4444-555555555555";
+
+pub(crate) fn settings() -> OperatorSettings {
+    OperatorSettings {
+        server_image: "springtide/server:test".to_owned(),
+        prometheus_address: "http://prometheus.monitoring.svc:9090".to_owned(),
+    }
+}
+
+/// A ModelService `default/iris` with `spec` merged into the least that it needs.
+pub(crate) fn model_service(spec: Value) -> ModelService {
+    let mut model_service = json!({
+        "apiVersion": "serving.springtide.dev/v1alpha1",
+        "kind": "ModelService",
+        "metadata": {"name": "iris", "namespace": "default", "uid": UID, "generation": 1},
+        "spec": {"model": {"uri": "configMap://iris/model.onnx"}},
+    });
+    let fields = model_service["spec"].as_object_mut().unwrap();
+    fields.extend(spec.as_object().unwrap().clone());
+    serde_json::from_value(model_service).unwrap()
+}
+
+pub(crate) fn validated(spec: Value) -> ValidatedModelService {
+    ValidatedModelService::try_from(&model_service(spec)).unwrap()
+}
+
+pub(crate) fn with_engine(engine: &str) -> ValidatedModelService {
+    validated(json!({"autoscaling": {"engine": engine}}))
+}
+
+pub(crate) fn with_keda() -> Observed {
+    Observed {
+        capabilities: Capabilities { keda: true },
+        ..Observed::default()
+    }
+}
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + second).unwrap()
+}
+
+pub(crate) fn kinds(desired: &Desired) -> Vec<ChildKind> {
+    desired.apply.iter().map(Child::kind).collect()
+}
+
+/// What is observed once everything that is desired has been applied and nothing else has happened.
+pub(crate) fn applied(model_service: &ValidatedModelService, mut observed: Observed) -> Observed {
+    for child in desired(model_service, &observed, &settings()).apply {
+        match child {
+            Child::Service(object) => observed.service = Some(*object),
+            Child::PodDisruptionBudget(object) => observed.pod_disruption_budget = Some(*object),
+            Child::Deployment(object) => observed.deployment = Some(*object),
+            Child::HorizontalPodAutoscaler(object) => {
+                observed.horizontal_pod_autoscaler = Some(*object);
+            }
+            Child::ScaledObject(object) => observed.scaled_object = Some(*object),
+        }
+    }
+    observed
+}
+
+/// The status of what is observed when nothing has gone wrong.
+pub(crate) fn status_of(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+) -> ModelServiceStatus {
+    let desired = desired(model_service, observed, &settings());
+    status(
+        model_service,
+        observed,
+        &desired,
+        &Outcome::default(),
+        None,
+        at(0),
+    )
+}
+
+/// Status and reason of a condition.
+pub(crate) fn condition(status: &ModelServiceStatus, kind: &str) -> (String, String) {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)
+        .unwrap();
+    (condition.status.clone(), condition.reason.clone())
+}
+
+pub(crate) fn message(status: &ModelServiceStatus, kind: &str) -> String {
+    let condition = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)
+        .unwrap();
+    condition.message.clone()
+}

@@ -1,0 +1,129 @@
+//! Never two autoscalers, also while one takes over from the other.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use springtide_plan::{ChildKind, Observed, desired};
+
+use crate::support::{applied, at, condition, kinds, settings, status_of, with_engine, with_keda};
+
+/// The autoscalers that the plan for `engine` applies and deletes, and the one that it waits for.
+fn plan(engine: &str, observed: &Observed) -> (Vec<ChildKind>, Vec<ChildKind>, Option<ChildKind>) {
+    let desired = desired(&with_engine(engine), observed, &settings());
+    let applied = kinds(&desired)
+        .into_iter()
+        .filter(|kind| kind.is_autoscaler())
+        .collect();
+    let deleted = desired
+        .delete
+        .iter()
+        .map(|deletion| deletion.kind)
+        .collect();
+    (applied, deleted, desired.waits_for)
+}
+
+#[test]
+fn the_engine_chooses_the_autoscaler() {
+    use ChildKind::{HorizontalPodAutoscaler, ScaledObject};
+    assert_eq!(
+        plan("HPA", &with_keda()),
+        (vec![HorizontalPodAutoscaler], vec![], None)
+    );
+    assert_eq!(
+        plan("KEDA", &with_keda()),
+        (vec![ScaledObject], vec![], None)
+    );
+    assert_eq!(plan("None", &with_keda()), (vec![], vec![], None));
+}
+
+#[test]
+fn the_former_autoscaler_is_deleted_before_the_new_one_is_applied() {
+    use ChildKind::{HorizontalPodAutoscaler, ScaledObject};
+    let scaled_by_hpa = applied(&with_engine("HPA"), with_keda());
+    let scaled_by_keda = applied(&with_engine("KEDA"), with_keda());
+    assert_eq!(
+        plan("KEDA", &scaled_by_hpa),
+        (
+            vec![],
+            vec![HorizontalPodAutoscaler],
+            Some(HorizontalPodAutoscaler)
+        )
+    );
+    assert_eq!(
+        plan("HPA", &scaled_by_keda),
+        (vec![], vec![ScaledObject], Some(ScaledObject))
+    );
+    assert_eq!(
+        plan("None", &scaled_by_hpa),
+        (vec![], vec![HorizontalPodAutoscaler], None)
+    );
+    assert_eq!(
+        plan("None", &scaled_by_keda),
+        (vec![], vec![ScaledObject], None)
+    );
+    assert_eq!(
+        condition(
+            &status_of(&with_engine("HPA"), &scaled_by_keda),
+            "AutoscalingReady"
+        ),
+        ("False".to_owned(), "SwitchingAutoscaler".to_owned())
+    );
+}
+
+#[test]
+fn an_autoscaler_that_is_being_deleted_is_waited_for_and_not_deleted_again() {
+    let mut observed = applied(&with_engine("KEDA"), with_keda());
+    observed
+        .scaled_object
+        .as_mut()
+        .unwrap()
+        .metadata
+        .deletion_timestamp = Some(Time(at(0)));
+    assert_eq!(
+        plan("HPA", &observed),
+        (vec![], vec![], Some(ChildKind::ScaledObject))
+    );
+}
+
+#[test]
+fn the_hpa_that_keda_made_is_waited_for_too() {
+    let hpa = applied(&with_engine("HPA"), with_keda()).horizontal_pod_autoscaler;
+    let observed = Observed {
+        keda_horizontal_pod_autoscaler: hpa,
+        ..with_keda()
+    };
+    assert_eq!(
+        plan("HPA", &observed),
+        (vec![], vec![], Some(ChildKind::ScaledObject))
+    );
+    assert_eq!(
+        plan("KEDA", &observed),
+        (vec![ChildKind::ScaledObject], vec![], None)
+    );
+}
+
+#[test]
+fn a_deletion_never_hits_a_successor_of_the_same_name() {
+    let mut observed = applied(&with_engine("HPA"), with_keda());
+    let metadata = &mut observed
+        .horizontal_pod_autoscaler
+        .as_mut()
+        .unwrap()
+        .metadata;
+    metadata.uid = Some("the-uid".to_owned());
+    metadata.resource_version = Some("7".to_owned());
+    let desired = desired(&with_engine("None"), &observed, &settings());
+    assert_eq!(desired.delete[0].name, "iris");
+    assert_eq!(desired.delete[0].uid.as_deref(), Some("the-uid"));
+    assert_eq!(desired.delete[0].resource_version.as_deref(), Some("7"));
+}
+
+#[test]
+fn without_keda_nothing_scales_and_the_status_says_so() {
+    let model_service = with_engine("KEDA");
+    let observed = Observed::default();
+    assert_eq!(plan("KEDA", &observed), (vec![], vec![], None));
+    let status = status_of(&model_service, &applied(&model_service, observed));
+    assert_eq!(
+        condition(&status, "AutoscalingReady"),
+        ("False".to_owned(), "KedaMissing".to_owned())
+    );
+}

@@ -1,0 +1,167 @@
+//! Specs that an older CRD may have let through.
+
+use serde_json::{Value, json};
+use springtide_api::ModelService;
+use springtide_plan::{Invalid, Scaling, ValidatedModelService, invalid_status};
+
+use crate::support::{at, condition, message, model_service};
+
+fn error(spec: Value) -> String {
+    ValidatedModelService::try_from(&model_service(spec))
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn errors_name_the_field() {
+    for (field, spec) in [
+        (
+            "spec.model.uri",
+            json!({"model": {"uri": "s3://bucket/key"}}),
+        ),
+        (
+            "spec.model.sha256",
+            json!({"model": {"uri": "configMap://a/b", "sha256": "0F"}}),
+        ),
+        (
+            "spec.model.sha256",
+            json!({"model": {"uri": "https://example.com/x"}}),
+        ),
+        ("spec.replicas", json!({"replicas": 3})),
+        (
+            "spec.replicas",
+            json!({"replicas": -1, "autoscaling": {"engine": "None"}}),
+        ),
+        (
+            "spec.autoscaling.minReplicas",
+            json!({"autoscaling": {"minReplicas": 0}}),
+        ),
+        (
+            "spec.autoscaling.minReplicas",
+            json!({"autoscaling": {"minReplicas": 21}}),
+        ),
+        (
+            "spec.autoscaling.maxReplicas",
+            json!({"autoscaling": {"maxReplicas": 1001}}),
+        ),
+        (
+            "spec.autoscaling.targets.cpuUtilizationPercent",
+            json!({"autoscaling": {"targets": {"cpuUtilizationPercent": 0}}}),
+        ),
+        (
+            "spec.autoscaling.targets.memoryUtilizationPercent",
+            json!({"autoscaling": {"targets": {"memoryUtilizationPercent": 0}}}),
+        ),
+        (
+            "spec.autoscaling.targets.requestsPerSecond",
+            json!({"autoscaling": {"engine": "KEDA", "targets": {"requestsPerSecond": 0}}}),
+        ),
+        (
+            "spec.autoscaling.targets.queueSize",
+            json!({"autoscaling": {"engine": "KEDA", "targets": {"queueSize": 0}}}),
+        ),
+        (
+            "spec.autoscaling.targets.p95LatencyMilliseconds",
+            json!({"autoscaling": {"engine": "KEDA", "targets": {"p95LatencyMilliseconds": 0}}}),
+        ),
+        (
+            "spec.server.batching.maxBatchRows",
+            json!({"server": {"batching": {"maxBatchRows": 0}}}),
+        ),
+        (
+            "spec.server.batching.maxWaitMilliseconds",
+            json!({"server": {"batching": {"maxWaitMilliseconds": -1}}}),
+        ),
+        (
+            "spec.server.maxQueueRows",
+            json!({"server": {"maxQueueRows": 0}}),
+        ),
+        (
+            "spec.server.requestTimeoutMilliseconds",
+            json!({"server": {"requestTimeoutMilliseconds": -5}}),
+        ),
+        ("spec.server.workers", json!({"server": {"workers": 0}})),
+    ] {
+        let error = error(spec);
+        assert!(error.starts_with(field), "{field}: {error}");
+    }
+}
+
+#[test]
+fn names_that_no_child_could_have_are_refused() {
+    for name in ["", "Iris", "1iris", "iris-", "iris.v1", &"a".repeat(55)] {
+        let mut model_service = model_service(json!({}));
+        model_service.metadata.name = Some(name.to_owned());
+        assert_eq!(
+            ValidatedModelService::try_from(&model_service),
+            Err(Invalid::Name),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn metadata_that_an_api_server_always_sets_is_required() {
+    let without = |remove: fn(&mut ModelService)| {
+        let mut model_service = model_service(json!({}));
+        remove(&mut model_service);
+        ValidatedModelService::try_from(&model_service).unwrap_err()
+    };
+    assert_eq!(
+        without(|it| it.metadata.name = None),
+        Invalid::Missing("metadata.name")
+    );
+    assert_eq!(
+        without(|it| it.metadata.namespace = None),
+        Invalid::Missing("metadata.namespace")
+    );
+    assert_eq!(
+        without(|it| it.metadata.uid = None),
+        Invalid::Missing("metadata.uid")
+    );
+}
+
+#[test]
+fn the_greatest_number_of_pods_depends_on_the_engine() {
+    let max_replicas = |engine: &str| {
+        let model_service = model_service(json!({"autoscaling": {"engine": engine}}));
+        match ValidatedModelService::try_from(&model_service)
+            .unwrap()
+            .scaling()
+        {
+            Scaling::Hpa { pods, .. } | Scaling::Keda { pods, .. } => pods.max_replicas,
+            Scaling::Fixed { replicas } => *replicas,
+        }
+    };
+    assert_eq!(
+        (
+            max_replicas("HPA"),
+            max_replicas("KEDA"),
+            max_replicas("None")
+        ),
+        (20, 50, 2)
+    );
+}
+
+#[test]
+fn the_status_of_a_bad_spec_says_what_is_wrong_and_keeps_the_rest() {
+    let model_service = model_service(json!({"replicas": 3}));
+    let invalid = ValidatedModelService::try_from(&model_service).unwrap_err();
+    let previous = springtide_api::ModelServiceStatus {
+        replicas: Some(4),
+        ..springtide_api::ModelServiceStatus::default()
+    };
+    let status = invalid_status(&model_service, &invalid, Some(&previous), at(0));
+    assert_eq!(
+        condition(&status, "Ready"),
+        ("False".to_owned(), "InvalidSpec".to_owned())
+    );
+    assert!(message(&status, "Ready").starts_with("spec.replicas"));
+    assert_eq!(condition(&status, "ModelLoaded").0, "Unknown");
+    assert_eq!(status.replicas, Some(4));
+    assert_eq!(status.observed_generation, Some(1));
+    assert_eq!(
+        invalid_status(&model_service, &invalid, Some(&status), at(9)),
+        status
+    );
+}
