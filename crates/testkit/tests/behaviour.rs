@@ -15,7 +15,7 @@ use kube::{
 use serde_json::{Value, json};
 use springtide_testkit::{FakeApi, Fault, ResourceType};
 
-fn deployment(spec: Value) -> Value {
+fn deployment(spec: &Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "iris"}, "spec": spec})
 }
 
@@ -27,7 +27,7 @@ fn me() -> PatchParams {
 async fn an_apply_that_changes_nothing_keeps_the_version() {
     let fake = FakeApi::new();
     let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
-    let patch = deployment(json!({"paused": true}));
+    let patch = deployment(&json!({"paused": true}));
     let first = api
         .patch("iris", &me(), &Patch::Apply(&patch))
         .await
@@ -42,7 +42,7 @@ async fn an_apply_that_changes_nothing_keeps_the_version() {
         .patch(
             "iris",
             &me(),
-            &Patch::Apply(&deployment(json!({"paused": false}))),
+            &Patch::Apply(&deployment(&json!({"paused": false}))),
         )
         .await
         .unwrap();
@@ -58,7 +58,7 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
     api.patch(
         "iris",
         &me(),
-        &Patch::Apply(&deployment(json!({"replicas": 5}))),
+        &Patch::Apply(&deployment(&json!({"replicas": 5}))),
     )
     .await
     .unwrap();
@@ -66,7 +66,7 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
         .patch(
             "iris",
             &me(),
-            &Patch::Apply(&deployment(json!({"paused": true}))),
+            &Patch::Apply(&deployment(&json!({"paused": true}))),
         )
         .await
         .unwrap();
@@ -75,7 +75,7 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
     api.patch(
         "iris",
         &me(),
-        &Patch::Apply(&deployment(json!({"replicas": 5}))),
+        &Patch::Apply(&deployment(&json!({"replicas": 5}))),
     )
     .await
     .unwrap();
@@ -83,7 +83,7 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
     api.patch(
         "iris",
         &other,
-        &Patch::Apply(&deployment(json!({"replicas": 5}))),
+        &Patch::Apply(&deployment(&json!({"replicas": 5}))),
     )
     .await
     .unwrap();
@@ -91,7 +91,7 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
         .patch(
             "iris",
             &me(),
-            &Patch::Apply(&deployment(json!({"paused": true}))),
+            &Patch::Apply(&deployment(&json!({"paused": true}))),
         )
         .await
         .unwrap();
@@ -105,7 +105,7 @@ async fn the_status_is_written_through_its_subresource_alone() {
     api.patch(
         "iris",
         &me(),
-        &Patch::Apply(&deployment(json!({"replicas": 2}))),
+        &Patch::Apply(&deployment(&json!({"replicas": 2}))),
     )
     .await
     .unwrap();

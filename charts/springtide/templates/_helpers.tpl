@@ -1,0 +1,46 @@
+{{/* Name of the chart, as a label value. */}}
+{{- define "springtide.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Name of what the release makes: the release's own name where it says "springtide" already. */}}
+{{- define "springtide.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 54 | trimSuffix "-" }}
+{{- else if contains (include "springtide.name" .) .Release.Name }}
+{{- .Release.Name | trunc 54 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "springtide.name" .) | trunc 54 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "springtide.operatorName" -}}
+{{ include "springtide.fullname" . }}-operator
+{{- end }}
+
+{{- define "springtide.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "springtide.name" . }}-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "springtide.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "springtide.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: springtide
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "springtide.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "springtide.operatorName" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* An image reference from {repository, tag}; the tag falls back to the chart's appVersion. */}}
+{{- define "springtide.image" -}}
+{{ .image.repository }}:{{ default .chart.AppVersion .image.tag }}
+{{- end }}

@@ -1,0 +1,137 @@
+//! Runs reconciles: which, when, how many at once and how long.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::ready};
+use kube::runtime::{
+    Config,
+    controller::{self, Action, applier},
+    reflector::ObjectRef,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tracing::{debug, info, warn};
+
+use crate::{
+    backoff::Backoffs,
+    capabilities,
+    error::Error,
+    reconcile::{Context, Next, reconcile},
+    run::ended,
+    settings::Settings,
+    watches::{Watched, requests},
+};
+
+/// A ModelService is looked at this often although nothing has changed.
+const RESYNC: Duration = Duration::from_secs(600);
+
+/// A deletion that has to be over before the plan can go on is looked at this often, should its
+/// event be missed.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Longest time that one reconcile may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Longest time that reconciles go on after the shutdown began: less than the 30 seconds that a pod
+/// has to end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What the reconciles of one run share.
+struct Shared {
+    context: Context,
+    backoffs: Backoffs<ObjectRef<Watched>>,
+}
+
+/// Reconciles until the shutdown begins and what was begun is done. `synced` turns true once all
+/// ModelServices are known.
+pub async fn run(
+    context: Context,
+    settings: &Settings,
+    synced: &watch::Sender<bool>,
+    shutdown: watch::Receiver<bool>,
+) {
+    let client = context.client();
+    let (found, capabilities) = watch::channel(springtide_plan::Capabilities::default());
+    let monitor = tokio::spawn(capabilities::monitor(client.clone(), found));
+    let (requests, store) = requests(client, settings.watch_namespace.as_deref(), capabilities);
+    let known = store.clone();
+    let shared = Arc::new(Shared {
+        context,
+        backoffs: Backoffs::default(),
+    });
+    let reconciles = applier(
+        |object: Arc<Watched>, shared| Box::pin(one(ObjectRef::from_obj(object.as_ref()), shared)),
+        |object, error, shared: Arc<Shared>| {
+            retry(&ObjectRef::from_obj(object.as_ref()), error, &shared)
+        },
+        shared,
+        store,
+        requests.take_until(ended(shutdown.clone())),
+        Config::default().concurrency(settings.concurrency.get()),
+    )
+    .for_each(|result| ready(report(result)));
+    let syncing = async {
+        if known.wait_until_ready().await.is_ok() {
+            info!(model_services = known.len(), "watching");
+            synced.send_replace(true);
+        }
+        std::future::pending::<()>().await;
+    };
+    let overdue = async {
+        ended(shutdown).await;
+        sleep(DRAIN).await;
+    };
+    tokio::select! {
+        () = reconciles => {}
+        () = syncing => {}
+        () = overdue => warn!(?DRAIN, "reconciles were given up"),
+    }
+    monitor.abort();
+}
+
+async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    let result = timeout(LIMIT, reconcile(&shared.context, namespace, &object.name))
+        .await
+        .unwrap_or(Err(Error::Timeout(LIMIT)));
+    let metrics = shared.context.metrics();
+    match result {
+        Ok(next) => {
+            metrics.succeeded(started.elapsed());
+            shared.backoffs.succeeded(&object);
+            Ok(match next {
+                Next::Settled => Action::requeue(RESYNC),
+                Next::Waiting => Action::requeue(WAIT),
+                Next::Gone => Action::await_change(),
+            })
+        }
+        Err(error) => {
+            metrics.failed(error.reason(), started.elapsed());
+            Err(error)
+        }
+    }
+}
+
+/// A bad spec waits for a change; everything else is tried again, later each time.
+fn retry(object: &ObjectRef<Watched>, error: &Error, shared: &Shared) -> Action {
+    if error.passes() {
+        Action::requeue(shared.backoffs.failed(object.clone()))
+    } else {
+        Action::await_change()
+    }
+}
+
+fn report(result: Result<(ObjectRef<Watched>, Action), controller::Error<Error, Infallible>>) {
+    match result {
+        Ok((object, _)) => debug!(%object, "reconciled"),
+        // Deleted since: its children go by garbage collection.
+        Err(controller::Error::ObjectNotFound(object)) => debug!(%object, "gone"),
+        Err(controller::Error::ReconcilerFailed(error, object)) => {
+            warn!(%object, reason = error.reason(), %error, "reconcile failed");
+        }
+        Err(error) => warn!(%error, "controller"),
+    }
+}

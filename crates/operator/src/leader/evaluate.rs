@@ -1,0 +1,149 @@
+//! What to do about the lease, decided from what was seen of it.
+//!
+//! A lease runs out by this process's own monotonic clock: it counts from the moment at which the
+//! lease was last seen to change. The times that are written into it are never compared with a local
+//! clock, so clocks that disagree can't make two leaders
+//! (the algorithm of <https://pkg.go.dev/k8s.io/client-go/tools/leaderelection>).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A lease as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseRecord {
+    /// Who holds it; empty where it was given back.
+    pub holder: String,
+    /// How long it is valid after its last renewal.
+    pub duration: Duration,
+    /// Resource version: changes with every renewal.
+    pub version: String,
+    /// How often its holder changed.
+    pub transitions: i32,
+}
+
+/// A lease and when it was first seen as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// The lease.
+    pub record: LeaseRecord,
+    /// When this version was first seen here.
+    pub since: Instant,
+}
+
+impl Observed {
+    /// Takes in a new reading; the same version as before keeps its time.
+    #[must_use]
+    pub fn update(previous: Option<Self>, record: LeaseRecord, now: Instant) -> Self {
+        match previous {
+            Some(previous) if previous.record.version == record.version => previous,
+            _ => Self { record, since: now },
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// There is no lease: create it.
+    Create,
+    /// It is ours: renew it.
+    Renew,
+    /// It was given back or has run out: replace its holder.
+    TakeOver,
+    /// Another one holds it.
+    Follow,
+}
+
+/// Decides for the candidate `me` at the time `now`.
+#[must_use]
+pub fn evaluate(lease: Option<&Observed>, me: &str, now: Instant) -> Decision {
+    match lease {
+        None => Decision::Create,
+        Some(lease) if lease.record.holder == me => Decision::Renew,
+        Some(lease) if lease.record.holder.is_empty() => Decision::TakeOver,
+        Some(lease) if now.duration_since(lease.since) >= lease.record.duration => {
+            Decision::TakeOver
+        }
+        Some(_) => Decision::Follow,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(holder: &str, version: &str) -> LeaseRecord {
+        LeaseRecord {
+            holder: holder.to_owned(),
+            duration: Duration::from_secs(15),
+            version: version.to_owned(),
+            transitions: 0,
+        }
+    }
+
+    fn seen(holder: &str, since: Instant) -> Observed {
+        Observed {
+            record: record(holder, "1"),
+            since,
+        }
+    }
+
+    #[test]
+    fn no_lease_is_created_and_ones_own_renewed() {
+        let now = Instant::now();
+        assert_eq!(evaluate(None, "a", now), Decision::Create);
+        assert_eq!(evaluate(Some(&seen("a", now)), "a", now), Decision::Renew);
+    }
+
+    #[test]
+    fn a_lease_that_was_given_back_is_taken_at_once() {
+        let now = Instant::now();
+        assert_eq!(evaluate(Some(&seen("", now)), "a", now), Decision::TakeOver);
+    }
+
+    #[test]
+    fn another_ones_lease_is_taken_when_it_ran_out_and_not_before() {
+        let start = Instant::now();
+        let lease = seen("b", start);
+        let just_before = start + Duration::from_millis(14_999);
+        assert_eq!(evaluate(Some(&lease), "a", just_before), Decision::Follow);
+        assert_eq!(
+            evaluate(Some(&lease), "a", start + Duration::from_secs(15)),
+            Decision::TakeOver
+        );
+    }
+
+    #[test]
+    fn a_renewal_starts_the_time_anew_and_a_second_look_does_not() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(10);
+        let first = Observed::update(None, record("b", "1"), start);
+        assert_eq!(
+            Observed::update(Some(first.clone()), record("b", "1"), later).since,
+            start
+        );
+        assert_eq!(
+            Observed::update(Some(first), record("b", "2"), later).since,
+            later
+        );
+    }
+
+    proptest! {
+        /// Two candidates that see the same lease never both believe that it is theirs to keep, and
+        /// a lease that is renewed in time is never taken.
+        #[test]
+        fn a_lease_renewed_in_time_is_never_taken(gaps in prop::collection::vec(0_u64..15_000, 1..50)) {
+            let mut now = Instant::now();
+            let mut lease = Observed::update(None, record("b", "0"), now);
+            for (index, gap) in gaps.into_iter().enumerate() {
+                now += Duration::from_millis(gap);
+                prop_assert_eq!(evaluate(Some(&lease), "a", now), Decision::Follow);
+                prop_assert_eq!(evaluate(Some(&lease), "b", now), Decision::Renew);
+                lease = Observed::update(Some(lease), record("b", &(index + 1).to_string()), now);
+            }
+        }
+    }
+}

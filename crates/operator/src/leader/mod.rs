@@ -1,0 +1,271 @@
+//! Leader election: of several replicas, one acts.
+//!
+//! The lease is created or replaced guarded by its resource version, so of two candidates that want
+//! it at the same time one gets a conflict. A leader that can't renew in time stops before its lease
+//! runs out for the others: the process ends, and with it everything that it was doing.
+
+mod evaluate;
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+    jiff::Timestamp,
+};
+use kube::{Api, Client, api::PostParams, core::ObjectMeta};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tracing::{info, warn};
+
+pub use self::evaluate::{Decision, LeaseRecord, Observed, evaluate};
+
+/// How the election is run. The defaults are client-go's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Election {
+    /// Namespace of the lease.
+    pub namespace: String,
+    /// Name of the lease.
+    pub name: String,
+    /// Who this candidate is; unique among the replicas.
+    pub identity: String,
+    /// How long a lease is valid after its last renewal.
+    pub lease_duration: Duration,
+    /// How long a leader goes on trying to renew before it stops; shorter than `lease_duration`, by
+    /// more than a reconcile's last call may take to arrive.
+    pub renew_deadline: Duration,
+    /// Time between two looks at the lease.
+    pub retry_period: Duration,
+}
+
+/// Why a leader is none any more.
+#[derive(Debug, thiserror::Error)]
+pub enum LostLease {
+    /// Another candidate holds the lease.
+    #[error("the lease is held by {holder:?} now")]
+    Taken {
+        /// The other candidate.
+        holder: String,
+    },
+    /// The lease could not be renewed in time.
+    #[error("the lease could not be renewed within {0:?}")]
+    Deadline(Duration),
+}
+
+/// One attempt failed; the next one may not.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error("the lease could not be read or written: {0}")]
+    Api(#[from] kube::Error),
+    #[error("no answer in time")]
+    Timeout,
+    #[error("another candidate wrote the lease at the same time")]
+    Raced,
+}
+
+/// A candidate for the lease.
+pub struct Candidate {
+    api: Api<Lease>,
+    election: Election,
+    observed: Option<Observed>,
+    contact: watch::Sender<bool>,
+}
+
+impl Candidate {
+    /// A candidate that has not looked at the lease yet. `contact` turns true with its first look
+    /// that was answered.
+    #[must_use]
+    pub fn new(client: Client, election: Election, contact: watch::Sender<bool>) -> Self {
+        let api = Api::namespaced(client, &election.namespace);
+        Self {
+            api,
+            election,
+            observed: None,
+            contact,
+        }
+    }
+
+    /// Waits until this candidate holds the lease.
+    pub async fn acquire(&mut self) {
+        let mut leader = None;
+        loop {
+            match self.attempt().await {
+                Ok(true) => {
+                    info!(lease = self.election.name, "leading");
+                    return;
+                }
+                Ok(false) => {
+                    let holder = self.holder().map(str::to_owned);
+                    if leader != holder {
+                        info!(lease = self.election.name, holder, "following");
+                        leader = holder;
+                    }
+                }
+                Err(error) => warn!(%error, "leader election"),
+            }
+            sleep(self.election.retry_period).await;
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    pub async fn hold(&mut self) -> LostLease {
+        let mut renewed = Instant::now();
+        loop {
+            let deadline = renewed + self.election.renew_deadline;
+            let next = async {
+                sleep(self.election.retry_period).await;
+                // From before the call: what counts is when the others may have seen the renewal.
+                (Instant::now(), self.attempt().await)
+            };
+            match timeout_at(deadline, next).await {
+                Ok((started, Ok(true))) => renewed = started,
+                Ok((_, Ok(false))) => {
+                    return LostLease::Taken {
+                        holder: self.holder().unwrap_or_default().to_owned(),
+                    };
+                }
+                Ok((_, Err(error))) => warn!(%error, "leader election"),
+                Err(_) => return LostLease::Deadline(self.election.renew_deadline),
+            }
+        }
+    }
+
+    /// Gives the lease back, so that another candidate need not wait for it to run out.
+    pub async fn release(&mut self) {
+        let Some(observed) = self
+            .observed
+            .take()
+            .filter(|seen| seen.record.holder == self.election.identity)
+        else {
+            return;
+        };
+        let mut lease = self.lease(&observed.record, observed.record.transitions);
+        if let Some(spec) = lease.spec.as_mut() {
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+        }
+        let parameters = PostParams::default();
+        let replaced = self.api.replace(&self.election.name, &parameters, &lease);
+        match timeout(self.election.retry_period, replaced).await {
+            Ok(Ok(_)) => info!(lease = self.election.name, "released"),
+            Ok(Err(error)) => warn!(%error, "the lease is left to run out"),
+            Err(_) => warn!("the lease is left to run out: no answer in time"),
+        }
+    }
+
+    fn holder(&self) -> Option<&str> {
+        self.observed
+            .as_ref()
+            .map(|seen| seen.record.holder.as_str())
+    }
+
+    /// Looks at the lease and does what is to be done. `true`: it is ours.
+    async fn attempt(&mut self) -> Result<bool, AttemptError> {
+        let limit = self.election.retry_period;
+        timeout(limit, self.attempt_unbounded())
+            .await
+            .map_err(|_| AttemptError::Timeout)?
+    }
+
+    async fn attempt_unbounded(&mut self) -> Result<bool, AttemptError> {
+        let live = self.api.get_opt(&self.election.name).await?;
+        self.contact.send_replace(true);
+        let now = Instant::now();
+        self.observed = live
+            .as_ref()
+            .map(|lease| Observed::update(self.observed.take(), record(lease), now));
+        let empty = LeaseRecord {
+            holder: String::new(),
+            duration: Duration::ZERO,
+            version: String::new(),
+            transitions: 0,
+        };
+        let seen = self
+            .observed
+            .as_ref()
+            .map_or(empty, |seen| seen.record.clone());
+        let written = match evaluate(self.observed.as_ref(), &self.election.identity, now) {
+            Decision::Follow => return Ok(false),
+            Decision::Create => {
+                self.api
+                    .create(&PostParams::default(), &self.lease(&seen, 0))
+                    .await
+            }
+            Decision::Renew => {
+                let mut lease = self.lease(&seen, seen.transitions);
+                let acquired = live
+                    .and_then(|lease| lease.spec)
+                    .and_then(|spec| spec.acquire_time);
+                if let Some(spec) = lease.spec.as_mut().filter(|_| acquired.is_some()) {
+                    spec.acquire_time = acquired;
+                }
+                self.api
+                    .replace(&self.election.name, &PostParams::default(), &lease)
+                    .await
+            }
+            Decision::TakeOver => {
+                let lease = self.lease(&seen, seen.transitions.saturating_add(1));
+                self.api
+                    .replace(&self.election.name, &PostParams::default(), &lease)
+                    .await
+            }
+        };
+        match written {
+            Ok(lease) => {
+                self.observed = Some(Observed {
+                    record: record(&lease),
+                    since: now,
+                });
+                Ok(true)
+            }
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
+                Err(AttemptError::Raced)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The lease with this candidate as its holder, to be written over `seen`.
+    fn lease(&self, seen: &LeaseRecord, transitions: i32) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        Lease {
+            metadata: ObjectMeta {
+                name: Some(self.election.name.clone()),
+                namespace: Some(self.election.namespace.clone()),
+                resource_version: Some(seen.version.clone()).filter(|version| !version.is_empty()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.election.identity.clone()),
+                lease_duration_seconds: Some(
+                    i32::try_from(self.election.lease_duration.as_secs()).unwrap_or(i32::MAX),
+                ),
+                acquire_time: Some(now.clone()),
+                renew_time: Some(now),
+                lease_transitions: Some(transitions),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+}
+
+fn record(lease: &Lease) -> LeaseRecord {
+    let spec = lease.spec.clone().unwrap_or_default();
+    LeaseRecord {
+        holder: spec.holder_identity.unwrap_or_default(),
+        duration: Duration::from_secs(
+            spec.lease_duration_seconds
+                .unwrap_or_default()
+                .max(0)
+                .unsigned_abs()
+                .into(),
+        ),
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+        transitions: spec.lease_transitions.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

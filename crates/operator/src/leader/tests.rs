@@ -1,0 +1,164 @@
+use k8s_openapi::api::coordination::v1::Lease;
+use serde_json::json;
+use springtide_testkit::{FakeApi, Fault, ResourceType};
+use tokio::time::advance;
+
+use super::*;
+
+fn election(identity: &str) -> Election {
+    Election {
+        namespace: "springtide-system".to_owned(),
+        name: "springtide-operator".to_owned(),
+        identity: identity.to_owned(),
+        lease_duration: Duration::from_secs(15),
+        renew_deadline: Duration::from_secs(10),
+        retry_period: Duration::from_secs(2),
+    }
+}
+
+fn candidate(fake: &FakeApi, identity: &str) -> Candidate {
+    Candidate::new(fake.client(), election(identity), watch::Sender::default())
+}
+
+fn lease(fake: &FakeApi) -> serde_json::Value {
+    fake.get(
+        &ResourceType::of::<Lease>(),
+        "springtide-system",
+        "springtide-operator",
+    )
+    .unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_candidate_leads_and_the_second_follows_until_the_lease_runs_out() {
+    let fake = FakeApi::new();
+    let (mut first, mut second) = (candidate(&fake, "first"), candidate(&fake, "second"));
+    first.acquire().await;
+    assert_eq!(lease(&fake)["spec"]["holderIdentity"], "first");
+    let begun = Instant::now();
+    second.acquire().await;
+    assert!(
+        begun.elapsed() >= Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(18),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(lease(&fake)["spec"]["holderIdentity"], "second");
+    assert_eq!(lease(&fake)["spec"]["leaseTransitions"], 1);
+    assert!(matches!(first.hold().await, LostLease::Taken { holder } if holder == "second"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_renewed_is_not_taken() {
+    let fake = FakeApi::new();
+    let (mut first, mut second) = (candidate(&fake, "first"), candidate(&fake, "second"));
+    first.acquire().await;
+    tokio::select! {
+        lost = first.hold() => panic!("{lost}"),
+        () = second.acquire() => panic!("taken"),
+        () = sleep(Duration::from_secs(600)) => {}
+    }
+    assert_eq!(lease(&fake)["spec"]["leaseTransitions"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_lease_is_taken_at_the_next_look() {
+    let fake = FakeApi::new();
+    let (mut first, mut second) = (candidate(&fake, "first"), candidate(&fake, "second"));
+    first.acquire().await;
+    first.release().await;
+    assert_eq!(lease(&fake)["spec"]["holderIdentity"], "");
+    let begun = Instant::now();
+    second.acquire().await;
+    assert!(begun.elapsed() <= Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn releasing_leaves_a_lease_alone_that_is_another_ones() {
+    let fake = FakeApi::new();
+    let (mut first, mut second) = (candidate(&fake, "first"), candidate(&fake, "second"));
+    first.acquire().await;
+    advance(Duration::from_secs(20)).await;
+    second.acquire().await;
+    first.release().await;
+    assert_eq!(lease(&fake)["spec"]["holderIdentity"], "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_cannot_renew_stops_before_the_lease_runs_out() {
+    let fake = FakeApi::new();
+    let mut leader = candidate(&fake, "leader");
+    leader.acquire().await;
+    for call in 1..100 {
+        fake.inject(
+            call,
+            if call % 2 == 0 {
+                Fault::Refused
+            } else {
+                Fault::Stall
+            },
+        );
+    }
+    let begun = Instant::now();
+    assert!(matches!(leader.hold().await, LostLease::Deadline(_)));
+    assert!(
+        begun.elapsed() <= Duration::from_secs(10),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn passing_faults_do_not_end_a_leadership() {
+    for fault in [
+        Fault::Status(409),
+        Fault::Status(500),
+        Fault::Refused,
+        Fault::LostAnswer,
+        Fault::Stall,
+    ] {
+        for call in 1..=6 {
+            let fake = FakeApi::new();
+            let mut leader = candidate(&fake, "leader");
+            leader.acquire().await;
+            fake.inject(call, fault);
+            tokio::select! {
+                lost = leader.hold() => panic!("{fault:?} at call {call}: {lost}"),
+                () = sleep(Duration::from_secs(60)) => {}
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_deleted_is_made_again() {
+    let fake = FakeApi::new();
+    let mut leader = candidate(&fake, "leader");
+    leader.acquire().await;
+    fake.delete(
+        &ResourceType::of::<Lease>(),
+        "springtide-system",
+        "springtide-operator",
+    );
+    tokio::select! {
+        lost = leader.hold() => panic!("{lost}"),
+        () = sleep(Duration::from_secs(5)) => {}
+    }
+    assert_eq!(lease(&fake)["spec"]["holderIdentity"], json!("leader"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn contact_is_told_after_the_first_answer() {
+    let fake = FakeApi::new();
+    let contact = watch::Sender::default();
+    let mut follower = Candidate::new(fake.client(), election("a"), contact.clone());
+    fake.inject(1, Fault::Refused);
+    assert!(follower.attempt().await.is_err());
+    assert!(!*contact.borrow());
+    follower.acquire().await;
+    assert!(*contact.borrow());
+}

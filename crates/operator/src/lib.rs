@@ -1,0 +1,20 @@
+//! The controller that keeps what a ModelService wants: the shell around `springtide-plan`.
+//!
+//! A reconcile goes observe → validate → plan → apply → prune → status. Everything that decides is
+//! in `springtide-plan` (and, for the leader election, in [`leader::evaluate`]); what is here talks
+//! to the API server and waits.
+
+mod backoff;
+pub mod capabilities;
+pub mod controller;
+pub mod error;
+pub mod http;
+pub mod leader;
+pub mod metrics;
+mod observe;
+pub mod reconcile;
+pub mod run;
+pub mod settings;
+mod tell;
+mod watches;
+mod write;

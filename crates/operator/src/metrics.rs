@@ -1,0 +1,153 @@
+//! What the operator says about itself to Prometheus.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// Upper bounds of the duration histogram, in seconds: a reconcile without a change takes a few
+/// round trips to the API server, one that waits for it may take up to a minute.
+const DURATION_BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
+];
+
+/// How a reconcile ended, as the label `outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The cluster is, or was made, as the spec wants it.
+    Success,
+    /// It failed and is tried again.
+    Error,
+}
+
+impl Outcome {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The operator's metrics and their registry.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    reconciles: IntCounterVec,
+    duration: Histogram,
+    errors: IntCounterVec,
+    leader: IntGauge,
+}
+
+impl Metrics {
+    /// Registers all metrics.
+    ///
+    /// # Errors
+    ///
+    /// Where two metrics have the same name: a mistake in this file.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let reconciles = IntCounterVec::new(
+            Opts::new(
+                "springtide_operator_reconciles_total",
+                "Reconciles of ModelServices, by outcome.",
+            ),
+            &["outcome"],
+        )?;
+        let duration = Histogram::with_opts(
+            HistogramOpts::new(
+                "springtide_operator_reconcile_seconds",
+                "Time that a reconcile took.",
+            )
+            .buckets(DURATION_BUCKETS.to_vec()),
+        )?;
+        let errors = IntCounterVec::new(
+            Opts::new(
+                "springtide_operator_reconcile_errors_total",
+                "Failed reconciles, by reason.",
+            ),
+            &["reason"],
+        )?;
+        let leader = IntGauge::new(
+            "springtide_operator_leader",
+            "1 while this replica acts, 0 while another one does.",
+        )?;
+        registry.register(Box::new(reconciles.clone()))?;
+        registry.register(Box::new(duration.clone()))?;
+        registry.register(Box::new(errors.clone()))?;
+        registry.register(Box::new(leader.clone()))?;
+        for outcome in [Outcome::Success, Outcome::Error] {
+            // A rate needs the series to be there before the first event.
+            reconciles.get_metric_with_label_values(&[outcome.label()])?;
+        }
+        Ok(Self {
+            registry,
+            reconciles,
+            duration,
+            errors,
+            leader,
+        })
+    }
+
+    /// Counts a reconcile that ended well.
+    pub fn succeeded(&self, took: Duration) {
+        self.count(Outcome::Success, took);
+    }
+
+    /// Counts a reconcile that failed, and why.
+    pub fn failed(&self, reason: &str, took: Duration) {
+        self.count(Outcome::Error, took);
+        if let Ok(counter) = self.errors.get_metric_with_label_values(&[reason]) {
+            counter.inc();
+        }
+    }
+
+    /// Says whether this replica acts.
+    pub fn set_leading(&self, leading: bool) {
+        self.leader.set(i64::from(leading));
+    }
+
+    /// All metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    ///
+    /// Where a metric can't be written as text, which the ones of this file always can.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+
+    fn count(&self, outcome: Outcome, took: Duration) {
+        if let Ok(counter) = self
+            .reconciles
+            .get_metric_with_label_values(&[outcome.label()])
+        {
+            counter.inc();
+        }
+        self.duration.observe(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_shows_up_as_text() {
+        let metrics = Metrics::new().unwrap();
+        metrics.succeeded(Duration::from_millis(20));
+        metrics.failed("Forbidden", Duration::from_millis(1));
+        metrics.set_leading(true);
+        let text = metrics.render().unwrap();
+        for line in [
+            "springtide_operator_reconciles_total{outcome=\"success\"} 1",
+            "springtide_operator_reconciles_total{outcome=\"error\"} 1",
+            "springtide_operator_reconcile_errors_total{reason=\"Forbidden\"} 1",
+            "springtide_operator_reconcile_seconds_count 2",
+            "springtide_operator_leader 1",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is missing in\n{text}"
+            );
+        }
+    }
+}

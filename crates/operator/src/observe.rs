@@ -1,0 +1,78 @@
+//! Reads what a plan depends on, from the API server and not from a cache: a plan that doesn't know
+//! an autoscaler that is there would make a second one.
+
+use std::fmt::Debug;
+
+use futures::{TryFutureExt, try_join};
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Api, Client, Resource, api::ListParams};
+use serde::de::DeserializeOwned;
+use springtide_plan::{Observed, ValidatedModelService, labels};
+
+use crate::{capabilities::discover, error::Error};
+
+/// Everything that is observed about a ModelService.
+///
+/// # Errors
+///
+/// Where a call fails: a plan never rests on half of it.
+pub(crate) async fn observe(
+    client: &Client,
+    namespace: &str,
+    model_service: &ValidatedModelService,
+) -> Result<Observed, Error> {
+    let name = model_service.name();
+    let keda_hpa = model_service.keda_hpa_name();
+    let capabilities = discover(client)
+        .await
+        .map_err(Error::api("discovering KEDA"))?;
+    let scaled_object = async {
+        if capabilities.keda {
+            get(client, namespace, name).await
+        } else {
+            Ok(None)
+        }
+    };
+    let pods = Api::namespaced(client.clone(), namespace);
+    let selected = ListParams::default().labels(&labels::selector_text(name));
+    let (
+        service,
+        pod_disruption_budget,
+        deployment,
+        horizontal_pod_autoscaler,
+        scaled_object,
+        keda_horizontal_pod_autoscaler,
+        pods,
+    ) = try_join!(
+        get(client, namespace, name),
+        get(client, namespace, name),
+        get(client, namespace, name),
+        get(client, namespace, name),
+        scaled_object,
+        get(client, namespace, &keda_hpa),
+        pods.list(&selected).map_err(Error::api("listing pods")),
+    )?;
+    Ok(Observed {
+        service,
+        pod_disruption_budget,
+        deployment,
+        horizontal_pod_autoscaler,
+        scaled_object,
+        keda_horizontal_pod_autoscaler,
+        pods: pods.items,
+        capabilities,
+    })
+}
+
+async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    Api::<K>::namespaced(client.clone(), namespace)
+        .get_opt(name)
+        .await
+        .map_err(Error::api(format!("reading the {}", K::kind(&()))))
+}

@@ -1,0 +1,178 @@
+//! One pass over one ModelService: observe → validate → plan → apply → prune → status.
+//!
+//! A pass keeps nothing for the next one: whatever it was interrupted at, the next one starts from
+//! what is there.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use springtide_api::{ModelService, ModelServiceStatus, status::condition};
+use springtide_plan::{
+    Event, OperatorSettings, Severity, ValidatedModelService, desired, events,
+    field_manager::STATUS, invalid_status, status,
+};
+
+use crate::{
+    error::Error,
+    metrics::Metrics,
+    observe::observe,
+    tell::Teller,
+    write::{Carried, carry_out},
+};
+
+/// What every pass needs.
+#[derive(Clone)]
+pub struct Context {
+    client: Client,
+    settings: OperatorSettings,
+    metrics: Metrics,
+    teller: Teller,
+}
+
+impl Context {
+    /// A context. `identity` is this replica's name in events.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        settings: OperatorSettings,
+        metrics: Metrics,
+        identity: String,
+    ) -> Self {
+        let teller = Teller::new(client.clone(), identity);
+        Self {
+            client,
+            settings,
+            metrics,
+            teller,
+        }
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+/// What comes after a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// All is as the spec wants it, as far as it can be now.
+    Settled,
+    /// A deletion has to be over first; it brings the next pass about.
+    Waiting,
+    /// The ModelService is gone, or going.
+    Gone,
+}
+
+/// Makes the cluster what the ModelService wants, and its status what the cluster is.
+///
+/// # Errors
+///
+/// Where the spec is invalid, or where a call failed. What the API server refused stands in the
+/// status, too.
+pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Next, Error> {
+    let client = &context.client;
+    let Some(model_service) = read(context, namespace, name).await? else {
+        return Ok(Next::Gone);
+    };
+    if model_service.metadata.deletion_timestamp.is_some() {
+        return Ok(Next::Gone);
+    }
+    let validated = match ValidatedModelService::try_from(&model_service) {
+        Ok(validated) => validated,
+        Err(invalid) => {
+            let previous = model_service.status.as_ref();
+            let now = invalid_status(&model_service, &invalid, previous, Timestamp::now());
+            write_status(context, &model_service, now).await?;
+            return Err(invalid.into());
+        }
+    };
+    let mut observed = observe(client, namespace, &validated).await?;
+    let plan = desired(&validated, &observed, &context.settings);
+    let Carried { outcome, refused } =
+        carry_out(client, namespace, name, &plan, &mut observed).await?;
+    let previous = model_service.status.as_ref();
+    let now = status(
+        &validated,
+        &observed,
+        &plan,
+        &outcome,
+        previous,
+        Timestamp::now(),
+    );
+    write_status(context, &model_service, now).await?;
+    match (refused, plan.waits_for) {
+        (Some(error), _) => Err(error),
+        (None, Some(_)) => Ok(Next::Waiting),
+        (None, None) => Ok(Next::Settled),
+    }
+}
+
+async fn read(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<ModelService>, Error> {
+    let api = Api::<ModelService>::namespaced(context.client.clone(), namespace);
+    match api.get_opt(name).await {
+        Err(kube::Error::SerdeError(error)) => {
+            // A status can't be judged without its spec; an event can be recorded.
+            let metadata = api
+                .get_metadata(name)
+                .await
+                .map_err(Error::api("reading the metadata"))?;
+            let error = Error::Unreadable(error);
+            let event = Event {
+                severity: Severity::Warning,
+                condition: condition::READY.to_owned(),
+                reason: error.reason().to_owned(),
+                message: error.to_string(),
+            };
+            context
+                .teller
+                .tell(&metadata.object_ref(&()), vec![event])
+                .await;
+            Err(error)
+        }
+        result => result.map_err(Error::api("reading the ModelService")),
+    }
+}
+
+/// Writes a status that differs from the one that is there, and tells what is new about it.
+async fn write_status(
+    context: &Context,
+    model_service: &ModelService,
+    status: ModelServiceStatus,
+) -> Result<(), Error> {
+    let previous = model_service.status.as_ref();
+    if previous == Some(&status) {
+        return Ok(());
+    }
+    let metadata = &model_service.metadata;
+    let (Some(name), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
+        return Ok(());
+    };
+    let patch = json!({
+        "apiVersion": ModelService::api_version(&()),
+        "kind": ModelService::kind(&()),
+        // The UID keeps this from a newer ModelService of the same name.
+        "metadata": {"name": name, "uid": metadata.uid},
+        "status": status,
+    });
+    let parameters = PatchParams::apply(STATUS).force();
+    Api::<ModelService>::namespaced(context.client.clone(), namespace)
+        .patch_status(name, &parameters, &Patch::Apply(&patch))
+        .await
+        .map_err(Error::api("writing the status"))?;
+    context
+        .teller
+        .tell(&model_service.object_ref(&()), events(previous, &status))
+        .await;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! From settings to a running operator, and its end.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures::future::{Either, select};
+use kube::{Client, Config};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    controller,
+    http::{Endpoints, serve},
+    leader::{Candidate, Election},
+    metrics::Metrics,
+    reconcile::Context,
+    settings::{LogFormat, Settings},
+};
+
+/// The durations of client-go's leader election, which most controllers use.
+const LEASE_DURATION: Duration = Duration::from_secs(15);
+const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Where it can't start, and where it stops because its lease is lost: the process is then to end at
+/// once, with everything that it was doing.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    log(&settings)?;
+    let shutdown = shutdown_signal()?;
+    let mut config = Config::infer().await.context(
+        "no cluster: neither a pod's service account nor a kubeconfig was found (set KUBECONFIG)",
+    )?;
+    // A reconcile backs off by object and is bounded in time; the lease has a deadline of its own.
+    config.default_retry = false;
+    let lease_namespace = settings
+        .lease_namespace
+        .clone()
+        .unwrap_or_else(|| config.default_namespace.clone());
+    let client = Client::try_from(config).context("the client can't be made")?;
+
+    let metrics = Metrics::new()?;
+    let contact = watch::Sender::new(false);
+    let endpoints = Endpoints {
+        metrics: metrics.clone(),
+        ready: contact.subscribe(),
+    };
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("can't listen on {} (--listen)", settings.listen))?;
+    let server = tokio::spawn(serve(listener, endpoints));
+
+    let identity = settings.identity();
+    let context = Context::new(
+        client.clone(),
+        settings.for_plans(),
+        metrics.clone(),
+        identity.clone(),
+    );
+    let acting = async {
+        if !settings.leader_election {
+            metrics.set_leading(true);
+            controller::run(context, &settings, &contact, shutdown.clone()).await;
+            return Ok(());
+        }
+        let election = Election {
+            namespace: lease_namespace,
+            name: settings.lease_name.clone(),
+            identity,
+            lease_duration: LEASE_DURATION,
+            renew_deadline: RENEW_DEADLINE,
+            retry_period: RETRY_PERIOD,
+        };
+        let mut candidate = Candidate::new(client, election, contact.clone());
+        tokio::select! {
+            () = candidate.acquire() => {}
+            () = ended(shutdown.clone()) => return Ok(()),
+        }
+        metrics.set_leading(true);
+        let work = Box::pin(controller::run(
+            context,
+            &settings,
+            &contact,
+            shutdown.clone(),
+        ));
+        let lost = match select(work, Box::pin(candidate.hold())).await {
+            Either::Left(_) => None,
+            Either::Right((lost, _)) => Some(lost),
+        };
+        metrics.set_leading(false);
+        if let Some(lost) = lost {
+            error!(%lost, "stopping");
+            bail!(lost);
+        }
+        candidate.release().await;
+        Ok(())
+    };
+    let result = tokio::select! {
+        result = acting => result,
+        served = server => match served {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error).context("probes and metrics"),
+            Err(error) => Err(error).context("probes and metrics"),
+        },
+    };
+    info!("stopped");
+    result
+}
+
+/// Waits for the shutdown to begin.
+pub(crate) async fn ended(mut shutdown: watch::Receiver<bool>) {
+    // A sender that is gone says that the process is ending, too.
+    let _ = shutdown.wait_for(|begun| *begun).await;
+}
+
+/// Turns true with the first SIGTERM or SIGINT.
+fn shutdown_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("shutting down");
+        sender.send_replace(true);
+        // Kept until the process ends, so that nobody takes the sender's end for a second signal.
+        sender.closed().await;
+    });
+    Ok(receiver)
+}
+
+fn log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log_filter)
+        .with_context(|| format!("--log-filter {:?}", settings.log_filter))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    match settings.log_format {
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .init(),
+        LogFormat::Text => builder.init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! What the operator is started with.
+
+use std::{net::SocketAddr, num::NonZeroU16};
+
+use clap::{ArgAction, Parser};
+use springtide_plan::OperatorSettings;
+
+/// Keeps, for every ModelService, a Deployment, a Service, a PodDisruptionBudget and an autoscaler.
+///
+/// Runs inside a cluster with the permissions that its Helm chart gives it, or outside with those of
+/// the current kubeconfig context.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "springtide-operator",
+    version,
+    after_help = "Examples:\n  \
+        # Look after the ModelServices of every namespace:\n  \
+        springtide-operator --server-image registry.example.com/springtide-server:0.1.0\n\n  \
+        # Try a change from a checkout against the current kubeconfig context:\n  \
+        springtide-operator --leader-election=false --watch-namespace default --log-format text"
+)]
+pub struct Settings {
+    /// Image of serving pods where spec.server.image is left out.
+    #[arg(
+        long,
+        env = "SERVER_IMAGE",
+        default_value = concat!("ghcr.io/springtide/springtide-server:", env!("CARGO_PKG_VERSION"))
+    )]
+    pub server_image: String,
+
+    /// Prometheus that KEDA asks for serving signals where spec.autoscaling.keda.prometheusAddress
+    /// is left out.
+    #[arg(
+        long,
+        env = "PROMETHEUS_ADDRESS",
+        default_value = "http://prometheus.monitoring.svc:9090"
+    )]
+    pub prometheus_address: String,
+
+    /// Look after the ModelServices of this namespace alone instead of those of all namespaces.
+    #[arg(long, env = "WATCH_NAMESPACE")]
+    pub watch_namespace: Option<String>,
+
+    /// Most ModelServices that are worked on at the same time.
+    #[arg(long, env = "CONCURRENCY", default_value = "8")]
+    pub concurrency: NonZeroU16,
+
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// Act only while holding a lease, so that several replicas can run.
+    #[arg(long, env = "LEADER_ELECTION", default_value = "true", action = ArgAction::Set)]
+    pub leader_election: bool,
+
+    /// Name of the lease.
+    #[arg(long, env = "LEASE_NAME", default_value = "springtide-operator")]
+    pub lease_name: String,
+
+    /// Namespace of the lease [default: the pod's own, or the kubeconfig context's].
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// Who this replica is in the lease and in events [default: the host's name and the process id].
+    #[arg(long, env = "POD_NAME")]
+    pub identity: Option<String>,
+
+    /// What is logged, as a filter of levels by module.
+    #[arg(long, env = "LOG_FILTER", default_value = "info,kube=warn")]
+    pub log_filter: String,
+
+    /// How it is logged.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Settings {
+    /// What plans depend on.
+    #[must_use]
+    pub fn for_plans(&self) -> OperatorSettings {
+        OperatorSettings {
+            server_image: self.server_image.clone(),
+            prometheus_address: self.prometheus_address.clone(),
+        }
+    }
+
+    /// Who this replica is.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        self.identity.clone().unwrap_or_else(|| {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let host = Some(host.trim())
+                .filter(|host| !host.is_empty())
+                .unwrap_or("springtide-operator");
+            format!("{host}-{}", std::process::id())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Settings::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_are_read_and_bad_ones_refused() {
+        let settings = Settings::try_parse_from([
+            "springtide-operator",
+            "--server-image=server:1",
+            "--leader-election=false",
+            "--watch-namespace=models",
+        ])
+        .unwrap();
+        assert_eq!(settings.for_plans().server_image, "server:1");
+        assert!(!settings.leader_election);
+        assert_eq!(settings.watch_namespace.as_deref(), Some("models"));
+        for bad in ["--concurrency=0", "--listen=8080", "--unknown"] {
+            assert!(
+                Settings::try_parse_from(["springtide-operator", bad]).is_err(),
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A fake cluster with one ModelService, and the passes of an operator over it.
+
+use k8s_openapi::api::{
+    apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Service,
+    policy::v1::PodDisruptionBudget,
+};
+use serde_json::{Value, json};
+use springtide_api::ModelService;
+use springtide_operator::{
+    error::Error,
+    metrics::Metrics,
+    reconcile::{Context, Next, reconcile},
+};
+use springtide_plan::{OperatorSettings, keda::ScaledObject};
+use springtide_testkit::{FakeApi, ResourceType};
+
+/// Namespace of everything in these tests.
+pub(crate) const NAMESPACE: &str = "models";
+/// Name of the ModelService in these tests, and of what is made for it.
+pub(crate) const NAME: &str = "iris";
+
+/// A cluster and an operator that acts when it is told to.
+pub(crate) struct World {
+    pub(crate) fake: FakeApi,
+    pub(crate) context: Context,
+}
+
+/// The kinds that are made for a ModelService.
+pub(crate) fn child_types() -> [ResourceType; 5] {
+    [
+        ResourceType::of::<Service>(),
+        ResourceType::of::<PodDisruptionBudget>(),
+        ResourceType::of::<Deployment>(),
+        ResourceType::of::<HorizontalPodAutoscaler>(),
+        ResourceType::of::<ScaledObject>(),
+    ]
+}
+
+/// A spec with the given autoscaling.
+pub(crate) fn spec(autoscaling: Value) -> Value {
+    json!({
+        "model": {"uri": "configMap://iris/model.onnx"},
+        "replicas": null,
+        "autoscaling": autoscaling,
+    })
+}
+
+impl World {
+    /// A cluster without KEDA and without a ModelService.
+    pub(crate) fn new() -> Self {
+        let fake = FakeApi::new();
+        fake.install(ResourceType::of::<ModelService>());
+        let settings = OperatorSettings {
+            server_image: "springtide-server:test".to_owned(),
+            prometheus_address: "http://prometheus:9090".to_owned(),
+        };
+        let context = Context::new(
+            fake.client(),
+            settings,
+            Metrics::new().unwrap(),
+            "operator-0".to_owned(),
+        );
+        Self { fake, context }
+    }
+
+    /// A cluster with KEDA.
+    pub(crate) fn with_keda() -> Self {
+        let world = Self::new();
+        world.fake.install(ResourceType::of::<ScaledObject>());
+        world
+    }
+
+    /// Creates the ModelService, or changes its spec.
+    pub(crate) fn set_spec(&self, spec: &Value) {
+        let model_service = ResourceType::of::<ModelService>();
+        self.fake.edit(
+            &model_service,
+            NAMESPACE,
+            NAME,
+            "kubectl",
+            &json!({"spec": spec}),
+        );
+    }
+
+    /// One pass.
+    pub(crate) async fn pass(&self) -> Result<Next, Error> {
+        reconcile(&self.context, NAMESPACE, NAME).await
+    }
+
+    /// Passes until one of them settles and writes nothing.
+    pub(crate) async fn converge(&self) {
+        for _ in 0..10 {
+            let before = self.fake.version();
+            let next = self.pass().await.unwrap();
+            if next == Next::Settled && self.fake.version() == before {
+                return;
+            }
+        }
+        panic!("no end after 10 passes");
+    }
+
+    /// The child of a kind, or the ModelService itself.
+    pub(crate) fn get<K: kube::Resource<DynamicType = ()>>(&self) -> Option<Value> {
+        self.fake.get(&ResourceType::of::<K>(), NAMESPACE, NAME)
+    }
+
+    /// Status and reason of a condition.
+    pub(crate) fn condition(&self, kind: &str) -> (String, String) {
+        let model_service = self.get::<ModelService>().unwrap();
+        let conditions = model_service["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let found = conditions
+            .iter()
+            .find(|condition| condition["type"] == kind);
+        let field = |name: &str| {
+            found
+                .map_or("", |found| found[name].as_str().unwrap())
+                .to_owned()
+        };
+        (field("status"), field("reason"))
+    }
+
+    /// Everything but what two ways to the same end may differ in.
+    pub(crate) fn snapshot(&self) -> Vec<Value> {
+        let types = child_types()
+            .into_iter()
+            .chain([ResourceType::of::<ModelService>()]);
+        let mut objects: Vec<Value> = types.flat_map(|kind| self.fake.list(&kind)).collect();
+        for object in &mut objects {
+            let metadata = object["metadata"].as_object_mut().unwrap();
+            for name in ["uid", "resourceVersion", "generation"] {
+                metadata.remove(name);
+            }
+            for condition in object["status"]["conditions"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+            {
+                condition
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("lastTransitionTime");
+            }
+        }
+        objects
+    }
+
+    /// What the cluster's own controllers do once pods run: all replicas are ready.
+    pub(crate) fn pods_become_ready(&self) {
+        let deployment = self.get::<Deployment>().unwrap();
+        let replicas = &deployment["spec"]["replicas"];
+        let status = json!({
+            "observedGeneration": deployment["metadata"]["generation"],
+            "replicas": replicas, "updatedReplicas": replicas,
+            "readyReplicas": replicas, "availableReplicas": replicas,
+            "conditions": [
+                {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"},
+                {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
+            ],
+        });
+        self.edit::<Deployment>("kube-controller-manager", &json!({"status": status}));
+    }
+
+    /// Changes a child as somebody else would.
+    pub(crate) fn edit<K: kube::Resource<DynamicType = ()>>(&self, manager: &str, patch: &Value) {
+        self.fake
+            .edit(&ResourceType::of::<K>(), NAMESPACE, NAME, manager, patch);
+    }
+}
