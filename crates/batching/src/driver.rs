@@ -1,0 +1,445 @@
+//! Gives the [`Machine`] the time, its batches to worker threads and the answers back.
+//!
+//! One tokio task ([`Driver::run`]) owns the worker threads' channels. Pushing and cancelling happen
+//! on the caller's side, under a lock that is held for a few map operations only: a full queue is
+//! known at once, and a request whose future is dropped has left the queue when the drop returns.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{sleep_until, timeout_at};
+
+use crate::machine::{Config, Entry, Machine, Rejection, Step, Ticket};
+
+/// Runs batches. Each lives on an operating system thread of its own and may block it.
+pub trait Worker: Send + 'static {
+    /// What one request brings.
+    type Input: Send + 'static;
+    /// What one request gets.
+    type Output: Send + 'static;
+    /// Why a batch failed.
+    type Error: Clone + Send + 'static;
+
+    /// Runs the requests together and gives one output for each, in their order.
+    ///
+    /// # Errors
+    /// When the batch as a whole failed. It is then run again in halves, so that only the request
+    /// that can't run gets this error.
+    fn run(&mut self, inputs: &[&Self::Input]) -> Result<Vec<Self::Output>, Self::Error>;
+}
+
+/// Why a request left the queue without running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftQueue {
+    /// Its deadline passed.
+    Expired,
+    /// Whoever waited for its answer went away.
+    Cancelled,
+}
+
+/// Is told what happens, for metrics. Called from the driver's task, the callers' and the workers'
+/// threads, so it must be quick.
+pub trait Observer: Send + Sync + 'static {
+    /// A request begins to run after this wait in the queue.
+    fn begins(&self, waited: Duration);
+    /// A batch with this many rows took this long, whether it failed or not.
+    fn ran(&self, rows: usize, took: Duration);
+    /// A request left the queue without running.
+    fn left_queue(&self, reason: LeftQueue);
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Submission<K, I> {
+    /// What a request must have in common with others to share a batch.
+    pub signature: K,
+    /// Rows that the request has.
+    pub rows: NonZeroUsize,
+    /// When its answer is worth nothing any more.
+    pub deadline: Instant,
+    /// What the worker gets.
+    pub input: I,
+}
+
+/// An output, and the batch that it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer<O> {
+    /// The worker's output for this request.
+    pub output: O,
+    /// Rows of the batch that the request ran in.
+    pub batch_rows: usize,
+}
+
+/// Why a request got no output.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure<E> {
+    /// It was not queued.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Its deadline passed, in the queue or while it ran.
+    #[error("the request's time is up")]
+    TimedOut,
+    /// The worker failed on it, alone in its batch.
+    #[error("the request could not be run: {0}")]
+    Failed(E),
+    /// The driver or its worker ended before the request was answered.
+    #[error("the batcher has ended")]
+    Gone,
+}
+
+/// A worker's thread ended by a panic. The requests that it ran are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a worker thread panicked")]
+pub struct WorkerDied;
+
+type Reply<O, E> = oneshot::Sender<Result<Answer<O>, Failure<E>>>;
+
+struct Job<I, O, E> {
+    input: I,
+    reply: Reply<O, E>,
+}
+
+type WorkerJob<W> = Job<<W as Worker>::Input, <W as Worker>::Output, <W as Worker>::Error>;
+type WorkerEntry<K, W> = Entry<K, WorkerJob<W>>;
+
+struct Shared<K, W: Worker> {
+    machine: Mutex<Machine<K, WorkerJob<W>>>,
+    /// There may be something to do.
+    wake: Notify,
+    observer: Arc<dyn Observer>,
+}
+
+impl<K, W: Worker> Shared<K, W> {
+    fn machine(&self) -> MutexGuard<'_, Machine<K, WorkerJob<W>>> {
+        // The machine has no step in which a panic could leave it half changed.
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where requests are submitted. Clones share the queue.
+pub struct Handle<K, W: Worker> {
+    shared: Arc<Shared<K, W>>,
+}
+
+impl<K, W: Worker> Clone for Handle<K, W> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<K: PartialEq, W: Worker> Handle<K, W> {
+    /// Queues a request and waits for its output. Dropping the future takes the request out of the
+    /// queue; if it already runs, its output is thrown away.
+    ///
+    /// # Errors
+    /// [`Failure`], once and for all: nothing of the request is left behind.
+    pub async fn submit(
+        &self,
+        submission: Submission<K, W::Input>,
+    ) -> Result<Answer<W::Output>, Failure<W::Error>> {
+        let Submission {
+            signature,
+            rows,
+            deadline,
+            input,
+        } = submission;
+        let (reply, answer) = oneshot::channel();
+        let now = tokio::time::Instant::now().into_std();
+        let ticket =
+            self.shared
+                .machine()
+                .push(now, signature, rows, deadline, Job { input, reply })?;
+        let place = Place {
+            shared: &self.shared,
+            ticket,
+            reason: LeftQueue::Cancelled,
+        };
+        self.shared.wake.notify_one();
+        if let Ok(answer) = timeout_at(deadline.into(), answer).await {
+            return answer.unwrap_or(Err(Failure::Gone));
+        }
+        place.leave(LeftQueue::Expired);
+        Err(Failure::TimedOut)
+    }
+
+    /// Rows that wait now.
+    #[must_use]
+    pub fn waiting_rows(&self) -> usize {
+        self.shared.machine().waiting_rows()
+    }
+
+    /// Refuses further requests. Those that wait are run; then [`Driver::run`] returns.
+    pub fn close(&self) {
+        self.shared.machine().close();
+        self.shared.wake.notify_one();
+    }
+}
+
+/// A request's place in the queue, given up when this is dropped.
+struct Place<'a, K: PartialEq, W: Worker> {
+    shared: &'a Shared<K, W>,
+    ticket: Ticket,
+    reason: LeftQueue,
+}
+
+impl<K: PartialEq, W: Worker> Place<'_, K, W> {
+    fn leave(mut self, reason: LeftQueue) {
+        self.reason = reason;
+    }
+}
+
+impl<K: PartialEq, W: Worker> Drop for Place<'_, K, W> {
+    fn drop(&mut self) {
+        let cancelled = self.shared.machine().cancel(self.ticket).is_some();
+        if cancelled {
+            self.shared.observer.left_queue(self.reason);
+            // A closed queue may have become empty.
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+/// What a worker's thread says when it is idle again.
+struct Outcome<K, W: Worker> {
+    worker: usize,
+    result: Result<(), BatchFailed<K, W>>,
+}
+
+enum BatchFailed<K, W: Worker> {
+    /// The worker said so.
+    Error(Vec<WorkerEntry<K, W>>, W::Error),
+    /// The worker's thread is unwinding.
+    Panicked,
+}
+
+/// The batcher's task. Nothing runs before [`Driver::run`] is polled.
+pub struct Driver<K, W: Worker> {
+    shared: Arc<Shared<K, W>>,
+    /// One for each worker; holds one batch, sent only while the worker is idle.
+    batches: Vec<std_mpsc::SyncSender<Vec<WorkerEntry<K, W>>>>,
+    idle: Vec<usize>,
+    outcomes: mpsc::Receiver<Outcome<K, W>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl<K, W> Driver<K, W>
+where
+    K: PartialEq + Send + 'static,
+    W: Worker,
+{
+    /// Starts one thread for each worker.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub fn start(
+        config: Config,
+        first: W,
+        others: impl IntoIterator<Item = W>,
+        observer: Arc<dyn Observer>,
+    ) -> std::io::Result<(Handle<K, W>, Self)> {
+        let workers: Vec<W> = std::iter::once(first).chain(others).collect();
+        let count = NonZeroUsize::new(workers.len()).unwrap_or(NonZeroUsize::MIN);
+        let shared = Arc::new(Shared {
+            machine: Mutex::new(Machine::new(config, count)),
+            wake: Notify::new(),
+            observer,
+        });
+        let (outcome_sender, outcomes) = mpsc::channel(count.get());
+        let mut batches = Vec::with_capacity(count.get());
+        let mut threads = Vec::with_capacity(count.get());
+        for (index, worker) in workers.into_iter().enumerate() {
+            let (sender, receiver) = std_mpsc::sync_channel(1);
+            let thread = WorkerThread {
+                index,
+                worker,
+                batches: receiver,
+                outcomes: outcome_sender.clone(),
+                observer: Arc::clone(&shared.observer),
+            };
+            let name = format!("inference-{index}");
+            threads.push(
+                thread::Builder::new()
+                    .name(name)
+                    .spawn(move || thread.run())?,
+            );
+            batches.push(sender);
+        }
+        let handle = Handle {
+            shared: Arc::clone(&shared),
+        };
+        let idle = (0..count.get()).collect();
+        Ok((
+            handle,
+            Self {
+                shared,
+                batches,
+                idle,
+                outcomes,
+                threads,
+            },
+        ))
+    }
+
+    /// Runs until the queue was closed and everything in it is answered, and the workers' threads
+    /// have ended.
+    ///
+    /// # Errors
+    /// [`WorkerDied`] at once when a worker panicked: what is queued is not answered any more.
+    pub async fn run(mut self) -> Result<(), WorkerDied> {
+        let result = self.drive().await;
+        drop(self.batches);
+        // The threads have nothing left to run, so this takes no longer than freeing their models.
+        for thread in self.threads {
+            thread.join().map_err(|_panic| WorkerDied)?;
+        }
+        result
+    }
+
+    async fn drive(&mut self) -> Result<(), WorkerDied> {
+        loop {
+            let now = tokio::time::Instant::now().into_std();
+            let step = self.shared.machine().poll(now);
+            let until = match step {
+                Step::Run(batch) => {
+                    self.dispatch(batch)?;
+                    continue;
+                }
+                Step::Expired(entries) => {
+                    for entry in entries {
+                        self.shared.observer.left_queue(LeftQueue::Expired);
+                        answer(entry.payload.reply, Err(Failure::TimedOut));
+                    }
+                    continue;
+                }
+                Step::Finished => return Ok(()),
+                Step::Wait(until) => until,
+            };
+            let timer = async {
+                match until {
+                    Some(until) => sleep_until(until.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.shared.wake.notified() => {}
+                () = timer => {}
+                outcome = self.outcomes.recv() => self.settle(outcome.ok_or(WorkerDied)?)?,
+            }
+        }
+    }
+
+    fn dispatch(&mut self, batch: Vec<WorkerEntry<K, W>>) -> Result<(), WorkerDied> {
+        // The machine gives out no more batches than there are workers.
+        let worker = self.idle.pop().ok_or(WorkerDied)?;
+        self.batches[worker]
+            .try_send(batch)
+            .map_err(|_undelivered| WorkerDied)
+    }
+
+    fn settle(&mut self, outcome: Outcome<K, W>) -> Result<(), WorkerDied> {
+        match outcome.result {
+            Ok(()) => self.shared.machine().succeeded(),
+            Err(BatchFailed::Panicked) => return Err(WorkerDied),
+            Err(BatchFailed::Error(batch, error)) => {
+                let to_blame = self.shared.machine().failed(batch);
+                if let Some(entry) = to_blame {
+                    answer(entry.payload.reply, Err(Failure::Failed(error)));
+                }
+            }
+        }
+        self.idle.push(outcome.worker);
+        Ok(())
+    }
+}
+
+struct WorkerThread<K, W: Worker> {
+    index: usize,
+    worker: W,
+    batches: std_mpsc::Receiver<Vec<WorkerEntry<K, W>>>,
+    outcomes: mpsc::Sender<Outcome<K, W>>,
+    observer: Arc<dyn Observer>,
+}
+
+impl<K, W: Worker> WorkerThread<K, W> {
+    fn run(mut self) {
+        let alarm = PanicAlarm {
+            worker: self.index,
+            outcomes: self.outcomes.clone(),
+        };
+        while let Ok(batch) = self.batches.recv() {
+            let result = self.run_batch(batch);
+            let outcome = Outcome {
+                worker: self.index,
+                result,
+            };
+            if self.outcomes.blocking_send(outcome).is_err() {
+                break;
+            }
+        }
+        drop(alarm);
+    }
+
+    fn run_batch(&mut self, mut batch: Vec<WorkerEntry<K, W>>) -> Result<(), BatchFailed<K, W>> {
+        // Clients may have left between the decision to run and now.
+        batch.retain(|entry| !entry.payload.reply.is_closed());
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let rows = batch.iter().map(Entry::rows).sum();
+        let began = Instant::now();
+        for entry in &batch {
+            self.observer
+                .begins(began.saturating_duration_since(entry.arrived()));
+        }
+        let inputs: Vec<&W::Input> = batch.iter().map(|entry| &entry.payload.input).collect();
+        let outputs = self.worker.run(&inputs);
+        self.observer.ran(rows, began.elapsed());
+        match outputs {
+            Ok(outputs) => {
+                for (entry, output) in batch.into_iter().zip(outputs) {
+                    answer(
+                        entry.payload.reply,
+                        Ok(Answer {
+                            output,
+                            batch_rows: rows,
+                        }),
+                    );
+                }
+                Ok(())
+            }
+            Err(error) => Err(BatchFailed::Error(batch, error)),
+        }
+    }
+}
+
+/// Tells the driver when the worker's thread unwinds; otherwise the driver would wait for ever.
+struct PanicAlarm<K, W: Worker> {
+    worker: usize,
+    outcomes: mpsc::Sender<Outcome<K, W>>,
+}
+
+impl<K, W: Worker> Drop for PanicAlarm<K, W> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let outcome = Outcome {
+                worker: self.worker,
+                result: Err(BatchFailed::Panicked),
+            };
+            // The channel has room for one outcome of each worker.
+            let _closed_or_full = self.outcomes.try_send(outcome);
+        }
+    }
+}
+
+/// Answers a request whose client may have left; then nobody needs the answer.
+fn answer<O, E>(reply: Reply<O, E>, result: Result<Answer<O>, Failure<E>>) {
+    let _client_left = reply.send(result);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! The command line. Every flag of `serve` is also an environment variable of
+//! [`springtide_contract::env`], which is how the operator sets it.
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use springtide_batching::Policy;
+use springtide_contract::{defaults, env, paths};
+use springtide_inference::onnx::Provider;
+
+use crate::fetch::location::{InvalidUri, Sha256, Source};
+
+/// Time beyond the request timeout in which the answers to the last requests reach their clients.
+const ANSWER_TIME: Duration = Duration::from_secs(1);
+
+/// Serves an ONNX model over HTTP with dynamic batching, and fetches it before.
+#[derive(Debug, Parser)]
+#[command(
+    name = "springtide-server",
+    version,
+    about,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve a model: POST /predict, GET /health, /ready and /metrics
+    #[command(after_help = "\
+Examples:
+  # Serve a model on port 8000 and ask it
+  ORT_DYLIB_PATH=$(scripts/onnxruntime) springtide-server serve --model-path iris.onnx
+  curl localhost:8000/predict -d '{\"features\": [5.1, 3.5, 1.4, 0.2]}'
+
+  # On a GPU, larger batches, and give up after a second
+  springtide-server serve --model-path m.onnx --execution-provider cuda \\
+    --max-batch-size 128 --request-timeout-ms 1000")]
+    Serve(ServeArgs),
+    /// Fetch a model file, check its sha256 and put it in place
+    #[command(after_help = "\
+Examples:
+  # From a mounted ConfigMap or volume
+  springtide-server fetch --uri file:///source/model.onnx --to /models/model.onnx
+
+  # From a web server; the sha256 is required
+  springtide-server fetch --uri https://example.com/iris.onnx --to /models/model.onnx \\
+    --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+A certificate authority of your own is trusted when SSL_CERT_FILE names its certificates.
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY are followed.")]
+    Fetch(FetchArgs),
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Address to listen on
+    #[arg(long, env = env::HOST, default_value = "0.0.0.0")]
+    pub host: IpAddr,
+    /// TCP port to listen on; 0 takes a free one, which the log names
+    #[arg(long, env = env::PORT, default_value_t = defaults::PORT)]
+    pub port: u16,
+    /// Path of the ONNX model file
+    #[arg(long, env = env::MODEL_PATH, default_value = paths::MODEL_FILE)]
+    pub model_path: PathBuf,
+    /// Name of the model in logs
+    #[arg(long, env = env::MODEL_NAME, default_value = "model")]
+    pub model_name: String,
+    /// Most rows in one batch, and so in one request
+    #[arg(long, env = env::MAX_BATCH_SIZE, default_value_t = defaults::MAX_BATCH_ROWS,
+        value_parser = value_parser!(u32).range(1..=4096))]
+    pub max_batch_size: u32,
+    /// Longest wait for a batch to fill under the policy `window`, in milliseconds
+    #[arg(long, env = env::MAX_WAIT_MS, default_value_t = defaults::MAX_WAIT_MILLISECONDS,
+        value_parser = value_parser!(u32).range(0..=60_000))]
+    pub max_wait_ms: u32,
+    /// When queued requests become a batch
+    #[arg(long, env = env::BATCHING_POLICY, value_enum, default_value_t = BatchingPolicy::WorkConserving)]
+    pub batching_policy: BatchingPolicy,
+    /// Most rows that wait; further ones are refused with 429
+    #[arg(long, env = env::MAX_QUEUE_ROWS, default_value_t = defaults::MAX_QUEUE_ROWS,
+        value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub max_queue_rows: u32,
+    /// Time after which a request is answered with 504, in milliseconds
+    #[arg(long, env = env::REQUEST_TIMEOUT_MS, default_value_t = defaults::REQUEST_TIMEOUT_MILLISECONDS,
+        value_parser = value_parser!(u32).range(1..=600_000))]
+    pub request_timeout_ms: u32,
+    /// What the model runs on
+    #[arg(long, env = env::EXECUTION_PROVIDER, value_enum, default_value_t = ExecutionProvider::Cpu)]
+    pub execution_provider: ExecutionProvider,
+    /// Inference threads that each own a session; by default one for every two processors that the
+    /// CPU quota allows, and one on a GPU
+    #[arg(long, env = env::WORKERS, value_parser = workers())]
+    pub workers: Option<u32>,
+    /// Path of libonnxruntime.so, version 1.17 or newer
+    #[arg(long, env = env::ORT_DYLIB_PATH, default_value = "libonnxruntime.so")]
+    pub onnxruntime: PathBuf,
+    /// Longest time that a shutdown waits for accepted requests, in seconds; by default one second
+    /// more than the request timeout
+    #[arg(long, env = env::DRAIN_TIMEOUT_SECONDS, value_parser = value_parser!(u32).range(1..=3600))]
+    pub drain_timeout_seconds: Option<u32>,
+    /// Name of the ModelService, a label of every metric
+    #[arg(long, env = env::MODEL_SERVICE_NAME)]
+    pub model_service: Option<String>,
+    /// Namespace of the ModelService, a label of every metric
+    #[arg(long, env = env::MODEL_SERVICE_NAMESPACE)]
+    pub model_service_namespace: Option<String>,
+    /// File that gets the reason of a fatal error as JSON, where it exists
+    #[arg(long, env = env::TERMINATION_MESSAGE_PATH, default_value = paths::TERMINATION_LOG)]
+    pub termination_message_path: PathBuf,
+}
+
+fn workers() -> RangedI64ValueParser<u32> {
+    value_parser!(u32).range(1..=256)
+}
+
+impl ServeArgs {
+    /// Most rows in one batch.
+    #[must_use]
+    pub fn max_rows(&self) -> NonZeroUsize {
+        count(self.max_batch_size)
+    }
+
+    /// Most rows that wait.
+    #[must_use]
+    pub fn max_waiting_rows(&self) -> NonZeroUsize {
+        count(self.max_queue_rows)
+    }
+
+    /// Workers that were asked for.
+    #[must_use]
+    pub fn worker_count(&self) -> Option<NonZeroUsize> {
+        self.workers.map(count)
+    }
+
+    /// When queued requests become a batch.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        match self.batching_policy {
+            BatchingPolicy::WorkConserving => Policy::WorkConserving,
+            BatchingPolicy::Window => {
+                Policy::Window(Duration::from_millis(self.max_wait_ms.into()))
+            }
+        }
+    }
+
+    /// Time after which a request is answered with 504.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_millis(self.request_timeout_ms.into())
+    }
+
+    /// Longest time that a shutdown waits for accepted requests.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        self.drain_timeout_seconds.map_or_else(
+            || self.request_timeout() + ANSWER_TIME,
+            |seconds| Duration::from_secs(seconds.into()),
+        )
+    }
+}
+
+/// Numbers of rows and threads that were checked to be at least 1 and fit any pointer size.
+fn count(number: u32) -> NonZeroUsize {
+    usize::try_from(number)
+        .ok()
+        .and_then(NonZeroUsize::new)
+        .unwrap_or(NonZeroUsize::MIN)
+}
+
+/// When queued requests become a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BatchingPolicy {
+    /// As soon as a worker is idle
+    WorkConserving,
+    /// When the batch is full or the oldest request has waited for max-wait-ms
+    Window,
+}
+
+/// What the model runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExecutionProvider {
+    /// The processor
+    Cpu,
+    /// An NVIDIA GPU; without one the server doesn't start
+    Cuda,
+    /// An NVIDIA GPU if there is one, else the processor
+    Auto,
+}
+
+impl From<ExecutionProvider> for Provider {
+    fn from(provider: ExecutionProvider) -> Self {
+        match provider {
+            ExecutionProvider::Cpu => Self::Cpu,
+            ExecutionProvider::Cuda => Self::Cuda,
+            ExecutionProvider::Auto => Self::Auto,
+        }
+    }
+}
+
+/// What to fetch.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Where the model is: `file:///source/…`, `https://…` or `http://…`
+    #[arg(long, value_parser = str::parse::<Source>)]
+    pub uri: Source,
+    /// Where to put it
+    #[arg(long)]
+    pub to: PathBuf,
+    /// The file's sha256, 64 hexadecimal digits; required for https and http
+    #[arg(long)]
+    pub sha256: Option<Sha256>,
+    /// Largest file to accept, in bytes
+    #[arg(long, default_value_t = 8 << 30)]
+    pub max_bytes: u64,
+    /// Longest time for everything, retries included, in seconds
+    #[arg(long, default_value_t = 600, value_parser = value_parser!(u32).range(1..=86_400))]
+    pub timeout_seconds: u32,
+    /// Longest time until a connection stands, in seconds
+    #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=600))]
+    pub connect_timeout_seconds: u32,
+    /// How often a passing fault is tried again, after 0.5, 1, 2, 4 … seconds
+    #[arg(long, default_value_t = 4, value_parser = value_parser!(u32).range(0..=10))]
+    pub retries: u32,
+    /// The folder that a `file://` model must be in
+    #[arg(long, default_value = paths::SOURCE_DIR)]
+    pub source_dir: PathBuf,
+    /// File that gets the reason of a failure as JSON, where it exists
+    #[arg(long, env = env::TERMINATION_MESSAGE_PATH, default_value = paths::TERMINATION_LOG)]
+    pub termination_message_path: PathBuf,
+}
+
+impl FetchArgs {
+    /// Checks what one flag requires of another.
+    ///
+    /// # Errors
+    /// When the sha256 is missing for a source that others can change.
+    pub fn check(&self) -> Result<(), InvalidUri> {
+        match (&self.uri, self.sha256) {
+            (Source::Http(_), None) => Err(InvalidUri::Sha256Required),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! What an attempt's fault means, and whether another attempt is worth it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use springtide_contract::termination::ModelFailure;
+
+use super::location::{HttpUrl, Sha256};
+
+/// Pause before the first retry; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+
+/// Why an attempt failed, and what to do about it. The text is the same for the same fault: it
+/// becomes the message of a condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The volume has no such file.
+    #[error(
+        "there is no file {path} in the model's source, which {content}: create it, or correct \
+         spec.model.uri"
+    )]
+    NoFile {
+        /// The file, relative to the source.
+        path: String,
+        /// What is there instead.
+        content: SourceContent,
+    },
+    /// The path leads out of the volume or to something else than a file.
+    #[error("{path} in the model's source {problem}: correct spec.model.uri")]
+    NotAModelFile {
+        /// The file, relative to the source.
+        path: String,
+        /// What it is.
+        problem: &'static str,
+    },
+    /// The volume can't be read.
+    #[error("{path} in the model's source can't be read: {kind}")]
+    Unreadable {
+        /// The file, relative to the source.
+        path: String,
+        /// Why.
+        kind: io::ErrorKind,
+    },
+    /// The web server answered with an error.
+    #[error("{url} answered {status}: {advice}", advice = advice(*status))]
+    Status {
+        /// The model's URL.
+        url: String,
+        /// The answer.
+        status: StatusCode,
+    },
+    /// The web server didn't answer, or broke off.
+    #[error("{url} can't be read: {problem}")]
+    Unreachable {
+        /// The model's URL.
+        url: String,
+        /// What happened.
+        problem: Problem,
+    },
+    /// The content is another than expected.
+    #[error(
+        "the model's sha256 is {found}, but {expected} is expected: correct spec.model.sha256 if \
+         the model was changed on purpose"
+    )]
+    Checksum {
+        /// The sha256 that the file should have.
+        expected: Sha256,
+        /// The sha256 that it has.
+        found: Sha256,
+    },
+    /// There is more than allowed.
+    #[error("the model is larger than {max} bytes, the most that is accepted")]
+    TooLarge {
+        /// Most bytes.
+        max: u64,
+    },
+    /// The place for the model can't be written.
+    #[error("the model can't be written to {path}: {kind}")]
+    Storage {
+        /// The place.
+        path: PathBuf,
+        /// Why.
+        kind: io::ErrorKind,
+    },
+}
+
+/// What a model's source has in place of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceContent {
+    /// Nothing: the volume is empty, or the ConfigMap that it should show doesn't exist.
+    Nothing,
+    /// These names, the first ones of them.
+    Names(Vec<String>),
+}
+
+impl std::fmt::Display for SourceContent {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => formatter.write_str("is empty or missing"),
+            Self::Names(names) => write!(formatter, "has {}", names.join(", ")),
+        }
+    }
+}
+
+/// What went wrong on the way to a web server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The name service doesn't know the host.
+    #[error("its host name is not known")]
+    UnknownHost,
+    /// Nothing listens there.
+    #[error("the connection was refused")]
+    Refused,
+    /// It took too long.
+    #[error("it took too long")]
+    TimedOut,
+    /// The connection ended before the content did.
+    #[error("the connection broke off")]
+    BrokeOff,
+    /// The certificate can't be trusted, or TLS failed in another way.
+    #[error("its certificate can't be trusted, or TLS failed in another way")]
+    Tls,
+    /// One redirect after another.
+    #[error("it redirects too often")]
+    Redirects,
+    /// Not HTTP.
+    #[error("it doesn't speak HTTP as it should")]
+    Protocol,
+    /// The proxy of the environment can't be used.
+    #[error("the proxy in HTTP_PROXY or HTTPS_PROXY can't be used")]
+    Proxy,
+    /// Something else.
+    #[error("the connection failed")]
+    Other,
+}
+
+fn advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
+            "put the model there, or correct spec.model.uri"
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "the model must be readable without credentials"
+        }
+        status if is_passing(status) => "this may pass; it is tried again",
+        _ => "correct spec.model.uri",
+    }
+}
+
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+impl Fault {
+    /// A web server's answer other than 200.
+    #[must_use]
+    pub fn status(url: &HttpUrl, status: StatusCode) -> Self {
+        Self::Status {
+            url: url.to_string(),
+            status,
+        }
+    }
+
+    /// The stable name of the fault.
+    #[must_use]
+    pub fn reason(&self) -> ModelFailure {
+        match self {
+            Self::NoFile { .. } => ModelFailure::ModelNotFound,
+            Self::NotAModelFile { .. } => ModelFailure::ModelRefused,
+            Self::Unreadable { .. } => ModelFailure::ModelUnreachable,
+            Self::Status { status, .. } => match *status {
+                StatusCode::NOT_FOUND | StatusCode::GONE => ModelFailure::ModelNotFound,
+                status if is_passing(status) => ModelFailure::ModelUnreachable,
+                _ => ModelFailure::ModelRefused,
+            },
+            Self::Unreachable { .. } => ModelFailure::ModelUnreachable,
+            Self::Checksum { .. } => ModelFailure::ChecksumMismatch,
+            Self::TooLarge { .. } => ModelFailure::ModelTooLarge,
+            Self::Storage { .. } => ModelFailure::StorageFailed,
+        }
+    }
+
+    /// Whether the same attempt may succeed a little later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => is_passing(*status),
+            Self::Unreachable { problem, .. } => match problem {
+                Problem::UnknownHost
+                | Problem::Refused
+                | Problem::TimedOut
+                | Problem::BrokeOff
+                | Problem::Other => true,
+                Problem::Tls | Problem::Redirects | Problem::Protocol | Problem::Proxy => false,
+            },
+            Self::NoFile { .. }
+            | Self::NotAModelFile { .. }
+            | Self::Unreadable { .. }
+            | Self::Checksum { .. }
+            | Self::TooLarge { .. }
+            | Self::Storage { .. } => false,
+        }
+    }
+}
+
+/// How long and how often to try again.
+#[derive(Debug, Clone, Copy)]
+pub struct Retries {
+    /// When the first attempt began.
+    pub began: Instant,
+    /// Time for all attempts and the pauses between them.
+    pub timeout: Duration,
+    /// Most further attempts after the first.
+    pub count: u32,
+}
+
+impl Retries {
+    /// Time that is left for an attempt at `now`.
+    #[must_use]
+    pub fn left(&self, now: Instant) -> Duration {
+        self.timeout
+            .saturating_sub(now.saturating_duration_since(self.began))
+    }
+
+    /// How long to wait before the next attempt, after `failures` earlier faults and this one; None
+    /// to give up.
+    #[must_use]
+    pub fn after(&self, failures: u32, fault: &Fault, now: Instant) -> Option<Duration> {
+        if !fault.may_pass() || failures >= self.count {
+            return None;
+        }
+        let pause = FIRST_PAUSE
+            .saturating_mul(2_u32.saturating_pow(failures))
+            .min(LONGEST_PAUSE);
+        (pause < self.left(now)).then_some(pause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(code: u16) -> Fault {
+        Fault::Status {
+            url: "http://models/m".to_owned(),
+            status: StatusCode::from_u16(code).unwrap(),
+        }
+    }
+
+    fn unreachable(problem: Problem) -> Fault {
+        Fault::Unreachable {
+            url: "http://models/m".to_owned(),
+            problem,
+        }
+    }
+
+    #[test]
+    fn what_an_answer_means() {
+        use ModelFailure::{ModelNotFound, ModelRefused, ModelUnreachable};
+        for (code, reason, may_pass) in [
+            (404, ModelNotFound, false),
+            (410, ModelNotFound, false),
+            (401, ModelRefused, false),
+            (403, ModelRefused, false),
+            (400, ModelRefused, false),
+            (204, ModelRefused, false),
+            (304, ModelRefused, false),
+            (408, ModelUnreachable, true),
+            (425, ModelUnreachable, true),
+            (429, ModelUnreachable, true),
+            (500, ModelUnreachable, true),
+            (503, ModelUnreachable, true),
+        ] {
+            assert_eq!(
+                (status(code).reason(), status(code).may_pass()),
+                (reason, may_pass),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_broken_connection_means() {
+        for (problem, may_pass) in [
+            (Problem::UnknownHost, true),
+            (Problem::Refused, true),
+            (Problem::TimedOut, true),
+            (Problem::BrokeOff, true),
+            (Problem::Tls, false),
+            (Problem::Redirects, false),
+            (Problem::Protocol, false),
+            (Problem::Proxy, false),
+        ] {
+            let fault = unreachable(problem);
+            assert_eq!(fault.reason(), ModelFailure::ModelUnreachable, "{problem}");
+            assert_eq!(fault.may_pass(), may_pass, "{problem}");
+        }
+    }
+
+    #[test]
+    fn messages_say_what_to_do() {
+        assert_eq!(
+            status(404).to_string(),
+            "http://models/m answered 404 Not Found: put the model there, or correct spec.model.uri"
+        );
+        assert_eq!(
+            unreachable(Problem::Refused).to_string(),
+            "http://models/m can't be read: the connection was refused"
+        );
+        let missing = Fault::NoFile {
+            path: "model.onnx".to_owned(),
+            content: SourceContent::Names(vec!["iris.onnx".to_owned()]),
+        };
+        assert_eq!(
+            missing.to_string(),
+            "there is no file model.onnx in the model's source, which has iris.onnx: create it, or \
+             correct spec.model.uri"
+        );
+    }
+
+    #[test]
+    fn pauses_double_until_the_retries_or_the_time_are_used_up() {
+        let began = Instant::now();
+        let retries = Retries {
+            began,
+            timeout: Duration::from_secs(60),
+            count: 7,
+        };
+        let pauses: Vec<_> = (0..8)
+            .map(|failures| retries.after(failures, &status(503), began))
+            .map(|pause| pause.map(|pause| pause.as_millis()))
+            .collect();
+        let expected = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 16_000].map(Some);
+        assert_eq!(pauses[..7], expected);
+        assert_eq!(pauses[7], None);
+        let late = began + Duration::from_millis(59_600);
+        assert_eq!(retries.after(0, &status(503), late), None);
+        assert_eq!(retries.left(late), Duration::from_millis(400));
+    }
+
+    #[test]
+    fn faults_that_stay_are_not_tried_again() {
+        let began = Instant::now();
+        let retries = Retries {
+            began,
+            timeout: Duration::from_secs(60),
+            count: 4,
+        };
+        for fault in [
+            status(404),
+            Fault::TooLarge { max: 1 },
+            unreachable(Problem::Tls),
+        ] {
+            assert_eq!(retries.after(0, &fault, began), None, "{fault}");
+        }
+    }
+}

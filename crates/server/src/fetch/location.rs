@@ -1,0 +1,223 @@
+//! Where a model comes from, and what it must be.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use http::Uri;
+use sha2::{Digest, Sha256 as Hasher};
+
+/// Bytes of a sha256.
+const SHA256_BYTES: usize = 32;
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file of a mounted volume.
+    File(PathBuf),
+    /// A web server.
+    Http(HttpUrl),
+}
+
+/// An `http://` or `https://` URL. Printed without its query, which may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUrl(Uri);
+
+impl HttpUrl {
+    /// The URL with its query, as the request needs it.
+    #[must_use]
+    pub const fn uri(&self) -> &Uri {
+        &self.0
+    }
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.0.scheme_str().unwrap_or_default();
+        let authority = self
+            .0
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        write!(formatter, "{scheme}://{authority}{}", self.0.path())
+    }
+}
+
+/// A source that can't be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidUri {
+    /// Another scheme.
+    #[error("the URI must begin with file:///, https:// or http://")]
+    Scheme,
+    /// A file URI with a host or without a path.
+    #[error("a file URI must be file:///PATH")]
+    FilePath,
+    /// Not a URL, or without a host.
+    #[error("the URL must be https://HOST/PATH or http://HOST/PATH")]
+    Url,
+    /// A name and password in the URL.
+    #[error("the URL must not contain a user name or password")]
+    Credentials,
+    /// Whoever controls the way to a web server could replace the model.
+    #[error("--sha256 is required for https and http: without it the model can't be checked")]
+    Sha256Required,
+}
+
+impl FromStr for Source {
+    type Err = InvalidUri;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(path) = text.strip_prefix("file://") {
+            // Taken as it is written: the operator writes names of keys and files, unescaped.
+            let path = Path::new(path);
+            let names_a_file = path.is_absolute() && path.file_name().is_some();
+            return if names_a_file {
+                Ok(Self::File(path.into()))
+            } else {
+                Err(InvalidUri::FilePath)
+            };
+        }
+        if !text.starts_with("https://") && !text.starts_with("http://") {
+            return Err(InvalidUri::Scheme);
+        }
+        let uri: Uri = text.parse().map_err(|_invalid| InvalidUri::Url)?;
+        match uri.authority() {
+            Some(authority) if authority.as_str().contains('@') => Err(InvalidUri::Credentials),
+            Some(authority) if !authority.host().is_empty() => Ok(Self::Http(HttpUrl(uri))),
+            _ => Err(InvalidUri::Url),
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(formatter, "file://{}", path.display()),
+            Self::Http(url) => url.fmt(formatter),
+        }
+    }
+}
+
+/// The checksum of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sha256([u8; SHA256_BYTES]);
+
+impl From<Hasher> for Sha256 {
+    fn from(hasher: Hasher) -> Self {
+        Self(hasher.finalize().into())
+    }
+}
+
+/// Not a sha256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sha256 has 64 hexadecimal digits")]
+pub struct InvalidSha256;
+
+impl FromStr for Sha256 {
+    type Err = InvalidSha256;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.as_bytes();
+        if digits.len() != 2 * SHA256_BYTES {
+            return Err(InvalidSha256);
+        }
+        let mut bytes = [0; SHA256_BYTES];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+const fn hex_digit(digit: u8) -> Result<u8, InvalidSha256> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(InvalidSha256),
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn sources_that_are_taken() {
+        for (text, printed) in [
+            ("file:///source/model.onnx", "file:///source/model.onnx"),
+            ("file:///source/a b/50%.onnx", "file:///source/a b/50%.onnx"),
+            (
+                "https://example.com/m.onnx?token=secret",
+                "https://example.com/m.onnx",
+            ),
+            (
+                "http://models.default.svc:8080/m",
+                "http://models.default.svc:8080/m",
+            ),
+            ("http://[::1]:80/m", "http://[::1]:80/m"),
+        ] {
+            assert_eq!(text.parse::<Source>().unwrap().to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn the_request_keeps_the_query() {
+        let Ok(Source::Http(url)) = "https://example.com/m?token=secret".parse() else {
+            panic!()
+        };
+        assert_eq!(url.uri().query(), Some("token=secret"));
+    }
+
+    #[test]
+    fn sources_that_are_refused() {
+        for (text, refusal) in [
+            ("ftp://example.com/m", InvalidUri::Scheme),
+            ("model.onnx", InvalidUri::Scheme),
+            ("", InvalidUri::Scheme),
+            ("file://host/m", InvalidUri::FilePath),
+            ("file:///", InvalidUri::FilePath),
+            ("file:///source/..", InvalidUri::FilePath),
+            ("https://", InvalidUri::Url),
+            ("https:///m", InvalidUri::Url),
+            ("https://exa mple.com/m", InvalidUri::Url),
+            (
+                "https://user:password@example.com/m",
+                InvalidUri::Credentials,
+            ),
+        ] {
+            assert_eq!(text.parse::<Source>(), Err(refusal), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_sha256() {
+        for text in [
+            "",
+            "00",
+            &"g".repeat(64),
+            &"0".repeat(63),
+            &"0".repeat(65),
+            &"ü".repeat(32),
+        ] {
+            assert_eq!(text.parse::<Sha256>(), Err(InvalidSha256), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_sha256_prints_as_it_was_read(text in "[0-9a-f]{64}") {
+            prop_assert_eq!(text.parse::<Sha256>().unwrap().to_string(), text.clone());
+            prop_assert_eq!(text.to_uppercase().parse::<Sha256>().unwrap().to_string(), text);
+        }
+    }
+}

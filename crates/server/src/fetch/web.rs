@@ -1,0 +1,106 @@
+//! A model on a web server.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use rustls::crypto::ring;
+use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+
+use super::attempt::{Fault, Problem};
+use super::location::HttpUrl;
+use super::target::{Broken, Target};
+
+/// Most redirects to follow: release pages and buckets need two or three.
+const MAX_REDIRECTS: u32 = 5;
+
+/// Longest silence in the middle of an answer.
+const MAX_SILENCE: Duration = Duration::from_secs(30);
+
+/// One download.
+#[derive(Debug)]
+pub(super) struct Web<'a> {
+    pub(super) url: &'a HttpUrl,
+    pub(super) connect_timeout: Duration,
+    /// For everything.
+    pub(super) time: Duration,
+}
+
+impl Web<'_> {
+    pub(super) fn download(&self, target: &Target) -> Result<(), Fault> {
+        let response = self.agent().get(self.url.uri()).call();
+        let response = response.map_err(|error| self.unreachable(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(Fault::status(self.url, response.status()));
+        }
+        let body = response.into_body();
+        let max = target.max_bytes();
+        if body.content_length().is_some_and(|length| length > max) {
+            return Err(Fault::TooLarge { max });
+        }
+        target
+            .fill(body.into_reader())
+            .map_err(|broken| match broken {
+                Broken::Source(error) => self.unreachable(&error.into()),
+                Broken::Fault(fault) => fault,
+            })
+    }
+
+    fn agent(&self) -> Agent {
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            // The certificates of the image, or of SSL_CERT_FILE.
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .build();
+        Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            .max_redirects(MAX_REDIRECTS)
+            .timeout_global(Some(self.time))
+            .timeout_connect(Some(self.connect_timeout))
+            .timeout_per_read(Some(MAX_SILENCE))
+            .user_agent(concat!("springtide-server/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into()
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Fault {
+        // The details differ from run to run (addresses, system texts), so they are for the log.
+        tracing::warn!(url = %self.url, %error, "the download failed");
+        Fault::Unreachable {
+            url: self.url.to_string(),
+            problem: problem(error),
+        }
+    }
+}
+
+fn problem(error: &ureq::Error) -> Problem {
+    match error {
+        ureq::Error::HostNotFound => Problem::UnknownHost,
+        ureq::Error::Timeout(_) => Problem::TimedOut,
+        ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => Problem::Redirects,
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => Problem::Tls,
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) => Problem::Protocol,
+        ureq::Error::InvalidProxyUrl | ureq::Error::ConnectProxyFailed(_) => Problem::Proxy,
+        ureq::Error::Io(error)
+            if error
+                .get_ref()
+                .is_some_and(|inner| inner.is::<rustls::Error>()) =>
+        {
+            Problem::Tls
+        }
+        ureq::Error::Io(error) => match error.kind() {
+            io::ErrorKind::ConnectionRefused => Problem::Refused,
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Problem::TimedOut,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Problem::BrokeOff,
+            _ => Problem::Other,
+        },
+        _ => Problem::Other,
+    }
+}

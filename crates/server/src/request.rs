@@ -1,0 +1,110 @@
+//! What the body of a prediction request means.
+//!
+//! The numbers go straight from the text into one flat list, and nothing beyond the allowed rows is
+//! kept, so a hostile body costs no more memory than its own size. Every complaint names the field.
+
+mod reader;
+
+use std::num::NonZeroUsize;
+
+use springtide_inference::Matrix;
+
+use self::reader::Reader;
+
+/// Most bytes of a request id.
+const MAX_REQUEST_ID: usize = 256;
+
+/// Bytes of JSON that one number may take with its separator and white space: the 24 characters of
+/// the longest double, and room for indentation.
+const BYTES_PER_NUMBER: usize = 64;
+
+/// Bytes of JSON for everything that isn't a feature.
+const BYTES_BESIDE_NUMBERS: usize = 16 * 1024;
+
+/// What a valid request may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Numbers in each row.
+    pub features: NonZeroUsize,
+    /// Most rows.
+    pub max_rows: NonZeroUsize,
+}
+
+impl Limits {
+    /// Most bytes of a body that can still be valid.
+    #[must_use]
+    pub const fn max_body_bytes(&self) -> usize {
+        let numbers = self.features.get().saturating_mul(self.max_rows.get());
+        numbers
+            .saturating_mul(BYTES_PER_NUMBER)
+            .saturating_add(BYTES_BESIDE_NUMBERS)
+    }
+}
+
+/// A valid request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PredictRequest {
+    /// The rows.
+    pub features: Matrix,
+    /// Whether `features` was a list of rows, so that lists are answered.
+    pub list: bool,
+    /// The client's name for this request.
+    pub request_id: Option<String>,
+}
+
+/// Why a body isn't a valid request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRequest {
+    /// Not a JSON object.
+    #[error("the body is not a JSON object: {0}")]
+    Malformed(String),
+    /// A field is missing or has a wrong value.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+}
+
+impl InvalidRequest {
+    /// The complaint about more rows than a request may have.
+    #[must_use]
+    pub fn too_many_rows(rows: usize, max: NonZeroUsize) -> Self {
+        FieldError::new(
+            "features",
+            format!("has {rows} rows, one request may have {max}"),
+        )
+        .into()
+    }
+}
+
+/// What is wrong with a field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+pub struct FieldError {
+    /// The field, with positions: `features[2][0]`.
+    pub field: String,
+    /// The rest of the sentence that begins with the field.
+    pub problem: String,
+}
+
+impl FieldError {
+    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// [`InvalidRequest`], the first that is found.
+pub fn parse(body: &[u8], limits: Limits) -> Result<PredictRequest, InvalidRequest> {
+    let mut reader = Reader::new(limits);
+    match reader.read(body) {
+        Ok(()) => reader.finish(),
+        Err(error) => Err(reader.complaint(body, &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
