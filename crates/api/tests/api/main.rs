@@ -1,5 +1,8 @@
 //! What the CustomResourceDefinition accepts, refuses and fills in.
 
+// Clippy takes only functions with #[test] for tests, not their helpers.
+#![allow(clippy::unwrap_used)]
+
 mod defaults;
 mod rules;
 mod schema;

@@ -1,10 +1,8 @@
 //! `AutoscalingReady`: the autoscaler that the spec names exists and can scale.
 
-use k8s_openapi::api::autoscaling::v2::{
-    HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition,
-};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{Evidence, Finding, workload_available::blocked};
+use super::{Evidence, Finding, blocked::blocked, lookup::hpa_condition};
 use crate::{child::ChildKind, observed::Observed, scaling::Scaling};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
@@ -91,7 +89,7 @@ fn keda(observed: &Observed) -> Finding {
 
 /// Why an HPA can't scale, whatever its metrics say.
 fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
-    let able = condition(hpa, "AbleToScale").filter(|able| able.status == "False")?;
+    let able = hpa_condition(hpa, "AbleToScale").filter(|able| able.status == "False")?;
     Some(Finding::no(
         able.reason
             .clone()
@@ -101,12 +99,4 @@ fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
             able.message.as_deref().unwrap_or_default()
         ),
     ))
-}
-
-pub(super) fn condition<'a>(
-    hpa: &'a HorizontalPodAutoscaler,
-    kind: &str,
-) -> Option<&'a HorizontalPodAutoscalerCondition> {
-    let conditions = hpa.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|condition| condition.type_ == kind)
 }

@@ -4,7 +4,7 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{Evidence, Finding, autoscaling_ready::condition};
+use super::{Evidence, Finding, lookup::hpa_condition};
 use crate::scaling::Scaling;
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
@@ -39,7 +39,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
 }
 
 fn hpa(hpa: Option<&HorizontalPodAutoscaler>, hint: &str) -> Finding {
-    let Some(active) = hpa.and_then(|hpa| condition(hpa, "ScalingActive")) else {
+    let Some(active) = hpa.and_then(|hpa| hpa_condition(hpa, "ScalingActive")) else {
         return Finding::unknown(
             "Starting",
             "The HorizontalPodAutoscaler has read nothing yet.",

@@ -4,6 +4,8 @@
 //! times, since a status that always changes would bring the next pass about for ever.
 
 mod autoscaling_ready;
+mod blocked;
+mod lookup;
 mod metrics_healthy;
 mod model_loaded;
 mod pods;

@@ -1,9 +1,8 @@
 //! `RolloutComplete`: every pod is made from the present spec.
 
-use super::{
-    Evidence, Finding,
-    workload_available::{blocked, condition},
-};
+use k8s_openapi::api::apps::v1::Deployment;
+
+use super::{Evidence, Finding, blocked::blocked, lookup::deployment_condition};
 use crate::child::ChildKind;
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
@@ -16,7 +15,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let status = deployment.status.as_ref();
     let is_seen =
         status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
-    let progress = condition(deployment, "Progressing")
+    let progress = deployment_condition(deployment, "Progressing")
         .filter(|_| is_seen)
         .and_then(|progressing| progressing.reason.as_deref());
     match progress {
@@ -33,7 +32,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     }
 }
 
-fn only_new_pods(deployment: &k8s_openapi::api::apps::v1::Deployment) -> bool {
+fn only_new_pods(deployment: &Deployment) -> bool {
     deployment
         .status
         .as_ref()

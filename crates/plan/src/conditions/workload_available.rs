@@ -1,11 +1,11 @@
 //! `WorkloadAvailable`: enough pods are ready for requests to be served, be it with the former spec.
 
 use k8s_openapi::api::{
-    apps::v1::{Deployment, DeploymentCondition},
+    apps::v1::Deployment,
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{Evidence, Finding, pods};
+use super::{Evidence, Finding, blocked::blocked, lookup::deployment_condition, pods};
 use crate::child::ChildKind;
 
 /// Reasons for which a container waits that don't pass by themselves, or seldom.
@@ -32,7 +32,9 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     if is_asked_for_none(deployment) {
         return Finding::no("NoReplicas", "spec.replicas is 0: nothing is served.");
     }
-    if condition(deployment, "Available").is_some_and(|available| available.status == "True") {
+    if deployment_condition(deployment, "Available")
+        .is_some_and(|available| available.status == "True")
+    {
         return Finding::yes("Available", "Enough pods are ready to serve.");
     }
     let mut pods = evidence.observed.pods.iter().collect::<Vec<_>>();
@@ -42,40 +44,14 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         .unwrap_or_else(|| Finding::no("Starting", "Too few pods are ready yet."))
 }
 
-/// Why an object could not be applied.
-pub(super) fn blocked(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
-    if evidence.desired.name_taken.contains(&kind) {
-        let name = evidence.model_service.name();
-        return Some(Finding::no(
-            "NameTaken",
-            format!(
-                "{kind} {name} exists and belongs to somebody else. Delete it, or give the ModelService another name."
-            ),
-        ));
-    }
-    let failure = evidence.outcome.failures.get(&kind)?;
-    Some(Finding::no(
-        failure.reason.clone(),
-        format!("{kind}: {}", failure.message),
-    ))
-}
-
 fn is_asked_for_none(deployment: &Deployment) -> bool {
     deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
 }
 
-pub(super) fn condition<'a>(
-    deployment: &'a Deployment,
-    kind: &str,
-) -> Option<&'a DeploymentCondition> {
-    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|condition| condition.type_ == kind)
-}
-
 /// Pods that aren't even made: a quota, a policy or a webhook refuses them.
 fn refused(deployment: &Deployment) -> Option<Finding> {
-    let failure =
-        condition(deployment, "ReplicaFailure").filter(|condition| condition.status == "True")?;
+    let failure = deployment_condition(deployment, "ReplicaFailure")
+        .filter(|condition| condition.status == "True")?;
     let message = failure
         .message
         .as_deref()

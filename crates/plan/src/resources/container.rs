@@ -1,6 +1,6 @@
 //! The containers of a serving pod: one that fetches the model, and the server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::{
     api::core::v1::{
@@ -59,17 +59,11 @@ pub(super) fn fetch(
         ),
         env: Some(vec![variable(
             env::TERMINATION_MESSAGE_PATH,
-            paths::TERMINATION_LOG,
+            &paths::TERMINATION_LOG,
         )]),
         // A pod needs the larger of what its init containers and its containers need, so this costs
         // nothing.
-        resources: Some(resources(&Resources {
-            limits: springtide_api::resources::Limits {
-                nvidia_gpu: None,
-                ..server.resources.limits.clone()
-            },
-            ..server.resources.clone()
-        })),
+        resources: Some(resources(&without_gpus(&server.resources))),
         volume_mounts: Some(volumes::fetch_mounts(model_service.model_uri())),
         ..base(server, settings)
     }
@@ -126,10 +120,9 @@ pub(super) fn server(
 
 /// Longest time that a drain may take, in seconds: the last request that was accepted is answered
 /// or timed out by then.
-pub(super) const fn drain_seconds(server: &Server) -> i32 {
-    server.request_timeout_milliseconds.div_euclid(1000)
-        + (server.request_timeout_milliseconds % 1000 != 0) as i32
-        + ANSWER_SECONDS
+pub(super) fn drain_seconds(server: &Server) -> i32 {
+    let timeout = server.request_timeout_milliseconds;
+    timeout / 1000 + i32::from(timeout % 1000 != 0) + ANSWER_SECONDS
 }
 
 /// What both containers have in common.
@@ -166,29 +159,32 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
     };
     let workers = server
         .workers
-        .map(|workers| variable(env::WORKERS, workers));
+        .map(|workers| variable(env::WORKERS, &workers));
     [
-        variable(env::HOST, "0.0.0.0"),
-        variable(env::PORT, defaults::PORT),
-        variable(env::MODEL_PATH, paths::MODEL_FILE),
-        variable(env::MODEL_NAME, model_service.model_name()),
-        variable(env::MODEL_SERVICE_NAME, model_service.name()),
-        variable(env::MODEL_SERVICE_NAMESPACE, model_service.namespace()),
-        variable(env::EXECUTION_PROVIDER, execution_provider),
-        variable(env::BATCHING_POLICY, policy),
-        variable(env::MAX_BATCH_SIZE, server.batching.max_batch_rows),
-        variable(env::MAX_WAIT_MS, server.batching.max_wait_milliseconds),
-        variable(env::MAX_QUEUE_ROWS, server.max_queue_rows),
-        variable(env::REQUEST_TIMEOUT_MS, server.request_timeout_milliseconds),
-        variable(env::DRAIN_TIMEOUT_SECONDS, drain_seconds(server)),
-        variable(env::TERMINATION_MESSAGE_PATH, paths::TERMINATION_LOG),
+        variable(env::HOST, &"0.0.0.0"),
+        variable(env::PORT, &defaults::PORT),
+        variable(env::MODEL_PATH, &paths::MODEL_FILE),
+        variable(env::MODEL_NAME, &model_service.model_name()),
+        variable(env::MODEL_SERVICE_NAME, &model_service.name()),
+        variable(env::MODEL_SERVICE_NAMESPACE, &model_service.namespace()),
+        variable(env::EXECUTION_PROVIDER, &execution_provider),
+        variable(env::BATCHING_POLICY, &policy),
+        variable(env::MAX_BATCH_SIZE, &server.batching.max_batch_rows),
+        variable(env::MAX_WAIT_MS, &server.batching.max_wait_milliseconds),
+        variable(env::MAX_QUEUE_ROWS, &server.max_queue_rows),
+        variable(
+            env::REQUEST_TIMEOUT_MS,
+            &server.request_timeout_milliseconds,
+        ),
+        variable(env::DRAIN_TIMEOUT_SECONDS, &drain_seconds(server)),
+        variable(env::TERMINATION_MESSAGE_PATH, &paths::TERMINATION_LOG),
     ]
     .into_iter()
     .chain(workers)
     .collect()
 }
 
-fn variable(name: &str, value: impl ToString) -> EnvVar {
+fn variable(name: &str, value: &dyn fmt::Display) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
         value: Some(value.to_string()),
@@ -218,6 +214,12 @@ fn resources(resources: &Resources) -> ResourceRequirements {
         limits: Some(limit_map),
         ..ResourceRequirements::default()
     }
+}
+
+fn without_gpus(resources: &Resources) -> Resources {
+    let mut resources = resources.clone();
+    resources.limits.nvidia_gpu = None;
+    resources
 }
 
 fn cpu_and_memory(cpu: &Quantity, memory: &Quantity) -> BTreeMap<String, Quantity> {

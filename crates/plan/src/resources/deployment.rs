@@ -21,7 +21,7 @@ const MIN_READY_SECONDS: i32 = 5;
 /// Seconds without progress after which a rollout counts as failed (the API server's default).
 const PROGRESS_DEADLINE_SECONDS: i32 = 600;
 
-/// Former ReplicaSets that are kept for a look back.
+/// How many former ones are kept, each as an empty ReplicaSet, for a look back.
 const REVISION_HISTORY_LIMIT: i32 = 3;
 
 /// Seconds between the end of a drain and the kill, for the process to end by itself.
