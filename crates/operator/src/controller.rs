@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use futures::{StreamExt, future::ready};
+use futures::StreamExt;
 use kube::runtime::{
     Config,
     controller::{self, Action, applier},
@@ -30,6 +30,10 @@ const RESYNC: Duration = Duration::from_secs(600);
 /// A deletion that has to be over before the plan can go on is looked at this often, should its
 /// event be missed.
 const WAIT: Duration = Duration::from_secs(5);
+
+/// What isn't installed is looked for this often, should it come and go faster than the watch over the
+/// cluster's capabilities notices.
+const RECHECK: Duration = Duration::from_secs(30);
 
 /// Longest time that one reconcile may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -71,7 +75,7 @@ pub async fn run(
         requests.take_until(ended(shutdown.clone())),
         Config::default().concurrency(settings.concurrency.get()),
     )
-    .for_each(|result| ready(report(result)));
+    .for_each(async |result| report(result));
     let syncing = async {
         if known.wait_until_ready().await.is_ok() {
             info!(model_services = known.len(), "watching");
@@ -94,7 +98,8 @@ pub async fn run(
 async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, Error> {
     let started = Instant::now();
     let namespace = object.namespace.as_deref().unwrap_or_default();
-    let result = timeout(LIMIT, reconcile(&shared.context, namespace, &object.name))
+    let pass = Box::pin(reconcile(&shared.context, namespace, &object.name));
+    let result = timeout(LIMIT, pass)
         .await
         .unwrap_or(Err(Error::Timeout(LIMIT)));
     let metrics = shared.context.metrics();
@@ -105,6 +110,7 @@ async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, 
             Ok(match next {
                 Next::Settled => Action::requeue(RESYNC),
                 Next::Waiting => Action::requeue(WAIT),
+                Next::Lacking => Action::requeue(RECHECK),
                 Next::Gone => Action::await_change(),
             })
         }

@@ -22,7 +22,6 @@ pub struct Endpoints {
 }
 
 /// The routes: `/healthz` (the process answers), `/readyz` and `/metrics`.
-#[must_use]
 pub fn router(endpoints: Endpoints) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))

@@ -11,7 +11,7 @@ use kube::{
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
-    Event, OperatorSettings, Severity, ValidatedModelService, desired, events,
+    Event, OperatorSettings, Scaling, Severity, ValidatedModelService, desired, events,
     field_manager::STATUS, invalid_status, status,
 };
 
@@ -66,6 +66,8 @@ pub enum Next {
     Settled,
     /// A deletion has to be over first; it brings the next pass about.
     Waiting,
+    /// Something that the spec asks for isn't installed in the cluster.
+    Lacking,
     /// The ModelService is gone, or going.
     Gone,
 }
@@ -93,7 +95,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             return Err(invalid.into());
         }
     };
-    let mut observed = observe(client, namespace, &validated).await?;
+    let mut observed = Box::pin(observe(client, namespace, &validated)).await?;
     let plan = desired(&validated, &observed, &context.settings);
     let Carried { outcome, refused } =
         carry_out(client, namespace, name, &plan, &mut observed).await?;
@@ -107,11 +109,16 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         Timestamp::now(),
     );
     write_status(context, &model_service, now).await?;
-    match (refused, plan.waits_for) {
-        (Some(error), _) => Err(error),
-        (None, Some(_)) => Ok(Next::Waiting),
-        (None, None) => Ok(Next::Settled),
+    if let Some(error) = refused {
+        return Err(error);
     }
+    let lacks_keda =
+        matches!(validated.scaling(), Scaling::Keda { .. }) && !observed.capabilities.keda;
+    Ok(match plan.waits_for {
+        Some(_) => Next::Waiting,
+        None if lacks_keda => Next::Lacking,
+        None => Next::Settled,
+    })
 }
 
 async fn read(

@@ -126,7 +126,7 @@ async fn apply(
 ) -> Result<(), kube::Error> {
     match child {
         Child::Service(object) => {
-            observed.service = Some(apply_one(client, namespace, name, object.as_ref()).await?)
+            observed.service = Some(apply_one(client, namespace, name, object.as_ref()).await?);
         }
         Child::PodDisruptionBudget(object) => {
             observed.pod_disruption_budget =

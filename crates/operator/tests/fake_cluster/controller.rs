@@ -73,7 +73,7 @@ async fn settled(world: &World) {
 async fn a_new_model_service_gets_its_children_and_then_there_is_quiet() {
     let world = World::new();
     let running = start(&world).await;
-    world.set_spec(&spec(json!({})));
+    world.set_spec(&spec("HPA"));
     within(SOON, "an HPA", || {
         world.get::<HorizontalPodAutoscaler>().is_some()
     })
@@ -90,7 +90,7 @@ async fn a_new_model_service_gets_its_children_and_then_there_is_quiet() {
 async fn a_child_that_is_deleted_comes_back() {
     let world = World::with_keda();
     for engine in ["HPA", "KEDA"] {
-        world.set_spec(&spec(json!({"engine": engine})));
+        world.set_spec(&spec(engine));
         let running = start(&world).await;
         settled(&world).await;
         for kind in child_types() {
@@ -110,7 +110,7 @@ async fn a_child_that_is_deleted_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn a_child_that_is_edited_comes_back_even_without_its_owner() {
     let world = World::new();
-    world.set_spec(&spec(json!({})));
+    world.set_spec(&spec("HPA"));
     let running = start(&world).await;
     settled(&world).await;
     let max = || world.get::<HorizontalPodAutoscaler>().unwrap()["spec"]["maxReplicas"].clone();
@@ -132,7 +132,7 @@ async fn a_name_that_is_given_free_is_used() {
         "helm",
         &json!({"spec": {"replicas": 4}}),
     );
-    world.set_spec(&spec(json!({})));
+    world.set_spec(&spec("HPA"));
     let running = start(&world).await;
     settled(&world).await;
     world.fake.delete(&deployment, NAMESPACE, NAME);
@@ -146,7 +146,7 @@ async fn a_name_that_is_given_free_is_used() {
 #[tokio::test(start_paused = true)]
 async fn keda_is_used_when_it_comes_missed_when_it_goes_and_used_again() {
     let world = World::new();
-    world.set_spec(&spec(json!({"engine": "KEDA"})));
+    world.set_spec(&spec("KEDA"));
     let running = start(&world).await;
     settled(&world).await;
     let scaled_object = ResourceType::of::<ScaledObject>();
@@ -154,7 +154,7 @@ async fn keda_is_used_when_it_comes_missed_when_it_goes_and_used_again() {
     assert!(missing());
     for _ in 0..2 {
         world.fake.install(scaled_object.clone());
-        within(2 * SOON, "a ScaledObject", || {
+        within(4 * SOON, "a ScaledObject", || {
             world.get::<ScaledObject>().is_some()
         })
         .await;
@@ -181,7 +181,7 @@ async fn keda_is_used_when_it_comes_missed_when_it_goes_and_used_again() {
 #[tokio::test(start_paused = true)]
 async fn the_hpa_of_keda_going_brings_the_next_pass_about() {
     let world = World::with_keda();
-    world.set_spec(&spec(json!({"engine": "KEDA"})));
+    world.set_spec(&spec("KEDA"));
     let running = start(&world).await;
     settled(&world).await;
     let hpa = ResourceType::of::<HorizontalPodAutoscaler>();
@@ -192,7 +192,7 @@ async fn the_hpa_of_keda_going_brings_the_next_pass_about() {
         "keda",
         &json!({"spec": {"maxReplicas": 50}}),
     );
-    world.set_spec(&spec(json!({"engine": "HPA"})));
+    world.set_spec(&spec("HPA"));
     settled(&world).await;
     assert_eq!(world.get::<HorizontalPodAutoscaler>(), None);
     world.fake.delete(&hpa, NAMESPACE, "keda-hpa-iris");
@@ -206,7 +206,7 @@ async fn the_hpa_of_keda_going_brings_the_next_pass_about() {
 #[tokio::test(start_paused = true)]
 async fn why_a_pod_has_no_model_reaches_the_status() {
     let world = World::new();
-    world.set_spec(&spec(json!({})));
+    world.set_spec(&spec("HPA"));
     let running = start(&world).await;
     settled(&world).await;
     let message =
@@ -255,7 +255,7 @@ async fn dropped_watches_and_failing_calls_are_survived() {
             },
         );
     }
-    world.set_spec(&spec(json!({})));
+    world.set_spec(&spec("HPA"));
     within(Duration::from_secs(600), "an HPA", || {
         world.get::<HorizontalPodAutoscaler>().is_some()
     })
@@ -266,7 +266,7 @@ async fn dropped_watches_and_failing_calls_are_survived() {
 #[tokio::test(start_paused = true)]
 async fn a_deleted_model_service_stays_deleted() {
     let world = World::new();
-    world.set_spec(&spec(json!({})));
+    world.set_spec(&spec("HPA"));
     let running = start(&world).await;
     settled(&world).await;
     world

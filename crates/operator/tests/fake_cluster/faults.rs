@@ -67,12 +67,12 @@ fn has_both(world: &World) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn on_the_way_to_an_hpa() {
-    every_fault_ends_alike(None, &spec(json!({"engine": "HPA"})), |_| {}).await;
+    every_fault_ends_alike(None, &spec("HPA"), |_| {}).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn on_the_way_to_a_scaled_object() {
-    every_fault_ends_alike(None, &spec(json!({"engine": "KEDA"})), |_| {}).await;
+    every_fault_ends_alike(None, &spec("KEDA"), |_| {}).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,10 +83,7 @@ async fn on_the_way_to_fixed_replicas() {
 
 #[tokio::test(start_paused = true)]
 async fn from_an_hpa_that_scaled_to_a_scaled_object() {
-    let (before, after) = (
-        spec(json!({"engine": "HPA"})),
-        spec(json!({"engine": "KEDA"})),
-    );
+    let (before, after) = (spec("HPA"), spec("KEDA"));
     every_fault_ends_alike(Some(&before), &after, |world| {
         world.edit::<Deployment>("kube-controller-manager", &json!({"spec": {"replicas": 7}}));
     })
@@ -96,13 +93,13 @@ async fn from_an_hpa_that_scaled_to_a_scaled_object() {
 #[tokio::test(start_paused = true)]
 async fn from_fixed_replicas_to_an_hpa() {
     let before = json!({"model": {"uri": "configMap://iris/model.onnx"}, "replicas": 6, "autoscaling": {"engine": "None"}});
-    every_fault_ends_alike(Some(&before), &spec(json!({"engine": "HPA"})), |_| {}).await;
+    every_fault_ends_alike(Some(&before), &spec("HPA"), |_| {}).await;
 }
 
 #[tokio::test]
 async fn what_the_api_server_refuses_is_a_condition_and_holds_up_nothing_else() {
     let undisturbed = World::new();
-    undisturbed.set_spec(&spec(json!({})));
+    undisturbed.set_spec(&spec("HPA"));
     undisturbed.pass().await.unwrap();
     let calls = undisturbed.fake.take_calls();
     let nth = calls
@@ -111,7 +108,7 @@ async fn what_the_api_server_refuses_is_a_condition_and_holds_up_nothing_else() 
         .unwrap();
     for (code, reason) in [(403, "Forbidden"), (422, "Refused")] {
         let world = World::new();
-        world.set_spec(&spec(json!({})));
+        world.set_spec(&spec("HPA"));
         world.fake.inject(nth + 1, Fault::Status(code));
         let error = world.pass().await.unwrap_err();
         assert_eq!(error.reason(), reason);

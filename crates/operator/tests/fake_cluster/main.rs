@@ -1,5 +1,11 @@
 //! The operator over a fake API server: single passes, faults, and the running controller.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail like tests"
+)]
+
 mod controller;
 mod faults;
 mod reconcile;

@@ -14,7 +14,7 @@ use springtide_testkit::{FakeApi, ResourceType};
 #[tokio::test]
 async fn every_child_is_made_and_belongs_to_the_model_service() {
     let world = World::with_keda();
-    world.set_spec(&spec(json!({"engine": "HPA"})));
+    world.set_spec(&spec("HPA"));
     world.converge().await;
     let owner = world.get::<ModelService>().unwrap();
     for child in [
@@ -42,7 +42,7 @@ async fn every_child_is_made_and_belongs_to_the_model_service() {
 async fn after_convergence_a_pass_writes_nothing() {
     for engine in ["HPA", "KEDA", "None"] {
         let world = World::with_keda();
-        world.set_spec(&spec(json!({"engine": engine})));
+        world.set_spec(&spec(engine));
         world.converge().await;
         world.pods_become_ready();
         world.converge().await;
@@ -58,7 +58,7 @@ async fn after_convergence_a_pass_writes_nothing() {
 #[tokio::test]
 async fn ready_pods_make_the_workload_available() {
     let world = World::new();
-    world.set_spec(&spec(json!({"engine": "None"})));
+    world.set_spec(&spec("None"));
     world.converge().await;
     assert_eq!(world.condition("WorkloadAvailable").0, "False");
     world.pods_become_ready();
@@ -73,7 +73,7 @@ async fn ready_pods_make_the_workload_available() {
 #[tokio::test]
 async fn children_that_were_deleted_or_edited_are_put_back() {
     let world = World::with_keda();
-    world.set_spec(&spec(json!({"engine": "HPA"})));
+    world.set_spec(&spec("HPA"));
     world.converge().await;
     let snapshot = world.snapshot();
     for kind in child_types() {
@@ -100,7 +100,7 @@ async fn children_that_were_deleted_or_edited_are_put_back() {
 #[tokio::test]
 async fn replicas_belong_to_the_autoscaler() {
     let world = World::with_keda();
-    world.set_spec(&spec(json!({"engine": "HPA"})));
+    world.set_spec(&spec("HPA"));
     world.converge().await;
     let replicas = || world.get::<Deployment>().unwrap()["spec"]["replicas"].clone();
     let scale = |replicas: i32| {
@@ -110,7 +110,7 @@ async fn replicas_belong_to_the_autoscaler() {
     scale(7);
     world.converge().await;
     assert_eq!(replicas(), 7, "kept under the HPA");
-    world.set_spec(&spec(json!({"engine": "KEDA"})));
+    world.set_spec(&spec("KEDA"));
     world.converge().await;
     assert_eq!(replicas(), 7, "kept through the switch to KEDA");
     world.set_spec(&json!({"autoscaling": {"engine": "None"}, "replicas": 3}));
@@ -119,7 +119,7 @@ async fn replicas_belong_to_the_autoscaler() {
     scale(9);
     world.converge().await;
     assert_eq!(replicas(), 3, "put back");
-    world.set_spec(&spec(json!({"engine": "HPA"})));
+    world.set_spec(&spec("HPA"));
     world.converge().await;
     assert_eq!(replicas(), 3, "handed over, not reset");
     scale(5);
@@ -131,7 +131,7 @@ async fn replicas_belong_to_the_autoscaler() {
 async fn switching_the_engine_never_leaves_two_autoscalers() {
     let world = World::with_keda();
     for engine in ["HPA", "KEDA", "HPA", "None", "KEDA", "None", "HPA"] {
-        world.set_spec(&spec(json!({"engine": engine})));
+        world.set_spec(&spec(engine));
         for _ in 0..4 {
             world.pass().await.unwrap();
             let both = world.get::<HorizontalPodAutoscaler>().is_some()
@@ -150,7 +150,7 @@ async fn switching_the_engine_never_leaves_two_autoscalers() {
 #[tokio::test]
 async fn the_new_autoscaler_waits_for_the_hpa_that_keda_leaves_behind() {
     let world = World::with_keda();
-    world.set_spec(&spec(json!({"engine": "KEDA"})));
+    world.set_spec(&spec("KEDA"));
     world.converge().await;
     let hpa = ResourceType::of::<HorizontalPodAutoscaler>();
     // Not owned here, as while KEDA is slow to clean up.
@@ -161,7 +161,7 @@ async fn the_new_autoscaler_waits_for_the_hpa_that_keda_leaves_behind() {
         "keda",
         &json!({"spec": {"maxReplicas": 50}}),
     );
-    world.set_spec(&spec(json!({"engine": "HPA"})));
+    world.set_spec(&spec("HPA"));
     for _ in 0..3 {
         assert_eq!(world.pass().await.unwrap(), Next::Waiting);
         assert_eq!(world.get::<HorizontalPodAutoscaler>(), None);
@@ -181,7 +181,7 @@ async fn an_object_of_somebody_elses_is_not_touched() {
         let theirs = json!({"metadata": {"labels": {"app": "theirs"}}, "spec": {"replicas": 4}});
         world.fake.edit(&kind, NAMESPACE, NAME, "helm", &theirs);
         let before = world.fake.get(&kind, NAMESPACE, NAME);
-        world.set_spec(&spec(json!({"engine": "HPA"})));
+        world.set_spec(&spec("HPA"));
         world.converge().await;
         assert_eq!(
             world.fake.get(&kind, NAMESPACE, NAME),
@@ -213,7 +213,7 @@ async fn an_object_of_somebody_elses_is_not_touched() {
 #[tokio::test]
 async fn a_missing_keda_is_a_condition_and_recovers() {
     let world = World::new();
-    world.set_spec(&spec(json!({"engine": "KEDA"})));
+    world.set_spec(&spec("KEDA"));
     world.converge().await;
     let (status, reason) = world.condition("AutoscalingReady");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "KedaMissing"));
@@ -245,7 +245,7 @@ async fn a_bad_spec_is_a_condition_and_nothing_is_made_from_it() {
     let version = world.fake.version();
     world.pass().await.unwrap_err();
     assert_eq!(world.fake.version(), version);
-    world.set_spec(&spec(json!({})));
+    world.set_spec(&spec("HPA"));
     world.converge().await;
     assert!(world.get::<Deployment>().is_some());
 }
@@ -253,7 +253,7 @@ async fn a_bad_spec_is_a_condition_and_nothing_is_made_from_it() {
 #[tokio::test]
 async fn a_spec_that_cannot_be_read_is_an_event() {
     let world = World::new();
-    world.set_spec(&spec(json!({"engine": "Telepathy"})));
+    world.set_spec(&spec("Telepathy"));
     let error = world.pass().await.unwrap_err();
     assert_eq!(error.reason(), "UnreadableSpec");
     assert!(!error.passes());
@@ -268,7 +268,7 @@ async fn a_spec_that_cannot_be_read_is_an_event() {
 #[tokio::test]
 async fn what_changes_is_told_once() {
     let world = World::new();
-    world.set_spec(&spec(json!({"engine": "KEDA"})));
+    world.set_spec(&spec("KEDA"));
     world.converge().await;
     let told = events(&world.fake);
     assert!(
@@ -282,7 +282,7 @@ async fn what_changes_is_told_once() {
 #[tokio::test]
 async fn a_deleted_model_service_takes_everything_with_it() {
     let world = World::with_keda();
-    world.set_spec(&spec(json!({"engine": "KEDA"})));
+    world.set_spec(&spec("KEDA"));
     world.converge().await;
     world
         .fake
@@ -294,7 +294,7 @@ async fn a_deleted_model_service_takes_everything_with_it() {
 #[tokio::test]
 async fn a_model_service_that_is_going_gets_nothing_new() {
     let world = World::new();
-    world.set_spec(&spec(json!({})));
+    world.set_spec(&spec("HPA"));
     let going = json!({"metadata": {
         "deletionTimestamp": "2026-01-02T00:00:00Z", "finalizers": ["example.com/slow"],
     }});
