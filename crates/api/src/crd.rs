@@ -9,8 +9,9 @@ use crate::ModelService;
 
 /// The CustomResourceDefinition of the ModelService.
 ///
-/// Optional fields aren't nullable in it: the API server then drops an explicit `null`, or puts the
-/// default in its place, so neither a CEL rule nor the operator ever sees one.
+/// It differs in two ways from what is derived. Optional fields aren't nullable: the API server then
+/// drops an explicit `null`, or puts the default in its place, so neither a CEL rule nor the operator
+/// ever sees one. And descriptions have no line breaks, so that `kubectl explain` can set its own.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = ModelService::crd();
@@ -20,27 +21,30 @@ pub fn crd() -> CustomResourceDefinition {
             .as_mut()
             .and_then(|validation| validation.open_api_v3_schema.as_mut())
         {
-            forbid_null(schema);
+            tidy(schema);
         }
     }
     crd
 }
 
-fn forbid_null(schema: &mut JSONSchemaProps) {
+fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        *description = description.replace('\n', " ");
+    }
     for property in schema
         .properties
         .iter_mut()
         .flat_map(|properties| properties.values_mut())
     {
-        forbid_null(property);
+        tidy(property);
     }
     match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(item)) => forbid_null(item),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(forbid_null),
+        Some(JSONSchemaPropsOrArray::Schema(item)) => tidy(item),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        forbid_null(values);
+        tidy(values);
     }
 }

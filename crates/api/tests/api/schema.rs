@@ -58,8 +58,16 @@ fn everything_is_described() {
 }
 
 #[test]
-fn nothing_is_null_or_of_unknown_shape() {
+fn nothing_is_null_or_of_unknown_shape_or_broken_into_lines() {
     walk("", &schema(), &mut |path, schema| {
+        assert!(
+            !schema
+                .description
+                .as_deref()
+                .unwrap_or_default()
+                .contains('\n'),
+            "{path}"
+        );
         assert_eq!(schema.nullable, None, "{path}");
         assert_eq!(schema.x_kubernetes_preserve_unknown_fields, None, "{path}");
     });
