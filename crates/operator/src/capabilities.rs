@@ -10,6 +10,8 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use crate::error::brief;
+
 /// Time between two looks: how soon KEDA is found after it was installed, or missed after it was
 /// removed.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -23,7 +25,8 @@ pub async fn discover(client: &Client) -> Result<Capabilities, kube::Error> {
     let version = GroupVersion::gv(&ScaledObject::group(&()), &ScaledObject::version(&()));
     let keda = match discovery::pinned_group(client, &version).await {
         Ok(group) => group.recommended_kind(&ScaledObject::kind(&())).is_some(),
-        Err(kube::Error::Api(status)) if status.is_not_found() => false,
+        // The answer for a group that isn't served is plain text, with no reason to read.
+        Err(kube::Error::Api(status)) if status.code == 404 => false,
         Err(kube::Error::Discovery(_)) => false,
         Err(error) => return Err(error),
     };
@@ -47,7 +50,7 @@ pub async fn monitor(client: Client, found: watch::Sender<Capabilities>) {
                     );
                 }
             }
-            Ok(Err(error)) => warn!(%error, "discovery"),
+            Ok(Err(error)) => warn!(error = brief(&error), "discovery"),
             Err(_) => warn!("discovery: no answer in time"),
         }
         sleep(PERIOD).await;

@@ -9,7 +9,7 @@ use springtide_plan::Invalid;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call to the API server failed.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", brief(source))]
     Api {
         /// What the call was for.
         doing: String,
@@ -73,6 +73,15 @@ fn status_reason(status: &Status) -> &'static str {
         429 => "TooManyRequests",
         500..=599 => "ServerError",
         _ => "UnexpectedAnswer",
+    }
+}
+
+/// What went wrong, as the API server said it; the same for the same fault.
+#[must_use]
+pub(crate) fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 

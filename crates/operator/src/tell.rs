@@ -8,6 +8,8 @@ use kube::{
 use springtide_plan::Severity;
 use tracing::warn;
 
+use crate::error::brief;
+
 /// Name of this controller in events.
 const CONTROLLER: &str = "springtide-operator";
 
@@ -46,7 +48,11 @@ impl Teller {
                 secondary: None,
             };
             if let Err(error) = self.recorder.publish(&event, about).await {
-                warn!(reason = event.reason, %error, "an event could not be recorded");
+                warn!(
+                    reason = event.reason,
+                    error = brief(&error),
+                    "an event could not be recorded"
+                );
             }
         }
     }

@@ -13,7 +13,7 @@ use springtide_plan::{
     field_manager::OPERATOR,
 };
 
-use crate::error::{Error, api_reason, is_refusal};
+use crate::error::{Error, api_reason, brief, is_refusal};
 
 /// How carrying out a plan went.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Carried {
         let refused = is_refusal(&error);
         let failure = Failure {
             reason: api_reason(&error).to_owned(),
-            message: message(&error),
+            message: brief(&error),
         };
         let error = Error::api(format!("{doing} the {kind}"))(error);
         if !refused {
@@ -83,14 +83,6 @@ impl Carried {
         self.outcome.failures.entry(kind).or_insert(failure);
         self.refused.get_or_insert(error);
         Ok(false)
-    }
-}
-
-/// What the API server said, without the parts that differ between two tries.
-fn message(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
     }
 }
 
@@ -112,7 +104,7 @@ async fn delete(client: &Client, namespace: &str, deletion: &Deletion) -> Result
         .await
     {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -48,7 +48,9 @@ pub fn desired(
     settings: &OperatorSettings,
 ) -> Desired {
     let owner = |kind| ownership(model_service, observed, kind);
-    let wanted = autoscaler(model_service.scaling());
+    // An autoscaler would scale what has the Deployment's name, whoever made it.
+    let has_target = owner(ChildKind::Deployment) != Ownership::Foreign;
+    let wanted = autoscaler(model_service.scaling()).filter(|_| has_target);
     let unwanted = ChildKind::ALL
         .into_iter()
         .filter(|kind| kind.is_autoscaler() && Some(*kind) != wanted)
@@ -67,7 +69,10 @@ pub fn desired(
     let (apply, refused): (Vec<_>, Vec<_>) =
         resources::build(model_service, settings, observed.capabilities)
             .into_iter()
-            .filter(|child| waits_for.is_none() || !child.kind().is_autoscaler())
+            .filter(|child| {
+                let may_scale = has_target && waits_for.is_none();
+                may_scale || !child.kind().is_autoscaler()
+            })
             .partition(|child| owner(child.kind()) != Ownership::Foreign);
 
     Desired {

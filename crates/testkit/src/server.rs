@@ -12,11 +12,7 @@ use futures::stream;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use kube::{
-    Client,
-    client::Body,
-    core::{Status, response::reason},
-};
+use kube::{Client, client::Body, core::Status};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -29,6 +25,9 @@ use crate::{
 };
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// Body of the answer for a path that isn't served.
+const NO_SUCH_PATH: &str = "404 page not found";
 
 /// The connection that a request needed failed.
 #[derive(Debug, thiserror::Error)]
@@ -471,12 +470,9 @@ fn parse(body: &[u8]) -> Result<Value, Box<Status>> {
     serde_json::from_slice(body).map_err(|error| failure(400, "BadRequest", &error.to_string()))
 }
 
+/// The answer for a path that isn't served, which is no `Status` but plain text.
 fn no_such_path() -> Box<Status> {
-    failure(
-        404,
-        reason::NOT_FOUND,
-        "the server could not find the requested resource",
-    )
+    failure(404, "", NO_SUCH_PATH)
 }
 
 fn not_allowed() -> Box<Status> {
@@ -502,6 +498,11 @@ fn injected(code: u16) -> Box<Status> {
 
 fn refusal(status: &Status) -> Answer {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if status.message == NO_SUCH_PATH {
+        let mut response = Response::new(Full::new(Bytes::from(NO_SUCH_PATH)).boxed_unsync());
+        *response.status_mut() = code;
+        return response;
+    }
     let mut value = json!({"apiVersion": "v1", "kind": "Status"});
     if let (Some(fields), Ok(Value::Object(status))) =
         (value.as_object_mut(), serde_json::to_value(status))

@@ -20,6 +20,8 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use crate::error::brief;
+
 pub use self::evaluate::{Decision, LeaseRecord, Observed, evaluate};
 
 /// How the election is run. The defaults are client-go's.
@@ -57,7 +59,7 @@ pub enum LostLease {
 /// One attempt failed; the next one may not.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
-    #[error("the lease could not be read or written: {0}")]
+    #[error("the lease could not be read or written: {}", brief(.0))]
     Api(#[from] kube::Error),
     #[error("no answer in time")]
     Timeout,
@@ -150,7 +152,7 @@ impl Candidate {
         let replaced = self.api.replace(&self.election.name, &parameters, &lease);
         match timeout(self.election.retry_period, replaced).await {
             Ok(Ok(_)) => info!(lease = self.election.name, "released"),
-            Ok(Err(error)) => warn!(%error, "the lease is left to run out"),
+            Ok(Err(error)) => warn!(error = brief(&error), "the lease is left to run out"),
             Err(_) => warn!("the lease is left to run out: no answer in time"),
         }
     }

@@ -198,6 +198,13 @@ async fn an_object_of_somebody_elses_is_not_touched() {
             "{}: {reasons:?}",
             kind.kind
         );
+        if kind.kind == "Deployment" {
+            let nobody_scales = world.get::<HorizontalPodAutoscaler>().is_none();
+            assert!(
+                nobody_scales,
+                "an autoscaler would change somebody else's Deployment"
+            );
+        }
 
         world.fake.delete(&kind, NAMESPACE, NAME);
         world.converge().await;

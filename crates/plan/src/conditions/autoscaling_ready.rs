@@ -38,6 +38,13 @@ fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
         .and_then(|former| blocked(evidence, former))
         .or(switching)
         .or_else(|| blocked(evidence, kind))
+        // What has the Deployment's name isn't to be scaled.
+        .or_else(|| {
+            let taken = evidence.desired.name_taken.contains(&ChildKind::Deployment);
+            taken
+                .then(|| blocked(evidence, ChildKind::Deployment))
+                .flatten()
+        })
 }
 
 fn hpa(observed: &Observed, ignored_targets: &[&str]) -> Finding {

@@ -17,10 +17,23 @@ fn what_somebody_else_made_is_neither_applied_nor_deleted() {
     assert_eq!(desired.name_taken, [ChildKind::Deployment]);
     assert!(!kinds(&desired).contains(&ChildKind::Deployment));
     assert_eq!(desired.replicas, None);
-    assert_eq!(desired.delete, []);
+
+    // The autoscaler would go on scaling what isn't the ModelService's.
+    let deleted: Vec<ChildKind> = desired
+        .delete
+        .iter()
+        .map(|deletion| deletion.kind)
+        .collect();
+    assert_eq!(deleted, [ChildKind::HorizontalPodAutoscaler]);
+    assert!(!kinds(&desired).contains(&ChildKind::HorizontalPodAutoscaler));
 
     let status = status_of(&model_service, &observed);
-    for kind in ["Ready", "WorkloadAvailable", "RolloutComplete"] {
+    for kind in [
+        "Ready",
+        "WorkloadAvailable",
+        "AutoscalingReady",
+        "RolloutComplete",
+    ] {
         assert_eq!(
             condition(&status, kind),
             ("False".to_owned(), "NameTaken".to_owned())
