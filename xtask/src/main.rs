@@ -2,6 +2,7 @@
 //! where one of them is stale.
 
 mod artifacts;
+mod json_schema;
 mod reference;
 
 use std::{

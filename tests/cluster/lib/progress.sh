@@ -21,7 +21,15 @@ step() {
   ( set -e; "$@" ) >"$log" 2>&1 </dev/null &
   pid=$!
   # One line a minute, so that a log kept by CI shows what takes how long.
-  ( while sleep 60; do printf '    %s: %d s\n' "$title" $((SECONDS - start)); done ) 2>/dev/null &
+  (
+    trap 'kill "$nap"; exit' TERM
+    while :; do
+      sleep 60 &
+      nap=$!
+      wait "$nap"
+      printf '    %s: %d s\n' "$title" $((SECONDS - start))
+    done
+  ) &
   local ticker=$!
   local status=0
   wait "$pid" || status=$?

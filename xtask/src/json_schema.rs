@@ -1,0 +1,98 @@
+//! The ModelService definition as a JSON schema, for editors and for kubeconform, which judge a
+//! manifest without a cluster.
+
+use anyhow::Context;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::{Map, Value, json};
+
+/// The schema of the definition's first version, with unknown fields refused.
+pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Value> {
+    let version = crd.spec.versions.first().context("the CRD has no version")?;
+    let schema = version
+        .schema
+        .as_ref()
+        .and_then(|schema| schema.open_api_v3_schema.as_ref())
+        .context("the CRD has no schema")?;
+    let mut schema = strict(serde_json::to_value(schema).context("write the schema as JSON")?);
+    let document = schema
+        .as_object_mut()
+        .context("the schema isn't an object")?;
+    document.insert(
+        "$schema".to_owned(),
+        json!("http://json-schema.org/draft-07/schema#"),
+    );
+    let properties = document
+        .entry("properties")
+        .or_insert_with(|| json!({}))
+        .as_object_mut()
+        .context("the schema's properties aren't an object")?;
+    properties.insert(
+        "apiVersion".to_owned(),
+        json!({"const": format!("{}/{}", crd.spec.group, version.name)}),
+    );
+    properties.insert("kind".to_owned(), json!({"const": crd.spec.names.kind}));
+    // The API server's business, which the definition doesn't describe.
+    properties.insert("metadata".to_owned(), json!({"type": "object"}));
+    document.insert("required".to_owned(), json!(["apiVersion", "kind", "metadata", "spec"]));
+    Ok(schema)
+}
+
+/// Refuses unknown fields, and says in JSON schema what Kubernetes says by extensions.
+fn strict(schema: Value) -> Value {
+    let Value::Object(fields) = schema else {
+        return schema;
+    };
+    let int_or_string = fields.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true));
+    let mut strict_fields = fields
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with("x-kubernetes-"))
+        .map(|(name, value)| {
+            let value = match name.as_str() {
+                "properties" => named(value),
+                "items" | "additionalProperties" => strict(value),
+                _ => value,
+            };
+            (name, value)
+        })
+        .collect::<Map<_, _>>();
+    if int_or_string {
+        strict_fields.insert("type".to_owned(), json!(["integer", "string"]));
+        strict_fields.remove("anyOf");
+    }
+    if strict_fields.contains_key("properties") {
+        strict_fields
+            .entry("additionalProperties")
+            .or_insert(Value::Bool(false));
+    }
+    Value::Object(strict_fields)
+}
+
+fn named(properties: Value) -> Value {
+    match properties {
+        Value::Object(properties) => properties
+            .into_iter()
+            .map(|(name, schema)| (name, strict(schema)))
+            .collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_fields_are_refused_and_maps_stay_open() {
+        let schema = strict(json!({
+            "properties": {
+                "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+                "cpu": {"x-kubernetes-int-or-string": true},
+                "list": {"items": {"properties": {"a": {"type": "string"}}}},
+            },
+        }));
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["properties"]["labels"]["additionalProperties"]["type"], "string");
+        assert_eq!(schema["properties"]["cpu"], json!({"type": ["integer", "string"]}));
+        assert_eq!(schema["properties"]["list"]["items"]["additionalProperties"], false);
+    }
+}
