@@ -173,6 +173,12 @@ impl<K: PartialEq, W: Worker> Handle<K, W> {
         self.shared.machine().waiting_rows()
     }
 
+    /// From now on no window holds requests back.
+    pub fn flush(&self) {
+        self.shared.machine().flush();
+        self.shared.wake.notify_one();
+    }
+
     /// Refuses further requests. Those that wait are run; then [`Driver::run`] returns.
     pub fn close(&self) {
         self.shared.machine().close();

@@ -210,8 +210,14 @@ impl<K: PartialEq, T> Machine<K, T> {
         self.dequeue(ticket).map(|entry| entry.payload)
     }
 
-    /// Refuses every further push. What waits still runs, and a window no longer holds it back.
+    /// From now on no window holds requests back: there will hardly be more to wait for.
+    pub const fn flush(&mut self) {
+        self.config.policy = Policy::WorkConserving;
+    }
+
+    /// Refuses every further push. What waits still runs, as after [`Machine::flush`].
     pub const fn close(&mut self) {
+        self.flush();
         self.closed = true;
     }
 
@@ -298,6 +304,7 @@ impl<K: PartialEq, T> Machine<K, T> {
 
     /// The requests of the next batch: of the groups that are ready the one with the oldest request.
     fn next_batch(&self, now: Instant) -> Option<Vec<Ticket>> {
+        let any_is_ready = self.config.policy == Policy::WorkConserving;
         let mut groups: Vec<Group<'_, K>> = Vec::new();
         for entry in self.waiting.values() {
             let known = groups
@@ -306,11 +313,11 @@ impl<K: PartialEq, T> Machine<K, T> {
             let group = match known {
                 Some(index) => &mut groups[index],
                 // Only the oldest request's group matters where every group is ready at once.
-                None if !groups.is_empty() && self.is_always_ready() => continue,
+                None if !groups.is_empty() && any_is_ready => continue,
                 None => groups.push_mut(Group::led_by(entry)),
             };
             group.add(entry.ticket, entry.rows(), self.config.max_rows.get());
-            if group.full && self.is_always_ready() {
+            if group.full && any_is_ready {
                 break;
             }
         }
@@ -320,15 +327,11 @@ impl<K: PartialEq, T> Machine<K, T> {
             .map(|group| group.tickets)
     }
 
-    const fn is_always_ready(&self) -> bool {
-        self.closed || matches!(self.config.policy, Policy::WorkConserving)
-    }
-
     fn is_ready(&self, group: &Group<'_, K>, now: Instant) -> bool {
         match self.config.policy {
             Policy::WorkConserving => true,
             Policy::Window(window) => {
-                self.closed || group.full || group.half.is_some() || group.arrived + window <= now
+                group.full || group.half.is_some() || group.arrived + window <= now
             }
         }
     }

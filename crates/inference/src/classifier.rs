@@ -165,6 +165,11 @@ impl Classifier {
         let probabilities = take(&mut outputs, &self.probabilities);
         for row in self.probability_rows(&probabilities, rows)? {
             let sum: f32 = row.iter().sum();
+            if sum.is_nan() {
+                // The trial's numbers are outside of what the model can take, the logarithm of 0 for
+                // example. That says nothing about others.
+                continue;
+            }
             let probable = row
                 .iter()
                 .all(|number| (0.0..=1.0 + SUM_TOLERANCE).contains(number));
@@ -172,7 +177,7 @@ impl Classifier {
                 let output = self.probabilities.name.clone();
                 return Err(UnsupportedModel::NotProbabilities {
                     output,
-                    sum: format!("{sum}"),
+                    sum: sum.to_string(),
                 });
             }
         }
@@ -257,7 +262,7 @@ fn probabilities(outputs: &[Port]) -> Result<OutputAt, UnsupportedModel> {
 
 fn may_be_probabilities(port: &Port) -> bool {
     let shape_fits = match &*port.shape {
-        // Some exporters declare no class count, or no shape at all for the second dimension.
+        // Some exporters don't declare the number of classes.
         [Dimension::Any, Dimension::Any] => true,
         [Dimension::Any, Dimension::Fixed(classes)] => *classes > 1,
         _ => false,

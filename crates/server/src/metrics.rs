@@ -299,22 +299,35 @@ mod tests {
     use super::*;
 
     fn metrics() -> Arc<Metrics> {
-        Arc::new(Metrics::new(Some("iris"), Some("team-a")).unwrap())
+        Arc::new(Metrics::new(None, None).unwrap())
     }
 
-    const LABELS: &str = r#"modelservice="iris",modelservice_namespace="team-a""#;
+    #[track_caller]
+    fn assert_lines(text: &str, lines: &[&str]) {
+        for line in lines {
+            assert!(text.lines().any(|found| found == *line), "{line} in {text}");
+        }
+    }
 
     #[test]
     fn every_series_carries_the_labels_of_its_model_service() {
-        let text = metrics().text(0).unwrap();
+        let text = Metrics::new(Some("iris"), Some("team-a"))
+            .unwrap()
+            .text(0)
+            .unwrap();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            assert!(line.contains(LABELS), "{line}");
+            for label in [
+                r#"modelservice="iris""#,
+                r#"modelservice_namespace="team-a""#,
+            ] {
+                assert!(line.contains(label), "{line}");
+            }
         }
     }
 
     #[test]
     fn outside_a_model_service_there_are_no_such_labels() {
-        let text = Metrics::new(None, None).unwrap().text(0).unwrap();
+        let text = metrics().text(0).unwrap();
         assert!(!text.contains("modelservice"), "{text}");
     }
 
@@ -329,14 +342,21 @@ mod tests {
             "cancelled",
             "error",
         ] {
-            let line = format!("ml_requests_total{{{LABELS},status=\"{status}\"}} 0");
-            assert!(text.contains(&line), "{line} in {text}");
+            assert_lines(
+                &text,
+                &[&format!("ml_requests_total{{status=\"{status}\"}} 0")],
+            );
         }
         for reason in ["queue_full", "timeout", "cancelled", "draining"] {
-            assert!(
-                text.contains(&format!("reason=\"{reason}\"}} 0")),
-                "{reason}"
+            assert_lines(
+                &text,
+                &[&format!(
+                    "ml_requests_dropped_total{{reason=\"{reason}\"}} 0"
+                )],
             );
+        }
+        for name in ["ml_batch_size", "ml_queue_seconds", "ml_compute_seconds"] {
+            assert_lines(&text, &[&format!("{name}_count 0")]);
         }
     }
 
@@ -346,24 +366,16 @@ mod tests {
         let mut call = metrics.arrival();
         call.accept();
         let text = metrics.text(7).unwrap();
-        assert!(
-            text.contains(&format!("ml_queue_size{{{LABELS}}} 7")),
-            "{text}"
-        );
-        assert!(
-            text.contains(&format!("ml_active_requests{{{LABELS}}} 1")),
-            "{text}"
-        );
+        assert_lines(&text, &["ml_queue_size 7", "ml_active_requests 1"]);
         call.end(Status::Success);
         let text = metrics.text(0).unwrap();
-        assert!(
-            text.contains(&format!("ml_active_requests{{{LABELS}}} 0")),
-            "{text}"
-        );
-        assert!(
-            text.contains(&format!("ml_request_latency_seconds_count{{{LABELS}}} 1")),
-            "{text}"
-        );
+        let expected = [
+            "ml_queue_size 0",
+            "ml_active_requests 0",
+            "ml_request_latency_seconds_count 1",
+            "ml_requests_received_total 1",
+        ];
+        assert_lines(&text, &expected);
     }
 
     #[test]
@@ -372,16 +384,12 @@ mod tests {
         let mut call = metrics.arrival();
         call.accept();
         drop(call);
-        let text = metrics.text(0).unwrap();
-        assert!(text.contains("status=\"cancelled\"} 1"), "{text}");
-        assert!(
-            text.contains(&format!("ml_active_requests{{{LABELS}}} 0")),
-            "{text}"
-        );
-        assert!(
-            text.contains(&format!("ml_request_latency_seconds_count{{{LABELS}}} 0")),
-            "{text}"
-        );
+        let expected = [
+            "ml_requests_total{status=\"cancelled\"} 1",
+            "ml_active_requests 0",
+            "ml_request_latency_seconds_count 0",
+        ];
+        assert_lines(&metrics.text(0).unwrap(), &expected);
     }
 
     #[test]
@@ -390,10 +398,9 @@ mod tests {
         let mut call = metrics.arrival();
         call.accept();
         call.end(Status::Rejected);
-        let text = metrics.text(0).unwrap();
-        assert!(
-            text.contains(&format!("ml_request_latency_seconds_count{{{LABELS}}} 0")),
-            "{text}"
+        assert_lines(
+            &metrics.text(0).unwrap(),
+            &["ml_request_latency_seconds_count 0"],
         );
     }
 

@@ -86,4 +86,4 @@ impl<B: Backend> Worker for Predictor<B> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

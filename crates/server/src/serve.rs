@@ -176,6 +176,9 @@ async fn drain(
 ) {
     tracing::info!("draining");
     app.lifecycle.drain();
+    if let Some(model) = app.model.get() {
+        model.queue.flush();
+    }
     // A request that comes now still needs its whole time.
     let last_request = ends
         .checked_sub(args.request_timeout() + LAST_ANSWERS)

@@ -231,7 +231,7 @@ async fn a_request_expires_in_a_window_without_running() {
     assert_eq!(bench.counts.begun.load(Ordering::Relaxed), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn closing_answers_what_was_accepted_and_refuses_the_rest() {
     let bench = Bench::new(Policy::Window(Duration::from_secs(60)), false);
     let accepted = [1, 2, 3].map(|input| bench.submit(input));

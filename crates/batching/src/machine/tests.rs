@@ -26,9 +26,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(config: Config) -> Self {
+    fn new(config: Config, workers: usize) -> Self {
         Self {
-            machine: Machine::new(config),
+            machine: Machine::new(config, rows(workers)),
             now: Instant::now(),
         }
     }
@@ -289,6 +289,18 @@ fn halves_of_a_failed_batch_do_not_wait_for_a_window() {
     let batch = bench.run();
     assert!(bench.machine.failed(batch).is_none());
     assert_eq!(bench.run_names(), ["a"]);
+}
+
+#[test]
+fn flushing_ends_the_window_for_those_that_wait_and_those_that_come() {
+    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
+    bench.push('a', 1, "waits");
+    assert!(bench.wait().is_some());
+    bench.machine.flush();
+    assert_eq!(bench.run_names(), ["waits"]);
+    bench.machine.succeeded();
+    bench.push('a', 1, "comes");
+    assert_eq!(bench.run_names(), ["comes"]);
 }
 
 #[test]

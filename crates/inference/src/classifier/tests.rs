@@ -1,1 +1,257 @@
+use super::*;
 
+fn port(name: &str, element: ElementType, shape: &[Dimension]) -> Port {
+    Port {
+        name: name.to_owned(),
+        element,
+        shape: shape.to_vec(),
+    }
+}
+
+fn rows(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap()
+}
+
+const ANY: Dimension = Dimension::Any;
+
+const fn fixed(length: usize) -> Dimension {
+    Dimension::Fixed(length)
+}
+
+fn features_input() -> Port {
+    port("features", ElementType::Float, &[ANY, fixed(4)])
+}
+
+fn sklearn() -> Signature {
+    Signature {
+        inputs: vec![features_input()],
+        outputs: vec![
+            port("output_label", ElementType::Integer, &[ANY]),
+            port("output_probability", ElementType::Float, &[ANY, fixed(3)]),
+        ],
+    }
+}
+
+fn with_outputs(outputs: Vec<Port>) -> Signature {
+    Signature {
+        inputs: vec![features_input()],
+        outputs,
+    }
+}
+
+fn floats(shape: &[usize], numbers: &[f32]) -> Tensor {
+    Tensor {
+        shape: shape.to_vec(),
+        data: Data::Float(numbers.to_vec()),
+    }
+}
+
+fn integers(numbers: &[i64]) -> Tensor {
+    Tensor {
+        shape: vec![numbers.len()],
+        data: Data::Integer(numbers.to_vec()),
+    }
+}
+
+#[test]
+fn labels_and_probabilities_of_scikit_learn() {
+    let classifier = Classifier::new(&sklearn()).unwrap();
+    assert_eq!(classifier.features().get(), 4);
+    let outputs = vec![
+        integers(&[7, 9]),
+        floats(&[2, 3], &[0.5, 0.3, 0.2, 0.1, 0.1, 0.8]),
+    ];
+    let predictions = classifier.predictions(outputs, rows(2)).unwrap();
+    let expected = [(7, 0.5), (9, 0.8)].map(|(label, confidence)| Prediction {
+        class: Class::Number(label),
+        confidence,
+    });
+    assert_eq!(predictions, expected);
+}
+
+#[test]
+fn labels_may_be_names() {
+    let signature = with_outputs(vec![
+        port("label", ElementType::Text, &[ANY]),
+        port("probabilities", ElementType::Float, &[ANY, fixed(2)]),
+    ]);
+    let names = Tensor {
+        shape: vec![1],
+        data: Data::Text(vec!["setosa".to_owned()]),
+    };
+    let outputs = vec![names, floats(&[1, 2], &[0.9, 0.1])];
+    let predictions = Classifier::new(&signature)
+        .unwrap()
+        .predictions(outputs, rows(1))
+        .unwrap();
+    assert_eq!(predictions[0].class, Class::Name("setosa".to_owned()));
+}
+
+#[test]
+fn without_labels_the_class_is_its_position() {
+    let signature = with_outputs(vec![port("softmax", ElementType::Float, &[ANY, ANY])]);
+    let outputs = vec![floats(&[2, 2], &[0.25, 0.75, 0.5, 0.5])];
+    let predictions = Classifier::new(&signature)
+        .unwrap()
+        .predictions(outputs, rows(2))
+        .unwrap();
+    let classes: Vec<_> = predictions
+        .into_iter()
+        .map(|prediction| prediction.class)
+        .collect();
+    assert_eq!(
+        classes,
+        [Class::Number(1), Class::Number(0)],
+        "the first of equal ones"
+    );
+}
+
+#[test]
+fn a_row_with_nan_has_no_finite_confidence() {
+    let classifier = Classifier::new(&sklearn()).unwrap();
+    let outputs = vec![
+        integers(&[0, 1]),
+        floats(&[2, 3], &[0.5, f32::NAN, 0.2, 0.1, 0.8, 0.1]),
+    ];
+    let predictions = classifier.predictions(outputs, rows(2)).unwrap();
+    assert!(predictions[0].confidence.is_nan());
+    assert_eq!(
+        predictions[1].confidence.to_bits(),
+        0.8_f32.to_bits(),
+        "its neighbour is unharmed"
+    );
+}
+
+#[test]
+fn inputs_that_are_not_served() {
+    let outputs = sklearn().outputs;
+    for input in [
+        port("x", ElementType::Integer, &[ANY, fixed(4)]),
+        port(
+            "x",
+            ElementType::Other("float64".to_owned()),
+            &[ANY, fixed(4)],
+        ),
+        port("x", ElementType::Float, &[fixed(1), fixed(4)]),
+        port("x", ElementType::Float, &[ANY, ANY]),
+        port("x", ElementType::Float, &[ANY, fixed(0)]),
+        port(
+            "x",
+            ElementType::Float,
+            &[ANY, fixed(3), fixed(32), fixed(32)],
+        ),
+        port("x", ElementType::Float, &[]),
+    ] {
+        let shown = input.to_string();
+        let signature = Signature {
+            inputs: vec![input],
+            outputs: outputs.clone(),
+        };
+        let refused = Classifier::new(&signature);
+        assert_eq!(refused, Err(UnsupportedModel::Input { input: shown }));
+    }
+    for count in [0, 2] {
+        let signature = Signature {
+            inputs: vec![features_input(); count],
+            outputs: outputs.clone(),
+        };
+        let refused = Classifier::new(&signature);
+        assert!(
+            matches!(refused, Err(UnsupportedModel::Inputs { .. })),
+            "{count}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_zipmap_is_refused_with_what_to_do() {
+    let zipmap = ElementType::Other("Sequence<Map<Int64, Float32>>".to_owned());
+    let signature = with_outputs(vec![
+        port("output_label", ElementType::Integer, &[ANY]),
+        port("output_probability", zipmap, &[]),
+    ]);
+    let refused = Classifier::new(&signature).unwrap_err();
+    assert!(
+        refused.to_string().contains("{\"zipmap\": False}"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn one_column_is_not_a_probability_for_each_class() {
+    let signature = with_outputs(vec![port("sigmoid", ElementType::Float, &[ANY, fixed(1)])]);
+    let refused = Classifier::new(&signature);
+    assert!(
+        matches!(refused, Err(UnsupportedModel::NoProbabilities { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_name_decides_between_several_candidates() {
+    let output = |name| port(name, ElementType::Float, &[ANY, fixed(3)]);
+    let refused = Classifier::new(&with_outputs(vec![output("hidden"), output("softmax")]));
+    assert!(matches!(
+        refused,
+        Err(UnsupportedModel::AmbiguousProbabilities { .. })
+    ));
+    let named = with_outputs(vec![output("hidden"), output("probabilities")]);
+    let outputs = vec![
+        floats(&[1, 3], &[1.0, 0.0, 0.0]),
+        floats(&[1, 3], &[0.0, 0.0, 1.0]),
+    ];
+    let predictions = Classifier::new(&named)
+        .unwrap()
+        .predictions(outputs, rows(1))
+        .unwrap();
+    assert_eq!(predictions[0].class, Class::Number(2));
+}
+
+#[test]
+fn shapes_that_a_run_must_not_give() {
+    let classifier = Classifier::new(&sklearn()).unwrap();
+    let probabilities = floats(&[2, 3], &[0.5, 0.3, 0.2, 0.1, 0.1, 0.8]);
+    for outputs in [
+        vec![],
+        vec![integers(&[0, 0])],
+        vec![integers(&[0]), probabilities.clone()],
+        vec![floats(&[2], &[0.0, 0.0]), probabilities],
+        vec![integers(&[0, 0]), floats(&[1, 3], &[0.5, 0.3, 0.2])],
+        vec![integers(&[0, 0]), floats(&[2, 1], &[1.0, 1.0])],
+        vec![integers(&[0, 0]), floats(&[6], &[0.0; 6])],
+        vec![integers(&[0, 0]), floats(&[2, 3], &[0.0; 5])],
+    ] {
+        let shown = format!("{outputs:?}");
+        let refused = classifier.check(&outputs, rows(2));
+        assert!(
+            matches!(refused, Err(UnsupportedModel::OutputShape { .. })),
+            "{shown}"
+        );
+        let refused = classifier.predictions(outputs, rows(2));
+        assert!(
+            matches!(refused, Err(UnsupportedModel::OutputShape { .. })),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn a_trial_run_tells_probabilities_from_other_numbers() {
+    let classifier = Classifier::new(&sklearn()).unwrap();
+    let check =
+        |numbers: [f32; 3]| classifier.check(&[integers(&[0]), floats(&[1, 3], &numbers)], rows(1));
+    assert_eq!(check([0.5, 0.3, 0.2]), Ok(()));
+    assert_eq!(check([0.333, 0.333, 0.333]), Ok(()), "rounding is let pass");
+    assert_eq!(
+        check([f32::NAN, 0.0, 0.0]),
+        Ok(()),
+        "says nothing about other inputs"
+    );
+    for numbers in [[2.0, 0.3, -1.3], [5.0, 3.0, 1.0], [0.1, 0.1, 0.1]] {
+        let refused = check(numbers);
+        assert!(
+            matches!(refused, Err(UnsupportedModel::NotProbabilities { .. })),
+            "{numbers:?}"
+        );
+    }
+}

@@ -1,1 +1,125 @@
+use clap::CommandFactory;
 
+use super::*;
+
+fn serve(arguments: &[&str]) -> Result<ServeArgs, clap::Error> {
+    let all = ["springtide-server", "serve"].iter().chain(arguments);
+    match Cli::try_parse_from(all)?.command {
+        Command::Serve(args) => Ok(args),
+        Command::Fetch(_) => panic!("not serve"),
+    }
+}
+
+fn fetch(arguments: &[&str]) -> Result<FetchArgs, clap::Error> {
+    let all = ["springtide-server", "fetch", "--to", "/models/model.onnx"]
+        .iter()
+        .chain(arguments);
+    match Cli::try_parse_from(all)?.command {
+        Command::Fetch(args) => Ok(args),
+        Command::Serve(_) => panic!("not fetch"),
+    }
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_variable_of_the_contract_is_a_flag() {
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let known: Vec<_> = serve
+        .get_arguments()
+        .filter_map(clap::Arg::get_env)
+        .collect();
+    for variable in [
+        env::HOST,
+        env::PORT,
+        env::MODEL_PATH,
+        env::MODEL_NAME,
+        env::MAX_BATCH_SIZE,
+        env::MAX_WAIT_MS,
+        env::BATCHING_POLICY,
+        env::MAX_QUEUE_ROWS,
+        env::REQUEST_TIMEOUT_MS,
+        env::EXECUTION_PROVIDER,
+        env::WORKERS,
+        env::ORT_DYLIB_PATH,
+        env::DRAIN_TIMEOUT_SECONDS,
+        env::MODEL_SERVICE_NAME,
+        env::MODEL_SERVICE_NAMESPACE,
+        env::TERMINATION_MESSAGE_PATH,
+    ] {
+        assert!(known.iter().any(|name| *name == variable), "{variable}");
+    }
+}
+
+#[test]
+fn every_command_has_examples_in_its_help() {
+    for command in Cli::command()
+        .get_subcommands_mut()
+        .filter(|command| command.get_name() != "help")
+    {
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Examples:"), "{}", command.get_name());
+    }
+}
+
+#[test]
+fn a_drain_lasts_a_second_longer_than_a_request_unless_told_otherwise() {
+    let args = serve(&["--request-timeout-ms", "1500"]).unwrap();
+    assert_eq!(args.drain_timeout(), Duration::from_millis(2_500));
+    let args = serve(&["--drain-timeout-seconds", "30"]).unwrap();
+    assert_eq!(args.drain_timeout(), Duration::from_secs(30));
+}
+
+#[test]
+fn the_wait_matters_to_the_window_only() {
+    let args = serve(&["--max-wait-ms", "20", "--batching-policy", "window"]).unwrap();
+    assert_eq!(args.policy(), Policy::Window(Duration::from_millis(20)));
+    let args = serve(&[
+        "--max-wait-ms",
+        "20",
+        "--batching-policy",
+        "work-conserving",
+    ])
+    .unwrap();
+    assert_eq!(args.policy(), Policy::WorkConserving);
+}
+
+#[test]
+fn values_out_of_bounds_are_refused() {
+    for arguments in [
+        ["--max-batch-size", "0"],
+        ["--max-batch-size", "4097"],
+        ["--max-queue-rows", "0"],
+        ["--request-timeout-ms", "0"],
+        ["--workers", "0"],
+        ["--workers", "257"],
+        ["--port", "65536"],
+        ["--host", "localhost"],
+        ["--execution-provider", "CUDA"],
+        ["--batching-policy", "none"],
+        ["--drain-timeout-seconds", "0"],
+    ] {
+        assert!(serve(&arguments).is_err(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_web_source_needs_a_sha256() {
+    let sha256 = "0".repeat(64);
+    let with = ["--uri", "https://example.com/m.onnx", "--sha256", &sha256];
+    assert_eq!(fetch(&with).unwrap().check(), Ok(()));
+    assert_eq!(
+        fetch(&with[..2]).unwrap().check(),
+        Err(InvalidUri::Sha256Required)
+    );
+    assert_eq!(
+        fetch(&["--uri", "file:///source/m.onnx"]).unwrap().check(),
+        Ok(())
+    );
+    assert!(fetch(&["--uri", "s3://bucket/m.onnx"]).is_err());
+    assert!(fetch(&["--uri", "file:///source/m.onnx", "--sha256", "12"]).is_err());
+}

@@ -148,7 +148,7 @@ fn non_finite_literal<'b>(body: &'b [u8], error: &serde_json::Error) -> Option<&
         .checked_sub(1)?
         .min(body.len());
     let (before, after) = body.split_at(at);
-    let word = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'+');
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'_');
     let start = at - before.iter().rev().take_while(|byte| word(byte)).count();
     let end = at + after.iter().take_while(|byte| word(byte)).count();
     let literal = str::from_utf8(&body[start..end]).ok()?;

@@ -1,0 +1,351 @@
+//! `springtide-server fetch` against web servers that behave and misbehave, and files.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use rcgen::generate_simple_self_signed;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use springtide_contract::termination::{ModelFailure, TerminationMessage};
+use tempfile::TempDir;
+
+use crate::support::{binary, model};
+
+/// The model, as short as can be.
+const CONTENT: &str = "a model";
+/// Its sha256.
+const SHA256: &str = "97ff8a35544dcf40ad84047074439dd6aa3a0be469ea578a1b1c017d939ec61c";
+
+/// Gives one of its answers to each connection, in their order, and the last one for ever.
+struct WebServer {
+    port: u16,
+    requests: Arc<AtomicUsize>,
+}
+
+impl WebServer {
+    fn start(answers: &[String]) -> Self {
+        Self::start_with(answers, |stream| Some(stream))
+    }
+
+    fn start_with<S: Read + Write>(
+        answers: &[String],
+        wrap: impl Fn(TcpStream) -> Option<S> + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (answers, counter) = (answers.to_vec(), Arc::clone(&requests));
+        // Ends with the test's process.
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let connection = connection.unwrap();
+                let Some(mut stream) = wrap(connection.try_clone().unwrap()) else {
+                    continue;
+                };
+                // A client that breaks off during TLS has sent no request.
+                if !read_head(&mut stream) {
+                    continue;
+                }
+                let index = counter
+                    .fetch_add(1, Ordering::Relaxed)
+                    .min(answers.len() - 1);
+                let _client_left = stream.write_all(answers[index].as_bytes());
+                let _client_left = stream.flush();
+                let _client_left = connection.shutdown(Shutdown::Write);
+            }
+        });
+        Self { port, requests }
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/model.onnx", self.port)
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+fn read_head(stream: &mut impl Read) -> bool {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match reader.read_line(&mut line) {
+            Ok(0) | Err(_) => return false,
+            Ok(_) if line == "\r\n" => return true,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn ok(content: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}",
+        content.len()
+    )
+}
+
+fn status(line: &str) -> String {
+    format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n")
+}
+
+/// A place for the model.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("model.onnx")
+    }
+
+    /// What lies in the folder beside the termination message.
+    fn files(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.folder.path()).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != "termination-log").collect()
+    }
+
+    fn fetch(&self, uri: &str, arguments: &[&str]) -> Result<(), TerminationMessage> {
+        self.fetch_with(&[], uri, arguments)
+    }
+
+    fn fetch_with(
+        &self,
+        variables: &[(&str, &str)],
+        uri: &str,
+        arguments: &[&str],
+    ) -> Result<(), TerminationMessage> {
+        let log = self.folder.path().join("termination-log");
+        std::fs::write(&log, "").unwrap();
+        let output = binary()
+            .envs(variables.iter().copied())
+            .args(["fetch", "--uri", uri, "--to"])
+            .arg(self.path())
+            .args(arguments)
+            .arg("--termination-message-path")
+            .arg(&log)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let message = std::fs::read(&log).unwrap();
+        if output.status.success() {
+            assert!(message.is_empty(), "{stderr}");
+            return Ok(());
+        }
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        Err(serde_json::from_slice(&message).expect(&stderr))
+    }
+
+    #[track_caller]
+    fn assert_has_model(&self) {
+        assert_eq!(std::fs::read_to_string(self.path()).unwrap(), CONTENT);
+        assert_eq!(self.files(), ["model.onnx"]);
+    }
+}
+
+#[test]
+fn the_right_model_is_put_in_place_and_not_fetched_again() {
+    let server = WebServer::start(&[ok(CONTENT)]);
+    let place = Place::new();
+    place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+    place.assert_has_model();
+    place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+    assert_eq!(server.requests(), 1);
+}
+
+#[test]
+fn a_wrong_checksum_says_both_and_leaves_nothing() {
+    let server = WebServer::start(&[ok("another model")]);
+    let place = Place::new();
+    let message = place
+        .fetch(&server.url(), &["--sha256", SHA256])
+        .unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ChecksumMismatch);
+    assert!(message.message.contains(SHA256), "{message:?}");
+    assert_eq!(server.requests(), 1, "trying again would give the same");
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn answers_that_stay_are_not_tried_again() {
+    for (line, reason) in [
+        ("404 Not Found", ModelFailure::ModelNotFound),
+        ("410 Gone", ModelFailure::ModelNotFound),
+        ("401 Unauthorized", ModelFailure::ModelRefused),
+        ("403 Forbidden", ModelFailure::ModelRefused),
+    ] {
+        let server = WebServer::start(&[status(line)]);
+        let place = Place::new();
+        let message = place
+            .fetch(&server.url(), &["--sha256", SHA256])
+            .unwrap_err();
+        assert_eq!(message.reason, reason, "{line}");
+        assert!(message.message.contains(line), "{message:?}");
+        assert_eq!(server.requests(), 1, "{line}");
+        assert!(place.files().is_empty());
+    }
+}
+
+#[test]
+fn passing_faults_are_tried_again() {
+    let truncated = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\na mo".to_owned();
+    let server = WebServer::start(&[status("503 Service Unavailable"), truncated, ok(CONTENT)]);
+    let place = Place::new();
+    place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+    assert_eq!(server.requests(), 3);
+    place.assert_has_model();
+}
+
+#[test]
+fn a_model_that_always_breaks_off_is_unreachable() {
+    let truncated = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\na mo".to_owned();
+    let server = WebServer::start(&[truncated]);
+    let place = Place::new();
+    let message = place
+        .fetch(&server.url(), &["--sha256", SHA256, "--retries", "1"])
+        .unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ModelUnreachable);
+    assert!(message.message.contains("broke off"), "{message:?}");
+    assert_eq!(server.requests(), 2);
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn a_model_that_is_too_large_is_refused_announced_or_not() {
+    let unannounced = format!("HTTP/1.1 200 OK\r\n\r\n{CONTENT}");
+    for answer in [ok(CONTENT), unannounced] {
+        let server = WebServer::start(&[answer]);
+        let place = Place::new();
+        let arguments = ["--sha256", SHA256, "--max-bytes", "6"];
+        let message = place.fetch(&server.url(), &arguments).unwrap_err();
+        assert_eq!(message.reason, ModelFailure::ModelTooLarge);
+        assert_eq!(server.requests(), 1);
+        assert!(place.files().is_empty());
+    }
+}
+
+#[test]
+fn redirects_are_followed_a_few_times() {
+    let target = WebServer::start(&[ok(CONTENT)]);
+    let redirect =
+        |to: &str| format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
+    let server = WebServer::start(&[redirect(&target.url())]);
+    let place = Place::new();
+    place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+    place.assert_has_model();
+
+    let endless = WebServer::start(&[redirect("/model.onnx")]);
+    let message = Place::new()
+        .fetch(&endless.url(), &["--sha256", SHA256])
+        .unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ModelUnreachable);
+    assert!(message.message.contains("redirects"), "{message:?}");
+    assert!(endless.requests() <= 6, "{}", endless.requests());
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/model.onnx", listener.local_addr().unwrap());
+    drop(listener);
+    let arguments = ["--sha256", SHA256, "--retries", "0"];
+    let message = Place::new().fetch(&url, &arguments).unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ModelUnreachable);
+    assert!(message.message.contains("refused"), "{message:?}");
+}
+
+#[test]
+fn the_time_for_everything_is_kept() {
+    // Accepts and never answers.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/model.onnx", listener.local_addr().unwrap());
+    let arguments = ["--sha256", SHA256, "--timeout-seconds", "1"];
+    let message = Place::new().fetch(&url, &arguments).unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ModelUnreachable);
+    assert!(message.message.contains("too long"), "{message:?}");
+}
+
+#[test]
+fn messages_keep_secrets_of_the_url() {
+    let server = WebServer::start(&[status("403 Forbidden")]);
+    let url = format!("{}?signature=secret", server.url());
+    let message = Place::new().fetch(&url, &["--sha256", SHA256]).unwrap_err();
+    assert!(!message.message.contains("secret"), "{message:?}");
+}
+
+#[test]
+fn without_a_checksum_nothing_is_fetched_from_the_web() {
+    let server = WebServer::start(&[ok(CONTENT)]);
+    let message = Place::new().fetch(&server.url(), &[]).unwrap_err();
+    assert!(message.message.contains("--sha256"), "{message:?}");
+    assert_eq!(server.requests(), 0);
+}
+
+#[test]
+fn https_is_trusted_by_the_certificates_of_ssl_cert_file_only() {
+    let certified = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.into())
+        .unwrap();
+    let config = Arc::new(config);
+    let server = WebServer::start_with(&[ok(CONTENT)], move |stream| {
+        let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+        Some(StreamOwned::new(connection, stream))
+    });
+    let url = format!("https://localhost:{}/model.onnx", server.port);
+
+    let place = Place::new();
+    let message = place.fetch(&url, &["--sha256", SHA256]).unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ModelUnreachable);
+    assert!(message.message.contains("certificate"), "{message:?}");
+    assert_eq!(server.requests(), 0);
+
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), certified.cert.pem()).unwrap();
+    let variables = [("SSL_CERT_FILE", authority.path().to_str().unwrap())];
+    place
+        .fetch_with(&variables, &url, &["--sha256", SHA256])
+        .unwrap();
+    place.assert_has_model();
+}
+
+#[test]
+fn a_file_of_a_volume_is_copied_and_checked() {
+    let place = Place::new();
+    let iris = model("iris").canonicalize().unwrap();
+    let folder = iris.parent().unwrap().to_str().unwrap();
+    let uri = format!("file://{}", iris.display());
+    place.fetch(&uri, &["--source-dir", folder]).unwrap();
+    assert_eq!(
+        std::fs::read(place.path()).unwrap(),
+        std::fs::read(&iris).unwrap()
+    );
+
+    let arguments = ["--source-dir", folder, "--sha256", SHA256];
+    let message = Place::new().fetch(&uri, &arguments).unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ChecksumMismatch);
+
+    let missing = format!("file://{folder}/missing.onnx");
+    let message = Place::new()
+        .fetch(&missing, &["--source-dir", folder])
+        .unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ModelNotFound);
+    assert!(message.message.contains("missing.onnx"), "{message:?}");
+}

@@ -1,0 +1,251 @@
+//! Starts the binary and talks to it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::HeaderMap;
+
+/// How long anything may take before a test gives up: generous, since machines that run tests are
+/// slow and busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Rows that no training saw, and what onnxruntime for Python makes of them.
+#[derive(Deserialize)]
+pub(crate) struct HeldOut {
+    pub(crate) rows: Vec<Vec<f32>>,
+    pub(crate) predictions: Vec<i64>,
+    pub(crate) probabilities: Vec<Vec<f32>>,
+}
+
+impl HeldOut {
+    pub(crate) fn of(model: &str) -> Self {
+        let json = std::fs::read(models().join(format!("{model}.test.json"))).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    }
+
+    /// Checks the prediction for one row.
+    #[track_caller]
+    pub(crate) fn check(&self, row: usize, prediction: &Value, confidence: &Value) {
+        assert_eq!(*prediction, self.predictions[row], "row {row}");
+        let expected = self.probabilities[row].iter().copied().fold(0.0, f32::max);
+        let difference = confidence.as_f64().unwrap() - f64::from(expected);
+        assert!(
+            difference.abs() < 1e-5,
+            "row {row}: {confidence}, not {expected}"
+        );
+    }
+}
+
+pub(crate) fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models")
+}
+
+pub(crate) fn model(name: &str) -> PathBuf {
+    models().join(format!("{name}.onnx"))
+}
+
+/// The binary, without the variables that a developer's shell may have set.
+pub(crate) fn binary() -> Command {
+    let library = std::env::var("ORT_DYLIB_PATH")
+        .expect("ORT_DYLIB_PATH must be set: export ORT_DYLIB_PATH=$(scripts/onnxruntime)");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_springtide-server"));
+    command.env_clear().env("ORT_DYLIB_PATH", library);
+    command
+}
+
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Response {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    #[track_caller]
+    pub(crate) fn code(&self) -> (u16, String) {
+        (
+            self.status,
+            self.json()["error"]["code"].as_str().unwrap().to_owned(),
+        )
+    }
+}
+
+/// One client, which keeps its connections.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: Agent,
+    address: String,
+}
+
+impl Client {
+    fn response(
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Response, ureq::Error> {
+        let mut response = response?;
+        Ok(Response {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.body_mut().read_to_string()?,
+        })
+    }
+
+    pub(crate) fn try_post(&self, body: &str) -> Result<Response, ureq::Error> {
+        Self::response(
+            self.agent
+                .post(format!("http://{}/predict", self.address))
+                .send(body),
+        )
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, body: &str) -> Response {
+        self.try_post(body).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn predict(&self, features: &impl serde::Serialize) -> Response {
+        self.post(&serde_json::json!({ "features": features }).to_string())
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Response {
+        Self::response(
+            self.agent
+                .get(format!("http://{}{path}", self.address))
+                .call(),
+        )
+        .unwrap()
+    }
+
+    /// Waits until a line is among the metrics.
+    #[track_caller]
+    pub(crate) fn until_metric(&self, line: &str) {
+        until(line, || {
+            self.get("/metrics").text.lines().any(|found| found == line)
+        });
+    }
+}
+
+/// Waits until something holds.
+#[track_caller]
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "gave up waiting for: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A server that is ready. Killed when it goes out of scope.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+    logs: mpsc::Receiver<Value>,
+}
+
+impl Server {
+    pub(crate) fn start(model_name: &str, arguments: &[&str]) -> Self {
+        let mut command = binary();
+        command.args([
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--model-path",
+        ]);
+        command.arg(model(model_name)).args(arguments);
+        Self::spawn(command)
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, logs) = mpsc::channel();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let log = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                let _nobody_listens = sender.send(log);
+            }
+        });
+        let mut server = Self {
+            child,
+            address: String::new(),
+            logs,
+        };
+        server.address = server.until_log("listening")["address"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        server.until_log("ready");
+        server
+    }
+
+    /// Waits for a log line.
+    pub(crate) fn until_log(&self, message: &str) -> Value {
+        loop {
+            let log = self
+                .logs
+                .recv_timeout(PATIENCE)
+                .expect("the server ended or says nothing");
+            if log["message"] == message {
+                return log;
+            }
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .timeout_global(Some(PATIENCE))
+            .build()
+            .into();
+        Client {
+            agent,
+            address: self.address.clone(),
+        }
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the server's end", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _already_waited = self.child.wait();
+    }
+}
