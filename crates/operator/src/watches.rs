@@ -43,6 +43,8 @@ use springtide_plan::{
 use tokio::sync::watch;
 use tracing::warn;
 
+use crate::error::brief;
+
 /// A ModelService as watches know it.
 pub(crate) type Watched = PartialObjectMeta<ModelService>;
 
@@ -231,11 +233,22 @@ where
             ready(match event {
                 Ok(event) => Some(event),
                 Err(error) => {
-                    warn!(kind, %error, "watch");
+                    warn!(kind, error = fault(&error), "watch");
                     None
                 }
             })
         })
+}
+
+/// What went wrong with a watch, on one line.
+fn fault(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => brief(error),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    }
 }
 
 /// Runs a stream while KEDA is there, and anew when it comes again.

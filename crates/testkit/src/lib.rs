@@ -13,6 +13,7 @@
 //! - every resource is namespaced and has a status subresource;
 //! - `limit`, field selectors and set-based label selectors are not served.
 
+mod api;
 mod faults;
 mod managers;
 mod request;

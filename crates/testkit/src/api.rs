@@ -1,0 +1,212 @@
+//! What each request does.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, Method, Uri, header};
+use kube::core::Status;
+use serde_json::{Value, json};
+
+use crate::{
+    faults::Ledger,
+    managers::Manager,
+    request::{ResourcePath, Target, query},
+    resource::ResourceType,
+    store::{Key, Preconditions, Store, failure},
+};
+
+/// Body of the answer for a path that isn't served.
+pub(crate) const NO_SUCH_PATH: &str = "404 page not found";
+
+/// What the server knows.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) types: Vec<ResourceType>,
+    pub(crate) store: Store,
+    pub(crate) ledger: Ledger,
+}
+
+impl State {
+    pub(crate) fn resolve(&self, path: &ResourcePath) -> Result<ResourceType, Box<Status>> {
+        self.types
+            .iter()
+            .find(|known| {
+                known.group == path.group
+                    && known.version == path.version
+                    && known.plural == path.plural
+            })
+            .cloned()
+            .ok_or_else(no_such_path)
+    }
+
+    pub(crate) fn execute(
+        &mut self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Value, Box<Status>> {
+        let parameters = query(uri);
+        match Target::parse(uri.path()).ok_or_else(no_such_path)? {
+            Target::Discovery { group, version } => self.discover(&group, &version),
+            Target::Collection {
+                resource,
+                namespace,
+            } => {
+                let resource = self.resolve(&resource)?;
+                match (method, namespace) {
+                    (&Method::GET, namespace) => {
+                        let selector = parameters.get("labelSelector").map_or("", String::as_str);
+                        Ok(json!({
+                            "apiVersion": resource.api_version(),
+                            "kind": format!("{}List", resource.kind),
+                            "metadata": {"resourceVersion": self.store.version().to_string()},
+                            "items": self.store.list(&resource, namespace.as_deref(), selector),
+                        }))
+                    }
+                    (&Method::POST, Some(namespace)) => {
+                        let value = parse(body)?;
+                        let name = value["metadata"]["name"]
+                            .as_str()
+                            .unwrap_or_default()
+                            .to_owned();
+                        let manager = manager(&parameters, false, None);
+                        self.store
+                            .create(&key(&resource, &namespace, &name), value, &manager)
+                    }
+                    _ => Err(not_allowed()),
+                }
+            }
+            Target::Object {
+                resource,
+                namespace,
+                name,
+                subresource,
+            } => {
+                let key = key(&self.resolve(&resource)?, &namespace, &name);
+                if subresource.as_ref().is_some_and(|name| name != "status") {
+                    return Err(no_such_path());
+                }
+                match *method {
+                    Method::GET => self.store.get(&key),
+                    Method::PUT => self.store.replace(
+                        &key,
+                        parse(body)?,
+                        &manager(&parameters, false, subresource),
+                    ),
+                    Method::PATCH => {
+                        let content_type = headers
+                            .get(header::CONTENT_TYPE)
+                            .map_or(&b""[..], |value| value.as_bytes());
+                        let force = parameters.get("force").is_some_and(|force| force == "true");
+                        match content_type {
+                            b"application/apply-patch+yaml" => self.store.apply(
+                                &key,
+                                parse(body)?,
+                                &manager(&parameters, true, subresource),
+                                force,
+                            ),
+                            b"application/merge-patch+json" => self.store.merge(
+                                &key,
+                                &parse(body)?,
+                                &manager(&parameters, false, subresource),
+                            ),
+                            _ => Err(failure(
+                                415,
+                                "UnsupportedMediaType",
+                                "this kind of patch is not served",
+                            )),
+                        }
+                    }
+                    Method::DELETE => {
+                        let options = if body.is_empty() {
+                            Value::Null
+                        } else {
+                            parse(body)?
+                        };
+                        let text =
+                            |name: &str| options["preconditions"][name].as_str().map(str::to_owned);
+                        let preconditions = Preconditions {
+                            uid: text("uid"),
+                            resource_version: text("resourceVersion"),
+                        };
+                        self.store.delete(&key, &preconditions)?;
+                        Ok(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
+                    }
+                    _ => Err(not_allowed()),
+                }
+            }
+        }
+    }
+
+    fn discover(&self, group: &str, version: &str) -> Result<Value, Box<Status>> {
+        let resources: Vec<Value> = self
+            .types
+            .iter()
+            .filter(|known| known.group == group && known.version == version)
+            .map(|known| {
+                json!({
+                    "name": known.plural,
+                    "singularName": known.kind.to_lowercase(),
+                    "kind": known.kind,
+                    "namespaced": true,
+                    "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+                })
+            })
+            .collect();
+        if resources.is_empty() {
+            return Err(no_such_path());
+        }
+        let group_version = if group.is_empty() {
+            version.to_owned()
+        } else {
+            format!("{group}/{version}")
+        };
+        Ok(json!({
+            "kind": "APIResourceList",
+            "apiVersion": "v1",
+            "groupVersion": group_version,
+            "resources": resources,
+        }))
+    }
+}
+
+pub(crate) fn key(resource: &ResourceType, namespace: &str, name: &str) -> Key {
+    Key {
+        resource: resource.clone(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn manager(
+    parameters: &BTreeMap<String, String>,
+    applies: bool,
+    subresource: Option<String>,
+) -> Manager {
+    let name = parameters
+        .get("fieldManager")
+        .cloned()
+        .unwrap_or_else(|| "unknown".to_owned());
+    Manager {
+        name,
+        applies,
+        subresource,
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Value, Box<Status>> {
+    serde_json::from_slice(body).map_err(|error| failure(400, "BadRequest", &error.to_string()))
+}
+
+/// The answer for a path that isn't served, which is no `Status` but plain text.
+pub(crate) fn no_such_path() -> Box<Status> {
+    failure(404, "", NO_SUCH_PATH)
+}
+
+fn not_allowed() -> Box<Status> {
+    failure(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    )
+}
