@@ -97,8 +97,12 @@ impl Backend for OnnxBackend {
 
     fn run(&mut self, input: &Matrix) -> Result<Vec<Tensor>, RunError> {
         let shape = [input.rows().get(), input.columns().get()];
-        let input = TensorRef::from_array_view((shape, input.data())).map_err(run_error)?;
-        let outputs = self.session.run(ort::inputs![input]).map_err(run_error)?;
+        let input =
+            TensorRef::from_array_view((shape, input.data())).map_err(|error| run_error(&error))?;
+        let outputs = self
+            .session
+            .run(ort::inputs![input])
+            .map_err(|error| run_error(&error))?;
         outputs.values().map(|value| tensor(&value)).collect()
     }
 }
@@ -148,21 +152,27 @@ fn tensor(value: &DynValue) -> Result<Tensor, RunError> {
             ty: TensorElementType::Float32,
             ..
         } => {
-            let (shape, numbers) = value.try_extract_tensor::<f32>().map_err(run_error)?;
+            let (shape, numbers) = value
+                .try_extract_tensor::<f32>()
+                .map_err(|error| run_error(&error))?;
             (shape, Data::Float(numbers.to_vec()))
         }
         ValueType::Tensor {
             ty: TensorElementType::Int64,
             ..
         } => {
-            let (shape, numbers) = value.try_extract_tensor::<i64>().map_err(run_error)?;
+            let (shape, numbers) = value
+                .try_extract_tensor::<i64>()
+                .map_err(|error| run_error(&error))?;
             (shape, Data::Integer(numbers.to_vec()))
         }
         ValueType::Tensor {
             ty: TensorElementType::String,
             ..
         } => {
-            let (shape, names) = value.try_extract_strings().map_err(run_error)?;
+            let (shape, names) = value
+                .try_extract_strings()
+                .map_err(|error| run_error(&error))?;
             (shape, Data::Text(names))
         }
         // Nobody reads an output of another type, but the others keep their places.
@@ -186,7 +196,7 @@ fn lengths(shape: &Shape) -> Vec<usize> {
         .collect()
 }
 
-fn run_error(error: ort::Error) -> RunError {
+fn run_error(error: &ort::Error) -> RunError {
     RunError {
         message: error.to_string(),
     }

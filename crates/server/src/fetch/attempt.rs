@@ -176,13 +176,12 @@ impl Fault {
         match self {
             Self::NoFile { .. } => ModelFailure::ModelNotFound,
             Self::NotAModelFile { .. } => ModelFailure::ModelRefused,
-            Self::Unreadable { .. } => ModelFailure::ModelUnreachable,
             Self::Status { status, .. } => match *status {
                 StatusCode::NOT_FOUND | StatusCode::GONE => ModelFailure::ModelNotFound,
                 status if is_passing(status) => ModelFailure::ModelUnreachable,
                 _ => ModelFailure::ModelRefused,
             },
-            Self::Unreachable { .. } => ModelFailure::ModelUnreachable,
+            Self::Unreadable { .. } | Self::Unreachable { .. } => ModelFailure::ModelUnreachable,
             Self::Checksum { .. } => ModelFailure::ChecksumMismatch,
             Self::TooLarge { .. } => ModelFailure::ModelTooLarge,
             Self::Storage { .. } => ModelFailure::StorageFailed,

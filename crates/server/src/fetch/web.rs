@@ -85,13 +85,7 @@ fn problem(error: &ureq::Error) -> Problem {
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => Problem::Tls,
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => Problem::Protocol,
         ureq::Error::InvalidProxyUrl | ureq::Error::ConnectProxyFailed(_) => Problem::Proxy,
-        ureq::Error::Io(error)
-            if error
-                .get_ref()
-                .is_some_and(|inner| inner.is::<rustls::Error>()) =>
-        {
-            Problem::Tls
-        }
+        ureq::Error::Io(error) if is_tls(error) => Problem::Tls,
         ureq::Error::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Problem::Refused,
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Problem::TimedOut,
@@ -103,4 +97,10 @@ fn problem(error: &ureq::Error) -> Problem {
         },
         _ => Problem::Other,
     }
+}
+
+/// A handshake that failed comes as an error of the connection that it was on.
+fn is_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }

@@ -1,6 +1,13 @@
 //! The real binary: `serve` on loopback with the real ONNX Runtime and the example models, and
 //! `fetch` from servers made here.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
+
 mod fetch;
 mod lifecycle;
 mod predictions;
