@@ -3,24 +3,40 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use springtide_contract::termination::TerminationMessage;
 use springtide_server::cli::{Cli, Command};
 use springtide_server::{fetch, logging, serve, termination};
+
+/// A command that failed, as people and the operator are told.
+struct Failure {
+    text: String,
+    termination_message: Option<TerminationMessage>,
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start();
     let (result, termination_message_path) = match &cli.command {
-        Command::Serve(args) => (serve::run(args), &args.termination_message_path),
-        Command::Fetch(args) => (
-            fetch::run(args).map_err(Into::into),
-            &args.termination_message_path,
-        ),
+        Command::Serve(args) => {
+            let result = serve::run(args).map_err(|error| Failure {
+                text: error.to_string(),
+                termination_message: error.termination_message(),
+            });
+            (result, &args.termination_message_path)
+        }
+        Command::Fetch(args) => {
+            let result = fetch::run(args).map_err(|error| Failure {
+                text: error.to_string(),
+                termination_message: Some(error.termination_message()),
+            });
+            (result, &args.termination_message_path)
+        }
     };
-    let Err(error) = result else {
+    let Err(failure) = result else {
         return ExitCode::SUCCESS;
     };
-    tracing::error!(error = %error, "failed");
-    if let Some(message) = error.termination_message() {
+    tracing::error!(error = failure.text, "failed");
+    if let Some(message) = failure.termination_message {
         termination::write(termination_message_path, &message);
     }
     ExitCode::FAILURE

@@ -21,6 +21,9 @@ const BYTES_PER_NUMBER: usize = 64;
 /// Bytes of JSON for everything that isn't a feature.
 const BYTES_BESIDE_NUMBERS: usize = 16 * 1024;
 
+/// Most bytes of any body, however many numbers a model takes: a bound for memory, not for models.
+const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+
 /// What a valid request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -31,13 +34,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Most bytes of a body that can still be valid.
+    /// Most bytes of a body.
     #[must_use]
-    pub const fn max_body_bytes(&self) -> usize {
+    pub fn max_body_bytes(&self) -> usize {
         let numbers = self.features.get().saturating_mul(self.max_rows.get());
-        numbers
+        let valid = numbers
             .saturating_mul(BYTES_PER_NUMBER)
-            .saturating_add(BYTES_BESIDE_NUMBERS)
+            .saturating_add(BYTES_BESIDE_NUMBERS);
+        valid.min(MAX_BODY_BYTES)
     }
 }
 

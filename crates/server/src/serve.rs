@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cli::ServeArgs;
-use crate::fetch::FetchError;
 use crate::http::{App, Model, RowLength, router};
 use crate::lifecycle::Lifecycle;
 use crate::load::{Loaded, ModelError, load};
@@ -29,15 +28,12 @@ const QUIET: Duration = Duration::from_millis(250);
 /// Part of the drain that is kept for the answers to the last requests.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
-/// Why a command failed.
+/// Why the server ended.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ServeError {
     /// The model could not be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The model could not be fetched.
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {error}")]
     Listen {
@@ -60,13 +56,12 @@ pub enum Error {
     Panicked,
 }
 
-impl Error {
+impl ServeError {
     /// What the operator is to be told, where it is about the model.
     #[must_use]
     pub fn termination_message(&self) -> Option<TerminationMessage> {
         match self {
             Self::Model(error) => Some(error.termination_message()),
-            Self::Fetch(error) => Some(error.termination_message()),
             Self::Listen { .. }
             | Self::Metrics(_)
             | Self::System(_)
@@ -80,7 +75,7 @@ impl Error {
 ///
 /// # Errors
 /// When the server can't start or one of its threads fails. Ending by a signal is no error.
-pub fn run(args: &ServeArgs) -> Result<(), Error> {
+pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -93,10 +88,10 @@ pub fn run(args: &ServeArgs) -> Result<(), Error> {
 type Worker = Predictor<OnnxBackend>;
 type Batching = JoinHandle<Result<(), WorkerDied>>;
 
-async fn serve(args: &ServeArgs) -> Result<(), Error> {
+async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
     let address = SocketAddr::new(args.host, args.port);
-    let listen = |error| Error::Listen { address, error };
+    let listen = |error| ServeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     tracing::info!(address = %listener.local_addr().map_err(listen)?, "listening");
     let metrics = Metrics::new(
@@ -121,7 +116,7 @@ async fn serve(args: &ServeArgs) -> Result<(), Error> {
         tokio::task::spawn_blocking(move || load(&args))
     };
     let loaded = tokio::select! {
-        loaded = loading => loaded.map_err(|_panic| Error::Panicked)??,
+        loaded = loading => loaded.map_err(|_panic| ServeError::Panicked)??,
         () = signals.received() => return Ok(()),
     };
     let mut batching = start(args, &app, loaded)?;
@@ -130,7 +125,7 @@ async fn serve(args: &ServeArgs) -> Result<(), Error> {
 
     tokio::select! {
         () = signals.received() => {}
-        ended = &mut batching => return ended.map_err(|_panic| Error::Panicked)?.map_err(Into::into),
+        ended = &mut batching => return ended.map_err(|_panic| ServeError::Panicked)?.map_err(Into::into),
     }
     let ends = Instant::now() + args.drain_timeout();
     drain(args, &app, &closing, connections, ends).await;
@@ -138,7 +133,7 @@ async fn serve(args: &ServeArgs) -> Result<(), Error> {
         model.queue.close();
     }
     match timeout_at(ends, batching).await {
-        Ok(ended) => ended.map_err(|_panic| Error::Panicked)??,
+        Ok(ended) => ended.map_err(|_panic| ServeError::Panicked)??,
         Err(_late) => tracing::error!("a batch was still running when the drain ended"),
     }
     tracing::info!("ended");
@@ -146,7 +141,11 @@ async fn serve(args: &ServeArgs) -> Result<(), Error> {
 }
 
 /// Starts the workers and lets requests in.
-fn start(args: &ServeArgs, app: &Arc<App<OnnxBackend>>, loaded: Loaded) -> Result<Batching, Error> {
+fn start(
+    args: &ServeArgs,
+    app: &Arc<App<OnnxBackend>>,
+    loaded: Loaded,
+) -> Result<Batching, ServeError> {
     let limits = Limits {
         features: loaded.first.features(),
         max_rows: args.max_rows(),

@@ -16,7 +16,10 @@ use crate::tensor::{Data, Dimension, ElementType, Matrix, Port, Signature, Tenso
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The GPU that was asked for can't be used.
-    #[error("the CUDA execution provider can't be used: {0}")]
+    #[error(
+        "the CUDA execution provider can't be used: {0}: run an image with CUDA on a node with a \
+         GPU, or use the execution provider cpu"
+    )]
     CudaUnavailable(String),
     /// ONNX Runtime doesn't take the model.
     #[error("ONNX Runtime can't load the model: {0}")]
@@ -68,7 +71,7 @@ impl OnnxBackend {
         let builder = builder(runtime, threads)
             .map_err(LoadError::Model)?
             .with_execution_providers([CUDA::default().build().error_on_failure()])
-            .map_err(|error| LoadError::CudaUnavailable(error.to_string()))?;
+            .map_err(|error| LoadError::CudaUnavailable(reason(&error.to_string())))?;
         // The GPU itself is first touched when the session is made.
         Self::commit(builder, model).map_err(|error| match error {
             LoadError::Model(message) if message.contains("CUDA") => {
@@ -81,7 +84,7 @@ impl OnnxBackend {
     fn commit(mut builder: SessionBuilder, model: &Path) -> Result<Self, LoadError> {
         let session = builder
             .commit_from_file(model)
-            .map_err(|error| LoadError::Model(error.to_string()))?;
+            .map_err(|error| LoadError::Model(reason(&error.to_string())))?;
         let signature = Signature {
             inputs: session.inputs().iter().map(port).collect(),
             outputs: session.outputs().iter().map(port).collect(),
@@ -108,7 +111,7 @@ impl Backend for OnnxBackend {
 }
 
 fn builder(runtime: &Runtime, threads: NonZeroUsize) -> Result<SessionBuilder, String> {
-    configure(runtime, threads).map_err(|error| error.to_string())
+    configure(runtime, threads).map_err(|error| reason(&error.to_string()))
 }
 
 fn configure(runtime: &Runtime, threads: NonZeroUsize) -> ort::Result<SessionBuilder> {
@@ -199,5 +202,26 @@ fn lengths(shape: &Shape) -> Vec<usize> {
 fn run_error(error: &ort::Error) -> RunError {
     RunError {
         message: error.to_string(),
+    }
+}
+
+/// What ONNX Runtime says, without the place in its source and the number of the error before it.
+fn reason(message: &str) -> String {
+    let said = message
+        .rsplit_once("[ONNXRuntimeError] : ")
+        .and_then(|(_source, said)| said.splitn(3, " : ").nth(2));
+    said.unwrap_or(message).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason;
+
+    #[test]
+    fn a_reason_has_neither_source_nor_number() {
+        let message = "/onnxruntime_src/core/session.cc:1952 Get() [ONNXRuntimeError] : 1 : FAIL : \
+                       Failed to load library a : b\n";
+        assert_eq!(reason(message), "Failed to load library a : b");
+        assert_eq!(reason("something else\n"), "something else");
     }
 }

@@ -231,6 +231,12 @@ fn the_largest_sensible_body_fits_the_limit() {
     assert!(parse(pretty.as_bytes(), limits).is_ok());
 }
 
+#[test]
+fn the_limit_of_a_body_follows_the_model_up_to_a_bound() {
+    assert_eq!(limits(4, 32).max_body_bytes(), 4 * 32 * 64 + 16 * 1024);
+    assert_eq!(limits(usize::MAX, 4096).max_body_bytes(), 64 * 1024 * 1024);
+}
+
 proptest! {
     #[test]
     fn valid_rows_come_through_unchanged(
