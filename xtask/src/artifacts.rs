@@ -34,7 +34,8 @@ pub(crate) fn all() -> anyhow::Result<Vec<Artifact>> {
             path: "crds/modelservice_v1alpha1.json",
             content: format!(
                 "{}\n",
-                serde_json::to_string_pretty(&json_schema(&crd)?).context("write the JSON schema")?
+                serde_json::to_string_pretty(&json_schema(&crd)?)
+                    .context("write the JSON schema")?
             ),
         },
         Artifact {

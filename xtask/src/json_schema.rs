@@ -7,7 +7,11 @@ use serde_json::{Map, Value, json};
 
 /// The schema of the definition's first version, with unknown fields refused.
 pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Value> {
-    let version = crd.spec.versions.first().context("the CRD has no version")?;
+    let version = crd
+        .spec
+        .versions
+        .first()
+        .context("the CRD has no version")?;
     let schema = version
         .schema
         .as_ref()
@@ -33,7 +37,10 @@ pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Valu
     properties.insert("kind".to_owned(), json!({"const": crd.spec.names.kind}));
     // The API server's business, which the definition doesn't describe.
     properties.insert("metadata".to_owned(), json!({"type": "object"}));
-    document.insert("required".to_owned(), json!(["apiVersion", "kind", "metadata", "spec"]));
+    document.insert(
+        "required".to_owned(),
+        json!(["apiVersion", "kind", "metadata", "spec"]),
+    );
     Ok(schema)
 }
 
@@ -91,8 +98,17 @@ mod tests {
             },
         }));
         assert_eq!(schema["additionalProperties"], false);
-        assert_eq!(schema["properties"]["labels"]["additionalProperties"]["type"], "string");
-        assert_eq!(schema["properties"]["cpu"], json!({"type": ["integer", "string"]}));
-        assert_eq!(schema["properties"]["list"]["items"]["additionalProperties"], false);
+        assert_eq!(
+            schema["properties"]["labels"]["additionalProperties"]["type"],
+            "string"
+        );
+        assert_eq!(
+            schema["properties"]["cpu"],
+            json!({"type": ["integer", "string"]})
+        );
+        assert_eq!(
+            schema["properties"]["list"]["items"]["additionalProperties"],
+            false
+        );
     }
 }

@@ -52,13 +52,20 @@ pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatu
         .collect()
 }
 
+/// Reasons of what is under way and ends by itself: worth telling, nothing to worry about.
+const PROGRESS: [&str; 3] = ["Starting", "RollingOut", "SwitchingAutoscaler"];
+
 fn severity(before: Option<&Condition>, now: &Condition) -> Option<Severity> {
     let was = |status: &str| before.is_some_and(|before| before.status == status);
     let same_reason = before.is_some_and(|before| before.reason == now.reason);
     match now.status.as_str() {
         "True" if !was("True") => Some(Severity::Normal),
         "False" if now.type_ != condition::READY && !(was("False") && same_reason) => {
-            Some(Severity::Warning)
+            Some(if PROGRESS.contains(&now.reason.as_str()) {
+                Severity::Normal
+            } else {
+                Severity::Warning
+            })
         }
         _ => None,
     }

@@ -26,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::bed::Bed;
 use crate::json::{items, number, text};
 use crate::kind;
+use crate::wait::{self, Look};
 
 /// Requests after which a client of the second half opens a new connection.
 const REQUESTS_PER_SHORT_CONNECTION: u32 = 10;
@@ -80,11 +81,15 @@ struct Tally {
     sent_again: u32,
 }
 
-/// Makes a node port to the pods of a ModelService and gives its address.
+/// Longest time until a new node port accepts connections: the nodes' proxies learn of it on their own.
+const NODE_PORT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Makes a node port to the pods of a ModelService, waits until it accepts connections and gives its
+/// address.
 ///
 /// # Errors
 ///
-/// What the API server says, or that no node has an address.
+/// What the API server says, that no node has an address, or that the port stays closed.
 pub async fn node_port(bed: &Bed, name: &str) -> Result<SocketAddr> {
     let service = bed
         .apply(&json!({
@@ -99,7 +104,17 @@ pub async fn node_port(bed: &Bed, name: &str) -> Result<SocketAddr> {
         }))
         .await?;
     let port = u16::try_from(number(&service, "/spec/ports/0/nodePort"))?;
-    Ok(SocketAddr::new(node_address(bed).await?, port))
+    let address = SocketAddr::new(node_address(bed).await?, port);
+    wait::until(
+        &format!("{address} to accept connections"),
+        NODE_PORT_LIMIT,
+        async || {
+            TcpStream::connect(address).await?;
+            Ok(Look::Seen(()))
+        },
+    )
+    .await?;
+    Ok(address)
 }
 
 async fn node_address(bed: &Bed) -> Result<IpAddr> {

@@ -547,6 +547,26 @@ fn a_very_long_message_is_cut_at_a_character() {
 }
 
 #[test]
+fn what_ends_by_itself_is_told_without_a_warning() {
+    let (model_service, mut observed) = healthy();
+    observed.deployment = observed.deployment.map(|mut deployment| {
+        let status = deployment.status.get_or_insert_default();
+        status.conditions = None;
+        status.updated_replicas = Some(0);
+        deployment
+    });
+    let starting = status_of(&model_service, &observed);
+    let told = events(None, &starting);
+    let severity = |reason| {
+        told.iter()
+            .find(|event| event.reason == reason)
+            .map(|event| event.severity)
+    };
+    assert_eq!(severity("Starting"), Some(Severity::Normal), "{told:?}");
+    assert_eq!(severity("RollingOut"), Some(Severity::Normal), "{told:?}");
+}
+
+#[test]
 fn events_tell_what_is_new() {
     let (model_service, mut observed) = healthy();
     let good = status_of(&model_service, &observed);

@@ -201,7 +201,8 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
         "cooldownPeriod": 300,
         "minReplicaCount": 2,
         "maxReplicaCount": 50,
-        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior()}},
+        // KEDA itself writes the empty scalingModifiers when it updates the object.
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior()}, "scalingModifiers": {}},
         "fallback": {"failureThreshold": 3, "replicas": 2, "behavior": "currentReplicasIfHigher"},
         "triggers": [
             prometheus(REQUESTS_RECEIVED_TOTAL, "AverageValue", "100"),

@@ -91,7 +91,7 @@ fn edits(autoscaler: Kind) -> Vec<(Kind, &'static str, Value)> {
         (
             kind::DEPLOYMENT,
             "/spec/template/spec/terminationGracePeriodSeconds",
-            json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}}),
+            json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 3600}}}}),
         ),
     ]
 }

@@ -19,6 +19,9 @@ const LABEL: &str = "app.kubernetes.io/name=springtide-operator";
 /// Longest time until another pod leads: starting it, and the lease of one that left without a word.
 const TAKE_OVER_LIMIT: Duration = Duration::from_secs(90);
 
+/// Longest time until an autoscaler reads all of its metrics.
+const READINGS_LIMIT: Duration = Duration::from_secs(120);
+
 /// Longest time until nothing changes any more.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,11 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
     in_namespace("operator", Company::Alone, async |bed| {
         for example in ["iris", "digits"] {
             bed.serve_until_ready(&example::manifest(example, &json!({}))?)
+                .await?;
+        }
+        // The first readings of the metrics change the status once more.
+        for name in ["iris", "digits"] {
+            bed.until_condition(name, "MetricsHealthy", "True", READINGS_LIMIT)
                 .await?;
         }
         let pods = bed
