@@ -1,8 +1,10 @@
 //! Gives the [`Machine`] the time, its batches to worker threads and the answers back.
 //!
-//! One tokio task ([`Driver::run`]) owns the worker threads' channels. Pushing and cancelling happen
-//! on the caller's side, under a lock that is held for a few map operations only: a full queue is
-//! known at once, and a request whose future is dropped has left the queue when the drop returns.
+//! Pushing and cancelling happen on the caller's side, under a lock that is held for a few map
+//! operations only: a full queue is known at once, and a request whose future is dropped has left
+//! the queue when the drop returns. A worker that has run a batch takes the next one by itself, so
+//! that under load no thread waits for another between two batches. One tokio task
+//! ([`Driver::run`]) does the rest: it wakes idle workers and watches the deadlines.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
@@ -112,10 +114,39 @@ struct Shared<K, W: Worker> {
     observer: Arc<dyn Observer>,
 }
 
+/// What a thread that asks for work is told.
+enum Next<K, W: Worker> {
+    Run(Vec<WorkerEntry<K, W>>),
+    /// Nothing, until woken or until this instant.
+    Wait(Option<Instant>),
+    /// Nothing for ever.
+    Finished,
+}
+
 impl<K, W: Worker> Shared<K, W> {
     fn machine(&self) -> MutexGuard<'_, Machine<K, WorkerJob<W>>> {
         // The machine has no step in which a panic could leave it half changed.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: PartialEq, W: Worker> Shared<K, W> {
+    /// Tells those whose time is up and gives what else is to do.
+    fn next(&self, now: Instant) -> Next<K, W> {
+        loop {
+            let step = self.machine().poll(now);
+            match step {
+                Step::Run(batch) => return Next::Run(batch),
+                Step::Wait(until) => return Next::Wait(until),
+                Step::Finished => return Next::Finished,
+                Step::Expired(entries) => {
+                    for entry in entries {
+                        self.observer.left_queue(LeftQueue::Expired);
+                        answer(entry.payload.reply, Err(Failure::TimedOut));
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -210,16 +241,12 @@ impl<K: PartialEq, W: Worker> Drop for Place<'_, K, W> {
     }
 }
 
-/// What a worker's thread says when it is idle again.
-struct Outcome<K, W: Worker> {
-    worker: usize,
-    result: Result<(), BatchFailed<K, W>>,
-}
-
-enum BatchFailed<K, W: Worker> {
-    /// The worker said so.
-    Error(Vec<WorkerEntry<K, W>>, W::Error),
-    /// The worker's thread is unwinding.
+/// What a worker's thread tells the driver.
+#[derive(Clone, Copy)]
+enum Report {
+    /// It has nothing to run.
+    Idle(usize),
+    /// It is unwinding.
     Panicked,
 }
 
@@ -229,7 +256,7 @@ pub struct Driver<K, W: Worker> {
     /// One for each worker; holds one batch, sent only while the worker is idle.
     batches: Vec<std_mpsc::SyncSender<Vec<WorkerEntry<K, W>>>>,
     idle: Vec<usize>,
-    outcomes: mpsc::Receiver<Outcome<K, W>>,
+    reports: mpsc::Receiver<Report>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -255,7 +282,7 @@ where
             wake: Notify::new(),
             observer,
         });
-        let (outcome_sender, outcomes) = mpsc::channel(count.get());
+        let (report_sender, reports) = mpsc::channel(count.get());
         let mut batches = Vec::with_capacity(count.get());
         let mut threads = Vec::with_capacity(count.get());
         for (index, worker) in workers.into_iter().enumerate() {
@@ -264,8 +291,8 @@ where
                 index,
                 worker,
                 batches: receiver,
-                outcomes: outcome_sender.clone(),
-                observer: Arc::clone(&shared.observer),
+                reports: report_sender.clone(),
+                shared: Arc::clone(&shared),
             };
             let name = format!("inference-{index}");
             threads.push(
@@ -285,7 +312,7 @@ where
                 shared,
                 batches,
                 idle,
-                outcomes,
+                reports,
                 threads,
             },
         ))
@@ -308,22 +335,13 @@ where
 
     async fn drive(&mut self) -> Result<(), WorkerDied> {
         loop {
-            let now = tokio::time::Instant::now().into_std();
-            let step = self.shared.machine().poll(now);
-            let until = match step {
-                Step::Run(batch) => {
-                    self.dispatch(batch)?;
+            let until = match self.shared.next(tokio::time::Instant::now().into_std()) {
+                Next::Run(batch) => {
+                    self.dispatch(batch).await?;
                     continue;
                 }
-                Step::Expired(entries) => {
-                    for entry in entries {
-                        self.shared.observer.left_queue(LeftQueue::Expired);
-                        answer(entry.payload.reply, Err(Failure::TimedOut));
-                    }
-                    continue;
-                }
-                Step::Finished => return Ok(()),
-                Step::Wait(until) => until,
+                Next::Finished => return Ok(()),
+                Next::Wait(until) => until,
             };
             let timer = async {
                 match until {
@@ -334,32 +352,34 @@ where
             tokio::select! {
                 () = self.shared.wake.notified() => {}
                 () = timer => {}
-                outcome = self.outcomes.recv() => self.settle(outcome.ok_or(WorkerDied)?)?,
+                report = self.reports.recv() => self.note(report)?,
             }
         }
     }
 
-    fn dispatch(&mut self, batch: Vec<WorkerEntry<K, W>>) -> Result<(), WorkerDied> {
-        // The machine gives out no more batches than there are workers.
-        let worker = self.idle.pop().ok_or(WorkerDied)?;
+    async fn dispatch(&mut self, batch: Vec<WorkerEntry<K, W>>) -> Result<(), WorkerDied> {
+        // There is an idle worker, or the machine would have given no batch. It may have found the
+        // queue empty just before this batch came, and its report is still under way.
+        let worker = loop {
+            if let Some(worker) = self.idle.pop() {
+                break worker;
+            }
+            let report = self.reports.recv().await;
+            self.note(report)?;
+        };
         self.batches[worker]
             .try_send(batch)
             .map_err(|_undelivered| WorkerDied)
     }
 
-    fn settle(&mut self, outcome: Outcome<K, W>) -> Result<(), WorkerDied> {
-        match outcome.result {
-            Ok(()) => self.shared.machine().succeeded(),
-            Err(BatchFailed::Panicked) => return Err(WorkerDied),
-            Err(BatchFailed::Error(batch, error)) => {
-                let to_blame = self.shared.machine().failed(batch);
-                if let Some(entry) = to_blame {
-                    answer(entry.payload.reply, Err(Failure::Failed(error)));
-                }
+    fn note(&mut self, report: Option<Report>) -> Result<(), WorkerDied> {
+        match report {
+            Some(Report::Idle(worker)) => {
+                self.idle.push(worker);
+                Ok(())
             }
+            Some(Report::Panicked) | None => Err(WorkerDied),
         }
-        self.idle.push(outcome.worker);
-        Ok(())
     }
 }
 
@@ -367,46 +387,48 @@ struct WorkerThread<K, W: Worker> {
     index: usize,
     worker: W,
     batches: std_mpsc::Receiver<Vec<WorkerEntry<K, W>>>,
-    outcomes: mpsc::Sender<Outcome<K, W>>,
-    observer: Arc<dyn Observer>,
+    reports: mpsc::Sender<Report>,
+    shared: Arc<Shared<K, W>>,
 }
 
-impl<K, W: Worker> WorkerThread<K, W> {
+impl<K: PartialEq, W: Worker> WorkerThread<K, W> {
     fn run(mut self) {
-        let alarm = PanicAlarm {
-            worker: self.index,
-            outcomes: self.outcomes.clone(),
-        };
-        while let Ok(batch) = self.batches.recv() {
-            let result = self.run_batch(batch);
-            let outcome = Outcome {
-                worker: self.index,
-                result,
-            };
-            if self.outcomes.blocking_send(outcome).is_err() {
+        let alarm = PanicAlarm(self.reports.clone());
+        while let Ok(first) = self.batches.recv() {
+            self.run_batch(first);
+            while let Next::Run(next) = self.shared.next(Instant::now()) {
+                self.run_batch(next);
+            }
+            if self
+                .reports
+                .blocking_send(Report::Idle(self.index))
+                .is_err()
+            {
                 break;
             }
         }
         drop(alarm);
     }
 
-    fn run_batch(&mut self, mut batch: Vec<WorkerEntry<K, W>>) -> Result<(), BatchFailed<K, W>> {
+    fn run_batch(&mut self, mut batch: Vec<WorkerEntry<K, W>>) {
         // Clients may have left between the decision to run and now.
         batch.retain(|entry| !entry.payload.reply.is_closed());
         if batch.is_empty() {
-            return Ok(());
+            self.shared.machine().succeeded();
+            return;
         }
+        let observer = &self.shared.observer;
         let rows = batch.iter().map(Entry::rows).sum();
         let began = Instant::now();
         for entry in &batch {
-            self.observer
-                .begins(began.saturating_duration_since(entry.arrived()));
+            observer.begins(began.saturating_duration_since(entry.arrived()));
         }
         let inputs: Vec<&W::Input> = batch.iter().map(|entry| &entry.payload.input).collect();
         let outputs = self.worker.run(&inputs);
-        self.observer.ran(rows, began.elapsed());
+        observer.ran(rows, began.elapsed());
         match outputs {
             Ok(outputs) => {
+                self.shared.machine().succeeded();
                 for (entry, output) in batch.into_iter().zip(outputs) {
                     answer(
                         entry.payload.reply,
@@ -416,28 +438,25 @@ impl<K, W: Worker> WorkerThread<K, W> {
                         }),
                     );
                 }
-                Ok(())
             }
-            Err(error) => Err(BatchFailed::Error(batch, error)),
+            Err(error) => {
+                let to_blame = self.shared.machine().failed(batch);
+                if let Some(entry) = to_blame {
+                    answer(entry.payload.reply, Err(Failure::Failed(error)));
+                }
+            }
         }
     }
 }
 
 /// Tells the driver when the worker's thread unwinds; otherwise the driver would wait for ever.
-struct PanicAlarm<K, W: Worker> {
-    worker: usize,
-    outcomes: mpsc::Sender<Outcome<K, W>>,
-}
+struct PanicAlarm(mpsc::Sender<Report>);
 
-impl<K, W: Worker> Drop for PanicAlarm<K, W> {
+impl Drop for PanicAlarm {
     fn drop(&mut self) {
         if thread::panicking() {
-            let outcome = Outcome {
-                worker: self.worker,
-                result: Err(BatchFailed::Panicked),
-            };
-            // The channel has room for one outcome of each worker.
-            let _closed_or_full = self.outcomes.try_send(outcome);
+            // The channel has room for one report of each worker.
+            let _closed_or_full = self.0.try_send(Report::Panicked);
         }
     }
 }
