@@ -69,8 +69,17 @@ mod tests {
             message: "expected aa, got bb".to_owned(),
         };
         let json = serde_json::to_string(&message).unwrap();
-        assert_eq!(json, r#"{"reason":"ChecksumMismatch","message":"expected aa, got bb"}"#);
-        assert_eq!(serde_json::from_str::<TerminationMessage>(&json).unwrap(), message);
-        assert_eq!(serde_json::to_value(message.reason).unwrap(), message.reason.reason());
+        assert_eq!(
+            json,
+            r#"{"reason":"ChecksumMismatch","message":"expected aa, got bb"}"#
+        );
+        assert_eq!(
+            serde_json::from_str::<TerminationMessage>(&json).unwrap(),
+            message
+        );
+        assert_eq!(
+            serde_json::to_value(message.reason).unwrap(),
+            message.reason.reason()
+        );
     }
 }
