@@ -1,6 +1,8 @@
 //! The cluster under test: reading and writing any kind of object, and HTTP to pods and Services
 //! through the API server's proxy, which works wherever the API server can be reached.
 
+use std::net::IpAddr;
+
 use anyhow::{Context, Result, ensure};
 use http::{Method, Request};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
@@ -8,6 +10,7 @@ use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::Value;
 
+use crate::json::{items, text};
 use crate::kind::{self, Kind};
 
 /// Name under which these tests write, as a user's `kubectl` writes under its own.
@@ -195,6 +198,25 @@ impl Cluster {
             .into_iter()
             .map(serde_json::to_value)
             .collect::<Result<_, _>>()?)
+    }
+
+    /// The `InternalIP` of the first node that has one.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says, or that no node has one.
+    pub async fn node_address(&self) -> Result<IpAddr> {
+        let nodes = self.list(None, kind::NODE, "").await?;
+        let addresses = nodes
+            .iter()
+            .flat_map(|node| items(node, "/status/addresses"));
+        let internal = addresses
+            .filter(|address| address["type"] == "InternalIP")
+            .map(|address| text(address, "/address"));
+        internal
+            .filter_map(|address| address.parse().ok())
+            .next()
+            .context("no node has an InternalIP")
     }
 
     /// Begins to delete an object, and what it owns in the background.

@@ -53,6 +53,10 @@ pub const SCALED_OBJECT: Kind = Kind::new("keda.sh", "v1alpha1", "ScaledObject")
 pub const POD: Kind = Kind::new("", "v1", "Pod");
 /// Where small models lie.
 pub const CONFIG_MAP: Kind = Kind::new("", "v1", "ConfigMap");
+/// Where large models lie.
+pub const CLAIM: Kind = Kind::new("", "v1", "PersistentVolumeClaim");
+/// What a claim gets.
+pub const VOLUME: Kind = Kind::new("", "v1", "PersistentVolume");
 /// What happened, in words.
 pub const EVENT: Kind = Kind::new("", "v1", "Event");
 /// Machines of the cluster.
@@ -63,7 +67,7 @@ pub const NAMESPACE: Kind = Kind::new("", "v1", "Namespace");
 pub const LEASE: Kind = Kind::new("coordination.k8s.io", "v1", "Lease");
 
 /// Every kind that the tests know, to find one by the `apiVersion` and `kind` of a manifest.
-const ALL: [Kind; 12] = [
+const ALL: [Kind; 14] = [
     MODEL_SERVICE,
     DEPLOYMENT,
     SERVICE,
@@ -72,6 +76,8 @@ const ALL: [Kind; 12] = [
     SCALED_OBJECT,
     POD,
     CONFIG_MAP,
+    CLAIM,
+    VOLUME,
     EVENT,
     NODE,
     NAMESPACE,

@@ -22,3 +22,4 @@ pub mod load;
 pub mod predict;
 pub mod report;
 pub mod wait;
+pub mod website;

@@ -24,8 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::bed::Bed;
-use crate::json::{items, number, text};
-use crate::kind;
+use crate::json::number;
 use crate::wait::{self, Look};
 
 /// Requests after which a client of the second half opens a new connection.
@@ -123,17 +122,7 @@ async fn node_address(bed: &Bed) -> Result<IpAddr> {
             .parse()
             .with_context(|| format!("SPRINGTIDE_E2E_NODE_ADDRESS={address}"));
     }
-    let nodes = bed.cluster.list(None, kind::NODE, "").await?;
-    let addresses = nodes
-        .iter()
-        .flat_map(|node| items(node, "/status/addresses"));
-    let internal = addresses
-        .filter(|address| address["type"] == "InternalIP")
-        .map(|address| text(address, "/address"));
-    internal
-        .filter_map(|address| address.parse().ok())
-        .next()
-        .context("no node has an InternalIP")
+    bed.cluster.node_address().await
 }
 
 impl Load {

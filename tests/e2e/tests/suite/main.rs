@@ -12,6 +12,7 @@ mod children;
 mod engines;
 mod examples;
 mod fixed_replicas;
+mod model_sources;
 mod models;
 mod operator;
 mod rollout;

@@ -1,0 +1,206 @@
+//! Models come from more places than ConfigMaps: a web server, and a claim.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use http::StatusCode;
+use kube::ResourceExt;
+use serde_json::json;
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::diagnosis::operator_namespace;
+use springtide_e2e::example::{self, HeldOut};
+use springtide_e2e::json::{items, text};
+use springtide_e2e::kind::{self, Kind};
+use springtide_e2e::predict;
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::website::{LATEST, MODEL, Website};
+
+/// Name of the claim, and of all that goes with it.
+const CLAIM: &str = "models";
+
+/// Longest time until the claim has the model: binding it, and one pod that ends by itself.
+const FILL_LIMIT: Duration = Duration::from_secs(60);
+
+/// Longest time until a claim or a volume is gone: its pods drain first.
+const GONE_LIMIT: Duration = Duration::from_secs(90);
+
+#[tokio::test]
+async fn a_model_on_a_web_server_is_fetched_through_a_503_and_a_redirect() -> Result<(), Failure> {
+    in_namespace("website", Company::Welcome, async |bed| {
+        let website = Website::open(&bed.cluster, example::model("iris")?).await?;
+        serve(bed, "website", &website.url(LATEST)).await?;
+        let answers = website.answers();
+        let all = [
+            StatusCode::SERVICE_UNAVAILABLE,
+            StatusCode::FOUND,
+            StatusCode::OK,
+        ];
+        ensure!(
+            answers.starts_with(&all),
+            "the website answered {answers:?}"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_model_in_a_claim_is_served() -> Result<(), Failure> {
+    in_namespace("claim", Company::Welcome, async |bed| {
+        make_volume(bed).await?;
+        let website = Website::open(&bed.cluster, example::model("iris")?).await?;
+        fill_claim(bed, &website.url(MODEL)).await?;
+        drop(website);
+        serve(
+            bed,
+            CLAIM,
+            &format!("pvc://{CLAIM}/{}/model.onnx", bed.namespace),
+        )
+        .await?;
+
+        bed.delete(kind::MODEL_SERVICE, CLAIM).await?;
+        bed.delete(kind::CLAIM, CLAIM).await?;
+        gone(bed, Some(&bed.namespace), kind::CLAIM, CLAIM).await?;
+        bed.cluster
+            .delete(None, kind::VOLUME, &bed.namespace)
+            .await?;
+        gone(bed, None, kind::VOLUME, &bed.namespace).await
+    })
+    .await
+}
+
+/// Serves the iris model from a URI, and checks all held-out rows.
+async fn serve(bed: &Bed, name: &str, uri: &str) -> Result<()> {
+    let change = json!({"spec": {"model": {"uri": uri}}});
+    bed.apply(&example::fixed_iris(name, 1, &change)?).await?;
+    let waited = bed.until_ready(name).await?;
+    bed.report(&format!("{uri}: Ready after {}", waited.seconds()));
+    predict::check_rows(bed, name, &HeldOut::of("iris")?).await?;
+    Ok(())
+}
+
+/// Makes a volume on one node and a claim that is bound to it, so that the test needs no
+/// provisioner. The volume goes with the namespace, however the test ends; the model's few kilobytes
+/// stay in the node's `/tmp`.
+async fn make_volume(bed: &Bed) -> Result<()> {
+    let nodes = bed.cluster.list(None, kind::NODE, "").await?;
+    let open = nodes.iter().find(|node| {
+        node["spec"]["unschedulable"] != true && items(node, "/spec/taints").is_empty()
+    });
+    let node = text(
+        open.context("no node takes any pod")?,
+        "/metadata/labels/kubernetes.io~1hostname",
+    );
+    let namespace = bed
+        .cluster
+        .objects(kind::NAMESPACE, None)
+        .get(&bed.namespace)
+        .await?;
+    let volume = json!({
+        "apiVersion": "v1",
+        "kind": kind::VOLUME.name,
+        "metadata": {
+            "name": bed.namespace,
+            "ownerReferences": [{
+                "apiVersion": "v1",
+                "kind": kind::NAMESPACE.name,
+                "name": bed.namespace,
+                "uid": namespace.uid(),
+            }],
+        },
+        "spec": {
+            "storageClassName": "",
+            "accessModes": ["ReadWriteOnce"],
+            "capacity": {"storage": "1Mi"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": bed.namespace, "name": CLAIM},
+            // Of the folders that every node has, the one where pods may write that aren't root.
+            "hostPath": {"path": "/tmp", "type": "Directory"},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]},
+            ]}]}},
+        },
+    });
+    let claim = json!({
+        "apiVersion": "v1",
+        "kind": kind::CLAIM.name,
+        "metadata": {"name": CLAIM},
+        "spec": {
+            // Not the default class, where the cluster has one: its provisioner has no part in this.
+            "storageClassName": "",
+            "accessModes": ["ReadWriteOnce"],
+            "volumeName": bed.namespace,
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    });
+    bed.cluster.apply(None, &volume).await?;
+    bed.apply(&claim).await?;
+    Ok(())
+}
+
+/// Puts the model into the claim, in a folder named after the namespace, by a pod under the same
+/// rules as all others.
+async fn fill_claim(bed: &Bed, url: &str) -> Result<()> {
+    let name = "fill";
+    bed.apply(&json!({
+        "apiVersion": "v1",
+        "kind": kind::POD.name,
+        "metadata": {"name": name},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": false,
+            "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": name,
+                "image": server_image(bed).await?,
+                "imagePullPolicy": "IfNotPresent",
+                "args": ["fetch", "--uri", url, "--sha256", example::sha256("iris")?, "--to", "/claim/model.onnx"],
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                // A folder that is made for this: the kubelet gives it the rights of the one it is in.
+                "volumeMounts": [{"name": CLAIM, "mountPath": "/claim", "subPath": bed.namespace}],
+            }],
+            "volumes": [{"name": CLAIM, "persistentVolumeClaim": {"claimName": CLAIM}}],
+        },
+    }))
+    .await?;
+    let waited = until("the claim to be filled", FILL_LIMIT, async || {
+        let pod = bed.get(kind::POD, name).await?;
+        let succeeded = pod["status"]["phase"] == "Succeeded";
+        Ok(Look::at(succeeded, || pod["status"].to_string()))
+    })
+    .await?;
+    bed.report(&format!("claim filled after {}", waited.seconds()));
+    // A claim stays as long as a pod has it, ended or not.
+    bed.delete(kind::POD, name).await
+}
+
+/// The image that the operator makes serving pods of.
+async fn server_image(bed: &Bed) -> Result<String> {
+    let pods = bed
+        .cluster
+        .list(Some(&operator_namespace()), kind::POD, "")
+        .await?;
+    let images = pods
+        .iter()
+        .flat_map(|pod| items(pod, "/spec/containers"))
+        .flat_map(|container| items(container, "/args"))
+        .filter_map(|arg| arg.as_str()?.strip_prefix("--server-image="));
+    images
+        .map(ToOwned::to_owned)
+        .next()
+        .with_context(|| format!("no pod in {} has --server-image", operator_namespace()))
+}
+
+async fn gone(bed: &Bed, namespace: Option<&str>, kind: Kind, name: &str) -> Result<()> {
+    let objects = bed.cluster.objects(kind, namespace);
+    let what = format!("{} {name} to be gone", kind.name);
+    let waited = until(&what, GONE_LIMIT, async || {
+        let left = objects.get_opt(name).await?;
+        Ok(Look::at(left.is_none(), || {
+            serde_json::to_string(&left).unwrap_or_default()
+        }))
+    })
+    .await?;
+    bed.report(&format!("waited {} for {what}", waited.seconds()));
+    Ok(())
+}
