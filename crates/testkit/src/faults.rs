@@ -1,6 +1,6 @@
 //! What can go wrong, and what has been called.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::Method;
 
@@ -13,6 +13,8 @@ pub enum Fault {
     Refused,
     /// The request is carried out, but its answer is lost.
     LostAnswer,
+    /// The request is carried out, and its answer takes this long.
+    Delay(Duration),
     /// The request is carried out and never answered: what a process sees that dies, or waits, here.
     Stall,
 }

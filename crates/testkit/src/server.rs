@@ -13,7 +13,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use kube::{Client, client::Body, core::Status};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use crate::{
     api::{NO_SUCH_PATH, State, key, no_such_path},
@@ -165,6 +165,11 @@ impl FakeApi {
         self.announce();
     }
 
+    /// Lets nothing more be made in a namespace, as while it is being deleted.
+    pub fn terminate(&self, namespace: &str) {
+        self.lock().store.terminate(namespace);
+    }
+
     /// Makes the `nth` call from now go wrong; the next one is 1. Watches don't count.
     pub fn inject(&self, nth: usize, fault: Fault) {
         self.lock().ledger.plan(nth, fault);
@@ -215,20 +220,22 @@ impl FakeApi {
         match fault {
             Some(Fault::Refused) => return Err(ConnectionReset),
             Some(Fault::Status(code)) => return Ok(refusal(&injected(code))),
-            Some(Fault::LostAnswer | Fault::Stall) | None => {}
+            Some(Fault::LostAnswer | Fault::Delay(_) | Fault::Stall) | None => {}
         }
         let result = self
             .lock()
             .execute(&parts.method, &parts.uri, &parts.headers, &body);
         self.announce();
         match fault {
-            Some(Fault::LostAnswer) => Err(ConnectionReset),
+            Some(Fault::LostAnswer) => return Err(ConnectionReset),
+            Some(Fault::Delay(time)) => sleep(time).await,
             Some(Fault::Stall) => pending().await,
-            _ => Ok(match result {
-                Ok(value) => answer(StatusCode::OK, &value),
-                Err(status) => refusal(&status),
-            }),
+            _ => {}
         }
+        Ok(match result {
+            Ok(value) => answer(StatusCode::OK, &value),
+            Err(status) => refusal(&status),
+        })
     }
 
     fn watch(&self, uri: &Uri) -> Answer {

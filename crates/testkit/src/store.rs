@@ -1,8 +1,11 @@
 //! Objects, their versions and the log that watches read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kube::core::Status;
+use kube::core::{
+    Status,
+    response::{StatusCause, StatusDetails},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -55,6 +58,7 @@ pub(crate) struct Store {
     log: Vec<Change>,
     version: u64,
     uids: u64,
+    terminating: BTreeSet<String>,
 }
 
 impl Store {
@@ -100,7 +104,7 @@ impl Store {
             ));
         }
         let mut stored = Stored {
-            value: self.newborn(key),
+            value: self.newborn(key)?,
             managers: Managers::default(),
         };
         let before = stored.value.clone();
@@ -152,7 +156,7 @@ impl Store {
         let mut stored = match (self.objects.get(key), &manager.subresource) {
             (Some(stored), _) => stored.clone(),
             (None, None) => Stored {
-                value: self.newborn(key),
+                value: self.newborn(key)?,
                 managers: Managers::default(),
             },
             (None, Some(_)) => return Err(not_found(key)),
@@ -248,9 +252,17 @@ impl Store {
         (lines, self.version.max(after))
     }
 
-    fn newborn(&mut self, key: &Key) -> Value {
+    /// Lets nothing more be made in a namespace.
+    pub(crate) fn terminate(&mut self, namespace: &str) {
+        self.terminating.insert(namespace.to_owned());
+    }
+
+    fn newborn(&mut self, key: &Key) -> Result<Value, Box<Status>> {
+        if self.terminating.contains(&key.namespace) {
+            return Err(terminating(key));
+        }
         self.uids += 1;
-        json!({
+        Ok(json!({
             "apiVersion": key.resource.api_version(),
             "kind": key.resource.kind,
             "metadata": {
@@ -259,7 +271,7 @@ impl Store {
                 "uid": format!("00000000-0000-4000-8000-{:012}", self.uids),
                 "creationTimestamp": "2026-01-01T00:00:00Z",
             },
-        })
+        }))
     }
 
     /// Stores an object under the next version, unless nothing changed.
@@ -405,6 +417,33 @@ fn describe(key: &Key) -> String {
 
 fn not_found(key: &Key) -> Box<Status> {
     failure(404, "NotFound", &format!("{} not found", describe(key)))
+}
+
+/// What the API server's `NamespaceLifecycle` admission answers.
+fn terminating(key: &Key) -> Box<Status> {
+    let Key {
+        resource,
+        namespace,
+        name,
+    } = key;
+    let message = format!(
+        "{} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
+        describe(key)
+    );
+    let mut status = failure(403, "Forbidden", &message);
+    status.details = Some(StatusDetails {
+        name: name.clone(),
+        group: resource.group.clone(),
+        kind: resource.plural.clone(),
+        uid: String::new(),
+        causes: vec![StatusCause {
+            reason: "NamespaceTerminating".to_owned(),
+            message: format!("namespace {namespace} is being terminated"),
+            field: "metadata.namespace".to_owned(),
+        }],
+        retry_after_seconds: 0,
+    });
+    status
 }
 
 /// A `Status` that reports a failure.

@@ -19,6 +19,11 @@ fn deployment(spec: &Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "iris"}, "spec": spec})
 }
 
+fn with_name(mut object: Value, name: &str) -> Value {
+    object["metadata"]["name"] = json!(name);
+    object
+}
+
 fn me() -> PatchParams {
     PatchParams::apply("me").force()
 }
@@ -297,5 +302,32 @@ async fn faults_meet_the_call_they_are_planned_for() {
             .filter(|call| call.is_write())
             .count(),
         5
+    );
+    let begun = tokio::time::Instant::now();
+    fake.inject(1, Fault::Delay(Duration::from_secs(3)));
+    create("f").await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn nothing_more_is_made_in_a_namespace_that_is_being_deleted() {
+    let fake = FakeApi::new();
+    let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
+    let apply = async |name: &str, paused: bool| {
+        let patch = deployment(&json!({"paused": paused}));
+        api.patch(name, &me(), &Patch::Apply(&with_name(patch, name)))
+            .await
+    };
+    apply("old", false).await.unwrap();
+    fake.terminate("ns");
+    apply("old", true).await.unwrap();
+    let refused = apply("new", true).await.unwrap_err();
+    let kube::Error::Api(status) = refused else {
+        panic!("{refused}");
+    };
+    assert!(status.is_forbidden());
+    assert_eq!(
+        status.details.unwrap().causes[0].reason,
+        "NamespaceTerminating"
     );
 }
