@@ -28,11 +28,11 @@ serve: ## Run the server alone, without a cluster (PORT=8000 MODEL=examples/mode
 
 ##
 .PHONY: test test-fast
-test: test-fast e2e ## Check everything, the e2e suite on a real kind cluster included
+test: test-fast demo serve-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
 
 test-fast: format-check lint unit generated chart-check deny ## Check everything that needs no cluster
 
-.PHONY: format-check lint unit generated chart-check deny e2e
+.PHONY: format-check lint unit generated chart-check deny serve-check e2e
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 
@@ -51,6 +51,9 @@ chart-check: ## Lint the Helm chart and validate what it renders
 
 deny: ## Check the dependencies' licences, bans and sources
 	scripts/deny
+
+serve-check: ## Check that `make serve` serves
+	scripts/serve-check
 
 e2e: cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
 	scripts/e2e
