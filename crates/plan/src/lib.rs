@@ -5,6 +5,7 @@
 //!
 //! 1. [`ValidatedModelService::try_from`] parses the spec. What fails here is a bad spec that the
 //!    API server let through (an older CRD): write [`invalid_status`] and wait for a change.
+//!    What can't be observed after that is for [`unobserved_status`] and another try.
 //! 2. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
 //!    order of its fields: [`delete`](Desired::delete), [`apply`](Desired::apply) each by
 //!    server-side apply as [`field_manager::OPERATOR`], forced, and after the Deployment has been
@@ -38,5 +39,5 @@ pub use observed::{Capabilities, Observed};
 pub use replicas::ReplicasApply;
 pub use scaling::{PodAutoscaling, Scaling, ServingTargets};
 pub use settings::OperatorSettings;
-pub use status::{Failure, Outcome, invalid_status, status};
+pub use status::{Failure, Outcome, invalid_status, status, unobserved_status};
 pub use validated::{Invalid, ValidatedModelService};

@@ -110,6 +110,39 @@ pub fn invalid_status(
     }
 }
 
+/// The status of a ModelService of which nothing could be observed, for the reason in `failure`: all
+/// but `Ready` stays as it was `previous`ly known.
+#[must_use]
+pub fn unobserved_status(
+    model_service: &ModelService,
+    failure: &Failure,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> ModelServiceStatus {
+    let findings = condition::ALL
+        .into_iter()
+        .map(|kind| {
+            let finding = Finding::unknown(failure.reason.clone(), failure.message.clone());
+            (kind, finding)
+        })
+        .collect();
+    let generation = model_service.metadata.generation.unwrap_or_default();
+    let known = previous.map_or(&[][..], |previous| &previous.conditions);
+    let conditions = conditions(findings, generation, previous, now)
+        .into_iter()
+        .map(|unknown| {
+            let known = known
+                .iter()
+                .find(|known| known.type_ == unknown.type_ && known.type_ != condition::READY);
+            known.cloned().unwrap_or(unknown)
+        })
+        .collect();
+    ModelServiceStatus {
+        conditions,
+        ..previous.cloned().unwrap_or_default()
+    }
+}
+
 /// Pods that whoever sets their number asks for.
 fn desired_replicas(scaling: &Scaling, observed: &Observed) -> Option<i32> {
     let hpa = match scaling {

@@ -12,4 +12,5 @@ mod replicas;
 mod status;
 mod support;
 mod switching;
+mod unobserved;
 mod validation;
