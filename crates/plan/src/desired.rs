@@ -22,12 +22,14 @@ pub struct Desired {
     pub replicas: Option<ReplicasApply>,
     /// Objects that aren't applied because somebody else's object has their name.
     pub name_taken: Vec<ChildKind>,
-    /// The former autoscaler, where it must be gone before the new one is applied: never are there
-    /// two. Its deletion brings the next pass about.
+    /// The former autoscaler, where it must be gone before the new one, or a fixed number of pods, is
+    /// applied: never do two set it. Its deletion brings the next pass about.
     pub waits_for: Option<ChildKind>,
+    /// The former autoscaler, where it goes on since the one that the spec asks for can't be made.
+    pub keeps: Option<ChildKind>,
 }
 
-/// An object to delete, with preconditions that keep a newer one of the same name alive.
+/// An object to delete, with a precondition that keeps a newer one of the same name alive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deletion {
     /// Its kind.
@@ -36,8 +38,6 @@ pub struct Deletion {
     pub name: String,
     /// Its UID, as a precondition.
     pub uid: Option<String>,
-    /// Its resource version, as a precondition.
-    pub resource_version: Option<String>,
 }
 
 /// Plans. The same arguments always give the same plan.
@@ -51,20 +51,29 @@ pub fn desired(
     // An autoscaler would scale what has the Deployment's name, whoever made it.
     let has_target = owner(ChildKind::Deployment) != Ownership::Foreign;
     let wanted = autoscaler(model_service.scaling()).filter(|_| has_target);
-    let unwanted = ChildKind::ALL
+    let can_be_made = wanted.is_none_or(|kind| {
+        owner(kind) != Ownership::Foreign
+            && (kind != ChildKind::ScaledObject || observed.capabilities.keda)
+    });
+    let former = ChildKind::ALL
         .into_iter()
         .filter(|kind| kind.is_autoscaler() && Some(*kind) != wanted)
         .filter(|kind| owner(*kind) == Ownership::Ours)
         .collect::<Vec<_>>();
+    let (keeps, unwanted) = if can_be_made {
+        (None, former)
+    } else {
+        (former.first().copied(), Vec::new())
+    };
     // The HPA that KEDA made goes some time after the ScaledObject that it was made for.
-    let keda_is_leaving = wanted == Some(ChildKind::HorizontalPodAutoscaler)
-        && observed.keda_horizontal_pod_autoscaler.is_some();
-    let waits_for = wanted.and_then(|_| {
-        unwanted
-            .first()
-            .copied()
-            .or(keda_is_leaving.then_some(ChildKind::ScaledObject))
-    });
+    let keda_is_leaving = wanted != Some(ChildKind::ScaledObject)
+        && can_be_made
+        && has_hpa_of_keda(model_service, observed);
+    let waits_for = unwanted
+        .first()
+        .copied()
+        .or(keda_is_leaving.then_some(ChildKind::ScaledObject))
+        .filter(|_| has_target);
 
     let (apply, refused): (Vec<_>, Vec<_>) =
         resources::build(model_service, settings, observed.capabilities)
@@ -83,12 +92,25 @@ pub fn desired(
         replicas: apply
             .iter()
             .any(|child| child.kind() == ChildKind::Deployment)
-            .then(|| replicas(model_service, observed))
+            .then(|| replicas(model_service, observed, waits_for))
             .flatten(),
         apply,
         name_taken: refused.iter().map(Child::kind).collect(),
         waits_for,
+        keeps,
     }
+}
+
+/// Whether an HPA that KEDA made still scales the Deployment.
+fn has_hpa_of_keda(model_service: &ValidatedModelService, observed: &Observed) -> bool {
+    observed
+        .keda_horizontal_pod_autoscaler
+        .as_ref()
+        .and_then(|hpa| hpa.spec.as_ref())
+        .is_some_and(|spec| {
+            let target = &spec.scale_target_ref;
+            target.kind == ChildKind::Deployment.as_str() && target.name == model_service.name()
+        })
 }
 
 /// The autoscaler that the spec asks for.
@@ -110,6 +132,5 @@ fn deletion(observed: &Observed, kind: ChildKind) -> Option<Deletion> {
         kind,
         name: metadata.name.clone()?,
         uid: metadata.uid.clone(),
-        resource_version: metadata.resource_version.clone(),
     })
 }

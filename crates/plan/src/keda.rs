@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 /// Prefix of the name of the HorizontalPodAutoscaler that KEDA makes for a ScaledObject.
 pub const HPA_NAME_PREFIX: &str = "keda-hpa-";
 
+/// Annotations with which people pause a ScaledObject
+/// (<https://keda.sh/docs/latest/concepts/scaling-deployments/#pausing-autoscaling>).
+const PAUSED_ANNOTATION: &str = "autoscaling.keda.sh/paused";
+const PAUSED_REPLICAS_ANNOTATION: &str = "autoscaling.keda.sh/paused-replicas";
+
 /// Spec of a ScaledObject.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -137,6 +142,22 @@ pub struct ScaledObjectCondition {
 }
 
 impl ScaledObject {
+    /// Whether somebody has told KEDA to leave the number of pods alone.
+    pub(crate) fn is_paused(&self) -> bool {
+        let is_asked = self
+            .metadata
+            .annotations
+            .iter()
+            .flatten()
+            .any(|(key, value)| {
+                key == PAUSED_REPLICAS_ANNOTATION || (key == PAUSED_ANNOTATION && value == "true")
+            });
+        is_asked
+            || self
+                .condition("Paused")
+                .is_some_and(|paused| paused.status == "True")
+    }
+
     /// The condition of a type.
     pub(crate) fn condition(&self, kind: &str) -> Option<&ScaledObjectCondition> {
         self.status

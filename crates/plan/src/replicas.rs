@@ -8,7 +8,9 @@ use k8s_openapi::{
 use serde_json::{Value, json};
 
 use crate::{
+    child::ChildKind,
     field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS},
+    keda::ScaledObject,
     observed::Observed,
     scaling::Scaling,
     validated::ValidatedModelService,
@@ -40,36 +42,55 @@ impl ReplicasApply {
     }
 }
 
+/// `former` is the autoscaler that the present one, or a fixed number, waits for.
 pub(crate) fn replicas(
     model_service: &ValidatedModelService,
     observed: &Observed,
+    former: Option<ChildKind>,
 ) -> Option<ReplicasApply> {
     match model_service.scaling() {
-        Scaling::Fixed { replicas } => Some(ReplicasApply {
+        // Until the former autoscaler is gone, both would write.
+        Scaling::Fixed { replicas } => former.is_none().then_some(ReplicasApply {
             field_manager: FIXED_REPLICAS,
             replicas: *replicas,
             force: true,
         }),
-        // A new Deployment has one replica until its autoscaler's first look, a quarter of a minute
-        // later.
-        Scaling::Hpa { pods, .. } | Scaling::Keda { pods, .. } => observed
-            .deployment
-            .as_ref()
-            .is_none_or(|deployment| is_undecided(deployment, pods.min_replicas))
-            .then_some(ReplicasApply {
-                field_manager: INITIAL_REPLICAS,
-                replicas: pods.min_replicas,
-                force: false,
-            }),
+        Scaling::Hpa { pods, .. } => initial(observed, pods.min_replicas),
+        Scaling::Keda { pods, .. } => {
+            let is_paused = observed
+                .scaled_object
+                .as_ref()
+                .is_some_and(ScaledObject::is_paused);
+            initial(observed, pods.min_replicas).filter(|replicas| !(replicas.force && is_paused))
+        }
     }
+}
+
+/// What an autoscaler needs to begin: a new Deployment has one pod until its autoscaler's first look,
+/// a quarter of a minute later, and a Deployment with 0 pods is one that an HPA leaves alone for ever.
+fn initial(observed: &Observed, min_replicas: i32) -> Option<ReplicasApply> {
+    let is_empty = observed.deployment.as_ref().and_then(asked_for) == Some(0);
+    let is_undecided = observed
+        .deployment
+        .as_ref()
+        .is_none_or(|deployment| is_undecided(deployment, min_replicas));
+    (is_empty || is_undecided).then_some(ReplicasApply {
+        field_manager: INITIAL_REPLICAS,
+        replicas: min_replicas,
+        force: is_empty,
+    })
+}
+
+/// Pods that the Deployment is to have.
+pub(crate) fn asked_for(deployment: &Deployment) -> Option<i32> {
+    deployment.spec.as_ref().and_then(|spec| spec.replicas)
 }
 
 /// Whether `spec.replicas` is still the API server's default, or an earlier first value that the
 /// spec has left behind, with no decision of anybody's.
 fn is_undecided(deployment: &Deployment, min_replicas: i32) -> bool {
-    let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
     let entries = deployment.metadata.managed_fields.iter().flatten();
-    replicas.is_none_or(|replicas| replicas < min_replicas)
+    asked_for(deployment).is_none_or(|replicas| replicas < min_replicas)
         && entries
             .filter(|entry| owns_replicas(entry))
             .all(|entry| entry.manager.as_deref() == Some(INITIAL_REPLICAS))

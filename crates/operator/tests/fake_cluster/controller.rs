@@ -190,7 +190,7 @@ async fn the_hpa_of_keda_going_brings_the_next_pass_about() {
         NAMESPACE,
         "keda-hpa-iris",
         "keda",
-        &json!({"spec": {"maxReplicas": 50}}),
+        &json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "iris"}, "maxReplicas": 50}}),
     );
     world.set_spec(&spec("HPA"));
     settled(&world).await;

@@ -159,7 +159,7 @@ async fn the_new_autoscaler_waits_for_the_hpa_that_keda_leaves_behind() {
         NAMESPACE,
         "keda-hpa-iris",
         "keda",
-        &json!({"spec": {"maxReplicas": 50}}),
+        &json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "iris"}, "maxReplicas": 50}}),
     );
     world.set_spec(&spec("HPA"));
     for _ in 0..3 {

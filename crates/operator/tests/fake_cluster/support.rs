@@ -40,7 +40,7 @@ pub(crate) fn child_types() -> [ResourceType; 5] {
 pub(crate) fn spec(engine: &str) -> Value {
     json!({
         "model": {"uri": "configMap://iris/model.onnx"},
-        "replicas": null,
+        "replicas": if engine == "None" { json!(2) } else { Value::Null },
         "autoscaling": {"engine": engine},
     })
 }

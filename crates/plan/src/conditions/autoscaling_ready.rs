@@ -7,37 +7,62 @@ use crate::{child::ChildKind, observed::Observed, scaling::Scaling};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     match evidence.model_service.scaling() {
-        Scaling::Fixed { replicas } => Finding::yes(
-            "FixedReplicas",
-            format!("spec.autoscaling.engine is None: the number of pods is fixed at {replicas}."),
-        ),
+        Scaling::Fixed { replicas } => {
+            switching(evidence, "spec.replicas is applied").unwrap_or_else(|| {
+                Finding::yes(
+                    "FixedReplicas",
+                    format!(
+                        "spec.autoscaling.engine is None: the number of pods is fixed at {replicas}."
+                    ),
+                )
+            })
+        }
         Scaling::Hpa {
             ignored_targets, ..
         } => not_applied(evidence, ChildKind::HorizontalPodAutoscaler)
             .unwrap_or_else(|| hpa(evidence.observed, ignored_targets)),
-        Scaling::Keda { .. } if !evidence.observed.capabilities.keda => Finding::no(
-            "KedaMissing",
-            "KEDA isn't installed, so nothing scales the pods. Install it (https://keda.sh), or set spec.autoscaling.engine to HPA.",
-        ),
+        Scaling::Keda { .. } if !evidence.observed.capabilities.keda => {
+            let meanwhile = kept(evidence)
+                .unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
+            Finding::no(
+                "KedaMissing",
+                format!(
+                    "KEDA isn't installed. Install it (https://keda.sh), or set spec.autoscaling.engine to HPA. {meanwhile}"
+                ),
+            )
+        }
         Scaling::Keda { .. } => not_applied(evidence, ChildKind::ScaledObject)
             .unwrap_or_else(|| keda(evidence.observed)),
     }
 }
 
-fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
-    let switching = evidence.desired.waits_for.map(|former| {
+/// What sets the number of pods while the autoscaler that the spec names can't be made.
+fn kept(evidence: &Evidence<'_>) -> Option<String> {
+    let kind = evidence.desired.keeps?;
+    Some(format!("Until then the former {kind} goes on scaling."))
+}
+
+/// The former autoscaler has to go first.
+fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
+    let former = evidence.desired.waits_for?;
+    // A deletion that fails is why the new one waits.
+    Some(blocked(evidence, former).unwrap_or_else(|| {
         Finding::no(
             "SwitchingAutoscaler",
-            format!("The former {former} must be gone before the {kind} takes over."),
+            format!("The former {former} must be gone before {before}."),
         )
-    });
-    // A deletion that fails is why the new autoscaler waits.
-    evidence
-        .desired
-        .waits_for
-        .and_then(|former| blocked(evidence, former))
-        .or(switching)
-        .or_else(|| blocked(evidence, kind))
+    }))
+}
+
+fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
+    switching(evidence, &format!("the {kind} takes over"))
+        .or_else(|| {
+            let mut blocked = blocked(evidence, kind)?;
+            if let Some(kept) = kept(evidence) {
+                blocked.message = format!("{} {kept}", blocked.message);
+            }
+            Some(blocked)
+        })
         // What has the Deployment's name isn't to be scaled.
         .or_else(|| {
             let taken = evidence.desired.name_taken.contains(&ChildKind::Deployment);

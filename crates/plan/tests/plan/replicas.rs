@@ -1,5 +1,7 @@
 //! Who writes `spec.replicas`, and when.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use serde_json::json;
 use springtide_plan::{Observed, ReplicasApply, ValidatedModelService, desired, field_manager};
@@ -90,7 +92,7 @@ fn what_an_autoscaler_or_a_person_decided_is_left_alone() {
         "kubectl",
         field_manager::FIXED_REPLICAS,
     ] {
-        for replicas in [0, 1, 2, 9] {
+        for replicas in [1, 2, 9] {
             let observed = deployed(&model_service, replicas, Some(manager));
             assert_eq!(
                 plan(&model_service, &observed),
@@ -98,6 +100,67 @@ fn what_an_autoscaler_or_a_person_decided_is_left_alone() {
                 "{manager} {replicas}"
             );
         }
+    }
+}
+
+/// An HPA leaves a Deployment with 0 pods alone for ever.
+#[test]
+fn a_deployment_without_pods_is_lifted_to_the_minimum_whoever_emptied_it() {
+    for engine in ["HPA", "KEDA"] {
+        let model_service = with_engine(engine);
+        for manager in [
+            None,
+            Some(field_manager::INITIAL_REPLICAS),
+            Some(field_manager::FIXED_REPLICAS),
+            Some("kube-controller-manager"),
+            Some("kubectl"),
+        ] {
+            assert_eq!(
+                plan(&model_service, &deployed(&model_service, 0, manager)),
+                Some(ReplicasApply {
+                    field_manager: field_manager::INITIAL_REPLICAS,
+                    replicas: 2,
+                    force: true,
+                }),
+                "{engine} {manager:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_pause_of_keda_is_left_alone() {
+    let model_service = with_engine("KEDA");
+    let empty = || deployed(&model_service, 0, Some("keda-operator"));
+
+    let mut asked = empty();
+    let metadata = &mut asked.scaled_object.as_mut().unwrap().metadata;
+    metadata.annotations = Some(BTreeMap::from([(
+        "autoscaling.keda.sh/paused-replicas".to_owned(),
+        "0".to_owned(),
+    )]));
+    assert_eq!(plan(&model_service, &asked), None);
+
+    let mut paused = empty();
+    paused.scaled_object.as_mut().unwrap().status = Some(
+        serde_json::from_value(json!({"conditions": [{"type": "Paused", "status": "True"}]}))
+            .unwrap(),
+    );
+    assert_eq!(plan(&model_service, &paused), None);
+}
+
+#[test]
+fn a_fixed_number_waits_until_no_autoscaler_writes_any_more() {
+    let fixed = with_engine("None");
+    let hpa = applied(&with_engine("HPA"), with_keda());
+    let keda = applied(&with_engine("KEDA"), with_keda());
+    let keda_is_leaving = Observed {
+        keda_horizontal_pod_autoscaler: hpa.horizontal_pod_autoscaler.clone(),
+        scaled_object: None,
+        ..keda.clone()
+    };
+    for observed in [hpa, keda, keda_is_leaving] {
+        assert_eq!(plan(&fixed, &observed), None);
     }
 }
 

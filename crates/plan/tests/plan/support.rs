@@ -35,7 +35,11 @@ pub(crate) fn validated(spec: Value) -> ValidatedModelService {
 }
 
 pub(crate) fn with_engine(engine: &str) -> ValidatedModelService {
-    validated(json!({"autoscaling": {"engine": engine}}))
+    let mut spec = json!({"autoscaling": {"engine": engine}});
+    if engine == "None" {
+        spec["replicas"] = json!(2);
+    }
+    validated(spec)
 }
 
 pub(crate) fn with_keda() -> Observed {

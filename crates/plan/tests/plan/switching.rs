@@ -1,9 +1,11 @@
 //! Never two autoscalers, also while one takes over from the other.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use springtide_plan::{ChildKind, Observed, desired};
+use springtide_plan::{Capabilities, ChildKind, Deletion, Observed, desired};
 
-use crate::support::{applied, at, condition, kinds, settings, status_of, with_engine, with_keda};
+use crate::support::{
+    applied, at, condition, kinds, message, settings, status_of, with_engine, with_keda,
+};
 
 /// The autoscalers that the plan for `engine` applies and deletes, and the one that it waits for.
 fn plan(engine: &str, observed: &Observed) -> (Vec<ChildKind>, Vec<ChildKind>, Option<ChildKind>) {
@@ -53,19 +55,25 @@ fn the_former_autoscaler_is_deleted_before_the_new_one_is_applied() {
     );
     assert_eq!(
         plan("None", &scaled_by_hpa),
-        (vec![], vec![HorizontalPodAutoscaler], None)
+        (
+            vec![],
+            vec![HorizontalPodAutoscaler],
+            Some(HorizontalPodAutoscaler)
+        )
     );
     assert_eq!(
         plan("None", &scaled_by_keda),
-        (vec![], vec![ScaledObject], None)
+        (vec![], vec![ScaledObject], Some(ScaledObject))
     );
-    assert_eq!(
-        condition(
-            &status_of(&with_engine("HPA"), &scaled_by_keda),
-            "AutoscalingReady"
-        ),
-        ("False".to_owned(), "SwitchingAutoscaler".to_owned())
-    );
+    for engine in ["HPA", "None"] {
+        assert_eq!(
+            condition(
+                &status_of(&with_engine(engine), &scaled_by_keda),
+                "AutoscalingReady"
+            ),
+            ("False".to_owned(), "SwitchingAutoscaler".to_owned())
+        );
+    }
 }
 
 #[test]
@@ -90,10 +98,12 @@ fn the_hpa_that_keda_made_is_waited_for_too() {
         keda_horizontal_pod_autoscaler: hpa,
         ..with_keda()
     };
-    assert_eq!(
-        plan("HPA", &observed),
-        (vec![], vec![], Some(ChildKind::ScaledObject))
-    );
+    for engine in ["HPA", "None"] {
+        assert_eq!(
+            plan(engine, &observed),
+            (vec![], vec![], Some(ChildKind::ScaledObject))
+        );
+    }
     assert_eq!(
         plan("KEDA", &observed),
         (vec![ChildKind::ScaledObject], vec![], None)
@@ -101,7 +111,49 @@ fn the_hpa_that_keda_made_is_waited_for_too() {
 }
 
 #[test]
-fn a_deletion_never_hits_a_successor_of_the_same_name() {
+fn an_hpa_of_keda_for_something_else_is_not_waited_for() {
+    let mut hpa = applied(&with_engine("HPA"), with_keda())
+        .horizontal_pod_autoscaler
+        .unwrap();
+    hpa.spec.as_mut().unwrap().scale_target_ref.name = "another".to_owned();
+    let observed = Observed {
+        keda_horizontal_pod_autoscaler: Some(hpa),
+        ..with_keda()
+    };
+    assert_eq!(plan("None", &observed).2, None);
+}
+
+#[test]
+fn the_former_autoscaler_stays_where_the_new_one_cannot_be_made() {
+    let with_hpa = applied(&with_engine("HPA"), with_keda());
+    let without_keda = Observed {
+        capabilities: Capabilities { keda: false },
+        ..with_hpa.clone()
+    };
+    let mut theirs = applied(&with_engine("KEDA"), with_keda()).scaled_object;
+    theirs.as_mut().unwrap().metadata.owner_references = None;
+    theirs.as_mut().unwrap().metadata.labels = None;
+    let name_taken = Observed {
+        scaled_object: theirs,
+        ..with_hpa
+    };
+    for (observed, reason) in [(without_keda, "KedaMissing"), (name_taken, "NameTaken")] {
+        assert_eq!(plan("KEDA", &observed), (vec![], vec![], None));
+        let status = status_of(&with_engine("KEDA"), &observed);
+        assert_eq!(
+            condition(&status, "AutoscalingReady"),
+            ("False".to_owned(), reason.to_owned())
+        );
+        let message = message(&status, "AutoscalingReady");
+        assert!(
+            message.contains("the former HorizontalPodAutoscaler"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_deletion_hits_neither_a_successor_nor_stumbles_over_a_new_status() {
     let mut observed = applied(&with_engine("HPA"), with_keda());
     let metadata = &mut observed
         .horizontal_pod_autoscaler
@@ -111,9 +163,15 @@ fn a_deletion_never_hits_a_successor_of_the_same_name() {
     metadata.uid = Some("the-uid".to_owned());
     metadata.resource_version = Some("7".to_owned());
     let desired = desired(&with_engine("None"), &observed, &settings());
-    assert_eq!(desired.delete[0].name, "iris");
-    assert_eq!(desired.delete[0].uid.as_deref(), Some("the-uid"));
-    assert_eq!(desired.delete[0].resource_version.as_deref(), Some("7"));
+    // No resource version: the autoscaler's own controller changes it with each status.
+    assert_eq!(
+        desired.delete,
+        [Deletion {
+            kind: ChildKind::HorizontalPodAutoscaler,
+            name: "iris".to_owned(),
+            uid: Some("the-uid".to_owned()),
+        }]
+    );
 }
 
 #[test]
