@@ -45,6 +45,16 @@ impl Error {
         }
     }
 
+    /// Whether only one call failed, so that others may still succeed.
+    pub(crate) fn fails_alone(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if fails_alone(source))
+    }
+
+    /// Whether nothing more can be made because the namespace is being deleted.
+    pub(crate) fn is_terminating(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if is_terminating(source))
+    }
+
     /// Whether another try can help although neither the spec nor the cluster has changed.
     #[must_use]
     pub const fn passes(&self) -> bool {
@@ -85,10 +95,22 @@ pub(crate) fn brief(error: &kube::Error) -> String {
     }
 }
 
-/// Whether the API server itself refused this one request, so that others may still succeed.
+/// Whether only this call failed, so that others may still succeed: not where the API server can't be
+/// reached, nor where it asks for fewer calls.
 #[must_use]
-pub(crate) fn is_refusal(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 403 | 404 | 409 | 422))
+pub(crate) fn fails_alone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code != 429)
+}
+
+/// Whether nothing more can be made because the namespace is being deleted
+/// (`NamespaceTerminatingCause` of <https://pkg.go.dev/k8s.io/api/core/v1#pkg-constants>).
+#[must_use]
+pub(crate) fn is_terminating(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 #[cfg(test)]
@@ -118,11 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn an_overloaded_server_refuses_no_request_in_particular() {
-        assert!(is_refusal(&answered(403)));
-        assert!(is_refusal(&answered(422)));
-        assert!(!is_refusal(&answered(429)));
-        assert!(!is_refusal(&answered(503)));
-        assert!(!is_refusal(&kube::Error::TlsRequired));
+    fn a_call_fails_alone_unless_the_server_is_overloaded_or_out_of_reach() {
+        for code in [400, 401, 403, 404, 409, 422, 500, 503] {
+            assert!(fails_alone(&answered(code)), "{code}");
+        }
+        assert!(!fails_alone(&answered(429)));
+        assert!(!fails_alone(&kube::Error::TlsRequired));
     }
 }

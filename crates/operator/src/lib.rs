@@ -1,7 +1,7 @@
 //! The controller that keeps what a ModelService wants: the shell around `springtide-plan`.
 //!
-//! A reconcile goes observe → validate → plan → apply → prune → status. Everything that decides is
-//! in `springtide-plan` (and, for the leader election, in [`leader::evaluate`]); what is here talks
+//! A reconcile goes read → validate → observe → plan → delete → apply → status: an autoscaler is gone
+//! before the one that follows it is made. Everything that decides is in `springtide-plan` (and, for the leader election, in [`leader::evaluate`]); what is here talks
 //! to the API server and waits.
 
 mod backoff;

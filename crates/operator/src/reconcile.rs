@@ -1,4 +1,4 @@
-//! One pass over one ModelService: observe → validate → plan → apply → prune → status.
+//! One pass over one ModelService: read → validate → observe → plan → delete → apply → status.
 //!
 //! A pass keeps nothing for the next one: whatever it was interrupted at, the next one starts from
 //! what is there.
@@ -11,8 +11,8 @@ use kube::{
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
-    Event, OperatorSettings, Scaling, Severity, ValidatedModelService, desired, events,
-    field_manager::STATUS, invalid_status, status,
+    Event, Failure, OperatorSettings, Scaling, Severity, ValidatedModelService, desired, events,
+    field_manager::STATUS, invalid_status, status, unobserved_status,
 };
 
 use crate::{
@@ -76,8 +76,8 @@ pub enum Next {
 ///
 /// # Errors
 ///
-/// Where the spec is invalid, or where a call failed. What the API server refused stands in the
-/// status, too.
+/// Where the spec is invalid, or where a call failed. The status says so too, unless the API server
+/// can't be reached or is overloaded.
 pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Next, Error> {
     let client = &context.client;
     let Some(model_service) = read(context, namespace, name).await? else {
@@ -91,14 +91,23 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         Err(invalid) => {
             let previous = model_service.status.as_ref();
             let now = invalid_status(&model_service, &invalid, previous, Timestamp::now());
-            write_status(context, &model_service, now).await?;
-            return Err(invalid.into());
+            return match write_status(context, &model_service, now).await? {
+                Written::Gone => Ok(Next::Gone),
+                Written::Done => Err(invalid.into()),
+            };
         }
     };
-    let mut observed = Box::pin(observe(client, namespace, &validated)).await?;
+    let mut observed = match Box::pin(observe(client, namespace, &validated)).await {
+        Ok(observed) => observed,
+        Err(error) => return unobserved(context, &model_service, error).await,
+    };
     let plan = desired(&validated, &observed, &context.settings);
-    let Carried { outcome, refused } =
-        carry_out(client, namespace, name, &plan, &mut observed).await?;
+    let Carried { outcome, failed } =
+        match carry_out(client, namespace, name, &plan, &mut observed).await {
+            // The ModelService goes with its namespace.
+            Err(error) if error.is_terminating() => return Ok(Next::Gone),
+            result => result?,
+        };
     let previous = model_service.status.as_ref();
     let now = status(
         &validated,
@@ -108,8 +117,10 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         previous,
         Timestamp::now(),
     );
-    write_status(context, &model_service, now).await?;
-    if let Some(error) = refused {
+    if write_status(context, &model_service, now).await? == Written::Gone {
+        return Ok(Next::Gone);
+    }
+    if let Some(error) = failed {
         return Err(error);
     }
     let lacks_keda =
@@ -119,6 +130,26 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         None if lacks_keda => Next::Lacking,
         None => Next::Settled,
     })
+}
+
+/// Says in the status why nothing could be observed.
+async fn unobserved(
+    context: &Context,
+    model_service: &ModelService,
+    error: Error,
+) -> Result<Next, Error> {
+    if error.fails_alone() {
+        let failure = Failure {
+            reason: error.reason().to_owned(),
+            message: error.to_string(),
+        };
+        let previous = model_service.status.as_ref();
+        let now = unobserved_status(model_service, &failure, previous, Timestamp::now());
+        if write_status(context, model_service, now).await? == Written::Gone {
+            return Ok(Next::Gone);
+        }
+    }
+    Err(error)
 }
 
 async fn read(
@@ -131,9 +162,12 @@ async fn read(
         Err(kube::Error::SerdeError(error)) => {
             // A status can't be judged without its spec; an event can be recorded.
             let metadata = api
-                .get_metadata(name)
+                .get_metadata_opt(name)
                 .await
                 .map_err(Error::api("reading the metadata"))?;
+            let Some(metadata) = metadata else {
+                return Ok(None);
+            };
             let error = Error::Unreadable(error);
             let event = Event {
                 severity: Severity::Warning,
@@ -151,19 +185,28 @@ async fn read(
     }
 }
 
+/// What became of a status.
+#[derive(Debug, PartialEq, Eq)]
+enum Written {
+    /// It is there.
+    Done,
+    /// The ModelService has gone since it was read.
+    Gone,
+}
+
 /// Writes a status that differs from the one that is there, and tells what is new about it.
 async fn write_status(
     context: &Context,
     model_service: &ModelService,
     status: ModelServiceStatus,
-) -> Result<(), Error> {
+) -> Result<Written, Error> {
     let previous = model_service.status.as_ref();
     if previous == Some(&status) {
-        return Ok(());
+        return Ok(Written::Done);
     }
     let metadata = &model_service.metadata;
     let (Some(name), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
-        return Ok(());
+        return Ok(Written::Done);
     };
     let patch = json!({
         "apiVersion": ModelService::api_version(&()),
@@ -173,13 +216,16 @@ async fn write_status(
         "status": status,
     });
     let parameters = PatchParams::apply(STATUS).force();
-    Api::<ModelService>::namespaced(context.client.clone(), namespace)
+    let written = Api::<ModelService>::namespaced(context.client.clone(), namespace)
         .patch_status(name, &parameters, &Patch::Apply(&patch))
-        .await
-        .map_err(Error::api("writing the status"))?;
+        .await;
+    match written {
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Written::Gone),
+        result => drop(result.map_err(Error::api("writing the status"))?),
+    }
     context
         .teller
         .tell(&model_service.object_ref(&()), events(previous, &status))
         .await;
-    Ok(())
+    Ok(Written::Done)
 }

@@ -8,7 +8,7 @@ use kube::{
 use springtide_plan::Severity;
 use tracing::warn;
 
-use crate::error::brief;
+use crate::error::{brief, is_terminating};
 
 /// Name of this controller in events.
 const CONTROLLER: &str = "springtide-operator";
@@ -47,12 +47,15 @@ impl Teller {
                 action: event.condition,
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, about).await {
-                warn!(
+            match self.recorder.publish(&event, about).await {
+                // Nothing can be recorded any more, and nobody would read it.
+                Err(error) if is_terminating(&error) => return,
+                Err(error) => warn!(
                     reason = event.reason,
                     error = brief(&error),
                     "an event could not be recorded"
-                );
+                ),
+                Ok(()) => {}
             }
         }
     }

@@ -13,24 +13,25 @@ use springtide_plan::{
     field_manager::OPERATOR,
 };
 
-use crate::error::{Error, api_reason, brief, is_refusal};
+use crate::error::{Error, api_reason, brief};
 
 /// How carrying out a plan went.
 #[derive(Debug, Default)]
 pub(crate) struct Carried {
     /// What the status says about it.
     pub(crate) outcome: Outcome,
-    /// The first thing that was refused.
-    pub(crate) refused: Option<Error>,
+    /// The first call that failed.
+    pub(crate) failed: Option<Error>,
 }
 
 /// Deletes and applies, and puts what the API server answers in the place of what was observed.
 ///
-/// What the API server refuses is noted, and the rest is done all the same.
+/// A call that fails alone is noted, and the rest is done all the same.
 ///
 /// # Errors
 ///
-/// Where the API server can't be reached or can't answer: the rest would fail too.
+/// Where the API server can't be reached or is overloaded, or where the namespace is being deleted:
+/// the rest would fail too.
 pub(crate) async fn carry_out(
     client: &Client,
     namespace: &str,
@@ -71,17 +72,16 @@ impl Carried {
         result: Result<(), kube::Error>,
     ) -> Result<bool, Error> {
         let Err(error) = result else { return Ok(true) };
-        let refused = is_refusal(&error);
         let failure = Failure {
             reason: api_reason(&error).to_owned(),
             message: brief(&error),
         };
         let error = Error::api(format!("{doing} the {kind}"))(error);
-        if !refused {
+        if !error.fails_alone() || error.is_terminating() {
             return Err(error);
         }
         self.outcome.failures.entry(kind).or_insert(failure);
-        self.refused.get_or_insert(error);
+        self.failed.get_or_insert(error);
         Ok(false)
     }
 }
@@ -94,7 +94,8 @@ async fn delete(client: &Client, namespace: &str, deletion: &Deletion) -> Result
     );
     let still_the_same = Preconditions {
         uid: deletion.uid.clone(),
-        resource_version: deletion.resource_version.clone(),
+        // Its own controller changes it with each status.
+        resource_version: None,
     };
     match api
         .delete(

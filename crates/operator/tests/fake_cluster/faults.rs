@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use crate::support::{World, spec};
+use crate::support::{NAMESPACE, World, spec};
 use http::Method;
 use k8s_openapi::api::{
     apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Service,
 };
 use serde_json::{Value, json};
 use springtide_api::ModelService;
+use springtide_operator::reconcile::Next;
 use springtide_plan::keda::ScaledObject;
-use springtide_testkit::Fault;
+use springtide_testkit::{Call, Fault};
 use tokio::time::timeout;
 
 /// Everything that can happen to a call. `Stall` is also what a crash after it looks like: the pass
@@ -96,20 +97,35 @@ async fn from_fixed_replicas_to_an_hpa() {
     every_fault_ends_alike(Some(&before), &spec("HPA"), |_| {}).await;
 }
 
-#[tokio::test]
-async fn what_the_api_server_refuses_is_a_condition_and_holds_up_nothing_else() {
+/// Which call of a first pass over an undisturbed `spec` a condition holds for; the first is 1.
+async fn nth_call(spec: &Value, wanted: impl Fn(&Call) -> bool) -> usize {
     let undisturbed = World::new();
-    undisturbed.set_spec(&spec("HPA"));
+    undisturbed.set_spec(spec);
     undisturbed.pass().await.unwrap();
     let calls = undisturbed.fake.take_calls();
-    let nth = calls
-        .iter()
-        .position(|call| call.method == Method::PATCH && call.path.contains("/deployments/"))
-        .unwrap();
-    for (code, reason) in [(403, "Forbidden"), (422, "Refused")] {
+    1 + calls.iter().position(wanted).unwrap()
+}
+
+fn applies_the_deployment(call: &Call) -> bool {
+    call.method == Method::PATCH && call.path.contains("/deployments/")
+}
+
+/// What the API server answers to one call, be it that a webhook is down (500), is a condition and
+/// holds up nothing else.
+#[tokio::test]
+async fn what_the_api_server_refuses_is_a_condition_and_holds_up_nothing_else() {
+    let nth = nth_call(&spec("HPA"), applies_the_deployment).await;
+    for (code, reason) in [
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (405, "UnexpectedAnswer"),
+        (422, "Refused"),
+        (500, "ServerError"),
+        (503, "ServerError"),
+    ] {
         let world = World::new();
         world.set_spec(&spec("HPA"));
-        world.fake.inject(nth + 1, Fault::Status(code));
+        world.fake.inject(nth, Fault::Status(code));
         let error = world.pass().await.unwrap_err();
         assert_eq!(error.reason(), reason);
         assert!(error.passes());
@@ -119,5 +135,86 @@ async fn what_the_api_server_refuses_is_a_condition_and_holds_up_nothing_else() 
         assert_eq!(world.condition("Ready").0, "False");
         let text = world.get::<ModelService>().unwrap().to_string();
         assert!(text.contains(reason), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_more_is_asked_of_a_server_that_is_overloaded_or_out_of_reach() {
+    let nth = nth_call(&spec("HPA"), applies_the_deployment).await;
+    for fault in [Fault::Status(429), Fault::Refused] {
+        let world = World::new();
+        world.set_spec(&spec("HPA"));
+        world.fake.inject(nth, fault);
+        assert!(world.pass().await.unwrap_err().passes());
+        assert_eq!(world.fake.take_calls().len(), nth, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_observed_is_said_by_ready_and_changes_nothing_else() {
+    let is_observed = |call: &Call| call.method == Method::GET && call.path.ends_with("/pods");
+    let nth = nth_call(&spec("HPA"), is_observed).await;
+    for before_first_pass in [true, false] {
+        let world = World::new();
+        world.set_spec(&spec("HPA"));
+        if !before_first_pass {
+            world.converge().await;
+            world.pods_become_ready();
+            world.converge().await;
+            assert_eq!(world.condition("WorkloadAvailable").0, "True");
+            let _ = world.fake.take_calls();
+        }
+        let before = ["WorkloadAvailable", "ModelLoaded"].map(|kind| world.condition(kind));
+        world.fake.inject(nth, Fault::Status(500));
+        let error = world.pass().await.unwrap_err();
+        assert_eq!(error.reason(), "ServerError");
+        assert_eq!(
+            world.condition("Ready"),
+            ("Unknown".to_owned(), "ServerError".to_owned())
+        );
+        if !before_first_pass {
+            let after = ["WorkloadAvailable", "ModelLoaded"].map(|kind| world.condition(kind));
+            assert_eq!(after, before);
+        }
+        let version = world.fake.version();
+        let _ = world.fake.take_calls();
+        world.fake.inject(nth, Fault::Status(500));
+        world.pass().await.unwrap_err();
+        assert_eq!(world.fake.version(), version, "the same fault is said once");
+        world.converge().await;
+        assert_ne!(world.condition("Ready").1, "ServerError");
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_being_deleted_is_no_fault() {
+    let world = World::new();
+    world.set_spec(&spec("HPA"));
+    world.fake.terminate(NAMESPACE);
+    assert_eq!(world.pass().await.unwrap(), Next::Gone);
+    assert_eq!(world.get::<Deployment>(), None);
+    assert!(world.get::<ModelService>().unwrap()["status"].is_null());
+}
+
+#[tokio::test]
+async fn a_model_service_that_vanishes_under_a_pass_is_no_fault() {
+    let writes_the_status = |call: &Call| call.path.ends_with("/status");
+    for spec in [
+        spec("HPA"),
+        json!({"model": {"uri": "ftp://example.com/m.onnx"}}),
+    ] {
+        let calls = {
+            let undisturbed = World::new();
+            undisturbed.set_spec(&spec);
+            // One of them is a bad spec.
+            let _ = undisturbed.pass().await;
+            undisturbed.fake.take_calls()
+        };
+        let nth = 1 + calls.iter().position(writes_the_status).unwrap();
+        let world = World::new();
+        world.set_spec(&spec);
+        world.fake.inject(nth, Fault::Status(404));
+        assert_eq!(world.pass().await.unwrap(), Next::Gone);
+        assert_eq!(world.fake.take_calls().len(), nth, "and no event");
     }
 }
