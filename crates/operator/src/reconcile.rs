@@ -79,7 +79,6 @@ pub enum Next {
 /// Where the spec is invalid, or where a call failed. The status says so too, unless the API server
 /// can't be reached or is overloaded.
 pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Next, Error> {
-    let client = &context.client;
     let Some(model_service) = read(context, namespace, name).await? else {
         return Ok(Next::Gone);
     };
@@ -91,17 +90,28 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         Err(invalid) => {
             let previous = model_service.status.as_ref();
             let now = invalid_status(&model_service, &invalid, previous, Timestamp::now());
-            return match write_status(context, &model_service, now).await? {
+            return match Box::pin(write_status(context, &model_service, now)).await? {
                 Written::Gone => Ok(Next::Gone),
                 Written::Done => Err(invalid.into()),
             };
         }
     };
-    let mut observed = match Box::pin(observe(client, namespace, &validated)).await {
+    Box::pin(keep(context, &model_service, &validated)).await
+}
+
+/// Carries out what a valid ModelService wants, and says in its status how that went.
+async fn keep(
+    context: &Context,
+    model_service: &ModelService,
+    validated: &ValidatedModelService,
+) -> Result<Next, Error> {
+    let client = &context.client;
+    let (namespace, name) = (validated.namespace(), validated.name());
+    let mut observed = match observe(client, namespace, validated).await {
         Ok(observed) => observed,
-        Err(error) => return unobserved(context, &model_service, error).await,
+        Err(error) => return unobserved(context, model_service, error).await,
     };
-    let plan = desired(&validated, &observed, &context.settings);
+    let plan = desired(validated, &observed, &context.settings);
     let Carried { outcome, failed } =
         match carry_out(client, namespace, name, &plan, &mut observed).await {
             // The ModelService goes with its namespace.
@@ -110,14 +120,14 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         };
     let previous = model_service.status.as_ref();
     let now = status(
-        &validated,
+        validated,
         &observed,
         &plan,
         &outcome,
         previous,
         Timestamp::now(),
     );
-    if write_status(context, &model_service, now).await? == Written::Gone {
+    if write_status(context, model_service, now).await? == Written::Gone {
         return Ok(Next::Gone);
     }
     if let Some(error) = failed {
