@@ -45,15 +45,17 @@ pub struct ModelServiceStatus {
 pub mod condition {
     /// The summary: the model is served and scaled as the spec says.
     pub const READY: &str = "Ready";
-    /// The pods have fetched and loaded the model that the spec names.
+    /// At least one pod has fetched and loaded the model that the spec names.
     pub const MODEL_LOADED: &str = "ModelLoaded";
-    /// Enough pods are ready for requests to be served, be it with the former spec.
+    /// At least one pod is ready, so that requests are served, be it with the former spec. The reason
+    /// tells whether there are as many as the spec asks for at least.
     pub const WORKLOAD_AVAILABLE: &str = "WorkloadAvailable";
-    /// The autoscaler that the spec names exists and gets what it needs.
+    /// The autoscaler that the spec names exists and isn't kept from scaling. Whether it has readings
+    /// to follow is [`METRICS_HEALTHY`].
     pub const AUTOSCALING_READY: &str = "AutoscalingReady";
-    /// The autoscaler gets readings for what it follows. Not part of the summary.
+    /// The autoscaler gets readings for everything that it follows. Not part of the summary.
     pub const METRICS_HEALTHY: &str = "MetricsHealthy";
-    /// Every pod is made from the present spec.
+    /// Every pod is made from the present spec, and once so many as it asks for at least were ready.
     pub const ROLLOUT_COMPLETE: &str = "RolloutComplete";
 
     /// All of them, in the order in which they stand in a status.

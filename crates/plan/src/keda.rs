@@ -15,6 +15,9 @@ pub const HPA_NAME_PREFIX: &str = "keda-hpa-";
 const PAUSED_ANNOTATION: &str = "autoscaling.keda.sh/paused";
 const PAUSED_REPLICAS_ANNOTATION: &str = "autoscaling.keda.sh/paused-replicas";
 
+/// Reasons of `Ready` that are about readings and not about the ScaledObject.
+const TRIGGER_FAULTS: [&str; 2] = ["PartialTriggerError", "TriggerError"];
+
 /// Spec of a ScaledObject.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -156,6 +159,18 @@ impl ScaledObject {
             || self
                 .condition("Paused")
                 .is_some_and(|paused| paused.status == "True")
+    }
+
+    /// Why KEDA can't read all of the triggers, where it says so in place of its judgement on the
+    /// ScaledObject.
+    pub(crate) fn trigger_fault(&self) -> Option<&str> {
+        let ready = self
+            .condition("Ready")
+            .filter(|ready| ready.status != "True")?;
+        ready
+            .reason
+            .as_deref()
+            .filter(|reason| TRIGGER_FAULTS.contains(reason))
     }
 
     /// The condition of a type.

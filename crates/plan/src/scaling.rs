@@ -63,6 +63,22 @@ pub struct ServingTargets {
 }
 
 impl Scaling {
+    /// Fewest pods that the spec asks for.
+    pub(crate) const fn least_pods(&self) -> i32 {
+        match self {
+            Self::Fixed { replicas } => *replicas,
+            Self::Hpa { pods, .. } | Self::Keda { pods, .. } => pods.min_replicas,
+        }
+    }
+
+    /// The field that says so.
+    pub(crate) const fn least_pods_field(&self) -> &'static str {
+        match self {
+            Self::Fixed { .. } => "spec.replicas",
+            Self::Hpa { .. } | Self::Keda { .. } => "spec.autoscaling.minReplicas",
+        }
+    }
+
     pub(crate) fn parse(autoscaling: &Autoscaling, replicas: Option<i32>) -> Result<Self, Invalid> {
         match autoscaling.engine {
             Engine::None => {

@@ -2,7 +2,11 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{Evidence, Finding, blocked::blocked, lookup::hpa_condition};
+use super::{
+    Evidence, Finding,
+    blocked::blocked,
+    lookup::{hpa_condition, hpa_off},
+};
 use crate::{child::ChildKind, observed::Observed, scaling::Scaling};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
@@ -98,37 +102,66 @@ fn keda(observed: &Observed) -> Finding {
     let Some(scaled_object) = &observed.scaled_object else {
         return Finding::unknown("Starting", "The ScaledObject is being made.");
     };
-    let Some(ready) = scaled_object.condition("Ready") else {
-        return Finding::unknown("Starting", "KEDA hasn't looked at the ScaledObject yet.");
+    if scaled_object.is_paused() {
+        return Finding::no(
+            "Paused",
+            "The ScaledObject is paused by an annotation, autoscaling.keda.sh/paused or autoscaling.keda.sh/paused-replicas: nothing scales the pods until it is removed.",
+        );
+    }
+    let scaling = |hpa| {
+        scaling_fault(hpa)
+            .unwrap_or_else(|| Finding::yes("Scaling", "KEDA sets the number of pods."))
     };
-    let message = ready.message.as_deref().unwrap_or_default();
-    match ready.status.as_str() {
-        "True" => observed
-            .keda_horizontal_pod_autoscaler
-            .as_ref()
-            .and_then(scaling_fault)
-            .unwrap_or_else(|| Finding::yes("Scaling", "KEDA sets the number of pods.")),
-        "False" => Finding::no(
-            ready
-                .reason
-                .clone()
-                .unwrap_or_else(|| "ScaledObjectNotReady".to_owned()),
-            format!("KEDA: {message}"),
+    let hpa = observed.keda_horizontal_pod_autoscaler.as_ref();
+    if let Some(reason) = scaled_object.trigger_fault() {
+        return hpa.map_or_else(
+            || {
+                Finding::no(
+                    reason,
+                    "KEDA can't read its triggers and has made no HorizontalPodAutoscaler yet. MetricsHealthy says what to check.",
+                )
+            },
+            scaling,
+        );
+    }
+    let starting = || Finding::unknown("Starting", "KEDA hasn't looked at the ScaledObject yet.");
+    let Some(ready) = scaled_object.condition("Ready") else {
+        return starting();
+    };
+    let message = || format!("KEDA: {}", ready.message.as_deref().unwrap_or_default());
+    match (ready.status.as_str(), ready.reason.as_deref()) {
+        ("True", _) => hpa.map_or_else(
+            || Finding::yes("Scaling", "KEDA sets the number of pods."),
+            scaling,
         ),
-        _ => Finding::unknown("Starting", "KEDA hasn't looked at the ScaledObject yet."),
+        ("False", reason) => Finding::no(reason.unwrap_or("ScaledObjectNotReady"), message()),
+        (_, Some(reason)) if !reason.is_empty() => Finding::unknown(reason, message()),
+        // KEDA sets every condition to unknown, without a reason, before its first look.
+        _ => starting(),
     }
 }
 
-/// Why an HPA can't scale, whatever its metrics say.
+/// Why an HPA can't scale, whatever its metrics say. Its own messages hold names of pods and texts of
+/// passing network errors.
 fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
-    let able = hpa_condition(hpa, "AbleToScale").filter(|able| able.status == "False")?;
-    Some(Finding::no(
-        able.reason
-            .clone()
-            .unwrap_or_else(|| "UnableToScale".to_owned()),
-        format!(
-            "HorizontalPodAutoscaler: {}",
-            able.message.as_deref().unwrap_or_default()
-        ),
-    ))
+    let unable = hpa_condition(hpa, "AbleToScale")
+        .filter(|able| able.status == "False")
+        .map(|able| able.reason.as_deref().unwrap_or("UnableToScale"));
+    let name = hpa.metadata.name.as_deref().unwrap_or_default();
+    let hint = format!("`kubectl describe hpa {name}` says more.");
+    if let Some(reason) = unable {
+        return Some(Finding::no(
+            reason,
+            format!("The HorizontalPodAutoscaler can't read or change the number of pods. {hint}"),
+        ));
+    }
+    let reason = hpa_off(hpa)?;
+    let why = match reason {
+        "ScalingDisabled" => "The HorizontalPodAutoscaler is off while the Deployment has 0 pods.",
+        "AmbiguousSelector" => {
+            "Another HorizontalPodAutoscaler scales the same pods, so neither does. Delete it."
+        }
+        _ => "The HorizontalPodAutoscaler can't select the pods.",
+    };
+    Some(Finding::no(reason, format!("{why} {hint}")))
 }

@@ -20,3 +20,15 @@ pub(super) fn hpa_condition<'a>(
     let conditions = hpa.status.as_ref()?.conditions.as_ref()?;
     conditions.iter().find(|condition| condition.type_ == kind)
 }
+
+/// Reasons of a false `ScalingActive` that aren't about readings: the HPA doesn't scale at all.
+const OFF: [&str; 3] = ["ScalingDisabled", "AmbiguousSelector", "InvalidSelector"];
+
+/// Why the HPA doesn't scale at all, whatever its metrics say.
+pub(super) fn hpa_off(hpa: &HorizontalPodAutoscaler) -> Option<&str> {
+    hpa_condition(hpa, "ScalingActive")
+        .filter(|active| active.status == "False")?
+        .reason
+        .as_deref()
+        .filter(|reason| OFF.contains(reason))
+}

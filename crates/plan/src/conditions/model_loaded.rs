@@ -1,15 +1,24 @@
-//! `ModelLoaded`: the pods have fetched and loaded the model that the spec names.
+//! `ModelLoaded`: a pod has fetched and loaded the model that the spec names.
 
 use super::{Evidence, Finding, pods};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let pods = pods::of_this_model(evidence.observed, evidence.model_service);
-    if let Some(failure) = pods.iter().find_map(|pod| pods::model_failure(pod)) {
-        return Finding::no(failure.reason.reason(), failure.message);
+    let failure = pods.iter().find_map(|pod| pods::model_failure(pod));
+    let is_loaded = pods.into_iter().any(pods::is_serving);
+    match (is_loaded, failure) {
+        (true, None) => Finding::yes("Loaded", "The model is fetched and loaded."),
+        // The model is good. What keeps one pod from it (a full disk, a source that is down by now)
+        // doesn't take it from the others.
+        (true, Some(failure)) => Finding::yes(
+            "Loaded",
+            format!(
+                "The model is fetched and loaded. Another pod fails with {}: {}",
+                failure.reason.reason(),
+                failure.message
+            ),
+        ),
+        (false, Some(failure)) => Finding::no(failure.reason.reason(), failure.message),
+        (false, None) => Finding::unknown("Loading", "No pod has loaded the model yet."),
     }
-    let is_loaded = |pod| pods::server(pod).is_some_and(|server| server.ready);
-    if pods.into_iter().any(is_loaded) {
-        return Finding::yes("Loaded", "The model is fetched and loaded.");
-    }
-    Finding::unknown("Loading", "No pod has loaded the model yet.")
 }

@@ -10,8 +10,26 @@ use crate::{
     validated::ValidatedModelService,
 };
 
-/// The pods that aren't being deleted and serve, or are to serve, the model that the spec names, in
-/// an order that doesn't depend on when they were seen.
+/// The pods that serve, or may come to, in an order that doesn't depend on when they were seen. One
+/// that is being deleted, or that has ended for good (evicted, or lost with its node), does neither.
+pub(super) fn live(observed: &Observed) -> Vec<&Pod> {
+    let has_ended = |pod: &Pod| {
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        matches!(phase, Some("Failed" | "Succeeded"))
+    };
+    let mut pods = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none() && !has_ended(pod))
+        .collect::<Vec<_>>();
+    pods.sort_by_key(|pod| pod.metadata.name.as_deref());
+    pods
+}
+
+/// The [`live`] pods that serve, or are to serve, the model that the spec names.
 pub(super) fn of_this_model<'a>(
     observed: &'a Observed,
     model_service: &ValidatedModelService,
@@ -23,18 +41,18 @@ pub(super) fn of_this_model<'a>(
             .as_ref()
             .and_then(|annotations| annotations.get(key))
     };
-    let mut pods = observed
-        .pods
-        .iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-        .filter(|pod| {
-            [labels::MODEL_URI, labels::MODEL_SHA256]
-                .iter()
-                .all(|key| annotation(pod, key) == wanted.get(*key))
-        })
-        .collect::<Vec<_>>();
-    pods.sort_by_key(|pod| pod.metadata.name.as_deref());
+    let mut pods = live(observed);
+    pods.retain(|pod| {
+        [labels::MODEL_URI, labels::MODEL_SHA256]
+            .iter()
+            .all(|key| annotation(pod, key) == wanted.get(*key))
+    });
     pods
+}
+
+/// Whether the pod has its model and serves.
+pub(super) fn is_serving(pod: &Pod) -> bool {
+    server(pod).is_some_and(|server| server.ready)
 }
 
 /// Status of the container that serves.

@@ -3,7 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 
 use super::{Evidence, Finding, blocked::blocked, lookup::deployment_condition};
-use crate::child::ChildKind;
+use crate::{child::ChildKind, replicas::asked_for};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     if let Some(finding) = blocked(evidence, ChildKind::Deployment) {
@@ -12,6 +12,8 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let Some(deployment) = &evidence.observed.deployment else {
         return Finding::unknown("RollingOut", "The Deployment is being made.");
     };
+    let scaling = evidence.model_service.scaling();
+    let least = scaling.least_pods();
     let status = deployment.status.as_ref();
     let is_seen =
         status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
@@ -22,6 +24,15 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         Some("ProgressDeadlineExceeded") => Finding::no(
             "ProgressDeadlineExceeded",
             "New pods don't become ready. The former ones go on serving where there are any; the other conditions say why.",
+        ),
+        // Also until the first number of pods is applied: a first start isn't over before all of them
+        // are available.
+        _ if asked_for(deployment) < Some(least) => Finding::no(
+            "RollingOut",
+            format!(
+                "The Deployment isn't asked for as many pods as {} yet.",
+                scaling.least_pods_field()
+            ),
         ),
         // The Deployment controller says so once all pods are new and available, and goes on saying
         // so while an autoscaler changes their number.

@@ -1,4 +1,5 @@
-//! `WorkloadAvailable`: enough pods are ready for requests to be served, be it with the former spec.
+//! `WorkloadAvailable`: at least one pod is ready, so that requests are served, be it with the former
+//! spec.
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -6,7 +7,7 @@ use k8s_openapi::api::{
 };
 
 use super::{Evidence, Finding, blocked::blocked, lookup::deployment_condition, pods};
-use crate::child::ChildKind;
+use crate::{child::ChildKind, replicas::asked_for, scaling::Scaling};
 
 /// Reasons for which a container waits that don't pass by themselves, or seldom.
 const IMAGE_FAULTS: [&str; 5] = [
@@ -29,23 +30,51 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let Some(deployment) = &evidence.observed.deployment else {
         return Finding::unknown("Starting", "The Deployment is being made.");
     };
-    if is_asked_for_none(deployment) {
-        return Finding::no("NoReplicas", "spec.replicas is 0: nothing is served.");
+    let scaling = evidence.model_service.scaling();
+    let wanted = asked_for(deployment).unwrap_or(1);
+    if wanted == 0 {
+        return Finding::no("NoReplicas", nothing_is_served(scaling));
     }
-    if deployment_condition(deployment, "Available")
-        .is_some_and(|available| available.status == "True")
-    {
-        return Finding::yes("Available", "Enough pods are ready to serve.");
+    let available = deployment
+        .status
+        .as_ref()
+        .and_then(|status| status.available_replicas)
+        .unwrap_or_default();
+    let fault = refused(deployment).or_else(|| {
+        pods::live(evidence.observed)
+            .into_iter()
+            .filter(|pod| !pods::is_serving(pod))
+            .find_map(pod_fault)
+    });
+    if available == 0 {
+        return fault.unwrap_or_else(|| Finding::no("Starting", "No pod is ready yet."));
     }
-    let mut pods = evidence.observed.pods.iter().collect::<Vec<_>>();
-    pods.sort_by_key(|pod| pod.metadata.name.as_deref());
-    refused(deployment)
-        .or_else(|| pods.into_iter().find_map(pod_fault))
-        .unwrap_or_else(|| Finding::no("Starting", "Too few pods are ready yet."))
+    let of_the_others = fault.map_or_else(String::new, |fault| {
+        format!(" Of the others: {}", fault.message)
+    });
+    // Not as many as the Deployment is asked for: that an autoscaler asks for more takes nothing away.
+    if available >= scaling.least_pods().min(wanted) {
+        return Finding::yes(
+            "Available",
+            format!("Enough pods are ready to serve.{of_the_others}"),
+        );
+    }
+    Finding::yes(
+        "PartlyAvailable",
+        format!(
+            "Requests are served, by fewer pods than {} for now.{of_the_others}",
+            scaling.least_pods_field()
+        ),
+    )
 }
 
-fn is_asked_for_none(deployment: &Deployment) -> bool {
-    deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0)
+fn nothing_is_served(scaling: &Scaling) -> &'static str {
+    match scaling {
+        Scaling::Fixed { replicas: 0 } => "spec.replicas is 0: nothing is served.",
+        _ => {
+            "The Deployment is scaled to 0, which isn't what the ModelService says: nothing is served."
+        }
+    }
 }
 
 /// Pods that aren't even made: a quota, a policy or a webhook refuses them.
@@ -59,11 +88,12 @@ fn refused(deployment: &Deployment) -> Option<Finding> {
     Some(Finding::no("PodsRefused", without_generated_names(message)))
 }
 
-/// The ReplicaSet controller puts the name of the pod that was refused before the cause, and that
-/// name is another one each time.
+/// The API server puts the name of the pod that it refuses before the cause, and that name is another
+/// one each time.
 fn without_generated_names(message: &str) -> &str {
-    message
-        .split_once(" is forbidden: ")
+    [" is forbidden: ", " is invalid: "]
+        .into_iter()
+        .find_map(|verdict| message.split_once(verdict))
         .map_or(message, |(_, cause)| cause)
 }
 
@@ -90,11 +120,10 @@ fn unschedulable(pod: &Pod) -> Option<Finding> {
 
 fn container_fault(status: &ContainerStatus) -> Option<Finding> {
     let ContainerStatus { name, image, .. } = status;
-    let waiting = status
+    let waits_for = status
         .state
         .as_ref()
-        .and_then(|state| state.waiting.as_ref());
-    let waits_for = waiting.and_then(|waiting| waiting.reason.as_deref());
+        .and_then(|state| state.waiting.as_ref()?.reason.as_deref());
     let last_exit = [status.state.as_ref(), status.last_state.as_ref()]
         .into_iter()
         .find_map(|state| state?.terminated.as_ref())
@@ -106,15 +135,20 @@ fn container_fault(status: &ContainerStatus) -> Option<Finding> {
                 "The image {image} of container {name} can't be pulled. Check spec.server.image, imagePullPolicy and imagePullSecrets."
             ),
         )),
-        (Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError"), _) => {
-            let message = waiting
-                .and_then(|waiting| waiting.message.as_deref())
-                .unwrap_or_default();
-            Some(Finding::no(
-                "ContainerNotStarted",
-                format!("Container {name} can't be started: {message}"),
-            ))
-        }
+        // The kubelet's own message may hold the container's id.
+        (
+            Some(
+                reason @ ("CreateContainerConfigError"
+                | "CreateContainerError"
+                | "RunContainerError"),
+            ),
+            _,
+        ) => Some(Finding::no(
+            "ContainerNotStarted",
+            format!(
+                "Container {name} can't be started ({reason}). `kubectl describe pod` says why."
+            ),
+        )),
         (_, Some(exit)) if exit.reason.as_deref() == Some("OOMKilled") => Some(Finding::no(
             "OutOfMemory",
             format!(

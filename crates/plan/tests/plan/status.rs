@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use serde_json::{Value, json};
 use springtide_api::ModelServiceStatus;
 use springtide_plan::{
@@ -29,6 +29,7 @@ fn deployed(engine: &str, deployment_status: Value) -> (ValidatedModelService, O
 fn rolled_out() -> Value {
     json!({
         "observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2,
+        "availableReplicas": 2,
         "conditions": [
             {"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"},
             {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
@@ -167,6 +168,91 @@ fn a_new_model_service_is_not_ready_yet() {
     assert_eq!(condition(&status, "RolloutComplete"), unknown("RollingOut"));
 }
 
+/// Status of a healthy ModelService whose Deployment is to have `wanted` pods, of which `available`
+/// are, and which has further pods.
+fn with_pods(wanted: i32, available: i32, others: &[Value]) -> ModelServiceStatus {
+    let (model_service, mut observed) = healthy();
+    let deployment = observed.deployment.as_mut().unwrap();
+    deployment.spec.as_mut().unwrap().replicas = Some(wanted);
+    let status = deployment.status.as_mut().unwrap();
+    status.replicas = Some(wanted);
+    status.updated_replicas = Some(wanted);
+    status.available_replicas = Some(available);
+    if available < wanted {
+        let conditions = status.conditions.as_mut().unwrap();
+        conditions[0].status = "False".to_owned();
+        conditions[0].reason = Some("MinimumReplicasUnavailable".to_owned());
+    }
+    for (index, status) in others.iter().enumerate() {
+        let other = pod(&model_service, &format!("c{index}"), status.clone());
+        observed.pods.push(other);
+    }
+    status_of(&model_service, &observed)
+}
+
+fn unschedulable() -> Value {
+    json!({"phase": "Pending", "conditions": [{
+        "type": "PodScheduled", "status": "False", "message": "1 Insufficient cpu",
+    }]})
+}
+
+#[test]
+fn a_scale_up_takes_nothing_away() {
+    let before = with_pods(2, 2, &[]);
+    for available in 2..=8 {
+        let status = with_pods(8, available, &[json!({"phase": "Pending"})]);
+        assert_eq!(status.conditions, before.conditions, "{available}");
+    }
+    let stuck = with_pods(8, 2, &[unschedulable(), unschedulable()]);
+    assert_eq!(condition(&stuck, "WorkloadAvailable"), yes("Available"));
+    assert_eq!(
+        message(&stuck, "WorkloadAvailable"),
+        "Enough pods are ready to serve. Of the others: No node takes the pods: 1 Insufficient cpu"
+    );
+    assert_eq!(condition(&stuck, "Ready"), yes("Ready"));
+}
+
+#[test]
+fn a_lost_pod_is_told_while_the_others_serve() {
+    let lost = with_pods(2, 1, &[unschedulable()]);
+    assert_eq!(
+        condition(&lost, "WorkloadAvailable"),
+        yes("PartlyAvailable")
+    );
+    let message = message(&lost, "WorkloadAvailable");
+    assert!(message.contains("1 Insufficient cpu"), "{message}");
+    assert_eq!(condition(&lost, "Ready"), yes("Ready"));
+    assert_eq!(
+        condition(&with_pods(2, 0, &[]), "WorkloadAvailable"),
+        no("Starting")
+    );
+}
+
+#[test]
+fn a_first_start_is_ready_once_the_least_number_of_pods_is() {
+    let (model_service, mut observed) = deployed("HPA", unavailable());
+    observed.pods = vec![pod(&model_service, "a", serving())];
+    let status = observed.deployment.as_mut().unwrap().status.as_mut();
+    status.unwrap().available_replicas = Some(1);
+    let status = status_of(&model_service, &observed);
+    assert_eq!(
+        condition(&status, "WorkloadAvailable"),
+        yes("PartlyAvailable")
+    );
+    assert_eq!(condition(&status, "RolloutComplete"), no("RollingOut"));
+    assert_eq!(condition(&status, "Ready"), no("RollingOut"));
+}
+
+/// What a Deployment says after its one pod by default has come up, before its first number of pods
+/// has been applied.
+#[test]
+fn a_rollout_isnt_complete_below_the_least_number_of_pods() {
+    for wanted in [0, 1] {
+        let status = with_pods(wanted, wanted, &[]);
+        assert_eq!(condition(&status, "RolloutComplete"), no("RollingOut"));
+    }
+}
+
 #[test]
 fn a_model_that_cannot_be_fetched_is_reported_with_the_reason() {
     let (model_service, mut observed) = deployed("HPA", unavailable());
@@ -241,6 +327,43 @@ fn a_bad_model_is_reported_while_the_former_one_goes_on_serving() {
 }
 
 #[test]
+fn one_pod_that_has_the_model_speaks_for_it_and_names_the_fault_of_another() {
+    let (model_service, mut observed) = healthy();
+    observed.pods.push(pod(
+        &model_service,
+        "0",
+        fetch_failed(checksum_mismatch(), json!({})),
+    ));
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "ModelLoaded"), yes("Loaded"));
+    assert_eq!(
+        message(&status, "ModelLoaded"),
+        "The model is fetched and loaded. Another pod fails with ChecksumMismatch: expected aa, got bb"
+    );
+    assert_eq!(condition(&status, "Ready"), yes("Ready"));
+}
+
+#[test]
+fn dead_and_leaving_pods_say_nothing() {
+    let (model_service, mut observed) = deployed("HPA", unavailable());
+    let oom = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    let mut failed = fetch_failed(checksum_mismatch(), json!({}));
+    failed["phase"] = json!("Failed");
+    let mut evicted = fetch_failed(oom.clone(), json!({}));
+    evicted["phase"] = json!("Failed");
+    let mut leaving = pod(&model_service, "c", fetch_failed(oom, json!({})));
+    leaving.metadata.deletion_timestamp = Some(Time(at(0)));
+    observed.pods = vec![
+        pod(&model_service, "a", failed),
+        pod(&model_service, "b", evicted),
+        leaving,
+    ];
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "ModelLoaded"), unknown("Loading"));
+    assert_eq!(condition(&status, "WorkloadAvailable"), no("Starting"));
+}
+
+#[test]
 fn pods_of_the_former_model_say_nothing_about_the_present_one() {
     let (former, mut observed) = healthy();
     let failed = pod(&former, "a", fetch_failed(checksum_mismatch(), json!({})));
@@ -290,6 +413,29 @@ fn what_keeps_pods_from_serving_is_named() {
 }
 
 #[test]
+fn what_others_say_with_names_and_ids_in_it_is_left_out() {
+    let with_id = |id: &str| {
+        let (model_service, mut observed) = healthy();
+        observed.deployment.as_mut().unwrap().status = None;
+        let waiting = json!({"waiting": {
+            "reason": "RunContainerError", "message": format!("container {id} failed"),
+        }});
+        observed.pods = vec![pod(&model_service, "a", fetch_failed(waiting, json!({})))];
+        let hpa = observed.horizontal_pod_autoscaler.as_mut().unwrap();
+        for condition in hpa.status.as_mut().unwrap().conditions.as_mut().unwrap() {
+            condition.status = "False".to_owned();
+            condition.message = Some(format!("missing request for cpu in Pod iris-{id}"));
+        }
+        status_of(&model_service, &observed)
+    };
+    assert_eq!(
+        condition(&with_id("4f2a"), "WorkloadAvailable"),
+        no("ContainerNotStarted")
+    );
+    assert_eq!(with_id("4f2a"), with_id("77c1"));
+}
+
+#[test]
 fn pods_that_are_refused_are_reported_without_their_changing_names() {
     let refused = |name: &str| {
         json!({"conditions": [{
@@ -313,6 +459,21 @@ fn pods_that_are_refused_are_reported_without_their_changing_names() {
 }
 
 #[test]
+fn pods_that_are_invalid_are_reported_without_their_changing_names() {
+    let (model_service, observed) = deployed(
+        "HPA",
+        json!({"conditions": [{
+            "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+            "message": "Pod \"iris-x7\" is invalid: spec.containers[0].image: Required value",
+        }]}),
+    );
+    assert_eq!(
+        message(&status_of(&model_service, &observed), "WorkloadAvailable"),
+        "spec.containers[0].image: Required value"
+    );
+}
+
+#[test]
 fn no_replicas_serve_nothing() {
     let model_service = validated(json!({"replicas": 0, "autoscaling": {"engine": "None"}}));
     let mut observed = applied(&model_service, with_keda());
@@ -326,8 +487,20 @@ fn no_replicas_serve_nothing() {
         .replicas = Some(0);
     let status = status_of(&model_service, &observed);
     assert_eq!(condition(&status, "WorkloadAvailable"), no("NoReplicas"));
+    assert_eq!(
+        message(&status, "WorkloadAvailable"),
+        "spec.replicas is 0: nothing is served."
+    );
     assert_eq!(condition(&status, "AutoscalingReady"), yes("FixedReplicas"));
     assert_eq!(status.desired_replicas, Some(0));
+
+    let emptied = with_pods(0, 0, &[]);
+    assert_eq!(condition(&emptied, "WorkloadAvailable"), no("NoReplicas"));
+    let message = message(&emptied, "WorkloadAvailable");
+    assert!(
+        message.starts_with("The Deployment is scaled to 0"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -421,7 +594,9 @@ fn keda_speaks_for_its_scaled_object() {
         condition(&status_of(&model_service, &observed), "AutoscalingReady"),
         unknown("Starting")
     );
-    let mut with = |conditions: Value| {
+    let hpa = healthy().1.horizontal_pod_autoscaler;
+    let with = |observed: &Observed, conditions: Value| {
+        let mut observed = observed.clone();
         observed.scaled_object.as_mut().unwrap().status =
             Some(serde_json::from_value(json!({"conditions": conditions})).unwrap());
         let status = status_of(&model_service, &observed);
@@ -430,22 +605,77 @@ fn keda_speaks_for_its_scaled_object() {
             condition(&status, "MetricsHealthy"),
         )
     };
+    let ready =
+        |status: &str, reason: &str| json!([{"type": "Ready", "status": status, "reason": reason}]);
+    // KEDA sets all conditions to Unknown before its first look.
     assert_eq!(
-        with(json!([{"type": "Ready", "status": "True"}])),
+        with(&observed, json!([{"type": "Ready", "status": "Unknown"}])),
+        (unknown("Starting"), unknown("Starting"))
+    );
+    assert_eq!(
+        with(&observed, ready("True", "ScaledObjectReady")),
         (yes("Scaling"), unknown("Starting"))
     );
     assert_eq!(
-        with(json!([
-            {"type": "Ready", "status": "False", "reason": "ScaledObjectCheckFailed"},
-        ])),
+        with(&observed, ready("False", "ScaledObjectCheckFailed")),
         (no("ScaledObjectCheckFailed"), unknown("Starting"))
     );
     assert_eq!(
-        with(json!([
-            {"type": "Ready", "status": "True"}, {"type": "Fallback", "status": "True"},
-        ])),
+        with(&observed, ready("Unknown", "SomethingNew")),
+        (unknown("SomethingNew"), unknown("Starting"))
+    );
+    assert_eq!(
+        with(&observed, ready("False", "TriggerError")),
+        (no("TriggerError"), no("TriggerError"))
+    );
+    observed.keda_horizontal_pod_autoscaler = hpa;
+    assert_eq!(
+        with(&observed, ready("True", "ScaledObjectReady")),
+        (yes("Scaling"), yes("Readings"))
+    );
+    for (status, reason) in [
+        ("Unknown", "PartialTriggerError"),
+        ("False", "TriggerError"),
+    ] {
+        assert_eq!(
+            with(&observed, ready(status, reason)),
+            (yes("Scaling"), no(reason))
+        );
+    }
+    assert_eq!(
+        with(
+            &observed,
+            json!([
+                {"type": "Ready", "status": "True"}, {"type": "Fallback", "status": "True"},
+            ])
+        ),
         (yes("Scaling"), no("FallbackActive"))
     );
+    assert_eq!(
+        with(
+            &observed,
+            json!([{"type": "Ready", "status": "True"}, {"type": "Paused", "status": "True"}])
+        ),
+        (no("Paused"), unknown("Paused"))
+    );
+}
+
+#[test]
+fn an_hpa_that_is_switched_off_does_not_scale() {
+    for (reason, metrics) in [
+        ("ScalingDisabled", unknown("ScalingDisabled")),
+        ("AmbiguousSelector", unknown("AmbiguousSelector")),
+    ] {
+        let (model_service, mut observed) = healthy();
+        let hpa = observed.horizontal_pod_autoscaler.as_mut().unwrap();
+        let active = &mut hpa.status.as_mut().unwrap().conditions.as_mut().unwrap()[1];
+        active.status = "False".to_owned();
+        active.reason = Some(reason.to_owned());
+        let status = status_of(&model_service, &observed);
+        assert_eq!(condition(&status, "AutoscalingReady"), no(reason));
+        assert_eq!(condition(&status, "MetricsHealthy"), metrics);
+        assert_eq!(condition(&status, "Ready"), no(reason));
+    }
 }
 
 #[test]
@@ -553,6 +783,7 @@ fn what_ends_by_itself_is_told_without_a_warning() {
         let status = deployment.status.get_or_insert_default();
         status.conditions = None;
         status.updated_replicas = Some(0);
+        status.available_replicas = None;
         deployment
     });
     let starting = status_of(&model_service, &observed);
