@@ -15,7 +15,7 @@ const FIRST: Duration = Duration::from_millis(500);
 /// Longest wait: a fault that has passed is noticed within this time even if nothing changes.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The waits of all objects that have failed since they last succeeded.
+/// The waits of all objects that are to be tried again.
 #[derive(Debug)]
 pub(crate) struct Backoffs<K> {
     by_object: Mutex<HashMap<K, ExponentialBackoff>>,
@@ -48,8 +48,8 @@ impl<K: Hash + Eq> Backoffs<K> {
         waits.next().unwrap_or(LONGEST)
     }
 
-    /// Forgets an object's failures.
-    pub(crate) fn succeeded(&self, object: &K) {
+    /// Forgets an object's failures: it succeeded, is gone, or isn't tried again.
+    pub(crate) fn forget(&self, object: &K) {
         self.by_object
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -69,7 +69,7 @@ mod tests {
         assert!(waits.iter().all(|wait| *wait <= LONGEST), "{waits:?}");
         assert!(waits[19] >= LONGEST / 2, "{waits:?}");
         assert!(backoffs.failed("b") <= 2 * FIRST);
-        backoffs.succeeded(&"a");
+        backoffs.forget(&"a");
         assert!(backoffs.failed("a") <= 2 * FIRST);
     }
 }

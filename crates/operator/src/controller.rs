@@ -18,10 +18,11 @@ use crate::{
     backoff::Backoffs,
     capabilities,
     error::Error,
+    model_services::Watched,
     reconcile::{Context, Next, reconcile},
     run::ended,
     settings::Settings,
-    watches::{Watched, requests},
+    watches::requests,
 };
 
 /// A ModelService is looked at this often although nothing has changed.
@@ -65,6 +66,7 @@ pub async fn run(
         context,
         backoffs: Backoffs::default(),
     });
+    let reported = Arc::clone(&shared);
     let reconciles = applier(
         |object: Arc<Watched>, shared| Box::pin(one(ObjectRef::from_obj(object.as_ref()), shared)),
         |object, error, shared: Arc<Shared>| {
@@ -75,7 +77,7 @@ pub async fn run(
         requests.take_until(ended(shutdown.clone())),
         Config::default().concurrency(settings.concurrency.get()),
     )
-    .for_each(async |result| report(result));
+    .for_each(async |result| report(result, &reported.backoffs));
     let syncing = async {
         if known.wait_until_ready().await.is_ok() {
             info!(model_services = known.len(), "watching");
@@ -106,7 +108,7 @@ async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, 
     match result {
         Ok(next) => {
             metrics.succeeded(started.elapsed());
-            shared.backoffs.succeeded(&object);
+            shared.backoffs.forget(&object);
             Ok(match next {
                 Next::Settled => Action::requeue(RESYNC),
                 Next::Waiting => Action::requeue(WAIT),
@@ -126,15 +128,22 @@ fn retry(object: &ObjectRef<Watched>, error: &Error, shared: &Shared) -> Action 
     if error.passes() {
         Action::requeue(shared.backoffs.failed(object.clone()))
     } else {
+        shared.backoffs.forget(object);
         Action::await_change()
     }
 }
 
-fn report(result: Result<(ObjectRef<Watched>, Action), controller::Error<Error, Infallible>>) {
+fn report(
+    result: Result<(ObjectRef<Watched>, Action), controller::Error<Error, Infallible>>,
+    backoffs: &Backoffs<ObjectRef<Watched>>,
+) {
     match result {
         Ok((object, _)) => debug!(%object, "reconciled"),
         // Deleted since: its children go by garbage collection.
-        Err(controller::Error::ObjectNotFound(object)) => debug!(%object, "gone"),
+        Err(controller::Error::ObjectNotFound(object)) => {
+            debug!(%object, "gone");
+            backoffs.forget(&object.into_kind_unchecked(()));
+        }
         Err(controller::Error::ReconcilerFailed(error, object)) => {
             warn!(%object, reason = error.reason(), %error, "reconcile failed");
         }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod http;
 pub mod leader;
 pub mod metrics;
+mod model_services;
 mod observe;
 pub mod reconcile;
 pub mod run;

@@ -37,6 +37,16 @@ pub struct Settings {
     )]
     pub prometheus_address: String,
 
+    /// How often that Prometheus scrapes serving pods, in seconds: at least its scrape_interval, and that
+    /// of any other that a ModelService names. Rates look back over four times as long.
+    #[arg(
+        long,
+        env = "SCRAPE_INTERVAL_SECONDS",
+        default_value = "15",
+        value_parser = clap::value_parser!(u16).range(1..=300)
+    )]
+    pub scrape_interval_seconds: u16,
+
     /// Look after the ModelServices of this namespace alone instead of those of all namespaces.
     #[arg(long, env = "WATCH_NAMESPACE")]
     pub watch_namespace: Option<String>,
@@ -90,6 +100,7 @@ impl Settings {
         OperatorSettings {
             server_image: self.server_image.clone(),
             prometheus_address: self.prometheus_address.clone(),
+            scrape_interval_seconds: self.scrape_interval_seconds,
         }
     }
 
@@ -129,7 +140,14 @@ mod tests {
         assert_eq!(settings.for_plans().server_image, "server:1");
         assert!(!settings.leader_election);
         assert_eq!(settings.watch_namespace.as_deref(), Some("models"));
-        for bad in ["--concurrency=0", "--listen=8080", "--unknown"] {
+        assert_eq!(settings.for_plans().scrape_interval_seconds, 15);
+        for bad in [
+            "--concurrency=0",
+            "--listen=8080",
+            "--scrape-interval-seconds=0",
+            "--scrape-interval-seconds=301",
+            "--unknown",
+        ] {
             assert!(
                 Settings::try_parse_from(["springtide-operator", bad]).is_err(),
                 "{bad}"

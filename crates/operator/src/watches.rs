@@ -4,7 +4,7 @@
 //! be parsed stops no watch, and nothing is decided on what a cache remembers. Each watch backs off
 //! for itself: one that fails, as KEDA's does once KEDA is removed, holds up no other.
 
-use std::{convert::Infallible, fmt::Debug, time::Duration};
+use std::{convert::Infallible, fmt::Debug, hash::Hash, time::Duration};
 
 use backon::ExponentialBuilder;
 use futures::{
@@ -31,6 +31,8 @@ use kube::{
             ObjectRef,
             store::{Store, Writer},
         },
+        scheduler,
+        scheduler::ScheduleRequest,
         watcher::{self, Event, ExponentialBackoff, watcher},
     },
 };
@@ -40,13 +42,13 @@ use springtide_plan::{
     keda::{HPA_NAME_PREFIX, ScaledObject},
     labels,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tracing::warn;
 
-use crate::error::brief;
-
-/// A ModelService as watches know it.
-pub(crate) type Watched = PartialObjectMeta<ModelService>;
+use crate::{
+    error::brief,
+    model_services::{Watched, changed, everything},
+};
 
 /// Requests to reconcile; never an error, since every watch goes on by itself.
 pub(crate) type Requests = BoxStream<'static, Result<ReconcileRequest<Watched>, Infallible>>;
@@ -54,6 +56,10 @@ pub(crate) type Requests = BoxStream<'static, Result<ReconcileRequest<Watched>, 
 /// First and longest wait before a failed watch is tried again. The longest one is shorter than the
 /// 10 seconds within which a deleted child is to come back.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// What happens to a ModelService within this time of a first event is looked at together: a
+/// Deployment, its pods and its HPA change many times in a row.
+const TOGETHER: Duration = Duration::from_millis(300);
 
 /// All watches, and the ModelServices that they know.
 pub(crate) fn requests(
@@ -72,14 +78,7 @@ pub(crate) fn requests(
     )
     .map(Ok::<_, watcher::Error>)
     .reflect(writer)
-    .filter_map(|event| ready(event.ok()))
-    .flat_map(|event| match event {
-        Event::Apply(object) | Event::InitApply(object) => {
-            stream::iter(Some(ObjectRef::from_obj(&object)))
-        }
-        // What was made for it goes with it.
-        Event::Delete(_) | Event::Init | Event::InitDone => stream::iter(None),
-    });
+    .filter_map(|event| ready(event.ok()));
     let pods =
         watcher::Config::default().labels(&format!("{}={}", labels::NAME, labels::NAME_VALUE));
     let scaled_objects = {
@@ -90,7 +89,7 @@ pub(crate) fn requests(
         })
     };
     let all = stream::select_all([
-        own.boxed(),
+        changed(own, store.clone()).boxed(),
         children::<Deployment>(client, namespace, &store),
         children::<Service>(client, namespace, &store),
         children::<PodDisruptionBudget>(client, namespace, &store),
@@ -118,9 +117,29 @@ pub(crate) fn requests(
                 .into_iter()
                 .collect()
         }),
-        changes(capabilities).flat_map(everything(&store)).boxed(),
+        changes(capabilities)
+            .flat_map({
+                let store = store.clone();
+                move |()| stream::iter(everything(&store))
+            })
+            .boxed(),
     ]);
-    (all.map(ReconcileRequest::from).map(Ok).boxed(), store)
+    (
+        together(all).map(ReconcileRequest::from).map(Ok).boxed(),
+        store,
+    )
+}
+
+/// Each item once, [`TOGETHER`] after it first came: however many of the same come meanwhile, they
+/// neither add to it nor put it off.
+fn together<T>(items: impl Stream<Item = T> + Send) -> impl Stream<Item = T> + Send
+where
+    T: Clone + Eq + Hash + Send,
+{
+    scheduler(items.map(|message| ScheduleRequest {
+        message,
+        run_at: Instant::now() + TOGETHER,
+    }))
 }
 
 /// Metadata of a kind, in one namespace or in all.
@@ -177,7 +196,7 @@ where
         + Sync
         + 'static,
 {
-    let (known, everything) = (store.clone(), everything(store));
+    let store = store.clone();
     let mut complete_before = false;
     resilient(
         &K::kind(&()),
@@ -190,27 +209,15 @@ where
                 .iter()
                 .map(|name| ObjectRef::new(name).within(namespace))
                 .collect();
-            about.retain(|about| known.get(about).is_some());
-            stream::iter(about).left_stream()
+            about.retain(|about| store.get(about).is_some());
+            stream::iter(about)
         }
         Event::InitDone if std::mem::replace(&mut complete_before, true) => {
-            everything(()).right_stream()
+            stream::iter(everything(&store))
         }
-        Event::Init | Event::InitDone => stream::iter(Vec::new()).left_stream(),
+        Event::Init | Event::InitDone => stream::iter(Vec::new()),
     })
     .boxed()
-}
-
-/// Every ModelService that is known.
-fn everything(
-    store: &Store<Watched>,
-) -> impl Fn(()) -> BoxStream<'static, ObjectRef<Watched>> + Clone + Send + use<> {
-    let store = store.clone();
-    move |()| {
-        stream::iter(store.state())
-            .map(|object| ObjectRef::from_obj(object.as_ref()))
-            .boxed()
-    }
 }
 
 /// The events of a watch that is tried again when it fails.
@@ -282,6 +289,20 @@ fn changes(capabilities: watch::Receiver<Capabilities>) -> impl Stream<Item = ()
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_together_is_one_and_is_not_put_off() {
+        let begun = Instant::now();
+        let every_20_ms = stream::unfold(0, |count| async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((if count == 3 { "b" } else { "a" }, count + 1))
+        });
+        let mut items = together(every_20_ms).boxed();
+        let mut next = async || (items.next().await.unwrap(), begun.elapsed().as_millis());
+        assert_eq!(next().await, ("a", 320));
+        assert_eq!(next().await, ("b", 380));
+        assert_eq!(next().await, ("a", 640));
+    }
 
     #[tokio::test]
     async fn a_stream_runs_while_keda_is_there() {

@@ -276,3 +276,116 @@ async fn a_deleted_model_service_stays_deleted() {
     assert!(world.snapshot().is_empty());
     running.stop().await;
 }
+
+/// Calls since this was last asked, without those of the watch over the cluster's capabilities, and
+/// how many passes they were.
+fn calls_and_passes(world: &World) -> (usize, usize) {
+    let reads_the_model_service = format!("/namespaces/{NAMESPACE}/modelservices/{NAME}");
+    let calls = world.fake.take_calls();
+    let of_passes = calls
+        .iter()
+        .filter(|call| !call.path.ends_with("/keda.sh/v1alpha1"));
+    let passes = calls
+        .iter()
+        .filter(|call| !call.is_write() && call.path.ends_with(&reads_the_model_service));
+    (of_passes.count(), passes.count())
+}
+
+fn restart_a_pod(world: &World, count: usize) {
+    let pod = json!({
+        "metadata": {"labels": {"app.kubernetes.io/name": "modelservice", "app.kubernetes.io/instance": NAME}},
+        "spec": {"containers": []},
+        "status": {"message": count.to_string()},
+    });
+    let pods = ResourceType::of::<Pod>();
+    world.fake.edit(&pods, NAMESPACE, "iris-1", "kubelet", &pod);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_costs_few_calls() {
+    /// Reads of the ModelService and of everything that is observed, an apply for each child and the
+    /// replicas, and the status with an event for each of its conditions.
+    const CALLS_PER_PASS: usize = 1 + 8 + 5 + 1 + 6;
+    let world = World::new();
+    world.set_spec(&spec("HPA"));
+    let running = start(&world).await;
+    settled(&world).await;
+    let none = json!({});
+    let annotated = json!({"metadata": {"annotations": {"example.com/note": "x"}}});
+    let status = json!({"status": {"readyReplicas": 7}});
+    let events: [(&str, usize, &dyn Fn()); 6] = [
+        ("nothing", 0, &|| {
+            world.edit::<ModelService>("kubectl", &none)
+        }),
+        ("a status", 0, &|| {
+            world.edit::<ModelService>("kubectl", &status)
+        }),
+        ("an annotation", 1, &|| {
+            world.edit::<ModelService>("kubectl", &annotated)
+        }),
+        // Only the status changes, which is no event.
+        ("ready pods", 1, &|| world.pods_become_ready()),
+        // What was made again is one more event.
+        ("a lost child", 2, &|| {
+            let deployment = ResourceType::of::<Deployment>();
+            world.fake.delete(&deployment, NAMESPACE, NAME);
+        }),
+        ("a hundred pods", 1, &|| {
+            (0..100).for_each(|count| restart_a_pod(&world, count))
+        }),
+    ];
+    for (what, expected, happens) in events {
+        let _ = calls_and_passes(&world);
+        happens();
+        sleep(Duration::from_secs(5)).await;
+        let (calls, passes) = calls_and_passes(&world);
+        assert_eq!(passes, expected, "passes for {what}");
+        assert!(calls <= passes * CALLS_PER_PASS, "{calls} calls for {what}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_without_end_hold_up_nothing() {
+    let world = World::new();
+    world.set_spec(&spec("HPA"));
+    let running = start(&world).await;
+    settled(&world).await;
+    let _ = calls_and_passes(&world);
+    let deployment = ResourceType::of::<Deployment>();
+    world.fake.delete(&deployment, NAMESPACE, NAME);
+    for count in 0..100 {
+        restart_a_pod(&world, count);
+        sleep(Duration::from_millis(50)).await;
+        let is_due = count >= 20;
+        assert!(!is_due || world.get::<Deployment>().is_some());
+    }
+    let (_, passes) = calls_and_passes(&world);
+    assert!((1..=20).contains(&passes), "{passes} passes in 5 s");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_service_that_comes_again_does_not_wait_for_the_faults_of_the_one_before() {
+    let world = World::new();
+    let running = start(&world).await;
+    for call in 1..=1000 {
+        world.fake.inject(call, Fault::Refused);
+    }
+    world.set_spec(&spec("HPA"));
+    sleep(Duration::from_secs(600)).await;
+    world.fake.clear_faults();
+    world
+        .fake
+        .delete(&ResourceType::of::<ModelService>(), NAMESPACE, NAME);
+    sleep(Duration::from_secs(120)).await;
+    for call in 1..=2 {
+        world.fake.inject(call, Fault::Refused);
+    }
+    world.set_spec(&spec("HPA"));
+    within(SOON, "an HPA", || {
+        world.get::<HorizontalPodAutoscaler>().is_some()
+    })
+    .await;
+    running.stop().await;
+}

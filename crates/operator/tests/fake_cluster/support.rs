@@ -53,6 +53,7 @@ impl World {
         let settings = OperatorSettings {
             server_image: "springtide-server:test".to_owned(),
             prometheus_address: "http://prometheus:9090".to_owned(),
+            scrape_interval_seconds: 15,
         };
         let context = Context::new(
             fake.client(),
