@@ -6,9 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::behavior::Behavior;
 
-/// Pods with `engine: None` where `spec.replicas` is left out.
-pub const DEFAULT_FIXED_REPLICAS: i32 = 2;
-
 /// Most pods with `engine: HPA` where `maxReplicas` is left out.
 pub const DEFAULT_HPA_MAX_REPLICAS: i32 = 20;
 

@@ -61,10 +61,16 @@ use crate::{autoscaling::Autoscaling, model::Model, server::Server, status::Mode
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name must be a DNS-1035 label: lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit")
 )]
-#[x_kube(validation = Rule::new(
+#[x_kube(
+    validation = Rule::new(
         "!has(self.replicas) || (has(self.autoscaling) && self.autoscaling.engine == 'None')"
     )
-    .message("spec.replicas is only allowed with spec.autoscaling.engine None: an autoscaler sets the number of pods itself"))]
+    .message("spec.replicas is only allowed with spec.autoscaling.engine None: an autoscaler sets the number of pods itself"),
+    validation = Rule::new(
+        "has(self.replicas) || !has(self.autoscaling) || self.autoscaling.engine != 'None'"
+    )
+    .message("spec.replicas is required with spec.autoscaling.engine None: nothing else sets the number of pods")
+)]
 pub struct ModelServiceSpec {
     /// Which model is served.
     pub model: Model,
@@ -73,7 +79,8 @@ pub struct ModelServiceSpec {
     #[serde(default)]
     pub server: Server,
 
-    /// Fixed number of pods. Only with `autoscaling.engine: None`, where it is 2 if left out.
+    /// Fixed number of pods. Required with `autoscaling.engine: None`, and only allowed there. The scale
+    /// subresource reads and writes it, so `kubectl scale` works with that engine only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,

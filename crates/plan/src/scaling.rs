@@ -2,8 +2,7 @@
 
 use springtide_api::{
     autoscaling::{
-        Autoscaling, DEFAULT_FIXED_REPLICAS, DEFAULT_HPA_MAX_REPLICAS, DEFAULT_KEDA_MAX_REPLICAS,
-        Engine, Keda, Targets,
+        Autoscaling, DEFAULT_HPA_MAX_REPLICAS, DEFAULT_KEDA_MAX_REPLICAS, Engine, Keda, Targets,
     },
     behavior::Behavior,
 };
@@ -82,7 +81,7 @@ impl Scaling {
     pub(crate) fn parse(autoscaling: &Autoscaling, replicas: Option<i32>) -> Result<Self, Invalid> {
         match autoscaling.engine {
             Engine::None => {
-                let replicas = replicas.unwrap_or(DEFAULT_FIXED_REPLICAS);
+                let replicas = replicas.ok_or(Invalid::ReplicasMissing)?;
                 within("spec.replicas", replicas, 0, 1000)?;
                 Ok(Self::Fixed { replicas })
             }

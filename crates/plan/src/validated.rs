@@ -44,6 +44,9 @@ pub enum Invalid {
     /// A fixed number of pods under an autoscaler.
     #[error("spec.replicas is only allowed with spec.autoscaling.engine None")]
     ReplicasWithEngine,
+    /// Neither an autoscaler nor a fixed number of pods.
+    #[error("spec.replicas is required with spec.autoscaling.engine None")]
+    ReplicasMissing,
     /// A value that is out of its bounds.
     #[error("{field} must be between {min} and {max}")]
     OutOfBounds {

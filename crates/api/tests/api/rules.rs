@@ -124,6 +124,10 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
             json!({"spec": {"replicas": 3, "autoscaling": {"engine": "KEDA"}}}),
         ),
         (
+            "spec.replicas is required",
+            json!({"spec": {"autoscaling": {"engine": "None"}}}),
+        ),
+        (
             "spec.autoscaling.minReplicas must",
             json!({"spec": {"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}}),
         ),

@@ -150,6 +150,11 @@ fn bad_autoscaling() -> Vec<Bad> {
             &["spec.replicas", "None"],
         ),
         (
+            "neither replicas nor an engine",
+            autoscaling(&json!({"engine": "None"})),
+            &["spec.replicas", "required"],
+        ),
+        (
             "settings of KEDA without it",
             autoscaling(&json!({"keda": {}})),
             &["spec.autoscaling.keda", "KEDA"],
