@@ -10,10 +10,16 @@ use springtide_contract::metrics::{
     label::{MODEL_SERVICE, MODEL_SERVICE_NAMESPACE},
 };
 
-use crate::validated::ValidatedModelService;
+use crate::{settings::OperatorSettings, validated::ValidatedModelService};
 
-/// How far back rates look: four scrapes at the usual 15 s, so that one that fails leaves enough.
-const RATE_WINDOW: &str = "1m";
+/// How many scrapes back rates look: a rate needs two readings, and one scrape that fails, or that
+/// falls just outside, then leaves enough.
+const RATE_SCRAPES: u32 = 4;
+
+fn rate_window(settings: &OperatorSettings) -> String {
+    let seconds = RATE_SCRAPES * u32::from(settings.scrape_interval_seconds);
+    format!("[{seconds}s]")
+}
 
 fn selector(model_service: &ValidatedModelService) -> String {
     // Both names are DNS labels: nothing in them has to be escaped.
@@ -25,9 +31,13 @@ fn selector(model_service: &ValidatedModelService) -> String {
 }
 
 /// Requests that arrive per second, at all pods together.
-pub(crate) fn request_rate(model_service: &ValidatedModelService) -> String {
+pub(crate) fn request_rate(
+    model_service: &ValidatedModelService,
+    settings: &OperatorSettings,
+) -> String {
     let selector = selector(model_service);
-    format!("sum(rate({REQUESTS_RECEIVED_TOTAL}{selector}[{RATE_WINDOW}]))")
+    let window = rate_window(settings);
+    format!("sum(rate({REQUESTS_RECEIVED_TOTAL}{selector}{window}))")
 }
 
 /// Rows that wait, at all pods together.
@@ -39,11 +49,17 @@ pub(crate) fn queue_size(model_service: &ValidatedModelService) -> String {
 /// 95th percentile of the latency over all pods, in seconds.
 ///
 /// Without requests the quantile is NaN, which `>= 0` drops; the right-hand side of `or` then gives
-/// zero, but only where a gauge that every live pod has is scraped.
-pub(crate) fn p95_latency(model_service: &ValidatedModelService) -> String {
+/// zero, but only where arrivals can be counted over the same window: readings that are too far apart
+/// for a rate are no data.
+pub(crate) fn p95_latency(
+    model_service: &ValidatedModelService,
+    settings: &OperatorSettings,
+) -> String {
     let selector = selector(model_service);
+    let window = rate_window(settings);
     format!(
-        "(histogram_quantile(0.95, sum by (le) (rate({REQUEST_LATENCY_SECONDS}_bucket{selector}[{RATE_WINDOW}]))) >= 0) \
-         or (0 * count({QUEUE_SIZE}{selector}))"
+        "(histogram_quantile(0.95, sum by (le) (rate({REQUEST_LATENCY_SECONDS}_bucket{selector}{window}))) >= 0) \
+         or (0 * {})",
+        request_rate(model_service, settings)
     )
 }

@@ -8,4 +8,6 @@ pub struct OperatorSettings {
     /// URL of the Prometheus that scrapes serving pods, where `spec.autoscaling.keda.prometheusAddress`
     /// is left out.
     pub prometheus_address: String,
+    /// Longest time between two scrapes of a serving pod by any of these Prometheus, in seconds.
+    pub scrape_interval_seconds: u16,
 }

@@ -37,7 +37,7 @@ pub(crate) fn build(
             pods,
             *serving,
             keda,
-            &settings.prometheus_address,
+            settings,
         )))),
         Scaling::Keda { .. } | Scaling::Fixed { .. } => None,
     };

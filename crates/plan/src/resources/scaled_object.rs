@@ -12,6 +12,7 @@ use crate::{
     },
     queries,
     scaling::{PodAutoscaling, ServingTargets},
+    settings::OperatorSettings,
     validated::ValidatedModelService,
 };
 
@@ -19,14 +20,14 @@ pub(super) fn build(
     model_service: &ValidatedModelService,
     pods: &PodAutoscaling,
     serving: ServingTargets,
-    settings: &Keda,
-    default_prometheus_address: &str,
+    keda: &Keda,
+    settings: &OperatorSettings,
 ) -> ScaledObject {
     let prometheus = Prometheus {
-        address: settings
+        address: keda
             .prometheus_address
             .as_deref()
-            .unwrap_or(default_prometheus_address),
+            .unwrap_or(&settings.prometheus_address),
     };
     ScaledObject {
         metadata: model_service.child_metadata(),
@@ -36,8 +37,8 @@ pub(super) fn build(
                 kind: Some("Deployment".to_owned()),
                 name: model_service.name().to_owned(),
             },
-            polling_interval: Some(settings.polling_interval_seconds),
-            cooldown_period: Some(settings.cooldown_period_seconds),
+            polling_interval: Some(keda.polling_interval_seconds),
+            cooldown_period: Some(keda.cooldown_period_seconds),
             min_replica_count: Some(pods.min_replicas),
             max_replica_count: Some(pods.max_replicas),
             advanced: Some(Advanced {
@@ -49,7 +50,7 @@ pub(super) fn build(
                 prometheus.trigger(
                     "request-rate",
                     MetricType::AverageValue,
-                    queries::request_rate(model_service),
+                    queries::request_rate(model_service, settings),
                     serving.requests_per_second.to_string(),
                 ),
                 prometheus.trigger(
@@ -61,14 +62,14 @@ pub(super) fn build(
                 prometheus.trigger(
                     "p95-latency",
                     MetricType::Value,
-                    queries::p95_latency(model_service),
+                    queries::p95_latency(model_service, settings),
                     seconds(serving.p95_latency_milliseconds),
                 ),
                 utilization("cpu", pods.cpu_utilization_percent),
                 utilization("memory", pods.memory_utilization_percent),
             ],
             fallback: Some(Fallback {
-                failure_threshold: settings.fallback_failure_threshold,
+                failure_threshold: keda.fallback_failure_threshold,
                 replicas: pods.min_replicas,
                 behavior: Some("currentReplicasIfHigher".to_owned()),
             }),

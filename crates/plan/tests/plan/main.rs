@@ -8,6 +8,7 @@
 mod golden;
 mod invariants;
 mod ownership;
+mod queries;
 mod replicas;
 mod status;
 mod support;

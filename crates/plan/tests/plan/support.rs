@@ -14,6 +14,7 @@ pub(crate) fn settings() -> OperatorSettings {
     OperatorSettings {
         server_image: "springtide/server:test".to_owned(),
         prometheus_address: "http://prometheus.monitoring.svc:9090".to_owned(),
+        scrape_interval_seconds: 15,
     }
 }
 
