@@ -36,7 +36,7 @@ pub struct Election {
     /// How long a lease is valid after its last renewal.
     pub lease_duration: Duration,
     /// How long a leader goes on trying to renew before it stops; shorter than `lease_duration`, by
-    /// more than a reconcile's last call may take to arrive.
+    /// more than a reconcile's last call may take to arrive. One attempt may take half of it.
     pub renew_deadline: Duration,
     /// Time between two looks at the lease.
     pub retry_period: Duration,
@@ -113,22 +113,21 @@ impl Candidate {
 
     /// Renews the lease until it is lost.
     pub async fn hold(&mut self) -> LostLease {
-        let mut renewed = Instant::now();
+        let mut renewed = self.written();
         loop {
             let deadline = renewed + self.election.renew_deadline;
             let next = async {
                 sleep(self.election.retry_period).await;
-                // From before the call: what counts is when the others may have seen the renewal.
-                (Instant::now(), self.attempt().await)
+                self.attempt().await
             };
             match timeout_at(deadline, next).await {
-                Ok((started, Ok(true))) => renewed = started,
-                Ok((_, Ok(false))) => {
+                Ok(Ok(true)) => renewed = self.written(),
+                Ok(Ok(false)) => {
                     return LostLease::Taken {
                         holder: self.holder().unwrap_or_default().to_owned(),
                     };
                 }
-                Ok((_, Err(error))) => warn!(%error, "leader election"),
+                Ok(Err(error)) => warn!(%error, "leader election"),
                 Err(_) => return LostLease::Deadline(self.election.renew_deadline),
             }
         }
@@ -157,6 +156,13 @@ impl Candidate {
         }
     }
 
+    /// When the write of the last successful attempt began: the others may have seen it since.
+    fn written(&self) -> Instant {
+        self.observed
+            .as_ref()
+            .map_or_else(Instant::now, |seen| seen.since)
+    }
+
     fn holder(&self) -> Option<&str> {
         self.observed
             .as_ref()
@@ -165,7 +171,8 @@ impl Candidate {
 
     /// Looks at the lease and does what is to be done. `true`: it is ours.
     async fn attempt(&mut self) -> Result<bool, AttemptError> {
-        let limit = self.election.retry_period;
+        // Time for another attempt where this one hangs, as client-go's users set it.
+        let limit = self.election.renew_deadline / 2;
         timeout(limit, self.attempt_unbounded())
             .await
             .map_err(|_| AttemptError::Timeout)?

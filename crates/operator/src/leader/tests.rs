@@ -49,7 +49,21 @@ async fn the_first_candidate_leads_and_the_second_follows_until_the_lease_runs_o
     );
     assert_eq!(lease(&fake)["spec"]["holderIdentity"], "second");
     assert_eq!(lease(&fake)["spec"]["leaseTransitions"], 1);
-    assert!(matches!(first.hold().await, LostLease::Taken { holder } if holder == "second"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_stops_when_another_one_has_the_lease() {
+    let fake = FakeApi::new();
+    let mut leader = candidate(&fake, "leader");
+    leader.acquire().await;
+    fake.edit(
+        &ResourceType::of::<Lease>(),
+        "springtide-system",
+        "springtide-operator",
+        "other",
+        &json!({"spec": {"holderIdentity": "other"}}),
+    );
+    assert!(matches!(leader.hold().await, LostLease::Taken { holder } if holder == "other"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,6 +124,52 @@ async fn a_leader_that_cannot_renew_stops_before_the_lease_runs_out() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+/// An API server under load answers a read and a write of the lease together in more than the time
+/// between two looks.
+#[tokio::test(start_paused = true)]
+async fn a_slow_server_costs_no_leadership() {
+    let fake = FakeApi::new();
+    let mut leader = candidate(&fake, "leader");
+    for call in 1..1000 {
+        fake.inject(call, Fault::Delay(Duration::from_secs(2)));
+    }
+    timeout(Duration::from_secs(5), leader.acquire())
+        .await
+        .unwrap();
+    tokio::select! {
+        lost = leader.hold() => panic!("{lost}"),
+        () = sleep(Duration::from_secs(120)) => {}
+    }
+    assert_eq!(lease(&fake)["spec"]["holderIdentity"], "leader");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leadership_counts_from_before_the_write_that_won_it() {
+    let fake = FakeApi::new();
+    let mut leader = candidate(&fake, "leader");
+    fake.inject(2, Fault::Delay(Duration::from_secs(4)));
+    for call in 3..100 {
+        fake.inject(call, Fault::Stall);
+    }
+    let begun = Instant::now();
+    leader.acquire().await;
+    assert!(matches!(leader.hold().await, LostLease::Deadline(_)));
+    assert_eq!(begun.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_hangs_leaves_time_for_another() {
+    let fake = FakeApi::new();
+    let mut follower = candidate(&fake, "follower");
+    fake.inject(1, Fault::Stall);
+    let begun = Instant::now();
+    assert!(matches!(
+        follower.attempt().await,
+        Err(AttemptError::Timeout)
+    ));
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
 }
 
 #[tokio::test(start_paused = true)]
