@@ -37,8 +37,8 @@ pub struct Settings {
     )]
     pub prometheus_address: String,
 
-    /// How often that Prometheus scrapes serving pods, in seconds: at least its scrape_interval, and that
-    /// of any other that a ModelService names. Rates look back over four times as long.
+    /// Seconds between two scrapes of a serving pod: at least the interval of that Prometheus, and of any
+    /// other that a ModelService names. Rates look back over four times as long.
     #[arg(
         long,
         env = "SCRAPE_INTERVAL_SECONDS",

@@ -127,6 +127,25 @@ async fn replicas_belong_to_the_autoscaler() {
     assert_eq!(replicas(), 5, "the HPA's again");
 }
 
+/// An HPA leaves a Deployment with 0 pods alone for ever.
+#[tokio::test]
+async fn an_autoscaler_after_a_fixed_number_of_0_finds_pods_to_scale() {
+    for engine in ["HPA", "KEDA"] {
+        let world = World::with_keda();
+        let replicas = || world.get::<Deployment>().unwrap()["spec"]["replicas"].clone();
+        world.set_spec(&json!({
+            "model": {"uri": "configMap://iris/model.onnx"},
+            "replicas": 0,
+            "autoscaling": {"engine": "None"},
+        }));
+        world.converge().await;
+        assert_eq!(replicas(), 0);
+        world.set_spec(&spec(engine));
+        world.converge().await;
+        assert_eq!(replicas(), 2, "{engine}");
+    }
+}
+
 #[tokio::test]
 async fn switching_the_engine_never_leaves_two_autoscalers() {
     let world = World::with_keda();
