@@ -19,6 +19,7 @@ use crate::{
     capabilities,
     error::Error,
     model_services::Watched,
+    readiness::{Readiness, Stage},
     reconcile::{Context, Next, reconcile},
     run::ended,
     settings::Settings,
@@ -49,14 +50,15 @@ struct Shared {
     backoffs: Backoffs<ObjectRef<Watched>>,
 }
 
-/// Reconciles until the shutdown begins and what was begun is done. `synced` turns true once all
-/// ModelServices are known.
+/// Reconciles until the shutdown begins and what was begun is done. Tells `readiness` when it begins
+/// and once all ModelServices are known.
 pub async fn run(
     context: Context,
     settings: &Settings,
-    synced: &watch::Sender<bool>,
+    readiness: &Readiness,
     shutdown: watch::Receiver<bool>,
 ) {
+    readiness.reach(Stage::Syncing);
     let client = context.client();
     let (found, capabilities) = watch::channel(springtide_plan::Capabilities::default());
     let monitor = tokio::spawn(capabilities::monitor(client.clone(), found));
@@ -81,7 +83,7 @@ pub async fn run(
     let syncing = async {
         if known.wait_until_ready().await.is_ok() {
             info!(model_services = known.len(), "watching");
-            synced.send_replace(true);
+            readiness.reach(Stage::Acting);
         }
         std::future::pending::<()>().await;
     };

@@ -7,18 +7,20 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::{
+    metrics::Metrics,
+    readiness::{Readiness, Stage},
+};
 
 /// What the endpoints tell.
 #[derive(Clone)]
 pub struct Endpoints {
     /// The operator's metrics.
     pub metrics: Metrics,
-    /// True once the API server has answered. A replica that waits for the lease is ready too, so that
-    /// a rollout of several replicas goes on.
-    pub ready: watch::Receiver<bool>,
+    /// How far this replica has got.
+    pub readiness: Readiness,
 }
 
 /// The routes: `/healthz` (the process answers), `/readyz` and `/metrics`.
@@ -40,13 +42,16 @@ pub async fn serve(listener: TcpListener, endpoints: Endpoints) -> std::io::Resu
 }
 
 async fn ready(State(endpoints): State<Endpoints>) -> (StatusCode, &'static str) {
-    if *endpoints.ready.borrow() {
-        (StatusCode::OK, "ok")
-    } else {
-        (
+    match endpoints.readiness.stage() {
+        Stage::Candidate | Stage::Acting => (StatusCode::OK, "ok"),
+        Stage::Starting => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the API server has not answered yet",
-        )
+        ),
+        Stage::Syncing => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not all ModelServices are known yet",
+        ),
     }
 }
 
@@ -70,20 +75,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ready_only_after_the_api_server_has_answered() {
-        let (contact, ready) = watch::channel(false);
+    async fn readiness_follows_the_stage_and_the_rest_does_not() {
+        let readiness = Readiness::default();
         let router = router(Endpoints {
             metrics: Metrics::new().unwrap(),
-            ready,
+            readiness: readiness.clone(),
         });
-        assert_eq!(status(&router, "/healthz").await, StatusCode::OK);
-        assert_eq!(
-            status(&router, "/readyz").await,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
-        contact.send_replace(true);
-        assert_eq!(status(&router, "/readyz").await, StatusCode::OK);
-        assert_eq!(status(&router, "/metrics").await, StatusCode::OK);
+        for (stage, expected) in [
+            (Stage::Starting, StatusCode::SERVICE_UNAVAILABLE),
+            (Stage::Candidate, StatusCode::OK),
+            (Stage::Syncing, StatusCode::SERVICE_UNAVAILABLE),
+            (Stage::Acting, StatusCode::OK),
+        ] {
+            readiness.reach(stage);
+            assert_eq!(status(&router, "/readyz").await, expected, "{stage:?}");
+            assert_eq!(status(&router, "/healthz").await, StatusCode::OK);
+            assert_eq!(status(&router, "/metrics").await, StatusCode::OK);
+        }
         assert_eq!(status(&router, "/other").await, StatusCode::NOT_FOUND);
     }
 }

@@ -13,6 +13,7 @@ pub mod leader;
 pub mod metrics;
 mod model_services;
 mod observe;
+pub mod readiness;
 pub mod reconcile;
 pub mod run;
 pub mod settings;

@@ -18,6 +18,7 @@ use crate::{
     http::{Endpoints, serve},
     leader::{Candidate, Election},
     metrics::Metrics,
+    readiness::Readiness,
     reconcile::Context,
     settings::{LogFormat, Settings},
 };
@@ -48,10 +49,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let client = Client::try_from(config).context("the client can't be made")?;
 
     let metrics = Metrics::new()?;
-    let contact = watch::Sender::new(false);
+    let readiness = Readiness::default();
     let endpoints = Endpoints {
         metrics: metrics.clone(),
-        ready: contact.subscribe(),
+        readiness: readiness.clone(),
     };
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -68,7 +69,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let acting = async {
         if !settings.leader_election {
             metrics.set_leading(true);
-            controller::run(context, &settings, &contact, shutdown.clone()).await;
+            controller::run(context, &settings, &readiness, shutdown.clone()).await;
             return Ok(());
         }
         let election = Election {
@@ -79,7 +80,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             renew_deadline: RENEW_DEADLINE,
             retry_period: RETRY_PERIOD,
         };
-        let mut candidate = Candidate::new(client, election, contact.clone());
+        let mut candidate = Candidate::new(client, election, readiness.clone());
         tokio::select! {
             () = candidate.acquire() => {}
             () = ended(shutdown.clone()) => return Ok(()),
@@ -88,7 +89,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let work = Box::pin(controller::run(
             context,
             &settings,
-            &contact,
+            &readiness,
             shutdown.clone(),
         ));
         let lost = match select(work, Box::pin(candidate.hold())).await {

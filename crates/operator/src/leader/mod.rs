@@ -14,13 +14,13 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, Client, api::PostParams, core::ObjectMeta};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
-use crate::error::brief;
+use crate::{
+    error::brief,
+    readiness::{Readiness, Stage},
+};
 
 pub use self::evaluate::{Decision, LeaseRecord, Observed, evaluate};
 
@@ -72,20 +72,19 @@ pub struct Candidate {
     api: Api<Lease>,
     election: Election,
     observed: Option<Observed>,
-    contact: watch::Sender<bool>,
+    readiness: Readiness,
 }
 
 impl Candidate {
-    /// A candidate that has not looked at the lease yet. `contact` turns true with its first look
-    /// that was answered.
+    /// A candidate that has not looked at the lease yet. It tells `readiness` when it has.
     #[must_use]
-    pub fn new(client: Client, election: Election, contact: watch::Sender<bool>) -> Self {
+    pub fn new(client: Client, election: Election, readiness: Readiness) -> Self {
         let api = Api::namespaced(client, &election.namespace);
         Self {
             api,
             election,
             observed: None,
-            contact,
+            readiness,
         }
     }
 
@@ -180,7 +179,7 @@ impl Candidate {
 
     async fn attempt_unbounded(&mut self) -> Result<bool, AttemptError> {
         let live = self.api.get_opt(&self.election.name).await?;
-        self.contact.send_replace(true);
+        self.readiness.reach(Stage::Candidate);
         let now = Instant::now();
         self.observed = live
             .as_ref()

@@ -17,7 +17,7 @@ fn election(identity: &str) -> Election {
 }
 
 fn candidate(fake: &FakeApi, identity: &str) -> Candidate {
-    Candidate::new(fake.client(), election(identity), watch::Sender::default())
+    Candidate::new(fake.client(), election(identity), Readiness::default())
 }
 
 fn lease(fake: &FakeApi) -> serde_json::Value {
@@ -212,13 +212,13 @@ async fn a_lease_that_was_deleted_is_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn contact_is_told_after_the_first_answer() {
+async fn a_candidate_is_ready_after_the_first_answer() {
     let fake = FakeApi::new();
-    let contact = watch::Sender::default();
-    let mut follower = Candidate::new(fake.client(), election("a"), contact.clone());
+    let readiness = Readiness::default();
+    let mut follower = Candidate::new(fake.client(), election("a"), readiness.clone());
     fake.inject(1, Fault::Refused);
     assert!(follower.attempt().await.is_err());
-    assert!(!*contact.borrow());
+    assert_eq!(readiness.stage(), Stage::Starting);
     follower.acquire().await;
-    assert!(*contact.borrow());
+    assert_eq!(readiness.stage(), Stage::Candidate);
 }

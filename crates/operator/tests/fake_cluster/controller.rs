@@ -9,7 +9,11 @@ use k8s_openapi::api::{
 };
 use serde_json::json;
 use springtide_api::ModelService;
-use springtide_operator::{controller, settings::Settings};
+use springtide_operator::{
+    controller,
+    readiness::{Readiness, Stage},
+    settings::Settings,
+};
 use springtide_plan::keda::ScaledObject;
 use springtide_testkit::{Fault, ResourceType};
 use tokio::{
@@ -23,20 +27,31 @@ const SOON: Duration = Duration::from_secs(10);
 
 struct Running {
     shutdown: watch::Sender<bool>,
+    readiness: Readiness,
     controller: JoinHandle<()>,
 }
 
 async fn start(world: &World) -> Running {
+    let running = launch(world);
+    let mut stage = running.readiness.subscribe();
+    stage
+        .wait_for(|stage| *stage == Stage::Acting)
+        .await
+        .unwrap();
+    running
+}
+
+fn launch(world: &World) -> Running {
     let (shutdown, begun) = watch::channel(false);
-    let (synced, mut is_synced) = watch::channel(false);
-    let context = world.context.clone();
+    let readiness = Readiness::default();
+    let (context, told) = (world.context.clone(), readiness.clone());
     let settings = Settings::parse_from(["springtide-operator"]);
     let controller = tokio::spawn(async move {
-        controller::run(context, &settings, &synced, begun).await;
+        controller::run(context, &settings, &told, begun).await;
     });
-    is_synced.wait_for(|synced| *synced).await.unwrap();
     Running {
         shutdown,
+        readiness,
         controller,
     }
 }
@@ -67,6 +82,23 @@ async fn settled(world: &World) {
         version = Some(world.fake.version());
         sleep(Duration::from_secs(15)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_acts_once_it_knows_all_model_services() {
+    let world = World::new();
+    for call in 1..=1000 {
+        world.fake.inject(call, Fault::Status(503));
+    }
+    let running = launch(&world);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(running.readiness.stage(), Stage::Syncing);
+    world.fake.clear_faults();
+    within(SOON, "all ModelServices known", || {
+        running.readiness.stage() == Stage::Acting
+    })
+    .await;
+    running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,13 +347,13 @@ async fn an_event_costs_few_calls() {
     let status = json!({"status": {"readyReplicas": 7}});
     let events: [(&str, usize, &dyn Fn()); 6] = [
         ("nothing", 0, &|| {
-            world.edit::<ModelService>("kubectl", &none)
+            world.edit::<ModelService>("kubectl", &none);
         }),
         ("a status", 0, &|| {
-            world.edit::<ModelService>("kubectl", &status)
+            world.edit::<ModelService>("kubectl", &status);
         }),
         ("an annotation", 1, &|| {
-            world.edit::<ModelService>("kubectl", &annotated)
+            world.edit::<ModelService>("kubectl", &annotated);
         }),
         // Only the status changes, which is no event.
         ("ready pods", 1, &|| world.pods_become_ready()),
@@ -331,7 +363,7 @@ async fn an_event_costs_few_calls() {
             world.fake.delete(&deployment, NAMESPACE, NAME);
         }),
         ("a hundred pods", 1, &|| {
-            (0..100).for_each(|count| restart_a_pod(&world, count))
+            (0..100).for_each(|count| restart_a_pod(&world, count));
         }),
     ];
     for (what, expected, happens) in events {
