@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use crate::{
     faults::Ledger,
     managers::Manager,
+    refusals::failure,
     request::{ResourcePath, Target, query},
     resource::ResourceType,
-    store::{Key, Preconditions, Store, failure},
+    store::{Key, Preconditions, Store},
 };
 
 /// Body of the answer for a path that isn't served.

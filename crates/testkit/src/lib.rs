@@ -16,6 +16,7 @@
 mod api;
 mod faults;
 mod managers;
+mod refusals;
 mod request;
 mod resource;
 mod server;

@@ -19,9 +19,10 @@ use crate::{
     api::{NO_SUCH_PATH, State, key, no_such_path},
     faults::{Call, Fault},
     managers::Manager,
+    refusals::failure,
     request::{Target, query},
     resource::{ResourceType, built_in},
-    store::{Preconditions, failure},
+    store::Preconditions,
 };
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;

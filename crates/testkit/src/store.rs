@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::core::{
-    Status,
-    response::{StatusCause, StatusDetails},
-};
+use kube::core::Status;
 use serde_json::{Value, json};
 
 use crate::{
     managers::{Manager, Managers},
+    refusals::{describe, failure, not_found, terminating},
     request::selects,
     resource::ResourceType,
 };
@@ -409,44 +407,4 @@ fn check_uid(key: &Key, live: &Value, expected: &Value) -> Result<(), Box<Status
         describe(key)
     );
     Err(failure(409, "Conflict", &message))
-}
-
-fn describe(key: &Key) -> String {
-    format!("{} \"{}\"", key.resource.plural, key.name)
-}
-
-fn not_found(key: &Key) -> Box<Status> {
-    failure(404, "NotFound", &format!("{} not found", describe(key)))
-}
-
-/// What the API server's `NamespaceLifecycle` admission answers.
-fn terminating(key: &Key) -> Box<Status> {
-    let Key {
-        resource,
-        namespace,
-        name,
-    } = key;
-    let message = format!(
-        "{} is forbidden: unable to create new content in namespace {namespace} because it is being terminated",
-        describe(key)
-    );
-    let mut status = failure(403, "Forbidden", &message);
-    status.details = Some(StatusDetails {
-        name: name.clone(),
-        group: resource.group.clone(),
-        kind: resource.plural.clone(),
-        uid: String::new(),
-        causes: vec![StatusCause {
-            reason: "NamespaceTerminating".to_owned(),
-            message: format!("namespace {namespace} is being terminated"),
-            field: "metadata.namespace".to_owned(),
-        }],
-        retry_after_seconds: 0,
-    });
-    status
-}
-
-/// A `Status` that reports a failure.
-pub(crate) fn failure(code: u16, reason: &str, message: &str) -> Box<Status> {
-    Status::failure(message, reason).with_code(code).boxed()
 }
