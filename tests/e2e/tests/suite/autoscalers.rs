@@ -174,8 +174,9 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
                 "query doesn't select {selected}: {query}"
             );
         }
-        // In place of the query, the series that it is about.
-        let series = [REQUESTS_RECEIVED_TOTAL, REQUEST_LATENCY_SECONDS, QUEUE_SIZE]
+        // In place of the query, the series that it is about. The one of the latency also asks for
+        // arrivals, to tell no traffic from no data.
+        let series = [REQUEST_LATENCY_SECONDS, REQUESTS_RECEIVED_TOTAL, QUEUE_SIZE]
             .into_iter()
             .find(|series| query.contains(series));
         trigger["series"] = json!(series);
