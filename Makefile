@@ -17,7 +17,7 @@ help: ## List the targets
 
 ##
 .PHONY: demo demo-down serve
-demo: ## Make a cluster, install everything, serve two models and ask them (first run: about 30 minutes on 2 cores)
+demo: ## Make a cluster, install everything, serve two models and ask them (first offline run: 30 to 45 minutes on 2 cores)
 	@scripts/demo
 
 demo-down: ## Remove the demo's cluster; what was built stays in the cache
