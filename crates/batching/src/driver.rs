@@ -45,7 +45,7 @@ pub enum LeftQueue {
 /// Is told what happens, for metrics. Called from the driver's task, the callers' and the workers'
 /// threads, so it must be quick.
 pub trait Observer: Send + Sync + 'static {
-    /// A request begins to run after this wait in the queue.
+    /// A request begins to run, for the first time, after this wait in the queue.
     fn begins(&self, waited: Duration);
     /// A batch with this many rows took this long, whether it failed or not.
     fn ran(&self, rows: usize, took: Duration);
@@ -324,13 +324,14 @@ where
     /// # Errors
     /// [`WorkerDied`] at once when a worker panicked: what is queued is not answered any more.
     pub async fn run(mut self) -> Result<(), WorkerDied> {
-        let result = self.drive().await;
+        // Other workers may be in the middle of long batches, and the process is to end now.
+        self.drive().await?;
         drop(self.batches);
         // The threads have nothing left to run, so this takes no longer than freeing their models.
         for thread in self.threads {
             thread.join().map_err(|_panic| WorkerDied)?;
         }
-        result
+        Ok(())
     }
 
     async fn drive(&mut self) -> Result<(), WorkerDied> {
@@ -411,16 +412,22 @@ impl<K: PartialEq, W: Worker> WorkerThread<K, W> {
     }
 
     fn run_batch(&mut self, mut batch: Vec<WorkerEntry<K, W>>) {
+        let observer = &self.shared.observer;
         // Clients may have left between the decision to run and now.
-        batch.retain(|entry| !entry.payload.reply.is_closed());
+        batch.retain(|entry| {
+            let left = entry.payload.reply.is_closed();
+            if left {
+                observer.left_queue(LeftQueue::Cancelled);
+            }
+            !left
+        });
         if batch.is_empty() {
             self.shared.machine().succeeded();
             return;
         }
-        let observer = &self.shared.observer;
         let rows = batch.iter().map(Entry::rows).sum();
         let began = Instant::now();
-        for entry in &batch {
+        for entry in batch.iter().filter(|entry| !entry.ran_before()) {
             observer.begins(began.saturating_duration_since(entry.arrived()));
         }
         let inputs: Vec<&W::Input> = batch.iter().map(|entry| &entry.payload.input).collect();
@@ -441,6 +448,8 @@ impl<K: PartialEq, W: Worker> WorkerThread<K, W> {
             }
             Err(error) => {
                 let to_blame = self.shared.machine().failed(batch);
+                // This thread takes one half; an idle one may take the other.
+                self.shared.wake.notify_one();
                 if let Some(entry) = to_blame {
                     answer(entry.payload.reply, Err(Failure::Failed(error)));
                 }

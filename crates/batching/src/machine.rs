@@ -99,6 +99,12 @@ impl<K, T> Entry<K, T> {
         self.arrived
     }
 
+    /// Whether the request was in a batch that failed, and now runs again with a part of it.
+    #[must_use]
+    pub const fn ran_before(&self) -> bool {
+        self.half.is_some()
+    }
+
     /// When the request's answer is worth nothing any more.
     #[must_use]
     pub const fn deadline(&self) -> Instant {

@@ -192,6 +192,80 @@ async fn only_the_poisoned_request_fails() {
         assert_eq!(request.await.unwrap().unwrap().output, expected);
     }
     assert_eq!(poisoned.await.unwrap(), Err(Failure::Failed("poison")));
+    assert_eq!(
+        bench.counts.begun.load(Ordering::Relaxed),
+        4,
+        "each begins once, however often it runs"
+    );
+}
+
+/// A worker's thread that is driven by hand, with the batch of these inputs and their receivers.
+#[expect(clippy::type_complexity, reason = "named by its use only")]
+fn by_hand(
+    inputs: &[i32],
+) -> (
+    WorkerThread<(), Doubler>,
+    Arc<Counts>,
+    Vec<WorkerEntry<(), Doubler>>,
+    Vec<oneshot::Receiver<Result<Answer<i32>, Failure<&'static str>>>>,
+) {
+    let config = Config {
+        policy: Policy::WorkConserving,
+        max_rows: NonZeroUsize::new(4).unwrap(),
+        max_queue_rows: NonZeroUsize::new(8).unwrap(),
+    };
+    let now = Instant::now();
+    let mut machine = Machine::new(config, NonZeroUsize::new(2).unwrap());
+    let mut receivers = Vec::new();
+    for input in inputs {
+        let (reply, receiver) = oneshot::channel();
+        let job = Job {
+            input: *input,
+            reply,
+        };
+        let deadline = now + Duration::from_secs(5);
+        machine
+            .push(now, (), NonZeroUsize::MIN, deadline, job)
+            .unwrap();
+        receivers.push(receiver);
+    }
+    let Step::Run(batch) = machine.poll(now) else {
+        panic!("nothing to run")
+    };
+    let counts = Arc::new(Counts::default());
+    let observer: Arc<dyn Observer> = Arc::<Counts>::clone(&counts);
+    let thread = WorkerThread {
+        index: 0,
+        worker: Doubler { gate: None },
+        batches: std_mpsc::sync_channel(1).1,
+        reports: mpsc::channel(1).0,
+        shared: Arc::new(Shared {
+            machine: Mutex::new(machine),
+            wake: Notify::new(),
+            observer,
+        }),
+    };
+    (thread, counts, batch, receivers)
+}
+
+#[test]
+fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
+    let (mut thread, counts, batch, mut receivers) = by_hand(&[1, 2]);
+    drop(receivers.remove(0));
+    thread.run_batch(batch);
+    assert_eq!(counts.cancelled.load(Ordering::Relaxed), 1);
+    assert_eq!(counts.begun.load(Ordering::Relaxed), 1);
+    let answer = receivers.remove(0).try_recv().unwrap().unwrap();
+    assert_eq!((answer.output, answer.batch_rows), (4, 1));
+}
+
+#[tokio::test]
+async fn the_halves_of_a_failed_batch_are_offered_to_idle_workers() {
+    let (mut thread, _counts, batch, _receivers) = by_hand(&[1, POISON]);
+    thread.run_batch(batch);
+    assert_eq!(thread.shared.machine().waiting_rows(), 2);
+    let woken = tokio::time::timeout(Duration::ZERO, thread.shared.wake.notified()).await;
+    assert!(woken.is_ok());
 }
 
 #[tokio::test]
