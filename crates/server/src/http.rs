@@ -57,17 +57,19 @@ pub fn router<B: Backend>(app: Arc<App<B>>) -> Router {
         .route(paths::METRICS, get(serve_metrics::<B>))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), track::<B>))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&app),
+            send_elsewhere::<B>,
+        ))
         .with_state(app)
 }
 
-/// Counts the request as in flight, and asks the client to reconnect elsewhere while draining.
-async fn track<B: Backend>(
+/// Asks the client to reconnect elsewhere while draining.
+async fn send_elsewhere<B: Backend>(
     State(app): State<Arc<App<B>>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let _in_flight = app.lifecycle.enter();
     let mut response = next.run(request).await;
     if app.lifecycle.phase() == Phase::Draining {
         response
@@ -108,6 +110,7 @@ async fn serve_metrics<B: Backend>(State(app): State<Arc<App<B>>>) -> Response {
 }
 
 async fn predict<B: Backend>(State(app): State<Arc<App<B>>>, request: Request) -> Response {
+    let _in_flight = app.lifecycle.enter();
     let mut call = app.metrics.arrival();
     match answer(&app, &mut call, request).await {
         Ok(response) => {

@@ -1,7 +1,7 @@
 //! Where the server stands between its start and its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -22,18 +22,26 @@ pub enum Phase {
     Draining,
 }
 
-/// The phase, and the requests in flight. Clones share both.
+/// The phase, and the predictions in flight. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     phase: Arc<watch::Sender<Phase>>,
-    in_flight: Arc<AtomicUsize>,
+    requests: Arc<Requests>,
+}
+
+/// Counts of predictions.
+#[derive(Debug, Default)]
+struct Requests {
+    /// Ever begun: between two looks a fast one comes and goes without being seen in flight.
+    entered: AtomicU64,
+    in_flight: AtomicUsize,
 }
 
 impl Default for Lifecycle {
     fn default() -> Self {
         Self {
             phase: Arc::new(watch::Sender::new(Phase::Loading)),
-            in_flight: Arc::default(),
+            requests: Arc::default(),
         }
     }
 }
@@ -61,19 +69,24 @@ impl Lifecycle {
         self.phase.send_replace(Phase::Draining);
     }
 
-    /// Counts a request until the result is dropped.
+    /// Counts a prediction as in flight until the result is dropped. Probes and scrapes never stop
+    /// while the server drains, so they are not to be counted.
     #[must_use]
     pub fn enter(&self) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(&self.in_flight))
+        self.requests.entered.fetch_add(1, Ordering::Relaxed);
+        self.requests.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(&self.requests))
     }
 
-    /// Returns when no request was in flight for `quiet`, or at `deadline`.
+    /// Returns when no prediction came or was in flight for `quiet`, or at `deadline`.
     pub async fn until_quiet(&self, quiet: Duration, deadline: Instant) {
         let mut quiet_since = Instant::now();
+        let mut seen = self.requests.entered.load(Ordering::Relaxed);
         loop {
             let now = Instant::now();
-            if self.in_flight.load(Ordering::Relaxed) > 0 {
+            let entered = self.requests.entered.load(Ordering::Relaxed);
+            if entered != seen || self.requests.in_flight.load(Ordering::Relaxed) > 0 {
+                seen = entered;
                 quiet_since = now;
             }
             if now >= deadline || now - quiet_since >= quiet {
@@ -84,13 +97,13 @@ impl Lifecycle {
     }
 }
 
-/// A request that is being answered.
+/// A prediction that is being answered.
 #[derive(Debug)]
-pub struct InFlight(Arc<AtomicUsize>);
+pub struct InFlight(Arc<Requests>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -132,6 +145,26 @@ mod tests {
             took >= Duration::from_millis(1_180) && took < Duration::from_millis(1_300),
             "{took:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_come_and_go_between_two_looks_are_no_quiet() {
+        let lifecycle = Lifecycle::default();
+        let began = Instant::now();
+        let clients = lifecycle.clone();
+        tokio::spawn(async move {
+            // Never at an instant at which the drain looks.
+            sleep(LOOK_AGAIN / 2).await;
+            for _request in 0..10 {
+                drop(clients.enter());
+                sleep(5 * LOOK_AGAIN).await;
+            }
+        });
+        lifecycle
+            .until_quiet(10 * LOOK_AGAIN, began + Duration::from_secs(10))
+            .await;
+        let last = LOOK_AGAIN / 2 + 9 * 5 * LOOK_AGAIN;
+        assert!(began.elapsed() >= last + 10 * LOOK_AGAIN);
     }
 
     #[tokio::test(start_paused = true)]
