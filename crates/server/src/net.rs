@@ -115,6 +115,8 @@ async fn connection(
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
+        // What has arrived is answered: a connection is idle only after it was looked at.
+        biased;
         ended = connection.as_mut() => ended,
         () = reached(&mut closing, Closing::AfterRequest) => {
             connection.as_mut().graceful_shutdown();
