@@ -132,11 +132,14 @@ async fn answer<B: Backend>(
     let model = app.model.get().ok_or(ApiError::Loading)?;
     let deadline = call.arrived() + app.request_timeout;
     let (parts, body) = request.into_parts();
-    let read = read_body(&parts.headers, body, model.limits.max_body_bytes());
-    let body = timeout_at(deadline.into(), read)
-        .await
-        .map_err(|_late| ApiError::BodyTooSlow)??;
-    let request = request::parse(&body, model.limits)?;
+    let request = {
+        let read = read_body(&parts.headers, body, model.limits.max_body_bytes());
+        let body = timeout_at(deadline.into(), read)
+            .await
+            .map_err(|_late| ApiError::BodyTooSlow)??;
+        // The text is several times as large as its numbers, so it must not wait in the queue.
+        request::parse(&body, model.limits)?
+    };
     call.accept();
     let submission = Submission {
         signature: request.features.columns(),
