@@ -19,8 +19,8 @@ pub struct Model {
             .message("spec.model.uri must be configMap://NAME/KEY with the name of a ConfigMap and one of its keys"),
         validation = Rule::new("!self.startsWith('pvc://') || (self.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[-._~+@=,a-zA-Z0-9]+)+$') && !self.matches('/[.]{1,2}(/|$)'))")
             .message("spec.model.uri must be pvc://CLAIM/PATH with the name of a PersistentVolumeClaim and the path of a file in it: letters, digits and any of -._~+@=, and no . or .. between slashes"),
-        validation = Rule::new(r#"!self.startsWith('http') || self.matches('^https?://([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?(/[!-"$-~]*)?$')"#)
-            .message("spec.model.uri must be https://HOST[:PORT]/PATH or http://HOST[:PORT]/PATH, without user, password, fragment or blanks")
+        validation = Rule::new(r#"!self.startsWith('http') || self.matches('^https?://([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?(/[!$-;=?-_a-z|~]*)?$')"#)
+            .message("spec.model.uri must be https://HOST[:PORT]/PATH or http://HOST[:PORT]/PATH, without user, password, fragment, blanks or other characters that URLs escape")
     )]
     pub uri: String,
 

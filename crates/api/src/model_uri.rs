@@ -46,8 +46,11 @@ pub enum InvalidModelUri {
         "must be pvc://CLAIM/PATH with the name of a PersistentVolumeClaim and the path of a file in it"
     )]
     Claim,
-    /// Not a URL with a host, or one with a user, a fragment or blanks.
-    #[error("must be http(s)://HOST[:PORT]/PATH without user, password, fragment or blanks")]
+    /// Not a URL with a host, or one with a user, a fragment or characters that URLs escape.
+    #[error(
+        "must be http(s)://HOST[:PORT]/PATH without user, password, fragment, blanks or other \
+         characters that URLs escape"
+    )]
     Http,
 }
 
@@ -106,7 +109,7 @@ fn http(uri: &str, rest: &str) -> Result<ModelUri, InvalidModelUri> {
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path_is_valid = path
         .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        .all(|byte| byte.is_ascii_graphic() && !b"\"#<>`{}".contains(&byte));
     if !is_authority(authority) || !path_is_valid {
         return Err(InvalidModelUri::Http);
     }
@@ -261,6 +264,8 @@ mod tests {
             ("https://example.com:123456/x", Http),
             ("https://example.com/a b", Http),
             ("https://example.com/a#b", Http),
+            ("https://example.com/a<b", Http),
+            ("https://example.com/a?b=`", Http),
             ("https://[::1/x", Http),
             ("https://example.com?x", Http),
         ] {

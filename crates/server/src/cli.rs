@@ -12,8 +12,6 @@ use springtide_batching::Policy;
 use springtide_contract::{defaults, env, paths};
 use springtide_inference::onnx::Provider;
 
-use crate::fetch::location::{InvalidUri, Sha256, Source};
-
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
@@ -207,18 +205,19 @@ impl From<ExecutionProvider> for Provider {
     }
 }
 
-/// What to fetch.
+/// What to fetch. The URI and the sha256 are parsed by [`crate::fetch::run`] and not here: a pod's
+/// owner doesn't see usage errors, but reads of a refused model.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
     /// Where the model is: `file:///source/…`, `https://…` or `http://…`
-    #[arg(long, value_parser = str::parse::<Source>)]
-    pub uri: Source,
+    #[arg(long)]
+    pub uri: String,
     /// Where to put it
     #[arg(long)]
     pub to: PathBuf,
     /// The file's sha256, 64 hexadecimal digits; required for https and http
     #[arg(long)]
-    pub sha256: Option<Sha256>,
+    pub sha256: Option<String>,
     /// Largest file to accept, in bytes
     #[arg(long, default_value_t = 8 << 30)]
     pub max_bytes: u64,
@@ -237,19 +236,6 @@ pub struct FetchArgs {
     /// File that gets the reason of a failure as JSON, where it exists
     #[arg(long, env = env::TERMINATION_MESSAGE_PATH, default_value = paths::TERMINATION_LOG)]
     pub termination_message_path: PathBuf,
-}
-
-impl FetchArgs {
-    /// Checks what one flag requires of another.
-    ///
-    /// # Errors
-    /// When the sha256 is missing for a source that others can change.
-    pub fn check(&self) -> Result<(), InvalidUri> {
-        match (&self.uri, self.sha256) {
-            (Source::Http(_), None) => Err(InvalidUri::Sha256Required),
-            _ => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

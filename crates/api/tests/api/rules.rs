@@ -33,6 +33,8 @@ fn good_specs_break_no_rule() {
         minimal_with(model("pvc://models/a..b/v1/m.onnx")),
         minimal_with(model("https://example.com:8443/iris.onnx?version=1")),
         minimal_with(model("http://[::1]:8080/iris.onnx")),
+        // Every printable character that a URL doesn't have to escape, and some that it should.
+        minimal_with(model("https://h/!$%&'()*+,-./09:;=?@AZ[\\]^_az|~")),
         minimal_with(json!({"spec": {"replicas": 0, "autoscaling": {"engine": "None"}}})),
         minimal_with(json!({"spec": {"autoscaling": {"minReplicas": 20}}})),
         minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "minReplicas": 50}}})),
@@ -98,6 +100,26 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
         (
             "spec.model.uri must be https://",
             model("https:///iris.onnx"),
+        ),
+        (
+            "spec.model.uri must be https://",
+            model("https://example.com/<version>/iris.onnx"),
+        ),
+        (
+            "spec.model.uri must be https://",
+            model("https://example.com/iris.onnx?version=`1`"),
+        ),
+        (
+            "spec.model.uri must be https://",
+            model("https://example.com/{version}"),
+        ),
+        (
+            "spec.model.uri must be https://",
+            model("https://example.com/\"iris\""),
+        ),
+        (
+            "spec.model.uri must be https://",
+            model("https://example.com/iris.onnx#1"),
         ),
         (
             "spec.model.sha256 is required",

