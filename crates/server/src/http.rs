@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use springtide_batching::{Handle, Submission};
 use springtide_contract::paths;
 use springtide_inference::Backend;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use crate::error::ApiError;
 use crate::lifecycle::{Lifecycle, Phase};
@@ -24,6 +24,13 @@ use crate::metrics::{self, Call, Dropped, Metrics, Status};
 use crate::predictor::Predictor;
 use crate::request::{self, Limits};
 use crate::response::PredictResponse;
+
+/// Most bytes of a body that is too large which are read to no purpose: to a client that is still
+/// sending, a connection that is closed at once is reset before it has seen the answer.
+const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest time for that.
+const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Requests with rows of the same length may share a batch.
 pub type RowLength = NonZeroUsize;
@@ -131,14 +138,19 @@ async fn answer<B: Backend>(
 ) -> Result<PredictResponse, ApiError> {
     let model = app.model.get().ok_or(ApiError::Loading)?;
     let deadline = call.arrived() + app.request_timeout;
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let request = {
-        let read = read_body(&parts.headers, body, model.limits.max_body_bytes());
-        let body = timeout_at(deadline.into(), read)
+        let read = read_body(&parts.headers, &mut body, model.limits.max_body_bytes());
+        let text = timeout_at(deadline.into(), read)
             .await
-            .map_err(|_late| ApiError::BodyTooSlow)??;
+            .map_err(|_late| ApiError::BodyTooSlow)?;
+        // A client that asks before it sends is answered before it sends.
+        let asks = parts.headers.contains_key(EXPECT);
+        if matches!(text, Err(ApiError::BodyTooLarge { .. })) && !asks {
+            discard(body).await;
+        }
         // The text is several times as large as its numbers, so it must not wait in the queue.
-        request::parse(&body, model.limits)?
+        request::parse(&text?, model.limits)?
     };
     call.accept();
     let submission = Submission {
@@ -166,10 +178,10 @@ async fn answer<B: Backend>(
     )
 }
 
-/// Reads a body of at most `limit` bytes. One that announces more isn't read at all.
+/// Reads a body of at most `limit` bytes. One that announces more isn't read.
 async fn read_body(
     headers: &HeaderMap,
-    body: Body,
+    body: &mut Body,
     limit: usize,
 ) -> Result<axum::body::Bytes, ApiError> {
     let announced = headers
@@ -184,6 +196,19 @@ async fn read_body(
         Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { limit }),
         Err(_broken) => Err(ApiError::BodyIncomplete),
     }
+}
+
+/// Reads what the client is still sending, within bounds.
+async fn discard(mut body: Body) {
+    let read = async {
+        let mut left = MAX_DISCARDED_BYTES;
+        while left > 0
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(0, axum::body::Bytes::len));
+        }
+    };
+    let _too_slow = timeout(MAX_DISCARD_TIME, read).await;
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::body::to_bytes;
 use serde_json::{Value, json};
 use springtide_batching::{Config, Driver, Policy};
@@ -147,19 +149,43 @@ async fn other_paths_and_methods_are_json_errors() {
     assert_eq!(answer.headers["allow"], "POST");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_large_is_refused_announced_or_not() {
     let app = ready_app(Policy::WorkConserving, 100);
     let large = " ".repeat(app.model.get().unwrap().limits.max_body_bytes() + 1);
     let announced = Request::post("/predict").header(CONTENT_LENGTH, large.len());
-    // The body would never end: a server that reads it hangs.
+    // A server that reads this body to its end hangs.
     let never = Body::from_stream(tokio_stream_pending());
+    let began = tokio::time::Instant::now();
     let answer = send(&app, announced.body(never).unwrap()).await;
+    assert_eq!(began.elapsed(), MAX_DISCARD_TIME);
     assert_eq!(answer.code(), (413, json!("body_too_large")));
     assert_eq!(
         predict(&app, large).await.code(),
         (413, json!("body_too_large"))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_body_that_is_too_large_a_bounded_part_is_read_unless_the_client_asks_first() {
+    const CHUNK: usize = 64 * 1024;
+    let app = ready_app(Policy::WorkConserving, 100);
+    for (expect, read) in [(None, MAX_DISCARDED_BYTES), (Some("100-continue"), 0)] {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&sent);
+        let endless = futures::stream::repeat_with(move || {
+            counter.fetch_add(CHUNK, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(vec![b' '; CHUNK])
+        });
+        let mut request = Request::post("/predict").header(CONTENT_LENGTH, usize::MAX);
+        if let Some(expect) = expect {
+            request = request.header(EXPECT, expect);
+        }
+        let body = Body::from_stream(endless);
+        let answer = send(&app, request.body(body).unwrap()).await;
+        assert_eq!(answer.code(), (413, json!("body_too_large")));
+        assert_eq!(sent.load(Ordering::Relaxed), read, "{expect:?}");
+    }
 }
 
 /// A body that never comes.
