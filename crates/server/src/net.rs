@@ -1,5 +1,7 @@
 //! Connections: how many, how long they may be silent, and how they end.
 
+mod impatient;
+
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use self::impatient::Impatient;
+
 /// Most connections at the same time; further ones wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 4096;
 
@@ -21,6 +25,9 @@ const MAX_CONNECTIONS: usize = 4096;
 /// than load balancers keep idle connections (60 s in NGINX, Envoy and AWS), so that they close
 /// first and never send into a connection that is being closed.
 const MAX_SILENCE: Duration = Duration::from_secs(75);
+
+/// Longest time in which a client may take nothing of its answers.
+const MAX_STALL: Duration = Duration::from_secs(30);
 
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -108,6 +115,7 @@ async fn connection(
     router: Router,
     mut closing: watch::Receiver<Closing>,
 ) {
+    let stream = Impatient::new(stream, MAX_STALL);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(MAX_SILENCE)
