@@ -1,7 +1,9 @@
 //! The files that are generated.
 
 use anyhow::{Context, ensure};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps,
+};
 
 use serde_json::Value;
 
@@ -43,6 +45,23 @@ pub(crate) fn all() -> anyhow::Result<Vec<Artifact>> {
             content: reference::markdown(&crd)?,
         },
     ])
+}
+
+/// Name and schema of the CRD's first version.
+pub(crate) fn first_version(
+    crd: &CustomResourceDefinition,
+) -> anyhow::Result<(&str, &JSONSchemaProps)> {
+    let version = crd
+        .spec
+        .versions
+        .first()
+        .context("the CRD has no version")?;
+    let schema = version
+        .schema
+        .as_ref()
+        .and_then(|validation| validation.open_api_v3_schema.as_ref())
+        .context("the CRD has no schema")?;
+    Ok((&version.name, schema))
 }
 
 /// The chart carries the CRD as a template, so that upgrades of the release update it: Helm only

@@ -5,18 +5,11 @@ use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
+use crate::artifacts::first_version;
+
 /// The schema of the definition's first version, with unknown fields refused.
 pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Value> {
-    let version = crd
-        .spec
-        .versions
-        .first()
-        .context("the CRD has no version")?;
-    let schema = version
-        .schema
-        .as_ref()
-        .and_then(|schema| schema.open_api_v3_schema.as_ref())
-        .context("the CRD has no schema")?;
+    let (version, schema) = first_version(crd)?;
     let mut schema = strict(serde_json::to_value(schema).context("write the schema as JSON")?);
     let document = schema
         .as_object_mut()
@@ -32,7 +25,7 @@ pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Valu
         .context("the schema's properties aren't an object")?;
     properties.insert(
         "apiVersion".to_owned(),
-        json!({"const": format!("{}/{}", crd.spec.group, version.name)}),
+        json!({"const": format!("{}/{}", crd.spec.group, version)}),
     );
     properties.insert("kind".to_owned(), json!({"const": crd.spec.names.kind}));
     // The API server's business, which the definition doesn't describe.
