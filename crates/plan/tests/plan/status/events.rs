@@ -1,0 +1,56 @@
+//! Events.
+
+use serde_json::json;
+use springtide_plan::{Event, Severity, events};
+
+use super::{checksum_mismatch, fetch_failed, healthy, pod};
+use crate::support::status_of;
+
+#[test]
+fn what_ends_by_itself_is_told_without_a_warning() {
+    let (model_service, mut observed) = healthy();
+    observed.deployment = observed.deployment.map(|mut deployment| {
+        let status = deployment.status.get_or_insert_default();
+        status.conditions = None;
+        status.updated_replicas = Some(0);
+        status.available_replicas = None;
+        deployment
+    });
+    let starting = status_of(&model_service, &observed);
+    let told = events(None, &starting);
+    let severity = |reason| {
+        told.iter()
+            .find(|event| event.reason == reason)
+            .map(|event| event.severity)
+    };
+    assert_eq!(severity("Starting"), Some(Severity::Normal), "{told:?}");
+    assert_eq!(severity("RollingOut"), Some(Severity::Normal), "{told:?}");
+}
+
+#[test]
+fn events_tell_what_is_new() {
+    let (model_service, mut observed) = healthy();
+    let good = status_of(&model_service, &observed);
+    let told = events(None, &good);
+    assert!(told.iter().all(|event| event.severity == Severity::Normal));
+    assert!(told.iter().any(|event| event.condition == "Ready"));
+    assert_eq!(events(Some(&good), &good), []);
+
+    observed.pods = vec![pod(
+        &model_service,
+        "a",
+        fetch_failed(checksum_mismatch(), json!({})),
+    )];
+    let bad = status_of(&model_service, &observed);
+    let warning = Event {
+        severity: Severity::Warning,
+        condition: "ModelLoaded".to_owned(),
+        reason: "ChecksumMismatch".to_owned(),
+        message: "expected aa, got bb".to_owned(),
+    };
+    assert_eq!(events(Some(&good), &bad), [warning]);
+    assert_eq!(events(Some(&bad), &bad), []);
+    let recovered = events(Some(&bad), &good);
+    let conditions = recovered.iter().map(|event| event.condition.as_str());
+    assert_eq!(conditions.collect::<Vec<_>>(), ["Ready", "ModelLoaded"]);
+}

@@ -1,0 +1,130 @@
+//! `ModelLoaded`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use super::{
+    checksum_mismatch, container, deployed, fetch_failed, healthy, no, pod, serving, unavailable,
+    unknown, yes,
+};
+use crate::support::{at, condition, message, status_of, validated};
+
+#[test]
+fn a_model_that_cannot_be_fetched_is_reported_with_the_reason() {
+    let (model_service, mut observed) = deployed("HPA", unavailable());
+    for status in [
+        fetch_failed(checksum_mismatch(), json!({})),
+        fetch_failed(
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+            checksum_mismatch(),
+        ),
+        // While it tries again, nothing is known that would be better.
+        fetch_failed(json!({"running": {}}), checksum_mismatch()),
+    ] {
+        observed.pods = vec![pod(&model_service, "a", status)];
+        let status = status_of(&model_service, &observed);
+        assert_eq!(condition(&status, "ModelLoaded"), no("ChecksumMismatch"));
+        assert_eq!(message(&status, "ModelLoaded"), "expected aa, got bb");
+        assert_eq!(condition(&status, "Ready"), no("ChecksumMismatch"));
+        assert_eq!(
+            message(&status, "Ready"),
+            "ModelLoaded: expected aa, got bb"
+        );
+    }
+}
+
+#[test]
+fn a_model_that_the_server_cannot_load_is_reported_with_the_reason() {
+    let (model_service, mut observed) = deployed("HPA", unavailable());
+    let invalid = json!({"terminated": {
+        "exitCode": 1, "message": r#"{"reason":"ModelInvalid","message":"no graph"}"#,
+    }});
+    let mut status = serving();
+    status["containerStatuses"][0] = container(
+        "server",
+        false,
+        json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+        invalid,
+    );
+    observed.pods = vec![pod(&model_service, "a", status)];
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "ModelLoaded"), no("ModelInvalid"));
+}
+
+#[test]
+fn a_failure_that_has_passed_is_forgotten() {
+    let (model_service, mut observed) = healthy();
+    let mut status = serving();
+    status["initContainerStatuses"][0]["lastState"] = checksum_mismatch();
+    status["containerStatuses"][0]["lastState"] = checksum_mismatch();
+    observed.pods = vec![pod(&model_service, "a", status)];
+    assert_eq!(
+        condition(&status_of(&model_service, &observed), "ModelLoaded"),
+        yes("Loaded")
+    );
+}
+
+#[test]
+fn a_bad_model_is_reported_while_the_former_one_goes_on_serving() {
+    let (former, mut observed) = healthy();
+    let model_service = validated(json!({"model": {"uri": "configMap://iris/bad.onnx"}}));
+    observed.pods = vec![
+        pod(&former, "a", serving()),
+        pod(
+            &model_service,
+            "b",
+            fetch_failed(checksum_mismatch(), json!({})),
+        ),
+    ];
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "ModelLoaded"), no("ChecksumMismatch"));
+    assert_eq!(condition(&status, "WorkloadAvailable"), yes("Available"));
+    assert_eq!(condition(&status, "Ready"), no("ChecksumMismatch"));
+}
+
+#[test]
+fn one_pod_that_has_the_model_speaks_for_it_and_names_the_fault_of_another() {
+    let (model_service, mut observed) = healthy();
+    observed.pods.push(pod(
+        &model_service,
+        "0",
+        fetch_failed(checksum_mismatch(), json!({})),
+    ));
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "ModelLoaded"), yes("Loaded"));
+    assert_eq!(
+        message(&status, "ModelLoaded"),
+        "The model is fetched and loaded. Another pod fails with ChecksumMismatch: expected aa, got bb"
+    );
+    assert_eq!(condition(&status, "Ready"), yes("Ready"));
+}
+
+#[test]
+fn dead_and_leaving_pods_say_nothing() {
+    let (model_service, mut observed) = deployed("HPA", unavailable());
+    let oom = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    let mut failed = fetch_failed(checksum_mismatch(), json!({}));
+    failed["phase"] = json!("Failed");
+    let mut evicted = fetch_failed(oom.clone(), json!({}));
+    evicted["phase"] = json!("Failed");
+    let mut leaving = pod(&model_service, "c", fetch_failed(oom, json!({})));
+    leaving.metadata.deletion_timestamp = Some(Time(at(0)));
+    observed.pods = vec![
+        pod(&model_service, "a", failed),
+        pod(&model_service, "b", evicted),
+        leaving,
+    ];
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "ModelLoaded"), unknown("Loading"));
+    assert_eq!(condition(&status, "WorkloadAvailable"), no("Starting"));
+}
+
+#[test]
+fn pods_of_the_former_model_say_nothing_about_the_present_one() {
+    let (former, mut observed) = healthy();
+    let failed = pod(&former, "a", fetch_failed(checksum_mismatch(), json!({})));
+    observed.pods = vec![failed, pod(&former, "b", serving())];
+    let model_service = validated(json!({"model": {"uri": "configMap://iris/new.onnx"}}));
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "ModelLoaded"), unknown("Loading"));
+}

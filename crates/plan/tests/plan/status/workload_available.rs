@@ -1,0 +1,264 @@
+//! `WorkloadAvailable`, and `RolloutComplete` where the number of pods decides it.
+
+use serde_json::{Value, json};
+use springtide_api::ModelServiceStatus;
+
+use super::{deployed, fetch_failed, healthy, no, pod, rolled_out, serving, unavailable, yes};
+use crate::support::{applied, condition, message, status_of, validated, with_keda};
+
+/// Status of a healthy ModelService whose Deployment is to have `wanted` pods, of which `available`
+/// are, and which has further pods.
+fn with_pods(wanted: i32, available: i32, others: &[Value]) -> ModelServiceStatus {
+    let (model_service, mut observed) = healthy();
+    let deployment = observed.deployment.as_mut().unwrap();
+    deployment.spec.as_mut().unwrap().replicas = Some(wanted);
+    let status = deployment.status.as_mut().unwrap();
+    status.replicas = Some(wanted);
+    status.updated_replicas = Some(wanted);
+    status.available_replicas = Some(available);
+    if available < wanted {
+        let conditions = status.conditions.as_mut().unwrap();
+        conditions[0].status = "False".to_owned();
+        conditions[0].reason = Some("MinimumReplicasUnavailable".to_owned());
+    }
+    for (index, status) in others.iter().enumerate() {
+        let other = pod(&model_service, &format!("c{index}"), status.clone());
+        observed.pods.push(other);
+    }
+    status_of(&model_service, &observed)
+}
+
+fn unschedulable() -> Value {
+    json!({"phase": "Pending", "conditions": [{
+        "type": "PodScheduled", "status": "False", "message": "1 Insufficient cpu",
+    }]})
+}
+
+#[test]
+fn a_scale_up_takes_nothing_away() {
+    let before = with_pods(2, 2, &[]);
+    for available in 2..=8 {
+        let status = with_pods(8, available, &[json!({"phase": "Pending"})]);
+        assert_eq!(status.conditions, before.conditions, "{available}");
+    }
+    let stuck = with_pods(8, 2, &[unschedulable(), unschedulable()]);
+    assert_eq!(condition(&stuck, "WorkloadAvailable"), yes("Available"));
+    assert_eq!(
+        message(&stuck, "WorkloadAvailable"),
+        "Enough pods are ready to serve. Of the others: No node takes the pods: 1 Insufficient cpu"
+    );
+    assert_eq!(condition(&stuck, "Ready"), yes("Ready"));
+}
+
+#[test]
+fn a_lost_pod_is_told_while_the_others_serve() {
+    let lost = with_pods(2, 1, &[unschedulable()]);
+    assert_eq!(
+        condition(&lost, "WorkloadAvailable"),
+        yes("PartlyAvailable")
+    );
+    let message = message(&lost, "WorkloadAvailable");
+    assert!(message.contains("1 Insufficient cpu"), "{message}");
+    assert_eq!(condition(&lost, "Ready"), yes("Ready"));
+    assert_eq!(
+        condition(&with_pods(2, 0, &[]), "WorkloadAvailable"),
+        no("Starting")
+    );
+}
+
+#[test]
+fn a_first_start_is_ready_once_the_least_number_of_pods_is() {
+    let (model_service, mut observed) = deployed("HPA", unavailable());
+    observed.pods = vec![pod(&model_service, "a", serving())];
+    let status = observed.deployment.as_mut().unwrap().status.as_mut();
+    status.unwrap().available_replicas = Some(1);
+    let status = status_of(&model_service, &observed);
+    assert_eq!(
+        condition(&status, "WorkloadAvailable"),
+        yes("PartlyAvailable")
+    );
+    assert_eq!(condition(&status, "RolloutComplete"), no("RollingOut"));
+    assert_eq!(condition(&status, "Ready"), no("RollingOut"));
+}
+
+/// What a Deployment says after its one pod by default has come up, before its first number of pods
+/// has been applied.
+#[test]
+fn a_rollout_isnt_complete_below_the_least_number_of_pods() {
+    for wanted in [0, 1] {
+        let status = with_pods(wanted, wanted, &[]);
+        assert_eq!(condition(&status, "RolloutComplete"), no("RollingOut"));
+    }
+}
+
+#[test]
+fn what_keeps_pods_from_serving_is_named() {
+    let waiting = |reason: &str| json!({"waiting": {"reason": reason, "message": "why"}});
+    let oom = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    let crashed = json!({"terminated": {"exitCode": 101, "message": "panicked"}});
+    let fetching = |state, last_state| fetch_failed(state, last_state);
+    for (reason, pod_status) in [
+        (
+            "ImagePullFailed",
+            fetching(waiting("ImagePullBackOff"), json!({})),
+        ),
+        (
+            "ImagePullFailed",
+            fetching(waiting("ErrImageNeverPull"), json!({})),
+        ),
+        (
+            "ContainerNotStarted",
+            fetching(waiting("CreateContainerConfigError"), json!({})),
+        ),
+        ("OutOfMemory", fetching(waiting("CrashLoopBackOff"), oom)),
+        (
+            "ContainerCrashing",
+            fetching(waiting("CrashLoopBackOff"), crashed),
+        ),
+        (
+            "Unschedulable",
+            json!({"conditions": [{
+                "type": "PodScheduled", "status": "False", "message": "1 Insufficient cpu",
+            }]}),
+        ),
+        ("Starting", json!({})),
+    ] {
+        let (model_service, mut observed) = deployed("HPA", unavailable());
+        observed.pods = vec![pod(&model_service, "a", pod_status)];
+        let status = status_of(&model_service, &observed);
+        assert_eq!(condition(&status, "WorkloadAvailable"), no(reason));
+    }
+}
+
+#[test]
+fn what_others_say_with_names_and_ids_in_it_is_left_out() {
+    let with_id = |id: &str| {
+        let (model_service, mut observed) = healthy();
+        observed.deployment.as_mut().unwrap().status = None;
+        let waiting = json!({"waiting": {
+            "reason": "RunContainerError", "message": format!("container {id} failed"),
+        }});
+        observed.pods = vec![pod(&model_service, "a", fetch_failed(waiting, json!({})))];
+        let hpa = observed.horizontal_pod_autoscaler.as_mut().unwrap();
+        for condition in hpa.status.as_mut().unwrap().conditions.as_mut().unwrap() {
+            condition.status = "False".to_owned();
+            condition.message = Some(format!("missing request for cpu in Pod iris-{id}"));
+        }
+        status_of(&model_service, &observed)
+    };
+    assert_eq!(
+        condition(&with_id("4f2a"), "WorkloadAvailable"),
+        no("ContainerNotStarted")
+    );
+    assert_eq!(with_id("4f2a"), with_id("77c1"));
+}
+
+#[test]
+fn pods_that_are_refused_are_reported_without_their_changing_names() {
+    let refused = |name: &str| {
+        json!({"conditions": [{
+            "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+            "message": format!("pods \"{name}\" is forbidden: exceeded quota: cpu"),
+        }]})
+    };
+    let of = |name| {
+        let (model_service, observed) = deployed("HPA", refused(name));
+        status_of(&model_service, &observed)
+    };
+    assert_eq!(
+        condition(&of("iris-1"), "WorkloadAvailable"),
+        no("PodsRefused")
+    );
+    assert_eq!(
+        message(&of("iris-1"), "WorkloadAvailable"),
+        "exceeded quota: cpu"
+    );
+    assert_eq!(of("iris-1"), of("iris-2"));
+}
+
+#[test]
+fn pods_that_are_invalid_are_reported_without_their_changing_names() {
+    let (model_service, observed) = deployed(
+        "HPA",
+        json!({"conditions": [{
+            "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+            "message": "Pod \"iris-x7\" is invalid: spec.containers[0].image: Required value",
+        }]}),
+    );
+    assert_eq!(
+        message(&status_of(&model_service, &observed), "WorkloadAvailable"),
+        "spec.containers[0].image: Required value"
+    );
+}
+
+#[test]
+fn no_replicas_serve_nothing() {
+    let model_service = validated(json!({"replicas": 0, "autoscaling": {"engine": "None"}}));
+    let mut observed = applied(&model_service, with_keda());
+    observed
+        .deployment
+        .as_mut()
+        .unwrap()
+        .spec
+        .as_mut()
+        .unwrap()
+        .replicas = Some(0);
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "WorkloadAvailable"), no("NoReplicas"));
+    assert_eq!(
+        message(&status, "WorkloadAvailable"),
+        "spec.replicas is 0: nothing is served."
+    );
+    assert_eq!(condition(&status, "AutoscalingReady"), yes("FixedReplicas"));
+    assert_eq!(status.desired_replicas, Some(0));
+
+    let emptied = with_pods(0, 0, &[]);
+    assert_eq!(condition(&emptied, "WorkloadAvailable"), no("NoReplicas"));
+    let message = message(&emptied, "WorkloadAvailable");
+    assert!(
+        message.starts_with("The Deployment is scaled to 0"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_rollout_is_complete_when_only_new_pods_are_left() {
+    let rollout = |change: fn(&mut Value), generation| {
+        let mut deployment_status = rolled_out();
+        change(&mut deployment_status);
+        let (model_service, mut observed) = deployed("HPA", deployment_status);
+        observed.deployment.as_mut().unwrap().metadata.generation = Some(generation);
+        condition(&status_of(&model_service, &observed), "RolloutComplete")
+    };
+    assert_eq!(rollout(|_| (), 1), yes("Complete"));
+    assert_eq!(rollout(|_| (), 2), no("RollingOut"));
+    assert_eq!(
+        rollout(|status| status["updatedReplicas"] = json!(1), 1),
+        no("RollingOut")
+    );
+    assert_eq!(
+        rollout(
+            |status| status["conditions"][1]["reason"] = json!("ReplicaSetUpdated"),
+            1
+        ),
+        no("RollingOut")
+    );
+    assert_eq!(
+        rollout(
+            |status| status["conditions"][1]["reason"] = json!("ProgressDeadlineExceeded"),
+            1
+        ),
+        no("ProgressDeadlineExceeded")
+    );
+    // A scale-up isn't a rollout.
+    assert_eq!(
+        rollout(
+            |status| {
+                status["replicas"] = json!(8);
+                status["updatedReplicas"] = json!(8);
+            },
+            1
+        ),
+        yes("Complete")
+    );
+}
