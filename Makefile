@@ -15,15 +15,20 @@ MODEL ?= examples/models/iris.onnx
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# What another checkout compiled must not be taken for this one's.
+.PHONY: claim-target
+claim-target:
+	@scripts/claim-target
+
 ##
 .PHONY: demo demo-down serve
-demo: ## Make a cluster, install everything, serve two models and ask them (first offline run: 30 to 45 minutes on 2 cores)
+demo: claim-target ## Make a cluster, install everything, serve two models and ask them (first offline run: 30 to 45 minutes on 2 cores)
 	@scripts/demo
 
 demo-down: ## Remove the demo's cluster; what was built stays in the cache
 	@tests/cluster/down
 
-serve: ## Run the server alone, without a cluster (PORT=8000 MODEL=examples/models/iris.onnx)
+serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=examples/models/iris.onnx)
 	@scripts/serve "$(MODEL)" "$(PORT)"
 
 ##
@@ -36,14 +41,14 @@ test-fast: format-check lint unit generated chart-check deny ## Check everything
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 
-lint: ## Run clippy with warnings as errors, and shellcheck
+lint: claim-target ## Run clippy with warnings as errors, and shellcheck
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	scripts/shellcheck
 
-unit: ## Run unit, property, golden and fake-API-server tests
+unit: claim-target ## Run unit, property, golden and fake-API-server tests
 	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" cargo test --workspace --exclude springtide-e2e --locked
 
-generated: ## Check that generated files are up to date
+generated: claim-target ## Check that generated files are up to date
 	cargo xtask check
 
 chart-check: ## Lint the Helm chart and validate what it renders
@@ -55,18 +60,18 @@ deny: ## Check the dependencies' licences, bans and sources
 serve-check: ## Check that `make serve` serves
 	scripts/serve-check
 
-e2e: cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
+e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
 	scripts/e2e
 
 ##
 .PHONY: cluster cluster-down generate format
-cluster: ## Make the kind cluster and install the operator from this checkout
+cluster: claim-target ## Make the kind cluster and install the operator from this checkout
 	tests/cluster/up
 	tests/cluster/install
 
 cluster-down: demo-down ## Remove the kind cluster
 
-generate: ## Write the generated files: CRDs, the chart's copy, the API reference
+generate: claim-target ## Write the generated files: CRDs, the chart's copy, the API reference
 	cargo xtask generate
 
 format: ## Format the Rust code
