@@ -3,6 +3,10 @@
 //! Every series carries [`label::MODEL_SERVICE`] and [`label::MODEL_SERVICE_NAMESPACE`] where the
 //! server runs for a ModelService. The server puts them there itself, so a query selects exactly
 //! the pods of one ModelService whatever relabelling the scraping Prometheus does.
+//!
+//! Series about requests, queues and batches carry [`label::MODEL`] too: a server may serve several
+//! models, and a query about a ModelService sums over them. The label is empty where a request named
+//! no model that serves.
 
 /// Counter: answered requests, by [`label::STATUS`].
 pub const REQUESTS_TOTAL: &str = "ml_requests_total";
@@ -21,9 +25,18 @@ pub const ACTIVE_REQUESTS: &str = "ml_active_requests";
 pub const QUEUE_SECONDS: &str = "ml_queue_seconds";
 /// Histogram: time that a batch took to run, in seconds.
 pub const COMPUTE_SECONDS: &str = "ml_compute_seconds";
-/// Counter: requests that left the queue without running, by [`label::REASON`]
-/// (`queue_full`, `timeout`, `cancelled`, `draining`).
+/// Counter: requests that never ran, by [`label::REASON`]: those that were rejected (`queue_full`,
+/// `overloaded`, `no_room_for_body`, `loading`, `draining`) and those that left the queue (`timeout`,
+/// `cancelled`).
 pub const REQUESTS_DROPPED_TOTAL: &str = "ml_requests_dropped_total";
+/// Gauge, always 1: a version of a model, by [`label::MODEL`], [`label::VERSION`] and
+/// [`label::STATE`].
+pub const MODEL_INFO: &str = "ml_model_info";
+/// Gauge: time that it took to load a version that serves and to warm it up, in seconds.
+pub const MODEL_LOAD_SECONDS: &str = "ml_model_load_seconds";
+/// Gauge, always 1: what a version that serves runs on, by [`label::MODEL`], [`label::VERSION`],
+/// [`label::PROVIDER`] and [`label::FALLBACK`].
+pub const EXECUTION_PROVIDER_INFO: &str = "ml_execution_provider_info";
 
 /// Label names.
 pub mod label {
@@ -33,8 +46,18 @@ pub mod label {
     pub const MODEL_SERVICE_NAMESPACE: &str = "modelservice_namespace";
     /// Outcome of a request: `success`, `invalid`, `rejected`, `timeout`, `cancelled` or `error`.
     pub const STATUS: &str = "status";
-    /// Why a request left the queue without running.
+    /// Why a request never ran.
     pub const REASON: &str = "reason";
+    /// Name of a model.
+    pub const MODEL: &str = "model";
+    /// Version of a model.
+    pub const VERSION: &str = "version";
+    /// Whether a version serves: `ready`, `loading` or `unavailable`.
+    pub const STATE: &str = "state";
+    /// Execution provider: `cpu`, `cuda` or `tensorrt`.
+    pub const PROVIDER: &str = "provider";
+    /// `true` where the provider took the place of a better one that can't be used.
+    pub const FALLBACK: &str = "fallback";
 }
 
 /// Pod annotations that a Prometheus with annotation-based discovery follows (the convention of
