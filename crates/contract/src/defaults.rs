@@ -15,6 +15,10 @@ pub const REQUEST_TIMEOUT_MILLISECONDS: u32 = 5_000;
 /// Most rows that wait in the queue before further ones are refused with 429.
 pub const MAX_QUEUE_ROWS: u32 = 1_024;
 
+/// Memory that the bodies of all requests may take together, in bytes: half of what a pod requests
+/// where its ModelService doesn't say.
+pub const MAX_BODY_BYTES_IN_FLIGHT: u64 = 256 << 20;
+
 /// How long a pod goes on serving after its deletion began, in seconds, so that every proxy and
 /// load balancer has stopped sending to it before it stops listening.
 pub const PRE_STOP_SECONDS: u32 = 5;

@@ -27,6 +27,8 @@ pub const WORKERS: &str = "WORKERS";
 pub const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
 /// Longest time that a shutdown waits for accepted requests, in seconds.
 pub const DRAIN_TIMEOUT_SECONDS: &str = "DRAIN_TIMEOUT_SECONDS";
+/// Memory that the bodies of all requests may take together, in bytes.
+pub const MAX_BODY_BYTES_IN_FLIGHT: &str = "MAX_BODY_BYTES_IN_FLIGHT";
 /// Name of the ModelService that the pod belongs to; becomes the label
 /// [`MODEL_SERVICE`](crate::metrics::label::MODEL_SERVICE) of every metric.
 pub const MODEL_SERVICE_NAME: &str = "SPRINGTIDE_MODEL_SERVICE";

@@ -106,6 +106,11 @@ pub struct ServeArgs {
     /// more than the request timeout
     #[arg(long, env = env::DRAIN_TIMEOUT_SECONDS, value_parser = value_parser!(u32).range(1..=3600))]
     pub drain_timeout_seconds: Option<u32>,
+    /// Memory that the bodies of all requests may take together, in bytes; a request without room is
+    /// refused with 429
+    #[arg(long, env = env::MAX_BODY_BYTES_IN_FLIGHT, default_value_t = defaults::MAX_BODY_BYTES_IN_FLIGHT,
+        value_parser = value_parser!(u64).range(1..=1 << 40))]
+    pub max_body_bytes_in_flight: u64,
     /// Name of the ModelService, a label of every metric
     #[arg(long, env = env::MODEL_SERVICE_NAME)]
     pub model_service: Option<String>,
@@ -138,6 +143,13 @@ impl ServeArgs {
     #[must_use]
     pub fn worker_count(&self) -> Option<NonZeroUsize> {
         self.workers.map(count)
+    }
+
+    /// Memory that the bodies of all requests may take together.
+    #[must_use]
+    pub fn body_bytes_in_flight(&self) -> NonZeroUsize {
+        let bytes = usize::try_from(self.max_body_bytes_in_flight).unwrap_or(usize::MAX);
+        NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN)
     }
 
     /// When queued requests become a batch.

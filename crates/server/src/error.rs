@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use springtide_batching::{Failure, Rejection};
 
+use crate::body::{NoRoom, ReadError};
 use crate::metrics::Status;
 use crate::predictor::RunFailed;
 use crate::request::InvalidRequest;
@@ -41,6 +42,9 @@ pub enum ApiError {
     /// The body didn't come within the request's time.
     #[error("the body did not arrive within the request timeout")]
     BodyTooSlow,
+    /// The bodies of other requests take the memory for bodies.
+    #[error("the server is overloaded: it has no memory for this body now")]
+    NoRoomForBody,
     /// No such path.
     #[error("there is nothing here: predictions are at POST /predict")]
     NotFound,
@@ -99,6 +103,11 @@ impl ApiError {
                 "method_not_allowed",
                 Status::Invalid,
             ),
+            Self::NoRoomForBody => (
+                Http::TOO_MANY_REQUESTS,
+                "no_room_for_body",
+                Status::Rejected,
+            ),
             Self::QueueFull => (Http::TOO_MANY_REQUESTS, "queue_full", Status::Rejected),
             Self::Loading => (Http::SERVICE_UNAVAILABLE, "loading", Status::Rejected),
             Self::Draining => (Http::SERVICE_UNAVAILABLE, "draining", Status::Rejected),
@@ -134,6 +143,17 @@ impl ApiError {
             Failure::Rejected(Rejection::Closed) => Self::Draining,
             Failure::TimedOut => Self::TimedOut,
             Failure::Failed(_) | Failure::Gone => Self::RunFailed,
+        }
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge { limit } => Self::BodyTooLarge { limit },
+            ReadError::NoRoom(NoRoom) => Self::NoRoomForBody,
+            ReadError::Incomplete => Self::BodyIncomplete,
+            ReadError::TooSlow => Self::BodyTooSlow,
         }
     }
 }

@@ -4,33 +4,24 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use springtide_batching::{Handle, Submission};
 use springtide_contract::paths;
 use springtide_inference::Backend;
-use tokio::time::{timeout, timeout_at};
 
+use crate::body::BodyBudget;
 use crate::error::ApiError;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::{self, Call, Dropped, Metrics, Status};
 use crate::predictor::Predictor;
 use crate::request::{self, Limits};
 use crate::response::PredictResponse;
-
-/// Most bytes of a body that is too large which are read to no purpose: to a client that is still
-/// sending, a connection that is closed at once is reset before it has seen the answer.
-const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
-
-/// Longest time for that.
-const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Requests with rows of the same length may share a batch.
 pub type RowLength = NonZeroUsize;
@@ -49,6 +40,8 @@ pub struct App<B: Backend> {
     pub lifecycle: Lifecycle,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// The memory for bodies.
+    pub bodies: BodyBudget,
     /// The model, once it is loaded.
     pub model: OnceLock<Model<B>>,
     /// Time after which a request is answered with 504.
@@ -138,20 +131,15 @@ async fn answer<B: Backend>(
 ) -> Result<PredictResponse, ApiError> {
     let model = app.model.get().ok_or(ApiError::Loading)?;
     let deadline = call.arrived() + app.request_timeout;
-    let (parts, mut body) = request.into_parts();
-    let request = {
-        let read = read_body(&parts.headers, &mut body, model.limits.max_body_bytes());
-        let text = timeout_at(deadline.into(), read)
-            .await
-            .map_err(|_late| ApiError::BodyTooSlow)?;
-        // A client that asks before it sends is answered before it sends.
-        let asks = parts.headers.contains_key(EXPECT);
-        if matches!(text, Err(ApiError::BodyTooLarge { .. })) && !asks {
-            discard(body).await;
-        }
-        // The text is several times as large as its numbers, so it must not wait in the queue.
-        request::parse(&text?, model.limits)?
-    };
+    let (parts, body) = request.into_parts();
+    let limit = model.limits.max_body_bytes();
+    let body = app
+        .bodies
+        .read(&parts.headers, body, limit, deadline.into())
+        .await?;
+    let request = request::parse(&body.bytes, model.limits)?;
+    // The text is several times as large as its numbers, so it must not wait in the queue.
+    drop(body);
     call.accept();
     let submission = Submission {
         signature: request.features.columns(),
@@ -176,39 +164,6 @@ async fn answer<B: Backend>(
         answer.batch_rows,
         request.request_id,
     )
-}
-
-/// Reads a body of at most `limit` bytes. One that announces more isn't read.
-async fn read_body(
-    headers: &HeaderMap,
-    body: &mut Body,
-    limit: usize,
-) -> Result<axum::body::Bytes, ApiError> {
-    let announced = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok())
-        .and_then(|length| length.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(ApiError::BodyTooLarge { limit });
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::BodyTooLarge { limit }),
-        Err(_broken) => Err(ApiError::BodyIncomplete),
-    }
-}
-
-/// Reads what the client is still sending, within bounds.
-async fn discard(mut body: Body) {
-    let read = async {
-        let mut left = MAX_DISCARDED_BYTES;
-        while left > 0
-            && let Some(Ok(frame)) = body.frame().await
-        {
-            left = left.saturating_sub(frame.data_ref().map_or(0, axum::body::Bytes::len));
-        }
-    };
-    let _too_slow = timeout(MAX_DISCARD_TIME, read).await;
 }
 
 #[cfg(test)]

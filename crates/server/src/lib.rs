@@ -4,6 +4,7 @@
 //! (what a client is told), [`fetch::attempt`] and [`fetch::location`] (what a source's answer
 //! means). What talks is small: [`net`], [`http`], [`serve`] and the rest of [`fetch`].
 
+pub mod body;
 pub mod cli;
 pub mod error;
 pub mod fetch;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::body::BodyBudget;
 use crate::cli::ServeArgs;
 use crate::http::{App, Model, RowLength, router};
 use crate::lifecycle::Lifecycle;
@@ -101,6 +102,7 @@ async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let app = Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(metrics),
+        bodies: BodyBudget::new(args.body_bytes_in_flight()),
         model: OnceLock::new(),
         request_timeout: args.request_timeout(),
     });

@@ -1,6 +1,5 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
+use http::HeaderMap;
 use serde_json::{Value, json};
 use springtide_batching::{Config, Driver, Policy};
 use tower::ServiceExt;
@@ -8,10 +7,13 @@ use tower::ServiceExt;
 use super::*;
 use crate::predictor::tests::FakeBackend;
 
+const BODY_BUDGET: usize = 1 << 20;
+
 fn app() -> Arc<App<FakeBackend>> {
     Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(Metrics::new(None, None).unwrap()),
+        bodies: BodyBudget::new(NonZeroUsize::new(BODY_BUDGET).unwrap()),
         model: OnceLock::new(),
         request_timeout: Duration::from_secs(5),
     })
@@ -150,42 +152,16 @@ async fn other_paths_and_methods_are_json_errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_too_large_is_refused_announced_or_not() {
+async fn a_body_that_is_too_large_is_413_and_one_without_room_429() {
     let app = ready_app(Policy::WorkConserving, 100);
-    let large = " ".repeat(app.model.get().unwrap().limits.max_body_bytes() + 1);
-    let announced = Request::post("/predict").header(CONTENT_LENGTH, large.len());
-    // A server that reads this body to its end hangs.
-    let never = Body::from_stream(tokio_stream_pending());
-    let began = tokio::time::Instant::now();
-    let answer = send(&app, announced.body(never).unwrap()).await;
-    assert_eq!(began.elapsed(), MAX_DISCARD_TIME);
-    assert_eq!(answer.code(), (413, json!("body_too_large")));
-    assert_eq!(
-        predict(&app, large).await.code(),
-        (413, json!("body_too_large"))
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_a_body_that_is_too_large_a_bounded_part_is_read_unless_the_client_asks_first() {
-    const CHUNK: usize = 64 * 1024;
-    let app = ready_app(Policy::WorkConserving, 100);
-    for (expect, read) in [(None, MAX_DISCARDED_BYTES), (Some("100-continue"), 0)] {
-        let sent = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&sent);
-        let endless = futures::stream::repeat_with(move || {
-            counter.fetch_add(CHUNK, Ordering::Relaxed);
-            Ok::<_, std::io::Error>(vec![b' '; CHUNK])
-        });
-        let mut request = Request::post("/predict").header(CONTENT_LENGTH, usize::MAX);
-        if let Some(expect) = expect {
-            request = request.header(EXPECT, expect);
-        }
-        let body = Body::from_stream(endless);
-        let answer = send(&app, request.body(body).unwrap()).await;
-        assert_eq!(answer.code(), (413, json!("body_too_large")));
-        assert_eq!(sent.load(Ordering::Relaxed), read, "{expect:?}");
-    }
+    let largest = app.model.get().unwrap().limits.max_body_bytes();
+    let refused = predict(&app, " ".repeat(largest + 1)).await;
+    assert_eq!(refused.code(), (413, json!("body_too_large")));
+    let mut others = app.bodies.hold();
+    others.grow(BODY_BUDGET - largest + 1).unwrap();
+    let refused = predict(&app, " ".repeat(largest)).await;
+    assert_eq!(refused.code(), (429, json!("no_room_for_body")));
+    assert_eq!(refused.headers["retry-after"], "1");
 }
 
 /// A body that never comes.
