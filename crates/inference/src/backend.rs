@@ -1,26 +1,35 @@
 //! A model that is loaded and can be run.
 
-use crate::tensor::{Matrix, Signature, Tensor};
+use crate::signature::Signature;
+use crate::stop::Stop;
+use crate::tensor::Tensor;
 
 /// A loaded model. It blocks while it runs, so it lives on a thread of its own.
 pub trait Backend: Send + 'static {
     /// What the model takes and gives.
     fn signature(&self) -> &Signature;
 
-    /// Runs the model on all rows together. Gives every output in the order of
-    /// [`Signature::outputs`].
+    /// Runs the model on `inputs`, which are in the order of [`Signature::inputs`] and checked with
+    /// [`Signature::check`]. Gives every output that is a tensor, in the order of
+    /// [`Signature::tensor_outputs`]. What a model makes is bounded by nothing but the model: its
+    /// outputs are allocated before anyone sees their size.
+    ///
+    /// `stop` ends the run early.
     ///
     /// # Errors
-    /// When the run failed; the backend can still be used.
-    fn run(&mut self, input: &Matrix) -> Result<Vec<Tensor>, RunError>;
+    /// When the run failed or was stopped; the backend can still be used.
+    fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError>;
 }
 
-/// A run that failed.
+/// A run that gave nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the model failed to run: {message}")]
-pub struct RunError {
-    /// What the backend said. For logs: it may name files and addresses.
-    pub message: String,
+pub enum RunError {
+    /// It was asked to stop.
+    #[error("the run was stopped")]
+    Stopped,
+    /// The model failed. The message is for logs: it may name files and addresses.
+    #[error("the model failed to run: {0}")]
+    Failed(String),
 }
 
 impl<B: Backend + ?Sized> Backend for Box<B> {
@@ -28,7 +37,7 @@ impl<B: Backend + ?Sized> Backend for Box<B> {
         (**self).signature()
     }
 
-    fn run(&mut self, input: &Matrix) -> Result<Vec<Tensor>, RunError> {
-        (**self).run(input)
+    fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+        (**self).run(inputs, stop)
     }
 }

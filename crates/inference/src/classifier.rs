@@ -1,13 +1,16 @@
 //! Reads a model's outputs as classes with a confidence.
 //!
-//! Served are models with one float input `[N, features]` and an output of class probabilities
+//! Read are models with one 32-bit float input `[N, features]` and an output of class probabilities
 //! `[N, classes]`, beside which there may be an output of labels `[N]`: what skl2onnx makes of
 //! scikit-learn classifiers when exported with `options={"zipmap": False}`, and plain networks that
-//! end in a softmax.
+//! end in a softmax. Other models are served as they are, through the Open Inference Protocol.
 
 use std::num::NonZeroUsize;
 
-use crate::tensor::{Data, Dimension, ElementType, Port, Signature, Tensor};
+use crate::data::DataView;
+use crate::element::ElementType;
+use crate::signature::{Dimension, Port, Signature};
+use crate::tensor::TensorView;
 
 /// How far the probabilities of one row may sum from 1: rounding of 32-bit floats over many classes.
 const SUM_TOLERANCE: f32 = 1e-2;
@@ -31,11 +34,14 @@ pub struct Prediction {
     pub confidence: f32,
 }
 
-/// A model that can't be served, and what to do about it.
+/// A model whose outputs can't be read as classes, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnsupportedModel {
     /// There isn't exactly one input.
-    #[error("the model has {count} inputs ({inputs}); one float32[N, features] input is served")]
+    #[error(
+        "/predict serves models with one float32[N, features] input, and this one has {count} \
+         ({inputs}): use POST /v2/models/<name>/infer"
+    )]
     Inputs {
         /// Number of inputs.
         count: usize,
@@ -44,8 +50,9 @@ pub enum UnsupportedModel {
     },
     /// The input isn't `float32[N, features]`.
     #[error(
-        "the model's input {input} is not float32[N, features]: export it with a float32 input, \
-         any number of rows and a fixed number of features"
+        "/predict serves models with a float32[N, features] input, and this one's is {input}: use \
+         POST /v2/models/<name>/infer, or export the model with a float32 input, any number of rows \
+         and a fixed number of features"
     )]
     Input {
         /// The input.
@@ -53,8 +60,9 @@ pub enum UnsupportedModel {
     },
     /// No output can be the probabilities.
     #[error(
-        "none of the model's outputs ({outputs}) is float32[N, classes] with class probabilities: \
-         export classifiers of scikit-learn with options={{\"zipmap\": False}}"
+        "/predict serves models with a float32[N, classes] output of class probabilities, and this \
+         one has {outputs}: use POST /v2/models/<name>/infer, or export a classifier of scikit-learn \
+         with options={{\"zipmap\": False}}"
     )]
     NoProbabilities {
         /// The outputs.
@@ -62,27 +70,36 @@ pub enum UnsupportedModel {
     },
     /// More than one output may be the probabilities.
     #[error(
-        "more than one of the model's outputs ({outputs}) could be the class probabilities: name \
-         one of them `probabilities`"
+        "/predict can't tell which of the model's outputs ({outputs}) are the class probabilities: \
+         use POST /v2/models/<name>/infer, or name one of them `probabilities`"
     )]
     AmbiguousProbabilities {
         /// The outputs.
         outputs: String,
     },
     /// An output's shape in a run isn't what was declared or promised.
-    #[error("the model's output {output} came with the shape {shape:?} for {rows} rows")]
+    #[error(
+        "the model's output {output} came as {given} for {rows} rows, which /predict can't read: \
+         use POST /v2/models/<name>/infer"
+    )]
     OutputShape {
         /// The output.
         output: String,
-        /// Its shape.
-        shape: Vec<usize>,
+        /// What came: `float32[2, 3]`.
+        given: String,
         /// Rows that went in.
         rows: usize,
     },
+    /// A run didn't give the output.
+    #[error("the model didn't give its output {output}")]
+    OutputMissing {
+        /// The output.
+        output: String,
+    },
     /// The numbers aren't probabilities.
     #[error(
-        "the model's output {output} doesn't hold probabilities (a row sums to {sum}): let the \
-         model end in a softmax"
+        "/predict serves class probabilities, and the model's output {output} doesn't hold any (a \
+         row sums to {sum}): use POST /v2/models/<name>/infer, or let the model end in a softmax"
     )]
     NotProbabilities {
         /// The output.
@@ -100,6 +117,7 @@ pub struct Classifier {
     labels: Option<OutputAt>,
 }
 
+/// An output, by its place among those that a run gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OutputAt {
     index: usize,
@@ -110,14 +128,12 @@ impl Classifier {
     /// Finds the input, the probabilities and the labels.
     ///
     /// # Errors
-    /// When the model isn't a classifier of the kind that is served.
+    /// When the model isn't a classifier of the kind that is read.
     pub fn new(signature: &Signature) -> Result<Self, UnsupportedModel> {
-        let features = features(&signature.inputs)?;
-        let outputs = &signature.outputs;
         Ok(Self {
-            features,
-            probabilities: probabilities(outputs)?,
-            labels: labels(outputs),
+            features: features(&signature.inputs)?,
+            probabilities: probabilities(signature)?,
+            labels: labels(signature),
         })
     }
 
@@ -127,23 +143,18 @@ impl Classifier {
         self.features
     }
 
-    /// The prediction of each row.
+    /// The prediction of each of `rows` rows. The outputs are those of a run, cut to these rows.
     ///
     /// # Errors
-    /// When an output hasn't the promised shape.
+    /// When an output is missing or hasn't the promised shape.
     pub fn predictions(
         &self,
-        outputs: Vec<Tensor>,
+        outputs: &[TensorView<'_>],
         rows: NonZeroUsize,
     ) -> Result<Vec<Prediction>, UnsupportedModel> {
-        let mut outputs: Vec<Option<Tensor>> = outputs.into_iter().map(Some).collect();
-        let probabilities = take(&mut outputs, &self.probabilities);
-        let probabilities = self.probability_rows(&probabilities, rows)?;
-        let labels = match &self.labels {
-            Some(output) => Some(label_rows(take(&mut outputs, output), output, rows)?),
-            None => None,
-        };
-        let best: Vec<(usize, f32)> = probabilities.iter().map(|row| highest(row)).collect();
+        let probabilities = self.probability_rows(outputs, rows)?;
+        let labels = self.label_rows(outputs, rows)?;
+        let best: Vec<(usize, f32)> = probabilities.map(highest).collect();
         let classes = labels.unwrap_or_else(|| {
             let position =
                 |(position, _): &(usize, f32)| i64::try_from(*position).unwrap_or(i64::MAX);
@@ -160,10 +171,12 @@ impl Classifier {
     ///
     /// # Errors
     /// When a shape is wrong or a row of probabilities doesn't sum to 1.
-    pub fn check(&self, outputs: &[Tensor], rows: NonZeroUsize) -> Result<(), UnsupportedModel> {
-        let mut outputs: Vec<Option<Tensor>> = outputs.iter().cloned().map(Some).collect();
-        let probabilities = take(&mut outputs, &self.probabilities);
-        for row in self.probability_rows(&probabilities, rows)? {
+    pub fn check(
+        &self,
+        outputs: &[TensorView<'_>],
+        rows: NonZeroUsize,
+    ) -> Result<(), UnsupportedModel> {
+        for row in self.probability_rows(outputs, rows)? {
             let sum: f32 = row.iter().sum();
             if sum.is_nan() {
                 // The trial's numbers are outside of what the model can take, the logarithm of 0 for
@@ -181,41 +194,68 @@ impl Classifier {
                 });
             }
         }
-        if let Some(output) = &self.labels {
-            label_rows(take(&mut outputs, output), output, rows)?;
-        }
+        self.label_rows(outputs, rows)?;
         Ok(())
     }
 
     fn probability_rows<'t>(
         &self,
-        tensor: &'t Tensor,
+        outputs: &[TensorView<'t>],
         rows: NonZeroUsize,
-    ) -> Result<Vec<&'t [f32]>, UnsupportedModel> {
-        match (&tensor.data, &*tensor.shape) {
-            (Data::Float(numbers), &[count, classes])
-                if count == rows.get() && classes > 1 && numbers.len() == count * classes =>
-            {
-                Ok(numbers.chunks_exact(classes).collect())
+    ) -> Result<std::slice::ChunksExact<'t, f32>, UnsupportedModel> {
+        let tensor = self.probabilities.find(outputs)?;
+        match (tensor.data(), tensor.shape()) {
+            (DataView::F32(numbers), &[count, classes]) if count == rows.get() && classes > 1 => {
+                Ok(numbers.chunks_exact(classes))
             }
             _ => Err(self.probabilities.wrong_shape(tensor, rows)),
+        }
+    }
+
+    fn label_rows(
+        &self,
+        outputs: &[TensorView<'_>],
+        rows: NonZeroUsize,
+    ) -> Result<Option<Vec<Class>>, UnsupportedModel> {
+        let Some(output) = &self.labels else {
+            return Ok(None);
+        };
+        let tensor = output.find(outputs)?;
+        let labels: Vec<Class> = match tensor.data() {
+            DataView::I64(numbers) => numbers.iter().copied().map(Class::Number).collect(),
+            DataView::String(names) => names.iter().cloned().map(Class::Name).collect(),
+            _ => return Err(output.wrong_shape(tensor, rows)),
+        };
+        if labels.len() == rows.get() {
+            Ok(Some(labels))
+        } else {
+            Err(output.wrong_shape(tensor, rows))
         }
     }
 }
 
 impl OutputAt {
-    fn new(index: usize, port: &Port) -> Self {
+    fn new((index, port): (usize, &Port)) -> Self {
         Self {
             index,
             name: port.name.clone(),
         }
     }
 
-    fn wrong_shape(&self, tensor: &Tensor, rows: NonZeroUsize) -> UnsupportedModel {
-        let output = self.name.clone();
+    fn find<'o, 't>(
+        &self,
+        outputs: &'o [TensorView<'t>],
+    ) -> Result<&'o TensorView<'t>, UnsupportedModel> {
+        let missing = || UnsupportedModel::OutputMissing {
+            output: self.name.clone(),
+        };
+        outputs.get(self.index).ok_or_else(missing)
+    }
+
+    fn wrong_shape(&self, tensor: &TensorView<'_>, rows: NonZeroUsize) -> UnsupportedModel {
         UnsupportedModel::OutputShape {
-            output,
-            shape: tensor.shape.clone(),
+            output: self.name.clone(),
+            given: tensor.to_string(),
             rows: rows.get(),
         }
     }
@@ -231,8 +271,8 @@ fn features(inputs: &[Port]) -> Result<NonZeroUsize, UnsupportedModel> {
     let unsupported = || UnsupportedModel::Input {
         input: input.to_string(),
     };
-    match (&input.element, &*input.shape) {
-        (ElementType::Float, &[Dimension::Any, Dimension::Fixed(features)]) => {
+    match (input.element(), input.shape.as_deref()) {
+        (Some(ElementType::F32), Some(&[Dimension::Any, Dimension::Fixed(features)])) => {
             NonZeroUsize::new(features).ok_or_else(unsupported)
         }
         _ => Err(unsupported()),
@@ -241,74 +281,41 @@ fn features(inputs: &[Port]) -> Result<NonZeroUsize, UnsupportedModel> {
 
 /// The output called `probabilities` or `output_probability` (as skl2onnx names it), or else the
 /// only one with the right type.
-fn probabilities(outputs: &[Port]) -> Result<OutputAt, UnsupportedModel> {
-    let candidates: Vec<(usize, &Port)> = outputs
-        .iter()
+fn probabilities(signature: &Signature) -> Result<OutputAt, UnsupportedModel> {
+    let candidates: Vec<(usize, &Port)> = signature
+        .tensor_outputs()
         .enumerate()
         .filter(|(_, port)| may_be_probabilities(port))
         .collect();
     let named =
         |(_, port): &&(usize, &Port)| matches!(&*port.name, "probabilities" | "output_probability");
+    let outputs = || list(&signature.outputs);
     match (candidates.iter().find(named), &*candidates) {
-        (Some((index, port)), _) | (None, [(index, port)]) => Ok(OutputAt::new(*index, port)),
-        (None, []) => Err(UnsupportedModel::NoProbabilities {
-            outputs: list(outputs),
-        }),
-        (None, _) => Err(UnsupportedModel::AmbiguousProbabilities {
-            outputs: list(outputs),
-        }),
+        (Some(output), _) | (None, [output]) => Ok(OutputAt::new(*output)),
+        (None, []) => Err(UnsupportedModel::NoProbabilities { outputs: outputs() }),
+        (None, _) => Err(UnsupportedModel::AmbiguousProbabilities { outputs: outputs() }),
     }
 }
 
 fn may_be_probabilities(port: &Port) -> bool {
-    let shape_fits = match &*port.shape {
+    let shape_fits = match port.shape.as_deref() {
         // Some exporters don't declare the number of classes.
-        [Dimension::Any, Dimension::Any] => true,
-        [Dimension::Any, Dimension::Fixed(classes)] => *classes > 1,
+        Some([Dimension::Any, Dimension::Any]) => true,
+        Some([Dimension::Any, Dimension::Fixed(classes)]) => *classes > 1,
         _ => false,
     };
-    port.element == ElementType::Float && shape_fits
+    port.element() == Some(ElementType::F32) && shape_fits
 }
 
-fn labels(outputs: &[Port]) -> Option<OutputAt> {
-    outputs
-        .iter()
+fn labels(signature: &Signature) -> Option<OutputAt> {
+    signature
+        .tensor_outputs()
         .enumerate()
         .find(|(_, port)| {
-            matches!(port.element, ElementType::Integer | ElementType::Text)
-                && *port.shape == [Dimension::Any]
+            matches!(port.element(), Some(ElementType::I64 | ElementType::String))
+                && port.shape.as_deref() == Some(&[Dimension::Any])
         })
-        .map(|(index, port)| OutputAt::new(index, port))
-}
-
-/// The output's tensor; an empty one, which no shape check lets pass, where the backend gave none.
-fn take(outputs: &mut [Option<Tensor>], output: &OutputAt) -> Tensor {
-    let missing = || Tensor {
-        shape: Vec::new(),
-        data: Data::Float(Vec::new()),
-    };
-    outputs
-        .get_mut(output.index)
-        .and_then(Option::take)
-        .unwrap_or_else(missing)
-}
-
-fn label_rows(
-    tensor: Tensor,
-    output: &OutputAt,
-    rows: NonZeroUsize,
-) -> Result<Vec<Class>, UnsupportedModel> {
-    let wrong_shape = output.wrong_shape(&tensor, rows);
-    let labels: Vec<Class> = match tensor.data {
-        Data::Integer(numbers) => numbers.into_iter().map(Class::Number).collect(),
-        Data::Text(names) => names.into_iter().map(Class::Name).collect(),
-        Data::Float(_) => return Err(wrong_shape),
-    };
-    if labels.len() == rows.get() {
-        Ok(labels)
-    } else {
-        Err(wrong_shape)
-    }
+        .map(OutputAt::new)
 }
 
 /// Position and value of the highest number, the first of equal ones; NaN where any number is NaN,

@@ -2,15 +2,26 @@
 //!
 //! [`Backend`] is a loaded model on one thread; [`onnx`] is the backend on ONNX Runtime and the only
 //! place that names it. [`Classifier`] reads a backend's outputs as classes with a confidence and is
-//! pure.
+//! pure, as is [`trial`], which feeds a model before it serves.
 
 pub mod backend;
 pub mod classifier;
+pub mod data;
+pub mod element;
+mod matrix;
 pub mod onnx;
+pub mod signature;
+pub mod stop;
 pub mod tensor;
 pub mod threads;
+pub mod trial;
 
 pub use backend::{Backend, RunError};
 pub use classifier::{Class, Classifier, Prediction, UnsupportedModel};
-pub use tensor::{Data, Dimension, ElementType, Matrix, Port, Signature, Tensor};
+pub use data::{Data, DataView};
+pub use element::ElementType;
+pub use matrix::Matrix;
+pub use signature::{Dimension, Port, PortKind, PortMismatch, Signature, SignatureMismatch};
+pub use stop::Stop;
+pub use tensor::{ShapeMismatch, Tensor, TensorView, element_count};
 pub use threads::Threads;

@@ -1,220 +1,204 @@
 //! What goes into a model and what comes out.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::ops::Range;
 
-/// Rows of equal length, row after row, at least one of each.
+use crate::data::{Data, DataView};
+use crate::element::ElementType;
+
+/// A row-major array of any rank. There are as many elements as the shape says.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Matrix {
-    columns: NonZeroUsize,
-    data: Vec<f32>,
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Data,
 }
 
-/// The data isn't one or more whole rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{length} numbers are not one or more rows of {columns}")]
-pub struct NotRows {
-    /// Numbers that were given.
-    pub length: usize,
-    /// Length of a row.
-    pub columns: NonZeroUsize,
+/// A shape doesn't fit the elements.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ShapeMismatch {
+    /// It has more or fewer elements.
+    #[error("the shape {shape:?} has {expected} elements, not {elements}")]
+    Count {
+        /// The shape.
+        shape: Vec<usize>,
+        /// Elements that it has.
+        expected: usize,
+        /// Elements that were given.
+        elements: usize,
+    },
+    /// Nothing can have it.
+    #[error("the shape {shape:?} is too large")]
+    TooLarge {
+        /// The shape.
+        shape: Vec<usize>,
+    },
 }
 
-impl Matrix {
-    /// Takes numbers as rows of `columns` each.
+/// Most elements of a tensor and most of a dimension: their bytes must be addressable, whatever
+/// their type.
+const MAX_ELEMENTS: usize = isize::MAX.unsigned_abs() / size_of::<String>();
+
+/// Number of elements that a shape has, 1 for a scalar. None when it or a dimension is more than any
+/// tensor can have, so a client's shape can be judged before anything is allocated for it.
+#[must_use]
+pub fn element_count(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1_usize, |count, &length| {
+        let count = count.checked_mul(length)?;
+        (length <= MAX_ELEMENTS && count <= MAX_ELEMENTS).then_some(count)
+    })
+}
+
+impl Tensor {
+    /// Elements in a shape.
     ///
     /// # Errors
-    /// When they are not one or more whole rows.
-    pub fn new(columns: NonZeroUsize, data: Vec<f32>) -> Result<Self, NotRows> {
-        if data.is_empty() || !data.len().is_multiple_of(columns.get()) {
-            return Err(NotRows {
-                length: data.len(),
-                columns,
-            });
-        }
-        Ok(Self { columns, data })
-    }
-
-    /// Rows of zeros.
-    #[must_use]
-    pub fn zeros(rows: NonZeroUsize, columns: NonZeroUsize) -> Self {
-        Self {
-            columns,
-            data: vec![0.0; rows.get() * columns.get()],
+    /// When the shape has another number of elements.
+    pub fn new(shape: Vec<usize>, data: impl Into<Data>) -> Result<Self, ShapeMismatch> {
+        let data = data.into();
+        let elements = data.view().len();
+        match element_count(&shape) {
+            Some(expected) if expected == elements => Ok(Self { shape, data }),
+            Some(expected) => Err(ShapeMismatch::Count {
+                shape,
+                expected,
+                elements,
+            }),
+            None => Err(ShapeMismatch::TooLarge { shape }),
         }
     }
 
-    /// Number of rows.
-    #[must_use]
-    pub fn rows(&self) -> NonZeroUsize {
-        NonZeroUsize::new(self.data.len() / self.columns).unwrap_or(NonZeroUsize::MIN)
+    /// Zeros: `false`, 0 and empty strings. Allocates all of them at once, so the shape must have
+    /// been bounded.
+    ///
+    /// # Errors
+    /// When nothing can have the shape.
+    pub fn zeros(element: ElementType, shape: Vec<usize>) -> Result<Self, ShapeMismatch> {
+        match element_count(&shape) {
+            Some(count) => {
+                let data = Data::zeros(element, count);
+                Ok(Self { shape, data })
+            }
+            None => Err(ShapeMismatch::TooLarge { shape }),
+        }
     }
 
-    /// Length of a row.
+    /// Length of each dimension, outermost first; empty for a scalar.
     #[must_use]
-    pub const fn columns(&self) -> NonZeroUsize {
-        self.columns
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
     }
 
-    /// All numbers, row after row.
+    /// The elements.
     #[must_use]
-    pub fn data(&self) -> &[f32] {
+    pub const fn data(&self) -> &Data {
         &self.data
     }
 
-    /// The rows of all matrices, in their order. None when there is no matrix or their columns
-    /// differ.
+    /// The elements' type.
     #[must_use]
-    pub fn stack(matrices: &[&Self]) -> Option<Self> {
-        let columns = matrices.first()?.columns;
-        if matrices.iter().any(|matrix| matrix.columns != columns) {
+    pub fn element(&self) -> ElementType {
+        self.data.view().element()
+    }
+
+    /// The shape and the elements.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<usize>, Data) {
+        (self.shape, self.data)
+    }
+
+    /// Length of the first dimension, 1 for a scalar.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(1)
+    }
+
+    /// The rows of all tensors, in their order. None when there is no tensor, one is a scalar, or
+    /// they differ in anything but their number of rows.
+    #[must_use]
+    pub fn stack(tensors: &[&Self]) -> Option<Self> {
+        let (_, row) = tensors.first()?.shape.split_first()?;
+        let mut rows = 0_usize;
+        for tensor in tensors {
+            let (length, other) = tensor.shape.split_first()?;
+            if other != row {
+                return None;
+            }
+            rows = rows.checked_add(*length)?;
+        }
+        let parts: Vec<&Data> = tensors.iter().map(|tensor| &tensor.data).collect();
+        let shape = [&[rows], row].concat();
+        Self::new(shape, Data::concatenate(&parts)?).ok()
+    }
+
+    /// The whole tensor, borrowed.
+    #[must_use]
+    pub fn view(&self) -> TensorView<'_> {
+        TensorView {
+            shape: Cow::Borrowed(&self.shape),
+            data: self.data.view(),
+        }
+    }
+
+    /// Some of the rows. None for a scalar and beyond the last row.
+    #[must_use]
+    pub fn view_rows(&self, rows: Range<usize>) -> Option<TensorView<'_>> {
+        let (&length, row) = self.shape.split_first()?;
+        if rows.end > length {
             return None;
         }
-        let mut data = Vec::with_capacity(matrices.iter().map(|matrix| matrix.data.len()).sum());
-        for matrix in matrices {
-            data.extend_from_slice(&matrix.data);
-        }
-        Some(Self { columns, data })
-    }
-}
-
-/// A tensor that a model gave, row-major.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// Length of each dimension, outermost first.
-    pub shape: Vec<usize>,
-    /// The elements.
-    pub data: Data,
-}
-
-/// Elements of a tensor.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Data {
-    /// 32-bit floats.
-    Float(Vec<f32>),
-    /// 64-bit integers.
-    Integer(Vec<i64>),
-    /// UTF-8 strings.
-    Text(Vec<String>),
-}
-
-/// Type of a tensor's elements.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ElementType {
-    /// 32-bit float.
-    Float,
-    /// 64-bit integer.
-    Integer,
-    /// UTF-8 string.
-    Text,
-    /// Any other, named as ONNX Runtime names it; values that aren't tensors too.
-    Other(String),
-}
-
-impl fmt::Display for ElementType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Float => "float32",
-            Self::Integer => "int64",
-            Self::Text => "string",
-            Self::Other(name) => name,
+        let count = rows.end.checked_sub(rows.start)?;
+        // Where a later dimension is 0 there are rows, but no elements.
+        let width = self.data.view().len().checked_div(length).unwrap_or(0);
+        Some(TensorView {
+            shape: Cow::Owned([&[count], row].concat()),
+            data: self.data.view().get(rows.start * width..rows.end * width)?,
         })
     }
 }
 
-/// Length of a dimension as a model declares it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dimension {
-    /// Any length.
-    Any,
-    /// This length only.
-    Fixed(usize),
+/// A tensor, borrowed: all of it or some of its rows, without a copy of the elements.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorView<'a> {
+    shape: Cow<'a, [usize]>,
+    data: DataView<'a>,
 }
 
-impl fmt::Display for Dimension {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => formatter.write_str("N"),
-            Self::Fixed(length) => write!(formatter, "{length}"),
+impl<'a> TensorView<'a> {
+    /// Length of each dimension, outermost first; empty for a scalar.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements.
+    #[must_use]
+    pub const fn data(&self) -> DataView<'a> {
+        self.data
+    }
+
+    /// The elements' type.
+    #[must_use]
+    pub const fn element(&self) -> ElementType {
+        self.data.element()
+    }
+
+    /// A tensor with a copy of the elements.
+    #[must_use]
+    pub fn to_tensor(&self) -> Tensor {
+        Tensor {
+            shape: self.shape.to_vec(),
+            data: self.data.to_data(),
         }
     }
 }
 
-/// One input or output of a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
-    /// Its name in the model.
-    pub name: String,
-    /// Its elements.
-    pub element: ElementType,
-    /// Its shape; empty for a scalar and for values that aren't tensors.
-    pub shape: Vec<Dimension>,
-}
-
-impl fmt::Display for Port {
+/// Reads `float32[2, 4]`.
+impl fmt::Display for TensorView<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}[", self.name, self.element)?;
-        for (index, dimension) in self.shape.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(formatter, "{comma}{dimension}")?;
-        }
-        formatter.write_str("]")
+        write!(formatter, "{}{:?}", self.element(), self.shape)
     }
-}
-
-/// What a model takes and gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature {
-    /// Inputs in the model's order.
-    pub inputs: Vec<Port>,
-    /// Outputs in the model's order.
-    pub outputs: Vec<Port>,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn columns(count: usize) -> NonZeroUsize {
-        NonZeroUsize::new(count).unwrap()
-    }
-
-    #[test]
-    fn a_matrix_has_whole_rows() {
-        let matrix = Matrix::new(columns(2), vec![1.0, 2.0, 3.0, 4.0]).unwrap();
-        assert_eq!(matrix.rows().get(), 2);
-        for data in [vec![], vec![1.0], vec![1.0, 2.0, 3.0]] {
-            let length = data.len();
-            let refused = Matrix::new(columns(2), data);
-            assert_eq!(
-                refused,
-                Err(NotRows {
-                    length,
-                    columns: columns(2)
-                })
-            );
-        }
-    }
-
-    #[test]
-    fn stacking_keeps_the_order_and_refuses_mixed_columns() {
-        let first = Matrix::new(columns(2), vec![1.0, 2.0]).unwrap();
-        let second = Matrix::new(columns(2), vec![3.0, 4.0, 5.0, 6.0]).unwrap();
-        let stacked = Matrix::stack(&[&first, &second]).unwrap();
-        assert_eq!(stacked.data(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(stacked.rows().get(), 3);
-        let odd = Matrix::new(columns(3), vec![0.0; 3]).unwrap();
-        assert_eq!(Matrix::stack(&[&first, &odd]), None);
-        assert_eq!(Matrix::stack(&[]), None);
-    }
-
-    #[test]
-    fn a_port_reads_like_a_declaration() {
-        let port = Port {
-            name: "features".to_owned(),
-            element: ElementType::Float,
-            shape: vec![Dimension::Any, Dimension::Fixed(4)],
-        };
-        assert_eq!(port.to_string(), "features float32[N, 4]");
-    }
-}
+mod tests;

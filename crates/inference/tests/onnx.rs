@@ -10,7 +10,7 @@ use serde::Deserialize;
 use springtide_inference::onnx::{
     LoadError, OnnxBackend, Provider, Runtime, RuntimeError, Selected,
 };
-use springtide_inference::{Backend, Class, Classifier, Matrix};
+use springtide_inference::{Backend, Class, Classifier, ElementType, Prediction, Stop, Tensor};
 
 /// Rows that no training saw, and what onnxruntime for Python makes of them.
 #[derive(Deserialize)]
@@ -41,10 +41,15 @@ fn check_model(name: &str) {
         load(&models().join(format!("{name}.onnx")), Provider::Cpu).unwrap();
     assert_eq!(selected, Selected::Cpu);
     let classifier = Classifier::new(backend.signature()).unwrap();
-    let rows = held_out.rows.concat();
-    let all = Matrix::new(classifier.features(), rows).unwrap();
-    let outputs = backend.run(&all).unwrap();
-    let together = classifier.predictions(outputs, all.rows()).unwrap();
+    let mut predict = |rows: &[Vec<f32>]| -> Vec<Prediction> {
+        let shape = vec![rows.len(), classifier.features().get()];
+        let input = Tensor::new(shape, rows.concat()).unwrap();
+        let outputs = backend.run(&[&input], &Stop::new()).unwrap();
+        let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
+        let count = NonZeroUsize::new(rows.len()).unwrap();
+        classifier.predictions(&views, count).unwrap()
+    };
+    let together = predict(&held_out.rows);
     assert_eq!(together.len(), held_out.rows.len());
     for (index, prediction) in together.iter().enumerate() {
         assert_eq!(
@@ -60,9 +65,7 @@ fn check_model(name: &str) {
             (prediction.confidence - highest).abs() < 1e-5,
             "row {index}: {prediction:?}"
         );
-        let one = Matrix::new(classifier.features(), held_out.rows[index].clone()).unwrap();
-        let outputs = backend.run(&one).unwrap();
-        let alone = &classifier.predictions(outputs, one.rows()).unwrap()[0];
+        let alone = &predict(&held_out.rows[index..=index])[0];
         assert_eq!(alone.class, prediction.class, "row {index}");
         assert!(
             (alone.confidence - prediction.confidence).abs() < 1e-5,
@@ -108,9 +111,12 @@ fn what_is_not_a_model_is_refused() {
 #[test]
 fn a_row_of_the_wrong_length_fails_and_the_session_goes_on() {
     let (mut backend, _) = load(&models().join("iris.onnx"), Provider::Cpu).unwrap();
-    let zeros = |columns| Matrix::zeros(NonZeroUsize::MIN, NonZeroUsize::new(columns).unwrap());
-    assert!(backend.run(&zeros(5)).is_err());
-    assert!(backend.run(&zeros(4)).is_ok());
+    let mut run = |columns| {
+        let zeros = Tensor::zeros(ElementType::F32, vec![1, columns]).unwrap();
+        backend.run(&[&zeros], &Stop::new())
+    };
+    assert!(run(5).is_err());
+    assert!(run(4).is_ok());
 }
 
 #[test]

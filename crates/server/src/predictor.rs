@@ -2,8 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use springtide_batching::Worker;
-use springtide_inference::{Backend, Classifier, Matrix, Prediction, RunError, UnsupportedModel};
+use springtide_batching::{Stop, Worker};
+use springtide_inference::{
+    Backend, Classifier, ElementType, Matrix, Prediction, RunError, Stop, Tensor, UnsupportedModel,
+};
 
 /// The model failed on a batch. The details are logged where they arise; a client gets none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,18 +53,23 @@ impl<B: Backend> Predictor<B> {
     /// When the model fails or gives something else than it declares.
     pub fn warm_up(&mut self, max_rows: NonZeroUsize) -> Result<(), RunFailed> {
         for rows in [NonZeroUsize::MIN, max_rows] {
-            let outputs = self.backend.run(&Matrix::zeros(rows, self.features()))?;
-            self.classifier.check(&outputs, rows)?;
+            let shape = vec![rows.get(), self.features().get()];
+            let zeros = Tensor::zeros(ElementType::F32, shape).map_err(|_| RunFailed::Mixed)?;
+            let outputs = self.backend.run(&[&zeros], &Stop::new())?;
+            let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
+            self.classifier.check(&views, rows)?;
         }
         Ok(())
     }
 
     fn predict(&mut self, inputs: &[&Matrix]) -> Result<Vec<Vec<Prediction>>, RunFailed> {
         let stacked = Matrix::stack(inputs).ok_or(RunFailed::Mixed)?;
-        let outputs = self.backend.run(&stacked)?;
+        let rows = NonZeroUsize::new(stacked.rows()).ok_or(RunFailed::Mixed)?;
+        let outputs = self.backend.run(&[&stacked], &Stop::new())?;
+        let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
         let mut predictions = self
             .classifier
-            .predictions(outputs, stacked.rows())?
+            .predictions(&views, rows)?
             .into_iter();
         Ok(inputs
             .iter()
@@ -76,7 +83,7 @@ impl<B: Backend> Worker for Predictor<B> {
     type Output = Vec<Prediction>;
     type Error = RunFailed;
 
-    fn run(&mut self, inputs: &[&Matrix]) -> Result<Vec<Vec<Prediction>>, RunFailed> {
+    fn run(&mut self, inputs: &[&Matrix], _stop: &Stop) -> Result<Vec<Vec<Prediction>>, RunFailed> {
         let result = self.predict(inputs);
         if let Err(error) = &result {
             tracing::warn!(%error, requests = inputs.len(), "a batch failed");

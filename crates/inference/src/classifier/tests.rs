@@ -1,11 +1,10 @@
 use super::*;
+use crate::data::Data;
+use crate::signature::PortKind;
+use crate::tensor::Tensor;
 
 fn port(name: &str, element: ElementType, shape: &[Dimension]) -> Port {
-    Port {
-        name: name.to_owned(),
-        element,
-        shape: shape.to_vec(),
-    }
+    Port::tensor(name, element, shape)
 }
 
 fn rows(count: usize) -> NonZeroUsize {
@@ -19,15 +18,15 @@ const fn fixed(length: usize) -> Dimension {
 }
 
 fn features_input() -> Port {
-    port("features", ElementType::Float, &[ANY, fixed(4)])
+    port("features", ElementType::F32, &[ANY, fixed(4)])
 }
 
 fn sklearn() -> Signature {
     Signature {
         inputs: vec![features_input()],
         outputs: vec![
-            port("output_label", ElementType::Integer, &[ANY]),
-            port("output_probability", ElementType::Float, &[ANY, fixed(3)]),
+            port("output_label", ElementType::I64, &[ANY]),
+            port("output_probability", ElementType::F32, &[ANY, fixed(3)]),
         ],
     }
 }
@@ -40,17 +39,15 @@ fn with_outputs(outputs: Vec<Port>) -> Signature {
 }
 
 fn floats(shape: &[usize], numbers: &[f32]) -> Tensor {
-    Tensor {
-        shape: shape.to_vec(),
-        data: Data::Float(numbers.to_vec()),
-    }
+    Tensor::new(shape.to_vec(), numbers.to_vec()).unwrap()
 }
 
 fn integers(numbers: &[i64]) -> Tensor {
-    Tensor {
-        shape: vec![numbers.len()],
-        data: Data::Integer(numbers.to_vec()),
-    }
+    Tensor::new(vec![numbers.len()], numbers.to_vec()).unwrap()
+}
+
+fn views(outputs: &[Tensor]) -> Vec<TensorView<'_>> {
+    outputs.iter().map(Tensor::view).collect()
 }
 
 #[test]
@@ -61,7 +58,7 @@ fn labels_and_probabilities_of_scikit_learn() {
         integers(&[7, 9]),
         floats(&[2, 3], &[0.5, 0.3, 0.2, 0.1, 0.1, 0.8]),
     ];
-    let predictions = classifier.predictions(outputs, rows(2)).unwrap();
+    let predictions = classifier.predictions(&views(&outputs), rows(2)).unwrap();
     let expected = [(7, 0.5), (9, 0.8)].map(|(label, confidence)| Prediction {
         class: Class::Number(label),
         confidence,
@@ -72,28 +69,25 @@ fn labels_and_probabilities_of_scikit_learn() {
 #[test]
 fn labels_may_be_names() {
     let signature = with_outputs(vec![
-        port("label", ElementType::Text, &[ANY]),
-        port("probabilities", ElementType::Float, &[ANY, fixed(2)]),
+        port("label", ElementType::String, &[ANY]),
+        port("probabilities", ElementType::F32, &[ANY, fixed(2)]),
     ]);
-    let names = Tensor {
-        shape: vec![1],
-        data: Data::Text(vec!["setosa".to_owned()]),
-    };
+    let names = Tensor::new(vec![1], Data::String(vec!["setosa".to_owned()])).unwrap();
     let outputs = vec![names, floats(&[1, 2], &[0.9, 0.1])];
     let predictions = Classifier::new(&signature)
         .unwrap()
-        .predictions(outputs, rows(1))
+        .predictions(&views(&outputs), rows(1))
         .unwrap();
     assert_eq!(predictions[0].class, Class::Name("setosa".to_owned()));
 }
 
 #[test]
 fn without_labels_the_class_is_its_position() {
-    let signature = with_outputs(vec![port("softmax", ElementType::Float, &[ANY, ANY])]);
+    let signature = with_outputs(vec![port("softmax", ElementType::F32, &[ANY, ANY])]);
     let outputs = vec![floats(&[2, 2], &[0.25, 0.75, 0.5, 0.5])];
     let predictions = Classifier::new(&signature)
         .unwrap()
-        .predictions(outputs, rows(2))
+        .predictions(&views(&outputs), rows(2))
         .unwrap();
     let classes: Vec<_> = predictions
         .into_iter()
@@ -113,7 +107,7 @@ fn a_row_with_nan_has_no_finite_confidence() {
         integers(&[0, 1]),
         floats(&[2, 3], &[0.5, f32::NAN, 0.2, 0.1, 0.8, 0.1]),
     ];
-    let predictions = classifier.predictions(outputs, rows(2)).unwrap();
+    let predictions = classifier.predictions(&views(&outputs), rows(2)).unwrap();
     assert!(predictions[0].confidence.is_nan());
     assert_eq!(
         predictions[1].confidence.to_bits(),
@@ -126,21 +120,21 @@ fn a_row_with_nan_has_no_finite_confidence() {
 fn inputs_that_are_not_served() {
     let outputs = sklearn().outputs;
     for input in [
-        port("x", ElementType::Integer, &[ANY, fixed(4)]),
+        port("x", ElementType::I64, &[ANY, fixed(4)]),
+        port("x", ElementType::F64, &[ANY, fixed(4)]),
+        port("x", ElementType::F32, &[fixed(1), fixed(4)]),
+        port("x", ElementType::F32, &[ANY, ANY]),
+        port("x", ElementType::F32, &[ANY, fixed(0)]),
         port(
             "x",
-            ElementType::Other("float64".to_owned()),
-            &[ANY, fixed(4)],
-        ),
-        port("x", ElementType::Float, &[fixed(1), fixed(4)]),
-        port("x", ElementType::Float, &[ANY, ANY]),
-        port("x", ElementType::Float, &[ANY, fixed(0)]),
-        port(
-            "x",
-            ElementType::Float,
+            ElementType::F32,
             &[ANY, fixed(3), fixed(32), fixed(32)],
         ),
-        port("x", ElementType::Float, &[]),
+        port("x", ElementType::F32, &[]),
+        Port {
+            shape: None,
+            ..features_input()
+        },
     ] {
         let shown = input.to_string();
         let signature = Signature {
@@ -165,12 +159,13 @@ fn inputs_that_are_not_served() {
 
 #[test]
 fn a_zipmap_is_refused_with_what_to_do() {
-    let zipmap = ElementType::Other("Sequence<Map<Int64, Float32>>".to_owned());
-    let signature = with_outputs(vec![
-        port("output_label", ElementType::Integer, &[ANY]),
-        port("output_probability", zipmap, &[]),
-    ]);
-    let refused = Classifier::new(&signature).unwrap_err();
+    let zipmap = Port {
+        name: "output_probability".to_owned(),
+        kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
+        shape: None,
+    };
+    let labels = port("output_label", ElementType::I64, &[ANY]);
+    let refused = Classifier::new(&with_outputs(vec![labels, zipmap])).unwrap_err();
     assert!(
         refused.to_string().contains("{\"zipmap\": False}"),
         "{refused}"
@@ -179,7 +174,7 @@ fn a_zipmap_is_refused_with_what_to_do() {
 
 #[test]
 fn one_column_is_not_a_probability_for_each_class() {
-    let signature = with_outputs(vec![port("sigmoid", ElementType::Float, &[ANY, fixed(1)])]);
+    let signature = with_outputs(vec![port("sigmoid", ElementType::F32, &[ANY, fixed(1)])]);
     let refused = Classifier::new(&signature);
     assert!(
         matches!(refused, Err(UnsupportedModel::NoProbabilities { .. })),
@@ -189,7 +184,7 @@ fn one_column_is_not_a_probability_for_each_class() {
 
 #[test]
 fn a_name_decides_between_several_candidates() {
-    let output = |name| port(name, ElementType::Float, &[ANY, fixed(3)]);
+    let output = |name| port(name, ElementType::F32, &[ANY, fixed(3)]);
     let refused = Classifier::new(&with_outputs(vec![output("hidden"), output("softmax")]));
     assert!(matches!(
         refused,
@@ -202,7 +197,7 @@ fn a_name_decides_between_several_candidates() {
     ];
     let predictions = Classifier::new(&named)
         .unwrap()
-        .predictions(outputs, rows(1))
+        .predictions(&views(&outputs), rows(1))
         .unwrap();
     assert_eq!(predictions[0].class, Class::Number(2));
 }
@@ -212,22 +207,20 @@ fn shapes_that_a_run_must_not_give() {
     let classifier = Classifier::new(&sklearn()).unwrap();
     let probabilities = floats(&[2, 3], &[0.5, 0.3, 0.2, 0.1, 0.1, 0.8]);
     for outputs in [
-        vec![],
-        vec![integers(&[0, 0])],
         vec![integers(&[0]), probabilities.clone()],
         vec![floats(&[2], &[0.0, 0.0]), probabilities],
         vec![integers(&[0, 0]), floats(&[1, 3], &[0.5, 0.3, 0.2])],
         vec![integers(&[0, 0]), floats(&[2, 1], &[1.0, 1.0])],
         vec![integers(&[0, 0]), floats(&[6], &[0.0; 6])],
-        vec![integers(&[0, 0]), floats(&[2, 3], &[0.0; 5])],
+        vec![integers(&[0, 0]), integers(&[0; 6])],
     ] {
         let shown = format!("{outputs:?}");
-        let refused = classifier.check(&outputs, rows(2));
+        let refused = classifier.check(&views(&outputs), rows(2));
         assert!(
             matches!(refused, Err(UnsupportedModel::OutputShape { .. })),
             "{shown}"
         );
-        let refused = classifier.predictions(outputs, rows(2));
+        let refused = classifier.predictions(&views(&outputs), rows(2));
         assert!(
             matches!(refused, Err(UnsupportedModel::OutputShape { .. })),
             "{shown}"
@@ -238,8 +231,10 @@ fn shapes_that_a_run_must_not_give() {
 #[test]
 fn a_trial_run_tells_probabilities_from_other_numbers() {
     let classifier = Classifier::new(&sklearn()).unwrap();
-    let check =
-        |numbers: [f32; 3]| classifier.check(&[integers(&[0]), floats(&[1, 3], &numbers)], rows(1));
+    let check = |numbers: [f32; 3]| {
+        let outputs = [integers(&[0]), floats(&[1, 3], &numbers)];
+        classifier.check(&views(&outputs), rows(1))
+    };
     assert_eq!(check([0.5, 0.3, 0.2]), Ok(()));
     assert_eq!(check([0.333, 0.333, 0.333]), Ok(()), "rounding is let pass");
     assert_eq!(
@@ -252,6 +247,62 @@ fn a_trial_run_tells_probabilities_from_other_numbers() {
         assert!(
             matches!(refused, Err(UnsupportedModel::NotProbabilities { .. })),
             "{numbers:?}"
+        );
+    }
+}
+
+#[test]
+fn an_output_that_a_run_does_not_give() {
+    let classifier = Classifier::new(&sklearn()).unwrap();
+    for outputs in [vec![], vec![integers(&[0])]] {
+        let refused = classifier.check(&views(&outputs), rows(1));
+        assert!(
+            matches!(refused, Err(UnsupportedModel::OutputMissing { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn the_place_of_an_output_is_that_among_the_tensors() {
+    let maps = Port {
+        name: "maps".to_owned(),
+        kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
+        shape: None,
+    };
+    let mut signature = sklearn();
+    signature.outputs.insert(0, maps);
+    let outputs = [integers(&[7]), floats(&[1, 3], &[0.5, 0.3, 0.2])];
+    let classifier = Classifier::new(&signature).unwrap();
+    let predictions = classifier.predictions(&views(&outputs), rows(1)).unwrap();
+    assert_eq!(predictions[0].class, Class::Number(7));
+}
+
+#[test]
+fn every_refusal_of_a_signature_says_which_endpoint_to_use() {
+    let sigmoid = port("sigmoid", ElementType::F32, &[ANY, fixed(1)]);
+    let no_inputs = Signature {
+        inputs: vec![],
+        outputs: vec![],
+    };
+    let no_rows = Signature {
+        inputs: vec![port("x", ElementType::I64, &[])],
+        outputs: vec![],
+    };
+    let two = vec![
+        port("a", ElementType::F32, &[ANY, fixed(3)]),
+        port("b", ElementType::F32, &[ANY, fixed(3)]),
+    ];
+    for signature in [
+        no_inputs,
+        no_rows,
+        with_outputs(vec![sigmoid]),
+        with_outputs(two),
+    ] {
+        let refused = Classifier::new(&signature).unwrap_err().to_string();
+        assert!(
+            refused.contains("POST /v2/models/<name>/infer"),
+            "{refused}"
         );
     }
 }

@@ -1,16 +1,20 @@
 //! One model in one ONNX Runtime session.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use ort::ep::CUDA;
-use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::value::{DynValue, Outlet, Shape, TensorElementType, TensorRef, ValueType};
+use ort::session::{RunOptions, Session};
 
 use super::runtime::{Provider, Runtime, Selected};
+use super::value;
 use crate::backend::{Backend, RunError};
-use crate::tensor::{Data, Dimension, ElementType, Matrix, Port, Signature, Tensor};
+use crate::signature::Signature;
+use crate::stop::{Interrupt, Stop};
+use crate::tensor::Tensor;
 
 /// A model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +35,7 @@ pub enum LoadError {
 pub struct OnnxBackend {
     session: Session,
     signature: Signature,
+    options: Arc<Interruptible>,
 }
 
 impl OnnxBackend {
@@ -86,10 +91,15 @@ impl OnnxBackend {
             .commit_from_file(model)
             .map_err(|error| LoadError::Model(reason(&error.to_string())))?;
         let signature = Signature {
-            inputs: session.inputs().iter().map(port).collect(),
-            outputs: session.outputs().iter().map(port).collect(),
+            inputs: session.inputs().iter().map(value::port).collect(),
+            outputs: session.outputs().iter().map(value::port).collect(),
         };
-        Ok(Self { session, signature })
+        let options = RunOptions::new().map_err(|error| LoadError::Model(error.to_string()))?;
+        Ok(Self {
+            session,
+            signature,
+            options: Arc::new(Interruptible(options)),
+        })
     }
 }
 
@@ -98,15 +108,52 @@ impl Backend for OnnxBackend {
         &self.signature
     }
 
-    fn run(&mut self, input: &Matrix) -> Result<Vec<Tensor>, RunError> {
-        let shape = [input.rows().get(), input.columns().get()];
-        let input =
-            TensorRef::from_array_view((shape, input.data())).map_err(|error| run_error(&error))?;
-        let outputs = self
-            .session
-            .run(ort::inputs![input])
-            .map_err(|error| run_error(&error))?;
-        outputs.values().map(|value| tensor(&value)).collect()
+    fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+        let failed = |error: ort::Error| RunError::Failed(error.to_string());
+        let values = inputs
+            .iter()
+            .map(|tensor| value::input(tensor))
+            .collect::<ort::Result<Vec<_>>>()
+            .map_err(failed)?;
+        let Some(running) = stop.guard(Arc::<Interruptible>::clone(&self.options)) else {
+            return Err(RunError::Stopped);
+        };
+        let result = self.session.run_with_options(&*values, &self.options.0);
+        if running.finish() {
+            drop(result);
+            self.options.0.unterminate().map_err(failed)?;
+            return Err(RunError::Stopped);
+        }
+        let outputs = result.map_err(failed)?;
+        self.signature
+            .outputs
+            .iter()
+            .zip(outputs.values())
+            .filter_map(|(port, value)| Some((port, port.element()?, value)))
+            .map(|(port, element, value)| {
+                value::output(&value, element)
+                    .map_err(|problem| RunError::Failed(format!("output {}: {problem}", port.name)))
+            })
+            .collect()
+    }
+}
+
+/// What the runs of one session share: the flag that ends them.
+struct Interruptible(RunOptions);
+
+impl fmt::Debug for Interruptible {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Interruptible")
+            .finish_non_exhaustive()
+    }
+}
+
+impl Interrupt for Interruptible {
+    fn interrupt(&self) {
+        if let Err(error) = self.0.terminate() {
+            tracing::warn!(%error, "a run can't be stopped");
+        }
     }
 }
 
@@ -122,87 +169,6 @@ fn configure(runtime: &Runtime, threads: NonZeroUsize) -> ort::Result<SessionBui
         // A spinning thread burns the CPU quota that the next batch needs.
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?)
-}
-
-fn port(outlet: &Outlet) -> Port {
-    let (element, shape) = match outlet.dtype() {
-        ValueType::Tensor { ty, shape, .. } => {
-            let element = match ty {
-                TensorElementType::Float32 => ElementType::Float,
-                TensorElementType::Int64 => ElementType::Integer,
-                TensorElementType::String => ElementType::Text,
-                other => ElementType::Other(other.to_string()),
-            };
-            (element, shape.iter().copied().map(dimension).collect())
-        }
-        other => (ElementType::Other(other.to_string()), Vec::new()),
-    };
-    Port {
-        name: outlet.name().to_owned(),
-        element,
-        shape,
-    }
-}
-
-/// ONNX Runtime writes -1 where a model takes any length.
-fn dimension(length: i64) -> Dimension {
-    usize::try_from(length).map_or(Dimension::Any, Dimension::Fixed)
-}
-
-fn tensor(value: &DynValue) -> Result<Tensor, RunError> {
-    let (shape, data) = match value.dtype() {
-        ValueType::Tensor {
-            ty: TensorElementType::Float32,
-            ..
-        } => {
-            let (shape, numbers) = value
-                .try_extract_tensor::<f32>()
-                .map_err(|error| run_error(&error))?;
-            (shape, Data::Float(numbers.to_vec()))
-        }
-        ValueType::Tensor {
-            ty: TensorElementType::Int64,
-            ..
-        } => {
-            let (shape, numbers) = value
-                .try_extract_tensor::<i64>()
-                .map_err(|error| run_error(&error))?;
-            (shape, Data::Integer(numbers.to_vec()))
-        }
-        ValueType::Tensor {
-            ty: TensorElementType::String,
-            ..
-        } => {
-            let (shape, names) = value
-                .try_extract_strings()
-                .map_err(|error| run_error(&error))?;
-            (shape, Data::Text(names))
-        }
-        // Nobody reads an output of another type, but the others keep their places.
-        _ => {
-            return Ok(Tensor {
-                shape: Vec::new(),
-                data: Data::Float(Vec::new()),
-            });
-        }
-    };
-    Ok(Tensor {
-        shape: lengths(shape),
-        data,
-    })
-}
-
-fn lengths(shape: &Shape) -> Vec<usize> {
-    shape
-        .iter()
-        .map(|length| usize::try_from(*length).unwrap_or(0))
-        .collect()
-}
-
-fn run_error(error: &ort::Error) -> RunError {
-    RunError {
-        message: error.to_string(),
-    }
 }
 
 /// What ONNX Runtime says, without the place in its source and the number of the error before it.

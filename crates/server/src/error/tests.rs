@@ -1,5 +1,8 @@
 use axum::body::to_bytes;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use springtide_batching::Overload;
 use springtide_inference::RunError;
 
 use super::*;
@@ -88,7 +91,7 @@ async fn a_wrong_field_is_named_and_other_errors_name_none() {
 #[test]
 fn a_failed_run_tells_the_client_no_details() {
     let message = "/models/model.onnx: 0x7f".to_owned();
-    let failed = Failure::Failed(RunFailed::Run(RunError { message }));
+    let failed = Failure::Failed(RunFailed::Run(RunError::Failed(message)));
     let error = ApiError::from_failure(&failed, ROWS);
     assert_eq!(error, ApiError::RunFailed);
     assert_eq!(error.to_string(), "the model failed on this request");
@@ -98,7 +101,7 @@ fn a_failed_run_tells_the_client_no_details() {
 fn what_the_batcher_says_means() {
     for (failure, error) in [
         (
-            Failure::Rejected(Rejection::QueueFull { waiting: 1, max: 1 }),
+            Failure::Rejected(Rejection::Overloaded { cause: Overload::QueueFull { waiting: 1, max: 1 }, retry_after: Duration::from_secs(1) }),
             ApiError::QueueFull,
         ),
         (Failure::Rejected(Rejection::Closed), ApiError::Draining),

@@ -10,17 +10,13 @@ pub(crate) struct FakeBackend {
 
 impl FakeBackend {
     pub(crate) fn new() -> Self {
-        let port = |name: &str, element, shape: &[Dimension]| Port {
-            name: name.to_owned(),
-            element,
-            shape: shape.to_vec(),
-        };
+        let port = |name: &str, element, shape: &[Dimension]| Port::tensor(name, element, shape);
         let (any, two) = (Dimension::Any, Dimension::Fixed(2));
         let signature = Signature {
-            inputs: vec![port("features", ElementType::Float, &[any, two])],
+            inputs: vec![port("features", ElementType::F32, &[any, two])],
             outputs: vec![
-                port("label", ElementType::Integer, &[any]),
-                port("probabilities", ElementType::Float, &[any, two]),
+                port("label", ElementType::I64, &[any]),
+                port("probabilities", ElementType::F32, &[any, two]),
             ],
         };
         Self {
@@ -35,29 +31,24 @@ impl Backend for FakeBackend {
         &self.signature
     }
 
-    fn run(&mut self, input: &Matrix) -> Result<Vec<Tensor>, RunError> {
-        let rows = input.rows().get();
+    fn run(&mut self, inputs: &[&Tensor], _stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+        let rows = inputs[0].rows();
         self.shapes.push(rows);
-        let firsts = input.data().chunks(2).map(|row| row[0]);
+        let Data::F32(numbers) = inputs[0].data() else {
+            panic!("not floats");
+        };
+        let firsts = numbers.chunks(2).map(|row| row[0]);
         if firsts.clone().any(|first| first < 0.0) {
-            return Err(RunError {
-                message: "negative".to_owned(),
-            });
+            return Err(RunError::Failed("negative".to_owned()));
         }
         #[expect(
             clippy::cast_possible_truncation,
             reason = "tests use small whole numbers"
         )]
-        let labels = firsts.map(|first| first as i64).collect();
+        let labels: Vec<i64> = firsts.map(|first| first as i64).collect();
         Ok(vec![
-            Tensor {
-                shape: vec![rows],
-                data: Data::Integer(labels),
-            },
-            Tensor {
-                shape: vec![rows, 2],
-                data: Data::Float([0.25, 0.75].repeat(rows)),
-            },
+            Tensor::new(vec![rows], labels).unwrap(),
+            Tensor::new(vec![rows, 2], [0.25_f32, 0.75].repeat(rows)).unwrap(),
         ])
     }
 }
@@ -77,7 +68,7 @@ fn classes(predictions: &[Prediction]) -> Vec<Class> {
 fn each_request_gets_the_predictions_of_its_own_rows() {
     let mut predictor = Predictor::new(FakeBackend::new()).unwrap();
     let (one, two) = (matrix(&[5.0, 0.0]), matrix(&[6.0, 0.0, 7.0, 0.0]));
-    let answers = predictor.run(&[&one, &two]).unwrap();
+    let answers = predictor.run(&[&one, &two], &Stop::default()).unwrap();
     assert_eq!(answers.len(), 2);
     assert_eq!(classes(&answers[0]), [Class::Number(5)]);
     assert_eq!(classes(&answers[1]), [Class::Number(6), Class::Number(7)]);
@@ -94,7 +85,7 @@ fn warming_up_runs_one_row_and_a_full_batch() {
 #[test]
 fn a_failing_run_fails_the_batch() {
     let mut predictor = Predictor::new(FakeBackend::new()).unwrap();
-    let failed = predictor.run(&[&matrix(&[-1.0, 0.0])]);
+    let failed = predictor.run(&[&matrix(&[-1.0, 0.0], &Stop::default())]);
     assert!(matches!(failed, Err(RunFailed::Run(_))), "{failed:?}");
 }
 
@@ -103,7 +94,7 @@ fn rows_of_different_lengths_never_share_a_run() {
     let mut predictor = Predictor::new(FakeBackend::new()).unwrap();
     let odd = Matrix::new(NonZeroUsize::new(3).unwrap(), vec![0.0; 3]).unwrap();
     assert_eq!(
-        predictor.run(&[&matrix(&[1.0, 0.0]), &odd]),
+        predictor.run(&[&matrix(&[1.0, 0.0], &Stop::default()), &odd]),
         Err(RunFailed::Mixed)
     );
 }

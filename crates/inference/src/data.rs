@@ -1,0 +1,178 @@
+//! Elements of tensors, one vector or slice for each type.
+
+use std::ops::Range;
+
+use half::{bf16, f16};
+
+use crate::element::ElementType;
+
+macro_rules! elements {
+    ($($(#[$doc:meta])* $variant:ident($element:ty),)+) => {
+        /// A tensor's elements, row-major.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Data {
+            $($(#[$doc])* $variant(Vec<$element>),)+
+        }
+
+        /// A tensor's elements, borrowed.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub enum DataView<'a> {
+            $($(#[$doc])* $variant(&'a [$element]),)+
+        }
+
+        $(
+            impl From<Vec<$element>> for Data {
+                fn from(elements: Vec<$element>) -> Self {
+                    Self::$variant(elements)
+                }
+            }
+
+            impl<'a> From<&'a [$element]> for DataView<'a> {
+                fn from(elements: &'a [$element]) -> Self {
+                    Self::$variant(elements)
+                }
+            }
+        )+
+
+        impl Data {
+            /// Zeros: `false`, 0 and empty strings. Allocates all of them at once, so `count` must
+            /// have been bounded.
+            #[must_use]
+            pub fn zeros(element: ElementType, count: usize) -> Self {
+                match element {
+                    $(ElementType::$variant => Self::$variant(vec![<$element>::default(); count]),)+
+                }
+            }
+
+            /// The elements, borrowed.
+            #[must_use]
+            pub fn view(&self) -> DataView<'_> {
+                match self {
+                    $(Self::$variant(elements) => DataView::$variant(elements),)+
+                }
+            }
+
+            /// One after another; None when there is none or their types differ.
+            pub(crate) fn concatenate(parts: &[&Self]) -> Option<Self> {
+                let count = parts.iter().map(|part| part.view().len()).sum();
+                match parts.first()? {
+                    $(Self::$variant(_) => {
+                        let mut all = Vec::with_capacity(count);
+                        for part in parts {
+                            let Self::$variant(elements) = part else {
+                                return None;
+                            };
+                            all.extend_from_slice(elements);
+                        }
+                        Some(Self::$variant(all))
+                    })+
+                }
+            }
+        }
+
+        impl<'a> DataView<'a> {
+            /// The elements' type.
+            #[must_use]
+            pub const fn element(&self) -> ElementType {
+                match self {
+                    $(Self::$variant(_) => ElementType::$variant,)+
+                }
+            }
+
+            /// Number of elements.
+            #[must_use]
+            pub const fn len(&self) -> usize {
+                match self {
+                    $(Self::$variant(elements) => elements.len(),)+
+                }
+            }
+
+            /// Whether there is no element.
+            #[must_use]
+            pub const fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+
+            /// Some of the elements; None beyond their end.
+            #[must_use]
+            pub fn get(&self, range: Range<usize>) -> Option<DataView<'a>> {
+                match self {
+                    $(Self::$variant(elements) => elements.get(range).map(DataView::$variant),)+
+                }
+            }
+
+            /// The elements, copied.
+            #[must_use]
+            pub fn to_data(&self) -> Data {
+                match self {
+                    $(Self::$variant(elements) => Data::$variant(elements.to_vec()),)+
+                }
+            }
+        }
+    };
+}
+
+elements! {
+    /// Truth values.
+    Bool(bool),
+    /// 8-bit unsigned integers.
+    U8(u8),
+    /// 16-bit unsigned integers.
+    U16(u16),
+    /// 32-bit unsigned integers.
+    U32(u32),
+    /// 64-bit unsigned integers.
+    U64(u64),
+    /// 8-bit integers.
+    I8(i8),
+    /// 16-bit integers.
+    I16(i16),
+    /// 32-bit integers.
+    I32(i32),
+    /// 64-bit integers.
+    I64(i64),
+    /// IEEE 754 16-bit floats.
+    F16(f16),
+    /// Upper halves of 32-bit floats.
+    Bf16(bf16),
+    /// 32-bit floats.
+    F32(f32),
+    /// 64-bit floats.
+    F64(f64),
+    /// UTF-8 strings without NUL.
+    String(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_of_every_type() {
+        for element in ElementType::ALL {
+            let zeros = Data::zeros(element, 3);
+            assert_eq!(zeros.view().element(), element);
+            assert_eq!(zeros.view().len(), 3);
+            assert_eq!(zeros.view().to_data(), zeros);
+        }
+    }
+
+    #[test]
+    fn concatenating_keeps_the_order_and_refuses_mixed_types() {
+        let (first, second) = (Data::from(vec![1_i32, 2]), Data::from(vec![3_i32]));
+        assert_eq!(
+            Data::concatenate(&[&first, &second]),
+            Some(Data::I32(vec![1, 2, 3]))
+        );
+        assert_eq!(Data::concatenate(&[&first, &Data::F32(vec![3.0])]), None);
+        assert_eq!(Data::concatenate(&[]), None);
+    }
+
+    #[test]
+    fn a_range_beyond_the_end_is_none() {
+        let data = Data::from(vec!["a".to_owned(), "b".to_owned()]);
+        let last = ["b".to_owned()];
+        assert_eq!(data.view().get(1..2), Some(DataView::String(&last)));
+        assert_eq!(data.view().get(1..3), None);
+    }
+}

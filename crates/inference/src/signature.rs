@@ -1,0 +1,297 @@
+//! What a model takes and gives.
+
+use std::fmt;
+
+use crate::element::ElementType;
+use crate::tensor::Tensor;
+
+/// Length of a dimension as a model declares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dimension {
+    /// Any length.
+    Any,
+    /// This length only.
+    Fixed(usize),
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => formatter.write_str("N"),
+            Self::Fixed(length) => write!(formatter, "{length}"),
+        }
+    }
+}
+
+/// What kind of value a port has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortKind {
+    /// A tensor of these elements.
+    Tensor(ElementType),
+    /// A sequence, a map, or a tensor of elements that aren't served, as ONNX Runtime names it.
+    Other(String),
+}
+
+/// One input or output of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its name in the model.
+    pub name: String,
+    /// Its values.
+    pub kind: PortKind,
+    /// Its shape: empty for a scalar, None where the model doesn't say so much as the rank, and for
+    /// values that aren't tensors.
+    pub shape: Option<Vec<Dimension>>,
+}
+
+/// A tensor that an input doesn't take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("input {name} takes {expected}, not {given}")]
+pub struct PortMismatch {
+    /// The input.
+    pub name: String,
+    /// What it takes: `float32[N, 4]`.
+    pub expected: String,
+    /// What was given: `float32[1, 5]`.
+    pub given: String,
+}
+
+impl Port {
+    /// A port for tensors of a shape with a known rank.
+    #[must_use]
+    pub fn tensor(
+        name: impl Into<String>,
+        element: ElementType,
+        shape: impl Into<Vec<Dimension>>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            kind: PortKind::Tensor(element),
+            shape: Some(shape.into()),
+        }
+    }
+
+    /// The elements' type; None where the values aren't tensors that are served.
+    #[must_use]
+    pub const fn element(&self) -> Option<ElementType> {
+        match self.kind {
+            PortKind::Tensor(element) => Some(element),
+            PortKind::Other(_) => None,
+        }
+    }
+
+    /// Whether the first dimension is free.
+    fn has_rows(&self) -> bool {
+        matches!(self.shape.as_deref(), Some([Dimension::Any, ..]))
+    }
+
+    /// Whether the port, an input, takes the tensor.
+    ///
+    /// # Errors
+    /// When type, rank or a fixed dimension differ.
+    pub fn check(&self, tensor: &Tensor) -> Result<(), PortMismatch> {
+        let fits = |(given, declared): (&usize, &Dimension)| match declared {
+            Dimension::Any => true,
+            Dimension::Fixed(length) => given == length,
+        };
+        let shape_fits = self.shape.as_ref().is_none_or(|shape| {
+            shape.len() == tensor.shape().len() && tensor.shape().iter().zip(shape).all(fits)
+        });
+        if self.element() == Some(tensor.element()) && shape_fits {
+            return Ok(());
+        }
+        Err(PortMismatch {
+            name: self.name.clone(),
+            expected: Type(self).to_string(),
+            given: tensor.view().to_string(),
+        })
+    }
+}
+
+/// A port without its name: `float32[N, 4]`, and `float32[…]` where the rank isn't known.
+struct Type<'a>(&'a Port);
+
+impl fmt::Display for Type<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.kind {
+            PortKind::Tensor(element) => write!(formatter, "{element}[")?,
+            PortKind::Other(name) => return formatter.write_str(name),
+        }
+        match &self.0.shape {
+            None => formatter.write_str("…")?,
+            Some(shape) => {
+                for (index, dimension) in shape.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(formatter, "{comma}{dimension}")?;
+                }
+            }
+        }
+        formatter.write_str("]")
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.name, Type(self))
+    }
+}
+
+/// What a model takes and gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// Inputs in the model's order.
+    pub inputs: Vec<Port>,
+    /// Outputs in the model's order.
+    pub outputs: Vec<Port>,
+}
+
+impl Signature {
+    /// The outputs that a run gives, in the order in which it gives them: those that are tensors.
+    /// What else a model has, the maps of a classifier with zipmap for example, isn't given.
+    pub fn tensor_outputs(&self) -> impl Iterator<Item = &Port> {
+        self.outputs.iter().filter(|port| port.element().is_some())
+    }
+
+    /// Whether the requests of several clients may run as one: every input is a tensor whose first
+    /// dimension is free, and so is every output that a run gives. It is only what the model
+    /// declares; [`trial::check_rows`](crate::trial::check_rows) tells whether a run keeps to it.
+    #[must_use]
+    pub fn batches(&self) -> bool {
+        let takes_rows = |port: &Port| port.element().is_some() && port.has_rows();
+        !self.inputs.is_empty()
+            && self.inputs.iter().all(takes_rows)
+            && self.tensor_outputs().next().is_some()
+            && self.tensor_outputs().all(Port::has_rows)
+    }
+
+    /// Whether the model takes these tensors, given in the order of its inputs.
+    ///
+    /// # Errors
+    /// The first input that doesn't take its tensor.
+    ///
+    /// Lengths that must be equal between inputs are left to the run.
+    pub fn check(&self, tensors: &[&Tensor]) -> Result<(), SignatureMismatch> {
+        if tensors.len() != self.inputs.len() {
+            return Err(SignatureMismatch::Count {
+                expected: self.inputs.len(),
+                given: tensors.len(),
+            });
+        }
+        for (port, tensor) in self.inputs.iter().zip(tensors) {
+            port.check(tensor)?;
+        }
+        Ok(())
+    }
+}
+
+/// Tensors that a model doesn't take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureMismatch {
+    /// Too many or too few.
+    #[error("the model has {expected} inputs, {given} were given")]
+    Count {
+        /// Inputs of the model.
+        expected: usize,
+        /// Tensors that were given.
+        given: usize,
+    },
+    /// One has a wrong type or shape.
+    #[error(transparent)]
+    Port(#[from] PortMismatch),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: Dimension = Dimension::Any;
+    const FOUR: Dimension = Dimension::Fixed(4);
+
+    fn zipmap() -> Port {
+        Port {
+            name: "maps".to_owned(),
+            kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
+            shape: None,
+        }
+    }
+
+    fn unranked() -> Port {
+        Port {
+            shape: None,
+            ..Port::tensor("x", ElementType::F32, [])
+        }
+    }
+
+    #[test]
+    fn a_port_reads_like_a_declaration() {
+        let port = Port::tensor("features", ElementType::F32, [ANY, FOUR]);
+        assert_eq!(port.to_string(), "features float32[N, 4]");
+        assert_eq!(unranked().to_string(), "x float32[…]");
+        assert_eq!(zipmap().to_string(), "maps Sequence<Map<Int64, Float32>>");
+    }
+
+    #[test]
+    fn a_port_takes_its_own_type_and_shape() {
+        let port = Port::tensor("x", ElementType::F32, [ANY, FOUR]);
+        let zeros = |element, shape: &[usize]| Tensor::zeros(element, shape.to_vec()).unwrap();
+        assert_eq!(port.check(&zeros(ElementType::F32, &[7, 4])), Ok(()));
+        for (element, shape) in [
+            (ElementType::F64, vec![7, 4]),
+            (ElementType::F32, vec![7, 5]),
+            (ElementType::F32, vec![4]),
+            (ElementType::F32, vec![1, 7, 4]),
+        ] {
+            let refused = port.check(&zeros(element, &shape)).unwrap_err();
+            assert_eq!(
+                refused.to_string(),
+                format!("input x takes float32[N, 4], not {element}{shape:?}")
+            );
+        }
+        assert_eq!(
+            unranked().check(&zeros(ElementType::F32, &[1, 2, 3])),
+            Ok(())
+        );
+        assert!(zipmap().check(&zeros(ElementType::F32, &[1])).is_err());
+    }
+
+    #[test]
+    fn a_signature_takes_one_tensor_for_each_input() {
+        let signature = Signature {
+            inputs: vec![Port::tensor("x", ElementType::I64, [])],
+            outputs: vec![],
+        };
+        let scalar = Tensor::zeros(ElementType::I64, vec![]).unwrap();
+        assert_eq!(signature.check(&[&scalar]), Ok(()));
+        let refused = signature.check(&[&scalar, &scalar]);
+        let (expected, given) = (1, 2);
+        assert_eq!(refused, Err(SignatureMismatch::Count { expected, given }));
+    }
+
+    #[test]
+    fn rows_must_be_free_everywhere_to_batch() {
+        let rows = |name: &str| Port::tensor(name, ElementType::F32, [ANY, FOUR]);
+        let fixed = || Port::tensor("fixed", ElementType::F32, [Dimension::Fixed(1), FOUR]);
+        let scalar = || Port::tensor("scalar", ElementType::F32, []);
+        let batches =
+            |inputs: Vec<Port>, outputs: Vec<Port>| Signature { inputs, outputs }.batches();
+        assert!(batches(vec![rows("a"), rows("b")], vec![rows("c")]));
+        assert!(
+            batches(vec![rows("a")], vec![rows("c"), zipmap()]),
+            "maps aren't given"
+        );
+        for (inputs, outputs) in [
+            (vec![], vec![rows("c")]),
+            (vec![rows("a"), fixed()], vec![rows("c")]),
+            (vec![rows("a"), scalar()], vec![rows("c")]),
+            (vec![unranked()], vec![rows("c")]),
+            (vec![zipmap()], vec![rows("c")]),
+            (vec![rows("a")], vec![]),
+            (vec![rows("a")], vec![zipmap()]),
+            (vec![rows("a")], vec![rows("c"), scalar()]),
+            (vec![rows("a")], vec![unranked()]),
+        ] {
+            let shown = format!("{inputs:?} {outputs:?}");
+            assert!(!batches(inputs, outputs), "{shown}");
+        }
+    }
+}
