@@ -6,6 +6,7 @@
 //! that under load no thread waits for another between two batches. One tokio task
 //! ([`Driver::run`]) does the rest: it wakes idle workers and watches the deadlines.
 
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
 use std::thread;
@@ -15,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{sleep_until, timeout_at};
 
 use crate::machine::{Config, Entry, Machine, Rejection, Step, Ticket};
+use crate::stop::Stop;
 
 /// Runs batches. Each lives on an operating system thread of its own and may block it.
 pub trait Worker: Send + 'static {
@@ -25,12 +27,18 @@ pub trait Worker: Send + 'static {
     /// Why a batch failed.
     type Error: Clone + Send + 'static;
 
-    /// Runs the requests together and gives one output for each, in their order.
+    /// Runs the requests together and gives one output for each, in their order. When `stop` is
+    /// requested nobody waits for the outputs any more: the sooner this returns, with whatever
+    /// result, the sooner the next batch runs.
     ///
     /// # Errors
     /// When the batch as a whole failed. It is then run again in halves, so that only the request
     /// that can't run gets this error.
-    fn run(&mut self, inputs: &[&Self::Input]) -> Result<Vec<Self::Output>, Self::Error>;
+    fn run(
+        &mut self,
+        inputs: &[&Self::Input],
+        stop: &Stop,
+    ) -> Result<Vec<Self::Output>, Self::Error>;
 }
 
 /// Why a request left the queue without running.
@@ -49,6 +57,8 @@ pub trait Observer: Send + Sync + 'static {
     fn begins(&self, waited: Duration);
     /// A batch with this many rows took this long, whether it failed or not.
     fn ran(&self, rows: usize, took: Duration);
+    /// A batch with this many rows was stopped after this time, because all of its clients had left.
+    fn stopped(&self, rows: usize, after: Duration);
     /// A request left the queue without running.
     fn left_queue(&self, reason: LeftQueue);
 }
@@ -73,6 +83,10 @@ pub struct Answer<O> {
     pub output: O,
     /// Rows of the batch that the request ran in.
     pub batch_rows: usize,
+    /// From the push to the beginning of that batch.
+    pub queued: Duration,
+    /// What that batch took to run.
+    pub compute: Duration,
 }
 
 /// Why a request got no output.
@@ -130,7 +144,7 @@ impl<K, W: Worker> Shared<K, W> {
     }
 }
 
-impl<K: PartialEq, W: Worker> Shared<K, W> {
+impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     /// Tells those whose time is up and gives what else is to do.
     fn next(&self, now: Instant) -> Next<K, W> {
         loop {
@@ -163,7 +177,7 @@ impl<K, W: Worker> Clone for Handle<K, W> {
     }
 }
 
-impl<K: PartialEq, W: Worker> Handle<K, W> {
+impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
     /// Queues a request and waits for its output. Dropping the future takes the request out of the
     /// queue; if it already runs, its output is thrown away.
     ///
@@ -218,19 +232,19 @@ impl<K: PartialEq, W: Worker> Handle<K, W> {
 }
 
 /// A request's place in the queue, given up when this is dropped.
-struct Place<'a, K: PartialEq, W: Worker> {
+struct Place<'a, K: Clone + Eq + Hash, W: Worker> {
     shared: &'a Shared<K, W>,
     ticket: Ticket,
     reason: LeftQueue,
 }
 
-impl<K: PartialEq, W: Worker> Place<'_, K, W> {
+impl<K: Clone + Eq + Hash, W: Worker> Place<'_, K, W> {
     fn leave(mut self, reason: LeftQueue) {
         self.reason = reason;
     }
 }
 
-impl<K: PartialEq, W: Worker> Drop for Place<'_, K, W> {
+impl<K: Clone + Eq + Hash, W: Worker> Drop for Place<'_, K, W> {
     fn drop(&mut self) {
         let cancelled = self.shared.machine().cancel(self.ticket).is_some();
         if cancelled {
@@ -262,7 +276,7 @@ pub struct Driver<K, W: Worker> {
 
 impl<K, W> Driver<K, W>
 where
-    K: PartialEq + Send + 'static,
+    K: Clone + Eq + Hash + Send + 'static,
     W: Worker,
 {
     /// Starts one thread for each worker.
@@ -392,7 +406,7 @@ struct WorkerThread<K, W: Worker> {
     shared: Arc<Shared<K, W>>,
 }
 
-impl<K: PartialEq, W: Worker> WorkerThread<K, W> {
+impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
     fn run(mut self) {
         let alarm = PanicAlarm(self.reports.clone());
         while let Ok(first) = self.batches.recv() {
@@ -431,17 +445,23 @@ impl<K: PartialEq, W: Worker> WorkerThread<K, W> {
             observer.begins(began.saturating_duration_since(entry.arrived()));
         }
         let inputs: Vec<&W::Input> = batch.iter().map(|entry| &entry.payload.input).collect();
-        let outputs = self.worker.run(&inputs);
-        observer.ran(rows, began.elapsed());
+        let stop = Stop::default();
+        let outputs = self.worker.run(&inputs, &stop);
+        let compute = began.elapsed();
+        stop.end();
+        observer.ran(rows, compute);
         match outputs {
             Ok(outputs) => {
                 self.shared.machine().succeeded();
                 for (entry, output) in batch.into_iter().zip(outputs) {
+                    let queued = began.saturating_duration_since(entry.arrived());
                     answer(
                         entry.payload.reply,
                         Ok(Answer {
                             output,
                             batch_rows: rows,
+                            queued,
+                            compute,
                         }),
                     );
                 }

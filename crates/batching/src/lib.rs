@@ -7,8 +7,10 @@
 
 pub mod driver;
 pub mod machine;
+pub mod stop;
 
 pub use driver::{
     Answer, Driver, Failure, Handle, LeftQueue, Observer, Submission, Worker, WorkerDied,
 };
-pub use machine::{Config, Policy, Rejection};
+pub use machine::{Config, Overload, Policy, Rejection};
+pub use stop::Stop;

@@ -11,6 +11,7 @@
 //! again without it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -18,10 +19,18 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// As soon as a worker is idle. While all are busy the next batch grows by itself.
-    WorkConserving,
+    WorkConserving {
+        /// Longest that an idle worker may hold a batch back where that raises throughput; zero
+        /// never holds one back.
+        max_linger: Duration,
+    },
     /// When `max_rows` are there or the oldest request has waited this long, and a worker is idle.
     Window(Duration),
 }
+
+pub(crate) const AT_ONCE: Policy = Policy::WorkConserving {
+    max_linger: Duration::ZERO,
+};
 
 /// Bounds of the batcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +44,9 @@ pub struct Config {
     pub max_queue_rows: NonZeroUsize,
 }
 
-/// Why a request was not queued.
+/// What a request that comes too many runs into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
+pub enum Overload {
     /// Waiting rows and this request's together are more than allowed.
     #[error("the queue is full: {waiting} rows wait, at most {max} may")]
     QueueFull {
@@ -45,6 +54,25 @@ pub enum Rejection {
         waiting: usize,
         /// Most rows that may wait.
         max: usize,
+    },
+    /// By what batches have taken so far, the answer would come after the request's deadline.
+    #[error("the answer would take {} ms, longer than the request has", expected.as_millis())]
+    TooLate {
+        /// Time until the answer would come.
+        expected: Duration,
+    },
+}
+
+/// Why a request was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// More requests come than can be served.
+    #[error("overloaded: {cause}")]
+    Overloaded {
+        /// What the request ran into.
+        cause: Overload,
+        /// Time after which it is worth trying again: 1 ms to 60 s.
+        retry_after: Duration,
     },
     /// The request alone has more rows than one batch may have.
     #[error("the request has {rows} rows, one request may have {max}")]
@@ -145,7 +173,7 @@ pub struct Machine<K, T> {
     closed: bool,
 }
 
-impl<K: PartialEq, T> Machine<K, T> {
+impl<K: Clone + Eq + Hash, T> Machine<K, T> {
     /// An empty queue, and as many idle workers as batches can run at the same time.
     #[must_use]
     pub const fn new(config: Config, workers: NonZeroUsize) -> Self {
@@ -192,9 +220,12 @@ impl<K: PartialEq, T> Machine<K, T> {
         }
         let max = self.config.max_queue_rows.get();
         if self.waiting_rows > 0 && self.waiting_rows + rows.get() > max {
-            return Err(Rejection::QueueFull {
-                waiting: self.waiting_rows,
-                max,
+            return Err(Rejection::Overloaded {
+                cause: Overload::QueueFull {
+                    waiting: self.waiting_rows,
+                    max,
+                },
+                retry_after: Duration::from_secs(1),
             });
         }
         let ticket = Ticket(self.next_ticket);
@@ -218,7 +249,7 @@ impl<K: PartialEq, T> Machine<K, T> {
 
     /// From now on no window holds requests back: there will hardly be more to wait for.
     pub const fn flush(&mut self) {
-        self.config.policy = Policy::WorkConserving;
+        self.config.policy = AT_ONCE;
     }
 
     /// Refuses every further push. What waits still runs, as after [`Machine::flush`].
@@ -253,7 +284,7 @@ impl<K: PartialEq, T> Machine<K, T> {
                 .values()
                 .next()
                 .map(|oldest| oldest.arrived + window),
-            Policy::Window(_) | Policy::WorkConserving => None,
+            Policy::Window(_) | Policy::WorkConserving { .. } => None,
         };
         let first_deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
         Step::Wait(window_ends.into_iter().chain(first_deadline).min())
@@ -310,7 +341,7 @@ impl<K: PartialEq, T> Machine<K, T> {
 
     /// The requests of the next batch: of the groups that are ready the one with the oldest request.
     fn next_batch(&self, now: Instant) -> Option<Vec<Ticket>> {
-        let any_is_ready = self.config.policy == Policy::WorkConserving;
+        let any_is_ready = matches!(self.config.policy, Policy::WorkConserving { .. });
         let mut groups: Vec<Group<'_, K>> = Vec::new();
         for entry in self.waiting.values() {
             let known = groups
@@ -335,7 +366,7 @@ impl<K: PartialEq, T> Machine<K, T> {
 
     fn is_ready(&self, group: &Group<'_, K>, now: Instant) -> bool {
         match self.config.policy {
-            Policy::WorkConserving => true,
+            Policy::WorkConserving { .. } => true,
             Policy::Window(window) => {
                 group.full || group.half.is_some() || group.arrived + window <= now
             }

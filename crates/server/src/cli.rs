@@ -156,7 +156,9 @@ impl ServeArgs {
     #[must_use]
     pub fn policy(&self) -> Policy {
         match self.batching_policy {
-            BatchingPolicy::WorkConserving => Policy::WorkConserving,
+            BatchingPolicy::WorkConserving => Policy::WorkConserving {
+                max_linger: Duration::from_millis(self.max_wait_ms.into()),
+            },
             BatchingPolicy::Window => {
                 Policy::Window(Duration::from_millis(self.max_wait_ms.into()))
             }

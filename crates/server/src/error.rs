@@ -136,7 +136,7 @@ impl ApiError {
     #[must_use]
     pub fn from_failure(failure: &Failure<RunFailed>, max_rows: NonZeroUsize) -> Self {
         match failure {
-            Failure::Rejected(Rejection::QueueFull { .. }) => Self::QueueFull,
+            Failure::Rejected(Rejection::Overloaded { .. }) => Self::QueueFull,
             Failure::Rejected(Rejection::TooManyRows { rows, .. }) => {
                 Self::Invalid(InvalidRequest::too_many_rows(*rows, max_rows))
             }

@@ -239,6 +239,10 @@ impl Observer for Metrics {
         self.compute_seconds.observe(took.as_secs_f64());
     }
 
+    fn stopped(&self, rows: usize, after: Duration) {
+        self.ran(rows, after);
+    }
+
     fn left_queue(&self, reason: LeftQueue) {
         self.dropped(match reason {
             LeftQueue::Expired => Dropped::Timeout,

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use springtide_batching::{Stop, Worker};
+use springtide_batching::Worker;
 use springtide_inference::{
     Backend, Classifier, ElementType, Matrix, Prediction, RunError, Stop, Tensor, UnsupportedModel,
 };
@@ -67,10 +67,7 @@ impl<B: Backend> Predictor<B> {
         let rows = NonZeroUsize::new(stacked.rows()).ok_or(RunFailed::Mixed)?;
         let outputs = self.backend.run(&[&stacked], &Stop::new())?;
         let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
-        let mut predictions = self
-            .classifier
-            .predictions(&views, rows)?
-            .into_iter();
+        let mut predictions = self.classifier.predictions(&views, rows)?.into_iter();
         Ok(inputs
             .iter()
             .map(|input| predictions.by_ref().take(input.rows().get()).collect())
@@ -83,7 +80,11 @@ impl<B: Backend> Worker for Predictor<B> {
     type Output = Vec<Prediction>;
     type Error = RunFailed;
 
-    fn run(&mut self, inputs: &[&Matrix], _stop: &Stop) -> Result<Vec<Vec<Prediction>>, RunFailed> {
+    fn run(
+        &mut self,
+        inputs: &[&Matrix],
+        _stop: &springtide_batching::Stop,
+    ) -> Result<Vec<Vec<Prediction>>, RunFailed> {
         let result = self.predict(inputs);
         if let Err(error) = &result {
             tracing::warn!(%error, requests = inputs.len(), "a batch failed");

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::machine::Policy;
+use crate::machine::{AT_ONCE, Overload, Policy};
 
 /// Doubles numbers; fails on a batch with a negative one; blocks on each batch until it is let go.
 struct Doubler {
@@ -18,7 +18,7 @@ impl Worker for Doubler {
     type Output = i32;
     type Error = &'static str;
 
-    fn run(&mut self, inputs: &[&i32]) -> Result<Vec<i32>, &'static str> {
+    fn run(&mut self, inputs: &[&i32], _stop: &Stop) -> Result<Vec<i32>, &'static str> {
         if let Some(gate) = &self.gate {
             gate.recv().unwrap();
         }
@@ -46,6 +46,8 @@ impl Observer for Counts {
     fn ran(&self, _rows: usize, _took: Duration) {
         self.batches.fetch_add(1, Ordering::Relaxed);
     }
+
+    fn stopped(&self, _rows: usize, _after: Duration) {}
 
     fn left_queue(&self, reason: LeftQueue) {
         match reason {
@@ -118,22 +120,16 @@ fn submission(input: i32) -> Submission<(), i32> {
 
 #[tokio::test]
 async fn a_lone_request_is_answered() {
-    let bench = Bench::new(Policy::WorkConserving, false);
+    let bench = Bench::new(AT_ONCE, false);
     let answer = bench.handle.submit(submission(21)).await.unwrap();
-    assert_eq!(
-        answer,
-        Answer {
-            output: 42,
-            batch_rows: 1
-        }
-    );
+    assert_eq!((answer.output, answer.batch_rows), (42, 1));
     bench.handle.close();
     bench.driver.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn requests_that_queue_up_share_a_batch() {
-    let bench = Bench::new(Policy::WorkConserving, true);
+    let bench = Bench::new(AT_ONCE, true);
     let first = bench.submit(1);
     bench.until_begun(1).await;
     let others = [2, 3, 4].map(|input| bench.submit(input));
@@ -142,20 +138,15 @@ async fn requests_that_queue_up_share_a_batch() {
     bench.gate.send(()).unwrap();
     assert_eq!(first.await.unwrap().unwrap().batch_rows, 1);
     for (other, expected) in others.into_iter().zip([4, 6, 8]) {
-        assert_eq!(
-            other.await.unwrap().unwrap(),
-            Answer {
-                output: expected,
-                batch_rows: 3
-            }
-        );
+        let answer = other.await.unwrap().unwrap();
+        assert_eq!((answer.output, answer.batch_rows), (expected, 3));
     }
     assert_eq!(bench.counts.batches.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
 async fn a_dropped_request_leaves_the_queue_at_once() {
-    let bench = Bench::new(Policy::WorkConserving, true);
+    let bench = Bench::new(AT_ONCE, true);
     let running = bench.submit(1);
     bench.until_begun(1).await;
     let gone = bench.submit(2);
@@ -177,7 +168,7 @@ async fn a_dropped_request_leaves_the_queue_at_once() {
 
 #[tokio::test]
 async fn only_the_poisoned_request_fails() {
-    let bench = Bench::new(Policy::WorkConserving, true);
+    let bench = Bench::new(AT_ONCE, true);
     let first = bench.submit(0);
     bench.until_begun(1).await;
     let good = [1, 2].map(|input| bench.submit(input));
@@ -210,7 +201,7 @@ fn by_hand(
     Vec<oneshot::Receiver<Result<Answer<i32>, Failure<&'static str>>>>,
 ) {
     let config = Config {
-        policy: Policy::WorkConserving,
+        policy: AT_ONCE,
         max_rows: NonZeroUsize::new(4).unwrap(),
         max_queue_rows: NonZeroUsize::new(8).unwrap(),
     };
@@ -270,7 +261,7 @@ async fn the_halves_of_a_failed_batch_are_offered_to_idle_workers() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
-    let bench = Bench::new(Policy::WorkConserving, true);
+    let bench = Bench::new(AT_ONCE, true);
     let mut accepted = vec![bench.submit(0)];
     bench.until_begun(1).await;
     accepted.extend((0..8).map(|input| bench.submit(input)));
@@ -278,9 +269,9 @@ async fn a_full_queue_refuses_at_once() {
     let refused = bench.handle.submit(submission(9)).await;
     assert_eq!(
         refused,
-        Err(Failure::Rejected(Rejection::QueueFull {
-            waiting: 8,
-            max: 8
+        Err(Failure::Rejected(Rejection::Overloaded {
+            cause: Overload::QueueFull { waiting: 8, max: 8 },
+            retry_after: Duration::from_secs(1),
         }))
     );
     for _batch in 0..3 {
@@ -321,7 +312,7 @@ async fn closing_answers_what_was_accepted_and_refuses_the_rest() {
 
 #[tokio::test]
 async fn a_worker_that_panics_ends_the_driver_and_its_requests() {
-    let bench = Bench::new(Policy::WorkConserving, false);
+    let bench = Bench::new(AT_ONCE, false);
     assert_eq!(
         bench.handle.submit(submission(PANIC)).await,
         Err(Failure::Gone)
@@ -331,7 +322,7 @@ async fn a_worker_that_panics_ends_the_driver_and_its_requests() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_concurrent_requests_each_get_their_own_answer() {
-    let bench = Bench::new(Policy::WorkConserving, false);
+    let bench = Bench::new(AT_ONCE, false);
     let mut requests = tokio::task::JoinSet::new();
     for input in 0..2_000 {
         let handle = bench.handle.clone();
@@ -339,7 +330,7 @@ async fn many_concurrent_requests_each_get_their_own_answer() {
             loop {
                 match handle.submit(submission(input)).await {
                     Ok(answer) => break (input, answer.output),
-                    Err(Failure::Rejected(Rejection::QueueFull { .. })) => {
+                    Err(Failure::Rejected(Rejection::Overloaded { .. })) => {
                         tokio::task::yield_now().await;
                     }
                     Err(failure) => panic!("{failure}"),

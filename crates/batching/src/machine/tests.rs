@@ -77,7 +77,7 @@ fn names(batch: &[Entry<char, &'static str>]) -> Vec<&'static str> {
 
 #[test]
 fn an_idle_worker_runs_a_lone_request_at_once() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 32, 1_024), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 32, 1_024), 1);
     bench.push('a', 1, "lone");
     assert_eq!(bench.run_names(), ["lone"]);
     assert_eq!(bench.machine.waiting_rows(), 0);
@@ -85,7 +85,7 @@ fn an_idle_worker_runs_a_lone_request_at_once() {
 
 #[test]
 fn the_batch_grows_while_the_worker_is_busy() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 32, 1_024), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 32, 1_024), 1);
     bench.push('a', 1, "first");
     bench.run();
     bench.push('a', 1, "second");
@@ -101,7 +101,7 @@ fn the_batch_grows_while_the_worker_is_busy() {
 
 #[test]
 fn every_idle_worker_gets_a_batch() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 2, 1_024), 2);
+    let mut bench = Bench::new(config(AT_ONCE, 2, 1_024), 2);
     for name in ["a", "b", "c", "d", "e"] {
         bench.push('s', 1, name);
     }
@@ -114,7 +114,7 @@ fn every_idle_worker_gets_a_batch() {
 
 #[test]
 fn rows_are_capped_not_requests_and_nobody_overtakes() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 4, 1_024), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 4, 1_024), 1);
     bench.push('a', 3, "three");
     bench.push('a', 2, "two");
     bench.push('a', 1, "would fit beside three");
@@ -125,7 +125,7 @@ fn rows_are_capped_not_requests_and_nobody_overtakes() {
 
 #[test]
 fn a_request_larger_than_a_batch_is_refused() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 4, 1_024), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 4, 1_024), 1);
     assert_eq!(
         bench.try_push('a', 5, "large"),
         Err(Rejection::TooManyRows { rows: 5, max: 4 })
@@ -135,14 +135,17 @@ fn a_request_larger_than_a_batch_is_refused() {
 
 #[test]
 fn the_queue_is_bounded_by_rows() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 4, 6), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 4, 6), 1);
     bench.push('a', 1, "runs");
     bench.run();
     bench.push('a', 4, "four");
     bench.push('a', 2, "two");
     assert_eq!(
         bench.try_push('a', 1, "more"),
-        Err(Rejection::QueueFull { waiting: 6, max: 6 })
+        Err(Rejection::Overloaded {
+            cause: Overload::QueueFull { waiting: 6, max: 6 },
+            retry_after: Duration::from_secs(1)
+        })
     );
     bench.machine.succeeded();
     bench.run();
@@ -151,17 +154,20 @@ fn the_queue_is_bounded_by_rows() {
 
 #[test]
 fn an_empty_queue_takes_what_one_batch_can_hold() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 8, 2), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 8, 2), 1);
     bench.push('a', 8, "larger than the queue");
     assert_eq!(
         bench.try_push('a', 1, "more"),
-        Err(Rejection::QueueFull { waiting: 8, max: 2 })
+        Err(Rejection::Overloaded {
+            cause: Overload::QueueFull { waiting: 8, max: 2 },
+            retry_after: Duration::from_secs(1)
+        })
     );
 }
 
 #[test]
 fn signatures_never_share_a_batch_and_the_oldest_goes_first() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 32, 1_024), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 32, 1_024), 1);
     bench.push('x', 1, "x1");
     bench.push('y', 1, "y1");
     bench.push('x', 1, "x2");
@@ -218,7 +224,7 @@ fn a_window_with_busy_workers_waits_for_them() {
 
 #[test]
 fn expired_requests_never_run() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 32, 1_024), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 32, 1_024), 1);
     bench.push('a', 1, "runs");
     bench.run();
     bench.push('a', 2, "expires");
@@ -236,7 +242,7 @@ fn expired_requests_never_run() {
 
 #[test]
 fn a_cancelled_request_leaves_the_queue_once() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 32, 1_024), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 32, 1_024), 1);
     let running = bench.push('a', 1, "runs");
     bench.run();
     let waiting = bench.push('a', 4, "waits");
@@ -249,7 +255,7 @@ fn a_cancelled_request_leaves_the_queue_once() {
 
 #[test]
 fn a_failed_batch_is_halved_until_one_is_to_blame() {
-    let mut bench = Bench::new(config(Policy::WorkConserving, 32, 1_024), 1);
+    let mut bench = Bench::new(config(AT_ONCE, 32, 1_024), 1);
     for name in ["a", "b", "poison", "d", "e"] {
         bench.push('s', 1, name);
     }
@@ -342,7 +348,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     prop_oneof![
-        Just(Policy::WorkConserving),
+        Just(AT_ONCE),
         (0_u64..80).prop_map(|window| Policy::Window(milliseconds(window))),
     ]
 }
@@ -415,7 +421,7 @@ impl Judge {
                     Err(Rejection::TooManyRows { .. }) => {
                         assert!(count > self.config.max_rows.get());
                     }
-                    Err(Rejection::QueueFull { .. }) => assert!(waiting + count > max),
+                    Err(Rejection::Overloaded { .. }) => assert!(waiting + count > max),
                     Err(Rejection::Closed) => panic!("nobody closed it"),
                 }
             }
@@ -505,7 +511,7 @@ impl Judge {
     /// With a worker idle, something may wait only for a window that has not ended.
     fn check_idle(&self) {
         let idle = self.running.len() < self.workers;
-        if idle && self.config.policy == Policy::WorkConserving {
+        if idle && matches!(self.config.policy, Policy::WorkConserving { .. }) {
             assert_eq!(
                 self.machine.waiting_rows(),
                 0,

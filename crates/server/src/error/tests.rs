@@ -101,7 +101,10 @@ fn a_failed_run_tells_the_client_no_details() {
 fn what_the_batcher_says_means() {
     for (failure, error) in [
         (
-            Failure::Rejected(Rejection::Overloaded { cause: Overload::QueueFull { waiting: 1, max: 1 }, retry_after: Duration::from_secs(1) }),
+            Failure::Rejected(Rejection::Overloaded {
+                cause: Overload::QueueFull { waiting: 1, max: 1 },
+                retry_after: Duration::from_secs(1),
+            }),
             ApiError::QueueFull,
         ),
         (Failure::Rejected(Rejection::Closed), ApiError::Draining),

@@ -86,7 +86,12 @@ async fn until_waiting(app: &App<FakeBackend>, rows: usize) {
 
 #[tokio::test]
 async fn a_prediction_has_the_contracts_fields() {
-    let app = ready_app(Policy::WorkConserving, 100);
+    let app = ready_app(
+        Policy::WorkConserving {
+            max_linger: Duration::ZERO,
+        },
+        100,
+    );
     let answer = predict(&app, r#"{"features": [3, 0], "request_id": "r-1"}"#).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let mut json = answer.json();
@@ -115,7 +120,12 @@ async fn before_the_model_is_loaded_the_server_is_alive_but_not_ready() {
 
 #[tokio::test]
 async fn draining_turns_readiness_off_and_still_answers() {
-    let app = ready_app(Policy::WorkConserving, 100);
+    let app = ready_app(
+        Policy::WorkConserving {
+            max_linger: Duration::ZERO,
+        },
+        100,
+    );
     let ready = get_path(&app, "/ready").await;
     assert_eq!((ready.status, ready.headers.get(CONNECTION)), (200, None));
     app.lifecycle.drain();
@@ -153,7 +163,12 @@ async fn other_paths_and_methods_are_json_errors() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_large_is_413_and_one_without_room_429() {
-    let app = ready_app(Policy::WorkConserving, 100);
+    let app = ready_app(
+        Policy::WorkConserving {
+            max_linger: Duration::ZERO,
+        },
+        100,
+    );
     let largest = app.model.get().unwrap().limits.max_body_bytes();
     let refused = predict(&app, " ".repeat(largest + 1)).await;
     assert_eq!(refused.code(), (413, json!("body_too_large")));
@@ -171,7 +186,12 @@ fn tokio_stream_pending() -> futures::stream::Pending<Result<axum::body::Bytes, 
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_ends_with_the_requests_time() {
-    let app = ready_app(Policy::WorkConserving, 100);
+    let app = ready_app(
+        Policy::WorkConserving {
+            max_linger: Duration::ZERO,
+        },
+        100,
+    );
     let answer = predict(&app, Body::from_stream(tokio_stream_pending())).await;
     assert_eq!(answer.code(), (408, json!("body_too_slow")));
 }
@@ -266,7 +286,12 @@ async fn a_request_that_the_model_fails_on_is_500_and_its_neighbours_are_answere
 
 #[tokio::test]
 async fn one_request_may_not_have_more_rows_than_a_batch() {
-    let app = ready_app(Policy::WorkConserving, 100);
+    let app = ready_app(
+        Policy::WorkConserving {
+            max_linger: Duration::ZERO,
+        },
+        100,
+    );
     let answer = predict(&app, json!({ "features": vec![[1, 0]; 5] }).to_string()).await;
     assert_eq!(answer.code(), (422, json!("invalid_field")));
     assert_eq!(answer.json()["error"]["field"], "features");

@@ -68,7 +68,9 @@ fn classes(predictions: &[Prediction]) -> Vec<Class> {
 fn each_request_gets_the_predictions_of_its_own_rows() {
     let mut predictor = Predictor::new(FakeBackend::new()).unwrap();
     let (one, two) = (matrix(&[5.0, 0.0]), matrix(&[6.0, 0.0, 7.0, 0.0]));
-    let answers = predictor.run(&[&one, &two], &Stop::default()).unwrap();
+    let answers = predictor
+        .run(&[&one, &two], &springtide_batching::Stop::default())
+        .unwrap();
     assert_eq!(answers.len(), 2);
     assert_eq!(classes(&answers[0]), [Class::Number(5)]);
     assert_eq!(classes(&answers[1]), [Class::Number(6), Class::Number(7)]);
@@ -85,7 +87,7 @@ fn warming_up_runs_one_row_and_a_full_batch() {
 #[test]
 fn a_failing_run_fails_the_batch() {
     let mut predictor = Predictor::new(FakeBackend::new()).unwrap();
-    let failed = predictor.run(&[&matrix(&[-1.0, 0.0], &Stop::default())]);
+    let failed = predictor.run(&[&matrix(&[-1.0, 0.0], &springtide_batching::Stop::default())]);
     assert!(matches!(failed, Err(RunFailed::Run(_))), "{failed:?}");
 }
 
@@ -94,7 +96,10 @@ fn rows_of_different_lengths_never_share_a_run() {
     let mut predictor = Predictor::new(FakeBackend::new()).unwrap();
     let odd = Matrix::new(NonZeroUsize::new(3).unwrap(), vec![0.0; 3]).unwrap();
     assert_eq!(
-        predictor.run(&[&matrix(&[1.0, 0.0], &Stop::default()), &odd]),
+        predictor.run(&[
+            &matrix(&[1.0, 0.0], &springtide_batching::Stop::default()),
+            &odd
+        ]),
         Err(RunFailed::Mixed)
     );
 }
