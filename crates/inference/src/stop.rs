@@ -64,10 +64,12 @@ impl Stop {
 
 impl fmt::Debug for Stop {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
         formatter
             .debug_struct("Stop")
-            .field("requested", &self.is_requested())
-            .finish_non_exhaustive()
+            .field("requested", &state.requested)
+            .field("running", &state.running.is_some())
+            .finish()
     }
 }
 

@@ -30,11 +30,14 @@ impl Threads {
 }
 
 /// Processors that this process may use: the smallest of the machine's, the affinity mask's and the
-/// cgroup's CPU quota (v1 and v2), rounded down and at least 1. ONNX Runtime by itself would count
-/// the machine's, and a pod with a quota of 2 on a host with 64 would be throttled.
+/// cgroup's CPU quota, rounded down and at least 1. ONNX Runtime by itself would count the machine's,
+/// and a pod with a quota of 2 on a host with 64 would be throttled.
 ///
-/// The standard library knows the quota:
-/// <https://doc.rust-lang.org/std/thread/fn.available_parallelism.html>.
+/// The [standard library](https://doc.rust-lang.org/std/thread/fn.available_parallelism.html) knows
+/// the quota of cgroups v1 and v2, the smallest of the process's own group and of all above it. A
+/// fraction is rounded down: of a quota of 1.5, one thread that computes without being throttled
+/// leaves the half for the threads that speak HTTP. Below 1 there is nothing to round to, and
+/// batches are throttled, as whoever set the quota wanted.
 #[must_use]
 pub fn available_processors() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)

@@ -1,42 +1,10 @@
-//! The ONNX Runtime library and its execution providers.
+//! The ONNX Runtime library.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ort::environment::Environment;
-use ort::ep::{CUDA, ExecutionProvider as _};
 use ort::logging::LogLevel;
-
-/// What a model may run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
-    /// The processor.
-    Cpu,
-    /// An NVIDIA GPU; without one, loading a model fails.
-    Cuda,
-    /// An NVIDIA GPU if there is one, else the processor.
-    Auto,
-}
-
-/// What a model runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selected {
-    /// The processor.
-    Cpu,
-    /// An NVIDIA GPU.
-    Cuda,
-}
-
-impl Selected {
-    /// The name as users write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-        }
-    }
-}
 
 /// The library could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -80,12 +48,6 @@ impl Runtime {
         // With a logger of one's own, ONNX Runtime starts out saying everything.
         environment.set_log_level(LogLevel::Warning);
         Ok(Self { environment })
-    }
-
-    /// Whether the library was built with CUDA. Whether a GPU is there shows when a model is loaded.
-    #[must_use]
-    pub fn has_cuda(&self) -> bool {
-        CUDA::is_available().unwrap_or(false)
     }
 
     pub(super) const fn environment(&self) -> &Environment {

@@ -1,0 +1,406 @@
+//! What a model file says that ONNX Runtime doesn't tell, or tells too late: which other files it
+//! wants read, which ports have no rank, and where its weights are.
+//!
+//! It walks the fields of the protobuf messages of
+//! [onnx.proto](https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto) and skips what it doesn't
+//! need, so a file of any size costs a buffer, the names that are kept, and bounded stack.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom};
+use std::path::Path;
+
+/// Deepest nesting of messages: protobuf's own limit, which ONNX Runtime's parser has.
+const MAX_DEPTH: usize = 100;
+
+/// Longest name that is read: a path on Linux (`PATH_MAX`).
+const MAX_NAME: u64 = 4096;
+
+/// Most files beside a model's; large language models have some hundreds.
+const MAX_EXTERNAL_FILES: usize = 10_000;
+
+/// Most dimensions of a tensor: NumPy's limit, from which exporters come.
+const MAX_RANK: usize = 64;
+
+/// Weights below this many bytes aren't worth sharing.
+const MIN_SHARED_BYTES: u64 = 1024;
+
+/// A file that isn't a model, or not one that is read.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It can't be read.
+    #[error("the model file can't be read: {0}")]
+    Read(#[from] io::Error),
+    /// Its messages don't parse.
+    #[error("the model file is not an ONNX model, or is cut off")]
+    Malformed,
+    /// Its messages are nested too deep.
+    #[error("the model file is nested more than {MAX_DEPTH} levels deep")]
+    TooDeep,
+    /// It names too many files.
+    #[error("the model wants more than {MAX_EXTERNAL_FILES} files beside its own")]
+    TooManyFiles,
+    /// A file's name is too long.
+    #[error("the model wants a file whose name has more than {MAX_NAME} bytes")]
+    NameTooLong,
+}
+
+/// What a model file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ModelFile {
+    /// Files with external data, as the model names them.
+    pub(super) external: BTreeSet<String>,
+    /// Inputs and outputs without a shape.
+    pub(super) unranked: HashSet<String>,
+    /// Weights of the model's own graph whose bytes are in this file.
+    pub(super) weights: Vec<Weights>,
+}
+
+/// Where the bytes of an initializer are.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Weights {
+    /// Its name in the graph.
+    pub(super) name: String,
+    /// `TensorProto.DataType`.
+    pub(super) data_type: u64,
+    /// Length of each dimension.
+    pub(super) shape: Vec<i64>,
+    /// Offset of its little-endian elements in the file.
+    pub(super) offset: u64,
+    /// Length of its elements in bytes.
+    pub(super) bytes: u64,
+}
+
+impl ModelFile {
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// When it can't be read or isn't a model.
+    pub(super) fn read(path: &Path) -> Result<Self, FileError> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Self::parse(BufReader::new(file), bytes)
+    }
+
+    fn parse(input: impl BufRead + Seek, bytes: u64) -> Result<Self, FileError> {
+        let mut walker = Walker {
+            input,
+            position: 0,
+            depth: 0,
+            tensor: Tensor::default(),
+            found: Self::default(),
+        };
+        walker.message(bytes, Walker::model)?;
+        Ok(walker.found)
+    }
+}
+
+/// The value of a field that is looked at.
+#[derive(Clone, Copy)]
+enum Value {
+    Number(u64),
+    /// Bytes up to this offset.
+    Bytes(u64),
+}
+
+/// What was read of a `TensorProto`; they aren't nested.
+#[derive(Default)]
+struct Tensor {
+    weights: Weights,
+    external: bool,
+}
+
+struct Walker<R> {
+    input: R,
+    position: u64,
+    depth: usize,
+    tensor: Tensor,
+    found: ModelFile,
+}
+
+/// Looks at one field, by its number in onnx.proto. Bytes that it leaves are skipped.
+type Visit<R> = fn(&mut Walker<R>, u64, Value) -> Result<(), FileError>;
+
+impl<R: BufRead + Seek> Walker<R> {
+    fn message(&mut self, end: u64, visit: Visit<R>) -> Result<(), FileError> {
+        if self.depth == MAX_DEPTH {
+            return Err(FileError::TooDeep);
+        }
+        self.depth += 1;
+        while self.position < end {
+            let key = self.number(end)?;
+            // The wire types of https://protobuf.dev/programming-guides/encoding/#structure; groups
+            // are long deprecated and no ONNX model has any.
+            match key & 7 {
+                0 => {
+                    let number = self.number(end)?;
+                    visit(self, key >> 3, Value::Number(number))?;
+                }
+                1 => self.skip_to(self.end_of(8, end)?)?,
+                2 => {
+                    let bytes = self.number(end)?;
+                    let field_end = self.end_of(bytes, end)?;
+                    visit(self, key >> 3, Value::Bytes(field_end))?;
+                    self.skip_to(field_end)?;
+                }
+                5 => self.skip_to(self.end_of(4, end)?)?,
+                _ => return Err(FileError::Malformed),
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn model(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        match (field, value) {
+            (7, Value::Bytes(end)) => self.message(end, Self::graph),
+            (20, Value::Bytes(end)) => self.message(end, Self::training_info),
+            (25, Value::Bytes(end)) => self.message(end, Self::function),
+            _ => Ok(()),
+        }
+    }
+
+    fn training_info(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        match (field, value) {
+            (1 | 2, Value::Bytes(end)) => self.message(end, Self::graph),
+            _ => Ok(()),
+        }
+    }
+
+    fn graph(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        // The model's own graph is a field of the outermost message.
+        let own = self.depth == 2;
+        match (field, value) {
+            (1, Value::Bytes(end)) => self.message(end, Self::node),
+            (5, Value::Bytes(end)) => {
+                self.tensor(end)?;
+                let Tensor { weights, external } = std::mem::take(&mut self.tensor);
+                if own && !external && weights.bytes >= MIN_SHARED_BYTES {
+                    self.found.weights.push(weights);
+                }
+                Ok(())
+            }
+            (11 | 12, Value::Bytes(end)) if own => self.port(end),
+            (15, Value::Bytes(end)) => self.message(end, Self::sparse_tensor),
+            _ => Ok(()),
+        }
+    }
+
+    fn node(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        match (field, value) {
+            (5, Value::Bytes(end)) => self.message(end, Self::attribute),
+            _ => Ok(()),
+        }
+    }
+
+    fn function(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        match (field, value) {
+            (7, Value::Bytes(end)) => self.message(end, Self::node),
+            (11, Value::Bytes(end)) => self.message(end, Self::attribute),
+            _ => Ok(()),
+        }
+    }
+
+    fn attribute(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        match (field, value) {
+            (5 | 10, Value::Bytes(end)) => self.tensor(end),
+            (6 | 11, Value::Bytes(end)) => self.message(end, Self::graph),
+            (22 | 23, Value::Bytes(end)) => self.message(end, Self::sparse_tensor),
+            _ => Ok(()),
+        }
+    }
+
+    fn sparse_tensor(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        match (field, value) {
+            (1 | 2, Value::Bytes(end)) => self.tensor(end),
+            _ => Ok(()),
+        }
+    }
+
+    fn tensor(&mut self, end: u64) -> Result<(), FileError> {
+        self.tensor = Tensor::default();
+        self.message(end, Self::tensor_field)
+    }
+
+    fn tensor_field(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        match (field, value) {
+            (1, Value::Number(length)) => return self.dimension(length),
+            (1, Value::Bytes(end)) => {
+                while self.position < end {
+                    let length = self.number(end)?;
+                    self.dimension(length)?;
+                }
+            }
+            (2, Value::Number(data_type)) => self.tensor.weights.data_type = data_type,
+            (8, Value::Bytes(end)) => {
+                self.tensor.weights.name = self.text(end)?.unwrap_or_default();
+            }
+            (9, Value::Bytes(end)) => {
+                self.tensor.weights.offset = self.position;
+                self.tensor.weights.bytes = end - self.position;
+            }
+            (13, Value::Bytes(end)) => {
+                self.tensor.external = true;
+                return self.external_data(end);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn dimension(&mut self, length: u64) -> Result<(), FileError> {
+        let shape = &mut self.tensor.weights.shape;
+        if shape.len() == MAX_RANK {
+            return Err(FileError::Malformed);
+        }
+        shape.push(length.cast_signed());
+        Ok(())
+    }
+
+    /// An entry of `external_data`. Whatever the order of its fields, and however often they come:
+    /// every value of an entry that has the key `location` anywhere is a location.
+    fn external_data(&mut self, end: u64) -> Result<(), FileError> {
+        let mut is_location = false;
+        let mut values = Vec::new();
+        while self.position < end {
+            let key = self.number(end)?;
+            if key & 7 != 2 {
+                return Err(FileError::Malformed);
+            }
+            let bytes = self.number(end)?;
+            let field_end = self.end_of(bytes, end)?;
+            match key >> 3 {
+                1 => is_location |= self.text(field_end)?.as_deref() == Some("location"),
+                2 => values.push(self.text(field_end)?),
+                _ => {}
+            }
+            self.skip_to(field_end)?;
+        }
+        if is_location {
+            for value in values {
+                let location = value.ok_or(FileError::NameTooLong)?;
+                self.found.external.insert(location);
+            }
+            if self.found.external.len() > MAX_EXTERNAL_FILES {
+                return Err(FileError::TooManyFiles);
+            }
+        }
+        Ok(())
+    }
+
+    /// A `ValueInfoProto` of the model's own graph.
+    fn port(&mut self, end: u64) -> Result<(), FileError> {
+        let mut name = None;
+        let mut ranked = false;
+        while self.position < end {
+            let key = self.number(end)?;
+            if key & 7 != 2 {
+                return Err(FileError::Malformed);
+            }
+            let bytes = self.number(end)?;
+            let field_end = self.end_of(bytes, end)?;
+            match key >> 3 {
+                1 => name = self.text(field_end)?,
+                2 => ranked |= self.has_field(field_end, &[1, 2])?,
+                _ => {}
+            }
+            self.skip_to(field_end)?;
+        }
+        if let Some(name) = name.filter(|_| !ranked) {
+            self.found.unranked.insert(name);
+        }
+        Ok(())
+    }
+
+    /// Whether the message up to `end` has the field at the end of a path of field numbers:
+    /// `tensor_type` (1) and `shape` (2) of a `TypeProto`.
+    fn has_field(&mut self, end: u64, path: &[u64]) -> Result<bool, FileError> {
+        let Some((first, rest)) = path.split_first() else {
+            return Ok(true);
+        };
+        let mut found = false;
+        while self.position < end {
+            let key = self.number(end)?;
+            match key & 7 {
+                0 => {
+                    self.number(end)?;
+                }
+                2 => {
+                    let bytes = self.number(end)?;
+                    let field_end = self.end_of(bytes, end)?;
+                    if key >> 3 == *first {
+                        found |= self.has_field(field_end, rest)?;
+                    }
+                    self.skip_to(field_end)?;
+                }
+                _ => return Err(FileError::Malformed),
+            }
+        }
+        Ok(found)
+    }
+
+    /// A string; None where it is too long or not UTF-8.
+    fn text(&mut self, end: u64) -> Result<Option<String>, FileError> {
+        let bytes = end - self.position;
+        if bytes > MAX_NAME {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        for _ in 0..bytes {
+            text.push(self.byte()?);
+        }
+        Ok(String::from_utf8(text).ok())
+    }
+
+    /// Where a field of so many bytes ends, which is not beyond its message.
+    fn end_of(&self, bytes: u64, end: u64) -> Result<u64, FileError> {
+        let field_end = self.position.checked_add(bytes);
+        field_end
+            .filter(|field_end| *field_end <= end)
+            .ok_or(FileError::Malformed)
+    }
+
+    /// A base-128 number of at most 10 bytes.
+    fn number(&mut self, end: u64) -> Result<u64, FileError> {
+        let mut number = 0_u64;
+        for shift in (0..70).step_by(7) {
+            if self.position == end {
+                break;
+            }
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(FileError::Malformed)
+    }
+
+    fn byte(&mut self) -> Result<u8, FileError> {
+        let mut byte = [0];
+        match self.input.read_exact(&mut byte) {
+            Ok(()) => {
+                self.position += 1;
+                Ok(byte[0])
+            }
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(FileError::Malformed),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn skip_to(&mut self, end: u64) -> Result<(), FileError> {
+        let skipped = end - self.position;
+        let buffered = self.input.fill_buf()?.len();
+        match usize::try_from(skipped) {
+            Ok(skipped) if skipped <= buffered => self.input.consume(skipped),
+            _ => {
+                self.input.seek(SeekFrom::Start(end))?;
+            }
+        }
+        self.position = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! The backend with the real ONNX Runtime for the processor.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
+
+mod examples;
+mod external_data;
+mod provider;
+mod refusals;
+mod sessions;
+mod stop;
+mod support;
+mod values;

@@ -1,0 +1,53 @@
+//! What can't be loaded or run.
+
+use std::path::Path;
+
+use springtide_inference::onnx::{FileError, LoadError, Runtime, RuntimeError};
+use springtide_inference::{Backend, ElementType, RunError, Stop, Tensor};
+
+use crate::support::{RUNTIME, model, open};
+
+#[test]
+fn what_is_not_a_model_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    let whole = std::fs::read(model("dense")).unwrap();
+    for (content, what) in [
+        (&b"{\"not\": \"a model\"}"[..], "text"),
+        (&whole[..whole.len() / 2], "cut off"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let refused = open(&path).unwrap_err();
+        assert!(
+            matches!(refused, LoadError::File(FileError::Malformed)),
+            "{what}: {refused}"
+        );
+    }
+    std::fs::write(&path, []).unwrap();
+    let refused = open(&path).unwrap_err();
+    assert!(matches!(refused, LoadError::Model(_)), "{refused}");
+}
+
+#[test]
+fn the_format_of_onnx_runtime_itself_is_refused() {
+    let refused = open(Path::new("model.ort")).unwrap_err();
+    assert!(matches!(refused, LoadError::OrtFormat), "{refused}");
+}
+
+#[test]
+fn a_row_of_the_wrong_length_fails_and_the_session_goes_on() {
+    let mut backend = open(&model("dense")).unwrap();
+    let mut run = |columns| {
+        let zeros = Tensor::zeros(ElementType::F32, vec![1, columns]).unwrap();
+        backend.run(&[&zeros], &Stop::new())
+    };
+    assert!(matches!(run(65), Err(RunError::Failed(_))));
+    assert!(run(64).is_ok());
+}
+
+#[test]
+fn the_library_is_loaded_once_per_process() {
+    std::sync::LazyLock::force(&RUNTIME);
+    let refused = Runtime::load(Path::new("libonnxruntime.so")).unwrap_err();
+    assert!(matches!(refused, RuntimeError::Start(_)), "{refused}");
+}
