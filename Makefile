@@ -35,9 +35,9 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 .PHONY: test test-fast
 test: test-fast demo serve-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
 
-test-fast: format-check lint unit generated chart-check deny ## Check everything that needs no cluster
+test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
 
-.PHONY: format-check lint unit generated chart-check deny serve-check e2e
+.PHONY: format-check lint unit bench-check generated chart-check deny serve-check e2e
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 
@@ -47,6 +47,9 @@ lint: claim-target ## Run clippy with warnings as errors, and shellcheck
 
 unit: claim-target ## Run unit, property, golden and fake-API-server tests
 	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" cargo test --workspace --exclude springtide-e2e --locked
+
+bench-check: ## Check the benchmark's own arithmetic
+	python3 -m unittest discover --start-directory bench/tests --top-level-directory bench
 
 generated: claim-target ## Check that generated files are up to date
 	cargo xtask check
@@ -62,6 +65,14 @@ serve-check: ## Check that `make serve` serves
 
 e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
 	scripts/e2e
+
+##
+.PHONY: bench bench-quick
+bench: claim-target ## Measure the server against its peers (25 minutes on an idle machine, after the installation)
+	bench/run
+
+bench-quick: claim-target ## See that every part of the benchmark works; figures of one second say little
+	bench/run --quick
 
 ##
 .PHONY: cluster cluster-down generate format

@@ -1,0 +1,71 @@
+"""What every experiment is given, and how one is described."""
+
+import dataclasses
+from collections.abc import Callable
+
+from harness import models, peers, process
+from harness.progress import say
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How long to measure."""
+
+    rounds: int
+    #: Of each load, in seconds.
+    seconds: int
+    #: Requests of the soak.
+    soak_requests: int
+    #: Starts that are timed.
+    starts: int
+    #: The cargo profile of this repository's programs.
+    profile: str
+    processors: int
+
+
+@dataclasses.dataclass
+class Context:
+    """What is there to measure with."""
+
+    settings: Settings
+    #: Peers by name; springtide is one of them.
+    installed: dict[str, peers.Installed]
+    #: What replaces {names} in the peers' files.
+    values: dict[str, object]
+    #: Why something was not measured, by name.
+    missing: dict[str, str]
+
+    def serving_iris(self, name, arguments=()):
+        """The peer with the iris model, once it has answered three rows as the model does."""
+        rows, classes = models.iris_rows()
+        check = (rows[:3], classes[:3])
+        values = self.values | {"model": models.IRIS}
+        return self.installed[name].serving(values, arguments=arguments, check=check)
+
+    def give_up(self, name, error):
+        """Notes why a peer isn't measured (any more)."""
+        say(f"{name}: not measured: {error}")
+        self.missing[name] = str(error)
+        self.installed.pop(name, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One part of the benchmark."""
+
+    name: str
+    title: str
+    #: Seconds that it takes, by the settings and the number of peers.
+    budget: Callable[[Settings, int], float]
+    #: Measures, and returns what goes into the results under its name.
+    run: Callable[[Context], dict]
+
+    def attempt(self, context):
+        """The results, or None where it could not be done."""
+        say(self.title)
+        try:
+            return self.run(context)
+        except process.Failed as error:
+            context.missing[self.name] = str(error)
+            say(f"{self.title}: not measured: {error}")
+            return None

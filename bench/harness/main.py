@@ -1,0 +1,119 @@
+"""The command line: what to measure, the plan, the runs, the table."""
+
+import argparse
+import datetime
+import json
+import pathlib
+import sys
+
+from harness import experiments, machine, peers, places, process, report, tools
+from harness.experiment import Context, Settings
+from harness.progress import say
+
+#: Processors that everything shares: the servers and the client.
+PROCESSORS = 2
+
+#: Load average above which figures of this machine say little.
+_IDLE = 0.5
+
+
+def main():
+    arguments = _arguments()
+    process.adopt_orphans()
+    processors = process.bound(PROCESSORS)
+    description = machine.describe(processors)
+    if description["load_before"] > _IDLE:
+        say(f"WARNING: this machine isn't idle (load average {description['load_before']}): figures say little")
+    settings = _settings(arguments, processors)
+    wanted = [experiment for experiment in experiments.ALL if experiment.name in arguments.only]
+    tools.ensure_wrk()
+    context = _prepare(arguments, settings)
+    budget = sum(experiment.budget(settings, len(context.installed)) for experiment in wanted)
+    say(f"measuring: about {budget / 60:.0f} minutes")
+    results = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": description,
+        "settings": {"rounds": settings.rounds, "seconds": settings.seconds, "profile": settings.profile},
+        "versions": {"checkout": peers.checkout_version(), "wrk": tools.wrk_version(), "vegeta": tools.VEGETA_VERSION},
+        "peers": [_described(peer, context) for peer in peers.all_peers().values()],
+    }
+    for experiment in wanted:
+        measured = experiment.attempt(context)
+        if measured is not None:
+            results[experiment.name] = measured
+    results["missing"] = context.missing
+    _write(arguments.output, results)
+    print(report.terminal(results))
+    say(f"results: {arguments.output}")
+    return 0
+
+
+def _arguments():
+    names = [experiment.name for experiment in experiments.ALL]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round of one second: shows that it works, measures nothing")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each figure")
+    parser.add_argument("--seconds", type=int, default=4, help="length of each run")
+    parser.add_argument("--only", type=_names(names), default=names, help=f"some of: {','.join(names)}")
+    every = list(peers.all_peers())
+    parser.add_argument("--peers", type=_names(every), default=every, help=f"some of: {','.join(every)}")
+    parser.add_argument("--profile", default="dist", help="cargo profile of this repository's programs")
+    parser.add_argument("--output", type=pathlib.Path, default=places.RESULTS, help="where the results go, as JSON")
+    return parser.parse_args()
+
+
+def _names(known):
+    def parse(text):
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _settings(arguments, processors):
+    quick = arguments.quick
+    return Settings(
+        rounds=1 if quick else arguments.rounds,
+        seconds=1 if quick else arguments.seconds,
+        soak_requests=20_000 if quick else 1_000_000,
+        starts=3 if quick else 20,
+        profile=arguments.profile,
+        processors=processors,
+    )
+
+
+def _prepare(arguments, settings):
+    values = {"processors": settings.processors, "onnxruntime": peers.onnxruntime_library()}
+    context = Context(settings, {}, values, {})
+    for name, peer in peers.all_peers().items():
+        if name not in arguments.peers:
+            context.missing[name] = "not asked for"
+            continue
+        try:
+            context.installed[name] = peers.install(peer, settings.profile)
+        except process.Failed as error:
+            context.give_up(name, error)
+    return context
+
+
+def _described(peer, context):
+    installed = context.installed.get(peer.name)
+    return {
+        "name": peer.name,
+        "title": peer.title,
+        "version": installed.version if installed else "",
+        "setup": peer.setup,
+        "docs": peer.docs,
+    }
+
+
+def _write(path, results):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""Where things are."""
+
+import os
+import pathlib
+
+BENCH = pathlib.Path(__file__).resolve().parent.parent
+REPOSITORY = BENCH.parent
+PEERS = BENCH / "peers"
+LOAD = BENCH / "load"
+MODELS = REPOSITORY / "examples" / "models"
+
+#: What outlives a checkout: installed peers and tools, models, results.
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "springtide"
+WORK = CACHE / "bench"
+LOGS = WORK / "logs"
+RESULTS = WORK / "results.json"
+
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target")
