@@ -1,22 +1,32 @@
 //! Gives the [`Machine`] the time, its batches to worker threads and the answers back.
 //!
-//! Pushing and cancelling happen on the caller's side, under a lock that is held for a few map
-//! operations only: a full queue is known at once, and a request whose future is dropped has left
-//! the queue when the drop returns. A worker that has run a batch takes the next one by itself, so
-//! that under load no thread waits for another between two batches. One tokio task
-//! ([`Driver::run`]) does the rest: it wakes idle workers and watches the deadlines.
+//! Everybody works on the machine under one lock that is held for a few map operations only. A push
+//! is refused at once, and a request whose future is dropped has left the queue when the drop
+//! returns. A worker takes its next batch by itself: under load no thread waits for another between
+//! two batches, and nobody is woken by a push. A push that finds a worker idle wakes its thread.
+//!
+//! One tokio task ([`Driver::run`]) keeps the time of batches that are held back, and notices when
+//! the workers end. Deadlines are kept by those who submit, each its own.
+
+mod handle;
+mod shared;
+mod worker;
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{sleep_until, timeout_at};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
 
-use crate::machine::{Config, Entry, Machine, Rejection, Step, Ticket};
+pub use handle::Handle;
+
+use crate::machine::{Config, Rejection};
 use crate::stop::Stop;
+use shared::Shared;
+use worker::{Ended, WorkerThread};
 
 /// Runs batches. Each lives on an operating system thread of its own and may block it.
 pub trait Worker: Send + 'static {
@@ -44,16 +54,17 @@ pub trait Worker: Send + 'static {
 /// Why a request left the queue without running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftQueue {
-    /// Its deadline passed.
+    /// Its deadline passed, or came too close for the run.
     Expired,
     /// Whoever waited for its answer went away.
     Cancelled,
 }
 
-/// Is told what happens, for metrics. Called from the driver's task, the callers' and the workers'
-/// threads, so it must be quick.
+/// Is told what happens, for metrics. Called from the callers' and the workers' threads, so it must
+/// be quick. Rejections are the callers' to count: they get them as [`Failure::Rejected`].
 pub trait Observer: Send + Sync + 'static {
-    /// A request begins to run, for the first time, after this wait in the queue.
+    /// A request begins to run, for the first time, after this wait in the queue. Each request that
+    /// is accepted comes here or to [`Observer::left_queue`], and to one of them only.
     fn begins(&self, waited: Duration);
     /// A batch with this many rows took this long, whether it failed or not.
     fn ran(&self, rows: usize, took: Duration);
@@ -83,7 +94,8 @@ pub struct Answer<O> {
     pub output: O,
     /// Rows of the batch that the request ran in.
     pub batch_rows: usize,
-    /// From the push to the beginning of that batch.
+    /// From the push to the beginning of that batch. For a request whose batch failed first, this
+    /// holds the failed runs too.
     pub queued: Duration,
     /// What that batch took to run.
     pub compute: Duration,
@@ -95,7 +107,7 @@ pub enum Failure<E> {
     /// It was not queued.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Its deadline passed, in the queue or while it ran.
+    /// Its deadline passed, in the queue or while it ran, or came too close for the run.
     #[error("the request's time is up")]
     TimedOut,
     /// The worker failed on it, alone in its batch.
@@ -118,159 +130,22 @@ struct Job<I, O, E> {
     reply: Reply<O, E>,
 }
 
-type WorkerJob<W> = Job<<W as Worker>::Input, <W as Worker>::Output, <W as Worker>::Error>;
-type WorkerEntry<K, W> = Entry<K, WorkerJob<W>>;
-
-struct Shared<K, W: Worker> {
-    machine: Mutex<Machine<K, WorkerJob<W>>>,
-    /// There may be something to do.
-    wake: Notify,
-    observer: Arc<dyn Observer>,
+/// Answers a request whose client may have left; then nobody needs the answer.
+fn answer<O, E>(reply: Reply<O, E>, result: Result<Answer<O>, Failure<E>>) {
+    let _client_left = reply.send(result);
 }
 
-/// What a thread that asks for work is told.
-enum Next<K, W: Worker> {
-    Run(Vec<WorkerEntry<K, W>>),
-    /// Nothing, until woken or until this instant.
-    Wait(Option<Instant>),
-    /// Nothing for ever.
-    Finished,
+/// The time, which tests can pause.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
-impl<K, W: Worker> Shared<K, W> {
-    fn machine(&self) -> MutexGuard<'_, Machine<K, WorkerJob<W>>> {
-        // The machine has no step in which a panic could leave it half changed.
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
-    /// Tells those whose time is up and gives what else is to do.
-    fn next(&self, now: Instant) -> Next<K, W> {
-        loop {
-            let step = self.machine().poll(now);
-            match step {
-                Step::Run(batch) => return Next::Run(batch),
-                Step::Wait(until) => return Next::Wait(until),
-                Step::Finished => return Next::Finished,
-                Step::Expired(entries) => {
-                    for entry in entries {
-                        self.observer.left_queue(LeftQueue::Expired);
-                        answer(entry.payload.reply, Err(Failure::TimedOut));
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Where requests are submitted. Clones share the queue.
-pub struct Handle<K, W: Worker> {
+/// The batcher's task. The workers begin at once; without [`Driver::run`] nothing that is held back
+/// is ever let go. Dropped, it gives up what waits: that fails with [`Failure::Gone`].
+pub struct Driver<K: Clone + Eq + Hash, W: Worker> {
     shared: Arc<Shared<K, W>>,
-}
-
-impl<K, W: Worker> Clone for Handle<K, W> {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
-    }
-}
-
-impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
-    /// Queues a request and waits for its output. Dropping the future takes the request out of the
-    /// queue; if it already runs, its output is thrown away.
-    ///
-    /// # Errors
-    /// [`Failure`], once and for all: nothing of the request is left behind.
-    pub async fn submit(
-        &self,
-        submission: Submission<K, W::Input>,
-    ) -> Result<Answer<W::Output>, Failure<W::Error>> {
-        let Submission {
-            signature,
-            rows,
-            deadline,
-            input,
-        } = submission;
-        let (reply, answer) = oneshot::channel();
-        let now = tokio::time::Instant::now().into_std();
-        let ticket =
-            self.shared
-                .machine()
-                .push(now, signature, rows, deadline, Job { input, reply })?;
-        let place = Place {
-            shared: &self.shared,
-            ticket,
-            reason: LeftQueue::Cancelled,
-        };
-        self.shared.wake.notify_one();
-        if let Ok(answer) = timeout_at(deadline.into(), answer).await {
-            return answer.unwrap_or(Err(Failure::Gone));
-        }
-        place.leave(LeftQueue::Expired);
-        Err(Failure::TimedOut)
-    }
-
-    /// Rows that wait now.
-    #[must_use]
-    pub fn waiting_rows(&self) -> usize {
-        self.shared.machine().waiting_rows()
-    }
-
-    /// From now on no window holds requests back.
-    pub fn flush(&self) {
-        self.shared.machine().flush();
-        self.shared.wake.notify_one();
-    }
-
-    /// Refuses further requests. Those that wait are run; then [`Driver::run`] returns.
-    pub fn close(&self) {
-        self.shared.machine().close();
-        self.shared.wake.notify_one();
-    }
-}
-
-/// A request's place in the queue, given up when this is dropped.
-struct Place<'a, K: Clone + Eq + Hash, W: Worker> {
-    shared: &'a Shared<K, W>,
-    ticket: Ticket,
-    reason: LeftQueue,
-}
-
-impl<K: Clone + Eq + Hash, W: Worker> Place<'_, K, W> {
-    fn leave(mut self, reason: LeftQueue) {
-        self.reason = reason;
-    }
-}
-
-impl<K: Clone + Eq + Hash, W: Worker> Drop for Place<'_, K, W> {
-    fn drop(&mut self) {
-        let cancelled = self.shared.machine().cancel(self.ticket).is_some();
-        if cancelled {
-            self.shared.observer.left_queue(self.reason);
-            // A closed queue may have become empty.
-            self.shared.wake.notify_one();
-        }
-    }
-}
-
-/// What a worker's thread tells the driver.
-#[derive(Clone, Copy)]
-enum Report {
-    /// It has nothing to run.
-    Idle(usize),
-    /// It is unwinding.
-    Panicked,
-}
-
-/// The batcher's task. Nothing runs before [`Driver::run`] is polled.
-pub struct Driver<K, W: Worker> {
-    shared: Arc<Shared<K, W>>,
-    /// One for each worker; holds one batch, sent only while the worker is idle.
-    batches: Vec<std_mpsc::SyncSender<Vec<WorkerEntry<K, W>>>>,
-    idle: Vec<usize>,
-    reports: mpsc::Receiver<Report>,
+    alarm: watch::Receiver<Option<Instant>>,
+    ended: mpsc::UnboundedReceiver<Ended>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
@@ -279,220 +154,82 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     W: Worker,
 {
-    /// Starts one thread for each worker.
+    /// Starts one thread for each worker. To be called in a tokio runtime.
     ///
     /// # Errors
-    /// When the operating system gives no thread.
+    /// When the operating system gives no thread, and outside of a runtime.
     pub fn start(
         config: Config,
         first: W,
         others: impl IntoIterator<Item = W>,
         observer: Arc<dyn Observer>,
     ) -> std::io::Result<(Handle<K, W>, Self)> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
         let workers: Vec<W> = std::iter::once(first).chain(others).collect();
         let count = NonZeroUsize::new(workers.len()).unwrap_or(NonZeroUsize::MIN);
-        let shared = Arc::new(Shared {
-            machine: Mutex::new(Machine::new(config, count)),
-            wake: Notify::new(),
-            observer,
-        });
-        let (report_sender, reports) = mpsc::channel(count.get());
-        let mut batches = Vec::with_capacity(count.get());
-        let mut threads = Vec::with_capacity(count.get());
-        for (index, worker) in workers.into_iter().enumerate() {
-            let (sender, receiver) = std_mpsc::sync_channel(1);
-            let thread = WorkerThread {
-                index,
-                worker,
-                batches: receiver,
-                reports: report_sender.clone(),
-                shared: Arc::clone(&shared),
-            };
-            let name = format!("inference-{index}");
-            threads.push(
-                thread::Builder::new()
-                    .name(name)
-                    .spawn(move || thread.run())?,
-            );
-            batches.push(sender);
-        }
-        let handle = Handle {
-            shared: Arc::clone(&shared),
+        let (shared, alarm) = Shared::new(config, count, observer);
+        let (ended_sender, ended) = mpsc::unbounded_channel();
+        // Made first: dropped on an error below, it ends the threads that were started.
+        let mut driver = Self {
+            shared: Arc::new(shared),
+            alarm,
+            ended,
+            threads: Vec::with_capacity(count.get()),
         };
-        let idle = (0..count.get()).collect();
-        Ok((
-            handle,
-            Self {
-                shared,
-                batches,
-                idle,
-                reports,
-                threads,
-            },
-        ))
+        for (index, worker) in workers.into_iter().enumerate() {
+            let thread = WorkerThread {
+                worker,
+                shared: Arc::clone(&driver.shared),
+            };
+            let (ended, runtime) = (ended_sender.clone(), runtime.clone());
+            let thread = thread::Builder::new()
+                .name(format!("inference-{index}"))
+                .spawn(move || {
+                    // For the runtime's clock.
+                    let _in_runtime = runtime.enter();
+                    thread.run(ended);
+                })?;
+            driver.threads.push(thread);
+        }
+        Ok((Handle::new(Arc::clone(&driver.shared)), driver))
     }
 
     /// Runs until the queue was closed and everything in it is answered, and the workers' threads
     /// have ended.
     ///
     /// # Errors
-    /// [`WorkerDied`] at once when a worker panicked: what is queued is not answered any more.
+    /// [`WorkerDied`] at once when a worker panicked: what is queued is given up.
     pub async fn run(mut self) -> Result<(), WorkerDied> {
-        // Other workers may be in the middle of long batches, and the process is to end now.
-        self.drive().await?;
-        drop(self.batches);
-        // The threads have nothing left to run, so this takes no longer than freeing their models.
-        for thread in self.threads {
-            thread.join().map_err(|_panic| WorkerDied)?;
-        }
-        Ok(())
-    }
-
-    async fn drive(&mut self) -> Result<(), WorkerDied> {
-        loop {
-            let until = match self.shared.next(tokio::time::Instant::now().into_std()) {
-                Next::Run(batch) => {
-                    self.dispatch(batch).await?;
-                    continue;
-                }
-                Next::Finished => return Ok(()),
-                Next::Wait(until) => until,
-            };
-            let timer = async {
-                match until {
-                    Some(until) => sleep_until(until.into()).await,
+        let mut alive = self.threads.len();
+        while alive > 0 {
+            let alarm = *self.alarm.borrow_and_update();
+            let rings = async {
+                match alarm {
+                    Some(at) => sleep_until(at.into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = self.shared.wake.notified() => {}
-                () = timer => {}
-                report = self.reports.recv() => self.note(report)?,
+                () = rings => self.shared.ring(alarm),
+                _changed = self.alarm.changed() => {}
+                ended = self.ended.recv() => match ended {
+                    Some(Ended::Well) => alive -= 1,
+                    // Others may be in the middle of long batches, and the process is to end now.
+                    Some(Ended::Panicked) | None => return Err(WorkerDied),
+                },
             }
         }
-    }
-
-    async fn dispatch(&mut self, batch: Vec<WorkerEntry<K, W>>) -> Result<(), WorkerDied> {
-        // There is an idle worker, or the machine would have given no batch. It may have found the
-        // queue empty just before this batch came, and its report is still under way.
-        let worker = loop {
-            if let Some(worker) = self.idle.pop() {
-                break worker;
-            }
-            let report = self.reports.recv().await;
-            self.note(report)?;
-        };
-        self.batches[worker]
-            .try_send(batch)
-            .map_err(|_undelivered| WorkerDied)
-    }
-
-    fn note(&mut self, report: Option<Report>) -> Result<(), WorkerDied> {
-        match report {
-            Some(Report::Idle(worker)) => {
-                self.idle.push(worker);
-                Ok(())
-            }
-            Some(Report::Panicked) | None => Err(WorkerDied),
+        for thread in self.threads.drain(..) {
+            thread.join().map_err(|_panic| WorkerDied)?;
         }
+        Ok(())
     }
 }
 
-struct WorkerThread<K, W: Worker> {
-    index: usize,
-    worker: W,
-    batches: std_mpsc::Receiver<Vec<WorkerEntry<K, W>>>,
-    reports: mpsc::Sender<Report>,
-    shared: Arc<Shared<K, W>>,
-}
-
-impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
-    fn run(mut self) {
-        let alarm = PanicAlarm(self.reports.clone());
-        while let Ok(first) = self.batches.recv() {
-            self.run_batch(first);
-            while let Next::Run(next) = self.shared.next(Instant::now()) {
-                self.run_batch(next);
-            }
-            if self
-                .reports
-                .blocking_send(Report::Idle(self.index))
-                .is_err()
-            {
-                break;
-            }
-        }
-        drop(alarm);
-    }
-
-    fn run_batch(&mut self, mut batch: Vec<WorkerEntry<K, W>>) {
-        let observer = &self.shared.observer;
-        // Clients may have left between the decision to run and now.
-        batch.retain(|entry| {
-            let left = entry.payload.reply.is_closed();
-            if left {
-                observer.left_queue(LeftQueue::Cancelled);
-            }
-            !left
-        });
-        if batch.is_empty() {
-            self.shared.machine().succeeded();
-            return;
-        }
-        let rows = batch.iter().map(Entry::rows).sum();
-        let began = Instant::now();
-        for entry in batch.iter().filter(|entry| !entry.ran_before()) {
-            observer.begins(began.saturating_duration_since(entry.arrived()));
-        }
-        let inputs: Vec<&W::Input> = batch.iter().map(|entry| &entry.payload.input).collect();
-        let stop = Stop::default();
-        let outputs = self.worker.run(&inputs, &stop);
-        let compute = began.elapsed();
-        stop.end();
-        observer.ran(rows, compute);
-        match outputs {
-            Ok(outputs) => {
-                self.shared.machine().succeeded();
-                for (entry, output) in batch.into_iter().zip(outputs) {
-                    let queued = began.saturating_duration_since(entry.arrived());
-                    answer(
-                        entry.payload.reply,
-                        Ok(Answer {
-                            output,
-                            batch_rows: rows,
-                            queued,
-                            compute,
-                        }),
-                    );
-                }
-            }
-            Err(error) => {
-                let to_blame = self.shared.machine().failed(batch);
-                // This thread takes one half; an idle one may take the other.
-                self.shared.wake.notify_one();
-                if let Some(entry) = to_blame {
-                    answer(entry.payload.reply, Err(Failure::Failed(error)));
-                }
-            }
-        }
-    }
-}
-
-/// Tells the driver when the worker's thread unwinds; otherwise the driver would wait for ever.
-struct PanicAlarm(mpsc::Sender<Report>);
-
-impl Drop for PanicAlarm {
+impl<K: Clone + Eq + Hash, W: Worker> Drop for Driver<K, W> {
     fn drop(&mut self) {
-        if thread::panicking() {
-            // The channel has room for one report of each worker.
-            let _closed_or_full = self.0.try_send(Report::Panicked);
-        }
+        self.shared.abandon();
     }
-}
-
-/// Answers a request whose client may have left; then nobody needs the answer.
-fn answer<O, E>(reply: Reply<O, E>, result: Result<Answer<O>, Failure<E>>) {
-    let _client_left = reply.send(result);
 }
 
 #[cfg(test)]

@@ -1,11 +1,22 @@
 //! The batcher.
 //!
 //! [`machine`] decides: it holds the queue and says, for a given instant, which requests run
-//! together next, which expired and how long nothing will happen. It never reads a clock, spawns or
-//! blocks. [`driver`] does: it gives the machine the time, hands its batches to worker threads and
-//! brings the answers back.
+//! together next, which won't be answered in time and how long nothing will happen. It never reads a
+//! clock, spawns or blocks. It learns what batches take ([`estimate`]) and whether clients come back
+//! after an answer ([`linger`]). [`driver`] does: it gives the machine the time, hands its batches to
+//! worker threads and brings the answers back.
+//!
+//! A server
+//! - implements [`Worker`] for its model, and passes the [`Stop`] of a run on to whatever can end
+//!   the run early ([`Stop::on_request`]);
+//! - submits each request by [`Handle::submit`], with its rows, or as one row each under
+//!   [`Config::max_rows`] 1 where the model can't batch;
+//! - answers [`Rejection::Overloaded`] with 429 and its `retry_after`, and counts it by its
+//!   [`Overload`].
 
 pub mod driver;
+pub mod estimate;
+pub mod linger;
 pub mod machine;
 pub mod stop;
 

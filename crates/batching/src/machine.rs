@@ -9,154 +9,107 @@
 //!
 //! A batch that failed is halved until the request that makes it fail is alone; its neighbours run
 //! again without it.
+//!
+//! # Deadlines
+//!
+//! What batches take is learnt while they run ([`crate::estimate`]). With it
+//! - a push whose answer would come too late is refused while a retry elsewhere is still worth it;
+//! - a request that has become too late for its batch is dropped before the run. Where more waits
+//!   than one batch holds, that batch is taken as full: small batches, run for requests at the edge
+//!   of their deadlines, would make all others late too. Where all fits into one batch, the batch
+//!   rather runs with fewer rows than past a deadline.
+//!
+//! Estimates can be wrong, and must not refuse for ever. So an idle worker takes any request,
+//! whatever the estimate, and a request that had less time from the start than its run alone is said
+//! to take is not held to that: it runs, and what it takes is measured. Before enough has been
+//! measured only the bound on rows holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod admission;
+mod entry;
+mod queue;
+mod runs;
+
 use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
+
+pub use admission::{Overload, Rejection};
+pub use entry::{Entry, Ticket};
+pub use runs::RunId;
+
+use crate::estimate::{BatchTime, Fit};
+use crate::linger::{self, Returns};
+use crate::stop::Stop;
+use queue::{LaneId, Queue};
+use runs::Runs;
 
 /// When queued requests become a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// As soon as a worker is idle. While all are busy the next batch grows by itself.
     WorkConserving {
-        /// Longest that an idle worker may hold a batch back where that raises throughput; zero
-        /// never holds one back.
+        /// Longest that an idle worker may hold a batch back where that raises throughput
+        /// ([`crate::linger`] says where); zero never holds one back.
         max_linger: Duration,
     },
     /// When `max_rows` are there or the oldest request has waited this long, and a worker is idle.
     Window(Duration),
 }
 
-pub(crate) const AT_ONCE: Policy = Policy::WorkConserving {
-    max_linger: Duration::ZERO,
-};
+impl Policy {
+    /// Nothing is ever held back.
+    pub const AT_ONCE: Self = Self::WorkConserving {
+        max_linger: Duration::ZERO,
+    };
+}
 
 /// Bounds of the batcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// When queued requests become a batch.
     pub policy: Policy,
-    /// Most rows in one batch, and so in one request.
+    /// Most rows in one batch, and so in one request. A model that can't batch has 1 here, and each
+    /// of its requests is submitted as one row, whatever is in it: then each runs alone, at once.
     pub max_rows: NonZeroUsize,
     /// Most rows that wait. An empty queue takes any request that one batch can hold, so a bound
     /// smaller than a request sheds early instead of refusing that request for ever.
     pub max_queue_rows: NonZeroUsize,
 }
 
-/// What a request that comes too many runs into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Overload {
-    /// Waiting rows and this request's together are more than allowed.
-    #[error("the queue is full: {waiting} rows wait, at most {max} may")]
-    QueueFull {
-        /// Rows that wait now.
-        waiting: usize,
-        /// Most rows that may wait.
-        max: usize,
-    },
-    /// By what batches have taken so far, the answer would come after the request's deadline.
-    #[error("the answer would take {} ms, longer than the request has", expected.as_millis())]
-    TooLate {
-        /// Time until the answer would come.
-        expected: Duration,
-    },
-}
-
-/// Why a request was not queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// More requests come than can be served.
-    #[error("overloaded: {cause}")]
-    Overloaded {
-        /// What the request ran into.
-        cause: Overload,
-        /// Time after which it is worth trying again: 1 ms to 60 s.
-        retry_after: Duration,
-    },
-    /// The request alone has more rows than one batch may have.
-    #[error("the request has {rows} rows, one request may have {max}")]
-    TooManyRows {
-        /// Rows of the request.
-        rows: usize,
-        /// Most rows of one batch.
-        max: usize,
-    },
-    /// [`Machine::close`] was called.
-    #[error("the server is shutting down")]
-    Closed,
-}
-
-/// Names a request from the push to the end of its life. Tickets grow in the order of arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
-
-/// Requests that ran together and failed may only run again with others of the same half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Half(u64);
-
-/// A request in the queue or in a batch.
+/// Requests that run together, oldest first.
 #[derive(Debug)]
-pub struct Entry<K, T> {
-    ticket: Ticket,
-    signature: K,
-    rows: NonZeroUsize,
-    arrived: Instant,
-    deadline: Instant,
-    half: Option<Half>,
-    /// What was pushed.
-    pub payload: T,
-}
-
-impl<K, T> Entry<K, T> {
-    /// The request's name.
-    #[must_use]
-    pub const fn ticket(&self) -> Ticket {
-        self.ticket
-    }
-
-    /// The request's rows.
-    #[must_use]
-    pub const fn rows(&self) -> usize {
-        self.rows.get()
-    }
-
-    /// When the request was pushed.
-    #[must_use]
-    pub const fn arrived(&self) -> Instant {
-        self.arrived
-    }
-
-    /// Whether the request was in a batch that failed, and now runs again with a part of it.
-    #[must_use]
-    pub const fn ran_before(&self) -> bool {
-        self.half.is_some()
-    }
-
-    /// When the request's answer is worth nothing any more.
-    #[must_use]
-    pub const fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    /// What the request has in common with every other of its batch.
-    #[must_use]
-    pub const fn signature(&self) -> &K {
-        &self.signature
-    }
+pub struct Batch<K, T> {
+    /// Names the run when it ends.
+    pub run: RunId,
+    /// The requests.
+    pub entries: Vec<Entry<K, T>>,
+    /// To be requested when [`Machine::cancel`] says so.
+    pub stop: Stop,
 }
 
 /// What to do now.
 #[derive(Debug)]
 pub enum Step<K, T> {
-    /// Run these together, oldest first, then call [`Machine::succeeded`] or [`Machine::failed`].
-    Run(Vec<Entry<K, T>>),
-    /// Tell these that their time is up; they have left the queue.
+    /// Run these, then call [`Machine::succeeded`], [`Machine::failed`] or [`Machine::stopped`].
+    Run(Batch<K, T>),
+    /// Tell these that their time is up, or won't suffice; they have left the queue.
     Expired(Vec<Entry<K, T>>),
-    /// Nothing, until a push, a finished batch or this instant.
+    /// Nothing, until a push, a cancel, a finished batch or this instant.
     Wait(Option<Instant>),
     /// Closed, nothing waits and nothing runs: nothing will ever be to do again.
     Finished,
+}
+
+/// Where a request was when it was cancelled.
+#[derive(Debug)]
+pub enum Cancelled<K, T> {
+    /// In the queue, which it has left.
+    Waiting(Entry<K, T>),
+    /// In a running batch. When it was the last there that anybody waits for, the batch is to be
+    /// stopped with this.
+    Running(Option<Stop>),
+    /// Nowhere: it is over.
+    Over,
 }
 
 /// The queue, and what is known about running batches.
@@ -164,28 +117,29 @@ pub enum Step<K, T> {
 pub struct Machine<K, T> {
     config: Config,
     workers: NonZeroUsize,
-    waiting: BTreeMap<Ticket, Entry<K, T>>,
-    deadlines: BTreeSet<(Instant, Ticket)>,
-    waiting_rows: usize,
-    running: usize,
+    queue: Queue<K, T>,
+    runs: Runs,
+    batch_time: BatchTime,
+    returns: Returns,
+    /// Since when an idle worker has been held.
+    held_since: Option<Instant>,
     next_ticket: u64,
-    next_half: u64,
     closed: bool,
 }
 
 impl<K: Clone + Eq + Hash, T> Machine<K, T> {
     /// An empty queue, and as many idle workers as batches can run at the same time.
     #[must_use]
-    pub const fn new(config: Config, workers: NonZeroUsize) -> Self {
+    pub fn new(config: Config, workers: NonZeroUsize) -> Self {
         Self {
             config,
             workers,
-            waiting: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            waiting_rows: 0,
-            running: 0,
+            queue: Queue::new(config.max_rows),
+            runs: Runs::default(),
+            batch_time: BatchTime::default(),
+            returns: Returns::default(),
+            held_since: None,
             next_ticket: 0,
-            next_half: 0,
             closed: false,
         }
     }
@@ -194,7 +148,20 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
     /// batches, which come back to the queue.
     #[must_use]
     pub const fn waiting_rows(&self) -> usize {
-        self.waiting_rows
+        self.queue.rows()
+    }
+
+    /// Whether a worker is idle. While none is, a push needs no [`Machine::poll`]: there is one when
+    /// a batch ends.
+    #[must_use]
+    pub const fn has_idle_worker(&self) -> bool {
+        self.runs.len() < self.workers.get()
+    }
+
+    /// What is known of the time that batches take.
+    #[must_use]
+    pub fn fit(&self) -> Option<Fit> {
+        self.batch_time.fit()
     }
 
     /// Queues a request.
@@ -209,47 +176,36 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         deadline: Instant,
         payload: T,
     ) -> Result<Ticket, Rejection> {
-        if self.closed {
-            return Err(Rejection::Closed);
-        }
-        if rows > self.config.max_rows {
-            return Err(Rejection::TooManyRows {
-                rows: rows.get(),
-                max: self.config.max_rows.get(),
-            });
-        }
-        let max = self.config.max_queue_rows.get();
-        if self.waiting_rows > 0 && self.waiting_rows + rows.get() > max {
-            return Err(Rejection::Overloaded {
-                cause: Overload::QueueFull {
-                    waiting: self.waiting_rows,
-                    max,
-                },
-                retry_after: Duration::from_secs(1),
-            });
-        }
+        self.admit(now, rows, deadline)?;
+        self.returns.arrived(now);
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.enqueue(Entry {
+        self.queue.push(Entry {
             ticket,
             signature,
             rows,
             arrived: now,
             deadline,
-            half: None,
+            ran_before: false,
             payload,
         });
         Ok(ticket)
     }
 
-    /// Takes a request out of the queue. None when it no longer waits: it runs, or is over.
-    pub fn cancel(&mut self, ticket: Ticket) -> Option<T> {
-        self.dequeue(ticket).map(|entry| entry.payload)
+    /// Nobody waits for the request any more.
+    pub fn cancel(&mut self, ticket: Ticket) -> Cancelled<K, T> {
+        if let Some(entry) = self.queue.remove(ticket) {
+            return Cancelled::Waiting(entry);
+        }
+        match self.runs.leave(ticket) {
+            Some(stop) => Cancelled::Running(stop),
+            None => Cancelled::Over,
+        }
     }
 
-    /// From now on no window holds requests back: there will hardly be more to wait for.
+    /// From now on nothing is held back: there will hardly be more to wait for.
     pub const fn flush(&mut self) {
-        self.config.policy = AT_ONCE;
+        self.config.policy = Policy::AT_ONCE;
     }
 
     /// Refuses every further push. What waits still runs, as after [`Machine::flush`].
@@ -258,154 +214,182 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         self.closed = true;
     }
 
-    /// What to do at `now`. To be called again after every push, cancel, close and finished batch,
-    /// after each step other than [`Step::Wait`], and at the instant that [`Step::Wait`] names.
+    /// Closes, gives up what waits and forgets what runs: workers are lost.
+    pub fn abandon(&mut self) -> Vec<Entry<K, T>> {
+        self.close();
+        self.runs.forget();
+        self.queue.take_all()
+    }
+
+    /// What to do at `now`. To be called again after every push while a worker is idle, after every
+    /// cancel, flush, close and finished batch, after each step other than [`Step::Wait`], and at
+    /// the instant that [`Step::Wait`] names.
     pub fn poll(&mut self, now: Instant) -> Step<K, T> {
-        let expired = self.take_expired(now);
+        let expired = self.queue.take_expired(now);
         if !expired.is_empty() {
             return Step::Expired(expired);
         }
-        let idle = self.running < self.workers.get();
-        if idle && let Some(tickets) = self.next_batch(now) {
-            self.running += 1;
-            return Step::Run(
-                tickets
-                    .into_iter()
-                    .filter_map(|ticket| self.dequeue(ticket))
-                    .collect(),
-            );
+        let mut held_until = None;
+        if self.has_idle_worker() {
+            match self.choose(now) {
+                Choice::Run(lane) => return self.run(lane, now),
+                Choice::Hold(until) => held_until = Some(until),
+                Choice::Nothing => {}
+            }
         }
-        if self.closed && self.running == 0 && self.waiting.is_empty() {
+        if self.closed && self.runs.len() == 0 && self.queue.is_empty() {
             return Step::Finished;
         }
-        let window_ends = match self.config.policy {
-            Policy::Window(window) if idle => self
-                .waiting
-                .values()
-                .next()
-                .map(|oldest| oldest.arrived + window),
-            Policy::Window(_) | Policy::WorkConserving { .. } => None,
-        };
-        let first_deadline = self.deadlines.first().map(|(deadline, _)| *deadline);
-        Step::Wait(window_ends.into_iter().chain(first_deadline).min())
+        let first_deadline = self.queue.first_deadline();
+        Step::Wait(held_until.into_iter().chain(first_deadline).min())
     }
 
-    /// A batch ran well: its worker is idle.
-    pub const fn succeeded(&mut self) {
-        self.running = self.running.saturating_sub(1);
+    /// A batch ran well, with so many rows in so much time: its worker is idle.
+    pub fn succeeded(&mut self, now: Instant, run: RunId, rows: usize, took: Duration) {
+        let Some(run) = self.runs.end(run) else {
+            return;
+        };
+        self.batch_time.measure(rows, took);
+        if let Some(longest) = self.longest_linger() {
+            self.returns.answered(now, run.clients(), longest);
+        }
     }
 
     /// A batch failed: its worker is idle. A request that was alone comes back as the one to blame;
-    /// others return to the queue in two halves that never run together again.
-    pub fn failed(&mut self, mut batch: Vec<Entry<K, T>>) -> Option<Entry<K, T>> {
-        self.running = self.running.saturating_sub(1);
+    /// others return to the queue in two halves that never run together again. Those that nobody
+    /// waits for are over.
+    pub fn failed(&mut self, run: RunId, mut batch: Vec<Entry<K, T>>) -> Option<Entry<K, T>> {
+        let run = self.runs.end(run)?;
         if batch.len() <= 1 {
             return batch.pop();
         }
         let second = batch.split_off(batch.len() / 2);
         for half in [batch, second] {
-            let name = Half(self.next_half);
-            self.next_half += 1;
-            for entry in half {
-                self.enqueue(Entry {
-                    half: Some(name),
+            let awaited = half
+                .into_iter()
+                .filter(|entry| run.is_awaited(entry.ticket));
+            let again: Vec<_> = awaited
+                .map(|entry| Entry {
+                    ran_before: true,
                     ..entry
-                });
+                })
+                .collect();
+            if !again.is_empty() {
+                self.queue.push_half(again);
             }
         }
         None
     }
 
-    fn enqueue(&mut self, entry: Entry<K, T>) {
-        self.waiting_rows += entry.rows();
-        self.deadlines.insert((entry.deadline, entry.ticket));
-        self.waiting.insert(entry.ticket, entry);
+    /// A batch didn't run, or not to its end, because nobody waits for it: its worker is idle.
+    pub fn stopped(&mut self, run: RunId) {
+        self.runs.end(run);
     }
 
-    fn dequeue(&mut self, ticket: Ticket) -> Option<Entry<K, T>> {
-        let entry = self.waiting.remove(&ticket)?;
-        self.waiting_rows -= entry.rows();
-        self.deadlines.remove(&(entry.deadline, ticket));
-        Some(entry)
-    }
-
-    fn take_expired(&mut self, now: Instant) -> Vec<Entry<K, T>> {
-        let mut expired = Vec::new();
-        while let Some(&(deadline, ticket)) = self.deadlines.first()
-            && deadline <= now
-        {
-            expired.extend(self.dequeue(ticket));
+    fn choose(&mut self, now: Instant) -> Choice {
+        let Some((oldest, arrived)) = self.queue.oldest() else {
+            self.held_since = None;
+            return Choice::Nothing;
+        };
+        match self.config.policy {
+            Policy::Window(window) if arrived + window > now => self
+                .queue
+                .oldest_complete()
+                .map_or(Choice::Hold(arrived + window), Choice::Run),
+            Policy::WorkConserving { .. } => {
+                self.linger(now).map_or(Choice::Run(oldest), Choice::Hold)
+            }
+            Policy::Window(_) => Choice::Run(oldest),
         }
-        expired
     }
 
-    /// The requests of the next batch: of the groups that are ready the one with the oldest request.
-    fn next_batch(&self, now: Instant) -> Option<Vec<Ticket>> {
-        let any_is_ready = matches!(self.config.policy, Policy::WorkConserving { .. });
-        let mut groups: Vec<Group<'_, K>> = Vec::new();
-        for entry in self.waiting.values() {
-            let known = groups
-                .iter()
-                .position(|group| group.half == entry.half && *group.signature == entry.signature);
-            let group = match known {
-                Some(index) => &mut groups[index],
-                // Only the oldest request's group matters where every group is ready at once.
-                None if !groups.is_empty() && any_is_ready => continue,
-                None => groups.push_mut(Group::led_by(entry)),
-            };
-            group.add(entry.ticket, entry.rows(), self.config.max_rows.get());
-            if group.full && any_is_ready {
+    fn longest_linger(&self) -> Option<Duration> {
+        match self.config.policy {
+            // With several, who comes back finds another worker idle as often as not.
+            Policy::WorkConserving { max_linger } if self.workers == NonZeroUsize::MIN => {
+                linger::longest(self.fit(), max_linger)
+            }
+            Policy::WorkConserving { .. } | Policy::Window(_) => None,
+        }
+    }
+
+    /// Until when it is worth it to hold the next batch back.
+    fn linger(&mut self, now: Instant) -> Option<Instant> {
+        let worth_it = self.worth_holding(now);
+        if worth_it.is_none() {
+            self.held_since = None;
+        }
+        let (until, longest) = worth_it?;
+        let since = *self.held_since.get_or_insert(now);
+        let until = until.min(since + longest);
+        (until > now).then_some(until)
+    }
+
+    fn worth_holding(&mut self, now: Instant) -> Option<(Instant, Duration)> {
+        if self.queue.oldest_complete().is_some() || self.queue.only_lane().is_none() {
+            return None;
+        }
+        let longest = self.longest_linger()?;
+        let (missing, until) = self.returns.expected(now)?;
+        linger::saves(self.fit(), self.queue.rows() + missing).then_some((until, longest))
+    }
+
+    fn run(&mut self, lane: LaneId, now: Instant) -> Step<K, T> {
+        let Plan { tickets, hopeless } = self.plan(lane, now);
+        if !hopeless.is_empty() {
+            return Step::Expired(self.queue.take(lane, &hopeless));
+        }
+        self.held_since = None;
+        let entries = self.queue.take(lane, &tickets);
+        let rows = entries.iter().map(Entry::rows).sum();
+        let takes = self.fit().map_or(Duration::ZERO, |fit| fit.least(1, rows));
+        let (run, stop) = self.runs.begin(tickets, now + takes);
+        Step::Run(Batch { run, entries, stop })
+    }
+
+    /// The next batch of a lane: as many requests as fit, oldest first.
+    fn plan(&self, lane: LaneId, now: Instant) -> Plan {
+        let (fit, max_rows) = (self.fit(), self.config.max_rows.get());
+        let takes = |rows| fit.map_or(Duration::ZERO, |fit| fit.least(1, rows));
+        let mut plan = Plan::default();
+        let (mut rows, mut lane_rows) = (0, self.queue.lane_rows(lane));
+        let mut least_time = Duration::MAX;
+        for entry in self.queue.lane(lane) {
+            let mut time = entry.deadline.saturating_duration_since(now);
+            if takes(entry.rows()) > entry.lifetime() {
+                time = Duration::MAX;
+            }
+            let backlog = if lane_rows > max_rows { max_rows } else { 0 };
+            if takes(entry.rows().max(backlog)) > time {
+                plan.hopeless.push(entry.ticket);
+                lane_rows -= entry.rows();
+                continue;
+            }
+            least_time = least_time.min(time);
+            rows += entry.rows();
+            if rows > max_rows || (takes(rows) > least_time && !plan.tickets.is_empty()) {
+                break;
+            }
+            plan.tickets.push(entry.ticket);
+            if rows == max_rows {
                 break;
             }
         }
-        groups
-            .into_iter()
-            .find(|group| self.is_ready(group, now))
-            .map(|group| group.tickets)
-    }
-
-    fn is_ready(&self, group: &Group<'_, K>, now: Instant) -> bool {
-        match self.config.policy {
-            Policy::WorkConserving { .. } => true,
-            Policy::Window(window) => {
-                group.full || group.half.is_some() || group.arrived + window <= now
-            }
-        }
+        plan
     }
 }
 
-/// Requests that may share the next batch, as many as fit, oldest first.
-struct Group<'a, K> {
-    signature: &'a K,
-    half: Option<Half>,
-    arrived: Instant,
+enum Choice {
+    Run(LaneId),
+    Hold(Instant),
+    Nothing,
+}
+
+#[derive(Default)]
+struct Plan {
     tickets: Vec<Ticket>,
-    rows: usize,
-    /// The next request doesn't fit, so nothing behind it may overtake.
-    full: bool,
-}
-
-impl<'a, K> Group<'a, K> {
-    const fn led_by<T>(entry: &'a Entry<K, T>) -> Self {
-        Self {
-            signature: &entry.signature,
-            half: entry.half,
-            arrived: entry.arrived,
-            tickets: Vec::new(),
-            rows: 0,
-            full: false,
-        }
-    }
-
-    fn add(&mut self, ticket: Ticket, rows: usize, max_rows: usize) {
-        if self.full || self.rows + rows > max_rows {
-            self.full = true;
-            return;
-        }
-        self.rows += rows;
-        self.tickets.push(ticket);
-        self.full = self.rows == max_rows;
-    }
+    /// Requests whose time won't suffice.
+    hopeless: Vec<Ticket>,
 }
 
 #[cfg(test)]

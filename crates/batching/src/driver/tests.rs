@@ -1,28 +1,47 @@
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc as std_mpsc;
 
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::machine::{AT_ONCE, Overload, Policy};
+use crate::machine::{Batch, Overload, Policy};
 
-/// Doubles numbers; fails on a batch with a negative one; blocks on each batch until it is let go.
+/// Doubles numbers; fails on a batch with a negative one.
+#[derive(Default)]
 struct Doubler {
+    /// Blocks on each batch until it is let go.
     gate: Option<std_mpsc::Receiver<()>>,
+    /// Blocks on each batch of two until another worker has one too.
+    pairs: Option<Arc<Barrier>>,
 }
 
 const POISON: i32 = -1;
 const PANIC: i32 = -2;
+/// Runs until it is stopped.
+const ENDLESS: i32 = -3;
 
 impl Worker for Doubler {
     type Input = i32;
     type Output = i32;
     type Error = &'static str;
 
-    fn run(&mut self, inputs: &[&i32], _stop: &Stop) -> Result<Vec<i32>, &'static str> {
+    fn run(&mut self, inputs: &[&i32], stop: &Stop) -> Result<Vec<i32>, &'static str> {
         if let Some(gate) = &self.gate {
             gate.recv().unwrap();
         }
+        if let Some(pairs) = &self.pairs
+            && inputs.len() == 2
+        {
+            pairs.wait();
+        }
         assert!(!inputs.contains(&&PANIC), "told to panic");
+        if inputs.contains(&&ENDLESS) {
+            let (sender, receiver) = std_mpsc::channel();
+            stop.on_request(move || sender.send(()).unwrap());
+            receiver.recv().unwrap();
+            return Err("stopped");
+        }
         if inputs.contains(&&POISON) {
             return Err("poison");
         }
@@ -36,6 +55,7 @@ struct Counts {
     begun: AtomicUsize,
     expired: AtomicUsize,
     cancelled: AtomicUsize,
+    stopped: AtomicUsize,
 }
 
 impl Observer for Counts {
@@ -47,7 +67,9 @@ impl Observer for Counts {
         self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn stopped(&self, _rows: usize, _after: Duration) {}
+    fn stopped(&self, _rows: usize, _after: Duration) {
+        self.stopped.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn left_queue(&self, reason: LeftQueue) {
         match reason {
@@ -79,6 +101,7 @@ impl Bench {
         let counts = Arc::new(Counts::default());
         let worker = Doubler {
             gate: gated.then_some(receiver),
+            pairs: None,
         };
         let observer: Arc<dyn Observer> = Arc::<Counts>::clone(&counts);
         let (handle, driver) = Driver::start(config, worker, [], observer).unwrap();
@@ -120,7 +143,7 @@ fn submission(input: i32) -> Submission<(), i32> {
 
 #[tokio::test]
 async fn a_lone_request_is_answered() {
-    let bench = Bench::new(AT_ONCE, false);
+    let bench = Bench::new(Policy::AT_ONCE, false);
     let answer = bench.handle.submit(submission(21)).await.unwrap();
     assert_eq!((answer.output, answer.batch_rows), (42, 1));
     bench.handle.close();
@@ -129,7 +152,7 @@ async fn a_lone_request_is_answered() {
 
 #[tokio::test]
 async fn requests_that_queue_up_share_a_batch() {
-    let bench = Bench::new(AT_ONCE, true);
+    let bench = Bench::new(Policy::AT_ONCE, true);
     let first = bench.submit(1);
     bench.until_begun(1).await;
     let others = [2, 3, 4].map(|input| bench.submit(input));
@@ -146,7 +169,7 @@ async fn requests_that_queue_up_share_a_batch() {
 
 #[tokio::test]
 async fn a_dropped_request_leaves_the_queue_at_once() {
-    let bench = Bench::new(AT_ONCE, true);
+    let bench = Bench::new(Policy::AT_ONCE, true);
     let running = bench.submit(1);
     bench.until_begun(1).await;
     let gone = bench.submit(2);
@@ -168,7 +191,7 @@ async fn a_dropped_request_leaves_the_queue_at_once() {
 
 #[tokio::test]
 async fn only_the_poisoned_request_fails() {
-    let bench = Bench::new(AT_ONCE, true);
+    let bench = Bench::new(Policy::AT_ONCE, true);
     let first = bench.submit(0);
     bench.until_begun(1).await;
     let good = [1, 2].map(|input| bench.submit(input));
@@ -190,78 +213,171 @@ async fn only_the_poisoned_request_fails() {
     );
 }
 
-/// A worker's thread that is driven by hand, with the batch of these inputs and their receivers.
-#[expect(clippy::type_complexity, reason = "named by its use only")]
-fn by_hand(
-    inputs: &[i32],
-) -> (
-    WorkerThread<(), Doubler>,
-    Arc<Counts>,
-    Vec<WorkerEntry<(), Doubler>>,
-    Vec<oneshot::Receiver<Result<Answer<i32>, Failure<&'static str>>>>,
-) {
-    let config = Config {
-        policy: AT_ONCE,
-        max_rows: NonZeroUsize::new(4).unwrap(),
-        max_queue_rows: NonZeroUsize::new(8).unwrap(),
-    };
-    let now = Instant::now();
-    let mut machine = Machine::new(config, NonZeroUsize::new(2).unwrap());
-    let mut receivers = Vec::new();
-    for input in inputs {
-        let (reply, receiver) = oneshot::channel();
-        let job = Job {
-            input: *input,
-            reply,
-        };
-        let deadline = now + Duration::from_secs(5);
-        machine
-            .push(now, (), NonZeroUsize::MIN, deadline, job)
-            .unwrap();
-        receivers.push(receiver);
-    }
-    let Step::Run(batch) = machine.poll(now) else {
-        panic!("nothing to run")
-    };
-    let counts = Arc::new(Counts::default());
-    let observer: Arc<dyn Observer> = Arc::<Counts>::clone(&counts);
-    let thread = WorkerThread {
-        index: 0,
-        worker: Doubler { gate: None },
-        batches: std_mpsc::sync_channel(1).1,
-        reports: mpsc::channel(1).0,
-        shared: Arc::new(Shared {
-            machine: Mutex::new(machine),
-            wake: Notify::new(),
-            observer,
-        }),
-    };
-    (thread, counts, batch, receivers)
-}
+type Receiver = oneshot::Receiver<Result<Answer<i32>, Failure<&'static str>>>;
 
 #[test]
 fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
-    let (mut thread, counts, batch, mut receivers) = by_hand(&[1, 2]);
-    drop(receivers.remove(0));
+    let config = Config {
+        policy: Policy::AT_ONCE,
+        max_rows: NonZeroUsize::new(4).unwrap(),
+        max_queue_rows: NonZeroUsize::new(8).unwrap(),
+    };
+    let counts = Arc::new(Counts::default());
+    let observer: Arc<dyn Observer> = Arc::<Counts>::clone(&counts);
+    let shared = Arc::new(Shared::new(config, NonZeroUsize::MIN, observer).0);
+    let mut thread = WorkerThread {
+        worker: Doubler::default(),
+        shared: Arc::clone(&shared),
+    };
+    let push = |input| -> Receiver {
+        let (reply, receiver) = oneshot::channel();
+        let job = Job { input, reply };
+        let deadline = now() + Duration::from_secs(5);
+        let mut state = shared.lock();
+        let pushed = state
+            .machine
+            .push(now(), (), NonZeroUsize::MIN, deadline, job);
+        pushed.unwrap();
+        receiver
+    };
+    let (leaves, mut stays) = (push(1), push(2));
+    let batch: Batch<_, _> = shared.next_batch().unwrap();
+    drop(leaves);
     thread.run_batch(batch);
     assert_eq!(counts.cancelled.load(Ordering::Relaxed), 1);
     assert_eq!(counts.begun.load(Ordering::Relaxed), 1);
-    let answer = receivers.remove(0).try_recv().unwrap().unwrap();
+    let answer = stays.try_recv().unwrap().unwrap();
     assert_eq!((answer.output, answer.batch_rows), (4, 1));
 }
 
 #[tokio::test]
-async fn the_halves_of_a_failed_batch_are_offered_to_idle_workers() {
-    let (mut thread, _counts, batch, _receivers) = by_hand(&[1, POISON]);
-    thread.run_batch(batch);
-    assert_eq!(thread.shared.machine().waiting_rows(), 2);
-    let woken = tokio::time::timeout(Duration::ZERO, thread.shared.wake.notified()).await;
-    assert!(woken.is_ok());
+async fn the_halves_of_a_failed_batch_run_on_idle_workers() {
+    let config = Config {
+        policy: Policy::Window(Duration::from_secs(60)),
+        max_rows: NonZeroUsize::new(4).unwrap(),
+        max_queue_rows: NonZeroUsize::new(8).unwrap(),
+    };
+    let pairs = Arc::new(Barrier::new(2));
+    let worker = || Doubler {
+        gate: None,
+        pairs: Some(Arc::clone(&pairs)),
+    };
+    let observer = Arc::new(Counts::default());
+    let (handle, driver) = Driver::start(config, worker(), [worker()], observer).unwrap();
+    let driver = tokio::spawn(driver.run());
+    let submit = |input| {
+        let handle: Doubling = handle.clone();
+        tokio::spawn(async move { handle.submit(submission(input)).await })
+    };
+    let good = [1, 2, 3].map(submit);
+    let poisoned = submit(POISON);
+    for (request, expected) in good.into_iter().zip([2, 4, 6]) {
+        assert_eq!(request.await.unwrap().unwrap().output, expected);
+    }
+    assert_eq!(poisoned.await.unwrap(), Err(Failure::Failed("poison")));
+    handle.close();
+    driver.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_running_batch_is_stopped_when_all_of_its_clients_have_gone() {
+    let bench = Bench::new(Policy::AT_ONCE, true);
+    let first = bench.submit(0);
+    bench.until_begun(1).await;
+    let leaving = [1, ENDLESS].map(|input| bench.submit(input));
+    bench.until_waiting(2).await;
+    bench.gate.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    bench.until_begun(3).await;
+    bench.gate.send(()).unwrap();
+    for request in leaving {
+        assert_eq!(bench.counts.stopped.load(Ordering::Relaxed), 0);
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+    }
+    let next = bench.submit(2);
+    bench.gate.send(()).unwrap();
+    assert_eq!(next.await.unwrap().unwrap().output, 4);
+    let counts = &bench.counts;
+    assert_eq!(counts.stopped.load(Ordering::Relaxed), 1);
+    assert_eq!(
+        counts.batches.load(Ordering::Relaxed),
+        2,
+        "it isn't run in halves"
+    );
+    bench.handle.close();
+    bench.driver.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_batch_is_stopped_when_the_time_of_all_of_its_clients_is_up() {
+    let bench = Bench::new(Policy::AT_ONCE, false);
+    let endless = bench.submit(ENDLESS);
+    bench.until_begun(1).await;
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let endless = endless.await.unwrap();
+    assert_eq!(endless, Err(Failure::TimedOut));
+    bench.handle.close();
+    bench.driver.await.unwrap().unwrap();
+    assert_eq!(bench.counts.stopped.load(Ordering::Relaxed), 1);
+    assert_eq!(bench.counts.expired.load(Ordering::Relaxed), 0, "it ran");
+}
+
+#[tokio::test]
+async fn a_batch_with_a_client_left_runs_to_its_end() {
+    let bench = Bench::new(Policy::AT_ONCE, true);
+    let first = bench.submit(0);
+    bench.until_begun(1).await;
+    let (leaves, stays) = (bench.submit(1), bench.submit(2));
+    bench.until_waiting(2).await;
+    bench.gate.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    bench.until_begun(3).await;
+    leaves.abort();
+    assert!(leaves.await.unwrap_err().is_cancelled());
+    bench.gate.send(()).unwrap();
+    let answer = stays.await.unwrap().unwrap();
+    assert_eq!((answer.output, answer.batch_rows), (4, 2));
+    assert_eq!(bench.counts.stopped.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn an_answer_says_how_long_it_waited_and_ran() {
+    let bench = Bench::new(Policy::AT_ONCE, true);
+    let began = Instant::now();
+    let first = bench.submit(1);
+    bench.until_begun(1).await;
+    let second = bench.submit(2);
+    bench.until_waiting(1).await;
+    bench.gate.send(()).unwrap();
+    let first = first.await.unwrap().unwrap();
+    bench.gate.send(()).unwrap();
+    let second = second.await.unwrap().unwrap();
+    let all = began.elapsed();
+    assert!(second.queued <= first.queued + first.compute + all);
+    assert!(first.queued + first.compute + second.compute <= all);
+    assert!(first.compute > Duration::ZERO && second.queued > Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_ends_by_itself() {
+    let bench = Bench::new(Policy::Window(Duration::from_secs(2)), false);
+    let request = bench.submit(3);
+    bench.until_waiting(1).await;
+    tokio::time::advance(Duration::from_millis(1_999)).await;
+    assert_eq!(bench.counts.begun.load(Ordering::Relaxed), 0);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    // Awaited, the paused clock would go on to the deadline.
+    while !request.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    let answer = request.await.unwrap().unwrap();
+    assert_eq!((answer.output, answer.queued), (6, Duration::from_secs(2)));
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
-    let bench = Bench::new(AT_ONCE, true);
+    let bench = Bench::new(Policy::AT_ONCE, true);
     let mut accepted = vec![bench.submit(0)];
     bench.until_begun(1).await;
     accepted.extend((0..8).map(|input| bench.submit(input)));
@@ -312,7 +428,7 @@ async fn closing_answers_what_was_accepted_and_refuses_the_rest() {
 
 #[tokio::test]
 async fn a_worker_that_panics_ends_the_driver_and_its_requests() {
-    let bench = Bench::new(AT_ONCE, false);
+    let bench = Bench::new(Policy::AT_ONCE, false);
     assert_eq!(
         bench.handle.submit(submission(PANIC)).await,
         Err(Failure::Gone)
@@ -320,9 +436,33 @@ async fn a_worker_that_panics_ends_the_driver_and_its_requests() {
     assert_eq!(bench.driver.await.unwrap(), Err(WorkerDied));
 }
 
+#[tokio::test]
+async fn what_waits_when_a_worker_panics_is_given_up_at_once() {
+    let bench = Bench::new(Policy::AT_ONCE, true);
+    let panics = bench.submit(PANIC);
+    bench.until_begun(1).await;
+    let waits = bench.submit(1);
+    bench.until_waiting(1).await;
+    bench.gate.send(()).unwrap();
+    assert_eq!(panics.await.unwrap(), Err(Failure::Gone));
+    assert_eq!(waits.await.unwrap(), Err(Failure::Gone));
+    let refused = bench.handle.submit(submission(1)).await;
+    assert_eq!(refused, Err(Failure::Rejected(Rejection::Closed)));
+}
+
+#[tokio::test]
+async fn a_driver_that_is_dropped_gives_up_what_waits() {
+    let bench = Bench::new(Policy::Window(Duration::from_secs(60)), false);
+    let waits = bench.submit(1);
+    bench.until_waiting(1).await;
+    bench.driver.abort();
+    assert!(bench.driver.await.unwrap_err().is_cancelled());
+    assert_eq!(waits.await.unwrap(), Err(Failure::Gone));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_concurrent_requests_each_get_their_own_answer() {
-    let bench = Bench::new(AT_ONCE, false);
+    let bench = Bench::new(Policy::AT_ONCE, false);
     let mut requests = tokio::task::JoinSet::new();
     for input in 0..2_000 {
         let handle = bench.handle.clone();

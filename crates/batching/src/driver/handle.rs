@@ -1,0 +1,110 @@
+//! Where requests come from.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use super::shared::Shared;
+use super::{Answer, Failure, Job, LeftQueue, Submission, Worker, now};
+use crate::machine::{Cancelled, Ticket};
+
+/// Where requests are submitted. Clones share the queue.
+pub struct Handle<K, W: Worker> {
+    shared: Arc<Shared<K, W>>,
+}
+
+impl<K, W: Worker> Clone for Handle<K, W> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
+    pub(super) const fn new(shared: Arc<Shared<K, W>>) -> Self {
+        Self { shared }
+    }
+
+    /// Queues a request and waits for its output. Dropping the future takes the request out of the
+    /// queue; if it already runs, its output is thrown away, and once the whole batch has nobody
+    /// left who waits for it, the batch is stopped. A deadline that passes does the same.
+    ///
+    /// # Errors
+    /// [`Failure`], once and for all: nothing of the request is left behind.
+    pub async fn submit(
+        &self,
+        submission: Submission<K, W::Input>,
+    ) -> Result<Answer<W::Output>, Failure<W::Error>> {
+        let Submission {
+            signature,
+            rows,
+            deadline,
+            input,
+        } = submission;
+        let (reply, answer) = oneshot::channel();
+        let job = Job { input, reply };
+        let (ticket, wake) = {
+            let mut state = self.shared.lock();
+            let ticket = state.machine.push(now(), signature, rows, deadline, job)?;
+            (ticket, state.claim_sleeper())
+        };
+        let mut place = Place {
+            shared: &self.shared,
+            ticket: Some(ticket),
+            reason: LeftQueue::Cancelled,
+        };
+        if wake {
+            self.shared.wake_claimed();
+        }
+        if let Ok(answer) = timeout_at(deadline.into(), answer).await {
+            place.ticket = None;
+            return answer.unwrap_or(Err(Failure::Gone));
+        }
+        place.reason = LeftQueue::Expired;
+        Err(Failure::TimedOut)
+    }
+
+    /// Rows that wait now.
+    #[must_use]
+    pub fn waiting_rows(&self) -> usize {
+        self.shared.lock().machine.waiting_rows()
+    }
+
+    /// From now on nothing is held back.
+    pub fn flush(&self) {
+        self.shared.lock().machine.flush();
+        self.shared.wake_all();
+    }
+
+    /// Refuses further requests. Those that wait are run; then [`Driver::run`](super::Driver::run)
+    /// returns.
+    pub fn close(&self) {
+        self.shared.lock().machine.close();
+        self.shared.wake_all();
+    }
+}
+
+/// The place of a request that has not been answered, given up when this is dropped.
+struct Place<'a, K: Clone + Eq + Hash, W: Worker> {
+    shared: &'a Shared<K, W>,
+    /// None once answered.
+    ticket: Option<Ticket>,
+    reason: LeftQueue,
+}
+
+impl<K: Clone + Eq + Hash, W: Worker> Drop for Place<'_, K, W> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else {
+            return;
+        };
+        let cancelled = self.shared.lock().machine.cancel(ticket);
+        match cancelled {
+            Cancelled::Waiting(entry) => self.shared.left_queue(&entry, self.reason),
+            Cancelled::Running(Some(stop)) => stop.request(),
+            Cancelled::Running(None) | Cancelled::Over => {}
+        }
+    }
+}

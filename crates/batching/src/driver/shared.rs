@@ -1,0 +1,155 @@
+//! What the handles, the workers' threads and the driver's task share.
+
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::{Failure, Job, LeftQueue, Observer, Worker, answer, now};
+use crate::machine::{Batch, Config, Entry, Machine, Step};
+
+pub(super) type WorkerJob<W> =
+    Job<<W as Worker>::Input, <W as Worker>::Output, <W as Worker>::Error>;
+
+pub(super) struct State<K, W: Worker> {
+    pub(super) machine: Machine<K, WorkerJob<W>>,
+    /// Threads in [`Shared::work`] that nobody is waking yet, or more.
+    sleepers: usize,
+}
+
+impl<K, W: Worker> State<K, W> {
+    /// Whether a thread sleeps, and is to be woken by who asks. Waking is a system call, and a woken
+    /// thread looks at everything that has come meanwhile.
+    pub(super) const fn claim_sleeper(&mut self) -> bool {
+        let any = self.sleepers > 0;
+        self.sleepers = self.sleepers.saturating_sub(1);
+        any
+    }
+}
+
+pub(super) struct Shared<K, W: Worker> {
+    state: Mutex<State<K, W>>,
+    /// Idle workers' threads wait here.
+    work: Condvar,
+    /// When to wake one of them though nothing has happened.
+    alarm: watch::Sender<Option<Instant>>,
+    pub(super) observer: Arc<dyn Observer>,
+}
+
+impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
+    pub(super) fn new(
+        config: Config,
+        workers: NonZeroUsize,
+        observer: Arc<dyn Observer>,
+    ) -> (Self, watch::Receiver<Option<Instant>>) {
+        let (alarm, receiver) = watch::channel(None);
+        let shared = Self {
+            state: Mutex::new(State {
+                machine: Machine::new(config, workers),
+                sleepers: 0,
+            }),
+            work: Condvar::new(),
+            alarm,
+            observer,
+        };
+        (shared, receiver)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<K, W>> {
+        // Nothing in it has a step in which a panic could leave it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the thread that was claimed.
+    pub(super) fn wake_claimed(&self) {
+        self.work.notify_one();
+    }
+
+    /// There may be something for an idle worker to do.
+    pub(super) fn wake_one(&self) {
+        if self.lock().claim_sleeper() {
+            self.wake_claimed();
+        }
+    }
+
+    /// There may be something for every idle worker to do.
+    pub(super) fn wake_all(&self) {
+        // A thread that is about to sleep holds the lock: without it, this could come too early.
+        self.lock().sleepers = 0;
+        self.work.notify_all();
+    }
+
+    /// Waits for a batch to run. None when there will never be one again.
+    pub(super) fn next_batch(&self) -> Option<Batch<K, WorkerJob<W>>> {
+        let mut state = self.lock();
+        loop {
+            match state.machine.poll(now()) {
+                Step::Run(batch) => {
+                    let more = state.machine.waiting_rows() > 0 && state.claim_sleeper();
+                    drop(state);
+                    if more {
+                        self.wake_claimed();
+                    }
+                    return Some(batch);
+                }
+                Step::Expired(entries) => {
+                    drop(state);
+                    for entry in entries {
+                        self.left_queue(&entry, LeftQueue::Expired);
+                        answer(entry.payload.reply, Err(Failure::TimedOut));
+                    }
+                    state = self.lock();
+                }
+                Step::Wait(until) => {
+                    if until.is_some() {
+                        self.alarm.send_if_modified(|alarm| {
+                            let other = *alarm != until;
+                            *alarm = until;
+                            other
+                        });
+                    }
+                    state.sleepers += 1;
+                    state = self
+                        .work
+                        .wait(state)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+                Step::Finished => {
+                    drop(state);
+                    self.wake_all();
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The time has come that a worker asked to be woken at.
+    pub(super) fn ring(&self, rung: Option<Instant>) {
+        // Another may have been asked for meanwhile.
+        self.alarm.send_if_modified(|alarm| {
+            let rings = *alarm == rung;
+            if rings {
+                *alarm = None;
+            }
+            rings
+        });
+        self.wake_one();
+    }
+
+    /// A request leaves the queue. One that ran before, with others that failed, counts as run.
+    pub(super) fn left_queue(&self, entry: &Entry<K, WorkerJob<W>>, reason: LeftQueue) {
+        if !entry.ran_before() {
+            self.observer.left_queue(reason);
+        }
+    }
+
+    /// Gives up what waits and lets the workers' threads end.
+    pub(super) fn abandon(&self) {
+        // Dropped after the lock is: an unanswered reply tells its client.
+        let given_up = self.lock().machine.abandon();
+        drop(given_up);
+        self.wake_all();
+    }
+}

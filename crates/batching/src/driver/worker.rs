@@ -1,0 +1,115 @@
+//! A worker's thread.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::mpsc;
+
+use super::shared::{Shared, WorkerJob};
+use super::{Answer, Failure, LeftQueue, Worker, answer, now};
+use crate::machine::{Batch, Entry};
+
+/// How a worker's thread ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Well,
+    Panicked,
+}
+
+pub(super) struct WorkerThread<K, W: Worker> {
+    pub(super) worker: W,
+    pub(super) shared: Arc<Shared<K, W>>,
+}
+
+impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
+    pub(super) fn run(self, ended: mpsc::UnboundedSender<Ended>) {
+        // Dropped last: then the worker and all that it owns is gone.
+        let _notice = EndNotice(ended);
+        let mut thread = self;
+        while let Some(batch) = thread.shared.next_batch() {
+            thread.run_batch(batch);
+        }
+    }
+
+    pub(super) fn run_batch(&mut self, batch: Batch<K, WorkerJob<W>>) {
+        let Batch {
+            run,
+            mut entries,
+            stop,
+        } = batch;
+        let observer = &self.shared.observer;
+        let began = now();
+        // Clients may have left between the decision to run and now.
+        entries.retain(|entry| {
+            let left = entry.payload.reply.is_closed();
+            if left {
+                let expired = entry.deadline() <= began;
+                let reason = if expired {
+                    LeftQueue::Expired
+                } else {
+                    LeftQueue::Cancelled
+                };
+                self.shared.left_queue(entry, reason);
+            }
+            !left
+        });
+        if entries.is_empty() {
+            self.shared.lock().machine.stopped(run);
+            return;
+        }
+        let rows = entries.iter().map(Entry::rows).sum();
+        for entry in entries.iter().filter(|entry| !entry.ran_before()) {
+            observer.begins(began.saturating_duration_since(entry.arrived()));
+        }
+        let inputs: Vec<&W::Input> = entries.iter().map(|entry| &entry.payload.input).collect();
+        let outputs = self.worker.run(&inputs, &stop);
+        let ended = now();
+        let compute = ended.saturating_duration_since(began);
+        if stop.end() {
+            observer.stopped(rows, compute);
+            self.shared.lock().machine.stopped(run);
+            return;
+        }
+        observer.ran(rows, compute);
+        match outputs {
+            Ok(outputs) => {
+                self.shared
+                    .lock()
+                    .machine
+                    .succeeded(ended, run, rows, compute);
+                for (entry, output) in entries.into_iter().zip(outputs) {
+                    let answered = Answer {
+                        output,
+                        batch_rows: rows,
+                        queued: began.saturating_duration_since(entry.arrived()),
+                        compute,
+                    };
+                    answer(entry.payload.reply, Ok(answered));
+                }
+            }
+            Err(error) => {
+                let to_blame = self.shared.lock().machine.failed(run, entries);
+                // This thread takes one half; an idle one may take the other.
+                self.shared.wake_one();
+                if let Some(entry) = to_blame {
+                    answer(entry.payload.reply, Err(Failure::Failed(error)));
+                }
+            }
+        }
+    }
+}
+
+/// Tells the driver when the worker's thread ends, by unwinding too.
+struct EndNotice(mpsc::UnboundedSender<Ended>);
+
+impl Drop for EndNotice {
+    fn drop(&mut self) {
+        let ended = if thread::panicking() {
+            Ended::Panicked
+        } else {
+            Ended::Well
+        };
+        let _driver_gone = self.0.send(ended);
+    }
+}

@@ -1,0 +1,156 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+fn microseconds(count: u64) -> Duration {
+    Duration::from_micros(count)
+}
+
+fn measured(batches: impl IntoIterator<Item = (usize, Duration)>) -> BatchTime {
+    let mut time = BatchTime::default();
+    for (rows, took) in batches {
+        time.measure(rows, took);
+    }
+    time
+}
+
+/// Batches of 1 to 8 rows that take 3 ms and 0.5 ms for each row.
+fn line(batches: usize) -> BatchTime {
+    measured((0..batches).map(|batch| {
+        let rows = batch % 8 + 1;
+        (rows, microseconds(3_000 + 500 * rows as u64))
+    }))
+}
+
+#[track_caller]
+fn assert_close(actual: Duration, expected: Duration, part: f64) {
+    let (actual, expected) = (actual.as_secs_f64(), expected.as_secs_f64());
+    assert!(
+        (actual - expected).abs() <= expected * part,
+        "{actual} s, expected {expected} s"
+    );
+}
+
+#[test]
+fn nothing_is_said_before_enough_is_known() {
+    assert_eq!(line(4).fit(), None);
+    assert!(line(5).fit().is_some());
+}
+
+#[test]
+fn a_line_is_found() {
+    let fit = line(40).fit().unwrap();
+    assert_close(fit.least(1, 1), microseconds(3_500), 1e-6);
+    assert_close(fit.least(1, 32), microseconds(19_000), 1e-6);
+    assert_close(fit.least(3, 10), microseconds(14_000), 1e-6);
+}
+
+#[test]
+fn one_size_says_no_more_than_it_can() {
+    let time = measured((0..20).map(|_| (4, microseconds(8_000))));
+    let fit = time.fit().unwrap();
+    assert!(matches!(fit, Fit::Point { .. }), "{fit:?}");
+    assert_close(fit.least(1, 4), microseconds(8_000), 1e-6);
+    assert_close(fit.least(1, 8), microseconds(8_000), 1e-6);
+    assert_close(fit.least(1, 1), microseconds(2_000), 1e-6);
+    assert_close(fit.least(3, 12), microseconds(24_000), 1e-6);
+}
+
+#[test]
+fn neither_term_is_negative() {
+    let falling = measured((1..20).map(|rows| (rows, microseconds(1_000 - 10 * rows as u64))));
+    let Some(Fit::Line { fixed, per_row }) = falling.fit() else {
+        panic!("{falling:?}")
+    };
+    assert!(per_row == 0.0 && fixed > 0.0);
+    let steep = measured((1..20).map(|rows| (rows, microseconds((rows * rows) as u64))));
+    let Some(Fit::Line { fixed, per_row }) = steep.fit() else {
+        panic!("{steep:?}")
+    };
+    assert!(fixed == 0.0 && per_row > 0.0);
+}
+
+#[test]
+fn one_stall_moves_the_fit_by_little() {
+    let mut time = line(200);
+    let before = time.fit().unwrap().least(1, 8);
+    time.measure(4, Duration::from_secs(60));
+    assert_close(time.fit().unwrap().least(1, 8), before, 0.2);
+}
+
+#[test]
+fn a_machine_that_became_slow_is_followed() {
+    let mut time = line(200);
+    for batch in 0..120 {
+        let rows = batch % 8 + 1;
+        time.measure(rows, microseconds(10 * (3_000 + 500 * rows as u64)));
+    }
+    assert_close(time.fit().unwrap().least(1, 8), microseconds(70_000), 0.1);
+}
+
+#[test]
+fn too_high_a_fit_comes_down_within_a_few_batches() {
+    let mut time = measured((0..50).map(|batch| (batch % 8 + 1, Duration::from_secs(100))));
+    let mut batches = 0;
+    while time.fit().unwrap().least(1, 8) > microseconds(14_000) {
+        batches += 1;
+        time.measure(
+            batches % 8 + 1,
+            microseconds(3_000 + 500 * (batches % 8 + 1) as u64),
+        );
+    }
+    assert!(batches < 20, "{batches}");
+}
+
+#[test]
+fn the_first_batch_of_all_may_be_slow() {
+    let mut time = measured([(1, Duration::from_secs(10))]);
+    for _batch in 0..20 {
+        time.measure(1, microseconds(100));
+    }
+    assert_close(time.fit().unwrap().least(1, 1), microseconds(100), 0.5);
+}
+
+#[test]
+fn batches_that_take_no_time_are_no_trap() {
+    let mut time = measured((0..50).map(|_| (1, Duration::ZERO)));
+    assert_eq!(time.fit().unwrap().least(1, 1), Duration::ZERO);
+    for _batch in 0..200 {
+        time.measure(1, microseconds(10_000));
+    }
+    assert_close(time.fit().unwrap().least(1, 1), microseconds(10_000), 0.1);
+}
+
+proptest! {
+    #[test]
+    fn estimates_are_never_negative_and_grow_with_the_work(
+        batches in vec((1_usize..64, 0_u64..10_000_000), 5..200),
+        (few, more) in (1_usize..64, 1_usize..64),
+    ) {
+        let time = measured(batches.into_iter().map(|(rows, took)| (rows, microseconds(took))));
+        let fit = time.fit().unwrap();
+        match fit {
+            Fit::Line { fixed, per_row } => prop_assert!(fixed >= 0.0 && per_row >= 0.0),
+            Fit::Point { rows, seconds } => prop_assert!(rows >= 1.0 && seconds >= 0.0),
+        }
+        prop_assert!(fit.least(1, few) <= fit.least(1, few + more));
+        prop_assert!(fit.least(1, few) <= fit.least(2, few));
+    }
+
+    #[test]
+    fn a_line_is_found_whatever_it_is(
+        fixed in 0_u64..100_000,
+        per_row in 0_u64..10_000,
+        sizes in vec(1_usize..64, 12..100),
+    ) {
+        let took = |rows: usize| microseconds(fixed + per_row * rows as u64);
+        // Extremes first: what is learnt early must not be taken for surprises later.
+        let sizes = [1, 64, 1, 64, 1, 64].into_iter().chain(sizes);
+        let time = measured(sizes.map(|rows| (rows, took(rows))));
+        for rows in [1, 10, 64] {
+            let (least, exact) = (time.fit().unwrap().least(1, rows), took(rows));
+            prop_assert!(least.abs_diff(exact) <= exact / 1_000 + microseconds(1), "{:?}", time);
+        }
+    }
+}

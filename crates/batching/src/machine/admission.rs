@@ -1,0 +1,116 @@
+//! Which requests may wait.
+
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use super::Machine;
+
+/// What is said before anything is known about the time that batches take.
+const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
+
+/// Bounds of what is said after. A shorter time isn't worth waiting for; after a longer one there
+/// may be more servers.
+const MIN_RETRY: Duration = Duration::from_millis(1);
+const MAX_RETRY: Duration = Duration::from_secs(60);
+
+/// What a request that comes too many runs into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Overload {
+    /// Waiting rows and this request's together are more than allowed.
+    #[error("the queue is full: {waiting} rows wait, at most {max} may")]
+    QueueFull {
+        /// Rows that wait now.
+        waiting: usize,
+        /// Most rows that may wait.
+        max: usize,
+    },
+    /// By what batches have taken lately, the answer would hardly come before the deadline.
+    #[error("the answer would take about {} ms, and the request has no such time", expected.as_millis())]
+    TooLate {
+        /// Time until the answer would come.
+        expected: Duration,
+    },
+}
+
+/// Why a request was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// More requests come than can be served.
+    #[error("overloaded: {cause}")]
+    Overloaded {
+        /// What the request ran into.
+        cause: Overload,
+        /// Time after which half of what waits now should be done: 1 ms to 60 s, and 1 s as long as
+        /// too few batches have been measured.
+        retry_after: Duration,
+    },
+    /// The request alone has more rows than one batch may have.
+    #[error("the request has {rows} rows, one request may have {max}")]
+    TooManyRows {
+        /// Rows of the request.
+        rows: usize,
+        /// Most rows of one batch.
+        max: usize,
+    },
+    /// [`Machine::close`] was called.
+    #[error("the server is shutting down")]
+    Closed,
+}
+
+impl<K: Clone + Eq + Hash, T> Machine<K, T> {
+    /// Whether a request may wait.
+    pub(super) fn admit(
+        &self,
+        now: Instant,
+        rows: NonZeroUsize,
+        deadline: Instant,
+    ) -> Result<(), Rejection> {
+        if self.closed {
+            return Err(Rejection::Closed);
+        }
+        if rows > self.config.max_rows {
+            return Err(Rejection::TooManyRows {
+                rows: rows.get(),
+                max: self.config.max_rows.get(),
+            });
+        }
+        let (waiting, max) = (self.queue.rows(), self.config.max_queue_rows.get());
+        if waiting > 0 && waiting + rows.get() > max {
+            return Err(self.overloaded(now, Overload::QueueFull { waiting, max }));
+        }
+        if let Some(expected) = self.expected(now, rows)
+            // A queue a fifth shorter keeps the workers as busy, and an answer that is late because
+            // the estimate was low is lost work.
+            && expected + expected / 4 > deadline.saturating_duration_since(now)
+        {
+            return Err(self.overloaded(now, Overload::TooLate { expected }));
+        }
+        Ok(())
+    }
+
+    /// Time until a request that is pushed now would be answered, if no worker is idle and enough
+    /// has been measured.
+    fn expected(&self, now: Instant, rows: NonZeroUsize) -> Option<Duration> {
+        if self.has_idle_worker() {
+            return None;
+        }
+        let own = self.fit()?.least(1, rows.get());
+        Some(self.drained(now)?.saturating_add(own))
+    }
+
+    /// Time until what waits and runs now is done.
+    fn drained(&self, now: Instant) -> Option<Duration> {
+        let waiting = self.fit()?.least(self.queue.batches(), self.queue.rows());
+        let workers = u32::try_from(self.workers.get()).unwrap_or(u32::MAX);
+        Some(waiting.saturating_add(self.runs.left(now)) / workers)
+    }
+
+    fn overloaded(&self, now: Instant, cause: Overload) -> Rejection {
+        let half = self
+            .drained(now)
+            .map_or(UNKNOWN_RETRY, |drained| drained / 2);
+        let retry_after = half.clamp(MIN_RETRY, MAX_RETRY);
+        Rejection::Overloaded { cause, retry_after }
+    }
+}

@@ -1,0 +1,246 @@
+//! The requests that wait, in lanes: one for each signature, and one for each half of a failed
+//! batch. Only requests of the same lane may share a batch. However many lanes there are, each
+//! operation takes logarithmic time in what waits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use slab::Slab;
+
+use super::entry::{Entry, Ticket};
+
+/// Names a lane for as long as somebody waits in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LaneId(usize);
+
+#[derive(Debug, Default)]
+struct Lane {
+    tickets: BTreeSet<Ticket>,
+    rows: usize,
+    /// Holds a half of a failed batch, which waits for nobody.
+    half: bool,
+}
+
+/// What the queue as a whole knows of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    oldest: Option<Ticket>,
+    complete: bool,
+    batches: usize,
+}
+
+impl Lane {
+    fn standing(&self, max_rows: usize) -> Standing {
+        Standing {
+            oldest: self.tickets.first().copied(),
+            // With so many rows the next batch is full, or its next request doesn't fit.
+            complete: self.half || self.rows >= max_rows,
+            batches: self.rows.div_ceil(max_rows),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Waiting<K, T> {
+    entry: Entry<K, T>,
+    lane: usize,
+}
+
+/// The requests that wait.
+#[derive(Debug)]
+pub(super) struct Queue<K, T> {
+    max_rows: usize,
+    waiting: BTreeMap<Ticket, Waiting<K, T>>,
+    deadlines: BTreeSet<(Instant, Ticket)>,
+    lanes: Slab<Lane>,
+    by_signature: HashMap<K, usize>,
+    /// Lanes by their oldest request.
+    oldest: BTreeMap<Ticket, usize>,
+    /// Those whose next batch can't grow any more, likewise.
+    complete: BTreeMap<Ticket, usize>,
+    rows: usize,
+    batches: usize,
+}
+
+impl<K: Clone + Eq + Hash, T> Queue<K, T> {
+    pub(super) fn new(max_rows: NonZeroUsize) -> Self {
+        Self {
+            max_rows: max_rows.get(),
+            waiting: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            lanes: Slab::new(),
+            by_signature: HashMap::new(),
+            oldest: BTreeMap::new(),
+            complete: BTreeMap::new(),
+            rows: 0,
+            batches: 0,
+        }
+    }
+
+    pub(super) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Batches that the requests make if no others come.
+    pub(super) const fn batches(&self) -> usize {
+        self.batches
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The lane of the oldest request, and when that arrived.
+    pub(super) fn oldest(&self) -> Option<(LaneId, Instant)> {
+        let (ticket, lane) = self.oldest.first_key_value()?;
+        Some((LaneId(*lane), self.waiting.get(ticket)?.entry.arrived))
+    }
+
+    /// Of the lanes whose next batch can't grow any more, the one with the oldest request.
+    pub(super) fn oldest_complete(&self) -> Option<LaneId> {
+        self.complete
+            .first_key_value()
+            .map(|(_, lane)| LaneId(*lane))
+    }
+
+    /// The lane in which all requests wait, if they do.
+    pub(super) fn only_lane(&self) -> Option<LaneId> {
+        let (_, lane) = self.oldest.first_key_value()?;
+        (self.oldest.len() == 1).then_some(LaneId(*lane))
+    }
+
+    pub(super) fn first_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    pub(super) fn lane_rows(&self, lane: LaneId) -> usize {
+        self.lanes.get(lane.0).map_or(0, |lane| lane.rows)
+    }
+
+    /// The requests of a lane, oldest first.
+    pub(super) fn lane(&self, lane: LaneId) -> impl Iterator<Item = &Entry<K, T>> {
+        let tickets = self
+            .lanes
+            .get(lane.0)
+            .into_iter()
+            .flat_map(|lane| &lane.tickets);
+        tickets.filter_map(|ticket| Some(&self.waiting.get(ticket)?.entry))
+    }
+
+    pub(super) fn push(&mut self, entry: Entry<K, T>) {
+        let lane = match self.by_signature.get(&entry.signature) {
+            Some(lane) => *lane,
+            None => {
+                let lane = self.lanes.insert(Lane::default());
+                self.by_signature.insert(entry.signature.clone(), lane);
+                lane
+            }
+        };
+        self.add(lane, [entry]);
+    }
+
+    /// Requests that wait for nobody and run with nobody else.
+    pub(super) fn push_half(&mut self, entries: impl IntoIterator<Item = Entry<K, T>>) {
+        let lane = self.lanes.insert(Lane {
+            half: true,
+            ..Lane::default()
+        });
+        self.add(lane, entries);
+    }
+
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Entry<K, T>> {
+        let lane = self.waiting.get(&ticket)?.lane;
+        self.take(LaneId(lane), &[ticket]).pop()
+    }
+
+    /// Takes requests out of one lane.
+    pub(super) fn take(&mut self, lane: LaneId, tickets: &[Ticket]) -> Vec<Entry<K, T>> {
+        let LaneId(id) = lane;
+        let Some(lane) = self.lanes.get_mut(id) else {
+            return Vec::new();
+        };
+        let before = lane.standing(self.max_rows);
+        let mut taken = Vec::with_capacity(tickets.len());
+        for ticket in tickets {
+            if lane.tickets.remove(ticket)
+                && let Some(Waiting { entry, .. }) = self.waiting.remove(ticket)
+            {
+                lane.rows -= entry.rows();
+                self.rows -= entry.rows();
+                self.deadlines.remove(&(entry.deadline, *ticket));
+                taken.push(entry);
+            }
+        }
+        let after = lane.standing(self.max_rows);
+        if after.oldest.is_none() {
+            let half = lane.half;
+            self.lanes.remove(id);
+            if let Some(last) = taken.last()
+                && !half
+            {
+                self.by_signature.remove(&last.signature);
+            }
+        }
+        self.note(id, before, after);
+        taken
+    }
+
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<Entry<K, T>> {
+        let mut expired = Vec::new();
+        while let Some(&(deadline, ticket)) = self.deadlines.first()
+            && deadline <= now
+        {
+            let Some(entry) = self.remove(ticket) else {
+                break;
+            };
+            expired.push(entry);
+        }
+        expired
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Entry<K, T>> {
+        let max_rows = NonZeroUsize::new(self.max_rows).unwrap_or(NonZeroUsize::MIN);
+        let all = std::mem::replace(self, Self::new(max_rows));
+        all.waiting
+            .into_values()
+            .map(|waiting| waiting.entry)
+            .collect()
+    }
+
+    fn add(&mut self, id: usize, entries: impl IntoIterator<Item = Entry<K, T>>) {
+        let Some(lane) = self.lanes.get_mut(id) else {
+            return;
+        };
+        let before = lane.standing(self.max_rows);
+        for entry in entries {
+            lane.tickets.insert(entry.ticket);
+            lane.rows += entry.rows();
+            self.rows += entry.rows();
+            self.deadlines.insert((entry.deadline, entry.ticket));
+            self.waiting
+                .insert(entry.ticket, Waiting { entry, lane: id });
+        }
+        let after = lane.standing(self.max_rows);
+        self.note(id, before, after);
+    }
+
+    /// Keeps what is known of all lanes together in step with a change of one.
+    fn note(&mut self, lane: usize, before: Standing, after: Standing) {
+        self.batches = self.batches - before.batches + after.batches;
+        if (before.oldest, before.complete) == (after.oldest, after.complete) {
+            return;
+        }
+        if let Some(ticket) = before.oldest {
+            self.oldest.remove(&ticket);
+            self.complete.remove(&ticket);
+        }
+        if let Some(ticket) = after.oldest {
+            self.oldest.insert(ticket, lane);
+            if after.complete {
+                self.complete.insert(ticket, lane);
+            }
+        }
+    }
+}

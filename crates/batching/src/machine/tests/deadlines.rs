@@ -1,0 +1,289 @@
+//! What is refused or dropped because its answer would come too late.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// What a batch takes here: 10 ms, and 1 ms for each row.
+fn takes(rows: usize) -> Duration {
+    milliseconds(10 + rows as u64)
+}
+
+/// A machine that knows what its batches take, with batches that take just that.
+struct World {
+    machine: Machine<u8, usize>,
+    now: Instant,
+    running: Vec<(Instant, Batch<u8, usize>)>,
+    /// Of each request: when it was answered, and when it was given up.
+    answered: Vec<Option<Instant>>,
+    given_up: Vec<Option<Instant>>,
+}
+
+impl World {
+    fn new(max_rows: usize, max_queue_rows: usize, workers: usize) -> Self {
+        let config = config(Policy::AT_ONCE, max_rows, max_queue_rows);
+        let mut world = Self {
+            machine: Machine::new(config, rows(workers)),
+            now: Instant::now(),
+            running: Vec::new(),
+            answered: Vec::new(),
+            given_up: Vec::new(),
+        };
+        for count in [1, max_rows].repeat(8) {
+            world.push(0, count, 60_000).unwrap();
+            world.pass(takes(count));
+        }
+        world.answered.clear();
+        world.given_up.clear();
+        world
+    }
+
+    /// Pushes a request, which becomes the next in the lists.
+    fn push(&mut self, signature: u8, count: usize, lifetime: u64) -> Result<usize, Rejection> {
+        let id = self.answered.len();
+        let deadline = self.now + milliseconds(lifetime);
+        self.machine
+            .push(self.now, signature, rows(count), deadline, id)?;
+        self.answered.push(None);
+        self.given_up.push(None);
+        self.settle();
+        Ok(id)
+    }
+
+    fn settle(&mut self) {
+        loop {
+            match self.machine.poll(self.now) {
+                Step::Run(batch) => {
+                    let count = batch.entries.iter().map(Entry::rows).sum();
+                    self.running.push((self.now + takes(count), batch));
+                }
+                Step::Expired(entries) => {
+                    for entry in entries {
+                        self.given_up[entry.payload] = Some(self.now);
+                    }
+                }
+                Step::Wait(_) | Step::Finished => break,
+            }
+        }
+    }
+
+    /// Lets time pass, with the batches that end in it.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(index) = (0..self.running.len())
+            .filter(|index| self.running[*index].0 <= end)
+            .min_by_key(|index| self.running[*index].0)
+        {
+            let (ended, batch) = self.running.swap_remove(index);
+            self.now = ended;
+            let count = batch.entries.iter().map(Entry::rows).sum();
+            self.machine
+                .succeeded(self.now, batch.run, count, takes(count));
+            for entry in batch.entries {
+                self.answered[entry.payload] = Some(ended);
+            }
+            self.settle();
+        }
+        self.now = end;
+        self.settle();
+    }
+}
+
+#[track_caller]
+fn too_late(pushed: Result<usize, Rejection>) -> (Duration, Duration) {
+    match pushed {
+        Err(Rejection::Overloaded {
+            cause: Overload::TooLate { expected },
+            retry_after,
+        }) => (expected, retry_after),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_about(actual: Duration, expected: Duration) {
+    assert!(
+        actual.abs_diff(expected) < milliseconds(1),
+        "{actual:?}, expected {expected:?}"
+    );
+}
+
+#[test]
+fn a_request_that_would_be_answered_too_late_is_refused_at_once() {
+    let mut world = World::new(10, 1_000, 1);
+    world.push(0, 10, 60_000).unwrap();
+    for _batch in 0..9 {
+        world.push(0, 10, 60_000).unwrap();
+    }
+    world.pass(milliseconds(5));
+    // 15 ms of the running batch, 9 batches of 20 ms, and 11 ms of its own.
+    let (expected, retry_after) = too_late(world.push(0, 1, 220));
+    assert_about(expected, milliseconds(206));
+    assert_about(retry_after, milliseconds(195) / 2);
+    assert!(world.push(0, 1, 260).is_ok());
+}
+
+#[test]
+fn workers_share_the_wait() {
+    let mut world = World::new(10, 1_000, 2);
+    for _batch in 0..10 {
+        world.push(0, 10, 60_000).unwrap();
+    }
+    let (expected, retry_after) = too_late(world.push(0, 10, 100));
+    assert_about(expected, milliseconds(120));
+    assert_about(retry_after, milliseconds(50));
+}
+
+#[test]
+fn a_full_queue_says_when_half_of_it_is_done() {
+    let mut world = World::new(10, 100, 1);
+    for _batch in 0..11 {
+        world.push(0, 10, 60_000).unwrap();
+    }
+    match world.push(0, 1, 60_000) {
+        Err(Rejection::Overloaded { cause, retry_after }) => {
+            let (waiting, max) = (100, 100);
+            assert_eq!(cause, Overload::QueueFull { waiting, max });
+            assert_about(retry_after, milliseconds(110));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn before_anything_is_measured_only_the_rows_are_bounded() {
+    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 6), 1);
+    bench.push('a', 1, "runs");
+    bench.run();
+    bench.push('a', 4, "waits");
+    let deadline = bench.now + milliseconds(1);
+    let pushed = bench
+        .machine
+        .push(bench.now, 'a', rows(1), deadline, "short");
+    assert!(pushed.is_ok());
+    match bench.try_push('a', 2, "more") {
+        Err(Rejection::Overloaded { retry_after, .. }) => {
+            assert_eq!(retry_after, milliseconds(1_000));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_idle_worker_runs_even_what_is_said_to_take_too_long() {
+    let mut world = World::new(10, 100, 1);
+    let id = world.push(0, 5, 3).unwrap();
+    world.pass(takes(5));
+    assert!(
+        world.answered[id].is_some(),
+        "and what it takes is measured"
+    );
+}
+
+#[test]
+fn a_request_that_got_too_late_for_its_run_is_dropped_before_it() {
+    let mut bench = Bench::new(config(Policy::AT_ONCE, 10, 100), 1);
+    bench.push('a', 1, "runs");
+    let blocker = bench.run();
+    let deadline = bench.now + milliseconds(30);
+    bench
+        .machine
+        .push(bench.now, 'a', rows(1), deadline, "short")
+        .unwrap();
+    bench.push('a', 1, "long");
+    // Nothing was known at the push; now batches are known to take 20 ms.
+    bench.pass(15);
+    for _batch in 0..8 {
+        let run = bench.machine.runs.begin(Vec::new(), bench.now).0;
+        bench.machine.succeeded(bench.now, run, 1, milliseconds(20));
+    }
+    bench.machine.stopped(blocker.run);
+    match bench.machine.poll(bench.now) {
+        Step::Expired(dropped) => assert_eq!(names(&dropped), ["short"]),
+        step => panic!("{step:?}"),
+    }
+    assert_eq!(bench.run_names(), ["long"]);
+}
+
+#[test]
+fn a_batch_is_smaller_rather_than_late_where_nothing_is_left_behind() {
+    let mut world = World::new(10, 100, 1);
+    world.push(0, 10, 60_000).unwrap();
+    let short = world.push(0, 1, 45).unwrap();
+    let long = world.push(0, 8, 60_000).unwrap();
+    world.pass(milliseconds(40));
+    // Together 19 ms, with 25 ms left.
+    assert_eq!(world.answered[short], world.answered[long]);
+    world.push(0, 10, 60_000).unwrap();
+    world.pass(milliseconds(2));
+    let short = world.push(0, 1, 37).unwrap();
+    let long = world.push(0, 9, 60_000).unwrap();
+    world.pass(milliseconds(60));
+    // Together 20 ms, with 18 or so left.
+    assert!(world.answered[short] < world.answered[long]);
+    assert_eq!(world.given_up, [None; 6]);
+}
+
+#[test]
+fn too_high_an_estimate_does_not_refuse_for_ever() {
+    let mut bench = Bench::new(config(Policy::AT_ONCE, 10, 100), 1);
+    for _batch in 0..50 {
+        let run = bench.machine.runs.begin(Vec::new(), bench.now).0;
+        bench
+            .machine
+            .succeeded(bench.now, run, 1, milliseconds(100_000));
+    }
+    let mut answered = 0;
+    // Clients that try every millisecond, with batches that in truth take 2 ms.
+    for _millisecond in 0..100 {
+        let _maybe_refused = bench.try_push('a', 1, "tries");
+        while bench.machine.has_idle_worker() && bench.machine.waiting_rows() > 0 {
+            if let Step::Run(batch) = bench.machine.poll(bench.now) {
+                answered += batch.entries.len();
+                bench.now += milliseconds(2);
+                bench
+                    .machine
+                    .succeeded(bench.now, batch.run, batch.entries.len(), milliseconds(2));
+            }
+        }
+        bench.pass(1);
+    }
+    assert_eq!(answered, 100);
+}
+
+proptest! {
+    /// With batches that take what they are known to take.
+    #[test]
+    fn deadlines_are_kept_and_nothing_is_dropped_that_could_be_answered(
+        workers in 1_usize..4,
+        events in vec((0_u8..2, 1_usize..8, 5_u64..200, 0_u64..12), 1..120),
+    ) {
+        let (max_rows, slack) = (8, Duration::from_micros(10));
+        let mut world = World::new(max_rows, 60, workers);
+        let mut pushed = Vec::new();
+        for (signature, count, lifetime, pause) in events {
+            let deadline = world.now + milliseconds(lifetime);
+            let idle = world.machine.has_idle_worker();
+            match world.push(signature, count, lifetime) {
+                Ok(_id) => pushed.push((count, lifetime, deadline)),
+                Err(_rejection) => prop_assert!(!idle, "an idle worker refused"),
+            }
+            world.pass(milliseconds(pause));
+        }
+        world.pass(milliseconds(10_000));
+        for (id, (count, lifetime, deadline)) in pushed.into_iter().enumerate() {
+            match (world.answered[id], world.given_up[id]) {
+                (Some(answered), None) => {
+                    let hopeless = milliseconds(lifetime) < takes(count) + slack;
+                    prop_assert!(hopeless || answered <= deadline + slack);
+                }
+                (None, Some(given_up)) => {
+                    let left = deadline.saturating_duration_since(given_up);
+                    prop_assert!(left < takes(max_rows) + slack, "{:?} were left", left);
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Many signatures at a time.
+
+use super::*;
+
+#[test]
+fn hundreds_of_signatures_run_in_the_order_of_their_oldest_requests() {
+    let mut machine = Machine::new(config(Policy::AT_ONCE, 4, 4_096), rows(1));
+    let now = Instant::now();
+    for round in 0..2 {
+        for signature in 0..500 {
+            let deadline = now + milliseconds(1_000);
+            machine
+                .push(now, signature, rows(1), deadline, (signature, round))
+                .unwrap();
+        }
+    }
+    for signature in 0..500 {
+        let Step::Run(batch) = machine.poll(now) else {
+            panic!("nothing to run for {signature}")
+        };
+        let payloads: Vec<_> = batch.entries.iter().map(|entry| entry.payload).collect();
+        assert_eq!(payloads, [(signature, 0), (signature, 1)]);
+        machine.stopped(batch.run);
+    }
+    assert_eq!(machine.waiting_rows(), 0);
+}
+
+#[test]
+fn a_signature_that_has_left_comes_back_as_new() {
+    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    for name in ["a", "b"] {
+        let ticket = bench.push('x', 1, name);
+        bench.machine.cancel(ticket);
+    }
+    bench.push('y', 1, "y1");
+    bench.push('x', 1, "x1");
+    bench.push('x', 1, "x2");
+    assert_eq!(bench.run_names(), ["x1", "x2"]);
+    bench.finish();
+    bench.pass(50);
+    assert_eq!(bench.run_names(), ["y1"]);
+}
+
+#[test]
+fn a_full_batch_of_a_late_signature_does_not_go_before_a_window_that_has_ended() {
+    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    bench.push('x', 1, "x1");
+    bench.pass(50);
+    bench.push('y', 2, "full");
+    assert_eq!(bench.run_names(), ["x1"]);
+}

@@ -1,0 +1,315 @@
+//! What always holds, whatever happens.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// What can happen to a batcher.
+#[derive(Debug, Clone)]
+enum Event {
+    Push {
+        signature: u8,
+        rows: usize,
+        lifetime: u64,
+        poison: bool,
+    },
+    Cancel(prop::sample::Index),
+    /// One of the running batches ends, after so many milliseconds as it says.
+    Finish(prop::sample::Index, u64),
+    Pass(u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (0_u8..3, 1_usize..6, 1_u64..200, prop::bool::weighted(0.2)).prop_map(
+            |(signature, rows, lifetime, poison)| Event::Push { signature, rows, lifetime, poison }
+        ),
+        1 => any::<prop::sample::Index>().prop_map(Event::Cancel),
+        4 => (any::<prop::sample::Index>(), 0_u64..40).prop_map(|(run, took)| Event::Finish(run, took)),
+        2 => (0_u64..60).prop_map(Event::Pass),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        Just(Policy::AT_ONCE),
+        (1_u64..80).prop_map(|max| Policy::WorkConserving {
+            max_linger: milliseconds(max)
+        }),
+        (0_u64..80).prop_map(|window| Policy::Window(milliseconds(window))),
+    ]
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Answered,
+    Blamed,
+    Expired,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    signature: u8,
+    rows: usize,
+    deadline: Instant,
+    poison: bool,
+    ticket: Ticket,
+    ran: bool,
+    end: Option<End>,
+}
+
+/// Drives a machine and checks, after each step, what must always hold.
+struct Judge {
+    config: Config,
+    workers: usize,
+    machine: Machine<u8, usize>,
+    now: Instant,
+    known: Vec<Known>,
+    running: Vec<Batch<u8, usize>>,
+}
+
+impl Judge {
+    fn end(&mut self, id: usize, end: End) {
+        assert_eq!(self.known[id].end, None, "request {id} ended twice");
+        self.known[id].end = Some(end);
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match *event {
+            Event::Push {
+                signature,
+                rows: count,
+                lifetime,
+                poison,
+            } => {
+                let id = self.known.len();
+                let deadline = self.now + milliseconds(lifetime);
+                let waiting = self.machine.waiting_rows();
+                let pushed = self
+                    .machine
+                    .push(self.now, signature, rows(count), deadline, id);
+                let max = self.config.max_queue_rows.get();
+                match pushed {
+                    Ok(ticket) => {
+                        assert!(waiting == 0 || waiting + count <= max);
+                        let (ran, end) = (false, None);
+                        let rows = count;
+                        self.known.push(Known {
+                            signature,
+                            rows,
+                            deadline,
+                            poison,
+                            ticket,
+                            ran,
+                            end,
+                        });
+                    }
+                    Err(Rejection::TooManyRows { .. }) => {
+                        assert!(count > self.config.max_rows.get());
+                    }
+                    Err(Rejection::Overloaded { cause, retry_after }) => {
+                        let bounds = milliseconds(1)..=milliseconds(60_000);
+                        assert!(bounds.contains(&retry_after), "{retry_after:?}");
+                        match cause {
+                            Overload::QueueFull { .. } => assert!(waiting + count > max),
+                            Overload::TooLate { expected } => {
+                                assert!(!self.machine.has_idle_worker());
+                                assert!(expected + expected / 4 > milliseconds(lifetime));
+                            }
+                        }
+                    }
+                    Err(Rejection::Closed) => panic!("nobody closed it"),
+                }
+            }
+            Event::Cancel(index) if !self.known.is_empty() => {
+                self.cancel(index.index(self.known.len()));
+            }
+            Event::Finish(index, took) if !self.running.is_empty() => {
+                let batch = self.running.swap_remove(index.index(self.running.len()));
+                self.finish(batch, milliseconds(took));
+            }
+            Event::Pass(time) => self.now += milliseconds(time),
+            Event::Cancel(_) | Event::Finish(..) => {}
+        }
+        self.settle();
+    }
+
+    fn cancel(&mut self, id: usize) {
+        let runs = self.known[id].ran && self.known[id].end.is_none();
+        match self.machine.cancel(self.known[id].ticket) {
+            Cancelled::Waiting(entry) => {
+                assert_eq!(entry.payload, id);
+                self.end(id, End::Cancelled);
+            }
+            Cancelled::Running(stop) => {
+                assert!(runs);
+                self.end(id, End::Cancelled);
+                let index = self.running.iter().position(|batch| holds(batch, id));
+                let batch = &self.running[index.unwrap()];
+                let nobody_waits = batch
+                    .entries
+                    .iter()
+                    .all(|entry| self.known[entry.payload].end.is_some());
+                assert_eq!(stop.is_some(), nobody_waits);
+                if let Some(stop) = stop {
+                    stop.request();
+                    assert!(batch.stop.is_requested());
+                    let batch = self.running.swap_remove(index.unwrap());
+                    self.machine.stopped(batch.run);
+                }
+            }
+            Cancelled::Over => assert!(self.known[id].end.is_some()),
+        }
+    }
+
+    fn finish(&mut self, batch: Batch<u8, usize>, took: Duration) {
+        let Batch { run, entries, .. } = batch;
+        if entries.iter().any(|entry| self.known[entry.payload].poison) {
+            if let Some(blamed) = self.machine.failed(run, entries) {
+                assert!(
+                    self.known[blamed.payload].poison,
+                    "an innocent request was blamed"
+                );
+                self.end(blamed.payload, End::Blamed);
+            }
+        } else {
+            let rows = entries.iter().map(Entry::rows).sum();
+            self.machine.succeeded(self.now, run, rows, took);
+            for entry in entries {
+                if self.known[entry.payload].end.is_none() {
+                    self.end(entry.payload, End::Answered);
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            match self.machine.poll(self.now) {
+                Step::Run(batch) => self.check_and_start(batch),
+                Step::Expired(entries) => {
+                    for entry in entries {
+                        self.check_expired(&entry);
+                        self.end(entry.payload, End::Expired);
+                    }
+                }
+                Step::Wait(until) => {
+                    assert!(until.is_none_or(|until| until > self.now), "would spin");
+                    self.check_idle(until);
+                    break;
+                }
+                Step::Finished => break,
+            }
+        }
+        assert!(self.running.len() <= self.workers);
+        let waits = |(id, known): &(usize, &Known)| {
+            known.end.is_none() && !self.running.iter().any(|batch| holds(batch, *id))
+        };
+        let waiting = self.known.iter().enumerate().filter(waits);
+        let rows: usize = waiting.map(|(_, known)| known.rows).sum();
+        assert_eq!(self.machine.waiting_rows(), rows);
+    }
+
+    /// Nobody is given up before its deadline whose time suffices for a batch.
+    fn check_expired(&self, entry: &Entry<u8, usize>) {
+        let left = self.known[entry.payload]
+            .deadline
+            .saturating_duration_since(self.now);
+        let largest = self.config.max_rows.get();
+        let takes = self
+            .machine
+            .fit()
+            .map_or(Duration::ZERO, |fit| fit.least(1, largest));
+        assert!(left.is_zero() || left < takes, "{left:?}, {takes:?}");
+    }
+
+    fn check_and_start(&mut self, started: Batch<u8, usize>) {
+        let batch = &started.entries;
+        assert!(!batch.is_empty());
+        let count: usize = batch.iter().map(Entry::rows).sum();
+        assert!(count <= self.config.max_rows.get(), "{count} rows");
+        assert!(batch.is_sorted_by_key(Entry::ticket));
+        let signature = *batch[0].signature();
+        for entry in batch {
+            let id = entry.payload;
+            assert_eq!(*entry.signature(), signature);
+            assert_eq!(entry.rows(), self.known[id].rows);
+            assert!(entry.deadline() > self.now, "ran after its deadline");
+            assert_eq!(self.known[id].end, None, "ran after its end");
+            if !self.known[id].ran {
+                let overtaken = self.known[..id].iter().find(|older| {
+                    older.signature == signature && !older.ran && older.end.is_none()
+                });
+                let in_batch = |ticket| batch.iter().any(|entry| entry.ticket() == ticket);
+                assert!(
+                    overtaken.is_none_or(|older| in_batch(older.ticket)),
+                    "overtook"
+                );
+            }
+        }
+        for entry in batch {
+            self.known[entry.payload].ran = true;
+        }
+        self.running.push(started);
+    }
+
+    /// With a worker idle, something may wait only for a window or a linger that has not ended.
+    fn check_idle(&self, until: Option<Instant>) {
+        let waits = self.machine.waiting_rows() > 0;
+        assert_eq!(
+            self.machine.has_idle_worker(),
+            self.running.len() < self.workers
+        );
+        if waits && self.machine.has_idle_worker() {
+            let longest = match self.config.policy {
+                Policy::WorkConserving { max_linger } => max_linger,
+                Policy::Window(window) => window,
+            };
+            assert!(
+                until.unwrap() <= self.now + longest,
+                "an idle worker while requests wait"
+            );
+        }
+    }
+}
+
+fn holds(batch: &Batch<u8, usize>, id: usize) -> bool {
+    batch.entries.iter().any(|entry| entry.payload == id)
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_answered_twice_reordered_or_late(
+        policy in policy(),
+        max_rows in 1_usize..8,
+        max_queue_rows in 1_usize..24,
+        workers in 1_usize..4,
+        events in vec(event(), 1..120),
+    ) {
+        let config = config(policy, max_rows, max_queue_rows);
+        let mut judge = Judge {
+            config,
+            workers,
+            machine: Machine::new(config, rows(workers)),
+            now: Instant::now(),
+            known: Vec::new(),
+            running: Vec::new(),
+        };
+        for event in &events {
+            judge.apply(event);
+        }
+        judge.machine.close();
+        judge.settle();
+        while let Some(batch) = judge.running.pop() {
+            judge.finish(batch, Duration::ZERO);
+            judge.settle();
+        }
+        prop_assert!(matches!(judge.machine.poll(judge.now), Step::Finished));
+        prop_assert_eq!(judge.machine.waiting_rows(), 0);
+        for (id, known) in judge.known.iter().enumerate() {
+            prop_assert!(known.end.is_some(), "request {} was lost", id);
+        }
+    }
+}
