@@ -2,6 +2,7 @@
 //! where one of them is stale.
 
 mod artifacts;
+mod grpc;
 mod json_schema;
 mod reference;
 
@@ -21,8 +22,8 @@ fn main() -> anyhow::Result<()> {
         .context("xtask isn't in a workspace")?;
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["generate"] => generate(root, &artifacts::all()?),
-        ["check"] => check(root, &artifacts::all()?),
+        ["generate"] => generate(root, &artifacts::all(root)?),
+        ["check"] => check(root, &artifacts::all(root)?),
         _ => bail!("usage: cargo xtask generate | cargo xtask check"),
     }
 }

@@ -1,0 +1,180 @@
+//! The protocol over HTTP: JSON, and Triton's binary tensors after it.
+
+mod elements;
+mod reader;
+mod response;
+mod values;
+
+use springtide_inference::{Dimension, ElementType, Signature, Tensor};
+
+use self::reader::{Content, Header, ReadInput};
+pub use self::response::Body;
+use crate::{InferRequest, InferResponse, Input, InvalidRequest, Limits, NotFinite, raw};
+
+/// Header of requests and responses with binary tensors: bytes of JSON at the body's start.
+pub const JSON_LENGTH_HEADER: &str = "inference-header-content-length";
+
+/// Reads the body of a request. Of `json_length` bytes at its start, if that is given, the rest is
+/// binary tensors.
+///
+/// # Errors
+/// [`InvalidRequest`], the first that is found.
+pub fn parse_request(
+    body: &[u8],
+    json_length: Option<usize>,
+    limits: &Limits,
+) -> Result<InferRequest, InvalidRequest> {
+    let (json, binary) = match json_length {
+        None => (body, None),
+        Some(length) => {
+            let (json, binary) = body.split_at_checked(length).ok_or_else(|| {
+                InvalidRequest::new(format!(
+                    "the header {JSON_LENGTH_HEADER} says {length} bytes, the body has {}",
+                    body.len()
+                ))
+            })?;
+            (json, Some(binary))
+        }
+    };
+    let Header {
+        id,
+        parameters,
+        inputs,
+        outputs,
+    } = reader::read(json, limits)?;
+    Ok(InferRequest {
+        id,
+        timeout: parameters.timeout,
+        inputs: tensors(inputs, binary, limits)?,
+        outputs,
+        binary_output: parameters.binary_output,
+    })
+}
+
+/// Puts the elements into their shapes, the binary ones from what follows the JSON.
+fn tensors(
+    inputs: Vec<ReadInput>,
+    mut binary: Option<&[u8]>,
+    limits: &Limits,
+) -> Result<Vec<Input>, InvalidRequest> {
+    let mut tensors = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let ReadInput {
+            name,
+            shape,
+            element,
+            content,
+        } = input;
+        let complain = |problem| InvalidRequest::input(&name, problem);
+        let data = match content {
+            Content::Json(data) => data,
+            Content::Binary(size) => {
+                let Some(rest) = binary else {
+                    let problem = format!("binary_data_size needs the header {JSON_LENGTH_HEADER}");
+                    return Err(complain(problem));
+                };
+                let Some((bytes, rest)) = rest.split_at_checked(size) else {
+                    let left = rest.len();
+                    let problem = format!("binary_data_size is {size}, {left} bytes are left");
+                    return Err(complain(problem));
+                };
+                binary = Some(rest);
+                let count = limits.count(element, &shape).map_err(&complain)?;
+                raw::read(element, count, bytes).map_err(&complain)?
+            }
+        };
+        match Tensor::new(shape, data) {
+            Ok(tensor) => tensors.push(Input { name, tensor }),
+            Err(mismatch) => return Err(complain(mismatch.to_string())),
+        }
+    }
+    if let Some(rest) = binary
+        && !rest.is_empty()
+    {
+        let left = rest.len();
+        return Err(match tensors.last() {
+            Some(last) => {
+                InvalidRequest::input(&last.name, format!("{left} bytes follow its data"))
+            }
+            None => InvalidRequest::new(format!("{left} bytes follow the JSON, there is no input")),
+        });
+    }
+    Ok(tensors)
+}
+
+/// Reads a body that is nothing but the elements of the model's only input, one row where requests
+/// are batched; Triton's raw binary requests, whose header says 0 bytes of JSON. At most one further
+/// dimension may be open. A BYTES tensor is one string, without its length.
+///
+/// # Errors
+/// When the model isn't like that or the bytes don't fit.
+pub fn parse_raw_request(
+    body: &[u8],
+    signature: &Signature,
+) -> Result<InferRequest, InvalidRequest> {
+    let [port] = signature.inputs.as_slice() else {
+        let count = signature.inputs.len();
+        let message = format!("a raw request needs a model with one input, this one has {count}");
+        return Err(InvalidRequest::new(message));
+    };
+    let complain = |problem: &str| InvalidRequest::input(&port.name, problem);
+    let (Some(element), Some(declared)) = (port.element(), &port.shape) else {
+        return Err(complain(
+            "a raw request needs a shape that the model declares",
+        ));
+    };
+    let mut open = None;
+    let mut shape = Vec::with_capacity(declared.len());
+    for (index, dimension) in declared.iter().enumerate() {
+        shape.push(match dimension {
+            Dimension::Fixed(length) => *length,
+            Dimension::Any if index == 0 && signature.batches() => 1,
+            Dimension::Any if open.replace(index).is_none() => 1,
+            Dimension::Any => {
+                return Err(complain("a raw request leaves more than one length open"));
+            }
+        });
+    }
+    let row = springtide_inference::element_count(&shape)
+        .ok_or_else(|| complain("the model's shape is too large"))?;
+    let data = if element == ElementType::String {
+        if row != 1 {
+            return Err(complain("a raw request of strings holds one"));
+        }
+        raw::string(0, body).map(|string| vec![string].into())
+    } else {
+        let elements = body.len() / element.bytes().unwrap_or(1);
+        let count = match open {
+            Some(index) => {
+                let length = elements.checked_div(row).unwrap_or(0);
+                shape[index] = length;
+                row.saturating_mul(length)
+            }
+            None => row,
+        };
+        raw::read(element, count, body)
+    };
+    let data = data.map_err(|problem| complain(&problem))?;
+    let tensor = Tensor::new(shape, data).map_err(|mismatch| complain(&mismatch.to_string()))?;
+    Ok(InferRequest {
+        id: None,
+        timeout: None,
+        inputs: vec![Input {
+            name: port.name.clone(),
+            tensor,
+        }],
+        outputs: vec![],
+        binary_output: true,
+    })
+}
+
+/// Writes the body of a response.
+///
+/// # Errors
+/// When JSON is wanted for elements that it can't hold.
+pub fn write_response(response: &InferResponse<'_>) -> Result<Body, NotFinite> {
+    response::write(response)
+}
+
+#[cfg(test)]
+mod tests;

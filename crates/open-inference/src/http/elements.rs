@@ -1,0 +1,492 @@
+//! Elements in JSON: one list, or lists in lists as the shape says. They go straight from the text
+//! into one vector of the tensor's type.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use half::{bf16, f16};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Unexpected, Visitor};
+use springtide_inference::{Data, ElementType};
+
+use crate::limits::MAX_DIMENSIONS;
+
+/// A value that JSON can hold one of.
+trait Element: Sized {
+    /// What the text must be, for complaints.
+    const EXPECTED: &'static str;
+
+    fn from_bool(_: bool) -> Option<Self> {
+        None
+    }
+
+    fn from_unsigned(_: u64) -> Option<Self> {
+        None
+    }
+
+    fn from_negative(_: i64) -> Option<Self> {
+        None
+    }
+
+    fn from_float(_: f64) -> Option<Self> {
+        None
+    }
+
+    fn from_text(_: &str) -> Option<Self> {
+        None
+    }
+}
+
+impl Element for bool {
+    const EXPECTED: &'static str = "true, false, 0 or 1";
+
+    fn from_bool(value: bool) -> Option<Self> {
+        Some(value)
+    }
+
+    fn from_unsigned(number: u64) -> Option<Self> {
+        (number <= 1).then_some(number == 1)
+    }
+}
+
+macro_rules! integers {
+    ($($integer:ty: $expected:literal,)+) => {$(
+        impl Element for $integer {
+            const EXPECTED: &'static str = $expected;
+
+            fn from_unsigned(number: u64) -> Option<Self> {
+                number.try_into().ok()
+            }
+
+            fn from_negative(number: i64) -> Option<Self> {
+                number.try_into().ok()
+            }
+        }
+    )+};
+}
+
+integers! {
+    u8: "an integer from 0 to 255",
+    u16: "an integer from 0 to 65535",
+    u32: "an integer from 0 to 4294967295",
+    u64: "an integer from 0 to 18446744073709551615",
+    i8: "an integer from -128 to 127",
+    i16: "an integer from -32768 to 32767",
+    i32: "an integer from -2147483648 to 2147483647",
+    i64: "an integer from -9223372036854775808 to 9223372036854775807",
+}
+
+macro_rules! floats {
+    ($($float:ty: $expected:literal, $round:expr;)+) => {$(
+        impl Element for $float {
+            const EXPECTED: &'static str = $expected;
+
+            #[expect(clippy::cast_precision_loss, reason = "rounding is meant")]
+            fn from_unsigned(number: u64) -> Option<Self> {
+                Self::from_float(number as f64)
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "rounding is meant")]
+            fn from_negative(number: i64) -> Option<Self> {
+                Self::from_float(number as f64)
+            }
+
+            fn from_float(number: f64) -> Option<Self> {
+                let round: fn(f64) -> $float = $round;
+                Some(round(number)).filter(|rounded| rounded.is_finite())
+            }
+        }
+    )+};
+}
+
+floats! {
+    f16: "a number that FP16 can hold", f16::from_f64;
+    bf16: "a number that BF16 can hold", bf16::from_f64;
+    f32: "a number that FP32 can hold", to_f32;
+    f64: "a number", std::convert::identity;
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
+const fn to_f32(number: f64) -> f32 {
+    number as f32
+}
+
+impl Element for String {
+    const EXPECTED: &'static str = "a string without NUL";
+
+    fn from_text(text: &str) -> Option<Self> {
+        (!text.contains('\0')).then(|| text.to_owned())
+    }
+}
+
+/// Elements, and the lists that they were in.
+#[derive(Debug, PartialEq)]
+pub(super) struct Elements {
+    pub(super) data: Data,
+    pub(super) lists: Lists,
+}
+
+/// The lists that elements were in.
+#[derive(Debug, PartialEq)]
+pub(super) enum Lists {
+    /// One.
+    Flat,
+    /// Lists in lists, of so many items at each depth.
+    Nested {
+        lengths: Vec<usize>,
+        /// Whether the innermost have no element, so that they say nothing of what would be inside.
+        empty: bool,
+    },
+}
+
+impl Lists {
+    /// Whether they are those of a shape. A flat list fits any.
+    pub(super) fn fit(&self, shape: &[usize]) -> bool {
+        match self {
+            Self::Flat => true,
+            Self::Nested { lengths, empty } => {
+                lengths == shape || (*empty && shape.starts_with(lengths))
+            }
+        }
+    }
+}
+
+/// How long the lists are at each depth. All at one depth must be as long as each other.
+#[derive(Default)]
+struct Nesting {
+    lengths: [Option<usize>; MAX_DIMENSIONS],
+    /// Lists around each element, once there is one.
+    depth: Option<usize>,
+}
+
+impl Nesting {
+    /// There is an element inside so many lists.
+    fn element(&mut self, depth: usize) -> Result<(), &'static str> {
+        if self.depth == Some(depth) {
+            return Ok(());
+        }
+        let list_here = self.lengths.get(depth).is_some_and(Option::is_some);
+        if self.depth.is_some() || list_here {
+            return Err("lists and elements are mixed");
+        }
+        self.depth = Some(depth);
+        Ok(())
+    }
+
+    /// A list begins inside so many others.
+    fn begin(&self, depth: usize) -> Result<(), &'static str> {
+        if depth >= MAX_DIMENSIONS {
+            return Err("the lists are nested too deeply");
+        }
+        if self.depth.is_some_and(|elements| elements <= depth) {
+            return Err("lists and elements are mixed");
+        }
+        Ok(())
+    }
+
+    /// A list inside so many others had so many items.
+    fn end(&mut self, depth: usize, length: usize) -> Result<(), &'static str> {
+        if *self.lengths[depth].get_or_insert(length) == length {
+            Ok(())
+        } else {
+            Err("the lists differ in length")
+        }
+    }
+
+    fn lists(&self) -> Lists {
+        if self.lengths[1].is_none() {
+            return Lists::Flat;
+        }
+        Lists::Nested {
+            lengths: self
+                .lengths
+                .iter()
+                .copied()
+                .map_while(|length| length)
+                .collect(),
+            empty: self.depth.is_none(),
+        }
+    }
+}
+
+/// Reads at most `max` elements. Where it fails at one of them, `failed_at` says at which.
+pub(super) fn read<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    element: ElementType,
+    max: usize,
+    failed_at: &mut Option<usize>,
+) -> Result<Elements, D::Error> {
+    macro_rules! list {
+        ($element:ty) => {{
+            let mut list = List::<'_, $element> {
+                elements: Vec::new(),
+                nesting: Nesting::default(),
+                max,
+                failed_at,
+            };
+            let depth = 0;
+            Value {
+                list: &mut list,
+                depth,
+            }
+            .deserialize(deserializer)?;
+            Ok(Elements {
+                data: list.elements.into(),
+                lists: list.nesting.lists(),
+            })
+        }};
+    }
+    match element {
+        ElementType::Bool => list!(bool),
+        ElementType::U8 => list!(u8),
+        ElementType::U16 => list!(u16),
+        ElementType::U32 => list!(u32),
+        ElementType::U64 => list!(u64),
+        ElementType::I8 => list!(i8),
+        ElementType::I16 => list!(i16),
+        ElementType::I32 => list!(i32),
+        ElementType::I64 => list!(i64),
+        ElementType::F16 => list!(f16),
+        ElementType::Bf16 => list!(bf16),
+        ElementType::F32 => list!(f32),
+        ElementType::F64 => list!(f64),
+        ElementType::String => list!(String),
+    }
+}
+
+struct List<'f, T> {
+    elements: Vec<T>,
+    nesting: Nesting,
+    max: usize,
+    failed_at: &'f mut Option<usize>,
+}
+
+/// An element or a list, inside so many lists.
+struct Value<'l, 'f, T> {
+    list: &'l mut List<'f, T>,
+    depth: usize,
+}
+
+impl<T: Element> Value<'_, '_, T> {
+    fn keep<E: serde::de::Error>(self, element: Option<T>, found: Unexpected<'_>) -> Result<(), E> {
+        let Self { list, depth } = self;
+        let Some(element) = element.filter(|_| depth > 0) else {
+            return Err(E::invalid_value(found, &Expected::<T>::at(depth)));
+        };
+        list.nesting.element(depth).map_err(E::custom)?;
+        if list.elements.len() == list.max {
+            let message = format_args!("there are more than {} elements", list.max);
+            return Err(E::custom(message));
+        }
+        list.elements.push(element);
+        Ok(())
+    }
+}
+
+/// What must be where an element or a list is.
+struct Expected<T> {
+    depth: usize,
+    element: PhantomData<T>,
+}
+
+impl<T> Expected<T> {
+    const fn at(depth: usize) -> Self {
+        Self {
+            depth,
+            element: PhantomData,
+        }
+    }
+}
+
+impl<T: Element> serde::de::Expected for Expected<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.depth == 0 {
+            formatter.write_str("a list whose elements are each ")?;
+        }
+        formatter.write_str(T::EXPECTED)
+    }
+}
+
+impl<'de, T: Element> DeserializeSeed<'de> for Value<'_, '_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Element> Visitor<'de> for Value<'_, '_, T> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        serde::de::Expected::fmt(&Expected::<T>::at(self.depth), formatter)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        self.keep(T::from_bool(value), Unexpected::Bool(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
+        self.keep(T::from_unsigned(number), Unexpected::Unsigned(number))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
+        let element = match u64::try_from(number) {
+            Ok(number) => T::from_unsigned(number),
+            Err(_) => T::from_negative(number),
+        };
+        self.keep(element, Unexpected::Signed(number))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
+        self.keep(T::from_float(number), Unexpected::Float(number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        self.keep(T::from_text(text), Unexpected::Str(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Self { list, depth } = self;
+        list.nesting.begin(depth).map_err(A::Error::custom)?;
+        let mut length = 0;
+        loop {
+            let depth = depth + 1;
+            match items.next_element_seed(Value { list, depth }) {
+                Ok(Some(())) => length += 1,
+                Ok(None) => break,
+                Err(error) => {
+                    *list.failed_at = Some(list.elements.len());
+                    return Err(error);
+                }
+            }
+        }
+        list.nesting.end(depth, length).map_err(A::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(element: ElementType, json: &str) -> Result<Elements, (Option<usize>, String)> {
+        let mut failed_at = None;
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        super::read(&mut deserializer, element, 10, &mut failed_at)
+            .map_err(|error| (failed_at, error.to_string()))
+    }
+
+    fn data(element: ElementType, json: &str) -> Data {
+        read(element, json).unwrap().data
+    }
+
+    #[test]
+    fn integers_are_exact_to_their_last_bit() {
+        assert_eq!(
+            data(ElementType::U64, "[18446744073709551615]"),
+            Data::U64(vec![u64::MAX])
+        );
+        assert_eq!(
+            data(
+                ElementType::I64,
+                "[-9223372036854775808, 9223372036854775807]"
+            ),
+            Data::I64(vec![i64::MIN, i64::MAX])
+        );
+    }
+
+    #[test]
+    fn what_a_type_cannot_hold_is_refused_with_what_it_can() {
+        for (element, json, expected) in [
+            (ElementType::U8, "[256]", "an integer from 0 to 255"),
+            (ElementType::I8, "[-129]", "an integer from -128 to 127"),
+            (
+                ElementType::U64,
+                "[-1]",
+                "an integer from 0 to 18446744073709551615",
+            ),
+            (ElementType::I64, "[1.0]", "an integer from"),
+            (ElementType::I64, "[9223372036854775808]", "an integer from"),
+            (ElementType::F32, "[1e39]", "a number that FP32 can hold"),
+            (ElementType::F16, "[65520]", "a number that FP16 can hold"),
+            (ElementType::F32, "[\"1\"]", "a number that FP32 can hold"),
+            (ElementType::F32, "[null]", "a number that FP32 can hold"),
+            (ElementType::F32, "[{}]", "a number that FP32 can hold"),
+            (ElementType::Bool, "[2]", "true, false, 0 or 1"),
+            (ElementType::String, "[1]", "a string without NUL"),
+            (ElementType::String, "[\"\\u0000\"]", "a string without NUL"),
+            (ElementType::F32, "1", "a list whose elements are each"),
+        ] {
+            let (_, message) = read(element, json).unwrap_err();
+            assert!(
+                message.contains(&format!("expected {expected}")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn floats_are_rounded_to_the_nearest() {
+        assert_eq!(
+            data(ElementType::F32, "[0.1, 3]"),
+            Data::F32(vec![0.1, 3.0])
+        );
+        let halves = [0.1, -2.0].map(f16::from_f64).to_vec();
+        assert_eq!(data(ElementType::F16, "[0.1, -2]"), Data::F16(halves));
+        let halves = [0.1, 7.0].map(bf16::from_f64).to_vec();
+        assert_eq!(data(ElementType::Bf16, "[0.1, 7]"), Data::Bf16(halves));
+    }
+
+    #[test]
+    fn truth_may_be_a_number() {
+        let expected = Data::Bool(vec![true, false, true, false]);
+        assert_eq!(data(ElementType::Bool, "[true, false, 1, 0]"), expected);
+    }
+
+    #[test]
+    fn it_is_known_which_element_is_wrong() {
+        let (failed_at, _) = read(ElementType::F32, "[[1, 2], [3, true]]").unwrap_err();
+        assert_eq!(failed_at, Some(3));
+        let (failed_at, message) = read(ElementType::F32, "[1, NaN]").unwrap_err();
+        assert_eq!(failed_at, Some(1), "{message}");
+        let (failed_at, _) = read(ElementType::F32, "[1, 1e999]").unwrap_err();
+        assert_eq!(failed_at, Some(1));
+    }
+
+    #[test]
+    fn lists_are_regular() {
+        for (json, problem) in [
+            ("[[1, 2], [3]]", "the lists differ in length"),
+            ("[[1], 2]", "lists and elements are mixed"),
+            ("[1, [2]]", "lists and elements are mixed"),
+            ("[[], 1]", "lists and elements are mixed"),
+            ("[[[1]], [2]]", "lists and elements are mixed"),
+            (
+                "[1,2,3,4,5,6,7,8,9,10,11]",
+                "there are more than 10 elements",
+            ),
+        ] {
+            let (_, message) = read(ElementType::F32, json).unwrap_err();
+            assert!(message.starts_with(problem), "{json}: {message}");
+        }
+        let deep = format!("{}{}", "[".repeat(17), "]".repeat(17));
+        let (_, message) = read(ElementType::F32, &deep).unwrap_err();
+        assert!(
+            message.starts_with("the lists are nested too deeply"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn lists_fit_their_shape_or_are_flat() {
+        let fits = |json, shape: &[usize]| read(ElementType::F32, json).unwrap().lists.fit(shape);
+        assert!(fits("[1, 2, 3, 4]", &[2, 2]));
+        assert!(fits("[[1, 2], [3, 4]]", &[2, 2]));
+        assert!(fits("[[], []]", &[2, 0]));
+        assert!(fits("[[], []]", &[2, 0, 3]));
+        assert!(fits("[]", &[0, 3]));
+        assert!(!fits("[[1, 2], [3, 4]]", &[4]));
+        assert!(!fits("[[1, 2], [3, 4]]", &[4, 1]));
+        assert!(!fits("[[1, 2], [3, 4]]", &[2, 2, 1]));
+        assert!(!fits("[[], []]", &[0]));
+    }
+}

@@ -1,0 +1,171 @@
+//! How much a request may hold.
+
+use std::num::NonZeroUsize;
+
+use springtide_inference::{Dimension, ElementType, Port, Signature, element_count};
+
+/// Most inputs or outputs that a request may name. The largest models, with a pair of cached tensors
+/// for each of their layers, have a few hundred.
+pub(crate) const MAX_TENSORS: usize = 1024;
+
+/// Most dimensions of a tensor; more than any operator of ONNX has use for.
+pub(crate) const MAX_DIMENSIONS: usize = 16;
+
+/// Most parameters of a request, an input or an output.
+pub(crate) const MAX_PARAMETERS: usize = 64;
+
+/// Most bytes of a tensor's name.
+pub(crate) const MAX_NAME_BYTES: usize = 1024;
+
+/// Most bytes of a request's id.
+pub(crate) const MAX_ID_BYTES: usize = 256;
+
+/// Most elements of a BYTES tensor: in memory each takes several times what an empty one takes in a
+/// request.
+pub(crate) const MAX_STRINGS: usize = 1 << 20;
+
+/// Bytes of JSON that one element may take with its separator and white space: the 24 characters of
+/// the longest double, and room for indentation.
+const BYTES_PER_ELEMENT: usize = 64;
+
+/// Bytes for everything that isn't an element.
+const BYTES_BESIDE_ELEMENTS: usize = 64 * 1024;
+
+/// How much the requests of one model may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// All elements of a request together; None where the model leaves a length open.
+    elements: Option<usize>,
+    /// Whether a length in bytes is open.
+    has_strings: bool,
+}
+
+impl Limits {
+    /// What the model's inputs allow, with at most `max_rows` rows where requests are batched.
+    #[must_use]
+    pub fn new(signature: &Signature, max_rows: Option<NonZeroUsize>) -> Self {
+        let elements = signature
+            .inputs
+            .iter()
+            .map(|port| max_elements(port, max_rows))
+            .try_fold(0_usize, |all, one| all.checked_add(one?));
+        Self {
+            elements,
+            has_strings: signature
+                .inputs
+                .iter()
+                .any(|port| port.element() == Some(ElementType::String)),
+        }
+    }
+
+    /// Nothing but the size of the body.
+    #[must_use]
+    pub const fn open() -> Self {
+        Self {
+            elements: None,
+            has_strings: true,
+        }
+    }
+
+    /// Most elements of one tensor.
+    pub(crate) fn max_elements(&self, element: ElementType) -> usize {
+        let elements = self.elements.unwrap_or(usize::MAX);
+        match element {
+            ElementType::String => elements.min(MAX_STRINGS),
+            _ => elements,
+        }
+    }
+
+    /// Elements in a shape.
+    ///
+    /// # Errors
+    /// When they are too many; to be read after the tensor's name.
+    pub(crate) fn count(&self, element: ElementType, shape: &[usize]) -> Result<usize, String> {
+        let max = self.max_elements(element);
+        match element_count(shape) {
+            Some(count) if count <= max => Ok(count),
+            Some(count) => Err(format!("has {count} elements, at most {max} are allowed")),
+            None => Err(format!("the shape {shape:?} is too large")),
+        }
+    }
+
+    /// Most bytes of a request, never more than `ceiling`: what valid ones need where the model says
+    /// how long its inputs are.
+    #[must_use]
+    pub fn max_body_bytes(&self, ceiling: usize) -> usize {
+        match self.elements {
+            Some(elements) if !self.has_strings => elements
+                .saturating_mul(BYTES_PER_ELEMENT)
+                .saturating_add(BYTES_BESIDE_ELEMENTS)
+                .min(ceiling),
+            _ => ceiling,
+        }
+    }
+}
+
+/// Most elements of an input; None where it leaves a length open.
+fn max_elements(port: &Port, max_rows: Option<NonZeroUsize>) -> Option<usize> {
+    let mut elements = 1_usize;
+    for (index, dimension) in port.shape.as_ref()?.iter().enumerate() {
+        let length = match (dimension, index) {
+            (Dimension::Fixed(length), _) => *length,
+            (Dimension::Any, 0) => max_rows?.get(),
+            (Dimension::Any, _) => return None,
+        };
+        elements = elements.checked_mul(length)?;
+    }
+    Some(elements)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: Option<NonZeroUsize> = NonZeroUsize::new(32);
+    const CEILING: usize = 1 << 30;
+
+    fn limits(element: ElementType, shape: &[Dimension], rows: Option<NonZeroUsize>) -> Limits {
+        let signature = Signature {
+            inputs: vec![Port::tensor("x", element, shape)],
+            outputs: vec![],
+        };
+        Limits::new(&signature, rows)
+    }
+
+    #[test]
+    fn fixed_shapes_bound_the_elements_and_the_bytes() {
+        let rows_of_four = [Dimension::Any, Dimension::Fixed(4)];
+        let limits = limits(ElementType::F32, &rows_of_four, ROWS);
+        assert_eq!(limits.max_elements(ElementType::F32), 128);
+        assert_eq!(limits.max_body_bytes(CEILING), 128 * 64 + 64 * 1024);
+        assert_eq!(limits.max_body_bytes(1000), 1000);
+    }
+
+    #[test]
+    fn open_lengths_leave_the_ceiling() {
+        let open = [Dimension::Any, Dimension::Any];
+        let rows = [Dimension::Any, Dimension::Fixed(2)];
+        let huge = [Dimension::Fixed(usize::MAX), Dimension::Fixed(2)];
+        for limits in [
+            limits(ElementType::F32, &open, ROWS),
+            limits(ElementType::F32, &rows, None),
+            limits(ElementType::F32, &huge, ROWS),
+            Limits::open(),
+        ] {
+            assert_eq!(limits.max_elements(ElementType::F32), usize::MAX);
+            assert_eq!(limits.max_body_bytes(CEILING), CEILING);
+        }
+    }
+
+    #[test]
+    fn strings_are_bounded_in_number_and_not_in_length() {
+        let rows = [Dimension::Any];
+        let limits = limits(ElementType::String, &rows, ROWS);
+        assert_eq!(limits.max_elements(ElementType::String), 32);
+        assert_eq!(limits.max_body_bytes(CEILING), CEILING);
+        assert_eq!(
+            Limits::open().max_elements(ElementType::String),
+            MAX_STRINGS
+        );
+    }
+}
