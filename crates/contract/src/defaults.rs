@@ -15,6 +15,14 @@ pub const REQUEST_TIMEOUT_MILLISECONDS: u32 = 5_000;
 /// Most rows that wait in the queue before further ones are refused with 429.
 pub const MAX_QUEUE_ROWS: u32 = 1_024;
 
+/// Most connections of a server at the same time.
+pub const MAX_CONNECTIONS: u32 = 4_096;
+
+/// Greatest age of a connection, in seconds. A Service spreads connections over pods and not
+/// requests, so a new pod gets load only as old connections end: with this, its full share in half a
+/// minute, while reconnecting costs a client a few thousandths of its requests.
+pub const MAX_CONNECTION_AGE_SECONDS: u32 = 30;
+
 /// Memory that the bodies of all requests may take together, in bytes: half of what a pod requests
 /// where its ModelService doesn't say.
 pub const MAX_BODY_BYTES_IN_FLIGHT: u64 = 256 << 20;

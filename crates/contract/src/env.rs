@@ -27,6 +27,10 @@ pub const WORKERS: &str = "WORKERS";
 pub const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
 /// Longest time that a shutdown waits for accepted requests, in seconds.
 pub const DRAIN_TIMEOUT_SECONDS: &str = "DRAIN_TIMEOUT_SECONDS";
+/// Most connections at the same time.
+pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
+/// Greatest age of a connection, in seconds; 0: none.
+pub const MAX_CONNECTION_AGE_SECONDS: &str = "MAX_CONNECTION_AGE_SECONDS";
 /// Memory that the bodies of all requests may take together, in bytes.
 pub const MAX_BODY_BYTES_IN_FLIGHT: &str = "MAX_BODY_BYTES_IN_FLIGHT";
 /// Name of the ModelService that the pod belongs to; becomes the label

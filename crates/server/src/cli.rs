@@ -106,6 +106,16 @@ pub struct ServeArgs {
     /// more than the request timeout
     #[arg(long, env = env::DRAIN_TIMEOUT_SECONDS, value_parser = value_parser!(u32).range(1..=3600))]
     pub drain_timeout_seconds: Option<u32>,
+    /// Most connections at the same time; for one more, the one that has been idle the longest is
+    /// closed
+    #[arg(long, env = env::MAX_CONNECTIONS, default_value_t = defaults::MAX_CONNECTIONS,
+        value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+    /// Greatest age of a connection, in seconds: its client is then asked to reconnect, so that new
+    /// servers behind a load balancer get their share; 0 sets none
+    #[arg(long, env = env::MAX_CONNECTION_AGE_SECONDS, default_value_t = defaults::MAX_CONNECTION_AGE_SECONDS,
+        value_parser = value_parser!(u32).range(0..=86_400))]
+    pub max_connection_age_seconds: u32,
     /// Memory that the bodies of all requests may take together, in bytes; a request without room is
     /// refused with 429
     #[arg(long, env = env::MAX_BODY_BYTES_IN_FLIGHT, default_value_t = defaults::MAX_BODY_BYTES_IN_FLIGHT,
@@ -143,6 +153,19 @@ impl ServeArgs {
     #[must_use]
     pub fn worker_count(&self) -> Option<NonZeroUsize> {
         self.workers.map(count)
+    }
+
+    /// Most connections at the same time.
+    #[must_use]
+    pub fn connections(&self) -> NonZeroUsize {
+        count(self.max_connections)
+    }
+
+    /// Greatest age of a connection.
+    #[must_use]
+    pub fn connection_age(&self) -> Option<Duration> {
+        let seconds = self.max_connection_age_seconds;
+        (seconds > 0).then(|| Duration::from_secs(seconds.into()))
     }
 
     /// Memory that the bodies of all requests may take together.

@@ -5,9 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -57,26 +56,7 @@ pub fn router<B: Backend>(app: Arc<App<B>>) -> Router {
         .route(paths::METRICS, get(serve_metrics::<B>))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&app),
-            send_elsewhere::<B>,
-        ))
         .with_state(app)
-}
-
-/// Asks the client to reconnect elsewhere while draining.
-async fn send_elsewhere<B: Backend>(
-    State(app): State<Arc<App<B>>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let mut response = next.run(request).await;
-    if app.lifecycle.phase() == Phase::Draining {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 async fn health() -> Response {

@@ -1,36 +1,30 @@
-//! Connections: how many, how long they may be silent, and how they end.
+//! Connections: how many, how long they may be silent, how old they get, and how they end.
+//!
+//! HTTP/1.1 and HTTP/2 are spoken on the same port; the client's first bytes tell which. What is
+//! spoken about is the router's business.
 
+mod activity;
+mod age;
+mod connection;
+mod descriptors;
 mod impatient;
+mod places;
 
 use std::io;
-use std::pin::pin;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use self::impatient::Impatient;
-
-/// Most connections at the same time; further ones wait in the listener's backlog.
-const MAX_CONNECTIONS: usize = 4096;
-
-/// Longest silence of a client: until its headers are complete, and between two requests. Longer
-/// than load balancers keep idle connections (60 s in NGINX, Envoy and AWS), so that they close
-/// first and never send into a connection that is being closed.
-const MAX_SILENCE: Duration = Duration::from_secs(75);
-
-/// Longest time in which a client may take nothing of its answers.
-const MAX_STALL: Duration = Duration::from_secs(30);
-
-/// Most bytes of a request's head.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+use self::age::Ages;
+use self::connection::connection;
+pub use self::descriptors::raise_limit;
+use self::places::Places;
 
 /// Pause after the operating system gave no connection, which is mostly for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -44,39 +38,92 @@ const EMPTY_BACKLOG: Duration = Duration::from_millis(10);
 pub enum Closing {
     /// Not at all.
     Open,
+    /// Everything is answered, and clients are asked to reconnect, which is elsewhere when load
+    /// balancers know that this server ends.
+    Elsewhere,
     /// No new ones are taken.
     NoNewConnections,
-    /// Each one ends after the request that it is answering, at once if there is none.
+    /// Each one ends after the requests that it is answering, at once if there are none.
     AfterRequest,
 }
 
-/// Serves until `closing` says to end and every connection has ended.
-pub async fn serve(listener: TcpListener, router: Router, mut closing: watch::Receiver<Closing>) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = reached(&mut closing, Closing::NoNewConnections) => break,
-            Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = accept(&listener, &permits) => accepted,
-        };
-        match accepted {
-            Ok((stream, permit)) => {
-                connections.spawn(connection(stream, permit, router.clone(), closing.clone()));
-            }
-            Err(error) if is_connections_fault(&error) => {}
-            Err(error) => {
-                tracing::error!(%error, "no connection could be accepted");
-                sleep(ACCEPT_PAUSE).await;
-            }
+/// What connections may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most connections at the same time, all listeners together. For one more, the one that has
+    /// been idle the longest is closed, so that probes get through and idle clients can't keep
+    /// active ones out; if none is idle, the new one waits.
+    pub connections: NonZeroUsize,
+    /// Age at which a connection's client is asked to reconnect, so that a new server behind the
+    /// same load balancer gets its share; each connection's own is up to a third less, so that
+    /// those opened together don't end together. None: never.
+    pub age: Option<Duration>,
+}
+
+/// All connections of the server, through whichever listener they came. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    places: Arc<Places>,
+    age: Option<Duration>,
+    closing: watch::Receiver<Closing>,
+}
+
+impl Connections {
+    /// No connections yet. They end as `closing` says, and at once when its sender is gone.
+    #[must_use]
+    pub fn new(limits: Limits, closing: watch::Receiver<Closing>) -> Self {
+        Self {
+            places: Arc::new(Places::new(limits.connections)),
+            age: limits.age,
+            closing,
         }
     }
-    while let Ok(Ok((stream, permit))) = timeout(EMPTY_BACKLOG, accept(&listener, &permits)).await {
-        connections.spawn(connection(stream, permit, router.clone(), closing.clone()));
+
+    /// Serves one listener until no new connections are to be taken and each that came through it
+    /// has ended.
+    pub async fn serve(mut self, listener: TcpListener, router: Router) {
+        let mut ages = Ages::new(self.age, fastrand::Rng::new());
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = reached(&mut self.closing, Closing::NoNewConnections) => break,
+                Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
+                accepted = accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok(stream) => {
+                    self.spawn(&mut connections, stream, &router, ages.draw())
+                        .await;
+                }
+                Err(error) if is_connections_fault(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "no connection could be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        while let Ok(Ok(stream)) = timeout(EMPTY_BACKLOG, accept(&listener)).await {
+            self.spawn(&mut connections, stream, &router, ages.draw())
+                .await;
+        }
+        drop(listener);
+        while connections.join_next().await.is_some() {}
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
+
+    async fn spawn(
+        &self,
+        connections: &mut JoinSet<()>,
+        stream: TcpStream,
+        router: &Router,
+        age: Option<Duration>,
+    ) {
+        let place = self.places.take().await;
+        let (router, closing) = (router.clone(), self.closing.clone());
+        connections.spawn(async move {
+            connection(stream, router, place.activity(), age, closing).await;
+        });
+    }
 }
 
 /// Returns once closing has come so far; at once if nobody is left to say so.
@@ -84,18 +131,11 @@ async fn reached(closing: &mut watch::Receiver<Closing>, stage: Closing) {
     let _sender_gone = closing.wait_for(|closing| *closing >= stage).await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     let (stream, _peer) = listener.accept().await?;
     // An answer is one small write; waiting to fill a packet only makes it late.
     stream.set_nodelay(true)?;
-    Ok((stream, permit))
+    Ok(stream)
 }
 
 /// The client gave up between its connecting and our accepting.
@@ -107,32 +147,4 @@ fn is_connections_fault(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::InvalidInput
     )
-}
-
-async fn connection(
-    stream: TcpStream,
-    permit: OwnedSemaphorePermit,
-    router: Router,
-    mut closing: watch::Receiver<Closing>,
-) {
-    let stream = Impatient::new(stream, MAX_STALL);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(MAX_SILENCE)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        // What has arrived is answered: a connection is idle only after it was looked at.
-        biased;
-        ended = connection.as_mut() => ended,
-        () = reached(&mut closing, Closing::AfterRequest) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
-    }
-    drop(permit);
 }

@@ -19,7 +19,7 @@ use crate::http::{App, Model, RowLength, router};
 use crate::lifecycle::Lifecycle;
 use crate::load::{Loaded, ModelError, load};
 use crate::metrics::Metrics;
-use crate::net::{self, Closing};
+use crate::net::{self, Closing, Connections};
 use crate::predictor::Predictor;
 use crate::request::Limits;
 
@@ -107,11 +107,12 @@ async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         request_timeout: args.request_timeout(),
     });
     let (closing, closing_receiver) = watch::channel(Closing::Open);
-    let connections = tokio::spawn(net::serve(
-        listener,
-        router(Arc::clone(&app)),
-        closing_receiver,
-    ));
+    let limits = net::Limits {
+        connections: net::raise_limit(args.connections()),
+        age: args.connection_age(),
+    };
+    let connections = Connections::new(limits, closing_receiver);
+    let connections = tokio::spawn(connections.serve(listener, router(Arc::clone(&app))));
 
     let loading = {
         let args = args.clone();
@@ -175,8 +176,9 @@ async fn drain(
     connections: JoinHandle<()>,
     ends: Instant,
 ) {
-    tracing::info!("draining");
     app.lifecycle.drain();
+    closing.send_replace(Closing::Elsewhere);
+    tracing::info!("draining");
     if let Some(model) = app.model.get() {
         model.queue.flush();
     }

@@ -1,0 +1,190 @@
+//! What a connection is doing.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http::{HeaderValue, Response, Version, header};
+use http_body::{Frame, SizeHint};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Longest time from a connection's beginning to its first request's complete head.
+const FIRST_HEAD: Duration = Duration::from_secs(10);
+
+/// Longest time between an answer and the next request's complete head. Longer than load balancers
+/// keep idle connections (60 s in NGINX, Envoy and AWS), so that they close first and never send
+/// into a connection that is being closed.
+const SILENCE: Duration = Duration::from_secs(75);
+
+/// For how long a new connection counts as one whose request is on its way.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What a connection is doing: written by its requests, read by whoever wants to end it.
+#[derive(Debug)]
+pub(super) struct Activity {
+    opened: Instant,
+    /// Requests whose answer isn't on its way to the last byte.
+    in_flight: AtomicUsize,
+    /// When the last request was over, in microseconds since the connection was opened.
+    last_over: AtomicU64,
+    had_request: AtomicBool,
+    is_http2: AtomicBool,
+    /// The client is to reconnect.
+    retired: AtomicBool,
+    /// Its place is needed.
+    evicted: AtomicBool,
+    /// The connection should look at the rest of this.
+    changed: Notify,
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            in_flight: AtomicUsize::new(0),
+            last_over: AtomicU64::new(0),
+            had_request: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
+            changed: Notify::new(),
+        }
+    }
+
+    /// When the connection began.
+    pub(super) const fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// A request's head is complete. In flight until the result is dropped.
+    pub(super) fn request(self: &Arc<Self>, version: Version) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if !self.had_request.swap(true, Ordering::Relaxed) && version == Version::HTTP_2 {
+            self.is_http2.store(true, Ordering::Relaxed);
+            self.changed.notify_one();
+        }
+        InFlight {
+            activity: Arc::clone(self),
+            version,
+        }
+    }
+
+    /// Since when there is no request; none while there is one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let idle = self.in_flight.load(Ordering::Acquire) == 0;
+        let last_over = Duration::from_micros(self.last_over.load(Ordering::Relaxed));
+        idle.then(|| self.opened + last_over)
+    }
+
+    /// When the connection has been silent for too long, if no request comes before; none while
+    /// there is one.
+    pub(super) fn silent_at(&self) -> Option<Instant> {
+        let patience = if self.had_request.load(Ordering::Relaxed) {
+            SILENCE
+        } else {
+            FIRST_HEAD
+        };
+        Some(self.idle_since()? + patience)
+    }
+
+    /// Since when the connection could be closed in favour of another.
+    pub(super) fn evictable_since(&self, now: Instant) -> Option<Instant> {
+        let idle_since = self.idle_since()?;
+        let expected = !self.had_request.load(Ordering::Relaxed) && now < self.opened + FRESH;
+        let evicted = self.evicted.load(Ordering::Relaxed);
+        (!expected && !evicted).then_some(idle_since)
+    }
+
+    /// Takes the connection's place away.
+    pub(super) fn evict(&self) {
+        self.evicted.store(true, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// From now on answers over HTTP/1 ask the client to reconnect.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request over HTTP/2 has come.
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the connection was evicted or turned out to be HTTP/2.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    version: Version,
+}
+
+impl InFlight {
+    /// Makes an answer the request's last sign of life: it is in flight until the answer is written
+    /// or given up.
+    pub(super) fn answer(self, mut response: Response<Body>) -> Response<Answer> {
+        // HTTP/2 has a frame for this.
+        if self.activity.is_retired() && self.version < Version::HTTP_2 {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.map(|body| Answer {
+            body,
+            _in_flight: self,
+        })
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let micros = self.activity.opened.elapsed().as_micros();
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+        self.activity.last_over.store(micros, Ordering::Relaxed);
+        self.activity.in_flight.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,183 @@
+//! One connection.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::Closing;
+use super::activity::{Activity, Answer};
+use super::impatient::Impatient;
+
+/// Longest time in which a client may take nothing of its answers.
+const MAX_STALL: Duration = Duration::from_secs(30);
+
+/// Most bytes of a request's head over HTTP/1.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Most bytes of a request's head over HTTP/2, as its own rules count them (RFC 9113, section
+/// 6.5.2). Less, since one connection may have as many heads as streams.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+
+/// Most requests at the same time over one HTTP/2 connection. Clients that have more wait or open
+/// another connection; the recommended least is 100 (RFC 9113, section 6.5.2).
+const MAX_STREAMS: u32 = 256;
+
+/// Most bytes that a client may send over HTTP/2 before they are read: of one request, and of all
+/// requests of a connection. At 1 ms between client and server still 256 MB/s for one request.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Most bytes of one answer that wait for an HTTP/2 client to take them.
+const MAX_UNSENT_BYTES: usize = 256 * 1024;
+
+/// How often an HTTP/2 client is asked for a sign of life, and how long it may take: together less
+/// than the 60 s after which load balancers drop what is silent, and than [`MAX_STALL`] would take
+/// to notice that a host is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves a connection until it ends: by its client, by its silence, by the need for its place, by
+/// its age or because the server ends.
+///
+/// At its age nothing is cut off. Over HTTP/1 the next answer asks the client to reconnect; a
+/// connection without a next request puts no load on this server and falls silent in the end. Over
+/// HTTP/2 GOAWAY says the same, and what is in flight is answered.
+pub(super) async fn connection<S>(
+    stream: S,
+    router: Router,
+    activity: &Arc<Activity>,
+    age: Option<Duration>,
+    mut closing: watch::Receiver<Closing>,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let http = http();
+    let stream = TokioIo::new(Impatient::new(stream, MAX_STALL));
+    let connection = http.serve_connection(stream, service(router, Arc::clone(activity)));
+    let mut connection = pin!(connection);
+    // A connection that wasn't looked at yet isn't known to be idle.
+    let mut stage = (*closing.borrow()).min(Closing::NoNewConnections);
+    let mut retires_at = age.map(|age| activity.opened() + age);
+    let mut went_away = false;
+    let ended = loop {
+        if stage >= Closing::Elsewhere || retires_at.is_some_and(|at| at <= Instant::now()) {
+            activity.retire();
+            retires_at = None;
+        }
+        // Not before the first request: until then it isn't known to be HTTP/2.
+        if activity.is_retired() && activity.is_http2() && !went_away {
+            connection.as_mut().graceful_shutdown();
+            went_away = true;
+        }
+        let look_at = match (activity.silent_at(), retires_at) {
+            (Some(silent), Some(retires)) => silent.min(retires),
+            (Some(at), None) | (None, Some(at)) => at,
+            (None, None) => Instant::now() + MAX_STALL,
+        };
+        tokio::select! {
+            // What has arrived is answered: a connection is idle only after it was looked at.
+            biased;
+            ended = connection.as_mut() => break ended,
+            later = beyond(&mut closing, stage) => stage = later,
+            () = activity.changed() => {}
+            () = sleep_until(look_at) => {}
+        }
+        if stage == Closing::AfterRequest {
+            connection.as_mut().graceful_shutdown();
+            break connection.await;
+        }
+        let silent = activity.silent_at().is_some_and(|at| at <= Instant::now());
+        if silent || activity.is_evicted() {
+            break hang_up(connection, activity).await;
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        // Silence is noticed here; a timer for each request would be set for nothing.
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD_BYTES);
+    // Clients that reset what they ask for, again and again, are disconnected by the defaults of
+    // h2 and hyper.
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_UNSENT_BYTES)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    http
+}
+
+/// The router, with every request counted.
+fn service(
+    router: Router,
+    activity: Arc<Activity>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Answer>,
+    Error = Infallible,
+    Future: Send + 'static,
+> {
+    let router = TowerToHyperService::new(router);
+    service_fn(move |request: Request<Incoming>| {
+        let in_flight = activity.request(request.version());
+        let answering = router.call(request);
+        async move { Ok(in_flight.answer(answering.await?)) }
+    })
+}
+
+/// Returns the stage of closing once it is later than this one; the last one if nobody is left to
+/// say so.
+async fn beyond(closing: &mut watch::Receiver<Closing>, stage: Closing) -> Closing {
+    closing
+        .wait_for(|closing| *closing > stage)
+        .await
+        .map_or(Closing::AfterRequest, |later| *later)
+}
+
+/// Ends a connection at once, unless a request came at the last moment: that is answered first.
+async fn hang_up<I, S>(
+    mut connection: Pin<&mut auto::Connection<'_, I, S, TokioExecutor>>,
+    activity: &Activity,
+) -> Result<(), Box<dyn Error + Send + Sync>>
+where
+    I: Read + Write + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    connection.as_mut().graceful_shutdown();
+    let ended = poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await;
+    match ended {
+        Poll::Ready(ended) => ended,
+        Poll::Pending if activity.idle_since().is_some() => Ok(()),
+        Poll::Pending => connection.await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

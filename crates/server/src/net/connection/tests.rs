@@ -1,0 +1,345 @@
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::routing::{get, post};
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+
+const AGE: Duration = Duration::from_secs(30);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What an HTTP/2 client begins with, and settings without any.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// `GET http://x/slow` in HPACK.
+const GET_SLOW: &[u8] = b"\x82\x86\x44\x05/slow\x41\x01x";
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const ALL_HEADERS_AND_NO_BODY: u8 = 0x4 | 0x1;
+
+/// An HTTP/2 frame (RFC 9113, section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()];
+    [&head.concat(), payload].concat()
+}
+
+/// A connection and what it is told. `/` answers at once, `/slow` after 100 s.
+struct Served {
+    client: DuplexStream,
+    activity: Arc<Activity>,
+    closing: watch::Sender<Closing>,
+    ended: JoinHandle<Instant>,
+}
+
+fn serve(age: Option<Duration>) -> Served {
+    serve_at(age, Closing::Open)
+}
+
+fn serve_at(age: Option<Duration>, stage: Closing) -> Served {
+    let (client, server) = duplex(64 * 1024);
+    let activity = Arc::new(Activity::new());
+    let (closing, receiver) = watch::channel(stage);
+    let router = Router::new()
+        .route("/", get(async || "fast"))
+        .route("/echo", post(async |body: Bytes| body))
+        .route(
+            "/slow",
+            get(async || {
+                sleep(100 * SECOND).await;
+                "slow"
+            }),
+        );
+    let ended = tokio::spawn({
+        let activity = Arc::clone(&activity);
+        async move {
+            connection(server, router, &activity, age, receiver).await;
+            Instant::now()
+        }
+    });
+    Served {
+        client,
+        activity,
+        closing,
+        ended,
+    }
+}
+
+impl Served {
+    async fn send(&mut self, text: &str) {
+        self.client.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    async fn get(&mut self, path: &str) -> String {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"))
+            .await;
+        self.answer().await
+    }
+
+    /// The next answer over HTTP/1, as all answers here end.
+    async fn answer(&mut self) -> String {
+        let mut answer = Vec::new();
+        while !(answer.ends_with(b"fast") || answer.ends_with(b"slow")) {
+            answer.push(self.client.read_u8().await.unwrap());
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// Waits until the server has closed the connection, and returns how long that took.
+    async fn until_closed(&mut self) -> Duration {
+        let began = Instant::now();
+        let mut rest = Vec::new();
+        self.client.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(String::from_utf8(rest).unwrap(), "");
+        began.elapsed()
+    }
+
+    async fn http2(self) -> Http2 {
+        let stream = TokioIo::new(self.client);
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .handshake(stream)
+            .await
+            .unwrap();
+        Http2 {
+            sender,
+            client: tokio::spawn(async move { connection.await.unwrap() }),
+            activity: self.activity,
+            closing: self.closing,
+            ended: self.ended,
+        }
+    }
+}
+
+struct Http2 {
+    sender: http2::SendRequest<Empty<Bytes>>,
+    client: JoinHandle<()>,
+    activity: Arc<Activity>,
+    closing: watch::Sender<Closing>,
+    ended: JoinHandle<Instant>,
+}
+
+impl Http2 {
+    fn get(&mut self, path: &str) -> impl Future<Output = hyper::Result<String>> + Send + use<> {
+        let request = Request::get(format!("http://x{path}")).body(Empty::new());
+        let answer = self.sender.send_request(request.unwrap());
+        async move {
+            let answer = answer.await?;
+            assert!(!answer.headers().contains_key("connection"));
+            let text = axum::body::to_bytes(Body::new(answer.into_body()), 1_000).await;
+            Ok(String::from_utf8(text.unwrap().to_vec()).unwrap())
+        }
+    }
+}
+
+fn asks_to_reconnect(answer: &str) -> bool {
+    answer.contains("\r\nconnection: close\r\n")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_answer_beyond_its_age_ends_a_connection() {
+    let mut served = serve(Some(AGE));
+    for _second in 0..29 {
+        assert!(!asks_to_reconnect(&served.get("/").await));
+        sleep(SECOND).await;
+    }
+    sleep(2 * SECOND).await;
+    assert!(asks_to_reconnect(&served.get("/").await));
+    assert_eq!(served.until_closed().await, Duration::ZERO);
+    served.ended.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_sent_before_the_age_is_answered_after_it() {
+    let mut served = serve(Some(AGE));
+    let answer = served.get("/slow").await;
+    assert!(
+        asks_to_reconnect(&answer) && answer.ends_with("slow"),
+        "{answer}"
+    );
+    assert_eq!(served.until_closed().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_idle_connection_is_not_closed_into_its_clients_next_request() {
+    let mut served = serve(Some(AGE));
+    served.get("/").await;
+    sleep(70 * SECOND).await;
+    assert!(asks_to_reconnect(&served.get("/").await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_age_a_connection_lasts() {
+    let mut served = serve(None);
+    for _minute in 0..600 {
+        assert!(!asks_to_reconnect(&served.get("/").await));
+        sleep(60 * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_head_has_ten_seconds_however_slowly_it_comes() {
+    let mut silent = serve(None);
+    assert_eq!(silent.until_closed().await, 10 * SECOND);
+    // The second one could become HTTP/2.
+    for text in ["GET / HTTP/1.1\r\nX", "PRI * HTTP/2"] {
+        let mut served = serve(None);
+        let began = Instant::now();
+        for letter in text.bytes() {
+            sleep(SECOND / 2).await;
+            served.client.write_u8(letter).await.unwrap();
+        }
+        assert_eq!(served.ended.await.unwrap() - began, 10 * SECOND, "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_after_an_answer_and_half_a_head_have_75_seconds() {
+    let mut served = serve(None);
+    served.get("/").await;
+    sleep(40 * SECOND).await;
+    served.get("/").await;
+    served.send("GET / HTTP/1.1\r\n").await;
+    assert_eq!(served.until_closed().await, 75 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_long_is_no_silence() {
+    let mut served = serve(None);
+    assert!(served.get("/slow").await.ends_with("slow"));
+    assert_eq!(served.until_closed().await, 75 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evicted_connection_ends_at_once_and_after_its_answer_if_there_is_one() {
+    let mut idle = serve(None);
+    idle.get("/").await;
+    idle.activity.evict();
+    assert_eq!(idle.until_closed().await, Duration::ZERO);
+
+    let mut half = serve(None);
+    half.get("/").await;
+    half.send("GET / HT").await;
+    half.activity.evict();
+    assert_eq!(half.until_closed().await, Duration::ZERO);
+
+    let mut sent = serve(None);
+    sent.get("/").await;
+    sent.activity.evict();
+    assert!(asks_to_reconnect(&sent.get("/slow").await));
+    assert_eq!(sent.until_closed().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn http2_is_spoken_on_the_same_port_and_its_requests_do_not_wait_for_each_other() {
+    let mut http2 = serve(None).http2().await;
+    let slow = tokio::spawn(http2.get("/slow"));
+    assert_eq!(http2.get("/").await.unwrap(), "fast");
+    assert!(http2.activity.idle_since().is_none());
+    assert_eq!(slow.await.unwrap().unwrap(), "slow");
+    assert!(http2.activity.idle_since().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_http2_connection_goes_away_and_loses_nothing() {
+    let mut http2 = serve(Some(AGE)).http2().await;
+    assert_eq!(http2.get("/").await.unwrap(), "fast");
+    let slow = tokio::spawn(http2.get("/slow"));
+    sleep(AGE - SECOND).await;
+    assert_eq!(http2.get("/").await.unwrap(), "fast");
+    sleep(2 * SECOND).await;
+    assert!(http2.get("/").await.is_err(), "the client knows");
+    assert_eq!(slow.await.unwrap().unwrap(), "slow");
+    http2.ended.await.unwrap();
+    http2.client.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_without_requests_is_silent_however_well_its_client_is() {
+    let mut http2 = serve(None).http2().await;
+    let began = Instant::now();
+    http2.get("/").await.unwrap();
+    http2.ended.await.unwrap();
+    assert_eq!(began.elapsed(), 75 * SECOND);
+    http2.client.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_is_gone_is_noticed_while_it_is_answered() {
+    let mut served = serve(None);
+    let request = frame(HEADERS, ALL_HEADERS_AND_NO_BODY, 1, GET_SLOW);
+    let text = [PREFACE, &request].concat();
+    // Then nothing, not even answers to pings.
+    served.client.write_all(&text).await.unwrap();
+    let began = Instant::now();
+    served.ended.await.unwrap();
+    assert_eq!(began.elapsed(), PING_INTERVAL + PING_TIMEOUT);
+    assert!(
+        served.activity.idle_since().is_some(),
+        "the request is given up"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_server_drains_clients_are_asked_to_reconnect() {
+    let mut served = serve(None);
+    assert!(!asks_to_reconnect(&served.get("/").await));
+    served.closing.send_replace(Closing::Elsewhere);
+    sleep(SECOND).await;
+    assert!(asks_to_reconnect(&served.get("/").await));
+
+    let mut http2 = serve(None).http2().await;
+    http2.get("/").await.unwrap();
+    http2.closing.send_replace(Closing::Elsewhere);
+    http2.ended.await.unwrap();
+    http2.client.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_begin_during_the_drain_have_their_first_request_answered() {
+    let mut served = serve_at(None, Closing::Elsewhere);
+    assert!(asks_to_reconnect(&served.get("/").await));
+
+    let mut http2 = serve_at(None, Closing::Elsewhere).http2().await;
+    assert_eq!(http2.get("/slow").await.unwrap(), "slow");
+    http2.ended.await.unwrap();
+    http2.client.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_end_idle_connections_are_closed_and_requests_answered() {
+    let mut idle = serve(None);
+    idle.get("/").await;
+    idle.closing.send_replace(Closing::AfterRequest);
+    assert_eq!(idle.until_closed().await, Duration::ZERO);
+
+    let mut busy = serve(None);
+    busy.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    sleep(SECOND).await;
+    busy.closing.send_replace(Closing::AfterRequest);
+    assert!(asks_to_reconnect(&busy.answer().await));
+    assert_eq!(busy.until_closed().await, Duration::ZERO);
+
+    let orphan = serve(None);
+    drop(orphan.closing);
+    orphan.ended.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_resets_all_that_it_asks_for_is_disconnected() {
+    const CANCEL: [u8; 4] = [0, 0, 0, 8];
+    let mut served = serve(None);
+    let mut frames = Vec::from(PREFACE);
+    for stream in (1..1_000).step_by(2) {
+        frames.extend(frame(HEADERS, ALL_HEADERS_AND_NO_BODY, stream, GET_SLOW));
+        frames.extend(frame(RST_STREAM, 0, stream, &CANCEL));
+    }
+    served.client.write_all(&frames).await.unwrap();
+    timeout(SECOND, served.ended).await.unwrap().unwrap();
+}
