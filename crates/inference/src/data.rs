@@ -44,6 +44,14 @@ macro_rules! elements {
                 }
             }
 
+            /// Elements that differ: a truth value or integer is 1 or 0, a float from -0.75 to 0.75,
+            /// a string is empty.
+            pub(crate) fn varied(element: ElementType, count: usize) -> Self {
+                match element {
+                    $(ElementType::$variant => Self::$variant((0..count).map(Varied::at).collect()),)+
+                }
+            }
+
             /// The elements, borrowed.
             #[must_use]
             pub fn view(&self) -> DataView<'_> {
@@ -141,6 +149,38 @@ elements! {
     F64(f64),
     /// UTF-8 strings without NUL.
     String(String),
+}
+
+/// Elements that differ with their position.
+trait Varied {
+    fn at(position: usize) -> Self;
+}
+
+macro_rules! varied {
+    ($($element:ty: $position:ident => $value:expr;)+) => {
+        $(impl Varied for $element {
+            fn at($position: usize) -> Self {
+                $value
+            }
+        })+
+    };
+}
+
+varied! {
+    bool: position => position.is_multiple_of(2);
+    u8: position => u8::from(bool::at(position));
+    u16: position => u16::from(bool::at(position));
+    u32: position => u32::from(bool::at(position));
+    u64: position => u64::from(bool::at(position));
+    i8: position => i8::from(bool::at(position));
+    i16: position => i16::from(bool::at(position));
+    i32: position => i32::from(bool::at(position));
+    i64: position => i64::from(bool::at(position));
+    f16: position => f16::from_f32(f32::at(position));
+    bf16: position => bf16::from_f32(f32::at(position));
+    f32: position => [0.25, -0.5, 0.75, 0.0, -0.75, 0.5, -0.25][position % 7];
+    f64: position => f64::from(f32::at(position));
+    String: _position => Self::new();
 }
 
 #[cfg(test)]

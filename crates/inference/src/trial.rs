@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use crate::data::Data;
 use crate::signature::{Dimension, Port, Signature};
 use crate::tensor::{Tensor, element_count};
 
@@ -13,17 +14,26 @@ const MAX_ELEMENTS: usize = 1 << 26;
 /// doesn't say its rank, or would have more than 2^26 elements.
 #[must_use]
 pub fn inputs(signature: &Signature, rows: NonZeroUsize) -> Option<Vec<Tensor>> {
-    signature
-        .inputs
-        .iter()
-        .map(|port| input(port, rows.get()))
-        .collect()
+    let zeros = |port: &Port| Tensor::zeros(port.element()?, shape(port, rows)?).ok();
+    signature.inputs.iter().map(zeros).collect()
 }
 
-fn input(port: &Port, rows: usize) -> Option<Tensor> {
+/// Inputs as [`inputs`] makes them, but of numbers that differ: integers of 1 and 0, which are valid
+/// where a model takes positions in a table or a mask, and floats from -0.75 to 0.75. The first is
+/// never 0: where all else is of length 1, it is a mask that hides nothing.
+pub(crate) fn varied_inputs(signature: &Signature, rows: NonZeroUsize) -> Option<Vec<Tensor>> {
+    let varied = |port: &Port| {
+        let shape = shape(port, rows)?;
+        let count = element_count(&shape)?;
+        Tensor::new(shape, Data::varied(port.element()?, count)).ok()
+    };
+    signature.inputs.iter().map(varied).collect()
+}
+
+fn shape(port: &Port, rows: NonZeroUsize) -> Option<Vec<usize>> {
     let length = |(index, dimension): (usize, &Dimension)| match dimension {
         Dimension::Fixed(length) => *length,
-        Dimension::Any if index == 0 => rows,
+        Dimension::Any if index == 0 => rows.get(),
         Dimension::Any => 1,
     };
     let shape: Vec<usize> = port
@@ -33,10 +43,7 @@ fn input(port: &Port, rows: usize) -> Option<Tensor> {
         .enumerate()
         .map(length)
         .collect();
-    if element_count(&shape)? > MAX_ELEMENTS {
-        return None;
-    }
-    Tensor::zeros(port.element()?, shape).ok()
+    (element_count(&shape)? <= MAX_ELEMENTS).then_some(shape)
 }
 
 /// An output whose rows aren't those that went in.
@@ -104,6 +111,18 @@ mod tests {
         let shapes: Vec<&[usize]> = trial.iter().map(Tensor::shape).collect();
         assert_eq!(shapes, [&[5, 1][..], &[5, 3, 1], &[5], &[]]);
         assert_eq!(signature.check(&trial.iter().collect::<Vec<_>>()), Ok(()));
+    }
+
+    #[test]
+    fn varied_inputs_differ_and_fit_the_signature() {
+        let ports = ElementType::ALL.map(|element| Port::tensor("x", element, [ANY]));
+        let signature = takes(ports.to_vec());
+        let varied = varied_inputs(&signature, rows(5)).unwrap();
+        assert_eq!(signature.check(&varied.iter().collect::<Vec<_>>()), Ok(()));
+        for (tensor, zeros) in varied.iter().zip(inputs(&signature, rows(5)).unwrap()) {
+            let is_text = tensor.element() == ElementType::String;
+            assert_eq!(*tensor == zeros, is_text, "{tensor:?}");
+        }
     }
 
     #[test]

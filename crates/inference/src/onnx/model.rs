@@ -13,6 +13,9 @@ use super::runtime::Runtime;
 use super::said;
 use super::session::OnnxBackend;
 use super::weights::SharedWeights;
+use crate::backend::Backend as _;
+use crate::stop::Stop;
+use crate::trial;
 
 /// A model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +47,11 @@ pub struct OnnxModel {
 
 impl OnnxModel {
     /// Reads a model file for `sessions` sessions on `provider`. Several sessions on the processor
-    /// share their weights.
+    /// share their weights where that changes nothing, which two of them are opened to see.
     ///
     /// # Errors
-    /// When the file isn't a model or names files that it may not have read.
+    /// When the file isn't a model, names files that it may not have read, or isn't taken by ONNX
+    /// Runtime.
     pub fn open(
         runtime: &Runtime,
         path: &Path,
@@ -59,18 +63,50 @@ impl OnnxModel {
         }
         let file = ModelFile::read(path)?;
         external_data::check(path, &file.external)?;
-        let shared = if sessions > NonZeroUsize::MIN && provider == Selected::Cpu {
-            Some(SharedWeights::read(path, &file.weights)?)
-        } else {
-            None
-        };
-        Ok(Self {
+        let mut model = Self {
             runtime: runtime.clone(),
             path: path.to_owned(),
             provider,
             file,
-            shared,
-        })
+            shared: None,
+        };
+        if sessions > NonZeroUsize::MIN && provider == Selected::Cpu {
+            model.share_weights()?;
+        }
+        Ok(model)
+    }
+
+    /// Whether the sessions share their weights.
+    #[must_use]
+    pub const fn shares_weights(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// ONNX Runtime's optimizer transposes some weights in place and then runs with those that it
+    /// was given: sharing these gives wrong numbers. Nothing tells that it did, so what a session
+    /// with shared weights gives is compared with what one without gives.
+    fn share_weights(&mut self) -> Result<(), LoadError> {
+        let Some(shared) = SharedWeights::read(&self.path, &self.file.weights)? else {
+            return Ok(());
+        };
+        let mut alone = self.session(NonZeroUsize::MIN)?;
+        let Some(inputs) = trial::varied_inputs(alone.signature(), NonZeroUsize::MIN) else {
+            return Ok(());
+        };
+        let inputs: Vec<_> = inputs.iter().collect();
+        let Ok(expected) = alone.run(&inputs, &Stop::new()) else {
+            return Ok(());
+        };
+        drop(alone);
+        self.shared = Some(shared);
+        let given = self
+            .session(NonZeroUsize::MIN)
+            .map(|mut session| session.run(&inputs, &Stop::new()));
+        if !matches!(given, Ok(Ok(given)) if given == expected) {
+            tracing::info!("the model's sessions can't share their weights");
+            self.shared = None;
+        }
+        Ok(())
     }
 
     /// Opens a session that runs on `threads` threads of the processor.

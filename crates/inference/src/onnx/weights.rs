@@ -33,17 +33,15 @@ impl fmt::Debug for SharedWeights {
 }
 
 impl SharedWeights {
-    /// Reads weights from a model file. Those of types that have no packed form are left out.
+    /// Reads weights from a model file. Those that have no packed form are left out; None where no
+    /// others are.
     ///
     /// # Errors
     /// When the file can't be read, or isn't any more what it was.
-    pub(super) fn read(model: &Path, weights: &[Weights]) -> Result<Self, FileError> {
+    pub(super) fn read(model: &Path, weights: &[Weights]) -> Result<Option<Self>, FileError> {
         let mut file = File::open(model)?;
         let mut initializers = Vec::new();
-        for weights in weights {
-            if !has_packed_form(weights.data_type) {
-                continue;
-            }
+        for weights in weights.iter().filter(|weights| may_be_packed(weights)) {
             let bytes = usize::try_from(weights.bytes).map_err(|_| FileError::Malformed)?;
             let mut raw = vec![0; bytes];
             file.seek(SeekFrom::Start(weights.offset))?;
@@ -51,10 +49,10 @@ impl SharedWeights {
             let value = tensor(weights, raw).ok_or(FileError::Malformed)?;
             initializers.push((weights.name.clone(), Arc::new(value)));
         }
-        Ok(Self {
+        Ok((!initializers.is_empty()).then(|| Self {
             initializers,
             prepacked: PrepackedWeights::new(),
-        })
+        }))
     }
 
     /// Makes a session use them.
@@ -72,8 +70,9 @@ const UINT8: u64 = 2;
 const INT8: u64 = 3;
 const FLOAT16: u64 = 10;
 
-const fn has_packed_form(data_type: u64) -> bool {
-    matches!(data_type, FLOAT | UINT8 | INT8 | FLOAT16)
+/// Matrices and more, not vectors.
+const fn may_be_packed(weights: &Weights) -> bool {
+    weights.shape.len() > 1 && matches!(weights.data_type, FLOAT | UINT8 | INT8 | FLOAT16)
 }
 
 /// None where there are more or fewer bytes than the shape says.

@@ -1,8 +1,8 @@
-"""Makes the models that the tests run: python3 make_models.py (needs onnx 1.16 or newer)."""
+"""Makes the models that the tests run: python3 make_models.py (needs numpy, and onnx 1.16 or newer)."""
 
 from pathlib import Path
 
-import onnx
+import numpy as np
 from onnx import TensorProto, helper
 
 HERE = Path(__file__).parent
@@ -19,6 +19,11 @@ def save(path, nodes, inputs, outputs, initializers=()):
 
 def tensor(name, element, shape):
     return helper.make_tensor_value_info(name, element, shape)
+
+
+def raw(name, size, numbers):
+    content = np.array(numbers, dtype="<f4").tobytes()
+    return helper.make_tensor(name, FLOAT, [size, size], content, raw=True)
 
 
 FLOAT = TensorProto.FLOAT
@@ -123,9 +128,22 @@ save(
     [tensor("x", FLOAT, ["rows", size])],
     [tensor("y", FLOAT, ["rows", size])],
     [
-        helper.make_tensor("first", FLOAT, [size, size], onnx.numpy_helper.np.float32(ramp).tobytes(), raw=True),
-        helper.make_tensor("second", FLOAT, [size, size], onnx.numpy_helper.np.float32(ramp[::-1]).tobytes(), raw=True),
+        raw("first", size, ramp),
+        raw("second", size, ramp[::-1]),
     ],
+)
+
+# The optimizer moves the transpositions together and transposes the weights in place.
+save(
+    HERE / "transposed.onnx",
+    [
+        helper.make_node("Transpose", ["x"], ["turned"], perm=[1, 0]),
+        helper.make_node("Add", ["turned", "weights"], ["sum"]),
+        helper.make_node("Transpose", ["sum"], ["y"], perm=[1, 0]),
+    ],
+    [tensor("x", FLOAT, [32, 32])],
+    [tensor("y", FLOAT, [32, 32])],
+    [raw("weights", 32, ramp[: 32 * 32])],
 )
 
 # What a session is opened with to see whether an execution provider works.

@@ -7,21 +7,44 @@ use springtide_inference::{Backend, Stop};
 
 use crate::support::{ONE, RUNTIME, model, open, tensor};
 
-#[test]
-fn sessions_with_shared_weights_give_what_one_alone_gives() {
-    let numbers: Vec<f32> = (0_u8..128).map(|index| f32::from(index % 5)).collect();
-    let input = tensor(&[2, 64], numbers);
-    let alone = open(&model("dense"))
+const THREE: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+/// Opens three sessions and checks that they give what one alone gives. Tells whether they share
+/// their weights.
+fn compare(name: &str, rows: usize, columns: usize) -> bool {
+    let numbers: Vec<f32> = (0_u8..5)
+        .map(f32::from)
+        .cycle()
+        .take(rows * columns)
+        .collect();
+    let input = tensor(&[rows, columns], numbers);
+    let alone = open(&model(name))
         .unwrap()
         .run(&[&input], &Stop::new())
         .unwrap();
-    let three = NonZeroUsize::new(3).unwrap();
-    let shared = OnnxModel::open(&RUNTIME, &model("dense"), Selected::Cpu, three).unwrap();
-    let mut sessions: Vec<_> = (0..3).map(|_| shared.session(ONE).unwrap()).collect();
-    drop(shared);
-    for session in &mut sessions {
+    let several = OnnxModel::open(&RUNTIME, &model(name), Selected::Cpu, THREE).unwrap();
+    let shares = several.shares_weights();
+    let mut sessions: Vec<_> = (0..3).map(|_| several.session(ONE).unwrap()).collect();
+    // The weights live as long as the last session.
+    drop(several);
+    while let Some(mut session) = sessions.pop() {
         assert_eq!(session.run(&[&input], &Stop::new()).as_ref(), Ok(&alone));
     }
-    sessions.truncate(1);
-    assert_eq!(sessions[0].run(&[&input], &Stop::new()), Ok(alone));
+    shares
+}
+
+#[test]
+fn sessions_share_their_weights() {
+    assert!(compare("dense", 2, 64));
+}
+
+#[test]
+fn weights_that_the_optimizer_transposes_are_not_shared() {
+    assert!(!compare("transposed", 32, 32));
+}
+
+#[test]
+fn one_session_shares_nothing() {
+    let model = OnnxModel::open(&RUNTIME, &model("dense"), Selected::Cpu, ONE).unwrap();
+    assert!(!model.shares_weights());
 }
