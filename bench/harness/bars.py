@@ -2,12 +2,13 @@
 
 import dataclasses
 
+from harness.experiments.soak import growth
 from harness.figures import Figure, ratios
 
-#: The peer that stands for the reference's kind of server, and the one with no model.
+#: The server that is judged, the one of the reference's kind, and the one with no model.
+OURS = "springtide"
 REFERENCE = "fastapi"
 CONSTANT = "constant"
-OURS = "springtide"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,10 +17,11 @@ class Bar:
 
     name: str
     target: str
-    figure: str = "not measured"
-    spread: str = ""
+    figure: str
+    spread: str
     #: None: not measured.
-    met: bool | None = None
+    met: bool | None
+    #: What has to be known of the figure, or why there is none.
     note: str = ""
 
 
@@ -28,83 +30,183 @@ def table(results):
     return [
         *_reference(results),
         *_rivals(results),
-        *_constant(results),
+        _constant(results),
+        _lone(results),
+        _minilm(results),
+        *_overload(results),
+        _start(results),
+        _idle(results),
+        _image(results),
+        *_soak(results),
     ]
 
 
 def is_complete(bars):
+    """Whether every bar was measured."""
     return all(bar.met is not None for bar in bars)
-
-
-def _runs(results, server, connections, field):
-    """The runs of one cell in the order of the rounds; None where it wasn't measured."""
-    runs = results.get("iris", {}).get(server, {}).get(str(connections))
-    return [run[field] for run in runs] if runs else None
-
-
-def _ratio(results, above, below, connections, field):
-    pair = [_runs(results, server, connections, field) for server in (above, below)]
-    return ratios(*pair) if all(pair) else None
 
 
 def _reference(results):
     bars = [
-        (64, "rate", "at least 15 times", lambda median: median >= 15, "requests/s"),
-        (64, "p99_ms", "at most a fifth", lambda median: median <= 1 / 5, "p99"),
-        (8, "rate", "at least 100 times", lambda median: median >= 100, "requests/s"),
-        (1, "p50_ms", "at most a hundredth", lambda median: median <= 1 / 100, "p50"),
+        (64, "rate", "at least 15×", lambda median: median >= 15, "requests/s"),
+        (64, "p99_ms", "at most 0.200×", lambda median: median <= 0.2, "p99"),
+        (8, "rate", "at least 100×", lambda median: median >= 100, "requests/s"),
+        (1, "p50_ms", "at most 0.010×", lambda median: median <= 0.01, "p50"),
     ]
     for connections, field, target, reached, title in bars:
         name = f"iris, {connections} connection{'s' * (connections > 1)}: {title} against FastAPI's"
-        figure = _ratio(results, OURS, REFERENCE, connections, field)
-        yield _bar(name, target, figure, reached, results.get("missing", {}).get(REFERENCE), times)
+        figure = _ratio(results, REFERENCE, connections, field)
+        yield _bar(name, target, figure, reached, times, _why_not(results, REFERENCE))
 
 
 def _rivals(results):
     for peer in results["peers"]:
         if peer["name"] in (OURS, REFERENCE, CONSTANT):
             continue
-        missing = results.get("missing", {}).get(peer["name"])
         for field, title, target, reached in (
-            ("rate", "requests/s", "more", lambda median: median > 1),
-            ("p99_ms", "p99", "less", lambda median: median < 1),
+            ("rate", "requests/s", "more than 1×", lambda median: median > 1),
+            ("p99_ms", "p99", "less than 1×", lambda median: median < 1),
         ):
             name = f"iris, 1, 8 and 64 connections: {title} against {peer['title']}'s"
-            figures = [_ratio(results, OURS, peer["name"], connections, field) for connections in (1, 8, 64)]
+            figures = [_ratio(results, peer["name"], connections, field) for connections in (1, 8, 64)]
             if not all(figures):
-                yield Bar(name, target, note=missing or "")
+                yield _not_measured(name, target, _why_not(results, peer["name"]))
                 continue
             yield Bar(
                 name,
                 target,
                 ", ".join(times(figure.median) for figure in figures),
-                ", ".join(f"{times(figure.least)}–{times(figure.greatest)}" for figure in figures),
+                ", ".join(_spread(figure, times) for figure in figures),
                 all(reached(figure.median) for figure in figures),
             )
 
 
 def _constant(results):
-    figure = _ratio(results, OURS, CONSTANT, 64, "rate")
     name = "iris, 64 connections: requests/s against a bare axum handler's"
-    missing = results.get("missing", {}).get(CONSTANT)
-    yield _bar(name, "at least 60 %", figure, lambda median: median >= 0.6, missing, percent)
+    figure = _ratio(results, CONSTANT, 64, "rate")
+    return _bar(name, "at least 60 %", figure, lambda median: median >= 0.6, percent, _why_not(results, CONSTANT))
 
 
-def _bar(name, target, figure: Figure | None, reached, missing, form):
+def _lone(results):
+    figure = None
+    if lone := results.get("lone"):
+        figure = Figure.of(run["served"]["p50_ms"] - run["direct"]["p50_ms"] for run in lone["rounds"])
+    name = "iris, a lone request: p50 more than Session::run's"
+    return _bar(name, "at most 0.15 ms", figure, lambda median: median <= 0.15, milliseconds, _why_not(results, "lone"))
+
+
+def _minilm(results):
+    name, target = "MiniLM saturated: rows/s against the best loop of Session::run", "at least 95 %"
+    if not (minilm := results.get("minilm")):
+        return _not_measured(name, target, _why_not(results, "minilm"))
+    figure = Figure.of(run["served"] / run["direct"] for run in minilm["rounds"])
+    best = minilm["best"]
+    bar = _bar(name, target, figure, lambda median: median >= 0.95, percent)
+    return dataclasses.replace(bar, note=f"the best loop: {best['layout']}, {best['rows']} rows a run")
+
+
+def _overload(results):
+    goodput = ("at 3 times the peak: goodput against the peak", "at least 95 %")
+    accepted = ("at 3 times the peak: p99 of what is accepted", "at most the deadline")
+    refused = ("at 3 times the peak: p99 of a rejection", "under 5 ms")
+    if not (overload := results.get("overload")):
+        yield from (_not_measured(*bar, _why_not(results, "overload")) for bar in (goodput, accepted, refused))
+        return
+    rounds, deadline = overload["rounds"], overload["deadline_ms"]
+    figure = Figure.of(run["goodput"] / run["peak"] for run in rounds)
+    yield _bar(*goodput, figure, lambda median: median >= 0.95, percent)
+    figure = Figure.of(run["accepted_p99_ms"] for run in rounds)
+    bar = _bar(*accepted, figure, lambda median: median <= deadline, milliseconds)
+    yield dataclasses.replace(bar, note=f"the deadline: {deadline} ms")
+    if any(run["refused_p99_ms"] is None for run in rounds):
+        yield _not_measured(*refused, "nothing was rejected")
+    else:
+        figure = Figure.of(run["refused_p99_ms"] for run in rounds)
+        yield _bar(*refused, figure, lambda median: median < 5, milliseconds)
+
+
+def _start(results):
+    figure = Figure.of(results["start"]["starts_ms"]) if "start" in results else None
+    name = "iris: start to ready, warm-up included"
+    return _bar(name, "under 150 ms", figure, lambda median: median < 150, milliseconds, _why_not(results, "start"))
+
+
+def _idle(results):
+    name, target = "iris: idle memory", "under 80 MB"
+    if "start" not in results:
+        return _not_measured(name, target, _why_not(results, "start"))
+    resident = results["start"]["idle_bytes"]
+    return Bar(name, target, megabytes(resident), "", resident < 80e6)
+
+
+def _image(results):
+    name, target = "image on CPU, compressed", "under 60 MB"
+    if not (image := results.get("image")):
+        return _not_measured(name, target, _why_not(results, "image"))
+    own = image["program_bytes"] + image["library_bytes"]
+    note = f"program {megabytes(image['program_bytes'])}, ONNX Runtime {megabytes(image['library_bytes'])}"
+    if image["base_bytes"] is None:
+        return _not_measured(name, target, f"{note}, the base image can't be measured here")
+    total = own + image["base_bytes"]
+    return Bar(name, target, megabytes(total), "", total < 60e6, f"{note}, base {megabytes(image['base_bytes'])}")
+
+
+def _soak(results):
+    for model, title in (("iris", "requests of random rows"), ("minilm", "requests of random texts (MiniLM)")):
+        target = "under 5 % after the first tenth"
+        if not (readings := results.get("soak", {}).get(model)):
+            yield _not_measured(f"memory growth over {title}", target, _why_not(results, "soak"))
+            continue
+        grown = growth(readings)
+        name = f"memory growth over {readings[-1]['requests']:,} {title}"
+        yield Bar(name, target, f"{grown * 100:.1f} %", "", grown < 0.05)
+
+
+def _ratio(results, peer, connections, field):
+    """Ours to a peer's, run by run; None where one of them wasn't measured."""
+    cells = results.get("iris", {})
+    pair = [cells.get(server, {}).get(str(connections)) for server in (OURS, peer)]
+    if not all(pair):
+        return None
+    return ratios(*([run[field] for run in runs] for runs in pair))
+
+
+def _why_not(results, name):
+    missing = results["missing"]
+    return missing.get(name) or missing.get(OURS) or ("not asked for" if name not in results else "")
+
+
+def _not_measured(name, target, note):
+    return Bar(name, target, "not measured", "", None, note)
+
+
+def _bar(name, target, figure, reached, form, why_not=""):
     if figure is None:
-        return Bar(name, target, note=missing or "")
-    spread = f"{form(figure.least)}–{form(figure.greatest)}"
-    return Bar(name, target, form(figure.median), spread, reached(figure.median))
+        return _not_measured(name, target, why_not)
+    return Bar(name, target, form(figure.median), _spread(figure, form), reached(figure.median))
 
 
-def times(number):
-    """A ratio, to three digits."""
-    if number >= 10:
-        return f"{number:,.0f}×"
-    if number >= 1:
-        return f"{number:.2f}×"
-    return f"{number:.3f}×"
+def _spread(figure, form):
+    return f"{form(figure.least)} to {form(figure.greatest)}"
 
 
-def percent(number):
-    return f"{number * 100:.0f} %"
+def times(ratio):
+    """A ratio."""
+    if ratio >= 10:
+        return f"{ratio:,.0f}×"
+    return f"{ratio:.2f}×" if ratio >= 1 else f"{ratio:.3f}×"
+
+
+def percent(share):
+    """A share."""
+    return f"{share * 100:.0f} %"
+
+
+def milliseconds(number):
+    """A time of which the last digits don't matter."""
+    return f"{number:,.0f} ms" if number >= 100 else f"{number:.2g} ms" if number < 1 else f"{number:.1f} ms"
+
+
+def megabytes(number):
+    """Bytes, in millions."""
+    return f"{number / 1e6:.1f} MB"

@@ -1,6 +1,8 @@
 """What every experiment is given, and how one is described."""
 
 import dataclasses
+import json
+import pathlib
 from collections.abc import Callable
 
 from harness import models, peers, process
@@ -30,6 +32,8 @@ class Context:
     settings: Settings
     #: Peers by name; springtide is one of them.
     installed: dict[str, peers.Installed]
+    #: Folder of what bench/programs compiles to.
+    programs: pathlib.Path
     #: What replaces {names} in the peers' files.
     values: dict[str, object]
     #: Why something was not measured, by name.
@@ -41,6 +45,21 @@ class Context:
         check = (rows[:3], classes[:3])
         values = self.values | {"model": models.IRIS}
         return self.installed[name].serving(values, arguments=arguments, check=check)
+
+    def serving_model(self, name, path, arguments=()):
+        """springtide-server with a model of that name; it is up once it is ready."""
+        values = self.values | {"model": path}
+        return self.installed["springtide"].serving(values, arguments=["--model-name", name, *arguments])
+
+    def direct_session(self, model, **options):
+        """ONNX Runtime without a server: what bench/programs' direct-session prints."""
+        command = [self.programs / "direct-session", "--model", model, "--onnxruntime", self.values["onnxruntime"]]
+        for option, value in options.items():
+            if value is True:
+                command.append(f"--{option}")
+            elif value is not False:
+                command += [f"--{option}", value]
+        return json.loads(process.run("direct session", command))
 
     def give_up(self, name, error):
         """Notes why a peer isn't measured (any more)."""

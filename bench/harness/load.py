@@ -1,11 +1,14 @@
 """Load from tools that people know: wrk in a closed loop, vegeta in an open one."""
 
+import csv
 import dataclasses
+import io
 import json
 import pathlib
+import statistics
 import tempfile
 
-from harness import places, process
+from harness import places, process, tools
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,3 +66,50 @@ def _write(requests, folder):
         lines.append(f"{body}\t{request.content_type}\t{request.header_length or '-'}\n")
     index.write_text("".join(lines), encoding="utf-8")
     return index
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One answer: when it came, in seconds since the load began, and how long it took."""
+
+    at: float
+    milliseconds: float
+    #: HTTP's status; 0 where there was no answer.
+    status: int
+
+
+def attack(url, request, *, seconds, rate=0, workers=64):
+    """vegeta: an open loop of `rate` requests a second, each sent when its time has come whatever
+    became of those before it; with rate 0 a closed loop of that many workers. All answers."""
+    with tempfile.TemporaryDirectory(prefix="springtide-bench-") as folder:
+        folder = pathlib.Path(folder)
+        (folder / "body").write_bytes(request.body)
+        (folder / "targets").write_text(f"POST {url}\n", encoding="utf-8")
+        command = [tools.vegeta(), "attack", "-targets", folder / "targets", "-body", folder / "body"]
+        for name, value in request.headers().items():
+            command += ["-header", f"{name}: {value}"]
+        command += ["-duration", f"{seconds}s", "-rate", rate, "-timeout", "30s", "-max-body", 0]
+        command += ["-max-workers", 20_000 if rate else workers, "-output", folder / "answers"]
+        process.run("vegeta", command, limit=seconds + 90)
+        encode = [tools.vegeta(), "encode", "-to", "csv", "-output", folder / "answers.csv", folder / "answers"]
+        process.run("vegeta encode", encode)
+        return read_answers((folder / "answers.csv").read_text(encoding="utf-8"))
+
+
+def read_answers(text):
+    """vegeta's CSV: the time of sending and the latency in nanoseconds are the first and third column,
+    the status is the second."""
+    rows = [(int(sent), int(status), int(latency)) for sent, status, latency, *_ in csv.reader(io.StringIO(text))]
+    if not rows:
+        raise process.Failed("vegeta sent nothing")
+    begin = min(sent for sent, _, _ in rows)
+    return [Answer((sent + latency - begin) / 1e9, latency / 1e6, status) for sent, status, latency in rows]
+
+
+def steady_rate(answers, begin, end):
+    """Successful answers per second between two times, as the slope of their running count: batches
+    are answered in bursts, and where in a burst the window ends must not matter."""
+    times = sorted(answer.at for answer in answers if answer.status == 200 and begin <= answer.at <= end)
+    if len(times) < 2 or times[0] == times[-1]:
+        raise process.Failed(f"only {len(times)} successful answers in {end - begin:.0f} s")
+    return statistics.linear_regression(times, range(len(times))).slope

@@ -87,7 +87,7 @@ def _settings(arguments, processors):
 
 def _prepare(arguments, settings):
     values = {"processors": settings.processors, "onnxruntime": peers.onnxruntime_library()}
-    context = Context(settings, {}, values, {})
+    context = Context(settings, {}, peers.workspace_programs("springtide-bench", settings.profile), values, {})
     for name, peer in peers.all_peers().items():
         if name not in arguments.peers:
             context.missing[name] = "not asked for"

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -79,7 +80,8 @@ class Installed:
     @contextlib.contextmanager
     def serving(self, values, *, arguments=(), check=None):
         """The server while the block runs. `values` replace {names} in its command; `check` is the
-        rows and classes that it must answer before it counts as started."""
+        rows and classes that it must answer before it counts as started; without any it must be
+        ready."""
         with tempfile.TemporaryDirectory(prefix="springtide-bench-") as work:
             port = process.free_port()
             values = values | {
@@ -99,6 +101,8 @@ class Installed:
                 server = Server(self.peer, program, port)
                 if check:
                     server.wait_until_right(*check)
+                else:
+                    server = dataclasses.replace(server, ready_after=server.wait_until_ready())
                 yield server
 
 
@@ -109,6 +113,8 @@ class Server:
     peer: Peer
     program: process.Program
     port: int
+    #: Seconds from its start until it said that it was ready, where that was waited for.
+    ready_after: float | None = None
 
     @property
     def url(self):
@@ -121,6 +127,19 @@ class Server:
             connection.request("POST", path, request.body, request.headers())
             response = connection.getresponse()
             return response.status, response.read()
+
+    def wait_until_ready(self):
+        """Until /ready says so; returns the seconds since the start."""
+        question = f"GET /ready HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: close\r\n\r\n".encode()
+        deadline = time.monotonic() + _START_LIMIT
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.sendall(question)
+                if connection.recv(64).startswith(b"HTTP/1.1 200 "):
+                    return time.monotonic() - self.program.started
+            self.program.check()
+            time.sleep(0.0005)
+        raise process.Failed(f"{self.peer.title}: not ready within {_START_LIMIT} s")
 
     def wait_until_right(self, rows, classes):
         """Until it has answered each row as it should: a server that serves something else, or

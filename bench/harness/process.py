@@ -79,6 +79,7 @@ def running(title, command, *, environment=None, folder=None):
     """A program that runs while the block does; its pid is given."""
     log = log_of(title)
     with open(log, "wb") as file:
+        started = time.monotonic()
         try:
             child = subprocess.Popen(
                 [str(part) for part in command],
@@ -92,7 +93,7 @@ def running(title, command, *, environment=None, folder=None):
         except OSError as error:
             raise Failed(f"{title}: {error}") from error
     try:
-        yield Program(title, child, log)
+        yield Program(title, child, log, started)
     finally:
         _end(child)
 
@@ -100,8 +101,10 @@ def running(title, command, *, environment=None, folder=None):
 class Program:
     """A running program."""
 
-    def __init__(self, title, child, log):
+    def __init__(self, title, child, log, started):
         self.title = title
+        #: By the monotonic clock, in seconds.
+        self.started = started
         self.pid = child.pid
         self._child = child
         self._log = log

@@ -1,0 +1,148 @@
+"""MiniLM, saturated, against ONNX Runtime in a loop of its own; and at three times what it can do."""
+
+import json
+import math
+import struct
+
+from harness import load, models, process, protocols
+from harness.experiment import Experiment
+from harness.figures import percentile
+from harness.progress import say
+
+PATH = "/v2/models/minilm/infer"
+
+#: Batches that the loop without a server is tried with.
+_BATCHES = (1, 2, 4, 8, 16, 32)
+
+#: Seconds for each of them.
+_SCAN = 2
+
+#: Requests of one row that wait or run at any time when saturated: two full batches.
+_IN_FLIGHT = 64
+
+#: Seconds at the beginning of a load that don't count.
+_SETTLING = 2
+
+#: Time after which a request is answered with 504 under overload, in milliseconds: short, so that a
+#: run of some seconds shows the steady state.
+DEADLINE_MS = 1000
+
+#: How often the peak the overload is.
+OVERLOAD = 3
+
+_START = 3
+
+
+def _layouts(processors):
+    """Ways to use the processors: one session with a thread for each, spinning between runs (what
+    ONNX Runtime does by itself) or not (what the server does), or a session for each."""
+    return {
+        f"1 session of {processors} threads": {"sessions": 1, "threads": processors},
+        f"1 session of {processors} spinning threads": {"sessions": 1, "threads": processors, "spin": True},
+        f"{processors} sessions of 1 thread": {"sessions": processors, "threads": 1},
+    }
+
+
+def _load_seconds(settings):
+    # Runs take tens of milliseconds, so a rate needs more time than iris' does.
+    return _SETTLING + 2 * settings.seconds
+
+
+def saturated_budget(settings, _peers):
+    scan = 3 * len(_BATCHES) * (_SCAN + 1)
+    return scan + settings.rounds * (2 * _load_seconds(settings) + _START)
+
+
+def saturated(context):
+    """Rows per second of the best static batch, found first, and of the server, in turn."""
+    model = models.minilm()
+    seconds = _load_seconds(context.settings)
+    scan = []
+    for layout, options in _layouts(context.settings.processors).items():
+        for rows in _BATCHES:
+            measured = context.direct_session(
+                model, rows=rows, length=models.MINILM_TOKENS, seconds=min(_SCAN, context.settings.seconds), **options
+            )
+            scan.append({"layout": layout, "rows": rows, "rows_per_second": measured["rows_per_second"]})
+    best = max(scan, key=lambda entry: entry["rows_per_second"])
+    say(f"  best without a server: {best['rows_per_second']:.1f} rows/s: {best['layout']}, {best['rows']} rows a run")
+    options = _layouts(context.settings.processors)[best["layout"]]
+    rounds = []
+    for _ in range(context.settings.rounds):
+        direct = context.direct_session(
+            model, rows=best["rows"], length=models.MINILM_TOKENS, seconds=seconds, **options
+        )
+        with context.serving_model("minilm", model) as server:
+            served = _saturate(server, seconds)
+        rounds.append({"direct": direct["rows_per_second"], "served": served})
+        say(f"  {direct['rows_per_second']:.1f} rows/s without a server, {served:.1f} with it")
+    return {"scan": scan, "best": best, "rounds": rounds}
+
+
+def overload_budget(settings, _peers):
+    return settings.rounds * (2 * _load_seconds(settings) + _START + 2)
+
+
+def overload(context):
+    """In each round the peak, then three times the peak."""
+    model = models.minilm()
+    seconds = _load_seconds(context.settings)
+    rounds = []
+    for _ in range(context.settings.rounds):
+        with context.serving_model("minilm", model, ["--request-timeout-ms", str(DEADLINE_MS)]) as server:
+            peak = _saturate(server, seconds, _IN_FLIGHT // 2)
+            rate = math.ceil(OVERLOAD * peak)
+            answers = load.attack(_url(server), _request(), seconds=seconds, rate=rate)
+        rounds.append(judge(answers, peak, rate, seconds))
+        say(f"  {json.dumps(rounds[-1])}")
+    return {"deadline_ms": DEADLINE_MS, "rounds": rounds}
+
+
+def judge(answers, peak, rate, seconds):
+    """What became of the requests of an overload."""
+    settled = [answer for answer in answers if answer.at >= _SETTLING]
+    accepted = [answer.milliseconds for answer in settled if answer.status == 200]
+    refused = [answer.milliseconds for answer in settled if answer.status == 429]
+    statuses = {}
+    for answer in answers:
+        statuses[str(answer.status)] = statuses.get(str(answer.status), 0) + 1
+    return {
+        "peak": peak,
+        "rate": rate,
+        "goodput": load.steady_rate(answers, _SETTLING, seconds),
+        "accepted_p99_ms": percentile(accepted, 99),
+        "refused_p99_ms": percentile(refused, 99) if refused else None,
+        "statuses": statuses,
+    }
+
+
+def _saturate(server, seconds, in_flight=_IN_FLIGHT):
+    _check(server)
+    answers = load.attack(_url(server), _request(), seconds=seconds, workers=in_flight)
+    wrong = [answer.status for answer in answers if answer.status != 200]
+    if wrong:
+        raise process.Failed(f"{len(wrong)} of {len(answers)} answers were no success, the first a {wrong[0]}")
+    return load.steady_rate(answers, _SETTLING, seconds)
+
+
+def _request():
+    return protocols.open_inference_binary(models.minilm_tensors([models.MINILM_TOKENS]))
+
+
+def _url(server):
+    return f"http://127.0.0.1:{server.port}{PATH}"
+
+
+def _check(server):
+    """An embedding has 384 numbers and the length 1."""
+    status, body = server.post(PATH, _request())
+    if status != 200:
+        raise process.Failed(f"MiniLM: status {status}: {body[:300].decode(errors='replace')}")
+    embedding = struct.unpack("<384f", body[-384 * 4 :])
+    length = math.sqrt(sum(number * number for number in embedding))
+    if abs(length - 1) > 1e-3:
+        raise process.Failed(f"MiniLM: an embedding of length {length}")
+
+
+SATURATED = Experiment("minilm", "MiniLM saturated, against a loop of Session::run", saturated_budget, saturated)
+OVERLOADED = Experiment("overload", "MiniLM at three times its peak, open loop", overload_budget, overload)
