@@ -14,7 +14,7 @@ mod value;
 mod weights;
 
 pub use external_data::ExternalDataError;
-pub use file::FileError;
+pub use file::{FileError, ModelFile};
 pub use model::{LoadError, OnnxModel};
 pub use provider::{Provider, ProviderUnavailable, Selected, Selection};
 pub use runtime::{Runtime, RuntimeError};

@@ -47,7 +47,7 @@ pub enum FileError {
 
 /// What a model file says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ModelFile {
+pub struct ModelFile {
     /// Files with external data, as the model names them.
     pub(super) external: BTreeSet<String>,
     /// Inputs and outputs without a shape.
@@ -82,7 +82,11 @@ impl ModelFile {
         Self::parse(BufReader::new(file), bytes)
     }
 
-    fn parse(input: impl BufRead + Seek, bytes: u64) -> Result<Self, FileError> {
+    /// Reads a model of so many bytes.
+    ///
+    /// # Errors
+    /// When it can't be read or isn't a model.
+    pub fn parse(input: impl BufRead + Seek, bytes: u64) -> Result<Self, FileError> {
         let mut walker = Walker {
             input,
             position: 0,
