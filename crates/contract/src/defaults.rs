@@ -15,6 +15,9 @@ pub const REQUEST_TIMEOUT_MILLISECONDS: u32 = 5_000;
 /// Most rows that wait in the queue before further ones are refused with 429.
 pub const MAX_QUEUE_ROWS: u32 = 1_024;
 
+/// Seconds between two looks at a folder of models.
+pub const MODEL_POLL_SECONDS: u32 = 5;
+
 /// Most connections of a server at the same time.
 pub const MAX_CONNECTIONS: u32 = 4_096;
 

@@ -6,7 +6,14 @@ pub const HOST: &str = "HOST";
 pub const PORT: &str = "PORT";
 /// Path of the ONNX model file.
 pub const MODEL_PATH: &str = "MODEL_PATH";
-/// Name of the model in answers, logs and metadata.
+/// Folder of models instead of one file: `<name>/<version>/model.onnx`, versions positive integers.
+pub const MODEL_DIR: &str = "MODEL_DIR";
+/// Versions of each model in [`MODEL_DIR`] that are served, the newest ones.
+pub const VERSIONS_PER_MODEL: &str = "VERSIONS_PER_MODEL";
+/// Seconds between two looks at [`MODEL_DIR`]; 0 looks only once.
+pub const MODEL_POLL_SECONDS: &str = "MODEL_POLL_SECONDS";
+/// Name of the model in URLs, logs, metrics and metadata; with [`MODEL_DIR`] the model that
+/// [`PREDICT`](crate::paths::PREDICT) asks.
 pub const MODEL_NAME: &str = "MODEL_NAME";
 /// Most rows in one batch.
 pub const MAX_BATCH_SIZE: &str = "MAX_BATCH_SIZE";
@@ -19,7 +26,7 @@ pub const BATCHING_POLICY: &str = "BATCHING_POLICY";
 pub const MAX_QUEUE_ROWS: &str = "MAX_QUEUE_ROWS";
 /// Time after which a request is answered with 504, in milliseconds.
 pub const REQUEST_TIMEOUT_MS: &str = "REQUEST_TIMEOUT_MS";
-/// `cpu`, `cuda` or `auto`.
+/// `cpu`, `cuda`, `tensorrt` or `auto`.
 pub const EXECUTION_PROVIDER: &str = "EXECUTION_PROVIDER";
 /// Inference threads that each own a session; unset: chosen from the CPU quota.
 pub const WORKERS: &str = "WORKERS";

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use springtide_batching::Policy;
+use springtide_batching::{Config, Policy};
 use springtide_contract::{defaults, env, paths};
 use springtide_inference::onnx::Provider;
+
+use crate::models::{ModelName, Source};
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -32,12 +34,16 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve a model: POST /predict, GET /health, /ready and /metrics
+    /// Serve models: POST /predict and /v2/models/<name>/infer, GET /health, /ready and /metrics
     #[command(after_help = "\
 Examples:
   # Serve a model on port 8000 and ask it
   ORT_DYLIB_PATH=$(scripts/onnxruntime) springtide-server serve --model-path iris.onnx
   curl localhost:8000/predict -d '{\"features\": [5.1, 3.5, 1.4, 0.2]}'
+
+  # Several models and versions from one folder; a request names its model
+  springtide-server serve --model-dir /models
+  curl localhost:8000/v2/models/iris/infer -d @request.json
 
   # On a GPU, larger batches, and give up after a second
   springtide-server serve --model-path m.onnx --execution-provider cuda \\
@@ -67,12 +73,26 @@ pub struct ServeArgs {
     /// TCP port to listen on; 0 takes a free one, which the log names
     #[arg(long, env = env::PORT, default_value_t = defaults::PORT)]
     pub port: u16,
-    /// Path of the ONNX model file
+    /// Path of the ONNX model file, which is served as version 1
     #[arg(long, env = env::MODEL_PATH, default_value = paths::MODEL_FILE)]
     pub model_path: PathBuf,
-    /// Name of the model in logs
-    #[arg(long, env = env::MODEL_NAME, default_value = "model")]
-    pub model_name: String,
+    /// Folder of models, `<name>/<version>/model.onnx`, instead of one file; new versions are served
+    /// as they come
+    #[arg(long, env = env::MODEL_DIR, conflicts_with = "model_path")]
+    pub model_dir: Option<PathBuf>,
+    /// Name of the model, by default `model`; with a folder of models, the one that /predict asks,
+    /// by default the only one
+    #[arg(long, env = env::MODEL_NAME)]
+    pub model_name: Option<ModelName>,
+    /// Versions of each model in the folder that are served, the newest ones
+    #[arg(long, env = env::VERSIONS_PER_MODEL, default_value_t = 1,
+        value_parser = value_parser!(u32).range(1..=100))]
+    pub versions_per_model: u32,
+    /// Seconds between two looks at the folder; 0 looks only once. What has changed since the look
+    /// before is taken at the next one
+    #[arg(long, env = env::MODEL_POLL_SECONDS, default_value_t = defaults::MODEL_POLL_SECONDS,
+        value_parser = value_parser!(u32).range(0..=86_400))]
+    pub model_poll_seconds: u32,
     /// Most rows in one batch, and so in one request
     #[arg(long, env = env::MAX_BATCH_SIZE, default_value_t = defaults::MAX_BATCH_ROWS,
         value_parser = value_parser!(u32).range(1..=4096))]
@@ -143,10 +163,39 @@ impl ServeArgs {
         count(self.max_batch_size)
     }
 
-    /// Most rows that wait.
+    /// Bounds of batches and queues.
     #[must_use]
-    pub fn max_waiting_rows(&self) -> NonZeroUsize {
-        count(self.max_queue_rows)
+    pub fn batching(&self) -> Config {
+        Config {
+            policy: self.policy(),
+            max_rows: self.max_rows(),
+            max_queue_rows: count(self.max_queue_rows),
+        }
+    }
+
+    /// Where models come from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        match &self.model_dir {
+            Some(directory) => Source::Directory(directory.clone()),
+            None => Source::File {
+                name: self.model_name.clone().unwrap_or_default(),
+                path: self.model_path.clone(),
+            },
+        }
+    }
+
+    /// Versions of each model that are served.
+    #[must_use]
+    pub fn versions(&self) -> NonZeroUsize {
+        count(self.versions_per_model)
+    }
+
+    /// Time between two looks at the source; None where it doesn't change.
+    #[must_use]
+    pub fn poll(&self) -> Option<Duration> {
+        let changes = self.model_dir.is_some() && self.model_poll_seconds > 0;
+        changes.then(|| Duration::from_secs(self.model_poll_seconds.into()))
     }
 
     /// Workers that were asked for.
@@ -176,8 +225,7 @@ impl ServeArgs {
     }
 
     /// When queued requests become a batch.
-    #[must_use]
-    pub fn policy(&self) -> Policy {
+    fn policy(&self) -> Policy {
         match self.batching_policy {
             BatchingPolicy::WorkConserving => Policy::WorkConserving {
                 max_linger: Duration::from_millis(self.max_wait_ms.into()),
@@ -226,9 +274,12 @@ pub enum BatchingPolicy {
 pub enum ExecutionProvider {
     /// The processor
     Cpu,
-    /// An NVIDIA GPU; without one the server doesn't start
+    /// An NVIDIA GPU; where none can be used the server doesn't start
     Cuda,
-    /// An NVIDIA GPU if there is one, else the processor
+    /// An NVIDIA GPU through TensorRT, which compiles a model for minutes when it is loaded; where it
+    /// can't be used the server doesn't start
+    Tensorrt,
+    /// An NVIDIA GPU if one can be used, else the processor, which log, metadata and metrics show
     Auto,
 }
 
@@ -237,6 +288,7 @@ impl From<ExecutionProvider> for Provider {
         match provider {
             ExecutionProvider::Cpu => Self::Cpu,
             ExecutionProvider::Cuda => Self::Cuda,
+            ExecutionProvider::Tensorrt => Self::TensorRt,
             ExecutionProvider::Auto => Self::Auto,
         }
     }

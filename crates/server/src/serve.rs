@@ -1,27 +1,28 @@
 //! `springtide-server serve`: from the first socket to the last answer.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use springtide_batching::{Config, Driver, WorkerDied};
-use springtide_contract::termination::TerminationMessage;
-use springtide_inference::onnx::OnnxBackend;
+use springtide_batching::WorkerDied;
+use springtide_contract::termination::{ModelFailure, TerminationMessage};
+use springtide_inference::onnx::Runtime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::body::BodyBudget;
 use crate::cli::ServeArgs;
-use crate::http::{App, Model, RowLength, router};
-use crate::lifecycle::Lifecycle;
-use crate::load::{Loaded, ModelError, load};
+use crate::http::{App, router};
+use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::Metrics;
+use crate::models::Repository;
+use crate::models::directory::ListError;
+use crate::models::keeper::{Keeper, Policy};
+use crate::models::load::{ModelError, OnnxLoader};
 use crate::net::{self, Closing, Connections};
-use crate::predictor::Predictor;
-use crate::request::Limits;
 
 /// Quiet after which a draining server takes it that no client sends to it any more.
 const QUIET: Duration = Duration::from_millis(250);
@@ -35,6 +36,9 @@ pub enum ServeError {
     /// The model could not be loaded.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The model directory could not be read.
+    #[error(transparent)]
+    Directory(#[from] ListError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {error}")]
     Listen {
@@ -63,6 +67,10 @@ impl ServeError {
     pub fn termination_message(&self) -> Option<TerminationMessage> {
         match self {
             Self::Model(error) => Some(error.termination_message()),
+            Self::Directory(error) => Some(TerminationMessage {
+                reason: ModelFailure::ModelNotFound,
+                message: error.to_string(),
+            }),
             Self::Listen { .. }
             | Self::Metrics(_)
             | Self::System(_)
@@ -86,9 +94,6 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     result
 }
 
-type Worker = Predictor<OnnxBackend>;
-type Batching = JoinHandle<Result<(), WorkerDied>>;
-
 async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
     let address = SocketAddr::new(args.host, args.port);
@@ -103,7 +108,7 @@ async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(metrics),
         bodies: BodyBudget::new(args.body_bytes_in_flight()),
-        model: OnceLock::new(),
+        models: Arc::new(Repository::new(args.model_name.clone())),
         request_timeout: args.request_timeout(),
     });
     let (closing, closing_receiver) = watch::channel(Closing::Open);
@@ -114,56 +119,101 @@ async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let connections = Connections::new(limits, closing_receiver);
     let connections = tokio::spawn(connections.serve(listener, router(Arc::clone(&app))));
 
-    let loading = {
-        let args = args.clone();
-        tokio::task::spawn_blocking(move || load(&args))
+    let (died, mut deaths) = mpsc::channel(1);
+    let mut keeping = tokio::spawn(keep_models(args.clone(), Arc::clone(&app), died));
+    let ended = tokio::select! {
+        () = signals.received() => Ok(()),
+        Some(died) = deaths.recv() => Err(died.into()),
+        error = until_failure(&mut keeping) => Err(error),
     };
-    let loaded = tokio::select! {
-        loaded = loading => loaded.map_err(|_panic| ServeError::Panicked)??,
-        () = signals.received() => return Ok(()),
-    };
-    let mut batching = start(args, &app, loaded)?;
-    app.lifecycle.ready();
-    tracing::info!("ready");
-
-    tokio::select! {
-        () = signals.received() => {}
-        ended = &mut batching => return ended.map_err(|_panic| ServeError::Panicked)?.map_err(Into::into),
-    }
+    keeping.abort();
+    ended?;
     let ends = Instant::now() + args.drain_timeout();
     drain(args, &app, &closing, connections, ends).await;
-    if let Some(model) = app.model.get() {
-        model.queue.close();
+    for model in app.models.serving() {
+        model.close();
     }
-    match timeout_at(ends, batching).await {
-        Ok(ended) => ended.map_err(|_panic| ServeError::Panicked)??,
+    match timeout_at(ends, deaths.recv()).await {
+        Ok(Some(died)) => return Err(died.into()),
+        Ok(None) => {}
         Err(_late) => tracing::error!("a batch was still running when the drain ended"),
     }
     tracing::info!("ended");
     Ok(())
 }
 
-/// Starts the workers and lets requests in.
-fn start(
-    args: &ServeArgs,
-    app: &Arc<App<OnnxBackend>>,
-    loaded: Loaded,
-) -> Result<Batching, ServeError> {
-    let limits = Limits {
-        features: loaded.first.features(),
-        max_rows: args.max_rows(),
+/// Loads what there is, lets requests in, and goes on looking for what changes. Ends where nothing
+/// will.
+///
+/// The server is ready when every model was tried and at least one serves. Where none does, that is
+/// fatal if nothing will change; else the log, the metrics and the repository's index say what is
+/// wrong, and the server waits for it to be mended.
+async fn keep_models(
+    args: ServeArgs,
+    app: Arc<App>,
+    died: mpsc::Sender<WorkerDied>,
+) -> Result<(), ServeError> {
+    let loader = tokio::task::spawn_blocking({
+        let args = args.clone();
+        move || loader(&args)
+    })
+    .await
+    .map_err(|_panic| ServeError::Panicked)??;
+    let policy = Policy {
+        versions: args.versions(),
+        batching: args.batching(),
     };
-    let config = Config {
-        policy: args.policy(),
+    let mut keeper = Keeper::new(
+        args.source(),
+        policy,
+        Arc::new(loader),
+        Arc::clone(&app.models),
+        Arc::clone(&app.metrics),
+        died,
+    );
+    let serves = || !app.models.serving().is_empty();
+    let mut failures = keeper.look().await?.into_iter();
+    if !serves() && args.poll().is_none() {
+        let nothing = || ModelError::Missing(args.source().describe());
+        return Err(failures.next().unwrap_or_else(nothing).into());
+    }
+    loop {
+        if serves() && app.lifecycle.phase() == Phase::Loading {
+            app.lifecycle.ready();
+            tracing::info!("ready");
+        }
+        let Some(every) = args.poll() else {
+            return Ok(());
+        };
+        sleep(every).await;
+        if let Err(error) = keeper.look().await {
+            tracing::warn!(%error, "what serves stays as it is");
+        }
+    }
+}
+
+/// Loads ONNX Runtime and finds out what models can run on. Blocks for as long as that takes.
+fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
+    let runtime = Runtime::load(&args.onnxruntime)?;
+    let selection = runtime.select(args.execution_provider.into())?;
+    if let Some(reason) = &selection.fallback {
+        tracing::warn!(%reason, "falling back to the processor");
+    }
+    Ok(OnnxLoader {
+        runtime,
+        selection,
+        workers: args.worker_count(),
         max_rows: args.max_rows(),
-        max_queue_rows: args.max_waiting_rows(),
-    };
-    let observer = Arc::<Metrics>::clone(&app.metrics);
-    let (queue, driver) =
-        Driver::<RowLength, Worker>::start(config, loaded.first, loaded.others, observer)?;
-    let already_there = app.model.set(Model { queue, limits }).is_err();
-    debug_assert!(!already_there, "the model is loaded once");
-    Ok(tokio::spawn(driver.run()))
+    })
+}
+
+/// Waits for a task to fail; for ever where it doesn't.
+async fn until_failure(task: &mut JoinHandle<Result<(), ServeError>>) -> ServeError {
+    match task.await {
+        Ok(Ok(())) => std::future::pending().await,
+        Ok(Err(error)) => error,
+        Err(_panic) => ServeError::Panicked,
+    }
 }
 
 /// Ends the connections without losing a request: first everything is served as before, with
@@ -171,7 +221,7 @@ fn start(
 /// then those that are idle are closed.
 async fn drain(
     args: &ServeArgs,
-    app: &App<OnnxBackend>,
+    app: &App,
     closing: &watch::Sender<Closing>,
     connections: JoinHandle<()>,
     ends: Instant,
@@ -179,8 +229,8 @@ async fn drain(
     app.lifecycle.drain();
     closing.send_replace(Closing::Elsewhere);
     tracing::info!("draining");
-    if let Some(model) = app.model.get() {
-        model.queue.flush();
+    for model in app.models.serving() {
+        model.flush();
     }
     // A request that comes now still needs its whole time.
     let last_request = ends

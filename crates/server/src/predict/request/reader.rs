@@ -1,11 +1,12 @@
 //! The parser behind [`parse`](super::parse): one pass over the text, with the place in hand.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
-use springtide_inference::Matrix;
+use springtide_inference::Tensor;
 
 use super::{FieldError, InvalidRequest, Limits, MAX_REQUEST_ID, PredictRequest};
 
@@ -120,10 +121,13 @@ impl Reader {
         if rows > max_rows.get() {
             return Err(InvalidRequest::too_many_rows(rows, max_rows));
         }
-        let features = Matrix::new(features, self.numbers)
-            .map_err(|_empty| FieldError::new("features", "must not be empty"))?;
+        let empty = || FieldError::new("features", "must not be empty");
+        let shape = vec![rows, features.get()];
+        let features = Tensor::new(shape, self.numbers).map_err(|_mismatch| empty())?;
+        let rows = NonZeroUsize::new(rows).ok_or_else(empty)?;
         Ok(PredictRequest {
             features,
+            rows,
             list,
             request_id: self.request_id,
         })

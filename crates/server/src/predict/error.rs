@@ -1,22 +1,19 @@
 //! What a client is told when its request has no prediction.
 
-use std::num::NonZeroUsize;
-
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
-use springtide_batching::{Failure, Rejection};
+use springtide_inference::UnsupportedModel;
 
+use super::request::InvalidRequest;
 use crate::body::{NoRoom, ReadError};
-use crate::metrics::Status;
-use crate::predictor::RunFailed;
-use crate::request::InvalidRequest;
+use crate::metrics::{Rejected, Status};
+use crate::models::{InferError, LookupError};
 
-/// Seconds after which a refused client may try again. Queues turn over in fractions of a second,
-/// and the header knows whole seconds only.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// Seconds after which a refused client may try again where nothing better is known.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Why a request has no prediction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,26 +43,32 @@ pub enum ApiError {
     #[error("the server is overloaded: it has no memory for this body now")]
     NoRoomForBody,
     /// No such path.
-    #[error("there is nothing here: predictions are at POST /predict")]
+    #[error(
+        "there is nothing here: predictions are at POST /predict and POST /v2/models/<name>/infer"
+    )]
     NotFound,
     /// The path exists, the method doesn't.
     #[error("this method is not allowed here: predictions are at POST /predict")]
     MethodNotAllowed,
-    /// The queue is full.
-    #[error("the server is overloaded: its queue is full")]
-    QueueFull,
-    /// The model isn't loaded yet.
+    /// No model serves yet.
     #[error("the model is being loaded")]
     Loading,
     /// The server ends.
     #[error("the server is shutting down")]
     Draining,
-    /// The request's time is up.
-    #[error("the prediction was not ready within the request timeout")]
-    TimedOut,
-    /// The model failed on this request.
-    #[error("the model failed on this request")]
-    RunFailed,
+    /// Several models serve, and none was named as the one that is meant here.
+    #[error(
+        "several models are served, and none is the one for /predict: use POST \
+         /v2/models/<name>/infer, or name one in {variable}",
+        variable = springtide_contract::env::MODEL_NAME
+    )]
+    SeveralModels,
+    /// The model isn't of the kind that this endpoint serves.
+    #[error(transparent)]
+    Unsupported(UnsupportedModel),
+    /// The model's answer can't be had.
+    #[error(transparent)]
+    Infer(#[from] InferError),
 }
 
 #[derive(Serialize)]
@@ -103,16 +106,38 @@ impl ApiError {
                 "method_not_allowed",
                 Status::Invalid,
             ),
+            Self::SeveralModels => (Http::NOT_FOUND, "several_models", Status::Invalid),
+            Self::Unsupported(_) => (
+                Http::UNPROCESSABLE_ENTITY,
+                "unsupported_model",
+                Status::Invalid,
+            ),
             Self::NoRoomForBody => (
                 Http::TOO_MANY_REQUESTS,
                 "no_room_for_body",
-                Status::Rejected,
+                Status::Rejected(Rejected::NoRoomForBody),
             ),
-            Self::QueueFull => (Http::TOO_MANY_REQUESTS, "queue_full", Status::Rejected),
-            Self::Loading => (Http::SERVICE_UNAVAILABLE, "loading", Status::Rejected),
-            Self::Draining => (Http::SERVICE_UNAVAILABLE, "draining", Status::Rejected),
-            Self::TimedOut => (Http::GATEWAY_TIMEOUT, "timeout", Status::Timeout),
-            Self::RunFailed => (Http::INTERNAL_SERVER_ERROR, "run_failed", Status::Error),
+            Self::Loading => (
+                Http::SERVICE_UNAVAILABLE,
+                "loading",
+                Status::Rejected(Rejected::Loading),
+            ),
+            Self::Draining => (
+                Http::SERVICE_UNAVAILABLE,
+                "draining",
+                Status::Rejected(Rejected::Draining),
+            ),
+            Self::Infer(error) => match error {
+                InferError::QueueFull { .. } => {
+                    (Http::TOO_MANY_REQUESTS, "queue_full", error.status())
+                }
+                InferError::Overloaded { .. } => {
+                    (Http::TOO_MANY_REQUESTS, "overloaded", error.status())
+                }
+                InferError::Draining => (Http::SERVICE_UNAVAILABLE, "draining", error.status()),
+                InferError::TimedOut => (Http::GATEWAY_TIMEOUT, "timeout", error.status()),
+                InferError::Failed => (Http::INTERNAL_SERVER_ERROR, "run_failed", error.status()),
+            },
         }
     }
 
@@ -132,17 +157,23 @@ impl ApiError {
         }
     }
 
-    /// What a failure of the batcher means to the client.
-    #[must_use]
-    pub fn from_failure(failure: &Failure<RunFailed>, max_rows: NonZeroUsize) -> Self {
-        match failure {
-            Failure::Rejected(Rejection::Overloaded { .. }) => Self::QueueFull,
-            Failure::Rejected(Rejection::TooManyRows { rows, .. }) => {
-                Self::Invalid(InvalidRequest::too_many_rows(*rows, max_rows))
-            }
-            Failure::Rejected(Rejection::Closed) => Self::Draining,
-            Failure::TimedOut => Self::TimedOut,
-            Failure::Failed(_) | Failure::Gone => Self::RunFailed,
+    fn retry_after_seconds(&self) -> u64 {
+        match self {
+            Self::Infer(error) => error.retry_after_seconds(),
+            _ => None,
+        }
+        .unwrap_or(RETRY_AFTER_SECONDS)
+    }
+}
+
+impl From<LookupError> for ApiError {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Several => Self::SeveralModels,
+            LookupError::NothingServes
+            | LookupError::UnknownModel(_)
+            | LookupError::UnknownVersion { .. }
+            | LookupError::Unavailable { .. } => Self::Loading,
         }
     }
 }
@@ -161,6 +192,7 @@ impl From<ReadError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, _) = self.facts();
+        let retry_after = self.retry_after_seconds();
         let field = self.field().map(ToOwned::to_owned);
         let body = Body {
             error: Details {
@@ -176,7 +208,7 @@ impl IntoResponse for ApiError {
         ) {
             response
                 .headers_mut()
-                .insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+                .insert(RETRY_AFTER, HeaderValue::from(retry_after));
         }
         response
     }

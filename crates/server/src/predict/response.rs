@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use springtide_inference::{Class, Prediction};
 
-use crate::error::ApiError;
+use super::error::ApiError;
+use crate::models::InferError;
 
 /// The body of a successful answer.
 #[derive(Debug, Serialize)]
@@ -47,7 +48,7 @@ impl PredictResponse {
     ///
     /// # Errors
     /// [`ApiError::NotFinite`] when a confidence isn't finite (JSON has no such number), and
-    /// [`ApiError::RunFailed`] when there is no prediction at all.
+    /// [`InferError::Failed`] when there is no prediction at all.
     pub fn new(
         predictions: Vec<Prediction>,
         list: bool,
@@ -74,7 +75,7 @@ impl PredictResponse {
             (OneOrMany::Many(labels), OneOrMany::Many(confidences))
         } else {
             let (Some(label), Some(confidence)) = (labels.pop(), confidences.pop()) else {
-                return Err(ApiError::RunFailed);
+                return Err(InferError::Failed.into());
             };
             (OneOrMany::One(label), OneOrMany::One(confidence))
         };

@@ -7,7 +7,7 @@ mod reader;
 
 use std::num::NonZeroUsize;
 
-use springtide_inference::Matrix;
+use springtide_inference::Tensor;
 
 use self::reader::Reader;
 
@@ -48,8 +48,10 @@ impl Limits {
 /// A valid request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PredictRequest {
-    /// The rows.
-    pub features: Matrix,
+    /// The rows: `float32[rows, features]`.
+    pub features: Tensor,
+    /// How many there are.
+    pub rows: NonZeroUsize,
     /// Whether `features` was a list of rows, so that lists are answered.
     pub list: bool,
     /// The client's name for this request.

@@ -1,0 +1,97 @@
+//! A server without a socket, for the tests of its endpoints.
+
+use std::num::NonZeroUsize;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use serde_json::Value;
+use springtide_batching::{Config, Policy};
+use tower::ServiceExt;
+
+use super::*;
+use crate::models::testing::{FakeBackend, install};
+
+/// The name of the model that [`ready_app`] serves.
+pub(crate) const MODEL: &str = "fake";
+
+pub(crate) const AT_ONCE: Policy = Policy::WorkConserving {
+    max_linger: Duration::ZERO,
+};
+
+/// The memory for bodies, in bytes.
+pub(crate) const BODY_BUDGET: usize = 1 << 20;
+
+/// A window that no test waits out.
+pub(crate) const WINDOW: Policy = Policy::Window(Duration::from_secs(60));
+
+/// A server that has no model yet.
+pub(crate) fn app() -> Arc<App> {
+    Arc::new(App {
+        lifecycle: Lifecycle::default(),
+        metrics: Arc::new(Metrics::new(None, None).unwrap()),
+        bodies: BodyBudget::new(NonZeroUsize::new(BODY_BUDGET).unwrap()),
+        models: Arc::new(Repository::new(None)),
+        request_timeout: Duration::from_secs(5),
+    })
+}
+
+/// A server that is ready, with batches of four rows. With a long window nothing runs before the
+/// batch is full or the queue is closed. Where a worker must answer, the clock must not be paused: it
+/// would jump to the request's deadline while the worker's thread, which it doesn't know, is at work.
+pub(crate) fn ready_app(policy: Policy, max_queue_rows: usize) -> Arc<App> {
+    serving(FakeBackend::classifier(), policy, max_queue_rows)
+}
+
+pub(crate) fn serving(backend: FakeBackend, policy: Policy, max_queue_rows: usize) -> Arc<App> {
+    let app = app();
+    let config = Config {
+        policy,
+        max_rows: NonZeroUsize::new(4).unwrap(),
+        max_queue_rows: NonZeroUsize::new(max_queue_rows).unwrap(),
+    };
+    install(&app, MODEL, backend, config);
+    app.lifecycle.ready();
+    app
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    pub(crate) fn code(&self) -> (u16, Value) {
+        (self.status, self.json()["error"]["code"].clone())
+    }
+}
+
+pub(crate) async fn send(app: &Arc<App>, request: Request) -> Answer {
+    let response = router(Arc::clone(app)).oneshot(request).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = to_bytes(response.into_body(), 1_000_000).await.unwrap();
+    Answer {
+        status,
+        headers,
+        text: String::from_utf8(body.to_vec()).unwrap(),
+    }
+}
+
+pub(crate) async fn get_path(app: &Arc<App>, path: &str) -> Answer {
+    send(app, Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+pub(crate) async fn predict(app: &Arc<App>, body: impl Into<Body>) -> Answer {
+    send(app, Request::post("/predict").body(body.into()).unwrap()).await
+}
+
+pub(crate) async fn until_waiting(app: &App, rows: usize) {
+    while app.models.default_model().unwrap().waiting_rows() != rows {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,66 @@
+//! One request, from its arrival to its end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::outcome::{Dropped, Status};
+use super::series::Series;
+
+/// One request. Dropped without an end, it counts as cancelled: its client went away.
+#[derive(Debug)]
+pub struct Call {
+    series: Arc<Series>,
+    arrived: Instant,
+    accepted: bool,
+    status: Option<Status>,
+}
+
+impl Call {
+    /// Counts a request that arrives now.
+    #[must_use]
+    pub fn arrival(series: Arc<Series>) -> Self {
+        series.received.inc();
+        Self {
+            series,
+            arrived: Instant::now(),
+            accepted: false,
+            status: None,
+        }
+    }
+
+    /// When the request arrived.
+    #[must_use]
+    pub const fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
+    /// The request is valid and goes to the queue.
+    pub fn accept(&mut self) {
+        self.accepted = true;
+        self.series.active.inc();
+    }
+
+    /// The request is answered.
+    pub fn end(mut self, status: Status) {
+        self.status = Some(status);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let status = self.status.unwrap_or(Status::Cancelled);
+        if let Status::Rejected(reason) = status {
+            self.series.dropped(Dropped::Rejected(reason));
+        }
+        if self.accepted {
+            self.series.active.dec();
+            // Refusals are quick: counted in, they would make an overloaded server look fast.
+            if matches!(status, Status::Success | Status::Timeout | Status::Error) {
+                let took = self.arrived.elapsed();
+                self.series.latency.observe(took.as_secs_f64());
+            }
+        }
+        // Last, so that whoever sees the request counted sees all that belongs to it.
+        self.series.answered[status.index()].inc();
+    }
+}

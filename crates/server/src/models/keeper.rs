@@ -1,0 +1,231 @@
+//! Keeps what serves as [`plan`] decides: lists the source, loads, installs and unloads.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use springtide_batching::{Config, WorkerDied};
+use tokio::sync::mpsc;
+
+use super::directory::{
+    Folder, ListError, Listing, MODEL_FILE, Stamp, list, model_file, stamp_of_file,
+};
+use super::load::{Load, Loaded, ModelError};
+use super::model::{Model, ModelDriver};
+use super::name::{ModelName, Version};
+use super::plan::{self, Step};
+use super::repository::Repository;
+use crate::metrics::Metrics;
+
+/// Where models come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// One file, which is version 1 of a model.
+    File {
+        /// The model.
+        name: ModelName,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory of models: `<name>/<version>/model.onnx`.
+    Directory(PathBuf),
+}
+
+impl Source {
+    fn list(&self) -> Result<Listing, ListError> {
+        match self {
+            Self::File { name, path } => {
+                let version = (Version::FIRST, stamp_of_file(path));
+                let folder = Folder::Versions([version].into());
+                Ok([(name.clone(), folder)].into())
+            }
+            Self::Directory(directory) => list(directory),
+        }
+    }
+
+    /// Where the model files are, as people write it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::File { path, .. } => path.display().to_string(),
+            Self::Directory(directory) => {
+                format!("{}/<name>/<version>/{MODEL_FILE}", directory.display())
+            }
+        }
+    }
+
+    fn file(&self, name: &ModelName, version: Version) -> PathBuf {
+        match self {
+            Self::File { path, .. } => path.clone(),
+            Self::Directory(directory) => model_file(directory, name, version),
+        }
+    }
+}
+
+/// How versions are chosen and run.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// The newest versions of each model that are served, as many as this.
+    pub versions: NonZeroUsize,
+    /// Bounds of each version's batches and queue.
+    pub batching: Config,
+}
+
+/// Loads and unloads, one step after the other, so that no more than one version of one model is in
+/// memory beyond those that serve.
+pub struct Keeper {
+    source: Source,
+    policy: Policy,
+    loader: Arc<dyn Load>,
+    repository: Arc<Repository>,
+    metrics: Arc<Metrics>,
+    died: mpsc::Sender<WorkerDied>,
+    before: Option<Listing>,
+}
+
+impl Keeper {
+    /// A keeper that has not looked yet. A worker's death is told to `died`; it is closed when the
+    /// keeper and everything that it has started have ended.
+    #[must_use]
+    pub fn new(
+        source: Source,
+        policy: Policy,
+        loader: Arc<dyn Load>,
+        repository: Arc<Repository>,
+        metrics: Arc<Metrics>,
+        died: mpsc::Sender<WorkerDied>,
+    ) -> Self {
+        Self {
+            source,
+            policy,
+            loader,
+            repository,
+            metrics,
+            died,
+            before: None,
+        }
+    }
+
+    /// Looks at the source once and does what is to be done. The first look takes everything as it
+    /// is; later ones leave what has changed since the look before for the next. Gives the models
+    /// that could not be loaded.
+    ///
+    /// # Errors
+    /// When the source can't be read.
+    pub async fn look(&mut self) -> Result<Vec<ModelError>, ListError> {
+        let source = self.source.clone();
+        let now = off_the_runtime(move || source.list()).await?;
+        let mut failures = Vec::new();
+        while let Some(step) = plan::next(
+            &now,
+            self.before.as_ref(),
+            &self.repository.known(),
+            self.policy.versions,
+        ) {
+            match step {
+                Step::Load {
+                    name,
+                    version,
+                    stamp,
+                } => failures.extend(self.load(&name, version, stamp).await.err()),
+                Step::Unload { name, version } => self.unload(&name, version),
+            }
+        }
+        self.before = Some(now);
+        Ok(failures)
+    }
+
+    async fn load(
+        &self,
+        name: &ModelName,
+        version: Version,
+        stamp: Stamp,
+    ) -> Result<(), ModelError> {
+        self.repository.begin_loading(name, version);
+        let file = self.source.file(name, version);
+        let loader = Arc::clone(&self.loader);
+        let loading = tokio::task::spawn_blocking({
+            let file = file.clone();
+            move || loader.load(&file)
+        });
+        let loaded = match loading.await {
+            Ok(loaded) => loaded,
+            Err(_panic) => Err(ModelError::Panicked),
+        };
+        let started = loaded.and_then(|loaded| self.start(name, version, loaded));
+        match started {
+            Ok(model) => {
+                let facts = model.facts();
+                tracing::info!(
+                    model = %name,
+                    version = %version,
+                    inputs = list_ports(&facts.signature.inputs),
+                    outputs = list_ports(&facts.signature.outputs),
+                    batches = facts.batches,
+                    execution_provider = facts.provider.name(),
+                    load_ms = u64::try_from(facts.load_time.as_millis()).unwrap_or(u64::MAX),
+                    "model loaded"
+                );
+                self.repository.install(name, Arc::new(model), stamp);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(model = %name, version = %version, %error, "a model can't be loaded");
+                // Clients see the reason, and it is not for them to know where files are.
+                let folder = file.parent().unwrap_or(&file).display().to_string();
+                let reason = error.to_string().replace(&format!("{folder}/"), "");
+                self.repository.fail(name, version, stamp, reason);
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts a version's threads and watches over them.
+    fn start(
+        &self,
+        name: &ModelName,
+        version: Version,
+        loaded: Loaded,
+    ) -> Result<Model, ModelError> {
+        let series = self.metrics.of_model(name.as_str());
+        let bounds = self.policy.batching;
+        let (model, driver) = Model::start(name.clone(), version, loaded, bounds, series)
+            .map_err(ModelError::Threads)?;
+        tokio::spawn(watch_over(driver, self.died.clone()));
+        Ok(model)
+    }
+
+    fn unload(&self, name: &ModelName, version: Version) {
+        tracing::info!(model = %name, version = %version, "model unloaded");
+        let any_left = self.repository.remove(name, version);
+        if !any_left {
+            self.metrics.forget(name.as_str());
+        }
+    }
+}
+
+/// Runs a version's batches to its end.
+async fn watch_over(driver: ModelDriver, died: mpsc::Sender<WorkerDied>) {
+    let ended = tokio::spawn(driver.run()).await;
+    if !matches!(ended, Ok(Ok(()))) {
+        // Nobody listens where the process is about to end anyway.
+        let _nobody_listens = died.send(WorkerDied).await;
+    }
+}
+
+/// Does what may block on a file system.
+async fn off_the_runtime<T: Send + 'static>(
+    list: impl FnOnce() -> Result<T, ListError> + Send + 'static,
+) -> Result<T, ListError> {
+    tokio::task::spawn_blocking(list)
+        .await
+        .unwrap_or(Err(ListError::Panicked))
+}
+
+fn list_ports(ports: &[springtide_inference::Port]) -> String {
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    ports.join("; ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use springtide_batching::Policy as Batching;
+use springtide_inference::{RunError, Tensor};
+
+use super::*;
+use crate::models::repository::{IndexEntry, LookupError, State};
+use crate::models::testing::{FakeBackend, loaded};
+
+const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
+/// Loads what reads `good`; what reads `bad` fails.
+#[derive(Default)]
+struct FakeLoader {
+    loaded: Mutex<Vec<PathBuf>>,
+}
+
+impl Load for FakeLoader {
+    fn load(&self, file: &Path) -> Result<Loaded, ModelError> {
+        self.loaded.lock().unwrap().push(file.to_owned());
+        match &*fs::read_to_string(file).unwrap() {
+            "good" => loaded(FakeBackend::classifier(), MAX_ROWS).map_err(ModelError::Trial),
+            "panic" => panic!("as asked for"),
+            _ => {
+                let message = format!("no model: {}", file.display());
+                Err(ModelError::Trial(RunError::Failed(message)))
+            }
+        }
+    }
+}
+
+struct Bed {
+    root: tempfile::TempDir,
+    loader: Arc<FakeLoader>,
+    repository: Arc<Repository>,
+    metrics: Arc<Metrics>,
+    keeper: Keeper,
+    deaths: mpsc::Receiver<WorkerDied>,
+    /// Counts the changes, so that each has a time of its own.
+    changes: u64,
+}
+
+impl Bed {
+    fn new(versions: usize) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let loader = Arc::<FakeLoader>::default();
+        let repository = Arc::new(Repository::new(None));
+        let metrics = Arc::new(Metrics::new(None, None).unwrap());
+        let (died, deaths) = mpsc::channel(1);
+        let policy = Policy {
+            versions: NonZeroUsize::new(versions).unwrap(),
+            batching: Config {
+                policy: Batching::Window(Duration::from_secs(60)),
+                max_rows: MAX_ROWS,
+                max_queue_rows: NonZeroUsize::new(100).unwrap(),
+            },
+        };
+        let keeper = Keeper::new(
+            Source::Directory(root.path().to_owned()),
+            policy,
+            Arc::<FakeLoader>::clone(&loader),
+            Arc::clone(&repository),
+            Arc::clone(&metrics),
+            died,
+        );
+        Self {
+            root,
+            loader,
+            repository,
+            metrics,
+            keeper,
+            deaths,
+            changes: 0,
+        }
+    }
+
+    fn write(&mut self, version: &str, content: &str) {
+        let folder = self.root.path().join(version);
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("model.onnx");
+        fs::write(&path, content).unwrap();
+        self.changes += 1;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.changes);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(time).unwrap();
+    }
+
+    fn remove(&self, path: &str) {
+        fs::remove_dir_all(self.root.path().join(path)).unwrap();
+    }
+
+    async fn look(&mut self) {
+        self.keeper.look().await.unwrap();
+    }
+
+    /// Looks until what has changed is no longer fresh.
+    async fn settle(&mut self) {
+        self.look().await;
+        self.look().await;
+    }
+
+    /// States of the known versions.
+    fn states(&self) -> BTreeMap<String, State> {
+        let entries = self.repository.index().into_iter();
+        entries
+            .map(|entry| (format!("{}/{}", entry.name, entry.version), entry.state))
+            .collect()
+    }
+
+    fn entry(&self, version: &str) -> IndexEntry {
+        let mut index = self.repository.index().into_iter();
+        index.find(|entry| entry.version == version).unwrap()
+    }
+
+    fn version(&self) -> Result<String, LookupError> {
+        let model = self.repository.find("m", None)?;
+        Ok(model.version().to_owned())
+    }
+}
+
+fn states<const N: usize>(expected: [(&str, State); N]) -> BTreeMap<String, State> {
+    expected
+        .map(|(version, state)| (version.to_owned(), state))
+        .into()
+}
+
+async fn infer(model: &Model) -> i64 {
+    let input = Tensor::new(vec![1, 2], vec![7.0_f32, 0.0]).unwrap();
+    let checked = model.check(vec![input]).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let inferred = model.infer(checked, deadline).await.unwrap();
+    let springtide_inference::DataView::I64(labels) = inferred.view(0).unwrap().data() else {
+        panic!("not integers")
+    };
+    labels[0]
+}
+
+#[tokio::test]
+async fn at_the_start_the_newest_version_that_loads_serves_at_once() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.write("m/2", "good");
+    bed.write("m/10", "bad");
+    bed.look().await;
+    let expected = [("m/10", State::Unavailable), ("m/2", State::Ready)];
+    assert_eq!(bed.states(), states(expected));
+    assert_eq!(bed.version().unwrap(), "2");
+    assert_eq!(bed.repository.default_model().unwrap().version(), "2");
+}
+
+#[tokio::test]
+async fn a_new_version_takes_over_and_whoever_found_the_old_one_is_answered() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.look().await;
+    let old = bed.repository.find("m", None).unwrap();
+    // Waits for its batch to fill, for longer than this test takes.
+    let waiting = tokio::spawn({
+        let old = Arc::clone(&old);
+        async move { infer(&old).await }
+    });
+    while old.waiting_rows() == 0 {
+        tokio::task::yield_now().await;
+    }
+    bed.write("m/2", "good");
+    bed.look().await;
+    assert_eq!(bed.version().unwrap(), "1", "it may still be written");
+    bed.look().await;
+    assert_eq!(bed.version().unwrap(), "2");
+    assert_eq!(bed.states(), states([("m/2", State::Ready)]));
+    let late = tokio::spawn({
+        let old = Arc::clone(&old);
+        async move { infer(&old).await }
+    });
+    while old.waiting_rows() == 1 {
+        tokio::task::yield_now().await;
+    }
+    old.flush();
+    assert_eq!((waiting.await.unwrap(), late.await.unwrap()), (7, 7));
+    drop(old);
+    let unknown = bed.repository.find("m", Some("1")).err().unwrap();
+    assert!(matches!(unknown, LookupError::UnknownVersion { .. }));
+}
+
+#[tokio::test]
+async fn a_bad_new_version_leaves_the_old_one_says_why_and_is_tried_once() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.look().await;
+    bed.write("m/2", "bad");
+    bed.settle().await;
+    bed.settle().await;
+    assert_eq!(bed.version().unwrap(), "1");
+    let bad = bed.entry("2");
+    assert_eq!(bad.state, State::Unavailable);
+    let expected = "the model failed in a trial run: the model failed to run: no model: model.onnx";
+    assert_eq!(bad.reason, expected, "no paths");
+    let refused = bed.repository.find("m", Some("2")).err().unwrap();
+    assert!(matches!(refused, LookupError::Unavailable { .. }));
+    assert_eq!(bed.loader.loaded.lock().unwrap().len(), 2);
+    let text = bed.metrics.text(&bed.repository.snapshot()).unwrap();
+    let line = "ml_model_info{model=\"m\",state=\"unavailable\",version=\"2\"} 1";
+    assert!(text.contains(line), "{text}");
+    bed.write("m/2", "good");
+    bed.settle().await;
+    assert_eq!(bed.version().unwrap(), "2");
+}
+
+#[tokio::test]
+async fn content_that_goes_bad_leaves_the_old_content_serving() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.look().await;
+    bed.write("m/1", "panic");
+    bed.settle().await;
+    let entry = bed.entry("1");
+    assert_eq!(entry.state, State::Ready);
+    assert_eq!(entry.reason, "loading the model panicked");
+    assert!(bed.version().is_ok());
+}
+
+#[tokio::test]
+async fn several_versions_serve_when_asked_for() {
+    let mut bed = Bed::new(2);
+    for version in ["m/1", "m/2", "m/3"] {
+        bed.write(version, "good");
+    }
+    bed.look().await;
+    let expected = [("m/2", State::Ready), ("m/3", State::Ready)];
+    assert_eq!(bed.states(), states(expected));
+    assert_eq!(bed.version().unwrap(), "3");
+    let older = bed.repository.find("m", Some("2")).unwrap();
+    assert_eq!(older.version(), "2");
+}
+
+#[tokio::test]
+async fn a_removed_model_goes_with_its_series_and_its_threads() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.write("n/1", "good");
+    bed.look().await;
+    let text = |bed: &Bed| bed.metrics.text(&bed.repository.snapshot()).unwrap();
+    assert!(text(&bed).contains("model=\"n\""));
+    bed.remove("n");
+    bed.look().await;
+    assert_eq!(bed.states(), states([("m/1", State::Ready)]));
+    assert!(!text(&bed).contains("model=\"n\""), "{}", text(&bed));
+    let unknown = bed.repository.find("n", None).err().unwrap();
+    assert_eq!(unknown, LookupError::UnknownModel("n".to_owned()));
+    bed.remove("m");
+    bed.look().await;
+    let nothing = bed.repository.default_model().err().unwrap();
+    assert_eq!(nothing, LookupError::NothingServes);
+    drop(bed.keeper);
+    let died = tokio::time::timeout(Duration::from_secs(60), bed.deaths.recv()).await;
+    assert_eq!(
+        died.unwrap(),
+        None,
+        "all threads have ended, none by a panic"
+    );
+}
+
+#[tokio::test]
+async fn a_directory_that_can_not_be_read_changes_nothing() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.look().await;
+    let hidden = bed.root.path().with_extension("away");
+    fs::rename(bed.root.path(), &hidden).unwrap();
+    assert!(bed.keeper.look().await.is_err());
+    assert_eq!(bed.states(), states([("m/1", State::Ready)]));
+    fs::rename(&hidden, bed.root.path()).unwrap();
+    bed.look().await;
+    assert_eq!(bed.loader.loaded.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_preferred_model_is_the_default_and_without_one_there_must_be_one_only() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.write("n/1", "good");
+    bed.look().await;
+    let several = bed.repository.default_model().err().unwrap();
+    assert_eq!(several, LookupError::Several);
+    let preferring = Repository::new(Some("n".parse().unwrap()));
+    let missing = preferring.default_model().err().unwrap();
+    assert_eq!(missing, LookupError::NothingServes);
+    for model in bed.repository.serving() {
+        let name: ModelName = model.name().parse().unwrap();
+        let stamp = crate::models::testing::stamp(1);
+        preferring.install(&name, model, stamp);
+    }
+    assert_eq!(preferring.default_model().unwrap().name(), "n");
+}

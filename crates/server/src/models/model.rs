@@ -1,0 +1,323 @@
+//! One version of a model that serves.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use springtide_batching::{
+    Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Rejection, Submission,
+};
+use springtide_inference::{Classifier, Signature, Tensor, UnsupportedModel};
+
+use super::load::{Facts, Loaded};
+use super::name::{ModelName, Version};
+use super::request::{Checked, Inferred, InputError, RowShape};
+use super::runner::Runner;
+use super::statistics::{Counters, Statistics};
+use crate::metrics::{self, Dropped, Series, Status};
+
+/// What runs the batches of one version.
+pub(super) type ModelDriver = Driver<RowShape, Runner>;
+
+/// Why a request got no answer from a model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InferError {
+    /// The queue is full.
+    #[error("the server is overloaded: its queue is full")]
+    QueueFull {
+        /// Time after which it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The answer would come after the deadline.
+    #[error("the server is overloaded: the answer would come too late")]
+    Overloaded {
+        /// Time after which it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The server ends.
+    #[error("the server is shutting down")]
+    Draining,
+    /// The request's time is up.
+    #[error("the answer was not ready within the request timeout")]
+    TimedOut,
+    /// The model failed on this request. The log says more.
+    #[error("the model failed on this request")]
+    Failed,
+}
+
+impl InferError {
+    /// How the request counts.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        match self {
+            Self::QueueFull { .. } => Status::Rejected(metrics::Rejected::QueueFull),
+            Self::Overloaded { .. } => Status::Rejected(metrics::Rejected::Overloaded),
+            Self::Draining => Status::Rejected(metrics::Rejected::Draining),
+            Self::TimedOut => Status::Timeout,
+            Self::Failed => Status::Error,
+        }
+    }
+
+    /// Time after which it is worth trying again, where it is.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after } | Self::Overloaded { retry_after } => {
+                Some(*retry_after)
+            }
+            Self::Draining | Self::TimedOut | Self::Failed => None,
+        }
+    }
+
+    /// The same in whole seconds, rounded up, as the header `Retry-After` has it.
+    #[must_use]
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let wait = self.retry_after()?;
+        let begun = u64::from(wait.subsec_nanos() > 0);
+        Some((wait.as_secs() + begun).max(1))
+    }
+}
+
+impl<E> From<Failure<E>> for InferError {
+    fn from(failure: Failure<E>) -> Self {
+        match failure {
+            Failure::Rejected(Rejection::Overloaded { cause, retry_after }) => match cause {
+                Overload::QueueFull { .. } => Self::QueueFull { retry_after },
+                Overload::TooLate { .. } => Self::Overloaded { retry_after },
+            },
+            Failure::Rejected(Rejection::Closed) => Self::Draining,
+            Failure::TimedOut => Self::TimedOut,
+            // The rows were checked against the same bound.
+            Failure::Rejected(Rejection::TooManyRows { .. })
+            | Failure::Failed(_)
+            | Failure::Gone => Self::Failed,
+        }
+    }
+}
+
+/// One version of a model that serves. When the last one who holds it lets go, its queue is closed,
+/// and its threads and sessions end: whoever found it before it was replaced is still answered.
+pub struct Model {
+    name: ModelName,
+    version: Version,
+    version_text: String,
+    facts: Facts,
+    max_rows: NonZeroUsize,
+    queue: Handle<RowShape, Runner>,
+    counters: Arc<Counters>,
+    series: Arc<Series>,
+}
+
+impl Model {
+    /// Starts the threads of a loaded version. The driver is to be run.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub(super) fn start(
+        name: ModelName,
+        version: Version,
+        loaded: Loaded,
+        bounds: Config,
+        series: Arc<Series>,
+    ) -> std::io::Result<(Self, ModelDriver)> {
+        let Loaded {
+            facts,
+            first,
+            others,
+        } = loaded;
+        let max_rows = bounds.max_rows;
+        let batch_rows = if facts.batches {
+            max_rows
+        } else {
+            // Each request counts as one row, and runs by itself.
+            NonZeroUsize::MIN
+        };
+        let counters = Arc::new(Counters::new(batch_rows));
+        let observer = Arc::new(BatchObserver {
+            counters: Arc::clone(&counters),
+            series: Arc::clone(&series),
+        });
+        let config = Config {
+            max_rows: batch_rows,
+            ..bounds
+        };
+        let (queue, driver) = Driver::start(config, first, others, observer)?;
+        let model = Self {
+            name,
+            version,
+            version_text: version.to_string(),
+            facts,
+            max_rows,
+            queue,
+            counters,
+            series,
+        };
+        Ok((model, driver))
+    }
+
+    /// The model's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// The version: a positive integer.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version_text
+    }
+
+    pub(super) const fn number(&self) -> Version {
+        self.version
+    }
+
+    /// What the model takes and gives.
+    #[must_use]
+    pub const fn signature(&self) -> &Signature {
+        &self.facts.signature
+    }
+
+    /// The platform, as Triton names it.
+    #[must_use]
+    pub const fn platform() -> &'static str {
+        "onnxruntime_onnx"
+    }
+
+    /// Most rows of one request and one batch. None where each request runs by itself.
+    #[must_use]
+    pub const fn max_rows(&self) -> Option<NonZeroUsize> {
+        if self.facts.batches {
+            Some(self.max_rows)
+        } else {
+            None
+        }
+    }
+
+    /// How the outputs read as classes, or why they don't.
+    ///
+    /// # Errors
+    /// What is missing for that.
+    pub const fn classifier(&self) -> Result<&Classifier, &UnsupportedModel> {
+        self.facts.classifier.as_ref()
+    }
+
+    /// Most rows of one request to `/predict`.
+    #[must_use]
+    pub const fn max_predict_rows(&self) -> NonZeroUsize {
+        self.max_rows
+    }
+
+    /// How the version came to serve.
+    #[must_use]
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The series of its metrics.
+    #[must_use]
+    pub const fn series(&self) -> &Arc<Series> {
+        &self.series
+    }
+
+    /// What the version did since it was loaded.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.counters.read()
+    }
+
+    /// Rows that wait now.
+    #[must_use]
+    pub fn waiting_rows(&self) -> usize {
+        self.queue.waiting_rows()
+    }
+
+    /// Checks inputs, given in the order of [`Model::signature`].
+    ///
+    /// # Errors
+    /// When the model doesn't take them.
+    pub fn check(&self, inputs: Vec<Tensor>) -> Result<Checked, InputError> {
+        Checked::new(self.signature(), self.max_rows(), inputs)
+    }
+
+    /// Runs the model on inputs that [`Model::check`] has passed. Dropping the future takes the
+    /// request out of the queue; a batch that nobody waits for any more is stopped.
+    ///
+    /// # Errors
+    /// [`InferError`], once and for all: nothing of the request is left behind.
+    pub async fn infer(&self, checked: Checked, deadline: Instant) -> Result<Inferred, InferError> {
+        let accepted = Instant::now();
+        self.counters.accepted(SystemTime::now());
+        let rows = checked.rows;
+        let submission = Submission {
+            signature: checked.row_shape.clone(),
+            rows,
+            deadline,
+            input: checked,
+        };
+        match self.queue.submit(submission).await {
+            Ok(answer) => {
+                let took = accepted.elapsed();
+                self.counters
+                    .succeeded(rows.get(), took, answer.queued, answer.compute);
+                Ok(Inferred {
+                    outputs: answer.output.outputs,
+                    rows: answer.output.rows,
+                    batch_rows: answer.batch_rows,
+                    queued: answer.queued,
+                    compute: answer.compute,
+                })
+            }
+            Err(failure) => {
+                self.counters.failed(accepted.elapsed());
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// From now on no request waits for a batch to fill.
+    pub fn flush(&self) {
+        self.queue.flush();
+    }
+
+    /// Refuses further requests; those that wait are answered.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Brings what happens to a version's batches to its metrics and statistics.
+struct BatchObserver {
+    counters: Arc<Counters>,
+    series: Arc<Series>,
+}
+
+impl Observer for BatchObserver {
+    fn begins(&self, waited: Duration) {
+        self.series.waited(waited);
+    }
+
+    fn ran(&self, rows: usize, took: Duration) {
+        self.series.ran(rows, took);
+        self.counters.ran(rows, took);
+    }
+
+    fn stopped(&self, rows: usize, after: Duration) {
+        self.ran(rows, after);
+    }
+
+    fn left_queue(&self, reason: LeftQueue) {
+        self.series.dropped(match reason {
+            LeftQueue::Expired => Dropped::Timeout,
+            LeftQueue::Cancelled => Dropped::Cancelled,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

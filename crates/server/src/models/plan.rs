@@ -1,0 +1,128 @@
+//! Which versions are to be loaded and unloaded, as a function of what a directory holds and what is
+//! known.
+//!
+//! Of each model the newest versions that can be loaded are served, as many as asked for. A version
+//! is unloaded only when those that take its place serve; while any version is in the model's
+//! folder, the last one that serves stays, even if its own files are gone.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use super::directory::{Folder, Listing, Stamp};
+use super::name::{ModelName, Version};
+
+/// What is known of one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Known {
+    /// The content that serves.
+    pub serving: Option<Stamp>,
+    /// The content that could not be loaded. It isn't tried again until it changes.
+    pub failed: Option<Stamp>,
+}
+
+/// What is known of all versions.
+pub type KnownModels = BTreeMap<ModelName, BTreeMap<Version, Known>>;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Load this version beside what serves; where it serves already, in place of its old content.
+    Load {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: Version,
+        /// The content that is there.
+        stamp: Stamp,
+    },
+    /// Stop serving this version and forget what is known of it.
+    Unload {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: Version,
+    },
+}
+
+/// What to do next; None when everything is as it should be.
+///
+/// `before` is the listing before this one: content that has changed since may still be in the
+/// middle of being written and isn't loaded yet. At the start there is none, and everything is.
+#[must_use]
+pub fn next(
+    now: &Listing,
+    before: Option<&Listing>,
+    known: &KnownModels,
+    keep: NonZeroUsize,
+) -> Option<Step> {
+    let nothing = BTreeMap::new();
+    let gone = known.keys().filter(|name| !now.contains_key(*name));
+    now.keys().chain(gone).find_map(|name| {
+        let known = known.get(name).unwrap_or(&nothing);
+        match now.get(name) {
+            Some(Folder::Unreadable) => None,
+            Some(Folder::Versions(versions)) if !versions.is_empty() => {
+                let is_stable = |version, stamp| match before {
+                    None => true,
+                    Some(before) => before_is(before, name, version, stamp),
+                };
+                next_of_model(name, versions, known, keep, is_stable)
+            }
+            Some(Folder::Versions(_)) | None => {
+                known.keys().next().map(|&version| unload(name, version))
+            }
+        }
+    })
+}
+
+fn before_is(before: &Listing, name: &ModelName, version: Version, stamp: Stamp) -> bool {
+    match before.get(name) {
+        Some(Folder::Versions(versions)) => versions.get(&version) == Some(&stamp),
+        Some(Folder::Unreadable) | None => false,
+    }
+}
+
+fn next_of_model(
+    name: &ModelName,
+    versions: &BTreeMap<Version, Stamp>,
+    known: &BTreeMap<Version, Known>,
+    keep: NonZeroUsize,
+    is_stable: impl Fn(Version, Stamp) -> bool,
+) -> Option<Step> {
+    let mut kept = Vec::new();
+    for (&version, &stamp) in versions.iter().rev() {
+        if kept.len() == keep.get() {
+            break;
+        }
+        let Known { serving, failed } = known.get(&version).copied().unwrap_or_default();
+        let is_new = serving != Some(stamp) && failed != Some(stamp);
+        if is_new && is_stable(version, stamp) {
+            let name = name.clone();
+            return Some(Step::Load {
+                name,
+                version,
+                stamp,
+            });
+        }
+        if serving.is_some() {
+            kept.push(version);
+        }
+    }
+    let superfluous = |version: &Version, known: &Known| match known.serving {
+        Some(_) => !kept.is_empty() && !kept.contains(version),
+        // Why it failed is of interest as long as its files are there.
+        None => !versions.contains_key(version),
+    };
+    known
+        .iter()
+        .find(|(version, known)| superfluous(version, known))
+        .map(|(&version, _)| unload(name, version))
+}
+
+fn unload(name: &ModelName, version: Version) -> Step {
+    let name = name.clone();
+    Step::Unload { name, version }
+}
+
+#[cfg(test)]
+mod tests;

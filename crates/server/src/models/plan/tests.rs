@@ -1,0 +1,306 @@
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Content that differs from any other number's.
+fn stamp(content: u64) -> Stamp {
+    Stamp {
+        files: 1,
+        bytes: 10,
+        modified: SystemTime::UNIX_EPOCH + Duration::from_secs(content),
+    }
+}
+
+fn version(number: u64) -> Version {
+    number.to_string().parse().unwrap()
+}
+
+fn name(text: &str) -> ModelName {
+    text.parse().unwrap()
+}
+
+fn folder(versions: &[(u64, u64)]) -> Folder {
+    let stamped = |&(number, content): &(u64, u64)| (version(number), stamp(content));
+    Folder::Versions(versions.iter().map(stamped).collect())
+}
+
+/// The model `m` with these versions and contents.
+fn holds(versions: &[(u64, u64)]) -> Listing {
+    Listing::from([(name("m"), folder(versions))])
+}
+
+/// Versions of `m` with the contents that serve and that failed.
+fn knows(versions: &[(u64, Option<u64>, Option<u64>)]) -> KnownModels {
+    let known = |&(number, serving, failed): &(u64, Option<u64>, Option<u64>)| {
+        let known = Known {
+            serving: serving.map(stamp),
+            failed: failed.map(stamp),
+        };
+        (version(number), known)
+    };
+    KnownModels::from([(name("m"), versions.iter().map(known).collect())])
+}
+
+fn load(number: u64, content: u64) -> Option<Step> {
+    Some(Step::Load {
+        name: name("m"),
+        version: version(number),
+        stamp: stamp(content),
+    })
+}
+
+fn unload_of(number: u64) -> Option<Step> {
+    Some(unload(&name("m"), version(number)))
+}
+
+/// The next step where nothing has changed since the listing before.
+fn settled(now: &Listing, known: &KnownModels, keep: usize) -> Option<Step> {
+    next(now, Some(now), known, NonZeroUsize::new(keep).unwrap())
+}
+
+const SERVES: Option<u64> = Some(1);
+const FAILED: Option<u64> = Some(1);
+
+#[test]
+fn at_the_start_versions_are_tried_from_the_highest_down_until_one_serves() {
+    let now = holds(&[(1, 1), (2, 1), (10, 1)]);
+    let start = |known: &KnownModels| next(&now, None, known, NonZeroUsize::MIN);
+    assert_eq!(start(&KnownModels::new()), load(10, 1));
+    assert_eq!(start(&knows(&[(10, None, FAILED)])), load(2, 1));
+    let served = knows(&[(2, SERVES, None), (10, None, FAILED)]);
+    assert_eq!(start(&served), None);
+}
+
+#[test]
+fn what_is_done_in_each_situation() {
+    let one = knows(&[(1, SERVES, None)]);
+    for (what, now, known, keep, step) in [
+        ("nothing to do", holds(&[(1, 1)]), one.clone(), 1, None),
+        (
+            "a new version",
+            holds(&[(1, 1), (2, 1)]),
+            one.clone(),
+            1,
+            load(2, 1),
+        ),
+        (
+            "the new version serves",
+            holds(&[(1, 1), (2, 1)]),
+            knows(&[(1, SERVES, None), (2, SERVES, None)]),
+            1,
+            unload_of(1),
+        ),
+        (
+            "both are to serve",
+            holds(&[(1, 1), (2, 1)]),
+            knows(&[(1, SERVES, None), (2, SERVES, None)]),
+            2,
+            None,
+        ),
+        (
+            "the new version is bad",
+            holds(&[(1, 1), (2, 1)]),
+            knows(&[(1, SERVES, None), (2, None, FAILED)]),
+            1,
+            None,
+        ),
+        (
+            "the bad version was mended",
+            holds(&[(1, 1), (2, 2)]),
+            knows(&[(1, SERVES, None), (2, None, FAILED)]),
+            1,
+            load(2, 2),
+        ),
+        (
+            "an older version than the one that serves",
+            holds(&[(1, 1), (2, 1)]),
+            knows(&[(2, SERVES, None)]),
+            1,
+            None,
+        ),
+        (
+            "the version that serves has new content",
+            holds(&[(1, 2)]),
+            one.clone(),
+            1,
+            load(1, 2),
+        ),
+        (
+            "its new content is bad: the old one serves on",
+            holds(&[(1, 2)]),
+            knows(&[(1, SERVES, Some(2))]),
+            1,
+            None,
+        ),
+        (
+            "the newest version was taken back: the one before comes first",
+            holds(&[(1, 1)]),
+            knows(&[(2, SERVES, None)]),
+            1,
+            load(1, 1),
+        ),
+        (
+            "the one before serves again",
+            holds(&[(1, 1)]),
+            knows(&[(1, SERVES, None), (2, SERVES, None)]),
+            1,
+            unload_of(2),
+        ),
+        (
+            "the one before is bad: what serves stays",
+            holds(&[(1, 1)]),
+            knows(&[(1, None, FAILED), (2, SERVES, None)]),
+            1,
+            None,
+        ),
+        (
+            "a bad version was removed",
+            holds(&[(1, 1)]),
+            knows(&[(1, SERVES, None), (2, None, FAILED)]),
+            1,
+            unload_of(2),
+        ),
+        (
+            "the model was removed",
+            Listing::new(),
+            one.clone(),
+            1,
+            unload_of(1),
+        ),
+        (
+            "all versions were removed",
+            holds(&[]),
+            one.clone(),
+            1,
+            unload_of(1),
+        ),
+        (
+            "the folder can't be read",
+            Listing::from([(name("m"), Folder::Unreadable)]),
+            one,
+            1,
+            None,
+        ),
+    ] {
+        assert_eq!(settled(&now, &known, keep), step, "{what}");
+    }
+}
+
+#[test]
+fn what_may_still_be_written_is_not_loaded() {
+    let (before, now) = (holds(&[(1, 1), (2, 1)]), holds(&[(1, 1), (2, 2)]));
+    let known = knows(&[(1, SERVES, None)]);
+    assert_eq!(next(&now, Some(&before), &known, NonZeroUsize::MIN), None);
+    assert_eq!(settled(&now, &known, 1), load(2, 2));
+    let appeared = next(&now, Some(&holds(&[(1, 1)])), &known, NonZeroUsize::MIN);
+    assert_eq!(appeared, None);
+    let unreadable = Listing::from([(name("m"), Folder::Unreadable)]);
+    assert_eq!(
+        next(&now, Some(&unreadable), &known, NonZeroUsize::MIN),
+        None
+    );
+}
+
+#[test]
+fn changed_content_that_is_not_settled_leaves_the_old_one_serving() {
+    let (before, now) = (holds(&[(2, 1)]), holds(&[(2, 2)]));
+    let known = knows(&[(1, SERVES, None), (2, SERVES, None)]);
+    let step = next(&now, Some(&before), &known, NonZeroUsize::MIN);
+    assert_eq!(step, unload_of(1), "version 2 serves, with its old content");
+}
+
+#[test]
+fn one_model_does_not_hold_up_another() {
+    let now = Listing::from([
+        (name("a"), Folder::Unreadable),
+        (name("b"), folder(&[(1, 1)])),
+    ]);
+    let step = settled(&now, &KnownModels::new(), 1);
+    let expected = Step::Load {
+        name: name("b"),
+        version: version(1),
+        stamp: stamp(1),
+    };
+    assert_eq!(step, Some(expected));
+}
+
+/// Does a step; content with an odd number can't be loaded.
+fn do_step(known: &mut KnownModels, step: Step) {
+    match step {
+        Step::Load {
+            name,
+            version,
+            stamp: content,
+        } => {
+            let entry = known.entry(name).or_default().entry(version).or_default();
+            let bad = (0..10).any(|odd| content == stamp(2 * odd + 1));
+            if bad {
+                entry.failed = Some(content);
+            } else {
+                *entry = Known {
+                    serving: Some(content),
+                    failed: None,
+                };
+            }
+        }
+        Step::Unload { name, version } => {
+            let versions = known.get_mut(&name).unwrap();
+            versions.remove(&version).unwrap();
+            if versions.is_empty() {
+                known.remove(&name);
+            }
+        }
+    }
+}
+
+fn serving(known: &KnownModels) -> Vec<Version> {
+    let of_model = known.get("m").into_iter().flatten();
+    of_model
+        .filter(|(_, known)| known.serving.is_some())
+        .map(|(&version, _)| version)
+        .collect()
+}
+
+proptest! {
+    /// Whatever a directory holds one poll after the other: the steps come to an end, a model that
+    /// has versions is never without one that serves once it had one, and in the end the newest
+    /// loadable ones serve.
+    #[test]
+    fn steps_end_with_the_newest_loadable_versions_and_never_leave_a_gap(
+        polls in prop::collection::vec(
+            prop::collection::btree_map(1..6_u64, 0..6_u64, 1..5),
+            1..6,
+        ),
+        keep in 1..3_usize,
+    ) {
+        let mut known = KnownModels::new();
+        let mut before: Option<Listing> = None;
+        for versions in &polls {
+            let now = holds(&versions.iter().map(|(&v, &c)| (v, c)).collect::<Vec<_>>());
+            // The second time nothing has changed.
+            for _poll in 0..2 {
+                let mut steps = 0;
+                while let Some(step) = next(&now, before.as_ref(), &known, NonZeroUsize::new(keep).unwrap()) {
+                    let served_before = !serving(&known).is_empty();
+                    do_step(&mut known, step);
+                    prop_assert!(!served_before || !serving(&known).is_empty(), "a gap");
+                    steps += 1;
+                    prop_assert!(steps < 50, "no end");
+                }
+                before = Some(now.clone());
+            }
+            let loadable: Vec<Version> = versions
+                .iter()
+                .rev()
+                .filter(|(_, content)| *content % 2 == 0)
+                .map(|(&number, _)| version(number))
+                .take(keep)
+                .collect();
+            // A higher one may serve on with content that has been overwritten since.
+            prop_assert!(serving(&known).last() >= loadable.first());
+            prop_assert!(serving(&known).len() <= keep.max(1));
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The models that serve, by name and version.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::directory::Stamp;
+use super::model::Model;
+use super::name::{ModelName, Version};
+use super::plan::{Known, KnownModels};
+use crate::metrics::{ServingFacts, Snapshot, VersionFacts};
+
+/// There is no such model to serve a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// No model serves yet.
+    #[error("no model is loaded")]
+    NothingServes,
+    /// A request that named none could be meant for several.
+    #[error("several models are served: name one at POST /v2/models/<name>/infer")]
+    Several,
+    /// No model of the name is known.
+    #[error("there is no model {0}")]
+    UnknownModel(String),
+    /// The model is known, the version isn't.
+    #[error("the model {name} has no version {version}")]
+    UnknownVersion {
+        /// The model.
+        name: String,
+        /// The version.
+        version: String,
+    },
+    /// The version doesn't serve, or no version of the model does.
+    #[error("the model {name} does not serve: {reason}")]
+    Unavailable {
+        /// The model.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where a version stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It serves.
+    Ready,
+    /// It is being loaded.
+    Loading,
+    /// It could not be loaded.
+    Unavailable,
+}
+
+impl State {
+    /// The state as a metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Loading => "loading",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// One version as the repository's index shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The model.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// Where the version stands.
+    pub state: State,
+    /// Why it doesn't serve, or why it serves with older content than it has on disk. Empty where
+    /// there is nothing to say.
+    pub reason: String,
+}
+
+/// All that is known of one version.
+#[derive(Default)]
+struct Entry {
+    serving: Option<Served>,
+    failure: Option<LoadFailure>,
+    loading: bool,
+}
+
+struct Served {
+    model: Arc<Model>,
+    stamp: Stamp,
+}
+
+struct LoadFailure {
+    reason: String,
+    stamp: Stamp,
+}
+
+impl Entry {
+    fn state(&self) -> State {
+        match (&self.serving, self.loading) {
+            (Some(_), _) => State::Ready,
+            (None, true) => State::Loading,
+            (None, false) => State::Unavailable,
+        }
+    }
+
+    fn reason(&self) -> &str {
+        match &self.failure {
+            Some(failure) => &failure.reason,
+            None if self.state() == State::Loading => "it is being loaded",
+            None => "",
+        }
+    }
+}
+
+type Versions = BTreeMap<Version, Entry>;
+
+#[derive(Default)]
+struct Table {
+    models: BTreeMap<ModelName, Versions>,
+    /// What [`Repository::default_model`] gives.
+    default: Option<Arc<Model>>,
+}
+
+/// The newest version that serves.
+fn newest(versions: &Versions) -> Option<&Arc<Model>> {
+    let mut newest_first = versions.values().rev();
+    newest_first.find_map(|entry| Some(&entry.serving.as_ref()?.model))
+}
+
+impl Table {
+    fn entry(&mut self, name: &ModelName, version: Version) -> &mut Entry {
+        let versions = self.models.entry(name.clone()).or_default();
+        versions.entry(version).or_default()
+    }
+
+    fn serving(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.models
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter_map(|entry| Some(&entry.serving.as_ref()?.model))
+    }
+}
+
+/// The models that serve. A request finds its model once and keeps it to its end, whatever is
+/// loaded and unloaded meanwhile.
+pub struct Repository {
+    table: RwLock<Table>,
+    preferred: Option<ModelName>,
+}
+
+impl Repository {
+    /// An empty repository. Requests that name no model go to the `preferred` one, or to the only
+    /// one.
+    #[must_use]
+    pub fn new(preferred: Option<ModelName>) -> Self {
+        Self {
+            table: RwLock::default(),
+            preferred,
+        }
+    }
+
+    /// The model of a name, in the newest version that serves or in a given one.
+    ///
+    /// # Errors
+    /// When it doesn't serve.
+    pub fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Model>, LookupError> {
+        let table = self.read();
+        let unknown_model = || LookupError::UnknownModel(name.to_owned());
+        let versions = table.models.get(name).ok_or_else(unknown_model)?;
+        let unavailable = |reason: &str| LookupError::Unavailable {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let Some(version) = version else {
+            return newest(versions).map(Arc::clone).ok_or_else(|| {
+                let last = versions.values().next_back();
+                unavailable(last.map_or("it has no versions", Entry::reason))
+            });
+        };
+        let unknown_version = || LookupError::UnknownVersion {
+            name: name.to_owned(),
+            version: version.to_owned(),
+        };
+        let number: Version = version.parse().map_err(|_invalid| unknown_version())?;
+        let entry = versions.get(&number).ok_or_else(unknown_version)?;
+        match &entry.serving {
+            Some(served) => Ok(Arc::clone(&served.model)),
+            None => Err(unavailable(entry.reason())),
+        }
+    }
+
+    /// The model of requests that name none.
+    ///
+    /// # Errors
+    /// When none serves, or more than one and none is preferred.
+    pub fn default_model(&self) -> Result<Arc<Model>, LookupError> {
+        let table = self.read();
+        match &table.default {
+            Some(model) => Ok(Arc::clone(model)),
+            None if self.preferred.is_none() && table.serving().next().is_some() => {
+                Err(LookupError::Several)
+            }
+            None => Err(LookupError::NothingServes),
+        }
+    }
+
+    /// Every version that is known, by name and version.
+    #[must_use]
+    pub fn index(&self) -> Vec<IndexEntry> {
+        let table = self.read();
+        let entries = table.models.iter().flat_map(|(name, versions)| {
+            versions.iter().map(move |(version, entry)| IndexEntry {
+                name: name.to_string(),
+                version: version.to_string(),
+                state: entry.state(),
+                reason: entry.reason().to_owned(),
+            })
+        });
+        entries.collect()
+    }
+
+    /// All versions that serve.
+    #[must_use]
+    pub fn serving(&self) -> Vec<Arc<Model>> {
+        self.read().serving().map(Arc::clone).collect()
+    }
+
+    /// What metrics show of the models now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let table = self.read();
+        let mut snapshot = Snapshot::default();
+        for (name, versions) in &table.models {
+            for (version, entry) in versions {
+                let model = entry.serving.as_ref().map(|served| &served.model);
+                if let Some(model) = model {
+                    *snapshot.waiting_rows.entry(name.to_string()).or_default() +=
+                        model.waiting_rows();
+                }
+                let serving = model.map(|model| ServingFacts {
+                    load_seconds: model.facts().load_time.as_secs_f64(),
+                    provider: model.facts().provider.name(),
+                    fallback: model.facts().fallback.is_some(),
+                });
+                snapshot.versions.push(VersionFacts {
+                    model: name.to_string(),
+                    version: version.to_string(),
+                    state: entry.state().label(),
+                    serving,
+                });
+            }
+        }
+        snapshot
+    }
+
+    /// What [`super::plan`] decides on.
+    pub(super) fn known(&self) -> KnownModels {
+        let known = |entry: &Entry| Known {
+            serving: entry.serving.as_ref().map(|served| served.stamp),
+            failed: entry.failure.as_ref().map(|failure| failure.stamp),
+        };
+        let table = self.read();
+        let models = table.models.iter().map(|(name, versions)| {
+            let versions = versions
+                .iter()
+                .map(|(version, entry)| (*version, known(entry)));
+            (name.clone(), versions.collect())
+        });
+        models.collect()
+    }
+
+    pub(super) fn begin_loading(&self, name: &ModelName, version: Version) {
+        self.change(|table| table.entry(name, version).loading = true);
+    }
+
+    /// From now on the version serves, in place of its older content.
+    pub(super) fn install(&self, name: &ModelName, model: Arc<Model>, stamp: Stamp) {
+        let version = model.number();
+        self.change(|table| {
+            *table.entry(name, version) = Entry {
+                serving: Some(Served { model, stamp }),
+                failure: None,
+                loading: false,
+            };
+        });
+    }
+
+    /// The version could not be loaded. Where older content of it serves, that goes on.
+    pub(super) fn fail(&self, name: &ModelName, version: Version, stamp: Stamp, reason: String) {
+        self.change(|table| {
+            let entry = table.entry(name, version);
+            entry.loading = false;
+            entry.failure = Some(LoadFailure { reason, stamp });
+        });
+    }
+
+    /// Forgets a version. Gives whether any version of the model is left that serves.
+    pub(super) fn remove(&self, name: &ModelName, version: Version) -> bool {
+        self.change(|table| {
+            let Some(versions) = table.models.get_mut(name) else {
+                return false;
+            };
+            versions.remove(&version);
+            let serves = newest(versions).is_some();
+            if versions.is_empty() {
+                table.models.remove(name);
+            }
+            serves
+        })
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        let mut table = self.write();
+        let result = change(&mut table);
+        let mut names = table
+            .models
+            .iter()
+            .filter(|(name, _)| self.preferred.as_ref().is_none_or(|wanted| wanted == *name))
+            .filter_map(|(_, versions)| newest(versions));
+        let default = match (names.next(), names.next()) {
+            (Some(model), None) => Some(Arc::clone(model)),
+            _ => None,
+        };
+        table.default = default;
+        result
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        // No change can panic half way.
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

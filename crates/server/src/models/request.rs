@@ -1,0 +1,271 @@
+//! Inputs that were checked against a model, and what it gives for them.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use springtide_inference::{Dimension, Signature, SignatureMismatch, Tensor, TensorView};
+
+/// Why a model doesn't take some inputs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InputError {
+    /// Too many, too few, or one of a wrong type or shape.
+    #[error(transparent)]
+    Mismatch(#[from] SignatureMismatch),
+    /// The first dimensions differ.
+    #[error("input {name} has {rows} rows, input {first} has {expected}")]
+    Rows {
+        /// The input.
+        name: String,
+        /// Its rows.
+        rows: usize,
+        /// The first input.
+        first: String,
+        /// Its rows.
+        expected: usize,
+    },
+    /// There is nothing to infer from.
+    #[error("the inputs have no rows")]
+    NoRows,
+    /// More than one batch can hold.
+    #[error("the inputs have {rows} rows, one request may have {max}")]
+    TooManyRows {
+        /// Their rows.
+        rows: usize,
+        /// Most rows.
+        max: NonZeroUsize,
+    },
+}
+
+/// What the requests of one batch have in common: the lengths of their rows' free dimensions, one
+/// input after the other. Empty, and so without an allocation, where a model leaves none free.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RowShape(Box<[usize]>);
+
+/// Inputs that a model takes, in its order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    pub(super) inputs: Vec<Tensor>,
+    /// 1 where the model isn't batched.
+    pub(super) rows: NonZeroUsize,
+    pub(super) row_shape: RowShape,
+}
+
+impl Checked {
+    /// Checks inputs, given in the signature's order. `max_rows` is None for a model that runs each
+    /// request by itself, whatever its first dimensions mean.
+    pub(super) fn new(
+        signature: &Signature,
+        max_rows: Option<NonZeroUsize>,
+        inputs: Vec<Tensor>,
+    ) -> Result<Self, InputError> {
+        signature.check(&inputs.iter().collect::<Vec<_>>())?;
+        let Some(max) = max_rows else {
+            return Ok(Self {
+                inputs,
+                rows: NonZeroUsize::MIN,
+                row_shape: RowShape(Box::default()),
+            });
+        };
+        let named_rows = signature
+            .inputs
+            .iter()
+            .zip(&inputs)
+            .map(|(port, tensor)| (&port.name, tensor.rows()));
+        let mut first = None;
+        for (name, rows) in named_rows {
+            let &mut (first, expected) = first.get_or_insert((name, rows));
+            if rows != expected {
+                return Err(InputError::Rows {
+                    name: name.clone(),
+                    rows,
+                    first: first.clone(),
+                    expected,
+                });
+            }
+        }
+        let rows = first.map_or(0, |(_, rows)| rows);
+        let rows = NonZeroUsize::new(rows).ok_or(InputError::NoRows)?;
+        if rows > max {
+            return Err(InputError::TooManyRows {
+                rows: rows.get(),
+                max,
+            });
+        }
+        let row_shape = row_shape(signature, &inputs);
+        Ok(Self {
+            inputs,
+            rows,
+            row_shape,
+        })
+    }
+
+    /// Rows of the inputs; 1 where the model isn't batched.
+    #[must_use]
+    pub const fn rows(&self) -> NonZeroUsize {
+        self.rows
+    }
+}
+
+fn row_shape(signature: &Signature, inputs: &[Tensor]) -> RowShape {
+    let free_lengths = signature
+        .inputs
+        .iter()
+        .zip(inputs)
+        .flat_map(|(port, tensor)| {
+            let declared = port.shape.iter().flatten();
+            declared
+                .zip(tensor.shape())
+                .skip(1)
+                .filter(|(dimension, _)| **dimension == Dimension::Any)
+                .map(|(_, length)| *length)
+        });
+    RowShape(free_lengths.collect())
+}
+
+/// What a model gave for one request.
+#[derive(Debug, Clone)]
+pub struct Inferred {
+    pub(super) outputs: Arc<[Tensor]>,
+    /// This request's rows of each output; None where the outputs are its alone.
+    pub(super) rows: Option<Range<usize>>,
+    /// Rows of the batch that the request ran in.
+    pub batch_rows: usize,
+    /// Time that the request waited before its batch ran.
+    pub queued: Duration,
+    /// Time that the batch took to run.
+    pub compute: Duration,
+}
+
+impl Inferred {
+    /// The request's part of an output, by its place among
+    /// [`Signature::tensor_outputs`]. None beyond the last one.
+    #[must_use]
+    pub fn view(&self, output: usize) -> Option<TensorView<'_>> {
+        let tensor = self.outputs.get(output)?;
+        match &self.rows {
+            Some(rows) => tensor.view_rows(rows.clone()),
+            None => Some(tensor.view()),
+        }
+    }
+
+    /// The request's part of every output.
+    #[must_use]
+    pub fn views(&self) -> Vec<TensorView<'_>> {
+        (0..self.outputs.len())
+            .filter_map(|output| self.view(output))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use springtide_inference::{ElementType, Port};
+
+    use super::*;
+
+    const ANY: Dimension = Dimension::Any;
+
+    fn signature() -> Signature {
+        Signature {
+            inputs: vec![
+                Port::tensor("tokens", ElementType::I64, [ANY, ANY]),
+                Port::tensor("image", ElementType::F32, [ANY, Dimension::Fixed(2), ANY]),
+            ],
+            outputs: vec![Port::tensor("y", ElementType::F32, [ANY])],
+        }
+    }
+
+    fn inputs(tokens: [usize; 2], image: [usize; 3]) -> Vec<Tensor> {
+        vec![
+            Tensor::zeros(ElementType::I64, tokens.to_vec()).unwrap(),
+            Tensor::zeros(ElementType::F32, image.to_vec()).unwrap(),
+        ]
+    }
+
+    fn check(inputs: Vec<Tensor>) -> Result<Checked, InputError> {
+        Checked::new(&signature(), NonZeroUsize::new(4), inputs)
+    }
+
+    #[test]
+    fn rows_share_a_batch_where_their_free_dimensions_agree() {
+        let checked = check(inputs([3, 7], [3, 2, 9])).unwrap();
+        assert_eq!(checked.rows().get(), 3);
+        let same = check(inputs([1, 7], [1, 2, 9])).unwrap();
+        assert_eq!(checked.row_shape, same.row_shape);
+        for other in [inputs([3, 9], [3, 2, 7]), inputs([3, 7], [3, 2, 8])] {
+            assert_ne!(check(other).unwrap().row_shape, checked.row_shape);
+        }
+    }
+
+    #[test]
+    fn a_fixed_row_needs_no_memory_for_its_shape() {
+        let fixed = Signature {
+            inputs: vec![Port::tensor(
+                "x",
+                ElementType::F32,
+                [ANY, Dimension::Fixed(2)],
+            )],
+            outputs: vec![],
+        };
+        let input = Tensor::zeros(ElementType::F32, vec![1, 2]).unwrap();
+        let checked = Checked::new(&fixed, NonZeroUsize::new(4), vec![input]).unwrap();
+        assert!(checked.row_shape.0.is_empty());
+    }
+
+    #[test]
+    fn what_the_model_does_not_take_is_named() {
+        for (given, message) in [
+            (vec![], "the model has 2 inputs, 0 were given"),
+            (
+                inputs([1, 7], [1, 3, 9]),
+                "input image takes float32[N, 2, N], not float32[1, 3, 9]",
+            ),
+            (
+                inputs([1, 7], [2, 2, 9]),
+                "input image has 2 rows, input tokens has 1",
+            ),
+            (inputs([0, 7], [0, 2, 9]), "the inputs have no rows"),
+            (
+                inputs([5, 7], [5, 2, 9]),
+                "the inputs have 5 rows, one request may have 4",
+            ),
+        ] {
+            assert_eq!(check(given).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_model_that_is_not_batched_takes_what_fits_its_signature() {
+        let checked = Checked::new(&signature(), None, inputs([5, 7], [1, 2, 9])).unwrap();
+        assert_eq!(checked.rows(), NonZeroUsize::MIN);
+    }
+
+    #[test]
+    fn a_request_sees_its_rows_of_each_output() {
+        let outputs = Arc::from([
+            Tensor::new(vec![3], vec![1.0_f32, 2.0, 3.0]).unwrap(),
+            Tensor::new(vec![3, 2], vec![1_i64, 2, 3, 4, 5, 6]).unwrap(),
+        ]);
+        let mut inferred = Inferred {
+            outputs,
+            rows: Some(1..3),
+            batch_rows: 3,
+            queued: Duration::ZERO,
+            compute: Duration::ZERO,
+        };
+        let views = inferred.views();
+        assert_eq!(
+            views[0].to_tensor(),
+            Tensor::new(vec![2], vec![2.0_f32, 3.0]).unwrap()
+        );
+        assert_eq!(
+            views[1].to_tensor(),
+            Tensor::new(vec![2, 2], vec![3_i64, 4, 5, 6]).unwrap()
+        );
+        assert_eq!(inferred.view(2), None);
+        inferred.rows = None;
+        assert_eq!(inferred.view(0).unwrap().shape(), [3]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Runs the requests of one batch as one.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+
+use springtide_batching::{Stop as BatchStop, Worker};
+use springtide_inference::trial::{NotRows, check_rows};
+use springtide_inference::{Backend, RunError, Stop, Tensor};
+
+use super::request::Checked;
+
+/// The model failed on a batch. The details are logged where they arise; a client gets none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunFailed {
+    /// The backend failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Its outputs have other rows than its inputs.
+    #[error(transparent)]
+    Outputs(#[from] NotRows),
+    /// The requests' rows can't be put into one tensor.
+    #[error("the requests of a batch have rows of different shapes")]
+    Mixed,
+}
+
+/// What one request of a batch gets: the outputs of all, and which rows of them are its own.
+#[derive(Debug, Clone)]
+pub struct Share {
+    pub(super) outputs: Arc<[Tensor]>,
+    /// None where all rows are.
+    pub(super) rows: Option<Range<usize>>,
+}
+
+/// A model on its thread.
+pub struct Runner {
+    backend: Box<dyn Backend>,
+    /// Whether outputs have a row for each row of the inputs.
+    batches: bool,
+}
+
+impl Runner {
+    pub(super) fn new(backend: Box<dyn Backend>, batches: bool) -> Self {
+        Self { backend, batches }
+    }
+
+    fn share(&mut self, requests: &[&Checked], stop: &Stop) -> Result<Vec<Share>, RunFailed> {
+        if !self.batches {
+            return requests
+                .iter()
+                .map(|request| {
+                    let inputs: Vec<&Tensor> = request.inputs.iter().collect();
+                    let outputs = self.backend.run(&inputs, stop)?;
+                    Ok(Share {
+                        outputs: outputs.into(),
+                        rows: None,
+                    })
+                })
+                .collect();
+        }
+        let stacked;
+        let inputs: Vec<&Tensor> = if let [request] = requests {
+            request.inputs.iter().collect()
+        } else {
+            stacked = stack(requests).ok_or(RunFailed::Mixed)?;
+            stacked.iter().collect()
+        };
+        let outputs = self.backend.run(&inputs, stop)?;
+        let all = requests.iter().map(|request| request.rows.get()).sum();
+        let all = NonZeroUsize::new(all).ok_or(RunFailed::Mixed)?;
+        check_rows(self.backend.signature(), &outputs, all)?;
+        let outputs: Arc<[Tensor]> = outputs.into();
+        let mut next = 0;
+        Ok(requests
+            .iter()
+            .map(|request| {
+                let rows = next..next + request.rows.get();
+                next = rows.end;
+                Share {
+                    outputs: Arc::clone(&outputs),
+                    rows: Some(rows),
+                }
+            })
+            .collect())
+    }
+}
+
+/// Input by input, the rows of all requests. None when they differ in shape.
+fn stack(requests: &[&Checked]) -> Option<Vec<Tensor>> {
+    let count = requests.first()?.inputs.len();
+    (0..count)
+        .map(|index| {
+            let parts: Option<Vec<&Tensor>> = requests
+                .iter()
+                .map(|request| request.inputs.get(index))
+                .collect();
+            Tensor::stack(&parts?)
+        })
+        .collect()
+}
+
+impl Worker for Runner {
+    type Input = Checked;
+    type Output = Share;
+    type Error = RunFailed;
+
+    fn run(&mut self, requests: &[&Checked], stop: &BatchStop) -> Result<Vec<Share>, RunFailed> {
+        let run_stop = Stop::new();
+        stop.on_request({
+            let run_stop = run_stop.clone();
+            move || run_stop.request()
+        });
+        let result = self.share(requests, &run_stop);
+        match &result {
+            Ok(_) => {}
+            Err(RunFailed::Run(RunError::Stopped)) => {
+                tracing::debug!(requests = requests.len(), "a batch was stopped");
+            }
+            Err(error) => tracing::warn!(%error, requests = requests.len(), "a batch failed"),
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+use springtide_inference::DataView;
+
+use super::*;
+use crate::models::testing::{FakeBackend, classifier_signature};
+
+fn request(numbers: &[f32]) -> Checked {
+    let tensor = Tensor::new(vec![numbers.len() / 2, 2], numbers.to_vec()).unwrap();
+    Checked::new(&classifier_signature(), NonZeroUsize::new(32), vec![tensor]).unwrap()
+}
+
+fn labels(share: &Share) -> Vec<i64> {
+    let tensor = match &share.rows {
+        Some(rows) => share.outputs[0].view_rows(rows.clone()).unwrap(),
+        None => share.outputs[0].view(),
+    };
+    let DataView::I64(labels) = tensor.data() else {
+        panic!("not integers")
+    };
+    labels.to_vec()
+}
+
+fn run(
+    backend: &FakeBackend,
+    batches: bool,
+    requests: &[&Checked],
+) -> Result<Vec<Share>, RunFailed> {
+    let mut runner = Runner::new(Box::new(backend.clone()), batches);
+    runner.run(requests, &BatchStop::default())
+}
+
+#[test]
+fn each_request_gets_the_outputs_of_its_own_rows() {
+    let backend = FakeBackend::classifier();
+    let (one, two) = (request(&[5.0, 0.0]), request(&[6.0, 0.0, 7.0, 0.0]));
+    let shares = run(&backend, true, &[&one, &two]).unwrap();
+    assert_eq!(labels(&shares[0]), [5]);
+    assert_eq!(labels(&shares[1]), [6, 7]);
+    assert_eq!(backend.rows(), [3], "one run for the whole batch");
+    assert!(
+        Arc::ptr_eq(&shares[0].outputs, &shares[1].outputs),
+        "nothing is copied for a request"
+    );
+}
+
+#[test]
+fn without_batching_each_request_has_a_run_and_all_rows_of_it() {
+    let backend = FakeBackend::classifier().with_fixed_rows(1);
+    let requests = [request(&[6.0, 0.0, 7.0, 0.0])];
+    let shares = run(&backend, false, &[&requests[0]]).unwrap();
+    assert_eq!(labels(&shares[0]), [6]);
+    assert_eq!(shares[0].rows, None);
+}
+
+#[test]
+fn outputs_with_other_rows_than_the_inputs_fail_the_batch() {
+    let backend = FakeBackend::classifier().with_fixed_rows(1);
+    let failed = run(&backend, true, &[&request(&[6.0, 0.0, 7.0, 0.0])]);
+    assert!(matches!(failed, Err(RunFailed::Outputs(_))), "{failed:?}");
+}
+
+#[test]
+fn a_failing_run_fails_the_batch() {
+    let failed = run(&FakeBackend::classifier(), true, &[&request(&[-1.0, 0.0])]);
+    assert!(matches!(failed, Err(RunFailed::Run(_))), "{failed:?}");
+}
+
+#[test]
+fn rows_of_different_shapes_never_share_a_run() {
+    let backend = FakeBackend::classifier();
+    let mut odd = request(&[1.0, 0.0]);
+    odd.inputs = vec![Tensor::new(vec![1, 3], vec![0.0_f32; 3]).unwrap()];
+    let failed = run(&backend, true, &[&request(&[1.0, 0.0]), &odd]);
+    assert!(matches!(failed, Err(RunFailed::Mixed)), "{failed:?}");
+    assert!(backend.rows().is_empty());
+}
+
+#[test]
+fn a_batch_that_nobody_waits_for_is_stopped_in_the_backend() {
+    let stop = BatchStop::default();
+    stop.request();
+    let mut runner = Runner::new(Box::new(FakeBackend::classifier()), true);
+    let stopped = runner.run(&[&request(&[1.0, 0.0])], &stop);
+    assert!(
+        matches!(stopped, Err(RunFailed::Run(RunError::Stopped))),
+        "{stopped:?}"
+    );
+}

@@ -1,0 +1,147 @@
+//! Models that need no library, for tests.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use springtide_batching::Config;
+use springtide_inference::onnx::Selected;
+use springtide_inference::{
+    Backend, DataView, Dimension, ElementType, Port, RunError, Signature, Stop, Tensor,
+};
+
+use super::directory::Stamp;
+use super::load::{Facts, Loaded};
+use super::model::Model;
+use super::name::{ModelName, Version};
+use super::runner::Runner;
+use super::trial::trial;
+use crate::http::App;
+
+/// Gives each row the class of its first number; fails where it is negative. Clones see what each
+/// other ran.
+#[derive(Clone)]
+pub(crate) struct FakeBackend {
+    signature: Signature,
+    fails: bool,
+    fixed_rows: Option<usize>,
+    /// Rows of each run.
+    runs: Arc<Mutex<Vec<usize>>>,
+}
+
+/// `features` of two numbers to `label` and `probabilities` of two classes.
+pub(crate) fn classifier_signature() -> Signature {
+    let (any, two) = (Dimension::Any, Dimension::Fixed(2));
+    Signature {
+        inputs: vec![Port::tensor("features", ElementType::F32, [any, two])],
+        outputs: vec![
+            Port::tensor("label", ElementType::I64, [any]),
+            Port::tensor("probabilities", ElementType::F32, [any, two]),
+        ],
+    }
+}
+
+impl FakeBackend {
+    pub(crate) fn classifier() -> Self {
+        Self::with_signature(classifier_signature())
+    }
+
+    pub(crate) fn with_signature(signature: Signature) -> Self {
+        Self {
+            signature,
+            fails: false,
+            fixed_rows: None,
+            runs: Arc::default(),
+        }
+    }
+
+    pub(crate) fn that_fails(self) -> Self {
+        Self {
+            fails: true,
+            ..self
+        }
+    }
+
+    /// Whatever comes in, so many rows come out.
+    pub(crate) fn with_fixed_rows(self, rows: usize) -> Self {
+        Self {
+            fixed_rows: Some(rows),
+            ..self
+        }
+    }
+
+    pub(crate) fn rows(&self) -> Vec<usize> {
+        self.runs.lock().unwrap().clone()
+    }
+}
+
+impl Backend for FakeBackend {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+        let DataView::F32(numbers) = inputs[0].view().data() else {
+            panic!("not floats")
+        };
+        let rows = inputs[0].rows();
+        self.runs.lock().unwrap().push(rows);
+        if stop.is_requested() {
+            return Err(RunError::Stopped);
+        }
+        let firsts = numbers.chunks(numbers.len() / rows).map(|row| row[0]);
+        if self.fails || firsts.clone().any(|first| first < 0.0) {
+            return Err(RunError::Failed("negative".to_owned()));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "tests use small whole numbers"
+        )]
+        let mut labels: Vec<i64> = firsts.map(|first| first as i64).collect();
+        let rows = self.fixed_rows.unwrap_or(rows);
+        labels.resize(rows, 0);
+        let mut outputs = vec![
+            Tensor::new(vec![rows], labels).unwrap(),
+            Tensor::new(vec![rows, 2], [0.25_f32, 0.75].repeat(rows)).unwrap(),
+        ];
+        outputs.truncate(self.signature.outputs.len());
+        Ok(outputs)
+    }
+}
+
+/// A model as a loader gives it.
+pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Result<Loaded, RunError> {
+    let trial = trial(&mut backend, max_rows)?;
+    let facts = Facts {
+        signature: trial.signature,
+        batches: trial.batches,
+        classifier: trial.classifier,
+        provider: Selected::Cpu,
+        fallback: None,
+        load_time: Duration::from_millis(250),
+    };
+    Ok(Loaded {
+        first: Runner::new(Box::new(backend), facts.batches),
+        facts,
+        others: Vec::new(),
+    })
+}
+
+pub(crate) fn stamp(bytes: u64) -> Stamp {
+    Stamp {
+        files: 1,
+        bytes,
+        modified: SystemTime::UNIX_EPOCH,
+    }
+}
+
+/// Has an app serve the backend as version 1 of a model.
+pub(crate) fn install(app: &App, name: &str, backend: FakeBackend, config: Config) {
+    let name: ModelName = name.parse().unwrap();
+    let loaded = loaded(backend, config.max_rows).unwrap();
+    let series = app.metrics.of_model(name.as_str());
+    let (model, driver) =
+        Model::start(name.clone(), Version::FIRST, loaded, config, series).unwrap();
+    tokio::spawn(driver.run());
+    app.models.install(&name, Arc::new(model), stamp(1));
+}

@@ -1,0 +1,142 @@
+//! The first runs of a model: they warm it up and show how it may be served.
+
+use std::num::NonZeroUsize;
+
+use springtide_inference::trial::{check_rows, inputs};
+use springtide_inference::{
+    Backend, Classifier, Dimension, RunError, Signature, Stop, Tensor, UnsupportedModel,
+};
+
+/// What the first runs have shown.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) signature: Signature,
+    /// Whether the requests of several clients may run as one.
+    pub(super) batches: bool,
+    pub(super) classifier: Result<Classifier, UnsupportedModel>,
+}
+
+/// Runs one row and a full batch of zeros, so that the first requests don't pay for memory that is
+/// allocated and kernels that are chosen on first use, and checks what comes out.
+///
+/// # Errors
+/// When the model fails on zeros of a shape that it declares. Where the shape had to be made up, a
+/// failure shows nothing.
+pub(super) fn trial(backend: &mut dyn Backend, max_rows: NonZeroUsize) -> Result<Trial, RunError> {
+    let signature = backend.signature().clone();
+    let mut trial = Trial {
+        batches: signature.batches(),
+        classifier: Classifier::new(&signature),
+        signature,
+    };
+    let mut sizes = vec![NonZeroUsize::MIN];
+    if trial.batches && max_rows > NonZeroUsize::MIN {
+        sizes.push(max_rows);
+    }
+    for rows in sizes {
+        let Some(zeros) = inputs(&trial.signature, rows) else {
+            tracing::info!(
+                rows,
+                "no trial run: nothing can be made up for the model's inputs"
+            );
+            break;
+        };
+        let zeros: Vec<&Tensor> = zeros.iter().collect();
+        match backend.run(&zeros, &Stop::new()) {
+            Ok(outputs) => trial.learn(&outputs, rows),
+            Err(error) if is_made_up(&trial.signature) => {
+                tracing::info!(rows, %error, "a trial run with made-up lengths failed");
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(trial)
+}
+
+impl Trial {
+    fn learn(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
+        if self.batches
+            && let Err(reason) = check_rows(&self.signature, outputs, rows)
+        {
+            tracing::info!(%reason, "requests run one by one");
+            self.batches = false;
+        }
+        if let Ok(classifier) = &self.classifier {
+            let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
+            if let Err(reason) = classifier.check(&views, rows) {
+                self.classifier = Err(reason);
+            }
+        }
+    }
+}
+
+/// Whether a trial's shape says nothing about the shapes that the model takes. A batching model
+/// takes any number of rows; other free dimensions may have to agree with each other.
+fn is_made_up(signature: &Signature) -> bool {
+    let rows = usize::from(signature.batches());
+    signature
+        .inputs
+        .iter()
+        .flat_map(|port| port.shape.iter().flatten().skip(rows))
+        .any(|dimension| *dimension == Dimension::Any)
+}
+
+#[cfg(test)]
+mod tests {
+    use springtide_inference::{ElementType, Port};
+
+    use super::*;
+    use crate::models::testing::{FakeBackend, classifier_signature};
+
+    const FULL: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+
+    #[test]
+    fn one_row_and_a_full_batch_run() {
+        let mut backend = FakeBackend::classifier();
+        let trial = trial(&mut backend, FULL).unwrap();
+        assert_eq!(backend.rows(), [1, 32]);
+        assert!(trial.batches);
+        assert_eq!(trial.classifier.unwrap().features().get(), 2);
+    }
+
+    #[test]
+    fn a_model_that_declares_rows_and_gives_others_runs_requests_one_by_one() {
+        let mut backend = FakeBackend::classifier().with_fixed_rows(1);
+        let trial = trial(&mut backend, FULL).unwrap();
+        assert!(!trial.batches);
+        assert!(trial.classifier.is_err());
+    }
+
+    #[test]
+    fn a_model_without_probabilities_is_served_though_not_to_predict() {
+        let mut signature = classifier_signature();
+        signature.outputs.truncate(1);
+        let mut backend = FakeBackend::with_signature(signature);
+        let trial = trial(&mut backend, FULL).unwrap();
+        assert!(trial.batches);
+        assert!(matches!(
+            trial.classifier,
+            Err(UnsupportedModel::NoProbabilities { .. })
+        ));
+    }
+
+    #[test]
+    fn failing_on_a_declared_shape_is_fatal_and_on_a_made_up_one_is_not() {
+        let mut backend = FakeBackend::classifier().that_fails();
+        assert!(trial(&mut backend, FULL).is_err());
+        let mut signature = classifier_signature();
+        signature.inputs = vec![Port::tensor(
+            "tokens",
+            ElementType::F32,
+            [Dimension::Any, Dimension::Any],
+        )];
+        let mut backend = FakeBackend::with_signature(signature).that_fails();
+        assert!(trial(&mut backend, FULL).unwrap().batches);
+        assert_eq!(
+            backend.rows(),
+            [1],
+            "a second try would show nothing either"
+        );
+    }
+}

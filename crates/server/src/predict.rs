@@ -1,0 +1,97 @@
+//! `POST /predict`, the contract's endpoint for classifiers: features in, class and confidence out.
+
+pub mod error;
+pub mod request;
+pub mod response;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+
+use self::error::ApiError;
+use self::request::Limits;
+use self::response::PredictResponse;
+use crate::http::App;
+use crate::metrics::{Call, Status};
+use crate::models::{InferError, LookupError, Model};
+
+/// Answers a request.
+pub async fn predict(State(app): State<Arc<App>>, request: Request) -> Response {
+    let _in_flight = app.lifecycle.enter();
+    let model = app.models.default_model();
+    let series = match &model {
+        Ok(model) => model.series(),
+        Err(_) => app.metrics.of_no_model(),
+    };
+    let mut call = Call::arrival(Arc::clone(series));
+    match answer(&app, &mut call, model, request).await {
+        Ok(response) => {
+            call.end(Status::Success);
+            Json(response).into_response()
+        }
+        Err(error) => {
+            call.end(error.status());
+            error.into_response()
+        }
+    }
+}
+
+async fn answer(
+    app: &App,
+    call: &mut Call,
+    model: Result<Arc<Model>, LookupError>,
+    request: Request,
+) -> Result<PredictResponse, ApiError> {
+    let model = model?;
+    let classifier = model
+        .classifier()
+        .map_err(|reason| ApiError::Unsupported(reason.clone()))?;
+    let limits = Limits {
+        features: classifier.features(),
+        max_rows: model.max_predict_rows(),
+    };
+    let deadline = call.arrived() + app.request_timeout;
+    let (parts, body) = request.into_parts();
+    let body = app
+        .bodies
+        .read(
+            &parts.headers,
+            body,
+            limits.max_body_bytes(),
+            deadline.into(),
+        )
+        .await?;
+    let request = request::parse(&body.bytes, limits)?;
+    // The text is several times as large as its numbers, so it must not wait in the queue.
+    drop(body);
+    let unlike_signature = |error| {
+        tracing::error!(%error, "the model takes other inputs than its classifier was made for");
+        InferError::Failed
+    };
+    let checked = model
+        .check(vec![request.features])
+        .map_err(unlike_signature)?;
+    call.accept();
+    let inferred = model.infer(checked, deadline).await?;
+    let predictions = classifier
+        .predictions(&inferred.views(), request.rows)
+        .map_err(|error| {
+            tracing::warn!(%error, "an answer can't be read");
+            InferError::Failed
+        })?;
+    let latency = call.arrived().elapsed();
+    // A model that isn't batched ran for this request alone.
+    let batch_rows = inferred.batch_rows.max(request.rows.get());
+    PredictResponse::new(
+        predictions,
+        request.list,
+        latency,
+        batch_rows,
+        request.request_id,
+    )
+}
+
+#[cfg(test)]
+mod tests;

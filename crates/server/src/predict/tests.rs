@@ -1,0 +1,184 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use serde_json::json;
+use springtide_batching::{Config, Policy};
+use springtide_inference::{Dimension, ElementType, Port};
+
+use super::request::Limits;
+use crate::http::testing::{
+    AT_ONCE, BODY_BUDGET, WINDOW, get_path, predict, ready_app, serving, until_waiting,
+};
+use crate::models::testing::{FakeBackend, classifier_signature, install};
+
+#[tokio::test]
+async fn a_prediction_has_the_contracts_fields() {
+    let app = ready_app(AT_ONCE, 100);
+    let answer = predict(&app, r#"{"features": [3, 0], "request_id": "r-1"}"#).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let mut json = answer.json();
+    assert!(json["latency_ms"].as_f64().unwrap() > 0.0);
+    json["latency_ms"] = json!(0);
+    let expected = json!({
+        "prediction": 3, "confidence": 0.75, "latency_ms": 0, "batch_size": 1, "request_id": "r-1",
+    });
+    assert_eq!(json, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_too_large_is_413_and_one_without_room_429() {
+    let app = ready_app(AT_ONCE, 100);
+    let limits = Limits {
+        features: NonZeroUsize::new(2).unwrap(),
+        max_rows: NonZeroUsize::new(4).unwrap(),
+    };
+    let largest = limits.max_body_bytes();
+    let refused = predict(&app, " ".repeat(largest + 1)).await;
+    assert_eq!(refused.code(), (413, json!("body_too_large")));
+    let mut others = app.bodies.hold();
+    others.grow(BODY_BUDGET - largest + 1).unwrap();
+    let refused = predict(&app, " ".repeat(largest)).await;
+    assert_eq!(refused.code(), (429, json!("no_room_for_body")));
+    assert_eq!(refused.headers["retry-after"], "1");
+}
+
+/// A body that never comes.
+fn never() -> futures::stream::Pending<Result<axum::body::Bytes, std::io::Error>> {
+    futures::stream::pending()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_ends_with_the_requests_time() {
+    let app = ready_app(AT_ONCE, 100);
+    let answer = predict(&app, Body::from_stream(never())).await;
+    assert_eq!(answer.code(), (408, json!("body_too_slow")));
+}
+
+#[tokio::test]
+async fn a_full_queue_is_429_with_retry_after_and_readiness_stays() {
+    let app = ready_app(WINDOW, 2);
+    let waiting = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { predict(&app, r#"{"features": [[1, 0], [2, 0]]}"#).await }
+    });
+    until_waiting(&app, 2).await;
+    let refused = predict(&app, r#"{"features": [3, 0]}"#).await;
+    assert_eq!(refused.code(), (429, json!("queue_full")));
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(get_path(&app, "/ready").await.status, 200);
+    let metrics = get_path(&app, "/metrics").await.text;
+    for line in [
+        "ml_queue_size{model=\"fake\"} 2",
+        "ml_active_requests{model=\"fake\"} 1",
+        "ml_requests_dropped_total{model=\"fake\",reason=\"queue_full\"} 1",
+        "ml_requests_total{model=\"fake\",status=\"rejected\"} 1",
+        "ml_requests_received_total{model=\"fake\"} 2",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    app.models.default_model().unwrap().close();
+    assert_eq!(waiting.await.unwrap().json()["prediction"], json!([1, 2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_time_is_up_is_504_and_leaves_the_queue() {
+    let app = ready_app(WINDOW, 100);
+    let answer = predict(&app, r#"{"features": [3, 0]}"#).await;
+    assert_eq!(answer.code(), (504, json!("timeout")));
+    let metrics = get_path(&app, "/metrics").await.text;
+    for line in [
+        "ml_queue_size{model=\"fake\"} 0",
+        "ml_active_requests{model=\"fake\"} 0",
+        "ml_requests_dropped_total{model=\"fake\",reason=\"timeout\"} 1",
+        "ml_requests_total{model=\"fake\",status=\"timeout\"} 1",
+        "ml_batch_size_count{model=\"fake\"} 0",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_takes_its_request_out_of_the_queue() {
+    let app = ready_app(Policy::Window(Duration::from_secs(1)), 100);
+    let request = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { predict(&app, r#"{"features": [3, 0]}"#).await }
+    });
+    until_waiting(&app, 1).await;
+    request.abort();
+    assert!(request.await.is_err());
+    let metrics = get_path(&app, "/metrics").await.text;
+    for line in [
+        "ml_queue_size{model=\"fake\"} 0",
+        "ml_active_requests{model=\"fake\"} 0",
+        "ml_requests_dropped_total{model=\"fake\",reason=\"cancelled\"} 1",
+        "ml_requests_total{model=\"fake\",status=\"cancelled\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_the_model_fails_on_is_500_and_its_neighbours_are_answered() {
+    let app = ready_app(WINDOW, 100);
+    let bodies = [
+        r#"{"features": [1, 0]}"#,
+        r#"{"features": [-1, 0]}"#,
+        r#"{"features": [[2, 0], [3, 0]]}"#,
+    ];
+    // Four rows: a full batch.
+    let [first, poisoned, second] = bodies.map(|body| {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { predict(&app, body).await })
+    });
+    assert_eq!(first.await.unwrap().json()["prediction"], json!(1));
+    assert_eq!(second.await.unwrap().json()["prediction"], json!([2, 3]));
+    let poisoned = poisoned.await.unwrap();
+    assert_eq!(poisoned.code(), (500, json!("run_failed")));
+    assert!(
+        !poisoned.text.contains("negative"),
+        "no details: {}",
+        poisoned.text
+    );
+}
+
+#[tokio::test]
+async fn one_request_may_not_have_more_rows_than_a_batch() {
+    let app = ready_app(AT_ONCE, 100);
+    let answer = predict(&app, json!({ "features": vec![[1, 0]; 5] }).to_string()).await;
+    assert_eq!(answer.code(), (422, json!("invalid_field")));
+    assert_eq!(answer.json()["error"]["field"], "features");
+}
+
+#[tokio::test]
+async fn for_a_model_that_is_no_classifier_the_endpoint_for_it_is_named() {
+    let mut signature = classifier_signature();
+    signature.outputs = vec![Port::tensor("price", ElementType::I64, [Dimension::Any])];
+    let app = serving(FakeBackend::with_signature(signature), AT_ONCE, 100);
+    assert_eq!(get_path(&app, "/ready").await.status, 200);
+    let refused = predict(&app, r#"{"features": [3, 0]}"#).await;
+    assert_eq!(refused.code(), (422, json!("unsupported_model")));
+    let message = refused.json()["error"]["message"].to_string();
+    assert!(message.contains("POST /v2/models/"), "{message}");
+    let metrics = get_path(&app, "/metrics").await.text;
+    let line = "ml_requests_total{model=\"fake\",status=\"invalid\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn with_several_models_a_request_must_name_one() {
+    let app = ready_app(AT_ONCE, 100);
+    let config = Config {
+        policy: AT_ONCE,
+        max_rows: NonZeroUsize::MIN,
+        max_queue_rows: NonZeroUsize::MIN,
+    };
+    install(&app, "another", FakeBackend::classifier(), config);
+    let refused = predict(&app, r#"{"features": [3, 0]}"#).await;
+    assert_eq!(refused.code(), (404, json!("several_models")));
+    let metrics = get_path(&app, "/metrics").await.text;
+    let line = "ml_requests_total{model=\"\",status=\"invalid\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+}
