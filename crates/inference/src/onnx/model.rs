@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::value::{Outlet, ValueType};
 
 use super::external_data::{self, ExternalDataError};
 use super::file::{FileError, ModelFile};
@@ -30,6 +31,12 @@ pub enum LoadError {
     /// It wants a file read that it may not.
     #[error(transparent)]
     ExternalData(#[from] ExternalDataError),
+    /// One of its outputs may be nothing at all.
+    #[error("the model's output {output} is optional, which isn't served")]
+    OptionalOutput {
+        /// The output.
+        output: String,
+    },
     /// ONNX Runtime doesn't take it.
     #[error("ONNX Runtime can't load the model: {0}")]
     Model(String),
@@ -117,6 +124,13 @@ impl OnnxModel {
         let refused = |error: ort::Error| LoadError::Model(said(&error.to_string()));
         let mut builder = self.builder(threads).map_err(refused)?;
         let session = builder.commit_from_file(&self.path).map_err(refused)?;
+        // ort panics on an output that is nothing.
+        let optional = |outlet: &&Outlet| matches!(outlet.dtype(), ValueType::Optional(_));
+        if let Some(outlet) = session.outputs().iter().find(optional) {
+            return Err(LoadError::OptionalOutput {
+                output: outlet.name().to_owned(),
+            });
+        }
         OnnxBackend::new(session, &self.file.unranked).map_err(refused)
     }
 

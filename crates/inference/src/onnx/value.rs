@@ -67,6 +67,10 @@ primitives! {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn output(value: &DynValue, element: ElementType) -> Result<Tensor, String> {
+    // A sparse tensor declares itself as a tensor, and ort would take its memory for that of one.
+    if !value.is_tensor() {
+        return Err("not a dense tensor".to_owned());
+    }
     let (shape, data) = extract(value, element).map_err(|error| error.to_string())?;
     let shape = shape
         .iter()

@@ -96,6 +96,26 @@ save(
     [maps, tensor("negated", FLOAT, ["rows", 2])],
 )
 
+# An output that is nothing, and one that is a sparse tensor.
+optional = helper.make_optional_type_proto(helper.make_tensor_type_proto(FLOAT, None))
+save(
+    HERE / "optional.onnx",
+    [helper.make_node("Optional", [], ["y"], type=optional.optional_type.elem_type)],
+    [tensor("x", FLOAT, [1])],
+    [helper.make_value_info("y", optional)],
+)
+sparse = helper.make_sparse_tensor(
+    helper.make_tensor("values", FLOAT, [1], [1.0]),
+    helper.make_tensor("indices", TensorProto.INT64, [1], [2]),
+    [2, 2],
+)
+save(
+    HERE / "sparse.onnx",
+    [helper.make_node("Constant", [], ["y"], sparse_value=sparse)],
+    [tensor("x", FLOAT, [1])],
+    [helper.make_value_info("y", helper.make_sparse_tensor_type_proto(FLOAT, [2, 2]))],
+)
+
 # Doesn't say so much as the rank of what it takes and gives.
 save(
     HERE / "unranked.onnx",

@@ -29,6 +29,23 @@ fn what_is_not_a_model_is_refused() {
 }
 
 #[test]
+fn an_optional_output_is_refused() {
+    let refused = open(&model("optional")).unwrap_err();
+    assert!(
+        matches!(refused, LoadError::OptionalOutput { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_sparse_output_fails_the_run() {
+    let mut backend = open(&model("sparse")).unwrap();
+    let zero = Tensor::zeros(ElementType::F32, vec![1]).unwrap();
+    let failed = RunError::Failed("output y: not a dense tensor".to_owned());
+    assert_eq!(backend.run(&[&zero], &Stop::new()), Err(failed));
+}
+
+#[test]
 fn the_format_of_onnx_runtime_itself_is_refused() {
     let refused = open(Path::new("model.ort")).unwrap_err();
     assert!(matches!(refused, LoadError::OrtFormat), "{refused}");
