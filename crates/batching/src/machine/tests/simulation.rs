@@ -36,11 +36,16 @@ struct Scene {
     fixed: f64,
     /// Milliseconds of each row.
     per_row: f64,
+    /// Milliseconds that a request has.
+    lifetime: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Outcome {
+    /// Requests answered in time.
     answers: usize,
+    /// Requests accepted, and answered late or not at all.
+    late: usize,
     /// Mean time from a request to its answer, in milliseconds.
     latency: f64,
 }
@@ -64,6 +69,7 @@ fn simulate(scene: Scene, max_linger: Duration) -> Outcome {
     let mut machine = Machine::new(config(policy, 32, 1_000_000), rows(scene.workers));
     let mut noise = Noise(1);
     let began = Instant::now();
+    let counted_from = began + Duration::from_secs(1);
     let mut events = BinaryHeap::new();
     match scene.traffic {
         Traffic::Closed { clients, .. } => {
@@ -77,14 +83,14 @@ fn simulate(scene: Scene, max_linger: Duration) -> Outcome {
         Traffic::Open { .. } => events.push(Reverse((began, Event::Asks(0)))),
     }
     let mut running = Vec::new();
-    let mut times = Vec::new();
+    let (mut times, mut late) = (Vec::new(), 0);
     while let Some(Reverse((now, event))) = events.pop()
         && now < began + Duration::from_secs(3)
     {
         match event {
             Event::Asks(client) => {
-                let deadline = now + Duration::from_secs(100);
-                machine.push(now, 'a', rows(1), deadline, client).unwrap();
+                let deadline = now + in_milliseconds(scene.lifetime);
+                let _refused = machine.push(now, 'a', rows(1), deadline, client);
                 if let Traffic::Open { rate } = scene.traffic {
                     let pause = -noise.next().max(1e-9).ln() * 1e3 / rate;
                     events.push(Reverse((now + in_milliseconds(pause), Event::Asks(0))));
@@ -95,8 +101,12 @@ fn simulate(scene: Scene, max_linger: Duration) -> Outcome {
                 let (batch, started) = batch.take().unwrap();
                 machine.succeeded(now, batch.run, batch.entries.len(), now - started);
                 for entry in batch.entries {
-                    if now >= began + Duration::from_secs(1) {
-                        times.push(now - entry.arrived());
+                    if now >= counted_from {
+                        if now <= entry.deadline() {
+                            times.push(now - entry.arrived());
+                        } else {
+                            late += 1;
+                        }
                     }
                     if let Traffic::Closed { turnaround, .. } = scene.traffic {
                         let pause = in_milliseconds(turnaround * (0.2 + 0.8 * noise.next()));
@@ -129,18 +139,22 @@ fn simulate(scene: Scene, max_linger: Duration) -> Outcome {
                     }
                     break;
                 }
-                step => panic!("{step:?}"),
+                Step::Expired(entries) if now >= counted_from => late += entries.len(),
+                Step::Expired(_) => {}
+                Step::Finished => panic!("nobody closed it"),
             }
         }
     }
     let total: Duration = times.iter().sum();
     Outcome {
         answers: times.len(),
+        late,
         latency: total.as_secs_f64() * 1e3 / times.len() as f64,
     }
 }
 
 const MAX: Duration = Duration::from_millis(50);
+const FOR_EVER: f64 = 1e6;
 
 fn closed(clients: usize, turnaround: f64) -> Traffic {
     Traffic::Closed {
@@ -167,6 +181,7 @@ fn clients_that_come_back_share_batches_where_a_batch_costs_much() {
             workers: 1,
             fixed,
             per_row,
+            lifetime: FOR_EVER,
         };
         let (without, with) = both(scene);
         let gain = with.answers as f64 / without.answers as f64;
@@ -191,6 +206,7 @@ fn lingering_costs_nothing_where_it_brings_nothing() {
                     workers,
                     fixed,
                     per_row,
+                    lifetime: FOR_EVER,
                 };
                 let (without, with) = both(scene);
                 let gain = with.answers as f64 / without.answers as f64;
@@ -211,6 +227,7 @@ fn a_light_fixed_cost_and_a_lone_client_are_never_waited_for() {
             workers: 1,
             fixed,
             per_row,
+            lifetime: FOR_EVER,
         };
         let (without, with) = both(scene);
         assert_eq!(without, with, "{scene:?}");
@@ -227,10 +244,37 @@ fn traffic_that_does_not_react_to_answers_is_not_waited_for() {
                 workers: 1,
                 fixed,
                 per_row,
+                lifetime: FOR_EVER,
             };
             let (without, with) = both(scene);
             let slower = with.latency / without.latency;
             assert!(slower < 1.01, "{slower} in {scene:?}");
         }
+    }
+}
+
+#[test]
+fn under_overload_as_much_is_answered_in_time_as_can_be_and_hardly_anything_accepted_is_late() {
+    for (workers, fixed, per_row, lifetime) in [
+        (1, 5.0, 1.0, 500.0),
+        (2, 5.0, 1.0, 500.0),
+        (1, 0.0, 5.0, 1_000.0),
+        (1, 20.0, 0.5, 300.0),
+    ] {
+        let capacity = workers as f64 * 32e3 / (fixed + 32.0 * per_row);
+        let scene = Scene {
+            traffic: Traffic::Open {
+                rate: 3.0 * capacity,
+            },
+            workers,
+            fixed,
+            per_row,
+            lifetime,
+        };
+        let outcome = simulate(scene, MAX);
+        let goodput = outcome.answers as f64 / 2.0 / capacity;
+        assert!(goodput > 0.95, "{goodput} of {capacity} in {scene:?}");
+        let late = outcome.late as f64 / outcome.answers as f64;
+        assert!(late < 0.01, "{late} in {scene:?}");
     }
 }
