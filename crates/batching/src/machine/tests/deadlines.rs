@@ -226,6 +226,20 @@ fn a_batch_is_smaller_rather_than_late_where_nothing_is_left_behind() {
 }
 
 #[test]
+fn with_more_behind_it_a_batch_is_full_rather_than_small_for_a_request_that_is_late() {
+    let mut world = World::new(10, 100, 1);
+    world.push(0, 10, 60_000).unwrap();
+    world.pass(milliseconds(2));
+    let short = world.push(0, 1, 37).unwrap();
+    let long = world.push(0, 10, 60_000).unwrap();
+    world.pass(milliseconds(18));
+    // Alone it would take 11 ms, with 19 ms left.
+    assert_eq!(world.given_up[short], Some(world.now));
+    world.pass(takes(10));
+    assert_eq!(world.answered[long], Some(world.now));
+}
+
+#[test]
 fn too_high_an_estimate_does_not_refuse_for_ever() {
     let mut bench = Bench::new(config(Policy::AT_ONCE, 10, 100), 1);
     for _batch in 0..50 {
