@@ -1,4 +1,4 @@
-//! Gives the [`Machine`] the time, its batches to worker threads and the answers back.
+//! Gives the [`Machine`](crate::machine::Machine) the time, its batches to worker threads and the answers back.
 //!
 //! Everybody works on the machine under one lock that is held for a few map operations only. A push
 //! is refused at once, and a request whose future is dropped has left the queue when the drop
