@@ -52,7 +52,8 @@ pub struct ModelFile {
     pub(super) external: BTreeSet<String>,
     /// Inputs and outputs without a shape.
     pub(super) unranked: HashSet<String>,
-    /// Weights of the model's own graph whose bytes are in this file.
+    /// Weights of the model's own graph whose bytes are in this file, and which nodes only multiply
+    /// by or look up in.
     pub(super) weights: Vec<Weights>,
 }
 
@@ -92,10 +93,16 @@ impl ModelFile {
             position: 0,
             depth: 0,
             tensor: Tensor::default(),
+            node: Node::default(),
+            used_otherwise: HashSet::new(),
             found: Self::default(),
         };
         walker.message(bytes, Walker::model)?;
-        Ok(walker.found)
+        let mut found = walker.found;
+        found
+            .weights
+            .retain(|weights| !walker.used_otherwise.contains(&weights.name));
+        Ok(found)
     }
 }
 
@@ -114,11 +121,39 @@ struct Tensor {
     external: bool,
 }
 
+/// What was read of a `NodeProto`.
+#[derive(Default)]
+struct Node {
+    op_type: String,
+    inputs: Vec<String>,
+}
+
+impl Node {
+    /// Whether the node multiplies by its weights or looks up in them. Others may have theirs
+    /// transposed by ONNX Runtime's optimizer, under the same name:
+    /// [transpose_optimizer.cc](https://github.com/microsoft/onnxruntime/blob/v1.24.4/onnxruntime/core/optimizer/transpose_optimization/onnx_transpose_optimization.cc).
+    fn multiplies(&self) -> bool {
+        matches!(
+            &*self.op_type,
+            "MatMul"
+                | "MatMulInteger"
+                | "Gemm"
+                | "Conv"
+                | "ConvInteger"
+                | "ConvTranspose"
+                | "Gather"
+        )
+    }
+}
+
 struct Walker<R> {
     input: R,
     position: u64,
     depth: usize,
     tensor: Tensor,
+    node: Node,
+    /// Inputs of nodes that don't multiply.
+    used_otherwise: HashSet<String>,
     found: ModelFile,
 }
 
@@ -175,7 +210,7 @@ impl<R: BufRead + Seek> Walker<R> {
         // The model's own graph is a field of the outermost message.
         let own = self.depth == 2;
         match (field, value) {
-            (1, Value::Bytes(end)) => self.message(end, Self::node),
+            (1, Value::Bytes(end)) => self.node(end),
             (5, Value::Bytes(end)) => {
                 self.tensor(end)?;
                 let Tensor { weights, external } = std::mem::take(&mut self.tensor);
@@ -190,16 +225,33 @@ impl<R: BufRead + Seek> Walker<R> {
         }
     }
 
-    fn node(&mut self, field: u64, value: Value) -> Result<(), FileError> {
-        match (field, value) {
-            (5, Value::Bytes(end)) => self.message(end, Self::attribute),
-            _ => Ok(()),
+    fn node(&mut self, end: u64) -> Result<(), FileError> {
+        // Its attributes may hold graphs of other nodes.
+        let outer = std::mem::take(&mut self.node);
+        self.message(end, Self::node_field)?;
+        let node = std::mem::replace(&mut self.node, outer);
+        if !node.multiplies() {
+            self.used_otherwise.extend(node.inputs);
         }
+        Ok(())
+    }
+
+    fn node_field(&mut self, field: u64, value: Value) -> Result<(), FileError> {
+        match (field, value) {
+            (1, Value::Bytes(end)) => {
+                let name = self.text(end)?.unwrap_or_default();
+                self.node.inputs.push(name);
+            }
+            (4, Value::Bytes(end)) => self.node.op_type = self.text(end)?.unwrap_or_default(),
+            (5, Value::Bytes(end)) => return self.message(end, Self::attribute),
+            _ => {}
+        }
+        Ok(())
     }
 
     fn function(&mut self, field: u64, value: Value) -> Result<(), FileError> {
         match (field, value) {
-            (7, Value::Bytes(end)) => self.message(end, Self::node),
+            (7, Value::Bytes(end)) => self.node(end),
             (11, Value::Bytes(end)) => self.message(end, Self::attribute),
             _ => Ok(()),
         }

@@ -90,8 +90,9 @@ impl OnnxModel {
     }
 
     /// ONNX Runtime's optimizer transposes some weights in place and then runs with those that it
-    /// was given: sharing these gives wrong numbers. Nothing tells that it did, so what a session
-    /// with shared weights gives is compared with what one without gives.
+    /// was given: sharing these would give wrong numbers. They are left out, but nothing tells what
+    /// another version's optimizer does, so what a session with shared weights gives is compared
+    /// with what one without gives.
     fn share_weights(&mut self) -> Result<(), LoadError> {
         let Some(shared) = SharedWeights::read(&self.path, &self.file.weights)? else {
             return Ok(());

@@ -166,6 +166,19 @@ save(
     [raw("weights", 32, ramp[: 32 * 32])],
 )
 
+# Gives no numbers but for inputs of 100 and more.
+save(
+    HERE / "not_a_number.onnx",
+    [
+        helper.make_node("Sub", ["x", "hundred"], ["lower"]),
+        helper.make_node("Sqrt", ["lower"], ["root"]),
+        helper.make_node("MatMul", ["root", "weights"], ["y"]),
+    ],
+    [tensor("x", FLOAT, ["rows", size])],
+    [tensor("y", FLOAT, ["rows", size])],
+    [raw("weights", size, ramp), helper.make_tensor("hundred", FLOAT, [], [100.0])],
+)
+
 # What a session is opened with to see whether an execution provider works.
 save(
     HERE / "../../src/onnx/probe.onnx",

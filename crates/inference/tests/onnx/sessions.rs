@@ -44,6 +44,12 @@ fn weights_that_the_optimizer_transposes_are_not_shared() {
 }
 
 #[test]
+fn a_model_that_can_not_be_compared_shares_nothing() {
+    let several = OnnxModel::open(&RUNTIME, &model("not_a_number"), Selected::Cpu, THREE).unwrap();
+    assert!(!several.shares_weights());
+}
+
+#[test]
 fn one_session_shares_nothing() {
     let model = OnnxModel::open(&RUNTIME, &model("dense"), Selected::Cpu, ONE).unwrap();
     assert!(!model.shares_weights());

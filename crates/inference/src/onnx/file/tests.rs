@@ -126,6 +126,33 @@ fn weights_are_found_with_their_place() {
 }
 
 #[test]
+fn weights_are_shared_by_nodes_that_only_multiply() {
+    let weights = field(5, [field(8, "w"), field(9, [7; 2048])].concat());
+    let node = |op_type: &str| {
+        field(
+            1,
+            [field(1, "x"), field(1, "w"), field(4, op_type)].concat(),
+        )
+    };
+    let found = |nodes: &[u8]| {
+        let model = field(7, [nodes, &weights].concat());
+        !parse(&model).unwrap().weights.is_empty()
+    };
+    assert!(found(&node("MatMul")));
+    assert!(!found(&node("Add")));
+    assert!(!found(&[node("Add"), node("MatMul")].concat()));
+    // In the body of a loop.
+    let body = |op_type| {
+        field(
+            1,
+            [field(4, "Loop"), field(5, field(6, node(op_type)))].concat(),
+        )
+    };
+    assert!(found(&body("Gemm")));
+    assert!(!found(&body("Add")));
+}
+
+#[test]
 fn nesting_is_bounded() {
     // A graph in an attribute of a node of a graph.
     let nested = |levels| {
