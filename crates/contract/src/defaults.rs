@@ -3,6 +3,9 @@
 /// TCP port that the server listens on.
 pub const PORT: u16 = 8000;
 
+/// TCP port that the server listens on for gRPC.
+pub const GRPC_PORT: u16 = 8001;
+
 /// Most rows in one batch.
 pub const MAX_BATCH_ROWS: u32 = 32;
 
@@ -29,6 +32,10 @@ pub const MAX_CONNECTION_AGE_SECONDS: u32 = 30;
 /// Memory that the bodies of all requests may take together, in bytes: half of what a pod requests
 /// where its ModelService doesn't say.
 pub const MAX_BODY_BYTES_IN_FLIGHT: u64 = 256 << 20;
+
+/// How long a server goes on taking connections after it was told to end, in seconds. Clients with
+/// a connection that they use at least this often are asked to reconnect before theirs is closed.
+pub const DRAIN_DELAY_SECONDS: u32 = 1;
 
 /// How long a pod goes on serving after its deletion began, in seconds, so that every proxy and
 /// load balancer has stopped sending to it before it stops listening.

@@ -4,6 +4,8 @@
 pub const HOST: &str = "HOST";
 /// TCP port to listen on.
 pub const PORT: &str = "PORT";
+/// TCP port to listen on for gRPC.
+pub const GRPC_PORT: &str = "GRPC_PORT";
 /// Path of the ONNX model file.
 pub const MODEL_PATH: &str = "MODEL_PATH";
 /// Folder of models instead of one file: `<name>/<version>/model.onnx`, versions positive integers.
@@ -32,6 +34,8 @@ pub const EXECUTION_PROVIDER: &str = "EXECUTION_PROVIDER";
 pub const WORKERS: &str = "WORKERS";
 /// Path of `libonnxruntime.so`.
 pub const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
+/// Least time after the signal to end in which connections are still taken, in seconds.
+pub const DRAIN_DELAY_SECONDS: &str = "DRAIN_DELAY_SECONDS";
 /// Longest time that a shutdown waits for accepted requests, in seconds.
 pub const DRAIN_TIMEOUT_SECONDS: &str = "DRAIN_TIMEOUT_SECONDS";
 /// Most connections at the same time.

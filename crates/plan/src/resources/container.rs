@@ -28,8 +28,14 @@ pub const SERVER_CONTAINER: &str = "server";
 /// Name of the port that it serves on.
 pub(super) const HTTP_PORT_NAME: &str = "http";
 
+/// Name of the port that it serves gRPC on.
+pub(super) const GRPC_PORT_NAME: &str = "grpc";
+
 /// Seconds beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_SECONDS: i32 = 1;
+
+/// Seconds for which a draining server still takes connections.
+const DRAIN_DELAY_SECONDS: i32 = defaults::DRAIN_DELAY_SECONDS as i32;
 
 /// Seconds for which a pod may start: it loads its model and warms up.
 const STARTUP_SECONDS: i32 = 300;
@@ -78,12 +84,10 @@ pub(super) fn server(
         name: SERVER_CONTAINER.to_owned(),
         args: Some(vec!["serve".to_owned()]),
         env: Some(environment(model_service)),
-        ports: Some(vec![ContainerPort {
-            name: Some(HTTP_PORT_NAME.to_owned()),
-            container_port: i32::from(defaults::PORT),
-            protocol: Some("TCP".to_owned()),
-            ..ContainerPort::default()
-        }]),
+        ports: Some(vec![
+            port(HTTP_PORT_NAME, defaults::PORT),
+            port(GRPC_PORT_NAME, defaults::GRPC_PORT),
+        ]),
         resources: Some(resources(&server.resources)),
         volume_mounts: Some(volumes::server_mounts()),
         startup_probe: Some(Probe {
@@ -118,11 +122,12 @@ pub(super) fn server(
     }
 }
 
-/// Longest time that a drain may take, in seconds: the last request that was accepted is answered
+/// Longest time that a drain may take, in seconds: connections are taken for a while, and the last request that was accepted is answered
 /// or timed out by then.
 pub(super) fn drain_seconds(server: &Server) -> i32 {
     let timeout = server.request_timeout_milliseconds;
-    timeout / 1000 + i32::from(timeout % 1000 != 0) + ANSWER_SECONDS
+    let timeout_seconds = timeout / 1000 + i32::from(timeout % 1000 != 0);
+    DRAIN_DELAY_SECONDS + timeout_seconds + ANSWER_SECONDS
 }
 
 /// What both containers have in common.
@@ -163,6 +168,7 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
     [
         variable(env::HOST, &"0.0.0.0"),
         variable(env::PORT, &defaults::PORT),
+        variable(env::GRPC_PORT, &defaults::GRPC_PORT),
         variable(env::MODEL_PATH, &paths::MODEL_FILE),
         variable(env::MODEL_NAME, &model_service.model_name()),
         variable(env::MODEL_SERVICE_NAME, &model_service.name()),
@@ -176,12 +182,22 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
             env::REQUEST_TIMEOUT_MS,
             &server.request_timeout_milliseconds,
         ),
+        variable(env::DRAIN_DELAY_SECONDS, &DRAIN_DELAY_SECONDS),
         variable(env::DRAIN_TIMEOUT_SECONDS, &drain_seconds(server)),
         variable(env::TERMINATION_MESSAGE_PATH, &paths::TERMINATION_LOG),
     ]
     .into_iter()
     .chain(workers)
     .collect()
+}
+
+fn port(name: &str, port: u16) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: port.into(),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    }
 }
 
 fn variable(name: &str, value: &dyn fmt::Display) -> EnvVar {

@@ -5,11 +5,19 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::container::HTTP_PORT_NAME;
+use springtide_contract::defaults;
+
+use super::container::{GRPC_PORT_NAME, HTTP_PORT_NAME};
 use crate::{labels, validated::ValidatedModelService};
 
-/// TCP port of the Service.
-const PORT: i32 = 80;
+/// TCP port of the Service for HTTP.
+const HTTP_PORT: u16 = 80;
+
+/// What is spoken on it (<https://kubernetes.io/docs/concepts/services-networking/service/#application-protocol>).
+const HTTP_PROTOCOL: &str = "http";
+
+/// What gRPC is spoken over: HTTP/2 with prior knowledge and without TLS.
+const GRPC_PROTOCOL: &str = "kubernetes.io/h2c";
 
 pub(super) fn build(model_service: &ValidatedModelService) -> Service {
     Service {
@@ -17,16 +25,24 @@ pub(super) fn build(model_service: &ValidatedModelService) -> Service {
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             selector: Some(labels::selecting(model_service.name())),
-            ports: Some(vec![ServicePort {
-                name: Some(HTTP_PORT_NAME.to_owned()),
-                protocol: Some("TCP".to_owned()),
-                app_protocol: Some("http".to_owned()),
-                port: PORT,
-                target_port: Some(IntOrString::String(HTTP_PORT_NAME.to_owned())),
-                ..ServicePort::default()
-            }]),
+            ports: Some(vec![
+                port(HTTP_PORT_NAME, HTTP_PORT, HTTP_PROTOCOL),
+                port(GRPC_PORT_NAME, defaults::GRPC_PORT, GRPC_PROTOCOL),
+            ]),
             ..ServiceSpec::default()
         }),
         status: None,
+    }
+}
+
+/// A port that leads to the container's port of the same name.
+fn port(name: &str, port: u16, protocol: &str) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        protocol: Some("TCP".to_owned()),
+        app_protocol: Some(protocol.to_owned()),
+        port: port.into(),
+        target_port: Some(IntOrString::String(name.to_owned())),
+        ..ServicePort::default()
     }
 }

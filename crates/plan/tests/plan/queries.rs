@@ -55,3 +55,20 @@ fn no_latency_is_zero_only_where_requests_are_counted() {
         r#"(0 * sum(rate(ml_requests_received_total{modelservice="iris",modelservice_namespace="default"}[60s])))"#
     );
 }
+
+/// The server's series are one for each model, and KEDA takes the first number that it gets.
+#[test]
+fn every_series_is_summed_up_and_none_is_of_one_model() {
+    for query in queries(15) {
+        let series = query.matches('{').count();
+        let sums = ["sum(ml_", "sum(rate(ml_", "sum by (le) (rate(ml_"]
+            .map(|sum| query.matches(sum).count())
+            .iter()
+            .sum::<usize>();
+        assert!(series > 0 && series == sums, "{query}");
+        assert!(
+            !query.contains("model=") && !query.contains("(model"),
+            "{query}"
+        );
+    }
+}
