@@ -48,8 +48,9 @@ lint: claim-target ## Run clippy with warnings as errors, and shellcheck
 unit: claim-target ## Run unit, property, golden and fake-API-server tests
 	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" cargo test --workspace --exclude springtide-e2e --locked
 
-bench-check: ## Check the benchmark's own arithmetic
+bench-check: ## Check the benchmark's own arithmetic, and that its page is up to date
 	python3 -m unittest discover --start-directory bench/tests --top-level-directory bench
+	[ ! -f docs/performance.json ] || bench/report docs/performance.json | diff docs/performance.md -
 
 generated: claim-target ## Check that generated files are up to date
 	cargo xtask check
@@ -67,12 +68,16 @@ e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which
 	scripts/e2e
 
 ##
-.PHONY: bench bench-quick
+.PHONY: bench bench-quick bench-report
 bench: claim-target ## Measure the server against its peers (25 minutes on an idle machine, after the installation)
 	bench/run
 
 bench-quick: claim-target ## See that every part of the benchmark works; figures of one second say little
 	bench/run --quick
+
+bench-report: ## Write docs/performance.md from the last run of the benchmark
+	cp "$(CACHE)/bench/results.json" docs/performance.json
+	bench/report docs/performance.json >docs/performance.md
 
 ##
 .PHONY: cluster cluster-down generate format

@@ -10,6 +10,9 @@ OURS = "springtide"
 REFERENCE = "fastapi"
 CONSTANT = "constant"
 
+#: Why a figure is missing that nobody wanted.
+NOT_ASKED_FOR = "not asked for"
+
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
@@ -173,7 +176,7 @@ def _ratio(results, peer, connections, field):
 
 def _why_not(results, name):
     missing = results["missing"]
-    return missing.get(name) or missing.get(OURS) or ("not asked for" if name not in results else "")
+    return missing.get(name) or missing.get(OURS) or (NOT_ASKED_FOR if name not in results else "")
 
 
 def _not_measured(name, target, note):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import platform
+import time
 
 
 def describe(processors):
@@ -15,8 +16,22 @@ def describe(processors):
         "kernel": platform.release(),
         "system": _system(),
         "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
     }
+
+
+def busy_share(seconds):
+    """The share of all processors that others keep busy, watched for some seconds. The load average
+    won't do: it still counts what was compiled before."""
+    before = _ticks()
+    time.sleep(seconds)
+    idle, total = (after - start for after, start in zip(_ticks(), before))
+    return 1 - idle / total
+
+
+def _ticks():
+    # The fields of the first line: https://man7.org/linux/man-pages/man5/proc_stat.5.html
+    ticks = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def _field(path, name):

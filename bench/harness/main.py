@@ -6,28 +6,28 @@ import json
 import pathlib
 import sys
 
-from harness import experiments, machine, peers, places, process, report, tools
+from harness import bars, experiments, machine, peers, places, process, report, tools
 from harness.experiment import Context, Settings
 from harness.progress import say
 
 #: Processors that everything shares: the servers and the client.
 PROCESSORS = 2
 
-#: Load average above which figures of this machine say little.
-_IDLE = 0.5
+#: Share of the processors that others may keep busy before figures say little.
+_QUIET = 0.05
 
 
 def main():
     arguments = _arguments()
     process.adopt_orphans()
     processors = process.bound(PROCESSORS)
-    description = machine.describe(processors)
-    if description["load_before"] > _IDLE:
-        say(f"WARNING: this machine isn't idle (load average {description['load_before']}): figures say little")
     settings = _settings(arguments, processors)
     wanted = [experiment for experiment in experiments.ALL if experiment.name in arguments.only]
     tools.ensure_wrk()
     context = _prepare(arguments, settings)
+    description = machine.describe(processors) | {"busy_before": round(machine.busy_share(seconds=3), 3)}
+    if description["busy_before"] > _QUIET:
+        say(f"WARNING: others keep {description['busy_before']:.0%} of this machine busy: figures say little")
     budget = sum(experiment.budget(settings, len(context.installed)) for experiment in wanted)
     say(f"measuring: about {budget / 60:.0f} minutes")
     results = {
@@ -51,7 +51,7 @@ def main():
 def _arguments():
     names = [experiment.name for experiment in experiments.ALL]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of one second: shows that it works, measures nothing")
+    parser.add_argument("--quick", action="store_true", help="one round of a second each: shows that all of it works")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each figure")
     parser.add_argument("--seconds", type=int, default=4, help="length of each run")
     parser.add_argument("--only", type=_names(names), default=names, help=f"some of: {','.join(names)}")
@@ -90,7 +90,7 @@ def _prepare(arguments, settings):
     context = Context(settings, {}, peers.workspace_programs("springtide-bench", settings.profile), values, {})
     for name, peer in peers.all_peers().items():
         if name not in arguments.peers:
-            context.missing[name] = "not asked for"
+            context.missing[name] = bars.NOT_ASKED_FOR
             continue
         try:
             context.installed[name] = peers.install(peer, settings.profile)

@@ -17,7 +17,7 @@ def terminal(results):
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
-    notes = [f"{bar.name}: {bar.note}" for bar in table if bar.note]
+    notes = [f"{bar.name}: {bar.note}" for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
     return "\n".join([*lines, "", *notes, _sum(table)]) + "\n"
 
 
@@ -50,8 +50,8 @@ def _head(results):
 What `make bench` measured on {day} at commit {versions['checkout']}.
 
 - Machine: {machine['processors']} × {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}, Linux \
-{machine['kernel']}. Servers and client share {machine['processors_used']} processors; load average before: \
-{machine['load_before']}.
+{machine['kernel']}. Servers and client share {machine['processors_used']} processors; others kept \
+{machine['busy_before']:.0%} of the machine busy just before.
 - Every figure is the median of {settings['rounds']} runs, with the least and the greatest of them. In each round every \
 server is started, asked for rows with known answers, warmed up, measured and ended, one after the other, so that a \
 drift of the machine meets all alike. Ratios are taken within a round.
@@ -65,7 +65,7 @@ def _bars(table):
         ["what", "bar", "figure", "spread", ""],
         [[bar.name, bar.target, bar.figure, bar.spread, _bold(bar.met)] for bar in table],
     )
-    notes = [f"- {bar.name}: {bar.note}." for bar in table if bar.note]
+    notes = [f"- {bar.name}: {bar.note}." for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
     return "\n".join([*lines, "", f"{_sum(table)}.", *(["", *notes] if notes else [])])
 
 

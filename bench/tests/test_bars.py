@@ -1,0 +1,113 @@
+import unittest
+
+from harness import bars, report
+
+
+def run(rate, p50, p99):
+    return {"rate": rate, "p50_ms": p50, "p99_ms": p99, "max_ms": p99, "requests": rate, "refused": 0, "broken": 0}
+
+
+def cells(*runs):
+    return {str(connections): list(runs) for connections in (1, 8, 64)}
+
+
+def results(**changes):
+    """Results in which every bar is met, but for what is changed."""
+    peers = [
+        {"name": name, "title": name.title(), "version": "1.0", "setup": "As it is.", "docs": ["https://example.com"]}
+        for name in ("springtide", "constant", "fastapi", "rival")
+    ]
+    overload = {"peak": 80, "rate": 240, "goodput": 79, "accepted_p99_ms": 900, "refused_p99_ms": 2, "statuses": {"200": 9}}
+    everything = {
+        "started": "2026-01-02T03:04:05+00:00",
+        "machine": {
+            "processor": "P", "processors": 2, "processors_used": 2, "memory_gib": 8, "kernel": "6.1", "system": "Debian",
+            "python": "3.11", "busy_before": 0.01,
+        },
+        "settings": {"rounds": 2, "seconds": 4, "profile": "dist"},
+        "versions": {"checkout": "abc", "wrk": "4.1", "vegeta": "v12"},
+        "peers": peers,
+        "missing": {},
+        "iris": {
+            "springtide": cells(run(50_000, 0.1, 0.5), run(25_000, 0.2, 1.0)),
+            "constant": cells(run(70_000, 0.1, 0.5), run(35_000, 0.2, 1.0)),
+            "fastapi": cells(run(400, 60, 70), run(200, 120, 140)),
+            "rival": cells(run(9_000, 1, 2), run(4_500, 2, 4)),
+        },
+        "lone": {"rounds": [{"direct": {"p50_ms": 0.01}, "served": {"p50_ms": 0.1}}]},
+        "minilm": {
+            "scan": [{"layout": "one session", "rows": 4, "rows_per_second": 80.0}],
+            "best": {"layout": "one session", "rows": 4, "rows_per_second": 80.0},
+            "rounds": [{"direct": 80.0, "served": 78.0}],
+        },
+        "overload": {"deadline_ms": 1000, "rounds": [overload]},
+        "start": {"starts_ms": [90, 100, 120], "idle_bytes": 30e6},
+        "image": {"program_bytes": 3e6, "library_bytes": 8e6, "base_bytes": 9e6},
+        "soak": {model: [{"requests": 10, "bytes": 100}, {"requests": 100, "bytes": 101}] for model in ("iris", "minilm")},
+    }
+    return everything | changes
+
+
+def verdicts(results):
+    return {bar.name: bar.met for bar in bars.table(results)}
+
+
+class Bars(unittest.TestCase):
+    def test_what_reaches_every_bar_meets_every_bar(self):
+        table = bars.table(results())
+        self.assertEqual([bar.name for bar in table if not bar.met], [])
+        self.assertTrue(bars.is_complete(table))
+
+    def test_ratios_are_of_one_round_whatever_the_machine_did_between_rounds(self):
+        table = {bar.name: bar for bar in bars.table(results())}
+        bar = table["iris, 64 connections: requests/s against FastAPI's"]
+        self.assertEqual((bar.figure, bar.spread), ("125×", "125× to 125×"))
+
+    def test_each_bar_can_be_missed(self):
+        worse = run(1, 1000, 1000)
+        overload = {"peak": 80, "rate": 240, "goodput": 70, "accepted_p99_ms": 1100, "refused_p99_ms": 6, "statuses": {}}
+        slow = results()["iris"] | {"springtide": cells(worse, worse)}
+        missed = results(
+            iris=slow,
+            lone={"rounds": [{"direct": {"p50_ms": 0.01}, "served": {"p50_ms": 0.2}}]},
+            minilm=results()["minilm"] | {"rounds": [{"direct": 80.0, "served": 75.0}]},
+            overload={"deadline_ms": 1000, "rounds": [overload]},
+            start={"starts_ms": [160], "idle_bytes": 81e6},
+            image={"program_bytes": 43e6, "library_bytes": 8e6, "base_bytes": 9e6},
+            soak={model: [{"requests": 10, "bytes": 100}, {"requests": 100, "bytes": 105}] for model in ("iris", "minilm")},
+        )
+        self.assertEqual([name for name, met in verdicts(missed).items() if met is not False], [])
+
+    def test_what_was_not_measured_is_said_to_be_so_with_the_reason(self):
+        incomplete = results(missing={"rival": "it does not start"})
+        del incomplete["iris"]["rival"], incomplete["soak"]
+        table = bars.table(incomplete)
+        self.assertFalse(bars.is_complete(table))
+        why = {bar.name: bar.note for bar in table if bar.met is None}
+        self.assertEqual(why["iris, 1, 8 and 64 connections: requests/s against Rival's"], "it does not start")
+        self.assertEqual(sum(note == bars.NOT_ASKED_FOR for note in why.values()), 2)
+
+    def test_an_image_without_a_measured_base_has_no_size(self):
+        image = {"program_bytes": 3e6, "library_bytes": 8e6, "base_bytes": None}
+        self.assertIsNone(verdicts(results(image=image))["image on CPU, compressed"])
+
+
+class Report(unittest.TestCase):
+    def test_a_terminal_shows_every_bar_and_the_sum(self):
+        text = report.terminal(results())
+        for bar in bars.table(results()):
+            self.assertIn(bar.name, text)
+        self.assertIn("bars met, 0 missed\n", text)
+
+    def test_the_page_has_the_figures_the_setups_and_the_machine(self):
+        page = report.markdown(results())
+        for part in ("| Rival 1.0 | 6,750 (4,500 to 9,000) |", "2 × P", "[[1]](https://example.com)", "## MiniLM"):
+            self.assertIn(part, page)
+
+    def test_the_page_of_a_part_says_what_is_missing(self):
+        part = results(missing={"rival": "it does not start"})
+        for name in ("iris", "minilm", "overload"):
+            del part[name]
+        page = report.markdown(part)
+        self.assertIn("Not measured: it does not start.", page)
+        self.assertIn("incomplete", page)
