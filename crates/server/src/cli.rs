@@ -122,8 +122,13 @@ pub struct ServeArgs {
     /// Path of libonnxruntime.so, version 1.17 or newer
     #[arg(long, env = env::ORT_DYLIB_PATH, default_value = "libonnxruntime.so")]
     pub onnxruntime: PathBuf,
+    /// Least time after SIGTERM in which connections are still taken, in seconds: as long as whatever
+    /// sends clients here may take to notice that /ready says no
+    #[arg(long, env = env::DRAIN_DELAY_SECONDS, default_value_t = defaults::DRAIN_DELAY_SECONDS,
+        value_parser = value_parser!(u32).range(0..=3600))]
+    pub drain_delay_seconds: u32,
     /// Longest time that a shutdown waits for accepted requests, in seconds; by default one second
-    /// more than the request timeout
+    /// more than the drain delay and the request timeout
     #[arg(long, env = env::DRAIN_TIMEOUT_SECONDS, value_parser = value_parser!(u32).range(1..=3600))]
     pub drain_timeout_seconds: Option<u32>,
     /// Most connections at the same time; for one more, the one that has been idle the longest is
@@ -242,11 +247,17 @@ impl ServeArgs {
         Duration::from_millis(self.request_timeout_ms.into())
     }
 
+    /// Least time in which a shutdown still takes connections.
+    #[must_use]
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_secs(self.drain_delay_seconds.into())
+    }
+
     /// Longest time that a shutdown waits for accepted requests.
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         self.drain_timeout_seconds.map_or_else(
-            || self.request_timeout() + ANSWER_TIME,
+            || self.drain_delay() + self.request_timeout() + ANSWER_TIME,
             |seconds| Duration::from_secs(seconds.into()),
         )
     }

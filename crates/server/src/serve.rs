@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::body::BodyBudget;
 use crate::cli::ServeArgs;
@@ -217,7 +217,7 @@ async fn until_failure(task: &mut JoinHandle<Result<(), ServeError>>) -> ServeEr
 }
 
 /// Ends the connections without losing a request: first everything is served as before, with
-/// clients asked to reconnect elsewhere, until none sends any more; then no connection is taken;
+/// clients asked to reconnect elsewhere, for a while and until none sends any more; then no connection is taken;
 /// then those that are idle are closed.
 async fn drain(
     args: &ServeArgs,
@@ -232,10 +232,12 @@ async fn drain(
     for model in app.models.serving() {
         model.flush();
     }
+    let now = Instant::now();
     // A request that comes now still needs its whole time.
     let last_request = ends
         .checked_sub(args.request_timeout() + LAST_ANSWERS)
-        .unwrap_or_else(Instant::now);
+        .unwrap_or(now);
+    sleep_until(last_request.min(now + args.drain_delay())).await;
     app.lifecycle.until_quiet(QUIET, last_request).await;
     closing.send_replace(Closing::NoNewConnections);
     app.lifecycle.until_quiet(QUIET, ends).await;

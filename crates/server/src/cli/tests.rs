@@ -57,9 +57,17 @@ fn every_command_has_examples_in_its_help() {
 }
 
 #[test]
-fn a_drain_lasts_a_second_longer_than_a_request_unless_told_otherwise() {
+fn a_drain_lasts_a_second_longer_than_its_delay_and_a_request_unless_told_otherwise() {
     let args = serve(&["--request-timeout-ms", "1500"]).unwrap();
-    assert_eq!(args.drain_timeout(), Duration::from_millis(2_500));
+    assert_eq!(args.drain_timeout(), Duration::from_millis(3_500));
+    let args = serve(&[
+        "--request-timeout-ms",
+        "1500",
+        "--drain-delay-seconds",
+        "20",
+    ])
+    .unwrap();
+    assert_eq!(args.drain_timeout(), Duration::from_millis(22_500));
     let args = serve(&["--drain-timeout-seconds", "30"]).unwrap();
     assert_eq!(args.drain_timeout(), Duration::from_secs(30));
 }
