@@ -64,7 +64,7 @@ def _reference(results):
 
 def _rivals(results):
     for peer in results["peers"]:
-        if peer["name"] in (OURS, REFERENCE, CONSTANT):
+        if peer["role"] != "rival":
             continue
         for field, title, target, reached in (
             ("rate", "requests/s", "more than 1×", lambda median: median > 1),
@@ -155,10 +155,10 @@ def _image(results):
 
 
 def _soak(results):
-    for model, title in (("iris", "requests of random rows"), ("minilm", "requests of random texts (MiniLM)")):
+    for experiment, title in (("soak", "requests of random rows"), ("soak-texts", "requests of random texts (MiniLM)")):
         target = "under 5 % after the first tenth"
-        if not (readings := results.get("soak", {}).get(model)):
-            yield _not_measured(f"memory growth over {title}", target, _why_not(results, "soak"))
+        if not (readings := results.get(experiment)):
+            yield _not_measured(f"memory growth over {title}", target, _why_not(results, experiment))
             continue
         grown = growth(readings)
         name = f"memory growth over {readings[-1]['requests']:,} {title}"

@@ -1,12 +1,17 @@
 """What every experiment is given, and how one is described."""
 
 import dataclasses
+import http.client
 import json
 import pathlib
 from collections.abc import Callable
 
 from harness import models, peers, process
 from harness.progress import say
+
+
+#: What can go wrong with a server; the rest is measured all the same.
+FAULTS = (process.Failed, OSError, http.client.HTTPException)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Experiment:
         say(self.title)
         try:
             return self.run(context)
-        except process.Failed as error:
+        except FAULTS as error:
             context.missing[self.name] = str(error)
             say(f"{self.title}: not measured: {error}")
             return None

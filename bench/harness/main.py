@@ -36,20 +36,28 @@ def main():
         "settings": {"rounds": settings.rounds, "seconds": settings.seconds, "profile": settings.profile},
         "versions": {"checkout": peers.checkout_version(), "wrk": tools.wrk_version(), "vegeta": tools.VEGETA_VERSION},
         "peers": [_described(peer, context) for peer in peers.all_peers().values()],
+        "missing": context.missing,
     }
+    output = arguments.output or _default_output(arguments)
     for experiment in wanted:
         measured = experiment.attempt(context)
         if measured is not None:
             results[experiment.name] = measured
-    results["missing"] = context.missing
-    _write(arguments.output, results)
+        # After each, so that what was measured outlives an interruption.
+        _write(output, results)
     print(report.terminal(results))
-    say(f"results: {arguments.output}")
+    say(f"results: {output}")
     return 0
 
 
+def _default_output(arguments):
+    """A part of the benchmark, or a quick look, leaves the results of the last whole run as they are."""
+    whole = arguments.only == _experiment_names() and arguments.peers == list(peers.all_peers())
+    return places.RESULTS if whole and not arguments.quick else places.PARTIAL_RESULTS
+
+
 def _arguments():
-    names = [experiment.name for experiment in experiments.ALL]
+    names = _experiment_names()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round of a second each: shows that all of it works")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each figure")
@@ -58,8 +66,12 @@ def _arguments():
     every = list(peers.all_peers())
     parser.add_argument("--peers", type=_names(every), default=every, help=f"some of: {','.join(every)}")
     parser.add_argument("--profile", default="dist", help="cargo profile of this repository's programs")
-    parser.add_argument("--output", type=pathlib.Path, default=places.RESULTS, help="where the results go, as JSON")
+    parser.add_argument("--output", type=pathlib.Path, help="where the results go, as JSON")
     return parser.parse_args()
+
+
+def _experiment_names():
+    return [experiment.name for experiment in experiments.ALL]
 
 
 def _names(known):
@@ -104,6 +116,7 @@ def _described(peer, context):
     return {
         "name": peer.name,
         "title": peer.title,
+        "role": peer.role,
         "version": installed.version if installed else "",
         "setup": peer.setup,
         "docs": peer.docs,

@@ -32,6 +32,9 @@ class Peer:
     #: python (a virtual environment of requirements.txt), cargo (a crate in the folder) or workspace
     #: (a crate of this repository).
     kind: str
+    #: ours (judged), reference (the recipe that the bars name), floor (no model at all), rival, or
+    #: beside (ours in another way, shown and not judged).
+    role: str
     #: Python: the distribution; Rust: the crate. Its version is reported.
     package: str
     command: list[str]
@@ -65,7 +68,7 @@ def all_peers():
     """Every peer, by name; springtide first."""
     folders = sorted(path.parent for path in places.PEERS.glob("*/peer.toml"))
     peers = [Peer.read(folder) for folder in folders]
-    return {peer.name: peer for peer in sorted(peers, key=lambda peer: (peer.name != "springtide", peer.name))}
+    return {peer.name: peer for peer in sorted(peers, key=lambda peer: (peer.role != "ours", peer.name))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +215,8 @@ def _virtual_environment(peer):
     folder = places.WORK / f"{peer.name}-{digest}"
     if not (folder / "complete").exists():
         say(f"{peer.title}: installing from PyPI (a minute or two)")
-        shutil.rmtree(folder, ignore_errors=True)
+        for stale in places.WORK.glob(f"{peer.name}-{'?' * len(digest)}"):
+            shutil.rmtree(stale, ignore_errors=True)
         process.run(f"install {peer.name}", [sys.executable, "-m", "venv", folder])
         command = [folder / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
         command += ["--only-binary", ":all:", "--require-hashes", "--requirement", requirements]

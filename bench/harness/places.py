@@ -14,5 +14,6 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / "
 WORK = CACHE / "bench"
 LOGS = WORK / "logs"
 RESULTS = WORK / "results.json"
+PARTIAL_RESULTS = WORK / "partial-results.json"
 
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target")

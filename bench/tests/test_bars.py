@@ -14,8 +14,8 @@ def cells(*runs):
 def results(**changes):
     """Results in which every bar is met, but for what is changed."""
     peers = [
-        {"name": name, "title": name.title(), "version": "1.0", "setup": "As it is.", "docs": ["https://example.com"]}
-        for name in ("springtide", "constant", "fastapi", "rival")
+        {"name": name, "title": name.title(), "role": role, "version": "1.0", "setup": "So.", "docs": ["https://example.com"]}
+        for name, role in (("springtide", "ours"), ("constant", "floor"), ("fastapi", "reference"), ("rival", "rival"))
     ]
     overload = {"peak": 80, "rate": 240, "goodput": 79, "accepted_p99_ms": 900, "refused_p99_ms": 2, "statuses": {"200": 9}}
     everything = {
@@ -43,7 +43,8 @@ def results(**changes):
         "overload": {"deadline_ms": 1000, "rounds": [overload]},
         "start": {"starts_ms": [90, 100, 120], "idle_bytes": 30e6},
         "image": {"program_bytes": 3e6, "library_bytes": 8e6, "base_bytes": 9e6},
-        "soak": {model: [{"requests": 10, "bytes": 100}, {"requests": 100, "bytes": 101}] for model in ("iris", "minilm")},
+        "soak": [{"requests": 10, "bytes": 100}, {"requests": 100, "bytes": 101}],
+        "soak-texts": [{"requests": 10, "bytes": 100}, {"requests": 100, "bytes": 101}],
     }
     return everything | changes
 
@@ -74,13 +75,13 @@ class Bars(unittest.TestCase):
             overload={"deadline_ms": 1000, "rounds": [overload]},
             start={"starts_ms": [160], "idle_bytes": 81e6},
             image={"program_bytes": 43e6, "library_bytes": 8e6, "base_bytes": 9e6},
-            soak={model: [{"requests": 10, "bytes": 100}, {"requests": 100, "bytes": 105}] for model in ("iris", "minilm")},
+            **{name: [{"requests": 10, "bytes": 100}, {"requests": 100, "bytes": 105}] for name in ("soak", "soak-texts")},
         )
         self.assertEqual([name for name, met in verdicts(missed).items() if met is not False], [])
 
     def test_what_was_not_measured_is_said_to_be_so_with_the_reason(self):
         incomplete = results(missing={"rival": "it does not start"})
-        del incomplete["iris"]["rival"], incomplete["soak"]
+        del incomplete["iris"]["rival"], incomplete["soak"], incomplete["soak-texts"]
         table = bars.table(incomplete)
         self.assertFalse(bars.is_complete(table))
         why = {bar.name: bar.note for bar in table if bar.met is None}

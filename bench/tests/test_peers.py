@@ -11,6 +11,7 @@ class Peers(unittest.TestCase):
             with self.subTest(peer.name):
                 self.assertIn(peer.way, protocols.BY_NAME)
                 self.assertTrue(peer.request([[5.1, 3.5, 1.4, 0.2]]).body)
+                self.assertIn(peer.role, ("ours", "reference", "floor", "rival", "beside"))
                 self.assertTrue(peer.setup)
 
     def test_packages_are_pinned(self):

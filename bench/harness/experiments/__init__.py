@@ -9,5 +9,6 @@ ALL = [
     minilm.OVERLOADED,
     start.EXPERIMENT,
     image.EXPERIMENT,
-    soak.EXPERIMENT,
+    soak.ROWS,
+    soak.TEXTS,
 ]

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from harness import load, models, process
-from harness.experiment import Experiment
+from harness import load, models
+from harness.experiment import FAULTS, Experiment
 from harness.progress import say
 
 CONNECTIONS = (1, 8, 64)
@@ -27,7 +27,7 @@ def run(context):
         for name in list(context.installed):
             try:
                 measured = _measure(context, name, rows[0])
-            except process.Failed as error:
+            except FAULTS as error:
                 context.give_up(name, error)
                 continue
             for connections, result in measured.items():

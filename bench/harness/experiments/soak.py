@@ -13,6 +13,9 @@ _VARIETY = 256
 #: Most rows of a request, the server's own limit.
 _MOST_ROWS = 32
 
+#: Most texts of a request.
+_MOST_TEXTS = 4
+
 #: Seconds of load between two readings of the memory.
 _SEGMENT = 3
 
@@ -27,28 +30,31 @@ _ROWS_RATE, _TEXTS_RATE = 15_000, 25
 _SEED = 20260101
 
 
-def budget(settings, _peers):
-    return settings.soak_requests / _ROWS_RATE + settings.soak_requests * _TEXTS_PER_REQUEST / _TEXTS_RATE + 10
+def rows_budget(settings, _peers):
+    return settings.soak_requests / _ROWS_RATE + _SEGMENT
 
 
-def run(context):
-    """Random numbers of rows through /predict, then random numbers and lengths of texts through the
-    Open Inference Protocol."""
+def rows(context):
+    """Random numbers of rows through /predict."""
     chance = random.Random(_SEED)
-    rows, _ = models.iris_rows()
-    batches = [protocols.contract(chance.choices(rows, k=chance.randint(1, _MOST_ROWS))) for _ in range(_VARIETY)]
+    known, _ = models.iris_rows()
+    requests = [protocols.contract(chance.choices(known, k=chance.randint(1, _MOST_ROWS))) for _ in range(_VARIETY)]
     with context.serving_iris("springtide") as server:
-        iris = _soak(server, server.url, batches, context.settings.soak_requests)
-    texts = [
-        protocols.open_inference_binary(
-            models.minilm_tensors([chance.randint(1, models.MINILM_TOKENS) for _ in range(chance.randint(1, 4))])
-        )
-        for _ in range(_VARIETY)
-    ]
+        return _soak(server, server.url, requests, context.settings.soak_requests)
+
+
+def texts_budget(settings, _peers):
+    return settings.soak_requests * _TEXTS_PER_REQUEST / _TEXTS_RATE + _SEGMENT
+
+
+def texts(context):
+    """Random numbers and lengths of texts through the Open Inference Protocol."""
+    chance = random.Random(_SEED)
+    lengths = [[chance.randint(1, models.MINILM_TOKENS) for _ in range(chance.randint(1, _MOST_TEXTS))] for _ in range(_VARIETY)]
+    requests = [protocols.open_inference_binary(models.minilm_tensors(texts)) for texts in lengths]
     with context.serving_model("minilm", models.minilm()) as server:
         url = f"http://127.0.0.1:{server.port}{minilm.PATH}"
-        encoder = _soak(server, url, texts, int(context.settings.soak_requests * _TEXTS_PER_REQUEST))
-    return {"iris": iris, "minilm": encoder}
+        return _soak(server, url, requests, int(context.settings.soak_requests * _TEXTS_PER_REQUEST))
 
 
 def _soak(server, url, requests, count):
@@ -74,4 +80,5 @@ def growth(readings):
     return max(reading["bytes"] for reading in readings) / settled - 1
 
 
-EXPERIMENT = Experiment("soak", "a million requests of random shapes", budget, run)
+ROWS = Experiment("soak", "a million requests of random numbers of rows", rows_budget, rows)
+TEXTS = Experiment("soak-texts", "MiniLM with random numbers and lengths of texts", texts_budget, texts)
