@@ -11,7 +11,7 @@ use crate::grpc::message::model_instance_group::Kind;
 use crate::grpc::message::model_metadata_response::TensorMetadata;
 use crate::grpc::message::{
     DataType, ModelConfig, ModelDynamicBatching, ModelInput, ModelInstanceGroup,
-    ModelMetadataResponse, ModelOutput, ModelTensorReshape, ServerMetadataResponse,
+    ModelMetadataResponse, ModelOutput, ModelParameter, ModelTensorReshape, ServerMetadataResponse,
 };
 use crate::request::dimensions;
 
@@ -84,6 +84,8 @@ pub struct Serving<'a> {
     pub instances: usize,
     /// Whether they run on a GPU.
     pub on_gpu: bool,
+    /// What else is to be known.
+    pub parameters: &'a [(&'a str, &'a str)],
 }
 
 /// A model's configuration, as Triton writes it.
@@ -127,6 +129,14 @@ pub fn config(signature: &Signature, serving: &Serving<'_>) -> ModelConfig {
             kind: kind.into(),
             count: i32::try_from(serving.instances).unwrap_or(i32::MAX),
         }],
+        parameters: serving
+            .parameters
+            .iter()
+            .map(|(name, value)| {
+                let string_value = (*value).to_owned();
+                ((*name).to_owned(), ModelParameter { string_value })
+            })
+            .collect(),
     }
 }
 
@@ -195,6 +205,7 @@ mod tests {
             max_wait: Duration::from_millis(50),
             instances: 2,
             on_gpu: false,
+            parameters: &[("execution_provider", "cpu")],
         }
     }
 
@@ -226,6 +237,7 @@ mod tests {
             }],
             "dynamic_batching": {"max_queue_delay_microseconds": 50_000},
             "instance_group": [{"name": "iris", "kind": "KIND_CPU", "count": 2}],
+            "parameters": {"execution_provider": {"string_value": "cpu"}},
         });
         let config = config(&signature(), &serving());
         assert_eq!(serde_json::to_value(config).unwrap(), expected);

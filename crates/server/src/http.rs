@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -17,6 +17,7 @@ use crate::metrics::{self, Metrics};
 use crate::models::Repository;
 use crate::predict::error::ApiError;
 use crate::predict::predict;
+use crate::v2;
 
 /// What the handlers share.
 pub struct App {
@@ -39,6 +40,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(paths::HEALTH, get(health))
         .route(paths::READY, get(ready))
         .route(paths::METRICS, get(serve_metrics))
+        .merge(v2::http::router())
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(app)

@@ -1,7 +1,7 @@
 //! Serves an ONNX model over HTTP with dynamic batching, and fetches it before.
 //!
 //! [`serve`] brings everything up and down. A request comes in by [`net`] and [`http`], is read by
-//! its endpoint ([`predict`]), finds its model in [`models`] and waits there for its batch. What
+//! its endpoint ([`predict`], [`v2`], [`grpc`]), finds its model in [`models`] and waits there for its batch. What
 //! decides is pure and tested without a socket: [`predict::request`] (what a body means),
 //! [`predict::error`] (what a client is told), [`models::plan`] (what is loaded and unloaded),
 //! [`fetch::attempt`] and [`fetch::location`] (what a source's answer means).
@@ -9,6 +9,7 @@
 pub mod body;
 pub mod cli;
 pub mod fetch;
+pub mod grpc;
 pub mod http;
 pub mod lifecycle;
 pub mod logging;
@@ -18,3 +19,4 @@ pub mod net;
 pub mod predict;
 pub mod serve;
 pub mod termination;
+pub mod v2;

@@ -53,6 +53,12 @@ impl Lifecycle {
         *self.phase.borrow()
     }
 
+    /// The phase, as it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
     /// The model answers, unless the server was told to end meanwhile.
     pub fn ready(&self) {
         self.phase.send_if_modified(|phase| {

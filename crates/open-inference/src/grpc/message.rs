@@ -426,6 +426,14 @@ pub struct ModelDynamicBatching {
     #[prost(uint64, tag = "2")]
     pub max_queue_delay_microseconds: u64,
 }
+/// Value of a parameter of a configuration.
+#[derive(serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModelParameter {
+    /// The value.
+    #[prost(string, tag = "1")]
+    pub string_value: ::prost::alloc::string::String,
+}
 /// A model's configuration.
 #[derive(serde::Serialize)]
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -455,6 +463,12 @@ pub struct ModelConfig {
     /// Copies of the model.
     #[prost(message, repeated, tag = "7")]
     pub instance_group: ::prost::alloc::vec::Vec<ModelInstanceGroup>,
+    /// What else is to be known.
+    #[prost(btree_map = "string, message", tag = "14")]
+    pub parameters: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ModelParameter,
+    >,
 }
 /// Asks what models have done.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use springtide_batching::{
-    Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Rejection, Submission,
+    Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy, Rejection, Submission,
 };
 use springtide_inference::{Classifier, Signature, Tensor, UnsupportedModel};
 
@@ -103,6 +103,8 @@ pub struct Model {
     version_text: String,
     facts: Facts,
     max_rows: NonZeroUsize,
+    max_wait: Duration,
+    workers: NonZeroUsize,
     queue: Handle<RowShape, Runner>,
     counters: Arc<Counters>,
     series: Arc<Series>,
@@ -126,6 +128,11 @@ impl Model {
             others,
         } = loaded;
         let max_rows = bounds.max_rows;
+        let max_wait = match bounds.policy {
+            Policy::WorkConserving { max_linger } => max_linger,
+            Policy::Window(window) => window,
+        };
+        let workers = NonZeroUsize::MIN.saturating_add(others.len());
         let batch_rows = if facts.batches {
             max_rows
         } else {
@@ -148,6 +155,8 @@ impl Model {
             version_text: version.to_string(),
             facts,
             max_rows,
+            max_wait,
+            workers,
             queue,
             counters,
             series,
@@ -191,6 +200,18 @@ impl Model {
         } else {
             None
         }
+    }
+
+    /// Longest that a batch is held back for further requests.
+    #[must_use]
+    pub const fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
+    /// Sessions that run at the same time.
+    #[must_use]
+    pub const fn workers(&self) -> NonZeroUsize {
+        self.workers
     }
 
     /// How the outputs read as classes, or why they don't.

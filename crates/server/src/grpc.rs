@@ -1,0 +1,241 @@
+//! The Open Inference Protocol v2 over gRPC.
+
+mod body;
+mod codec;
+mod deadline;
+mod health;
+#[rustfmt::skip]
+#[allow(clippy::all, clippy::doc_markdown, unreachable_pub, reason = "generated")]
+mod service;
+mod status;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware;
+use axum::response::Response as HttpResponse;
+use futures::{Stream, StreamExt, stream};
+use http::HeaderValue;
+use springtide_open_inference::grpc::message::{
+    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
+    ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
+    ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, ServerLiveRequest, ServerLiveResponse,
+    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+};
+use springtide_open_inference::{Limits, grpc};
+use tonic::codec::CompressionEncoding;
+use tonic::{Request, Response, Status as GrpcStatus, Streaming};
+use tonic_health::pb::health_server::HealthServer;
+
+use self::body::Arrival;
+use self::health::HealthService;
+use self::service::grpc_inference_service_server::{
+    GrpcInferenceService, GrpcInferenceServiceServer,
+};
+use self::status::refused;
+use crate::http::App;
+use crate::lifecycle::Phase;
+use crate::metrics::{Call, Status};
+use crate::models::Model;
+use crate::v2::http::MAX_REQUEST_BYTES;
+use crate::v2::{
+    Refusal, find, index, model_config, model_metadata, run, series, server_metadata, serving,
+    statistics, version,
+};
+
+/// The services, to be merged into a router of other endpoints on a port that speaks HTTP/2.
+pub fn routes(app: Arc<App>) -> Router {
+    let inference = GrpcInferenceServiceServer::new(Inference(Arc::clone(&app)))
+        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_encoding_message_size(usize::MAX)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Deflate);
+    let health = HealthServer::new(HealthService::new(Arc::clone(&app)));
+    Router::new()
+        .route_service("/inference.GRPCInferenceService/{method}", inference)
+        .route_service("/grpc.health.v1.Health/{method}", health)
+        .layer(middleware::map_response(name_what_is_not_there))
+        .layer(middleware::from_fn_with_state(app, body::within_bounds))
+}
+
+/// The services alone, for a port of their own.
+pub fn router(app: Arc<App>) -> Router {
+    routes(app).fallback(async || {
+        let status = GrpcStatus::unimplemented("there is no such service here");
+        status.into_http::<axum::body::Body>()
+    })
+}
+
+/// Methods that aren't there are refused by the generated code, without a word.
+async fn name_what_is_not_there(mut response: HttpResponse) -> HttpResponse {
+    const NOT_THERE: HeaderValue = HeaderValue::from_static("this server has no such method");
+    let headers = response.headers_mut();
+    let unimplemented = headers
+        .get(GrpcStatus::GRPC_STATUS)
+        .is_some_and(|status| status == "12");
+    if unimplemented && !headers.contains_key(GrpcStatus::GRPC_MESSAGE) {
+        headers.insert(GrpcStatus::GRPC_MESSAGE, NOT_THERE);
+    }
+    response
+}
+
+/// The service on the models.
+struct Inference(Arc<App>);
+
+/// A request for inference, with what its transport says of it.
+struct Incoming {
+    message: ModelInferRequest,
+    timeout: Duration,
+}
+
+impl Inference {
+    /// The time that is left of the client's or the server's, whichever is shorter.
+    fn time_left<T>(&self, request: &Request<T>) -> Duration {
+        let timeout = self.0.request_timeout;
+        let timeout = deadline::of(request.metadata()).map_or(timeout, |own| own.min(timeout));
+        let arrival = request.extensions().get::<Arrival>();
+        timeout.saturating_sub(arrival.map_or(Duration::ZERO, |Arrival(at)| at.elapsed()))
+    }
+
+    /// Answers a request, and counts it.
+    async fn infer(&self, incoming: Incoming) -> Result<ModelInferResponse, Refusal> {
+        let app = &self.0;
+        let _in_flight = app.lifecycle.enter();
+        let Incoming { message, timeout } = incoming;
+        let model = find(app, &message.model_name, version(&message.model_version));
+        let mut call = Call::arrival(series(app, &model));
+        let answer = async {
+            let model = model?;
+            let limits = Limits::new(model.signature(), model.max_rows());
+            let request = grpc::request(message, &limits)?;
+            let answer = run(app, &model, request, &mut call, timeout).await?;
+            Ok(grpc::response(&answer.response(&model)?))
+        };
+        let answer = answer.await;
+        call.end(match &answer {
+            Ok(_) => Status::Success,
+            Err(refusal) => Refusal::status(refusal),
+        });
+        answer
+    }
+
+    /// Answers a request of a stream. There an error ends the request, not the stream.
+    async fn infer_in_stream(&self, message: ModelInferRequest) -> ModelStreamInferResponse {
+        let id = message.id.clone();
+        let timeout = self.0.request_timeout;
+        match self.infer(Incoming { message, timeout }).await {
+            Ok(response) => ModelStreamInferResponse {
+                error_message: String::new(),
+                infer_response: Some(grpc::final_response(response)),
+            },
+            Err(refusal) => ModelStreamInferResponse {
+                error_message: refusal.to_string(),
+                infer_response: Some(ModelInferResponse {
+                    id,
+                    ..ModelInferResponse::default()
+                }),
+            },
+        }
+    }
+}
+
+type Answer<T> = Result<Response<T>, GrpcStatus>;
+
+#[tonic::async_trait]
+impl GrpcInferenceService for Inference {
+    type ModelStreamInferStream =
+        Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, GrpcStatus>> + Send>>;
+
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
+        let ready = self.0.lifecycle.phase() == Phase::Ready;
+        Ok(Response::new(ServerReadyResponse { ready }))
+    }
+
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
+        let request = request.get_ref();
+        let ready = find(&self.0, &request.name, version(&request.version)).is_ok();
+        Ok(Response::new(ModelReadyResponse { ready }))
+    }
+
+    async fn server_metadata(
+        &self,
+        _: Request<ServerMetadataRequest>,
+    ) -> Answer<ServerMetadataResponse> {
+        Ok(Response::new(server_metadata()))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<ModelMetadataRequest>,
+    ) -> Answer<ModelMetadataResponse> {
+        let model = self.find(&request.get_ref().name, &request.get_ref().version)?;
+        Ok(Response::new(model_metadata(&self.0.models, &model)))
+    }
+
+    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+        let timeout = self.time_left(&request);
+        let message = request.into_inner();
+        let answer = self.infer(Incoming { message, timeout }).await;
+        answer
+            .map(Response::new)
+            .map_err(|refusal| refused(&refusal))
+    }
+
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Answer<Self::ModelStreamInferStream> {
+        let service = Self(Arc::clone(&self.0));
+        let requests = request.into_inner();
+        let answers = stream::unfold((service, requests), async |(service, mut requests)| {
+            let answer = match requests.next().await? {
+                Ok(message) => Ok(service.infer_in_stream(message).await),
+                Err(status) => Err(status),
+            };
+            Some((answer, (service, requests)))
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn model_config(
+        &self,
+        request: Request<ModelConfigRequest>,
+    ) -> Answer<ModelConfigResponse> {
+        let model = self.find(&request.get_ref().name, &request.get_ref().version)?;
+        let config = Some(model_config(&model));
+        Ok(Response::new(ModelConfigResponse { config }))
+    }
+
+    async fn model_statistics(
+        &self,
+        request: Request<ModelStatisticsRequest>,
+    ) -> Answer<ModelStatisticsResponse> {
+        let ModelStatisticsRequest { name, version } = request.into_inner();
+        let models = serving(&self.0, &name, &version).map_err(|refusal| refused(&refusal))?;
+        Ok(Response::new(statistics(&models)))
+    }
+
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Answer<RepositoryIndexResponse> {
+        let models = index(&self.0.models, request.get_ref().ready);
+        Ok(Response::new(RepositoryIndexResponse { models }))
+    }
+}
+
+impl Inference {
+    fn find(&self, name: &str, model_version: &str) -> Result<Arc<Model>, GrpcStatus> {
+        find(&self.0, name, version(model_version)).map_err(|refusal| refused(&refusal))
+    }
+}
+
+#[cfg(test)]
+mod tests;

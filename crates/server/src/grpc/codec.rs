@@ -1,0 +1,71 @@
+//! Messages are judged before they are decoded.
+
+use std::marker::PhantomData;
+
+use bytes::Buf;
+use prost::Message;
+use springtide_open_inference::grpc::Bounded;
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use super::status::refused;
+
+/// Protocol buffers, of which those that come in are [`Bounded`].
+pub(super) struct BoundedCodec<E, D> {
+    messages: PhantomData<(E, D)>,
+}
+
+impl<E, D> Default for BoundedCodec<E, D> {
+    fn default() -> Self {
+        Self {
+            messages: PhantomData,
+        }
+    }
+}
+
+impl<E: Message + 'static, D: Bounded + 'static> Codec for BoundedCodec<E, D> {
+    type Encode = E;
+    type Decode = D;
+    type Encoder = Outgoing<E>;
+    type Decoder = Incoming<D>;
+
+    fn encoder(&mut self) -> Outgoing<E> {
+        Outgoing(PhantomData)
+    }
+
+    fn decoder(&mut self) -> Incoming<D> {
+        Incoming(PhantomData)
+    }
+}
+
+/// Writes messages.
+pub(super) struct Outgoing<E>(PhantomData<E>);
+
+impl<E: Message> Encoder for Outgoing<E> {
+    type Item = E;
+    type Error = Status;
+
+    fn encode(&mut self, message: E, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(message.encoded_len());
+        message
+            .encode(out)
+            .map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+/// Reads messages.
+pub(super) struct Incoming<D>(PhantomData<D>);
+
+impl<D: Bounded> Decoder for Incoming<D> {
+    type Item = D;
+    type Error = Status;
+
+    fn decode(&mut self, wire: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        // Raw contents stay where they are: this takes the bytes, and so do they.
+        let wire = wire.copy_to_bytes(wire.remaining());
+        D::check(&wire).map_err(|problem| refused(&problem.into()))?;
+        let message = D::decode(wire)
+            .map_err(|error| Status::invalid_argument(format!("the message: {error}")))?;
+        Ok(Some(message))
+    }
+}

@@ -1,0 +1,279 @@
+use http::uri::PathAndQuery;
+use prost::Message;
+use springtide_batching::Policy;
+use springtide_open_inference::grpc::message::model_infer_request::InferInputTensor;
+use tonic::Code;
+use tonic::client::Grpc;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_prost::ProstCodec;
+
+use super::*;
+use crate::http::testing::{AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, ready_app, until_waiting};
+
+fn path(method: &str) -> PathAndQuery {
+    format!("/inference.GRPCInferenceService/{method}")
+        .parse()
+        .unwrap()
+}
+
+async fn call<Q, A>(app: &Arc<App>, method: &str, request: Request<Q>) -> Result<A, GrpcStatus>
+where
+    Q: Message + Default + 'static,
+    A: Message + Default + 'static,
+{
+    let mut client = Grpc::new(router(Arc::clone(app)))
+        .send_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Gzip);
+    client.ready().await.unwrap();
+    let answer = client
+        .unary(request, path(method), ProstCodec::default())
+        .await;
+    answer.map(Response::into_inner)
+}
+
+fn request(rows: &[[f32; 2]]) -> ModelInferRequest {
+    let raw: Vec<u8> = rows
+        .iter()
+        .flatten()
+        .flat_map(|number| number.to_le_bytes())
+        .collect();
+    ModelInferRequest {
+        model_name: MODEL.to_owned(),
+        id: "abc".to_owned(),
+        inputs: vec![InferInputTensor {
+            name: "features".to_owned(),
+            datatype: "FP32".to_owned(),
+            shape: vec![i64::try_from(rows.len()).unwrap(), 2],
+            ..Default::default()
+        }],
+        raw_input_contents: vec![raw.into()],
+        ..Default::default()
+    }
+}
+
+async fn infer(
+    app: &Arc<App>,
+    message: ModelInferRequest,
+) -> Result<ModelInferResponse, GrpcStatus> {
+    call(app, "ModelInfer", Request::new(message)).await
+}
+
+#[tokio::test]
+async fn rows_are_answered_with_raw_contents() {
+    let app = ready_app(AT_ONCE, 8);
+    let answer = infer(&app, request(&[[1.0, 0.0], [2.0, 0.0]]))
+        .await
+        .unwrap();
+    assert_eq!((&*answer.model_name, &*answer.model_version), (MODEL, "1"));
+    assert_eq!(answer.id, "abc");
+    assert_eq!(answer.outputs[0].name, "label");
+    assert_eq!(answer.outputs[0].shape, [2]);
+    let labels: Vec<u8> = [1_i64, 2]
+        .iter()
+        .flat_map(|label| label.to_le_bytes())
+        .collect();
+    assert_eq!(answer.raw_output_contents[0], labels);
+}
+
+#[tokio::test]
+async fn refusals_have_their_codes() {
+    let app = ready_app(AT_ONCE, 8);
+    let named = |name: &str, number: &str| ModelInferRequest {
+        model_name: name.to_owned(),
+        model_version: number.to_owned(),
+        ..request(&[[1.0, 0.0]])
+    };
+    let mut short = request(&[[1.0, 0.0]]);
+    short.raw_input_contents = vec!["short".into()];
+    let mut flood = request(&[[1.0, 0.0]]);
+    flood.outputs = vec![Default::default(); 1025];
+    for (message, code, part) in [
+        (
+            named("other", ""),
+            Code::NotFound,
+            "there is no model other",
+        ),
+        (named(MODEL, "7"), Code::NotFound, "no version 7"),
+        (
+            short,
+            Code::InvalidArgument,
+            "input \"features\": 2 elements of 4 bytes",
+        ),
+        (flood, Code::InvalidArgument, "more than 1024 outputs"),
+        (request(&[[-1.0, 0.0]]), Code::Internal, "the model failed"),
+        (
+            request(&[[1.0, 0.0]; 5]),
+            Code::InvalidArgument,
+            "at most 8 are allowed",
+        ),
+    ] {
+        let refused = infer(&app, message).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{refused}");
+        assert!(refused.message().contains(part), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_overloaded_server_says_when_to_try_again() {
+    let app = ready_app(WINDOW, 2);
+    let waiting = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { infer(&app, request(&[[1.0, 0.0], [2.0, 0.0]])).await }
+    });
+    until_waiting(&app, 2).await;
+    let refused = infer(&app, request(&[[1.0, 0.0]])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.metadata().contains_key("grpc-retry-pushback-ms"));
+    waiting.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clients_deadline_is_kept() {
+    let app = ready_app(Policy::Window(Duration::from_secs(4)), 8);
+    let mut request = Request::new(request(&[[1.0, 0.0]]));
+    request
+        .metadata_mut()
+        .insert("grpc-timeout", "100m".parse().unwrap());
+    let began = tokio::time::Instant::now();
+    let refused = call::<_, ModelInferResponse>(&app, "ModelInfer", request)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::DeadlineExceeded);
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_stream_is_answered_in_order_and_outlives_errors() {
+    let app = ready_app(AT_ONCE, 8);
+    let mut client = Grpc::new(router(Arc::clone(&app)));
+    client.ready().await.unwrap();
+    let labels = [1.0, -1.0, 2.0].map(|label| request(&[[label, 0.0]]));
+    let requests = Request::new(stream::iter(labels));
+    let codec = ProstCodec::<ModelInferRequest, ModelStreamInferResponse>::default();
+    let answers = client
+        .streaming(requests, path("ModelStreamInfer"), codec)
+        .await
+        .unwrap();
+    let answers: Vec<_> = answers.into_inner().map(Result::unwrap).collect().await;
+    let labels: Vec<_> = answers
+        .iter()
+        .map(|answer| {
+            let response = answer.infer_response.as_ref().unwrap();
+            assert_eq!(response.id, "abc");
+            response.raw_output_contents.first().map(|label| label[0])
+        })
+        .collect();
+    assert_eq!(labels, [Some(1), None, Some(2)]);
+    assert_eq!(answers[1].error_message, "the model failed on this request");
+}
+
+#[tokio::test]
+async fn the_server_and_its_models_describe_themselves() {
+    let app = ready_app(AT_ONCE, 8);
+    let live: ServerLiveResponse = call(&app, "ServerLive", Request::new(ServerLiveRequest {}))
+        .await
+        .unwrap();
+    let ready: ServerReadyResponse = call(&app, "ServerReady", Request::new(ServerReadyRequest {}))
+        .await
+        .unwrap();
+    assert!(live.live && ready.ready);
+    for (name, expected) in [(MODEL, true), ("other", false)] {
+        let name = name.to_owned();
+        let request = ModelReadyRequest {
+            name,
+            ..Default::default()
+        };
+        let ready: ModelReadyResponse = call(&app, "ModelReady", Request::new(request))
+            .await
+            .unwrap();
+        assert_eq!(ready.ready, expected);
+    }
+    let server: ServerMetadataResponse = call(
+        &app,
+        "ServerMetadata",
+        Request::new(ServerMetadataRequest {}),
+    )
+    .await
+    .unwrap();
+    assert_eq!(server.name, "springtide");
+    let name = MODEL.to_owned();
+    let request = ModelMetadataRequest {
+        name: name.clone(),
+        ..Default::default()
+    };
+    let metadata: ModelMetadataResponse = call(&app, "ModelMetadata", Request::new(request))
+        .await
+        .unwrap();
+    assert_eq!(metadata.inputs[0].datatype, "FP32");
+    let request = ModelConfigRequest {
+        name: name.clone(),
+        ..Default::default()
+    };
+    let answer: ModelConfigResponse = call(&app, "ModelConfig", Request::new(request))
+        .await
+        .unwrap();
+    assert_eq!(answer.config.unwrap().max_batch_size, 4);
+    let request = ModelStatisticsRequest {
+        name,
+        ..Default::default()
+    };
+    let answer: ModelStatisticsResponse = call(&app, "ModelStatistics", Request::new(request))
+        .await
+        .unwrap();
+    assert_eq!(answer.model_stats[0].version, "1");
+    let request = RepositoryIndexRequest {
+        ready: true,
+        ..Default::default()
+    };
+    let answer: RepositoryIndexResponse = call(&app, "RepositoryIndex", Request::new(request))
+        .await
+        .unwrap();
+    assert_eq!(answer.models[0].state, "READY");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_unimplemented_with_a_word() {
+    let app = ready_app(AT_ONCE, 8);
+    let request = Request::new(ServerLiveRequest {});
+    let refused = call::<_, ServerLiveResponse>(&app, "RepositoryModelLoad", request).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+    assert_eq!(refused.message(), "this server has no such method");
+    let mut client = Grpc::new(router(app));
+    client.ready().await.unwrap();
+    let codec = ProstCodec::<ServerLiveRequest, ServerLiveResponse>::default();
+    let request = Request::new(ServerLiveRequest {});
+    let refused = client
+        .unary(request, "/other.Service/Call".parse().unwrap(), codec)
+        .await;
+    assert_eq!(
+        refused.unwrap_err().message(),
+        "there is no such service here"
+    );
+}
+
+#[tokio::test]
+async fn a_message_without_memory_is_refused() {
+    let app = ready_app(AT_ONCE, 8);
+    let mut large = request(&[[1.0, 0.0]]);
+    large.raw_input_contents = vec![vec![0; 2 * BODY_BUDGET].into()];
+    let refused = infer(&app, large).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+}
+
+#[tokio::test]
+async fn the_health_protocol_follows_the_phase() {
+    let app = app();
+    let mut client = HealthClient::new(router(Arc::clone(&app)));
+    let mut check = async |service: &str| {
+        let service = service.to_owned();
+        let answer = client.check(HealthCheckRequest { service }).await;
+        answer.map(|answer| answer.into_inner().status)
+    };
+    assert_eq!(check("").await.unwrap(), 2);
+    app.lifecycle.ready();
+    assert_eq!(check("").await.unwrap(), 1);
+    assert_eq!(check("inference.GRPCInferenceService").await.unwrap(), 1);
+    assert_eq!(check("other").await.unwrap_err().code(), Code::NotFound);
+}

@@ -1,0 +1,287 @@
+//! The protocol over HTTP, with Triton's extensions.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::handler::Handler;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get, post};
+use axum::{Json, Router};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use springtide_open_inference::http::{
+    JSON_LENGTH_HEADER, parse_raw_request, parse_request, write_response,
+};
+use springtide_open_inference::{InferRequest, InvalidRequest, Limits};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tower::{ServiceExt, service_fn};
+use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::{Compression, CompressionLevel};
+use tower_http::decompression::RequestDecompression;
+
+use super::error::Refusal;
+use super::{
+    find, index, model_config, model_metadata, run, series, server_metadata, serving, statistics,
+    version,
+};
+use crate::http::App;
+use crate::lifecycle::Phase;
+use crate::metrics::{Call, Status};
+use crate::models::{InferError, Model};
+
+/// Most bytes of a request, whatever its model takes.
+pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most bytes of a request for something else than inference.
+const MAX_SMALL_BYTES: usize = 64 * 1024;
+
+/// Bytes of a body from which on parsing it takes so long that other requests would wait for it.
+const LONG_BODY_BYTES: usize = 512 * 1024;
+
+/// Bytes of an answer from which on compressing it is worth its time.
+const LONG_ANSWER_BYTES: u64 = 1024;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const JSON_LENGTH: HeaderName = HeaderName::from_static(JSON_LENGTH_HEADER);
+
+type Shared = State<Arc<App>>;
+
+/// The endpoints below `/v2`.
+pub fn router() -> Router<Arc<App>> {
+    let model = "/v2/models/{name}";
+    let version = "/v2/models/{name}/versions/{version}";
+    let at = |model: &str, rest: &str| format!("{model}{rest}");
+    Router::new()
+        .route("/v2", read(describe_server))
+        .route("/v2/", read(describe_server))
+        .route("/v2/health/live", read(live))
+        .route("/v2/health/ready", read(ready))
+        .route("/v2/models/stats", read(all_statistics))
+        .route("/v2/repository/index", write(repository_index))
+        .route("/v2/repository/models/{name}/load", write(read_only))
+        .route("/v2/repository/models/{name}/unload", write(read_only))
+        .route(model, read(describe_model))
+        .route(version, read(describe_model))
+        .route(&at(model, "/ready"), read(model_ready))
+        .route(&at(version, "/ready"), read(model_ready))
+        .route(&at(model, "/config"), read(configuration))
+        .route(&at(version, "/config"), read(configuration))
+        .route(&at(model, "/stats"), read(model_statistics))
+        .route(&at(version, "/stats"), read(model_statistics))
+        .route(&at(model, "/infer"), write(infer))
+        .route(&at(version, "/infer"), write(infer))
+        .route("/v2/{*rest}", any(async || Refusal::NotFound))
+}
+
+fn read<T: 'static>(handler: impl Handler<T, Arc<App>>) -> MethodRouter<Arc<App>> {
+    get(handler).fallback(async || Refusal::MethodNotAllowed)
+}
+
+fn write<T: 'static>(handler: impl Handler<T, Arc<App>>) -> MethodRouter<Arc<App>> {
+    post(handler).fallback(async || Refusal::MethodNotAllowed)
+}
+
+/// The model that a path names.
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+    #[serde(default)]
+    version: String,
+}
+
+impl Named {
+    fn find(&self, app: &App) -> Result<Arc<Model>, Refusal> {
+        find(app, &self.name, version(&self.version))
+    }
+}
+
+async fn describe_server() -> Json<impl Serialize> {
+    Json(server_metadata())
+}
+
+async fn live() -> StatusCode {
+    StatusCode::OK
+}
+
+async fn ready(State(app): Shared) -> Result<StatusCode, Refusal> {
+    match app.lifecycle.phase() {
+        Phase::Ready => Ok(StatusCode::OK),
+        Phase::Loading => Err(Refusal::Loading),
+        Phase::Draining => Err(Refusal::Draining),
+    }
+}
+
+async fn describe_model(
+    State(app): Shared,
+    Path(named): Path<Named>,
+) -> Result<Json<impl Serialize>, Refusal> {
+    let model = named.find(&app)?;
+    Ok(Json(model_metadata(&app.models, &model)))
+}
+
+async fn model_ready(State(app): Shared, Path(named): Path<Named>) -> Result<StatusCode, Refusal> {
+    named.find(&app).map(|_model| StatusCode::OK)
+}
+
+async fn configuration(
+    State(app): Shared,
+    Path(named): Path<Named>,
+) -> Result<Json<impl Serialize>, Refusal> {
+    let model = named.find(&app)?;
+    Ok(Json(model_config(&model)))
+}
+
+async fn all_statistics(State(app): Shared) -> Json<impl Serialize> {
+    Json(statistics(&app.models.serving()))
+}
+
+/// Of all versions that serve where the path names none.
+async fn model_statistics(
+    State(app): Shared,
+    Path(named): Path<Named>,
+) -> Result<Json<impl Serialize>, Refusal> {
+    let models = serving(&app, &named.name, &named.version)?;
+    Ok(Json(statistics(&models)))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct IndexRequest {
+    #[serde(default)]
+    ready: bool,
+}
+
+async fn repository_index(
+    State(app): Shared,
+    request: Request,
+) -> Result<Json<impl Serialize>, Refusal> {
+    let (parts, body) = request.into_parts();
+    let deadline = Instant::now() + app.request_timeout;
+    let body = app
+        .bodies
+        .read(&parts.headers, body, MAX_SMALL_BYTES, deadline)
+        .await?;
+    let IndexRequest { ready } = if body.bytes.is_empty() {
+        IndexRequest::default()
+    } else {
+        serde_json::from_slice(&body.bytes)
+            .map_err(|error| InvalidRequest::Invalid(format!("the JSON of the request: {error}")))?
+    };
+    Ok(Json(index(&app.models, ready)))
+}
+
+async fn read_only() -> Refusal {
+    Refusal::ReadOnly
+}
+
+async fn infer(State(app): Shared, Path(named): Path<Named>, request: Request) -> Response {
+    let headers = request.headers();
+    if !headers.contains_key(CONTENT_ENCODING) && !headers.contains_key(ACCEPT_ENCODING) {
+        return counted(&app, &named, request).await;
+    }
+    let named = Arc::new(named);
+    let plain = service_fn(move |request: Request<_>| {
+        let (app, named) = (Arc::clone(&app), Arc::clone(&named));
+        async move { Ok::<_, Infallible>(counted(&app, &named, request.map(Body::new)).await) }
+    });
+    let plain = RequestDecompression::new(plain).pass_through_unaccepted(true);
+    let encoded = Compression::new(plain)
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(LONG_ANSWER_BYTES));
+    match encoded.oneshot(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    }
+}
+
+/// Answers a request, and counts it.
+async fn counted(app: &App, named: &Named, request: Request) -> Response {
+    let _in_flight = app.lifecycle.enter();
+    let model = named.find(app);
+    let mut call = Call::arrival(series(app, &model));
+    match answer(app, model, &mut call, request).await {
+        Ok(response) => {
+            call.end(Status::Success);
+            response
+        }
+        Err(refusal) => {
+            call.end(refusal.status());
+            refusal.into_response()
+        }
+    }
+}
+
+async fn answer(
+    app: &App,
+    model: Result<Arc<Model>, Refusal>,
+    call: &mut Call,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let model = model?;
+    let (parts, body) = request.into_parts();
+    let mut encodings = parts.headers.get_all(CONTENT_ENCODING).iter();
+    if !encodings.all(|encoding| encoding == "identity") {
+        return Err(Refusal::Encoding);
+    }
+    let json_length = json_length(&parts.headers)?;
+    let limits = Limits::new(model.signature(), model.max_rows());
+    let deadline = call.arrived() + app.request_timeout;
+    let body = app
+        .bodies
+        .read(
+            &parts.headers,
+            body,
+            limits.max_body_bytes(MAX_REQUEST_BYTES),
+            deadline.into(),
+        )
+        .await?;
+    let request = parse(body.bytes, json_length, limits, &model).await?;
+    // What was made of it takes memory of its own, and it must not wait in the queue.
+    drop(body.held);
+    let answer = run(app, &model, request, call, app.request_timeout).await?;
+    let body = write_response(&answer.response(&model)?)?;
+    let content_type = match body.json_length {
+        Some(_) => BINARY,
+        None => JSON,
+    };
+    let mut response = ([(CONTENT_TYPE, content_type)], body.bytes).into_response();
+    if let Some(length) = body.json_length {
+        let length = HeaderValue::from(length);
+        response.headers_mut().insert(JSON_LENGTH, length);
+    }
+    Ok(response)
+}
+
+fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
+    let Some(value) = headers.get(JSON_LENGTH) else {
+        return Ok(None);
+    };
+    let length = value.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or(Refusal::Header(JSON_LENGTH_HEADER))
+}
+
+async fn parse(
+    body: Bytes,
+    json_length: Option<usize>,
+    limits: Limits,
+    model: &Arc<Model>,
+) -> Result<InferRequest, Refusal> {
+    let is_long = body.len() > LONG_BODY_BYTES;
+    let model = Arc::clone(model);
+    let parse = move || match json_length {
+        Some(0) => parse_raw_request(&body, model.signature()),
+        _ => parse_request(&body, json_length, &limits),
+    };
+    if is_long {
+        let parsed = spawn_blocking(parse).await;
+        return Ok(parsed.map_err(|_panicked| InferError::Failed)??);
+    }
+    Ok(parse()?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,396 @@
+use std::io::Read;
+use std::time::Duration;
+
+use axum::body::to_bytes;
+use serde_json::{Value, json};
+use springtide_batching::Policy;
+use springtide_inference::{Dimension, ElementType, Port, Signature};
+
+use super::*;
+use crate::http::testing::{
+    AT_ONCE, Answer, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, send, serving,
+    until_waiting,
+};
+use crate::models::testing::FakeBackend;
+
+const INFER: &str = "/v2/models/fake/infer";
+
+fn features(rows: &Value) -> Value {
+    let shape = [rows.as_array().unwrap().len(), 2];
+    json!({
+        "id": "abc",
+        "inputs": [{"name": "features", "shape": shape, "datatype": "FP32", "data": rows}],
+    })
+}
+
+async fn post_to(app: &Arc<App>, path: &str, body: impl Into<Body>) -> Answer {
+    send(app, Request::post(path).body(body.into()).unwrap()).await
+}
+
+async fn infer(app: &Arc<App>, body: &Value) -> Answer {
+    post_to(app, INFER, body.to_string()).await
+}
+
+fn error(answer: &Answer) -> (u16, String) {
+    let text = answer.json()["error"].as_str().unwrap().to_owned();
+    (answer.status, text)
+}
+
+#[tokio::test]
+async fn rows_are_answered_as_the_protocol_says() {
+    let app = ready_app(AT_ONCE, 8);
+    let answer = infer(&app, &features(&json!([[1, 0], [2, 0]]))).await;
+    let expected = json!({
+        "model_name": MODEL, "model_version": "1", "id": "abc",
+        "outputs": [
+            {"name": "label", "datatype": "INT64", "shape": [2], "data": [1, 2]},
+            {
+                "name": "probabilities", "datatype": "FP32", "shape": [2, 2],
+                "data": [0.25, 0.75, 0.25, 0.75],
+            },
+        ],
+    });
+    assert_eq!((answer.status, answer.json()), (200, expected));
+    assert_eq!(answer.headers[CONTENT_TYPE], "application/json");
+}
+
+#[tokio::test]
+async fn a_version_and_some_outputs_can_be_asked_for() {
+    let app = ready_app(AT_ONCE, 8);
+    let mut request = features(&json!([[1, 0]]));
+    request["outputs"] = json!([{"name": "label"}]);
+    let path = "/v2/models/fake/versions/1/infer";
+    let answer = post_to(&app, path, request.to_string()).await;
+    assert_eq!(answer.json()["outputs"].as_array().unwrap().len(), 1);
+}
+
+/// A request as Triton's client makes it: features and outputs as raw bytes.
+fn binary_request(rows: usize) -> (usize, Vec<u8>) {
+    let json = json!({
+        "inputs": [{
+            "name": "features", "shape": [rows, 2], "datatype": "FP32",
+            "parameters": {"binary_data_size": rows * 8},
+        }],
+        "parameters": {"binary_data_output": true},
+    });
+    let mut body = json.to_string().into_bytes();
+    let length = body.len();
+    body.extend(
+        [3.0_f32, 0.0]
+            .repeat(rows)
+            .iter()
+            .flat_map(|number| number.to_le_bytes()),
+    );
+    (length, body)
+}
+
+/// Status, headers and body.
+async fn send_raw(app: &Arc<App>, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let router = crate::http::router(Arc::clone(app));
+    let response = router.oneshot(request).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = to_bytes(response.into_body(), 1_000_000).await.unwrap();
+    (status, headers, body.to_vec())
+}
+
+fn check_binary(headers: &HeaderMap, body: &[u8], rows: usize) {
+    let length = headers[JSON_LENGTH_HEADER]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let (json, binary) = body.split_at(length);
+    let json: Value = serde_json::from_slice(json).unwrap();
+    let size = &json["outputs"][0]["parameters"]["binary_data_size"];
+    assert_eq!(*size, json!(rows * 8));
+    assert_eq!(binary.len(), rows * 16);
+    assert_eq!(binary[..8], 3_i64.to_le_bytes());
+    assert_eq!(headers[CONTENT_TYPE], "application/octet-stream");
+}
+
+#[tokio::test]
+async fn raw_bytes_go_in_and_out() {
+    let app = ready_app(AT_ONCE, 8);
+    let (length, body) = binary_request(2);
+    let request = Request::post(INFER).header(JSON_LENGTH_HEADER, length);
+    let (status, headers, body) = send_raw(&app, request.body(body.into()).unwrap()).await;
+    assert_eq!(status, StatusCode::OK);
+    check_binary(&headers, &body, 2);
+}
+
+#[tokio::test]
+async fn a_body_may_be_nothing_but_one_row() {
+    let app = ready_app(AT_ONCE, 8);
+    let row: Vec<u8> = [3.0_f32, 0.0]
+        .iter()
+        .flat_map(|number| number.to_le_bytes())
+        .collect();
+    let request = Request::post(INFER).header(JSON_LENGTH_HEADER, 0);
+    let (status, headers, body) = send_raw(&app, request.body(row.into()).unwrap()).await;
+    assert_eq!(status, StatusCode::OK);
+    check_binary(&headers, &body, 1);
+}
+
+fn compressed(encoding: &str, bytes: &[u8]) -> Vec<u8> {
+    let level = flate2::Compression::default();
+    let mut compressed = Vec::new();
+    match encoding {
+        "gzip" => flate2::read::GzEncoder::new(bytes, level).read_to_end(&mut compressed),
+        _ => flate2::read::ZlibEncoder::new(bytes, level).read_to_end(&mut compressed),
+    }
+    .unwrap();
+    compressed
+}
+
+#[tokio::test]
+async fn requests_and_answers_may_be_compressed() {
+    let wide = Signature {
+        inputs: vec![Port::tensor(
+            "features",
+            ElementType::F32,
+            [Dimension::Any, Dimension::Any],
+        )],
+        outputs: crate::models::testing::classifier_signature().outputs,
+    };
+    let app = serving(FakeBackend::with_signature(wide), AT_ONCE, 8);
+    for encoding in ["gzip", "deflate"] {
+        let (length, body) = binary_request(2);
+        let request = Request::post(INFER)
+            .header(JSON_LENGTH_HEADER, length)
+            .header(CONTENT_ENCODING, encoding)
+            .header(ACCEPT_ENCODING, encoding);
+        let request = request.body(compressed(encoding, &body).into()).unwrap();
+        let (status, headers, body) = send_raw(&app, request).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(
+            !headers.contains_key(CONTENT_ENCODING),
+            "a short answer stays plain"
+        );
+        check_binary(&headers, &body, 2);
+    }
+    let long_id = "x".repeat(200);
+    let mut request = features(&json!([[1, 0]]));
+    request["id"] = json!(long_id);
+    request["outputs"] = json!([{"name": "label"}]);
+    assert_eq!(infer(&app, &request).await.json()["id"], json!(long_id));
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_where_the_client_wants_it() {
+    let backend = FakeBackend::with_signature(crate::models::testing::classifier_signature());
+    let app = app_with_rows(backend, 200);
+    let rows = vec![json!([1, 0]); 200];
+    let request = features(&Value::Array(rows)).to_string();
+    let request = Request::post(INFER)
+        .header(ACCEPT_ENCODING, "gzip")
+        .body(request.into())
+        .unwrap();
+    let (status, headers, body) = send_raw(&app, request).await;
+    assert_eq!(
+        (status, &headers[CONTENT_ENCODING]),
+        (StatusCode::OK, &HeaderValue::from_static("gzip"))
+    );
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(body.as_slice())
+        .read_to_string(&mut text)
+        .unwrap();
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["outputs"][0]["data"].as_array().unwrap().len(), 200);
+}
+
+fn app_with_rows(backend: FakeBackend, rows: usize) -> Arc<App> {
+    let app = app();
+    let rows = std::num::NonZeroUsize::new(rows).unwrap();
+    let config = springtide_batching::Config {
+        policy: AT_ONCE,
+        max_rows: rows,
+        max_queue_rows: rows,
+    };
+    crate::models::testing::install(&app, MODEL, backend, config);
+    app.lifecycle.ready();
+    app
+}
+
+#[tokio::test]
+async fn a_body_that_is_small_only_while_compressed_is_refused() {
+    let app = ready_app(AT_ONCE, 8);
+    let bomb = compressed("gzip", &vec![b' '; 10 * BODY_BUDGET]);
+    assert!(bomb.len() < BODY_BUDGET / 10);
+    let request = Request::post(INFER).header(CONTENT_ENCODING, "gzip");
+    let answer = send(&app, request.body(bomb.into()).unwrap()).await;
+    assert_eq!(error(&answer).0, 413);
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_is_told() {
+    let app = ready_app(AT_ONCE, 8);
+    let encoded = |encoding: &str, body: &str| {
+        let request = Request::post(INFER).header(CONTENT_ENCODING, encoding);
+        request.body(body.to_owned().into()).unwrap()
+    };
+    for (request, status) in [(encoded("br", "x"), 415), (encoded("gzip", "no gzip"), 400)] {
+        let answer = send(&app, request).await;
+        assert_eq!(error(&answer).0, status);
+    }
+    let request = Request::post(INFER).header(JSON_LENGTH_HEADER, "x");
+    let answer = send(&app, request.body(Body::empty()).unwrap()).await;
+    let expected = "the header inference-header-content-length must be a number of bytes";
+    assert_eq!(error(&answer), (400, expected.to_owned()));
+}
+
+#[tokio::test]
+async fn requests_that_do_not_fit_are_told_why() {
+    let app = ready_app(AT_ONCE, 8);
+    let mut unknown = features(&json!([[1, 0]]));
+    unknown["inputs"][0]["name"] = json!("x");
+    let mut sequence = features(&json!([[1, 0]]));
+    sequence["parameters"] = json!({"sequence_id": 7});
+    for (request, status, part) in [
+        (json!({}), 400, "inputs is required"),
+        (unknown, 400, "input \"x\": the model has no such input"),
+        (sequence, 501, "there are no sequences here"),
+        (
+            features(&json!(vec![[1, 0]; 5])),
+            400,
+            "there are more than 8 elements",
+        ),
+        (features(&json!([])), 400, "the inputs have no rows"),
+        (
+            features(&json!([[-1, 0]])),
+            500,
+            "the model failed on this request",
+        ),
+    ] {
+        let answer = infer(&app, &request).await;
+        let (found, text) = error(&answer);
+        assert_eq!(found, status, "{text}");
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_overloaded_server_says_when_to_try_again() {
+    let app = ready_app(WINDOW, 2);
+    let waiting = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { infer(&app, &features(&json!([[1, 0], [2, 0]]))).await }
+    });
+    until_waiting(&app, 2).await;
+    let answer = infer(&app, &features(&json!([[1, 0]]))).await;
+    assert_eq!(answer.status, 429);
+    assert!(answer.headers.contains_key("retry-after"));
+    waiting.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_shorten_the_timeout() {
+    let app = ready_app(Policy::Window(Duration::from_secs(4)), 8);
+    let mut request = features(&json!([[1, 0]]));
+    request["parameters"] = json!({"timeout": 100_000});
+    let began = Instant::now();
+    let answer = infer(&app, &request).await;
+    assert_eq!(error(&answer).0, 504);
+    assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn requests_are_counted_for_their_model() {
+    let app = ready_app(AT_ONCE, 8);
+    infer(&app, &features(&json!([[1, 0]]))).await;
+    infer(&app, &json!({})).await;
+    post_to(&app, "/v2/models/other/infer", "{}").await;
+    let text = get_path(&app, "/metrics").await.text;
+    for line in [
+        "ml_requests_total{model=\"fake\",status=\"success\"} 1",
+        "ml_requests_total{model=\"fake\",status=\"invalid\"} 1",
+        "ml_requests_total{model=\"\",status=\"invalid\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
+}
+
+#[tokio::test]
+async fn health_follows_the_phase() {
+    let app = app();
+    let status = async |path| get_path(&app, path).await.status;
+    assert_eq!(status("/v2/health/live").await, 200);
+    assert_eq!(status("/v2/health/ready").await, 503);
+    assert_eq!(status("/v2/models/fake/ready").await, 503);
+    app.lifecycle.ready();
+    assert_eq!(status("/v2/health/ready").await, 200);
+    assert_eq!(status("/v2/models/fake/ready").await, 404);
+    app.lifecycle.drain();
+    assert_eq!(status("/v2/health/ready").await, 503);
+    let app = ready_app(AT_ONCE, 8);
+    let status = async |path| get_path(&app, path).await.status;
+    assert_eq!(status("/v2/models/fake/ready").await, 200);
+    assert_eq!(status("/v2/models/fake/versions/1/ready").await, 200);
+    assert_eq!(status("/v2/models/fake/versions/2/ready").await, 404);
+}
+
+#[tokio::test]
+async fn the_server_and_its_models_describe_themselves() {
+    let app = ready_app(AT_ONCE, 8);
+    let json = async |path| get_path(&app, path).await.json();
+    for path in ["/v2", "/v2/"] {
+        let server = json(path).await;
+        assert_eq!(server["name"], json!("springtide"));
+        assert!(
+            server["extensions"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("binary_tensor_data"))
+        );
+    }
+    let model = json("/v2/models/fake").await;
+    assert_eq!(model["versions"], json!(["1"]));
+    assert_eq!(model["inputs"][0]["shape"], json!([-1, 2]));
+    let config = json("/v2/models/fake/config").await;
+    assert_eq!(config["max_batch_size"], json!(4));
+    assert_eq!(config["input"][0]["dims"], json!([2]));
+    assert_eq!(config["instance_group"][0]["kind"], json!("KIND_CPU"));
+    let provider = &config["parameters"]["execution_provider"]["string_value"];
+    assert_eq!(*provider, json!("cpu"));
+}
+
+#[tokio::test]
+async fn statistics_tell_what_was_run() {
+    let app = ready_app(AT_ONCE, 8);
+    infer(&app, &features(&json!([[1, 0], [2, 0]]))).await;
+    for path in [
+        "/v2/models/stats",
+        "/v2/models/fake/stats",
+        "/v2/models/fake/versions/1/stats",
+    ] {
+        let answer = get_path(&app, path).await.json();
+        let statistics = &answer["model_stats"][0];
+        assert_eq!(statistics["name"], json!(MODEL));
+        assert_eq!(statistics["inference_count"], json!(2));
+        assert_eq!(statistics["inference_stats"]["success"]["count"], json!(1));
+        assert_eq!(statistics["batch_stats"][0]["batch_size"], json!(2));
+    }
+}
+
+#[tokio::test]
+async fn the_index_has_every_version_and_nothing_can_be_loaded() {
+    let app = ready_app(AT_ONCE, 8);
+    let expected = json!([{"name": MODEL, "version": "1", "state": "READY", "reason": ""}]);
+    for body in ["", "{}", "{\"ready\": true}"] {
+        let answer = post_to(&app, "/v2/repository/index", body).await;
+        assert_eq!(answer.json(), expected);
+    }
+    for action in ["load", "unload"] {
+        let answer = post_to(&app, &format!("/v2/repository/models/fake/{action}"), "{}").await;
+        assert_eq!(error(&answer).0, 501);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_in_the_protocols_words() {
+    let app = ready_app(AT_ONCE, 8);
+    for path in ["/v2/nothing", "/v2/models/fake/nothing", "/v2/models/other"] {
+        assert_eq!(error(&get_path(&app, path).await).0, 404, "{path}");
+    }
+    assert_eq!(error(&get_path(&app, INFER).await).0, 405);
+    assert_eq!(error(&post_to(&app, "/v2/models/fake", "").await).0, 405);
+}
