@@ -47,10 +47,9 @@ impl ModelError {
         let reason = match self {
             Self::Runtime(_) | Self::Provider(_) => ModelFailure::ExecutionProviderUnavailable,
             Self::Missing(_) => ModelFailure::ModelNotFound,
-            Self::Load(_)
-            | Self::Trial(_)
-            | Self::Threads(_)
-            | Self::Panicked => ModelFailure::ModelInvalid,
+            Self::Load(_) | Self::Trial(_) | Self::Threads(_) | Self::Panicked => {
+                ModelFailure::ModelInvalid
+            }
         };
         TerminationMessage {
             reason,

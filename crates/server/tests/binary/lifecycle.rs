@@ -35,7 +35,9 @@ fn what_was_accepted_is_answered_and_readiness_goes_first() {
         "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{head}"
     )
     .unwrap();
-    server.client().until_metric("ml_requests_received_total 1");
+    server
+        .client()
+        .until_metric("ml_requests_received_total", "", 1.0);
     server.terminate();
     server.until_log("draining");
     let ready = server.client().get("/ready");
@@ -64,7 +66,7 @@ fn a_drain_does_not_wait_for_a_batch_to_fill() {
     thread::scope(|scope| {
         let client = server.client();
         let waiting = scope.spawn(move || client.post(VALID));
-        server.client().until_metric("ml_queue_size 1");
+        server.client().until_metric("ml_queue_size", "", 1.0);
         server.terminate();
         assert_eq!(waiting.join().unwrap().status, 200);
     });

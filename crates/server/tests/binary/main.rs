@@ -8,8 +8,10 @@
     reason = "helpers of tests"
 )]
 
+mod counts;
 mod fetch;
 mod lifecycle;
+mod models;
 mod predictions;
 mod refusals;
 mod startup;

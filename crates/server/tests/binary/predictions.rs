@@ -136,7 +136,7 @@ fn answers_have_the_contracts_fields_and_metrics_count_them() {
     let success = metrics
         .text
         .lines()
-        .find(|line| line.contains("status=\"success\""))
+        .find(|line| line.contains(r#"model="model",status="success""#))
         .unwrap();
     assert!(
         success.starts_with("ml_requests_total{") && success.ends_with("} 1"),

@@ -138,7 +138,7 @@ fn a_row_that_is_too_extreme_does_not_harm_its_neighbours_in_the_batch() {
             })
             .collect();
         let client = server.client();
-        client.until_metric("ml_queue_size 3");
+        client.until_metric("ml_queue_size", "", 3.0);
         let extreme = client.predict(&[3e38; 4]);
         assert_eq!(extreme.code(), (422, "invalid_field".to_owned()));
         for (row, thread) in good.into_iter().enumerate() {
@@ -170,12 +170,12 @@ fn a_full_queue_is_429_and_the_server_stays_ready() {
             scope.spawn(move || client.predict(&[[1.0, 2.0, 3.0, 4.0]; 3]))
         };
         let client = server.client();
-        client.until_metric("ml_queue_size 3");
+        client.until_metric("ml_queue_size", "", 3.0);
         let refused = client.post(VALID);
         assert_eq!(refused.code(), (429, "queue_full".to_owned()));
         assert_eq!(refused.headers["retry-after"], "1");
         assert_eq!(client.get("/ready").status, 200);
-        client.until_metric("ml_requests_dropped_total{reason=\"queue_full\"} 1");
+        client.until_metric("ml_requests_dropped_total", r#"reason="queue_full""#, 1.0);
         server.terminate();
         assert_eq!(
             waiting.join().unwrap().status,
@@ -200,9 +200,9 @@ fn a_request_whose_time_is_up_is_504_and_leaves_the_queue() {
     );
     let client = server.client();
     assert_eq!(client.post(VALID).code(), (504, "timeout".to_owned()));
-    client.until_metric("ml_queue_size 0");
-    client.until_metric("ml_requests_total{status=\"timeout\"} 1");
-    client.until_metric("ml_requests_dropped_total{reason=\"timeout\"} 1");
+    client.until_metric("ml_queue_size", "", 0.0);
+    client.until_metric("ml_requests_total", r#"status="timeout""#, 1.0);
+    client.until_metric("ml_requests_dropped_total", r#"reason="timeout""#, 1.0);
 }
 
 #[test]
@@ -219,11 +219,11 @@ fn a_client_that_hangs_up_takes_its_request_along() {
         "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{VALID}"
     )
     .unwrap();
-    client.until_metric("ml_queue_size 1");
+    client.until_metric("ml_queue_size", "", 1.0);
     drop(stream);
-    client.until_metric("ml_queue_size 0");
-    client.until_metric("ml_requests_total{status=\"cancelled\"} 1");
-    client.until_metric("ml_requests_dropped_total{reason=\"cancelled\"} 1");
+    client.until_metric("ml_queue_size", "", 0.0);
+    client.until_metric("ml_requests_total", r#"status="cancelled""#, 1.0);
+    client.until_metric("ml_requests_dropped_total", r#"reason="cancelled""#, 1.0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
-use crate::support::{binary, model, models};
+use crate::support::{Server, binary, model, models};
 
 /// Runs `serve` until it gives up.
 fn fail(mut command: Command, model: &Path) -> TerminationMessage {
@@ -34,7 +34,7 @@ fn a_file_that_is_no_model() {
     let message = fail(binary(), &models().join("iris.test.json"));
     assert_eq!(message.reason, ModelFailure::ModelInvalid);
     assert!(
-        message.message.contains("can't load the model"),
+        message.message.contains("is not an ONNX model"),
         "{message:?}"
     );
 }
@@ -59,13 +59,61 @@ fn a_missing_onnxruntime() {
 }
 
 #[test]
-fn cuda_where_there_is_none() {
+fn a_gpu_where_there_is_none_is_an_error_that_names_the_missing_library() {
+    for provider in ["cuda", "tensorrt"] {
+        let mut command = binary();
+        command
+            .env("EXECUTION_PROVIDER", provider)
+            .env("CUDA_VISIBLE_DEVICES", "");
+        let message = fail(command, &model("iris"));
+        assert_eq!(message.reason, ModelFailure::ExecutionProviderUnavailable);
+        let library = format!("libonnxruntime_providers_{provider}.so");
+        assert!(message.message.contains(&library), "{message:?}");
+    }
+}
+
+#[test]
+fn auto_where_there_is_no_gpu_falls_back_and_says_so() {
     let mut command = binary();
     command
-        .env("EXECUTION_PROVIDER", "cuda")
+        .args(["serve", "--host", "127.0.0.1", "--port", "0"])
+        .args(["--execution-provider", "auto", "--model-path"])
+        .arg(model("iris"))
         .env("CUDA_VISIBLE_DEVICES", "");
-    let message = fail(command, &model("iris"));
-    assert_eq!(message.reason, ModelFailure::ExecutionProviderUnavailable);
+    let server = Server::spawn_until_listening(command);
+    let warning = server.until_log("falling back to the processor");
+    assert!(
+        warning["reason"].as_str().unwrap().contains("cuda"),
+        "{warning}"
+    );
+    server.until_log("ready");
+    let text = server.client().get("/metrics").text;
+    let line = "ml_execution_provider_info{fallback=\"true\",model=\"model\",provider=\"cpu\",version=\"1\"} 1";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn a_model_that_is_no_classifier_serves_and_predict_names_the_endpoint_for_it() {
+    let dense = Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/models/dense.onnx");
+    let mut command = binary();
+    command
+        .args([
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--model-path",
+        ])
+        .arg(dense);
+    let server = Server::spawn(command);
+    let refused = server.client().post(r#"{"features": [1, 2]}"#);
+    assert_eq!(refused.code(), (422, "unsupported_model".to_owned()));
+    assert!(
+        refused.text.contains("POST /v2/models/"),
+        "{}",
+        refused.text
+    );
 }
 
 #[test]

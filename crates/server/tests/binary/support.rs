@@ -128,11 +128,25 @@ impl Client {
         .unwrap()
     }
 
-    /// Waits until a line is among the metrics.
+    /// The value of a series of the model that [`Server::start`] serves; further labels as
+    /// Prometheus writes them: `status="success"`.
     #[track_caller]
-    pub(crate) fn until_metric(&self, line: &str) {
-        until(line, || {
-            self.get("/metrics").text.lines().any(|found| found == line)
+    pub(crate) fn metric(&self, name: &str, labels: &str) -> Option<f64> {
+        let comma = if labels.is_empty() { "" } else { "," };
+        let series = format!("{name}{{model=\"model\"{comma}{labels}}}");
+        let text = self.get("/metrics").text;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&*series))?
+            .trim();
+        Some(value.parse().unwrap())
+    }
+
+    /// Waits until a series has a value.
+    #[track_caller]
+    pub(crate) fn until_metric(&self, name: &str, labels: &str, value: f64) {
+        until(&format!("{name} {labels} {value}"), || {
+            self.metric(name, labels) == Some(value)
         });
     }
 }
@@ -169,7 +183,14 @@ impl Server {
         Self::spawn(command)
     }
 
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
+        let server = Self::spawn_until_listening(command);
+        server.until_log("ready");
+        server
+    }
+
+    /// A server that isn't ready yet.
+    pub(crate) fn spawn_until_listening(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, logs) = mpsc::channel();
@@ -188,7 +209,6 @@ impl Server {
             .as_str()
             .unwrap()
             .to_owned();
-        server.until_log("ready");
         server
     }
 

@@ -1,0 +1,128 @@
+//! A folder of models: versions come and go while requests are answered.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::support::{Client, Server, binary, model, models, until};
+
+const VALID: &str = r#"{"features": [5.1, 3.5, 1.4, 0.2]}"#;
+
+/// Puts a file in place as the guide says: beside the folder of its version, then renamed.
+fn publish(directory: &Path, version: &str, file: &Path) {
+    let target = directory.join(version);
+    let work = tempfile::tempdir_in(directory).unwrap();
+    fs::copy(file, work.path().join("model.onnx")).unwrap();
+    fs::create_dir_all(target.parent().unwrap()).unwrap();
+    fs::rename(work.keep(), target).unwrap();
+}
+
+fn command(directory: &Path) -> Command {
+    let mut command = binary();
+    command
+        .args(["serve", "--host", "127.0.0.1", "--port", "0"])
+        .args(["--model-poll-seconds", "1", "--model-dir"])
+        .arg(directory);
+    command
+}
+
+fn serve(directory: &Path, arguments: &[&str]) -> Server {
+    let mut command = command(directory);
+    command.args(arguments);
+    Server::spawn(command)
+}
+
+fn until_line(client: &Client, line: &str) {
+    until(line, || {
+        client
+            .get("/metrics")
+            .text
+            .lines()
+            .any(|found| found == line)
+    });
+}
+
+fn info(model: &str, version: &str, state: &str) -> String {
+    format!("ml_model_info{{model=\"{model}\",state=\"{state}\",version=\"{version}\"}} 1")
+}
+
+#[test]
+fn new_bad_and_removed_versions_cost_no_request() {
+    let directory = tempfile::tempdir().unwrap();
+    publish(directory.path(), "iris/1", &model("iris"));
+    let server = serve(directory.path(), &[]);
+    let client = server.client();
+    let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _client in 0..4 {
+            let client = server.client();
+            let (stop, answered) = (&stop, &answered);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = client.post(VALID);
+                    assert_eq!(answer.status, 200, "{}", answer.text);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        publish(directory.path(), "iris/2", &model("iris-v2"));
+        until_line(&client, &info("iris", "2", "ready"));
+        until("version 1 to be unloaded", || {
+            !client
+                .get("/metrics")
+                .text
+                .contains(&info("iris", "1", "ready"))
+        });
+        publish(directory.path(), "iris/3", &models().join("iris.test.json"));
+        until_line(&client, &info("iris", "3", "unavailable"));
+        until_line(&client, &info("iris", "2", "ready"));
+        fs::remove_dir_all(directory.path().join("iris/2")).unwrap();
+        until_line(&client, &info("iris", "1", "ready"));
+        until("version 2 to be unloaded", || {
+            !client.get("/metrics").text.contains("version=\"2\"")
+        });
+        let before = answered.load(Ordering::Relaxed);
+        until("requests after all that", || {
+            answered.load(Ordering::Relaxed) > before + 100
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
+    let text = client.get("/metrics").text;
+    let count = format!(
+        "ml_requests_total{{model=\"iris\",status=\"success\"}} {}",
+        answered.load(Ordering::Relaxed)
+    );
+    assert!(
+        text.contains(&count),
+        "versions share their counters: {text}"
+    );
+}
+
+#[test]
+fn of_several_models_predict_asks_the_one_that_was_named() {
+    let directory = tempfile::tempdir().unwrap();
+    publish(directory.path(), "iris/1", &model("iris"));
+    publish(directory.path(), "digits/1", &model("digits"));
+    let server = serve(directory.path(), &[]);
+    let refused = server.client().post(VALID);
+    assert_eq!(refused.code(), (404, "several_models".to_owned()));
+    let server = serve(directory.path(), &["--model-name", "iris"]);
+    assert_eq!(server.client().post(VALID).status, 200);
+}
+
+#[test]
+fn a_folder_without_a_model_that_serves_is_not_ready_until_there_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    publish(directory.path(), "iris/1", &models().join("iris.test.json"));
+    let server = Server::spawn_until_listening(command(directory.path()));
+    let client = server.client();
+    until_line(&client, &info("iris", "1", "unavailable"));
+    assert_eq!(client.get("/ready").code(), (503, "loading".to_owned()));
+    assert_eq!(client.get("/health").status, 200);
+    assert_eq!(client.post(VALID).code(), (503, "loading".to_owned()));
+    publish(directory.path(), "iris/2", &model("iris"));
+    until("readiness", || client.get("/ready").status == 200);
+    assert_eq!(client.post(VALID).status, 200);
+}
