@@ -20,7 +20,7 @@ from harness import places, process, protocols
 from harness.progress import say
 
 #: Longest time from a server's start to its first right answer, in seconds.
-_START_LIMIT = 120
+_START_LIMIT = 60
 
 
 @dataclasses.dataclass(frozen=True)

@@ -73,7 +73,9 @@ fn main() -> anyhow::Result<()> {
     let mut times = Vec::new();
     let mut rows_per_second = 0.0;
     for thread in threads {
-        let runs = thread.join().map_err(|_panic| anyhow!("a session panicked"))??;
+        let runs = thread
+            .join()
+            .map_err(|_panic| anyhow!("a session panicked"))??;
         rows_per_second += rate(runs.times.len() * cli.rows, runs.elapsed);
         times.extend(runs.times);
     }
@@ -89,10 +91,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn rate(count: usize, elapsed: Duration) -> f64 {
-    // Counts of runs are far below 2^52.
-    #[allow(clippy::cast_precision_loss)]
-    let count = count as f64;
-    count / elapsed.as_secs_f64()
+    count as f64 / elapsed.as_secs_f64()
 }
 
 fn open(environment: &Environment, cli: &Cli) -> ort::Result<Session> {
