@@ -19,7 +19,7 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::age::Ages;
 use self::connection::connection;
@@ -32,6 +32,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the backlog must be empty before the listener is closed; whatever is in it then is
 /// refused.
 const EMPTY_BACKLOG: Duration = Duration::from_millis(10);
+
+/// How long that may take: where new connections never cease, some must be refused.
+const LAST_CONNECTIONS: Duration = Duration::from_millis(250);
 
 /// How connections are to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,7 +106,10 @@ impl Connections {
                 }
             }
         }
-        while let Ok(Ok(stream)) = timeout(EMPTY_BACKLOG, accept(&listener)).await {
+        let last = Instant::now() + LAST_CONNECTIONS;
+        while Instant::now() < last
+            && let Ok(Ok(stream)) = timeout(EMPTY_BACKLOG, accept(&listener)).await
+        {
             self.spawn(&mut connections, stream, &router, ages.draw())
                 .await;
         }

@@ -8,8 +8,11 @@
     reason = "helpers of tests"
 )]
 
+mod connections;
 mod counts;
+mod drain;
 mod fetch;
+mod http2;
 mod lifecycle;
 mod models;
 mod predictions;

@@ -1,0 +1,154 @@
+//! How many connections there may be, and who makes room.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::num::NonZeroUsize;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use springtide_server::net::raise_limit;
+
+use crate::support::{PATIENCE, Server, binary, model, until};
+
+const CONNECTIONS: usize = 2_000;
+
+const VALID: &str = r#"{"features": [5.1, 3.5, 1.4, 0.2]}"#;
+
+/// A server for [`CONNECTIONS`], in a process that may at first have a few files open.
+fn server() -> Server {
+    let connections = NonZeroUsize::new(CONNECTIONS + 100).unwrap();
+    assert_eq!(
+        raise_limit(connections),
+        connections,
+        "this test needs as many open files"
+    );
+    let mut serve = binary();
+    serve
+        .args(["serve", "--host", "127.0.0.1", "--port", "0"])
+        .args(["--max-connections", &CONNECTIONS.to_string()])
+        .args(["--model-path".as_ref(), model("iris").as_os_str()]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"ulimit -S -n 300 && exec "$0" "$@""#])
+        .arg(serve.get_program())
+        .args(serve.get_args())
+        .env_clear();
+    for (name, value) in serve.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    Server::spawn(command)
+}
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A connection that had a request and is idle.
+fn used(server: &Server) -> TcpStream {
+    let mut stream = connect(server.address());
+    stream
+        .write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 1_024];
+    let length = stream.read(&mut answer).unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"));
+    stream
+}
+
+/// Whether the server has closed the connection.
+fn is_closed(mut stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    match stream.read(&mut [0]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+#[test]
+fn idle_connections_make_room_for_probes_and_predictions_the_longest_idle_first() {
+    let server = server();
+    let clients: Vec<_> = (0..CONNECTIONS).map(|_| used(&server)).collect();
+    let began = Instant::now();
+    let (probe, client) = (server.client(), server.client());
+    assert_eq!(probe.get("/ready").status, 200);
+    assert_eq!(client.post(VALID).status, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "in time for a probe: {:?}",
+        began.elapsed()
+    );
+    until("room is made", || {
+        is_closed(&clients[0]) && is_closed(&clients[1])
+    });
+    let closed = clients.iter().filter(|client| is_closed(client)).count();
+    // On a busy machine one may leave so late that another is sent away too.
+    assert!((2..10).contains(&closed), "{closed} were closed");
+}
+
+#[test]
+fn connections_without_a_whole_request_make_room_too() {
+    let server = server();
+    let slow: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut stream = connect(server.address());
+            stream.write_all(b"GET /health HTTP/1.1\r\n").unwrap();
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    assert_eq!(server.client().get("/health").status, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "in time for a probe: {:?}",
+        began.elapsed()
+    );
+    drop(slow);
+}
+
+#[test]
+fn clients_that_are_asked_to_reconnect_lose_no_request() {
+    let server = Server::start("iris", &["--max-connection-age-seconds", "1"]);
+    let ends = Instant::now() + Duration::from_secs(5);
+    thread::scope(|scope| {
+        for _client in 0..8 {
+            let address = server.address().to_owned();
+            scope.spawn(move || {
+                let mut reconnected = 0;
+                while Instant::now() < ends {
+                    let mut stream = connect(&address);
+                    while predict(&mut stream) {}
+                    reconnected += 1;
+                }
+                // 0.7 to 1 s each.
+                assert!((4..=9).contains(&reconnected), "{reconnected} times");
+            });
+        }
+    });
+}
+
+/// Asks for a prediction; whether the connection may be used again.
+fn predict(stream: &mut TcpStream) -> bool {
+    let length = VALID.len();
+    write!(
+        stream,
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{VALID}"
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        let mut part = [0; 1_024];
+        let length = stream.read(&mut part).unwrap();
+        assert!(length > 0, "a request was lost");
+        answer.extend_from_slice(&part[..length]);
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    if !answer.contains("\r\nconnection: close\r\n") {
+        return true;
+    }
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the server closes it");
+    false
+}

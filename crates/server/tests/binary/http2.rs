@@ -1,0 +1,131 @@
+//! HTTP/2 with prior knowledge on the port of HTTP/1.1.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, to_bytes};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+
+use crate::support::{Server, until};
+
+const VALID: &str = r#"{"features": [5.1, 3.5, 1.4, 0.2]}"#;
+
+/// A connection, or none where the server takes none any more.
+async fn connect(address: &str) -> Option<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(address).await.ok()?;
+    stream.set_nodelay(true).unwrap();
+    let (sender, connection) = Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    Some(sender)
+}
+
+/// Asks for a prediction; `false` where the connection was about to end and took no request.
+async fn predict(connection: &mut SendRequest<Full<Bytes>>) -> bool {
+    let request = Request::post("http://server/predict").body(Full::from(VALID));
+    if connection.ready().await.is_err() {
+        return false;
+    }
+    match connection.try_send_request(request.unwrap()).await {
+        Ok(answer) => {
+            let (parts, body) = answer.into_parts();
+            let text = to_bytes(Body::new(body), 10_000).await;
+            assert_eq!(parts.status, 200, "{text:?}");
+            assert!(text.unwrap().starts_with(br#"{"prediction":0"#));
+            true
+        }
+        Err(mut error) => {
+            let unsent = error.take_message().is_some() || error.error().is_canceled();
+            assert!(unsent, "a request was lost: {:?}", error.into_error());
+            false
+        }
+    }
+}
+
+/// Runs clients until `done` and returns how many requests were answered over how many connections.
+fn load(address: &str, clients: usize, answered: &AtomicUsize, done: &AtomicBool) -> usize {
+    Runtime::new().unwrap().block_on(async {
+        let connections = (0..clients).map(|_| async {
+            let mut connections = 0;
+            while !done.load(Ordering::Relaxed)
+                && let Some(mut connection) = connect(address).await
+            {
+                connections += 1;
+                while !done.load(Ordering::Relaxed) && predict(&mut connection).await {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            connections
+        });
+        futures::future::join_all(connections)
+            .await
+            .into_iter()
+            .sum()
+    })
+}
+
+#[test]
+fn predictions_share_one_connection() {
+    let server = Server::start("iris", &[]);
+    Runtime::new().unwrap().block_on(async {
+        let connection = connect(server.address()).await.unwrap();
+        let requests = (0..100).map(|_| {
+            let mut connection = connection.clone();
+            async move { assert!(predict(&mut connection).await) }
+        });
+        futures::future::join_all(requests).await;
+    });
+}
+
+#[test]
+fn clients_that_are_asked_to_reconnect_lose_no_request() {
+    let server = Server::start("iris", &["--max-connection-age-seconds", "1"]);
+    let (answered, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let address = server.address().to_owned();
+        let (answered, done) = (&answered, &done);
+        let clients = scope.spawn(move || load(&address, 8, answered, done));
+        thread::sleep(Duration::from_secs(4));
+        done.store(true, Ordering::Relaxed);
+        let connections = clients.join().unwrap();
+        assert!((8 * 4..=8 * 7).contains(&connections), "{connections}");
+    });
+    assert!(answered.load(Ordering::Relaxed) > 100);
+}
+
+#[test]
+fn a_drain_under_load_loses_no_request() {
+    let mut server = Server::start("iris", &["--drain-timeout-seconds", "20"]);
+    let (answered, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let address = server.address().to_owned();
+        let (answered, done) = (&answered, &done);
+        let clients = scope.spawn(move || load(&address, 8, answered, done));
+        until("load", || answered.load(Ordering::Relaxed) > 200);
+        server.terminate();
+        let began = Instant::now();
+        server.until_log("draining");
+        let before = answered.load(Ordering::Relaxed);
+        until("answers while draining", || {
+            answered.load(Ordering::Relaxed) > before + 20
+        });
+        // As load balancers do when they have noticed.
+        done.store(true, Ordering::Relaxed);
+        clients.join().unwrap();
+        assert!(server.wait().success());
+        assert!(
+            began.elapsed() < Duration::from_secs(15),
+            "{:?}",
+            began.elapsed()
+        );
+    });
+}
