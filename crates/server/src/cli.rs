@@ -73,6 +73,10 @@ pub struct ServeArgs {
     /// TCP port to listen on; 0 takes a free one, which the log names
     #[arg(long, env = env::PORT, default_value_t = defaults::PORT)]
     pub port: u16,
+    /// TCP port to listen on for gRPC, which the other port speaks too; 0 takes a free one, which the
+    /// log names
+    #[arg(long, env = env::GRPC_PORT, default_value_t = defaults::GRPC_PORT)]
+    pub grpc_port: u16,
     /// Path of the ONNX model file, which is served as version 1
     #[arg(long, env = env::MODEL_PATH, default_value = paths::MODEL_FILE)]
     pub model_path: PathBuf,

@@ -17,7 +17,7 @@ use crate::metrics::{self, Metrics};
 use crate::models::Repository;
 use crate::predict::error::ApiError;
 use crate::predict::predict;
-use crate::v2;
+use crate::{grpc, v2};
 
 /// What the handlers share.
 pub struct App {
@@ -43,7 +43,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(v2::http::router())
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .with_state(app)
+        .with_state(Arc::clone(&app))
+        .merge(grpc::routes(app))
 }
 
 async fn health() -> Response {

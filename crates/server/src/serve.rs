@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::body::BodyBudget;
 use crate::cli::ServeArgs;
+use crate::grpc;
 use crate::http::{App, router};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::Metrics;
@@ -96,10 +97,8 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
 
 async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
-    let address = SocketAddr::new(args.host, args.port);
-    let listen = |error| ServeError::Listen { address, error };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
-    tracing::info!(address = %listener.local_addr().map_err(listen)?, "listening");
+    let http = listen("http", SocketAddr::new(args.host, args.port)).await?;
+    let grpc = listen("grpc", SocketAddr::new(args.host, args.grpc_port)).await?;
     let metrics = Metrics::new(
         args.model_service.as_deref(),
         args.model_service_namespace.as_deref(),
@@ -117,7 +116,11 @@ async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         age: args.connection_age(),
     };
     let connections = Connections::new(limits, closing_receiver);
-    let connections = tokio::spawn(connections.serve(listener, router(Arc::clone(&app))));
+    let connections = tokio::spawn({
+        let http = connections.clone().serve(http, router(Arc::clone(&app)));
+        let grpc = connections.serve(grpc, grpc::router(Arc::clone(&app)));
+        async { tokio::join!(http, grpc) }
+    });
 
     let (died, mut deaths) = mpsc::channel(1);
     let mut keeping = tokio::spawn(keep_models(args.clone(), Arc::clone(&app), died));
@@ -140,6 +143,19 @@ async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     }
     tracing::info!("ended");
     Ok(())
+}
+
+async fn listen(protocol: &str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listen = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    let (listener, address) = listen
+        .await
+        .map_err(|error| ServeError::Listen { address, error })?;
+    tracing::info!(protocol, %address, "listening");
+    Ok(listener)
 }
 
 /// Loads what there is, lets requests in, and goes on looking for what changes. Ends where nothing
@@ -223,7 +239,7 @@ async fn drain(
     args: &ServeArgs,
     app: &App,
     closing: &watch::Sender<Closing>,
-    connections: JoinHandle<()>,
+    connections: JoinHandle<((), ())>,
     ends: Instant,
 ) {
     app.lifecycle.drain();

@@ -47,7 +47,7 @@ pub(super) fn read(json: &[u8], limits: &Limits) -> Result<Header, InvalidReques
     let mut reader = Reader {
         limits,
         place: Place::default(),
-        unsupported: false,
+        unsupported: None,
     };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let header = Object::<Header>::within(&mut reader)
@@ -86,11 +86,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// `serde` carries errors as text only, so where they arose is kept here while the reader gives up.
+/// `serde` carries errors as text only, so where they arose, and whether they are about what isn't
+/// done here, is kept while the reader gives up.
 struct Reader<'l> {
     limits: &'l Limits,
     place: Place,
-    unsupported: bool,
+    unsupported: Option<String>,
 }
 
 impl Reader<'_> {
@@ -98,8 +99,8 @@ impl Reader<'_> {
         let Self {
             place, unsupported, ..
         } = self;
-        if unsupported {
-            return InvalidRequest::unsupported(format!("{place}{error}"));
+        if let Some(problem) = unsupported {
+            return InvalidRequest::unsupported(format!("{place}{problem}"));
         }
         let hint = match place.element {
             Some(_) if error.is_syntax() => ". JSON has no NaN or infinity: send binary data",
@@ -109,7 +110,9 @@ impl Reader<'_> {
     }
 
     fn fail<E: serde::de::Error>(&mut self, problem: &InvalidRequest) -> E {
-        self.unsupported = matches!(problem, InvalidRequest::Unsupported(_));
+        if let InvalidRequest::Unsupported(message) = problem {
+            self.unsupported = Some(message.clone());
+        }
         E::custom(problem)
     }
 

@@ -26,6 +26,7 @@ fn every_variable_of_the_contract_is_a_flag() {
     for variable in [
         env::HOST,
         env::PORT,
+        env::GRPC_PORT,
         env::MODEL_PATH,
         env::MODEL_NAME,
         env::MAX_BATCH_SIZE,
