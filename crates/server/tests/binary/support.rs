@@ -56,9 +56,9 @@ pub(crate) fn binary() -> Command {
     let library = std::env::var("ORT_DYLIB_PATH")
         .expect("ORT_DYLIB_PATH must be set: export ORT_DYLIB_PATH=$(scripts/onnxruntime)");
     let mut command = Command::new(env!("CARGO_BIN_EXE_springtide-server"));
+    command.env_clear().env("ORT_DYLIB_PATH", library);
     // Tests run at the same time.
     command.env("GRPC_PORT", "0");
-    command.env_clear().env("ORT_DYLIB_PATH", library);
     command
 }
 
