@@ -31,6 +31,7 @@ async fn both_examples_become_ready_and_predict_what_onnxruntime_predicts() -> R
                 median.as_secs_f64() * 1000.0
             ));
             check_status(bed, name).await?;
+            check_ports(bed, name).await?;
         }
         Ok(())
     })
@@ -51,6 +52,32 @@ async fn kubectl_apply_examples(bed: &Bed) -> Result<()> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(())
+}
+
+/// The API server drops what it doesn't know, so what was applied isn't always what is there.
+async fn check_ports(bed: &Bed, name: &str) -> Result<()> {
+    let service = bed.get(kind::SERVICE, name).await?;
+    let ports: Vec<_> = service["spec"]["ports"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|port| {
+            json!([
+                port["name"],
+                port["port"],
+                port["targetPort"],
+                port["appProtocol"]
+            ])
+        })
+        .collect();
+    same(
+        &format!("ports of Service {name}"),
+        &json!(ports),
+        &json!([
+            ["http", 80, "http", "http"],
+            ["grpc", 8001, "grpc", "kubernetes.io/h2c"],
+        ]),
+    )
 }
 
 async fn check_status(bed: &Bed, name: &str) -> Result<()> {
