@@ -33,11 +33,11 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 
 ##
 .PHONY: test test-fast
-test: test-fast demo serve-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
+test: test-fast demo serve-check docs-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
 
 test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
 
-.PHONY: format-check lint unit bench-check generated chart-check deny serve-check e2e
+.PHONY: format-check lint unit bench-check generated chart-check deny serve-check docs-check e2e
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 
@@ -63,6 +63,9 @@ deny: ## Check the dependencies' licences, bans and sources
 
 serve-check: ## Check that `make serve` serves
 	scripts/serve-check
+
+docs-check: claim-target ## Run the examples of docs/serving.md, and compare its tables with the server
+	scripts/docs-check
 
 e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
 	scripts/e2e
