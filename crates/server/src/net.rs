@@ -5,6 +5,7 @@
 
 mod activity;
 mod age;
+mod answer;
 mod connection;
 mod descriptors;
 mod impatient;

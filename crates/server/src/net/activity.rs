@@ -1,14 +1,11 @@
 //! What a connection is doing.
 
-use std::pin::Pin;
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use http::{HeaderValue, Response, Version, header};
-use http_body::{Frame, SizeHint};
+use http::Version;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -27,11 +24,14 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Activity {
     opened: Instant,
+    /// Requests that ever came.
+    requests: AtomicU64,
     /// Requests whose answer isn't on its way to the last byte.
     in_flight: AtomicUsize,
+    /// Which of their answers wait for the client, over HTTP/2, and since when.
+    untaken: Mutex<HashMap<u64, Instant>>,
     /// When the last request was over, in microseconds since the connection was opened.
     last_over: AtomicU64,
-    had_request: AtomicBool,
     is_http2: AtomicBool,
     /// The client is to reconnect.
     retired: AtomicBool,
@@ -45,9 +45,10 @@ impl Activity {
     pub(super) fn new() -> Self {
         Self {
             opened: Instant::now(),
+            requests: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            untaken: Mutex::default(),
             last_over: AtomicU64::new(0),
-            had_request: AtomicBool::new(false),
             is_http2: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             evicted: AtomicBool::new(false),
@@ -63,13 +64,15 @@ impl Activity {
     /// A request's head is complete. In flight until the result is dropped.
     pub(super) fn request(self: &Arc<Self>, version: Version) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        if !self.had_request.swap(true, Ordering::Relaxed) && version == Version::HTTP_2 {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        if number == 0 && version == Version::HTTP_2 {
             self.is_http2.store(true, Ordering::Relaxed);
             self.changed.notify_one();
         }
         InFlight {
             activity: Arc::clone(self),
             version,
+            number,
         }
     }
 
@@ -83,7 +86,7 @@ impl Activity {
     /// When the connection has been silent for too long, if no request comes before; none while
     /// there is one.
     pub(super) fn silent_at(&self) -> Option<Instant> {
-        let patience = if self.had_request.load(Ordering::Relaxed) {
+        let patience = if self.had_request() {
             SILENCE
         } else {
             FIRST_HEAD
@@ -91,10 +94,23 @@ impl Activity {
         Some(self.idle_since()? + patience)
     }
 
+    /// Since when an answer over HTTP/2 waits for the client to take more of it.
+    pub(super) fn untaken_since(&self) -> Option<Instant> {
+        self.untaken().values().min().copied()
+    }
+
+    fn untaken(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
+        self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn had_request(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > 0
+    }
+
     /// Since when the connection could be closed in favour of another.
     pub(super) fn evictable_since(&self, now: Instant) -> Option<Instant> {
         let idle_since = self.idle_since()?;
-        let expected = !self.had_request.load(Ordering::Relaxed) && now < self.opened + FRESH;
+        let expected = !self.had_request() && now < self.opened + FRESH;
         let evicted = self.evicted.load(Ordering::Relaxed);
         (!expected && !evicted).then_some(idle_since)
     }
@@ -134,57 +150,37 @@ impl Activity {
 pub(super) struct InFlight {
     activity: Arc<Activity>,
     version: Version,
+    number: u64,
 }
 
 impl InFlight {
-    /// Makes an answer the request's last sign of life: it is in flight until the answer is written
-    /// or given up.
-    pub(super) fn answer(self, mut response: Response<Body>) -> Response<Answer> {
-        // HTTP/2 has a frame for this.
-        if self.activity.is_retired() && self.version < Version::HTTP_2 {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    /// Whether its answer is to end the connection. HTTP/2 has a frame for that.
+    pub(super) fn is_last(&self) -> bool {
+        self.activity.is_retired() && self.version < Version::HTTP_2
+    }
+
+    /// Something of the answer waits for the client to take it. Over HTTP/1 it is written, and the
+    /// stream notices when nothing of it is taken; over HTTP/2 other answers may go on.
+    pub(super) fn offered(&self) {
+        if self.version == Version::HTTP_2 {
+            self.activity.untaken().insert(self.number, Instant::now());
         }
-        response.map(|body| Answer {
-            body,
-            _in_flight: self,
-        })
+    }
+
+    /// The client took what was offered.
+    pub(super) fn taken(&self) {
+        if self.version == Version::HTTP_2 {
+            self.activity.untaken().remove(&self.number);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.taken();
         let micros = self.activity.opened.elapsed().as_micros();
         let micros = u64::try_from(micros).unwrap_or(u64::MAX);
         self.activity.last_over.store(micros, Ordering::Relaxed);
         self.activity.in_flight.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// The body of an answer.
-#[derive(Debug)]
-pub(super) struct Answer {
-    body: Body,
-    _in_flight: InFlight,
-}
-
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

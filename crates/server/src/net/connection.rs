@@ -21,10 +21,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::Closing;
-use super::activity::{Activity, Answer};
+use super::activity::Activity;
+use super::answer::Answer;
 use super::impatient::Impatient;
 
-/// Longest time in which a client may take nothing of its answers.
+/// Longest time in which a client may take nothing of its answers; of one among several over
+/// HTTP/2 up to twice as long, since nobody looks more often.
 const MAX_STALL: Duration = Duration::from_secs(30);
 
 /// Most bytes of a request's head over HTTP/1.
@@ -85,11 +87,10 @@ pub(super) async fn connection<S>(
             connection.as_mut().graceful_shutdown();
             went_away = true;
         }
-        let look_at = match (activity.silent_at(), retires_at) {
-            (Some(silent), Some(retires)) => silent.min(retires),
-            (Some(at), None) | (None, Some(at)) => at,
-            (None, None) => Instant::now() + MAX_STALL,
-        };
+        let look_at = [activity.silent_at(), retires_at]
+            .into_iter()
+            .flatten()
+            .fold(Instant::now() + MAX_STALL, Instant::min);
         tokio::select! {
             // What has arrived is answered: a connection is idle only after it was looked at.
             biased;
@@ -102,9 +103,15 @@ pub(super) async fn connection<S>(
             connection.as_mut().graceful_shutdown();
             break connection.await;
         }
-        let silent = activity.silent_at().is_some_and(|at| at <= Instant::now());
-        if silent || activity.is_evicted() {
+        let now = Instant::now();
+        if activity.is_evicted() || activity.silent_at().is_some_and(|at| at <= now) {
             break hang_up(connection, activity).await;
+        }
+        if activity
+            .untaken_since()
+            .is_some_and(|since| now - since >= MAX_STALL)
+        {
+            break Err("the client takes nothing of an answer".into());
         }
     };
     if let Err(error) = ended {
@@ -147,7 +154,7 @@ fn service(
     service_fn(move |request: Request<Incoming>| {
         let in_flight = activity.request(request.version());
         let answering = router.call(request);
-        async move { Ok(in_flight.answer(answering.await?)) }
+        async move { Ok(Answer::to(in_flight, answering.await?)) }
     })
 }
 

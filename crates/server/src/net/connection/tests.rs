@@ -1,14 +1,18 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::routing::{get, post};
-use http_body_util::Empty;
+use axum::routing::get;
+use futures::StreamExt;
+use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+
+/// Bytes of an answer that the HTTP/2 client takes before they are read.
+const WINDOW: u32 = 16 * 1024;
 
 const AGE: Duration = Duration::from_secs(30);
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,7 +34,11 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head.concat(), payload].concat()
 }
 
-/// A connection and what it is told. `/` answers at once, `/slow` after 100 s.
+/// Bytes of the large answer.
+const LARGE: usize = 1024 * 1024;
+
+/// A connection and what it is told. `/` answers at once, `/slow` after 100 s, `/stream` in two
+/// parts with 100 s between them.
 struct Served {
     client: DuplexStream,
     activity: Arc<Activity>,
@@ -48,7 +56,17 @@ fn serve_at(age: Option<Duration>, stage: Closing) -> Served {
     let (closing, receiver) = watch::channel(stage);
     let router = Router::new()
         .route("/", get(async || "fast"))
-        .route("/echo", post(async |body: Bytes| body))
+        .route("/large", get(async || vec![b'x'; LARGE]))
+        .route(
+            "/stream",
+            get(async || {
+                let parts = futures::stream::iter(["first ", "second"]).then(async |part| {
+                    sleep(100 * SECOND).await;
+                    Ok::<_, Infallible>(part)
+                });
+                Body::from_stream(parts)
+            }),
+        )
         .route(
             "/slow",
             get(async || {
@@ -104,6 +122,7 @@ impl Served {
         let stream = TokioIo::new(self.client);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOW)
             .handshake(stream)
             .await
             .unwrap();
@@ -217,6 +236,20 @@ async fn an_answer_that_takes_long_is_no_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_taken_slowly_is_no_silence() {
+    let mut served = serve(None);
+    served.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let began = Instant::now();
+    let mut received = 0;
+    while received < LARGE {
+        received += served.client.read(&mut [0; 8 * 1024]).await.unwrap();
+        sleep(SECOND).await;
+    }
+    assert!(began.elapsed() > 100 * SECOND);
+    assert!(served.get("/").await.ends_with("fast"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_evicted_connection_ends_at_once_and_after_its_answer_if_there_is_one() {
     let mut idle = serve(None);
     idle.get("/").await;
@@ -284,6 +317,39 @@ async fn an_http2_client_that_is_gone_is_noticed_while_it_is_answered() {
         served.activity.idle_since().is_some(),
         "the request is given up"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_does_not_take_an_answer_is_disconnected_though_others_go_on() {
+    let mut http2 = serve(None).http2().await;
+    let began = Instant::now();
+    let large = Request::get("http://x/large").body(Empty::new()).unwrap();
+    let untaken = http2.sender.send_request(large).await.unwrap();
+    while http2.get("/").await.is_ok() {
+        sleep(SECOND).await;
+    }
+    drop(untaken);
+    let took = http2.ended.await.unwrap() - began;
+    assert!(
+        took >= MAX_STALL && took <= 2 * MAX_STALL + SECOND,
+        "{took:?}"
+    );
+    assert!(http2.activity.idle_since().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_takes_an_answer_slowly_or_waits_for_its_parts_gets_all_of_it() {
+    let mut http2 = serve(None).http2().await;
+    assert_eq!(http2.get("/stream").await.unwrap(), "first second");
+
+    let large = Request::get("http://x/large").body(Empty::new()).unwrap();
+    let mut body = http2.sender.send_request(large).await.unwrap().into_body();
+    let mut received = 0;
+    while let Some(frame) = body.frame().await {
+        received += frame.unwrap().into_data().unwrap().len();
+        sleep(SECOND).await;
+    }
+    assert_eq!(received, LARGE);
 }
 
 #[tokio::test(start_paused = true)]
