@@ -29,6 +29,9 @@ pub const MAX_CONNECTIONS: u32 = 4_096;
 /// minute, while reconnecting costs a client a few thousandths of its requests.
 pub const MAX_CONNECTION_AGE_SECONDS: u32 = 30;
 
+/// Most bytes of one request, where its model doesn't say less.
+pub const MAX_REQUEST_BYTES: u64 = 64 << 20;
+
 /// Memory that the bodies of all requests may take together, in bytes: half of what a pod requests
 /// where its ModelService doesn't say.
 pub const MAX_BODY_BYTES_IN_FLIGHT: u64 = 256 << 20;

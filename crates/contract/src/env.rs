@@ -42,6 +42,8 @@ pub const DRAIN_TIMEOUT_SECONDS: &str = "DRAIN_TIMEOUT_SECONDS";
 pub const MAX_CONNECTIONS: &str = "MAX_CONNECTIONS";
 /// Greatest age of a connection, in seconds; 0: none.
 pub const MAX_CONNECTION_AGE_SECONDS: &str = "MAX_CONNECTION_AGE_SECONDS";
+/// Most bytes of one request, where its model doesn't say less.
+pub const MAX_REQUEST_BYTES: &str = "MAX_REQUEST_BYTES";
 /// Memory that the bodies of all requests may take together, in bytes.
 pub const MAX_BODY_BYTES_IN_FLIGHT: &str = "MAX_BODY_BYTES_IN_FLIGHT";
 /// Name of the ModelService that the pod belongs to; becomes the label

@@ -24,5 +24,5 @@ mod test_tensors;
 
 pub use error::{InvalidRequest, NotFinite};
 pub use limits::Limits;
-pub use request::{InferRequest, Input, RequestedOutput, Selected};
+pub use request::{InferRequest, Input, RequestedOutput, ResolvedRequest, Selected};
 pub use response::{InferResponse, Output};

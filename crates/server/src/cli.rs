@@ -145,6 +145,11 @@ pub struct ServeArgs {
     #[arg(long, env = env::MAX_CONNECTION_AGE_SECONDS, default_value_t = defaults::MAX_CONNECTION_AGE_SECONDS,
         value_parser = value_parser!(u32).range(0..=86_400))]
     pub max_connection_age_seconds: u32,
+    /// Most bytes of one request to a model that leaves a length of its inputs open; for others it
+    /// follows from their inputs
+    #[arg(long, env = env::MAX_REQUEST_BYTES, default_value_t = defaults::MAX_REQUEST_BYTES,
+        value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    pub max_request_bytes: u64,
     /// Memory that the bodies of all requests may take together, in bytes; a request without room is
     /// refused with 429
     #[arg(long, env = env::MAX_BODY_BYTES_IN_FLIGHT, default_value_t = defaults::MAX_BODY_BYTES_IN_FLIGHT,
@@ -224,6 +229,12 @@ impl ServeArgs {
     pub fn connection_age(&self) -> Option<Duration> {
         let seconds = self.max_connection_age_seconds;
         (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    }
+
+    /// Most bytes of one request.
+    #[must_use]
+    pub fn request_bytes(&self) -> usize {
+        usize::try_from(self.max_request_bytes).unwrap_or(usize::MAX)
     }
 
     /// Memory that the bodies of all requests may take together.

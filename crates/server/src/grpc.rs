@@ -40,7 +40,6 @@ use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
 use crate::models::Model;
-use crate::v2::http::MAX_REQUEST_BYTES;
 use crate::v2::{
     Refusal, find, index, model_config, model_metadata, run, series, server_metadata, serving,
     statistics, version,
@@ -49,7 +48,7 @@ use crate::v2::{
 /// The services, to be merged into a router of other endpoints on a port that speaks HTTP/2.
 pub fn routes(app: Arc<App>) -> Router {
     let inference = GrpcInferenceServiceServer::new(Inference(Arc::clone(&app)))
-        .max_decoding_message_size(MAX_REQUEST_BYTES)
+        .max_decoding_message_size(app.max_request_bytes)
         .max_encoding_message_size(usize::MAX)
         .accept_compressed(CompressionEncoding::Gzip)
         .accept_compressed(CompressionEncoding::Deflate);

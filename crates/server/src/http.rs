@@ -27,6 +27,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The memory for bodies.
     pub bodies: BodyBudget,
+    /// Most bytes of one request, where its model doesn't say less.
+    pub max_request_bytes: usize,
     /// The models that serve.
     pub models: Arc<Repository>,
     /// Time after which a request is answered with 504.

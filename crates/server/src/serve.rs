@@ -108,6 +108,7 @@ async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         metrics: Arc::new(metrics),
         bodies: BodyBudget::new(args.body_bytes_in_flight()),
         models: Arc::new(Repository::new(args.model_name.clone())),
+        max_request_bytes: args.request_bytes(),
         request_timeout: args.request_timeout(),
     });
     let (closing, closing_receiver) = watch::channel(Closing::Open);

@@ -27,6 +27,7 @@ fn every_variable_of_the_contract_is_a_flag() {
         env::HOST,
         env::PORT,
         env::GRPC_PORT,
+        env::MAX_REQUEST_BYTES,
         env::MODEL_PATH,
         env::MODEL_NAME,
         env::MAX_BATCH_SIZE,

@@ -18,7 +18,6 @@ use super::status::refused;
 use crate::body::{Held, ReadError};
 use crate::http::App;
 use crate::v2::Refusal;
-use crate::v2::http::MAX_REQUEST_BYTES;
 
 /// Bytes before each message: whether it is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
@@ -38,11 +37,16 @@ pub(super) async fn within_bounds(
 ) -> Response {
     request.extensions_mut().insert(Arrival(Instant::now()));
     let is_stream = request.uri().path().ends_with("/ModelStreamInfer");
-    let (held, timeout) = (app.bodies.hold(), app.request_timeout);
+    let (held, timeout, max_bytes) = (
+        app.bodies.hold(),
+        app.request_timeout,
+        app.max_request_bytes,
+    );
     next.run(request.map(|body| {
         Body::new(Messages {
             body,
             held,
+            max_bytes,
             timeout,
             timer: None,
             // Between the messages of a stream there may be any time.
@@ -130,6 +134,8 @@ struct Messages {
     body: Body,
     /// Memory of the message that is being read.
     held: Held,
+    /// Most bytes of a message.
+    max_bytes: usize,
     /// Longest time from the first byte of a message to its last one.
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -140,7 +146,7 @@ impl Messages {
     fn take(&mut self, chunk: &[u8]) -> Result<(), Status> {
         let memory = self.place.advance(chunk);
         // However small it was compressed, a message may not be larger than this.
-        let memory = memory.min(MAX_REQUEST_BYTES);
+        let memory = memory.min(self.max_bytes);
         self.held
             .grow(memory)
             .map_err(|no_room| refused(&no_room.into()))
@@ -214,6 +220,7 @@ mod tests {
         Messages {
             body,
             held: budget.hold(),
+            max_bytes: 1 << 20,
             timeout: TIMEOUT,
             timer: None,
             place: Place::Before,

@@ -22,6 +22,9 @@ pub(crate) const AT_ONCE: Policy = Policy::WorkConserving {
 /// The memory for bodies, in bytes.
 pub(crate) const BODY_BUDGET: usize = 1 << 20;
 
+/// Most bytes of one request.
+pub(crate) const MAX_REQUEST_BYTES: usize = 16 << 20;
+
 /// A window that no test waits out.
 pub(crate) const WINDOW: Policy = Policy::Window(Duration::from_secs(60));
 
@@ -32,6 +35,7 @@ pub(crate) fn app() -> Arc<App> {
         metrics: Arc::new(Metrics::new(None, None).unwrap()),
         bodies: BodyBudget::new(NonZeroUsize::new(BODY_BUDGET).unwrap()),
         models: Arc::new(Repository::new(None)),
+        max_request_bytes: MAX_REQUEST_BYTES,
         request_timeout: Duration::from_secs(5),
     })
 }

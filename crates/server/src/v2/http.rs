@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use axum::{Json, Router};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use springtide_open_inference::http::{
     JSON_LENGTH_HEADER, parse_raw_request, parse_request, write_response,
 };
@@ -32,9 +33,6 @@ use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, Model};
-
-/// Most bytes of a request, whatever its model takes.
-pub(crate) const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 
 /// Most bytes of a request for something else than inference.
 const MAX_SMALL_BYTES: usize = 64 * 1024;
@@ -104,13 +102,13 @@ async fn describe_server() -> Json<impl Serialize> {
     Json(server_metadata())
 }
 
-async fn live() -> StatusCode {
-    StatusCode::OK
+async fn live() -> Json<impl Serialize> {
+    Json(json!({ "live": true }))
 }
 
-async fn ready(State(app): Shared) -> Result<StatusCode, Refusal> {
+async fn ready(State(app): Shared) -> Result<Json<impl Serialize>, Refusal> {
     match app.lifecycle.phase() {
-        Phase::Ready => Ok(StatusCode::OK),
+        Phase::Ready => Ok(Json(json!({ "ready": true }))),
         Phase::Loading => Err(Refusal::Loading),
         Phase::Draining => Err(Refusal::Draining),
     }
@@ -124,8 +122,12 @@ async fn describe_model(
     Ok(Json(model_metadata(&app.models, &model)))
 }
 
-async fn model_ready(State(app): Shared, Path(named): Path<Named>) -> Result<StatusCode, Refusal> {
-    named.find(&app).map(|_model| StatusCode::OK)
+async fn model_ready(
+    State(app): Shared,
+    Path(named): Path<Named>,
+) -> Result<Json<impl Serialize>, Refusal> {
+    let model = named.find(&app)?;
+    Ok(Json(json!({ "name": model.name(), "ready": true })))
 }
 
 async fn configuration(
@@ -235,7 +237,7 @@ async fn answer(
         .read(
             &parts.headers,
             body,
-            limits.max_body_bytes(MAX_REQUEST_BYTES),
+            limits.max_body_bytes(app.max_request_bytes),
             deadline.into(),
         )
         .await?;

@@ -2,6 +2,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use axum::body::to_bytes;
+use http::StatusCode;
 use serde_json::{Value, json};
 use springtide_batching::Policy;
 use springtide_inference::{Dimension, ElementType, Port, Signature};
@@ -326,6 +327,8 @@ async fn health_follows_the_phase() {
     assert_eq!(status("/v2/models/fake/ready").await, 200);
     assert_eq!(status("/v2/models/fake/versions/1/ready").await, 200);
     assert_eq!(status("/v2/models/fake/versions/2/ready").await, 404);
+    let ready = get_path(&app, "/v2/models/fake/ready").await.json();
+    assert_eq!(ready, json!({"name": MODEL, "ready": true}));
 }
 
 #[tokio::test]
