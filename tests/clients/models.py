@@ -42,6 +42,9 @@ ELEMENT_TYPES = {
 SLOW_ROUNDS = 6_000
 SLOW_WIDTH = 128
 
+# Rounds of the model `lookup`.
+LOOKUP_ROUNDS = 2_000
+
 
 def tensor(name: str, element: int, shape: Sequence[str | int]) -> ValueInfoProto:
     """An input or output; a dimension with a name takes any length."""
@@ -153,28 +156,11 @@ def scalar() -> ModelProto:
     )
 
 
-def lookup() -> ModelProto:
-    """`index` INT64 [batch, 1] to `value` FP32 [batch, 1] = 10 * index. An index from 10 on is a
-    valid tensor that fails the run."""
-    return model(
-        "lookup",
-        [helper.make_node("Gather", ["table", "index"], ["value"])],
-        [tensor("index", TensorProto.INT64, ["batch", 1])],
-        [tensor("value", TensorProto.FLOAT, ["batch", 1])],
-        [constant("table", np.arange(0, 100, 10, dtype=np.float32))],
-    )
-
-
-def slow() -> ModelProto:
-    """Much work for one row: `x` [batch, 128] to `y` [batch, 128]."""
-    weights = np.random.default_rng(1).normal(scale=SLOW_WIDTH**-0.5, size=(SLOW_WIDTH, SLOW_WIDTH))
-    shape = ["batch", SLOW_WIDTH]
+def loop(rounds: int, shape: Sequence[str | int], steps: Sequence[NodeProto]) -> tuple[NodeProto, TensorProto]:
+    """The operator that takes `state` through the steps, to `next_state`, a number of times, and the
+    constant with that number. The loop begins with `begin` and gives `end`."""
     body = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["state", "weights"], ["product"]),
-            helper.make_node("Tanh", ["product"], ["next_state"]),
-            helper.make_node("Identity", ["goes_on"], ["still_goes_on"]),
-        ],
+        [*steps, helper.make_node("Identity", ["goes_on"], ["still_goes_on"])],
         "round",
         [
             tensor("number", TensorProto.INT64, []),
@@ -183,12 +169,51 @@ def slow() -> ModelProto:
         ],
         [tensor("still_goes_on", TensorProto.BOOL, []), tensor("next_state", TensorProto.FLOAT, shape)],
     )
+    return helper.make_node("Loop", ["rounds", "", "begin"], ["end"], body=body), constant("rounds", np.int64(rounds))
+
+
+def lookup() -> ModelProto:
+    """`index` INT64 [batch, 1] to `value` FP32 [batch, 1] = 10 * index. An index from 10 on is a
+    valid tensor that fails the run. It takes some milliseconds, so requests that come together
+    share batches."""
+    halve = helper.make_node("Mul", ["state", "half"], ["next_state"])
+    # So often halved, any index is 0.
+    delay, rounds = loop(LOOKUP_ROUNDS, ["batch", 1], [halve])
+    return model(
+        "lookup",
+        [
+            helper.make_node("Cast", ["index"], ["begin"], to=TensorProto.FLOAT),
+            delay,
+            helper.make_node("Gather", ["table", "index"], ["found"]),
+            helper.make_node("Squeeze", ["found", "last_axis"], ["row"]),
+            helper.make_node("Add", ["row", "end"], ["value"]),
+        ],
+        [tensor("index", TensorProto.INT64, ["batch", 1])],
+        [tensor("value", TensorProto.FLOAT, ["batch", 1])],
+        [
+            constant("table", np.arange(0, 100, 10, dtype=np.float32).reshape(10, 1)),
+            constant("last_axis", np.array([2])),
+            constant("half", np.float32(0.5)),
+            rounds,
+        ],
+    )
+
+
+def slow() -> ModelProto:
+    """Much work for one row: `x` [batch, 128] to `y` [batch, 128]."""
+    weights = np.random.default_rng(1).normal(scale=SLOW_WIDTH**-0.5, size=(SLOW_WIDTH, SLOW_WIDTH))
+    shape = ["batch", SLOW_WIDTH]
+    layer = [
+        helper.make_node("MatMul", ["state", "weights"], ["product"]),
+        helper.make_node("Tanh", ["product"], ["next_state"]),
+    ]
+    layers, rounds = loop(SLOW_ROUNDS, shape, layer)
     return model(
         "slow",
-        [helper.make_node("Loop", ["rounds", "", "x"], ["y"], body=body)],
+        [helper.make_node("Identity", ["x"], ["begin"]), layers, helper.make_node("Identity", ["end"], ["y"])],
         [tensor("x", TensorProto.FLOAT, shape)],
         [tensor("y", TensorProto.FLOAT, shape)],
-        [constant("rounds", np.int64(SLOW_ROUNDS)), constant("weights", weights.astype(np.float32))],
+        [constant("weights", weights.astype(np.float32)), rounds],
     )
 
 

@@ -1,0 +1,75 @@
+"""scikit-learn's models, over the Open Inference Protocol and over /predict."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifiers import IRIS
+from protocols import Protocol
+from server import Server
+
+ROWS = IRIS.data[::10].astype(np.float32)
+TOLERANCE = 1e-5
+
+classifiers = pytest.mark.parametrize("model", ["logistic_numbers", "logistic_names", "forest_numbers", "forest_names"])
+zipmaps = pytest.mark.parametrize("model", ["logistic_zipmap_numbers", "logistic_zipmap_names"])
+
+
+def labels(array: np.ndarray) -> list:
+    """Labels as Python has them."""
+    return [label.decode() if isinstance(label, bytes) else label for label in array.tolist()]
+
+
+@classifiers
+def test_labels_and_probabilities(protocol: Protocol, in_process, model: str):
+    result, expected = protocol.infer(model, {"features": ROWS}), in_process(model, features=ROWS)
+    assert labels(result.as_numpy("label")) == labels(expected["label"])
+    np.testing.assert_allclose(result.as_numpy("probabilities"), expected["probabilities"], atol=TOLERANCE)
+
+
+@classifiers
+def test_predict(models: Path, in_process, model: str):
+    expected = in_process(model, features=ROWS)
+    with Server("--model-path", models / model / "1" / "model.onnx") as server:
+        answer = server.post("/predict", {"features": ROWS.tolist(), "request_id": "r"}).json()
+        assert answer["prediction"] == labels(expected["label"])
+        assert answer["request_id"] == "r"
+        np.testing.assert_allclose(answer["confidence"], expected["probabilities"].max(axis=1), atol=TOLERANCE)
+        answer = server.post("/predict", {"features": ROWS[0].tolist()}).json()
+        assert answer["prediction"] == labels(expected["label"])[0]
+        assert answer["batch_size"] == 1
+        assert answer["latency_ms"] > 0
+
+
+@zipmaps
+def test_lists_of_maps_are_left_out(protocol: Protocol, in_process, model: str):
+    """The protocol has tensors only, so of a `zipmap` export the labels are served."""
+    metadata = protocol.described("model_metadata", model)
+    assert [output["name"] for output in metadata["outputs"]] == ["output_label"]
+    expected = labels(in_process(model, features=ROWS)["output_label"])
+    assert labels(protocol.infer(model, {"features": ROWS}).as_numpy("output_label")) == expected
+    message = protocol.refusal(
+        "invalid", lambda: protocol.infer(model, {"features": ROWS}, outputs=protocol.outputs(["output_probability"]))
+    )
+    assert "output_probability" in message
+
+
+@zipmaps
+def test_predict_says_how_to_export(models: Path, model: str):
+    with Server("--model-path", models / model / "1" / "model.onnx") as server:
+        response = server.post("/predict", {"features": ROWS[0].tolist()})
+        assert response.status == 422
+        assert "zipmap" in response.json()["error"]["message"]
+
+
+def test_predict_says_where_other_models_answer(models: Path):
+    with Server("--model-path", models / "regressor" / "1" / "model.onnx", "--model-name", "widths") as server:
+        response = server.post("/predict", {"features": ROWS[0, :4].tolist()})
+        assert response.status == 422
+        assert "/v2/models/<name>/infer" in response.json()["error"]["message"]
+
+
+def test_regressor(protocol: Protocol, in_process):
+    result = protocol.infer("regressor", {"features": ROWS})
+    np.testing.assert_allclose(result.as_numpy("variable"), in_process("regressor", features=ROWS)["variable"], atol=TOLERANCE)
