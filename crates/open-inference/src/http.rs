@@ -1,6 +1,7 @@
 //! The protocol over HTTP: JSON, and Triton's binary tensors after it.
 
 mod elements;
+mod parameters;
 mod reader;
 mod response;
 mod values;

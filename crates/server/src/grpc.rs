@@ -91,6 +91,10 @@ struct Incoming {
 }
 
 impl Inference {
+    fn find(&self, name: &str, model_version: &str) -> Result<Arc<Model>, GrpcStatus> {
+        find(&self.0, name, version(model_version)).map_err(|refusal| refused(&refusal))
+    }
+
     /// The time that is left of the client's or the server's, whichever is shorter.
     fn time_left<T>(&self, request: &Request<T>) -> Duration {
         let timeout = self.0.request_timeout;
@@ -227,12 +231,6 @@ impl GrpcInferenceService for Inference {
     ) -> Answer<RepositoryIndexResponse> {
         let models = index(&self.0.models, request.get_ref().ready);
         Ok(Response::new(RepositoryIndexResponse { models }))
-    }
-}
-
-impl Inference {
-    fn find(&self, name: &str, model_version: &str) -> Result<Arc<Model>, GrpcStatus> {
-        find(&self.0, name, version(model_version)).map_err(|refusal| refused(&refusal))
     }
 }
 

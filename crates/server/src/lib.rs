@@ -1,10 +1,11 @@
-//! Serves an ONNX model over HTTP with dynamic batching, and fetches it before.
+//! Serves ONNX models over HTTP and gRPC with dynamic batching, and fetches them before.
 //!
 //! [`serve`] brings everything up and down. A request comes in by [`net`] and [`http`], is read by
-//! its endpoint ([`predict`], [`v2`], [`grpc`]), finds its model in [`models`] and waits there for its batch. What
-//! decides is pure and tested without a socket: [`predict::request`] (what a body means),
-//! [`predict::error`] (what a client is told), [`models::plan`] (what is loaded and unloaded),
-//! [`fetch::attempt`] and [`fetch::location`] (what a source's answer means).
+//! its endpoint ([`predict`], [`v2`], [`grpc`]), finds its model in [`models`] and waits there for
+//! its batch. What decides is pure and tested without a socket: [`predict::request`] and
+//! [`springtide_open_inference`] (what a request means), [`predict::error`] and [`v2::error`] (what a
+//! client is told), [`models::plan`] (what is loaded and unloaded), [`fetch::attempt`] and
+//! [`fetch::location`] (what a source's answer means).
 
 pub mod body;
 pub mod cli;

@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 use springtide_inference::{Data, ElementType};
 
 use super::elements::{self, Elements};
-use super::values::{Datatype, JsonValue, Key, Shape, Short};
-use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_PARAMETERS, MAX_TENSORS};
-use crate::parameters::{InputParameters, OutputParameters, Parameters, RequestParameters};
+use super::parameters::ParameterMap;
+use super::values::{Datatype, Shape, Short};
+use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_TENSORS};
+use crate::parameters::{InputParameters, OutputParameters, RequestParameters};
 use crate::{InvalidRequest, Limits, RequestedOutput};
 
 /// What the JSON says.
@@ -88,7 +89,7 @@ impl fmt::Display for Place {
 
 /// `serde` carries errors as text only, so where they arose, and whether they are about what isn't
 /// done here, is kept while the reader gives up.
-struct Reader<'l> {
+pub(super) struct Reader<'l> {
     limits: &'l Limits,
     place: Place,
     unsupported: Option<String>,
@@ -109,7 +110,7 @@ impl Reader<'_> {
         InvalidRequest::new(format!("the JSON of the request: {place}{error}{hint}"))
     }
 
-    fn fail<E: serde::de::Error>(&mut self, problem: &InvalidRequest) -> E {
+    pub(super) fn fail<E: serde::de::Error>(&mut self, problem: &InvalidRequest) -> E {
         if let InvalidRequest::Unsupported(message) = problem {
             self.unsupported = Some(message.clone());
         }
@@ -427,57 +428,5 @@ impl<'de> DeserializeSeed<'de> for ElementList<'_, '_> {
         let Self { reader, element } = self;
         let max = reader.limits.max_elements(element);
         elements::read(deserializer, element, max, &mut reader.place.element)
-    }
-}
-
-/// An object of parameters. Null stands for none.
-struct ParameterMap<'r, 'l, P> {
-    reader: &'r mut Reader<'l>,
-    kind: PhantomData<P>,
-}
-
-impl<'r, 'l, P> ParameterMap<'r, 'l, P> {
-    const fn within(reader: &'r mut Reader<'l>) -> Self {
-        Self {
-            reader,
-            kind: PhantomData,
-        }
-    }
-}
-
-impl<'de, P: Parameters> DeserializeSeed<'de> for ParameterMap<'_, '_, P> {
-    type Value = P;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<P, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, P: Parameters> Visitor<'de> for ParameterMap<'_, '_, P> {
-    type Value = P;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_unit<E>(self) -> Result<P, E> {
-        Ok(P::default())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<P, A::Error> {
-        let mut parameters = P::default();
-        let mut count = 0;
-        while let Some(Key(name)) = map.next_key()? {
-            count += 1;
-            if count > MAX_PARAMETERS {
-                let message = format_args!("more than {MAX_PARAMETERS} are not allowed");
-                return Err(A::Error::custom(message));
-            }
-            let JsonValue(value) = map.next_value()?;
-            parameters
-                .set(name, &value)
-                .map_err(|problem| self.reader.fail::<A::Error>(&problem))?;
-        }
-        Ok(parameters)
     }
 }
