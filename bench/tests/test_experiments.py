@@ -8,18 +8,18 @@ from harness.load import Answer
 
 class Overload(unittest.TestCase):
     def test_what_is_accepted_and_what_is_refused_are_judged_apart(self):
-        # After the two seconds that don't count: 50 successes and 100 rejections a second.
+        # After the first three seconds, which don't count: 50 successes and 100 rejections a second.
         answers = [Answer(1, 9_000, 504)]
-        answers += [Answer(2 + number / 50, 900, 200) for number in range(400)]
-        answers += [Answer(2 + number / 100, 2, 429) for number in range(800)]
-        judged = minilm.judge(answers, peak=50, rate=150, seconds=10)
+        answers += [Answer(3 + number / 50, 900, 200) for number in range(400)]
+        answers += [Answer(3 + number / 100, 2, 429) for number in range(800)]
+        judged = minilm.judge(answers, peak=50, rate=150, seconds=11)
         self.assertAlmostEqual(judged["goodput"], 50, delta=0.1)
         self.assertEqual((judged["accepted_p99_ms"], judged["refused_p99_ms"]), (900, 2))
         self.assertEqual(judged["statuses"], {"200": 400, "429": 800, "504": 1})
 
     def test_no_rejection_is_no_time(self):
-        answers = [Answer(2 + number / 50, 900, 200) for number in range(400)]
-        self.assertIsNone(minilm.judge(answers, peak=50, rate=150, seconds=10)["refused_p99_ms"])
+        answers = [Answer(3 + number / 50, 900, 200) for number in range(400)]
+        self.assertIsNone(minilm.judge(answers, peak=50, rate=150, seconds=11)["refused_p99_ms"])
 
 
 class Soak(unittest.TestCase):

@@ -21,16 +21,24 @@ _SCAN = 2
 _IN_FLIGHT = 64
 
 #: Seconds at the beginning of a load that don't count.
-_SETTLING = 2
+_SETTLING = 3
+
+#: Seconds of gentle load before, and its requests in flight: a server that has been up for a while
+#: knows what its batches take.
+_WARM_UP, _GENTLE = 2, 8
 
 #: Time after which a request is answered with 504 under overload, in milliseconds: short, so that a
 #: run of some seconds shows the steady state.
 DEADLINE_MS = 1000
 
+#: The same where only the rate is asked for: longer than any request waits.
+_PATIENCE_MS = 60_000
+
 #: How often the peak the overload is.
 OVERLOAD = 3
 
-_START = 3
+#: Seconds from a start to the load.
+_START = 2 + _WARM_UP
 
 
 def _layouts(processors):
@@ -44,8 +52,8 @@ def _layouts(processors):
 
 
 def _load_seconds(settings):
-    # Runs take tens of milliseconds, so a rate needs more time than iris' does.
-    return _SETTLING + 2 * settings.seconds
+    # Batches take hundreds of milliseconds, so a rate needs more time than iris' does.
+    return _SETTLING + max(5, 2 * settings.seconds)
 
 
 def saturated_budget(settings, _peers):
@@ -72,15 +80,14 @@ def saturated(context):
         direct = context.direct_session(
             model, rows=best["rows"], length=models.MINILM_TOKENS, seconds=seconds, **options
         )
-        with context.serving_model("minilm", model) as server:
-            served = _saturate(server, seconds)
+        served = _saturate(context, model, seconds)
         rounds.append({"direct": direct["rows_per_second"], "served": served})
         say(f"  {direct['rows_per_second']:.1f} rows/s without a server, {served:.1f} with it")
     return {"scan": scan, "best": best, "rounds": rounds}
 
 
 def overload_budget(settings, _peers):
-    return settings.rounds * (2 * _load_seconds(settings) + _START + 2)
+    return settings.rounds * (2 * _load_seconds(settings) + 2 * _START)
 
 
 def overload(context):
@@ -89,9 +96,10 @@ def overload(context):
     seconds = _load_seconds(context.settings)
     rounds = []
     for _ in range(context.settings.rounds):
+        peak = _saturate(context, model, seconds)
+        rate = math.ceil(OVERLOAD * peak)
         with context.serving_model("minilm", model, ["--request-timeout-ms", str(DEADLINE_MS)]) as server:
-            peak = _saturate(server, seconds, _IN_FLIGHT // 2)
-            rate = math.ceil(OVERLOAD * peak)
+            _warm_up(server)
             answers = load.attack(_url(server), _request(), seconds=seconds, rate=rate)
         rounds.append(judge(answers, peak, rate, seconds))
         say(f"  {json.dumps(rounds[-1])}")
@@ -116,9 +124,11 @@ def judge(answers, peak, rate, seconds):
     }
 
 
-def _saturate(server, seconds, in_flight=_IN_FLIGHT):
-    _check(server)
-    answers = load.attack(_url(server), _request(), seconds=seconds, workers=in_flight)
+def _saturate(context, model, seconds):
+    """Rows per second of a server that always has two full batches to do."""
+    with context.serving_model("minilm", model, ["--request-timeout-ms", str(_PATIENCE_MS)]) as server:
+        _warm_up(server)
+        answers = load.attack(_url(server), _request(), seconds=seconds, workers=_IN_FLIGHT)
     wrong = [answer.status for answer in answers if answer.status != 200]
     if wrong:
         raise process.Failed(f"{len(wrong)} of {len(answers)} answers were no success, the first a {wrong[0]}")
@@ -131,6 +141,11 @@ def _request():
 
 def _url(server):
     return f"http://127.0.0.1:{server.port}{PATH}"
+
+
+def _warm_up(server):
+    _check(server)
+    load.attack(_url(server), _request(), seconds=_WARM_UP, workers=_GENTLE)
 
 
 def _check(server):

@@ -1,4 +1,4 @@
-//! furnace-server with ONNX Runtime as its engine: MODEL LIBRARY PORT SESSIONS.
+//! furnace-server with ONNX Runtime as its engine: MODEL LIBRARY PORT SESSIONS MAX_BATCH_SIZE.
 
 use std::error::Error;
 use std::sync::Mutex;
@@ -72,11 +72,11 @@ fn open(environment: &Environment, model: &str) -> ort::Result<Session> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
-    let [model, library, port, sessions] = std::env::args()
+    let [model, library, port, sessions, max_batch_size] = std::env::args()
         .skip(1)
         .collect::<Vec<_>>()
         .try_into()
-        .map_err(|_| "usage: furnace-peer MODEL LIBRARY PORT SESSIONS")?;
+        .map_err(|_| "usage: furnace-peer MODEL LIBRARY PORT SESSIONS MAX_BATCH_SIZE")?;
     let environment = ort::init_from(library)?.build()?;
     let sessions = (0..sessions.parse::<usize>()?)
         .map(|_| open(&environment, &model).map(Mutex::new))
@@ -88,6 +88,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Server::new()
         .host("127.0.0.1")
         .port(port.parse()?)
+        .max_batch_size(max_batch_size.parse()?)
         .model(Model::custom(iris))
         .serve()
         .await?;
