@@ -44,17 +44,20 @@ class Context:
     #: Why something was not measured, by name.
     missing: dict[str, str]
 
-    def serving_iris(self, name, arguments=()):
+    def serving_iris(self, name):
         """The peer with the iris model, once it has answered three rows as the model does."""
         rows, classes = models.iris_rows()
-        check = (rows[:3], classes[:3])
-        values = self.values | {"model": models.IRIS}
-        return self.installed[name].serving(values, arguments=arguments, check=check)
+        return self._peer(name).serving(self.values | {"model": models.IRIS}, check=(rows[:3], classes[:3]))
 
     def serving_model(self, name, path, arguments=()):
         """springtide-server with a model of that name; it is up once it is ready."""
-        values = self.values | {"model": path}
-        return self.installed["springtide"].serving(values, arguments=["--model-name", name, *arguments])
+        arguments = ["--model-name", name, *arguments]
+        return self._peer("springtide").serving(self.values | {"model": path}, arguments=arguments)
+
+    def _peer(self, name):
+        if name not in self.installed:
+            raise process.Failed(f"{name} can't be measured: {self.missing[name]}")
+        return self.installed[name]
 
     def direct_session(self, model, **options):
         """ONNX Runtime without a server: what bench/programs' direct-session prints."""
@@ -83,6 +86,8 @@ class Experiment:
     budget: Callable[[Settings, int], float]
     #: Measures, and returns what goes into the results under its name.
     run: Callable[[Context], dict]
+    #: What it takes time to get, and has to be there before measuring begins.
+    needs: tuple[Callable[[], object], ...] = ()
 
     def attempt(self, context):
         """The results, or None where it could not be done."""

@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import json
+import os
 import pathlib
 import sys
 
@@ -18,13 +19,22 @@ _QUIET = 0.05
 
 
 def main():
-    arguments = _arguments()
+    """Measures what the command line asks for; the exit code is 1 where nothing could be."""
+    try:
+        return _measure(_arguments())
+    except process.Failed as error:
+        say(f"error: {error}")
+        return 1
+
+
+def _measure(arguments):
     process.adopt_orphans()
-    processors = process.bound(PROCESSORS)
+    processors = min(PROCESSORS, len(os.sched_getaffinity(0)))
     settings = _settings(arguments, processors)
     wanted = [experiment for experiment in experiments.ALL if experiment.name in arguments.only]
-    tools.ensure_wrk()
-    context = _prepare(arguments, settings)
+    context = _prepare(arguments, settings, wanted)
+    # Not before: compiling may take all that there are.
+    process.bind_to(processors)
     description = machine.describe(processors) | {"busy_before": round(machine.busy_share(seconds=3), 3)}
     if description["busy_before"] > _QUIET:
         say(f"WARNING: others keep {description['busy_before']:.0%} of this machine busy: figures say little")
@@ -97,7 +107,14 @@ def _settings(arguments, processors):
     )
 
 
-def _prepare(arguments, settings):
+def _prepare(arguments, settings, wanted):
+    """Everything that is installed, compiled or made, before the first measurement."""
+    tools.ensure_wrk()
+    for need in {need for experiment in wanted for need in experiment.needs}:
+        try:
+            need()
+        except process.Failed as error:
+            say(f"error: {error}")
     values = {"processors": settings.processors, "onnxruntime": peers.onnxruntime_library()}
     context = Context(settings, {}, peers.workspace_programs("springtide-bench", settings.profile), values, {})
     for name, peer in peers.all_peers().items():

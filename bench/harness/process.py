@@ -31,11 +31,9 @@ def adopt_orphans():
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def bound(processors):
+def bind_to(processors):
     """Keeps this process, and so everything that it starts, on that many processors."""
-    allowed = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, allowed[:processors])
-    return len(allowed[:processors])
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processors])
 
 
 def run(title, command, *, environment=None, folder=None, limit=3600):

@@ -4,7 +4,7 @@ import json
 import math
 import struct
 
-from harness import load, models, process, protocols
+from harness import load, models, process, protocols, tools
 from harness.experiment import Experiment
 from harness.figures import percentile
 from harness.progress import say
@@ -159,5 +159,7 @@ def _check(server):
         raise process.Failed(f"MiniLM: an embedding of length {length}")
 
 
-SATURATED = Experiment("minilm", "MiniLM saturated, against a loop of Session::run", saturated_budget, saturated)
-OVERLOADED = Experiment("overload", "MiniLM at three times its peak, open loop", overload_budget, overload)
+_NEEDS = (models.minilm, tools.vegeta)
+
+SATURATED = Experiment("minilm", "MiniLM saturated, against a loop of Session::run", saturated_budget, saturated, _NEEDS)
+OVERLOADED = Experiment("overload", "MiniLM at three times its peak, open loop", overload_budget, overload, _NEEDS)

@@ -81,4 +81,4 @@ def growth(readings):
 
 
 ROWS = Experiment("soak", "a million requests of random numbers of rows", rows_budget, rows)
-TEXTS = Experiment("soak-texts", "MiniLM with random numbers and lengths of texts", texts_budget, texts)
+TEXTS = Experiment("soak-texts", "MiniLM with random numbers and lengths of texts", texts_budget, texts, (models.minilm,))

@@ -44,7 +44,7 @@ async def make_batches():
                 break
             try:
                 batch.append(await asyncio.wait_for(queue.get(), left))
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 break
         rows = numpy.array([features for features, _ in batch], dtype=numpy.float32)
         try:
