@@ -36,6 +36,8 @@ const BYTES_BESIDE_ELEMENTS: usize = 64 * 1024;
 pub struct Limits {
     /// All elements of a request together; None where the model leaves a length open.
     elements: Option<usize>,
+    /// Most rows, where requests are batched.
+    rows: Option<NonZeroUsize>,
     /// Whether a length in bytes is open.
     has_strings: bool,
 }
@@ -51,6 +53,7 @@ impl Limits {
             .try_fold(0_usize, |all, one| all.checked_add(one?));
         Self {
             elements,
+            rows: max_rows,
             has_strings: signature
                 .inputs
                 .iter()
@@ -63,6 +66,7 @@ impl Limits {
     pub const fn open() -> Self {
         Self {
             elements: None,
+            rows: None,
             has_strings: true,
         }
     }
@@ -84,7 +88,14 @@ impl Limits {
         let max = self.max_elements(element);
         match element_count(shape) {
             Some(count) if count <= max => Ok(count),
-            Some(count) => Err(format!("has {count} elements, at most {max} are allowed")),
+            Some(count) => Err(match self.rows {
+                Some(rows) => format!(
+                    "the shape {shape:?} has {count} elements, at most {max} are allowed, in {rows} rows"
+                ),
+                None => {
+                    format!("the shape {shape:?} has {count} elements, at most {max} are allowed")
+                }
+            }),
             None => Err(format!("the shape {shape:?} is too large")),
         }
     }
@@ -139,6 +150,21 @@ mod tests {
         assert_eq!(limits.max_elements(ElementType::F32), 128);
         assert_eq!(limits.max_body_bytes(CEILING), 128 * 64 + 64 * 1024);
         assert_eq!(limits.max_body_bytes(1000), 1000);
+    }
+
+    #[test]
+    fn too_many_elements_are_told_with_the_rows_that_are_allowed() {
+        let any = [Dimension::Any, Dimension::Fixed(4)];
+        let count = |limits: Limits| limits.count(ElementType::F32, &[33, 4]).unwrap_err();
+        assert_eq!(
+            count(limits(ElementType::F32, &any, ROWS)),
+            "the shape [33, 4] has 132 elements, at most 128 are allowed, in 32 rows"
+        );
+        let fixed = [Dimension::Fixed(2), Dimension::Fixed(4)];
+        assert_eq!(
+            count(limits(ElementType::F32, &fixed, None)),
+            "the shape [33, 4] has 132 elements, at most 8 are allowed"
+        );
     }
 
     #[test]
