@@ -202,7 +202,7 @@ def times(ratio):
 
 def percent(share):
     """A share."""
-    return f"{share * 100:.0f} %"
+    return f"{share * 100:.1f} %"
 
 
 def milliseconds(number):
