@@ -10,6 +10,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 
 PORT ?= 8000
 MODEL ?= examples/models/iris.onnx
+FUZZ_SECONDS ?= 5
 
 .PHONY: help
 help: ## List the targets
@@ -35,11 +36,12 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 .PHONY: test test-fast
 test: test-fast demo serve-check docs-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
 
-test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
+test-fast: format-check lint unit bench-check clients-check fuzz generated chart-check deny ## Check everything that needs no cluster
 
-.PHONY: format-check lint unit bench-check generated chart-check deny serve-check docs-check e2e
+.PHONY: format-check lint unit bench-check clients-check fuzz generated chart-check deny serve-check docs-check e2e
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 lint: claim-target ## Run clippy with warnings as errors, and shellcheck
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
@@ -51,6 +53,12 @@ unit: claim-target ## Run unit, property, golden and fake-API-server tests
 bench-check: ## Check the benchmark's own arithmetic, and that its page is up to date
 	python3 -m unittest discover --start-directory bench/tests --top-level-directory bench
 	[ ! -f docs/performance.json ] || bench/report docs/performance.json | diff docs/performance.md -
+
+clients-check: claim-target ## Run unmodified clients (tritonclient) and real models against the release build
+	scripts/clients-check
+
+fuzz: claim-target ## Fuzz every parser of what strangers send (FUZZ_SECONDS=5 for each)
+	scripts/fuzz "$(FUZZ_SECONDS)"
 
 generated: claim-target ## Check that generated files are up to date
 	cargo xtask check
@@ -95,3 +103,4 @@ generate: claim-target ## Write the generated files: CRDs, the chart's copy, the
 
 format: ## Format the Rust code
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use http::Uri;
+use http::uri::Authority;
 use sha2::{Digest, Sha256 as Hasher};
 
 /// Bytes of a sha256.
@@ -81,10 +82,17 @@ impl FromStr for Source {
         let uri: Uri = text.parse().map_err(|_invalid| InvalidUri::Url)?;
         match uri.authority() {
             Some(authority) if authority.as_str().contains('@') => Err(InvalidUri::Credentials),
-            Some(authority) if !authority.host().is_empty() => Ok(Self::Http(HttpUrl(uri))),
+            Some(authority) if is_reachable(authority) => Ok(Self::Http(HttpUrl(uri))),
             _ => Err(InvalidUri::Url),
         }
     }
+}
+
+/// Whether there is a host, and a number where there is a port. In `https://user:pass/word@host/`
+/// the port is `pass`: such a URL is refused before its path is logged.
+fn is_reachable(authority: &Authority) -> bool {
+    let host = authority.host();
+    !host.is_empty() && (authority.as_str() == host || authority.port_u16().is_some())
 }
 
 impl fmt::Display for Source {
@@ -196,6 +204,8 @@ mod tests {
             ("https://exa mple.com/m", InvalidUri::Url),
             ("https://example.com/<m>", InvalidUri::Url),
             ("https://example.com/`m`", InvalidUri::Url),
+            ("https://example.com:65536/m", InvalidUri::Url),
+            ("https://user:pass/word@example.com/m", InvalidUri::Url),
             (
                 "https://user:password@example.com/m",
                 InvalidUri::Credentials,
