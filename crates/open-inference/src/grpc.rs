@@ -57,6 +57,7 @@ pub fn request(
             inputs.len()
         )));
     }
+    let mut limits = *limits;
     let mut raw_contents = raw_input_contents.into_iter();
     Ok(InferRequest {
         id: (!id.is_empty()).then_some(id),
@@ -65,7 +66,7 @@ pub fn request(
             .into_iter()
             .map(|message| {
                 let raw = raw_contents.next();
-                input(message, raw.as_deref(), limits)
+                input(message, raw.as_deref(), &mut limits)
             })
             .collect::<Result<_, _>>()?,
         outputs: outputs
@@ -88,7 +89,7 @@ pub fn request(
 fn input(
     message: InferInputTensor,
     raw_contents: Option<&[u8]>,
-    limits: &Limits,
+    limits: &mut Limits,
 ) -> Result<Input, InvalidRequest> {
     let InferInputTensor {
         name,
@@ -121,6 +122,7 @@ fn input(
         .collect::<Result<_, _>>()
         .map_err(|_negative| complain(format!("shape {shape:?} has a length that can't be")))?;
     let count = limits.count(element, &shape).map_err(complain)?;
+    limits.spend(element, count);
     let data = match (raw_contents, contents) {
         (Some(bytes), None) => raw::read(element, count, bytes),
         (Some(bytes), Some(contents)) if contents::is_empty(&contents) => {

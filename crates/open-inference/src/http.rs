@@ -25,6 +25,7 @@ pub fn parse_request(
     json_length: Option<usize>,
     limits: &Limits,
 ) -> Result<InferRequest, InvalidRequest> {
+    let mut limits = *limits;
     let (json, binary) = match json_length {
         None => (body, None),
         Some(length) => {
@@ -42,21 +43,29 @@ pub fn parse_request(
         parameters,
         inputs,
         outputs,
-    } = reader::read(json, limits)?;
+    } = reader::read(json, &mut limits)?;
     Ok(InferRequest {
         id,
         timeout: parameters.timeout,
-        inputs: tensors(inputs, binary, limits)?,
+        inputs: tensors(inputs, binary, &mut limits)?,
         outputs,
         binary_output: parameters.binary_output,
     })
+}
+
+/// Most bytes of memory that numbers in JSON take beside their text, which has a comma before each
+/// but the first.
+#[must_use]
+pub fn most_bytes_of_numbers(json: &[u8]) -> usize {
+    let commas = json.iter().filter(|byte| **byte == b',').count();
+    (commas + 1).saturating_mul(size_of::<u64>())
 }
 
 /// Puts the elements into their shapes, the binary ones from what follows the JSON.
 fn tensors(
     inputs: Vec<ReadInput>,
     mut binary: Option<&[u8]>,
-    limits: &Limits,
+    limits: &mut Limits,
 ) -> Result<Vec<Input>, InvalidRequest> {
     let mut tensors = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -81,6 +90,7 @@ fn tensors(
                 };
                 binary = Some(rest);
                 let count = limits.count(element, &shape).map_err(&complain)?;
+                limits.spend(element, count);
                 raw::read(element, count, bytes).map_err(&complain)?
             }
         };

@@ -20,9 +20,13 @@ pub(crate) const MAX_NAME_BYTES: usize = 1024;
 /// Most bytes of a request's id.
 pub(crate) const MAX_ID_BYTES: usize = 256;
 
-/// Most elements of a BYTES tensor: in memory each takes several times what an empty one takes in a
-/// request.
+/// Most elements of all BYTES tensors of a request: in memory each takes several times what an empty
+/// one takes in a request.
 pub(crate) const MAX_STRINGS: usize = 1 << 20;
+
+/// Most integers in typed lists of a message of gRPC, which decoding makes four to eight times as
+/// large as small ones are on the wire. Raw contents have no such bound.
+pub(crate) const MAX_TYPED_INTEGERS: usize = 1 << 22;
 
 /// Bytes of JSON that one element may take with its separator and white space: the 24 characters of
 /// the longest double, and room for indentation.
@@ -40,6 +44,8 @@ pub struct Limits {
     rows: Option<NonZeroUsize>,
     /// Whether a length in bytes is open.
     has_strings: bool,
+    /// Strings that may still come.
+    strings: usize,
 }
 
 impl Limits {
@@ -58,6 +64,7 @@ impl Limits {
                 .inputs
                 .iter()
                 .any(|port| port.element() == Some(ElementType::String)),
+            strings: MAX_STRINGS,
         }
     }
 
@@ -68,15 +75,23 @@ impl Limits {
             elements: None,
             rows: None,
             has_strings: true,
+            strings: MAX_STRINGS,
         }
     }
 
-    /// Most elements of one tensor.
+    /// Most elements of one more tensor.
     pub(crate) fn max_elements(&self, element: ElementType) -> usize {
         let elements = self.elements.unwrap_or(usize::MAX);
         match element {
-            ElementType::String => elements.min(MAX_STRINGS),
+            ElementType::String => elements.min(self.strings),
             _ => elements,
+        }
+    }
+
+    /// The request has a tensor with so many elements.
+    pub(crate) const fn spend(&mut self, element: ElementType, count: usize) {
+        if matches!(element, ElementType::String) {
+            self.strings = self.strings.saturating_sub(count);
         }
     }
 
@@ -193,5 +208,14 @@ mod tests {
             Limits::open().max_elements(ElementType::String),
             MAX_STRINGS
         );
+    }
+
+    #[test]
+    fn strings_are_bounded_in_all_tensors_together() {
+        let mut limits = Limits::open();
+        limits.spend(ElementType::String, MAX_STRINGS - 1);
+        limits.spend(ElementType::F32, MAX_STRINGS);
+        assert_eq!(limits.count(ElementType::String, &[1]), Ok(1));
+        assert!(limits.count(ElementType::String, &[2]).is_err());
     }
 }

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message;
 use springtide_inference::{Data, ElementType};
@@ -6,6 +7,7 @@ use super::message::InferTensorContents;
 use super::message::model_infer_request::InferRequestedOutputTensor;
 use super::*;
 use crate::Output;
+use crate::limits::MAX_STRINGS;
 use crate::test_tensors::any_tensor;
 
 fn bits(tensor: &Tensor) -> (Vec<usize>, ElementType, Vec<u8>) {
@@ -280,4 +282,23 @@ fn the_only_answer_on_a_stream_is_its_last() {
         response.parameters[FINAL_RESPONSE].parameter_choice,
         Some(ParameterChoice::BoolParam(true))
     );
+}
+
+#[test]
+fn raw_strings_are_bounded_in_all_inputs_together() {
+    let half = MAX_STRINGS / 2 + 1;
+    let input = InferInputTensor {
+        name: "x".to_owned(),
+        datatype: "BYTES".to_owned(),
+        shape: vec![i64::try_from(half).unwrap()],
+        ..Default::default()
+    };
+    let raw = Bytes::from(vec![0; 4 * half]);
+    let refused = read(&ModelInferRequest {
+        inputs: vec![input.clone(), input],
+        raw_input_contents: vec![raw.clone(), raw],
+        ..Default::default()
+    });
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("at most 524287 are allowed"), "{refused}");
 }

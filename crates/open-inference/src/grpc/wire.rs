@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::message;
 use crate::InvalidRequest;
-use crate::limits::{MAX_DIMENSIONS, MAX_PARAMETERS, MAX_STRINGS, MAX_TENSORS};
+use crate::limits::{MAX_DIMENSIONS, MAX_PARAMETERS, MAX_STRINGS, MAX_TENSORS, MAX_TYPED_INTEGERS};
 
 /// Most bytes of a request that isn't for inference: a few names.
 const MAX_BYTES: usize = 64 * 1024;
@@ -28,7 +28,10 @@ impl Bounded for message::ModelInferRequest {
         let mut inputs = Count::new("inputs", MAX_TENSORS);
         let mut outputs = Count::new("outputs", MAX_TENSORS);
         let mut raw = Count::new("raw_input_contents", MAX_TENSORS);
-        let mut strings = Count::new("bytes_contents", MAX_STRINGS);
+        let mut typed = Typed {
+            strings: Count::new("bytes_contents", MAX_STRINGS),
+            integers: Count::new("integers outside raw_input_contents", MAX_TYPED_INTEGERS),
+        };
         for field in Fields(wire) {
             match field? {
                 (request::PARAMETERS, _) => parameters.add(1)?,
@@ -48,7 +51,7 @@ impl Bounded for message::ModelInferRequest {
                             (input::SHAPE, Field::Number) => shape.add(1)?,
                             (input::PARAMETERS, _) => parameters.add(1)?,
                             (input::CONTENTS, Field::Bytes(contents)) => {
-                                check_contents(contents, &mut strings)?;
+                                typed.check(contents)?;
                             }
                             _ => {}
                         }
@@ -71,13 +74,30 @@ fn check_output(output: &[u8]) -> Result<(), InvalidRequest> {
     Ok(())
 }
 
-fn check_contents(contents: &[u8], strings: &mut Count) -> Result<(), InvalidRequest> {
-    for field in Fields(contents) {
-        if let (field::contents::BYTES, _) = field? {
-            strings.add(1)?;
+/// Elements in typed lists that are larger in memory than on the wire.
+struct Typed {
+    strings: Count,
+    integers: Count,
+}
+
+impl Typed {
+    fn check(&mut self, contents: &[u8]) -> Result<(), InvalidRequest> {
+        use field::contents::{BYTES, INT32, INT64, UINT32, UINT64};
+
+        for field in Fields(contents) {
+            match field? {
+                (BYTES, _) => self.strings.add(1)?,
+                (INT32 | INT64 | UINT32 | UINT64, Field::Number) => self.integers.add(1)?,
+                (INT32 | INT64 | UINT32 | UINT64, Field::Bytes(packed)) => {
+                    // The last byte of each is the only one without the highest bit.
+                    let ends = packed.iter().filter(|byte| **byte < 0x80);
+                    self.integers.add(ends.count())?;
+                }
+                _ => {}
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 macro_rules! small {
@@ -125,6 +145,10 @@ mod field {
         pub(in super::super) const PARAMETERS: u64 = 2;
     }
     pub(super) mod contents {
+        pub(in super::super) const INT32: u64 = 2;
+        pub(in super::super) const INT64: u64 = 3;
+        pub(in super::super) const UINT32: u64 = 4;
+        pub(in super::super) const UINT64: u64 = 5;
         pub(in super::super) const BYTES: u64 = 8;
     }
 }
@@ -253,6 +277,15 @@ mod tests {
     fn lists_of_nothing_are_counted() {
         let strings = field(8, b"").repeat(MAX_STRINGS / 2 + 1);
         let two_inputs = field(5, &field(5, &strings)).repeat(2);
+        let half_of_most = vec![0; MAX_TYPED_INTEGERS / 2 + 1];
+        let integers = [2, 3, 4, 5].map(|list| {
+            let contents = field(5, &field(list, &half_of_most));
+            (field(5, &contents).repeat(2), "more than 4194304 integers")
+        });
+        for (wire, what) in integers {
+            let refused = ModelInferRequest::check(&wire).unwrap_err();
+            assert!(refused.to_string().contains(what), "{refused}");
+        }
         for (wire, what) in [
             (
                 field(5, b"").repeat(MAX_TENSORS + 1),

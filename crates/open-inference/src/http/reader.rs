@@ -44,7 +44,7 @@ pub(super) enum Content {
 ///
 /// # Errors
 /// The first complaint.
-pub(super) fn read(json: &[u8], limits: &Limits) -> Result<Header, InvalidRequest> {
+pub(super) fn read(json: &[u8], limits: &mut Limits) -> Result<Header, InvalidRequest> {
     let mut reader = Reader {
         limits,
         place: Place::default(),
@@ -90,7 +90,7 @@ impl fmt::Display for Place {
 /// `serde` carries errors as text only, so where they arose, and whether they are about what isn't
 /// done here, is kept while the reader gives up.
 pub(super) struct Reader<'l> {
-    limits: &'l Limits,
+    limits: &'l mut Limits,
     place: Place,
     unsupported: Option<String>,
 }
@@ -427,6 +427,8 @@ impl<'de> DeserializeSeed<'de> for ElementList<'_, '_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Elements, D::Error> {
         let Self { reader, element } = self;
         let max = reader.limits.max_elements(element);
-        elements::read(deserializer, element, max, &mut reader.place.element)
+        let elements = elements::read(deserializer, element, max, &mut reader.place.element)?;
+        reader.limits.spend(element, elements.data.view().len());
+        Ok(elements)
     }
 }

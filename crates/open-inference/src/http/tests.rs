@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use springtide_inference::{Data, ElementType, Port};
 
 use super::*;
+use crate::limits::MAX_STRINGS;
 use crate::test_tensors::{any_tensor, finite_tensor};
 use crate::{Output, RequestedOutput};
 
@@ -412,4 +413,37 @@ fn a_raw_request_must_fit() {
     let mut two = raw_signature(ElementType::U8, &[four]);
     two.inputs.extend(two.inputs.clone());
     assert!(parse_raw_request(&[0; 4], &two).is_err());
+}
+
+#[test]
+fn strings_are_bounded_in_all_inputs_together() {
+    let half = MAX_STRINGS / 2 + 1;
+    let input = json!({"name": "x", "shape": [half], "datatype": "BYTES", "data": vec![""; half]});
+    let refused = complaint(parse(&json!({"inputs": [input, input]})));
+    assert!(
+        refused.contains("inputs[1] \"x\": data[524287]"),
+        "{refused}"
+    );
+
+    let input = binary_input(&json!([half]), "BYTES", 4 * half);
+    let json = json!({"inputs": [input, input]});
+    let refused = complaint(parse_binary(&json, &vec![0; 8 * half]));
+    assert!(refused.contains("at most 524287 are allowed"), "{refused}");
+}
+
+#[test]
+fn numbers_take_no_more_memory_than_is_told_before_they_are_read() {
+    for (shape, data, bytes) in [
+        ("[0]", "[]", 0),
+        ("[1]", "[1]", 8),
+        ("[2, 2]", "[[1,2],[3,4]]", 32),
+    ] {
+        let text = format!(
+            r#"{{"inputs":[{{"name":"x","shape":{shape},"datatype":"FP64","data":{data}}}]}}"#
+        );
+        let request = parse_text(&text).unwrap();
+        assert_eq!(raw::size(request.inputs[0].tensor.data().view()), bytes);
+        assert!(most_bytes_of_numbers(text.as_bytes()) >= bytes, "{data}");
+    }
+    assert_eq!(most_bytes_of_numbers(b"[1,2,3]"), 24);
 }
