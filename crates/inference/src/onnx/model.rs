@@ -42,6 +42,18 @@ pub enum LoadError {
     Model(String),
 }
 
+impl LoadError {
+    /// Whether the same model may load at another time: a file could not be read.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::File(FileError::Read(_))
+                | Self::ExternalData(ExternalDataError::Unreadable { .. })
+        )
+    }
+}
+
 /// A model file that was found fit to be loaded, for any number of sessions.
 #[derive(Debug)]
 pub struct OnnxModel {

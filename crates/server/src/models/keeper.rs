@@ -107,14 +107,18 @@ impl Keeper {
     }
 
     /// Looks at the source once and does what is to be done. The first look takes everything as it
-    /// is; later ones leave what has changed since the look before for the next. Gives the models
-    /// that could not be loaded.
+    /// is; later ones leave what has changed since the look before for the next. A model that could
+    /// not be read is tried again at each. Gives the models that could not be loaded.
     ///
     /// # Errors
     /// When the source can't be read.
     pub async fn look(&mut self) -> Result<Vec<ModelError>, ListError> {
         let source = self.source.clone();
         let now = off_the_runtime(move || source.list()).await?;
+        if plan::is_empty(&now) && self.before.is_some() {
+            tracing::warn!("the model directory is empty: what serves stays as it is");
+        }
+        self.repository.forgive();
         let mut failures = Vec::new();
         while let Some(step) = plan::next(
             &now,
@@ -174,7 +178,8 @@ impl Keeper {
                 // Clients see the reason, and it is not for them to know where files are.
                 let folder = file.parent().unwrap_or(&file).display().to_string();
                 let reason = error.to_string().replace(&format!("{folder}/"), "");
-                self.repository.fail(name, version, stamp, reason);
+                let may_pass = error.may_pass();
+                self.repository.fail(name, version, stamp, reason, may_pass);
                 Err(error)
             }
         }

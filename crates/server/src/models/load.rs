@@ -41,6 +41,16 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// Whether the same files may load at another time.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Missing(_) | Self::Threads(_) => true,
+            Self::Load(error) => error.may_pass(),
+            Self::Runtime(_) | Self::Provider(_) | Self::Trial(_) | Self::Panicked => false,
+        }
+    }
+
     /// The error as the operator reads it.
     #[must_use]
     pub fn termination_message(&self) -> TerminationMessage {

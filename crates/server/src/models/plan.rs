@@ -4,6 +4,10 @@
 //! Of each model the newest versions that can be loaded are served, as many as asked for. A version
 //! is unloaded only when those that take its place serve; while any version is in the model's
 //! folder, the last one that serves stays, even if its own files are gone.
+//!
+//! Files that are gone are believed to be only at the second look, since a folder that is being
+//! replaced may look empty. A directory that holds no version of any model is never believed to be
+//! meant so: it is what is left when a volume isn't there.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -47,7 +51,8 @@ pub enum Step {
 /// What to do next; None when everything is as it should be.
 ///
 /// `before` is the listing before this one: content that has changed since may still be in the
-/// middle of being written and isn't loaded yet. At the start there is none, and everything is.
+/// middle of being written and isn't loaded yet, and nothing is done about a model that has lost a
+/// version that serves. At the start there is none, and everything is loaded.
 #[must_use]
 pub fn next(
     now: &Listing,
@@ -55,10 +60,23 @@ pub fn next(
     known: &KnownModels,
     keep: NonZeroUsize,
 ) -> Option<Step> {
+    if is_empty(now) {
+        return None;
+    }
     let nothing = BTreeMap::new();
     let gone = known.keys().filter(|name| !now.contains_key(*name));
     now.keys().chain(gone).find_map(|name| {
         let known = known.get(name).unwrap_or(&nothing);
+        let has_just_gone = |version| {
+            is_gone(now, name, version)
+                && before.is_some_and(|before| !is_gone(before, name, version))
+        };
+        let loses = |(version, known): (&Version, &Known)| {
+            known.serving.is_some() && has_just_gone(*version)
+        };
+        if known.iter().any(loses) {
+            return None;
+        }
         match now.get(name) {
             Some(Folder::Unreadable) => None,
             Some(Folder::Versions(versions)) if !versions.is_empty() => {
@@ -73,6 +91,22 @@ pub fn next(
             }
         }
     })
+}
+
+/// Whether a listing holds no version of any model.
+#[must_use]
+pub fn is_empty(listing: &Listing) -> bool {
+    listing
+        .values()
+        .all(|folder| matches!(folder, Folder::Versions(versions) if versions.is_empty()))
+}
+
+fn is_gone(listing: &Listing, name: &ModelName, version: Version) -> bool {
+    match listing.get(name) {
+        Some(Folder::Versions(versions)) => !versions.contains_key(&version),
+        Some(Folder::Unreadable) => false,
+        None => true,
+    }
 }
 
 fn before_is(before: &Listing, name: &ModelName, version: Version, stamp: Stamp) -> bool {

@@ -91,7 +91,9 @@ struct Served {
 
 struct LoadFailure {
     reason: String,
-    stamp: Stamp,
+    /// The content that failed; None once it is to be tried again.
+    stamp: Option<Stamp>,
+    may_pass: bool,
 }
 
 impl Entry {
@@ -257,7 +259,7 @@ impl Repository {
     pub(super) fn known(&self) -> KnownModels {
         let known = |entry: &Entry| Known {
             serving: entry.serving.as_ref().map(|served| served.stamp),
-            failed: entry.failure.as_ref().map(|failure| failure.stamp),
+            failed: entry.failure.as_ref().and_then(|failure| failure.stamp),
         };
         let table = self.read();
         let models = table.models.iter().map(|(name, versions)| {
@@ -286,11 +288,34 @@ impl Repository {
     }
 
     /// The version could not be loaded. Where older content of it serves, that goes on.
-    pub(super) fn fail(&self, name: &ModelName, version: Version, stamp: Stamp, reason: String) {
+    pub(super) fn fail(
+        &self,
+        name: &ModelName,
+        version: Version,
+        stamp: Stamp,
+        reason: String,
+        may_pass: bool,
+    ) {
         self.change(|table| {
             let entry = table.entry(name, version);
             entry.loading = false;
-            entry.failure = Some(LoadFailure { reason, stamp });
+            entry.failure = Some(LoadFailure {
+                reason,
+                stamp: Some(stamp),
+                may_pass,
+            });
+        });
+    }
+
+    /// What failed for a reason that may have passed is to be tried again.
+    pub(super) fn forgive(&self) {
+        self.change(|table| {
+            let entries = table.models.values_mut().flat_map(BTreeMap::values_mut);
+            for failure in entries.filter_map(|entry| entry.failure.as_mut()) {
+                if failure.may_pass {
+                    failure.stamp = None;
+                }
+            }
         });
     }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use springtide_batching::Policy as Batching;
@@ -17,11 +18,16 @@ const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 #[derive(Default)]
 struct FakeLoader {
     loaded: Mutex<Vec<PathBuf>>,
+    /// As if the file system were away.
+    away: AtomicBool,
 }
 
 impl Load for FakeLoader {
     fn load(&self, file: &Path) -> Result<Loaded, ModelError> {
         self.loaded.lock().unwrap().push(file.to_owned());
+        if self.away.load(Ordering::Relaxed) {
+            return Err(ModelError::Missing(file.display().to_string()));
+        }
         match &*fs::read_to_string(file).unwrap() {
             "good" => loaded(FakeBackend::classifier(), MAX_ROWS).map_err(ModelError::Trial),
             "panic" => panic!("as asked for"),
@@ -246,22 +252,51 @@ async fn a_removed_model_goes_with_its_series_and_its_threads() {
     let text = |bed: &Bed| bed.metrics.text(&bed.repository.snapshot()).unwrap();
     assert!(text(&bed).contains("model=\"n\""));
     bed.remove("n");
-    bed.look().await;
+    bed.settle().await;
     assert_eq!(bed.states(), states([("m/1", State::Ready)]));
     assert!(!text(&bed).contains("model=\"n\""), "{}", text(&bed));
     let unknown = bed.repository.find("n", None).err().unwrap();
     assert_eq!(unknown, LookupError::UnknownModel("n".to_owned()));
-    bed.remove("m");
-    bed.look().await;
-    let nothing = bed.repository.default_model().err().unwrap();
-    assert_eq!(nothing, LookupError::NothingServes);
-    drop(bed.keeper);
-    let died = tokio::time::timeout(Duration::from_secs(60), bed.deaths.recv()).await;
+    let Bed {
+        keeper,
+        repository,
+        mut deaths,
+        ..
+    } = bed;
+    drop((keeper, repository));
+    let died = tokio::time::timeout(Duration::from_secs(60), deaths.recv()).await;
     assert_eq!(
         died.unwrap(),
         None,
         "all threads have ended, none by a panic"
     );
+}
+
+#[tokio::test]
+async fn a_directory_that_is_suddenly_empty_changes_nothing() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.write("n/1", "good");
+    bed.look().await;
+    bed.remove("m");
+    bed.remove("n");
+    bed.settle().await;
+    let expected = [("m/1", State::Ready), ("n/1", State::Ready)];
+    assert_eq!(bed.states(), states(expected));
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_tried_again_at_each_look_and_once_only() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.loader.away.store(true, Ordering::Relaxed);
+    bed.look().await;
+    bed.look().await;
+    assert_eq!(bed.loader.loaded.lock().unwrap().len(), 2);
+    assert_eq!(bed.states(), states([("m/1", State::Unavailable)]));
+    bed.loader.away.store(false, Ordering::Relaxed);
+    bed.look().await;
+    assert_eq!(bed.states(), states([("m/1", State::Ready)]));
 }
 
 #[tokio::test]

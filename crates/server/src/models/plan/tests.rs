@@ -60,6 +60,11 @@ fn settled(now: &Listing, known: &KnownModels, keep: usize) -> Option<Step> {
     next(now, Some(now), known, NonZeroUsize::new(keep).unwrap())
 }
 
+/// Another model, of which nothing is left to do.
+fn other() -> Listing {
+    Listing::from([(name("unreadable"), Folder::Unreadable)])
+}
+
 const SERVES: Option<u64> = Some(1);
 const FAILED: Option<u64> = Some(1);
 
@@ -164,18 +169,26 @@ fn what_is_done_in_each_situation() {
         ),
         (
             "the model was removed",
-            Listing::new(),
+            other(),
             one.clone(),
             1,
             unload_of(1),
         ),
         (
             "all versions were removed",
-            holds(&[]),
+            [other(), holds(&[])].into_iter().flatten().collect(),
             one.clone(),
             1,
             unload_of(1),
         ),
+        (
+            "the directory is empty",
+            Listing::new(),
+            one.clone(),
+            1,
+            None,
+        ),
+        ("all folders are empty", holds(&[]), one.clone(), 1, None),
         (
             "the folder can't be read",
             Listing::from([(name("m"), Folder::Unreadable)]),
@@ -201,6 +214,24 @@ fn what_may_still_be_written_is_not_loaded() {
         next(&now, Some(&unreadable), &known, NonZeroUsize::MIN),
         None
     );
+}
+
+#[test]
+fn a_version_that_serves_must_be_gone_twice() {
+    let known = knows(&[(2, SERVES, None)]);
+    let before = holds(&[(1, 1), (2, 1)]);
+    let removed: Listing = other();
+    for (what, now, then) in [
+        ("the version", holds(&[(1, 1)]), load(1, 1)),
+        ("the model", removed, unload_of(2)),
+    ] {
+        let step = next(&now, Some(&before), &known, NonZeroUsize::MIN);
+        assert_eq!(step, None, "{what}");
+        assert_eq!(settled(&now, &known, 1), then, "{what}");
+        let unreadable = Listing::from([(name("m"), Folder::Unreadable)]);
+        let step = next(&now, Some(&unreadable), &known, NonZeroUsize::MIN);
+        assert_eq!(step, None, "{what}, after a look that saw nothing");
+    }
 }
 
 #[test]
