@@ -1,6 +1,10 @@
 //! Trial runs: what a model is fed before it serves, and whether it treats rows as rows.
 
+mod independence;
+
 use std::num::NonZeroUsize;
+
+pub use independence::rows_are_independent;
 
 use crate::data::Data;
 use crate::signature::{Dimension, Port, Signature};

@@ -11,7 +11,6 @@ use springtide_inference::onnx::{
 use springtide_inference::threads::available_processors;
 use springtide_inference::{Backend, Classifier, RunError, Signature, Threads, UnsupportedModel};
 
-use super::runner::Runner;
 use super::trial::{Trial, trial};
 
 /// A model could not be loaded.
@@ -89,10 +88,10 @@ pub struct Facts {
 pub struct Loaded {
     /// What is known of it.
     pub facts: Facts,
-    /// The first worker: there is always one.
-    pub first: Runner,
-    /// The other workers.
-    pub others: Vec<Runner>,
+    /// The first worker's: there is always one.
+    pub first: Box<dyn Backend>,
+    /// The other workers'.
+    pub others: Vec<Box<dyn Backend>>,
 }
 
 /// Loads models. Blocks for as long as that takes.
@@ -137,15 +136,15 @@ impl Load for OnnxLoader {
         let threads = self.threads();
         let provider = self.selection.active;
         let model = OnnxModel::open(&self.runtime, file, provider, threads.workers)?;
-        let worker = || {
+        let warm = || {
             let mut backend: Box<dyn Backend> = Box::new(model.session(threads.per_worker)?);
             let trial = trial(&mut *backend, self.max_rows).map_err(ModelError::Trial)?;
-            let runner = Runner::new(backend, trial.batches);
-            Ok::<_, ModelError>((runner, trial))
+            Ok::<_, ModelError>((backend, trial))
         };
-        let (first, trial) = worker()?;
+        let (mut first, mut trial) = warm()?;
+        trial.compare_rows(&mut *first);
         let others = (1..threads.workers.get())
-            .map(|_| Ok(worker()?.0))
+            .map(|_| Ok(warm()?.0))
             .collect::<Result<Vec<_>, ModelError>>()?;
         let Trial {
             signature,

@@ -148,7 +148,9 @@ impl Model {
             max_rows: batch_rows,
             ..bounds
         };
-        let (queue, driver) = Driver::start(config, first, others, observer)?;
+        let runner = |backend| Runner::new(name.clone(), version, backend, facts.batches);
+        let others = others.into_iter().map(runner);
+        let (queue, driver) = Driver::start(config, runner(first), others, observer)?;
         let model = Self {
             name,
             version,

@@ -8,6 +8,7 @@ use springtide_batching::{Stop as BatchStop, Worker};
 use springtide_inference::trial::{NotRows, check_rows};
 use springtide_inference::{Backend, RunError, Stop, Tensor};
 
+use super::name::{ModelName, Version};
 use super::request::Checked;
 
 /// The model failed on a batch. The details are logged where they arise; a client gets none.
@@ -34,14 +35,26 @@ pub struct Share {
 
 /// A model on its thread.
 pub struct Runner {
+    model: ModelName,
+    version: Version,
     backend: Box<dyn Backend>,
     /// Whether outputs have a row for each row of the inputs.
     batches: bool,
 }
 
 impl Runner {
-    pub(super) fn new(backend: Box<dyn Backend>, batches: bool) -> Self {
-        Self { backend, batches }
+    pub(super) fn new(
+        model: ModelName,
+        version: Version,
+        backend: Box<dyn Backend>,
+        batches: bool,
+    ) -> Self {
+        Self {
+            model,
+            version,
+            backend,
+            batches,
+        }
     }
 
     fn share(&mut self, requests: &[&Checked], stop: &Stop) -> Result<Vec<Share>, RunFailed> {
@@ -116,7 +129,13 @@ impl Worker for Runner {
             Err(RunFailed::Run(RunError::Stopped)) => {
                 tracing::debug!(requests = requests.len(), "a batch was stopped");
             }
-            Err(error) => tracing::warn!(%error, requests = requests.len(), "a batch failed"),
+            Err(error) => tracing::warn!(
+                model = %self.model,
+                version = %self.version,
+                %error,
+                requests = requests.len(),
+                "a batch failed"
+            ),
         }
         result
     }

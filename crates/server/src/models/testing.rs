@@ -14,7 +14,6 @@ use super::directory::Stamp;
 use super::load::{Facts, Loaded};
 use super::model::Model;
 use super::name::{ModelName, Version};
-use super::runner::Runner;
 use super::trial::trial;
 use crate::http::App;
 
@@ -121,8 +120,8 @@ pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Result
         load_time: Duration::from_millis(250),
     };
     Ok(Loaded {
-        first: Runner::new(Box::new(backend), facts.batches),
         facts,
+        first: Box::new(backend),
         others: Vec::new(),
     })
 }

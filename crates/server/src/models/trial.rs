@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use springtide_inference::trial::{check_rows, inputs};
+use springtide_inference::trial::{check_rows, inputs, rows_are_independent};
 use springtide_inference::{
     Backend, Classifier, Dimension, RunError, Signature, Stop, Tensor, UnsupportedModel,
 };
@@ -55,6 +55,14 @@ pub(super) fn trial(backend: &mut dyn Backend, max_rows: NonZeroUsize) -> Result
 }
 
 impl Trial {
+    /// Keeps requests apart where the first dimension, though free, is no batch.
+    pub(super) fn compare_rows(&mut self, backend: &mut dyn Backend) {
+        if self.batches && rows_are_independent(backend) == Some(false) {
+            tracing::info!("requests run one by one: a row's outputs depend on the rows beside it");
+            self.batches = false;
+        }
+    }
+
     fn learn(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
         if self.batches
             && let Err(reason) = check_rows(&self.signature, outputs, rows)
@@ -84,7 +92,7 @@ fn is_made_up(signature: &Signature) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use springtide_inference::{ElementType, Port};
+    use springtide_inference::{DataView, ElementType, Port};
 
     use super::*;
     use crate::models::testing::{FakeBackend, classifier_signature};
@@ -106,6 +114,51 @@ mod tests {
         let trial = trial(&mut backend, FULL).unwrap();
         assert!(!trial.batches);
         assert!(trial.classifier.is_err());
+    }
+
+    /// Adds up along the first dimension.
+    struct RunningSum(Signature);
+
+    impl Backend for RunningSum {
+        fn signature(&self) -> &Signature {
+            &self.0
+        }
+
+        fn run(&mut self, inputs: &[&Tensor], _: &Stop) -> Result<Vec<Tensor>, RunError> {
+            let DataView::F32(numbers) = inputs[0].view().data() else {
+                panic!("not floats")
+            };
+            let mut sum = 0.0;
+            let sums: Vec<f32> = numbers
+                .iter()
+                .map(|number| {
+                    sum += number;
+                    sum
+                })
+                .collect();
+            Ok(vec![Tensor::new(vec![sums.len()], sums).unwrap()])
+        }
+    }
+
+    #[test]
+    fn where_the_first_dimension_is_no_batch_requests_run_one_by_one() {
+        let port = |name| Port::tensor(name, ElementType::F32, [Dimension::Any]);
+        let mut backend = RunningSum(Signature {
+            inputs: vec![port("x")],
+            outputs: vec![port("y")],
+        });
+        let mut trial = trial(&mut backend, FULL).unwrap();
+        assert!(trial.batches, "zeros don't show it");
+        trial.compare_rows(&mut backend);
+        assert!(!trial.batches);
+    }
+
+    #[test]
+    fn where_rows_can_not_be_compared_it_is_as_declared() {
+        let mut backend = FakeBackend::classifier();
+        let mut trial = trial(&mut backend, FULL).unwrap();
+        trial.compare_rows(&mut backend);
+        assert!(trial.batches, "negative numbers fail");
     }
 
     #[test]

@@ -19,13 +19,17 @@ fn labels(share: &Share) -> Vec<i64> {
     labels.to_vec()
 }
 
+fn runner(backend: &FakeBackend, batches: bool) -> Runner {
+    let backend = Box::new(backend.clone());
+    Runner::new(ModelName::default(), Version::FIRST, backend, batches)
+}
+
 fn run(
     backend: &FakeBackend,
     batches: bool,
     requests: &[&Checked],
 ) -> Result<Vec<Share>, RunFailed> {
-    let mut runner = Runner::new(Box::new(backend.clone()), batches);
-    runner.run(requests, &BatchStop::default())
+    runner(backend, batches).run(requests, &BatchStop::default())
 }
 
 #[test]
@@ -78,7 +82,7 @@ fn rows_of_different_shapes_never_share_a_run() {
 fn a_batch_that_nobody_waits_for_is_stopped_in_the_backend() {
     let stop = BatchStop::default();
     stop.request();
-    let mut runner = Runner::new(Box::new(FakeBackend::classifier()), true);
+    let mut runner = runner(&FakeBackend::classifier(), true);
     let stopped = runner.run(&[&request(&[1.0, 0.0])], &stop);
     assert!(
         matches!(stopped, Err(RunFailed::Run(RunError::Stopped))),
