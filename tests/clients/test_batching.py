@@ -85,7 +85,7 @@ def test_requests_that_come_together_run_together(server: Server, protocol: Prot
         np.testing.assert_allclose(result.as_numpy("y"), in_process("slow", **request)["y"], atol=TOLERANCE)
 
     batches = grown.batches()
-    assert grown.of("execution_count") == sum(batches.values()) <= 10
+    assert grown.of("execution_count") == sum(batches.values()) < len(requests)
     assert max(batches) <= 32
     assert grown.of("inference_count") == rows == sum(size * count for size, count in batches.items())
     assert grown.of("inference_stats", "success", "count") == len(requests)

@@ -56,7 +56,7 @@ def test_what_is_too_much_is_refused_at_once(narrow: Server, name: str):
     assert metrics.of("ml_requests_total", status="rejected") == outcomes[overloaded]
     assert metrics.of("ml_requests_dropped_total") == outcomes[overloaded]
     # Many clients share this machine's processors: most refusals are still fast.
-    assert sorted(refusal_seconds)[len(refusal_seconds) // 2] < 0.5
+    assert sorted(refusal_seconds)[len(refusal_seconds) // 2] < 1
     assert narrow.is_ready()
 
 
