@@ -1,7 +1,9 @@
 //! The Open Inference Protocol v2 over gRPC.
 
+mod arrival;
 mod body;
 mod codec;
+mod cursor;
 mod deadline;
 mod health;
 #[rustfmt::skip]
@@ -30,7 +32,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status as GrpcStatus, Streaming};
 use tonic_health::pb::health_server::HealthServer;
 
-use self::body::Arrival;
+use self::arrival::Arrival;
 use self::health::HealthService;
 use self::service::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
@@ -99,8 +101,8 @@ impl Inference {
     fn time_left<T>(&self, request: &Request<T>) -> Duration {
         let timeout = self.0.request_timeout;
         let timeout = deadline::of(request.metadata()).map_or(timeout, |own| own.min(timeout));
-        let arrival = request.extensions().get::<Arrival>();
-        timeout.saturating_sub(arrival.map_or(Duration::ZERO, |Arrival(at)| at.elapsed()))
+        let arrival = request.extensions().get::<Arc<Arrival>>();
+        timeout.saturating_sub(arrival.map_or(Duration::ZERO, |arrival| arrival.elapsed()))
     }
 
     /// Answers a request, and counts it.
@@ -184,6 +186,9 @@ impl GrpcInferenceService for Inference {
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
         let timeout = self.time_left(&request);
+        if let Some(arrival) = request.extensions().get::<Arc<Arrival>>() {
+            arrival.is_served();
+        }
         let message = request.into_inner();
         let answer = self.infer(Incoming { message, timeout }).await;
         answer
@@ -198,7 +203,12 @@ impl GrpcInferenceService for Inference {
         let service = Self(Arc::clone(&self.0));
         let requests = request.into_inner();
         let answers = stream::unfold((service, requests), async |(service, mut requests)| {
-            let answer = match requests.next().await? {
+            let message = tokio::select! {
+                biased;
+                message = requests.next() => message?,
+                () = service.0.lifecycle.streams_end() => Err(refused(&Refusal::Draining)),
+            };
+            let answer = match message {
                 Ok(message) => Ok(service.infer_in_stream(message).await),
                 Err(status) => Err(status),
             };

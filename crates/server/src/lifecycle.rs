@@ -26,6 +26,8 @@ pub enum Phase {
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     phase: Arc<watch::Sender<Phase>>,
+    /// Whether streams are to end.
+    streams_end: Arc<watch::Sender<bool>>,
     requests: Arc<Requests>,
 }
 
@@ -41,6 +43,7 @@ impl Default for Lifecycle {
     fn default() -> Self {
         Self {
             phase: Arc::new(watch::Sender::new(Phase::Loading)),
+            streams_end: Arc::default(),
             requests: Arc::default(),
         }
     }
@@ -73,6 +76,17 @@ impl Lifecycle {
     /// The server was told to end.
     pub fn drain(&self) {
         self.phase.send_replace(Phase::Draining);
+    }
+
+    /// What goes on until its client ends it is to end now, wherever nothing is being answered.
+    pub fn end_streams(&self) {
+        self.streams_end.send_replace(true);
+    }
+
+    /// Returns when it is to end.
+    pub async fn streams_end(&self) {
+        let mut end = self.streams_end.subscribe();
+        let _sender_gone = end.wait_for(|end| *end).await;
     }
 
     /// Counts a prediction as in flight until the result is dropped. Probes and scrapes never stop

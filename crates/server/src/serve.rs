@@ -258,6 +258,7 @@ async fn drain(
     app.lifecycle.until_quiet(QUIET, last_request).await;
     closing.send_replace(Closing::NoNewConnections);
     app.lifecycle.until_quiet(QUIET, ends).await;
+    app.lifecycle.end_streams();
     closing.send_replace(Closing::AfterRequest);
     if timeout_at(ends, connections).await.is_err() {
         tracing::warn!("connections were still open when the drain ended");

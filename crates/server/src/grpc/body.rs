@@ -4,156 +4,152 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::Frame;
+use springtide_open_inference::InvalidRequest;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
+use super::arrival::Arrival;
+use super::cursor::Cursor;
 use super::status::refused;
 use crate::body::{Held, ReadError};
 use crate::http::App;
+use crate::metrics;
 use crate::v2::Refusal;
 
-/// Bytes before each message: whether it is compressed, and its length.
-const PREFIX_BYTES: usize = 5;
-
-/// Most bytes that one byte of deflate can stand for.
-const MAX_EXPANSION: usize = 1032;
-
-/// When the head of a request had come.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Arrival(pub(super) Instant);
-
-/// Has the bodies of requests read within bounds.
+/// Has the bodies of requests read within bounds, and counts the requests for inference that don't
+/// get through.
 pub(super) async fn within_bounds(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    request.extensions_mut().insert(Arrival(Instant::now()));
-    let is_stream = request.uri().path().ends_with("/ModelStreamInfer");
-    let (held, timeout, max_bytes) = (
-        app.bodies.hold(),
-        app.request_timeout,
-        app.max_request_bytes,
-    );
-    next.run(request.map(|body| {
-        Body::new(Messages {
-            body,
-            held,
-            max_bytes,
-            timeout,
-            timer: None,
-            // Between the messages of a stream there may be any time.
-            place: if is_stream {
-                Place::Between
-            } else {
-                Place::Before
-            },
-        })
-    }))
-    .await
+    let path = request.uri().path();
+    let is_stream = path.ends_with("/ModelStreamInfer");
+    let series = path
+        .ends_with("/ModelInfer")
+        .then(|| Arc::clone(app.metrics.of_no_model()));
+    let arrival = Arc::new(Arrival::now(series));
+    request.extensions_mut().insert(Arc::clone(&arrival));
+    let messages = |body| Messages {
+        body,
+        held: app.bodies.hold(),
+        timeout: app.request_timeout,
+        timer: None,
+        is_stream,
+        cursor: Cursor::default(),
+        messages: 0,
+        whole: None,
+        ended: false,
+        arrival: Arc::clone(&arrival),
+    };
+    let response = next
+        .run(request.map(|body| Body::new(messages(body))))
+        .await;
+    // Whatever kept it from the service, it was about the message.
+    arrival.count(metrics::Status::Invalid);
+    response
 }
 
-/// Where in a body its reader is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Before the only message.
-    Before,
-    /// Between two messages, or after the only one.
-    Between,
-    /// In the bytes before a message.
-    Prefix {
-        read: usize,
-        bytes: [u8; PREFIX_BYTES],
-    },
-    /// In a message with so many bytes to come.
-    Message { left: usize, is_compressed: bool },
-}
-
-impl Place {
-    /// Goes on by some bytes. Gives the memory that they take once they are decompressed.
-    fn advance(&mut self, mut chunk: &[u8]) -> usize {
-        let mut memory = 0_usize;
-        while !chunk.is_empty() {
-            *self = match *self {
-                Self::Before | Self::Between => Self::Prefix {
-                    read: 0,
-                    bytes: [0; PREFIX_BYTES],
-                },
-                Self::Prefix { read, mut bytes } => {
-                    let take = (PREFIX_BYTES - read).min(chunk.len());
-                    let (now, rest) = chunk.split_at(take);
-                    bytes[read..read + take].copy_from_slice(now);
-                    chunk = rest;
-                    Self::after_prefix(read + take, bytes)
-                }
-                Self::Message {
-                    left,
-                    is_compressed,
-                } => {
-                    let take = left.min(chunk.len());
-                    chunk = &chunk[take..];
-                    let expansion = if is_compressed { MAX_EXPANSION } else { 1 };
-                    memory = memory.saturating_add(take.saturating_mul(expansion));
-                    match left - take {
-                        0 => Self::Between,
-                        left => Self::Message {
-                            left,
-                            is_compressed,
-                        },
-                    }
-                }
-            };
-        }
-        memory
-    }
-
-    fn after_prefix(read: usize, bytes: [u8; PREFIX_BYTES]) -> Self {
-        if read < PREFIX_BYTES {
-            return Self::Prefix { read, bytes };
-        }
-        let [flag, length @ ..] = bytes;
-        match usize::try_from(u32::from_be_bytes(length)) {
-            Ok(0) => Self::Between,
-            left => Self::Message {
-                left: left.unwrap_or(usize::MAX),
-                is_compressed: flag != 0,
-            },
-        }
-    }
-}
-
-/// A body of messages.
+/// A body of messages. Of a call that has one message, nothing that completes it is given before the
+/// body's end: whoever has a message decodes it, after which it may take many times its bytes, and
+/// waits for the end.
 struct Messages {
     body: Body,
-    /// Memory of the message that is being read.
+    /// Memory of what was read and isn't done with.
     held: Held,
-    /// Most bytes of a message.
-    max_bytes: usize,
-    /// Longest time from the first byte of a message to its last one.
+    /// Longest time from the first byte of a message to its last one, and to the body's end where
+    /// there is only one message.
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    place: Place,
+    /// Whether there may be many messages, and any time between them.
+    is_stream: bool,
+    cursor: Cursor,
+    /// Messages that have come whole.
+    messages: usize,
+    /// The last part of the only message, until the body ends.
+    whole: Option<Bytes>,
+    ended: bool,
+    arrival: Arc<Arrival>,
 }
 
 impl Messages {
-    fn take(&mut self, chunk: &[u8]) -> Result<(), Status> {
-        let memory = self.place.advance(chunk);
-        // However small it was compressed, a message may not be larger than this.
-        let memory = memory.min(self.max_bytes);
-        self.held
-            .grow(memory)
-            .map_err(|no_room| refused(&no_room.into()))
+    /// Goes on by a part of the body.
+    fn take(&mut self, part: &Bytes) -> Result<(), Status> {
+        self.held.grow(part.len()).map_err(|no_room| {
+            let refusal = Refusal::from(no_room);
+            self.arrival.count(refusal.status());
+            refused(&refusal)
+        })?;
+        let whole = self.cursor.advance(part);
+        if whole > 0 {
+            self.messages += whole;
+            if self.is_stream {
+                self.timer = None;
+            }
+        }
+        let is_beyond = self.messages > 0 && !(self.messages == 1 && self.cursor.is_between());
+        if !self.is_stream && is_beyond {
+            let problem = InvalidRequest::Invalid("the call has more than one message".to_owned());
+            return Err(refused(&problem.into()));
+        }
+        Ok(())
+    }
+
+    /// Lets the body end, and gives what was kept back.
+    fn end(&mut self) -> Option<Bytes> {
+        self.ended = true;
+        self.timer = None;
+        self.whole.take()
+    }
+
+    fn poll_part(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, axum::BoxError>>> {
+        if self.is_stream {
+            // Whoever reads asks for more only when it has taken out every message that is whole.
+            self.held.shrink_to(self.cursor.begun());
+        }
+        while !self.ended {
+            let frame = match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(frame) => frame.transpose()?,
+                Poll::Pending if self.is_stream && self.cursor.is_between() => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => {
+                    let timeout = self.timeout;
+                    let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+                    ready!(timer.as_mut().poll(context));
+                    let too_slow = refused(&Refusal::Body(ReadError::TooSlow));
+                    return Poll::Ready(Some(Err(too_slow.into())));
+                }
+            };
+            // Trailers mean nothing to us, and come last.
+            let Some(Ok(part)) = frame.map(Frame::into_data) else {
+                return Poll::Ready(self.end().map(Ok));
+            };
+            self.take(&part)?;
+            if self.is_stream || !self.cursor.is_between() || self.messages == 0 {
+                return Poll::Ready(Some(Ok(part)));
+            }
+            // An empty part may follow the last one.
+            self.whole.get_or_insert(part);
+            if self.body.is_end_stream() {
+                return Poll::Ready(self.end().map(Ok));
+            }
+        }
+        Poll::Ready(None)
     }
 }
 
-impl http_body::Body for Messages {
+impl HttpBody for Messages {
     type Data = Bytes;
     type Error = axum::BoxError;
 
@@ -161,38 +157,8 @@ impl http_body::Body for Messages {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
-        if self.place == Place::Between {
-            // Whoever reads asks for more only when it has taken out what it had.
-            self.held.shrink_to(0);
-            self.timer = None;
-        }
-        let frame = match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending if self.place == Place::Between => return Poll::Pending,
-            Poll::Pending => {
-                let timeout = self.timeout;
-                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
-                ready!(timer.as_mut().poll(context));
-                let too_slow = refused(&Refusal::Body(ReadError::TooSlow));
-                return Poll::Ready(Some(Err(too_slow.into())));
-            }
-        };
-        let Some(frame) = frame else {
-            return Poll::Ready(None);
-        };
-        let frame = frame?;
-        if let Some(chunk) = frame.data_ref() {
-            self.take(chunk)?;
-        }
-        Poll::Ready(Some(Ok(frame)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
+        let part = ready!(self.poll_part(context));
+        Poll::Ready(part.map(|part| part.map(Frame::data)))
     }
 }
 
@@ -200,30 +166,37 @@ impl http_body::Body for Messages {
 mod tests {
     use std::num::NonZeroUsize;
 
-    use futures::stream;
+    use axum::BoxError;
+    use futures::{StreamExt, stream};
     use http_body_util::BodyExt;
-    use proptest::prelude::*;
 
     use super::*;
     use crate::body::BodyBudget;
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
-    fn message(flag: u8, length: usize) -> Vec<u8> {
-        let mut bytes = vec![flag];
-        bytes.extend_from_slice(&u32::try_from(length).unwrap().to_be_bytes());
-        bytes.resize(PREFIX_BYTES + length, 7);
+    fn message(length: u8) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 0, 0, length];
+        bytes.resize(bytes.len() + usize::from(length), 7);
         bytes
     }
 
-    fn messages(body: Body, budget: &BodyBudget) -> Messages {
+    fn parts(parts: Vec<Vec<u8>>) -> impl futures::Stream<Item = Result<Vec<u8>, axum::Error>> {
+        stream::iter(parts).map(Ok)
+    }
+
+    fn messages(body: Body, budget: &BodyBudget, is_stream: bool) -> Messages {
         Messages {
             body,
             held: budget.hold(),
-            max_bytes: 1 << 20,
             timeout: TIMEOUT,
             timer: None,
-            place: Place::Before,
+            is_stream,
+            cursor: Cursor::default(),
+            messages: 0,
+            whole: None,
+            ended: false,
+            arrival: Arc::new(Arrival::now(None)),
         }
     }
 
@@ -231,61 +204,87 @@ mod tests {
         BodyBudget::new(NonZeroUsize::new(bytes).unwrap())
     }
 
-    fn code(error: &axum::BoxError) -> tonic::Code {
-        error.downcast_ref::<Status>().unwrap().code()
-    }
-
-    proptest! {
-        #[test]
-        fn however_a_body_is_cut_its_messages_are_counted(
-            lengths in prop::collection::vec(0..50_usize, 0..5),
-            cuts in prop::collection::vec(1..20_usize, 1..40),
-        ) {
-            let body: Vec<u8> = lengths.iter().flat_map(|length| message(0, *length)).collect();
-            let (mut place, mut memory, mut rest) = (Place::Between, 0, body.as_slice());
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() {
-                    break;
-                }
-                let (chunk, more) = rest.split_at((*cut).min(rest.len()));
-                memory += place.advance(chunk);
-                rest = more;
-            }
-            prop_assert_eq!(memory, lengths.iter().sum::<usize>());
-            prop_assert_eq!(place, Place::Between);
-        }
+    async fn next(body: &mut Messages) -> Option<Result<Bytes, tonic::Code>> {
+        let frame = body.frame().await?;
+        let part = frame.map(|frame| frame.into_data().unwrap());
+        Some(part.map_err(|error: BoxError| error.downcast_ref::<Status>().unwrap().code()))
     }
 
     #[tokio::test]
-    async fn a_message_takes_memory_until_the_next_one_is_asked_for() {
+    async fn a_message_of_a_stream_takes_memory_until_the_next_one_is_asked_for() {
         let budget = budget(150);
-        let two = stream::iter([message(0, 100), message(0, 100)].map(Ok::<_, axum::Error>));
-        let mut body = messages(Body::from_stream(two), &budget);
-        assert!(body.frame().await.unwrap().is_ok());
+        let two = Body::from_stream(parts(vec![message(95), message(95)]));
+        let mut body = messages(two, &budget, true);
+        assert!(next(&mut body).await.unwrap().is_ok());
         assert!(budget.hold().grow(60).is_err(), "100 of 150 are taken");
-        assert!(body.frame().await.unwrap().is_ok());
-        assert!(body.frame().await.is_none());
+        assert!(next(&mut body).await.unwrap().is_ok());
+        assert_eq!(next(&mut body).await, None);
         assert!(budget.hold().grow(150).is_ok());
     }
 
-    #[tokio::test]
-    async fn a_message_without_room_is_refused_also_if_it_only_grows_later() {
-        for (flag, length) in [(0, 200), (1, 1)] {
-            let body = Body::from(message(flag, length));
-            let mut body = messages(body, &budget(150));
-            let refused = body.frame().await.unwrap().unwrap_err();
-            assert_eq!(code(&refused), tonic::Code::ResourceExhausted);
+    /// As pipelining clients send them: one frame has the end of one and the beginning of another.
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_share_frames_give_back_their_memory_and_have_each_its_time() {
+        let budget = budget(200);
+        let whole = message(95).repeat(100);
+        let cut = whole.chunks(70).map(<[u8]>::to_vec).collect();
+        let slow = parts(cut).then(async |part| {
+            tokio::time::sleep(TIMEOUT / 3).await;
+            part
+        });
+        let mut body = messages(Body::from_stream(slow), &budget, true);
+        let mut received = Vec::new();
+        while let Some(part) = next(&mut body).await {
+            received.extend_from_slice(&part.unwrap());
         }
+        assert_eq!(received, whole);
+    }
+
+    #[tokio::test]
+    async fn a_message_without_room_is_refused() {
+        let mut body = messages(Body::from(message(200)), &budget(150), false);
+        let refused = next(&mut body).await.unwrap();
+        assert_eq!(refused, Err(tonic::Code::ResourceExhausted));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_does_not_come_to_its_end_is_given_up() {
-        let part = message(0, 100)[..10].to_vec();
-        let endless = stream::iter([Ok::<_, axum::Error>(part)]);
-        let endless = futures::StreamExt::chain(endless, stream::pending());
-        let mut body = messages(Body::from_stream(endless), &budget(150));
-        assert!(body.frame().await.unwrap().is_ok());
-        let refused = body.frame().await.unwrap().unwrap_err();
-        assert_eq!(code(&refused), tonic::Code::DeadlineExceeded);
+        for is_stream in [false, true] {
+            let part = message(100)[..10].to_vec();
+            let endless = parts(vec![part]).chain(stream::pending());
+            let mut body = messages(Body::from_stream(endless), &budget(150), is_stream);
+            assert!(next(&mut body).await.unwrap().is_ok());
+            let refused = next(&mut body).await.unwrap();
+            assert_eq!(refused, Err(tonic::Code::DeadlineExceeded));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_only_message_is_kept_back_until_the_body_ends() {
+        let budget = budget(150);
+        let endless = parts(vec![message(95)]).chain(stream::pending());
+        let mut body = messages(Body::from_stream(endless), &budget, false);
+        let began = tokio::time::Instant::now();
+        let refused = next(&mut body).await.unwrap();
+        assert_eq!(refused, Err(tonic::Code::DeadlineExceeded));
+        assert_eq!(began.elapsed(), TIMEOUT);
+        assert!(budget.hold().grow(60).is_err(), "100 of 150 are taken");
+
+        let ends = parts(vec![message(95)[..50].to_vec(), message(95)[50..].to_vec()]);
+        let mut body = messages(Body::from_stream(ends), &self::budget(150), false);
+        assert_eq!(next(&mut body).await.unwrap().unwrap().len(), 50);
+        assert_eq!(next(&mut body).await.unwrap().unwrap().len(), 50);
+        assert_eq!(next(&mut body).await, None);
+        assert_eq!(next(&mut body).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_call_with_one_message_has_no_more() {
+        for more in [message(3), message(3)[..2].to_vec(), message(0)] {
+            let two = Body::from_stream(parts(vec![message(9), more]));
+            let mut body = messages(two, &budget(150), false);
+            let refused = next(&mut body).await.unwrap();
+            assert_eq!(refused, Err(tonic::Code::InvalidArgument));
+        }
     }
 }

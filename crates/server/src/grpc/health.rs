@@ -66,16 +66,18 @@ impl Health for HealthService {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let lifecycle = self.app.lifecycle.clone();
+        let end = async move { lifecycle.streams_end().await };
         if !SERVICES.contains(&request.get_ref().service.as_str()) {
             // The protocol's answer here, since a service may come.
             let status = ServingStatus::ServiceUnknown as i32;
             let unknown = stream::iter([Ok(HealthCheckResponse { status })]);
-            return Ok(Response::new(unknown.chain(stream::pending()).boxed()));
+            let unknown = unknown.chain(stream::pending()).take_until(end);
+            return Ok(Response::new(unknown.boxed()));
         }
         let phases = phases(self.app.lifecycle.watch());
-        Ok(Response::new(
-            phases.map(|phase| Ok(response(phase))).boxed(),
-        ))
+        let responses = phases.map(|phase| Ok(response(phase))).take_until(end);
+        Ok(Response::new(responses.boxed()))
     }
 }
 

@@ -1,3 +1,5 @@
+use axum::body::Body;
+use futures::FutureExt;
 use http::uri::PathAndQuery;
 use prost::Message;
 use springtide_batching::Policy;
@@ -7,9 +9,12 @@ use tonic::client::Grpc;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
+use tower::ServiceExt;
 
 use super::*;
-use crate::http::testing::{AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, ready_app, until_waiting};
+use crate::http::testing::{
+    AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, until_waiting,
+};
 
 fn path(method: &str) -> PathAndQuery {
     format!("/inference.GRPCInferenceService/{method}")
@@ -258,8 +263,92 @@ async fn a_message_without_memory_is_refused() {
     let app = ready_app(AT_ONCE, 8);
     let mut large = request(&[[1.0, 0.0]]);
     large.raw_input_contents = vec![vec![0; 2 * BODY_BUDGET].into()];
-    let refused = infer(&app, large).await.unwrap_err();
+    let mut client = Grpc::new(router(Arc::clone(&app)));
+    client.ready().await.unwrap();
+    let codec = ProstCodec::<ModelInferRequest, ModelInferResponse>::default();
+    let refused = client.unary(Request::new(large), path("ModelInfer"), codec);
+    let refused = refused.await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert_eq!(counted(&app, "", "rejected").await, 1);
+}
+
+/// Requests that ended like this.
+async fn counted(app: &Arc<App>, model: &str, status: &str) -> u32 {
+    let series = format!("ml_requests_total{{model=\"{model}\",status=\"{status}\"}} ");
+    let text = get_path(app, "/metrics").await.text;
+    let count = text.lines().find_map(|line| line.strip_prefix(&series));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_compressed_message_takes_the_memory_of_its_own_bytes() {
+    let app = ready_app(AT_ONCE, 8);
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut large = request(&[[1.0, 0.0]]);
+    let bytes: Vec<u8> = (0..BODY_BUDGET / 2).map(|_| random.u8(..)).collect();
+    large.raw_input_contents = vec![bytes.into()];
+    let refused = infer(&app, large).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+}
+
+#[tokio::test]
+async fn calls_are_counted_once_also_those_that_do_not_get_to_the_service() {
+    let app = ready_app(AT_ONCE, 8);
+    infer(&app, request(&[[1.0, 0.0]])).await.unwrap();
+    assert_eq!(counted(&app, MODEL, "success").await, 1);
+    assert_eq!(counted(&app, "", "invalid").await, 0);
+    let mut flood = request(&[[1.0, 0.0]]);
+    flood.outputs = vec![Default::default(); 1025];
+    infer(&app, flood).await.unwrap_err();
+    assert_eq!(counted(&app, "", "invalid").await, 1);
+    let call = http::Request::post("/inference.GRPCInferenceService/ModelInfer")
+        .header("content-type", "application/grpc")
+        .body(Body::from_stream(stream::pending::<
+            Result<Vec<u8>, std::io::Error>,
+        >()));
+    let call = router(Arc::clone(&app)).oneshot(call.unwrap());
+    assert!(call.now_or_never().is_none());
+    assert_eq!(counted(&app, "", "cancelled").await, 1);
+}
+
+#[tokio::test]
+async fn streams_end_when_nothing_else_is_left() {
+    let app = ready_app(AT_ONCE, 8);
+    let mut client = Grpc::new(router(Arc::clone(&app)));
+    client.ready().await.unwrap();
+    let one = stream::iter([request(&[[1.0, 0.0]])]).chain(stream::pending());
+    let codec = ProstCodec::<ModelInferRequest, ModelStreamInferResponse>::default();
+    let answers = client.streaming(Request::new(one), path("ModelStreamInfer"), codec);
+    let mut answers = answers.await.unwrap().into_inner();
+    assert!(answers.next().await.unwrap().is_ok());
+    app.lifecycle.drain();
+    app.lifecycle.end_streams();
+    let ended = answers.next().await.unwrap().unwrap_err();
+    assert_eq!(ended.code(), Code::Unavailable);
+    assert!(answers.next().await.is_none());
+}
+
+#[tokio::test]
+async fn who_watches_the_health_is_told_of_the_drain_and_then_no_more() {
+    let app = ready_app(AT_ONCE, 8);
+    let mut client = HealthClient::new(router(Arc::clone(&app)));
+    let mut watch = async |service: &str| {
+        let service = service.to_owned();
+        let answers = client.watch(HealthCheckRequest { service }).await;
+        answers
+            .unwrap()
+            .into_inner()
+            .map(|answer| answer.unwrap().status)
+    };
+    let (mut known, mut unknown) = (watch("").await, watch("other").await);
+    assert_eq!(
+        (known.next().await, unknown.next().await),
+        (Some(1), Some(3))
+    );
+    app.lifecycle.drain();
+    assert_eq!(known.next().await, Some(2));
+    app.lifecycle.end_streams();
+    assert_eq!((known.next().await, unknown.next().await), (None, None));
 }
 
 #[tokio::test]

@@ -1,0 +1,122 @@
+//! Where one message ends and the next begins.
+
+/// Bytes before each message: whether it is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// Follows the messages of a body, however it is cut.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Cursor {
+    place: Place,
+    /// Bytes of the message that has begun.
+    begun: usize,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before a message, or after the last one.
+    #[default]
+    Between,
+    /// In the bytes before a message.
+    Prefix {
+        read: usize,
+        bytes: [u8; PREFIX_BYTES],
+    },
+    /// In a message with so many bytes to come.
+    Message { left: usize },
+}
+
+impl Cursor {
+    /// Goes on by some bytes. Gives how many messages are whole with them.
+    pub(super) fn advance(&mut self, mut part: &[u8]) -> usize {
+        let mut whole = 0;
+        while !part.is_empty() {
+            let wanted = match self.place {
+                Place::Between => PREFIX_BYTES,
+                Place::Prefix { read, .. } => PREFIX_BYTES - read,
+                Place::Message { left } => left,
+            };
+            let (now, rest) = part.split_at(wanted.min(part.len()));
+            part = rest;
+            self.begun += now.len();
+            self.place = self.place.after(now);
+            if self.place == Place::Between {
+                self.begun = 0;
+                whole += 1;
+            }
+        }
+        whole
+    }
+
+    /// Whether no message has begun that isn't whole.
+    pub(super) fn is_between(&self) -> bool {
+        self.place == Place::Between
+    }
+
+    /// Bytes of the message that has begun and isn't whole.
+    pub(super) const fn begun(&self) -> usize {
+        self.begun
+    }
+}
+
+impl Place {
+    /// The place after bytes that go no further than to the end of this one.
+    fn after(self, now: &[u8]) -> Self {
+        let (read, mut bytes) = match self {
+            Self::Message { left } if left > now.len() => {
+                let left = left - now.len();
+                return Self::Message { left };
+            }
+            Self::Message { .. } => return Self::Between,
+            Self::Prefix { read, bytes } => (read, bytes),
+            Self::Between => (0, [0; PREFIX_BYTES]),
+        };
+        bytes[read..read + now.len()].copy_from_slice(now);
+        let read = read + now.len();
+        if read < PREFIX_BYTES {
+            return Self::Prefix { read, bytes };
+        }
+        let [_is_compressed, length @ ..] = bytes;
+        match usize::try_from(u32::from_be_bytes(length)) {
+            Ok(0) => Self::Between,
+            left => Self::Message {
+                left: left.unwrap_or(usize::MAX),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn however_a_body_is_cut_its_messages_are_found(
+            lengths in prop::collection::vec(0..50_u8, 0..5),
+            cuts in prop::collection::vec(1..20_usize, 1..40),
+        ) {
+            let mut body = Vec::new();
+            let mut ends = Vec::new();
+            for length in &lengths {
+                body.extend_from_slice(&[0, 0, 0, 0, *length]);
+                body.resize(body.len() + usize::from(*length), 7);
+                ends.push(body.len());
+            }
+            let (mut cursor, mut read, mut whole) = (Cursor::default(), 0, 0);
+            for cut in cuts.iter().cycle() {
+                if read == body.len() {
+                    break;
+                }
+                let next = (read + cut).min(body.len());
+                whole += cursor.advance(&body[read..next]);
+                read = next;
+                let before = ends.iter().filter(|end| **end <= read);
+                prop_assert_eq!(whole, before.clone().count());
+                prop_assert_eq!(cursor.begun(), read - before.max().unwrap_or(&0));
+                prop_assert_eq!(cursor.is_between(), cursor.begun() == 0);
+            }
+        }
+    }
+}
