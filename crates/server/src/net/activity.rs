@@ -28,7 +28,7 @@ pub(super) struct Activity {
     requests: AtomicU64,
     /// Requests whose answer isn't on its way to the last byte.
     in_flight: AtomicUsize,
-    /// Which of their answers wait for the client, over HTTP/2, and since when.
+    /// Which of their answers wait for the client, and since when.
     untaken: Mutex<HashMap<u64, Instant>>,
     /// When the last request was over, in microseconds since the connection was opened.
     last_over: AtomicU64,
@@ -73,6 +73,7 @@ impl Activity {
             activity: Arc::clone(self),
             version,
             number,
+            is_offered: false,
         }
     }
 
@@ -94,7 +95,7 @@ impl Activity {
         Some(self.idle_since()? + patience)
     }
 
-    /// Since when an answer over HTTP/2 waits for the client to take more of it.
+    /// Since when an answer waits for the client to take more of it.
     pub(super) fn untaken_since(&self) -> Option<Instant> {
         self.untaken().values().min().copied()
     }
@@ -151,6 +152,7 @@ pub(super) struct InFlight {
     activity: Arc<Activity>,
     version: Version,
     number: u64,
+    is_offered: bool,
 }
 
 impl InFlight {
@@ -159,17 +161,20 @@ impl InFlight {
         self.activity.is_retired() && self.version < Version::HTTP_2
     }
 
-    /// Something of the answer waits for the client to take it. Over HTTP/1 it is written, and the
-    /// stream notices when nothing of it is taken; over HTTP/2 other answers may go on.
-    pub(super) fn offered(&self) {
-        if self.version == Version::HTTP_2 {
+    /// Something of the answer waits for the client to take it. Of the last part over HTTP/1 the
+    /// stream notices when nothing is taken; before it a client could take a byte now and then, and
+    /// over HTTP/2 other answers may go on.
+    pub(super) fn offered(&mut self, is_last: bool) {
+        if self.version == Version::HTTP_2 || !is_last {
+            self.is_offered = true;
             self.activity.untaken().insert(self.number, Instant::now());
         }
     }
 
     /// The client took what was offered.
-    pub(super) fn taken(&self) {
-        if self.version == Version::HTTP_2 {
+    pub(super) fn taken(&mut self) {
+        if self.is_offered {
+            self.is_offered = false;
             self.activity.untaken().remove(&self.number);
         }
     }

@@ -24,13 +24,13 @@ pub(super) struct Answer {
 
 impl Answer {
     /// The answer to a request.
-    pub(super) fn to(in_flight: InFlight, mut response: Response<Body>) -> Response<Self> {
+    pub(super) fn to(mut in_flight: InFlight, mut response: Response<Body>) -> Response<Self> {
         if in_flight.is_last() {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        in_flight.offered();
+        in_flight.offered(true);
         response.map(|body| Self {
             body,
             rest: Bytes::new(),
@@ -60,7 +60,8 @@ impl http_body::Body for Answer {
         }
         let length = self.rest.len().min(PIECE);
         let piece = self.rest.split_to(length);
-        self.in_flight.offered();
+        let is_last = self.is_end_stream();
+        self.in_flight.offered(is_last);
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 

@@ -409,3 +409,20 @@ async fn a_client_that_resets_all_that_it_asks_for_is_disconnected() {
     served.client.write_all(&frames).await.unwrap();
     timeout(SECOND, served.ended).await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_an_answer_byte_by_byte_is_disconnected() {
+    let mut served = serve(None);
+    served.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let began = Instant::now();
+    while !served.ended.is_finished() {
+        served.client.read_u8().await.unwrap();
+        sleep(SECOND).await;
+    }
+    let took = served.ended.await.unwrap() - began;
+    assert!(
+        took >= MAX_STALL && took <= 2 * MAX_STALL + SECOND,
+        "{took:?}"
+    );
+    assert!(served.activity.idle_since().is_some());
+}
