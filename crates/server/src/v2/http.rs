@@ -4,17 +4,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use axum::{Json, Router};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use springtide_open_inference::http::{
-    JSON_LENGTH_HEADER, parse_raw_request, parse_request, write_response,
+    JSON_LENGTH_HEADER, most_bytes_of_numbers, parse_raw_request, parse_request, write_response,
 };
 use springtide_open_inference::{InferRequest, InvalidRequest, Limits};
 use tokio::task::spawn_blocking;
@@ -92,6 +93,17 @@ struct Named {
     version: String,
 }
 
+/// A path that is no text names nothing.
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(named)| named)
+            .map_err(|_no_text| Refusal::NotFound)
+    }
+}
+
 impl Named {
     fn find(&self, app: &App) -> Result<Arc<Model>, Refusal> {
         find(app, &self.name, version(&self.version))
@@ -114,26 +126,17 @@ async fn ready(State(app): Shared) -> Result<Json<impl Serialize>, Refusal> {
     }
 }
 
-async fn describe_model(
-    State(app): Shared,
-    Path(named): Path<Named>,
-) -> Result<Json<impl Serialize>, Refusal> {
+async fn describe_model(State(app): Shared, named: Named) -> Result<Json<impl Serialize>, Refusal> {
     let model = named.find(&app)?;
     Ok(Json(model_metadata(&app.models, &model)))
 }
 
-async fn model_ready(
-    State(app): Shared,
-    Path(named): Path<Named>,
-) -> Result<Json<impl Serialize>, Refusal> {
+async fn model_ready(State(app): Shared, named: Named) -> Result<Json<impl Serialize>, Refusal> {
     let model = named.find(&app)?;
     Ok(Json(json!({ "name": model.name(), "ready": true })))
 }
 
-async fn configuration(
-    State(app): Shared,
-    Path(named): Path<Named>,
-) -> Result<Json<impl Serialize>, Refusal> {
+async fn configuration(State(app): Shared, named: Named) -> Result<Json<impl Serialize>, Refusal> {
     let model = named.find(&app)?;
     Ok(Json(model_config(&model)))
 }
@@ -145,7 +148,7 @@ async fn all_statistics(State(app): Shared) -> Json<impl Serialize> {
 /// Of all versions that serve where the path names none.
 async fn model_statistics(
     State(app): Shared,
-    Path(named): Path<Named>,
+    named: Named,
 ) -> Result<Json<impl Serialize>, Refusal> {
     let models = serving(&app, &named.name, &named.version)?;
     Ok(Json(statistics(&models)))
@@ -180,7 +183,7 @@ async fn read_only() -> Refusal {
     Refusal::ReadOnly
 }
 
-async fn infer(State(app): Shared, Path(named): Path<Named>, request: Request) -> Response {
+async fn infer(State(app): Shared, named: Result<Named, Refusal>, request: Request) -> Response {
     let headers = request.headers();
     if !headers.contains_key(CONTENT_ENCODING) && !headers.contains_key(ACCEPT_ENCODING) {
         return counted(&app, &named, request).await;
@@ -201,9 +204,12 @@ async fn infer(State(app): Shared, Path(named): Path<Named>, request: Request) -
 }
 
 /// Answers a request, and counts it.
-async fn counted(app: &App, named: &Named, request: Request) -> Response {
+async fn counted(app: &App, named: &Result<Named, Refusal>, request: Request) -> Response {
     let _in_flight = app.lifecycle.enter();
-    let model = named.find(app);
+    let model = match named {
+        Ok(named) => named.find(app),
+        Err(refusal) => Err(refusal.clone()),
+    };
     let mut call = Call::arrival(series(app, &model));
     match answer(app, model, &mut call, request).await {
         Ok(response) => {
@@ -232,7 +238,7 @@ async fn answer(
     let json_length = json_length(&parts.headers)?;
     let limits = Limits::new(model.signature(), model.max_rows());
     let deadline = call.arrived() + app.request_timeout;
-    let body = app
+    let mut body = app
         .bodies
         .read(
             &parts.headers,
@@ -241,6 +247,9 @@ async fn answer(
             deadline.into(),
         )
         .await?;
+    let json = json_length.unwrap_or(usize::MAX).min(body.bytes.len());
+    let numbers = most_bytes_of_numbers(&body.bytes[..json]);
+    body.held.grow(numbers)?;
     let request = parse(body.bytes, json_length, limits, &model).await?;
     // What was made of it takes memory of its own, and it must not wait in the queue.
     drop(body.held);

@@ -143,8 +143,8 @@ fn compressed(encoding: &str, bytes: &[u8]) -> Vec<u8> {
     compressed
 }
 
-#[tokio::test]
-async fn requests_and_answers_may_be_compressed() {
+/// Requests of its model may have any length.
+fn ready_app_without_bounds() -> Arc<App> {
     let wide = Signature {
         inputs: vec![Port::tensor(
             "features",
@@ -153,7 +153,12 @@ async fn requests_and_answers_may_be_compressed() {
         )],
         outputs: crate::models::testing::classifier_signature().outputs,
     };
-    let app = serving(FakeBackend::with_signature(wide), AT_ONCE, 8);
+    serving(FakeBackend::with_signature(wide), AT_ONCE, 8)
+}
+
+#[tokio::test]
+async fn requests_and_answers_may_be_compressed() {
+    let app = ready_app_without_bounds();
     for encoding in ["gzip", "deflate"] {
         let (length, body) = binary_request(2);
         let request = Request::post(INFER)
@@ -396,4 +401,25 @@ async fn what_is_not_there_is_told_in_the_protocols_words() {
     }
     assert_eq!(error(&get_path(&app, INFER).await).0, 405);
     assert_eq!(error(&post_to(&app, "/v2/models/fake", "").await).0, 405);
+}
+
+#[tokio::test]
+async fn numbers_have_their_memory_before_they_are_read() {
+    let app = ready_app_without_bounds();
+    let numbers = "0,".repeat(BODY_BUDGET / 4);
+    // Nobody would find out that this isn't JSON without reading it.
+    let body = format!(r#"{{"inputs": [{{"datatype": "FP64", "data": [{numbers}"#);
+    let answer = post_to(&app, INFER, body).await;
+    assert_eq!(error(&answer).0, 429);
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_not_there_and_counted() {
+    let app = ready_app(AT_ONCE, 8);
+    let answer = post_to(&app, "/v2/models/%ff/infer", "{}").await;
+    assert_eq!(error(&answer).0, 404);
+    assert_eq!(error(&get_path(&app, "/v2/models/%ff").await).0, 404);
+    let text = get_path(&app, "/metrics").await.text;
+    let line = "ml_requests_total{model=\"\",status=\"invalid\"} 1";
+    assert!(text.lines().any(|found| found == line), "{text}");
 }
