@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use springtide_batching::{Stop as BatchStop, Worker};
@@ -20,6 +21,9 @@ pub enum RunFailed {
     /// Its outputs have other rows than its inputs.
     #[error(transparent)]
     Outputs(#[from] NotRows),
+    /// The backend panicked.
+    #[error("the model's run panicked")]
+    Panicked,
     /// The requests' rows can't be put into one tensor.
     #[error("the requests of a batch have rows of different shapes")]
     Mixed,
@@ -123,7 +127,10 @@ impl Worker for Runner {
             let run_stop = run_stop.clone();
             move || run_stop.request()
         });
-        let result = self.share(requests, &run_stop);
+        // One request must not end the other models with it. The backend stays: what it holds is a
+        // session of ONNX Runtime, which isn't changed by runs.
+        let result = catch_unwind(AssertUnwindSafe(|| self.share(requests, &run_stop)))
+            .unwrap_or(Err(RunFailed::Panicked));
         match &result {
             Ok(_) => {}
             Err(RunFailed::Run(RunError::Stopped)) => {

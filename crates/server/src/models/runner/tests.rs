@@ -69,6 +69,17 @@ fn a_failing_run_fails_the_batch() {
 }
 
 #[test]
+fn a_panic_fails_the_batch_and_not_the_thread() {
+    let mut runner = runner(&FakeBackend::classifier(), true);
+    let mut odd = request(&[1.0, 0.0]);
+    odd.inputs = vec![Tensor::new(vec![1, 2], vec![0_i64; 2]).unwrap()];
+    let failed = runner.run(&[&odd], &BatchStop::default());
+    assert!(matches!(failed, Err(RunFailed::Panicked)), "{failed:?}");
+    let shares = runner.run(&[&request(&[5.0, 0.0])], &BatchStop::default());
+    assert_eq!(labels(&shares.unwrap()[0]), [5]);
+}
+
+#[test]
 fn rows_of_different_shapes_never_share_a_run() {
     let backend = FakeBackend::classifier();
     let mut odd = request(&[1.0, 0.0]);
