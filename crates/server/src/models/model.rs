@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use springtide_batching::{
-    Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy, Rejection, Submission,
+    Answer, Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy, Rejection,
+    Submission,
 };
 use springtide_inference::{Classifier, Signature, Tensor, UnsupportedModel};
 
@@ -268,8 +269,7 @@ impl Model {
     /// # Errors
     /// [`InferError`], once and for all: nothing of the request is left behind.
     pub async fn infer(&self, checked: Checked, deadline: Instant) -> Result<Inferred, InferError> {
-        let accepted = Instant::now();
-        self.counters.accepted(SystemTime::now());
+        let outcome = Outcome::begin(&self.counters);
         let rows = checked.rows;
         let submission = Submission {
             signature: checked.row_shape.clone(),
@@ -277,24 +277,15 @@ impl Model {
             deadline,
             input: checked,
         };
-        match self.queue.submit(submission).await {
-            Ok(answer) => {
-                let took = accepted.elapsed();
-                self.counters
-                    .succeeded(rows.get(), took, answer.queued, answer.compute);
-                Ok(Inferred {
-                    outputs: answer.output.outputs,
-                    rows: answer.output.rows,
-                    batch_rows: answer.batch_rows,
-                    queued: answer.queued,
-                    compute: answer.compute,
-                })
-            }
-            Err(failure) => {
-                self.counters.failed(accepted.elapsed());
-                Err(failure.into())
-            }
-        }
+        let answer = self.queue.submit(submission).await?;
+        outcome.succeeded(rows, &answer);
+        Ok(Inferred {
+            outputs: answer.output.outputs,
+            rows: answer.output.rows,
+            batch_rows: answer.batch_rows,
+            queued: answer.queued,
+            compute: answer.compute,
+        })
     }
 
     /// From now on no request waits for a batch to fill.
@@ -311,6 +302,39 @@ impl Model {
 impl Drop for Model {
     fn drop(&mut self) {
         self.queue.close();
+    }
+}
+
+/// Counts how a request ends. Dropped before it succeeded, it has failed; its client may have left.
+struct Outcome<'a> {
+    counters: &'a Counters,
+    accepted: Instant,
+    succeeded: bool,
+}
+
+impl<'a> Outcome<'a> {
+    fn begin(counters: &'a Counters) -> Self {
+        counters.accepted(SystemTime::now());
+        Self {
+            counters,
+            accepted: Instant::now(),
+            succeeded: false,
+        }
+    }
+
+    fn succeeded<O>(mut self, rows: NonZeroUsize, answer: &Answer<O>) {
+        self.succeeded = true;
+        let took = self.accepted.elapsed();
+        self.counters
+            .succeeded(rows.get(), took, answer.queued, answer.compute);
+    }
+}
+
+impl Drop for Outcome<'_> {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            self.counters.failed(self.accepted.elapsed());
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use futures::FutureExt;
 use springtide_batching::Policy;
 use springtide_inference::{DataView, RunError};
 
@@ -91,6 +92,15 @@ async fn a_failed_run_is_counted_and_tells_no_details() {
     assert_eq!(failed.to_string(), "the model failed on this request");
     assert_eq!(model.statistics().fail.count, 1);
     assert_eq!(model.statistics().executions, 1);
+}
+
+#[tokio::test]
+async fn a_request_whose_client_leaves_has_failed() {
+    let window = Policy::Window(PATIENCE);
+    let (model, _driver, _metrics) = start(FakeBackend::classifier(), bounds(100, window));
+    assert!(infer(&model, &[1.0]).now_or_never().is_none());
+    assert_eq!(model.statistics().fail.count, 1);
+    assert_eq!(model.statistics().success.count, 0);
 }
 
 #[tokio::test]
