@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, to_bytes};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -146,5 +146,26 @@ fn a_drain_under_load_loses_no_request() {
             "{:?}",
             began.elapsed()
         );
+    });
+}
+
+#[test]
+fn who_watches_the_health_does_not_hold_up_a_drain() {
+    let mut server = Server::start("iris", &["--drain-timeout-seconds", "20"]);
+    Runtime::new().unwrap().block_on(async {
+        let mut connection = connect(server.address()).await.unwrap();
+        let watch = Request::post("http://server/grpc.health.v1.Health/Watch")
+            .header("content-type", "application/grpc")
+            .body(Full::from(&[0; 5][..]));
+        let answer = connection.send_request(watch.unwrap()).await.unwrap();
+        let mut statuses = answer.into_body();
+        assert!(statuses.frame().await.unwrap().is_ok());
+        server.terminate();
+        let began = Instant::now();
+        while let Some(status) = statuses.frame().await {
+            status.unwrap();
+        }
+        assert!(server.wait().success());
+        assert!(began.elapsed() < Duration::from_secs(10));
     });
 }
