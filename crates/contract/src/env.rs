@@ -19,7 +19,7 @@ pub const MODEL_POLL_SECONDS: &str = "MODEL_POLL_SECONDS";
 pub const MODEL_NAME: &str = "MODEL_NAME";
 /// Most rows in one batch.
 pub const MAX_BATCH_SIZE: &str = "MAX_BATCH_SIZE";
-/// Longest wait for a batch to fill, in milliseconds.
+/// Longest that a batch is held back, in milliseconds: to fill, or for clients that come back.
 pub const MAX_WAIT_MS: &str = "MAX_WAIT_MS";
 /// `work-conserving` (run what is queued as soon as a worker is idle) or `window` (wait for
 /// `MAX_BATCH_SIZE` rows or `MAX_WAIT_MS`).

@@ -17,7 +17,7 @@ use crate::models::{ModelName, Source};
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 
-/// Serves an ONNX model over HTTP with dynamic batching, and fetches it before.
+/// Serves ONNX models over HTTP and gRPC with dynamic batching, and fetches them before.
 #[derive(Debug, Parser)]
 #[command(
     name = "springtide-server",
@@ -34,7 +34,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve models: POST /predict and /v2/models/<name>/infer, GET /health, /ready and /metrics
+    /// Serve models: POST /predict and /v2/models/<name>/infer, gRPC, GET /health, /ready and /metrics
     #[command(after_help = "\
 Examples:
   # Serve a model on port 8000 and ask it
@@ -101,7 +101,8 @@ pub struct ServeArgs {
     #[arg(long, env = env::MAX_BATCH_SIZE, default_value_t = defaults::MAX_BATCH_ROWS,
         value_parser = value_parser!(u32).range(1..=4096))]
     pub max_batch_size: u32,
-    /// Longest wait for a batch to fill under the policy `window`, in milliseconds
+    /// Longest that a batch is held back, in milliseconds: under the policy `window` to fill, else for
+    /// clients that are about to come back, where that pays
     #[arg(long, env = env::MAX_WAIT_MS, default_value_t = defaults::MAX_WAIT_MILLISECONDS,
         value_parser = value_parser!(u32).range(0..=60_000))]
     pub max_wait_ms: u32,
@@ -145,8 +146,7 @@ pub struct ServeArgs {
     #[arg(long, env = env::MAX_CONNECTION_AGE_SECONDS, default_value_t = defaults::MAX_CONNECTION_AGE_SECONDS,
         value_parser = value_parser!(u32).range(0..=86_400))]
     pub max_connection_age_seconds: u32,
-    /// Most bytes of one request to a model that leaves a length of its inputs open; for others it
-    /// follows from their inputs
+    /// Most bytes of one request; fewer where a model's inputs say how many numbers they hold at most
     #[arg(long, env = env::MAX_REQUEST_BYTES, default_value_t = defaults::MAX_REQUEST_BYTES,
         value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
     pub max_request_bytes: u64,

@@ -23,7 +23,11 @@ pub enum ModelError {
     #[error(transparent)]
     Provider(#[from] ProviderUnavailable),
     /// The file isn't there.
-    #[error("there is no model file {0}: set {variable} to the path of an ONNX model", variable = springtide_contract::env::MODEL_PATH)]
+    #[error(
+        "there is no model file {0}: set {file} to the path of an ONNX model, or {folder} to a folder of models",
+        file = springtide_contract::env::MODEL_PATH,
+        folder = springtide_contract::env::MODEL_DIR
+    )]
     Missing(String),
     /// ONNX Runtime refuses it, or it wants files that it may not have.
     #[error(transparent)]
