@@ -11,6 +11,10 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
+/// Bytes of a body from which on parsing it takes so long that other requests would wait for it: it
+/// is then parsed on a thread that may block.
+pub(crate) const LONG_BODY_BYTES: usize = 512 * 1024;
+
 /// Most bytes of a refused body which are read to no purpose: to a client that is still sending, a
 /// connection that is closed at once is reset before it has seen the answer.
 const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;

@@ -7,12 +7,15 @@ pub mod response;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use tokio::task::spawn_blocking;
 
 use self::error::ApiError;
-use self::request::Limits;
+use self::request::{Limits, PredictRequest};
 use self::response::PredictResponse;
+use crate::body::{HeldBody, LONG_BODY_BYTES};
 use crate::http::App;
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, LookupError, Model};
@@ -63,9 +66,10 @@ async fn answer(
             deadline.into(),
         )
         .await?;
-    let request = request::parse(&body.bytes, limits)?;
-    // The text is several times as large as its numbers, so it must not wait in the queue.
-    drop(body);
+    let HeldBody { bytes, mut held } = body;
+    let request = parse(bytes, limits).await?;
+    // Only the numbers wait in the queue. Their text is several times as large.
+    held.shrink_to(size_of::<f32>() * limits.features.get() * request.rows.get());
     let unlike_signature = |error| {
         tracing::error!(%error, "the model takes other inputs than its classifier was made for");
         InferError::Failed
@@ -91,6 +95,14 @@ async fn answer(
         batch_rows,
         request.request_id,
     )
+}
+
+async fn parse(body: Bytes, limits: Limits) -> Result<PredictRequest, ApiError> {
+    if body.len() > LONG_BODY_BYTES {
+        let parsed = spawn_blocking(move || request::parse(&body, limits)).await;
+        return Ok(parsed.map_err(|_panicked| InferError::Failed)??);
+    }
+    Ok(request::parse(&body, limits)?)
 }
 
 #[cfg(test)]

@@ -44,6 +44,37 @@ async fn a_body_that_is_too_large_is_413_and_one_without_room_429() {
     assert_eq!(refused.headers["retry-after"], "1");
 }
 
+#[tokio::test]
+async fn the_numbers_of_a_request_that_waits_stay_in_the_budget() {
+    let app = ready_app(WINDOW, 100);
+    let waiting = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { predict(&app, r#"{"features": [[1, 0], [2, 0]]}"#).await }
+    });
+    until_waiting(&app, 2).await;
+    let mut others = app.bodies.hold();
+    let numbers = 2 * 2 * size_of::<f32>();
+    assert!(others.grow(BODY_BUDGET - numbers + 1).is_err());
+    others.grow(BODY_BUDGET - numbers).unwrap();
+    app.models.default_model().unwrap().flush();
+    assert_eq!(waiting.await.unwrap().status, 200);
+    others.grow(numbers).unwrap();
+}
+
+#[tokio::test]
+async fn a_long_body_is_answered_like_a_short_one() {
+    let (any, long) = (Dimension::Any, 40_000);
+    let mut signature = classifier_signature();
+    signature.inputs[0].shape = Some(vec![any, Dimension::Fixed(long)]);
+    let app = serving(FakeBackend::with_signature(signature), AT_ONCE, 100);
+    let row = format!("[3{}]", ", 0.25000000000".repeat(long - 1));
+    let answer = predict(&app, format!(r#"{{"features": {row}}}"#)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["prediction"], 3);
+    let answer = predict(&app, format!(r#"{{"features": {row} "#)).await;
+    assert_eq!(answer.code(), (400, json!("invalid_json")));
+}
+
 /// A body that never comes.
 fn never() -> futures::stream::Pending<Result<axum::body::Bytes, std::io::Error>> {
     futures::stream::pending()

@@ -30,6 +30,7 @@ use super::{
     find, index, model_config, model_metadata, run, series, server_metadata, serving, statistics,
     version,
 };
+use crate::body::LONG_BODY_BYTES;
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
@@ -37,9 +38,6 @@ use crate::models::{InferError, Model};
 
 /// Most bytes of a request for something else than inference.
 const MAX_SMALL_BYTES: usize = 64 * 1024;
-
-/// Bytes of a body from which on parsing it takes so long that other requests would wait for it.
-const LONG_BODY_BYTES: usize = 512 * 1024;
 
 /// Bytes of an answer from which on compressing it is worth its time.
 const LONG_ANSWER_BYTES: u64 = 1024;
