@@ -1,12 +1,13 @@
 //! Whether the rows of a model are rows.
 
+use std::num::NonZeroUsize;
+
 use super::shape;
 use crate::backend::Backend;
 use crate::data::{Data, DataView};
 use crate::signature::{Port, Signature};
 use crate::stop::Stop;
 use crate::tensor::{Tensor, TensorView, element_count};
-use std::num::NonZeroUsize;
 
 /// Largest difference of two outputs that are the same, as a part of their Euclidean length. Half
 /// precision and quantization by batch stay below; what depends on the row before doesn't.
