@@ -32,8 +32,9 @@ pub struct Stamp {
 /// What is known of a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Folder {
-    /// The versions that have a model file.
-    Versions(BTreeMap<Version, Stamp>),
+    /// The versions that have a model file, with its content. None where a version's own folder is
+    /// there and could not be read.
+    Versions(BTreeMap<Version, Option<Stamp>>),
     /// It is there and could not be read: that says nothing about its versions.
     Unreadable,
 }
@@ -105,7 +106,7 @@ pub fn list(directory: &Path) -> Result<Listing, ListError> {
     Ok(listing)
 }
 
-fn versions(folder: &Path) -> io::Result<BTreeMap<Version, Stamp>> {
+fn versions(folder: &Path) -> io::Result<BTreeMap<Version, Option<Stamp>>> {
     let mut versions = BTreeMap::new();
     for entry in entries(folder)? {
         let Some(version) = parsed::<Version>(&entry) else {
@@ -113,11 +114,14 @@ fn versions(folder: &Path) -> io::Result<BTreeMap<Version, Stamp>> {
         };
         match stamp(&entry.path()) {
             Ok(Some(stamp)) => {
-                versions.insert(version, stamp);
+                versions.insert(version, Some(stamp));
             }
             Ok(None) => {}
             Err(error) if is_no_folder(&error) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(path = %entry.path().display(), %error, "the version's folder can't be read");
+                versions.insert(version, None);
+            }
         }
     }
     Ok(versions)
@@ -265,6 +269,20 @@ mod tests {
         link("..2026", "iris/2");
         assert_eq!(versions_of(root.path(), "iris"), ["2"]);
         assert_eq!(stamp_of(root.path(), "iris/2").bytes, 5);
+    }
+
+    #[test]
+    fn a_version_that_can_not_be_read_is_there_and_hides_no_other() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "iris/1/model.onnx", "graph");
+        let looped = root.path().join("iris/2");
+        std::os::unix::fs::symlink(&looped, &looped).unwrap();
+        let listing = list(root.path()).unwrap();
+        let Folder::Versions(versions) = &listing["iris"] else {
+            panic!("unreadable")
+        };
+        let readable: Vec<bool> = versions.values().map(Option::is_some).collect();
+        assert_eq!(readable, [true, false]);
     }
 
     #[test]

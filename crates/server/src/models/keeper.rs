@@ -35,7 +35,7 @@ impl Source {
     fn list(&self) -> Result<Listing, ListError> {
         match self {
             Self::File { name, path } => {
-                let version = (Version::FIRST, stamp_of_file(path));
+                let version = (Version::FIRST, Some(stamp_of_file(path)));
                 let folder = Folder::Versions([version].into());
                 Ok([(name.clone(), folder)].into())
             }

@@ -111,14 +111,14 @@ fn is_gone(listing: &Listing, name: &ModelName, version: Version) -> bool {
 
 fn before_is(before: &Listing, name: &ModelName, version: Version, stamp: Stamp) -> bool {
     match before.get(name) {
-        Some(Folder::Versions(versions)) => versions.get(&version) == Some(&stamp),
+        Some(Folder::Versions(versions)) => versions.get(&version) == Some(&Some(stamp)),
         Some(Folder::Unreadable) | None => false,
     }
 }
 
 fn next_of_model(
     name: &ModelName,
-    versions: &BTreeMap<Version, Stamp>,
+    versions: &BTreeMap<Version, Option<Stamp>>,
     known: &BTreeMap<Version, Known>,
     keep: NonZeroUsize,
     is_stable: impl Fn(Version, Stamp) -> bool,
@@ -129,8 +129,11 @@ fn next_of_model(
             break;
         }
         let Known { serving, failed } = known.get(&version).copied().unwrap_or_default();
-        let is_new = serving != Some(stamp) && failed != Some(stamp);
-        if is_new && is_stable(version, stamp) {
+        let is_new = stamp.is_some() && serving != stamp && failed != stamp;
+        if let Some(stamp) = stamp
+            && is_new
+            && is_stable(version, stamp)
+        {
             let name = name.clone();
             return Some(Step::Load {
                 name,

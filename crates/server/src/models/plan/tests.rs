@@ -22,7 +22,7 @@ fn name(text: &str) -> ModelName {
 }
 
 fn folder(versions: &[(u64, u64)]) -> Folder {
-    let stamped = |&(number, content): &(u64, u64)| (version(number), stamp(content));
+    let stamped = |&(number, content): &(u64, u64)| (version(number), Some(stamp(content)));
     Folder::Versions(versions.iter().map(stamped).collect())
 }
 
@@ -63,6 +63,12 @@ fn settled(now: &Listing, known: &KnownModels, keep: usize) -> Option<Step> {
 /// Another model, of which nothing is left to do.
 fn other() -> Listing {
     Listing::from([(name("unreadable"), Folder::Unreadable)])
+}
+
+/// The model `m` with version 1, and another version that can't be read.
+fn unreadable_version(number: u64) -> Listing {
+    let versions = BTreeMap::from([(version(1), Some(stamp(1))), (version(number), None)]);
+    Listing::from([(name("m"), Folder::Versions(versions))])
 }
 
 const SERVES: Option<u64> = Some(1);
@@ -189,6 +195,27 @@ fn what_is_done_in_each_situation() {
             None,
         ),
         ("all folders are empty", holds(&[]), one.clone(), 1, None),
+        (
+            "a new version can't be read",
+            unreadable_version(2),
+            one.clone(),
+            1,
+            None,
+        ),
+        (
+            "the version that serves can't be read",
+            unreadable_version(1),
+            one.clone(),
+            1,
+            None,
+        ),
+        (
+            "the newest version can't be read and none serves",
+            unreadable_version(2),
+            KnownModels::new(),
+            1,
+            load(1, 1),
+        ),
         (
             "the folder can't be read",
             Listing::from([(name("m"), Folder::Unreadable)]),
