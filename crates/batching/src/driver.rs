@@ -23,6 +23,7 @@ use tokio::time::sleep_until;
 
 pub use handle::Handle;
 
+use crate::estimate::Measured;
 use crate::machine::{Config, Rejection};
 use crate::stop::Stop;
 use shared::Shared;
@@ -154,7 +155,8 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     W: Worker,
 {
-    /// Starts one thread for each worker. To be called in a tokio runtime.
+    /// Starts one thread for each worker. What batches took in earlier runs of a worker that was warm,
+    /// oldest first, is known from the start. To be called in a tokio runtime.
     ///
     /// # Errors
     /// When the operating system gives no thread, and outside of a runtime.
@@ -162,12 +164,13 @@ where
         config: Config,
         first: W,
         others: impl IntoIterator<Item = W>,
+        measured: &[Measured],
         observer: Arc<dyn Observer>,
     ) -> std::io::Result<(Handle<K, W>, Self)> {
         let runtime = tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
         let workers: Vec<W> = std::iter::once(first).chain(others).collect();
         let count = NonZeroUsize::new(workers.len()).unwrap_or(NonZeroUsize::MIN);
-        let (shared, alarm) = Shared::new(config, count, observer);
+        let (shared, alarm) = Shared::new(config, count, measured, observer);
         let (ended_sender, ended) = mpsc::unbounded_channel();
         // Made first: dropped on an error below, it ends the threads that were started.
         let mut driver = Self {

@@ -23,5 +23,6 @@ pub mod stop;
 pub use driver::{
     Answer, Driver, Failure, Handle, LeftQueue, Observer, Submission, Worker, WorkerDied,
 };
+pub use estimate::Measured;
 pub use machine::{Config, Overload, Policy, Rejection};
 pub use stop::Stop;

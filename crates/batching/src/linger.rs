@@ -19,7 +19,8 @@
 //!
 //! Once all clients share batches of one size, batches no longer tell their fixed cost: after a
 //! hundred or so nothing is held for a few, which measures it anew. Two clients that take turns have
-//! batches of one row only, tell nothing of it from the start, and are not brought together.
+//! batches of one row only, and are brought together only where batches of other sizes were measured
+//! before, as in a model's trial runs.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -42,9 +43,7 @@ const NEWEST: f64 = 0.125;
 /// Longest that a batch may be held, if any time is worth it.
 #[must_use]
 pub fn longest(fit: Option<Fit>, max: Duration) -> Option<Duration> {
-    let Some(Fit::Line { fixed, .. }) = fit else {
-        return None;
-    };
+    let (fixed, _) = fit?.line()?;
     let longest = duration(fixed / 2.0).min(max);
     (longest >= MIN_LINGER).then_some(longest)
 }
@@ -52,10 +51,8 @@ pub fn longest(fit: Option<Fit>, max: Duration) -> Option<Duration> {
 /// Whether a batch saved is a notable part of what a batch with so many rows takes.
 #[must_use]
 pub fn saves(fit: Option<Fit>, rows: usize) -> bool {
-    match fit {
-        Some(Fit::Line { fixed, per_row }) => fixed >= MIN_SAVING * (fixed + per_row * rows as f64),
-        Some(Fit::Point { .. }) | None => false,
-    }
+    fit.and_then(|fit| fit.line())
+        .is_some_and(|(fixed, per_row)| fixed >= MIN_SAVING * (fixed + per_row * rows as f64))
 }
 
 /// Clients that were answered and may come back.
@@ -132,6 +129,7 @@ impl Returns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::estimate::{BatchTime, Measured};
 
     const WITHIN: Duration = Duration::from_millis(5);
 
@@ -189,9 +187,20 @@ mod tests {
 
     #[test]
     fn only_a_heavy_fixed_cost_is_worth_a_wait() {
-        let line = |fixed, per_row| Some(Fit::Line { fixed, per_row });
+        let batch = |rows, seconds| Measured {
+            rows,
+            took: Duration::from_secs_f64(seconds),
+        };
+        let line = |fixed: f64, per_row: f64| {
+            let mut time = BatchTime::default();
+            for rows in [1, 32, 1, 32, 1, 32] {
+                time.measure(batch(rows, fixed + per_row * rows as f64));
+            }
+            time.fit()
+        };
         let max = milliseconds(50);
-        assert_eq!(longest(line(0.010, 0.001), max), Some(milliseconds(5)));
+        let held = longest(line(0.010, 0.001), max).unwrap();
+        assert!(held.abs_diff(milliseconds(5)) < Duration::from_nanos(10));
         assert_eq!(longest(line(1.0, 0.001), max), Some(max));
         assert_eq!(
             longest(line(0.001, 0.001), max),
@@ -199,8 +208,9 @@ mod tests {
             "timers can't keep it"
         );
         assert_eq!(longest(line(0.010, 0.001), Duration::ZERO), None);
-        let (rows, seconds) = (4.0, 1.0);
-        assert_eq!(longest(Some(Fit::Point { rows, seconds }), max), None);
+        let mut point = BatchTime::default();
+        point.measure(batch(4, 1.0));
+        assert_eq!(longest(point.fit(), max), None);
         assert_eq!(longest(None, max), None);
         assert!(saves(line(0.010, 0.001), 32));
         assert!(!saves(line(0.010, 0.005), 32));

@@ -12,17 +12,23 @@
 //!
 //! # Deadlines
 //!
-//! What batches take is learnt while they run ([`crate::estimate`]). With it
+//! What batches take is learnt while they run ([`crate::estimate`]), from those that were stopped at
+//! their deadlines too. With it
 //! - a push whose answer would come too late is refused while a retry elsewhere is still worth it;
 //! - a request that has become too late for its batch is dropped before the run. Where more waits
 //!   than one batch holds, that batch is taken as full: small batches, run for requests at the edge
 //!   of their deadlines, would make all others late too. Where all fits into one batch, the batch
-//!   rather runs with fewer rows than past a deadline.
+//!   rather runs with fewer rows than past a deadline;
+//! - a batch has no more rows than are done in half of the time that its requests had from the start:
+//!   the other half goes by while the batch before runs.
+//!
+//! Answers are to arrive in time, not almost: room is left for batches that take longer than expected
+//! ([`Fit::safe`]), and a little for the way to the client.
 //!
 //! Estimates can be wrong, and must not refuse for ever. So an idle worker takes any request,
 //! whatever the estimate, and a request that had less time from the start than its run alone is said
-//! to take is not held to that: it runs, and what it takes is measured. Before enough has been
-//! measured only the bound on rows holds.
+//! to take is not held to that: it runs, and what it takes is measured. Before anything has been
+//! measured only the bound on rows holds, and what one batch alone has shown drops nothing.
 
 mod admission;
 mod entry;
@@ -37,11 +43,14 @@ pub use admission::{Overload, Rejection};
 pub use entry::{Entry, Ticket};
 pub use runs::RunId;
 
-use crate::estimate::{BatchTime, Fit};
+use crate::estimate::{BatchTime, Fit, Measured};
 use crate::linger::{self, Returns};
 use crate::stop::Stop;
 use queue::{LaneId, Queue};
 use runs::Runs;
+
+/// The most that is kept of a request's time for its answer to reach the client.
+const MAX_DELIVERY: Duration = Duration::from_millis(10);
 
 /// When queued requests become a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +99,8 @@ pub struct Batch<K, T> {
 /// What to do now.
 #[derive(Debug)]
 pub enum Step<K, T> {
-    /// Run these, then call [`Machine::succeeded`], [`Machine::failed`] or [`Machine::stopped`].
+    /// Run these, then call [`Machine::succeeded`], [`Machine::failed`], [`Machine::stopped`] or
+    /// [`Machine::skipped`].
     Run(Batch<K, T>),
     /// Tell these that their time is up, or won't suffice; they have left the queue.
     Expired(Vec<Entry<K, T>>),
@@ -121,6 +131,10 @@ pub struct Machine<K, T> {
     runs: Runs,
     batch_time: BatchTime,
     returns: Returns,
+    /// Rows that the newest batch was taken from: about as many will wait for the next.
+    newest_demand: usize,
+    /// Rows that it could have had.
+    newest_full: usize,
     /// Since when an idle worker has been held.
     held_since: Option<Instant>,
     next_ticket: u64,
@@ -128,16 +142,23 @@ pub struct Machine<K, T> {
 }
 
 impl<K: Clone + Eq + Hash, T> Machine<K, T> {
-    /// An empty queue, and as many idle workers as batches can run at the same time.
+    /// An empty queue, as many idle workers as batches can run at the same time, and batches that
+    /// were measured before, oldest first.
     #[must_use]
-    pub fn new(config: Config, workers: NonZeroUsize) -> Self {
+    pub fn new(config: Config, workers: NonZeroUsize, measured: &[Measured]) -> Self {
+        let mut batch_time = BatchTime::default();
+        for batch in measured {
+            batch_time.measure(*batch);
+        }
         Self {
             config,
             workers,
             queue: Queue::new(config.max_rows),
             runs: Runs::default(),
-            batch_time: BatchTime::default(),
+            batch_time,
             returns: Returns::default(),
+            newest_demand: 0,
+            newest_full: 1,
             held_since: None,
             next_ticket: 0,
             closed: false,
@@ -176,7 +197,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         deadline: Instant,
         payload: T,
     ) -> Result<Ticket, Rejection> {
-        self.admit(now, rows, deadline)?;
+        self.admit(now, &signature, rows, deadline)?;
         self.returns.arrived(now);
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
@@ -249,7 +270,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let Some(run) = self.runs.end(run) else {
             return;
         };
-        self.batch_time.measure(rows, took);
+        self.batch_time.measure(Measured { rows, took });
         if let Some(longest) = self.longest_linger() {
             self.returns.answered(now, run.clients(), longest);
         }
@@ -281,8 +302,17 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         None
     }
 
-    /// A batch didn't run, or not to its end, because nobody waits for it: its worker is idle.
-    pub fn stopped(&mut self, run: RunId) {
+    /// A batch with so many rows was stopped after this time, because nobody waits for it: its worker
+    /// is idle.
+    pub fn stopped(&mut self, run: RunId, rows: usize, after: Duration) {
+        if self.runs.end(run).is_some() {
+            let took = after;
+            self.batch_time.measure_stopped(Measured { rows, took });
+        }
+    }
+
+    /// A batch didn't run at all, because nobody waits for it: its worker is idle.
+    pub fn skipped(&mut self, run: RunId) {
         self.runs.end(run);
     }
 
@@ -335,31 +365,44 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
     }
 
     fn run(&mut self, lane: LaneId, now: Instant) -> Step<K, T> {
-        let Plan { tickets, hopeless } = self.plan(lane, now);
+        let Plan {
+            tickets,
+            full,
+            hopeless,
+        } = self.plan(lane, now);
         if !hopeless.is_empty() {
             return Step::Expired(self.queue.take(lane, &hopeless));
         }
         self.held_since = None;
+        self.newest_full = full;
+        self.newest_demand = self.queue.lane_rows(lane);
         let entries = self.queue.take(lane, &tickets);
         let rows = entries.iter().map(Entry::rows).sum();
-        let takes = self.fit().map_or(Duration::ZERO, |fit| fit.least(1, rows));
+        let takes = self.fit().map_or(Duration::ZERO, |fit| fit.safe(rows));
         let (run, stop) = self.runs.begin(tickets, now + takes);
         Step::Run(Batch { run, entries, stop })
     }
 
     /// The next batch of a lane: as many requests as fit, oldest first.
     fn plan(&self, lane: LaneId, now: Instant) -> Plan {
-        let (fit, max_rows) = (self.fit(), self.config.max_rows.get());
-        let takes = |rows| fit.map_or(Duration::ZERO, |fit| fit.least(1, rows));
-        let mut plan = Plan::default();
+        let fit = self.batch_time.confirmed_fit();
+        let takes = |rows| fit.map_or(Duration::ZERO, |fit| fit.safe(rows));
+        let next = self.queue.lane(lane).take(self.config.max_rows.get());
+        let longest = next.map(Entry::lifetime).max().unwrap_or_default();
+        let mut plan = Plan {
+            full: self.full(fit, longest),
+            ..Plan::default()
+        };
         let (mut rows, mut lane_rows) = (0, self.queue.lane_rows(lane));
         let mut least_time = Duration::MAX;
         for entry in self.queue.lane(lane) {
-            let mut time = entry.deadline.saturating_duration_since(now);
-            if takes(entry.rows()) > entry.lifetime() {
+            let lifetime = entry.lifetime();
+            let left = entry.deadline.saturating_duration_since(now);
+            let mut time = left.saturating_sub(delivery(lifetime));
+            if takes(entry.rows()) > lifetime {
                 time = Duration::MAX;
             }
-            let backlog = if lane_rows > max_rows { max_rows } else { 0 };
+            let backlog = if lane_rows > plan.full { plan.full } else { 0 };
             if takes(entry.rows().max(backlog)) > time {
                 plan.hopeless.push(entry.ticket);
                 lane_rows -= entry.rows();
@@ -367,16 +410,31 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             }
             least_time = least_time.min(time);
             rows += entry.rows();
-            if rows > max_rows || (takes(rows) > least_time && !plan.tickets.is_empty()) {
+            let too_many = rows > plan.full || takes(rows) > least_time;
+            if too_many && !plan.tickets.is_empty() {
                 break;
             }
             plan.tickets.push(entry.ticket);
-            if rows == max_rows {
+            if rows >= plan.full {
                 break;
             }
         }
         plan
     }
+
+    /// Rows of a full batch of requests that have so much time from the start: half of it goes by
+    /// while the batch before runs.
+    fn full(&self, fit: Option<Fit>, lifetime: Duration) -> usize {
+        let max_rows = self.config.max_rows.get();
+        let rows = fit.map(|fit| fit.rows_within(lifetime / 2, max_rows));
+        rows.map_or(max_rows, |rows| rows.max(1))
+    }
+}
+
+/// Time that an answer takes from the batch to its client, at a guess: threads wake, the answer is
+/// written and sent. At most a twentieth of a request's time is kept for it.
+fn delivery(lifetime: Duration) -> Duration {
+    MAX_DELIVERY.min(lifetime / 20)
 }
 
 enum Choice {
@@ -388,6 +446,8 @@ enum Choice {
 #[derive(Default)]
 struct Plan {
     tickets: Vec<Ticket>,
+    /// Rows that the batch may have.
+    full: usize,
     /// Requests whose time won't suffice.
     hopeless: Vec<Ticket>,
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::{Failure, Job, LeftQueue, Observer, Worker, answer, now};
+use crate::estimate::Measured;
 use crate::machine::{Batch, Config, Entry, Machine, Step};
 
 pub(super) type WorkerJob<W> =
@@ -42,12 +43,13 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     pub(super) fn new(
         config: Config,
         workers: NonZeroUsize,
+        measured: &[Measured],
         observer: Arc<dyn Observer>,
     ) -> (Self, watch::Receiver<Option<Instant>>) {
         let (alarm, receiver) = watch::channel(None);
         let shared = Self {
             state: Mutex::new(State {
-                machine: Machine::new(config, workers),
+                machine: Machine::new(config, workers, measured),
                 sleepers: 0,
             }),
             work: Condvar::new(),

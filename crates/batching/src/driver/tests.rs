@@ -104,7 +104,7 @@ impl Bench {
             pairs: None,
         };
         let observer: Arc<dyn Observer> = Arc::<Counts>::clone(&counts);
-        let (handle, driver) = Driver::start(config, worker, [], observer).unwrap();
+        let (handle, driver) = Driver::start(config, worker, [], &[], observer).unwrap();
         Self {
             handle,
             gate,
@@ -224,7 +224,7 @@ fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
     };
     let counts = Arc::new(Counts::default());
     let observer: Arc<dyn Observer> = Arc::<Counts>::clone(&counts);
-    let shared = Arc::new(Shared::new(config, NonZeroUsize::MIN, observer).0);
+    let shared = Arc::new(Shared::new(config, NonZeroUsize::MIN, &[], observer).0);
     let mut thread = WorkerThread {
         worker: Doubler::default(),
         shared: Arc::clone(&shared),
@@ -263,7 +263,7 @@ async fn the_halves_of_a_failed_batch_run_on_idle_workers() {
         pairs: Some(Arc::clone(&pairs)),
     };
     let observer = Arc::new(Counts::default());
-    let (handle, driver) = Driver::start(config, worker(), [worker()], observer).unwrap();
+    let (handle, driver) = Driver::start(config, worker(), [worker()], &[], observer).unwrap();
     let driver = tokio::spawn(driver.run());
     let submit = |input| {
         let handle: Doubling = handle.clone();

@@ -55,7 +55,7 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
             !left
         });
         if entries.is_empty() {
-            self.shared.lock().machine.stopped(run);
+            self.shared.lock().machine.skipped(run);
             return;
         }
         let rows = entries.iter().map(Entry::rows).sum();
@@ -68,7 +68,7 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
         let compute = ended.saturating_duration_since(began);
         if stop.end() {
             observer.stopped(rows, compute);
-            self.shared.lock().machine.stopped(run);
+            self.shared.lock().machine.stopped(run, rows, compute);
             return;
         }
         observer.ran(rows, compute);

@@ -7,10 +7,14 @@ fn microseconds(count: u64) -> Duration {
     Duration::from_micros(count)
 }
 
+fn measure(time: &mut BatchTime, rows: usize, took: Duration) {
+    time.measure(Measured { rows, took });
+}
+
 fn measured(batches: impl IntoIterator<Item = (usize, Duration)>) -> BatchTime {
     let mut time = BatchTime::default();
     for (rows, took) in batches {
-        time.measure(rows, took);
+        time.measure(Measured { rows, took });
     }
     time
 }
@@ -33,9 +37,69 @@ fn assert_close(actual: Duration, expected: Duration, part: f64) {
 }
 
 #[test]
-fn nothing_is_said_before_enough_is_known() {
-    assert_eq!(line(4).fit(), None);
-    assert!(line(5).fit().is_some());
+fn the_first_batch_says_something() {
+    assert_eq!(line(0).fit(), None);
+    let time = line(1);
+    assert_close(time.fit().unwrap().least(1, 1), microseconds(3_500), 1e-6);
+    assert_close(time.fit().unwrap().least(3, 40), microseconds(10_500), 1e-6);
+    assert_eq!(time.confirmed_fit(), None, "it may have been slow for once");
+    assert!(line(2).confirmed_fit().is_some());
+}
+
+#[test]
+fn two_batches_do_not_say_that_any_takes_longer_than_they_did() {
+    let held_up = measured([
+        (1, microseconds(1_000)),
+        (3, microseconds(1_000_000)),
+        (2, microseconds(1_000)),
+    ]);
+    let fit = held_up.fit().unwrap();
+    assert!(fit.least(1, 32) <= microseconds(1_000_000), "{fit:?}");
+    let fit = line(5).fit().unwrap();
+    assert_close(fit.least(1, 32), microseconds(19_000), 1e-6);
+}
+
+#[test]
+fn a_batch_that_was_stopped_counts_where_it_took_longer_than_expected() {
+    let stopped = |rows, after| Measured { rows, took: after };
+    let mut time = BatchTime::default();
+    time.measure_stopped(stopped(8, microseconds(5_000)));
+    assert_close(time.fit().unwrap().least(1, 8), microseconds(5_000), 1e-6);
+    time.measure_stopped(stopped(8, microseconds(9_000)));
+    assert!(time.fit().unwrap().least(1, 8) > microseconds(5_000));
+    let before = time.fit();
+    time.measure_stopped(stopped(8, microseconds(100)));
+    assert_eq!(time.fit(), before, "its clients left early");
+}
+
+#[test]
+fn room_is_left_for_batches_that_take_more_or_less_than_expected() {
+    let took = |batch: usize| {
+        if batch.is_multiple_of(2) {
+            8_000
+        } else {
+            12_000
+        }
+    };
+    let uneven = measured((0..200).map(|batch| (4, microseconds(took(batch)))));
+    // A fifth, three times.
+    assert_close(uneven.fit().unwrap().safe(4), microseconds(16_000), 0.05);
+    let even = measured((0..200).map(|_| (4, microseconds(10_000))));
+    assert_close(even.fit().unwrap().safe(4), microseconds(10_000), 1e-6);
+    let wild = measured((0..200).map(|batch| (4, microseconds(1_000 * 9_u64.pow(batch % 2)))));
+    let fit = wild.fit().unwrap();
+    assert!(fit.safe(4) <= 2 * fit.least(1, 4), "never more than twice");
+}
+
+#[test]
+fn rows_within_a_time_are_the_most_that_are_safe() {
+    let fit = line(40).fit().unwrap();
+    let rows = |time| fit.rows_within(microseconds(time), 32);
+    assert_eq!(
+        [0, 3_499, 3_501, 8_001, 19_001].map(rows),
+        [0, 0, 1, 10, 32]
+    );
+    assert_eq!(rows(1_000_000), 32);
 }
 
 #[test]
@@ -50,7 +114,7 @@ fn a_line_is_found() {
 fn one_size_says_no_more_than_it_can() {
     let time = measured((0..20).map(|_| (4, microseconds(8_000))));
     let fit = time.fit().unwrap();
-    assert!(matches!(fit, Fit::Point { .. }), "{fit:?}");
+    assert_eq!(fit.line(), None);
     assert_close(fit.least(1, 4), microseconds(8_000), 1e-6);
     assert_close(fit.least(1, 8), microseconds(8_000), 1e-6);
     assert_close(fit.least(1, 1), microseconds(2_000), 1e-6);
@@ -60,14 +124,10 @@ fn one_size_says_no_more_than_it_can() {
 #[test]
 fn neither_term_is_negative() {
     let falling = measured((1..20).map(|rows| (rows, microseconds(1_000 - 10 * rows as u64))));
-    let Some(Fit::Line { fixed, per_row }) = falling.fit() else {
-        panic!("{falling:?}")
-    };
+    let (fixed, per_row) = falling.fit().unwrap().line().unwrap();
     assert!(per_row == 0.0 && fixed > 0.0);
     let steep = measured((1..20).map(|rows| (rows, microseconds((rows * rows) as u64))));
-    let Some(Fit::Line { fixed, per_row }) = steep.fit() else {
-        panic!("{steep:?}")
-    };
+    let (fixed, per_row) = steep.fit().unwrap().line().unwrap();
     assert!(fixed == 0.0 && per_row > 0.0);
 }
 
@@ -75,7 +135,7 @@ fn neither_term_is_negative() {
 fn one_stall_moves_the_fit_by_little() {
     let mut time = line(200);
     let before = time.fit().unwrap().least(1, 8);
-    time.measure(4, Duration::from_secs(60));
+    measure(&mut time, 4, Duration::from_secs(60));
     assert_close(time.fit().unwrap().least(1, 8), before, 0.2);
 }
 
@@ -84,7 +144,11 @@ fn a_machine_that_became_slow_is_followed() {
     let mut time = line(200);
     for batch in 0..120 {
         let rows = batch % 8 + 1;
-        time.measure(rows, microseconds(10 * (3_000 + 500 * rows as u64)));
+        measure(
+            &mut time,
+            rows,
+            microseconds(10 * (3_000 + 500 * rows as u64)),
+        );
     }
     assert_close(time.fit().unwrap().least(1, 8), microseconds(70_000), 0.1);
 }
@@ -95,7 +159,8 @@ fn too_high_a_fit_comes_down_within_a_few_batches() {
     let mut batches = 0;
     while time.fit().unwrap().least(1, 8) > microseconds(14_000) {
         batches += 1;
-        time.measure(
+        measure(
+            &mut time,
             batches % 8 + 1,
             microseconds(3_000 + 500 * (batches % 8 + 1) as u64),
         );
@@ -106,8 +171,15 @@ fn too_high_a_fit_comes_down_within_a_few_batches() {
 #[test]
 fn the_first_batch_of_all_may_be_slow() {
     let mut time = measured([(1, Duration::from_secs(10))]);
-    for _batch in 0..20 {
-        time.measure(1, microseconds(100));
+    for _batch in 0..4 {
+        measure(&mut time, 1, microseconds(100));
+    }
+    assert!(
+        time.fit().unwrap().least(1, 1) < microseconds(2_000),
+        "{time:?}"
+    );
+    for _batch in 0..4 {
+        measure(&mut time, 1, microseconds(100));
     }
     assert_close(time.fit().unwrap().least(1, 1), microseconds(100), 0.5);
 }
@@ -117,7 +189,7 @@ fn batches_that_take_no_time_are_no_trap() {
     let mut time = measured((0..50).map(|_| (1, Duration::ZERO)));
     assert_eq!(time.fit().unwrap().least(1, 1), Duration::ZERO);
     for _batch in 0..200 {
-        time.measure(1, microseconds(10_000));
+        measure(&mut time, 1, microseconds(10_000));
     }
     assert_close(time.fit().unwrap().least(1, 1), microseconds(10_000), 0.1);
 }
@@ -130,10 +202,10 @@ proptest! {
     ) {
         let time = measured(batches.into_iter().map(|(rows, took)| (rows, microseconds(took))));
         let fit = time.fit().unwrap();
-        match fit {
-            Fit::Line { fixed, per_row } => prop_assert!(fixed >= 0.0 && per_row >= 0.0),
-            Fit::Point { rows, seconds } => prop_assert!(rows >= 1.0 && seconds >= 0.0),
+        if let Some((fixed, per_row)) = fit.line() {
+            prop_assert!(fixed >= 0.0 && per_row >= 0.0);
         }
+        prop_assert!(fit.safe(few) >= fit.least(1, few));
         prop_assert!(fit.least(1, few) <= fit.least(1, few + more));
         prop_assert!(fit.least(1, few) <= fit.least(2, few));
     }

@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::Machine;
+use super::{Machine, delivery};
 
 /// What is said before anything is known about the time that batches take.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
@@ -41,8 +41,8 @@ pub enum Rejection {
     Overloaded {
         /// What the request ran into.
         cause: Overload,
-        /// Time after which half of what waits now should be done: 1 ms to 60 s, and 1 s as long as
-        /// too few batches have been measured.
+        /// Time after which half of what waits now should be done: 1 ms to 60 s, and 1 s before any
+        /// batch has been measured.
         retry_after: Duration,
     },
     /// The request alone has more rows than one batch may have.
@@ -63,6 +63,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
     pub(super) fn admit(
         &self,
         now: Instant,
+        signature: &K,
         rows: NonZeroUsize,
         deadline: Instant,
     ) -> Result<(), Rejection> {
@@ -79,31 +80,62 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         if waiting > 0 && waiting + rows.get() > max {
             return Err(self.overloaded(now, Overload::QueueFull { waiting, max }));
         }
-        if let Some(expected) = self.expected(now, rows)
-            // A queue a fifth shorter keeps the workers as busy, and an answer that is late because
-            // the estimate was low is lost work.
-            && expected + expected / 4 > deadline.saturating_duration_since(now)
+        let lifetime = deadline.saturating_duration_since(now);
+        if let Some((expected, needed)) = self.expected(now, signature, rows.get(), lifetime)
+            && needed > lifetime
         {
             return Err(self.overloaded(now, Overload::TooLate { expected }));
         }
         Ok(())
     }
 
-    /// Time until a request that is pushed now would be answered, if no worker is idle and enough
-    /// has been measured.
-    fn expected(&self, now: Instant, rows: NonZeroUsize) -> Option<Duration> {
+    /// Time until a request that is pushed now would be answered, and the time that it should have
+    /// for that, if no worker is idle and anything has been measured.
+    fn expected(
+        &self,
+        now: Instant,
+        signature: &K,
+        rows: usize,
+        lifetime: Duration,
+    ) -> Option<(Duration, Duration)> {
         if self.has_idle_worker() {
             return None;
         }
-        let own = self.fit()?.least(1, rows.get());
-        Some(self.drained(now)?.saturating_add(own))
+        let fit = self.fit()?;
+        let full = self.full(Some(fit), lifetime);
+        let full = full.max(self.newest_full).max(rows);
+        let (mut ahead, mut batches) = (self.queue.rows(), self.queue.batches());
+        // It joins the last batch of its signature, if there is room; so do others after it.
+        let mut own = rows;
+        let last = self.queue.signature_rows(signature) % full;
+        if last > 0 && last + rows <= full {
+            ahead -= last;
+            batches -= 1;
+            own += last;
+        }
+        let own = own.max(self.newest_demand.min(full));
+        let wait = fit.least(batches.max(ahead.div_ceil(full)), ahead);
+        let wait = self.shared(wait.saturating_add(self.runs.left(now)));
+        let runs = fit.least(1, own);
+        // A queue a fifth shorter keeps the workers as busy, and an answer that is late because
+        // the estimate was low is lost work.
+        let spare = wait / 4 + (runs / 4).max(fit.safe(own) - runs);
+        let expected = wait.saturating_add(runs);
+        Some((
+            expected,
+            expected.saturating_add(spare) + delivery(lifetime),
+        ))
     }
 
     /// Time until what waits and runs now is done.
     fn drained(&self, now: Instant) -> Option<Duration> {
         let waiting = self.fit()?.least(self.queue.batches(), self.queue.rows());
-        let workers = u32::try_from(self.workers.get()).unwrap_or(u32::MAX);
-        Some(waiting.saturating_add(self.runs.left(now)) / workers)
+        Some(self.shared(waiting.saturating_add(self.runs.left(now))))
+    }
+
+    /// What the workers together need for the work of one.
+    fn shared(&self, work: Duration) -> Duration {
+        work / u32::try_from(self.workers.get()).unwrap_or(u32::MAX)
     }
 
     fn overloaded(&self, now: Instant, cause: Overload) -> Rejection {

@@ -119,6 +119,12 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         self.lanes.get(lane.0).map_or(0, |lane| lane.rows)
     }
 
+    /// Rows that wait with this signature.
+    pub(super) fn signature_rows(&self, signature: &K) -> usize {
+        let lane = self.by_signature.get(signature);
+        lane.map_or(0, |lane| self.lane_rows(LaneId(*lane)))
+    }
+
     /// The requests of a lane, oldest first.
     pub(super) fn lane(&self, lane: LaneId) -> impl Iterator<Item = &Entry<K, T>> {
         let tickets = self

@@ -1,5 +1,6 @@
 mod deadlines;
 mod lanes;
+mod overload;
 mod properties;
 mod simulation;
 
@@ -33,7 +34,7 @@ struct Bench {
 impl Bench {
     fn new(config: Config, workers: usize) -> Self {
         Self {
-            machine: Machine::new(config, rows(workers)),
+            machine: Machine::new(config, rows(workers), &[]),
             now: Instant::now(),
             running: VecDeque::new(),
         }
@@ -71,7 +72,7 @@ impl Bench {
     /// The batch that has run longest ends; what it took is not measured.
     fn finish(&mut self) {
         let run = self.running.pop_front().unwrap();
-        self.machine.stopped(run);
+        self.machine.skipped(run);
     }
 
     fn run_names(&mut self) -> Vec<&'static str> {
@@ -322,7 +323,7 @@ fn a_failed_batch_is_halved_until_one_is_to_blame() {
             blamed.extend(to_blame.map(|entry| entry.payload));
         } else {
             ran.push(names(&batch.entries));
-            bench.machine.stopped(batch.run);
+            bench.machine.skipped(batch.run);
         }
     }
     assert_eq!(blamed, ["poison"]);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn hundreds_of_signatures_run_in_the_order_of_their_oldest_requests() {
-    let mut machine = Machine::new(config(Policy::AT_ONCE, 4, 4_096), rows(1));
+    let mut machine = Machine::new(config(Policy::AT_ONCE, 4, 4_096), rows(1), &[]);
     let now = Instant::now();
     for round in 0..2 {
         for signature in 0..500 {
@@ -20,7 +20,7 @@ fn hundreds_of_signatures_run_in_the_order_of_their_oldest_requests() {
         };
         let payloads: Vec<_> = batch.entries.iter().map(|entry| entry.payload).collect();
         assert_eq!(payloads, [(signature, 0), (signature, 1)]);
-        machine.stopped(batch.run);
+        machine.skipped(batch.run);
     }
     assert_eq!(machine.waiting_rows(), 0);
 }

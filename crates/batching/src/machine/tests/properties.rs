@@ -116,7 +116,7 @@ impl Judge {
                             Overload::QueueFull { .. } => assert!(waiting + count > max),
                             Overload::TooLate { expected } => {
                                 assert!(!self.machine.has_idle_worker());
-                                assert!(expected + expected / 4 > milliseconds(lifetime));
+                                assert!(2 * expected + MAX_DELIVERY > milliseconds(lifetime));
                             }
                         }
                     }
@@ -157,7 +157,7 @@ impl Judge {
                     stop.request();
                     assert!(batch.stop.is_requested());
                     let batch = self.running.swap_remove(index.unwrap());
-                    self.machine.stopped(batch.run);
+                    self.machine.skipped(batch.run);
                 }
             }
             Cancelled::Over => assert!(self.known[id].end.is_some()),
@@ -221,7 +221,7 @@ impl Judge {
         let takes = self
             .machine
             .fit()
-            .map_or(Duration::ZERO, |fit| fit.least(1, largest));
+            .map_or(Duration::ZERO, |fit| fit.safe(largest) + MAX_DELIVERY);
         assert!(left.is_zero() || left < takes, "{left:?}, {takes:?}");
     }
 
@@ -292,7 +292,7 @@ proptest! {
         let mut judge = Judge {
             config,
             workers,
-            machine: Machine::new(config, rows(workers)),
+            machine: Machine::new(config, rows(workers), &[]),
             now: Instant::now(),
             known: Vec::new(),
             running: Vec::new(),

@@ -1,0 +1,68 @@
+//! What becomes of requests when more come than can be answered, in the simulated world.
+
+use super::simulation::{MAX, Scene, simulate};
+
+/// What was answered in time, as a part of what full batches could answer, and what was not, as a part
+/// of what was accepted; and the time that 99 % of that were answered in, in milliseconds.
+fn shares(scene: &Scene) -> (f64, f64, f64) {
+    let outcome = simulate(scene, MAX);
+    let seconds = (scene.counted.end - scene.counted.start) as f64;
+    let accepted = outcome.answers + outcome.late;
+    (
+        outcome.answers as f64 / seconds / scene.capacity(),
+        outcome.late as f64 / accepted as f64,
+        outcome.p99,
+    )
+}
+
+#[test]
+fn as_much_is_answered_in_time_as_can_be_and_hardly_anything_accepted_is_late() {
+    for (workers, fixed, per_row, lifetime, counted) in [
+        (1, 5.0, 1.0, 500.0, 1..3),
+        (2, 5.0, 1.0, 500.0, 1..3),
+        (1, 0.0, 5.0, 1_000.0, 1..3),
+        (1, 20.0, 0.5, 300.0, 1..3),
+        (1, 200.0, 55.0, 5_000.0, 30..130),
+        (1, 20.0, 60.0, 5_000.0, 30..130),
+    ] {
+        for spread in [0.05, 0.2] {
+            let scene = Scene {
+                lifetime,
+                spread,
+                counted: counted.clone(),
+                ..Scene::overload(3.0, workers, fixed, per_row)
+            };
+            let (goodput, late, p99) = shares(&scene);
+            assert!(goodput > 0.95, "{goodput} in {scene:?}");
+            assert!(late < 0.01, "{late} in {scene:?}");
+            assert!(p99 < lifetime - 10.0, "{p99} ms in {scene:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_starts_under_overload_answers_from_the_start() {
+    for (lifetime, measured, enough, too_late) in [
+        (1_000.0, false, 0.4, 0.25),
+        (1_000.0, true, 0.4, 0.1),
+        (3_000.0, false, 0.8, 0.15),
+        (3_000.0, true, 0.8, 0.05),
+        (5_000.0, false, 0.9, 0.1),
+        (5_000.0, true, 0.9, 0.01),
+    ] {
+        for spread in [0.05, 0.2] {
+            // A full batch takes 2 s. Where requests have no four, their batches are smaller.
+            let scene = Scene {
+                lifetime,
+                spread,
+                measured,
+                max_queue_rows: 1_024,
+                counted: 0..30,
+                ..Scene::overload(3.0, 1, 200.0, 55.0)
+            };
+            let (goodput, late, _) = shares(&scene);
+            assert!(goodput > enough, "{goodput} in {scene:?}");
+            assert!(late < too_late, "{late} in {scene:?}");
+        }
+    }
+}
