@@ -151,7 +151,7 @@ impl Model {
         };
         let runner = |backend| Runner::new(name.clone(), version, backend, facts.batches);
         let others = others.into_iter().map(runner);
-        let (queue, driver) = Driver::start(config, runner(first), others, observer)?;
+        let (queue, driver) = Driver::start(config, runner(first), others, &[], observer)?;
         let model = Self {
             name,
             version,
