@@ -1,4 +1,5 @@
-//! Bodies of requests: read to their end within a size, a time and a share of the memory.
+//! Bodies of requests: read to their end within a size, a time and a share of the memory. Large
+//! answers, which wait for their clients to take them, share it too.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,7 +23,11 @@ const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time for that.
 const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// Memory that the bodies of all requests share. Clones share it too.
+/// Most bytes of an answer that takes nothing from the budget: no more than a connection's own
+/// buffers.
+const SMALL_ANSWER_BYTES: usize = 16 * 1024;
+
+/// Memory that the bodies of all requests share, and large answers with them. Clones share it too.
 ///
 /// A body takes from it what it needs as it arrives, not what it announces: announcing is free, so
 /// a few silent clients could else reserve everything. Nobody waits for memory, since whoever waits
@@ -35,7 +40,7 @@ pub struct BodyBudget {
 
 /// There is no room for a body at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the memory for request bodies is in use")]
+#[error("the memory for requests and answers is in use")]
 pub struct NoRoom;
 
 /// Why a body could not be read.
@@ -91,6 +96,30 @@ impl BodyBudget {
             budget: self.clone(),
             bytes: 0,
         }
+    }
+
+    /// A part for an answer of so many bytes, until its client has taken it; none for a small one.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub fn hold_answer(&self, bytes: usize) -> Result<Option<Held>, NoRoom> {
+        if bytes <= SMALL_ANSWER_BYTES {
+            return Ok(None);
+        }
+        let mut held = self.hold();
+        held.grow(bytes)?;
+        Ok(Some(held))
+    }
+
+    /// An answer with its part of the budget, which is given back with the last of its bytes.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub fn keep_answer(&self, bytes: Vec<u8>) -> Result<Bytes, NoRoom> {
+        Ok(match self.hold_answer(bytes.len())? {
+            Some(held) => Bytes::from_owner(KeptAnswer { bytes, _held: held }),
+            None => bytes.into(),
+        })
     }
 
     /// Reads a body of at most `limit` bytes, and never of more than the whole budget. One that
@@ -157,6 +186,17 @@ impl BodyBudget {
         }
         let bytes = bytes.into();
         Ok(HeldBody { bytes, held })
+    }
+}
+
+struct KeptAnswer {
+    bytes: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for KeptAnswer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

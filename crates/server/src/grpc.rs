@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::middleware;
 use axum::response::Response as HttpResponse;
 use futures::{Stream, StreamExt, stream};
@@ -38,6 +39,7 @@ use self::service::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
 };
 use self::status::refused;
+use crate::body::Held;
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
@@ -106,7 +108,10 @@ impl Inference {
     }
 
     /// Answers a request, and counts it.
-    async fn infer(&self, incoming: Incoming) -> Result<ModelInferResponse, Refusal> {
+    async fn infer(
+        &self,
+        incoming: Incoming,
+    ) -> Result<(ModelInferResponse, Option<Held>), Refusal> {
         let app = &self.0;
         let _in_flight = app.lifecycle.enter();
         let Incoming { message, timeout } = incoming;
@@ -117,7 +122,9 @@ impl Inference {
             let limits = Limits::new(model.signature(), model.max_rows());
             let request = grpc::request(message, &limits)?;
             let answer = run(app, &model, request, &mut call, timeout).await?;
-            Ok(grpc::response(&answer.response(&model)?))
+            let response = grpc::response(&answer.response(&model)?);
+            let bytes = response.raw_output_contents.iter().map(Bytes::len).sum();
+            Ok((response, app.bodies.hold_answer(bytes)?))
         };
         let answer = answer.await;
         call.end(match &answer {
@@ -132,7 +139,8 @@ impl Inference {
         let id = message.id.clone();
         let timeout = self.0.request_timeout;
         match self.infer(Incoming { message, timeout }).await {
-            Ok(response) => ModelStreamInferResponse {
+            // The stream's buffer is no larger than one answer, and has room before there is one more.
+            Ok((response, _held)) => ModelStreamInferResponse {
                 error_message: String::new(),
                 infer_response: Some(grpc::final_response(response)),
             },
@@ -191,9 +199,12 @@ impl GrpcInferenceService for Inference {
         }
         let message = request.into_inner();
         let answer = self.infer(Incoming { message, timeout }).await;
-        answer
-            .map(Response::new)
-            .map_err(|refusal| refused(&refusal))
+        let (answer, held) = answer.map_err(|refusal| refused(&refusal))?;
+        let mut response = Response::new(answer);
+        if let Some(held) = held {
+            response.extensions_mut().insert(Arc::new(held));
+        }
+        Ok(response)
     }
 
     async fn model_stream_infer(

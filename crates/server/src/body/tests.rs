@@ -185,3 +185,18 @@ proptest! {
         prop_assert_eq!(free(&budget), 10 * LIMIT);
     }
 }
+
+#[test]
+fn a_large_answer_holds_its_part_until_all_of_it_is_gone() {
+    let budget = budget(100_000);
+    let small = budget.keep_answer(vec![7; SMALL_ANSWER_BYTES]).unwrap();
+    assert_eq!(free(&budget), 100_000);
+    let mut large = budget.keep_answer(vec![7; 60_000]).unwrap();
+    assert_eq!(budget.keep_answer(vec![7; 60_000]), Err(NoRoom));
+    let piece = large.split_to(10);
+    drop((small, large));
+    assert_eq!(free(&budget), 40_000);
+    assert_eq!(piece, vec![7; 10]);
+    drop(piece);
+    assert_eq!(free(&budget), 100_000);
+}

@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http_body::Frame;
+use http_body_util::BodyExt;
 use springtide_open_inference::InvalidRequest;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
@@ -49,12 +50,23 @@ pub(super) async fn within_bounds(
         ended: false,
         arrival: Arc::clone(&arrival),
     };
-    let response = next
+    let mut response = next
         .run(request.map(|body| Body::new(messages(body))))
         .await;
     // Whatever kept it from the service, it was about the message.
     arrival.count(metrics::Status::Invalid);
-    response
+    match response.extensions_mut().remove::<Arc<Held>>() {
+        Some(held) => response.map(|body| until_taken(body, held)),
+        None => response,
+    }
+}
+
+/// An answer with its part of the memory, for as long as something of it is left.
+fn until_taken(body: Body, held: Arc<Held>) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _until_dropped = &held;
+        frame
+    }))
 }
 
 /// A body of messages. Of a call that has one message, nothing that completes it is given before the
@@ -168,7 +180,6 @@ mod tests {
 
     use axum::BoxError;
     use futures::{StreamExt, stream};
-    use http_body_util::BodyExt;
 
     use super::*;
     use crate::body::BodyBudget;

@@ -13,8 +13,9 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::http::testing::{
-    AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, until_waiting,
+    AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, serving_rows, until_waiting,
 };
+use crate::models::testing::FakeBackend;
 
 fn path(method: &str) -> PathAndQuery {
     format!("/inference.GRPCInferenceService/{method}")
@@ -365,4 +366,18 @@ async fn the_health_protocol_follows_the_phase() {
     assert_eq!(check("").await.unwrap(), 1);
     assert_eq!(check("inference.GRPCInferenceService").await.unwrap(), 1);
     assert_eq!(check("other").await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
+    let app = serving_rows(FakeBackend::classifier(), 2_000);
+    let message = request(&[[1.0, 0.0]; 2_000]).encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let call = http::Request::post("/inference.GRPCInferenceService/ModelInfer")
+        .header("content-type", "application/grpc")
+        .body(Body::from([&[0], &length[..], &message].concat()));
+    let answer = router(Arc::clone(&app)).oneshot(call.unwrap()).await;
+    assert!(app.bodies.hold().grow(BODY_BUDGET).is_err());
+    drop(answer);
+    assert!(app.bodies.hold().grow(BODY_BUDGET).is_ok());
 }

@@ -48,10 +48,24 @@ pub(crate) fn ready_app(policy: Policy, max_queue_rows: usize) -> Arc<App> {
 }
 
 pub(crate) fn serving(backend: FakeBackend, policy: Policy, max_queue_rows: usize) -> Arc<App> {
+    serving_batches(backend, policy, 4, max_queue_rows)
+}
+
+/// A server that is ready for requests of so many rows.
+pub(crate) fn serving_rows(backend: FakeBackend, rows: usize) -> Arc<App> {
+    serving_batches(backend, AT_ONCE, rows, rows)
+}
+
+fn serving_batches(
+    backend: FakeBackend,
+    policy: Policy,
+    max_rows: usize,
+    max_queue_rows: usize,
+) -> Arc<App> {
     let app = app();
     let config = Config {
         policy,
-        max_rows: NonZeroUsize::new(4).unwrap(),
+        max_rows: NonZeroUsize::new(max_rows).unwrap(),
         max_queue_rows: NonZeroUsize::new(max_queue_rows).unwrap(),
     };
     install(&app, MODEL, backend, config);

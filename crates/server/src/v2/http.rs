@@ -257,7 +257,8 @@ async fn answer(
         Some(_) => BINARY,
         None => JSON,
     };
-    let mut response = ([(CONTENT_TYPE, content_type)], body.bytes).into_response();
+    let bytes = app.bodies.keep_answer(body.bytes)?;
+    let mut response = ([(CONTENT_TYPE, content_type)], bytes).into_response();
     if let Some(length) = body.json_length {
         let length = HeaderValue::from(length);
         response.headers_mut().insert(JSON_LENGTH, length);

@@ -10,7 +10,7 @@ use springtide_inference::{Dimension, ElementType, Port, Signature};
 use super::*;
 use crate::http::testing::{
     AT_ONCE, Answer, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, send, serving,
-    until_waiting,
+    serving_rows, until_waiting,
 };
 use crate::models::testing::FakeBackend;
 
@@ -184,7 +184,7 @@ async fn requests_and_answers_may_be_compressed() {
 #[tokio::test]
 async fn long_answers_are_compressed_where_the_client_wants_it() {
     let backend = FakeBackend::with_signature(crate::models::testing::classifier_signature());
-    let app = app_with_rows(backend, 200);
+    let app = serving_rows(backend, 200);
     let rows = vec![json!([1, 0]); 200];
     let request = features(&Value::Array(rows)).to_string();
     let request = Request::post(INFER)
@@ -202,19 +202,6 @@ async fn long_answers_are_compressed_where_the_client_wants_it() {
         .unwrap();
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["outputs"][0]["data"].as_array().unwrap().len(), 200);
-}
-
-fn app_with_rows(backend: FakeBackend, rows: usize) -> Arc<App> {
-    let app = app();
-    let rows = std::num::NonZeroUsize::new(rows).unwrap();
-    let config = springtide_batching::Config {
-        policy: AT_ONCE,
-        max_rows: rows,
-        max_queue_rows: rows,
-    };
-    crate::models::testing::install(&app, MODEL, backend, config);
-    app.lifecycle.ready();
-    app
 }
 
 #[tokio::test]
@@ -422,4 +409,30 @@ async fn a_path_that_is_no_text_is_not_there_and_counted() {
     let text = get_path(&app, "/metrics").await.text;
     let line = "ml_requests_total{model=\"\",status=\"invalid\"} 1";
     assert!(text.lines().any(|found| found == line), "{text}");
+}
+
+#[tokio::test]
+async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
+    let app = serving_rows(FakeBackend::classifier(), 2_000);
+    let (length, body) = binary_request(2_000);
+    let request = Request::post(INFER).header(JSON_LENGTH_HEADER, length);
+    let router = crate::http::router(Arc::clone(&app));
+    let answer = router
+        .oneshot(request.body(Body::from(body)).unwrap())
+        .await;
+    assert!(app.bodies.hold().grow(BODY_BUDGET).is_err());
+    drop(answer);
+    assert!(app.bodies.hold().grow(BODY_BUDGET).is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_without_memory_is_refused() {
+    let app = serving_rows(FakeBackend::classifier(), 2_000);
+    let (length, body) = binary_request(2_000);
+    let mut others = app.bodies.hold();
+    // Room for the request, which is half as large as its answer.
+    others.grow(BODY_BUDGET - 3 * body.len() / 2).unwrap();
+    let request = Request::post(INFER).header(JSON_LENGTH_HEADER, length);
+    let answer = send(&app, request.body(body.into()).unwrap()).await;
+    assert_eq!(error(&answer).0, 429);
 }
