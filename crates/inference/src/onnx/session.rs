@@ -80,16 +80,15 @@ impl Backend for OnnxBackend {
             .map(|tensor| value::input(tensor))
             .collect::<ort::Result<Vec<_>>>()
             .map_err(failed)?;
+        // An earlier run may have been interrupted, even one that panicked; this one can't be yet.
+        self.options.0.unterminate().map_err(failed)?;
         let Some(running) = stop.guard(Arc::<Interruptible>::clone(&self.options)) else {
             return Err(RunError::Stopped);
         };
         let result = self.session.run_with_options(&*values, &self.options.0);
-        if running.finish() {
-            self.options.0.unterminate().map_err(failed)?;
-            // It may have ended by itself just before.
-            if result.is_err() {
-                return Err(RunError::Stopped);
-            }
+        // It may have ended by itself just before.
+        if running.finish() && result.is_err() {
+            return Err(RunError::Stopped);
         }
         let outputs = result.map_err(failed)?;
         self.signature
