@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use springtide_batching::Measured;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::{
     LoadError, OnnxModel, ProviderUnavailable, Runtime, RuntimeError, Selected, Selection,
@@ -96,6 +97,8 @@ pub struct Loaded {
     pub first: Box<dyn Backend>,
     /// The other workers'.
     pub others: Vec<Box<dyn Backend>>,
+    /// What batches took in trial runs, where requests will have the same shapes.
+    pub measured: Vec<Measured>,
 }
 
 /// Loads models. Blocks for as long as that takes.
@@ -147,6 +150,7 @@ impl Load for OnnxLoader {
         };
         let (mut first, mut trial) = warm()?;
         trial.compare_rows(&mut *first);
+        let measured = trial.measure(&mut *first);
         let others = (1..threads.workers.get())
             .map(|_| Ok(warm()?.0))
             .collect::<Result<Vec<_>, ModelError>>()?;
@@ -154,6 +158,7 @@ impl Load for OnnxLoader {
             signature,
             batches,
             classifier,
+            ..
         } = trial;
         let facts = Facts {
             signature,
@@ -167,6 +172,7 @@ impl Load for OnnxLoader {
             facts,
             first,
             others,
+            measured,
         })
     }
 }

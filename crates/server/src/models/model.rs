@@ -127,6 +127,7 @@ impl Model {
             facts,
             first,
             others,
+            measured,
         } = loaded;
         let max_rows = bounds.max_rows;
         let max_wait = match bounds.policy {
@@ -151,7 +152,7 @@ impl Model {
         };
         let runner = |backend| Runner::new(name.clone(), version, backend, facts.batches);
         let others = others.into_iter().map(runner);
-        let (queue, driver) = Driver::start(config, runner(first), others, &[], observer)?;
+        let (queue, driver) = Driver::start(config, runner(first), others, &measured, observer)?;
         let model = Self {
             name,
             version,

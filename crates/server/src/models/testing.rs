@@ -123,6 +123,7 @@ pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Result
         facts,
         first: Box::new(backend),
         others: Vec::new(),
+        measured: Vec::new(),
     })
 }
 

@@ -1,11 +1,16 @@
 //! The first runs of a model: they warm it up and show how it may be served.
 
 use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
 
+use springtide_batching::Measured;
 use springtide_inference::trial::{check_rows, inputs, rows_are_independent};
 use springtide_inference::{
     Backend, Classifier, Dimension, RunError, Signature, Stop, Tensor, UnsupportedModel,
 };
+
+/// A run that takes no longer may be repeated: the start is hardly later for it.
+const CHEAP: Duration = Duration::from_millis(20);
 
 /// What the first runs have shown.
 #[derive(Debug)]
@@ -14,6 +19,8 @@ pub(super) struct Trial {
     /// Whether the requests of several clients may run as one.
     pub(super) batches: bool,
     pub(super) classifier: Result<Classifier, UnsupportedModel>,
+    /// The runs, in their order.
+    runs: Vec<Measured>,
 }
 
 /// Runs one row and a full batch of zeros, so that the first requests don't pay for memory that is
@@ -28,6 +35,7 @@ pub(super) fn trial(backend: &mut dyn Backend, max_rows: NonZeroUsize) -> Result
         batches: signature.batches(),
         classifier: Classifier::new(&signature),
         signature,
+        runs: Vec::new(),
     };
     let mut sizes = vec![NonZeroUsize::MIN];
     if trial.batches && max_rows > NonZeroUsize::MIN {
@@ -41,9 +49,16 @@ pub(super) fn trial(backend: &mut dyn Backend, max_rows: NonZeroUsize) -> Result
             );
             break;
         };
-        let zeros: Vec<&Tensor> = zeros.iter().collect();
-        match backend.run(&zeros, &Stop::new()) {
-            Ok(outputs) => trial.learn(&outputs, rows),
+        let began = Instant::now();
+        match run(backend, &zeros) {
+            Ok(outputs) => {
+                let took = began.elapsed();
+                trial.runs.push(Measured {
+                    rows: rows.get(),
+                    took,
+                });
+                trial.learn(&outputs, rows);
+            }
             Err(error) if is_made_up(&trial.signature) => {
                 tracing::info!(rows, %error, "a trial run with made-up lengths failed");
                 break;
@@ -54,7 +69,38 @@ pub(super) fn trial(backend: &mut dyn Backend, max_rows: NonZeroUsize) -> Result
     Ok(trial)
 }
 
+fn run(backend: &mut dyn Backend, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    backend.run(&inputs, &Stop::new())
+}
+
+/// Whether a run of the trial is worth repeating, to measure it without what only first runs pay.
+fn is_worth_repeating(took: Duration, trial: Duration) -> bool {
+    took <= CHEAP.max(trial / 10)
+}
+
 impl Trial {
+    /// What batches take, where the trial's are like those that will come: no length was made up.
+    /// Cheap runs are repeated, as the first at a size allocates; of the others, the very first of
+    /// all doesn't count.
+    pub(super) fn measure(&self, backend: &mut dyn Backend) -> Vec<Measured> {
+        if is_made_up(&self.signature) || self.batches != self.signature.batches() {
+            return Vec::new();
+        }
+        let trial = self.runs.iter().map(|run| run.took).sum();
+        let measure = |(index, first): (usize, &Measured)| {
+            if !is_worth_repeating(first.took, trial) {
+                return (index > 0).then_some(*first);
+            }
+            let zeros = inputs(&self.signature, NonZeroUsize::new(first.rows)?)?;
+            let began = Instant::now();
+            run(backend, &zeros).ok()?;
+            let took = began.elapsed();
+            Some(Measured { took, ..*first })
+        };
+        self.runs.iter().enumerate().filter_map(measure).collect()
+    }
+
     /// Keeps requests apart where the first dimension, though free, is no batch.
     pub(super) fn compare_rows(&mut self, backend: &mut dyn Backend) {
         if self.batches && rows_are_independent(backend) == Some(false) {
@@ -106,6 +152,45 @@ mod tests {
         assert_eq!(backend.rows(), [1, 32]);
         assert!(trial.batches);
         assert_eq!(trial.classifier.unwrap().features().get(), 2);
+    }
+
+    #[test]
+    fn cheap_runs_are_repeated_and_measured() {
+        let mut backend = FakeBackend::classifier();
+        let trial = trial(&mut backend, FULL).unwrap();
+        let measured = trial.measure(&mut backend);
+        assert_eq!(backend.rows(), [1, 32, 1, 32]);
+        let rows: Vec<_> = measured.iter().map(|batch| batch.rows).collect();
+        assert_eq!(rows, [1, 32]);
+    }
+
+    #[test]
+    fn slow_runs_are_not_repeated_and_the_very_first_is_not_counted() {
+        let mut backend = FakeBackend::classifier();
+        let mut trial = trial(&mut backend, FULL).unwrap();
+        for (index, milliseconds) in [(0, 400), (1, 2_000)] {
+            trial.runs[index].took = Duration::from_millis(milliseconds);
+        }
+        assert_eq!(trial.measure(&mut backend), trial.runs[1..]);
+        assert_eq!(backend.rows(), [1, 32]);
+        trial.runs[0].took = Duration::from_millis(200);
+        assert_eq!(trial.measure(&mut backend).len(), 2);
+        assert_eq!(backend.rows(), [1, 32, 1], "a tenth of the trial");
+    }
+
+    #[test]
+    fn nothing_is_measured_where_a_length_was_made_up_or_rows_are_not_apart() {
+        let mut signature = classifier_signature();
+        signature.inputs = vec![Port::tensor(
+            "tokens",
+            ElementType::F32,
+            [Dimension::Any, Dimension::Any],
+        )];
+        let mut backend = FakeBackend::with_signature(signature);
+        let trial_of = |backend: &mut FakeBackend| trial(backend, FULL).unwrap();
+        assert_eq!(trial_of(&mut backend).measure(&mut backend), []);
+        let mut backend = FakeBackend::classifier().with_fixed_rows(1);
+        assert_eq!(trial_of(&mut backend).measure(&mut backend), []);
     }
 
     #[test]
