@@ -57,7 +57,7 @@ pub struct Limits {
     #[schemars(schema_with = "quantity_schema")]
     pub memory: Quantity,
 
-    /// NVIDIA GPUs, for `executionProvider: CUDA` or `Auto`.
+    /// NVIDIA GPUs, for `executionProvider: CUDA`, `TensorRT` or `Auto`.
     #[serde(
         default,
         rename = "nvidia.com/gpu",

@@ -120,6 +120,10 @@ pub enum ExecutionProvider {
     /// A GPU; a pod without one fails to start and says so.
     #[serde(rename = "CUDA")]
     Cuda,
+    /// A GPU through TensorRT, which the image must carry; a pod without either fails to start and
+    /// says so.
+    #[serde(rename = "TensorRT")]
+    TensorRt,
 }
 
 /// How requests are put together.
@@ -135,7 +139,8 @@ pub struct Batching {
     #[schemars(range(min = 1, max = 4096))]
     pub max_batch_rows: i32,
 
-    /// Longest wait for a batch to fill, in milliseconds.
+    /// Longest time that a request is held back for its batch to fill, in milliseconds. Under the
+    /// policy `WorkConserving` that is done only where it has been measured to pay.
     #[serde(default = "max_wait_milliseconds")]
     #[schemars(range(min = 0, max = 60_000))]
     pub max_wait_milliseconds: i32,
@@ -154,7 +159,8 @@ impl Default for Batching {
 /// When a batch runs.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BatchingPolicy {
-    /// As soon as a worker is idle: batches grow while workers are busy, and nothing waits otherwise.
+    /// As soon as a worker is idle: batches grow while workers are busy. Requests are held back for
+    /// each other only where that has been measured to pay, and one that is alone never is.
     #[default]
     WorkConserving,
     /// When it is full or its oldest request has waited for `maxWaitMilliseconds`.

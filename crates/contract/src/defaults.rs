@@ -9,7 +9,7 @@ pub const GRPC_PORT: u16 = 8001;
 /// Most rows in one batch.
 pub const MAX_BATCH_ROWS: u32 = 32;
 
-/// Longest wait for a batch to fill, in milliseconds: an upper bound, never a reason to wait.
+/// Longest time that a request is held back for its batch to fill, in milliseconds: an upper bound.
 pub const MAX_WAIT_MILLISECONDS: u32 = 50;
 
 /// Time after which a request is answered with 504, in milliseconds.

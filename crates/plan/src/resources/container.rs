@@ -161,6 +161,7 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
         ExecutionProvider::Auto => "auto",
         ExecutionProvider::Cpu => "cpu",
         ExecutionProvider::Cuda => "cuda",
+        ExecutionProvider::TensorRt => "tensorrt",
     };
     let workers = server
         .workers

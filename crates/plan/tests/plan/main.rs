@@ -10,6 +10,7 @@ mod invariants;
 mod ownership;
 mod queries;
 mod replicas;
+mod server;
 mod status;
 mod support;
 mod switching;
