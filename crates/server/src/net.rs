@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use self::activity::{Patience, Waiting};
 use self::age::Ages;
 use self::connection::connection;
 pub use self::descriptors::raise_limit;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, Version};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use springtide_open_inference::InvalidRequest;
@@ -22,6 +23,7 @@ use super::status::refused;
 use crate::body::{Held, ReadError};
 use crate::http::App;
 use crate::metrics;
+use crate::net::{Patience, Waiting};
 use crate::v2::Refusal;
 
 /// Has the bodies of requests read within bounds, and counts the requests for inference that don't
@@ -31,12 +33,20 @@ pub(super) async fn within_bounds(
     mut request: Request,
     next: Next,
 ) -> Response {
+    if request.version() < Version::HTTP_2 {
+        // It has no frames to end a stream of messages with.
+        return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2").into_response();
+    }
     let path = request.uri().path();
     let is_stream = path.ends_with("/ModelStreamInfer");
     let series = path
         .ends_with("/ModelInfer")
         .then(|| Arc::clone(app.metrics.of_no_model()));
     let arrival = Arc::new(Arrival::now(series));
+    let patience = request.extensions().get::<Patience>().cloned();
+    // Whoever watches waits for ever.
+    let waiting = patience.as_ref().filter(|_| path.ends_with("/Watch"));
+    let waiting = waiting.map(Patience::wait);
     request.extensions_mut().insert(Arc::clone(&arrival));
     let messages = |body| Messages {
         body,
@@ -49,22 +59,25 @@ pub(super) async fn within_bounds(
         whole: None,
         ended: false,
         arrival: Arc::clone(&arrival),
+        patience,
+        waiting: None,
     };
     let mut response = next
         .run(request.map(|body| Body::new(messages(body))))
         .await;
     // Whatever kept it from the service, it was about the message.
     arrival.count(metrics::Status::Invalid);
-    match response.extensions_mut().remove::<Arc<Held>>() {
-        Some(held) => response.map(|body| until_taken(body, held)),
-        None => response,
+    let held = response.extensions_mut().remove::<Arc<Held>>();
+    if held.is_none() && waiting.is_none() {
+        return response;
     }
+    response.map(|body| until_taken(body, (held, waiting)))
 }
 
-/// An answer with its part of the memory, for as long as something of it is left.
-fn until_taken(body: Body, held: Arc<Held>) -> Body {
+/// An answer with what belongs to it for as long as something of it is left.
+fn until_taken<T: Send + 'static>(body: Body, belongings: T) -> Body {
     Body::new(body.map_frame(move |frame| {
-        let _until_dropped = &held;
+        let _until_dropped = &belongings;
         frame
     }))
 }
@@ -89,6 +102,9 @@ struct Messages {
     whole: Option<Bytes>,
     ended: bool,
     arrival: Arc<Arrival>,
+    /// To be told while a stream waits for its next message.
+    patience: Option<Patience>,
+    waiting: Option<Waiting>,
 }
 
 impl Messages {
@@ -131,8 +147,14 @@ impl Messages {
         }
         while !self.ended {
             let frame = match Pin::new(&mut self.body).poll_frame(context) {
-                Poll::Ready(frame) => frame.transpose()?,
+                Poll::Ready(frame) => {
+                    self.waiting = None;
+                    frame.transpose()?
+                }
                 Poll::Pending if self.is_stream && self.cursor.is_between() => {
+                    if self.waiting.is_none() {
+                        self.waiting = self.patience.as_ref().map(Patience::wait);
+                    }
                     return Poll::Pending;
                 }
                 Poll::Pending => {
@@ -208,6 +230,8 @@ mod tests {
             whole: None,
             ended: false,
             arrival: Arc::new(Arrival::now(None)),
+            patience: None,
+            waiting: None,
         }
     }
 

@@ -303,6 +303,7 @@ async fn calls_are_counted_once_also_those_that_do_not_get_to_the_service() {
     infer(&app, flood).await.unwrap_err();
     assert_eq!(counted(&app, "", "invalid").await, 1);
     let call = http::Request::post("/inference.GRPCInferenceService/ModelInfer")
+        .version(http::Version::HTTP_2)
         .header("content-type", "application/grpc")
         .body(Body::from_stream(stream::pending::<
             Result<Vec<u8>, std::io::Error>,
@@ -374,10 +375,19 @@ async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
     let message = request(&[[1.0, 0.0]; 2_000]).encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     let call = http::Request::post("/inference.GRPCInferenceService/ModelInfer")
+        .version(http::Version::HTTP_2)
         .header("content-type", "application/grpc")
         .body(Body::from([&[0], &length[..], &message].concat()));
     let answer = router(Arc::clone(&app)).oneshot(call.unwrap()).await;
     assert!(app.bodies.hold().grow(BODY_BUDGET).is_err());
     drop(answer);
     assert!(app.bodies.hold().grow(BODY_BUDGET).is_ok());
+}
+
+#[tokio::test]
+async fn grpc_is_not_spoken_over_http1() {
+    let app = ready_app(AT_ONCE, 8);
+    let call = http::Request::post("/inference.GRPCInferenceService/ServerLive");
+    let answer = router(app).oneshot(call.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.unwrap().status(), 505);
 }

@@ -28,6 +28,8 @@ pub(super) struct Activity {
     requests: AtomicU64,
     /// Requests whose answer isn't on its way to the last byte.
     in_flight: AtomicUsize,
+    /// Those of them for which nothing is being done.
+    waiting: AtomicUsize,
     /// Which of their answers wait for the client, and since when.
     untaken: Mutex<HashMap<u64, Instant>>,
     /// When the last request was over, in microseconds since the connection was opened.
@@ -47,6 +49,7 @@ impl Activity {
             opened: Instant::now(),
             requests: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             untaken: Mutex::default(),
             last_over: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
@@ -80,8 +83,25 @@ impl Activity {
     /// Since when there is no request; none while there is one.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let idle = self.in_flight.load(Ordering::Acquire) == 0;
-        let last_over = Duration::from_micros(self.last_over.load(Ordering::Relaxed));
-        idle.then(|| self.opened + last_over)
+        idle.then(|| self.last_over())
+    }
+
+    fn last_over(&self) -> Instant {
+        self.opened + Duration::from_micros(self.last_over.load(Ordering::Relaxed))
+    }
+
+    /// Something was done for the client until now.
+    fn over_now(&self) {
+        let micros = self.opened.elapsed().as_micros();
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
+        self.last_over.store(micros, Ordering::Relaxed);
+    }
+
+    /// Whether nothing would be lost with the connection: there are no requests but streams between
+    /// two messages.
+    pub(super) fn does_nothing(&self) -> bool {
+        let waiting = self.waiting.load(Ordering::Acquire);
+        self.in_flight.load(Ordering::Acquire) <= waiting && self.untaken_since().is_none()
     }
 
     /// When the connection has been silent for too long, if no request comes before; none while
@@ -110,10 +130,9 @@ impl Activity {
 
     /// Since when the connection could be closed in favour of another.
     pub(super) fn evictable_since(&self, now: Instant) -> Option<Instant> {
-        let idle_since = self.idle_since()?;
         let expected = !self.had_request() && now < self.opened + FRESH;
         let evicted = self.evicted.load(Ordering::Relaxed);
-        (!expected && !evicted).then_some(idle_since)
+        (!expected && !evicted && self.does_nothing()).then(|| self.last_over())
     }
 
     /// Takes the connection's place away.
@@ -183,9 +202,36 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.taken();
-        let micros = self.activity.opened.elapsed().as_micros();
-        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-        self.activity.last_over.store(micros, Ordering::Relaxed);
+        self.activity.over_now();
         self.activity.in_flight.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// By which a request tells that its client holds it open and nothing is being done for it.
+#[derive(Debug, Clone)]
+pub struct Patience(Arc<Activity>);
+
+impl Patience {
+    pub(super) const fn of(activity: Arc<Activity>) -> Self {
+        Self(activity)
+    }
+
+    /// Until the result is dropped the request doesn't keep its connection from making room for
+    /// another.
+    #[must_use]
+    pub fn wait(&self) -> Waiting {
+        self.0.over_now();
+        self.0.waiting.fetch_add(1, Ordering::Release);
+        Waiting(Arc::clone(&self.0))
+    }
+}
+
+/// A request for which nothing is being done.
+#[derive(Debug)]
+pub struct Waiting(Arc<Activity>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Release);
     }
 }

@@ -12,16 +12,16 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::service::{Service, service_fn};
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Closing;
-use super::activity::Activity;
+use super::activity::{Activity, Patience};
 use super::answer::Answer;
 use super::impatient::Impatient;
 
@@ -53,6 +53,9 @@ const MAX_UNSENT_BYTES: usize = 256 * 1024;
 /// to notice that a host is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often is looked whether a connection that is to end does nothing any more.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Serves a connection until it ends: by its client, by its silence, by the need for its place, by
 /// its age or because the server ends.
@@ -151,8 +154,12 @@ fn service(
     Future: Send + 'static,
 > {
     let router = TowerToHyperService::new(router);
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |mut request: Request<Incoming>| {
         let in_flight = activity.request(request.version());
+        if request.version() == Version::HTTP_2 {
+            let patience = Patience::of(Arc::clone(&activity));
+            request.extensions_mut().insert(patience);
+        }
         let answering = router.call(request);
         async move { Ok(Answer::to(in_flight, answering.await?)) }
     })
@@ -167,7 +174,8 @@ async fn beyond(closing: &mut watch::Receiver<Closing>, stage: Closing) -> Closi
         .map_or(Closing::AfterRequest, |later| *later)
 }
 
-/// Ends a connection at once, unless a request came at the last moment: that is answered first.
+/// Ends a connection at once, unless a request came at the last moment: that is answered first, and
+/// streams go on to their next pause.
 async fn hang_up<I, S>(
     mut connection: Pin<&mut auto::Connection<'_, I, S, TokioExecutor>>,
     activity: &Activity,
@@ -179,11 +187,15 @@ where
 {
     connection.as_mut().graceful_shutdown();
     let ended = poll_fn(|context| Poll::Ready(connection.as_mut().poll(context))).await;
-    match ended {
-        Poll::Ready(ended) => ended,
-        Poll::Pending if activity.idle_since().is_some() => Ok(()),
-        Poll::Pending => connection.await,
+    if let Poll::Ready(ended) = ended {
+        return ended;
     }
+    while !activity.does_nothing() {
+        if let Ok(ended) = timeout(LOOK_AGAIN, connection.as_mut()).await {
+            return ended;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

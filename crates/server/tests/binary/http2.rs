@@ -169,3 +169,34 @@ fn who_watches_the_health_does_not_hold_up_a_drain() {
         assert!(began.elapsed() < Duration::from_secs(10));
     });
 }
+
+#[test]
+fn calls_that_only_wait_make_room_for_who_asks_something() {
+    let server = Server::start("iris", &["--max-connections", "1"]);
+    Runtime::new().unwrap().block_on(async {
+        let pending = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+        for (path, body) in [
+            ("grpc.health.v1.Health/Watch", Body::from(&[0; 5][..])),
+            (
+                "inference.GRPCInferenceService/ModelStreamInfer",
+                Body::from_stream(pending),
+            ),
+        ] {
+            let stream = TcpStream::connect(server.address()).await.unwrap();
+            let (mut sender, connection) = Builder::new(TokioExecutor::new())
+                .handshake(TokioIo::new(stream))
+                .await
+                .unwrap();
+            tokio::spawn(connection);
+            let call = Request::post(format!("http://server/{path}"))
+                .header("content-type", "application/grpc");
+            let mut answer = sender.send_request(call.body(body).unwrap()).await.unwrap();
+            let began = Instant::now();
+            let client = server.client();
+            let ready = tokio::task::spawn_blocking(move || client.get("/ready").status);
+            assert_eq!(ready.await.unwrap(), 200);
+            assert!(began.elapsed() < Duration::from_secs(5), "{path}");
+            while let Some(Ok(_message)) = answer.frame().await {}
+        }
+    });
+}

@@ -426,3 +426,22 @@ async fn a_client_that_takes_an_answer_byte_by_byte_is_disconnected() {
     );
     assert!(served.activity.idle_since().is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_waits_keeps_no_place_and_one_that_is_answered_does() {
+    let mut http2 = serve(None).http2().await;
+    let stream = Request::get("http://x/stream").body(Empty::new()).unwrap();
+    let mut answer = http2.sender.send_request(stream).await.unwrap().into_body();
+    sleep(SECOND).await;
+    let now = Instant::now();
+    assert_eq!(http2.activity.evictable_since(now), None);
+    let waiting = Patience::of(Arc::clone(&http2.activity)).wait();
+    assert_eq!(http2.activity.evictable_since(now), Some(now));
+    drop(waiting);
+    http2.activity.evict();
+    sleep(SECOND).await;
+    assert!(!http2.ended.is_finished(), "something is being done");
+    let _waiting = Patience::of(Arc::clone(&http2.activity)).wait();
+    timeout(SECOND, http2.ended).await.unwrap().unwrap();
+    assert!(answer.frame().await.unwrap().is_err());
+}
