@@ -72,6 +72,8 @@ pub fn request(
         outputs: outputs
             .into_iter()
             .map(|output| {
+                check_name(&output.name)
+                    .map_err(|problem| InvalidRequest::output(&output.name, problem))?;
                 let OutputParameters { binary } =
                     read_parameters(output.parameters).map_err(|problem| {
                         problem.within(format_args!("output {:?}: ", output.name))
@@ -99,11 +101,7 @@ fn input(
         contents,
     } = message;
     let complain = |problem: String| InvalidRequest::input(&name, problem);
-    if name.len() > MAX_NAME_BYTES {
-        let length = name.len();
-        let problem = format!("the name has {length} bytes, at most {MAX_NAME_BYTES} are allowed");
-        return Err(complain(problem));
-    }
+    check_name(&name).map_err(complain)?;
     let _: InputParameters = read_parameters(parameters)
         .map_err(|problem| problem.within(format_args!("input {name:?}: ")))?;
     let element = datatype::parse(&datatype).ok_or_else(|| {
@@ -134,6 +132,16 @@ fn input(
     let data = data.map_err(complain)?;
     let tensor = Tensor::new(shape, data).map_err(|mismatch| complain(mismatch.to_string()))?;
     Ok(Input { name, tensor })
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let length = name.len();
+    if length > MAX_NAME_BYTES {
+        return Err(format!(
+            "the name has {length} bytes, at most {MAX_NAME_BYTES} are allowed"
+        ));
+    }
+    Ok(())
 }
 
 fn read_parameters<P: Parameters>(

@@ -302,3 +302,19 @@ fn raw_strings_are_bounded_in_all_inputs_together() {
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("at most 524287 are allowed"), "{refused}");
 }
+
+#[test]
+fn names_of_outputs_are_bounded() {
+    let output = |length| InferRequestedOutputTensor {
+        name: "y".repeat(length),
+        ..Default::default()
+    };
+    let named = |length| {
+        read(&ModelInferRequest {
+            outputs: vec![output(length)],
+            ..Default::default()
+        })
+    };
+    assert!(named(MAX_NAME_BYTES).is_ok());
+    assert!(named(MAX_NAME_BYTES + 1).is_err());
+}
