@@ -125,8 +125,7 @@ impl BodyBudget {
     /// Reads a body of at most `limit` bytes, and never of more than the whole budget. One that
     /// announces more isn't read.
     ///
-    /// Of a body that is refused while its client is still sending, a bounded part is read to no
-    /// purpose, so that the client sees the answer; unless it asks before it sends.
+    /// Of a body that is refused while its client is still sending, some is discarded.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -142,8 +141,8 @@ impl BodyBudget {
             .await
             .unwrap_or(Err(ReadError::TooSlow));
         let refused = matches!(read, Err(ReadError::TooLarge { .. } | ReadError::NoRoom(_)));
-        if refused && !headers.contains_key(EXPECT) {
-            discard(body).await;
+        if refused {
+            discard(headers, body).await;
         }
         read
     }
@@ -241,8 +240,12 @@ async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, ReadError> {
     Ok(None)
 }
 
-/// Reads what the client is still sending, within bounds.
-async fn discard(mut body: Body) {
+/// Reads a bounded part of a body that is refused, to no purpose but that its client, who is still
+/// sending, sees the answer; unless it asks before it sends.
+pub async fn discard(headers: &HeaderMap, mut body: Body) {
+    if headers.contains_key(EXPECT) {
+        return;
+    }
     let read = async {
         let mut left = MAX_DISCARDED_BYTES;
         while left > 0

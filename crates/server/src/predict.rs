@@ -10,12 +10,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use springtide_inference::Classifier;
 use tokio::task::spawn_blocking;
 
 use self::error::ApiError;
 use self::request::{Limits, PredictRequest};
 use self::response::PredictResponse;
-use crate::body::{HeldBody, LONG_BODY_BYTES};
+use crate::body::{HeldBody, LONG_BODY_BYTES, discard};
 use crate::http::App;
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, LookupError, Model};
@@ -47,16 +48,19 @@ async fn answer(
     model: Result<Arc<Model>, LookupError>,
     request: Request,
 ) -> Result<PredictResponse, ApiError> {
-    let model = model?;
-    let classifier = model
-        .classifier()
-        .map_err(|reason| ApiError::Unsupported(reason.clone()))?;
+    let (parts, body) = request.into_parts();
+    let (model, classifier) = match classified(&model) {
+        Ok(classified) => classified,
+        Err(error) => {
+            discard(&parts.headers, body).await;
+            return Err(error);
+        }
+    };
     let limits = Limits {
         features: classifier.features(),
         max_rows: model.max_predict_rows(),
     };
     let deadline = call.arrived() + app.request_timeout;
-    let (parts, body) = request.into_parts();
     let body = app
         .bodies
         .read(
@@ -95,6 +99,13 @@ async fn answer(
         batch_rows,
         request.request_id,
     )
+}
+
+fn classified(model: &Result<Arc<Model>, LookupError>) -> Result<(&Model, &Classifier), ApiError> {
+    let model = model.as_ref().map_err(Clone::clone)?;
+    let classifier = model.classifier();
+    let classifier = classifier.map_err(|reason| ApiError::Unsupported(reason.clone()))?;
+    Ok((model, classifier))
 }
 
 async fn parse(body: Bytes, limits: Limits) -> Result<PredictRequest, ApiError> {

@@ -30,7 +30,7 @@ use super::{
     find, index, model_config, model_metadata, run, series, server_metadata, serving, statistics,
     version,
 };
-use crate::body::LONG_BODY_BYTES;
+use crate::body::{LONG_BODY_BYTES, discard};
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
@@ -227,13 +227,14 @@ async fn answer(
     call: &mut Call,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let model = model?;
     let (parts, body) = request.into_parts();
-    let mut encodings = parts.headers.get_all(CONTENT_ENCODING).iter();
-    if !encodings.all(|encoding| encoding == "identity") {
-        return Err(Refusal::Encoding);
-    }
-    let json_length = json_length(&parts.headers)?;
+    let (model, json_length) = match judge_head(model, &parts.headers) {
+        Ok(judged) => judged,
+        Err(refusal) => {
+            discard(&parts.headers, body).await;
+            return Err(refusal);
+        }
+    };
     let limits = Limits::new(model.signature(), model.max_rows());
     let deadline = call.arrived() + app.request_timeout;
     let mut body = app
@@ -264,6 +265,19 @@ async fn answer(
         response.headers_mut().insert(JSON_LENGTH, length);
     }
     Ok(response)
+}
+
+/// The model, and the bytes of JSON where the head of the request tells them.
+fn judge_head(
+    model: Result<Arc<Model>, Refusal>,
+    headers: &HeaderMap,
+) -> Result<(Arc<Model>, Option<usize>), Refusal> {
+    let model = model?;
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    if !encodings.all(|encoding| encoding == "identity") {
+        return Err(Refusal::Encoding);
+    }
+    Ok((model, json_length(headers)?))
 }
 
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
