@@ -149,7 +149,7 @@ impl BatchTime {
             longest: if self.batches < SETTLED {
                 self.longest
             } else {
-                f64::INFINITY
+                f64::MAX
             },
             deviation: self.deviation,
         })
@@ -196,8 +196,7 @@ impl Fit {
     /// the mean deviation, and at most for as much again.
     #[must_use]
     pub fn safe(&self, rows: usize) -> Duration {
-        let room = (ROOM * self.deviation).min(1.0);
-        duration(self.seconds(1.0, rows as f64) * (1.0 + room))
+        duration(self.seconds(1.0, rows as f64) * (1.0 + self.room()))
     }
 
     /// Seconds that any batch takes, and that each row adds, where that is known.
@@ -210,19 +209,31 @@ impl Fit {
     }
 
     /// The most rows that one batch does safely in this time, up to `max`; zero where not even one is
-    /// done.
+    /// done. What is known of one size only is taken as a cost per row.
     #[must_use]
     pub fn rows_within(&self, time: Duration, max: usize) -> usize {
-        let (mut fit, mut over) = (0, max + 1);
+        let time = time.as_secs_f64() / (1.0 + self.room());
+        let takes = |rows: usize| match self.model {
+            Model::Line { .. } => self.seconds(1.0, rows as f64),
+            Model::Point { rows: of, seconds } => seconds * rows as f64 / of,
+        };
+        if takes(max) <= time {
+            return max;
+        }
+        let (mut fit, mut over) = (0, max);
         while fit + 1 < over {
             let middle = usize::midpoint(fit, over);
-            if self.safe(middle) <= time {
+            if takes(middle) <= time {
                 fit = middle;
             } else {
                 over = middle;
             }
         }
         fit
+    }
+
+    fn room(&self) -> f64 {
+        (ROOM * self.deviation).min(1.0)
     }
 
     fn seconds(&self, batches: f64, rows: f64) -> f64 {

@@ -32,6 +32,7 @@
 
 mod admission;
 mod entry;
+mod plan;
 mod queue;
 mod runs;
 
@@ -46,11 +47,9 @@ pub use runs::RunId;
 use crate::estimate::{BatchTime, Fit, Measured};
 use crate::linger::{self, Returns};
 use crate::stop::Stop;
+use plan::Plan;
 use queue::{LaneId, Queue};
 use runs::Runs;
-
-/// The most that is kept of a request's time for its answer to reach the client.
-const MAX_DELIVERY: Duration = Duration::from_millis(10);
 
 /// When queued requests become a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -382,74 +381,12 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let (run, stop) = self.runs.begin(tickets, now + takes);
         Step::Run(Batch { run, entries, stop })
     }
-
-    /// The next batch of a lane: as many requests as fit, oldest first.
-    fn plan(&self, lane: LaneId, now: Instant) -> Plan {
-        let fit = self.batch_time.confirmed_fit();
-        let takes = |rows| fit.map_or(Duration::ZERO, |fit| fit.safe(rows));
-        let next = self.queue.lane(lane).take(self.config.max_rows.get());
-        let longest = next.map(Entry::lifetime).max().unwrap_or_default();
-        let mut plan = Plan {
-            full: self.full(fit, longest),
-            ..Plan::default()
-        };
-        let (mut rows, mut lane_rows) = (0, self.queue.lane_rows(lane));
-        let mut least_time = Duration::MAX;
-        for entry in self.queue.lane(lane) {
-            let lifetime = entry.lifetime();
-            let left = entry.deadline.saturating_duration_since(now);
-            let mut time = left.saturating_sub(delivery(lifetime));
-            if takes(entry.rows()) > lifetime {
-                time = Duration::MAX;
-            }
-            let backlog = if lane_rows > plan.full { plan.full } else { 0 };
-            if takes(entry.rows().max(backlog)) > time {
-                plan.hopeless.push(entry.ticket);
-                lane_rows -= entry.rows();
-                continue;
-            }
-            least_time = least_time.min(time);
-            rows += entry.rows();
-            let too_many = rows > plan.full || takes(rows) > least_time;
-            if too_many && !plan.tickets.is_empty() {
-                break;
-            }
-            plan.tickets.push(entry.ticket);
-            if rows >= plan.full {
-                break;
-            }
-        }
-        plan
-    }
-
-    /// Rows of a full batch of requests that have so much time from the start: half of it goes by
-    /// while the batch before runs.
-    fn full(&self, fit: Option<Fit>, lifetime: Duration) -> usize {
-        let max_rows = self.config.max_rows.get();
-        let rows = fit.map(|fit| fit.rows_within(lifetime / 2, max_rows));
-        rows.map_or(max_rows, |rows| rows.max(1))
-    }
-}
-
-/// Time that an answer takes from the batch to its client, at a guess: threads wake, the answer is
-/// written and sent. At most a twentieth of a request's time is kept for it.
-fn delivery(lifetime: Duration) -> Duration {
-    MAX_DELIVERY.min(lifetime / 20)
 }
 
 enum Choice {
     Run(LaneId),
     Hold(Instant),
     Nothing,
-}
-
-#[derive(Default)]
-struct Plan {
-    tickets: Vec<Ticket>,
-    /// Rows that the batch may have.
-    full: usize,
-    /// Requests whose time won't suffice.
-    hopeless: Vec<Ticket>,
 }
 
 #[cfg(test)]

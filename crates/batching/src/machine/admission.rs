@@ -4,7 +4,8 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::{Machine, delivery};
+use super::Machine;
+use super::plan::delivery;
 
 /// What is said before anything is known about the time that batches take.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
@@ -119,12 +120,12 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let runs = fit.least(1, own);
         // A queue a fifth shorter keeps the workers as busy, and an answer that is late because
         // the estimate was low is lost work.
-        let spare = wait / 4 + (runs / 4).max(fit.safe(own) - runs);
-        let expected = wait.saturating_add(runs);
-        Some((
-            expected,
-            expected.saturating_add(spare) + delivery(lifetime),
-        ))
+        let runs_safely = fit.safe(own).max(runs.saturating_add(runs / 4));
+        let needed = wait
+            .saturating_add(wait / 4)
+            .saturating_add(runs_safely)
+            .saturating_add(delivery(lifetime));
+        Some((wait.saturating_add(runs), needed))
     }
 
     /// Time until what waits and runs now is done.

@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::machine::plan::delivery;
 
 /// What a batch takes here: 10 ms, and 1 ms for each row.
 fn takes(rows: usize) -> Duration {

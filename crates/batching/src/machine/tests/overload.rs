@@ -66,3 +66,21 @@ fn a_server_that_starts_under_overload_answers_from_the_start() {
         }
     }
 }
+
+#[test]
+fn where_requests_have_less_time_than_two_full_batches_take_their_batches_are_smaller_not_late() {
+    for (lifetime, enough) in [(1_000.0, 0.45), (2_000.0, 0.75), (3_000.0, 0.9)] {
+        for spread in [0.05, 0.2] {
+            let scene = Scene {
+                lifetime,
+                spread,
+                counted: 30..130,
+                ..Scene::overload(3.0, 1, 200.0, 55.0)
+            };
+            let (goodput, late, p99) = shares(&scene);
+            assert!(goodput > enough, "{goodput} in {scene:?}");
+            assert!(late < 0.01, "{late} in {scene:?}");
+            assert!(p99 < lifetime - 10.0, "{p99} ms in {scene:?}");
+        }
+    }
+}

@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::machine::plan::MAX_DELIVERY;
 
 /// What can happen to a batcher.
 #[derive(Debug, Clone)]

@@ -1,0 +1,77 @@
+//! Which requests the next batch has.
+
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+use super::Machine;
+use super::entry::{Entry, Ticket};
+use super::queue::LaneId;
+use crate::estimate::Fit;
+
+/// The most that is kept of a request's time for its answer to reach the client.
+pub(super) const MAX_DELIVERY: Duration = Duration::from_millis(10);
+
+/// The next batch of a lane.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) tickets: Vec<Ticket>,
+    /// Rows that the batch may have.
+    pub(super) full: usize,
+    /// Requests whose time won't suffice.
+    pub(super) hopeless: Vec<Ticket>,
+}
+
+impl<K: Clone + Eq + Hash, T> Machine<K, T> {
+    /// The next batch of a lane: as many requests as fit, oldest first.
+    pub(super) fn plan(&self, lane: LaneId, now: Instant) -> Plan {
+        let fit = self.batch_time.confirmed_fit();
+        let takes = |rows| fit.map_or(Duration::ZERO, |fit| fit.safe(rows));
+        let next = self.queue.lane(lane).take(self.config.max_rows.get());
+        let longest = next.map(Entry::lifetime).max().unwrap_or_default();
+        let mut plan = Plan {
+            full: self.full(fit, longest),
+            ..Plan::default()
+        };
+        let (mut rows, mut lane_rows) = (0, self.queue.lane_rows(lane));
+        let mut least_time = Duration::MAX;
+        for entry in self.queue.lane(lane) {
+            let lifetime = entry.lifetime();
+            let left = entry.deadline.saturating_duration_since(now);
+            let mut time = left.saturating_sub(delivery(lifetime));
+            if takes(entry.rows()) > lifetime {
+                time = Duration::MAX;
+            }
+            let backlog = if lane_rows > plan.full { plan.full } else { 0 };
+            if takes(entry.rows().max(backlog)) > time {
+                plan.hopeless.push(entry.ticket);
+                lane_rows -= entry.rows();
+                continue;
+            }
+            least_time = least_time.min(time);
+            rows += entry.rows();
+            let too_many = rows > plan.full || takes(rows) > least_time;
+            if too_many && !plan.tickets.is_empty() {
+                break;
+            }
+            plan.tickets.push(entry.ticket);
+            if rows >= plan.full {
+                break;
+            }
+        }
+        plan
+    }
+
+    /// Rows of a full batch of requests that have so much time from the start: half of it goes by
+    /// while the batch before runs.
+    pub(super) fn full(&self, fit: Option<Fit>, lifetime: Duration) -> usize {
+        let max_rows = self.config.max_rows.get();
+        let rows = fit.map(|fit| fit.rows_within(lifetime / 2, max_rows));
+        rows.map_or(max_rows, |rows| rows.max(1))
+    }
+}
+
+/// Time that an answer takes from the batch to its client, at a guess: threads wake, the answer is
+/// written and sent. At most a twentieth of a request's time is kept for it.
+pub(super) fn delivery(lifetime: Duration) -> Duration {
+    MAX_DELIVERY.min(lifetime / 20)
+}
