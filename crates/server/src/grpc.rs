@@ -30,7 +30,7 @@ use springtide_open_inference::grpc::message::{
 };
 use springtide_open_inference::{Limits, grpc};
 use tonic::codec::CompressionEncoding;
-use tonic::{Request, Response, Status as GrpcStatus, Streaming};
+use tonic::{Code, Request, Response, Status as GrpcStatus, Streaming};
 use tonic_health::pb::health_server::HealthServer;
 
 use self::arrival::Arrival;
@@ -42,7 +42,7 @@ use self::status::refused;
 use crate::body::Held;
 use crate::http::App;
 use crate::lifecycle::Phase;
-use crate::metrics::{Call, Status};
+use crate::metrics::{Call, Rejected, Status};
 use crate::models::Model;
 use crate::v2::{
     Refusal, find, index, model_config, model_metadata, run, series, server_metadata, serving,
@@ -134,6 +134,19 @@ impl Inference {
         answer
     }
 
+    /// Counts a request of a stream that was refused before its model was known. A stream that
+    /// breaks off between two requests is none.
+    fn count_unread(&self, status: &GrpcStatus) {
+        let status = match status.code() {
+            Code::ResourceExhausted => Status::Rejected(Rejected::NoRoomForBody),
+            Code::InvalidArgument | Code::OutOfRange | Code::DeadlineExceeded | Code::Internal => {
+                Status::Invalid
+            }
+            _ => return,
+        };
+        Call::arrival(Arc::clone(self.0.metrics.of_no_model())).end(status);
+    }
+
     /// Answers a request of a stream. There an error ends the request, not the stream.
     async fn infer_in_stream(&self, message: ModelInferRequest) -> ModelStreamInferResponse {
         let id = message.id.clone();
@@ -217,11 +230,16 @@ impl GrpcInferenceService for Inference {
             let message = tokio::select! {
                 biased;
                 message = requests.next() => message?,
-                () = service.0.lifecycle.streams_end() => Err(refused(&Refusal::Draining)),
+                () = service.0.lifecycle.streams_end() => {
+                    return Some((Err(refused(&Refusal::Draining)), (service, requests)));
+                }
             };
             let answer = match message {
                 Ok(message) => Ok(service.infer_in_stream(message).await),
-                Err(status) => Err(status),
+                Err(status) => {
+                    service.count_unread(&status);
+                    Err(status)
+                }
             };
             Some((answer, (service, requests)))
         });

@@ -4,7 +4,6 @@ use http::uri::PathAndQuery;
 use prost::Message;
 use springtide_batching::Policy;
 use springtide_open_inference::grpc::message::model_infer_request::InferInputTensor;
-use tonic::Code;
 use tonic::client::Grpc;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -390,4 +389,23 @@ async fn grpc_is_not_spoken_over_http1() {
     let call = http::Request::post("/inference.GRPCInferenceService/ServerLive");
     let answer = router(app).oneshot(call.body(Body::empty()).unwrap()).await;
     assert_eq!(answer.unwrap().status(), 505);
+}
+
+#[tokio::test]
+async fn a_request_that_ends_its_stream_is_counted() {
+    let app = ready_app(AT_ONCE, 8);
+    let mut flood = request(&[[1.0, 0.0]]);
+    flood.outputs = vec![Default::default(); 1025];
+    let mut client = Grpc::new(router(Arc::clone(&app)));
+    client.ready().await.unwrap();
+    let requests = Request::new(stream::iter([request(&[[1.0, 0.0]]), flood]));
+    let codec = ProstCodec::<ModelInferRequest, ModelStreamInferResponse>::default();
+    let answers = client.streaming(requests, path("ModelStreamInfer"), codec);
+    let answers: Vec<_> = answers.await.unwrap().into_inner().collect().await;
+    assert_eq!(
+        answers[1].as_ref().unwrap_err().code(),
+        Code::InvalidArgument
+    );
+    assert_eq!(counted(&app, MODEL, "success").await, 1);
+    assert_eq!(counted(&app, "", "invalid").await, 1);
 }
