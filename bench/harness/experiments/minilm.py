@@ -56,13 +56,19 @@ def _load_seconds(settings):
     return _SETTLING + max(5, 2 * settings.seconds)
 
 
+def _saturated_seconds(settings):
+    # Where in a batch the load ends must not matter, and a batch is hundredths of this.
+    return max(2, 5 * settings.seconds)
+
+
 def saturated_budget(settings, _peers):
     scan = 3 * len(_BATCHES) * (_SCAN + 1)
-    return scan + settings.rounds * (2 * _load_seconds(settings) + _START)
+    return scan + settings.rounds * (_load_seconds(settings) + 2 * (_saturated_seconds(settings) + _START))
 
 
 def saturated(context):
-    """Rows per second of the best static batch, found first, and of the server, in turn."""
+    """Rows per second of the best static batch, found first, and in turn of the server with its
+    defaults and with the best loop's sessions and batch."""
     model = models.minilm()
     seconds = _load_seconds(context.settings)
     scan = []
@@ -75,15 +81,17 @@ def saturated(context):
     best = max(scan, key=lambda entry: entry["rows_per_second"])
     say(f"  best without a server: {best['rows_per_second']:.1f} rows/s: {best['layout']}, {best['rows']} rows a run")
     options = _layouts(context.settings.processors)[best["layout"]]
+    alike = ["--workers", str(options["sessions"]), "--max-batch-size", str(best["rows"])]
     rounds = []
     for _ in range(context.settings.rounds):
         direct = context.direct_session(
             model, rows=best["rows"], length=models.MINILM_TOKENS, seconds=seconds, **options
-        )
-        served = _saturate(context, model, seconds)
-        rounds.append({"direct": direct["rows_per_second"], "served": served})
-        say(f"  {direct['rows_per_second']:.1f} rows/s without a server, {served:.1f} with it")
-    return {"scan": scan, "best": best, "rounds": rounds}
+        )["rows_per_second"]
+        served = _saturate(context, model, [])
+        served_alike = _saturate(context, model, alike)
+        rounds.append({"direct": direct, "served": served, "served_alike": served_alike})
+        say(f"  {direct:.1f} rows/s without a server, {served:.1f} with it, {served_alike:.1f} with {' '.join(alike)}")
+    return {"scan": scan, "best": best, "alike": " ".join(alike), "rounds": rounds}
 
 
 def overload_budget(settings, _peers):
@@ -96,7 +104,7 @@ def overload(context):
     seconds = _load_seconds(context.settings)
     rounds = []
     for _ in range(context.settings.rounds):
-        peak = _saturate(context, model, seconds)
+        peak = _peak(context, model, seconds)
         rate = math.ceil(OVERLOAD * peak)
         with context.serving_model("minilm", model, ["--request-timeout-ms", str(DEADLINE_MS)]) as server:
             _warm_up(server)
@@ -124,8 +132,20 @@ def judge(answers, peak, rate, seconds):
     }
 
 
-def _saturate(context, model, seconds):
+def _saturate(context, model, arguments):
     """Rows per second of a server that always has two full batches to do."""
+    arguments = ["--request-timeout-ms", str(_PATIENCE_MS), *arguments]
+    with context.serving_model("minilm", model, arguments) as server:
+        _warm_up(server)
+        seconds = _saturated_seconds(context.settings)
+        measured = load.closed_loop(_url(server), [_request()], connections=_IN_FLIGHT, seconds=seconds)
+    if measured.refused or measured.broken:
+        raise process.Failed(f"{measured.refused} refused and {measured.broken} broken of {measured.requests} requests")
+    return measured.rate
+
+
+def _peak(context, model, seconds):
+    """The same as the overload's client sees it, which costs more than wrk."""
     with context.serving_model("minilm", model, ["--request-timeout-ms", str(_PATIENCE_MS)]) as server:
         _warm_up(server)
         answers = load.attack(_url(server), _request(), seconds=seconds, workers=_IN_FLIGHT)
