@@ -34,9 +34,9 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 
 ##
 .PHONY: test test-fast
-test: test-fast demo serve-check docs-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
+test: test-fast clients-check fuzz demo serve-check docs-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
 
-test-fast: format-check lint unit bench-check clients-check fuzz generated chart-check deny ## Check everything that needs no cluster
+test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
 
 .PHONY: format-check lint unit bench-check clients-check fuzz generated chart-check deny serve-check docs-check e2e
 format-check: ## Check the formatting of the Rust code
