@@ -313,19 +313,24 @@ impl<R: BufRead + Seek> Walker<R> {
         Ok(())
     }
 
+    /// The number of a field and the end of its bytes, in a message that has no other kind of field.
+    fn only_bytes(&mut self, end: u64) -> Result<(u64, u64), FileError> {
+        let key = self.number(end)?;
+        if key & 7 != 2 {
+            return Err(FileError::Malformed);
+        }
+        let bytes = self.number(end)?;
+        Ok((key >> 3, self.end_of(bytes, end)?))
+    }
+
     /// An entry of `external_data`. Whatever the order of its fields, and however often they come:
     /// every value of an entry that has the key `location` anywhere is a location.
     fn external_data(&mut self, end: u64) -> Result<(), FileError> {
         let mut is_location = false;
         let mut values = Vec::new();
         while self.position < end {
-            let key = self.number(end)?;
-            if key & 7 != 2 {
-                return Err(FileError::Malformed);
-            }
-            let bytes = self.number(end)?;
-            let field_end = self.end_of(bytes, end)?;
-            match key >> 3 {
+            let (field, field_end) = self.only_bytes(end)?;
+            match field {
                 1 => is_location |= self.text(field_end)?.as_deref() == Some("location"),
                 2 => values.push(self.text(field_end)?),
                 _ => {}
@@ -349,13 +354,8 @@ impl<R: BufRead + Seek> Walker<R> {
         let mut name = None;
         let mut ranked = false;
         while self.position < end {
-            let key = self.number(end)?;
-            if key & 7 != 2 {
-                return Err(FileError::Malformed);
-            }
-            let bytes = self.number(end)?;
-            let field_end = self.end_of(bytes, end)?;
-            match key >> 3 {
+            let (field, field_end) = self.only_bytes(end)?;
+            match field {
                 1 => name = self.text(field_end)?,
                 2 => ranked |= self.has_field(field_end, &[1, 2])?,
                 _ => {}
