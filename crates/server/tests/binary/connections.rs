@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use springtide_server::net::raise_limit;
 
-use crate::support::{PATIENCE, Server, binary, model, until};
+use crate::support::{PATIENCE, Server, binary, model, read_prediction, until};
 
 const CONNECTIONS: usize = 2_000;
 
@@ -137,15 +137,7 @@ fn predict(stream: &mut TcpStream) -> bool {
         "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{VALID}"
     )
     .unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"}") {
-        let mut part = [0; 1_024];
-        let length = stream.read(&mut part).unwrap();
-        assert!(length > 0, "a request was lost");
-        answer.extend_from_slice(&part[..length]);
-    }
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let answer = read_prediction(stream);
     if !answer.contains("\r\nconnection: close\r\n") {
         return true;
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{PATIENCE, Server, until};
+use crate::support::{PATIENCE, Server, read_prediction, until};
 
 const VALID: &str = r#"{"features": [5.1, 3.5, 1.4, 0.2]}"#;
 
@@ -33,15 +33,7 @@ fn predict(stream: &mut TcpStream) -> Outcome {
         return Outcome::Closed;
     }
     stream.write_all(text.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"}") {
-        let mut part = [0; 1_024];
-        let length = stream.read(&mut part).unwrap();
-        assert!(length > 0, "a request was lost");
-        answer.extend_from_slice(&part[..length]);
-    }
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let answer = read_prediction(stream);
     if answer.contains("\r\nconnection: close\r\n") {
         Outcome::AnsweredLast
     } else {

@@ -86,21 +86,12 @@ fn concurrent_requests_on_several_workers_get_their_own_predictions() {
 
 #[test]
 fn answers_have_the_contracts_fields_and_metrics_count_them() {
-    let mut command = crate::support::binary();
-    command
-        .args([
-            "serve",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--model-path",
-        ])
-        .arg(crate::support::model("iris"))
-        .envs([
-            ("SPRINGTIDE_MODEL_SERVICE", "iris"),
-            ("SPRINGTIDE_NAMESPACE", "team-a"),
-        ]);
+    let mut command =
+        crate::support::serving(crate::support::binary(), &crate::support::model("iris"));
+    command.envs([
+        ("SPRINGTIDE_MODEL_SERVICE", "iris"),
+        ("SPRINGTIDE_NAMESPACE", "team-a"),
+    ]);
     let server = Server::spawn(command);
     let client = server.client();
     let answer = client

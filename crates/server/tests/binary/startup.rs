@@ -5,21 +5,12 @@ use std::process::Command;
 
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
-use crate::support::{Server, binary, model, models};
+use crate::support::{Server, binary, model, models, serving};
 
 /// Runs `serve` until it gives up.
-fn fail(mut command: Command, model: &Path) -> TerminationMessage {
+fn fail(command: Command, model: &Path) -> TerminationMessage {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let output = command
-        .args([
-            "serve",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--model-path",
-        ])
-        .arg(model)
+    let output = serving(command, model)
         .arg("--termination-message-path")
         .arg(log.path())
         .output()
@@ -95,18 +86,7 @@ fn auto_where_there_is_no_gpu_falls_back_and_says_so() {
 #[test]
 fn a_model_that_is_no_classifier_serves_and_predict_names_the_endpoint_for_it() {
     let dense = Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/models/dense.onnx");
-    let mut command = binary();
-    command
-        .args([
-            "serve",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--model-path",
-        ])
-        .arg(dense);
-    let server = Server::spawn(command);
+    let server = Server::spawn(serving(binary(), &dense));
     let refused = server.client().post(r#"{"features": [1, 2]}"#);
     assert_eq!(refused.code(), (422, "unsupported_model".to_owned()));
     assert!(

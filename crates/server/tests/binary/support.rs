@@ -1,6 +1,7 @@
 //! Starts the binary and talks to it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -163,6 +164,35 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The command, told to serve a model on a free port.
+pub(crate) fn serving(mut command: Command, model: &Path) -> Command {
+    command
+        .args([
+            "serve",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--model-path",
+        ])
+        .arg(model);
+    command
+}
+
+/// Reads the answer to a prediction from a connection, which must be a success.
+pub(crate) fn read_prediction(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        let mut part = [0; 1_024];
+        let length = stream.read(&mut part).unwrap();
+        assert!(length > 0, "a request was lost");
+        answer.extend_from_slice(&part[..length]);
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    answer
+}
+
 /// A server that is ready. Killed when it goes out of scope.
 pub(crate) struct Server {
     child: Child,
@@ -172,16 +202,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(model_name: &str, arguments: &[&str]) -> Self {
-        let mut command = binary();
-        command.args([
-            "serve",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--model-path",
-        ]);
-        command.arg(model(model_name)).args(arguments);
+        let mut command = serving(binary(), &model(model_name));
+        command.args(arguments);
         Self::spawn(command)
     }
 
