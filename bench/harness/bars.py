@@ -119,17 +119,19 @@ def _overload(results):
     if not (overload := results.get("overload")):
         yield from (_not_measured(*bar, _why_not(results, "overload")) for bar in (goodput, accepted, refused))
         return
-    rounds, deadline = overload["rounds"], overload["deadline_ms"]
-    figure = Figure.of(run["goodput"] / run["peak"] for run in rounds)
-    yield _bar(*goodput, figure, lambda median: median >= 0.95, percent)
-    figure = Figure.of(run["accepted_p99_ms"] for run in rounds)
-    bar = _bar(*accepted, figure, lambda median: median <= deadline, milliseconds)
-    yield dataclasses.replace(bar, note=f"the deadline: {deadline} ms")
-    if any(run["refused_p99_ms"] is None for run in rounds):
-        yield _not_measured(*refused, "nothing was rejected")
-    else:
-        figure = Figure.of(run["refused_p99_ms"] for run in rounds)
-        yield _bar(*refused, figure, lambda median: median < 5, milliseconds)
+    deadline = overload["deadline_ms"]
+    for setup, rounds in overload["setups"].items():
+        under = lambda name, target, setup=setup: (f"{name}, {setup}", target)
+        figure = Figure.of(run["goodput"] / run["peak"] for run in rounds)
+        yield _bar(*under(*goodput), figure, lambda median: median >= 0.95, percent)
+        figure = Figure.of(run["accepted_p99_ms"] for run in rounds)
+        bar = _bar(*under(*accepted), figure, lambda median: median <= deadline, milliseconds)
+        yield dataclasses.replace(bar, note=f"the deadline: {deadline} ms")
+        if any(run["refused_p99_ms"] is None for run in rounds):
+            yield _not_measured(*under(*refused), "nothing was rejected")
+        else:
+            figure = Figure.of(run["refused_p99_ms"] for run in rounds)
+            yield _bar(*under(*refused), figure, lambda median: median < 5, milliseconds)
 
 
 def _start(results):
