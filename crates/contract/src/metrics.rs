@@ -29,6 +29,13 @@ pub const COMPUTE_SECONDS: &str = "ml_compute_seconds";
 /// `overloaded`, `no_room_for_body`, `loading`, `draining`) and those that left the queue (`timeout`,
 /// `cancelled`).
 pub const REQUESTS_DROPPED_TOTAL: &str = "ml_requests_dropped_total";
+/// Counter: work that arrived, in pod-seconds: each request adds the time in which this pod, with all
+/// of its workers and in full batches, would have done it. Grows by more than one second per second
+/// where more arrives than the pod can do, and by what was refused for that, too.
+pub const OFFERED_LOAD_SECONDS_TOTAL: &str = "ml_offered_load_seconds_total";
+/// Gauge: rows that this pod can do per second, in full batches of requests such as those that
+/// arrived of late. 0 until that is known.
+pub const CAPACITY_ROWS_PER_SECOND: &str = "ml_capacity_rows_per_second";
 /// Gauge, always 1: a version of a model, by [`label::MODEL`], [`label::VERSION`] and
 /// [`label::STATE`].
 pub const MODEL_INFO: &str = "ml_model_info";
@@ -58,6 +65,22 @@ pub mod label {
     pub const PROVIDER: &str = "provider";
     /// `true` where the provider took the place of a better one that can't be used.
     pub const FALLBACK: &str = "fallback";
+}
+
+/// Metrics of pods as the custom metrics API names them (`custom.metrics.k8s.io`), which an adapter
+/// makes from the server's series, for a `HorizontalPodAutoscaler` to follow. An adapter has to use
+/// these names: the operator looks for them.
+pub mod pods {
+    /// Arrivals per second.
+    pub const REQUESTS_PER_SECOND: &str = "springtide_requests_per_second";
+    /// Rows that wait.
+    pub const QUEUE_SIZE: &str = "springtide_queue_size";
+    /// The 95th percentile of the latency, in milliseconds.
+    pub const P95_LATENCY_MILLISECONDS: &str = "springtide_p95_latency_milliseconds";
+    /// Requests that were accepted and not yet answered.
+    pub const CONCURRENCY: &str = "springtide_concurrency";
+    /// Work that arrives, in percent of what the pod can do.
+    pub const LOAD_PERCENT: &str = "springtide_load_percent";
 }
 
 /// Pod annotations that a Prometheus with annotation-based discovery follows (the convention of
