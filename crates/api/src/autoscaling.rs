@@ -4,10 +4,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::behavior::Behavior;
+use crate::{behavior::Behavior, schedule::Schedule, targets::Targets};
 
-/// Most pods with `engine: HPA` where `maxReplicas` is left out.
-pub const DEFAULT_HPA_MAX_REPLICAS: i32 = 20;
+/// Most pods where `maxReplicas` is left out and `engine` isn't `KEDA`.
+pub const DEFAULT_MAX_REPLICAS: i32 = 20;
 
 /// Most pods with `engine: KEDA` where `maxReplicas` is left out.
 pub const DEFAULT_KEDA_MAX_REPLICAS: i32 = 50;
@@ -17,9 +17,13 @@ pub const DEFAULT_KEDA_MAX_REPLICAS: i32 = 50;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.minReplicas <= (has(self.maxReplicas) ? self.maxReplicas : (self.engine == 'KEDA' ? 50 : 20))")
-        .message("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas, which is 20 for HPA and 50 for KEDA where it is left out"),
-    validation = Rule::new("!has(self.keda) || self.engine == 'KEDA'")
-        .message("spec.autoscaling.keda is only allowed with spec.autoscaling.engine KEDA")
+        .message("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas, which is 50 for KEDA and 20 else where it is left out"),
+    validation = Rule::new("!has(self.keda) || self.engine == 'KEDA' || self.engine == 'Auto'")
+        .message("spec.autoscaling.keda is only allowed with spec.autoscaling.engine KEDA or Auto"),
+    validation = Rule::new("!has(self.schedules) || self.engine != 'None'")
+        .message("spec.autoscaling.schedules is not allowed with spec.autoscaling.engine None: the number of pods is fixed"),
+    validation = Rule::new("!has(self.schedules) || self.schedules.all(schedule, schedule.minReplicas <= (has(self.maxReplicas) ? self.maxReplicas : (self.engine == 'KEDA' ? 50 : 20)))")
+        .message("spec.autoscaling.schedules[].minReplicas must be at most spec.autoscaling.maxReplicas, which is 50 for KEDA and 20 else where it is left out")
 )]
 pub struct Autoscaling {
     /// What sets the number of pods.
@@ -31,21 +35,31 @@ pub struct Autoscaling {
     #[schemars(range(min = 1, max = 1000))]
     pub min_replicas: i32,
 
-    /// Most pods. Default: 20 with HPA, 50 with KEDA.
+    /// Most pods. Default: 50 with `engine: KEDA`, 20 else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: Option<i32>,
 
-    /// What each pod should carry. The signal that asks for the most pods decides.
+    /// What each pod should carry. Exactly the targets that are set are followed; the one that asks
+    /// for the most pods decides. Where none is set, the engines `Auto` and `HPA` follow
+    /// `cpuUtilizationPercent` 70 and `memoryUtilizationPercent` 80, and `KEDA` those and
+    /// `requestsPerSecond` 100, `queueSize` 20 and `p95LatencyMilliseconds` 500.
     #[serde(default)]
     pub targets: Targets,
 
-    /// How fast the number of pods changes, as in an `autoscaling/v2` HorizontalPodAutoscaler: by
-    /// default fast up and slowly down.
+    /// How fast the number of pods changes: a preset, or any `behavior` of an `autoscaling/v2`
+    /// HorizontalPodAutoscaler.
     #[serde(default)]
     pub behavior: Behavior,
 
-    /// Settings of KEDA. Only with `engine: KEDA`.
+    /// Times at which there are more pods at least than `minReplicas` says. Where several hold, the
+    /// highest counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub schedules: Vec<Schedule>,
+
+    /// Settings of KEDA. Only with `engine: KEDA` or `Auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keda: Option<Keda>,
 }
@@ -58,80 +72,42 @@ impl Default for Autoscaling {
             max_replicas: None,
             targets: Targets::default(),
             behavior: Behavior::default(),
+            schedules: Vec::new(),
             keda: None,
         }
     }
 }
 
-/// What sets the number of pods.
+/// What is asked to set the number of pods.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// A HorizontalPodAutoscaler on CPU and memory. Needs metrics-server.
+    /// KEDA where it is installed and a target needs it, one that serving itself reports; else a
+    /// HorizontalPodAutoscaler.
     #[default]
+    Auto,
+    /// A HorizontalPodAutoscaler. It takes CPU and memory from metrics-server, and what serving
+    /// itself reports from a custom metrics API, such as prometheus-adapter's.
     #[serde(rename = "HPA")]
     Hpa,
-    /// A KEDA ScaledObject on request rate, queue, p95 latency, CPU and memory. Needs KEDA,
-    /// Prometheus and metrics-server.
+    /// A KEDA ScaledObject, which follows every target. Needs KEDA, Prometheus, and metrics-server
+    /// for CPU and memory.
     #[serde(rename = "KEDA")]
     Keda,
     /// Nothing: `spec.replicas` pods.
     None,
 }
 
-/// What each pod should carry.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Targets {
-    /// Mean CPU use, in percent of the requested CPU.
-    #[serde(default = "cpu_utilization_percent")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub cpu_utilization_percent: i32,
-
-    /// Mean memory use, in percent of the requested memory.
-    #[serde(default = "memory_utilization_percent")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub memory_utilization_percent: i32,
-
-    /// Requests per second and pod. Only KEDA follows it; default there: 100.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub requests_per_second: Option<i32>,
-
-    /// Rows that wait per pod. Only KEDA follows it; default there: 20.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub queue_size: Option<i32>,
-
-    /// 95th percentile of the latency of all pods together, in milliseconds. Only KEDA follows it;
-    /// default there: 500.
-    #[serde(
-        default,
-        rename = "p95LatencyMilliseconds",
-        skip_serializing_if = "Option::is_none"
-    )]
-    #[schemars(range(min = 1, max = 600_000))]
-    pub p95_latency_milliseconds: Option<i32>,
-}
-
-impl Targets {
-    /// Default of `requestsPerSecond` with KEDA, in requests per second and pod.
-    pub const REQUESTS_PER_SECOND: i32 = 100;
-    /// Default of `queueSize` with KEDA, in rows per pod.
-    pub const QUEUE_SIZE: i32 = 20;
-    /// Default of `p95LatencyMilliseconds` with KEDA.
-    pub const P95_LATENCY_MILLISECONDS: i32 = 500;
-}
-
-impl Default for Targets {
-    fn default() -> Self {
-        Self {
-            cpu_utilization_percent: cpu_utilization_percent(),
-            memory_utilization_percent: memory_utilization_percent(),
-            requests_per_second: None,
-            queue_size: None,
-            p95_latency_milliseconds: None,
-        }
-    }
+/// What sets the number of pods: what `Auto` has become, and else what was asked for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActiveEngine {
+    /// A HorizontalPodAutoscaler.
+    #[serde(rename = "HPA")]
+    Hpa,
+    /// A KEDA ScaledObject.
+    #[serde(rename = "KEDA")]
+    Keda,
+    /// Nothing: `spec.replicas` pods.
+    None,
 }
 
 /// Settings of KEDA.
@@ -178,14 +154,6 @@ impl Default for Keda {
 
 const fn min_replicas() -> i32 {
     2
-}
-
-const fn cpu_utilization_percent() -> i32 {
-    70
-}
-
-const fn memory_utilization_percent() -> i32 {
-    80
 }
 
 const fn polling_interval_seconds() -> i32 {

@@ -1,68 +1,77 @@
-//! How fast the number of pods changes: the `behavior` of an `autoscaling/v2`
-//! HorizontalPodAutoscaler with bounds, and with defaults that go up fast and down slowly.
+//! How fast the number of pods changes: a preset, and on top of it any field of the `behavior` of an
+//! `autoscaling/v2` HorizontalPodAutoscaler.
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// How fast the number of pods changes.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+/// How fast the number of pods changes. What `scaleUp` and `scaleDown` leave out comes from the
+/// preset.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Behavior {
-    /// How it grows.
+    /// Where what is left out comes from.
     #[serde(default)]
-    pub scale_up: ScaleUp,
+    pub preset: Preset,
 
-    /// How it shrinks.
+    /// How the number of pods grows.
     #[serde(default)]
-    pub scale_down: ScaleDown,
+    pub scale_up: ScalingRules,
+
+    /// How the number of pods shrinks.
+    #[serde(default)]
+    pub scale_down: ScalingRules,
 }
 
-/// How the number of pods grows.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct ScaleUp {
-    /// How far back wishes for fewer pods hold growth down, in seconds.
-    #[serde(default = "scale_up_window")]
-    #[schemars(range(min = 0, max = 3600))]
-    pub stabilization_window_seconds: i32,
-
-    /// Which of the policies holds where several allow a change.
-    #[serde(default)]
-    pub select_policy: SelectPolicy,
-
-    /// How much may change in how long.
-    #[serde(default = "scale_up_policies")]
-    #[schemars(length(min = 1, max = 8))]
-    #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub policies: Vec<Policy>,
+/// A behaviour by name.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// Up at once, by the greater of 100 % and 4 pods in 15 s; down after 300 s, by 10 % in 60 s.
+    /// Too few pods cost requests, too many only money.
+    #[default]
+    FastUpSlowDown,
+    /// Up after 60 s of need, by the greater of 50 % and 2 pods in 60 s; down after 600 s, by 10 % in
+    /// 120 s. For load that swings from minute to minute, and pods that are slow to start.
+    Steady,
+    /// Up at once, by the greater of 300 % and 10 pods in 15 s; down after 60 s, by 50 % in 60 s.
+    /// For short bursts, and pods that are quick to start and dear.
+    Aggressive,
 }
 
-/// How the number of pods shrinks.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+/// How the number of pods changes in one direction.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct ScaleDown {
-    /// How far back wishes for more pods hold shrinking up, in seconds.
-    #[serde(default = "scale_down_window")]
+pub struct ScalingRules {
+    /// How far back contrary wishes are minded, in seconds: growth goes to the lowest number of pods
+    /// that was wished for in that time, shrinking to the highest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
-    pub stabilization_window_seconds: i32,
+    pub stabilization_window_seconds: Option<i32>,
 
     /// Which of the policies holds where several allow a change.
-    #[serde(default)]
-    pub select_policy: SelectPolicy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub select_policy: Option<SelectPolicy>,
 
-    /// How much may change in how long.
-    #[serde(default = "scale_down_policies")]
+    /// How much may change in how long. They take the place of all of the preset's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub policies: Vec<Policy>,
+    pub policies: Option<Vec<Policy>>,
+
+    /// How far a reading may be from its target before the number of pods changes, as a fraction of
+    /// the target from 0 to 1 with at most three decimals: `"0.05"` or `50m`. Default: the cluster's,
+    /// 0.1 where nobody changed it. Needs Kubernetes' feature HPAConfigurableTolerance, which is on
+    /// by default from Kubernetes 1.35.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "tolerance_schema")]
+    pub tolerance: Option<Quantity>,
 }
 
 /// Which policy holds where several allow a change.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectPolicy {
     /// The one that allows the most.
-    #[default]
     Max,
     /// The one that allows the least.
     Min,
@@ -97,53 +106,11 @@ pub enum PolicyType {
     Percent,
 }
 
-impl Default for ScaleUp {
-    fn default() -> Self {
-        Self {
-            stabilization_window_seconds: scale_up_window(),
-            select_policy: SelectPolicy::default(),
-            policies: scale_up_policies(),
-        }
-    }
-}
-
-impl Default for ScaleDown {
-    fn default() -> Self {
-        Self {
-            stabilization_window_seconds: scale_down_window(),
-            select_policy: SelectPolicy::default(),
-            policies: scale_down_policies(),
-        }
-    }
-}
-
-const fn scale_up_window() -> i32 {
-    0
-}
-
-const fn scale_down_window() -> i32 {
-    300
-}
-
-fn scale_up_policies() -> Vec<Policy> {
-    vec![
-        Policy {
-            kind: PolicyType::Percent,
-            value: 100,
-            period_seconds: 15,
-        },
-        Policy {
-            kind: PolicyType::Pods,
-            value: 4,
-            period_seconds: 15,
-        },
-    ]
-}
-
-fn scale_down_policies() -> Vec<Policy> {
-    vec![Policy {
-        kind: PolicyType::Percent,
-        value: 10,
-        period_seconds: 60,
-    }]
+/// A quantity from 0 to 1 in thousandths.
+fn tolerance_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 5,
+        "pattern": "^(0([.][0-9]{1,3})?|1([.]0{1,3})?|[0-9]{1,3}m|1000m)$",
+    })
 }

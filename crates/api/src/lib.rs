@@ -14,9 +14,11 @@ pub mod model;
 mod model_service;
 mod model_uri;
 pub mod resources;
+pub mod schedule;
 pub mod scheduling;
 pub mod server;
 pub mod status;
+pub mod targets;
 
 pub use crd::crd;
 pub use model_service::{ModelService, ModelServiceSpec};

@@ -32,28 +32,41 @@ use crate::{autoscaling::Autoscaling, model::Model, server::Server, status::Mode
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
     printcolumn(
-        name = "Replicas",
+        name = "Min",
+        type_ = "integer",
+        description = "Fewest pods now, schedules included",
+        json_path = ".status.autoscaling.minReplicas"
+    ),
+    printcolumn(
+        name = "Now",
         type_ = "integer",
         description = "Pods that exist",
         json_path = ".status.replicas"
     ),
     printcolumn(
-        name = "Autoscaler",
-        type_ = "string",
-        description = "What sets the number of pods",
-        json_path = ".spec.autoscaling.engine"
+        name = "Max",
+        type_ = "integer",
+        description = "Most pods now",
+        json_path = ".status.autoscaling.maxReplicas"
     ),
     printcolumn(
-        name = "Model",
+        name = "Engine",
         type_ = "string",
-        description = "Where the model comes from",
-        json_path = ".spec.model.uri"
+        description = "What sets the number of pods",
+        json_path = ".status.autoscaling.engine"
     ),
     printcolumn(
         name = "URL",
         type_ = "string",
         description = "Address inside the cluster",
         json_path = ".status.url"
+    ),
+    printcolumn(
+        name = "Model",
+        type_ = "string",
+        description = "Where the model comes from",
+        json_path = ".spec.model.uri",
+        priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 54")

@@ -1,8 +1,11 @@
 //! What the operator says about a ModelService.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use crate::{autoscaling::ActiveEngine, targets::Signal};
 
 /// What the operator says about a ModelService.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
@@ -30,6 +33,10 @@ pub struct ModelServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
 
+    /// What sets the number of pods, within which bounds, and why there are as many as there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingStatus>,
+
     /// Label selector of the pods, as the scale subresource wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -39,6 +46,76 @@ pub struct ModelServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub url: Option<String>,
+}
+
+/// What sets the number of pods, within which bounds, and why there are as many as there are.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoscalingStatus {
+    /// What sets the number of pods: what `spec.autoscaling.engine: Auto` has become, and else what
+    /// it says.
+    pub engine: ActiveEngine,
+
+    /// Fewest pods now: a schedule may lift it above `spec.autoscaling.minReplicas`.
+    pub min_replicas: i32,
+
+    /// Most pods now.
+    pub max_replicas: i32,
+
+    /// The latest changes of the number of pods, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub decisions: Vec<Decision>,
+}
+
+/// A change of the number of pods that the autoscaler asked for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// When.
+    pub time: Time,
+
+    /// Pods before.
+    pub from: i32,
+
+    /// Pods after.
+    pub to: i32,
+
+    /// What asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
+
+    /// The signal's reading as a decimal number, in the unit of its target: per pod, but for p95
+    /// latency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub value: Option<String>,
+
+    /// The signal's target, as in `spec.autoscaling.targets`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<i32>,
+
+    /// What kept the number of pods from going as far as the signal asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<Limit>,
+
+    /// All of it, for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// What keeps the number of pods from going as far as a signal asks for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `minReplicas`, of the spec or of a schedule.
+    MinReplicas,
+    /// `maxReplicas`.
+    MaxReplicas,
+    /// The policies of the behaviour.
+    Policies,
+    /// The stabilization window of the behaviour.
+    StabilizationWindow,
 }
 
 /// Types of the conditions in a [`ModelServiceStatus`].

@@ -30,7 +30,10 @@ pub async fn discover(client: &Client) -> Result<Capabilities, kube::Error> {
         Err(kube::Error::Discovery(_)) => false,
         Err(error) => return Err(error),
     };
-    Ok(Capabilities { keda })
+    Ok(Capabilities {
+        keda,
+        ..Capabilities::default()
+    })
 }
 
 /// Looks again and again, and tells `found` when something has changed.
@@ -38,16 +41,14 @@ pub async fn monitor(client: Client, found: watch::Sender<Capabilities>) {
     loop {
         match timeout(PERIOD, discover(&client)).await {
             Ok(Ok(capabilities)) => {
+                let keda = capabilities.keda;
                 let changed = found.send_if_modified(|known| {
                     let changed = *known != capabilities;
                     *known = capabilities;
                     changed
                 });
                 if changed {
-                    info!(
-                        keda = capabilities.keda,
-                        "capabilities of the cluster changed"
-                    );
+                    info!(keda, "capabilities of the cluster changed");
                 }
             }
             Ok(Err(error)) => warn!(error = brief(&error), "discovery"),

@@ -11,7 +11,7 @@ use kube::{
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
-    Event, Failure, OperatorSettings, Scaling, Severity, ValidatedModelService, desired, events,
+    Event, Failure, OperatorSettings, Resolved, Severity, ValidatedModelService, desired, events,
     field_manager::STATUS, invalid_status, status, unobserved_status,
 };
 
@@ -133,8 +133,8 @@ async fn keep(
     if let Some(error) = failed {
         return Err(error);
     }
-    let lacks_keda =
-        matches!(validated.scaling(), Scaling::Keda { .. }) && !observed.capabilities.keda;
+    let lacks_keda = matches!(validated.scaling().on(&observed), Resolved::Keda(_))
+        && !observed.capabilities.keda;
     Ok(match plan.waits_for {
         Some(_) => Next::Waiting,
         None if lacks_keda => Next::Lacking,

@@ -304,15 +304,22 @@ mod tests {
         assert_eq!(next().await, ("a", 640));
     }
 
+    fn with_keda(keda: bool) -> Capabilities {
+        Capabilities {
+            keda,
+            ..Capabilities::default()
+        }
+    }
+
     #[tokio::test]
     async fn a_stream_runs_while_keda_is_there() {
-        let (sender, receiver) = watch::channel(Capabilities { keda: false });
+        let (sender, receiver) = watch::channel(with_keda(false));
         let mut items = while_keda(receiver, || stream::iter([1]).chain(stream::pending())).boxed();
         assert!(items.next().now_or_never().is_none());
         for _ in 0..3 {
-            sender.send_replace(Capabilities { keda: true });
+            sender.send_replace(with_keda(true));
             assert_eq!(items.next().now_or_never(), Some(Some(1)));
-            sender.send_replace(Capabilities { keda: false });
+            sender.send_replace(with_keda(false));
             assert!(items.next().now_or_never().is_none());
         }
     }

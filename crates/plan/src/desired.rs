@@ -2,11 +2,11 @@
 
 use crate::{
     child::{Child, ChildKind},
+    engine::Resolved,
     observed::Observed,
     ownership::{Ownership, ownership},
     replicas::{ReplicasApply, replicas},
     resources,
-    scaling::Scaling,
     settings::OperatorSettings,
     validated::ValidatedModelService,
 };
@@ -50,7 +50,7 @@ pub fn desired(
     let owner = |kind| ownership(model_service, observed, kind);
     // An autoscaler would scale what has the Deployment's name, whoever made it.
     let has_target = owner(ChildKind::Deployment) != Ownership::Foreign;
-    let wanted = autoscaler(model_service.scaling()).filter(|_| has_target);
+    let wanted = autoscaler(&model_service.scaling().on(observed)).filter(|_| has_target);
     let can_be_made = wanted.is_none_or(|kind| {
         owner(kind) != Ownership::Foreign
             && (kind != ChildKind::ScaledObject || observed.capabilities.keda)
@@ -75,14 +75,13 @@ pub fn desired(
         .or(keda_is_leaving.then_some(ChildKind::ScaledObject))
         .filter(|_| has_target);
 
-    let (apply, refused): (Vec<_>, Vec<_>) =
-        resources::build(model_service, settings, observed.capabilities)
-            .into_iter()
-            .filter(|child| {
-                let may_scale = has_target && waits_for.is_none();
-                may_scale || !child.kind().is_autoscaler()
-            })
-            .partition(|child| owner(child.kind()) != Ownership::Foreign);
+    let (apply, refused): (Vec<_>, Vec<_>) = resources::build(model_service, observed, settings)
+        .into_iter()
+        .filter(|child| {
+            let may_scale = has_target && waits_for.is_none();
+            may_scale || !child.kind().is_autoscaler()
+        })
+        .partition(|child| owner(child.kind()) != Ownership::Foreign);
 
     Desired {
         delete: unwanted
@@ -114,11 +113,11 @@ fn has_hpa_of_keda(model_service: &ValidatedModelService, observed: &Observed) -
 }
 
 /// The autoscaler that the spec asks for.
-const fn autoscaler(scaling: &Scaling) -> Option<ChildKind> {
-    match scaling {
-        Scaling::Fixed { .. } => None,
-        Scaling::Hpa { .. } => Some(ChildKind::HorizontalPodAutoscaler),
-        Scaling::Keda { .. } => Some(ChildKind::ScaledObject),
+const fn autoscaler(resolved: &Resolved<'_>) -> Option<ChildKind> {
+    match resolved {
+        Resolved::Fixed { .. } => None,
+        Resolved::Hpa(_) => Some(ChildKind::HorizontalPodAutoscaler),
+        Resolved::Keda(_) => Some(ChildKind::ScaledObject),
     }
 }
 

@@ -15,29 +15,37 @@
 //!    [`Outcome`].
 //! 4. [`status`] judges, and [`events`] tells what is new about it.
 
+mod behavior;
 mod child;
 mod conditions;
 mod desired;
+mod engine;
 mod events;
 pub mod field_manager;
 pub mod keda;
 pub mod labels;
+mod lookup;
 mod observed;
 mod ownership;
+mod quantity;
 mod queries;
 mod replicas;
 pub mod resources;
 mod scaling;
 mod settings;
+mod signals;
 mod status;
 mod validated;
 
+pub use behavior::{CompleteBehavior, CompleteRules};
 pub use child::{Child, ChildKind};
 pub use desired::{Deletion, Desired, desired};
+pub use engine::{Following, Resolved};
 pub use events::{Event, Severity, events};
-pub use observed::{Capabilities, Observed};
+pub use observed::{Capabilities, Observed, PodsMetrics};
 pub use replicas::ReplicasApply;
-pub use scaling::{PodAutoscaling, Scaling, ServingTargets};
+pub use scaling::{PodAutoscaling, Scaling};
 pub use settings::OperatorSettings;
+pub use signals::ServingSignal;
 pub use status::{Failure, Outcome, invalid_status, status, unobserved_status};
 pub use validated::{Invalid, ValidatedModelService};

@@ -1,5 +1,7 @@
 //! What is observed about a ModelService, as plain data.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -10,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use crate::{child::ChildKind, keda::ScaledObject};
+use crate::{child::ChildKind, keda::ScaledObject, signals::ServingSignal};
 
 /// What is observed about a ModelService. Objects are looked up by name, whoever owns them; their
 /// `metadata.managedFields` must be there.
@@ -36,10 +38,25 @@ pub struct Observed {
 }
 
 /// What a cluster can do that not every cluster can.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// KEDA's ScaledObject is served.
     pub keda: bool,
+    /// What a HorizontalPodAutoscaler can follow besides CPU and memory.
+    pub pods_metrics: PodsMetrics,
+}
+
+/// Which serving signals the custom metrics API (`custom.metrics.k8s.io`) has for pods.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PodsMetrics {
+    /// There is no such API: no adapter is installed.
+    Absent,
+    /// It is registered and doesn't answer, or hasn't been asked yet.
+    #[default]
+    Unknown,
+    /// It lists these. Less than what there is: an adapter leaves out what no pod reports just now,
+    /// and lists nothing after a start without Prometheus.
+    Listed(BTreeSet<ServingSignal>),
 }
 
 impl Observed {

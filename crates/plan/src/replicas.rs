@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use crate::{
     child::ChildKind,
+    engine::Resolved,
     field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS},
     keda::ScaledObject,
     observed::Observed,
-    scaling::Scaling,
     validated::ValidatedModelService,
 };
 
@@ -48,20 +48,21 @@ pub(crate) fn replicas(
     observed: &Observed,
     former: Option<ChildKind>,
 ) -> Option<ReplicasApply> {
-    match model_service.scaling() {
+    match model_service.scaling().on(observed) {
         // Until the former autoscaler is gone, both would write.
-        Scaling::Fixed { replicas } => former.is_none().then_some(ReplicasApply {
+        Resolved::Fixed { replicas } => former.is_none().then_some(ReplicasApply {
             field_manager: FIXED_REPLICAS,
-            replicas: *replicas,
+            replicas,
             force: true,
         }),
-        Scaling::Hpa { pods, .. } => initial(observed, pods.min_replicas),
-        Scaling::Keda { pods, .. } => {
+        Resolved::Hpa(following) => initial(observed, following.pods.min_replicas),
+        Resolved::Keda(following) => {
             let is_paused = observed
                 .scaled_object
                 .as_ref()
                 .is_some_and(ScaledObject::is_paused);
-            initial(observed, pods.min_replicas).filter(|replicas| !(replicas.force && is_paused))
+            initial(observed, following.pods.min_replicas)
+                .filter(|replicas| !(replicas.force && is_paused))
         }
     }
 }

@@ -1,15 +1,36 @@
-//! What sets the number of pods, parsed.
+//! What is to set the number of pods, parsed.
 
 use springtide_api::{
-    autoscaling::{
-        Autoscaling, DEFAULT_HPA_MAX_REPLICAS, DEFAULT_KEDA_MAX_REPLICAS, Engine, Keda, Targets,
-    },
-    behavior::Behavior,
+    autoscaling::{Autoscaling, DEFAULT_KEDA_MAX_REPLICAS, DEFAULT_MAX_REPLICAS, Engine, Keda},
+    schedule::Schedule,
+    targets::{Signal, Targets},
 };
 
-use crate::validated::{Invalid, within};
+use crate::{
+    behavior::CompleteBehavior,
+    validated::{Invalid, within},
+};
 
-/// What sets the number of pods.
+/// What an autoscaler follows where no target is set: what metrics-server reports.
+const RESOURCE_TARGETS: Targets = Targets {
+    cpu_utilization_percent: Some(70),
+    memory_utilization_percent: Some(80),
+    requests_per_second: None,
+    queue_size: None,
+    p95_latency_milliseconds: None,
+    concurrency: None,
+    load_percent: None,
+};
+
+/// What `engine: KEDA` follows where no target is set.
+const KEDA_TARGETS: Targets = Targets {
+    requests_per_second: Some(100),
+    queue_size: Some(20),
+    p95_latency_milliseconds: Some(500),
+    ..RESOURCE_TARGETS
+};
+
+/// What is to set the number of pods.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scaling {
     /// `engine: None`.
@@ -17,48 +38,35 @@ pub enum Scaling {
         /// Pods.
         replicas: i32,
     },
-    /// `engine: HPA`.
-    Hpa {
-        /// What it has in common with KEDA.
-        pods: PodAutoscaling,
-        /// Names of the targets that are set but that an HPA can't follow.
-        ignored_targets: Vec<&'static str>,
-    },
-    /// `engine: KEDA`.
-    Keda {
-        /// What it has in common with an HPA.
-        pods: PodAutoscaling,
-        /// What serving itself reports.
-        serving: ServingTargets,
-        /// Settings of KEDA.
-        settings: Keda,
-    },
+    /// An autoscaler: which one, and what it can follow, depends on the cluster ([`Scaling::on`]).
+    Autoscaled(PodAutoscaling),
 }
 
-/// What both autoscalers do.
+/// What an autoscaler is to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PodAutoscaling {
-    /// Fewest pods.
+    /// Which autoscaler.
+    pub(crate) engine: AutoscalerEngine,
+    /// Fewest pods while no schedule holds.
     pub min_replicas: i32,
     /// Most pods.
     pub max_replicas: i32,
-    /// Mean CPU use, in percent of the request.
-    pub cpu_utilization_percent: i32,
-    /// Mean memory use, in percent of the request.
-    pub memory_utilization_percent: i32,
+    /// What is to be followed: at least one is set.
+    pub targets: Targets,
     /// How fast the number of pods changes.
-    pub behavior: Behavior,
+    pub behavior: CompleteBehavior,
+    /// Times at which there are more pods at least.
+    pub schedules: Vec<Schedule>,
+    /// Settings of KEDA.
+    pub keda: Keda,
 }
 
-/// Targets of signals that serving itself reports.
+/// Which autoscaler is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServingTargets {
-    /// Requests per second and pod.
-    pub requests_per_second: i32,
-    /// Rows that wait per pod.
-    pub queue_size: i32,
-    /// 95th percentile of the latency, in milliseconds.
-    pub p95_latency_milliseconds: i32,
+pub(crate) enum AutoscalerEngine {
+    Auto,
+    Hpa,
+    Keda,
 }
 
 impl Scaling {
@@ -66,7 +74,7 @@ impl Scaling {
     pub(crate) const fn least_pods(&self) -> i32 {
         match self {
             Self::Fixed { replicas } => *replicas,
-            Self::Hpa { pods, .. } | Self::Keda { pods, .. } => pods.min_replicas,
+            Self::Autoscaled(pods) => pods.min_replicas,
         }
     }
 
@@ -74,110 +82,74 @@ impl Scaling {
     pub(crate) const fn least_pods_field(&self) -> &'static str {
         match self {
             Self::Fixed { .. } => "spec.replicas",
-            Self::Hpa { .. } | Self::Keda { .. } => "spec.autoscaling.minReplicas",
+            Self::Autoscaled(_) => "spec.autoscaling.minReplicas",
         }
     }
 
     pub(crate) fn parse(autoscaling: &Autoscaling, replicas: Option<i32>) -> Result<Self, Invalid> {
-        match autoscaling.engine {
-            Engine::None => {
-                let replicas = replicas.ok_or(Invalid::ReplicasMissing)?;
+        let engine = match (autoscaling.engine, replicas) {
+            (Engine::None, None) => return Err(Invalid::ReplicasMissing),
+            (Engine::None, Some(replicas)) => {
                 within("spec.replicas", replicas, 0, 1000)?;
-                Ok(Self::Fixed { replicas })
+                return Ok(Self::Fixed { replicas });
             }
-            Engine::Hpa | Engine::Keda if replicas.is_some() => Err(Invalid::ReplicasWithEngine),
-            Engine::Hpa => Ok(Self::Hpa {
-                pods: PodAutoscaling::parse(autoscaling, DEFAULT_HPA_MAX_REPLICAS)?,
-                ignored_targets: set_serving_targets(&autoscaling.targets),
-            }),
-            Engine::Keda => Ok(Self::Keda {
-                pods: PodAutoscaling::parse(autoscaling, DEFAULT_KEDA_MAX_REPLICAS)?,
-                serving: ServingTargets::parse(&autoscaling.targets)?,
-                settings: autoscaling.keda.clone().unwrap_or_default(),
-            }),
-        }
+            (_, Some(_)) => return Err(Invalid::ReplicasWithEngine),
+            (Engine::Auto, None) => AutoscalerEngine::Auto,
+            (Engine::Hpa, None) => AutoscalerEngine::Hpa,
+            (Engine::Keda, None) => AutoscalerEngine::Keda,
+        };
+        Ok(Self::Autoscaled(PodAutoscaling::parse(
+            engine,
+            autoscaling,
+        )?))
     }
 }
 
 impl PodAutoscaling {
-    fn parse(autoscaling: &Autoscaling, default_max_replicas: i32) -> Result<Self, Invalid> {
-        let Autoscaling {
-            min_replicas,
-            max_replicas,
-            targets,
-            behavior,
-            ..
-        } = autoscaling;
-        let pods = Self {
-            min_replicas: *min_replicas,
-            max_replicas: max_replicas.unwrap_or(default_max_replicas),
-            cpu_utilization_percent: targets.cpu_utilization_percent,
-            memory_utilization_percent: targets.memory_utilization_percent,
-            behavior: behavior.clone(),
+    fn parse(engine: AutoscalerEngine, autoscaling: &Autoscaling) -> Result<Self, Invalid> {
+        let (default_max_replicas, default_targets) = match engine {
+            AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
+                (DEFAULT_MAX_REPLICAS, RESOURCE_TARGETS)
+            }
+            AutoscalerEngine::Keda => (DEFAULT_KEDA_MAX_REPLICAS, KEDA_TARGETS),
         };
-        let targets = "spec.autoscaling.targets";
-        within("spec.autoscaling.minReplicas", pods.min_replicas, 1, 1000)?;
-        within("spec.autoscaling.maxReplicas", pods.max_replicas, 1, 1000)?;
-        within(
-            &format!("{targets}.cpuUtilizationPercent"),
-            pods.cpu_utilization_percent,
-            1,
-            1000,
-        )?;
-        within(
-            &format!("{targets}.memoryUtilizationPercent"),
-            pods.memory_utilization_percent,
-            1,
-            1000,
-        )?;
-        if pods.min_replicas > pods.max_replicas {
+        let min_replicas = autoscaling.min_replicas;
+        let max_replicas = autoscaling.max_replicas.unwrap_or(default_max_replicas);
+        within("spec.autoscaling.minReplicas", min_replicas, 1, 1000)?;
+        within("spec.autoscaling.maxReplicas", max_replicas, 1, 1000)?;
+        if min_replicas > max_replicas {
             return Err(Invalid::MinAboveMax);
         }
-        Ok(pods)
+        Ok(Self {
+            engine,
+            min_replicas,
+            max_replicas,
+            targets: targets(autoscaling.targets)?.unwrap_or(default_targets),
+            behavior: CompleteBehavior::parse(&autoscaling.behavior)?,
+            schedules: autoscaling.schedules.clone(),
+            keda: autoscaling.keda.clone().unwrap_or_default(),
+        })
     }
 }
 
-impl ServingTargets {
-    fn parse(targets: &Targets) -> Result<Self, Invalid> {
-        let serving = Self {
-            requests_per_second: targets
-                .requests_per_second
-                .unwrap_or(Targets::REQUESTS_PER_SECOND),
-            queue_size: targets.queue_size.unwrap_or(Targets::QUEUE_SIZE),
-            p95_latency_milliseconds: targets
-                .p95_latency_milliseconds
-                .unwrap_or(Targets::P95_LATENCY_MILLISECONDS),
-        };
-        let targets = "spec.autoscaling.targets";
-        within(
-            &format!("{targets}.requestsPerSecond"),
-            serving.requests_per_second,
-            1,
-            1_000_000,
-        )?;
-        within(
-            &format!("{targets}.queueSize"),
-            serving.queue_size,
-            1,
-            1_000_000,
-        )?;
-        within(
-            &format!("{targets}.p95LatencyMilliseconds"),
-            serving.p95_latency_milliseconds,
-            1,
-            600_000,
-        )?;
-        Ok(serving)
+/// The targets, where at least one is set.
+fn targets(targets: Targets) -> Result<Option<Targets>, Invalid> {
+    for signal in Signal::ALL {
+        if let Some(target) = targets.of(signal) {
+            let field = format!("spec.autoscaling.targets.{}", signal.as_str());
+            within(&field, target, 1, greatest_target(signal))?;
+        }
     }
+    Ok((targets != Targets::default()).then_some(targets))
 }
 
-fn set_serving_targets(targets: &Targets) -> Vec<&'static str> {
-    [
-        ("requestsPerSecond", targets.requests_per_second),
-        ("queueSize", targets.queue_size),
-        ("p95LatencyMilliseconds", targets.p95_latency_milliseconds),
-    ]
-    .into_iter()
-    .filter_map(|(name, target)| target.map(|_| name))
-    .collect()
+/// The bounds of the schema.
+const fn greatest_target(signal: Signal) -> i32 {
+    match signal {
+        Signal::CpuUtilizationPercent | Signal::MemoryUtilizationPercent | Signal::LoadPercent => {
+            1000
+        }
+        Signal::RequestsPerSecond | Signal::QueueSize | Signal::Concurrency => 1_000_000,
+        Signal::P95LatencyMilliseconds => 600_000,
+    }
 }

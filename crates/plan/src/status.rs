@@ -6,15 +6,18 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
-use springtide_api::{ModelService, ModelServiceStatus, status::condition};
+use springtide_api::{
+    ModelService, ModelServiceStatus,
+    status::{AutoscalingStatus, condition},
+};
 
 use crate::{
     child::ChildKind,
     conditions::{Evidence, Finding, judge},
     desired::Desired,
+    engine::Resolved,
     labels,
     observed::Observed,
-    scaling::Scaling,
     validated::{Invalid, ValidatedModelService},
 };
 
@@ -60,6 +63,7 @@ pub fn status(
         .deployment
         .as_ref()
         .and_then(|deployment| deployment.status.as_ref());
+    let resolved = model_service.scaling().on(observed);
     ModelServiceStatus {
         observed_generation: Some(model_service.generation()),
         conditions: conditions(findings, model_service.generation(), previous, now),
@@ -73,7 +77,8 @@ pub fn status(
                 .and_then(|status| status.ready_replicas)
                 .unwrap_or_default(),
         ),
-        desired_replicas: desired_replicas(model_service.scaling(), observed),
+        desired_replicas: desired_replicas(&resolved, observed),
+        autoscaling: Some(autoscaling(&resolved)),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }
@@ -144,11 +149,11 @@ pub fn unobserved_status(
 }
 
 /// Pods that whoever sets their number asks for.
-fn desired_replicas(scaling: &Scaling, observed: &Observed) -> Option<i32> {
-    let hpa = match scaling {
-        Scaling::Fixed { replicas } => return Some(*replicas),
-        Scaling::Hpa { .. } => &observed.horizontal_pod_autoscaler,
-        Scaling::Keda { .. } => &observed.keda_horizontal_pod_autoscaler,
+fn desired_replicas(resolved: &Resolved<'_>, observed: &Observed) -> Option<i32> {
+    let hpa = match resolved {
+        Resolved::Fixed { replicas } => return Some(*replicas),
+        Resolved::Hpa(_) => &observed.horizontal_pod_autoscaler,
+        Resolved::Keda(_) => &observed.keda_horizontal_pod_autoscaler,
     };
     // An HPA that hasn't decided yet says 0.
     let asked_by_hpa = hpa
@@ -157,6 +162,22 @@ fn desired_replicas(scaling: &Scaling, observed: &Observed) -> Option<i32> {
         .map(|status| status.desired_replicas)
         .filter(|replicas| *replicas > 0);
     asked_by_hpa.or_else(|| observed.deployment.as_ref()?.spec.as_ref()?.replicas)
+}
+
+/// What sets the number of pods, and its bounds.
+fn autoscaling(resolved: &Resolved<'_>) -> AutoscalingStatus {
+    let (min_replicas, max_replicas) = match resolved {
+        Resolved::Fixed { replicas } => (*replicas, *replicas),
+        Resolved::Hpa(following) | Resolved::Keda(following) => {
+            (following.pods.min_replicas, following.pods.max_replicas)
+        }
+    };
+    AutoscalingStatus {
+        engine: resolved.engine(),
+        min_replicas,
+        max_replicas,
+        decisions: Vec::new(),
+    }
 }
 
 fn conditions(

@@ -57,6 +57,12 @@ pub enum Invalid {
         /// Greatest value.
         max: i32,
     },
+    /// A tolerance that isn't one.
+    #[error("{field} must be from 0 to 1 with at most three decimals")]
+    Tolerance {
+        /// The field.
+        field: String,
+    },
     /// Fewer pods at most than at least.
     #[error("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas")]
     MinAboveMax,

@@ -2,16 +2,17 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{
-    Evidence, Finding,
-    blocked::blocked,
+use super::{Evidence, Finding, blocked::blocked};
+use crate::{
+    child::ChildKind,
+    engine::{Following, Resolved},
     lookup::{hpa_condition, hpa_off},
+    observed::Observed,
 };
-use crate::{child::ChildKind, observed::Observed, scaling::Scaling};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
-    match evidence.model_service.scaling() {
-        Scaling::Fixed { replicas } => {
+    match evidence.model_service.scaling().on(evidence.observed) {
+        Resolved::Fixed { replicas } => {
             switching(evidence, "spec.replicas is applied").unwrap_or_else(|| {
                 Finding::yes(
                     "FixedReplicas",
@@ -21,11 +22,9 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
                 )
             })
         }
-        Scaling::Hpa {
-            ignored_targets, ..
-        } => not_applied(evidence, ChildKind::HorizontalPodAutoscaler)
-            .unwrap_or_else(|| hpa(evidence.observed, ignored_targets)),
-        Scaling::Keda { .. } if !evidence.observed.capabilities.keda => {
+        Resolved::Hpa(following) => not_applied(evidence, ChildKind::HorizontalPodAutoscaler)
+            .unwrap_or_else(|| hpa(evidence.observed, &following)),
+        Resolved::Keda(_) if !evidence.observed.capabilities.keda => {
             let meanwhile = kept(evidence)
                 .unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
             Finding::no(
@@ -35,7 +34,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
                 ),
             )
         }
-        Scaling::Keda { .. } => not_applied(evidence, ChildKind::ScaledObject)
+        Resolved::Keda(_) => not_applied(evidence, ChildKind::ScaledObject)
             .unwrap_or_else(|| keda(evidence.observed)),
     }
 }
@@ -76,24 +75,34 @@ fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
         })
 }
 
-fn hpa(observed: &Observed, ignored_targets: &[&str]) -> Finding {
+fn hpa(observed: &Observed, following: &Following<'_>) -> Finding {
     let Some(hpa) = &observed.horizontal_pod_autoscaler else {
         return Finding::unknown("Starting", "The HorizontalPodAutoscaler is being made.");
     };
     if let Some(fault) = scaling_fault(hpa) {
         return fault;
     }
-    if ignored_targets.is_empty() {
+    if following.unavailable.is_empty() {
         return Finding::yes(
             "Scaling",
             "The HorizontalPodAutoscaler sets the number of pods.",
         );
     }
-    Finding::yes(
-        "ServingSignalsIgnored",
+    let unavailable = following
+        .unavailable
+        .iter()
+        .map(|signal| signal.signal().as_str())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let instead = if following.stands_in {
+        " Until then CPU at 70 % of the request is followed instead."
+    } else {
+        ""
+    };
+    Finding::no(
+        "SignalsUnavailable",
         format!(
-            "The HorizontalPodAutoscaler follows CPU and memory only. What is set in spec.autoscaling.targets and ignored: {}. Set spec.autoscaling.engine to KEDA to follow it.",
-            ignored_targets.join(", ")
+            "The HorizontalPodAutoscaler can't follow spec.autoscaling.targets {unavailable}: the custom metrics API doesn't have them. Install prometheus-adapter with Springtide's rules, or KEDA and set spec.autoscaling.engine to Auto or KEDA.{instead}"
         ),
     )
 }

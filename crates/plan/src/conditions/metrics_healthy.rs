@@ -4,24 +4,25 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{
-    Evidence, Finding,
+use super::{Evidence, Finding};
+use crate::{
+    engine::Resolved,
+    keda::ScaledObject,
     lookup::{hpa_condition, hpa_off},
 };
-use crate::{keda::ScaledObject, scaling::Scaling};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let observed = evidence.observed;
-    match evidence.model_service.scaling() {
-        Scaling::Fixed { .. } => Finding::yes(
+    match evidence.model_service.scaling().on(observed) {
+        Resolved::Fixed { .. } => Finding::yes(
             "NotNeeded",
             "spec.autoscaling.engine is None: nothing is measured.",
         ),
-        Scaling::Hpa { .. } => hpa(
+        Resolved::Hpa(_) => hpa(
             observed.horizontal_pod_autoscaler.as_ref(),
             "Is metrics-server installed?",
         ),
-        Scaling::Keda { .. } => keda(observed.scaled_object.as_ref()).unwrap_or_else(|| {
+        Resolved::Keda(_) => keda(observed.scaled_object.as_ref()).unwrap_or_else(|| {
             hpa(
                 observed.keda_horizontal_pod_autoscaler.as_ref(),
                 "Are metrics-server and Prometheus up, and are the pods scraped?",

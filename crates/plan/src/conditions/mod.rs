@@ -5,7 +5,6 @@
 
 mod autoscaling_ready;
 mod blocked;
-mod lookup;
 mod metrics_healthy;
 mod model_loaded;
 mod pods;

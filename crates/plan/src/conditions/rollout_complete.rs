@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::{Evidence, Finding, blocked::blocked, lookup::deployment_condition};
-use crate::{child::ChildKind, replicas::asked_for};
+use super::{Evidence, Finding, blocked::blocked};
+use crate::{child::ChildKind, lookup::deployment_condition, replicas::asked_for};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     if let Some(finding) = blocked(evidence, ChildKind::Deployment) {

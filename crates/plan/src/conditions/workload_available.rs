@@ -6,8 +6,10 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{Evidence, Finding, blocked::blocked, lookup::deployment_condition, pods};
-use crate::{child::ChildKind, replicas::asked_for, scaling::Scaling};
+use super::{Evidence, Finding, blocked::blocked, pods};
+use crate::{
+    child::ChildKind, lookup::deployment_condition, replicas::asked_for, scaling::Scaling,
+};
 
 /// Reasons for which a container waits that don't pass by themselves, or seldom.
 const IMAGE_FAULTS: [&str; 5] = [

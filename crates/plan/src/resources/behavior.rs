@@ -3,42 +3,31 @@
 use k8s_openapi::api::autoscaling::v2::{
     HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscalerBehavior,
 };
-use springtide_api::behavior::{Behavior, Policy, PolicyType, ScaleDown, ScaleUp, SelectPolicy};
+use springtide_api::behavior::{Policy, PolicyType, SelectPolicy};
 
-pub(super) fn behavior(behavior: &Behavior) -> HorizontalPodAutoscalerBehavior {
-    let ScaleUp {
-        stabilization_window_seconds,
-        select_policy,
-        policies,
-    } = &behavior.scale_up;
-    let scale_up = rules(*stabilization_window_seconds, *select_policy, policies);
-    let ScaleDown {
-        stabilization_window_seconds,
-        select_policy,
-        policies,
-    } = &behavior.scale_down;
-    let scale_down = rules(*stabilization_window_seconds, *select_policy, policies);
+use crate::{
+    behavior::{CompleteBehavior, CompleteRules},
+    quantity::thousandths,
+};
+
+pub(super) fn behavior(behavior: &CompleteBehavior) -> HorizontalPodAutoscalerBehavior {
     HorizontalPodAutoscalerBehavior {
-        scale_up: Some(scale_up),
-        scale_down: Some(scale_down),
+        scale_up: Some(rules(&behavior.scale_up)),
+        scale_down: Some(rules(&behavior.scale_down)),
     }
 }
 
-fn rules(
-    stabilization_window_seconds: i32,
-    select_policy: SelectPolicy,
-    policies: &[Policy],
-) -> HPAScalingRules {
-    let select_policy = match select_policy {
+fn rules(rules: &CompleteRules) -> HPAScalingRules {
+    let select_policy = match rules.select_policy {
         SelectPolicy::Max => "Max",
         SelectPolicy::Min => "Min",
         SelectPolicy::Disabled => "Disabled",
     };
     HPAScalingRules {
-        stabilization_window_seconds: Some(stabilization_window_seconds),
+        stabilization_window_seconds: Some(rules.stabilization_window_seconds),
         select_policy: Some(select_policy.to_owned()),
-        policies: Some(policies.iter().map(policy).collect()),
-        ..HPAScalingRules::default()
+        policies: Some(rules.policies.iter().map(policy).collect()),
+        tolerance: rules.tolerance_thousandths.map(thousandths),
     }
 }
 

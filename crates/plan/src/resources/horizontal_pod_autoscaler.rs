@@ -1,16 +1,21 @@
 //! The HorizontalPodAutoscaler of `engine: HPA`.
 
 use k8s_openapi::api::autoscaling::v2::{
-    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
-    MetricTarget, ResourceMetricSource,
+    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec,
+    MetricIdentifier, MetricSpec, MetricTarget, PodsMetricSource, ResourceMetricSource,
 };
 
 use super::behavior::behavior;
-use crate::{scaling::PodAutoscaling, validated::ValidatedModelService};
+use crate::{
+    engine::Following,
+    quantity,
+    signals::{ServingSignal, serving},
+    validated::ValidatedModelService,
+};
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
-    pods: &PodAutoscaling,
+    following: &Following<'_>,
 ) -> HorizontalPodAutoscaler {
     HorizontalPodAutoscaler {
         metadata: model_service.child_metadata(),
@@ -20,16 +25,26 @@ pub(super) fn build(
                 kind: "Deployment".to_owned(),
                 name: model_service.name().to_owned(),
             },
-            min_replicas: Some(pods.min_replicas),
-            max_replicas: pods.max_replicas,
-            metrics: Some(vec![
-                utilization("cpu", pods.cpu_utilization_percent),
-                utilization("memory", pods.memory_utilization_percent),
-            ]),
-            behavior: Some(behavior(&pods.behavior)),
+            min_replicas: Some(following.pods.min_replicas),
+            max_replicas: following.pods.max_replicas,
+            metrics: Some(metrics(following)),
+            behavior: Some(behavior(&following.pods.behavior)),
         }),
         status: None,
     }
+}
+
+fn metrics(following: &Following<'_>) -> Vec<MetricSpec> {
+    let targets = &following.targets;
+    let resources = [
+        ("cpu", targets.cpu_utilization_percent),
+        ("memory", targets.memory_utilization_percent),
+    ];
+    let resources = resources
+        .into_iter()
+        .filter_map(|(resource, percent)| Some(utilization(resource, percent?)));
+    let pods = serving(targets).map(|(signal, target)| pods_metric(signal, target));
+    resources.chain(pods).collect()
 }
 
 /// Mean use of a resource over all pods, in percent of what they request.
@@ -41,6 +56,25 @@ fn utilization(resource: &str, percent: i32) -> MetricSpec {
             target: MetricTarget {
                 type_: "Utilization".to_owned(),
                 average_utilization: Some(percent),
+                ..MetricTarget::default()
+            },
+        }),
+        ..MetricSpec::default()
+    }
+}
+
+/// Mean reading over all pods. An adapter has each in the unit of the API's field.
+fn pods_metric(signal: ServingSignal, target: i32) -> MetricSpec {
+    MetricSpec {
+        type_: "Pods".to_owned(),
+        pods: Some(PodsMetricSource {
+            metric: MetricIdentifier {
+                name: signal.pods_metric().to_owned(),
+                selector: None,
+            },
+            target: MetricTarget {
+                type_: "AverageValue".to_owned(),
+                average_value: Some(quantity::whole(target)),
                 ..MetricTarget::default()
             },
         }),

@@ -14,32 +14,24 @@ mod volumes;
 pub use container::{FETCH_CONTAINER, SERVER_CONTAINER};
 
 use crate::{
-    child::Child, observed::Capabilities, scaling::Scaling, settings::OperatorSettings,
+    child::Child, engine::Resolved, observed::Observed, settings::OperatorSettings,
     validated::ValidatedModelService,
 };
 
 /// Everything that the spec asks for and the cluster can do, in the order in which it is applied.
 pub(crate) fn build(
     model_service: &ValidatedModelService,
+    observed: &Observed,
     settings: &OperatorSettings,
-    capabilities: Capabilities,
 ) -> Vec<Child> {
-    let autoscaler = match model_service.scaling() {
-        Scaling::Hpa { pods, .. } => Some(Child::HorizontalPodAutoscaler(Box::new(
-            horizontal_pod_autoscaler::build(model_service, pods),
+    let autoscaler = match model_service.scaling().on(observed) {
+        Resolved::Hpa(following) => Some(Child::HorizontalPodAutoscaler(Box::new(
+            horizontal_pod_autoscaler::build(model_service, &following),
         ))),
-        Scaling::Keda {
-            pods,
-            serving,
-            settings: keda,
-        } if capabilities.keda => Some(Child::ScaledObject(Box::new(scaled_object::build(
-            model_service,
-            pods,
-            *serving,
-            keda,
-            settings,
-        )))),
-        Scaling::Keda { .. } | Scaling::Fixed { .. } => None,
+        Resolved::Keda(following) if observed.capabilities.keda => Some(Child::ScaledObject(
+            Box::new(scaled_object::build(model_service, &following, settings)),
+        )),
+        Resolved::Keda(_) | Resolved::Fixed { .. } => None,
     };
     [
         Child::Service(Box::new(service::build(model_service))),

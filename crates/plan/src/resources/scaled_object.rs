@@ -2,33 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use springtide_api::autoscaling::Keda;
+use springtide_api::targets::Signal;
 
 use super::behavior::behavior;
 use crate::{
+    engine::Following,
     keda::{
         Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTargetRef, ScaledObject,
         ScaledObjectSpec, Trigger,
     },
-    queries,
-    scaling::{PodAutoscaling, ServingTargets},
+    queries::query,
     settings::OperatorSettings,
+    signals::{ServingSignal, serving},
     validated::ValidatedModelService,
 };
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
-    pods: &PodAutoscaling,
-    serving: ServingTargets,
-    keda: &Keda,
+    following: &Following<'_>,
     settings: &OperatorSettings,
 ) -> ScaledObject {
-    let prometheus = Prometheus {
-        address: keda
-            .prometheus_address
-            .as_deref()
-            .unwrap_or(&settings.prometheus_address),
-    };
+    let pods = following.pods;
+    let keda = &pods.keda;
+    let prometheus = keda
+        .prometheus_address
+        .as_deref()
+        .unwrap_or(&settings.prometheus_address);
+    let targets = &following.targets;
+    let serving = serving(targets)
+        .map(|(signal, target)| {
+            let query = query(signal, model_service, settings);
+            prometheus_trigger(prometheus, signal, query, target)
+        })
+        .collect::<Vec<_>>();
+    let fallback = (!serving.is_empty()).then(|| Fallback {
+        failure_threshold: keda.fallback_failure_threshold,
+        replicas: pods.min_replicas,
+        behavior: Some("currentReplicasIfHigher".to_owned()),
+    });
+    let resources = [
+        (Signal::CpuUtilizationPercent, "cpu"),
+        (Signal::MemoryUtilizationPercent, "memory"),
+    ];
+    let resources = resources
+        .into_iter()
+        .filter_map(|(signal, resource)| Some(utilization(signal, resource, targets.of(signal)?)));
     ScaledObject {
         metadata: model_service.child_metadata(),
         spec: ScaledObjectSpec {
@@ -46,109 +64,43 @@ pub(super) fn build(
                     behavior: Some(behavior(&pods.behavior)),
                 }),
             }),
-            triggers: vec![
-                prometheus.trigger(
-                    "request-rate",
-                    MetricType::AverageValue,
-                    queries::request_rate(model_service, settings),
-                    serving.requests_per_second.to_string(),
-                ),
-                prometheus.trigger(
-                    "queue-size",
-                    MetricType::AverageValue,
-                    queries::queue_size(model_service),
-                    serving.queue_size.to_string(),
-                ),
-                prometheus.trigger(
-                    "p95-latency",
-                    MetricType::Value,
-                    queries::p95_latency(model_service, settings),
-                    seconds(serving.p95_latency_milliseconds),
-                ),
-                utilization("cpu", pods.cpu_utilization_percent),
-                utilization("memory", pods.memory_utilization_percent),
-            ],
-            fallback: Some(Fallback {
-                failure_threshold: keda.fallback_failure_threshold,
-                replicas: pods.min_replicas,
-                behavior: Some("currentReplicasIfHigher".to_owned()),
-            }),
+            triggers: serving.into_iter().chain(resources).collect(),
+            fallback,
         },
         status: None,
     }
 }
 
-/// How a reading is compared with its target.
-#[derive(Clone, Copy)]
-enum MetricType {
-    /// The reading is a sum over all pods, the target is for each of them.
-    AverageValue,
-    /// The reading doesn't grow with the number of pods, and is compared as it is.
-    Value,
-}
-
-struct Prometheus<'a> {
-    address: &'a str,
-}
-
-impl Prometheus<'_> {
-    fn trigger(
-        &self,
-        name: &str,
-        metric_type: MetricType,
-        query: String,
-        threshold: String,
-    ) -> Trigger {
-        let metric_type = match metric_type {
-            MetricType::AverageValue => "AverageValue",
-            MetricType::Value => "Value",
-        };
-        Trigger {
-            kind: "prometheus".to_owned(),
-            name: Some(name.to_owned()),
-            metric_type: Some(metric_type.to_owned()),
-            metadata: BTreeMap::from([
-                ("serverAddress".to_owned(), self.address.to_owned()),
-                ("query".to_owned(), query),
-                ("threshold".to_owned(), threshold),
-                // An empty answer is a failed reading, not a zero.
-                ("ignoreNullValues".to_owned(), "false".to_owned()),
-            ]),
-        }
+fn prometheus_trigger(address: &str, signal: ServingSignal, query: String, target: i32) -> Trigger {
+    let metric_type = match signal {
+        // The reading is a sum over all pods, the target is for each of them.
+        ServingSignal::RequestsPerSecond
+        | ServingSignal::QueueSize
+        | ServingSignal::Concurrency
+        | ServingSignal::LoadPercent => "AverageValue",
+        // The reading doesn't grow with the number of pods, and is compared as it is.
+        ServingSignal::P95LatencyMilliseconds => "Value",
+    };
+    Trigger {
+        kind: "prometheus".to_owned(),
+        name: Some(signal.signal().as_str().to_owned()),
+        metric_type: Some(metric_type.to_owned()),
+        metadata: BTreeMap::from([
+            ("serverAddress".to_owned(), address.to_owned()),
+            ("query".to_owned(), query),
+            ("threshold".to_owned(), target.to_string()),
+            // An empty answer is a failed reading, not a zero.
+            ("ignoreNullValues".to_owned(), "false".to_owned()),
+        ]),
     }
 }
 
 /// Mean use of a resource over all pods, in percent of what they request.
-fn utilization(resource: &str, percent: i32) -> Trigger {
+fn utilization(signal: Signal, resource: &str, percent: i32) -> Trigger {
     Trigger {
         kind: resource.to_owned(),
-        name: Some(resource.to_owned()),
+        name: Some(signal.as_str().to_owned()),
         metric_type: Some("Utilization".to_owned()),
         metadata: BTreeMap::from([("value".to_owned(), percent.to_string())]),
-    }
-}
-
-/// Milliseconds as seconds, without the rounding of floating point.
-fn seconds(milliseconds: i32) -> String {
-    let text = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_are_exact() {
-        for (milliseconds, text) in [
-            (1, "0.001"),
-            (500, "0.5"),
-            (1000, "1"),
-            (10_000, "10"),
-            (1250, "1.25"),
-            (600_000, "600"),
-        ] {
-            assert_eq!(seconds(milliseconds), text);
-        }
     }
 }

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use springtide_contract::defaults::PRE_STOP_SECONDS;
 use springtide_plan::{
-    Capabilities, Child, ChildKind, Observed, Outcome, ValidatedModelService, desired, status,
+    Child, ChildKind, Observed, Outcome, ValidatedModelService, desired, status,
 };
 
-use crate::support::{applied, at, kinds, settings, validated};
+use crate::support::{applied, at, keda, kinds, settings, validated};
 
 fn specs() -> impl Strategy<Value = Value> {
     let model = prop_oneof![
@@ -53,9 +53,9 @@ fn specs() -> impl Strategy<Value = Value> {
 
 /// Any spec, observed where nothing is yet, or where another spec has been applied.
 fn situations() -> impl Strategy<Value = (ValidatedModelService, Observed)> {
-    (specs(), prop::option::of(specs()), any::<bool>()).prop_map(|(spec, former, keda)| {
+    (specs(), prop::option::of(specs()), any::<bool>()).prop_map(|(spec, former, has_keda)| {
         let empty = Observed {
-            capabilities: Capabilities { keda },
+            capabilities: keda(has_keda),
             ..Observed::default()
         };
         let observed = match former {

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use springtide_api::{ModelService, ModelServiceStatus};
 use springtide_plan::{
-    Capabilities, Child, ChildKind, Desired, Observed, OperatorSettings, Outcome,
+    Capabilities, Child, ChildKind, Desired, Observed, OperatorSettings, Outcome, PodsMetrics,
     ValidatedModelService, desired, status,
 };
 
@@ -43,9 +43,17 @@ pub(crate) fn with_engine(engine: &str) -> ValidatedModelService {
     validated(spec)
 }
 
+/// A cluster with or without KEDA, and without a custom metrics API.
+pub(crate) fn keda(keda: bool) -> Capabilities {
+    Capabilities {
+        keda,
+        pods_metrics: PodsMetrics::Absent,
+    }
+}
+
 pub(crate) fn with_keda() -> Observed {
     Observed {
-        capabilities: Capabilities { keda: true },
+        capabilities: keda(true),
         ..Observed::default()
     }
 }

@@ -1,10 +1,10 @@
 //! Never two autoscalers, also while one takes over from the other.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use springtide_plan::{Capabilities, ChildKind, Deletion, Observed, desired};
+use springtide_plan::{ChildKind, Deletion, Observed, desired};
 
 use crate::support::{
-    applied, at, condition, kinds, message, settings, status_of, with_engine, with_keda,
+    applied, at, condition, keda, kinds, message, settings, status_of, with_engine, with_keda,
 };
 
 /// The autoscalers that the plan for `engine` applies and deletes, and the one that it waits for.
@@ -127,7 +127,7 @@ fn an_hpa_of_keda_for_something_else_is_not_waited_for() {
 fn the_former_autoscaler_stays_where_the_new_one_cannot_be_made() {
     let with_hpa = applied(&with_engine("HPA"), with_keda());
     let without_keda = Observed {
-        capabilities: Capabilities { keda: false },
+        capabilities: keda(false),
         ..with_hpa.clone()
     };
     let mut theirs = applied(&with_engine("KEDA"), with_keda()).scaled_object;

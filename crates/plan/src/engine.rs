@@ -1,0 +1,134 @@
+//! Which autoscaler there is on a cluster, and what it follows there.
+//!
+//! See `docs/adr/0013-signals-and-engines.md`.
+
+use springtide_api::{autoscaling::ActiveEngine, targets::Targets};
+
+use crate::{
+    observed::{Observed, PodsMetrics},
+    scaling::{AutoscalerEngine, PodAutoscaling, Scaling},
+    signals::{ServingSignal, serving},
+};
+
+/// What an HPA follows where it can follow nothing that is asked for: mean CPU use, in percent of
+/// the request. It is the default of `cpuUtilizationPercent`, too.
+const STAND_IN_CPU_UTILIZATION_PERCENT: i32 = 70;
+
+/// What sets the number of pods on a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resolved<'a> {
+    /// Nothing: there are so many pods.
+    Fixed {
+        /// Pods.
+        replicas: i32,
+    },
+    /// A HorizontalPodAutoscaler.
+    Hpa(Following<'a>),
+    /// A KEDA ScaledObject, be KEDA installed or not.
+    Keda(Following<'a>),
+}
+
+/// An autoscaler and what it follows on a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Following<'a> {
+    /// What it is to do.
+    pub pods: &'a PodAutoscaling,
+    /// What it follows: at least one is set.
+    pub targets: Targets,
+    /// What it is to follow and can't, since the cluster lacks the source.
+    pub unavailable: Vec<ServingSignal>,
+    /// Whether nothing that is asked for can be followed, so that it follows CPU in its place.
+    pub stands_in: bool,
+}
+
+impl Resolved<'_> {
+    /// The engine as the status names it.
+    #[must_use]
+    pub const fn engine(&self) -> ActiveEngine {
+        match self {
+            Self::Fixed { .. } => ActiveEngine::None,
+            Self::Hpa(_) => ActiveEngine::Hpa,
+            Self::Keda(_) => ActiveEngine::Keda,
+        }
+    }
+}
+
+impl Scaling {
+    /// What sets the number of pods where this is observed.
+    ///
+    /// `Auto` minds whether KEDA is installed, and not what the custom metrics API has: that API
+    /// comes and goes with its adapter, and the engine must not change with it.
+    #[must_use]
+    pub fn on(&self, observed: &Observed) -> Resolved<'_> {
+        let pods = match self {
+            Self::Fixed { replicas } => {
+                return Resolved::Fixed {
+                    replicas: *replicas,
+                };
+            }
+            Self::Autoscaled(pods) => pods,
+        };
+        let needs_keda = || serving(&pods.targets).next().is_some();
+        match pods.engine {
+            AutoscalerEngine::Keda => Resolved::Keda(with_keda(pods)),
+            AutoscalerEngine::Auto if observed.capabilities.keda && needs_keda() => {
+                Resolved::Keda(with_keda(pods))
+            }
+            AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
+                Resolved::Hpa(with_hpa(pods, observed))
+            }
+        }
+    }
+}
+
+fn with_keda(pods: &PodAutoscaling) -> Following<'_> {
+    Following {
+        pods,
+        targets: pods.targets,
+        unavailable: Vec::new(),
+        stands_in: false,
+    }
+}
+
+fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> Following<'a> {
+    let unavailable = serving(&pods.targets)
+        .map(|(signal, _)| signal)
+        .filter(|signal| !is_available(*signal, observed))
+        .collect::<Vec<_>>();
+    let mut targets = unavailable.iter().fold(pods.targets, |targets, signal| {
+        targets.without(signal.signal())
+    });
+    let stands_in = targets == Targets::default();
+    if stands_in {
+        targets.cpu_utilization_percent = Some(STAND_IN_CPU_UTILIZATION_PERCENT);
+    }
+    Following {
+        pods,
+        targets,
+        unavailable,
+        stands_in,
+    }
+}
+
+/// Whether an HPA can follow a signal. What it follows already it goes on following while its source
+/// is away: an HPA that lacks a reading doesn't take pods away, one without the signal would.
+fn is_available(signal: ServingSignal, observed: &Observed) -> bool {
+    match &observed.capabilities.pods_metrics {
+        PodsMetrics::Absent => false,
+        PodsMetrics::Listed(listed) if listed.contains(&signal) => true,
+        PodsMetrics::Unknown | PodsMetrics::Listed(_) => is_followed(signal, observed),
+    }
+}
+
+/// Whether the HPA that is there follows a signal.
+fn is_followed(signal: ServingSignal, observed: &Observed) -> bool {
+    let spec = observed
+        .horizontal_pod_autoscaler
+        .as_ref()
+        .and_then(|hpa| hpa.spec.as_ref());
+    spec.and_then(|spec| spec.metrics.as_ref())
+        .into_iter()
+        .flatten()
+        .filter_map(|metric| metric.pods.as_ref())
+        .any(|pods| pods.metric.name == signal.pods_metric())
+}
