@@ -21,8 +21,10 @@ SERIES = {
     "rate": 'sum(rate(ml_requests_received_total{{namespace="{0}"}}[{1}s]))',
     "queue": 'sum(ml_queue_size{{namespace="{0}"}})',
     "p95_ms": '1000 * histogram_quantile(0.95, sum by (le) (rate(ml_request_latency_seconds_bucket{{namespace="{0}"}}[{1}s])))',
-    "load_percent": '100 * sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]))',
 }
+
+#: Offered load in percent of what one pod can do, all pods together: what ours follows.
+_LOAD = '100 * sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]))'
 
 #: Requests that arrived at each pod, as they were scraped.
 _ARRIVED = 'sum by (pod) (ml_requests_received_total{{namespace="{0}"}})'
@@ -40,6 +42,10 @@ class Prometheus:
             name: next(iter(self._range(query.format(namespace, WINDOW_SECONDS), begin, end, step).values()), [])
             for name, query in SERIES.items()
         }
+
+    def load(self, namespace, begin, end):
+        """The offered load second by second, as a list of [time, percent]."""
+        return next(iter(self._range(_LOAD.format(namespace, WINDOW_SECONDS), begin, end, 1).values()), [])
 
     def arrived(self, namespace, begin, end):
         """Requests that had arrived at each pod, second by second, as a list of [time, count] by pod."""

@@ -1,0 +1,167 @@
+"""The command line: what to measure, the plan, the scenarios, the table."""
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+from autoscaling import bed as beds
+from autoscaling import capacity, environment, kubernetes, model, places, report, scenarios, traffic
+from autoscaling.prometheus import Prometheus
+from autoscaling.scenario import QUICK, WHOLE, Context
+from harness import machine, peers, process
+from harness.progress import say
+
+#: Share of the processors that others may keep busy before figures say little. The idle cluster itself
+#: takes about a quarter of two.
+_QUIET = 0.35
+
+
+def main():
+    """Measures what the command line asks for; the exit code is 1 where a part could not be measured."""
+    arguments = _arguments()
+    try:
+        if not environment.is_inside():
+            environment.install()
+            environment.enter(sys.argv[1:])
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        return _measure(arguments)
+    except process.Failed as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; what was made is removed")
+        return 130
+
+
+def _arguments():
+    names = [scenario.name for scenario in scenarios.ALL]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a short look at every part; its figures say little")
+    parser.add_argument("--rounds", type=int, help="steps of each subject (5)")
+    parser.add_argument("--only", type=_names(names), default=names, help=f"some of: {','.join(names)}")
+    engines = ["hpa", "keda"]
+    parser.add_argument("--engines", type=_names(engines), default=engines, help=f"one of: {','.join(engines)}")
+    return parser.parse_args()
+
+
+def _names(known):
+    def parse(text):
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _measure(arguments):
+    settings = QUICK if arguments.quick else WHOLE
+    if arguments.rounds:
+        settings = dataclasses.replace(settings, rounds=arguments.rounds)
+    subjects = [subject for subject in beds.SUBJECTS if subject.engine.lower() in arguments.engines]
+    groups = [[scenario for scenario in group if scenario.name in arguments.only] for group in scenarios.GROUPS]
+    groups = [group for group in groups if group]
+    folder = places.QUICK_WORK if arguments.quick else places.WORK
+    with kubernetes.connected() as cluster:
+        prometheus = Prometheus(cluster)
+        context = Context(settings, cluster, prometheus, beds.Inputs(model.build(), ""), subjects, folder)
+        with _nothing_left(cluster, prometheus):
+            run = _prepare(context, groups)
+            missing = {}
+            for group in groups:
+                missing |= _beside_each_other(context, group, run)
+    results = gather(folder)
+    print(report.terminal(results))
+    say(f"results: {folder / 'results.json'}")
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return 1 if missing else 0
+
+
+@contextlib.contextmanager
+def _nothing_left(cluster, prometheus):
+    """Begins with a cluster that no earlier run has left anything on, and ends so."""
+    beds.delete_all(cluster)
+    prometheus.bring_back()
+    try:
+        yield
+    finally:
+        say("removing what was made")
+        traffic.kill_all()
+        prometheus.bring_back()
+        beds.delete_all(cluster)
+
+
+def _prepare(context, groups):
+    """What is the same for all scenarios: the machine, and what one pod can do."""
+    context.prometheus.until_answering()
+    busy = machine.busy_share(seconds=5)
+    if busy > _QUIET:
+        say(f"WARNING: {busy:.0%} of this machine is busy: figures say little")
+    settings, subjects = context.settings, len(context.subjects)
+    budget = sum(max(scenario.budget(settings, subjects) for scenario in group) for group in groups)
+    context.done_by = time.monotonic() + budget + capacity.budget()
+    context.say("what one pod can do")
+    context.capacity, image = capacity.measure(context)
+    context.inputs = dataclasses.replace(context.inputs, image=image)
+    say(f"  {context.capacity:.1f} predictions a second")
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "checkout": peers.checkout_version(),
+        "capacity": context.capacity,
+        "machine": machine.describe(os.cpu_count()) | {"busy_before": round(busy, 3)},
+        "cluster": cluster_version(context.cluster),
+    }
+
+
+def cluster_version(cluster):
+    """Kubernetes' own version."""
+    return cluster.get("/version")["gitVersion"]
+
+
+def _beside_each_other(context, group, run):
+    """Runs scenarios at the same time and writes their figures; returns why some could not be measured."""
+    missing = {}
+
+    def attempt(scenario):
+        say(scenario.title)
+        try:
+            figures = scenario.run(context)
+        except Exception as error:  # Whatever it is, the rest is measured all the same.
+            missing[scenario.name] = str(error)
+            say(f"{scenario.title}: not measured: {type(error).__name__}: {error}")
+            return
+        path = context.folder / f"{scenario.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"run": run, **figures}), encoding="utf-8")
+
+    threads = [threading.Thread(target=attempt, args=(scenario,)) for scenario in group]
+    try:
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        context.stopping.set()
+        traffic.kill_all()
+        for thread in threads:
+            thread.join()
+        raise
+    return missing
+
+
+def gather(folder):
+    """The figures of every scenario that was measured, each with the run that it comes from."""
+    found = {}
+    for scenario in scenarios.ALL:
+        path = folder / f"{scenario.name}.json"
+        if path.exists():
+            found[scenario.name] = json.loads(path.read_text(encoding="utf-8"))
+    return found

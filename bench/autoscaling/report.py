@@ -1,0 +1,127 @@
+"""Results as text: the bars for a terminal, and the figures of docs/autoscaling.md. Pure."""
+
+import datetime
+
+from autoscaling import bars
+from autoscaling.bed import BATCH_ROWS, MIN_REPLICAS, RESOURCES, SUBJECTS, TARGETS
+from harness.figures import Figure
+
+_VERDICT = {True: "met", False: "MISSED", None: "not measured"}
+
+#: What each part of the time is, in the order in which they come.
+_STAGES = {
+    "scrape": "scrape: until Prometheus has a sample of it",
+    "window": "window: until the rate over the last samples asks for more",
+    "sync": "sync: until the HPA has looked and raised the replicas",
+    "schedule": "schedule: until the pod has a node",
+    "start": "start: until its server runs, the model being fetched before",
+    "ready": "ready: until it is Ready",
+    "total": "in all",
+}
+
+
+def terminal(results):
+    """The bars, in columns."""
+    table = bars.table(results)
+    rows = [("what", "bar", "figure", "", "verdict")]
+    rows += [(bar.name, bar.target, bar.figure, bar.spread, _VERDICT[bar.met]) for bar in table]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join([*lines, "", _sum(table)]) + "\n"
+
+
+def markdown(results):
+    """The generated part of docs/autoscaling.md."""
+    sections = [_head(results), _bars(bars.table(results))]
+    if "step" in results:
+        sections += [_stages(results["step"]), _clients(results["step"]), _plot("step", "The median round of each")]
+    for name, title in (
+        ("noise", "±20 % of noise around a steady load"),
+        ("drop", "Load that falls to zero"),
+        ("outage", "Prometheus killed under load"),
+        ("switch", "The engine switched under load, 10 times there and back"),
+    ):
+        if name in results:
+            sections.append(_plot(name, title))
+    return "\n\n".join(sections) + "\n"
+
+
+def _sum(table):
+    counts = {verdict: sum(bar.met is verdict for bar in table) for verdict in (True, False, None)}
+    text = f"{counts[True]} of {len(table)} bars met, {counts[False]} missed"
+    return text if not counts[None] else f"{text}; incomplete: {counts[None]} not measured"
+
+
+def _head(results):
+    runs = {each["run"]["started"]: each["run"] for each in results.values()}
+    first = runs[min(runs)]
+    machine = first["machine"]
+    days = sorted({datetime.datetime.fromisoformat(started).date().isoformat() for started in runs})
+    checkouts = list(dict.fromkeys(run["checkout"] for _, run in sorted(runs.items())))
+    capacities = [f"{run['capacity']:.0f}" for _, run in sorted(runs.items())]
+    parts = "" if len(runs) == 1 else f", in {len(runs)} runs, each of which measured its pod's capacity again"
+    requests, limits = RESOURCES["requests"], RESOURCES["limits"]
+    target = ", ".join(f"`{name}: {value}`" for name, value in TARGETS.items())
+    return f"""What `make bench-autoscaling` measured on {" and ".join(days)} at commit {", ".join(checkouts)}{parts}: a kind \
+cluster of two nodes with Kubernetes {first['cluster'].removeprefix('v')}, the nodes, the pods and Locust together on \
+{machine['processors']} × {machine['processor']}, {machine['memory_gib']} GiB. Others kept {machine['busy_before']:.0%} of the machine busy just before, \
+the idle cluster itself among them.
+
+- One pod, with limits of {limits['cpu']} CPU and batches of at most {BATCH_ROWS} rows of a model of some milliseconds a row, answers \
+{" and ".join(capacities)} predictions a second in a closed loop. Loads are multiples of that. Idle means {MIN_REPLICAS} pods without a request.
+- Ours is a ModelService with {target} and `minReplicas: {MIN_REPLICAS}`, the rest by default. With KEDA the signal comes from \
+Prometheus, with HPA from prometheus-adapter.
+- The reference is its own HPA and its own ScaledObject ([bench/autoscaling/reference](../bench/autoscaling/reference)), with its \
+mistakes, before pods of **our** server with the same model and resources: what differs is the autoscaling alone. Requests \
+({requests['cpu']}, {requests['memory']}) are a quarter of the limits, as in the reference. Prometheus scrapes every 5 s for both.
+- Locust's steady user, each with a connection of its own that is kept, sends at a constant pace whether answers come or not. Times \
+are those of the clients, and those at which a watch of the API server saw a change."""
+
+
+def _bars(table):
+    rows = [[bar.name, bar.target, bar.figure, bar.spread, _VERDICT[bar.met] if bar.met else f"**{_VERDICT[bar.met]}**"] for bar in table]
+    return "\n".join([*_table(["what", "bar", "figure", "", ""], rows), "", f"{_sum(table)}."])
+
+
+def _stages(results):
+    lines = ["How the time from the first request of the step to the first new pod that is Ready splits up, in seconds, medians:", ""]
+    named = [(subject, results["rounds"][subject.name]) for subject in SUBJECTS if subject.name in results["rounds"]]
+    rows = []
+    for stage, title in _STAGES.items():
+        cells = []
+        for _, rounds in named:
+            values = [figures["stages"][stage] for figures in rounds if figures["stages"] and stage in figures["stages"]]
+            cells.append(f"{Figure.of(values).median:.1f}" if values else "–")
+        rows.append([title, *cells])
+    lines += _table(["", *(subject.title for subject, _ in named)], rows)
+    lines += [
+        "",
+        "The reference's HPA follows what metrics-server has read, so all until its decision is in \"sync\". KEDA's own polling "
+        "plays no part between the least and the most pods: the HPA that it makes asks it, and it asks Prometheus at that moment.",
+    ]
+    return "\n".join(lines)
+
+
+def _clients(results):
+    lines = [f"What the clients noticed in the {results['seconds']} s of the step, and what it took, medians:", ""]
+    rows = []
+    for subject in SUBJECTS:
+        if not (rounds := results["rounds"].get(subject.name)):
+            continue
+        figure = lambda field: Figure.of(figures[field] for figures in rounds).median
+        part = Figure.of(figures["missed"] / figures["requests"] for figures in rounds).median
+        rows.append(
+            [subject.title, bars.seconds(Figure.of(bars.times_to_ready(rounds)).median), f"{figure('requests'):,.0f}"]
+            + [f"{figure('failed'):,.0f}", f"{figure('missed'):,.0f}", f"{part:.0%}", f"{figure('most_pods'):.0f}", f"{figure('pod_seconds'):,.0f}"]
+        )
+    header = ["", "first new pod", "requests", "failed", "failed or over 500 ms", "part", "most pods", "pod-seconds"]
+    return "\n".join(lines + _table(header, rows))
+
+
+def _plot(name, title):
+    return f"![{title}](autoscaling/{name}.svg)"
+
+
+def _table(header, rows):
+    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows]]

@@ -1,0 +1,48 @@
+"""The load falls to zero: pods go late, and slowly."""
+
+import contextlib
+
+from autoscaling import evaluate, traffic
+from autoscaling.scenario import Scenario
+
+#: The load before it falls, in what one pod can do.
+TIMES = 2.5
+
+
+def budget(settings, _subjects):
+    return settings.settle + settings.quiet + 45
+
+
+def run(context):
+    """Both engines beside each other."""
+    settings = context.settings
+    changes = traffic.plan([(0, TIMES * context.capacity)], settings.settle)
+    figures, curves = {}, {}
+    with contextlib.ExitStack() as stack:
+        beds = [stack.enter_context(context.bed(subject, "drop")) for subject in context.ours()]
+        context.say("load that falls to zero")
+        watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
+        context.sleep(settings.settle)
+        requests = [each.load.until_over() for each in watched]
+        context.sleep(settings.quiet)
+        for each, sent in zip(watched, requests):
+            record = each.record(sent)
+            context.keep("drop", each.bed.subject.name, record)
+            figures[each.bed.subject.name] = judge(record)
+            curves[each.bed.subject.name] = evaluate.curves(record, every=2)
+    return {"subjects": figures, "seconds": settings.quiet, "curves": curves}
+
+
+def judge(record):
+    """The figures of one engine. Pure."""
+    points = evaluate.wanted(record)
+    steps = evaluate.steps_down(points, record["load_end"])
+    return {
+        "pods_at_the_end_of_the_load": evaluate.at_time(points, record["load_end"]),
+        "steps": steps,
+        "too_many_in_a_minute": evaluate.fastest_minute(steps),
+        "load_seconds": record["load_end"] - record["begin"],
+    }
+
+
+SCENARIO = Scenario("drop", "load that falls to zero", budget, run)

@@ -1,0 +1,59 @@
+"""A steady load that shivers: the number of pods should not."""
+
+import contextlib
+import random
+
+from autoscaling import evaluate, traffic
+from autoscaling.scenario import Scenario
+
+#: The steady load, in what one pod can do: pods between the fewest and the most.
+TIMES = 2.5
+
+#: How far the load goes from it, to both sides, and the seconds after which it goes elsewhere.
+_SHARE, _EVERY = 0.2, 10
+
+_SEED = 20260101
+
+
+def budget(settings, _subjects):
+    return settings.settle + settings.noise + 45
+
+
+def rates(settle, noise, rate):
+    """Pairs of a time and a rate: steady first, then noise of a uniform distribution."""
+    chance = random.Random(_SEED)
+    return [(0, rate)] + [
+        (settle + at, rate * chance.uniform(1 - _SHARE, 1 + _SHARE)) for at in range(0, noise, _EVERY)
+    ]
+
+
+def run(context):
+    """Both engines beside each other, each with a load of its own."""
+    settings = context.settings
+    changes = traffic.plan(rates(settings.settle, settings.noise, TIMES * context.capacity), settings.settle + settings.noise)
+    figures, curves = {}, {}
+    with contextlib.ExitStack() as stack:
+        beds = [stack.enter_context(context.bed(subject, "noise")) for subject in context.ours()]
+        context.say("noise around a steady load")
+        watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
+        context.sleep(settings.settle + settings.noise)
+        for each in watched:
+            record = each.record(each.load.until_over())
+            context.keep("noise", each.bed.subject.name, record)
+            figures[each.bed.subject.name] = judge(record, settings.settle)
+            curves[each.bed.subject.name] = evaluate.curves(record, every=2)
+    return {"subjects": figures, "seconds": settings.noise, "settle": settings.settle, "curves": curves}
+
+
+def judge(record, settle):
+    """The figures of one engine. Pure."""
+    points = evaluate.within(evaluate.wanted(record), record["begin"] + settle, record["load_end"])
+    return {
+        "changes_of_direction": evaluate.changes_of_direction(points),
+        "least_pods": min(value for _, value in points),
+        "most_pods": max(value for _, value in points),
+        **evaluate.misses(record, record["begin"] + settle, record["load_end"]),
+    }
+
+
+SCENARIO = Scenario("noise", "±20 % of noise around a steady load", budget, run)

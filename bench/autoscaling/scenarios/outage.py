@@ -1,0 +1,74 @@
+"""Prometheus is killed at the peak: nobody knows the load any more, and no pod may go for that."""
+
+import contextlib
+import time
+
+from autoscaling import evaluate, traffic
+from autoscaling.scenario import Scenario
+
+#: The load, in what one pod can do.
+TIMES = 2.5
+
+#: Seconds until Prometheus answers again, about.
+_RETURN = 15
+
+_HEALTHY = "MetricsHealthy"
+
+
+def budget(settings, _subjects):
+    return settings.settle + settings.outage + settings.recovery + _RETURN + 45
+
+
+def run(context):
+    """Both engines beside each other."""
+    settings = context.settings
+    seconds = settings.settle + settings.outage + settings.recovery + _RETURN
+    changes = traffic.plan([(0, TIMES * context.capacity)], seconds)
+    figures, curves = {}, {}
+    with contextlib.ExitStack() as stack:
+        beds = [stack.enter_context(context.bed(subject, "outage")) for subject in context.ours()]
+        context.say("a steady load, and then no Prometheus")
+        watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
+        began = time.time()
+        context.sleep(settings.settle)
+        earlier = [context.prometheus.series(each.bed.namespace, began, time.time()) for each in watched]
+        killed = time.time()
+        with context.prometheus.killed():
+            context.sleep(settings.outage)
+        returned = time.time()
+        context.prometheus.until_answering()
+        requests = [each.load.until_over() for each in watched]
+        for each, sent, series in zip(watched, requests, earlier):
+            record = each.record(sent, series) | {"killed": killed, "returned": returned}
+            context.keep("outage", each.bed.subject.name, record)
+            figures[each.bed.subject.name] = judge(record)
+            curves[each.bed.subject.name] = evaluate.curves(record, every=2)
+    return {"subjects": figures, "seconds": settings.outage, "curves": curves}
+
+
+def judge(record):
+    """The figures of one engine. Pure."""
+    points, killed, returned = evaluate.wanted(record), record["killed"], record["returned"]
+    before = evaluate.at_time(points, killed)
+    unhealthy = _since(record, killed, "False")
+    return {
+        "pods_before": before,
+        "fewest_pods": evaluate.fewest(points, killed, record["load_end"]),
+        "unhealthy_after": unhealthy,
+        "healthy_again_after": _since(record, returned, "True") if unhealthy is not None else None,
+        "killed_at": killed - record["begin"],
+        "returned_at": returned - record["begin"],
+        **evaluate.misses(record, killed, returned),
+    }
+
+
+def _since(record, since, status):
+    """Seconds from a time until MetricsHealthy has a status, or None where it hasn't been seen."""
+    for change in record["changes"]:
+        if change["plural"] == "modelservices" and change["facts"] and change["at"] > since:
+            if change["facts"]["conditions"].get(_HEALTHY, "").startswith(status):
+                return change["at"] - since
+    return None
+
+
+SCENARIO = Scenario("outage", "Prometheus killed at the peak", budget, run)

@@ -1,0 +1,81 @@
+"""A step from nothing to four times what one pod can do: how soon a new pod serves, what the clients notice
+until then, and whether clients that keep their connections find the new pods."""
+
+import time
+
+from autoscaling import bed as beds
+from autoscaling import evaluate, traffic
+from autoscaling.prometheus import SCRAPE_SECONDS
+from autoscaling.scenario import Scenario
+
+#: The load, in what one pod can do.
+TIMES = 4
+
+#: Seconds from one subject's load to the next's: its pods go, and those of its next round come.
+_BETWEEN = 20
+
+
+def budget(settings, subjects):
+    return settings.rounds * subjects * (settings.step + _BETWEEN) + 90
+
+
+def run(context):
+    """Rounds in which every subject meets the step once, one after the other. All of them are idle with
+    their fewest pods until it is their turn."""
+    waiting = {subject.name: _make(context, subject, 1) for subject in context.subjects}
+    figures = {subject.name: [] for subject in context.subjects}
+    records = {subject.name: [] for subject in context.subjects}
+    for number in range(1, context.settings.rounds + 1):
+        # Everybody is first now and then.
+        turn = (number - 1) % len(context.subjects)
+        for subject in context.subjects[turn:] + context.subjects[:turn]:
+            context.say(f"step {number} of {context.settings.rounds}: {subject.title}")
+            bed = waiting[subject.name]
+            bed.until_ready()
+            bed.until_reading()
+            record = _step(context, bed)
+            context.keep("step", f"{subject.name}-{number}", record)
+            figures[subject.name].append(judge(record, context.settings.step))
+            records[subject.name].append(evaluate.curves(record))
+            context.cluster.delete(f"/api/v1/namespaces/{bed.namespace}")
+            if number < context.settings.rounds:
+                waiting[subject.name] = _make(context, subject, number + 1)
+            context.sleep(_BETWEEN - 5)
+    middle = {name: _median_round(rounds) for name, rounds in figures.items()}
+    return {"rounds": figures, "seconds": context.settings.step, "curves": {name: records[name][middle[name]] for name in records}}
+
+
+def _make(context, subject, number):
+    return beds.make(context.cluster, context.inputs, subject, f"step-{number}")
+
+
+def _step(context, bed):
+    changes = traffic.plan([[0, TIMES * context.capacity]], context.settings.step)
+    with context.watched(bed, changes) as watched:
+        requests = watched.load.until_over()
+        # The last samples are scraped.
+        time.sleep(SCRAPE_SECONDS)
+        return watched.record(requests)
+
+
+def judge(record, seconds):
+    """The figures of one step. Pure."""
+    begin = record["begin"]
+    target = beds.TARGETS.get("loadPercent") if record["subject"].startswith("springtide") else None
+    wanted = evaluate.within(evaluate.wanted(record), begin, begin + seconds)
+    return {
+        "stages": evaluate.stages(record, target),
+        **evaluate.misses(record, begin, begin + seconds),
+        "shares": sorted(evaluate.shares(record | {"end": record["load_end"]}).values()),
+        "most_pods": max(value for _, value in wanted),
+        "pod_seconds": evaluate.pod_seconds(record, begin, begin + seconds),
+    }
+
+
+def _median_round(rounds):
+    """The index of the round whose time to the first new pod is in the middle."""
+    times = [figures["stages"]["total"] if figures["stages"] else float("inf") for figures in rounds]
+    return sorted(range(len(times)), key=lambda index: times[index])[(len(times) - 1) // 2]
+
+
+SCENARIO = Scenario("step", "from idle to four times what one pod can do", budget, run)

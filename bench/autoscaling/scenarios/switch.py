@@ -1,0 +1,94 @@
+"""The engine is changed under load, there and back: one autoscaler at a time, no pod less, no failed request."""
+
+import time
+
+from autoscaling import evaluate, traffic
+from autoscaling.scenario import Scenario
+from harness.process import Failed
+
+#: The load, in what one pod can do.
+TIMES = 1.5
+
+#: Most seconds of one switch, and those until the next.
+_LIMIT, _PAUSE = 60, 5
+
+#: Seconds of one switch that the budget counts with.
+_USUAL = 8
+
+
+def budget(settings, _subjects):
+    return settings.settle + 2 * settings.switches * (_USUAL + _PAUSE) + 45
+
+
+def run(context):
+    """One ModelService, from HPA to KEDA and back."""
+    settings = context.settings
+    # The load goes on for as long as the slowest switches may take, and is ended by hand.
+    seconds = settings.settle + 2 * settings.switches * (_LIMIT + _PAUSE)
+    changes = traffic.plan([(0, TIMES * context.capacity)], seconds)
+    subject = next(subject for subject in context.ours())
+    switches = []
+    with context.bed(subject, "switch") as bed, context.watched(bed, changes) as watched:
+        context.sleep(settings.settle)
+        others = {"HPA": "KEDA", "KEDA": "HPA"}
+        engine = subject.engine
+        for _ in range(2 * settings.switches):
+            engine = others[engine]
+            switches.append(_switch(context, bed, watched.recorder, engine))
+            context.sleep(_PAUSE)
+        record = watched.record(watched.load.stop())
+    context.keep("switch", subject.name, record | {"switches": switches})
+    return {"subjects": {subject.name: judge(record | {"switches": switches})}, "curves": {subject.name: evaluate.curves(record)}}
+
+
+def _switch(context, bed, recorder, engine):
+    begin = time.time()
+    context.cluster.merge(bed.path("modelservices"), {"spec": {"autoscaling": {"engine": engine}}})
+    while not _is_done(recorder, engine):
+        if time.time() - begin > _LIMIT:
+            raise Failed(f"engine {engine} has not taken over within {_LIMIT} s")
+        context.sleep(0.1)
+    return {"to": engine, "begin": begin, "end": time.time()}
+
+
+def _is_done(recorder, engine):
+    """The one autoscaler of that engine is there, with KEDA its HPA too, and the ModelService says so."""
+    hpas, objects = recorder.latest("horizontalpodautoscalers"), recorder.latest("scaledobjects")
+    current = [service["current"] for service in recorder.latest("modelservices").values()]
+    made = len(hpas) == 1 and len(objects) == (engine == "KEDA") and any(name.startswith("keda-hpa-") for name in hpas) == (engine == "KEDA")
+    return made and all(each.get("AutoscalingReady") for each in current)
+
+
+def judge(record):
+    """The figures of all switches. Pure."""
+    points = evaluate.wanted(record)
+    switches = [
+        {
+            "to": each["to"],
+            "seconds": each["end"] - each["begin"],
+            "pods_before": evaluate.at_time(points, each["begin"]),
+            "fewest_pods": evaluate.fewest(points, each["begin"], each["end"] + _PAUSE),
+        }
+        for each in record["switches"]
+    ]
+    return {
+        "switches": switches,
+        "most_autoscalers": most_autoscalers(record["changes"]),
+        **evaluate.misses(record, record["begin"], record["end"]),
+    }
+
+
+def most_autoscalers(changes):
+    """The most that there were at any time. A ScaledObject and its own HPA are one."""
+    present, most = set(), 0
+    for change in changes:
+        if change["plural"] in ("horizontalpodautoscalers", "scaledobjects"):
+            name = change["name"].removeprefix("keda-hpa-")
+            keda = change["plural"] == "scaledobjects" or name != change["name"]
+            key = ("KEDA" if keda else "HPA", change["plural"], name)
+            present.discard(key) if change["facts"] is None else present.add(key)
+            most = max(most, len({engine for engine, _, _ in present}))
+    return most
+
+
+SCENARIO = Scenario("switch", "the engine changed under load", budget, run)
