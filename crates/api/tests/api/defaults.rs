@@ -53,7 +53,10 @@ fn a_partly_filled_spec_gets_the_same_defaults_from_both() {
         "autoscaling": {
             "engine": "KEDA",
             "targets": {"queueSize": 5},
-            "behavior": {"scaleDown": {"selectPolicy": "Disabled"}},
+            "behavior": {"scaleDown": {"selectPolicy": "Disabled", "tolerance": "50m"}},
+            "schedules": [{
+                "name": "day", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "minReplicas": 4,
+            }],
             "keda": {},
         },
     }}));
@@ -77,27 +80,14 @@ fn the_defaults_are_those_of_the_contract() {
             },
         })
     );
+    // Targets and behaviour stay empty: the preset and the operator know the contract's.
     assert_eq!(
         spec["autoscaling"],
         json!({
-            "engine": "HPA",
+            "engine": "Auto",
             "minReplicas": 2,
-            "targets": {"cpuUtilizationPercent": 70, "memoryUtilizationPercent": 80},
-            "behavior": {
-                "scaleUp": {
-                    "stabilizationWindowSeconds": 0,
-                    "selectPolicy": "Max",
-                    "policies": [
-                        {"type": "Percent", "value": 100, "periodSeconds": 15},
-                        {"type": "Pods", "value": 4, "periodSeconds": 15},
-                    ],
-                },
-                "scaleDown": {
-                    "stabilizationWindowSeconds": 300,
-                    "selectPolicy": "Max",
-                    "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
-                },
-            },
+            "targets": {},
+            "behavior": {"preset": "FastUpSlowDown", "scaleUp": {}, "scaleDown": {}},
         })
     );
 }

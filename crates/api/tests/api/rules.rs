@@ -6,7 +6,7 @@ use kube::core::cel::Validator;
 use serde_json::{Value, json};
 use springtide_api::ModelService;
 
-use crate::{minimal, minimal_with, schema};
+use crate::{merge, minimal, minimal_with, schema};
 
 /// Messages of the rules that the ModelService breaks, once defaults are filled in.
 fn broken_rules(schema: &JSONSchemaProps, model_service: Value) -> Vec<String> {
@@ -17,6 +17,15 @@ fn broken_rules(schema: &JSONSchemaProps, model_service: Value) -> Vec<String> {
         Ok(()) => Vec::new(),
         Err(errors) => errors.into_iter().map(|error| error.message).collect(),
     }
+}
+
+/// A schedule with `patch` merged into it.
+fn schedule(patch: Value) -> Value {
+    let mut schedule = json!({
+        "name": "day", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "minReplicas": 4,
+    });
+    merge(&mut schedule, patch);
+    json!({"spec": {"autoscaling": {"schedules": [schedule]}}})
 }
 
 fn model(uri: &str) -> Value {
@@ -42,6 +51,15 @@ fn good_specs_break_no_rule() {
         minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {
             "prometheusAddress": "http://prometheus:9090",
         }}}})),
+        minimal_with(json!({"spec": {"autoscaling": {"engine": "Auto", "keda": {}}}})),
+        minimal_with(schedule(json!({}))),
+        minimal_with(schedule(
+            json!({"timezone": "America/Argentina/ComodRivadavia"}),
+        )),
+        minimal_with(schedule(
+            json!({"timezone": "Etc/GMT+12", "start": "*/5 0-6,22 ? JAN MON"}),
+        )),
+        minimal_with(schedule(json!({"minReplicas": 20}))),
         minimal_with(json!({"spec": {"server": {"resources": {
             "requests": {"cpu": 2, "memory": "2048Mi"}, "limits": {"cpu": "2000m", "memory": "2Gi"},
         }}}})),
@@ -163,7 +181,41 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
         ),
         (
             "spec.autoscaling.keda is only allowed",
-            json!({"spec": {"autoscaling": {"keda": {}}}}),
+            json!({"spec": {"autoscaling": {"engine": "HPA", "keda": {}}}}),
+        ),
+        (
+            "spec.autoscaling.schedules is not allowed",
+            json!({"spec": {"replicas": 2, "autoscaling": {"engine": "None", "schedules": [{
+                "name": "day", "start": "0 8 * * *", "end": "0 18 * * *", "minReplicas": 4,
+            }]}}}),
+        ),
+        (
+            "spec.autoscaling.schedules[].minReplicas must",
+            schedule(json!({"minReplicas": 21})),
+        ),
+        (
+            "spec.autoscaling.schedules[].start and end must",
+            schedule(json!({"end": "0 8 * * 1-5"})),
+        ),
+        (
+            "spec.autoscaling.schedules[].name must",
+            schedule(json!({"name": "-day"})),
+        ),
+        (
+            "spec.autoscaling.schedules[].start must",
+            schedule(json!({"start": "0 8 * * 1-5 2026"})),
+        ),
+        (
+            "spec.autoscaling.schedules[].start must",
+            schedule(json!({"start": "@daily at 8"})),
+        ),
+        (
+            "spec.autoscaling.schedules[].end must",
+            schedule(json!({"end": "0 18 * *  *"})),
+        ),
+        (
+            "spec.autoscaling.schedules[].timezone must",
+            schedule(json!({"timezone": "../etc/passwd"})),
         ),
         (
             "spec.autoscaling.keda.prometheusAddress must",

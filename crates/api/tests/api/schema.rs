@@ -121,7 +121,9 @@ fn the_resource_has_status_scale_columns_and_short_names() {
         columns
             .map(|column| column.name.as_str())
             .collect::<Vec<_>>(),
-        ["Ready", "Replicas", "Autoscaler", "Model", "URL", "Age"]
+        [
+            "Ready", "Min", "Now", "Max", "Engine", "URL", "Model", "Age"
+        ]
     );
     let subresources = version.subresources.as_ref().unwrap();
     assert!(subresources.status.is_some());
