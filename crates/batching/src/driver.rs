@@ -23,7 +23,7 @@ use tokio::time::sleep_until;
 
 pub use handle::Handle;
 
-use crate::estimate::Measured;
+use crate::load::{Arrival, Ran};
 use crate::machine::{Config, Rejection};
 use crate::stop::Stop;
 use shared::Shared;
@@ -50,6 +50,10 @@ pub trait Worker: Send + 'static {
         inputs: &[&Self::Input],
         stop: &Stop,
     ) -> Result<Vec<Self::Output>, Self::Error>;
+
+    /// Time that processors have worked for this worker since its thread began, on all together.
+    /// Asked on that thread, after each batch.
+    fn processor_time(&self) -> Duration;
 }
 
 /// Why a request left the queue without running.
@@ -64,6 +68,10 @@ pub enum LeftQueue {
 /// Is told what happens, for metrics. Called from the callers' and the workers' threads, so it must
 /// be quick. Rejections are the callers' to count: they get them as [`Failure::Rejected`].
 pub trait Observer: Send + Sync + 'static {
+    /// A request arrived that the batcher can run, whether it was queued or refused for overload.
+    /// Before anything is known of what batches cost this isn't called; those requests then come with
+    /// a later one.
+    fn arrived(&self, arrival: &Arrival);
     /// A request begins to run, for the first time, after this wait in the queue. Each request that
     /// is accepted comes here or to [`Observer::left_queue`], and to one of them only.
     fn begins(&self, waited: Duration);
@@ -82,6 +90,8 @@ pub struct Submission<K, I> {
     pub signature: K,
     /// Rows that the request has.
     pub rows: NonZeroUsize,
+    /// Elements of its inputs, in all rows together: what a run takes grows with them.
+    pub elements: usize,
     /// When its answer is worth nothing any more.
     pub deadline: Instant,
     /// What the worker gets.
@@ -127,6 +137,7 @@ pub struct WorkerDied;
 type Reply<O, E> = oneshot::Sender<Result<Answer<O>, Failure<E>>>;
 
 struct Job<I, O, E> {
+    elements: usize,
     input: I,
     reply: Reply<O, E>,
 }
@@ -155,7 +166,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     W: Worker,
 {
-    /// Starts one thread for each worker. What batches took in earlier runs of a worker that was warm,
+    /// Starts one thread for each worker. What batches cost in earlier runs of a worker that was warm,
     /// oldest first, is known from the start. To be called in a tokio runtime.
     ///
     /// # Errors
@@ -164,13 +175,13 @@ where
         config: Config,
         first: W,
         others: impl IntoIterator<Item = W>,
-        measured: &[Measured],
+        before: &[Ran],
         observer: Arc<dyn Observer>,
     ) -> std::io::Result<(Handle<K, W>, Self)> {
         let runtime = tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
         let workers: Vec<W> = std::iter::once(first).chain(others).collect();
         let count = NonZeroUsize::new(workers.len()).unwrap_or(NonZeroUsize::MIN);
-        let (shared, alarm) = Shared::new(config, count, measured, observer);
+        let (shared, alarm) = Shared::new(config, count, before, observer);
         let (ended_sender, ended) = mpsc::unbounded_channel();
         // Made first: dropped on an error below, it ends the threads that were started.
         let mut driver = Self {
@@ -183,6 +194,7 @@ where
             let thread = WorkerThread {
                 worker,
                 shared: Arc::clone(&driver.shared),
+                processor_time: Duration::ZERO,
             };
             let (ended, runtime) = (ended_sender.clone(), runtime.clone());
             let thread = thread::Builder::new()

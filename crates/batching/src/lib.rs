@@ -3,7 +3,7 @@
 //! [`machine`] decides: it holds the queue and says, for a given instant, which requests run
 //! together next, which won't be answered in time and how long nothing will happen. It never reads a
 //! clock, spawns or blocks. It learns what batches take ([`estimate`]) and whether clients come back
-//! after an answer ([`linger`]). [`driver`] does: it gives the machine the time, hands its batches to
+//! after an answer ([`linger`]). [`load`] tells what arriving work is worth. [`driver`] does: it gives the machine the time, hands its batches to
 //! worker threads and brings the answers back.
 //!
 //! A server
@@ -17,6 +17,7 @@
 pub mod driver;
 pub mod estimate;
 pub mod linger;
+pub mod load;
 pub mod machine;
 pub mod stop;
 
@@ -24,5 +25,6 @@ pub use driver::{
     Answer, Driver, Failure, Handle, LeftQueue, Observer, Submission, Worker, WorkerDied,
 };
 pub use estimate::Measured;
+pub use load::{Arrival, Pod, Ran};
 pub use machine::{Config, Overload, Policy, Rejection};
 pub use stop::Stop;

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod models;
 pub mod net;
 pub mod predict;
+pub mod processors;
 pub mod serve;
 pub mod termination;
 pub mod v2;

@@ -4,6 +4,7 @@
 //! true at the instant of a scrape comes as a [`Snapshot`].
 
 mod call;
+mod load;
 mod outcome;
 mod series;
 mod snapshot;
@@ -13,8 +14,10 @@ use std::sync::Arc;
 
 use prometheus::{Encoder, Registry, TextEncoder};
 use springtide_contract::metrics as names;
+use springtide_inference::threads::available_processors;
 
 pub use self::call::Call;
+pub use self::load::{PodLoad, Window};
 pub use self::outcome::{Dropped, Rejected, Status};
 pub use self::series::Series;
 pub use self::snapshot::{ServingFacts, Snapshot, VersionFacts};
@@ -35,6 +38,7 @@ pub struct Metrics {
     registry: Registry,
     all: AllSeries,
     no_model: Arc<Series>,
+    load: Arc<PodLoad>,
 }
 
 impl Metrics {
@@ -56,13 +60,15 @@ impl Metrics {
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
             .collect();
         let registry = Registry::new_custom(None, Some(labels.clone()))?;
-        let all = AllSeries::new(&registry)?;
+        let load = Arc::new(PodLoad::new(available_processors().get() as f64));
+        let all = AllSeries::new(&registry, Arc::clone(&load))?;
         let no_model = Arc::new(all.of(NO_MODEL));
         Ok(Self {
             labels,
             registry,
             all,
             no_model,
+            load,
         })
     }
 
@@ -76,6 +82,12 @@ impl Metrics {
     #[must_use]
     pub const fn of_no_model(&self) -> &Arc<Series> {
         &self.no_model
+    }
+
+    /// What is known of the pod, as one learns to price requests.
+    #[must_use]
+    pub const fn load(&self) -> &Arc<PodLoad> {
+        &self.load
     }
 
     /// Takes away the series of a model that serves no more.

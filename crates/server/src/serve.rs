@@ -24,6 +24,8 @@ use crate::models::directory::ListError;
 use crate::models::keeper::{Keeper, Policy};
 use crate::models::load::{ModelError, OnnxLoader};
 use crate::net::{self, Closing, Connections};
+use crate::processors::keep_measuring;
+use crate::processors::threads::RuntimeThreads;
 
 /// Quiet after which a draining server takes it that no client sends to it any more.
 const QUIET: Duration = Duration::from_millis(250);
@@ -86,16 +88,25 @@ impl ServeError {
 /// # Errors
 /// When the server can't start or one of its threads fails. Ending by a signal is no error.
 pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
+    let threads = Arc::new(RuntimeThreads::default());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start({
+            let threads = Arc::clone(&threads);
+            move || threads.begins()
+        })
+        .on_thread_stop({
+            let threads = Arc::clone(&threads);
+            move || threads.ends()
+        })
         .build()?;
-    let result = runtime.block_on(serve(args));
+    let result = runtime.block_on(serve(args, threads));
     // A model that is still being loaded can't be interrupted, and nobody waits for it any more.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
+async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
     let http = listen("http", SocketAddr::new(args.host, args.port)).await?;
     let grpc = listen("grpc", SocketAddr::new(args.host, args.grpc_port)).await?;
@@ -103,6 +114,7 @@ async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         args.model_service.as_deref(),
         args.model_service_namespace.as_deref(),
     )?;
+    let _measuring = tokio::spawn(keep_measuring(threads, Arc::clone(metrics.load())));
     let app = Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(metrics),

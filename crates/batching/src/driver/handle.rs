@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 
 use super::shared::Shared;
 use super::{Answer, Failure, Job, LeftQueue, Submission, Worker, now};
-use crate::machine::{Cancelled, Ticket};
+use crate::machine::{Cancelled, Rejection, Ticket};
 
 /// Where requests are submitted. Clones share the queue.
 pub struct Handle<K, W: Worker> {
@@ -41,16 +41,34 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
         let Submission {
             signature,
             rows,
+            elements,
             deadline,
             input,
         } = submission;
         let (reply, answer) = oneshot::channel();
-        let job = Job { input, reply };
-        let (ticket, wake) = {
-            let mut state = self.shared.lock();
-            let ticket = state.machine.push(now(), signature, rows, deadline, job)?;
-            (ticket, state.claim_sleeper())
+        let job = Job {
+            elements,
+            input,
+            reply,
         };
+        let (pushed, arrival, wake) = {
+            let mut state = self.shared.lock();
+            let now = now();
+            let pushed = state.machine.push(now, signature, rows, deadline, job);
+            let arrival = match pushed {
+                Ok(_) | Err(Rejection::Overloaded { .. }) => {
+                    let lifetime = deadline.saturating_duration_since(now);
+                    state.costs.arrives(rows, elements, lifetime)
+                }
+                Err(Rejection::TooManyRows { .. } | Rejection::Closed) => None,
+            };
+            let wake = pushed.is_ok() && state.claim_sleeper();
+            (pushed, arrival, wake)
+        };
+        if let Some(arrival) = arrival {
+            self.shared.observer.arrived(&arrival);
+        }
+        let ticket = pushed?;
         let mut place = Place {
             shared: &self.shared,
             ticket: Some(ticket),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::{Failure, Job, LeftQueue, Observer, Worker, answer, now};
 use crate::estimate::Measured;
+use crate::load::{Costs, Ran};
 use crate::machine::{Batch, Config, Entry, Machine, Step};
 
 pub(super) type WorkerJob<W> =
@@ -16,6 +17,7 @@ pub(super) type WorkerJob<W> =
 
 pub(super) struct State<K, W: Worker> {
     pub(super) machine: Machine<K, WorkerJob<W>>,
+    pub(super) costs: Costs,
     /// Threads in [`Shared::work`] that nobody is waking yet, or more.
     sleepers: usize,
 }
@@ -43,13 +45,15 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     pub(super) fn new(
         config: Config,
         workers: NonZeroUsize,
-        measured: &[Measured],
+        before: &[Ran],
         observer: Arc<dyn Observer>,
     ) -> (Self, watch::Receiver<Option<Instant>>) {
         let (alarm, receiver) = watch::channel(None);
+        let measured: Vec<Measured> = before.iter().map(Ran::measured).collect();
         let shared = Self {
             state: Mutex::new(State {
-                machine: Machine::new(config, workers, measured),
+                machine: Machine::new(config, workers, &measured),
+                costs: Costs::new(config.max_rows, before),
                 sleepers: 0,
             }),
             work: Condvar::new(),

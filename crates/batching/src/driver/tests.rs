@@ -47,10 +47,15 @@ impl Worker for Doubler {
         }
         Ok(inputs.iter().map(|input| **input * 2).collect())
     }
+
+    fn processor_time(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 #[derive(Default)]
 struct Counts {
+    arrived: AtomicUsize,
     batches: AtomicUsize,
     begun: AtomicUsize,
     expired: AtomicUsize,
@@ -59,6 +64,16 @@ struct Counts {
 }
 
 impl Observer for Counts {
+    fn arrived(&self, arrival: &Arrival) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "tests have few rows"
+        )]
+        let rows = arrival.rows() as usize;
+        self.arrived.fetch_add(rows, Ordering::Relaxed);
+    }
+
     fn begins(&self, _waited: Duration) {
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
@@ -136,6 +151,7 @@ fn submission(input: i32) -> Submission<(), i32> {
     Submission {
         signature: (),
         rows: NonZeroUsize::MIN,
+        elements: 1,
         deadline: tokio::time::Instant::now().into_std() + Duration::from_secs(5),
         input,
     }
@@ -228,10 +244,15 @@ fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
     let mut thread = WorkerThread {
         worker: Doubler::default(),
         shared: Arc::clone(&shared),
+        processor_time: Duration::ZERO,
     };
     let push = |input| -> Receiver {
         let (reply, receiver) = oneshot::channel();
-        let job = Job { input, reply };
+        let job = Job {
+            elements: 1,
+            input,
+            reply,
+        };
         let deadline = now() + Duration::from_secs(5);
         let mut state = shared.lock();
         let pushed = state
@@ -339,6 +360,43 @@ async fn a_batch_with_a_client_left_runs_to_its_end() {
     let answer = stays.await.unwrap().unwrap();
     assert_eq!((answer.output, answer.batch_rows), (4, 2));
     assert_eq!(bench.counts.stopped.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_overload_has_arrived_too() {
+    let bench = Bench::new(Policy::AT_ONCE, true);
+    let first = bench.submit(0);
+    bench.until_begun(1).await;
+    let waiting: Vec<_> = (1..=8).map(|input| bench.submit(input)).collect();
+    bench.until_waiting(8).await;
+    let refused = bench.submit(9).await.unwrap().unwrap_err();
+    assert!(
+        matches!(refused, Failure::Rejected(Rejection::Overloaded { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(
+        bench.counts.arrived.load(Ordering::Relaxed),
+        0,
+        "no cost is known"
+    );
+    for _batch in 0..3 {
+        bench.gate.send(()).unwrap();
+    }
+    for request in [first].into_iter().chain(waiting) {
+        request.await.unwrap().unwrap();
+    }
+    let last = bench.submit(10);
+    bench.gate.send(()).unwrap();
+    last.await.unwrap().unwrap();
+    assert_eq!(bench.counts.arrived.load(Ordering::Relaxed), 11);
+    bench.handle.close();
+    let closed = bench.submit(11).await.unwrap();
+    assert_eq!(closed, Err(Failure::Rejected(Rejection::Closed)));
+    assert_eq!(
+        bench.counts.arrived.load(Ordering::Relaxed),
+        11,
+        "others will get it"
+    );
 }
 
 #[tokio::test]

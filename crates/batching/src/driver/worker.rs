@@ -3,11 +3,13 @@
 use std::hash::Hash;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::shared::{Shared, WorkerJob};
 use super::{Answer, Failure, LeftQueue, Worker, answer, now};
+use crate::load::Ran;
 use crate::machine::{Batch, Entry};
 
 /// How a worker's thread ended.
@@ -20,6 +22,8 @@ pub(super) enum Ended {
 pub(super) struct WorkerThread<K, W: Worker> {
     pub(super) worker: W,
     pub(super) shared: Arc<Shared<K, W>>,
+    /// What it had been at the end of the last batch.
+    pub(super) processor_time: Duration,
 }
 
 impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
@@ -66,18 +70,28 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
         let outputs = self.worker.run(&inputs, &stop);
         let ended = now();
         let compute = ended.saturating_duration_since(began);
+        let processor_time = self.worker.processor_time();
+        let ran = Ran {
+            rows,
+            elements: entries.iter().map(|entry| entry.payload.elements).sum(),
+            took: compute,
+            processor_time: processor_time.saturating_sub(self.processor_time),
+        };
+        self.processor_time = processor_time;
         if stop.end() {
             observer.stopped(rows, compute);
-            self.shared.lock().machine.stopped(run, rows, compute);
+            let mut state = self.shared.lock();
+            state.machine.stopped(run, rows, compute);
+            state.costs.stopped(ran);
             return;
         }
         observer.ran(rows, compute);
         match outputs {
             Ok(outputs) => {
-                self.shared
-                    .lock()
-                    .machine
-                    .succeeded(ended, run, rows, compute);
+                let mut state = self.shared.lock();
+                state.machine.succeeded(ended, run, rows, compute);
+                state.costs.ran(ran);
+                drop(state);
                 for (entry, output) in entries.into_iter().zip(outputs) {
                     let answered = Answer {
                         output,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::outcome::{Dropped, Status};
+use super::outcome::{Dropped, Rejected, Status};
 use super::series::Series;
 
 /// One request. Dropped without an end, it counts as cancelled: its client went away.
@@ -20,6 +20,7 @@ impl Call {
     #[must_use]
     pub fn arrival(series: Arc<Series>) -> Self {
         series.received.inc();
+        series.load.arrived();
         Self {
             series,
             arrived: Instant::now(),
@@ -51,6 +52,9 @@ impl Drop for Call {
         let status = self.status.unwrap_or(Status::Cancelled);
         if let Status::Rejected(reason) = status {
             self.series.dropped(Dropped::Rejected(reason));
+            if reason == Rejected::NoRoomForBody && !self.accepted {
+                self.series.arrived_unread();
+            }
         }
         if self.accepted {
             self.series.active.dec();

@@ -1,14 +1,18 @@
 //! The series of one model, found once, so that counting needs no look-up.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
+use springtide_batching::Arrival;
 use springtide_contract::metrics as names;
 use springtide_contract::metrics::label;
 
+use super::load::{Number, PodLoad};
 use super::outcome::{Dropped, Status};
 
 /// Seconds. Alerts and autoscaling look at 0.5 and 1: both are boundaries, with neighbours close
@@ -26,6 +30,9 @@ const COMPUTE_BUCKETS: [f64; 15] = [
 /// Rows.
 const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 4096.0];
 
+/// What the newest request counts in the average that capacity is told by.
+const NEWEST: f64 = 1.0 / 64.0;
+
 /// The series of one model. Its versions share them.
 #[derive(Debug)]
 pub struct Series {
@@ -37,9 +44,36 @@ pub struct Series {
     queue_seconds: Histogram,
     compute_seconds: Histogram,
     pub(super) active: IntGauge,
+    offered_seconds: Counter,
+    capacity: Gauge,
+    /// Of the pod, for a row of requests such as those that arrived of late.
+    seconds_per_row: Number,
+    pub(super) load: Arc<PodLoad>,
 }
 
 impl Series {
+    /// Work arrived for a model with so many workers.
+    pub fn arrived(&self, arrival: &Arrival, workers: NonZeroUsize) {
+        let seconds = arrival.takes(&self.load.of(workers));
+        self.offered_seconds.inc_by(seconds);
+        let (newest, before) = (seconds / arrival.rows(), self.seconds_per_row.get());
+        // Two threads may lose one of two values here: it is an average of many.
+        let average = if before == 0.0 {
+            newest
+        } else {
+            before + (newest - before) * NEWEST
+        };
+        self.seconds_per_row.set(average);
+        if average > 0.0 {
+            self.capacity.set(average.recip());
+        }
+    }
+
+    /// A request was refused for overload before it was read: it counts as a row of those before it.
+    pub(super) fn arrived_unread(&self) {
+        self.offered_seconds.inc_by(self.seconds_per_row.get());
+    }
+
     /// Counts a request that never ran.
     pub fn dropped(&self, reason: Dropped) {
         self.dropped[reason.index()].inc();
@@ -69,10 +103,13 @@ pub(super) struct AllSeries {
     queue_seconds: HistogramVec,
     compute_seconds: HistogramVec,
     active: IntGaugeVec,
+    offered_seconds: CounterVec,
+    capacity: GaugeVec,
+    load: Arc<PodLoad>,
 }
 
 impl AllSeries {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(registry: &Registry, load: Arc<PodLoad>) -> Result<Self, prometheus::Error> {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(counter.clone()))?;
@@ -92,6 +129,22 @@ impl AllSeries {
             &[label::MODEL],
         )?;
         registry.register(Box::new(active.clone()))?;
+        let offered_seconds = CounterVec::new(
+            Opts::new(
+                names::OFFERED_LOAD_SECONDS_TOTAL,
+                "Work that arrived, as the time in which the pod does it",
+            ),
+            &[label::MODEL],
+        )?;
+        registry.register(Box::new(offered_seconds.clone()))?;
+        let capacity = GaugeVec::new(
+            Opts::new(
+                names::CAPACITY_ROWS_PER_SECOND,
+                "Rows that the pod can do per second",
+            ),
+            &[label::MODEL],
+        )?;
+        registry.register(Box::new(capacity.clone()))?;
         Ok(Self {
             received: counter(
                 names::REQUESTS_RECEIVED_TOTAL,
@@ -129,6 +182,9 @@ impl AllSeries {
                 &COMPUTE_BUCKETS,
             )?,
             active,
+            offered_seconds,
+            capacity,
+            load,
         })
     }
 
@@ -144,6 +200,10 @@ impl AllSeries {
             queue_seconds: self.queue_seconds.with_label_values(&[model]),
             compute_seconds: self.compute_seconds.with_label_values(&[model]),
             active: self.active.with_label_values(&[model]),
+            offered_seconds: self.offered_seconds.with_label_values(&[model]),
+            capacity: self.capacity.with_label_values(&[model]),
+            seconds_per_row: Number::default(),
+            load: Arc::clone(&self.load),
         }
     }
 
@@ -156,6 +216,8 @@ impl AllSeries {
             self.queue_seconds.remove_label_values(&[model]),
             self.compute_seconds.remove_label_values(&[model]),
             self.active.remove_label_values(&[model]),
+            self.offered_seconds.remove_label_values(&[model]),
+            self.capacity.remove_label_values(&[model]),
         ];
         removed.extend(
             Status::LABELS.map(|status| self.answered.remove_label_values(&[model, status])),

@@ -85,6 +85,8 @@ fn every_outcome_and_reason_is_there_from_the_start() {
             "ml_request_latency_seconds_count",
             "ml_active_requests",
             "ml_requests_received_total",
+            "ml_offered_load_seconds_total",
+            "ml_capacity_rows_per_second",
         ] {
             assert_lines(&text, &[&format!("{name}{{model=\"{model}\"}} 0")]);
         }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use springtide_batching::Measured;
+use springtide_batching::Ran;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::{
     LoadError, OnnxModel, ProviderUnavailable, Runtime, RuntimeError, Selected, Selection,
@@ -97,8 +97,10 @@ pub struct Loaded {
     pub first: Box<dyn Backend>,
     /// The other workers'.
     pub others: Vec<Box<dyn Backend>>,
-    /// What batches took in trial runs, where requests will have the same shapes.
-    pub measured: Vec<Measured>,
+    /// Threads that work on a batch of one worker.
+    pub threads: NonZeroUsize,
+    /// What batches cost in trial runs, where requests will have the same shapes.
+    pub before: Vec<Ran>,
 }
 
 /// Loads models. Blocks for as long as that takes.
@@ -150,7 +152,7 @@ impl Load for OnnxLoader {
         };
         let (mut first, mut trial) = warm()?;
         trial.compare_rows(&mut *first);
-        let measured = trial.measure(&mut *first);
+        let before = trial.measure(&mut *first, threads.per_worker);
         let others = (1..threads.workers.get())
             .map(|_| Ok(warm()?.0))
             .collect::<Result<Vec<_>, ModelError>>()?;
@@ -172,7 +174,8 @@ impl Load for OnnxLoader {
             facts,
             first,
             others,
-            measured,
+            threads: threads.per_worker,
+            before,
         })
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use springtide_batching::{
-    Answer, Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy, Rejection,
-    Submission,
+    Answer, Arrival, Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy,
+    Rejection, Submission,
 };
 use springtide_inference::{Classifier, Signature, Tensor, UnsupportedModel};
 
 use super::load::{Facts, Loaded};
 use super::name::{ModelName, Version};
-use super::request::{Checked, Inferred, InputError, RowShape};
+use super::request::{Checked, Inferred, InputError, RowShape, elements};
 use super::runner::Runner;
 use super::statistics::{Counters, Statistics};
 use crate::metrics::{self, Dropped, Series, Status};
@@ -127,7 +127,8 @@ impl Model {
             facts,
             first,
             others,
-            measured,
+            threads,
+            before,
         } = loaded;
         let max_rows = bounds.max_rows;
         let max_wait = match bounds.policy {
@@ -145,14 +146,15 @@ impl Model {
         let observer = Arc::new(BatchObserver {
             counters: Arc::clone(&counters),
             series: Arc::clone(&series),
+            workers,
         });
         let config = Config {
             max_rows: batch_rows,
             ..bounds
         };
-        let runner = |backend| Runner::new(name.clone(), version, backend, facts.batches);
+        let runner = |backend| Runner::new(name.clone(), version, backend, facts.batches, threads);
         let others = others.into_iter().map(runner);
-        let (queue, driver) = Driver::start(config, runner(first), others, &measured, observer)?;
+        let (queue, driver) = Driver::start(config, runner(first), others, &before, observer)?;
         let model = Self {
             name,
             version,
@@ -275,6 +277,7 @@ impl Model {
         let submission = Submission {
             signature: checked.row_shape.clone(),
             rows,
+            elements: elements(&checked.inputs),
             deadline,
             input: checked,
         };
@@ -343,9 +346,14 @@ impl Drop for Outcome<'_> {
 struct BatchObserver {
     counters: Arc<Counters>,
     series: Arc<Series>,
+    workers: NonZeroUsize,
 }
 
 impl Observer for BatchObserver {
+    fn arrived(&self, arrival: &Arrival) {
+        self.series.arrived(arrival, self.workers);
+    }
+
     fn begins(&self, waited: Duration) {
         self.series.waited(waited);
     }

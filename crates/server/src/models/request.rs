@@ -108,6 +108,12 @@ impl Checked {
     }
 }
 
+/// Elements of all tensors together.
+pub(super) fn elements(tensors: &[Tensor]) -> usize {
+    let of = |tensor: &Tensor| tensor.shape().iter().product::<usize>();
+    tensors.iter().map(of).sum()
+}
+
 fn row_shape(signature: &Signature, inputs: &[Tensor]) -> RowShape {
     let free_lengths = signature
         .inputs

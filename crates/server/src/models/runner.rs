@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use springtide_batching::{Stop as BatchStop, Worker};
 use springtide_inference::trial::{NotRows, check_rows};
@@ -11,6 +12,7 @@ use springtide_inference::{Backend, RunError, Stop, Tensor};
 
 use super::name::{ModelName, Version};
 use super::request::Checked;
+use crate::processors::time_of_this_thread;
 
 /// The model failed on a batch. The details are logged where they arise; a client gets none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +46,8 @@ pub struct Runner {
     backend: Box<dyn Backend>,
     /// Whether outputs have a row for each row of the inputs.
     batches: bool,
+    /// That work on a run.
+    threads: NonZeroUsize,
 }
 
 impl Runner {
@@ -52,12 +56,14 @@ impl Runner {
         version: Version,
         backend: Box<dyn Backend>,
         batches: bool,
+        threads: NonZeroUsize,
     ) -> Self {
         Self {
             model,
             version,
             backend,
             batches,
+            threads,
         }
     }
 
@@ -145,6 +151,13 @@ impl Worker for Runner {
             ),
         }
         result
+    }
+
+    /// As if all threads worked on a run alike. Where a model leaves some idle this is too much, though
+    /// never more than the time by the clock on the processors that they were given.
+    fn processor_time(&self) -> Duration {
+        let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
+        time_of_this_thread().saturating_mul(threads)
     }
 }
 

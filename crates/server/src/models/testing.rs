@@ -123,7 +123,8 @@ pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Result
         facts,
         first: Box::new(backend),
         others: Vec::new(),
-        measured: Vec::new(),
+        threads: NonZeroUsize::MIN,
+        before: Vec::new(),
     })
 }
 

@@ -3,11 +3,14 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use springtide_batching::Measured;
+use springtide_batching::Ran;
 use springtide_inference::trial::{check_rows, inputs, rows_are_independent};
 use springtide_inference::{
     Backend, Classifier, Dimension, RunError, Signature, Stop, Tensor, UnsupportedModel,
 };
+
+use super::request::elements;
+use crate::processors::time_of_this_thread;
 
 /// A run that takes no longer may be repeated: the start is hardly later for it.
 const CHEAP: Duration = Duration::from_millis(20);
@@ -20,7 +23,7 @@ pub(super) struct Trial {
     pub(super) batches: bool,
     pub(super) classifier: Result<Classifier, UnsupportedModel>,
     /// The runs, in their order.
-    runs: Vec<Measured>,
+    runs: Vec<Ran>,
 }
 
 /// Runs one row and a full batch of zeros, so that the first requests don't pay for memory that is
@@ -49,14 +52,9 @@ pub(super) fn trial(backend: &mut dyn Backend, max_rows: NonZeroUsize) -> Result
             );
             break;
         };
-        let began = Instant::now();
-        match run(backend, &zeros) {
-            Ok(outputs) => {
-                let took = began.elapsed();
-                trial.runs.push(Measured {
-                    rows: rows.get(),
-                    took,
-                });
+        match run(backend, &zeros, rows) {
+            Ok((outputs, ran)) => {
+                trial.runs.push(ran);
                 trial.learn(&outputs, rows);
             }
             Err(error) if is_made_up(&trial.signature) => {
@@ -69,9 +67,22 @@ pub(super) fn trial(backend: &mut dyn Backend, max_rows: NonZeroUsize) -> Result
     Ok(trial)
 }
 
-fn run(backend: &mut dyn Backend, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
-    let inputs: Vec<&Tensor> = inputs.iter().collect();
-    backend.run(&inputs, &Stop::new())
+/// The outputs of a run, and what it cost: of processors, this thread's part.
+fn run(
+    backend: &mut dyn Backend,
+    tensors: &[Tensor],
+    rows: NonZeroUsize,
+) -> Result<(Vec<Tensor>, Ran), RunError> {
+    let inputs: Vec<&Tensor> = tensors.iter().collect();
+    let (began, processor_time) = (Instant::now(), time_of_this_thread());
+    let outputs = backend.run(&inputs, &Stop::new())?;
+    let ran = Ran {
+        rows: rows.get(),
+        elements: elements(tensors),
+        took: began.elapsed(),
+        processor_time: time_of_this_thread().saturating_sub(processor_time),
+    };
+    Ok((outputs, ran))
 }
 
 /// Whether a run of the trial is worth repeating, to measure it without what only first runs pay.
@@ -80,25 +91,29 @@ fn is_worth_repeating(took: Duration, trial: Duration) -> bool {
 }
 
 impl Trial {
-    /// What batches take, where the trial's are like those that will come: no length was made up.
+    /// What batches cost, where the trial's are like those that will come: no length was made up.
     /// Cheap runs are repeated, as the first at a size allocates; of the others, the very first of
     /// all doesn't count.
-    pub(super) fn measure(&self, backend: &mut dyn Backend) -> Vec<Measured> {
+    pub(super) fn measure(&self, backend: &mut dyn Backend, threads: NonZeroUsize) -> Vec<Ran> {
         if is_made_up(&self.signature) || self.batches != self.signature.batches() {
             return Vec::new();
         }
         let trial = self.runs.iter().map(|run| run.took).sum();
-        let measure = |(index, first): (usize, &Measured)| {
+        let measure = |(index, first): (usize, &Ran)| {
             if !is_worth_repeating(first.took, trial) {
                 return (index > 0).then_some(*first);
             }
-            let zeros = inputs(&self.signature, NonZeroUsize::new(first.rows)?)?;
-            let began = Instant::now();
-            run(backend, &zeros).ok()?;
-            let took = began.elapsed();
-            Some(Measured { took, ..*first })
+            let rows = NonZeroUsize::new(first.rows)?;
+            let zeros = inputs(&self.signature, rows)?;
+            run(backend, &zeros, rows).ok().map(|(_, ran)| ran)
         };
-        self.runs.iter().enumerate().filter_map(measure).collect()
+        let threads = u32::try_from(threads.get()).unwrap_or(u32::MAX);
+        let of_all_threads = |ran: Ran| Ran {
+            processor_time: ran.processor_time.saturating_mul(threads),
+            ..ran
+        };
+        let measured = self.runs.iter().enumerate().filter_map(measure);
+        measured.map(of_all_threads).collect()
     }
 
     /// Keeps requests apart where the first dimension, though free, is no batch.
@@ -158,7 +173,7 @@ mod tests {
     fn cheap_runs_are_repeated_and_measured() {
         let mut backend = FakeBackend::classifier();
         let trial = trial(&mut backend, FULL).unwrap();
-        let measured = trial.measure(&mut backend);
+        let measured = trial.measure(&mut backend, NonZeroUsize::MIN);
         assert_eq!(backend.rows(), [1, 32, 1, 32]);
         let rows: Vec<_> = measured.iter().map(|batch| batch.rows).collect();
         assert_eq!(rows, [1, 32]);
@@ -171,10 +186,13 @@ mod tests {
         for (index, milliseconds) in [(0, 400), (1, 2_000)] {
             trial.runs[index].took = Duration::from_millis(milliseconds);
         }
-        assert_eq!(trial.measure(&mut backend), trial.runs[1..]);
+        assert_eq!(
+            trial.measure(&mut backend, NonZeroUsize::MIN),
+            trial.runs[1..]
+        );
         assert_eq!(backend.rows(), [1, 32]);
         trial.runs[0].took = Duration::from_millis(200);
-        assert_eq!(trial.measure(&mut backend).len(), 2);
+        assert_eq!(trial.measure(&mut backend, NonZeroUsize::MIN).len(), 2);
         assert_eq!(backend.rows(), [1, 32, 1], "a tenth of the trial");
     }
 
@@ -188,9 +206,15 @@ mod tests {
         )];
         let mut backend = FakeBackend::with_signature(signature);
         let trial_of = |backend: &mut FakeBackend| trial(backend, FULL).unwrap();
-        assert_eq!(trial_of(&mut backend).measure(&mut backend), []);
+        assert_eq!(
+            trial_of(&mut backend).measure(&mut backend, NonZeroUsize::MIN),
+            []
+        );
         let mut backend = FakeBackend::classifier().with_fixed_rows(1);
-        assert_eq!(trial_of(&mut backend).measure(&mut backend), []);
+        assert_eq!(
+            trial_of(&mut backend).measure(&mut backend, NonZeroUsize::MIN),
+            []
+        );
     }
 
     #[test]

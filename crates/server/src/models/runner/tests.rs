@@ -21,7 +21,13 @@ fn labels(share: &Share) -> Vec<i64> {
 
 fn runner(backend: &FakeBackend, batches: bool) -> Runner {
     let backend = Box::new(backend.clone());
-    Runner::new(ModelName::default(), Version::FIRST, backend, batches)
+    Runner::new(
+        ModelName::default(),
+        Version::FIRST,
+        backend,
+        batches,
+        NonZeroUsize::MIN,
+    )
 }
 
 fn run(

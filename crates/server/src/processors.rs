@@ -1,0 +1,75 @@
+//! The processors that the process may use, and what its threads take of them.
+
+pub mod quota;
+pub mod threads;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::thread::sched_getaffinity;
+use rustix::time::{ClockId, clock_gettime};
+use springtide_inference::threads::available_processors;
+use tokio::time::sleep;
+
+use self::quota::Quotas;
+use self::threads::RuntimeThreads;
+use crate::metrics::{PodLoad, Window};
+
+/// Time between two looks at what requests take.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Processor time that the calling thread has taken since it began.
+#[must_use]
+pub fn time_of_this_thread() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+/// Processors that the process may keep busy: those of its affinity mask, or the part of them that its
+/// cgroups' quotas leave. Unlike [`available_processors`], which counts threads, not rounded.
+#[must_use]
+pub fn available(quotas: &Quotas) -> f64 {
+    let mask = sched_getaffinity(None).map_or_else(
+        |_unknown| available_processors().get() as f64,
+        |set| f64::from(set.count()),
+    );
+    quotas.smallest().map_or(mask, |quota| quota.min(mask))
+}
+
+/// Measures what requests take of the processors besides the model, for ever.
+pub async fn keep_measuring(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
+    let quotas = Quotas::of_this_process();
+    let (mut began, mut time, mut requests) = (Instant::now(), threads.time(), load.requests());
+    let mut elapsed = Duration::ZERO;
+    loop {
+        let (time_now, requests_now) = (threads.time(), load.requests());
+        load.learn(&Window {
+            requests: requests_now.saturating_sub(requests),
+            besides: time_now.saturating_sub(time),
+            elapsed,
+            processors: available(&quotas),
+        });
+        (time, requests) = (time_now, requests_now);
+        sleep(LOOK_EVERY).await;
+        elapsed = began.elapsed();
+        began = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_works_takes_processor_time() {
+        let before = time_of_this_thread();
+        let began = Instant::now();
+        while time_of_this_thread() == before {
+            assert!(began.elapsed() < Duration::from_secs(60));
+        }
+    }
+
+    #[test]
+    fn there_is_always_a_part_of_a_processor() {
+        assert!(available(&Quotas::of_this_process()) > 0.0);
+    }
+}
