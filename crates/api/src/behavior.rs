@@ -61,7 +61,7 @@ pub struct ScalingRules {
 
     /// How far a reading may be from its target before the number of pods changes, as a fraction of
     /// the target from 0 to 1 with at most three decimals: `"0.05"` or `50m`. Default: the cluster's,
-    /// 0.1 where nobody changed it. Needs Kubernetes' feature HPAConfigurableTolerance, which is on
+    /// 0.1 where nobody changed it. Needs Kubernetes' feature `HPAConfigurableTolerance`, which is on
     /// by default from Kubernetes 1.35.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tolerance_schema")]
