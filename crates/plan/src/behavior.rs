@@ -130,6 +130,18 @@ fn complete(
         0,
         3600,
     )?;
+    let length = i32::try_from(complete.policies.len()).unwrap_or(i32::MAX);
+    within(&format!("{field}.policies.length"), length, 1, 8)?;
+    for policy in &complete.policies {
+        let field = format!("{field}.policies[]");
+        within(&format!("{field}.value"), policy.value, 1, 100_000)?;
+        within(
+            &format!("{field}.periodSeconds"),
+            policy.period_seconds,
+            1,
+            1800,
+        )?;
+    }
     Ok(complete)
 }
 

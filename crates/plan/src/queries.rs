@@ -35,12 +35,12 @@ pub(crate) fn query(
         ServingSignal::RequestsPerSecond => arrivals,
         // The latest reading of each pod, also where its latest scrape failed.
         ServingSignal::QueueSize => format!("sum(last_over_time({QUEUE_SIZE}{series}))"),
-        // Without requests the quantile is NaN, which `>= 0` drops; the right-hand side of `or` then
-        // gives zero, but only where arrivals can be counted over the same window: readings that are
-        // too far apart for a rate are no data.
+        // Without answers the quantile is NaN, which `>= 0` drops; the right-hand side of `or` then
+        // gives zero, but only where nothing arrives either. Requests without an answer are no data,
+        // and so are readings that are too far apart for a rate.
         ServingSignal::P95LatencyMilliseconds => format!(
             "1000 * ((histogram_quantile(0.95, sum by (le) (rate({REQUEST_LATENCY_SECONDS}_bucket{series}))) >= 0) \
-             or (0 * {arrivals}))"
+             or ({arrivals} == 0))"
         ),
         // A gauge that moves with every request: one reading is chance.
         ServingSignal::Concurrency => format!("sum(avg_over_time({ACTIVE_REQUESTS}{series}))"),

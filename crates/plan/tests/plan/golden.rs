@@ -11,9 +11,15 @@ use springtide_plan::{ValidatedModelService, desired};
 use crate::support::{UID, settings, with_keda};
 
 /// The examples that hold a ModelService, and what each of them shows.
-const EXAMPLES: [(&str, &str); 6] = [
+const EXAMPLES: [(&str, &str); 9] = [
     ("iris", "horizontal-pod-autoscaler-on-cpu-and-memory"),
     ("digits", "scaled-object-on-serving-signals"),
+    (
+        "load-percent",
+        "auto-becomes-a-scaled-object-on-offered-load",
+    ),
+    ("steady-behavior", "preset-with-a-tolerance-of-its-own"),
+    ("office-hours", "schedule-lifts-the-minimum"),
     ("fixed-replicas", "no-autoscaler"),
     ("http-model", "model-fetched-over-https-with-checksum"),
     ("pvc-model", "model-read-from-a-claim"),

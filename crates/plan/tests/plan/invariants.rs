@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use springtide_contract::defaults::PRE_STOP_SECONDS;
 use springtide_plan::{
-    Child, ChildKind, Observed, Outcome, ValidatedModelService, desired, status,
+    Capabilities, Child, ChildKind, Observed, Outcome, ValidatedModelService, desired, status,
 };
 
-use crate::support::{applied, at, keda, kinds, settings, validated};
+use crate::support::{any_pods_metrics, any_targets, applied, at, kinds, settings, validated};
 
 fn specs() -> impl Strategy<Value = Value> {
     let model = prop_oneof![
@@ -32,14 +32,14 @@ fn specs() -> impl Strategy<Value = Value> {
             "replicas": replicas, "autoscaling": {"engine": "None"},
         })),
         (
-            prop::sample::select(vec!["HPA", "KEDA"]),
+            prop::sample::select(vec!["Auto", "HPA", "KEDA"]),
             1..500_i32,
             0..500_i32,
-            1..600_000_i32
+            any_targets(),
         )
-            .prop_map(|(engine, min, more, p95)| json!({"autoscaling": {
+            .prop_map(|(engine, min, more, targets)| json!({"autoscaling": {
                 "engine": engine, "minReplicas": min, "maxReplicas": min + more,
-                "targets": {"p95LatencyMilliseconds": p95},
+                "targets": targets,
             }})),
     ];
     (model, server, scaling).prop_map(|(model, server, scaling)| {
@@ -53,17 +53,23 @@ fn specs() -> impl Strategy<Value = Value> {
 
 /// Any spec, observed where nothing is yet, or where another spec has been applied.
 fn situations() -> impl Strategy<Value = (ValidatedModelService, Observed)> {
-    (specs(), prop::option::of(specs()), any::<bool>()).prop_map(|(spec, former, has_keda)| {
-        let empty = Observed {
-            capabilities: keda(has_keda),
-            ..Observed::default()
-        };
-        let observed = match former {
-            Some(former) => applied(&validated(former), empty),
-            None => empty,
-        };
-        (validated(spec), observed)
-    })
+    (
+        specs(),
+        prop::option::of(specs()),
+        any::<bool>(),
+        any_pods_metrics(),
+    )
+        .prop_map(|(spec, former, keda, pods_metrics)| {
+            let empty = Observed {
+                capabilities: Capabilities { keda, pods_metrics },
+                ..Observed::default()
+            };
+            let observed = match former {
+                Some(former) => applied(&validated(former), empty),
+                None => empty,
+            };
+            (validated(spec), observed)
+        })
 }
 
 proptest! {

@@ -5,12 +5,15 @@
 // `json!` literals read best where they are passed by value.
 #![allow(clippy::needless_pass_by_value)]
 
+mod behavior;
+mod engines;
 mod golden;
 mod invariants;
 mod ownership;
 mod queries;
 mod replicas;
 mod server;
+mod signals;
 mod status;
 mod support;
 mod switching;

@@ -1,16 +1,34 @@
 //! What KEDA asks Prometheus.
 
-use springtide_plan::{Child, OperatorSettings, desired};
+use std::collections::BTreeMap;
 
-use crate::support::{settings, with_engine, with_keda};
+use serde_json::json;
+use springtide_api::targets::Signal;
+use springtide_plan::{Child, OperatorSettings, ServingSignal, ValidatedModelService, desired};
 
-/// The queries where Prometheus scrapes at an interval in seconds.
-fn queries(scrape_interval_seconds: u16) -> Vec<String> {
+use crate::support::{model_service, settings, with_keda};
+
+/// The queries for `namespace/name`, by their signal, where Prometheus scrapes at an interval in
+/// seconds.
+fn queries_of(
+    namespace: &str,
+    name: &str,
+    scrape_interval_seconds: u16,
+) -> BTreeMap<String, String> {
     let settings = OperatorSettings {
         scrape_interval_seconds,
         ..settings()
     };
-    let scaled_object = desired(&with_engine("KEDA"), &with_keda(), &settings)
+    let targets = ServingSignal::ALL
+        .map(|signal| (signal.signal().as_str().to_owned(), json!(1)))
+        .into_iter()
+        .collect::<serde_json::Value>();
+    let mut model_service =
+        model_service(json!({"autoscaling": {"engine": "KEDA", "targets": targets}}));
+    model_service.metadata.namespace = Some(namespace.to_owned());
+    model_service.metadata.name = Some(name.to_owned());
+    let model_service = ValidatedModelService::try_from(&model_service).unwrap();
+    let scaled_object = desired(&model_service, &with_keda(), &settings)
         .apply
         .into_iter()
         .find_map(|child| match child {
@@ -22,49 +40,88 @@ fn queries(scrape_interval_seconds: u16) -> Vec<String> {
         .spec
         .triggers
         .into_iter()
-        .filter_map(|mut trigger| trigger.metadata.remove("query"))
+        .map(|mut trigger| {
+            let query = trigger.metadata.remove("query").unwrap();
+            (trigger.name.unwrap(), query)
+        })
         .collect()
+}
+
+fn queries(scrape_interval_seconds: u16) -> BTreeMap<String, String> {
+    queries_of("default", "iris", scrape_interval_seconds)
+}
+
+#[test]
+fn each_signal_has_its_query() {
+    let series = r#"{modelservice="iris",modelservice_namespace="default"}[60s]"#;
+    let query = |signal: Signal| queries(15).remove(signal.as_str()).unwrap();
+    assert_eq!(
+        query(Signal::RequestsPerSecond),
+        format!("sum(rate(ml_requests_received_total{series}))")
+    );
+    assert_eq!(
+        query(Signal::QueueSize),
+        format!("sum(last_over_time(ml_queue_size{series}))")
+    );
+    assert_eq!(
+        query(Signal::P95LatencyMilliseconds),
+        format!(
+            "1000 * ((histogram_quantile(0.95, sum by (le) (rate(ml_request_latency_seconds_bucket{series}))) >= 0) \
+             or (sum(rate(ml_requests_received_total{series})) == 0))"
+        )
+    );
+    assert_eq!(
+        query(Signal::Concurrency),
+        format!("sum(avg_over_time(ml_active_requests{series}))")
+    );
+    assert_eq!(
+        query(Signal::LoadPercent),
+        format!("100 * sum(rate(ml_offered_load_seconds_total{series}))")
+    );
 }
 
 /// A rate needs two readings, and one scrape may fail.
 #[test]
-fn rates_look_back_over_four_scrapes() {
+fn every_query_looks_back_over_four_scrapes() {
     for (interval, window) in [(5, "[20s]"), (15, "[60s]"), (60, "[240s]")] {
-        let windows: usize = queries(interval)
-            .iter()
-            .map(|query| {
-                assert_eq!(query.matches('[').count(), query.matches(window).count());
-                query.matches(window).count()
-            })
-            .sum();
-        // The request rate, the latency, and the latency's zero.
-        assert_eq!(windows, 3);
+        for query in queries(interval).values() {
+            let series = query.matches('{').count();
+            assert!(series > 0, "{query}");
+            assert_eq!(query.matches(window).count(), series, "{query}");
+            assert_eq!(query.matches('[').count(), series, "{query}");
+        }
     }
 }
 
+/// Of two ModelServices with one name in two namespaces, and of two in one namespace.
 #[test]
-fn no_latency_is_zero_only_where_requests_are_counted() {
-    let queries = queries(15);
-    let latency = queries
-        .iter()
-        .find(|query| query.contains("histogram_quantile"))
-        .unwrap();
-    let (_, zero) = latency.split_once(" or ").unwrap();
-    assert_eq!(
-        zero,
-        r#"(0 * sum(rate(ml_requests_received_total{modelservice="iris",modelservice_namespace="default"}[60s])))"#
-    );
+fn every_series_is_of_one_model_service() {
+    for (namespace, name) in [("a", "iris"), ("b", "iris"), ("a", "digits")] {
+        let selector = format!(r#"{{modelservice="{name}",modelservice_namespace="{namespace}"}}"#);
+        for query in queries_of(namespace, name, 15).values() {
+            assert_eq!(
+                query.matches('{').count(),
+                query.matches(&selector).count(),
+                "{query}"
+            );
+        }
+    }
 }
 
-/// The server's series are one for each model, and KEDA takes the first number that it gets.
+/// The server's series are one for each model, and KEDA takes no answer with several numbers.
 #[test]
 fn every_series_is_summed_up_and_none_is_of_one_model() {
-    for query in queries(15) {
+    for query in queries(15).values() {
         let series = query.matches('{').count();
-        let sums = ["sum(ml_", "sum(rate(ml_", "sum by (le) (rate(ml_"]
-            .map(|sum| query.matches(sum).count())
-            .iter()
-            .sum::<usize>();
+        let sums = [
+            "sum(rate(ml_",
+            "sum(last_over_time(ml_",
+            "sum(avg_over_time(ml_",
+            "sum by (le) (rate(ml_",
+        ]
+        .map(|sum| query.matches(sum).count())
+        .iter()
+        .sum::<usize>();
         assert!(series > 0 && series == sums, "{query}");
         assert!(
             !query.contains("model=") && !query.contains("(model"),

@@ -35,6 +35,16 @@ fn deployed(
     observed
 }
 
+/// Each engine, and what Auto becomes on a cluster with KEDA.
+fn autoscaled() -> Vec<ValidatedModelService> {
+    let auto = json!({"autoscaling": {"engine": "Auto", "targets": {"loadPercent": 75}}});
+    ["Auto", "HPA", "KEDA"]
+        .into_iter()
+        .map(with_engine)
+        .chain([validated(auto)])
+        .collect()
+}
+
 #[test]
 fn a_fixed_number_is_applied_by_force_each_time() {
     let model_service = validated(json!({"replicas": 3, "autoscaling": {"engine": "None"}}));
@@ -59,8 +69,7 @@ fn a_fixed_number_is_applied_by_force_each_time() {
 
 #[test]
 fn a_new_deployment_under_an_autoscaler_starts_at_the_minimum() {
-    for engine in ["HPA", "KEDA"] {
-        let model_service = with_engine(engine);
+    for model_service in autoscaled() {
         let initial = Some(ReplicasApply {
             field_manager: field_manager::INITIAL_REPLICAS,
             replicas: 2,
@@ -86,19 +95,37 @@ fn a_new_deployment_under_an_autoscaler_starts_at_the_minimum() {
 
 #[test]
 fn what_an_autoscaler_or_a_person_decided_is_left_alone() {
-    let model_service = with_engine("HPA");
-    for manager in [
-        "kube-controller-manager",
-        "kubectl",
-        field_manager::FIXED_REPLICAS,
-    ] {
-        for replicas in [1, 2, 9] {
-            let observed = deployed(&model_service, replicas, Some(manager));
-            assert_eq!(
-                plan(&model_service, &observed),
-                None,
-                "{manager} {replicas}"
-            );
+    for model_service in autoscaled() {
+        for manager in [
+            "kube-controller-manager",
+            "keda-operator",
+            "kubectl",
+            field_manager::FIXED_REPLICAS,
+        ] {
+            for replicas in [1, 2, 9] {
+                let observed = deployed(&model_service, replicas, Some(manager));
+                assert_eq!(
+                    plan(&model_service, &observed),
+                    None,
+                    "{manager} {replicas}"
+                );
+            }
+        }
+    }
+}
+
+/// Whoever scaled it: a ModelService of the same name before, or a cluster restored from a backup,
+/// where nobody owns anything.
+#[test]
+fn a_deployment_that_was_left_behind_keeps_its_pods() {
+    for model_service in autoscaled() {
+        for manager in [None, Some("kube-controller-manager"), Some("kubectl-scale")] {
+            let mut observed = deployed(&model_service, 9, manager);
+            observed.horizontal_pod_autoscaler = None;
+            observed.scaled_object = None;
+            let deployment = observed.deployment.as_mut().unwrap();
+            deployment.metadata.owner_references = None;
+            assert_eq!(plan(&model_service, &observed), None, "{manager:?}");
         }
     }
 }
@@ -106,8 +133,7 @@ fn what_an_autoscaler_or_a_person_decided_is_left_alone() {
 /// An HPA leaves a Deployment with 0 pods alone for ever.
 #[test]
 fn a_deployment_without_pods_is_lifted_to_the_minimum_whoever_emptied_it() {
-    for engine in ["HPA", "KEDA"] {
-        let model_service = with_engine(engine);
+    for model_service in autoscaled() {
         for manager in [
             None,
             Some(field_manager::INITIAL_REPLICAS),
@@ -122,7 +148,7 @@ fn a_deployment_without_pods_is_lifted_to_the_minimum_whoever_emptied_it() {
                     replicas: 2,
                     force: true,
                 }),
-                "{engine} {manager:?}"
+                "{manager:?}"
             );
         }
     }

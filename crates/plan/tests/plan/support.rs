@@ -1,11 +1,12 @@
 //! ModelServices and observations to test with.
 
 use k8s_openapi::jiff::Timestamp;
+use proptest::prelude::*;
 use serde_json::{Value, json};
-use springtide_api::{ModelService, ModelServiceStatus};
+use springtide_api::{ModelService, ModelServiceStatus, targets::Signal};
 use springtide_plan::{
     Capabilities, Child, ChildKind, Desired, Observed, OperatorSettings, Outcome, PodsMetrics,
-    ValidatedModelService, desired, status,
+    ServingSignal, ValidatedModelService, desired, status,
 };
 
 pub(crate) const UID: &str = "11111111-2222-3333-4444-555555555555";
@@ -115,4 +116,25 @@ pub(crate) fn message(status: &ModelServiceStatus, kind: &str) -> String {
         .find(|condition| condition.type_ == kind)
         .unwrap();
     condition.message.clone()
+}
+
+/// Targets of any of the signals, 60 each.
+pub(crate) fn any_targets() -> impl Strategy<Value = Value> {
+    prop::sample::subsequence(Signal::ALL.to_vec(), 0..=Signal::ALL.len()).prop_map(|signals| {
+        signals
+            .into_iter()
+            .map(|signal| (signal.as_str().to_owned(), json!(60)))
+            .collect()
+    })
+}
+
+/// Anything that may be known of the custom metrics API.
+pub(crate) fn any_pods_metrics() -> impl Strategy<Value = PodsMetrics> {
+    let listed = prop::sample::subsequence(ServingSignal::ALL.to_vec(), 0..=5)
+        .prop_map(|signals| PodsMetrics::Listed(signals.into_iter().collect()));
+    prop_oneof![
+        Just(PodsMetrics::Absent),
+        Just(PodsMetrics::Unknown),
+        listed
+    ]
 }

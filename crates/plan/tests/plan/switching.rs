@@ -1,16 +1,23 @@
 //! Never two autoscalers, also while one takes over from the other.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use springtide_plan::{ChildKind, Deletion, Observed, desired};
+use serde_json::json;
+use springtide_plan::{ChildKind, Deletion, Desired, Observed, desired};
 
 use crate::support::{
-    applied, at, condition, keda, kinds, message, settings, status_of, with_engine, with_keda,
+    applied, at, condition, keda, kinds, message, settings, status_of, validated, with_engine,
+    with_keda,
 };
 
 /// The autoscalers that the plan for `engine` applies and deletes, and the one that it waits for.
-fn plan(engine: &str, observed: &Observed) -> (Vec<ChildKind>, Vec<ChildKind>, Option<ChildKind>) {
-    let desired = desired(&with_engine(engine), observed, &settings());
-    let applied = kinds(&desired)
+fn plan(engine: &str, observed: &Observed) -> Autoscalers {
+    autoscalers(&desired(&with_engine(engine), observed, &settings()))
+}
+
+type Autoscalers = (Vec<ChildKind>, Vec<ChildKind>, Option<ChildKind>);
+
+fn autoscalers(desired: &Desired) -> Autoscalers {
+    let applied = kinds(desired)
         .into_iter()
         .filter(|kind| kind.is_autoscaler())
         .collect();
@@ -107,6 +114,48 @@ fn the_hpa_that_keda_made_is_waited_for_too() {
     assert_eq!(
         plan("KEDA", &observed),
         (vec![ChildKind::ScaledObject], vec![], None)
+    );
+}
+
+/// With `engine: Auto`, once a signal needs it.
+#[test]
+fn keda_takes_over_when_it_comes_and_an_hpa_when_it_goes() {
+    use ChildKind::{HorizontalPodAutoscaler, ScaledObject};
+    let auto = validated(json!({"autoscaling": {"targets": {"loadPercent": 75}}}));
+    let plan = |observed: &Observed| autoscalers(&desired(&auto, observed, &settings()));
+
+    let mut observed = Observed {
+        capabilities: keda(false),
+        ..Observed::default()
+    };
+    assert_eq!(
+        plan(&observed),
+        (vec![HorizontalPodAutoscaler], vec![], None)
+    );
+    observed = applied(&auto, observed);
+
+    observed.capabilities = keda(true);
+    assert_eq!(
+        plan(&observed),
+        (
+            vec![],
+            vec![HorizontalPodAutoscaler],
+            Some(HorizontalPodAutoscaler)
+        )
+    );
+    let hpa = observed.horizontal_pod_autoscaler.take();
+    assert_eq!(plan(&observed), (vec![ScaledObject], vec![], None));
+    observed = applied(&auto, observed);
+
+    // ScaledObjects go with their definition, and the HPA that KEDA made goes after them.
+    observed.capabilities = keda(false);
+    observed.scaled_object = None;
+    observed.keda_horizontal_pod_autoscaler = hpa;
+    assert_eq!(plan(&observed), (vec![], vec![], Some(ScaledObject)));
+    observed.keda_horizontal_pod_autoscaler = None;
+    assert_eq!(
+        plan(&observed),
+        (vec![HorizontalPodAutoscaler], vec![], None)
     );
 }
 

@@ -66,6 +66,14 @@ fn errors_name_the_field() {
             json!({"autoscaling": {"engine": "KEDA", "targets": {"p95LatencyMilliseconds": 0}}}),
         ),
         (
+            "spec.autoscaling.targets.concurrency",
+            json!({"autoscaling": {"targets": {"concurrency": 1_000_001}}}),
+        ),
+        (
+            "spec.autoscaling.targets.loadPercent",
+            json!({"autoscaling": {"targets": {"loadPercent": 1001}}}),
+        ),
+        (
             "spec.server.batching.maxBatchRows",
             json!({"server": {"batching": {"maxBatchRows": 0}}}),
         ),
@@ -122,6 +130,8 @@ fn metadata_that_an_api_server_always_sets_is_required() {
     );
 }
 
+/// On the engine that is named: what Auto becomes depends on the cluster, and what is paid for
+/// mustn't.
 #[test]
 fn the_greatest_number_of_pods_depends_on_the_engine() {
     let max_replicas = |engine: &str| {
@@ -130,11 +140,11 @@ fn the_greatest_number_of_pods_depends_on_the_engine() {
             .unwrap()
             .scaling()
         {
-            Scaling::Hpa { pods, .. } | Scaling::Keda { pods, .. } => pods.max_replicas,
+            Scaling::Autoscaled(pods) => pods.max_replicas,
             Scaling::Fixed { .. } => unreachable!(),
         }
     };
-    assert_eq!((max_replicas("HPA"), max_replicas("KEDA")), (20, 50));
+    assert_eq!(["Auto", "HPA", "KEDA"].map(max_replicas), [20, 20, 50]);
 }
 
 #[test]

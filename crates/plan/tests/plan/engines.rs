@@ -1,0 +1,233 @@
+//! Which autoscaler there is, and what it follows.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use springtide_api::{
+    autoscaling::ActiveEngine,
+    targets::{Signal, Targets},
+};
+use springtide_plan::{
+    Capabilities, Following, Observed, PodsMetrics, Resolved, ServingSignal, ValidatedModelService,
+};
+
+use crate::support::{any_pods_metrics, any_targets, applied, keda, validated};
+
+fn asking_for(engine: &str, targets: Value) -> ValidatedModelService {
+    validated(json!({"autoscaling": {"engine": engine, "targets": targets}}))
+}
+
+fn on(keda: bool, pods_metrics: PodsMetrics) -> Observed {
+    Observed {
+        capabilities: Capabilities { keda, pods_metrics },
+        ..Observed::default()
+    }
+}
+
+fn listed(signals: &[ServingSignal]) -> PodsMetrics {
+    PodsMetrics::Listed(signals.iter().copied().collect())
+}
+
+fn following<'a>(model_service: &'a ValidatedModelService, observed: &Observed) -> Following<'a> {
+    match model_service.scaling().on(observed) {
+        Resolved::Hpa(following) | Resolved::Keda(following) => following,
+        Resolved::Fixed { .. } => unreachable!(),
+    }
+}
+
+fn followed(model_service: &ValidatedModelService, observed: &Observed) -> Vec<&'static str> {
+    let targets = following(model_service, observed).targets;
+    Signal::ALL
+        .into_iter()
+        .filter(|signal| targets.of(*signal).is_some())
+        .map(Signal::as_str)
+        .collect()
+}
+
+#[test]
+fn auto_is_keda_where_it_is_there_and_a_signal_needs_it() {
+    let engine = |targets: &Value, has_keda| {
+        let observed = on(has_keda, PodsMetrics::Absent);
+        asking_for("Auto", targets.clone())
+            .scaling()
+            .on(&observed)
+            .engine()
+    };
+    for resources in [
+        json!({}),
+        json!({"cpuUtilizationPercent": 50}),
+        json!({"cpuUtilizationPercent": 50, "memoryUtilizationPercent": 50}),
+    ] {
+        assert_eq!(engine(&resources, true), ActiveEngine::Hpa, "{resources}");
+        assert_eq!(engine(&resources, false), ActiveEngine::Hpa, "{resources}");
+    }
+    for signal in ServingSignal::ALL {
+        let targets = json!({(signal.signal().as_str()): 5, "cpuUtilizationPercent": 50});
+        assert_eq!(engine(&targets, true), ActiveEngine::Keda, "{targets}");
+        assert_eq!(engine(&targets, false), ActiveEngine::Hpa, "{targets}");
+    }
+}
+
+#[test]
+fn an_engine_that_is_named_stays_whatever_the_cluster_has() {
+    let targets = json!({"loadPercent": 75});
+    for has_keda in [false, true] {
+        let observed = on(has_keda, listed(&ServingSignal::ALL));
+        let engine = |engine| {
+            let model_service = asking_for(engine, targets.clone());
+            model_service.scaling().on(&observed).engine()
+        };
+        assert_eq!(engine("HPA"), ActiveEngine::Hpa);
+        assert_eq!(engine("KEDA"), ActiveEngine::Keda);
+    }
+}
+
+#[test]
+fn exactly_the_targets_that_are_set_are_followed() {
+    let model_service = asking_for("KEDA", json!({"queueSize": 7, "concurrency": 3}));
+    assert_eq!(
+        following(&model_service, &on(true, PodsMetrics::Absent)).targets,
+        Targets {
+            queue_size: Some(7),
+            concurrency: Some(3),
+            ..Targets::default()
+        }
+    );
+}
+
+#[test]
+fn without_a_target_the_contracts_are_followed() {
+    let resources = Targets {
+        cpu_utilization_percent: Some(70),
+        memory_utilization_percent: Some(80),
+        ..Targets::default()
+    };
+    let observed = on(true, PodsMetrics::Absent);
+    for engine in ["Auto", "HPA"] {
+        let model_service = asking_for(engine, json!({}));
+        assert_eq!(following(&model_service, &observed).targets, resources);
+    }
+    assert_eq!(
+        following(&asking_for("KEDA", json!({})), &observed).targets,
+        Targets {
+            requests_per_second: Some(100),
+            queue_size: Some(20),
+            p95_latency_milliseconds: Some(500),
+            ..resources
+        }
+    );
+}
+
+#[test]
+fn an_hpa_follows_what_the_custom_metrics_api_has_and_says_what_it_has_not() {
+    let model_service = asking_for(
+        "HPA",
+        json!({"memoryUtilizationPercent": 80, "queueSize": 20, "loadPercent": 75}),
+    );
+    let observed = on(false, listed(&[ServingSignal::LoadPercent]));
+    assert_eq!(
+        followed(&model_service, &observed),
+        ["memoryUtilizationPercent", "loadPercent"]
+    );
+    let following = following(&model_service, &observed);
+    assert_eq!(following.unavailable, [ServingSignal::QueueSize]);
+    assert!(!following.stands_in);
+}
+
+#[test]
+fn an_hpa_that_can_follow_nothing_that_is_asked_for_follows_cpu() {
+    let model_service = asking_for("HPA", json!({"loadPercent": 75}));
+    for pods_metrics in [PodsMetrics::Absent, PodsMetrics::Unknown, listed(&[])] {
+        let observed = on(false, pods_metrics);
+        let following = following(&model_service, &observed);
+        assert!(following.stands_in);
+        assert_eq!(following.targets.cpu_utilization_percent, Some(70));
+        assert_eq!(
+            followed(&model_service, &observed),
+            ["cpuUtilizationPercent"]
+        );
+    }
+}
+
+/// An HPA that lacks a reading doesn't take pods away; one without the metric would.
+#[test]
+fn a_metric_that_is_followed_stays_while_its_adapter_is_away() {
+    let model_service = asking_for("HPA", json!({"loadPercent": 75}));
+    let live = applied(&model_service, on(false, listed(&ServingSignal::ALL)));
+    for pods_metrics in [PodsMetrics::Unknown, listed(&[])] {
+        let observed = Observed {
+            capabilities: Capabilities {
+                keda: false,
+                pods_metrics,
+            },
+            ..live.clone()
+        };
+        assert_eq!(followed(&model_service, &observed), ["loadPercent"]);
+    }
+    let uninstalled = Observed {
+        capabilities: keda(false),
+        ..live
+    };
+    assert_eq!(
+        followed(&model_service, &uninstalled),
+        ["cpuUtilizationPercent"]
+    );
+}
+
+proptest! {
+    #[test]
+    fn the_engine_does_not_change_with_the_custom_metrics_api(
+        engine in prop::sample::select(vec!["Auto", "HPA", "KEDA"]),
+        targets in any_targets(),
+        has_keda in any::<bool>(),
+        first in any_pods_metrics(),
+        then in any_pods_metrics(),
+    ) {
+        let model_service = asking_for(engine, targets);
+        let live = applied(&model_service, on(has_keda, first));
+        let before = model_service.scaling().on(&live).engine();
+        let mut after = live;
+        after.capabilities.pods_metrics = then;
+        prop_assert_eq!(model_service.scaling().on(&after).engine(), before);
+    }
+
+    #[test]
+    fn what_an_hpa_follows_it_gives_up_only_where_no_adapter_is_installed(
+        targets in any_targets(),
+        looks in prop::collection::vec(any_pods_metrics(), 1..6),
+    ) {
+        let model_service = asking_for("HPA", targets);
+        let mut live = on(false, PodsMetrics::Unknown);
+        for pods_metrics in looks {
+            let before = live.horizontal_pod_autoscaler.is_some()
+                .then(|| followed(&model_service, &live));
+            let is_absent = pods_metrics == PodsMetrics::Absent;
+            live.capabilities.pods_metrics = pods_metrics;
+            let after = followed(&model_service, &live);
+            for signal in before.into_iter().flatten() {
+                let is_stand_in = signal == "cpuUtilizationPercent";
+                prop_assert!(is_absent || is_stand_in || after.contains(&signal));
+            }
+            prop_assert!(!after.is_empty());
+            live = applied(&model_service, live);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_followed_or_named_as_unavailable(
+        engine in prop::sample::select(vec!["Auto", "HPA", "KEDA"]),
+        targets in any_targets(),
+        has_keda in any::<bool>(),
+        pods_metrics in any_pods_metrics(),
+    ) {
+        let model_service = asking_for(engine, targets.clone());
+        let observed = on(has_keda, pods_metrics);
+        let following = following(&model_service, &observed);
+        for signal in Signal::ALL {
+            let is_asked_for = targets.get(signal.as_str()).is_some();
+            let is_unavailable = following.unavailable.iter().any(|it| it.signal() == signal);
+            let is_followed = following.targets.of(signal) == Some(60);
+            prop_assert_eq!(is_asked_for, is_followed || is_unavailable);
+            prop_assert!(!(is_followed && is_unavailable));
+        }
+    }
+}
