@@ -13,7 +13,7 @@ use crate::cluster::{Answer, Cluster};
 use crate::json::{items, number, text};
 use crate::kind::{self, Kind};
 use crate::wait::{self, Look, Waited};
-use crate::{diagnosis, example, report};
+use crate::{addon, diagnosis, example, report};
 
 /// Label of the tests' namespaces; its value names the run.
 const RUN_LABEL: &str = "springtide-e2e/run";
@@ -70,17 +70,37 @@ pub async fn in_namespace(
     company: Company,
     body: impl AsyncFnOnce(&Bed) -> Result<()>,
 ) -> Result<(), Failure> {
-    run_in_namespace(test, company, body).await.map_err(Failure)
+    run_in_namespaces(test, company, 1, async |beds: &[Bed]| body(&beds[0]).await)
+        .await
+        .map_err(Failure)
 }
 
-async fn run_in_namespace(
+/// [`in_namespace`], with a second namespace beside the first.
+///
+/// # Errors
+///
+/// Those of the test, and of making the namespaces.
+pub async fn in_two_namespaces(
     test: &'static str,
     company: Company,
-    body: impl AsyncFnOnce(&Bed) -> Result<()>,
+    body: impl AsyncFnOnce(&Bed, &Bed) -> Result<()>,
+) -> Result<(), Failure> {
+    run_in_namespaces(test, company, 2, async |beds: &[Bed]| {
+        body(&beds[0], &beds[1]).await
+    })
+    .await
+    .map_err(Failure)
+}
+
+async fn run_in_namespaces(
+    test: &'static str,
+    company: Company,
+    namespaces: usize,
+    body: impl AsyncFnOnce(&[Bed]) -> Result<()>,
 ) -> Result<()> {
     let cluster = Cluster::connect().await?;
     LEFTOVERS
-        .get_or_try_init(|| delete_leftovers(&cluster))
+        .get_or_try_init(|| mend_leftovers(&cluster))
         .await?;
     // A test that waits for its turn holds nothing that others wait for: the load first.
     let _load = if company == Company::OneLoad {
@@ -93,22 +113,29 @@ async fn run_in_namespace(
         Company::Welcome | Company::OneLoad => _together = COMPANY.read().await,
         Company::Alone => _alone = COMPANY.write().await,
     }
-    let bed = Bed::make(cluster, test).await?;
+    let mut beds = Vec::new();
+    for number in 1..=namespaces {
+        beds.push(Bed::make(cluster.clone(), test, number).await?);
+    }
     let start = tokio::time::Instant::now();
-    let limited = tokio::time::timeout(TEST_LIMIT, Box::pin(body(&bed)));
+    let limited = tokio::time::timeout(TEST_LIMIT, Box::pin(body(&beds)));
     let outcome = AssertUnwindSafe(limited).catch_unwind().await;
     let failed = !matches!(outcome, Ok(Ok(Ok(()))));
-    if failed {
-        bed.report(&diagnosis::of(&bed.cluster, &bed.namespace).await);
+    let keep = std::env::var_os("SPRINGTIDE_E2E_KEEP").is_some_and(|keep| keep == "1");
+    for bed in &beds {
+        if failed {
+            bed.report(&diagnosis::of(&bed.cluster, &bed.namespace).await);
+        }
+        if failed && keep {
+            bed.report(&format!("namespace {} is kept", bed.namespace));
+        } else {
+            bed.cluster
+                .delete(None, kind::NAMESPACE, &bed.namespace)
+                .await?;
+        }
     }
-    if failed && std::env::var_os("SPRINGTIDE_E2E_KEEP").is_some_and(|keep| keep == "1") {
-        bed.report(&format!("namespace {} is kept", bed.namespace));
-    } else {
-        bed.cluster
-            .delete(None, kind::NAMESPACE, &bed.namespace)
-            .await?;
-    }
-    bed.report(&format!("took {:.1} s", start.elapsed().as_secs_f64()));
+    let seconds = start.elapsed().as_secs_f64();
+    report::line(test, &format!("took {seconds:.1} s"));
     match outcome {
         Ok(in_time) => {
             in_time.map_err(|_| anyhow!("{test} took longer than {} s", TEST_LIMIT.as_secs()))?
@@ -117,8 +144,9 @@ async fn run_in_namespace(
     }
 }
 
-/// What an earlier run left that was killed: it would hold on to the nodes' room for pods.
-async fn delete_leftovers(cluster: &Cluster) -> Result<()> {
+/// What an earlier run left that was killed: namespaces, which would hold on to the nodes' room for
+/// pods, and addons that it had taken away.
+async fn mend_leftovers(cluster: &Cluster) -> Result<()> {
     for namespace in cluster
         .list(
             None,
@@ -131,6 +159,9 @@ async fn delete_leftovers(cluster: &Cluster) -> Result<()> {
             .delete(None, kind::NAMESPACE, text(&namespace, "/metadata/name"))
             .await?;
     }
+    for addon in addon::ALL {
+        addon.start(cluster).await?;
+    }
     Ok(())
 }
 
@@ -140,9 +171,9 @@ fn run() -> String {
 }
 
 impl Bed {
-    async fn make(cluster: Cluster, test: &'static str) -> Result<Self> {
+    async fn make(cluster: Cluster, test: &'static str, number: usize) -> Result<Self> {
         let moment = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-        let namespace = format!("e2e-{test}-{:06}", moment % 1_000_000);
+        let namespace = format!("e2e-{test}-{:06}-{number}", moment % 1_000_000);
         let manifest = json!({
             "apiVersion": "v1",
             "kind": "Namespace",

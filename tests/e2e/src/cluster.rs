@@ -1,14 +1,15 @@
 //! The cluster under test: reading and writing any kind of object, and HTTP to pods and Services
 //! through the API server's proxy, which works wherever the API server can be reached.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use http::{Method, Request};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
-use kube::{Client, Config};
-use serde_json::Value;
+use kube::{Client, Config, Resource};
+use serde_json::{Value, json};
 
 use crate::json::{items, text};
 use crate::kind::{self, Kind};
@@ -44,7 +45,7 @@ impl Cluster {
         ensure!(
             std::env::var_os("KUBECONFIG").is_some(),
             "KUBECONFIG is not set. `make e2e` makes a cluster and runs these tests; or set it to a cluster that has \
-             the operator, KEDA, metrics-server and Prometheus"
+             the operator, KEDA, metrics-server, Prometheus and prometheus-adapter"
         );
         let config = Config::infer().await?;
         let mut proxy = config.clone();
@@ -229,6 +230,67 @@ impl Cluster {
             .delete(name, &DeleteParams::background())
             .await?;
         Ok(())
+    }
+
+    /// Deletes an object and leaves behind what it owns.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn delete_alone(&self, namespace: &str, kind: Kind, name: &str) -> Result<()> {
+        self.objects(kind, Some(namespace))
+            .delete(name, &DeleteParams::orphan())
+            .await?;
+        Ok(())
+    }
+
+    /// Changes the number of pods of an object, as `kubectl scale` does.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn scale(
+        &self,
+        namespace: &str,
+        kind: Kind,
+        name: &str,
+        replicas: i64,
+    ) -> Result<()> {
+        let change = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        self.objects(kind, Some(namespace))
+            .patch_scale(name, &PatchParams::default(), &change)
+            .await?;
+        Ok(())
+    }
+
+    /// What `kubectl get` shows of an object: its cells by the names of their columns.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says.
+    pub async fn columns(
+        &self,
+        namespace: &str,
+        kind: Kind,
+        name: &str,
+    ) -> Result<BTreeMap<String, Value>> {
+        let resource = kind.resource();
+        let url = format!(
+            "{}/{name}",
+            DynamicObject::url_path(&resource, Some(namespace))
+        );
+        let request = Request::get(url)
+            .header(
+                http::header::ACCEPT,
+                "application/json;as=Table;v=v1;g=meta.k8s.io",
+            )
+            .body(Vec::new())?;
+        let table: Value = self.api.request(request).await?;
+        let names = items(&table, "/columnDefinitions").iter();
+        let names = names.map(|column| text(column, "/name").to_owned());
+        Ok(names
+            .zip(items(&table, "/rows/0/cells").iter().cloned())
+            .collect())
     }
 
     /// Reads a path of the API server as JSON.

@@ -3,7 +3,7 @@
 use kube::api::{ApiResource, GroupVersionKind};
 
 /// A kind in one version of its group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
     group: &'static str,
     version: &'static str,

@@ -1,8 +1,9 @@
 //! What the end-to-end tests in `tests/suite` stand on: a cluster under test, a namespace per test,
 //! bounded waits that say what they waited for, and load.
 //!
-//! The cluster is the one that `KUBECONFIG` names; the operator, KEDA, metrics-server and Prometheus
-//! are expected in it. `make e2e` makes such a cluster and runs the suite.
+//! The cluster is the one that `KUBECONFIG` names; the operator, KEDA, metrics-server, Prometheus and
+//! prometheus-adapter are expected in it, under the names that `tests/cluster/addons` gives them: some
+//! tests take one of them away for a while. `make e2e` makes such a cluster and runs the suite.
 //!
 //! | environment variable | what for | default |
 //! |---|---|---|
@@ -12,14 +13,17 @@
 //! | `SPRINGTIDE_E2E_OPERATOR_NAMESPACE` | where the operator runs | `springtide-system` |
 //! | `SPRINGTIDE_E2E_KEEP` | `1` keeps the namespaces of failed tests | deleted |
 
+pub mod addon;
 pub mod bed;
 pub mod cluster;
 pub mod diagnosis;
 pub mod example;
+pub mod history;
 pub mod json;
 pub mod kind;
 pub mod load;
 pub mod predict;
+pub mod readings;
 pub mod report;
 pub mod wait;
 pub mod website;

@@ -1,7 +1,5 @@
 //! The autoscalers as the live API server stores them, and whether they really see the load.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use springtide_contract::metrics::{
@@ -10,12 +8,9 @@ use springtide_contract::metrics::{
 use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::{items, merge, same, text};
+use springtide_e2e::readings::{self, READINGS_LIMIT};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{diagnosis, kind, predict};
-
-/// Longest time until an autoscaler has readings: a new pod's CPU is two measurements old at the
-/// earliest, 15 s each, and the autoscaler looks every 15 s.
-const READINGS_LIMIT: Duration = Duration::from_secs(120);
 
 /// Field managers of the operator that must not own `spec.replicas` under an autoscaler.
 const NOT_OF_REPLICAS: [&str; 2] = ["springtide-operator", "springtide-fixed-replicas"];
@@ -49,11 +44,16 @@ fn utilization(resource: &str, percent: i64) -> Value {
     json!({"type": "Resource", "resource": {"name": resource, "target": target}})
 }
 
+/// Where no target is set, the contract's hold.
+fn no_targets() -> Value {
+    json!({"spec": {"autoscaling": {"targets": null}}})
+}
+
 #[tokio::test]
 async fn the_hpa_is_the_contracts_and_reads_the_cpu() -> Result<(), Failure> {
     in_namespace("hpa", Company::Welcome, async |bed| {
         let name = bed
-            .serve_until_ready(&example::manifest("iris", &json!({}))?)
+            .serve_until_ready(&example::manifest("iris", &no_targets())?)
             .await?;
         let stored = bed.get(kind::AUTOSCALER, &name).await?;
         let contract = json!({
@@ -73,7 +73,7 @@ async fn the_hpa_is_the_contracts_and_reads_the_cpu() -> Result<(), Failure> {
             "engine HPA has a ScaledObject"
         );
         check_workload(bed, &name).await?;
-        reads(bed, &name, 2).await
+        readings::until_all(bed, &name, 2).await.map(drop)
     })
     .await
 }
@@ -119,7 +119,7 @@ async fn every_field_of_the_hpa_can_be_overridden() -> Result<(), Failure> {
 async fn the_scaled_object_is_the_contracts_and_its_triggers_give_numbers() -> Result<(), Failure> {
     in_namespace("keda", Company::Welcome, async |bed| {
         let name = bed
-            .serve_until_ready(&example::manifest("digits", &json!({}))?)
+            .serve_until_ready(&example::manifest("digits", &no_targets())?)
             .await?;
         let stored = bed.get(kind::SCALED_OBJECT, &name).await?;
         check_scaled_object(&stored["spec"], &name, &bed.namespace)?;
@@ -143,7 +143,7 @@ async fn the_scaled_object_is_the_contracts_and_its_triggers_give_numbers() -> R
             &behavior(),
         )?;
         triggers_give_numbers(bed, &name).await?;
-        reads(bed, &hpa, 5).await
+        readings::until_all(bed, &hpa, 5).await.map(drop)
     })
     .await
 }
@@ -181,21 +181,16 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
             .find(|series| query.contains(series));
         trigger["series"] = json!(series);
     }
-    for trigger in triggers.iter_mut() {
-        trigger
-            .as_object_mut()
-            .context("not a trigger")?
-            .remove("name");
-    }
-    let prometheus = |series: &str, metric_type: &str, threshold: &str| {
+    let prometheus = |name: &str, series: &str, metric_type: &str, threshold: &str| {
         json!({
             "type": "prometheus",
+            "name": name,
             "series": series,
             "metricType": metric_type,
             "metadata": {"threshold": threshold, "ignoreNullValues": "false"},
         })
     };
-    let resource = |resource: &str, percent: &str| json!({"type": resource, "metricType": "Utilization", "metadata": {"value": percent}});
+    let resource = |name: &str, resource: &str, percent: &str| json!({"type": resource, "name": name, "metricType": "Utilization", "metadata": {"value": percent}});
     let contract = json!({
         "scaleTargetRef": scale_target(name),
         "pollingInterval": 15,
@@ -206,11 +201,11 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
         "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior()}, "scalingModifiers": {}},
         "fallback": {"failureThreshold": 3, "replicas": 2, "behavior": "currentReplicasIfHigher"},
         "triggers": [
-            prometheus(REQUESTS_RECEIVED_TOTAL, "AverageValue", "100"),
-            prometheus(QUEUE_SIZE, "AverageValue", "20"),
-            prometheus(REQUEST_LATENCY_SECONDS, "Value", "0.5"),
-            resource("cpu", "70"),
-            resource("memory", "80"),
+            prometheus("requestsPerSecond", REQUESTS_RECEIVED_TOTAL, "AverageValue", "100"),
+            prometheus("queueSize", QUEUE_SIZE, "AverageValue", "20"),
+            prometheus("p95LatencyMilliseconds", REQUEST_LATENCY_SECONDS, "Value", "500"),
+            resource("cpuUtilizationPercent", "cpu", "70"),
+            resource("memoryUtilizationPercent", "memory", "80"),
         ],
     });
     same("spec of the ScaledObject", &spec, &contract)
@@ -234,7 +229,7 @@ async fn triggers_give_numbers(bed: &Bed, name: &str) -> Result<()> {
             predict::check_rows(bed, name, &held_out).await?;
             let mut values = Vec::new();
             for metric in &names {
-                values.push(external_metric(bed, name, metric).await?);
+                values.push(readings::external(bed, name, metric).await?);
             }
             let so = values.iter().all(Option::is_some) && values[0].is_some_and(|rate| rate > 0.0);
             Ok(Look::at(so, || format!("{names:?} = {values:?}")))
@@ -246,62 +241,6 @@ async fn triggers_give_numbers(bed: &Bed, name: &str) -> Result<()> {
         waited.seconds()
     ));
     Ok(())
-}
-
-async fn external_metric(bed: &Bed, name: &str, metric: &str) -> Result<Option<f64>> {
-    let namespace = &bed.namespace;
-    let selector = format!("labelSelector=scaledobject.keda.sh%2Fname%3D{name}");
-    let path =
-        format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/{metric}?{selector}");
-    let values = bed.cluster.read(&path).await?;
-    Ok(quantity(text(&values, "/items/0/value")))
-}
-
-/// A quantity in units or thousandths, which are what metrics come in.
-fn quantity(text: &str) -> Option<f64> {
-    match text.strip_suffix('m') {
-        Some(thousandths) => thousandths.parse::<f64>().ok().map(|value| value / 1000.0),
-        None => text.parse().ok(),
-    }
-}
-
-/// Waits until an HPA has a reading of each of its metrics and acts on them.
-async fn reads(bed: &Bed, hpa: &str, metrics: usize) -> Result<()> {
-    let waited = until(
-        &format!("{hpa} to read {metrics} metrics"),
-        READINGS_LIMIT,
-        async || {
-            let object = bed.get(kind::AUTOSCALER, hpa).await?;
-            let active = condition(&object, "ScalingActive")
-                .is_some_and(|active| active["status"] == "True");
-            let readings = items(&object, "/status/currentMetrics")
-                .iter()
-                .filter(|metric| has_reading(metric))
-                .count();
-            Ok(Look::at(active && readings == metrics, || {
-                format!("{readings} readings; {}", diagnosis::conditions(&object))
-            }))
-        },
-    )
-    .await?;
-    let status = bed.get(kind::AUTOSCALER, hpa).await?["status"]["currentMetrics"].to_string();
-    bed.report(&format!(
-        "{hpa} reads {metrics} metrics after {}: {status}",
-        waited.seconds()
-    ));
-    Ok(())
-}
-
-/// Whether a current metric has a value: one that can't be read is left out or has no value.
-fn has_reading(metric: &Value) -> bool {
-    let current = ["/resource/current", "/external/current"]
-        .into_iter()
-        .find_map(|path| metric.pointer(path));
-    current.is_some_and(|current| {
-        ["averageUtilization", "averageValue", "value"]
-            .iter()
-            .any(|field| !current[*field].is_null())
-    })
 }
 
 /// The Deployment and its pods as the contract has them, and `spec.replicas` left to the autoscaler.

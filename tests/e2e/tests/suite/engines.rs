@@ -1,56 +1,86 @@
-//! Changing the engine: always one autoscaler, and never fewer pods than before.
+//! Changing the engine under load, and taking over pods that somebody else had counted: always one
+//! autoscaler, never fewer pods than before, and no request lost.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, replicas};
-use springtide_e2e::kind::Kind;
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready, replicas};
+use springtide_e2e::example::{self, HeldOut};
+use springtide_e2e::history::{History, Recording, State};
+use springtide_e2e::json::text;
+use springtide_e2e::kind::{AUTOSCALER, DEPLOYMENT, Kind, MODEL_SERVICE, SCALED_OBJECT};
+use springtide_e2e::load::{Load, Plan, node_port};
 use springtide_e2e::wait::{Look, until};
-use springtide_e2e::{example, kind};
 
-/// Longest time until the new engine's autoscaler is there and the old one's is not.
-const SWITCH_LIMIT: Duration = Duration::from_secs(60);
+/// Longest time from a change of the engine until the new one's autoscaler is there, the old one's is
+/// not, and the ModelService says that it is Ready.
+const SWITCH_LIMIT: Duration = Duration::from_secs(30);
 
-/// Pods before the first change. A field that nobody owns any more falls back to its default, which
-/// is 1 pod: that is what must not happen.
+/// Longest time until pods are there and ready.
+const PODS_LIMIT: Duration = Duration::from_secs(60);
+
+/// Pods before the first change: more than the 1 that `minReplicas` asks for, and that a field falls
+/// back to which nobody owns any more.
 const PODS: i64 = 3;
 
+/// The kinds that are watched.
+const WATCHED: [Kind; 3] = [DEPLOYMENT, AUTOSCALER, SCALED_OBJECT];
+
 #[tokio::test]
-async fn changing_the_engine_never_takes_pods_away() -> Result<(), Failure> {
+async fn changing_the_engine_under_load_takes_no_pod_and_no_request() -> Result<(), Failure> {
     in_namespace("engines", Company::Welcome, async |bed| {
+        let held_out = HeldOut::of("iris")?;
         let name = bed
             .serve_until_ready(&example::fixed_iris("engines", 3, &json!({}))?)
             .await?;
-        let hpa = json!({"replicas": null, "autoscaling": {"engine": "HPA", "minReplicas": PODS}});
-        let keda = json!({"autoscaling": {"engine": "KEDA"}});
-        let none = json!({"replicas": PODS, "autoscaling": {"engine": "None"}});
-        switch(bed, &name, "HPA", &hpa, [kind::AUTOSCALER].as_slice()).await?;
-        switch(bed, &name, "KEDA", &keda, [kind::SCALED_OBJECT].as_slice()).await?;
-        switch(bed, &name, "HPA", &hpa, [kind::AUTOSCALER].as_slice()).await?;
-        switch(bed, &name, "None", &none, [].as_slice()).await?;
-        Ok(())
+        let plan = Plan {
+            features: json!(held_out.rows[0]),
+            prediction: json!(held_out.predictions[0]),
+            clients: 4,
+            requests_per_second: 20,
+            at_most: Duration::from_secs(240),
+        };
+        let load = Load::start(node_port(bed, &name).await?, &plan)?;
+        let recording = Recording::of(bed, &WATCHED).await?;
+        let engine = |engine: &str| {
+            let targets = json!({"requestsPerSecond": 1000, "cpuUtilizationPercent": 500});
+            json!({"replicas": null, "autoscaling": {"engine": engine, "minReplicas": 1, "targets": targets}})
+        };
+        let none = json!({"replicas": PODS, "autoscaling": {"engine": "None", "targets": null}});
+        let switches = [
+            ("HPA", engine("HPA")),
+            ("KEDA", engine("KEDA")),
+            ("HPA", engine("HPA")),
+            ("Auto, which is KEDA", engine("Auto")),
+            ("None", none),
+        ];
+        for (words, change) in switches {
+            switch(bed, &name, words, &change).await?;
+        }
+        let outcome = load.stop().await?;
+        bed.report(&format!("load: {outcome}"));
+        outcome.check(200)?;
+        never_fewer_or_fighting(&recording.end(bed).await?, &name, PODS)
     })
     .await
 }
 
-async fn switch(
-    bed: &Bed,
-    name: &str,
-    engine: &str,
-    change: &Value,
-    expected: &[Kind],
-) -> Result<()> {
-    bed.merge(kind::MODEL_SERVICE, name, &json!({"spec": change}))
+/// Changes the engine and waits until the change is complete.
+async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()> {
+    bed.merge(MODEL_SERVICE, name, &json!({"spec": change}))
         .await?;
-    let mut fewest = PODS;
+    let expected: &[Kind] = match words {
+        "HPA" => &[AUTOSCALER],
+        "None" => &[],
+        _ => &[SCALED_OBJECT],
+    };
     let waited = until(
-        &format!("engine {engine} to have taken over"),
+        &format!("engine {words} to have taken over"),
         SWITCH_LIMIT,
         async || {
-            fewest = fewest.min(replicas(&bed.get(kind::DEPLOYMENT, name).await?));
             let mut autoscalers = Vec::new();
-            for kind in [kind::AUTOSCALER, kind::SCALED_OBJECT] {
+            for kind in [AUTOSCALER, SCALED_OBJECT] {
                 if bed.find(kind, name).await?.is_some() {
                     autoscalers.push(kind);
                 }
@@ -62,16 +92,103 @@ async fn switch(
         },
     )
     .await?;
-    let ready = bed.until_ready(name).await?;
-    fewest = fewest.min(replicas(&bed.get(kind::DEPLOYMENT, name).await?));
-    ensure!(
-        fewest >= PODS,
-        "while changing to engine {engine} the Deployment wanted {fewest} pods instead of {PODS}"
-    );
+    let ready = bed
+        .until_condition(name, "Ready", "True", SWITCH_LIMIT)
+        .await?;
+    let took = waited.after + ready.after;
     bed.report(&format!(
-        "engine {engine} took over in {}, Ready {} later",
+        "engine {words} took over in {}, Ready {} later",
         waited.seconds(),
         ready.seconds()
     ));
+    ensure!(
+        took <= SWITCH_LIMIT,
+        "changing to engine {words} took {:.1} s",
+        took.as_secs_f64()
+    );
     Ok(())
+}
+
+/// Checks each moment of a history: as many pods as before at least, and at most one autoscaler.
+fn never_fewer_or_fighting(history: &History, name: &str, pods: i64) -> Result<()> {
+    history.replay(|state| {
+        if let Some(deployment) = state.get(&(DEPLOYMENT, name.to_owned())) {
+            let wanted = replicas(deployment);
+            ensure!(wanted >= pods, "the Deployment wants {wanted} pods");
+        }
+        let autoscalers = autoscalers(state, name);
+        ensure!(autoscalers.len() <= 1, "autoscalers: {autoscalers:?}");
+        Ok(())
+    })
+}
+
+/// What scales the Deployment. A ScaledObject and the HPA that KEDA made for it are one.
+fn autoscalers(state: &State, name: &str) -> Vec<String> {
+    let of_keda = format!("keda-hpa-{name}");
+    let hpas = state.iter().filter(|((kind, _), object)| {
+        *kind == AUTOSCALER && text(object, "/spec/scaleTargetRef/name") == name
+    });
+    let mut found: Vec<_> = hpas.map(|((_, hpa), _)| hpa.clone()).collect();
+    let has_scaled_object = state.contains_key(&(SCALED_OBJECT, name.to_owned()));
+    if has_scaled_object && !found.contains(&of_keda) {
+        found.push(format!("ScaledObject {name}"));
+    }
+    found
+}
+
+#[tokio::test]
+async fn pods_that_were_counted_by_hand_stay() -> Result<(), Failure> {
+    in_namespace("adoption", Company::Welcome, async |bed| {
+        let manifest = |engine: &str| {
+            let autoscaling = json!({"engine": engine, "minReplicas": 1});
+            example::manifest("iris", &json!({"spec": {"autoscaling": autoscaling}}))
+        };
+        let name = bed.serve_until_ready(&manifest("HPA")?).await?;
+        for engine in ["HPA", "KEDA"] {
+            // What is left behind is a plain Deployment, which somebody scales by hand.
+            bed.cluster
+                .delete_alone(&bed.namespace, MODEL_SERVICE, &name)
+                .await?;
+            until(
+                "the ModelService to be gone alone",
+                PODS_LIMIT,
+                async || {
+                    let gone = bed.find(MODEL_SERVICE, &name).await?.is_none();
+                    Ok(Look::at(gone, || "it is there".to_owned()))
+                },
+            )
+            .await?;
+            for kind in [AUTOSCALER, SCALED_OBJECT] {
+                if bed.find(kind, &name).await?.is_some() {
+                    bed.delete(kind, &name).await?;
+                }
+            }
+            bed.cluster
+                .scale(&bed.namespace, DEPLOYMENT, &name, PODS)
+                .await?;
+            until("the pods to be ready", PODS_LIMIT, async || {
+                let ready = bed
+                    .pods(&name)
+                    .await?
+                    .iter()
+                    .filter(|pod| is_ready(pod))
+                    .count();
+                Ok(Look::at(ready == 3, || format!("{ready} ready")))
+            })
+            .await?;
+            let recording = Recording::of(bed, &WATCHED).await?;
+            bed.apply(&manifest(engine)?).await?;
+            bed.until_ready(&name).await?;
+            let history = recording.end(bed).await?;
+            let owner = bed.get(DEPLOYMENT, &name).await?;
+            ensure!(
+                text(&owner, "/metadata/ownerReferences/0/kind") == "ModelService",
+                "the Deployment belongs to {}",
+                owner["metadata"]["ownerReferences"]
+            );
+            never_fewer_or_fighting(&history, &name, PODS)?;
+        }
+        Ok(())
+    })
+    .await
 }

@@ -8,12 +8,17 @@
 
 mod admission;
 mod autoscalers;
+mod behaviors;
 mod children;
 mod engines;
 mod examples;
 mod fixed_replicas;
 mod model_sources;
 mod models;
+mod no_fight;
 mod operator;
+mod outages;
 mod rollout;
 mod scaling;
+mod schedules;
+mod signals;

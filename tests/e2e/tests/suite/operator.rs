@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready};
 use springtide_e2e::diagnosis::operator_namespace;
 use springtide_e2e::json::text;
+use springtide_e2e::readings::READINGS_LIMIT;
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -16,11 +17,11 @@ const PORT: u16 = 8080;
 /// Label of the operator's pods, as the chart gives it.
 const LABEL: &str = "app.kubernetes.io/name=springtide-operator";
 
+/// Series of the reconciles that succeeded.
+const RECONCILES: &str = "springtide_operator_reconciles_total{outcome=\"success\"}";
+
 /// Longest time until another pod leads: starting it, and the lease of one that left without a word.
 const TAKE_OVER_LIMIT: Duration = Duration::from_secs(90);
-
-/// Longest time until an autoscaler reads all of its metrics.
-const READINGS_LIMIT: Duration = Duration::from_secs(120);
 
 /// Longest time until nothing changes any more.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
@@ -82,11 +83,7 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
                         String::new()
                     };
                     let leads = value(&metrics, "springtide_operator_leader") == Some(1.0);
-                    let reconciles = value(
-                        &metrics,
-                        "springtide_operator_reconciles_total{outcome=\"success\"}",
-                    )
-                    .unwrap_or_default();
+                    let reconciles = value(&metrics, RECONCILES).unwrap_or_default();
                     if leads && reconciles >= 2.0 {
                         return Ok(Look::Seen(metrics));
                     }
@@ -117,6 +114,18 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
         springtide_e2e::json::same("what the operator looks after", &after, &before)
     })
     .await
+}
+
+/// Reconciles that succeeded, of the operator that leads.
+pub(crate) async fn reconciles(bed: &Bed) -> Result<f64> {
+    let namespace = operator_namespace();
+    for pod in bed.cluster.list(Some(&namespace), kind::POD, LABEL).await? {
+        let metrics = ask(bed, &pod, "/metrics").await?.unwrap_or_default();
+        if value(&metrics, "springtide_operator_leader") == Some(1.0) {
+            return value(&metrics, RECONCILES).context("no metric of reconciles");
+        }
+    }
+    anyhow::bail!("no operator leads")
 }
 
 async fn ask(bed: &Bed, pod: &Value, path: &str) -> Result<Option<String>> {

@@ -8,7 +8,8 @@ use springtide_contract::metrics::{REQUESTS_TOTAL, label};
 use springtide_contract::paths;
 use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready};
 use springtide_e2e::example::{self, HeldOut};
-use springtide_e2e::json::text;
+use springtide_e2e::json::{items, number, same, text};
+use springtide_e2e::kind;
 use springtide_e2e::load::{Load, Plan, node_port};
 use springtide_e2e::wait::{Look, Waited, until};
 
@@ -19,28 +20,55 @@ const SCALE_LIMIT: Duration = Duration::from_secs(150);
 /// Longest time until a ready pod has answered requests.
 const SHARE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Rows in each request of the load that is for the CPU.
+/// Rows in each request of a load that is for the CPU.
 const ROWS: usize = 30;
 
+/// Target of the load test by offered load: a small part of what a pod of these small models can do.
+const LOAD_PERCENT: u32 = 2;
+
+/// Longest time until the status says why there are more pods: the operator hears of the HPA's change
+/// at once.
+const WHY_LIMIT: Duration = Duration::from_secs(30);
+
+/// A ModelService whose load is too much for its pods.
+struct Case {
+    /// What is in `spec`, on top of the example.
+    spec: Value,
+    /// Example, and model.
+    example: &'static str,
+    /// What asks for more pods.
+    signal: &'static str,
+    /// Rows in each request.
+    rows: usize,
+    requests_per_second: u32,
+}
+
 #[tokio::test]
-async fn keda_scales_up_by_request_rate() -> Result<(), Failure> {
-    in_namespace("scale-keda", Company::OneLoad, async |bed| {
-        let held_out = HeldOut::of("digits")?;
-        // The target is 100 requests per second and pod: this is work for four.
-        let plan = Plan {
-            features: json!(held_out.rows[0]),
-            prediction: json!(held_out.predictions[0]),
-            clients: 16,
-            requests_per_second: 400,
-            at_most: SCALE_LIMIT + SHARE_LIMIT,
-        };
-        scales_up(
+async fn both_engines_scale_up_and_say_why() -> Result<(), Failure> {
+    in_namespace("scaling", Company::OneLoad, async |bed| {
+        scale_up(
             bed,
-            &example::manifest(
-                "digits",
-                &json!({"spec": {"autoscaling": {"maxReplicas": 4}}}),
-            )?,
-            &plan,
+            &[
+                // 70 % of 20m: a load that leaves the machine's cores free for the other tests.
+                Case {
+                    spec: json!({
+                        "server": {"resources": {"requests": {"cpu": "20m"}}},
+                        "autoscaling": {"maxReplicas": 4, "targets": {"cpuUtilizationPercent": 70}},
+                    }),
+                    example: "iris",
+                    signal: "cpuUtilizationPercent",
+                    rows: ROWS,
+                    requests_per_second: 200,
+                },
+                // Work for four.
+                Case {
+                    spec: json!({"autoscaling": {"maxReplicas": 4, "targets": {"requestsPerSecond": 50}}}),
+                    example: "digits",
+                    signal: "requestsPerSecond",
+                    rows: 1,
+                    requests_per_second: 200,
+                },
+            ],
         )
         .await
     })
@@ -48,47 +76,140 @@ async fn keda_scales_up_by_request_rate() -> Result<(), Failure> {
 }
 
 #[tokio::test]
-async fn the_hpa_scales_up_by_cpu() -> Result<(), Failure> {
-    in_namespace("scale-hpa", Company::OneLoad, async |bed| {
-        let held_out = HeldOut::of("iris")?;
-        // 70 % of 20m: a load that leaves the machine's cores free for the other tests.
-        let small = json!({"spec": {
-            "server": {"resources": {"requests": {"cpu": "20m"}}},
-            "autoscaling": {"maxReplicas": 4},
-        }});
-        let plan = Plan {
-            features: json!(&held_out.rows[..ROWS]),
-            prediction: json!(&held_out.predictions[..ROWS]),
-            clients: 16,
-            requests_per_second: 250,
-            at_most: SCALE_LIMIT + SHARE_LIMIT,
+async fn both_engines_scale_up_by_load_percent() -> Result<(), Failure> {
+    in_namespace("load-percent", Company::OneLoad, async |bed| {
+        let targets = json!({
+            "loadPercent": LOAD_PERCENT,
+            "requestsPerSecond": null,
+            "queueSize": null,
+            "p95LatencyMilliseconds": null,
+        });
+        let case = |example| Case {
+            spec: json!({"autoscaling": {"maxReplicas": 4, "targets": targets}}),
+            example,
+            signal: "loadPercent",
+            rows: ROWS,
+            requests_per_second: 200,
         };
-        scales_up(bed, &example::manifest("iris", &small)?, &plan).await
+        scale_up(bed, &[case("iris"), case("digits")]).await
     })
     .await
 }
 
-async fn scales_up(bed: &Bed, manifest: &Value, plan: &Plan) -> Result<()> {
-    let name = bed.serve_until_ready(manifest).await?;
-    let before = bed.pods(&name).await?;
-    ensure!(before.len() == 2, "{} pods before the load", before.len());
+async fn scale_up(bed: &Bed, cases: &[Case]) -> Result<()> {
+    let mut running = Vec::new();
+    for case in cases {
+        bed.serve(&example::manifest(
+            case.example,
+            &json!({"spec": case.spec}),
+        )?)
+        .await?;
+    }
+    for case in cases {
+        bed.until_ready(case.example).await?;
+        let before = bed.pods(case.example).await?;
+        ensure!(before.len() == 2, "{} pods before the load", before.len());
+        let held_out = HeldOut::of(case.example)?;
+        let (features, prediction) = if case.rows == 1 {
+            (json!(held_out.rows[0]), json!(held_out.predictions[0]))
+        } else {
+            (
+                json!(&held_out.rows[..case.rows]),
+                json!(&held_out.predictions[..case.rows]),
+            )
+        };
+        let plan = Plan {
+            features,
+            prediction,
+            clients: 16,
+            requests_per_second: case.requests_per_second,
+            at_most: SCALE_LIMIT + SHARE_LIMIT + WHY_LIMIT,
+        };
+        running.push(Load::start(node_port(bed, case.example).await?, &plan)?);
+    }
+    let mut scaled = Ok(());
+    for case in cases {
+        if scaled.is_ok() {
+            scaled = has_scaled_up(bed, case).await;
+        }
+    }
+    for load in running {
+        let outcome = load.stop().await?;
+        bed.report(&format!("load: {outcome}"));
+        if scaled.is_ok() {
+            outcome.check(1000)?;
+        }
+    }
+    scaled
+}
 
-    let load = Load::start(node_port(bed, &name).await?, plan)?;
-    let scaled = third_pod(bed, &name).await;
-    let shared = match &scaled {
-        Ok(_) => Some(every_pod_answers(bed, &name).await),
-        Err(_) => None,
-    };
-    let outcome = load.stop().await?;
-    bed.report(&format!("load: {outcome}"));
-    let scaled = scaled?;
-    let shared = shared.context("no third pod")??;
+async fn has_scaled_up(bed: &Bed, case: &Case) -> Result<()> {
+    let scaled = third_pod(bed, case.example).await?;
+    let shared = every_pod_answers(bed, case.example).await?;
     bed.report(&format!(
-        "3 or more ready pods after {}, all of them answering {} later",
+        "{}: 3 or more ready pods after {}, all of them answering {} later",
+        case.example,
         scaled.seconds(),
         shared.seconds()
     ));
-    outcome.check(1000)
+    says_why(bed, case).await
+}
+
+/// The status, an event and `kubectl get` say how many pods there are and why.
+async fn says_why(bed: &Bed, case: &Case) -> Result<()> {
+    let name = case.example;
+    let waited = until("a decision by the signal", WHY_LIMIT, async || {
+        let service = bed.get(kind::MODEL_SERVICE, name).await?;
+        let decisions = items(&service, "/status/autoscaling/decisions");
+        let found = decisions
+            .iter()
+            .find(|decision| decision["signal"] == case.signal);
+        Ok(match found {
+            Some(decision) => Look::Seen(decision.clone()),
+            None => Look::NotYet(service["status"]["autoscaling"].to_string()),
+        })
+    })
+    .await?;
+    let decision = waited.value;
+    bed.report(&format!("{name}: {decision}"));
+    let target = &case.spec["autoscaling"]["targets"][case.signal];
+    ensure!(
+        decision["target"] == *target,
+        "the target of {decision} is not {target}"
+    );
+    let value: f64 = text(&decision, "/value")
+        .parse()
+        .with_context(|| format!("the value of {decision}"))?;
+    ensure!(
+        target.as_f64().is_some_and(|target| value > target)
+            && number(&decision, "/to") > number(&decision, "/from"),
+        "no reason for more pods: {decision}"
+    );
+    let message = text(&decision, "/message");
+    until("an event of the decision", WHY_LIMIT, async || {
+        let events = bed
+            .cluster
+            .list(Some(&bed.namespace), kind::EVENT, "")
+            .await?;
+        let told = events.iter().any(|event| {
+            text(event, "/involvedObject/kind") == "ModelService"
+                && text(event, "/involvedObject/name") == name
+                && text(event, "/message") == message
+        });
+        Ok(Look::at(told, || format!("no event says {message:?}")))
+    })
+    .await?;
+    let columns = bed
+        .cluster
+        .columns(&bed.namespace, kind::MODEL_SERVICE, name)
+        .await?;
+    let shown = json!([columns.get("Min"), columns.get("Max")]);
+    same("columns Min and Max", &shown, &json!([2, 4]))?;
+    ensure!(
+        columns.get("Now").and_then(Value::as_i64) >= Some(3),
+        "columns {columns:?}"
+    );
+    Ok(())
 }
 
 async fn third_pod(bed: &Bed, name: &str) -> Result<Waited<()>> {

@@ -1,0 +1,119 @@
+//! While an HPA moves the number of pods, the operator's reconciles move nothing.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, replicas};
+use springtide_e2e::example::{self, HeldOut};
+use springtide_e2e::history::{History, Recording};
+use springtide_e2e::kind::{
+    AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, Kind, MODEL_SERVICE, SERVICE,
+};
+use springtide_e2e::load::{Load, Plan, node_port};
+use tokio::time::Instant;
+
+use crate::operator;
+
+/// Pods that the load needs.
+const PODS: i64 = 4;
+
+/// Longest time until the HPA has moved the number of pods from 1 to [`PODS`], one in each sync.
+const MOVE_LIMIT: Duration = Duration::from_secs(150);
+
+/// Reconciles at least: each touch is one, but for those that come while one runs.
+const RECONCILES: f64 = 100.0;
+
+#[tokio::test]
+async fn reconciles_change_nothing_while_an_hpa_moves_the_pods() -> Result<(), Failure> {
+    in_namespace("no-fight", Company::OneLoad, async |bed| {
+        let held_out = HeldOut::of("iris")?;
+        let one_by_one = json!({"policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}]});
+        let spec = json!({
+            "server": {"resources": {"requests": {"cpu": "20m"}}},
+            "autoscaling": {
+                "minReplicas": 1,
+                "maxReplicas": PODS,
+                "targets": {"cpuUtilizationPercent": 50},
+                "behavior": {"scaleUp": one_by_one},
+            },
+        });
+        let name = bed
+            .serve_until_ready(&example::manifest("iris", &json!({"spec": spec}))?)
+            .await?;
+        let plan = Plan {
+            features: json!(&held_out.rows[..30]),
+            prediction: json!(&held_out.predictions[..30]),
+            clients: 16,
+            requests_per_second: 250,
+            at_most: MOVE_LIMIT,
+        };
+        let reconciles = operator::reconciles(bed).await?;
+        let kinds = [DEPLOYMENT, AUTOSCALER, SERVICE, DISRUPTION_BUDGET];
+        let recording = Recording::of(bed, &kinds).await?;
+        let load = Load::start(node_port(bed, &name).await?, &plan)?;
+        let touches = touch_until_moved(bed, &name).await?;
+        load.stop().await?.check(1000)?;
+        let history = recording.end(bed).await?;
+        let reconciles = operator::reconciles(bed).await? - reconciles;
+        bed.report(&format!("{touches} touches, {reconciles} reconciles"));
+        ensure!(reconciles >= RECONCILES, "only {reconciles} reconciles");
+        check(bed, &history, &name)
+    })
+    .await
+}
+
+/// Makes the operator reconcile again and again, until the HPA has added its last pod.
+async fn touch_until_moved(bed: &Bed, name: &str) -> Result<u32> {
+    let start = Instant::now();
+    for touch in 0.. {
+        let annotation =
+            json!({"metadata": {"annotations": {"springtide-e2e/touch": touch.to_string()}}});
+        bed.merge(MODEL_SERVICE, name, &annotation).await?;
+        let wanted = replicas(&bed.get(DEPLOYMENT, name).await?);
+        if wanted == PODS {
+            return Ok(touch);
+        }
+        ensure!(
+            start.elapsed() < MOVE_LIMIT,
+            "the HPA wants {wanted} pods after {} s",
+            MOVE_LIMIT.as_secs()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(0)
+}
+
+fn check(bed: &Bed, history: &History, name: &str) -> Result<()> {
+    let counts = history.numbers(DEPLOYMENT, name, "/spec/replicas");
+    bed.report(&format!("the HPA went through {counts:?} pods"));
+    ensure!(
+        counts.len() > 2 && counts.is_sorted(),
+        "the pods went through {counts:?}"
+    );
+    // Of the Deployment's spec nothing changed but the number of pods.
+    let generations = history.numbers(DEPLOYMENT, name, "/metadata/generation");
+    ensure!(
+        generations.len() == counts.len(),
+        "generations {generations:?} for {counts:?} pods"
+    );
+    let hpa = specs(history, AUTOSCALER, name);
+    ensure!(hpa == 1, "the HPA had {hpa} specs");
+    for kind in [SERVICE, DISRUPTION_BUDGET] {
+        let specs = specs(history, kind, name);
+        ensure!(specs == 1, "the {} had {specs} specs", kind.name);
+    }
+    let services = history.versions(SERVICE, name).count();
+    ensure!(services == 1, "the Service was written {services} times");
+    Ok(())
+}
+
+/// How many different specs and labels an object had, its status left aside.
+fn specs(history: &History, kind: Kind, name: &str) -> usize {
+    let mut specs: Vec<_> = history
+        .versions(kind, name)
+        .map(|object| (&object["spec"], &object["metadata"]["labels"]))
+        .collect();
+    specs.dedup();
+    specs.len()
+}

@@ -1,0 +1,140 @@
+//! A floor for some time: it lifts the pods in both engines, and what it lifted goes by the
+//! behaviour.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready, replicas};
+use springtide_e2e::example;
+use springtide_e2e::history::Recording;
+use springtide_e2e::json::number;
+use springtide_e2e::kind::{DEPLOYMENT, MODEL_SERVICE};
+use springtide_e2e::wait::{Look, until};
+
+/// Pods while the schedule holds.
+const FLOOR: i64 = 3;
+
+/// Length of the schedule.
+const MINUTES: u64 = 1;
+
+/// Longest time from the schedule's beginning until its pods are ready: KEDA looks every 15 s, and so
+/// does its HPA.
+const LIFT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Longest time from the schedule's end until the pods are what they were: two steps, 15 s each, and
+/// the looks of KEDA and its HPA before the first.
+const LEAVE_LIMIT: Duration = Duration::from_secs(120);
+
+#[tokio::test]
+async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(), Failure> {
+    in_namespace("schedules", Company::Welcome, async |bed| {
+        let start = next_minute()?;
+        let schedule = json!({
+            "name": "soon",
+            "start": cron(start),
+            "end": cron(start + MINUTES),
+            "minReplicas": FLOOR,
+        });
+        // One pod in each sync of the HPA, and at once.
+        let down = json!({
+            "stabilizationWindowSeconds": 0,
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}],
+        });
+        let mut names = Vec::new();
+        for (example, engine, targets) in [
+            ("iris", "HPA", json!({"cpuUtilizationPercent": 500})),
+            ("digits", "KEDA", json!({"requestsPerSecond": 1000, "queueSize": null, "p95LatencyMilliseconds": null})),
+        ] {
+            let autoscaling = json!({
+                "engine": engine,
+                "minReplicas": 1,
+                "targets": targets,
+                "behavior": {"scaleDown": down},
+                "schedules": [schedule],
+            });
+            let manifest = example::manifest(example, &json!({"spec": {"autoscaling": autoscaling}}))?;
+            names.push(bed.serve(&manifest).await?);
+        }
+        for name in &names {
+            bed.until_ready(name).await?;
+        }
+        let recording = Recording::of(bed, &[DEPLOYMENT]).await?;
+        for name in &names {
+            lifted(bed, name, start).await?;
+        }
+        for name in &names {
+            left(bed, name, start + MINUTES).await?;
+        }
+        let history = recording.end(bed).await?;
+        for name in &names {
+            let counts = history.numbers(DEPLOYMENT, name, "/spec/replicas");
+            bed.report(&format!("{name} had {counts:?} pods"));
+            ensure!(
+                counts == [1, FLOOR, 2, 1],
+                "{name} went through {counts:?} pods"
+            );
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn lifted(bed: &Bed, name: &str, start: u64) -> Result<()> {
+    let until_start = Duration::from_secs(60 * start).saturating_sub(now()?);
+    let limit = until_start + LIFT_LIMIT;
+    until(&format!("{name} to be lifted"), limit, async || {
+        let pods = bed.pods(name).await?;
+        let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+        Ok(Look::at(ready == 3, || {
+            format!("{ready} of {} ready", pods.len())
+        }))
+    })
+    .await?;
+    let late = now()?.as_secs_f64() - 60.0 * start as f64;
+    let service = bed.get(MODEL_SERVICE, name).await?;
+    let minimum = number(&service, "/status/autoscaling/minReplicas");
+    ensure!(
+        minimum == FLOOR,
+        "status.autoscaling.minReplicas of {name} is {minimum}"
+    );
+    bed.report(&format!(
+        "{name} had its {FLOOR} pods ready {late:.1} s after the schedule's beginning"
+    ));
+    Ok(())
+}
+
+async fn left(bed: &Bed, name: &str, end: u64) -> Result<()> {
+    let limit = Duration::from_secs(60 * end).saturating_sub(now()?) + LEAVE_LIMIT;
+    until(
+        &format!("{name} to have one pod again"),
+        limit,
+        async || {
+            let wanted = replicas(&bed.get(DEPLOYMENT, name).await?);
+            Ok(Look::at(wanted == 1, || format!("{wanted} pods")))
+        },
+    )
+    .await?;
+    let service: Value = bed.get(MODEL_SERVICE, name).await?;
+    let minimum = number(&service, "/status/autoscaling/minReplicas");
+    ensure!(
+        minimum == 1,
+        "status.autoscaling.minReplicas of {name} is {minimum}"
+    );
+    Ok(())
+}
+
+/// Time since the epoch.
+fn now() -> Result<Duration> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?)
+}
+
+/// The first minute, counted from the epoch, that leaves half a minute for the pods' start.
+fn next_minute() -> Result<u64> {
+    Ok((now()?.as_secs() + 30) / 60 + 1)
+}
+
+/// A minute of the day, in UTC.
+fn cron(minute: u64) -> String {
+    format!("{} {} * * *", minute % 60, minute / 60 % 24)
+}

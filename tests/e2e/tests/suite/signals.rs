@@ -1,0 +1,253 @@
+//! Every signal, on both engines: the live HPA follows it rightly, and what is read is about exactly
+//! the pods of one ModelService.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use springtide_contract::metrics::pods;
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, in_two_namespaces};
+use springtide_e2e::example::{self, HeldOut};
+use springtide_e2e::json::{items, same, text};
+use springtide_e2e::load::{Load, Plan, node_port};
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{kind, readings};
+
+/// Longest time until an adapter lists a metric, and the operator has seen it: a scrape, a look of the
+/// adapter's and one of the operator's.
+const LISTED_LIMIT: Duration = Duration::from_secs(60);
+
+/// Longest time until rates are about the load alone: the window of a rate, and some scrapes.
+const RATES_LIMIT: Duration = Duration::from_secs(60);
+
+/// How far a rate over 20 s may be from that of the clients.
+const RATE_TOLERANCE: f64 = 0.25;
+
+/// The serving signals, with the names that they have in the spec and as metrics of pods.
+const SERVING: [(&str, &str); 5] = [
+    ("requestsPerSecond", pods::REQUESTS_PER_SECOND),
+    ("queueSize", pods::QUEUE_SIZE),
+    ("p95LatencyMilliseconds", pods::P95_LATENCY_MILLISECONDS),
+    ("concurrency", pods::CONCURRENCY),
+    ("loadPercent", pods::LOAD_PERCENT),
+];
+
+/// A target for each signal, of which none is reached by the load here.
+fn targets() -> Value {
+    json!({
+        "cpuUtilizationPercent": 900,
+        "memoryUtilizationPercent": 901,
+        "requestsPerSecond": 902,
+        "queueSize": 903,
+        "p95LatencyMilliseconds": 9040,
+        "concurrency": 905,
+        "loadPercent": 906,
+    })
+}
+
+fn every_signal(engine: &str, min_replicas: u32) -> Result<Value> {
+    let autoscaling = json!({"engine": engine, "minReplicas": min_replicas, "targets": targets()});
+    example::manifest("iris", &json!({"spec": {"autoscaling": autoscaling}}))
+}
+
+fn resource_metric(resource: &str, percent: i64) -> Value {
+    let target = json!({"type": "Utilization", "averageUtilization": percent});
+    json!({"type": "Resource", "resource": {"name": resource, "target": target}})
+}
+
+#[tokio::test]
+async fn the_hpa_follows_every_signal() -> Result<(), Failure> {
+    in_namespace("signals-hpa", Company::Welcome, async |bed| {
+        let name = bed.serve_until_ready(&every_signal("HPA", 1)?).await?;
+        let pods_metric = |(signal, metric): (&str, &str)| {
+            let target =
+                json!({"type": "AverageValue", "averageValue": targets()[signal].to_string()});
+            json!({"type": "Pods", "pods": {"metric": {"name": metric}, "target": target}})
+        };
+        let mut expected = vec![resource_metric("cpu", 900), resource_metric("memory", 901)];
+        expected.extend(SERVING.map(pods_metric));
+        let waited = until("the HPA to follow every signal", LISTED_LIMIT, async || {
+            let hpa = bed.get(kind::AUTOSCALER, &name).await?;
+            let metrics = &hpa["spec"]["metrics"];
+            let so = same("metrics", metrics, &json!(expected));
+            Ok(Look::at(so.is_ok(), || format!("{so:?}")))
+        })
+        .await?;
+        bed.report(&format!(
+            "the HPA follows every signal after {}",
+            waited.seconds()
+        ));
+        readings::until_all(bed, &name, expected.len()).await?;
+        bed.until_condition(&name, "AutoscalingReady", "True", LISTED_LIMIT)
+            .await?;
+        bed.until_condition(&name, "MetricsHealthy", "True", LISTED_LIMIT)
+            .await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn keda_follows_every_signal_and_namesakes_never_mix() -> Result<(), Failure> {
+    in_two_namespaces("signals-keda", Company::OneLoad, async |busy, calm| {
+        let held_out = HeldOut::of("iris")?;
+        let loads = [(busy, 2, 40), (calm, 1, 8)];
+        let mut name = String::new();
+        for (bed, min_replicas, _) in loads {
+            name = bed.serve(&every_signal("KEDA", min_replicas)?).await?;
+        }
+        let mut running = Vec::new();
+        for (bed, _, requests_per_second) in loads {
+            bed.until_ready(&name).await?;
+            let plan = Plan {
+                features: json!(held_out.rows[0]),
+                prediction: json!(held_out.predictions[0]),
+                clients: 4,
+                requests_per_second,
+                at_most: Duration::from_secs(240),
+            };
+            running.push(Load::start(node_port(bed, &name).await?, &plan)?);
+        }
+        for (bed, _, requests_per_second) in loads {
+            follows_every_signal(bed, &name).await?;
+            reads_its_own_pods(bed, &name).await?;
+            rates_are(bed, &name, f64::from(requests_per_second)).await?;
+        }
+        for load in running {
+            load.stop().await?.check(100)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Compares the HPA that KEDA made.
+async fn follows_every_signal(bed: &Bed, name: &str) -> Result<()> {
+    let hpa = format!("keda-hpa-{name}");
+    readings::until_all(bed, &hpa, 2 + SERVING.len()).await?;
+    let stored = bed.get(kind::AUTOSCALER, &hpa).await?;
+    let mut seen = BTreeSet::new();
+    for metric in items(&stored, "/spec/metrics") {
+        if let Some(resource) = metric.get("resource") {
+            seen.insert(json!([resource["name"], resource["target"]]).to_string());
+            continue;
+        }
+        let external = metric.get("external").context("neither of the two kinds")?;
+        let index = text(external, "/metric/name")
+            .strip_prefix('s')
+            .and_then(|rest| rest.split_once('-'))
+            .with_context(|| external.to_string())?
+            .0;
+        let trigger = format!("/spec/triggers/{index}/name");
+        let scaled_object = bed.get(kind::SCALED_OBJECT, name).await?;
+        seen.insert(json!([text(&scaled_object, &trigger), external["target"]]).to_string());
+    }
+    let utilization = |percent: i64| json!({"type": "Utilization", "averageUtilization": percent});
+    let mut expected = BTreeSet::from([
+        json!(["cpu", utilization(900)]).to_string(),
+        json!(["memory", utilization(901)]).to_string(),
+    ]);
+    for (signal, _) in SERVING {
+        let target = targets()[signal].to_string();
+        // A sum over all pods is compared with a target per pod; a quantile is no sum.
+        let target = if signal == "p95LatencyMilliseconds" {
+            json!({"type": "Value", "value": target})
+        } else {
+            json!({"type": "AverageValue", "averageValue": target})
+        };
+        expected.insert(json!([signal, target]).to_string());
+    }
+    same("what KEDA's HPA follows", &json!(seen), &json!(expected))
+}
+
+/// Asks the real Prometheus which pods each trigger's query is about.
+async fn reads_its_own_pods(bed: &Bed, name: &str) -> Result<()> {
+    let pods = bed.pods(name).await?;
+    let pods: BTreeSet<_> = pods
+        .iter()
+        .map(|pod| {
+            (
+                bed.namespace.clone(),
+                text(pod, "/metadata/name").to_owned(),
+            )
+        })
+        .collect();
+    let scaled_object = bed.get(kind::SCALED_OBJECT, name).await?;
+    let mut queries = 0;
+    for trigger in items(&scaled_object, "/spec/triggers") {
+        let query = text(trigger, "/metadata/query");
+        for selector in selectors(query) {
+            queries += 1;
+            let found = readings::query(&bed.cluster, &selector).await?;
+            let found: BTreeSet<_> = found
+                .iter()
+                .map(|(labels, _)| {
+                    let label = |label: &str| text(labels, label).to_owned();
+                    (label("/namespace"), label("/pod"))
+                })
+                .collect();
+            ensure!(
+                found == pods,
+                "{selector} selects {found:?}, and the pods are {pods:?}"
+            );
+        }
+    }
+    ensure!(
+        queries >= SERVING.len(),
+        "only {queries} selectors in {scaled_object}"
+    );
+    Ok(())
+}
+
+/// The selectors of instant series that a query has in it: each name of a series with its braces.
+fn selectors(query: &str) -> Vec<String> {
+    query
+        .match_indices("ml_")
+        .filter_map(|(start, _)| {
+            let end = start + query[start..].find('}')?;
+            Some(query[start..=end].to_owned())
+        })
+        .collect()
+}
+
+/// What Prometheus, KEDA and the adapter say about arrivals is what the clients send here.
+async fn rates_are(bed: &Bed, name: &str, requests_per_second: f64) -> Result<()> {
+    let scaled_object = bed.get(kind::SCALED_OBJECT, name).await?;
+    let query = text(&scaled_object, "/spec/triggers/0/metadata/query");
+    let metric = text(&scaled_object, "/status/externalMetricNames/0");
+    let waited = until(
+        "each rate to be that of the load",
+        RATES_LIMIT,
+        async || {
+            let prometheus = readings::query(&bed.cluster, query).await?;
+            let keda = readings::external(bed, name, metric).await?;
+            let adapter = readings::of_pods(bed, name, pods::REQUESTS_PER_SECOND).await?;
+            let rates = [
+                prometheus.iter().map(|(_, value)| value).sum::<f64>(),
+                keda.unwrap_or_default(),
+                adapter.values().sum::<f64>(),
+            ];
+            let so = rates
+                .iter()
+                .all(|rate| (rate / requests_per_second - 1.0).abs() <= RATE_TOLERANCE);
+            Ok(Look::at(so, || {
+                format!("{rates:?} instead of {requests_per_second}")
+            }))
+        },
+    )
+    .await?;
+    for (_, metric) in SERVING {
+        let values = readings::of_pods(bed, name, metric).await?;
+        let pods = bed.pods(name).await?.len();
+        ensure!(
+            values.len() == pods && values.values().all(|value| *value >= 0.0),
+            "{metric} of {pods} pods: {values:?}"
+        );
+    }
+    bed.report(&format!(
+        "the rate is {requests_per_second}/s after {}",
+        waited.seconds()
+    ));
+    Ok(())
+}
