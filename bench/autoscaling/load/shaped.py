@@ -11,9 +11,10 @@ import os
 import pathlib
 import random
 import sys
+import time
 
 import gevent
-from locust import LoadTestShape, constant, constant_throughput, events
+from locust import LoadTestShape, constant, events
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "examples" / "locust"))
 import locustfile as examples  # noqa: E402
@@ -23,12 +24,16 @@ PACE = float(os.environ["PACE"])
 
 
 class Paced(examples.Steady):
-    """The steady user at a constant pace. It begins at a time of its own, or all would send at once."""
-
-    wait_time = constant_throughput(1 / PACE)
+    """The steady user at a constant pace. It begins at a time of its own, or all would send at once; with
+    Locust's own constant_pacing they would do so from the second request on."""
 
     def on_start(self):
-        gevent.sleep(random.uniform(0, PACE))
+        self._due = time.monotonic() + random.uniform(0, PACE)
+        gevent.sleep(self._due - time.monotonic())
+
+    def wait_time(self):
+        self._due += PACE
+        return max(0.0, self._due - time.monotonic())
 
 
 class Closed(examples.Steady):
