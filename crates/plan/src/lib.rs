@@ -9,12 +9,13 @@
 //! 2. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
 //!    order of its fields: [`delete`](Desired::delete), [`apply`](Desired::apply) each by
 //!    server-side apply as [`field_manager::OPERATOR`], forced, and after the Deployment has been
-//!    applied [`replicas`](Desired::replicas).
+//!    applied [`replicas`](Desired::replicas). What [`is_applied`] already needs no request.
 //! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
 //!    the status speaks of the new generation and never of the old one, and collect failures in an
 //!    [`Outcome`].
 //! 4. [`status`] judges, and [`events`] tells what is new about it.
 
+mod applied;
 mod behavior;
 mod child;
 mod conditions;
@@ -37,6 +38,7 @@ mod signals;
 mod status;
 mod validated;
 
+pub use applied::is_applied;
 pub use behavior::{CompleteBehavior, CompleteRules};
 pub use child::{Child, ChildKind};
 pub use desired::{Deletion, Desired, desired};

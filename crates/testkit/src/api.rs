@@ -7,6 +7,7 @@ use kube::core::Status;
 use serde_json::{Value, json};
 
 use crate::{
+    aggregated::{self, Registered},
     faults::Ledger,
     managers::Manager,
     refusals::failure,
@@ -22,6 +23,7 @@ pub(crate) const NO_SUCH_PATH: &str = "404 page not found";
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) types: Vec<ResourceType>,
+    pub(crate) registered: Registered,
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
 }
@@ -84,8 +86,13 @@ impl State {
                 subresource,
             } => {
                 let key = key(&self.resolve(&resource)?, &namespace, &name);
-                if subresource.as_ref().is_some_and(|name| name != "status") {
-                    return Err(no_such_path());
+                match subresource.as_deref() {
+                    None | Some("status") => {}
+                    Some("scale") if key.resource.kind == "Deployment" => {
+                        let manager = manager(&parameters, false, subresource);
+                        return self.scale(method, &key, body, &manager);
+                    }
+                    Some(_) => return Err(no_such_path()),
                 }
                 match *method {
                     Method::GET => self.store.get(&key),
@@ -139,7 +146,25 @@ impl State {
         }
     }
 
+    fn scale(
+        &mut self,
+        method: &Method,
+        key: &Key,
+        body: &[u8],
+        manager: &Manager,
+    ) -> Result<Value, Box<Status>> {
+        match *method {
+            Method::GET => self.store.scale(key),
+            Method::PUT => self.store.rescale(key, &parse(body)?, manager),
+            _ => Err(not_allowed()),
+        }
+    }
+
     fn discover(&self, group: &str, version: &str) -> Result<Value, Box<Status>> {
+        if let Some(answer) = aggregated::discover(&self.registered, &format!("{group}/{version}"))
+        {
+            return answer;
+        }
         let resources: Vec<Value> = self
             .types
             .iter()

@@ -1,14 +1,13 @@
 //! Field ownership: who set which field, as `metadata.managedFields` tells.
 //!
 //! The rules are those of
-//! <https://kubernetes.io/docs/reference/using-api/server-side-apply/>, with a list taken as one field.
+//! <https://kubernetes.io/docs/reference/using-api/server-side-apply/>.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-/// A field, by the names that lead to it.
-pub(crate) type Path = Vec<String>;
+use crate::fields::{Path, fields, mark, remove, reorder, set};
 
 /// Who sets fields, and how.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,10 +38,11 @@ impl Managers {
         manager: &Manager,
         force: bool,
     ) -> Result<(), FieldConflict> {
-        let wanted = leaves(config);
+        let wanted = fields(config);
+        let there = fields(live);
         for (path, value) in &wanted {
-            for (other, fields) in &mut self.0 {
-                if other == manager || !fields.contains(path) || get(live, path) == Some(value) {
+            for (other, owned) in &mut self.0 {
+                if other == manager || !owned.contains(path) || there.get(path) == Some(value) {
                     continue;
                 }
                 if !force {
@@ -51,56 +51,60 @@ impl Managers {
                         path: path.clone(),
                     });
                 }
-                fields.remove(path);
+                owned.remove(path);
             }
         }
         let names: BTreeSet<Path> = wanted.keys().cloned().collect();
         let before = self.0.remove(manager).unwrap_or_default();
         for dropped in before.difference(&names) {
-            if !self.0.values().any(|fields| fields.contains(dropped)) {
+            let is_needed = |path: &Path| path.starts_with(dropped);
+            let is_kept = names.iter().any(is_needed)
+                || self.0.values().any(|owned| owned.iter().any(is_needed));
+            if !is_kept {
                 remove(live, dropped);
             }
         }
         for (path, value) in wanted {
             set(live, &path, value);
         }
+        reorder(live, config);
         self.0.insert(manager.clone(), names);
-        self.0.retain(|_, fields| !fields.is_empty());
+        self.0.retain(|_, owned| !owned.is_empty());
         Ok(())
     }
 
     /// Any other write by `manager`: it takes over the fields that changed.
     pub(crate) fn update(&mut self, before: &Value, after: &Value, manager: &Manager) {
-        let (before, after) = (leaves(before), leaves(after));
+        let (before, after) = (fields(before), fields(after));
         let changed: BTreeSet<&Path> = before
             .keys()
             .chain(after.keys())
             .filter(|path| before.get(*path) != after.get(*path))
             .collect();
-        for fields in self.0.values_mut() {
-            fields.retain(|path| !changed.contains(path));
+        for owned in self.0.values_mut() {
+            owned.retain(|path| !changed.contains(path));
         }
         let taken = changed
             .into_iter()
             .filter(|path| after.contains_key(*path))
             .cloned();
         self.0.entry(manager.clone()).or_default().extend(taken);
-        self.0.retain(|_, fields| !fields.is_empty());
+        self.0.retain(|_, owned| !owned.is_empty());
     }
 
-    /// `metadata.managedFields`.
-    pub(crate) fn render(&self) -> Value {
+    /// `metadata.managedFields` of an object of an API version.
+    pub(crate) fn render(&self, api_version: &Value) -> Value {
         self.0
             .iter()
-            .map(|(manager, fields)| {
+            .map(|(manager, owned)| {
                 let mut tree = Value::Object(Map::new());
-                for path in fields {
-                    let path: Path = path.iter().map(|name| format!("f:{name}")).collect();
-                    set(&mut tree, &path, json!({}));
+                for path in owned {
+                    mark(&mut tree, path, owned);
                 }
                 let mut entry = json!({
                     "manager": manager.name,
                     "operation": if manager.applies { "Apply" } else { "Update" },
+                    "apiVersion": api_version,
                     "fieldsType": "FieldsV1",
                     "fieldsV1": tree,
                 });
@@ -110,76 +114,6 @@ impl Managers {
                 entry
             })
             .collect()
-    }
-}
-
-/// The fields of an object that can be owned, with their values.
-fn leaves(object: &Value) -> BTreeMap<Path, Value> {
-    const UNOWNED: [&str; 8] = [
-        "name",
-        "namespace",
-        "uid",
-        "resourceVersion",
-        "generation",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "managedFields",
-    ];
-    fn walk(value: &Value, path: &mut Path, found: &mut BTreeMap<Path, Value>) {
-        match value {
-            Value::Null => {}
-            Value::Object(fields) if !fields.is_empty() => {
-                for (name, value) in fields {
-                    path.push(name.clone());
-                    walk(value, path, found);
-                    path.pop();
-                }
-            }
-            leaf => {
-                found.insert(path.clone(), leaf.clone());
-            }
-        }
-    }
-    let mut found = BTreeMap::new();
-    walk(object, &mut Vec::new(), &mut found);
-    found.retain(|path, _| match path.as_slice() {
-        [top] => top != "apiVersion" && top != "kind",
-        [top, name, ..] => top != "metadata" || !UNOWNED.contains(&name.as_str()),
-        [] => false,
-    });
-    found
-}
-
-fn get<'a>(object: &'a Value, path: &[String]) -> Option<&'a Value> {
-    path.iter().try_fold(object, |value, name| value.get(name))
-}
-
-fn set(object: &mut Value, path: &[String], value: Value) {
-    let Some((name, rest)) = path.split_first() else {
-        // An empty map says that the map is there, not that it is empty.
-        if !(object.is_object() && value == json!({})) {
-            *object = value;
-        }
-        return;
-    };
-    if !object.is_object() {
-        *object = json!({});
-    }
-    if let Some(fields) = object.as_object_mut() {
-        set(fields.entry(name).or_insert(Value::Null), rest, value);
-    }
-}
-
-/// Removes a field, and the maps that hold nothing without it.
-fn remove(object: &mut Value, path: &[String]) {
-    let (Some((name, rest)), Some(fields)) = (path.split_first(), object.as_object_mut()) else {
-        return;
-    };
-    if let Some(inner) = fields.get_mut(name) {
-        remove(inner, rest);
-        if rest.is_empty() || inner.as_object().is_some_and(Map::is_empty) {
-            fields.remove(name);
-        }
     }
 }
 
@@ -309,7 +243,7 @@ mod tests {
             )
             .unwrap();
         assert_eq!(live["spec"]["replicas"], 5);
-        let rendered = managers.render();
+        let rendered = managers.render(&json!("apps/v1"));
         assert_eq!(rendered[0]["manager"], "autoscaler");
         assert_eq!(rendered[0]["operation"], "Update");
         assert_eq!(

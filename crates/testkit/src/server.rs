@@ -16,13 +16,14 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
+    aggregated::{Aggregated, UNAVAILABLE},
     api::{NO_SUCH_PATH, State, key, no_such_path},
     faults::{Call, Fault},
     managers::Manager,
     refusals::failure,
     request::{Target, query},
     resource::{ResourceType, built_in},
-    store::Preconditions,
+    store::{Change, Preconditions},
 };
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -91,10 +92,27 @@ impl FakeApi {
         self.drop_watches();
     }
 
+    /// Registers an API of another server, such as `custom.metrics.k8s.io/v1beta2`, or says anew what it
+    /// answers.
+    pub fn register(&self, group_version: &str, api: Aggregated) {
+        self.lock().registered.insert(group_version.to_owned(), api);
+    }
+
+    /// Forgets an API of another server.
+    pub fn unregister(&self, group_version: &str) {
+        self.lock().registered.remove(group_version);
+    }
+
     /// The version of the newest write. The same before and after: nothing was written.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.lock().store.version()
+    }
+
+    /// All changes after a version, oldest first.
+    #[must_use]
+    pub fn changes(&self, after: u64) -> Vec<Change> {
+        self.lock().store.changes(after)
     }
 
     /// One object, as the server would answer it.
@@ -156,7 +174,69 @@ impl FakeApi {
         self.announce();
     }
 
-    /// Deletes an object, if it is there, and what it owns.
+    /// Applies an object as `manager`, by force.
+    ///
+    /// # Panics
+    ///
+    /// Where the server would refuse it: the test that asks for it is wrong.
+    #[expect(
+        clippy::expect_used,
+        reason = "a test that sets up what can't be should stop there"
+    )]
+    pub fn apply(
+        &self,
+        resource: &ResourceType,
+        namespace: &str,
+        name: &str,
+        manager: &str,
+        config: &Value,
+    ) {
+        let manager = Manager {
+            name: manager.to_owned(),
+            applies: true,
+            subresource: None,
+        };
+        let key = key(resource, namespace, name);
+        self.lock()
+            .store
+            .apply(&key, config.clone(), &manager, true)
+            .expect("the object is accepted");
+        self.announce();
+    }
+
+    /// Sets an object's `spec.replicas` through its scale subresource, as the controller of
+    /// HorizontalPodAutoscalers and `kubectl scale` do.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no such object: the test that asks for it is wrong.
+    #[expect(
+        clippy::expect_used,
+        reason = "a test that sets up what can't be should stop there"
+    )]
+    pub fn scale(
+        &self,
+        resource: &ResourceType,
+        namespace: &str,
+        name: &str,
+        manager: &str,
+        replicas: i32,
+    ) {
+        let manager = Manager {
+            name: manager.to_owned(),
+            applies: false,
+            subresource: Some("scale".to_owned()),
+        };
+        let scale = json!({"spec": {"replicas": replicas}});
+        self.lock()
+            .store
+            .rescale(&key(resource, namespace, name), &scale, &manager)
+            .expect("the object is there");
+        self.announce();
+    }
+
+    /// Deletes an object, if it is there, and what it owns. One with finalizers stays until they are
+    /// gone.
     pub fn delete(&self, resource: &ResourceType, namespace: &str, name: &str) {
         // Not there is what was asked for.
         let _ = self
@@ -310,8 +390,9 @@ fn injected(code: u16) -> Box<Status> {
 
 fn refusal(status: &Status) -> Answer {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if status.message == NO_SUCH_PATH {
-        let mut response = Response::new(Full::new(Bytes::from(NO_SUCH_PATH)).boxed_unsync());
+    if [NO_SUCH_PATH, UNAVAILABLE].contains(&status.message.as_str()) {
+        let text = Bytes::from(status.message.clone());
+        let mut response = Response::new(Full::new(text).boxed_unsync());
         *response.status_mut() = code;
         return response;
     }

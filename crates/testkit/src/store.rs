@@ -36,17 +36,39 @@ struct Stored {
 impl Stored {
     fn render(&self) -> Value {
         let mut value = self.value.clone();
-        value["metadata"]["managedFields"] = self.managers.render();
+        value["metadata"]["managedFields"] = self.managers.render(&value["apiVersion"]);
         value
     }
 }
 
+/// One write that changed something.
 #[derive(Debug, Clone)]
-struct Change {
-    version: u64,
-    event: &'static str,
-    key: Key,
-    object: Value,
+pub struct Change {
+    pub(crate) version: u64,
+    pub(crate) event: &'static str,
+    pub(crate) key: Key,
+    /// The object after it; where it was deleted, the one before it.
+    pub object: Value,
+}
+
+impl Change {
+    /// The type of the object.
+    #[must_use]
+    pub const fn resource(&self) -> &ResourceType {
+        &self.key.resource
+    }
+
+    /// The object's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.key.name
+    }
+
+    /// Whether the object is gone with it.
+    #[must_use]
+    pub fn is_deletion(&self) -> bool {
+        self.event == "DELETED"
+    }
 }
 
 /// All state of the fake.
@@ -108,7 +130,7 @@ impl Store {
         let before = stored.value.clone();
         overlay(&mut stored.value, value, None);
         stored.managers.update(&before, &stored.value, manager);
-        Ok(self.commit(key, stored))
+        self.commit(key, stored)
     }
 
     /// Replaces everything but the status, or only the status where `manager` writes that.
@@ -127,7 +149,7 @@ impl Store {
         let before = stored.value.clone();
         overlay(&mut stored.value, value, manager.subresource.as_deref());
         stored.managers.update(&before, &stored.value, manager);
-        Ok(self.commit(key, stored))
+        self.commit(key, stored)
     }
 
     /// A JSON merge patch.
@@ -172,25 +194,83 @@ impl Store {
             .apply(&mut stored.value, &config, manager, force)
             .map_err(|conflict| {
                 let message = format!(
-                    "Apply failed with 1 conflict: conflict with \"{}\": .{}",
+                    "Apply failed with 1 conflict: conflict with \"{}\": {}",
                     conflict.manager,
                     conflict.path.join(".")
                 );
                 failure(409, "Conflict", &message)
             })?;
-        Ok(self.commit(key, stored))
+        self.commit(key, stored)
     }
 
-    /// Deletes an object and, as garbage collection would, what it controls.
+    /// What the scale subresource says about an object.
+    pub(crate) fn scale(&self, key: &Key) -> Result<Value, Box<Status>> {
+        let stored = self.objects.get(key).ok_or_else(|| not_found(key))?;
+        let metadata = &stored.value["metadata"];
+        Ok(json!({
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {
+                "name": key.name,
+                "namespace": key.namespace,
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+            },
+            "spec": {"replicas": stored.value["spec"]["replicas"]},
+            "status": {"replicas": stored.value["status"]["replicas"].as_i64().unwrap_or_default()},
+        }))
+    }
+
+    /// Sets `spec.replicas` and nothing else, as a write of the scale subresource does.
+    pub(crate) fn rescale(
+        &mut self,
+        key: &Key,
+        scale: &Value,
+        manager: &Manager,
+    ) -> Result<Value, Box<Status>> {
+        let mut stored = self
+            .objects
+            .get(key)
+            .cloned()
+            .ok_or_else(|| not_found(key))?;
+        check_version(key, &stored.value, &scale["metadata"]["resourceVersion"])?;
+        let before = stored.value.clone();
+        stored.value["spec"]["replicas"] = scale["spec"]["replicas"].clone();
+        stored.managers.update(&before, &stored.value, manager);
+        self.commit(key, stored)?;
+        self.scale(key)
+    }
+
+    /// All changes after a version.
+    pub(crate) fn changes(&self, after: u64) -> Vec<Change> {
+        let first = self.log.partition_point(|change| change.version <= after);
+        self.log[first..].to_vec()
+    }
+
+    /// Deletes an object, or only says that it is to be deleted where it has finalizers.
     pub(crate) fn delete(
         &mut self,
         key: &Key,
         preconditions: &Preconditions,
     ) -> Result<(), Box<Status>> {
         let stored = self.objects.get(key).ok_or_else(|| not_found(key))?;
-        let uid = stored.value["metadata"]["uid"].clone();
         check_uid(key, &stored.value, &json!(preconditions.uid))?;
         check_version(key, &stored.value, &json!(preconditions.resource_version))?;
+        if !has_finalizers(&stored.value) {
+            return self.collect(key);
+        }
+        if stored.value["metadata"]["deletionTimestamp"].is_null() {
+            let mut stored = stored.clone();
+            stored.value["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            self.commit(key, stored)?;
+        }
+        Ok(())
+    }
+
+    /// Removes an object and, as garbage collection would, what it controls.
+    fn collect(&mut self, key: &Key) -> Result<(), Box<Status>> {
+        let stored = self.objects.get(key).ok_or_else(|| not_found(key))?;
+        let uid = stored.value["metadata"]["uid"].clone();
         self.remove(key);
         let orphans: Vec<Key> = self
             .objects
@@ -272,15 +352,16 @@ impl Store {
         }))
     }
 
-    /// Stores an object under the next version, unless nothing changed.
-    fn commit(&mut self, key: &Key, mut stored: Stored) -> Value {
+    /// Stores an object under the next version, unless nothing changed. One that is to be deleted goes
+    /// with its last finalizer.
+    fn commit(&mut self, key: &Key, mut stored: Stored) -> Result<Value, Box<Status>> {
         default_replicas(key, &mut stored.value);
         let before = self.objects.get(key);
         if let Some(before) = before
             && before.value == stored.value
             && before.managers == stored.managers
         {
-            return before.render();
+            return Ok(before.render());
         }
         let generation = before.map_or(1, |before| {
             let generation = before.value["metadata"]["generation"]
@@ -303,8 +384,13 @@ impl Store {
             key: key.clone(),
             object: rendered.clone(),
         });
+        let is_over = !stored.value["metadata"]["deletionTimestamp"].is_null()
+            && !has_finalizers(&stored.value);
         self.objects.insert(key.clone(), stored);
-        rendered
+        if is_over {
+            self.collect(key)?;
+        }
+        Ok(rendered)
     }
 
     fn remove(&mut self, key: &Key) {
@@ -320,6 +406,12 @@ impl Store {
             });
         }
     }
+}
+
+fn has_finalizers(object: &Value) -> bool {
+    object["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|finalizers| !finalizers.is_empty())
 }
 
 /// A Deployment without `spec.replicas` has one: what dropping an owned `spec.replicas` falls back to.

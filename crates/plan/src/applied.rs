@@ -1,0 +1,185 @@
+//! Whether a server-side apply would change anything, so that one that wouldn't isn't sent.
+//!
+//! An apply sets what it names, and removes what its field manager named before and names no longer.
+//! So it changes nothing where each field that it names has its value, and where the manager owns these
+//! fields and no others. `metadata.managedFields` tells what it owns, and by its form also which lists and
+//! maps are merged and which are replaced as a whole
+//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/>). What the API server has added by
+//! default, and what others own besides, doesn't matter.
+//!
+//! Where this can't be told, the answer is no: one apply too many changes nothing, one too few leaves a
+//! fault in place.
+
+mod amount;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::Resource;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use self::amount::is_same_amount;
+
+/// Metadata that nobody owns (`stripMetaManager` of
+/// <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>), as far as it is applied.
+const NOT_OWNED: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
+
+/// Maps of quantities: the API server writes their values in its own way.
+const AMOUNTS: [&str; 2] = ["limits", "requests"];
+
+/// Whether applying `desired` as `field_manager`, forced or not, would leave `live` as it is.
+#[must_use]
+pub fn is_applied(
+    desired: &impl Serialize,
+    live: &(impl Resource + Serialize),
+    field_manager: &str,
+) -> bool {
+    let mut entries = live.meta().managed_fields.iter().flatten();
+    let Some(entry) = entries.find(|entry| is_apply(entry, field_manager)) else {
+        return false;
+    };
+    let (Ok(mut desired), Ok(live)) = (serde_json::to_value(desired), serde_json::to_value(live))
+    else {
+        return false;
+    };
+    let is_of_this_version = entry.api_version.as_deref() == desired["apiVersion"].as_str();
+    keep_owned(&mut desired);
+    is_of_this_version
+        && entry
+            .fields_v1
+            .as_ref()
+            .is_some_and(|owned| is_held(&desired, &owned.0, &live, ["", ""]))
+}
+
+fn is_apply(entry: &ManagedFieldsEntry, field_manager: &str) -> bool {
+    entry.manager.as_deref() == Some(field_manager)
+        && entry.operation.as_deref() == Some("Apply")
+        && entry.subresource.as_deref().unwrap_or_default().is_empty()
+}
+
+/// Drops what is applied and owned by nobody.
+fn keep_owned(desired: &mut Value) {
+    let Some(fields) = desired.as_object_mut() else {
+        return;
+    };
+    fields.retain(|name, _| name != "apiVersion" && name != "kind");
+    if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| !NOT_OWNED.contains(&name.as_str()));
+        if metadata.is_empty() {
+            fields.remove("metadata");
+        }
+    }
+}
+
+/// Whether a field and all that is in it has its value, and `owned`, the part of `fieldsV1` about it,
+/// names exactly what is in it. `names` are those of the field around it and of itself.
+fn is_held(desired: &Value, owned: &Value, live: &Value, names: [&str; 2]) -> bool {
+    let [around, itself] = names;
+    let owned = owned.as_object().map(named).unwrap_or_default();
+    match (desired, live) {
+        // A scalar, a list or a map that is one field, or an empty map.
+        _ if owned.is_empty() => {
+            desired == live || AMOUNTS.contains(&around) && is_same_quantity(desired, live)
+        }
+        (Value::Object(desired), Value::Object(live)) => {
+            owned.len() == desired.len()
+                && owned.into_iter().all(|(part, owned)| {
+                    part.strip_prefix("f:").is_some_and(|name| {
+                        let both = desired.get(name).zip(live.get(name));
+                        both.is_some_and(|(desired, live)| {
+                            is_held(desired, owned, live, [itself, name])
+                        })
+                    })
+                })
+        }
+        (Value::Array(desired), Value::Array(live)) => {
+            owned.len() == desired.len() && are_held(desired, &owned, live)
+        }
+        _ => false,
+    }
+}
+
+/// The same for the items of a list that is merged by key or as a set. Their order counts, too: an apply
+/// puts what it names into its own order.
+fn are_held(desired: &[Value], owned: &[(&str, &Value)], live: &[Value]) -> bool {
+    let mut places = Vec::with_capacity(owned.len());
+    for (part, owned) in owned {
+        let Some(key) = ItemKey::parse(part) else {
+            return false;
+        };
+        let (Some(wanted), Some(there)) = (
+            only(desired, |item| key.may_select(item)),
+            only(live, |item| key.selects(item)),
+        ) else {
+            return false;
+        };
+        if !is_held(&desired[wanted], owned, &live[there], ["", ""]) {
+            return false;
+        }
+        places.push((wanted, there));
+    }
+    places.sort_unstable();
+    places
+        .iter()
+        .zip(places.iter().skip(1))
+        .all(|(one, next)| one.0 < next.0 && one.1 < next.1)
+}
+
+/// The parts of a part of `fieldsV1`, without the mark that it is owned itself.
+fn named(owned: &Map<String, Value>) -> Vec<(&str, &Value)> {
+    owned
+        .iter()
+        .map(|(part, owned)| (part.as_str(), owned))
+        .filter(|(part, _)| *part != ".")
+        .collect()
+}
+
+/// What selects an item of a list.
+enum ItemKey {
+    /// `k:`: its fields with these values.
+    Fields(Map<String, Value>),
+    /// `v:`: its value.
+    Value(Value),
+}
+
+impl ItemKey {
+    fn parse(part: &str) -> Option<Self> {
+        let (form, text) = part.split_once(':')?;
+        match form {
+            "k" => serde_json::from_str(text).ok().map(Self::Fields),
+            "v" => serde_json::from_str(text).ok().map(Self::Value),
+            _ => None,
+        }
+    }
+
+    /// Whether it selects a stored item.
+    fn selects(&self, item: &Value) -> bool {
+        match self {
+            Self::Fields(fields) => fields
+                .iter()
+                .all(|(name, value)| item.get(name) == Some(value)),
+            Self::Value(value) => item == value,
+        }
+    }
+
+    /// Whether it may select an item in which fields of the key may be left to their defaults.
+    fn may_select(&self, item: &Value) -> bool {
+        match self {
+            Self::Fields(fields) => fields
+                .iter()
+                .all(|(name, value)| item.get(name).is_none_or(|found| found == value)),
+            Self::Value(value) => item == value,
+        }
+    }
+}
+
+/// Where the only item of this kind is.
+fn only(items: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<usize> {
+    let mut found = items.iter().enumerate().filter(|(_, item)| is_it(item));
+    let (place, _) = found.next()?;
+    found.next().is_none().then_some(place)
+}
+
+fn is_same_quantity(desired: &Value, live: &Value) -> bool {
+    let both = desired.as_str().zip(live.as_str());
+    both.is_some_and(|(desired, live)| is_same_amount(desired, live))
+}
