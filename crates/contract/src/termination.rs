@@ -33,6 +33,18 @@ pub enum ModelFailure {
 }
 
 impl ModelFailure {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::ModelNotFound,
+        Self::ModelUnreachable,
+        Self::ModelRefused,
+        Self::ChecksumMismatch,
+        Self::ModelTooLarge,
+        Self::ModelInvalid,
+        Self::ExecutionProviderUnavailable,
+        Self::StorageFailed,
+    ];
+
     /// The name as it stands in conditions, events and JSON.
     #[must_use]
     pub const fn reason(self) -> &'static str {

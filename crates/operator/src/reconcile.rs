@@ -181,7 +181,7 @@ async fn read(
             let error = Error::Unreadable(error);
             let event = Event {
                 severity: Severity::Warning,
-                condition: condition::READY.to_owned(),
+                action: condition::READY.to_owned(),
                 reason: error.reason().to_owned(),
                 message: error.to_string(),
             };

@@ -5,7 +5,7 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use springtide_plan::Severity;
+use springtide_plan::{SCALE, Severity};
 use tracing::warn;
 
 use crate::error::{brief, is_terminating};
@@ -19,7 +19,10 @@ const MAX_NOTE_BYTES: usize = 1024;
 /// Records events.
 #[derive(Clone)]
 pub(crate) struct Teller {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
+    /// Folds what comes again and again into one event, which keeps its first text.
+    folding: Recorder,
 }
 
 impl Teller {
@@ -29,7 +32,9 @@ impl Teller {
             instance: Some(identity),
         };
         Self {
-            recorder: Recorder::new(client, reporter),
+            folding: Recorder::new(client.clone(), reporter.clone()),
+            client,
+            reporter,
         }
     }
 
@@ -44,10 +49,16 @@ impl Teller {
                 },
                 reason: event.reason,
                 note: Some(shortened(event.message)),
-                action: event.condition,
+                action: event.action,
                 secondary: None,
             };
-            match self.recorder.publish(&event, about).await {
+            // A recorder that knows of nothing yet folds nothing.
+            let recorder = if event.action == SCALE {
+                Recorder::new(self.client.clone(), self.reporter.clone())
+            } else {
+                self.folding.clone()
+            };
+            match recorder.publish(&event, about).await {
                 // Nothing can be recorded any more, and nobody would read it.
                 Err(error) if is_terminating(&error) => return,
                 Err(error) => warn!(
@@ -71,7 +82,46 @@ fn shortened(mut text: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::events::v1;
+    use springtide_testkit::{FakeApi, ResourceType};
+
     use super::*;
+
+    #[tokio::test]
+    async fn each_decision_is_an_event_and_what_comes_again_is_one() {
+        let fake = FakeApi::new();
+        let teller = Teller::new(fake.client(), "operator-0".to_owned());
+        let about = ObjectReference {
+            name: Some("iris".to_owned()),
+            namespace: Some("default".to_owned()),
+            uid: Some("the-uid".to_owned()),
+            ..ObjectReference::default()
+        };
+        let event = |action: &str, message: &str| springtide_plan::Event {
+            severity: Severity::Normal,
+            action: action.to_owned(),
+            reason: "Reason".to_owned(),
+            message: message.to_owned(),
+        };
+        teller
+            .tell(
+                &about,
+                vec![
+                    event(SCALE, "from 2 to 4"),
+                    event("MetricsHealthy", "a reading"),
+                    event(SCALE, "from 4 to 8"),
+                    event("MetricsHealthy", "a reading"),
+                ],
+            )
+            .await;
+        let mut notes = fake
+            .list(&ResourceType::of::<v1::Event>())
+            .iter()
+            .map(|event| event["note"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>();
+        notes.sort();
+        assert_eq!(notes, ["a reading", "from 2 to 4", "from 4 to 8"]);
+    }
 
     #[test]
     fn long_notes_are_cut_between_characters() {

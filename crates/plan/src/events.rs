@@ -1,15 +1,23 @@
 //! What is worth telling about a new status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use springtide_api::{ModelServiceStatus, status::condition};
+use springtide_api::{
+    ModelServiceStatus,
+    status::{Decision, condition},
+};
+
+use crate::conditions::Reason;
+
+/// The action of events about decisions. Each is news, also where it has the reason of the one before.
+pub const SCALE: &str = "Scale";
 
 /// Something worth telling about a ModelService, to be recorded as a Kubernetes Event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// How bad it is.
     pub severity: Severity,
-    /// The condition that changed: what the event's `action` is about.
-    pub condition: String,
+    /// What it is about: the type of the condition that changed, or [`SCALE`] for a decision.
+    pub action: String,
     /// Why, as a stable name.
     pub reason: String,
     /// Why and what to do, for people.
@@ -25,9 +33,10 @@ pub enum Severity {
     Warning,
 }
 
-/// What is worth telling about `current`, which comes after `previous`: each condition that has
-/// become true after it was anything else, and each that is false for a new reason. The summary
-/// `Ready` is told only when it becomes true: when it is false, another condition says why.
+/// What is worth telling about `current`, which comes after `previous`: each new decision, oldest
+/// first, each condition that has become true after it was anything else, and each that is false for a
+/// new reason. The summary `Ready` is told only when it becomes true: when it is false, another
+/// condition says why.
 #[must_use]
 pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatus) -> Vec<Event> {
     let before = |kind: &str| {
@@ -36,24 +45,47 @@ pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatu
             .iter()
             .find(|condition| condition.type_ == kind)
     };
-    current
-        .conditions
-        .iter()
-        .filter_map(|now| {
-            let before = before(&now.type_);
-            let severity = severity(before, now)?;
-            Some(Event {
-                severity,
-                condition: now.type_.clone(),
-                reason: now.reason.clone(),
-                message: now.message.clone(),
-            })
+    let changed = current.conditions.iter().filter_map(|now| {
+        let before = before(&now.type_);
+        let severity = severity(before, now)?;
+        Some(Event {
+            severity,
+            action: now.type_.clone(),
+            reason: now.reason.clone(),
+            message: now.message.clone(),
         })
-        .collect()
+    });
+    let known = previous.map_or(&[][..], decisions);
+    let decided = decisions(current)
+        .iter()
+        .rev()
+        .filter(|decision| !known.contains(decision))
+        .map(|decision| Event {
+            severity: Severity::Normal,
+            action: SCALE.to_owned(),
+            reason: if decision.to > decision.from {
+                "ScaledUp".to_owned()
+            } else {
+                "ScaledDown".to_owned()
+            },
+            message: decision.message.clone(),
+        });
+    decided.chain(changed).collect()
+}
+
+fn decisions(status: &ModelServiceStatus) -> &[Decision] {
+    status
+        .autoscaling
+        .as_ref()
+        .map_or(&[], |autoscaling| &autoscaling.decisions)
 }
 
 /// Reasons of what is under way and ends by itself: worth telling, nothing to worry about.
-const PROGRESS: [&str; 3] = ["Starting", "RollingOut", "SwitchingAutoscaler"];
+const PROGRESS: [&str; 3] = [
+    Reason::Starting.as_str(),
+    Reason::RollingOut.as_str(),
+    Reason::SwitchingAutoscaler.as_str(),
+];
 
 fn severity(before: Option<&Condition>, now: &Condition) -> Option<Severity> {
     let was = |status: &str| before.is_some_and(|before| before.status == status);

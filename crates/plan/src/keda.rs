@@ -125,6 +125,19 @@ pub struct ScaledObjectStatus {
     /// What KEDA says about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<ScaledObjectCondition>,
+    /// How reading goes, by the name of the metric that KEDA makes of a trigger. Kept only where there
+    /// is a fallback.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub health: BTreeMap<String, MetricHealth>,
+}
+
+/// How reading a trigger goes.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricHealth {
+    /// `Happy` or `Failing`: what the last try was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
 }
 
 /// What KEDA says about a ScaledObject.
@@ -171,6 +184,16 @@ impl ScaledObject {
             .reason
             .as_deref()
             .filter(|reason| TRIGGER_FAULTS.contains(reason))
+    }
+
+    /// Metrics that could not be read at the last try, by KEDA's names.
+    pub(crate) fn failing_metrics(&self) -> impl Iterator<Item = &str> {
+        let health = self.status.as_ref().map(|status| &status.health);
+        health
+            .into_iter()
+            .flatten()
+            .filter(|(_, health)| health.status.as_deref() == Some("Failing"))
+            .map(|(metric, _)| metric.as_str())
     }
 
     /// The condition of a type.

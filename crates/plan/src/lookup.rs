@@ -22,7 +22,7 @@ pub(crate) fn hpa_condition<'a>(
 }
 
 /// Reasons of a false `ScalingActive` that aren't about readings: the HPA doesn't scale at all.
-const OFF: [&str; 3] = ["ScalingDisabled", "AmbiguousSelector", "InvalidSelector"];
+pub(crate) const OFF: [&str; 3] = ["ScalingDisabled", "AmbiguousSelector", "InvalidSelector"];
 
 /// Why the HPA doesn't scale at all, whatever its metrics say.
 pub(crate) fn hpa_off(hpa: &HorizontalPodAutoscaler) -> Option<&str> {

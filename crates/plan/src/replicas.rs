@@ -97,7 +97,8 @@ fn is_undecided(deployment: &Deployment, min_replicas: i32) -> bool {
             .all(|entry| entry.manager.as_deref() == Some(INITIAL_REPLICAS))
 }
 
-fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
+/// Whether a field manager owns the number of pods.
+pub(crate) fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
     entry
         .fields_v1
         .as_ref()

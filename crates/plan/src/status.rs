@@ -8,12 +8,13 @@ use k8s_openapi::{
 };
 use springtide_api::{
     ModelService, ModelServiceStatus,
-    status::{AutoscalingStatus, condition},
+    status::{AutoscalingStatus, Decision, condition},
 };
 
 use crate::{
     child::ChildKind,
     conditions::{Evidence, Finding, judge},
+    decisions::decisions,
     desired::Desired,
     engine::Resolved,
     labels,
@@ -43,7 +44,7 @@ pub struct Failure {
 
 /// The status of a ModelService. `observed` is what the API server answered to the plan's applies
 /// where there was any; `previous` is the status before, from which conditions that didn't change
-/// keep their time.
+/// keep their time, and which holds the decisions that can't be observed any more.
 #[must_use]
 pub fn status(
     model_service: &ValidatedModelService,
@@ -53,12 +54,14 @@ pub fn status(
     previous: Option<&ModelServiceStatus>,
     now: Timestamp,
 ) -> ModelServiceStatus {
-    let findings = judge(&Evidence {
+    let evidence = Evidence {
         model_service,
         observed,
         desired,
         outcome,
-    });
+        now,
+    };
+    let findings = judge(&evidence);
     let deployment = observed
         .deployment
         .as_ref()
@@ -78,7 +81,7 @@ pub fn status(
                 .unwrap_or_default(),
         ),
         desired_replicas: desired_replicas(&resolved, observed),
-        autoscaling: Some(autoscaling(&resolved)),
+        autoscaling: Some(autoscaling(&resolved, decisions(&evidence, previous))),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }
@@ -165,7 +168,7 @@ fn desired_replicas(resolved: &Resolved<'_>, observed: &Observed) -> Option<i32>
 }
 
 /// What sets the number of pods, and its bounds.
-fn autoscaling(resolved: &Resolved<'_>) -> AutoscalingStatus {
+fn autoscaling(resolved: &Resolved<'_>, decisions: Vec<Decision>) -> AutoscalingStatus {
     let (min_replicas, max_replicas) = match resolved {
         Resolved::Fixed { replicas } => (*replicas, *replicas),
         Resolved::Hpa(following) | Resolved::Keda(following) => {
@@ -176,7 +179,7 @@ fn autoscaling(resolved: &Resolved<'_>) -> AutoscalingStatus {
         engine: resolved.engine(),
         min_replicas,
         max_replicas,
-        decisions: Vec::new(),
+        decisions,
     }
 }
 

@@ -2,20 +2,22 @@
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{Evidence, Finding, blocked::blocked};
+use super::{Evidence, Finding, Reason, blocked::blocked, due::readings_due};
 use crate::{
     child::ChildKind,
     engine::{Following, Resolved},
     lookup::{hpa_condition, hpa_off},
-    observed::Observed,
+    observed::{Observed, PodsMetrics},
+    scaling::AutoscalerEngine,
 };
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
-    match evidence.model_service.scaling().on(evidence.observed) {
+    let resolved = evidence.model_service.scaling().on(evidence.observed);
+    match &resolved {
         Resolved::Fixed { replicas } => {
             switching(evidence, "spec.replicas is applied").unwrap_or_else(|| {
                 Finding::yes(
-                    "FixedReplicas",
+                    Reason::FixedReplicas,
                     format!(
                         "spec.autoscaling.engine is None: the number of pods is fixed at {replicas}."
                     ),
@@ -23,12 +25,12 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
             })
         }
         Resolved::Hpa(following) => not_applied(evidence, ChildKind::HorizontalPodAutoscaler)
-            .unwrap_or_else(|| hpa(evidence.observed, &following)),
+            .unwrap_or_else(|| hpa(evidence, &resolved, following)),
         Resolved::Keda(_) if !evidence.observed.capabilities.keda => {
             let meanwhile = kept(evidence)
                 .unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
             Finding::no(
-                "KedaMissing",
+                Reason::KedaMissing,
                 format!(
                     "KEDA isn't installed. Install it (https://keda.sh), or set spec.autoscaling.engine to HPA. {meanwhile}"
                 ),
@@ -51,7 +53,7 @@ fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
     // A deletion that fails is why the new one waits.
     Some(blocked(evidence, former).unwrap_or_else(|| {
         Finding::no(
-            "SwitchingAutoscaler",
+            Reason::SwitchingAutoscaler,
             format!("The former {former} must be gone before {before}."),
         )
     }))
@@ -75,75 +77,134 @@ fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
         })
 }
 
-fn hpa(observed: &Observed, following: &Following<'_>) -> Finding {
+fn hpa(evidence: &Evidence<'_>, resolved: &Resolved<'_>, following: &Following<'_>) -> Finding {
+    let observed = evidence.observed;
     let Some(hpa) = &observed.horizontal_pod_autoscaler else {
-        return Finding::unknown("Starting", "The HorizontalPodAutoscaler is being made.");
+        return Finding::unknown(
+            Reason::Starting,
+            "The HorizontalPodAutoscaler is being made.",
+        );
     };
     if let Some(fault) = scaling_fault(hpa) {
         return fault;
     }
     if following.unavailable.is_empty() {
         return Finding::yes(
-            "Scaling",
+            Reason::Scaling,
             "The HorizontalPodAutoscaler sets the number of pods.",
         );
     }
-    let unavailable = following
+    // An adapter lists what some pod reports already.
+    let may_come = observed.capabilities.pods_metrics != PodsMetrics::Absent
+        && readings_due(resolved, observed).is_none_or(|due| evidence.now < due);
+    if may_come {
+        return Finding::unknown(
+            Reason::Starting,
+            format!(
+                "The custom metrics API has nothing of the pods yet: {} follows later.",
+                unavailable(following)
+            ),
+        );
+    }
+    Finding::no(
+        Reason::SignalsUnavailable,
+        unavailable_message(observed, following),
+    )
+}
+
+fn unavailable(following: &Following<'_>) -> String {
+    let names = following
         .unavailable
         .iter()
-        .map(|signal| signal.signal().as_str())
+        .map(|signal| signal.signal().as_str());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn unavailable_message(observed: &Observed, following: &Following<'_>) -> String {
+    const ADAPTER: &str = "prometheus-adapter (https://github.com/kubernetes-sigs/prometheus-adapter) with the rules in examples/prometheus-adapter.values.yaml";
+    let api = match observed.capabilities.pods_metrics {
+        PodsMetrics::Absent => "the cluster has no custom metrics API",
+        PodsMetrics::Unknown => "the custom metrics API doesn't answer",
+        PodsMetrics::Listed(_) => "the custom metrics API doesn't list it for pods",
+    };
+    let metrics = following
+        .unavailable
+        .iter()
+        .map(|signal| signal.pods_metric())
         .collect::<Vec<_>>()
         .join(", ");
-    let instead = if following.stands_in {
-        " Until then CPU at 70 % of the request is followed instead."
-    } else {
-        ""
-    };
-    Finding::no(
-        "SignalsUnavailable",
-        format!(
-            "The HorizontalPodAutoscaler can't follow spec.autoscaling.targets {unavailable}: the custom metrics API doesn't have them. Install prometheus-adapter with Springtide's rules, or KEDA and set spec.autoscaling.engine to Auto or KEDA.{instead}"
+    let remedy = match (observed.capabilities.keda, following.pods.engine) {
+        (true, _) => {
+            format!(
+                "Set spec.autoscaling.engine to Auto, which follows it by KEDA, or use {ADAPTER}."
+            )
+        }
+        (false, AutoscalerEngine::Auto) => {
+            format!("Install KEDA (https://keda.sh), or {ADAPTER}.")
+        }
+        (false, _) => format!(
+            "Install {ADAPTER}, or KEDA (https://keda.sh) and set spec.autoscaling.engine to Auto."
         ),
+    };
+    let instead = match following.targets.cpu_utilization_percent {
+        Some(percent) if following.stands_in => {
+            format!(
+                " Until then the HorizontalPodAutoscaler follows CPU at {percent} % of the request."
+            )
+        }
+        _ => " Until then the HorizontalPodAutoscaler follows the other targets.".to_owned(),
+    };
+    format!(
+        "{} can't be followed: {api} ({metrics}). {remedy}{instead}",
+        unavailable(following)
     )
 }
 
 fn keda(observed: &Observed) -> Finding {
     let Some(scaled_object) = &observed.scaled_object else {
-        return Finding::unknown("Starting", "The ScaledObject is being made.");
+        return Finding::unknown(Reason::Starting, "The ScaledObject is being made.");
     };
     if scaled_object.is_paused() {
         return Finding::no(
-            "Paused",
+            Reason::Paused,
             "The ScaledObject is paused by an annotation, autoscaling.keda.sh/paused or autoscaling.keda.sh/paused-replicas: nothing scales the pods until it is removed.",
         );
     }
     let scaling = |hpa| {
         scaling_fault(hpa)
-            .unwrap_or_else(|| Finding::yes("Scaling", "KEDA sets the number of pods."))
+            .unwrap_or_else(|| Finding::yes(Reason::Scaling, "KEDA sets the number of pods."))
     };
     let hpa = observed.keda_horizontal_pod_autoscaler.as_ref();
-    if let Some(reason) = scaled_object.trigger_fault() {
+    if scaled_object.trigger_fault().is_some() {
         return hpa.map_or_else(
             || {
                 Finding::no(
-                    reason,
+                    Reason::TriggerError,
                     "KEDA can't read its triggers and has made no HorizontalPodAutoscaler yet. MetricsHealthy says what to check.",
                 )
             },
             scaling,
         );
     }
-    let starting = || Finding::unknown("Starting", "KEDA hasn't looked at the ScaledObject yet.");
+    let starting = || {
+        Finding::unknown(
+            Reason::Starting,
+            "KEDA hasn't looked at the ScaledObject yet.",
+        )
+    };
     let Some(ready) = scaled_object.condition("Ready") else {
         return starting();
     };
     let message = || format!("KEDA: {}", ready.message.as_deref().unwrap_or_default());
     match (ready.status.as_str(), ready.reason.as_deref()) {
         ("True", _) => hpa.map_or_else(
-            || Finding::yes("Scaling", "KEDA sets the number of pods."),
+            || Finding::yes(Reason::Scaling, "KEDA sets the number of pods."),
             scaling,
         ),
-        ("False", reason) => Finding::no(reason.unwrap_or("ScaledObjectNotReady"), message()),
+        ("False", reason) => Finding::no(
+            reason.unwrap_or(Reason::ScaledObjectNotReady.as_str()),
+            message(),
+        ),
         (_, Some(reason)) if !reason.is_empty() => Finding::unknown(reason, message()),
         // KEDA sets every condition to unknown, without a reason, before its first look.
         _ => starting(),
@@ -155,7 +216,11 @@ fn keda(observed: &Observed) -> Finding {
 fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
     let unable = hpa_condition(hpa, "AbleToScale")
         .filter(|able| able.status == "False")
-        .map(|able| able.reason.as_deref().unwrap_or("UnableToScale"));
+        .map(|able| {
+            able.reason
+                .as_deref()
+                .unwrap_or(Reason::UnableToScale.as_str())
+        });
     let name = hpa.metadata.name.as_deref().unwrap_or_default();
     let hint = format!("`kubectl describe hpa {name}` says more.");
     if let Some(reason) = unable {

@@ -1,6 +1,6 @@
 //! What keeps an object of a ModelService from being as it should be.
 
-use super::{Evidence, Finding};
+use super::{Evidence, Finding, Reason};
 use crate::child::ChildKind;
 
 /// Why an object could not be applied.
@@ -8,7 +8,7 @@ pub(super) fn blocked(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Findin
     if evidence.desired.name_taken.contains(&kind) {
         let name = evidence.model_service.name();
         return Some(Finding::no(
-            "NameTaken",
+            Reason::NameTaken,
             format!(
                 "{kind} {name} exists and belongs to somebody else. Delete it, or give the ModelService another name."
             ),

@@ -1,89 +1,236 @@
 //! `MetricsHealthy`: the autoscaler gets readings for what it follows.
 //!
 //! It isn't part of the summary: a gap in monitoring doesn't make a model that is served unready.
+//! Nor does it make pods go away: an HPA that lacks a reading adds pods as far as the others ask, and
+//! takes none away.
+
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{Evidence, Finding};
+use super::{Evidence, Finding, Reason, due::readings_due};
 use crate::{
     engine::Resolved,
     keda::ScaledObject,
     lookup::{hpa_condition, hpa_off},
+    readings::{Followed, MetricsApi, followed, missing, subject_of_keda},
 };
+
+/// Something that keeps readings from the autoscaler.
+struct Fault {
+    reason: String,
+    message: String,
+}
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let observed = evidence.observed;
-    match evidence.model_service.scaling().on(observed) {
-        Resolved::Fixed { .. } => Finding::yes(
-            "NotNeeded",
-            "spec.autoscaling.engine is None: nothing is measured.",
+    let resolved = evidence.model_service.scaling().on(observed);
+    let (hpa, scaled_object) = match resolved {
+        Resolved::Fixed { .. } => {
+            return Finding::yes(
+                Reason::NotNeeded,
+                "spec.autoscaling.engine is None: nothing is measured.",
+            );
+        }
+        Resolved::Hpa(_) => (&observed.horizontal_pod_autoscaler, None),
+        Resolved::Keda(_) => (
+            &observed.keda_horizontal_pod_autoscaler,
+            observed.scaled_object.as_ref(),
         ),
-        Resolved::Hpa(_) => hpa(
-            observed.horizontal_pod_autoscaler.as_ref(),
-            "Is metrics-server installed?",
+    };
+    if scaled_object.is_some_and(ScaledObject::is_paused) {
+        return Finding::unknown(
+            Reason::Paused,
+            "The ScaledObject is paused: nothing is read.",
+        );
+    }
+    let mut faults = scaled_object.and_then(keda).into_iter().collect::<Vec<_>>();
+    if let Some(hpa) = hpa {
+        if let (Some(reason), true) = (hpa_off(hpa), faults.is_empty()) {
+            return Finding::unknown(
+                reason,
+                "The HorizontalPodAutoscaler reads nothing while it can't scale: AutoscalingReady says why.",
+            );
+        }
+        faults.extend(lacking(hpa, scaled_object, !faults.is_empty()));
+    }
+    let is_due = || readings_due(&resolved, observed).is_some_and(|due| due <= evidence.now);
+    match faults.first() {
+        Some(first) if is_due() => Finding::no(
+            first.reason.clone(),
+            format!(
+                "{} Meanwhile no pod is taken away.",
+                faults
+                    .iter()
+                    .map(|fault| fault.message.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
         ),
-        Resolved::Keda(_) => keda(observed.scaled_object.as_ref()).unwrap_or_else(|| {
-            hpa(
-                observed.keda_horizontal_pod_autoscaler.as_ref(),
-                "Are metrics-server and Prometheus up, and are the pods scraped?",
-            )
-        }),
+        Some(_) => Finding::unknown(
+            Reason::Starting,
+            "The first readings take a minute or two once a pod is ready.",
+        ),
+        None => healthy(hpa.as_ref()),
     }
 }
 
-/// What KEDA knows about readings that its HPA doesn't.
-fn keda(scaled_object: Option<&ScaledObject>) -> Option<Finding> {
-    let scaled_object = scaled_object?;
-    if scaled_object.is_paused() {
-        return Some(Finding::unknown(
-            "Paused",
-            "The ScaledObject is paused: nothing is read.",
-        ));
+fn healthy(hpa: Option<&HorizontalPodAutoscaler>) -> Finding {
+    let active = hpa.and_then(|hpa| hpa_condition(hpa, "ScalingActive"));
+    match active.map(|active| active.status.as_str()) {
+        None => Finding::unknown(
+            Reason::Starting,
+            "The HorizontalPodAutoscaler has read nothing yet.",
+        ),
+        Some("True") => Finding::yes(Reason::Readings, "The autoscaler gets readings."),
+        Some(_) => Finding::unknown(
+            Reason::MetricsUnavailable,
+            "The HorizontalPodAutoscaler doesn't know whether it has readings.",
+        ),
     }
+}
+
+/// What KEDA says about its triggers.
+fn keda(scaled_object: &ScaledObject) -> Option<Fault> {
     let falls_back = scaled_object
         .condition("Fallback")
         .is_some_and(|fallback| fallback.status == "True");
-    if falls_back {
-        return Some(Finding::no(
-            "FallbackActive",
-            "Prometheus gives no reading for at least one trigger: the number of pods is kept. Check that Prometheus is up and scrapes the pods.",
-        ));
+    let failing = scaled_object
+        .failing_metrics()
+        .map(|metric| {
+            let subject = subject_of_keda(metric, Some(scaled_object));
+            subject.name().to_owned()
+        })
+        .collect::<BTreeSet<_>>();
+    let is_faulty = falls_back || !failing.is_empty() || scaled_object.trigger_fault().is_some();
+    if !is_faulty {
+        return None;
     }
-    let reason = scaled_object.trigger_fault()?;
-    Some(Finding::no(
-        reason,
-        "KEDA can't read at least one trigger. Check that spec.autoscaling.keda.prometheusAddress is right, that Prometheus is up and that it scrapes the pods.",
-    ))
+    let what = if failing.is_empty() {
+        "at least one trigger".to_owned()
+    } else {
+        failing.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let prometheus = scaled_object
+        .spec
+        .triggers
+        .iter()
+        .find_map(|trigger| trigger.metadata.get("serverAddress"))
+        .map_or_else(String::new, |address| format!(" ({address})"));
+    Some(Fault {
+        reason: if falls_back {
+            Reason::FallbackActive.into()
+        } else {
+            Reason::TriggerError.into()
+        },
+        message: format!(
+            "KEDA gets no reading of {what}: check that Prometheus{prometheus} is up and scrapes the pods."
+        ),
+    })
 }
 
-/// An HPA's own messages hold names of pods and texts of passing network errors.
-fn hpa(hpa: Option<&HorizontalPodAutoscaler>, hint: &str) -> Finding {
-    let Some((hpa, active)) = hpa.and_then(|hpa| Some((hpa, hpa_condition(hpa, "ScalingActive")?)))
-    else {
-        return Finding::unknown(
-            "Starting",
-            "The HorizontalPodAutoscaler has read nothing yet.",
-        );
+/// What the HPA has no reading of, by the API that it asks. `knows_keda`: KEDA has said itself why
+/// it passes nothing on.
+fn lacking(
+    hpa: &HorizontalPodAutoscaler,
+    scaled_object: Option<&ScaledObject>,
+    knows_keda: bool,
+) -> Vec<Fault> {
+    let Some(active) = hpa_condition(hpa, "ScalingActive") else {
+        return Vec::new();
     };
-    if let Some(reason) = hpa_off(hpa) {
-        return Finding::unknown(
-            reason,
-            "The HorizontalPodAutoscaler reads nothing while it can't scale: AutoscalingReady says why.",
-        );
+    // It speaks of the first metric that could not be read, if what could be read asks for fewer pods.
+    let said = (active.status == "False").then(|| {
+        let reason = active.reason.as_deref().unwrap_or_default();
+        (reason, active.message.as_deref().unwrap_or_default())
+    });
+    let followed = followed(hpa, scaled_object);
+    let read_any = followed.iter().any(|metric| metric.reading.is_some());
+    // An HPA that was only put back within its bounds has read nothing, and lacks nothing.
+    if said.is_none() && !read_any {
+        return Vec::new();
     }
-    let reason = active.reason.as_deref().unwrap_or("MetricsUnavailable");
-    let name = hpa.metadata.name.as_deref().unwrap_or_default();
-    match active.status.as_str() {
-        "True" => Finding::yes("Readings", "The autoscaler gets readings."),
-        "False" => Finding::no(
-            reason,
-            format!(
-                "The HorizontalPodAutoscaler lacks a reading. {hint} `kubectl describe hpa {name}` says which."
+    let by_api = |api: MetricsApi| missing(&followed).filter(move |metric| metric.source == api);
+    let faults = [
+        MetricsApi::Resource,
+        MetricsApi::Custom,
+        MetricsApi::External,
+    ]
+    .into_iter()
+    .filter(|api| !(knows_keda && *api == MetricsApi::External))
+    .filter_map(|api| {
+        let names = names(by_api(api))?;
+        let reason = reason(api);
+        let said = said
+            .filter(|(said, _)| *said == reason.as_str())
+            .map(|(_, message)| message);
+        Some(Fault {
+            reason: reason.into(),
+            message: format!("No reading of {names}: {}", cause(api, said)),
+        })
+    })
+    .collect::<Vec<_>>();
+    match said {
+        Some((reason, _)) if faults.is_empty() && !knows_keda => vec![Fault {
+            reason: if reason.is_empty() {
+                Reason::MetricsUnavailable.into()
+            } else {
+                reason.to_owned()
+            },
+            message: format!(
+                "The HorizontalPodAutoscaler lacks a reading. `kubectl describe hpa {}` says which.",
+                hpa.metadata.name.as_deref().unwrap_or_default()
             ),
-        ),
-        _ => Finding::unknown(
-            reason,
-            "The HorizontalPodAutoscaler doesn't know whether it has readings.",
-        ),
+        }],
+        _ => faults,
+    }
+}
+
+fn names<'a>(metrics: impl Iterator<Item = &'a Followed>) -> Option<String> {
+    let names = metrics
+        .map(|metric| metric.subject.name())
+        .collect::<Vec<_>>();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The reason by which an HPA says that an API gave it no reading.
+const fn reason(api: MetricsApi) -> Reason {
+    match api {
+        MetricsApi::Resource => Reason::FailedGetResourceMetric,
+        MetricsApi::Custom => Reason::FailedGetPodsMetric,
+        MetricsApi::External => Reason::FailedGetExternalMetric,
+    }
+}
+
+/// Why an API gives no reading, and what to do. `said` is what the HPA was told; it is only looked
+/// into, since it holds names of pods and texts of passing network errors
+/// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/podautoscaler/metrics/client.go>).
+fn cause(api: MetricsApi, said: Option<&str>) -> &'static str {
+    const NOTHING_OF_THE_PODS: [&str; 3] = [
+        "no metrics returned",
+        "did not receive metrics",
+        "could not find the metric",
+    ];
+    let said = said.unwrap_or_default();
+    let answers = NOTHING_OF_THE_PODS.iter().any(|text| said.contains(text));
+    match api {
+        MetricsApi::Resource if said.contains("missing request for") => {
+            "the pods don't request that resource. Set it in spec.server.resources.requests."
+        }
+        MetricsApi::Resource if answers => {
+            "metrics-server answers, but has nothing of the pods. Its logs say why."
+        }
+        MetricsApi::Resource => {
+            "check that metrics-server is installed and runs (`kubectl get apiservice v1beta1.metrics.k8s.io`)."
+        }
+        MetricsApi::Custom if answers => {
+            "the custom metrics API answers, but has nothing of the pods. Check that Prometheus is up and scrapes them."
+        }
+        MetricsApi::Custom => {
+            "check that the adapter of the custom metrics API runs (`kubectl get apiservice | grep custom.metrics`) and that its Prometheus is up."
+        }
+        MetricsApi::External => {
+            "KEDA passes nothing on. Check that its operator and its metrics server run (`kubectl get apiservice v1beta1.external.metrics.k8s.io`), and that Prometheus is up."
+        }
     }
 }

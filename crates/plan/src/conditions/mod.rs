@@ -5,14 +5,19 @@
 
 mod autoscaling_ready;
 mod blocked;
+mod due;
 mod metrics_healthy;
 mod model_loaded;
 mod pods;
 mod ready;
+mod reason;
 mod rollout_complete;
 mod workload_available;
 
+use k8s_openapi::jiff::Timestamp;
 use springtide_api::status::condition;
+
+pub(crate) use self::reason::Reason;
 
 use crate::{
     desired::Desired, observed::Observed, status::Outcome, validated::ValidatedModelService,
@@ -75,6 +80,18 @@ pub(crate) struct Evidence<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) desired: &'a Desired,
     pub(crate) outcome: &'a Outcome,
+    pub(crate) now: Timestamp,
+}
+
+/// When the conditions may change although nothing else does: when readings that are missing have had
+/// their time to come.
+#[must_use]
+pub fn look_again_at(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    due::readings_due(&model_service.scaling().on(observed), observed).filter(|due| *due > now)
 }
 
 /// All conditions by type, in the order of [`condition::ALL`].

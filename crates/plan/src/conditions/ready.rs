@@ -1,13 +1,16 @@
 //! `Ready`: the summary.
 
-use super::{Finding, Truth};
+use super::{Finding, Reason, Truth};
 
 /// True where everything else is; otherwise the first that is false, or else the first that isn't
 /// known, speaks for all.
 pub(super) fn summarise<const N: usize>(findings: [(&'static str, &Finding); N]) -> Finding {
     let first = |truth| findings.iter().find(|(_, finding)| finding.truth == truth);
     match first(Truth::False).or_else(|| first(Truth::Unknown)) {
-        None => Finding::yes("Ready", "The model is served and scaled as the spec says."),
+        None => Finding::yes(
+            Reason::Ready,
+            "The model is served and scaled as the spec says.",
+        ),
         Some((condition, finding)) => Finding::new(
             finding.truth,
             finding.reason.clone(),

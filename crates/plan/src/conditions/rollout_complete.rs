@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::{Evidence, Finding, blocked::blocked};
+use super::{Evidence, Finding, Reason, blocked::blocked};
 use crate::{child::ChildKind, lookup::deployment_condition, replicas::asked_for};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
@@ -10,7 +10,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         return finding;
     }
     let Some(deployment) = &evidence.observed.deployment else {
-        return Finding::unknown("RollingOut", "The Deployment is being made.");
+        return Finding::unknown(Reason::RollingOut, "The Deployment is being made.");
     };
     let scaling = evidence.model_service.scaling();
     let least = scaling.least_pods();
@@ -22,13 +22,13 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         .and_then(|progressing| progressing.reason.as_deref());
     match progress {
         Some("ProgressDeadlineExceeded") => Finding::no(
-            "ProgressDeadlineExceeded",
+            Reason::ProgressDeadlineExceeded,
             "New pods don't become ready. The former ones go on serving where there are any; the other conditions say why.",
         ),
         // Also until the first number of pods is applied: a first start isn't over before all of them
         // are available.
         _ if asked_for(deployment) < Some(least) => Finding::no(
-            "RollingOut",
+            Reason::RollingOut,
             format!(
                 "The Deployment isn't asked for as many pods as {} yet.",
                 scaling.least_pods_field()
@@ -37,9 +37,12 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         // The Deployment controller says so once all pods are new and available, and goes on saying
         // so while an autoscaler changes their number.
         Some("NewReplicaSetAvailable") if only_new_pods(deployment) => {
-            Finding::yes("Complete", "Every pod is made from the present spec.")
+            Finding::yes(Reason::Complete, "Every pod is made from the present spec.")
         }
-        _ => Finding::no("RollingOut", "Pods of the present spec are taking over."),
+        _ => Finding::no(
+            Reason::RollingOut,
+            "Pods of the present spec are taking over.",
+        ),
     }
 }
 

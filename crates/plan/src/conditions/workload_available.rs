@@ -6,7 +6,7 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{Evidence, Finding, blocked::blocked, pods};
+use super::{Evidence, Finding, Reason, blocked::blocked, pods};
 use crate::{
     child::ChildKind, lookup::deployment_condition, replicas::asked_for, scaling::Scaling,
 };
@@ -30,12 +30,12 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         return finding;
     }
     let Some(deployment) = &evidence.observed.deployment else {
-        return Finding::unknown("Starting", "The Deployment is being made.");
+        return Finding::unknown(Reason::Starting, "The Deployment is being made.");
     };
     let scaling = evidence.model_service.scaling();
     let wanted = asked_for(deployment).unwrap_or(1);
     if wanted == 0 {
-        return Finding::no("NoReplicas", nothing_is_served(scaling));
+        return Finding::no(Reason::NoReplicas, nothing_is_served(scaling));
     }
     let available = deployment
         .status
@@ -49,7 +49,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
             .find_map(pod_fault)
     });
     if available == 0 {
-        return fault.unwrap_or_else(|| Finding::no("Starting", "No pod is ready yet."));
+        return fault.unwrap_or_else(|| Finding::no(Reason::Starting, "No pod is ready yet."));
     }
     let of_the_others = fault.map_or_else(String::new, |fault| {
         format!(" Of the others: {}", fault.message)
@@ -57,12 +57,12 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     // Not as many as the Deployment is asked for: that an autoscaler asks for more takes nothing away.
     if available >= scaling.least_pods().min(wanted) {
         return Finding::yes(
-            "Available",
+            Reason::Available,
             format!("Enough pods are ready to serve.{of_the_others}"),
         );
     }
     Finding::yes(
-        "PartlyAvailable",
+        Reason::PartlyAvailable,
         format!(
             "Requests are served, by fewer pods than {} for now.{of_the_others}",
             scaling.least_pods_field()
@@ -87,7 +87,10 @@ fn refused(deployment: &Deployment) -> Option<Finding> {
         .message
         .as_deref()
         .unwrap_or("The API server refuses the pods.");
-    Some(Finding::no("PodsRefused", without_generated_names(message)))
+    Some(Finding::no(
+        Reason::PodsRefused,
+        without_generated_names(message),
+    ))
 }
 
 /// The API server puts the name of the pod that it refuses before the cause, and that name is another
@@ -115,7 +118,7 @@ fn unschedulable(pod: &Pod) -> Option<Finding> {
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
     let message = scheduled.message.as_deref().unwrap_or("No node fits.");
     Some(Finding::no(
-        "Unschedulable",
+        Reason::Unschedulable,
         format!("No node takes the pods: {message}"),
     ))
 }
@@ -132,7 +135,7 @@ fn container_fault(status: &ContainerStatus) -> Option<Finding> {
         .filter(|terminated| terminated.exit_code != 0);
     match (waits_for, last_exit) {
         (Some(reason), _) if IMAGE_FAULTS.contains(&reason) => Some(Finding::no(
-            "ImagePullFailed",
+            Reason::ImagePullFailed,
             format!(
                 "The image {image} of container {name} can't be pulled. Check spec.server.image, imagePullPolicy and imagePullSecrets."
             ),
@@ -146,13 +149,13 @@ fn container_fault(status: &ContainerStatus) -> Option<Finding> {
             ),
             _,
         ) => Some(Finding::no(
-            "ContainerNotStarted",
+            Reason::ContainerNotStarted,
             format!(
                 "Container {name} can't be started ({reason}). `kubectl describe pod` says why."
             ),
         )),
         (_, Some(exit)) if exit.reason.as_deref() == Some("OOMKilled") => Some(Finding::no(
-            "OutOfMemory",
+            Reason::OutOfMemory,
             format!(
                 "Container {name} needs more memory than it may have. Raise spec.server.resources.limits.memory."
             ),
@@ -162,7 +165,7 @@ fn container_fault(status: &ContainerStatus) -> Option<Finding> {
                 format!(" with exit code {}", exit.exit_code)
             });
             Some(Finding::no(
-                "ContainerCrashing",
+                Reason::ContainerCrashing,
                 format!("Container {name} fails again and again{exit_code}. Its logs say why."),
             ))
         }

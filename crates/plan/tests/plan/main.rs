@@ -6,12 +6,14 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod behavior;
+mod decisions;
 mod engines;
 mod golden;
 mod invariants;
 mod ownership;
 mod queries;
 mod replicas;
+mod schedule;
 mod server;
 mod signals;
 mod status;

@@ -2,20 +2,28 @@
 
 mod autoscaling;
 mod events;
+mod metrics_healthy;
 mod model_loaded;
 mod summary;
 mod workload_available;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use serde_json::{Value, json};
 use springtide_plan::{Child, Observed, ValidatedModelService, desired};
 
-use crate::support::{applied, settings, with_engine, with_keda};
+use crate::support::{applied, at, settings, with_engine, with_keda};
 
 /// What is observed of a ModelService with `engine` whose Deployment has `deployment_status`.
 fn deployed(engine: &str, deployment_status: Value) -> (ValidatedModelService, Observed) {
     let model_service = with_engine(engine);
     let mut observed = applied(&model_service, with_keda());
+    let made_long_ago = Some(Time(at(-1000)));
+    if let Some(hpa) = &mut observed.horizontal_pod_autoscaler {
+        hpa.metadata.creation_timestamp.clone_from(&made_long_ago);
+    }
+    if let Some(scaled_object) = &mut observed.scaled_object {
+        scaled_object.metadata.creation_timestamp = made_long_ago;
+    }
     let deployment = observed.deployment.as_mut().unwrap();
     deployment.metadata.generation = Some(1);
     deployment.spec.as_mut().unwrap().replicas = Some(2);
@@ -73,8 +81,12 @@ fn container(name: &str, ready: bool, state: Value, last_state: Value) -> Value 
     })
 }
 
+/// A pod that has served for long.
 fn serving() -> Value {
     json!({
+        "conditions": [
+            {"type": "Ready", "status": "True", "lastTransitionTime": at(-1000).to_string()},
+        ],
         "initContainerStatuses": [
             container("fetch-model", true, json!({"terminated": {"exitCode": 0}}), json!({})),
         ],

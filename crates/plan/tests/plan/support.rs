@@ -1,6 +1,6 @@
 //! ModelServices and observations to test with.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use springtide_api::{ModelService, ModelServiceStatus, targets::Signal};
@@ -89,14 +89,40 @@ pub(crate) fn status_of(
     observed: &Observed,
 ) -> ModelServiceStatus {
     let desired = desired(model_service, observed, &settings());
-    status(
+    let status = status(
         model_service,
         observed,
         &desired,
         &Outcome::default(),
         None,
         at(0),
-    )
+    );
+    for condition in &status.conditions {
+        assert!(is_documented(condition), "{condition:?}");
+    }
+    status
+}
+
+/// Whether the table of conditions has this one: with this status and reason, or with a reason that
+/// somebody else gives.
+fn is_documented(condition: &Condition) -> bool {
+    const TABLE: &str = include_str!("../../../../docs/reference/conditions.md");
+    let mut about = "";
+    TABLE.lines().any(|line| {
+        let cells = line.split('|').map(str::trim).collect::<Vec<_>>();
+        let [_, kind, statuses, reasons, ..] = cells[..] else {
+            return false;
+        };
+        if !kind.is_empty() {
+            about = kind;
+        }
+        // The summary has the reasons of the others.
+        (about == condition.type_ || about == "any" || condition.type_ == "Ready")
+            && (statuses
+                .split(", ")
+                .any(|status| status == condition.status))
+            && (reasons.contains(&format!("`{}`", condition.reason)) || !reasons.starts_with('`'))
+    })
 }
 
 /// Status and reason of a condition.

@@ -1,48 +1,67 @@
-//! `AutoscalingReady` and `MetricsHealthy`.
+//! `AutoscalingReady`.
 
 use serde_json::{Value, json};
-use springtide_plan::Observed;
+use springtide_plan::{Observed, PodsMetrics};
 
-use super::{deployed, healthy, no, rolled_out, unknown, yes};
-use crate::support::{condition, message, status_of, validated};
+use super::{deployed, healthy, no, pod, rolled_out, serving, unknown, yes};
+use crate::support::{at, condition, keda, message, status_of, validated};
 
 #[test]
-fn signals_that_an_hpa_cannot_follow_are_named() {
-    let (_, observed) = healthy();
-    let model_service = validated(json!({"autoscaling": {
-        "targets": {"requestsPerSecond": 10, "p95LatencyMilliseconds": 100},
-    }}));
-    let status = status_of(&model_service, &observed);
-    assert_eq!(
-        condition(&status, "AutoscalingReady"),
-        yes("ServingSignalsIgnored")
-    );
-    let message = message(&status, "AutoscalingReady");
-    assert!(
-        message.contains("requestsPerSecond, p95LatencyMilliseconds"),
-        "{message}"
-    );
+fn signals_that_an_hpa_cannot_follow_are_named_with_what_to_install() {
+    for (engine, has_keda, remedy) in [
+        (
+            "Auto",
+            false,
+            "Install KEDA (https://keda.sh), or prometheus-adapter",
+        ),
+        ("HPA", true, "Set spec.autoscaling.engine to Auto"),
+        ("HPA", false, "Install prometheus-adapter"),
+    ] {
+        let (_, mut observed) = healthy();
+        observed.capabilities = keda(has_keda);
+        let model_service = validated(json!({"autoscaling": {"engine": engine, "targets": {
+            "requestsPerSecond": 10, "loadPercent": 75,
+        }}}));
+        let status = status_of(&model_service, &observed);
+        assert_eq!(
+            condition(&status, "AutoscalingReady"),
+            no("SignalsUnavailable")
+        );
+        let message = message(&status, "AutoscalingReady");
+        for part in [
+            "requestsPerSecond, loadPercent can't be followed",
+            "springtide_load_percent",
+            "CPU at 70 %",
+            remedy,
+        ] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
 }
 
 #[test]
-fn an_hpa_that_cannot_scale_or_read_says_so() {
-    let (model_service, mut observed) = healthy();
-    let set = |observed: &mut Observed, index: usize, reason: &str| {
-        let hpa = observed.horizontal_pod_autoscaler.as_mut().unwrap();
-        let condition = &mut hpa.status.as_mut().unwrap().conditions.as_mut().unwrap()[index];
-        condition.status = "False".to_owned();
-        condition.reason = Some(reason.to_owned());
-    };
-    set(&mut observed, 1, "FailedGetResourceMetric");
-    let status = status_of(&model_service, &observed);
-    assert_eq!(
-        condition(&status, "MetricsHealthy"),
-        no("FailedGetResourceMetric")
-    );
-    assert!(message(&status, "MetricsHealthy").contains("metrics-server"));
-    assert_eq!(condition(&status, "Ready"), yes("Ready"));
+fn an_adapter_has_time_to_list_what_new_pods_report() {
+    let (_, mut observed) = healthy();
+    observed.capabilities.pods_metrics = PodsMetrics::Listed([].into());
+    let model_service = validated(json!({"autoscaling": {"engine": "HPA", "targets": {
+        "cpuUtilizationPercent": 70, "loadPercent": 75,
+    }}}));
+    let ready =
+        |observed: &Observed| condition(&status_of(&model_service, observed), "AutoscalingReady");
+    assert_eq!(ready(&observed), no("SignalsUnavailable"));
+    let mut fresh = serving();
+    fresh["conditions"][0]["lastTransitionTime"] = json!(at(-5).to_string());
+    observed.pods = vec![pod(&model_service, "a", fresh)];
+    assert_eq!(ready(&observed), unknown("Starting"));
+}
 
-    set(&mut observed, 0, "FailedGetScale");
+#[test]
+fn an_hpa_that_cannot_scale_says_so() {
+    let (model_service, mut observed) = healthy();
+    let hpa = observed.horizontal_pod_autoscaler.as_mut().unwrap();
+    let able = &mut hpa.status.as_mut().unwrap().conditions.as_mut().unwrap()[0];
+    able.status = "False".to_owned();
+    able.reason = Some("FailedGetScale".to_owned());
     let status = status_of(&model_service, &observed);
     assert_eq!(condition(&status, "AutoscalingReady"), no("FailedGetScale"));
     assert_eq!(condition(&status, "Ready"), no("FailedGetScale"));
@@ -51,6 +70,7 @@ fn an_hpa_that_cannot_scale_or_read_says_so() {
 #[test]
 fn keda_speaks_for_its_scaled_object() {
     let (model_service, mut observed) = deployed("KEDA", rolled_out());
+    observed.pods = vec![pod(&model_service, "a", serving())];
     assert_eq!(
         condition(&status_of(&model_service, &observed), "AutoscalingReady"),
         unknown("Starting")
@@ -100,7 +120,7 @@ fn keda_speaks_for_its_scaled_object() {
     ] {
         assert_eq!(
             with(&observed, ready(status, reason)),
-            (yes("Scaling"), no(reason))
+            (yes("Scaling"), no("TriggerError"))
         );
     }
     assert_eq!(

@@ -33,7 +33,7 @@ fn events_tell_what_is_new() {
     let good = status_of(&model_service, &observed);
     let told = events(None, &good);
     assert!(told.iter().all(|event| event.severity == Severity::Normal));
-    assert!(told.iter().any(|event| event.condition == "Ready"));
+    assert!(told.iter().any(|event| event.action == "Ready"));
     assert_eq!(events(Some(&good), &good), []);
 
     observed.pods = vec![pod(
@@ -44,13 +44,13 @@ fn events_tell_what_is_new() {
     let bad = status_of(&model_service, &observed);
     let warning = Event {
         severity: Severity::Warning,
-        condition: "ModelLoaded".to_owned(),
+        action: "ModelLoaded".to_owned(),
         reason: "ChecksumMismatch".to_owned(),
         message: "expected aa, got bb".to_owned(),
     };
     assert_eq!(events(Some(&good), &bad), [warning]);
     assert_eq!(events(Some(&bad), &bad), []);
     let recovered = events(Some(&bad), &good);
-    let conditions = recovered.iter().map(|event| event.condition.as_str());
+    let conditions = recovered.iter().map(|event| event.action.as_str());
     assert_eq!(conditions.collect::<Vec<_>>(), ["Ready", "ModelLoaded"]);
 }

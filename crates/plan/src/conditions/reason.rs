@@ -1,0 +1,104 @@
+//! The reasons of this operator's own. What other controllers say is passed on by their own names.
+//!
+//! `docs/reference/conditions.md` lists them all.
+
+macro_rules! reasons {
+    ($($reason:ident),* $(,)?) => {
+        /// Why a condition is as it is, as a stable name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Reason {
+            $($reason,)*
+        }
+
+        impl Reason {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$reason),*];
+
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$reason => stringify!($reason),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    Available,
+    Complete,
+    ContainerCrashing,
+    ContainerNotStarted,
+    FailedGetExternalMetric,
+    FailedGetPodsMetric,
+    FailedGetResourceMetric,
+    FallbackActive,
+    FixedReplicas,
+    ImagePullFailed,
+    KedaMissing,
+    Loaded,
+    Loading,
+    MetricsUnavailable,
+    NameTaken,
+    NoReplicas,
+    NotNeeded,
+    OutOfMemory,
+    PartlyAvailable,
+    Paused,
+    PodsRefused,
+    ProgressDeadlineExceeded,
+    Readings,
+    Ready,
+    RollingOut,
+    ScaledObjectNotReady,
+    Scaling,
+    SignalsUnavailable,
+    Starting,
+    SwitchingAutoscaler,
+    TriggerError,
+    UnableToScale,
+    Unschedulable,
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> Self {
+        reason.as_str().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use springtide_contract::termination::ModelFailure;
+
+    use super::*;
+    use crate::validated::Invalid;
+
+    const DOCUMENTED: &str = include_str!("../../../../docs/reference/conditions.md");
+
+    /// The reasons that the table lists by name, without those that it gives as examples of what
+    /// others say.
+    fn documented() -> BTreeSet<&'static str> {
+        DOCUMENTED
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .filter_map(|line| line.split('|').nth(3))
+            .map(str::trim)
+            .filter(|reasons| reasons.starts_with('`'))
+            .flat_map(|reasons| reasons.split('`').skip(1).step_by(2))
+            .collect()
+    }
+
+    #[test]
+    fn each_reason_is_documented_and_each_documented_one_exists() {
+        let of_hpas = crate::lookup::OFF;
+        let ours = Reason::ALL.iter().map(|reason| reason.as_str());
+        let of_models = ModelFailure::ALL.iter().map(|failure| failure.reason());
+        let exist = ours
+            .chain(of_models)
+            .chain(of_hpas)
+            .chain([Invalid::ReplicasMissing.reason()])
+            .collect::<BTreeSet<_>>();
+        assert_eq!(documented(), exist);
+    }
+}
