@@ -13,7 +13,6 @@ mod invariants;
 mod ownership;
 mod queries;
 mod replicas;
-mod schedule;
 mod server;
 mod signals;
 mod status;
