@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 5
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-25s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # What another checkout compiled must not be taken for this one's.
 .PHONY: claim-target
@@ -34,11 +34,11 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 
 ##
 .PHONY: test test-fast
-test: test-fast clients-check fuzz demo serve-check docs-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
+test: test-fast clients-check fuzz demo serve-check docs-check locust-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
 
 test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
 
-.PHONY: format-check lint unit bench-check clients-check fuzz generated chart-check deny serve-check docs-check e2e
+.PHONY: format-check lint unit bench-check clients-check fuzz generated chart-check deny serve-check docs-check locust-check e2e
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -50,9 +50,10 @@ lint: claim-target ## Run clippy with warnings as errors, and shellcheck
 unit: claim-target ## Run unit, property, golden and fake-API-server tests
 	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" cargo test --workspace --exclude springtide-e2e --locked
 
-bench-check: ## Check the benchmark's own arithmetic, and that its page is up to date
+bench-check: ## Check the benchmarks' own arithmetic, and that their pages are up to date
 	python3 -m unittest discover --start-directory bench/tests --top-level-directory bench
 	[ ! -f docs/performance.json ] || bench/report docs/performance.json | diff docs/performance.md -
+	bench/report-autoscaling --check
 
 clients-check: claim-target ## Run unmodified clients (tritonclient) and real models against the release build
 	scripts/clients-check
@@ -75,6 +76,9 @@ serve-check: ## Check that `make serve` serves
 docs-check: claim-target ## Run the examples of docs/serving.md, and compare its tables with the server
 	scripts/docs-check
 
+locust-check: claim-target ## Run the commands of examples/locust against the release build
+	scripts/locust-check
+
 e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
 	scripts/e2e
 
@@ -89,6 +93,17 @@ bench-quick: claim-target ## See that every part of the benchmark works; figures
 bench-report: ## Write docs/performance.md from the last run of the benchmark
 	cp "$(CACHE)/bench/results.json" docs/performance.json
 	bench/report docs/performance.json >docs/performance.md
+
+.PHONY: bench-autoscaling bench-autoscaling-quick bench-autoscaling-report
+bench-autoscaling: claim-target cluster ## Measure the autoscaling on the kind cluster (an hour on an idle machine)
+	bench/run-autoscaling
+
+bench-autoscaling-quick: claim-target cluster ## See that every part of it works (15 minutes)
+	bench/run-autoscaling --quick
+
+bench-autoscaling-report: ## Write the figures and plots of docs/autoscaling.md from the last run
+	cp "$(CACHE)/bench/autoscaling/results.json" docs/autoscaling/results.json
+	bench/report-autoscaling
 
 ##
 .PHONY: cluster cluster-down generate format

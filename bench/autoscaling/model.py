@@ -5,10 +5,10 @@ FEATURES, CLASSES = 4, 3
 
 #: A row becomes a matrix of that width, so that a row costs the same in a batch of any size: a pod's
 #: capacity is then one number.
-_WIDTH = 64
+_WIDTH = 96
 
 #: Products of that matrix with the same weights, one after the other.
-ROUNDS = 250
+ROUNDS = 150
 
 _SEED = 20260101
 
