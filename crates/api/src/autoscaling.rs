@@ -114,8 +114,8 @@ pub enum ActiveEngine {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Keda {
-    /// How often KEDA looks at the triggers itself, in seconds. The HPA that KEDA makes asks for
-    /// their values on its own clock, every 15 s by default.
+    /// How often KEDA looks at the ScaledObject itself, in seconds. The HPA that KEDA makes asks for
+    /// the triggers' values on its own clock, every 15 s by default, and that clock alone scales.
     #[serde(default = "polling_interval_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub polling_interval_seconds: i32,
