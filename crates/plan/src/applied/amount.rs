@@ -120,8 +120,9 @@ mod tests {
         #[test]
         fn thousandths_are_exact(number in 0..1_000_000_000_i64) {
             let decimals = format!("{}.{:03}", number / 1000, number % 1000);
-            prop_assert!(is_same_amount(&decimals, &format!("{number}m")));
-            prop_assert!(!is_same_amount(&decimals, &format!("{}m", number + 1)));
+            let [same, more] = [number, number + 1].map(|number| format!("{number}m"));
+            prop_assert!(is_same_amount(&decimals, &same));
+            prop_assert!(!is_same_amount(&decimals, &more));
         }
     }
 }
