@@ -62,6 +62,8 @@ class Inputs:
     model: bytes
     #: The server's image, for the reference's pods.
     image: str
+    #: spec.autoscaling.targets of ours.
+    targets: dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _ours(inputs, subject, spec):
         "spec": {
             "model": {"uri": f"configMap://{NAME}/model.onnx", "sha256": hashlib.sha256(inputs.model).hexdigest()},
             "server": {"batching": {"maxBatchRows": BATCH_ROWS}, "resources": RESOURCES},
-            "autoscaling": {"engine": subject.engine, "minReplicas": MIN_REPLICAS, "targets": TARGETS},
+            "autoscaling": {"engine": subject.engine, "minReplicas": MIN_REPLICAS, "targets": inputs.targets},
         }
         | (spec or {}),
     }

@@ -48,6 +48,7 @@ def _arguments():
     parser.add_argument("--only", type=_names(names), default=names, help=f"some of: {','.join(names)}")
     engines = ["hpa", "keda"]
     parser.add_argument("--engines", type=_names(engines), default=engines, help=f"one of: {','.join(engines)}")
+    parser.add_argument("--targets", type=json.loads, default=beds.TARGETS, help="spec.autoscaling.targets of ours, in JSON")
     return parser.parse_args()
 
 
@@ -72,7 +73,7 @@ def _measure(arguments):
     folder = places.QUICK_WORK if arguments.quick else places.WORK
     with kubernetes.connected() as cluster:
         prometheus = Prometheus(cluster)
-        context = Context(settings, cluster, prometheus, beds.Inputs(model.build(), ""), subjects, folder)
+        context = Context(settings, cluster, prometheus, beds.Inputs(model.build(), "", arguments.targets), subjects, folder)
         with _nothing_left(cluster, prometheus):
             run = _prepare(context, groups)
             missing = {}
@@ -116,6 +117,7 @@ def _prepare(context, groups):
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "checkout": peers.checkout_version(),
         "capacity": context.capacity,
+        "targets": context.inputs.targets,
         "machine": machine.describe(os.cpu_count()) | {"busy_before": round(busy, 3)},
         "cluster": cluster_version(context.cluster),
     }

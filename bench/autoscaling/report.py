@@ -3,7 +3,7 @@
 import datetime
 
 from autoscaling import bars
-from autoscaling.bed import BATCH_ROWS, MIN_REPLICAS, RESOURCES, SUBJECTS, TARGETS
+from autoscaling.bed import BATCH_ROWS, MIN_REPLICAS, RESOURCES, SUBJECTS
 from harness.figures import Figure
 
 _VERDICT = {True: "met", False: "MISSED", None: "not measured"}
@@ -62,7 +62,7 @@ def _head(results):
     capacities = [f"{run['capacity']:.0f}" for _, run in sorted(runs.items())]
     parts = "" if len(runs) == 1 else f", in {len(runs)} runs, each of which measured its pod's capacity again"
     requests, limits = RESOURCES["requests"], RESOURCES["limits"]
-    target = ", ".join(f"`{name}: {value}`" for name, value in TARGETS.items())
+    targets = list(dict.fromkeys(_targets(run["targets"]) for _, run in sorted(runs.items())))
     return f"""What `make bench-autoscaling` measured on {" and ".join(days)} at commit {", ".join(checkouts)}{parts}: a kind \
 cluster of two nodes with Kubernetes {first['cluster'].removeprefix('v')}, the nodes, the pods and Locust together on \
 {machine['processors']} × {machine['processor']}, {machine['memory_gib']} GiB. Others kept {machine['busy_before']:.0%} of the machine busy just before, \
@@ -70,13 +70,17 @@ the idle cluster itself among them.
 
 - One pod, with limits of {limits['cpu']} CPU and batches of at most {BATCH_ROWS} rows of a model of some milliseconds a row, answers \
 {" and ".join(capacities)} predictions a second in a closed loop. Loads are multiples of that. Idle means {MIN_REPLICAS} pods without a request.
-- Ours is a ModelService with {target} and `minReplicas: {MIN_REPLICAS}`, the rest by default. With KEDA the signal comes from \
+- Ours is a ModelService with {" and in other runs ".join(targets)} and `minReplicas: {MIN_REPLICAS}`, the rest by default. With KEDA the signal comes from \
 Prometheus, with HPA from prometheus-adapter.
 - The reference is its own HPA and its own ScaledObject ([bench/autoscaling/reference](../bench/autoscaling/reference)), with its \
 mistakes, before pods of **our** server with the same model and resources: what differs is the autoscaling alone. Requests \
 ({requests['cpu']}, {requests['memory']}) are a quarter of the limits, as in the reference. Prometheus scrapes every 5 s for both.
 - Locust's steady user, each with a connection of its own that is kept, sends at a constant pace whether answers come or not. Times \
 are those of the clients, and those at which a watch of the API server saw a change."""
+
+
+def _targets(targets):
+    return " and ".join(f"`{name}: {value}`" for name, value in targets.items())
 
 
 def _bars(table):

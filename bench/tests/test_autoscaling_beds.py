@@ -4,7 +4,7 @@ import unittest
 from autoscaling import bed, facts, traffic
 from autoscaling.kubernetes import collection
 
-INPUTS = bed.Inputs(b"model", "server:1")
+INPUTS = bed.Inputs(b"model", "server:1", {"loadPercent": 75})
 
 
 class Manifests(unittest.TestCase):

@@ -65,10 +65,10 @@ class Step(unittest.TestCase):
         self.assertNotIn("old-1", evaluate.shares(record))
 
     def test_the_figures_of_a_step_are_of_its_own_seconds(self):
-        figures = step.judge(records.step(), 30)
+        figures = step.judge(records.step(), 30, 75)
         self.assertEqual((figures["requests"], figures["most_pods"]), (30, 4))
         self.assertIn("window", figures["stages"])
-        self.assertNotIn("window", step.judge(records.step("reference-hpa"), 30)["stages"])
+        self.assertNotIn("window", step.judge(records.step("reference-hpa"), 30, 75)["stages"])
 
 
 class OtherScenarios(unittest.TestCase):

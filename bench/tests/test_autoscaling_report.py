@@ -9,6 +9,7 @@ RUN = {
     "started": "2026-01-02T03:04:05+00:00",
     "checkout": "abc",
     "capacity": 30.0,
+    "targets": {"loadPercent": 75},
     "machine": {"processor": "P", "processors": 2, "memory_gib": 8, "busy_before": 0.1},
     "cluster": "v1.36.3",
 }
