@@ -8,8 +8,9 @@ use springtide_batching::{Config, Policy};
 use springtide_inference::{Dimension, ElementType, Port};
 
 use super::request::Limits;
+use crate::http::App;
 use crate::http::testing::{
-    AT_ONCE, BODY_BUDGET, WINDOW, get_path, predict, ready_app, serving, until_waiting,
+    AT_ONCE, BODY_BUDGET, MODEL, WINDOW, get_path, predict, ready_app, serving, until_waiting,
 };
 use crate::models::testing::{FakeBackend, classifier_signature, install};
 
@@ -42,6 +43,42 @@ async fn a_body_that_is_too_large_is_413_and_one_without_room_429() {
     let refused = predict(&app, " ".repeat(largest)).await;
     assert_eq!(refused.code(), (429, json!("no_room_for_body")));
     assert_eq!(refused.headers["retry-after"], "1");
+}
+
+/// The value of the model's series with this name.
+fn series(app: &App, name: &str) -> f64 {
+    let text = app.metrics.text(&app.models.snapshot()).unwrap();
+    let start = format!("{name}{{model=\"{MODEL}\"}} ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&*start));
+    value.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_refused_for_overload_was_offered_and_what_is_invalid_was_not() {
+    let app = ready_app(AT_ONCE, 100);
+    let offered = || series(&app, "ml_offered_load_seconds_total");
+    let valid = r#"{"features": [3, 0]}"#;
+    assert_eq!(predict(&app, valid).await.status, 200);
+    assert_eq!(offered(), 0.0, "nothing was known when it arrived");
+    assert_eq!(predict(&app, valid).await.status, 200);
+    let both = offered();
+    assert!(both > 0.0);
+    let row = series(&app, "ml_capacity_rows_per_second").recip();
+    assert!((both / row - 2.0).abs() < 1e-9, "{both}, {row}");
+    assert_eq!(predict(&app, "{").await.status, 400);
+    assert_eq!(offered(), both);
+    let mut others = app.bodies.hold();
+    others.grow(BODY_BUDGET).unwrap();
+    assert_eq!(predict(&app, valid).await.status, 429);
+    assert!(
+        (offered() / row - 3.0).abs() < 1e-9,
+        "as a row of those before"
+    );
+    drop(others);
+    app.models.default_model().unwrap().close();
+    let known = offered();
+    assert_eq!(predict(&app, valid).await.status, 503);
+    assert_eq!(offered(), known, "another pod will get it");
 }
 
 #[tokio::test]
