@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready, replicas};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::history::{History, Recording, State};
-use springtide_e2e::json::text;
+use springtide_e2e::json::{number, text};
 use springtide_e2e::kind::{AUTOSCALER, DEPLOYMENT, Kind, MODEL_SERVICE, SCALED_OBJECT};
 use springtide_e2e::load::{Load, Plan, node_port};
 use springtide_e2e::wait::{Look, until};
@@ -16,6 +16,9 @@ use springtide_e2e::wait::{Look, until};
 /// Longest time from a change of the engine until the new one's autoscaler is there, the old one's is
 /// not, and the ModelService says that it is Ready.
 const SWITCH_LIMIT: Duration = Duration::from_secs(30);
+
+/// Longest time until a new HPA has looked at the pods: it does so every 15 s.
+const LOOK_LIMIT: Duration = Duration::from_secs(40);
 
 /// Longest time until pods are there and ready.
 const PODS_LIMIT: Duration = Duration::from_secs(60);
@@ -96,6 +99,15 @@ async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()
         .until_condition(name, "Ready", "True", SWITCH_LIMIT)
         .await?;
     let took = waited.after + ready.after;
+    // Only then it might take pods away.
+    if let Some(hpa) = hpa(expected, name) {
+        until("the new HPA to have looked", LOOK_LIMIT, async || {
+            let status = bed.get(AUTOSCALER, &hpa).await?["status"].clone();
+            let looked = number(&status, "/currentReplicas") == PODS;
+            Ok(Look::at(looked, || status.to_string()))
+        })
+        .await?;
+    }
     bed.report(&format!(
         "engine {words} took over in {}, Ready {} later",
         waited.seconds(),
@@ -107,6 +119,14 @@ async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()
         took.as_secs_f64()
     );
     Ok(())
+}
+
+/// The HPA of an autoscaler.
+fn hpa(autoscalers: &[Kind], name: &str) -> Option<String> {
+    match autoscalers.first()? {
+        &SCALED_OBJECT => Some(format!("keda-hpa-{name}")),
+        _ => Some(name.to_owned()),
+    }
 }
 
 /// Checks each moment of a history: as many pods as before at least, and at most one autoscaler.

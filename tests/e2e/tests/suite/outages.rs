@@ -26,23 +26,27 @@ const TOLD_LIMIT: Duration = Duration::from_secs(60);
 /// Longest time until readings are there again, after the source is.
 const BACK_LIMIT: Duration = Duration::from_secs(90);
 
-/// How long an outage goes on after it was told: the HPA looks twice, with a reading of zero it would
-/// take all pods but one.
-const OUTAGE: Duration = Duration::from_secs(30);
+/// How long an outage goes on after it was told: the HPA looks once at least, and with a reading of zero
+/// it would take all pods but one.
+const OUTAGE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn no_pod_goes_while_prometheus_is_away() -> Result<(), Failure> {
-    in_namespace("no-prometheus", Company::Alone, async |bed| {
+async fn no_pod_goes_while_what_measures_is_away() -> Result<(), Failure> {
+    in_namespace("outages", Company::Alone, async |bed| {
+        let served = |name, example, engine, targets| Served {
+            name,
+            example,
+            engine,
+            targets,
+        };
         let services = [
-            ("iris", "HPA", json!({"requestsPerSecond": 20})),
-            (
-                "digits",
-                "KEDA",
-                json!({"requestsPerSecond": 20, "queueSize": null, "p95LatencyMilliseconds": null}),
-            ),
+            served("cpu", "iris", "HPA", json!({"cpuUtilizationPercent": 20})),
+            served("rate", "iris", "HPA", json!({"requestsPerSecond": 20})),
+            served("keda", "digits", "KEDA", json!({"requestsPerSecond": 20})),
         ];
         let loads = under_load(bed, &services).await?;
-        outage(bed, PROMETHEUS, &["iris", "digits"]).await?;
+        outage(bed, &[PROMETHEUS, METRICS_SERVER], &["cpu", "rate", "keda"]).await?;
+        outage(bed, &[KEDA_METRICS_API_SERVER], &["keda"]).await?;
         for load in loads {
             load.stop().await?.check(1000)?;
         }
@@ -51,54 +55,42 @@ async fn no_pod_goes_while_prometheus_is_away() -> Result<(), Failure> {
     .await
 }
 
-#[tokio::test]
-async fn no_pod_goes_while_a_metrics_api_is_away() -> Result<(), Failure> {
-    in_namespace("no-metrics-api", Company::Alone, async |bed| {
-        let services = [
-            ("iris", "HPA", json!({"cpuUtilizationPercent": 20})),
-            (
-                "digits",
-                "KEDA",
-                json!({"requestsPerSecond": 20, "queueSize": null, "p95LatencyMilliseconds": null}),
-            ),
-        ];
-        let loads = under_load(bed, &services).await?;
-        outage(bed, METRICS_SERVER, &["iris"]).await?;
-        outage(bed, KEDA_METRICS_API_SERVER, &["digits"]).await?;
-        for load in loads {
-            load.stop().await?.check(1000)?;
-        }
-        Ok(())
-    })
-    .await
+/// A ModelService that follows one signal.
+struct Served {
+    name: &'static str,
+    example: &'static str,
+    engine: &'static str,
+    targets: Value,
 }
 
 /// Applies ModelServices that would give up every pod at once when they read no load, and loads them
 /// until each has its pods.
-async fn under_load(bed: &Bed, services: &[(&str, &str, Value)]) -> Result<Vec<Load>> {
+async fn under_load(bed: &Bed, services: &[Served]) -> Result<Vec<Load>> {
     let eager = json!({
         "stabilizationWindowSeconds": 0,
         "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
     });
-    for (example, engine, targets) in services {
-        let autoscaling = json!({
-            "engine": engine,
+    for served in services {
+        let mut manifest = example::manifest(
+            served.example,
+            &json!({
+                "metadata": {"name": served.name},
+                "spec": {"server": {"resources": {"requests": {"cpu": "20m"}}}},
+            }),
+        )?;
+        manifest["spec"]["autoscaling"] = json!({
+            "engine": served.engine,
             "minReplicas": 1,
             "maxReplicas": PODS,
-            "targets": targets,
+            "targets": served.targets,
             "behavior": {"scaleDown": eager},
         });
-        let spec = json!({
-            "autoscaling": autoscaling,
-            "server": {"resources": {"requests": {"cpu": "20m"}}},
-        });
-        bed.serve(&example::manifest(example, &json!({"spec": spec}))?)
-            .await?;
+        bed.serve(&manifest).await?;
     }
     let mut loads = Vec::new();
-    for (name, _, _) in services {
-        bed.until_ready(name).await?;
-        let held_out = HeldOut::of(name)?;
+    for served in services {
+        bed.until_ready(served.name).await?;
+        let held_out = HeldOut::of(served.example)?;
         let plan = Plan {
             features: json!(held_out.rows[0]),
             prediction: json!(held_out.predictions[0]),
@@ -106,18 +98,15 @@ async fn under_load(bed: &Bed, services: &[(&str, &str, Value)]) -> Result<Vec<L
             requests_per_second: 100,
             at_most: Duration::from_secs(290),
         };
-        loads.push(Load::start(node_port(bed, name).await?, &plan)?);
+        loads.push(Load::start(node_port(bed, served.name).await?, &plan)?);
     }
-    for (name, _, _) in services {
-        let waited = until(
-            &format!("{name} to have its pods"),
-            SCALE_LIMIT,
-            async || {
-                let pods = bed.pods(name).await?;
-                let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-                Ok(Look::at(ready == 3, || format!("{ready} ready")))
-            },
-        )
+    for Served { name, .. } in services {
+        let what = format!("{name} to have its pods");
+        let waited = until(&what, SCALE_LIMIT, async || {
+            let pods = bed.pods(name).await?;
+            let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+            Ok(Look::at(ready == 3, || format!("{ready} ready")))
+        })
         .await?;
         bed.report(&format!(
             "{name} has {PODS} pods after {}",
@@ -129,51 +118,52 @@ async fn under_load(bed: &Bed, services: &[(&str, &str, Value)]) -> Result<Vec<L
     Ok(loads)
 }
 
-/// Takes an addon away and brings it back whatever happens meanwhile.
-async fn outage(bed: &Bed, addon: Addon, blind: &[&str]) -> Result<()> {
+/// Takes addons away and brings them back whatever happens meanwhile.
+async fn outage(bed: &Bed, addons: &[Addon], blind: &[&str]) -> Result<()> {
     let recording = Recording::of(bed, &[DEPLOYMENT]).await?;
-    addon.stop(&bed.cluster).await?;
-    let meanwhile = is_told(bed, addon, blind).await;
-    addon.start(&bed.cluster).await?;
-    meanwhile?;
+    for addon in addons {
+        addon.stop(&bed.cluster).await?;
+    }
+    let meanwhile = is_told(bed, blind).await;
+    for addon in addons {
+        addon.start(&bed.cluster).await?;
+    }
+    let names: Vec<_> = addons.iter().map(|addon| addon.name).collect();
+    meanwhile.with_context(|| format!("while {names:?} are away"))?;
     for name in blind {
         let waited = bed
             .until_condition(name, "MetricsHealthy", "True", BACK_LIMIT)
             .await
-            .with_context(|| format!("after {} came back", addon.name))?;
+            .with_context(|| format!("after {names:?} came back"))?;
         bed.report(&format!(
-            "{name} reads again {} after {} came back",
-            waited.seconds(),
-            addon.name
+            "{name} reads again {} after {names:?} came back",
+            waited.seconds()
         ));
     }
-    // And the first readings of it are no reason either.
+    // And the first readings are no reason either.
     tokio::time::sleep(OUTAGE).await;
     let history = recording.end(bed).await?;
     for name in blind {
         let counts = history.numbers(DEPLOYMENT, name, "/spec/replicas");
         ensure!(
             counts == [PODS],
-            "{name} had {counts:?} pods around the outage of {}",
-            addon.name
+            "{name} had {counts:?} pods around the outage of {names:?}"
         );
     }
     Ok(())
 }
 
-async fn is_told(bed: &Bed, addon: Addon, blind: &[&str]) -> Result<()> {
+async fn is_told(bed: &Bed, blind: &[&str]) -> Result<()> {
     let since = tokio::time::Instant::now();
     for name in blind {
         let left = TOLD_LIMIT.saturating_sub(since.elapsed());
         bed.until_condition(name, "MetricsHealthy", "False", left)
-            .await
-            .with_context(|| format!("while {} is away", addon.name))?;
+            .await?;
         let service = bed.get(MODEL_SERVICE, name).await?;
         let told = condition(&service, "MetricsHealthy").context("no MetricsHealthy")?;
         bed.report(&format!(
-            "{name} says {:.1} s after {} went: {}: {}",
+            "{name} says {:.1} s later: {}: {}",
             since.elapsed().as_secs_f64(),
-            addon.name,
             text(told, "/reason"),
             text(told, "/message")
         ));
