@@ -3,6 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::{
     Config,
     controller::{self, Action, applier},
@@ -20,7 +21,7 @@ use crate::{
     error::Error,
     model_services::Watched,
     readiness::{Readiness, Stage},
-    reconcile::{Context, Next, reconcile},
+    reconcile::{Context, Next, Pass, reconcile},
     run::ended,
     settings::Settings,
     watches::requests,
@@ -108,21 +109,31 @@ async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, 
         .unwrap_or(Err(Error::Timeout(LIMIT)));
     let metrics = shared.context.metrics();
     match result {
-        Ok(next) => {
+        Ok(pass) => {
             metrics.succeeded(started.elapsed());
             shared.backoffs.forget(&object);
-            Ok(match next {
-                Next::Settled => Action::requeue(RESYNC),
-                Next::Waiting => Action::requeue(WAIT),
-                Next::Lacking => Action::requeue(RECHECK),
-                Next::Gone => Action::await_change(),
-            })
+            Ok(after(pass, Timestamp::now()))
         }
         Err(error) => {
             metrics.failed(error.reason(), started.elapsed());
             Err(error)
         }
     }
+}
+
+/// A pass comes again when the time asks for it, and at the latest after a while: should the clock be set
+/// meanwhile, that pass sees it.
+fn after(pass: Pass, now: Timestamp) -> Action {
+    let latest = match pass.next {
+        Next::Settled => RESYNC,
+        Next::Waiting => WAIT,
+        Next::Lacking => RECHECK,
+        Next::Gone => return Action::await_change(),
+    };
+    let again = pass
+        .again
+        .map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+    Action::requeue(again.map_or(latest, |again| again.min(latest)))
 }
 
 /// A bad spec waits for a change; everything else is tried again, later each time.

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use futures::{TryFutureExt, try_join};
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::{NamespaceResourceScope, jiff::Timestamp};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 use springtide_plan::{Observed, ValidatedModelService, labels};
@@ -53,6 +53,7 @@ pub(crate) async fn observe(
         pods.list(&selected).map_err(Error::api("listing pods")),
     )?;
     Ok(Observed {
+        at: Timestamp::now(),
         service,
         pod_disruption_budget,
         deployment,

@@ -12,7 +12,7 @@ use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
     Event, Failure, OperatorSettings, Resolved, Severity, ValidatedModelService, desired, events,
-    field_manager::STATUS, invalid_status, status, unobserved_status,
+    field_manager::STATUS, invalid_status, look_again_at, status, unobserved_status,
 };
 
 use crate::{
@@ -72,18 +72,33 @@ pub enum Next {
     Gone,
 }
 
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// What comes after it.
+    pub next: Next,
+    /// When the time alone makes another pass necessary, if ever.
+    pub again: Option<Timestamp>,
+}
+
+impl From<Next> for Pass {
+    fn from(next: Next) -> Self {
+        Self { next, again: None }
+    }
+}
+
 /// Makes the cluster what the ModelService wants, and its status what the cluster is.
 ///
 /// # Errors
 ///
 /// Where the spec is invalid, or where a call failed. The status says so too, unless the API server
 /// can't be reached or is overloaded.
-pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Next, Error> {
+pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Pass, Error> {
     let Some(model_service) = read(context, namespace, name).await? else {
-        return Ok(Next::Gone);
+        return Ok(Next::Gone.into());
     };
     if model_service.metadata.deletion_timestamp.is_some() {
-        return Ok(Next::Gone);
+        return Ok(Next::Gone.into());
     }
     let validated = match ValidatedModelService::try_from(&model_service) {
         Ok(validated) => validated,
@@ -91,7 +106,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             let previous = model_service.status.as_ref();
             let now = invalid_status(&model_service, &invalid, previous, Timestamp::now());
             return match Box::pin(write_status(context, &model_service, now)).await? {
-                Written::Gone => Ok(Next::Gone),
+                Written::Gone => Ok(Next::Gone.into()),
                 Written::Done => Err(invalid.into()),
             };
         }
@@ -104,7 +119,7 @@ async fn keep(
     context: &Context,
     model_service: &ModelService,
     validated: &ValidatedModelService,
-) -> Result<Next, Error> {
+) -> Result<Pass, Error> {
     let client = &context.client;
     let (namespace, name) = (validated.namespace(), validated.name());
     let mut observed = match observe(client, namespace, validated).await {
@@ -115,7 +130,7 @@ async fn keep(
     let Carried { outcome, failed } =
         match carry_out(client, namespace, name, &plan, &mut observed).await {
             // The ModelService goes with its namespace.
-            Err(error) if error.is_terminating() => return Ok(Next::Gone),
+            Err(error) if error.is_terminating() => return Ok(Next::Gone.into()),
             result => result?,
         };
     let previous = model_service.status.as_ref();
@@ -128,17 +143,25 @@ async fn keep(
         Timestamp::now(),
     );
     if write_status(context, model_service, now).await? == Written::Gone {
-        return Ok(Next::Gone);
+        return Ok(Next::Gone.into());
     }
     if let Some(error) = failed {
         return Err(error);
     }
-    let lacks_keda = matches!(validated.scaling().on(&observed), Resolved::Keda(_))
-        && !observed.capabilities.keda;
-    Ok(match plan.waits_for {
+    let resolved = validated.scaling().on(&observed);
+    let lacks_keda = matches!(resolved, Resolved::Keda(_)) && !observed.capabilities.keda;
+    let next = match plan.waits_for {
         Some(_) => Next::Waiting,
         None if lacks_keda => Next::Lacking,
         None => Next::Settled,
+    };
+    let again = [
+        resolved.next_change(observed.at),
+        look_again_at(validated, &observed, observed.at),
+    ];
+    Ok(Pass {
+        next,
+        again: again.into_iter().flatten().min(),
     })
 }
 
@@ -147,7 +170,7 @@ async fn unobserved(
     context: &Context,
     model_service: &ModelService,
     error: Error,
-) -> Result<Next, Error> {
+) -> Result<Pass, Error> {
     if error.fails_alone() {
         let failure = Failure {
             reason: error.reason().to_owned(),
@@ -156,7 +179,7 @@ async fn unobserved(
         let previous = model_service.status.as_ref();
         let now = unobserved_status(model_service, &failure, previous, Timestamp::now());
         if write_status(context, model_service, now).await? == Written::Gone {
-            return Ok(Next::Gone);
+            return Ok(Next::Gone.into());
         }
     }
     Err(error)

@@ -35,6 +35,7 @@ mod readings;
 mod replicas;
 pub mod resources;
 mod scaling;
+pub mod schedule;
 mod settings;
 mod signals;
 mod status;

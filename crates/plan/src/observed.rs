@@ -10,6 +10,7 @@ use k8s_openapi::{
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::Timestamp,
 };
 
 use crate::{child::ChildKind, keda::ScaledObject, signals::ServingSignal};
@@ -18,6 +19,8 @@ use crate::{child::ChildKind, keda::ScaledObject, signals::ServingSignal};
 /// `metadata.managedFields` must be there.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
+    /// When it is observed: what schedules ask for depends on it.
+    pub at: Timestamp,
     /// The Service with the ModelService's name.
     pub service: Option<Service>,
     /// The PodDisruptionBudget with the ModelService's name.

@@ -48,21 +48,22 @@ pub(crate) fn replicas(
     observed: &Observed,
     former: Option<ChildKind>,
 ) -> Option<ReplicasApply> {
-    match model_service.scaling().on(observed) {
+    let resolved = model_service.scaling().on(observed);
+    let min_replicas = resolved.min_replicas(observed.at);
+    match resolved {
         // Until the former autoscaler is gone, both would write.
         Resolved::Fixed { replicas } => former.is_none().then_some(ReplicasApply {
             field_manager: FIXED_REPLICAS,
             replicas,
             force: true,
         }),
-        Resolved::Hpa(following) => initial(observed, following.pods.min_replicas),
-        Resolved::Keda(following) => {
+        Resolved::Hpa(_) => initial(observed, min_replicas),
+        Resolved::Keda(_) => {
             let is_paused = observed
                 .scaled_object
                 .as_ref()
                 .is_some_and(ScaledObject::is_paused);
-            initial(observed, following.pods.min_replicas)
-                .filter(|replicas| !(replicas.force && is_paused))
+            initial(observed, min_replicas).filter(|replicas| !(replicas.force && is_paused))
         }
     }
 }

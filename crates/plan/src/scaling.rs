@@ -2,12 +2,12 @@
 
 use springtide_api::{
     autoscaling::{Autoscaling, DEFAULT_KEDA_MAX_REPLICAS, DEFAULT_MAX_REPLICAS, Engine, Keda},
-    schedule::Schedule,
     targets::{Signal, Targets},
 };
 
 use crate::{
     behavior::CompleteBehavior,
+    schedule::Schedules,
     validated::{Invalid, within},
 };
 
@@ -39,7 +39,7 @@ pub enum Scaling {
         replicas: i32,
     },
     /// An autoscaler: which one, and what it can follow, depends on the cluster ([`Scaling::on`]).
-    Autoscaled(PodAutoscaling),
+    Autoscaled(Box<PodAutoscaling>),
 }
 
 /// What an autoscaler is to do.
@@ -56,7 +56,7 @@ pub struct PodAutoscaling {
     /// How fast the number of pods changes.
     pub behavior: CompleteBehavior,
     /// Times at which there are more pods at least.
-    pub schedules: Vec<Schedule>,
+    pub schedules: Schedules,
     /// Settings of KEDA.
     pub keda: Keda,
 }
@@ -71,7 +71,7 @@ pub(crate) enum AutoscalerEngine {
 
 impl Scaling {
     /// Fewest pods that the spec asks for.
-    pub(crate) const fn least_pods(&self) -> i32 {
+    pub(crate) fn least_pods(&self) -> i32 {
         match self {
             Self::Fixed { replicas } => *replicas,
             Self::Autoscaled(pods) => pods.min_replicas,
@@ -98,10 +98,8 @@ impl Scaling {
             (Engine::Hpa, None) => AutoscalerEngine::Hpa,
             (Engine::Keda, None) => AutoscalerEngine::Keda,
         };
-        Ok(Self::Autoscaled(PodAutoscaling::parse(
-            engine,
-            autoscaling,
-        )?))
+        let pods = PodAutoscaling::parse(engine, autoscaling)?;
+        Ok(Self::Autoscaled(Box::new(pods)))
     }
 }
 
@@ -126,7 +124,7 @@ impl PodAutoscaling {
             max_replicas,
             targets: targets(autoscaling.targets)?.unwrap_or(default_targets),
             behavior: CompleteBehavior::parse(&autoscaling.behavior)?,
-            schedules: autoscaling.schedules.clone(),
+            schedules: Schedules::parse(&autoscaling.schedules, max_replicas)?,
             keda: autoscaling.keda.clone().unwrap_or_default(),
         })
     }

@@ -81,7 +81,11 @@ pub fn status(
                 .unwrap_or_default(),
         ),
         desired_replicas: desired_replicas(&resolved, observed),
-        autoscaling: Some(autoscaling(&resolved, decisions(&evidence, previous))),
+        autoscaling: Some(autoscaling(
+            &resolved,
+            observed.at,
+            decisions(&evidence, previous),
+        )),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }
@@ -168,16 +172,18 @@ fn desired_replicas(resolved: &Resolved<'_>, observed: &Observed) -> Option<i32>
 }
 
 /// What sets the number of pods, and its bounds.
-fn autoscaling(resolved: &Resolved<'_>, decisions: Vec<Decision>) -> AutoscalingStatus {
-    let (min_replicas, max_replicas) = match resolved {
-        Resolved::Fixed { replicas } => (*replicas, *replicas),
-        Resolved::Hpa(following) | Resolved::Keda(following) => {
-            (following.pods.min_replicas, following.pods.max_replicas)
-        }
+fn autoscaling(
+    resolved: &Resolved<'_>,
+    at: Timestamp,
+    decisions: Vec<Decision>,
+) -> AutoscalingStatus {
+    let max_replicas = match resolved {
+        Resolved::Fixed { replicas } => *replicas,
+        Resolved::Hpa(following) | Resolved::Keda(following) => following.pods.max_replicas,
     };
     AutoscalingStatus {
         engine: resolved.engine(),
-        min_replicas,
+        min_replicas: resolved.min_replicas(at),
         max_replicas,
         decisions,
     }

@@ -6,7 +6,7 @@ use springtide_api::{
     InvalidModelUri, InvalidSha256, MAX_NAME_LENGTH, ModelService, ModelUri, Sha256, server::Server,
 };
 
-use crate::{keda::HPA_NAME_PREFIX, labels, scaling::Scaling};
+use crate::{keda::HPA_NAME_PREFIX, labels, scaling::Scaling, schedule::InvalidSchedule};
 
 /// A ModelService whose spec makes sense, parsed.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +63,9 @@ pub enum Invalid {
         /// The field.
         field: String,
     },
+    /// A schedule that makes no sense.
+    #[error(transparent)]
+    Schedule(#[from] InvalidSchedule),
     /// Fewer pods at most than at least.
     #[error("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas")]
     MinAboveMax,

@@ -85,7 +85,9 @@ impl World {
 
     /// One pass.
     pub(crate) async fn pass(&self) -> Result<Next, Error> {
-        reconcile(&self.context, NAMESPACE, NAME).await
+        reconcile(&self.context, NAMESPACE, NAME)
+            .await
+            .map(|pass| pass.next)
     }
 
     /// Passes until one of them settles and writes nothing.

@@ -16,6 +16,7 @@ use crate::{
 pub(super) fn build(
     model_service: &ValidatedModelService,
     following: &Following<'_>,
+    min_replicas: i32,
 ) -> HorizontalPodAutoscaler {
     HorizontalPodAutoscaler {
         metadata: model_service.child_metadata(),
@@ -25,7 +26,7 @@ pub(super) fn build(
                 kind: "Deployment".to_owned(),
                 name: model_service.name().to_owned(),
             },
-            min_replicas: Some(following.pods.min_replicas),
+            min_replicas: Some(min_replicas),
             max_replicas: following.pods.max_replicas,
             metrics: Some(metrics(following)),
             behavior: Some(behavior(&following.pods.behavior)),

@@ -2,6 +2,7 @@
 
 mod behavior;
 mod container;
+mod cron_trigger;
 mod deployment;
 mod horizontal_pod_autoscaler;
 mod pod_disruption_budget;
@@ -24,13 +25,20 @@ pub(crate) fn build(
     observed: &Observed,
     settings: &OperatorSettings,
 ) -> Vec<Child> {
-    let autoscaler = match model_service.scaling().on(observed) {
+    let resolved = model_service.scaling().on(observed);
+    let min_replicas = resolved.min_replicas(observed.at);
+    let autoscaler = match resolved {
         Resolved::Hpa(following) => Some(Child::HorizontalPodAutoscaler(Box::new(
-            horizontal_pod_autoscaler::build(model_service, &following),
+            horizontal_pod_autoscaler::build(model_service, &following, min_replicas),
         ))),
-        Resolved::Keda(following) if observed.capabilities.keda => Some(Child::ScaledObject(
-            Box::new(scaled_object::build(model_service, &following, settings)),
-        )),
+        Resolved::Keda(following) if observed.capabilities.keda => {
+            Some(Child::ScaledObject(Box::new(scaled_object::build(
+                model_service,
+                &following,
+                settings,
+                observed.at,
+            ))))
+        }
         Resolved::Keda(_) | Resolved::Fixed { .. } => None,
     };
     [

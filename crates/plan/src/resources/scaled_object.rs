@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use springtide_api::targets::Signal;
 
-use super::behavior::behavior;
+use super::{behavior::behavior, cron_trigger::cron_trigger};
 use crate::{
     engine::Following,
     keda::{
@@ -21,6 +22,7 @@ pub(super) fn build(
     model_service: &ValidatedModelService,
     following: &Following<'_>,
     settings: &OperatorSettings,
+    now: Timestamp,
 ) -> ScaledObject {
     let pods = following.pods;
     let keda = &pods.keda;
@@ -47,6 +49,10 @@ pub(super) fn build(
     let resources = resources
         .into_iter()
         .filter_map(|(signal, resource)| Some(utilization(signal, resource, targets.of(signal)?)));
+    let schedules = pods
+        .schedules
+        .iter()
+        .map(|schedule| cron_trigger(schedule, now));
     ScaledObject {
         metadata: model_service.child_metadata(),
         spec: ScaledObjectSpec {
@@ -64,7 +70,11 @@ pub(super) fn build(
                     behavior: Some(behavior(&pods.behavior)),
                 }),
             }),
-            triggers: serving.into_iter().chain(resources).collect(),
+            triggers: serving
+                .into_iter()
+                .chain(resources)
+                .chain(schedules)
+                .collect(),
             fallback,
         },
         status: None,

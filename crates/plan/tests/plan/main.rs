@@ -13,6 +13,7 @@ mod invariants;
 mod ownership;
 mod queries;
 mod replicas;
+mod schedule;
 mod server;
 mod signals;
 mod status;

@@ -1,0 +1,71 @@
+//! A schedule as KEDA's cron trigger.
+//!
+//! See `docs/adr/0014-schedules.md`.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    keda::Trigger,
+    schedule::{Occurrence, Schedule},
+};
+
+/// KEDA compares by the minute and takes no window without length.
+const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
+
+/// The trigger: while the schedule holds it reads as so many pods, and as none at other times. Its
+/// target is one for each pod.
+pub(super) fn cron_trigger(schedule: &Schedule, now: Timestamp) -> Trigger {
+    let (start, end) = boundaries(schedule, now);
+    Trigger {
+        kind: "cron".to_owned(),
+        name: Some(format!("schedule-{}", schedule.name())),
+        metric_type: Some("AverageValue".to_owned()),
+        metadata: BTreeMap::from([
+            ("timezone".to_owned(), schedule.timezone().to_owned()),
+            ("start".to_owned(), start),
+            ("end".to_owned(), end),
+            (
+                "desiredReplicas".to_owned(),
+                schedule.min_replicas().to_string(),
+            ),
+        ]),
+    }
+}
+
+/// Start and end. KEDA leaves out what the clocks skip, and would hold the floor for a day, or not at
+/// all; so while such a time comes next, both are written out as the dates on which they come. A
+/// schedule that the clocks skip whole is better left out.
+fn boundaries(schedule: &Schedule, now: Timestamp) -> (String, String) {
+    let (Some(start), Some(end)) = (schedule.next_start(now), schedule.next_end(now)) else {
+        return schedule.expressions();
+    };
+    let falls_together = start.at == end.at;
+    let skipped = [start, end].iter().filter(|it| it.is_skipped).count();
+    if skipped == 0 || (skipped == 2 && falls_together) {
+        return schedule.expressions();
+    }
+    let date = |occurrence: Occurrence, other: Occurrence| {
+        let by = if falls_together && other < occurrence {
+            SHORTEST
+        } else {
+            SignedDuration::ZERO
+        };
+        let at = occurrence.at.checked_add(by).unwrap_or(occurrence.at);
+        date(schedule, at)
+    };
+    (date(start, end), date(end, start))
+}
+
+/// The cron expression of a date.
+fn date(schedule: &Schedule, at: Timestamp) -> String {
+    let at = at.to_zoned(schedule.zone().clone());
+    format!(
+        "{} {} {} {} *",
+        at.minute(),
+        at.hour(),
+        at.day(),
+        at.month()
+    )
+}

@@ -1,0 +1,272 @@
+//! Cron expressions, and when they come.
+//!
+//! croner reads them and finds the next civil time. Where that is on the time line is decided here,
+//! since croner's rule for a change of the clocks isn't KEDA's: see `docs/adr/0014-schedules.md`.
+
+use std::fmt;
+
+use croner::{
+    Cron,
+    parser::{CronParser, Seconds, Year},
+};
+use jiff::{
+    Timestamp,
+    civil::{self, DateTime},
+    tz::TimeZone,
+};
+
+/// Most occurrences on a day. An HPA looks every 15 s and takes pods away over minutes: what comes more
+/// often than once an hour is a rate of its own, not a schedule.
+const MOST_PER_DAY: usize = 24;
+
+/// Where what is asked of an expression as such begins: a Friday, so that a weekend is soon met.
+const REFERENCE: DateTime = civil::datetime(2027, 1, 1, 0, 0, 0, 0);
+
+/// What is wrong with a cron expression, to be read after the field that has it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidExpression {
+    /// It can't be read.
+    #[error(
+        "must be a cron expression of five fields (minute, hour, day of the month, month, day of the week), such as `0 8 * * 1-5`: {0}"
+    )]
+    Syntax(String),
+    /// KEDA couldn't read it.
+    #[error("must not have L, W, # or +: list the days of the month or of the week")]
+    Extension,
+    /// It never comes.
+    #[error("never comes: no such day is in any year")]
+    Never,
+    /// It comes too often.
+    #[error("must come at most {MOST_PER_DAY} times a day, such as `0 8 * * *` or `0 */2 * * *`")]
+    TooOften,
+}
+
+/// A cron expression that comes now and then. As a string it has a form that KEDA reads alike:
+/// numbers, lists and ranges alone.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Expression(Cron);
+
+/// When an expression comes. Two that fall together, since the clocks skip the time between them, are
+/// in the order of their civil times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Occurrence {
+    /// The moment.
+    pub(crate) at: Timestamp,
+    /// The civil time that the expression names.
+    due: DateTime,
+    /// Whether the clocks skip that time, so that it counts as the moment at which they do.
+    pub(crate) is_skipped: bool,
+}
+
+impl Expression {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidExpression> {
+        let cron = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build()
+            .parse(text)
+            .map_err(|error| InvalidExpression::Syntax(error.to_string()))?;
+        let pattern = &cron.pattern;
+        if pattern.days.has_modifiers()
+            || pattern.days_of_week.has_modifiers()
+            || pattern.matches_dom_and_dow()
+        {
+            return Err(InvalidExpression::Extension);
+        }
+        let expression = Self(cron);
+        if expression.is_never() {
+            return Err(InvalidExpression::Never);
+        }
+        let first = expression.first().ok_or(InvalidExpression::Never)?;
+        let on_that_day = std::iter::successors(Some(first), |at| expression.after(*at))
+            .take_while(|at| at.date() == first.date())
+            .take(MOST_PER_DAY + 1)
+            .count();
+        if on_that_day > MOST_PER_DAY {
+            return Err(InvalidExpression::TooOften);
+        }
+        Ok(expression)
+    }
+
+    /// Whether each of its days is one that none of its months has. croner would look for it until the
+    /// end of the calendar.
+    fn is_never(&self) -> bool {
+        let pattern = &self.0.pattern;
+        let needs_day = pattern.is_dow_wildcard() && !pattern.is_dom_wildcard();
+        let first_day = pattern.days.values().first().copied();
+        let mut longest = pattern
+            .months
+            .values()
+            .into_iter()
+            .map(|month| match month {
+                2 => 29,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            });
+        needs_day && longest.all(|length| first_day > Some(length))
+    }
+
+    /// The first civil time of all, from a fixed day on.
+    pub(super) fn first(&self) -> Option<DateTime> {
+        self.0.find_next_occurrence(&REFERENCE, true).ok()
+    }
+
+    /// The next civil time.
+    pub(super) fn after(&self, time: DateTime) -> Option<DateTime> {
+        self.0.find_next_occurrence(&time, false).ok()
+    }
+
+    /// When it comes next by the clocks of a zone. A time that they show twice comes twice, as in KEDA;
+    /// one that they skip comes at the moment at which they skip it, unlike in KEDA. Nothing at the end
+    /// of the calendar, in the year 5000.
+    pub(super) fn next(&self, now: Timestamp, zone: &TimeZone) -> Option<Occurrence> {
+        let mut offset = zone.to_offset(now);
+        let mut due = self.after(offset.to_datetime(now))?;
+        for change in zone.following(now) {
+            let at = offset.to_timestamp(due).ok()?;
+            if at < change.timestamp() {
+                break;
+            }
+            offset = change.offset();
+            let resumed = offset.to_datetime(change.timestamp());
+            if due < resumed {
+                return Some(Occurrence {
+                    at: change.timestamp(),
+                    due,
+                    is_skipped: true,
+                });
+            }
+            due = self.0.find_next_occurrence(&resumed, true).ok()?;
+        }
+        Some(Occurrence {
+            at: offset.to_timestamp(due).ok()?,
+            due,
+            is_skipped: false,
+        })
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pattern = &self.0.pattern;
+        let mut days = list(&pattern.days.values(), 31);
+        let mut days_of_week = list(&pattern.days_of_week.values(), 7);
+        // A day is one of both or, where neither is `*`, one of either; so a full list and a `*` differ.
+        if !pattern.is_dom_wildcard()
+            && !pattern.is_dow_wildcard()
+            && (days == "*" || days_of_week == "*")
+        {
+            "*".clone_into(&mut days);
+            "*".clone_into(&mut days_of_week);
+        }
+        write!(
+            formatter,
+            "{} {} {days} {} {days_of_week}",
+            list(&pattern.minutes.values(), 60),
+            list(&pattern.hours.values(), 24),
+            list(&pattern.months.values(), 12),
+        )
+    }
+}
+
+/// Ascending values as a list of ranges, or `*` where they are `all`.
+fn list(values: &[u16], all: usize) -> String {
+    if values.len() == all {
+        return "*".to_owned();
+    }
+    values
+        .chunk_by(|value, next| value + 1 == *next)
+        .filter_map(|run| match (run.first()?, run.last()?) {
+            (first, last) if first == last => Some(first.to_string()),
+            (first, last) => Some(format!("{first}-{last}")),
+        })
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expression(text: &str) -> Expression {
+        Expression::parse(text).unwrap()
+    }
+
+    #[test]
+    fn keda_is_given_numbers_lists_and_ranges() {
+        for (written, given) in [
+            ("0 8 * * *", "0 8 * * *"),
+            ("0 8 * * 1-5", "0 8 * * 1-5"),
+            ("0 8 * * mon-FRI", "0 8 * * 1-5"),
+            ("5,35 8 1,15 jan,MAR *", "5,35 8 1,15 1,3 *"),
+            ("*/30 8 ? * ?", "0,30 8 * * *"),
+            ("0 */2 * * *", "0 0,2,4,6,8,10,12,14,16,18,20,22 * * *"),
+            // KEDA knows no 7.
+            ("0 8 * * 7", "0 8 * * 0"),
+            ("0 8 * * 5-7", "0 8 * * 0,5-6"),
+            ("0 8 * * fri-sun", "0 8 * * 0,5-6"),
+            // Either of two lists holds; one that has every day makes it every day.
+            ("0 8 1-7 * 1", "0 8 1-7 * 1"),
+            ("0 8 1-31 * 1", "0 8 * * *"),
+            ("0 8 1 * 0-6", "0 8 * * *"),
+            ("0 8 * * 0-6", "0 8 * * *"),
+            ("0 8 */10 * 1", "0 8 1,11,21,31 * 1"),
+        ] {
+            assert_eq!(expression(written).to_string(), given, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_keda_is_given_means_the_same() {
+        for text in [
+            "0 8 13 * 5",
+            "0 8 */10 * 1",
+            "5,35 22 1-31 feb 5-7",
+            "0 0 29 2 *",
+        ] {
+            let (written, given) = (expression(text), expression(&expression(text).to_string()));
+            let times = |expression: &Expression| {
+                std::iter::successors(expression.first(), |at| expression.after(*at))
+                    .take(50)
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(times(&written), times(&given), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_says_what_to_write() {
+        for (text, message) in [
+            ("0 8 * *", "five fields"),
+            ("0 0 8 * * *", "five fields"),
+            ("0 8 * * 1-5 2027", "five fields"),
+            ("60 8 * * *", "five fields"),
+            ("0 22-6 * * *", "five fields"),
+            ("0 8 32 * *", "five fields"),
+            ("0 8 * * 8", "five fields"),
+            ("0 8 * * moonday", "five fields"),
+            ("TZ=UTC 0 8 * * *", "five fields"),
+            ("", "five fields"),
+            ("0 8 L * *", "L, W, # or +"),
+            ("0 8 15W * *", "L, W, # or +"),
+            ("0 8 * * 1#2", "L, W, # or +"),
+            ("0 8 13 * +5", "L, W, # or +"),
+            ("0 0 31 2 *", "never comes"),
+            ("0 0 30,31 2 *", "never comes"),
+            ("0 0 31 2,4,6,9,11 *", "never comes"),
+            ("* * * * *", "24 times a day"),
+            ("*/30 * * * *", "24 times a day"),
+            ("0-24 8 29 2 *", "24 times a day"),
+        ] {
+            let error = Expression::parse(text).unwrap_err().to_string();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_comes_rarely_or_hourly_is_taken() {
+        for text in ["0 0 29 2 *", "0 * * * *", "0,30 0-11 * * *", "0-23 8 * * *"] {
+            expression(text);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One schedule: a time, coming again and again, in which there are more pods at least.
+
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::DateTime,
+    tz::{TimeZone, TimeZoneDatabase},
+};
+use springtide_api::schedule::Schedule as Spec;
+
+use super::{
+    expression::{Expression, Occurrence},
+    invalid::Problem,
+};
+
+/// So many starts and ends are looked at to see whether they take turns: five days of the most frequent
+/// expressions, two months of daily ones, five years of monthly ones.
+const TURNS: usize = 128;
+
+/// A schedule that makes sense: it holds from each start to the next end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schedule {
+    pub(super) name: String,
+    pub(super) min_replicas: i32,
+    zone: TimeZone,
+    start: Expression,
+    end: Expression,
+}
+
+impl Schedule {
+    /// Parses what isn't checked for all schedules together. Tells the name of the field that is
+    /// wrong, and what is wrong with it.
+    pub(super) fn parse(spec: &Spec) -> Result<Self, (&'static str, Problem)> {
+        let zone = zone(&spec.timezone).ok_or(("timezone", Problem::UnknownZone))?;
+        let start = Expression::parse(&spec.start).map_err(|error| ("start", error.into()))?;
+        let end = Expression::parse(&spec.end).map_err(|error| ("end", error.into()))?;
+        take_turns(&start, &end)?;
+        Ok(Self {
+            name: spec.name.clone(),
+            min_replicas: spec.min_replicas,
+            zone,
+            start,
+            end,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Fewest pods while it holds.
+    #[must_use]
+    pub const fn min_replicas(&self) -> i32 {
+        self.min_replicas
+    }
+
+    /// Whether it holds: whether its end comes before its next start. Given neither, it doesn't.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        match (self.next_start(now), self.next_end(now)) {
+            (Some(start), Some(end)) => end < start,
+            _ => false,
+        }
+    }
+
+    /// Whether it holds, or will within `ahead`.
+    pub(super) fn holds_within(&self, ahead: SignedDuration, now: Timestamp) -> bool {
+        let starts = |horizon| {
+            self.next_start(now)
+                .is_some_and(|start| start.at <= horizon)
+        };
+        self.holds(now) || now.checked_add(ahead).is_ok_and(starts)
+    }
+
+    /// The next moment at which it may begin or cease to hold, or to hold within `ahead`.
+    pub(super) fn next_change(&self, ahead: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+        let early = || {
+            let start = self.next_start(now.checked_add(ahead).ok()?)?;
+            start.at.checked_sub(ahead).ok()
+        };
+        let boundaries = [self.next_start(now), self.next_end(now)];
+        let boundaries = boundaries.into_iter().flatten().map(|it| it.at);
+        boundaries.chain(early()).min()
+    }
+
+    /// The name of its time zone as the database spells it: KEDA minds the case.
+    pub(crate) fn timezone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
+    pub(crate) const fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    pub(crate) fn next_start(&self, now: Timestamp) -> Option<Occurrence> {
+        self.start.next(now, &self.zone)
+    }
+
+    pub(crate) fn next_end(&self, now: Timestamp) -> Option<Occurrence> {
+        self.end.next(now, &self.zone)
+    }
+
+    /// Start and end in a form that KEDA reads alike.
+    pub(crate) fn expressions(&self) -> (String, String) {
+        (self.start.to_string(), self.end.to_string())
+    }
+}
+
+/// The zone of a name, from the database in the binary: the same on every node.
+fn zone(name: &str) -> Option<TimeZone> {
+    let zone = TimeZoneDatabase::bundled().get(name).ok()?;
+    (!zone.is_unknown()).then_some(zone)
+}
+
+/// Checks that each start has its own end. For what has not, KEDA has no sensible rule: it holds
+/// wherever an end comes next.
+fn take_turns(start: &Expression, end: &Expression) -> Result<(), (&'static str, Problem)> {
+    let (mut next_start, mut next_end) = (start.first(), end.first());
+    let mut last = None::<(&'static str, DateTime)>;
+    for _ in 0..TURNS {
+        let (Some(starts), Some(ends)) = (next_start, next_end) else {
+            break;
+        };
+        if starts == ends {
+            return Err(("end", Problem::Together(ends)));
+        }
+        let (field, at) = if starts < ends {
+            next_start = start.after(starts);
+            ("start", starts)
+        } else {
+            next_end = end.after(ends);
+            ("end", ends)
+        };
+        match last {
+            Some((previous, first)) if previous == field => {
+                return Err((field, Problem::OutOfTurn { first, second: at }));
+            }
+            _ => last = Some((field, at)),
+        }
+    }
+    Ok(())
+}
