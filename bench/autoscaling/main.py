@@ -30,7 +30,9 @@ def main():
         if not environment.is_inside():
             environment.install()
             environment.enter(sys.argv[1:])
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Also where a shell has started it in the background, and so with interrupts ignored.
+            signal.signal(number, signal.default_int_handler)
         return _measure(arguments)
     except process.Failed as error:
         say(f"error: {error}")

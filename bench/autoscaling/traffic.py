@@ -52,8 +52,9 @@ def plan(changes, seconds):
 class Traffic:
     """A Locust that runs, or has run."""
 
-    def __init__(self, child, record, log, seconds):
+    def __init__(self, child, record, stop, log, seconds):
         self._child = child
+        self._stop = stop
         self._record = record
         self._log = log
         self._seconds = seconds
@@ -71,7 +72,8 @@ class Traffic:
 
     def stop(self):
         """Ends the load before its time, and returns the predictions that were asked for."""
-        self._child.send_signal(signal.SIGTERM)
+        # With a shape, Locust heeds no SIGTERM.
+        self._stop.touch()
         return self.until_over()
 
 
@@ -81,17 +83,18 @@ def running(title, address, changes, *, user="Paced"):
     folder = places.WORK / "load" / title
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(changes), encoding="utf-8")
-    record, log = folder / "requests.csv", process.log_of(f"locust {title}")
+    record, stop, log = folder / "requests.csv", folder / "stop", process.log_of(f"locust {title}")
+    stop.unlink(missing_ok=True)
     command = [pathlib.Path(sys.prefix) / "bin" / "locust", "--locustfile", places.LOAD / "shaped.py", user, "--headless"]
     command += ["--host", f"http://{address}", "--only-summary", "--stop-timeout", str(_LAST_REQUEST)]
-    environment = os.environ | {"PACE": str(PACE), "PLAN": str(folder / "plan.json"), "RECORD": str(record)}
+    environment = os.environ | {"PACE": str(PACE), "PLAN": str(folder / "plan.json"), "RECORD": str(record), "STOP": str(stop)}
     with open(log, "wb") as output:
         child = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     _children.add(child)
     try:
-        yield Traffic(child, record, log, changes[-1][0])
+        yield Traffic(child, record, stop, log, changes[-1][0])
     finally:
         _kill(child)
         _children.discard(child)

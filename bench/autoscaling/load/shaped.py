@@ -2,7 +2,8 @@
 
 Every user sends at its own constant pace, so that the rate of all follows from their number, and hardly
 falls when answers are slow. PLAN is a JSON file with [seconds since the start, users] for each change
-of their number, the last with none; RECORD is a file that gets a line for every request.
+of their number, the last with none; it ends before its time once there is a file STOP. RECORD is a file
+that gets a line for every request.
 """
 
 import csv
@@ -48,6 +49,8 @@ class Plan(LoadTestShape):
     changes = json.loads(pathlib.Path(os.environ["PLAN"]).read_text(encoding="utf-8"))
 
     def tick(self):
+        if os.path.exists(os.environ["STOP"]):
+            return None
         elapsed = self.get_run_time()
         users = [users for since, users in self.changes if since <= elapsed][-1]
         return (users, users) if users else None
