@@ -68,7 +68,7 @@ fn minutes(from: Timestamp, to: Timestamp) -> impl Iterator<Item = Timestamp> {
     std::iter::successors(Some(from), |at| Some(*at + MINUTE)).take_while(move |at| *at < to)
 }
 
-/// Whether a schedule holds, for every minute between two times. What the clocks skip comes when they do.
+/// Whether a daily schedule holds, for every minute between two times. What the clocks skip comes when they do.
 pub(crate) fn holds(
     (start, end): (&str, &str),
     zone: &TimeZone,
@@ -76,8 +76,8 @@ pub(crate) fn holds(
 ) -> Vec<(Timestamp, bool)> {
     let mut events = Vec::<Event>::new();
     let mut expected = zone.to_datetime(from);
-    // Weekly schedules have an event within eight days.
-    for at in minutes(from, to + SignedDuration::from_hours(8 * 24)) {
+    // A day has 25 hours at most, or 26 at Troll.
+    for at in minutes(from, to + SignedDuration::from_hours(26)) {
         let time = zone.to_datetime(at);
         // In a jump ahead, the times between come now; after one back, time goes on from there.
         let mut shown = expected.min(time);
