@@ -163,3 +163,35 @@ fn report(
         Err(error) => warn!(%error, "controller"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn again(next: Next, at: Option<i64>) -> Action {
+        let again = at.map(seconds);
+        after(Pass { next, again }, seconds(0))
+    }
+
+    #[test]
+    fn the_next_pass_comes_when_the_time_asks_for_it() {
+        let in_seconds = |seconds| Action::requeue(Duration::from_secs(seconds));
+        assert_eq!(again(Next::Settled, Some(90)), in_seconds(90));
+        assert_eq!(again(Next::Waiting, Some(2)), in_seconds(2));
+        // What has come while the pass went on isn't missed.
+        assert_eq!(again(Next::Settled, Some(-3)), in_seconds(0));
+    }
+
+    #[test]
+    fn and_at_the_latest_after_a_while() {
+        assert_eq!(again(Next::Settled, Some(3600)), Action::requeue(RESYNC));
+        assert_eq!(again(Next::Settled, None), Action::requeue(RESYNC));
+        assert_eq!(again(Next::Waiting, Some(90)), Action::requeue(WAIT));
+        assert_eq!(again(Next::Lacking, None), Action::requeue(RECHECK));
+        assert_eq!(again(Next::Gone, None), Action::await_change());
+    }
+}
