@@ -1,0 +1,43 @@
+import re
+import unittest
+
+from autoscaling import pages
+from harness import places
+
+PAGE = (places.REPOSITORY / "docs" / "autoscaling.md").read_text(encoding="utf-8")
+
+
+def flat(path):
+    """A file of this repository without its line breaks."""
+    return " ".join((places.REPOSITORY / path).read_text(encoding="utf-8").split())
+
+
+class Page(unittest.TestCase):
+    def test_its_queries_are_those_that_the_operator_writes(self):
+        # The golden output of the example that sets every field.
+        written = flat("crates/plan/tests/golden/all-fields.every-field-reaches-its-object.yaml")
+        queries = re.findall(r"^\| `\w+` \| `(.*)` \|$", PAGE, re.MULTILINE)
+        self.assertEqual(len(queries), 5)
+        for query in queries:
+            with self.subTest(query):
+                self.assertIn(query.replace("NAMESPACE", "default").replace("NAME", "digits-tuned"), written)
+
+    def test_it_names_every_target_and_engine_and_preset_of_the_reference(self):
+        reference = flat("docs/reference/modelservice.md")
+        targets = set(re.findall(r"`spec\.autoscaling\.targets\.(\w+)`", reference))
+        self.assertEqual(targets, set(re.findall(r"^\| `(\w+)`.*\| .*\| ⌈", PAGE, re.MULTILINE)))
+        for field in ("engine", "behavior.preset"):
+            words = re.search(rf"\| `spec\.autoscaling\.{re.escape(field)}` \| (.*?) \|", reference)[1]
+            for word in re.findall(r"`(\w+)`", words):
+                self.assertIn(f"| `{word}`", PAGE)
+
+    def test_pods_metrics_have_the_names_of_the_adapters_rules(self):
+        rules = flat("examples/prometheus-adapter.values.yaml")
+        named = re.findall(r"Pods metric `(\w+)`", PAGE)
+        self.assertEqual(sorted(named), sorted(re.findall(r"name: \{as: (\w+)\}", rules)))
+
+    def test_its_links_lead_somewhere(self):
+        text = PAGE.split(pages._BEGIN)[0]
+        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
+            with self.subTest(target):
+                self.assertTrue((places.REPOSITORY / "docs" / target).exists())
