@@ -40,7 +40,7 @@ def markdown(results):
         ("noise", "±20 % of noise around a steady load"),
         ("drop", "Load that falls to zero"),
         ("outage", "Prometheus killed under load"),
-        ("switch", "The engine switched under load, 10 times there and back"),
+        ("switch", "The engine switched under load, there and back"),
     ):
         if name in results:
             sections.append(_plot(name, title))
