@@ -1,9 +1,10 @@
 //! What this cluster can do, found by discovery.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use futures::join;
 use kube::{Client, Resource, core::GroupVersion, discovery};
-use springtide_plan::{Capabilities, keda::ScaledObject};
+use springtide_plan::{Capabilities, PodsMetrics, ServingSignal, keda::ScaledObject};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -12,74 +13,168 @@ use tracing::{info, warn};
 
 use crate::error::brief;
 
-/// Time between two looks: how soon KEDA is found after it was installed, or missed after it was
-/// removed.
+/// Time between two looks: how soon what was installed is found, and KEDA missed after it was removed.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Asks the API server what it serves.
+/// The versions of the custom metrics API, the one that the HPA controller prefers first
+/// (`MetricVersions` of <https://pkg.go.dev/k8s.io/metrics/pkg/client/custom_metrics>).
+const CUSTOM_METRICS: [&str; 2] = [
+    "custom.metrics.k8s.io/v1beta2",
+    "custom.metrics.k8s.io/v1beta1",
+];
+
+/// What is known of the cluster since the last look. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    capabilities: watch::Sender<Capabilities>,
+}
+
+impl Known {
+    /// Looks anew. What can't be found out stays as it was known.
+    pub async fn look(&self, client: &Client) {
+        let (keda, pods_metrics) = join!(
+            timeout(PERIOD, serves_keda(client)),
+            timeout(PERIOD, pods_metrics(client)),
+        );
+        match &keda {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(error = brief(error), "discovery of KEDA"),
+            Err(_) => warn!("discovery of KEDA: no answer in time"),
+        }
+        self.capabilities.send_if_modified(|known| {
+            let before = known.clone();
+            if let Ok(Ok(keda)) = keda {
+                known.keda = keda;
+            }
+            match pods_metrics {
+                Err(_) | Ok(PodsMetrics::Unknown) => {}
+                Ok(pods_metrics) => known.pods_metrics = pods_metrics,
+            }
+            let changed = *known != before;
+            if changed {
+                info!(
+                    keda = known.keda,
+                    pods_metrics = ?known.pods_metrics,
+                    "capabilities of the cluster changed"
+                );
+            }
+            changed
+        });
+    }
+
+    /// Which Pods metrics there are.
+    pub(crate) fn pods_metrics(&self) -> PodsMetrics {
+        self.capabilities.borrow().pods_metrics.clone()
+    }
+
+    /// Tells of every change.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Capabilities> {
+        self.capabilities.subscribe()
+    }
+}
+
+/// Looks again and again.
+pub(crate) async fn monitor(client: Client, known: Known) {
+    loop {
+        sleep(PERIOD).await;
+        known.look(&client).await;
+    }
+}
+
+/// Whether KEDA's ScaledObject is served. The API server knows that itself, whatever state KEDA is in.
 ///
 /// # Errors
 ///
-/// Where it can't be asked. That something isn't served is an answer, not an error.
-pub async fn discover(client: &Client) -> Result<Capabilities, kube::Error> {
+/// Where the API server can't be asked. That it isn't served is an answer, not an error.
+pub(crate) async fn serves_keda(client: &Client) -> Result<bool, kube::Error> {
     let version = GroupVersion::gv(&ScaledObject::group(&()), &ScaledObject::version(&()));
-    let keda = match discovery::pinned_group(client, &version).await {
-        Ok(group) => group.recommended_kind(&ScaledObject::kind(&())).is_some(),
-        // The answer for a group that isn't served is plain text, with no reason to read.
-        Err(kube::Error::Api(status)) if status.code == 404 => false,
-        Err(kube::Error::Discovery(_)) => false,
-        Err(error) => return Err(error),
-    };
-    Ok(Capabilities {
-        keda,
-        ..Capabilities::default()
-    })
+    match discovery::pinned_group(client, &version).await {
+        Ok(group) => Ok(group.recommended_kind(&ScaledObject::kind(&())).is_some()),
+        Err(error) if is_not_served(&error) => Ok(false),
+        Err(kube::Error::Discovery(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
-/// Looks again and again, and tells `found` when something has changed.
-pub async fn monitor(client: Client, found: watch::Sender<Capabilities>) {
-    loop {
-        match timeout(PERIOD, discover(&client)).await {
-            Ok(Ok(capabilities)) => {
-                let keda = capabilities.keda;
-                let changed = found.send_if_modified(|known| {
-                    let changed = *known != capabilities;
-                    *known = capabilities;
-                    changed
-                });
-                if changed {
-                    info!(keda, "capabilities of the cluster changed");
-                }
+/// Which of the Pods metrics the custom metrics API lists.
+///
+/// Another server answers for it, the adapter. While that is down, the API server says 503, and that the
+/// API isn't there (404) only where no adapter is registered. Every authenticated user may ask, by the
+/// ClusterRole `system:discovery`.
+async fn pods_metrics(client: &Client) -> PodsMetrics {
+    let mut is_registered = false;
+    for version in CUSTOM_METRICS {
+        match client.list_api_group_resources(version).await {
+            Ok(list) => {
+                let names: BTreeSet<&str> = list
+                    .resources
+                    .iter()
+                    .map(|resource| resource.name.as_str())
+                    .collect();
+                let is_listed = |signal: &ServingSignal| {
+                    names.contains(format!("pods/{}", signal.pods_metric()).as_str())
+                };
+                return PodsMetrics::Listed(
+                    ServingSignal::ALL.into_iter().filter(is_listed).collect(),
+                );
             }
-            Ok(Err(error)) => warn!(error = brief(&error), "discovery"),
-            Err(_) => warn!("discovery: no answer in time"),
+            Err(error) if is_not_served(&error) => {}
+            Err(error) => {
+                warn!(version, error = brief(&error), "discovery of Pods metrics");
+                is_registered = true;
+            }
         }
-        sleep(PERIOD).await;
     }
+    if is_registered {
+        PodsMetrics::Unknown
+    } else {
+        PodsMetrics::Absent
+    }
+}
+
+/// The answer for a group that isn't served is plain text, with no reason to read.
+fn is_not_served(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 #[cfg(test)]
 mod tests {
-    use springtide_testkit::{FakeApi, Fault, ResourceType};
+    use springtide_testkit::{Aggregated, FakeApi, Fault, ResourceType};
 
     use super::*;
 
+    /// A list of resources as an adapter has it, with metrics of others among them.
+    fn listing(signals: &[ServingSignal]) -> Aggregated {
+        let ours = signals
+            .iter()
+            .map(|signal| format!("pods/{}", signal.pods_metric()));
+        let others = ["pods/http_requests", "namespaces/springtide_queue_size"];
+        Aggregated::Resources(ours.chain(others.map(str::to_owned)).collect())
+    }
+
+    fn listed(signals: &[ServingSignal]) -> PodsMetrics {
+        PodsMetrics::Listed(signals.iter().copied().collect())
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn keda_is_found_when_it_comes_and_missed_when_it_goes() {
+    async fn what_comes_is_found_and_what_goes_is_missed() {
         let fake = FakeApi::new();
         let keda = ResourceType::of::<ScaledObject>();
-        let (sender, mut found) = watch::channel(Capabilities::default());
-        let looking = tokio::spawn(monitor(fake.client(), sender));
+        let known = Known::default();
+        let mut found = known.subscribe();
+        let looking = tokio::spawn(monitor(fake.client(), known));
+        let mut until = async |is_it: fn(&Capabilities) -> bool| {
+            let found = timeout(2 * PERIOD, found.wait_for(is_it)).await;
+            drop(found.unwrap().unwrap());
+        };
         fake.install(keda.clone());
-        timeout(2 * PERIOD, found.wait_for(|now| now.keda))
-            .await
-            .unwrap()
-            .unwrap();
+        until(|now| now.keda && now.pods_metrics == PodsMetrics::Absent).await;
+        fake.register(CUSTOM_METRICS[1], listing(&[ServingSignal::QueueSize]));
+        until(|now| now.pods_metrics == listed(&[ServingSignal::QueueSize])).await;
         fake.uninstall(&keda);
-        timeout(2 * PERIOD, found.wait_for(|now| !now.keda))
-            .await
-            .unwrap()
-            .unwrap();
+        until(|now| !now.keda).await;
+        fake.unregister(CUSTOM_METRICS[1]);
+        until(|now| now.pods_metrics == PodsMetrics::Absent).await;
         looking.abort();
     }
 
@@ -88,8 +183,8 @@ mod tests {
         let fake = FakeApi::new();
         fake.install(ResourceType::of::<ScaledObject>());
         fake.inject(1, Fault::Status(503));
-        assert!(discover(&fake.client()).await.is_err());
-        assert!(discover(&fake.client()).await.unwrap().keda);
+        assert!(serves_keda(&fake.client()).await.is_err());
+        assert!(serves_keda(&fake.client()).await.unwrap());
     }
 
     #[tokio::test]
@@ -101,6 +196,71 @@ mod tests {
             "scaledjobs",
             "ScaledJob",
         ));
-        assert!(!discover(&fake.client()).await.unwrap().keda);
+        assert!(!serves_keda(&fake.client()).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn either_version_tells_which_pods_metrics_there_are() {
+        let all = ServingSignal::ALL;
+        for (first, second, expected) in [
+            (None, None, PodsMetrics::Absent),
+            (Some(listing(&all)), None, listed(&all)),
+            (None, Some(listing(&all[..2])), listed(&all[..2])),
+            (None, Some(listing(&[])), listed(&[])),
+            (Some(Aggregated::Unavailable), None, PodsMetrics::Unknown),
+            (None, Some(Aggregated::Unavailable), PodsMetrics::Unknown),
+            (
+                Some(Aggregated::Unavailable),
+                Some(listing(&all)),
+                listed(&all),
+            ),
+        ] {
+            let fake = FakeApi::new();
+            for (version, api) in CUSTOM_METRICS.into_iter().zip([first, second]) {
+                if let Some(api) = api {
+                    fake.register(version, api);
+                }
+            }
+            assert_eq!(pods_metrics(&fake.client()).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_adapter_that_is_down_leaves_what_is_known() {
+        let fake = FakeApi::new();
+        let known = Known::default();
+        fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
+        known.look(&fake.client()).await;
+        assert_eq!(known.pods_metrics(), PodsMetrics::Unknown);
+        let all = listed(&ServingSignal::ALL);
+        fake.register(CUSTOM_METRICS[0], listing(&ServingSignal::ALL));
+        known.look(&fake.client()).await;
+        assert_eq!(known.pods_metrics(), all);
+        for fault in [Fault::Status(500), Fault::Status(403), Fault::Refused] {
+            // KEDA, and both versions.
+            for call in 1..=3 {
+                fake.inject(call, fault);
+            }
+            known.look(&fake.client()).await;
+            fake.clear_faults();
+            assert_eq!(known.pods_metrics(), all, "{fault:?}");
+        }
+        fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
+        known.look(&fake.client()).await;
+        assert_eq!(known.pods_metrics(), all);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_adapter_that_does_not_answer_does_not_keep_keda_from_being_found() {
+        let fake = FakeApi::new();
+        fake.install(ResourceType::of::<ScaledObject>());
+        let known = Known::default();
+        // KEDA is asked for first.
+        fake.inject(2, Fault::Stall);
+        let begun = tokio::time::Instant::now();
+        known.look(&fake.client()).await;
+        assert!(begun.elapsed() <= PERIOD);
+        assert!(known.subscribe().borrow().keda);
+        assert_eq!(known.pods_metrics(), PodsMetrics::Unknown);
     }
 }

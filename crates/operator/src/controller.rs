@@ -61,8 +61,11 @@ pub async fn run(
 ) {
     readiness.reach(Stage::Syncing);
     let client = context.client();
-    let (found, capabilities) = watch::channel(springtide_plan::Capabilities::default());
-    let monitor = tokio::spawn(capabilities::monitor(client.clone(), found));
+    let known = context.known().clone();
+    // What is planned before the first look may have to be planned again after it.
+    known.look(client).await;
+    let capabilities = known.subscribe();
+    let monitor = tokio::spawn(capabilities::monitor(client.clone(), known));
     let (requests, store) = requests(client, settings.watch_namespace.as_deref(), capabilities);
     let known = store.clone();
     let shared = Arc::new(Shared {

@@ -7,11 +7,12 @@ use futures::{TryFutureExt, try_join};
 use k8s_openapi::{NamespaceResourceScope, jiff::Timestamp};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
-use springtide_plan::{Observed, ValidatedModelService, labels};
+use springtide_plan::{Capabilities, Observed, PodsMetrics, ValidatedModelService, labels};
 
-use crate::{capabilities::discover, error::Error};
+use crate::{capabilities::serves_keda, error::Error};
 
-/// Everything that is observed about a ModelService.
+/// Everything that is observed about a ModelService. `pods_metrics` is what is known of them: they don't
+/// decide which autoscalers there are, and their list is long.
 ///
 /// # Errors
 ///
@@ -20,14 +21,15 @@ pub(crate) async fn observe(
     client: &Client,
     namespace: &str,
     model_service: &ValidatedModelService,
+    pods_metrics: PodsMetrics,
 ) -> Result<Observed, Error> {
     let name = model_service.name();
     let keda_hpa = model_service.keda_hpa_name();
-    let capabilities = discover(client)
+    let keda = serves_keda(client)
         .await
         .map_err(Error::api("discovering KEDA"))?;
     let scaled_object = async {
-        if capabilities.keda {
+        if keda {
             get(client, namespace, name).await
         } else {
             Ok(None)
@@ -61,7 +63,7 @@ pub(crate) async fn observe(
         scaled_object,
         keda_horizontal_pod_autoscaler,
         pods: pods.items,
-        capabilities,
+        capabilities: Capabilities { keda, pods_metrics },
     })
 }
 

@@ -16,6 +16,7 @@ use springtide_plan::{
 };
 
 use crate::{
+    capabilities::Known,
     error::Error,
     metrics::Metrics,
     observe::observe,
@@ -30,6 +31,7 @@ pub struct Context {
     settings: OperatorSettings,
     metrics: Metrics,
     teller: Teller,
+    known: Known,
 }
 
 impl Context {
@@ -47,11 +49,18 @@ impl Context {
             settings,
             metrics,
             teller,
+            known: Known::default(),
         }
     }
 
     pub(crate) const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What is known of the cluster. Nothing, until somebody [looks](Known::look).
+    #[must_use]
+    pub const fn known(&self) -> &Known {
+        &self.known
     }
 
     pub(crate) const fn metrics(&self) -> &Metrics {
@@ -122,7 +131,8 @@ async fn keep(
 ) -> Result<Pass, Error> {
     let client = &context.client;
     let (namespace, name) = (validated.namespace(), validated.name());
-    let mut observed = match observe(client, namespace, validated).await {
+    let pods_metrics = context.known.pods_metrics();
+    let mut observed = match observe(client, namespace, validated, pods_metrics).await {
         Ok(observed) => observed,
         Err(error) => return unobserved(context, model_service, error).await,
     };

@@ -10,7 +10,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use springtide_plan::{
     Child, ChildKind, Deletion, Desired, Failure, Observed, Outcome, ReplicasApply,
-    field_manager::OPERATOR,
+    field_manager::OPERATOR, is_applied,
 };
 
 use crate::error::{Error, api_reason, brief};
@@ -24,7 +24,8 @@ pub(crate) struct Carried {
     pub(crate) failed: Option<Error>,
 }
 
-/// Deletes and applies, and puts what the API server answers in the place of what was observed.
+/// Deletes and applies, and puts what the API server answers in the place of what was observed. An apply
+/// that would change nothing isn't sent.
 ///
 /// A call that fails alone is noted, and the rest is done all the same.
 ///
@@ -50,13 +51,8 @@ pub(crate) async fn carry_out(
         if let (Some(replicas), true, ChildKind::Deployment) =
             (&plan.replicas, applied, child.kind())
         {
-            let result = apply_replicas(client, namespace, name, replicas)
-                .await
-                .map(|live| {
-                    if let Some(live) = live {
-                        observed.deployment = Some(live);
-                    }
-                });
+            let result =
+                apply_replicas(client, namespace, name, replicas, &mut observed.deployment).await;
             carried.note(ChildKind::Deployment, "setting the replicas of", result)?;
         }
     }
@@ -117,66 +113,88 @@ async fn apply(
     child: &Child,
     observed: &mut Observed,
 ) -> Result<(), kube::Error> {
+    let target = Target {
+        client,
+        namespace,
+        name,
+    };
     match child {
-        Child::Service(object) => {
-            observed.service = Some(apply_one(client, namespace, name, object.as_ref()).await?);
-        }
+        Child::Service(object) => target.apply(object.as_ref(), &mut observed.service).await,
         Child::PodDisruptionBudget(object) => {
-            observed.pod_disruption_budget =
-                Some(apply_one(client, namespace, name, object.as_ref()).await?);
+            let live = &mut observed.pod_disruption_budget;
+            target.apply(object.as_ref(), live).await
         }
         Child::Deployment(object) => {
-            observed.deployment = Some(apply_one(client, namespace, name, object.as_ref()).await?);
+            target
+                .apply(object.as_ref(), &mut observed.deployment)
+                .await
         }
         Child::HorizontalPodAutoscaler(object) => {
-            observed.horizontal_pod_autoscaler =
-                Some(apply_one(client, namespace, name, object.as_ref()).await?);
+            let live = &mut observed.horizontal_pod_autoscaler;
+            target.apply(object.as_ref(), live).await
         }
         Child::ScaledObject(object) => {
-            observed.scaled_object =
-                Some(apply_one(client, namespace, name, object.as_ref()).await?);
+            let live = &mut observed.scaled_object;
+            target.apply(object.as_ref(), live).await
         }
     }
-    Ok(())
 }
 
-async fn apply_one<K>(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    object: &K,
-) -> Result<K, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned,
-{
-    let parameters = PatchParams::apply(OPERATOR).force();
-    Api::<K>::namespaced(client.clone(), namespace)
-        .patch(name, &parameters, &Patch::Apply(object))
-        .await
+/// What is applied to.
+struct Target<'a> {
+    client: &'a Client,
+    namespace: &'a str,
+    name: &'a str,
 }
 
-/// `None`: somebody has decided already, and is left to.
+impl Target<'_> {
+    async fn apply<K>(&self, object: &K, live: &mut Option<K>) -> Result<(), kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        if live
+            .as_ref()
+            .is_some_and(|live| is_applied(object, live, OPERATOR))
+        {
+            return Ok(());
+        }
+        let parameters = PatchParams::apply(OPERATOR).force();
+        let applied = Api::<K>::namespaced(self.client.clone(), self.namespace)
+            .patch(self.name, &parameters, &Patch::Apply(object))
+            .await?;
+        *live = Some(applied);
+        Ok(())
+    }
+}
+
+/// Where somebody has decided already, that is left.
 async fn apply_replicas(
     client: &Client,
     namespace: &str,
     name: &str,
     replicas: &ReplicasApply,
-) -> Result<Option<Deployment>, kube::Error> {
+    live: &mut Option<Deployment>,
+) -> Result<(), kube::Error> {
+    let body = replicas.body(name);
+    if live
+        .as_ref()
+        .is_some_and(|live| is_applied(&body, live, replicas.field_manager))
+    {
+        return Ok(());
+    }
     let api = Api::<Deployment>::namespaced(client.clone(), namespace);
     let parameters = PatchParams {
         force: replicas.force,
         ..PatchParams::apply(replicas.field_manager)
     };
-    match api
-        .patch(name, &parameters, &Patch::Apply(replicas.body(name)))
-        .await
-    {
-        Ok(live) => Ok(Some(live)),
-        Err(kube::Error::Api(status)) if status.is_conflict() && !replicas.force => Ok(None),
-        Err(error) => Err(error),
+    match api.patch(name, &parameters, &Patch::Apply(body)).await {
+        Ok(applied) => *live = Some(applied),
+        Err(kube::Error::Api(status)) if status.is_conflict() && !replicas.force => {}
+        Err(error) => return Err(error),
     }
+    Ok(())
 }

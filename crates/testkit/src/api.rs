@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, header};
 use kube::core::Status;
 use serde_json::{Value, json};
@@ -41,15 +42,40 @@ impl State {
             .ok_or_else(no_such_path)
     }
 
+    /// Does what is asked for, and answers with the text of an object.
     pub(crate) fn execute(
         &mut self,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
         body: &[u8],
+    ) -> Result<Bytes, Box<Status>> {
+        let target = Target::parse(uri.path()).ok_or_else(no_such_path)?;
+        if let Target::Object {
+            resource,
+            namespace,
+            name,
+            subresource: None,
+        } = &target
+            && method == Method::GET
+        {
+            let key = key(&self.resolve(resource)?, namespace, name);
+            return self.store.text(&key);
+        }
+        self.carry_out(target, method, uri, headers, body)
+            .map(|value| Bytes::from(value.to_string()))
+    }
+
+    fn carry_out(
+        &mut self,
+        target: Target,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &[u8],
     ) -> Result<Value, Box<Status>> {
         let parameters = query(uri);
-        match Target::parse(uri.path()).ok_or_else(no_such_path)? {
+        match target {
             Target::Discovery { group, version } => self.discover(&group, &version),
             Target::Collection {
                 resource,

@@ -314,7 +314,7 @@ impl FakeApi {
             _ => {}
         }
         Ok(match result {
-            Ok(value) => answer(StatusCode::OK, &value),
+            Ok(text) => answer(StatusCode::OK, text),
             Err(status) => refusal(&status),
         })
     }
@@ -402,11 +402,11 @@ fn refusal(status: &Status) -> Answer {
     {
         fields.extend(status);
     }
-    answer(code, &value)
+    answer(code, Bytes::from(value.to_string()))
 }
 
-fn answer(code: StatusCode, value: &Value) -> Answer {
-    let body = Full::new(Bytes::from(value.to_string())).boxed_unsync();
+fn answer(code: StatusCode, text: Bytes) -> Answer {
+    let body = Full::new(text).boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = code;
     response.headers_mut().insert(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use kube::core::Status;
 use serde_json::{Value, json};
 
@@ -31,9 +32,21 @@ pub(crate) struct Preconditions {
 struct Stored {
     value: Value,
     managers: Managers,
+    /// Both together, as it is answered, and as text: most requests read.
+    rendered: Value,
+    text: Bytes,
 }
 
 impl Stored {
+    fn new(value: Value) -> Self {
+        Self {
+            value,
+            managers: Managers::default(),
+            rendered: Value::Null,
+            text: Bytes::new(),
+        }
+    }
+
     fn render(&self) -> Value {
         let mut value = self.value.clone();
         value["metadata"]["managedFields"] = self.managers.render(&value["apiVersion"]);
@@ -89,7 +102,14 @@ impl Store {
     pub(crate) fn get(&self, key: &Key) -> Result<Value, Box<Status>> {
         self.objects
             .get(key)
-            .map(Stored::render)
+            .map(|stored| stored.rendered.clone())
+            .ok_or_else(|| not_found(key))
+    }
+
+    pub(crate) fn text(&self, key: &Key) -> Result<Bytes, Box<Status>> {
+        self.objects
+            .get(key)
+            .map(|stored| stored.text.clone())
             .ok_or_else(|| not_found(key))
     }
 
@@ -106,7 +126,7 @@ impl Store {
                     && namespace.is_none_or(|namespace| key.namespace == namespace)
                     && selects(selector, &stored.value)
             })
-            .map(|(_, stored)| stored.render())
+            .map(|(_, stored)| stored.rendered.clone())
             .collect()
     }
 
@@ -123,10 +143,7 @@ impl Store {
                 &format!("{} already exists", describe(key)),
             ));
         }
-        let mut stored = Stored {
-            value: self.newborn(key)?,
-            managers: Managers::default(),
-        };
+        let mut stored = Stored::new(self.newborn(key)?);
         let before = stored.value.clone();
         overlay(&mut stored.value, value, None);
         stored.managers.update(&before, &stored.value, manager);
@@ -175,10 +192,7 @@ impl Store {
     ) -> Result<Value, Box<Status>> {
         let mut stored = match (self.objects.get(key), &manager.subresource) {
             (Some(stored), _) => stored.clone(),
-            (None, None) => Stored {
-                value: self.newborn(key)?,
-                managers: Managers::default(),
-            },
+            (None, None) => Stored::new(self.newborn(key)?),
             (None, Some(_)) => return Err(not_found(key)),
         };
         check_uid(key, &stored.value, &config["metadata"]["uid"])?;
@@ -361,7 +375,7 @@ impl Store {
             && before.value == stored.value
             && before.managers == stored.managers
         {
-            return Ok(before.render());
+            return Ok(before.rendered.clone());
         }
         let generation = before.map_or(1, |before| {
             let generation = before.value["metadata"]["generation"]
@@ -378,6 +392,8 @@ impl Store {
         stored.value["metadata"]["generation"] = json!(generation);
         stored.value["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let rendered = stored.render();
+        stored.text = Bytes::from(rendered.to_string());
+        stored.rendered = rendered.clone();
         self.log.push(Change {
             version: self.version,
             event,
@@ -396,7 +412,7 @@ impl Store {
     fn remove(&mut self, key: &Key) {
         if let Some(stored) = self.objects.remove(key) {
             self.version += 1;
-            let mut object = stored.render();
+            let mut object = stored.rendered;
             object["metadata"]["resourceVersion"] = json!(self.version.to_string());
             self.log.push(Change {
                 version: self.version,

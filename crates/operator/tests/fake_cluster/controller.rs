@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::support::{NAME, NAMESPACE, World, child_types, spec};
+use crate::{
+    others::{self, CUSTOM_METRICS},
+    support::{NAME, NAMESPACE, World, child_types, spec},
+    switching::judge,
+};
 use clap::Parser;
 use k8s_openapi::api::{
     apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod,
@@ -14,8 +18,8 @@ use springtide_operator::{
     readiness::{Readiness, Stage},
     settings::Settings,
 };
-use springtide_plan::keda::ScaledObject;
-use springtide_testkit::{Fault, ResourceType};
+use springtide_plan::{ServingSignal, keda::ScaledObject};
+use springtide_testkit::{Aggregated, Fault, ResourceType};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -210,6 +214,60 @@ async fn keda_is_used_when_it_comes_missed_when_it_goes_and_used_again() {
     running.stop().await;
 }
 
+/// Under load: KEDA and the controller of HPAs act every second.
+#[tokio::test(start_paused = true)]
+async fn the_engine_is_switched_within_30_seconds_both_ways_ten_times() {
+    let world = World::with_keda();
+    world.set_spec(&spec("HPA"));
+    let running = start(&world).await;
+    let others = tokio::spawn({
+        let fake = world.fake.clone();
+        async move {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                others::act(&fake);
+            }
+        }
+    });
+    let hpas = ResourceType::of::<HorizontalPodAutoscaler>();
+    let scaled_by = |hpa: &str| world.fake.get(&hpas, NAMESPACE, hpa).is_some();
+    within(Duration::from_secs(30), "the HPA", || scaled_by(NAME)).await;
+    for turn in 0..10 {
+        let (engine, hpa) = [("KEDA", others::KEDA_HPA), ("HPA", NAME)][turn % 2];
+        world.set_spec(&spec(engine));
+        within(Duration::from_secs(30), engine, || scaled_by(hpa)).await;
+    }
+    others.abort();
+    running.stop().await;
+    judge(&world.fake, "ten switches");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_metrics_are_followed_when_their_adapter_comes() {
+    let world = World::new();
+    let signal = ServingSignal::QueueSize;
+    world.fake.register(CUSTOM_METRICS, Aggregated::Unavailable);
+    world.set_spec(&json!({
+        "model": {"uri": "configMap://iris/model.onnx"},
+        "autoscaling": {"engine": "HPA", "targets": {"queueSize": 20}},
+    }));
+    let running = start(&world).await;
+    settled(&world).await;
+    let follows = || {
+        let hpa = world.get::<HorizontalPodAutoscaler>().unwrap();
+        hpa.to_string().contains(signal.pods_metric())
+    };
+    assert!(!follows());
+    world
+        .fake
+        .register(CUSTOM_METRICS, others::listing(&[signal]));
+    within(2 * SOON, "the metric", follows).await;
+    world.fake.register(CUSTOM_METRICS, Aggregated::Unavailable);
+    settled(&world).await;
+    assert!(follows());
+    running.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_hpa_of_keda_going_brings_the_next_pass_about() {
     let world = World::with_keda();
@@ -314,9 +372,8 @@ async fn a_deleted_model_service_stays_deleted() {
 fn calls_and_passes(world: &World) -> (usize, usize) {
     let reads_the_model_service = format!("/namespaces/{NAMESPACE}/modelservices/{NAME}");
     let calls = world.fake.take_calls();
-    let of_passes = calls
-        .iter()
-        .filter(|call| !call.path.ends_with("/keda.sh/v1alpha1"));
+    let is_discovery = |path: &str| path.starts_with("/apis/") && path.split('/').count() == 4;
+    let of_passes = calls.iter().filter(|call| !is_discovery(&call.path));
     let passes = calls
         .iter()
         .filter(|call| !call.is_write() && call.path.ends_with(&reads_the_model_service));
@@ -335,9 +392,12 @@ fn restart_a_pod(world: &World, count: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_costs_few_calls() {
-    /// Reads of the ModelService and of everything that is observed, an apply for each child and the
-    /// replicas, and the status with an event for each of its conditions.
-    const CALLS_PER_PASS: usize = 1 + 8 + 5 + 1 + 6;
+    /// Reads of the ModelService and of everything that is observed.
+    const READS: usize = 1 + 7;
+    /// An apply of a lost child and of its replicas, and the status with an event for each of its conditions
+    /// and one for a decision.
+    const WRITES: usize = 2 + 1 + 7;
+    const CALLS_PER_PASS: usize = READS + WRITES;
     let world = World::new();
     world.set_spec(&spec("HPA"));
     let running = start(&world).await;

@@ -8,5 +8,8 @@
 
 mod controller;
 mod faults;
+mod others;
+mod quiet;
 mod reconcile;
 mod support;
+mod switching;

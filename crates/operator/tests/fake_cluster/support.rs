@@ -45,23 +45,38 @@ pub(crate) fn spec(engine: &str) -> Value {
     })
 }
 
+fn context(fake: &FakeApi) -> Context {
+    let settings = OperatorSettings {
+        server_image: "springtide-server:test".to_owned(),
+        prometheus_address: "http://prometheus:9090".to_owned(),
+        scrape_interval_seconds: 15,
+    };
+    let metrics = Metrics::new().unwrap();
+    Context::new(fake.client(), settings, metrics, "operator-0".to_owned())
+}
+
 impl World {
     /// A cluster without KEDA and without a ModelService.
     pub(crate) fn new() -> Self {
         let fake = FakeApi::new();
         fake.install(ResourceType::of::<ModelService>());
-        let settings = OperatorSettings {
-            server_image: "springtide-server:test".to_owned(),
-            prometheus_address: "http://prometheus:9090".to_owned(),
-            scrape_interval_seconds: 15,
-        };
-        let context = Context::new(
-            fake.client(),
-            settings,
-            Metrics::new().unwrap(),
-            "operator-0".to_owned(),
-        );
-        Self { fake, context }
+        Self {
+            context: context(&fake),
+            fake,
+        }
+    }
+
+    /// The same cluster with an operator that has just started.
+    pub(crate) fn restarted(&self) -> Self {
+        Self {
+            context: context(&self.fake),
+            fake: self.fake.clone(),
+        }
+    }
+
+    /// The operator finds out what the cluster can do.
+    pub(crate) async fn look(&self) {
+        self.context.known().look(&self.fake.client()).await;
     }
 
     /// A cluster with KEDA.

@@ -1,0 +1,81 @@
+//! What else runs in a cluster and writes what a ModelService has: KEDA, the controller of
+//! HorizontalPodAutoscalers and an adapter of the custom metrics API.
+
+use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
+use serde_json::{Value, json};
+use springtide_plan::{ServingSignal, keda::ScaledObject};
+use springtide_testkit::{Aggregated, FakeApi, ResourceType};
+
+use crate::support::{NAME, NAMESPACE};
+
+/// Name of the HPA that KEDA makes.
+pub(crate) const KEDA_HPA: &str = "keda-hpa-iris";
+
+/// The API that an adapter answers for.
+pub(crate) const CUSTOM_METRICS: &str = "custom.metrics.k8s.io/v1beta1";
+
+/// Who the controller of HPAs is as a field manager.
+const HPA_CONTROLLER: &str = "kube-controller-manager";
+
+/// As many pods as an HPA ever asks for here.
+pub(crate) const MOST_PODS: i64 = 10;
+
+/// Each does what it would have to do by now.
+pub(crate) fn act(fake: &FakeApi) {
+    keda_acts(fake);
+    hpas_act(fake);
+}
+
+/// KEDA holds a ScaledObject by a finalizer and makes an HPA for it, which goes some time after it.
+fn keda_acts(fake: &FakeApi) {
+    let (scaled_objects, hpas) = (
+        ResourceType::of::<ScaledObject>(),
+        ResourceType::of::<HorizontalPodAutoscaler>(),
+    );
+    let finalizers = |names: Value| json!({"metadata": {"finalizers": names}});
+    match fake.get(&scaled_objects, NAMESPACE, NAME) {
+        None => fake.delete(&hpas, NAMESPACE, KEDA_HPA),
+        Some(going) if !going["metadata"]["deletionTimestamp"].is_null() => {
+            let none = finalizers(Value::Null);
+            fake.edit(&scaled_objects, NAMESPACE, NAME, "keda", &none);
+        }
+        Some(_) => {
+            let held = finalizers(json!(["finalizer.keda.sh"]));
+            fake.edit(&scaled_objects, NAMESPACE, NAME, "keda", &held);
+            let spec = json!({"spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+                "maxReplicas": MOST_PODS,
+            }});
+            fake.edit(&hpas, NAMESPACE, KEDA_HPA, "keda", &spec);
+        }
+    }
+}
+
+/// Each HPA of the Deployment asks for one pod more, up to a bound.
+fn hpas_act(fake: &FakeApi) {
+    for hpa in fake.list(&ResourceType::of::<HorizontalPodAutoscaler>()) {
+        let deployments = ResourceType::of::<Deployment>();
+        if let Some(deployment) = fake.get(&deployments, NAMESPACE, NAME) {
+            let more = deployment["spec"]["replicas"].as_i64().unwrap() + 1;
+            let name = hpa["metadata"]["name"].as_str().unwrap();
+            hpa_scales(fake, name, more.min(MOST_PODS));
+        }
+    }
+}
+
+/// An HPA asks for so many pods, and says so.
+pub(crate) fn hpa_scales(fake: &FakeApi, hpa: &str, replicas: i64) {
+    let count = i32::try_from(replicas).unwrap();
+    let deployments = ResourceType::of::<Deployment>();
+    fake.scale(&deployments, NAMESPACE, NAME, HPA_CONTROLLER, count);
+    let status = json!({"status": {"currentReplicas": replicas, "desiredReplicas": replicas}});
+    let hpas = ResourceType::of::<HorizontalPodAutoscaler>();
+    fake.edit(&hpas, NAMESPACE, hpa, HPA_CONTROLLER, &status);
+}
+
+/// What an adapter lists that has these of our metrics, and others.
+pub(crate) fn listing(signals: &[ServingSignal]) -> Aggregated {
+    let ours = signals.iter().map(|signal| signal.pods_metric());
+    let names = ours.chain(["http_requests"]);
+    Aggregated::Resources(names.map(|name| format!("pods/{name}")).collect())
+}
