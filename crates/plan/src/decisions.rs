@@ -32,13 +32,10 @@ const MAX_DECISIONS: usize = 5;
 /// How far apart the clocks of an API server and of an HPA's controller may be.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
-/// The latest changes of the number of pods, newest first: those of `previous` and what has come
-/// since.
-pub(crate) fn decisions(
-    evidence: &Evidence<'_>,
-    previous: Option<&ModelServiceStatus>,
-) -> Vec<Decision> {
-    let mut history = History::of(previous);
+/// The latest changes of the number of pods, newest first: those of the status before and what has
+/// come since.
+pub(crate) fn decisions(evidence: &Evidence<'_>) -> Vec<Decision> {
+    let mut history = History::of(evidence.previous);
     if !evidence.desired.name_taken.contains(&ChildKind::Deployment) {
         let autoscalers = autoscalers(evidence);
         for hpa in &autoscalers {

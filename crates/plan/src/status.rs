@@ -59,6 +59,7 @@ pub fn status(
         observed,
         desired,
         outcome,
+        previous,
         now,
     };
     let findings = judge(&evidence);
@@ -81,11 +82,7 @@ pub fn status(
                 .unwrap_or_default(),
         ),
         desired_replicas: desired_replicas(&resolved, observed),
-        autoscaling: Some(autoscaling(
-            &resolved,
-            observed.at,
-            decisions(&evidence, previous),
-        )),
+        autoscaling: Some(autoscaling(&resolved, observed.at, decisions(&evidence))),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }

@@ -4,6 +4,7 @@ use k8s_openapi::{
     api::core::v1::Pod,
     jiff::{SignedDuration, Timestamp},
 };
+use springtide_api::{ModelServiceStatus, status::condition};
 
 use super::pods;
 use crate::{engine::Resolved, observed::Observed};
@@ -13,10 +14,32 @@ use crate::{engine::Resolved, observed::Observed};
 /// an adapter its next look at the series (30 s), and the HPA its next sync (15 s).
 const GRACE: SignedDuration = SignedDuration::from_secs(90);
 
-/// From when on the autoscaler should have readings: some time after it was made, and after a first
-/// pod became ready. Nothing where there is no autoscaler, or no pod is ready: there is nothing to
-/// read.
+/// From when on the autoscaler should have readings: some time after they could begin.
 pub(super) fn readings_due(resolved: &Resolved<'_>, observed: &Observed) -> Option<Timestamp> {
+    readings_begin(resolved, observed)?.checked_add(GRACE).ok()
+}
+
+/// Whether `previous` shows that what the autoscaler asks has answered already, or should have: from
+/// then on a reading that is missing is one that was lost, however young the autoscaler is.
+pub(super) fn readings_came(
+    resolved: &Resolved<'_>,
+    observed: &Observed,
+    previous: Option<&ModelServiceStatus>,
+) -> bool {
+    let known = previous
+        .and_then(|previous| {
+            let mut conditions = previous.conditions.iter();
+            conditions.find(|known| known.type_ == condition::METRICS_HEALTHY)
+        })
+        .filter(|known| known.status != "Unknown");
+    let begin = readings_begin(resolved, observed);
+    // What was known before is about another autoscaler, or about pods that are gone.
+    known.is_some_and(|known| begin.is_some_and(|begin| known.last_transition_time.0 >= begin))
+}
+
+/// When readings could begin: once the autoscaler was made and a first pod was ready. Nothing where
+/// there is no autoscaler, or no pod is ready: there is nothing to read.
+fn readings_begin(resolved: &Resolved<'_>, observed: &Observed) -> Option<Timestamp> {
     let autoscaler = match resolved {
         Resolved::Fixed { .. } => return None,
         Resolved::Hpa(_) => &observed.horizontal_pod_autoscaler.as_ref()?.metadata,
@@ -27,7 +50,7 @@ pub(super) fn readings_due(resolved: &Resolved<'_>, observed: &Observed) -> Opti
         .into_iter()
         .filter_map(ready_since)
         .min()?;
-    made.max(ready).checked_add(GRACE).ok()
+    Some(made.max(ready))
 }
 
 fn ready_since(pod: &Pod) -> Option<Timestamp> {

@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{Evidence, Finding, Reason, due::readings_due};
+use super::{
+    Evidence, Finding, Reason,
+    due::{readings_came, readings_due},
+};
 use crate::{
     engine::Resolved,
     keda::ScaledObject,
@@ -54,7 +57,10 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         }
         faults.extend(lacking(hpa, scaled_object, !faults.is_empty()));
     }
-    let is_due = || readings_due(&resolved, observed).is_some_and(|due| due <= evidence.now);
+    let is_due = || {
+        readings_came(&resolved, observed, evidence.previous)
+            || readings_due(&resolved, observed).is_some_and(|due| due <= evidence.now)
+    };
     match faults.first() {
         Some(first) if is_due() => Finding::no(
             first.reason.clone(),

@@ -15,7 +15,7 @@ mod rollout_complete;
 mod workload_available;
 
 use k8s_openapi::jiff::Timestamp;
-use springtide_api::status::condition;
+use springtide_api::{ModelServiceStatus, status::condition};
 
 pub(crate) use self::reason::Reason;
 
@@ -80,6 +80,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) desired: &'a Desired,
     pub(crate) outcome: &'a Outcome,
+    /// The status before.
+    pub(crate) previous: Option<&'a ModelServiceStatus>,
     pub(crate) now: Timestamp,
 }
 

@@ -88,13 +88,22 @@ pub(crate) fn status_of(
     model_service: &ValidatedModelService,
     observed: &Observed,
 ) -> ModelServiceStatus {
+    status_after(model_service, observed, None)
+}
+
+/// The same after this status.
+pub(crate) fn status_after(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    previous: Option<&ModelServiceStatus>,
+) -> ModelServiceStatus {
     let desired = desired(model_service, observed, &settings());
     let status = status(
         model_service,
         observed,
         &desired,
         &Outcome::default(),
-        None,
+        previous,
         at(0),
     );
     for condition in &status.conditions {

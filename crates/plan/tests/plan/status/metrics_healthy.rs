@@ -2,10 +2,13 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
+use springtide_api::ModelServiceStatus;
 use springtide_plan::{Observed, ValidatedModelService, events, look_again_at};
 
 use super::{deployed, healthy, no, pod, rolled_out, serving, unknown, yes};
-use crate::support::{applied, at, condition, message, status_of, validated, with_keda};
+use crate::support::{
+    applied, at, condition, message, status_after, status_of, validated, with_keda,
+};
 
 const UNABLE: &str = "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to get metrics for resource cpu:";
 
@@ -167,6 +170,32 @@ fn readings_have_time_to_come_and_then_the_condition_turns_by_itself() {
     let status = status_of(&model_service, &observed);
     assert_eq!(condition(&status, "MetricsHealthy"), unknown("Starting"));
     assert_eq!(look_again_at(&model_service, &observed, at(0)), None);
+}
+
+#[test]
+fn what_is_lost_soon_after_it_came_is_told_at_once() {
+    let (model_service, mut observed) = hpa(failed("FailedGetResourceMetric", UNABLE), nothing());
+    let made = |observed: &mut Observed, seconds: i64| {
+        let hpa = observed.horizontal_pod_autoscaler.as_mut().unwrap();
+        hpa.metadata.creation_timestamp = Some(Time(at(seconds)));
+    };
+    let (_, readable) = healthy();
+    let mut came = status_of(&model_service, &readable);
+    assert_eq!(condition(&came, "MetricsHealthy"), yes("Readings"));
+    let after = |observed: &Observed, came: &ModelServiceStatus| {
+        let status = status_after(&model_service, observed, Some(came));
+        condition(&status, "MetricsHealthy")
+    };
+    for known in &mut came.conditions {
+        known.last_transition_time = Time(at(-20));
+    }
+    made(&mut observed, -30);
+    assert_eq!(after(&observed, &came), no("FailedGetResourceMetric"));
+    let told = status_after(&model_service, &observed, Some(&came));
+    assert_eq!(after(&observed, &told), no("FailedGetResourceMetric"));
+    // The readings that came were another autoscaler's.
+    made(&mut observed, -10);
+    assert_eq!(after(&observed, &came), unknown("Starting"));
 }
 
 #[test]
