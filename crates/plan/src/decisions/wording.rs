@@ -126,7 +126,7 @@ fn by_readings(
 fn reading(metric: &Followed) -> String {
     let signal = match &metric.subject {
         Subject::Signal(signal) => *signal,
-        Subject::Schedule(name) => return format!("schedule {name} holds"),
+        Subject::Schedule(trigger) => return format!("the trigger {trigger} holds"),
         Subject::Other(name) => return format!("{name} is followed, too"),
     };
     let unit = unit(signal);

@@ -303,6 +303,55 @@ fn keda_s_triggers_are_signals() {
 }
 
 #[test]
+fn a_schedule_of_keda_is_no_signal() {
+    let mut bed = Bed::with(
+        json!({"engine": "KEDA", "targets": {"loadPercent": 75}, "schedules": [
+            {"name": "morning", "start": "0 8 * * *", "end": "0 9 * * *", "minReplicas": 6},
+        ]}),
+    );
+    let triggers = &bed.observed.scaled_object.as_ref().unwrap().spec.triggers;
+    let cron = triggers.iter().position(|trigger| trigger.kind == "cron");
+    let metric = format!("s{}-cron-UTC-08xxx-09xxx", cron.unwrap());
+    let mut hpa = applied(
+        &validated(json!({"autoscaling": {"engine": "HPA"}})),
+        with_keda(),
+    )
+    .horizontal_pod_autoscaler
+    .unwrap();
+    hpa.spec.as_mut().unwrap().metrics = Some(
+        serde_json::from_value(json!([{"type": "External", "external": {
+            "metric": {"name": metric}, "target": {"type": "AverageValue", "averageValue": "1"},
+        }}]))
+        .unwrap(),
+    );
+    bed.observed.keda_horizontal_pod_autoscaler = Some(hpa);
+    bed.scaled(
+        10,
+        2,
+        6,
+        json!({
+            "currentMetrics": [{"type": "External", "external": {
+                "metric": {"name": metric}, "current": {"averageValue": "3"},
+            }}],
+            "conditions": [{
+                "type": "ScalingActive", "status": "True", "reason": "ValidMetricFound",
+                "message": format!("the HPA was able to successfully calculate a replica count from external metric {metric}(&LabelSelector{{}})"),
+            }],
+        }),
+    );
+    bed.look();
+    let decision = bed.latest();
+    assert_eq!(
+        (decision.signal, &decision.value, decision.target),
+        (None, &None, None)
+    );
+    assert_eq!(
+        decision.message,
+        "Scaled up from 2 to 6 pods: the trigger schedule-morning holds."
+    );
+}
+
+#[test]
 fn changes_by_others_are_known_as_such() {
     let mut bed = Bed::hpa();
     bed.synced(None, 2);
