@@ -100,7 +100,7 @@ pub(crate) async fn serves_keda(client: &Client) -> Result<bool, kube::Error> {
 ///
 /// Another server answers for it, the adapter. While that is down, the API server says 503, and that the
 /// API isn't there (404) only where no adapter is registered. Every authenticated user may ask, by the
-/// ClusterRole `system:discovery`.
+/// `ClusterRole` `system:discovery`.
 async fn pods_metrics(client: &Client) -> PodsMetrics {
     let mut is_registered = false;
     for version in CUSTOM_METRICS {

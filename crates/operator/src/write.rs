@@ -179,13 +179,9 @@ async fn apply_replicas(
     replicas: &ReplicasApply,
     live: &mut Option<Deployment>,
 ) -> Result<(), kube::Error> {
-    let body = replicas.body(name);
-    if live
-        .as_ref()
-        .is_some_and(|live| is_applied(&body, live, replicas.field_manager))
-    {
+    let Some(body) = live.as_ref().and_then(|live| replicas.onto(live)) else {
         return Ok(());
-    }
+    };
     let api = Api::<Deployment>::namespaced(client.clone(), namespace);
     let parameters = PatchParams {
         force: replicas.force,
@@ -193,7 +189,7 @@ async fn apply_replicas(
     };
     match api.patch(name, &parameters, &Patch::Apply(body)).await {
         Ok(applied) => *live = Some(applied),
-        Err(kube::Error::Api(status)) if status.is_conflict() && !replicas.force => {}
+        Err(kube::Error::Api(status)) if status.is_conflict() && replicas.only_raises() => {}
         Err(error) => return Err(error),
     }
     Ok(())

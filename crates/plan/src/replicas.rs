@@ -8,6 +8,7 @@ use k8s_openapi::{
 use serde_json::{Value, json};
 
 use crate::{
+    applied::is_applied,
     child::ChildKind,
     engine::Resolved,
     field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS},
@@ -24,8 +25,7 @@ pub struct ReplicasApply {
     pub field_manager: &'static str,
     /// Pods.
     pub replicas: i32,
-    /// Whether the field is taken from whoever owns it. Where it isn't, a conflict (409) means that
-    /// somebody has decided already: that is success.
+    /// Whether the field is taken from whoever owns it.
     pub force: bool,
 }
 
@@ -39,6 +39,30 @@ impl ReplicasApply {
             "metadata": {"name": name},
             "spec": {"replicas": self.replicas},
         })
+    }
+
+    /// What is applied to a Deployment that was read or applied just now, if that still needs it.
+    ///
+    /// A first number of pods only ever raises. Ownership alone doesn't see to that: a write of the scale
+    /// subresource leaves an owner only where the field had one. So the apply is bound to the version in
+    /// which there were fewer pods.
+    #[must_use]
+    pub fn onto(&self, live: &Deployment) -> Option<Value> {
+        let mut body = self.body(live.metadata.name.as_deref()?);
+        if is_applied(&body, live, self.field_manager) {
+            return None;
+        }
+        if self.only_raises() {
+            asked_for(live).filter(|replicas| *replicas < self.replicas)?;
+            body["metadata"]["resourceVersion"] = json!(live.metadata.resource_version);
+        }
+        Some(body)
+    }
+
+    /// Whether a conflict (409) means that somebody has decided meanwhile: that is success.
+    #[must_use]
+    pub fn only_raises(&self) -> bool {
+        self.field_manager == INITIAL_REPLICAS
     }
 }
 

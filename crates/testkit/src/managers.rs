@@ -92,6 +92,12 @@ impl Managers {
         self.0.retain(|_, owned| !owned.is_empty());
     }
 
+    /// Whether anybody owns a field.
+    pub(crate) fn is_owned(&self, path: &[&str]) -> bool {
+        let mut all = self.0.values().flatten();
+        all.any(|owned| owned == path)
+    }
+
     /// `metadata.managedFields` of an object of an API version.
     pub(crate) fn render(&self, api_version: &Value) -> Value {
         self.0

@@ -235,7 +235,9 @@ impl Store {
         }))
     }
 
-    /// Sets `spec.replicas` and nothing else, as a write of the scale subresource does.
+    /// Sets `spec.replicas` and nothing else, as a write of the scale subresource does. The writer owns the
+    /// field then only if somebody owned it before (`ScaleHandler` of
+    /// <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>, and seen).
     pub(crate) fn rescale(
         &mut self,
         key: &Key,
@@ -250,7 +252,9 @@ impl Store {
         check_version(key, &stored.value, &scale["metadata"]["resourceVersion"])?;
         let before = stored.value.clone();
         stored.value["spec"]["replicas"] = scale["spec"]["replicas"].clone();
-        stored.managers.update(&before, &stored.value, manager);
+        if stored.managers.is_owned(&["f:spec", "f:replicas"]) {
+            stored.managers.update(&before, &stored.value, manager);
+        }
         self.commit(key, stored)?;
         self.scale(key)
     }

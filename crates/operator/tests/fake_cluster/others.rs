@@ -27,7 +27,7 @@ pub(crate) fn act(fake: &FakeApi) {
 }
 
 /// KEDA holds a ScaledObject by a finalizer and makes an HPA for it, which goes some time after it.
-fn keda_acts(fake: &FakeApi) {
+pub(crate) fn keda_acts(fake: &FakeApi) {
     let (scaled_objects, hpas) = (
         ResourceType::of::<ScaledObject>(),
         ResourceType::of::<HorizontalPodAutoscaler>(),

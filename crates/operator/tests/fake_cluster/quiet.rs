@@ -9,7 +9,7 @@ use springtide_plan::ServingSignal;
 use springtide_testkit::{Aggregated, Call, ResourceType};
 
 use crate::{
-    others::{CUSTOM_METRICS, hpa_scales, listing},
+    others::{CUSTOM_METRICS, KEDA_HPA, hpa_scales, keda_acts, listing},
     support::{NAME, NAMESPACE, World, spec},
 };
 
@@ -32,35 +32,60 @@ fn is_report(call: &Call) -> bool {
     is_status || call.path.contains("/events.k8s.io/")
 }
 
-#[tokio::test]
-async fn ten_thousand_passes_leave_the_replicas_to_the_hpa_and_write_nothing() {
-    const PASSES: i64 = 10_000;
+/// A quarter of the ten thousand passes of the tests below. They run side by side.
+async fn passes_over(world: &World, engine: &str) {
+    const PASSES: i64 = 2500;
     /// The HPA decides something before each pass of this number.
     const MOVES_EVERY: i64 = 20;
-    let world = World::new();
-    world.set_spec(&spec("HPA"));
+    world.set_spec(&spec(engine));
     world.converge().await;
+    keda_acts(&world.fake);
     world.pods_become_ready();
     world.converge().await;
     let _ = world.fake.take_calls();
-    let mut decided = replicas(&world);
+    let hpa = if engine == "KEDA" { KEDA_HPA } else { NAME };
+    let mut decided = replicas(world);
     for pass in 0..PASSES {
         let moves = pass % MOVES_EVERY == 0;
         if moves {
             // Between 2 and 20 pods, up and down.
             decided = 2 + (pass / MOVES_EVERY * 7) % 19;
-            hpa_scales(&world.fake, NAME, decided);
+            hpa_scales(&world.fake, hpa, decided);
         }
         world.pass().await.unwrap();
-        let written = writes(&world);
+        let written = writes(world);
         let allowed = if moves {
             written.iter().all(is_report)
         } else {
             written.is_empty()
         };
         assert!(allowed, "pass {pass}: {written:?}");
-        assert_eq!(replicas(&world), decided, "pass {pass}");
+        assert_eq!(replicas(world), decided, "pass {pass}");
     }
+}
+
+#[tokio::test]
+async fn thousands_of_passes_leave_the_replicas_to_the_hpa() {
+    passes_over(&World::with_keda(), "HPA").await;
+}
+
+#[tokio::test]
+async fn thousands_of_passes_leave_the_replicas_to_the_hpa_of_keda() {
+    passes_over(&World::with_keda(), "KEDA").await;
+}
+
+#[tokio::test]
+async fn thousands_of_passes_leave_the_replicas_to_the_hpa_that_auto_chose() {
+    passes_over(&World::with_keda(), "Auto").await;
+}
+
+/// The HPA changes what was a fixed number, which had an owner.
+#[tokio::test]
+async fn thousands_of_passes_leave_the_replicas_to_the_hpa_after_a_fixed_number() {
+    let world = World::with_keda();
+    world.set_spec(&spec("None"));
+    world.converge().await;
+    passes_over(&world, "HPA").await;
 }
 
 #[tokio::test]

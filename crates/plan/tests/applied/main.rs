@@ -18,7 +18,12 @@ use k8s_openapi::api::{
 use proptest::{prelude::*, sample::Index};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use springtide_plan::{ReplicasApply, field_manager::OPERATOR, is_applied, keda::ScaledObject};
+use springtide_plan::{
+    ReplicasApply,
+    field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS, OPERATOR},
+    is_applied,
+    keda::ScaledObject,
+};
 use springtide_testkit::{FakeApi, ResourceType};
 
 const NAMESPACE: &str = "recorded";
@@ -460,23 +465,42 @@ fn what_cannot_be_told_is_applied() {
     }
 }
 
+fn with_replicas(field_manager: &'static str, replicas: i32, force: bool) -> ReplicasApply {
+    ReplicasApply {
+        field_manager,
+        replicas,
+        force,
+    }
+}
+
 #[test]
-fn the_number_of_pods_is_told_for_its_own_manager() {
+fn a_fixed_number_of_pods_comes_back_and_is_applied_once() {
     let applied = Applied::new::<Deployment>();
-    let replicas = ReplicasApply {
-        field_manager: "springtide-fixed-replicas",
-        replicas: 3,
-        force: true,
-    };
-    let is_done = || {
-        let live: Deployment = serde_json::from_value(applied.live()).unwrap();
-        is_applied(&replicas.body(NAME), &live, replicas.field_manager)
-    };
-    assert!(!is_done());
-    applied.apply(replicas.field_manager, &replicas.body(NAME));
-    assert!(is_done());
+    let fixed = with_replicas(FIXED_REPLICAS, 3, true);
+    let wanted = || fixed.onto(&serde_json::from_value(applied.live()).unwrap());
+    assert_eq!(wanted(), Some(fixed.body(NAME)));
+    applied.apply(FIXED_REPLICAS, &fixed.body(NAME));
+    assert_eq!(wanted(), None);
     applied
         .fake
         .scale(&applied.resource, NAMESPACE, NAME, "kubectl", 9);
-    assert!(!is_done());
+    assert_eq!(wanted(), Some(fixed.body(NAME)));
+}
+
+#[test]
+fn a_first_number_of_pods_only_raises_the_version_that_was_seen() {
+    let applied = Applied::new::<Deployment>();
+    for force in [true, false] {
+        let first = with_replicas(INITIAL_REPLICAS, 3, force);
+        for (live, raises) in [(0, true), (2, true), (3, false), (7, false)] {
+            applied.drift("/spec/replicas", Some(json!(live)));
+            let live = applied.live();
+            let wanted = first.onto(&serde_json::from_value(live.clone()).unwrap());
+            assert_eq!(wanted.is_some(), raises, "{}", live["spec"]["replicas"]);
+            if let Some(body) = wanted {
+                let version = &live["metadata"]["resourceVersion"];
+                assert_eq!(&body["metadata"]["resourceVersion"], version);
+            }
+        }
+    }
 }
