@@ -15,6 +15,7 @@
 
 mod aggregated;
 mod api;
+mod document;
 mod faults;
 mod fields;
 mod managers;

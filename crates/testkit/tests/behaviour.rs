@@ -13,7 +13,7 @@ use kube::{
     discovery,
 };
 use serde_json::{Value, json};
-use springtide_testkit::{FakeApi, Fault, ResourceType};
+use springtide_testkit::{Aggregated, FakeApi, Fault, ResourceType};
 
 fn deployment(spec: &Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "iris"}, "spec": spec})
@@ -330,4 +330,68 @@ async fn nothing_more_is_made_in_a_namespace_that_is_being_deleted() {
         status.details.unwrap().causes[0].reason,
         "NamespaceTerminating"
     );
+}
+
+fn owners_of_replicas(object: &Value) -> Vec<&str> {
+    object["metadata"]["managedFields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|entry| !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null())
+        .filter_map(|entry| entry["manager"].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_scale_owns_the_replicas_only_where_somebody_owned_them() {
+    let fake = FakeApi::new();
+    let kind = ResourceType::of::<Deployment>();
+    let live = || fake.get(&kind, "ns", "iris").unwrap();
+    let paused = deployment(&json!({"paused": true}));
+    fake.apply(&kind, "ns", "iris", "me", &paused);
+    fake.scale(&kind, "ns", "iris", "hpa", 4);
+    assert_eq!(live()["spec"]["replicas"], 4);
+    assert!(owners_of_replicas(&live()).is_empty());
+    let replicas = deployment(&json!({"replicas": 5}));
+    fake.apply(&kind, "ns", "iris", "fixed", &replicas);
+    assert_eq!(owners_of_replicas(&live()), ["fixed"]);
+    fake.scale(&kind, "ns", "iris", "hpa", 6);
+    assert_eq!(owners_of_replicas(&live()), ["hpa"]);
+    let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
+    let scale = api.get_scale("iris").await.unwrap();
+    assert_eq!(scale.spec.unwrap().replicas, Some(6));
+}
+
+#[tokio::test]
+async fn an_object_with_finalizers_goes_with_the_last_of_them() {
+    let fake = FakeApi::new();
+    let map = ResourceType::of::<ConfigMap>();
+    let api: Api<ConfigMap> = Api::namespaced(fake.client(), "ns");
+    let held = json!({"metadata": {"finalizers": ["example.com/slow"]}});
+    fake.edit(&map, "ns", "a", "test", &held);
+    api.delete("a", &DeleteParams::default()).await.unwrap();
+    let going = api.get("a").await.unwrap();
+    assert!(going.metadata.deletion_timestamp.is_some());
+    let free = json!({"metadata": {"finalizers": null}});
+    fake.edit(&map, "ns", "a", "slow", &free);
+    assert!(api.get_opt("a").await.unwrap().is_none());
+    assert!(fake.changes(0).last().unwrap().is_deletion());
+}
+
+#[tokio::test]
+async fn an_api_of_another_server_is_there_down_or_not_registered() {
+    let fake = FakeApi::new();
+    let version = "custom.metrics.k8s.io/v1beta1";
+    let asked = async || fake.client().list_api_group_resources(version).await;
+    let code = |error: kube::Error| match error {
+        kube::Error::Api(status) => status.code,
+        other => panic!("{other}"),
+    };
+    assert_eq!(code(asked().await.unwrap_err()), 404);
+    fake.register(version, Aggregated::Unavailable);
+    assert_eq!(code(asked().await.unwrap_err()), 503);
+    fake.register(version, Aggregated::Resources(vec!["pods/x".to_owned()]));
+    assert_eq!(asked().await.unwrap().resources[0].name, "pods/x");
+    fake.unregister(version);
+    assert_eq!(code(asked().await.unwrap_err()), 404);
 }
