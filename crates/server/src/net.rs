@@ -9,6 +9,7 @@ mod answer;
 mod connection;
 mod descriptors;
 mod impatient;
+mod late_frames;
 mod places;
 
 use std::io;

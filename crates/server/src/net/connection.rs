@@ -24,6 +24,7 @@ use super::Closing;
 use super::activity::{Activity, Patience};
 use super::answer::Answer;
 use super::impatient::Impatient;
+use super::late_frames::LateFrames;
 
 /// Longest time in which a client may take nothing of its answers; of one among several over
 /// HTTP/2 up to twice as long, since nobody looks more often.
@@ -73,7 +74,8 @@ pub(super) async fn connection<S>(
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let http = http();
-    let stream = TokioIo::new(Impatient::new(stream, MAX_STALL));
+    let stream = LateFrames::new(Impatient::new(stream, MAX_STALL));
+    let stream = TokioIo::new(stream);
     let connection = http.serve_connection(stream, service(router, Arc::clone(activity)));
     let mut connection = pin!(connection);
     // A connection that wasn't looked at yet isn't known to be idle.

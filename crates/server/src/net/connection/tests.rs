@@ -23,8 +23,13 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// `GET http://x/slow` in HPACK.
 const GET_SLOW: &[u8] = b"\x82\x86\x44\x05/slow\x41\x01x";
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const ACK: u8 = 1;
 const ALL_HEADERS_AND_NO_BODY: u8 = 0x4 | 0x1;
 
 /// An HTTP/2 frame (RFC 9113, section 4.1).
@@ -291,6 +296,50 @@ async fn an_old_http2_connection_goes_away_and_loses_nothing() {
     assert_eq!(slow.await.unwrap().unwrap(), "slow");
     http2.ended.await.unwrap();
     http2.client.await.unwrap();
+}
+
+/// The next frame: its type, flags, stream and payload.
+async fn next_frame(client: &mut DuplexStream) -> (u8, u8, u32, Vec<u8>) {
+    let mut head = [0; 9];
+    client.read_exact(&mut head).await.unwrap();
+    let [high, middle, low, kind, flags, stream @ ..] = head;
+    let length = u32::from_be_bytes([0, high, middle, low]);
+    let mut payload = vec![0; usize::try_from(length).unwrap()];
+    client.read_exact(&mut payload).await.unwrap();
+    (kind, flags, u32::from_be_bytes(stream), payload)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_crosses_the_last_goaway_breaks_nothing_off() {
+    let mut served = serve(Some(AGE));
+    let slow = |stream| frame(HEADERS, ALL_HEADERS_AND_NO_BODY, stream, GET_SLOW);
+    served
+        .client
+        .write_all(&[PREFACE, &slow(1)].concat())
+        .await
+        .unwrap();
+    let mut goes_away = false;
+    loop {
+        match next_frame(&mut served.client).await {
+            (GOAWAY, _, _, payload) if goes_away => {
+                assert_eq!(payload, [0, 0, 0, 1, 0, 0, 0, 0], "the last is 1, no error");
+            }
+            (GOAWAY, ..) => goes_away = true,
+            (PING, 0, 0, payload) => {
+                let mut answer = frame(PING, ACK, 0, &payload);
+                if goes_away {
+                    // Another request, and room for its answer, from before GOAWAY was read.
+                    answer.extend(slow(3));
+                    answer.extend(frame(WINDOW_UPDATE, 0, 3, &[0, 0, 0, 5]));
+                }
+                // The last PING comes together with the answer and the end of the connection.
+                let _ended = served.client.write_all(&answer).await;
+            }
+            (DATA, _, 1, payload) => break assert_eq!(payload, b"slow"),
+            _ => {}
+        }
+    }
+    assert!(goes_away);
 }
 
 #[tokio::test(start_paused = true)]
