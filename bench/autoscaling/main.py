@@ -16,6 +16,7 @@ from autoscaling import capacity, environment, kubernetes, model, places, report
 from autoscaling.prometheus import Prometheus
 from autoscaling.scenario import QUICK, WHOLE, Context
 from harness import machine, peers, process
+from harness.choices import some_of
 from harness.progress import say
 
 #: Share of the processors that others may keep busy before figures say little. The idle cluster itself
@@ -47,22 +48,11 @@ def _arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short look at every part; its figures say little")
     parser.add_argument("--rounds", type=int, help="steps of each subject (5)")
-    parser.add_argument("--only", type=_names(names), default=names, help=f"some of: {','.join(names)}")
+    parser.add_argument("--only", type=some_of(names), default=names, help=f"some of: {','.join(names)}")
     engines = ["hpa", "keda"]
-    parser.add_argument("--engines", type=_names(engines), default=engines, help=f"one of: {','.join(engines)}")
+    parser.add_argument("--engines", type=some_of(engines), default=engines, help=f"one of: {','.join(engines)}")
     parser.add_argument("--targets", type=json.loads, default=beds.TARGETS, help="spec.autoscaling.targets of ours, in JSON")
     return parser.parse_args()
-
-
-def _names(known):
-    def parse(text):
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
-        return names
-
-    return parse
 
 
 def _measure(arguments):

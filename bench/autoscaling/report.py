@@ -4,9 +4,8 @@ import datetime
 
 from autoscaling import bars
 from autoscaling.bed import BATCH_ROWS, MIN_REPLICAS, RESOURCES, SUBJECTS
+from harness import tables
 from harness.figures import Figure
-
-_VERDICT = {True: "met", False: "MISSED", None: "not measured"}
 
 #: What each part of the time is, in the order in which they come.
 _STAGES = {
@@ -23,12 +22,7 @@ _STAGES = {
 def terminal(results):
     """The bars, in columns."""
     table = bars.table(results)
-    rows = [("what", "bar", "figure", "", "verdict")]
-    rows += [(bar.name, bar.target, bar.figure, bar.spread, _VERDICT[bar.met]) for bar in table]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join([*lines, "", _sum(table)]) + "\n"
+    return "\n".join([*tables.terminal(table, ""), "", tables.total(table)]) + "\n"
 
 
 def markdown(results):
@@ -45,12 +39,6 @@ def markdown(results):
         if name in results:
             sections.append(_plot(name, title))
     return "\n\n".join(sections) + "\n"
-
-
-def _sum(table):
-    counts = {verdict: sum(bar.met is verdict for bar in table) for verdict in (True, False, None)}
-    text = f"{counts[True]} of {len(table)} bars met, {counts[False]} missed"
-    return text if not counts[None] else f"{text}; incomplete: {counts[None]} not measured"
 
 
 def _head(results):
@@ -84,8 +72,8 @@ def _targets(targets):
 
 
 def _bars(table):
-    rows = [[bar.name, bar.target, bar.figure, bar.spread, _VERDICT[bar.met] if bar.met else f"**{_VERDICT[bar.met]}**"] for bar in table]
-    return "\n".join([*_table(["what", "bar", "figure", "", ""], rows), "", f"{_sum(table)}."])
+    rows = [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table]
+    return "\n".join([*tables.markdown(["what", "bar", "figure", "", ""], rows), "", f"{tables.total(table)}."])
 
 
 def _stages(results):
@@ -98,7 +86,7 @@ def _stages(results):
             values = [figures["stages"][stage] for figures in rounds if figures["stages"] and stage in figures["stages"]]
             cells.append(f"{Figure.of(values).median:.1f}" if values else "–")
         rows.append([title, *cells])
-    lines += _table(["", *(subject.title for subject, _ in named)], rows)
+    lines += tables.markdown(["", *(subject.title for subject, _ in named)], rows)
     lines += [
         "",
         "The reference's HPA follows what metrics-server has read, so all until its decision is in \"sync\". KEDA's own polling "
@@ -120,12 +108,8 @@ def _clients(results):
             + [f"{figure('failed'):,.0f}", f"{figure('missed'):,.0f}", f"{part:.0%}", f"{figure('most_pods'):.0f}", f"{figure('pod_seconds'):,.0f}"]
         )
     header = ["", "first new pod", "requests", "failed", "failed or over 500 ms", "part", "most pods", "pod-seconds"]
-    return "\n".join(lines + _table(header, rows))
+    return "\n".join(lines + tables.markdown(header, rows))
 
 
 def _plot(name, title):
     return f"![{title}](autoscaling/{name}.svg)"
-
-
-def _table(header, rows):
-    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows]]

@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 from harness import bars, experiments, machine, peers, places, process, report, tools
+from harness.choices import some_of
 from harness.experiment import Context, Settings
 from harness.progress import say
 
@@ -72,9 +73,9 @@ def _arguments():
     parser.add_argument("--quick", action="store_true", help="one round of a second each: shows that all of it works")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each figure")
     parser.add_argument("--seconds", type=int, default=4, help="length of each run")
-    parser.add_argument("--only", type=_names(names), default=names, help=f"some of: {','.join(names)}")
+    parser.add_argument("--only", type=some_of(names), default=names, help=f"some of: {','.join(names)}")
     every = list(peers.all_peers())
-    parser.add_argument("--peers", type=_names(every), default=every, help=f"some of: {','.join(every)}")
+    parser.add_argument("--peers", type=some_of(every), default=every, help=f"some of: {','.join(every)}")
     parser.add_argument("--profile", default="dist", help="cargo profile of this repository's programs")
     parser.add_argument("--output", type=pathlib.Path, help="where the results go, as JSON")
     return parser.parse_args()
@@ -82,17 +83,6 @@ def _arguments():
 
 def _experiment_names():
     return [experiment.name for experiment in experiments.ALL]
-
-
-def _names(known):
-    def parse(text):
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
-        return names
-
-    return parse
 
 
 def _settings(arguments, processors):

@@ -2,23 +2,17 @@
 
 import datetime
 
-from harness import bars
+from harness import bars, tables
 from harness.experiments.iris import CONNECTIONS
 from harness.figures import Figure
-
-_VERDICT = {True: "met", False: "MISSED", None: "not measured"}
 
 
 def terminal(results):
     """The bars, in columns."""
     table = bars.table(results)
-    rows = [("what", "bar", "figure", "spread of the runs", "verdict")]
-    rows += [(bar.name, bar.target, bar.figure, bar.spread, _VERDICT[bar.met]) for bar in table]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
-    lines.insert(1, "  ".join("-" * width for width in widths))
+    lines = tables.terminal(table, "spread of the runs")
     notes = [f"{bar.name}: {bar.note}" for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
-    return "\n".join([*lines, "", *notes, _sum(table)]) + "\n"
+    return "\n".join([*lines, "", *notes, tables.total(table)]) + "\n"
 
 
 def markdown(results):
@@ -32,12 +26,6 @@ def markdown(results):
     if "overload" in results:
         sections.append(_overload(results["overload"]))
     return "\n\n".join([*sections, _setups(results)]) + "\n"
-
-
-def _sum(table):
-    counts = {verdict: sum(bar.met is verdict for bar in table) for verdict in (True, False, None)}
-    text = f"{counts[True]} of {len(table)} bars met, {counts[False]} missed"
-    return text if bars.is_complete(table) else f"{text}; incomplete: {counts[None]} not measured"
 
 
 def _head(results):
@@ -61,16 +49,12 @@ open loop is vegeta {versions['vegeta']}. The programs are built with the cargo 
 
 def _bars(table):
     lines = ["## The bars", "", "Ratios are springtide-server's figure to the other's.", ""]
-    lines += _table(
+    lines += tables.markdown(
         ["what", "bar", "figure", "spread", ""],
-        [[bar.name, bar.target, bar.figure, bar.spread, _bold(bar.met)] for bar in table],
+        [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table],
     )
     notes = [f"- {bar.name}: {bar.note}." for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
-    return "\n".join([*lines, "", f"{_sum(table)}.", *(["", *notes] if notes else [])])
-
-
-def _bold(met):
-    return _VERDICT[met] if met else f"**{_VERDICT[met]}**"
+    return "\n".join([*lines, "", f"{tables.total(table)}.", *(["", *notes] if notes else [])])
 
 
 def _iris(results):
@@ -84,7 +68,7 @@ def _iris(results):
             wrong = sum(run["refused"] + run["broken"] for run in runs)
             rows.append([titles[name], figure("rate"), figure("p50_ms"), figure("p99_ms"), f"{wrong:,}"])
         lines += ["", f"{connections} connection{'s' * (connections > 1)}:", ""]
-        lines += _table(["server", "requests/s", "p50, ms", "p99, ms", "failed"], rows)
+        lines += tables.markdown(["server", "requests/s", "p50, ms", "p99, ms", "failed"], rows)
     return "\n".join(lines)
 
 
@@ -104,7 +88,7 @@ def _minilm(minilm):
         "",
     ]
     header = ["", *(f"{rows} row{'s' * (rows > 1)}" for rows in batches)]
-    return "\n".join(lines + _table(header, [[layout, *(f"{rate[layout, rows]:.1f}" for rows in batches)] for layout in layouts]))
+    return "\n".join(lines + tables.markdown(header, [[layout, *(f"{rate[layout, rows]:.1f}" for rows in batches)] for layout in layouts]))
 
 
 def _overload(overload):
@@ -130,7 +114,7 @@ def _overload(overload):
             ]
             for run in rounds
         ]
-        lines += ["", f"{setup[0].upper()}{setup[1:]}:" if not setup.startswith("-") else f"`{setup}`:", "", *_table(header, rows)]
+        lines += ["", f"{setup[0].upper()}{setup[1:]}:" if not setup.startswith("-") else f"`{setup}`:", "", *tables.markdown(header, rows)]
     return "\n".join(lines)
 
 
@@ -142,10 +126,6 @@ def _setups(results):
         state = f" Not measured: {why_not}." if why_not else ""
         lines.append(f"- **{peer['title']}** {peer['version']}: {peer['setup']}{docs}{state}")
     return "\n".join(lines)
-
-
-def _table(header, rows):
-    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows]]
 
 
 def _figure(figure):

@@ -1,0 +1,30 @@
+"""Bars and figures as tables. Pure."""
+
+VERDICT = {True: "met", False: "MISSED", None: "not measured"}
+
+
+def terminal(table, spread):
+    """The lines of the bars, in columns; `spread` is the heading of theirs."""
+    rows = [("what", "bar", "figure", spread, "verdict")]
+    rows += [(bar.name, bar.target, bar.figure, bar.spread, VERDICT[bar.met]) for bar in table]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return lines
+
+
+def total(table):
+    """How many bars were met."""
+    counts = {verdict: sum(bar.met is verdict for bar in table) for verdict in VERDICT}
+    text = f"{counts[True]} of {len(table)} bars met, {counts[False]} missed"
+    return text if not counts[None] else f"{text}; incomplete: {counts[None]} not measured"
+
+
+def verdict(met):
+    """What became of a bar, in Markdown."""
+    return VERDICT[met] if met else f"**{VERDICT[met]}**"
+
+
+def markdown(header, rows):
+    """The lines of a table."""
+    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows]]
