@@ -151,6 +151,14 @@ impl Store {
         self.commit(key, stored)
     }
 
+    /// An object as it is, if it has the version that whoever changes it expects.
+    fn to_change(&self, key: &Key, version: &Value) -> Result<Stored, Box<Status>> {
+        let stored = self.objects.get(key).cloned();
+        let stored = stored.ok_or_else(|| not_found(key))?;
+        check_version(key, &stored.value, version)?;
+        Ok(stored)
+    }
+
     /// Replaces everything but the status, or only the status where `manager` writes that.
     pub(crate) fn replace(
         &mut self,
@@ -158,12 +166,7 @@ impl Store {
         value: Value,
         manager: &Manager,
     ) -> Result<Value, Box<Status>> {
-        let mut stored = self
-            .objects
-            .get(key)
-            .cloned()
-            .ok_or_else(|| not_found(key))?;
-        check_version(key, &stored.value, &value["metadata"]["resourceVersion"])?;
+        let mut stored = self.to_change(key, &value["metadata"]["resourceVersion"])?;
         let before = stored.value.clone();
         overlay(&mut stored.value, value, manager.subresource.as_deref());
         stored.managers.update(&before, &stored.value, manager);
@@ -245,12 +248,7 @@ impl Store {
         scale: &Value,
         manager: &Manager,
     ) -> Result<Value, Box<Status>> {
-        let mut stored = self
-            .objects
-            .get(key)
-            .cloned()
-            .ok_or_else(|| not_found(key))?;
-        check_version(key, &stored.value, &scale["metadata"]["resourceVersion"])?;
+        let mut stored = self.to_change(key, &scale["metadata"]["resourceVersion"])?;
         let before = stored.value.clone();
         stored.value["spec"]["replicas"] = scale["spec"]["replicas"].clone();
         if stored.managers.is_owned(&["f:spec", "f:replicas"]) {
