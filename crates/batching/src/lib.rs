@@ -19,6 +19,8 @@ pub mod estimate;
 pub mod linger;
 pub mod load;
 pub mod machine;
+#[cfg(test)]
+mod noise;
 pub mod stop;
 
 pub use driver::{

@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
+use crate::noise::Noise;
 
 const MAX_ROWS: usize = 32;
 const LIFETIME: Duration = Duration::from_secs(5);
@@ -157,19 +158,6 @@ struct World {
     quota: f64,
     /// Whether one row and a full batch were measured before.
     measured: bool,
-}
-
-/// Numbers that look random, the same in each run: Knuth's linear congruential generator (MMIX).
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
 }
 
 impl World {

@@ -5,20 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 
 use super::*;
-
-/// Numbers that look random, the same in each run: Knuth's linear congruential generator (MMIX).
-struct Noise(u64);
-
-impl Noise {
-    /// Evenly between 0 and 1.
-    fn next(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
+use crate::noise::Noise;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Traffic {
