@@ -23,8 +23,13 @@ SERIES = {
     "p95_ms": '1000 * histogram_quantile(0.95, sum by (le) (rate(ml_request_latency_seconds_bucket{{namespace="{0}"}}[{1}s])))',
 }
 
-#: Offered load in percent of what one pod can do, all pods together: what ours follows.
-_LOAD = '100 * sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]))'
+#: Offered load in percent of what one pod can do, all pods together, read as ours does (crates/plan/src/queries.rs).
+_LOAD = (
+    '100 * (sum(irate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]) and ml_offered_load_seconds_total{{namespace="{0}"}})'
+    ' > sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]))'
+    ' * (1 + 3 / sqrt({2} * sum(rate(ml_requests_received_total{{namespace="{0}"}}[{1}s]))))'
+    ' or sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s])))'
+)
 
 #: Requests that arrived at each pod, as they were scraped.
 _ARRIVED = 'sum by (pod) (ml_requests_received_total{{namespace="{0}"}})'
@@ -45,7 +50,7 @@ class Prometheus:
 
     def load(self, namespace, begin, end):
         """The offered load second by second, as a list of [time, percent]."""
-        return next(iter(self._range(_LOAD.format(namespace, WINDOW_SECONDS), begin, end, 1).values()), [])
+        return next(iter(self._range(_LOAD.format(namespace, WINDOW_SECONDS, SCRAPE_SECONDS), begin, end, 1).values()), [])
 
     def arrived(self, namespace, begin, end):
         """Requests that had arrived at each pod, second by second, as a list of [time, count] by pod."""

@@ -17,6 +17,12 @@ use crate::{settings::OperatorSettings, signals::ServingSignal, validated::Valid
 /// falls just outside, then leaves enough.
 const SCRAPES: u32 = 4;
 
+/// By how many standard deviations the arrivals since the latest scrape have to exceed what the window
+/// says, to be believed instead of it. Independent arrivals, n of them expected, deviate by √n (Poisson),
+/// and by three times as much in one of 700 scrapes: a jump shows at once, and chance, of which there is
+/// much where requests are few, does not.
+const DEVIATIONS: u32 = 3;
+
 /// Reads a signal, in the unit of its target.
 pub(crate) fn query(
     signal: ServingSignal,
@@ -24,15 +30,24 @@ pub(crate) fn query(
     settings: &OperatorSettings,
 ) -> String {
     // Both names are DNS labels: nothing in them has to be escaped.
-    let series = format!(
-        r#"{{{MODEL_SERVICE}="{}",{MODEL_SERVICE_NAMESPACE}="{}"}}[{}s]"#,
+    let selector = format!(
+        r#"{{{MODEL_SERVICE}="{}",{MODEL_SERVICE_NAMESPACE}="{}"}}"#,
         model_service.name(),
         model_service.namespace(),
-        SCRAPES * u32::from(settings.scrape_interval_seconds)
     );
+    let interval = u32::from(settings.scrape_interval_seconds);
+    let series = format!("{selector}[{}s]", SCRAPES * interval);
     let arrivals = format!("sum(rate({REQUESTS_RECEIVED_TOTAL}{series}))");
+    let latest_or_rate = |counter: &str| {
+        let rate = format!("sum(rate({counter}{series}))");
+        // A pod that is gone is in the rate for a window more, and has no latest reading.
+        let latest = format!("sum(irate({counter}{series}) and {counter}{selector})");
+        format!(
+            "({latest} > {rate} * (1 + {DEVIATIONS} / sqrt({interval} * {arrivals})) or {rate})"
+        )
+    };
     match signal {
-        ServingSignal::RequestsPerSecond => arrivals,
+        ServingSignal::RequestsPerSecond => latest_or_rate(REQUESTS_RECEIVED_TOTAL),
         // The latest reading of each pod, also where its latest scrape failed.
         ServingSignal::QueueSize => format!("sum(last_over_time({QUEUE_SIZE}{series}))"),
         // Without answers the quantile is NaN, which `>= 0` drops; the right-hand side of `or` then
@@ -45,7 +60,7 @@ pub(crate) fn query(
         // A gauge that moves with every request: one reading is chance.
         ServingSignal::Concurrency => format!("sum(avg_over_time({ACTIVE_REQUESTS}{series}))"),
         ServingSignal::LoadPercent => {
-            format!("100 * sum(rate({OFFERED_LOAD_SECONDS_TOTAL}{series}))")
+            format!("100 * {}", latest_or_rate(OFFERED_LOAD_SECONDS_TOTAL))
         }
     }
 }

@@ -53,11 +53,19 @@ fn queries(scrape_interval_seconds: u16) -> BTreeMap<String, String> {
 
 #[test]
 fn each_signal_has_its_query() {
-    let series = r#"{modelservice="iris",modelservice_namespace="default"}[60s]"#;
+    let selector = r#"{modelservice="iris",modelservice_namespace="default"}"#;
+    let series = &format!("{selector}[60s]");
+    let latest_or_rate = |counter: &str| {
+        format!(
+            "(sum(irate({counter}{series}) and {counter}{selector}) > sum(rate({counter}{series})) \
+             * (1 + 3 / sqrt(15 * sum(rate(ml_requests_received_total{series})))) \
+             or sum(rate({counter}{series})))"
+        )
+    };
     let query = |signal: Signal| queries(15).remove(signal.as_str()).unwrap();
     assert_eq!(
         query(Signal::RequestsPerSecond),
-        format!("sum(rate(ml_requests_received_total{series}))")
+        latest_or_rate("ml_requests_received_total")
     );
     assert_eq!(
         query(Signal::QueueSize),
@@ -76,7 +84,7 @@ fn each_signal_has_its_query() {
     );
     assert_eq!(
         query(Signal::LoadPercent),
-        format!("100 * sum(rate(ml_offered_load_seconds_total{series}))")
+        format!("100 * {}", latest_or_rate("ml_offered_load_seconds_total"))
     );
 }
 
@@ -85,10 +93,11 @@ fn each_signal_has_its_query() {
 fn every_query_looks_back_over_four_scrapes() {
     for (interval, window) in [(5, "[20s]"), (15, "[60s]"), (60, "[240s]")] {
         for query in queries(interval).values() {
-            let series = query.matches('{').count();
-            assert!(series > 0, "{query}");
-            assert_eq!(query.matches(window).count(), series, "{query}");
-            assert_eq!(query.matches('[').count(), series, "{query}");
+            let windows = query.matches('[').count();
+            assert!(windows > 0, "{query}");
+            assert_eq!(query.matches(window).count(), windows, "{query}");
+            let latest = query.matches(" and ml_").count();
+            assert_eq!(query.matches('{').count(), windows + latest, "{query}");
         }
     }
 }
@@ -115,6 +124,9 @@ fn every_series_is_summed_up_and_none_is_of_one_model() {
         let series = query.matches('{').count();
         let sums = [
             "sum(rate(ml_",
+            // With its own latest reading.
+            "sum(irate(ml_",
+            " and ml_",
             "sum(last_over_time(ml_",
             "sum(avg_over_time(ml_",
             "sum by (le) (rate(ml_",
