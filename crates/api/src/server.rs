@@ -57,6 +57,16 @@ pub struct Server {
     #[schemars(range(min = 1, max = 600_000))]
     pub request_timeout_milliseconds: i32,
 
+    /// Latency that answers should have in a long overload, in milliseconds: once a pod has been busy
+    /// without a pause for `requestTimeoutMilliseconds`, requests whose answer would take longer are
+    /// refused with 429, so that the others are in time while more pods come; 0 lets all wait for as long as
+    /// they have time. Default: 500 where `targets.loadPercent` is set, 0 else. Of the serving signals only
+    /// `loadPercent` and `requestsPerSecond` count what is refused: with an objective and none of them, a
+    /// pod can be overloaded without more to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 600_000))]
+    pub latency_objective_milliseconds: Option<i32>,
+
     /// Inference threads per pod. Default: chosen by the server from its CPU limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
@@ -88,6 +98,7 @@ impl Default for Server {
             batching: Batching::default(),
             max_queue_rows: max_queue_rows(),
             request_timeout_milliseconds: request_timeout_milliseconds(),
+            latency_objective_milliseconds: None,
             workers: None,
             resources: Resources::default(),
             node_selector: BTreeMap::new(),

@@ -28,5 +28,5 @@ pub use driver::{
 };
 pub use estimate::Measured;
 pub use load::{Arrival, Pod, Ran};
-pub use machine::{Config, Overload, Policy, Rejection};
+pub use machine::{Config, Objective, Overload, Policy, Rejection};
 pub use stop::Stop;

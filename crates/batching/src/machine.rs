@@ -22,6 +22,8 @@
 //! - a batch has no more rows than are done in half of the time that its requests had from the start:
 //!   the other half goes by while the batch before runs.
 //!
+//! Under an [`Objective`] the same is done with a shorter time once the queue is standing.
+//!
 //! Answers are to arrive in time, not almost: room is left for batches that take longer than expected
 //! ([`Fit::safe`]), and a little for the way to the client.
 //!
@@ -71,6 +73,23 @@ impl Policy {
     };
 }
 
+/// What answers are worth while more requests come than can be answered.
+///
+/// A queue behind workers that have not been idle for long is no burst that it absorbs: as much comes as can
+/// be answered, or more, and whatever waits there only makes every answer later. Controlled Delay (RFC 8289)
+/// tells such a standing queue from a good one by time, too, and so do servers ("Fail at Scale", ACM Queue
+/// 13(8)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Objective {
+    /// The latency that answers should have then. Requests whose answer would take longer are refused, so
+    /// that the others are answered in time; at least so many are let in that workers have what they need
+    /// for nearly full batches.
+    pub latency: Duration,
+    /// For how long all workers must have been busy without a pause. As long as a request's time: a burst
+    /// that can be answered in time at all is over by then.
+    pub standing: Duration,
+}
+
 /// Bounds of the batcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -82,6 +101,8 @@ pub struct Config {
     /// Most rows that wait. An empty queue takes any request that one batch can hold, so a bound
     /// smaller than a request sheds early instead of refusing that request for ever.
     pub max_queue_rows: NonZeroUsize,
+    /// Without one, requests wait for as long as their deadlines allow.
+    pub objective: Option<Objective>,
 }
 
 /// Requests that run together, oldest first.
@@ -136,6 +157,8 @@ pub struct Machine<K, T> {
     newest_full: usize,
     /// Since when an idle worker has been held.
     held_since: Option<Instant>,
+    /// Since when no worker has been idle but between two batches.
+    busy_since: Option<Instant>,
     next_ticket: u64,
     closed: bool,
 }
@@ -159,6 +182,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             newest_demand: 0,
             newest_full: 1,
             held_since: None,
+            busy_since: None,
             next_ticket: 0,
             closed: false,
         }
@@ -256,6 +280,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
                 Choice::Hold(until) => held_until = Some(until),
                 Choice::Nothing => {}
             }
+            self.busy_since = None;
         }
         if self.closed && self.runs.len() == 0 && self.queue.is_empty() {
             return Step::Finished;
@@ -379,6 +404,9 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let rows = entries.iter().map(Entry::rows).sum();
         let takes = self.fit().map_or(Duration::ZERO, |fit| fit.safe(rows));
         let (run, stop) = self.runs.begin(tickets, now + takes);
+        if !self.has_idle_worker() {
+            self.busy_since.get_or_insert(now);
+        }
         Step::Run(Batch { run, entries, stop })
     }
 }

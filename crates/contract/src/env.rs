@@ -28,6 +28,9 @@ pub const BATCHING_POLICY: &str = "BATCHING_POLICY";
 pub const MAX_QUEUE_ROWS: &str = "MAX_QUEUE_ROWS";
 /// Time after which a request is answered with 504, in milliseconds.
 pub const REQUEST_TIMEOUT_MS: &str = "REQUEST_TIMEOUT_MS";
+/// Latency that answers should have in a long overload, in milliseconds; 0: requests wait for as long as
+/// they have time.
+pub const LATENCY_OBJECTIVE_MS: &str = "LATENCY_OBJECTIVE_MS";
 /// `cpu`, `cuda`, `tensorrt` or `auto`.
 pub const EXECUTION_PROVIDER: &str = "EXECUTION_PROVIDER";
 /// Inference threads that each own a session; unset: chosen from the CPU quota.

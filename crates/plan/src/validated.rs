@@ -157,6 +157,14 @@ fn server(server: &Server) -> Result<Server, Invalid> {
         1,
         600_000,
     )?;
+    if let Some(objective) = server.latency_objective_milliseconds {
+        within(
+            "spec.server.latencyObjectiveMilliseconds",
+            objective,
+            0,
+            600_000,
+        )?;
+    }
     if let Some(workers) = server.workers {
         within("spec.server.workers", workers, 1, 256)?;
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use springtide_batching::{Config, Policy};
+use springtide_batching::{Config, Objective, Policy};
 use springtide_contract::{defaults, env, paths};
 use springtide_inference::onnx::Provider;
 
@@ -117,6 +117,12 @@ pub struct ServeArgs {
     #[arg(long, env = env::REQUEST_TIMEOUT_MS, default_value_t = defaults::REQUEST_TIMEOUT_MILLISECONDS,
         value_parser = value_parser!(u32).range(1..=600_000))]
     pub request_timeout_ms: u32,
+    /// Latency that answers should have in a long overload, in milliseconds: once all workers have been
+    /// busy without a pause for the time above, requests whose answer would take longer are refused with 429, so
+    /// that the others are in time; 0 lets all wait for as long as they have time
+    #[arg(long, env = env::LATENCY_OBJECTIVE_MS, default_value_t = 0,
+        value_parser = value_parser!(u32).range(0..=600_000))]
+    pub latency_objective_ms: u32,
     /// What the model runs on
     #[arg(long, env = env::EXECUTION_PROVIDER, value_enum, default_value_t = ExecutionProvider::Cpu)]
     pub execution_provider: ExecutionProvider,
@@ -184,7 +190,15 @@ impl ServeArgs {
             policy: self.policy(),
             max_rows: self.max_rows(),
             max_queue_rows: count(self.max_queue_rows),
+            objective: self.objective(),
         }
+    }
+
+    fn objective(&self) -> Option<Objective> {
+        (self.latency_objective_ms > 0).then(|| Objective {
+            latency: Duration::from_millis(self.latency_objective_ms.into()),
+            standing: Duration::from_millis(self.request_timeout_ms.into()),
+        })
     }
 
     /// Where models come from.

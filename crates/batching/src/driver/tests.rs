@@ -111,6 +111,7 @@ impl Bench {
             policy,
             max_rows: NonZeroUsize::new(4).unwrap(),
             max_queue_rows: NonZeroUsize::new(8).unwrap(),
+            objective: None,
         };
         let (gate, receiver) = std_mpsc::channel();
         let counts = Arc::new(Counts::default());
@@ -237,6 +238,7 @@ fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
         policy: Policy::AT_ONCE,
         max_rows: NonZeroUsize::new(4).unwrap(),
         max_queue_rows: NonZeroUsize::new(8).unwrap(),
+        objective: None,
     };
     let counts = Arc::new(Counts::default());
     let observer: Arc<dyn Observer> = Arc::<Counts>::clone(&counts);
@@ -277,6 +279,7 @@ async fn the_halves_of_a_failed_batch_run_on_idle_workers() {
         policy: Policy::Window(Duration::from_secs(60)),
         max_rows: NonZeroUsize::new(4).unwrap(),
         max_queue_rows: NonZeroUsize::new(8).unwrap(),
+        objective: None,
     };
     let pairs = Arc::new(Barrier::new(2));
     let worker = || Doubler {

@@ -4,8 +4,8 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::Machine;
 use super::plan::delivery;
+use super::{Machine, Objective};
 
 /// What is said before anything is known about the time that batches take.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
@@ -32,7 +32,20 @@ pub enum Overload {
         /// Time until the answer would come.
         expected: Duration,
     },
+    /// All workers have been busy for long, and the answer would come later than answers should then
+    /// ([`Objective`](super::Objective)).
+    #[error("the answer would take about {} ms, in an overload that has lasted for long", expected.as_millis())]
+    Standing {
+        /// Time until the answer would come.
+        expected: Duration,
+    },
 }
+
+/// Part of the throughput whose batches are kept, however short an objective is, and the time of a request
+/// in halves of what such a batch takes: while one runs the next one's requests wait, and with a half to
+/// spare nearly all batches are as large (the simulated overloads in the tests).
+const THROUGHPUT: f64 = 0.95;
+const HALF_BATCHES: u32 = 5;
 
 /// Why a request was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -82,12 +95,30 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             return Err(self.overloaded(now, Overload::QueueFull { waiting, max }));
         }
         let lifetime = deadline.saturating_duration_since(now);
-        if let Some((expected, needed)) = self.expected(now, signature, rows.get(), lifetime)
-            && needed > lifetime
+        let patience = self.patience(now).filter(|patience| *patience < lifetime);
+        let time = patience.unwrap_or(lifetime);
+        if let Some((expected, needed)) = self.expected(now, signature, rows.get(), time)
+            && needed > time
         {
-            return Err(self.overloaded(now, Overload::TooLate { expected }));
+            let cause = if patience.is_some() {
+                Overload::Standing { expected }
+            } else {
+                Overload::TooLate { expected }
+            };
+            return Err(self.overloaded(now, cause));
         }
         Ok(())
+    }
+
+    /// The time that a request has at most, once the queue is standing.
+    pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
+        let Objective { latency, standing } = self.config.objective?;
+        if now.saturating_duration_since(self.busy_since?) < standing {
+            return None;
+        }
+        let fit = self.fit()?;
+        let rows = fit.rows_for(THROUGHPUT, self.config.max_rows.get());
+        Some(latency.max(fit.least(1, rows).saturating_mul(HALF_BATCHES) / 2))
     }
 
     /// Time until a request that is pushed now would be answered, and the time that it should have

@@ -12,7 +12,7 @@ fn rows(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
 }
 
-fn milliseconds(count: u64) -> Duration {
+const fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
@@ -21,6 +21,7 @@ fn config(policy: Policy, max_rows: usize, max_queue_rows: usize) -> Config {
         policy,
         max_rows: rows(max_rows),
         max_queue_rows: rows(max_queue_rows),
+        objective: None,
     }
 }
 

@@ -17,7 +17,7 @@ use springtide_api::{
 use springtide_contract::{defaults, env, paths};
 
 use super::{pod_security, volumes};
-use crate::{settings::OperatorSettings, validated::ValidatedModelService};
+use crate::{scaling::Scaling, settings::OperatorSettings, validated::ValidatedModelService};
 
 /// Name of the init container that fetches the model.
 pub const FETCH_CONTAINER: &str = "fetch-model";
@@ -183,6 +183,10 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
             env::REQUEST_TIMEOUT_MS,
             &server.request_timeout_milliseconds,
         ),
+        variable(
+            env::LATENCY_OBJECTIVE_MS,
+            &latency_objective_milliseconds(model_service),
+        ),
         variable(env::DRAIN_DELAY_SECONDS, &DRAIN_DELAY_SECONDS),
         variable(env::DRAIN_TIMEOUT_SECONDS, &drain_seconds(server)),
         variable(env::TERMINATION_MESSAGE_PATH, &paths::TERMINATION_LOG),
@@ -190,6 +194,21 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
     .into_iter()
     .chain(workers)
     .collect()
+}
+
+/// An objective has requests refused, which only signals that count them can follow.
+fn latency_objective_milliseconds(model_service: &ValidatedModelService) -> i32 {
+    let counts_refused = match model_service.scaling() {
+        Scaling::Autoscaled(pods) => pods.targets.load_percent.is_some(),
+        Scaling::Fixed { .. } => false,
+    };
+    let default = if counts_refused {
+        i32::try_from(defaults::LATENCY_OBJECTIVE_MILLISECONDS).unwrap_or(i32::MAX)
+    } else {
+        0
+    };
+    let server = model_service.server();
+    server.latency_objective_milliseconds.unwrap_or(default)
 }
 
 fn port(name: &str, port: u16) -> ContainerPort {

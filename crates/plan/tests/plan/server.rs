@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use springtide_contract::env;
-use springtide_plan::{Child, Observed, desired};
+use springtide_plan::{Child, Observed, ValidatedModelService, desired};
 
 use crate::support::{settings, validated};
 
@@ -10,7 +10,11 @@ fn variable(server: &Value, name: &str) -> Option<String> {
     let model_service = validated(json!({
         "model": {"uri": "configMap://iris/model.onnx"}, "server": server,
     }));
-    desired(&model_service, &Observed::default(), &settings())
+    variable_of(&model_service, name)
+}
+
+fn variable_of(model_service: &ValidatedModelService, name: &str) -> Option<String> {
+    desired(model_service, &Observed::default(), &settings())
         .apply
         .into_iter()
         .find_map(|child| match child {
@@ -22,6 +26,38 @@ fn variable(server: &Value, name: &str) -> Option<String> {
         .flat_map(|container| container.env.unwrap_or_default())
         .find(|variable| variable.name == name)?
         .value
+}
+
+#[test]
+fn an_objective_is_the_default_only_where_what_is_refused_is_followed() {
+    let told = |server: Value, autoscaling: Value| {
+        let model_service = validated(json!({
+            "model": {"uri": "configMap://iris/model.onnx"},
+            "server": server,
+            "autoscaling": autoscaling,
+        }));
+        variable_of(&model_service, env::LATENCY_OBJECTIVE_MS)
+    };
+    let load = json!({"targets": {"loadPercent": 75}});
+    for (server, autoscaling, expected) in [
+        (json!({}), load.clone(), "500"),
+        (json!({}), json!({"engine": "KEDA"}), "0"),
+        (json!({}), json!({"targets": {"queueSize": 20}}), "0"),
+        (
+            json!({"latencyObjectiveMilliseconds": 0}),
+            load.clone(),
+            "0",
+        ),
+        (json!({"latencyObjectiveMilliseconds": 80}), load, "80"),
+        (
+            json!({"latencyObjectiveMilliseconds": 80}),
+            json!({"targets": {"requestsPerSecond": 20}}),
+            "80",
+        ),
+    ] {
+        let objective = told(server, autoscaling.clone());
+        assert_eq!(objective.as_deref(), Some(expected), "{autoscaling}");
+    }
 }
 
 /// The words on the right are those of `springtide-server serve --help`.

@@ -89,6 +89,10 @@ fn errors_name_the_field() {
             "spec.server.requestTimeoutMilliseconds",
             json!({"server": {"requestTimeoutMilliseconds": -5}}),
         ),
+        (
+            "spec.server.latencyObjectiveMilliseconds",
+            json!({"server": {"latencyObjectiveMilliseconds": -1}}),
+        ),
         ("spec.server.workers", json!({"server": {"workers": 0}})),
     ] {
         let error = error(spec);

@@ -35,6 +35,7 @@ fn every_variable_of_the_contract_is_a_flag() {
         env::BATCHING_POLICY,
         env::MAX_QUEUE_ROWS,
         env::REQUEST_TIMEOUT_MS,
+        env::LATENCY_OBJECTIVE_MS,
         env::EXECUTION_PROVIDER,
         env::WORKERS,
         env::ORT_DYLIB_PATH,
@@ -86,6 +87,23 @@ fn the_wait_matters_to_the_window_only() {
     ])
     .unwrap();
     assert!(matches!(args.policy(), Policy::WorkConserving { .. }));
+}
+
+#[test]
+fn a_queue_is_standing_after_the_time_of_a_request() {
+    let args = serve(&[
+        "--latency-objective-ms",
+        "400",
+        "--request-timeout-ms",
+        "3000",
+    ])
+    .unwrap();
+    let objective = Objective {
+        latency: Duration::from_millis(400),
+        standing: Duration::from_secs(3),
+    };
+    assert_eq!(args.batching().objective, Some(objective));
+    assert_eq!(serve(&[]).unwrap().batching().objective, None);
 }
 
 #[test]

@@ -67,6 +67,7 @@ fn serving_batches(
         policy,
         max_rows: NonZeroUsize::new(max_rows).unwrap(),
         max_queue_rows: NonZeroUsize::new(max_queue_rows).unwrap(),
+        objective: None,
     };
     install(&app, MODEL, backend, config);
     app.lifecycle.ready();

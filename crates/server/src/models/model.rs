@@ -84,7 +84,9 @@ impl<E> From<Failure<E>> for InferError {
         match failure {
             Failure::Rejected(Rejection::Overloaded { cause, retry_after }) => match cause {
                 Overload::QueueFull { .. } => Self::QueueFull { retry_after },
-                Overload::TooLate { .. } => Self::Overloaded { retry_after },
+                Overload::TooLate { .. } | Overload::Standing { .. } => {
+                    Self::Overloaded { retry_after }
+                }
             },
             Failure::Rejected(Rejection::Closed) => Self::Draining,
             Failure::TimedOut => Self::TimedOut,

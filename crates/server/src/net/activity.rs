@@ -150,6 +150,12 @@ impl Activity {
         self.retired.store(true, Ordering::Relaxed);
     }
 
+    /// The same, at once over HTTP/2 too.
+    pub(super) fn retire_now(&self) {
+        self.retire();
+        self.changed.notify_one();
+    }
+
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
@@ -159,7 +165,7 @@ impl Activity {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// Returns when the connection was evicted or turned out to be HTTP/2.
+    /// Returns when the connection was evicted or retired, or turned out to be HTTP/2.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }

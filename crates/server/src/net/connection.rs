@@ -9,10 +9,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
 use hyper::service::{Service, service_fn};
-use hyper::{Request, Response, Version};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -49,11 +50,20 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Most bytes of one answer that wait for an HTTP/2 client to take them.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
 
+/// gRPC's header of a status without an answer, and the code of a refusal.
+const GRPC_STATUS: &str = "grpc-status";
+const RESOURCE_EXHAUSTED: &str = "8";
+
 /// How often an HTTP/2 client is asked for a sign of life, and how long it may take: together less
 /// than the 60 s after which load balancers drop what is silent, and than [`MAX_STALL`] would take
 /// to notice that a host is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Age at which a refusal ends a connection, where connections grow old at all: its client, which is to
+/// try again, then finds the servers that have come meanwhile sooner than at its greatest age. Not at
+/// once: where all servers are overloaded, a new connection for each refusal would make it worse.
+const REFUSED_AGE: Duration = Duration::from_secs(5);
 
 /// How often is looked whether a connection that is to end does nothing any more.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -63,7 +73,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 ///
 /// At its age nothing is cut off. Over HTTP/1 the next answer asks the client to reconnect; a
 /// connection without a next request puts no load on this server and falls silent in the end. Over
-/// HTTP/2 GOAWAY says the same, and what is in flight is answered.
+/// HTTP/2 GOAWAY says the same, and what is in flight is answered. A refused request may end a
+/// connection earlier, in the same way.
 pub(super) async fn connection<S>(
     stream: S,
     router: Router,
@@ -76,7 +87,9 @@ pub(super) async fn connection<S>(
     let http = http();
     let stream = LateFrames::new(Impatient::new(stream, MAX_STALL));
     let stream = TokioIo::new(stream);
-    let connection = http.serve_connection(stream, service(router, Arc::clone(activity)));
+    let refused_age = age.map(|age| age.min(REFUSED_AGE));
+    let service = service(router, Arc::clone(activity), refused_age);
+    let connection = http.serve_connection(stream, service);
     let mut connection = pin!(connection);
     // A connection that wasn't looked at yet isn't known to be idle.
     let mut stage = (*closing.borrow()).min(Closing::NoNewConnections);
@@ -145,10 +158,11 @@ fn http() -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// The router, with every request counted.
+/// The router, with every request counted. Beyond an age a refusal ends the connection.
 fn service(
     router: Router,
     activity: Arc<Activity>,
+    refused_age: Option<Duration>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<Answer>,
@@ -163,8 +177,23 @@ fn service(
             request.extensions_mut().insert(patience);
         }
         let answering = router.call(request);
-        async move { Ok(Answer::to(in_flight, answering.await?)) }
+        let activity = Arc::clone(&activity);
+        async move {
+            let response = answering.await?;
+            let is_old = refused_age.is_some_and(|age| activity.opened().elapsed() >= age);
+            if is_old && is_refusal(&response) {
+                activity.retire_now();
+            }
+            Ok(Answer::to(in_flight, response))
+        }
     })
+}
+
+/// Whether a request was refused for what other requests ask of this server.
+fn is_refusal(response: &Response<Body>) -> bool {
+    let code = response.headers().get(GRPC_STATUS);
+    response.status() == StatusCode::TOO_MANY_REQUESTS
+        || code.is_some_and(|code| code == RESOURCE_EXHAUSTED)
 }
 
 /// Returns the stage of closing once it is later than this one; the last one if nobody is left to

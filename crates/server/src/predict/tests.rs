@@ -242,6 +242,7 @@ async fn with_several_models_a_request_must_name_one() {
         policy: AT_ONCE,
         max_rows: NonZeroUsize::MIN,
         max_queue_rows: NonZeroUsize::MIN,
+        objective: None,
     };
     install(&app, "another", FakeBackend::classifier(), config);
     let refused = predict(&app, r#"{"features": [3, 0]}"#).await;

@@ -15,6 +15,8 @@ fn takes(rows: usize) -> Duration {
 struct World {
     machine: Machine<u8, usize>,
     now: Instant,
+    /// When it had learnt what batches take.
+    began: Instant,
     running: Vec<(Instant, Batch<u8, usize>)>,
     /// Of each request: when it was answered, and when it was given up.
     answered: Vec<Option<Instant>>,
@@ -23,10 +25,15 @@ struct World {
 
 impl World {
     fn new(max_rows: usize, max_queue_rows: usize, workers: usize) -> Self {
-        let config = config(Policy::AT_ONCE, max_rows, max_queue_rows);
+        Self::of(config(Policy::AT_ONCE, max_rows, max_queue_rows), workers)
+    }
+
+    fn of(config: Config, workers: usize) -> Self {
+        let max_rows = config.max_rows.get();
         let mut world = Self {
             machine: Machine::new(config, rows(workers), &[]),
             now: Instant::now(),
+            began: Instant::now(),
             running: Vec::new(),
             answered: Vec::new(),
             given_up: Vec::new(),
@@ -35,6 +42,7 @@ impl World {
             world.push(0, count, 60_000).unwrap();
             world.pass(takes(count));
         }
+        world.began = world.now;
         world.answered.clear();
         world.given_up.clear();
         world
@@ -123,6 +131,105 @@ fn a_request_that_would_be_answered_too_late_is_refused_at_once() {
     assert_about(expected, milliseconds(215));
     assert_about(retry_after, milliseconds(195) / 2);
     assert!(world.push(0, 1, 280).is_ok());
+}
+
+/// A hundred milliseconds, once the workers have been busy for two seconds.
+const OBJECTIVE: Objective = Objective {
+    latency: milliseconds(100),
+    standing: milliseconds(2_000),
+};
+
+/// One worker, with eleven batches for it, of 20 ms each, that nobody minds to wait for.
+fn with_a_long_queue() -> World {
+    let objective = Some(OBJECTIVE);
+    let config = config(Policy::AT_ONCE, 10, 100_000);
+    let mut world = World::of(
+        Config {
+            objective,
+            ..config
+        },
+        1,
+    );
+    for _batch in 0..11 {
+        world.push(0, 10, 60_000).unwrap();
+    }
+    world
+}
+
+#[test]
+fn in_a_long_overload_requests_beyond_the_objective_are_refused() {
+    let mut world = with_a_long_queue();
+    // As many more as are done.
+    while world.now < world.began + OBJECTIVE.standing {
+        world.push(0, 10, 60_000).unwrap();
+        world.pass(takes(10));
+    }
+    match world.push(0, 1, 60_000) {
+        Err(Rejection::Overloaded {
+            cause: Overload::Standing { expected },
+            retry_after,
+        }) => {
+            assert_about(expected, milliseconds(240));
+            assert_about(retry_after, milliseconds(110));
+        }
+        other => panic!("{other:?}"),
+    }
+    // 60 ms ahead of it, a quarter of that to spare, its own batch likewise, and 5 ms to its client.
+    world.pass(8 * takes(10));
+    assert!(world.push(0, 10, 60_000).is_err());
+    world.pass(takes(10));
+    assert!(world.push(0, 10, 60_000).is_ok());
+}
+
+#[test]
+fn a_burst_waits_as_long_as_it_has_time() {
+    let mut world = with_a_long_queue();
+    while world.now < world.began + OBJECTIVE.standing - takes(10) {
+        world.push(0, 10, 60_000).unwrap();
+        world.pass(takes(10));
+    }
+    // The worker is idle for a moment.
+    world.pass(12 * takes(10));
+    for _batch in 0..11 {
+        world.push(0, 10, 60_000).unwrap();
+    }
+    world.pass(OBJECTIVE.standing / 10);
+    assert!(world.push(0, 10, 60_000).is_ok());
+}
+
+#[test]
+fn a_request_with_less_time_than_the_objective_is_held_to_its_own() {
+    let mut world = with_a_long_queue();
+    while world.now < world.began + OBJECTIVE.standing {
+        world.push(0, 10, 60_000).unwrap();
+        world.pass(takes(10));
+    }
+    too_late(world.push(0, 1, 50));
+}
+
+#[test]
+fn however_short_the_objective_workers_get_nearly_full_batches() {
+    let objective = Some(Objective {
+        latency: milliseconds(1),
+        standing: Duration::ZERO,
+    });
+    let config = config(Policy::AT_ONCE, 10, 100_000);
+    let mut world = World::of(
+        Config {
+            objective,
+            ..config
+        },
+        1,
+    );
+    let mut refused = 0;
+    for _request in 0..1_000 {
+        refused += usize::from(world.push(0, 1, 60_000).is_err());
+        world.pass(milliseconds(1));
+    }
+    // Half a row per millisecond is what full batches do.
+    let answered = world.answered.iter().flatten().count();
+    assert!(answered > 425, "{answered}");
+    assert!(refused > 450, "{refused}");
 }
 
 #[test]

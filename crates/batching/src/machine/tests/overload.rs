@@ -1,6 +1,9 @@
 //! What becomes of requests when more come than can be answered, in the simulated world.
 
+use std::time::Duration;
+
 use super::simulation::{MAX, Scene, simulate};
+use crate::machine::Objective;
 
 /// What was answered in time, as a part of what full batches could answer, and what was not, as a part
 /// of what was accepted; and the time that 99 % of that were answered in, in milliseconds.
@@ -81,6 +84,67 @@ fn where_requests_have_less_time_than_two_full_batches_take_their_batches_are_sm
             assert!(goodput > enough, "{goodput} in {scene:?}");
             assert!(late < 0.01, "{late} in {scene:?}");
             assert!(p99 < lifetime - 10.0, "{p99} ms in {scene:?}");
+        }
+    }
+}
+
+/// Half a second, once requests have waited for five.
+const OBJECTIVE: Objective = Objective {
+    latency: Duration::from_millis(500),
+    standing: Duration::from_secs(5),
+};
+
+#[test]
+fn under_an_objective_what_is_accepted_in_a_long_overload_is_answered_within_it() {
+    for (workers, fixed, per_row) in [(1, 5.0, 1.0), (2, 5.0, 1.0), (1, 0.0, 5.0), (1, 20.0, 0.5)] {
+        for times in [1.2, 2.0, 4.0] {
+            for spread in [0.05, 0.2] {
+                let scene = Scene {
+                    lifetime: 5_000.0,
+                    objective: Some(OBJECTIVE),
+                    spread,
+                    // Ten seconds go by until the queue is known to stand, and has become shorter.
+                    counted: 12..32,
+                    ..Scene::overload(times, workers, fixed, per_row)
+                };
+                let outcome = simulate(&scene, MAX);
+                let prompt = outcome.prompt as f64 / 20.0 / scene.capacity();
+                assert!(prompt > 0.95, "{prompt} in {scene:?}");
+                let late = outcome.answers + outcome.late - outcome.prompt;
+                let late = late as f64 / outcome.answers as f64;
+                assert!(late < 0.01, "{late} in {scene:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_an_objective_answers_come_just_before_the_deadline() {
+    let scene = Scene {
+        lifetime: 5_000.0,
+        counted: 12..32,
+        ..Scene::overload(2.0, 1, 5.0, 1.0)
+    };
+    let outcome = simulate(&scene, MAX);
+    assert!(outcome.p99 > 3_000.0, "{outcome:?}");
+}
+
+#[test]
+fn an_objective_that_a_batch_alone_takes_costs_little_of_what_can_be_answered() {
+    for (fixed, per_row) in [(0.0, 15.0), (100.0, 10.0), (10.0, 50.0)] {
+        for spread in [0.05, 0.2] {
+            let scene = Scene {
+                lifetime: 10_000.0,
+                objective: Some(OBJECTIVE),
+                spread,
+                counted: 20..60,
+                ..Scene::overload(2.0, 1, fixed, per_row)
+            };
+            let outcome = simulate(&scene, MAX);
+            let goodput = outcome.answers as f64 / 40.0 / scene.capacity();
+            assert!(goodput > 0.9, "{goodput} in {scene:?}");
+            let full_batch = 32e3 / scene.capacity();
+            assert!(outcome.p99 < 3.0 * full_batch, "{outcome:?} in {scene:?}");
         }
     }
 }

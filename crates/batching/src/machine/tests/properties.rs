@@ -32,6 +32,15 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn objective() -> impl Strategy<Value = Option<Objective>> {
+    prop::option::of(
+        (1_u64..100, 0_u64..100).prop_map(|(latency, standing)| Objective {
+            latency: milliseconds(latency),
+            standing: milliseconds(standing),
+        }),
+    )
+}
+
 fn policy() -> impl Strategy<Value = Policy> {
     prop_oneof![
         Just(Policy::AT_ONCE),
@@ -69,6 +78,8 @@ struct Judge {
     now: Instant,
     known: Vec<Known>,
     running: Vec<Batch<u8, usize>>,
+    /// Since when all workers have been busy.
+    busy_since: Option<Instant>,
 }
 
 impl Judge {
@@ -118,6 +129,13 @@ impl Judge {
                             Overload::TooLate { expected } => {
                                 assert!(!self.machine.has_idle_worker());
                                 assert!(2 * expected + MAX_DELIVERY > milliseconds(lifetime));
+                            }
+                            Overload::Standing { expected } => {
+                                let Objective { latency, standing } =
+                                    self.config.objective.unwrap();
+                                assert!(!self.machine.has_idle_worker());
+                                assert!(2 * expected + MAX_DELIVERY > latency);
+                                assert!(self.busy_since.unwrap() + standing <= self.now);
                             }
                         }
                     }
@@ -211,6 +229,8 @@ impl Judge {
         let waiting = self.known.iter().enumerate().filter(waits);
         let rows: usize = waiting.map(|(_, known)| known.rows).sum();
         assert_eq!(self.machine.waiting_rows(), rows);
+        let busy = self.running.len() == self.workers;
+        self.busy_since = busy.then(|| self.busy_since.unwrap_or(self.now));
     }
 
     /// Nobody is given up before its deadline whose time suffices for a batch.
@@ -287,9 +307,10 @@ proptest! {
         max_rows in 1_usize..8,
         max_queue_rows in 1_usize..24,
         workers in 1_usize..4,
+        objective in objective(),
         events in vec(event(), 1..120),
     ) {
-        let config = config(policy, max_rows, max_queue_rows);
+        let config = Config { objective, ..config(policy, max_rows, max_queue_rows) };
         let mut judge = Judge {
             config,
             workers,
@@ -297,6 +318,7 @@ proptest! {
             now: Instant::now(),
             known: Vec::new(),
             running: Vec::new(),
+            busy_since: None,
         };
         for event in &events {
             judge.apply(event);

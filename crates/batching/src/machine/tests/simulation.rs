@@ -29,6 +29,7 @@ pub(super) struct Scene {
     /// Milliseconds that a request has. Its client leaves when they have passed.
     pub(super) lifetime: f64,
     pub(super) max_queue_rows: usize,
+    pub(super) objective: Option<Objective>,
     /// Seconds of which the answers count; the last is the end.
     pub(super) counted: Range<u64>,
     /// Whether one row and a full batch were measured before.
@@ -45,6 +46,7 @@ impl Scene {
             spread: 0.05,
             lifetime: FOR_EVER,
             max_queue_rows: 1_000_000,
+            objective: None,
             counted: 1..3,
             measured: false,
         }
@@ -91,6 +93,8 @@ pub(super) struct Outcome {
     pub(super) latency: f64,
     /// The time that 99 % of the accepted requests were answered in, in milliseconds.
     pub(super) p99: f64,
+    /// Requests answered within the objective's latency; all that were answered where there is none.
+    pub(super) prompt: usize,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,7 +116,10 @@ const MAX_ROWS: usize = 32;
 
 pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
     let policy = Policy::WorkConserving { max_linger };
-    let config = config(policy, MAX_ROWS, scene.max_queue_rows);
+    let config = Config {
+        objective: scene.objective,
+        ..config(policy, MAX_ROWS, scene.max_queue_rows)
+    };
     let mut machine = Machine::new(config, rows(scene.workers), &scene.measured());
     let mut noise = Noise(1);
     let began = Instant::now();
@@ -203,12 +210,15 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
     let total: Duration = times.iter().sum();
     let answers = times.len();
     times.sort_unstable();
+    let latency = scene.objective.map_or(Duration::MAX, |it| it.latency);
+    let prompt = times.partition_point(|time| *time <= latency);
     let p99 = times.get((answers + late) * 99 / 100);
     Outcome {
         answers,
         late,
         latency: total.as_secs_f64() * 1e3 / answers as f64,
         p99: p99.map_or(f64::INFINITY, |p99| p99.as_secs_f64() * 1e3),
+        prompt,
     }
 }
 

@@ -63,6 +63,7 @@ impl Bed {
                 policy: Batching::Window(Duration::from_secs(60)),
                 max_rows: MAX_ROWS,
                 max_queue_rows: NonZeroUsize::new(100).unwrap(),
+                objective: None,
             },
         };
         let keeper = Keeper::new(

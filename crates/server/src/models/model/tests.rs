@@ -14,6 +14,7 @@ fn bounds(max_queue_rows: usize, policy: Policy) -> Config {
         policy,
         max_rows: NonZeroUsize::new(4).unwrap(),
         max_queue_rows: NonZeroUsize::new(max_queue_rows).unwrap(),
+        objective: None,
     }
 }
 
@@ -143,6 +144,13 @@ fn what_the_batcher_says_means() {
         ),
         (
             overloaded(Overload::TooLate {
+                expected: retry_after,
+            }),
+            InferError::Overloaded { retry_after },
+            Some(2),
+        ),
+        (
+            overloaded(Overload::Standing {
                 expected: retry_after,
             }),
             InferError::Overloaded { retry_after },

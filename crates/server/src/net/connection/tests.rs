@@ -42,8 +42,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// Bytes of the large answer.
 const LARGE: usize = 1024 * 1024;
 
-/// A connection and what it is told. `/` answers at once, `/slow` after 100 s, `/stream` in two
-/// parts with 100 s between them.
+/// A connection and what it is told. `/` answers at once, `/refused` and `/exhausted` refuse at once,
+/// over HTTP and gRPC, `/slow` answers after 100 s, `/stream` in two parts with 100 s between them.
 struct Served {
     client: DuplexStream,
     activity: Arc<Activity>,
@@ -61,6 +61,14 @@ fn serve_at(age: Option<Duration>, stage: Closing) -> Served {
     let (closing, receiver) = watch::channel(stage);
     let router = Router::new()
         .route("/", get(async || "fast"))
+        .route(
+            "/refused",
+            get(async || (StatusCode::TOO_MANY_REQUESTS, "fast")),
+        )
+        .route(
+            "/exhausted",
+            get(async || ([(GRPC_STATUS, RESOURCE_EXHAUSTED)], "fast")),
+        )
         .route("/large", get(async || vec![b'x'; LARGE]))
         .route(
             "/stream",
@@ -177,6 +185,39 @@ async fn the_first_answer_beyond_its_age_ends_a_connection() {
     assert!(asks_to_reconnect(&served.get("/").await));
     assert_eq!(served.until_closed().await, Duration::ZERO);
     served.ended.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_a_connection_that_is_not_new() {
+    let mut served = serve(Some(AGE));
+    assert!(!asks_to_reconnect(&served.get("/refused").await));
+    sleep(REFUSED_AGE).await;
+    assert!(!asks_to_reconnect(&served.get("/").await));
+    assert!(asks_to_reconnect(&served.get("/refused").await));
+    assert_eq!(served.until_closed().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_connections_do_not_grow_old_a_refusal_ends_none() {
+    let mut served = serve(None);
+    sleep(REFUSED_AGE).await;
+    assert!(!asks_to_reconnect(&served.get("/refused").await));
+    assert!(served.get("/").await.ends_with("fast"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_http2_a_refusal_sends_the_client_away_and_answers_what_is_in_flight() {
+    for path in ["/refused", "/exhausted"] {
+        let mut served = serve(Some(AGE)).http2().await;
+        assert_eq!(served.get(path).await.unwrap(), "fast");
+        let slow = tokio::spawn(served.get("/slow"));
+        sleep(REFUSED_AGE).await;
+        assert_eq!(served.get(path).await.unwrap(), "fast");
+        sleep(SECOND).await;
+        assert!(served.get("/").await.is_err(), "it was sent away");
+        assert_eq!(slow.await.unwrap().unwrap(), "slow");
+        served.client.await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
