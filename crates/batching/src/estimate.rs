@@ -232,24 +232,6 @@ impl Fit {
         fit
     }
 
-    /// The fewest rows whose batches have this share, below 1, of the throughput that batches with `max`
-    /// rows have; what is known of one size only says nothing about smaller ones. From
-    /// `rows / (fixed + per_row · rows) ≥ share · max / (fixed + per_row · max)`.
-    #[must_use]
-    pub fn rows_for(&self, share: f64, max: usize) -> usize {
-        let Some((fixed, per_row)) = self.line() else {
-            return max;
-        };
-        let wanted = share * max as f64;
-        let rows = wanted * fixed / (fixed + per_row * (max as f64 - wanted));
-        // Both terms are zero for batches that take no time.
-        if rows.is_nan() {
-            1
-        } else {
-            (rows.ceil() as usize).clamp(1, max)
-        }
-    }
-
     fn room(&self) -> f64 {
         (ROOM * self.deviation).min(1.0)
     }

@@ -82,8 +82,8 @@ impl Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Objective {
     /// The latency that answers should have then. Requests whose answer would take longer are refused, so
-    /// that the others are answered in time; at least so many are let in that workers have what they need
-    /// for nearly full batches.
+    /// that the others are answered in time. Batches take half of it at most: where it is shorter than 2.5
+    /// full batches, and batches save much by their size, it costs throughput.
     pub latency: Duration,
     /// For how long all workers must have been busy without a pause. As long as a request's time: a burst
     /// that can be answered in time at all is over by then.
@@ -157,8 +157,10 @@ pub struct Machine<K, T> {
     newest_full: usize,
     /// Since when an idle worker has been held.
     held_since: Option<Instant>,
-    /// Since when no worker has been idle but between two batches.
+    /// Since when no worker has been idle, between two batches and while the queue is cut aside.
     busy_since: Option<Instant>,
+    /// When a request was refused last to cut the queue.
+    cut: Option<Instant>,
     next_ticket: u64,
     closed: bool,
 }
@@ -183,6 +185,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             newest_full: 1,
             held_since: None,
             busy_since: None,
+            cut: None,
             next_ticket: 0,
             closed: false,
         }
@@ -220,7 +223,9 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         deadline: Instant,
         payload: T,
     ) -> Result<Ticket, Rejection> {
-        self.admit(now, &signature, rows, deadline)?;
+        self.look_for_spare_time(now);
+        self.admit(now, &signature, rows, deadline)
+            .inspect_err(|rejection| self.note_cut(now, rejection))?;
         self.returns.arrived(now);
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
@@ -280,7 +285,6 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
                 Choice::Hold(until) => held_until = Some(until),
                 Choice::Nothing => {}
             }
-            self.busy_since = None;
         }
         if self.closed && self.runs.len() == 0 && self.queue.is_empty() {
             return Step::Finished;

@@ -41,12 +41,6 @@ pub enum Overload {
     },
 }
 
-/// Part of the throughput whose batches are kept, however short an objective is, and the time of a request
-/// in halves of what such a batch takes: while one runs the next one's requests wait, and with a half to
-/// spare nearly all batches are as large (the simulated overloads in the tests).
-const THROUGHPUT: f64 = 0.95;
-const HALF_BATCHES: u32 = 5;
-
 /// Why a request was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -110,15 +104,34 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         Ok(())
     }
 
+    /// Sees whether there is no overload (any more). An idle worker alone doesn't say so while the queue is
+    /// cut: where batches take now less and now more than expected, a short queue runs dry in the
+    /// middle of an overload.
+    pub(super) fn look_for_spare_time(&mut self, now: Instant) {
+        let standing = self.config.objective.map(|objective| objective.standing);
+        let cut = self.cut.zip(standing);
+        let over = cut.is_none_or(|(cut, standing)| now.saturating_duration_since(cut) >= standing);
+        if over && self.has_idle_worker() {
+            self.busy_since = None;
+        }
+    }
+
+    /// Remembers a refusal that keeps the queue short.
+    pub(super) const fn note_cut(&mut self, now: Instant, rejection: &Rejection) {
+        if let Rejection::Overloaded {
+            cause: Overload::Standing { .. },
+            ..
+        } = rejection
+        {
+            self.cut = Some(now);
+        }
+    }
+
     /// The time that a request has at most, once the queue is standing.
     pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
         let Objective { latency, standing } = self.config.objective?;
-        if now.saturating_duration_since(self.busy_since?) < standing {
-            return None;
-        }
-        let fit = self.fit()?;
-        let rows = fit.rows_for(THROUGHPUT, self.config.max_rows.get());
-        Some(latency.max(fit.least(1, rows).saturating_mul(HALF_BATCHES) / 2))
+        let is_standing = now.saturating_duration_since(self.busy_since?) >= standing;
+        is_standing.then_some(latency)
     }
 
     /// Time until a request that is pushed now would be answered, and the time that it should have

@@ -78,8 +78,10 @@ struct Judge {
     now: Instant,
     known: Vec<Known>,
     running: Vec<Batch<u8, usize>>,
-    /// Since when all workers have been busy.
+    /// Since when no request has found an idle worker, but while the queue was being cut.
     busy_since: Option<Instant>,
+    /// When the queue was cut last.
+    cut: Option<Instant>,
 }
 
 impl Judge {
@@ -99,6 +101,13 @@ impl Judge {
                 let id = self.known.len();
                 let deadline = self.now + milliseconds(lifetime);
                 let waiting = self.machine.waiting_rows();
+                let standing = self.config.objective.map(|it| it.standing);
+                let cut = self.cut.zip(standing);
+                if self.machine.has_idle_worker()
+                    && cut.is_none_or(|(cut, standing)| cut + standing <= self.now)
+                {
+                    self.busy_since = None;
+                }
                 let pushed = self
                     .machine
                     .push(self.now, signature, rows(count), deadline, id);
@@ -136,6 +145,7 @@ impl Judge {
                                 assert!(!self.machine.has_idle_worker());
                                 assert!(2 * expected + MAX_DELIVERY > latency);
                                 assert!(self.busy_since.unwrap() + standing <= self.now);
+                                self.cut = Some(self.now);
                             }
                         }
                     }
@@ -230,7 +240,9 @@ impl Judge {
         let rows: usize = waiting.map(|(_, known)| known.rows).sum();
         assert_eq!(self.machine.waiting_rows(), rows);
         let busy = self.running.len() == self.workers;
-        self.busy_since = busy.then(|| self.busy_since.unwrap_or(self.now));
+        if busy {
+            self.busy_since.get_or_insert(self.now);
+        }
     }
 
     /// Nobody is given up before its deadline whose time suffices for a batch.
@@ -319,6 +331,7 @@ proptest! {
             known: Vec::new(),
             running: Vec::new(),
             busy_since: None,
+            cut: None,
         };
         for event in &events {
             judge.apply(event);
