@@ -27,7 +27,7 @@ SERIES = {
 _LOAD = (
     '100 * (sum(irate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]) and ml_offered_load_seconds_total{{namespace="{0}"}})'
     ' > sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]))'
-    ' * (1 + 3 / sqrt({2} * sum(rate(ml_requests_received_total{{namespace="{0}"}}[{1}s]))))'
+    ' * (1 + 1.5 / sqrt({2} * sum(rate(ml_requests_received_total{{namespace="{0}"}}[{1}s])))) ^ 2'
     ' or sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s])))'
 )
 

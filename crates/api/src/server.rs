@@ -60,9 +60,10 @@ pub struct Server {
     /// Latency that answers should have in a long overload, in milliseconds: once a pod has been busy
     /// without a pause for `requestTimeoutMilliseconds`, requests whose answer would take longer are
     /// refused with 429, so that the others are in time while more pods come; 0 lets all wait for as long as
-    /// they have time. Default: 500 where `targets.loadPercent` is set, 0 else. Of the serving signals only
-    /// `loadPercent` and `requestsPerSecond` count what is refused: with an objective and none of them, a
-    /// pod can be overloaded without more to come.
+    /// they have time. Default: a tenth of `requestTimeoutMilliseconds` where `targets.loadPercent` is set
+    /// and there is an autoscaler, 0 else. Of the serving signals only `loadPercent` and
+    /// `requestsPerSecond` count what is refused: with an objective and none of them, a pod can be
+    /// overloaded without more to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 600_000))]
     pub latency_objective_milliseconds: Option<i32>,

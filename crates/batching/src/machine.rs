@@ -22,7 +22,8 @@
 //! - a batch has no more rows than are done in half of the time that its requests had from the start:
 //!   the other half goes by while the batch before runs.
 //!
-//! Under an [`Objective`] the same is done with a shorter time once the queue is standing.
+//! Under an [`Objective`] pushes are refused, and batches kept small, by a shorter time once the queue is
+//! standing.
 //!
 //! Answers are to arrive in time, not almost: room is left for batches that take longer than expected
 //! ([`Fit::safe`]), and a little for the way to the client.
@@ -37,6 +38,7 @@ mod entry;
 mod plan;
 mod queue;
 mod runs;
+mod standing;
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -45,6 +47,7 @@ use std::time::{Duration, Instant};
 pub use admission::{Overload, Rejection};
 pub use entry::{Entry, Ticket};
 pub use runs::RunId;
+pub use standing::Objective;
 
 use crate::estimate::{BatchTime, Fit, Measured};
 use crate::linger::{self, Returns};
@@ -52,6 +55,7 @@ use crate::stop::Stop;
 use plan::Plan;
 use queue::{LaneId, Queue};
 use runs::Runs;
+use standing::StandingQueue;
 
 /// When queued requests become a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,23 +75,6 @@ impl Policy {
     pub const AT_ONCE: Self = Self::WorkConserving {
         max_linger: Duration::ZERO,
     };
-}
-
-/// What answers are worth while more requests come than can be answered.
-///
-/// A queue behind workers that have not been idle for long is no burst that it absorbs: as much comes as can
-/// be answered, or more, and whatever waits there only makes every answer later. Controlled Delay (RFC 8289)
-/// tells such a standing queue from a good one by time, too, and so do servers ("Fail at Scale", ACM Queue
-/// 13(8)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Objective {
-    /// The latency that answers should have then. Requests whose answer would take longer are refused, so
-    /// that the others are answered in time. Batches take half of it at most: where it is shorter than 2.5
-    /// full batches, and batches save much by their size, it costs throughput.
-    pub latency: Duration,
-    /// For how long all workers must have been busy without a pause. As long as a request's time: a burst
-    /// that can be answered in time at all is over by then.
-    pub standing: Duration,
 }
 
 /// Bounds of the batcher.
@@ -157,10 +144,8 @@ pub struct Machine<K, T> {
     newest_full: usize,
     /// Since when an idle worker has been held.
     held_since: Option<Instant>,
-    /// Since when no worker has been idle, between two batches and while the queue is cut aside.
-    busy_since: Option<Instant>,
-    /// When a request was refused last to cut the queue.
-    cut: Option<Instant>,
+    /// Where there is an objective.
+    standing: Option<StandingQueue>,
     next_ticket: u64,
     closed: bool,
 }
@@ -184,8 +169,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             newest_demand: 0,
             newest_full: 1,
             held_since: None,
-            busy_since: None,
-            cut: None,
+            standing: config.objective.map(StandingQueue::new),
             next_ticket: 0,
             closed: false,
         }
@@ -214,7 +198,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
     /// Queues a request.
     ///
     /// # Errors
-    /// [`Rejection`], and nothing has changed.
+    /// [`Rejection`], and the request is nowhere.
     pub fn push(
         &mut self,
         now: Instant,
@@ -223,9 +207,10 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         deadline: Instant,
         payload: T,
     ) -> Result<Ticket, Rejection> {
-        self.look_for_spare_time(now);
-        self.admit(now, &signature, rows, deadline)
-            .inspect_err(|rejection| self.note_cut(now, rejection))?;
+        if let Some(standing) = &mut self.standing {
+            standing.look(now);
+        }
+        self.admit(now, &signature, rows, deadline)?;
         self.returns.arrived(now);
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
@@ -288,6 +273,12 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         }
         if self.closed && self.runs.len() == 0 && self.queue.is_empty() {
             return Step::Finished;
+        }
+        if self.has_idle_worker()
+            && self.queue.is_empty()
+            && let Some(standing) = &mut self.standing
+        {
+            standing.idle(now);
         }
         let first_deadline = self.queue.first_deadline();
         Step::Wait(held_until.into_iter().chain(first_deadline).min())
@@ -408,8 +399,10 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let rows = entries.iter().map(Entry::rows).sum();
         let takes = self.fit().map_or(Duration::ZERO, |fit| fit.safe(rows));
         let (run, stop) = self.runs.begin(tickets, now + takes);
-        if !self.has_idle_worker() {
-            self.busy_since.get_or_insert(now);
+        if !self.has_idle_worker()
+            && let Some(standing) = &mut self.standing
+        {
+            standing.busy(now);
         }
         Step::Run(Batch { run, entries, stop })
     }

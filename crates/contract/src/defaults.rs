@@ -15,10 +15,6 @@ pub const MAX_WAIT_MILLISECONDS: u32 = 50;
 /// Time after which a request is answered with 504, in milliseconds.
 pub const REQUEST_TIMEOUT_MILLISECONDS: u32 = 5_000;
 
-/// Latency that answers should have in a long overload, in milliseconds, where the number of pods follows
-/// `loadPercent`: the default target of the 95th percentile.
-pub const LATENCY_OBJECTIVE_MILLISECONDS: u32 = 500;
-
 /// Most rows that wait in the queue before further ones are refused with 429.
 pub const MAX_QUEUE_ROWS: u32 = 1_024;
 

@@ -17,11 +17,12 @@ use crate::{settings::OperatorSettings, signals::ServingSignal, validated::Valid
 /// falls just outside, then leaves enough.
 const SCRAPES: u32 = 4;
 
-/// By how many standard deviations the arrivals since the latest scrape have to exceed what the window
-/// says, to be believed instead of it. Independent arrivals, n of them expected, deviate by √n (Poisson),
-/// and by three times as much in one of 700 scrapes: a jump shows at once, and chance, of which there is
-/// much where requests are few, does not.
-const DEVIATIONS: u32 = 3;
+/// By how much the square root of the arrivals since the latest scrape has to exceed that of those that
+/// the window says, to be believed instead of it: three standard deviations. The square root of a number
+/// of independent arrivals deviates by one half, however many are expected (Bartlett, "The square root
+/// transformation in analysis of variance", 1936). So a jump shows at once, and chance, of which there
+/// is much where requests are few, does not.
+const EXCESS: f32 = 1.5;
 
 /// Reads a signal, in the unit of its target.
 pub(crate) fn query(
@@ -40,10 +41,10 @@ pub(crate) fn query(
     let arrivals = format!("sum(rate({REQUESTS_RECEIVED_TOTAL}{series}))");
     let latest_or_rate = |counter: &str| {
         let rate = format!("sum(rate({counter}{series}))");
-        // A pod that is gone is in the rate for a window more, and has no latest reading.
+        // A pod that is gone stays in a range for a window, and has no present reading.
         let latest = format!("sum(irate({counter}{series}) and {counter}{selector})");
         format!(
-            "({latest} > {rate} * (1 + {DEVIATIONS} / sqrt({interval} * {arrivals})) or {rate})"
+            "({latest} > {rate} * (1 + {EXCESS} / sqrt({interval} * {arrivals})) ^ 2 or {rate})"
         )
     };
     match signal {

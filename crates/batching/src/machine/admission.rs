@@ -4,8 +4,8 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
+use super::Machine;
 use super::plan::delivery;
-use super::{Machine, Objective};
 
 /// What is said before anything is known about the time that batches take.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
@@ -49,8 +49,8 @@ pub enum Rejection {
     Overloaded {
         /// What the request ran into.
         cause: Overload,
-        /// Time after which half of what waits now should be done: 1 ms to 60 s, and 1 s before any
-        /// batch has been measured.
+        /// Time after which half of what waits now should be done, and in a standing queue all but what is
+        /// done within the objective: 1 ms to 60 s, and 1 s before any batch has been measured.
         retry_after: Duration,
     },
     /// The request alone has more rows than one batch may have.
@@ -89,12 +89,15 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             return Err(self.overloaded(now, Overload::QueueFull { waiting, max }));
         }
         let lifetime = deadline.saturating_duration_since(now);
-        let patience = self.patience(now).filter(|patience| *patience < lifetime);
-        let time = patience.unwrap_or(lifetime);
+        // With nothing before it but what runs, it is as early as it can be.
+        let objective = self
+            .objective()
+            .filter(|latency| *latency < lifetime && waiting > 0);
+        let time = objective.unwrap_or(lifetime);
         if let Some((expected, needed)) = self.expected(now, signature, rows.get(), time)
             && needed > time
         {
-            let cause = if patience.is_some() {
+            let cause = if objective.is_some() {
                 Overload::Standing { expected }
             } else {
                 Overload::TooLate { expected }
@@ -104,34 +107,9 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         Ok(())
     }
 
-    /// Sees whether there is no overload (any more). An idle worker alone doesn't say so while the queue is
-    /// cut: where batches take now less and now more than expected, a short queue runs dry in the
-    /// middle of an overload.
-    pub(super) fn look_for_spare_time(&mut self, now: Instant) {
-        let standing = self.config.objective.map(|objective| objective.standing);
-        let cut = self.cut.zip(standing);
-        let over = cut.is_none_or(|(cut, standing)| now.saturating_duration_since(cut) >= standing);
-        if over && self.has_idle_worker() {
-            self.busy_since = None;
-        }
-    }
-
-    /// Remembers a refusal that keeps the queue short.
-    pub(super) const fn note_cut(&mut self, now: Instant, rejection: &Rejection) {
-        if let Rejection::Overloaded {
-            cause: Overload::Standing { .. },
-            ..
-        } = rejection
-        {
-            self.cut = Some(now);
-        }
-    }
-
-    /// The time that a request has at most, once the queue is standing.
-    pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
-        let Objective { latency, standing } = self.config.objective?;
-        let is_standing = now.saturating_duration_since(self.busy_since?) >= standing;
-        is_standing.then_some(latency)
+    /// The latency that answers should have, once the queue is standing.
+    pub(super) fn objective(&self) -> Option<Duration> {
+        self.standing.as_ref()?.latency()
     }
 
     /// Time until a request that is pushed now would be answered, and the time that it should have
@@ -184,10 +162,12 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
     }
 
     fn overloaded(&self, now: Instant, cause: Overload) -> Rejection {
-        let half = self
-            .drained(now)
-            .map_or(UNKNOWN_RETRY, |drained| drained / 2);
-        let retry_after = half.clamp(MIN_RETRY, MAX_RETRY);
+        let after = |drained: Duration| match (cause, self.objective()) {
+            (Overload::Standing { .. }, Some(latency)) => drained.saturating_sub(latency),
+            _ => drained / 2,
+        };
+        let retry_after = self.drained(now).map_or(UNKNOWN_RETRY, after);
+        let retry_after = retry_after.clamp(MIN_RETRY, MAX_RETRY);
         Rejection::Overloaded { cause, retry_after }
     }
 }

@@ -28,7 +28,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let takes = |rows| fit.map_or(Duration::ZERO, |fit| fit.safe(rows));
         let next = self.queue.lane(lane).take(self.config.max_rows.get());
         let longest = next.map(Entry::lifetime).max().unwrap_or_default();
-        let longest = self.patience(now).map_or(longest, |it| it.min(longest));
+        let longest = self.objective().map_or(longest, |it| it.min(longest));
         let mut plan = Plan {
             full: self.full(fit, longest),
             ..Plan::default()

@@ -34,6 +34,9 @@ pub(super) const GRPC_PORT_NAME: &str = "grpc";
 /// Seconds beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_SECONDS: i32 = 1;
 
+/// Request timeout over latency objective.
+const TIMEOUT_PER_OBJECTIVE: i32 = 10;
+
 /// Seconds for which a draining server still takes connections.
 const DRAIN_DELAY_SECONDS: i32 = defaults::DRAIN_DELAY_SECONDS as i32;
 
@@ -196,18 +199,19 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
     .collect()
 }
 
-/// An objective has requests refused, which only signals that count them can follow.
+/// An objective has requests refused, which only signals that count them can follow. With the defaults it is
+/// the default target of the 95th percentile; who gives requests more time has slower models.
 fn latency_objective_milliseconds(model_service: &ValidatedModelService) -> i32 {
+    let server = model_service.server();
     let counts_refused = match model_service.scaling() {
         Scaling::Autoscaled(pods) => pods.targets.load_percent.is_some(),
         Scaling::Fixed { .. } => false,
     };
     let default = if counts_refused {
-        i32::try_from(defaults::LATENCY_OBJECTIVE_MILLISECONDS).unwrap_or(i32::MAX)
+        (server.request_timeout_milliseconds / TIMEOUT_PER_OBJECTIVE).max(1)
     } else {
         0
     };
-    let server = model_service.server();
     server.latency_objective_milliseconds.unwrap_or(default)
 }
 

@@ -58,7 +58,7 @@ fn each_signal_has_its_query() {
     let latest_or_rate = |counter: &str| {
         format!(
             "(sum(irate({counter}{series}) and {counter}{selector}) > sum(rate({counter}{series})) \
-             * (1 + 3 / sqrt(15 * sum(rate(ml_requests_received_total{series})))) \
+             * (1 + 1.5 / sqrt(15 * sum(rate(ml_requests_received_total{series})))) ^ 2 \
              or sum(rate({counter}{series})))"
         )
     };

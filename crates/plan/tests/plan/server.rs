@@ -29,7 +29,7 @@ fn variable_of(model_service: &ValidatedModelService, name: &str) -> Option<Stri
 }
 
 #[test]
-fn an_objective_is_the_default_only_where_what_is_refused_is_followed() {
+fn an_objective_is_the_default_only_where_a_target_counts_what_is_refused() {
     let told = |server: Value, autoscaling: Value| {
         let model_service = validated(json!({
             "model": {"uri": "configMap://iris/model.onnx"},
@@ -48,7 +48,17 @@ fn an_objective_is_the_default_only_where_what_is_refused_is_followed() {
             load.clone(),
             "0",
         ),
+        (
+            json!({"requestTimeoutMilliseconds": 60_000}),
+            load.clone(),
+            "6000",
+        ),
         (json!({"latencyObjectiveMilliseconds": 80}), load, "80"),
+        (
+            json!({}),
+            json!({"engine": "HPA", "targets": {"loadPercent": 75, "queueSize": 20}}),
+            "500",
+        ),
         (
             json!({"latencyObjectiveMilliseconds": 80}),
             json!({"targets": {"requestsPerSecond": 20}}),

@@ -152,8 +152,9 @@ impl Activity {
 
     /// The same, at once over HTTP/2 too.
     pub(super) fn retire_now(&self) {
-        self.retire();
-        self.changed.notify_one();
+        if !self.retired.swap(true, Ordering::Relaxed) {
+            self.changed.notify_one();
+        }
     }
 
     pub(super) fn is_retired(&self) -> bool {

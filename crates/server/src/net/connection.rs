@@ -180,8 +180,9 @@ fn service(
         let activity = Arc::clone(&activity);
         async move {
             let response = answering.await?;
-            let is_old = refused_age.is_some_and(|age| activity.opened().elapsed() >= age);
-            if is_old && is_refusal(&response) {
+            if is_refusal(&response)
+                && refused_age.is_some_and(|age| activity.opened().elapsed() >= age)
+            {
                 activity.retire_now();
             }
             Ok(Answer::to(in_flight, response))

@@ -220,6 +220,11 @@ fn bad_servers() -> Vec<Bad> {
             &["spec.server.maxQueueRows"],
         ),
         (
+            "a negative objective",
+            server(&json!({"latencyObjectiveMilliseconds": -1})),
+            &["spec.server.latencyObjectiveMilliseconds"],
+        ),
+        (
             "no time",
             server(&json!({"requestTimeoutMilliseconds": 0})),
             &["spec.server.requestTimeoutMilliseconds"],
@@ -355,6 +360,10 @@ async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
             (
                 "no wait",
                 server(&json!({"batching": {"maxWaitMilliseconds": 0}})),
+            ),
+            (
+                "no objective",
+                server(&json!({"latencyObjectiveMilliseconds": 0})),
             ),
             (
                 "one row",

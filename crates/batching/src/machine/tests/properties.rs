@@ -78,10 +78,10 @@ struct Judge {
     now: Instant,
     known: Vec<Known>,
     running: Vec<Batch<u8, usize>>,
-    /// Since when no request has found an idle worker, but while the queue was being cut.
+    /// Since when all workers have had work.
     busy_since: Option<Instant>,
-    /// When the queue was cut last.
-    cut: Option<Instant>,
+    /// Whether they ever were for long enough to make the queue a standing one.
+    stood: bool,
 }
 
 impl Judge {
@@ -101,12 +101,8 @@ impl Judge {
                 let id = self.known.len();
                 let deadline = self.now + milliseconds(lifetime);
                 let waiting = self.machine.waiting_rows();
-                let standing = self.config.objective.map(|it| it.standing);
-                let cut = self.cut.zip(standing);
-                if self.machine.has_idle_worker()
-                    && cut.is_none_or(|(cut, standing)| cut + standing <= self.now)
-                {
-                    self.busy_since = None;
+                if let (Some(since), Some(objective)) = (self.busy_since, self.config.objective) {
+                    self.stood |= since + objective.standing <= self.now;
                 }
                 let pushed = self
                     .machine
@@ -140,12 +136,10 @@ impl Judge {
                                 assert!(2 * expected + MAX_DELIVERY > milliseconds(lifetime));
                             }
                             Overload::Standing { expected } => {
-                                let Objective { latency, standing } =
-                                    self.config.objective.unwrap();
-                                assert!(!self.machine.has_idle_worker());
+                                let latency = self.config.objective.unwrap().latency;
+                                assert!(!self.machine.has_idle_worker() && waiting > 0);
                                 assert!(2 * expected + MAX_DELIVERY > latency);
-                                assert!(self.busy_since.unwrap() + standing <= self.now);
-                                self.cut = Some(self.now);
+                                assert!(self.stood);
                             }
                         }
                     }
@@ -242,6 +236,8 @@ impl Judge {
         let busy = self.running.len() == self.workers;
         if busy {
             self.busy_since.get_or_insert(self.now);
+        } else if rows == 0 {
+            self.busy_since = None;
         }
     }
 
@@ -331,7 +327,7 @@ proptest! {
             known: Vec::new(),
             running: Vec::new(),
             busy_since: None,
-            cut: None,
+            stood: false,
         };
         for event in &events {
             judge.apply(event);
