@@ -61,7 +61,8 @@ the idle cluster itself among them.
 - Ours is a ModelService with {" and in other runs ".join(targets)} and `minReplicas: {MIN_REPLICAS}`, the rest by default. With KEDA the signal comes from \
 Prometheus, with HPA from prometheus-adapter.
 - The reference is its own HPA and its own ScaledObject ([bench/autoscaling/reference](../bench/autoscaling/reference)), with its \
-mistakes, before pods of **our** server with the same model and resources: what differs is the autoscaling alone. Requests \
+mistakes, before pods of **our** server with the same model and resources: what differs is the autoscaling, and that \
+ours tells the server a latency objective of 500 ms for long overloads. Requests \
 ({requests['cpu']}, {requests['memory']}) are a quarter of the limits, as in the reference. Prometheus scrapes every 5 s for both.
 - Locust's steady user, each with a connection of its own that is kept, sends at a constant pace whether answers come or not. Times \
 are those of the clients, and those at which a watch of the API server saw a change."""
@@ -73,7 +74,10 @@ def _targets(targets):
 
 def _bars(table):
     rows = [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table]
-    return "\n".join([*tables.markdown(["what", "bar", "figure", "", ""], rows), "", f"{tables.total(table)}."])
+    total = f"{tables.total(table)}."
+    if any(bar.met is False for bar in table):
+        total += " [What bounds those](../bench/README.md#what-bounds-the-bars-that-are-missed)."
+    return "\n".join([*tables.markdown(["what", "bar", "figure", "", ""], rows), "", total])
 
 
 def _stages(results):
