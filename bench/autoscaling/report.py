@@ -74,10 +74,7 @@ def _targets(targets):
 
 def _bars(table):
     rows = [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table]
-    total = f"{tables.total(table)}."
-    if any(bar.met is False for bar in table):
-        total += " [What bounds those](../bench/README.md#what-bounds-the-bars-that-are-missed)."
-    return "\n".join([*tables.markdown(["what", "bar", "figure", "", ""], rows), "", total])
+    return "\n".join([*tables.markdown(["what", "bar", "figure", "", ""], rows), "", tables.linked_total(table)])
 
 
 def _stages(results):

@@ -54,10 +54,7 @@ def _bars(table):
         [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table],
     )
     notes = [f"- {bar.name}: {bar.note}." for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
-    total = f"{tables.total(table)}."
-    if any(bar.met is False for bar in table):
-        total += " [What bounds those](../bench/README.md#what-bounds-the-bars-that-are-missed)."
-    return "\n".join([*lines, "", total, *(["", *notes] if notes else [])])
+    return "\n".join([*lines, "", tables.linked_total(table), *(["", *notes] if notes else [])])
 
 
 def _iris(results):

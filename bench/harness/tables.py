@@ -20,6 +20,13 @@ def total(table):
     return text if not counts[None] else f"{text}; incomplete: {counts[None]} not measured"
 
 
+def linked_total(table):
+    """How many bars were met, as a page in docs/ says it."""
+    missed = any(bar.met is False for bar in table)
+    link = " [What bounds those](../bench/README.md#what-bounds-the-bars-that-are-missed)."
+    return f"{total(table)}.{link if missed else ''}"
+
+
 def verdict(met):
     """What became of a bar, in Markdown."""
     return VERDICT[met] if met else f"**{VERDICT[met]}**"

@@ -77,6 +77,14 @@ impl World {
         }
     }
 
+    /// Lets so much time since its beginning pass, with as many more batches as are done.
+    fn stay_full_for(&mut self, time: Duration) {
+        while self.now < self.began + time {
+            self.push(0, 10, 60_000).unwrap();
+            self.pass(takes(10));
+        }
+    }
+
     /// Lets time pass, with the batches that end in it.
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
@@ -139,17 +147,21 @@ const OBJECTIVE: Objective = Objective {
     standing: milliseconds(2_000),
 };
 
-/// One worker, with eleven batches for it, of 20 ms each, that nobody minds to wait for.
-fn with_a_long_queue() -> World {
-    let objective = Some(OBJECTIVE);
+fn under(objective: Objective) -> World {
+    let objective = Some(objective);
     let config = config(Policy::AT_ONCE, 10, 100_000);
-    let mut world = World::of(
+    World::of(
         Config {
             objective,
             ..config
         },
         1,
-    );
+    )
+}
+
+/// One worker, with eleven batches for it, of 20 ms each, that nobody minds to wait for.
+fn with_a_long_queue() -> World {
+    let mut world = under(OBJECTIVE);
     for _batch in 0..11 {
         world.push(0, 10, 60_000).unwrap();
     }
@@ -159,11 +171,7 @@ fn with_a_long_queue() -> World {
 #[test]
 fn in_a_long_overload_requests_beyond_the_objective_are_refused() {
     let mut world = with_a_long_queue();
-    // As many more as are done.
-    while world.now < world.began + OBJECTIVE.standing {
-        world.push(0, 10, 60_000).unwrap();
-        world.pass(takes(10));
-    }
+    world.stay_full_for(OBJECTIVE.standing);
     match world.push(0, 1, 60_000) {
         Err(Rejection::Overloaded {
             cause: Overload::Standing { expected },
@@ -201,10 +209,7 @@ fn a_worker_between_two_batches_is_not_idle() {
 #[test]
 fn a_burst_waits_as_long_as_it_has_time() {
     let mut world = with_a_long_queue();
-    while world.now < world.began + OBJECTIVE.standing - takes(10) {
-        world.push(0, 10, 60_000).unwrap();
-        world.pass(takes(10));
-    }
+    world.stay_full_for(OBJECTIVE.standing - takes(10));
     // The worker is idle for a moment.
     world.pass(12 * takes(10));
     for _batch in 0..11 {
@@ -217,27 +222,16 @@ fn a_burst_waits_as_long_as_it_has_time() {
 #[test]
 fn a_request_with_less_time_than_the_objective_is_held_to_its_own() {
     let mut world = with_a_long_queue();
-    while world.now < world.began + OBJECTIVE.standing {
-        world.push(0, 10, 60_000).unwrap();
-        world.pass(takes(10));
-    }
+    world.stay_full_for(OBJECTIVE.standing);
     too_late(world.push(0, 1, 50));
 }
 
 #[test]
 fn however_short_the_objective_what_runs_at_once_or_next_is_taken() {
-    let objective = Some(Objective {
+    let mut world = under(Objective {
         latency: milliseconds(1),
         standing: milliseconds(1),
     });
-    let config = config(Policy::AT_ONCE, 10, 100_000);
-    let mut world = World::of(
-        Config {
-            objective,
-            ..config
-        },
-        1,
-    );
     for _request in 0..100 {
         // The second is the next to run.
         world.push(0, 10, 60_000).unwrap();
