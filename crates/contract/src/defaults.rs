@@ -25,9 +25,9 @@ pub const MODEL_POLL_SECONDS: u32 = 5;
 pub const MAX_CONNECTIONS: u32 = 4_096;
 
 /// Greatest age of a connection, in seconds. A Service spreads connections over pods and not
-/// requests, so a new pod gets load only as old connections end: with this, its full share in half a
-/// minute, while reconnecting costs a client a few thousandths of its requests.
-pub const MAX_CONNECTION_AGE_SECONDS: u32 = 30;
+/// requests, so a new pod gets load only as old connections end: with this, it has its full share
+/// well within half a minute, while reconnecting costs a client a few thousandths of its requests.
+pub const MAX_CONNECTION_AGE_SECONDS: u32 = 20;
 
 /// Most bytes of one request, where its model doesn't say less.
 pub const MAX_REQUEST_BYTES: u64 = 64 << 20;

@@ -28,7 +28,7 @@ fn behavior(engine: &str, behavior: &Value) -> Value {
     serde_json::to_value(behavior).unwrap()
 }
 
-fn contract() -> Value {
+fn fast_up_slow_down() -> Value {
     json!({
         "scaleUp": {
             "stabilizationWindowSeconds": 0,
@@ -39,7 +39,7 @@ fn contract() -> Value {
             ],
         },
         "scaleDown": {
-            "stabilizationWindowSeconds": 300,
+            "stabilizationWindowSeconds": 315,
             "selectPolicy": "Max",
             "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
         },
@@ -47,12 +47,12 @@ fn contract() -> Value {
 }
 
 #[test]
-fn the_default_is_the_contracts() {
+fn the_default_is_fast_up_slow_down() {
     for engine in ["HPA", "KEDA"] {
-        assert_eq!(behavior(engine, &json!({})), contract());
+        assert_eq!(behavior(engine, &json!({})), fast_up_slow_down());
         assert_eq!(
             behavior(engine, &json!({"preset": "FastUpSlowDown"})),
-            contract()
+            fast_up_slow_down()
         );
     }
 }
@@ -68,9 +68,9 @@ fn presets_are_in_the_order_of_their_speed() {
                 .unwrap()
         })
     };
-    assert_eq!(windows("Steady"), [60, 600]);
-    assert_eq!(windows("FastUpSlowDown"), [0, 300]);
-    assert_eq!(windows("Aggressive"), [0, 60]);
+    assert_eq!(windows("Steady"), [60, 615]);
+    assert_eq!(windows("FastUpSlowDown"), [0, 315]);
+    assert_eq!(windows("Aggressive"), [0, 75]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What KEDA asks Prometheus.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use springtide_api::targets::Signal;
 use springtide_plan::{Child, OperatorSettings, ServingSignal, ValidatedModelService, desired};
 
@@ -22,7 +22,7 @@ fn queries_of(
     let targets = ServingSignal::ALL
         .map(|signal| (signal.signal().as_str().to_owned(), json!(1)))
         .into_iter()
-        .collect::<serde_json::Value>();
+        .collect::<Value>();
     let mut model_service =
         model_service(json!({"autoscaling": {"engine": "KEDA", "targets": targets}}));
     model_service.metadata.namespace = Some(namespace.to_owned());
@@ -138,6 +138,62 @@ fn every_series_is_summed_up_and_none_is_of_one_model() {
         assert!(
             !query.contains("model=") && !query.contains("(model"),
             "{query}"
+        );
+    }
+}
+
+/// What prometheus-adapter is told to read for each pod, by metric, as a query over a ModelService's
+/// pods together: its templates filled in, and without line breaks.
+fn adapter_queries() -> BTreeMap<String, String> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/prometheus-adapter.values.yaml"
+    );
+    let values: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let rules = values["rules"]["custom"].as_array().unwrap();
+    rules
+        .iter()
+        .map(|rule| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let series = text(&rule["seriesQuery"]);
+            let query = text(&rule["metricsQuery"])
+                .replace("<<.Series>>", series.split('{').next().unwrap())
+                .replace(
+                    "<<.LabelMatchers>>",
+                    r#"modelservice="iris",modelservice_namespace="default""#,
+                )
+                .replace("by (<<.GroupBy>>, le)", "by (le)")
+                .replace("by (<<.GroupBy>>)", "");
+            (text(&rule["name"]["as"]), without_spaces(&query))
+        })
+        .collect()
+}
+
+fn without_spaces(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+/// Users install the rules, the operator writes the queries: an HPA and KEDA have to read the same.
+#[test]
+fn the_adapters_rules_read_what_the_queries_read() {
+    let rules = adapter_queries();
+    let queries = queries(15);
+    assert_eq!(rules.len(), queries.len());
+    for signal in ServingSignal::ALL {
+        // Of a pod that is gone no HPA asks for a reading.
+        let query = queries[signal.signal().as_str()]
+            .split(" and ml_")
+            .enumerate()
+            .map(|(part, text)| match part {
+                0 => text,
+                _ => text.split_once('}').unwrap().1,
+            })
+            .collect::<String>();
+        assert_eq!(
+            rules[signal.pods_metric()],
+            without_spaces(&query),
+            "{}",
+            signal.pods_metric()
         );
     }
 }
