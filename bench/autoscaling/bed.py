@@ -113,21 +113,22 @@ def _until(what, look, limit):
 
 
 @contextlib.contextmanager
-def made(cluster, inputs, subject, purpose, *, spec=None):
-    """A bed while the block runs. `spec` replaces parts of our ModelService's spec."""
-    bed = make(cluster, inputs, subject, purpose, spec=spec)
+def made(cluster, inputs, subject, purpose, **options):
+    """A bed while the block runs, with the options of make."""
+    bed = make(cluster, inputs, subject, purpose, **options)
     try:
         yield bed
     finally:
         cluster.delete(f"/api/v1/namespaces/{bed.namespace}")
 
 
-def make(cluster, inputs, subject, purpose, *, spec=None):
-    """A bed that somebody else has to delete; delete_all does, too."""
+def make(cluster, inputs, subject, purpose, *, spec=None, behavior=None):
+    """A bed that somebody else has to delete; delete_all does, too. `spec` replaces parts of our
+    ModelService's spec, `behavior` is that of its autoscaling."""
     namespace = f"bench-{purpose}-{subject.name}"
     label = {LABEL: str(os.getpid())}
     cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace, "labels": label}})
-    manifests = _ours(inputs, subject, spec) if subject.side == "springtide" else _reference(inputs, subject)
+    manifests = _ours(inputs, subject, spec, behavior) if subject.side == "springtide" else _reference(inputs, subject)
     cluster.apply(namespace, manifests)
     port = cluster.get(f"{collection(namespace, 'services')}/load")["spec"]["ports"][0]["nodePort"]
     host = os.environ.get("SPRINGTIDE_E2E_NODE_ADDRESS") or cluster.node_address()
@@ -167,7 +168,7 @@ def _node_port(selector):
     }
 
 
-def _ours(inputs, subject, spec):
+def _ours(inputs, subject, spec=None, behavior=None):
     service = {
         "apiVersion": "serving.springtide.dev/v1alpha1",
         "kind": "ModelService",
@@ -175,7 +176,8 @@ def _ours(inputs, subject, spec):
         "spec": {
             "model": {"uri": f"configMap://{NAME}/model.onnx", "sha256": hashlib.sha256(inputs.model).hexdigest()},
             "server": {"batching": {"maxBatchRows": BATCH_ROWS}, "resources": RESOURCES},
-            "autoscaling": {"engine": subject.engine, "minReplicas": MIN_REPLICAS, "targets": inputs.targets},
+            "autoscaling": {"engine": subject.engine, "minReplicas": MIN_REPLICAS, "targets": inputs.targets}
+            | ({"behavior": behavior} if behavior else {}),
         }
         | (spec or {}),
     }

@@ -58,7 +58,7 @@ the idle cluster itself among them.
 
 - One pod, with limits of {limits['cpu']} CPU and batches of at most {BATCH_ROWS} rows of a model of some milliseconds a row, answers \
 {" and ".join(capacities)} predictions a second in a closed loop. Loads are multiples of that. Idle means {MIN_REPLICAS} pods without a request.
-- Ours is a ModelService with {" and in other runs ".join(targets)} and `minReplicas: {MIN_REPLICAS}`, the rest by default. With KEDA the signal comes from \
+- Ours is a ModelService with {" and in other runs ".join(targets)} and `minReplicas: {MIN_REPLICAS}`, the rest by default{_outage(results)}. With KEDA the signal comes from \
 Prometheus, with HPA from prometheus-adapter.
 - The reference is its own HPA and its own ScaledObject ([bench/autoscaling/reference](../bench/autoscaling/reference)), with its \
 mistakes, before pods of **our** server with the same model and resources: what differs is the autoscaling, and that \
@@ -66,6 +66,11 @@ ours tells the server a latency objective of 500 ms for long overloads. Requests
 ({requests['cpu']}, {requests['memory']}) are a quarter of the limits, as in the reference. Prometheus scrapes every 5 s for both.
 - Locust's steady user, each with a connection of its own that is kept, sends at a constant pace whether answers come or not. Times \
 are those of the clients, and those at which a watch of the API server saw a change."""
+
+
+def _outage(results):
+    preset = results.get("outage", {}).get("preset")
+    return f", but for the outage: `behavior: {{preset: {preset}}}` takes pods within 75 s of a low reading" if preset else ""
 
 
 def _targets(targets):

@@ -37,7 +37,7 @@ class Settings:
 
 
 #: What the bars need.
-WHOLE = Settings(rounds=5, step=75, settle=90, noise=900, quiet=450, outage=300, recovery=75, switches=10)
+WHOLE = Settings(rounds=5, step=75, settle=90, noise=900, quiet=480, outage=300, recovery=75, switches=10)
 
 #: What shows that every part works.
 QUICK = Settings(rounds=1, step=60, settle=45, noise=60, quiet=60, outage=45, recovery=45, switches=1)

@@ -29,6 +29,14 @@ class Manifests(unittest.TestCase):
         ours = json.loads(bed._ours(INPUTS, bed.SUBJECTS[0], spec))["items"][1]["spec"]
         self.assertEqual((ours["replicas"], ours["autoscaling"]), (1, {"engine": "None"}))
 
+    def test_a_behavior_stands_beside_the_rest(self):
+        usual, eager = (
+            json.loads(bed._ours(INPUTS, bed.SUBJECTS[0], behavior=behavior))["items"][1]["spec"]["autoscaling"]
+            for behavior in (None, {"preset": "Aggressive"})
+        )
+        self.assertEqual(eager, usual | {"behavior": {"preset": "Aggressive"}})
+        self.assertNotIn("behavior", usual)
+
     def test_names_of_beds_are_names_of_namespaces(self):
         for subject in bed.SUBJECTS:
             self.assertRegex(f"bench-step-10-{subject.name}", r"^[a-z0-9-]{1,63}$")

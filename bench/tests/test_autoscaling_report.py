@@ -44,7 +44,7 @@ def results(**changes):
             "subjects": both({"changes_of_direction": 1, "least_pods": 3, "most_pods": 4}),
         },
         "outage": {
-            "run": RUN, "seconds": 300, "curves": drawn,
+            "run": RUN, "seconds": 300, "preset": "Aggressive", "curves": drawn,
             "subjects": both(
                 {"pods_before": 4, "fewest_pods": 4, "unhealthy_after": 40.0, "killed_at": 20, "returned_at": 40}
             ),
@@ -113,7 +113,7 @@ class Report(unittest.TestCase):
 
     def test_the_page_has_the_split_the_reference_and_the_plots(self):
         page = report.markdown(results())
-        for part in ("| Springtide, HPA |", "| in all | 22.0 | 50.0 | 22.0 | – |", "autoscaling/outage.svg", "2 × P", "Kubernetes 1.36.3"):
+        for part in ("| Springtide, HPA |", "| in all | 22.0 | 50.0 | 22.0 | – |", "autoscaling/outage.svg", "preset: Aggressive", "2 × P", "Kubernetes 1.36.3"):
             self.assertIn(part, page)
 
     def test_parts_that_were_measured_again_say_so(self):

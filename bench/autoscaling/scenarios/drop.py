@@ -5,8 +5,8 @@ import contextlib
 from autoscaling import evaluate, traffic
 from autoscaling.scenario import Scenario
 
-#: The load before it falls, in what one pod can do.
-TIMES = 2.5
+#: The load before it falls, in what one pod can do: several pods above the fewest.
+TIMES = 3.5
 
 
 def budget(settings, _subjects):

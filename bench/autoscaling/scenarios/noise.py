@@ -6,8 +6,9 @@ import random
 from autoscaling import evaluate, traffic
 from autoscaling.scenario import Scenario
 
-#: The steady load, in what one pod can do: pods between the fewest and the most.
-TIMES = 2.5
+#: The steady load, in what one pod can do: just what four pods are asked to take, so that noise goes both
+#: beyond that and below.
+TIMES = 3.0
 
 #: How far the load goes from it, to both sides, and the seconds after which it goes elsewhere.
 _SHARE, _EVERY = 0.2, 10

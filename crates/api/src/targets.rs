@@ -27,7 +27,8 @@ pub struct Targets {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub queue_size: Option<i32>,
 
-    /// 95th percentile of the latency of all pods together, in milliseconds.
+    /// 95th percentile of the latency in milliseconds: with KEDA of all pods together, with an HPA the
+    /// mean of the pods'.
     #[serde(
         default,
         rename = "p95LatencyMilliseconds",

@@ -35,7 +35,7 @@ const RESYNC: Duration = Duration::from_secs(600);
 const WAIT: Duration = Duration::from_secs(5);
 
 /// What isn't installed is looked for this often, should it come and go faster than the watch over the
-/// cluster's capabilities notices.
+/// cluster's capabilities notices, and so is somebody else's autoscaler that is to go.
 const RECHECK: Duration = Duration::from_secs(30);
 
 /// Longest time that one reconcile may take.

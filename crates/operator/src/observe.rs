@@ -1,13 +1,17 @@
 //! Reads what a plan depends on, from the API server and not from a cache: a plan that doesn't know
 //! an autoscaler that is there would make a second one.
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug};
 
 use futures::{TryFutureExt, try_join};
-use k8s_openapi::{NamespaceResourceScope, jiff::Timestamp};
+use k8s_openapi::{
+    NamespaceResourceScope, api::autoscaling::v2::HorizontalPodAutoscaler, jiff::Timestamp,
+};
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
-use springtide_plan::{Capabilities, Observed, PodsMetrics, ValidatedModelService, labels};
+use springtide_plan::{
+    Capabilities, Observed, PodsMetrics, Scaling, ValidatedModelService, is_another, labels,
+};
 
 use crate::{capabilities::serves_keda, error::Error};
 
@@ -35,6 +39,12 @@ pub(crate) async fn observe(
             Ok(None)
         }
     };
+    let other_autoscalers = async {
+        match model_service.scaling() {
+            Scaling::Fixed { .. } => others(client, namespace, model_service).await,
+            Scaling::Autoscaled(_) => Ok(BTreeSet::new()),
+        }
+    };
     let pods = Api::namespaced(client.clone(), namespace);
     let selected = ListParams::default().labels(&labels::selector_text(name));
     let (
@@ -44,6 +54,7 @@ pub(crate) async fn observe(
         horizontal_pod_autoscaler,
         scaled_object,
         keda_horizontal_pod_autoscaler,
+        other_autoscalers,
         pods,
     ) = try_join!(
         get(client, namespace, name),
@@ -52,6 +63,7 @@ pub(crate) async fn observe(
         get(client, namespace, name),
         scaled_object,
         get(client, namespace, &keda_hpa),
+        other_autoscalers,
         pods.list(&selected).map_err(Error::api("listing pods")),
     )?;
     Ok(Observed {
@@ -62,9 +74,27 @@ pub(crate) async fn observe(
         horizontal_pod_autoscaler,
         scaled_object,
         keda_horizontal_pod_autoscaler,
+        other_autoscalers,
         pods: pods.items,
         capabilities: Capabilities { keda, pods_metrics },
     })
+}
+
+/// Somebody else's HPAs that scale the Deployment.
+async fn others(
+    client: &Client,
+    namespace: &str,
+    model_service: &ValidatedModelService,
+) -> Result<BTreeSet<String>, Error> {
+    let hpas = Api::<HorizontalPodAutoscaler>::namespaced(client.clone(), namespace)
+        .list(&ListParams::default())
+        .await
+        .map_err(Error::api("listing HorizontalPodAutoscalers"))?;
+    Ok(hpas
+        .into_iter()
+        .filter(|hpa| is_another(hpa, model_service))
+        .filter_map(|hpa| hpa.metadata.name)
+        .collect())
 }
 
 async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, Error>

@@ -75,7 +75,8 @@ pub enum Next {
     Settled,
     /// A deletion has to be over first; it brings the next pass about.
     Waiting,
-    /// Something that the spec asks for isn't installed in the cluster.
+    /// Something that the spec asks for isn't installed in the cluster, or somebody else's autoscaler is in
+    /// its way. Nothing tells when that changes.
     Lacking,
     /// The ModelService is gone, or going.
     Gone,
@@ -162,7 +163,7 @@ async fn keep(
     let lacks_keda = matches!(resolved, Resolved::Keda(_)) && !observed.capabilities.keda;
     let next = match plan.waits_for {
         Some(_) => Next::Waiting,
-        None if lacks_keda => Next::Lacking,
+        None if lacks_keda || !observed.other_autoscalers.is_empty() => Next::Lacking,
         None => Next::Settled,
     };
     let again = [

@@ -4,7 +4,7 @@ use crate::{
     child::{Child, ChildKind},
     engine::Resolved,
     observed::Observed,
-    ownership::{Ownership, ownership},
+    ownership::{Ownership, ownership, scales},
     replicas::{ReplicasApply, replicas},
     resources,
     settings::OperatorSettings,
@@ -105,11 +105,7 @@ fn has_hpa_of_keda(model_service: &ValidatedModelService, observed: &Observed) -
     observed
         .keda_horizontal_pod_autoscaler
         .as_ref()
-        .and_then(|hpa| hpa.spec.as_ref())
-        .is_some_and(|spec| {
-            let target = &spec.scale_target_ref;
-            target.kind == ChildKind::Deployment.as_str() && target.name == model_service.name()
-        })
+        .is_some_and(|hpa| scales(hpa, model_service))
 }
 
 /// The autoscaler that the spec asks for.

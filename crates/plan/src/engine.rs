@@ -6,6 +6,7 @@ use springtide_api::{autoscaling::ActiveEngine, targets::Targets};
 
 use crate::{
     observed::{Observed, PodsMetrics},
+    replicas::asked_for,
     scaling::{AutoscalerEngine, PodAutoscaling, Scaling},
     signals::{ServingSignal, serving},
 };
@@ -49,6 +50,17 @@ impl Resolved<'_> {
             Self::Fixed { .. } => ActiveEngine::None,
             Self::Hpa(_) => ActiveEngine::Hpa,
             Self::Keda(_) => ActiveEngine::Keda,
+        }
+    }
+
+    /// Most pods.
+    #[must_use]
+    pub fn max_replicas(&self, observed: &Observed) -> i32 {
+        match self {
+            Self::Fixed { replicas } => *replicas,
+            Self::Hpa(Following { pods, .. }) | Self::Keda(Following { pods, .. }) => pods
+                .max_replicas
+                .beside(observed.deployment.as_ref().and_then(asked_for)),
         }
     }
 }

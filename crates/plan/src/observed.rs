@@ -34,6 +34,10 @@ pub struct Observed {
     /// The HorizontalPodAutoscaler that KEDA makes for that ScaledObject
     /// ([`ValidatedModelService::keda_hpa_name`](crate::ValidatedModelService::keda_hpa_name)).
     pub keda_horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
+    /// Names of the HorizontalPodAutoscalers that scale the Deployment and were made by neither the
+    /// operator nor KEDA for this ModelService ([`is_another`](crate::is_another)). Only where the
+    /// number of pods is fixed: beside an autoscaler of ours an HPA says so itself.
+    pub other_autoscalers: BTreeSet<String>,
     /// The pods that [`labels::selecting`](crate::labels::selecting) selects.
     pub pods: Vec<Pod>,
     /// What the cluster can do.

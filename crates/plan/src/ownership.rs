@@ -1,6 +1,8 @@
 //! Whether an object belongs to a ModelService.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{
+    api::autoscaling::v2::HorizontalPodAutoscaler, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 
 use crate::{child::ChildKind, labels, observed::Observed, validated::ValidatedModelService};
 
@@ -30,6 +32,24 @@ pub(crate) fn ownership(
         }
         Some(_) => Ownership::Foreign,
     }
+}
+
+/// Whether an HPA scales the ModelService's Deployment.
+pub(crate) fn scales(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedModelService) -> bool {
+    hpa.spec.as_ref().is_some_and(|spec| {
+        let target = &spec.scale_target_ref;
+        target.kind == ChildKind::Deployment.as_str() && target.name == model_service.name()
+    })
+}
+
+/// Whether an HPA scales the ModelService's Deployment though neither the operator nor KEDA made it
+/// for the ModelService.
+#[must_use]
+pub fn is_another(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedModelService) -> bool {
+    let metadata = &hpa.metadata;
+    let is_ours = is_controlled(metadata, model_service) || is_orphan(metadata, model_service);
+    let is_kedas = metadata.name.as_deref() == Some(&model_service.keda_hpa_name());
+    scales(hpa, model_service) && !is_ours && !is_kedas
 }
 
 fn is_controlled(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bool {

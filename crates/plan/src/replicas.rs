@@ -75,12 +75,15 @@ pub(crate) fn replicas(
     let resolved = model_service.scaling().on(observed);
     let min_replicas = resolved.min_replicas(observed.at);
     match resolved {
-        // Until the former autoscaler is gone, both would write.
-        Resolved::Fixed { replicas } => former.is_none().then_some(ReplicasApply {
-            field_manager: FIXED_REPLICAS,
-            replicas,
-            force: true,
-        }),
+        // Beside an autoscaler, the former or somebody else's, both would write for ever.
+        Resolved::Fixed { replicas } => {
+            let is_alone = former.is_none() && observed.other_autoscalers.is_empty();
+            is_alone.then_some(ReplicasApply {
+                field_manager: FIXED_REPLICAS,
+                replicas,
+                force: true,
+            })
+        }
         Resolved::Hpa(_) => initial(observed, min_replicas),
         Resolved::Keda(_) => {
             let is_paused = observed

@@ -50,7 +50,7 @@ pub struct PodAutoscaling {
     /// Fewest pods while no schedule holds.
     pub min_replicas: i32,
     /// Most pods.
-    pub max_replicas: i32,
+    pub(crate) max_replicas: MaxReplicas,
     /// What is to be followed: at least one is set.
     pub targets: Targets,
     /// How fast the number of pods changes.
@@ -59,6 +59,27 @@ pub struct PodAutoscaling {
     pub schedules: Schedules,
     /// Settings of KEDA.
     pub keda: Keda,
+}
+
+/// Most pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MaxReplicas {
+    /// As the spec says.
+    Set(i32),
+    /// The spec doesn't say: so many, and those that are there already.
+    Default(i32),
+}
+
+impl MaxReplicas {
+    /// Most pods where so many are there. An HPA takes what is above its maximum away in its first
+    /// look, whatever the load: that is for the user to ask for, and not for a default, which hangs on
+    /// the engine. Pods that go for want of load don't come back above it.
+    pub(crate) fn beside(self, present: Option<i32>) -> i32 {
+        match self {
+            Self::Set(most) => most,
+            Self::Default(most) => present.map_or(most, |present| most.max(present)),
+        }
+    }
 }
 
 /// Which autoscaler is asked for.
@@ -112,19 +133,21 @@ impl PodAutoscaling {
             AutoscalerEngine::Keda => (DEFAULT_KEDA_MAX_REPLICAS, KEDA_TARGETS),
         };
         let min_replicas = autoscaling.min_replicas;
-        let max_replicas = autoscaling.max_replicas.unwrap_or(default_max_replicas);
+        let most = autoscaling.max_replicas.unwrap_or(default_max_replicas);
         within("spec.autoscaling.minReplicas", min_replicas, 1, 1000)?;
-        within("spec.autoscaling.maxReplicas", max_replicas, 1, 1000)?;
-        if min_replicas > max_replicas {
+        within("spec.autoscaling.maxReplicas", most, 1, 1000)?;
+        if min_replicas > most {
             return Err(Invalid::MinAboveMax);
         }
         Ok(Self {
             engine,
             min_replicas,
-            max_replicas,
+            max_replicas: autoscaling
+                .max_replicas
+                .map_or(MaxReplicas::Default(most), MaxReplicas::Set),
             targets: targets(autoscaling.targets)?.unwrap_or(default_targets),
             behavior: CompleteBehavior::parse(&autoscaling.behavior)?,
-            schedules: Schedules::parse(&autoscaling.schedules, max_replicas)?,
+            schedules: Schedules::parse(&autoscaling.schedules, most)?,
             keda: autoscaling.keda.clone().unwrap_or_default(),
         })
     }

@@ -82,7 +82,7 @@ pub fn status(
                 .unwrap_or_default(),
         ),
         desired_replicas: desired_replicas(&resolved, observed),
-        autoscaling: Some(autoscaling(&resolved, observed.at, decisions(&evidence))),
+        autoscaling: Some(autoscaling(&resolved, observed, decisions(&evidence))),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }
@@ -171,17 +171,13 @@ fn desired_replicas(resolved: &Resolved<'_>, observed: &Observed) -> Option<i32>
 /// What sets the number of pods, and its bounds.
 fn autoscaling(
     resolved: &Resolved<'_>,
-    at: Timestamp,
+    observed: &Observed,
     decisions: Vec<Decision>,
 ) -> AutoscalingStatus {
-    let max_replicas = match resolved {
-        Resolved::Fixed { replicas } => *replicas,
-        Resolved::Hpa(following) | Resolved::Keda(following) => following.pods.max_replicas,
-    };
     AutoscalingStatus {
         engine: resolved.engine(),
-        min_replicas: resolved.min_replicas(at),
-        max_replicas,
+        min_replicas: resolved.min_replicas(observed.at),
+        max_replicas: resolved.max_replicas(observed),
         decisions,
     }
 }

@@ -5,6 +5,7 @@ use k8s_openapi::api::{
 };
 use serde_json::{Value, json};
 use springtide_api::ModelService;
+use springtide_operator::reconcile::Next;
 use springtide_plan::ServingSignal;
 use springtide_testkit::{Aggregated, Call, ResourceType};
 
@@ -262,4 +263,38 @@ async fn a_pass_without_a_change_is_a_few_reads() {
     world.pass().await.unwrap();
     let calls = world.fake.take_calls();
     assert_eq!(calls.len(), READS, "{calls:?}");
+}
+
+/// An HPA of another name, which nobody made for the ModelService, on a Deployment whose number of pods
+/// is fixed.
+#[tokio::test]
+async fn somebody_elses_hpa_is_not_fought_and_said_to_be_there() {
+    const BY_HAND: &str = "by-hand";
+    let world = World::new();
+    world.set_spec(&spec("None"));
+    world.converge().await;
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME});
+    let hpas = ResourceType::of::<HorizontalPodAutoscaler>();
+    let hpa = json!({"spec": {"scaleTargetRef": target, "maxReplicas": 10}});
+    world.fake.edit(&hpas, NAMESPACE, BY_HAND, "kubectl", &hpa);
+    for decided in [7, 3, 9] {
+        hpa_scales(&world.fake, BY_HAND, decided);
+        assert_eq!(world.pass().await.unwrap(), Next::Lacking);
+        assert_eq!(replicas(&world), decided);
+    }
+    let no = |reason: &str| ("False".to_owned(), reason.to_owned());
+    assert_eq!(world.condition("AutoscalingReady"), no("AnotherAutoscaler"));
+    assert_ne!(
+        world.get::<Service>(),
+        None,
+        "the rest is as the spec wants it"
+    );
+
+    world.fake.delete(&hpas, NAMESPACE, BY_HAND);
+    world.converge().await;
+    assert_eq!(replicas(&world), 2);
+    assert_eq!(
+        world.condition("AutoscalingReady"),
+        ("True".to_owned(), "FixedReplicas".to_owned())
+    );
 }

@@ -1,6 +1,6 @@
 //! `AutoscalingReady`: the autoscaler that the spec names exists and can scale.
 
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::{api::autoscaling::v2::HorizontalPodAutoscaler, jiff::SignedDuration};
 
 use super::{Evidence, Finding, Reason, blocked::blocked, due::readings_due};
 use crate::{
@@ -11,18 +11,23 @@ use crate::{
     scaling::AutoscalerEngine,
 };
 
+/// Time that the deletion of an autoscaler may take before somebody is to look at it. KEDA takes a second.
+const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(30);
+
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let resolved = evidence.model_service.scaling().on(evidence.observed);
     match &resolved {
         Resolved::Fixed { replicas } => {
-            switching(evidence, "spec.replicas is applied").unwrap_or_else(|| {
-                Finding::yes(
-                    Reason::FixedReplicas,
-                    format!(
-                        "spec.autoscaling.engine is None: the number of pods is fixed at {replicas}."
-                    ),
-                )
-            })
+            switching(evidence, "spec.replicas is applied")
+                .or_else(|| another(evidence.observed))
+                .unwrap_or_else(|| {
+                    Finding::yes(
+                        Reason::FixedReplicas,
+                        format!(
+                            "spec.autoscaling.engine is None: the number of pods is fixed at {replicas}."
+                        ),
+                    )
+                })
         }
         Resolved::Hpa(following) => not_applied(evidence, ChildKind::HorizontalPodAutoscaler)
             .unwrap_or_else(|| hpa(evidence, &resolved, following)),
@@ -36,7 +41,9 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
                 ),
             )
         }
+        // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
         Resolved::Keda(_) => not_applied(evidence, ChildKind::ScaledObject)
+            .or_else(|| held(evidence, ChildKind::ScaledObject))
             .unwrap_or_else(|| keda(evidence.observed)),
     }
 }
@@ -47,16 +54,53 @@ fn kept(evidence: &Evidence<'_>) -> Option<String> {
     Some(format!("Until then the former {kind} goes on scaling."))
 }
 
+/// Somebody else's autoscaler sets what the spec fixes.
+fn another(observed: &Observed) -> Option<Finding> {
+    let names = &observed.other_autoscalers;
+    (!names.is_empty()).then(|| {
+        let names = names.iter().map(String::as_str).collect::<Vec<_>>();
+        Finding::no(
+            Reason::AnotherAutoscaler,
+            format!(
+                "spec.replicas isn't applied: another HorizontalPodAutoscaler scales the Deployment ({}). Delete it, or set spec.autoscaling.engine and leave spec.replicas out.",
+                names.join(", ")
+            ),
+        )
+    })
+}
+
 /// The former autoscaler has to go first.
 fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
     let former = evidence.desired.waits_for?;
-    // A deletion that fails is why the new one waits.
-    Some(blocked(evidence, former).unwrap_or_else(|| {
+    // A deletion that fails, or isn't carried out, is why the new one waits.
+    let why = blocked(evidence, former).or_else(|| held(evidence, former));
+    Some(why.unwrap_or_else(|| {
         Finding::no(
             Reason::SwitchingAutoscaler,
             format!("The former {former} must be gone before {before}."),
         )
     }))
+}
+
+/// A deletion that somebody's finalizer holds up for longer than a switch may take.
+fn held(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
+    let metadata = evidence.observed.metadata(kind)?;
+    let since = metadata.deletion_timestamp.as_ref()?.0;
+    let holders = metadata.finalizers.as_ref()?.join(", ");
+    if evidence.now < since.checked_add(LONGEST_DELETION).ok()? {
+        return None;
+    }
+    let name = evidence.model_service.name();
+    let remedy = match kind {
+        ChildKind::ScaledObject => format!(
+            "Check that KEDA's operator runs. If KEDA is gone for good: `kubectl patch scaledobject {name} --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`."
+        ),
+        _ => "Check that the controller which sets the finalizer runs.".to_owned(),
+    };
+    Some(Finding::no(
+        Reason::HeldByFinalizer,
+        format!("{kind} {name} is deleted and still held by a finalizer ({holders}). {remedy}"),
+    ))
 }
 
 fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {

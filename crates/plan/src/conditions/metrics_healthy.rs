@@ -130,7 +130,7 @@ fn keda(scaled_object: &ScaledObject) -> Option<Fault> {
             Reason::TriggerError.into()
         },
         message: format!(
-            "KEDA gets no reading of {what}: check that Prometheus{prometheus} is up and scrapes the pods."
+            "KEDA gets no reading of {what}: check that Prometheus{prometheus} is up and scrapes the pods as often as the operator was told (prometheus.scrapeIntervalSeconds of its chart)."
         ),
     })
 }

@@ -24,6 +24,7 @@ macro_rules! reasons {
 }
 
 reasons! {
+    AnotherAutoscaler,
     Available,
     Complete,
     ContainerCrashing,
@@ -33,6 +34,7 @@ reasons! {
     FailedGetResourceMetric,
     FallbackActive,
     FixedReplicas,
+    HeldByFinalizer,
     ImagePullFailed,
     KedaMissing,
     Loaded,

@@ -1,5 +1,7 @@
 //! The HorizontalPodAutoscaler of `engine: HPA`.
 
+use std::ops::RangeInclusive;
+
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec,
     MetricIdentifier, MetricSpec, MetricTarget, PodsMetricSource, ResourceMetricSource,
@@ -16,7 +18,7 @@ use crate::{
 pub(super) fn build(
     model_service: &ValidatedModelService,
     following: &Following<'_>,
-    min_replicas: i32,
+    replicas: &RangeInclusive<i32>,
 ) -> HorizontalPodAutoscaler {
     HorizontalPodAutoscaler {
         metadata: model_service.child_metadata(),
@@ -26,8 +28,8 @@ pub(super) fn build(
                 kind: "Deployment".to_owned(),
                 name: model_service.name().to_owned(),
             },
-            min_replicas: Some(min_replicas),
-            max_replicas: following.pods.max_replicas,
+            min_replicas: Some(*replicas.start()),
+            max_replicas: *replicas.end(),
             metrics: Some(metrics(following)),
             behavior: Some(behavior(&following.pods.behavior)),
         }),

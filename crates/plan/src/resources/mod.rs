@@ -26,15 +26,17 @@ pub(crate) fn build(
     settings: &OperatorSettings,
 ) -> Vec<Child> {
     let resolved = model_service.scaling().on(observed);
-    let min_replicas = resolved.min_replicas(observed.at);
+    let max_replicas = resolved.max_replicas(observed);
+    let replicas = resolved.min_replicas(observed.at)..=max_replicas;
     let autoscaler = match resolved {
         Resolved::Hpa(following) => Some(Child::HorizontalPodAutoscaler(Box::new(
-            horizontal_pod_autoscaler::build(model_service, &following, min_replicas),
+            horizontal_pod_autoscaler::build(model_service, &following, &replicas),
         ))),
         Resolved::Keda(following) if observed.capabilities.keda => {
             Some(Child::ScaledObject(Box::new(scaled_object::build(
                 model_service,
                 &following,
+                max_replicas,
                 settings,
                 observed.at,
             ))))

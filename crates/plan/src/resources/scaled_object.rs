@@ -21,6 +21,7 @@ use crate::{
 pub(super) fn build(
     model_service: &ValidatedModelService,
     following: &Following<'_>,
+    max_replicas: i32,
     settings: &OperatorSettings,
     now: Timestamp,
 ) -> ScaledObject {
@@ -64,7 +65,7 @@ pub(super) fn build(
             polling_interval: Some(keda.polling_interval_seconds),
             cooldown_period: Some(keda.cooldown_period_seconds),
             min_replica_count: Some(pods.min_replicas),
-            max_replica_count: Some(pods.max_replicas),
+            max_replica_count: Some(max_replicas),
             advanced: Some(Advanced {
                 horizontal_pod_autoscaler_config: Some(HorizontalPodAutoscalerConfig {
                     behavior: Some(behavior(&pods.behavior)),

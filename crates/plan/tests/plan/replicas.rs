@@ -1,12 +1,16 @@
 //! Who writes `spec.replicas`, and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
-use serde_json::json;
-use springtide_plan::{Observed, ReplicasApply, ValidatedModelService, desired, field_manager};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta};
+use serde_json::{Value, json};
+use springtide_plan::{
+    Child, Observed, ReplicasApply, ValidatedModelService, desired, field_manager, is_another,
+};
 
-use crate::support::{applied, settings, validated, with_engine, with_keda};
+use crate::support::{
+    applied, condition, message, settings, status_of, validated, with_engine, with_keda,
+};
 
 fn plan(model_service: &ValidatedModelService, observed: &Observed) -> Option<ReplicasApply> {
     desired(model_service, observed, &settings()).replicas
@@ -206,4 +210,75 @@ fn the_body_holds_nothing_but_replicas() {
             "spec": {"replicas": 3},
         })
     );
+}
+
+/// An HPA takes what is above its maximum away in its first look, whatever the load.
+#[test]
+fn a_greatest_number_that_nobody_has_set_takes_no_pods_away() {
+    let most = |autoscaling: Value, present| {
+        let model_service = validated(json!({"autoscaling": autoscaling}));
+        let observed = deployed(&model_service, present, Some("kube-controller-manager"));
+        let apply = desired(&model_service, &observed, &settings()).apply;
+        let told = apply.into_iter().find_map(|child| match child {
+            Child::HorizontalPodAutoscaler(hpa) => Some(hpa.spec.unwrap().max_replicas),
+            Child::ScaledObject(scaled_object) => scaled_object.spec.max_replica_count,
+            _ => None,
+        });
+        let status = status_of(&model_service, &observed);
+        assert_eq!(told, Some(status.autoscaling.unwrap().max_replicas));
+        told.unwrap()
+    };
+    for (engine, default) in [("HPA", 20), ("KEDA", 50)] {
+        for (present, expected) in [
+            (2, default),
+            (default, default),
+            (default + 15, default + 15),
+        ] {
+            assert_eq!(most(json!({"engine": engine}), present), expected);
+        }
+        let set = json!({"engine": engine, "maxReplicas": 10});
+        assert_eq!(most(set, 35), 10, "who sets it wants it");
+    }
+}
+
+/// With a fixed number beside somebody else's HPA, both would write for ever.
+#[test]
+fn a_fixed_number_is_not_applied_beside_somebody_elses_autoscaler() {
+    let model_service = validated(json!({"replicas": 3, "autoscaling": {"engine": "None"}}));
+    let mut observed = deployed(&model_service, 7, Some("kube-controller-manager"));
+    observed.other_autoscalers = BTreeSet::from(["by-hand".to_owned()]);
+    assert_eq!(plan(&model_service, &observed), None);
+    let status = status_of(&model_service, &observed);
+    assert_eq!(
+        condition(&status, "AutoscalingReady"),
+        ("False".to_owned(), "AnotherAutoscaler".to_owned())
+    );
+    assert_eq!(
+        message(&status, "AutoscalingReady"),
+        "spec.replicas isn't applied: another HorizontalPodAutoscaler scales the Deployment (by-hand). Delete it, or set spec.autoscaling.engine and leave spec.replicas out."
+    );
+}
+
+#[test]
+fn another_autoscaler_is_one_of_the_deployment_that_nobody_made_for_the_model_service() {
+    let model_service = with_engine("HPA");
+    let ours = applied(&model_service, Observed::default())
+        .horizontal_pod_autoscaler
+        .unwrap();
+    assert!(!is_another(&ours, &model_service));
+    let named = |name: &str| {
+        let mut hpa = ours.clone();
+        hpa.metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        };
+        hpa
+    };
+    assert!(is_another(&named("by-hand"), &model_service));
+    assert!(is_another(&named("iris"), &model_service));
+    assert!(is_another(&named("keda-hpa-by-hand"), &model_service));
+    assert!(!is_another(&named("keda-hpa-iris"), &model_service));
+    let mut of_digits = named("by-hand");
+    of_digits.spec.as_mut().unwrap().scale_target_ref.name = "digits".to_owned();
+    assert!(!is_another(&of_digits, &model_service));
 }

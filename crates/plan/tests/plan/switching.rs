@@ -98,6 +98,30 @@ fn an_autoscaler_that_is_being_deleted_is_waited_for_and_not_deleted_again() {
     );
 }
 
+/// KEDA is down, or was taken away before its ScaledObjects: nobody removes its finalizer.
+#[test]
+fn a_deletion_that_a_finalizer_holds_up_is_no_progress() {
+    let after = |engine: &str, seconds: i64| {
+        let mut observed = applied(&with_engine("KEDA"), with_keda());
+        let metadata = &mut observed.scaled_object.as_mut().unwrap().metadata;
+        metadata.deletion_timestamp = Some(Time(at(-seconds)));
+        metadata.finalizers = Some(vec!["finalizer.keda.sh".to_owned()]);
+        status_of(&with_engine(engine), &observed)
+    };
+    let reason = |engine, seconds| condition(&after(engine, seconds), "AutoscalingReady").1;
+    for engine in ["HPA", "None"] {
+        assert_eq!(reason(engine, 29), "SwitchingAutoscaler");
+        assert_eq!(reason(engine, 30), "HeldByFinalizer");
+    }
+    // Its definition is going, with all ScaledObjects.
+    assert_eq!(reason("KEDA", 29), "Starting");
+    assert_eq!(reason("KEDA", 30), "HeldByFinalizer");
+    assert_eq!(
+        message(&after("HPA", 30), "AutoscalingReady"),
+        "ScaledObject iris is deleted and still held by a finalizer (finalizer.keda.sh). Check that KEDA's operator runs. If KEDA is gone for good: `kubectl patch scaledobject iris --type merge --patch '{\"metadata\":{\"finalizers\":null}}'`."
+    );
+}
+
 #[test]
 fn the_hpa_that_keda_made_is_waited_for_too() {
     let hpa = applied(&with_engine("HPA"), with_keda()).horizontal_pod_autoscaler;

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use springtide_api::ModelService;
-use springtide_plan::{Invalid, Scaling, ValidatedModelService, invalid_status};
+use springtide_plan::{Invalid, ValidatedModelService, invalid_status};
 
-use crate::support::{at, condition, message, model_service};
+use crate::support::{at, condition, message, model_service, with_engine, with_keda};
 
 fn error(spec: Value) -> String {
     ValidatedModelService::try_from(&model_service(spec))
@@ -138,15 +138,11 @@ fn metadata_that_an_api_server_always_sets_is_required() {
 /// mustn't.
 #[test]
 fn the_greatest_number_of_pods_depends_on_the_engine() {
-    let max_replicas = |engine: &str| {
-        let model_service = model_service(json!({"autoscaling": {"engine": engine}}));
-        match ValidatedModelService::try_from(&model_service)
-            .unwrap()
-            .scaling()
-        {
-            Scaling::Autoscaled(pods) => pods.max_replicas,
-            Scaling::Fixed { .. } => unreachable!(),
-        }
+    let observed = with_keda();
+    let max_replicas = |engine| {
+        let model_service = with_engine(engine);
+        let resolved = model_service.scaling().on(&observed);
+        resolved.max_replicas(&observed)
     };
     assert_eq!(["Auto", "HPA", "KEDA"].map(max_replicas), [20, 20, 50]);
 }

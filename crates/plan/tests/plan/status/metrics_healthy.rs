@@ -220,7 +220,7 @@ fn keda_without_prometheus_names_the_signal_and_the_address() {
     assert_eq!(found, no("TriggerError"));
     assert_eq!(
         message,
-        "KEDA gets no reading of loadPercent: check that Prometheus (http://prometheus.monitoring.svc:9090) is up and scrapes the pods. Meanwhile no pod is taken away."
+        "KEDA gets no reading of loadPercent: check that Prometheus (http://prometheus.monitoring.svc:9090) is up and scrapes the pods as often as the operator was told (prometheus.scrapeIntervalSeconds of its chart). Meanwhile no pod is taken away."
     );
     let fallback = json!([{"type": "Fallback", "status": "True"}]);
     let (found, _) = with(
