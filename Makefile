@@ -95,7 +95,7 @@ bench-report: ## Write docs/performance.md from the last run of the benchmark
 	bench/report docs/performance.json >docs/performance.md
 
 .PHONY: bench-autoscaling bench-autoscaling-quick bench-autoscaling-report
-bench-autoscaling: claim-target cluster ## Measure the autoscaling on the kind cluster (an hour on an idle machine)
+bench-autoscaling: claim-target cluster ## Measure the autoscaling on the kind cluster (75 minutes on an idle machine)
 	bench/run-autoscaling
 
 bench-autoscaling-quick: claim-target cluster ## See that every part of it works (15 minutes)

@@ -35,8 +35,8 @@ pub struct Autoscaling {
     #[schemars(range(min = 1, max = 1000))]
     pub min_replicas: i32,
 
-    /// Most pods. Default: 50 with `engine: KEDA`, 20 else, and the pods that are there where they are
-    /// more.
+    /// Most pods. Default: 50 with `engine: KEDA`, 20 else; where a new autoscaler finds more, those,
+    /// until they go for want of load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: Option<i32>,

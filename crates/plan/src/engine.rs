@@ -56,12 +56,21 @@ impl Resolved<'_> {
     /// Most pods.
     #[must_use]
     pub fn max_replicas(&self, observed: &Observed) -> i32 {
-        match self {
-            Self::Fixed { replicas } => *replicas,
-            Self::Hpa(Following { pods, .. }) | Self::Keda(Following { pods, .. }) => pods
-                .max_replicas
-                .beside(observed.deployment.as_ref().and_then(asked_for)),
-        }
+        let (Following { pods, .. }, in_force) = match self {
+            Self::Fixed { replicas } => return *replicas,
+            Self::Hpa(following) => {
+                let hpa = observed.horizontal_pod_autoscaler.as_ref();
+                let spec = hpa.and_then(|hpa| hpa.spec.as_ref());
+                (following, spec.map(|spec| spec.max_replicas))
+            }
+            Self::Keda(following) => {
+                let scaled_object = observed.scaled_object.as_ref();
+                let most = scaled_object.and_then(|object| object.spec.max_replica_count);
+                (following, most)
+            }
+        };
+        let present = observed.deployment.as_ref().and_then(asked_for);
+        pods.max_replicas.beside(present, in_force)
     }
 }
 

@@ -47,8 +47,11 @@ pub(crate) fn scales(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedMod
 #[must_use]
 pub fn is_another(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedModelService) -> bool {
     let metadata = &hpa.metadata;
-    let is_ours = is_controlled(metadata, model_service) || is_orphan(metadata, model_service);
-    let is_kedas = metadata.name.as_deref() == Some(&model_service.keda_hpa_name());
+    let is_named = |name: &str| metadata.name.as_deref() == Some(name);
+    // One that was copied from ours has its labels and owner, but not its name.
+    let is_ours = is_named(model_service.name())
+        && (is_controlled(metadata, model_service) || is_orphan(metadata, model_service));
+    let is_kedas = is_named(&model_service.keda_hpa_name());
     scales(hpa, model_service) && !is_ours && !is_kedas
 }
 

@@ -77,7 +77,8 @@ pub(crate) fn replicas(
     match resolved {
         // Beside an autoscaler, the former or somebody else's, both would write for ever.
         Resolved::Fixed { replicas } => {
-            let is_alone = former.is_none() && observed.other_autoscalers.is_empty();
+            let is_alone =
+                former.is_none() && (observed.other_autoscalers.is_empty() || is_empty(observed));
             is_alone.then_some(ReplicasApply {
                 field_manager: FIXED_REPLICAS,
                 replicas,
@@ -98,7 +99,7 @@ pub(crate) fn replicas(
 /// What an autoscaler needs to begin: a new Deployment has one pod until its autoscaler's first look,
 /// a quarter of a minute later, and a Deployment with 0 pods is one that an HPA leaves alone for ever.
 fn initial(observed: &Observed, min_replicas: i32) -> Option<ReplicasApply> {
-    let is_empty = observed.deployment.as_ref().and_then(asked_for) == Some(0);
+    let is_empty = is_empty(observed);
     let is_undecided = observed
         .deployment
         .as_ref()
@@ -108,6 +109,11 @@ fn initial(observed: &Observed, min_replicas: i32) -> Option<ReplicasApply> {
         replicas: min_replicas,
         force: is_empty,
     })
+}
+
+/// Whether the Deployment has 0 pods: every HPA leaves it alone then.
+fn is_empty(observed: &Observed) -> bool {
+    observed.deployment.as_ref().and_then(asked_for) == Some(0)
 }
 
 /// Pods that the Deployment is to have.

@@ -66,18 +66,23 @@ pub struct PodAutoscaling {
 pub(crate) enum MaxReplicas {
     /// As the spec says.
     Set(i32),
-    /// The spec doesn't say: so many, and those that are there already.
+    /// The spec doesn't say: so many, and those that a new autoscaler finds.
     Default(i32),
 }
 
 impl MaxReplicas {
-    /// Most pods where so many are there. An HPA takes what is above its maximum away in its first
-    /// look, whatever the load: that is for the user to ask for, and not for a default, which hangs on
-    /// the engine. Pods that go for want of load don't come back above it.
-    pub(crate) fn beside(self, present: Option<i32>) -> i32 {
+    /// Most pods where so many are there, under an autoscaler of ours with the greatest number `in_force`,
+    /// if there is one. An HPA takes what is above its maximum away in its first look, whatever the load:
+    /// that is for the user to ask for, and not for a default, which hangs on the engine. So those that
+    /// a new autoscaler finds stay until they go for want of load; more don't come.
+    pub(crate) fn beside(self, present: Option<i32>, in_force: Option<i32>) -> i32 {
         match self {
             Self::Set(most) => most,
-            Self::Default(most) => present.map_or(most, |present| most.max(present)),
+            Self::Default(most) => {
+                let kept =
+                    present.map(|present| in_force.map_or(present, |most| present.min(most)));
+                most.max(kept.unwrap_or(most))
+            }
         }
     }
 }

@@ -1,8 +1,12 @@
 //! `AutoscalingReady`: the autoscaler that the spec names exists and can scale.
 
-use k8s_openapi::{api::autoscaling::v2::HorizontalPodAutoscaler, jiff::SignedDuration};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
-use super::{Evidence, Finding, Reason, blocked::blocked, due::readings_due};
+use super::{
+    Evidence, Finding, Reason,
+    blocked::blocked,
+    due::{deletion_due, readings_due},
+};
 use crate::{
     child::ChildKind,
     engine::{Following, Resolved},
@@ -11,15 +15,12 @@ use crate::{
     scaling::AutoscalerEngine,
 };
 
-/// Time that the deletion of an autoscaler may take before somebody is to look at it. KEDA takes a second.
-const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(30);
-
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let resolved = evidence.model_service.scaling().on(evidence.observed);
     match &resolved {
         Resolved::Fixed { replicas } => {
             switching(evidence, "spec.replicas is applied")
-                .or_else(|| another(evidence.observed))
+                .or_else(|| another(evidence))
                 .unwrap_or_else(|| {
                     Finding::yes(
                         Reason::FixedReplicas,
@@ -55,9 +56,11 @@ fn kept(evidence: &Evidence<'_>) -> Option<String> {
 }
 
 /// Somebody else's autoscaler sets what the spec fixes.
-fn another(observed: &Observed) -> Option<Finding> {
-    let names = &observed.other_autoscalers;
-    (!names.is_empty()).then(|| {
+fn another(evidence: &Evidence<'_>) -> Option<Finding> {
+    let names = &evidence.observed.other_autoscalers;
+    // Else it scales a Deployment that isn't the ModelService's.
+    let is_ours = !evidence.desired.name_taken.contains(&ChildKind::Deployment);
+    (is_ours && !names.is_empty()).then(|| {
         let names = names.iter().map(String::as_str).collect::<Vec<_>>();
         Finding::no(
             Reason::AnotherAutoscaler,
@@ -85,9 +88,8 @@ fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
 /// A deletion that somebody's finalizer holds up for longer than a switch may take.
 fn held(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
     let metadata = evidence.observed.metadata(kind)?;
-    let since = metadata.deletion_timestamp.as_ref()?.0;
     let holders = metadata.finalizers.as_ref()?.join(", ");
-    if evidence.now < since.checked_add(LONGEST_DELETION).ok()? {
+    if evidence.now < deletion_due(metadata)? {
         return None;
     }
     let name = evidence.model_service.name();
@@ -277,7 +279,7 @@ fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
     let why = match reason {
         "ScalingDisabled" => "The HorizontalPodAutoscaler is off while the Deployment has 0 pods.",
         "AmbiguousSelector" => {
-            "Another HorizontalPodAutoscaler scales the same pods, so neither does. Delete it."
+            "Another HorizontalPodAutoscaler scales the same pods, so neither follows its readings. Delete it."
         }
         _ => "The HorizontalPodAutoscaler can't select the pods.",
     };

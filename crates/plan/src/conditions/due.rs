@@ -1,7 +1,8 @@
-//! From when on an autoscaler should have readings.
+//! By when an autoscaler should have readings, or be gone.
 
 use k8s_openapi::{
     api::core::v1::Pod,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::{SignedDuration, Timestamp},
 };
 use springtide_api::{ModelServiceStatus, status::condition};
@@ -13,6 +14,15 @@ use crate::{engine::Resolved, observed::Observed};
 /// whole window of CPU use after a pod became ready (30 s), Prometheus two scrapes for a rate (30 s),
 /// an adapter its next look at the series (30 s), and the HPA its next sync (15 s).
 const GRACE: SignedDuration = SignedDuration::from_secs(90);
+
+/// Time that the deletion of an autoscaler may take before somebody is to look at it. KEDA takes a second.
+const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(30);
+
+/// By when an object that is being deleted should be gone.
+pub(super) fn deletion_due(metadata: &ObjectMeta) -> Option<Timestamp> {
+    let since = metadata.deletion_timestamp.as_ref()?.0;
+    since.checked_add(LONGEST_DELETION).ok()
+}
 
 /// From when on the autoscaler should have readings: some time after they could begin.
 pub(super) fn readings_due(resolved: &Resolved<'_>, observed: &Observed) -> Option<Timestamp> {

@@ -20,7 +20,8 @@ use springtide_api::{ModelServiceStatus, status::condition};
 pub(crate) use self::reason::Reason;
 
 use crate::{
-    desired::Desired, observed::Observed, status::Outcome, validated::ValidatedModelService,
+    child::ChildKind, desired::Desired, observed::Observed, status::Outcome,
+    validated::ValidatedModelService,
 };
 
 /// What is known about one aspect of a ModelService.
@@ -86,14 +87,22 @@ pub(crate) struct Evidence<'a> {
 }
 
 /// When the conditions may change although nothing else does: when readings that are missing have had
-/// their time to come.
+/// their time to come, or an autoscaler that is being deleted its time to go.
 #[must_use]
 pub fn look_again_at(
     model_service: &ValidatedModelService,
     observed: &Observed,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    due::readings_due(&model_service.scaling().on(observed), observed).filter(|due| *due > now)
+    let deletions = ChildKind::ALL
+        .into_iter()
+        .filter(|kind| kind.is_autoscaler())
+        .filter_map(|kind| due::deletion_due(observed.metadata(kind)?));
+    due::readings_due(&model_service.scaling().on(observed), observed)
+        .into_iter()
+        .chain(deletions)
+        .filter(|due| *due > now)
+        .min()
 }
 
 /// All conditions by type, in the order of [`condition::ALL`].

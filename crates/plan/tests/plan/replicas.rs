@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta};
+use k8s_openapi::{
+    api::autoscaling::v2::HorizontalPodAutoscaler,
+    apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta},
+};
 use serde_json::{Value, json};
 use springtide_plan::{
     Child, Observed, ReplicasApply, ValidatedModelService, desired, field_manager, is_another,
@@ -215,9 +218,20 @@ fn the_body_holds_nothing_but_replicas() {
 /// An HPA takes what is above its maximum away in its first look, whatever the load.
 #[test]
 fn a_greatest_number_that_nobody_has_set_takes_no_pods_away() {
-    let most = |autoscaling: Value, present| {
+    let most = |autoscaling: Value, present, in_force: Option<i32>| {
         let model_service = validated(json!({"autoscaling": autoscaling}));
-        let observed = deployed(&model_service, present, Some("kube-controller-manager"));
+        let mut observed = deployed(&model_service, present, Some("kube-controller-manager"));
+        if let Some(most) = in_force {
+            if let Some(hpa) = &mut observed.horizontal_pod_autoscaler {
+                hpa.spec.as_mut().unwrap().max_replicas = most;
+            }
+            if let Some(scaled_object) = &mut observed.scaled_object {
+                scaled_object.spec.max_replica_count = Some(most);
+            }
+        } else {
+            observed.horizontal_pod_autoscaler = None;
+            observed.scaled_object = None;
+        }
         let apply = desired(&model_service, &observed, &settings()).apply;
         let told = apply.into_iter().find_map(|child| match child {
             Child::HorizontalPodAutoscaler(hpa) => Some(hpa.spec.unwrap().max_replicas),
@@ -229,15 +243,19 @@ fn a_greatest_number_that_nobody_has_set_takes_no_pods_away() {
         told.unwrap()
     };
     for (engine, default) in [("HPA", 20), ("KEDA", 50)] {
-        for (present, expected) in [
-            (2, default),
-            (default, default),
-            (default + 15, default + 15),
-        ] {
-            assert_eq!(most(json!({"engine": engine}), present), expected);
+        let most_of = |present, in_force| most(json!({"engine": engine}), present, in_force);
+        for few in [2, default] {
+            assert_eq!(most_of(few, None), default);
+            assert_eq!(most_of(few, Some(default)), default);
         }
+        assert_eq!(most_of(default + 15, None), default + 15);
+        // As they go for want of load.
+        assert_eq!(most_of(default + 9, Some(default + 15)), default + 9);
+        assert_eq!(most_of(default - 1, Some(default + 9)), default);
+        // By `kubectl scale`, say, beside an autoscaler that is in force.
+        assert_eq!(most_of(default + 15, Some(default)), default);
         let set = json!({"engine": engine, "maxReplicas": 10});
-        assert_eq!(most(set, 35), 10, "who sets it wants it");
+        assert_eq!(most(set, 35, None), 10, "who sets it wants it");
     }
 }
 
@@ -248,6 +266,11 @@ fn a_fixed_number_is_not_applied_beside_somebody_elses_autoscaler() {
     let mut observed = deployed(&model_service, 7, Some("kube-controller-manager"));
     observed.other_autoscalers = BTreeSet::from(["by-hand".to_owned()]);
     assert_eq!(plan(&model_service, &observed), None);
+    // Which every HPA leaves alone for ever.
+    let mut empty = observed.clone();
+    let deployment = empty.deployment.as_mut().unwrap();
+    deployment.spec.as_mut().unwrap().replicas = Some(0);
+    assert_eq!(plan(&model_service, &empty).unwrap().replicas, 3);
     let status = status_of(&model_service, &observed);
     assert_eq!(
         condition(&status, "AutoscalingReady"),
@@ -266,16 +289,23 @@ fn another_autoscaler_is_one_of_the_deployment_that_nobody_made_for_the_model_se
         .horizontal_pod_autoscaler
         .unwrap();
     assert!(!is_another(&ours, &model_service));
+    let of = |metadata: ObjectMeta| HorizontalPodAutoscaler {
+        metadata,
+        ..ours.clone()
+    };
     let named = |name: &str| {
-        let mut hpa = ours.clone();
-        hpa.metadata = ObjectMeta {
+        of(ObjectMeta {
             name: Some(name.to_owned()),
             ..ObjectMeta::default()
-        };
-        hpa
+        })
     };
     assert!(is_another(&named("by-hand"), &model_service));
     assert!(is_another(&named("iris"), &model_service));
+    let copied = of(ObjectMeta {
+        name: Some("copied".to_owned()),
+        ..ours.metadata.clone()
+    });
+    assert!(is_another(&copied, &model_service));
     assert!(is_another(&named("keda-hpa-by-hand"), &model_service));
     assert!(!is_another(&named("keda-hpa-iris"), &model_service));
     let mut of_digits = named("by-hand");

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
-use springtide_plan::{ChildKind, Deletion, Desired, Observed, desired};
+use springtide_plan::{ChildKind, Deletion, Desired, Observed, desired, look_again_at};
 
 use crate::support::{
     applied, at, condition, keda, kinds, message, settings, status_of, validated, with_engine,
@@ -101,18 +101,22 @@ fn an_autoscaler_that_is_being_deleted_is_waited_for_and_not_deleted_again() {
 /// KEDA is down, or was taken away before its ScaledObjects: nobody removes its finalizer.
 #[test]
 fn a_deletion_that_a_finalizer_holds_up_is_no_progress() {
-    let after = |engine: &str, seconds: i64| {
+    let deleted = |second| {
         let mut observed = applied(&with_engine("KEDA"), with_keda());
         let metadata = &mut observed.scaled_object.as_mut().unwrap().metadata;
-        metadata.deletion_timestamp = Some(Time(at(-seconds)));
+        metadata.deletion_timestamp = Some(Time(at(second)));
         metadata.finalizers = Some(vec!["finalizer.keda.sh".to_owned()]);
-        status_of(&with_engine(engine), &observed)
+        observed
     };
+    let after = |engine: &str, seconds: i64| status_of(&with_engine(engine), &deleted(-seconds));
     let reason = |engine, seconds| condition(&after(engine, seconds), "AutoscalingReady").1;
     for engine in ["HPA", "None"] {
         assert_eq!(reason(engine, 29), "SwitchingAutoscaler");
         assert_eq!(reason(engine, 30), "HeldByFinalizer");
     }
+    // Nothing else brings a pass about.
+    let again = look_again_at(&with_engine("KEDA"), &deleted(0), at(0));
+    assert_eq!(again, Some(at(30)));
     // Its definition is going, with all ScaledObjects.
     assert_eq!(reason("KEDA", 29), "Starting");
     assert_eq!(reason("KEDA", 30), "HeldByFinalizer");

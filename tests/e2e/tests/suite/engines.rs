@@ -99,14 +99,8 @@ async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()
         .until_condition(name, "Ready", "True", SWITCH_LIMIT)
         .await?;
     let took = waited.after + ready.after;
-    // Only then it might take pods away.
-    if let Some(hpa) = hpa(expected, name) {
-        until("the new HPA to have looked", LOOK_LIMIT, async || {
-            let status = bed.get(AUTOSCALER, &hpa).await?["status"].clone();
-            let looked = number(&status, "/currentReplicas") == PODS;
-            Ok(Look::at(looked, || status.to_string()))
-        })
-        .await?;
+    if let Some(&kind) = expected.first() {
+        has_looked(bed, kind, name).await?;
     }
     bed.report(&format!(
         "engine {words} took over in {}, Ready {} later",
@@ -121,12 +115,19 @@ async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()
     Ok(())
 }
 
-/// The HPA of an autoscaler.
-fn hpa(autoscalers: &[Kind], name: &str) -> Option<String> {
-    match autoscalers.first()? {
-        &SCALED_OBJECT => Some(format!("keda-hpa-{name}")),
-        _ => Some(name.to_owned()),
-    }
+/// Waits until a new autoscaler has looked at the pods: only then it might take some away.
+async fn has_looked(bed: &Bed, autoscaler: Kind, name: &str) -> Result<()> {
+    let hpa = match autoscaler {
+        SCALED_OBJECT => format!("keda-hpa-{name}"),
+        _ => name.to_owned(),
+    };
+    until("the new HPA to have looked", LOOK_LIMIT, async || {
+        let status = bed.get(AUTOSCALER, &hpa).await?["status"].clone();
+        let looked = number(&status, "/currentReplicas") == PODS;
+        Ok(Look::at(looked, || status.to_string()))
+    })
+    .await?;
+    Ok(())
 }
 
 /// Checks each moment of a history: as many pods as before at least, and at most one autoscaler.
@@ -163,8 +164,12 @@ async fn pods_that_were_counted_by_hand_stay() -> Result<(), Failure> {
             let autoscaling = json!({"engine": engine, "minReplicas": 1});
             example::manifest("iris", &json!({"spec": {"autoscaling": autoscaling}}))
         };
-        let name = bed.serve_until_ready(&manifest("HPA")?).await?;
-        for engine in ["HPA", "KEDA"] {
+        // Without an HPA, whose successor of the same name would remember what it asked for.
+        let fixed = json!({"replicas": 1, "autoscaling": {"engine": "None"}});
+        let name = bed
+            .serve_until_ready(&example::manifest("iris", &json!({"spec": fixed}))?)
+            .await?;
+        for (engine, autoscaler) in [("HPA", AUTOSCALER), ("KEDA", SCALED_OBJECT)] {
             // What is left behind is a plain Deployment, which somebody scales by hand.
             bed.cluster
                 .delete_alone(&bed.namespace, MODEL_SERVICE, &name)
@@ -199,6 +204,7 @@ async fn pods_that_were_counted_by_hand_stay() -> Result<(), Failure> {
             let recording = Recording::of(bed, &WATCHED).await?;
             bed.apply(&manifest(engine)?).await?;
             bed.until_ready(&name).await?;
+            has_looked(bed, autoscaler, &name).await?;
             let history = recording.end(bed).await?;
             let owner = bed.get(DEPLOYMENT, &name).await?;
             ensure!(

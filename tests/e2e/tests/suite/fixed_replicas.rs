@@ -2,16 +2,24 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use springtide_e2e::bed::{Company, Failure, in_namespace, replicas};
-use springtide_e2e::json::number;
+use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace, replicas};
+use springtide_e2e::history::Recording;
+use springtide_e2e::json::{number, text};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
 /// Longest time until two more pods serve.
 const SCALE_LIMIT: Duration = Duration::from_secs(90);
+
+/// Time between two looks of an HPA.
+const HPA_PERIOD: Duration = Duration::from_secs(15);
+
+/// Longest time until the operator has noticed that another HPA has come, by what that does, or gone, for
+/// which it looks every 30 s.
+const LOOK_LIMIT: Duration = Duration::from_secs(45);
 
 #[tokio::test]
 async fn a_fixed_number_of_pods_follows_kubectl_scale() -> Result<(), Failure> {
@@ -75,7 +83,42 @@ async fn a_fixed_number_of_pods_follows_kubectl_scale() -> Result<(), Failure> {
             replicas(&bed.get(kind::DEPLOYMENT, &name).await?) == 3,
             "the Deployment doesn't want 3 pods"
         );
-        Ok(())
+        is_no_fight(bed, &name).await
     })
     .await
+}
+
+/// Somebody else's HPA of the Deployment is said to be there and not fought; without it the fixed number
+/// is back.
+async fn is_no_fight(bed: &Bed, name: &str) -> Result<()> {
+    const BY_HAND: &str = "by-hand";
+    let recording = Recording::of(bed, &[kind::DEPLOYMENT]).await?;
+    bed.apply(&json!({
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": BY_HAND},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": 2,
+            "maxReplicas": 2,
+        },
+    }))
+    .await?;
+    bed.until_condition(name, "AutoscalingReady", "False", LOOK_LIMIT)
+        .await?;
+    let service = bed.get(kind::MODEL_SERVICE, name).await?;
+    let told = condition(&service, "AutoscalingReady").context("no AutoscalingReady")?;
+    ensure!(
+        text(told, "/reason") == "AnotherAutoscaler" && text(told, "/message").contains(BY_HAND),
+        "AutoscalingReady is {told}"
+    );
+    // Its next look.
+    tokio::time::sleep(HPA_PERIOD).await;
+    bed.delete(kind::AUTOSCALER, BY_HAND).await?;
+    bed.until_condition(name, "AutoscalingReady", "True", LOOK_LIMIT)
+        .await?;
+    let history = recording.end(bed).await?;
+    let counts = history.numbers(kind::DEPLOYMENT, name, "/spec/replicas");
+    ensure!(counts == [3, 2, 3], "the pods went through {counts:?}");
+    Ok(())
 }

@@ -23,6 +23,9 @@ const SCALE_LIMIT: Duration = Duration::from_secs(90);
 /// Longest time until `MetricsHealthy` says that readings are missing: a minute is promised.
 const TOLD_LIMIT: Duration = Duration::from_secs(60);
 
+/// Longest time from then on until KEDA's fallback holds: two of its looks, 15 s each, must have failed.
+const FALLBACK_LIMIT: Duration = Duration::from_secs(45);
+
 /// Longest time until readings are there again, after the source is.
 const BACK_LIMIT: Duration = Duration::from_secs(90);
 
@@ -45,8 +48,14 @@ async fn no_pod_goes_while_what_measures_is_away() -> Result<(), Failure> {
             served("keda", "digits", "KEDA", json!({"requestsPerSecond": 20})),
         ];
         let loads = under_load(bed, &services).await?;
-        outage(bed, &[PROMETHEUS, METRICS_SERVER], &["cpu", "rate", "keda"]).await?;
-        outage(bed, &[KEDA_METRICS_API_SERVER], &["keda"]).await?;
+        outage(
+            bed,
+            &[PROMETHEUS, METRICS_SERVER],
+            &["cpu", "rate", "keda"],
+            Some("keda"),
+        )
+        .await?;
+        outage(bed, &[KEDA_METRICS_API_SERVER], &["keda"], None).await?;
         for load in loads {
             load.stop().await?.check(1000)?;
         }
@@ -85,6 +94,10 @@ async fn under_load(bed: &Bed, services: &[Served]) -> Result<Vec<Load>> {
             "targets": served.targets,
             "behavior": {"scaleDown": eager},
         });
+        if served.engine == "KEDA" {
+            // So that the fallback is seen within the test.
+            manifest["spec"]["autoscaling"]["keda"] = json!({"fallbackFailureThreshold": 1});
+        }
         bed.serve(&manifest).await?;
     }
     let mut loads = Vec::new();
@@ -118,13 +131,19 @@ async fn under_load(bed: &Bed, services: &[Served]) -> Result<Vec<Load>> {
     Ok(loads)
 }
 
-/// Takes addons away and brings them back whatever happens meanwhile.
-async fn outage(bed: &Bed, addons: &[Addon], blind: &[&str]) -> Result<()> {
+/// Takes addons away and brings them back whatever happens meanwhile. `falls_back` is the service for
+/// which KEDA's fallback then stands for the readings.
+async fn outage(
+    bed: &Bed,
+    addons: &[Addon],
+    blind: &[&str],
+    falls_back: Option<&str>,
+) -> Result<()> {
     let recording = Recording::of(bed, &[DEPLOYMENT]).await?;
     for addon in addons {
         addon.stop(&bed.cluster).await?;
     }
-    let meanwhile = is_told(bed, blind).await;
+    let meanwhile = is_told(bed, blind, falls_back).await;
     for addon in addons {
         addon.start(&bed.cluster).await?;
     }
@@ -153,7 +172,7 @@ async fn outage(bed: &Bed, addons: &[Addon], blind: &[&str]) -> Result<()> {
     Ok(())
 }
 
-async fn is_told(bed: &Bed, blind: &[&str]) -> Result<()> {
+async fn is_told(bed: &Bed, blind: &[&str], falls_back: Option<&str>) -> Result<()> {
     let since = tokio::time::Instant::now();
     for name in blind {
         let left = TOLD_LIMIT.saturating_sub(since.elapsed());
@@ -168,6 +187,18 @@ async fn is_told(bed: &Bed, blind: &[&str]) -> Result<()> {
             text(told, "/message")
         ));
     }
-    tokio::time::sleep(OUTAGE).await;
+    if let Some(name) = falls_back {
+        let waited = until("KEDA's fallback", FALLBACK_LIMIT, async || {
+            let service = bed.get(MODEL_SERVICE, name).await?;
+            let told = condition(&service, "MetricsHealthy").context("no MetricsHealthy")?;
+            let is_active = text(told, "/reason") == "FallbackActive";
+            Ok(Look::at(is_active, || told.to_string()))
+        })
+        .await?;
+        // Its HPA has just read the fallback, and the others have looked meanwhile.
+        bed.report(&format!("{name} falls back {} later", waited.seconds()));
+    } else {
+        tokio::time::sleep(OUTAGE).await;
+    }
     Ok(())
 }

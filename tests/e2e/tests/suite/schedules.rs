@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready, replicas};
 use springtide_e2e::example;
 use springtide_e2e::history::Recording;
-use springtide_e2e::json::number;
-use springtide_e2e::kind::{DEPLOYMENT, MODEL_SERVICE};
+use springtide_e2e::json::{items, number};
+use springtide_e2e::kind::{AUTOSCALER, DEPLOYMENT, MODEL_SERVICE};
 use springtide_e2e::wait::{Look, until};
 
 /// Pods while the schedule holds.
@@ -18,9 +18,15 @@ const FLOOR: i64 = 3;
 /// Length of the schedule.
 const MINUTES: u64 = 1;
 
+/// How long before a schedule the floor of an HPA with the default's way up moves, in seconds: two looks.
+const LEAD_SECONDS: f64 = 30.0;
+
 /// Longest time from the schedule's beginning until its pods are ready: KEDA looks every 15 s, and so
 /// does its HPA.
 const LIFT_LIMIT: Duration = Duration::from_secs(60);
+
+/// Longest time until the status tells of a change: the operator hears of it at once.
+const WHY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest time from the schedule's end until the pods are what they were: two steps, 15 s each, and
 /// the looks of KEDA and its HPA before the first.
@@ -53,16 +59,21 @@ async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(
         }
         let recording = Recording::of(bed, &[DEPLOYMENT]).await?;
         let start = next_minute()?;
-        let schedule = json!({
-            "name": "soon",
-            "start": cron(start),
-            "end": cron(start + MINUTES),
-            "minReplicas": FLOOR,
-        });
+        let schedule = |name: &str, floor: i64| {
+            json!({
+                "name": name,
+                "start": cron(start),
+                "end": cron(start + MINUTES),
+                "minReplicas": floor,
+            })
+        };
+        // Of two that hold the higher counts.
+        let schedules = [schedule("lower", FLOOR - 1), schedule("higher", FLOOR)];
         for name in &names {
-            let change = json!({"spec": {"autoscaling": {"schedules": [schedule]}}});
+            let change = json!({"spec": {"autoscaling": {"schedules": schedules}}});
             bed.merge(MODEL_SERVICE, name, &change).await?;
         }
+        moved_ahead(bed, &names[0], start).await?;
         for name in &names {
             lifted(bed, name, start).await?;
         }
@@ -81,6 +92,24 @@ async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(
         Ok(())
     })
     .await
+}
+
+/// The floor of an HPA moves before the schedule's beginning, so that the look which lifts the pods, and
+/// reads no metric, is over by then.
+async fn moved_ahead(bed: &Bed, name: &str, start: u64) -> Result<()> {
+    let until_start = Duration::from_secs(60 * start).saturating_sub(now()?);
+    until("the HPA's floor to move ahead", until_start, async || {
+        let floor = number(&bed.get(AUTOSCALER, name).await?, "/spec/minReplicas");
+        Ok(Look::at(floor == FLOOR, || format!("minReplicas {floor}")))
+    })
+    .await?;
+    let ahead = 60.0 * start as f64 - now()?.as_secs_f64();
+    bed.report(&format!("the floor moved {ahead:.1} s ahead"));
+    ensure!(
+        (1.0..=LEAD_SECONDS + 1.0).contains(&ahead),
+        "the floor moved {ahead:.1} s ahead"
+    );
+    Ok(())
 }
 
 async fn lifted(bed: &Bed, name: &str, start: u64) -> Result<()> {
@@ -124,6 +153,18 @@ async fn left(bed: &Bed, name: &str, end: u64) -> Result<()> {
         minimum == 1,
         "status.autoscaling.minReplicas of {name} is {minimum}"
     );
+    until("the last decision to be told", WHY_LIMIT, async || {
+        let service = bed.get(MODEL_SERVICE, name).await?;
+        let decisions = items(&service, "/status/autoscaling/decisions");
+        // The newest first.
+        let steps: Vec<_> = decisions
+            .iter()
+            .map(|decision| (number(decision, "/from"), number(decision, "/to")))
+            .collect();
+        let told = [(2, 1), (FLOOR, 2), (1, FLOOR)];
+        Ok(Look::at(steps.starts_with(&told), || format!("{steps:?}")))
+    })
+    .await?;
     Ok(())
 }
 
