@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 
 from autoscaling import bed as beds
@@ -60,22 +59,19 @@ def _measure(arguments):
     if arguments.rounds:
         settings = dataclasses.replace(settings, rounds=arguments.rounds)
     subjects = [subject for subject in beds.SUBJECTS if subject.engine.lower() in arguments.engines]
-    groups = [[scenario for scenario in group if scenario.name in arguments.only] for group in scenarios.GROUPS]
-    groups = [group for group in groups if group]
+    chosen = [scenario for scenario in scenarios.ALL if scenario.name in arguments.only]
     folder = places.QUICK_WORK if arguments.quick else places.WORK
     with kubernetes.connected() as cluster:
         prometheus = Prometheus(cluster)
         context = Context(settings, cluster, prometheus, beds.Inputs(model.build(), "", arguments.targets), subjects, folder)
         with _nothing_left(cluster, prometheus):
-            run = _prepare(context, groups)
-            missing = {}
-            for group in groups:
-                missing |= _beside_each_other(context, group, run)
+            run = _prepare(context, chosen)
+            measured = [_attempt(context, scenario, run) for scenario in chosen]
     results = gather(folder)
     print(report.terminal(results))
     say(f"results: {folder / 'results.json'}")
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    return 1 if missing else 0
+    return 0 if all(measured) else 1
 
 
 @contextlib.contextmanager
@@ -92,14 +88,14 @@ def _nothing_left(cluster, prometheus):
         beds.delete_all(cluster)
 
 
-def _prepare(context, groups):
+def _prepare(context, chosen):
     """What is the same for all scenarios: the machine, and what one pod can do."""
     context.prometheus.until_answering()
     busy = machine.busy_share(seconds=5)
     if busy > _QUIET:
         say(f"WARNING: {busy:.0%} of this machine is busy: figures say little")
     settings, subjects = context.settings, len(context.subjects)
-    budget = sum(max(scenario.budget(settings, subjects) for scenario in group) for group in groups)
+    budget = sum(scenario.budget(settings, subjects) for scenario in chosen)
     context.done_by = time.monotonic() + budget + capacity.budget()
     context.say("what one pod can do")
     context.capacity, image = capacity.measure(context)
@@ -120,35 +116,18 @@ def cluster_version(cluster):
     return cluster.get("/version")["gitVersion"]
 
 
-def _beside_each_other(context, group, run):
-    """Runs scenarios at the same time and writes their figures; returns why some could not be measured."""
-    missing = {}
-
-    def attempt(scenario):
-        say(scenario.title)
-        try:
-            figures = scenario.run(context)
-        except Exception as error:  # Whatever it is, the rest is measured all the same.
-            missing[scenario.name] = str(error)
-            say(f"{scenario.title}: not measured: {type(error).__name__}: {error}")
-            return
-        path = context.folder / f"{scenario.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"run": run, **figures}), encoding="utf-8")
-
-    threads = [threading.Thread(target=attempt, args=(scenario,)) for scenario in group]
+def _attempt(context, scenario, run):
+    """Runs a scenario and writes its figures; returns whether it could be measured."""
+    say(scenario.title)
     try:
-        for thread in threads:
-            thread.start()
-        while any(thread.is_alive() for thread in threads):
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        context.stopping.set()
-        traffic.kill_all()
-        for thread in threads:
-            thread.join()
-        raise
-    return missing
+        figures = scenario.run(context)
+    except Exception as error:  # Whatever it is, the rest is measured all the same.
+        say(f"{scenario.title}: not measured: {type(error).__name__}: {error}")
+        return False
+    path = context.folder / f"{scenario.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"run": run, **figures}), encoding="utf-8")
+    return True
 
 
 def gather(folder):

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import threading
 import time
 from collections.abc import Callable
 
@@ -43,10 +42,6 @@ WHOLE = Settings(rounds=5, step=75, settle=90, noise=900, quiet=480, outage=300,
 QUICK = Settings(rounds=1, step=60, settle=45, noise=60, quiet=60, outage=45, recovery=45, switches=1)
 
 
-class Stopped(process.Failed):
-    """The run is to end."""
-
-
 @dataclasses.dataclass
 class Context:
     """What is there to measure with."""
@@ -60,18 +55,12 @@ class Context:
     folder: pathlib.Path
     #: Predictions per second that one pod gives.
     capacity: float = 0.0
-    stopping: threading.Event = dataclasses.field(default_factory=threading.Event)
     #: By the monotonic clock, when everything should be done.
     done_by: float = 0.0
 
     def ours(self):
         """The subjects that are ours."""
         return [subject for subject in self.subjects if subject.side == "springtide"]
-
-    def sleep(self, seconds):
-        """Waits, or raises where the run is to end."""
-        if self.stopping.wait(max(0.0, seconds)):
-            raise Stopped("interrupted")
 
     def say(self, text):
         """A line of progress with the time that is left."""

@@ -1,8 +1,6 @@
-"""The scenarios, in groups of those that run beside each other."""
+"""The scenarios, in the order in which they run."""
 
 from autoscaling.scenarios import drop, noise, outage, step, switch
 
-#: Each by itself: two loads at a time are more than two processors can do.
-GROUPS = [[step.SCENARIO], [noise.SCENARIO], [outage.SCENARIO], [drop.SCENARIO], [switch.SCENARIO]]
-
-ALL = [scenario for group in GROUPS for scenario in group]
+#: One after the other: two loads at a time are more than two processors can do.
+ALL = [step.SCENARIO, noise.SCENARIO, outage.SCENARIO, drop.SCENARIO, switch.SCENARIO]

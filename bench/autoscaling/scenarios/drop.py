@@ -1,6 +1,7 @@
 """The load falls to zero: pods go late, and slowly."""
 
 import contextlib
+import time
 
 from autoscaling import evaluate, traffic
 from autoscaling.scenario import Scenario
@@ -22,9 +23,9 @@ def run(context):
         beds = [stack.enter_context(context.bed(subject, "drop")) for subject in context.ours()]
         context.say("load that falls to zero")
         watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
-        context.sleep(settings.settle)
+        time.sleep(settings.settle)
         requests = [each.load.until_over() for each in watched]
-        context.sleep(settings.quiet)
+        time.sleep(settings.quiet)
         for each, sent in zip(watched, requests):
             record = each.record(sent)
             context.keep("drop", each.bed.subject.name, record)

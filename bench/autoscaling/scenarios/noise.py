@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import time
 
 from autoscaling import evaluate, traffic
 from autoscaling.scenario import Scenario
@@ -37,7 +38,7 @@ def run(context):
         beds = [stack.enter_context(context.bed(subject, "noise")) for subject in context.ours()]
         context.say("noise around a steady load")
         watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
-        context.sleep(settings.settle + settings.noise)
+        time.sleep(settings.settle + settings.noise)
         for each in watched:
             record = each.record(each.load.until_over())
             context.keep("noise", each.bed.subject.name, record)

@@ -34,11 +34,11 @@ def run(context):
         context.say("a steady load, and then no Prometheus")
         watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
         began = time.time()
-        context.sleep(settings.settle)
+        time.sleep(settings.settle)
         earlier = [context.prometheus.series(each.bed.namespace, began, time.time()) for each in watched]
         killed = time.time()
         with context.prometheus.killed():
-            context.sleep(settings.outage)
+            time.sleep(settings.outage)
         returned = time.time()
         context.prometheus.until_answering()
         requests = [each.load.until_over() for each in watched]

@@ -40,7 +40,7 @@ def run(context):
             context.cluster.delete(f"/api/v1/namespaces/{bed.namespace}")
             if number < context.settings.rounds:
                 waiting[subject.name] = _make(context, subject, number + 1)
-            context.sleep(_BETWEEN - 5)
+            time.sleep(_BETWEEN - 5)
     middle = {name: _median_round(rounds) for name, rounds in figures.items()}
     return {"rounds": figures, "seconds": context.settings.step, "curves": {name: records[name][middle[name]] for name in records}}
 

@@ -29,13 +29,13 @@ def run(context):
     subject = next(subject for subject in context.ours())
     switches = []
     with context.bed(subject, "switch") as bed, context.watched(bed, changes) as watched:
-        context.sleep(settings.settle)
+        time.sleep(settings.settle)
         others = {"HPA": "KEDA", "KEDA": "HPA"}
         engine = subject.engine
         for _ in range(2 * settings.switches):
             engine = others[engine]
             switches.append(_switch(context, bed, watched.recorder, engine))
-            context.sleep(_PAUSE)
+            time.sleep(_PAUSE)
         record = watched.record(watched.load.stop())
     context.keep("switch", subject.name, record | {"switches": switches})
     return {"subjects": {subject.name: judge(record | {"switches": switches})}, "curves": {subject.name: evaluate.curves(record)}}
@@ -47,7 +47,7 @@ def _switch(context, bed, recorder, engine):
     while not _is_done(recorder, engine):
         if time.time() - begin > _LIMIT:
             raise Failed(f"engine {engine} has not taken over within {_LIMIT} s")
-        context.sleep(0.1)
+        time.sleep(0.1)
     return {"to": engine, "begin": begin, "end": time.time()}
 
 

@@ -25,11 +25,7 @@ pub(crate) fn ownership(
 ) -> Ownership {
     match observed.metadata(kind) {
         None => Ownership::Absent,
-        Some(metadata)
-            if is_controlled(metadata, model_service) || is_orphan(metadata, model_service) =>
-        {
-            Ownership::Ours
-        }
+        Some(metadata) if is_ours(metadata, model_service) => Ownership::Ours,
         Some(_) => Ownership::Foreign,
     }
 }
@@ -49,10 +45,13 @@ pub fn is_another(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedModelS
     let metadata = &hpa.metadata;
     let is_named = |name: &str| metadata.name.as_deref() == Some(name);
     // One that was copied from ours has its labels and owner, but not its name.
-    let is_ours = is_named(model_service.name())
-        && (is_controlled(metadata, model_service) || is_orphan(metadata, model_service));
+    let is_own = is_named(model_service.name()) && is_ours(metadata, model_service);
     let is_kedas = is_named(&model_service.keda_hpa_name());
-    scales(hpa, model_service) && !is_ours && !is_kedas
+    scales(hpa, model_service) && !is_own && !is_kedas
+}
+
+fn is_ours(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bool {
+    is_controlled(metadata, model_service) || is_orphan(metadata, model_service)
 }
 
 fn is_controlled(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bool {

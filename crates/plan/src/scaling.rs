@@ -79,9 +79,8 @@ impl MaxReplicas {
         match self {
             Self::Set(most) => most,
             Self::Default(most) => {
-                let kept =
-                    present.map(|present| in_force.map_or(present, |most| present.min(most)));
-                most.max(kept.unwrap_or(most))
+                let found = present.unwrap_or(most);
+                most.max(in_force.map_or(found, |in_force| found.min(in_force)))
             }
         }
     }

@@ -25,6 +25,10 @@ const TEST_LIMIT: Duration = Duration::from_secs(300);
 /// one probe of each pod, on a machine that is busy with the other tests.
 pub const READY_LIMIT: Duration = Duration::from_secs(120);
 
+/// Longest time until the status says why the number of pods has changed: the operator hears of it at
+/// once.
+pub const WHY_LIMIT: Duration = Duration::from_secs(30);
+
 /// Whether a test may run beside others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Company {
@@ -328,6 +332,28 @@ impl Bed {
                 Ok(Look::at(so, || diagnosis::conditions(&service)))
             },
         )
+        .await
+    }
+
+    /// Waits until something is found in the decisions of a ModelService, which are the newest first.
+    ///
+    /// # Errors
+    ///
+    /// That it wasn't in time.
+    pub async fn until_decided<T>(
+        &self,
+        name: &str,
+        what: &str,
+        find: impl Fn(&[Value]) -> Option<T>,
+    ) -> Result<Waited<T>> {
+        wait::until(what, WHY_LIMIT, async || {
+            let service = self.get(kind::MODEL_SERVICE, name).await?;
+            let decisions = items(&service, "/status/autoscaling/decisions");
+            Ok(match find(decisions) {
+                Some(found) => Look::Seen(found),
+                None => Look::NotYet(service["status"]["autoscaling"].to_string()),
+            })
+        })
         .await
     }
 

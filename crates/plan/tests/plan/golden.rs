@@ -2,13 +2,13 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p springtide-plan --test plan golden` writes them anew.
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs};
 
 use serde_json::{Value, json};
 use springtide_api::ModelService;
 use springtide_plan::{ValidatedModelService, desired};
 
-use crate::support::{UID, settings, with_keda};
+use crate::support::{UID, crate_path, settings, with_keda};
 
 /// The examples that hold a ModelService, and what each of them shows.
 const EXAMPLES: [(&str, &str); 9] = [
@@ -25,10 +25,6 @@ const EXAMPLES: [(&str, &str); 9] = [
     ("pvc-model", "model-read-from-a-claim"),
     ("all-fields", "every-field-reaches-its-object"),
 ];
-
-fn crate_path(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
-}
 
 /// The ModelServices in a file, as if an API server had stored them.
 fn model_services(file: &str) -> Vec<ModelService> {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use springtide_api::targets::Signal;
 use springtide_plan::{Child, OperatorSettings, ServingSignal, ValidatedModelService, desired};
 
-use crate::support::{model_service, settings, with_keda};
+use crate::support::{crate_path, model_service, settings, with_keda};
 
 /// The queries for `namespace/name`, by their signal, where Prometheus scrapes at an interval in
 /// seconds.
@@ -145,10 +145,7 @@ fn every_series_is_summed_up_and_none_is_of_one_model() {
 /// What prometheus-adapter is told to read for each pod, by metric, as a query over a ModelService's
 /// pods together: its templates filled in, and without line breaks.
 fn adapter_queries() -> BTreeMap<String, String> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../examples/prometheus-adapter.values.yaml"
-    );
+    let path = crate_path("../../examples/prometheus-adapter.values.yaml");
     let values: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
     let rules = values["rules"]["custom"].as_array().unwrap();
     rules

@@ -1,5 +1,7 @@
 //! ModelServices and observations to test with.
 
+use std::path::PathBuf;
+
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -17,6 +19,11 @@ pub(crate) fn settings() -> OperatorSettings {
         prometheus_address: "http://prometheus.monitoring.svc:9090".to_owned(),
         scrape_interval_seconds: 15,
     }
+}
+
+/// A path below this crate's folder.
+pub(crate) fn crate_path(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// A ModelService `default/iris` with `spec` merged into the least that it needs.

@@ -7,12 +7,10 @@ use serde_json::json;
 use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, replicas};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::history::{History, Recording};
-use springtide_e2e::json::items;
 use springtide_e2e::kind::{
     AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, Kind, MODEL_SERVICE, SERVICE,
 };
 use springtide_e2e::load::{Load, Plan, node_port};
-use springtide_e2e::wait::{Look, until};
 use tokio::time::Instant;
 
 use crate::operator;
@@ -22,9 +20,6 @@ const PODS: i64 = 4;
 
 /// Longest time until the HPA has moved the number of pods from 1 to [`PODS`], one in each sync.
 const MOVE_LIMIT: Duration = Duration::from_secs(150);
-
-/// Longest time until the status says why: the operator hears of the HPA's change at once.
-const WHY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Reconciles at least: each touch is one, but for those that come while one runs.
 const RECONCILES: f64 = 100.0;
@@ -116,18 +111,14 @@ fn check(bed: &Bed, history: &History, name: &str) -> Result<()> {
 
 /// The load asks for all pods at once, and the policy allows one in each look.
 async fn says_what_limited_it(bed: &Bed, name: &str) -> Result<()> {
-    let waited = until("a decision that a policy limited", WHY_LIMIT, async || {
-        let service = bed.get(MODEL_SERVICE, name).await?;
-        let decisions = items(&service, "/status/autoscaling/decisions");
-        let limited = decisions
-            .iter()
-            .find(|decision| decision["limitedBy"] == "Policies");
-        Ok(match limited {
-            Some(decision) => Look::Seen(decision.clone()),
-            None => Look::NotYet(service["status"]["autoscaling"].to_string()),
+    let waited = bed
+        .until_decided(name, "a decision that a policy limited", |decisions| {
+            let mut decisions = decisions.iter();
+            decisions
+                .find(|decision| decision["limitedBy"] == "Policies")
+                .cloned()
         })
-    })
-    .await?;
+        .await?;
     bed.report(&format!("said: {}", waited.value));
     Ok(())
 }

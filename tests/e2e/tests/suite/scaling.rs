@@ -6,9 +6,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use springtide_contract::metrics::{REQUESTS_TOTAL, label};
 use springtide_contract::paths;
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready};
+use springtide_e2e::bed::{Bed, Company, Failure, WHY_LIMIT, in_namespace, is_ready};
 use springtide_e2e::example::{self, HeldOut};
-use springtide_e2e::json::{items, number, same, text};
+use springtide_e2e::json::{number, same, text};
 use springtide_e2e::kind;
 use springtide_e2e::load::{Load, Plan, node_port};
 use springtide_e2e::wait::{Look, Waited, until};
@@ -26,10 +26,6 @@ const ROWS: usize = 30;
 /// Target by offered load: a small part of what a pod of these small models can do, even in batches of
 /// one row.
 const LOAD_PERCENT: u32 = 1;
-
-/// Longest time until the status says why there are more pods: the operator hears of the HPA's change
-/// at once.
-const WHY_LIMIT: Duration = Duration::from_secs(30);
 
 /// A ModelService whose load is too much for its pods.
 struct Case {
@@ -171,18 +167,14 @@ async fn has_scaled_up(bed: &Bed, case: &Case) -> Result<()> {
 /// The status, an event and `kubectl get` say how many pods there are and why.
 async fn says_why(bed: &Bed, case: &Case) -> Result<()> {
     let name = case.example;
-    let waited = until("a decision by the signal", WHY_LIMIT, async || {
-        let service = bed.get(kind::MODEL_SERVICE, name).await?;
-        let decisions = items(&service, "/status/autoscaling/decisions");
-        let found = decisions
-            .iter()
-            .find(|decision| decision["signal"] == case.signal);
-        Ok(match found {
-            Some(decision) => Look::Seen(decision.clone()),
-            None => Look::NotYet(service["status"]["autoscaling"].to_string()),
+    let waited = bed
+        .until_decided(name, "a decision by the signal", |decisions| {
+            let mut decisions = decisions.iter();
+            decisions
+                .find(|decision| decision["signal"] == case.signal)
+                .cloned()
         })
-    })
-    .await?;
+        .await?;
     let decision = waited.value;
     bed.report(&format!("{name}: {decision}"));
     let target = &case.spec["autoscaling"]["targets"][case.signal];

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready, replicas};
 use springtide_e2e::example;
 use springtide_e2e::history::Recording;
-use springtide_e2e::json::{items, number};
+use springtide_e2e::json::number;
 use springtide_e2e::kind::{AUTOSCALER, DEPLOYMENT, MODEL_SERVICE};
 use springtide_e2e::wait::{Look, until};
 
@@ -24,9 +24,6 @@ const LEAD_SECONDS: f64 = 30.0;
 /// Longest time from the schedule's beginning until its pods are ready: KEDA looks every 15 s, and so
 /// does its HPA.
 const LIFT_LIMIT: Duration = Duration::from_secs(60);
-
-/// Longest time until the status tells of a change: the operator hears of it at once.
-const WHY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest time from the schedule's end until the pods are what they were: two steps, 15 s each, and
 /// the looks of KEDA and its HPA before the first.
@@ -153,16 +150,13 @@ async fn left(bed: &Bed, name: &str, end: u64) -> Result<()> {
         minimum == 1,
         "status.autoscaling.minReplicas of {name} is {minimum}"
     );
-    until("the last decision to be told", WHY_LIMIT, async || {
-        let service = bed.get(MODEL_SERVICE, name).await?;
-        let decisions = items(&service, "/status/autoscaling/decisions");
-        // The newest first.
+    bed.until_decided(name, "the last decision to be told", |decisions| {
         let steps: Vec<_> = decisions
             .iter()
             .map(|decision| (number(decision, "/from"), number(decision, "/to")))
             .collect();
         let told = [(2, 1), (FLOOR, 2), (1, FLOOR)];
-        Ok(Look::at(steps.starts_with(&told), || format!("{steps:?}")))
+        steps.starts_with(&told).then_some(())
     })
     .await?;
     Ok(())
