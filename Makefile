@@ -48,7 +48,7 @@ lint: claim-target ## Run clippy with warnings as errors, and shellcheck
 	scripts/shellcheck
 
 unit: claim-target ## Run unit, property, golden and fake-API-server tests
-	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" cargo test --workspace --exclude springtide-e2e --locked
+	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" PROMTOOL="$$(scripts/promtool)" cargo test --workspace --exclude springtide-e2e --locked
 
 bench-check: ## Check the benchmarks' own arithmetic, and that their pages are up to date
 	python3 -m unittest discover --start-directory bench/tests --top-level-directory bench

@@ -44,6 +44,9 @@ pub const MODEL_LOAD_SECONDS: &str = "ml_model_load_seconds";
 /// Gauge, always 1: what a version that serves runs on, by [`label::MODEL`], [`label::VERSION`],
 /// [`label::PROVIDER`] and [`label::FALLBACK`].
 pub const EXECUTION_PROVIDER_INFO: &str = "ml_execution_provider_info";
+/// Gauge: when the server started, in seconds since 1970, as Prometheus' client libraries name it. Tells
+/// a pod that can't be read any more from one that is only starting.
+pub const PROCESS_START_TIME_SECONDS: &str = "process_start_time_seconds";
 
 /// Label names.
 pub mod label {

@@ -11,8 +11,9 @@ mod snapshot;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{Encoder, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, Registry, TextEncoder};
 use springtide_contract::metrics as names;
 use springtide_inference::threads::available_processors;
 
@@ -60,6 +61,13 @@ impl Metrics {
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
             .collect();
         let registry = Registry::new_custom(None, Some(labels.clone()))?;
+        let started = Gauge::new(
+            names::PROCESS_START_TIME_SECONDS,
+            "When the server started, in seconds since 1970",
+        )?;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        started.set(since_1970.unwrap_or_default().as_secs_f64());
+        registry.register(Box::new(started))?;
         let load = Arc::new(PodLoad::new(available_processors().get() as f64));
         let all = AllSeries::new(&registry, Arc::clone(&load))?;
         let no_model = Arc::new(all.of(NO_MODEL));

@@ -34,7 +34,7 @@ pub(super) fn build(
     let targets = &following.targets;
     let serving = serving(targets)
         .map(|(signal, target)| {
-            let query = query(signal, model_service, settings);
+            let query = query(signal, target, model_service, settings);
             prometheus_trigger(prometheus, signal, query, target)
         })
         .collect::<Vec<_>>();

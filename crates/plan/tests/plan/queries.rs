@@ -1,26 +1,29 @@
 //! What KEDA asks Prometheus.
 
+mod edges;
+mod scraped;
+
 use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
-use springtide_api::targets::Signal;
 use springtide_plan::{Child, OperatorSettings, ServingSignal, ValidatedModelService, desired};
 
 use crate::support::{crate_path, model_service, settings, with_keda};
 
 /// The queries for `namespace/name`, by their signal, where Prometheus scrapes at an interval in
-/// seconds.
+/// seconds and each signal has this target.
 fn queries_of(
     namespace: &str,
     name: &str,
     scrape_interval_seconds: u16,
+    target: i32,
 ) -> BTreeMap<String, String> {
     let settings = OperatorSettings {
         scrape_interval_seconds,
         ..settings()
     };
     let targets = ServingSignal::ALL
-        .map(|signal| (signal.signal().as_str().to_owned(), json!(1)))
+        .map(|signal| (signal.signal().as_str().to_owned(), json!(target)))
         .into_iter()
         .collect::<Value>();
     let mut model_service =
@@ -47,57 +50,23 @@ fn queries_of(
         .collect()
 }
 
-fn queries(scrape_interval_seconds: u16) -> BTreeMap<String, String> {
-    queries_of("default", "iris", scrape_interval_seconds)
+fn queries(scrape_interval_seconds: u16, target: i32) -> BTreeMap<String, String> {
+    queries_of("default", "iris", scrape_interval_seconds, target)
 }
 
-#[test]
-fn each_signal_has_its_query() {
-    let selector = r#"{modelservice="iris",modelservice_namespace="default"}"#;
-    let series = &format!("{selector}[60s]");
-    let latest_or_rate = |counter: &str| {
-        format!(
-            "(sum(irate({counter}{series}) and {counter}{selector}) > sum(rate({counter}{series})) \
-             * (1 + 1.5 / sqrt(15 * sum(rate(ml_requests_received_total{series})))) ^ 2 \
-             or sum(rate({counter}{series})))"
-        )
-    };
-    let query = |signal: Signal| queries(15).remove(signal.as_str()).unwrap();
-    assert_eq!(
-        query(Signal::RequestsPerSecond),
-        latest_or_rate("ml_requests_received_total")
-    );
-    assert_eq!(
-        query(Signal::QueueSize),
-        format!("sum(last_over_time(ml_queue_size{series}))")
-    );
-    assert_eq!(
-        query(Signal::P95LatencyMilliseconds),
-        format!(
-            "1000 * ((histogram_quantile(0.95, sum by (le) (rate(ml_request_latency_seconds_bucket{series}))) >= 0) \
-             or (sum(rate(ml_requests_received_total{series})) == 0))"
-        )
-    );
-    assert_eq!(
-        query(Signal::Concurrency),
-        format!("sum(avg_over_time(ml_active_requests{series}))")
-    );
-    assert_eq!(
-        query(Signal::LoadPercent),
-        format!("100 * {}", latest_or_rate("ml_offered_load_seconds_total"))
-    );
-}
-
-/// A rate needs two readings, and one scrape may fail.
+/// A rate needs two readings, and one scrape may fail; pods are remembered for longer.
 #[test]
 fn every_query_looks_back_over_four_scrapes() {
     for (interval, window) in [(5, "[20s]"), (15, "[60s]"), (60, "[240s]")] {
-        for query in queries(interval).values() {
+        for query in queries(interval, 1).values() {
             let windows = query.matches('[').count();
-            assert!(windows > 0, "{query}");
-            assert_eq!(query.matches(window).count(), windows, "{query}");
-            let latest = query.matches(" and ml_").count();
-            assert_eq!(query.matches('{').count(), windows + latest, "{query}");
+            let remembered = query.matches("[3600s]").count();
+            assert!(windows > remembered && remembered <= 1, "{query}");
+            assert_eq!(
+                query.matches(window).count() + remembered,
+                windows,
+                "{query}"
+            );
         }
     }
 }
@@ -107,38 +76,13 @@ fn every_query_looks_back_over_four_scrapes() {
 fn every_series_is_of_one_model_service() {
     for (namespace, name) in [("a", "iris"), ("b", "iris"), ("a", "digits")] {
         let selector = format!(r#"{{modelservice="{name}",modelservice_namespace="{namespace}"}}"#);
-        for query in queries_of(namespace, name, 15).values() {
+        for query in queries_of(namespace, name, 15, 1).values() {
             assert_eq!(
                 query.matches('{').count(),
                 query.matches(&selector).count(),
                 "{query}"
             );
         }
-    }
-}
-
-/// The server's series are one for each model, and KEDA takes no answer with several numbers.
-#[test]
-fn every_series_is_summed_up_and_none_is_of_one_model() {
-    for query in queries(15).values() {
-        let series = query.matches('{').count();
-        let sums = [
-            "sum(rate(ml_",
-            // With its own latest reading.
-            "sum(irate(ml_",
-            " and ml_",
-            "sum(last_over_time(ml_",
-            "sum(avg_over_time(ml_",
-            "sum by (le) (rate(ml_",
-        ]
-        .map(|sum| query.matches(sum).count())
-        .iter()
-        .sum::<usize>();
-        assert!(series > 0 && series == sums, "{query}");
-        assert!(
-            !query.contains("model=") && !query.contains("(model"),
-            "{query}"
-        );
     }
 }
 
@@ -174,11 +118,14 @@ fn without_spaces(text: &str) -> String {
 #[test]
 fn the_adapters_rules_read_what_the_queries_read() {
     let rules = adapter_queries();
-    let queries = queries(15);
+    let queries = queries(15, 1);
     assert_eq!(rules.len(), queries.len());
     for signal in ServingSignal::ALL {
+        let query = &queries[signal.signal().as_str()];
+        // An HPA counts the pods that can't be read itself.
+        let query = query.split(" + (1 * count(").next().unwrap();
         // Of a pod that is gone no HPA asks for a reading.
-        let query = queries[signal.signal().as_str()]
+        let query = query
             .split(" and ml_")
             .enumerate()
             .map(|(part, text)| match part {

@@ -1,0 +1,189 @@
+//! What a Prometheus has scraped of some pods, and what its own engine reads in it.
+
+use std::{collections::BTreeMap, env, fmt::Write as _, fs, ops::Range, process::Command};
+
+use serde_json::{Value, json};
+
+/// Labels that the server puts on its series.
+const LABELS: &str = r#"modelservice="iris",modelservice_namespace="default""#;
+
+/// Time that each request takes of its pod: a request per second is one percent of load.
+const SECONDS_PER_REQUEST: f64 = 0.01;
+
+/// A pod, with times in seconds.
+pub(super) struct Pod {
+    pub(super) name: &'static str,
+    /// When the server started.
+    pub(super) started: i64,
+    /// While Prometheus knows it.
+    pub(super) there: Range<i64>,
+    /// When its scrapes fail.
+    pub(super) unread: Range<i64>,
+    /// How long after each full interval it is scraped.
+    pub(super) offset: i64,
+    /// Requests that have arrived by a time.
+    pub(super) arrived: fn(i64) -> f64,
+    /// Of them those that were answered.
+    pub(super) answered: f64,
+    /// Rows that wait, and requests that are active.
+    pub(super) waiting: f64,
+}
+
+impl Pod {
+    /// One that has been there for long, and always will be.
+    pub(super) fn old(name: &'static str, offset: i64, arrived: fn(i64) -> f64) -> Self {
+        Self {
+            name,
+            started: -1000,
+            there: -1000..i64::MAX,
+            unread: 0..0,
+            offset,
+            arrived,
+            answered: 1.0,
+            waiting: 0.0,
+        }
+    }
+}
+
+/// A Prometheus that scrapes pods.
+pub(super) struct Prometheus {
+    pub(super) interval: i64,
+    pub(super) pods: Vec<Pod>,
+    /// When it is down.
+    pub(super) away: Range<i64>,
+}
+
+impl Prometheus {
+    /// What `query` gives at each second of `when`, where it gives anything.
+    pub(super) fn reads(
+        &self,
+        test: &str,
+        query: &str,
+        when: Range<i64>,
+    ) -> BTreeMap<i64, Option<f64>> {
+        let promtool = env::var("PROMTOOL")
+            .expect("PROMTOOL is the path of Prometheus' promtool, which scripts/promtool prints");
+        let series: Vec<_> = self
+            .pods
+            .iter()
+            .flat_map(|pod| self.series(pod, when.end))
+            .collect();
+        // It prints what it reads where that isn't what was expected, so nothing is.
+        let expected: Vec<_> = when
+            .clone()
+            .map(|second| json!({"expr": query, "eval_time": format!("{second}s")}))
+            .collect();
+        let tests = json!({"evaluation_interval": "1s", "tests": [{
+            "interval": "1s",
+            "input_series": series,
+            "promql_expr_test": expected,
+        }]});
+        let path = format!("{}/{test}.json", env!("CARGO_TARGET_TMPDIR"));
+        fs::write(&path, tests.to_string()).unwrap();
+        let output = Command::new(promtool)
+            .args(["test", "rules", &path])
+            .output()
+            .unwrap();
+        let output =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        let mut reads: BTreeMap<_, _> = when.map(|second| (second, None)).collect();
+        let mut second = None;
+        for line in output.lines().map(str::trim) {
+            assert!(!line.contains("err: "), "{output}");
+            if let Some((_, time)) = line.rsplit_once("time: ") {
+                second = Some(seconds(time.trim_end_matches(',')));
+            } else if let Some(got) = line.strip_prefix("got: ") {
+                let value = got
+                    .strip_prefix("{} ")
+                    .unwrap_or_else(|| panic!("one number without labels: {got}"));
+                reads.insert(second.unwrap(), Some(value.parse().unwrap()));
+            }
+        }
+        assert!(
+            output.contains("SUCCESS") || reads.values().any(Option::is_some),
+            "{output}"
+        );
+        reads
+    }
+
+    fn series(&self, pod: &Pod, end: i64) -> Vec<Value> {
+        let target = format!(r#"job="pods",instance="{}""#, pod.name);
+        let of_server = |name: &str, labels: &str, value: &dyn Fn(i64) -> f64| {
+            let values = self.values(pod, end, &|second, read| read.then(|| value(second)));
+            json!({"series": format!("{name}{{{LABELS},{target}{labels}}}"), "values": values})
+        };
+        let arrived = |second| (pod.arrived)(second);
+        let answered = |second| (pod.arrived)(second) * pod.answered;
+        let model = r#",model="iris""#;
+        let mut series = vec![
+            json!({
+                "series": format!("up{{{target}}}"),
+                "values": self.values(pod, end, &|_, read| Some(f64::from(u8::from(read)))),
+            }),
+            of_server("process_start_time_seconds", "", &|_| pod.started as f64),
+            of_server("ml_requests_received_total", model, &arrived),
+            // Of requests that named no model.
+            of_server("ml_requests_received_total", r#",model="""#, &|_| 0.0),
+            of_server("ml_offered_load_seconds_total", model, &|second| {
+                arrived(second) * SECONDS_PER_REQUEST
+            }),
+            of_server("ml_queue_size", model, &|_| pod.waiting),
+            of_server("ml_active_requests", model, &|_| pod.waiting),
+        ];
+        for bucket in ["0.05", "0.1", "+Inf"] {
+            let labels = format!(r#"{model},le="{bucket}""#);
+            let answered = |second| {
+                if bucket == "0.05" {
+                    0.0
+                } else {
+                    answered(second)
+                }
+            };
+            series.push(of_server(
+                "ml_request_latency_seconds_bucket",
+                &labels,
+                &answered,
+            ));
+        }
+        series
+    }
+
+    /// Samples in promtool's notation, one a second: `value` of those that are scraped, by whether the
+    /// scrape succeeds. What is no longer there is marked as stale, as Prometheus does.
+    fn values(&self, pod: &Pod, end: i64, value: &dyn Fn(i64, bool) -> Option<f64>) -> String {
+        let mut values = String::new();
+        let mut present = false;
+        for second in 0..=end {
+            let sample = if self.away.contains(&second) {
+                None
+            } else if !pod.there.contains(&second) {
+                Some(None)
+            } else if second % self.interval != pod.offset {
+                None
+            } else {
+                let read = second >= pod.started && !pod.unread.contains(&second);
+                Some(value(second, read))
+            };
+            match sample {
+                Some(Some(value)) => {
+                    present = true;
+                    write!(values, "{value} ").unwrap();
+                }
+                Some(None) if present => {
+                    present = false;
+                    values.push_str("stale ");
+                }
+                _ => values.push_str("_ "),
+            }
+        }
+        values
+    }
+}
+
+/// A duration as Prometheus writes it, such as `1m5s`.
+fn seconds(duration: &str) -> i64 {
+    let (minutes, seconds) = duration.split_once('m').unwrap_or(("0", duration));
+    let seconds = seconds.trim_end_matches('s');
+    let seconds = if seconds.is_empty() { "0" } else { seconds };
+    60 * minutes.parse::<i64>().unwrap() + seconds.parse::<i64>().unwrap()
+}
