@@ -12,15 +12,29 @@ def flat(path):
     return " ".join((places.REPOSITORY / path).read_text(encoding="utf-8").split())
 
 
+def in_full(query, pieces):
+    """A query of the page with its named pieces put in."""
+    for name in ("UNREAD", "LATEST_OR_RATE", "RATE"):
+        parameter, piece = pieces[name]
+        # What the last piece of a query is about has parentheses of its own.
+        argument = r"\((.*)\)$" if name == "UNREAD" else r"\((\w+)\)"
+        query = re.sub(rf"\b{name}{argument}", lambda call: re.sub(rf"\b{parameter}\b", call[1], piece), query)
+    selector = '{modelservice="digits-tuned",modelservice_namespace="default"}'
+    return query.replace("{…}", selector).replace("[w]", "[60s]").replace("- w", "- 60")
+
+
 class Page(unittest.TestCase):
     def test_its_queries_are_those_that_the_operator_writes(self):
         # The golden output of the example that sets every field.
         written = flat("crates/plan/tests/golden/all-fields.every-field-reaches-its-object.yaml")
+        written = re.sub(r"\(\d+ \* count\(", "(TARGET * count(", written)
         queries = re.findall(r"^\| `\w+` \| `(.*)` \|$", PAGE, re.MULTILINE)
         self.assertEqual(len(queries), 5)
+        named = re.findall(r"^\| `([A-Z_]+)\((\w)\)`.* \| `(.*)` \|$", PAGE, re.MULTILINE)
+        pieces = {name: (parameter, piece) for name, parameter, piece in named}
         for query in queries:
             with self.subTest(query):
-                self.assertIn(query.replace("NAMESPACE", "default").replace("NAME", "digits-tuned"), written)
+                self.assertIn(f"query: >- {in_full(query, pieces)} serverAddress:", written)
 
     def test_it_names_every_target_and_engine_and_preset_of_the_reference(self):
         reference = flat("docs/reference/modelservice.md")
