@@ -18,9 +18,14 @@ use crate::{settings::OperatorSettings, signals::ServingSignal, validated::Valid
 /// falls just outside, then leaves enough.
 const SCRAPES: u32 = 4;
 
-/// For how long after its last reading a pod counts as one that can't be read, in seconds. A pod that
-/// is gone counts no longer than its target in Prometheus lives, so this may be long.
-const REMEMBERED_SECONDS: u32 = 3600;
+/// For how long after its last reading a pod counts as one that can't be read, in seconds. Pods of a
+/// lost node are replaced after 300 s (DefaultTolerationSeconds of Kubernetes) and stay targets of
+/// Prometheus, so they count beside their replacements for as long as this is more.
+const REMEMBERED_SECONDS: u32 = 600;
+
+/// Labels that Prometheus gives the series of a pod and its `up` alike. An address alone may be of
+/// another pod by now; labels that aren't there are equal.
+const SAME_POD: &str = "on (job, instance, namespace, pod)";
 
 /// By how much the square root of the arrivals since the latest scrape has to exceed that of those that
 /// the window says, to be believed instead of it: three standard deviations. The square root of a number
@@ -45,28 +50,50 @@ impl Pods {
         format!("{series}{}[{}s]", self.selector, self.window_seconds())
     }
 
+    /// When the server of each pod started, as read within this many seconds, compared with the
+    /// beginning of the window.
+    fn started(&self, seconds: u32, compared: char) -> String {
+        let (selector, window) = (&self.selector, self.window_seconds());
+        format!(
+            "last_over_time({PROCESS_START_TIME_SECONDS}{selector}[{seconds}s]) {compared} time() - {window}"
+        )
+    }
+
     /// By how much a counter grows in a second, over all pods.
     ///
     /// `rate` stretches what it sees by half an interval at most, and so reads down to a third of the
-    /// truth in a window that isn't full (`extrapolatedRate` in Prometheus' promql/functions.go). That
-    /// of a pod that lacks a scrape, is new, or of a Prometheus that was away, is taken between its last
-    /// two readings, which says what is true. Only what a pod that is gone did fades with the window: its load is at the others.
+    /// truth where scrapes are missing in the window (`extrapolatedRate` in Prometheus'
+    /// promql/functions.go). Such a pod's is taken between its last two readings. New pods and those that
+    /// are gone aren't meant: what is missing of them is still read at the others, or already.
     fn rate(&self, counter: &str) -> String {
         let range = self.range(counter);
         format!(
-            "sum(rate({range}) and count_over_time({range}) >= {SCRAPES} \
-             or irate({range}) and on (job, instance) up or rate({range}))"
+            "sum(irate({range}) and {SAME_POD} (count_over_time({}) < {SCRAPES} and {} and {SAME_POD} up) \
+             or rate({range}))",
+            self.range(PROCESS_START_TIME_SECONDS),
+            self.started(self.window_seconds(), '<'),
+        )
+    }
+
+    /// A gauge of each pod that is there, taken `over` the window, and from its second reading on, as a
+    /// rate is: the first of few pods would read as the load of all.
+    fn gauge(&self, over: &str, gauge: &str) -> String {
+        let (range, selector) = (self.range(gauge), &self.selector);
+        format!(
+            "{over}({range}) and count_over_time({range}) > 1 and {SAME_POD} (up or {gauge}{selector})"
         )
     }
 
     /// [`Pods::rate`], or the growth since the latest scrape where that is more than chance explains.
     fn latest_or_rate(&self, counter: &str) -> String {
         let rate = self.rate(counter);
-        // A pod that is gone stays in a range for a window, and has no present reading.
+        // A pod that is gone stays in a range for a window, and has no present reading. What new pods
+        // have taken over was read at the others at their latest scrape.
         let latest = format!(
-            "sum(irate({}) and {counter}{})",
+            "sum(irate({}) and {counter}{} unless {SAME_POD} {})",
             self.range(counter),
-            self.selector
+            self.selector,
+            self.started(self.window_seconds(), '>')
         );
         let arrivals = format!(
             "{} * sum(rate({}))",
@@ -76,21 +103,23 @@ impl Pods {
         format!("({latest} > {rate} * (1 + {EXCESS} / sqrt({arrivals})) ^ 2 or {rate})")
     }
 
-    /// A sum over all pods, in which each pod that has been there for a window and yet isn't in
-    /// `readings` counts as one on target.
+    /// The pods that have been there for a window and yet aren't in `readings`.
+    fn unread(&self, readings: &str) -> String {
+        let window = self.window_seconds();
+        format!(
+            "{} and {SAME_POD} timestamp(up) > time() - {window} unless {SAME_POD} ({readings})",
+            self.started(REMEMBERED_SECONDS, '<')
+        )
+    }
+
+    /// A sum over all pods, in which those that aren't in `readings` count as on target.
     ///
     /// An HPA takes a pod without a metric for one on target before it scales down
     /// (`calculatePlainMetricReplicas` in Kubernetes' pkg/controller/podautoscaler/replica_calculator.go).
     /// What KEDA gives it is a sum, in which such a pod would be an idle one.
     fn with_unread(&self, sum: &str, readings: &str, target: i32) -> String {
-        let selector = &self.selector;
-        let window = self.window_seconds();
-        format!(
-            "{sum} + ({target} * count(\
-             last_over_time({PROCESS_START_TIME_SECONDS}{selector}[{REMEMBERED_SECONDS}s]) < time() - {window} \
-             and on (job, instance) timestamp(up) > time() - {window} \
-             unless on (job, instance) {readings}) or vector(0))"
-        )
+        let unread = self.unread(readings);
+        format!("{sum} + ({target} * count({unread}) or vector(0))")
     }
 }
 
@@ -111,6 +140,7 @@ pub(crate) fn query(
         interval_seconds: u32::from(settings.scrape_interval_seconds),
     };
     let counted = |counter: &str| format!("rate({})", pods.range(counter));
+    let sum_of = |gauge: &str| pods.with_unread(&format!("sum({gauge})"), gauge, target);
     match signal {
         ServingSignal::RequestsPerSecond => pods.with_unread(
             &pods.latest_or_rate(REQUESTS_RECEIVED_TOTAL),
@@ -118,24 +148,21 @@ pub(crate) fn query(
             target,
         ),
         // The latest reading of each pod, also where its latest scrape failed.
-        ServingSignal::QueueSize => {
-            let latest = format!("last_over_time({})", pods.range(QUEUE_SIZE));
-            pods.with_unread(&format!("sum({latest})"), &latest, target)
-        }
+        ServingSignal::QueueSize => sum_of(&pods.gauge("last_over_time", QUEUE_SIZE)),
         // Without answers the quantile is NaN, which `>= 0` drops; the right-hand side of `or` then
-        // gives zero, but only where nothing arrives either. Requests without an answer are no data,
-        // and so are readings that are too far apart for a rate. A pod that can't be read is missing
-        // in the quantile as one of the sample, which is nobody's load.
-        ServingSignal::P95LatencyMilliseconds => format!(
-            "1000 * ((histogram_quantile(0.95, sum by (le) (rate({}))) >= 0) or (sum({}) == 0))",
-            pods.range(&format!("{REQUEST_LATENCY_SECONDS}_bucket")),
-            counted(REQUESTS_RECEIVED_TOTAL),
-        ),
-        // A gauge that moves with every request: one reading is chance.
-        ServingSignal::Concurrency => {
-            let mean = format!("avg_over_time({})", pods.range(ACTIVE_REQUESTS));
-            pods.with_unread(&format!("sum({mean})"), &mean, target)
+        // gives zero, but only where nothing arrives either, at any pod. Requests without an answer are
+        // no data, and so are readings that are too far apart for a rate.
+        ServingSignal::P95LatencyMilliseconds => {
+            let arrivals = counted(REQUESTS_RECEIVED_TOTAL);
+            format!(
+                "1000 * ((histogram_quantile(0.95, sum by (le) (rate({}))) >= 0) \
+                 or (sum({arrivals}) == 0 unless on () ({})))",
+                pods.range(&format!("{REQUEST_LATENCY_SECONDS}_bucket")),
+                pods.unread(&arrivals),
+            )
         }
+        // A gauge that moves with every request: one reading is chance.
+        ServingSignal::Concurrency => sum_of(&pods.gauge("avg_over_time", ACTIVE_REQUESTS)),
         ServingSignal::LoadPercent => pods.with_unread(
             &format!("100 * {}", pods.latest_or_rate(OFFERED_LOAD_SECONDS_TOTAL)),
             &counted(OFFERED_LOAD_SECONDS_TOTAL),

@@ -79,6 +79,46 @@ fn no_pod_goes_when_prometheus_begins_anew() {
 }
 
 #[test]
+fn no_pod_goes_by_its_queue_when_prometheus_begins_anew_or_is_back() {
+    for signal in [Signal::QueueSize, Signal::Concurrency] {
+        for away in [0..150, 60..160] {
+            let (back, mut prometheus) = (away.end, three());
+            prometheus.interval = 15;
+            prometheus.away = away;
+            for pod in &mut prometheus.pods {
+                pod.waiting = 33.0;
+            }
+            let reads = reads("queues", &prometheus, signal, back..back + 60);
+            let reads: BTreeMap<_, _> = reads
+                .into_iter()
+                .filter(|(_, read)| read.is_some())
+                .collect();
+            assert!(reads.len() > 20, "{reads:?}");
+            assert_within(&reads, 72.9, 99.1);
+        }
+    }
+}
+
+/// The quantile of an idle pod isn't that of all.
+#[test]
+fn an_idle_pod_that_is_read_first_is_no_p95_of_zero() {
+    let mut prometheus = three();
+    prometheus.away = 0..45;
+    prometheus.pods[0].arrived = |_| 7.0;
+    let reads = reads(
+        "idle-first",
+        &prometheus,
+        Signal::P95LatencyMilliseconds,
+        45..80,
+    );
+    assert!(
+        reads.values().flatten().all(|read| *read > 90.0),
+        "{reads:?}"
+    );
+    assert!(reads[&70].is_some(), "{reads:?}");
+}
+
+#[test]
 fn no_pod_goes_when_prometheus_is_back() {
     for (signal, away) in SUMS
         .into_iter()
@@ -185,32 +225,152 @@ fn a_pod_that_starts_brings_no_other() {
             .filter(|(s, _)| *s >= 73)
             .collect();
         assert_within(&meanwhile, 98.9, 110.1);
-        // With its second reading it is read in full, its window being far from full.
-        let second_reading = reads.into_iter().filter(|(s, _)| *s >= 83).collect();
-        assert_within(&second_reading, 107.0, 110.1);
+        let full = reads.into_iter().filter(|(s, _)| *s >= 92).collect();
+        assert_within(&full, 109.9, 110.1);
     }
+}
+
+/// Pods, and at [`MOVED`] some more, which started a little before and get what `new` says.
+fn handover(
+    interval: i64,
+    old: Vec<Pod>,
+    new: fn(i64) -> f64,
+    names: &[&'static str],
+) -> Prometheus {
+    let mut pods = old;
+    for (offset, name) in names.iter().enumerate() {
+        pods.push(Pod {
+            started: MOVED - 4,
+            there: MOVED - 8..i64::MAX,
+            ..Pod::old(name, i64::try_from(offset).unwrap() + 1, new)
+        });
+    }
+    Prometheus {
+        interval,
+        pods,
+        away: -1..-1,
+    }
+}
+
+/// When load moves from pods to others.
+const MOVED: i64 = 120;
+
+fn three_until_moved() -> Vec<Pod> {
+    let mut pods = three().pods;
+    for pod in &mut pods {
+        pod.arrived = |second| 33.0 * second.min(MOVED) as f64;
+        pod.there = -1000..MOVED + 2;
+    }
+    pods
+}
+
+fn since_moved(second: i64) -> f64 {
+    33.0 * (second - MOVED).max(0) as f64
 }
 
 /// All at once: the new pods take the load over, and the old ones are gone.
 #[test]
-fn a_rollout_asks_for_no_less_and_little_more() {
+fn a_rollout_brings_no_pod() {
+    for (signal, interval) in SUMS
+        .into_iter()
+        .flat_map(|signal| [(signal, 5), (signal, 15)])
+    {
+        let prometheus = handover(interval, three_until_moved(), since_moved, &["d", "e", "f"]);
+        let reads = reads("rollout", &prometheus, signal, 100..200);
+        assert_within(&reads, 60.0, 106.0);
+        let after = reads.into_iter().filter(|(s, _)| *s >= 186).collect();
+        assert_within(&after, 98.9, 99.1);
+    }
+}
+
+/// The model is loaded long after the server has started, and its series begin then.
+#[test]
+fn a_rollout_of_pods_that_load_for_long_brings_no_pod() {
+    for (signal, interval) in SUMS
+        .into_iter()
+        .flat_map(|signal| [(signal, 5), (signal, 15)])
+    {
+        let mut prometheus = handover(interval, three_until_moved(), since_moved, &["d", "e", "f"]);
+        for pod in &mut prometheus.pods[3..] {
+            pod.started = 10;
+            pod.there = 5..i64::MAX;
+            pod.models = vec![("iris", MOVED - 4..i64::MAX)];
+        }
+        let reads = reads("slow-rollout", &prometheus, signal, 100..200);
+        assert_within(&reads, 60.0, 106.0);
+    }
+}
+
+/// Two pods become four, which share the load.
+#[test]
+fn a_scale_up_brings_no_more_pods_than_it_should() {
+    for (signal, interval) in SUMS
+        .into_iter()
+        .flat_map(|signal| [(signal, 5), (signal, 15)])
+    {
+        let halved = |second: i64| 66.0 * second.min(MOVED) as f64 + since_moved(second);
+        let old = vec![Pod::old("a", 0, halved), Pod::old("b", 3, halved)];
+        let prometheus = handover(interval, old, since_moved, &["c", "d"]);
+        let reads = reads("scale-up", &prometheus, signal, 100..200);
+        assert_within(&reads, 100.0, 145.0);
+    }
+}
+
+/// A pod that is gone leaves its reading in a range, at its full height.
+#[test]
+fn gauges_of_pods_that_are_gone_do_not_count() {
+    for (signal, interval) in [
+        (Signal::QueueSize, 5),
+        (Signal::QueueSize, 15),
+        (Signal::Concurrency, 5),
+        (Signal::Concurrency, 15),
+    ] {
+        let mut prometheus = handover(interval, three_until_moved(), since_moved, &["d", "e", "f"]);
+        for pod in &mut prometheus.pods {
+            pod.waiting = 33.0;
+        }
+        let reads = reads("gone-gauges", &prometheus, signal, MOVED + 3..200);
+        let (_, reads) = reads
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(_, read)| read.is_none());
+        assert_within(&reads, 33.0, 99.1);
+        let last = reads.into_iter().filter(|(s, _)| *s >= 170).collect();
+        assert_within(&last, 98.9, 99.1);
+    }
+}
+
+/// A pod of another service is scraped where one of this was.
+#[test]
+fn an_address_that_another_pod_has_now_counts_no_pod() {
     for signal in SUMS {
         let mut prometheus = three();
+        prometheus.pods[1].there = 0..80;
+        prometheus.pods.push(Pod {
+            address: "b",
+            there: 82..i64::MAX,
+            models: vec![],
+            // Never scraped with success: only its target is known.
+            unread: 0..i64::MAX,
+            ..Pod::old("other", 2, |_| 0.0)
+        });
+        let reads = reads("address", &prometheus, signal, 110..200);
+        assert_within(&reads, 65.9, 66.1);
+    }
+}
+
+#[test]
+fn a_model_that_is_renamed_is_no_load() {
+    for (signal, interval) in SUMS
+        .into_iter()
+        .flat_map(|signal| [(signal, 5), (signal, 15)])
+    {
+        let mut prometheus = three();
+        prometheus.interval = interval;
         for pod in &mut prometheus.pods {
-            pod.arrived = |second| 33.0 * second.min(80) as f64;
-            pod.there = 0..81;
+            pod.models = vec![("iris", i64::MIN..MOVED), ("iris-2", MOVED..i64::MAX)];
         }
-        for (name, offset) in [("d", 1), ("e", 2), ("f", 3)] {
-            prometheus.pods.push(Pod {
-                started: 65,
-                there: 60..i64::MAX,
-                ..Pod::old(name, offset, |second| 33.0 * (second - 80).max(0) as f64)
-            });
-        }
-        let reads = reads("rollout", &prometheus, signal, 60..140);
-        assert_within(&reads, 88.0, 105.0);
-        let after = reads.into_iter().filter(|(s, _)| *s >= 106).collect();
-        assert_within(&after, 98.9, 99.1);
+        let reads = reads("renamed", &prometheus, signal, 100..200);
+        assert_within(&reads, 60.0, 125.0);
     }
 }
 

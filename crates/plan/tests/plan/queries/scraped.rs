@@ -13,6 +13,10 @@ const SECONDS_PER_REQUEST: f64 = 0.01;
 /// A pod, with times in seconds.
 pub(super) struct Pod {
     pub(super) name: &'static str,
+    /// Where it is scraped.
+    pub(super) address: &'static str,
+    /// Names of the models that it serves, and while it does.
+    pub(super) models: Vec<(&'static str, Range<i64>)>,
     /// When the server started.
     pub(super) started: i64,
     /// While Prometheus knows it.
@@ -34,6 +38,8 @@ impl Pod {
     pub(super) fn old(name: &'static str, offset: i64, arrived: fn(i64) -> f64) -> Self {
         Self {
             name,
+            address: name,
+            models: vec![("iris", i64::MIN..i64::MAX)],
             started: -1000,
             there: -1000..i64::MAX,
             unread: 0..0,
@@ -107,43 +113,56 @@ impl Prometheus {
     }
 
     fn series(&self, pod: &Pod, end: i64) -> Vec<Value> {
-        let target = format!(r#"job="pods",instance="{}""#, pod.name);
-        let of_server = |name: &str, labels: &str, value: &dyn Fn(i64) -> f64| {
-            let values = self.values(pod, end, &|second, read| read.then(|| value(second)));
+        let target = format!(
+            r#"job="pods",instance="{}",namespace="default",pod="{}""#,
+            pod.address, pod.name
+        );
+        let of_server = |name: &str, labels: &str, value: &dyn Fn(i64) -> Option<f64>| {
+            let values = self.values(pod, end, &|second, read| {
+                if read { value(second) } else { None }
+            });
             json!({"series": format!("{name}{{{LABELS},{target}{labels}}}"), "values": values})
         };
-        let arrived = |second| (pod.arrived)(second);
-        let answered = |second| (pod.arrived)(second) * pod.answered;
-        let model = r#",model="iris""#;
+        let no_model = r#",model="""#;
         let mut series = vec![
             json!({
                 "series": format!("up{{{target}}}"),
                 "values": self.values(pod, end, &|_, read| Some(f64::from(u8::from(read)))),
             }),
-            of_server("process_start_time_seconds", "", &|_| pod.started as f64),
-            of_server("ml_requests_received_total", model, &arrived),
-            // Of requests that named no model.
-            of_server("ml_requests_received_total", r#",model="""#, &|_| 0.0),
-            of_server("ml_offered_load_seconds_total", model, &|second| {
-                arrived(second) * SECONDS_PER_REQUEST
+            of_server("process_start_time_seconds", "", &|_| {
+                Some(pod.started as f64)
             }),
-            of_server("ml_queue_size", model, &|_| pod.waiting),
-            of_server("ml_active_requests", model, &|_| pod.waiting),
+            // Of requests that named no model.
+            of_server("ml_requests_received_total", no_model, &|_| Some(0.0)),
+            of_server("ml_offered_load_seconds_total", no_model, &|_| Some(0.0)),
+            of_server("ml_queue_size", no_model, &|_| Some(0.0)),
+            of_server("ml_active_requests", no_model, &|_| Some(0.0)),
         ];
-        for bucket in ["0.05", "0.1", "+Inf"] {
-            let labels = format!(r#"{model},le="{bucket}""#);
-            let answered = |second| {
-                if bucket == "0.05" {
-                    0.0
-                } else {
-                    answered(second)
-                }
+        for (model, there) in &pod.models {
+            let labels = format!(r#",model="{model}""#);
+            let before = if there.start > 0 {
+                (pod.arrived)(there.start)
+            } else {
+                0.0
             };
-            series.push(of_server(
-                "ml_request_latency_seconds_bucket",
-                &labels,
-                &answered,
-            ));
+            let while_there = |second, value: f64| there.contains(&second).then_some(value);
+            let arrived = |second| while_there(second, (pod.arrived)(second) - before);
+            let waiting = |second| while_there(second, pod.waiting);
+            let offered = |second| Some(arrived(second)? * SECONDS_PER_REQUEST);
+            series.extend([
+                of_server("ml_requests_received_total", &labels, &arrived),
+                of_server("ml_offered_load_seconds_total", &labels, &offered),
+                of_server("ml_queue_size", &labels, &waiting),
+                of_server("ml_active_requests", &labels, &waiting),
+            ]);
+            for (bucket, share) in [("0.05", 0.0), ("0.1", pod.answered), ("+Inf", pod.answered)] {
+                let labels = format!(r#"{labels},le="{bucket}""#);
+                series.push(of_server(
+                    "ml_request_latency_seconds_bucket",
+                    &labels,
+                    &|second| Some(arrived(second)? * share),
+                ));
+            }
         }
         series
     }
