@@ -23,17 +23,14 @@ SERIES = {
     "p95_ms": '1000 * histogram_quantile(0.95, sum by (le) (rate(ml_request_latency_seconds_bucket{{namespace="{0}"}}[{1}s])))',
 }
 
-#: Growth of the offered load in a second, and the load in percent of what one pod can do, all pods together, read as ours
-#: does (crates/plan/src/queries.rs); without pods that can't be read.
-_OFFERED = 'ml_offered_load_seconds_total{{namespace="{0}"}}'
-_RATE = (
-    f"sum(rate({_OFFERED}[{{1}}s]) and count_over_time({_OFFERED}[{{1}}s]) >= 4"
-    f" or irate({_OFFERED}[{{1}}s]) and on (job, instance) up or rate({_OFFERED}[{{1}}s]))"
-)
+#: Offered load in percent of what one pod can do, all pods together, read as ours does where every scrape succeeds
+#: (crates/plan/src/queries.rs).
 _LOAD = (
-    f"100 * (sum(irate({_OFFERED}[{{1}}s]) and {_OFFERED}) > {_RATE}"
+    '100 * (sum(irate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]) and ml_offered_load_seconds_total{{namespace="{0}"}}'
+    ' unless on (namespace, pod) last_over_time(process_start_time_seconds{{namespace="{0}"}}[{1}s]) > time() - {1})'
+    ' > sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]))'
     ' * (1 + 1.5 / sqrt({2} * sum(rate(ml_requests_received_total{{namespace="{0}"}}[{1}s])))) ^ 2'
-    f" or {_RATE})"
+    ' or sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s])))'
 )
 
 #: Requests that arrived at each pod, as they were scraped.

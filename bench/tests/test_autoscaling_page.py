@@ -14,13 +14,22 @@ def flat(path):
 
 def in_full(query, pieces):
     """A query of the page with its named pieces put in."""
-    for name in ("UNREAD", "LATEST_OR_RATE", "RATE"):
-        parameter, piece = pieces[name]
-        # What the last piece of a query is about has parentheses of its own.
-        argument = r"\((.*)\)$" if name == "UNREAD" else r"\((\w+)\)"
-        query = re.sub(rf"\b{name}{argument}", lambda call: re.sub(rf"\b{parameter}\b", call[1], piece), query)
-    selector = '{modelservice="digits-tuned",modelservice_namespace="default"}'
-    return query.replace("{…}", selector).replace("[w]", "[60s]").replace("- w", "- 60")
+    while call := re.search(rf"\b({'|'.join(pieces)})\(", query):
+        parameter, piece = pieces[call[1]]
+        end, depth = call.end(), 1
+        while depth:
+            depth += {"(": 1, ")": -1}.get(query[end], 0)
+            end += 1
+        argument = query[call.end() : end - 1]
+        query = query[: call.start()] + re.sub(rf"\b{parameter}\b", lambda _: argument, piece) + query[end:]
+    for name, meaning in {
+        "{…}": '{modelservice="digits-tuned",modelservice_namespace="default"}',
+        "[w]": "[60s]",
+        "- w": "- 60",
+        "(SAME)": "(job, instance, namespace, pod)",
+    }.items():
+        query = query.replace(name, meaning)
+    return query
 
 
 class Page(unittest.TestCase):
