@@ -19,7 +19,7 @@ use crate::{settings::OperatorSettings, signals::ServingSignal, validated::Valid
 const SCRAPES: u32 = 4;
 
 /// For how long after its last reading a pod counts as one that can't be read, in seconds. Pods of a
-/// lost node are replaced after 300 s (DefaultTolerationSeconds of Kubernetes) and stay targets of
+/// lost node are replaced after 300 s (`DefaultTolerationSeconds` of Kubernetes) and stay targets of
 /// Prometheus, so they count beside their replacements for as long as this is more.
 const REMEMBERED_SECONDS: u32 = 600;
 
@@ -63,7 +63,7 @@ impl Pods {
     ///
     /// `rate` stretches what it sees by half an interval at most, and so reads down to a third of the
     /// truth where scrapes are missing in the window (`extrapolatedRate` in Prometheus'
-    /// promql/functions.go). Such a pod's is taken between its last two readings. New pods and those that
+    /// `promql/functions.go`). Such a pod's is taken between its last two readings. New pods and those that
     /// are gone aren't meant: what is missing of them is still read at the others, or already.
     fn rate(&self, counter: &str) -> String {
         let range = self.range(counter);
@@ -115,7 +115,7 @@ impl Pods {
     /// A sum over all pods, in which those that aren't in `readings` count as on target.
     ///
     /// An HPA takes a pod without a metric for one on target before it scales down
-    /// (`calculatePlainMetricReplicas` in Kubernetes' pkg/controller/podautoscaler/replica_calculator.go).
+    /// (`calculatePlainMetricReplicas` in Kubernetes' `pkg/controller/podautoscaler/replica_calculator.go`).
     /// What KEDA gives it is a sum, in which such a pod would be an idle one.
     fn with_unread(&self, sum: &str, readings: &str, target: i32) -> String {
         let unread = self.unread(readings);

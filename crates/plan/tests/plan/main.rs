@@ -1,7 +1,7 @@
 //! Plans, statuses and events, from the outside.
 
 // Clippy takes only functions with #[test] for tests, not their helpers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 // `json!` literals read best where they are passed by value.
 #![allow(clippy::needless_pass_by_value)]
 
