@@ -151,7 +151,7 @@ def check_metrics(page: str, metrics: str) -> None:
         name = family.name + ("_total" if family.type == "counter" else "")
         labels = {label for sample in family.samples for label in sample.labels} - {"le"}
         expected[name] = (family.type, labels)
-    table = re.findall(r"^\| `(ml_\w+)` \| (\w+) \|([^|]*)\|", page, re.MULTILINE)
+    table = re.findall(r"^\| `((?:ml|process)_\w+)` \| (\w+) \|([^|]*)\|", page, re.MULTILINE)
     found = {name: (kind, set(re.findall(r"\w+", labels))) for name, kind, labels in table}
     compare("metrics", found, expected)
 
