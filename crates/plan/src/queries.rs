@@ -139,21 +139,21 @@ pub(crate) fn query(
         ),
         interval_seconds: u32::from(settings.scrape_interval_seconds),
     };
-    let counted = |counter: &str| format!("rate({})", pods.range(counter));
+    let rates = |counter: &str| format!("rate({})", pods.range(counter));
+    let growth = |factor: &str, counter: &str| {
+        let sum = format!("{factor}{}", pods.latest_or_rate(counter));
+        pods.with_unread(&sum, &rates(counter), target)
+    };
     let sum_of = |gauge: &str| pods.with_unread(&format!("sum({gauge})"), gauge, target);
     match signal {
-        ServingSignal::RequestsPerSecond => pods.with_unread(
-            &pods.latest_or_rate(REQUESTS_RECEIVED_TOTAL),
-            &counted(REQUESTS_RECEIVED_TOTAL),
-            target,
-        ),
+        ServingSignal::RequestsPerSecond => growth("", REQUESTS_RECEIVED_TOTAL),
         // The latest reading of each pod, also where its latest scrape failed.
         ServingSignal::QueueSize => sum_of(&pods.gauge("last_over_time", QUEUE_SIZE)),
         // Without answers the quantile is NaN, which `>= 0` drops; the right-hand side of `or` then
         // gives zero, but only where nothing arrives either, at any pod. Requests without an answer are
         // no data, and so are readings that are too far apart for a rate.
         ServingSignal::P95LatencyMilliseconds => {
-            let arrivals = counted(REQUESTS_RECEIVED_TOTAL);
+            let arrivals = rates(REQUESTS_RECEIVED_TOTAL);
             format!(
                 "1000 * ((histogram_quantile(0.95, sum by (le) (rate({}))) >= 0) \
                  or (sum({arrivals}) == 0 unless on () ({})))",
@@ -163,10 +163,6 @@ pub(crate) fn query(
         }
         // A gauge that moves with every request: one reading is chance.
         ServingSignal::Concurrency => sum_of(&pods.gauge("avg_over_time", ACTIVE_REQUESTS)),
-        ServingSignal::LoadPercent => pods.with_unread(
-            &format!("100 * {}", pods.latest_or_rate(OFFERED_LOAD_SECONDS_TOTAL)),
-            &counted(OFFERED_LOAD_SECONDS_TOTAL),
-            target,
-        ),
+        ServingSignal::LoadPercent => growth("100 * ", OFFERED_LOAD_SECONDS_TOTAL),
     }
 }

@@ -1,6 +1,9 @@
 //! What the queries read at their edges, in the engine that Prometheus itself evaluates them with.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::BTreeMap,
+    ops::{Range, RangeBounds},
+};
 
 use springtide_api::targets::Signal;
 
@@ -12,19 +15,17 @@ use super::{
 /// What `signal` asks for, of one pod.
 const TARGET: i32 = 20;
 
-fn reads(
-    test: &str,
-    prometheus: &Prometheus,
-    signal: Signal,
-    when: Range<i64>,
-) -> BTreeMap<i64, Option<f64>> {
+/// What was read at each second, where there was data.
+type Reads = BTreeMap<i64, Option<f64>>;
+
+fn reads(test: &str, prometheus: &Prometheus, signal: Signal, when: Range<i64>) -> Reads {
     let interval = u16::try_from(prometheus.interval).unwrap();
     let query = queries(interval, TARGET).remove(signal.as_str()).unwrap();
     prometheus.reads(test, &query, when)
 }
 
 #[track_caller]
-fn assert_within(reads: &BTreeMap<i64, Option<f64>>, least: f64, most: f64) {
+fn assert_within(reads: &Reads, least: f64, most: f64) {
     for (second, read) in reads {
         let read = read.unwrap_or_else(|| panic!("no data at {second} s: {reads:?}"));
         assert!(
@@ -32,6 +33,26 @@ fn assert_within(reads: &BTreeMap<i64, Option<f64>>, least: f64, most: f64) {
             "{read} at {second} s, not {least} to {most}: {reads:?}"
         );
     }
+}
+
+fn during(reads: &Reads, when: impl RangeBounds<i64>) -> Reads {
+    reads
+        .range(when)
+        .map(|(second, read)| (*second, *read))
+        .collect()
+}
+
+/// Without the seconds at which there was no data.
+fn with_data(mut reads: Reads) -> Reads {
+    reads.retain(|_, read| read.is_some());
+    reads
+}
+
+/// Signals, each with Prometheus scraping every 5 and every 15 seconds.
+fn at_both_intervals(signals: [Signal; 2]) -> impl Iterator<Item = (Signal, i64)> {
+    signals
+        .into_iter()
+        .flat_map(|signal| [(signal, 5), (signal, 15)])
 }
 
 /// Three pods, each of which gets 33 requests in a second, scraped at different times.
@@ -51,6 +72,9 @@ fn three() -> Prometheus {
 /// The signals that are sums of what 33 requests a second are for each of three pods.
 const SUMS: [Signal; 2] = [Signal::RequestsPerSecond, Signal::LoadPercent];
 
+/// The signals that are sums of gauges.
+const GAUGES: [Signal; 2] = [Signal::QueueSize, Signal::Concurrency];
+
 #[test]
 fn pods_are_summed_up() {
     for signal in SUMS {
@@ -69,18 +93,14 @@ fn no_pod_goes_when_prometheus_begins_anew() {
         let reads = reads("anew", &prometheus, signal, 42..80);
         let first = *reads.iter().find(|(_, read)| read.is_some()).unwrap().0;
         assert!(first <= 52, "{reads:?}");
-        let reads = reads
-            .into_iter()
-            .filter(|(second, _)| *second >= first)
-            .collect();
         // One pod's 33 and two on target, at least.
-        assert_within(&reads, 72.9, 99.1);
+        assert_within(&during(&reads, first..), 72.9, 99.1);
     }
 }
 
 #[test]
 fn no_pod_goes_by_its_queue_when_prometheus_begins_anew_or_is_back() {
-    for signal in [Signal::QueueSize, Signal::Concurrency] {
+    for signal in GAUGES {
         for away in [0..150, 60..160] {
             let (back, mut prometheus) = (away.end, three());
             prometheus.interval = 15;
@@ -88,11 +108,7 @@ fn no_pod_goes_by_its_queue_when_prometheus_begins_anew_or_is_back() {
             for pod in &mut prometheus.pods {
                 pod.waiting = 33.0;
             }
-            let reads = reads("queues", &prometheus, signal, back..back + 60);
-            let reads: BTreeMap<_, _> = reads
-                .into_iter()
-                .filter(|(_, read)| read.is_some())
-                .collect();
+            let reads = with_data(reads("queues", &prometheus, signal, back..back + 60));
             assert!(reads.len() > 20, "{reads:?}");
             assert_within(&reads, 72.9, 99.1);
         }
@@ -126,11 +142,7 @@ fn no_pod_goes_when_prometheus_is_back() {
     {
         let (back, mut prometheus) = (away.end, three());
         prometheus.away = away;
-        let reads = reads("back", &prometheus, signal, back..back + 60);
-        let reads = reads
-            .into_iter()
-            .filter(|(_, read)| read.is_some())
-            .collect();
+        let reads = with_data(reads("back", &prometheus, signal, back..back + 60));
         assert_within(&reads, 72.9, 99.1);
     }
 }
@@ -153,22 +165,15 @@ fn a_pod_that_is_not_scraped_for_long_counts_as_on_target_until_it_is_gone() {
         prometheus.pods[1].unread = 60..i64::MAX;
         prometheus.pods[1].there = 0..500;
         let reads = reads("unread", &prometheus, signal, 60..530);
-        let during = |when: Range<i64>| {
-            reads
-                .clone()
-                .into_iter()
-                .filter(|(s, _)| when.contains(s))
-                .collect()
-        };
-        assert_within(&during(60..500), 85.9, 99.1);
-        assert_within(&during(90..500), 85.9, 86.1);
-        assert_within(&during(500..530), 65.9, 66.1);
+        assert_within(&during(&reads, 60..500), 85.9, 99.1);
+        assert_within(&during(&reads, 90..500), 85.9, 86.1);
+        assert_within(&during(&reads, 500..530), 65.9, 66.1);
     }
 }
 
 #[test]
 fn gauges_count_an_unread_pod_as_on_target_too() {
-    for signal in [Signal::QueueSize, Signal::Concurrency] {
+    for signal in GAUGES {
         let mut prometheus = three();
         for pod in &mut prometheus.pods {
             pod.waiting = 30.0;
@@ -217,32 +222,19 @@ fn a_pod_that_starts_brings_no_other() {
             ..Pod::old("new", 3, |second| 11.0 * (second - 72).max(0) as f64)
         });
         let reads = reads("starts", &prometheus, signal, 60..120);
-        let before = reads.clone().into_iter().filter(|(s, _)| *s < 73).collect();
-        assert_within(&before, 98.9, 99.1);
-        let meanwhile = reads
-            .clone()
-            .into_iter()
-            .filter(|(s, _)| *s >= 73)
-            .collect();
-        assert_within(&meanwhile, 98.9, 110.1);
-        let full = reads.into_iter().filter(|(s, _)| *s >= 92).collect();
-        assert_within(&full, 109.9, 110.1);
+        assert_within(&during(&reads, ..73), 98.9, 99.1);
+        assert_within(&during(&reads, 73..), 98.9, 110.1);
+        assert_within(&during(&reads, 92..), 109.9, 110.1);
     }
 }
 
-/// Pods, and at [`MOVED`] some more, which started a little before and get what `new` says.
-fn handover(
-    interval: i64,
-    old: Vec<Pod>,
-    new: fn(i64) -> f64,
-    names: &[&'static str],
-) -> Prometheus {
-    let mut pods = old;
+/// Pods, and at [`MOVED`] some more, which started a little before and take load over.
+fn handover(interval: i64, mut pods: Vec<Pod>, names: &[&'static str]) -> Prometheus {
     for (offset, name) in names.iter().enumerate() {
         pods.push(Pod {
             started: MOVED - 4,
             there: MOVED - 8..i64::MAX,
-            ..Pod::old(name, i64::try_from(offset).unwrap() + 1, new)
+            ..Pod::old(name, i64::try_from(offset).unwrap() + 1, since_moved)
         });
     }
     Prometheus {
@@ -271,26 +263,19 @@ fn since_moved(second: i64) -> f64 {
 /// All at once: the new pods take the load over, and the old ones are gone.
 #[test]
 fn a_rollout_brings_no_pod() {
-    for (signal, interval) in SUMS
-        .into_iter()
-        .flat_map(|signal| [(signal, 5), (signal, 15)])
-    {
-        let prometheus = handover(interval, three_until_moved(), since_moved, &["d", "e", "f"]);
+    for (signal, interval) in at_both_intervals(SUMS) {
+        let prometheus = handover(interval, three_until_moved(), &["d", "e", "f"]);
         let reads = reads("rollout", &prometheus, signal, 100..200);
         assert_within(&reads, 60.0, 106.0);
-        let after = reads.into_iter().filter(|(s, _)| *s >= 186).collect();
-        assert_within(&after, 98.9, 99.1);
+        assert_within(&during(&reads, 186..), 98.9, 99.1);
     }
 }
 
 /// The model is loaded long after the server has started, and its series begin then.
 #[test]
 fn a_rollout_of_pods_that_load_for_long_brings_no_pod() {
-    for (signal, interval) in SUMS
-        .into_iter()
-        .flat_map(|signal| [(signal, 5), (signal, 15)])
-    {
-        let mut prometheus = handover(interval, three_until_moved(), since_moved, &["d", "e", "f"]);
+    for (signal, interval) in at_both_intervals(SUMS) {
+        let mut prometheus = handover(interval, three_until_moved(), &["d", "e", "f"]);
         for pod in &mut prometheus.pods[3..] {
             pod.started = 10;
             pod.there = 5..i64::MAX;
@@ -304,13 +289,10 @@ fn a_rollout_of_pods_that_load_for_long_brings_no_pod() {
 /// Two pods become four, which share the load.
 #[test]
 fn a_scale_up_brings_no_more_pods_than_it_should() {
-    for (signal, interval) in SUMS
-        .into_iter()
-        .flat_map(|signal| [(signal, 5), (signal, 15)])
-    {
+    for (signal, interval) in at_both_intervals(SUMS) {
         let halved = |second: i64| 66.0 * second.min(MOVED) as f64 + since_moved(second);
         let old = vec![Pod::old("a", 0, halved), Pod::old("b", 3, halved)];
-        let prometheus = handover(interval, old, since_moved, &["c", "d"]);
+        let prometheus = handover(interval, old, &["c", "d"]);
         let reads = reads("scale-up", &prometheus, signal, 100..200);
         assert_within(&reads, 100.0, 145.0);
     }
@@ -319,23 +301,15 @@ fn a_scale_up_brings_no_more_pods_than_it_should() {
 /// A pod that is gone leaves its reading in a range, at its full height.
 #[test]
 fn gauges_of_pods_that_are_gone_do_not_count() {
-    for (signal, interval) in [
-        (Signal::QueueSize, 5),
-        (Signal::QueueSize, 15),
-        (Signal::Concurrency, 5),
-        (Signal::Concurrency, 15),
-    ] {
-        let mut prometheus = handover(interval, three_until_moved(), since_moved, &["d", "e", "f"]);
+    for (signal, interval) in at_both_intervals(GAUGES) {
+        let mut prometheus = handover(interval, three_until_moved(), &["d", "e", "f"]);
         for pod in &mut prometheus.pods {
             pod.waiting = 33.0;
         }
-        let reads = reads("gone-gauges", &prometheus, signal, MOVED + 3..200);
-        let (_, reads) = reads
-            .into_iter()
-            .partition::<BTreeMap<_, _>, _>(|(_, read)| read.is_none());
+        let reads = with_data(reads("gone-gauges", &prometheus, signal, MOVED + 3..200));
         assert_within(&reads, 33.0, 99.1);
-        let last = reads.into_iter().filter(|(s, _)| *s >= 170).collect();
-        assert_within(&last, 98.9, 99.1);
+        assert!(reads.contains_key(&170), "{reads:?}");
+        assert_within(&during(&reads, 170..), 98.9, 99.1);
     }
 }
 
@@ -360,10 +334,7 @@ fn an_address_that_another_pod_has_now_counts_no_pod() {
 
 #[test]
 fn a_model_that_is_renamed_is_no_load() {
-    for (signal, interval) in SUMS
-        .into_iter()
-        .flat_map(|signal| [(signal, 5), (signal, 15)])
-    {
+    for (signal, interval) in at_both_intervals(SUMS) {
         let mut prometheus = three();
         prometheus.interval = interval;
         for pod in &mut prometheus.pods {
@@ -406,13 +377,7 @@ fn a_jump_is_read_with_the_next_scrapes() {
             pod.arrived = |second| 33.0 * second as f64 + 99.0 * (second - 62).max(0) as f64;
         }
         let reads = reads("jump", &prometheus, signal, 60..90);
-        let soon = reads
-            .clone()
-            .into_iter()
-            .filter(|(s, _)| *s >= 69)
-            .collect();
-        assert_within(&soon, 250.0, 397.0);
-        let later = reads.into_iter().filter(|(s, _)| *s >= 73).collect();
-        assert_within(&later, 380.0, 397.0);
+        assert_within(&during(&reads, 69..), 250.0, 397.0);
+        assert_within(&during(&reads, 73..), 380.0, 397.0);
     }
 }
