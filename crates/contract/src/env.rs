@@ -24,6 +24,8 @@ pub const MAX_WAIT_MS: &str = "MAX_WAIT_MS";
 /// `work-conserving` (run what is queued as soon as a worker is idle) or `window` (wait for
 /// `MAX_BATCH_SIZE` rows or `MAX_WAIT_MS`).
 pub const BATCHING_POLICY: &str = "BATCHING_POLICY";
+/// `auto`, `always` or `never` ([`BatchingMode`](crate::batching::BatchingMode)).
+pub const BATCHING_MODE: &str = "BATCHING_MODE";
 /// Most rows that wait in the queue.
 pub const MAX_QUEUE_ROWS: &str = "MAX_QUEUE_ROWS";
 /// Time after which a request is answered with 504, in milliseconds.

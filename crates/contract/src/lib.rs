@@ -3,6 +3,7 @@
 //! The operator writes these names into pods and queries, the server reads and serves them. Neither
 //! half imports the other; both import this crate, so a name can't drift on one side alone.
 
+pub mod batching;
 pub mod defaults;
 pub mod env;
 pub mod metrics;

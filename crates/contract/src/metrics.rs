@@ -44,6 +44,12 @@ pub const MODEL_LOAD_SECONDS: &str = "ml_model_load_seconds";
 /// Gauge, always 1: what a version that serves runs on, by [`label::MODEL`], [`label::VERSION`],
 /// [`label::PROVIDER`] and [`label::FALLBACK`].
 pub const EXECUTION_PROVIDER_INFO: &str = "ml_execution_provider_info";
+/// Gauge, always 1: whether the requests of a version that serves share batches, by [`label::MODEL`],
+/// [`label::VERSION`], [`label::ENABLED`] and [`label::REASON`].
+pub const BATCHING_INFO: &str = "ml_batching_info";
+/// Counter: rows of shared batches that were run again alone, by [`label::MODEL`] and
+/// [`label::RESULT`] (`same`, `different`).
+pub const SENTINEL_CHECKS_TOTAL: &str = "ml_sentinel_checks_total";
 /// Gauge: when the server started, in seconds since 1970, as Prometheus' client libraries name it. Tells
 /// a pod that can't be read any more from one that is only starting.
 pub const PROCESS_START_TIME_SECONDS: &str = "process_start_time_seconds";
@@ -56,7 +62,7 @@ pub mod label {
     pub const MODEL_SERVICE_NAMESPACE: &str = "modelservice_namespace";
     /// Outcome of a request: `success`, `invalid`, `rejected`, `timeout`, `cancelled` or `error`.
     pub const STATUS: &str = "status";
-    /// Why a request never ran.
+    /// Why a request never ran, or why requests share batches or don't.
     pub const REASON: &str = "reason";
     /// Name of a model.
     pub const MODEL: &str = "model";
@@ -66,6 +72,10 @@ pub mod label {
     pub const STATE: &str = "state";
     /// Execution provider: `cpu`, `cuda` or `tensorrt`.
     pub const PROVIDER: &str = "provider";
+    /// Whether requests share batches: `true` or `false`.
+    pub const ENABLED: &str = "enabled";
+    /// What a comparison has shown: `same` or `different`.
+    pub const RESULT: &str = "result";
     /// `true` where the provider took the place of a better one that can't be used.
     pub const FALLBACK: &str = "fallback";
 }

@@ -8,6 +8,9 @@ pub const HEALTH: &str = "/health";
 pub const READY: &str = "/ready";
 /// Prometheus metrics.
 pub const METRICS: &str = "/metrics";
+/// What the server says of the models that serve: a
+/// [`ServerStatus`](crate::batching::ServerStatus) as JSON.
+pub const STATUS: &str = "/springtide/v1/status";
 
 /// Folder in the serving pod that holds the fetched model.
 pub const MODEL_DIR: &str = "/models";
