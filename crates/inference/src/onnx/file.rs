@@ -131,7 +131,7 @@ struct Node {
 impl Node {
     /// Whether the node multiplies by its weights or looks up in them. Others may have theirs
     /// transposed by ONNX Runtime's optimizer, under the same name:
-    /// [transpose_optimizer.cc](https://github.com/microsoft/onnxruntime/blob/v1.24.4/onnxruntime/core/optimizer/transpose_optimization/onnx_transpose_optimization.cc).
+    /// [transpose_optimizer.cc](https://github.com/microsoft/onnxruntime/blob/v1.31.1/onnxruntime/core/optimizer/transpose_optimization/onnx_transpose_optimization.cc).
     fn multiplies(&self) -> bool {
         matches!(
             &*self.op_type,
