@@ -1,0 +1,44 @@
+//! From a file's bytes to a decoded model.
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::proto::{GraphProto, ModelProto};
+
+/// A model file, decoded: what the analysis needs of it. Weights stay slices of the file's bytes.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub(crate) proto: ModelProto,
+}
+
+/// Why a file isn't a model that can be analysed.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes aren't an ONNX model, or nest deeper than a hundred messages.
+    #[error("not an ONNX model: {0}")]
+    Malformed(#[from] prost::DecodeError),
+    /// There is a model, but no graph in it.
+    #[error("the model has no graph")]
+    NoGraph,
+}
+
+impl Model {
+    /// Reads a model file, the whole of it in `file`. External data isn't read, nor needed.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes aren't an ONNX model or have no graph.
+    pub fn decode(file: Bytes) -> Result<Self, DecodeError> {
+        let proto = ModelProto::decode(file)?;
+        if proto.graph.is_none() {
+            return Err(DecodeError::NoGraph);
+        }
+        Ok(Self { proto })
+    }
+
+    /// The model's main graph; empty where there is none, which `decode` refuses.
+    pub(crate) fn graph(&self) -> &GraphProto {
+        static EMPTY: std::sync::LazyLock<GraphProto> = std::sync::LazyLock::new(GraphProto::default);
+        self.proto.graph.as_ref().unwrap_or(&EMPTY)
+    }
+}
