@@ -9,8 +9,8 @@ pub trait Backend: Send + 'static {
     /// What the model takes and gives.
     fn signature(&self) -> &Signature;
 
-    /// Runs the model on `inputs`, which are in the order of [`Signature::inputs`] and checked with
-    /// [`Signature::check`]. Gives every output that is a tensor, in the order of
+    /// Runs the model on `inputs`, which are in the order of [`Signature::required_inputs`] and checked
+    /// with [`Signature::check`]. Gives every output that is a tensor, in the order of
     /// [`Signature::tensor_outputs`]. What a model makes is bounded by nothing but the model: its
     /// outputs are allocated before anyone sees their size.
     ///
@@ -19,6 +19,32 @@ pub trait Backend: Send + 'static {
     /// # Errors
     /// When the run failed or was stopped; the backend can still be used.
     fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError>;
+
+    /// The same with some of the optional inputs, by their position in [`Signature::inputs`].
+    ///
+    /// # Errors
+    /// As [`Backend::run`], and where the backend has no optional inputs.
+    fn run_with_optional(
+        &mut self,
+        inputs: &[&Tensor],
+        optional: &[(usize, &Tensor)],
+        stop: &Stop,
+    ) -> Result<Vec<Tensor>, RunError> {
+        if optional.is_empty() {
+            return self.run(inputs, stop);
+        }
+        let message = "the model has no optional inputs".to_owned();
+        Err(RunError::Failed(message))
+    }
+
+    /// Runs the model on inputs that may well be invalid: a failure isn't logged, and memory that only
+    /// this run needed is given back after it.
+    ///
+    /// # Errors
+    /// As [`Backend::run`].
+    fn try_out(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
+        self.run(inputs, &Stop::new())
+    }
 }
 
 /// A run that gave nothing.
@@ -39,5 +65,18 @@ impl<B: Backend + ?Sized> Backend for Box<B> {
 
     fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
         (**self).run(inputs, stop)
+    }
+
+    fn run_with_optional(
+        &mut self,
+        inputs: &[&Tensor],
+        optional: &[(usize, &Tensor)],
+        stop: &Stop,
+    ) -> Result<Vec<Tensor>, RunError> {
+        (**self).run_with_optional(inputs, optional, stop)
+    }
+
+    fn try_out(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
+        (**self).try_out(inputs)
     }
 }

@@ -5,6 +5,7 @@
 //! pure, as is [`trial`], which feeds a model before it serves.
 
 pub mod backend;
+pub mod classes;
 pub mod classifier;
 pub mod data;
 pub mod element;
@@ -16,6 +17,7 @@ pub mod threads;
 pub mod trial;
 
 pub use backend::{Backend, RunError};
+pub use classes::Classes;
 pub use classifier::{Class, Classifier, Prediction, UnsupportedModel};
 pub use data::{Data, DataView};
 pub use element::ElementType;

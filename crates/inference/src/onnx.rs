@@ -12,10 +12,11 @@ mod runtime;
 mod session;
 mod value;
 mod weights;
+mod zipmap;
 
 pub use external_data::ExternalDataError;
 pub use file::{FileError, ModelFile};
-pub use model::{LoadError, OnnxModel};
+pub use model::{Knowledge, LoadError, OnnxModel};
 pub use provider::{Provider, ProviderUnavailable, Selected, Selection};
 pub use runtime::{Runtime, RuntimeError};
 pub use session::OnnxBackend;

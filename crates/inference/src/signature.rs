@@ -42,6 +42,8 @@ pub struct Port {
     /// Its shape: empty for a scalar, None where the model doesn't say so much as the rank, and for
     /// values that aren't tensors.
     pub shape: Option<Vec<Dimension>>,
+    /// Whether an input may be left out: the model has a value of its own for it.
+    pub optional: bool,
 }
 
 /// A tensor that an input doesn't take.
@@ -68,6 +70,7 @@ impl Port {
             name: name.into(),
             kind: PortKind::Tensor(element),
             shape: Some(shape.into()),
+            optional: false,
         }
     }
 
@@ -139,7 +142,8 @@ impl fmt::Display for Port {
 /// What a model takes and gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// Inputs in the model's order.
+    /// Inputs in the model's order: first those that each request has to give, then those that it may
+    /// leave out.
     pub inputs: Vec<Port>,
     /// Outputs in the model's order.
     pub outputs: Vec<Port>,
@@ -152,32 +156,37 @@ impl Signature {
         self.outputs.iter().filter(|port| port.element().is_some())
     }
 
-    /// Whether the requests of several clients may run as one: every input is a tensor whose first
-    /// dimension is free, and so is every output that a run gives. It is only what the model
-    /// declares; [`trial::check_rows`](crate::trial::check_rows) tells whether a run keeps to it.
-    #[must_use]
-    pub fn batches(&self) -> bool {
-        let takes_rows = |port: &Port| port.element().is_some() && port.has_rows();
-        !self.inputs.is_empty()
-            && self.inputs.iter().all(takes_rows)
-            && self.tensor_outputs().next().is_some()
-            && self.tensor_outputs().all(Port::has_rows)
+    /// The inputs that each request has to give.
+    pub fn required_inputs(&self) -> impl Iterator<Item = &Port> {
+        self.inputs.iter().filter(|port| !port.optional)
     }
 
-    /// Whether the model takes these tensors, given in the order of its inputs.
+    /// Whether inputs and outputs can have rows, which several requests could share a run by: every
+    /// required input is a tensor whose first dimension is free, and there is an output. What the model
+    /// declares of its outputs isn't asked: some exporters declare one row and give as many as went in.
+    #[must_use]
+    pub fn has_row_axis(&self) -> bool {
+        let takes_rows = |port: &Port| port.element().is_some() && port.has_rows();
+        self.required_inputs().next().is_some()
+            && self.required_inputs().all(takes_rows)
+            && self.tensor_outputs().next().is_some()
+    }
+
+    /// Whether the model takes these tensors, given in the order of its required inputs.
     ///
     /// # Errors
     /// The first input that doesn't take its tensor.
     ///
     /// Lengths that must be equal between inputs are left to the run.
     pub fn check(&self, tensors: &[&Tensor]) -> Result<(), SignatureMismatch> {
-        if tensors.len() != self.inputs.len() {
+        let expected = self.required_inputs().count();
+        if tensors.len() != expected {
             return Err(SignatureMismatch::Count {
-                expected: self.inputs.len(),
+                expected,
                 given: tensors.len(),
             });
         }
-        for (port, tensor) in self.inputs.iter().zip(tensors) {
+        for (port, tensor) in self.required_inputs().zip(tensors) {
             port.check(tensor)?;
         }
         Ok(())
@@ -212,6 +221,7 @@ mod tests {
             name: "maps".to_owned(),
             kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
             shape: None,
+            optional: false,
         }
     }
 
@@ -268,16 +278,32 @@ mod tests {
     }
 
     #[test]
-    fn rows_must_be_free_everywhere_to_batch() {
+    fn optional_inputs_are_not_counted() {
+        let optional = Port {
+            optional: true,
+            ..Port::tensor("scale", ElementType::F32, [])
+        };
+        let signature = Signature {
+            inputs: vec![Port::tensor("x", ElementType::F32, [ANY]), optional],
+            outputs: vec![Port::tensor("y", ElementType::F32, [ANY])],
+        };
+        let row = Tensor::zeros(ElementType::F32, vec![1]).unwrap();
+        assert_eq!(signature.check(&[&row]), Ok(()));
+        assert!(signature.check(&[&row, &row]).is_err());
+        assert!(signature.has_row_axis());
+    }
+
+    #[test]
+    fn rows_must_be_free_in_every_input() {
         let rows = |name: &str| Port::tensor(name, ElementType::F32, [ANY, FOUR]);
         let fixed = || Port::tensor("fixed", ElementType::F32, [Dimension::Fixed(1), FOUR]);
         let scalar = || Port::tensor("scalar", ElementType::F32, []);
-        let batches =
-            |inputs: Vec<Port>, outputs: Vec<Port>| Signature { inputs, outputs }.batches();
-        assert!(batches(vec![rows("a"), rows("b")], vec![rows("c")]));
+        let has_row_axis =
+            |inputs: Vec<Port>, outputs: Vec<Port>| Signature { inputs, outputs }.has_row_axis();
+        assert!(has_row_axis(vec![rows("a"), rows("b")], vec![rows("c")]));
         assert!(
-            batches(vec![rows("a")], vec![rows("c"), zipmap()]),
-            "maps aren't given"
+            has_row_axis(vec![rows("a")], vec![fixed(), zipmap()]),
+            "an output's declaration isn't believed, and maps aren't given"
         );
         for (inputs, outputs) in [
             (vec![], vec![rows("c")]),
@@ -287,11 +313,9 @@ mod tests {
             (vec![zipmap()], vec![rows("c")]),
             (vec![rows("a")], vec![]),
             (vec![rows("a")], vec![zipmap()]),
-            (vec![rows("a")], vec![rows("c"), scalar()]),
-            (vec![rows("a")], vec![unranked()]),
         ] {
             let shown = format!("{inputs:?} {outputs:?}");
-            assert!(!batches(inputs, outputs), "{shown}");
+            assert!(!has_row_axis(inputs, outputs), "{shown}");
         }
     }
 }

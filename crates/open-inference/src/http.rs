@@ -123,8 +123,9 @@ pub fn parse_raw_request(
     body: &[u8],
     signature: &Signature,
 ) -> Result<InferRequest, InvalidRequest> {
-    let [port] = signature.inputs.as_slice() else {
-        let count = signature.inputs.len();
+    let required: Vec<_> = signature.required_inputs().collect();
+    let [port] = required.as_slice() else {
+        let count = required.len();
         let message = format!("a raw request needs a model with one input, this one has {count}");
         return Err(InvalidRequest::new(message));
     };
@@ -139,7 +140,7 @@ pub fn parse_raw_request(
     for (index, dimension) in declared.iter().enumerate() {
         shape.push(match dimension {
             Dimension::Fixed(length) => *length,
-            Dimension::Any if index == 0 && signature.batches() => 1,
+            Dimension::Any if index == 0 && signature.has_row_axis() => 1,
             Dimension::Any if open.replace(index).is_none() => 1,
             Dimension::Any => {
                 return Err(complain("a raw request leaves more than one length open"));

@@ -185,6 +185,7 @@ mod tests {
             name: "maps".to_owned(),
             kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
             shape: None,
+            optional: false,
         };
         Signature {
             inputs: vec![Port::tensor(

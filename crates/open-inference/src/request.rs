@@ -50,8 +50,10 @@ pub struct ResolvedRequest {
     pub id: Option<String>,
     /// Time after which the answer is worth nothing to the client.
     pub timeout: Option<Duration>,
-    /// One tensor for each input of the model, in its order.
+    /// One tensor for each input that the model requires, in its order.
     pub inputs: Vec<Tensor>,
+    /// Those that may be left out and were given, by their position in [`Signature::inputs`].
+    pub optional: Vec<(usize, Tensor)>,
     /// The outputs that are wanted, in the client's order.
     pub outputs: Vec<Selected>,
 }
@@ -73,8 +75,10 @@ impl InferRequest {
     /// is unknown or there twice.
     pub fn resolve(self, signature: &Signature) -> Result<ResolvedRequest, InvalidRequest> {
         let outputs = select(&self.outputs, self.binary_output, signature)?;
+        let (inputs, optional) = arrange(self.inputs, &signature.inputs)?;
         Ok(ResolvedRequest {
-            inputs: arrange(self.inputs, &signature.inputs)?,
+            inputs,
+            optional,
             outputs,
             id: self.id,
             timeout: self.timeout,
@@ -82,7 +86,10 @@ impl InferRequest {
     }
 }
 
-fn arrange(inputs: Vec<Input>, ports: &[Port]) -> Result<Vec<Tensor>, InvalidRequest> {
+/// The required inputs, and the optional ones that are there.
+type Arranged = (Vec<Tensor>, Vec<(usize, Tensor)>);
+
+fn arrange(inputs: Vec<Input>, ports: &[Port]) -> Result<Arranged, InvalidRequest> {
     let mut slots: Vec<Option<Tensor>> = vec![None; ports.len()];
     for Input { name, tensor } in inputs {
         let Some(index) = ports.iter().position(|port| port.name == name) else {
@@ -101,16 +108,19 @@ fn arrange(inputs: Vec<Input>, ports: &[Port]) -> Result<Vec<Tensor>, InvalidReq
             return Err(InvalidRequest::input(&name, "is there twice"));
         }
     }
-    ports
-        .iter()
-        .zip(slots)
-        .map(|(port, slot)| {
-            slot.ok_or_else(|| {
+    let (mut required, mut optional) = (Vec::with_capacity(ports.len()), Vec::new());
+    for (index, (port, slot)) in ports.iter().zip(slots).enumerate() {
+        match slot {
+            Some(tensor) if port.optional => optional.push((index, tensor)),
+            Some(tensor) => required.push(tensor),
+            None if port.optional => {}
+            None => {
                 let problem = format!("is missing, {} is expected", port_type(port));
-                InvalidRequest::input(&port.name, problem)
-            })
-        })
-        .collect()
+                return Err(InvalidRequest::input(&port.name, problem));
+            }
+        }
+    }
+    Ok((required, optional))
 }
 
 fn select(
@@ -201,6 +211,7 @@ mod tests {
             name: "maps".to_owned(),
             kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
             shape: None,
+            optional: false,
         };
         Signature {
             inputs: vec![rows("a", ElementType::F32), rows("b", ElementType::I64)],

@@ -14,7 +14,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     Verdict::Dependent(finding) => ("dependent", Some(finding)),
                     Verdict::Unknown(finding) => ("unknown", Some(finding)),
                 };
-                let hazards: Vec<String> = analysis.hazards.iter().map(ToString::to_string).collect();
+                let hazards: Vec<String> =
+                    analysis.hazards.iter().map(ToString::to_string).collect();
                 serde_json::json!({
                     "path": path,
                     "verdict": verdict,

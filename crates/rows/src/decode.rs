@@ -38,7 +38,8 @@ impl Model {
 
     /// The model's main graph; empty where there is none, which `decode` refuses.
     pub(crate) fn graph(&self) -> &GraphProto {
-        static EMPTY: std::sync::LazyLock<GraphProto> = std::sync::LazyLock::new(GraphProto::default);
+        static EMPTY: std::sync::LazyLock<GraphProto> =
+            std::sync::LazyLock::new(GraphProto::default);
         self.proto.graph.as_ref().unwrap_or(&EMPTY)
     }
 }

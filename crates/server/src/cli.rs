@@ -9,9 +9,11 @@ use std::time::Duration;
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use springtide_batching::{Config, Objective, Policy};
+use springtide_contract::batching::BatchingMode;
 use springtide_contract::{defaults, env, paths};
 use springtide_inference::onnx::Provider;
 
+use crate::models::batching::Wish;
 use crate::models::{ModelName, Source};
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
@@ -109,6 +111,10 @@ pub struct ServeArgs {
     /// When queued requests become a batch
     #[arg(long, env = env::BATCHING_POLICY, value_enum, default_value_t = BatchingPolicy::WorkConserving)]
     pub batching_policy: BatchingPolicy,
+    /// Who decides whether the requests of several clients share a batch. A model's springtide.toml
+    /// goes before this
+    #[arg(long, env = env::BATCHING_MODE, value_enum, default_value_t = Mode::Auto)]
+    pub batching_mode: Mode,
     /// Most rows that wait; further ones are refused with 429
     #[arg(long, env = env::MAX_QUEUE_ROWS, default_value_t = defaults::MAX_QUEUE_ROWS,
         value_parser = value_parser!(u32).range(1..=1_000_000))]
@@ -181,6 +187,15 @@ impl ServeArgs {
     #[must_use]
     pub fn max_rows(&self) -> NonZeroUsize {
         count(self.max_batch_size)
+    }
+
+    /// What models are batched by where their owners ship no settings.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        Wish {
+            mode: self.batching_mode.into(),
+            max_rows: self.max_rows(),
+        }
     }
 
     /// Bounds of batches and queues.
@@ -298,6 +313,28 @@ fn count(number: u32) -> NonZeroUsize {
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Who decides whether the requests of several clients share a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// The server: where the model's graph proves that rows are independent, or where it doesn't decide
+    /// that and trial runs find no dependence
+    Auto,
+    /// You, who know that rows are independent
+    Always,
+    /// Nobody: each request runs alone, whatever its rows
+    Never,
+}
+
+impl From<Mode> for BatchingMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::Always => Self::Always,
+            Mode::Never => Self::Never,
+        }
+    }
 }
 
 /// When queued requests become a batch.

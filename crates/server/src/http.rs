@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use springtide_contract::batching::{ModelStatus, ServerStatus};
 use springtide_contract::paths;
 
 use crate::body::BodyBudget;
@@ -42,6 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(paths::HEALTH, get(health))
         .route(paths::READY, get(ready))
         .route(paths::METRICS, get(serve_metrics))
+        .route(paths::STATUS, get(server_status))
         .merge(v2::http::router())
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
@@ -59,6 +61,19 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
         Phase::Loading => ApiError::Loading.into_response(),
         Phase::Draining => ApiError::Draining.into_response(),
     }
+}
+
+/// What the operator reads.
+async fn server_status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
+    let serving = app.models.serving();
+    let models = serving.iter().map(|model| ModelStatus {
+        name: model.name().to_owned(),
+        version: model.version().to_owned(),
+        batching: model.batching().clone(),
+    });
+    Json(ServerStatus {
+        models: models.collect(),
+    })
 }
 
 fn status(code: StatusCode, status: &'static str) -> Response {

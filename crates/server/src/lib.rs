@@ -14,6 +14,7 @@ pub mod grpc;
 pub mod http;
 pub mod lifecycle;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod models;
 pub mod net;

@@ -5,6 +5,7 @@
 //! and waits for its answer; on each of the model's threads a `Runner` stacks the requests of a batch,
 //! runs them as one and gives each its rows of the outputs.
 
+pub mod batching;
 pub mod directory;
 pub mod keeper;
 pub mod load;
@@ -14,6 +15,7 @@ pub mod plan;
 pub mod repository;
 pub mod request;
 pub mod runner;
+pub mod shipped;
 pub mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -79,7 +79,7 @@ async fn answer(
         InferError::Failed
     };
     let checked = model
-        .check(vec![request.features])
+        .check(vec![request.features], Vec::new())
         .map_err(unlike_signature)?;
     call.accept();
     let inferred = model.infer(checked, deadline).await?;

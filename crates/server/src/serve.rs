@@ -232,7 +232,7 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
         runtime,
         selection,
         workers: args.worker_count(),
-        max_rows: args.max_rows(),
+        wish: args.wish(),
     })
 }
 

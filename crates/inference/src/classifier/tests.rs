@@ -163,6 +163,7 @@ fn a_zipmap_is_refused_with_what_to_do() {
         name: "output_probability".to_owned(),
         kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
         shape: None,
+        optional: false,
     };
     let labels = port("output_label", ElementType::I64, &[ANY]);
     let refused = Classifier::new(&with_outputs(vec![labels, zipmap])).unwrap_err();
@@ -269,6 +270,7 @@ fn the_place_of_an_output_is_that_among_the_tensors() {
         name: "maps".to_owned(),
         kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
         shape: None,
+        optional: false,
     };
     let mut signature = sklearn();
     signature.outputs.insert(0, maps);

@@ -6,9 +6,7 @@
 //! need, so a file of any size costs a buffer, the names that are kept, and bounded stack.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufRead, ErrorKind, Seek, SeekFrom};
 
 /// Deepest nesting of messages: protobuf's own limit, which ONNX Runtime's parser has.
 const MAX_DEPTH: usize = 100;
@@ -73,16 +71,6 @@ pub(super) struct Weights {
 }
 
 impl ModelFile {
-    /// Reads a model file.
-    ///
-    /// # Errors
-    /// When it can't be read or isn't a model.
-    pub(super) fn read(path: &Path) -> Result<Self, FileError> {
-        let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        Self::parse(BufReader::new(file), bytes)
-    }
-
     /// Reads a model of so many bytes.
     ///
     /// # Errors

@@ -1,11 +1,15 @@
 //! A model file and the sessions that run it.
 
+use std::fs;
+use std::io::Cursor;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
+use springtide_rows::{Analysis, Candidates, Finding, Verdict};
 
 use super::external_data::{self, ExternalDataError};
 use super::file::{FileError, ModelFile};
@@ -14,8 +18,10 @@ use super::runtime::Runtime;
 use super::said;
 use super::session::OnnxBackend;
 use super::weights::SharedWeights;
+use super::zipmap;
 use crate::backend::Backend as _;
-use crate::stop::Stop;
+use crate::classes::Classes;
+use crate::signature::Signature;
 use crate::trial;
 
 /// A model could not be loaded.
@@ -37,6 +43,9 @@ pub enum LoadError {
         /// The output.
         output: String,
     },
+    /// No request could ever call it.
+    #[error("the model can't be called: {0}")]
+    NotCallable(String),
     /// ONNX Runtime doesn't take it.
     #[error("ONNX Runtime can't load the model: {0}")]
     Model(String),
@@ -61,7 +70,46 @@ pub struct OnnxModel {
     path: PathBuf,
     provider: Selected,
     file: ModelFile,
+    /// The model without its ZipMaps, where it has any.
+    edited: Option<Vec<u8>>,
+    knowledge: Knowledge,
     shared: Option<SharedWeights>,
+}
+
+/// What a model's file says about running it.
+#[derive(Debug)]
+pub struct Knowledge {
+    /// Whether its rows are independent, and what could end the process.
+    pub analysis: Analysis,
+    /// Inputs on which it can run.
+    pub candidates: Candidates,
+    /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
+    pub classes: Vec<(String, Classes)>,
+}
+
+impl Knowledge {
+    fn of(file: Bytes, classes: Vec<(String, Classes)>) -> Self {
+        match springtide_rows::Model::decode(file) {
+            Ok(model) => Self {
+                analysis: springtide_rows::analyse(&model),
+                candidates: springtide_rows::candidates(&model),
+                classes,
+            },
+            Err(error) => Self {
+                analysis: Analysis {
+                    verdict: Verdict::Unknown(Finding {
+                        node: String::new(),
+                        operator: "model".to_owned(),
+                        why: format!("can't be analysed: {error}"),
+                        remedy: None,
+                    }),
+                    hazards: Vec::new(),
+                },
+                candidates: Candidates::default(),
+                classes,
+            },
+        }
+    }
 }
 
 impl OnnxModel {
@@ -80,19 +128,33 @@ impl OnnxModel {
         if path.extension().is_some_and(|extension| extension == "ort") {
             return Err(LoadError::OrtFormat);
         }
-        let file = ModelFile::read(path)?;
+        let bytes = fs::read(path).map_err(FileError::from)?;
+        let file = ModelFile::parse(Cursor::new(&bytes), bytes.len() as u64)?;
         external_data::check(path, &file.external)?;
+        let cut = zipmap::cut(&bytes);
+        let (edited, classes) = match cut {
+            Some(cut) => (Some(cut.file), cut.outputs),
+            None => (None, Vec::new()),
+        };
         let mut model = Self {
             runtime: runtime.clone(),
             path: path.to_owned(),
             provider,
             file,
+            edited,
+            knowledge: Knowledge::of(bytes.into(), classes),
             shared: None,
         };
         if sessions > NonZeroUsize::MIN && provider == Selected::Cpu {
             model.share_weights()?;
         }
         Ok(model)
+    }
+
+    /// What the file says about running it.
+    #[must_use]
+    pub const fn knowledge(&self) -> &Knowledge {
+        &self.knowledge
     }
 
     /// Whether the sessions share their weights.
@@ -110,18 +172,18 @@ impl OnnxModel {
             return Ok(());
         };
         let mut alone = self.session(NonZeroUsize::MIN)?;
-        let Some(inputs) = trial::varied_inputs(alone.signature(), NonZeroUsize::MIN) else {
+        let Some(inputs) = trial::varied_inputs(alone.signature()) else {
             return Ok(());
         };
         let inputs: Vec<_> = inputs.iter().collect();
-        let Ok(expected) = alone.run(&inputs, &Stop::new()) else {
+        let Ok(expected) = alone.try_out(&inputs) else {
             return Ok(());
         };
         drop(alone);
         self.shared = Some(shared);
         let given = self
             .session(NonZeroUsize::MIN)
-            .map(|mut session| session.run(&inputs, &Stop::new()));
+            .map(|mut session| session.try_out(&inputs));
         if !matches!(given, Ok(Ok(given)) if given == expected) {
             tracing::info!("the model's sessions can't share their weights");
             self.shared = None;
@@ -136,7 +198,11 @@ impl OnnxModel {
     pub fn session(&self, threads: NonZeroUsize) -> Result<OnnxBackend, LoadError> {
         let refused = |error: ort::Error| LoadError::Model(said(&error.to_string()));
         let mut builder = self.builder(threads).map_err(refused)?;
-        let session = builder.commit_from_file(&self.path).map_err(refused)?;
+        let session = match &self.edited {
+            Some(edited) => builder.commit_from_memory(edited),
+            None => builder.commit_from_file(&self.path),
+        }
+        .map_err(refused)?;
         // ort panics on an output that is nothing.
         let optional = |outlet: &&Outlet| matches!(outlet.dtype(), ValueType::Optional(_));
         if let Some(outlet) = session.outputs().iter().find(optional) {
@@ -144,7 +210,9 @@ impl OnnxModel {
                 output: outlet.name().to_owned(),
             });
         }
-        OnnxBackend::new(session, &self.file.unranked).map_err(refused)
+        let backend = OnnxBackend::new(session, &self.file.unranked).map_err(refused)?;
+        check_callable(backend.signature())?;
+        Ok(backend)
     }
 
     fn builder(&self, threads: NonZeroUsize) -> ort::Result<SessionBuilder> {
@@ -158,9 +226,38 @@ impl OnnxModel {
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
             .with_execution_providers(self.provider.dispatches())?;
+        let builder = match (&self.edited, self.path.parent().and_then(Path::to_str)) {
+            (Some(_), Some(folder)) if !self.file.external.is_empty() => {
+                builder.with_config_entry(EXTERNAL_DATA_FOLDER, folder)?
+            }
+            _ => builder,
+        };
         match &self.shared {
             Some(shared) => shared.add_to(builder),
             None => Ok(builder),
         }
     }
+}
+
+/// Where a model that is given as bytes has its external data:
+/// [onnxruntime_session_options_config_keys.h](https://github.com/microsoft/onnxruntime/blob/v1.31.1/include/onnxruntime/core/session/onnxruntime_session_options_config_keys.h).
+const EXTERNAL_DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
+/// Whether a request can carry what the model takes, and an answer something of what it gives.
+fn check_callable(signature: &Signature) -> Result<(), LoadError> {
+    let mut required = signature.required_inputs();
+    if let Some(port) = required.find(|port| port.element().is_none()) {
+        return Err(LoadError::NotCallable(format!(
+            "its input {port} is no tensor of a type that requests can carry; export the model with \
+             tensor inputs"
+        )));
+    }
+    if signature.tensor_outputs().next().is_none() {
+        let outputs: Vec<String> = signature.outputs.iter().map(ToString::to_string).collect();
+        return Err(LoadError::NotCallable(format!(
+            "none of its outputs ({}) is a tensor; export the model with tensor outputs",
+            outputs.join("; ")
+        )));
+    }
+    Ok(())
 }

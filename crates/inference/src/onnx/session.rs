@@ -1,16 +1,23 @@
 //! One model in one ONNX Runtime session.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use ort::session::{RunOptions, Session};
+use ort::logging::LogLevel;
+use ort::session::{OverridableInitializer, RunOptions, Session, SessionInputValue, SessionInputs};
+use ort::value::DynValue;
 
 use super::value;
 use crate::backend::{Backend, RunError};
-use crate::signature::{Port, Signature};
+use crate::signature::{Dimension, Port, Signature};
 use crate::stop::{Interrupt, Stop};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, element_count};
+
+/// Most elements of an optional input. Some exporters list every weight of a model among its inputs;
+/// those are no inputs that a request gives.
+const MAX_OPTIONAL_ELEMENTS: usize = 4096;
 
 /// A model in a session of its own.
 #[derive(Debug)]
@@ -18,6 +25,29 @@ pub struct OnnxBackend {
     session: Session,
     signature: Signature,
     options: Arc<Interruptible>,
+    trial_options: TrialOptions,
+}
+
+/// The options of runs that may well fail.
+struct TrialOptions(RunOptions);
+
+impl fmt::Debug for TrialOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TrialOptions")
+            .finish_non_exhaustive()
+    }
+}
+
+impl TrialOptions {
+    fn new() -> ort::Result<Self> {
+        let mut options = RunOptions::new()?;
+        options.set_log_level(LogLevel::Fatal)?;
+        // A full batch of large images needs hundreds of megabytes, which may never be needed again:
+        // https://onnxruntime.ai/docs/get-started/with-c.html#features
+        options.set("memory.enable_memory_arena_shrinkage", "cpu:0")?;
+        Ok(Self(options))
+    }
 }
 
 /// What the runs of one session share: the flag that ends them.
@@ -56,16 +86,64 @@ impl OnnxBackend {
                 port
             }
         };
+        let mut inputs: Vec<Port> = session.inputs().iter().map(port).collect();
+        let overridable = session.overridable_initializers();
+        inputs.extend(overridable.iter().filter_map(optional));
         let signature = Signature {
-            inputs: session.inputs().iter().map(port).collect(),
+            inputs,
             outputs: session.outputs().iter().map(port).collect(),
         };
         Ok(Self {
             session,
             signature,
             options: Arc::new(Interruptible(RunOptions::new()?)),
+            trial_options: TrialOptions::new()?,
         })
     }
+}
+
+/// An input that the model has a value for; None where no request would give it.
+fn optional(initializer: &OverridableInitializer) -> Option<Port> {
+    let port = value::port_of(initializer.name(), initializer.dtype());
+    let length = |dimension: &Dimension| match dimension {
+        Dimension::Fixed(length) => *length,
+        Dimension::Any => 1,
+    };
+    let shape: Vec<usize> = port.shape.as_ref()?.iter().map(length).collect();
+    port.element()?;
+    (element_count(&shape)? <= MAX_OPTIONAL_ELEMENTS).then_some(Port {
+        optional: true,
+        ..port
+    })
+}
+
+/// Every output that is a tensor.
+fn tensors<'o>(
+    signature: &Signature,
+    outputs: impl Iterator<Item = impl std::ops::Deref<Target = DynValue> + 'o>,
+) -> Result<Vec<Tensor>, RunError> {
+    signature
+        .outputs
+        .iter()
+        .zip(outputs)
+        .filter_map(|(port, value)| Some((port, port.element()?, value)))
+        .map(|(port, element, value)| {
+            value::output(&value, element)
+                .map_err(|problem| RunError::Failed(format!("output {}: {problem}", port.name)))
+        })
+        .collect()
+}
+
+fn failed(error: ort::Error) -> RunError {
+    RunError::Failed(error.to_string())
+}
+
+fn values<'t>(inputs: &[&'t Tensor]) -> Result<Vec<SessionInputValue<'t>>, RunError> {
+    inputs
+        .iter()
+        .map(|tensor| value::input(tensor))
+        .collect::<ort::Result<Vec<_>>>()
+        .map_err(failed)
 }
 
 impl Backend for OnnxBackend {
@@ -74,32 +152,58 @@ impl Backend for OnnxBackend {
     }
 
     fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
-        let failed = |error: ort::Error| RunError::Failed(error.to_string());
-        let values = inputs
-            .iter()
-            .map(|tensor| value::input(tensor))
-            .collect::<ort::Result<Vec<_>>>()
+        self.run_values(SessionInputs::from(&*values(inputs)?), stop)
+    }
+
+    fn run_with_optional(
+        &mut self,
+        inputs: &[&Tensor],
+        optional: &[(usize, &Tensor)],
+        stop: &Stop,
+    ) -> Result<Vec<Tensor>, RunError> {
+        if optional.is_empty() {
+            return self.run(inputs, stop);
+        }
+        let ports = self
+            .signature
+            .required_inputs()
+            .map(|port| port.name.clone());
+        let mut named: Vec<(Cow<'_, str>, SessionInputValue<'_>)> =
+            ports.map(Cow::Owned).zip(values(inputs)?).collect();
+        for (index, tensor) in optional {
+            let unknown = || RunError::Failed(format!("there is no input {index}"));
+            let port = self.signature.inputs.get(*index).ok_or_else(unknown)?;
+            let value = value::input(tensor).map_err(failed)?;
+            named.push((Cow::Owned(port.name.clone()), value));
+        }
+        self.run_values(SessionInputs::from(named), stop)
+    }
+
+    fn try_out(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
+        let outputs = self
+            .session
+            .run_with_options(&*values(inputs)?, &self.trial_options.0)
             .map_err(failed)?;
+        tensors(&self.signature, outputs.values())
+    }
+}
+
+impl OnnxBackend {
+    fn run_values<const N: usize>(
+        &mut self,
+        inputs: SessionInputs<'_, '_, N>,
+        stop: &Stop,
+    ) -> Result<Vec<Tensor>, RunError> {
         // An earlier run may have been interrupted, even one that panicked; this one can't be yet.
         self.options.0.unterminate().map_err(failed)?;
         let Some(running) = stop.guard(Arc::<Interruptible>::clone(&self.options)) else {
             return Err(RunError::Stopped);
         };
-        let result = self.session.run_with_options(&*values, &self.options.0);
+        let result = self.session.run_with_options(inputs, &self.options.0);
         // It may have ended by itself just before.
         if running.finish() && result.is_err() {
             return Err(RunError::Stopped);
         }
-        let outputs = result.map_err(failed)?;
-        self.signature
-            .outputs
-            .iter()
-            .zip(outputs.values())
-            .filter_map(|(port, value)| Some((port, port.element()?, value)))
-            .map(|(port, element, value)| {
-                value::output(&value, element)
-                    .map_err(|problem| RunError::Failed(format!("output {}: {problem}", port.name)))
-            })
-            .collect()
+        tensors(&self.signature, result.map_err(failed)?.values())
     }
 }

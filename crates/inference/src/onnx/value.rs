@@ -82,8 +82,13 @@ pub(super) fn output(value: &DynValue, element: ElementType) -> Result<Tensor, S
 
 /// An input or output as the model declares it.
 pub(super) fn port(outlet: &Outlet) -> Port {
-    let name = outlet.name().to_owned();
-    let (kind, shape) = match outlet.dtype() {
+    port_of(outlet.name(), outlet.dtype())
+}
+
+/// A port of this name and type.
+pub(super) fn port_of(name: &str, value_type: &ValueType) -> Port {
+    let name = name.to_owned();
+    let (kind, shape) = match value_type {
         ValueType::Tensor { ty, shape, .. } => {
             let kind = element(*ty).map_or_else(
                 || PortKind::Other(format!("tensor({ty})")),
@@ -93,7 +98,12 @@ pub(super) fn port(outlet: &Outlet) -> Port {
         }
         other => (PortKind::Other(other.to_string()), None),
     };
-    Port { name, kind, shape }
+    Port {
+        name,
+        kind,
+        shape,
+        optional: false,
+    }
 }
 
 /// ONNX Runtime writes -1 where a model takes any length.

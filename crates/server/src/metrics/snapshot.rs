@@ -37,6 +37,10 @@ pub struct ServingFacts {
     pub provider: &'static str,
     /// Whether that took the place of a better one.
     pub fallback: bool,
+    /// Whether requests share batches.
+    pub shares_batches: bool,
+    /// Why, or why not.
+    pub batching_reason: &'static str,
 }
 
 impl Snapshot {
@@ -72,6 +76,11 @@ impl Snapshot {
                 label::FALLBACK,
             ],
         )?;
+        let batching = gauge(
+            names::BATCHING_INFO,
+            "Whether the requests of versions that serve share batches, and why",
+            &[label::MODEL, label::VERSION, label::ENABLED, label::REASON],
+        )?;
         let help = "Time that it took to load a version and to warm it up";
         let load_seconds = GaugeVec::new(
             Opts::new(names::MODEL_LOAD_SECONDS, help),
@@ -83,7 +92,12 @@ impl Snapshot {
             info.with_label_values(&[model, version, facts.state])
                 .set(1);
             if let Some(serving) = facts.serving {
-                let fallback = if serving.fallback { "true" } else { "false" };
+                let text = |yes: bool| if yes { "true" } else { "false" };
+                let fallback = text(serving.fallback);
+                let shares = text(serving.shares_batches);
+                batching
+                    .with_label_values(&[model, version, shares, serving.batching_reason])
+                    .set(1);
                 provider
                     .with_label_values(&[model, version, serving.provider, fallback])
                     .set(1);

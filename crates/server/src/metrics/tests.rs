@@ -29,6 +29,8 @@ fn facts(version: &str, state: &'static str, serving: Option<ServingFacts>) -> V
 
 fn snapshot() -> Snapshot {
     let serving = ServingFacts {
+        shares_batches: true,
+        batching_reason: "Proven",
         load_seconds: 0.25,
         provider: "cpu",
         fallback: true,

@@ -165,7 +165,10 @@ impl Keeper {
                     version = %version,
                     inputs = list_ports(&facts.signature.inputs),
                     outputs = list_ports(&facts.signature.outputs),
-                    batches = facts.batches,
+                    batching = facts.batching.enabled,
+                    batching_reason = facts.batching.reason.name(),
+                    batching_message = facts.batching.message,
+                    memory_mib = facts.memory.map(|bytes| bytes >> 20),
                     execution_provider = facts.provider.name(),
                     load_ms = u64::try_from(facts.load_time.as_millis()).unwrap_or(u64::MAX),
                     "model loaded"

@@ -5,14 +5,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use springtide_batching::Ran;
+use springtide_contract::batching::BatchingStatus;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::{
     LoadError, OnnxModel, ProviderUnavailable, Runtime, RuntimeError, Selected, Selection,
 };
 use springtide_inference::threads::available_processors;
-use springtide_inference::{Backend, Classifier, RunError, Signature, Threads, UnsupportedModel};
+use springtide_inference::{Backend, Classifier, Signature, Threads, UnsupportedModel};
 
-use super::trial::{Trial, trial};
+use super::batching::Wish;
+use super::shipped::{self, ShippedError};
+use super::trial::{Trial, trial, warm_up};
+use crate::memory;
 
 /// A model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +37,9 @@ pub enum ModelError {
     /// ONNX Runtime refuses it, or it wants files that it may not have.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It failed in a trial run.
-    #[error("the model failed in a trial run: {0}")]
-    Trial(RunError),
+    /// A file that its owner ships beside it can't be used.
+    #[error(transparent)]
+    Shipped(#[from] ShippedError),
     /// The operating system gave no thread for it.
     #[error("the model's threads can't be started: {0}")]
     Threads(std::io::Error),
@@ -51,7 +55,7 @@ impl ModelError {
         match self {
             Self::Missing(_) | Self::Threads(_) => true,
             Self::Load(error) => error.may_pass(),
-            Self::Runtime(_) | Self::Provider(_) | Self::Trial(_) | Self::Panicked => false,
+            Self::Runtime(_) | Self::Provider(_) | Self::Shipped(_) | Self::Panicked => false,
         }
     }
 
@@ -61,7 +65,7 @@ impl ModelError {
         let reason = match self {
             Self::Runtime(_) | Self::Provider(_) => ModelFailure::ExecutionProviderUnavailable,
             Self::Missing(_) => ModelFailure::ModelNotFound,
-            Self::Load(_) | Self::Trial(_) | Self::Threads(_) | Self::Panicked => {
+            Self::Load(_) | Self::Shipped(_) | Self::Threads(_) | Self::Panicked => {
                 ModelFailure::ModelInvalid
             }
         };
@@ -77,8 +81,8 @@ impl ModelError {
 pub struct Facts {
     /// What it takes and gives.
     pub signature: Signature,
-    /// Whether the requests of several clients may run as one.
-    pub batches: bool,
+    /// Whether the requests of several clients may run as one, as it was decided at the load.
+    pub batching: BatchingStatus,
     /// How its outputs read as classes, or why they don't.
     pub classifier: Result<Classifier, UnsupportedModel>,
     /// What it runs on.
@@ -87,6 +91,9 @@ pub struct Facts {
     pub fallback: Option<String>,
     /// Time that it took to load it and to warm it up, in all workers.
     pub load_time: Duration,
+    /// Bytes that the process has grown by when it was loaded and warm, where that can be read. Less
+    /// than the model takes where memory of another model was used again.
+    pub memory: Option<u64>,
 }
 
 /// A model, loaded and warm, once for each worker.
@@ -121,8 +128,8 @@ pub struct OnnxLoader {
     pub selection: Selection,
     /// Workers that were asked for.
     pub workers: Option<NonZeroUsize>,
-    /// Most rows of one batch.
-    pub max_rows: NonZeroUsize,
+    /// What models are batched by where their owners ship no settings.
+    pub wish: Wish,
 }
 
 impl OnnxLoader {
@@ -142,33 +149,48 @@ impl Load for OnnxLoader {
             return Err(ModelError::Missing(file.display().to_string()));
         }
         let began = Instant::now();
+        let memory_before = memory::resident();
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let settings = shipped::settings(folder)?;
+        let mode = settings.batching.mode.map(Into::into);
+        let wish = Wish {
+            mode: mode.unwrap_or(self.wish.mode),
+            ..self.wish
+        };
         let threads = self.threads();
         let provider = self.selection.active;
         let model = OnnxModel::open(&self.runtime, file, provider, threads.workers)?;
-        let warm = || {
-            let mut backend: Box<dyn Backend> = Box::new(model.session(threads.per_worker)?);
-            let trial = trial(&mut *backend, self.max_rows).map_err(ModelError::Trial)?;
-            Ok::<_, ModelError>((backend, trial))
+        let session = || -> Result<Box<dyn Backend>, ModelError> {
+            Ok(Box::new(model.session(threads.per_worker)?))
         };
-        let (mut first, mut trial) = warm()?;
-        trial.compare_rows(&mut *first);
+        let mut first = session()?;
+        let owner_rows = shipped::warm_up_rows(folder, first.signature())?;
+        let trial = trial(&mut *first, model.knowledge(), &owner_rows, wish);
         let before = trial.measure(&mut *first, threads.per_worker);
         let others = (1..threads.workers.get())
-            .map(|_| Ok(warm()?.0))
+            .map(|_| {
+                let mut other = session()?;
+                warm_up(&mut *other, &trial);
+                Ok(other)
+            })
             .collect::<Result<Vec<_>, ModelError>>()?;
+        for hazard in &model.knowledge().analysis.hazards {
+            tracing::warn!(%hazard, "a request may end the process");
+        }
         let Trial {
             signature,
-            batches,
+            batching,
             classifier,
             ..
         } = trial;
         let facts = Facts {
             signature,
-            batches,
+            batching,
             classifier,
             provider,
             fallback: self.selection.fallback.as_ref().map(ToString::to_string),
             load_time: began.elapsed(),
+            memory: memory::grown_since(memory_before),
         };
         Ok(Loaded {
             facts,

@@ -8,8 +8,10 @@ use springtide_batching::{
     Answer, Arrival, Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy,
     Rejection, Submission,
 };
+use springtide_contract::batching::BatchingStatus;
 use springtide_inference::{Classifier, Signature, Tensor, UnsupportedModel};
 
+use super::batching::Batching;
 use super::load::{Facts, Loaded};
 use super::name::{ModelName, Version};
 use super::request::{Checked, Inferred, InputError, RowShape, elements};
@@ -19,6 +21,10 @@ use crate::metrics::{self, Dropped, Series, Status};
 
 /// What runs the batches of one version.
 pub(super) type ModelDriver = Driver<RowShape, Runner>;
+
+/// Most rows of one request to `/predict` where each request runs by itself: those of the largest batch
+/// that a flag allows.
+const MAX_ROWS_ALONE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Why a request got no answer from a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +111,7 @@ pub struct Model {
     version: Version,
     version_text: String,
     facts: Facts,
+    batching: Arc<Batching>,
     max_rows: NonZeroUsize,
     max_wait: Duration,
     workers: NonZeroUsize,
@@ -138,7 +145,8 @@ impl Model {
             Policy::Window(window) => window,
         };
         let workers = NonZeroUsize::MIN.saturating_add(others.len());
-        let batch_rows = if facts.batches {
+        let batching = Arc::new(Batching::new(facts.batching.clone()));
+        let batch_rows = if batching.is_shared() {
             max_rows
         } else {
             // Each request counts as one row, and runs by itself.
@@ -154,7 +162,7 @@ impl Model {
             max_rows: batch_rows,
             ..bounds
         };
-        let runner = |backend| Runner::new(name.clone(), version, backend, facts.batches, threads);
+        let runner = |backend| Runner::new(name.clone(), version, backend, threads);
         let others = others.into_iter().map(runner);
         let (queue, driver) = Driver::start(config, runner(first), others, &before, observer)?;
         let model = Self {
@@ -162,6 +170,7 @@ impl Model {
             version,
             version_text: version.to_string(),
             facts,
+            batching,
             max_rows,
             max_wait,
             workers,
@@ -202,12 +211,14 @@ impl Model {
 
     /// Most rows of one request and one batch. None where each request runs by itself.
     #[must_use]
-    pub const fn max_rows(&self) -> Option<NonZeroUsize> {
-        if self.facts.batches {
-            Some(self.max_rows)
-        } else {
-            None
-        }
+    pub fn max_rows(&self) -> Option<NonZeroUsize> {
+        self.batching.is_shared().then_some(self.max_rows)
+    }
+
+    /// Whether requests share batches, and why.
+    #[must_use]
+    pub fn batching(&self) -> &BatchingStatus {
+        self.batching.status()
     }
 
     /// Longest that a batch is held back for further requests.
@@ -232,8 +243,8 @@ impl Model {
 
     /// Most rows of one request to `/predict`.
     #[must_use]
-    pub const fn max_predict_rows(&self) -> NonZeroUsize {
-        self.max_rows
+    pub fn max_predict_rows(&self) -> NonZeroUsize {
+        self.max_rows().unwrap_or(MAX_ROWS_ALONE)
     }
 
     /// How the version came to serve.
@@ -260,12 +271,17 @@ impl Model {
         self.queue.waiting_rows()
     }
 
-    /// Checks inputs, given in the order of [`Model::signature`].
+    /// Checks inputs: those that are required, in the order of [`Model::signature`], and of those that
+    /// aren't the ones that were given, by their position there.
     ///
     /// # Errors
     /// When the model doesn't take them.
-    pub fn check(&self, inputs: Vec<Tensor>) -> Result<Checked, InputError> {
-        Checked::new(self.signature(), self.max_rows(), inputs)
+    pub fn check(
+        &self,
+        inputs: Vec<Tensor>,
+        optional: Vec<(usize, Tensor)>,
+    ) -> Result<Checked, InputError> {
+        Checked::new(self.signature(), self.max_rows(), inputs, optional)
     }
 
     /// Runs the model on inputs that [`Model::check`] has passed. Dropping the future takes the

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use springtide_contract::batching::BatchingReason;
+
 use super::directory::Stamp;
 use super::model::Model;
 use super::name::{ModelName, Version};
@@ -105,9 +107,17 @@ impl Entry {
         }
     }
 
+    /// What the sentinel has found.
+    fn mismatch(&self) -> Option<&str> {
+        let batching = self.serving.as_ref()?.model.batching();
+        let found = batching.reason == BatchingReason::SentinelMismatch;
+        found.then_some(&*batching.message)
+    }
+
     fn reason(&self) -> &str {
         match &self.failure {
             Some(failure) => &failure.reason,
+            None if self.mismatch().is_some() => self.mismatch().unwrap_or_default(),
             None if self.state() == State::Loading => "it is being loaded",
             None => "",
         }
@@ -243,6 +253,8 @@ impl Repository {
                     load_seconds: model.facts().load_time.as_secs_f64(),
                     provider: model.facts().provider.name(),
                     fallback: model.facts().fallback.is_some(),
+                    shares_batches: model.batching().enabled,
+                    batching_reason: model.batching().reason.name(),
                 });
                 snapshot.versions.push(VersionFacts {
                     model: name.to_string(),

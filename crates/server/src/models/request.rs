@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use springtide_inference::{Dimension, Signature, SignatureMismatch, Tensor, TensorView};
@@ -38,15 +39,30 @@ pub enum InputError {
     },
 }
 
-/// What the requests of one batch have in common: the lengths of their rows' free dimensions, one
-/// input after the other. Empty, and so without an allocation, where a model leaves none free.
+/// What the requests of one batch have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RowShape(Box<[usize]>);
+pub enum RowShape {
+    /// The lengths of their rows' free dimensions, one input after the other. Empty, and so without an
+    /// allocation, where a model leaves none free.
+    Lengths(Box<[usize]>),
+    /// Nothing in common with any other request, each of which has another number.
+    Alone(usize),
+}
 
-/// Inputs that a model takes, in its order.
+impl RowShape {
+    fn alone() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Self::Alone(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Inputs that a model takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
+    /// Those that each request has to give, in the model's order.
     pub(super) inputs: Vec<Tensor>,
+    /// Those that it may leave out, by their position in [`Signature::inputs`].
+    pub(super) optional: Vec<(usize, Tensor)>,
     /// 1 where the model isn't batched.
     pub(super) rows: NonZeroUsize,
     pub(super) row_shape: RowShape,
@@ -54,23 +70,25 @@ pub struct Checked {
 
 impl Checked {
     /// Checks inputs, given in the signature's order. `max_rows` is None for a model that runs each
-    /// request by itself, whatever its first dimensions mean.
+    /// request by itself, whatever its first dimensions mean. A request with optional inputs runs by
+    /// itself, too: they are no rows.
     pub(super) fn new(
         signature: &Signature,
         max_rows: Option<NonZeroUsize>,
         inputs: Vec<Tensor>,
+        optional: Vec<(usize, Tensor)>,
     ) -> Result<Self, InputError> {
         signature.check(&inputs.iter().collect::<Vec<_>>())?;
         let Some(max) = max_rows else {
             return Ok(Self {
                 inputs,
+                optional,
                 rows: NonZeroUsize::MIN,
-                row_shape: RowShape(Box::default()),
+                row_shape: RowShape::Lengths(Box::default()),
             });
         };
         let named_rows = signature
-            .inputs
-            .iter()
+            .required_inputs()
             .zip(&inputs)
             .map(|(port, tensor)| (&port.name, tensor.rows()));
         let mut first = None;
@@ -93,9 +111,14 @@ impl Checked {
                 max,
             });
         }
-        let row_shape = row_shape(signature, &inputs);
+        let row_shape = if optional.is_empty() {
+            row_shape(signature, &inputs)
+        } else {
+            RowShape::alone()
+        };
         Ok(Self {
             inputs,
+            optional,
             rows,
             row_shape,
         })
@@ -116,8 +139,7 @@ pub(super) fn elements(tensors: &[Tensor]) -> usize {
 
 fn row_shape(signature: &Signature, inputs: &[Tensor]) -> RowShape {
     let free_lengths = signature
-        .inputs
-        .iter()
+        .required_inputs()
         .zip(inputs)
         .flat_map(|(port, tensor)| {
             let declared = port.shape.iter().flatten();
@@ -127,7 +149,7 @@ fn row_shape(signature: &Signature, inputs: &[Tensor]) -> RowShape {
                 .filter(|(dimension, _)| **dimension == Dimension::Any)
                 .map(|(_, length)| *length)
         });
-    RowShape(free_lengths.collect())
+    RowShape::Lengths(free_lengths.collect())
 }
 
 /// What a model gave for one request.
@@ -191,7 +213,7 @@ mod tests {
     }
 
     fn check(inputs: Vec<Tensor>) -> Result<Checked, InputError> {
-        Checked::new(&signature(), NonZeroUsize::new(4), inputs)
+        Checked::new(&signature(), NonZeroUsize::new(4), inputs, vec![])
     }
 
     #[test]
@@ -216,8 +238,8 @@ mod tests {
             outputs: vec![],
         };
         let input = Tensor::zeros(ElementType::F32, vec![1, 2]).unwrap();
-        let checked = Checked::new(&fixed, NonZeroUsize::new(4), vec![input]).unwrap();
-        assert!(checked.row_shape.0.is_empty());
+        let checked = Checked::new(&fixed, NonZeroUsize::new(4), vec![input], vec![]).unwrap();
+        assert_eq!(checked.row_shape, RowShape::Lengths(Box::default()));
     }
 
     #[test]
@@ -244,8 +266,20 @@ mod tests {
 
     #[test]
     fn a_model_that_is_not_batched_takes_what_fits_its_signature() {
-        let checked = Checked::new(&signature(), None, inputs([5, 7], [1, 2, 9])).unwrap();
+        let checked = Checked::new(&signature(), None, inputs([5, 7], [1, 2, 9]), vec![]).unwrap();
         assert_eq!(checked.rows(), NonZeroUsize::MIN);
+    }
+
+    #[test]
+    fn a_request_with_an_optional_input_shares_its_batch_with_no_other() {
+        let with_optional = || {
+            let scale = Tensor::new(vec![], vec![2.0_f32]).unwrap();
+            let inputs = inputs([1, 7], [1, 2, 9]);
+            Checked::new(&signature(), NonZeroUsize::new(4), inputs, vec![(2, scale)]).unwrap()
+        };
+        let without = check(inputs([1, 7], [1, 2, 9])).unwrap();
+        assert_ne!(with_optional().row_shape, without.row_shape);
+        assert_ne!(with_optional().row_shape, with_optional().row_shape);
     }
 
     #[test]

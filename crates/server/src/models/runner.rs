@@ -44,8 +44,6 @@ pub struct Runner {
     model: ModelName,
     version: Version,
     backend: Box<dyn Backend>,
-    /// Whether outputs have a row for each row of the inputs.
-    batches: bool,
     /// That work on a run.
     threads: NonZeroUsize,
 }
@@ -55,39 +53,26 @@ impl Runner {
         model: ModelName,
         version: Version,
         backend: Box<dyn Backend>,
-        batches: bool,
         threads: NonZeroUsize,
     ) -> Self {
         Self {
             model,
             version,
             backend,
-            batches,
             threads,
         }
     }
 
     fn share(&mut self, requests: &[&Checked], stop: &Stop) -> Result<Vec<Share>, RunFailed> {
-        if !self.batches {
-            return requests
-                .iter()
-                .map(|request| {
-                    let inputs: Vec<&Tensor> = request.inputs.iter().collect();
-                    let outputs = self.backend.run(&inputs, stop)?;
-                    Ok(Share {
-                        outputs: outputs.into(),
-                        rows: None,
-                    })
-                })
-                .collect();
+        if let [request] = requests {
+            let outputs = self.alone(request, stop)?.into();
+            return Ok(vec![Share {
+                outputs,
+                rows: None,
+            }]);
         }
-        let stacked;
-        let inputs: Vec<&Tensor> = if let [request] = requests {
-            request.inputs.iter().collect()
-        } else {
-            stacked = stack(requests).ok_or(RunFailed::Mixed)?;
-            stacked.iter().collect()
-        };
+        let stacked = stack(requests).ok_or(RunFailed::Mixed)?;
+        let inputs: Vec<&Tensor> = stacked.iter().collect();
         let outputs = self.backend.run(&inputs, stop)?;
         let all = requests.iter().map(|request| request.rows.get()).sum();
         let all = NonZeroUsize::new(all).ok_or(RunFailed::Mixed)?;
@@ -106,10 +91,24 @@ impl Runner {
             })
             .collect())
     }
+
+    /// A request as it came, whatever its rows mean.
+    fn alone(&mut self, request: &Checked, stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+        let inputs: Vec<&Tensor> = request.inputs.iter().collect();
+        let optional: Vec<(usize, &Tensor)> = request
+            .optional
+            .iter()
+            .map(|(index, tensor)| (*index, tensor))
+            .collect();
+        self.backend.run_with_optional(&inputs, &optional, stop)
+    }
 }
 
 /// Input by input, the rows of all requests. None when they differ in shape.
 fn stack(requests: &[&Checked]) -> Option<Vec<Tensor>> {
+    if requests.iter().any(|request| !request.optional.is_empty()) {
+        return None;
+    }
     let count = requests.first()?.inputs.len();
     (0..count)
         .map(|index| {

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use springtide_batching::Config;
-use springtide_inference::onnx::Selected;
+use springtide_contract::batching::BatchingMode;
+use springtide_inference::onnx::{Knowledge, Selected};
 use springtide_inference::{
     Backend, DataView, Dimension, ElementType, Port, RunError, Signature, Stop, Tensor,
 };
+use springtide_rows::{Analysis, Candidates, Finding, Verdict};
 
+use super::batching::Wish;
 use super::directory::Stamp;
 use super::load::{Facts, Loaded};
 use super::model::Model;
@@ -109,23 +112,54 @@ impl Backend for FakeBackend {
 }
 
 /// A model as a loader gives it.
-pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Result<Loaded, RunError> {
-    let trial = trial(&mut backend, max_rows)?;
+pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Loaded {
+    let wish = Wish {
+        mode: BatchingMode::Auto,
+        max_rows,
+    };
+    let trial = trial(&mut backend, &proven(), &[], wish);
     let facts = Facts {
         signature: trial.signature,
-        batches: trial.batches,
+        batching: trial.batching,
         classifier: trial.classifier,
         provider: Selected::Cpu,
         fallback: None,
         load_time: Duration::from_millis(250),
+        memory: None,
     };
-    Ok(Loaded {
+    Loaded {
         facts,
         first: Box::new(backend),
         others: Vec::new(),
         threads: NonZeroUsize::MIN,
         before: Vec::new(),
-    })
+    }
+}
+
+/// What is known of a model whose rows are proven independent.
+pub(crate) fn proven() -> Knowledge {
+    knowledge(Verdict::Independent)
+}
+
+/// What is known of a model whose graph decides nothing.
+pub(crate) fn unknown() -> Knowledge {
+    knowledge(Verdict::Unknown(Finding {
+        node: "x".to_owned(),
+        operator: "Mystery".to_owned(),
+        why: "isn't known".to_owned(),
+        remedy: None,
+    }))
+}
+
+fn knowledge(verdict: Verdict) -> Knowledge {
+    Knowledge {
+        analysis: Analysis {
+            verdict,
+            hazards: Vec::new(),
+        },
+        candidates: Candidates::default(),
+        classes: Vec::new(),
+    }
 }
 
 pub(crate) fn stamp(bytes: u64) -> Stamp {
@@ -139,7 +173,7 @@ pub(crate) fn stamp(bytes: u64) -> Stamp {
 /// Has an app serve the backend as version 1 of a model.
 pub(crate) fn install(app: &App, name: &str, backend: FakeBackend, config: Config) {
     let name: ModelName = name.parse().unwrap();
-    let loaded = loaded(backend, config.max_rows).unwrap();
+    let loaded = loaded(backend, config.max_rows);
     let series = app.metrics.of_model(name.as_str());
     let (model, driver) =
         Model::start(name.clone(), Version::FIRST, loaded, config, series).unwrap();

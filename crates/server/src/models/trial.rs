@@ -4,11 +4,14 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use springtide_batching::Ran;
-use springtide_inference::trial::{check_rows, inputs, rows_are_independent};
+use springtide_contract::batching::BatchingStatus;
+use springtide_inference::onnx::Knowledge;
+use springtide_inference::trial::{Maker, Outcome, Source, refute};
 use springtide_inference::{
-    Backend, Classifier, Dimension, RunError, Signature, Stop, Tensor, UnsupportedModel,
+    Backend, Classifier, RunError, Signature, Stop, Tensor, UnsupportedModel,
 };
 
+use super::batching::{Before, Wish, after_trial, before_trial, full_batch_failed};
 use super::request::elements;
 use crate::processors::time_of_this_thread;
 
@@ -19,52 +22,99 @@ const CHEAP: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Trial {
     pub(super) signature: Signature,
-    /// Whether the requests of several clients may run as one.
-    pub(super) batches: bool,
+    /// Whether the requests of several clients may run as one, and why.
+    pub(super) batching: BatchingStatus,
     pub(super) classifier: Result<Classifier, UnsupportedModel>,
-    /// The runs, in their order.
+    /// What the model runs on: one row, and a full batch where requests share batches.
+    warm_up: Vec<Vec<Tensor>>,
+    /// What they cost when they ran first, in their order.
     runs: Vec<Ran>,
+    /// Whether requests will have other shapes than what was made up.
+    lengths_made_up: bool,
 }
 
-/// Runs one row and a full batch of zeros, so that the first requests don't pay for memory that is
-/// allocated and kernels that are chosen on first use, and checks what comes out.
-///
-/// # Errors
-/// When the model fails on zeros of a shape that it declares. Where the shape had to be made up, a
-/// failure shows nothing.
-pub(super) fn trial(backend: &mut dyn Backend, max_rows: NonZeroUsize) -> Result<Trial, RunError> {
+/// Finds inputs that the model runs on, runs one row and a full batch of them, so that the first
+/// requests don't pay for memory that is allocated and kernels that are chosen on first use, and
+/// decides whether requests may share batches. A model that runs on nothing that could be made up is
+/// served, each request alone.
+pub(super) fn trial(
+    backend: &mut dyn Backend,
+    knowledge: &Knowledge,
+    owner_rows: &[Vec<Tensor>],
+    wish: Wish,
+) -> Trial {
     let signature = backend.signature().clone();
+    let maker = Maker::new(&signature, &knowledge.candidates, owner_rows);
+    let verdict = &knowledge.analysis.verdict;
+    let nothing_runs =
+        || Outcome::Impossible("the model runs on nothing that could be made up".to_owned());
+    let before = before_trial(wish, signature.has_row_axis(), verdict);
     let mut trial = Trial {
-        batches: signature.batches(),
+        batching: match &before {
+            Before::Decided(status) => status.clone(),
+            Before::Try(_) => after_trial(verdict, &nothing_runs()),
+        },
         classifier: Classifier::new(&signature),
-        signature,
+        signature: signature.clone(),
+        warm_up: Vec::new(),
         runs: Vec::new(),
+        lengths_made_up: maker.has_free_lengths(),
     };
-    let mut sizes = vec![NonZeroUsize::MIN];
-    if trial.batches && max_rows > NonZeroUsize::MIN {
-        sizes.push(max_rows);
+    let Some((source, row)) = trial.first_that_runs(backend, &maker) else {
+        tracing::warn!(
+            "no warm-up: the model runs on nothing that could be made up; put rows that it takes into \
+             warmup.json beside it"
+        );
+        return trial;
+    };
+    if let Before::Try(effort) = before {
+        let outcome = refute(backend, &maker, source, wish.max_rows, effort);
+        trial.batching = after_trial(verdict, &outcome);
     }
-    for rows in sizes {
-        let Some(zeros) = inputs(&trial.signature, rows) else {
-            tracing::info!(
-                rows,
-                "no trial run: nothing can be made up for the model's inputs"
-            );
-            break;
-        };
-        match run(backend, &zeros, rows) {
+    if trial.batching.enabled
+        && let Some(full) = full_batch(&row, wish.max_rows)
+    {
+        match run(backend, &full, wish.max_rows, Memory::GivenBack) {
             Ok((outputs, ran)) => {
+                trial.check_classifier(&outputs, wish.max_rows);
                 trial.runs.push(ran);
-                trial.learn(&outputs, rows);
+                trial.warm_up.push(full);
             }
-            Err(error) if is_made_up(&trial.signature) => {
-                tracing::info!(rows, %error, "a trial run with made-up lengths failed");
-                break;
+            Err(error) => {
+                tracing::warn!(rows = wish.max_rows, %error, "a full batch failed");
+                trial.batching = full_batch_failed(wish.max_rows);
             }
-            Err(error) => return Err(error),
         }
     }
-    Ok(trial)
+    trial
+}
+
+/// Warms up another session of a model that was tried.
+pub(super) fn warm_up(backend: &mut dyn Backend, trial: &Trial) {
+    for inputs in &trial.warm_up {
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        if let Err(error) = backend.try_out(&inputs) {
+            tracing::warn!(%error, "a session's warm-up failed");
+        }
+    }
+}
+
+/// Some models fail on negative numbers, or on all others: rows of the kinds that differ in that.
+fn in_some_rows(source: Source) -> impl Iterator<Item = (Source, usize)> {
+    [0, 3, 4].into_iter().map(move |number| (source, number))
+}
+
+/// So many copies of a row.
+fn full_batch(row: &[Tensor], rows: NonZeroUsize) -> Option<Vec<Tensor>> {
+    let copies = |tensor: &Tensor| Tensor::stack(&vec![tensor; rows.get()]);
+    row.iter().map(copies).collect()
+}
+
+/// What becomes of memory that a run needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Kept,
+    GivenBack,
 }
 
 /// The outputs of a run, and what it cost: of processors, this thread's part.
@@ -72,10 +122,14 @@ fn run(
     backend: &mut dyn Backend,
     tensors: &[Tensor],
     rows: NonZeroUsize,
+    memory: Memory,
 ) -> Result<(Vec<Tensor>, Ran), RunError> {
     let inputs: Vec<&Tensor> = tensors.iter().collect();
     let (began, processor_time) = (Instant::now(), time_of_this_thread());
-    let outputs = backend.run(&inputs, &Stop::new())?;
+    let outputs = match memory {
+        Memory::Kept => backend.run(&inputs, &Stop::new())?,
+        Memory::GivenBack => backend.try_out(&inputs)?,
+    };
     let ran = Ran {
         rows: rows.get(),
         elements: elements(tensors),
@@ -91,46 +145,56 @@ fn is_worth_repeating(took: Duration, trial: Duration) -> bool {
 }
 
 impl Trial {
+    fn first_that_runs(
+        &mut self,
+        backend: &mut dyn Backend,
+        maker: &Maker<'_>,
+    ) -> Option<(Source, Vec<Tensor>)> {
+        for (source, number) in maker.sources().into_iter().flat_map(in_some_rows) {
+            let Some(row) = maker.row(source, number) else {
+                continue;
+            };
+            if let Ok((outputs, ran)) = run(backend, &row, NonZeroUsize::MIN, Memory::GivenBack) {
+                self.check_classifier(&outputs, NonZeroUsize::MIN);
+                self.runs.push(ran);
+                self.warm_up.push(row.clone());
+                return Some((source, row));
+            }
+        }
+        None
+    }
+
     /// What batches cost, where the trial's are like those that will come: no length was made up.
     /// Cheap runs are repeated, as the first at a size allocates; of the others, the very first of
     /// all doesn't count.
     pub(super) fn measure(&self, backend: &mut dyn Backend, threads: NonZeroUsize) -> Vec<Ran> {
-        if is_made_up(&self.signature) || self.batches != self.signature.batches() {
+        if self.lengths_made_up || !self.batching.enabled {
             return Vec::new();
         }
         let trial = self.runs.iter().map(|run| run.took).sum();
-        let measure = |(index, first): (usize, &Ran)| {
+        let measure = |(index, (first, inputs)): (usize, (&Ran, &Vec<Tensor>))| {
             if !is_worth_repeating(first.took, trial) {
                 return (index > 0).then_some(*first);
             }
             let rows = NonZeroUsize::new(first.rows)?;
-            let zeros = inputs(&self.signature, rows)?;
-            run(backend, &zeros, rows).ok().map(|(_, ran)| ran)
+            let mut repeated = run(backend, inputs, rows, Memory::Kept).ok()?;
+            if first.took <= CHEAP {
+                // The first run with memory that is kept allocates it.
+                repeated = run(backend, inputs, rows, Memory::Kept).ok()?;
+            }
+            Some(repeated.1)
         };
         let threads = u32::try_from(threads.get()).unwrap_or(u32::MAX);
         let of_all_threads = |ran: Ran| Ran {
             processor_time: ran.processor_time.saturating_mul(threads),
             ..ran
         };
-        let measured = self.runs.iter().enumerate().filter_map(measure);
+        let first_runs = self.runs.iter().zip(&self.warm_up).enumerate();
+        let measured = first_runs.filter_map(measure);
         measured.map(of_all_threads).collect()
     }
 
-    /// Keeps requests apart where the first dimension, though free, is no batch.
-    pub(super) fn compare_rows(&mut self, backend: &mut dyn Backend) {
-        if self.batches && rows_are_independent(backend) == Some(false) {
-            tracing::info!("requests run one by one: a row's outputs depend on the rows beside it");
-            self.batches = false;
-        }
-    }
-
-    fn learn(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
-        if self.batches
-            && let Err(reason) = check_rows(&self.signature, outputs, rows)
-        {
-            tracing::info!(%reason, "requests run one by one");
-            self.batches = false;
-        }
+    fn check_classifier(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
         if let Ok(classifier) = &self.classifier {
             let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
             if let Err(reason) = classifier.check(&views, rows) {
@@ -140,41 +204,47 @@ impl Trial {
     }
 }
 
-/// Whether a trial's shape says nothing about the shapes that the model takes. A batching model
-/// takes any number of rows; other free dimensions may have to agree with each other.
-fn is_made_up(signature: &Signature) -> bool {
-    let rows = usize::from(signature.batches());
-    signature
-        .inputs
-        .iter()
-        .flat_map(|port| port.shape.iter().flatten().skip(rows))
-        .any(|dimension| *dimension == Dimension::Any)
-}
-
 #[cfg(test)]
 mod tests {
-    use springtide_inference::{DataView, ElementType, Port};
+    use springtide_contract::batching::{BatchingMode, BatchingReason};
+    use springtide_inference::{DataView, Dimension, ElementType, Port};
 
     use super::*;
-    use crate::models::testing::{FakeBackend, classifier_signature};
+    use crate::models::testing::{FakeBackend, classifier_signature, proven, unknown};
 
-    const FULL: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+    const WISH: Wish = Wish {
+        mode: BatchingMode::Auto,
+        max_rows: NonZeroUsize::new(32).unwrap(),
+    };
+
+    fn trial_of(backend: &mut FakeBackend) -> Trial {
+        trial(backend, &proven(), &[], WISH)
+    }
+
+    fn free_lengths() -> Signature {
+        let mut signature = classifier_signature();
+        let any = Dimension::Any;
+        signature.inputs = vec![Port::tensor("tokens", ElementType::F32, [any, any])];
+        signature
+    }
 
     #[test]
     fn one_row_and_a_full_batch_run() {
         let mut backend = FakeBackend::classifier();
-        let trial = trial(&mut backend, FULL).unwrap();
-        assert_eq!(backend.rows(), [1, 32]);
-        assert!(trial.batches);
+        let trial = trial_of(&mut backend);
+        assert_eq!(backend.rows().first(), Some(&1));
+        assert_eq!(backend.rows().last(), Some(&32));
+        assert_eq!(trial.batching.reason, BatchingReason::Proven);
         assert_eq!(trial.classifier.unwrap().features().get(), 2);
     }
 
     #[test]
     fn cheap_runs_are_repeated_and_measured() {
         let mut backend = FakeBackend::classifier();
-        let trial = trial(&mut backend, FULL).unwrap();
+        let trial = trial_of(&mut backend);
+        let before = backend.rows().len();
         let measured = trial.measure(&mut backend, NonZeroUsize::MIN);
-        assert_eq!(backend.rows(), [1, 32, 1, 32]);
+        assert_eq!(backend.rows()[before..], [1, 1, 32, 32]);
         let rows: Vec<_> = measured.iter().map(|batch| batch.rows).collect();
         assert_eq!(rows, [1, 32]);
     }
@@ -182,7 +252,8 @@ mod tests {
     #[test]
     fn slow_runs_are_not_repeated_and_the_very_first_is_not_counted() {
         let mut backend = FakeBackend::classifier();
-        let mut trial = trial(&mut backend, FULL).unwrap();
+        let mut trial = trial_of(&mut backend);
+        let before = backend.rows().len();
         for (index, milliseconds) in [(0, 400), (1, 2_000)] {
             trial.runs[index].took = Duration::from_millis(milliseconds);
         }
@@ -190,39 +261,28 @@ mod tests {
             trial.measure(&mut backend, NonZeroUsize::MIN),
             trial.runs[1..]
         );
-        assert_eq!(backend.rows(), [1, 32]);
+        assert_eq!(backend.rows().len(), before);
         trial.runs[0].took = Duration::from_millis(200);
         assert_eq!(trial.measure(&mut backend, NonZeroUsize::MIN).len(), 2);
-        assert_eq!(backend.rows(), [1, 32, 1], "a tenth of the trial");
+        assert_eq!(backend.rows()[before..], [1], "a tenth of the trial");
     }
 
     #[test]
-    fn nothing_is_measured_where_a_length_was_made_up_or_rows_are_not_apart() {
-        let mut signature = classifier_signature();
-        signature.inputs = vec![Port::tensor(
-            "tokens",
-            ElementType::F32,
-            [Dimension::Any, Dimension::Any],
-        )];
-        let mut backend = FakeBackend::with_signature(signature);
-        let trial_of = |backend: &mut FakeBackend| trial(backend, FULL).unwrap();
-        assert_eq!(
-            trial_of(&mut backend).measure(&mut backend, NonZeroUsize::MIN),
-            []
-        );
+    fn nothing_is_measured_where_a_length_was_made_up_or_requests_run_alone() {
+        let mut backend = FakeBackend::with_signature(free_lengths());
+        let trial = trial_of(&mut backend);
+        assert!(trial.batching.enabled);
+        assert_eq!(trial.measure(&mut backend, NonZeroUsize::MIN), []);
         let mut backend = FakeBackend::classifier().with_fixed_rows(1);
-        assert_eq!(
-            trial_of(&mut backend).measure(&mut backend, NonZeroUsize::MIN),
-            []
-        );
+        let trial = trial_of(&mut backend);
+        assert_eq!(trial.measure(&mut backend, NonZeroUsize::MIN), []);
     }
 
     #[test]
     fn a_model_that_declares_rows_and_gives_others_runs_requests_one_by_one() {
         let mut backend = FakeBackend::classifier().with_fixed_rows(1);
-        let trial = trial(&mut backend, FULL).unwrap();
-        assert!(!trial.batches);
-        assert!(trial.classifier.is_err());
+        let trial = trial_of(&mut backend);
+        assert_eq!(trial.batching.reason, BatchingReason::TrialRefuted);
     }
 
     /// Adds up along the first dimension.
@@ -256,18 +316,20 @@ mod tests {
             inputs: vec![port("x")],
             outputs: vec![port("y")],
         });
-        let mut trial = trial(&mut backend, FULL).unwrap();
-        assert!(trial.batches, "zeros don't show it");
-        trial.compare_rows(&mut backend);
-        assert!(!trial.batches);
+        let trial = trial(&mut backend, &unknown(), &[], WISH);
+        assert_eq!(trial.batching.reason, BatchingReason::TrialRefuted);
     }
 
     #[test]
-    fn where_rows_can_not_be_compared_it_is_as_declared() {
-        let mut backend = FakeBackend::classifier();
-        let mut trial = trial(&mut backend, FULL).unwrap();
-        trial.compare_rows(&mut backend);
-        assert!(trial.batches, "negative numbers fail");
+    fn what_the_owner_says_is_not_tried() {
+        for (mode, enabled) in [(BatchingMode::Always, true), (BatchingMode::Never, false)] {
+            let mut backend = FakeBackend::classifier();
+            let wish = Wish { mode, ..WISH };
+            let trial = trial(&mut backend, &unknown(), &[], wish);
+            assert_eq!(trial.batching.enabled, enabled);
+            assert_eq!(backend.rows().contains(&32), enabled);
+            assert!(backend.rows().iter().all(|rows| [1, 32].contains(rows)));
+        }
     }
 
     #[test]
@@ -275,8 +337,8 @@ mod tests {
         let mut signature = classifier_signature();
         signature.outputs.truncate(1);
         let mut backend = FakeBackend::with_signature(signature);
-        let trial = trial(&mut backend, FULL).unwrap();
-        assert!(trial.batches);
+        let trial = trial_of(&mut backend);
+        assert!(trial.batching.enabled);
         assert!(matches!(
             trial.classifier,
             Err(UnsupportedModel::NoProbabilities { .. })
@@ -284,21 +346,15 @@ mod tests {
     }
 
     #[test]
-    fn failing_on_a_declared_shape_is_fatal_and_on_a_made_up_one_is_not() {
+    fn a_model_that_runs_on_nothing_made_up_is_served_and_shares_only_where_it_is_proven() {
         let mut backend = FakeBackend::classifier().that_fails();
-        assert!(trial(&mut backend, FULL).is_err());
-        let mut signature = classifier_signature();
-        signature.inputs = vec![Port::tensor(
-            "tokens",
-            ElementType::F32,
-            [Dimension::Any, Dimension::Any],
-        )];
-        let mut backend = FakeBackend::with_signature(signature).that_fails();
-        assert!(trial(&mut backend, FULL).unwrap().batches);
+        let trial_of = |backend: &mut FakeBackend, knowledge: &Knowledge| {
+            trial(backend, knowledge, &[], WISH).batching.reason
+        };
         assert_eq!(
-            backend.rows(),
-            [1],
-            "a second try would show nothing either"
+            trial_of(&mut backend, &unknown()),
+            BatchingReason::TrialImpossible
         );
+        assert_eq!(trial_of(&mut backend, &proven()), BatchingReason::Proven);
     }
 }

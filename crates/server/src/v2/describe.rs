@@ -37,7 +37,16 @@ pub(crate) fn model_metadata(models: &Repository, model: &Model) -> ModelMetadat
 
 pub(crate) fn model_config(model: &Model) -> ModelConfig {
     let facts = model.facts();
-    let mut parameters = vec![("execution_provider", facts.provider.name())];
+    let batching = model.batching();
+    let mut parameters = vec![
+        ("execution_provider", facts.provider.name()),
+        ("batching_reason", batching.reason.name()),
+        ("batching_message", &batching.message),
+    ];
+    let memory = facts.memory.map(|bytes| bytes.to_string());
+    if let Some(memory) = &memory {
+        parameters.push(("memory_bytes_after_load", memory));
+    }
     if let Some(reason) = &facts.fallback {
         parameters.push(("execution_provider_fallback", reason));
     }

@@ -79,7 +79,7 @@ pub(crate) async fn run(
     let timeout = request.timeout.map_or(timeout, |own| own.min(timeout));
     // Elements of JSON can be several times as large as their text.
     let _memory = hold(&app.bodies, &request.inputs)?;
-    let checked = model.check(request.inputs)?;
+    let checked = model.check(request.inputs, request.optional)?;
     call.accept();
     let deadline = call.arrived() + timeout;
     let inferred = model.infer(checked, deadline).await?;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use springtide_batching::Policy as Batching;
-use springtide_inference::{RunError, Tensor};
+use springtide_inference::Tensor;
+use springtide_inference::onnx::LoadError;
 
 use super::*;
 use crate::models::repository::{IndexEntry, LookupError, State};
@@ -29,11 +30,11 @@ impl Load for FakeLoader {
             return Err(ModelError::Missing(file.display().to_string()));
         }
         match &*fs::read_to_string(file).unwrap() {
-            "good" => loaded(FakeBackend::classifier(), MAX_ROWS).map_err(ModelError::Trial),
+            "good" => Ok(loaded(FakeBackend::classifier(), MAX_ROWS)),
             "panic" => panic!("as asked for"),
             _ => {
                 let message = format!("no model: {}", file.display());
-                Err(ModelError::Trial(RunError::Failed(message)))
+                Err(LoadError::Model(message).into())
             }
         }
     }
@@ -137,7 +138,7 @@ fn states<const N: usize>(expected: [(&str, State); N]) -> BTreeMap<String, Stat
 
 async fn infer(model: &Model) -> i64 {
     let input = Tensor::new(vec![1, 2], vec![7.0_f32, 0.0]).unwrap();
-    let checked = model.check(vec![input]).unwrap();
+    let checked = model.check(vec![input], vec![]).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let inferred = model.infer(checked, deadline).await.unwrap();
     let springtide_inference::DataView::I64(labels) = inferred.view(0).unwrap().data() else {
@@ -204,7 +205,7 @@ async fn a_bad_new_version_leaves_the_old_one_says_why_and_is_tried_once() {
     assert_eq!(bed.version().unwrap(), "1");
     let bad = bed.entry("2");
     assert_eq!(bad.state, State::Unavailable);
-    let expected = "the model failed in a trial run: the model failed to run: no model: model.onnx";
+    let expected = "ONNX Runtime can't load the model: no model: model.onnx";
     assert_eq!(bad.reason, expected, "no paths");
     let refused = bed.repository.find("m", Some("2")).err().unwrap();
     assert!(matches!(refused, LookupError::Unavailable { .. }));

@@ -26,7 +26,7 @@ fn start(backend: FakeBackend, bounds: Config) -> (Model, tokio::task::JoinHandl
     let metrics = Metrics::new(None, None).unwrap();
     let name: ModelName = "fake".parse().unwrap();
     let series = metrics.of_model("fake");
-    let loaded = loaded(backend, bounds.max_rows).unwrap();
+    let loaded = loaded(backend, bounds.max_rows);
     let (model, driver) = Model::start(name, Version::FIRST, loaded, bounds, series).unwrap();
     let driver = tokio::spawn(async move { driver.run().await.unwrap() });
     (model, driver, metrics)
@@ -38,7 +38,7 @@ fn input(firsts: &[f32]) -> Vec<Tensor> {
 }
 
 async fn infer(model: &Model, firsts: &[f32]) -> Result<Inferred, InferError> {
-    let checked = model.check(input(firsts)).unwrap();
+    let checked = model.check(input(firsts), vec![]).unwrap();
     model.infer(checked, Instant::now() + PATIENCE).await
 }
 
@@ -82,7 +82,10 @@ async fn a_model_that_does_not_keep_to_rows_runs_one_request_at_a_time() {
     let (first, second) = tokio::join!(infer(&model, &[1.0]), infer(&model, &[2.0; 5]));
     assert_eq!(labels(&first.unwrap()), [1]);
     assert_eq!(labels(&second.unwrap()), [2]);
-    assert_eq!(backend.rows(), [1, 4, 1, 5], "two trials, two requests");
+    assert!(
+        backend.rows().ends_with(&[1, 5]),
+        "each request in a run of its own"
+    );
 }
 
 #[tokio::test]

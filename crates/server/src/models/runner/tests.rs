@@ -5,7 +5,13 @@ use crate::models::testing::{FakeBackend, classifier_signature};
 
 fn request(numbers: &[f32]) -> Checked {
     let tensor = Tensor::new(vec![numbers.len() / 2, 2], numbers.to_vec()).unwrap();
-    Checked::new(&classifier_signature(), NonZeroUsize::new(32), vec![tensor]).unwrap()
+    Checked::new(
+        &classifier_signature(),
+        NonZeroUsize::new(32),
+        vec![tensor],
+        vec![],
+    )
+    .unwrap()
 }
 
 fn labels(share: &Share) -> Vec<i64> {
@@ -19,30 +25,25 @@ fn labels(share: &Share) -> Vec<i64> {
     labels.to_vec()
 }
 
-fn runner(backend: &FakeBackend, batches: bool) -> Runner {
+fn runner(backend: &FakeBackend) -> Runner {
     let backend = Box::new(backend.clone());
     Runner::new(
         ModelName::default(),
         Version::FIRST,
         backend,
-        batches,
         NonZeroUsize::MIN,
     )
 }
 
-fn run(
-    backend: &FakeBackend,
-    batches: bool,
-    requests: &[&Checked],
-) -> Result<Vec<Share>, RunFailed> {
-    runner(backend, batches).run(requests, &BatchStop::default())
+fn run(backend: &FakeBackend, requests: &[&Checked]) -> Result<Vec<Share>, RunFailed> {
+    runner(backend).run(requests, &BatchStop::default())
 }
 
 #[test]
 fn each_request_gets_the_outputs_of_its_own_rows() {
     let backend = FakeBackend::classifier();
     let (one, two) = (request(&[5.0, 0.0]), request(&[6.0, 0.0, 7.0, 0.0]));
-    let shares = run(&backend, true, &[&one, &two]).unwrap();
+    let shares = run(&backend, &[&one, &two]).unwrap();
     assert_eq!(labels(&shares[0]), [5]);
     assert_eq!(labels(&shares[1]), [6, 7]);
     assert_eq!(backend.rows(), [3], "one run for the whole batch");
@@ -53,10 +54,10 @@ fn each_request_gets_the_outputs_of_its_own_rows() {
 }
 
 #[test]
-fn without_batching_each_request_has_a_run_and_all_rows_of_it() {
+fn a_request_alone_has_all_rows_of_its_run_however_many() {
     let backend = FakeBackend::classifier().with_fixed_rows(1);
     let requests = [request(&[6.0, 0.0, 7.0, 0.0])];
-    let shares = run(&backend, false, &[&requests[0]]).unwrap();
+    let shares = run(&backend, &[&requests[0]]).unwrap();
     assert_eq!(labels(&shares[0]), [6]);
     assert_eq!(shares[0].rows, None);
 }
@@ -64,19 +65,20 @@ fn without_batching_each_request_has_a_run_and_all_rows_of_it() {
 #[test]
 fn outputs_with_other_rows_than_the_inputs_fail_the_batch() {
     let backend = FakeBackend::classifier().with_fixed_rows(1);
-    let failed = run(&backend, true, &[&request(&[6.0, 0.0, 7.0, 0.0])]);
+    let (one, two) = (request(&[6.0, 0.0]), request(&[7.0, 0.0]));
+    let failed = run(&backend, &[&one, &two]);
     assert!(matches!(failed, Err(RunFailed::Outputs(_))), "{failed:?}");
 }
 
 #[test]
 fn a_failing_run_fails_the_batch() {
-    let failed = run(&FakeBackend::classifier(), true, &[&request(&[-1.0, 0.0])]);
+    let failed = run(&FakeBackend::classifier(), &[&request(&[-1.0, 0.0])]);
     assert!(matches!(failed, Err(RunFailed::Run(_))), "{failed:?}");
 }
 
 #[test]
 fn a_panic_fails_the_batch_and_not_the_thread() {
-    let mut runner = runner(&FakeBackend::classifier(), true);
+    let mut runner = runner(&FakeBackend::classifier());
     let mut odd = request(&[1.0, 0.0]);
     odd.inputs = vec![Tensor::new(vec![1, 2], vec![0_i64; 2]).unwrap()];
     let failed = runner.run(&[&odd], &BatchStop::default());
@@ -90,7 +92,7 @@ fn rows_of_different_shapes_never_share_a_run() {
     let backend = FakeBackend::classifier();
     let mut odd = request(&[1.0, 0.0]);
     odd.inputs = vec![Tensor::new(vec![1, 3], vec![0.0_f32; 3]).unwrap()];
-    let failed = run(&backend, true, &[&request(&[1.0, 0.0]), &odd]);
+    let failed = run(&backend, &[&request(&[1.0, 0.0]), &odd]);
     assert!(matches!(failed, Err(RunFailed::Mixed)), "{failed:?}");
     assert!(backend.rows().is_empty());
 }
@@ -99,7 +101,7 @@ fn rows_of_different_shapes_never_share_a_run() {
 fn a_batch_that_nobody_waits_for_is_stopped_in_the_backend() {
     let stop = BatchStop::default();
     stop.request();
-    let mut runner = runner(&FakeBackend::classifier(), true);
+    let mut runner = runner(&FakeBackend::classifier());
     let stopped = runner.run(&[&request(&[1.0, 0.0])], &stop);
     assert!(
         matches!(stopped, Err(RunFailed::Run(RunError::Stopped))),

@@ -1,0 +1,212 @@
+//! Whether a row gives in a batch what it gives alone.
+
+use std::fmt;
+
+use crate::data::DataView;
+use crate::tensor::TensorView;
+
+/// Largest difference of two 32- or 64-bit floats that are the same, as a part of the larger one or of
+/// the root mean square of the row's output, whichever is more. Kernels for other sizes of a batch add
+/// in another order; over the depth of a network that stays below.
+const SAME: f64 = 1e-3;
+
+/// The same for 16-bit floats, which have 8 to 11 binary digits.
+const SAME_16_BITS: f64 = 2e-2;
+
+/// Where a row in a batch isn't what it is alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// Position of the output.
+    pub output: usize,
+    /// What differs.
+    pub kind: Kind,
+}
+
+/// How two outputs differ.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// There are more or fewer outputs.
+    Count,
+    /// One has another shape or type.
+    Shape,
+    /// An element differs, for instance these two, as text of at most 64 bytes.
+    Element {
+        /// What the row gives alone.
+        alone: String,
+        /// What it gives in a batch.
+        together: String,
+    },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Count => formatter.write_str("it gives another number of outputs"),
+            Kind::Shape => write!(formatter, "output {} has another shape", self.output),
+            Kind::Element { alone, together } => write!(
+                formatter,
+                "output {} has {together} where the row alone has {alone}",
+                self.output
+            ),
+        }
+    }
+}
+
+/// Compares a row's outputs in a batch with those of the row alone. Floats agree within a part in a
+/// thousand; integers, truth values and strings exactly. NaN agrees with NaN only.
+///
+/// # Errors
+/// The first difference.
+pub fn compare(alone: &[TensorView<'_>], together: &[TensorView<'_>]) -> Result<(), Difference> {
+    if alone.len() != together.len() {
+        let (output, kind) = (alone.len().min(together.len()), Kind::Count);
+        return Err(Difference { output, kind });
+    }
+    for (output, (alone, together)) in alone.iter().zip(together).enumerate() {
+        if alone.shape() != together.shape() || alone.element() != together.element() {
+            let kind = Kind::Shape;
+            return Err(Difference { output, kind });
+        }
+        if let Some(kind) = first_difference(alone.data(), together.data()) {
+            return Err(Difference { output, kind });
+        }
+    }
+    Ok(())
+}
+
+fn first_difference(alone: DataView<'_>, together: DataView<'_>) -> Option<Kind> {
+    macro_rules! exact {
+        ($($variant:ident),+) => {
+            match (alone, together) {
+                $((DataView::$variant(alone), DataView::$variant(together)) => {
+                    let differ = alone.iter().zip(together).find(|(one, other)| one != other);
+                    return differ.map(|(alone, together)| element(alone, together));
+                })+
+                _ => {}
+            }
+        };
+    }
+    exact!(Bool, U8, U16, U32, U64, I8, I16, I32, I64, String);
+    let same = match alone {
+        DataView::F16(_) | DataView::Bf16(_) => SAME_16_BITS,
+        _ => SAME,
+    };
+    let (alone, together) = (floats(alone), floats(together));
+    let finite = alone.iter().filter(|number| number.is_finite());
+    let (count, squares) = finite.fold((0_u32, 0.0), |(count, squares), number| {
+        (count.saturating_add(1), squares + number * number)
+    });
+    let usual = (squares / f64::from(count.max(1))).sqrt();
+    let differ = alone
+        .iter()
+        .zip(&together)
+        .find(|(one, other)| !are_close(**one, **other, usual, same));
+    differ.map(|(alone, together)| element(alone, together))
+}
+
+/// Infinities are the same where they are equal, NaNs where both are.
+fn are_close(one: f64, other: f64, usual: f64, same: f64) -> bool {
+    if !one.is_finite() || !other.is_finite() {
+        return one == other || (one.is_nan() && other.is_nan());
+    }
+    (one - other).abs() <= same * one.abs().max(other.abs()).max(usual)
+}
+
+fn element(alone: &impl fmt::Debug, together: &impl fmt::Debug) -> Kind {
+    let text = |element: &dyn fmt::Debug| {
+        let text = format!("{element:?}");
+        text.chars().take(64).collect()
+    };
+    Kind::Element {
+        alone: text(alone),
+        together: text(together),
+    }
+}
+
+fn floats(data: DataView<'_>) -> Vec<f64> {
+    match data {
+        DataView::F16(elements) => elements.iter().map(|element| element.to_f64()).collect(),
+        DataView::Bf16(elements) => elements.iter().map(|element| element.to_f64()).collect(),
+        DataView::F32(elements) => elements.iter().copied().map(f64::from).collect(),
+        DataView::F64(elements) => elements.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Data;
+    use crate::tensor::Tensor;
+
+    fn compare_elements(alone: impl Into<Data>, together: impl Into<Data>) -> Result<(), Kind> {
+        let tensor = |data: Data| Tensor::new(vec![1, data.view().len()], data).unwrap();
+        let (alone, together) = (tensor(alone.into()), tensor(together.into()));
+        compare(&[alone.view()], &[together.view()]).map_err(|difference| difference.kind)
+    }
+
+    #[test]
+    fn rounding_is_no_difference() {
+        assert_eq!(
+            compare_elements(vec![1.0_f32, 1e-9], vec![1.000_01_f32, -1e-9]),
+            Ok(())
+        );
+        assert_eq!(compare_elements(vec![0.0_f32; 2], vec![0.0_f32; 2]), Ok(()));
+        let half = |number: f32| vec![half::f16::from_f32(number)];
+        assert_eq!(compare_elements(half(1.0), half(1.01)), Ok(()));
+    }
+
+    #[test]
+    fn more_than_rounding_is_told_with_the_element() {
+        let kind = compare_elements(vec![1.0_f32, 2.0], vec![1.0_f32, 2.01]).unwrap_err();
+        let expected = Kind::Element {
+            alone: "2.0".to_owned(),
+            together: "2.009999990463257".to_owned(),
+        };
+        assert_eq!(kind, expected);
+        assert!(compare_elements(vec![0.0_f32], vec![1e-6_f32]).is_err());
+        let half = |number: f32| vec![half::f16::from_f32(number)];
+        assert!(compare_elements(half(1.0), half(1.1)).is_err());
+    }
+
+    #[test]
+    fn integers_and_strings_agree_exactly_though_there_are_floats_beside_them() {
+        assert_eq!(compare_elements(vec![7_i64], vec![7_i64]), Ok(()));
+        assert!(compare_elements(vec![7_i64], vec![8_i64]).is_err());
+        let text = |text: &str| vec![text.to_owned()];
+        assert_eq!(compare_elements(text("a"), text("a")), Ok(()));
+        assert!(compare_elements(text("a"), text("b")).is_err());
+        assert!(compare_elements(vec![true], vec![false]).is_err());
+    }
+
+    #[test]
+    fn nan_agrees_with_nan_only_and_infinities_by_their_sign() {
+        let (nan, infinite) = (f32::NAN, f32::INFINITY);
+        assert_eq!(compare_elements(vec![nan], vec![nan]), Ok(()));
+        assert_eq!(compare_elements(vec![infinite], vec![infinite]), Ok(()));
+        for (one, other) in [
+            (nan, 0.0),
+            (0.0, nan),
+            (infinite, -infinite),
+            (infinite, 1.0),
+            (nan, infinite),
+        ] {
+            assert!(compare_elements(vec![one], vec![other]).is_err());
+        }
+    }
+
+    #[test]
+    fn other_shapes_types_and_counts_are_differences() {
+        let one = Tensor::new(vec![1, 2], vec![1.0_f32, 2.0]).unwrap();
+        let other = Tensor::new(vec![1, 1, 2], vec![1.0_f32, 2.0]).unwrap();
+        let double = Tensor::new(vec![1, 2], vec![1.0_f64, 2.0]).unwrap();
+        let kind = |alone: &[&Tensor], together: &[&Tensor]| {
+            let alone: Vec<_> = alone.iter().map(|tensor| tensor.view()).collect();
+            let together: Vec<_> = together.iter().map(|tensor| tensor.view()).collect();
+            compare(&alone, &together).unwrap_err().kind
+        };
+        assert_eq!(kind(&[&one], &[&other]), Kind::Shape);
+        assert_eq!(kind(&[&one], &[&double]), Kind::Shape);
+        assert_eq!(kind(&[&one], &[&one, &one]), Kind::Count);
+    }
+}

@@ -1,0 +1,393 @@
+//! Tries to show that a row's outputs depend on the rows beside it.
+
+use std::num::NonZeroUsize;
+
+use fastrand::Rng;
+
+use super::{Maker, Source, check_rows, compare};
+use crate::backend::Backend;
+use crate::signature::Signature;
+use crate::tensor::{Tensor, TensorView};
+
+/// Rows of a full trial, each of another kind.
+const ROWS: usize = 8;
+
+/// Most rows that are made up to have so many that the model runs on.
+const MAX_TRIES: usize = 3 * ROWS;
+
+/// Most rows of one batch of a trial.
+const MAX_BATCH: usize = 64;
+
+/// Most elements of one batch of a trial: a full batch of large images takes gigabytes and shows
+/// nothing that a smaller one doesn't.
+const MAX_BATCH_ELEMENTS: usize = 1 << 24;
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// Two batches: a look at a model whose rows are proven independent.
+    Glance,
+    /// Batches of several sizes with each row at several places, with rows of two lengths where
+    /// lengths are free.
+    Full,
+}
+
+/// What a trial has shown.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// In every batch that was tried each row gave what it gives alone.
+    Passed,
+    /// A row gave something else.
+    Refuted(String),
+    /// The model doesn't run on anything that could be made up.
+    Impossible(String),
+}
+
+/// Joins rows into batches of at most `max_rows` and compares each row with what it gives alone.
+/// `source` is what the model is known to run on.
+pub fn refute(
+    backend: &mut dyn Backend,
+    maker: &Maker<'_>,
+    source: Source,
+    max_rows: NonZeroUsize,
+    effort: Effort,
+) -> Outcome {
+    let signature = backend.signature().clone();
+    let mut trial = Trial {
+        backend,
+        signature: &signature,
+        max_rows: max_rows.get().min(MAX_BATCH),
+    };
+    let mut sources = vec![source];
+    if effort == Effort::Full && maker.has_free_lengths() {
+        // Rows of another length, of the same making: what mixes may need more than one of them.
+        let others = maker.sources().into_iter().filter(|other| *other != source);
+        sources.extend(others.filter(|other| trial.runs(maker, *other)).take(1));
+    }
+    let mut tried = false;
+    for source in sources {
+        match trial.with(maker, source, effort) {
+            Ok(batches) => tried |= batches,
+            Err(refuted) => return Outcome::Refuted(refuted),
+        }
+    }
+    if tried {
+        Outcome::Passed
+    } else {
+        Outcome::Impossible("the model runs on fewer than two made-up rows".to_owned())
+    }
+}
+
+struct Trial<'a> {
+    backend: &'a mut dyn Backend,
+    signature: &'a Signature,
+    max_rows: usize,
+}
+
+/// A row, and what it gives alone.
+struct Row {
+    inputs: Vec<Tensor>,
+    outputs: Vec<Tensor>,
+}
+
+impl Trial<'_> {
+    fn runs(&mut self, maker: &Maker<'_>, source: Source) -> bool {
+        maker
+            .row(source, 0)
+            .is_some_and(|row| self.run(&row).is_some())
+    }
+
+    fn run(&mut self, inputs: &[Tensor]) -> Option<Vec<Tensor>> {
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        self.backend.try_out(&inputs).ok()
+    }
+
+    /// Whether any batch could be tried.
+    fn with(&mut self, maker: &Maker<'_>, source: Source, effort: Effort) -> Result<bool, String> {
+        let count = match effort {
+            Effort::Glance => 3,
+            Effort::Full => ROWS,
+        };
+        let mut rows: Vec<Row> = Vec::new();
+        for number in 0..MAX_TRIES {
+            if rows.len() == count {
+                break;
+            }
+            let Some(inputs) = maker.row(source, number) else {
+                continue;
+            };
+            // Rows outside of what the model can take say nothing.
+            let Some(outputs) = self.run(&inputs) else {
+                continue;
+            };
+            if rows.iter().any(|row| row.inputs == inputs) {
+                continue;
+            }
+            if effort == Effort::Full {
+                self.is_repeatable(&inputs, &outputs)?;
+            }
+            self.has_one_row(&outputs)?;
+            rows.push(Row { inputs, outputs });
+        }
+        if rows.len() < 2 {
+            return Ok(false);
+        }
+        let elements: usize = rows[0].inputs.iter().map(|t| t.data().view().len()).sum();
+        let most = self
+            .max_rows
+            .min(MAX_BATCH_ELEMENTS / elements.max(1))
+            .max(2);
+        for batch in batches(rows.len(), most, effort) {
+            self.check(&rows, &batch)?;
+        }
+        Ok(true)
+    }
+
+    fn is_repeatable(&mut self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<(), String> {
+        let again = self.run(inputs).unwrap_or_default();
+        compare(&views(outputs), &views(&again)).map_err(|difference| {
+            format!("the same row gives something else when it runs again: {difference}")
+        })
+    }
+
+    fn has_one_row(&self, outputs: &[Tensor]) -> Result<(), String> {
+        check_rows(self.signature, outputs, NonZeroUsize::MIN).map_err(|error| error.to_string())
+    }
+
+    fn check(&mut self, rows: &[Row], batch: &[usize]) -> Result<(), String> {
+        let count = batch.len();
+        let inputs: Option<Vec<Tensor>> = (0..rows[0].inputs.len())
+            .map(|input| {
+                let parts: Vec<&Tensor> =
+                    batch.iter().map(|row| &rows[*row].inputs[input]).collect();
+                Tensor::stack(&parts)
+            })
+            .collect();
+        let inputs = inputs.ok_or("rows of the same shape can't be joined")?;
+        let outputs = self
+            .run(&inputs)
+            .ok_or_else(|| format!("{count} rows that run alone fail together"))?;
+        let all = NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        check_rows(self.signature, &outputs, all).map_err(|error| error.to_string())?;
+        for (place, row) in batch.iter().enumerate() {
+            let together: Option<Vec<TensorView<'_>>> = outputs
+                .iter()
+                .map(|output| output.view_rows(place..place + 1))
+                .collect();
+            let together = together.unwrap_or_default();
+            compare(&views(&rows[*row].outputs), &together).map_err(|difference| {
+                format!("in a batch of {count} a row gives something else than alone: {difference}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn views(tensors: &[Tensor]) -> Vec<TensorView<'_>> {
+    tensors.iter().map(Tensor::view).collect()
+}
+
+/// Which rows, of so many, are joined, in which order.
+fn batches(rows: usize, most: usize, effort: Effort) -> Vec<Vec<usize>> {
+    let mut random = Rng::with_seed(7);
+    let mut full: Vec<usize> = (0..most).map(|place| place % rows).collect();
+    random.shuffle(&mut full);
+    if effort == Effort::Glance {
+        return vec![vec![0, 1], full];
+    }
+    let all: Vec<usize> = (0..rows).collect();
+    let mut batches = vec![vec![0, 1], vec![1, 0], vec![1, 2 % rows]];
+    for chunk in all.chunks(3) {
+        batches.push(chunk.to_vec());
+    }
+    batches.push(all.iter().rev().copied().collect());
+    batches.push(all);
+    batches.push(full);
+    batches.retain(|batch| batch.len() > 1);
+    for batch in &mut batches {
+        batch.truncate(most);
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use springtide_rows::Candidates;
+
+    use super::*;
+    use crate::backend::RunError;
+    use crate::data::{Data, DataView};
+    use crate::element::ElementType;
+    use crate::signature::{Dimension, Port};
+    use crate::stop::Stop;
+
+    /// `x float32[N, 1] -> y`, as a function of the column.
+    struct Column<F> {
+        signature: Signature,
+        function: F,
+        sizes: Vec<usize>,
+    }
+
+    impl<F: FnMut(&[f32]) -> Option<Data> + Send + 'static> Column<F> {
+        fn new(output: ElementType, function: F) -> Self {
+            let (any, one) = (Dimension::Any, Dimension::Fixed(1));
+            let signature = Signature {
+                inputs: vec![Port::tensor("x", ElementType::F32, [any, one])],
+                outputs: vec![Port::tensor("y", output, [any])],
+            };
+            Self {
+                signature,
+                function,
+                sizes: Vec::new(),
+            }
+        }
+    }
+
+    impl<F: FnMut(&[f32]) -> Option<Data> + Send + 'static> Backend for Column<F> {
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn run(&mut self, inputs: &[&Tensor], _: &Stop) -> Result<Vec<Tensor>, RunError> {
+            let DataView::F32(column) = inputs[0].view().data() else {
+                panic!("not floats")
+            };
+            self.sizes.push(column.len());
+            let failed = || RunError::Failed("as asked for".to_owned());
+            let data = (self.function)(column).ok_or_else(failed)?;
+            Ok(vec![Tensor::new(vec![data.view().len()], data).unwrap()])
+        }
+    }
+
+    fn outcome_of(
+        output: ElementType,
+        function: impl FnMut(&[f32]) -> Option<Data> + Send + 'static,
+    ) -> Outcome {
+        let mut backend = Column::new(output, function);
+        let signature = backend.signature.clone();
+        let candidates = Candidates::default();
+        let maker = Maker::new(&signature, &candidates, &[]);
+        let source = maker.sources()[0];
+        refute(
+            &mut backend,
+            &maker,
+            source,
+            NonZeroUsize::new(32).unwrap(),
+            Effort::Full,
+        )
+    }
+
+    fn outcome(function: impl FnMut(&[f32]) -> Option<Data> + Send + 'static) -> Outcome {
+        outcome_of(ElementType::F32, function)
+    }
+
+    fn each(function: fn(f32) -> f32) -> impl FnMut(&[f32]) -> Option<Data> {
+        move |column| {
+            Some(
+                column
+                    .iter()
+                    .copied()
+                    .map(function)
+                    .collect::<Vec<_>>()
+                    .into(),
+            )
+        }
+    }
+
+    fn is_refuted(outcome: &Outcome) -> bool {
+        matches!(outcome, Outcome::Refuted(_))
+    }
+
+    #[test]
+    fn what_is_done_with_each_row_passes() {
+        assert_eq!(outcome(each(|x| 2.0 * x)), Outcome::Passed);
+        assert_eq!(outcome(each(|_| f32::NAN)), Outcome::Passed);
+        assert_eq!(outcome(each(f32::sqrt)), Outcome::Passed, "NaN where x < 0");
+    }
+
+    #[test]
+    fn several_sizes_are_tried_and_the_full_batch() {
+        let mut backend = Column::new(ElementType::F32, each(|x| x));
+        let signature = backend.signature.clone();
+        let candidates = Candidates::default();
+        let maker = Maker::new(&signature, &candidates, &[]);
+        let max_rows = NonZeroUsize::new(32).unwrap();
+        let source = maker.sources()[0];
+        refute(&mut backend, &maker, source, max_rows, Effort::Full);
+        for size in [1, 2, 3, 8, 32] {
+            assert!(backend.sizes.contains(&size), "{size}");
+        }
+        backend.sizes.clear();
+        refute(&mut backend, &maker, source, max_rows, Effort::Glance);
+        assert_eq!(backend.sizes, [1, 1, 1, 2, 32]);
+    }
+
+    #[test]
+    fn what_depends_on_other_rows_is_refuted() {
+        let running_sum = |column: &[f32]| {
+            let sums = column.iter().scan(0.0, |sum, x| {
+                *sum += x;
+                Some(*sum)
+            });
+            Some(sums.collect::<Vec<_>>().into())
+        };
+        assert!(is_refuted(&outcome(running_sum)));
+        let by_the_largest = |column: &[f32]| {
+            let largest = column.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+            let step = largest / 127.0;
+            Some(
+                column
+                    .iter()
+                    .map(|x| (x / step).round() * step)
+                    .collect::<Vec<_>>()
+                    .into(),
+            )
+        };
+        assert!(is_refuted(&outcome(by_the_largest)), "dynamic quantization");
+        let only_from_three_rows_on = |column: &[f32]| {
+            let shift = if column.len() > 2 { column[0] } else { 0.0 };
+            Some(column.iter().map(|x| x + shift).collect::<Vec<_>>().into())
+        };
+        assert!(is_refuted(&outcome(only_from_three_rows_on)));
+        let only_the_last_of_a_full_batch = |column: &[f32]| {
+            let mut result = column.to_vec();
+            if column.len() == 32 {
+                result[31] = 0.5;
+            }
+            Some(result.into())
+        };
+        assert!(is_refuted(&outcome(only_the_last_of_a_full_batch)));
+        let nan_in_company = |column: &[f32]| {
+            let nan = column.len() > 1;
+            let number = |x: &f32| if nan { f32::NAN } else { *x };
+            Some(column.iter().map(number).collect::<Vec<_>>().into())
+        };
+        assert!(is_refuted(&outcome(nan_in_company)));
+        let places = |column: &[f32]| Some((0..column.len() as i64).collect::<Vec<_>>().into());
+        assert!(is_refuted(&outcome_of(ElementType::I64, places)));
+    }
+
+    #[test]
+    fn what_fails_in_company_or_changes_by_itself_is_refuted() {
+        let alone_only = |column: &[f32]| (column.len() == 1).then(|| column.to_vec().into());
+        assert!(is_refuted(&outcome(alone_only)));
+        let mut calls = 0.0;
+        let counts = move |column: &[f32]| {
+            calls += 1.0;
+            Some(vec![calls; column.len()].into())
+        };
+        assert!(is_refuted(&outcome(counts)));
+    }
+
+    #[test]
+    fn other_rows_than_went_in_are_refuted() {
+        assert!(is_refuted(&outcome(|_| Some(vec![1.0_f32; 3].into()))));
+        let one = |_: &[f32]| Some(vec![1.0_f32].into());
+        assert!(is_refuted(&outcome(one)));
+    }
+
+    #[test]
+    fn without_two_rows_that_run_nothing_is_known() {
+        assert!(matches!(outcome(|_| None), Outcome::Impossible(_)));
+    }
+}

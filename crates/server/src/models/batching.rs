@@ -1,0 +1,289 @@
+//! Whether the requests of a version share batches: what is decided when it is loaded, and what the
+//! sentinel finds later.
+
+use std::num::NonZeroUsize;
+use std::sync::OnceLock;
+
+use springtide_contract::batching::{BatchingMode, BatchingReason, BatchingStatus};
+use springtide_inference::trial::{Effort, Outcome};
+use springtide_rows::{Finding, Verdict};
+
+/// What a model's owner asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Who decides.
+    pub mode: BatchingMode,
+    /// Most rows in one batch.
+    pub max_rows: NonZeroUsize,
+}
+
+/// How far it is decided without a trial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Before {
+    /// It is.
+    Decided(BatchingStatus),
+    /// A trial of this effort decides.
+    Try(Effort),
+}
+
+/// What the owner's wish and the model's graph decide.
+pub(super) fn before_trial(wish: Wish, has_row_axis: bool, verdict: &Verdict) -> Before {
+    if !has_row_axis {
+        let message = "each request runs alone: an input of the model has no free first dimension for \
+                       rows; export it with a dynamic batch axis to have requests share batches";
+        return decided(BatchingReason::NoRowAxis, message);
+    }
+    if wish.max_rows == NonZeroUsize::MIN {
+        let message = "each request runs alone: batches of one row are asked for";
+        return decided(BatchingReason::OneRow, message);
+    }
+    match (wish.mode, verdict) {
+        (BatchingMode::Never, _) => decided(
+            BatchingReason::OwnerNever,
+            "each request runs alone: the batching mode is Never",
+        ),
+        (BatchingMode::Always, _) => decided(
+            BatchingReason::OwnerAlways,
+            "requests share batches: the batching mode is Always",
+        ),
+        (BatchingMode::Auto, Verdict::Dependent(finding)) => decided(
+            BatchingReason::Dependent,
+            format!("each request runs alone: {}", because(finding)),
+        ),
+        (BatchingMode::Auto, Verdict::Independent) => Before::Try(Effort::Glance),
+        (BatchingMode::Auto, Verdict::Unknown(_)) => Before::Try(Effort::Full),
+    }
+}
+
+/// What a trial decides with the verdict on the graph.
+pub(super) fn after_trial(verdict: &Verdict, outcome: &Outcome) -> BatchingStatus {
+    let unknown = match verdict {
+        Verdict::Unknown(finding) | Verdict::Dependent(finding) => Some(because(finding)),
+        Verdict::Independent => None,
+    };
+    match (outcome, unknown) {
+        (Outcome::Refuted(how), _) => status(
+            BatchingReason::TrialRefuted,
+            format!(
+                "each request runs alone: a trial run has shown that a row depends on the rows beside \
+                 it: {how}"
+            ),
+        ),
+        (_, None) => status(
+            BatchingReason::Proven,
+            "requests share batches: the model's graph proves that rows are independent",
+        ),
+        (Outcome::Passed, Some(why)) => status(
+            BatchingReason::TrialPassed,
+            format!(
+                "requests share batches: trial runs have found no dependence between rows, though the \
+                 graph doesn't prove it: {why}"
+            ),
+        ),
+        (Outcome::Impossible(how), Some(why)) => status(
+            BatchingReason::TrialImpossible,
+            format!(
+                "each request runs alone: the graph doesn't prove that rows are independent ({why}), \
+                 and it could not be tried: {how}; put rows that the model takes into warmup.json"
+            ),
+        ),
+    }
+}
+
+/// A full batch of rows that run alone has failed.
+pub(super) fn full_batch_failed(rows: NonZeroUsize) -> BatchingStatus {
+    status(
+        BatchingReason::TrialRefuted,
+        format!("each request runs alone: a batch of {rows} rows that run alone failed"),
+    )
+}
+
+fn because(finding: &Finding) -> String {
+    match &finding.remedy {
+        Some(remedy) => format!("{finding}; {remedy}"),
+        None => finding.to_string(),
+    }
+}
+
+fn decided(reason: BatchingReason, message: impl Into<String>) -> Before {
+    Before::Decided(status(reason, message))
+}
+
+fn status(reason: BatchingReason, message: impl Into<String>) -> BatchingStatus {
+    BatchingStatus {
+        enabled: reason.enables(),
+        reason,
+        message: message.into(),
+    }
+}
+
+/// Whether a version's requests share batches now.
+#[derive(Debug)]
+pub struct Batching {
+    at_load: BatchingStatus,
+    found: OnceLock<BatchingStatus>,
+}
+
+impl Batching {
+    /// As it was decided when the version was loaded.
+    #[must_use]
+    pub const fn new(at_load: BatchingStatus) -> Self {
+        Self {
+            at_load,
+            found: OnceLock::new(),
+        }
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn status(&self) -> &BatchingStatus {
+        self.found.get().unwrap_or(&self.at_load)
+    }
+
+    /// Whether requests share batches.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.status().enabled
+    }
+
+    /// A row that ran again alone gave something else than in its batch. That holds until the model
+    /// changes. Under `Always` batches go on being shared: the owner knows.
+    pub fn mismatch(&self, difference: &str) {
+        let always = self.at_load.reason == BatchingReason::OwnerAlways;
+        let effect = if always {
+            "requests still share batches, since the batching mode is Always"
+        } else {
+            "each request runs alone from now on"
+        };
+        let found = BatchingStatus {
+            enabled: always,
+            reason: BatchingReason::SentinelMismatch,
+            message: format!(
+                "{effect}: in production a row gave something else in a batch than alone, so answers \
+                 before may have been wrong: {difference}"
+            ),
+        };
+        // The first finding stays: later ones say the same.
+        let _already_found = self.found.set(found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+
+    fn finding() -> Finding {
+        Finding {
+            node: "q".to_owned(),
+            operator: "DynamicQuantizeLinear".to_owned(),
+            why: "takes its scale from the whole batch".to_owned(),
+            remedy: Some("quantize statically".to_owned()),
+        }
+    }
+
+    fn before(mode: BatchingMode, verdict: &Verdict) -> Before {
+        let max_rows = ROWS;
+        before_trial(Wish { mode, max_rows }, true, verdict)
+    }
+
+    fn reason(before: Before) -> Option<BatchingReason> {
+        match before {
+            Before::Decided(status) => Some(status.reason),
+            Before::Try(_) => None,
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_docs() {
+        let auto = |verdict: &Verdict, outcome: Outcome| match before(BatchingMode::Auto, verdict) {
+            Before::Decided(status) => status,
+            Before::Try(_) => after_trial(verdict, &outcome),
+        };
+        let (passed, refuted, impossible) = (
+            || Outcome::Passed,
+            || Outcome::Refuted("a row".to_owned()),
+            || Outcome::Impossible("no rows".to_owned()),
+        );
+        let unknown = Verdict::Unknown(finding());
+        let dependent = Verdict::Dependent(finding());
+        let independent = Verdict::Independent;
+        for (verdict, outcome, expected, enabled) in [
+            (&independent, passed(), BatchingReason::Proven, true),
+            (&independent, impossible(), BatchingReason::Proven, true),
+            (&independent, refuted(), BatchingReason::TrialRefuted, false),
+            (&unknown, passed(), BatchingReason::TrialPassed, true),
+            (
+                &unknown,
+                impossible(),
+                BatchingReason::TrialImpossible,
+                false,
+            ),
+            (&unknown, refuted(), BatchingReason::TrialRefuted, false),
+            (&dependent, passed(), BatchingReason::Dependent, false),
+        ] {
+            let status = auto(verdict, outcome);
+            assert_eq!((status.reason, status.enabled), (expected, enabled));
+        }
+    }
+
+    #[test]
+    fn what_can_be_decided_without_a_trial_needs_none() {
+        for verdict in [
+            Verdict::Independent,
+            Verdict::Unknown(finding()),
+            Verdict::Dependent(finding()),
+        ] {
+            let never = reason(before(BatchingMode::Never, &verdict));
+            assert_eq!(never, Some(BatchingReason::OwnerNever));
+            let always = reason(before(BatchingMode::Always, &verdict));
+            assert_eq!(always, Some(BatchingReason::OwnerAlways));
+            let wish = Wish {
+                mode: BatchingMode::Always,
+                max_rows: ROWS,
+            };
+            let no_axis = reason(before_trial(wish, false, &verdict));
+            assert_eq!(no_axis, Some(BatchingReason::NoRowAxis));
+            let max_rows = NonZeroUsize::MIN;
+            let one = reason(before_trial(Wish { max_rows, ..wish }, true, &verdict));
+            assert_eq!(one, Some(BatchingReason::OneRow));
+        }
+        assert_eq!(
+            before(BatchingMode::Auto, &Verdict::Unknown(finding())),
+            Before::Try(Effort::Full)
+        );
+    }
+
+    #[test]
+    fn messages_name_the_node_and_what_would_mend_it() {
+        let Before::Decided(status) = before(BatchingMode::Auto, &Verdict::Dependent(finding()))
+        else {
+            panic!("undecided")
+        };
+        assert_eq!(
+            status.message,
+            "each request runs alone: node \"q\" (DynamicQuantizeLinear) takes its scale from the whole \
+             batch; quantize statically"
+        );
+    }
+
+    #[test]
+    fn a_mismatch_ends_sharing_for_good_but_for_owners_who_know() {
+        let batching = Batching::new(after_trial(&Verdict::Independent, &Outcome::Passed));
+        assert!(batching.is_shared());
+        batching.mismatch("0.5 for 0.25");
+        assert!(!batching.is_shared());
+        assert_eq!(batching.status().reason, BatchingReason::SentinelMismatch);
+        assert!(batching.status().message.contains("0.5 for 0.25"));
+        batching.mismatch("another");
+        assert!(batching.status().message.contains("0.5 for 0.25"));
+        let Before::Decided(always) = before(BatchingMode::Always, &Verdict::Independent) else {
+            panic!("undecided")
+        };
+        let batching = Batching::new(always);
+        batching.mismatch("0.5 for 0.25");
+        assert!(batching.is_shared());
+        assert_eq!(batching.status().reason, BatchingReason::SentinelMismatch);
+    }
+}

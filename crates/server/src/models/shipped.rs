@@ -1,0 +1,213 @@
+//! What a model's owner ships beside the model file: how it is to be served, and rows that it takes.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde::Deserialize;
+use springtide_contract::batching::BatchingMode;
+use springtide_inference::{Signature, Tensor};
+use springtide_open_inference::{Limits, http::parse_request};
+
+/// Name of the file that says how the model is to be served.
+pub const SETTINGS_FILE: &str = "springtide.toml";
+
+/// Name of the file with rows that the model takes: the body of a request of the Open Inference
+/// Protocol.
+pub const WARM_UP_FILE: &str = "warmup.json";
+
+/// Most bytes of either file.
+const MAX_BYTES: u64 = 4 << 20;
+
+/// Most rows that are taken from a warm-up file.
+const MAX_WARM_UP_ROWS: usize = 64;
+
+/// A file beside the model is there and can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file} beside the model can't be used: {problem}")]
+pub struct ShippedError {
+    file: &'static str,
+    problem: String,
+}
+
+impl ShippedError {
+    fn settings(problem: impl ToString) -> Self {
+        Self {
+            file: SETTINGS_FILE,
+            problem: problem.to_string().trim().to_owned(),
+        }
+    }
+
+    fn warm_up(problem: impl ToString) -> Self {
+        Self {
+            file: WARM_UP_FILE,
+            problem: problem.to_string().trim().to_owned(),
+        }
+    }
+}
+
+/// How a model is to be served, as its owner writes it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// About batches.
+    #[serde(default)]
+    pub batching: BatchingSettings,
+}
+
+/// What an owner says about batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchingSettings {
+    /// Who decides whether requests share batches; none: what the server was started with.
+    #[serde(default)]
+    pub mode: Option<Mode>,
+}
+
+/// A [`BatchingMode`] as a file has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The server decides.
+    Auto,
+    /// Requests share batches.
+    Always,
+    /// Each request runs alone.
+    Never,
+}
+
+impl From<Mode> for BatchingMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Auto => Self::Auto,
+            Mode::Always => Self::Always,
+            Mode::Never => Self::Never,
+        }
+    }
+}
+
+/// The settings in a model's folder; the defaults where there are none.
+///
+/// # Errors
+/// When the file is there and can't be read or isn't understood.
+pub(super) fn settings(folder: &Path) -> Result<Settings, ShippedError> {
+    let Some(bytes) = read(&folder.join(SETTINGS_FILE)).map_err(ShippedError::settings)? else {
+        return Ok(Settings::default());
+    };
+    let text = String::from_utf8(bytes).map_err(ShippedError::settings)?;
+    toml::from_str(&text).map_err(ShippedError::settings)
+}
+
+/// The rows in a model's folder, each with one tensor for each required input; none where there is
+/// no file. Where the model has no rows, all of the file is one.
+///
+/// # Errors
+/// When the file is there and can't be read, isn't a request, or the model doesn't take it.
+pub(super) fn warm_up_rows(
+    folder: &Path,
+    signature: &Signature,
+) -> Result<Vec<Vec<Tensor>>, ShippedError> {
+    let Some(body) = read(&folder.join(WARM_UP_FILE)).map_err(ShippedError::warm_up)? else {
+        return Ok(Vec::new());
+    };
+    rows(&body, signature)
+}
+
+fn rows(body: &[u8], signature: &Signature) -> Result<Vec<Vec<Tensor>>, ShippedError> {
+    let request = parse_request(body, None, &Limits::new(signature, None))
+        .map_err(ShippedError::warm_up)?
+        .resolve(signature)
+        .map_err(ShippedError::warm_up)?;
+    if !signature.has_row_axis() {
+        return Ok(vec![request.inputs]);
+    }
+    let count = request.inputs.first().map_or(0, Tensor::rows);
+    if request.inputs.iter().any(|input| input.rows() != count) {
+        return Err(ShippedError::warm_up(
+            "its inputs have different numbers of rows",
+        ));
+    }
+    let row = |at: usize| -> Option<Vec<Tensor>> {
+        let one = |input: &Tensor| Some(input.view_rows(at..at + 1)?.to_tensor());
+        request.inputs.iter().map(one).collect()
+    };
+    Ok((0..count.min(MAX_WARM_UP_ROWS)).filter_map(row).collect())
+}
+
+/// None where there is no such file.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let message = format!("it has more than {MAX_BYTES} bytes");
+        return Err(io::Error::other(message));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::models::testing::classifier_signature;
+
+    #[test]
+    fn settings_are_read_where_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(settings(folder.path()), Ok(Settings::default()));
+        fs::write(
+            folder.path().join(SETTINGS_FILE),
+            "[batching]\nmode = \"never\"\n",
+        )
+        .unwrap();
+        let mode = settings(folder.path()).unwrap().batching.mode;
+        assert_eq!(mode.map(BatchingMode::from), Some(BatchingMode::Never));
+    }
+
+    #[test]
+    fn settings_that_are_not_understood_are_an_error_that_says_where() {
+        let folder = tempfile::tempdir().unwrap();
+        for (text, said) in [
+            ("[batching]\nmode = \"sometimes\"\n", "sometimes"),
+            ("[batchin]\n", "batchin"),
+            ("batching", "line 1"),
+        ] {
+            fs::write(folder.path().join(SETTINGS_FILE), text).unwrap();
+            let error = settings(folder.path()).unwrap_err().to_string();
+            assert!(error.starts_with(SETTINGS_FILE), "{error}");
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn warm_up_rows_are_a_request_cut_into_rows() {
+        let body = br#"{"inputs": [{"name": "features", "shape": [2, 2], "datatype": "FP32",
+                        "data": [1, 2, 3, 4]}]}"#;
+        let cut = rows(body, &classifier_signature()).unwrap();
+        let row = |numbers: [f32; 2]| vec![Tensor::new(vec![1, 2], numbers.to_vec()).unwrap()];
+        assert_eq!(cut, [row([1.0, 2.0]), row([3.0, 4.0])]);
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(
+            warm_up_rows(folder.path(), &classifier_signature()),
+            Ok(Vec::new())
+        );
+    }
+
+    #[test]
+    fn a_warm_up_that_the_model_does_not_take_is_an_error() {
+        for body in [
+            &b"no json"[..],
+            br#"{"inputs": []}"#,
+            br#"{"inputs": [{"name": "features", "shape": [1, 3], "datatype": "FP32", "data": [1, 2, 3]}]}"#,
+        ] {
+            let error = rows(body, &classifier_signature()).unwrap_err().to_string();
+            assert!(error.starts_with(WARM_UP_FILE), "{error}");
+        }
+    }
+}
