@@ -5,6 +5,9 @@
 //! returns. A worker takes its next batch by itself: under load no thread waits for another between
 //! two batches, and nobody is woken by a push. A push that finds a worker idle wakes its thread.
 //!
+//! A check of a shared batch ([`crate::machine::sentinel`]) runs on the thread of a worker that has
+//! nothing else to do. A push that finds no thread asleep stops it.
+//!
 //! One tokio task ([`Driver::run`]) keeps the time of batches that are held back, and notices when
 //! the workers end. Deadlines are kept by those who submit, each its own.
 
@@ -24,6 +27,7 @@ use tokio::time::sleep_until;
 pub use handle::Handle;
 
 use crate::load::{Arrival, Ran};
+use crate::machine::sentinel::Check;
 use crate::machine::{Config, Rejection};
 use crate::stop::Stop;
 use shared::Shared;
@@ -33,8 +37,9 @@ use worker::{Ended, WorkerThread};
 pub trait Worker: Send + 'static {
     /// What one request brings.
     type Input: Send + 'static;
-    /// What one request gets.
-    type Output: Send + 'static;
+    /// What one request gets. Clones should be cheap: one is kept for each request that is to be
+    /// checked.
+    type Output: Clone + Send + 'static;
     /// Why a batch failed.
     type Error: Clone + Send + 'static;
 
@@ -51,8 +56,20 @@ pub trait Worker: Send + 'static {
         stop: &Stop,
     ) -> Result<Vec<Self::Output>, Self::Error>;
 
+    /// Runs one request alone, and says whether it gets what it got in a batch with others, as closely
+    /// as outputs of the model are to agree. When `stop` is requested, others need the worker: the
+    /// sooner this returns, the better, with [`Check::Undecided`] where the run was cut short. It is
+    /// then called again later.
+    ///
+    /// A worker that can't compare leaves it at the default, and its batches aren't to be
+    /// [`Sharing::Checked`](crate::Sharing).
+    fn check(&mut self, input: &Self::Input, shared: &Self::Output, stop: &Stop) -> Check {
+        let _not_compared = (input, shared, stop);
+        Check::Undecided
+    }
+
     /// Time that processors have worked for this worker since its thread began, on all together.
-    /// Asked on that thread, after each batch.
+    /// Asked on that thread, after each batch and each check.
     fn processor_time(&self) -> Duration;
 }
 
@@ -81,6 +98,9 @@ pub trait Observer: Send + Sync + 'static {
     fn stopped(&self, rows: usize, after: Duration);
     /// A request left the queue without running.
     fn left_queue(&self, reason: LeftQueue);
+    /// A request of a shared batch ran again, alone. [`Check::Different`] comes once at most: from then
+    /// on each request runs alone, and nothing more is checked.
+    fn checked(&self, check: Check);
 }
 
 /// One request.
@@ -105,8 +125,8 @@ pub struct Answer<O> {
     pub output: O,
     /// Rows of the batch that the request ran in.
     pub batch_rows: usize,
-    /// From the push to the beginning of that batch. For a request whose batch failed first, this
-    /// holds the failed runs too.
+    /// From the push to the beginning of that batch. For a request that was in batches before whose
+    /// outputs were not given, this holds those runs too.
     pub queued: Duration,
     /// What that batch took to run.
     pub compute: Duration,
@@ -140,6 +160,12 @@ struct Job<I, O, E> {
     elements: usize,
     input: I,
     reply: Reply<O, E>,
+}
+
+/// A request that was answered from a shared batch, and its answer.
+struct Sample<I, O> {
+    input: I,
+    output: O,
 }
 
 /// Answers a request whose client may have left; then nobody needs the answer.

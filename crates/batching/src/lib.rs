@@ -9,8 +9,10 @@
 //! A server
 //! - implements [`Worker`] for its model, and passes the [`Stop`] of a run on to whatever can end
 //!   the run early ([`Stop::on_request`]);
-//! - submits each request by [`Handle::submit`], with its rows, or as one row each under
-//!   [`Config::max_rows`] 1 where the model can't batch;
+//! - submits each request by [`Handle::submit`], with its rows, under [`Sharing::Alone`] where the model
+//!   can't batch;
+//! - lets batches be checked ([`Sharing::Checked`], [`Worker::check`]) and tells whoever owns the model
+//!   when a check has shown that requests must not share batches ([`Observer::checked`]);
 //! - answers [`Rejection::Overloaded`] with 429 and its `retry_after`, and counts it by its
 //!   [`Overload`].
 
@@ -28,5 +30,6 @@ pub use driver::{
 };
 pub use estimate::Measured;
 pub use load::{Arrival, Pod, Ran};
-pub use machine::{Config, Objective, Overload, Policy, Rejection};
+pub use machine::sentinel::{Check, Sentinel};
+pub use machine::{Config, Objective, Overload, Policy, Rejection, Sharing};
 pub use stop::Stop;

@@ -177,7 +177,8 @@ impl Size {
 /// What batches cost, learnt while they run.
 #[derive(Debug, Clone)]
 pub struct Costs {
-    max_rows: f64,
+    /// None where each batch is one request.
+    max_rows: Option<f64>,
     sizes: [Size; SIZES],
     worker: Line,
     processor: Line,
@@ -200,7 +201,7 @@ impl Costs {
     #[must_use]
     pub fn new(max_rows: NonZeroUsize, before: &[Ran]) -> Self {
         let mut costs = Self {
-            max_rows: max_rows.get() as f64,
+            max_rows: Some(max_rows.get() as f64),
             sizes: [Size::default(); SIZES],
             worker: Line::default(),
             processor: Line::default(),
@@ -213,6 +214,11 @@ impl Costs {
         // Trial runs are no traffic.
         costs.batch_rows = 0.0;
         costs
+    }
+
+    /// From now on each batch is one request, whatever its rows.
+    pub const fn run_alone(&mut self) {
+        self.max_rows = None;
     }
 
     /// A batch ran to its end.
@@ -264,8 +270,11 @@ impl Costs {
         let row = self.worker.per_element * elements / rows;
         // As the batcher bounds its batches: half of a request's time goes by in the queue.
         let in_time = (lifetime.as_secs_f64() / 2.0 - self.worker.fixed) / row.max(LEAST);
-        let least = (rows / requests).min(self.max_rows);
-        let full_rows = in_time.clamp(least, self.max_rows);
+        let own = rows / requests;
+        let (least, full_rows) = self.max_rows.map_or((own, own), |max| {
+            let least = own.min(max);
+            (least, in_time.clamp(least, max))
+        });
         Some(Arrival {
             requests,
             rows,

@@ -4,6 +4,10 @@
 //! [`Config::max_rows`] of them and a request is never split. A request with more rows than that is
 //! refused, so that what a batch may cost stays under the cap.
 //!
+//! A model whose answers depend on their neighbours runs each request alone, whatever its rows
+//! ([`Sharing::Alone`]). That may turn out while others share batches: [`Machine::run_alone`] is for
+//! ever, and what shared a batch that ends after it runs again ([`sentinel`] finds such models).
+//!
 //! Requests run in the order of their arrival within one signature (requests of different
 //! signatures can't share a batch). The signature whose oldest request waits longest goes first.
 //!
@@ -34,10 +38,12 @@
 //! measured only the bound on rows holds, and what one batch alone has shown drops nothing.
 
 mod admission;
+mod checks;
 mod entry;
 mod plan;
 mod queue;
 mod runs;
+pub mod sentinel;
 mod standing;
 
 use std::hash::Hash;
@@ -45,6 +51,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 pub use admission::{Overload, Rejection};
+pub use checks::Recheck;
 pub use entry::{Entry, Ticket};
 pub use runs::RunId;
 pub use standing::Objective;
@@ -55,6 +62,7 @@ use crate::stop::Stop;
 use plan::Plan;
 use queue::{LaneId, Queue};
 use runs::Runs;
+use sentinel::{Sentinel, Watch};
 use standing::StandingQueue;
 
 /// When queued requests become a batch.
@@ -77,13 +85,25 @@ impl Policy {
     };
 }
 
+/// Which requests may run together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each batch is one request, whatever its rows. Nothing is ever held back.
+    Alone,
+    /// Those of one signature, and nothing is checked.
+    Unchecked,
+    /// Those of one signature, until a check shows that this changes answers.
+    Checked(Sentinel),
+}
+
 /// Bounds of the batcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// When queued requests become a batch.
     pub policy: Policy,
-    /// Most rows in one batch, and so in one request. A model that can't batch has 1 here, and each
-    /// of its requests is submitted as one row, whatever is in it: then each runs alone, at once.
+    /// Which requests may run together.
+    pub sharing: Sharing,
+    /// Most rows in one batch, and so in one request. No bound where each request runs alone.
     pub max_rows: NonZeroUsize,
     /// Most rows that wait. An empty queue takes any request that one batch can hold, so a bound
     /// smaller than a request sheds early instead of refusing that request for ever.
@@ -105,16 +125,32 @@ pub struct Batch<K, T> {
 
 /// What to do now.
 #[derive(Debug)]
-pub enum Step<K, T> {
+pub enum Step<K, T, S> {
     /// Run these, then call [`Machine::succeeded`], [`Machine::failed`], [`Machine::stopped`] or
     /// [`Machine::skipped`].
     Run(Batch<K, T>),
+    /// Run this request alone and compare, then call [`Machine::checked`].
+    Check(Recheck<S>),
     /// Tell these that their time is up, or won't suffice; they have left the queue.
     Expired(Vec<Entry<K, T>>),
     /// Nothing, until a push, a cancel, a finished batch or this instant.
     Wait(Option<Instant>),
     /// Closed, nothing waits and nothing runs: nothing will ever be to do again.
     Finished,
+}
+
+/// What becomes of the outputs of a batch that ran well.
+#[derive(Debug)]
+pub enum Outputs<K, T> {
+    /// Its requests are answered with them.
+    Give {
+        /// The requests.
+        batch: Vec<Entry<K, T>>,
+        /// The one to hand to [`Machine::keep`], with its output.
+        keep: Option<usize>,
+    },
+    /// None is given: requests shared the batch, and must not any more. They wait again.
+    Drop,
 }
 
 /// Where a request was when it was cancelled.
@@ -129,9 +165,10 @@ pub enum Cancelled<K, T> {
     Over,
 }
 
-/// The queue, and what is known about running batches.
+/// The queue, and what is known about running batches. `K` are signatures, `T` what a request brings,
+/// `S` what is kept of one that is to be checked.
 #[derive(Debug)]
-pub struct Machine<K, T> {
+pub struct Machine<K, T, S = ()> {
     config: Config,
     workers: NonZeroUsize,
     queue: Queue<K, T>,
@@ -146,11 +183,13 @@ pub struct Machine<K, T> {
     held_since: Option<Instant>,
     /// Where there is an objective.
     standing: Option<StandingQueue>,
+    /// Where batches are shared and checked.
+    watch: Option<Watch<S>>,
     next_ticket: u64,
     closed: bool,
 }
 
-impl<K: Clone + Eq + Hash, T> Machine<K, T> {
+impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     /// An empty queue, as many idle workers as batches can run at the same time, and batches that
     /// were measured before, oldest first.
     #[must_use]
@@ -159,7 +198,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         for batch in measured {
             batch_time.measure(*batch);
         }
-        Self {
+        let mut machine = Self {
             config,
             workers,
             queue: Queue::new(config.max_rows),
@@ -170,9 +209,17 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             newest_full: 1,
             held_since: None,
             standing: config.objective.map(StandingQueue::new),
+            watch: match config.sharing {
+                Sharing::Checked(sentinel) => Some(Watch::new(sentinel)),
+                Sharing::Unchecked | Sharing::Alone => None,
+            },
             next_ticket: 0,
             closed: false,
+        };
+        if machine.is_alone() {
+            machine.run_alone();
         }
+        machine
     }
 
     /// Rows that wait now. May exceed [`Config::max_queue_rows`] for a moment by the rows of failed
@@ -182,8 +229,14 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         self.queue.rows()
     }
 
-    /// Whether a worker is idle. While none is, a push needs no [`Machine::poll`]: there is one when
-    /// a batch ends.
+    /// Whether each request runs alone.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        matches!(self.config.sharing, Sharing::Alone)
+    }
+
+    /// Whether a worker is idle, or can be: a check that may be stopped counts for nothing. While none
+    /// is, a push needs no [`Machine::poll`]: there is one when a batch ends.
     #[must_use]
     pub const fn has_idle_worker(&self) -> bool {
         self.runs.len() < self.workers.get()
@@ -242,29 +295,43 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         self.config.policy = Policy::AT_ONCE;
     }
 
-    /// Refuses every further push. What waits still runs, as after [`Machine::flush`].
-    pub const fn close(&mut self) {
+    /// From now on each batch is one request, of those that wait too, and nothing is checked. Requests
+    /// that share a batch that runs now are not answered from it. Gives what ends a check that runs.
+    pub fn run_alone(&mut self) -> Option<Stop> {
+        self.flush();
+        self.config.sharing = Sharing::Alone;
+        self.queue.part();
+        self.watch.take().and_then(Watch::give_up)
+    }
+
+    /// Refuses every further push. What waits still runs, as after [`Machine::flush`]; nothing more is
+    /// checked. Gives what ends a check that runs.
+    pub fn close(&mut self) -> Option<Stop> {
         self.flush();
         self.closed = true;
+        self.watch.take().and_then(Watch::give_up)
     }
 
     /// Closes, gives up what waits and forgets what runs: workers are lost.
-    pub fn abandon(&mut self) -> Vec<Entry<K, T>> {
-        self.close();
+    pub fn abandon(&mut self) -> (Vec<Entry<K, T>>, Option<Stop>) {
+        let check = self.close();
         self.runs.forget();
-        self.queue.take_all()
+        (self.queue.take_all(), check)
     }
 
     /// What to do at `now`. To be called again after every push while a worker is idle, after every
     /// cancel, flush, close and finished batch, after each step other than [`Step::Wait`], and at
     /// the instant that [`Step::Wait`] names.
-    pub fn poll(&mut self, now: Instant) -> Step<K, T> {
+    pub fn poll(&mut self, now: Instant) -> Step<K, T, S> {
         let expired = self.queue.take_expired(now);
         if !expired.is_empty() {
             return Step::Expired(expired);
         }
         let mut held_until = None;
         if self.has_idle_worker() {
+            if let Some(check) = self.check_overdue(now) {
+                return Step::Check(check);
+            }
             match self.choose(now) {
                 Choice::Run(lane) => return self.run(lane, now),
                 Choice::Hold(until) => held_until = Some(until),
@@ -274,25 +341,50 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         if self.closed && self.runs.len() == 0 && self.queue.is_empty() {
             return Step::Finished;
         }
-        if self.has_idle_worker()
-            && self.queue.is_empty()
-            && let Some(standing) = &mut self.standing
-        {
-            standing.idle(now);
+        let mut check_starts = None;
+        if self.has_idle_worker() {
+            if self.queue.is_empty() {
+                if let Some(standing) = &mut self.standing {
+                    standing.idle(now);
+                }
+                if let Some(check) = self.check_idle(now) {
+                    return Step::Check(check);
+                }
+            }
+            check_starts = self.check_starts();
         }
         let first_deadline = self.queue.first_deadline();
-        Step::Wait(held_until.into_iter().chain(first_deadline).min())
+        let instants = [held_until, check_starts, first_deadline];
+        Step::Wait(instants.into_iter().flatten().min())
     }
 
-    /// A batch ran well, with so many rows in so much time: its worker is idle.
-    pub fn succeeded(&mut self, now: Instant, run: RunId, rows: usize, took: Duration) {
+    /// A batch ran well: its worker is idle.
+    pub fn succeeded(
+        &mut self,
+        now: Instant,
+        run: RunId,
+        measured: Measured,
+        batch: Vec<Entry<K, T>>,
+    ) -> Outputs<K, T> {
+        let shared = batch.len() > 1;
         let Some(run) = self.runs.end(run) else {
-            return;
+            return match self.config.sharing {
+                Sharing::Alone if shared => Outputs::Drop,
+                _ => Outputs::Give { batch, keep: None },
+            };
         };
-        self.batch_time.measure(Measured { rows, took });
+        self.batch_time.measure(measured);
+        if shared && self.is_alone() {
+            for entry in run.awaited(batch) {
+                self.queue.push(entry);
+            }
+            return Outputs::Drop;
+        }
         if let Some(longest) = self.longest_linger() {
             self.returns.answered(now, run.clients(), longest);
         }
+        let keep = self.choose_kept(now, batch.len());
+        Outputs::Give { batch, keep }
     }
 
     /// A batch failed: its worker is idle. A request that was alone comes back as the one to blame;
@@ -305,15 +397,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         }
         let second = batch.split_off(batch.len() / 2);
         for half in [batch, second] {
-            let awaited = half
-                .into_iter()
-                .filter(|entry| run.is_awaited(entry.ticket));
-            let again: Vec<_> = awaited
-                .map(|entry| Entry {
-                    ran_before: true,
-                    ..entry
-                })
-                .collect();
+            let again: Vec<_> = run.awaited(half).collect();
             if !again.is_empty() {
                 self.queue.push_half(again);
             }
@@ -383,7 +467,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         linger::saves(self.fit(), self.queue.rows() + missing).then_some((until, longest))
     }
 
-    fn run(&mut self, lane: LaneId, now: Instant) -> Step<K, T> {
+    fn run(&mut self, lane: LaneId, now: Instant) -> Step<K, T, S> {
         let Plan {
             tickets,
             full,
@@ -399,12 +483,16 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let rows = entries.iter().map(Entry::rows).sum();
         let takes = self.fit().map_or(Duration::ZERO, |fit| fit.safe(rows));
         let (run, stop) = self.runs.begin(tickets, now + takes);
+        self.note_busy(now);
+        Step::Run(Batch { run, entries, stop })
+    }
+
+    fn note_busy(&mut self, now: Instant) {
         if !self.has_idle_worker()
             && let Some(standing) = &mut self.standing
         {
             standing.busy(now);
         }
-        Step::Run(Batch { run, entries, stop })
     }
 }
 

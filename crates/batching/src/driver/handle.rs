@@ -51,7 +51,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
             input,
             reply,
         };
-        let (pushed, arrival, wake) = {
+        let (pushed, arrival, wake, stop) = {
             let mut state = self.shared.lock();
             let now = now();
             let pushed = state.machine.push(now, signature, rows, deadline, job);
@@ -63,8 +63,16 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
                 Err(Rejection::TooManyRows { .. } | Rejection::Closed) => None,
             };
             let wake = pushed.is_ok() && state.claim_sleeper();
-            (pushed, arrival, wake)
+            let stop = if wake {
+                None
+            } else {
+                state.machine.interrupt(now)
+            };
+            (pushed, arrival, wake, stop)
         };
+        if let Some(check) = stop {
+            check.request();
+        }
         if let Some(arrival) = arrival {
             self.shared.observer.arrived(&arrival);
         }
@@ -97,11 +105,25 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
         self.shared.wake_all();
     }
 
+    /// From now on each request runs alone, for ever. So do those that wait; those that share a batch
+    /// that runs now are not answered from it, and wait again.
+    pub fn run_alone(&self) {
+        let check = self.shared.lock().run_alone();
+        self.shared.end(check);
+    }
+
+    /// Whether each request runs alone: from the start, since [`Handle::run_alone`], or since a check
+    /// has shown a difference.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.shared.lock().machine.is_alone()
+    }
+
     /// Refuses further requests. Those that wait are run; then [`Driver::run`](super::Driver::run)
     /// returns.
     pub fn close(&self) {
-        self.shared.lock().machine.close();
-        self.shared.wake_all();
+        let check = self.shared.lock().machine.close();
+        self.shared.end(check);
     }
 }
 

@@ -7,16 +7,25 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::{Failure, Job, LeftQueue, Observer, Worker, answer, now};
+use super::{Failure, Job, LeftQueue, Observer, Sample, Worker, answer, now};
 use crate::estimate::Measured;
 use crate::load::{Costs, Ran};
-use crate::machine::{Batch, Config, Entry, Machine, Step};
+use crate::machine::{Batch, Config, Entry, Machine, Recheck, Step};
+use crate::stop::Stop;
 
 pub(super) type WorkerJob<W> =
     Job<<W as Worker>::Input, <W as Worker>::Output, <W as Worker>::Error>;
 
+pub(super) type WorkerSample<W> = Sample<<W as Worker>::Input, <W as Worker>::Output>;
+
+/// What a worker's thread does next.
+pub(super) enum Task<K, W: Worker> {
+    Run(Batch<K, WorkerJob<W>>),
+    Check(Recheck<WorkerSample<W>>),
+}
+
 pub(super) struct State<K, W: Worker> {
-    pub(super) machine: Machine<K, WorkerJob<W>>,
+    pub(super) machine: Machine<K, WorkerJob<W>, WorkerSample<W>>,
     pub(super) costs: Costs,
     /// Threads in [`Shared::work`] that nobody is waking yet, or more.
     sleepers: usize,
@@ -29,6 +38,14 @@ impl<K, W: Worker> State<K, W> {
         let any = self.sleepers > 0;
         self.sleepers = self.sleepers.saturating_sub(1);
         any
+    }
+}
+
+impl<K: Clone + Eq + Hash, W: Worker> State<K, W> {
+    /// From now on each request runs alone. Gives what ends a check that runs.
+    pub(super) fn run_alone(&mut self) -> Option<Stop> {
+        self.costs.run_alone();
+        self.machine.run_alone()
     }
 }
 
@@ -50,10 +67,15 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     ) -> (Self, watch::Receiver<Option<Instant>>) {
         let (alarm, receiver) = watch::channel(None);
         let measured: Vec<Measured> = before.iter().map(Ran::measured).collect();
+        let machine = Machine::new(config, workers, &measured);
+        let mut costs = Costs::new(config.max_rows, before);
+        if machine.is_alone() {
+            costs.run_alone();
+        }
         let shared = Self {
             state: Mutex::new(State {
-                machine: Machine::new(config, workers, &measured),
-                costs: Costs::new(config.max_rows, before),
+                machine,
+                costs,
                 sleepers: 0,
             }),
             work: Condvar::new(),
@@ -75,8 +97,16 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
 
     /// There may be something for an idle worker to do.
     pub(super) fn wake_one(&self) {
-        if self.lock().claim_sleeper() {
+        let mut state = self.lock();
+        if state.claim_sleeper() {
+            drop(state);
             self.wake_claimed();
+            return;
+        }
+        let check = state.machine.interrupt(now());
+        drop(state);
+        if let Some(check) = check {
+            check.request();
         }
     }
 
@@ -87,8 +117,16 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
         self.work.notify_all();
     }
 
-    /// Waits for a batch to run. None when there will never be one again.
-    pub(super) fn next_batch(&self) -> Option<Batch<K, WorkerJob<W>>> {
+    /// Ends a check that runs, and has every idle worker look anew.
+    pub(super) fn end(&self, check: Option<Stop>) {
+        if let Some(check) = check {
+            check.request();
+        }
+        self.wake_all();
+    }
+
+    /// Waits for something to do. None when there will never be anything again.
+    pub(super) fn next_task(&self) -> Option<Task<K, W>> {
         let mut state = self.lock();
         loop {
             match state.machine.poll(now()) {
@@ -98,7 +136,16 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
                     if more {
                         self.wake_claimed();
                     }
-                    return Some(batch);
+                    return Some(Task::Run(batch));
+                }
+                Step::Check(recheck) => {
+                    // An overdue one goes before what waits, on this thread only.
+                    let more = state.machine.waiting_rows() > 0 && state.claim_sleeper();
+                    drop(state);
+                    if more {
+                        self.wake_claimed();
+                    }
+                    return Some(Task::Check(recheck));
                 }
                 Step::Expired(entries) => {
                     drop(state);
@@ -154,8 +201,8 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     /// Gives up what waits and lets the workers' threads end.
     pub(super) fn abandon(&self) {
         // Dropped after the lock is: an unanswered reply tells its client.
-        let given_up = self.lock().machine.abandon();
+        let (given_up, check) = self.lock().machine.abandon();
         drop(given_up);
-        self.wake_all();
+        self.end(check);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc as std_mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::machine::{Batch, Overload, Policy};
+use crate::machine::{Overload, Policy, Sharing};
 
 /// Doubles numbers; fails on a batch with a negative one.
 #[derive(Default)]
@@ -93,6 +93,10 @@ impl Observer for Counts {
         }
         .fetch_add(1, Ordering::Relaxed);
     }
+
+    fn checked(&self, check: Check) {
+        panic!("{check:?}, though nothing is checked");
+    }
 }
 
 type Doubling = Handle<(), Doubler>;
@@ -111,6 +115,7 @@ impl Bench {
             policy,
             max_rows: NonZeroUsize::new(4).unwrap(),
             max_queue_rows: NonZeroUsize::new(8).unwrap(),
+            sharing: Sharing::Unchecked,
             objective: None,
         };
         let (gate, receiver) = std_mpsc::channel();
@@ -238,6 +243,7 @@ fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
         policy: Policy::AT_ONCE,
         max_rows: NonZeroUsize::new(4).unwrap(),
         max_queue_rows: NonZeroUsize::new(8).unwrap(),
+        sharing: Sharing::Unchecked,
         objective: None,
     };
     let counts = Arc::new(Counts::default());
@@ -264,7 +270,9 @@ fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
         receiver
     };
     let (leaves, mut stays) = (push(1), push(2));
-    let batch: Batch<_, _> = shared.next_batch().unwrap();
+    let Some(shared::Task::Run(batch)) = shared.next_task() else {
+        panic!("two requests wait");
+    };
     drop(leaves);
     thread.run_batch(batch);
     assert_eq!(counts.cancelled.load(Ordering::Relaxed), 1);
@@ -279,6 +287,7 @@ async fn the_halves_of_a_failed_batch_run_on_idle_workers() {
         policy: Policy::Window(Duration::from_secs(60)),
         max_rows: NonZeroUsize::new(4).unwrap(),
         max_queue_rows: NonZeroUsize::new(8).unwrap(),
+        sharing: Sharing::Unchecked,
         objective: None,
     };
     let pairs = Arc::new(Barrier::new(2));

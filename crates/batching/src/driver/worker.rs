@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::shared::{Shared, WorkerJob};
-use super::{Answer, Failure, LeftQueue, Worker, answer, now};
+use super::shared::{Shared, Task, WorkerJob, WorkerSample};
+use super::{Answer, Failure, Job, LeftQueue, Sample, Worker, answer, now};
 use crate::load::Ran;
-use crate::machine::{Batch, Entry};
+use crate::machine::sentinel::Check;
+use crate::machine::{Batch, Entry, Outputs, Recheck};
 
 /// How a worker's thread ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(super) enum Ended {
 pub(super) struct WorkerThread<K, W: Worker> {
     pub(super) worker: W,
     pub(super) shared: Arc<Shared<K, W>>,
-    /// What it had been at the end of the last batch.
+    /// What it had been at the end of the last batch or check.
     pub(super) processor_time: Duration,
 }
 
@@ -31,8 +32,32 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
         // Dropped last: then the worker and all that it owns is gone.
         let _notice = EndNotice(ended);
         let mut thread = self;
-        while let Some(batch) = thread.shared.next_batch() {
-            thread.run_batch(batch);
+        while let Some(task) = thread.shared.next_task() {
+            match task {
+                Task::Run(batch) => thread.run_batch(batch),
+                Task::Check(recheck) => thread.check(recheck),
+            }
+        }
+    }
+
+    pub(super) fn check(&mut self, recheck: Recheck<WorkerSample<W>>) {
+        let Sample { input, output } = &recheck.sample;
+        let began = now();
+        let check = self.worker.check(input, output, &recheck.stop);
+        let ended = now();
+        // No part of what the next batch costs.
+        self.processor_time = self.worker.processor_time();
+        let stopped = recheck.stop.end() && check == Check::Undecided;
+        let check = (!stopped).then_some(check);
+        let took = ended.saturating_duration_since(began);
+        let mut state = self.shared.lock();
+        let settled = state.machine.checked(ended, recheck, took, check);
+        if settled == Some(Check::Different) {
+            state.costs.run_alone();
+        }
+        drop(state);
+        if let Some(check) = settled {
+            self.shared.observer.checked(check);
         }
     }
 
@@ -89,17 +114,32 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
         match outputs {
             Ok(outputs) => {
                 let mut state = self.shared.lock();
-                state.machine.succeeded(ended, run, rows, compute);
+                let given = state.machine.succeeded(ended, run, ran.measured(), entries);
                 state.costs.ran(ran);
                 drop(state);
-                for (entry, output) in entries.into_iter().zip(outputs) {
+                let Outputs::Give { batch, keep } = given else {
+                    // This thread takes one of the requests; idle ones may take others.
+                    self.shared.wake_one();
+                    return;
+                };
+                let mut kept = None;
+                for (index, (entry, output)) in batch.into_iter().zip(outputs).enumerate() {
+                    let queued = began.saturating_duration_since(entry.arrived());
+                    let Job { input, reply, .. } = entry.payload;
+                    if keep == Some(index) {
+                        let output = output.clone();
+                        kept = Some(Sample { input, output });
+                    }
                     let answered = Answer {
                         output,
                         batch_rows: rows,
-                        queued: began.saturating_duration_since(entry.arrived()),
+                        queued,
                         compute,
                     };
-                    answer(entry.payload.reply, Ok(answered));
+                    answer(reply, Ok(answered));
+                }
+                if let Some(sample) = kept {
+                    self.shared.lock().machine.keep(ended, sample);
                 }
             }
             Err(error) => {

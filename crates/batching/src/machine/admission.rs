@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Machine;
 use super::plan::delivery;
+use crate::estimate::Fit;
 
 /// What is said before anything is known about the time that batches take.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
@@ -53,7 +54,7 @@ pub enum Rejection {
         /// done within the objective: 1 ms to 60 s, and 1 s before any batch has been measured.
         retry_after: Duration,
     },
-    /// The request alone has more rows than one batch may have.
+    /// The request alone has more rows than one batch may have, where batches are shared.
     #[error("the request has {rows} rows, one request may have {max}")]
     TooManyRows {
         /// Rows of the request.
@@ -66,7 +67,7 @@ pub enum Rejection {
     Closed,
 }
 
-impl<K: Clone + Eq + Hash, T> Machine<K, T> {
+impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     /// Whether a request may wait.
     pub(super) fn admit(
         &self,
@@ -78,14 +79,14 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         if self.closed {
             return Err(Rejection::Closed);
         }
-        if rows > self.config.max_rows {
+        if rows > self.config.max_rows && !self.is_alone() {
             return Err(Rejection::TooManyRows {
                 rows: rows.get(),
                 max: self.config.max_rows.get(),
             });
         }
         let (waiting, max) = (self.queue.rows(), self.config.max_queue_rows.get());
-        if waiting > 0 && waiting + rows.get() > max {
+        if waiting > 0 && waiting.saturating_add(rows.get()) > max {
             return Err(self.overloaded(now, Overload::QueueFull { waiting, max }));
         }
         let lifetime = deadline.saturating_duration_since(now);
@@ -125,6 +126,33 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             return None;
         }
         let fit = self.fit()?;
+        let (batches, ahead, own) = if self.is_alone() {
+            (self.queue.batches(), self.queue.rows(), rows)
+        } else {
+            self.before(fit, signature, rows, lifetime)
+        };
+        let wait = fit.least(batches, ahead);
+        let wait = self.shared(wait.saturating_add(self.runs.left(now)));
+        let runs = fit.least(1, own);
+        // A queue a fifth shorter keeps the workers as busy, and an answer that is late because
+        // the estimate was low is lost work.
+        let runs_safely = fit.safe(own).max(runs.saturating_add(runs / 4));
+        let needed = wait
+            .saturating_add(wait / 4)
+            .saturating_add(runs_safely)
+            .saturating_add(delivery(lifetime));
+        Some((wait.saturating_add(runs), needed))
+    }
+
+    /// Of what waits when a request is pushed: the batches and the rows that run before its own batch,
+    /// and the rows of that.
+    fn before(
+        &self,
+        fit: Fit,
+        signature: &K,
+        rows: usize,
+        lifetime: Duration,
+    ) -> (usize, usize, usize) {
         let full = self.full(Some(fit), lifetime);
         let full = full.max(self.newest_full).max(rows);
         let (mut ahead, mut batches) = (self.queue.rows(), self.queue.batches());
@@ -137,17 +165,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
             own += last;
         }
         let own = own.max(self.newest_demand.min(full));
-        let wait = fit.least(batches.max(ahead.div_ceil(full)), ahead);
-        let wait = self.shared(wait.saturating_add(self.runs.left(now)));
-        let runs = fit.least(1, own);
-        // A queue a fifth shorter keeps the workers as busy, and an answer that is late because
-        // the estimate was low is lost work.
-        let runs_safely = fit.safe(own).max(runs.saturating_add(runs / 4));
-        let needed = wait
-            .saturating_add(wait / 4)
-            .saturating_add(runs_safely)
-            .saturating_add(delivery(lifetime));
-        Some((wait.saturating_add(runs), needed))
+        (batches.max(ahead.div_ceil(full)), ahead, own)
     }
 
     /// Time until what waits and runs now is done.

@@ -39,7 +39,7 @@ impl<K, T> Entry<K, T> {
         self.arrived
     }
 
-    /// Whether the request was in a batch that failed, and now runs again with a part of it.
+    /// Whether the request was in a batch whose outputs were not given, and now runs again.
     #[must_use]
     pub const fn ran_before(&self) -> bool {
         self.ran_before

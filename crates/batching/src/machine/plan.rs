@@ -21,10 +21,13 @@ pub(super) struct Plan {
     pub(super) hopeless: Vec<Ticket>,
 }
 
-impl<K: Clone + Eq + Hash, T> Machine<K, T> {
+impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     /// The next batch of a lane: as many requests as fit, oldest first.
     pub(super) fn plan(&self, lane: LaneId, now: Instant) -> Plan {
         let fit = self.batch_time.confirmed_fit();
+        if self.is_alone() {
+            return self.plan_alone(lane, now, fit);
+        }
         let takes = |rows| fit.map_or(Duration::ZERO, |fit| fit.safe(rows));
         let next = self.queue.lane(lane).take(self.config.max_rows.get());
         let longest = next.map(Entry::lifetime).max().unwrap_or_default();
@@ -36,12 +39,7 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let (mut rows, mut lane_rows) = (0, self.queue.lane_rows(lane));
         let mut least_time = Duration::MAX;
         for entry in self.queue.lane(lane) {
-            let lifetime = entry.lifetime();
-            let left = entry.deadline.saturating_duration_since(now);
-            let mut time = left.saturating_sub(delivery(lifetime));
-            if takes(entry.rows()) > lifetime {
-                time = Duration::MAX;
-            }
+            let time = time_for_run(entry, now, takes(entry.rows()));
             let backlog = if lane_rows > plan.full { plan.full } else { 0 };
             if takes(entry.rows().max(backlog)) > time {
                 plan.hopeless.push(entry.ticket);
@@ -62,6 +60,21 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         plan
     }
 
+    /// The oldest request of a lane for which there is time.
+    fn plan_alone(&self, lane: LaneId, now: Instant, fit: Option<Fit>) -> Plan {
+        let mut plan = Plan::default();
+        for entry in self.queue.lane(lane) {
+            plan.full = entry.rows();
+            let takes = fit.map_or(Duration::ZERO, |fit| fit.safe(entry.rows()));
+            if takes <= time_for_run(entry, now, takes) {
+                plan.tickets.push(entry.ticket);
+                break;
+            }
+            plan.hopeless.push(entry.ticket);
+        }
+        plan
+    }
+
     /// Rows of a full batch of requests that have so much time from the start: half of it goes by
     /// while the batch before runs.
     pub(super) fn full(&self, fit: Option<Fit>, lifetime: Duration) -> usize {
@@ -69,6 +82,17 @@ impl<K: Clone + Eq + Hash, T> Machine<K, T> {
         let rows = fit.map(|fit| fit.rows_within(lifetime / 2, max_rows));
         rows.map_or(max_rows, |rows| rows.max(1))
     }
+}
+
+/// Time in which a request that takes so long alone is to be run. One that never had that much isn't
+/// held to it.
+fn time_for_run<K, T>(entry: &Entry<K, T>, now: Instant, takes: Duration) -> Duration {
+    let lifetime = entry.lifetime();
+    if takes > lifetime {
+        return Duration::MAX;
+    }
+    let left = entry.deadline.saturating_duration_since(now);
+    left.saturating_sub(delivery(lifetime))
 }
 
 /// Time that an answer takes from the batch to its client, at a guess: threads wake, the answer is

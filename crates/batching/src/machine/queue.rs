@@ -15,6 +15,13 @@ use super::entry::{Entry, Ticket};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LaneId(usize);
 
+/// How much one batch may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Rows(NonZeroUsize),
+    OneRequest,
+}
+
 #[derive(Debug, Default)]
 struct Lane {
     tickets: BTreeSet<Ticket>,
@@ -32,12 +39,19 @@ struct Standing {
 }
 
 impl Lane {
-    fn standing(&self, max_rows: usize) -> Standing {
+    fn standing(&self, bound: Bound) -> Standing {
+        let (complete, batches) = match bound {
+            // With so many rows the next batch is full, or its next request doesn't fit.
+            Bound::Rows(max) => (
+                self.half || self.rows >= max.get(),
+                self.rows.div_ceil(max.get()),
+            ),
+            Bound::OneRequest => (true, self.tickets.len()),
+        };
         Standing {
             oldest: self.tickets.first().copied(),
-            // With so many rows the next batch is full, or its next request doesn't fit.
-            complete: self.half || self.rows >= max_rows,
-            batches: self.rows.div_ceil(max_rows),
+            complete,
+            batches,
         }
     }
 }
@@ -51,7 +65,7 @@ struct Waiting<K, T> {
 /// The requests that wait.
 #[derive(Debug)]
 pub(super) struct Queue<K, T> {
-    max_rows: usize,
+    bound: Bound,
     waiting: BTreeMap<Ticket, Waiting<K, T>>,
     deadlines: BTreeSet<(Instant, Ticket)>,
     lanes: Slab<Lane>,
@@ -67,7 +81,7 @@ pub(super) struct Queue<K, T> {
 impl<K: Clone + Eq + Hash, T> Queue<K, T> {
     pub(super) fn new(max_rows: NonZeroUsize) -> Self {
         Self {
-            max_rows: max_rows.get(),
+            bound: Bound::Rows(max_rows),
             waiting: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             lanes: Slab::new(),
@@ -77,6 +91,13 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
             rows: 0,
             batches: 0,
         }
+    }
+
+    /// From now on each batch is one request.
+    pub(super) fn part(&mut self) {
+        self.bound = Bound::OneRequest;
+        self.complete.clone_from(&self.oldest);
+        self.batches = self.waiting.len();
     }
 
     pub(super) const fn rows(&self) -> usize {
@@ -167,7 +188,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         let Some(lane) = self.lanes.get_mut(id) else {
             return Vec::new();
         };
-        let before = lane.standing(self.max_rows);
+        let before = lane.standing(self.bound);
         let mut taken = Vec::with_capacity(tickets.len());
         for ticket in tickets {
             if lane.tickets.remove(ticket)
@@ -179,7 +200,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
                 taken.push(entry);
             }
         }
-        let after = lane.standing(self.max_rows);
+        let after = lane.standing(self.bound);
         if after.oldest.is_none() {
             let half = lane.half;
             self.lanes.remove(id);
@@ -207,8 +228,9 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
     }
 
     pub(super) fn take_all(&mut self) -> Vec<Entry<K, T>> {
-        let max_rows = NonZeroUsize::new(self.max_rows).unwrap_or(NonZeroUsize::MIN);
-        let all = std::mem::replace(self, Self::new(max_rows));
+        let mut empty = Self::new(NonZeroUsize::MIN);
+        empty.bound = self.bound;
+        let all = std::mem::replace(self, empty);
         all.waiting
             .into_values()
             .map(|waiting| waiting.entry)
@@ -219,7 +241,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         let Some(lane) = self.lanes.get_mut(id) else {
             return;
         };
-        let before = lane.standing(self.max_rows);
+        let before = lane.standing(self.bound);
         for entry in entries {
             lane.tickets.insert(entry.ticket);
             lane.rows += entry.rows();
@@ -228,7 +250,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
             self.waiting
                 .insert(entry.ticket, Waiting { entry, lane: id });
         }
-        let after = lane.standing(self.max_rows);
+        let after = lane.standing(self.bound);
         self.note(id, before, after);
     }
 

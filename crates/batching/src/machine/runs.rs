@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::entry::Ticket;
+use super::entry::{Entry, Ticket};
 use crate::stop::Stop;
 
 /// Names a batch while it runs.
@@ -23,12 +23,21 @@ impl Run {
         self.clients.len()
     }
 
-    pub(super) fn is_awaited(&self, ticket: Ticket) -> bool {
-        self.clients.binary_search(&ticket).is_ok()
+    /// Those that somebody still waits for, to run again.
+    pub(super) fn awaited<K, T>(
+        &self,
+        batch: Vec<Entry<K, T>>,
+    ) -> impl Iterator<Item = Entry<K, T>> {
+        let is_awaited = |entry: &Entry<K, T>| self.clients.binary_search(&entry.ticket).is_ok();
+        let awaited = batch.into_iter().filter(is_awaited);
+        awaited.map(|entry| Entry {
+            ran_before: true,
+            ..entry
+        })
     }
 }
 
-/// The batches that run: at most one for each worker.
+/// The batches that run, and a check that must not be stopped: at most one for each worker.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     list: Vec<Run>,

@@ -1,3 +1,4 @@
+mod checks;
 mod deadlines;
 mod lanes;
 mod overload;
@@ -21,6 +22,7 @@ fn config(policy: Policy, max_rows: usize, max_queue_rows: usize) -> Config {
         policy,
         max_rows: rows(max_rows),
         max_queue_rows: rows(max_queue_rows),
+        sharing: Sharing::Unchecked,
         objective: None,
     }
 }
@@ -76,6 +78,13 @@ impl Bench {
         self.machine.skipped(run);
     }
 
+    /// So many rows ran in so much time, whosever they were.
+    fn measure(&mut self, rows: usize, took: Duration) {
+        let run = self.machine.runs.begin(Vec::new(), self.now).0;
+        let measured = Measured { rows, took };
+        self.machine.succeeded(self.now, run, measured, Vec::new());
+    }
+
     fn run_names(&mut self) -> Vec<&'static str> {
         names(&self.run().entries)
     }
@@ -84,6 +93,23 @@ impl Bench {
         match self.machine.poll(self.now) {
             Step::Wait(until) => until.map(|until| until - self.now),
             step => panic!("expected to wait, got {step:?}"),
+        }
+    }
+}
+
+/// A batch runs well, and all of its requests are answered.
+fn answer<K: Clone + Eq + Hash, T>(
+    machine: &mut Machine<K, T>,
+    now: Instant,
+    batch: Batch<K, T>,
+    took: Duration,
+) -> Vec<Entry<K, T>> {
+    let rows = batch.entries.iter().map(Entry::rows).sum();
+    let measured = Measured { rows, took };
+    match machine.succeeded(now, batch.run, measured, batch.entries) {
+        Outputs::Give { batch, keep: None } => batch,
+        Outputs::Give { keep: Some(_), .. } | Outputs::Drop => {
+            panic!("nothing is checked or alone")
         }
     }
 }

@@ -72,6 +72,7 @@ impl World {
                         self.given_up[entry.payload] = Some(self.now);
                     }
                 }
+                Step::Check(_) => panic!("nothing is checked"),
                 Step::Wait(_) | Step::Finished => break,
             }
         }
@@ -95,9 +96,7 @@ impl World {
             let (ended, batch) = self.running.swap_remove(index);
             self.now = ended;
             let count = batch.entries.iter().map(Entry::rows).sum();
-            self.machine
-                .succeeded(self.now, batch.run, count, takes(count));
-            for entry in batch.entries {
+            for entry in answer(&mut self.machine, ended, batch, takes(count)) {
                 self.answered[entry.payload] = Some(ended);
             }
             self.settle();
@@ -196,7 +195,7 @@ fn a_worker_between_two_batches_is_not_idle() {
     while world.now < world.began + OBJECTIVE.standing {
         let (ends, batch) = world.running.pop().unwrap();
         world.now = ends;
-        world.machine.succeeded(ends, batch.run, 10, takes(10));
+        answer(&mut world.machine, ends, batch, takes(10));
         let deadline = ends + milliseconds(60_000);
         let pushed = world.machine.push(ends, 0, rows(10), deadline, 0);
         pushed.unwrap();
@@ -313,8 +312,7 @@ fn a_request_that_got_too_late_for_its_run_is_dropped_before_it() {
     // Nothing was known at the push; now batches are known to take 20 ms.
     bench.pass(15);
     for _batch in 0..8 {
-        let run = bench.machine.runs.begin(Vec::new(), bench.now).0;
-        bench.machine.succeeded(bench.now, run, 1, milliseconds(20));
+        bench.measure(1, milliseconds(20));
     }
     bench.machine.skipped(blocker.run);
     match bench.machine.poll(bench.now) {
@@ -367,9 +365,7 @@ fn a_batch_takes_at_most_half_of_the_time_that_its_requests_had() {
         bench.push('a', 1, "has a second");
     }
     for count in [1, 4].repeat(4) {
-        let run = bench.machine.runs.begin(Vec::new(), bench.now).0;
-        let took = milliseconds(99 * count as u64);
-        bench.machine.succeeded(bench.now, run, count, took);
+        bench.measure(count, milliseconds(99 * count as u64));
     }
     bench.machine.skipped(blocker.run);
     assert_eq!(bench.run().entries.len(), 5);
@@ -389,16 +385,12 @@ fn one_slow_first_batch_drops_nobody() {
         push(&mut bench).unwrap();
         bench.pass(100);
     }
-    bench
-        .machine
-        .succeeded(bench.now, slow.run, 1, milliseconds(10_000));
+    answer(&mut bench.machine, bench.now, slow, milliseconds(10_000));
     let mut answered = 0;
     while let Step::Run(batch) = bench.machine.poll(bench.now) {
         answered += batch.entries.len();
         bench.pass(1);
-        bench
-            .machine
-            .succeeded(bench.now, batch.run, batch.entries.len(), milliseconds(1));
+        answer(&mut bench.machine, bench.now, batch, milliseconds(1));
     }
     assert_eq!(answered, 100);
     push(&mut bench).unwrap();
@@ -412,10 +404,7 @@ fn one_slow_first_batch_drops_nobody() {
 fn too_high_an_estimate_does_not_refuse_for_ever() {
     let mut bench = Bench::new(config(Policy::AT_ONCE, 10, 100), 1);
     for _batch in 0..50 {
-        let run = bench.machine.runs.begin(Vec::new(), bench.now).0;
-        bench
-            .machine
-            .succeeded(bench.now, run, 1, milliseconds(100_000));
+        bench.measure(1, milliseconds(100_000));
     }
     let mut answered = 0;
     // Clients that try every millisecond, with batches that in truth take 2 ms.
@@ -423,11 +412,8 @@ fn too_high_an_estimate_does_not_refuse_for_ever() {
         let _maybe_refused = bench.try_push('a', 1, "tries");
         while bench.machine.has_idle_worker() && bench.machine.waiting_rows() > 0 {
             if let Step::Run(batch) = bench.machine.poll(bench.now) {
-                answered += batch.entries.len();
                 bench.now += milliseconds(2);
-                bench
-                    .machine
-                    .succeeded(bench.now, batch.run, batch.entries.len(), milliseconds(2));
+                answered += answer(&mut bench.machine, bench.now, batch, milliseconds(2)).len();
             }
         }
         bench.pass(1);

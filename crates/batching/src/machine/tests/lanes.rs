@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn hundreds_of_signatures_run_in_the_order_of_their_oldest_requests() {
-    let mut machine = Machine::new(config(Policy::AT_ONCE, 4, 4_096), rows(1), &[]);
+    let mut machine: Machine<_, _> = Machine::new(config(Policy::AT_ONCE, 4, 4_096), rows(1), &[]);
     let now = Instant::now();
     for round in 0..2 {
         for signature in 0..500 {

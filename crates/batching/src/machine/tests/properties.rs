@@ -1,10 +1,13 @@
 //! What always holds, whatever happens.
 
+use std::num::NonZeroU32;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::machine::plan::MAX_DELIVERY;
+use crate::machine::sentinel::Check;
 
 /// What can happen to a batcher.
 #[derive(Debug, Clone)]
@@ -19,6 +22,10 @@ enum Event {
     /// One of the running batches ends, after so many milliseconds as it says.
     Finish(prop::sample::Index, u64),
     Pass(u64),
+    /// Batches must not be shared any more.
+    Part,
+    /// The check that runs ends after so many milliseconds.
+    Checked(Check, u64),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -28,7 +35,30 @@ fn event() -> impl Strategy<Value = Event> {
         ),
         1 => any::<prop::sample::Index>().prop_map(Event::Cancel),
         4 => (any::<prop::sample::Index>(), 0_u64..40).prop_map(|(run, took)| Event::Finish(run, took)),
-        2 => (0_u64..60).prop_map(Event::Pass),
+        8 => (0_u64..60).prop_map(Event::Pass),
+        2 => (0_u64..6_000).prop_map(Event::Pass),
+        1 => Just(Event::Part),
+        8 => (check(), 0_u64..40).prop_map(|(check, took)| Event::Checked(check, took)),
+    ]
+}
+
+fn check() -> impl Strategy<Value = Check> {
+    prop_oneof![
+        8 => Just(Check::Same),
+        1 => Just(Check::Different),
+        4 => Just(Check::Undecided),
+    ]
+}
+
+fn sharing() -> impl Strategy<Value = Sharing> {
+    let sentinel = (0_u32..5, 1_u32..5).prop_map(|(first, every)| {
+        let every = NonZeroU32::new(every).unwrap();
+        Sharing::Checked(Sentinel { first, every })
+    });
+    prop_oneof![
+        1 => Just(Sharing::Alone),
+        2 => Just(Sharing::Unchecked),
+        4 => sentinel,
     ]
 }
 
@@ -70,14 +100,27 @@ struct Known {
     end: Option<End>,
 }
 
+/// A check that runs.
+struct Checking {
+    recheck: Recheck<usize>,
+    /// Since when its request is kept.
+    since: Instant,
+    began: Instant,
+}
+
 /// Drives a machine and checks, after each step, what must always hold.
 struct Judge {
     config: Config,
     workers: usize,
-    machine: Machine<u8, usize>,
+    machine: Machine<u8, usize, usize>,
     now: Instant,
     known: Vec<Known>,
     running: Vec<Batch<u8, usize>>,
+    /// Number of the request that is kept for a check, and since when at least.
+    kept: Option<(usize, Instant)>,
+    checking: Option<Checking>,
+    /// Batches were shared, and must not be any more.
+    parted: bool,
     /// Since when all workers have had work.
     busy_since: Option<Instant>,
     /// Whether they ever were for long enough to make the queue a standing one.
@@ -124,7 +167,7 @@ impl Judge {
                         });
                     }
                     Err(Rejection::TooManyRows { .. }) => {
-                        assert!(count > self.config.max_rows.get());
+                        assert!(count > self.config.max_rows.get() && !self.machine.is_alone());
                     }
                     Err(Rejection::Overloaded { cause, retry_after }) => {
                         let bounds = milliseconds(1)..=milliseconds(60_000);
@@ -154,9 +197,71 @@ impl Judge {
                 self.finish(batch, milliseconds(took));
             }
             Event::Pass(time) => self.now += milliseconds(time),
+            Event::Part => {
+                let stop = self.machine.run_alone();
+                self.part(stop);
+            }
+            Event::Checked(check, took) => self.checked(Some(check), milliseconds(took)),
             Event::Cancel(_) | Event::Finish(..) => {}
         }
         self.settle();
+    }
+
+    fn part(&mut self, stop: Option<Stop>) {
+        assert!(self.machine.is_alone());
+        self.parted = true;
+        self.stop_check(stop);
+    }
+
+    /// A check is stopped, and that at once.
+    fn stop_check(&mut self, stop: Option<Stop>) {
+        if let Some(stop) = stop {
+            stop.request();
+            let checking = self.checking.as_ref().unwrap();
+            let recheck = &checking.recheck;
+            assert!(recheck.stop.is_requested());
+            if recheck.run.is_none() && !self.machine.is_alone() {
+                self.kept = Some((recheck.sample, checking.since));
+            }
+            self.checked(None, Duration::ZERO);
+        }
+    }
+
+    fn checked(&mut self, check: Option<Check>, took: Duration) {
+        let Some(Checking { recheck, .. }) = self.checking.take() else {
+            return;
+        };
+        let settled = self.machine.checked(self.now, recheck, took, check);
+        assert!(!self.parted || settled.is_none(), "of no use any more");
+        if settled == Some(Check::Different) {
+            self.part(None);
+        }
+        assert_eq!(self.machine.is_alone(), self.parted);
+    }
+
+    fn begin_check(&mut self, recheck: Recheck<usize>) {
+        assert!(self.checking.is_none(), "two at once");
+        assert!(!self.parted, "of no use any more");
+        let (id, since) = self.kept.take().unwrap();
+        assert_eq!(recheck.sample, id);
+        if recheck.run.is_some() {
+            assert!(self.now >= since + milliseconds(1_000), "not overdue");
+        } else {
+            assert_eq!(self.machine.waiting_rows(), 0);
+        }
+        let began = self.now;
+        self.checking = Some(Checking {
+            recheck,
+            since,
+            began,
+        });
+    }
+
+    /// Workers that have a batch, or a check that must not be stopped.
+    fn busy(&self) -> usize {
+        let checking = self.checking.as_ref();
+        let overdue = checking.is_some_and(|it| it.recheck.run.is_some());
+        self.running.len() + usize::from(overdue)
     }
 
     fn cancel(&mut self, id: usize) {
@@ -199,18 +304,38 @@ impl Judge {
             }
         } else {
             let rows = entries.iter().map(Entry::rows).sum();
-            self.machine.succeeded(self.now, run, rows, took);
-            for entry in entries {
-                if self.known[entry.payload].end.is_none() {
-                    self.end(entry.payload, End::Answered);
+            let measured = Measured { rows, took };
+            let shared = entries.len() > 1;
+            match self.machine.succeeded(self.now, run, measured, entries) {
+                Outputs::Give { batch, keep } => {
+                    assert!(!shared || !self.parted, "from a shared batch");
+                    for entry in &batch {
+                        if self.known[entry.payload].end.is_none() {
+                            self.end(entry.payload, End::Answered);
+                        }
+                    }
+                    if let Some(index) = keep {
+                        assert!(shared && self.kept.is_none() && self.checking.is_none());
+                        self.kept = Some((batch[index].payload, self.now));
+                        self.machine.keep(self.now, batch[index].payload);
+                    }
                 }
+                Outputs::Drop => assert!(shared && self.parted),
             }
         }
     }
 
     fn settle(&mut self) {
+        let stop = self.machine.interrupt(self.now);
+        if let Some(checking) = self.checking.as_ref().filter(|_| stop.is_some()) {
+            assert!(self.machine.waiting_rows() > 0, "nothing to be stopped for");
+            let overdue = checking.recheck.run.is_some();
+            assert!(!overdue || self.now >= checking.began + milliseconds(10_000));
+        }
+        self.stop_check(stop);
         loop {
             match self.machine.poll(self.now) {
+                Step::Check(recheck) => self.begin_check(recheck),
                 Step::Run(batch) => self.check_and_start(batch),
                 Step::Expired(entries) => {
                     for entry in entries {
@@ -226,14 +351,14 @@ impl Judge {
                 Step::Finished => break,
             }
         }
-        assert!(self.running.len() <= self.workers);
+        assert!(self.busy() <= self.workers);
         let waits = |(id, known): &(usize, &Known)| {
             known.end.is_none() && !self.running.iter().any(|batch| holds(batch, *id))
         };
         let waiting = self.known.iter().enumerate().filter(waits);
         let rows: usize = waiting.map(|(_, known)| known.rows).sum();
         assert_eq!(self.machine.waiting_rows(), rows);
-        let busy = self.running.len() == self.workers;
+        let busy = self.busy() == self.workers;
         if busy {
             self.busy_since.get_or_insert(self.now);
         } else if rows == 0 {
@@ -246,7 +371,7 @@ impl Judge {
         let left = self.known[entry.payload]
             .deadline
             .saturating_duration_since(self.now);
-        let largest = self.config.max_rows.get();
+        let largest = self.config.max_rows.get().max(entry.rows());
         let takes = self
             .machine
             .fit()
@@ -258,7 +383,11 @@ impl Judge {
         let batch = &started.entries;
         assert!(!batch.is_empty());
         let count: usize = batch.iter().map(Entry::rows).sum();
-        assert!(count <= self.config.max_rows.get(), "{count} rows");
+        if self.parted {
+            assert_eq!(batch.len(), 1, "requests that must not share a batch");
+        } else {
+            assert!(count <= self.config.max_rows.get(), "{count} rows");
+        }
         assert!(batch.is_sorted_by_key(Entry::ticket));
         let signature = *batch[0].signature();
         for entry in batch {
@@ -287,12 +416,10 @@ impl Judge {
     /// With a worker idle, something may wait only for a window or a linger that has not ended.
     fn check_idle(&self, until: Option<Instant>) {
         let waits = self.machine.waiting_rows() > 0;
-        assert_eq!(
-            self.machine.has_idle_worker(),
-            self.running.len() < self.workers
-        );
+        assert_eq!(self.machine.has_idle_worker(), self.busy() < self.workers);
         if waits && self.machine.has_idle_worker() {
             let longest = match self.config.policy {
+                _ if self.parted => Duration::ZERO,
                 Policy::WorkConserving { max_linger } => max_linger,
                 Policy::Window(window) => window,
             };
@@ -316,9 +443,10 @@ proptest! {
         max_queue_rows in 1_usize..24,
         workers in 1_usize..4,
         objective in objective(),
+        sharing in sharing(),
         events in vec(event(), 1..120),
     ) {
-        let config = Config { objective, ..config(policy, max_rows, max_queue_rows) };
+        let config = Config { objective, sharing, ..config(policy, max_rows, max_queue_rows) };
         let mut judge = Judge {
             config,
             workers,
@@ -326,13 +454,17 @@ proptest! {
             now: Instant::now(),
             known: Vec::new(),
             running: Vec::new(),
+            kept: None,
+            checking: None,
+            parted: sharing == Sharing::Alone,
             busy_since: None,
             stood: false,
         };
         for event in &events {
             judge.apply(event);
         }
-        judge.machine.close();
+        let stop = judge.machine.close();
+        judge.stop_check(stop);
         judge.settle();
         while let Some(batch) = judge.running.pop() {
             judge.finish(batch, Duration::ZERO);

@@ -120,7 +120,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
         objective: scene.objective,
         ..config(policy, MAX_ROWS, scene.max_queue_rows)
     };
-    let mut machine = Machine::new(config, rows(scene.workers), &scene.measured());
+    let mut machine: Machine<_, _> = Machine::new(config, rows(scene.workers), &scene.measured());
     let mut noise = Noise(1);
     let began = Instant::now();
     let counted_from = began + Duration::from_secs(scene.counted.start);
@@ -155,8 +155,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
             Event::Ends(number) => {
                 // It may have been stopped.
                 if let Some((batch, started)) = running.remove(&number) {
-                    machine.succeeded(now, batch.run, batch.entries.len(), now - started);
-                    for entry in batch.entries {
+                    for entry in answer(&mut machine, now, batch, now - started) {
                         if now >= counted_from && now <= entry.deadline() {
                             times.push(now - entry.arrived());
                         }
@@ -203,6 +202,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
                 }
                 Step::Expired(entries) if now >= counted_from => late += entries.len(),
                 Step::Expired(_) => {}
+                Step::Check(_) => panic!("nothing is checked"),
                 Step::Finished => panic!("nobody closed it"),
             }
         }
