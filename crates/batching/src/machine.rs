@@ -313,10 +313,10 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     }
 
     /// Closes, gives up what waits and forgets what runs: workers are lost.
-    pub fn abandon(&mut self) -> (Vec<Entry<K, T>>, Option<Stop>) {
-        let check = self.close();
+    pub fn abandon(&mut self) -> Vec<Entry<K, T>> {
+        self.close();
         self.runs.forget();
-        (self.queue.take_all(), check)
+        self.queue.take_all()
     }
 
     /// What to do at `now`. To be called again after every push while a worker is idle, after every

@@ -201,8 +201,8 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     /// Gives up what waits and lets the workers' threads end.
     pub(super) fn abandon(&self) {
         // Dropped after the lock is: an unanswered reply tells its client.
-        let (given_up, check) = self.lock().machine.abandon();
+        let given_up = self.lock().machine.abandon();
         drop(given_up);
-        self.end(check);
+        self.wake_all();
     }
 }
