@@ -5,12 +5,10 @@
 //! operator, or says which node speaks against it, or which it can't judge. Nothing here runs a model
 //! or reads a file; docs/adr/0021 tells the idea and its limits.
 
-mod candidates;
 mod decode;
 mod findings;
 mod proto;
 
-pub use candidates::{Candidate, Candidates, Length, Values, candidates};
 pub use decode::{DecodeError, Model};
 pub use findings::{Analysis, Finding, Hazard, Verdict};
 
