@@ -5,30 +5,18 @@
 //! operator, or says which node speaks against it, or which it can't judge. Nothing here runs a model
 //! or reads a file; docs/adr/0021 tells the idea and its limits.
 
+mod analysis;
+mod call;
+mod constant;
 mod decode;
+mod dimension;
 mod findings;
+mod hazards;
+mod operators;
 mod proto;
+mod value;
+mod walk;
 
+pub use analysis::analyse;
 pub use decode::{DecodeError, Model};
 pub use findings::{Analysis, Finding, Hazard, Verdict};
-
-/// Judges whether the rows of a batch are independent in this model, and which nodes of it could end
-/// the process that runs it.
-#[must_use]
-pub fn analyse(model: &Model) -> Analysis {
-    let operator = model
-        .graph()
-        .node
-        .first()
-        .map(|node| node.op_type.clone())
-        .unwrap_or_default();
-    Analysis {
-        verdict: Verdict::Unknown(Finding {
-            node: String::new(),
-            operator,
-            why: "isn't analysed yet".to_owned(),
-            remedy: None,
-        }),
-        hazards: Vec::new(),
-    }
-}

@@ -1,0 +1,104 @@
+//! Nodes that can end the process in ONNX Runtime's CPU kernels (read in 1.24): integer divisions by
+//! zero, and of the least integer by -1, raise a signal there.
+
+use crate::call::Call;
+use crate::constant;
+use crate::dimension::Dim;
+use crate::proto::element::{BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, STRING, UINT8, UINT16, UINT32, UINT64};
+use crate::value::Value;
+
+/// Notes what the node could do.
+pub(crate) fn check(call: &mut Call<'_, '_, '_>) {
+    let domain = crate::walk::canonical(&call.node.domain);
+    if !matches!(domain, "" | "com.microsoft") {
+        return;
+    }
+    let why = match call.node.op_type.as_str() {
+        "Div" | "Mod" => division(call),
+        "ReduceMean" => mean(call),
+        "Conv" | "ConvInteger" | "ConvTranspose" | "QLinearConv" | "FusedConv" if is_zero(call, "group") || has_zero(call, "strides") => {
+            Some("divides by a group or stride of 0")
+        }
+        "MaxPool" | "AveragePool" | "LpPool" | "QLinearAveragePool" if has_zero(call, "strides") => Some("divides by a stride of 0"),
+        "DepthToSpace" | "SpaceToDepth" if is_zero(call, "blocksize") => Some("divides by a block of size 0"),
+        "GroupNormalization" if is_zero(call, "num_groups") => Some("divides by a number of groups of 0"),
+        _ => None,
+    };
+    if let Some(why) = why {
+        call.walk.add_hazard(call.node, why);
+    }
+}
+
+fn is_zero(call: &Call<'_, '_, '_>, name: &str) -> bool {
+    call.int(name) == Some(0)
+}
+
+fn has_zero(call: &Call<'_, '_, '_>, name: &str) -> bool {
+    call.ints(name).is_some_and(|ints| ints.contains(&0))
+}
+
+fn may_be_integer(element: i32) -> bool {
+    !matches!(element, FLOAT | DOUBLE | FLOAT16 | BFLOAT16 | STRING | BOOL)
+}
+
+fn division(call: &Call<'_, '_, '_>) -> Option<&'static str> {
+    let (dividend, divisor) = (call.optional(0)?, call.optional(1)?);
+    let element = if dividend.element == 0 { divisor.element } else { dividend.element };
+    if !may_be_integer(element) || (call.node.op_type == "Mod" && call.int_or("fmod", 0) != 0) {
+        return None;
+    }
+    let unsigned = matches!(element, UINT8 | UINT16 | UINT32 | UINT64);
+    match divisors(&divisor) {
+        None => Some("divides by integers that may be 0"),
+        Some((true, _)) => Some("divides by integers that may be 0"),
+        Some((false, true)) if !unsigned && !is_known(&dividend) => {
+            Some("divides integers by -1, and the least of them has no opposite")
+        }
+        Some(_) => None,
+    }
+}
+
+/// Whether there may be 0 and -1 among the elements, where they are known.
+fn divisors(value: &Value<'_>) -> Option<(bool, bool)> {
+    if let Some(content) = &value.content {
+        let mut found = (false, false);
+        for dim in content.iter() {
+            let dim = dim.as_ref()?;
+            match dim.as_constant() {
+                Some(integer) => {
+                    found.0 |= integer == 0;
+                    found.1 |= integer == -1;
+                }
+                None if dim.minimum().is_some_and(|least| least > 0) => {}
+                None => return None,
+            }
+        }
+        return Some(found);
+    }
+    let tensor = value.literal?;
+    let unsigned = matches!(tensor.data_type, UINT64);
+    let integers = if unsigned { None } else { constant::integers(tensor) }?;
+    Some((integers.contains(&0), integers.contains(&-1)))
+}
+
+/// Whether all elements are known, so that none is the least integer.
+fn is_known(value: &Value<'_>) -> bool {
+    value.content.as_ref().is_some_and(|content| {
+        content.iter().all(|dim| {
+            dim.as_ref().is_some_and(|dim| match dim.as_constant() {
+                Some(integer) => integer > i64::from(i32::MIN),
+                None => dim.minimum().is_some(),
+            })
+        })
+    })
+}
+
+fn mean(call: &Call<'_, '_, '_>) -> Option<&'static str> {
+    let value = call.optional(0)?;
+    if !may_be_integer(value.element) {
+        return None;
+    }
+    let never_empty = value.shape.as_ref().is_some_and(|shape| shape.iter().all(|dim| dim.minimum().is_some_and(|least| least > 0)));
+    let constant = value.shape.as_ref().is_some_and(|shape| shape.iter().all(|dim: &Dim| dim.as_constant().is_some_and(|length| length > 0)));
+    (!never_empty && !constant).then_some("takes the mean of integers that may be none")
+}

@@ -1,0 +1,113 @@
+//! Operators whose output at a place is a function of the inputs at that place.
+
+use std::rc::Rc;
+
+use crate::call::Call;
+use crate::dimension::Dim;
+use crate::proto::element;
+use crate::operators::labels::{self, Operand};
+use crate::value::{Blame, RowKind, Value};
+use crate::walk::Outcome;
+
+/// One input decides shape and layout; others are parameters that are the same for all elements.
+pub(crate) fn unary<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let value = call.input(0)?;
+    call.require_fixed_from(1)?;
+    Ok(vec![same_place(&value)])
+}
+
+/// The inputs meet by NumPy's broadcasting.
+pub(crate) fn broadcasting<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let given: Vec<_> = call.inputs.iter().flatten().cloned().collect();
+    let values: Vec<_> = given.iter().map(std::convert::AsRef::as_ref).collect();
+    Ok(vec![broadcast(call, &values)?])
+}
+
+/// As `broadcasting`, for operators that learnt it with operator set 7.
+pub(crate) fn broadcasting_since_7<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    if call.opset < 7 {
+        return Err(call.unproven("is of an operator set before 7"));
+    }
+    broadcasting(call)
+}
+
+/// Sum, Min, Max and Mean: broadcasting came with operator set 8, and inputs had one shape before.
+pub(crate) fn broadcast<'m>(call: &mut Call<'_, '_, 'm>, values: &[&Value<'m>]) -> Result<Value<'m>, Blame> {
+    let rank = values.iter().try_fold(0, |most, value| value.rank().map(|rank| rank.max(most)));
+    let Some(rank) = rank else {
+        if values.iter().all(|value| value.is_invariant()) {
+            return Ok(Value::invariant(None));
+        }
+        return Err(call.unproven("meets a tensor of unknown rank"));
+    };
+    let operands: Vec<_> = values
+        .iter()
+        .map(|value| Operand {
+            value,
+            labels: labels::from_the_back(value.rank().unwrap_or_default()),
+        })
+        .collect();
+    labels::combine(call, &operands, &labels::from_the_back(rank))
+}
+
+/// Dropout, which is nothing unless it trains.
+pub(crate) fn dropout<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let trains = match call.optional(2) {
+        Some(mode) => mode.scalar().and_then(Dim::as_constant) != Some(0),
+        None => call.opset < 7,
+    };
+    if trains {
+        return Err(call.opaque("is in training mode"));
+    }
+    let value = call.input(0)?;
+    call.require_fixed_from(1)?;
+    Ok(vec![same_place(&value), same_place(&value)])
+}
+
+/// Identity: the value itself, with all that is known of it.
+pub(crate) fn identity<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    Ok(vec![call.input(0)?.as_ref().clone()])
+}
+
+/// Cast: integers stay what they are as integers, and a row's number as any number.
+pub(crate) fn cast<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let value = call.input(0)?;
+    if let Some(RowKind::Padded(_)) = value.layout().map(|layout| &layout.kind) {
+        return Err(call.certain("sees how long the longest row of the batch is"));
+    }
+    let mut output = same_place(&value);
+    let to = call.int_or("to", 0);
+    output.content = value.content.as_deref().and_then(|content| cast_content(content, to)).map(Rc::new);
+    output.element = i32::try_from(to).unwrap_or_default();
+    Ok(vec![output])
+}
+
+/// `CastLike`: the second input gives its kind only.
+pub(crate) fn cast_like<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    Ok(vec![same_place(&call.input(0)?.as_ref().clone())])
+}
+
+/// Integers as integers of another kind. A length is never beyond 32 bits, where it is given for one.
+fn cast_content(content: &[Option<Dim>], to: i64) -> Option<Vec<Option<Dim>>> {
+    let to = i32::try_from(to).ok()?;
+    let cast = |dim: &Dim| match (to, dim.as_constant()) {
+        (element::INT64, _) | (element::INT32, None) => Some(Some(dim.clone())),
+        (element::INT32, Some(integer)) => i32::try_from(integer).ok().map(|_| Some(dim.clone())),
+        (element::BOOL, Some(integer)) => Some(Some(Dim::from(i64::from(integer != 0)))),
+        _ => None,
+    };
+    content.iter().map(|dim| dim.as_ref().map_or(Some(None), cast)).collect()
+}
+
+/// Arithmetic that a number that differs with N goes through as another such number.
+pub(crate) fn is_arithmetic(operator: &str) -> bool {
+    matches!(
+        operator,
+        "Add" | "Sub" | "Mul" | "Div" | "Cast" | "Sqrt" | "Neg" | "Reciprocal" | "Pow" | "Exp" | "Log"
+    )
+}
+
+/// The same shape and dependence, with other elements.
+pub(crate) fn same_place<'m>(value: &Value<'m>) -> Value<'m> {
+    Value::new(value.shape.clone(), value.dependence.clone())
+}

@@ -1,0 +1,356 @@
+//! The arithmetic on shapes that exporters write: integers that are known as polynomials.
+
+use std::rc::Rc;
+
+use crate::call::Call;
+use crate::constant::{self, MAXIMUM_CONTENT};
+use crate::dimension::Dim;
+use crate::operators::elementwise;
+use crate::proto::element;
+use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Value};
+use crate::walk::Outcome;
+
+type Content = Vec<Option<Dim>>;
+
+/// A tensor of known elements; how it depends on the rows follows from them.
+pub(crate) fn known<'m>(call: &Call<'_, '_, 'm>, shape: Vec<Dim>, content: Content) -> Value<'m> {
+    let dims = || content.iter().flatten();
+    let dependence = if dims().any(Dim::has_wild) {
+        Dependence::Mixed(call.unproven("takes a length that depends on the rows' values"))
+    } else if dims().all(Dim::is_row_free) {
+        Dependence::Invariant
+    } else {
+        Dependence::Counted(call.blame(Certainty::Certain, "gives the number of rows in the batch", None))
+    };
+    let mut value = Value::new(Some(shape), dependence);
+    value.content = Some(Rc::new(content));
+    value.element = element::INT64;
+    value
+}
+
+/// The result of an operator on known integers, where it is one that is followed.
+pub(crate) fn fold<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
+    let operator = call.node.op_type.as_str();
+    if !matches!(call.node.domain.as_str(), "" | "ai.onnx") {
+        return None;
+    }
+    if operator == "Where" {
+        return fold_where(call);
+    }
+    let inputs: Vec<Rc<Value<'m>>> = call.inputs.iter().flatten().cloned().collect();
+    let contents: Option<Vec<&Content>> = inputs.iter().map(|value| value.content.as_deref()).collect();
+    let contents = contents?;
+    let (content, rank) = match (operator, contents.as_slice()) {
+        ("Neg" | "Not" | "Abs", [only]) => (
+            only.iter().map(|dim| unary(operator, dim.as_ref())).collect(),
+            inputs.first()?.rank()?,
+        ),
+        ("ReduceProd" | "ReduceSum", [only, ..]) => return fold_reduce(call, only, operator),
+        (_, [left, right]) => {
+            let length = left.len().max(right.len());
+            if [left.len(), right.len()].iter().any(|own| *own != 1 && *own != length) {
+                return None;
+            }
+            let at = |content: &Content, index: usize| content.get(if content.len() == 1 { 0 } else { index }).cloned();
+            let mut content = Vec::with_capacity(length);
+            for index in 0..length {
+                let pair = (at(left, index)?, at(right, index)?);
+                content.push(binary(operator, pair.0.as_ref(), pair.1.as_ref())?);
+            }
+            (content, inputs.iter().map(|value| value.rank()).max()??)
+        }
+        _ => return None,
+    };
+    let shape = match rank {
+        0 => Vec::new(),
+        1 => vec![Dim::from(i64::try_from(content.len()).ok()?)],
+        _ => return None,
+    };
+    // An unknown element is invariant only if all that it was made of is.
+    let invariant = inputs.iter().all(|value| value.is_invariant());
+    if !invariant && content.iter().any(Option::is_none) {
+        return None;
+    }
+    let element = inputs.first()?.element;
+    let is_float = matches!(element, element::FLOAT | element::DOUBLE | element::FLOAT16 | element::BFLOAT16);
+    (!is_float).then(|| {
+        let value = known(call, shape, content);
+        match operator {
+            "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or" | "Not" => value.of_element(element::BOOL),
+            _ => value.of_element(element),
+        }
+    })
+}
+
+fn unary(operator: &str, dim: Option<&Dim>) -> Option<Dim> {
+    let dim = dim?;
+    match operator {
+        "Neg" => dim.multiply(&Dim::from(-1)),
+        "Not" => Some(Dim::from(i64::from(dim.as_constant()? == 0))),
+        "Abs" => dim.minimum().filter(|minimum| *minimum >= 0).map(|_| dim.clone()),
+        _ => None,
+    }
+}
+
+/// One element; `None` where the operator isn't followed, `Some(None)` where its result isn't known.
+fn binary(operator: &str, left: Option<&Dim>, right: Option<&Dim>) -> Option<Option<Dim>> {
+    let both = left.zip(right);
+    let known = |truth: Option<bool>| truth.map(|truth| Dim::from(i64::from(truth)));
+    // Whether left - right is above (or at least) 0.
+    let least = |a: &Dim, b: &Dim| a.subtract(b).and_then(|difference| difference.minimum());
+    Some(match operator {
+        "Add" => both.and_then(|(a, b)| a.add(b)),
+        "Sub" => both.and_then(|(a, b)| a.subtract(b)),
+        "Mul" => both.and_then(|(a, b)| a.multiply(b)),
+        "Div" => both.and_then(|(a, b)| match (a.as_constant(), b.as_constant()) {
+            (Some(a), Some(b)) => a.checked_div(b).map(Dim::from),
+            _ => a.divide(b),
+        }),
+        "Mod" => both.and_then(|(a, b)| match (a.as_constant(), b.as_constant()) {
+            (Some(a), Some(b)) if a >= 0 && b > 0 => a.checked_rem(b).map(Dim::from),
+            _ => a.divide(b).map(|_| Dim::from(0)),
+        }),
+        "Equal" => known(both.and_then(|(a, b)| a.equals(b))),
+        "Less" => known(both.and_then(|(a, b)| less(least(b, a), least(a, b)))),
+        "Greater" => known(both.and_then(|(a, b)| less(least(a, b), least(b, a)))),
+        "GreaterOrEqual" => known(both.and_then(|(a, b)| less(least(b, a), least(a, b)).map(|less| !less))),
+        "LessOrEqual" => known(both.and_then(|(a, b)| less(least(a, b), least(b, a)).map(|less| !less))),
+        "And" | "Or" => known(both.and_then(|(a, b)| {
+            let (a, b) = (a.as_constant()? != 0, b.as_constant()? != 0);
+            Some(if operator == "And" { a && b } else { a || b })
+        })),
+        "Max" | "Min" => both.and_then(|(a, b)| {
+            let a_is_more = least(a, b).is_some_and(|least| least >= 0);
+            let b_is_more = least(b, a).is_some_and(|least| least >= 0);
+            match (operator, a_is_more, b_is_more) {
+                ("Max", true, _) | ("Min", _, true) => Some(a.clone()),
+                ("Max", _, true) | ("Min", true, _) => Some(b.clone()),
+                _ => None,
+            }
+        }),
+        _ => return None,
+    })
+}
+
+/// Whether a difference is above 0, from the least that it can be and that its opposite can be.
+fn less(difference: Option<i64>, opposite: Option<i64>) -> Option<bool> {
+    if difference.is_some_and(|least| least > 0) {
+        Some(true)
+    } else if opposite.is_some_and(|least| least >= 0) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
+fn fold_where<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
+    let inputs = [call.optional(0)?, call.optional(1)?, call.optional(2)?];
+    let condition = inputs[0].content.as_deref()?;
+    let (yes, no) = (inputs[1].content.as_deref()?, inputs[2].content.as_deref()?);
+    let length = condition.len().max(yes.len()).max(no.len());
+    let at = |content: &Content, index: usize| content.get(if content.len() == 1 { 0 } else { index }).cloned();
+    let mut content = Vec::with_capacity(length);
+    for index in 0..length {
+        let (yes, no) = (at(yes, index)?, at(no, index)?);
+        content.push(match at(condition, index)?.as_ref().map(Dim::as_constant) {
+            Some(Some(0)) => no,
+            Some(Some(_)) => yes,
+            _ if yes == no && yes.is_some() => yes,
+            _ => None,
+        });
+    }
+    let invariant = inputs.iter().all(|value| value.is_invariant());
+    if !invariant && content.iter().any(Option::is_none) {
+        return None;
+    }
+    let shape = match inputs.iter().map(|value| value.rank()).max()?? {
+        0 => Vec::new(),
+        1 => vec![Dim::from(i64::try_from(length).ok()?)],
+        _ => return None,
+    };
+    Some(known(call, shape, content).of_element(inputs[1].element))
+}
+
+/// The product or sum of all elements of a vector.
+fn fold_reduce<'m>(call: &Call<'_, '_, 'm>, content: &Content, operator: &str) -> Option<Value<'m>> {
+    let input = call.optional(0)?;
+    if input.rank()? != 1 || call.int_or("noop_with_empty_axes", 0) != 0 {
+        return None;
+    }
+    let start = if operator == "ReduceProd" { Dim::one() } else { Dim::from(0) };
+    let total = content.iter().try_fold(start, |total, dim| match operator {
+        "ReduceProd" => total.multiply(dim.as_ref()?),
+        _ => total.add(dim.as_ref()?),
+    })?;
+    let shape = if call.int_or("keepdims", 1) == 0 { Vec::new() } else { vec![Dim::one()] };
+    Some(known(call, shape, vec![Some(total)]).of_element(input.element))
+}
+
+/// Constant, in all its forms.
+pub(crate) fn constant<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    if let Some(tensor) = call.tensor("value") {
+        return Ok(vec![constant::value(tensor)]);
+    }
+    let vector = |length: usize| vec![Dim::from(i64::try_from(length).unwrap_or(i64::MAX))];
+    if let Some(integer) = call.int("value_int") {
+        return Ok(vec![known(call, Vec::new(), vec![Some(Dim::from(integer))])]);
+    }
+    if let Some(integers) = call.ints("value_ints") {
+        if integers.len() > MAXIMUM_CONTENT {
+            return Ok(vec![Value::invariant(Some(vector(integers.len()))).of_element(element::INT64)]);
+        }
+        let content = integers.iter().map(|integer| Some(Dim::from(*integer))).collect();
+        return Ok(vec![known(call, vector(integers.len()), content)]);
+    }
+    let value = if call.attribute("value_float").is_some() {
+        Value::invariant(Some(Vec::new())).of_element(element::FLOAT)
+    } else if let Some(floats) = call.attribute("value_floats") {
+        Value::invariant(Some(vector(floats.floats.len()))).of_element(element::FLOAT)
+    } else if call.attribute("value_string").is_some() {
+        Value::invariant(Some(Vec::new())).of_element(element::STRING)
+    } else if let Some(strings) = call.attribute("value_strings") {
+        Value::invariant(Some(vector(strings.strings.len()))).of_element(element::STRING)
+    } else {
+        Value::invariant(None)
+    };
+    Ok(vec![value])
+}
+
+/// Shape, and the part of it between `start` and `end`.
+pub(crate) fn shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let value = call.input(0)?;
+    let Some(shape) = value.shape.clone() else {
+        return Err(unknown_shape(call, &value));
+    };
+    let bound = |name: &str, default: usize| {
+        let rank = i64::try_from(shape.len()).unwrap_or(i64::MAX);
+        let place = match call.int(name) {
+            None => return default,
+            Some(place) if place < 0 => place.saturating_add(rank),
+            Some(place) => place,
+        };
+        usize::try_from(place.clamp(0, rank)).unwrap_or_default()
+    };
+    let (start, end) = (bound("start", 0), bound("end", shape.len()));
+    let content: Content = shape.get(start..end.max(start)).unwrap_or_default().iter().cloned().map(Some).collect();
+    let length = i64::try_from(content.len()).unwrap_or(i64::MAX);
+    Ok(vec![known(call, vec![Dim::from(length)], content)])
+}
+
+/// Size: the number of elements.
+pub(crate) fn size<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let value = call.input(0)?;
+    let Some(shape) = &value.shape else {
+        return Err(unknown_shape(call, &value));
+    };
+    let size = call.bounded(Dim::product(shape))?;
+    Ok(vec![known(call, Vec::new(), vec![Some(size)])])
+}
+
+fn unknown_shape(call: &Call<'_, '_, '_>, value: &Value<'_>) -> Blame {
+    match &value.dependence {
+        Dependence::Mixed(blame) | Dependence::Counted(blame) => blame.clone(),
+        Dependence::Invariant | Dependence::Rows(_) => call.unproven("takes the shape of a tensor of unknown shape"),
+    }
+}
+
+/// What a tensor filled with one constant is: by rows where one length has N in it.
+pub(crate) fn filled<'m>(call: &mut Call<'_, '_, 'm>, content: &Content) -> Result<Value<'m>, Blame> {
+    let mut axis = None;
+    let mut shape = Vec::with_capacity(content.len());
+    for (index, dim) in content.iter().enumerate() {
+        let dim = dim.clone().unwrap_or_else(|| call.walk.fresh());
+        if let Some(block) = dim.per_row() {
+            if axis.replace((index, block)).is_some() {
+                return Err(call.certain("makes a tensor with the rows on two axes"));
+            }
+        } else if !dim.is_row_free() {
+            return Err(call.unproven("makes a tensor whose length isn't a multiple of the rows"));
+        }
+        shape.push(dim);
+    }
+    match axis {
+        None => Ok(Value::invariant(Some(shape))),
+        Some((axis, block)) => call.rows(shape, Layout { block, ..Layout::plain(axis) }),
+    }
+}
+
+/// `ConstantOfShape`.
+pub(crate) fn constant_of_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let shape = call.input(0)?;
+    let Some(content) = shape.content.as_deref() else {
+        return match &shape.dependence {
+            Dependence::Invariant => {
+                let rank = shape.shape.as_deref().and_then(|shape| shape.first()).and_then(Dim::as_constant);
+                let rank = rank.and_then(|rank| usize::try_from(rank).ok()).filter(|rank| *rank <= 16);
+                let dims = rank.map(|rank| (0..rank).map(|_| call.walk.fresh()).collect());
+                Ok(vec![Value::invariant(dims)])
+            }
+            Dependence::Counted(blame) => Ok(vec![Value::new(None, Dependence::Counted(blame.clone()))]),
+            Dependence::Rows(_) => Err(call.unproven("makes a tensor as long as the rows' values say")),
+            Dependence::Mixed(blame) => Err(blame.clone()),
+        };
+    };
+    let mut value = filled(call, content)?;
+    let fill = match call.tensor("value") {
+        Some(tensor) => constant::integers(tensor).and_then(|integers| integers.first().copied()),
+        // The default is a float 0.
+        None => None,
+    };
+    value.element = call.tensor("value").map_or(element::FLOAT, |tensor| tensor.data_type);
+    let elements = value.shape.as_ref().and_then(|shape| Dim::product(shape)).and_then(|size| size.as_constant());
+    let elements = elements.and_then(|elements| usize::try_from(elements).ok()).filter(|elements| *elements <= 64);
+    if let (Some(fill), Some(elements), true) = (fill, elements, value.is_invariant()) {
+        value.content = Some(Rc::new(vec![Some(Dim::from(fill)); elements]));
+    }
+    Ok(vec![value])
+}
+
+/// Range: numbers in order, and the rows' numbers where it goes from 0 to N.
+pub(crate) fn range<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let inputs = [call.input(0)?, call.input(1)?, call.input(2)?];
+    for value in &inputs {
+        match &value.dependence {
+            Dependence::Rows(_) => return Err(call.unproven("makes a tensor as long as the rows' values say")),
+            Dependence::Mixed(blame) => return Err(blame.clone()),
+            Dependence::Invariant | Dependence::Counted(_) => {}
+        }
+    }
+    let blame = inputs.iter().find_map(|value| match &value.dependence {
+        Dependence::Counted(blame) => Some(blame.clone()),
+        _ => None,
+    });
+    let (start, limit, step) = (inputs[0].scalar(), inputs[1].scalar(), inputs[2].scalar());
+    let length = match (start, limit, step) {
+        (Some(start), Some(limit), Some(step)) if step.is(1) => {
+            limit.subtract(start).filter(|length| length.minimum().is_some_and(|least| least >= 0))
+        }
+        _ => None,
+    };
+    if let (Some(length), Some(start)) = (&length, start) {
+        if start.is(0) && *length == Dim::rows() {
+            let layout = Layout { kind: RowKind::Index, ..Layout::plain(0) };
+            return Ok(vec![call.rows(vec![Dim::one()], layout)?.of_element(inputs[0].element)]);
+        }
+    }
+    if let Some(blame) = blame {
+        return Ok(vec![Value::new(length.map(|length| vec![length]), Dependence::Counted(blame))]);
+    }
+    let mut value = Value::invariant(Some(vec![match &length {
+        Some(length) => length.clone(),
+        None => call.walk.fresh(),
+    }]));
+    if let (Some(length), Some(start)) = (length.as_ref().and_then(Dim::as_constant), start.and_then(Dim::as_constant)) {
+        if length <= 256 {
+            let integers = (0..length).map(|index| start.checked_add(index).map(Dim::from));
+            value.content = Some(Rc::new(integers.collect()));
+        }
+    }
+    Ok(vec![value.of_element(inputs[0].element)])
+}
+
+/// Values that are the same for all rows and know no shape: windows, mel matrices and the like.
+pub(crate) fn generated<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    call.require_fixed_from(0)?;
+    Ok(vec![elementwise::same_place(&Value::invariant(None))])
+}

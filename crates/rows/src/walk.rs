@@ -1,0 +1,396 @@
+//! The walk over a model's nodes in their order, from what is known of the inputs to what is known of
+//! the outputs.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use crate::call::Call;
+use crate::constant;
+use crate::dimension::{Dim, Symbol};
+use crate::findings::{Finding, Hazard};
+use crate::hazards;
+use crate::operators::{self, Rule};
+use crate::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, OperatorSetId, ValueInfo, TypeKind, element};
+use crate::value::{Blame, Certainty, Dependence, RowKind, Value};
+
+/// Bounds that keep a hostile model from taking time or memory without end. Large real models have
+/// some 10⁴ nodes, and subgraphs two or three deep.
+const MAXIMUM_VISITS: usize = 400_000;
+const MAXIMUM_DEPTH: usize = 20;
+const MAXIMUM_RANK: usize = 24;
+const MAXIMUM_HAZARDS: usize = 64;
+const MAXIMUM_NAME: usize = 120;
+/// All elements together whose values are followed.
+const MAXIMUM_CONTENTS: usize = 2_000_000;
+const MAXIMUM_INTERNED: usize = 100_000;
+
+/// The newest version of each domain whose operators were reviewed.
+const NEWEST: [(&str, i64); 3] = [("", 24), ("ai.onnx.ml", 5), ("com.microsoft", 1)];
+
+/// Names of values in a graph or a function's body, and what they stand for.
+pub(crate) struct Scope<'s, 'm> {
+    pub(crate) values: HashMap<&'m str, Rc<Value<'m>>>,
+    /// Where a subgraph finds the values of the graph around it.
+    pub(crate) outer: Option<&'s Scope<'s, 'm>>,
+    pub(crate) context: Rc<Context<'m>>,
+    /// Inputs of a function that its call leaves out.
+    pub(crate) absent: HashSet<&'m str>,
+    /// The kinds of elements that the model declares, for want of better: ONNX Runtime refuses a model
+    /// that declares them wrongly.
+    declared: HashMap<&'m str, i32>,
+}
+
+/// What the nodes of a graph and of its subgraphs share.
+#[derive(Default)]
+pub(crate) struct Context<'m> {
+    opsets: HashMap<&'m str, i64>,
+    /// What a function's call gives for the attributes that its nodes refer to.
+    pub(crate) bindings: HashMap<&'m str, &'m AttributeProto>,
+}
+
+/// What is common to the whole walk.
+pub(crate) struct Walk<'m> {
+    functions: HashMap<(&'m str, &'m str, &'m str), &'m FunctionProto>,
+    next_symbol: u32,
+    interned: HashMap<String, Dim>,
+    visits: usize,
+    contents: usize,
+    depth: usize,
+    pub(crate) hazards: Vec<Hazard>,
+}
+
+impl<'m> Context<'m> {
+    pub(crate) fn new(opsets: &'m [OperatorSetId], bindings: HashMap<&'m str, &'m AttributeProto>) -> Self {
+        let opsets = opsets
+            .iter()
+            .map(|import| (canonical(&import.domain), import.version))
+            .collect();
+        Self { opsets, bindings }
+    }
+}
+
+impl<'s, 'm> Scope<'s, 'm> {
+    pub(crate) fn new(outer: Option<&'s Scope<'s, 'm>>, context: Rc<Context<'m>>) -> Self {
+        Self {
+            values: HashMap::new(),
+            outer,
+            context,
+            absent: HashSet::new(),
+            declared: HashMap::new(),
+        }
+    }
+
+    /// Whether the name is that of an input which a function's call leaves out.
+    fn leaves_out(&self, name: &str) -> bool {
+        self.absent.contains(name) || self.outer.is_some_and(|outer| outer.leaves_out(name))
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Rc<Value<'m>>> {
+        let mut scope = Some(self);
+        while let Some(here) = scope {
+            if let Some(value) = here.values.get(name) {
+                return Some(Rc::clone(value));
+            }
+            scope = here.outer;
+        }
+        None
+    }
+}
+
+impl<'m> Walk<'m> {
+    pub(crate) fn new(functions: &'m [FunctionProto]) -> Self {
+        Self {
+            functions: functions
+                .iter()
+                .map(|function| {
+                    let key = (canonical(&function.domain), function.name.as_str(), function.overload.as_str());
+                    (key, function)
+                })
+                .collect(),
+            next_symbol: 0,
+            interned: HashMap::new(),
+            visits: 0,
+            contents: 0,
+            depth: 0,
+            hazards: Vec::new(),
+        }
+    }
+
+    /// A number of at least 0 that isn't known, and is the same whatever the rows.
+    pub(crate) fn fresh(&mut self) -> Dim {
+        self.next_symbol = self.next_symbol.saturating_add(1);
+        Dim::symbol(Symbol::Free(self.next_symbol))
+    }
+
+    /// A number of at least 0 that isn't known, and may depend on the rows.
+    pub(crate) fn wild(&mut self) -> Dim {
+        self.next_symbol = self.next_symbol.saturating_add(1);
+        Dim::symbol(Symbol::Wild(self.next_symbol))
+    }
+
+    /// The length of an axis of an input that callers choose, at least 1.
+    pub(crate) fn length(&mut self) -> Dim {
+        self.next_symbol = self.next_symbol.saturating_add(1);
+        Dim::symbol(Symbol::Length(self.next_symbol))
+    }
+
+    /// The number of at least 0 that a function of row-free numbers gives: the same for the same
+    /// `function` and arguments.
+    pub(crate) fn derive(&mut self, function: &str, arguments: &[&Dim]) -> Dim {
+        if !arguments.iter().all(|argument| argument.is_row_free()) {
+            return self.wild();
+        }
+        let key = format!("{function}{arguments:?}");
+        if key.len() > 1000 || self.interned.len() >= MAXIMUM_INTERNED {
+            return self.fresh();
+        }
+        if let Some(dim) = self.interned.get(&key) {
+            return dim.clone();
+        }
+        let dim = self.fresh();
+        self.interned.insert(key, dim.clone());
+        dim
+    }
+
+    pub(crate) fn function(&self, node: &NodeProto) -> Option<&'m FunctionProto> {
+        self.functions
+            .get(&(canonical(&node.domain), node.op_type.as_str(), node.overload.as_str()))
+            .copied()
+    }
+
+    pub(crate) fn add_hazard(&mut self, node: &NodeProto, why: &str) {
+        let hazard = Hazard {
+            node: shown_name(node),
+            operator: shown_operator(node),
+            why: why.to_owned(),
+        };
+        if self.hazards.len() < MAXIMUM_HAZARDS && !self.hazards.contains(&hazard) {
+            self.hazards.push(hazard);
+        }
+    }
+
+    /// Adds a graph's constants and runs its nodes; its inputs are in the scope already.
+    pub(crate) fn graph(&mut self, graph: &'m GraphProto, scope: &mut Scope<'_, 'm>) {
+        for tensor in &graph.initializer {
+            let mut value = constant::value(tensor);
+            self.account(&mut value);
+            scope.values.insert(tensor.name.as_str(), Rc::new(value));
+        }
+        for sparse in &graph.sparse_initializer {
+            if let Some(values) = &sparse.values {
+                let shape = sparse.dims.iter().map(|length| Dim::from(*length)).collect();
+                let value = Value::invariant(Some(shape)).of_element(values.data_type);
+                scope.values.insert(values.name.as_str(), Rc::new(value));
+            }
+        }
+        for info in graph.value_info.iter().chain(&graph.output) {
+            let (name, element) = declared_element(info);
+            scope.declared.insert(name, element);
+        }
+        self.nodes(&graph.node, scope);
+    }
+
+    /// Runs nodes in their order, one level deeper than what called this.
+    pub(crate) fn nodes(&mut self, nodes: &'m [NodeProto], scope: &mut Scope<'_, 'm>) {
+        self.depth = self.depth.saturating_add(1);
+        for node in nodes {
+            let outputs = self.node(node, scope);
+            for (name, mut value) in node.output.iter().zip(outputs) {
+                if name.is_empty() {
+                    continue;
+                }
+                if scope.values.contains_key(name.as_str()) {
+                    let blame = blame(node, Certainty::Unproven, "gives a name a second value", None);
+                    value = Value::mixed(blame);
+                }
+                if value.element == element::UNDEFINED {
+                    value.element = scope.declared.get(name.as_str()).copied().unwrap_or_default();
+                }
+                self.account(&mut value);
+                scope.values.insert(name.as_str(), Rc::new(value));
+            }
+        }
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// Forgets elements once too many are followed.
+    fn account(&mut self, value: &mut Value<'m>) {
+        let count = value.content.as_ref().map_or(0, |content| content.len());
+        self.contents = self.contents.saturating_add(count);
+        if self.contents > MAXIMUM_CONTENTS {
+            value.content = None;
+        }
+    }
+
+    /// What is known of a node's outputs; as many values as it has outputs.
+    fn node(&mut self, node: &'m NodeProto, scope: &Scope<'_, 'm>) -> Vec<Value<'m>> {
+        let count = node.output.len();
+        let all = |blame: &Blame| vec![Value::mixed(blame.clone()); count.min(MAXIMUM_VISITS)];
+        self.visits = self.visits.saturating_add(1).saturating_add(count / 8);
+        if self.visits > MAXIMUM_VISITS || self.depth > MAXIMUM_DEPTH {
+            return all(&blame(node, Certainty::Unproven, "is beyond the size of graphs that are judged", None));
+        }
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for name in &node.input {
+            let input = if name.is_empty() { None } else { scope.find(name) };
+            if input.is_none() && !name.is_empty() && !scope.leaves_out(name) {
+                return all(&blame(node, Certainty::Unproven, "takes an input that no node before it gives", None));
+            }
+            inputs.push(input);
+        }
+        let elements = operators::elements(node, &inputs, scope);
+        let mut call = Call::new(self, scope, node, inputs);
+        hazards::check(&mut call);
+        let mut outputs = match dispatch(&mut call) {
+            Ok(outputs) => outputs,
+            Err(blame) => all(&blame),
+        };
+        if outputs.len() < count {
+            let blame = call.blame(Certainty::Unproven, "has more outputs than are known", None);
+            outputs.resize_with(count, || Value::mixed(blame.clone()));
+        }
+        for (index, output) in outputs.iter_mut().enumerate() {
+            if output.element == element::UNDEFINED {
+                output.element = elements.of(index);
+            }
+            if output.rank().is_some_and(|rank| rank > MAXIMUM_RANK) {
+                let blame = call.blame(Certainty::Unproven, "gives a tensor of too many axes", None);
+                *output = Value::mixed(blame);
+            }
+        }
+        outputs
+    }
+}
+
+/// What a rule gives: what is known of each output, or the node to blame for all.
+pub(crate) type Outcome<'m> = Result<Vec<Value<'m>>, Blame>;
+
+/// Applies the rule of the node's operator, after what holds for all operators.
+fn dispatch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    let domain = canonical(&call.node.domain);
+    if let Some(function) = call.walk.function(call.node) {
+        if NEWEST.iter().any(|(known, _)| *known == domain) {
+            return Err(call.opaque("is defined anew by the model"));
+        }
+        return operators::control::function(call, function);
+    }
+    let Some((_, newest)) = NEWEST.iter().find(|(known, _)| *known == domain) else {
+        return Err(call.opaque("is of a domain that isn't known"));
+    };
+    let version = call.scope.context.opsets.get(domain).copied();
+    // ONNX Runtime knows its own domain whether it is imported or not.
+    let version = version.or((domain == "com.microsoft").then_some(1)).unwrap_or_default();
+    if version < 1 || version > *newest {
+        return Err(call.opaque("is of an operator set that isn't known"));
+    }
+    call.opset = version;
+    let Some(rule) = operators::rule(domain, &call.node.op_type) else {
+        return Err(call.opaque("isn't known"));
+    };
+    apply(call, &rule)
+}
+
+fn apply<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
+    let count = call.node.output.len();
+    if rule.scope == operators::Knows::Everything {
+        return (rule.run)(call);
+    }
+    let present = || call.inputs.iter().flatten();
+    for value in present() {
+        if let Dependence::Mixed(blame) = &value.dependence {
+            return Err(blame.clone());
+        }
+    }
+    if rule.scope == operators::Knows::Sequences {
+        return (rule.run)(call);
+    }
+    if present().any(|value| value.sequence.is_some()) {
+        return Err(call.opaque("takes a sequence"));
+    }
+    if present().all(|value| value.is_invariant()) {
+        if let Some(folded) = operators::numbers::fold(call) {
+            return Ok(vec![folded]);
+        }
+        return match (rule.run)(call) {
+            Ok(outputs) if outputs.iter().all(Value::is_invariant) => Ok(outputs),
+            Err(blame) if blame.certainty == Certainty::Unrepeatable => Err(blame),
+            // Its shape may not be known, but a function of constants is constant.
+            _ => Ok(vec![Value::invariant(None); count]),
+        };
+    }
+    if let Some(folded) = operators::numbers::fold(call) {
+        return Ok(vec![folded]);
+    }
+    if rule.scope == operators::Knows::Rows {
+        let exceptional = present().find_map(|value| value.layout().filter(|layout| layout.kind != RowKind::Plain));
+        if let Some(layout) = exceptional {
+            return Err(match layout.kind {
+                RowKind::Padded(_) => call.certain("sees how long the longest row of the batch is"),
+                RowKind::Plain | RowKind::Index | RowKind::IndexTuple => call.certain("takes a row's place in the batch for a value"),
+            });
+        }
+        let counted = present().find_map(|value| match &value.dependence {
+            Dependence::Counted(blame) => Some(blame.clone()),
+            _ => None,
+        });
+        if let Some(mut blame) = counted {
+            if present().any(|value| value.layout().is_some()) {
+                return Err(call.counted(&blame));
+            }
+            // The operator may undo what N did.
+            if !operators::elementwise::is_arithmetic(&call.node.op_type) {
+                blame.certainty = Certainty::Unproven;
+            }
+            return Ok(vec![Value::new(None, Dependence::Counted(blame)); count]);
+        }
+    }
+    (rule.run)(call)
+}
+
+/// The domain as it is compared: ONNX's own has two names.
+pub(crate) fn canonical(domain: &str) -> &str {
+    if domain == "ai.onnx" { "" } else { domain }
+}
+
+fn declared_element(info: &ValueInfo) -> (&str, i32) {
+    let element = match info.r#type.as_ref().and_then(|r#type| r#type.value.as_ref()) {
+        Some(TypeKind::Tensor(tensor)) => tensor.elem_type,
+        _ => element::UNDEFINED,
+    };
+    (info.name.as_str(), element)
+}
+
+/// The name by which a person finds the node.
+pub(crate) fn shown_name(node: &NodeProto) -> String {
+    let name = if node.name.is_empty() {
+        node.output.iter().find(|name| !name.is_empty())
+    } else {
+        Some(&node.name)
+    };
+    shortened(name.map_or("", String::as_str))
+}
+
+pub(crate) fn shown_operator(node: &NodeProto) -> String {
+    let domain = canonical(&node.domain);
+    shortened(&if domain.is_empty() {
+        node.op_type.clone()
+    } else {
+        format!("{domain}.{}", node.op_type)
+    })
+}
+
+pub(crate) fn shortened(name: &str) -> String {
+    name.chars().take(MAXIMUM_NAME).collect()
+}
+
+pub(crate) fn blame(node: &NodeProto, certainty: Certainty, why: &str, remedy: Option<&str>) -> Blame {
+    Blame {
+        certainty,
+        finding: Rc::new(Finding {
+            node: shown_name(node),
+            operator: shown_operator(node),
+            why: why.to_owned(),
+            remedy: remedy.map(str::to_owned),
+        }),
+    }
+}
