@@ -10,9 +10,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(model) => {
                 let analysis = analyse(&model);
                 let (verdict, finding) = match &analysis.verdict {
-                    Verdict::Independent => ("independent", None),
-                    Verdict::Dependent(finding) => ("dependent", Some(finding)),
-                    Verdict::Unknown(finding) => ("unknown", Some(finding)),
+                    Verdict::Independent => ("Independent", None),
+                    Verdict::Dependent(finding) => ("Dependent", Some(finding)),
+                    Verdict::Unknown(finding) => ("Unknown", Some(finding)),
                 };
                 let hazards: Vec<String> =
                     analysis.hazards.iter().map(ToString::to_string).collect();
