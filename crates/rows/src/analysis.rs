@@ -7,8 +7,8 @@ use crate::decode::Model;
 use crate::dimension::Dim;
 use crate::findings::{Analysis, Finding, Verdict};
 use crate::proto::{DimensionValue, TypeKind, ValueInfo};
-use crate::value::{Dependence, Layout, RowKind, Sequence, Value};
 use crate::value::Certainty;
+use crate::value::{Dependence, Layout, RowKind, Sequence, Value};
 use crate::walk::{Context, Scope, Walk, shortened};
 
 /// Judges whether the rows of a batch are independent in this model, and which nodes of it could end
@@ -23,24 +23,40 @@ pub fn analyse(model: &Model) -> Analysis {
     let mut walk = Walk::new(&model.proto.functions);
     let context = Rc::new(Context::new(&model.proto.opset_import, HashMap::new()));
     let mut scope = Scope::new(None, context);
-    let fixed: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let fixed: HashSet<&str> = graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name.as_str())
+        .collect();
     let mut found = None;
-    for input in graph.input.iter().filter(|input| !fixed.contains(input.name.as_str())) {
+    for input in graph
+        .input
+        .iter()
+        .filter(|input| !fixed.contains(input.name.as_str()))
+    {
         match rows_of(&mut walk, input) {
             Ok(value) => {
                 scope.values.insert(input.name.as_str(), Rc::new(value));
             }
             Err(finding) => {
                 // The walk goes on for the sake of the hazards.
-                let blame = crate::value::Blame { certainty: Certainty::Unproven, finding: Rc::new(finding.clone()) };
-                scope.values.insert(input.name.as_str(), Rc::new(Value::mixed(blame)));
+                let blame = crate::value::Blame {
+                    certainty: Certainty::Unproven,
+                    finding: Rc::new(finding.clone()),
+                };
+                scope
+                    .values
+                    .insert(input.name.as_str(), Rc::new(Value::mixed(blame)));
                 found = found.or(Some(Verdict::Unknown(finding)));
             }
         }
     }
     walk.graph(graph, &mut scope);
     let verdict = found.unwrap_or_else(|| verdict(graph.output.as_slice(), &scope));
-    Analysis { verdict, hazards: walk.hazards }
+    Analysis {
+        verdict,
+        hazards: walk.hazards,
+    }
 }
 
 /// An input as the server gives it: rows along axis 0.
@@ -51,11 +67,18 @@ fn rows_of<'m>(walk: &mut Walk<'m>, input: &ValueInfo) -> Result<Value<'m>, Find
         why: why.to_owned(),
         remedy: remedy.map(str::to_owned),
     };
-    let Some(TypeKind::Tensor(tensor)) = input.r#type.as_ref().and_then(|r#type| r#type.value.as_ref()) else {
+    let Some(TypeKind::Tensor(tensor)) = input
+        .r#type
+        .as_ref()
+        .and_then(|r#type| r#type.value.as_ref())
+    else {
         return Err(finding("isn't a tensor", None));
     };
     let Some(declared) = &tensor.shape else {
-        return Err(finding("declares no shape", Some("declare its axes when the model is exported")));
+        return Err(finding(
+            "declares no shape",
+            Some("declare its axes when the model is exported"),
+        ));
     };
     let Some((first, rest)) = declared.dim.split_first() else {
         return Err(finding("has no axis of rows", None));
@@ -65,7 +88,10 @@ fn rows_of<'m>(walk: &mut Walk<'m>, input: &ValueInfo) -> Result<Value<'m>, Find
         _ => None,
     };
     if let Some(rows) = length(first) {
-        return Err(finding(&format!("has a fixed number of rows, {rows}"), Some("export the model with a dynamic first axis")));
+        return Err(finding(
+            &format!("has a fixed number of rows, {rows}"),
+            Some("export the model with a dynamic first axis"),
+        ));
     }
     let name = |dim: &crate::proto::Dimension| match &dim.value {
         Some(DimensionValue::Name(name)) if !name.is_empty() => Some(name.clone()),
@@ -74,15 +100,22 @@ fn rows_of<'m>(walk: &mut Walk<'m>, input: &ValueInfo) -> Result<Value<'m>, Find
     if rest.len() > 15 {
         return Err(finding("has too many axes", None));
     }
-    if rest.iter().any(|dim| name(dim).is_some() && name(dim) == name(first)) {
-        return Err(finding("declares another axis as long as the rows are many", None));
+    if rest
+        .iter()
+        .any(|dim| name(dim).is_some() && name(dim) == name(first))
+    {
+        return Err(finding(
+            "declares another axis as long as the rows are many",
+            None,
+        ));
     }
     let mut shape = vec![Dim::rows()];
     shape.extend(rest.iter().map(|dim| match length(dim) {
         Some(length) => Dim::from(length),
         None => walk.length(),
     }));
-    let value = Value::rows(shape, Layout::plain(0)).ok_or_else(|| finding("has too many axes", None))?;
+    let value =
+        Value::rows(shape, Layout::plain(0)).ok_or_else(|| finding("has too many axes", None))?;
     Ok(value.of_element(tensor.elem_type))
 }
 
@@ -120,26 +153,46 @@ fn judge(output: &ValueInfo, scope: &Scope<'_, '_>) -> Option<(Certainty, Findin
         return Some((Certainty::Unproven, finding("is given by no node")));
     };
     match &value.sequence {
-        None | Some(Sequence::Zipped(_)) => {}
+        None | Some(Sequence::Maps) => {}
         Some(Sequence::Items(_)) => return Some((Certainty::Unproven, finding("is a sequence"))),
     }
     match &value.dependence {
-        Dependence::Mixed(blame) => Some((blame.certainty, blame.finding.as_ref().clone())),
-        Dependence::Counted(blame) => Some((blame.certainty, blame.finding.as_ref().clone())),
-        Dependence::Invariant => Some((Certainty::Certain, finding("is the same whatever the rows, so it has none"))),
+        Dependence::Mixed(blame) | Dependence::Counted(blame) => {
+            Some((blame.certainty, blame.finding.as_ref().clone()))
+        }
+        Dependence::Invariant => Some((
+            Certainty::Certain,
+            finding("is the same whatever the rows, so it has none"),
+        )),
         Dependence::Rows(layout) => match &layout.kind {
-            RowKind::Padded(_) => Some((Certainty::Certain, finding("is as long as the longest row of the batch"))),
-            RowKind::Index | RowKind::IndexTuple => Some((Certainty::Certain, finding("tells a row's place in the batch"))),
-            RowKind::Plain if layout.axis != 0 => {
-                Some((Certainty::Certain, finding(&format!("has the rows along axis {}, not 0", layout.axis))))
-            }
+            RowKind::Padded(_) => Some((
+                Certainty::Certain,
+                finding("is as long as the longest row of the batch"),
+            )),
+            RowKind::Index | RowKind::IndexTuple => Some((
+                Certainty::Certain,
+                finding("tells a row's place in the batch"),
+            )),
+            RowKind::Plain if layout.axis != 0 => Some((
+                Certainty::Certain,
+                finding(&format!("has the rows along axis {}, not 0", layout.axis)),
+            )),
             RowKind::Plain if layout.is_single() => None,
             RowKind::Plain => {
                 let several = layout.length().is_some_and(|length| {
-                    length.equals(&Dim::rows()) == Some(false) || layout.outer.minimum() > Some(1) || layout.block.minimum() > Some(1)
+                    length.equals(&Dim::rows()) == Some(false)
+                        || layout.outer.minimum() > Some(1)
+                        || layout.block.minimum() > Some(1)
                 });
-                let certainty = if several { Certainty::Certain } else { Certainty::Unproven };
-                Some((certainty, finding("has several places for each row along axis 0")))
+                let certainty = if several {
+                    Certainty::Certain
+                } else {
+                    Certainty::Unproven
+                };
+                Some((
+                    certainty,
+                    finding("has several places for each row along axis 0"),
+                ))
             }
         },
     }

@@ -38,7 +38,8 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
     }
 
     pub(crate) fn input(&self, index: usize) -> Result<Rc<Value<'m>>, Blame> {
-        self.optional(index).ok_or_else(|| self.unproven("lacks an input"))
+        self.optional(index)
+            .ok_or_else(|| self.unproven("lacks an input"))
     }
 
     /// The shape of an input, which an invariant one may lack.
@@ -52,7 +53,9 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
     /// An axis given from the front or (negative) from the back.
     pub(crate) fn axis(&self, axis: i64, rank: usize) -> Result<usize, Blame> {
         let from_front = if axis < 0 {
-            i64::try_from(rank).ok().and_then(|rank| axis.checked_add(rank))
+            i64::try_from(rank)
+                .ok()
+                .and_then(|rank| axis.checked_add(rank))
         } else {
             Some(axis)
         };
@@ -79,7 +82,8 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
     }
 
     pub(crate) fn ints(&self, name: &str) -> Option<&'m [i64]> {
-        self.attribute(name).map(|attribute| attribute.ints.as_slice())
+        self.attribute(name)
+            .map(|attribute| attribute.ints.as_slice())
     }
 
     pub(crate) fn string(&self, name: &str) -> Option<&'m str> {
@@ -88,11 +92,13 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
     }
 
     pub(crate) fn tensor(&self, name: &str) -> Option<&'m TensorProto> {
-        self.attribute(name).and_then(|attribute| attribute.t.as_deref())
+        self.attribute(name)
+            .and_then(|attribute| attribute.t.as_deref())
     }
 
     pub(crate) fn graph(&self, name: &str) -> Option<&'m GraphProto> {
-        self.attribute(name).and_then(|attribute| attribute.g.as_deref())
+        self.attribute(name)
+            .and_then(|attribute| attribute.g.as_deref())
     }
 
     pub(crate) fn blame(&self, certainty: Certainty, why: &str, remedy: Option<&str>) -> Blame {
@@ -125,11 +131,15 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
 
     /// Whether an input is absent, or the same whatever the rows.
     pub(crate) fn is_fixed(&self, index: usize) -> bool {
-        self.optional(index).is_none_or(|value| value.is_invariant())
+        self.optional(index)
+            .is_none_or(|value| value.is_invariant())
     }
 
     /// Refuses inputs beyond `first` that depend on the rows.
-    pub(crate) fn require_fixed(&self, indices: impl IntoIterator<Item = usize>) -> Result<(), Blame> {
+    pub(crate) fn require_fixed(
+        &self,
+        indices: impl IntoIterator<Item = usize>,
+    ) -> Result<(), Blame> {
         if indices.into_iter().all(|index| self.is_fixed(index)) {
             Ok(())
         } else {
@@ -148,17 +158,32 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
     }
 
     /// A value that goes row by row.
-    pub(crate) fn rows(&self, shape: Vec<Dim>, layout: crate::value::Layout) -> Result<Value<'m>, Blame> {
+    pub(crate) fn rows(
+        &self,
+        shape: Vec<Dim>,
+        layout: crate::value::Layout,
+    ) -> Result<Value<'m>, Blame> {
         Value::rows(shape, layout).ok_or_else(|| self.unproven("has lengths that are too complex"))
     }
 }
 
 /// A node's attribute, or what the call of the function around it gives for it.
-pub(crate) fn resolve<'m>(node: &'m NodeProto, scope: &Scope<'_, 'm>, name: &str) -> Option<&'m AttributeProto> {
-    let own = node.attribute.iter().find(|attribute| attribute.name == name)?;
+pub(crate) fn resolve<'m>(
+    node: &'m NodeProto,
+    scope: &Scope<'_, 'm>,
+    name: &str,
+) -> Option<&'m AttributeProto> {
+    let own = node
+        .attribute
+        .iter()
+        .find(|attribute| attribute.name == name)?;
     if own.ref_attr_name.is_empty() {
         Some(own)
     } else {
-        scope.context.bindings.get(own.ref_attr_name.as_str()).copied()
+        scope
+            .context
+            .bindings
+            .get(own.ref_attr_name.as_str())
+            .copied()
     }
 }

@@ -67,15 +67,19 @@ impl Dim {
 
     /// Whether this is the same for every N and all values of the rows.
     pub(crate) fn is_row_free(&self) -> bool {
-        self.symbols().all(|symbol| matches!(symbol, Symbol::Free(_) | Symbol::Length(_)))
+        self.symbols()
+            .all(|symbol| matches!(symbol, Symbol::Free(_) | Symbol::Length(_)))
     }
 
     pub(crate) fn has_wild(&self) -> bool {
-        self.symbols().any(|symbol| matches!(symbol, Symbol::Wild(_)))
+        self.symbols()
+            .any(|symbol| matches!(symbol, Symbol::Wild(_)))
     }
 
     fn symbols(&self) -> impl Iterator<Item = Symbol> + '_ {
-        self.terms.iter().flat_map(|(symbols, _)| symbols.iter().copied())
+        self.terms
+            .iter()
+            .flat_map(|(symbols, _)| symbols.iter().copied())
     }
 
     /// `q` where this is N · q and q is row-free.
@@ -90,7 +94,9 @@ impl Dim {
     pub(crate) fn minimum(&self) -> Option<i64> {
         let mut minimum = 0_i64;
         for (symbols, coefficient) in &self.terms {
-            let at_least_one = symbols.iter().all(|symbol| matches!(symbol, Symbol::Rows | Symbol::Length(_)));
+            let at_least_one = symbols
+                .iter()
+                .all(|symbol| matches!(symbol, Symbol::Rows | Symbol::Length(_)));
             if at_least_one && (symbols.is_empty() || *coefficient > 0) {
                 minimum = minimum.checked_add(*coefficient)?;
             } else if *coefficient < 0 {
@@ -105,8 +111,14 @@ impl Dim {
         if self == other {
             return Some(true);
         }
-        let above = self.subtract(other).and_then(|d| d.minimum()).is_some_and(|m| m > 0);
-        let below = other.subtract(self).and_then(|d| d.minimum()).is_some_and(|m| m > 0);
+        let above = self
+            .subtract(other)
+            .and_then(|d| d.minimum())
+            .is_some_and(|m| m > 0);
+        let below = other
+            .subtract(self)
+            .and_then(|d| d.minimum())
+            .is_some_and(|m| m > 0);
         (above || below).then_some(false)
     }
 
@@ -139,7 +151,10 @@ impl Dim {
             let sum = sums.entry(symbols).or_insert(0);
             *sum = sum.checked_add(coefficient)?;
         }
-        let terms: Vec<_> = sums.into_iter().filter(|(_, coefficient)| *coefficient != 0).collect();
+        let terms: Vec<_> = sums
+            .into_iter()
+            .filter(|(_, coefficient)| *coefficient != 0)
+            .collect();
         (terms.len() <= MAXIMUM_TERMS).then_some(Self { terms })
     }
 
@@ -199,8 +214,20 @@ mod tests {
     #[test]
     fn divides_only_where_it_is_exact() {
         let n = Dim::rows();
-        let product = n.multiply(&free(1)).unwrap().multiply(&Dim::from(6)).unwrap();
-        assert_eq!(product.divide(&Dim::from(3)), Some(n.multiply(&free(1)).unwrap().multiply(&Dim::from(2)).unwrap()));
+        let product = n
+            .multiply(&free(1))
+            .unwrap()
+            .multiply(&Dim::from(6))
+            .unwrap();
+        assert_eq!(
+            product.divide(&Dim::from(3)),
+            Some(
+                n.multiply(&free(1))
+                    .unwrap()
+                    .multiply(&Dim::from(2))
+                    .unwrap()
+            )
+        );
         assert_eq!(product.divide(&Dim::from(4)), None);
         assert_eq!(product.divide(&free(2)), None);
         assert_eq!(product.divide(&Dim::from(0)), None);

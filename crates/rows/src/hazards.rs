@@ -4,7 +4,9 @@
 use crate::call::Call;
 use crate::constant;
 use crate::dimension::Dim;
-use crate::proto::element::{BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, STRING, UINT8, UINT16, UINT32, UINT64};
+use crate::proto::element::{
+    BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, STRING, UINT8, UINT16, UINT32, UINT64,
+};
 use crate::value::Value;
 
 /// Notes what the node could do.
@@ -16,12 +18,22 @@ pub(crate) fn check(call: &mut Call<'_, '_, '_>) {
     let why = match call.node.op_type.as_str() {
         "Div" | "Mod" => division(call),
         "ReduceMean" => mean(call),
-        "Conv" | "ConvInteger" | "ConvTranspose" | "QLinearConv" | "FusedConv" if is_zero(call, "group") || has_zero(call, "strides") => {
+        "Conv" | "ConvInteger" | "ConvTranspose" | "QLinearConv" | "FusedConv"
+            if is_zero(call, "group") || has_zero(call, "strides") =>
+        {
             Some("divides by a group or stride of 0")
         }
-        "MaxPool" | "AveragePool" | "LpPool" | "QLinearAveragePool" if has_zero(call, "strides") => Some("divides by a stride of 0"),
-        "DepthToSpace" | "SpaceToDepth" if is_zero(call, "blocksize") => Some("divides by a block of size 0"),
-        "GroupNormalization" if is_zero(call, "num_groups") => Some("divides by a number of groups of 0"),
+        "MaxPool" | "AveragePool" | "LpPool" | "QLinearAveragePool"
+            if has_zero(call, "strides") =>
+        {
+            Some("divides by a stride of 0")
+        }
+        "DepthToSpace" | "SpaceToDepth" if is_zero(call, "blocksize") => {
+            Some("divides by a block of size 0")
+        }
+        "GroupNormalization" if is_zero(call, "num_groups") => {
+            Some("divides by a number of groups of 0")
+        }
         _ => None,
     };
     if let Some(why) = why {
@@ -43,14 +55,17 @@ fn may_be_integer(element: i32) -> bool {
 
 fn division(call: &Call<'_, '_, '_>) -> Option<&'static str> {
     let (dividend, divisor) = (call.optional(0)?, call.optional(1)?);
-    let element = if dividend.element == 0 { divisor.element } else { dividend.element };
+    let element = if dividend.element == 0 {
+        divisor.element
+    } else {
+        dividend.element
+    };
     if !may_be_integer(element) || (call.node.op_type == "Mod" && call.int_or("fmod", 0) != 0) {
         return None;
     }
     let unsigned = matches!(element, UINT8 | UINT16 | UINT32 | UINT64);
     match divisors(&divisor) {
-        None => Some("divides by integers that may be 0"),
-        Some((true, _)) => Some("divides by integers that may be 0"),
+        None | Some((true, _)) => Some("divides by integers that may be 0"),
         Some((false, true)) if !unsigned && !is_known(&dividend) => {
             Some("divides integers by -1, and the least of them has no opposite")
         }
@@ -77,7 +92,11 @@ fn divisors(value: &Value<'_>) -> Option<(bool, bool)> {
     }
     let tensor = value.literal?;
     let unsigned = matches!(tensor.data_type, UINT64);
-    let integers = if unsigned { None } else { constant::integers(tensor) }?;
+    let integers = if unsigned {
+        None
+    } else {
+        constant::integers(tensor)
+    }?;
     Some((integers.contains(&0), integers.contains(&-1)))
 }
 
@@ -98,7 +117,15 @@ fn mean(call: &Call<'_, '_, '_>) -> Option<&'static str> {
     if !may_be_integer(value.element) {
         return None;
     }
-    let never_empty = value.shape.as_ref().is_some_and(|shape| shape.iter().all(|dim| dim.minimum().is_some_and(|least| least > 0)));
-    let constant = value.shape.as_ref().is_some_and(|shape| shape.iter().all(|dim: &Dim| dim.as_constant().is_some_and(|length| length > 0)));
+    let never_empty = value.shape.as_ref().is_some_and(|shape| {
+        shape
+            .iter()
+            .all(|dim| dim.minimum().is_some_and(|least| least > 0))
+    });
+    let constant = value.shape.as_ref().is_some_and(|shape| {
+        shape
+            .iter()
+            .all(|dim: &Dim| dim.as_constant().is_some_and(|length| length > 0))
+    });
     (!never_empty && !constant).then_some("takes the mean of integers that may be none")
 }

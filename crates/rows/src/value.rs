@@ -21,7 +21,7 @@ pub(crate) struct Value<'m> {
     pub(crate) content: Option<Rc<Vec<Option<Dim>>>>,
     /// The constant that this is, where it is one of the model's own.
     pub(crate) literal: Option<&'m TensorProto>,
-    /// For a sequence, its items; `shape`, `content` and `literal` are none then.
+    /// For a sequence, its items; `content` and `literal` are none then.
     pub(crate) sequence: Option<Sequence<'m>>,
 }
 
@@ -30,8 +30,8 @@ pub(crate) struct Value<'m> {
 pub(crate) enum Sequence<'m> {
     /// Each of them, in order.
     Items(Rc<Vec<Rc<Value<'m>>>>),
-    /// A map for each row of this tensor, as `ZipMap` gives them.
-    Zipped(Rc<Value<'m>>),
+    /// Maps, as `ZipMap` gives them: one for each row of the tensor whose dependence and shape they have.
+    Maps,
 }
 
 /// How a tensor depends on the rows.
@@ -163,7 +163,10 @@ impl Layout {
     }
 
     pub(crate) fn at(&self, axis: usize) -> Self {
-        Self { axis, ..self.clone() }
+        Self {
+            axis,
+            ..self.clone()
+        }
     }
 
     pub(crate) fn length(&self) -> Option<Dim> {

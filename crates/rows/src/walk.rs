@@ -10,7 +10,10 @@ use crate::dimension::{Dim, Symbol};
 use crate::findings::{Finding, Hazard};
 use crate::hazards;
 use crate::operators::{self, Rule};
-use crate::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, OperatorSetId, ValueInfo, TypeKind, element};
+use crate::proto::{
+    AttributeProto, FunctionProto, GraphProto, NodeProto, OperatorSetId, TypeKind, ValueInfo,
+    element,
+};
 use crate::value::{Blame, Certainty, Dependence, RowKind, Value};
 
 /// Bounds that keep a hostile model from taking time or memory without end. Large real models have
@@ -60,7 +63,10 @@ pub(crate) struct Walk<'m> {
 }
 
 impl<'m> Context<'m> {
-    pub(crate) fn new(opsets: &'m [OperatorSetId], bindings: HashMap<&'m str, &'m AttributeProto>) -> Self {
+    pub(crate) fn new(
+        opsets: &'m [OperatorSetId],
+        bindings: HashMap<&'m str, &'m AttributeProto>,
+    ) -> Self {
         let opsets = opsets
             .iter()
             .map(|import| (canonical(&import.domain), import.version))
@@ -103,7 +109,11 @@ impl<'m> Walk<'m> {
             functions: functions
                 .iter()
                 .map(|function| {
-                    let key = (canonical(&function.domain), function.name.as_str(), function.overload.as_str());
+                    let key = (
+                        canonical(&function.domain),
+                        function.name.as_str(),
+                        function.overload.as_str(),
+                    );
                     (key, function)
                 })
                 .collect(),
@@ -154,7 +164,11 @@ impl<'m> Walk<'m> {
 
     pub(crate) fn function(&self, node: &NodeProto) -> Option<&'m FunctionProto> {
         self.functions
-            .get(&(canonical(&node.domain), node.op_type.as_str(), node.overload.as_str()))
+            .get(&(
+                canonical(&node.domain),
+                node.op_type.as_str(),
+                node.overload.as_str(),
+            ))
             .copied()
     }
 
@@ -178,7 +192,11 @@ impl<'m> Walk<'m> {
         }
         for sparse in &graph.sparse_initializer {
             if let Some(values) = &sparse.values {
-                let shape = sparse.dims.iter().map(|length| Dim::from(*length)).collect();
+                let shape = sparse
+                    .dims
+                    .iter()
+                    .map(|length| Dim::from(*length))
+                    .collect();
                 let value = Value::invariant(Some(shape)).of_element(values.data_type);
                 scope.values.insert(values.name.as_str(), Rc::new(value));
             }
@@ -200,11 +218,20 @@ impl<'m> Walk<'m> {
                     continue;
                 }
                 if scope.values.contains_key(name.as_str()) {
-                    let blame = blame(node, Certainty::Unproven, "gives a name a second value", None);
+                    let blame = blame(
+                        node,
+                        Certainty::Unproven,
+                        "gives a name a second value",
+                        None,
+                    );
                     value = Value::mixed(blame);
                 }
                 if value.element == element::UNDEFINED {
-                    value.element = scope.declared.get(name.as_str()).copied().unwrap_or_default();
+                    value.element = scope
+                        .declared
+                        .get(name.as_str())
+                        .copied()
+                        .unwrap_or_default();
                 }
                 self.account(&mut value);
                 scope.values.insert(name.as_str(), Rc::new(value));
@@ -228,13 +255,27 @@ impl<'m> Walk<'m> {
         let all = |blame: &Blame| vec![Value::mixed(blame.clone()); count.min(MAXIMUM_VISITS)];
         self.visits = self.visits.saturating_add(1).saturating_add(count / 8);
         if self.visits > MAXIMUM_VISITS || self.depth > MAXIMUM_DEPTH {
-            return all(&blame(node, Certainty::Unproven, "is beyond the size of graphs that are judged", None));
+            return all(&blame(
+                node,
+                Certainty::Unproven,
+                "is beyond the size of graphs that are judged",
+                None,
+            ));
         }
         let mut inputs = Vec::with_capacity(node.input.len());
         for name in &node.input {
-            let input = if name.is_empty() { None } else { scope.find(name) };
+            let input = if name.is_empty() {
+                None
+            } else {
+                scope.find(name)
+            };
             if input.is_none() && !name.is_empty() && !scope.leaves_out(name) {
-                return all(&blame(node, Certainty::Unproven, "takes an input that no node before it gives", None));
+                return all(&blame(
+                    node,
+                    Certainty::Unproven,
+                    "takes an input that no node before it gives",
+                    None,
+                ));
             }
             inputs.push(input);
         }
@@ -254,7 +295,8 @@ impl<'m> Walk<'m> {
                 output.element = elements.of(index);
             }
             if output.rank().is_some_and(|rank| rank > MAXIMUM_RANK) {
-                let blame = call.blame(Certainty::Unproven, "gives a tensor of too many axes", None);
+                let blame =
+                    call.blame(Certainty::Unproven, "gives a tensor of too many axes", None);
                 *output = Value::mixed(blame);
             }
         }
@@ -279,7 +321,9 @@ fn dispatch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     };
     let version = call.scope.context.opsets.get(domain).copied();
     // ONNX Runtime knows its own domain whether it is imported or not.
-    let version = version.or((domain == "com.microsoft").then_some(1)).unwrap_or_default();
+    let version = version
+        .or((domain == "com.microsoft").then_some(1))
+        .unwrap_or_default();
     if version < 1 || version > *newest {
         return Err(call.opaque("is of an operator set that isn't known"));
     }
@@ -322,11 +366,17 @@ fn apply<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
         return Ok(vec![folded]);
     }
     if rule.scope == operators::Knows::Rows {
-        let exceptional = present().find_map(|value| value.layout().filter(|layout| layout.kind != RowKind::Plain));
+        let exceptional = present().find_map(|value| {
+            value
+                .layout()
+                .filter(|layout| layout.kind != RowKind::Plain)
+        });
         if let Some(layout) = exceptional {
             return Err(match layout.kind {
                 RowKind::Padded(_) => call.certain("sees how long the longest row of the batch is"),
-                RowKind::Plain | RowKind::Index | RowKind::IndexTuple => call.certain("takes a row's place in the batch for a value"),
+                RowKind::Plain | RowKind::Index | RowKind::IndexTuple => {
+                    call.certain("takes a row's place in the batch for a value")
+                }
             });
         }
         let counted = present().find_map(|value| match &value.dependence {
@@ -353,7 +403,11 @@ pub(crate) fn canonical(domain: &str) -> &str {
 }
 
 fn declared_element(info: &ValueInfo) -> (&str, i32) {
-    let element = match info.r#type.as_ref().and_then(|r#type| r#type.value.as_ref()) {
+    let element = match info
+        .r#type
+        .as_ref()
+        .and_then(|r#type| r#type.value.as_ref())
+    {
         Some(TypeKind::Tensor(tensor)) => tensor.elem_type,
         _ => element::UNDEFINED,
     };
@@ -383,7 +437,12 @@ pub(crate) fn shortened(name: &str) -> String {
     name.chars().take(MAXIMUM_NAME).collect()
 }
 
-pub(crate) fn blame(node: &NodeProto, certainty: Certainty, why: &str, remedy: Option<&str>) -> Blame {
+pub(crate) fn blame(
+    node: &NodeProto,
+    certainty: Certainty,
+    why: &str,
+    remedy: Option<&str>,
+) -> Blame {
     Blame {
         certainty,
         finding: Rc::new(Finding {

@@ -25,13 +25,19 @@ fn by_rows(call: &Call<'_, '_, '_>, index: usize, layout: &Layout) -> Result<(),
 }
 
 /// As `by_rows`; what is the same for all rows, with 1 on axis 0 where it has `rank` axes, passes.
-fn by_rows_or_common(call: &Call<'_, '_, '_>, index: usize, rank: usize, layout: &Layout) -> Result<(), Blame> {
+fn by_rows_or_common(
+    call: &Call<'_, '_, '_>,
+    index: usize,
+    rank: usize,
+    layout: &Layout,
+) -> Result<(), Blame> {
     let Some(value) = call.optional(index) else {
         return Ok(());
     };
     if value.is_invariant() {
         let shape = call.shape(&value)?;
-        let common = shape.len() + 1 < rank || (shape.len() == rank && shape.first().is_some_and(|first| first.is(1)));
+        let common = shape.len() + 1 < rank
+            || (shape.len() == rank && shape.first().is_some_and(|first| first.is(1)));
         if common {
             return Ok(());
         }
@@ -50,7 +56,11 @@ fn absent(call: &Call<'_, '_, '_>, indices: &[usize]) -> Result<(), Blame> {
 }
 
 /// Axis 0 by rows, and `rest` unknown lengths after it.
-fn output<'m>(call: &mut Call<'_, '_, 'm>, layout: &Layout, rest: usize) -> Result<Value<'m>, Blame> {
+fn output<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    layout: &Layout,
+    rest: usize,
+) -> Result<Value<'m>, Blame> {
     let mut shape = vec![Dim::one()];
     shape.extend((0..rest).map(|_| call.walk.fresh()));
     call.rows(shape, layout.clone())
@@ -67,7 +77,9 @@ pub(crate) fn packed<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         return Err(call.unproven("has inputs of unexpected rank"));
     }
     // The width is that of V, a third of the bias unless attributes say otherwise.
-    let bias = call.optional(2).and_then(|bias| bias.shape.as_ref()?.first()?.divide(&Dim::from(3)));
+    let bias = call
+        .optional(2)
+        .and_then(|bias| bias.shape.as_ref()?.first()?.divide(&Dim::from(3)));
     let width = match (call.ints("qkv_hidden_sizes"), bias) {
         (Some([_, _, width]), _) => Dim::from(*width),
         (None, Some(width)) => width,
@@ -86,7 +98,9 @@ pub(crate) fn quantized<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     if shape.len() != 3 {
         return Err(call.unproven("has inputs of unexpected rank"));
     }
-    let width = call.optional(2).and_then(|bias| bias.shape.as_ref()?.first()?.divide(&Dim::from(3)));
+    let width = call
+        .optional(2)
+        .and_then(|bias| bias.shape.as_ref()?.first()?.divide(&Dim::from(3)));
     let width = match width {
         Some(width) => width,
         None => call.walk.fresh(),
@@ -112,7 +126,10 @@ pub(crate) fn multi_head<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     if shape.len() != 3 {
         return Err(call.unproven("has inputs of unexpected rank"));
     }
-    let width = call.optional(2).and_then(|value| value.shape.clone()).filter(|shape| shape.len() == 3);
+    let width = call
+        .optional(2)
+        .and_then(|value| value.shape.clone())
+        .filter(|shape| shape.len() == 3);
     let width = match width.and_then(|shape| shape.last().cloned()) {
         Some(width) => width,
         None => call.walk.fresh(),
@@ -137,7 +154,11 @@ pub(crate) fn scaled_dot_product<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m>
     }
     let mut own = shape.clone();
     let last = own.len() - 1;
-    let width = if shape.len() == 4 { value_shape.last().cloned() } else { None };
+    let width = if shape.len() == 4 {
+        value_shape.last().cloned()
+    } else {
+        None
+    };
     let width = match width {
         Some(width) => width,
         None => call.walk.fresh(),
@@ -164,7 +185,10 @@ pub(crate) fn rotary<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         Some(value) => {
             call.require_fixed(caches)?;
             // A single number is where all rows begin.
-            let start = value.is_invariant() && call.shape(&value)?.iter().all(|dim| dim.is(1)) && value.rank() == Some(1) && !own;
+            let start = value.is_invariant()
+                && call.shape(&value)?.iter().all(|dim| dim.is(1))
+                && value.rank() == Some(1)
+                && !own;
             if !start {
                 by_rows(call, positions, &layout)?;
             }
@@ -183,7 +207,9 @@ pub(crate) fn embeddings<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     call.require_fixed(2..=6)?;
     by_rows(call, 7, &layout)?;
     by_rows_or_common(call, 8, 2, &layout)?;
-    let width = call.optional(2).and_then(|weights| weights.shape.as_ref()?.get(1).cloned());
+    let width = call
+        .optional(2)
+        .and_then(|weights| weights.shape.as_ref()?.get(1).cloned());
     let width = match width {
         Some(width) => width,
         None => call.walk.fresh(),

@@ -11,7 +11,9 @@ use crate::walk::Outcome;
 /// Refuses to compute over the rows.
 fn apart_from<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, axes: &[usize]) -> Result<(), Blame> {
     match value.layout() {
-        Some(layout) if axes.contains(&layout.axis) => Err(call.certain("computes over the rows of the batch")),
+        Some(layout) if axes.contains(&layout.axis) => {
+            Err(call.certain("computes over the rows of the batch"))
+        }
         _ => Ok(()),
     }
 }
@@ -60,7 +62,11 @@ pub(crate) fn mean_variance<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let shape = call.shape(&value)?;
     let axes = if call.opset < 9 {
-        let across = if call.int_or("across_channels", 0) == 0 { &[0, 2, 3][..] } else { &[0, 1, 2, 3] };
+        let across = if call.int_or("across_channels", 0) == 0 {
+            &[0, 2, 3][..]
+        } else {
+            &[0, 1, 2, 3]
+        };
         across.to_vec()
     } else {
         call.ints("axes").unwrap_or(&[0, 2, 3]).to_vec()
@@ -80,7 +86,10 @@ pub(crate) fn reduce<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         _ if call.int_or("noop_with_empty_axes", 0) != 0 => return Ok(vec![same_place(&value)]),
         _ => (0..old.len()).collect(),
     };
-    if value.layout().is_some_and(|layout| axes.contains(&layout.axis)) {
+    if value
+        .layout()
+        .is_some_and(|layout| axes.contains(&layout.axis))
+    {
         return Err(call.blame(
             Certainty::Certain,
             "computes over the rows of the batch",
@@ -91,7 +100,12 @@ pub(crate) fn reduce<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 }
 
 /// `value` without `axes`, or with length 1 there.
-fn reduced<'m>(call: &mut Call<'_, '_, 'm>, value: &Value<'m>, axes: &[usize], keeps: bool) -> Result<Value<'m>, Blame> {
+fn reduced<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    value: &Value<'m>,
+    axes: &[usize],
+    keeps: bool,
+) -> Result<Value<'m>, Blame> {
     let labels = labels::from_the_back(value.rank().unwrap_or_default());
     let output: Vec<_> = labels
         .iter()
@@ -111,7 +125,12 @@ pub(crate) fn arg<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let old = call.shape(&value)?;
     let axis = call.axis(call.int_or("axis", 0), old.len())?;
     apart_from(call, &value, &[axis])?;
-    Ok(vec![reduced(call, &value, &[axis], call.int_or("keepdims", 1) != 0)?])
+    Ok(vec![reduced(
+        call,
+        &value,
+        &[axis],
+        call.int_or("keepdims", 1) != 0,
+    )?])
 }
 
 /// `TopK`: the best along an axis, and where they were.
@@ -162,7 +181,11 @@ pub(crate) fn layer_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m
 }
 
 /// `value` times and plus the inputs from `first` on, which are broadcast to it.
-fn scaled<'m>(call: &mut Call<'_, '_, 'm>, value: &Value<'m>, first: usize) -> Result<Value<'m>, Blame> {
+fn scaled<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    value: &Value<'m>,
+    first: usize,
+) -> Result<Value<'m>, Blame> {
     let given: Vec<_> = call.inputs.iter().skip(first).flatten().cloned().collect();
     let mut values = vec![value];
     values.extend(given.iter().map(AsRef::as_ref));
@@ -186,7 +209,8 @@ pub(crate) fn reverse_sequence<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let time = call.axis(call.int_or("time_axis", 0), shape.len())?;
     apart_from(call, &value, &[time])?;
     match (value.layout(), lengths.layout()) {
-        (Some(own), Some(lengths)) if own.axis == batch && lengths.axis == 0 && own.at(0) == *lengths => {}
+        (Some(own), Some(lengths))
+            if own.axis == batch && lengths.axis == 0 && own.at(0) == *lengths => {}
         (Some(own), None) if own.axis != batch && lengths.is_invariant() => {}
         _ => return Err(call.unproven("turns sequences round that aren't the rows")),
     }
@@ -198,7 +222,10 @@ pub(crate) fn matrices<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let shape = call.shape(&value)?;
     let last: Vec<usize> = (shape.len().saturating_sub(2)..shape.len()).collect();
-    if value.layout().is_some_and(|layout| last.contains(&layout.axis)) {
+    if value
+        .layout()
+        .is_some_and(|layout| last.contains(&layout.axis))
+    {
         return Err(call.certain("computes over the rows of the batch"));
     }
     call.require_fixed_from(1)?;
@@ -234,7 +261,10 @@ pub(crate) fn dft<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let mut shape = call.shape(&value)?;
     call.require_fixed_from(1)?;
     let axis = match call.optional(2) {
-        Some(axis) => axis.scalar().and_then(Dim::as_constant).ok_or_else(|| call.unproven("names an axis that isn't known"))?,
+        Some(axis) => axis
+            .scalar()
+            .and_then(Dim::as_constant)
+            .ok_or_else(|| call.unproven("names an axis that isn't known"))?,
         None => call.int_or("axis", if call.opset < 20 { 1 } else { -2 }),
     };
     let axis = call.axis(axis, shape.len())?;

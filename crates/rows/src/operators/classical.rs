@@ -10,7 +10,10 @@ use crate::value::{Blame, Layout, Sequence, Value};
 use crate::walk::Outcome;
 
 /// The rows of an input [N, features]. A single axis would be one row of features.
-fn features<'m>(call: &Call<'_, '_, 'm>, index: usize) -> Result<(Vec<Dim>, Option<Layout>), Blame> {
+fn features<'m>(
+    call: &Call<'_, '_, 'm>,
+    index: usize,
+) -> Result<(Vec<Dim>, Option<Layout>), Blame> {
     let value = call.input(index)?;
     let (shape, layout) = slicewise::first_axis(call, &value)?;
     if shape.len() != 2 {
@@ -33,7 +36,11 @@ fn outputs<'m>(call: &mut Call<'_, '_, 'm>, widths: &[Option<Dim>]) -> Outcome<'
 
 /// How many classes the labels name.
 fn classes(call: &Call<'_, '_, '_>) -> Option<i64> {
-    let names = ["classlabels_int64s", "classlabels_ints", "classlabels_strings"];
+    let names = [
+        "classlabels_int64s",
+        "classlabels_ints",
+        "classlabels_strings",
+    ];
     let count = names.into_iter().find_map(|name| {
         let attribute = call.attribute(name)?;
         let count = attribute.ints.len().max(attribute.strings.len());
@@ -48,7 +55,9 @@ pub(crate) fn classifier<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let columns = match call.node.op_type.as_str() {
         "TreeEnsembleClassifier" => classes,
         "LinearClassifier" => {
-            let scores = call.attribute("intercepts").map(|intercepts| intercepts.floats.len());
+            let scores = call
+                .attribute("intercepts")
+                .map(|intercepts| intercepts.floats.len());
             classes.filter(|classes| {
                 let scores = scores.and_then(|scores| i64::try_from(scores).ok());
                 scores == Some(*classes) || (scores == Some(1) && *classes == 2)
@@ -100,11 +109,13 @@ pub(crate) fn side_by_side<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 pub(crate) fn one_hot<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let mut shape = call.shape(&value)?;
-    let count = ["cats_int64s", "cats_strings"].into_iter().find_map(|name| {
-        let attribute = call.attribute(name)?;
-        let count = attribute.ints.len().max(attribute.strings.len());
-        (count > 0).then_some(count)
-    });
+    let count = ["cats_int64s", "cats_strings"]
+        .into_iter()
+        .find_map(|name| {
+            let attribute = call.attribute(name)?;
+            let count = attribute.ints.len().max(attribute.strings.len());
+            (count > 0).then_some(count)
+        });
     shape.push(match count.and_then(|count| i64::try_from(count).ok()) {
         Some(count) => Dim::from(count),
         None => call.walk.fresh(),
@@ -115,10 +126,7 @@ pub(crate) fn one_hot<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 /// `ZipMap`: a map for each row of its input, which takes its place.
 pub(crate) fn zip_map<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
-    let mut output = Value::new(None, value.dependence.clone());
-    if value.layout().is_some() {
-        output.shape = value.shape.clone();
-    }
-    output.sequence = Some(Sequence::Zipped(value));
+    let mut output = same_place(&value);
+    output.sequence = Some(Sequence::Maps);
     Ok(vec![output])
 }

@@ -13,7 +13,11 @@ const COLUMN: Label = 1_000_001;
 const SUM: Label = 1_000_002;
 
 /// `left` times `right` as NumPy's matmul has it: matrices on the last two axes, broadcast on the others.
-pub(crate) fn product<'m>(call: &mut Call<'_, '_, 'm>, left: &Value<'m>, right: &Value<'m>) -> Result<Value<'m>, Blame> {
+pub(crate) fn product<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    left: &Value<'m>,
+    right: &Value<'m>,
+) -> Result<Value<'m>, Blame> {
     product_of(call, left, right, [false, false])
 }
 
@@ -36,8 +40,14 @@ fn product_of<'m>(
         }
     };
     let operands = [
-        Operand { value: left, labels: matrix(left_rank, [ROW, SUM], SUM, transposed[0]) },
-        Operand { value: right, labels: matrix(right_rank, [SUM, COLUMN], SUM, transposed[1]) },
+        Operand {
+            value: left,
+            labels: matrix(left_rank, [ROW, SUM], SUM, transposed[0]),
+        },
+        Operand {
+            value: right,
+            labels: matrix(right_rank, [SUM, COLUMN], SUM, transposed[1]),
+        },
     ];
     let mut output = labels::from_the_back(left_rank.max(right_rank).saturating_sub(2));
     if left_rank > 1 {
@@ -87,7 +97,12 @@ pub(crate) fn gemm<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 
 /// Einsum, its labels as they are.
 pub(crate) fn einsum<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
-    let equation: String = call.string("equation").unwrap_or_default().chars().filter(|c| !c.is_whitespace()).collect();
+    let equation: String = call
+        .string("equation")
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .collect();
     let (terms, output) = match equation.split_once("->") {
         Some((terms, output)) => (terms.to_owned(), Some(output.to_owned())),
         None => (equation.clone(), None),
@@ -110,16 +125,29 @@ pub(crate) fn einsum<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         None => {
             // Labels that occur once, in alphabetical order.
             let all: String = terms.concat().replace('.', "");
-            let mut once: Vec<char> = all.chars().filter(|c| all.matches(*c).count() == 1).collect();
+            let mut once: Vec<char> = all
+                .chars()
+                .filter(|c| all.matches(*c).count() == 1)
+                .collect();
             once.sort_unstable();
-            let mut labels: Vec<Label> = if equation.contains("...") { vec![labels::NEW] } else { Vec::new() };
+            let mut labels: Vec<Label> = if equation.contains("...") {
+                vec![labels::NEW]
+            } else {
+                Vec::new()
+            };
             labels.extend(once.into_iter().map(subscript));
             labels
         }
     };
     let output: Vec<Label> = output
         .into_iter()
-        .flat_map(|label| if label == labels::NEW { labels::from_the_back(most) } else { vec![label] })
+        .flat_map(|label| {
+            if label == labels::NEW {
+                labels::from_the_back(most)
+            } else {
+                vec![label]
+            }
+        })
         .collect();
     Ok(vec![labels::combine(call, &operands, &output)?])
 }
@@ -130,10 +158,16 @@ fn subscript(letter: char) -> Label {
 
 /// The labels of a term. An ellipsis stands for as many axes as the rank leaves, or for one `NEW` where
 /// there is no rank.
-fn subscripts(call: &Call<'_, '_, '_>, term: &str, rank: Option<usize>) -> Result<(Vec<Label>, usize), Blame> {
+fn subscripts(
+    call: &Call<'_, '_, '_>,
+    term: &str,
+    rank: Option<usize>,
+) -> Result<(Vec<Label>, usize), Blame> {
     let broken = || call.unproven("has an equation that can't be read");
     let letters = |text: &str| -> Option<Vec<Label>> {
-        text.chars().map(|c| c.is_ascii_alphabetic().then(|| subscript(c))).collect()
+        text.chars()
+            .map(|c| c.is_ascii_alphabetic().then(|| subscript(c)))
+            .collect()
     };
     let (mut labels, tail, ellipsis) = match term.split_once("...") {
         None => (letters(term).ok_or_else(broken)?, Vec::new(), None),
@@ -147,7 +181,9 @@ fn subscripts(call: &Call<'_, '_, '_>, term: &str, rank: Option<usize>) -> Resul
     if ellipsis.is_some() {
         match rank {
             Some(rank) => {
-                count = rank.checked_sub(labels.len() + tail.len()).ok_or_else(broken)?;
+                count = rank
+                    .checked_sub(labels.len() + tail.len())
+                    .ok_or_else(broken)?;
                 labels.extend(labels::from_the_back(count));
             }
             None => labels.push(labels::NEW),
@@ -174,11 +210,17 @@ pub(crate) fn matmul_packed<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     call.require_fixed_from(1)?;
     let mut shape = call.shape(&value)?;
-    let last = shape.len().checked_sub(1).ok_or_else(|| call.unproven("has inputs of unexpected rank"))?;
+    let last = shape
+        .len()
+        .checked_sub(1)
+        .ok_or_else(|| call.unproven("has inputs of unexpected rank"))?;
     if value.layout().is_some_and(|layout| layout.axis == last) {
         return Err(call.certain("computes over the rows of the batch"));
     }
-    let columns = Dim::from(call.int("N").ok_or_else(|| call.unproven("lacks an attribute"))?);
+    let columns = Dim::from(
+        call.int("N")
+            .ok_or_else(|| call.unproven("lacks an attribute"))?,
+    );
     shape.splice(last.., [columns]);
     Ok(vec![Value::new(Some(shape), value.dependence.clone())])
 }

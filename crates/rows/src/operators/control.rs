@@ -13,19 +13,29 @@ use crate::walk::{Context, Outcome, Scope};
 const MAXIMUM_ROUNDS: usize = 6;
 
 /// Runs a graph within the node's scope, with `inputs` for its first inputs.
-fn run<'m>(call: &mut Call<'_, '_, 'm>, graph: &'m GraphProto, inputs: &[Value<'m>]) -> Result<Vec<Rc<Value<'m>>>, Blame> {
+fn run<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    graph: &'m GraphProto,
+    inputs: &[Value<'m>],
+) -> Result<Vec<Rc<Value<'m>>>, Blame> {
     let mut scope = Scope::new(Some(call.scope), Rc::clone(&call.scope.context));
     if graph.input.len() != inputs.len() {
         return Err(call.opaque("has a graph with other inputs"));
     }
     for (formal, value) in graph.input.iter().zip(inputs) {
-        scope.values.insert(formal.name.as_str(), Rc::new(value.clone()));
+        scope
+            .values
+            .insert(formal.name.as_str(), Rc::new(value.clone()));
     }
     call.walk.graph(graph, &mut scope);
     graph
         .output
         .iter()
-        .map(|output| scope.find(&output.name).ok_or_else(|| call.opaque("has a graph without its output")))
+        .map(|output| {
+            scope
+                .find(&output.name)
+                .ok_or_else(|| call.opaque("has a graph without its output"))
+        })
         .collect()
 }
 
@@ -49,8 +59,12 @@ pub(crate) fn choose<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     match &condition.dependence {
         Dependence::Invariant => {}
         Dependence::Mixed(blame) => return Err(blame.clone()),
-        Dependence::Counted(_) => return Err(call.unproven("chooses a branch by the number of rows")),
-        Dependence::Rows(_) => return Err(call.unproven("chooses a branch for the whole batch by values of rows")),
+        Dependence::Counted(_) => {
+            return Err(call.unproven("chooses a branch by the number of rows"));
+        }
+        Dependence::Rows(_) => {
+            return Err(call.unproven("chooses a branch for the whole batch by values of rows"));
+        }
     }
     Ok(yes
         .iter()
@@ -60,7 +74,12 @@ pub(crate) fn choose<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 }
 
 /// What holds of both values. Lengths that differ become new ones, which are noted in `widened`.
-fn join<'m>(call: &mut Call<'_, '_, 'm>, one: &Value<'m>, other: &Value<'m>, widened: &mut Vec<Dim>) -> Result<Value<'m>, Blame> {
+fn join<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    one: &Value<'m>,
+    other: &Value<'m>,
+    widened: &mut Vec<Dim>,
+) -> Result<Value<'m>, Blame> {
     let blame = || call.unproven("gives now what goes row by row, now something else");
     if one.sequence.is_some() || other.sequence.is_some() {
         return Err(call.unproven("passes sequences on"));
@@ -68,14 +87,22 @@ fn join<'m>(call: &mut Call<'_, '_, 'm>, one: &Value<'m>, other: &Value<'m>, wid
     let dependence = match (&one.dependence, &other.dependence) {
         (Dependence::Mixed(blame), _) | (_, Dependence::Mixed(blame)) => return Err(blame.clone()),
         (Dependence::Invariant, Dependence::Invariant) => Dependence::Invariant,
-        (Dependence::Rows(one), Dependence::Rows(other)) if one == other && one.kind == RowKind::Plain => Dependence::Rows(one.clone()),
+        (Dependence::Rows(one), Dependence::Rows(other))
+            if one == other && one.kind == RowKind::Plain =>
+        {
+            Dependence::Rows(one.clone())
+        }
         (Dependence::Counted(blame), Dependence::Counted(_) | Dependence::Invariant)
         | (Dependence::Invariant, Dependence::Counted(blame)) => {
             return Ok(Value::new(None, Dependence::Counted(blame.clone())));
         }
         _ => return Err(blame()),
     };
-    let same_rank = one.shape.as_ref().zip(other.shape.as_ref()).filter(|(one, other)| one.len() == other.len());
+    let same_rank = one
+        .shape
+        .as_ref()
+        .zip(other.shape.as_ref())
+        .filter(|(one, other)| one.len() == other.len());
     let shape = match same_rank {
         Some((left, right)) => {
             let mut shape = Vec::with_capacity(left.len());
@@ -112,7 +139,9 @@ fn is_settled(before: &Value<'_>, after: &Value<'_>) -> bool {
         (Dependence::Rows(before), Dependence::Rows(after)) => before == after,
         _ => false,
     };
-    same && before.shape == after.shape && before.content == after.content && before.element == after.element
+    same && before.shape == after.shape
+        && before.content == after.content
+        && before.element == after.element
 }
 
 /// What a loop's states come to, and what each round gives besides. `body` gives the states that it
@@ -120,7 +149,10 @@ fn is_settled(before: &Value<'_>, after: &Value<'_>) -> bool {
 fn settle<'m>(
     call: &mut Call<'_, '_, 'm>,
     initial: Vec<Value<'m>>,
-    mut body: impl FnMut(&mut Call<'_, '_, 'm>, &[Value<'m>]) -> Result<(Vec<Value<'m>>, Vec<Value<'m>>), Blame>,
+    mut body: impl FnMut(
+        &mut Call<'_, '_, 'm>,
+        &[Value<'m>],
+    ) -> Result<(Vec<Value<'m>>, Vec<Value<'m>>), Blame>,
 ) -> Result<(Vec<Value<'m>>, Vec<Value<'m>>), Blame> {
     let mut states = initial;
     let mut widened = Vec::new();
@@ -133,11 +165,20 @@ fn settle<'m>(
         for (before, after) in states.iter().zip(&after) {
             joined.push(join(call, before, after, &mut widened).unwrap_or_else(Value::mixed));
         }
-        if states.iter().zip(&joined).all(|(before, after)| is_settled(before, after)) {
+        if states
+            .iter()
+            .zip(&joined)
+            .all(|(before, after)| is_settled(before, after))
+        {
             // The lengths differ between rounds; those at the end are others again.
             for state in &mut states {
                 state.content = None;
-                for dim in state.shape.iter_mut().flatten().filter(|dim| widened.contains(dim)) {
+                for dim in state
+                    .shape
+                    .iter_mut()
+                    .flatten()
+                    .filter(|dim| widened.contains(dim))
+                {
                     *dim = call.walk.fresh();
                 }
             }
@@ -169,8 +210,12 @@ pub(crate) fn repeat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             Value::invariant(Some(Vec::new())).of_element(element::BOOL),
         ];
         inputs.extend(states.iter().cloned());
-        let mut outputs = run(call, graph, &inputs)?.into_iter().map(|value| value.as_ref().clone());
-        let condition = outputs.next().ok_or_else(|| call.opaque("has a graph without its output"))?;
+        let mut outputs = run(call, graph, &inputs)?
+            .into_iter()
+            .map(|value| value.as_ref().clone());
+        let condition = outputs
+            .next()
+            .ok_or_else(|| call.opaque("has a graph without its output"))?;
         match condition.dependence {
             Dependence::Invariant => {}
             Dependence::Mixed(blame) => return Err(blame),
@@ -188,7 +233,11 @@ pub(crate) fn repeat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 }
 
 /// The states that a loop begins with, without what only holds at its beginning.
-fn initial_states<'m>(call: &Call<'_, '_, 'm>, from: usize, to: usize) -> Result<Vec<Value<'m>>, Blame> {
+fn initial_states<'m>(
+    call: &Call<'_, '_, 'm>,
+    from: usize,
+    to: usize,
+) -> Result<Vec<Value<'m>>, Blame> {
     (from..to)
         .map(|index| {
             let mut state = call.input(index)?.as_ref().clone();
@@ -196,7 +245,10 @@ fn initial_states<'m>(call: &Call<'_, '_, 'm>, from: usize, to: usize) -> Result
             if state.sequence.is_some() {
                 return Err(call.unproven("passes sequences on"));
             }
-            if state.layout().is_some_and(|layout| layout.kind != RowKind::Plain) {
+            if state
+                .layout()
+                .is_some_and(|layout| layout.kind != RowKind::Plain)
+            {
                 return Err(call.unproven("takes a row's place in the batch for a value"));
             }
             Ok(state)
@@ -206,7 +258,11 @@ fn initial_states<'m>(call: &Call<'_, '_, 'm>, from: usize, to: usize) -> Result
 
 /// What each round gives, on a new axis.
 fn stacked<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, rounds: &Dim, axis: usize) -> Value<'m> {
-    let Some(mut shape) = value.shape.clone().filter(|shape| axis <= shape.len() && value.sequence.is_none()) else {
+    let Some(mut shape) = value
+        .shape
+        .clone()
+        .filter(|shape| axis <= shape.len() && value.sequence.is_none())
+    else {
         return match &value.dependence {
             Dependence::Invariant if value.sequence.is_none() => Value::invariant(None),
             Dependence::Mixed(blame) => Value::mixed(blame.clone()),
@@ -218,11 +274,14 @@ fn stacked<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, rounds: &Dim, axis: u
         Dependence::Invariant => Value::invariant(Some(shape)),
         Dependence::Rows(layout) if layout.kind == RowKind::Plain => {
             let shift = usize::from(layout.axis >= axis);
-            call.rows(shape, layout.at(layout.axis + shift)).unwrap_or_else(Value::mixed)
+            call.rows(shape, layout.at(layout.axis + shift))
+                .unwrap_or_else(Value::mixed)
         }
         Dependence::Counted(blame) => Value::new(None, Dependence::Counted(blame.clone())),
         Dependence::Mixed(blame) => Value::mixed(blame.clone()),
-        Dependence::Rows(_) => Value::mixed(call.unproven("takes a row's place in the batch for a value")),
+        Dependence::Rows(_) => {
+            Value::mixed(call.unproven("takes a row's place in the batch for a value"))
+        }
     }
     .of_element(value.element)
 }
@@ -240,10 +299,17 @@ pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             return Err(blame.clone());
         }
     }
-    let scanned = call.int("num_scan_inputs").and_then(|count| usize::try_from(count).ok());
+    let scanned = call
+        .int("num_scan_inputs")
+        .and_then(|count| usize::try_from(count).ok());
     let states = scanned.and_then(|scanned| call.inputs.len().checked_sub(scanned));
     let states = states.ok_or_else(|| call.opaque("has other inputs than it says"))?;
-    let at = |name: &str, index: usize| call.ints(name).and_then(|ints| ints.get(index)).copied().unwrap_or(0);
+    let at = |name: &str, index: usize| {
+        call.ints(name)
+            .and_then(|ints| ints.get(index))
+            .copied()
+            .unwrap_or(0)
+    };
     let mut elements = Vec::new();
     let mut over_rows = 0;
     for (place, index) in (states..call.inputs.len()).enumerate() {
@@ -254,7 +320,10 @@ pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         let mut one = match value.layout() {
             None => Value::new(Some(shape), value.dependence.clone()),
             Some(layout) if layout.axis == axis => {
-                if !layout.is_single() || layout.kind != RowKind::Plain || at("scan_input_directions", place) != 0 {
+                if !layout.is_single()
+                    || layout.kind != RowKind::Plain
+                    || at("scan_input_directions", place) != 0
+                {
                     return Err(call.unproven("goes over the rows in an order of its own"));
                 }
                 over_rows += 1;
@@ -278,14 +347,20 @@ pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
     let (mut outputs, rest) = settle(call, initial, |call, states| {
         let inputs: Vec<_> = states.iter().chain(&elements).cloned().collect();
-        let mut outputs = run(call, graph, &inputs)?.into_iter().map(|value| value.as_ref().clone());
+        let mut outputs = run(call, graph, &inputs)?
+            .into_iter()
+            .map(|value| value.as_ref().clone());
         let after = outputs.by_ref().take(states.len()).collect();
         Ok((after, outputs.collect()))
     })?;
     let rounds = call.walk.fresh();
     for (place, value) in rest.iter().enumerate() {
         let rank = value.rank().unwrap_or_default() + 1;
-        let axis = call.ints("scan_output_axes").and_then(|axes| axes.get(place)).copied().unwrap_or(0);
+        let axis = call
+            .ints("scan_output_axes")
+            .and_then(|axes| axes.get(place))
+            .copied()
+            .unwrap_or(0);
         let axis = call.axis(axis, rank)?;
         outputs.push(stacked(call, value, &rounds, axis));
     }
@@ -293,7 +368,12 @@ pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 }
 
 /// Scan over the rows: whatever a round makes of its row and of what is the same for all is the row's own.
-fn scan_rows<'m>(call: &mut Call<'_, '_, 'm>, graph: &'m GraphProto, initial: Vec<Value<'m>>, elements: &[Value<'m>]) -> Outcome<'m> {
+fn scan_rows<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    graph: &'m GraphProto,
+    initial: Vec<Value<'m>>,
+    elements: &[Value<'m>],
+) -> Outcome<'m> {
     if initial.iter().any(|state| !state.is_invariant()) {
         return Err(call.unproven("meets each row with all others"));
     }
@@ -313,15 +393,27 @@ fn scan_rows<'m>(call: &mut Call<'_, '_, 'm>, graph: &'m GraphProto, initial: Ve
         if !value.is_invariant() || value.sequence.is_some() {
             return Err(call.unproven("meets each row with all others"));
         }
-        let reversed = call.ints("scan_output_directions").and_then(|ints| ints.get(place)).copied().unwrap_or(0) != 0;
+        let reversed = call
+            .ints("scan_output_directions")
+            .and_then(|ints| ints.get(place))
+            .copied()
+            .unwrap_or(0)
+            != 0;
         if reversed {
             return Err(call.certain("turns the rows of the batch round"));
         }
         let mut shape = call.shape(value)?;
-        let axis = call.ints("scan_output_axes").and_then(|axes| axes.get(place)).copied().unwrap_or(0);
+        let axis = call
+            .ints("scan_output_axes")
+            .and_then(|axes| axes.get(place))
+            .copied()
+            .unwrap_or(0);
         let axis = call.axis(axis, shape.len() + 1)?;
         shape.insert(axis, Dim::one());
-        outputs.push(call.rows(shape, Layout::plain(axis))?.of_element(value.element));
+        outputs.push(
+            call.rows(shape, Layout::plain(axis))?
+                .of_element(value.element),
+        );
     }
     Ok(outputs)
 }
@@ -336,9 +428,14 @@ fn passes_on(graph: &GraphProto, index: usize) -> bool {
         if name == input.name {
             return true;
         }
-        let giver = graph.node.iter().find(|node| node.output.iter().any(|output| output == name));
+        let giver = graph
+            .node
+            .iter()
+            .find(|node| node.output.iter().any(|output| output == name));
         match giver {
-            Some(node) if node.op_type == "Identity" && matches!(node.domain.as_str(), "" | "ai.onnx") => {
+            Some(node)
+                if node.op_type == "Identity" && matches!(node.domain.as_str(), "" | "ai.onnx") =>
+            {
                 name = node.input.first().map_or("", String::as_str);
             }
             _ => return false,
@@ -348,7 +445,10 @@ fn passes_on(graph: &GraphProto, index: usize) -> bool {
 }
 
 /// A function of the model: its nodes, in place of the call.
-pub(crate) fn function<'m>(call: &mut Call<'_, '_, 'm>, function: &'m FunctionProto) -> Outcome<'m> {
+pub(crate) fn function<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    function: &'m FunctionProto,
+) -> Outcome<'m> {
     let mut bindings = HashMap::new();
     for default in &function.attribute_proto {
         bindings.insert(default.name.as_str(), default);
@@ -361,7 +461,10 @@ pub(crate) fn function<'m>(call: &mut Call<'_, '_, 'm>, function: &'m FunctionPr
     if call.inputs.len() > function.input.len() {
         return Err(call.opaque("has more inputs than its function"));
     }
-    let mut scope = Scope::new(None, Rc::new(Context::new(&function.opset_import, bindings)));
+    let mut scope = Scope::new(
+        None,
+        Rc::new(Context::new(&function.opset_import, bindings)),
+    );
     for (index, formal) in function.input.iter().enumerate() {
         match call.optional(index) {
             Some(value) => {

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use crate::call::Call;
 use crate::dimension::Dim;
-use crate::proto::element;
 use crate::operators::labels::{self, Operand};
+use crate::proto::element;
 use crate::value::{Blame, RowKind, Value};
 use crate::walk::Outcome;
 
@@ -32,8 +32,13 @@ pub(crate) fn broadcasting_since_7<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'
 }
 
 /// Sum, Min, Max and Mean: broadcasting came with operator set 8, and inputs had one shape before.
-pub(crate) fn broadcast<'m>(call: &mut Call<'_, '_, 'm>, values: &[&Value<'m>]) -> Result<Value<'m>, Blame> {
-    let rank = values.iter().try_fold(0, |most, value| value.rank().map(|rank| rank.max(most)));
+pub(crate) fn broadcast<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    values: &[&Value<'m>],
+) -> Result<Value<'m>, Blame> {
+    let rank = values
+        .iter()
+        .try_fold(0, |most, value| value.rank().map(|rank| rank.max(most)));
     let Some(rank) = rank else {
         if values.iter().all(|value| value.is_invariant()) {
             return Ok(Value::invariant(None));
@@ -77,7 +82,11 @@ pub(crate) fn cast<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
     let mut output = same_place(&value);
     let to = call.int_or("to", 0);
-    output.content = value.content.as_deref().and_then(|content| cast_content(content, to)).map(Rc::new);
+    output.content = value
+        .content
+        .as_deref()
+        .and_then(|content| cast_content(content, to))
+        .map(Rc::new);
     output.element = i32::try_from(to).unwrap_or_default();
     Ok(vec![output])
 }
@@ -96,14 +105,27 @@ fn cast_content(content: &[Option<Dim>], to: i64) -> Option<Vec<Option<Dim>>> {
         (element::BOOL, Some(integer)) => Some(Some(Dim::from(i64::from(integer != 0)))),
         _ => None,
     };
-    content.iter().map(|dim| dim.as_ref().map_or(Some(None), cast)).collect()
+    content
+        .iter()
+        .map(|dim| dim.as_ref().map_or(Some(None), cast))
+        .collect()
 }
 
 /// Arithmetic that a number that differs with N goes through as another such number.
 pub(crate) fn is_arithmetic(operator: &str) -> bool {
     matches!(
         operator,
-        "Add" | "Sub" | "Mul" | "Div" | "Cast" | "Sqrt" | "Neg" | "Reciprocal" | "Pow" | "Exp" | "Log"
+        "Add"
+            | "Sub"
+            | "Mul"
+            | "Div"
+            | "Cast"
+            | "Sqrt"
+            | "Neg"
+            | "Reciprocal"
+            | "Pow"
+            | "Exp"
+            | "Log"
     )
 }
 

@@ -16,7 +16,9 @@ pub(crate) fn gather<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
     if let Some(outcome) = without_rows(&[&data, &indices]) {
         if data.is_invariant() && indices.is_invariant() {
-            return Ok(vec![Value::invariant(gathered_shape(call, &data, &indices, axis).ok())]);
+            return Ok(vec![Value::invariant(
+                gathered_shape(call, &data, &indices, axis).ok(),
+            )]);
         }
         return outcome;
     }
@@ -24,7 +26,13 @@ pub(crate) fn gather<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let axis = call.axis(axis, old.len())?;
     let mut shape = gathered_shape(call, &data, &indices, call.int_or("axis", 0))?;
     let places = indices.rank().unwrap_or_default();
-    let kept = |layout: &Layout| if layout.axis < axis { layout.axis } else { layout.axis + places - 1 };
+    let kept = |layout: &Layout| {
+        if layout.axis < axis {
+            layout.axis
+        } else {
+            layout.axis + places - 1
+        }
+    };
     let by_rows = indices.layout().cloned();
     match (data.layout().cloned(), by_rows) {
         (None, None) => Err(call.unproven("picks by the number of rows")),
@@ -46,7 +54,10 @@ pub(crate) fn gather<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             // x[arange(N)] is x.
             let identity = rows.kind == RowKind::Index && rows.is_single() && own.is_single();
             let one_each = indices.shape.as_deref().is_some_and(|shape| {
-                shape.iter().enumerate().all(|(index, dim)| index == rows.axis || dim.is(1))
+                shape
+                    .iter()
+                    .enumerate()
+                    .all(|(index, dim)| index == rows.axis || dim.is(1))
             });
             if identity && own.axis == axis && one_each {
                 if let Some(place) = shape.get_mut(axis + rows.axis) {
@@ -69,7 +80,9 @@ fn plain(call: &Call<'_, '_, '_>, layout: &Layout) -> Result<(), Blame> {
     match layout.kind {
         RowKind::Plain => Ok(()),
         RowKind::Padded(_) => Err(call.certain("sees how long the longest row of the batch is")),
-        RowKind::Index | RowKind::IndexTuple => Err(call.certain("takes a row's place in the batch for a value")),
+        RowKind::Index | RowKind::IndexTuple => {
+            Err(call.certain("takes a row's place in the batch for a value"))
+        }
     }
 }
 
@@ -90,10 +103,18 @@ fn without_rows<'m>(values: &[&Value<'m>]) -> Option<Outcome<'m>> {
         Dependence::Counted(blame) => Some(Dependence::Counted(blame.clone())),
         _ => None,
     });
-    Some(Ok(vec![Value::new(None, counted.unwrap_or(Dependence::Invariant))]))
+    Some(Ok(vec![Value::new(
+        None,
+        counted.unwrap_or(Dependence::Invariant),
+    )]))
 }
 
-fn gathered_shape<'m>(call: &Call<'_, '_, 'm>, data: &Value<'m>, indices: &Value<'m>, axis: i64) -> Result<Vec<Dim>, Blame> {
+fn gathered_shape<'m>(
+    call: &Call<'_, '_, 'm>,
+    data: &Value<'m>,
+    indices: &Value<'m>,
+    axis: i64,
+) -> Result<Vec<Dim>, Blame> {
     let (old, places) = (call.shape(data)?, call.shape(indices)?);
     let axis = call.axis(axis, old.len())?;
     let mut shape = old;
@@ -102,13 +123,21 @@ fn gathered_shape<'m>(call: &Call<'_, '_, 'm>, data: &Value<'m>, indices: &Value
 }
 
 /// Elements of a vector of known integers.
-fn gathered_content<'m>(call: &Call<'_, '_, 'm>, data: &Value<'m>, indices: &Value<'m>) -> Option<Value<'m>> {
+fn gathered_content<'m>(
+    call: &Call<'_, '_, 'm>,
+    data: &Value<'m>,
+    indices: &Value<'m>,
+) -> Option<Value<'m>> {
     let content = data.content.as_deref().filter(|_| data.rank() == Some(1))?;
     let places = indices.integers()?;
     let length = i64::try_from(content.len()).ok()?;
     let mut picked = Vec::with_capacity(places.len());
     for place in places {
-        let place = if place < 0 { place.checked_add(length)? } else { place };
+        let place = if place < 0 {
+            place.checked_add(length)?
+        } else {
+            place
+        };
         picked.push(content.get(usize::try_from(place).ok()?)?.clone());
     }
     Some(numbers::known(call, indices.shape.clone()?, picked).of_element(data.element))
@@ -155,7 +184,10 @@ pub(crate) fn gather_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let batches = usize::try_from(call.int_or("batch_dims", 0)).unwrap_or(usize::MAX);
     let broken = || call.unproven("picks by places that aren't known");
     let (last, lead) = places.split_last().ok_or_else(broken)?;
-    let width = last.as_constant().and_then(|width| usize::try_from(width).ok()).ok_or_else(broken)?;
+    let width = last
+        .as_constant()
+        .and_then(|width| usize::try_from(width).ok())
+        .ok_or_else(broken)?;
     let start = batches.checked_add(width).ok_or_else(broken)?;
     let mut shape = lead.to_vec();
     shape.extend(old.get(start..).ok_or_else(broken)?.iter().cloned());
@@ -182,9 +214,18 @@ pub(crate) fn gather_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         (Some(own), Some(rows)) => {
             plain(call, own)?;
             // x[arange(N), …]: each row picks among its own elements.
-            let whole = rows.kind == RowKind::IndexTuple || (rows.kind == RowKind::Index && width == 1);
-            if own.axis == 0 && own.is_single() && rows.is_single() && whole && rows.axis < lead.len() {
-                let layout = Layout { kind: RowKind::Plain, ..rows.clone() };
+            let whole =
+                rows.kind == RowKind::IndexTuple || (rows.kind == RowKind::Index && width == 1);
+            if own.axis == 0
+                && own.is_single()
+                && rows.is_single()
+                && whole
+                && rows.axis < lead.len()
+            {
+                let layout = Layout {
+                    kind: RowKind::Plain,
+                    ..rows.clone()
+                };
                 Ok(vec![call.rows(shape, layout)?])
             } else {
                 Err(among_rows())
@@ -211,12 +252,16 @@ pub(crate) fn scatter_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         return outcome;
     }
     let blame = || call.unproven("writes to places in the batch");
-    let (Some(own), Some(rows), Some(given)) = (data.layout(), indices.layout(), updates.layout()) else {
+    let (Some(own), Some(rows), Some(given)) = (data.layout(), indices.layout(), updates.layout())
+    else {
         return Err(blame());
     };
     plain(call, own)?;
     plain(call, given)?;
-    let lead = indices.rank().and_then(|rank| rank.checked_sub(1)).ok_or_else(blame)?;
+    let lead = indices
+        .rank()
+        .and_then(|rank| rank.checked_sub(1))
+        .ok_or_else(blame)?;
     let by_number = matches!(rows.kind, RowKind::IndexTuple) && rows.axis < lead;
     let single = own.is_single() && rows.is_single() && given.is_single();
     if own.axis == 0 && by_number && single && given.axis == rows.axis {
@@ -230,21 +275,22 @@ pub(crate) fn scatter_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 pub(crate) fn compress<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (value, condition) = (call.input(0)?, call.input(1)?);
     let (Some(layout), Some(axis)) = (value.layout(), call.int("axis")) else {
-        return Err(call.certain("gives as many elements as the rows' values say"));
+        return Err(call.unproven("gives as many elements as the rows' values say"));
     };
     let mut shape = call.shape(&value)?;
     let axis = call.axis(axis, shape.len())?;
     if !condition.is_invariant() || layout.axis == axis {
-        return Err(call.certain("gives as many elements as the rows' values say"));
+        return Err(call.unproven("gives as many elements as the rows' values say"));
     }
     let length = call.walk.fresh();
     shape.splice(axis..=axis, [length]);
     Ok(vec![call.rows(shape, layout.clone())?])
 }
 
-/// Operators that give as many elements as the values of all rows say.
+/// Operators that give as many elements as the values of all rows say. What follows may put them back
+/// to their rows, which isn't followed.
 pub(crate) fn selection<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
-    Err(call.certain("gives as many elements as the values of all rows say"))
+    Err(call.unproven("gives as many elements as the values of all rows say"))
 }
 
 /// `ai.onnx.ml.ArrayFeatureExtractor`: places along the last axis, all in one line.
@@ -257,7 +303,10 @@ pub(crate) fn array_feature_extractor<'m>(call: &mut Call<'_, '_, 'm>) -> Outcom
         // The result has two axes.
         shape.insert(0, Dim::one());
     }
-    let last = shape.len().checked_sub(1).ok_or_else(|| call.unproven("has inputs of unexpected rank"))?;
+    let last = shape
+        .len()
+        .checked_sub(1)
+        .ok_or_else(|| call.unproven("has inputs of unexpected rank"))?;
     shape.splice(last.., [count]);
     let data_rank = data.rank().unwrap_or_default();
     match (data.layout(), indices.layout()) {

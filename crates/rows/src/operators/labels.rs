@@ -39,13 +39,18 @@ pub(crate) fn combine<'m>(
         match &row {
             None => row = Some((label, layout.clone())),
             Some((known, first)) if *known == label => {
-                if first.outer != layout.outer || first.block != layout.block || first.kind != layout.kind {
+                if first.outer != layout.outer
+                    || first.block != layout.block
+                    || first.kind != layout.kind
+                {
                     return Err(call.unproven("joins tensors whose rows lie differently"));
                 }
             }
             Some((known, _)) => {
                 let output_has_both = output.contains(known) && output.contains(&label);
-                let apart = operands.iter().all(|operand| !crosses(operand, *known, label));
+                let apart = operands
+                    .iter()
+                    .all(|operand| !crosses(operand, *known, label));
                 return Err(if output_has_both && apart {
                     call.certain("pairs each row with every other")
                 } else {
@@ -60,7 +65,12 @@ pub(crate) fn combine<'m>(
     };
     for operand in operands {
         if operand.value.layout().is_some() {
-            let repeated = operand.labels.iter().filter(|other| **other == label).count() > 1;
+            let repeated = operand
+                .labels
+                .iter()
+                .filter(|other| **other == label)
+                .count()
+                > 1;
             if repeated {
                 return Err(call.unproven("takes a diagonal through the rows"));
             }
@@ -150,7 +160,11 @@ pub(crate) fn broadcast(call: &mut Call<'_, '_, '_>, left: &Dim, right: &Dim) ->
         (Some(_), _) => left.clone(),
         (_, Some(_)) => right.clone(),
         _ => {
-            let (low, high) = if left < right { (left, right) } else { (right, left) };
+            let (low, high) = if left < right {
+                (left, right)
+            } else {
+                (right, left)
+            };
             call.walk.derive("broadcast", &[low, high])
         }
     }
@@ -159,5 +173,8 @@ pub(crate) fn broadcast(call: &mut Call<'_, '_, '_>, left: &Dim, right: &Dim) ->
 /// Labels of the axes of a tensor of `rank` that meet those of others from the last axis on, as
 /// broadcasting has it: the last axis of each is 0.
 pub(crate) fn from_the_back(rank: usize) -> Vec<Label> {
-    (0..rank).rev().map(|place| Label::try_from(place).unwrap_or(NEW)).collect()
+    (0..rank)
+        .rev()
+        .map(|place| Label::try_from(place).unwrap_or(NEW))
+        .collect()
 }

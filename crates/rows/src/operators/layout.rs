@@ -19,7 +19,11 @@ pub(crate) fn concat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 }
 
 /// Tensors one after the other along an axis.
-pub(crate) fn joined<'m>(call: &mut Call<'_, '_, 'm>, values: &[&Value<'m>], axis: i64) -> Result<Value<'m>, Blame> {
+pub(crate) fn joined<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    values: &[&Value<'m>],
+    axis: i64,
+) -> Result<Value<'m>, Blame> {
     if let Some(value) = joined_content(call, values) {
         return Ok(value);
     }
@@ -34,7 +38,9 @@ pub(crate) fn joined<'m>(call: &mut Call<'_, '_, 'm>, values: &[&Value<'m>], axi
             None => Ok(Value::new(None, Dependence::Counted(blame.clone()))),
         };
     }
-    let first = values.first().ok_or_else(|| call.unproven("joins nothing"))?;
+    let first = values
+        .first()
+        .ok_or_else(|| call.unproven("joins nothing"))?;
     let mut shape = call.shape(first)?;
     let axis = call.axis(axis, shape.len())?;
     let mut length = Some(Dim::from(0));
@@ -81,16 +87,33 @@ pub(crate) fn joined<'m>(call: &mut Call<'_, '_, 'm>, values: &[&Value<'m>], axi
             {
                 kind = RowKind::IndexTuple;
             }
-            (RowKind::Padded(_), _) => return Err(call.certain("sees how long the longest row of the batch is")),
+            (RowKind::Padded(_), _) => {
+                return Err(call.certain("sees how long the longest row of the batch is"));
+            }
             _ => return Err(call.unproven("takes a row's place in the batch for a value")),
         }
     }
-    let outer = if layout.axis == axis { outer } else { layout.outer.clone() };
-    call.rows(shape, Layout { outer, kind, ..layout })
+    let outer = if layout.axis == axis {
+        outer
+    } else {
+        layout.outer.clone()
+    };
+    call.rows(
+        shape,
+        Layout {
+            outer,
+            kind,
+            ..layout
+        },
+    )
 }
 
 fn is_single_column(value: &Value<'_>) -> bool {
-    value.shape.as_deref().and_then(<[Dim]>::last).is_some_and(|dim| dim.is(1))
+    value
+        .shape
+        .as_deref()
+        .and_then(<[Dim]>::last)
+        .is_some_and(|dim| dim.is(1))
 }
 
 /// The known integers of vectors, one after the other.
@@ -104,14 +127,23 @@ fn joined_content<'m>(call: &Call<'_, '_, 'm>, values: &[&Value<'m>]) -> Option<
             (Some(own), ..) => content.extend(own.iter().cloned()),
             (None, Dependence::Invariant, Some([length])) if !is_float(value.element) => {
                 let length = usize::try_from(length.as_constant()?).ok()?;
-                content.resize(content.len().checked_add(length).filter(|length| *length <= constant::MAXIMUM_CONTENT)?, None);
+                content.resize(
+                    content
+                        .len()
+                        .checked_add(length)
+                        .filter(|length| *length <= constant::MAXIMUM_CONTENT)?,
+                    None,
+                );
             }
             _ => return None,
         }
     }
-    let length = i64::try_from(content.len()).ok().filter(|_| content.len() <= constant::MAXIMUM_CONTENT)?;
+    let length = i64::try_from(content.len())
+        .ok()
+        .filter(|_| content.len() <= constant::MAXIMUM_CONTENT)?;
     let element = values.first()?.element;
-    (!is_float(element)).then(|| numbers::known(call, vec![Dim::from(length)], content).of_element(element))
+    (!is_float(element))
+        .then(|| numbers::known(call, vec![Dim::from(length)], content).of_element(element))
 }
 
 fn is_float(element: i32) -> bool {
@@ -134,12 +166,17 @@ pub(crate) fn split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             if !sizes.is_invariant() {
                 return Err(call.unproven("splits by the rows' values"));
             }
-            sizes.content.as_deref().and_then(|sizes| sizes.iter().cloned().collect())
+            sizes
+                .content
+                .as_deref()
+                .and_then(|sizes| sizes.iter().cloned().collect())
         }
         (None, None) => {
             let whole = shape.get(axis).cloned().unwrap_or_else(Dim::one);
             let parts = i64::try_from(count).unwrap_or(i64::MAX);
-            whole.divide(&Dim::from(parts)).map(|part| vec![part; count])
+            whole
+                .divide(&Dim::from(parts))
+                .map(|part| vec![part; count])
         }
     };
     let sizes = match sizes {
@@ -150,9 +187,15 @@ pub(crate) fn split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     sizes
         .into_iter()
         .map(|size| {
-            let length = size.as_constant().and_then(|size| usize::try_from(size).ok());
-            let content = length.zip(value.content.as_deref()).filter(|_| shape.len() == 1);
-            let content = content.and_then(|(length, content)| Some(content.get(from..from.checked_add(length)?)?.to_vec()));
+            let length = size
+                .as_constant()
+                .and_then(|size| usize::try_from(size).ok());
+            let content = length
+                .zip(value.content.as_deref())
+                .filter(|_| shape.len() == 1);
+            let content = content.and_then(|(length, content)| {
+                Some(content.get(from..from.checked_add(length)?)?.to_vec())
+            });
             from = from.saturating_add(length.unwrap_or(usize::MAX));
             if let Some(content) = content {
                 return Ok(numbers::known(call, vec![size], content));
@@ -170,19 +213,33 @@ pub(crate) fn split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let old = call.shape(&value)?;
-    let given = |call: &Call<'_, '_, 'm>, name: &str, input: usize| -> Result<Option<Vec<Option<Dim>>>, Blame> {
+    let given = |call: &Call<'_, '_, 'm>,
+                 name: &str,
+                 input: usize|
+     -> Result<Option<Vec<Option<Dim>>>, Blame> {
         if call.opset < 10 {
-            return Ok(call.ints(name).map(|ints| ints.iter().map(|int| Some(Dim::from(*int))).collect()));
+            return Ok(call
+                .ints(name)
+                .map(|ints| ints.iter().map(|int| Some(Dim::from(*int))).collect()));
         }
         let Some(bound) = call.optional(input) else {
             return Ok(None);
         };
         match (&bound.content, &bound.dependence) {
-            (Some(content), Dependence::Invariant | Dependence::Counted(_)) => Ok(Some(content.to_vec())),
+            (Some(content), Dependence::Invariant | Dependence::Counted(_)) => {
+                Ok(Some(content.to_vec()))
+            }
             (None, Dependence::Invariant) => {
-                let length = bound.shape.as_deref().and_then(|shape| shape.first()).and_then(Dim::as_constant);
-                let length = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= 16);
-                let length = length.ok_or_else(|| call.unproven("slices between places that aren't known"))?;
+                let length = bound
+                    .shape
+                    .as_deref()
+                    .and_then(|shape| shape.first())
+                    .and_then(Dim::as_constant);
+                let length = length
+                    .and_then(|length| usize::try_from(length).ok())
+                    .filter(|length| *length <= 16);
+                let length = length
+                    .ok_or_else(|| call.unproven("slices between places that aren't known"))?;
                 Ok(Some(vec![None; length]))
             }
             _ => Err(call.unproven("slices between places that depend on the rows")),
@@ -194,13 +251,19 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let steps = given(call, "steps", 4)?.unwrap_or_else(|| vec![Some(Dim::one()); starts.len()]);
     let axes = match given(call, "axes", 3)? {
         Some(axes) => {
-            let axes: Option<Vec<i64>> = axes.iter().map(|axis| axis.as_ref()?.as_constant()).collect();
+            let axes: Option<Vec<i64>> = axes
+                .iter()
+                .map(|axis| axis.as_ref()?.as_constant())
+                .collect();
             let axes = axes.ok_or_else(|| call.unproven("slices axes that aren't known"))?;
             call.axes(&axes, old.len())?
         }
         None => (0..starts.len()).collect(),
     };
-    if [ends.len(), steps.len(), axes.len()].iter().any(|length| *length != starts.len()) {
+    if [ends.len(), steps.len(), axes.len()]
+        .iter()
+        .any(|length| *length != starts.len())
+    {
         return Err(call.unproven("has a different number of starts and ends"));
     }
     let row_axis = value.layout().map(|layout| layout.axis);
@@ -237,14 +300,20 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         shape.splice(axis..=axis, [taken]);
     }
     if let Some(content) = content {
-        return Ok(vec![numbers::known(call, shape, content).of_element(value.element)]);
+        return Ok(vec![
+            numbers::known(call, shape, content).of_element(value.element),
+        ]);
     }
     let mut output = Value::new(Some(shape.clone()), value.dependence.clone());
     if let Some(layout) = value.layout() {
         let changed = shape.last() != old.last();
         match layout.kind {
-            RowKind::Padded(_) => return Err(call.certain("sees how long the longest row of the batch is")),
-            RowKind::IndexTuple if changed => return Err(call.unproven("takes a row's place in the batch for a value")),
+            RowKind::Padded(_) => {
+                return Err(call.certain("sees how long the longest row of the batch is"));
+            }
+            RowKind::IndexTuple if changed => {
+                return Err(call.unproven("takes a row's place in the batch for a value"));
+            }
             RowKind::IndexTuple | RowKind::Index | RowKind::Plain => {}
         }
         output = call.rows(shape, layout.clone())?;
@@ -262,19 +331,38 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 
 /// Whether a slice is the whole axis.
 fn is_whole(length: &Dim, start: &Dim, end: &Dim, step: &Dim) -> bool {
-    let to_the_end = end == length || end.as_constant().is_some_and(|end| end >= i64::from(i32::MAX));
+    let to_the_end = end == length
+        || end
+            .as_constant()
+            .is_some_and(|end| end >= i64::from(i32::MAX));
     start.is(0) && step.is(1) && to_the_end
 }
 
 /// Known elements of a vector from `start` to `end`.
 fn sliced(content: &[Option<Dim>], start: &Dim, end: &Dim, step: &Dim) -> Option<Vec<Option<Dim>>> {
     let length = i64::try_from(content.len()).ok()?;
-    let (start, end, step) = (start.as_constant()?, end.as_constant()?, step.as_constant()?);
-    let from_front = |place: i64| if place < 0 { place.saturating_add(length) } else { place };
+    let (start, end, step) = (
+        start.as_constant()?,
+        end.as_constant()?,
+        step.as_constant()?,
+    );
+    let from_front = |place: i64| {
+        if place < 0 {
+            place.saturating_add(length)
+        } else {
+            place
+        }
+    };
     let (mut place, end) = if step > 0 {
-        (from_front(start).clamp(0, length), from_front(end).clamp(0, length))
+        (
+            from_front(start).clamp(0, length),
+            from_front(end).clamp(0, length),
+        )
     } else if step < 0 {
-        (from_front(start).clamp(0, length - 1), from_front(end).clamp(-1, length - 1))
+        (
+            from_front(start).clamp(0, length - 1),
+            from_front(end).clamp(-1, length - 1),
+        )
     } else {
         return None;
     };
@@ -287,27 +375,47 @@ fn sliced(content: &[Option<Dim>], start: &Dim, end: &Dim, step: &Dim) -> Option
 }
 
 /// A matrix of known integers with its rows in reverse.
-fn reversed_rows(value: &Value<'_>, axes: &[usize], starts: &[Option<Dim>], steps: &[Option<Dim>]) -> Option<Vec<Option<Dim>>> {
+fn reversed_rows(
+    value: &Value<'_>,
+    axes: &[usize],
+    starts: &[Option<Dim>],
+    steps: &[Option<Dim>],
+) -> Option<Vec<Option<Dim>>> {
     let ([0], [Some(start)], [Some(step)]) = (axes, starts, steps) else {
         return None;
     };
     let [_, columns] = value.shape.as_deref()? else {
         return None;
     };
-    let columns = usize::try_from(columns.as_constant()?).ok().filter(|columns| *columns > 0)?;
+    let columns = usize::try_from(columns.as_constant()?)
+        .ok()
+        .filter(|columns| *columns > 0)?;
     let whole = start.is(-1) && step.is(-1);
-    whole.then(|| value.content.as_deref().into_iter().flat_map(|content| content.rchunks(columns)).flatten().cloned().collect())
+    whole.then(|| {
+        value
+            .content
+            .as_deref()
+            .into_iter()
+            .flat_map(|content| content.rchunks(columns))
+            .flatten()
+            .cloned()
+            .collect()
+    })
 }
 
-fn slice_length(call: &mut Call<'_, '_, '_>, length: &Dim, start: &Dim, end: &Dim, step: &Dim) -> Dim {
-    if let (Some(length), Some(_)) = (length.as_constant(), start.as_constant()) {
-        if let Ok(places) = usize::try_from(length) {
-            if places <= 1 << 16 {
-                if let Some(taken) = sliced(&vec![None; places], start, end, step) {
-                    return Dim::from(i64::try_from(taken.len()).unwrap_or(i64::MAX));
-                }
-            }
-        }
+fn slice_length(
+    call: &mut Call<'_, '_, '_>,
+    length: &Dim,
+    start: &Dim,
+    end: &Dim,
+    step: &Dim,
+) -> Dim {
+    if let (Some(length), Some(_)) = (length.as_constant(), start.as_constant())
+        && let Ok(places) = usize::try_from(length)
+        && places <= 1 << 16
+        && let Some(taken) = sliced(&vec![None; places], start, end, step)
+    {
+        return Dim::from(i64::try_from(taken.len()).unwrap_or(i64::MAX));
     }
     call.walk.derive("slice", &[length, start, end, step])
 }
@@ -320,19 +428,34 @@ pub(crate) fn expand<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         (_, Dependence::Mixed(blame)) => return Err(blame.clone()),
         (Some(content), _) => content.to_vec(),
         (None, Dependence::Invariant) => {
-            let length = target.shape.as_deref().and_then(|shape| shape.first()).and_then(Dim::as_constant);
-            let length = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= 16);
+            let length = target
+                .shape
+                .as_deref()
+                .and_then(|shape| shape.first())
+                .and_then(Dim::as_constant);
+            let length = length
+                .and_then(|length| usize::try_from(length).ok())
+                .filter(|length| *length <= 16);
             vec![None; length.ok_or_else(|| call.unproven("expands to a shape that isn't known"))?]
         }
         _ => return Err(call.unproven("expands to a shape that depends on the rows")),
     };
     let old = call.shape(&value)?;
     let rank = old.len().max(content.len());
-    let mut row = value.layout().map(|layout| layout.at(rank - old.len() + layout.axis));
+    let mut row = value
+        .layout()
+        .map(|layout| layout.at(rank - old.len() + layout.axis));
     let mut shape = Vec::with_capacity(rank);
     for axis in 0..rank {
-        let own = axis.checked_sub(rank - old.len()).and_then(|axis| old.get(axis)).cloned().unwrap_or_else(Dim::one);
-        let wanted = match axis.checked_sub(rank - content.len()).and_then(|axis| content.get(axis)) {
+        let own = axis
+            .checked_sub(rank - old.len())
+            .and_then(|axis| old.get(axis))
+            .cloned()
+            .unwrap_or_else(Dim::one);
+        let wanted = match axis
+            .checked_sub(rank - content.len())
+            .and_then(|axis| content.get(axis))
+        {
             None => Dim::one(),
             Some(Some(dim)) => dim.clone(),
             Some(None) => call.walk.fresh(),
@@ -347,8 +470,12 @@ pub(crate) fn expand<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             shape.push(labels::broadcast(call, &own, &wanted));
         } else {
             let block = wanted.per_row().filter(|_| own.is(1));
-            let block = block.ok_or_else(|| call.unproven("expands to a shape that depends on the rows"))?;
-            let layout = Layout { block, ..Layout::plain(axis) };
+            let block = block
+                .ok_or_else(|| call.unproven("expands to a shape that depends on the rows"))?;
+            let layout = Layout {
+                block,
+                ..Layout::plain(axis)
+            };
             if row.replace(layout).is_some() {
                 return Err(call.certain("pairs each row with every other"));
             }
@@ -390,7 +517,10 @@ pub(crate) fn tile<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         return Err(call.unproven("has a number of repeats for other axes"));
     }
     let mut row = value.layout().cloned();
-    if row.as_ref().is_some_and(|layout| layout.kind != RowKind::Plain) {
+    if row
+        .as_ref()
+        .is_some_and(|layout| layout.kind != RowKind::Plain)
+    {
         return Err(call.unproven("repeats places in the batch"));
     }
     for (axis, (dim, repeat)) in shape.iter_mut().zip(&repeats).enumerate() {
@@ -402,9 +532,17 @@ pub(crate) fn tile<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             }
             layout.outer = call.bounded(layout.outer.multiply(&repeat))?;
         } else if !repeat.is_row_free() {
-            let times = repeat.per_row().ok_or_else(|| call.unproven("repeats as often as the rows say"))?;
+            let times = repeat
+                .per_row()
+                .ok_or_else(|| call.unproven("repeats as often as the rows say"))?;
             let block = call.bounded(times.multiply(dim))?;
-            if row.replace(Layout { block, ..Layout::plain(axis) }).is_some() {
+            if row
+                .replace(Layout {
+                    block,
+                    ..Layout::plain(axis)
+                })
+                .is_some()
+            {
                 return Err(call.certain("pairs each row with every other"));
             }
         }
@@ -413,7 +551,9 @@ pub(crate) fn tile<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     match (row, &value.dependence) {
         (_, Dependence::Mixed(blame)) => Err(blame.clone()),
         (Some(_), Dependence::Counted(blame)) => Err(call.counted(blame)),
-        (None, Dependence::Counted(blame)) => Ok(vec![Value::new(None, Dependence::Counted(blame.clone()))]),
+        (None, Dependence::Counted(blame)) => {
+            Ok(vec![Value::new(None, Dependence::Counted(blame.clone()))])
+        }
         (Some(layout), _) => Ok(vec![call.rows(shape, layout)?]),
         (None, _) => Ok(vec![Value::invariant(Some(shape))]),
     }
@@ -423,15 +563,19 @@ pub(crate) fn tile<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 pub(crate) fn pad<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let mut shape = call.shape(&value)?;
-    let pads: Vec<Option<Dim>> = if let Some(pads) = call.ints("pads").or_else(|| call.ints("paddings")) {
-        pads.iter().map(|pad| Some(Dim::from(*pad))).collect()
-    } else {
-        let pads = call.input(1)?;
-        if !pads.is_invariant() {
-            return Err(call.unproven("pads as far as the rows say"));
-        }
-        pads.content.as_deref().cloned().ok_or_else(|| call.unproven("pads by lengths that aren't known"))?
-    };
+    let pads: Vec<Option<Dim>> =
+        if let Some(pads) = call.ints("pads").or_else(|| call.ints("paddings")) {
+            pads.iter().map(|pad| Some(Dim::from(*pad))).collect()
+        } else {
+            let pads = call.input(1)?;
+            if !pads.is_invariant() {
+                return Err(call.unproven("pads as far as the rows say"));
+            }
+            pads.content
+                .as_deref()
+                .cloned()
+                .ok_or_else(|| call.unproven("pads by lengths that aren't known"))?
+        };
     call.require_fixed_from(1)?;
     let axes = match named_axes(call, 3)? {
         Some(axes) => call.axes(&axes, shape.len())?,
@@ -450,7 +594,10 @@ pub(crate) fn pad<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             return Err(call.unproven("adds rows to those of the batch"));
         }
         let old = shape.get(*axis).cloned().unwrap_or_else(Dim::one);
-        let length = before.as_ref().zip(after.as_ref()).and_then(|(before, after)| old.add(before)?.add(after));
+        let length = before
+            .as_ref()
+            .zip(after.as_ref())
+            .and_then(|(before, after)| old.add(before)?.add(after));
         let length = length.filter(|length| length.minimum().is_some_and(|least| least >= 0));
         let length = match length {
             Some(length) => length,

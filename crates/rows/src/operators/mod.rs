@@ -47,6 +47,7 @@ pub(crate) struct Rule {
 
 /// The rule of an operator, if there is one.
 #[rustfmt::skip]
+#[allow(clippy::match_same_arms, reason = "a table in chapters, with a row for each domain of a rule")]
 pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
     use Knows::{Counts, Everything, Rows, Sequences};
     type Run = for<'a, 's, 'm> fn(&mut Call<'a, 's, 'm>) -> Outcome<'m>;
@@ -126,7 +127,7 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
         ("", "GlobalAveragePool" | "GlobalLpPool" | "GlobalMaxPool") => (Rows, slicewise::global_pool),
         ("", "GridSample") => (Rows, slicewise::grid_sample),
         ("", "GroupNormalization" | "InstanceNormalization" | "LRN") => (Rows, slicewise::same_shape),
-        ("", "Resize" | "Upsample") => (Rows, slicewise::resize),
+        ("", "Resize" | "Upsample") => (Counts, slicewise::resize),
         ("com.microsoft", "FusedConv") => (Rows, slicewise::fused_conv),
 
         // Sequences of steps.
@@ -209,27 +210,73 @@ impl Elements {
 }
 
 /// See `Elements`.
-pub(crate) fn elements<'m>(node: &'m NodeProto, inputs: &[Option<Rc<Value<'m>>>], scope: &Scope<'_, 'm>) -> Elements {
-    let input = |index: usize| inputs.get(index).and_then(Option::as_ref).map_or(element::UNDEFINED, |value| value.element);
-    let both = |kind: i32| Elements { first: kind, others: kind };
+pub(crate) fn elements<'m>(
+    node: &'m NodeProto,
+    inputs: &[Option<Rc<Value<'m>>>],
+    scope: &Scope<'_, 'm>,
+) -> Elements {
+    let input = |index: usize| {
+        inputs
+            .get(index)
+            .and_then(Option::as_ref)
+            .map_or(element::UNDEFINED, |value| value.element)
+    };
+    let both = |kind: i32| Elements {
+        first: kind,
+        others: kind,
+    };
     match node.op_type.as_str() {
-        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "IsInf" | "IsNaN" | "Less" | "LessOrEqual" | "Not" | "Or" | "RegexFullMatch" | "Xor" => both(element::BOOL),
-        "ArgMax" | "ArgMin" | "NonZero" | "Shape" | "Size" | "NonMaxSuppression" | "SequenceLength" => both(element::INT64),
-        "TopK" | "MaxPool" | "Unique" => Elements { first: input(0), others: element::INT64 },
-        "Cast" => both(resolve(node, scope, "to").and_then(|to| i32::try_from(to.i).ok()).unwrap_or_default()),
-        "CastLike" | "Where" | "DynamicQuantizeLSTM" => both(input(1)),
-        "DynamicQuantizeLinear" => Elements { first: element::UINT8, others: element::FLOAT },
+        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "IsInf" | "IsNaN" | "Less"
+        | "LessOrEqual" | "Not" | "Or" | "RegexFullMatch" | "Xor" => both(element::BOOL),
+        "ArgMax" | "ArgMin" | "NonZero" | "Shape" | "Size" | "NonMaxSuppression"
+        | "SequenceLength" => both(element::INT64),
+        "TopK" | "MaxPool" | "Unique" => Elements {
+            first: input(0),
+            others: element::INT64,
+        },
+        "Cast" => both(
+            resolve(node, scope, "to")
+                .and_then(|to| i32::try_from(to.i).ok())
+                .unwrap_or_default(),
+        ),
+        "CastLike" | "DequantizeLinear" | "DynamicQuantizeLSTM" | "Where" => both(input(1)),
+        "DynamicQuantizeLinear" => Elements {
+            first: element::UINT8,
+            others: element::FLOAT,
+        },
         "MatMulInteger" | "ConvInteger" => both(element::INT32),
-        "DequantizeLinear" => both(input(1)),
         "OneHot" => both(input(2)),
-        "LinearRegressor" | "TreeEnsembleRegressor" | "SVMRegressor" | "Scaler" | "Normalizer" | "TfIdfVectorizer" | "FeatureVectorizer" => both(element::FLOAT),
+        "LinearRegressor"
+        | "TreeEnsembleRegressor"
+        | "SVMRegressor"
+        | "Scaler"
+        | "Normalizer"
+        | "TfIdfVectorizer"
+        | "FeatureVectorizer" => both(element::FLOAT),
         "LinearClassifier" | "TreeEnsembleClassifier" | "SVMClassifier" => {
-            let strings = ["classlabels_strings"].iter().any(|name| resolve(node, scope, name).is_some_and(|labels| !labels.strings.is_empty()));
-            Elements { first: if strings { element::STRING } else { element::INT64 }, others: element::FLOAT }
+            let strings = ["classlabels_strings"].iter().any(|name| {
+                resolve(node, scope, name).is_some_and(|labels| !labels.strings.is_empty())
+            });
+            Elements {
+                first: if strings {
+                    element::STRING
+                } else {
+                    element::INT64
+                },
+                others: element::FLOAT,
+            }
         }
-        "If" | "Loop" | "Scan" | "Constant" | "ConstantOfShape" | "LabelEncoder" | "OneHotEncoder" | "CategoryMapper" | "QuantizeLinear"
-        | "Dropout" | "SequenceAt" | "EyeLike" | "Bernoulli" | "RandomNormal" | "RandomUniform" | "Multinomial" | "QLinearConv" | "QLinearMatMul" => both(element::UNDEFINED),
-        _ if node.domain.is_empty() || node.domain == "ai.onnx" || node.domain == "com.microsoft" || node.domain == "ai.onnx.ml" => both(input(0)),
+        "If" | "Loop" | "Scan" | "Constant" | "ConstantOfShape" | "LabelEncoder"
+        | "OneHotEncoder" | "CategoryMapper" | "QuantizeLinear" | "Dropout" | "SequenceAt"
+        | "EyeLike" | "Bernoulli" | "RandomNormal" | "RandomUniform" | "Multinomial"
+        | "QLinearConv" | "QLinearMatMul" => both(element::UNDEFINED),
+        _ if node.domain.is_empty()
+            || node.domain == "ai.onnx"
+            || node.domain == "com.microsoft"
+            || node.domain == "ai.onnx.ml" =>
+        {
+            both(input(0))
+        }
         _ => both(element::UNDEFINED),
     }
 }

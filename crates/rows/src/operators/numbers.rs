@@ -20,7 +20,11 @@ pub(crate) fn known<'m>(call: &Call<'_, '_, 'm>, shape: Vec<Dim>, content: Conte
     } else if dims().all(Dim::is_row_free) {
         Dependence::Invariant
     } else {
-        Dependence::Counted(call.blame(Certainty::Certain, "gives the number of rows in the batch", None))
+        Dependence::Counted(call.blame(
+            Certainty::Certain,
+            "gives the number of rows in the batch",
+            None,
+        ))
     };
     let mut value = Value::new(Some(shape), dependence);
     value.content = Some(Rc::new(content));
@@ -38,20 +42,32 @@ pub(crate) fn fold<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
         return fold_where(call);
     }
     let inputs: Vec<Rc<Value<'m>>> = call.inputs.iter().flatten().cloned().collect();
-    let contents: Option<Vec<&Content>> = inputs.iter().map(|value| value.content.as_deref()).collect();
+    let contents: Option<Vec<&Content>> = inputs
+        .iter()
+        .map(|value| value.content.as_deref())
+        .collect();
     let contents = contents?;
     let (content, rank) = match (operator, contents.as_slice()) {
         ("Neg" | "Not" | "Abs", [only]) => (
-            only.iter().map(|dim| unary(operator, dim.as_ref())).collect(),
+            only.iter()
+                .map(|dim| unary(operator, dim.as_ref()))
+                .collect(),
             inputs.first()?.rank()?,
         ),
         ("ReduceProd" | "ReduceSum", [only, ..]) => return fold_reduce(call, only, operator),
         (_, [left, right]) => {
             let length = left.len().max(right.len());
-            if [left.len(), right.len()].iter().any(|own| *own != 1 && *own != length) {
+            if [left.len(), right.len()]
+                .iter()
+                .any(|own| *own != 1 && *own != length)
+            {
                 return None;
             }
-            let at = |content: &Content, index: usize| content.get(if content.len() == 1 { 0 } else { index }).cloned();
+            let at = |content: &Content, index: usize| {
+                content
+                    .get(if content.len() == 1 { 0 } else { index })
+                    .cloned()
+            };
             let mut content = Vec::with_capacity(length);
             for index in 0..length {
                 let pair = (at(left, index)?, at(right, index)?);
@@ -72,11 +88,15 @@ pub(crate) fn fold<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
         return None;
     }
     let element = inputs.first()?.element;
-    let is_float = matches!(element, element::FLOAT | element::DOUBLE | element::FLOAT16 | element::BFLOAT16);
+    let is_float = matches!(
+        element,
+        element::FLOAT | element::DOUBLE | element::FLOAT16 | element::BFLOAT16
+    );
     (!is_float).then(|| {
         let value = known(call, shape, content);
         match operator {
-            "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or" | "Not" => value.of_element(element::BOOL),
+            "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or"
+            | "Not" => value.of_element(element::BOOL),
             _ => value.of_element(element),
         }
     })
@@ -87,7 +107,10 @@ fn unary(operator: &str, dim: Option<&Dim>) -> Option<Dim> {
     match operator {
         "Neg" => dim.multiply(&Dim::from(-1)),
         "Not" => Some(Dim::from(i64::from(dim.as_constant()? == 0))),
-        "Abs" => dim.minimum().filter(|minimum| *minimum >= 0).map(|_| dim.clone()),
+        "Abs" => dim
+            .minimum()
+            .filter(|minimum| *minimum >= 0)
+            .map(|_| dim.clone()),
         _ => None,
     }
 }
@@ -113,8 +136,12 @@ fn binary(operator: &str, left: Option<&Dim>, right: Option<&Dim>) -> Option<Opt
         "Equal" => known(both.and_then(|(a, b)| a.equals(b))),
         "Less" => known(both.and_then(|(a, b)| less(least(b, a), least(a, b)))),
         "Greater" => known(both.and_then(|(a, b)| less(least(a, b), least(b, a)))),
-        "GreaterOrEqual" => known(both.and_then(|(a, b)| less(least(b, a), least(a, b)).map(|less| !less))),
-        "LessOrEqual" => known(both.and_then(|(a, b)| less(least(a, b), least(b, a)).map(|less| !less))),
+        "GreaterOrEqual" => {
+            known(both.and_then(|(a, b)| less(least(b, a), least(a, b)).map(|less| !less)))
+        }
+        "LessOrEqual" => {
+            known(both.and_then(|(a, b)| less(least(a, b), least(b, a)).map(|less| !less)))
+        }
         "And" | "Or" => known(both.and_then(|(a, b)| {
             let (a, b) = (a.as_constant()? != 0, b.as_constant()? != 0);
             Some(if operator == "And" { a && b } else { a || b })
@@ -148,7 +175,11 @@ fn fold_where<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
     let condition = inputs[0].content.as_deref()?;
     let (yes, no) = (inputs[1].content.as_deref()?, inputs[2].content.as_deref()?);
     let length = condition.len().max(yes.len()).max(no.len());
-    let at = |content: &Content, index: usize| content.get(if content.len() == 1 { 0 } else { index }).cloned();
+    let at = |content: &Content, index: usize| {
+        content
+            .get(if content.len() == 1 { 0 } else { index })
+            .cloned()
+    };
     let mut content = Vec::with_capacity(length);
     for index in 0..length {
         let (yes, no) = (at(yes, index)?, at(no, index)?);
@@ -172,17 +203,31 @@ fn fold_where<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
 }
 
 /// The product or sum of all elements of a vector.
-fn fold_reduce<'m>(call: &Call<'_, '_, 'm>, content: &Content, operator: &str) -> Option<Value<'m>> {
+fn fold_reduce<'m>(
+    call: &Call<'_, '_, 'm>,
+    content: &Content,
+    operator: &str,
+) -> Option<Value<'m>> {
     let input = call.optional(0)?;
     if input.rank()? != 1 || call.int_or("noop_with_empty_axes", 0) != 0 {
         return None;
     }
-    let start = if operator == "ReduceProd" { Dim::one() } else { Dim::from(0) };
-    let total = content.iter().try_fold(start, |total, dim| match operator {
-        "ReduceProd" => total.multiply(dim.as_ref()?),
-        _ => total.add(dim.as_ref()?),
-    })?;
-    let shape = if call.int_or("keepdims", 1) == 0 { Vec::new() } else { vec![Dim::one()] };
+    let start = if operator == "ReduceProd" {
+        Dim::one()
+    } else {
+        Dim::from(0)
+    };
+    let total = content
+        .iter()
+        .try_fold(start, |total, dim| match operator {
+            "ReduceProd" => total.multiply(dim.as_ref()?),
+            _ => total.add(dim.as_ref()?),
+        })?;
+    let shape = if call.int_or("keepdims", 1) == 0 {
+        Vec::new()
+    } else {
+        vec![Dim::one()]
+    };
     Some(known(call, shape, vec![Some(total)]).of_element(input.element))
 }
 
@@ -193,13 +238,22 @@ pub(crate) fn constant<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
     let vector = |length: usize| vec![Dim::from(i64::try_from(length).unwrap_or(i64::MAX))];
     if let Some(integer) = call.int("value_int") {
-        return Ok(vec![known(call, Vec::new(), vec![Some(Dim::from(integer))])]);
+        return Ok(vec![known(
+            call,
+            Vec::new(),
+            vec![Some(Dim::from(integer))],
+        )]);
     }
     if let Some(integers) = call.ints("value_ints") {
         if integers.len() > MAXIMUM_CONTENT {
-            return Ok(vec![Value::invariant(Some(vector(integers.len()))).of_element(element::INT64)]);
+            return Ok(vec![
+                Value::invariant(Some(vector(integers.len()))).of_element(element::INT64),
+            ]);
         }
-        let content = integers.iter().map(|integer| Some(Dim::from(*integer))).collect();
+        let content = integers
+            .iter()
+            .map(|integer| Some(Dim::from(*integer)))
+            .collect();
         return Ok(vec![known(call, vector(integers.len()), content)]);
     }
     let value = if call.attribute("value_float").is_some() {
@@ -232,7 +286,13 @@ pub(crate) fn shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         usize::try_from(place.clamp(0, rank)).unwrap_or_default()
     };
     let (start, end) = (bound("start", 0), bound("end", shape.len()));
-    let content: Content = shape.get(start..end.max(start)).unwrap_or_default().iter().cloned().map(Some).collect();
+    let content: Content = shape
+        .get(start..end.max(start))
+        .unwrap_or_default()
+        .iter()
+        .cloned()
+        .map(Some)
+        .collect();
     let length = i64::try_from(content.len()).unwrap_or(i64::MAX);
     Ok(vec![known(call, vec![Dim::from(length)], content)])
 }
@@ -250,12 +310,17 @@ pub(crate) fn size<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 fn unknown_shape(call: &Call<'_, '_, '_>, value: &Value<'_>) -> Blame {
     match &value.dependence {
         Dependence::Mixed(blame) | Dependence::Counted(blame) => blame.clone(),
-        Dependence::Invariant | Dependence::Rows(_) => call.unproven("takes the shape of a tensor of unknown shape"),
+        Dependence::Invariant | Dependence::Rows(_) => {
+            call.unproven("takes the shape of a tensor of unknown shape")
+        }
     }
 }
 
 /// What a tensor filled with one constant is: by rows where one length has N in it.
-pub(crate) fn filled<'m>(call: &mut Call<'_, '_, 'm>, content: &Content) -> Result<Value<'m>, Blame> {
+pub(crate) fn filled<'m>(
+    call: &mut Call<'_, '_, 'm>,
+    content: &Content,
+) -> Result<Value<'m>, Blame> {
     let mut axis = None;
     let mut shape = Vec::with_capacity(content.len());
     for (index, dim) in content.iter().enumerate() {
@@ -271,7 +336,13 @@ pub(crate) fn filled<'m>(call: &mut Call<'_, '_, 'm>, content: &Content) -> Resu
     }
     match axis {
         None => Ok(Value::invariant(Some(shape))),
-        Some((axis, block)) => call.rows(shape, Layout { block, ..Layout::plain(axis) }),
+        Some((axis, block)) => call.rows(
+            shape,
+            Layout {
+                block,
+                ..Layout::plain(axis)
+            },
+        ),
     }
 }
 
@@ -281,13 +352,23 @@ pub(crate) fn constant_of_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> 
     let Some(content) = shape.content.as_deref() else {
         return match &shape.dependence {
             Dependence::Invariant => {
-                let rank = shape.shape.as_deref().and_then(|shape| shape.first()).and_then(Dim::as_constant);
-                let rank = rank.and_then(|rank| usize::try_from(rank).ok()).filter(|rank| *rank <= 16);
+                let rank = shape
+                    .shape
+                    .as_deref()
+                    .and_then(|shape| shape.first())
+                    .and_then(Dim::as_constant);
+                let rank = rank
+                    .and_then(|rank| usize::try_from(rank).ok())
+                    .filter(|rank| *rank <= 16);
                 let dims = rank.map(|rank| (0..rank).map(|_| call.walk.fresh()).collect());
                 Ok(vec![Value::invariant(dims)])
             }
-            Dependence::Counted(blame) => Ok(vec![Value::new(None, Dependence::Counted(blame.clone()))]),
-            Dependence::Rows(_) => Err(call.unproven("makes a tensor as long as the rows' values say")),
+            Dependence::Counted(blame) => {
+                Ok(vec![Value::new(None, Dependence::Counted(blame.clone()))])
+            }
+            Dependence::Rows(_) => {
+                Err(call.unproven("makes a tensor as long as the rows' values say"))
+            }
             Dependence::Mixed(blame) => Err(blame.clone()),
         };
     };
@@ -297,9 +378,17 @@ pub(crate) fn constant_of_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> 
         // The default is a float 0.
         None => None,
     };
-    value.element = call.tensor("value").map_or(element::FLOAT, |tensor| tensor.data_type);
-    let elements = value.shape.as_ref().and_then(|shape| Dim::product(shape)).and_then(|size| size.as_constant());
-    let elements = elements.and_then(|elements| usize::try_from(elements).ok()).filter(|elements| *elements <= 64);
+    value.element = call
+        .tensor("value")
+        .map_or(element::FLOAT, |tensor| tensor.data_type);
+    let elements = value
+        .shape
+        .as_ref()
+        .and_then(Dim::product)
+        .and_then(|size| size.as_constant());
+    let elements = elements
+        .and_then(|elements| usize::try_from(elements).ok())
+        .filter(|elements| *elements <= 64);
     if let (Some(fill), Some(elements), true) = (fill, elements, value.is_invariant()) {
         value.content = Some(Rc::new(vec![Some(Dim::from(fill)); elements]));
     }
@@ -311,7 +400,9 @@ pub(crate) fn range<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let inputs = [call.input(0)?, call.input(1)?, call.input(2)?];
     for value in &inputs {
         match &value.dependence {
-            Dependence::Rows(_) => return Err(call.unproven("makes a tensor as long as the rows' values say")),
+            Dependence::Rows(_) => {
+                return Err(call.unproven("makes a tensor as long as the rows' values say"));
+            }
             Dependence::Mixed(blame) => return Err(blame.clone()),
             Dependence::Invariant | Dependence::Counted(_) => {}
         }
@@ -322,29 +413,41 @@ pub(crate) fn range<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     });
     let (start, limit, step) = (inputs[0].scalar(), inputs[1].scalar(), inputs[2].scalar());
     let length = match (start, limit, step) {
-        (Some(start), Some(limit), Some(step)) if step.is(1) => {
-            limit.subtract(start).filter(|length| length.minimum().is_some_and(|least| least >= 0))
-        }
+        (Some(start), Some(limit), Some(step)) if step.is(1) => limit
+            .subtract(start)
+            .filter(|length| length.minimum().is_some_and(|least| least >= 0)),
         _ => None,
     };
-    if let (Some(length), Some(start)) = (&length, start) {
-        if start.is(0) && *length == Dim::rows() {
-            let layout = Layout { kind: RowKind::Index, ..Layout::plain(0) };
-            return Ok(vec![call.rows(vec![Dim::one()], layout)?.of_element(inputs[0].element)]);
-        }
+    if let (Some(length), Some(start)) = (&length, start)
+        && start.is(0)
+        && *length == Dim::rows()
+    {
+        let layout = Layout {
+            kind: RowKind::Index,
+            ..Layout::plain(0)
+        };
+        return Ok(vec![
+            call.rows(vec![Dim::one()], layout)?
+                .of_element(inputs[0].element),
+        ]);
     }
     if let Some(blame) = blame {
-        return Ok(vec![Value::new(length.map(|length| vec![length]), Dependence::Counted(blame))]);
+        return Ok(vec![Value::new(
+            length.map(|length| vec![length]),
+            Dependence::Counted(blame),
+        )]);
     }
     let mut value = Value::invariant(Some(vec![match &length {
         Some(length) => length.clone(),
         None => call.walk.fresh(),
     }]));
-    if let (Some(length), Some(start)) = (length.as_ref().and_then(Dim::as_constant), start.and_then(Dim::as_constant)) {
-        if length <= 256 {
-            let integers = (0..length).map(|index| start.checked_add(index).map(Dim::from));
-            value.content = Some(Rc::new(integers.collect()));
-        }
+    if let (Some(length), Some(start)) = (
+        length.as_ref().and_then(Dim::as_constant),
+        start.and_then(Dim::as_constant),
+    ) && length <= 256
+    {
+        let integers = (0..length).map(|index| start.checked_add(index).map(Dim::from));
+        value.content = Some(Rc::new(integers.collect()));
     }
     Ok(vec![value.of_element(inputs[0].element)])
 }

@@ -21,7 +21,12 @@ pub(crate) fn from_the_batch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 }
 
 /// Whether scales or zero points say the same for all places along the rows' axis.
-fn same_for_rows<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, axis: i64, index: usize) -> Result<(), Blame> {
+fn same_for_rows<'m>(
+    call: &Call<'_, '_, 'm>,
+    value: &Value<'m>,
+    axis: i64,
+    index: usize,
+) -> Result<(), Blame> {
     let Some(parameter) = call.optional(index) else {
         return Ok(());
     };
@@ -32,8 +37,14 @@ fn same_for_rows<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, axis: i64, inde
     let rank = call.shape(value)?.len();
     if let Some(own) = parameter.layout() {
         // Quantized per row: a scale for each.
-        let along = shape.len() == 1 && call.axis(axis, rank)? == layout.axis && own.at(layout.axis) == *layout;
-        return if along { Ok(()) } else { Err(call.unproven("has parameters that depend on the rows")) };
+        let along = shape.len() == 1
+            && call.axis(axis, rank)? == layout.axis
+            && own.at(layout.axis) == *layout;
+        return if along {
+            Ok(())
+        } else {
+            Err(call.unproven("has parameters that depend on the rows"))
+        };
     }
     call.require_fixed([index])?;
     let single = shape.iter().all(|dim| dim.is(1));
@@ -73,7 +84,11 @@ pub(crate) fn matmul_integer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (left, right) = (call.input(0)?, call.input(1)?);
     call.require_fixed_from(2)?;
     // The parameters of A are single; those of B may be one for each of its columns.
-    let left_parameters: &[usize] = if call.node.op_type == "MatMulInteger" { &[2] } else { &[2, 4] };
+    let left_parameters: &[usize] = if call.node.op_type == "MatMulInteger" {
+        &[2]
+    } else {
+        &[2, 4]
+    };
     single(call, left_parameters)?;
     if right.layout().is_some() {
         call.require_fixed([2, 3])?;
@@ -105,7 +120,11 @@ pub(crate) fn qgemm<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let ([rows, _], [depth, width]) = (shape.as_slice(), other.as_slice()) else {
         return Err(call.unproven("has inputs of unexpected rank"));
     };
-    let columns = if call.int_or("transB", 0) == 0 { width } else { depth };
+    let columns = if call.int_or("transB", 0) == 0 {
+        width
+    } else {
+        depth
+    };
     // C has one number for each column, or all rows in common.
     let bias = call.optional(6);
     let common = match bias.as_ref().and_then(|bias| bias.shape.as_deref()) {
@@ -117,7 +136,12 @@ pub(crate) fn qgemm<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         return Err(call.unproven("joins the rows with others of fixed number"));
     }
     let (_, layout) = slicewise::first_axis(call, &left)?;
-    Ok(vec![slicewise::with_first_axis(call, rows.clone(), vec![columns.clone()], layout)?])
+    Ok(vec![slicewise::with_first_axis(
+        call,
+        rows.clone(),
+        vec![columns.clone()],
+        layout,
+    )?])
 }
 
 /// `com.microsoft.QLinearAdd` and `QLinearMul`: A, its scale and zero point, B, its own, and those of C.
@@ -147,15 +171,21 @@ pub(crate) fn qlinear_pool<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 
 /// `com.microsoft.QLinearConcat`: the result's parameters, then each tensor with its own.
 pub(crate) fn qlinear_concat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
-    let parameters: Vec<usize> = (0..call.inputs.len()).filter(|index| *index < 2 || index % 3 != 2).collect();
+    let parameters: Vec<usize> = (0..call.inputs.len())
+        .filter(|index| *index < 2 || index % 3 != 2)
+        .collect();
     single(call, &parameters)?;
-    let values: Vec<_> = call.inputs.iter().skip(2).step_by(3).flatten().cloned().collect();
+    let values: Vec<_> = call
+        .inputs
+        .iter()
+        .skip(2)
+        .step_by(3)
+        .flatten()
+        .cloned()
+        .collect();
     let values: Vec<&Value<'m>> = values.iter().map(AsRef::as_ref).collect();
-    let axis = call.int("axis").ok_or_else(|| call.unproven("lacks an attribute"))?;
+    let axis = call
+        .int("axis")
+        .ok_or_else(|| call.unproven("lacks an attribute"))?;
     Ok(vec![super::layout::joined(call, &values, axis)?])
-}
-
-/// `ConvInteger`: zero points after the weights.
-pub(crate) fn conv_integer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
-    slicewise::conv(call)
 }

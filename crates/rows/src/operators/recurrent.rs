@@ -18,12 +18,21 @@ pub(crate) fn recurrent<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         _ => return Err(call.unproven("has a layout that isn't known")),
     };
     let (batch_axis, state_axis) = if batch_first { (0, 0) } else { (1, 1) };
-    let (batch, time) = if batch_first { (first, second) } else { (second, first) };
+    let (batch, time) = if batch_first {
+        (first, second)
+    } else {
+        (second, first)
+    };
     // W, R, B; and the peepholes of an LSTM.
     call.require_fixed([1, 2, 3, 7])?;
     let layout = value.layout().cloned();
-    if layout.as_ref().is_some_and(|layout| layout.axis != batch_axis) {
-        let on_time = layout.as_ref().is_some_and(|layout| layout.axis == 1 - batch_axis);
+    if layout
+        .as_ref()
+        .is_some_and(|layout| layout.axis != batch_axis)
+    {
+        let on_time = layout
+            .as_ref()
+            .is_some_and(|layout| layout.axis == 1 - batch_axis);
         return Err(if on_time {
             call.blame(
                 crate::value::Certainty::Certain,
@@ -49,23 +58,43 @@ pub(crate) fn recurrent<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         Some(size) => Dim::from(size),
         None => call.walk.fresh(),
     };
-    let directions = Dim::from(if call.string("direction") == Some("bidirectional") { 2 } else { 1 });
+    let directions = Dim::from(if call.string("direction") == Some("bidirectional") {
+        2
+    } else {
+        1
+    });
     let (all, last, all_axis) = if batch_first {
         (
-            vec![batch.clone(), time.clone(), directions.clone(), hidden.clone()],
+            vec![
+                batch.clone(),
+                time.clone(),
+                directions.clone(),
+                hidden.clone(),
+            ],
             vec![batch.clone(), directions, hidden],
             0,
         )
     } else {
         (
-            vec![time.clone(), directions.clone(), batch.clone(), hidden.clone()],
+            vec![
+                time.clone(),
+                directions.clone(),
+                batch.clone(),
+                hidden.clone(),
+            ],
             vec![directions, batch.clone(), hidden],
             2,
         )
     };
     let output = |shape: Vec<Dim>, axis: usize| match &layout {
         None => Ok(Value::invariant(Some(shape))),
-        Some(layout) => call.rows(shape, Layout { axis, ..layout.clone() }),
+        Some(layout) => call.rows(
+            shape,
+            Layout {
+                axis,
+                ..layout.clone()
+            },
+        ),
     };
     let last = output(last, state_axis)?;
     Ok(vec![output(all, all_axis)?, last.clone(), last])

@@ -10,19 +10,30 @@ use crate::walk::Outcome;
 /// Elements of a row lie together, `outer` times: before the row axis and in `outer` are P pieces, and
 /// each of them has N parts of equal size. That is so in the new shape, too, if one axis has N in it and
 /// those before it split the pieces evenly.
-fn with_shape<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, shape: Vec<Dim>) -> Result<Value<'m>, Blame> {
+fn with_shape<'m>(
+    call: &Call<'_, '_, 'm>,
+    value: &Value<'m>,
+    shape: Vec<Dim>,
+) -> Result<Value<'m>, Blame> {
     let blame = || call.unproven("gives the rows a shape from which they can't be told apart");
     let mut output = match &value.dependence {
         Dependence::Mixed(blame) => return Err(blame.clone()),
-        Dependence::Invariant if shape.iter().all(Dim::is_row_free) => Value::invariant(Some(shape)),
-        Dependence::Invariant => return Err(call.unproven("gives a constant as many rows as the batch has")),
+        Dependence::Invariant if shape.iter().all(Dim::is_row_free) => {
+            Value::invariant(Some(shape))
+        }
+        Dependence::Invariant => {
+            return Err(call.unproven("gives a constant as many rows as the batch has"));
+        }
         Dependence::Counted(blame) => Value::new(Some(shape), Dependence::Counted(blame.clone())),
         Dependence::Rows(layout) => {
             let old = call.shape(value)?;
             if let RowKind::Padded(_) = layout.kind {
                 return same_but_for_ones(call, value, shape);
             }
-            let mut with_rows = shape.iter().enumerate().filter(|(_, dim)| !dim.is_row_free());
+            let mut with_rows = shape
+                .iter()
+                .enumerate()
+                .filter(|(_, dim)| !dim.is_row_free());
             let (Some((axis, length)), None) = (with_rows.next(), with_rows.next()) else {
                 return Err(blame());
             };
@@ -32,7 +43,12 @@ fn with_shape<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, shape: Vec<Dim>) -
             let before = call.bounded(Dim::product(shape.iter().take(axis)))?;
             let outer = pieces.divide(&before).ok_or_else(blame)?;
             let block = per_row.divide(&outer).ok_or_else(blame)?;
-            let layout = Layout { axis, outer, block, kind: layout.kind.clone() };
+            let layout = Layout {
+                axis,
+                outer,
+                block,
+                kind: layout.kind.clone(),
+            };
             call.rows(shape, layout)?
         }
     };
@@ -43,8 +59,13 @@ fn with_shape<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, shape: Vec<Dim>) -
 }
 
 /// Padded rows stay so where only axes of length 1 come and go.
-fn same_but_for_ones<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, shape: Vec<Dim>) -> Result<Value<'m>, Blame> {
-    let long = |shape: &[Dim]| -> Vec<Dim> { shape.iter().filter(|dim| !dim.is(1)).cloned().collect() };
+fn same_but_for_ones<'m>(
+    call: &Call<'_, '_, 'm>,
+    value: &Value<'m>,
+    shape: Vec<Dim>,
+) -> Result<Value<'m>, Blame> {
+    let long =
+        |shape: &[Dim]| -> Vec<Dim> { shape.iter().filter(|dim| !dim.is(1)).cloned().collect() };
     let old = call.shape(value)?;
     let axis = shape.iter().position(|dim| dim.per_row().is_some());
     match (value.layout(), axis) {
@@ -68,8 +89,14 @@ pub(crate) fn reshape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             (_, Dependence::Mixed(blame)) => return Err(blame.clone()),
             (Some(content), _) => content.to_vec(),
             (None, Dependence::Invariant) => {
-                let length = target.shape.as_deref().and_then(|shape| shape.first()).and_then(Dim::as_constant);
-                let length = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= 16);
+                let length = target
+                    .shape
+                    .as_deref()
+                    .and_then(|shape| shape.first())
+                    .and_then(Dim::as_constant);
+                let length = length
+                    .and_then(|length| usize::try_from(length).ok())
+                    .filter(|length| *length <= 16);
                 vec![None; length.ok_or_else(|| call.unproven("gives a shape that isn't known"))?]
             }
             _ => return Err(call.unproven("gives a shape that depends on the rows")),
@@ -87,18 +114,27 @@ pub(crate) fn reshape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             }
             Some(dim) if dim.is(0) && copies => {
                 let copied = old.get(index).cloned();
-                copied.ok_or_else(|| call.unproven("copies the length of an axis that isn't there"))?
+                copied
+                    .ok_or_else(|| call.unproven("copies the length of an axis that isn't there"))?
             }
             // A polynomial that may be 0 or below would be read otherwise.
             Some(dim) if dim.minimum().is_some_and(|least| least >= 0) => match &dim {
-                dim if copies && dim.minimum() == Some(0) && row_axis == Some(index) && dim.is_row_free() => {
+                dim if copies
+                    && dim.minimum() == Some(0)
+                    && row_axis == Some(index)
+                    && dim.is_row_free() =>
+                {
                     return Err(call.unproven("gives a shape that isn't known"));
                 }
                 dim => dim.clone(),
             },
-            Some(dim) if !dim.is_row_free() => return Err(call.unproven("gives a shape that isn't known")),
+            Some(dim) if !dim.is_row_free() => {
+                return Err(call.unproven("gives a shape that isn't known"));
+            }
             // Not known, but row-free: so is the length, unless it is a 0 that copies the rows.
-            _ if copies && row_axis == Some(index) => return Err(call.unproven("gives a shape that isn't known")),
+            _ if copies && row_axis == Some(index) => {
+                return Err(call.unproven("gives a shape that isn't known"));
+            }
             _ => call.walk.fresh(),
         });
     }
@@ -118,7 +154,12 @@ pub(crate) fn reshape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 }
 
 /// The length that -1 stands for, where `shape` has 1 in its place.
-fn infer(call: &mut Call<'_, '_, '_>, value: &Value<'_>, old: &[Dim], shape: &[Dim]) -> Result<Dim, Blame> {
+fn infer(
+    call: &mut Call<'_, '_, '_>,
+    value: &Value<'_>,
+    old: &[Dim],
+    shape: &[Dim],
+) -> Result<Dim, Blame> {
     let total = call.bounded(Dim::product(old))?;
     let others = call.bounded(Dim::product(shape))?;
     if let Some(exact) = total.divide(&others) {
@@ -129,7 +170,9 @@ fn infer(call: &mut Call<'_, '_, '_>, value: &Value<'_>, old: &[Dim], shape: &[D
         (Some(total), Some(others)) => (total, others),
         _ if total.is_row_free() && others.is_row_free() => (total, others),
         _ if value.layout().is_some() => {
-            return Err(call.unproven("may join elements of several rows in one, as its shape has it"));
+            return Err(
+                call.unproven("may join elements of several rows in one, as its shape has it")
+            );
         }
         _ => return Err(call.unproven("gives a shape that isn't known")),
     };
@@ -183,14 +226,19 @@ pub(crate) fn squeeze<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                     Some("name the axes that it drops"),
                 ));
             }
-            (0..old.len()).filter(|axis| old.get(*axis).is_some_and(|dim| dim.is(1))).collect()
+            (0..old.len())
+                .filter(|axis| old.get(*axis).is_some_and(|dim| dim.is(1)))
+                .collect()
         }
     };
     if row_axis.is_some_and(|row_axis| axes.contains(&row_axis)) {
         return Err(call.unproven("drops the axis of the rows"));
     }
     let kept: Vec<usize> = (0..old.len()).filter(|axis| !axes.contains(axis)).collect();
-    let shape = kept.iter().filter_map(|axis| old.get(*axis).cloned()).collect();
+    let shape = kept
+        .iter()
+        .filter_map(|axis| old.get(*axis).cloned())
+        .collect();
     Ok(vec![moved(call, &value, shape, &kept)?])
 }
 
@@ -222,7 +270,12 @@ pub(crate) fn unsqueeze<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 }
 
 /// `value` with the axes `places` of its own, of which new ones have no place.
-fn moved<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, shape: Vec<Dim>, places: &[usize]) -> Result<Value<'m>, Blame> {
+fn moved<'m>(
+    call: &Call<'_, '_, 'm>,
+    value: &Value<'m>,
+    shape: Vec<Dim>,
+    places: &[usize],
+) -> Result<Value<'m>, Blame> {
     let mut output = Value::new(Some(shape.clone()), value.dependence.clone());
     if let Dependence::Rows(layout) = &value.dependence {
         let axis = places.iter().position(|place| *place == layout.axis);
@@ -247,20 +300,31 @@ pub(crate) fn transpose<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         return Err(call.unproven("has an order of axes that isn't one"));
     }
     if old.len() > 1 && value.layout().is_none() {
-        let shape = order.iter().filter_map(|axis| old.get(*axis).cloned()).collect();
+        let shape = order
+            .iter()
+            .filter_map(|axis| old.get(*axis).cloned())
+            .collect();
         let mut output = Value::new(Some(shape), value.dependence.clone());
-        if let (Some(content), [rows, columns], [1, 0]) = (&value.content, old.as_slice(), order.as_slice()) {
+        if let (Some(content), [rows, columns], [1, 0]) =
+            (&value.content, old.as_slice(), order.as_slice())
+        {
             let lengths = rows.as_constant().zip(columns.as_constant());
-            let lengths = lengths.and_then(|(r, c)| Some((usize::try_from(r).ok()?, usize::try_from(c).ok()?)));
+            let lengths = lengths
+                .and_then(|(r, c)| Some((usize::try_from(r).ok()?, usize::try_from(c).ok()?)));
             if let Some((rows, columns)) = lengths {
-                let places = (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column));
-                let content: Option<Vec<_>> = places.map(|place| content.get(place).cloned()).collect();
+                let places = (0..columns)
+                    .flat_map(|column| (0..rows).map(move |row| row * columns + column));
+                let content: Option<Vec<_>> =
+                    places.map(|place| content.get(place).cloned()).collect();
                 output.content = content.map(std::rc::Rc::new);
             }
         }
         return Ok(vec![output]);
     }
-    let shape = order.iter().filter_map(|axis| old.get(*axis).cloned()).collect();
+    let shape = order
+        .iter()
+        .filter_map(|axis| old.get(*axis).cloned())
+        .collect();
     let mut output = moved(call, &value, shape, &order)?;
     output.literal = None;
     Ok(vec![output])

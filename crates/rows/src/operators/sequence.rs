@@ -54,8 +54,16 @@ pub(crate) fn at<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let place = call.input(1)?;
     let place = place.scalar().and_then(Dim::as_constant);
     let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
-    let place = place.map(|place| if place < 0 { place.saturating_add(length) } else { place });
-    let item = place.and_then(|place| usize::try_from(place).ok()).and_then(|place| items.get(place));
+    let place = place.map(|place| {
+        if place < 0 {
+            place.saturating_add(length)
+        } else {
+            place
+        }
+    });
+    let item = place
+        .and_then(|place| usize::try_from(place).ok())
+        .and_then(|place| items.get(place));
     let item = item.ok_or_else(|| call.unproven("takes an item that isn't known"))?;
     Ok(vec![item.as_ref().clone()])
 }
@@ -66,7 +74,9 @@ pub(crate) fn concat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     if call.int_or("new_axis", 0) != 0 {
         return Err(call.unproven("stacks the items of a sequence"));
     }
-    let axis = call.int("axis").ok_or_else(|| call.unproven("lacks an attribute"))?;
+    let axis = call
+        .int("axis")
+        .ok_or_else(|| call.unproven("lacks an attribute"))?;
     for item in items.iter() {
         if let Dependence::Mixed(blame) = &item.dependence {
             return Err(blame.clone());
@@ -85,12 +95,16 @@ pub(crate) fn split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         return Err(call.certain("splits the rows of the batch"));
     }
     let unknown = || call.unproven("splits into parts that aren't known");
-    let length = shape.get(axis).and_then(Dim::as_constant).ok_or_else(unknown)?;
+    let length = shape
+        .get(axis)
+        .and_then(Dim::as_constant)
+        .ok_or_else(unknown)?;
     let sizes: Vec<i64> = match call.optional(1) {
-        None if call.int_or("keepdims", 1) != 0 && length <= 1024 => (0..length).map(|_| 1).collect(),
-        None => return Err(unknown()),
+        None if call.int_or("keepdims", 1) != 0 && length <= 1024 => {
+            (0..length).map(|_| 1).collect()
+        }
         Some(sizes) if sizes.rank() == Some(1) => sizes.integers().ok_or_else(unknown)?,
-        Some(_) => return Err(unknown()),
+        None | Some(_) => return Err(unknown()),
     };
     if value.layout().is_none() && !value.is_invariant() {
         return Err(unknown());

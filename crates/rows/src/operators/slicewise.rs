@@ -4,15 +4,22 @@ use crate::call::Call;
 use crate::constant;
 use crate::dimension::Dim;
 use crate::operators::elementwise::same_place;
-use crate::value::{Blame, Certainty, Layout, Value};
+use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Value};
 use crate::walk::Outcome;
 
 /// The layout of an input whose rows must be on axis 0, and its shape.
-pub(crate) fn first_axis<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>) -> Result<(Vec<Dim>, Option<Layout>), Blame> {
+pub(crate) fn first_axis<'m>(
+    call: &Call<'_, '_, 'm>,
+    value: &Value<'m>,
+) -> Result<(Vec<Dim>, Option<Layout>), Blame> {
     let shape = call.shape(value)?;
     match value.layout() {
-        Some(layout) if layout.axis == 1 => Err(call.unproven("has the rows where it wants the channels")),
-        Some(layout) if layout.axis != 0 => Err(call.unproven("has the rows on another axis than the first")),
+        Some(layout) if layout.axis == 1 => {
+            Err(call.unproven("has the rows where it wants the channels"))
+        }
+        Some(layout) if layout.axis != 0 => {
+            Err(call.unproven("has the rows on another axis than the first"))
+        }
         layout => Ok((shape, layout.cloned())),
     }
 }
@@ -42,7 +49,12 @@ pub(crate) fn same_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 
 /// `BatchNormalization`, unless it trains.
 pub(crate) fn batch_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
-    let outputs = call.node.output.iter().filter(|name| !name.is_empty()).count();
+    let outputs = call
+        .node
+        .output
+        .iter()
+        .filter(|name| !name.is_empty())
+        .count();
     let value = call.input(0)?;
     if call.opset < 7 || call.int_or("spatial", 1) != 1 {
         return Err(call.unproven("is of an operator set before 9"));
@@ -62,19 +74,33 @@ pub(crate) fn batch_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m
 }
 
 /// The length of an axis after a window has moved over it.
-fn windows(call: &mut Call<'_, '_, '_>, length: &Dim, size: &Dim, step: i64, dilation: i64, pads: i64, ceil: bool) -> Dim {
+fn windows(
+    call: &mut Call<'_, '_, '_>,
+    length: &Dim,
+    size: &Dim,
+    step: i64,
+    dilation: i64,
+    pads: i64,
+    ceil: bool,
+) -> Dim {
     let exact = (|| {
         let length = length.as_constant()?;
-        let span = size.as_constant()?.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+        let span = size
+            .as_constant()?
+            .checked_sub(1)?
+            .checked_mul(dilation)?
+            .checked_add(1)?;
         let room = length.checked_add(pads)?.checked_sub(span)?;
-        (room >= 0 && step > 0 && !ceil).then(|| Some(Dim::from(room.checked_div(step)?.checked_add(1)?)))?
+        (room >= 0 && step > 0 && !ceil)
+            .then(|| Some(Dim::from(room.checked_div(step)?.checked_add(1)?)))?
     })();
     match exact {
         Some(exact) => exact,
         None => {
             let numbers = [step, dilation, pads, i64::from(ceil)].map(Dim::from);
             let [step, dilation, pads, ceil] = &numbers;
-            call.walk.derive("windows", &[length, size, step, dilation, pads, ceil])
+            call.walk
+                .derive("windows", &[length, size, step, dilation, pads, ceil])
         }
     }
 }
@@ -83,7 +109,12 @@ fn windows(call: &mut Call<'_, '_, '_>, length: &Dim, size: &Dim, step: i64, dil
 fn spatial(call: &mut Call<'_, '_, '_>, old: &[Dim], sizes: &[Dim]) -> Result<Vec<Dim>, Blame> {
     let auto = call.string("auto_pad").unwrap_or("NOTSET");
     let ceil = call.int_or("ceil_mode", 0) != 0;
-    let at = |name: &str, index: usize, default: i64| call.ints(name).and_then(|ints| ints.get(index)).copied().unwrap_or(default);
+    let at = |name: &str, index: usize, default: i64| {
+        call.ints(name)
+            .and_then(|ints| ints.get(index))
+            .copied()
+            .unwrap_or(default)
+    };
     let mut plan = Vec::new();
     for (axis, (length, size)) in old.iter().zip(sizes).enumerate() {
         let step = at("strides", axis, 1);
@@ -97,7 +128,15 @@ fn spatial(call: &mut Call<'_, '_, '_>, old: &[Dim], sizes: &[Dim]) -> Result<Ve
     let mut shape = Vec::new();
     for (length, size, step, dilation, pads) in plan {
         shape.push(match auto {
-            "NOTSET" | "VALID" => windows(call, length, size, step, dilation, if auto == "VALID" { 0 } else { pads }, ceil),
+            "NOTSET" | "VALID" => windows(
+                call,
+                length,
+                size,
+                step,
+                dilation,
+                if auto == "VALID" { 0 } else { pads },
+                ceil,
+            ),
             // As many windows as steps fit, rounded up.
             _ => match length.as_constant() {
                 Some(length) if length > 0 && step > 0 => Dim::from((length - 1) / step + 1),
@@ -121,14 +160,21 @@ fn convolution<'m>(call: &mut Call<'_, '_, 'm>, weights: usize) -> Outcome<'m> {
     if shape.len() < 3 {
         return Err(call.unproven("has inputs of unexpected rank"));
     }
-    let (batch, old) = (shape.first().cloned().unwrap_or_else(Dim::one), shape.get(2..).unwrap_or_default());
+    let (batch, old) = (
+        shape.first().cloned().unwrap_or_else(Dim::one),
+        shape.get(2..).unwrap_or_default(),
+    );
     let weights = own.shape.clone();
     let channels = weights.as_ref().and_then(|shape| shape.first()).cloned();
     let mut rest = vec![match channels {
         Some(channels) => channels,
         None => call.walk.fresh(),
     }];
-    match weights.as_ref().and_then(|shape| shape.get(2..)).filter(|sizes| sizes.len() == old.len()) {
+    match weights
+        .as_ref()
+        .and_then(|shape| shape.get(2..))
+        .filter(|sizes| sizes.len() == old.len())
+    {
         Some(sizes) => rest.extend(spatial(call, old, sizes)?),
         None => rest.extend((0..old.len()).map(|_| call.walk.fresh())),
     }
@@ -169,7 +215,11 @@ pub(crate) fn conv_transpose<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     call.require_fixed_from(1)?;
     let weights = call.input(1)?;
     let group = call.int_or("group", 1);
-    let channels = weights.shape.as_ref().and_then(|shape| shape.get(1)).and_then(|dim| dim.multiply(&Dim::from(group)));
+    let channels = weights
+        .shape
+        .as_ref()
+        .and_then(|shape| shape.get(1))
+        .and_then(|dim| dim.multiply(&Dim::from(group)));
     let mut rest = vec![match channels {
         Some(channels) => channels,
         None => call.walk.fresh(),
@@ -186,7 +236,12 @@ pub(crate) fn pool<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     call.require_fixed_from(1)?;
     // The second output of MaxPool numbers places in the whole batch.
     let places = call.node.output.get(1).is_some_and(|name| !name.is_empty());
-    let sizes: Vec<Dim> = call.ints("kernel_shape").unwrap_or_default().iter().map(|size| Dim::from(*size)).collect();
+    let sizes: Vec<Dim> = call
+        .ints("kernel_shape")
+        .unwrap_or_default()
+        .iter()
+        .map(|size| Dim::from(*size))
+        .collect();
     let [first, channels, old @ ..] = shape.as_slice() else {
         return Err(call.unproven("has inputs of unexpected rank"));
     };
@@ -224,10 +279,20 @@ pub(crate) fn reshaping<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (shape, layout) = first_axis(call, &value)?;
     call.require_fixed_from(1)?;
     let rank = match call.node.op_type.as_str() {
-        "Col2Im" => 2 + call.optional(1).and_then(|size| size.shape.as_ref()?.first()?.as_constant()).and_then(|length| usize::try_from(length).ok()).filter(|length| *length < 16).ok_or_else(|| call.unproven("has inputs of unexpected rank"))?,
+        "Col2Im" => {
+            2 + call
+                .optional(1)
+                .and_then(|size| size.shape.as_ref()?.first()?.as_constant())
+                .and_then(|length| usize::try_from(length).ok())
+                .filter(|length| *length < 16)
+                .ok_or_else(|| call.unproven("has inputs of unexpected rank"))?
+        }
         _ => shape.len(),
     };
-    let first = shape.first().cloned().ok_or_else(|| call.unproven("has inputs of unexpected rank"))?;
+    let first = shape
+        .first()
+        .cloned()
+        .ok_or_else(|| call.unproven("has inputs of unexpected rank"))?;
     let rest = (1..rank).map(|_| call.walk.fresh()).collect();
     Ok(vec![with_first_axis(call, first, rest, layout)?])
 }
@@ -264,19 +329,33 @@ pub(crate) fn grid_sample<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
     let first = shape.first().cloned().unwrap_or_else(Dim::one);
     let mut rest = vec![shape.get(1).cloned().unwrap_or_else(Dim::one)];
-    rest.extend(places.iter().take(places.len().saturating_sub(1)).skip(1).cloned());
+    rest.extend(
+        places
+            .iter()
+            .take(places.len().saturating_sub(1))
+            .skip(1)
+            .cloned(),
+    );
     Ok(vec![with_first_axis(call, first, rest, layout)?])
 }
 
 /// Resize and Upsample: not along the rows.
 pub(crate) fn resize<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
+    match &value.dependence {
+        Dependence::Rows(layout) if layout.kind == RowKind::Plain => {}
+        Dependence::Invariant => {}
+        _ => return Err(call.unproven("resizes what doesn't go row by row")),
+    }
     let old = call.shape(&value)?;
     let older = call.node.op_type == "Upsample" || call.opset < 11;
     if call.string("coordinate_transformation_mode") == Some("tf_crop_and_resize") {
         return Err(call.unproven("crops by coordinates"));
     }
-    if call.string("keep_aspect_ratio_policy").is_some_and(|policy| policy != "stretch") {
+    if call
+        .string("keep_aspect_ratio_policy")
+        .is_some_and(|policy| policy != "stretch")
+    {
         return Err(call.unproven("keeps an aspect ratio"));
     }
     let row_axis = value.layout().map(|layout| layout.axis);
@@ -289,12 +368,20 @@ pub(crate) fn resize<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         (true, _) => (call.optional(1), None),
         (false, _) => (call.optional(2), call.optional(3)),
     };
-    let is_empty = |value: &Value<'m>| value.shape.as_deref().is_some_and(|shape| shape.iter().any(|dim| dim.is(0)));
+    let is_empty = |value: &Value<'m>| {
+        value
+            .shape
+            .as_deref()
+            .is_some_and(|shape| shape.iter().any(|dim| dim.is(0)))
+    };
     let scales = scales.filter(|scales| !is_empty(scales));
     let mut shape: Vec<Dim> = old.clone();
     let mut row_is_kept = row_axis.is_none_or(|row_axis| !named.contains(&row_axis));
     if let Some(sizes) = sizes.filter(|sizes| !is_empty(sizes)) {
-        let content = sizes.content.as_deref().ok_or_else(|| call.unproven("gives sizes that aren't known"))?;
+        let content = sizes
+            .content
+            .as_deref()
+            .ok_or_else(|| call.unproven("gives sizes that aren't known"))?;
         for (axis, size) in named.iter().zip(content) {
             let own = old.get(*axis);
             if row_axis == Some(*axis) {
@@ -302,7 +389,9 @@ pub(crate) fn resize<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                 continue;
             }
             let size = match size {
-                Some(size) if !size.is_row_free() => return Err(call.certain("resizes by the number of rows")),
+                Some(size) if !size.is_row_free() => {
+                    return Err(call.certain("resizes by the number of rows"));
+                }
                 Some(size) => size.clone(),
                 None => call.walk.fresh(),
             };
@@ -312,10 +401,19 @@ pub(crate) fn resize<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         let factors: Option<Vec<f64>> = match &scales {
             Some(scales) if scales.is_invariant() => scales.literal.and_then(constant::floats),
             Some(_) => return Err(call.unproven("gives scales that depend on the rows")),
-            None => call.attribute("scales").map(|scales| scales.floats.iter().map(|float| f64::from(*float)).collect()),
+            None => call.attribute("scales").map(|scales| {
+                scales
+                    .floats
+                    .iter()
+                    .map(|float| f64::from(*float))
+                    .collect()
+            }),
         };
         for (place, axis) in named.iter().enumerate() {
-            let factor = factors.as_ref().and_then(|factors| factors.get(place)).copied();
+            let factor = factors
+                .as_ref()
+                .and_then(|factors| factors.get(place))
+                .copied();
             #[allow(clippy::float_cmp, reason = "exactly 1 means that nothing changes")]
             let kept = factor == Some(1.0);
             if row_axis == Some(*axis) {

@@ -13,7 +13,10 @@ pub(crate) fn string_normalizer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> 
     let Some(layout) = value.layout() else {
         return Ok(vec![Value::invariant(None)]);
     };
-    if call.attribute("stopwords").is_some_and(|words| !words.strings.is_empty()) {
+    if call
+        .attribute("stopwords")
+        .is_some_and(|words| !words.strings.is_empty())
+    {
         return Err(call.blame(
             crate::value::Certainty::Certain,
             "drops rows that are a stop word",
@@ -29,7 +32,10 @@ pub(crate) fn string_normalizer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> 
 
 /// `com.microsoft.Tokenizer`: a new axis, as long as the row of most tokens wants it.
 pub(crate) fn tokenizer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
-    let Some(pad) = call.attribute("pad_value").map(|attribute| attribute.s.clone()) else {
+    let Some(pad) = call
+        .attribute("pad_value")
+        .map(|attribute| attribute.s.clone())
+    else {
         return Err(call.unproven("has no padding that is known"));
     };
     let tokens = call.walk.wild();
@@ -40,23 +46,39 @@ pub(crate) fn tokenizer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 pub(crate) fn string_split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let parts = call.walk.wild();
-    Ok(vec![padded(call, &bytes::Bytes::new(), parts)?, same_place(&value)])
+    Ok(vec![
+        padded(call, &bytes::Bytes::new(), parts)?,
+        same_place(&value),
+    ])
 }
 
-fn padded<'m>(call: &Call<'_, '_, 'm>, pad: &bytes::Bytes, length: Dim) -> Result<Value<'m>, crate::value::Blame> {
+fn padded<'m>(
+    call: &Call<'_, '_, 'm>,
+    pad: &bytes::Bytes,
+    length: Dim,
+) -> Result<Value<'m>, crate::value::Blame> {
     let value = call.input(0)?;
     let mut shape = call.shape(&value)?;
     shape.push(length);
     match value.layout() {
         None => Ok(Value::invariant(None)),
-        Some(layout) => call.rows(shape, Layout { kind: RowKind::Padded(pad.clone()), ..layout.clone() }),
+        Some(layout) => call.rows(
+            shape,
+            Layout {
+                kind: RowKind::Padded(pad.clone()),
+                ..layout.clone()
+            },
+        ),
     }
 }
 
 /// `TfIdfVectorizer`: counts n-grams of each row; padding that is in none of them counts for nothing.
 pub(crate) fn tf_idf<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
-    let width = call.ints("ngram_indexes").and_then(|places| places.iter().max()).and_then(|most| most.checked_add(1));
+    let width = call
+        .ints("ngram_indexes")
+        .and_then(|places| places.iter().max())
+        .and_then(|most| most.checked_add(1));
     let width = Dim::from(width.ok_or_else(|| call.unproven("lacks an attribute"))?);
     let layout = match &value.dependence {
         Dependence::Rows(layout) => layout,
@@ -73,7 +95,10 @@ pub(crate) fn tf_idf<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     match &layout.kind {
         RowKind::Plain => {}
         RowKind::Padded(pad) => {
-            let pool = call.attribute("pool_strings").map(|pool| pool.strings.as_slice()).unwrap_or_default();
+            let pool = call
+                .attribute("pool_strings")
+                .map(|pool| pool.strings.as_slice())
+                .unwrap_or_default();
             if pool.is_empty() || pool.contains(pad) {
                 return Err(call.certain("counts the padding of shorter rows"));
             }
@@ -82,6 +107,9 @@ pub(crate) fn tf_idf<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             return Err(call.certain("takes a row's place in the batch for a value"));
         }
     }
-    let layout = Layout { kind: RowKind::Plain, ..layout.clone() };
+    let layout = Layout {
+        kind: RowKind::Plain,
+        ..layout.clone()
+    };
     Ok(vec![call.rows(vec![Dim::one(), width], layout)?])
 }
