@@ -7,6 +7,7 @@
 
 mod analysis;
 mod call;
+mod candidates;
 mod constant;
 mod decode;
 mod dimension;
@@ -18,5 +19,6 @@ mod value;
 mod walk;
 
 pub use analysis::analyse;
+pub use candidates::{Candidate, Candidates, Length, Values, candidates};
 pub use decode::{DecodeError, Model};
 pub use findings::{Analysis, Finding, Hazard, Verdict};
