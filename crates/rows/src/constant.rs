@@ -21,7 +21,12 @@ pub(crate) fn value(tensor: &TensorProto) -> Value<'_> {
         .collect();
     let mut value = Value::invariant(Some(shape)).of_element(tensor.data_type);
     value.literal = Some(tensor);
-    value.content = integers(tensor).map(|integers| {
+    // Arithmetic on smaller integers would wrap.
+    let followed = matches!(
+        tensor.data_type,
+        element::INT64 | element::INT32 | element::BOOL
+    );
+    value.content = integers(tensor).filter(|_| followed).map(|integers| {
         Rc::new(
             integers
                 .into_iter()

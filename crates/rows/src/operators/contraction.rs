@@ -123,8 +123,11 @@ pub(crate) fn einsum<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let output = match output {
         Some(output) => subscripts(call, &output, None).map(|(labels, _)| labels)?,
         None => {
-            // Labels that occur once, in alphabetical order.
+            // Labels that occur once, in alphabetical order, which nobody agrees on for both cases.
             let all: String = terms.concat().replace('.', "");
+            if all.chars().any(char::is_uppercase) && all.chars().any(char::is_lowercase) {
+                return Err(call.unproven("leaves the order of its output's axes open"));
+            }
             let mut once: Vec<char> = all
                 .chars()
                 .filter(|c| all.matches(*c).count() == 1)

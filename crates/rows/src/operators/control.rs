@@ -311,12 +311,13 @@ pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             .unwrap_or(0)
     };
     let mut elements = Vec::new();
+    let mut rounds = None;
     let mut over_rows = 0;
     for (place, index) in (states..call.inputs.len()).enumerate() {
         let value = call.input(index)?;
         let mut shape = call.shape(&value)?;
         let axis = call.axis(at("scan_input_axes", place), shape.len())?;
-        shape.remove(axis);
+        rounds = Some(shape.remove(axis));
         let mut one = match value.layout() {
             None => Value::new(Some(shape), value.dependence.clone()),
             Some(layout) if layout.axis == axis => {
@@ -353,7 +354,7 @@ pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         let after = outputs.by_ref().take(states.len()).collect();
         Ok((after, outputs.collect()))
     })?;
-    let rounds = call.walk.fresh();
+    let rounds = rounds.ok_or_else(|| call.opaque("goes over nothing"))?;
     for (place, value) in rest.iter().enumerate() {
         let rank = value.rank().unwrap_or_default() + 1;
         let axis = call

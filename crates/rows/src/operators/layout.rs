@@ -268,11 +268,13 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
     let row_axis = value.layout().map(|layout| layout.axis);
     let mut shape = old.clone();
+    let mut cuts = false;
     let mut content = value.content.as_deref().cloned().filter(|_| old.len() == 1);
     for (((axis, start), end), step) in axes.iter().zip(&starts).zip(&ends).zip(&steps) {
         let length = old.get(*axis).cloned().unwrap_or_else(Dim::one);
         let (Some(start), Some(end), Some(step)) = (start, end, step) else {
             content = None;
+            cuts = true;
             if row_axis == Some(*axis) {
                 return Err(call.unproven("takes a part of the rows that isn't known"));
             }
@@ -282,6 +284,7 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         if is_whole(&length, start, end, step) {
             continue;
         }
+        cuts = true;
         if row_axis == Some(*axis) {
             return Err(call.certain("takes a part of the rows of the batch, or turns them round"));
         }
@@ -306,12 +309,12 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
     let mut output = Value::new(Some(shape.clone()), value.dependence.clone());
     if let Some(layout) = value.layout() {
-        let changed = shape.last() != old.last();
         match layout.kind {
             RowKind::Padded(_) => {
                 return Err(call.certain("sees how long the longest row of the batch is"));
             }
-            RowKind::IndexTuple if changed => {
+            // A tuple in another order is another.
+            RowKind::IndexTuple if cuts => {
                 return Err(call.unproven("takes a row's place in the batch for a value"));
             }
             RowKind::IndexTuple | RowKind::Index | RowKind::Plain => {}
@@ -329,12 +332,12 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![output])
 }
 
+/// No axis is as long: exporters end slices here, and at 2³¹ or 2⁶³, that go on to the end.
+const NO_LENGTH: i64 = 1_000_000_000;
+
 /// Whether a slice is the whole axis.
 fn is_whole(length: &Dim, start: &Dim, end: &Dim, step: &Dim) -> bool {
-    let to_the_end = end == length
-        || end
-            .as_constant()
-            .is_some_and(|end| end >= i64::from(i32::MAX));
+    let to_the_end = end == length || end.as_constant().is_some_and(|end| end >= NO_LENGTH);
     start.is(0) && step.is(1) && to_the_end
 }
 

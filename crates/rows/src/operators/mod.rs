@@ -79,6 +79,9 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
         ("", "Size") => (Counts, numbers::size),
         ("", "BlackmanWindow" | "HammingWindow" | "HannWindow" | "MelWeightMatrix") => (Rows, numbers::generated),
 
+        ("", "Bernoulli" | "Multinomial" | "RandomNormal" | "RandomNormalLike" | "RandomUniform"
+            | "RandomUniformLike") => (Rows, numbers::random),
+
         // Layout.
         ("", "Concat") => (Counts, layout::concat),
         ("", "Expand") => (Counts, layout::expand),

@@ -92,7 +92,14 @@ pub(crate) fn fold<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
         element,
         element::FLOAT | element::DOUBLE | element::FLOAT16 | element::BFLOAT16
     );
-    (!is_float).then(|| {
+    // Beyond its bits, an integer would wrap.
+    let wraps = element == element::INT32
+        && content
+            .iter()
+            .flatten()
+            .filter_map(Dim::as_constant)
+            .any(|integer| i32::try_from(integer).is_err());
+    (!is_float && !wraps).then(|| {
         let value = known(call, shape, content);
         match operator {
             "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "And" | "Or"
@@ -374,9 +381,11 @@ pub(crate) fn constant_of_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> 
     };
     let mut value = filled(call, content)?;
     let fill = match call.tensor("value") {
-        Some(tensor) => constant::integers(tensor).and_then(|integers| integers.first().copied()),
-        // The default is a float 0.
-        None => None,
+        Some(tensor) if tensor.data_type == element::INT64 => {
+            constant::integers(tensor).and_then(|integers| integers.first().copied())
+        }
+        // The default is a float 0; smaller integers aren't followed.
+        _ => None,
     };
     value.element = call
         .tensor("value")
@@ -456,4 +465,9 @@ pub(crate) fn range<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 pub(crate) fn generated<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     call.require_fixed_from(0)?;
     Ok(vec![elementwise::same_place(&Value::invariant(None))])
+}
+
+/// Random numbers, other ones each time.
+pub(crate) fn random<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    Err(call.opaque("gives other random numbers each time"))
 }

@@ -30,6 +30,10 @@ fn with_shape<'m>(
             if let RowKind::Padded(_) = layout.kind {
                 return same_but_for_ones(call, value, shape);
             }
+            if layout.kind == RowKind::IndexTuple && (old.last() != shape.last() || shape.len() < 2)
+            {
+                return Err(call.unproven("takes a row's place in the batch for a value"));
+            }
             let mut with_rows = shape
                 .iter()
                 .enumerate()
@@ -280,6 +284,11 @@ fn moved<'m>(
     if let Dependence::Rows(layout) = &value.dependence {
         let axis = places.iter().position(|place| *place == layout.axis);
         let axis = axis.ok_or_else(|| call.unproven("drops the axis of the rows"))?;
+        let keeps_last =
+            places.last().copied() == value.rank().and_then(|rank| rank.checked_sub(1));
+        if layout.kind == RowKind::IndexTuple && !keeps_last {
+            return Err(call.unproven("takes a row's place in the batch for a value"));
+        }
         output = call.rows(shape, layout.at(axis))?;
     }
     output.content = value.content.clone();
