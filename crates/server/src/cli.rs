@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
-use springtide_batching::{Config, Objective, Policy};
+use springtide_batching::{Config, Objective, Policy, Sharing};
 use springtide_contract::batching::BatchingMode;
 use springtide_contract::{defaults, env, paths};
 use springtide_inference::onnx::Provider;
@@ -203,6 +203,8 @@ impl ServeArgs {
     pub fn batching(&self) -> Config {
         Config {
             policy: self.policy(),
+            // Decided for each version when it is loaded.
+            sharing: Sharing::Alone,
             max_rows: self.max_rows(),
             max_queue_rows: count(self.max_queue_rows),
             objective: self.objective(),

@@ -68,7 +68,12 @@ impl Collector {
     }
 
     /// Wants something else of each position along the tensor's last axis.
-    pub(super) fn want_each(&mut self, tensor: &Tensor<'_>, need: Need, wanted: impl Fn(usize) -> Wanted) {
+    pub(super) fn want_each(
+        &mut self,
+        tensor: &Tensor<'_>,
+        need: Need,
+        wanted: impl Fn(usize) -> Wanted,
+    ) {
         let width = tensor
             .axes()
             .and_then(|axes| axes.last())
@@ -131,7 +136,9 @@ impl Collector {
     /// Says that both lengths are the same.
     pub(super) fn equal(&mut self, left: &Axis, right: &Axis) {
         match (left, right) {
-            (Axis::Fixed(length), other) | (other, Axis::Fixed(length)) => self.exactly(other, *length),
+            (Axis::Fixed(length), other) | (other, Axis::Fixed(length)) => {
+                self.exactly(other, *length)
+            }
             (Axis::Traced(left), Axis::Traced(right)) if left.same_axis(right) && left != right => {
                 self.multiple(left, left.multiplier.max(right.multiplier));
             }
@@ -229,7 +236,9 @@ impl Wish {
             let times = self.least.max(1).checked_add(self.multiple - 1)? / self.multiple;
             return bounded(times.checked_mul(self.multiple)?).map(Length::Exactly);
         }
-        bounded(self.least).filter(|least| *least > 1).map(Length::AtLeast)
+        bounded(self.least)
+            .filter(|least| *least > 1)
+            .map(Length::AtLeast)
     }
 }
 

@@ -18,16 +18,18 @@ pub(super) enum Constant<'m> {
 impl<'m> Constant<'m> {
     /// What a node `Constant` gives.
     pub(super) fn of_node(node: &'m NodeProto) -> Option<Self> {
-        node.attribute.iter().find_map(|attribute| match attribute.name.as_str() {
-            "value" => attribute.t.as_deref().map(Self::Tensor),
-            "value_int" => Some(Self::Integer(attribute.i)),
-            "value_float" => Some(Self::Float(attribute.f)),
-            "value_ints" => Some(Self::Integers(&attribute.ints)),
-            "value_floats" => Some(Self::Floats(&attribute.floats)),
-            "value_string" => Some(Self::Strings(std::slice::from_ref(&attribute.s))),
-            "value_strings" => Some(Self::Strings(&attribute.strings)),
-            _ => None,
-        })
+        node.attribute
+            .iter()
+            .find_map(|attribute| match attribute.name.as_str() {
+                "value" => attribute.t.as_deref().map(Self::Tensor),
+                "value_int" => Some(Self::Integer(attribute.i)),
+                "value_float" => Some(Self::Float(attribute.f)),
+                "value_ints" => Some(Self::Integers(&attribute.ints)),
+                "value_floats" => Some(Self::Floats(&attribute.floats)),
+                "value_string" => Some(Self::Strings(std::slice::from_ref(&attribute.s))),
+                "value_strings" => Some(Self::Strings(&attribute.strings)),
+                _ => None,
+            })
     }
 
     pub(super) fn element(&self) -> i32 {
@@ -41,7 +43,13 @@ impl<'m> Constant<'m> {
 
     pub(super) fn dims(&self) -> Option<Vec<i64>> {
         let length = match self {
-            Self::Tensor(tensor) => return tensor.dims.iter().all(|dim| *dim >= 0).then(|| tensor.dims.clone()),
+            Self::Tensor(tensor) => {
+                return tensor
+                    .dims
+                    .iter()
+                    .all(|dim| *dim >= 0)
+                    .then(|| tensor.dims.clone());
+            }
             Self::Integer(_) | Self::Float(_) => return Some(Vec::new()),
             Self::Integers(list) => list.len(),
             Self::Floats(list) => list.len(),
@@ -51,9 +59,9 @@ impl<'m> Constant<'m> {
     }
 
     fn count(&self) -> Option<usize> {
-        self.dims()?
-            .into_iter()
-            .try_fold(1_usize, |count, dim| count.checked_mul(usize::try_from(dim).ok()?))
+        self.dims()?.into_iter().try_fold(1_usize, |count, dim| {
+            count.checked_mul(usize::try_from(dim).ok()?)
+        })
     }
 
     /// Its elements where they are integers or booleans, at most `limit`, and in the file.
@@ -74,10 +82,19 @@ impl<'m> Constant<'m> {
         let found = match self {
             Self::Float(value) => vec![f64::from(*value)],
             Self::Floats(list) => list.iter().copied().map(f64::from).collect(),
-            Self::Tensor(tensor) if matches!(tensor.data_type, element::FLOAT | element::DOUBLE) => floats(tensor)?,
+            Self::Tensor(tensor)
+                if matches!(tensor.data_type, element::FLOAT | element::DOUBLE) =>
+            {
+                floats(tensor)?
+            }
             _ => {
                 #[allow(clippy::cast_precision_loss, reason = "candidates needn't be exact")]
-                return Some(self.integers(limit)?.into_iter().map(|value| value as f64).collect());
+                return Some(
+                    self.integers(limit)?
+                        .into_iter()
+                        .map(|value| value as f64)
+                        .collect(),
+                );
             }
         };
         (found.len() == count).then_some(found)
@@ -112,16 +129,29 @@ fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
     let raw = &tensor.raw_data;
     Some(match tensor.data_type {
         element::INT64 if !raw.is_empty() => whole(raw, i64::from_le_bytes),
-        element::INT32 if !raw.is_empty() => whole(raw, |bytes| i64::from(i32::from_le_bytes(bytes))),
-        element::UINT32 if !raw.is_empty() => whole(raw, |bytes| i64::from(u32::from_le_bytes(bytes))),
-        element::INT16 if !raw.is_empty() => whole(raw, |bytes| i64::from(i16::from_le_bytes(bytes))),
-        element::UINT16 if !raw.is_empty() => whole(raw, |bytes| i64::from(u16::from_le_bytes(bytes))),
-        element::INT8 if !raw.is_empty() => whole(raw, |bytes| i64::from(i8::from_le_bytes(bytes))),
-        element::UINT8 | element::BOOL if !raw.is_empty() => raw.iter().copied().map(i64::from).collect(),
-        element::INT64 => tensor.int64_data.clone(),
-        element::INT32 | element::INT16 | element::INT8 | element::UINT16 | element::UINT8 | element::BOOL => {
-            tensor.int32_data.iter().copied().map(i64::from).collect()
+        element::INT32 if !raw.is_empty() => {
+            whole(raw, |bytes| i64::from(i32::from_le_bytes(bytes)))
         }
+        element::UINT32 if !raw.is_empty() => {
+            whole(raw, |bytes| i64::from(u32::from_le_bytes(bytes)))
+        }
+        element::INT16 if !raw.is_empty() => {
+            whole(raw, |bytes| i64::from(i16::from_le_bytes(bytes)))
+        }
+        element::UINT16 if !raw.is_empty() => {
+            whole(raw, |bytes| i64::from(u16::from_le_bytes(bytes)))
+        }
+        element::INT8 if !raw.is_empty() => whole(raw, |bytes| i64::from(i8::from_le_bytes(bytes))),
+        element::UINT8 | element::BOOL if !raw.is_empty() => {
+            raw.iter().copied().map(i64::from).collect()
+        }
+        element::INT64 => tensor.int64_data.clone(),
+        element::INT32
+        | element::INT16
+        | element::INT8
+        | element::UINT16
+        | element::UINT8
+        | element::BOOL => tensor.int32_data.iter().copied().map(i64::from).collect(),
         _ => return None,
     })
 }
@@ -132,7 +162,9 @@ fn floats(tensor: &TensorProto) -> Option<Vec<f64>> {
     }
     let raw = &tensor.raw_data;
     Some(match tensor.data_type {
-        element::FLOAT if !raw.is_empty() => whole(raw, |bytes| f64::from(f32::from_le_bytes(bytes))),
+        element::FLOAT if !raw.is_empty() => {
+            whole(raw, |bytes| f64::from(f32::from_le_bytes(bytes)))
+        }
         element::DOUBLE if !raw.is_empty() => whole(raw, f64::from_le_bytes),
         element::FLOAT => tensor.float_data.iter().copied().map(f64::from).collect(),
         element::DOUBLE => tensor.double_data.clone(),
@@ -148,6 +180,9 @@ fn whole<const SIZE: usize, T>(raw: &[u8], convert: impl Fn([u8; SIZE]) -> T) ->
 
 /// A tensor attribute's elements as strings, integers or floats, whatever they are.
 pub(super) fn tensor_attribute<'m>(node: &'m NodeProto, name: &str) -> Option<Constant<'m>> {
-    let attribute = node.attribute.iter().find(|attribute| attribute.name == name)?;
+    let attribute = node
+        .attribute
+        .iter()
+        .find(|attribute| attribute.name == name)?;
     attribute.t.as_deref().map(Constant::Tensor)
 }

@@ -15,16 +15,27 @@ pub(super) use constraints::constrain;
 
 /// What the node's outputs are made of, where they are values of the inputs.
 pub(super) fn infer<'m>(operands: &Operands<'_, 'm>) -> Vec<Elements<'m>> {
-    let first = |origins: Option<Origins>| vec![origins.map_or(Elements::Unknown, Elements::Inputs)];
+    let first =
+        |origins: Option<Origins>| vec![origins.map_or(Elements::Unknown, Elements::Inputs)];
     match operands.operator() {
-        "Identity" | "Dropout" | "Cast" | "CastLike" if operands.input(0).constant_value().is_some() => {
+        "Identity" | "Dropout" | "Cast" | "CastLike"
+            if operands.input(0).constant_value().is_some() =>
+        {
             vec![operands.input(0).elements.clone()]
         }
         // These change values, but not those that matter: small whole numbers, positive numbers, names.
-        "Identity" | "Dropout" | "Cast" | "CastLike" | "StringNormalizer" | "Clip" | "Relu" | "Abs" | "Floor" | "Ceil"
-        | "Round" | "Imputer" | "Trilu" | "Optional" | "OptionalGetElement" => first(operands.input(0).origins().cloned()),
+        "Identity" | "Dropout" | "Cast" | "CastLike" | "StringNormalizer" | "Clip" | "Relu"
+        | "Abs" | "Floor" | "Ceil" | "Round" | "Imputer" | "Trilu" | "Optional"
+        | "OptionalGetElement" => first(operands.input(0).origins().cloned()),
         "Max" | "Min" | "Mod" | "Where" => first(either(operands)),
-        "Mul" if operands.inputs.iter().all(|input| input.origins().is_some()) => first(either(operands)),
+        "Mul"
+            if operands
+                .inputs
+                .iter()
+                .all(|input| input.origins().is_some()) =>
+        {
+            first(either(operands))
+        }
         "Add" | "Sub" | "Mul" | "Div" | "Neg" => first(affine(operands)),
         "Scaler" => first(scaler(operands)),
         "Tokenizer" => first(tokens(operands)),
@@ -40,15 +51,18 @@ pub(super) fn element(operands: &Operands<'_, '_>) -> i32 {
     match operands.operator() {
         "Cast" => i32::try_from(operands.integer("to", 0)).unwrap_or(element::UNDEFINED),
         "Shape" | "Size" | "ArgMax" | "ArgMin" | "NonZero" => element::INT64,
-        "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Not" | "And" | "Or" | "Xor" | "IsNaN" | "IsInf" => {
-            element::BOOL
-        }
+        "Equal" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Not" | "And" | "Or"
+        | "Xor" | "IsNaN" | "IsInf" => element::BOOL,
         "Where" => operands.input(1).element,
         "Tokenizer" => element::STRING,
-        "OneHotEncoder" | "Scaler" | "Normalizer" | "TfIdfVectorizer" | "FeatureVectorizer" => element::FLOAT,
-        "LabelEncoder" | "CategoryMapper" | "QuantizeLinear" | "DequantizeLinear" | "DynamicQuantizeLinear" => {
-            element::UNDEFINED
+        "OneHotEncoder" | "Scaler" | "Normalizer" | "TfIdfVectorizer" | "FeatureVectorizer" => {
+            element::FLOAT
         }
+        "LabelEncoder"
+        | "CategoryMapper"
+        | "QuantizeLinear"
+        | "DequantizeLinear"
+        | "DynamicQuantizeLinear" => element::UNDEFINED,
         _ => operands.input(0).element,
     }
 }
@@ -60,19 +74,62 @@ pub(super) fn sources(operands: &Operands<'_, '_>) -> (Rc<[usize]>, bool) {
     if matches!(operands.operator(), "Shape" | "Size") {
         return (Rc::from([]), true);
     }
-    let mut sources: Vec<usize> = operands.inputs.iter().flat_map(|input| input.sources.iter().copied()).collect();
+    let mut sources: Vec<usize> = operands
+        .inputs
+        .iter()
+        .flat_map(|input| input.sources.iter().copied())
+        .collect();
     sources.sort_unstable();
     sources.dedup();
     sources.truncate(MOST);
     let is_simple = matches!(
         operands.operator(),
-        "Identity" | "Cast" | "Unsqueeze" | "Squeeze" | "Reshape" | "Transpose" | "Expand" | "Slice" | "Concat" | "Tile" | "Sub"
-            | "Add" | "Mul" | "Div" | "Neg" | "Equal" | "Not" | "And" | "Or" | "Where" | "Less" | "Greater" | "LessOrEqual"
-            | "GreaterOrEqual" | "ReduceSum" | "ReduceMax" | "Clip" | "Max" | "Min" | "ConstantOfShape" | "Range" | "Trilu"
-            | "CumSum" | "Flatten" | "ScatterND" | "GatherND" | "Gather" | "ReduceMin" | "ReduceMean"
+        "Identity"
+            | "Cast"
+            | "Unsqueeze"
+            | "Squeeze"
+            | "Reshape"
+            | "Transpose"
+            | "Expand"
+            | "Slice"
+            | "Concat"
+            | "Tile"
+            | "Sub"
+            | "Add"
+            | "Mul"
+            | "Div"
+            | "Neg"
+            | "Equal"
+            | "Not"
+            | "And"
+            | "Or"
+            | "Where"
+            | "Less"
+            | "Greater"
+            | "LessOrEqual"
+            | "GreaterOrEqual"
+            | "ReduceSum"
+            | "ReduceMax"
+            | "Clip"
+            | "Max"
+            | "Min"
+            | "ConstantOfShape"
+            | "Range"
+            | "Trilu"
+            | "CumSum"
+            | "Flatten"
+            | "ScatterND"
+            | "GatherND"
+            | "Gather"
+            | "ReduceMin"
+            | "ReduceMean"
     );
     let is_table = operands.operator() == "Gather" && operands.input(0).sources.is_empty();
-    let given = operands.inputs.iter().zip(&operands.node.input).filter(|(_, name)| !name.is_empty());
+    let given = operands
+        .inputs
+        .iter()
+        .zip(&operands.node.input)
+        .filter(|(_, name)| !name.is_empty());
     let simple = is_simple && !is_table && given.into_iter().all(|(input, _)| input.simple);
     (sources.into(), simple)
 }
@@ -80,7 +137,11 @@ pub(super) fn sources(operands: &Operands<'_, '_>) -> (Rc<[usize]>, bool) {
 /// Values of any of the operands that are values of inputs, one of them at least being so.
 fn either(operands: &Operands<'_, '_>) -> Option<Origins> {
     let skipped = usize::from(operands.operator() == "Where");
-    let mut found = operands.inputs.iter().skip(skipped).filter_map(Tensor::origins);
+    let mut found = operands
+        .inputs
+        .iter()
+        .skip(skipped)
+        .filter_map(Tensor::origins);
     let first = found.next()?;
     let more: Vec<Origin> = found.flat_map(Origins::all).collect();
     if more.is_empty() {
@@ -152,22 +213,44 @@ fn scaler(operands: &Operands<'_, '_>) -> Option<Origins> {
     let (offset, scale) = (floats("offset"), floats("scale"));
     let negated: Vec<f64> = offset.iter().map(|offset| -offset).collect();
     let origins = operands.input(0).origins()?;
-    let shifted = if offset.is_empty() { origins.clone() } else { scaled(origins, &[1.0], &negated)? };
-    if scale.is_empty() { Some(shifted) } else { scaled(&shifted, &scale, &[0.0]) }
+    let shifted = if offset.is_empty() {
+        origins.clone()
+    } else {
+        scaled(origins, &[1.0], &negated)?
+    };
+    if scale.is_empty() {
+        Some(shifted)
+    } else {
+        scaled(&shifted, &scale, &[0.0])
+    }
 }
 
 fn tokens(operands: &Operands<'_, '_>) -> Option<Origins> {
     let expression = operands.text("tokenexp");
     let separators: Vec<&str> = operands
         .attribute("separators")
-        .map(|attribute| attribute.strings.iter().filter_map(|text| std::str::from_utf8(text).ok()).collect())
+        .map(|attribute| {
+            attribute
+                .strings
+                .iter()
+                .filter_map(|text| std::str::from_utf8(text).ok())
+                .collect()
+        })
         .unwrap_or_default();
     let text = match separators.first() {
         _ if expression == "." => Text::Character,
         Some(&"") => Text::Character,
-        _ if separators.is_empty() || separators.iter().any(|text| *text == " " || text.contains("\\s")) => Text::Part(' '),
+        _ if separators.is_empty()
+            || separators
+                .iter()
+                .any(|text| *text == " " || text.contains("\\s")) =>
+        {
+            Text::Part(' ')
+        }
         Some(first) => {
-            let mut characters = first.chars().filter(|character| !"\\[]".contains(*character));
+            let mut characters = first
+                .chars()
+                .filter(|character| !"\\[]".contains(*character));
             Text::Part(characters.next().unwrap_or(' '))
         }
         None => Text::Part(' '),
@@ -178,5 +261,9 @@ fn tokens(operands: &Operands<'_, '_>) -> Option<Origins> {
 
 /// The width of a tensor's last axis.
 fn width(tensor: &Tensor<'_>) -> Option<usize> {
-    tensor.axes()?.last().and_then(Axis::fixed).and_then(|width| usize::try_from(width).ok())
+    tensor
+        .axes()?
+        .last()
+        .and_then(Axis::fixed)
+        .and_then(|width| usize::try_from(width).ok())
 }

@@ -69,7 +69,9 @@ impl<'m> Walker<'m> {
     }
 
     fn input(&mut self, value: &ValueInfo) -> Tensor<'m> {
-        let Some(TypeKind::Tensor(declared)) = value.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
+        let Some(TypeKind::Tensor(declared)) =
+            value.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+        else {
             return Tensor::unknown();
         };
         let lengths: Option<Vec<Option<i64>>> = declared.shape.as_ref().map(|shape| {
@@ -82,9 +84,11 @@ impl<'m> Walker<'m> {
                 })
                 .collect()
         });
-        let input = self
-            .collector
-            .input(&value.name, declared.elem_type, lengths.as_deref().unwrap_or_default());
+        let input = self.collector.input(
+            &value.name,
+            declared.elem_type,
+            lengths.as_deref().unwrap_or_default(),
+        );
         let axes: Option<Rc<[Axis]>> = lengths.as_ref().map(|lengths| {
             lengths
                 .iter()
@@ -120,7 +124,10 @@ impl<'m> Walker<'m> {
             (Some(Some(width)), _) => usize::try_from(width)
                 .ok()
                 .and_then(|width| Origins::Whole(origin).each(width))
-                .map_or_else(|| Origins::Any([origin].into()), |each| Origins::Each(each.into())),
+                .map_or_else(
+                    || Origins::Any([origin].into()),
+                    |each| Origins::Each(each.into()),
+                ),
         };
         Tensor {
             element: declared.elem_type,
@@ -190,14 +197,22 @@ impl<'m> Walker<'m> {
         if self.scopes.len() > MAXIMUM_DEPTH {
             return;
         }
-        for branch in node.attribute.iter().filter_map(|attribute| attribute.g.as_deref()) {
+        for branch in node
+            .attribute
+            .iter()
+            .filter_map(|attribute| attribute.g.as_deref())
+        {
             self.scopes.push(Names::new());
             self.constants(branch);
             self.nodes(branch);
             let results: Vec<Tensor<'m>> = branch
                 .output
                 .iter()
-                .map(|output| self.known(&output.name).cloned().unwrap_or_else(Tensor::unknown))
+                .map(|output| {
+                    self.known(&output.name)
+                        .cloned()
+                        .unwrap_or_else(Tensor::unknown)
+                })
                 .collect();
             self.scopes.pop();
             for (output, result) in node.output.iter().zip(results) {

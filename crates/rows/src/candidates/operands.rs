@@ -23,15 +23,22 @@ impl<'a, 'm> Operands<'a, 'm> {
 
     /// Whether the input is given at all.
     pub(super) fn has(&self, position: usize) -> bool {
-        self.node.input.get(position).is_some_and(|name| !name.is_empty())
+        self.node
+            .input
+            .get(position)
+            .is_some_and(|name| !name.is_empty())
     }
 
     pub(super) fn attribute(&self, name: &str) -> Option<&'m AttributeProto> {
-        self.node.attribute.iter().find(|attribute| attribute.name == name)
+        self.node
+            .attribute
+            .iter()
+            .find(|attribute| attribute.name == name)
     }
 
     pub(super) fn integer(&self, name: &str, otherwise: i64) -> i64 {
-        self.attribute(name).map_or(otherwise, |attribute| attribute.i)
+        self.attribute(name)
+            .map_or(otherwise, |attribute| attribute.i)
     }
 
     pub(super) fn text(&self, name: &str) -> &'m str {
@@ -41,7 +48,8 @@ impl<'a, 'm> Operands<'a, 'm> {
     }
 
     pub(super) fn integers(&self, name: &str) -> &'m [i64] {
-        self.attribute(name).map_or(&[], |attribute| &attribute.ints)
+        self.attribute(name)
+            .map_or(&[], |attribute| &attribute.ints)
     }
 
     /// Integers that older versions of the operator have as an attribute, and newer ones as an input.

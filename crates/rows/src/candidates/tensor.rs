@@ -94,7 +94,9 @@ pub(super) struct Trace {
 impl Trace {
     /// The least length of the input's axis for which this one is at least `length`.
     pub(super) fn needed(&self, length: i64) -> Option<i64> {
-        self.multiplier.checked_mul(length)?.checked_add(self.addend)
+        self.multiplier
+            .checked_mul(length)?
+            .checked_add(self.addend)
     }
 
     pub(super) fn same_axis(&self, other: &Self) -> bool {
@@ -163,7 +165,9 @@ impl<'m> Tensor<'m> {
     pub(super) fn constant(constant: Constant<'m>) -> Self {
         Self {
             element: constant.element(),
-            axes: constant.dims().map(|dims| dims.into_iter().map(Axis::Fixed).collect()),
+            axes: constant
+                .dims()
+                .map(|dims| dims.into_iter().map(Axis::Fixed).collect()),
             elements: Elements::Constant(constant),
             sources: Rc::from([]),
             simple: true,
@@ -229,7 +233,10 @@ impl<'m> Tensor<'m> {
 
 pub(super) fn is_integer(kind: i32) -> bool {
     use element::{INT8, INT16, INT32, INT64, UINT8, UINT16, UINT32, UINT64};
-    matches!(kind, INT8 | INT16 | INT32 | INT64 | UINT8 | UINT16 | UINT32 | UINT64)
+    matches!(
+        kind,
+        INT8 | INT16 | INT32 | INT64 | UINT8 | UINT16 | UINT32 | UINT64
+    )
 }
 
 /// A position from the end, where it is negative, as one from the start.
@@ -239,7 +246,9 @@ pub(super) fn at(position: i64, length: usize) -> Option<usize> {
     } else {
         position
     };
-    usize::try_from(from_start).ok().filter(|position| *position < length)
+    usize::try_from(from_start)
+        .ok()
+        .filter(|position| *position < length)
 }
 
 impl Origins {
@@ -267,11 +276,19 @@ impl Origins {
     /// Those at these positions along the last axis.
     pub(super) fn pick(&self, positions: &[i64]) -> Self {
         let picked = |find: &dyn Fn(i64) -> Option<Origin>| {
-            Self::Each(positions.iter().take(MAXIMUM_COLUMNS).map(|position| find(*position)).collect())
+            Self::Each(
+                positions
+                    .iter()
+                    .take(MAXIMUM_COLUMNS)
+                    .map(|position| find(*position))
+                    .collect(),
+            )
         };
         match self {
             _ if positions.len() > MAXIMUM_COLUMNS => self.anywhere(),
-            Self::Each(list) => picked(&|position| list.get(at(position, list.len())?).copied().flatten()),
+            Self::Each(list) => {
+                picked(&|position| list.get(at(position, list.len())?).copied().flatten())
+            }
             Self::Whole(origin) => picked(&|position| {
                 let column = usize::try_from(position).ok()?;
                 Some(Origin {
@@ -313,11 +330,19 @@ impl Origins {
             Self::Each(list) => Self::Each(
                 list.iter()
                     .enumerate()
-                    .map(|(position, origin)| origin.and_then(|origin| change(Some(position), origin)))
+                    .map(|(position, origin)| {
+                        origin.and_then(|origin| change(Some(position), origin))
+                    })
                     .collect(),
             ),
-            Self::Whole(origin) => change(None, *origin).map_or_else(|| Self::Any(Rc::from([])), Self::Whole),
-            Self::Any(list) => Self::Any(list.iter().filter_map(|origin| change(None, *origin)).collect()),
+            Self::Whole(origin) => {
+                change(None, *origin).map_or_else(|| Self::Any(Rc::from([])), Self::Whole)
+            }
+            Self::Any(list) => Self::Any(
+                list.iter()
+                    .filter_map(|origin| change(None, *origin))
+                    .collect(),
+            ),
         }
     }
 }

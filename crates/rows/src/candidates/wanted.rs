@@ -34,7 +34,12 @@ impl Wanted {
             },
             kind if is_integer(kind) => match self {
                 Self::Range(least, greatest) => range(origin, *least, *greatest)?,
-                _ => Values::Integers(self.as_numbers(origin)?.into_iter().filter_map(whole).collect()),
+                _ => Values::Integers(
+                    self.as_numbers(origin)?
+                        .into_iter()
+                        .filter_map(whole)
+                        .collect(),
+                ),
             },
             _ => return None,
         };
@@ -48,9 +53,10 @@ impl Wanted {
             Self::Grams(grams) => return Some(texts(grams, text)),
             Self::Integers(list) => list.iter().map(ToString::to_string).collect(),
             Self::Numbers(list) => list.iter().map(ToString::to_string).collect(),
-            Self::Range(least, greatest) => {
-                (*least..=*greatest).take(MAXIMUM_VALUES).map(|value| value.to_string()).collect()
-            }
+            Self::Range(least, greatest) => (*least..=*greatest)
+                .take(MAXIMUM_VALUES)
+                .map(|value| value.to_string())
+                .collect(),
         };
         if text == Text::Whole {
             return Some(plain);
@@ -61,7 +67,10 @@ impl Wanted {
 
     fn as_numbers(&self, origin: Origin) -> Option<Vec<f64>> {
         let numbers: Vec<f64> = match self {
-            #[allow(clippy::cast_precision_loss, reason = "categories beyond 2^53 needn't be exact")]
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "categories beyond 2^53 needn't be exact"
+            )]
             Self::Integers(list) => list.iter().map(|value| *value as f64).collect(),
             Self::Numbers(list) => list.clone(),
             Self::Strings(list) => list.iter().filter_map(|text| text.parse().ok()).collect(),
@@ -84,32 +93,51 @@ fn texts(grams: &[Vec<String>], text: Text) -> Vec<String> {
         Text::Whole | Text::Character => String::new(),
     };
     let grams: Vec<&Vec<String>> = spread(grams.iter().collect(), 4 * MAXIMUM_VALUES);
-    let sentences = grams.chunks(WORDS).filter(|chunk| chunk.len() > 1).map(|chunk| {
-        let words: Vec<&str> = chunk.iter().flat_map(|gram| gram.iter().map(String::as_str)).collect();
-        words.join(&separator)
-    });
+    let sentences = grams
+        .chunks(WORDS)
+        .filter(|chunk| chunk.len() > 1)
+        .map(|chunk| {
+            let words: Vec<&str> = chunk
+                .iter()
+                .flat_map(|gram| gram.iter().map(String::as_str))
+                .collect();
+            words.join(&separator)
+        });
     let mut all = spread(sentences.collect(), SENTENCES);
     let rest = MAXIMUM_VALUES - all.len();
-    all.extend(spread(grams.iter().map(|gram| gram.join(&separator)).collect(), rest));
+    all.extend(spread(
+        grams.iter().map(|gram| gram.join(&separator)).collect(),
+        rest,
+    ));
     all
 }
 
 fn range(origin: Origin, least: i64, greatest: i64) -> Option<Values> {
-    #[allow(clippy::cast_precision_loss, reason = "bounds beyond 2^53 needn't be exact")]
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "bounds beyond 2^53 needn't be exact"
+    )]
     let (a, b) = (
         (least as f64 - origin.shift) / origin.scale,
         (greatest as f64 - origin.shift) / origin.scale,
     );
     let (low, high) = (whole(a.min(b).ceil())?, whole(a.max(b).floor())?);
     // Tables also take positions from the end; the plain ones are those that are meant.
-    let low = if high >= 0 && least >= 0 && origin.shift > 0.0 { low.max(0) } else { low };
+    let low = if high >= 0 && least >= 0 && origin.shift > 0.0 {
+        low.max(0)
+    } else {
+        low
+    };
     (low <= high).then_some(Values::Range {
         least: low,
         greatest: high,
     })
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "whole numbers within bounds")]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "whole numbers within bounds"
+)]
 fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < 9.0e15).then_some(value as i64)
 }
@@ -170,14 +198,19 @@ pub(super) fn both(left: &Values, right: &Values) -> Option<Values> {
             greatest: *greatest.min(other_greatest),
         },
         (Values::Range { least, greatest }, Values::Integers(list))
-        | (Values::Integers(list), Values::Range { least, greatest }) => {
-            Values::Integers(list.iter().copied().filter(|value| (least..=greatest).contains(&value)).collect())
-        }
+        | (Values::Integers(list), Values::Range { least, greatest }) => Values::Integers(
+            list.iter()
+                .copied()
+                .filter(|value| (least..=greatest).contains(&value))
+                .collect(),
+        ),
         (Values::Range { least, greatest }, Values::Floats(list))
         | (Values::Floats(list), Values::Range { least, greatest }) => Values::Floats(
             list.iter()
                 .copied()
-                .filter(|value| whole(*value).is_some_and(|value| (*least..=*greatest).contains(&value)))
+                .filter(|value| {
+                    whole(*value).is_some_and(|value| (*least..=*greatest).contains(&value))
+                })
                 .collect(),
         ),
         _ => return None,

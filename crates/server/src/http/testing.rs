@@ -64,6 +64,7 @@ fn serving_batches(
 ) -> Arc<App> {
     let app = app();
     let config = Config {
+        sharing: springtide_batching::Sharing::Alone,
         policy,
         max_rows: NonZeroUsize::new(max_rows).unwrap(),
         max_queue_rows: NonZeroUsize::new(max_queue_rows).unwrap(),

@@ -8,7 +8,7 @@ use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
-use springtide_batching::Arrival;
+use springtide_batching::{Arrival, Check};
 use springtide_contract::metrics as names;
 use springtide_contract::metrics::label;
 
@@ -30,6 +30,9 @@ const COMPUTE_BUCKETS: [f64; 15] = [
 /// Rows.
 const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 4096.0];
 
+/// What a check can show, as labels have it.
+const CHECK_RESULTS: [&str; 2] = ["same", "different"];
+
 /// What the newest request counts in the average that capacity is told by.
 const NEWEST: f64 = 1.0 / 64.0;
 
@@ -39,6 +42,7 @@ pub struct Series {
     pub(super) received: IntCounter,
     pub(super) answered: [IntCounter; Status::LABELS.len()],
     dropped: [IntCounter; Dropped::LABELS.len()],
+    checks: [IntCounter; CHECK_RESULTS.len()],
     pub(super) latency: Histogram,
     batch_rows: Histogram,
     queue_seconds: Histogram,
@@ -84,6 +88,15 @@ impl Series {
         self.queue_seconds.observe(wait.as_secs_f64());
     }
 
+    /// A request of a shared batch ran again, alone.
+    pub fn checked(&self, check: Check) {
+        match check {
+            Check::Same => self.checks[0].inc(),
+            Check::Different => self.checks[1].inc(),
+            Check::Undecided => {}
+        }
+    }
+
     /// A batch ran, well or not.
     pub fn ran(&self, rows: usize, took: Duration) {
         self.batch_rows
@@ -98,6 +111,7 @@ pub(super) struct AllSeries {
     received: IntCounterVec,
     answered: IntCounterVec,
     dropped: IntCounterVec,
+    checks: IntCounterVec,
     latency: HistogramVec,
     batch_rows: HistogramVec,
     queue_seconds: HistogramVec,
@@ -161,6 +175,11 @@ impl AllSeries {
                 "Requests that never ran, by the reason",
                 &[label::MODEL, label::REASON],
             )?,
+            checks: counter(
+                names::SENTINEL_CHECKS_TOTAL,
+                "Requests of shared batches that ran again, alone, by what their comparison has shown",
+                &[label::MODEL, label::RESULT],
+            )?,
             latency: histogram(
                 names::REQUEST_LATENCY_SECONDS,
                 "Time from the arrival of an accepted request to its answer",
@@ -195,6 +214,7 @@ impl AllSeries {
             answered: Status::LABELS
                 .map(|status| self.answered.with_label_values(&[model, status])),
             dropped: Dropped::LABELS.map(|reason| self.dropped.with_label_values(&[model, reason])),
+            checks: CHECK_RESULTS.map(|result| self.checks.with_label_values(&[model, result])),
             latency: self.latency.with_label_values(&[model]),
             batch_rows: self.batch_rows.with_label_values(&[model]),
             queue_seconds: self.queue_seconds.with_label_values(&[model]),
@@ -225,6 +245,8 @@ impl AllSeries {
         removed.extend(
             Dropped::LABELS.map(|reason| self.dropped.remove_label_values(&[model, reason])),
         );
+        removed
+            .extend(CHECK_RESULTS.map(|result| self.checks.remove_label_values(&[model, result])));
         for error in removed.into_iter().filter_map(Result::err) {
             tracing::debug!(model, %error, "there was no such series");
         }

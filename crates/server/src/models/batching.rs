@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 
+use springtide_batching::{Sentinel, Sharing};
 use springtide_contract::batching::{BatchingMode, BatchingReason, BatchingStatus};
 use springtide_inference::trial::{Effort, Outcome};
 use springtide_rows::{Finding, Verdict};
@@ -144,6 +145,18 @@ impl Batching {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.status().enabled
+    }
+
+    /// How the batcher is to treat requests.
+    #[must_use]
+    pub fn sharing(&self) -> Sharing {
+        match self.at_load.reason {
+            BatchingReason::Proven | BatchingReason::OwnerAlways => {
+                Sharing::Checked(Sentinel::PROVEN)
+            }
+            BatchingReason::TrialPassed => Sharing::Checked(Sentinel::UNPROVEN),
+            _ => Sharing::Alone,
+        }
     }
 
     /// A row that ran again alone gave something else than in its batch. That holds until the model

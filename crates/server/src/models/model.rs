@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use springtide_batching::{
-    Answer, Arrival, Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy,
+    Answer, Arrival, Check, Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy,
     Rejection, Submission,
 };
 use springtide_contract::batching::BatchingStatus;
@@ -160,9 +160,13 @@ impl Model {
         });
         let config = Config {
             max_rows: batch_rows,
+            sharing: batching.sharing(),
             ..bounds
         };
-        let runner = |backend| Runner::new(name.clone(), version, backend, threads);
+        let runner = |backend| {
+            let batching = Arc::clone(&batching);
+            Runner::new(name.clone(), version, backend, batching, threads)
+        };
         let others = others.into_iter().map(runner);
         let (queue, driver) = Driver::start(config, runner(first), others, &before, observer)?;
         let model = Self {
@@ -383,6 +387,10 @@ impl Observer for BatchObserver {
 
     fn stopped(&self, rows: usize, after: Duration) {
         self.ran(rows, after);
+    }
+
+    fn checked(&self, check: Check) {
+        self.series.checked(check);
     }
 
     fn left_queue(&self, reason: LeftQueue) {

@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use springtide_batching::{Stop as BatchStop, Worker};
-use springtide_inference::trial::{NotRows, check_rows};
-use springtide_inference::{Backend, RunError, Stop, Tensor};
+use springtide_batching::{Check, Stop as BatchStop, Worker};
+use springtide_inference::trial::{NotRows, check_rows, compare};
+use springtide_inference::{Backend, RunError, Stop, Tensor, TensorView};
 
+use super::batching::Batching;
 use super::name::{ModelName, Version};
 use super::request::Checked;
 use crate::processors::time_of_this_thread;
@@ -44,6 +45,7 @@ pub struct Runner {
     model: ModelName,
     version: Version,
     backend: Box<dyn Backend>,
+    batching: Arc<Batching>,
     /// That work on a run.
     threads: NonZeroUsize,
 }
@@ -53,12 +55,14 @@ impl Runner {
         model: ModelName,
         version: Version,
         backend: Box<dyn Backend>,
+        batching: Arc<Batching>,
         threads: NonZeroUsize,
     ) -> Self {
         Self {
             model,
             version,
             backend,
+            batching,
             threads,
         }
     }
@@ -121,17 +125,33 @@ fn stack(requests: &[&Checked]) -> Option<Vec<Tensor>> {
         .collect()
 }
 
+impl Share {
+    fn views(&self) -> Vec<TensorView<'_>> {
+        let view = |output| match &self.rows {
+            Some(rows) => Tensor::view_rows(output, rows.clone()),
+            None => Some(output.view()),
+        };
+        self.outputs.iter().filter_map(view).collect()
+    }
+}
+
+/// A run that ends where the batcher asks for it.
+fn linked(stop: &BatchStop) -> Stop {
+    let run_stop = Stop::new();
+    stop.on_request({
+        let run_stop = run_stop.clone();
+        move || run_stop.request()
+    });
+    run_stop
+}
+
 impl Worker for Runner {
     type Input = Checked;
     type Output = Share;
     type Error = RunFailed;
 
     fn run(&mut self, requests: &[&Checked], stop: &BatchStop) -> Result<Vec<Share>, RunFailed> {
-        let run_stop = Stop::new();
-        stop.on_request({
-            let run_stop = run_stop.clone();
-            move || run_stop.request()
-        });
+        let run_stop = linked(stop);
         // One request must not end the other models with it. The backend stays: what it holds is a
         // session of ONNX Runtime, which isn't changed by runs.
         let result = catch_unwind(AssertUnwindSafe(|| self.share(requests, &run_stop)))
@@ -150,6 +170,31 @@ impl Worker for Runner {
             ),
         }
         result
+    }
+
+    fn check(&mut self, request: &Checked, shared: &Share, stop: &BatchStop) -> Check {
+        let run_stop = linked(stop);
+        let alone = catch_unwind(AssertUnwindSafe(|| self.alone(request, &run_stop)));
+        let Ok(Ok(alone)) = alone else {
+            return Check::Undecided;
+        };
+        let alone: Vec<TensorView<'_>> = alone.iter().map(Tensor::view).collect();
+        let Err(difference) = compare(&alone, &shared.views()) else {
+            return Check::Same;
+        };
+        self.batching.mismatch(&difference.to_string());
+        tracing::error!(
+            model = %self.model,
+            version = %self.version,
+            message = self.batching.status().message,
+            "a request's answer depends on the requests beside it"
+        );
+        if self.batching.is_shared() {
+            // The owner's word goes on: the batcher isn't told.
+            Check::Undecided
+        } else {
+            Check::Different
+        }
     }
 
     /// As if all threads worked on a run alike. Where a model leaves some idle this is too much, though

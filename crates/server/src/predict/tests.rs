@@ -239,6 +239,7 @@ async fn for_a_model_that_is_no_classifier_the_endpoint_for_it_is_named() {
 async fn with_several_models_a_request_must_name_one() {
     let app = ready_app(AT_ONCE, 100);
     let config = Config {
+        sharing: springtide_batching::Sharing::Alone,
         policy: AT_ONCE,
         max_rows: NonZeroUsize::MIN,
         max_queue_rows: NonZeroUsize::MIN,

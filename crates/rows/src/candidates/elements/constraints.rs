@@ -23,10 +23,20 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
         "LabelEncoder" => known(
             operands,
             collector,
-            &["keys_strings", "keys_int64s", "keys_floats", "keys_tensor", "classes_strings"],
+            &[
+                "keys_strings",
+                "keys_int64s",
+                "keys_floats",
+                "keys_tensor",
+                "classes_strings",
+            ],
         ),
         "CategoryMapper" => {
-            let names = if is_integer(input(0).element) { ["cats_int64s"] } else { ["cats_strings"] };
+            let names = if is_integer(input(0).element) {
+                ["cats_int64s"]
+            } else {
+                ["cats_strings"]
+            };
             known(operands, collector, &names);
         }
         "TfIdfVectorizer" => {
@@ -34,7 +44,9 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
                 collector.want(input(0), Need::Must, &grams);
             }
         }
-        "Gather" | "GatherElements" | "GatherND" | "ScatterND" | "ScatterElements" | "Scatter" => table(operands, collector),
+        "Gather" | "GatherElements" | "GatherND" | "ScatterND" | "ScatterElements" | "Scatter" => {
+            table(operands, collector)
+        }
         "EmbedLayerNormalization" => {
             for (ids, rows) in [(0, 2), (1, 4), (8, 3)] {
                 index(input(ids), input(rows).axis(0).fixed(), collector);
@@ -43,20 +55,36 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
         }
         "OneHot" => {
             if let Some(depth) = input(1).integers().and_then(|depth| depth.first().copied()) {
-                collector.want(input(0), Need::Sense, &Wanted::Range(0, depth.saturating_sub(1).max(0)));
+                collector.want(
+                    input(0),
+                    Need::Sense,
+                    &Wanted::Range(0, depth.saturating_sub(1).max(0)),
+                );
             }
             collector.want(input(1), Need::Must, &Wanted::Range(1, 16));
         }
         "Div" | "Mod" => divisor(input(1), collector),
         "Equal" => compared(operands, collector),
-        "Reciprocal" => collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 2.0, 0.5])),
-        "Log" | "Sqrt" => collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 0.5, 2.0])),
+        "Reciprocal" => {
+            collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 2.0, 0.5]))
+        }
+        "Log" | "Sqrt" => {
+            collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 0.5, 2.0]))
+        }
         "Asin" | "Acos" | "Atanh" => {
-            collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![0.0, 0.5, -0.5, 0.25]));
+            collector.want(
+                input(0),
+                Need::Sense,
+                &Wanted::Numbers(vec![0.0, 0.5, -0.5, 0.25]),
+            );
         }
         "Acosh" => collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 1.5, 2.0])),
         "Pow" => {
-            if input(1).numbers().is_none_or(|exponents| exponents.iter().any(|exponent| exponent.fract() != 0.0 || *exponent < 0.0)) {
+            if input(1).numbers().is_none_or(|exponents| {
+                exponents
+                    .iter()
+                    .any(|exponent| exponent.fract() != 0.0 || *exponent < 0.0)
+            }) {
                 collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 0.5, 2.0]));
             }
             collector.want(input(1), Need::Sense, &Wanted::Numbers(vec![1.0, 2.0]));
@@ -88,7 +116,10 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
     let input = |position: usize| operands.input(position);
     match operands.operator() {
         "TopK" => {
-            let longest = input(0).axis(operands.integer("axis", -1)).fixed().unwrap_or(1);
+            let longest = input(0)
+                .axis(operands.integer("axis", -1))
+                .fixed()
+                .unwrap_or(1);
             collector.want(input(1), Need::Must, &Wanted::Range(1, longest.clamp(1, 8)));
         }
         "Tile" => collector.want(input(1), Need::Must, &Wanted::Range(1, 2)),
@@ -97,11 +128,21 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
             Wanted::Integers(vec![if position == 0 { -1 } else { 1 }])
         }),
         "Expand" => collector.want(input(1), Need::Must, &ONE),
-        "ConstantOfShape" | "HannWindow" | "HammingWindow" | "BlackmanWindow" => collector.want(input(0), Need::Must, &SMALL),
+        "ConstantOfShape" | "HannWindow" | "HammingWindow" | "BlackmanWindow" => {
+            collector.want(input(0), Need::Must, &SMALL)
+        }
         "CenterCropPad" => collector.want(input(1), Need::Must, &SMALL),
         "Range" => {
-            let is_integer = is_integer(input(0).element) || is_integer(input(1).element) || is_integer(input(2).element);
-            let numbers = |integer: Wanted, number: f64| if is_integer { integer } else { Wanted::Numbers(vec![number]) };
+            let is_integer = is_integer(input(0).element)
+                || is_integer(input(1).element)
+                || is_integer(input(2).element);
+            let numbers = |integer: Wanted, number: f64| {
+                if is_integer {
+                    integer
+                } else {
+                    Wanted::Numbers(vec![number])
+                }
+            };
             collector.want(input(0), Need::Sense, &numbers(ZERO, 0.0));
             collector.want(input(1), Need::Must, &numbers(SMALL, 4.0));
             collector.want(input(2), Need::Must, &numbers(ONE, 1.0));
@@ -115,7 +156,9 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
         "Split" => {
             let whole = input(0).axis(operands.integer("axis", 0)).fixed();
             let parts = i64::try_from(operands.node.output.len()).unwrap_or(1);
-            let first = whole.map_or(1, |whole| whole.saturating_sub(parts.saturating_sub(1)).max(0));
+            let first = whole.map_or(1, |whole| {
+                whole.saturating_sub(parts.saturating_sub(1)).max(0)
+            });
             collector.want_each(input(1), Need::Must, |position| {
                 let size = if position == 0 { first } else { 1 };
                 Wanted::Range(size, size)
@@ -132,7 +175,11 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
         }
         "NonMaxSuppression" => {
             collector.want(input(2), Need::Must, &SMALL);
-            collector.want(input(3), Need::Sense, &Wanted::Numbers(vec![0.5, 0.25, 0.75]));
+            collector.want(
+                input(3),
+                Need::Sense,
+                &Wanted::Numbers(vec![0.5, 0.25, 0.75]),
+            );
             collector.want(input(4), Need::Sense, &Wanted::Numbers(vec![0.25, 0.0]));
         }
         "RoiAlign" => collector.want(input(2), Need::Must, &ZERO),
@@ -165,7 +212,14 @@ fn table(operands: &Operands<'_, '_>, collector: &mut Collector) {
             let skipped = operands.integer("batch_dims", 0);
             collector.want_each(operands.input(1), Need::Must, |position| {
                 let axis = i64::try_from(position).unwrap_or(0).saturating_add(skipped);
-                Wanted::Range(0, data.axis(axis).fixed().unwrap_or(1).saturating_sub(1).max(0))
+                Wanted::Range(
+                    0,
+                    data.axis(axis)
+                        .fixed()
+                        .unwrap_or(1)
+                        .saturating_sub(1)
+                        .max(0),
+                )
             });
         }
         _ => index(operands.input(1), data.axis(default).fixed(), collector),

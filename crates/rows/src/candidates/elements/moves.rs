@@ -15,7 +15,10 @@ pub(super) fn infer<'m>(operands: &Operands<'_, 'm>) -> Vec<Elements<'m>> {
     }
     let origins = match operands.operator() {
         "Concat" => concat(operands),
-        _ => operands.input(0).origins().and_then(|origins| moved(operands, origins)),
+        _ => operands
+            .input(0)
+            .origins()
+            .and_then(|origins| moved(operands, origins)),
     };
     vec![origins.map_or(Elements::Unknown, Elements::Inputs)]
 }
@@ -29,11 +32,19 @@ fn moved(operands: &Operands<'_, '_>, origins: &Origins) -> Option<Origins> {
             _ => repeated(origins, flat_width(operands)),
         },
         "Squeeze" => match (operands.list(1, "axes"), tensor.rank()) {
-            (Some(axes), Some(rank)) if !axes.is_empty() && !axes.iter().any(|axis| is_last(*axis, rank)) => origins.clone(),
+            (Some(axes), Some(rank))
+                if !axes.is_empty() && !axes.iter().any(|axis| is_last(*axis, rank)) =>
+            {
+                origins.clone()
+            }
             _ => origins.anywhere(),
         },
         "Unsqueeze" => match (operands.list(1, "axes"), tensor.rank()) {
-            (Some(axes), Some(rank)) if !axes.iter().any(|axis| is_last(*axis, rank + axes.len())) => origins.clone(),
+            (Some(axes), Some(rank))
+                if !axes.iter().any(|axis| is_last(*axis, rank + axes.len())) =>
+            {
+                origins.clone()
+            }
             _ => origins.anywhere(),
         },
         "Transpose" => match (operands.integers("perm").last(), tensor.rank()) {
@@ -45,18 +56,23 @@ fn moved(operands: &Operands<'_, '_>, origins: &Origins) -> Option<Origins> {
             None => origins.anywhere(),
         },
         "Gather" => match (operands.input(1).integers(), tensor.rank()) {
-            (Some(positions), Some(rank)) if is_last(operands.attribute("axis").map_or(0, |axis| axis.i), rank) => {
+            (Some(positions), Some(rank))
+                if is_last(operands.attribute("axis").map_or(0, |axis| axis.i), rank) =>
+            {
                 let picked = origins.pick(&positions);
                 // A single position leaves no axis.
-                if operands.input(1).rank() == Some(0) { picked.anywhere() } else { picked }
+                if operands.input(1).rank() == Some(0) {
+                    picked.anywhere()
+                } else {
+                    picked
+                }
             }
             (_, Some(_)) => origins.clone(),
             _ => origins.anywhere(),
         },
         "Slice" => sliced(operands, origins),
-        "Expand" | "Tile" | "Pad" | "GatherND" | "GatherElements" | "Compress" | "TopK" | "Unique" | "ReverseSequence" => {
-            origins.anywhere()
-        }
+        "Expand" | "Tile" | "Pad" | "GatherND" | "GatherElements" | "Compress" | "TopK"
+        | "Unique" | "ReverseSequence" => origins.anywhere(),
         _ => return None,
     })
 }
@@ -67,22 +83,30 @@ fn is_last(axis: i64, rank: usize) -> bool {
 
 fn reshaped(operands: &Operands<'_, '_>, origins: &Origins) -> Origins {
     let sizes = operands.input(1).integers().unwrap_or_default();
-    let last = sizes.last().and_then(|last| usize::try_from(*last).ok()).filter(|last| *last > 0);
+    let last = sizes
+        .last()
+        .and_then(|last| usize::try_from(*last).ok())
+        .filter(|last| *last > 0);
     repeated(origins, last)
 }
 
 fn flat_width(operands: &Operands<'_, '_>) -> Option<usize> {
     let axes = operands.input(0).axes()?;
-    let from = clamp(operands.attribute("axis").map_or(1, |axis| axis.i), axes.len());
-    axes.get(from..)?
-        .iter()
-        .try_fold(1_usize, |width, axis| width.checked_mul(usize::try_from(axis.fixed()?).ok()?))
+    let from = clamp(
+        operands.attribute("axis").map_or(1, |axis| axis.i),
+        axes.len(),
+    );
+    axes.get(from..)?.iter().try_fold(1_usize, |width, axis| {
+        width.checked_mul(usize::try_from(axis.fixed()?).ok()?)
+    })
 }
 
 /// The same elements in order, with a last axis of `width`.
 fn repeated(origins: &Origins, width: Option<usize>) -> Origins {
     match (origins, width) {
-        (Origins::Each(list), Some(width)) if width <= MAXIMUM_COLUMNS && !list.is_empty() && width % list.len() == 0 => {
+        (Origins::Each(list), Some(width))
+            if width <= MAXIMUM_COLUMNS && !list.is_empty() && width % list.len() == 0 =>
+        {
             Origins::Each(list.iter().copied().cycle().take(width).collect())
         }
         _ => origins.anywhere(),
@@ -107,14 +131,19 @@ fn sliced(operands: &Operands<'_, '_>, origins: &Origins) -> Origins {
     let Some(order) = order else {
         return origins.clone();
     };
-    let step = operands.list(4, "steps").and_then(|steps| steps.get(order).copied().or(Some(1)));
-    let (Some(start), Some(end), Some(step @ 1..)) = (starts.get(order), ends.get(order), step) else {
+    let step = operands
+        .list(4, "steps")
+        .and_then(|steps| steps.get(order).copied().or(Some(1)));
+    let (Some(start), Some(end), Some(step @ 1..)) = (starts.get(order), ends.get(order), step)
+    else {
         return origins.anywhere();
     };
     // Without a known width, positions from the start are known anyway.
     let length = match width(tensor) {
         Some(length) => length,
-        None if *start >= 0 && *end >= 0 && *end < 1 << 16 => usize::try_from(*end).unwrap_or_default(),
+        None if *start >= 0 && *end >= 0 && *end < 1 << 16 => {
+            usize::try_from(*end).unwrap_or_default()
+        }
         None => return origins.anywhere(),
     };
     let positions: Vec<i64> = (clamp(*start, length)..clamp(*end, length))
@@ -139,8 +168,11 @@ fn concat(operands: &Operands<'_, '_>) -> Option<Origins> {
             None => (width <= MAXIMUM_COLUMNS).then(|| vec![None; width]),
         }
     };
-    let aligned: Option<Vec<Vec<Option<Origin>>>> =
-        if is_last { operands.inputs.iter().map(columns).collect() } else { None };
+    let aligned: Option<Vec<Vec<Option<Origin>>>> = if is_last {
+        operands.inputs.iter().map(columns).collect()
+    } else {
+        None
+    };
     Some(match aligned.map(|columns| columns.concat()) {
         Some(columns) if columns.len() <= MAXIMUM_COLUMNS => Origins::Each(columns.into()),
         _ => Origins::Any(all.into()),
@@ -153,16 +185,25 @@ fn split<'m>(operands: &Operands<'_, 'm>) -> Vec<Elements<'m>> {
         return vec![Elements::Unknown; outputs];
     };
     let tensor = operands.input(0);
-    let along_last = tensor.rank().is_none_or(|rank| is_last(operands.integer("axis", 0), rank));
+    let along_last = tensor
+        .rank()
+        .is_none_or(|rank| is_last(operands.integer("axis", 0), rank));
     if !along_last {
         return vec![Elements::Inputs(origins.clone()); outputs];
     }
-    let sizes = operands.list(1, "split").filter(|sizes| !sizes.is_empty()).or_else(|| {
-        let width = i64::try_from(width(tensor)?).ok()?;
-        let outputs = i64::try_from(outputs).ok().filter(|outputs| *outputs > 0)?;
-        Some(vec![width.checked_add(outputs - 1)? / outputs; usize::try_from(outputs).ok()?])
-    });
-    let Some(sizes) = sizes.filter(|_| width(tensor).is_none_or(|width| width <= MAXIMUM_COLUMNS)) else {
+    let sizes = operands
+        .list(1, "split")
+        .filter(|sizes| !sizes.is_empty())
+        .or_else(|| {
+            let width = i64::try_from(width(tensor)?).ok()?;
+            let outputs = i64::try_from(outputs).ok().filter(|outputs| *outputs > 0)?;
+            Some(vec![
+                width.checked_add(outputs - 1)? / outputs;
+                usize::try_from(outputs).ok()?
+            ])
+        });
+    let Some(sizes) = sizes.filter(|_| width(tensor).is_none_or(|width| width <= MAXIMUM_COLUMNS))
+    else {
         return vec![Elements::Inputs(origins.anywhere()); outputs];
     };
     let mut next = 0_i64;

@@ -43,12 +43,16 @@ pub(super) fn grams(operands: &Operands<'_, '_>) -> Option<Wanted> {
         .map(|start| usize::try_from(*start).unwrap_or_default())
         .collect();
     let ends = starts.iter().skip(1).copied().chain([pool.len()]);
-    let grams = starts.iter().zip(ends).enumerate().flat_map(|(order, (start, end))| {
-        pool.get(*start..end)
-            .unwrap_or_default()
-            .chunks(order + 1)
-            .map(<[String]>::to_vec)
-            .collect::<Vec<_>>()
-    });
+    let grams = starts
+        .iter()
+        .zip(ends)
+        .enumerate()
+        .flat_map(|(order, (start, end))| {
+            pool.get(*start..end)
+                .unwrap_or_default()
+                .chunks(order + 1)
+                .map(<[String]>::to_vec)
+                .collect::<Vec<_>>()
+        });
     Some(Wanted::Grams(grams.collect()))
 }

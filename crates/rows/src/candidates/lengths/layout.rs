@@ -22,7 +22,10 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
             let mut axes = input?.to_vec();
             let positions = operands.list(1, "axes")?;
             let rank = axes.len() + positions.len();
-            let mut positions: Vec<usize> = positions.into_iter().filter_map(|axis| at(axis, rank)).collect();
+            let mut positions: Vec<usize> = positions
+                .into_iter()
+                .filter_map(|axis| at(axis, rank))
+                .collect();
             positions.sort_unstable();
             for position in positions {
                 if position <= axes.len() {
@@ -47,7 +50,11 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
         "Gather" => {
             let (data, indices) = (input?, operands.input(1).axes()?);
             let axis = at(operands.integer("axis", 0), data.len())?;
-            if let Some(last) = operands.input(1).integers().and_then(|picked| picked.into_iter().max()) {
+            if let Some(last) = operands
+                .input(1)
+                .integers()
+                .and_then(|picked| picked.into_iter().max())
+            {
                 collector.at_least(data.get(axis)?, last.saturating_add(1));
             }
             let mut axes = data.to_vec();
@@ -58,8 +65,12 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
         "Tile" => {
             let repeats = operands.input(1).lengths()?;
             let axes = input?;
-            (repeats.len() == axes.len())
-                .then(|| axes.iter().zip(repeats.iter()).map(|(axis, times)| Axis::product([axis, times])).collect())
+            (repeats.len() == axes.len()).then(|| {
+                axes.iter()
+                    .zip(repeats.iter())
+                    .map(|(axis, times)| Axis::product([axis, times]))
+                    .collect()
+            })
         }
         "Expand" => {
             let sizes = operands.input(1).lengths()?;
@@ -67,10 +78,13 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
         }
         "ConstantOfShape" => operands.input(0).lengths().map(|sizes| sizes.to_vec()),
         "Range" => {
-            let is_plain = operands.input(0).integers()? == [0] && operands.input(2).integers()? == [1];
+            let is_plain =
+                operands.input(0).integers()? == [0] && operands.input(2).integers()? == [1];
             is_plain.then(|| operands.input(1).lengths().map(|limit| limit.to_vec()))?
         }
-        "Shape" => Some(vec![i64::try_from(input?.len()).map_or(Axis::Unknown, Axis::Fixed)]),
+        "Shape" => Some(vec![
+            i64::try_from(input?.len()).map_or(Axis::Unknown, Axis::Fixed),
+        ]),
         "Size" => Some(Vec::new()),
         "ArgMax" | "ArgMin" => {
             let mut axes = input?.to_vec();
@@ -81,7 +95,9 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
         "TopK" => {
             let mut axes = input?.to_vec();
             let axis = at(operands.integer("axis", -1), axes.len())?;
-            let count = operands.list(1, "k").and_then(|count| count.first().copied());
+            let count = operands
+                .list(1, "k")
+                .and_then(|count| count.first().copied());
             if let Some(count) = count {
                 collector.at_least(axes.get(axis)?, count);
             }
@@ -92,7 +108,10 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
             let mut axes = input?.to_vec();
             let rank = axes.len() + 1;
             let axis = at(operands.integer("axis", -1), rank)?;
-            let depth = operands.input(1).lengths().and_then(|depth| depth.first().cloned());
+            let depth = operands
+                .input(1)
+                .lengths()
+                .and_then(|depth| depth.first().cloned());
             axes.insert(axis, depth.unwrap_or(Axis::Unknown));
             Some(axes)
         }
@@ -116,7 +135,10 @@ fn reshape(operands: &Operands<'_, '_>, collector: &mut Collector) -> Option<Vec
     let mut rest = None;
     for (position, size) in sizes.iter().enumerate() {
         axes.push(match size {
-            Axis::Fixed(0) if !keeps_zero => input.and_then(|axes| axes.get(position)).cloned().unwrap_or(Axis::Unknown),
+            Axis::Fixed(0) if !keeps_zero => input
+                .and_then(|axes| axes.get(position))
+                .cloned()
+                .unwrap_or(Axis::Unknown),
             Axis::Fixed(-1) => {
                 rest = Some(position);
                 Axis::Unknown
@@ -199,7 +221,10 @@ fn squeeze(operands: &Operands<'_, '_>, collector: &mut Collector) -> Option<Vec
         axes.retain(|axis| *axis != Axis::Fixed(1));
         return Some(axes);
     }
-    let positions: Vec<usize> = positions.into_iter().filter_map(|axis| at(axis, axes.len())).collect();
+    let positions: Vec<usize> = positions
+        .into_iter()
+        .filter_map(|axis| at(axis, axes.len()))
+        .collect();
     for position in &positions {
         collector.equal(axes.get(*position)?, &Axis::Fixed(1));
     }
@@ -233,7 +258,10 @@ pub(super) fn reduce(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
         }
         positions = (0..i64::try_from(axes.len()).ok()?).collect();
     }
-    let positions: Vec<usize> = positions.into_iter().filter_map(|axis| at(axis, axes.len())).collect();
+    let positions: Vec<usize> = positions
+        .into_iter()
+        .filter_map(|axis| at(axis, axes.len()))
+        .collect();
     reduced(&mut axes, &positions, operands.integer("keepdims", 1) != 0);
     Some(axes)
 }
@@ -249,7 +277,9 @@ fn concat(operands: &Operands<'_, '_>, collector: &mut Collector) -> Option<Vec<
         };
         for (position, (known, other)) in axes.iter_mut().zip(part).enumerate() {
             if position == axis {
-                joined = joined.zip(other.fixed()).and_then(|(left, right)| left.checked_add(right));
+                joined = joined
+                    .zip(other.fixed())
+                    .and_then(|(left, right)| left.checked_add(right));
                 continue;
             }
             collector.equal(known, other);
@@ -272,7 +302,9 @@ fn slice(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
         None => return Some(vec![Axis::Unknown; axes.len()]),
     };
     let starts = operands.list(1, "starts");
-    let steps = operands.list(4, "steps").unwrap_or_else(|| vec![0; positions.len()]);
+    let steps = operands
+        .list(4, "steps")
+        .unwrap_or_else(|| vec![0; positions.len()]);
     let ends = match operands.attribute("ends") {
         Some(ends) => Some(ends.ints.iter().copied().map(Axis::Fixed).collect()),
         None => operands.input(2).lengths(),
@@ -280,8 +312,15 @@ fn slice(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
     for (order, position) in positions.into_iter().enumerate() {
         let rank = axes.len();
         let axis = at(position, rank).and_then(|position| axes.get_mut(position))?;
-        let start = starts.as_ref().and_then(|starts| starts.get(order)).copied();
-        let end = ends.as_ref().and_then(|ends| ends.get(order)).cloned().unwrap_or(Axis::Unknown);
+        let start = starts
+            .as_ref()
+            .and_then(|starts| starts.get(order))
+            .copied();
+        let end = ends
+            .as_ref()
+            .and_then(|ends| ends.get(order))
+            .cloned()
+            .unwrap_or(Axis::Unknown);
         let step = steps.get(order).copied().unwrap_or(1);
         *axis = cut(axis, start, &end, step);
     }
@@ -290,7 +329,9 @@ fn slice(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
 
 fn cut(axis: &Axis, start: Option<i64>, end: &Axis, step: i64) -> Axis {
     match (axis, start, end) {
-        (axis, Some(0), Axis::Fixed(end)) if step == 1 && *end >= i64::from(i32::MAX) => axis.clone(),
+        (axis, Some(0), Axis::Fixed(end)) if step == 1 && *end >= i64::from(i32::MAX) => {
+            axis.clone()
+        }
         (Axis::Fixed(length), Some(start), Axis::Fixed(end)) if step > 0 => {
             let Ok(length) = usize::try_from(*length) else {
                 return Axis::Unknown;
@@ -307,12 +348,16 @@ fn cut(axis: &Axis, start: Option<i64>, end: &Axis, step: i64) -> Axis {
 
 fn pad(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
     let axes = operands.input(0).axes()?;
-    let pads = operands.list(1, "pads").filter(|pads| pads.len() == 2 * axes.len());
+    let pads = operands
+        .list(1, "pads")
+        .filter(|pads| pads.len() == 2 * axes.len());
     let Some(pads) = pads else {
         return Some(vec![Axis::Unknown; axes.len()]);
     };
     let padded = |(position, axis): (usize, &Axis)| {
-        let more = pads.get(position)?.checked_add(*pads.get(position + axes.len())?)?;
+        let more = pads
+            .get(position)?
+            .checked_add(*pads.get(position + axes.len())?)?;
         Some(match axis {
             axis if more == 0 => axis.clone(),
             Axis::Fixed(length) => Axis::Fixed(length.checked_add(more)?),
@@ -331,17 +376,24 @@ pub(super) fn split(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
     let Some(axis) = at(operands.integer("axis", 0), axes.len()) else {
         return Vec::new();
     };
-    let Some(sizes) = operands.list(1, "split").filter(|_| outputs <= MAXIMUM_COLUMNS) else {
+    let Some(sizes) = operands
+        .list(1, "split")
+        .filter(|_| outputs <= MAXIMUM_COLUMNS)
+    else {
         return Vec::new();
     };
-    if let Some(whole) = sizes.iter().try_fold(0_i64, |whole, size| whole.checked_add(*size))
+    if let Some(whole) = sizes
+        .iter()
+        .try_fold(0_i64, |whole, size| whole.checked_add(*size))
         && !sizes.is_empty()
         && let Some(length) = axes.get(axis)
     {
         collector.equal(length, &Axis::Fixed(whole));
     }
     let even = || match (axes.get(axis), i64::try_from(outputs)) {
-        (Some(Axis::Fixed(length)), Ok(outputs)) if outputs > 0 && length % outputs == 0 => Axis::Fixed(length / outputs),
+        (Some(Axis::Fixed(length)), Ok(outputs)) if outputs > 0 && length % outputs == 0 => {
+            Axis::Fixed(length / outputs)
+        }
         _ => Axis::Unknown,
     };
     (0..outputs)

@@ -35,7 +35,11 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
     }
 }
 
-fn matmul(operands: &Operands<'_, '_>, second: usize, collector: &mut Collector) -> Option<Vec<Axis>> {
+fn matmul(
+    operands: &Operands<'_, '_>,
+    second: usize,
+    collector: &mut Collector,
+) -> Option<Vec<Axis>> {
     let mut right = operands.input(second).axes()?.to_vec();
     let is_transposed = |name: &str| operands.integer(name, 0) != 0;
     if is_transposed("transB") && right.len() >= 2 {
@@ -71,23 +75,41 @@ fn matmul(operands: &Operands<'_, '_>, second: usize, collector: &mut Collector)
     Some(axes)
 }
 
-fn gemm(operands: &Operands<'_, '_>, second: usize, collector: &mut Collector) -> Option<Vec<Axis>> {
+fn gemm(
+    operands: &Operands<'_, '_>,
+    second: usize,
+    collector: &mut Collector,
+) -> Option<Vec<Axis>> {
     let sides = |transposed: &str| {
-        if operands.integer(transposed, 0) == 0 { (0, 1) } else { (1, 0) }
+        if operands.integer(transposed, 0) == 0 {
+            (0, 1)
+        } else {
+            (1, 0)
+        }
     };
     let (rows, inner) = sides("transA");
     let (other_inner, columns) = sides("transB");
     collector.equal(operands.axis(0, inner), operands.axis(second, other_inner));
-    Some(vec![operands.axis(0, rows).clone(), operands.axis(second, columns).clone()])
+    Some(vec![
+        operands.axis(0, rows).clone(),
+        operands.axis(second, columns).clone(),
+    ])
 }
 
 /// The axes of the three outputs of a recurrent layer.
 pub(super) fn recurrent(operands: &Operands<'_, '_>, collector: &mut Collector) -> Outputs {
-    let [steps, rows] = if operands.integer("layout", 0) == 0 { [0, 1] } else { [1, 0] };
+    let [steps, rows] = if operands.integer("layout", 0) == 0 {
+        [0, 1]
+    } else {
+        [1, 0]
+    };
     // X [steps, rows, features], W [directions, gates · hidden, features], R [.., gates · hidden, hidden]
     collector.equal(operands.axis(0, 2), operands.axis(1, 2));
     let (directions, hidden) = (operands.axis(1, 0).clone(), operands.axis(2, 2).clone());
-    let (length, batch) = (operands.axis(0, steps).clone(), operands.axis(0, rows).clone());
+    let (length, batch) = (
+        operands.axis(0, steps).clone(),
+        operands.axis(0, rows).clone(),
+    );
     for state in [5, 6] {
         let (state_directions, state_rows) = if rows == 1 { (0, 1) } else { (1, 0) };
         collector.equal(operands.axis(state, state_directions), &directions);

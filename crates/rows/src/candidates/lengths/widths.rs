@@ -7,9 +7,13 @@ use crate::candidates::tensor::Axis;
 pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> Option<Vec<Axis>> {
     let input = operands.input(0).axes();
     let count = |name: &str| {
-        operands
-            .attribute(name)
-            .map_or(0, |attribute| attribute.floats.len().max(attribute.ints.len()).max(attribute.strings.len()))
+        operands.attribute(name).map_or(0, |attribute| {
+            attribute
+                .floats
+                .len()
+                .max(attribute.ints.len())
+                .max(attribute.strings.len())
+        })
     };
     let widened = |width: Axis| {
         let mut axes = input?.to_vec();
@@ -21,7 +25,10 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
         "Tokenizer" => widened(Axis::Unknown),
         "ArrayFeatureExtractor" => {
             let positions = operands.input(1).integers();
-            if let Some(last) = positions.as_ref().and_then(|positions| positions.iter().max()) {
+            if let Some(last) = positions
+                .as_ref()
+                .and_then(|positions| positions.iter().max())
+            {
                 collector.at_least(operands.axis(0, -1), last.saturating_add(1));
             }
             let mut axes = input?.to_vec();
@@ -33,8 +40,18 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
             Some(axes)
         }
         "Scaler" | "Imputer" => {
-            let width = ["offset", "scale", "imputed_value_floats", "imputed_value_int64s"].map(count);
-            exactly(operands, collector, width.into_iter().max().filter(|width| *width > 1));
+            let width = [
+                "offset",
+                "scale",
+                "imputed_value_floats",
+                "imputed_value_int64s",
+            ]
+            .map(count);
+            exactly(
+                operands,
+                collector,
+                width.into_iter().max().filter(|width| *width > 1),
+            );
             input.map(<[Axis]>::to_vec)
         }
         "LinearClassifier" => {
@@ -49,13 +66,21 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
         }
         "SVMRegressor" => {
             let vectors = usize::try_from(operands.integer("n_supports", 0)).ok()?;
-            exactly(operands, collector, divided(count("support_vectors"), vectors));
+            exactly(
+                operands,
+                collector,
+                divided(count("support_vectors"), vectors),
+            );
             Some(vec![operands.axis(0, 0).clone(), Axis::Fixed(1)])
         }
         "SVMClassifier" => {
             let vectors: i64 = operands.integers("vectors_per_class").iter().sum();
             let vectors = usize::try_from(vectors).ok()?;
-            exactly(operands, collector, divided(count("support_vectors"), vectors));
+            exactly(
+                operands,
+                collector,
+                divided(count("support_vectors"), vectors),
+            );
             None
         }
         "TreeEnsemble" | "TreeEnsembleClassifier" | "TreeEnsembleRegressor" => {
@@ -76,7 +101,9 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
             for (position, width) in widths.iter().enumerate() {
                 collector.exactly(operands.axis(position, -1), *width);
             }
-            let all = widths.iter().try_fold(0_i64, |all, width| all.checked_add(*width))?;
+            let all = widths
+                .iter()
+                .try_fold(0_i64, |all, width| all.checked_add(*width))?;
             Some(vec![operands.axis(0, 0).clone(), Axis::Fixed(all)])
         }
         _ => None,
@@ -90,7 +117,8 @@ fn exactly(operands: &Operands<'_, '_>, collector: &mut Collector, width: Option
 }
 
 fn divided(all: usize, parts: usize) -> Option<usize> {
-    all.checked_div(parts).filter(|width| *width > 0 && width * parts == all)
+    all.checked_div(parts)
+        .filter(|width| *width > 0 && width * parts == all)
 }
 
 fn fixed(length: usize) -> Axis {

@@ -61,6 +61,7 @@ impl Bed {
         let policy = Policy {
             versions: NonZeroUsize::new(versions).unwrap(),
             batching: Config {
+                sharing: springtide_batching::Sharing::Alone,
                 policy: Batching::Window(Duration::from_secs(60)),
                 max_rows: MAX_ROWS,
                 max_queue_rows: NonZeroUsize::new(100).unwrap(),

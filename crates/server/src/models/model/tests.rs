@@ -11,6 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn bounds(max_queue_rows: usize, policy: Policy) -> Config {
     Config {
+        sharing: springtide_batching::Sharing::Alone,
         policy,
         max_rows: NonZeroUsize::new(4).unwrap(),
         max_queue_rows: NonZeroUsize::new(max_queue_rows).unwrap(),

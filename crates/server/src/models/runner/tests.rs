@@ -1,3 +1,4 @@
+use springtide_contract::batching::{BatchingReason, BatchingStatus};
 use springtide_inference::DataView;
 
 use super::*;
@@ -31,8 +32,17 @@ fn runner(backend: &FakeBackend) -> Runner {
         ModelName::default(),
         Version::FIRST,
         backend,
+        batching(BatchingReason::Proven),
         NonZeroUsize::MIN,
     )
+}
+
+fn batching(reason: BatchingReason) -> Arc<Batching> {
+    Arc::new(Batching::new(BatchingStatus {
+        enabled: reason.enables(),
+        reason,
+        message: String::new(),
+    }))
 }
 
 fn run(backend: &FakeBackend, requests: &[&Checked]) -> Result<Vec<Share>, RunFailed> {
@@ -107,4 +117,61 @@ fn a_batch_that_nobody_waits_for_is_stopped_in_the_backend() {
         matches!(stopped, Err(RunFailed::Run(RunError::Stopped))),
         "{stopped:?}"
     );
+}
+
+/// A share as if it came from a batch, with this class.
+fn shared(class: i64) -> Share {
+    let outputs = [
+        Tensor::new(vec![2], vec![9, class]).unwrap(),
+        Tensor::new(vec![2, 2], vec![0.5_f32, 0.5, 0.25, 0.75]).unwrap(),
+    ];
+    Share {
+        outputs: outputs.into(),
+        rows: Some(1..2),
+    }
+}
+
+fn check(reason: BatchingReason, class: i64) -> (Check, Arc<Batching>) {
+    let batching = batching(reason);
+    let backend = Box::new(FakeBackend::classifier());
+    let mut runner = Runner::new(
+        ModelName::default(),
+        Version::FIRST,
+        backend,
+        Arc::clone(&batching),
+        NonZeroUsize::MIN,
+    );
+    let request = request(&[5.0, 0.0]);
+    let check = runner.check(&request, &shared(class), &BatchStop::default());
+    (check, batching)
+}
+
+#[test]
+fn a_check_compares_the_requests_rows_of_the_batch_with_the_request_alone() {
+    let (same, batching) = check(BatchingReason::Proven, 5);
+    assert_eq!(same, Check::Same);
+    assert!(batching.is_shared());
+    let (different, batching) = check(BatchingReason::Proven, 6);
+    assert_eq!(different, Check::Different);
+    assert_eq!(batching.status().reason, BatchingReason::SentinelMismatch);
+    assert!(!batching.is_shared());
+}
+
+#[test]
+fn where_the_owner_says_always_a_difference_is_told_and_batches_go_on() {
+    let (undecided, batching) = check(BatchingReason::OwnerAlways, 6);
+    assert_eq!(undecided, Check::Undecided);
+    assert_eq!(batching.status().reason, BatchingReason::SentinelMismatch);
+    assert!(batching.is_shared());
+}
+
+#[test]
+fn a_check_that_is_stopped_or_fails_decides_nothing() {
+    let mut runner = runner(&FakeBackend::classifier());
+    let stop = BatchStop::default();
+    stop.request();
+    let stopped = runner.check(&request(&[5.0, 0.0]), &shared(6), &stop);
+    assert_eq!(stopped, Check::Undecided);
+    let failed = runner.check(&request(&[-5.0, 0.0]), &shared(6), &BatchStop::default());
+    assert_eq!(failed, Check::Undecided);
 }
