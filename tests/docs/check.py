@@ -51,10 +51,10 @@ class Terminal:
             (folder / name).symlink_to(ROOT / name)
         self.environment = os.environ | {
             "PATH": f"{server.parent}:{os.environ['PATH']}",
-            "HOST": "127.0.0.1",
-            "PORT": http,
-            "GRPC_PORT": grpc,
-            "MODEL_POLL_SECONDS": "1",
+            "SPRINGTIDE_HOST": "127.0.0.1",
+            "SPRINGTIDE_PORT": http,
+            "SPRINGTIDE_GRPC_PORT": grpc,
+            "SPRINGTIDE_MODEL_POLL_SECONDS": "1",
         }
         self.shell = subprocess.Popen(
             ["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, env=self.environment, start_new_session=True

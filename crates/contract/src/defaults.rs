@@ -29,6 +29,11 @@ pub const MAX_CONNECTIONS: u32 = 4_096;
 /// well within half a minute, while reconnecting costs a client a few thousandths of its requests.
 pub const MAX_CONNECTION_AGE_SECONDS: u32 = 20;
 
+/// Longest time that a connection may be idle between two requests, in seconds. Longer than load
+/// balancers keep idle connections (60 s in NGINX, Envoy and AWS), so that they close first and never
+/// send into a connection that is being closed.
+pub const IDLE_TIMEOUT_SECONDS: u32 = 75;
+
 /// Most bytes of one request, where its model doesn't say less.
 pub const MAX_REQUEST_BYTES: u64 = 64 << 20;
 

@@ -1,5 +1,7 @@
 //! The command line. Every flag of `serve` is also an environment variable of
-//! [`springtide_contract::env`], which is how the operator sets it.
+//! [`springtide_contract::env`], which is how the operator sets it. [`parse`] reads both.
+
+mod environment;
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -14,6 +16,8 @@ use springtide_contract::{defaults, env, paths};
 use springtide_inference::onnx::Provider;
 
 use crate::models::batching::Wish;
+pub use self::environment::{Notice, parse};
+use crate::http::cors::{Cors, Origin};
 use crate::models::{ModelName, Source};
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
@@ -69,9 +73,10 @@ HTTPS_PROXY, HTTP_PROXY and NO_PROXY are followed.")]
 /// How to serve.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
-    /// Address to listen on
-    #[arg(long, env = env::HOST, default_value = "0.0.0.0")]
-    pub host: IpAddr,
+    /// Address to listen on; by default all, over IPv6 and IPv4, or over IPv4 where the machine has no
+    /// IPv6
+    #[arg(long, env = env::HOST)]
+    pub host: Option<IpAddr>,
     /// TCP port to listen on; 0 takes a free one, which the log names
     #[arg(long, env = env::PORT, default_value_t = defaults::PORT)]
     pub port: u16,
@@ -80,7 +85,7 @@ pub struct ServeArgs {
     #[arg(long, env = env::GRPC_PORT, default_value_t = defaults::GRPC_PORT)]
     pub grpc_port: u16,
     /// Path of the ONNX model file, which is served as version 1
-    #[arg(long, env = env::MODEL_PATH, default_value = paths::MODEL_FILE)]
+    #[arg(long, env = env::MODEL_PATH, default_value = paths::MODEL_FILE, conflicts_with = "model_dir")]
     pub model_path: PathBuf,
     /// Folder of models, `<name>/<version>/model.onnx`, instead of one file; new versions are served
     /// as they come
@@ -158,6 +163,15 @@ pub struct ServeArgs {
     #[arg(long, env = env::MAX_CONNECTION_AGE_SECONDS, default_value_t = defaults::MAX_CONNECTION_AGE_SECONDS,
         value_parser = value_parser!(u32).range(0..=86_400))]
     pub max_connection_age_seconds: u32,
+    /// Longest time that a connection may be idle between two requests, in seconds, before it is closed:
+    /// longer than what stands before the server keeps idle connections
+    #[arg(long, env = env::IDLE_TIMEOUT_SECONDS, default_value_t = defaults::IDLE_TIMEOUT_SECONDS,
+        value_parser = value_parser!(u32).range(1..=86_400))]
+    pub idle_timeout_seconds: u32,
+    /// Origin whose pages may read answers in browsers (CORS), `https://example.com`, or `*` for every
+    /// one; may be given several times. Without it browsers keep answers from all pages
+    #[arg(long, env = env::CORS_ORIGIN, value_delimiter = ',')]
+    pub cors_origin: Vec<Origin>,
     /// Most bytes of one request; fewer where a model's inputs say how many numbers they hold at most
     #[arg(long, env = env::MAX_REQUEST_BYTES, default_value_t = defaults::MAX_REQUEST_BYTES,
         value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
@@ -260,6 +274,18 @@ impl ServeArgs {
     pub fn connection_age(&self) -> Option<Duration> {
         let seconds = self.max_connection_age_seconds;
         (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+    }
+
+    /// Longest time that a connection may be idle between two requests.
+    #[must_use]
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.idle_timeout_seconds.into())
+    }
+
+    /// Whose pages may read answers.
+    #[must_use]
+    pub fn cors(&self) -> Cors {
+        self.cors_origin.iter().cloned().collect()
     }
 
     /// Most bytes of one request.

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use springtide_contract::termination::TerminationMessage;
-use springtide_server::cli::{Cli, Command};
+use springtide_server::cli::{self, Command};
 use springtide_server::{fetch, logging, serve, termination};
 
 /// A command that failed, as people and the operator are told.
@@ -14,8 +13,11 @@ struct Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, notices) = cli::parse();
     logging::start();
+    for notice in notices {
+        tracing::warn!("{notice}");
+    }
     let (result, termination_message_path) = match &cli.command {
         Command::Serve(args) => {
             let result = serve::run(args).map_err(|error| Failure {

@@ -1,4 +1,4 @@
-//! Connections: how many, how long they may be silent, how old they get, and how they end.
+//! Connections: where they come in, how many, how long they may be silent, how old they get, and how they end.
 //!
 //! HTTP/1.1 and HTTP/2 are spoken on the same port; the client's first bytes tell which. What is
 //! spoken about is the router's business.
@@ -10,6 +10,7 @@ mod connection;
 mod descriptors;
 mod impatient;
 mod late_frames;
+mod listener;
 mod places;
 
 use std::io;
@@ -27,6 +28,7 @@ pub use self::activity::{Patience, Waiting};
 use self::age::Ages;
 use self::connection::connection;
 pub use self::descriptors::raise_limit;
+pub use self::listener::listen;
 use self::places::Places;
 
 /// Pause after the operating system gave no connection, which is mostly for want of descriptors.
@@ -64,6 +66,8 @@ pub struct Limits {
     /// same load balancer gets its share; each connection's own is up to a third less, so that
     /// those opened together don't end together. None: never.
     pub age: Option<Duration>,
+    /// Longest time that a connection may be idle between two requests.
+    pub idle: Duration,
 }
 
 /// All connections of the server, through whichever listener they came. Clones share them.
@@ -79,7 +83,7 @@ impl Connections {
     #[must_use]
     pub fn new(limits: Limits, closing: watch::Receiver<Closing>) -> Self {
         Self {
-            places: Arc::new(Places::new(limits.connections)),
+            places: Arc::new(Places::new(limits.connections, limits.idle)),
             age: limits.age,
             closing,
         }

@@ -1,6 +1,6 @@
 //! `springtide-server serve`: from the first socket to the last answer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,8 +108,8 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
 
 async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
-    let http = listen("http", SocketAddr::new(args.host, args.port)).await?;
-    let grpc = listen("grpc", SocketAddr::new(args.host, args.grpc_port)).await?;
+    let http = listen("http", args.host, args.port)?;
+    let grpc = listen("grpc", args.host, args.grpc_port)?;
     let metrics = Metrics::new(
         args.model_service.as_deref(),
         args.model_service_namespace.as_deref(),
@@ -122,11 +122,13 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         models: Arc::new(Repository::new(args.model_name.clone())),
         max_request_bytes: args.request_bytes(),
         request_timeout: args.request_timeout(),
+        cors: args.cors(),
     });
     let (closing, closing_receiver) = watch::channel(Closing::Open);
     let limits = net::Limits {
         connections: net::raise_limit(args.connections()),
         age: args.connection_age(),
+        idle: args.idle_timeout(),
     };
     let connections = Connections::new(limits, closing_receiver);
     let connections = tokio::spawn({
@@ -158,15 +160,9 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     Ok(())
 }
 
-async fn listen(protocol: &str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let listen = async {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    let (listener, address) = listen
-        .await
-        .map_err(|error| ServeError::Listen { address, error })?;
+fn listen(protocol: &str, host: Option<IpAddr>, port: u16) -> Result<TcpListener, ServeError> {
+    let (listener, address) = net::listen(host, port)
+        .map_err(|(address, error)| ServeError::Listen { address, error })?;
     tracing::info!(protocol, %address, "listening");
     Ok(listener)
 }

@@ -170,7 +170,7 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
         .workers
         .map(|workers| variable(env::WORKERS, &workers));
     [
-        variable(env::HOST, &"0.0.0.0"),
+        // Not where to listen: all addresses of the families that the node has are the default.
         variable(env::PORT, &defaults::PORT),
         variable(env::GRPC_PORT, &defaults::GRPC_PORT),
         variable(env::MODEL_PATH, &paths::MODEL_FILE),
@@ -179,8 +179,14 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
         variable(env::MODEL_SERVICE_NAMESPACE, &model_service.namespace()),
         variable(env::EXECUTION_PROVIDER, &execution_provider),
         variable(env::BATCHING_POLICY, &policy),
-        variable(env::MAX_BATCH_SIZE, &server.batching.max_batch_rows),
-        variable(env::MAX_WAIT_MS, &server.batching.max_wait_milliseconds),
+        variable(
+            env::CONTRACT_MAX_BATCH_SIZE,
+            &server.batching.max_batch_rows,
+        ),
+        variable(
+            env::CONTRACT_MAX_WAIT_MS,
+            &server.batching.max_wait_milliseconds,
+        ),
         variable(env::MAX_QUEUE_ROWS, &server.max_queue_rows),
         variable(
             env::REQUEST_TIMEOUT_MS,

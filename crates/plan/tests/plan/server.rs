@@ -14,18 +14,48 @@ fn variable(server: &Value, name: &str) -> Option<String> {
 }
 
 fn variable_of(model_service: &ValidatedModelService, name: &str) -> Option<String> {
-    desired(model_service, &Observed::default(), &settings())
-        .apply
-        .into_iter()
-        .find_map(|child| match child {
-            Child::Deployment(deployment) => deployment.spec?.template.spec,
-            _ => None,
-        })?
+    let mut variables = variables(model_service).into_iter();
+    let (_, value) = variables.find(|(other, _)| other == name)?;
+    value
+}
+
+fn variables(model_service: &ValidatedModelService) -> Vec<(String, Option<String>)> {
+    let children = desired(model_service, &Observed::default(), &settings()).apply;
+    let pod = children.into_iter().find_map(|child| match child {
+        Child::Deployment(deployment) => deployment.spec?.template.spec,
+        _ => None,
+    });
+    pod.unwrap()
         .containers
         .into_iter()
         .flat_map(|container| container.env.unwrap_or_default())
-        .find(|variable| variable.name == name)?
-        .value
+        .map(|variable| (variable.name, variable.value))
+        .collect()
+}
+
+/// What the contract names without a prefix keeps its name. Where to listen is left to the server, which
+/// knows whether its node has IPv6.
+#[test]
+fn the_server_is_told_by_names_that_are_its_own() {
+    let model_service = validated(json!({"model": {"uri": "configMap://iris/model.onnx"}}));
+    let names: Vec<String> = variables(&model_service)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let contract = [env::CONTRACT_MAX_BATCH_SIZE, env::CONTRACT_MAX_WAIT_MS];
+    for name in &names {
+        let is_its_own = name.starts_with(env::PREFIX) || contract.contains(&&**name);
+        assert!(is_its_own, "{name}");
+    }
+    assert!(
+        contract
+            .iter()
+            .all(|name| names.iter().any(|other| other == name))
+    );
+    assert!(
+        !names.iter().any(|name| name.ends_with("HOST")),
+        "{names:?}"
+    );
 }
 
 #[test]

@@ -23,28 +23,26 @@ fn every_variable_of_the_contract_is_a_flag() {
         .get_arguments()
         .filter_map(clap::Arg::get_env)
         .collect();
-    for variable in [
-        env::HOST,
-        env::PORT,
-        env::GRPC_PORT,
-        env::MAX_REQUEST_BYTES,
-        env::MODEL_PATH,
-        env::MODEL_NAME,
-        env::MAX_BATCH_SIZE,
-        env::MAX_WAIT_MS,
-        env::BATCHING_POLICY,
-        env::MAX_QUEUE_ROWS,
-        env::REQUEST_TIMEOUT_MS,
-        env::LATENCY_OBJECTIVE_MS,
-        env::EXECUTION_PROVIDER,
-        env::WORKERS,
+    let beside = [
         env::ORT_DYLIB_PATH,
-        env::DRAIN_TIMEOUT_SECONDS,
         env::MODEL_SERVICE_NAME,
         env::MODEL_SERVICE_NAMESPACE,
-        env::TERMINATION_MESSAGE_PATH,
-    ] {
+    ];
+    for variable in env::FORMER.into_iter().chain(env::PERMANENT).chain(beside) {
         assert!(known.iter().any(|name| *name == variable), "{variable}");
+    }
+}
+
+#[test]
+fn every_variable_has_a_name_that_means_nothing_to_others() {
+    let mut command = Cli::command();
+    for subcommand in command.get_subcommands_mut() {
+        for variable in subcommand.get_arguments().filter_map(clap::Arg::get_env) {
+            let name = variable.to_str().unwrap();
+            // That is the name of ONNX Runtime's own bindings.
+            let is_our_own = name.starts_with(env::PREFIX) || name == env::ORT_DYLIB_PATH;
+            assert!(is_our_own, "{name}");
+        }
     }
 }
 

@@ -12,11 +12,6 @@ use tokio::time::Instant;
 /// Longest time from a connection's beginning to its first request's complete head.
 const FIRST_HEAD: Duration = Duration::from_secs(10);
 
-/// Longest time between an answer and the next request's complete head. Longer than load balancers
-/// keep idle connections (60 s in NGINX, Envoy and AWS), so that they close first and never send
-/// into a connection that is being closed.
-const SILENCE: Duration = Duration::from_secs(75);
-
 /// For how long a new connection counts as one whose request is on its way.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -24,6 +19,8 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Activity {
     opened: Instant,
+    /// Longest time between an answer and the next request's complete head.
+    max_idle: Duration,
     /// Requests that ever came.
     requests: AtomicU64,
     /// Requests whose answer isn't on its way to the last byte.
@@ -44,9 +41,10 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(max_idle: Duration) -> Self {
         Self {
             opened: Instant::now(),
+            max_idle,
             requests: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -62,6 +60,11 @@ impl Activity {
     /// When the connection began.
     pub(super) const fn opened(&self) -> Instant {
         self.opened
+    }
+
+    /// Longest time between two requests.
+    pub(super) const fn max_idle(&self) -> Duration {
+        self.max_idle
     }
 
     /// A request's head is complete. In flight until the result is dropped.
@@ -108,7 +111,7 @@ impl Activity {
     /// there is one.
     pub(super) fn silent_at(&self) -> Option<Instant> {
         let patience = if self.had_request() {
-            SILENCE
+            self.max_idle
         } else {
             FIRST_HEAD
         };

@@ -84,6 +84,7 @@ impl http_body::Body for Answer {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use axum::http::Version;
     use futures::FutureExt;
@@ -97,7 +98,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_body_comes_whole_and_in_pieces_and_is_in_flight_to_the_last() {
         let whole: Vec<u8> = (0..3 * PIECE + 7).map(|byte| (byte % 251) as u8).collect();
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(Duration::from_secs(75)));
         let request = activity.request(Version::HTTP_2);
         let response = Response::new(Body::from(whole.clone()));
         let mut answer = Answer::to(request, response).into_body();
@@ -119,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_untaken_only_while_it_is_the_clients_turn() {
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(Duration::from_secs(75)));
         let request = activity.request(Version::HTTP_2);
         let (sender, receiver) = unbounded::<Result<&str, std::io::Error>>();
         let body = Body::from_stream(receiver);

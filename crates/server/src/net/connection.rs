@@ -34,6 +34,10 @@ const MAX_STALL: Duration = Duration::from_secs(30);
 /// Most bytes of a request's head over HTTP/1.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
+/// Most headers of a request over HTTP/1. Chains of proxies and tracing add dozens of their own; hyper's
+/// own bound is 100, which it takes without an allocation. Beyond it hyper answers 431 without a body.
+const MAX_HEADERS: usize = 256;
+
 /// Most bytes of a request's head over HTTP/2, as its own rules count them (RFC 9113, section
 /// 6.5.2). Less, since one connection may have as many heads as streams.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
@@ -108,7 +112,11 @@ pub(super) async fn connection<S>(
         let look_at = [activity.silent_at(), retires_at]
             .into_iter()
             .flatten()
-            .fold(Instant::now() + MAX_STALL, Instant::min);
+            // A request that has come and gone meanwhile leaves the connection idle without a word.
+            .fold(
+                Instant::now() + MAX_STALL.min(activity.max_idle()),
+                Instant::min,
+            );
         tokio::select! {
             // What has arrived is answered: a connection is idle only after it was looked at.
             biased;
@@ -143,7 +151,8 @@ fn http() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // Silence is noticed here; a timer for each request would be set for nothing.
         .header_read_timeout(None)
-        .max_buf_size(MAX_HEAD_BYTES);
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS);
     // Clients that reset what they ask for, again and again, are disconnected by the defaults of
     // h2 and hyper.
     http.http2()

@@ -19,6 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(super) struct Places {
     free: Arc<Semaphore>,
     taken: Mutex<Taken>,
+    max_idle: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -28,10 +29,12 @@ struct Taken {
 }
 
 impl Places {
-    pub(super) fn new(count: NonZeroUsize) -> Self {
+    /// `max_idle` is the longest time that a connection may be idle between two requests.
+    pub(super) fn new(count: NonZeroUsize, max_idle: Duration) -> Self {
         Self {
             free: Arc::new(Semaphore::new(count.get().min(Semaphore::MAX_PERMITS))),
             taken: Mutex::default(),
+            max_idle,
         }
     }
 
@@ -48,7 +51,7 @@ impl Places {
                 break permit;
             }
         };
-        let activity = Arc::new(Activity::new());
+        let activity = Arc::new(Activity::new(self.max_idle));
         let mut taken = self.taken();
         let number = taken.next;
         taken.next += 1;
@@ -111,7 +114,10 @@ mod tests {
     use super::*;
 
     fn places(count: usize) -> Arc<Places> {
-        Arc::new(Places::new(NonZeroUsize::new(count).unwrap()))
+        Arc::new(Places::new(
+            NonZeroUsize::new(count).unwrap(),
+            Duration::from_secs(75),
+        ))
     }
 
     /// Has had a request, and is idle from now on.

@@ -54,7 +54,7 @@ fn a_gpu_where_there_is_none_is_an_error_that_names_the_missing_library() {
     for provider in ["cuda", "tensorrt"] {
         let mut command = binary();
         command
-            .env("EXECUTION_PROVIDER", provider)
+            .env("SPRINGTIDE_EXECUTION_PROVIDER", provider)
             .env("CUDA_VISIBLE_DEVICES", "");
         let message = fail(command, &model("iris"));
         assert_eq!(message.reason, ModelFailure::ExecutionProviderUnavailable);

@@ -56,8 +56,12 @@ fn serve(age: Option<Duration>) -> Served {
 }
 
 fn serve_at(age: Option<Duration>, stage: Closing) -> Served {
+    serve_idle(age, stage, 75 * SECOND)
+}
+
+fn serve_idle(age: Option<Duration>, stage: Closing, max_idle: Duration) -> Served {
     let (client, server) = duplex(64 * 1024);
-    let activity = Arc::new(Activity::new());
+    let activity = Arc::new(Activity::new(max_idle));
     let (closing, receiver) = watch::channel(stage);
     let router = Router::new()
         .route("/", get(async || "fast"))
@@ -272,6 +276,15 @@ async fn silence_after_an_answer_and_half_a_head_have_75_seconds() {
     served.get("/").await;
     served.send("GET / HTTP/1.1\r\n").await;
     assert_eq!(served.until_closed().await, 75 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_ends_a_connection_after_the_time_that_was_set() {
+    for max_idle in [SECOND, 5 * SECOND, 600 * SECOND] {
+        let mut served = serve_idle(None, Closing::Open, max_idle);
+        served.get("/").await;
+        assert_eq!(served.until_closed().await, max_idle);
+    }
 }
 
 #[tokio::test(start_paused = true)]
