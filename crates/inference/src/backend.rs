@@ -53,6 +53,10 @@ pub enum RunError {
     /// It was asked to stop.
     #[error("the run was stopped")]
     Stopped,
+    /// The model doesn't take what it was given: a number beyond a table, lengths that don't fit each
+    /// other. The message names no files, and is for whoever sent it.
+    #[error("the model doesn't take the input: {0}")]
+    InvalidInput(String),
     /// The model failed. The message is for logs: it may name files and addresses.
     #[error("the model failed to run: {0}")]
     Failed(String),

@@ -4,9 +4,16 @@
 //! `[N, classes]`, beside which there may be an output of labels `[N]`: what skl2onnx makes of
 //! scikit-learn classifiers when exported with `options={"zipmap": False}`, and plain networks that
 //! end in a softmax. Other models are served as they are, through the Open Inference Protocol.
+//!
+//! A label needn't be that of the highest probability (a support vector machine votes, a tuned
+//! threshold isn't 0.5), so a confidence is only told where it is known which column of the
+//! probabilities is the label's: see [`placement`].
+
+pub mod placement;
 
 use std::num::NonZeroUsize;
 
+use self::placement::{Classes, Placement};
 use crate::data::DataView;
 use crate::element::ElementType;
 use crate::signature::{Dimension, Port, Signature};
@@ -16,9 +23,9 @@ use crate::tensor::TensorView;
 const SUM_TOLERANCE: f32 = 1e-2;
 
 /// What a row was taken for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// A label of the model, or the class's position where the model has no labels.
+    /// A label of the model, or the class's position where it has none.
     Number(i64),
     /// A label of the model.
     Name(String),
@@ -29,9 +36,10 @@ pub enum Class {
 pub struct Prediction {
     /// The class.
     pub class: Class,
-    /// The highest of the class probabilities, from 0 to 1. Not finite where the row's numbers
-    /// drove the model out of the range of its floats.
-    pub confidence: f32,
+    /// The probability of this class, from 0 to 1. Not finite where the row's numbers drove the model
+    /// out of the range of its floats. None where it isn't known which of the probabilities is that
+    /// of the class.
+    pub confidence: Option<f32>,
 }
 
 /// A model whose outputs can't be read as classes, and what to do about it.
@@ -115,6 +123,7 @@ pub struct Classifier {
     features: NonZeroUsize,
     probabilities: OutputAt,
     labels: Option<OutputAt>,
+    placement: Placement,
 }
 
 /// An output, by its place among those that a run gives.
@@ -131,10 +140,27 @@ impl Classifier {
     /// When the model isn't a classifier of the kind that is read.
     pub fn new(signature: &Signature) -> Result<Self, UnsupportedModel> {
         Ok(Self {
-            features: features(&signature.inputs)?,
+            features: features(&signature.required_inputs().collect::<Vec<_>>())?,
             probabilities: probabilities(signature)?,
             labels: labels(signature),
+            placement: Placement::default(),
         })
+    }
+
+    /// The same, where the model says what its classes are, in the order of the columns of its
+    /// probabilities.
+    #[must_use]
+    pub fn with_classes(self, classes: Classes) -> Self {
+        Self {
+            placement: Placement::known(classes),
+            ..self
+        }
+    }
+
+    /// Name of the output that holds the probabilities.
+    #[must_use]
+    pub fn probabilities(&self) -> &str {
+        &self.probabilities.name
     }
 
     /// Numbers in one row.
@@ -154,25 +180,73 @@ impl Classifier {
     ) -> Result<Vec<Prediction>, UnsupportedModel> {
         let probabilities = self.probability_rows(outputs, rows)?;
         let labels = self.label_rows(outputs, rows)?;
-        let best: Vec<(usize, f32)> = probabilities.map(highest).collect();
-        let classes = labels.unwrap_or_else(|| {
-            let position =
-                |(position, _): &(usize, f32)| i64::try_from(*position).unwrap_or(i64::MAX);
-            best.iter().map(position).map(Class::Number).collect()
-        });
-        Ok(classes
+        let Some(labels) = labels else {
+            return Ok(probabilities.map(|row| self.of_highest(row)).collect());
+        };
+        Ok(labels
             .into_iter()
-            .zip(best)
-            .map(|(class, (_, confidence))| Prediction { class, confidence })
+            .zip(probabilities)
+            .map(|(class, row)| Prediction {
+                confidence: self.confidence(&class, row),
+                class,
+            })
             .collect())
     }
 
-    /// Checks on a trial run that the outputs are what they were taken for.
+    /// The prediction of a row without a label.
+    fn of_highest(&self, row: &[f32]) -> Prediction {
+        let (position, confidence) = highest(row);
+        let number = || Class::Number(i64::try_from(position).unwrap_or(i64::MAX));
+        let class = self.placement.class(position, row.len());
+        Prediction {
+            class: class.unwrap_or_else(number),
+            confidence: Some(confidence),
+        }
+    }
+
+    /// The probability of a row's label.
+    fn confidence(&self, label: &Class, row: &[f32]) -> Option<f32> {
+        let (_, best) = highest(row);
+        if best.is_nan() {
+            // Nothing can be said of the row.
+            return Some(best);
+        }
+        let column = self.placement.column(label, row)?;
+        row.get(column).copied()
+    }
+
+    /// Whether trial runs can show anything: there are labels, and the model doesn't say its classes.
+    #[must_use]
+    pub const fn learns(&self) -> bool {
+        self.labels.is_some() && matches!(self.placement, Placement::Seen(_))
+    }
+
+    /// Learns from a trial run which probability belongs to which label. Does nothing where the
+    /// outputs aren't as promised. The rows should differ: zeros show one label.
+    pub fn learn(&mut self, outputs: &[TensorView<'_>], rows: NonZeroUsize) {
+        let Ok(Some(labels)) = self.label_rows(outputs, rows) else {
+            return;
+        };
+        let Ok(probabilities) = self.probability_rows(outputs, rows) else {
+            return;
+        };
+        let mut before = None;
+        for (label, row) in labels.iter().zip(probabilities) {
+            // A batch of zeros shows no more than one row of them.
+            if before != Some((label, row)) {
+                self.placement.learn(label.clone(), row);
+            }
+            before = Some((label, row));
+        }
+    }
+
+    /// Checks on a trial run that the outputs are what they were taken for, and learns from it
+    /// ([`Self::learn`]).
     ///
     /// # Errors
     /// When a shape is wrong or a row of probabilities doesn't sum to 1.
     pub fn check(
-        &self,
+        &mut self,
         outputs: &[TensorView<'_>],
         rows: NonZeroUsize,
     ) -> Result<(), UnsupportedModel> {
@@ -195,6 +269,7 @@ impl Classifier {
             }
         }
         self.label_rows(outputs, rows)?;
+        self.learn(outputs, rows);
         Ok(())
     }
 
@@ -261,11 +336,11 @@ impl OutputAt {
     }
 }
 
-fn features(inputs: &[Port]) -> Result<NonZeroUsize, UnsupportedModel> {
+fn features(inputs: &[&Port]) -> Result<NonZeroUsize, UnsupportedModel> {
     let [input] = inputs else {
         return Err(UnsupportedModel::Inputs {
             count: inputs.len(),
-            inputs: list(inputs),
+            inputs: list(inputs.iter().copied()),
         });
     };
     let unsupported = || UnsupportedModel::Input {
@@ -289,7 +364,7 @@ fn probabilities(signature: &Signature) -> Result<OutputAt, UnsupportedModel> {
         .collect();
     let named =
         |(_, port): &&(usize, &Port)| matches!(&*port.name, "probabilities" | "output_probability");
-    let outputs = || list(&signature.outputs);
+    let outputs = || list(signature.outputs.iter());
     match (candidates.iter().find(named), &*candidates) {
         (Some(output), _) | (None, [output]) => Ok(OutputAt::new(*output)),
         (None, []) => Err(UnsupportedModel::NoProbabilities { outputs: outputs() }),
@@ -333,9 +408,8 @@ fn highest(row: &[f32]) -> (usize, f32) {
     best
 }
 
-fn list(ports: &[Port]) -> String {
+fn list<'p>(ports: impl Iterator<Item = &'p Port>) -> String {
     ports
-        .iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ")

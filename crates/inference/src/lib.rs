@@ -5,7 +5,6 @@
 //! pure, as is [`trial`], which feeds a model before it serves.
 
 pub mod backend;
-pub mod classes;
 pub mod classifier;
 pub mod data;
 pub mod element;
@@ -17,7 +16,7 @@ pub mod threads;
 pub mod trial;
 
 pub use backend::{Backend, RunError};
-pub use classes::Classes;
+pub use classifier::placement::Classes;
 pub use classifier::{Class, Classifier, Prediction, UnsupportedModel};
 pub use data::{Data, DataView};
 pub use element::ElementType;

@@ -29,9 +29,53 @@ fn said(message: &str) -> String {
     said.unwrap_or(message).trim().to_owned()
 }
 
+/// Most characters that are told of an input that the model doesn't take.
+const MAX_SAID_OF_INPUT: usize = 300;
+
+/// What ONNX Runtime says of an input that an operator doesn't take, fit for whoever sent it: the
+/// operator and what it says, on one line, without places in source files.
+fn said_of_input(message: &str) -> String {
+    let said = said(message);
+    let said = said.lines().next().unwrap_or_default();
+    let (operator, status) = match said.split_once("Status Message: ") {
+        Some((head, status)) => {
+            let operator = head.split_once("while running ").map(|(_, rest)| rest);
+            let operator = operator.and_then(|rest| rest.split_whitespace().next());
+            (operator, status)
+        }
+        None => (None, said),
+    };
+    let words = status
+        .split_whitespace()
+        .filter(|word| !word.contains('/'))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let told = match operator {
+        Some(operator) => format!("{operator}: {words}"),
+        None => words,
+    };
+    told.chars().take(MAX_SAID_OF_INPUT).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::said;
+    use super::{said, said_of_input};
+
+    #[test]
+    fn what_is_said_of_an_input_is_one_line_without_paths() {
+        let gather = "Non-zero status code returned while running Gather node. Name:'/embed/Gather' \
+                      Status Message: indices element out of data bounds, idx=9 must be within the \
+                      inclusive range [-5,4]\nStacktrace:";
+        assert_eq!(
+            said_of_input(gather),
+            "Gather: indices element out of data bounds, idx=9 must be within the inclusive range [-5,4]"
+        );
+        let with_source = "Non-zero status code returned while running Slice node. Name:'' Status \
+                           Message: /onnxruntime_src/core/slice.cc:30 steps are bad";
+        assert_eq!(said_of_input(with_source), "Slice: steps are bad");
+        assert_eq!(said_of_input(&"x".repeat(1_000)).len(), 300);
+        assert_eq!(said_of_input(""), "");
+    }
 
     #[test]
     fn what_is_said_has_neither_source_nor_number() {

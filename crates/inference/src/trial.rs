@@ -6,12 +6,14 @@
 //! other; it can't prove that they don't, and where it can't run, nothing is known.
 
 mod compare;
+mod labels;
 mod maker;
 mod refute;
 
 use std::num::NonZeroUsize;
 
 pub use compare::{Difference, compare};
+pub use labels::learn_labels;
 pub use maker::{Maker, Source};
 pub use refute::{Effort, Outcome, refute};
 

@@ -1,6 +1,7 @@
 //! The protocol over HTTP: JSON, and Triton's binary tensors after it.
 
 mod elements;
+mod non_finite;
 mod parameters;
 mod reader;
 mod response;
@@ -8,6 +9,7 @@ mod values;
 
 use springtide_inference::{Dimension, ElementType, Signature, Tensor};
 
+pub use self::non_finite::non_finite_literal;
 use self::reader::{Content, Header, ReadInput};
 pub use self::response::Body;
 use crate::{InferRequest, InferResponse, Input, InvalidRequest, Limits, NotFinite, raw};

@@ -35,6 +35,29 @@ const BYTES_PER_ELEMENT: usize = 64;
 /// Bytes for everything that isn't an element.
 const BYTES_BESIDE_ELEMENTS: usize = 64 * 1024;
 
+/// Most elements of a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MaxElements {
+    pub(crate) count: usize,
+    /// The rows that have so many.
+    rows: Option<NonZeroUsize>,
+}
+
+impl MaxElements {
+    /// Where the bound comes from, to be read after it; nothing where it is no setting of the server's.
+    pub(crate) fn origin(&self) -> String {
+        self.rows
+            .map(|rows| format!(" ({rows} rows, --max-batch-size)"))
+            .unwrap_or_default()
+    }
+
+    /// A bound that isn't one of rows.
+    #[cfg(test)]
+    pub(crate) const fn of(count: usize) -> Self {
+        Self { count, rows: None }
+    }
+}
+
 /// How much the requests of one model may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -80,12 +103,13 @@ impl Limits {
     }
 
     /// Most elements of one more tensor.
-    pub(crate) fn max_elements(&self, element: ElementType) -> usize {
+    pub(crate) fn max_elements(&self, element: ElementType) -> MaxElements {
         let elements = self.elements.unwrap_or(usize::MAX);
-        match element {
-            ElementType::String => elements.min(self.strings),
-            _ => elements,
-        }
+        let (count, rows) = match element {
+            ElementType::String if self.strings < elements => (self.strings, None),
+            _ => (elements, self.rows),
+        };
+        MaxElements { count, rows }
     }
 
     /// The request has a tensor with so many elements.
@@ -102,15 +126,12 @@ impl Limits {
     pub(crate) fn count(&self, element: ElementType, shape: &[usize]) -> Result<usize, String> {
         let max = self.max_elements(element);
         match element_count(shape) {
-            Some(count) if count <= max => Ok(count),
-            Some(count) => Err(match self.rows {
-                Some(rows) => format!(
-                    "the shape {shape:?} has {count} elements, at most {max} are allowed, in {rows} rows"
-                ),
-                None => {
-                    format!("the shape {shape:?} has {count} elements, at most {max} are allowed")
-                }
-            }),
+            Some(count) if count <= max.count => Ok(count),
+            Some(count) => Err(format!(
+                "the shape {shape:?} has {count} elements, at most {} are allowed{}",
+                max.count,
+                max.origin()
+            )),
             None => Err(format!("the shape {shape:?} is too large")),
         }
     }
@@ -162,7 +183,7 @@ mod tests {
     fn fixed_shapes_bound_the_elements_and_the_bytes() {
         let rows_of_four = [Dimension::Any, Dimension::Fixed(4)];
         let limits = limits(ElementType::F32, &rows_of_four, ROWS);
-        assert_eq!(limits.max_elements(ElementType::F32), 128);
+        assert_eq!(limits.max_elements(ElementType::F32).count, 128);
         assert_eq!(limits.max_body_bytes(CEILING), 128 * 64 + 64 * 1024);
         assert_eq!(limits.max_body_bytes(1000), 1000);
     }
@@ -173,7 +194,7 @@ mod tests {
         let count = |limits: Limits| limits.count(ElementType::F32, &[33, 4]).unwrap_err();
         assert_eq!(
             count(limits(ElementType::F32, &any, ROWS)),
-            "the shape [33, 4] has 132 elements, at most 128 are allowed, in 32 rows"
+            "the shape [33, 4] has 132 elements, at most 128 are allowed (32 rows, --max-batch-size)"
         );
         let fixed = [Dimension::Fixed(2), Dimension::Fixed(4)];
         assert_eq!(
@@ -193,7 +214,7 @@ mod tests {
             limits(ElementType::F32, &huge, ROWS),
             Limits::open(),
         ] {
-            assert_eq!(limits.max_elements(ElementType::F32), usize::MAX);
+            assert_eq!(limits.max_elements(ElementType::F32).count, usize::MAX);
             assert_eq!(limits.max_body_bytes(CEILING), CEILING);
         }
     }
@@ -202,11 +223,12 @@ mod tests {
     fn strings_are_bounded_in_number_and_not_in_length() {
         let rows = [Dimension::Any];
         let limits = limits(ElementType::String, &rows, ROWS);
-        assert_eq!(limits.max_elements(ElementType::String), 32);
+        assert_eq!(limits.max_elements(ElementType::String).count, 32);
         assert_eq!(limits.max_body_bytes(CEILING), CEILING);
         assert_eq!(
             Limits::open().max_elements(ElementType::String),
-            MAX_STRINGS
+            MaxElements::of(MAX_STRINGS),
+            "not one of rows"
         );
     }
 

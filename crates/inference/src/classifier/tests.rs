@@ -52,18 +52,75 @@ fn views(outputs: &[Tensor]) -> Vec<TensorView<'_>> {
 
 #[test]
 fn labels_and_probabilities_of_scikit_learn() {
-    let classifier = Classifier::new(&sklearn()).unwrap();
+    let mut classifier = Classifier::new(&sklearn()).unwrap();
     assert_eq!(classifier.features().get(), 4);
     let outputs = vec![
         integers(&[7, 9]),
         floats(&[2, 3], &[0.5, 0.3, 0.2, 0.1, 0.1, 0.8]),
     ];
+    classifier.check(&views(&outputs), rows(2)).unwrap();
     let predictions = classifier.predictions(&views(&outputs), rows(2)).unwrap();
     let expected = [(7, 0.5), (9, 0.8)].map(|(label, confidence)| Prediction {
         class: Class::Number(label),
-        confidence,
+        confidence: Some(confidence),
     });
     assert_eq!(predictions, expected);
+}
+
+#[test]
+fn a_confidence_is_that_of_the_label_or_there_is_none() {
+    let outputs = |label| vec![integers(&[label]), floats(&[1, 3], &[0.5, 0.3, 0.2])];
+    let confidence = |classifier: &Classifier, label| {
+        let predictions = classifier.predictions(&views(&outputs(label)), rows(1));
+        predictions.unwrap()[0].confidence
+    };
+    let classifier = Classifier::new(&sklearn()).unwrap();
+    assert_eq!(confidence(&classifier, 0), Some(0.5));
+    assert_eq!(confidence(&classifier, 2), None, "a position or not");
+    let known = classifier.clone();
+    let known = known.with_classes(Classes::Numbers(vec![5, 2, 0]));
+    assert_eq!(confidence(&known, 2), Some(0.3));
+    assert_eq!(confidence(&known, 0), Some(0.2));
+    assert_eq!(confidence(&known, 1), None, "no class of the model");
+    let mut learned = classifier;
+    let shown = [integers(&[2]), floats(&[1, 3], &[0.1, 0.1, 0.8])];
+    learned.learn(&views(&shown), rows(1));
+    assert_eq!(confidence(&learned, 2), Some(0.2));
+}
+
+#[test]
+fn many_rows_alike_show_no_more_than_one() {
+    let mut classifier = Classifier::new(&sklearn()).unwrap();
+    // A row whose label isn't that of the highest, as often as a batch has rows of zeros.
+    let zeros = [
+        integers(&[1; 32]),
+        floats(&[32, 3], &[0.6, 0.4, 0.0].repeat(32)),
+    ];
+    classifier.learn(&views(&zeros), rows(32));
+    let varied = [
+        integers(&[0, 1, 2]),
+        floats(&[3, 3], &[0.8, 0.1, 0.1, 0.1, 0.8, 0.1, 0.1, 0.1, 0.8]),
+    ];
+    classifier.learn(&views(&varied), rows(3));
+    let outputs = [integers(&[1]), floats(&[1, 3], &[0.6, 0.4, 0.0])];
+    let predictions = classifier.predictions(&views(&outputs), rows(1)).unwrap();
+    assert_eq!(predictions[0].confidence, Some(0.4));
+}
+
+#[test]
+fn without_labels_the_models_classes_name_the_highest() {
+    let signature = with_outputs(vec![port("softmax", ElementType::F32, &[ANY, ANY])]);
+    let names = ["no", "yes"].map(ToOwned::to_owned).to_vec();
+    let classifier = Classifier::new(&signature).unwrap();
+    assert!(!classifier.learns());
+    let classifier = classifier.with_classes(Classes::Names(names));
+    let outputs = vec![floats(&[1, 2], &[0.25, 0.75])];
+    let predictions = classifier.predictions(&views(&outputs), rows(1)).unwrap();
+    let expected = Prediction {
+        class: Class::Name("yes".to_owned()),
+        confidence: Some(0.75),
+    };
+    assert_eq!(predictions, [expected]);
 }
 
 #[test]
@@ -108,10 +165,10 @@ fn a_row_with_nan_has_no_finite_confidence() {
         floats(&[2, 3], &[0.5, f32::NAN, 0.2, 0.1, 0.8, 0.1]),
     ];
     let predictions = classifier.predictions(&views(&outputs), rows(2)).unwrap();
-    assert!(predictions[0].confidence.is_nan());
+    assert!(predictions[0].confidence.unwrap().is_nan());
     assert_eq!(
-        predictions[1].confidence.to_bits(),
-        0.8_f32.to_bits(),
+        predictions[1].confidence,
+        Some(0.8),
         "its neighbour is unharmed"
     );
 }
@@ -205,7 +262,7 @@ fn a_name_decides_between_several_candidates() {
 
 #[test]
 fn shapes_that_a_run_must_not_give() {
-    let classifier = Classifier::new(&sklearn()).unwrap();
+    let mut classifier = Classifier::new(&sklearn()).unwrap();
     let probabilities = floats(&[2, 3], &[0.5, 0.3, 0.2, 0.1, 0.1, 0.8]);
     for outputs in [
         vec![integers(&[0]), probabilities.clone()],
@@ -231,8 +288,8 @@ fn shapes_that_a_run_must_not_give() {
 
 #[test]
 fn a_trial_run_tells_probabilities_from_other_numbers() {
-    let classifier = Classifier::new(&sklearn()).unwrap();
-    let check = |numbers: [f32; 3]| {
+    let mut classifier = Classifier::new(&sklearn()).unwrap();
+    let mut check = |numbers: [f32; 3]| {
         let outputs = [integers(&[0]), floats(&[1, 3], &numbers)];
         classifier.check(&views(&outputs), rows(1))
     };
@@ -254,7 +311,7 @@ fn a_trial_run_tells_probabilities_from_other_numbers() {
 
 #[test]
 fn an_output_that_a_run_does_not_give() {
-    let classifier = Classifier::new(&sklearn()).unwrap();
+    let mut classifier = Classifier::new(&sklearn()).unwrap();
     for outputs in [vec![], vec![integers(&[0])]] {
         let refused = classifier.check(&views(&outputs), rows(1));
         assert!(

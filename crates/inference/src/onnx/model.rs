@@ -20,7 +20,7 @@ use super::session::OnnxBackend;
 use super::weights::SharedWeights;
 use super::zipmap;
 use crate::backend::Backend as _;
-use crate::classes::Classes;
+use crate::classifier::placement::Classes;
 use crate::signature::Signature;
 use crate::trial;
 

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use ort::ErrorCode;
 use ort::logging::LogLevel;
 use ort::session::{OverridableInitializer, RunOptions, Session, SessionInputValue, SessionInputs};
 use ort::value::DynValue;
 
-use super::value;
+use super::{said_of_input, value};
 use crate::backend::{Backend, RunError};
 use crate::signature::{Dimension, Port, Signature};
 use crate::stop::{Interrupt, Stop};
@@ -134,16 +135,25 @@ fn tensors<'o>(
         .collect()
 }
 
-fn failed(error: ort::Error) -> RunError {
-    RunError::Failed(error.to_string())
-}
-
 fn values<'t>(inputs: &[&'t Tensor]) -> Result<Vec<SessionInputValue<'t>>, RunError> {
     inputs
         .iter()
         .map(|tensor| value::input(tensor))
         .collect::<ort::Result<Vec<_>>>()
         .map_err(failed)
+}
+
+fn failed(error: ort::Error) -> RunError {
+    RunError::Failed(error.to_string())
+}
+
+/// What the failure of a run means. ONNX Runtime tells by its code where an operator found the
+/// fault in what it was given.
+fn run_error(error: &ort::Error) -> RunError {
+    match error.code() {
+        ErrorCode::InvalidArgument => RunError::InvalidInput(said_of_input(error.message())),
+        _ => RunError::Failed(error.to_string()),
+    }
 }
 
 impl Backend for OnnxBackend {
@@ -204,6 +214,7 @@ impl OnnxBackend {
         if running.finish() && result.is_err() {
             return Err(RunError::Stopped);
         }
-        tensors(&self.signature, result.map_err(failed)?.values())
+        let outputs = result.map_err(|error| run_error(&error))?;
+        tensors(&self.signature, outputs.values())
     }
 }

@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use crate::classes::Classes;
+use crate::classifier::placement::Classes;
 
 /// A model without ZipMaps.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -186,3 +186,48 @@ save(
     [tensor("x", FLOAT, [1])],
     [tensor("y", FLOAT, [1])],
 )
+
+# A table of five rows: what is looked up beyond it is refused.
+save(
+    HERE / "embedding.onnx",
+    [helper.make_node("Gather", ["table", "ids"], ["y"], axis=0)],
+    [tensor("ids", TensorProto.INT64, ["rows"])],
+    [tensor("y", FLOAT, ["rows", 2])],
+    [helper.make_tensor("table", FLOAT, [5, 2], np.arange(10, dtype=np.float32))],
+)
+
+# A classifier that looks its features up in the same table.
+save(
+    HERE / "looked_up_classifier.onnx",
+    [
+        helper.make_node("Cast", ["features"], ["ids"], to=TensorProto.INT64),
+        helper.make_node("Squeeze", ["ids", "one"], ["id"]),
+        helper.make_node("Gather", ["table", "id"], ["scores"], axis=0),
+        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=-1),
+    ],
+    [tensor("features", FLOAT, ["rows", 1])],
+    [tensor("probabilities", FLOAT, ["rows", 2])],
+    [
+        helper.make_tensor("table", FLOAT, [5, 2], np.linspace(-1, 1, 10, dtype=np.float32)),
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+    ],
+)
+
+# A classifier with a tuned threshold: its label is 1 from a probability of 0.3 on.
+save(
+    HERE / "threshold.onnx",
+    [
+        helper.make_node("Softmax", ["features"], ["probabilities"], axis=-1),
+        helper.make_node("Slice", ["probabilities", "one", "two", "one"], ["second"]),
+        helper.make_node("Greater", ["second", "threshold"], ["over"]),
+        helper.make_node("Cast", ["over"], ["column"], to=TensorProto.INT64),
+        helper.make_node("Squeeze", ["column", "one"], ["label"]),
+    ],
+    [tensor("features", FLOAT, ["rows", 2])],
+    [tensor("label", TensorProto.INT64, ["rows"]), tensor("probabilities", FLOAT, ["rows", 2])],
+    [
+        helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("two", TensorProto.INT64, [1], [2]),
+        helper.make_tensor("threshold", FLOAT, [1], [0.3]),
+    ],
+)

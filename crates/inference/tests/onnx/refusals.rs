@@ -52,13 +52,13 @@ fn the_format_of_onnx_runtime_itself_is_refused() {
 }
 
 #[test]
-fn a_row_of_the_wrong_length_fails_and_the_session_goes_on() {
+fn a_row_of_the_wrong_length_is_not_taken_and_the_session_goes_on() {
     let mut backend = open(&model("dense")).unwrap();
     let mut run = |columns| {
         let zeros = Tensor::zeros(ElementType::F32, vec![1, columns]).unwrap();
         backend.run(&[&zeros], &Stop::new())
     };
-    assert!(matches!(run(65), Err(RunError::Failed(_))));
+    assert!(matches!(run(65), Err(RunError::InvalidInput(_))));
     assert!(run(64).is_ok());
 }
 

@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Unexpected, Visitor};
 use springtide_inference::{Data, ElementType};
 
-use crate::limits::MAX_DIMENSIONS;
+use crate::limits::{MAX_DIMENSIONS, MaxElements};
 
 /// A value that JSON can hold one of.
 trait Element: Sized {
@@ -212,7 +212,7 @@ impl Nesting {
 pub(super) fn read<'de, D: Deserializer<'de>>(
     deserializer: D,
     element: ElementType,
-    max: usize,
+    max: MaxElements,
     failed_at: &mut Option<usize>,
 ) -> Result<Elements, D::Error> {
     macro_rules! list {
@@ -256,7 +256,7 @@ pub(super) fn read<'de, D: Deserializer<'de>>(
 struct List<'f, T> {
     elements: Vec<T>,
     nesting: Nesting,
-    max: usize,
+    max: MaxElements,
     failed_at: &'f mut Option<usize>,
 }
 
@@ -273,9 +273,12 @@ impl<T: Element> Value<'_, '_, T> {
             return Err(E::invalid_value(found, &Expected::<T>::at(depth)));
         };
         list.nesting.element(depth).map_err(E::custom)?;
-        if list.elements.len() == list.max {
-            let message = format_args!("there are more than {} elements", list.max);
-            return Err(E::custom(message));
+        if list.elements.len() == list.max.count {
+            let MaxElements { count, .. } = list.max;
+            let origin = list.max.origin();
+            return Err(E::custom(format_args!(
+                "there are more than {count} elements{origin}"
+            )));
         }
         list.elements.push(element);
         Ok(())

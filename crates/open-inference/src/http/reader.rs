@@ -11,11 +11,15 @@ use serde_json::value::RawValue;
 use springtide_inference::{Data, ElementType};
 
 use super::elements::{self, Elements};
+use super::non_finite::non_finite_literal;
 use super::parameters::ParameterMap;
 use super::values::{Datatype, Shape, Short};
 use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_TENSORS};
 use crate::parameters::{InputParameters, OutputParameters, RequestParameters};
 use crate::{InvalidRequest, Limits, RequestedOutput};
+
+/// How the parser names what is wrong with `\uD800`.
+const BAD_ESCAPE: &str = "hex escape";
 
 /// What the JSON says.
 pub(super) struct Header {
@@ -54,7 +58,7 @@ pub(super) fn read(json: &[u8], limits: &mut Limits) -> Result<Header, InvalidRe
     let header = Object::<Header>::within(&mut reader)
         .deserialize(&mut deserializer)
         .and_then(|header| deserializer.end().map(|()| header));
-    header.map_err(|error| reader.complaint(&error))
+    header.map_err(|error| reader.complaint(json, &error))
 }
 
 /// Where the reader is.
@@ -96,16 +100,21 @@ pub(super) struct Reader<'l> {
 }
 
 impl Reader<'_> {
-    fn complaint(self, error: &serde_json::Error) -> InvalidRequest {
+    fn complaint(self, json: &[u8], error: &serde_json::Error) -> InvalidRequest {
         let Self {
             place, unsupported, ..
         } = self;
         if let Some(problem) = unsupported {
             return InvalidRequest::unsupported(format!("{place}{problem}"));
         }
-        let hint = match place.element {
-            Some(_) if error.is_syntax() => ". JSON has no NaN or infinity: send binary data",
-            _ => "",
+        let hint = if !error.is_syntax() {
+            ""
+        } else if non_finite_literal(json, error).is_some() {
+            ". JSON has no NaN or infinity: send binary data"
+        } else if error.to_string().contains(BAD_ESCAPE) {
+            ". Strings are UTF-8, so an escape of a surrogate must be followed by that of its pair"
+        } else {
+            ""
         };
         InvalidRequest::new(format!("the JSON of the request: {place}{error}{hint}"))
     }

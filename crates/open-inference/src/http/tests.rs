@@ -237,6 +237,22 @@ fn complaints_say_where() {
     }
     let hint = "JSON has no NaN or infinity: send binary data";
     assert!(complaint(parse_text(&input("[NaN]"))).ends_with(hint));
+    for wrong in ["[1,,2]", "[nul]", r#"["\ud800"]"#, r#"["\udc00"]"#] {
+        let said = complaint(parse_text(&input(wrong)));
+        assert!(!said.contains("NaN"), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn half_of_a_pair_of_surrogates_is_named() {
+    for text in [r"\ud800", r"\ud800x", r"\udc00", r"a\ud83d\n"] {
+        let json = format!(
+            r#"{{"inputs":[{{"name":"x","shape":[1],"datatype":"BYTES","data":["{text}"]}}]}}"#
+        );
+        let said = complaint(parse_text(&json));
+        assert!(said.contains("a surrogate"), "{text}: {said}");
+        assert!(!said.contains("NaN"), "{text}: {said}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use springtide_inference::onnx::{
     LoadError, OnnxModel, ProviderUnavailable, Runtime, RuntimeError, Selected, Selection,
 };
 use springtide_inference::threads::available_processors;
+use springtide_inference::trial::learn_labels;
 use springtide_inference::{Backend, Classifier, Signature, Threads, UnsupportedModel};
 
 use super::batching::Wish;
@@ -165,7 +166,15 @@ impl Load for OnnxLoader {
         };
         let mut first = session()?;
         let owner_rows = shipped::warm_up_rows(folder, first.signature())?;
-        let trial = trial(&mut *first, model.knowledge(), &owner_rows, wish);
+        let mut trial = trial(&mut *first, model.knowledge(), &owner_rows, wish);
+        if let Ok(classifier) = &mut trial.classifier {
+            let rows = if trial.batching.enabled {
+                wish.max_rows
+            } else {
+                NonZeroUsize::MIN
+            };
+            learn_labels(&mut *first, classifier, rows);
+        }
         let before = trial.measure(&mut *first, threads.per_worker);
         let others = (1..threads.workers.get())
             .map(|_| {

@@ -9,13 +9,13 @@ use springtide_batching::{
     Rejection, Submission,
 };
 use springtide_contract::batching::BatchingStatus;
-use springtide_inference::{Classifier, Signature, Tensor, UnsupportedModel};
+use springtide_inference::{Classifier, RunError, Signature, Tensor, UnsupportedModel};
 
 use super::batching::Batching;
 use super::load::{Facts, Loaded};
 use super::name::{ModelName, Version};
 use super::request::{Checked, Inferred, InputError, RowShape, elements};
-use super::runner::Runner;
+use super::runner::{RunFailed, Runner};
 use super::statistics::{Counters, Statistics};
 use crate::metrics::{self, Dropped, Series, Status};
 
@@ -47,6 +47,9 @@ pub enum InferError {
     /// The request's time is up.
     #[error("the answer was not ready within the request timeout")]
     TimedOut,
+    /// The model doesn't take the numbers or lengths of this request.
+    #[error("the model doesn't take the input: {0}")]
+    InvalidInput(String),
     /// The model failed on this request. The log says more.
     #[error("the model failed on this request")]
     Failed,
@@ -61,6 +64,7 @@ impl InferError {
             Self::Overloaded { .. } => Status::Rejected(metrics::Rejected::Overloaded),
             Self::Draining => Status::Rejected(metrics::Rejected::Draining),
             Self::TimedOut => Status::Timeout,
+            Self::InvalidInput(_) => Status::Invalid,
             Self::Failed => Status::Error,
         }
     }
@@ -72,7 +76,7 @@ impl InferError {
             Self::QueueFull { retry_after } | Self::Overloaded { retry_after } => {
                 Some(*retry_after)
             }
-            Self::Draining | Self::TimedOut | Self::Failed => None,
+            Self::Draining | Self::TimedOut | Self::InvalidInput(_) | Self::Failed => None,
         }
     }
 
@@ -85,8 +89,8 @@ impl InferError {
     }
 }
 
-impl<E> From<Failure<E>> for InferError {
-    fn from(failure: Failure<E>) -> Self {
+impl From<Failure<RunFailed>> for InferError {
+    fn from(failure: Failure<RunFailed>) -> Self {
         match failure {
             Failure::Rejected(Rejection::Overloaded { cause, retry_after }) => match cause {
                 Overload::QueueFull { .. } => Self::QueueFull { retry_after },
@@ -96,6 +100,9 @@ impl<E> From<Failure<E>> for InferError {
             },
             Failure::Rejected(Rejection::Closed) => Self::Draining,
             Failure::TimedOut => Self::TimedOut,
+            Failure::Failed(RunFailed::Run(RunError::InvalidInput(problem))) => {
+                Self::InvalidInput(problem)
+            }
             // The rows were checked against the same bound.
             Failure::Rejected(Rejection::TooManyRows { .. })
             | Failure::Failed(_)

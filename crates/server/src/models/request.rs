@@ -30,7 +30,7 @@ pub enum InputError {
     #[error("the inputs have no rows")]
     NoRows,
     /// More than one batch can hold.
-    #[error("the inputs have {rows} rows, one request may have {max}")]
+    #[error("the inputs have {rows} rows, one request may have {max} (--max-batch-size)")]
     TooManyRows {
         /// Their rows.
         rows: usize,
@@ -257,7 +257,7 @@ mod tests {
             (inputs([0, 7], [0, 2, 9]), "the inputs have no rows"),
             (
                 inputs([5, 7], [5, 2, 9]),
-                "the inputs have 5 rows, one request may have 4",
+                "the inputs have 5 rows, one request may have 4 (--max-batch-size)",
             ),
         ] {
             assert_eq!(check(given).unwrap_err().to_string(), message);

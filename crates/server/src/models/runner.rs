@@ -161,6 +161,9 @@ impl Worker for Runner {
             Err(RunFailed::Run(RunError::Stopped)) => {
                 tracing::debug!(requests = requests.len(), "a batch was stopped");
             }
+            Err(RunFailed::Run(error @ RunError::InvalidInput(_))) => {
+                tracing::debug!(%error, requests = requests.len(), "a batch was not taken");
+            }
             Err(error) => tracing::warn!(
                 model = %self.model,
                 version = %self.version,

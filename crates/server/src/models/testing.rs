@@ -20,8 +20,11 @@ use super::name::{ModelName, Version};
 use super::trial::trial;
 use crate::http::App;
 
-/// Gives each row the class of its first number; fails where it is negative. Clones see what each
-/// other ran.
+/// The least first number of a row that [`FakeBackend`] doesn't take.
+pub(crate) const BEYOND: f32 = 1e6;
+
+/// Gives each row the class of its first number; fails where it is negative, and doesn't take it from
+/// [`BEYOND`] on. Clones see what each other ran.
 #[derive(Clone)]
 pub(crate) struct FakeBackend {
     signature: Signature,
@@ -95,6 +98,9 @@ impl Backend for FakeBackend {
         if self.fails || firsts.clone().any(|first| first < 0.0) {
             return Err(RunError::Failed("negative".to_owned()));
         }
+        if firsts.clone().any(|first| first >= BEYOND) {
+            return Err(RunError::InvalidInput("Gather: out of bounds".to_owned()));
+        }
         #[expect(
             clippy::cast_possible_truncation,
             reason = "tests use small whole numbers"
@@ -102,9 +108,16 @@ impl Backend for FakeBackend {
         let mut labels: Vec<i64> = firsts.map(|first| first as i64).collect();
         let rows = self.fixed_rows.unwrap_or(rows);
         labels.resize(rows, 0);
+        let probabilities: Vec<f32> = labels
+            .iter()
+            .flat_map(|label| match label {
+                0 => [0.75, 0.25],
+                _ => [0.25, 0.75],
+            })
+            .collect();
         let mut outputs = vec![
             Tensor::new(vec![rows], labels).unwrap(),
-            Tensor::new(vec![rows, 2], [0.25_f32, 0.75].repeat(rows)).unwrap(),
+            Tensor::new(vec![rows, 2], probabilities).unwrap(),
         ];
         outputs.truncate(self.signature.outputs.len());
         Ok(outputs)

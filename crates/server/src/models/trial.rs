@@ -8,7 +8,7 @@ use springtide_contract::batching::BatchingStatus;
 use springtide_inference::onnx::Knowledge;
 use springtide_inference::trial::{Maker, Outcome, Source, refute};
 use springtide_inference::{
-    Backend, Classifier, RunError, Signature, Stop, Tensor, UnsupportedModel,
+    Backend, Classes, Classifier, RunError, Signature, Stop, Tensor, UnsupportedModel,
 };
 
 use super::batching::{Before, Wish, after_trial, before_trial, full_batch_failed};
@@ -54,7 +54,7 @@ pub(super) fn trial(
             Before::Decided(status) => status.clone(),
             Before::Try(_) => after_trial(verdict, &nothing_runs()),
         },
-        classifier: Classifier::new(&signature),
+        classifier: classifier(&signature, &knowledge.classes),
         signature: signature.clone(),
         warm_up: Vec::new(),
         runs: Vec::new(),
@@ -97,6 +97,20 @@ pub(super) fn warm_up(backend: &mut dyn Backend, trial: &Trial) {
             tracing::warn!(%error, "a session's warm-up failed");
         }
     }
+}
+
+fn classifier(
+    signature: &Signature,
+    classes: &[(String, Classes)],
+) -> Result<Classifier, UnsupportedModel> {
+    let classifier = Classifier::new(signature)?;
+    let of_probabilities = classes
+        .iter()
+        .find(|(output, _)| output == classifier.probabilities());
+    Ok(match of_probabilities {
+        Some((_, classes)) => classifier.with_classes(classes.clone()),
+        None => classifier,
+    })
 }
 
 /// Some models fail on negative numbers, or on all others: rows of the kinds that differ in that.
@@ -195,7 +209,7 @@ impl Trial {
     }
 
     fn check_classifier(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
-        if let Ok(classifier) = &self.classifier {
+        if let Ok(classifier) = &mut self.classifier {
             let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
             if let Err(reason) = classifier.check(&views, rows) {
                 self.classifier = Err(reason);

@@ -136,6 +136,9 @@ impl ApiError {
                 }
                 InferError::Draining => (Http::SERVICE_UNAVAILABLE, "draining", error.status()),
                 InferError::TimedOut => (Http::GATEWAY_TIMEOUT, "timeout", error.status()),
+                InferError::InvalidInput(_) => {
+                    (Http::UNPROCESSABLE_ENTITY, "invalid_field", error.status())
+                }
                 InferError::Failed => (Http::INTERNAL_SERVER_ERROR, "run_failed", error.status()),
             },
         }
@@ -153,6 +156,7 @@ impl ApiError {
         match self {
             Self::Invalid(InvalidRequest::Field(error)) => Some(&error.field),
             Self::NotFinite { field } => Some(field),
+            Self::Infer(InferError::InvalidInput(_)) => Some("features"),
             _ => None,
         }
     }
@@ -183,7 +187,8 @@ impl From<ReadError> for ApiError {
         match error {
             ReadError::TooLarge { limit } => Self::BodyTooLarge { limit },
             ReadError::NoRoom(NoRoom) => Self::NoRoomForBody,
-            ReadError::Incomplete => Self::BodyIncomplete,
+            // Nothing is decoded here.
+            ReadError::Incomplete | ReadError::Corrupt => Self::BodyIncomplete,
             ReadError::TooSlow => Self::BodyTooSlow,
         }
     }
@@ -204,7 +209,9 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(body)).into_response();
         if matches!(
             status,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::REQUEST_TIMEOUT
         ) {
             response
                 .headers_mut()

@@ -12,7 +12,8 @@ use crate::models::InferError;
 #[derive(Debug, Serialize)]
 pub struct PredictResponse {
     prediction: OneOrMany<Label>,
-    confidence: OneOrMany<f32>,
+    /// None where it isn't known which of the model's probabilities is that of the prediction.
+    confidence: OneOrMany<Option<f32>>,
     latency_ms: f64,
     batch_size: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +59,7 @@ impl PredictResponse {
     ) -> Result<Self, ApiError> {
         let odd = predictions
             .iter()
-            .position(|prediction| !prediction.confidence.is_finite());
+            .position(|prediction| prediction.confidence.is_some_and(|one| !one.is_finite()));
         if let Some(row) = odd {
             let field = if list {
                 format!("features[{row}]")
@@ -67,7 +68,7 @@ impl PredictResponse {
             };
             return Err(ApiError::NotFinite { field });
         }
-        let (mut labels, mut confidences): (Vec<Label>, Vec<f32>) = predictions
+        let (mut labels, mut confidences): (Vec<Label>, Vec<Option<f32>>) = predictions
             .into_iter()
             .map(|prediction| (Label::from(prediction.class), prediction.confidence))
             .unzip();
@@ -102,6 +103,7 @@ mod tests {
     use super::*;
 
     fn prediction(class: Class, confidence: f32) -> Prediction {
+        let confidence = Some(confidence);
         Prediction { class, confidence }
     }
 
@@ -135,6 +137,19 @@ mod tests {
             "latency_ms": 1.235, "batch_size": 7,
         });
         assert_eq!(answer, expected);
+    }
+
+    #[test]
+    fn a_confidence_that_is_not_known_is_null() {
+        let unknown = Prediction {
+            class: Class::Number(1),
+            confidence: None,
+        };
+        let one = answer(vec![unknown.clone()], false, None);
+        assert_eq!(one.get("confidence"), Some(&Value::Null));
+        let known = prediction(Class::Number(0), 0.5);
+        let answer = answer(vec![unknown, known], true, None);
+        assert_eq!(answer["confidence"], json!([null, 0.5]));
     }
 
     #[test]

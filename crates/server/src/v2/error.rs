@@ -86,7 +86,7 @@ impl Refusal {
                 Code::DeadlineExceeded,
                 Status::Invalid,
             ),
-            Self::Body(ReadError::Incomplete)
+            Self::Body(ReadError::Incomplete | ReadError::Corrupt)
             | Self::Header(_)
             | Self::Request(InvalidRequest::Invalid(_))
             | Self::Input(_)
@@ -131,6 +131,7 @@ impl Refusal {
                     }
                     InferError::Draining => (Http::SERVICE_UNAVAILABLE, Code::Unavailable),
                     InferError::TimedOut => (Http::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
+                    InferError::InvalidInput(_) => (Http::BAD_REQUEST, Code::InvalidArgument),
                     InferError::Failed => (Http::INTERNAL_SERVER_ERROR, Code::Internal),
                 };
                 (http, grpc, error.status())
@@ -168,7 +169,10 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = Json(serde_json::json!({ "error": self.to_string() }));
         let mut response = (self.facts().0, body).into_response();
-        if let Some(wait) = self.retry_after() {
+        // Over gRPC the deadline was the client's own.
+        let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
+        let again = self.retry_after();
+        if let Some(wait) = again.or(is_late.then_some(RETRY_AFTER_DEFAULT)) {
             // Whole seconds are all that the header has.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response
@@ -228,6 +232,24 @@ mod tests {
                 Refusal::Infer(InferError::TimedOut),
                 504,
                 Code::DeadlineExceeded,
+                None,
+            ),
+            (
+                Refusal::Infer(InferError::InvalidInput("x".to_owned())),
+                400,
+                Code::InvalidArgument,
+                None,
+            ),
+            (
+                Refusal::Body(ReadError::TooSlow),
+                408,
+                Code::DeadlineExceeded,
+                Some("1"),
+            ),
+            (
+                Refusal::Body(ReadError::Corrupt),
+                400,
+                Code::InvalidArgument,
                 None,
             ),
             (

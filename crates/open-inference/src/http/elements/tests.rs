@@ -3,8 +3,13 @@ use super::*;
 fn read(element: ElementType, json: &str) -> Result<Elements, (Option<usize>, String)> {
     let mut failed_at = None;
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    super::read(&mut deserializer, element, 10, &mut failed_at)
-        .map_err(|error| (failed_at, error.to_string()))
+    super::read(
+        &mut deserializer,
+        element,
+        MaxElements::of(10),
+        &mut failed_at,
+    )
+    .map_err(|error| (failed_at, error.to_string()))
 }
 
 fn data(element: ElementType, json: &str) -> Data {

@@ -64,7 +64,13 @@ async fn every_error_is_json_with_a_stable_code() {
             Invalid,
             None,
         ),
-        (ApiError::BodyTooSlow, 408, "body_too_slow", Invalid, None),
+        (
+            ApiError::BodyTooSlow,
+            408,
+            "body_too_slow",
+            Invalid,
+            Some("1"),
+        ),
         (ApiError::NotFound, 404, "not_found", Invalid, None),
         (
             ApiError::MethodNotAllowed,
@@ -124,6 +130,13 @@ async fn every_error_is_json_with_a_stable_code() {
             Some("1"),
         ),
         (InferError::TimedOut.into(), 504, "timeout", Timeout, None),
+        (
+            InferError::InvalidInput("x".to_owned()).into(),
+            422,
+            "invalid_field",
+            Invalid,
+            None,
+        ),
         (InferError::Failed.into(), 500, "run_failed", Error, None),
     ] {
         assert_eq!(error.status(), counts_as, "{code}");

@@ -7,6 +7,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use springtide_inference::Tensor;
+use springtide_open_inference::http::non_finite_literal;
 
 use super::{FieldError, InvalidRequest, Limits, MAX_REQUEST_ID, PredictRequest};
 
@@ -132,32 +133,6 @@ impl Reader {
             request_id: self.request_id,
         })
     }
-}
-
-/// `NaN`, `Infinity` and their like where the parser stumbled.
-fn non_finite_literal<'b>(body: &'b [u8], error: &serde_json::Error) -> Option<&'b str> {
-    let line_start = match error.line() {
-        0 => return None,
-        1 => 0,
-        line => {
-            body.iter()
-                .enumerate()
-                .filter(|(_, byte)| **byte == b'\n')
-                .nth(line - 2)?
-                .0
-                + 1
-        }
-    };
-    let at = (line_start + error.column())
-        .checked_sub(1)?
-        .min(body.len());
-    let (before, after) = body.split_at(at);
-    let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'_');
-    let start = at - before.iter().rev().take_while(|byte| word(byte)).count();
-    let end = at + after.iter().take_while(|byte| word(byte)).count();
-    let literal = str::from_utf8(&body[start..end]).ok()?;
-    let name = literal.trim_start_matches(['-', '+']).to_ascii_lowercase();
-    matches!(&*name, "nan" | "inf" | "infinity").then_some(literal)
 }
 
 /// The body.

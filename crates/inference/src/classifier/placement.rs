@@ -1,0 +1,237 @@
+//! Which column of a classifier's probabilities is that of a label.
+//!
+//! Where the model says its classes, they are the columns. Where it doesn't, trial runs show which
+//! column is the highest in rows of a label. That is taken for the label's own in three ways:
+//!
+//! - Labels are positions: each one seen was a column's number, most rows had the label of their highest
+//!   column, and a label at least as large was among these. Exporters sort classes, so that `n` classes
+//!   of 0 or more, of which the `k`th is `k`, are `0..=k` up to there.
+//! - Most rows of the label had the same highest column, which is no other label's.
+//! - The label wasn't seen, and labels and highest columns always went together: it is the only column
+//!   that is left, or the row's own highest one if that is no other label's, and integers stay sorted.
+//!
+//! A label that can't be placed has no confidence: a wrong one would be worse.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Class, highest};
+
+/// A model's classes, in the order of the columns of its probabilities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Classes {
+    /// Integers.
+    Numbers(Vec<i64>),
+    /// Names.
+    Names(Vec<String>),
+}
+
+impl Classes {
+    /// Number of classes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Names(names) => names.len(),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn into_vec(self) -> Vec<Class> {
+        match self {
+            Self::Numbers(numbers) => numbers.into_iter().map(Class::Number).collect(),
+            Self::Names(names) => names.into_iter().map(Class::Name).collect(),
+        }
+    }
+}
+
+/// What is known of the columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// The model says it.
+    Known {
+        classes: Vec<Class>,
+        columns: HashMap<Class, usize>,
+    },
+    /// Trial runs have shown it.
+    Seen(Evidence),
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self::Seen(Evidence::default())
+    }
+}
+
+impl Placement {
+    pub(super) fn known(classes: Classes) -> Self {
+        let classes = classes.into_vec();
+        let columns = classes.iter().cloned().zip(0..).collect();
+        Self::Known { classes, columns }
+    }
+
+    /// The class of one of so many columns, where the model says it.
+    pub(super) fn class(&self, column: usize, columns: usize) -> Option<Class> {
+        match self {
+            Self::Known { classes, .. } if classes.len() == columns => classes.get(column).cloned(),
+            Self::Known { .. } | Self::Seen(_) => None,
+        }
+    }
+
+    /// The column of a row's label. None where it isn't known.
+    pub(super) fn column(&self, label: &Class, row: &[f32]) -> Option<usize> {
+        match self {
+            // Else they are those of something else, or two columns are of one class.
+            Self::Known { columns, .. } if columns.len() == row.len() => {
+                columns.get(label).copied()
+            }
+            Self::Known { .. } => None,
+            Self::Seen(evidence) => evidence.column(label, row),
+        }
+    }
+
+    pub(super) fn learn(&mut self, label: Class, row: &[f32]) {
+        if let Self::Seen(evidence) = self {
+            evidence.learn(label, row);
+        }
+    }
+}
+
+/// What the rows of trial runs have shown: only those with one highest column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Evidence {
+    /// Rows by label and highest column.
+    rows: HashMap<Class, HashMap<usize, usize>>,
+    /// The columns that most rows of a label had.
+    columns: HashMap<Class, usize>,
+    /// Whether labels and highest columns can be told from each other.
+    follows: bool,
+    positions: Positions,
+}
+
+/// Whether labels are the numbers of their columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Positions {
+    /// Rows whose label is their highest column, and others.
+    agree: usize,
+    differ: usize,
+    /// The largest label of those that agree.
+    largest: usize,
+    /// A label is no column's number.
+    refuted: bool,
+}
+
+impl Positions {
+    fn may_hold(&self) -> bool {
+        !self.refuted && self.agree >= self.differ
+    }
+
+    fn hold_for(&self, position: usize) -> bool {
+        !self.refuted && self.agree > self.differ && position <= self.largest
+    }
+}
+
+impl Evidence {
+    fn learn(&mut self, label: Class, row: &[f32]) {
+        let position = position(&label, row.len());
+        // Seen whatever the row's numbers are.
+        self.positions.refuted |= position.is_none();
+        let (column, best) = highest(row);
+        if !best.is_finite() || row.iter().filter(|number| **number == best).count() > 1 {
+            return;
+        }
+        match position {
+            Some(position) if position == column => {
+                self.positions.agree += 1;
+                self.positions.largest = self.positions.largest.max(position);
+            }
+            _ => self.positions.differ += 1,
+        }
+        *self
+            .rows
+            .entry(label)
+            .or_default()
+            .entry(column)
+            .or_default() += 1;
+        self.judge();
+    }
+
+    /// Finds the columns that are a label's own.
+    fn judge(&mut self) {
+        let most = self.rows.iter().filter_map(|(label, columns)| {
+            let all: usize = columns.values().sum();
+            let (column, count) = columns.iter().max_by_key(|(_, count)| **count)?;
+            (2 * count > all).then(|| (label.clone(), *column))
+        });
+        let mut owned: HashMap<Class, usize> = most.collect();
+        let mut owners: HashMap<usize, usize> = HashMap::new();
+        for column in owned.values() {
+            *owners.entry(*column).or_default() += 1;
+        }
+        owned.retain(|_, column| owners.get(column) == Some(&1));
+        self.follows =
+            owned.len() == self.rows.len() && self.rows.values().all(|columns| columns.len() == 1);
+        self.columns = owned;
+    }
+
+    fn column(&self, label: &Class, row: &[f32]) -> Option<usize> {
+        let position = position(label, row.len());
+        if let Some(position) = position
+            && self.positions.hold_for(position)
+        {
+            return Some(position);
+        }
+        if let Some(column) = self.columns.get(label) {
+            return Some(*column);
+        }
+        let (_, best) = highest(row);
+        let is_best = |column: usize| row.get(column).is_some_and(|number| *number == best);
+        if self.positions.may_hold()
+            && let Some(position) = position
+            && is_best(position)
+        {
+            // Whether the label is a position or goes with the highest.
+            return Some(position);
+        }
+        if !self.follows || self.rows.contains_key(label) {
+            return None;
+        }
+        let taken: HashSet<usize> = self.columns.values().copied().collect();
+        let mut left = (0..row.len()).filter(|column| !taken.contains(column));
+        if let (Some(only), None) = (left.next(), left.next()) {
+            return Some(only).filter(|only| self.is_in_order(label, *only));
+        }
+        // A position would be another column.
+        let is_undecided = position.is_some() && self.positions.may_hold();
+        let free = (0..row.len()).find(|column| is_best(*column) && !taken.contains(column));
+        free.filter(|free| !is_undecided && self.is_in_order(label, *free))
+    }
+
+    /// Whether integers stay sorted where a label has this column, as exporters leave them.
+    fn is_in_order(&self, label: &Class, column: usize) -> bool {
+        let Class::Number(number) = label else {
+            return true;
+        };
+        self.columns.iter().all(|(other, others)| match other {
+            Class::Number(other) => (number < other) == (column < *others),
+            Class::Name(_) => true,
+        })
+    }
+}
+
+/// A label as the number of one of so many columns.
+fn position(label: &Class, columns: usize) -> Option<usize> {
+    match label {
+        Class::Number(number) => usize::try_from(*number)
+            .ok()
+            .filter(|position| *position < columns),
+        Class::Name(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
