@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, ensure};
+use prost::Message;
 use prost_build::{Config, Module};
 
 use crate::artifacts::Artifact;
@@ -12,6 +13,9 @@ const PROTO: &str = "crates/open-inference/proto/inference.proto";
 
 /// The protocol's package.
 const PACKAGE: &str = "inference";
+
+/// Bytes in a line of generated Rust.
+const BYTES_PER_LINE: usize = 24;
 
 /// First line of generated Rust.
 const HEADER: &str =
@@ -49,7 +53,11 @@ pub(crate) fn artifacts(root: &Path) -> anyhow::Result<Vec<Artifact>> {
         },
         Artifact {
             path: "crates/server/src/grpc/service.rs",
-            content: service(protocol)?,
+            content: service(protocol.clone())?,
+        },
+        Artifact {
+            path: "crates/server/src/grpc/descriptor.rs",
+            content: descriptor(protocol),
         },
     ])
 }
@@ -102,4 +110,21 @@ fn service(protocol: prost_types::FileDescriptorSet) -> anyhow::Result<String> {
         "no service came out"
     );
     Ok(format!("{HEADER}{code}"))
+}
+
+/// The protocol as gRPC's reflection tells it, without comments and places in the source.
+fn descriptor(mut protocol: prost_types::FileDescriptorSet) -> String {
+    for file in &mut protocol.file {
+        file.source_code_info = None;
+    }
+    let bytes = protocol.encode_to_vec();
+    let lines = bytes.chunks(BYTES_PER_LINE).map(|bytes| {
+        let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+        format!("    {},\n", numbers.join(", "))
+    });
+    let lines: String = lines.collect();
+    format!(
+        "{HEADER}\n/// The protocol, an encoded `google.protobuf.FileDescriptorSet`.\n\
+         pub(super) const FILE_DESCRIPTOR_SET: &[u8] = &[\n{lines}];\n"
+    )
 }

@@ -58,10 +58,18 @@ pub enum ReadError {
     /// The client or the connection broke off.
     #[error("the body could not be read to its end")]
     Incomplete,
+    /// The body isn't what its Content-Encoding says.
+    #[error("the body can't be decoded as its Content-Encoding says: it is corrupt or cut off")]
+    Corrupt,
     /// The deadline passed first.
     #[error("the body did not arrive in time")]
     TooSlow,
 }
+
+/// The error of a body that can't be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the body can't be decoded")]
+pub struct Undecodable;
 
 /// A body in memory.
 #[derive(Debug)]
@@ -232,12 +240,21 @@ impl Drop for Held {
 /// The next data of a body; trailers mean nothing to us.
 async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, ReadError> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_broken| ReadError::Incomplete)?;
+        let frame = frame.map_err(broken)?;
         if let Ok(chunk) = frame.into_data() {
             return Ok(Some(chunk));
         }
     }
     Ok(None)
+}
+
+/// Why a body has no further part.
+fn broken(error: axum::Error) -> ReadError {
+    if error.into_inner().is::<Undecodable>() {
+        ReadError::Corrupt
+    } else {
+        ReadError::Incomplete
+    }
 }
 
 /// Reads a bounded part of a body that is refused, to no purpose but that its client, who is still

@@ -5,7 +5,10 @@ mod body;
 mod codec;
 mod cursor;
 mod deadline;
+#[rustfmt::skip]
+mod descriptor;
 mod health;
+mod reflection;
 #[rustfmt::skip]
 #[allow(clippy::all, clippy::doc_markdown, unreachable_pub, reason = "generated")]
 mod service;
@@ -60,6 +63,7 @@ pub fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route_service("/inference.GRPCInferenceService/{method}", inference)
         .route_service("/grpc.health.v1.Health/{method}", health)
+        .merge(reflection::routes())
         .layer(middleware::map_response(name_what_is_not_there))
         .layer(middleware::from_fn_with_state(app, body::within_bounds))
 }

@@ -1,5 +1,7 @@
 //! The HTTP interface.
 
+pub mod cors;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use springtide_contract::batching::{ModelStatus, ServerStatus};
 use springtide_contract::paths;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 
+use self::cors::Cors;
 use crate::body::BodyBudget;
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::{self, Metrics};
@@ -19,6 +24,9 @@ use crate::models::Repository;
 use crate::predict::error::ApiError;
 use crate::predict::predict;
 use crate::{grpc, v2};
+
+/// Bytes of metrics from which on compressing them is worth its time.
+const LONG_METRICS_BYTES: u64 = 1024;
 
 /// What the handlers share.
 pub struct App {
@@ -34,21 +42,25 @@ pub struct App {
     pub models: Arc<Repository>,
     /// Time after which a request is answered with 504.
     pub request_timeout: Duration,
+    /// Whose pages may read answers.
+    pub cors: Cors,
 }
 
 /// The server's endpoints.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    // The text of many series is a tenth as long compressed.
+    let compressed = CompressionLayer::new().compress_when(SizeAbove::new(LONG_METRICS_BYTES));
+    let endpoints = Router::new()
         .route(paths::PREDICT, post(predict))
         .route(paths::HEALTH, get(health))
         .route(paths::READY, get(ready))
-        .route(paths::METRICS, get(serve_metrics))
         .route(paths::STATUS, get(server_status))
+        .route(paths::METRICS, get(serve_metrics).layer(compressed))
         .merge(v2::http::router())
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .with_state(Arc::clone(&app))
-        .merge(grpc::routes(app))
+        .with_state(Arc::clone(&app));
+    app.cors.around(endpoints).merge(grpc::routes(app))
 }
 
 async fn health() -> Response {

@@ -19,6 +19,7 @@ use tonic::Status;
 
 use super::arrival::Arrival;
 use super::cursor::Cursor;
+use super::reflection;
 use super::status::refused;
 use crate::body::{Held, ReadError};
 use crate::http::App;
@@ -38,7 +39,8 @@ pub(super) async fn within_bounds(
         return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2").into_response();
     }
     let path = request.uri().path();
-    let is_stream = path.ends_with("/ModelStreamInfer");
+    let is_reflection = path.ends_with(reflection::METHOD);
+    let is_stream = is_reflection || path.ends_with("/ModelStreamInfer");
     let series = path
         .ends_with("/ModelInfer")
         .then(|| Arc::clone(app.metrics.of_no_model()));
@@ -62,9 +64,15 @@ pub(super) async fn within_bounds(
         patience,
         waiting: None,
     };
-    let mut response = next
-        .run(request.map(|body| Body::new(messages(body))))
-        .await;
+    let request = request.map(|body| {
+        let body = if is_reflection {
+            reflection::until_streams_end(body, &app.lifecycle)
+        } else {
+            body
+        };
+        Body::new(messages(body))
+    });
+    let mut response = next.run(request).await;
     // Whatever kept it from the service, it was about the message.
     arrival.count(metrics::Status::Invalid);
     let held = response.extensions_mut().remove::<Arc<Held>>();

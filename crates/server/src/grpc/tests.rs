@@ -14,7 +14,7 @@ use super::*;
 use crate::http::testing::{
     AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, serving_rows, until_waiting,
 };
-use crate::models::testing::FakeBackend;
+use crate::models::testing::{BEYOND, FakeBackend};
 
 fn path(method: &str) -> PathAndQuery {
     format!("/inference.GRPCInferenceService/{method}")
@@ -408,4 +408,62 @@ async fn a_request_that_ends_its_stream_is_counted() {
     );
     assert_eq!(counted(&app, MODEL, "success").await, 1);
     assert_eq!(counted(&app, "", "invalid").await, 1);
+}
+
+#[tokio::test]
+async fn what_the_model_does_not_take_is_an_invalid_argument() {
+    let app = ready_app(AT_ONCE, 8);
+    let refused = infer(&app, request(&[[BEYOND, 0.0]])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("Gather"), "{refused}");
+}
+
+/// Asks the reflection of one version, on a stream that stays open.
+macro_rules! reflection {
+    ($app:expr, $version:ident) => {{
+        use tonic_reflection::pb::$version::ServerReflectionRequest;
+        use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+        use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+        let ask = |question| ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(question),
+        };
+        let symbol = "inference.GRPCInferenceService.ModelInfer".to_owned();
+        let questions = stream::iter([
+            ask(MessageRequest::ListServices(String::new())),
+            ask(MessageRequest::FileContainingSymbol(symbol)),
+        ]);
+        let mut client = ServerReflectionClient::new(router(Arc::clone($app)));
+        let answers = client
+            .server_reflection_info(questions.chain(stream::pending()))
+            .await;
+        let mut answers = answers.unwrap().into_inner();
+        let first = answers.next().await.unwrap().unwrap().message_response;
+        let Some(MessageResponse::ListServicesResponse(services)) = first else {
+            panic!("no services")
+        };
+        let services: Vec<_> = services.service.into_iter().map(|one| one.name).collect();
+        for name in ["inference.GRPCInferenceService", "grpc.health.v1.Health"] {
+            assert!(services.iter().any(|other| other == name), "{services:?}");
+        }
+        let second = answers.next().await.unwrap().unwrap().message_response;
+        let Some(MessageResponse::FileDescriptorResponse(file)) = second else {
+            panic!("no descriptor")
+        };
+        let file = prost_types::FileDescriptorProto::decode(&*file.file_descriptor_proto[0]);
+        assert_eq!(file.unwrap().package(), "inference");
+        answers
+    }};
+}
+
+#[tokio::test]
+async fn both_reflections_tell_the_services_on_a_stream_that_stays_open() {
+    let app = app();
+    let mut v1 = reflection!(&app, v1);
+    let mut v1alpha = reflection!(&app, v1alpha);
+    assert!(v1.next().now_or_never().is_none(), "it may ask again");
+    app.lifecycle.end_streams();
+    assert!(v1.next().await.is_none());
+    assert!(v1alpha.next().await.is_none());
 }

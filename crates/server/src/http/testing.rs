@@ -37,6 +37,7 @@ pub(crate) fn app() -> Arc<App> {
         models: Arc::new(Repository::new(None)),
         max_request_bytes: MAX_REQUEST_BYTES,
         request_timeout: Duration::from_secs(5),
+        cors: Cors::default(),
     })
 }
 

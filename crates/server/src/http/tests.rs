@@ -1,6 +1,15 @@
-use serde_json::json;
+use std::io::Read;
 
-use super::testing::{AT_ONCE, app, get_path, predict, ready_app};
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use flate2::read::GzDecoder;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::{HeaderMap, HeaderName};
+use serde_json::json;
+use tower::ServiceExt;
+
+use super::testing::{AT_ONCE, app, get_path, predict, ready_app, send};
+use super::*;
 
 #[tokio::test]
 async fn before_the_model_is_loaded_the_server_is_alive_but_not_ready() {
@@ -52,4 +61,84 @@ async fn other_paths_and_methods_are_json_errors() {
     let answer = get_path(&app, "/predict").await;
     assert_eq!(answer.code(), (405, json!("method_not_allowed")));
     assert_eq!(answer.headers["allow"], "POST");
+}
+
+#[tokio::test]
+async fn metrics_are_compressed_where_it_is_asked_for() {
+    let app = ready_app(AT_ONCE, 8);
+    let plain = get_path(&app, "/metrics").await;
+    assert!(!plain.headers.contains_key(CONTENT_ENCODING));
+    let request = Request::get("/metrics").header(ACCEPT_ENCODING, "gzip");
+    let answer = router(Arc::clone(&app))
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
+    assert_eq!(answer.headers()[CONTENT_TYPE], metrics::CONTENT_TYPE);
+    let bytes = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let mut text = String::new();
+    GzDecoder::new(&*bytes).read_to_string(&mut text).unwrap();
+    assert!(text.contains("ml_active_requests"), "{text}");
+    assert!(bytes.len() < plain.text.len() / 2);
+}
+
+fn with_cors(origins: &[&str]) -> Arc<App> {
+    let mut app = Arc::into_inner(app()).unwrap();
+    app.cors = origins.iter().map(|text| text.parse().unwrap()).collect();
+    Arc::new(app)
+}
+
+async fn from_origin(app: &Arc<App>, method: &str, origin: &str) -> HeaderMap {
+    let request = Request::builder()
+        .method(method)
+        .uri("/predict")
+        .header("origin", origin)
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type");
+    send(app, request.body(Body::empty()).unwrap())
+        .await
+        .headers
+}
+
+const ALLOWED_ORIGIN: &str = "access-control-allow-origin";
+
+#[tokio::test]
+async fn pages_of_the_origins_that_are_named_may_read_answers_and_no_others() {
+    let app = with_cors(&["https://a.example", "http://localhost:3000"]);
+    for method in ["OPTIONS", "POST"] {
+        for origin in ["https://a.example", "http://localhost:3000"] {
+            let headers = from_origin(&app, method, origin).await;
+            assert_eq!(headers[ALLOWED_ORIGIN], origin, "{method}");
+        }
+        let headers = from_origin(&app, method, "https://b.example").await;
+        assert!(!headers.contains_key(ALLOWED_ORIGIN), "{method}");
+    }
+    let preflight = from_origin(&app, "OPTIONS", "https://a.example").await;
+    assert_eq!(preflight["access-control-allow-headers"], "content-type");
+    assert_eq!(preflight["access-control-allow-methods"], "GET,POST");
+}
+
+#[tokio::test]
+async fn every_origin_may_be_allowed_and_none_is_by_default() {
+    let headers = from_origin(&with_cors(&["*"]), "POST", "https://b.example").await;
+    assert_eq!(headers[ALLOWED_ORIGIN], "*");
+    for method in ["OPTIONS", "POST"] {
+        let headers = from_origin(&app(), method, "https://b.example").await;
+        let told = headers.keys().map(HeaderName::as_str);
+        let cors: Vec<_> = told.filter(|name| name.starts_with("access-")).collect();
+        assert!(cors.is_empty(), "{cors:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_model_does_not_take_is_the_requests_fault() {
+    let app = ready_app(AT_ONCE, 8);
+    let answer = predict(&app, r#"{"features": [1e6, 0]}"#).await;
+    assert_eq!(answer.code(), (422, json!("invalid_field")));
+    assert_eq!(answer.json()["error"]["field"], "features");
+    let message = answer.json()["error"]["message"].to_string();
+    assert!(message.contains("Gather: out of bounds"), "{message}");
+    let metrics = get_path(&app, "/metrics").await.text;
+    let line = "ml_requests_total{model=\"fake\",status=\"invalid\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
 }

@@ -8,10 +8,11 @@ use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
-use axum::{Json, Router};
+use axum::{BoxError, Json, Router};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use springtide_open_inference::http::{
@@ -23,14 +24,14 @@ use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
 use tower_http::compression::predicate::SizeAbove;
 use tower_http::compression::{Compression, CompressionLevel};
-use tower_http::decompression::RequestDecompression;
+use tower_http::decompression::{DecompressionBody, RequestDecompression};
 
 use super::error::Refusal;
 use super::{
     find, index, model_config, model_metadata, run, series, server_metadata, serving, statistics,
     version,
 };
-use crate::body::{LONG_BODY_BYTES, discard};
+use crate::body::{LONG_BODY_BYTES, Undecodable, discard};
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
@@ -181,7 +182,12 @@ async fn read_only() -> Refusal {
     Refusal::ReadOnly
 }
 
-async fn infer(State(app): Shared, named: Result<Named, Refusal>, request: Request) -> Response {
+async fn infer(
+    State(app): Shared,
+    named: Result<Named, Refusal>,
+    mut request: Request,
+) -> Response {
+    name_encoding(request.headers_mut());
     let headers = request.headers();
     if !headers.contains_key(CONTENT_ENCODING) && !headers.contains_key(ACCEPT_ENCODING) {
         return counted(&app, &named, request).await;
@@ -189,7 +195,9 @@ async fn infer(State(app): Shared, named: Result<Named, Refusal>, request: Reque
     let named = Arc::new(named);
     let plain = service_fn(move |request: Request<_>| {
         let (app, named) = (Arc::clone(&app), Arc::clone(&named));
-        async move { Ok::<_, Infallible>(counted(&app, &named, request.map(Body::new)).await) }
+        let request =
+            request.map(|body: DecompressionBody<Body>| Body::new(body.map_err(undecodable)));
+        async move { Ok::<_, Infallible>(counted(&app, &named, request).await) }
     });
     let plain = RequestDecompression::new(plain).pass_through_unaccepted(true);
     let encoded = Compression::new(plain)
@@ -198,6 +206,32 @@ async fn infer(State(app): Shared, named: Result<Named, Refusal>, request: Reque
     match encoded.oneshot(request).await {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},
+    }
+}
+
+/// Writes the name of an encoding as the decoder knows it: names are read in any case, and some have a
+/// second one (RFC 9110, section 8.4.1).
+fn name_encoding(headers: &mut HeaderMap) {
+    let Some(encoding) = headers.get_mut(CONTENT_ENCODING) else {
+        return;
+    };
+    let name = encoding.as_bytes().trim_ascii().to_ascii_lowercase();
+    let known = match &*name {
+        b"gzip" | b"x-gzip" => "gzip",
+        b"deflate" => "deflate",
+        b"identity" => "identity",
+        _ => return,
+    };
+    *encoding = HeaderValue::from_static(known);
+}
+
+/// Tells a body that can't be decoded from one that broke off.
+fn undecodable(error: BoxError) -> BoxError {
+    // What is wrong with the connection is the error of the body below.
+    if error.is::<axum::Error>() {
+        error
+    } else {
+        Undecodable.into()
     }
 }
 

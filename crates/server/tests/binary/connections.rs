@@ -144,3 +144,33 @@ fn predict(stream: &mut TcpStream) -> bool {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the server closes it");
     false
 }
+
+#[test]
+fn a_request_may_have_256_headers_and_no_more() {
+    let server = Server::start("iris", &[]);
+    for (count, status) in [(101, "200 OK"), (256, "200 OK"), (257, "431 ")] {
+        let mut stream = connect(server.address());
+        let mut head = "GET /health HTTP/1.1\r\nHost: x\r\n".to_owned();
+        for header in 1..count {
+            head.push_str(&format!("X-Header-{header}: x\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        let mut answer = [0; 16];
+        stream.read_exact(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{count}: {answer}"
+        );
+    }
+}
+
+#[test]
+fn idle_connections_are_closed_after_the_time_that_was_set() {
+    let server = Server::start("iris", &["--idle-timeout-seconds", "1"]);
+    let mut stream = used(&server);
+    let began = Instant::now();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(server.client().get("/health").status, 200);
+}

@@ -11,8 +11,10 @@
 mod connections;
 mod counts;
 mod drain;
+mod environment;
 mod fetch;
 mod http2;
+mod inputs;
 mod lifecycle;
 mod models;
 mod predictions;

@@ -59,7 +59,7 @@ pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_springtide-server"));
     command.env_clear().env("ORT_DYLIB_PATH", library);
     // Tests run at the same time.
-    command.env("GRPC_PORT", "0");
+    command.env("SPRINGTIDE_GRPC_PORT", "0");
     command
 }
 
@@ -104,11 +104,20 @@ impl Client {
     }
 
     pub(crate) fn try_post(&self, body: &str) -> Result<Response, ureq::Error> {
+        self.try_post_to("/predict", body)
+    }
+
+    fn try_post_to(&self, path: &str, body: &str) -> Result<Response, ureq::Error> {
         Self::response(
             self.agent
-                .post(format!("http://{}/predict", self.address))
+                .post(format!("http://{}{path}", self.address))
                 .send(body),
         )
+    }
+
+    #[track_caller]
+    pub(crate) fn post_to(&self, path: &str, body: &str) -> Response {
+        self.try_post_to(path, body).unwrap()
     }
 
     #[track_caller]

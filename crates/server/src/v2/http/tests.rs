@@ -12,7 +12,7 @@ use crate::http::testing::{
     AT_ONCE, Answer, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, send, serving,
     serving_rows, until_waiting,
 };
-use crate::models::testing::FakeBackend;
+use crate::models::testing::{FakeBackend, install};
 
 const INFER: &str = "/v2/models/fake/infer";
 
@@ -455,4 +455,96 @@ async fn who_still_sends_to_a_model_that_is_not_there_sees_the_answer() {
         });
         assert_eq!(error(&answer).0, status);
     }
+}
+
+#[tokio::test]
+async fn encodings_are_known_by_all_their_names() {
+    let app = ready_app_without_bounds();
+    for (name, encoding) in [
+        ("GZIP", "gzip"),
+        ("Gzip", "gzip"),
+        ("x-gzip", "gzip"),
+        ("X-GZip", "gzip"),
+        (" gzip ", "gzip"),
+        ("Deflate", "deflate"),
+        ("Identity", "identity"),
+    ] {
+        let body = features(&json!([[1, 0]])).to_string();
+        let body = match encoding {
+            "identity" => body.into_bytes(),
+            _ => compressed(encoding, body.as_bytes()),
+        };
+        let request = Request::post(INFER).header(CONTENT_ENCODING, name);
+        let answer = send(&app, request.body(body.into()).unwrap()).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text);
+    }
+    for name in ["br", "gzip, gzip", "x-br", ""] {
+        let request = Request::post(INFER).header(CONTENT_ENCODING, name);
+        let answer = send(&app, request.body("x".into()).unwrap()).await;
+        assert_eq!(error(&answer).0, 415, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_can_not_be_decoded_says_so() {
+    let app = ready_app_without_bounds();
+    for encoding in ["gzip", "deflate"] {
+        let whole = compressed(encoding, features(&json!([[1, 0]])).to_string().as_bytes());
+        let mut flipped = whole.clone();
+        let middle = flipped.len() / 2;
+        flipped[middle] ^= 0xff;
+        let cut = whole[..whole.len() / 2].to_vec();
+        for (what, body) in [("flipped", flipped), ("cut", cut)] {
+            let request = Request::post(INFER).header(CONTENT_ENCODING, encoding);
+            let answer = send(&app, request.body(body.into()).unwrap()).await;
+            let (status, message) = error(&answer);
+            assert_eq!(status, 400, "{encoding}, {what}: {message}");
+            let expected = "the body can't be decoded as its Content-Encoding says";
+            assert!(
+                message.starts_with(expected),
+                "{encoding}, {what}: {message}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_named_stats_is_there_beside_the_statistics() {
+    let app = ready_app(AT_ONCE, 8);
+    let config = springtide_batching::Config {
+        policy: AT_ONCE,
+        max_rows: std::num::NonZeroUsize::MIN,
+        max_queue_rows: std::num::NonZeroUsize::MIN,
+        objective: None,
+    };
+    install(&app, "stats", FakeBackend::classifier(), config);
+    let all = get_path(&app, "/v2/models/stats").await.json();
+    assert_eq!(all["model_stats"].as_array().unwrap().len(), 2);
+    let own = get_path(&app, "/v2/models/stats/versions/1").await.json();
+    assert_eq!(own["name"], "stats");
+    assert_eq!(own["inputs"][0]["name"], "features");
+    for rest in ["", "/versions/1"] {
+        let path = |end: &str| format!("/v2/models/stats{rest}{end}");
+        let ready = get_path(&app, &path("/ready")).await.json();
+        assert_eq!(ready["name"], "stats");
+        let config = get_path(&app, &path("/config")).await.json();
+        assert_eq!(config["name"], "stats");
+        let statistics = get_path(&app, &path("/stats")).await.json();
+        assert_eq!(statistics["model_stats"][0]["name"], "stats");
+        assert_eq!(statistics["model_stats"].as_array().unwrap().len(), 1);
+        let body = features(&json!([[1, 0]])).to_string();
+        let answer = post_to(&app, &path("/infer"), body).await;
+        assert_eq!(answer.json()["model_name"], "stats", "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn what_the_model_does_not_take_is_told_to_the_one_who_sent_it() {
+    let app = ready_app(WINDOW, 8);
+    let both = features(&json!([[1, 0], [2, 0]]));
+    let beyond = features(&json!([[1e6, 0], [1, 0]]));
+    let (good, bad) = tokio::join!(infer(&app, &both), infer(&app, &beyond));
+    assert_eq!(good.status, 200, "{}", good.text);
+    let expected = "the model doesn't take the input: Gather: out of bounds";
+    assert_eq!(error(&bad), (400, expected.to_owned()));
 }

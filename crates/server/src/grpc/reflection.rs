@@ -1,0 +1,64 @@
+//! gRPC's reflection, by which grpcurl, Postman and their like learn what there is to call.
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use futures::StreamExt;
+use tonic_reflection::server::{Builder, Error};
+
+use super::descriptor;
+use crate::lifecycle::Lifecycle;
+
+/// Most bytes of a question: the name of a service, a message or a file.
+const MAX_QUESTION_BYTES: usize = 64 * 1024;
+
+/// The method's name in both versions of the service.
+pub(super) const METHOD: &str = "/ServerReflectionInfo";
+
+/// The services, to be merged into a router of others; none where their descriptors can't be read.
+pub(super) fn routes() -> Router {
+    services().unwrap_or_else(|error| {
+        tracing::error!(%error, "gRPC reflection is not served");
+        Router::new()
+    })
+}
+
+fn services() -> Result<Router, Error> {
+    let builder = || {
+        Builder::configure()
+            .register_encoded_file_descriptor_set(descriptor::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let v1 = builder()
+        .build_v1()?
+        .max_decoding_message_size(MAX_QUESTION_BYTES);
+    // What older clients ask.
+    let v1alpha = builder()
+        .build_v1alpha()?
+        .max_decoding_message_size(MAX_QUESTION_BYTES);
+    Ok(Router::new()
+        .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
+        .route_service(
+            "/grpc.reflection.v1alpha.ServerReflection/{method}",
+            v1alpha,
+        ))
+}
+
+/// The questions of a client until all streams are to end: it may hold its stream open for ever.
+pub(super) fn until_streams_end(body: Body, lifecycle: &Lifecycle) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let lifecycle = lifecycle.clone();
+    let end = async move { lifecycle.streams_end().await };
+    Body::from_stream(body.into_data_stream().take_until(Box::pin(end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_descriptors_are_read() {
+        assert!(services().is_ok());
+    }
+}
