@@ -4,17 +4,20 @@
 //! [`OnnxModel`] is a file that was found fit to be loaded, and each of its sessions is an
 //! [`OnnxBackend`].
 
+mod edited;
 mod external_data;
 mod file;
+mod locale;
 mod model;
 mod provider;
+mod rewrite;
 mod runtime;
 mod session;
 mod value;
 mod weights;
 mod zipmap;
 
-pub use external_data::ExternalDataError;
+pub use external_data::{ExternalDataError, Links};
 pub use file::{FileError, ModelFile};
 pub use model::{Knowledge, LoadError, OnnxModel};
 pub use provider::{Provider, ProviderUnavailable, Selected, Selection};

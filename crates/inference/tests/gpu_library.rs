@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
-use springtide_inference::onnx::{OnnxModel, Provider, Runtime, Selected};
+use springtide_inference::onnx::{Links, OnnxModel, Provider, Runtime, Selected};
 use springtide_inference::{Backend, ElementType, Stop, Tensor};
 
 /// Brings the library into the cache if it isn't there: some 300 MB.
@@ -47,7 +47,14 @@ fn without_its_libraries_a_gpu_is_an_error_that_names_one_and_auto_falls_back() 
 
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/iris.onnx");
     let one = NonZeroUsize::MIN;
-    let model = OnnxModel::open(&runtime, &model, selection.active, one).unwrap();
+    let model = OnnxModel::open(
+        &runtime,
+        &model,
+        &Links::BesideTheModel,
+        selection.active,
+        one,
+    )
+    .unwrap();
     let zeros = Tensor::zeros(ElementType::F32, vec![1, 4]).unwrap();
     let outputs = model.session(one).unwrap().run(&[&zeros], &Stop::new());
     assert_eq!(outputs.unwrap().len(), 2);

@@ -227,6 +227,7 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
     Ok(OnnxLoader {
         runtime,
         selection,
+        links: args.source().links(),
         workers: args.worker_count(),
         wish: args.wish(),
     })

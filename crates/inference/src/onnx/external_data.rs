@@ -1,20 +1,37 @@
 //! Files beside a model that it wants read.
 //!
-//! A model may be anybody's, and ONNX Runtime would read any file that it names. Allowed are regular
-//! files whose real place, all links followed, is inside the real place of the model's folder. The
-//! folder is the one of the path by which the model is loaded, so a volume that Kubernetes projects
-//! (`model.onnx -> ..data/model.onnx`, `..data -> ..2026_01_01/`) is fine: its links stay inside.
-//! A cache of links to blobs in another folder isn't: copy it with its links followed.
+//! A model may be anybody's, and ONNX Runtime would read any file that it names. The model gives no
+//! more than a name below its own folder, without `..`; whoever fills the folder may have put a link
+//! there. Allowed are regular files whose real place, all links followed, is
+//!
+//! - inside the real place of the model's folder, which is the one of the path by which the model is
+//!   loaded: a volume that Kubernetes projects (`model.onnx -> ..data/model.onnx`,
+//!   `..data -> ..2026_01_01/`) is such a folder;
+//! - or where [`Links`] lead: a folder that was filled from an archive of somebody's must not make
+//!   weights of the server's own files.
 
-use std::collections::BTreeSet;
-use std::path::{Component, Path};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
+
+/// Where links in a model's folder may lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Links {
+    /// Anywhere inside this folder: the directory that the model is one of.
+    Inside(PathBuf),
+    /// Into the very folder in which the model file really is, where that is a link, too: a cache of
+    /// blobs.
+    BesideTheModel,
+}
 
 /// A file that a model may not have read.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalDataError {
     /// It is, or leads, elsewhere.
-    #[error("the model's external data {location:?} is not inside the model's own folder")]
+    #[error(
+        "the model's external data {location:?} is not inside the model's own folder, nor is it a \
+         link that stays inside the model directory: put the file itself there"
+    )]
     Outside {
         /// The file, as the model names it.
         location: String,
@@ -35,21 +52,45 @@ pub enum ExternalDataError {
     },
 }
 
-/// Whether a model may have these files read.
+/// Where a model's external data really is, by the names that the model has for it.
+pub(super) type Located = BTreeMap<String, PathBuf>;
+
+/// Finds the files that a model names, and checks that it may have them read.
 ///
 /// # Errors
 /// The first file that it may not.
-pub(super) fn check(model: &Path, locations: &BTreeSet<String>) -> Result<(), ExternalDataError> {
-    let folder = match model.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    locations
-        .iter()
-        .try_for_each(|location| check_one(folder, location))
+pub(super) fn locate(
+    model: &Path,
+    links: &Links,
+    locations: &BTreeSet<String>,
+) -> Result<Located, ExternalDataError> {
+    let locate = |location: &String| Ok((location.clone(), locate_one(model, links, location)?));
+    locations.iter().map(locate).collect()
 }
 
-fn check_one(folder: &Path, location: &str) -> Result<(), ExternalDataError> {
+/// Whether ONNX Runtime reads these files by itself. From 1.24 on it refuses those that are neither
+/// inside the model's own folder nor inside the one in which the model file really is
+/// ([microsoft/onnxruntime#27374](https://github.com/microsoft/onnxruntime/pull/27374)).
+pub(super) fn are_read(model: &Path, located: &Located) -> bool {
+    let real = fs::canonicalize(model).ok();
+    let folders = [
+        fs::canonicalize(folder_of(model)).ok(),
+        real.as_deref().and_then(Path::parent).map(Path::to_owned),
+    ];
+    located.values().all(|file| {
+        let mut folders = folders.iter().flatten();
+        folders.any(|folder| file.starts_with(folder))
+    })
+}
+
+fn folder_of(model: &Path) -> &Path {
+    match model.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn locate_one(model: &Path, links: &Links, location: &str) -> Result<PathBuf, ExternalDataError> {
     let outside = || ExternalDataError::Outside {
         location: location.to_owned(),
     };
@@ -65,9 +106,17 @@ fn check_one(folder: &Path, location: &str) -> Result<(), ExternalDataError> {
     {
         return Err(outside());
     }
+    let folder = folder_of(model);
     let inside = fs::canonicalize(folder).map_err(unreadable)?;
     let file = fs::canonicalize(folder.join(location)).map_err(unreadable)?;
-    if !file.starts_with(&inside) {
+    let allowed = file.starts_with(&inside)
+        || match links {
+            Links::Inside(root) => file.starts_with(fs::canonicalize(root).map_err(unreadable)?),
+            Links::BesideTheModel => {
+                file.parent() == fs::canonicalize(model).map_err(unreadable)?.parent()
+            }
+        };
+    if !allowed {
         return Err(outside());
     }
     if !fs::metadata(&file).map_err(unreadable)?.is_file() {
@@ -75,13 +124,12 @@ fn check_one(folder: &Path, location: &str) -> Result<(), ExternalDataError> {
             location: location.to_owned(),
         });
     }
-    Ok(())
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
-    use std::path::PathBuf;
 
     use super::*;
 
@@ -95,9 +143,20 @@ mod tests {
         (volume, folder)
     }
 
-    fn check(folder: &Path, location: &str) -> Result<(), ExternalDataError> {
+    /// Where a file is that the folder's `model.onnx` names.
+    fn find(folder: &Path, links: &Links, location: &str) -> Result<PathBuf, ExternalDataError> {
         let locations = BTreeSet::from([location.to_owned()]);
-        super::check(&folder.join("model.onnx"), &locations)
+        let mut located = locate(&folder.join("model.onnx"), links, &locations)?;
+        Ok(located.remove(location).unwrap())
+    }
+
+    /// What holds wherever links may lead.
+    fn check(folder: &Path, location: &str) -> Result<(), ExternalDataError> {
+        fs::write(folder.join("model.onnx"), "model").unwrap();
+        let itself = Links::Inside(folder.to_owned());
+        find(folder, &itself, location)?;
+        find(folder, &Links::BesideTheModel, location)?;
+        Ok(())
     }
 
     #[test]
@@ -167,5 +226,75 @@ mod tests {
         assert!(matches!(missing, Err(ExternalDataError::Unreadable { .. })));
         let directory = check(&folder, "deeper");
         assert!(matches!(directory, Err(ExternalDataError::NotAFile { .. })));
+    }
+
+    /// A directory of models with a store of blobs, and a version whose files are links into it.
+    fn cache() -> (tempfile::TempDir, PathBuf) {
+        let root = tempfile::tempdir().unwrap();
+        let (version, blobs) = (root.path().join("m/1"), root.path().join(".blobs"));
+        fs::create_dir_all(&version).unwrap();
+        fs::create_dir(&blobs).unwrap();
+        for (name, blob) in [("model.onnx", "a"), ("weights.bin", "b")] {
+            fs::write(blobs.join(blob), name).unwrap();
+            symlink(format!("../../.blobs/{blob}"), version.join(name)).unwrap();
+        }
+        (root, version)
+    }
+
+    #[test]
+    fn links_inside_the_model_directory_may_be_followed_and_no_others() {
+        let (root, version) = cache();
+        let links = Links::Inside(root.path().to_owned());
+        let blob = fs::canonicalize(root.path().join(".blobs/b")).unwrap();
+        assert_eq!(find(&version, &links, "weights.bin").unwrap(), blob);
+        // The same directory by another name.
+        let other = tempfile::tempdir().unwrap();
+        symlink(root.path(), other.path().join("models")).unwrap();
+        let linked = Links::Inside(other.path().join("models"));
+        assert_eq!(find(&version, &linked, "weights.bin").unwrap(), blob);
+        let narrower = Links::Inside(root.path().join("m"));
+        let refused = find(&version, &narrower, "weights.bin");
+        assert!(matches!(refused, Err(ExternalDataError::Outside { .. })));
+        symlink("/etc/passwd", version.join("stolen")).unwrap();
+        for links in [links, narrower, Links::BesideTheModel] {
+            let refused = find(&version, &links, "stolen");
+            assert!(matches!(refused, Err(ExternalDataError::Outside { .. })));
+        }
+        let gone = Links::Inside(root.path().join("gone"));
+        let refused = find(&version, &gone, "weights.bin");
+        assert!(matches!(refused, Err(ExternalDataError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn of_a_single_model_links_may_lead_to_where_it_really_is_and_not_below() {
+        let (root, version) = cache();
+        assert!(find(&version, &Links::BesideTheModel, "weights.bin").is_ok());
+        fs::create_dir(root.path().join(".blobs/deeper")).unwrap();
+        fs::write(root.path().join(".blobs/deeper/c"), "").unwrap();
+        for target in ["../../.blobs/deeper/c", "../../secret"] {
+            fs::write(root.path().join("secret"), "").unwrap();
+            let link = version.join("other.bin");
+            symlink(target, &link).unwrap();
+            let refused = find(&version, &Links::BesideTheModel, "other.bin");
+            assert!(
+                matches!(refused, Err(ExternalDataError::Outside { .. })),
+                "{target}"
+            );
+            fs::remove_file(link).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_onnx_runtime_reads_by_itself_is_near_the_model_or_its_link() {
+        let (root, version) = cache();
+        let model = version.join("model.onnx");
+        let at = |path: &str| {
+            let file = fs::canonicalize(root.path()).unwrap().join(path);
+            Located::from([("w".to_owned(), file)])
+        };
+        assert!(are_read(&model, &Located::new()));
+        assert!(are_read(&model, &at(".blobs/b")));
+        assert!(are_read(&model, &at("m/1/w")));
+        assert!(!are_read(&model, &at("m/2/w")));
     }
 }

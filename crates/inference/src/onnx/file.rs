@@ -23,6 +23,9 @@ const MAX_RANK: usize = 64;
 /// Weights below this many bytes aren't worth sharing.
 const MIN_SHARED_BYTES: u64 = 1024;
 
+/// The operator that changes the case of text.
+pub(super) const CHANGES_CASE: &str = "StringNormalizer";
+
 /// A file that isn't a model, or not one that is read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -53,6 +56,8 @@ pub struct ModelFile {
     /// Weights of the model's own graph whose bytes are in this file, and which nodes only multiply
     /// by or look up in.
     pub(super) weights: Vec<Weights>,
+    /// Whether a node may change the case of text, wherever it is.
+    pub(super) changes_case: bool,
 }
 
 /// Where the bytes of an initializer are.
@@ -218,6 +223,7 @@ impl<R: BufRead + Seek> Walker<R> {
         let outer = std::mem::take(&mut self.node);
         self.message(end, Self::node_field)?;
         let node = std::mem::replace(&mut self.node, outer);
+        self.found.changes_case |= node.op_type == CHANGES_CASE;
         if !node.multiplies() {
             self.used_otherwise.extend(node.inputs);
         }

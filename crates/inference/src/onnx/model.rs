@@ -1,9 +1,9 @@
 //! A model file and the sessions that run it.
 
-use std::fs;
 use std::io::Cursor;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use ort::session::Session;
@@ -11,8 +11,10 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
 use springtide_rows::{Analysis, Candidates, Finding, Verdict};
 
-use super::external_data::{self, ExternalDataError};
+use super::edited::{Edited, read};
+use super::external_data::{ExternalDataError, Links, Located, are_read, locate};
 use super::file::{FileError, ModelFile};
+use super::locale;
 use super::provider::Selected;
 use super::runtime::Runtime;
 use super::said;
@@ -37,6 +39,17 @@ pub enum LoadError {
     /// It wants a file read that it may not.
     #[error(transparent)]
     ExternalData(#[from] ExternalDataError),
+    /// It changes the case of text by the rules of a language that the system doesn't know.
+    #[error(
+        "the model wants the locale {name}, which is not installed: install it (Debian and Ubuntu: \
+         apt-get install locales && localedef -i {language} -f UTF-8 {name}), or set LOCPATH to a \
+         folder that has it",
+        language = name.split('.').next().unwrap_or_default()
+    )]
+    Locale {
+        /// The locale.
+        name: String,
+    },
     /// One of its outputs may be nothing at all.
     #[error("the model's output {output} is optional, which isn't served")]
     OptionalOutput {
@@ -70,8 +83,9 @@ pub struct OnnxModel {
     path: PathBuf,
     provider: Selected,
     file: ModelFile,
-    /// The model without its ZipMaps, where it has any.
-    edited: Option<Vec<u8>>,
+    external: Located,
+    /// The model as ONNX Runtime takes it, where it doesn't take its file.
+    edited: OnceLock<Edited>,
     knowledge: Knowledge,
     shared: Option<SharedWeights>,
 }
@@ -113,7 +127,8 @@ impl Knowledge {
 }
 
 impl OnnxModel {
-    /// Reads a model file for `sessions` sessions on `provider`. Several sessions on the processor
+    /// Reads a model file for `sessions` sessions on `provider`. Links to its external data may lead
+    /// where `links` says. Several sessions on the processor
     /// share their weights where that changes nothing, which two of them are opened to see.
     ///
     /// # Errors
@@ -122,18 +137,18 @@ impl OnnxModel {
     pub fn open(
         runtime: &Runtime,
         path: &Path,
+        links: &Links,
         provider: Selected,
         sessions: NonZeroUsize,
     ) -> Result<Self, LoadError> {
         if path.extension().is_some_and(|extension| extension == "ort") {
             return Err(LoadError::OrtFormat);
         }
-        let bytes = fs::read(path).map_err(FileError::from)?;
+        let bytes = Bytes::from(read(path)?);
         let file = ModelFile::parse(Cursor::new(&bytes), bytes.len() as u64)?;
-        external_data::check(path, &file.external)?;
-        let cut = zipmap::cut(&bytes);
-        let (edited, classes) = match cut {
-            Some(cut) => (Some(cut.file), cut.outputs),
+        let external = locate(path, links, &file.external)?;
+        let (cut, classes) = match zipmap::cut(&bytes)? {
+            Some(cut) => (Some(Bytes::from(cut.file)), cut.outputs),
             None => (None, Vec::new()),
         };
         let mut model = Self {
@@ -141,10 +156,17 @@ impl OnnxModel {
             path: path.to_owned(),
             provider,
             file,
-            edited,
-            knowledge: Knowledge::of(bytes.into(), classes),
+            external,
+            edited: OnceLock::new(),
+            knowledge: Knowledge::of(bytes.clone(), classes),
             shared: None,
         };
+        let localized = model.with_locales(cut.as_ref().unwrap_or(&bytes))?;
+        if let Some(edited) = localized.or_else(|| cut.map(Vec::from)) {
+            model.edited = Edited::new(edited, &model.external)?
+                .map_or_else(OnceLock::new, OnceLock::from);
+        }
+        drop(bytes);
         if sessions > NonZeroUsize::MIN && provider == Selected::Cpu {
             model.share_weights()?;
         }
@@ -197,12 +219,7 @@ impl OnnxModel {
     /// When ONNX Runtime doesn't take the model.
     pub fn session(&self, threads: NonZeroUsize) -> Result<OnnxBackend, LoadError> {
         let refused = |error: ort::Error| LoadError::Model(said(&error.to_string()));
-        let mut builder = self.builder(threads).map_err(refused)?;
-        let session = match &self.edited {
-            Some(edited) => builder.commit_from_memory(edited),
-            None => builder.commit_from_file(&self.path),
-        }
-        .map_err(refused)?;
+        let session = self.commit(threads).map_err(refused)?;
         // ort panics on an output that is nothing.
         let optional = |outlet: &&Outlet| matches!(outlet.dtype(), ValueType::Optional(_));
         if let Some(outlet) = session.outputs().iter().find(optional) {
@@ -213,6 +230,54 @@ impl OnnxModel {
         let backend = OnnxBackend::new(session, &self.file.unranked).map_err(refused)?;
         check_callable(backend.signature())?;
         Ok(backend)
+    }
+
+    /// What ONNX Runtime reads by itself depends on its version, so it is tried.
+    fn commit(&self, threads: NonZeroUsize) -> ort::Result<Session> {
+        if let Some(edited) = self.edited.get() {
+            return edited.commit(self.builder(threads)?);
+        }
+        let mut builder = self.builder(threads)?;
+        builder.commit_from_file(&self.path).or_else(|error| {
+            if are_read(&self.path, &self.external) {
+                return Err(error);
+            }
+            let edited = read(&self.path).and_then(|bytes| Edited::new(bytes, &self.external));
+            let Ok(Some(edited)) = edited else {
+                return Err(error);
+            };
+            let session = edited.commit(self.builder(threads)?)?;
+            let _another_session_was_first = self.edited.set(edited);
+            Ok(session)
+        })
+    }
+
+    /// The model with other locales, where it changes the case of text and one that it names isn't
+    /// there: some sessions open all the same and fail in each run.
+    fn with_locales(&self, model: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
+        if !self.file.changes_case {
+            return Ok(None);
+        }
+        let mut replaces = false;
+        for name in locale::wanted(model)? {
+            if self.has_locale(&name) {
+                continue;
+            }
+            replaces = locale::is_american(&name) && self.has_locale(locale::SUBSTITUTE);
+            if !replaces {
+                return Err(LoadError::Locale { name });
+            }
+        }
+        Ok(if replaces {
+            locale::without_american(model)?
+        } else {
+            None
+        })
+    }
+
+    fn has_locale(&self, name: &str) -> bool {
+        let session = Session::builder(self.runtime.environment());
+        session.is_ok_and(|mut builder| builder.commit_from_memory(&locale::probe(name)).is_ok())
     }
 
     fn builder(&self, threads: NonZeroUsize) -> ort::Result<SessionBuilder> {
@@ -226,22 +291,12 @@ impl OnnxModel {
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
             .with_execution_providers(self.provider.dispatches())?;
-        let builder = match (&self.edited, self.path.parent().and_then(Path::to_str)) {
-            (Some(_), Some(folder)) if !self.file.external.is_empty() => {
-                builder.with_config_entry(EXTERNAL_DATA_FOLDER, folder)?
-            }
-            _ => builder,
-        };
         match &self.shared {
             Some(shared) => shared.add_to(builder),
             None => Ok(builder),
         }
     }
 }
-
-/// Where a model that is given as bytes has its external data:
-/// [onnxruntime_session_options_config_keys.h](https://github.com/microsoft/onnxruntime/blob/v1.31.1/include/onnxruntime/core/session/onnxruntime_session_options_config_keys.h).
-const EXTERNAL_DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// Whether a request can carry what the model takes, and an answer something of what it gives.
 fn check_callable(signature: &Signature) -> Result<(), LoadError> {

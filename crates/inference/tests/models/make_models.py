@@ -179,6 +179,19 @@ save(
     [raw("weights", size, ramp), helper.make_tensor("hundred", FLOAT, [], [100.0])],
 )
 
+# The case of letters, for which ONNX Runtime asks a locale of the operating system.
+save(
+    HERE / "letters.onnx",
+    [
+        helper.make_node(
+            "StringNormalizer", ["text"], [case], case_change_action=case.upper(), is_case_sensitive=1, **locale
+        )
+        for case, locale in (("lower", {}), ("upper", {"locale": "en_US"}))
+    ],
+    [tensor("text", TensorProto.STRING, ["letters"])],
+    [tensor(case, TensorProto.STRING, ["letters"]) for case in ("lower", "upper")],
+)
+
 # What a session is opened with to see whether an execution provider works.
 save(
     HERE / "../../src/onnx/probe.onnx",

@@ -68,3 +68,22 @@ fn the_library_is_loaded_once_per_process() {
     let refused = Runtime::load(Path::new("libonnxruntime.so")).unwrap_err();
     assert!(matches!(refused, RuntimeError::Start(_)), "{refused}");
 }
+
+#[test]
+fn letters_of_a_language_that_the_system_does_not_know_are_refused_by_name() {
+    let mut letters = std::fs::read(model("letters")).unwrap();
+    let american = letters
+        .windows(5)
+        .position(|name| name == b"en_US")
+        .unwrap();
+    letters[american..american + 5].copy_from_slice(b"xx_YY");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), letters).unwrap();
+    let refused = open(file.path()).unwrap_err();
+    let LoadError::Locale { name } = &refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(name, "xx_YY");
+    let advice = "localedef -i xx_YY -f UTF-8 xx_YY";
+    assert!(refused.to_string().contains(advice), "{refused}");
+}

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use springtide_inference::onnx::{OnnxModel, Selected};
+use springtide_inference::onnx::{Links, OnnxModel, Selected};
 use springtide_inference::{Backend, Stop};
 
 use crate::support::{ONE, RUNTIME, model, open, tensor};
@@ -22,7 +22,14 @@ fn compare(name: &str, rows: usize, columns: usize) -> bool {
         .unwrap()
         .run(&[&input], &Stop::new())
         .unwrap();
-    let several = OnnxModel::open(&RUNTIME, &model(name), Selected::Cpu, THREE).unwrap();
+    let several = OnnxModel::open(
+        &RUNTIME,
+        &model(name),
+        &Links::BesideTheModel,
+        Selected::Cpu,
+        THREE,
+    )
+    .unwrap();
     let shares = several.shares_weights();
     let mut sessions: Vec<_> = (0..3).map(|_| several.session(ONE).unwrap()).collect();
     // The weights live as long as the last session.
@@ -45,12 +52,26 @@ fn weights_that_the_optimizer_transposes_are_not_shared() {
 
 #[test]
 fn a_model_that_can_not_be_compared_shares_nothing() {
-    let several = OnnxModel::open(&RUNTIME, &model("not_a_number"), Selected::Cpu, THREE).unwrap();
+    let several = OnnxModel::open(
+        &RUNTIME,
+        &model("not_a_number"),
+        &Links::BesideTheModel,
+        Selected::Cpu,
+        THREE,
+    )
+    .unwrap();
     assert!(!several.shares_weights());
 }
 
 #[test]
 fn one_session_shares_nothing() {
-    let model = OnnxModel::open(&RUNTIME, &model("dense"), Selected::Cpu, ONE).unwrap();
+    let model = OnnxModel::open(
+        &RUNTIME,
+        &model("dense"),
+        &Links::BesideTheModel,
+        Selected::Cpu,
+        ONE,
+    )
+    .unwrap();
     assert!(!model.shares_weights());
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use springtide_batching::{Config, WorkerDied};
+use springtide_inference::onnx::Links;
 use tokio::sync::mpsc;
 
 use super::directory::{
@@ -51,6 +52,15 @@ impl Source {
             Self::Directory(directory) => {
                 format!("{}/<name>/<version>/{MODEL_FILE}", directory.display())
             }
+        }
+    }
+
+    /// Where links to the models' external data may lead.
+    #[must_use]
+    pub fn links(&self) -> Links {
+        match self {
+            Self::File { .. } => Links::BesideTheModel,
+            Self::Directory(directory) => Links::Inside(directory.clone()),
         }
     }
 

@@ -8,7 +8,7 @@ use springtide_batching::Ran;
 use springtide_contract::batching::BatchingStatus;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::{
-    LoadError, OnnxModel, ProviderUnavailable, Runtime, RuntimeError, Selected, Selection,
+    Links, LoadError, OnnxModel, ProviderUnavailable, Runtime, RuntimeError, Selected, Selection,
 };
 use springtide_inference::threads::available_processors;
 use springtide_inference::trial::learn_labels;
@@ -127,6 +127,8 @@ pub struct OnnxLoader {
     pub runtime: Runtime,
     /// What to run on.
     pub selection: Selection,
+    /// Where links to a model's external data may lead.
+    pub links: Links,
     /// Workers that were asked for.
     pub workers: Option<NonZeroUsize>,
     /// What models are batched by where their owners ship no settings.
@@ -160,7 +162,7 @@ impl Load for OnnxLoader {
         };
         let threads = self.threads();
         let provider = self.selection.active;
-        let model = OnnxModel::open(&self.runtime, file, provider, threads.workers)?;
+        let model = OnnxModel::open(&self.runtime, file, &self.links, provider, threads.workers)?;
         let session = || -> Result<Box<dyn Backend>, ModelError> {
             Ok(Box::new(model.session(threads.per_worker)?))
         };

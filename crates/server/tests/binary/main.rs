@@ -15,6 +15,7 @@ mod environment;
 mod fetch;
 mod http2;
 mod inputs;
+mod letters;
 mod lifecycle;
 mod models;
 mod predictions;
