@@ -7,6 +7,8 @@
 
 pub mod batching;
 pub mod directory;
+mod folder;
+pub mod hint;
 pub mod keeper;
 pub mod load;
 pub mod model;
@@ -16,6 +18,7 @@ pub mod repository;
 pub mod request;
 pub mod runner;
 pub mod shipped;
+pub mod stamp;
 pub mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -14,7 +14,8 @@ use super::rewrite::{Message, Value, fields, push_field, rewrite};
 /// Longest model: protobuf's own limit.
 const MAX_BYTES: u64 = i32::MAX as u64;
 
-/// ONNX Runtime's option for the folder of a model's external data, where the model is given as bytes
+/// ONNX Runtime's option, from 1.21 on, for the folder of a model's external data where the model is
+/// given as bytes
 /// ([`kOrtSessionOptionsModelExternalInitializersFileFolderPath`](https://github.com/microsoft/onnxruntime/blob/v1.24.4/include/onnxruntime/core/session/onnxruntime_session_options_config_keys.h)).
 const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
@@ -23,7 +24,7 @@ const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path"
 pub(super) struct Edited {
     bytes: Vec<u8>,
     /// Its external data is named from here on.
-    folder: Option<PathBuf>,
+    folder: Option<String>,
 }
 
 /// Reads a model file.
@@ -39,7 +40,7 @@ pub(super) fn read(model: &Path) -> Result<Vec<u8>, FileError> {
 
 impl Edited {
     /// A model whose external data has names by which ONNX Runtime finds it wherever links lead: where
-    /// each file really is. None where such a name is no text.
+    /// each file really is. None where that can't be written as text.
     ///
     /// # Errors
     /// When the bytes are no model.
@@ -47,6 +48,9 @@ impl Edited {
         let Some(folder) = common_folder(external.values()) else {
             let folder = None;
             return Ok(Some(Self { bytes, folder }));
+        };
+        let Some(from) = folder.to_str() else {
+            return Ok(None);
         };
         let names: Option<BTreeMap<&str, &str>> = external
             .iter()
@@ -57,13 +61,13 @@ impl Edited {
         };
         Ok(Some(Self {
             bytes: renamed(&bytes, &names)?.unwrap_or(bytes),
-            folder: Some(folder),
+            folder: Some(from.to_owned()),
         }))
     }
 
     /// Opens a session.
     pub(super) fn commit(&self, builder: SessionBuilder) -> ort::Result<Session> {
-        let mut builder = match self.folder.as_deref().and_then(Path::to_str) {
+        let mut builder = match &self.folder {
             Some(folder) => builder.with_config_entry(DATA_FOLDER, folder)?,
             None => builder,
         };

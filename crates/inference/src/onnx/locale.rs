@@ -13,8 +13,9 @@ use std::collections::BTreeSet;
 use super::file::{CHANGES_CASE, FileError};
 use super::rewrite::{Message, Value, fields, push_field, push_number_field, rewrite};
 
-/// The locale whose letters are those of `en_US` and which comes with the GNU C library.
-pub(super) const SUBSTITUTE: &str = "C.UTF-8";
+/// Locales whose letters are those of `en_US`. The first comes with the GNU C library; the other is
+/// what stands for a spelling that isn't the C library's.
+pub(super) const SUBSTITUTES: [&str; 2] = ["C.UTF-8", DEFAULT];
 
 /// What a node wants that names no locale.
 const DEFAULT: &str = "en_US.UTF-8";
@@ -28,7 +29,7 @@ const STRING: u64 = 3;
 /// `TensorProto.DataType` of strings.
 const ELEMENT_STRING: u64 = 8;
 
-/// Whether [`SUBSTITUTE`] has the letters of a locale.
+/// Whether [`SUBSTITUTES`] have the letters of a locale.
 pub(super) fn is_american(locale: &str) -> bool {
     AMERICAN.contains(&locale)
 }
@@ -51,18 +52,21 @@ pub(super) fn wanted(model: &[u8]) -> Result<BTreeSet<String>, FileError> {
     Ok(wanted)
 }
 
-/// A model whose nodes want [`SUBSTITUTE`] where they wanted American English; None where none did.
+/// A model whose nodes want a substitute where they wanted American English; None where none did.
 ///
 /// # Errors
 /// When the bytes are no model.
-pub(super) fn without_american(model: &[u8]) -> Result<Option<Vec<u8>>, FileError> {
+pub(super) fn with_substitute(
+    model: &[u8],
+    substitute: &str,
+) -> Result<Option<Vec<u8>>, FileError> {
     rewrite(model, &mut |kind, node| {
         let is_replaced = kind == Message::Node
             && Normalizer::read(node)?.is_some_and(|normalizer| {
                 std::str::from_utf8(normalizer.locale).is_ok_and(is_american)
             });
         if is_replaced {
-            with_locale(node, SUBSTITUTE).map(Some)
+            with_locale(node, substitute).map(Some)
         } else {
             Ok(None)
         }
@@ -230,16 +234,22 @@ mod tests {
             &[lower(), attribute("locale", b"C.UTF-8")],
         );
         let silent = model("StringNormalizer", &[lower()]);
-        assert_eq!(without_american(&silent).unwrap(), Some(expected.clone()));
+        assert_eq!(
+            with_substitute(&silent, "C.UTF-8").unwrap(),
+            Some(expected.clone())
+        );
         for spelling in AMERICAN {
             let said = model(
                 "StringNormalizer",
                 &[lower(), attribute("locale", spelling.as_bytes())],
             );
-            assert_eq!(without_american(&said).unwrap(), Some(expected.clone()));
+            assert_eq!(
+                with_substitute(&said, "C.UTF-8").unwrap(),
+                Some(expected.clone())
+            );
         }
         // Its own is not American English any more.
-        assert_eq!(without_american(&expected).unwrap(), None);
+        assert_eq!(with_substitute(&expected, "C.UTF-8").unwrap(), None);
     }
 
     #[test]
@@ -250,7 +260,7 @@ mod tests {
             model("Tokenizer", &[attribute("locale", b"en_US")]),
             model("StringNormalizer", &[message(7, b"com.example")]),
         ] {
-            assert_eq!(without_american(&unchanged).unwrap(), None);
+            assert_eq!(with_substitute(&unchanged, "C.UTF-8").unwrap(), None);
         }
     }
 

@@ -3,9 +3,9 @@
 use std::io::Cursor;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use bytes::Bytes;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
@@ -85,7 +85,7 @@ pub struct OnnxModel {
     file: ModelFile,
     external: Located,
     /// The model as ONNX Runtime takes it, where it doesn't take its file.
-    edited: OnceLock<Edited>,
+    edited: Option<Edited>,
     knowledge: Knowledge,
     shared: Option<SharedWeights>,
 }
@@ -148,7 +148,7 @@ impl OnnxModel {
         let file = ModelFile::parse(Cursor::new(&bytes), bytes.len() as u64)?;
         let external = locate(path, links, &file.external)?;
         let (cut, classes) = match zipmap::cut(&bytes)? {
-            Some(cut) => (Some(Bytes::from(cut.file)), cut.outputs),
+            Some(cut) => (Some(cut.file), cut.outputs),
             None => (None, Vec::new()),
         };
         let mut model = Self {
@@ -157,15 +157,11 @@ impl OnnxModel {
             provider,
             file,
             external,
-            edited: OnceLock::new(),
+            edited: None,
             knowledge: Knowledge::of(bytes.clone(), classes),
             shared: None,
         };
-        let localized = model.with_locales(cut.as_ref().unwrap_or(&bytes))?;
-        if let Some(edited) = localized.or_else(|| cut.map(Vec::from)) {
-            model.edited = Edited::new(edited, &model.external)?
-                .map_or_else(OnceLock::new, OnceLock::from);
-        }
+        model.edited = model.edit(&bytes, cut)?;
         drop(bytes);
         if sessions > NonZeroUsize::MIN && provider == Selected::Cpu {
             model.share_weights()?;
@@ -232,24 +228,24 @@ impl OnnxModel {
         Ok(backend)
     }
 
-    /// What ONNX Runtime reads by itself depends on its version, so it is tried.
     fn commit(&self, threads: NonZeroUsize) -> ort::Result<Session> {
-        if let Some(edited) = self.edited.get() {
-            return edited.commit(self.builder(threads)?);
-        }
         let mut builder = self.builder(threads)?;
-        builder.commit_from_file(&self.path).or_else(|error| {
-            if are_read(&self.path, &self.external) {
-                return Err(error);
-            }
-            let edited = read(&self.path).and_then(|bytes| Edited::new(bytes, &self.external));
-            let Ok(Some(edited)) = edited else {
-                return Err(error);
-            };
-            let session = edited.commit(self.builder(threads)?)?;
-            let _another_session_was_first = self.edited.set(edited);
-            Ok(session)
-        })
+        match &self.edited {
+            Some(edited) => edited.commit(builder),
+            None => builder.commit_from_file(&self.path),
+        }
+    }
+
+    /// The model with its edits, where it needs any: its ZipMaps are cut already, where there are any.
+    /// None where ONNX Runtime takes the file as it is.
+    fn edit(&self, file: &Bytes, cut: Option<Vec<u8>>) -> Result<Option<Edited>, LoadError> {
+        let localized = self.with_locales(cut.as_deref().unwrap_or(file))?;
+        let finds_data = || are_read(&self.path, &self.external);
+        match localized.or(cut) {
+            Some(edited) => Ok(Edited::new(edited, &self.external)?),
+            None if finds_data() => Ok(None),
+            None => Ok(Edited::new(file.to_vec(), &self.external)?),
+        }
     }
 
     /// The model with other locales, where it changes the case of text and one that it names isn't
@@ -258,26 +254,29 @@ impl OnnxModel {
         if !self.file.changes_case {
             return Ok(None);
         }
-        let mut replaces = false;
-        for name in locale::wanted(model)? {
-            if self.has_locale(&name) {
-                continue;
+        let wanted = locale::wanted(model)?.into_iter();
+        let missing: Vec<String> = wanted.filter(|name| !self.has_locale(name)).collect();
+        let foreign = missing.iter().find(|name| !locale::is_american(name));
+        let Some(name) = foreign.or(missing.first()).cloned() else {
+            return Ok(None);
+        };
+        let mut substitutes = locale::SUBSTITUTES.iter();
+        match substitutes.find(|substitute| self.has_locale(substitute)) {
+            Some(substitute) if foreign.is_none() => {
+                Ok(locale::with_substitute(model, substitute)?)
             }
-            replaces = locale::is_american(&name) && self.has_locale(locale::SUBSTITUTE);
-            if !replaces {
-                return Err(LoadError::Locale { name });
-            }
+            _ => Err(LoadError::Locale { name }),
         }
-        Ok(if replaces {
-            locale::without_american(model)?
-        } else {
-            None
-        })
     }
 
     fn has_locale(&self, name: &str) -> bool {
-        let session = Session::builder(self.runtime.environment());
-        session.is_ok_and(|mut builder| builder.commit_from_memory(&locale::probe(name)).is_ok())
+        let probe = || {
+            // That there is none is no error.
+            Session::builder(self.runtime.environment())?
+                .with_log_level(LogLevel::Fatal)?
+                .commit_from_memory(&locale::probe(name))
+        };
+        probe().is_ok()
     }
 
     fn builder(&self, threads: NonZeroUsize) -> ort::Result<SessionBuilder> {

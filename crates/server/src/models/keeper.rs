@@ -8,14 +8,14 @@ use springtide_batching::{Config, WorkerDied};
 use springtide_inference::onnx::Links;
 use tokio::sync::mpsc;
 
-use super::directory::{
-    Folder, ListError, Listing, MODEL_FILE, Stamp, list, model_file, stamp_of_file,
-};
+use super::directory::{Folder, Found, ListError, MODEL_FILE, list, model_file};
+use super::hint::Hint;
 use super::load::{Load, Loaded, ModelError};
 use super::model::{Model, ModelDriver};
 use super::name::{ModelName, Version};
 use super::plan::{self, Step};
 use super::repository::Repository;
+use super::stamp::Stamp;
 use crate::metrics::Metrics;
 
 /// Where models come from.
@@ -33,12 +33,16 @@ pub enum Source {
 }
 
 impl Source {
-    fn list(&self) -> Result<Listing, ListError> {
+    fn list(&self) -> Result<Found, ListError> {
         match self {
-            Self::File { name, path } => {
-                let version = (Version::FIRST, Some(stamp_of_file(path)));
+            Self::File { name, .. } => {
+                // It is looked at once, so there is no other content to tell this one from.
+                let version = (Version::FIRST, Some(Stamp::of([])));
                 let folder = Folder::Versions([version].into());
-                Ok([(name.clone(), folder)].into())
+                Ok(Found {
+                    models: [(name.clone(), folder)].into(),
+                    hints: Vec::new(),
+                })
             }
             Self::Directory(directory) => list(directory),
         }
@@ -90,7 +94,9 @@ pub struct Keeper {
     repository: Arc<Repository>,
     metrics: Arc<Metrics>,
     died: mpsc::Sender<WorkerDied>,
-    before: Option<Listing>,
+    before: Option<Found>,
+    /// What the log has been told.
+    told: Vec<Hint>,
 }
 
 impl Keeper {
@@ -113,6 +119,7 @@ impl Keeper {
             metrics,
             died,
             before: None,
+            told: Vec::new(),
         }
     }
 
@@ -125,14 +132,16 @@ impl Keeper {
     pub async fn look(&mut self) -> Result<Vec<ModelError>, ListError> {
         let source = self.source.clone();
         let now = off_the_runtime(move || source.list()).await?;
-        if plan::is_empty(&now) && self.before.is_some() {
+        let serves = !self.repository.serving().is_empty();
+        if plan::is_empty(&now.models) && self.before.is_some() && serves {
             tracing::warn!("the model directory is empty: what serves stays as it is");
         }
+        self.tell(&now.hints);
         self.repository.forgive();
         let mut failures = Vec::new();
         while let Some(step) = plan::next(
-            &now,
-            self.before.as_ref(),
+            &now.models,
+            self.before.as_ref().map(|before| &before.models),
             &self.repository.known(),
             self.policy.versions,
         ) {
@@ -147,6 +156,26 @@ impl Keeper {
         }
         self.before = Some(now);
         Ok(failures)
+    }
+
+    /// Tells clients and, once, the log what is nearly right. After the first look that is only what
+    /// was so at the look before, too: a model that is being put in place looks so for a moment.
+    fn tell(&mut self, hints: &[Hint]) {
+        let lasts = |hint: &&Hint| {
+            let before = self.before.as_ref();
+            before.is_none_or(|before| before.hints.contains(hint))
+        };
+        let lasting: Vec<Hint> = hints.iter().filter(lasts).cloned().collect();
+        for hint in lasting.iter().filter(|hint| !self.told.contains(hint)) {
+            let Hint {
+                model,
+                version,
+                advice,
+            } = hint;
+            tracing::warn!(%model, %version, %advice, "a model is laid out so that it isn't served");
+        }
+        self.told.clone_from(&lasting);
+        self.repository.set_hints(lasting);
     }
 
     async fn load(

@@ -76,6 +76,11 @@ pub struct InvalidVersion;
 impl Version {
     /// The version of a model that was given as a file.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
+
+    /// The version after this one; the greatest is its own.
+    pub(super) const fn following(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 impl FromStr for Version {

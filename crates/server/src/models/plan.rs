@@ -12,8 +12,9 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use super::directory::{Folder, Listing, Stamp};
+use super::directory::{Folder, Listing};
 use super::name::{ModelName, Version};
+use super::stamp::Stamp;
 
 /// What is known of one version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,10 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use springtide_contract::batching::BatchingReason;
 
-use super::directory::Stamp;
+use super::hint::Hint;
 use super::model::Model;
 use super::name::{ModelName, Version};
 use super::plan::{Known, KnownModels};
+use super::stamp::Stamp;
 use crate::metrics::{ServingFacts, Snapshot, VersionFacts};
 
 /// There is no such model to serve a request.
@@ -129,6 +130,7 @@ type Versions = BTreeMap<Version, Entry>;
 #[derive(Default)]
 struct Table {
     models: BTreeMap<ModelName, Versions>,
+    hints: Vec<Hint>,
     /// What [`Repository::default_model`] gives.
     default: Option<Arc<Model>>,
 }
@@ -143,6 +145,17 @@ impl Table {
     fn entry(&mut self, name: &ModelName, version: Version) -> &mut Entry {
         let versions = self.models.entry(name.clone()).or_default();
         versions.entry(version).or_default()
+    }
+
+    fn knows(&self, name: &str, version: &str) -> bool {
+        let known = || Some((self.models.get(name)?, version.parse().ok()?));
+        known().is_some_and(|(versions, version)| versions.contains_key(&version))
+    }
+
+    /// What is nearly right and not known of otherwise.
+    fn hints(&self) -> impl Iterator<Item = &Hint> {
+        let unknown = |hint: &&Hint| !self.knows(&hint.model, &hint.version);
+        self.hints.iter().filter(unknown)
     }
 
     fn serving(&self) -> impl Iterator<Item = &Arc<Model>> {
@@ -177,11 +190,20 @@ impl Repository {
     /// When it doesn't serve.
     pub fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Model>, LookupError> {
         let table = self.read();
-        let unknown_model = || LookupError::UnknownModel(name.to_owned());
-        let versions = table.models.get(name).ok_or_else(unknown_model)?;
         let unavailable = |reason: &str| LookupError::Unavailable {
             name: name.to_owned(),
             reason: reason.to_owned(),
+        };
+        // A hint about what was asked for says more than that it isn't there.
+        let or_hint = |error: LookupError, is_meant: &dyn Fn(&Hint) -> bool| {
+            let mut hints = table.hints().filter(|hint| hint.model == name);
+            let hint = hints.find(|hint| is_meant(hint));
+            hint.map_or(error, |hint| unavailable(&hint.advice))
+        };
+        let is_version = |hint: &Hint| version.is_none_or(|version| version == hint.version);
+        let Some(versions) = table.models.get(name) else {
+            let unknown = LookupError::UnknownModel(name.to_owned());
+            return Err(or_hint(or_hint(unknown, &|_| true), &is_version));
         };
         let Some(version) = version else {
             return newest(versions).map(Arc::clone).ok_or_else(|| {
@@ -189,9 +211,12 @@ impl Repository {
                 unavailable(last.map_or("it has no versions", Entry::reason))
             });
         };
-        let unknown_version = || LookupError::UnknownVersion {
-            name: name.to_owned(),
-            version: version.to_owned(),
+        let unknown_version = || {
+            let error = LookupError::UnknownVersion {
+                name: name.to_owned(),
+                version: version.to_owned(),
+            };
+            or_hint(error, &is_version)
         };
         let number: Version = version.parse().map_err(|_invalid| unknown_version())?;
         let entry = versions.get(&number).ok_or_else(unknown_version)?;
@@ -216,10 +241,16 @@ impl Repository {
         }
     }
 
-    /// Every version that is known, by name and version.
+    /// Every version that is known, by name and version, and what is nearly one.
     #[must_use]
     pub fn index(&self) -> Vec<IndexEntry> {
         let table = self.read();
+        let hints = table.hints().map(|hint| IndexEntry {
+            name: hint.model.clone(),
+            version: hint.version.clone(),
+            state: State::Unavailable,
+            reason: hint.advice.clone(),
+        });
         let entries = table.models.iter().flat_map(|(name, versions)| {
             versions.iter().map(move |(version, entry)| IndexEntry {
                 name: name.to_string(),
@@ -228,7 +259,10 @@ impl Repository {
                 reason: entry.reason().to_owned(),
             })
         });
-        entries.collect()
+        let mut index: Vec<IndexEntry> = entries.chain(hints).collect();
+        // The versions of a model stay in the order of their numbers.
+        index.sort_by(|one, other| one.name.cmp(&other.name));
+        index
     }
 
     /// All versions that serve.
@@ -281,6 +315,11 @@ impl Repository {
             (name.clone(), versions.collect())
         });
         models.collect()
+    }
+
+    /// What is nearly right now.
+    pub(super) fn set_hints(&self, hints: Vec<Hint>) {
+        self.write().hints = hints;
     }
 
     pub(super) fn begin_loading(&self, name: &ModelName, version: Version) {

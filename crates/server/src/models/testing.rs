@@ -1,8 +1,9 @@
 //! Models that need no library, for tests.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use springtide_batching::Config;
 use springtide_contract::batching::BatchingMode;
@@ -13,10 +14,11 @@ use springtide_inference::{
 use springtide_rows::{Analysis, Candidates, Finding, Verdict};
 
 use super::batching::Wish;
-use super::directory::Stamp;
+use super::directory::MODEL_FILE;
 use super::load::{Facts, Loaded};
 use super::model::Model;
 use super::name::{ModelName, Version};
+use super::stamp::{FileFacts, Stamp};
 use super::trial::trial;
 use crate::http::App;
 
@@ -175,12 +177,15 @@ fn knowledge(verdict: Verdict) -> Knowledge {
     }
 }
 
-pub(crate) fn stamp(bytes: u64) -> Stamp {
-    Stamp {
-        files: 1,
-        bytes,
-        modified: SystemTime::UNIX_EPOCH,
-    }
+/// A stamp that differs from any other number's.
+pub(crate) fn stamp(content: u64) -> Stamp {
+    let facts = FileFacts {
+        bytes: content,
+        modified: (0, 0),
+        changed: (0, 0),
+        inode: 1,
+    };
+    Stamp::of([(Path::new(MODEL_FILE), &facts)])
 }
 
 /// Has an app serve the backend as version 1 of a model.

@@ -1,7 +1,8 @@
 //! A folder of models: versions come and go while requests are answered.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -125,4 +126,89 @@ fn a_folder_without_a_model_that_serves_is_not_ready_until_there_is_one() {
     publish(directory.path(), "iris/2", &model("iris"));
     until("readiness", || client.get("/ready").status == 200);
     assert_eq!(client.post(VALID).status, 200);
+}
+
+#[test]
+fn folders_that_are_nearly_right_are_told_once_how_to_become_so() {
+    let directory = tempfile::tempdir().unwrap();
+    publish(directory.path(), "good/1", &model("iris"));
+    publish(directory.path(), "padded/001", &model("iris"));
+    let server = Server::spawn_until_listening(command(directory.path()));
+    let message = "a model is laid out so that it isn't served";
+    let mut told: Vec<_> = server.logs_until("ready");
+    publish(directory.path(), "good/2", &model("iris"));
+    // Two looks and more.
+    told.extend(server.logs_until("model unloaded"));
+    told.retain(|log| log["message"] == message);
+    let [log] = &*told else {
+        panic!("not told once: {told:?}");
+    };
+    let advice = "rename the folder 001 to 1";
+    assert_eq!(
+        (&log["model"], &log["version"]),
+        (&"padded".into(), &"001".into())
+    );
+    assert_eq!(log["advice"], advice);
+
+    let client = server.client();
+    let index = client.post_to("/v2/repository/index", "");
+    let entry =
+        format!(r#"{{"name":"padded","version":"001","state":"UNAVAILABLE","reason":"{advice}"}}"#);
+    assert!(index.text.contains(&entry), "{}", index.text);
+    let ready = client.post_to("/v2/repository/index", r#"{"ready": true}"#);
+    assert!(!ready.text.contains("padded"), "{}", ready.text);
+    let refused = client.get("/v2/models/padded");
+    assert_eq!(refused.status, 503);
+    assert!(refused.text.contains(advice), "{}", refused.text);
+    assert_eq!(client.get("/v2/models/unheard").status, 404);
+
+    let folder = |version: &str| directory.path().join("padded").join(version);
+    fs::rename(folder("001"), folder("1")).unwrap();
+    until_line(&client, &info("padded", "1", "ready"));
+    let index = client.post_to("/v2/repository/index", "");
+    assert!(!index.text.contains("UNAVAILABLE"), "{}", index.text);
+}
+
+#[test]
+fn links_inside_the_folder_of_models_are_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join(".store");
+    let version = directory.path().join("iris/1");
+    fs::create_dir_all(&store).unwrap();
+    fs::create_dir_all(&version).unwrap();
+    fs::copy(external(), store.join("a")).unwrap();
+    let weights = [2.0_f32, 3.0].map(f32::to_le_bytes).concat();
+    fs::write(store.join("b"), weights).unwrap();
+    for (blob, name) in [("a", "model.onnx"), ("b", "weights.bin")] {
+        symlink(format!("../../.store/{blob}"), version.join(name)).unwrap();
+    }
+    let server = serve(directory.path(), &[]);
+    let body =
+        r#"{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [10, 10]}]}"#;
+    let infer = || {
+        server
+            .client()
+            .post_to("/v2/models/iris/infer", body)
+            .json()
+    };
+    assert_eq!(
+        infer()["outputs"][0]["data"],
+        serde_json::json!([20.0, 30.0])
+    );
+    // The link to the weights is swapped for one to others of the same size.
+    fs::write(
+        store.join("c"),
+        [4.0_f32, 5.0].map(f32::to_le_bytes).concat(),
+    )
+    .unwrap();
+    let swapped = directory.path().join(".link");
+    symlink("../../.store/c", &swapped).unwrap();
+    fs::rename(swapped, version.join("weights.bin")).unwrap();
+    let new = serde_json::json!([40.0, 50.0]);
+    until("the new weights", || infer()["outputs"][0]["data"] == new);
+}
+
+/// A model that wants the weights `weights.bin`.
+fn external() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/models/external.onnx")
 }

@@ -253,13 +253,21 @@ impl Server {
 
     /// Waits for a log line.
     pub(crate) fn until_log(&self, message: &str) -> Value {
+        self.logs_until(message).pop().unwrap_or_default()
+    }
+
+    /// The log lines up to one.
+    pub(crate) fn logs_until(&self, message: &str) -> Vec<Value> {
+        let mut logs = Vec::new();
         loop {
             let log = self
                 .logs
                 .recv_timeout(PATIENCE)
                 .expect("the server ended or says nothing");
-            if log["message"] == message {
-                return log;
+            let is_last = log["message"] == message;
+            logs.push(log);
+            if is_last {
+                return logs;
             }
         }
     }

@@ -334,3 +334,75 @@ async fn the_preferred_model_is_the_default_and_without_one_there_must_be_one_on
     }
     assert_eq!(preferring.default_model().unwrap().name(), "n");
 }
+
+#[tokio::test]
+async fn what_is_nearly_right_is_told_until_it_is_right() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.write("n/001", "good");
+    bed.look().await;
+    let advice = "rename the folder 001 to 1";
+    let expected = IndexEntry {
+        name: "n".to_owned(),
+        version: "001".to_owned(),
+        state: State::Unavailable,
+        reason: advice.to_owned(),
+    };
+    assert_eq!(bed.repository.index()[1..], [expected]);
+    let reason = |bed: &Bed, name: &str, version| match bed.repository.find(name, version) {
+        Err(LookupError::Unavailable { reason, .. }) => Some(reason),
+        _ => None,
+    };
+    for version in [None, Some("001"), Some("1")] {
+        assert_eq!(reason(&bed, "n", version).as_deref(), Some(advice));
+    }
+    let unknown = bed.repository.find("o", None).err().unwrap();
+    assert_eq!(unknown, LookupError::UnknownModel("o".to_owned()));
+
+    let folder = |version: &str| bed.root.path().join(version);
+    fs::rename(folder("n/001"), folder("n/1")).unwrap();
+    bed.settle().await;
+    let both = [("m/1", State::Ready), ("n/1", State::Ready)];
+    assert_eq!(bed.states(), states(both));
+    assert_eq!(reason(&bed, "n", Some("001")), None);
+
+    // Beside a version that serves; at first it may only be on its way.
+    bed.write("m/v2", "good");
+    bed.look().await;
+    assert_eq!(bed.states(), states(both));
+    bed.look().await;
+    let advice = "rename the folder v2 to 2";
+    assert_eq!(reason(&bed, "m", Some("v2")).as_deref(), Some(advice));
+    assert_eq!(reason(&bed, "m", Some("3")), None);
+    assert_eq!(bed.version().unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_version_that_serves_and_has_lost_its_model_file_is_in_the_index_once() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.write("m/2", "bad");
+    bed.look().await;
+    fs::remove_file(bed.root.path().join("m/1/model.onnx")).unwrap();
+    bed.settle().await;
+    let expected = [("m/1", State::Ready), ("m/2", State::Unavailable)];
+    assert_eq!(bed.states(), states(expected));
+    assert_eq!(bed.repository.index().len(), 2);
+}
+
+#[tokio::test]
+async fn a_model_of_the_same_size_and_time_takes_the_place_of_the_one_that_serves() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.look().await;
+    let old = bed.repository.find("m", None).unwrap();
+    let file = bed.root.path().join("m/1/model.onnx");
+    let time = fs::metadata(&file).unwrap().modified().unwrap();
+    let new = bed.root.path().join(".new");
+    fs::write(&new, "good").unwrap();
+    let opened = fs::File::options().write(true).open(&new).unwrap();
+    opened.set_modified(time).unwrap();
+    fs::rename(&new, &file).unwrap();
+    bed.settle().await;
+    assert!(!Arc::ptr_eq(&old, &bed.repository.find("m", None).unwrap()));
+}

@@ -1,17 +1,7 @@
-use std::time::{Duration, SystemTime};
-
 use proptest::prelude::*;
 
 use super::*;
-
-/// Content that differs from any other number's.
-fn stamp(content: u64) -> Stamp {
-    Stamp {
-        files: 1,
-        bytes: 10,
-        modified: SystemTime::UNIX_EPOCH + Duration::from_secs(content),
-    }
-}
+use crate::models::testing::stamp;
 
 fn version(number: u64) -> Version {
     number.to_string().parse().unwrap()

@@ -1,0 +1,204 @@
+//! What is in a folder, and in those below it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::{self, DirEntry, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::stamp::FileFacts;
+
+/// Most entries that are read. A folder with more isn't one of models.
+const MAX_ENTRIES: usize = 10_000;
+
+/// Something in a folder, where a link is what it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    File(FileFacts),
+    Folder,
+    /// A link that leads nowhere.
+    DeadLink,
+}
+
+/// What is in a folder, by paths relative to it.
+pub(super) type Contents = BTreeMap<PathBuf, Entry>;
+
+/// Reads a folder and those below it, so many deep; with 1, the folder alone. Links to folders are
+/// followed where these are inside `root`, and each folder is read once.
+///
+/// # Errors
+/// When the folder can't be read, or there is too much in it.
+pub(super) fn walk(folder: &Path, root: &Path, depth: usize) -> io::Result<Contents> {
+    let real = fs::canonicalize(folder)?;
+    let mut seen = HashSet::from([identity(&fs::metadata(folder)?)]);
+    let mut contents = Contents::new();
+    let mut pending = BTreeSet::from([PathBuf::new()]);
+    while let Some(relative) = pending.pop_first() {
+        let entries = match entries(&folder.join(&relative)) {
+            Ok(entries) => entries,
+            // The server couldn't read files there either, and a disk mounted here has a folder
+            // `lost+found` that is the administrator's.
+            Err(error) if relative != Path::new("") && is_out_of_reach(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let path = relative.join(entry.file_name());
+            let found = match metadata(&entry.path())? {
+                None => Entry::DeadLink,
+                Some(metadata) if metadata.is_file() => Entry::File(FileFacts::of(&metadata)),
+                Some(metadata) if metadata.is_dir() => {
+                    if path.components().count() < depth
+                        && may_be_read(&entry, &real, root)?
+                        && seen.insert(identity(&metadata))
+                    {
+                        pending.insert(path.clone());
+                    }
+                    Entry::Folder
+                }
+                Some(_device) => continue,
+            };
+            contents.insert(path, found);
+            if contents.len() > MAX_ENTRIES {
+                return Err(too_many());
+            }
+        }
+    }
+    Ok(contents)
+}
+
+/// Whether a folder in `real` is no link, or one that stays inside `root` and leads to no folder
+/// around it, in which other versions are.
+fn may_be_read(entry: &DirEntry, real: &Path, root: &Path) -> io::Result<bool> {
+    if !entry.file_type()?.is_symlink() {
+        return Ok(true);
+    }
+    let target = match fs::canonicalize(entry.path()) {
+        Ok(target) => target,
+        Err(error) if is_out_of_reach(&error) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let is_inside = target.starts_with(root) || target.starts_with(real);
+    Ok(is_inside && !real.starts_with(&target))
+}
+
+/// The entries of one folder.
+///
+/// # Errors
+/// When it can't be read, or has too many.
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<DirEntry>> {
+    let entries: Vec<DirEntry> = fs::read_dir(folder)?
+        .take(MAX_ENTRIES + 1)
+        .collect::<io::Result<_>>()?;
+    if entries.len() > MAX_ENTRIES {
+        return Err(too_many());
+    }
+    Ok(entries)
+}
+
+fn too_many() -> io::Error {
+    io::Error::other(format!("it has more than {MAX_ENTRIES} entries"))
+}
+
+/// None where the file has just been removed, or a link leads nowhere.
+fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    // Follows links: Kubernetes mounts ConfigMaps as links into a folder that is swapped.
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Whether there is no such folder, any more perhaps.
+pub(super) fn is_no_folder(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotADirectory | io::ErrorKind::NotFound
+    )
+}
+
+fn is_out_of_reach(error: &io::Error) -> bool {
+    is_no_folder(error) || error.kind() == io::ErrorKind::PermissionDenied
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn write(root: &Path, path: &str, content: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// The paths in `m/1`, with a stroke after those of folders.
+    fn paths(root: &tempfile::TempDir, depth: usize) -> Vec<String> {
+        let real = fs::canonicalize(root.path()).unwrap();
+        let contents = walk(&root.path().join("m/1"), &real, depth).unwrap();
+        let path = |(path, entry): (&PathBuf, &Entry)| match entry {
+            Entry::File(_) => path.display().to_string(),
+            Entry::Folder => format!("{}/", path.display()),
+            Entry::DeadLink => format!("{}!", path.display()),
+        };
+        contents.iter().map(path).collect()
+    }
+
+    #[test]
+    fn folders_are_read_as_deep_as_asked_for() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "m/1/model.onnx", "graph");
+        write(root.path(), "m/1/a/b/c", "");
+        assert_eq!(paths(&root, 1), ["a/", "model.onnx"]);
+        assert_eq!(paths(&root, 2), ["a/", "a/b/", "model.onnx"]);
+        assert_eq!(paths(&root, 9), ["a/", "a/b/", "a/b/c", "model.onnx"]);
+    }
+
+    #[test]
+    fn links_to_folders_inside_the_root_are_followed_once_and_no_others() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        write(outside.path(), "secret", "");
+        write(root.path(), ".store/x", "weights");
+        write(root.path(), "m/1/own/y", "weights");
+        for (target, name) in [
+            (Path::new("../../.store"), "weights"),
+            (Path::new("weights"), "weights again"),
+            (Path::new("."), "around"),
+            (Path::new("../.."), "up"),
+            (outside.path(), "outside"),
+            (Path::new("nowhere"), "dead"),
+        ] {
+            symlink(target, root.path().join("m/1").join(name)).unwrap();
+        }
+        let expected = [
+            "around/",
+            "dead!",
+            "outside/",
+            "own/",
+            "own/y",
+            "up/",
+            "weights/",
+            "weights/x",
+            "weights again/",
+        ];
+        assert_eq!(paths(&root, 9), expected);
+    }
+
+    #[test]
+    fn too_many_entries_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["a", "b"] {
+            for file in 0..MAX_ENTRIES / 2 {
+                write(root.path(), &format!("{folder}/{file}"), "");
+            }
+        }
+        let refused = walk(root.path(), root.path(), 9).unwrap_err();
+        assert!(refused.to_string().contains("more than 10000"), "{refused}");
+    }
+}

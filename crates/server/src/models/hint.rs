@@ -1,0 +1,255 @@
+//! What is nearly right in a folder of models, and what to do about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::directory::MODEL_FILE;
+use super::name::{InvalidName, ModelName, Version};
+
+/// Most hints about one model.
+const MAX_HINTS: usize = 10;
+
+/// Most characters of a name in a hint.
+const MAX_NAME: usize = 64;
+
+/// Something that is passed over and was probably meant to be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// The model, as its folder is called.
+    pub model: String,
+    /// The version, as its folder is called; empty where there is none.
+    pub version: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// What a name stands for, where a link is what it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+    /// A link that leads nowhere.
+    DeadLink,
+    /// It is there and could not be read.
+    Unreadable,
+}
+
+/// What is in a model's folder and those below it, by paths relative to it.
+pub(super) type Names = BTreeMap<String, Kind>;
+
+/// What is nearly right in a model's folder.
+pub(super) fn of_model(name: &str, names: &Names) -> Vec<Hint> {
+    let hint = |version: &str, advice| Hint {
+        model: shortened(name),
+        version: shortened(version),
+        advice,
+    };
+    if name.parse::<ModelName>().is_err() {
+        let holds_models = !Models::below("", names).is_empty();
+        let advice = format!("rename the folder {}: {InvalidName}", shortened(name));
+        return Vec::from_iter(holds_models.then(|| hint("", advice)));
+    }
+    let top = || {
+        let visible = |(path, kind): (&'_ String, &Kind)| {
+            (!path.contains('/') && !path.starts_with('.')).then(|| (path.clone(), *kind))
+        };
+        names.iter().filter_map(visible)
+    };
+    let folders = top().filter(|(_, kind)| *kind != Kind::File);
+    let mut versions = Versions(folders.filter_map(|(path, _)| path.parse().ok()).collect());
+    let has_versions = !versions.0.is_empty();
+    let mut hints = Vec::new();
+    for (path, kind) in top() {
+        let models = Models::below(&format!("{path}/"), names);
+        let advice = match (kind, path.parse::<Version>()) {
+            (Kind::Folder, Ok(version)) => of_version(version, &models, names),
+            (Kind::File, Ok(version)) => Some(format!(
+                "{version} is a file: make it a folder with the model in it as {MODEL_FILE}"
+            )),
+            (Kind::DeadLink, Ok(version)) => Some(format!(
+                "{version} is a link that leads nowhere: put the folder there"
+            )),
+            (Kind::Folder, Err(_)) if !models.is_empty() => {
+                Some(of_misnamed(&path, &models, versions.meant_by(&path)))
+            }
+            _ => None,
+        };
+        hints.extend(advice.map(|advice| hint(&path, advice)));
+    }
+    let loose = Models::beside(names);
+    if !loose.is_empty() {
+        let advice = loose.moved("", &versions.next().to_string());
+        let advice = match name.parse::<Version>() {
+            Ok(version) => format!(
+                "if {version} is a version and not a model, set --model-dir to the folder above; \
+                 else {advice}"
+            ),
+            Err(_) => advice,
+        };
+        hints.push(hint("", advice));
+    }
+    if hints.is_empty() && !has_versions {
+        let advice = format!(
+            "put the model into the folder {} as 1/{MODEL_FILE}",
+            shortened(name)
+        );
+        hints.push(hint("", advice));
+    }
+    hints.truncate(MAX_HINTS);
+    hints
+}
+
+/// What is nearly right about a file that lies beside the models' folders.
+pub(super) fn of_file(file: &str) -> Option<Hint> {
+    let names = Names::from([(file.to_owned(), Kind::File)]);
+    let models = Models::beside(&names);
+    let (stem, _extension) = file.rsplit_once('.')?;
+    let folder = match stem.parse::<ModelName>() {
+        Ok(name) if file != MODEL_FILE => name.to_string(),
+        _ => "<name>".to_owned(),
+    };
+    (!models.is_empty()).then(|| Hint {
+        model: shortened(stem),
+        version: String::new(),
+        advice: models.moved("", &format!("{folder}/1")),
+    })
+}
+
+/// A version's folder; None where it has a model file.
+fn of_version(version: Version, models: &Models<'_>, names: &Names) -> Option<String> {
+    let model_file = format!("{version}/{MODEL_FILE}");
+    match names.get(&model_file) {
+        Some(Kind::File | Kind::Unreadable) => None,
+        Some(Kind::DeadLink) => Some(format!(
+            "{model_file} is a link that leads nowhere: put the model there"
+        )),
+        Some(Kind::Folder) | None => Some(match &*models.onnx {
+            [model] if !model.contains('/') => {
+                format!("rename {version}/{} to {MODEL_FILE}", shortened(model))
+            }
+            _ => models.moved(&format!("{version}/"), &version.to_string()),
+        }),
+    }
+}
+
+/// A folder with models whose name is no version.
+fn of_misnamed(folder: &str, models: &Models<'_>, version: Version) -> String {
+    let folder = shortened(folder);
+    match &*models.onnx {
+        onnx if onnx.contains(&MODEL_FILE) => format!("rename the folder {folder} to {version}"),
+        [model] if !model.contains('/') => format!(
+            "rename the folder {folder} to {version}, and {} in it to {MODEL_FILE}",
+            shortened(model)
+        ),
+        _ => models.moved(&format!("{folder}/"), &version.to_string()),
+    }
+}
+
+/// Files that look like models, by paths relative to some folder.
+struct Models<'a> {
+    onnx: Vec<&'a str>,
+    /// In ONNX Runtime's own format.
+    ort: Vec<&'a str>,
+}
+
+impl<'a> Models<'a> {
+    /// Those in a folder and below it. It ends with a stroke, or is empty.
+    fn below(folder: &str, names: &'a Names) -> Self {
+        let mut models = Self {
+            onnx: Vec::new(),
+            ort: Vec::new(),
+        };
+        for (path, _) in names.iter().filter(|(_, kind)| **kind == Kind::File) {
+            let Some(path) = path.strip_prefix(folder) else {
+                continue;
+            };
+            let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+            let is = |wanted| extension.is_some_and(|found| found.eq_ignore_ascii_case(wanted));
+            if path.split('/').any(|name| name.starts_with('.')) {
+                continue;
+            }
+            if is("onnx") {
+                models.onnx.push(path);
+            } else if is("ort") {
+                models.ort.push(path);
+            }
+        }
+        models
+    }
+
+    /// Those that are in no folder.
+    fn beside(names: &'a Names) -> Self {
+        let mut models = Self::below("", names);
+        models.onnx.retain(|path| !path.contains('/'));
+        models.ort.retain(|path| !path.contains('/'));
+        models
+    }
+
+    fn is_empty(&self) -> bool {
+        self.onnx.is_empty() && self.ort.is_empty()
+    }
+
+    /// What to do for one of them to become the model of a version's folder. `here` is the folder
+    /// that they are in, as far as people have to be told.
+    fn moved(&self, here: &str, version: &str) -> String {
+        let place = format!("{version}/{MODEL_FILE}");
+        match (&*self.onnx, &*self.ort) {
+            ([], []) => format!("put the model there as {place}"),
+            ([], [ort, ..]) => format!(
+                "{here}{} is in the .ort format, which isn't served: put the .onnx file that it was \
+                 made of there as {place}",
+                shortened(ort)
+            ),
+            (onnx, _) if onnx.contains(&MODEL_FILE) => {
+                format!("move {here}{MODEL_FILE}, and what belongs to it, into a folder {version}")
+            }
+            ([onnx], _) => format!("move {here}{} to {place}", shortened(onnx)),
+            ([first, ..], _) => format!(
+                "move one of its .onnx files, {here}{} perhaps, to {place}",
+                shortened(first)
+            ),
+        }
+    }
+}
+
+/// The versions of a model whose numbers are taken.
+struct Versions(BTreeSet<Version>);
+
+impl Versions {
+    /// A number that is free, above all others.
+    fn next(&mut self) -> Version {
+        let next = self
+            .0
+            .last()
+            .map_or(Version::FIRST, |last| last.following());
+        self.0.insert(next);
+        next
+    }
+
+    /// The number that a folder's name probably means: `001`, `v1`, `version_1`.
+    fn meant_by(&mut self, folder: &str) -> Version {
+        let number = folder.trim_start_matches(|character: char| {
+            character == '0' || character.is_ascii_alphabetic() || "-_.".contains(character)
+        });
+        match number.parse() {
+            Ok(version) if self.0.insert(version) => version,
+            _ => self.next(),
+        }
+    }
+}
+
+/// A name in one line that isn't too long.
+fn shortened(name: &str) -> String {
+    let mut characters = name.chars();
+    let printable = |character: char| match character {
+        character if character.is_control() => char::REPLACEMENT_CHARACTER,
+        character => character,
+    };
+    let mut shortened: String = characters.by_ref().take(MAX_NAME).map(printable).collect();
+    if characters.next().is_some() {
+        shortened.push('…');
+    }
+    shortened
+}
+
+#[cfg(test)]
+mod tests;
