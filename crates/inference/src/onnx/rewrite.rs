@@ -219,6 +219,8 @@ fn take_number(rest: &mut &[u8]) -> Result<u64, FileError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn message(number: u64, content: &[u8]) -> Vec<u8> {
@@ -282,5 +284,20 @@ mod tests {
         }
         let refused = rewrite(&message(7, &graph), &mut longer);
         assert!(matches!(refused, Err(FileError::TooDeep)), "{refused:?}");
+    }
+
+    proptest! {
+        /// The wire has several ways to write the same, so what is replaced by itself may come out
+        /// shorter, and then stays.
+        #[test]
+        fn any_bytes_are_rewritten_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut itself = |kind: Message, bytes: &[u8]| {
+                Ok((kind == Message::Graph).then(|| bytes.to_vec()))
+            };
+            if let Ok(Some(once)) = rewrite(&bytes, &mut itself) {
+                prop_assert!(once.len() <= bytes.len());
+                prop_assert_eq!(rewrite(&once, &mut itself).unwrap(), Some(once));
+            }
+        }
     }
 }

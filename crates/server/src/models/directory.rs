@@ -139,6 +139,9 @@ fn read_model(folder: &Path, root: &Path) -> io::Result<(Versions, Names)> {
             continue;
         }
         let version: Option<Version> = name.parse().ok();
+        if version.is_none() && leads_to_version(&entry.path(), folder) {
+            continue;
+        }
         let depth = version.map_or(HINT_DEPTH, |_| MAX_DEPTH);
         let kind = match read_version(&entry.path(), root, depth) {
             Ok(Some(contents)) => {
@@ -161,6 +164,16 @@ fn read_model(folder: &Path, root: &Path) -> io::Result<(Versions, Names)> {
         names.insert(name, kind);
     }
     Ok((versions, names))
+}
+
+/// Whether this is another name for a version of the same model: `latest -> 3`.
+fn leads_to_version(entry: &Path, folder: &Path) -> bool {
+    let real = |path| fs::canonicalize(path).ok();
+    real(entry).is_some_and(|target| {
+        let name = target.file_name().and_then(|name| name.to_str());
+        let is_version = name.is_some_and(|name| name.parse::<Version>().is_ok());
+        is_version && target.parent() == real(folder).as_deref()
+    })
 }
 
 /// None where there is no folder.

@@ -184,6 +184,7 @@ fn what_is_nearly_right_is_hinted_at() {
         write(root.path(), path, "x");
     }
     symlink("nowhere", root.path().join("half/3")).unwrap();
+    symlink("1", root.path().join("good/latest")).unwrap();
     let expected = [
         ("deep", "onnx"),
         ("flat", ""),
