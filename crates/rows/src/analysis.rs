@@ -6,10 +6,12 @@ use std::rc::Rc;
 use crate::decode::Model;
 use crate::dimension::Dim;
 use crate::findings::{Analysis, Finding, Verdict};
-use crate::proto::{DimensionValue, TypeKind, ValueInfo};
-use crate::value::Certainty;
-use crate::value::{Dependence, Layout, RowKind, Sequence, Value};
+use crate::proto::{Dimension, DimensionValue, TypeKind, ValueInfo};
+use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Sequence, Value};
 use crate::walk::{Context, Scope, Walk, shortened};
+
+/// The most axes of an input beside that of the rows.
+const MAXIMUM_REST: usize = 15;
 
 /// Judges whether the rows of a batch are independent in this model, and which nodes of it could end
 /// the process that runs it.
@@ -29,27 +31,15 @@ pub fn analyse(model: &Model) -> Analysis {
         .map(|tensor| tensor.name.as_str())
         .collect();
     let mut found = None;
+    // The walk goes on where an input speaks against the proof, for the sake of the hazards.
     for input in graph
         .input
         .iter()
         .filter(|input| !fixed.contains(input.name.as_str()))
     {
-        match rows_of(&mut walk, input) {
-            Ok(value) => {
-                scope.values.insert(input.name.as_str(), Rc::new(value));
-            }
-            Err(finding) => {
-                // The walk goes on for the sake of the hazards.
-                let blame = crate::value::Blame {
-                    certainty: Certainty::Unproven,
-                    finding: Rc::new(finding.clone()),
-                };
-                scope
-                    .values
-                    .insert(input.name.as_str(), Rc::new(Value::mixed(blame)));
-                found = found.or(Some(Verdict::Unknown(finding)));
-            }
-        }
+        let (value, finding) = rows_of(&mut walk, input);
+        scope.values.insert(input.name.as_str(), Rc::new(value));
+        found = found.or(finding.map(Verdict::Unknown));
     }
     walk.graph(graph, &mut scope);
     let verdict = found.unwrap_or_else(|| verdict(graph.output.as_slice(), &scope));
@@ -59,64 +49,74 @@ pub fn analyse(model: &Model) -> Analysis {
     }
 }
 
-/// An input as the server gives it: rows along axis 0.
-fn rows_of<'m>(walk: &mut Walk<'m>, input: &ValueInfo) -> Result<Value<'m>, Finding> {
+/// An input as the server gives it, rows along axis 0, and what speaks against that.
+fn rows_of<'m>(walk: &mut Walk<'m>, input: &ValueInfo) -> (Value<'m>, Option<Finding>) {
     let finding = |why: &str, remedy: Option<&str>| Finding {
         node: shortened(&input.name),
         operator: "input".to_owned(),
         why: why.to_owned(),
         remedy: remedy.map(str::to_owned),
     };
+    let opaque = |finding: Finding| {
+        let blame = Blame {
+            certainty: Certainty::Unproven,
+            finding: Rc::new(finding.clone()),
+        };
+        (Value::mixed(blame), Some(finding))
+    };
     let Some(TypeKind::Tensor(tensor)) = input
         .r#type
         .as_ref()
         .and_then(|r#type| r#type.value.as_ref())
     else {
-        return Err(finding("isn't a tensor", None));
+        return opaque(finding("isn't a tensor", None));
     };
     let Some(declared) = &tensor.shape else {
-        return Err(finding(
+        return opaque(finding(
             "declares no shape",
             Some("declare its axes when the model is exported"),
         ));
     };
     let Some((first, rest)) = declared.dim.split_first() else {
-        return Err(finding("has no axis of rows", None));
+        return opaque(finding("has no axis of rows", None));
     };
-    let length = |dim: &crate::proto::Dimension| match &dim.value {
+    if rest.len() > MAXIMUM_REST {
+        return opaque(finding("has too many axes", None));
+    }
+    let length = |dim: &Dimension| match &dim.value {
         Some(DimensionValue::Length(length)) if *length >= 0 => Some(*length),
         _ => None,
     };
-    if let Some(rows) = length(first) {
-        return Err(finding(
-            &format!("has a fixed number of rows, {rows}"),
-            Some("export the model with a dynamic first axis"),
-        ));
-    }
-    let name = |dim: &crate::proto::Dimension| match &dim.value {
+    let name = |dim: &Dimension| match &dim.value {
         Some(DimensionValue::Name(name)) if !name.is_empty() => Some(name.clone()),
         _ => None,
     };
-    if rest.len() > 15 {
-        return Err(finding("has too many axes", None));
-    }
-    if rest
+    let against = if let Some(rows) = length(first) {
+        let remedy = "export the model with a dynamic first axis";
+        Some(finding(
+            &format!("has a fixed number of rows, {rows}"),
+            Some(remedy),
+        ))
+    } else if rest
         .iter()
         .any(|dim| name(dim).is_some() && name(dim) == name(first))
     {
-        return Err(finding(
+        Some(finding(
             "declares another axis as long as the rows are many",
             None,
-        ));
-    }
+        ))
+    } else {
+        None
+    };
     let mut shape = vec![Dim::rows()];
     shape.extend(rest.iter().map(|dim| match length(dim) {
         Some(length) => Dim::from(length),
         None => walk.length(),
     }));
-    let value =
-        Value::rows(shape, Layout::plain(0)).ok_or_else(|| finding("has too many axes", None))?;
-    Ok(value.of_element(tensor.elem_type))
+    match Value::rows(shape, Layout::plain(0)) {
+        Some(value) => (value.of_element(tensor.elem_type), against),
+        None => opaque(finding("has too many axes", None)),
+    }
 }
 
 /// What the outputs come to: certain faults before uncertain ones.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::dimension::Dim;
+use crate::operators::elementwise;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use crate::value::{Blame, Certainty, Value};
 use crate::walk::{self, Scope, Walk};
@@ -122,8 +123,14 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
 
     /// A value that differs with N reaches what goes row by row, at this node.
     pub(crate) fn counted(&self, origin: &Blame) -> Blame {
+        // What other operators do with the number may not show in what they give.
+        let certainty = if elementwise::is_arithmetic(&self.node.op_type) {
+            origin.certainty
+        } else {
+            Certainty::Unproven
+        };
         self.blame(
-            origin.certainty,
+            certainty,
             "takes the number of rows in the batch into its values",
             None,
         )

@@ -1,5 +1,6 @@
-//! Nodes that can end the process in ONNX Runtime's CPU kernels (read in 1.24): integer divisions by
-//! zero, and of the least integer by -1, raise a signal there.
+//! Nodes that can end the process in ONNX Runtime's CPU kernels (seen with 1.24.4): integer divisions by
+//! zero, and of the least integer by -1, raise a signal there, and indices beyond the end of a shape
+//! abort.
 
 use crate::call::Call;
 use crate::constant;
@@ -18,16 +19,12 @@ pub(crate) fn check(call: &mut Call<'_, '_, '_>) {
     let why = match call.node.op_type.as_str() {
         "Div" | "Mod" => division(call),
         "ReduceMean" => mean(call),
-        "Conv" | "ConvInteger" | "ConvTranspose" | "QLinearConv" | "FusedConv"
-            if is_zero(call, "group") || has_zero(call, "strides") =>
-        {
-            Some("divides by a group or stride of 0")
-        }
-        "MaxPool" | "AveragePool" | "LpPool" | "QLinearAveragePool"
-            if has_zero(call, "strides") =>
-        {
-            Some("divides by a stride of 0")
-        }
+        "Conv" | "ConvInteger" | "ConvTranspose" | "QLinearConv" | "FusedConv" => convolution(call),
+        "MaxPool" | "AveragePool" | "LpPool" | "QLinearAveragePool" => pooling(call),
+        "LSTM" | "GRU" | "RNN" => other_rank(call, |rank| rank == 3),
+        "Col2Im" => other_rank(call, |rank| rank == 3),
+        "ReverseSequence" => other_rank(call, |rank| rank >= 2),
+        "Einsum" => einsum(call),
         "DepthToSpace" | "SpaceToDepth" if is_zero(call, "blocksize") => {
             Some("divides by a block of size 0")
         }
@@ -47,6 +44,54 @@ fn is_zero(call: &Call<'_, '_, '_>, name: &str) -> bool {
 
 fn has_zero(call: &Call<'_, '_, '_>, name: &str) -> bool {
     call.ints(name).is_some_and(|ints| ints.contains(&0))
+}
+
+/// What comes of an index beyond a shape's end: the build checks those, and aborts.
+const RANK: &str = "takes a tensor whose number of axes may be another than it wants";
+
+fn other_rank(call: &Call<'_, '_, '_>, wanted: impl Fn(usize) -> bool) -> Option<&'static str> {
+    let rank = call.optional(0)?.rank();
+    (!rank.is_some_and(wanted)).then_some(RANK)
+}
+
+fn convolution(call: &Call<'_, '_, '_>) -> Option<&'static str> {
+    if is_zero(call, "group") || has_zero(call, "strides") {
+        return Some("divides by a group or stride of 0");
+    }
+    let weights = call
+        .optional(if call.node.op_type == "QLinearConv" {
+            3
+        } else {
+            1
+        })?
+        .rank();
+    other_rank(call, |rank| rank >= 3 && weights == Some(rank))
+}
+
+fn pooling(call: &Call<'_, '_, '_>) -> Option<&'static str> {
+    if has_zero(call, "strides") {
+        return Some("divides by a stride of 0");
+    }
+    let window = call.ints("kernel_shape").map_or(0, <[i64]>::len);
+    other_rank(call, |rank| rank == window.saturating_add(2))
+}
+
+/// Whether a term has other letters than its operand has axes.
+fn einsum(call: &Call<'_, '_, '_>) -> Option<&'static str> {
+    let equation = call.string("equation").unwrap_or_default().replace(' ', "");
+    let terms = equation.split("->").next().unwrap_or_default();
+    let fits = terms.split(',').zip(&call.inputs).all(|(term, input)| {
+        let letters = term.replace("...", "").chars().count();
+        let rank = input.as_ref().and_then(|input| input.rank());
+        rank.is_some_and(|rank| {
+            if term.contains("...") {
+                letters <= rank
+            } else {
+                letters == rank
+            }
+        })
+    });
+    (!fits).then_some(RANK)
 }
 
 fn may_be_integer(element: i32) -> bool {

@@ -15,6 +15,8 @@ mod findings;
 mod hazards;
 mod operators;
 mod proto;
+#[cfg(test)]
+mod tests;
 mod value;
 mod walk;
 

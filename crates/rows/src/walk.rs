@@ -18,7 +18,7 @@ use crate::value::{Blame, Certainty, Dependence, RowKind, Value};
 
 /// Bounds that keep a hostile model from taking time or memory without end. Large real models have
 /// some 10⁴ nodes, and subgraphs two or three deep.
-const MAXIMUM_VISITS: usize = 400_000;
+const MAXIMUM_VISITS: usize = 200_000;
 const MAXIMUM_DEPTH: usize = 20;
 const MAXIMUM_RANK: usize = 24;
 const MAXIMUM_HAZARDS: usize = 64;
@@ -331,7 +331,55 @@ fn dispatch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let Some(rule) = operators::rule(domain, &call.node.op_type) else {
         return Err(call.opaque("isn't known"));
     };
-    apply(call, &rule)
+    match apply(call, &rule) {
+        Err(blame)
+            if matches!(
+                rule.scope,
+                operators::Knows::Rows | operators::Knows::Counts
+            ) =>
+        {
+            Ok(of_known_rank(call, &rule, &blame))
+        }
+        outcome => outcome,
+    }
+}
+
+/// The outputs of a node that anything may depend on. How many axes they have follows from the inputs
+/// all the same, and hazards rest on it.
+fn of_known_rank<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule, blame: &Blame) -> Vec<Value<'m>> {
+    let mut stand_ins = call.inputs.clone();
+    for input in stand_ins.iter_mut().flatten() {
+        if !input.is_invariant() && input.sequence.is_none() {
+            let lengths = input.shape.as_ref().map(|shape| {
+                shape
+                    .iter()
+                    .map(|dim| {
+                        if dim.is_row_free() {
+                            dim.clone()
+                        } else {
+                            call.walk.length()
+                        }
+                    })
+                    .collect()
+            });
+            *input = Rc::new(Value::invariant(lengths));
+        }
+    }
+    let inputs = std::mem::replace(&mut call.inputs, stand_ins);
+    let outputs = (rule.run)(call).unwrap_or_default();
+    call.inputs = inputs;
+    (0..call.node.output.len())
+        .map(|index| {
+            let mut value = Value::mixed(blame.clone());
+            let shape = outputs
+                .get(index)
+                .filter(|output| output.sequence.is_none());
+            value.shape = shape
+                .and_then(|output| output.shape.as_ref())
+                .map(|shape| shape.iter().map(|_| call.walk.wild()).collect());
+            value
+        })
+        .collect()
 }
 
 fn apply<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {

@@ -10,8 +10,20 @@ use crate::walk::Outcome;
 pub(crate) fn from_the_batch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     if value.is_invariant() {
-        // What else there is isn't known, but depends on no other row through this one.
-        return Err(call.unproven("isn't known to keep rows apart"));
+        let number = Value::invariant(Some(Vec::new()));
+        return match call.node.op_type.as_str() {
+            "DynamicQuantizeLinear" => Ok(vec![same_place(&value), number.clone(), number]),
+            _ => Ok(vec![Value::invariant(None); call.node.output.len()]),
+        };
+    }
+    if call
+        .inputs
+        .iter()
+        .skip(1)
+        .flatten()
+        .any(|other| !other.is_invariant())
+    {
+        return Err(call.unproven("has parameters that depend on the rows"));
     }
     Err(call.blame(
         Certainty::Certain,
