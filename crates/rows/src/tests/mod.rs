@@ -7,6 +7,7 @@
 //! `graph NAME` … `end` and `function NAME` … `end` with lines of their own, and `out NAME…`.
 
 mod control;
+mod exports;
 mod hostile;
 mod layout;
 mod operators;
@@ -191,7 +192,7 @@ fn node(line: &str, graphs: &[(String, GraphProto)]) -> NodeProto {
     }
 }
 
-/// `name=1`, `name=1,2`, `name=1.5`, `name=[1]`, `name="text"`, `name=[a,b]` or `name=@graph`.
+/// `name=1`, `name=1,2`, `name=1.5`, `name=[1]`, `name="text"`, `name=[a,b]`, `name=#1` (a tensor) or `name=@graph`.
 fn attribute(text: &str, graphs: &[(String, GraphProto)]) -> AttributeProto {
     let (name, value) = text.split_once('=').unwrap();
     let mut result = AttributeProto {
@@ -201,6 +202,13 @@ fn attribute(text: &str, graphs: &[(String, GraphProto)]) -> AttributeProto {
     if let Some(graph) = value.strip_prefix('@') {
         let (_, graph) = graphs.iter().find(|(name, _)| name == graph).unwrap();
         result.g = Some(Box::new(graph.clone()));
+    } else if let Some(integer) = value.strip_prefix('#') {
+        result.t = Some(Box::new(TensorProto {
+            dims: vec![1],
+            data_type: element::INT64,
+            int64_data: vec![integer.parse().unwrap()],
+            ..TensorProto::default()
+        }));
     } else if let Some(text) = value.strip_prefix('"') {
         result.s = Bytes::copy_from_slice(text.trim_end_matches('"').as_bytes());
     } else if let Some(list) = value.strip_prefix('[') {
