@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::proto::{GraphProto, ModelProto};
+use crate::size::{self, Kind, MAXIMUM_ITEMS};
 
 /// A model file, decoded: what the analysis needs of it. Weights stay slices of the file's bytes.
 #[derive(Clone, Debug)]
@@ -17,6 +18,9 @@ pub enum DecodeError {
     /// The bytes aren't an ONNX model, or nest deeper than a hundred messages.
     #[error("not an ONNX model: {0}")]
     Malformed(#[from] prost::DecodeError),
+    /// A few bytes of the file would take very much memory.
+    #[error("more than {MAXIMUM_ITEMS} messages in one model")]
+    TooMany,
     /// There is a model, but no graph in it.
     #[error("the model has no graph")]
     NoGraph,
@@ -29,6 +33,9 @@ impl Model {
     ///
     /// When the bytes aren't an ONNX model or have no graph.
     pub fn decode(file: Bytes) -> Result<Self, DecodeError> {
+        if !size::is_bounded(&file, Kind::Model, &mut 0, 0) {
+            return Err(DecodeError::TooMany);
+        }
         let proto = ModelProto::decode(file)?;
         if proto.graph.is_none() {
             return Err(DecodeError::NoGraph);

@@ -22,7 +22,9 @@ pub(crate) fn check(call: &mut Call<'_, '_, '_>) {
         "Conv" | "ConvInteger" | "ConvTranspose" | "QLinearConv" | "FusedConv" => convolution(call),
         "MaxPool" | "AveragePool" | "LpPool" | "QLinearAveragePool" => pooling(call),
         "LSTM" | "GRU" | "RNN" => other_rank(call, |rank| rank == 3),
-        "Col2Im" => other_rank(call, |rank| rank == 3),
+        "Col2Im" => other_rank(call, |rank| rank == 3)
+            .or_else(|| may_be_zero(call, 2, "divides by a block of size 0")),
+        "Upsample" => upsample(call),
         "ReverseSequence" => other_rank(call, |rank| rank >= 2),
         "Einsum" => einsum(call),
         "DepthToSpace" | "SpaceToDepth" if is_zero(call, "blocksize") => {
@@ -52,6 +54,35 @@ const RANK: &str = "takes a tensor whose number of axes may be another than it w
 fn other_rank(call: &Call<'_, '_, '_>, wanted: impl Fn(usize) -> bool) -> Option<&'static str> {
     let rank = call.optional(0)?.rank();
     (!rank.is_some_and(wanted)).then_some(RANK)
+}
+
+/// Whether an input of integers isn't known to be above 0.
+fn may_be_zero(call: &Call<'_, '_, '_>, index: usize, why: &'static str) -> Option<&'static str> {
+    let value = call.optional(index)?;
+    let content = value.content.as_deref();
+    let positive = content.is_some_and(|content| {
+        content.iter().all(|dim| {
+            dim.as_ref()
+                .and_then(Dim::minimum)
+                .is_some_and(|least| least > 0)
+        })
+    });
+    (!positive).then_some(why)
+}
+
+/// Whether there are scales for other axes than there are.
+fn upsample(call: &Call<'_, '_, '_>) -> Option<&'static str> {
+    let scales = match call.attribute("scales") {
+        Some(scales) => i64::try_from(scales.floats.len()).ok(),
+        None => call
+            .optional(1)?
+            .shape
+            .as_ref()
+            .and_then(|shape| shape.first()?.as_constant()),
+    };
+    other_rank(call, |rank| {
+        scales.is_some_and(|scales| usize::try_from(scales) == Ok(rank))
+    })
 }
 
 fn convolution(call: &Call<'_, '_, '_>) -> Option<&'static str> {

@@ -15,6 +15,7 @@ mod findings;
 mod hazards;
 mod operators;
 mod proto;
+mod size;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -16,6 +16,7 @@ mod quantization;
 mod recurrent;
 mod reshape;
 mod sequence;
+mod slice;
 mod slicewise;
 mod text;
 
@@ -88,7 +89,7 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
         ("", "Flatten") => (Counts, reshape::flatten),
         ("", "Pad") | ("com.microsoft", "Pad") => (Rows, layout::pad),
         ("", "Reshape") => (Counts, reshape::reshape),
-        ("", "Slice") => (Counts, layout::slice),
+        ("", "Slice") => (Counts, slice::slice),
         ("", "Split") => (Rows, layout::split),
         ("", "Squeeze") => (Counts, reshape::squeeze),
         ("", "Tile") => (Counts, layout::tile),

@@ -2,7 +2,7 @@
 
 use super::{dependent, independent, unknown};
 
-/// A layer of BERT as PyTorch's exporter gives it for scaled dot-product attention, with the mask
+/// A layer of BERT as the exporter of `PyTorch` gives it for scaled dot-product attention, with the mask
 /// expanded by shapes computed in the graph.
 fn bert() -> String {
     "in ids:int64 N T; in mask:int64 N T; in types:int64 N T

@@ -54,6 +54,29 @@ fn what_is_no_model_is_refused() {
     assert!(Model::decode(Bytes::from_static(b"<html>")).is_err());
 }
 
+/// Attributes without anything in them, two bytes each.
+#[test]
+fn lists_of_nothing_are_counted() {
+    let nodes = |count: usize| {
+        let node = [[0x2a, 0x00]; 1 << 16].concat();
+        let mut graph = Vec::new();
+        for _ in 0..count {
+            graph.push(0x0a);
+            prost::encoding::encode_varint(node.len() as u64, &mut graph);
+            graph.extend_from_slice(&node);
+        }
+        let mut file = vec![0x3a];
+        prost::encoding::encode_varint(graph.len() as u64, &mut file);
+        file.extend_from_slice(&graph);
+        Bytes::from(file)
+    };
+    assert!(Model::decode(nodes(1)).is_ok());
+    assert!(matches!(
+        Model::decode(nodes(130)),
+        Err(crate::DecodeError::TooMany)
+    ));
+}
+
 /// A graph in a graph in a graph.
 #[test]
 fn nesting_has_an_end() {

@@ -114,7 +114,7 @@ fn graph<'t>(
                     data_type: element::INT64,
                     int64_data: values.iter().map(|value| value.parse().unwrap()).collect(),
                     ..TensorProto::default()
-                })
+                });
             }
             _ => result.node.push(node(line, &graphs)),
         }
