@@ -92,7 +92,7 @@ def difference(model: onnxruntime.InferenceSession, batch: dict[str, np.ndarray]
     return None
 
 
-def search(model: onnxruntime.InferenceSession, sidecar: dict, seed: int, mixes: int, seconds: float) -> tuple[dict | None, int, str]:
+def search(model: onnxruntime.InferenceSession, sidecar: dict, seed: int, mixes: int, seconds: float, size: int = POOL) -> tuple[dict | None, int, str]:
     """Looks for a batch that shows dependence, in `mixes` random ones: the batch or None, how many were
     tried with every row valid, and what differs."""
     random = np.random.default_rng(seed)
@@ -103,13 +103,13 @@ def search(model: onnxruntime.InferenceSession, sidecar: dict, seed: int, mixes:
         refreshed += 1
         if refreshed > 20 and not tried:
             break
-        pool = values.rows(sidecar, POOL, random)
-        alone = [run(model, take(pool, [row])) for row in range(POOL)]
-        valid = [row for row in range(POOL) if alone[row] is not None]
+        pool = values.rows(sidecar, size, random)
+        alone = [run(model, take(pool, [row])) for row in range(size)]
+        valid = [row for row in range(size) if alone[row] is not None]
         if not valid:
             continue
-        for _ in range(min(200, mixes - tried)):
-            indices = random.choice(valid, random.integers(2, LARGEST + 1))
+        for _ in range(min(4 * size, mixes - tried)):
+            indices = random.choice(valid, random.integers(2, min(LARGEST, size) + 1))
             batch = take(pool, indices)
             tried += 1
             if found := difference(model, batch, [alone[index] for index in indices]):
