@@ -15,9 +15,9 @@ use springtide_contract::batching::BatchingMode;
 use springtide_contract::{defaults, env, paths};
 use springtide_inference::onnx::Provider;
 
-use crate::models::batching::Wish;
 pub use self::environment::{Notice, parse};
 use crate::http::cors::{Cors, Origin};
+use crate::models::batching::Wish;
 use crate::models::{ModelName, Source};
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.

@@ -92,7 +92,9 @@ struct ZipMap {
 impl ZipMap {
     /// None where a node is another one, or has no labels.
     fn read(node: &[u8]) -> Result<Option<Self>, FileError> {
-        let is = |field, expected: &str| Ok::<_, FileError>(text(node, field)?.as_deref() == Some(expected));
+        let is = |field, expected: &str| {
+            Ok::<_, FileError>(text(node, field)?.as_deref() == Some(expected))
+        };
         if !is(NODE_OPERATOR, "ZipMap")? || !is(NODE_DOMAIN, "ai.onnx.ml")? {
             return Ok(None);
         }

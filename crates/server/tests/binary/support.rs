@@ -126,12 +126,6 @@ impl Client {
     }
 
     #[track_caller]
-    pub(crate) fn post_to(&self, path: &str, body: &str) -> Response {
-        let address = format!("http://{}{path}", self.address);
-        Self::response(self.agent.post(address).send(body)).unwrap()
-    }
-
-    #[track_caller]
     pub(crate) fn predict(&self, features: &impl serde::Serialize) -> Response {
         self.post(&serde_json::json!({ "features": features }).to_string())
     }

@@ -512,6 +512,7 @@ async fn a_body_that_can_not_be_decoded_says_so() {
 async fn a_model_named_stats_is_there_beside_the_statistics() {
     let app = ready_app(AT_ONCE, 8);
     let config = springtide_batching::Config {
+        sharing: springtide_batching::Sharing::Alone,
         policy: AT_ONCE,
         max_rows: std::num::NonZeroUsize::MIN,
         max_queue_rows: std::num::NonZeroUsize::MIN,
