@@ -39,6 +39,7 @@
 
 mod admission;
 mod checks;
+mod config;
 mod entry;
 mod plan;
 mod queue;
@@ -52,6 +53,7 @@ use std::time::{Duration, Instant};
 
 pub use admission::{Overload, Rejection};
 pub use checks::Recheck;
+pub use config::{Config, Policy, Sharing};
 pub use entry::{Entry, Ticket};
 pub use runs::RunId;
 pub use standing::Objective;
@@ -62,55 +64,8 @@ use crate::stop::Stop;
 use plan::Plan;
 use queue::{LaneId, Queue};
 use runs::Runs;
-use sentinel::{Sentinel, Watch};
+use sentinel::Watch;
 use standing::StandingQueue;
-
-/// When queued requests become a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// As soon as a worker is idle. While all are busy the next batch grows by itself.
-    WorkConserving {
-        /// Longest that an idle worker may hold a batch back where that raises throughput
-        /// ([`crate::linger`] says where); zero never holds one back.
-        max_linger: Duration,
-    },
-    /// When `max_rows` are there or the oldest request has waited this long, and a worker is idle.
-    Window(Duration),
-}
-
-impl Policy {
-    /// Nothing is ever held back.
-    pub const AT_ONCE: Self = Self::WorkConserving {
-        max_linger: Duration::ZERO,
-    };
-}
-
-/// Which requests may run together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// Each batch is one request, whatever its rows. Nothing is ever held back.
-    Alone,
-    /// Those of one signature, and nothing is checked.
-    Unchecked,
-    /// Those of one signature, until a check shows that this changes answers.
-    Checked(Sentinel),
-}
-
-/// Bounds of the batcher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Config {
-    /// When queued requests become a batch.
-    pub policy: Policy,
-    /// Which requests may run together.
-    pub sharing: Sharing,
-    /// Most rows in one batch, and so in one request. No bound where each request runs alone.
-    pub max_rows: NonZeroUsize,
-    /// Most rows that wait. An empty queue takes any request that one batch can hold, so a bound
-    /// smaller than a request sheds early instead of refusing that request for ever.
-    pub max_queue_rows: NonZeroUsize,
-    /// Without one, requests wait for as long as their deadlines allow.
-    pub objective: Option<Objective>,
-}
 
 /// Requests that run together, oldest first.
 #[derive(Debug)]
@@ -222,8 +177,8 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         machine
     }
 
-    /// Rows that wait now. May exceed [`Config::max_queue_rows`] for a moment by the rows of failed
-    /// batches, which come back to the queue.
+    /// Rows that wait now. May exceed [`Config::max_queue_rows`] for a moment by the rows of
+    /// batches whose outputs are not given, which come back to the queue.
     #[must_use]
     pub const fn waiting_rows(&self) -> usize {
         self.queue.rows()
@@ -366,21 +321,22 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         measured: Measured,
         batch: Vec<Entry<K, T>>,
     ) -> Outputs<K, T> {
-        let shared = batch.len() > 1;
-        let Some(run) = self.runs.end(run) else {
-            return match self.config.sharing {
-                Sharing::Alone if shared => Outputs::Drop,
-                _ => Outputs::Give { batch, keep: None },
-            };
-        };
-        self.batch_time.measure(measured);
-        if shared && self.is_alone() {
-            for entry in run.awaited(batch) {
-                self.queue.push(entry);
+        // None when runs were forgotten: then nobody waits.
+        let run = self.runs.end(run);
+        if run.is_some() {
+            self.batch_time.measure(measured);
+        }
+        if batch.len() > 1 && self.is_alone() {
+            if let Some(run) = run {
+                for entry in run.awaited(batch) {
+                    self.queue.push(entry);
+                }
             }
             return Outputs::Drop;
         }
-        if let Some(longest) = self.longest_linger() {
+        if let Some(run) = run
+            && let Some(longest) = self.longest_linger()
+        {
             self.returns.answered(now, run.clients(), longest);
         }
         let keep = self.choose_kept(now, batch.len());

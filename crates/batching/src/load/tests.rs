@@ -58,6 +58,20 @@ fn a_request_takes_its_part_of_a_full_batch_on_all_workers() {
 }
 
 #[test]
+fn a_request_that_runs_alone_takes_its_own_batch_whatever_its_rows() {
+    let mut costs = learnt(&[(1, 0.011), (32, 0.042)]);
+    costs.run_alone();
+    let pod = pod(2, 8.0, 0.0);
+    assert_close(price(&mut costs, &pod), 0.011 / 2.0);
+    let large = costs.arrives(rows(100), 100, LIFETIME).unwrap();
+    assert_close(large.takes(&pod), 0.110 / 2.0);
+    for _ in 0..100 {
+        costs.ran(ran(100, 0.110));
+    }
+    assert_close(price(&mut costs, &pod), 0.011 / 2.0);
+}
+
+#[test]
 fn a_long_text_takes_more_than_a_short_one() {
     let mut costs = learnt(&[(1, 0.011), (32, 0.042)]);
     let long = costs.arrives(rows(1), 20, LIFETIME).unwrap();

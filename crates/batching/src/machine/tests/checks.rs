@@ -1,7 +1,7 @@
 //! Requests that run alone, from the start or from some moment on, and the checks that lead to it.
 
 use super::*;
-use crate::machine::sentinel::Check;
+use crate::machine::sentinel::{Check, Sentinel};
 
 fn alone(policy: Policy) -> Config {
     Config {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::machine::plan::MAX_DELIVERY;
-use crate::machine::sentinel::Check;
+use crate::machine::sentinel::{Check, Sentinel};
 
 /// What can happen to a batcher.
 #[derive(Debug, Clone)]
