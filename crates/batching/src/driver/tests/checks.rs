@@ -7,6 +7,9 @@ use std::sync::Mutex;
 use super::*;
 use crate::machine::sentinel::Sentinel;
 
+/// A batch with it fails.
+const FAILS: i32 = -4;
+
 /// Gives each number. A flawed one adds, for each neighbour in the batch, a hundred.
 struct Echo {
     flawed: bool,
@@ -30,6 +33,9 @@ impl Worker for Echo {
 
     fn run(&mut self, inputs: &[&i32], _stop: &Stop) -> Result<Vec<i32>, &'static str> {
         self.gate.recv().unwrap();
+        if inputs.contains(&&FAILS) {
+            return Err("told to fail");
+        }
         let neighbours = i32::try_from(inputs.len()).unwrap() - 1;
         let error = if self.flawed { 100 * neighbours } else { 0 };
         Ok(inputs.iter().map(|input| **input + error).collect())
@@ -348,6 +354,45 @@ async fn a_batch_that_runs_while_another_worker_finds_a_difference_is_not_given(
     }
     assert_eq!(outputs(runs).await, [1, 2, 3, 4]);
     assert_eq!(outputs(both).await, [0, 0]);
+    scene.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_of_a_failed_batch_does_not_wait_for_a_check() {
+    let scene = Scene::new(false, 2, ALWAYS);
+    let mut both = Vec::new();
+    for begun in 1..=2 {
+        both.push(scene.submit(0));
+        scene.until_begun(begun).await;
+    }
+    let fails = [1, FAILS].map(|input| scene.submit(input));
+    scene.until_waiting(2).await;
+    let half = [2, 3].map(|input| scene.submit(input));
+    scene.until_waiting(4).await;
+    let checked = [4, 5].map(|input| scene.submit(input));
+    scene.until_waiting(6).await;
+    scene.gates[1].send(()).unwrap();
+    scene.until_begun(6).await;
+    scene.open(2);
+    assert_eq!(outputs(checked).await, [4, 5]);
+    scene.until_checking(1).await;
+    // The second worker's batch fails, and it is held in one half. The first one, which checks, runs the
+    // other, and where that fails too, a half of it.
+    scene.gates[1].send(()).unwrap();
+    scene.open(2);
+    let either = || half.iter().all(Reply::is_finished) || fails.iter().any(Reply::is_finished);
+    until(either).await;
+    for gate in &scene.gates {
+        for _batch in 0..4 {
+            gate.send(()).unwrap();
+        }
+    }
+    assert_eq!(outputs(half).await, [2, 3]);
+    assert_eq!(outputs(both).await, [0, 0]);
+    let [good, bad] = fails;
+    assert_eq!(outputs([good]).await, [1]);
+    until(|| bad.is_finished()).await;
+    assert_eq!(bad.await.unwrap(), Err(Failure::Failed("told to fail")));
     scene.end().await;
 }
 
