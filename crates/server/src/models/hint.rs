@@ -9,7 +9,7 @@ use super::name::{InvalidName, ModelName, Version};
 const MAX_HINTS: usize = 10;
 
 /// Most characters of a name in a hint.
-const MAX_NAME: usize = 64;
+const MAX_NAME: usize = 128;
 
 /// Something that is passed over and was probably meant to be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(super) fn of_model(name: &str, names: &Names) -> Vec<Hint> {
         return Vec::from_iter(holds_models.then(|| hint("", advice)));
     }
     let top = || {
-        let visible = |(path, kind): (&'_ String, &Kind)| {
+        let visible = |(path, kind): (&String, &Kind)| {
             (!path.contains('/') && !path.starts_with('.')).then(|| (path.clone(), *kind))
         };
         names.iter().filter_map(visible)
@@ -158,10 +158,14 @@ impl<'a> Models<'a> {
             onnx: Vec::new(),
             ort: Vec::new(),
         };
-        for (path, _) in names.iter().filter(|(_, kind)| **kind == Kind::File) {
+        let below = names.range(folder.to_owned()..);
+        for (path, kind) in below {
             let Some(path) = path.strip_prefix(folder) else {
-                continue;
+                break;
             };
+            if *kind != Kind::File {
+                continue;
+            }
             let extension = path.rsplit_once('.').map(|(_, extension)| extension);
             let is = |wanted| extension.is_some_and(|found| found.eq_ignore_ascii_case(wanted));
             if path.split('/').any(|name| name.starts_with('.')) {
