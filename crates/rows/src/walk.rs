@@ -185,6 +185,15 @@ impl<'m> Walk<'m> {
 
     /// Adds a graph's constants and runs its nodes; its inputs are in the scope already.
     pub(crate) fn graph(&mut self, graph: &'m GraphProto, scope: &mut Scope<'_, 'm>) {
+        let constants = graph
+            .initializer
+            .len()
+            .saturating_add(graph.value_info.len());
+        self.visits = self.visits.saturating_add(constants / 8);
+        if self.visits > MAXIMUM_VISITS {
+            // Its nodes miss their constants, and say so.
+            return self.nodes(&graph.node, scope);
+        }
         for tensor in &graph.initializer {
             let mut value = constant::value(tensor);
             self.account(&mut value);
@@ -253,7 +262,11 @@ impl<'m> Walk<'m> {
     fn node(&mut self, node: &'m NodeProto, scope: &Scope<'_, 'm>) -> Vec<Value<'m>> {
         let count = node.output.len();
         let all = |blame: &Blame| vec![Value::mixed(blame.clone()); count.min(MAXIMUM_VISITS)];
-        self.visits = self.visits.saturating_add(1).saturating_add(count / 8);
+        self.visits = self
+            .visits
+            .saturating_add(1)
+            .saturating_add(count / 8)
+            .saturating_add(effort(node));
         if self.visits > MAXIMUM_VISITS || self.depth > MAXIMUM_DEPTH {
             return all(&blame(
                 node,
@@ -276,6 +289,9 @@ impl<'m> Walk<'m> {
                     "takes an input that no node before it gives",
                     None,
                 ));
+            }
+            if let Some(content) = input.as_ref().and_then(|input| input.content.as_ref()) {
+                self.visits = self.visits.saturating_add(content.len() / 32);
             }
             inputs.push(input);
         }
@@ -445,12 +461,22 @@ fn apply<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
     (rule.run)(call)
 }
 
+/// What reading a node's long attributes adds to a visit.
+fn effort(node: &NodeProto) -> usize {
+    let entries = node
+        .attribute
+        .iter()
+        .map(|attribute| attribute.ints.len().max(attribute.strings.len()));
+    entries.fold(node.attribute.len(), usize::saturating_add) / 1024
+}
+
 /// The domain as it is compared: ONNX's own has two names.
 pub(crate) fn canonical(domain: &str) -> &str {
     if domain == "ai.onnx" { "" } else { domain }
 }
 
-fn declared_element(info: &ValueInfo) -> (&str, i32) {
+/// A value's name, and the kind of its elements where the model declares it.
+pub(crate) fn declared_element(info: &ValueInfo) -> (&str, i32) {
     let element = match info
         .r#type
         .as_ref()

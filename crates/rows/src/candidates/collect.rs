@@ -4,28 +4,36 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::tensor::{Axis, Elements, Origins, Tensor, Trace};
-use super::wanted::{Wanted, both, bounded, either};
+use super::wanted::{Wanted, both, bounded, either, first, with_others};
 use super::{Candidate, Candidates, Length, Values};
 
 /// The most columns of one input that are told apart.
 const MAXIMUM_COLUMNS: usize = 1024;
+/// The most values that are looked at, for all columns together.
+const MAXIMUM_SIZE: usize = 1 << 21;
 /// Longer axes would cost memory rather than show that the model runs.
 const MAXIMUM_LENGTH: i64 = 1 << 20;
+/// Where any multiple works, one that isn't so short that all differences vanish.
+const COMFORTABLE: i64 = 8;
 
 /// How much depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
-    /// Other values work as well, but these tell more: what is compared with, a mask.
+    /// Others work as well, but these tell more: what the input is compared with.
     Hint,
-    /// Other values give infinities and the like.
+    /// Others give infinities and the like.
     Sense,
-    /// Other values fail.
+    /// Others have no meaning: it is a mask.
+    Mask,
+    /// Others fail.
     Must,
 }
 
 /// What the nodes want of the graph's inputs.
 pub(super) struct Collector {
     inputs: Vec<Input>,
+    /// How many more values are looked at.
+    room: usize,
 }
 
 struct Input {
@@ -35,6 +43,8 @@ struct Input {
     free: Vec<bool>,
     values: BTreeMap<Option<usize>, (Need, Values)>,
     lengths: BTreeMap<usize, Wish>,
+    /// Whether a branch is chosen by it.
+    decides: bool,
 }
 
 #[derive(Default)]
@@ -46,7 +56,10 @@ struct Wish {
 
 impl Collector {
     pub(super) fn new() -> Self {
-        Self { inputs: Vec::new() }
+        Self {
+            inputs: Vec::new(),
+            room: MAXIMUM_SIZE,
+        }
     }
 
     /// Adds an input with these axes; its number is the order.
@@ -57,6 +70,7 @@ impl Collector {
             free: axes.iter().map(Option::is_none).collect(),
             values: BTreeMap::new(),
             lengths: BTreeMap::new(),
+            decides: false,
         });
         self.inputs.len() - 1
     }
@@ -96,6 +110,10 @@ impl Collector {
 
     fn want_of(&mut self, origins: &Origins, need: Need, wanted: &Wanted) {
         for origin in origins.all() {
+            let Some(room) = self.room.checked_sub(wanted.size()) else {
+                return;
+            };
+            self.room = room;
             let Some(input) = self.inputs.get_mut(origin.input) else {
                 continue;
             };
@@ -116,7 +134,7 @@ impl Collector {
         }
     }
 
-    /// A hint that this input, which must have an axis besides the rows', is a mask.
+    /// Says that this input is a mask, if it has integers and an axis besides the rows'.
     pub(super) fn mask(&mut self, input: usize) {
         let Some(input) = self.inputs.get_mut(input) else {
             return;
@@ -124,20 +142,26 @@ impl Collector {
         if input.free.len() < 2 || !super::tensor::is_integer(input.kind) {
             return;
         }
-        let mask = (Need::Hint, Values::Integers(vec![1, 0]));
+        let mask = (Need::Mask, Values::Integers(vec![1, 0]));
         let merged = match input.values.remove(&None) {
-            // One comes first, whatever the mask is compared with.
-            Some(known) => merge(mask, known),
+            Some(known) => merge(known, mask),
             None => mask,
         };
         input.values.insert(None, merged);
+    }
+
+    /// Says that this input chooses a branch.
+    pub(super) fn decides(&mut self, input: usize) {
+        if let Some(input) = self.inputs.get_mut(input) {
+            input.decides = true;
+        }
     }
 
     /// Says that both lengths are the same.
     pub(super) fn equal(&mut self, left: &Axis, right: &Axis) {
         match (left, right) {
             (Axis::Fixed(length), other) | (other, Axis::Fixed(length)) => {
-                self.exactly(other, *length)
+                self.exactly(other, *length);
             }
             (Axis::Traced(left), Axis::Traced(right)) if left.same_axis(right) && left != right => {
                 self.multiple(left, left.multiplier.max(right.multiplier));
@@ -198,14 +222,20 @@ impl Collector {
             let mut candidate = Candidate::default();
             let all = input.values.get(&None).cloned();
             for (column, known) in input.values {
-                match (column, &all) {
-                    (None, _) => candidate.values = Some(bounded(known.1)),
-                    (Some(column), None) => {
-                        candidate.columns.insert(column, bounded(known.1));
-                    }
-                    (Some(column), Some(all)) => {
-                        let (_, values) = merge(known, all.clone());
-                        candidate.columns.insert(column, bounded(values));
+                let (need, values) = match (column, &all) {
+                    (Some(_), Some(all)) => merge(known, all.clone()),
+                    _ => known,
+                };
+                // Lengths and other values are those of the branch that is looked at first.
+                let values = bounded(match need {
+                    Need::Hint if input.decides => first(values),
+                    Need::Hint => with_others(values),
+                    _ => values,
+                });
+                match column {
+                    None => candidate.values = Some(values),
+                    Some(column) => {
+                        candidate.columns.insert(column, values);
                     }
                 }
             }
@@ -233,7 +263,7 @@ impl Wish {
             return bounded(exactly).map(Length::Exactly);
         }
         if self.multiple > 1 {
-            let times = self.least.max(1).checked_add(self.multiple - 1)? / self.multiple;
+            let times = self.least.max(COMFORTABLE).checked_add(self.multiple - 1)? / self.multiple;
             return bounded(times.checked_mul(self.multiple)?).map(Length::Exactly);
         }
         bounded(self.least)
@@ -244,18 +274,22 @@ impl Wish {
 
 /// What to make of two wishes: more need wins, unless both can be had.
 fn merge(left: (Need, Values), right: (Need, Values)) -> (Need, Values) {
-    let need = left.0.max(right.0);
-    if left.0.min(right.0) == Need::Hint {
-        return match left.0.cmp(&right.0) {
-            std::cmp::Ordering::Equal => (need, either(left.1, right.1)),
-            std::cmp::Ordering::Less => right,
-            std::cmp::Ordering::Greater => left,
-        };
+    let (less, more) = if left.0 < right.0 {
+        (left, right)
+    } else {
+        (right, left)
+    };
+    let is_level = less.0 == more.0;
+    if less.0 == Need::Hint && is_level {
+        return (Need::Hint, either(more.1, less.1));
     }
-    match both(&left.1, &right.1) {
-        Some(values) => (need, values),
-        None if right.0 > left.0 => right,
-        None => left,
+    // A hint, and what a mask is computed into, say nothing about what is needed.
+    if !is_level && (less.0 == Need::Hint || less.0 == Need::Mask || more.0 == Need::Mask) {
+        return more;
+    }
+    match both(&more.1, &less.1) {
+        Some(values) => (more.0, values),
+        None => more,
     }
 }
 

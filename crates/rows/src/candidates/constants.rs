@@ -70,7 +70,7 @@ impl<'m> Constant<'m> {
         let found = match self {
             Self::Integer(value) => vec![*value],
             Self::Integers(list) => list.to_vec(),
-            Self::Tensor(tensor) => integers(tensor)?,
+            Self::Tensor(tensor) => crate::constant::integers(tensor)?,
             Self::Float(_) | Self::Floats(_) | Self::Strings(_) => return None,
         };
         (found.len() == count).then_some(found)
@@ -85,7 +85,7 @@ impl<'m> Constant<'m> {
             Self::Tensor(tensor)
                 if matches!(tensor.data_type, element::FLOAT | element::DOUBLE) =>
             {
-                floats(tensor)?
+                crate::constant::floats(tensor)?
             }
             _ => {
                 #[allow(clippy::cast_precision_loss, reason = "candidates needn't be exact")]
@@ -115,66 +115,6 @@ impl<'m> Constant<'m> {
 pub(super) fn strings(list: &[Bytes]) -> Vec<String> {
     list.iter()
         .filter_map(|bytes| std::str::from_utf8(bytes).ok().map(ToOwned::to_owned))
-        .collect()
-}
-
-fn is_external(tensor: &TensorProto) -> bool {
-    tensor.data_location == 1
-}
-
-fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
-    if is_external(tensor) {
-        return None;
-    }
-    let raw = &tensor.raw_data;
-    Some(match tensor.data_type {
-        element::INT64 if !raw.is_empty() => whole(raw, i64::from_le_bytes),
-        element::INT32 if !raw.is_empty() => {
-            whole(raw, |bytes| i64::from(i32::from_le_bytes(bytes)))
-        }
-        element::UINT32 if !raw.is_empty() => {
-            whole(raw, |bytes| i64::from(u32::from_le_bytes(bytes)))
-        }
-        element::INT16 if !raw.is_empty() => {
-            whole(raw, |bytes| i64::from(i16::from_le_bytes(bytes)))
-        }
-        element::UINT16 if !raw.is_empty() => {
-            whole(raw, |bytes| i64::from(u16::from_le_bytes(bytes)))
-        }
-        element::INT8 if !raw.is_empty() => whole(raw, |bytes| i64::from(i8::from_le_bytes(bytes))),
-        element::UINT8 | element::BOOL if !raw.is_empty() => {
-            raw.iter().copied().map(i64::from).collect()
-        }
-        element::INT64 => tensor.int64_data.clone(),
-        element::INT32
-        | element::INT16
-        | element::INT8
-        | element::UINT16
-        | element::UINT8
-        | element::BOOL => tensor.int32_data.iter().copied().map(i64::from).collect(),
-        _ => return None,
-    })
-}
-
-fn floats(tensor: &TensorProto) -> Option<Vec<f64>> {
-    if is_external(tensor) {
-        return None;
-    }
-    let raw = &tensor.raw_data;
-    Some(match tensor.data_type {
-        element::FLOAT if !raw.is_empty() => {
-            whole(raw, |bytes| f64::from(f32::from_le_bytes(bytes)))
-        }
-        element::DOUBLE if !raw.is_empty() => whole(raw, f64::from_le_bytes),
-        element::FLOAT => tensor.float_data.iter().copied().map(f64::from).collect(),
-        element::DOUBLE => tensor.double_data.clone(),
-        _ => return None,
-    })
-}
-
-fn whole<const SIZE: usize, T>(raw: &[u8], convert: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
-    raw.chunks_exact(SIZE)
-        .filter_map(|chunk| chunk.try_into().ok().map(&convert))
         .collect()
 }
 

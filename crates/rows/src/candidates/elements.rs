@@ -11,7 +11,7 @@ use crate::proto::element;
 use super::operands::Operands;
 use super::tensor::{Axis, Elements, Origin, Origins, Tensor, Text};
 
-pub(super) use constraints::constrain;
+pub(super) use constraints::{constrain, single_source};
 
 /// What the node's outputs are made of, where they are values of the inputs.
 pub(super) fn infer<'m>(operands: &Operands<'_, 'm>) -> Vec<Elements<'m>> {

@@ -12,11 +12,13 @@ use super::elements;
 use super::lengths;
 use super::operands::Operands;
 use super::shapes;
-use super::tensor::{Axis, Elements, Origin, Origins, Tensor, Text, Trace};
+use super::tensor::{Axis, Elements, MAXIMUM_RANK, Origin, Origins, Tensor, Text, Trace};
 use super::wanted::Wanted;
 
 /// The most nodes that are looked at, those of branches included.
 const MAXIMUM_NODES: usize = 200_000;
+/// The most that is kept of tensors, and looked at, in all of them together: axes and columns.
+const MAXIMUM_SIZE: usize = 1 << 21;
 /// How deep branches are followed.
 const MAXIMUM_DEPTH: usize = 8;
 
@@ -28,6 +30,7 @@ pub(super) fn walk(graph: &GraphProto) -> Candidates {
         collector: Collector::new(),
         scopes: vec![Names::new()],
         nodes: 0,
+        room: MAXIMUM_SIZE,
         absent: Tensor::unknown(),
     };
     walker.constants(graph);
@@ -46,6 +49,8 @@ struct Walker<'m> {
     collector: Collector,
     scopes: Vec<Names<'m>>,
     nodes: usize,
+    /// What is left of `MAXIMUM_SIZE`.
+    room: usize,
     absent: Tensor<'m>,
 }
 
@@ -60,6 +65,13 @@ impl<'m> Walker<'m> {
         {
             names.insert(name, tensor);
         }
+    }
+
+    /// Whether there is room for this much, which is taken.
+    fn has_room(&mut self, size: usize) -> bool {
+        let rest = self.room.checked_sub(size);
+        self.room = rest.unwrap_or(0);
+        rest.is_some()
     }
 
     fn constants(&mut self, graph: &'m GraphProto) {
@@ -161,6 +173,9 @@ impl<'m> Walker<'m> {
             .iter()
             .map(|name| self.known(name).cloned().unwrap_or_else(Tensor::unknown))
             .collect();
+        if !self.has_room(inputs.iter().map(Tensor::size).sum()) {
+            return;
+        }
         let operands = Operands {
             node,
             inputs: &inputs,
@@ -174,15 +189,34 @@ impl<'m> Walker<'m> {
         for (position, output) in node.output.iter().enumerate() {
             let tensor = Tensor {
                 element,
-                axes: axes.get(position).cloned().flatten().map(Into::into),
+                axes: axes
+                    .get(position)
+                    .cloned()
+                    .flatten()
+                    .filter(|axes| axes.len() <= MAXIMUM_RANK)
+                    .map(Into::into),
                 elements: known.get(position).cloned().unwrap_or(Elements::Unknown),
                 sources: Rc::clone(&sources),
                 simple,
             };
+            if !self.has_room(tensor.size()) {
+                return;
+            }
             self.set(output, tensor);
         }
         match node.op_type.as_str() {
-            "If" => self.branches(node),
+            "If" => {
+                let condition = inputs.first().and_then(Tensor::integers);
+                let taken = match condition.as_deref() {
+                    Some([0]) => Some("else_branch"),
+                    Some([_]) => Some("then_branch"),
+                    _ => None,
+                };
+                if let Some(deciding) = inputs.first().and_then(elements::single_source) {
+                    self.collector.decides(deciding);
+                }
+                self.branches(node, taken);
+            }
             "Loop" => {
                 if let Some(trips) = inputs.first() {
                     self.collector.want(trips, Need::Must, &Wanted::Range(1, 4));
@@ -192,16 +226,21 @@ impl<'m> Walker<'m> {
         }
     }
 
-    /// Follows the branches of an `If`; what both give is taken from the one that knows more.
-    fn branches(&mut self, node: &'m NodeProto) {
+    /// Follows the branches of an `If`, or the one that is taken, where that is known; what both give is taken from the one that knows more.
+    fn branches(&mut self, node: &'m NodeProto, taken: Option<&str>) {
         if self.scopes.len() > MAXIMUM_DEPTH {
             return;
         }
-        for branch in node
-            .attribute
-            .iter()
-            .filter_map(|attribute| attribute.g.as_deref())
-        {
+        let branches = ["then_branch", "else_branch"]
+            .into_iter()
+            .filter(|name| taken.is_none_or(|taken| taken == *name))
+            .filter_map(|name| {
+                node.attribute
+                    .iter()
+                    .find(|attribute| attribute.name == name)
+            })
+            .filter_map(|attribute| attribute.g.as_deref());
+        for branch in branches {
             self.scopes.push(Names::new());
             self.constants(branch);
             self.nodes(branch);

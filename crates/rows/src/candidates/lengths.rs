@@ -91,7 +91,7 @@ fn elementwise(operands: &Operands<'_, '_>, collector: &mut Collector) -> Output
     let same = || vec![operands.input(0).axes().map(<[Axis]>::to_vec)];
     match operands.operator() {
         "LayerNormalization" | "RMSNormalization" | "SimplifiedLayerNormalization" => {
-            collector.equal(operands.axis(0, -1), operands.axis(1, -1));
+            broadcast(operands, 0..2, collector);
             same()
         }
         "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" => {

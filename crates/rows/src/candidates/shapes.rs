@@ -26,12 +26,20 @@ pub(super) fn infer<'m>(operands: &Operands<'_, 'm>) -> Option<Vec<Elements<'m>>
 fn computed(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
     let input = |position: usize| operands.input(position).lengths();
     let list = match operands.operator() {
-        "Unsqueeze" | "Squeeze" | "Cast" | "Reshape"
-            if operands.input(0).rank().is_none_or(|rank| rank <= 1) =>
-        {
-            input(0)?.to_vec()
+        // The order of the elements stays, whatever the rank.
+        "Unsqueeze" | "Squeeze" | "Cast" | "Reshape" | "Identity" => input(0)?.to_vec(),
+        "ConstantOfShape" => constant_of_shape(operands)?,
+        "Transpose" => transposed(operands)?,
+        "Not" => {
+            let negated =
+                |axis: &Axis| axis.fixed().map(|value| Axis::Fixed(i64::from(value == 0)));
+            input(0)?
+                .iter()
+                .map(negated)
+                .collect::<Option<Vec<Axis>>>()?
         }
-        "Concat" => {
+        "Slice" if operands.input(0).rank() == Some(2) => upside_down(operands)?,
+        "Concat" if operands.input(0).rank() == Some(1) => {
             let parts: Option<Vec<Rc<[Axis]>>> = (0..operands.inputs.len()).map(input).collect();
             parts?.concat()
         }
@@ -58,7 +66,7 @@ fn computed(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
             data.get(clamp(start, data.len())..clamp(end, data.len()))?
                 .to_vec()
         }
-        "Add" | "Sub" | "Mul" | "Div" => {
+        "Add" | "Sub" | "Mul" | "Div" | "Equal" => {
             let (left, right) = (input(0)?, input(1)?);
             // Constants of other shapes are no lengths.
             if operands
@@ -88,11 +96,62 @@ fn computed(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
     Some(list)
 }
 
+fn constant_of_shape(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
+    let count = operands
+        .input(0)
+        .integers()?
+        .into_iter()
+        .try_fold(1_usize, |count, length| {
+            count.checked_mul(usize::try_from(length).ok()?)
+        })
+        .filter(|count| *count <= MAXIMUM_COLUMNS)?;
+    let value = match operands.attribute("value") {
+        Some(value) => *crate::constant::integers(value.t.as_deref()?)?.first()?,
+        None => 0,
+    };
+    Some(vec![Axis::Fixed(value); count])
+}
+
+/// The rows of a matrix of two columns: pads as `torch.onnx` writes them.
+fn pairs(operands: &Operands<'_, '_>) -> Option<Vec<[Axis; 2]>> {
+    let list = operands.input(0).lengths()?;
+    if operands.input(0).axis(1) != &Axis::Fixed(2) {
+        return None;
+    }
+    list.chunks(2)
+        .map(|pair| match pair {
+            [left, right] => Some([left.clone(), right.clone()]),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The rows in reverse.
+fn upside_down(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
+    let is_reverse = operands.list(1, "starts")? == [-1]
+        && operands.list(3, "axes")? == [0]
+        && operands.list(4, "steps")? == [-1]
+        && operands.list(2, "ends")?.first() < Some(&-(1 << 30));
+    let pairs = pairs(operands).filter(|_| is_reverse)?;
+    Some(pairs.into_iter().rev().flatten().collect())
+}
+
+fn transposed(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
+    let pairs = pairs(operands).filter(|_| operands.input(0).rank() == Some(2))?;
+    let column = |position: usize| {
+        pairs
+            .iter()
+            .filter_map(move |pair| pair.get(position).cloned())
+    };
+    Some(column(0).chain(column(1)).collect())
+}
+
 fn arithmetic(operator: &str, left: &Axis, right: &Axis) -> Axis {
     match (operator, left, right) {
         ("Mul", left, right) => Axis::product([left, right]),
         ("Add", Axis::Fixed(left), Axis::Fixed(right)) => fixed(left.checked_add(*right)),
         ("Sub", Axis::Fixed(left), Axis::Fixed(right)) => fixed(left.checked_sub(*right)),
+        ("Equal", Axis::Fixed(left), Axis::Fixed(right)) => Axis::Fixed(i64::from(left == right)),
         ("Div", Axis::Fixed(left), Axis::Fixed(right)) => fixed(left.checked_div(*right)),
         ("Add", Axis::Traced(trace), Axis::Fixed(more))
         | ("Add", Axis::Fixed(more), Axis::Traced(trace)) => longer(*trace, *more),

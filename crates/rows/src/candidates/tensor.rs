@@ -8,6 +8,8 @@ use super::constants::Constant;
 
 /// The most columns that are told apart, and elements of a shape that are followed.
 pub(super) const MAXIMUM_COLUMNS: usize = 1024;
+/// The most axes of a tensor: ONNX Runtime has fewer.
+pub(super) const MAXIMUM_RANK: usize = 64;
 
 /// A tensor of the graph.
 #[derive(Clone, Debug)]
@@ -174,6 +176,16 @@ impl<'m> Tensor<'m> {
         }
     }
 
+    /// How much is known: a measure of memory and of the time to follow it.
+    pub(super) fn size(&self) -> usize {
+        let elements = match &self.elements {
+            Elements::Lengths(list) => list.len(),
+            Elements::Inputs(origins) => origins.size(),
+            Elements::Unknown | Elements::Constant(_) => 0,
+        };
+        1 + elements + self.rank().unwrap_or_default()
+    }
+
     pub(super) fn rank(&self) -> Option<usize> {
         self.axes.as_ref().map(|axes| axes.len())
     }
@@ -214,7 +226,16 @@ impl<'m> Tensor<'m> {
 
     /// Its numbers, where it is a constant with few of them.
     pub(super) fn numbers(&self) -> Option<Vec<f64>> {
-        self.constant_value()?.numbers(MAXIMUM_COLUMNS)
+        match &self.elements {
+            #[allow(clippy::cast_precision_loss, reason = "candidates needn't be exact")]
+            Elements::Lengths(_) => Some(
+                self.integers()?
+                    .into_iter()
+                    .map(|length| length as f64)
+                    .collect(),
+            ),
+            _ => self.constant_value()?.numbers(MAXIMUM_COLUMNS),
+        }
     }
 
     /// Its elements as lengths, where it is a small list of constants or lengths.
@@ -252,6 +273,14 @@ pub(super) fn at(position: i64, length: usize) -> Option<usize> {
 }
 
 impl Origins {
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Each(list) => list.len(),
+            Self::Whole(_) => 1,
+            Self::Any(list) => list.len(),
+        }
+    }
+
     pub(super) fn all(&self) -> Vec<Origin> {
         let mut all: Vec<Origin> = Vec::new();
         let listed: &mut dyn Iterator<Item = Origin> = match self {

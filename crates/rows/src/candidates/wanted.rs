@@ -24,6 +24,17 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
+    /// How many values these are.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Strings(list) => list.len(),
+            Self::Grams(list) => list.len(),
+            Self::Integers(list) => list.len(),
+            Self::Numbers(list) => list.len(),
+            Self::Range(..) => 1,
+        }
+    }
+
     /// As values of the input that these are of, an input of elements of `kind`.
     pub(super) fn of_input(&self, origin: Origin, kind: i32) -> Option<Values> {
         let values = match kind {
@@ -246,6 +257,38 @@ pub(super) fn either(left: Values, right: Values) -> Values {
         (Values::Integers(left), Values::Integers(right)) => Values::Integers(joined(left, right)),
         (Values::Floats(left), Values::Floats(right)) => Values::Floats(joined(left, right)),
         (left, _) => left,
+    }
+}
+
+/// With some that a comparison with these tells apart from them.
+pub(super) fn with_others(values: Values) -> Values {
+    match values {
+        Values::Integers(list) => {
+            let others = list
+                .iter()
+                .flat_map(|value| [value.saturating_add(1), value.saturating_sub(1)]);
+            let others: Vec<i64> = others
+                .filter(|value| *value >= 0)
+                .take(8)
+                .chain([0, 1, 2, 3])
+                .collect();
+            either(Values::Integers(list), Values::Integers(others))
+        }
+        Values::Strings(list) => {
+            let others = ["", "a", "b c"].map(ToOwned::to_owned).to_vec();
+            either(Values::Strings(list), Values::Strings(others))
+        }
+        values => values,
+    }
+}
+
+/// The first of a list alone.
+pub(super) fn first(values: Values) -> Values {
+    match values {
+        Values::Strings(list) => Values::Strings(spread(list, 1)),
+        Values::Integers(list) => Values::Integers(spread(list, 1)),
+        Values::Floats(list) => Values::Floats(spread(list, 1)),
+        range @ Values::Range { .. } => range,
     }
 }
 

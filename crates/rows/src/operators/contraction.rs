@@ -97,6 +97,12 @@ pub(crate) fn gemm<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 
 /// Einsum, its labels as they are.
 pub(crate) fn einsum<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    if call
+        .string("equation")
+        .is_some_and(|equation| equation.len() > 500)
+    {
+        return Err(call.unproven("has an equation that can't be read"));
+    }
     let equation: String = call
         .string("equation")
         .unwrap_or_default()

@@ -7,10 +7,13 @@ use crate::call::{Call, resolve};
 use crate::dimension::Dim;
 use crate::proto::{FunctionProto, GraphProto, element};
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
-use crate::walk::{Context, Outcome, Scope};
+use crate::walk::{Context, Outcome, Scope, declared_element};
 
 /// How often a loop's body is judged until nothing new is learnt of its states.
 const MAXIMUM_ROUNDS: usize = 6;
+
+/// The most states of a Scan over the rows: each is looked for in the whole graph.
+const MAXIMUM_STATES: usize = 64;
 
 /// Runs a graph within the node's scope, with `inputs` for its first inputs.
 fn run<'m>(
@@ -23,9 +26,11 @@ fn run<'m>(
         return Err(call.opaque("has a graph with other inputs"));
     }
     for (formal, value) in graph.input.iter().zip(inputs) {
-        scope
-            .values
-            .insert(formal.name.as_str(), Rc::new(value.clone()));
+        let mut value = value.clone();
+        if value.element == element::UNDEFINED {
+            value.element = declared_element(formal).1;
+        }
+        scope.values.insert(formal.name.as_str(), Rc::new(value));
     }
     call.walk.graph(graph, &mut scope);
     graph
@@ -377,6 +382,9 @@ fn scan_rows<'m>(
 ) -> Outcome<'m> {
     if initial.iter().any(|state| !state.is_invariant()) {
         return Err(call.unproven("meets each row with all others"));
+    }
+    if initial.len() > MAXIMUM_STATES {
+        return Err(call.unproven("has more states than are followed"));
     }
     for index in 0..initial.len() {
         if !passes_on(graph, index) {

@@ -140,40 +140,44 @@ fn is_whole(length: &Dim, start: &Dim, end: &Dim, step: &Dim) -> bool {
     start.is(0) && step.is(1) && to_the_end
 }
 
-/// Known elements of a vector from `start` to `end`.
-fn sliced(content: &[Option<Dim>], start: &Dim, end: &Dim, step: &Dim) -> Option<Vec<Option<Dim>>> {
-    let length = i64::try_from(content.len()).ok()?;
+/// The places that a slice takes of an axis: the first, how many, and the step between them.
+fn places(length: i64, start: &Dim, end: &Dim, step: &Dim) -> Option<(i64, i64, i64)> {
     let (start, end, step) = (
         start.as_constant()?,
         end.as_constant()?,
         step.as_constant()?,
     );
-    let from_front = |place: i64| {
-        if place < 0 {
+    let bounded = |place: i64, low: i64, high: i64| {
+        let from_front = if place < 0 {
             place.saturating_add(length)
         } else {
             place
-        }
+        };
+        from_front.min(high).max(low)
     };
-    let (mut place, end) = if step > 0 {
-        (
-            from_front(start).clamp(0, length),
-            from_front(end).clamp(0, length),
-        )
-    } else if step < 0 {
-        (
-            from_front(start).clamp(0, length - 1),
-            from_front(end).clamp(-1, length - 1),
-        )
+    let (first, span) = if step > 0 {
+        let first = bounded(start, 0, length);
+        (first, bounded(end, 0, length).checked_sub(first)?)
     } else {
-        return None;
+        let last = length.checked_sub(1)?;
+        let first = bounded(start, 0, last);
+        (first, first.checked_sub(bounded(end, -1, last))?)
     };
-    let mut taken = Vec::new();
-    while (step > 0 && place < end) || (step < 0 && place > end) {
-        taken.push(content.get(usize::try_from(place).ok()?)?.clone());
-        place = place.checked_add(step)?;
-    }
-    Some(taken)
+    let size = step.checked_abs().filter(|size| *size > 0)?;
+    let count = span.max(0).checked_add(size - 1)?.checked_div(size)?;
+    Some((first, count, step))
+}
+
+/// Known elements of a vector from `start` to `end`.
+fn sliced(content: &[Option<Dim>], start: &Dim, end: &Dim, step: &Dim) -> Option<Vec<Option<Dim>>> {
+    let length = i64::try_from(content.len()).ok()?;
+    let (first, count, step) = places(length, start, end, step)?;
+    (0..count)
+        .map(|index| {
+            let place = first.checked_add(index.checked_mul(step)?)?;
+            content.get(usize::try_from(place).ok()?).cloned()
+        })
+        .collect()
 }
 
 /// A matrix of known integers with its rows in reverse.
@@ -212,12 +216,11 @@ fn slice_length(
     end: &Dim,
     step: &Dim,
 ) -> Dim {
-    if let (Some(length), Some(_)) = (length.as_constant(), start.as_constant())
-        && let Ok(places) = usize::try_from(length)
-        && places <= 1 << 16
-        && let Some(taken) = sliced(&vec![None; places], start, end, step)
-    {
-        return Dim::from(i64::try_from(taken.len()).unwrap_or(i64::MAX));
+    let known = length
+        .as_constant()
+        .and_then(|length| places(length, start, end, step));
+    if let Some((_, count, _)) = known {
+        return Dim::from(count);
     }
     call.walk.derive("slice", &[length, start, end, step])
 }

@@ -162,6 +162,25 @@ fn parts_of_rows_are_rows() {
 }
 
 #[test]
+fn slices_of_nothing_are_survived() {
+    for step in [
+        "1",
+        "-1",
+        "-9223372036854775808",
+        "9223372036854775807",
+        "0",
+    ] {
+        for start in ["0", "-1", "5"] {
+            let text = format!(
+                "in x N 4; ints none =; ints a = {start}; ints b = -9223372036854775808; ints ax = 0; ints s = {step}
+                 e = Slice (none a b ax s); ints axis = 1; f = Slice (x a b axis s); y = Relu (x); out y"
+            );
+            independent(&text);
+        }
+    }
+}
+
+#[test]
 fn constants_are_repeated_for_each_row() {
     // A class token before each row's patches.
     independent(

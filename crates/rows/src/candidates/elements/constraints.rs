@@ -12,6 +12,22 @@ const SMALL: Wanted = Wanted::Range(1, 8);
 const ONE: Wanted = Wanted::Range(1, 1);
 const ZERO: Wanted = Wanted::Range(0, 0);
 
+/// Numbers of several scales that logarithms and roots take.
+const POSITIVE: [f64; 10] = [1.0, 0.5, 2.0, 0.125, 4.0, 0.75, 10.0, 3.0, 37.5, 250.0];
+
+fn positive() -> Wanted {
+    Wanted::Numbers(POSITIVE.to_vec())
+}
+
+fn nonzero() -> Wanted {
+    Wanted::Numbers(
+        POSITIVE
+            .iter()
+            .flat_map(|number| [*number, -number])
+            .collect(),
+    )
+}
+
 /// Tells `collector` which values the node takes of its inputs.
 pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &mut Collector) {
     let input = |position: usize| operands.input(position);
@@ -45,7 +61,7 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
             }
         }
         "Gather" | "GatherElements" | "GatherND" | "ScatterND" | "ScatterElements" | "Scatter" => {
-            table(operands, collector)
+            table(operands, collector);
         }
         "EmbedLayerNormalization" => {
             for (ids, rows) in [(0, 2), (1, 4), (8, 3)] {
@@ -65,12 +81,8 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
         }
         "Div" | "Mod" => divisor(input(1), collector),
         "Equal" => compared(operands, collector),
-        "Reciprocal" => {
-            collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 2.0, 0.5]))
-        }
-        "Log" | "Sqrt" => {
-            collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 0.5, 2.0]))
-        }
+        "Reciprocal" => collector.want(input(0), Need::Sense, &nonzero()),
+        "Log" | "Sqrt" => collector.want(input(0), Need::Sense, &positive()),
         "Asin" | "Acos" | "Atanh" => {
             collector.want(
                 input(0),
@@ -85,7 +97,7 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
                     .iter()
                     .any(|exponent| exponent.fract() != 0.0 || *exponent < 0.0)
             }) {
-                collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 0.5, 2.0]));
+                collector.want(input(0), Need::Sense, &positive());
             }
             collector.want(input(1), Need::Sense, &Wanted::Numbers(vec![1.0, 2.0]));
         }
@@ -129,7 +141,7 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
         }),
         "Expand" => collector.want(input(1), Need::Must, &ONE),
         "ConstantOfShape" | "HannWindow" | "HammingWindow" | "BlackmanWindow" => {
-            collector.want(input(0), Need::Must, &SMALL)
+            collector.want(input(0), Need::Must, &SMALL);
         }
         "CenterCropPad" => collector.want(input(1), Need::Must, &SMALL),
         "Range" => {
@@ -165,8 +177,7 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
             });
         }
         "Resize" | "Upsample" => resized(operands, collector),
-        "Pad" => collector.want(input(1), Need::Must, &Wanted::Range(0, 1)),
-        "Trilu" => collector.want(input(1), Need::Must, &Wanted::Range(0, 1)),
+        "Pad" | "Trilu" => collector.want(input(1), Need::Must, &Wanted::Range(0, 1)),
         "Squeeze" | "Unsqueeze" | "CumSum" => collector.want(input(1), Need::Must, &ZERO),
         "DFT" | "STFT" => {
             for position in 1..=3 {
@@ -185,7 +196,7 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
         "RoiAlign" => collector.want(input(2), Need::Must, &ZERO),
         "Dropout" => collector.want(input(1), Need::Must, &Wanted::Numbers(vec![0.0, 0.5])),
         "QuantizeLinear" | "DequantizeLinear" => {
-            collector.want(input(1), Need::Sense, &Wanted::Numbers(vec![1.0, 0.5, 2.0]));
+            collector.want(input(1), Need::Sense, &positive());
         }
         operator if operator.starts_with("Reduce") => collector.want(input(1), Need::Must, &ZERO),
         _ => {}
@@ -229,7 +240,7 @@ fn table(operands: &Operands<'_, '_>, collector: &mut Collector) {
 fn divisor(tensor: &Tensor<'_>, collector: &mut Collector) {
     let is_float = tensor.element != crate::proto::element::UNDEFINED && !tensor.is_integer();
     if is_float {
-        collector.want(tensor, Need::Sense, &Wanted::Numbers(vec![1.0, 2.0, 0.5]));
+        collector.want(tensor, Need::Sense, &nonzero());
     } else {
         collector.want(tensor, Need::Must, &Wanted::Range(1, 16));
     }
@@ -244,8 +255,7 @@ fn compared(operands: &Operands<'_, '_>, collector: &mut Collector) {
         let wanted = constant
             .strings(1024)
             .map(Wanted::Strings)
-            .or_else(|| constant.integers(1024).map(Wanted::Integers))
-            .or_else(|| constant.numbers(1024).map(Wanted::Numbers));
+            .or_else(|| constant.integers(1024).map(Wanted::Integers));
         if let Some(wanted) = wanted {
             collector.want(operands.input(values), Need::Hint, &wanted);
         }
@@ -274,8 +284,8 @@ fn resized(operands: &Operands<'_, '_>, collector: &mut Collector) {
     }
 }
 
-/// Which input a tensor is a mask made of, if it may be one.
-fn masked(tensor: &Tensor<'_>) -> Option<usize> {
+/// The one input that a tensor is made of by casts and comparisons alone.
+pub(in crate::candidates) fn single_source(tensor: &Tensor<'_>) -> Option<usize> {
     match tensor.sources.as_ref() {
         [input] if tensor.simple => Some(*input),
         _ => None,
@@ -283,7 +293,7 @@ fn masked(tensor: &Tensor<'_>) -> Option<usize> {
 }
 
 fn mask(tensor: &Tensor<'_>, collector: &mut Collector) {
-    if let Some(input) = masked(tensor) {
+    if let Some(input) = single_source(tensor) {
         collector.mask(input);
     }
 }

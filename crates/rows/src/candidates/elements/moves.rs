@@ -188,7 +188,7 @@ fn split<'m>(operands: &Operands<'_, 'm>) -> Vec<Elements<'m>> {
     let along_last = tensor
         .rank()
         .is_none_or(|rank| is_last(operands.integer("axis", 0), rank));
-    if !along_last {
+    if !along_last || outputs > MAXIMUM_COLUMNS {
         return vec![Elements::Inputs(origins.clone()); outputs];
     }
     let sizes = operands

@@ -51,9 +51,8 @@ fn convolution(
     collector: &mut Collector,
 ) -> Option<Vec<Axis>> {
     let weights = operands.input(weight).axes()?;
-    let (filters, channels, kernel) = match weights {
-        [filters, channels, kernel @ ..] => (filters, channels, kernel),
-        _ => return None,
+    let [filters, channels, kernel @ ..] = weights else {
+        return None;
     };
     if let Some(channels) = channels
         .fixed()

@@ -61,7 +61,7 @@ pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> O
             axes.splice(axis..=axis, indices.iter().cloned());
             Some(axes)
         }
-        "Pad" => pad(operands),
+        "Pad" => pad(operands, collector),
         "Tile" => {
             let repeats = operands.input(1).lengths()?;
             let axes = input?;
@@ -340,13 +340,24 @@ fn cut(axis: &Axis, start: Option<i64>, end: &Axis, step: i64) -> Axis {
             let step = usize::try_from(step).unwrap_or(1);
             i64::try_from(taken.div_ceil(step)).map_or(Axis::Unknown, Axis::Fixed)
         }
+        (axis, Some(-1), Axis::Fixed(end)) if step == -1 && *end <= i64::from(i32::MIN) => {
+            axis.clone()
+        }
+        (Axis::Traced(trace), Some(start @ 0..), Axis::Fixed(end))
+            if step == 1 && *end >= i64::from(i32::MAX) =>
+        {
+            longer(*trace, -start)
+        }
+        (Axis::Traced(trace), Some(0), Axis::Fixed(end)) if step == 1 && *end < 0 => {
+            longer(*trace, *end)
+        }
         // A table of positions is cut to the length of a sequence.
         (_, Some(0), end @ Axis::Traced(_)) if step == 1 => end.clone(),
         _ => Axis::Unknown,
     }
 }
 
-fn pad(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
+fn pad(operands: &Operands<'_, '_>, collector: &mut Collector) -> Option<Vec<Axis>> {
     let axes = operands.input(0).axes()?;
     let pads = operands
         .list(1, "pads")
@@ -354,6 +365,14 @@ fn pad(operands: &Operands<'_, '_>) -> Option<Vec<Axis>> {
     let Some(pads) = pads else {
         return Some(vec![Axis::Unknown; axes.len()]);
     };
+    if operands.text("mode") == "reflect" {
+        // A reflection begins beside the edge.
+        for (position, axis) in axes.iter().enumerate() {
+            let sides = [pads.get(position), pads.get(position + axes.len())];
+            let most = sides.into_iter().flatten().max().copied().unwrap_or(0);
+            collector.at_least(axis, most.saturating_add(1));
+        }
+    }
     let padded = |(position, axis): (usize, &Axis)| {
         let more = pads
             .get(position)?

@@ -52,10 +52,7 @@ fn matmul(
         rank => right.get(rank - 2)?,
     }
     .clone();
-    let Some(left) = operands.input(0).axes() else {
-        return None;
-    };
-    let mut left = left.to_vec();
+    let mut left = operands.input(0).axes()?.to_vec();
     if is_transposed("transA") && left.len() >= 2 {
         let rank = left.len();
         left.swap(rank - 1, rank - 2);
