@@ -1,6 +1,6 @@
 //! From a model to its verdict: what its inputs are taken for, and what its outputs have to be.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::decode::Model;
@@ -23,7 +23,7 @@ const MAXIMUM_REST: usize = 15;
 pub fn analyse(model: &Model) -> Analysis {
     let graph = model.graph();
     let mut walk = Walk::new(&model.proto.functions);
-    let context = Rc::new(Context::new(&model.proto.opset_import, HashMap::new()));
+    let context = Rc::new(Context::new(&model.proto.opset_import));
     let mut scope = Scope::new(None, context);
     let fixed: HashSet<&str> = graph
         .initializer

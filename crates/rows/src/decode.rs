@@ -33,7 +33,8 @@ impl Model {
     ///
     /// When the bytes aren't an ONNX model or have no graph.
     pub fn decode(file: Bytes) -> Result<Self, DecodeError> {
-        if !size::is_bounded(&file, Kind::Model, &mut 0, 0) {
+        let mut left = MAXIMUM_ITEMS;
+        if !size::is_bounded(&file, Kind::Model, &mut left, 0) {
             return Err(DecodeError::TooMany);
         }
         let proto = ModelProto::decode(file)?;

@@ -51,19 +51,19 @@ impl Kind {
     }
 }
 
-/// Counts the messages and list entries of `message` into `items`. False where there are too many; what
-/// isn't well formed is left to the decoder, which refuses it.
-pub(crate) fn is_bounded(message: &[u8], kind: Kind, items: &mut usize, depth: usize) -> bool {
+/// Whether `message` has at most `left` messages and list entries in it, which are taken off. What isn't
+/// well formed is left to the decoder, which refuses it.
+pub(crate) fn is_bounded(message: &[u8], kind: Kind, left: &mut usize, depth: usize) -> bool {
     let mut rest = Wire(message);
     while let Some((number, content)) = rest.field() {
         let (Some(content), Some(held)) = (content, kind.field(number)) else {
             continue;
         };
-        *items = items.saturating_add(1);
-        if *items > MAXIMUM_ITEMS || depth > MAXIMUM_DEPTH {
+        if *left == 0 || depth > MAXIMUM_DEPTH {
             return false;
         }
-        if !matches!(held, Kind::Leaf) && !is_bounded(content, held, items, depth + 1) {
+        *left -= 1;
+        if !matches!(held, Kind::Leaf) && !is_bounded(content, held, left, depth + 1) {
             return false;
         }
     }

@@ -18,7 +18,7 @@ use crate::value::{Blame, Certainty, Dependence, RowKind, Value};
 
 /// Bounds that keep a hostile model from taking time or memory without end. Large real models have
 /// some 10⁴ nodes, and subgraphs two or three deep.
-const MAXIMUM_VISITS: usize = 200_000;
+const MAXIMUM_VISITS: usize = 100_000;
 const MAXIMUM_DEPTH: usize = 20;
 const MAXIMUM_RANK: usize = 24;
 const MAXIMUM_HAZARDS: usize = 64;
@@ -29,6 +29,37 @@ const MAXIMUM_INTERNED: usize = 100_000;
 
 /// The newest version of each domain whose operators were reviewed.
 const NEWEST: [(&str, i64); 3] = [("", 24), ("ai.onnx.ml", 5), ("com.microsoft", 1)];
+
+/// Attributes that are 0 or 1. Kernels don't agree on what others mean.
+const FLAGS: [&str; 27] = [
+    "across_channels",
+    "allowzero",
+    "broadcast",
+    "ceil_mode",
+    "channels_last",
+    "count_include_pad",
+    "exclusive",
+    "fmod",
+    "inverse",
+    "is_case_sensitive",
+    "is_test",
+    "keepdims",
+    "largest",
+    "layout",
+    "linear_before_reset",
+    "mark",
+    "new_axis",
+    "noop_with_empty_axes",
+    "onesided",
+    "reverse",
+    "sorted",
+    "spatial",
+    "training_mode",
+    "transA",
+    "transB",
+    "transBatchA",
+    "transBatchB",
+];
 
 /// Names of values in a graph or a function's body, and what they stand for.
 pub(crate) struct Scope<'s, 'm> {
@@ -63,15 +94,40 @@ pub(crate) struct Walk<'m> {
 }
 
 impl<'m> Context<'m> {
-    pub(crate) fn new(
-        opsets: &'m [OperatorSetId],
-        bindings: HashMap<&'m str, &'m AttributeProto>,
-    ) -> Self {
+    /// What a model's imports say. A domain's last one holds, as in ONNX Runtime.
+    pub(crate) fn new(opsets: &'m [OperatorSetId]) -> Self {
         let opsets = opsets
             .iter()
             .map(|import| (canonical(&import.domain), import.version))
             .collect();
-        Self { opsets, bindings }
+        Self {
+            opsets,
+            bindings: HashMap::new(),
+        }
+    }
+
+    /// The same, within a function's call.
+    pub(crate) fn within(&self, bindings: HashMap<&'m str, &'m AttributeProto>) -> Self {
+        Self {
+            opsets: self.opsets.clone(),
+            bindings,
+        }
+    }
+
+    /// The version of a domain's operator set.
+    fn version(&self, domain: &str) -> Option<i64> {
+        let version = self.opsets.get(domain).copied();
+        // ONNX Runtime knows its own domain whether it is imported or not.
+        version.or((domain == "com.microsoft").then_some(1))
+    }
+
+    /// Whether a function's imports are the model's own. Otherwise its nodes may be taken for either.
+    pub(crate) fn agrees_with(&self, imports: &[OperatorSetId]) -> bool {
+        imports.iter().all(|import| {
+            let domain = canonical(&import.domain);
+            let is_known = NEWEST.iter().any(|(known, _)| *known == domain);
+            !is_known || self.version(domain) == Some(import.version)
+        })
     }
 }
 
@@ -335,15 +391,17 @@ fn dispatch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let Some((_, newest)) = NEWEST.iter().find(|(known, _)| *known == domain) else {
         return Err(call.opaque("is of a domain that isn't known"));
     };
-    let version = call.scope.context.opsets.get(domain).copied();
-    // ONNX Runtime knows its own domain whether it is imported or not.
-    let version = version
-        .or((domain == "com.microsoft").then_some(1))
-        .unwrap_or_default();
+    let version = call.scope.context.version(domain).unwrap_or_default();
     if version < 1 || version > *newest {
         return Err(call.opaque("is of an operator set that isn't known"));
     }
     call.opset = version;
+    if let Some(flag) = FLAGS
+        .iter()
+        .find(|flag| call.int(flag).is_some_and(|value| !matches!(value, 0 | 1)))
+    {
+        return Err(call.opaque(&format!("has {flag} that is neither 0 nor 1")));
+    }
     let Some(rule) = operators::rule(domain, &call.node.op_type) else {
         return Err(call.opaque("isn't known"));
     };

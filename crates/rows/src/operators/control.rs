@@ -7,7 +7,7 @@ use crate::call::{Call, resolve};
 use crate::dimension::Dim;
 use crate::proto::{FunctionProto, GraphProto, element};
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
-use crate::walk::{Context, Outcome, Scope, declared_element};
+use crate::walk::{Outcome, Scope, declared_element};
 
 /// How often a loop's body is judged until nothing new is learnt of its states.
 const MAXIMUM_ROUNDS: usize = 6;
@@ -458,6 +458,9 @@ pub(crate) fn function<'m>(
     call: &mut Call<'_, '_, 'm>,
     function: &'m FunctionProto,
 ) -> Outcome<'m> {
+    if !call.scope.context.agrees_with(&function.opset_import) {
+        return Err(call.opaque("is a function of another operator set than the model's"));
+    }
     let mut bindings = HashMap::new();
     for default in &function.attribute_proto {
         bindings.insert(default.name.as_str(), default);
@@ -470,10 +473,7 @@ pub(crate) fn function<'m>(
     if call.inputs.len() > function.input.len() {
         return Err(call.opaque("has more inputs than its function"));
     }
-    let mut scope = Scope::new(
-        None,
-        Rc::new(Context::new(&function.opset_import, bindings)),
-    );
+    let mut scope = Scope::new(None, Rc::new(call.scope.context.within(bindings)));
     for (index, formal) in function.input.iter().enumerate() {
         match call.optional(index) {
             Some(value) => {

@@ -77,11 +77,22 @@ pub(crate) fn identity<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 /// Cast: integers stay what they are as integers, and a row's number as any number.
 pub(crate) fn cast<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
-    if let Some(RowKind::Padded(_)) = value.layout().map(|layout| &layout.kind) {
-        return Err(call.certain("sees how long the longest row of the batch is"));
+    let to = call.int_or("to", 0);
+    match value.layout().map(|layout| &layout.kind) {
+        Some(RowKind::Padded(_)) => {
+            return Err(call.certain("sees how long the longest row of the batch is"));
+        }
+        // Other kinds don't have a number for each row.
+        Some(RowKind::Index | RowKind::IndexTuple)
+            if ![element::INT32, element::INT64]
+                .map(i64::from)
+                .contains(&to) =>
+        {
+            return Err(call.unproven("takes a row's place in the batch for a value"));
+        }
+        _ => {}
     }
     let mut output = same_place(&value);
-    let to = call.int_or("to", 0);
     output.content = value
         .content
         .as_deref()

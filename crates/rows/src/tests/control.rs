@@ -1,6 +1,6 @@
 //! Graphs in graphs, and the model's own functions.
 
-use super::{dependent, independent, unknown};
+use super::{dependent, independent, unknown, unknown_with};
 
 #[test]
 fn branches_are_followed() {
@@ -135,5 +135,11 @@ fn functions_are_followed() {
     unknown(
         "in x N 4; y = local.g (x); out y",
         "domain that isn't known",
+    );
+    // Whose operator set holds within a function isn't the same everywhere.
+    unknown_with(
+        12,
+        "function f; in a; b = Relu (a); out b; end; in x N 4; y = local.f (x); out y",
+        "another operator set than the model's",
     );
 }

@@ -8,6 +8,7 @@ use prost::Message as _;
 
 use super::{hazards, parse, with_opset};
 use crate::proto::{AttributeProto, GraphProto, ModelProto, NodeProto};
+use crate::size::{self, Kind};
 use crate::{Model, Verdict, analyse};
 
 const ATTENTION: &str = "in x N T 12; float w 12 12
@@ -57,24 +58,18 @@ fn what_is_no_model_is_refused() {
 /// Attributes without anything in them, two bytes each.
 #[test]
 fn lists_of_nothing_are_counted() {
-    let nodes = |count: usize| {
-        let node = [[0x2a, 0x00]; 1 << 16].concat();
-        let mut graph = Vec::new();
-        for _ in 0..count {
-            graph.push(0x0a);
-            prost::encoding::encode_varint(node.len() as u64, &mut graph);
-            graph.extend_from_slice(&node);
-        }
-        let mut file = vec![0x3a];
-        prost::encoding::encode_varint(graph.len() as u64, &mut file);
-        file.extend_from_slice(&graph);
-        Bytes::from(file)
-    };
-    assert!(Model::decode(nodes(1)).is_ok());
-    assert!(matches!(
-        Model::decode(nodes(130)),
-        Err(crate::DecodeError::TooMany)
-    ));
+    let node = [[0x2a, 0x00]; 60].concat();
+    let file = [&[0x3a, 122, 0x0a, 120], node.as_slice()].concat();
+    let is_bounded = |mut left: usize| size::is_bounded(&file, Kind::Model, &mut left, 0);
+    // The graph, the node and its attributes.
+    assert!(is_bounded(62));
+    assert!(!is_bounded(61));
+    assert_eq!(
+        Model::decode(file.clone().into()).unwrap().graph().node[0]
+            .attribute
+            .len(),
+        60
+    );
 }
 
 /// A graph in a graph in a graph.

@@ -85,6 +85,37 @@ fn sums_over_axes() {
     );
 }
 
+/// ONNX Runtime takes some flags for set if they are 1, others if they aren't 0.
+#[test]
+fn flags_are_0_or_1() {
+    let flags = [
+        "y = ReduceMax keepdims=2 axes=[1] (x)",
+        "y = ReduceMax keepdims=-1 axes=[1] (x)",
+        "y = ArgMax keepdims=2 axis=1 (x)",
+        "ints a = 0; y = ReduceSum noop_with_empty_axes=2 (x a)",
+        "ints s = 0 2 2; y = Reshape allowzero=2 (x s)",
+        "float w 4 4; y = Gemm transB=2 (x w)",
+    ];
+    for flag in flags {
+        unknown(&format!("in x N 4; {flag}; out y"), "neither 0 nor 1");
+    }
+}
+
+/// True is no number of a row, nor is a number that wraps.
+#[test]
+fn a_rows_number_is_one_only_as_an_integer() {
+    let index = |to: i32| {
+        format!(
+            "in x N 4; s = Shape (x); scalar z = 0; n = Gather axis=0 (s z); scalar one = 1; r = Range (z n one)
+             k = Cast to={to} (r); i = Cast to=7 (k); y = Gather axis=0 (x i); out y"
+        )
+    };
+    independent(&index(6));
+    for to in [1, 2, 3, 9, 10] {
+        unknown(&index(to), "place in the batch for a value");
+    }
+}
+
 #[test]
 fn normalizations() {
     independent("in x N T 4; float g 4; y = LayerNormalization (x g); out y");
