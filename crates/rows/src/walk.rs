@@ -94,12 +94,17 @@ pub(crate) struct Walk<'m> {
 }
 
 impl<'m> Context<'m> {
-    /// What a model's imports say. A domain's last one holds, as in ONNX Runtime.
-    pub(crate) fn new(opsets: &'m [OperatorSetId]) -> Self {
-        let opsets = opsets
-            .iter()
-            .map(|import| (canonical(&import.domain), import.version))
-            .collect();
+    /// What a model's imports say. A domain of two versions has none that is known.
+    pub(crate) fn new(imports: &'m [OperatorSetId]) -> Self {
+        let mut opsets = HashMap::new();
+        for import in imports {
+            let version = opsets
+                .entry(canonical(&import.domain))
+                .or_insert(import.version);
+            if *version != import.version {
+                *version = 0;
+            }
+        }
         Self {
             opsets,
             bindings: HashMap::new(),
@@ -252,6 +257,16 @@ impl<'m> Walk<'m> {
         }
         for tensor in &graph.initializer {
             let mut value = constant::value(tensor);
+            if scope.values.contains_key(tensor.name.as_str()) {
+                let finding = Finding {
+                    node: shortened(&tensor.name),
+                    operator: "input".to_owned(),
+                    why: "has two values".to_owned(),
+                    remedy: None,
+                };
+                let (certainty, finding) = (Certainty::Unrepeatable, Rc::new(finding));
+                value = Value::mixed(Blame { certainty, finding });
+            }
             self.account(&mut value);
             scope.values.insert(tensor.name.as_str(), Rc::new(value));
         }
@@ -396,6 +411,15 @@ fn dispatch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         return Err(call.opaque("is of an operator set that isn't known"));
     }
     call.opset = version;
+    let mut names = HashSet::new();
+    if !call
+        .node
+        .attribute
+        .iter()
+        .all(|attribute| names.insert(attribute.name.as_str()))
+    {
+        return Err(call.opaque("has an attribute twice"));
+    }
     if let Some(flag) = FLAGS
         .iter()
         .find(|flag| call.int(flag).is_some_and(|value| !matches!(value, 0 | 1)))

@@ -178,6 +178,7 @@ pub(crate) fn layer_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m
     let axis = call.axis(call.int_or("axis", -1), shape.len())?;
     let axes: Vec<usize> = (axis..shape.len()).collect();
     apart_from(call, &value, &axes)?;
+    call.require_fixed_from(1)?;
     let output = scaled(call, &value, 1)?;
     let statistics = reduced(call, &value, &axes, true)?;
     Ok(vec![output, statistics.clone(), statistics])
@@ -197,6 +198,7 @@ fn scaled<'m>(
 
 /// `SkipLayerNormalization` and its simplified form: the sum of the first two, normalized over the last axis.
 pub(crate) fn skip_layer_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
+    call.require_fixed_from(2)?;
     let output = scaled(call, &call.input(0)?.as_ref().clone(), 1)?;
     let rank = output.rank().unwrap_or_default();
     apart_from(call, &output, &[rank.saturating_sub(1)])?;

@@ -177,6 +177,21 @@ fn order_and_names_are_checked() {
         "in x N 4; y = Relu (x); y = Neg (x); out y",
         "gives a name a second value",
     );
+    super::unknown(
+        "in x N 4; ints a = 1; ints a = 0; y = ReduceSum (x a); out y",
+        "input \"a\" has two values",
+    );
+    super::unknown(
+        "in x N 4; y = ReduceMax axes=[1] axes=[0] (x); out y",
+        "has an attribute twice",
+    );
+    let mut model = with_opset(12, "in x N 4; y = Softmax (x); out y");
+    assert_eq!(analyse(&model).verdict, Verdict::Independent);
+    model.proto.opset_import.push(crate::proto::OperatorSetId {
+        domain: "ai.onnx".to_owned(),
+        version: 13,
+    });
+    assert_ne!(analyse(&model).verdict, Verdict::Independent);
 }
 
 #[test]
