@@ -169,7 +169,8 @@ fn judge(output: &ValueInfo, scope: &Scope<'_, '_>) -> Option<(Certainty, Findin
                 Certainty::Certain,
                 finding("is as long as the longest row of the batch"),
             )),
-            RowKind::Index | RowKind::IndexTuple => Some((
+            RowKind::Placed(finding) => Some((Certainty::Certain, finding.as_ref().clone())),
+            RowKind::Index | RowKind::IndexTuple | RowKind::Flat { .. } => Some((
                 Certainty::Certain,
                 finding("tells a row's place in the batch"),
             )),

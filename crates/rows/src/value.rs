@@ -19,6 +19,8 @@ pub(crate) struct Value<'m> {
     /// The elements of a small tensor of integers or booleans, in order. None among them is one that
     /// isn't known, but is the same whatever the rows and N.
     pub(crate) content: Option<Rc<Vec<Option<Dim>>>>,
+    /// What integers of at least 0 are below, where they are such. Always row-free.
+    pub(crate) below: Option<Dim>,
     /// The constant that this is, where it is one of the model's own.
     pub(crate) literal: Option<&'m TensorProto>,
     /// For a sequence, its items; `content` and `literal` are none then.
@@ -68,6 +70,14 @@ pub(crate) enum RowKind {
     Index,
     /// On the last axis, the first element is the number of the row; the others are plain.
     IndexTuple,
+    /// Each element is the number of its row times `stride`, and something of at least 0 and below `below`
+    /// that doesn't depend on other rows.
+    Flat {
+        stride: Dim,
+        below: Dim,
+    },
+    /// Each element is a function of the row and of its number, by this node.
+    Placed(Rc<Finding>),
 }
 
 /// The node that is to blame for a dependence that isn't row by row.
@@ -94,6 +104,7 @@ impl<'m> Value<'m> {
             shape,
             dependence,
             content: None,
+            below: None,
             literal: None,
             sequence: None,
         }
@@ -165,6 +176,13 @@ impl Layout {
     pub(crate) fn at(&self, axis: usize) -> Self {
         Self {
             axis,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn of_kind(&self, kind: RowKind) -> Self {
+        Self {
+            kind,
             ..self.clone()
         }
     }

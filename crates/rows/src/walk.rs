@@ -512,18 +512,9 @@ fn apply<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
         return Ok(vec![folded]);
     }
     if rule.scope == operators::Knows::Rows {
-        let exceptional = present().find_map(|value| {
-            value
-                .layout()
-                .filter(|layout| layout.kind != RowKind::Plain)
-        });
-        if let Some(layout) = exceptional {
-            return Err(match layout.kind {
-                RowKind::Padded(_) => call.certain("sees how long the longest row of the batch is"),
-                RowKind::Plain | RowKind::Index | RowKind::IndexTuple => {
-                    call.certain("takes a row's place in the batch for a value")
-                }
-            });
+        let mut kinds = present().filter_map(|value| value.layout().map(|layout| &layout.kind));
+        if kinds.any(|kind| matches!(kind, RowKind::Padded(_))) {
+            return Err(call.certain("sees how long the longest row of the batch is"));
         }
         let counted = present().find_map(|value| match &value.dependence {
             Dependence::Counted(blame) => Some(blame.clone()),
@@ -539,8 +530,39 @@ fn apply<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
             }
             return Ok(vec![Value::new(None, Dependence::Counted(blame)); count]);
         }
+        return by_place(call, rule);
     }
     (rule.run)(call)
+}
+
+/// The rule applied to rows of which some hold their numbers: for it, a number is a value of the row as
+/// any other. What comes of it is a function of the row and of its number.
+fn by_place<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
+    let kind = operators::numbers::kind_of_places(call);
+    let mut plain = call.inputs.clone();
+    for input in plain.iter_mut().flatten() {
+        if let Dependence::Rows(layout) = &input.dependence
+            && layout.kind != RowKind::Plain
+        {
+            let mut value = input.as_ref().clone();
+            value.dependence = Dependence::Rows(layout.of_kind(RowKind::Plain));
+            *input = Rc::new(value);
+        }
+    }
+    let inputs = std::mem::replace(&mut call.inputs, plain);
+    let outcome = (rule.run)(call);
+    call.inputs = inputs;
+    let Some(kind) = kind else {
+        return outcome;
+    };
+    outcome.map(|mut outputs| {
+        for output in &mut outputs {
+            if let Dependence::Rows(layout) = &mut output.dependence {
+                layout.kind = kind.clone();
+            }
+        }
+        outputs
+    })
 }
 
 /// What reading a node's long attributes adds to a visit.

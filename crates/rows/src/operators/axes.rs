@@ -125,12 +125,10 @@ pub(crate) fn arg<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let old = call.shape(&value)?;
     let axis = call.axis(call.int_or("axis", 0), old.len())?;
     apart_from(call, &value, &[axis])?;
-    Ok(vec![reduced(
-        call,
-        &value,
-        &[axis],
-        call.int_or("keepdims", 1) != 0,
-    )?])
+    let keeps = call.int_or("keepdims", 1) != 0;
+    let mut output = reduced(call, &value, &[axis], keeps)?;
+    output.below = old.get(axis).filter(|length| length.is_row_free()).cloned();
+    Ok(vec![output])
 }
 
 /// `TopK`: the best along an axis, and where they were.

@@ -247,6 +247,7 @@ fn initial_states<'m>(
         .map(|index| {
             let mut state = call.input(index)?.as_ref().clone();
             state.literal = None;
+            state.below = None;
             if state.sequence.is_some() {
                 return Err(call.unproven("passes sequences on"));
             }

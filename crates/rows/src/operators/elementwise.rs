@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::dimension::Dim;
 use crate::operators::labels::{self, Operand};
 use crate::proto::element;
-use crate::value::{Blame, RowKind, Value};
+use crate::value::{Blame, Dependence, RowKind, Value};
 use crate::walk::Outcome;
 
 /// One input decides shape and layout; others are parameters that are the same for all elements.
@@ -78,20 +78,9 @@ pub(crate) fn identity<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 pub(crate) fn cast<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let to = call.int_or("to", 0);
-    match value.layout().map(|layout| &layout.kind) {
-        Some(RowKind::Padded(_)) => {
-            return Err(call.certain("sees how long the longest row of the batch is"));
-        }
-        // Other kinds don't have a number for each row.
-        Some(RowKind::Index | RowKind::IndexTuple)
-            if ![element::INT32, element::INT64]
-                .map(i64::from)
-                .contains(&to) =>
-        {
-            return Err(call.unproven("takes a row's place in the batch for a value"));
-        }
-        _ => {}
-    }
+    let to_integer = [element::INT32, element::INT64]
+        .map(i64::from)
+        .contains(&to);
     let mut output = same_place(&value);
     output.content = value
         .content
@@ -99,6 +88,22 @@ pub(crate) fn cast<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         .and_then(|content| cast_content(content, to))
         .map(Rc::new);
     output.element = i32::try_from(to).unwrap_or_default();
+    if to_integer {
+        output.below.clone_from(&value.below);
+    }
+    if let Dependence::Rows(layout) = &mut output.dependence {
+        match &layout.kind {
+            RowKind::Padded(_) => {
+                return Err(call.certain("sees how long the longest row of the batch is"));
+            }
+            // Other kinds of elements don't have a number for each row.
+            RowKind::Index | RowKind::IndexTuple | RowKind::Flat { .. } if !to_integer => {
+                let blame = call.certain("takes a row's place in the batch for a value");
+                layout.kind = RowKind::Placed(blame.finding);
+            }
+            _ => {}
+        }
+    }
     Ok(vec![output])
 }
 

@@ -65,6 +65,16 @@ pub(crate) fn gather<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                 }
                 return Ok(vec![call.rows(shape, own.at(axis + rows.axis))?]);
             }
+            // Row i's own block, from i times its length on.
+            if let RowKind::Flat { stride, below } = &rows.kind
+                && own.axis == axis
+                && own.outer.is(1)
+                && own.block == *stride
+                && (below == stride || below.is(1))
+            {
+                let layout = rows.of_kind(RowKind::Plain);
+                return Ok(vec![call.rows(shape, layout.at(axis + rows.axis))?]);
+            }
             Err(if own.axis == axis {
                 call.unproven("picks rows of the batch by the rows' values")
             } else if rows.kind == RowKind::Plain {
@@ -80,7 +90,7 @@ fn plain(call: &Call<'_, '_, '_>, layout: &Layout) -> Result<(), Blame> {
     match layout.kind {
         RowKind::Plain => Ok(()),
         RowKind::Padded(_) => Err(call.certain("sees how long the longest row of the batch is")),
-        RowKind::Index | RowKind::IndexTuple => {
+        RowKind::Index | RowKind::IndexTuple | RowKind::Flat { .. } | RowKind::Placed(_) => {
             Err(call.certain("takes a row's place in the batch for a value"))
         }
     }

@@ -66,6 +66,7 @@ pub(crate) fn joined<'m>(
     };
     let mut outer = Dim::from(0);
     let mut kind = RowKind::Plain;
+    let mut placed = None;
     for (index, value) in values.iter().enumerate() {
         let Some(own) = value.layout() else {
             return Err(if layout.axis == axis {
@@ -81,6 +82,7 @@ pub(crate) fn joined<'m>(
         outer = call.bounded(outer.add(&own.outer))?;
         match (&own.kind, index) {
             (RowKind::Plain, _) => {}
+            (RowKind::Placed(finding), _) => placed = Some(Rc::clone(finding)),
             // The row's number, and after it what picks among its elements.
             (RowKind::Index, 0)
                 if axis != layout.axis && axis + 1 == shape.len() && is_single_column(value) =>
@@ -92,6 +94,9 @@ pub(crate) fn joined<'m>(
             }
             _ => return Err(call.unproven("takes a row's place in the batch for a value")),
         }
+    }
+    if let Some(finding) = placed {
+        kind = RowKind::Placed(finding);
     }
     let outer = if layout.axis == axis {
         outer
@@ -286,6 +291,7 @@ pub(crate) fn expand<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     if output.shape == value.shape {
         output.content = value.content.clone();
     }
+    output.below.clone_from(&value.below);
     Ok(vec![output])
 }
 

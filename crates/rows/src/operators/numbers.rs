@@ -450,6 +450,9 @@ pub(crate) fn range<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         Some(length) => length.clone(),
         None => call.walk.fresh(),
     }]));
+    if start.is_some_and(|start| start.is(0)) {
+        value.below.clone_from(&length);
+    }
     if let (Some(length), Some(start)) = (
         length.as_ref().and_then(Dim::as_constant),
         start.and_then(Dim::as_constant),
@@ -465,6 +468,62 @@ pub(crate) fn range<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
 pub(crate) fn generated<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     call.require_fixed_from(0)?;
     Ok(vec![elementwise::same_place(&Value::invariant(None))])
+}
+
+/// What rows are that an operator makes of some which hold their numbers; none where there are none.
+pub(crate) fn kind_of_places(call: &Call<'_, '_, '_>) -> Option<RowKind> {
+    let kinds = call
+        .inputs
+        .iter()
+        .map(|input| input.as_ref()?.layout().map(|layout| &layout.kind));
+    let first = kinds.flatten().find(|kind| **kind != RowKind::Plain)?;
+    if let Some(flat) = flat_place(call) {
+        return Some(flat);
+    }
+    Some(match first {
+        RowKind::Placed(finding) => RowKind::Placed(Rc::clone(finding)),
+        _ => RowKind::Placed(
+            call.certain("takes a row's place in the batch for a value")
+                .finding,
+        ),
+    })
+}
+
+/// A place among all elements of all rows, as exporters compute it: the row's number times the length of
+/// a row, and a place within the row.
+fn flat_place(call: &Call<'_, '_, '_>) -> Option<RowKind> {
+    if !matches!(call.node.domain.as_str(), "" | "ai.onnx") || call.inputs.len() != 2 {
+        return None;
+    }
+    let (left, right) = (call.optional(0)?, call.optional(1)?);
+    let (row, other) = if left.layout().is_some() {
+        (left, right)
+    } else {
+        (right, left)
+    };
+    if !(other.is_invariant()
+        || other
+            .layout()
+            .is_some_and(|layout| layout.kind == RowKind::Plain))
+    {
+        return None;
+    }
+    match (call.node.op_type.as_str(), &row.layout()?.kind) {
+        ("Mul", RowKind::Index) => {
+            let stride = other
+                .scalar()
+                .filter(|stride| stride.minimum().is_some_and(|least| least > 0))?;
+            Some(RowKind::Flat {
+                stride: stride.clone(),
+                below: Dim::one(),
+            })
+        }
+        ("Add", RowKind::Flat { stride, below }) if below.is(1) => Some(RowKind::Flat {
+            stride: stride.clone(),
+            below: other.below.clone()?,
+        }),
+        _ => None,
+    }
 }
 
 /// Random numbers, other ones each time.

@@ -57,6 +57,7 @@ fn with_shape<'m>(
         }
     };
     output.content = value.content.clone();
+    output.below.clone_from(&value.below);
     output.literal = value.literal;
     output.element = value.element;
     Ok(output)
@@ -292,6 +293,7 @@ fn moved<'m>(
         output = call.rows(shape, layout.at(axis))?;
     }
     output.content = value.content.clone();
+    output.below.clone_from(&value.below);
     output.element = value.element;
     output.literal = value.literal;
     Ok(output)

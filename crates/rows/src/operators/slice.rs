@@ -116,7 +116,11 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             RowKind::IndexTuple if cuts => {
                 return Err(call.unproven("takes a row's place in the batch for a value"));
             }
-            RowKind::IndexTuple | RowKind::Index | RowKind::Plain => {}
+            RowKind::IndexTuple
+            | RowKind::Index
+            | RowKind::Flat { .. }
+            | RowKind::Placed(_)
+            | RowKind::Plain => {}
         }
         output = call.rows(shape, layout.clone())?;
     } else if value.content.is_some() {

@@ -103,7 +103,7 @@ pub(crate) fn tf_idf<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                 return Err(call.certain("counts the padding of shorter rows"));
             }
         }
-        RowKind::Index | RowKind::IndexTuple => {
+        RowKind::Index | RowKind::IndexTuple | RowKind::Flat { .. } | RowKind::Placed(_) => {
             return Err(call.certain("takes a row's place in the batch for a value"));
         }
     }

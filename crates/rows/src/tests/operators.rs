@@ -112,7 +112,7 @@ fn a_rows_number_is_one_only_as_an_integer() {
     };
     independent(&index(6));
     for to in [1, 2, 3, 9, 10] {
-        unknown(&index(to), "place in the batch for a value");
+        unknown(&index(to), "picks rows of the batch");
     }
 }
 
