@@ -58,8 +58,8 @@ pub enum ReadError {
     /// The client or the connection broke off.
     #[error("the body could not be read to its end")]
     Incomplete,
-    /// The body isn't what its Content-Encoding says.
-    #[error("the body can't be decoded as its Content-Encoding says: it is corrupt or cut off")]
+    /// The body isn't encoded as it says.
+    #[error("the body can't be decoded as its encoding says: it is corrupt or cut off")]
     Corrupt,
     /// The deadline passed first.
     #[error("the body did not arrive in time")]

@@ -41,7 +41,7 @@ use self::health::HealthService;
 use self::service::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
 };
-use self::status::refused;
+use self::status::{refused, unless_corrupt};
 use crate::body::Held;
 use crate::http::App;
 use crate::lifecycle::Phase;
@@ -64,7 +64,7 @@ pub fn routes(app: Arc<App>) -> Router {
         .route_service("/inference.GRPCInferenceService/{method}", inference)
         .route_service("/grpc.health.v1.Health/{method}", health)
         .merge(reflection::routes())
-        .layer(middleware::map_response(name_what_is_not_there))
+        .layer(middleware::map_response(in_our_words))
         .layer(middleware::from_fn_with_state(app, body::within_bounds))
 }
 
@@ -76,15 +76,24 @@ pub fn router(app: Arc<App>) -> Router {
     })
 }
 
-/// Methods that aren't there are refused by the generated code, without a word.
-async fn name_what_is_not_there(mut response: HttpResponse) -> HttpResponse {
+/// Says better what tonic refuses by itself: methods that aren't there without a word, and messages
+/// that can't be decompressed as if the server had failed.
+async fn in_our_words(mut response: HttpResponse) -> HttpResponse {
     const NOT_THERE: HeaderValue = HeaderValue::from_static("this server has no such method");
     let headers = response.headers_mut();
-    let unimplemented = headers
-        .get(GrpcStatus::GRPC_STATUS)
-        .is_some_and(|status| status == "12");
-    if unimplemented && !headers.contains_key(GrpcStatus::GRPC_MESSAGE) {
-        headers.insert(GrpcStatus::GRPC_MESSAGE, NOT_THERE);
+    let code = headers.get(GrpcStatus::GRPC_STATUS);
+    match code.map(HeaderValue::as_bytes) {
+        Some(b"12") if !headers.contains_key(GrpcStatus::GRPC_MESSAGE) => {
+            headers.insert(GrpcStatus::GRPC_MESSAGE, NOT_THERE);
+        }
+        Some(b"13") => {
+            if let Some(status) = GrpcStatus::from_header_map(headers).map(unless_corrupt)
+                && let Err(odd) = status.add_header(headers)
+            {
+                tracing::debug!(%odd, "a status stays as it is");
+            }
+        }
+        _ => {}
     }
     response
 }
@@ -241,6 +250,7 @@ impl GrpcInferenceService for Inference {
             let answer = match message {
                 Ok(message) => Ok(service.infer_in_stream(message).await),
                 Err(status) => {
+                    let status = unless_corrupt(status);
                     service.count_unread(&status);
                     Err(status)
                 }

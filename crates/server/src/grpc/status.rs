@@ -1,8 +1,9 @@
 //! What a gRPC client is told when its request has no answer.
 
-use tonic::Status;
 use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
 
+use crate::body::ReadError;
 use crate::v2::Refusal;
 
 /// Trailer that tells after how many milliseconds to try again:
@@ -21,11 +22,21 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
     status
 }
 
+/// How tonic begins its word of a message that can't be decompressed.
+const NOT_DECOMPRESSED: &str = "Error decompressing";
+
+/// A status, unless it blames the server for a message that its client compressed badly.
+pub(super) fn unless_corrupt(status: Status) -> Status {
+    if status.code() == Code::Internal && status.message().starts_with(NOT_DECOMPRESSED) {
+        refused(&Refusal::Body(ReadError::Corrupt))
+    } else {
+        status
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use tonic::Code;
 
     use super::*;
     use crate::models::{InferError, LookupError};

@@ -1,6 +1,7 @@
 use axum::body::Body;
 use futures::FutureExt;
 use http::uri::PathAndQuery;
+use http_body_util::BodyExt;
 use prost::Message;
 use springtide_batching::Policy;
 use springtide_open_inference::grpc::message::model_infer_request::InferInputTensor;
@@ -466,4 +467,32 @@ async fn both_reflections_tell_the_services_on_a_stream_that_stays_open() {
     app.lifecycle.end_streams();
     assert!(v1.next().await.is_none());
     assert!(v1alpha.next().await.is_none());
+}
+
+/// A message that says to be compressed and isn't.
+fn corrupt(method: &str) -> http::Request<Body> {
+    http::Request::post(format!("/inference.GRPCInferenceService/{method}"))
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("grpc-encoding", "gzip")
+        .body(vec![1, 0, 0, 0, 4, b'n', b'o', b'n', b'e'].into())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_message_that_can_not_be_decompressed_is_its_clients_fault() {
+    let app = ready_app(AT_ONCE, 8);
+    let refused = router(Arc::clone(&app)).oneshot(corrupt("ModelInfer"));
+    let status = GrpcStatus::from_header_map(refused.await.unwrap().headers()).unwrap();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    assert!(status.message().contains("can't be decoded"), "{status}");
+    let answer = router(app).oneshot(corrupt("ModelStreamInfer")).await;
+    let mut body = answer.unwrap().into_body();
+    let trailers = loop {
+        if let Ok(trailers) = body.frame().await.unwrap().unwrap().into_trailers() {
+            break trailers;
+        }
+    };
+    let status = GrpcStatus::from_header_map(&trailers).unwrap();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
 }

@@ -499,7 +499,7 @@ async fn a_body_that_can_not_be_decoded_says_so() {
             let answer = send(&app, request.body(body.into()).unwrap()).await;
             let (status, message) = error(&answer);
             assert_eq!(status, 400, "{encoding}, {what}: {message}");
-            let expected = "the body can't be decoded as its Content-Encoding says";
+            let expected = "the body can't be decoded as its encoding says";
             assert!(
                 message.starts_with(expected),
                 "{encoding}, {what}: {message}"
