@@ -4,7 +4,7 @@ answers than each row alone, or another number of rows."""
 import numpy as np
 from onnx import TensorProto, helper
 
-from graph import B, F, I, M, S, dependent
+from graph import B, CASES, DEPENDENT, Case, F, Graph, I, M, S, dependent
 from independent import F32, I64, TOKENS, attention, dense, embedded, ints, linear
 
 
@@ -890,3 +890,79 @@ def range_by_data(g, x):
     total = g.Cast(g.ReduceMax(g.Abs(x), keepdims=0), to=TensorProto.INT64)
     y = g.Range(np.array(0, I64), g.Clip(total, np.array(1, I64), np.array(8, I64)), np.array(1, I64))
     return g.Add(x, g.Cast(g.ReduceMax(y, keepdims=0), to=TensorProto.FLOAT))
+
+
+def numbers_of_rows(g, x: str) -> str:
+    """0, 1, 2, … N - 1."""
+    return g.Range(np.array(0, I64), g.Squeeze(g.Shape(x, start=0, end=1), ints(0)), np.array(1, I64))
+
+
+@dependent("each row's number as a boolean is 0 or 1, so later rows give row 1", x=F(4))
+def row_number_as_boolean(g, x):
+    number = g.Cast(numbers_of_rows(g, x), to=TensorProto.BOOL)
+    return g.Gather(x, g.Cast(number, to=TensorProto.INT64), axis=0)
+
+
+@dependent("the same for the places of GatherND", x=F(4), where=I(1, high=2))
+def row_number_in_a_tuple_as_boolean(g, x, where):
+    place = g.Concat(g.Unsqueeze(numbers_of_rows(g, x), ints(1)), where, axis=1)
+    return g.GatherND(x, g.Cast(g.Cast(place, to=TensorProto.BOOL), to=TensorProto.INT64))
+
+
+@dependent("each row's number halved", x=F(4))
+def row_number_halved(g, x):
+    return g.Gather(x, g.Div(numbers_of_rows(g, x), np.array(2, I64)), axis=0)
+
+
+@dependent("a loop's state takes its axis from the round before", x=F(4), out=[("float32", ["N", 4]), ("int64", [])])
+def loop_axis_changes(g, x):
+    def step(s, _, go, state, axis):
+        return [(go, "bool", []), (s.CumSum(state, axis), "float32", ["N", 4]), (s.Sub(axis, np.array(1, I64)), "int64", [])]
+
+    body = g.body([("round", "int64", []), ("go", "bool", []), ("state", "float32", ["N", 4]), ("axis", "int64", [])], step)
+    end, _ = g.Loop(np.array(2, I64), None, x, np.array(1, I64), outs=2, body=body)
+    return end
+
+
+@dependent("a scan's body sees all rows of the graph around it", x=F(4), out=[("float32", ["N", 4])])
+def scan_captures_all_rows(g, x):
+    body = g.body([("row", "float32", [4])], lambda s, row: [(s.Sub(row, s.ReduceMean(x, axes=[0], keepdims=0)), "float32", [4])])
+    return g.Scan(x, body=body, num_scan_inputs=1)
+
+
+@dependent("a scan's body sees the number of rows", x=F(4), out=[("float32", ["N", 4])])
+def scan_captures_the_number_of_rows(g, x):
+    body = g.body([("row", "float32", [4])], lambda s, row: [(s.Mul(row, s.Cast(s.Shape(x, start=0, end=1), to=TensorProto.FLOAT)), "float32", [4])])
+    return g.Scan(x, body=body, num_scan_inputs=1)
+
+
+@dependent("a shape's -1 that is computed", x=F(6))
+def hidden_minus_one(g, x):
+    hidden = g.Cast(g.Constant(value_float=-1.0), to=TensorProto.INT64)
+    target = g.Concat(g.Unsqueeze(hidden, ints(0)), g.Mul(g.Shape(x, start=0, end=1), ints(2)), axis=0)
+    return g.Reshape(g.Softmax(g.Reshape(x, target), axis=0), g.Shape(x))
+
+
+@dependent("a loop's states change places, and one of them mixes rows", x=F(4), out=[("float32", ["N", 4]), ("float32", ["N", 4])])
+def loop_swaps_states(g, x):
+    def step(s, _, go, one, other):
+        return [(go, "bool", []), (s.Identity(other), "float32", ["N", 4]), (s.Identity(one), "float32", ["N", 4])]
+
+    body = g.body([("round", "int64", []), ("go", "bool", []), ("one", "float32", ["N", 4]), ("other", "float32", ["N", 4])], step)
+    end, _ = g.Loop(np.array(1, I64), None, x, g.Softmax(x, axis=0), outs=2, body=body)
+    return end
+
+
+def function_case() -> Case:
+    """A model function with an operator set of its own. ONNX Runtime runs its nodes with the model's."""
+    graph = Graph("function_of_a_newer_operator_set", 12)
+    columns = graph.Transpose("x", perm=[1, 2, 0])
+    output = graph.Transpose(graph.node("Mixes", columns, domain="functions"), perm=[2, 0, 1])
+    given = {"x": F(3, 4)}
+    model = graph.model(given, [output], {output: ("float32", ["N", 3, 4])})
+    body = [helper.make_node("Softmax", ["a"], ["b"], axis=1)]
+    model.functions.append(helper.make_function("functions", "Mixes", ["a"], ["b"], body, [helper.make_opsetid("", 17)]))
+    return Case(graph.name, DEPENDENT, "Softmax of operator set 12 flattens, of 17 it wouldn't", model, [given["x"].sidecar("x")])
+
+
+CASES["function_of_a_newer_operator_set"] = function_case

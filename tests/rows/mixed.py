@@ -268,7 +268,7 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while not (result := condition()):
             if self.process.poll() is not None:
-                raise SystemExit(f"the server ended with {self.process.returncode}: {self.lines[-3:]}")
+                raise SystemExit(f"the server ended with {self.process.returncode}: {self.lines[-1:]}")
             if time.monotonic() > deadline:
                 raise SystemExit(f"the server isn't ready after {START_SECONDS} s")
             time.sleep(0.05)
@@ -286,6 +286,8 @@ class Server:
         """The configuration of each model once all have loaded or failed; None for those that failed."""
 
         def index():
+            if self.process.poll() is not None:
+                return None
             connection = Connection(self.address)
             connection.send(b"POST /v2/repository/index HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
             status, _, body = connection.receive()
