@@ -38,7 +38,7 @@ test: test-fast clients-check fuzz demo serve-check docs-check locust-check e2e 
 
 test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
 
-.PHONY: format-check lint unit bench-check clients-check fuzz generated chart-check deny serve-check docs-check locust-check e2e
+.PHONY: format-check lint unit bench-check clients-check rows-check fuzz generated chart-check deny serve-check docs-check locust-check e2e
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -57,6 +57,9 @@ bench-check: ## Check the benchmarks' own arithmetic, and that their pages are u
 
 clients-check: claim-target ## Run unmodified clients (tritonclient) and real models against the release build
 	scripts/clients-check
+
+rows-check: claim-target ## Compare the proof that rows are independent with models of known truth, and with mutants of them
+	scripts/rows-check
 
 fuzz: claim-target ## Fuzz every parser of what strangers send (FUZZ_SECONDS=5 for each)
 	scripts/fuzz "$(FUZZ_SECONDS)"

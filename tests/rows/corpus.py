@@ -10,23 +10,24 @@ sidecar keeps; an independent one mustn't have one among the random batches.
 """
 
 import argparse
+import importlib
 import json
+import multiprocessing
+import queue
 import sys
 import time
-import traceback
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 import truth
 import values
-from graph import CASES, DEPENDENT, HARD, Case
+from graph import CASES, DEPENDENT, Case
 
 # Longest search for a batch that shows dependence.
-SECONDS = 20.0
+SECONDS = 6.0
 # Bytes of a model that takes long, and the rows of each pool then.
 LARGE = 200_000
 HEAVY = 5
@@ -34,16 +35,9 @@ HEAVY = 5
 
 def cases(only: set[str]) -> Iterator[tuple[str, object]]:
     """Every model's name and what makes it."""
-    import dependent  # noqa: F401: declares its models
-    import hard  # noqa: F401
-    import independent  # noqa: F401
-
-    for module in ("boosting", "exports", "real", "scikit"):
-        try:
-            __import__(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
+    # Each declares its models.
+    for module in ("independent", "dependent", "hard", "scikit", "boosting", "real", "exports"):
+        importlib.import_module(module)
     for name, make in CASES.items():
         if not only or name in only:
             yield name, make
@@ -87,37 +81,65 @@ def smallest(model, batch: dict) -> dict:
     return batch
 
 
+def written(name: str, make, folder: Path, mixes: int) -> tuple[str | None, str | None]:
+    """Writes one model and its sidecar; gives its truth, or why there is none."""
+    try:
+        case = make()
+        content = case.model if isinstance(case.model, bytes) else case.model.SerializeToString(deterministic=True)
+        sidecar = judged(case, content, mixes)
+    except Exception as error:  # noqa: BLE001: each is told, and counts
+        return None, f"{name}: {type(error).__name__}: {str(error)[:300]}"
+    (folder / f"{name}.onnx").write_bytes(content)
+    (folder / f"{name}.json").write_text(json.dumps(sidecar))
+    return case.truth, None
+
+
+def share(job: int, jobs: int, arguments, results) -> None:
+    """One process' part of the models."""
+    warnings.simplefilter("ignore")
+    for number, (name, make) in enumerate(cases(set(arguments.only))):
+        if number % jobs == job and not (arguments.missing and (arguments.folder / f"{name}.json").exists()):
+            begin = time.monotonic()
+            result = written(name, make, arguments.folder, arguments.mixes)
+            results.put((name, time.monotonic() - begin, *result))
+    results.put(None)
+
+
 def main() -> None:
     """Writes the corpus; exits 1 where a model isn't what it is said to be."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="OUT")
     parser.add_argument("--only", nargs="*", default=[])
-    parser.add_argument("--mixes", type=int, default=400)
+    parser.add_argument("--mixes", type=int, default=100)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--missing", action="store_true", help="only those that aren't there")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    warnings.simplefilter("ignore")
-    failed, counts = [], {}
-    for name, make in cases(set(arguments.only)):
-        if arguments.missing and (arguments.folder / f"{name}.json").exists():
-            continue
-        begin = time.monotonic()
+    results = multiprocessing.Queue()
+    processes = [multiprocessing.Process(target=share, args=(job, arguments.jobs, arguments, results)) for job in range(arguments.jobs)]
+    for process in processes:
+        process.start()
+    failed, counts, slow, ended = 0, Counter(), [], 0
+    while ended < len(processes):
         try:
-            case = make()
-            content = case.model if isinstance(case.model, bytes) else case.model.SerializeToString(deterministic=True)
-            sidecar = judged(case, content, arguments.mixes)
-        except Exception as error:  # noqa: BLE001: each is told, and counts
-            failed.append(name)
-            print(f"FAIL {name}: {type(error).__name__}: {str(error)[:300]}", file=sys.stderr)
-            if not isinstance(error, AssertionError):
-                traceback.print_exc(limit=-2)
+            result = results.get(timeout=5)
+        except queue.Empty:
+            # One that crashed says nothing more.
+            if any(process.exitcode for process in processes):
+                sys.exit("error: a process of corpus.py ended early")
             continue
-        (arguments.folder / f"{name}.onnx").write_bytes(content)
-        (arguments.folder / f"{name}.json").write_text(json.dumps(sidecar))
-        counts[case.truth] = counts.get(case.truth, 0) + 1
-        if (took := time.monotonic() - begin) > 3:
-            print(f"slow: {name} took {took:.1f} s", file=sys.stderr)
-    print(f"{sum(counts.values())} models: {counts}; {len(failed)} failed")
+        if result is None:
+            ended += 1
+            continue
+        name, seconds, truth_of, why = result
+        slow.append((seconds, name))
+        if why:
+            failed += 1
+            print(f"FAIL {why}", file=sys.stderr)
+        else:
+            counts[truth_of] += 1
+    print("slowest: " + ", ".join(f"{name} {seconds:.1f} s" for seconds, name in sorted(slow, reverse=True)[:8]))
+    print(f"{counts.total()} models: {dict(counts)}; {failed} failed")
     sys.exit(1 if failed else 0)
 
 

@@ -953,6 +953,16 @@ def loop_swaps_states(g, x):
     return end
 
 
+@dependent("a flag that is neither 0 nor 1 is 0 for ONNX Runtime, so this reduces everything", x=F(4))
+def flag_beyond_one(g, x):
+    return g.Sub(x, g.ReduceSum(x, None, noop_with_empty_axes=2))
+
+
+@dependent("keepdims=2 drops the axis: [N, 4] meets [N] on the last one", x=F(4), out=[("float32", ["N", 4])], hints=[{"x": [[float(i * i + j + 1) for j in range(4)] for i in range(4)]}])
+def keepdims_beyond_one(g, x):
+    return g.Div(x, g.ReduceSum(x, ints(1), keepdims=2))
+
+
 def function_case() -> Case:
     """A model function with an operator set of its own. ONNX Runtime runs its nodes with the model's."""
     graph = Graph("function_of_a_newer_operator_set", 12)

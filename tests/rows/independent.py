@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto, helper
 
-from graph import B, F, I, M, S, Graph, independent
+from graph import B, F, I, M, S, Graph, hard, independent
 
 I64 = np.int64
 F32 = np.float32
@@ -703,3 +703,37 @@ def bucketized(g, x):
 def attention_pooling(g, x, y):
     share = g.Softmax(g.Squeeze(g.MatMul(x, g.Unsqueeze(y, ints(2))), ints(2)), axis=1)
     return g.ReduceSum(g.Mul(x, g.Unsqueeze(share, ints(-1))), ints(1), keepdims=0)
+
+
+def row_numbers(g: Graph, x: str) -> str:
+    """The rows' numbers as [N, 1, 1, 1]."""
+    count = g.Gather(g.Shape(x), np.array(0, I64), axis=0)
+    return g.Unsqueeze(g.Range(np.array(0, I64), count, np.array(1, I64)), ints(1, 2, 3))
+
+
+@independent(**TOKENS, x=F("length", 4), mask=M("length"), why="mask[row, place] as TorchScript's exporter writes it: by places in the flattened mask")
+def mask_by_flat_index(g, x, mask):
+    length = g.Gather(g.Shape(mask), np.array(1, I64), axis=0)
+    places = g.Range(np.array(0, I64), length, np.array(1, I64))
+    flat = g.Add(g.Mul(row_numbers(g, mask), length), places)
+    seen = g.Gather(g.Reshape(g.Cast(mask, to=TensorProto.BOOL), ints(-1)), flat, axis=0)
+    scores = g.Unsqueeze(g.MatMul(x, g.Transpose(x, perm=[0, 2, 1])), ints(1))
+    shares = g.Softmax(g.Where(seen, scores, F32(-1e9)), axis=-1)
+    return g.MatMul(g.Squeeze(shares, ints(1)), x)
+
+
+@independent(**TOKENS, mask=M("length"), why="mask[row, place] as dynamo's exporter writes it: the tuples' shape is that of a maximum that nobody reads")
+def mask_by_tuples(g, mask):
+    length = g.Squeeze(g.Shape(mask, start=1, end=2), ints(0))
+    places = g.Unsqueeze(g.Range(np.array(0, I64), length, np.array(1, I64)), ints(0, 1, 2))
+    rows = row_numbers(g, mask)
+    shape = g.Shape(g.Max(rows, places))
+    tuples = g.Concat(g.Unsqueeze(g.Expand(rows, shape), ints(-1)), g.Unsqueeze(g.Expand(places, shape), ints(-1)), axis=-1)
+    seen = g.GatherND(g.Cast(mask, to=TensorProto.BOOL), tuples)
+    return g.Cast(g.Not(seen), to=TensorProto.FLOAT)
+
+
+@hard("two inputs' axes have one name, and the exporter takes the length of either: independent where they are as long", **TOKENS, ids=I("length", high=20), mask=M("length"))
+def view_by_another_inputs_length(g, ids, mask):
+    same = g.Reshape(ids, g.Concat(ints(-1), g.Shape(mask, start=1, end=2), axis=0))
+    return g.ReduceMean(g.Gather(g.w(20, 4), same), axes=[1], keepdims=0)
