@@ -10,6 +10,10 @@ NEVER = float("inf")
 
 _ENGINES = ("HPA", "KEDA")
 
+#: Seconds of the default behaviour's window for a scale-down, and between two syncs of an HPA. The window counts from the last sync
+#: that asked for the pods, which may be a whole period before their load ended.
+_WINDOW, _SYNC = 300, 15
+
 
 def table(results):
     """All bars, those that were not measured too."""
@@ -86,13 +90,13 @@ def _noise(results):
 
 def _drop(results):
     for engine, figures in _each(results, "drop"):
-        first = (f"{engine}: load falls to zero: first step down", "not before 300 s")
+        first = (f"{engine}: load falls to zero: first step down", f"not before {_WINDOW - _SYNC} s (300 s less one sync period)")
         then = (f"{engine}: load falls to zero: steps after that", "at most 10 %, or one pod, a minute")
         steps = figures["steps"] if figures else []
         if not steps:
             yield from (_none(*first), _none(*then))
             continue
-        yield Bar(*first, seconds(steps[0][0]), "", steps[0][0] >= 300)
+        yield Bar(*first, seconds(steps[0][0]), "", steps[0][0] >= _WINDOW - _SYNC)
         path = " → ".join(str(pods) for pods in [steps[0][1], *(after for _, _, after in steps)])
         when = ", ".join(f"{at:.0f}" for at, _, _ in steps)
         yield Bar(*then, path, f"after {when} s", figures["too_many_in_a_minute"] <= 0)

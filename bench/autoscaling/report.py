@@ -70,7 +70,7 @@ are those of the clients, and those at which a watch of the API server saw a cha
 
 def _outage(results):
     preset = results.get("outage", {}).get("preset")
-    return f", but for the outage: `behavior: {{preset: {preset}}}` takes pods within 75 s of a low reading" if preset else ""
+    return f", but for the outage: `behavior: {{preset: {preset}}}` takes pods about a minute after a low reading" if preset else ""
 
 
 def _targets(targets):

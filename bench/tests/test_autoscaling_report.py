@@ -77,7 +77,7 @@ class Bars(unittest.TestCase):
         changes = {
             "noise": {"changes_of_direction": 2, "least_pods": 2, "most_pods": 4},
             "outage": {"pods_before": 4, "fewest_pods": 3, "unhealthy_after": None},
-            "drop": {"steps": [[290.0, 4, 3], [300.0, 3, 2]], "too_many_in_a_minute": 1},
+            "drop": {"steps": [[284.0, 4, 3], [300.0, 3, 2]], "too_many_in_a_minute": 1},
             "switch": {
                 "switches": [{"to": "KEDA", "seconds": 31.0, "pods_before": 3, "fewest_pods": 2}],
                 "most_autoscalers": 2, "requests": 9000, "failed": 1,
@@ -86,6 +86,13 @@ class Bars(unittest.TestCase):
         for scenario, figures in changes.items():
             worse[scenario] = worse[scenario] | {"subjects": {name: figures for name in worse[scenario]["subjects"]}}
         self.assertEqual([name for name, met in verdicts(worse).items() if met is not False], [])
+
+    def test_a_first_step_down_may_be_one_sync_early(self):
+        for at, met in ((284.9, False), (285.0, True), (300.0, True)):
+            early = results()
+            early["drop"]["subjects"]["springtide-hpa"] = {"steps": [[at, 4, 3]], "too_many_in_a_minute": 0}
+            bar = next(bar for bar in bars.table(early) if bar.name == "HPA: load falls to zero: first step down")
+            self.assertEqual(bar.met, met, at)
 
     def test_a_step_without_any_new_pod_misses_its_bar(self):
         never = results()

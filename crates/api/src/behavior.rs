@@ -24,8 +24,8 @@ pub struct Behavior {
     pub scale_down: ScalingRules,
 }
 
-/// A behaviour by name. "Down after 300 s" is after so long without need, whenever the HPA looks: the
-/// window is the period of its syncs, 15 s, longer.
+/// A behaviour by name. "Down after 300 s" is a stabilization window of 300 s, which an HPA counts from
+/// its last sync that asked for the pods.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Preset {
     /// Up at once, by the greater of 100 % and 4 pods in 15 s; down after 300 s, by 10 % in 60 s.

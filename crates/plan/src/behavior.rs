@@ -5,10 +5,6 @@ use springtide_api::behavior::{Behavior, Policy, PolicyType, Preset, ScalingRule
 
 use crate::validated::{Invalid, within};
 
-/// Seconds between two looks of an HPA: the default of kube-controller-manager's
-/// `--horizontal-pod-autoscaler-sync-period`.
-pub(crate) const SYNC_PERIOD_SECONDS: i32 = 15;
-
 /// How fast the number of pods changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompleteBehavior {
@@ -60,27 +56,21 @@ fn preset(preset: Preset) -> CompleteBehavior {
         // without need: longer than a lull between two bursts, and than a rollout.
         Preset::FastUpSlowDown => CompleteBehavior {
             scale_up: rules(0, [percent(100, 15), pods(4, 15)]),
-            scale_down: rules(window_without_need(300), [percent(10, 60)]),
+            scale_down: rules(300, [percent(10, 60)]),
         },
         // A minute is 4 syncs: a swing that is over by then changes nothing. Down waits for twice
         // the time of the default and takes twice as long.
         Preset::Steady => CompleteBehavior {
             scale_up: rules(60, [percent(50, 60), pods(2, 60)]),
-            scale_down: rules(window_without_need(600), [percent(10, 120)]),
+            scale_down: rules(600, [percent(10, 120)]),
         },
         // Four times as many pods in each sync; a minute without need is 4 syncs, which noise in
         // one reading doesn't outlast.
         Preset::Aggressive => CompleteBehavior {
             scale_up: rules(0, [percent(300, 15), pods(10, 15)]),
-            scale_down: rules(window_without_need(60), [percent(50, 60)]),
+            scale_down: rules(60, [percent(50, 60)]),
         },
     }
-}
-
-/// The window of a scale-down that waits for so many seconds without need. An HPA counts it from the
-/// last sync that asked for the pods, which may be a whole period before their load fell.
-const fn window_without_need(seconds: i32) -> i32 {
-    seconds + SYNC_PERIOD_SECONDS
 }
 
 fn rules(

@@ -18,7 +18,7 @@ pub use self::{
     timetable::Schedule,
 };
 use crate::{
-    behavior::{CompleteBehavior, SYNC_PERIOD_SECONDS},
+    behavior::CompleteBehavior,
     engine::{Following, Resolved},
     validated::{Invalid, within},
 };
@@ -29,8 +29,9 @@ const FIELD: &str = "spec.autoscaling.schedules";
 /// Most schedules of a ModelService: the bound of the schema.
 const MOST_SCHEDULES: usize = 16;
 
-/// Time between two looks of an HPA.
-const SYNC_PERIOD: SignedDuration = SignedDuration::from_secs(SYNC_PERIOD_SECONDS as i64);
+/// Time between two looks of an HPA: the default of kube-controller-manager's
+/// `--horizontal-pod-autoscaler-sync-period`.
+const SYNC_PERIOD: SignedDuration = SignedDuration::from_secs(15);
 
 /// The schedules of a ModelService. Where several hold, the highest counts.
 #[derive(Debug, Clone, Default, PartialEq)]

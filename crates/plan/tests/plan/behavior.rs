@@ -39,7 +39,7 @@ fn fast_up_slow_down() -> Value {
             ],
         },
         "scaleDown": {
-            "stabilizationWindowSeconds": 315,
+            "stabilizationWindowSeconds": 300,
             "selectPolicy": "Max",
             "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
         },
@@ -68,9 +68,9 @@ fn presets_are_in_the_order_of_their_speed() {
                 .unwrap()
         })
     };
-    assert_eq!(windows("Steady"), [60, 615]);
-    assert_eq!(windows("FastUpSlowDown"), [0, 315]);
-    assert_eq!(windows("Aggressive"), [0, 75]);
+    assert_eq!(windows("Steady"), [60, 600]);
+    assert_eq!(windows("FastUpSlowDown"), [0, 300]);
+    assert_eq!(windows("Aggressive"), [0, 60]);
 }
 
 #[test]

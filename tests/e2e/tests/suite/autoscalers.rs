@@ -28,7 +28,7 @@ fn behavior() -> Value {
             ],
         },
         "scaleDown": {
-            "stabilizationWindowSeconds": 315,
+            "stabilizationWindowSeconds": 300,
             "selectPolicy": "Max",
             "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
         },

@@ -84,15 +84,15 @@ fn complete(behavior: &Value) -> Value {
     let (up, down) = match behavior["preset"].as_str() {
         Some("Steady") => (
             rules(60, vec![policy("Percent", 50, 60), policy("Pods", 2, 60)]),
-            rules(615, vec![policy("Percent", 10, 120)]),
+            rules(600, vec![policy("Percent", 10, 120)]),
         ),
         Some("Aggressive") => (
             rules(0, vec![policy("Percent", 300, 15), policy("Pods", 10, 15)]),
-            rules(75, vec![policy("Percent", 50, 60)]),
+            rules(60, vec![policy("Percent", 50, 60)]),
         ),
         _ => (
             rules(0, vec![policy("Percent", 100, 15), policy("Pods", 4, 15)]),
-            rules(315, vec![policy("Percent", 10, 60)]),
+            rules(300, vec![policy("Percent", 10, 60)]),
         ),
     };
     let mut whole = json!({"scaleUp": up, "scaleDown": down});
