@@ -142,6 +142,10 @@ pub enum ExecutionProvider {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Batching {
+    /// Whether requests of several clients may share a batch.
+    #[serde(default)]
+    pub mode: BatchingMode,
+
     /// When a batch runs.
     #[serde(default)]
     pub policy: BatchingPolicy,
@@ -161,9 +165,34 @@ pub struct Batching {
 impl Default for Batching {
     fn default() -> Self {
         Self {
+            mode: BatchingMode::default(),
             policy: BatchingPolicy::default(),
             max_batch_rows: max_batch_rows(),
             max_wait_milliseconds: max_wait_milliseconds(),
+        }
+    }
+}
+
+/// Whether requests of several clients may share a batch.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchingMode {
+    /// Where rows are proven independent, or trial runs have shown no dependence, and until a row's
+    /// outputs in a batch were not those of the row alone. `status.model.batching` says which it is.
+    #[default]
+    Auto,
+    /// They may: the model's owner says that no row's outputs depend on other rows. A model of which
+    /// that isn't so gives wrong answers.
+    Always,
+    /// They may not: each request runs alone, as it came.
+    Never,
+}
+
+impl From<BatchingMode> for springtide_contract::batching::BatchingMode {
+    fn from(mode: BatchingMode) -> Self {
+        match mode {
+            BatchingMode::Auto => Self::Auto,
+            BatchingMode::Always => Self::Always,
+            BatchingMode::Never => Self::Never,
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct ModelServiceStatus {
     pub observed_generation: Option<i64>,
 
     /// What is so and what isn't: `Ready` (the summary), `ModelLoaded`, `WorkloadAvailable`,
-    /// `AutoscalingReady`, `MetricsHealthy` and `RolloutComplete`.
+    /// `AutoscalingReady`, `MetricsHealthy`, `BatchingSafe` and `RolloutComplete`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -37,6 +37,10 @@ pub struct ModelServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingStatus>,
 
+    /// The model that `spec.model` names, and what pods say of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelStatus>,
+
     /// Label selector of the pods, as the scale subresource wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -46,6 +50,47 @@ pub struct ModelServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub url: Option<String>,
+}
+
+/// A model, and what pods say of it.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelStatus {
+    /// Where the model comes from: `spec.model.uri`.
+    #[schemars(length(max = 2048))]
+    pub uri: String,
+
+    /// SHA-256 of the file, where `spec.model.sha256` names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub sha256: Option<String>,
+
+    /// Whether requests of several clients share batches. Nothing while no pod has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batching: Option<BatchingStatus>,
+
+    /// What a pod said of rows whose outputs in a batch were not those of the row alone. It stays until
+    /// `spec.model` names another file: with `spec.server.batching.mode: Auto` requests run alone until
+    /// then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub sentinel_mismatch: Option<String>,
+}
+
+/// Whether requests of several clients share batches.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchingStatus {
+    /// Whether they do, in every pod that was asked.
+    pub enabled: bool,
+
+    /// Why, as a stable name, such as `Proven`, `TrialPassed`, `Dependent` or `SentinelMismatch`.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+
+    /// Why, and what would change it, for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
 }
 
 /// What sets the number of pods, within which bounds, and why there are as many as there are.
@@ -132,16 +177,19 @@ pub mod condition {
     pub const AUTOSCALING_READY: &str = "AutoscalingReady";
     /// The autoscaler gets readings for everything that it follows. Not part of the summary.
     pub const METRICS_HEALTHY: &str = "MetricsHealthy";
+    /// No batch mixes rows whose outputs are known to depend on each other. Not part of the summary.
+    pub const BATCHING_SAFE: &str = "BatchingSafe";
     /// Every pod is made from the present spec, and once so many as it asks for at least were ready.
     pub const ROLLOUT_COMPLETE: &str = "RolloutComplete";
 
     /// All of them, in the order in which they stand in a status.
-    pub const ALL: [&str; 6] = [
+    pub const ALL: [&str; 7] = [
         READY,
         MODEL_LOADED,
         WORKLOAD_AVAILABLE,
         AUTOSCALING_READY,
         METRICS_HEALTHY,
+        BATCHING_SAFE,
         ROLLOUT_COMPLETE,
     ];
 }

@@ -9,6 +9,7 @@ pub mod capabilities;
 pub mod controller;
 pub mod error;
 pub mod http;
+pub mod inquiry;
 pub mod leader;
 pub mod metrics;
 mod model_services;

@@ -76,6 +76,7 @@ pub(crate) async fn observe(
         keda_horizontal_pod_autoscaler,
         other_autoscalers,
         pods: pods.items,
+        answers: Vec::new(),
         capabilities: Capabilities { keda, pods_metrics },
     })
 }

@@ -1,8 +1,12 @@
-//! One pass over one ModelService: read → validate → observe → plan → delete → apply → status.
+//! One pass over one ModelService: read → validate → observe → plan → delete → apply → status. Pods are
+//! asked what they say of their model beside what comes before the status.
 //!
 //! A pass keeps nothing for the next one: whatever it was interrupted at, the next one starts from
 //! what is there.
 
+use std::sync::Arc;
+
+use futures::join;
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
@@ -12,12 +16,13 @@ use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
     Event, Failure, OperatorSettings, Resolved, Severity, ValidatedModelService, desired, events,
-    field_manager::STATUS, invalid_status, look_again_at, status, unobserved_status,
+    field_manager::STATUS, invalid_status, look_again_at, pods_to_ask, status, unobserved_status,
 };
 
 use crate::{
     capabilities::Known,
     error::Error,
+    inquiry::{Inquiry, ask_all},
     metrics::Metrics,
     observe::observe,
     tell::Teller,
@@ -32,16 +37,18 @@ pub struct Context {
     metrics: Metrics,
     teller: Teller,
     known: Known,
+    inquiry: Arc<dyn Inquiry>,
 }
 
 impl Context {
-    /// A context. `identity` is this replica's name in events.
+    /// A context. `identity` is this replica's name in events, `inquiry` how it asks pods.
     #[must_use]
     pub fn new(
         client: Client,
         settings: OperatorSettings,
         metrics: Metrics,
         identity: String,
+        inquiry: Arc<dyn Inquiry>,
     ) -> Self {
         let teller = Teller::new(client.clone(), identity);
         Self {
@@ -50,6 +57,7 @@ impl Context {
             metrics,
             teller,
             known: Known::default(),
+            inquiry,
         }
     }
 
@@ -138,12 +146,17 @@ async fn keep(
         Err(error) => return unobserved(context, model_service, error).await,
     };
     let plan = desired(validated, &observed, &context.settings);
-    let Carried { outcome, failed } =
-        match carry_out(client, namespace, name, &plan, &mut observed).await {
-            // The ModelService goes with its namespace.
-            Err(error) if error.is_terminating() => return Ok(Next::Gone.into()),
-            result => result?,
-        };
+    let pods = pods_to_ask(validated, &observed);
+    let (carried, answers) = join!(
+        carry_out(client, namespace, name, &plan, &mut observed),
+        ask_all(context.inquiry.as_ref(), &pods),
+    );
+    let Carried { outcome, failed } = match carried {
+        // The ModelService goes with its namespace.
+        Err(error) if error.is_terminating() => return Ok(Next::Gone.into()),
+        result => result?,
+    };
+    observed.answers = answers;
     let previous = model_service.status.as_ref();
     let now = status(
         validated,
@@ -153,23 +166,23 @@ async fn keep(
         previous,
         Timestamp::now(),
     );
+    let resolved = validated.scaling().on(&observed);
+    let again = [
+        resolved.next_change(observed.at),
+        look_again_at(validated, &observed, &now, observed.at),
+    ];
     if write_status(context, model_service, now).await? == Written::Gone {
         return Ok(Next::Gone.into());
     }
     if let Some(error) = failed {
         return Err(error);
     }
-    let resolved = validated.scaling().on(&observed);
     let lacks_keda = matches!(resolved, Resolved::Keda(_)) && !observed.capabilities.keda;
     let next = match plan.waits_for {
         Some(_) => Next::Waiting,
         None if lacks_keda || !observed.other_autoscalers.is_empty() => Next::Lacking,
         None => Next::Settled,
     };
-    let again = [
-        resolved.next_change(observed.at),
-        look_again_at(validated, &observed, observed.at),
-    ];
     Ok(Pass {
         next,
         again: again.into_iter().flatten().min(),

@@ -1,6 +1,6 @@
 //! From settings to a running operator, and its end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use futures::future::{Either, select};
@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     controller,
     http::{Endpoints, serve},
+    inquiry::OverHttp,
     leader::{Candidate, Election},
     metrics::Metrics,
     readiness::Readiness,
@@ -65,6 +66,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         settings.for_plans(),
         metrics.clone(),
         identity.clone(),
+        Arc::new(OverHttp::new()),
     );
     let acting = async {
         if !settings.leader_election {

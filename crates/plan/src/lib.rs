@@ -1,7 +1,7 @@
 //! What a ModelService wants, as a pure function of its spec and of what is observed: no client, no
 //! clock, nothing asynchronous.
 //!
-//! A pass of the operator goes through this crate in four steps:
+//! A pass of the operator goes through this crate in five steps:
 //!
 //! 1. [`ValidatedModelService::try_from`] parses the spec. What fails here is a bad spec that the
 //!    API server let through (an older CRD): write [`invalid_status`] and wait for a change.
@@ -13,9 +13,11 @@
 //! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
 //!    the status speaks of the new generation and never of the old one, and collect failures in an
 //!    [`Outcome`].
-//! 4. [`status`] judges, and [`events`] tells what is new about it.
+//! 4. Put what [`pods_to_ask`] answer into [`Observed::answers`]. Nothing of the plan depends on it.
+//! 5. [`status`] judges, and [`events`] tells what is new about it.
 
 mod applied;
+mod batching;
 mod behavior;
 mod child;
 mod conditions;
@@ -29,6 +31,7 @@ pub mod labels;
 mod lookup;
 mod observed;
 mod ownership;
+mod pods;
 mod quantity;
 mod queries;
 mod readings;
@@ -42,6 +45,7 @@ mod status;
 mod validated;
 
 pub use applied::is_applied;
+pub use batching::{Answer, pods_to_ask};
 pub use behavior::{CompleteBehavior, CompleteRules};
 pub use child::{Child, ChildKind};
 pub use conditions::look_again_at;

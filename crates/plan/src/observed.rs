@@ -13,7 +13,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use crate::{child::ChildKind, keda::ScaledObject, signals::ServingSignal};
+use crate::{batching::Answer, child::ChildKind, keda::ScaledObject, signals::ServingSignal};
 
 /// What is observed about a ModelService. Objects are looked up by name, whoever owns them; their
 /// `metadata.managedFields` must be there.
@@ -40,6 +40,8 @@ pub struct Observed {
     pub other_autoscalers: BTreeSet<String>,
     /// The pods that [`labels::selecting`](crate::labels::selecting) selects.
     pub pods: Vec<Pod>,
+    /// What each of the pods that were asked has answered ([`pods_to_ask`](crate::pods_to_ask)).
+    pub answers: Vec<Answer>,
     /// What the cluster can do.
     pub capabilities: Capabilities,
 }

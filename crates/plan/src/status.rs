@@ -12,6 +12,7 @@ use springtide_api::{
 };
 
 use crate::{
+    batching::model_status,
     child::ChildKind,
     conditions::{Evidence, Finding, judge},
     decisions::decisions,
@@ -54,11 +55,13 @@ pub fn status(
     previous: Option<&ModelServiceStatus>,
     now: Timestamp,
 ) -> ModelServiceStatus {
+    let model = model_status(model_service, observed, previous);
     let evidence = Evidence {
         model_service,
         observed,
         desired,
         outcome,
+        model: &model,
         previous,
         now,
     };
@@ -83,6 +86,7 @@ pub fn status(
         ),
         desired_replicas: desired_replicas(&resolved, observed),
         autoscaling: Some(autoscaling(&resolved, observed, decisions(&evidence))),
+        model: Some(model),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }

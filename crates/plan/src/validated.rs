@@ -3,8 +3,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 use springtide_api::{
-    InvalidModelUri, InvalidSha256, MAX_NAME_LENGTH, ModelService, ModelUri, Sha256, server::Server,
+    InvalidModelUri, InvalidSha256, MAX_NAME_LENGTH, ModelService, ModelUri, Sha256,
+    server::Server, status::ModelStatus,
 };
+
+use springtide_contract::batching::BatchingMode;
 
 use crate::{keda::HPA_NAME_PREFIX, labels, scaling::Scaling, schedule::InvalidSchedule};
 
@@ -20,6 +23,7 @@ pub struct ValidatedModelService {
     model_name: String,
     server: Server,
     scaling: Scaling,
+    sentinel_mismatch: Option<String>,
 }
 
 /// What is wrong with a spec. The API server refuses such a spec with the present CRD; an older CRD
@@ -101,6 +105,12 @@ impl TryFrom<&ModelService> for ValidatedModelService {
         if matches!(model_uri, ModelUri::Http { .. }) && model_sha256.is_none() {
             return Err(Invalid::Sha256Missing);
         }
+        let sentinel_mismatch = model_service
+            .status
+            .as_ref()
+            .and_then(|status| status.model.as_ref())
+            .filter(|known| is_about(known, &model_uri, model_sha256.as_ref()))
+            .and_then(|known| known.sentinel_mismatch.clone());
         Ok(Self {
             namespace: metadata
                 .namespace
@@ -117,8 +127,14 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             server: server(&spec.server)?,
             scaling: Scaling::parse(&spec.autoscaling, spec.replicas)?,
             name,
+            sentinel_mismatch,
         })
     }
+}
+
+/// Whether what is known is about this model.
+fn is_about(known: &ModelStatus, uri: &ModelUri, sha256: Option<&Sha256>) -> bool {
+    known.uri == uri.to_string() && known.sha256.as_deref() == sha256.map(Sha256::as_str)
 }
 
 fn is_name(name: &str) -> bool {
@@ -230,6 +246,21 @@ impl ValidatedModelService {
     #[must_use]
     pub const fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// What a pod said of rows of this model whose outputs in a batch were not those of the row alone, as
+    /// the status has it from an earlier pass.
+    pub(crate) fn sentinel_mismatch(&self) -> Option<&str> {
+        self.sentinel_mismatch.as_deref()
+    }
+
+    /// What pods are told about batches. A pod that starts knows nothing of what others have found, so
+    /// that a known mismatch is for `Auto` what `Never` is; `Always` is the owner's word.
+    pub(crate) fn batching_mode(&self) -> BatchingMode {
+        match BatchingMode::from(self.server.batching.mode) {
+            BatchingMode::Auto if self.sentinel_mismatch.is_some() => BatchingMode::Never,
+            mode => mode,
+        }
     }
 
     /// What sets the number of pods.

@@ -71,7 +71,10 @@ fn the_defaults_are_those_of_the_contract() {
         json!({
             "imagePullPolicy": "IfNotPresent",
             "executionProvider": "CPU",
-            "batching": {"policy": "WorkConserving", "maxBatchRows": 32, "maxWaitMilliseconds": 50},
+            "batching": {
+                "mode": "Auto", "policy": "WorkConserving", "maxBatchRows": 32,
+                "maxWaitMilliseconds": 50,
+            },
             "maxQueueRows": 1024,
             "requestTimeoutMilliseconds": 5000,
             "resources": {

@@ -29,13 +29,13 @@ use tokio::{
 /// What the contract allows for a deleted child to come back.
 const SOON: Duration = Duration::from_secs(10);
 
-struct Running {
+pub(crate) struct Running {
     shutdown: watch::Sender<bool>,
     readiness: Readiness,
     controller: JoinHandle<()>,
 }
 
-async fn start(world: &World) -> Running {
+pub(crate) async fn start(world: &World) -> Running {
     let running = launch(world);
     let mut stage = running.readiness.subscribe();
     stage
@@ -61,7 +61,7 @@ fn launch(world: &World) -> Running {
 }
 
 impl Running {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.send_replace(true);
         timeout(Duration::from_secs(25), self.controller)
             .await
@@ -71,7 +71,7 @@ impl Running {
 }
 
 /// Waits, in paused time, until something is so.
-async fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !holds() {
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
@@ -80,7 +80,7 @@ async fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Waits until nothing has been written for a while.
-async fn settled(world: &World) {
+pub(crate) async fn settled(world: &World) {
     let mut version = None;
     while version != Some(world.fake.version()) {
         version = Some(world.fake.version());
@@ -396,7 +396,7 @@ async fn an_event_costs_few_calls() {
     const READS: usize = 1 + 7;
     /// An apply of a lost child and of its replicas, and the status with an event for each of its conditions
     /// and one for a decision.
-    const WRITES: usize = 2 + 1 + 7;
+    const WRITES: usize = 2 + 1 + 8;
     const CALLS_PER_PASS: usize = READS + WRITES;
     let world = World::new();
     world.set_spec(&spec("HPA"));

@@ -6,9 +6,11 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod batching;
 mod controller;
 mod faults;
 mod others;
+mod pods;
 mod quiet;
 mod reconcile;
 mod support;

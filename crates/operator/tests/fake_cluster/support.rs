@@ -1,5 +1,7 @@
 //! A fake cluster with one ModelService, and the passes of an operator over it.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::{
     apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Service,
     policy::v1::PodDisruptionBudget,
@@ -14,6 +16,8 @@ use springtide_operator::{
 use springtide_plan::{OperatorSettings, keda::ScaledObject};
 use springtide_testkit::{FakeApi, ResourceType};
 
+use crate::pods::FakePods;
+
 /// Namespace of everything in these tests.
 pub(crate) const NAMESPACE: &str = "models";
 /// Name of the ModelService in these tests, and of what is made for it.
@@ -23,6 +27,7 @@ pub(crate) const NAME: &str = "iris";
 pub(crate) struct World {
     pub(crate) fake: FakeApi,
     pub(crate) context: Context,
+    pub(crate) pods: Arc<FakePods>,
 }
 
 /// The kinds that are made for a ModelService.
@@ -45,14 +50,20 @@ pub(crate) fn spec(engine: &str) -> Value {
     })
 }
 
-fn context(fake: &FakeApi) -> Context {
+fn context(fake: &FakeApi, pods: &Arc<FakePods>) -> Context {
     let settings = OperatorSettings {
         server_image: "springtide-server:test".to_owned(),
         prometheus_address: "http://prometheus:9090".to_owned(),
         scrape_interval_seconds: 15,
     };
     let metrics = Metrics::new().unwrap();
-    Context::new(fake.client(), settings, metrics, "operator-0".to_owned())
+    Context::new(
+        fake.client(),
+        settings,
+        metrics,
+        "operator-0".to_owned(),
+        Arc::<FakePods>::clone(pods),
+    )
 }
 
 impl World {
@@ -60,17 +71,20 @@ impl World {
     pub(crate) fn new() -> Self {
         let fake = FakeApi::new();
         fake.install(ResourceType::of::<ModelService>());
+        let pods = Arc::default();
         Self {
-            context: context(&fake),
+            context: context(&fake, &pods),
             fake,
+            pods,
         }
     }
 
     /// The same cluster with an operator that has just started.
     pub(crate) fn restarted(&self) -> Self {
         Self {
-            context: context(&self.fake),
+            context: context(&self.fake, &self.pods),
             fake: self.fake.clone(),
+            pods: Arc::clone(&self.pods),
         }
     }
 

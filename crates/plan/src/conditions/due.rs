@@ -7,8 +7,7 @@ use k8s_openapi::{
 };
 use springtide_api::{ModelServiceStatus, status::condition};
 
-use super::pods;
-use crate::{engine::Resolved, observed::Observed};
+use crate::{engine::Resolved, observed::Observed, pods};
 
 /// How long a pod that serves, and an autoscaler, may be without readings: metrics-server needs a
 /// whole window of CPU use after a pod became ready (30 s), Prometheus two scrapes for a rate (30 s),

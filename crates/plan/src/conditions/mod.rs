@@ -4,23 +4,26 @@
 //! times, since a status that always changes would bring the next pass about for ever.
 
 mod autoscaling_ready;
+mod batching_safe;
 mod blocked;
 mod due;
 mod metrics_healthy;
 mod model_loaded;
-mod pods;
 mod ready;
 mod reason;
 mod rollout_complete;
 mod workload_available;
 
 use k8s_openapi::jiff::Timestamp;
-use springtide_api::{ModelServiceStatus, status::condition};
+use springtide_api::{
+    ModelServiceStatus,
+    status::{ModelStatus, condition},
+};
 
 pub(crate) use self::reason::Reason;
 
 use crate::{
-    child::ChildKind, desired::Desired, observed::Observed, status::Outcome,
+    batching, child::ChildKind, desired::Desired, observed::Observed, status::Outcome,
     validated::ValidatedModelService,
 };
 
@@ -81,17 +84,21 @@ pub(crate) struct Evidence<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) desired: &'a Desired,
     pub(crate) outcome: &'a Outcome,
+    /// What is known of the model, as the status tells it.
+    pub(crate) model: &'a ModelStatus,
     /// The status before.
     pub(crate) previous: Option<&'a ModelServiceStatus>,
     pub(crate) now: Timestamp,
 }
 
 /// When the conditions may change although nothing else does: when readings that are missing have had
-/// their time to come, or an autoscaler that is being deleted its time to go.
+/// their time to come, an autoscaler that is being deleted its time to go, or a pod may have found that
+/// batches mix what they must not. `status` is what was made of the same observation.
 #[must_use]
 pub fn look_again_at(
     model_service: &ValidatedModelService,
     observed: &Observed,
+    status: &ModelServiceStatus,
     now: Timestamp,
 ) -> Option<Timestamp> {
     let deletions = ChildKind::ALL
@@ -102,6 +109,12 @@ pub fn look_again_at(
         .into_iter()
         .chain(deletions)
         .filter(|due| *due > now)
+        .chain(batching::look_again_at(
+            model_service,
+            observed,
+            status,
+            now,
+        ))
         .min()
 }
 
@@ -123,6 +136,7 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<(&'static str, Finding)> {
         (condition::WORKLOAD_AVAILABLE, workload_available),
         (condition::AUTOSCALING_READY, autoscaling_ready),
         (condition::METRICS_HEALTHY, metrics_healthy::judge(evidence)),
+        (condition::BATCHING_SAFE, batching_safe::judge(evidence)),
         (condition::ROLLOUT_COMPLETE, rollout_complete),
     ]
 }

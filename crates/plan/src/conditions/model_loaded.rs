@@ -1,6 +1,7 @@
 //! `ModelLoaded`: a pod has fetched and loaded the model that the spec names.
 
-use super::{Evidence, Finding, Reason, pods};
+use super::{Evidence, Finding, Reason};
+use crate::pods;
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let pods = pods::of_this_model(evidence.observed, evidence.model_service);

@@ -43,6 +43,7 @@ reasons! {
     NameTaken,
     NoReplicas,
     NotNeeded,
+    NotReported,
     OutOfMemory,
     PartlyAvailable,
     Paused,
@@ -71,7 +72,7 @@ impl From<Reason> for String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use springtide_contract::termination::ModelFailure;
+    use springtide_contract::{batching::BatchingReason, termination::ModelFailure};
 
     use super::*;
     use crate::validated::Invalid;
@@ -99,6 +100,7 @@ mod tests {
         let exist = ours
             .chain(of_models)
             .chain(of_hpas)
+            .chain(BatchingReason::ALL.iter().map(|reason| reason.name()))
             .chain([Invalid::ReplicasMissing.reason()])
             .collect::<BTreeSet<_>>();
         assert_eq!(documented(), exist);

@@ -6,9 +6,9 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{Evidence, Finding, Reason, blocked::blocked, pods};
+use super::{Evidence, Finding, Reason, blocked::blocked};
 use crate::{
-    child::ChildKind, lookup::deployment_condition, replicas::asked_for, scaling::Scaling,
+    child::ChildKind, lookup::deployment_condition, pods, replicas::asked_for, scaling::Scaling,
 };
 
 /// Reasons for which a container waits that don't pass by themselves, or seldom.

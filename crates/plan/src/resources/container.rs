@@ -178,6 +178,7 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
         variable(env::MODEL_SERVICE_NAME, &model_service.name()),
         variable(env::MODEL_SERVICE_NAMESPACE, &model_service.namespace()),
         variable(env::EXECUTION_PROVIDER, &execution_provider),
+        variable(env::BATCHING_MODE, &model_service.batching_mode().value()),
         variable(env::BATCHING_POLICY, &policy),
         variable(
             env::CONTRACT_MAX_BATCH_SIZE,

@@ -1,6 +1,7 @@
 //! What a status says about what is observed.
 
 mod autoscaling;
+mod batching;
 mod events;
 mod metrics_healthy;
 mod model_loaded;

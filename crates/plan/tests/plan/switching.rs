@@ -115,7 +115,8 @@ fn a_deletion_that_a_finalizer_holds_up_is_no_progress() {
         assert_eq!(reason(engine, 30), "HeldByFinalizer");
     }
     // Nothing else brings a pass about.
-    let again = look_again_at(&with_engine("KEDA"), &deleted(0), at(0));
+    let status = after("KEDA", 0);
+    let again = look_again_at(&with_engine("KEDA"), &deleted(0), &status, at(0));
     assert_eq!(again, Some(at(30)));
     // Its definition is going, with all ScaledObjects.
     assert_eq!(reason("KEDA", 29), "Starting");

@@ -197,6 +197,11 @@ fn bad_servers() -> Vec<Bad> {
             &["spec.server.batching.maxBatchRows"],
         ),
         (
+            "unknown mode",
+            server(&json!({"batching": {"mode": "Sometimes"}})),
+            &["spec.server.batching.mode"],
+        ),
+        (
             "unknown policy",
             server(&json!({"batching": {"policy": "Eager"}})),
             &["spec.server.batching.policy"],
@@ -368,6 +373,10 @@ async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
             (
                 "one row",
                 server(&json!({"batching": {"maxBatchRows": 1}, "maxQueueRows": 1})),
+            ),
+            (
+                "no shared batches",
+                server(&json!({"batching": {"mode": "Never"}})),
             ),
             (
                 "numbers as quantities",

@@ -8,6 +8,7 @@
 
 mod admission;
 mod autoscalers;
+mod batching;
 mod behaviors;
 mod children;
 mod engines;

@@ -145,7 +145,11 @@ fn an_hpa_that_only_keeps_its_bounds_lacks_nothing() {
 #[test]
 fn readings_have_time_to_come_and_then_the_condition_turns_by_itself() {
     let (model_service, mut observed) = hpa(failed("FailedGetResourceMetric", UNABLE), nothing());
-    assert_eq!(look_again_at(&model_service, &observed, at(0)), None);
+    let again = |observed: &Observed, now| {
+        let status = status_of(&model_service, observed);
+        look_again_at(&model_service, observed, &status, at(now))
+    };
+    assert_eq!(again(&observed, 0), None);
     let made = &mut observed
         .horizontal_pod_autoscaler
         .as_mut()
@@ -159,17 +163,14 @@ fn readings_have_time_to_come_and_then_the_condition_turns_by_itself() {
             .iter()
             .all(|event| event.action != "MetricsHealthy")
     );
-    assert_eq!(
-        look_again_at(&model_service, &observed, at(0)),
-        Some(at(60))
-    );
-    assert_eq!(look_again_at(&model_service, &observed, at(60)), None);
+    assert_eq!(again(&observed, 0), Some(at(60)));
+    assert_eq!(again(&observed, 60), None);
 
     // Without a pod that is ready there is nothing to read.
     observed.pods = Vec::new();
     let status = status_of(&model_service, &observed);
     assert_eq!(condition(&status, "MetricsHealthy"), unknown("Starting"));
-    assert_eq!(look_again_at(&model_service, &observed, at(0)), None);
+    assert_eq!(again(&observed, 0), None);
 }
 
 #[test]

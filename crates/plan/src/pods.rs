@@ -12,7 +12,7 @@ use crate::{
 
 /// The pods that serve, or may come to, in an order that doesn't depend on when they were seen. One
 /// that is being deleted, or that has ended for good (evicted, or lost with its node), does neither.
-pub(super) fn live(observed: &Observed) -> Vec<&Pod> {
+pub(crate) fn live(observed: &Observed) -> Vec<&Pod> {
     let has_ended = |pod: &Pod| {
         let phase = pod
             .status
@@ -30,7 +30,7 @@ pub(super) fn live(observed: &Observed) -> Vec<&Pod> {
 }
 
 /// The [`live`] pods that serve, or are to serve, the model that the spec names.
-pub(super) fn of_this_model<'a>(
+pub(crate) fn of_this_model<'a>(
     observed: &'a Observed,
     model_service: &ValidatedModelService,
 ) -> Vec<&'a Pod> {
@@ -51,12 +51,12 @@ pub(super) fn of_this_model<'a>(
 }
 
 /// Whether the pod has its model and serves.
-pub(super) fn is_serving(pod: &Pod) -> bool {
+pub(crate) fn is_serving(pod: &Pod) -> bool {
     server(pod).is_some_and(|server| server.ready)
 }
 
 /// Status of the container that serves.
-pub(super) fn server(pod: &Pod) -> Option<&ContainerStatus> {
+pub(crate) fn server(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     statuses
         .iter()
@@ -64,7 +64,7 @@ pub(super) fn server(pod: &Pod) -> Option<&ContainerStatus> {
 }
 
 /// Status of the container that fetches the model.
-pub(super) fn fetch(pod: &Pod) -> Option<&ContainerStatus> {
+pub(crate) fn fetch(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.init_container_statuses.as_ref()?;
     statuses
         .iter()
@@ -73,7 +73,7 @@ pub(super) fn fetch(pod: &Pod) -> Option<&ContainerStatus> {
 
 /// Why the pod doesn't have its model, as its containers say. A failure holds until the container
 /// that reported it gets further than that.
-pub(super) fn model_failure(pod: &Pod) -> Option<TerminationMessage> {
+pub(crate) fn model_failure(pod: &Pod) -> Option<TerminationMessage> {
     let fetch_failure = fetch(pod)
         .filter(|status| !has_succeeded(status))
         .and_then(last_words);

@@ -1,0 +1,113 @@
+//! Pods of the ModelService, and what they answer when the operator asks them.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures::future::BoxFuture;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use serde_json::json;
+use springtide_contract::batching::{BatchingReason, BatchingStatus, ModelStatus, ServerStatus};
+use springtide_operator::inquiry::Inquiry;
+use springtide_plan::Answer;
+use springtide_testkit::ResourceType;
+use tokio::sync::watch;
+
+use crate::support::{NAME, NAMESPACE, World};
+
+/// What each pod answers: nothing, unless it was told what.
+pub(crate) struct FakePods {
+    answers: Mutex<BTreeMap<SocketAddr, Answer>>,
+    asked: Mutex<Vec<SocketAddr>>,
+    /// Whether they answer at all: a pod that is asked before waits until they do.
+    answering: watch::Sender<bool>,
+}
+
+impl Default for FakePods {
+    fn default() -> Self {
+        Self {
+            answers: Mutex::default(),
+            asked: Mutex::default(),
+            answering: watch::Sender::new(true),
+        }
+    }
+}
+
+impl FakePods {
+    /// From now on the pod at this address answers so.
+    pub(crate) fn answer(&self, ip: &str, answer: Answer) {
+        lock(&self.answers).insert(address(ip), answer);
+    }
+
+    /// Where the operator has asked since this was last called.
+    pub(crate) fn take_asked(&self) -> Vec<SocketAddr> {
+        std::mem::take(&mut *lock(&self.asked))
+    }
+
+    /// Has pods answer, or keep those that ask waiting.
+    pub(crate) fn set_answering(&self, answering: bool) {
+        self.answering.send_replace(answering);
+    }
+}
+
+impl Inquiry for FakePods {
+    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, Answer> {
+        Box::pin(async move {
+            lock(&self.asked).push(address);
+            let mut answering = self.answering.subscribe();
+            answering.wait_for(|answering| *answering).await.unwrap();
+            let answers = lock(&self.answers);
+            answers.get(&address).cloned().unwrap_or(Answer::Silent)
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where a pod listens.
+pub(crate) fn address(ip: &str) -> SocketAddr {
+    SocketAddr::new(ip.parse().unwrap(), 8000)
+}
+
+/// A server that says so of the ModelService's model.
+pub(crate) fn said(reason: BatchingReason, message: &str) -> Answer {
+    Answer::Said(ServerStatus {
+        models: vec![ModelStatus {
+            name: NAME.to_owned(),
+            version: "1".to_owned(),
+            batching: BatchingStatus {
+                enabled: reason.enables(),
+                reason,
+                message: message.to_owned(),
+            },
+        }],
+    })
+}
+
+impl World {
+    /// A pod of the present Deployment that serves at this address.
+    pub(crate) fn pod_serves(&self, name: &str, ip: &str) {
+        let template = self.get::<Deployment>().unwrap()["spec"]["template"].clone();
+        let server = json!({
+            "name": "server", "image": "", "imageID": "", "restartCount": 0, "ready": true,
+            "state": {"running": {}},
+        });
+        let pod = json!({
+            "metadata": template["metadata"],
+            "spec": {"containers": []},
+            "status": {"podIP": ip, "containerStatuses": [server]},
+        });
+        let pods = ResourceType::of::<Pod>();
+        self.fake.edit(&pods, NAMESPACE, name, "kubelet", &pod);
+    }
+
+    /// The pod is gone.
+    pub(crate) fn pod_goes(&self, name: &str) {
+        let pods = ResourceType::of::<Pod>();
+        self.fake.delete(&pods, NAMESPACE, name);
+    }
+}

@@ -1,0 +1,429 @@
+//! What pods say of batches: `status.model`, the condition `BatchingSafe` and its event.
+
+use k8s_openapi::jiff::SignedDuration;
+use serde_json::{Value, json};
+use springtide_api::{ModelService, ModelServiceStatus};
+use springtide_contract::{
+    batching::{BatchingReason, BatchingStatus, ModelStatus, ServerStatus},
+    env,
+};
+use springtide_plan::{
+    Answer, Child, Event, Observed, Severity, ValidatedModelService, desired, events,
+    invalid_status, look_again_at, pods_to_ask,
+};
+
+use super::{container, healthy, no, pod, serving, unknown, yes};
+use crate::support::{at, condition, message, model_service, settings, status_after, status_of};
+
+const FOUND: &str = "Output 0 of a row is 0.5 in a batch of 8 and 0.25 alone.";
+
+fn said(reason: BatchingReason, message: &str) -> Answer {
+    said_of("iris", reason, message)
+}
+
+fn said_of(name: &str, reason: BatchingReason, message: &str) -> Answer {
+    Answer::Said(ServerStatus {
+        models: vec![ModelStatus {
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            batching: BatchingStatus {
+                enabled: reason.enables(),
+                reason,
+                message: message.to_owned(),
+            },
+        }],
+    })
+}
+
+fn proven() -> Answer {
+    said(BatchingReason::Proven, "Rows are independent.")
+}
+
+/// A healthy ModelService of which pods have answered so.
+fn answered(answers: &[Answer]) -> (ValidatedModelService, Observed) {
+    let (model_service, mut observed) = healthy();
+    observed.answers = answers.to_vec();
+    (model_service, observed)
+}
+
+fn batching(status: &ModelServiceStatus) -> Value {
+    let model = status.model.as_ref().unwrap();
+    serde_json::to_value(&model.batching).unwrap()
+}
+
+fn mismatch(status: &ModelServiceStatus) -> Option<&str> {
+    status.model.as_ref().unwrap().sentinel_mismatch.as_deref()
+}
+
+/// The next pass over a ModelService with this status and spec.
+fn next(status: &ModelServiceStatus, spec: Value) -> ValidatedModelService {
+    ValidatedModelService::try_from(&with_status(status, spec)).unwrap()
+}
+
+fn with_status(status: &ModelServiceStatus, spec: Value) -> ModelService {
+    let mut model_service = model_service(spec);
+    model_service.status = Some(status.clone());
+    model_service
+}
+
+/// What pods are told.
+fn told(model_service: &ValidatedModelService) -> Option<String> {
+    desired(model_service, &Observed::default(), &settings())
+        .apply
+        .into_iter()
+        .find_map(|child| match child {
+            Child::Deployment(deployment) => deployment.spec?.template.spec,
+            _ => None,
+        })?
+        .containers
+        .into_iter()
+        .flat_map(|container| container.env.unwrap_or_default())
+        .find(|variable| variable.name == env::BATCHING_MODE)?
+        .value
+}
+
+fn mode(mode: &str) -> Value {
+    json!({"server": {"batching": {"mode": mode}}})
+}
+
+#[test]
+fn pods_are_told_the_mode_of_the_spec() {
+    for (spec, value) in [
+        (json!({}), "auto"),
+        (mode("Auto"), "auto"),
+        (mode("Always"), "always"),
+        (mode("Never"), "never"),
+    ] {
+        let model_service = ValidatedModelService::try_from(&model_service(spec)).unwrap();
+        assert_eq!(told(&model_service).as_deref(), Some(value));
+    }
+}
+
+#[test]
+fn pods_that_serve_the_model_are_asked_at_their_address() {
+    let (model_service, mut observed) = healthy();
+    let at_address = |name: &str, ip: &str| {
+        let mut status = serving();
+        status["podIP"] = json!(ip);
+        pod(&model_service, name, status)
+    };
+    let mut starting = at_address("d", "10.0.0.4");
+    starting.status.as_mut().unwrap().container_statuses =
+        serde_json::from_value(json!([container(
+            "server",
+            false,
+            json!({"running": {}}),
+            json!({})
+        ),]))
+        .unwrap();
+    let mut leaving = at_address("e", "10.0.0.5");
+    leaving.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
+    let mut former = at_address("f", "10.0.0.6");
+    let annotations = former.metadata.annotations.get_or_insert_default();
+    annotations.insert(
+        "serving.springtide.dev/model-uri".to_owned(),
+        "configMap://iris/former.onnx".to_owned(),
+    );
+    observed.pods = vec![
+        at_address("c", "not an address"),
+        at_address("b", "fd00::2"),
+        at_address("a", "10.0.0.1"),
+        pod(&model_service, "g", serving()),
+        starting,
+        leaving,
+        former,
+    ];
+    let asked = |observed: &Observed| {
+        pods_to_ask(&model_service, observed)
+            .into_iter()
+            .map(|address| address.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&observed), ["10.0.0.1:8000", "[fd00::2]:8000"]);
+
+    observed.pods = (10..60)
+        .map(|number| at_address(&format!("pod-{number}"), &format!("10.0.0.{number}")))
+        .collect();
+    let first = (10..26)
+        .map(|number| format!("10.0.0.{number}:8000"))
+        .collect::<Vec<_>>();
+    assert_eq!(asked(&observed), first);
+}
+
+#[test]
+fn requests_share_batches_where_they_do_in_every_pod() {
+    let (model_service, observed) = answered(&[proven(), proven()]);
+    let status = status_of(&model_service, &observed);
+    assert_eq!(
+        serde_json::to_value(&status.model).unwrap(),
+        json!({
+            "uri": "configMap://iris/model.onnx",
+            "batching": {"enabled": true, "reason": "Proven", "message": "Rows are independent."},
+        })
+    );
+    assert_eq!(condition(&status, "BatchingSafe"), yes("Proven"));
+    assert_eq!(
+        message(&status, "BatchingSafe"),
+        "Requests share batches: Rows are independent."
+    );
+
+    let alone = said(BatchingReason::TrialImpossible, "It could not be tried.");
+    for answers in [
+        [proven(), alone.clone(), Answer::Silent],
+        [alone.clone(), Answer::Unreadable, proven()],
+    ] {
+        let (model_service, observed) = answered(&answers);
+        let status = status_of(&model_service, &observed);
+        assert_eq!(
+            batching(&status),
+            json!({
+                "enabled": false,
+                "reason": "TrialImpossible",
+                "message": "It could not be tried.",
+            })
+        );
+        assert_eq!(condition(&status, "BatchingSafe"), yes("TrialImpossible"));
+        assert_eq!(
+            message(&status, "BatchingSafe"),
+            "Each request runs alone: It could not be tried."
+        );
+        assert_eq!(mismatch(&status), None);
+    }
+}
+
+#[test]
+fn every_reason_of_a_server_becomes_a_condition() {
+    for reason in BatchingReason::ALL {
+        let (model_service, observed) = answered(&[said(reason, "Why.")]);
+        let status = status_of(&model_service, &observed);
+        let expected = match reason {
+            BatchingReason::SentinelMismatch => no,
+            _ => yes,
+        };
+        assert_eq!(condition(&status, "BatchingSafe"), expected(reason.name()));
+        assert_eq!(condition(&status, "Ready"), yes("Ready"), "{reason:?}");
+    }
+}
+
+#[test]
+fn what_pods_say_of_other_models_does_not_count() {
+    let other = said_of("other", BatchingReason::SentinelMismatch, FOUND);
+    let (model_service, observed) = answered(&[other, proven()]);
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "BatchingSafe"), yes("Proven"));
+    assert_eq!(mismatch(&status), None);
+}
+
+#[test]
+fn nothing_is_said_where_no_pod_says_it() {
+    for (answers, hint) in [
+        (vec![], "ready"),
+        (vec![Answer::Unreadable], "version"),
+        (vec![Answer::Silent], "port 8000"),
+        (vec![Answer::Unreadable, Answer::Silent], "port 8000"),
+    ] {
+        let (model_service, observed) = answered(&answers);
+        let status = status_of(&model_service, &observed);
+        assert_eq!(batching(&status), Value::Null);
+        assert_eq!(condition(&status, "BatchingSafe"), unknown("NotReported"));
+        let message = message(&status, "BatchingSafe");
+        assert!(message.contains(hint), "{message}");
+        assert_eq!(condition(&status, "Ready"), yes("Ready"));
+        let told = events(None, &status);
+        assert!(told.iter().all(|event| event.action != "BatchingSafe"));
+    }
+}
+
+#[test]
+fn what_is_known_stays_while_a_pod_cannot_be_asked() {
+    let (model_service, observed) = answered(&[proven()]);
+    let before = status_of(&model_service, &observed);
+    let after = |answers: &[Answer], before: &ModelServiceStatus| {
+        let (model_service, observed) = answered(answers);
+        status_after(&model_service, &observed, Some(before))
+    };
+    assert_eq!(after(&[Answer::Silent], &before), before);
+    let hidden = after(&[Answer::Unreadable], &before);
+    assert_eq!(batching(&hidden), Value::Null);
+    let gone = after(&[], &before);
+    assert_eq!(batching(&gone), Value::Null);
+    // What was known of a former spec isn't taken for the present one.
+    let former = ModelServiceStatus {
+        observed_generation: Some(0),
+        ..before
+    };
+    assert_eq!(batching(&after(&[Answer::Silent], &former)), Value::Null);
+}
+
+#[test]
+fn a_mismatch_speaks_for_all_and_is_one_event() {
+    let found = said(BatchingReason::SentinelMismatch, FOUND);
+    let later = said(BatchingReason::SentinelMismatch, "Output 1 differs.");
+    let alone = said(BatchingReason::OneRow, "Batches of one row.");
+    let before = {
+        let (model_service, observed) = answered(&[proven()]);
+        status_of(&model_service, &observed)
+    };
+    let mut seen = Vec::new();
+    for answers in [
+        vec![proven(), later.clone(), alone.clone(), found.clone()],
+        vec![
+            found.clone(),
+            alone,
+            Answer::Silent,
+            later.clone(),
+            proven(),
+        ],
+    ] {
+        let (model_service, observed) = answered(&answers);
+        let status = status_after(&model_service, &observed, Some(&before));
+        assert_eq!(mismatch(&status), Some(FOUND));
+        assert_eq!(
+            batching(&status),
+            json!({"enabled": false, "reason": "SentinelMismatch", "message": FOUND})
+        );
+        assert_eq!(condition(&status, "BatchingSafe"), no("SentinelMismatch"));
+        assert_eq!(condition(&status, "Ready"), yes("Ready"));
+        let told = events(Some(&before), &status);
+        assert_eq!(
+            told,
+            [Event {
+                severity: Severity::Warning,
+                action: "BatchingSafe".to_owned(),
+                reason: "SentinelMismatch".to_owned(),
+                message: message(&status, "BatchingSafe"),
+            }]
+        );
+        seen.push(status);
+    }
+    assert_eq!(seen[0], seen[1], "the order of the pods changes nothing");
+
+    // Another pod that finds another row changes nothing, and neither do pods that were told not to batch.
+    let never = said(BatchingReason::OwnerNever, "The owner says so.");
+    for answers in [vec![later], vec![never], vec![Answer::Silent], vec![found]] {
+        let (_, observed) = answered(&answers);
+        let model_service = next(&seen[0], json!({"autoscaling": {"engine": "HPA"}}));
+        let status = status_after(&model_service, &observed, Some(&seen[0]));
+        assert_eq!(status, seen[0], "{answers:?}");
+    }
+}
+
+#[test]
+fn a_mismatch_stays_until_the_model_changes() {
+    let (model_service, observed) = answered(&[said(BatchingReason::SentinelMismatch, FOUND)]);
+    assert_eq!(told(&model_service).as_deref(), Some("auto"));
+    let found = status_of(&model_service, &observed);
+    let sha256 =
+        |digit: &str| json!({"uri": "configMap://iris/model.onnx", "sha256": digit.repeat(64)});
+
+    let same = next(&found, json!({"server": {"workers": 3}}));
+    assert_eq!(told(&same).as_deref(), Some("never"));
+    let (_, nobody) = answered(&[]);
+    let kept = status_after(&same, &nobody, Some(&found));
+    assert_eq!(mismatch(&kept), Some(FOUND), "without a pod");
+    assert_eq!(condition(&kept, "BatchingSafe"), no("SentinelMismatch"));
+    assert_eq!(batching(&kept), Value::Null);
+
+    let bad = with_status(&found, json!({"model": {"uri": "nowhere"}}));
+    let invalid = ValidatedModelService::try_from(&bad).unwrap_err();
+    let kept = invalid_status(&bad, &invalid, Some(&found), at(1));
+    assert_eq!(condition(&kept, "BatchingSafe"), unknown("InvalidSpec"));
+    let again = next(&kept, json!({}));
+    assert_eq!(told(&again).as_deref(), Some("never"), "after a bad spec");
+
+    for model in [json!({"uri": "configMap://iris/other.onnx"}), sha256("a")] {
+        let changed = next(&found, json!({"model": model}));
+        assert_eq!(told(&changed).as_deref(), Some("auto"), "{model}");
+        let status = status_after(&changed, &nobody, Some(&found));
+        assert_eq!(mismatch(&status), None, "{model}");
+        assert_eq!(condition(&status, "BatchingSafe"), unknown("NotReported"));
+        // And it is found anew in the other one.
+        let (_, observed) = answered(&[said(BatchingReason::SentinelMismatch, "Another.")]);
+        let status = status_after(&changed, &observed, Some(&status));
+        assert_eq!(mismatch(&status), Some("Another."));
+    }
+}
+
+#[test]
+fn the_owners_word_is_not_overridden_by_a_mismatch() {
+    let (model_service, observed) = answered(&[said(BatchingReason::SentinelMismatch, FOUND)]);
+    let found = status_of(&model_service, &observed);
+    for (name, value, reason, hint) in [
+        (
+            "Always",
+            "always",
+            BatchingReason::OwnerAlways,
+            "go on sharing",
+        ),
+        ("Never", "never", BatchingReason::OwnerNever, "is Never"),
+    ] {
+        let owner = next(&found, mode(name));
+        assert_eq!(told(&owner).as_deref(), Some(value));
+        let (_, observed) = answered(&[said(reason, "The owner says so.")]);
+        let status = status_after(&owner, &observed, Some(&found));
+        assert_eq!(
+            batching(&status),
+            json!({
+                "enabled": reason.enables(),
+                "reason": reason.name(),
+                "message": "The owner says so.",
+            })
+        );
+        assert_eq!(condition(&status, "BatchingSafe"), no("SentinelMismatch"));
+        let message = message(&status, "BatchingSafe");
+        assert!(
+            message.starts_with(FOUND) && message.contains(hint),
+            "{message}"
+        );
+        let back = next(&status, mode("Auto"));
+        assert_eq!(told(&back).as_deref(), Some("never"));
+    }
+}
+
+#[test]
+fn pods_are_asked_again_while_one_may_find_something() {
+    let (model_service, _) = healthy();
+    let again = |model_service: &ValidatedModelService, answers: &[Answer], before| {
+        let (_, observed) = answered(answers);
+        let status = status_after(model_service, &observed, before);
+        look_again_at(model_service, &observed, &status, at(0)).map(|at_| at_.duration_since(at(0)))
+    };
+    let seconds = |seconds| Some(SignedDuration::from_secs(seconds));
+    let alone = said(BatchingReason::Dependent, "A scale of the whole batch.");
+    let found = said(BatchingReason::SentinelMismatch, FOUND);
+    for answers in [
+        vec![],
+        vec![alone.clone()],
+        vec![Answer::Unreadable],
+        vec![Answer::Silent],
+        vec![alone.clone(), Answer::Silent],
+    ] {
+        assert_eq!(again(&model_service, &answers, None), None, "{answers:?}");
+    }
+    assert_eq!(again(&model_service, &[alone, proven()], None), seconds(45));
+    // Pods that batch and are too busy to answer.
+    let (_, observed) = answered(&[proven()]);
+    let batches = status_of(&model_service, &observed);
+    let silent = [Answer::Silent];
+    assert_eq!(again(&model_service, &silent, Some(&batches)), seconds(45));
+    // The pods are told of a finding soon, and once.
+    let found = [found];
+    assert_eq!(again(&model_service, &found, None), seconds(5));
+    let (model_service, observed) = answered(&found);
+    let known = next(&status_of(&model_service, &observed), json!({}));
+    assert_eq!(again(&known, &found, None), None);
+}
+
+#[test]
+fn messages_fit_the_definition_of_the_status() {
+    for reason in [BatchingReason::Proven, BatchingReason::SentinelMismatch] {
+        let (model_service, observed) = answered(&[said(reason, &"ä".repeat(5000))]);
+        let status = status_of(&model_service, &observed);
+        let model = status.model.unwrap();
+        let batching = model.batching.unwrap();
+        for message in model.sentinel_mismatch.iter().chain([&batching.message]) {
+            assert_eq!(*message, "ä".repeat(512));
+        }
+    }
+}
