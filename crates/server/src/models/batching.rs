@@ -1,6 +1,7 @@
 //! Whether the requests of a version share batches: what is decided when it is loaded, and what the
 //! sentinel finds later.
 
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 
@@ -30,26 +31,26 @@ pub(super) enum Before {
 /// What the owner's wish and the model's graph decide.
 pub(super) fn before_trial(wish: Wish, has_row_axis: bool, verdict: &Verdict) -> Before {
     if !has_row_axis {
-        let message = "each request runs alone: an input of the model has no free first dimension for \
+        let message = "Each request runs alone: an input of the model has no free first dimension for \
                        rows; export it with a dynamic batch axis to have requests share batches";
         return decided(BatchingReason::NoRowAxis, message);
     }
     if wish.max_rows == NonZeroUsize::MIN {
-        let message = "each request runs alone: batches of one row are asked for";
+        let message = "Each request runs alone: batches of one row are asked for";
         return decided(BatchingReason::OneRow, message);
     }
     match (wish.mode, verdict) {
         (BatchingMode::Never, _) => decided(
             BatchingReason::OwnerNever,
-            "each request runs alone: the batching mode is Never",
+            "Each request runs alone: the batching mode is Never",
         ),
         (BatchingMode::Always, _) => decided(
             BatchingReason::OwnerAlways,
-            "requests share batches: the batching mode is Always",
+            "Requests share batches: the batching mode is Always",
         ),
         (BatchingMode::Auto, Verdict::Dependent(finding)) => decided(
             BatchingReason::Dependent,
-            format!("each request runs alone: {}", because(finding)),
+            format!("Each request runs alone: {}", because(finding)),
         ),
         (BatchingMode::Auto, Verdict::Independent) => Before::Try(Effort::Glance),
         (BatchingMode::Auto, Verdict::Unknown(_)) => Before::Try(Effort::Full),
@@ -66,25 +67,25 @@ pub(super) fn after_trial(verdict: &Verdict, outcome: &Outcome) -> BatchingStatu
         (Outcome::Refuted(how), _) => status(
             BatchingReason::TrialRefuted,
             format!(
-                "each request runs alone: a trial run has shown that a row depends on the rows beside \
+                "Each request runs alone: a trial run has shown that a row depends on the rows beside \
                  it: {how}"
             ),
         ),
         (_, None) => status(
             BatchingReason::Proven,
-            "requests share batches: the model's graph proves that rows are independent",
+            "Requests share batches: the model's graph proves that rows are independent",
         ),
         (Outcome::Passed, Some(why)) => status(
             BatchingReason::TrialPassed,
             format!(
-                "requests share batches: trial runs have found no dependence between rows, though the \
+                "Requests share batches: trial runs have found no dependence between rows, though the \
                  graph doesn't prove it: {why}"
             ),
         ),
         (Outcome::Impossible(how), Some(why)) => status(
             BatchingReason::TrialImpossible,
             format!(
-                "each request runs alone: the graph doesn't prove that rows are independent ({why}), \
+                "Each request runs alone: the graph doesn't prove that rows are independent ({why}), \
                  and it could not be tried: {how}; put rows that the model takes into warmup.json"
             ),
         ),
@@ -95,7 +96,7 @@ pub(super) fn after_trial(verdict: &Verdict, outcome: &Outcome) -> BatchingStatu
 pub(super) fn full_batch_failed(rows: NonZeroUsize) -> BatchingStatus {
     status(
         BatchingReason::TrialRefuted,
-        format!("each request runs alone: a batch of {rows} rows that run alone failed"),
+        format!("Each request runs alone: a batch of {rows} rows that run alone failed"),
     )
 }
 
@@ -106,15 +107,15 @@ fn because(finding: &Finding) -> String {
     }
 }
 
-fn decided(reason: BatchingReason, message: impl Into<String>) -> Before {
+fn decided(reason: BatchingReason, message: impl Display) -> Before {
     Before::Decided(status(reason, message))
 }
 
-fn status(reason: BatchingReason, message: impl Into<String>) -> BatchingStatus {
+fn status(reason: BatchingReason, message: impl Display) -> BatchingStatus {
     BatchingStatus {
         enabled: reason.enables(),
         reason,
-        message: message.into(),
+        message: format!("{message}."),
     }
 }
 
@@ -164,16 +165,16 @@ impl Batching {
     pub fn mismatch(&self, difference: &str) {
         let always = self.at_load.reason == BatchingReason::OwnerAlways;
         let effect = if always {
-            "requests still share batches, since the batching mode is Always"
+            "Requests still share batches, since the batching mode is Always"
         } else {
-            "each request runs alone from now on"
+            "Each request runs alone from now on"
         };
         let found = BatchingStatus {
             enabled: always,
             reason: BatchingReason::SentinelMismatch,
             message: format!(
                 "{effect}: in production a row gave something else in a batch than alone, so answers \
-                 before may have been wrong: {difference}"
+                 before may have been wrong: {difference}."
             ),
         };
         // The first finding stays: later ones say the same.
@@ -276,8 +277,8 @@ mod tests {
         };
         assert_eq!(
             status.message,
-            "each request runs alone: node \"q\" (DynamicQuantizeLinear) takes its scale from the whole \
-             batch; quantize statically"
+            "Each request runs alone: node \"q\" (DynamicQuantizeLinear) takes its scale from the whole \
+             batch; quantize statically."
         );
     }
 

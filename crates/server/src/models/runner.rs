@@ -189,7 +189,7 @@ impl Worker for Runner {
         tracing::error!(
             model = %self.model,
             version = %self.version,
-            message = self.batching.status().message,
+            reason = self.batching.status().message,
             "a request's answer depends on the requests beside it"
         );
         if self.batching.is_shared() {

@@ -8,6 +8,7 @@
     reason = "helpers of tests"
 )]
 
+mod batching;
 mod connections;
 mod counts;
 mod drain;

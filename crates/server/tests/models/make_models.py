@@ -1,0 +1,51 @@
+"""Makes two models that the tests serve: python3 make_models.py (needs onnx 1.16 or newer).
+
+The other models beside it are small rebuilds of what people reported at other projects; the tests that
+serve them say what each is.
+"""
+
+from pathlib import Path
+
+from onnx import TensorProto as T
+from onnx import helper as h
+
+HERE = Path(__file__).parent
+
+
+def save(graph):
+    model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+    path = HERE / f"{graph.name}.onnx"
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+# y = x + the number of elements of the whole batch beyond a million, which no made-up row reaches.
+save(
+    h.make_graph(
+        [
+            h.make_node("Greater", ["x", "million"], ["beyond"]),
+            h.make_node("NonZero", ["beyond"], ["places"]),
+            h.make_node("Shape", ["places"], ["shape"]),
+            h.make_node("Gather", ["shape", "one"], ["count"]),
+            h.make_node("Cast", ["count"], ["shift"], to=T.FLOAT),
+            h.make_node("Add", ["x", "shift"], ["y"]),
+        ],
+        "rare_dependence",
+        [h.make_tensor_value_info("x", T.FLOAT, ["batch", 2])],
+        [h.make_tensor_value_info("y", T.FLOAT, ["batch", 2])],
+        [
+            h.make_tensor("million", T.FLOAT, [], [1e6]),
+            h.make_tensor("one", T.INT64, [], [1]),
+        ],
+    )
+)
+
+# Takes a list of tensors, which no request can carry.
+sequence = h.make_tensor_sequence_value_info("list", T.FLOAT, None)
+save(
+    h.make_graph(
+        [h.make_node("ConcatFromSequence", ["list"], ["y"], axis=0)],
+        "takes_a_list",
+        [sequence],
+        [h.make_tensor_value_info("y", T.FLOAT, None)],
+    )
+)
