@@ -1,14 +1,16 @@
 //! From a model to its verdict: what its inputs are taken for, and what its outputs have to be.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::decode::Model;
 use crate::dimension::Dim;
 use crate::findings::{Analysis, Finding, Verdict};
-use crate::proto::{Dimension, DimensionValue, TypeKind, ValueInfo};
+use crate::names::shortened;
+use crate::proto::{Dimension, DimensionValue, TensorShape, TypeKind, ValueInfo};
+use crate::scope::{Context, Scope};
 use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Sequence, Value};
-use crate::walk::{Context, Scope, Walk, shortened};
+use crate::walk::Walk;
 
 /// The most axes of an input beside that of the rows.
 const MAXIMUM_REST: usize = 15;
@@ -21,6 +23,34 @@ const MAXIMUM_REST: usize = 15;
 /// each other axis for all rows, and no axis of length 0. Inputs that are initializers, too, stay those.
 #[must_use]
 pub fn analyse(model: &Model) -> Analysis {
+    judged(model, None)
+}
+
+/// As [`analyse`], for a server that also checks what the names of axes say: in a request, axes whose
+/// lengths have one name are equally long, and so they are for all rows of a batch. Neither
+/// ONNX Runtime nor the graph sees to that.
+#[must_use]
+pub fn analyse_named_lengths(model: &Model) -> Analysis {
+    let inputs = model.graph().input.iter();
+    let rows =
+        inputs.filter_map(|input| Some(axis_name(shape_of(input)?.dim.first()?)?.to_owned()));
+    judged(
+        model,
+        Some(Names {
+            rows: rows.collect(),
+            lengths: HashMap::new(),
+        }),
+    )
+}
+
+/// What the names of axes stand for, where equal names are equal lengths.
+struct Names {
+    /// Those of the axes of rows.
+    rows: HashSet<String>,
+    lengths: HashMap<String, Dim>,
+}
+
+fn judged(model: &Model, mut names: Option<Names>) -> Analysis {
     let graph = model.graph();
     let mut walk = Walk::new(&model.proto.functions);
     let context = Rc::new(Context::new(&model.proto.opset_import));
@@ -37,12 +67,18 @@ pub fn analyse(model: &Model) -> Analysis {
         .iter()
         .filter(|input| !fixed.contains(input.name.as_str()))
     {
-        let (value, finding) = rows_of(&mut walk, input);
+        let (value, finding) = rows_of(&mut walk, input, &mut names);
         scope.values.insert(input.name.as_str(), Rc::new(value));
         found = found.or(finding.map(Verdict::Unknown));
     }
     walk.graph(graph, &mut scope);
-    let verdict = found.unwrap_or_else(|| verdict(graph.output.as_slice(), &scope));
+    let verdict = found.unwrap_or_else(|| match verdict(graph.output.as_slice(), &scope) {
+        Verdict::Independent => match &walk.first_blamed {
+            Some(blame) => Verdict::Unknown(blame.finding.as_ref().clone()),
+            None => Verdict::Independent,
+        },
+        other => other,
+    });
     Analysis {
         verdict,
         hazards: walk.hazards,
@@ -50,7 +86,11 @@ pub fn analyse(model: &Model) -> Analysis {
 }
 
 /// An input as the server gives it, rows along axis 0, and what speaks against that.
-fn rows_of<'m>(walk: &mut Walk<'m>, input: &ValueInfo) -> (Value<'m>, Option<Finding>) {
+fn rows_of<'m>(
+    walk: &mut Walk<'m>,
+    input: &ValueInfo,
+    names: &mut Option<Names>,
+) -> (Value<'m>, Option<Finding>) {
     let finding = |why: &str, remedy: Option<&str>| Finding {
         node: shortened(&input.name),
         operator: "input".to_owned(),
@@ -87,20 +127,18 @@ fn rows_of<'m>(walk: &mut Walk<'m>, input: &ValueInfo) -> (Value<'m>, Option<Fin
         Some(DimensionValue::Length(length)) if *length >= 0 => Some(*length),
         _ => None,
     };
-    let name = |dim: &Dimension| match &dim.value {
-        Some(DimensionValue::Name(name)) if !name.is_empty() => Some(name.clone()),
-        _ => None,
-    };
     let against = if let Some(rows) = length(first) {
         let remedy = "export the model with a dynamic first axis";
         Some(finding(
             &format!("has a fixed number of rows, {rows}"),
             Some(remedy),
         ))
-    } else if rest
-        .iter()
-        .any(|dim| name(dim).is_some() && name(dim) == name(first))
-    {
+    } else if rest.iter().filter_map(axis_name).any(|name| {
+        let shared = names
+            .as_ref()
+            .is_some_and(|names| names.rows.contains(name));
+        shared || axis_name(first) == Some(name)
+    }) {
         Some(finding(
             "declares another axis as long as the rows are many",
             None,
@@ -109,13 +147,37 @@ fn rows_of<'m>(walk: &mut Walk<'m>, input: &ValueInfo) -> (Value<'m>, Option<Fin
         None
     };
     let mut shape = vec![Dim::rows()];
-    shape.extend(rest.iter().map(|dim| match length(dim) {
-        Some(length) => Dim::from(length),
-        None => walk.length(),
-    }));
+    for dim in rest {
+        shape.push(match (length(dim), axis_name(dim), &mut *names) {
+            (Some(length), ..) => Dim::from(length),
+            (None, Some(name), Some(names)) => {
+                let lengths = &mut names.lengths;
+                lengths
+                    .entry(name.to_owned())
+                    .or_insert_with(|| walk.length())
+                    .clone()
+            }
+            (None, ..) => walk.length(),
+        });
+    }
     match Value::rows(shape, Layout::plain(0)) {
         Some(value) => (value.of_element(tensor.elem_type), against),
         None => opaque(finding("has too many axes", None)),
+    }
+}
+
+/// The shape that an input declares.
+fn shape_of(input: &ValueInfo) -> Option<&TensorShape> {
+    match input.r#type.as_ref()?.value.as_ref()? {
+        TypeKind::Tensor(tensor) => tensor.shape.as_ref(),
+        _ => None,
+    }
+}
+
+fn axis_name(dim: &Dimension) -> Option<&str> {
+    match &dim.value {
+        Some(DimensionValue::Name(name)) if !name.is_empty() => Some(name),
+        _ => None,
     }
 }
 

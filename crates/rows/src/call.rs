@@ -3,10 +3,12 @@
 use std::rc::Rc;
 
 use crate::dimension::Dim;
+use crate::names;
 use crate::operators::elementwise;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use crate::scope::Scope;
 use crate::value::{Blame, Certainty, Value};
-use crate::walk::{self, Scope, Walk};
+use crate::walk::Walk;
 
 /// A node, what is known of its inputs, and where it stands.
 pub(crate) struct Call<'a, 's, 'm> {
@@ -103,7 +105,7 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
     }
 
     pub(crate) fn blame(&self, certainty: Certainty, why: &str, remedy: Option<&str>) -> Blame {
-        walk::blame(self.node, certainty, why, remedy)
+        names::blame(self.node, certainty, why, remedy)
     }
 
     /// The node makes rows depend on each other.

@@ -12,7 +12,7 @@ use crate::value::Value;
 
 /// Notes what the node could do.
 pub(crate) fn check(call: &mut Call<'_, '_, '_>) {
-    let domain = crate::walk::canonical(&call.node.domain);
+    let domain = crate::scope::canonical(&call.node.domain);
     if !matches!(domain, "" | "com.microsoft") {
         return;
     }

@@ -11,17 +11,20 @@ mod candidates;
 mod constant;
 mod decode;
 mod dimension;
+mod dispatch;
 mod findings;
 mod hazards;
+mod names;
 mod operators;
 mod proto;
+mod scope;
 mod size;
 #[cfg(test)]
 mod tests;
 mod value;
 mod walk;
 
-pub use analysis::analyse;
+pub use analysis::{analyse, analyse_named_lengths};
 pub use candidates::{Candidate, Candidates, Length, Values, candidates};
 pub use decode::{DecodeError, Model};
 pub use findings::{Analysis, Finding, Hazard, Verdict};

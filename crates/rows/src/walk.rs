@@ -1,20 +1,20 @@
 //! The walk over a model's nodes in their order, from what is known of the inputs to what is known of
 //! the outputs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::call::Call;
 use crate::constant;
 use crate::dimension::{Dim, Symbol};
+use crate::dispatch::dispatch;
 use crate::findings::{Finding, Hazard};
 use crate::hazards;
-use crate::operators::{self, Rule};
-use crate::proto::{
-    AttributeProto, FunctionProto, GraphProto, NodeProto, OperatorSetId, TypeKind, ValueInfo,
-    element,
-};
-use crate::value::{Blame, Certainty, Dependence, RowKind, Value};
+use crate::names::{blame, shortened, shown_name, shown_operator};
+use crate::operators;
+use crate::proto::{FunctionProto, GraphProto, NodeProto, element};
+use crate::scope::{Scope, canonical, declared_element};
+use crate::value::{Blame, Certainty, Dependence, Value};
 
 /// Bounds that keep a hostile model from taking time or memory without end. Large real models have
 /// some 10⁴ nodes, and subgraphs two or three deep.
@@ -22,146 +22,25 @@ const MAXIMUM_VISITS: usize = 100_000;
 const MAXIMUM_DEPTH: usize = 20;
 const MAXIMUM_RANK: usize = 24;
 const MAXIMUM_HAZARDS: usize = 64;
-const MAXIMUM_NAME: usize = 120;
+
 /// All elements together whose values are followed.
 const MAXIMUM_CONTENTS: usize = 2_000_000;
 const MAXIMUM_INTERNED: usize = 100_000;
-
-/// The newest version of each domain whose operators were reviewed.
-const NEWEST: [(&str, i64); 3] = [("", 24), ("ai.onnx.ml", 5), ("com.microsoft", 1)];
-
-/// Attributes that are 0 or 1. Kernels don't agree on what others mean.
-const FLAGS: [&str; 27] = [
-    "across_channels",
-    "allowzero",
-    "broadcast",
-    "ceil_mode",
-    "channels_last",
-    "count_include_pad",
-    "exclusive",
-    "fmod",
-    "inverse",
-    "is_case_sensitive",
-    "is_test",
-    "keepdims",
-    "largest",
-    "layout",
-    "linear_before_reset",
-    "mark",
-    "new_axis",
-    "noop_with_empty_axes",
-    "onesided",
-    "reverse",
-    "sorted",
-    "spatial",
-    "training_mode",
-    "transA",
-    "transB",
-    "transBatchA",
-    "transBatchB",
-];
-
-/// Names of values in a graph or a function's body, and what they stand for.
-pub(crate) struct Scope<'s, 'm> {
-    pub(crate) values: HashMap<&'m str, Rc<Value<'m>>>,
-    /// Where a subgraph finds the values of the graph around it.
-    pub(crate) outer: Option<&'s Scope<'s, 'm>>,
-    pub(crate) context: Rc<Context<'m>>,
-    /// Inputs of a function that its call leaves out.
-    pub(crate) absent: HashSet<&'m str>,
-    /// The kinds of elements that the model declares, for want of better: ONNX Runtime refuses a model
-    /// that declares them wrongly.
-    declared: HashMap<&'m str, i32>,
-}
-
-/// What the nodes of a graph and of its subgraphs share.
-#[derive(Default)]
-pub(crate) struct Context<'m> {
-    opsets: HashMap<&'m str, i64>,
-    /// What a function's call gives for the attributes that its nodes refer to.
-    pub(crate) bindings: HashMap<&'m str, &'m AttributeProto>,
-}
 
 /// What is common to the whole walk.
 pub(crate) struct Walk<'m> {
     functions: HashMap<(&'m str, &'m str, &'m str), &'m FunctionProto>,
     next_symbol: u32,
     interned: HashMap<String, Dim>,
+    /// Lengths that are the smaller of a constant of at least 1 and this.
+    capped: HashMap<Dim, Dim>,
     visits: usize,
     contents: usize,
     depth: usize,
     pub(crate) hazards: Vec<Hazard>,
-}
-
-impl<'m> Context<'m> {
-    /// What a model's imports say. A domain of two versions has none that is known.
-    pub(crate) fn new(imports: &'m [OperatorSetId]) -> Self {
-        let mut opsets = HashMap::new();
-        for import in imports {
-            let version = opsets
-                .entry(canonical(&import.domain))
-                .or_insert(import.version);
-            if *version != import.version {
-                *version = 0;
-            }
-        }
-        Self {
-            opsets,
-            bindings: HashMap::new(),
-        }
-    }
-
-    /// The same, within a function's call.
-    pub(crate) fn within(&self, bindings: HashMap<&'m str, &'m AttributeProto>) -> Self {
-        Self {
-            opsets: self.opsets.clone(),
-            bindings,
-        }
-    }
-
-    /// The version of a domain's operator set.
-    fn version(&self, domain: &str) -> Option<i64> {
-        let version = self.opsets.get(domain).copied();
-        // ONNX Runtime knows its own domain whether it is imported or not.
-        version.or((domain == "com.microsoft").then_some(1))
-    }
-
-    /// Whether a function's imports are the model's own. Otherwise its nodes may be taken for either.
-    pub(crate) fn agrees_with(&self, imports: &[OperatorSetId]) -> bool {
-        imports.iter().all(|import| {
-            let domain = canonical(&import.domain);
-            let is_known = NEWEST.iter().any(|(known, _)| *known == domain);
-            !is_known || self.version(domain) == Some(import.version)
-        })
-    }
-}
-
-impl<'s, 'm> Scope<'s, 'm> {
-    pub(crate) fn new(outer: Option<&'s Scope<'s, 'm>>, context: Rc<Context<'m>>) -> Self {
-        Self {
-            values: HashMap::new(),
-            outer,
-            context,
-            absent: HashSet::new(),
-            declared: HashMap::new(),
-        }
-    }
-
-    /// Whether the name is that of an input which a function's call leaves out.
-    fn leaves_out(&self, name: &str) -> bool {
-        self.absent.contains(name) || self.outer.is_some_and(|outer| outer.leaves_out(name))
-    }
-
-    pub(crate) fn find(&self, name: &str) -> Option<Rc<Value<'m>>> {
-        let mut scope = Some(self);
-        while let Some(here) = scope {
-            if let Some(value) = here.values.get(name) {
-                return Some(Rc::clone(value));
-            }
-            scope = here.outer;
-        }
-        None
-    }
+    /// The first node of the main graph that isn't shown to keep rows apart. It may fail for a batch even
+    /// if no output needs it.
+    pub(crate) first_blamed: Option<Blame>,
 }
 
 impl<'m> Walk<'m> {
@@ -180,10 +59,12 @@ impl<'m> Walk<'m> {
                 .collect(),
             next_symbol: 0,
             interned: HashMap::new(),
+            capped: HashMap::new(),
             visits: 0,
             contents: 0,
             depth: 0,
             hazards: Vec::new(),
+            first_blamed: None,
         }
     }
 
@@ -221,6 +102,18 @@ impl<'m> Walk<'m> {
         let dim = self.fresh();
         self.interned.insert(key, dim.clone());
         dim
+    }
+
+    /// Notes that `length` is the smaller of a constant of at least 1 and `of`.
+    pub(crate) fn cap(&mut self, length: &Dim, of: &Dim) {
+        if self.capped.len() < MAXIMUM_INTERNED {
+            self.capped.insert(length.clone(), of.clone());
+        }
+    }
+
+    /// Whether `length` is `of`, or smaller and a constant of at least 1.
+    pub(crate) fn is_capped(&self, length: &Dim, of: &Dim) -> bool {
+        self.capped.get(length) == Some(of)
     }
 
     pub(crate) fn function(&self, node: &NodeProto) -> Option<&'m FunctionProto> {
@@ -313,6 +206,11 @@ impl<'m> Walk<'m> {
                         .copied()
                         .unwrap_or_default();
                 }
+                if let (Dependence::Mixed(blame), 1, None) =
+                    (&value.dependence, self.depth, &self.first_blamed)
+                {
+                    self.first_blamed = Some(blame.clone());
+                }
                 self.account(&mut value);
                 scope.values.insert(name.as_str(), Rc::new(value));
             }
@@ -391,180 +289,6 @@ impl<'m> Walk<'m> {
     }
 }
 
-/// What a rule gives: what is known of each output, or the node to blame for all.
-pub(crate) type Outcome<'m> = Result<Vec<Value<'m>>, Blame>;
-
-/// Applies the rule of the node's operator, after what holds for all operators.
-fn dispatch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
-    let domain = canonical(&call.node.domain);
-    if let Some(function) = call.walk.function(call.node) {
-        if NEWEST.iter().any(|(known, _)| *known == domain) {
-            return Err(call.opaque("is defined anew by the model"));
-        }
-        return operators::control::function(call, function);
-    }
-    let Some((_, newest)) = NEWEST.iter().find(|(known, _)| *known == domain) else {
-        return Err(call.opaque("is of a domain that isn't known"));
-    };
-    let version = call.scope.context.version(domain).unwrap_or_default();
-    if version < 1 || version > *newest {
-        return Err(call.opaque("is of an operator set that isn't known"));
-    }
-    call.opset = version;
-    let mut names = HashSet::new();
-    if !call
-        .node
-        .attribute
-        .iter()
-        .all(|attribute| names.insert(attribute.name.as_str()))
-    {
-        return Err(call.opaque("has an attribute twice"));
-    }
-    if let Some(flag) = FLAGS
-        .iter()
-        .find(|flag| call.int(flag).is_some_and(|value| !matches!(value, 0 | 1)))
-    {
-        return Err(call.opaque(&format!("has {flag} that is neither 0 nor 1")));
-    }
-    let Some(rule) = operators::rule(domain, &call.node.op_type) else {
-        return Err(call.opaque("isn't known"));
-    };
-    match apply(call, &rule) {
-        Err(blame)
-            if matches!(
-                rule.scope,
-                operators::Knows::Rows | operators::Knows::Counts
-            ) =>
-        {
-            Ok(of_known_rank(call, &rule, &blame))
-        }
-        outcome => outcome,
-    }
-}
-
-/// The outputs of a node that anything may depend on. How many axes they have follows from the inputs
-/// all the same, and hazards rest on it.
-fn of_known_rank<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule, blame: &Blame) -> Vec<Value<'m>> {
-    let mut stand_ins = call.inputs.clone();
-    for input in stand_ins.iter_mut().flatten() {
-        if !input.is_invariant() && input.sequence.is_none() {
-            let lengths = input.shape.as_ref().map(|shape| {
-                shape
-                    .iter()
-                    .map(|dim| {
-                        if dim.is_row_free() {
-                            dim.clone()
-                        } else {
-                            call.walk.length()
-                        }
-                    })
-                    .collect()
-            });
-            *input = Rc::new(Value::invariant(lengths));
-        }
-    }
-    let inputs = std::mem::replace(&mut call.inputs, stand_ins);
-    let outputs = (rule.run)(call).unwrap_or_default();
-    call.inputs = inputs;
-    (0..call.node.output.len())
-        .map(|index| {
-            let mut value = Value::mixed(blame.clone());
-            let shape = outputs
-                .get(index)
-                .filter(|output| output.sequence.is_none());
-            value.shape = shape
-                .and_then(|output| output.shape.as_ref())
-                .map(|shape| shape.iter().map(|_| call.walk.wild()).collect());
-            value
-        })
-        .collect()
-}
-
-fn apply<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
-    let count = call.node.output.len();
-    if rule.scope == operators::Knows::Everything {
-        return (rule.run)(call);
-    }
-    let present = || call.inputs.iter().flatten();
-    for value in present() {
-        if let Dependence::Mixed(blame) = &value.dependence {
-            return Err(blame.clone());
-        }
-    }
-    if rule.scope == operators::Knows::Sequences {
-        return (rule.run)(call);
-    }
-    if present().any(|value| value.sequence.is_some()) {
-        return Err(call.opaque("takes a sequence"));
-    }
-    if present().all(|value| value.is_invariant()) {
-        if let Some(folded) = operators::numbers::fold(call) {
-            return Ok(vec![folded]);
-        }
-        return match (rule.run)(call) {
-            Ok(outputs) if outputs.iter().all(Value::is_invariant) => Ok(outputs),
-            Err(blame) if blame.certainty == Certainty::Unrepeatable => Err(blame),
-            // Its shape may not be known, but a function of constants is constant.
-            _ => Ok(vec![Value::invariant(None); count]),
-        };
-    }
-    if let Some(folded) = operators::numbers::fold(call) {
-        return Ok(vec![folded]);
-    }
-    if rule.scope == operators::Knows::Rows {
-        let mut kinds = present().filter_map(|value| value.layout().map(|layout| &layout.kind));
-        if kinds.any(|kind| matches!(kind, RowKind::Padded(_))) {
-            return Err(call.certain("sees how long the longest row of the batch is"));
-        }
-        let counted = present().find_map(|value| match &value.dependence {
-            Dependence::Counted(blame) => Some(blame.clone()),
-            _ => None,
-        });
-        if let Some(mut blame) = counted {
-            if present().any(|value| value.layout().is_some()) {
-                return Err(call.counted(&blame));
-            }
-            // The operator may undo what N did.
-            if !operators::elementwise::is_arithmetic(&call.node.op_type) {
-                blame.certainty = Certainty::Unproven;
-            }
-            return Ok(vec![Value::new(None, Dependence::Counted(blame)); count]);
-        }
-        return by_place(call, rule);
-    }
-    (rule.run)(call)
-}
-
-/// The rule applied to rows of which some hold their numbers: for it, a number is a value of the row as
-/// any other. What comes of it is a function of the row and of its number.
-fn by_place<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
-    let kind = operators::numbers::kind_of_places(call);
-    let mut plain = call.inputs.clone();
-    for input in plain.iter_mut().flatten() {
-        if let Dependence::Rows(layout) = &input.dependence
-            && layout.kind != RowKind::Plain
-        {
-            let mut value = input.as_ref().clone();
-            value.dependence = Dependence::Rows(layout.of_kind(RowKind::Plain));
-            *input = Rc::new(value);
-        }
-    }
-    let inputs = std::mem::replace(&mut call.inputs, plain);
-    let outcome = (rule.run)(call);
-    call.inputs = inputs;
-    let Some(kind) = kind else {
-        return outcome;
-    };
-    outcome.map(|mut outputs| {
-        for output in &mut outputs {
-            if let Dependence::Rows(layout) = &mut output.dependence {
-                layout.kind = kind.clone();
-            }
-        }
-        outputs
-    })
-}
-
 /// What reading a node's long attributes adds to a visit.
 fn effort(node: &NodeProto) -> usize {
     let entries = node
@@ -572,62 +296,4 @@ fn effort(node: &NodeProto) -> usize {
         .iter()
         .map(|attribute| attribute.ints.len().max(attribute.strings.len()));
     entries.fold(node.attribute.len(), usize::saturating_add) / 1024
-}
-
-/// The domain as it is compared: ONNX's own has two names.
-pub(crate) fn canonical(domain: &str) -> &str {
-    if domain == "ai.onnx" { "" } else { domain }
-}
-
-/// A value's name, and the kind of its elements where the model declares it.
-pub(crate) fn declared_element(info: &ValueInfo) -> (&str, i32) {
-    let element = match info
-        .r#type
-        .as_ref()
-        .and_then(|r#type| r#type.value.as_ref())
-    {
-        Some(TypeKind::Tensor(tensor)) => tensor.elem_type,
-        _ => element::UNDEFINED,
-    };
-    (info.name.as_str(), element)
-}
-
-/// The name by which a person finds the node.
-pub(crate) fn shown_name(node: &NodeProto) -> String {
-    let name = if node.name.is_empty() {
-        node.output.iter().find(|name| !name.is_empty())
-    } else {
-        Some(&node.name)
-    };
-    shortened(name.map_or("", String::as_str))
-}
-
-pub(crate) fn shown_operator(node: &NodeProto) -> String {
-    let domain = canonical(&node.domain);
-    shortened(&if domain.is_empty() {
-        node.op_type.clone()
-    } else {
-        format!("{domain}.{}", node.op_type)
-    })
-}
-
-pub(crate) fn shortened(name: &str) -> String {
-    name.chars().take(MAXIMUM_NAME).collect()
-}
-
-pub(crate) fn blame(
-    node: &NodeProto,
-    certainty: Certainty,
-    why: &str,
-    remedy: Option<&str>,
-) -> Blame {
-    Blame {
-        certainty,
-        finding: Rc::new(Finding {
-            node: shown_name(node),
-            operator: shown_operator(node),
-            why: why.to_owned(),
-            remedy: remedy.map(str::to_owned),
-        }),
-    }
 }

@@ -2,9 +2,9 @@
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::slicewise;
 use crate::value::{Blame, Layout, Value};
-use crate::walk::Outcome;
 
 /// The rows of an input on axis 0, one element each.
 fn batch<'m>(call: &Call<'_, '_, 'm>, index: usize) -> Result<(Vec<Dim>, Layout), Blame> {

@@ -2,11 +2,11 @@
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::elementwise::{self, same_place};
 use crate::operators::labels::{self, Operand};
 use crate::operators::reshape::named_axes;
 use crate::value::{Blame, Certainty, Value};
-use crate::walk::Outcome;
 
 /// Refuses to compute over the rows.
 fn apart_from<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, axes: &[usize]) -> Result<(), Blame> {

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::elementwise::same_place;
 use crate::operators::{layout, slicewise};
 use crate::value::{Blame, Layout, Sequence, Value};
-use crate::walk::Outcome;
 
 /// The rows of an input [N, features]. A single axis would be one row of features.
 fn features<'m>(

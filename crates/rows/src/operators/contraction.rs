@@ -2,10 +2,10 @@
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::elementwise;
 use crate::operators::labels::{self, Label, Operand};
 use crate::value::{Blame, Value};
-use crate::walk::Outcome;
 
 /// Labels of the axes of a matrix product's operands that are no batch.
 const ROW: Label = 1_000_000;

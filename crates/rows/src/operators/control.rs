@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use crate::call::{Call, resolve};
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::proto::{FunctionProto, GraphProto, element};
+use crate::scope::{Scope, declared_element};
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
-use crate::walk::{Outcome, Scope, declared_element};
 
 /// How often a loop's body is judged until nothing new is learnt of its states.
 const MAXIMUM_ROUNDS: usize = 6;

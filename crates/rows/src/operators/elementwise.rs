@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::labels::{self, Operand};
 use crate::proto::element;
 use crate::value::{Blame, Dependence, RowKind, Value};
-use crate::walk::Outcome;
 
 /// One input decides shape and layout; others are parameters that are the same for all elements.
 pub(crate) fn unary<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {

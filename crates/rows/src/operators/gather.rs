@@ -2,10 +2,10 @@
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::elementwise::same_place;
 use crate::operators::numbers;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
-use crate::walk::Outcome;
 
 /// Gather: whole slices along an axis.
 pub(crate) fn gather<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {

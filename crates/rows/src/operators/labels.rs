@@ -156,6 +156,13 @@ pub(crate) fn broadcast(call: &mut Call<'_, '_, '_>, left: &Dim, right: &Dim) ->
     if left.is(1) {
         return right.clone();
     }
+    // A table of c places cut to the first n: n, or c where that is less, which meets n only if it is 1.
+    if call.walk.is_capped(left, right) {
+        return right.clone();
+    }
+    if call.walk.is_capped(right, left) {
+        return left.clone();
+    }
     match (left.as_constant(), right.as_constant()) {
         (Some(_), _) => left.clone(),
         (_, Some(_)) => right.clone(),

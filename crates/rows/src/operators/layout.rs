@@ -5,11 +5,11 @@ use std::rc::Rc;
 use crate::call::Call;
 use crate::constant;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::labels;
 use crate::operators::numbers;
 use crate::operators::reshape::named_axes;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
-use crate::walk::Outcome;
 
 /// Concat. Along the rows' axis, each operand's pieces follow the others'.
 pub(crate) fn concat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {

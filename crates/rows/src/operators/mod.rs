@@ -23,9 +23,10 @@ mod text;
 use std::rc::Rc;
 
 use crate::call::{Call, resolve};
+use crate::dispatch::Outcome;
 use crate::proto::{NodeProto, element};
+use crate::scope::Scope;
 use crate::value::Value;
-use crate::walk::{Outcome, Scope};
 
 /// What a rule understands of its inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

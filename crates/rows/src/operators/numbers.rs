@@ -5,10 +5,10 @@ use std::rc::Rc;
 use crate::call::Call;
 use crate::constant::{self, MAXIMUM_CONTENT};
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::elementwise;
 use crate::proto::element;
 use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Value};
-use crate::walk::Outcome;
 
 type Content = Vec<Option<Dim>>;
 
@@ -496,16 +496,17 @@ fn flat_place(call: &Call<'_, '_, '_>) -> Option<RowKind> {
         return None;
     }
     let (left, right) = (call.optional(0)?, call.optional(1)?);
-    let (row, other) = if left.layout().is_some() {
-        (left, right)
-    } else {
-        (right, left)
-    };
-    if !(other.is_invariant()
-        || other
+    let is_plain = |value: &Value<'_>| {
+        value
             .layout()
-            .is_some_and(|layout| layout.kind == RowKind::Plain))
-    {
+            .is_none_or(|layout| layout.kind == RowKind::Plain)
+    };
+    let (row, other) = if is_plain(&left) {
+        (right, left)
+    } else {
+        (left, right)
+    };
+    if !is_plain(&other) {
         return None;
     }
     match (call.node.op_type.as_str(), &row.layout()?.kind) {

@@ -1,10 +1,10 @@
 //! Operators on quantized numbers: with scales that are fixed, or come from the batch.
 
 use crate::call::Call;
+use crate::dispatch::Outcome;
 use crate::operators::elementwise::{self, same_place};
 use crate::operators::{contraction, slicewise};
 use crate::value::{Blame, Certainty, Value};
-use crate::walk::Outcome;
 
 /// `DynamicQuantizeLinear` and what includes it: one scale for the whole tensor.
 pub(crate) fn from_the_batch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {

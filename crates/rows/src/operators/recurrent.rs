@@ -2,8 +2,8 @@
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::value::{Layout, Value};
-use crate::walk::Outcome;
 
 /// All three: X [time, batch, input] or, with layout 1, [batch, time, input].
 pub(crate) fn recurrent<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {

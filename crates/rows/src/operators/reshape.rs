@@ -2,8 +2,8 @@
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
-use crate::walk::Outcome;
 
 /// `value` with another shape, which has as many elements if the model runs at all.
 ///
@@ -34,6 +34,11 @@ fn with_shape<'m>(
             {
                 return Err(call.unproven("takes a row's place in the batch for a value"));
             }
+            // It would fail, unless a length is 1; but ONNX Runtime's optimizer may make another shape of it
+            // that doesn't.
+            if differs(&old, &shape) {
+                return Err(call.unproven("gives the rows a shape of another size"));
+            }
             let mut with_rows = shape
                 .iter()
                 .enumerate()
@@ -61,6 +66,15 @@ fn with_shape<'m>(
     output.literal = value.literal;
     output.element = value.element;
     Ok(output)
+}
+
+/// Whether one of the shapes has several times the elements of the other, or another number in any case.
+fn differs(old: &[Dim], new: &[Dim]) -> bool {
+    let Some((old, new)) = Dim::product(old).zip(Dim::product(new)) else {
+        return false;
+    };
+    let divides = old.divide(&new).is_some() || new.divide(&old).is_some();
+    old != new && (divides || old.equals(&new) == Some(false))
 }
 
 /// Padded rows stay so where only axes of length 1 come and go.

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::layout;
 use crate::value::{Blame, Dependence, Sequence, Value};
-use crate::walk::Outcome;
 
 /// A sequence as a value; the items tell how they depend on the rows.
 fn of<'m>(sequence: Sequence<'m>) -> Value<'m> {

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::numbers;
 use crate::value::{Blame, Dependence, RowKind, Value};
-use crate::walk::Outcome;
 
 /// Slice. Of the rows' axis, only the whole.
 pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
@@ -226,5 +226,15 @@ fn slice_length(
     if let Some((_, count, _)) = known {
         return Dim::from(count);
     }
-    call.walk.derive("slice", &[length, start, end, step])
+    let taken = call.walk.derive("slice", &[length, start, end, step]);
+    let is_positive = |dim: &Dim| dim.minimum().is_some_and(|least| least > 0);
+    if length.as_constant().is_some()
+        && start.is(0)
+        && step.is(1)
+        && is_positive(length)
+        && is_positive(end)
+    {
+        call.walk.cap(&taken, end);
+    }
+    taken
 }

@@ -3,9 +3,9 @@
 use crate::call::Call;
 use crate::constant;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::elementwise::same_place;
 use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Value};
-use crate::walk::Outcome;
 
 /// The layout of an input whose rows must be on axis 0, and its shape.
 pub(crate) fn first_axis<'m>(

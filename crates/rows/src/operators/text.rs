@@ -2,9 +2,9 @@
 
 use crate::call::Call;
 use crate::dimension::Dim;
+use crate::dispatch::Outcome;
 use crate::operators::elementwise::same_place;
 use crate::value::{Dependence, Layout, RowKind, Value};
-use crate::walk::Outcome;
 
 /// `StringNormalizer`: elementwise on one axis, unless it drops words.
 pub(crate) fn string_normalizer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {

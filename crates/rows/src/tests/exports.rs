@@ -39,6 +39,18 @@ fn encoders() {
     independent(&pooled);
 }
 
+/// A table of positions is cut to the texts' length, and what is added to it has that length.
+#[test]
+fn positions_from_a_table() {
+    let text = "in ids:int64 N T; float words 99 8; float places 1 77 8; w = Gather (words ids); s = Shape (ids)
+        ints from = 0; ints to = 1; ints two = 2; t = Slice (s to two); p = Slice (places from t to); e = Add (w p)
+        ints flat = -1 8; f = Reshape (e flat); ints minus = -1; ints eight = 8; k = Concat axis=0 (minus t eight)
+        y = Reshape (f k); out y";
+    independent(text);
+    let later = text.replace("Slice (places from t to)", "Slice (places to t to)");
+    unknown(&later, "join elements of several rows");
+}
+
 /// One edit each, after which rows depend on each other, or nobody knows that they don't.
 #[test]
 fn encoders_with_an_edit() {

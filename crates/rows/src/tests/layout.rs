@@ -17,6 +17,32 @@ fn what_a_model_declares_of_its_inputs_is_taken() {
     );
 }
 
+/// No output needs the sum, and for a batch the model fails there.
+#[test]
+fn a_node_for_nothing_is_judged() {
+    unknown(
+        "in x N 4; float b 5 4; dead = Add (x b); y = Relu (x); out y",
+        "5 fixed ones",
+    );
+}
+
+#[test]
+fn names_of_lengths_are_believed_only_where_somebody_checks_them() {
+    let text = "in ids:int64 N length; in mask N length; s = Shape (mask); ints one = 1; t = Gather axis=0 (s one)
+        ints minus = -1; k = Concat axis=0 (minus t); r = Reshape (ids k); y = Identity (r); out y";
+    unknown(text, "join elements of several rows");
+    let named = |text: &str| crate::analyse_named_lengths(&super::parse(text)).verdict;
+    assert_eq!(named(text), crate::Verdict::Independent);
+    assert_ne!(
+        named(&text.replace("mask N length", "mask N other")),
+        crate::Verdict::Independent
+    );
+    // Beside another input's rows, such a length is their number.
+    let crossed = "in x batch 4; in y other batch; z = Relu (x); w = Relu (y); out z w";
+    independent(crossed);
+    assert_ne!(named(crossed), crate::Verdict::Independent);
+}
+
 #[test]
 fn outputs_need_a_row_for_each_row() {
     independent("in x N 4; y = Identity (x); out x y");
@@ -74,6 +100,15 @@ fn shapes_may_be_made_from_shapes() {
     dependent(
         "in x N 4; ints s = 1 -1 2; y = Reshape (x s); out y",
         "along axis 1",
+    );
+    unknown(
+        "in x N 4 6; s = Shape (x); ints z = 0; n = Gather axis=0 (s z); ints six = 6; t = Concat axis=0 (n six); y = Reshape (x t); out y",
+        "a shape of another size",
+    );
+    unknown(
+        "in x N T 6; ints f = -1 6; a = Reshape (x f); s = Shape (x); ints z = 0; n = Gather axis=0 (s z)
+         ints six = 6; t = Concat axis=0 (n six); y = Reshape (a t); out y",
+        "a shape of another size",
     );
     unknown(
         "in x N 4; ints s = 8 4; y = Reshape (x s); out y",

@@ -295,6 +295,44 @@ fn places() {
         &pooling("y = Gather axis=1 (x r); out y"),
         "by a row's place",
     );
+    // The same by places among all tokens of all rows.
+    let flat = |place: &str, within: &str| {
+        format!(
+            "in x N T 4; s = Shape (x); scalar z = 0; scalar one = 1; n = Gather axis=0 (s z); t = Gather axis=0 (s one)
+             r = Range (z n one); v = ReduceMax axes=[2] keepdims=0 (x); m = ArgMax axis=1 keepdims=0 (v)
+             k = {place}; o = {within}; p = Add (o k); ints f = -1 4; a = Reshape (x f); y = Gather axis=0 (a p); out y"
+        )
+    };
+    independent(&flat("Mul (r t)", "Identity (m)"));
+    for (place, within) in [
+        ("Mul (r one)", "Identity (m)"),
+        ("Mul (m t)", "Identity (r)"),
+        ("Identity (r)", "Mul (m t)"),
+        (
+            "w = Gather axis=1 (v z); q = Cast to=7 (w); k = Mul (r t)",
+            "Identity (q)",
+        ),
+    ] {
+        let text = flat(place, within).replace("k = w = ", "w = ");
+        unknown(&text, "picks rows of the batch");
+    }
+    let grid = |place: &str, limit: &str| {
+        pooling(&format!(
+            "b = Shape (ids); t = Gather axis=0 (b one); u = Unsqueeze (r last); k = {place}; w = Range ({limit}); p = Add (k w)
+             ints f = -1; a = Reshape (ids f); y = Gather axis=0 (a p); out y"
+        ))
+    };
+    independent(&grid("Mul (u t)", "z t one"));
+    unknown(&grid("Mul (u t)", "one t one"), "picks rows of the batch");
+    unknown(&grid("Add (u t)", "z t one"), "picks rows of the batch");
+    dependent(
+        &grid("Mul (u t)", "z t one").replace("out y", "out y p"),
+        "place in the batch",
+    );
+    // Only the shape of what is made of places is used.
+    independent(&pooling(
+        "ints two = 1 2; g = Unsqueeze (r two); h = Max (g one); q = Shape (h); e = Expand (x q); y = Relu (e); out y",
+    ));
     dependent(
         &pooling("float table 100 4; y = Gather axis=0 (table r); out y"),
         "place in the batch for a value",

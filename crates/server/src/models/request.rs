@@ -70,8 +70,8 @@ pub struct Checked {
 
 impl Checked {
     /// Checks inputs, given in the signature's order. `max_rows` is None for a model that runs each
-    /// request by itself, whatever its first dimensions mean. A request with optional inputs runs by
-    /// itself, too: they are no rows.
+    /// request by itself, whatever its first dimensions mean. A request with optional inputs, which are no
+    /// rows, and one without elements run by themselves, too.
     pub(super) fn new(
         signature: &Signature,
         max_rows: Option<NonZeroUsize>,
@@ -111,7 +111,9 @@ impl Checked {
                 max,
             });
         }
-        let row_shape = if optional.is_empty() {
+        // Rows without elements are outside of what is proven and tried.
+        let is_empty = inputs.iter().any(|input| input.data().view().is_empty());
+        let row_shape = if optional.is_empty() && !is_empty {
             row_shape(signature, &inputs)
         } else {
             RowShape::alone()
@@ -268,6 +270,12 @@ mod tests {
     fn a_model_that_is_not_batched_takes_what_fits_its_signature() {
         let checked = Checked::new(&signature(), None, inputs([5, 7], [1, 2, 9]), vec![]).unwrap();
         assert_eq!(checked.rows(), NonZeroUsize::MIN);
+    }
+
+    #[test]
+    fn a_request_without_elements_shares_its_batch_with_no_other() {
+        let empty = || check(inputs([2, 0], [2, 2, 9])).unwrap();
+        assert_ne!(empty().row_shape, empty().row_shape);
     }
 
     #[test]
