@@ -339,7 +339,8 @@ def changed_constant(e: Edit):
         return None
     value = numpy_helper.to_array(tensor).copy().reshape(-1)
     place = e.random.integers(len(value))
-    value[place] = e.pick([0, 1, -1, 2, value[place] + 1, value[place] - 1])
+    old = int(value[place])
+    value[place] = e.pick([0, 1, -1, 2, *((old + 1, old - 1) if abs(old) < 2**30 else ())])
     name, dims = tensor.name, list(tensor.dims)
     tensor.CopyFrom(numpy_helper.from_array(value.reshape(dims), name))
     return f"constant {name}: {value.tolist()}"
