@@ -22,7 +22,7 @@ def verdicts(binary: Path, models: list[Path]) -> dict[str, dict]:
     nothing of has the verdict "Missing"."""
     found = {}
     for start in range(0, len(models), AT_ONCE):
-        done = subprocess.run([binary, *models[start : start + AT_ONCE]], capture_output=True, text=True, check=False)
+        done = subprocess.run([binary.resolve(), *models[start : start + AT_ONCE]], capture_output=True, text=True, check=False)
         for line in done.stdout.splitlines():
             answer = json.loads(line)
             found[Path(answer["path"]).stem] = answer
