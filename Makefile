@@ -34,7 +34,7 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 
 ##
 .PHONY: test test-fast
-test: test-fast clients-check fuzz demo serve-check docs-check locust-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
+test: test-fast rows-check clients-check fuzz demo serve-check docs-check locust-check e2e ## Check everything, the demo and the e2e suite on a real kind cluster included
 
 test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
 
