@@ -1,6 +1,10 @@
 //! Nodes that can end the process in ONNX Runtime's CPU kernels (seen with 1.24.4): integer divisions by
 //! zero, and of the least integer by -1, raise a signal there, and indices beyond the end of a shape
 //! abort.
+//!
+//! From 1.25 on an integer division by zero is an error of the run. With 1.31.1 the least int32 or int64
+//! divided by -1 still raises a signal, and `Conv` and `ReverseSequence` of one axis and an `Einsum` with
+//! more letters than axes still abort.
 
 use crate::call::Call;
 use crate::constant;
