@@ -9,6 +9,7 @@
 
 mod examples;
 mod external_data;
+mod generated;
 mod inputs;
 mod provider;
 mod refusals;
