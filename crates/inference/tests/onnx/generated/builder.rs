@@ -161,6 +161,18 @@ impl Builder {
         name
     }
 
+    pub(super) fn bytes_of(&mut self, shape: &[i64], int32_data: Vec<i32>) -> String {
+        let name = self.name("q");
+        self.graph.initializer.push(Tensor {
+            name: name.clone(),
+            dims: shape.to_vec(),
+            data_type: proto::UINT8,
+            int32_data,
+            ..Tensor::default()
+        });
+        name
+    }
+
     /// An initializer of integers, of one axis or in another shape.
     pub(super) fn ints(&mut self, values: &[i64]) -> String {
         self.ints_of(&[i64::try_from(values.len()).unwrap_or(0)], values)
@@ -212,6 +224,11 @@ impl Builder {
         attributes: Vec<Attribute>,
     ) -> String {
         self.nodes(operator, inputs, attributes, 1).remove(0)
+    }
+
+    pub(super) fn has(&self, operator: &str) -> bool {
+        let mut nodes = self.graph.node.iter();
+        nodes.any(|node| node.op_type == operator)
     }
 
     /// A tensor that later nodes may take.

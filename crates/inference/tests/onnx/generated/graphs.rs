@@ -8,7 +8,7 @@ use prost::Message as _;
 
 use super::builder::{Builder, Kind, Len, ROWS, Value, declared};
 use super::proto::{self, Attribute, Dimension, Graph, Model, OperatorSet};
-use super::{arithmetic, layers, layout};
+use super::{arithmetic, layers, layout, places};
 
 /// What rows hold, beside the rows' own axis.
 #[derive(Clone, Debug)]
@@ -28,6 +28,7 @@ pub(super) struct Generated {
     pub(super) values: Vec<Value>,
     /// Whether rounding may be seen.
     pub(super) jumps: bool,
+    gives_two: bool,
     graph: Graph,
     opset: i64,
 }
@@ -43,7 +44,8 @@ pub(super) fn generate(seed: u64) -> Generated {
         tries += 1;
         let draw = match b.random.u8(..10) {
             0..4 => b.one_of(&arithmetic::DRAWS),
-            4..7 => b.one_of(&layout::DRAWS),
+            4..6 => b.one_of(&layout::DRAWS),
+            6 => b.one_of(&places::DRAWS),
             _ => b.one_of(&layers::DRAWS),
         };
         if let Some(draw) = draw {
@@ -58,6 +60,7 @@ pub(super) fn generate(seed: u64) -> Generated {
         inputs,
         values: others.into_iter().chain(row_by_row).collect(),
         jumps: b.jumps,
+        gives_two: b.rarely(4),
         graph: b.graph,
         opset: b.opset,
     }
@@ -112,14 +115,18 @@ fn inputs(b: &mut Builder) -> Vec<Input> {
 }
 
 impl Generated {
-    /// The value that most nodes go into, one with a row for each row that went in if there is any.
-    pub(super) fn output(&self) -> Option<&Value> {
+    /// The value that most nodes go into, one with a row for each row that went in if there is any;
+    /// in some graphs the last value beside it.
+    pub(super) fn outputs(&self) -> Vec<&Value> {
         let nodes = |value: &&Value| {
             let graph = self.model(&[value]).graph;
             let row_by_row = value.shape.first() == Some(&ROWS);
             (row_by_row, graph.map_or(0, |graph| graph.node.len()))
         };
-        self.values.iter().max_by_key(nodes)
+        let most = self.values.iter().max_by_key(nodes);
+        let last = self.values.last().filter(|_| self.gives_two);
+        let last = last.filter(|last| most.is_some_and(|most| most.name != last.name));
+        most.into_iter().chain(last).collect()
     }
 
     /// The model that gives some of the values, without what they don't need.
@@ -150,11 +157,7 @@ impl Generated {
         graph
             .initializer
             .retain(|tensor| needed.contains(&tensor.name));
-        let mut given = HashSet::new();
-        for value in outputs
-            .iter()
-            .filter(|value| given.insert(value.name.clone()))
-        {
+        for value in outputs {
             let element = match value.kind {
                 Kind::Float => proto::FLOAT,
                 Kind::Int => proto::INT64,

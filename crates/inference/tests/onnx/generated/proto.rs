@@ -3,6 +3,7 @@
 use prost::Message;
 
 pub(super) const FLOAT: i32 = 1;
+pub(super) const UINT8: i32 = 2;
 pub(super) const INT64: i32 = 7;
 pub(super) const BOOL: i32 = 9;
 

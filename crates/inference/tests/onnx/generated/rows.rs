@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use springtide_inference::trial::compare;
-use springtide_inference::{Backend, Data, Tensor};
+use springtide_inference::{Backend, Data, DataView, Tensor, TensorView};
 
 use super::builder::Kind;
 use super::graphs::{Generated, Input};
@@ -13,16 +13,17 @@ const SIZES: [usize; 4] = [2, 3, 5, 8];
 pub(super) enum Mixed {
     /// No row alone can be run.
     Impossible(String),
-    Equal,
+    /// Up to this part of an element, or of the root mean square of the row's output if that is more.
+    Equal(f64),
     Differs(String),
 }
 
 /// One input of one row. Rows differ in scale, sign and offset.
-fn element(input: &Input, longer: usize, random: &mut Rng) -> Tensor {
+fn element(input: &Input, longer: bool, random: &mut Rng) -> Tensor {
     let mut shape = vec![1];
     shape.extend(&input.lengths);
     if input.free {
-        shape[1] += longer;
+        shape[1] += usize::from(longer);
     }
     let count = shape.iter().product();
     let data: Data = match input.kind {
@@ -45,13 +46,14 @@ fn element(input: &Input, longer: usize, random: &mut Rng) -> Tensor {
 pub(super) fn mixed(
     backend: &mut impl Backend,
     generated: &Generated,
-    longer: usize,
+    longer: bool,
     random: &mut Rng,
 ) -> Mixed {
     let free = generated.inputs.iter().any(|input| input.free);
-    if longer > 0 && !free {
+    if longer && !free {
         return Mixed::Impossible("no length is free".to_owned());
     }
+    let mut farthest = 0.0_f64;
     let mut rows = Vec::new();
     for _ in 0..6 {
         let inputs = generated.inputs.iter();
@@ -89,7 +91,30 @@ pub(super) fn mixed(
             if let Err(difference) = compare(&alone, &together) {
                 return Mixed::Differs(format!("row {place} of {size}: {difference}"));
             }
+            for (alone, together) in alone.iter().zip(&together) {
+                farthest = farthest.max(distance(alone, together));
+            }
         }
     }
-    Mixed::Equal
+    Mixed::Equal(farthest)
+}
+
+fn distance(alone: &TensorView<'_>, together: &TensorView<'_>) -> f64 {
+    let (DataView::F32(alone), DataView::F32(together)) = (alone.data(), together.data()) else {
+        return 0.0;
+    };
+    let squares: f64 = alone
+        .iter()
+        .map(|element| f64::from(*element).powi(2))
+        .sum();
+    let usual = (squares / (alone.len() as f64)).sqrt();
+    let pairs = alone
+        .iter()
+        .zip(together)
+        .filter(|(one, other)| one != other);
+    pairs
+        .map(|(one, other)| (f64::from(*one), f64::from(*other)))
+        .map(|(one, other)| (one - other).abs() / one.abs().max(other.abs()).max(usual))
+        .filter(|distance| distance.is_finite())
+        .fold(0.0, f64::max)
 }
