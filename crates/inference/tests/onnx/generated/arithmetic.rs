@@ -288,6 +288,7 @@ fn softmax(b: &mut Builder) -> Option<()> {
 }
 
 fn normalization(b: &mut Builder) -> Option<()> {
+    b.since(17)?;
     let value = b.pick_float(2, 4)?;
     let name = match b.random.u8(..5) {
         0 | 1 => {

@@ -96,7 +96,7 @@ impl Builder {
     pub(super) fn new(mut random: Rng) -> Self {
         Self {
             careful: random.bool(),
-            opset: if random.bool() { 17 } else { 18 },
+            opset: random.choice([12, 17, 18, 21]).unwrap_or(17),
             random,
             graph: Graph::default(),
             values: Vec::new(),
@@ -112,6 +112,11 @@ impl Builder {
 
     pub(super) fn one_of<T: Copy>(&mut self, among: &[T]) -> Option<T> {
         self.random.choice(among.iter().copied())
+    }
+
+    /// None where the graph's operator set is older.
+    pub(super) fn since(&self, opset: i64) -> Option<()> {
+        (self.opset >= opset).then_some(())
     }
 
     /// True once in so many times.
@@ -327,8 +332,7 @@ impl Builder {
         let axis = self.scalar(axis);
         let length = self.node("Gather", &[&shape, &axis], vec![proto::int("axis", 0)]);
         if unsqueezed {
-            let first = self.ints(&[0]);
-            self.node("Unsqueeze", &[&length, &first], Vec::new())
+            self.with_axes("Unsqueeze", &length, &[0], 13, Vec::new())
         } else {
             length
         }

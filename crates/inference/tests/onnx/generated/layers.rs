@@ -192,6 +192,7 @@ fn recurrent(b: &mut Builder) -> Option<()> {
 }
 
 fn quantize(b: &mut Builder) -> Option<()> {
+    b.since(13)?;
     // ONNX Runtime 1.31 ends the process where a branch takes what is dequantized and transposed.
     if b.has("If") {
         return None;
@@ -388,8 +389,7 @@ fn positions(b: &mut Builder) -> Option<()> {
     let mut name = b.node("Cast", &[&range], attributes);
     if behind > 0 {
         let axes: Vec<i64> = (1_i64..).take(behind).collect();
-        let axes = b.ints(&axes);
-        name = b.node("Unsqueeze", &[&name, &axes], Vec::new());
+        name = b.with_axes("Unsqueeze", &name, &axes, 13, Vec::new());
     }
     let name = b.node("Add", &[&value.name, &name], Vec::new());
     b.give(name, Kind::Float, value.shape);

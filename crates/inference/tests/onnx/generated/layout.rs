@@ -151,8 +151,7 @@ fn unsqueeze(b: &mut Builder) -> Option<()> {
     let mut shape = value.shape.clone();
     shape.insert(axis, ONE);
     let axis = b.signed(axis, shape.len());
-    let axes = b.ints(&[axis]);
-    let name = b.node("Unsqueeze", &[&value.name, &axes], Vec::new());
+    let name = b.with_axes("Unsqueeze", &value.name, &[axis], 13, Vec::new());
     b.give_bounded(name, value.kind, shape, value.bound);
     Some(())
 }
@@ -167,8 +166,7 @@ fn squeeze(b: &mut Builder) -> Option<()> {
         b.node("Squeeze", &[&value.name], Vec::new())
     } else {
         let axis = b.signed(axis, value.rank());
-        let axes = b.ints(&[axis]);
-        b.node("Squeeze", &[&value.name, &axes], Vec::new())
+        b.with_axes("Squeeze", &value.name, &[axis], 13, Vec::new())
     };
     b.give_bounded(name, value.kind, shape, value.bound);
     Some(())
@@ -193,6 +191,7 @@ fn concat(b: &mut Builder) -> Option<()> {
 }
 
 fn split(b: &mut Builder) -> Option<()> {
+    b.since(13)?;
     let value = b.pick(|value| value.rank() >= 1)?;
     let axis = b.axis(&value)?;
     let length = value.shape[axis].fixed;

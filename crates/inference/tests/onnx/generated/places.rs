@@ -168,6 +168,7 @@ fn scatter(b: &mut Builder) -> Option<()> {
 }
 
 fn trilu(b: &mut Builder) -> Option<()> {
+    b.since(14)?;
     let careful = b.careful;
     let value = b.pick(|value| {
         value.kind == Kind::Float
