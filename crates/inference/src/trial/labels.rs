@@ -11,9 +11,17 @@ use crate::tensor::Tensor;
 /// alike would have the same label.
 const SCALES: [f32; 4] = [0.1, 1.0, 10.0, 100.0];
 
-/// Runs rows of random numbers, the same at each start, and has the classifier learn its labels from
-/// them. A run that fails shows nothing.
-pub fn learn_labels(backend: &mut dyn Backend, classifier: &mut Classifier, rows: NonZeroUsize) {
+/// Rows that are run at least. A few don't show which probability is that of a label: the first may be
+/// one of those whose label isn't that of the highest.
+const ROWS: usize = 32;
+
+/// Runs rows of random numbers, the same at each start and so many `together`, and has the classifier
+/// learn its labels from them. A run that fails shows nothing.
+pub fn learn_labels(
+    backend: &mut dyn Backend,
+    classifier: &mut Classifier,
+    together: NonZeroUsize,
+) {
     if !classifier.learns() {
         return;
     }
@@ -22,7 +30,7 @@ pub fn learn_labels(backend: &mut dyn Backend, classifier: &mut Classifier, rows
     let numbers: Vec<f32> = SCALES
         .into_iter()
         .cycle()
-        .take(rows.get())
+        .take(together.get().max(ROWS))
         .flat_map(|scale| {
             let row: Vec<f32> = (0..features)
                 .map(|_| scale * (2.0 * random.f32() - 1.0))
@@ -30,14 +38,95 @@ pub fn learn_labels(backend: &mut dyn Backend, classifier: &mut Classifier, rows
             row
         })
         .collect();
-    let Ok(input) = Tensor::new(vec![rows.get(), features], numbers) else {
-        return;
-    };
-    match backend.run(&[&input], &Stop::new()) {
-        Ok(outputs) => {
-            let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
-            classifier.learn(&views, rows);
+    for numbers in numbers.chunks(together.get().saturating_mul(features)) {
+        let Some(rows) = NonZeroUsize::new(numbers.len() / features) else {
+            return;
+        };
+        let Ok(input) = Tensor::new(vec![rows.get(), features], numbers.to_vec()) else {
+            return;
+        };
+        match backend.run(&[&input], &Stop::new()) {
+            Ok(outputs) => {
+                let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
+                classifier.learn(&views, rows);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a trial run to learn the labels failed");
+                return;
+            }
         }
-        Err(error) => tracing::debug!(%error, "a trial run to learn the labels failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::RunError;
+    use crate::classifier::Class;
+    use crate::data::DataView;
+    use crate::element::ElementType;
+    use crate::signature::{Dimension, Port, Signature};
+
+    /// Label 1 where its probability is above a tuned threshold of 0.2.
+    struct Tuned {
+        signature: Signature,
+        sizes: Vec<usize>,
+    }
+
+    impl Tuned {
+        fn new() -> Self {
+            let (any, two) = (Dimension::Any, Dimension::Fixed(2));
+            Self {
+                signature: Signature {
+                    inputs: vec![Port::tensor("x", ElementType::F32, [any, two])],
+                    outputs: vec![
+                        Port::tensor("label", ElementType::I64, [any]),
+                        Port::tensor("probabilities", ElementType::F32, [any, two]),
+                    ],
+                },
+                sizes: Vec::new(),
+            }
+        }
+    }
+
+    impl Backend for Tuned {
+        fn signature(&self) -> &Signature {
+            &self.signature
+        }
+
+        fn run(&mut self, inputs: &[&Tensor], _: &Stop) -> Result<Vec<Tensor>, RunError> {
+            let DataView::F32(numbers) = inputs[0].view().data() else {
+                panic!("not floats")
+            };
+            let ones: Vec<f32> = numbers
+                .chunks(2)
+                .map(|row| 1.0 / (1.0 + (0.4 - row[0] - row[1]).exp()))
+                .collect();
+            self.sizes.push(ones.len());
+            let labels: Vec<i64> = ones.iter().map(|one| i64::from(*one > 0.2)).collect();
+            let both: Vec<f32> = ones.iter().flat_map(|one| [1.0 - one, *one]).collect();
+            Ok(vec![
+                Tensor::new(vec![labels.len()], labels).unwrap(),
+                Tensor::new(vec![ones.len(), 2], both).unwrap(),
+            ])
+        }
+    }
+
+    #[test]
+    fn as_much_is_learned_from_rows_that_run_alone() {
+        let row = |numbers: [f32; 2]| Tensor::new(vec![1, 2], numbers.to_vec()).unwrap();
+        for (together, runs) in [(1, 32), (5, 7), (32, 1), (64, 1)] {
+            let together = NonZeroUsize::new(together).unwrap();
+            let mut backend = Tuned::new();
+            let mut classifier = Classifier::new(&backend.signature).unwrap();
+            learn_labels(&mut backend, &mut classifier, together);
+            assert_eq!(backend.sizes.len(), runs);
+            assert!(backend.sizes.iter().all(|rows| *rows <= together.get()));
+            let outputs = backend.run(&[&row([5.0, 5.0])], &Stop::new()).unwrap();
+            let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
+            let predictions = classifier.predictions(&views, NonZeroUsize::MIN).unwrap();
+            assert_eq!(predictions[0].class, Class::Number(1));
+            assert!(predictions[0].confidence.is_some_and(|it| it > 0.9));
+        }
     }
 }
