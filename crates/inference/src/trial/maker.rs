@@ -110,12 +110,24 @@ impl<'a> Maker<'a> {
             Source::MadeUp(recipe) => {
                 // The same row at every start: what is decided with it shall not change.
                 let mut random = Rng::with_seed(0x5eed_0000 + number as u64);
+                self.elements(recipe).filter(|all| *all <= MAX_ELEMENTS)?;
                 self.signature
                     .required_inputs()
                     .map(|port| self.tensor(port, recipe, number, &mut random))
                     .collect()
             }
         }
+    }
+
+    /// Elements of all inputs of a row.
+    fn elements(&self, recipe: Recipe) -> Option<usize> {
+        let none = Candidate::default();
+        let mut ports = self.signature.required_inputs();
+        ports.try_fold(0_usize, |all, port| {
+            let candidate = self.candidates.inputs.get(&port.name).unwrap_or(&none);
+            let shape = shape(port, candidate, recipe.length)?;
+            all.checked_add(element_count(&shape)?)
+        })
     }
 
     fn tensor(
@@ -394,5 +406,16 @@ mod tests {
             length: 224,
         });
         assert_eq!(maker.row(large, 0), None);
+    }
+    #[test]
+    fn many_inputs_are_not_made_where_they_are_too_large_together() {
+        let port = |name: usize| {
+            let width = Dimension::Fixed(MAX_ELEMENTS / 4);
+            Port::tensor(name.to_string(), ElementType::U8, [ANY, width])
+        };
+        let signature = signature((0..5).map(port).collect());
+        let candidates = Candidates::default();
+        let maker = Maker::new(&signature, &candidates, &[]);
+        assert_eq!(maker.row(maker.sources()[0], 0), None);
     }
 }

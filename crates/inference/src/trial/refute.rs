@@ -59,8 +59,9 @@ pub fn refute(
         max_rows: max_rows.get().min(MAX_BATCH),
     };
     let mut sources = vec![source];
-    if effort == Effort::Full && maker.has_free_lengths() {
-        // Rows of another length, of the same making: what mixes may need more than one of them.
+    if effort == Effort::Full && (maker.has_free_lengths() || source == Source::Owner) {
+        // Rows of another length, of the same making: what mixes may need more than one of them. Beside
+        // those of an owner, which may be few and alike, rows that are made up.
         let others = maker.sources().into_iter().filter(|other| *other != source);
         sources.extend(others.filter(|other| trial.runs(maker, *other)).take(1));
     }
@@ -384,6 +385,30 @@ mod tests {
         assert!(is_refuted(&outcome(|_| Some(vec![1.0_f32; 3].into()))));
         let one = |_: &[f32]| Some(vec![1.0_f32].into());
         assert!(is_refuted(&outcome(one)));
+    }
+
+    #[test]
+    fn rows_of_an_owner_are_tried_beside_others() {
+        let owned = |numbers: &[f32], function: fn(&[f32]) -> Vec<f32>| {
+            let mut backend = Column::new(ElementType::F32, move |column: &[f32]| {
+                Some(function(column).into())
+            });
+            let signature = backend.signature.clone();
+            let row = |number: &f32| vec![Tensor::new(vec![1, 1], vec![*number]).unwrap()];
+            let rows: Vec<Vec<Tensor>> = numbers.iter().map(row).collect();
+            let candidates = Candidates::default();
+            let maker = Maker::new(&signature, &candidates, &rows);
+            let max_rows = NonZeroUsize::new(32).unwrap();
+            refute(&mut backend, &maker, Source::Owner, max_rows, Effort::Full)
+        };
+        let itself = |column: &[f32]| column.to_vec();
+        assert_eq!(owned(&[1.0], itself), Outcome::Passed, "one says nothing");
+        let above_ten = |column: &[f32]| {
+            let large = column.iter().any(|x| x.abs() > 10.0);
+            let scale = if large { 0.5 } else { 1.0 };
+            column.iter().map(|x| scale * x).collect()
+        };
+        assert!(is_refuted(&owned(&[1.0, 1.1], above_ten)));
     }
 
     #[test]
