@@ -4,6 +4,7 @@
 //! [`OnnxModel`] is a file that was found fit to be loaded, and each of its sessions is an
 //! [`OnnxBackend`].
 
+mod division;
 mod edited;
 mod external_data;
 mod file;

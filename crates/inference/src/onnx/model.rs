@@ -11,6 +11,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
 use springtide_rows::{Analysis, Candidates, Finding, Verdict};
 
+use super::division;
 use super::edited::{Edited, read};
 use super::external_data::{ExternalDataError, Links, Located, are_read, locate};
 use super::file::{FileError, ModelFile};
@@ -238,10 +239,23 @@ impl OnnxModel {
 
     /// The model with its edits, where it needs any: its ZipMaps are cut already, where there are any.
     /// None where ONNX Runtime takes the file as it is.
-    fn edit(&self, file: &Bytes, cut: Option<Vec<u8>>) -> Result<Option<Edited>, LoadError> {
+    fn edit(&mut self, file: &Bytes, cut: Option<Vec<u8>>) -> Result<Option<Edited>, LoadError> {
         let localized = self.with_locales(cut.as_deref().unwrap_or(file))?;
         let finds_data = || are_read(&self.path, &self.external);
-        match localized.or(cut) {
+        let edited = localized.or(cut);
+        let hazards = &self.knowledge.analysis.hazards;
+        if let Some(guarded) = division::guarded(edited.as_deref().unwrap_or(file), hazards)?
+            && let Some(guarded) = Edited::new(guarded, &self.external)?
+        {
+            // Types and operator sets that the guard's operators don't know stay unguarded.
+            let builder = self.builder(NonZeroUsize::MIN);
+            if builder.is_ok_and(|builder| guarded.commit(builder).is_ok()) {
+                let hazards = &mut self.knowledge.analysis.hazards;
+                hazards.retain(|hazard| !division::is_division(hazard));
+                return Ok(Some(guarded));
+            }
+        }
+        match edited {
             Some(edited) => Ok(Edited::new(edited, &self.external)?),
             None if finds_data() => Ok(None),
             None => Ok(Edited::new(file.to_vec(), &self.external)?),

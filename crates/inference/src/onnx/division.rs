@@ -1,0 +1,249 @@
+//! Keeps integer divisions from ending the process.
+//!
+//! The least 32- or 64-bit integer divided by -1 is more than the type holds. ONNX Runtime's `Div` and
+//! `Mod` then end the process with SIGFPE (seen with 1.31.1), and with it all other models and requests.
+//! NumPy gives the least integer again, and 0 for the remainder; so does a model whose divisions are
+//! guarded here: it divides by 1 where it should divide by -1, and negates the quotient.
+//!
+//! ```text
+//! m = -(sign(b) * sign(b))         -1, or 0 where b is 0
+//! r = b == m                       whether b is -1, or 0: that stays an error of the run
+//! q = a / (r ? -m : b)
+//! y = r ? -q : q                   `Mod` gives q: a remainder of 1 is one of -1
+//! ```
+//!
+//! No type is named, so what a tensor's type is needn't be known.
+
+use springtide_rows::Hazard;
+
+use super::file::FileError;
+use super::rewrite::{Message, Value, fields, push_field, rewrite};
+
+// Numbers of fields in onnx.proto.
+const GRAPH_NODE: u64 = 1;
+const NODE_INPUT: u64 = 1;
+const NODE_OUTPUT: u64 = 2;
+const NODE_NAME: u64 = 3;
+const NODE_OPERATOR: u64 = 4;
+const NODE_DOMAIN: u64 = 7;
+
+/// Whether a node divides.
+pub(super) fn is_division(hazard: &Hazard) -> bool {
+    matches!(&*hazard.operator, "Div" | "Mod")
+}
+
+/// A model whose divisions among these nodes are guarded; None where there is none of them. Divisions
+/// in the branches and bodies of a graph that has such a node itself stay as they are.
+///
+/// # Errors
+/// When the bytes are no model.
+pub(super) fn guarded(model: &[u8], hazards: &[Hazard]) -> Result<Option<Vec<u8>>, FileError> {
+    let divisions: Vec<&Hazard> = hazards
+        .iter()
+        .filter(|hazard| is_division(hazard))
+        .collect();
+    if divisions.is_empty() {
+        return Ok(None);
+    }
+    rewrite(model, &mut |kind, message| {
+        if kind == Message::Graph {
+            guarded_graph(message, &divisions)
+        } else {
+            Ok(None)
+        }
+    })
+}
+
+fn guarded_graph(graph: &[u8], divisions: &[&Hazard]) -> Result<Option<Vec<u8>>, FileError> {
+    let mut rebuilt = Vec::with_capacity(graph.len());
+    let mut any = false;
+    for field in fields(graph) {
+        let field = field?;
+        let division = match (field.number, field.value) {
+            (GRAPH_NODE, Value::Bytes(node)) => Division::read(node, divisions)?,
+            _ => None,
+        };
+        match division {
+            Some(division) => {
+                any = true;
+                for node in division.guarded() {
+                    push_field(&mut rebuilt, GRAPH_NODE, &node);
+                }
+            }
+            None => rebuilt.extend_from_slice(field.whole),
+        }
+    }
+    Ok(any.then_some(rebuilt))
+}
+
+struct Division<'a> {
+    node: &'a [u8],
+    operator: &'a [u8],
+    dividend: &'a [u8],
+    divisor: &'a [u8],
+    output: &'a [u8],
+}
+
+impl<'a> Division<'a> {
+    /// None where a node is none of the divisions.
+    fn read(node: &'a [u8], divisions: &[&Hazard]) -> Result<Option<Self>, FileError> {
+        let (mut inputs, mut output, mut name) = (Vec::new(), &b""[..], &b""[..]);
+        let (mut operator, mut domain) = (&b""[..], &b""[..]);
+        for field in fields(node) {
+            let field = field?;
+            match (field.number, field.value) {
+                (NODE_INPUT, Value::Bytes(input)) => inputs.push(input),
+                (NODE_OUTPUT, Value::Bytes(first)) if output.is_empty() => output = first,
+                (NODE_NAME, Value::Bytes(text)) => name = text,
+                (NODE_OPERATOR, Value::Bytes(text)) => operator = text,
+                (NODE_DOMAIN, Value::Bytes(text)) => domain = text,
+                _ => {}
+            }
+        }
+        let is_one = divisions.iter().any(|hazard| {
+            let node = hazard.node.as_bytes();
+            hazard.operator.as_bytes() == operator && (node == name || node == output)
+        });
+        let (true, true, [dividend, divisor]) = (is_one, domain.is_empty(), &*inputs) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            node,
+            operator,
+            dividend,
+            divisor,
+            output,
+        }))
+    }
+
+    /// The nodes that take its place, in their order.
+    fn guarded(&self) -> Vec<Vec<u8>> {
+        let named = |part: &str| [self.output, b"/springtide/", part.as_bytes()].concat();
+        let (sign, square, minus, is_minus, plus, safe) = (
+            named("sign"),
+            named("square"),
+            named("minus"),
+            named("is_minus"),
+            named("plus"),
+            named("divisor"),
+        );
+        let mut nodes = vec![
+            node(b"Sign", &[self.divisor], &sign),
+            node(b"Mul", &[&sign, &sign], &square),
+            node(b"Neg", &[&square], &minus),
+            node(b"Equal", &[self.divisor, &minus], &is_minus),
+            node(b"Neg", &[&minus], &plus),
+            node(b"Where", &[&is_minus, &plus, self.divisor], &safe),
+        ];
+        if self.operator == b"Mod" {
+            nodes.push(self.dividing(&safe, self.output));
+        } else {
+            let (quotient, negated) = (named("quotient"), named("negated"));
+            nodes.push(self.dividing(&safe, &quotient));
+            nodes.push(node(b"Neg", &[&quotient], &negated));
+            nodes.push(node(
+                b"Where",
+                &[&is_minus, &negated, &quotient],
+                self.output,
+            ));
+        }
+        nodes
+    }
+
+    /// The node itself, with its attributes, by another divisor and under another output.
+    fn dividing(&self, divisor: &[u8], output: &[u8]) -> Vec<u8> {
+        let mut node = Vec::new();
+        push_field(&mut node, NODE_INPUT, self.dividend);
+        push_field(&mut node, NODE_INPUT, divisor);
+        push_field(&mut node, NODE_OUTPUT, output);
+        // It was read to its end before.
+        for field in fields(self.node).map_while(Result::ok) {
+            if field.number != NODE_INPUT && field.number != NODE_OUTPUT {
+                node.extend_from_slice(field.whole);
+            }
+        }
+        node
+    }
+}
+
+fn node(operator: &[u8], inputs: &[&[u8]], output: &[u8]) -> Vec<u8> {
+    let mut node = Vec::new();
+    for input in inputs {
+        push_field(&mut node, NODE_INPUT, input);
+    }
+    push_field(&mut node, NODE_OUTPUT, output);
+    push_field(&mut node, NODE_OPERATOR, operator);
+    node
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(number: u64, content: &[u8]) -> Vec<u8> {
+        let mut field = Vec::new();
+        push_field(&mut field, number, content);
+        field
+    }
+
+    fn model(nodes: &[Vec<u8>]) -> Vec<u8> {
+        let nodes: Vec<Vec<u8>> = nodes.iter().map(|node| field(GRAPH_NODE, node)).collect();
+        field(7, &[nodes.concat(), field(2, b"graph")].concat())
+    }
+
+    fn hazard(node: &str, operator: &str) -> Hazard {
+        Hazard {
+            node: node.to_owned(),
+            operator: operator.to_owned(),
+            why: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_division_is_replaced_by_its_guard_and_other_nodes_stay() {
+        let other = node(b"Div", &[b"c", b"d"], b"z");
+        let before = model(&[node(b"Div", &[b"a", b"b"], b"y"), other.clone()]);
+        let after = guarded(&before, &[hazard("y", "Div")]).unwrap().unwrap();
+        let division = Division {
+            node: &node(b"Div", &[b"a", b"b"], b"y"),
+            operator: b"Div",
+            dividend: b"a",
+            divisor: b"b",
+            output: b"y",
+        };
+        let mut nodes = division.guarded();
+        assert_eq!(nodes.len(), 9);
+        nodes.push(other);
+        assert_eq!(after, model(&nodes));
+    }
+
+    #[test]
+    fn a_remainder_keeps_its_attributes() {
+        let mut remainder = node(b"Mod", &[b"a", b"b"], b"y");
+        push_field(&mut remainder, 5, b"");
+        let after = guarded(&model(&[remainder]), &[hazard("y", "Mod")]).unwrap();
+        let last = [
+            field(NODE_INPUT, b"a"),
+            field(NODE_INPUT, b"y/springtide/divisor"),
+            field(NODE_OUTPUT, b"y"),
+            field(NODE_OPERATOR, b"Mod"),
+            field(5, b""),
+        ]
+        .concat();
+        let after = after.unwrap();
+        assert!(after.windows(last.len()).any(|bytes| bytes == last));
+    }
+
+    #[test]
+    fn without_such_a_division_nothing_changes() {
+        let before = model(&[node(b"Div", &[b"a", b"b"], b"y")]);
+        for hazards in [
+            vec![],
+            vec![hazard("z", "Div")],
+            vec![hazard("y", "Mod")],
+            vec![hazard("y", "Conv")],
+        ] {
+            assert_eq!(guarded(&before, &hazards).unwrap(), None);
+        }
+    }
+}
