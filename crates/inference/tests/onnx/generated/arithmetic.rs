@@ -290,7 +290,7 @@ fn softmax(b: &mut Builder) -> Option<()> {
 fn normalization(b: &mut Builder) -> Option<()> {
     b.since(17)?;
     let value = b.pick_float(2, 4)?;
-    let name = match b.random.u8(..5) {
+    let name = match b.random.u8(..4) {
         0 | 1 => {
             let length = value.fixed_last()?;
             let (scale, bias) = (b.floats(&[length]), b.floats(&[length]));
@@ -306,17 +306,6 @@ fn normalization(b: &mut Builder) -> Option<()> {
             let axis = b.axis(&value)?;
             let attributes = vec![proto::int("axis", b.signed(axis, value.rank()))];
             b.node("LpNormalization", &[&value.name], attributes)
-        }
-        3 => {
-            let mut axes = vec![b.axis(&value)?, b.axis(&value)?];
-            axes.sort_unstable();
-            axes.dedup();
-            let axes = axes
-                .into_iter()
-                .map(|axis| b.signed(axis, value.rank()))
-                .collect();
-            let attributes = vec![proto::ints("axes", axes)];
-            b.node("MeanVarianceNormalization", &[&value.name], attributes)
         }
         _ => {
             let channels = value.shape[1].is_fixed().then_some(value.shape[1].fixed)?;

@@ -52,6 +52,13 @@ pub(super) fn generate(seed: u64) -> Generated {
             draw(&mut b);
         }
     }
+    // What has its rows along another axis is turned, or it would seldom be an output.
+    let behind = b.values[given..]
+        .iter()
+        .filter(|value| value.shape.first() != Some(&ROWS));
+    for value in behind.cloned().collect::<Vec<_>>() {
+        layout::rows_first(&mut b, &value);
+    }
     let made = b.values.split_off(given);
     let (row_by_row, others): (Vec<Value>, Vec<Value>) = made
         .into_iter()

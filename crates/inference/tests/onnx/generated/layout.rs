@@ -23,17 +23,30 @@ pub(super) const DRAWS: [Draw; 13] = [
 fn transpose(b: &mut Builder) -> Option<()> {
     let value = b.pick(|value| value.rank() >= 2)?;
     let mut order: Vec<usize> = (0..value.rank()).collect();
-    if b.careful && b.random.u8(..4) > 0 {
+    if b.careful && b.random.bool() {
         b.random.shuffle(&mut order[1..]);
     } else {
         b.random.shuffle(&mut order);
     }
+    give_transposed(b, &value, &order);
+    Some(())
+}
+
+/// The axis of the rows to the front, where it is another one.
+pub(super) fn rows_first(b: &mut Builder, value: &Value) -> Option<()> {
+    let axis = value.shape.iter().position(|len| *len == ROWS)?;
+    let mut order: Vec<usize> = (0..value.rank()).filter(|at| *at != axis).collect();
+    order.insert(0, axis);
+    give_transposed(b, value, &order);
+    Some(())
+}
+
+fn give_transposed(b: &mut Builder, value: &Value, order: &[usize]) {
     let shape = order.iter().map(|axis| value.shape[*axis]).collect();
     let order = order.iter().map(|axis| i64::try_from(*axis).unwrap_or(0));
     let attributes = vec![proto::ints("perm", order.collect())];
     let name = b.node("Transpose", &[&value.name], attributes);
     b.give_bounded(name, value.kind, shape, value.bound);
-    Some(())
 }
 
 /// All elements, for N rows.
