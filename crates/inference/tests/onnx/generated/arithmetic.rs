@@ -44,10 +44,21 @@ fn unary(b: &mut Builder) -> Option<()> {
         "Floor",
     ];
     let operator = b.one_of(&operators)?;
-    b.jumps |= matches!(operator, "Sign" | "Floor");
-    let name = b.node(operator, &[&value.name], Vec::new());
+    let mut name = value.name;
+    if matches!(operator, "Sign" | "Floor") {
+        b.jumps = true;
+        name = apart(b, &name);
+    }
+    let name = b.node(operator, &[&name], Vec::new());
     b.give(name, Kind::Float, value.shape);
     Some(())
+}
+
+/// Moves numbers away from those where a step is.
+pub(super) fn apart(b: &mut Builder, name: &str) -> String {
+    let threshold = b.threshold();
+    let threshold = b.floats_of(&[], vec![threshold]);
+    b.node("Add", &[name, &threshold], Vec::new())
 }
 
 /// A constant's shape that broadcasts against a value: its last axes, each as long or 1.
@@ -345,11 +356,20 @@ fn cumulative(b: &mut Builder) -> Option<()> {
 
 /// A comparison, and often what is chosen by it.
 fn compare(b: &mut Builder) -> Option<()> {
+    if b.rarely(3) {
+        let ids = b.pick(|value| value.kind == Kind::Int)?;
+        let one = b.scalar(1);
+        let condition = b.node("Equal", &[&ids.name, &one], Vec::new());
+        b.give(condition, Kind::Bool, ids.shape);
+        return Some(());
+    }
     let value = b.pick_float(1, 4)?;
     b.jumps = true;
     let shape = beside(b, &value);
-    let constant = b.floats(&shape);
-    let operator = b.one_of(&["Greater", "Less", "GreaterOrEqual", "Equal"])?;
+    let count = usize::try_from(shape.iter().product::<i64>()).ok()?;
+    let thresholds = (0..count).map(|_| b.threshold()).collect();
+    let constant = b.floats_of(&shape, thresholds);
+    let operator = b.one_of(&["Greater", "Less", "GreaterOrEqual"])?;
     let condition = b.node(operator, &[&value.name, &constant], Vec::new());
     match b.random.u8(..4) {
         0 => b.give(condition, Kind::Bool, value.shape),

@@ -147,6 +147,11 @@ impl Builder {
         (0..count).map(|_| self.weight()).collect()
     }
 
+    /// A number that exact sums, and sums of parts that are 1, don't come near.
+    pub(super) fn threshold(&mut self) -> f32 {
+        self.weight() + 0.05
+    }
+
     /// An initializer of random floats.
     pub(super) fn floats(&mut self, shape: &[i64]) -> String {
         let count = usize::try_from(shape.iter().product::<i64>()).unwrap_or(0);

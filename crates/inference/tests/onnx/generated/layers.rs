@@ -1,6 +1,6 @@
 //! Nodes that models are made of: layers, classical estimators, choices, numbers of places.
 
-use super::arithmetic::Draw;
+use super::arithmetic::{Draw, apart};
 use super::builder::{Builder, Kind, Len, ONE, ROWS, Value, declared};
 use super::proto;
 
@@ -76,7 +76,8 @@ fn number(b: &mut Builder) -> Option<()> {
     }
     b.jumps = true;
     let (limit, least) = (b.floats_of(&[], vec![4.0]), b.floats_of(&[], vec![-4.0]));
-    let clipped = b.node("Clip", &[&value.name, &least, &limit], Vec::new());
+    let moved = apart(b, &value.name);
+    let clipped = b.node("Clip", &[&moved, &least, &limit], Vec::new());
     let attributes = vec![proto::int("to", i64::from(proto::INT64))];
     let whole = b.node("Cast", &[&clipped], attributes);
     let bound = b.random.i64(2..=4);
@@ -330,7 +331,7 @@ fn estimator(b: &mut Builder) -> Option<()> {
                 proto::ints("nodes_treeids", vec![0, 0, 0]),
                 proto::ints("nodes_nodeids", vec![0, 1, 2]),
                 proto::ints("nodes_featureids", vec![b.random.i64(0..columns), 0, 0]),
-                proto::floats("nodes_values", vec![b.weight(), 0.0, 0.0]),
+                proto::floats("nodes_values", vec![b.threshold(), 0.0, 0.0]),
                 proto::strings(
                     "nodes_modes",
                     modes.map(|mode| mode.as_bytes().to_vec()).to_vec(),
