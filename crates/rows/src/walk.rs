@@ -38,6 +38,8 @@ pub(crate) struct Walk<'m> {
     contents: usize,
     depth: usize,
     pub(crate) hazards: Vec<Hazard>,
+    /// Whether a node so far dequantizes, for the hazards of graphs within.
+    pub(crate) dequantizes: bool,
     /// The first node of the main graph that isn't shown to keep rows apart. It may fail for a batch even
     /// if no output needs it.
     pub(crate) first_blamed: Option<Blame>,
@@ -64,6 +66,7 @@ impl<'m> Walk<'m> {
             contents: 0,
             depth: 0,
             hazards: Vec::new(),
+            dequantizes: false,
             first_blamed: None,
         }
     }

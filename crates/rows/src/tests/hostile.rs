@@ -225,3 +225,22 @@ fn integer_divisions_are_hazards() {
     let branches = "graph yes; c = Mod (x x); out c; end; graph no; d = Neg (x); out d; end";
     assert_eq!(hazards(&format!("in x:int64 N 4; {branches}; scalar z = 0; y = If then_branch=@yes else_branch=@no (z); out y")).len(), 1);
 }
+
+#[test]
+fn graphs_within_that_may_take_dequantized_numbers_are_hazards() {
+    let branches = "graph yes; c = Neg (t); out c; end; graph no; d = Tanh (t); out d; end";
+    let choice = "scalar z = 0; y = If then_branch=@yes else_branch=@no (z); out y";
+    let inputs = "in x N 2 2; floats s = 0.5";
+    let quantized = "q = QuantizeLinear (x s); d = DequantizeLinear (q s); t = Transpose (d)";
+    assert_eq!(
+        hazards(&format!("{inputs}; {branches}; {quantized}; {choice}")).len(),
+        1
+    );
+    assert!(
+        hazards(&format!(
+            "{inputs}; {branches}; t = Transpose (x); {choice}"
+        ))
+        .is_empty()
+    );
+    assert!(hazards(&format!("{inputs}; {quantized}; out t")).is_empty());
+}
