@@ -13,6 +13,7 @@ mod layout;
 mod places;
 mod proto;
 mod rows;
+mod subgraphs;
 
 use std::collections::BTreeMap;
 use std::fs;

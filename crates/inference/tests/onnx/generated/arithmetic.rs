@@ -61,6 +61,20 @@ pub(super) fn apart(b: &mut Builder, name: &str) -> String {
     b.node("Add", &[name, &threshold], Vec::new())
 }
 
+/// Makes numbers along an axis differ by more than rounding where they would be equal.
+pub(super) fn untied(b: &mut Builder, value: &Value, axis: usize) -> String {
+    let length = value.shape[axis].fixed;
+    if !value.shape[axis].is_fixed() {
+        return value.name.clone();
+    }
+    let mut shape = vec![1; value.rank() - axis];
+    shape[0] = length;
+    let steps = (0_u8..).map(|step| f32::from(step) * 0.017);
+    let steps = steps.take(usize::try_from(length).unwrap_or(0)).collect();
+    let steps = b.floats_of(&shape, steps);
+    b.node("Add", &[&value.name, &steps], Vec::new())
+}
+
 /// A constant's shape that broadcasts against a value: its last axes, each as long or 1.
 fn beside(b: &mut Builder, value: &Value) -> Vec<i64> {
     let from = b.random.usize(0..=value.rank());
@@ -290,10 +304,14 @@ fn reduce(b: &mut Builder) -> Option<()> {
 fn softmax(b: &mut Builder) -> Option<()> {
     let value = b.pick_float(1, 5)?;
     let operator = b.one_of(&["Softmax", "LogSoftmax", "Hardmax"])?;
-    b.jumps |= operator == "Hardmax";
     let axis = b.axis(&value)?;
+    let mut name = value.name.clone();
+    if operator == "Hardmax" {
+        b.jumps = true;
+        name = untied(b, &value, axis);
+    }
     let axis = b.signed(axis, value.rank());
-    let name = b.node(operator, &[&value.name], vec![proto::int("axis", axis)]);
+    let name = b.node(operator, &[&name], vec![proto::int("axis", axis)]);
     b.give(name, Kind::Float, value.shape);
     Some(())
 }
