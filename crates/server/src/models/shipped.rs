@@ -1,6 +1,6 @@
 //! What a model's owner ships beside the model file: how it is to be served, and rows that it takes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -95,7 +95,15 @@ pub(super) fn settings(folder: &Path) -> Result<Settings, ShippedError> {
         return Ok(Settings::default());
     };
     let text = String::from_utf8(bytes).map_err(ShippedError::settings)?;
-    toml::from_str(&text).map_err(ShippedError::settings)
+    toml::from_str(&text).map_err(|error| ShippedError::settings(problem(&text, &error)))
+}
+
+/// What is wrong, and where, without the text that is there: clients see it, and the file may be a link
+/// to one that is not for them.
+fn problem(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+    format!("line {line}: {}", error.message())
 }
 
 /// The rows in a model's folder, each with one tensor for each required input; none where there is
@@ -136,11 +144,14 @@ fn rows(body: &[u8], signature: &Signature) -> Result<Vec<Vec<Tensor>>, ShippedE
 
 /// None where there is no such file.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    match fs::metadata(path) {
+        // To open a pipe would wait for who writes to it.
+        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("it is no file")),
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
-    };
+    }
+    let file = File::open(path)?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
@@ -152,7 +163,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
     use crate::models::testing::classifier_signature;
@@ -183,6 +194,27 @@ mod tests {
             assert!(error.starts_with(SETTINGS_FILE), "{error}");
             assert!(error.contains(said), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_in_a_file_that_is_no_settings_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = "\nheader.secret.signature\n";
+        fs::write(folder.path().join(SETTINGS_FILE), secret).unwrap();
+        let error = settings(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = |name| UnixListener::bind(folder.path().join(name)).unwrap();
+        let _listeners = [SETTINGS_FILE, WARM_UP_FILE].map(listen);
+        let error = settings(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("no file"), "{error}");
+        let error = warm_up_rows(folder.path(), &classifier_signature()).unwrap_err();
+        assert!(error.to_string().contains("no file"), "{error}");
     }
 
     #[test]
