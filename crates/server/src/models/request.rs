@@ -84,7 +84,8 @@ impl Checked {
                 inputs,
                 optional,
                 rows: NonZeroUsize::MIN,
-                row_shape: RowShape::Lengths(Box::default()),
+                // Where sharing has just ended, the batcher may not know yet.
+                row_shape: RowShape::alone(),
             });
         };
         let named_rows = signature
@@ -268,8 +269,9 @@ mod tests {
 
     #[test]
     fn a_model_that_is_not_batched_takes_what_fits_its_signature() {
-        let checked = Checked::new(&signature(), None, inputs([5, 7], [1, 2, 9]), vec![]).unwrap();
-        assert_eq!(checked.rows(), NonZeroUsize::MIN);
+        let check = || Checked::new(&signature(), None, inputs([5, 7], [1, 2, 9]), vec![]).unwrap();
+        assert_eq!(check().rows(), NonZeroUsize::MIN);
+        assert_ne!(check().row_shape, check().row_shape, "nor ever shares");
     }
 
     #[test]
