@@ -18,6 +18,9 @@ use crate::processors::time_of_this_thread;
 /// A run that takes no longer may be repeated: the start is hardly later for it.
 const CHEAP: Duration = Duration::from_millis(20);
 
+/// Most elements of a full batch: a model may declare rows of any length, and have any number of them.
+const MAX_ELEMENTS: usize = 1 << 26;
+
 /// What the first runs have shown.
 #[derive(Debug)]
 pub(super) struct Trial {
@@ -118,8 +121,10 @@ fn in_some_rows(source: Source) -> impl Iterator<Item = (Source, usize)> {
     [0, 3, 4].into_iter().map(move |number| (source, number))
 }
 
-/// So many copies of a row.
+/// So many copies of a row; None where they have too many elements.
 fn full_batch(row: &[Tensor], rows: NonZeroUsize) -> Option<Vec<Tensor>> {
+    let all = elements(row).checked_mul(rows.get());
+    all.filter(|all| *all <= MAX_ELEMENTS)?;
     let copies = |tensor: &Tensor| Tensor::stack(&vec![tensor; rows.get()]);
     row.iter().map(copies).collect()
 }
@@ -250,6 +255,15 @@ mod tests {
         assert_eq!(backend.rows().last(), Some(&32));
         assert_eq!(trial.batching.reason, BatchingReason::Proven);
         assert_eq!(trial.classifier.unwrap().features().get(), 2);
+    }
+
+    #[test]
+    fn a_full_batch_has_no_more_elements_than_a_trial_may() {
+        let row = [Tensor::zeros(ElementType::U8, vec![1, 1 << 20]).unwrap()];
+        let of = |rows| full_batch(&row, NonZeroUsize::new(rows).unwrap());
+        assert_eq!(of(3).unwrap()[0].shape(), [3, 1 << 20]);
+        assert_eq!(of(65), None);
+        assert_eq!(of(usize::MAX), None);
     }
 
     #[test]
