@@ -141,7 +141,8 @@ impl<'a> Maker<'a> {
         let candidate = self.candidates.inputs.get(&port.name).unwrap_or(&none);
         let shape = shape(port, candidate, recipe.length)?;
         let count = element_count(&shape)?;
-        let width = shape.last().copied().filter(|width| *width > 0)?;
+        // A scalar is its only column.
+        let width = Some(shape.last().map_or(1, |width| *width)).filter(|width| *width > 0)?;
         let values = |position: usize| {
             let column = candidate.columns.get(&(position % width));
             column.or(candidate.values.as_ref())
@@ -407,6 +408,18 @@ mod tests {
         });
         assert_eq!(maker.row(large, 0), None);
     }
+    #[test]
+    fn a_scalar_is_made_up_beside_the_others() {
+        let audio = Port::tensor("audio", ElementType::F32, [ANY, ANY]);
+        let rate = Port::tensor("rate", ElementType::I64, []);
+        let signature = signature(vec![audio, rate]);
+        let candidates = Candidates::default();
+        let maker = Maker::new(&signature, &candidates, &[]);
+        let row = maker.row(maker.sources()[0], 0).unwrap();
+        assert_eq!(row[0].shape(), [1, 5]);
+        assert_eq!(row[1].shape(), [0; 0]);
+    }
+
     #[test]
     fn many_inputs_are_not_made_where_they_are_too_large_together() {
         let port = |name: usize| {
