@@ -1,6 +1,7 @@
 //! Tries to show that a row's outputs depend on the rows beside it.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -32,6 +33,16 @@ pub enum Effort {
     Full,
 }
 
+impl Effort {
+    /// Longest that a trial goes on to run the model: a start waits for it.
+    const fn longest(self) -> Duration {
+        match self {
+            Self::Glance => Duration::from_secs(10),
+            Self::Full => Duration::from_secs(60),
+        }
+    }
+}
+
 /// What a trial has shown.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -39,24 +50,27 @@ pub enum Outcome {
     Passed,
     /// A row gave something else.
     Refuted(String),
-    /// The model doesn't run on anything that could be made up.
+    /// The model doesn't run on anything that could be made up, or takes too long.
     Impossible(String),
 }
 
 /// Joins rows into batches of at most `max_rows` and compares each row with what it gives alone.
-/// `source` is what the model is known to run on.
+/// `source` is what the model is known to run on, `elapsed` the time since the trial began.
 pub fn refute(
     backend: &mut dyn Backend,
     maker: &Maker<'_>,
     source: Source,
     max_rows: NonZeroUsize,
     effort: Effort,
+    elapsed: &dyn Fn() -> Duration,
 ) -> Outcome {
     let signature = backend.signature().clone();
     let mut trial = Trial {
         backend,
         signature: &signature,
         max_rows: max_rows.get().min(MAX_BATCH),
+        effort,
+        elapsed,
     };
     let mut sources = vec![source];
     if effort == Effort::Full && (maker.has_free_lengths() || source == Source::Owner) {
@@ -67,12 +81,15 @@ pub fn refute(
     }
     let mut tried = false;
     for source in sources {
-        match trial.with(maker, source, effort) {
+        match trial.with(maker, source) {
             Ok(batches) => tried |= batches,
             Err(refuted) => return Outcome::Refuted(refuted),
         }
     }
-    if tried {
+    if trial.is_late() {
+        let seconds = effort.longest().as_secs();
+        Outcome::Impossible(format!("its trial runs take longer than {seconds} s"))
+    } else if tried {
         Outcome::Passed
     } else {
         let message = "the model runs on no two made-up rows for which it gives different outputs";
@@ -84,6 +101,8 @@ struct Trial<'a> {
     backend: &'a mut dyn Backend,
     signature: &'a Signature,
     max_rows: usize,
+    effort: Effort,
+    elapsed: &'a dyn Fn() -> Duration,
 }
 
 /// A row, and what it gives alone.
@@ -93,6 +112,10 @@ struct Row {
 }
 
 impl Trial<'_> {
+    fn is_late(&self) -> bool {
+        (self.elapsed)() > self.effort.longest()
+    }
+
     fn runs(&mut self, maker: &Maker<'_>, source: Source) -> bool {
         maker
             .row(source, 0)
@@ -105,14 +128,14 @@ impl Trial<'_> {
     }
 
     /// Whether any batch could be tried, of rows that give different outputs.
-    fn with(&mut self, maker: &Maker<'_>, source: Source, effort: Effort) -> Result<bool, String> {
-        let count = match effort {
+    fn with(&mut self, maker: &Maker<'_>, source: Source) -> Result<bool, String> {
+        let count = match self.effort {
             Effort::Glance => 3,
             Effort::Full => ROWS,
         };
         let mut rows: Vec<Row> = Vec::new();
         for number in 0..MAX_TRIES {
-            if rows.len() == count {
+            if rows.len() == count || self.is_late() {
                 break;
             }
             let Some(inputs) = maker.row(source, number) else {
@@ -125,7 +148,7 @@ impl Trial<'_> {
             if rows.iter().any(|row| row.inputs == inputs) {
                 continue;
             }
-            if effort == Effort::Full {
+            if self.effort == Effort::Full {
                 self.is_repeatable(&inputs, &outputs)?;
             }
             self.has_one_row(&outputs)?;
@@ -139,7 +162,10 @@ impl Trial<'_> {
             .max_rows
             .min(MAX_BATCH_ELEMENTS / elements.max(1))
             .max(2);
-        for batch in batches(rows.len(), most, effort) {
+        for batch in batches(rows.len(), most, self.effort) {
+            if self.is_late() {
+                break;
+            }
             self.check(&rows, &batch)?;
         }
         // Rows that all give the same would hardly give anything else together.
@@ -278,6 +304,7 @@ mod tests {
             source,
             NonZeroUsize::new(32).unwrap(),
             Effort::Full,
+            &|| Duration::ZERO,
         )
     }
 
@@ -316,12 +343,26 @@ mod tests {
         let maker = Maker::new(&signature, &candidates, &[]);
         let max_rows = NonZeroUsize::new(32).unwrap();
         let source = maker.sources()[0];
-        refute(&mut backend, &maker, source, max_rows, Effort::Full);
+        refute(
+            &mut backend,
+            &maker,
+            source,
+            max_rows,
+            Effort::Full,
+            &|| Duration::ZERO,
+        );
         for size in [1, 2, 3, 8, 32] {
             assert!(backend.sizes.contains(&size), "{size}");
         }
         backend.sizes.clear();
-        refute(&mut backend, &maker, source, max_rows, Effort::Glance);
+        refute(
+            &mut backend,
+            &maker,
+            source,
+            max_rows,
+            Effort::Glance,
+            &|| Duration::ZERO,
+        );
         assert_eq!(backend.sizes, [1, 1, 1, 2, 32]);
     }
 
@@ -429,5 +470,32 @@ mod tests {
             outcome_of(ElementType::I64, beyond_all_rows),
             Outcome::Impossible(_)
         ));
+    }
+
+    #[test]
+    fn a_trial_that_takes_too_long_ends_and_decides_nothing() {
+        let mut backend = Column::new(ElementType::F32, each(|x| x));
+        let signature = backend.signature.clone();
+        let candidates = Candidates::default();
+        let maker = Maker::new(&signature, &candidates, &[]);
+        let source = maker.sources()[0];
+        let runs = std::cell::Cell::new(0);
+        // Each look at the clock comes 7 s after the one before.
+        let elapsed = || {
+            runs.set(runs.get() + 7);
+            Duration::from_secs(runs.get())
+        };
+        let max_rows = NonZeroUsize::new(32).unwrap();
+        let outcome = refute(
+            &mut backend,
+            &maker,
+            source,
+            max_rows,
+            Effort::Full,
+            &elapsed,
+        );
+        let expected = "its trial runs take longer than 60 s".to_owned();
+        assert_eq!(outcome, Outcome::Impossible(expected));
+        assert!(backend.sizes.len() < 30, "{:?}", backend.sizes);
     }
 }

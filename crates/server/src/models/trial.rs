@@ -21,6 +21,9 @@ const CHEAP: Duration = Duration::from_millis(20);
 /// Most elements of a full batch: a model may declare rows of any length, and have any number of them.
 const MAX_ELEMENTS: usize = 1 << 26;
 
+/// Longest time in which inputs are looked for that the model runs on.
+const LONGEST_SEARCH: Duration = Duration::from_secs(60);
+
 /// What the first runs have shown.
 #[derive(Debug)]
 pub(super) struct Trial {
@@ -46,6 +49,7 @@ pub(super) fn trial(
     owner_rows: &[Vec<Tensor>],
     wish: Wish,
 ) -> Trial {
+    let began = Instant::now();
     let signature = backend.signature().clone();
     let maker = Maker::new(&signature, &knowledge.candidates, owner_rows);
     let verdict = &knowledge.analysis.verdict;
@@ -63,7 +67,7 @@ pub(super) fn trial(
         runs: Vec::new(),
         lengths_made_up: maker.has_free_lengths(),
     };
-    let Some((source, row)) = trial.first_that_runs(backend, &maker) else {
+    let Some((source, row)) = trial.first_that_runs(backend, &maker, began) else {
         tracing::warn!(
             "no warm-up: the model runs on nothing that could be made up; put rows that it takes into \
              warmup.json beside it"
@@ -71,7 +75,9 @@ pub(super) fn trial(
         return trial;
     };
     if let Before::Try(effort) = before {
-        let outcome = refute(backend, &maker, source, wish.max_rows, effort);
+        let outcome = refute(backend, &maker, source, wish.max_rows, effort, &|| {
+            began.elapsed()
+        });
         trial.batching = after_trial(verdict, &outcome);
     }
     if trial.batching.enabled
@@ -168,8 +174,12 @@ impl Trial {
         &mut self,
         backend: &mut dyn Backend,
         maker: &Maker<'_>,
+        began: Instant,
     ) -> Option<(Source, Vec<Tensor>)> {
         for (source, number) in maker.sources().into_iter().flat_map(in_some_rows) {
+            if began.elapsed() > LONGEST_SEARCH {
+                break;
+            }
             let Some(row) = maker.row(source, number) else {
                 continue;
             };
