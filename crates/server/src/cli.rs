@@ -3,21 +3,23 @@
 
 mod environment;
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::RangedI64ValueParser;
+use clap::builder::{PossibleValue, RangedI64ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use springtide_batching::{Config, Objective, Policy, Sharing};
 use springtide_contract::batching::BatchingMode;
 use springtide_contract::{defaults, env, paths};
-use springtide_inference::onnx::Provider;
+use springtide_inference::onnx::{Links, Provider};
 
 pub use self::environment::{Notice, parse};
 use crate::http::cors::{Cors, Origin};
 use crate::models::batching::Wish;
+use crate::models::probe::Probe;
 use crate::models::{ModelName, Source};
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
@@ -68,6 +70,54 @@ Examples:
 A certificate authority of your own is trusted when SSL_CERT_FILE names its certificates.
 HTTPS_PROXY, HTTP_PROXY and NO_PROXY are followed.")]
     Fetch(FetchArgs),
+    /// Load a model and try it, where a crash ends nothing else; `serve` starts this for models that could
+    /// crash
+    #[command(hide = true, after_help = "\
+Examples:
+  springtide-server probe --onnxruntime libonnxruntime.so --execution-provider cpu \\
+    --max-batch-size 32 --batching-mode auto model.onnx")]
+    Probe(ProbeArgs),
+}
+
+/// What to try, as `serve` was told to serve it.
+#[derive(Debug, Args)]
+pub struct ProbeArgs {
+    /// Path of libonnxruntime.so
+    #[arg(long)]
+    pub onnxruntime: PathBuf,
+    /// What the model runs on
+    #[arg(long, value_enum)]
+    pub execution_provider: ExecutionProvider,
+    /// Most rows in one batch
+    #[arg(long, value_parser = value_parser!(u32).range(1..=4096))]
+    pub max_batch_size: u32,
+    /// Who decides whether requests share a batch
+    #[arg(long, value_enum)]
+    pub batching_mode: Mode,
+    /// Folder of models that the model is in
+    #[arg(long)]
+    pub model_dir: Option<PathBuf>,
+    /// The model file
+    pub model: PathBuf,
+}
+
+impl ProbeArgs {
+    /// Where links to external data may lead.
+    #[must_use]
+    pub fn links(&self) -> Links {
+        self.model_dir
+            .clone()
+            .map_or(Links::BesideTheModel, Links::Inside)
+    }
+
+    /// What the model is batched by.
+    #[must_use]
+    pub fn wish(&self) -> Wish {
+        Wish {
+            mode: self.batching_mode.into(),
+            max_rows: count(self.max_batch_size),
+        }
+    }
 }
 
 /// How to serve.
@@ -210,6 +260,33 @@ impl ServeArgs {
             mode: self.batching_mode.into(),
             max_rows: self.max_rows(),
         }
+    }
+
+    /// How models that could end the process are tried first; None where this program can't be found,
+    /// as after its file was replaced.
+    #[must_use]
+    pub fn probe(&self) -> Option<Probe> {
+        let name = |value: &dyn Fn() -> Option<PossibleValue>| {
+            value()
+                .map(|value| value.get_name().to_owned())
+                .unwrap_or_default()
+        };
+        let mut arguments: Vec<OsString> = vec![
+            "probe".into(),
+            "--onnxruntime".into(),
+            self.onnxruntime.clone().into(),
+            "--execution-provider".into(),
+            name(&|| self.execution_provider.to_possible_value()).into(),
+            "--max-batch-size".into(),
+            self.max_batch_size.to_string().into(),
+            "--batching-mode".into(),
+            name(&|| self.batching_mode.to_possible_value()).into(),
+        ];
+        if let Some(directory) = &self.model_dir {
+            arguments.extend(["--model-dir".into(), directory.clone().into()]);
+        }
+        let program = std::env::current_exe().ok()?;
+        Some(Probe { program, arguments })
     }
 
     /// Bounds of batches and queues.

@@ -26,6 +26,12 @@ fn main() -> ExitCode {
             });
             (result, &args.termination_message_path)
         }
+        Command::Probe(args) => {
+            return match serve::probe(args) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_told_again_where_it_is_loaded) => ExitCode::FAILURE,
+            };
+        }
         Command::Fetch(args) => {
             let result = fetch::run(args).map_err(|error| Failure {
                 text: error.to_string(),

@@ -14,6 +14,7 @@ pub mod load;
 pub mod model;
 pub mod name;
 pub mod plan;
+pub mod probe;
 pub mod repository;
 pub mod request;
 pub mod runner;

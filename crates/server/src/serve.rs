@@ -1,6 +1,7 @@
 //! `springtide-server serve`: from the first socket to the last answer.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::body::BodyBudget;
-use crate::cli::ServeArgs;
+use crate::cli::{ProbeArgs, ServeArgs};
 use crate::grpc;
 use crate::http::{App, router};
 use crate::lifecycle::{Lifecycle, Phase};
@@ -22,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::models::Repository;
 use crate::models::directory::ListError;
 use crate::models::keeper::{Keeper, Policy};
-use crate::models::load::{ModelError, OnnxLoader};
+use crate::models::load::{Load as _, ModelError, OnnxLoader};
 use crate::net::{self, Closing, Connections};
 use crate::processors::keep_measuring;
 use crate::processors::threads::RuntimeThreads;
@@ -230,7 +231,26 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
         links: args.source().links(),
         workers: args.worker_count(),
         wish: args.wish(),
+        probe: args.probe(),
     })
+}
+
+/// Loads a model and tries it, once, for whoever waits to see whether that ends the process.
+///
+/// # Errors
+/// When the model can't be loaded.
+pub fn probe(args: &ProbeArgs) -> Result<(), ModelError> {
+    let runtime = Runtime::load(&args.onnxruntime)?;
+    let selection = runtime.select(args.execution_provider.into())?;
+    let loader = OnnxLoader {
+        runtime,
+        selection,
+        links: args.links(),
+        workers: Some(NonZeroUsize::MIN),
+        wish: args.wish(),
+        probe: None,
+    };
+    loader.load(&args.model).map(drop)
 }
 
 /// Waits for a task to fail; for ever where it doesn't.

@@ -60,6 +60,9 @@ pub enum LoadError {
     /// No request could ever call it.
     #[error("the model can't be called: {0}")]
     NotCallable(String),
+    /// Loading it, or running it, ends the process.
+    #[error("the model ends ONNX Runtime's process when it is loaded or tried: {0}")]
+    EndsTheProcess(String),
     /// ONNX Runtime doesn't take it.
     #[error("ONNX Runtime can't load the model: {0}")]
     Model(String),
@@ -142,6 +145,23 @@ impl OnnxModel {
         provider: Selected,
         sessions: NonZeroUsize,
     ) -> Result<Self, LoadError> {
+        Self::open_where_it_survives(runtime, path, links, provider, sessions, &|| true)
+    }
+
+    /// The same for a model that may be anybody's: where its graph has nodes that can end the process in
+    /// ONNX Runtime, `survives` is asked before anything of it is loaded here, and is to find out where a
+    /// crash does no harm.
+    ///
+    /// # Errors
+    /// As [`OnnxModel::open`], and where it doesn't survive.
+    pub fn open_where_it_survives(
+        runtime: &Runtime,
+        path: &Path,
+        links: &Links,
+        provider: Selected,
+        sessions: NonZeroUsize,
+        survives: &dyn Fn() -> bool,
+    ) -> Result<Self, LoadError> {
         if path.extension().is_some_and(|extension| extension == "ort") {
             return Err(LoadError::OrtFormat);
         }
@@ -162,6 +182,12 @@ impl OnnxModel {
             knowledge: Knowledge::of(bytes.clone(), classes),
             shared: None,
         };
+        let hazards = &model.knowledge.analysis.hazards;
+        if let Some(hazard) = hazards.first()
+            && !survives()
+        {
+            return Err(LoadError::EndsTheProcess(hazard.to_string()));
+        }
         model.edited = model.edit(&bytes, cut)?;
         drop(bytes);
         if sessions > NonZeroUsize::MIN && provider == Selected::Cpu {

@@ -143,6 +143,10 @@ fn values<'t>(inputs: &[&'t Tensor]) -> Result<Vec<SessionInputValue<'t>>, RunEr
         .map_err(failed)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what map_err hands over"
+)]
 fn failed(error: ort::Error) -> RunError {
     RunError::Failed(error.to_string())
 }

@@ -39,6 +39,21 @@ pub(super) fn cut(model: &[u8]) -> Result<Option<Cut>, FileError> {
         Ok(None)
     })?;
     zipmaps.retain(|zipmap| outputs.contains(&zipmap.output));
+    if zipmaps.is_empty() {
+        return Ok(None);
+    }
+    // Another node that reads the maps needs them.
+    rewrite(model, &mut |kind, message| {
+        if kind == Message::Node {
+            for field in fields(message) {
+                let field = field?;
+                if let (NODE_INPUT, Value::Bytes(input)) = (field.number, field.value) {
+                    zipmaps.retain(|zipmap| zipmap.output.as_bytes() != input);
+                }
+            }
+        }
+        Ok(None)
+    })?;
     let file = rewrite(model, &mut |kind, message| {
         Ok(match kind {
             Message::Node => ZipMap::read(message)?
@@ -286,6 +301,13 @@ mod tests {
             let cut = cut(&model(node("ZipMap", "ai.onnx.ml", &attribute))).unwrap();
             assert_eq!(cut.outputs[0].1, Classes::Numbers(vec![-1, 300]));
         }
+    }
+
+    #[test]
+    fn maps_that_another_node_reads_stay() {
+        let reader = delimited(GRAPH_NODE, &delimited(NODE_INPUT, b"maps"));
+        let nodes = [node("ZipMap", "ai.onnx.ml", &labels()), reader].concat();
+        assert_eq!(cut(&model(nodes)), None);
     }
 
     #[test]

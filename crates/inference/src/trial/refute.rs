@@ -442,7 +442,14 @@ mod tests {
             let candidates = Candidates::default();
             let maker = Maker::new(&signature, &candidates, &rows);
             let max_rows = NonZeroUsize::new(32).unwrap();
-            refute(&mut backend, &maker, Source::Owner, max_rows, Effort::Full)
+            refute(
+                &mut backend,
+                &maker,
+                Source::Owner,
+                max_rows,
+                Effort::Full,
+                &|| Duration::ZERO,
+            )
         };
         let itself = |column: &[f32]| column.to_vec();
         assert_eq!(owned(&[1.0], itself), Outcome::Passed, "one says nothing");

@@ -177,6 +177,11 @@ impl Batching {
                  before may have been wrong: {difference}."
             ),
         };
+        self.remember(found);
+    }
+
+    /// Something was found earlier, when the same content of the version served before.
+    pub fn remember(&self, found: BatchingStatus) {
         // The first finding stays: later ones say the same.
         let _already_found = self.found.set(found);
     }

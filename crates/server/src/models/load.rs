@@ -12,10 +12,11 @@ use springtide_inference::onnx::{
 };
 use springtide_inference::threads::available_processors;
 use springtide_inference::trial::learn_labels;
-use springtide_inference::{Backend, Classifier, Signature, Threads, UnsupportedModel};
+use springtide_inference::{Backend, Classes, Classifier, Signature, Threads, UnsupportedModel};
 
 use super::batching::Wish;
-use super::shipped::{self, ShippedError};
+use super::probe::Probe;
+use super::shipped::{self, Settings, ShippedError};
 use super::trial::{Trial, trial, warm_up};
 use crate::memory;
 
@@ -86,6 +87,8 @@ pub struct Facts {
     pub batching: BatchingStatus,
     /// How its outputs read as classes, or why they don't.
     pub classifier: Result<Classifier, UnsupportedModel>,
+    /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
+    pub classes: Vec<(String, Classes)>,
     /// What it runs on.
     pub provider: Selected,
     /// Why it doesn't run on a GPU, where that was tried and wasn't required.
@@ -131,11 +134,24 @@ pub struct OnnxLoader {
     pub links: Links,
     /// Workers that were asked for.
     pub workers: Option<NonZeroUsize>,
-    /// What models are batched by where their owners ship no settings.
+    /// How models are served where their owners ship no settings.
     pub wish: Wish,
+    /// Where models that could end the process are tried first; none in a probe itself.
+    pub probe: Option<Probe>,
 }
 
 impl OnnxLoader {
+    /// The settings in a version's folder, and where it has none those in its model's.
+    fn settings_of(&self, folder: &Path) -> Result<Settings, ShippedError> {
+        let own = shipped::settings(folder)?;
+        match (&self.links, folder.parent()) {
+            (Links::Inside(_), Some(of_model)) if own == Settings::default() => {
+                shipped::settings(of_model)
+            }
+            _ => Ok(own),
+        }
+    }
+
     fn threads(&self) -> Threads {
         let mut threads = Threads::divide(available_processors(), self.workers);
         if self.selection.active.is_gpu() && self.workers.is_none() {
@@ -154,15 +170,25 @@ impl Load for OnnxLoader {
         let began = Instant::now();
         let memory_before = memory::resident();
         let folder = file.parent().unwrap_or(Path::new("."));
-        let settings = shipped::settings(folder)?;
-        let mode = settings.batching.mode.map(Into::into);
+        let mode = self.settings_of(folder)?.batching.mode.map(Into::into);
         let wish = Wish {
             mode: mode.unwrap_or(self.wish.mode),
             ..self.wish
         };
         let threads = self.threads();
         let provider = self.selection.active;
-        let model = OnnxModel::open(&self.runtime, file, &self.links, provider, threads.workers)?;
+        let survives = || {
+            let probe = self.probe.as_ref();
+            probe.is_none_or(|probe| probe.survives(file))
+        };
+        let model = OnnxModel::open_where_it_survives(
+            &self.runtime,
+            file,
+            &self.links,
+            provider,
+            threads.workers,
+            &survives,
+        )?;
         let session = || -> Result<Box<dyn Backend>, ModelError> {
             Ok(Box::new(model.session(threads.per_worker)?))
         };
@@ -186,7 +212,7 @@ impl Load for OnnxLoader {
             })
             .collect::<Result<Vec<_>, ModelError>>()?;
         for hazard in &model.knowledge().analysis.hazards {
-            tracing::warn!(%hazard, "a request may end the process");
+            tracing::warn!(%hazard, "some requests may end the process");
         }
         let Trial {
             signature,
@@ -198,6 +224,7 @@ impl Load for OnnxLoader {
             signature,
             batching,
             classifier,
+            classes: model.knowledge().classes.clone(),
             provider,
             fallback: self.selection.fallback.as_ref().map(ToString::to_string),
             load_time: began.elapsed(),

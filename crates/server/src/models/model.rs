@@ -232,6 +232,14 @@ impl Model {
         self.batching.status()
     }
 
+    /// What the sentinel found when the same content served before: each request runs alone.
+    pub(super) fn remember(&self, found: BatchingStatus) {
+        if !found.enabled {
+            self.queue.run_alone();
+        }
+        self.batching.remember(found);
+    }
+
     /// Longest that a batch is held back for further requests.
     #[must_use]
     pub const fn max_wait(&self) -> Duration {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use springtide_contract::batching::BatchingReason;
+use springtide_contract::batching::{BatchingReason, BatchingStatus};
 
 use super::hint::Hint;
 use super::model::Model;
@@ -131,6 +131,8 @@ type Versions = BTreeMap<Version, Entry>;
 struct Table {
     models: BTreeMap<ModelName, Versions>,
     hints: Vec<Hint>,
+    /// What a sentinel found in versions that were unloaded: it holds for the same content.
+    found: BTreeMap<(ModelName, Version), (Stamp, BatchingStatus)>,
     /// What [`Repository::default_model`] gives.
     default: Option<Arc<Model>>,
 }
@@ -330,6 +332,11 @@ impl Repository {
     pub(super) fn install(&self, name: &ModelName, model: Arc<Model>, stamp: Stamp) {
         let version = model.number();
         self.change(|table| {
+            if let Some((content, found)) = table.found.get(&(name.clone(), version))
+                && *content == stamp
+            {
+                model.remember(found.clone());
+            }
             *table.entry(name, version) = Entry {
                 serving: Some(Served { model, stamp }),
                 failure: None,
@@ -376,7 +383,13 @@ impl Repository {
             let Some(versions) = table.models.get_mut(name) else {
                 return false;
             };
-            versions.remove(&version);
+            let removed = versions.remove(&version);
+            if let Some(served) = removed.and_then(|entry| entry.serving)
+                && served.model.batching().reason == BatchingReason::SentinelMismatch
+            {
+                let found = (served.stamp, served.model.batching().clone());
+                table.found.insert((name.clone(), version), found);
+            }
             let serves = newest(versions).is_some();
             if versions.is_empty() {
                 table.models.remove(name);

@@ -178,14 +178,20 @@ impl Worker for Runner {
     fn check(&mut self, request: &Checked, shared: &Share, stop: &BatchStop) -> Check {
         let run_stop = linked(stop);
         let alone = catch_unwind(AssertUnwindSafe(|| self.alone(request, &run_stop)));
-        let Ok(Ok(alone)) = alone else {
-            return Check::Undecided;
+        let difference = match alone {
+            Ok(Ok(alone)) => {
+                let alone: Vec<TensorView<'_>> = alone.iter().map(Tensor::view).collect();
+                match compare(&alone, &shared.views()) {
+                    Ok(()) => return Check::Same,
+                    Err(difference) => difference.to_string(),
+                }
+            }
+            Ok(Err(RunError::InvalidInput(problem))) => {
+                format!("alone, the model refuses it: {problem}")
+            }
+            Ok(Err(_)) | Err(_) => return Check::Undecided,
         };
-        let alone: Vec<TensorView<'_>> = alone.iter().map(Tensor::view).collect();
-        let Err(difference) = compare(&alone, &shared.views()) else {
-            return Check::Same;
-        };
-        self.batching.mismatch(&difference.to_string());
+        self.batching.mismatch(&difference);
         tracing::error!(
             model = %self.model,
             version = %self.version,

@@ -16,8 +16,8 @@ pub const SETTINGS_FILE: &str = "springtide.toml";
 /// Protocol.
 pub const WARM_UP_FILE: &str = "warmup.json";
 
-/// Most bytes of either file.
-const MAX_BYTES: u64 = 4 << 20;
+/// Most bytes of either file: some images as JSON.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Most rows that are taken from a warm-up file.
 const MAX_WARM_UP_ROWS: usize = 64;

@@ -137,6 +137,7 @@ pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Loaded
         signature: trial.signature,
         batching: trial.batching,
         classifier: trial.classifier,
+        classes: Vec::new(),
         provider: Selected::Cpu,
         fallback: None,
         load_time: Duration::from_millis(250),

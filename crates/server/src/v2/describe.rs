@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+use springtide_inference::Classes;
 use springtide_inference::onnx::Selected;
 use springtide_open_inference::grpc::message::repository_index_response::ModelIndex;
 use springtide_open_inference::grpc::message::{
@@ -50,6 +52,13 @@ pub(crate) fn model_config(model: &Model) -> ModelConfig {
     if let Some(reason) = &facts.fallback {
         parameters.push(("execution_provider_fallback", reason));
     }
+    let classes: Vec<(String, String)> = facts
+        .classes
+        .iter()
+        .map(|(output, classes)| (format!("classes:{output}"), names(classes)))
+        .collect();
+    let classes = classes.iter().map(|(name, value)| (&**name, &**value));
+    parameters.extend(classes);
     let serving = Serving {
         name: model.name(),
         platform: Model::platform(),
@@ -61,6 +70,14 @@ pub(crate) fn model_config(model: &Model) -> ModelConfig {
         parameters: &parameters,
     };
     metadata::config(model.signature(), &serving)
+}
+
+/// The names of classes as a JSON list.
+fn names(classes: &Classes) -> String {
+    match classes {
+        Classes::Numbers(numbers) => json!(numbers).to_string(),
+        Classes::Names(names) => json!(names).to_string(),
+    }
 }
 
 pub(crate) fn statistics(models: &[Arc<Model>]) -> ModelStatisticsResponse {

@@ -237,6 +237,34 @@ fn a_model_that_no_request_can_call_is_not_served() {
     assert!(log.contains("the model can't be called"), "{log}");
 }
 
+#[test]
+fn a_model_that_ends_the_process_does_not_get_in_and_ends_no_other() {
+    let root = tempfile::tempdir().unwrap();
+    let publish = |name: &str, file: &Path| {
+        let folder = root.path().join(name).join("1");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(file, folder.join("model.onnx")).unwrap();
+    };
+    publish("iris", &model("iris"));
+    let mut command = binary();
+    command
+        .args(["serve", "--host", "127.0.0.1", "--port", "0"])
+        .args(["--model-poll-seconds", "1", "--model-dir"])
+        .arg(root.path());
+    let server = Server::spawn(command);
+    publish("bad", &made("ends_the_process"));
+    server.until_log("a model can't be loaded");
+    let client = server.client();
+    let row = rows("features", &[&[5.1, 3.5, 1.4, 0.2]]);
+    let answer = client.post_to("/v2/models/iris/infer", &row);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let refused = client.post_to("/v2/models/bad/infer", &row);
+    assert_eq!(refused.status, 503);
+    let why = refused.json()["error"].as_str().unwrap().to_owned();
+    assert!(why.contains("ends ONNX Runtime's process"), "{why}");
+    assert!(why.contains("ConvTranspose"), "{why}");
+}
+
 /// The model shows its dependence only on numbers that nothing made up reaches: it passes the trial.
 #[test]
 fn what_was_wrongly_let_through_is_found_under_load_and_runs_alone_from_then_on() {

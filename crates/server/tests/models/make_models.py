@@ -1,4 +1,4 @@
-"""Makes two models that the tests serve: python3 make_models.py (needs onnx 1.16 or newer).
+"""Makes the models that the tests serve: python3 make_models.py (needs onnx 1.16 or newer).
 
 The other models beside it are small rebuilds of what people reported at other projects; the tests that
 serve them say what each is.
@@ -47,5 +47,16 @@ save(
         "takes_a_list",
         [sequence],
         [h.make_tensor_value_info("y", T.FLOAT, None)],
+    )
+)
+
+# Ends ONNX Runtime's process when it is loaded: a convolution of no groups.
+save(
+    h.make_graph(
+        [h.make_node("ConvTranspose", ["x", "w"], ["y"], group=0)],
+        "ends_the_process",
+        [h.make_tensor_value_info("x", T.FLOAT, ["batch", 1, 4])],
+        [h.make_tensor_value_info("y", T.FLOAT, None)],
+        [h.make_tensor("w", T.FLOAT, [1, 1, 2], [0.5, 0.5])],
     )
 )
