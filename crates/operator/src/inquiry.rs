@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 /// Longest time until a connection is there: inside a cluster it takes a few milliseconds, or a
-/// NetworkPolicy is in between.
+/// `NetworkPolicy` is in between.
 const CONNECT_LIMIT: Duration = Duration::from_millis(250);
 
 /// Time for which a pod that can't be connected to isn't tried again: passes come often, and few go on at
