@@ -72,10 +72,13 @@ HTTPS_PROXY, HTTP_PROXY and NO_PROXY are followed.")]
     Fetch(FetchArgs),
     /// Load a model and try it, where a crash ends nothing else; `serve` starts this for models that could
     /// crash
-    #[command(hide = true, after_help = "\
+    #[command(
+        hide = true,
+        after_help = "\
 Examples:
   springtide-server probe --onnxruntime libonnxruntime.so --execution-provider cpu \\
-    --max-batch-size 32 --batching-mode auto model.onnx")]
+    --max-batch-size 32 --batching-mode auto model.onnx"
+    )]
     Probe(ProbeArgs),
 }
 

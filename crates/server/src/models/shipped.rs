@@ -31,7 +31,10 @@ pub struct ShippedError {
 }
 
 impl ShippedError {
-    #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is what map_err hands over"
+    )]
     fn settings(problem: impl ToString) -> Self {
         Self {
             file: SETTINGS_FILE,
@@ -39,7 +42,10 @@ impl ShippedError {
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is what map_err hands over"
+    )]
     fn warm_up(problem: impl ToString) -> Self {
         Self {
             file: WARM_UP_FILE,
