@@ -118,13 +118,13 @@ def test_a_poison_request_fails_alone(server: Server, protocol: Protocol):
     for index, result in zip(indices, results, strict=True):
         if index == 10:
             assert isinstance(result, InferenceServerException), result
-            assert result.status() == "StatusCode.INTERNAL"
+            assert result.status() == "StatusCode.INVALID_ARGUMENT"
         else:
             assert float(result.as_numpy("value")[0, 0]) == 10 * index
     assert grown.of("inference_stats", "success", "count") == 59
     assert grown.of("inference_stats", "fail", "count") == 1
     assert metrics.of("ml_requests_total", model="lookup", status="success") == 59
-    assert metrics.of("ml_requests_total", model="lookup", status="error") == 1
+    assert metrics.of("ml_requests_total", model="lookup", status="invalid") == 1
 
 
 def test_metrics_count_what_clients_saw(server: Server, protocol: Protocol):

@@ -43,24 +43,25 @@ def test_predict(models: Path, in_process, model: str):
 
 
 @zipmaps
-def test_lists_of_maps_are_left_out(protocol: Protocol, in_process, model: str):
-    """The protocol has tensors only, so of a `zipmap` export the labels are served."""
+def test_lists_of_maps_come_as_tensors(protocol: Protocol, in_process, model: str):
+    """The protocol has tensors only, so the probabilities of a `zipmap` export are served as one."""
     metadata = protocol.described("model_metadata", model)
-    assert [output["name"] for output in metadata["outputs"]] == ["output_label"]
-    expected = labels(in_process(model, features=ROWS)["output_label"])
-    assert labels(protocol.infer(model, {"features": ROWS}).as_numpy("output_label")) == expected
-    message = protocol.refusal(
-        "invalid", lambda: protocol.infer(model, {"features": ROWS}, outputs=protocol.outputs(["output_probability"]))
-    )
-    assert "output_probability" in message
+    assert [output["name"] for output in metadata["outputs"]] == ["output_label", "output_probability"]
+    maps = in_process(model, features=ROWS)
+    result = protocol.infer(model, {"features": ROWS})
+    assert labels(result.as_numpy("output_label")) == labels(maps["output_label"])
+    expected = [list(row.values()) for row in maps["output_probability"]]
+    np.testing.assert_allclose(result.as_numpy("output_probability"), expected, atol=TOLERANCE)
 
 
 @zipmaps
-def test_predict_says_how_to_export(models: Path, model: str):
+def test_predict_reads_lists_of_maps(models: Path, in_process, model: str):
+    expected = in_process(model, features=ROWS[:1])
     with Server("--model-path", models / model / "1" / "model.onnx") as server:
-        response = server.post("/predict", {"features": ROWS[0].tolist()})
-        assert response.status == 422
-        assert "zipmap" in response.json()["error"]["message"]
+        answer = server.post("/predict", {"features": ROWS[0].tolist()}).json()
+        assert answer["prediction"] == labels(expected["output_label"])[0]
+        confidence = expected["output_probability"][0][answer["prediction"]]
+        assert abs(answer["confidence"] - confidence) < TOLERANCE
 
 
 def test_predict_says_where_other_models_answer(models: Path):

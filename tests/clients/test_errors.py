@@ -79,8 +79,8 @@ def test_strings_that_are_no_text(protocol: Protocol):
         assert "x" in message
 
 
-def test_a_model_that_fails(protocol: Protocol):
-    message = protocol.refusal("failed", lambda: protocol.infer("lookup", {"index": np.array([[99]], np.int64)}))
+def test_an_id_beyond_the_table(protocol: Protocol):
+    message = protocol.refusal("invalid", lambda: protocol.infer("lookup", {"index": np.array([[99]], np.int64)}))
     assert message and "/" not in message
 
 
