@@ -19,7 +19,7 @@ use springtide_contract::{
 
 use crate::{observed::Observed, pods, validated::ValidatedModelService};
 
-/// Most pods that are asked in a pass: each finds by itself what its batches do, and keeps to it. These
+/// Maximum number of pods that are asked in a pass: each finds by itself what its batches do, and keeps to it. These
 /// are enough to know of it.
 const MOST_ASKED: usize = 16;
 

@@ -97,7 +97,17 @@ pub(crate) enum Certainty {
     Unrepeatable,
 }
 
+/// The longest list of lengths or places that is followed: one for each axis of a tensor.
+const LONGEST_LIST: usize = 16;
+
 impl<'m> Value<'m> {
+    /// How many numbers a list of lengths or places holds, where its shape says it.
+    pub(crate) fn list_length(&self) -> Option<usize> {
+        let length = self.shape.as_deref()?.first()?.as_constant()?;
+        let length = usize::try_from(length).ok()?;
+        (length <= LONGEST_LIST).then_some(length)
+    }
+
     pub(crate) fn new(shape: Option<Vec<Dim>>, dependence: Dependence) -> Self {
         Self {
             element: element::UNDEFINED,

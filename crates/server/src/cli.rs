@@ -12,7 +12,6 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, RangedI64ValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use springtide_batching::{Config, Objective, Policy, Sharing};
-use springtide_contract::batching::BatchingMode;
 use springtide_contract::{defaults, env, paths};
 use springtide_inference::onnx::{Links, Provider};
 
@@ -20,6 +19,7 @@ pub use self::environment::{Notice, parse};
 use crate::http::cors::{Cors, Origin};
 use crate::models::batching::Wish;
 use crate::models::probe::Probe;
+use crate::models::shipped::Mode;
 use crate::models::{ModelName, Source};
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
@@ -421,28 +421,6 @@ fn count(number: u32) -> NonZeroUsize {
         .ok()
         .and_then(NonZeroUsize::new)
         .unwrap_or(NonZeroUsize::MIN)
-}
-
-/// Who decides whether the requests of several clients share a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
-    /// The server: where the model's graph proves that rows are independent, or where it doesn't decide
-    /// that and trial runs find no dependence
-    Auto,
-    /// You, who know that rows are independent
-    Always,
-    /// Nobody: each request runs alone, whatever its rows
-    Never,
-}
-
-impl From<Mode> for BatchingMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Auto => Self::Auto,
-            Mode::Always => Self::Always,
-            Mode::Never => Self::Never,
-        }
-    }
 }
 
 /// When queued requests become a batch.

@@ -105,7 +105,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
         self.shared.wake_all();
     }
 
-    /// From now on each request runs alone, for ever. So do those that wait; those that share a batch
+    /// From now on each request runs alone, until the model is closed. So do those that wait; those that share a batch
     /// that runs now are not answered from it, and wait again.
     pub fn run_alone(&self) {
         let check = self.shared.lock().run_alone();

@@ -47,7 +47,7 @@ pub struct Config {
     /// Most rows in one batch, and so in one request. No bound where each request runs alone.
     pub max_rows: NonZeroUsize,
     /// Most rows that wait. An empty queue takes any request that one batch can hold, so a bound
-    /// smaller than a request sheds early instead of refusing that request for ever.
+    /// smaller than a request sheds early instead of always refusing that request.
     pub max_queue_rows: NonZeroUsize,
     /// Without one, requests wait for as long as their deadlines allow.
     pub objective: Option<Objective>,

@@ -222,14 +222,7 @@ pub(crate) fn expand<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         (_, Dependence::Mixed(blame)) => return Err(blame.clone()),
         (Some(content), _) => content.to_vec(),
         (None, Dependence::Invariant) => {
-            let length = target
-                .shape
-                .as_deref()
-                .and_then(|shape| shape.first())
-                .and_then(Dim::as_constant);
-            let length = length
-                .and_then(|length| usize::try_from(length).ok())
-                .filter(|length| *length <= 16);
+            let length = target.list_length();
             vec![None; length.ok_or_else(|| call.unproven("expands to a shape that isn't known"))?]
         }
         _ => return Err(call.unproven("expands to a shape that depends on the rows")),

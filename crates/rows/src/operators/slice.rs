@@ -29,14 +29,7 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                 Ok(Some(content.to_vec()))
             }
             (None, Dependence::Invariant) => {
-                let length = bound
-                    .shape
-                    .as_deref()
-                    .and_then(|shape| shape.first())
-                    .and_then(Dim::as_constant);
-                let length = length
-                    .and_then(|length| usize::try_from(length).ok())
-                    .filter(|length| *length <= 16);
+                let length = bound.list_length();
                 let length = length
                     .ok_or_else(|| call.unproven("slices between places that aren't known"))?;
                 Ok(Some(vec![None; length]))

@@ -27,7 +27,7 @@ fn a_node_for_nothing_is_judged() {
 }
 
 #[test]
-fn names_of_lengths_are_believed_only_where_somebody_checks_them() {
+fn names_of_lengths_are_believed_only_where_they_are_checked() {
     let text = "in ids:int64 N length; in mask N length; s = Shape (mask); ints one = 1; t = Gather axis=0 (s one)
         ints minus = -1; k = Concat axis=0 (minus t); r = Reshape (ids k); y = Identity (r); out y";
     unknown(text, "join elements of several rows");

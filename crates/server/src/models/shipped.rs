@@ -1,9 +1,11 @@
 //! What a model's owner ships beside the model file: how it is to be served, and rows that it takes.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use clap::ValueEnum;
 use serde::Deserialize;
 use springtide_contract::batching::BatchingMode;
 use springtide_inference::{Signature, Tensor};
@@ -31,26 +33,19 @@ pub struct ShippedError {
 }
 
 impl ShippedError {
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it is what map_err hands over"
-    )]
-    fn settings(problem: impl ToString) -> Self {
+    fn new(file: &'static str, problem: &dyn Display) -> Self {
         Self {
-            file: SETTINGS_FILE,
+            file,
             problem: problem.to_string().trim().to_owned(),
         }
     }
 
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it is what map_err hands over"
-    )]
-    fn warm_up(problem: impl ToString) -> Self {
-        Self {
-            file: WARM_UP_FILE,
-            problem: problem.to_string().trim().to_owned(),
-        }
+    fn settings(problem: impl Display) -> Self {
+        Self::new(SETTINGS_FILE, &problem)
+    }
+
+    fn warm_up(problem: impl Display) -> Self {
+        Self::new(WARM_UP_FILE, &problem)
     }
 }
 
@@ -72,15 +67,17 @@ pub struct BatchingSettings {
     pub mode: Option<Mode>,
 }
 
-/// A [`BatchingMode`] as a file has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// Who decides whether the requests of several clients share a batch: a [`BatchingMode`] as the file and
+/// the flag have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The server decides.
+    /// The server: where the model's graph proves that rows are independent, or where it doesn't decide
+    /// that and trial runs find no dependence
     Auto,
-    /// Requests share batches.
+    /// You, who know that rows are independent
     Always,
-    /// Each request runs alone.
+    /// Nobody: each request runs alone, whatever its rows
     Never,
 }
 
