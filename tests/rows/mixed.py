@@ -49,6 +49,8 @@ class Request:
     content: bytes
     expected: dict[str, np.ndarray]
     rows: int
+    # The usual magnitude of each output of floats over the model's rows.
+    magnitudes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -149,6 +151,23 @@ def as_tensor(rows: list) -> np.ndarray | None:
         return None
 
 
+def magnitude(rows: list) -> float:
+    """The usual magnitude of an output: the median over rows of the largest value of each."""
+    largest = [np.abs(row[np.isfinite(row)]).max(initial=0.0) for row in map(np.asarray, rows) if row.dtype.kind == "f"]
+    return float(np.median(largest)) if largest else 0.0
+
+
+def equal(alone: np.ndarray, here: np.ndarray, magnitude: float) -> bool:
+    """Whether an answer is that of the row alone. A score that is the difference of large sums (that of a
+    OneClassSVM) may be near 0, while the sums round at their own magnitude: so the tolerance is relative
+    to the output's usual magnitude, too."""
+    if truth.same(alone, here):
+        return True
+    if alone.dtype.kind != "f" or alone.shape != here.shape or alone.dtype != here.dtype:
+        return False
+    return bool(np.allclose(here, alone, rtol=0.0, atol=truth.RELATIVE * magnitude, equal_nan=True))
+
+
 def prepared(name: str, path: Path, sidecar: dict) -> list[Request]:
     """Requests of random rows, with what each row gives alone. None where a row alone isn't always the
     same, or no row is valid."""
@@ -178,6 +197,7 @@ def prepared(name: str, path: Path, sidecar: dict) -> list[Request]:
                 expected = {output: np.asarray(value) for output, value in zip(names, alone[row]) if not isinstance(value, list)}
                 requests.append(Request(encoded(name, truth.take(pool, [row])), expected, 0))
             continue
+        magnitudes = {output: magnitude([single[position][0] for single in singles]) for position, output in enumerate(names)}
         for _ in range(REQUESTS // len(pools)):
             size = 1 if sidecar["truth"] == DEPENDENT or random.random() < 0.7 else int(random.integers(2, 5))
             chosen = random.integers(0, len(valid), size)
@@ -186,7 +206,7 @@ def prepared(name: str, path: Path, sidecar: dict) -> list[Request]:
                 tensor = as_tensor([singles[place][position][0] for place in chosen])
                 if tensor is not None:
                     expected[output] = tensor
-            requests.append(Request(encoded(name, truth.take(pool, [valid[place] for place in chosen])), expected, size))
+            requests.append(Request(encoded(name, truth.take(pool, [valid[place] for place in chosen])), expected, size, magnitudes))
     return requests
 
 
@@ -207,7 +227,7 @@ def differs(request: Request, found: dict[str, np.ndarray]) -> str | None:
         if len(array) != request.rows:
             return f"{name}: {len(array)} rows for {request.rows}"
         for row in range(request.rows):
-            if not truth.same(expected[row], array[row]):
+            if not equal(np.asarray(expected[row]), np.asarray(array[row]), request.magnitudes.get(name, 0.0)):
                 return f"{name}: {str(expected[row])[:80]} alone, {str(array[row])[:80]} here"
     return None
 
