@@ -191,7 +191,7 @@ def install(peer, profile):
 def workspace_programs(package, profile):
     """The folder with the compiled programs of one of this repository's crates."""
     say(f"{package}: compiling with the profile {profile}")
-    command = ["cargo", "build", "--locked", "--package", package, "--profile", profile]
+    command = ["cargo", "build", "--locked", "--package", package, "--profile", profile, "--target-dir", str(places.TARGET)]
     process.run(f"compile {package}", command, folder=places.REPOSITORY)
     return places.TARGET / ("debug" if profile == "dev" else profile)
 
