@@ -34,14 +34,14 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 
 ##
 .PHONY: test test-extended test-fast
-test: test-fast rows-check clients-check demo serve-check docs-check e2e ## Check everything but the extended checks, the demo and the e2e suite on a real kind cluster included
+test: test-fast rows-check clients-check control-plane-test demo serve-check docs-check e2e ## Check everything but the extended checks, the demo and the e2e suite on a real kind cluster included
 
 test-extended: claim-target ## Run the checks that take too long for a new machine: fuzzing, mutants, mixed batches, examples of load
 	scripts/test-extended
 
 test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
 
-.PHONY: format-check lint unit bench-check clients-check rows-check fuzz generated chart-check deny serve-check docs-check locust-check e2e
+.PHONY: format-check lint unit bench-check clients-check rows-check fuzz generated chart-check deny serve-check docs-check locust-check control-plane-test e2e
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -84,6 +84,9 @@ docs-check: claim-target ## Run the examples of docs/serving.md, and compare its
 
 locust-check: claim-target ## Run the commands of examples/locust against the release build
 	scripts/locust-check
+
+control-plane-test: claim-target ## Run the tests that need an API server and no pod, on a control plane without nodes
+	scripts/control-plane-test
 
 e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
 	scripts/e2e

@@ -64,6 +64,21 @@ impl Addon {
         Ok(())
     }
 
+    /// [`start`](Self::start), where the cluster has the addon.
+    ///
+    /// # Errors
+    ///
+    /// What the API server says, or that it isn't ready in time.
+    pub async fn start_where_installed(self, cluster: &Cluster) -> Result<()> {
+        match cluster
+            .find(self.namespace, kind::DEPLOYMENT, self.name)
+            .await?
+        {
+            Some(_deployment) => self.start(cluster).await,
+            None => Ok(()),
+        }
+    }
+
     /// Brings it back, where it was taken away, and waits until it is ready.
     ///
     /// # Errors

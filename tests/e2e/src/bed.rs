@@ -164,7 +164,7 @@ async fn mend_leftovers(cluster: &Cluster) -> Result<()> {
             .await?;
     }
     for addon in addon::ALL {
-        addon.start(cluster).await?;
+        addon.start_where_installed(cluster).await?;
     }
     Ok(())
 }

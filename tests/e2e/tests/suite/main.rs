@@ -6,11 +6,10 @@
 //! KUBECONFIG=… cargo test -p springtide-e2e --test suite -- --test-threads=2 --nocapture
 //! ```
 
-mod admission;
 mod autoscalers;
 mod batching;
 mod behaviors;
-mod children;
+mod deletion;
 mod engines;
 mod examples;
 mod fixed_replicas;

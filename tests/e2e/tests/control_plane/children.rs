@@ -1,0 +1,136 @@
+//! What the operator made stays as it made it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::kind::Kind;
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{example, kind};
+
+/// Longest time until a deleted or edited child is as it was.
+const BACK_LIMIT: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn the_children_of_engine_hpa_come_back_within_10_seconds() -> Result<(), Failure> {
+    in_namespace("children-hpa", Company::Welcome, async |bed| {
+        come_back(bed, "iris", kind::AUTOSCALER).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_children_of_engine_keda_come_back_within_10_seconds() -> Result<(), Failure> {
+    in_namespace("children-keda", Company::Welcome, async |bed| {
+        come_back(bed, "digits", kind::SCALED_OBJECT).await
+    })
+    .await
+}
+
+async fn come_back(bed: &Bed, example: &str, autoscaler: Kind) -> Result<()> {
+    let name = bed.serve(&example::manifest(example, &json!({}))?).await?;
+    for kind in [
+        kind::SERVICE,
+        kind::DISRUPTION_BUDGET,
+        autoscaler,
+        kind::DEPLOYMENT,
+    ] {
+        until(&format!("{} {name}", kind.name), BACK_LIMIT, async || {
+            let found = bed.find(kind, &name).await?;
+            Ok(Look::at(found.is_some(), || "none".to_owned()))
+        })
+        .await?;
+    }
+    for (kind, field, change) in edits(autoscaler) {
+        edited(bed, kind, &name, field, &change).await?;
+    }
+    for kind in [
+        kind::SERVICE,
+        kind::DISRUPTION_BUDGET,
+        autoscaler,
+        kind::DEPLOYMENT,
+    ] {
+        deleted(bed, kind, &name).await?;
+    }
+    Ok(())
+}
+
+/// Edits that somebody might make by hand, and the field that must be as before.
+fn edits(autoscaler: Kind) -> Vec<(Kind, &'static str, Value)> {
+    let instance = json!({"app.kubernetes.io/instance": "another"});
+    let most = if autoscaler == kind::AUTOSCALER {
+        ("/spec/maxReplicas", "maxReplicas")
+    } else {
+        ("/spec/maxReplicaCount", "maxReplicaCount")
+    };
+    vec![
+        (
+            kind::SERVICE,
+            "/spec/selector",
+            json!({"spec": {"selector": instance}}),
+        ),
+        (
+            kind::SERVICE,
+            "/metadata/labels",
+            json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}),
+        ),
+        (
+            kind::DISRUPTION_BUDGET,
+            "/spec/selector",
+            json!({"spec": {"selector": {"matchLabels": instance}}}),
+        ),
+        (autoscaler, most.0, json!({"spec": {most.1: 7}})),
+        (
+            kind::DEPLOYMENT,
+            "/spec/template/spec/terminationGracePeriodSeconds",
+            json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 3600}}}}),
+        ),
+    ]
+}
+
+async fn edited(bed: &Bed, kind: Kind, name: &str, field: &str, change: &Value) -> Result<()> {
+    let before = bed.get(kind, name).await?.pointer(field).cloned();
+    ensure!(before.is_some(), "{} has no {field}", kind.name);
+    let after = bed.merge(kind, name, change).await?.pointer(field).cloned();
+    ensure!(before != after, "{change} changes nothing in {}", kind.name);
+    let what = format!("{} {field} to be as before the edit {change}", kind.name);
+    let waited = until(&what, BACK_LIMIT, async || {
+        let now = bed.get(kind, name).await?.pointer(field).cloned();
+        Ok(Look::at(now == before, || format!("{now:?}")))
+    })
+    .await?;
+    bed.report(&format!(
+        "{} {field} edited: as before after {}",
+        kind.name,
+        waited.seconds()
+    ));
+    Ok(())
+}
+
+async fn deleted(bed: &Bed, kind: Kind, name: &str) -> Result<()> {
+    let before = bed.get(kind, name).await?["metadata"]["uid"].clone();
+    bed.delete(kind, name).await?;
+    let waited = until(
+        &format!("{} {name} to come back", kind.name),
+        BACK_LIMIT,
+        async || {
+            let now = bed.find(kind, name).await?;
+            let new = now
+                .as_ref()
+                .is_some_and(|object| object["metadata"]["uid"] != before);
+            Ok(Look::at(new, || {
+                now.map_or("none".to_owned(), |object| {
+                    format!("the deleted one: {}", object["metadata"])
+                })
+            }))
+        },
+    )
+    .await?;
+    bed.report(&format!(
+        "{} deleted: back after {}",
+        kind.name,
+        waited.seconds()
+    ));
+    Ok(())
+}

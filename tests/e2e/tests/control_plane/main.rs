@@ -1,0 +1,6 @@
+//! What a user relies on that needs no pod, on a control plane without nodes.
+//!
+//! `make control-plane-test` starts one and runs it.
+
+mod admission;
+mod children;

@@ -1,0 +1,97 @@
+//! What the operator made goes when its ModelService goes.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kube::Discovery;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::discovery::{Scope, verbs};
+use serde_json::json;
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::json::text;
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{example, kind};
+
+/// Longest time until everything is gone: pods serve on for a few seconds and then drain.
+const GONE_LIMIT: Duration = Duration::from_secs(90);
+
+/// API groups of measurements and events: they tell about objects and outlive them.
+const NOT_OBJECTS: [&str; 4] = [
+    "metrics.k8s.io",
+    "external.metrics.k8s.io",
+    "custom.metrics.k8s.io",
+    "events.k8s.io",
+];
+
+#[tokio::test]
+async fn a_deleted_model_service_takes_everything_with_it() -> Result<(), Failure> {
+    in_namespace("deletion", Company::Welcome, async |bed| {
+        for model in ["iris", "digits"] {
+            let (config_map, key) = (format!("{model}-model"), format!("{model}.onnx"));
+            bed.config_map(&config_map, &[(key.as_str(), example::model(model)?)])
+                .await?;
+        }
+        let before = everything(bed).await?;
+        for name in ["iris", "digits"] {
+            bed.apply(&example::manifest(name, &json!({}))?).await?;
+        }
+        for name in ["iris", "digits"] {
+            bed.until_ready(name).await?;
+        }
+        let made = everything(bed).await?.difference(&before).count();
+        ensure!(
+            made > 10,
+            "only {made} objects were made: the listing misses some"
+        );
+
+        for name in ["iris", "digits"] {
+            bed.delete(kind::MODEL_SERVICE, name).await?;
+        }
+        let waited = until("nothing to be left", GONE_LIMIT, async || {
+            let now = everything(bed).await?;
+            let left: Vec<_> = now.difference(&before).collect();
+            Ok(Look::at(left.is_empty(), || format!("{left:?}")))
+        })
+        .await?;
+        bed.report(&format!("{made} objects gone after {}", waited.seconds()));
+        Ok(())
+    })
+    .await
+}
+
+/// Every object in the namespace, of whatever kind the cluster has.
+async fn everything(bed: &Bed) -> Result<BTreeSet<String>> {
+    let client = bed.cluster.client();
+    let discovery = Discovery::new(client.clone())
+        .exclude(&NOT_OBJECTS)
+        .run_aggregated()
+        .await?;
+    let mut found = BTreeSet::new();
+    for (resource, capabilities) in discovery
+        .groups()
+        .flat_map(kube::discovery::ApiGroup::recommended_resources)
+    {
+        let listable =
+            capabilities.scope == Scope::Namespaced && capabilities.supports_operation(verbs::LIST);
+        if !listable || resource.kind == "Event" {
+            continue;
+        }
+        let objects: Api<DynamicObject> =
+            Api::namespaced_with(client.clone(), &bed.namespace, &resource);
+        for object in objects
+            .list(&ListParams::default())
+            .await
+            .with_context(|| resource.plural.clone())?
+        {
+            let object = serde_json::to_value(object)?;
+            found.insert(format!(
+                "{} {} {}",
+                resource.kind,
+                text(&object, "/metadata/name"),
+                text(&object, "/metadata/uid")
+            ));
+        }
+    }
+    Ok(found)
+}
