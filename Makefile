@@ -11,6 +11,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 PORT ?= 8000
 MODEL ?= examples/models/iris.onnx
 FUZZ_SECONDS ?= 5
+MODELS ?= 500
 
 .PHONY: help
 help: ## List the targets
@@ -102,6 +103,11 @@ bench-quick: claim-target ## See that every part of the benchmark works; figures
 bench-report: ## Write docs/performance.md from the last run of the benchmark
 	cp "$(CACHE)/bench/results.json" docs/performance.json
 	bench/report docs/performance.json >docs/performance.md
+
+.PHONY: bench-operator
+bench-operator: claim-target ## Measure what the operator needs for MODELS=500 new ModelServices, against a bare client
+	cargo build --locked --package springtide-e2e --example many_models
+	PROFILE=release tests/control-plane/run "$(CARGO_TARGET_DIR)/debug/examples/many_models" "$(MODELS)"
 
 .PHONY: bench-autoscaling bench-autoscaling-quick bench-autoscaling-report
 bench-autoscaling: claim-target cluster ## Measure the autoscaling on the kind cluster (75 minutes on an idle machine)
