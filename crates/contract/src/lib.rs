@@ -9,3 +9,4 @@ pub mod env;
 pub mod metrics;
 pub mod paths;
 pub mod termination;
+pub mod text;
