@@ -110,6 +110,12 @@ pub const MODEL_SERVICE_NAME: &str = "SPRINGTIDE_MODEL_SERVICE";
 /// Namespace of that ModelService; becomes the label
 /// [`MODEL_SERVICE_NAMESPACE`](crate::metrics::label::MODEL_SERVICE_NAMESPACE) of every metric.
 pub const MODEL_SERVICE_NAMESPACE: &str = "SPRINGTIDE_NAMESPACE";
+/// Where the model to fetch is: the URI, with its query.
+pub const MODEL_URI: &str = "SPRINGTIDE_MODEL_URI";
+/// File that holds the URI in place of [`MODEL_URI`].
+pub const MODEL_URI_FILE: &str = "SPRINGTIDE_MODEL_URI_FILE";
+/// Folder in which the server notes which model files could not be tried without harm, for after a restart.
+pub const STATE_DIR: &str = "SPRINGTIDE_STATE_DIR";
 /// Where the reason of a fatal error is written as [`TerminationMessage`](crate::termination::TerminationMessage).
 pub const TERMINATION_MESSAGE_PATH: &str = "SPRINGTIDE_TERMINATION_MESSAGE_PATH";
 

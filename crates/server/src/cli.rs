@@ -461,9 +461,13 @@ impl From<ExecutionProvider> for Provider {
 /// owner doesn't see usage errors, but reads of a refused model.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
-    /// Where the model is: `file:///source/…`, `https://…` or `http://…`
-    #[arg(long)]
-    pub uri: String,
+    /// Where the model is: `file:///source/…`, `https://…` or `http://…`. Where its query is a secret, as
+    /// in presigned URLs, use the variable or --uri-file: arguments show in the pod's spec
+    #[arg(long, env = env::MODEL_URI, hide_env_values = true)]
+    pub uri: Option<String>,
+    /// File that holds the URI instead, such as a key of a mounted Secret
+    #[arg(long, env = env::MODEL_URI_FILE)]
+    pub uri_file: Option<PathBuf>,
     /// Where to put it
     #[arg(long)]
     pub to: PathBuf,
@@ -482,6 +486,10 @@ pub struct FetchArgs {
     /// How often a passing fault is tried again, after 0.5, 1, 2, 4 … seconds
     #[arg(long, default_value_t = 4, value_parser = value_parser!(u32).range(0..=10))]
     pub retries: u32,
+    /// Follow redirects to every address. Without it a redirect may lead to public addresses, and within
+    /// the kind of network that the URI's host is in (private, or this machine)
+    #[arg(long)]
+    pub allow_private_redirects: bool,
     /// The folder that a `file://` model must be in
     #[arg(long, default_value = paths::SOURCE_DIR)]
     pub source_dir: PathBuf,

@@ -7,23 +7,39 @@ pub mod attempt;
 pub mod location;
 
 mod file;
+mod reach;
+mod resolver;
 mod target;
 mod web;
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use springtide_contract::env::MODEL_URI;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
 use self::attempt::{Fault, Retries};
 use self::location::{InvalidSha256, InvalidUri, Sha256, Source};
+use self::reach::Redirects;
 use self::target::Target;
 use self::web::Web;
 use crate::cli::FetchArgs;
 
+/// Most bytes of a file with a URI: presigned URLs have up to two thousand.
+const MAX_URI_BYTES: u64 = 8192;
+
 /// The model could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// Nothing says where the model is, or two things do.
+    #[error("the model's URI must be given once: by --uri, {MODEL_URI} or --uri-file")]
+    NotOneUri,
+    /// The file that holds the URI can't be read.
+    #[error("the file with the model's URI can't be read: {0}")]
+    UriFile(io::ErrorKind),
     /// The model can't come from there.
     #[error(transparent)]
     Uri(#[from] InvalidUri),
@@ -43,7 +59,11 @@ impl FetchError {
     #[must_use]
     pub fn termination_message(&self) -> TerminationMessage {
         let reason = match self {
-            Self::Uri(_) | Self::Sha256(_) | Self::Sha256Required => ModelFailure::ModelRefused,
+            Self::NotOneUri
+            | Self::UriFile(_)
+            | Self::Uri(_)
+            | Self::Sha256(_)
+            | Self::Sha256Required => ModelFailure::ModelRefused,
             Self::Fault(fault) => fault.reason(),
         };
         TerminationMessage {
@@ -55,12 +75,33 @@ impl FetchError {
 
 /// Where the model is and what it must be.
 fn wanted(args: &FetchArgs) -> Result<(Source, Option<Sha256>), FetchError> {
-    let source = args.uri.parse()?;
+    let source = match (&args.uri, &args.uri_file) {
+        (Some(uri), None) => uri.parse()?,
+        (None, Some(file)) => uri_in(file)?.trim().parse()?,
+        (Some(_), Some(_)) | (None, None) => return Err(FetchError::NotOneUri),
+    };
     let sha256: Option<Sha256> = args.sha256.as_deref().map(str::parse).transpose()?;
     if matches!(source, Source::Http(_)) && sha256.is_none() {
         return Err(FetchError::Sha256Required);
     }
     Ok((source, sha256))
+}
+
+/// The text of a file that holds a URI.
+fn uri_in(file: &Path) -> Result<String, FetchError> {
+    let read = || {
+        let file = File::open(file)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut text = String::new();
+        file.take(MAX_URI_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_URI_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(text)
+    };
+    read().map_err(|error: io::Error| FetchError::UriFile(error.kind()))
 }
 
 /// Fetches a model.
@@ -80,6 +121,11 @@ pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
         count: args.retries,
     };
     let connect_timeout = Duration::from_secs(args.connect_timeout_seconds.into());
+    let redirects = if args.allow_private_redirects {
+        Redirects::Anywhere
+    } else {
+        Redirects::Bounded
+    };
     let mut failures = 0;
     loop {
         let fault = match &source {
@@ -88,6 +134,7 @@ pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
                 url,
                 connect_timeout,
                 time: retries.left(Instant::now()),
+                redirects,
             }
             .download(&target),
         };

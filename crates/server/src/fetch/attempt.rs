@@ -63,15 +63,16 @@ pub enum Fault {
         problem: Problem,
     },
     /// The content is another than expected.
+    ///
+    /// What it has isn't told: the URL may lead where only this pod gets, and whoever set it is not to
+    /// learn what is there.
     #[error(
-        "the model's sha256 is {found}, but {expected} is expected: correct spec.model.sha256 if \
-         the model was changed on purpose"
+        "the model's sha256 isn't {expected}, which is expected: correct spec.model.sha256 if the \
+         model was changed on purpose"
     )]
     Checksum {
         /// The sha256 that the file should have.
         expected: Sha256,
-        /// The sha256 that it has.
-        found: Sha256,
     },
     /// There is more than allowed.
     #[error("the model is larger than {max} bytes, the most that is accepted")]
@@ -128,6 +129,15 @@ pub enum Problem {
     /// One redirect after another.
     #[error("it redirects too often")]
     Redirects,
+    /// A redirect to the cluster's network, this pod or a metadata service.
+    #[error(
+        "it redirects to an address in a network that redirects may not lead to: name where the model \
+         is, or allow it with --allow-private-redirects"
+    )]
+    RedirectAddress,
+    /// From https to http.
+    #[error("it redirects from https to http")]
+    RedirectUnencrypted,
     /// Not HTTP.
     #[error("it doesn't speak HTTP as it should")]
     Protocol,
@@ -199,7 +209,12 @@ impl Fault {
                 | Problem::TimedOut
                 | Problem::BrokeOff
                 | Problem::Other => true,
-                Problem::Tls | Problem::Redirects | Problem::Protocol | Problem::Proxy => false,
+                Problem::Tls
+                | Problem::Redirects
+                | Problem::RedirectAddress
+                | Problem::RedirectUnencrypted
+                | Problem::Protocol
+                | Problem::Proxy => false,
             },
             Self::NoFile { .. }
             | Self::NotAModelFile { .. }
@@ -296,6 +311,8 @@ mod tests {
             (Problem::BrokeOff, true),
             (Problem::Tls, false),
             (Problem::Redirects, false),
+            (Problem::RedirectAddress, false),
+            (Problem::RedirectUnencrypted, false),
             (Problem::Protocol, false),
             (Problem::Proxy, false),
         ] {

@@ -8,9 +8,12 @@ use http::StatusCode;
 use rustls::crypto::ring;
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::transport::DefaultConnector;
 
 use super::attempt::{Fault, Problem};
 use super::location::HttpUrl;
+use super::reach::Redirects;
+use super::resolver::{Forbidden, GuardedResolver};
 use super::target::{Broken, Target};
 
 /// Most redirects to follow: release pages and buckets need two or three.
@@ -26,6 +29,7 @@ pub(super) struct Web<'a> {
     pub(super) connect_timeout: Duration,
     /// For everything.
     pub(super) time: Duration,
+    pub(super) redirects: Redirects,
 }
 
 impl Web<'_> {
@@ -55,24 +59,34 @@ impl Web<'_> {
             .root_certs(RootCerts::PlatformVerifier)
             .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
             .build();
-        Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(MAX_REDIRECTS)
+            // A server may close a connection that a redirect to the same host would use again: that
+            // looked like a fault that passes, and all was tried again.
+            .max_idle_connections(0)
             .timeout_global(Some(self.time))
             .timeout_connect(Some(self.connect_timeout))
             .timeout_per_read(Some(MAX_SILENCE))
             .user_agent(concat!("springtide-server/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into()
+            .build();
+        let resolver = GuardedResolver::new(self.url.uri().clone(), self.redirects);
+        Agent::with_parts(config, DefaultConnector::default(), resolver)
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Fault {
-        // The details differ from run to run (addresses, system texts), so they are for the log.
-        tracing::warn!(url = %self.url, %error, "the download failed");
+        let problem = problem(error);
+        // Details differ from run to run, so they are for the log, and only those of the system: others
+        // may hold a redirect's URL, and with it a secret in its query.
+        let detail = match error {
+            ureq::Error::Io(error) => error.to_string(),
+            _ => String::new(),
+        };
+        tracing::warn!(url = %self.url, %problem, detail, "the download failed");
         Fault::Unreachable {
             url: self.url.to_string(),
-            problem: problem(error),
+            problem,
         }
     }
 }
@@ -85,6 +99,11 @@ fn problem(error: &ureq::Error) -> Problem {
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => Problem::Tls,
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => Problem::Protocol,
         ureq::Error::InvalidProxyUrl | ureq::Error::ConnectProxyFailed(_) => Problem::Proxy,
+        ureq::Error::Other(error) => match error.downcast_ref::<Forbidden>() {
+            Some(Forbidden::Address) => Problem::RedirectAddress,
+            Some(Forbidden::Unencrypted) => Problem::RedirectUnencrypted,
+            None => Problem::Other,
+        },
         ureq::Error::Io(error) if is_tls(error) => Problem::Tls,
         ureq::Error::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused => Problem::Refused,

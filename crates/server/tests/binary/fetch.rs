@@ -21,6 +21,9 @@ const CONTENT: &str = "a model";
 /// Its sha256.
 const SHA256: &str = "97ff8a35544dcf40ad84047074439dd6aa3a0be469ea578a1b1c017d939ec61c";
 
+/// That of "another model".
+const ANOTHER_SHA256: &str = "93dc44381b5260808085f4dd99e5d439f52b86f2938527faf30bd72eb21afbc1";
+
 /// Gives one of its answers to each connection, in their order, and the last one for ever.
 struct WebServer {
     port: u16,
@@ -93,6 +96,10 @@ fn status(line: &str) -> String {
     format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n")
 }
 
+fn redirect(to: &str) -> String {
+    format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n")
+}
+
 /// A place for the model.
 struct Place {
     folder: TempDir,
@@ -126,11 +133,29 @@ impl Place {
         uri: &str,
         arguments: &[&str],
     ) -> Result<(), TerminationMessage> {
+        let arguments = [&["--uri", uri], arguments].concat();
+        self.run(variables, &arguments).0
+    }
+
+    fn fetch_logged(
+        &self,
+        uri: &str,
+        arguments: &[&str],
+    ) -> (Result<(), TerminationMessage>, String) {
+        self.run(&[], &[&["--uri", uri], arguments].concat())
+    }
+
+    /// What became of it, and the log.
+    fn run(
+        &self,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> (Result<(), TerminationMessage>, String) {
         let log = self.folder.path().join("termination-log");
         std::fs::write(&log, "").unwrap();
         let output = binary()
             .envs(variables.iter().copied())
-            .args(["fetch", "--uri", uri, "--to"])
+            .args(["fetch", "--to"])
             .arg(self.path())
             .args(arguments)
             .arg("--termination-message-path")
@@ -141,10 +166,11 @@ impl Place {
         let message = std::fs::read(&log).unwrap();
         if output.status.success() {
             assert!(message.is_empty(), "{stderr}");
-            return Ok(());
+            return (Ok(()), stderr);
         }
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        Err(serde_json::from_slice(&message).expect(&stderr))
+        let message = serde_json::from_slice(&message).expect(&stderr);
+        (Err(message), stderr)
     }
 
     #[track_caller]
@@ -165,7 +191,7 @@ fn the_right_model_is_put_in_place_and_not_fetched_again() {
 }
 
 #[test]
-fn a_wrong_checksum_says_both_and_leaves_nothing() {
+fn a_wrong_checksum_says_what_is_expected_and_not_what_is_there() {
     let server = WebServer::start(&[ok("another model")]);
     let place = Place::new();
     let message = place
@@ -173,6 +199,7 @@ fn a_wrong_checksum_says_both_and_leaves_nothing() {
         .unwrap_err();
     assert_eq!(message.reason, ModelFailure::ChecksumMismatch);
     assert!(message.message.contains(SHA256), "{message:?}");
+    assert!(!message.message.contains(ANOTHER_SHA256), "{message:?}");
     assert_eq!(server.requests(), 1, "trying again would give the same");
     assert!(place.files().is_empty());
 }
@@ -238,8 +265,6 @@ fn a_model_that_is_too_large_is_refused_announced_or_not() {
 #[test]
 fn redirects_are_followed_a_few_times() {
     let target = WebServer::start(&[ok(CONTENT)]);
-    let redirect =
-        |to: &str| format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
     let server = WebServer::start(&[redirect(&target.url())]);
     let place = Place::new();
     place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
@@ -251,7 +276,82 @@ fn redirects_are_followed_a_few_times() {
         .unwrap_err();
     assert_eq!(message.reason, ModelFailure::ModelUnreachable);
     assert!(message.message.contains("redirects"), "{message:?}");
-    assert!(endless.requests() <= 6, "{}", endless.requests());
+    assert_eq!(endless.requests(), 6);
+}
+
+#[test]
+fn redirects_lead_to_no_other_network_and_their_secrets_are_not_told() {
+    for target in [
+        "http://169.254.169.254/latest/meta-data",
+        "http://[fe80::1]/",
+        "http://10.255.255.1/",
+        "http://[fd00::1]/",
+        "http://100.64.0.1/",
+        "http://224.0.0.1/",
+        "http://0.0.0.0/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://2852039166/",
+    ] {
+        let server = WebServer::start(&[redirect(&format!("{target}?signature=secret"))]);
+        let (result, log) = Place::new().fetch_logged(&server.url(), &["--sha256", SHA256]);
+        let message = result.unwrap_err();
+        assert_eq!(message.reason, ModelFailure::ModelUnreachable, "{target}");
+        let told = "may not lead to";
+        assert!(message.message.contains(told), "{target}: {message:?}");
+        assert_eq!(server.requests(), 1, "{target}");
+        assert!(!log.contains("secret"), "{log}");
+    }
+}
+
+#[test]
+fn redirects_that_can_not_be_followed_are_not_told_with_their_query() {
+    for target in ["http://a b/?signature=secret", "ftp://h/?signature=secret"] {
+        let server = WebServer::start(&[redirect(target)]);
+        let arguments = ["--sha256", SHA256, "--retries", "0"];
+        let (result, log) = Place::new().fetch_logged(&server.url(), &arguments);
+        assert!(result.is_err(), "{target}");
+        assert!(!log.contains("secret"), "{log}");
+    }
+}
+
+#[test]
+fn the_uri_can_come_from_a_file_or_a_variable_and_its_query_is_not_told() {
+    let server = WebServer::start(&[ok(CONTENT)]);
+    let url = format!("{}?signature=secret", server.url());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{url}\n")).unwrap();
+    let file = file.path().to_str().unwrap();
+    for variables in [
+        [("SPRINGTIDE_MODEL_URI", &*url)],
+        [("SPRINGTIDE_MODEL_URI_FILE", file)],
+    ] {
+        let place = Place::new();
+        let (result, log) = place.run(&variables, &["--sha256", SHA256]);
+        assert_eq!(result, Ok(()), "{log}");
+        assert!(!log.contains("secret"), "{log}");
+        place.assert_has_model();
+    }
+    let place = Place::new();
+    let arguments = ["--uri-file", file, "--sha256", SHA256];
+    assert_eq!(place.run(&[], &arguments).0, Ok(()));
+    place.assert_has_model();
+}
+
+#[test]
+fn a_uri_that_is_given_twice_or_not_at_all_or_can_not_be_read_is_refused() {
+    let endless = ["--uri-file", "/dev/zero"];
+    let missing = ["--uri-file", "/nowhere/uri"];
+    for (variables, arguments) in [
+        (&[][..], &[][..]),
+        (&[("SPRINGTIDE_MODEL_URI", "https://h/m")][..], &missing[..]),
+        (&[], &endless),
+        (&[], &missing),
+    ] {
+        let (result, log) = Place::new().run(variables, arguments);
+        let message = result.unwrap_err();
+        assert_eq!(message.reason, ModelFailure::ModelRefused, "{log}");
+        assert!(message.message.contains("URI"), "{message:?}");
+    }
 }
 
 #[test]
