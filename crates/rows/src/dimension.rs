@@ -76,7 +76,7 @@ impl Dim {
             .any(|symbol| matches!(symbol, Symbol::Wild(_)))
     }
 
-    fn symbols(&self) -> impl Iterator<Item = Symbol> + '_ {
+    pub(crate) fn symbols(&self) -> impl Iterator<Item = Symbol> + '_ {
         self.terms
             .iter()
             .flat_map(|(symbols, _)| symbols.iter().copied())
@@ -88,6 +88,17 @@ impl Dim {
             return None;
         }
         self.divide(&Self::rows()).filter(Self::is_row_free)
+    }
+
+    /// Its size for one row and all other symbols of this size, or more.
+    pub(crate) fn magnitude(&self, size: i64) -> i64 {
+        let term = |(symbols, coefficient): &(Vec<Symbol>, i64)| {
+            let others = symbols.iter().filter(|symbol| **symbol != Symbol::Rows);
+            others.fold(coefficient.saturating_abs(), |product, _| {
+                product.saturating_mul(size)
+            })
+        };
+        self.terms.iter().map(term).fold(0, i64::saturating_add)
     }
 
     /// A number that this is never below, if there is one.

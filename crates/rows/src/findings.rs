@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+/// The most hazards that an analysis lists: a model that has as many may have more.
+pub const MAXIMUM_HAZARDS: usize = 64;
+
 /// What the graph of a model says about its rows and about what could end the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Analysis {
     /// Whether the rows of a batch are independent.
     pub verdict: Verdict,
-    /// Nodes that could end the process that runs the model.
+    /// Nodes that could end the process that runs the model, [`MAXIMUM_HAZARDS`] at most.
     pub hazards: Vec<Hazard>,
 }
 

@@ -17,6 +17,7 @@ mod hazards;
 mod names;
 mod operators;
 mod proto;
+mod resources;
 mod scope;
 mod size;
 #[cfg(test)]
@@ -27,4 +28,4 @@ mod walk;
 pub use analysis::{analyse, analyse_named_lengths};
 pub use candidates::{Candidate, Candidates, Length, Values, candidates};
 pub use decode::{DecodeError, Model};
-pub use findings::{Analysis, Finding, Hazard, Verdict};
+pub use findings::{Analysis, Finding, Hazard, MAXIMUM_HAZARDS, Verdict};

@@ -8,11 +8,12 @@ use crate::call::Call;
 use crate::constant;
 use crate::dimension::{Dim, Symbol};
 use crate::dispatch::dispatch;
-use crate::findings::{Finding, Hazard};
+use crate::findings::{Finding, Hazard, MAXIMUM_HAZARDS};
 use crate::hazards;
 use crate::names::{blame, shortened, shown_name, shown_operator};
 use crate::operators;
-use crate::proto::{FunctionProto, GraphProto, NodeProto, element};
+use crate::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, element};
+use crate::resources;
 use crate::scope::{Scope, canonical, declared_element};
 use crate::value::{Blame, Certainty, Dependence, Value};
 
@@ -21,7 +22,6 @@ use crate::value::{Blame, Certainty, Dependence, Value};
 const MAXIMUM_VISITS: usize = 100_000;
 const MAXIMUM_DEPTH: usize = 20;
 const MAXIMUM_RANK: usize = 24;
-const MAXIMUM_HAZARDS: usize = 64;
 
 /// All elements together whose values are followed.
 const MAXIMUM_CONTENTS: usize = 2_000_000;
@@ -38,6 +38,12 @@ pub(crate) struct Walk<'m> {
     contents: usize,
     depth: usize,
     pub(crate) hazards: Vec<Hazard>,
+    /// Rounds of the loops around the node, one within the other.
+    pub(crate) rounds: u64,
+    /// Elements that nodes make of constants alone.
+    pub(crate) made_of_constants: i64,
+    /// Lists of nodes that were walked.
+    lists: usize,
     /// Whether a node so far dequantizes, for the hazards of graphs within.
     pub(crate) dequantizes: bool,
     /// The first node of the main graph that isn't shown to keep rows apart. It may fail for a batch even
@@ -66,6 +72,9 @@ impl<'m> Walk<'m> {
             contents: 0,
             depth: 0,
             hazards: Vec::new(),
+            rounds: 1,
+            made_of_constants: 0,
+            lists: 0,
             dequantizes: false,
             first_blamed: None,
         }
@@ -187,6 +196,7 @@ impl<'m> Walk<'m> {
     /// Runs nodes in their order, one level deeper than what called this.
     pub(crate) fn nodes(&mut self, nodes: &'m [NodeProto], scope: &mut Scope<'_, 'm>) {
         self.depth = self.depth.saturating_add(1);
+        self.lists = self.lists.saturating_add(1);
         for node in nodes {
             let outputs = self.node(node, scope);
             for (name, mut value) in node.output.iter().zip(outputs) {
@@ -240,6 +250,7 @@ impl<'m> Walk<'m> {
             .saturating_add(count / 8)
             .saturating_add(effort(node));
         if self.visits > MAXIMUM_VISITS || self.depth > MAXIMUM_DEPTH {
+            self.add_hazard(node, "is beyond the size of graphs that are looked at");
             return all(&blame(
                 node,
                 Certainty::Unproven,
@@ -270,9 +281,16 @@ impl<'m> Walk<'m> {
         let elements = operators::elements(node, &inputs, scope);
         let mut call = Call::new(self, scope, node, inputs);
         hazards::check(&mut call);
+        let lists = call.walk.lists;
         let mut outputs = match dispatch(&mut call) {
             Ok(outputs) => outputs,
-            Err(blame) => all(&blame),
+            Err(blame) => {
+                if call.walk.lists == lists && holds_nodes(call.walk, node) {
+                    call.walk
+                        .add_hazard(node, "runs a graph that wasn't looked into");
+                }
+                all(&blame)
+            }
         };
         if outputs.len() < count {
             let blame = call.blame(Certainty::Unproven, "has more outputs than are known", None);
@@ -288,8 +306,15 @@ impl<'m> Walk<'m> {
                 *output = Value::mixed(blame);
             }
         }
+        resources::check(&mut call, &outputs);
         outputs
     }
+}
+
+/// Whether other nodes run within the node.
+fn holds_nodes(walk: &Walk<'_>, node: &NodeProto) -> bool {
+    let has_graph = |attribute: &AttributeProto| attribute.g.is_some();
+    node.attribute.iter().any(has_graph) || walk.function(node).is_some()
 }
 
 /// What reading a node's long attributes adds to a visit.

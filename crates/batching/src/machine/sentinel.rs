@@ -55,8 +55,10 @@ impl Sentinel {
 pub enum Check {
     /// Alone the request gets what it got in its batch.
     Same,
-    /// It gets something else.
+    /// It gets something else: requests share no batch any more.
     Different,
+    /// It gets something else, and whoever serves it takes that: requests share batches as before.
+    Tolerated,
     /// The run failed, or the worker can't compare: nothing is known.
     Undecided,
 }

@@ -17,7 +17,7 @@
 use springtide_rows::Hazard;
 
 use super::file::FileError;
-use super::rewrite::{Message, Value, fields, push_field, rewrite};
+use super::rewrite::{Message, Value, fields, push_field, rewrite, rewrite_within};
 
 // Numbers of fields in onnx.proto.
 const GRAPH_NODE: u64 = 1;
@@ -32,12 +32,20 @@ pub(super) fn is_division(hazard: &Hazard) -> bool {
     matches!(&*hazard.operator, "Div" | "Mod")
 }
 
-/// A model whose divisions among these nodes are guarded; None where there is none of them. Divisions
-/// in the branches and bodies of a graph that has such a node itself stay as they are.
+/// A model whose divisions are guarded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Guarded {
+    pub(super) model: Vec<u8>,
+    /// Those that are: the others are in functions of the model, or could not be told by their names.
+    pub(super) divisions: Vec<Hazard>,
+}
+
+/// A model whose divisions among these nodes are guarded, in branches and bodies, too; None where there is
+/// none of them.
 ///
 /// # Errors
 /// When the bytes are no model.
-pub(super) fn guarded(model: &[u8], hazards: &[Hazard]) -> Result<Option<Vec<u8>>, FileError> {
+pub(super) fn guarded(model: &[u8], hazards: &[Hazard]) -> Result<Option<Guarded>, FileError> {
     let divisions: Vec<&Hazard> = hazards
         .iter()
         .filter(|hazard| is_division(hazard))
@@ -45,30 +53,50 @@ pub(super) fn guarded(model: &[u8], hazards: &[Hazard]) -> Result<Option<Vec<u8>
     if divisions.is_empty() {
         return Ok(None);
     }
-    rewrite(model, &mut |kind, message| {
+    let mut found = vec![false; divisions.len()];
+    let model = rewrite(model, &mut |kind, message| {
         if kind == Message::Graph {
-            guarded_graph(message, &divisions)
+            guarded_graph(message, &divisions, &mut found)
         } else {
             Ok(None)
         }
-    })
+    })?;
+    let guarded = divisions.iter().zip(&found).filter(|(_, found)| **found);
+    let divisions = guarded.map(|(hazard, _)| (*hazard).clone()).collect();
+    Ok(model.map(|model| Guarded { model, divisions }))
 }
 
-fn guarded_graph(graph: &[u8], divisions: &[&Hazard]) -> Result<Option<Vec<u8>>, FileError> {
+fn guarded_graph(
+    graph: &[u8],
+    divisions: &[&Hazard],
+    found: &mut [bool],
+) -> Result<Option<Vec<u8>>, FileError> {
     let mut rebuilt = Vec::with_capacity(graph.len());
     let mut any = false;
     for field in fields(graph) {
         let field = field?;
-        let division = match (field.number, field.value) {
-            (GRAPH_NODE, Value::Bytes(node)) => Division::read(node, divisions)?,
-            _ => None,
+        let (GRAPH_NODE, Value::Bytes(node)) = (field.number, field.value) else {
+            rebuilt.extend_from_slice(field.whole);
+            continue;
         };
-        match division {
-            Some(division) => {
+        if let Some(division) = Division::read(node, divisions, found)? {
+            any = true;
+            for node in division.guarded() {
+                push_field(&mut rebuilt, GRAPH_NODE, &node);
+            }
+            continue;
+        }
+        let within = rewrite_within(Message::Node, node, &mut |kind, message| {
+            if kind == Message::Graph {
+                guarded_graph(message, divisions, found)
+            } else {
+                Ok(None)
+            }
+        })?;
+        match within {
+            Some(node) => {
                 any = true;
-                for node in division.guarded() {
-                    push_field(&mut rebuilt, GRAPH_NODE, &node);
-                }
+                push_field(&mut rebuilt, GRAPH_NODE, &node);
             }
             None => rebuilt.extend_from_slice(field.whole),
         }
@@ -85,8 +113,12 @@ struct Division<'a> {
 }
 
 impl<'a> Division<'a> {
-    /// None where a node is none of the divisions.
-    fn read(node: &'a [u8], divisions: &[&Hazard]) -> Result<Option<Self>, FileError> {
+    /// None where a node is none of the divisions. Notes which it is.
+    fn read(
+        node: &'a [u8],
+        divisions: &[&Hazard],
+        found: &mut [bool],
+    ) -> Result<Option<Self>, FileError> {
         let (mut inputs, mut output, mut name) = (Vec::new(), &b""[..], &b""[..]);
         let (mut operator, mut domain) = (&b""[..], &b""[..]);
         for field in fields(node) {
@@ -100,13 +132,20 @@ impl<'a> Division<'a> {
                 _ => {}
             }
         }
-        let is_one = divisions.iter().any(|hazard| {
-            let node = hazard.node.as_bytes();
-            hazard.operator.as_bytes() == operator && (node == name || node == output)
-        });
-        let (true, true, [dividend, divisor]) = (is_one, domain.is_empty(), &*inputs) else {
+        let ([dividend, divisor], true) = (&*inputs, domain.is_empty()) else {
             return Ok(None);
         };
+        let mut is_one = false;
+        for (hazard, found) in divisions.iter().zip(found) {
+            let node = hazard.node.as_bytes();
+            if hazard.operator.as_bytes() == operator && (node == name || node == output) {
+                is_one = true;
+                *found = true;
+            }
+        }
+        if !is_one {
+            return Ok(None);
+        }
         Ok(Some(Self {
             node,
             operator,
@@ -214,7 +253,32 @@ mod tests {
         let mut nodes = division.guarded();
         assert_eq!(nodes.len(), 9);
         nodes.push(other);
-        assert_eq!(after, model(&nodes));
+        assert_eq!(after.model, model(&nodes));
+        assert_eq!(after.divisions, [hazard("y", "Div")]);
+    }
+
+    #[test]
+    fn divisions_in_branches_are_guarded_beside_those_of_the_graph_around_them() {
+        let inner = node(b"Div", &[b"e", b"f"], b"x");
+        let branch = |nodes: &[Vec<u8>]| {
+            let nodes: Vec<Vec<u8>> = nodes.iter().map(|node| field(GRAPH_NODE, node)).collect();
+            let attribute = field(6, &nodes.concat());
+            [node(b"If", &[b"c"], b"z"), field(5, &attribute)].concat()
+        };
+        let outer = node(b"Div", &[b"a", b"b"], b"y");
+        let before = model(&[outer, branch(&[inner])]);
+        let hazards = [hazard("y", "Div"), hazard("x", "Div"), hazard("w", "Div")];
+        let after = guarded(&before, &hazards).unwrap().unwrap();
+        assert_eq!(after.divisions, hazards[..2]);
+        let count = |name: &[u8]| {
+            after
+                .model
+                .windows(name.len())
+                .filter(|w| *w == name)
+                .count()
+        };
+        assert!(count(b"y/springtide/divisor") > 0);
+        assert!(count(b"x/springtide/divisor") > 0);
     }
 
     #[test]
@@ -230,7 +294,7 @@ mod tests {
             field(5, b""),
         ]
         .concat();
-        let after = after.unwrap();
+        let after = after.unwrap().model;
         assert!(after.windows(last.len()).any(|bytes| bytes == last));
     }
 

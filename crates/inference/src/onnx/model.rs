@@ -9,7 +9,7 @@ use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
-use springtide_rows::{Analysis, Candidates, Finding, Verdict};
+use springtide_rows::{Analysis, Candidates, Finding, Hazard, MAXIMUM_HAZARDS, Verdict};
 
 use super::division;
 use super::edited::{Edited, read};
@@ -121,7 +121,12 @@ impl Knowledge {
                         why: format!("can't be analysed: {error}"),
                         remedy: None,
                     }),
-                    hazards: Vec::new(),
+                    // What isn't looked into could do anything.
+                    hazards: vec![Hazard {
+                        node: String::new(),
+                        operator: "model".to_owned(),
+                        why: "can't be analysed".to_owned(),
+                    }],
                 },
                 candidates: Candidates::default(),
                 classes,
@@ -271,14 +276,16 @@ impl OnnxModel {
         let edited = localized.or(cut);
         let hazards = &self.knowledge.analysis.hazards;
         if let Some(guarded) = division::guarded(edited.as_deref().unwrap_or(file), hazards)?
-            && let Some(guarded) = Edited::new(guarded, &self.external)?
+            && let Some(edited) = Edited::new(guarded.model, &self.external)?
         {
             // Types and operator sets that the guard's operators don't know stay unguarded.
             let builder = self.builder(NonZeroUsize::MIN);
-            if builder.is_ok_and(|builder| guarded.commit(builder).is_ok()) {
+            if builder.is_ok_and(|builder| edited.commit(builder).is_ok()) {
                 let hazards = &mut self.knowledge.analysis.hazards;
-                hazards.retain(|hazard| !division::is_division(hazard));
-                return Ok(Some(guarded));
+                if hazards.len() < MAXIMUM_HAZARDS {
+                    hazards.retain(|hazard| !guarded.divisions.contains(hazard));
+                }
+                return Ok(Some(edited));
             }
         }
         match edited {

@@ -132,7 +132,19 @@ pub(super) type Edit<'a> = dyn FnMut(Message, &[u8]) -> Result<Option<Vec<u8>>, 
 /// # Errors
 /// When the bytes are no model.
 pub(super) fn rewrite(model: &[u8], edit: &mut Edit<'_>) -> Result<Option<Vec<u8>>, FileError> {
-    rewrite_message(Message::Model, model, MAX_DEPTH, edit)
+    rewrite_within(Message::Model, model, edit)
+}
+
+/// The same for a message of this kind in a model whose nesting was found bounded.
+///
+/// # Errors
+/// When the bytes are no such message.
+pub(super) fn rewrite_within(
+    kind: Message,
+    message: &[u8],
+    edit: &mut Edit<'_>,
+) -> Result<Option<Vec<u8>>, FileError> {
+    rewrite_message(kind, message, MAX_DEPTH, edit)
 }
 
 fn rewrite_message(

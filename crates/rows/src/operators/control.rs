@@ -7,6 +7,7 @@ use crate::call::{Call, resolve};
 use crate::dimension::Dim;
 use crate::dispatch::Outcome;
 use crate::proto::{FunctionProto, GraphProto, element};
+use crate::resources;
 use crate::scope::{Scope, declared_element};
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
 
@@ -210,7 +211,10 @@ pub(crate) fn repeat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         }
     }
     let initial = initial_states(call, 2, call.inputs.len())?;
-    let (states, rest) = settle(call, initial, |call, states| {
+    let around = call.walk.rounds;
+    let own = resources::rounds(call).unwrap_or(u64::MAX);
+    call.walk.rounds = around.saturating_mul(own);
+    let settled = settle(call, initial, |call, states| {
         let mut inputs = vec![
             Value::invariant(Some(Vec::new())).of_element(element::INT64),
             Value::invariant(Some(Vec::new())).of_element(element::BOOL),
@@ -229,7 +233,9 @@ pub(crate) fn repeat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         }
         let after = outputs.by_ref().take(states.len()).collect();
         Ok((after, outputs.collect()))
-    })?;
+    });
+    call.walk.rounds = around;
+    let (states, rest) = settled?;
     let rounds = call.walk.fresh();
     let mut outputs = states;
     for value in rest {

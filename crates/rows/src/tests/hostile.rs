@@ -244,3 +244,80 @@ fn graphs_within_that_may_take_dequantized_numbers_are_hazards() {
     );
     assert!(hazards(&format!("{inputs}; {quantized}; out t")).is_empty());
 }
+
+#[test]
+fn loops_without_a_small_bound_are_hazards() {
+    let body =
+        "graph body; in i:int64; in c:bool; in h N 4; k = Identity (c); g = Relu (h); out k g; end";
+    let of = |trips: &str, node: &str| {
+        let found = hazards(&format!("in x N 4; {body}; {trips}; {node}; out y"));
+        found.iter().any(|hazard| hazard.contains("without end"))
+    };
+    let repeated = "y = Loop body=@body (m c x)";
+    assert!(!of("scalar m = 4096; scalar c = 1", repeated));
+    assert!(of("scalar m = 4097; scalar c = 1", repeated));
+    assert!(of("scalar c = 1", "y = Loop body=@body (_ c x)"));
+    assert!(of("in m:int64 N; scalar c = 1", repeated));
+}
+
+#[test]
+fn tensors_of_a_size_that_values_decide_are_hazards() {
+    for (text, is_hazard) in [
+        (
+            "in x N 4; s = Shape (x); y = ConstantOfShape (s); out y",
+            false,
+        ),
+        (
+            "in x N 4; ints s = 1000000000; z = ConstantOfShape (s); y = Relu (x); out y",
+            true,
+        ),
+        (
+            "in x N 4; in s:int64 N 4; z = ConstantOfShape (s); y = Relu (x); out y",
+            true,
+        ),
+        ("in x N 4; ints r = 1 2; y = Tile (x r); out y", false),
+        (
+            "in x N 4; in r:int64 N 2; z = Tile (x r); y = Relu (x); out y",
+            true,
+        ),
+        (
+            "in x N 4; scalar a = 0; scalar s = 1; in l:int64 N; z = Range (a l s); y = Relu (x); out y",
+            true,
+        ),
+        ("in x N 3 T U; ints s = 1 3; z = Expand (x s); out z", false),
+    ] {
+        assert_eq!(
+            !hazards(text).is_empty(),
+            is_hazard,
+            "{text}: {:?}",
+            hazards(text)
+        );
+    }
+}
+
+#[test]
+fn what_doubles_and_doubles_is_a_hazard() {
+    let doubled = |times: usize| {
+        let steps: Vec<String> = (0..times)
+            .map(|step| format!("x{} = Concat axis=1 (x{step} x{step})", step + 1))
+            .collect();
+        hazards(&format!("in x0 N 4; {}; out x{times}", steps.join("; ")))
+    };
+    assert!(doubled(20).is_empty());
+    assert!(!doubled(28).is_empty());
+}
+
+#[test]
+fn many_large_constants_are_a_hazard_together() {
+    let made = |count: usize| {
+        let each: Vec<String> = (0..count)
+            .map(|index| format!("z{index} = ConstantOfShape (s)"))
+            .collect();
+        hazards(&format!(
+            "in x N 4; ints s = 1000 10000; {}; y = Relu (x); out y",
+            each.join("; ")
+        ))
+    };
+    assert!(made(3).is_empty());
+    assert!(!made(20).is_empty());
+}

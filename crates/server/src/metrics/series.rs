@@ -92,7 +92,7 @@ impl Series {
     pub fn checked(&self, check: Check) {
         match check {
             Check::Same => self.checks[0].inc(),
-            Check::Different => self.checks[1].inc(),
+            Check::Different | Check::Tolerated => self.checks[1].inc(),
             Check::Undecided => {}
         }
     }

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use super::stamp::FileFacts;
 
 /// Most entries that are read. A folder with more isn't one of models.
@@ -16,7 +18,7 @@ const MAX_ENTRIES: usize = 10_000;
 pub(super) enum Entry {
     File(FileFacts),
     Folder,
-    /// A link that leads nowhere.
+    /// A link that leads nowhere, in circles, or where the server may not look.
     DeadLink,
 }
 
@@ -43,7 +45,7 @@ pub(super) fn walk(folder: &Path, root: &Path, depth: usize) -> io::Result<Conte
         };
         for entry in entries {
             let path = relative.join(entry.file_name());
-            let found = match metadata(&entry.path())? {
+            let found = match metadata(&entry)? {
                 None => Entry::DeadLink,
                 Some(metadata) if metadata.is_file() => Entry::File(FileFacts::of(&metadata)),
                 Some(metadata) if metadata.is_dir() => {
@@ -99,14 +101,29 @@ fn too_many() -> io::Error {
     io::Error::other(format!("it has more than {MAX_ENTRIES} entries"))
 }
 
-/// None where the file has just been removed, or a link leads nowhere.
-fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
+/// None where the file has just been removed, or a link can't be followed: a model that needs it says so
+/// when it is loaded, and others serve without it.
+fn metadata(entry: &DirEntry) -> io::Result<Option<Metadata>> {
+    let path = entry.path();
     // Follows links: Kubernetes mounts ConfigMaps as links into a folder that is swapped.
-    match fs::metadata(path) {
+    match fs::metadata(&path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_of_the_link(&error) && entry.file_type()?.is_symlink() => {
+            tracing::debug!(path = %path.display(), %error, "a link can't be followed");
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
+}
+
+/// Whether it is what a link says that is at fault, and not the file system, which may be away.
+fn is_of_the_link(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::LOOP | Errno::ACCESS | Errno::PERM | Errno::NOTDIR | Errno::NAMETOOLONG)
+    )
 }
 
 fn identity(metadata: &Metadata) -> (u64, u64) {
@@ -166,6 +183,7 @@ mod tests {
         write(outside.path(), "secret", "");
         write(root.path(), ".store/x", "weights");
         write(root.path(), "m/1/own/y", "weights");
+        write(root.path(), "m/1/model.onnx", "graph");
         for (target, name) in [
             (Path::new("../../.store"), "weights"),
             (Path::new("weights"), "weights again"),
@@ -173,12 +191,17 @@ mod tests {
             (Path::new("../.."), "up"),
             (outside.path(), "outside"),
             (Path::new("nowhere"), "dead"),
+            (Path::new("circle"), "circle"),
+            (Path::new("model.onnx/x"), "below a file"),
         ] {
             symlink(target, root.path().join("m/1").join(name)).unwrap();
         }
         let expected = [
             "around/",
+            "below a file!",
+            "circle!",
             "dead!",
+            "model.onnx",
             "outside/",
             "own/",
             "own/y",

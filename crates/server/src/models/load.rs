@@ -193,8 +193,8 @@ impl Load for OnnxLoader {
             Ok(Box::new(model.session(threads.per_worker)?))
         };
         let mut first = session()?;
-        let owner_rows = shipped::warm_up_rows(folder, first.signature())?;
-        let mut trial = trial(&mut *first, model.knowledge(), &owner_rows, wish);
+        let owner_rows = shipped::warm_up_rows(folder, first.signature());
+        let mut trial = trial(&mut *first, model.knowledge(), owner_rows, wish);
         if let Ok(classifier) = &mut trial.classifier {
             let rows = if trial.batching.enabled {
                 wish.max_rows

@@ -1,5 +1,6 @@
 //! The models that serve, by name and version.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -115,12 +116,13 @@ impl Entry {
         found.then_some(&*batching.message)
     }
 
-    fn reason(&self) -> &str {
-        match &self.failure {
-            Some(failure) => &failure.reason,
-            None if self.mismatch().is_some() => self.mismatch().unwrap_or_default(),
-            None if self.state() == State::Loading => "it is being loaded",
-            None => "",
+    fn reason(&self) -> Cow<'_, str> {
+        match (&self.failure, self.mismatch()) {
+            (Some(failure), Some(found)) => format!("{}. {found}", failure.reason).into(),
+            (Some(failure), None) => (&failure.reason).into(),
+            (None, Some(found)) => found.into(),
+            (None, None) if self.state() == State::Loading => "it is being loaded".into(),
+            (None, None) => "".into(),
         }
     }
 }
@@ -210,7 +212,7 @@ impl Repository {
         let Some(version) = version else {
             return newest(versions).map(Arc::clone).ok_or_else(|| {
                 let last = versions.values().next_back();
-                unavailable(last.map_or("it has no versions", Entry::reason))
+                unavailable(&last.map_or("it has no versions".into(), Entry::reason))
             });
         };
         let unknown_version = || {
@@ -224,7 +226,7 @@ impl Repository {
         let entry = versions.get(&number).ok_or_else(unknown_version)?;
         match &entry.serving {
             Some(served) => Ok(Arc::clone(&served.model)),
-            None => Err(unavailable(entry.reason())),
+            None => Err(unavailable(&entry.reason())),
         }
     }
 
@@ -258,7 +260,7 @@ impl Repository {
                 name: name.to_string(),
                 version: version.to_string(),
                 state: entry.state(),
-                reason: entry.reason().to_owned(),
+                reason: entry.reason().into_owned(),
             })
         });
         let mut index: Vec<IndexEntry> = entries.chain(hints).collect();

@@ -199,8 +199,8 @@ impl Worker for Runner {
             "a request's answer depends on the requests beside it"
         );
         if self.batching.is_shared() {
-            // The owner's word goes on: the batcher isn't told.
-            Check::Undecided
+            // The owner's word goes on.
+            Check::Tolerated
         } else {
             Check::Different
         }

@@ -44,7 +44,7 @@ impl ShippedError {
         Self::new(SETTINGS_FILE, &problem)
     }
 
-    fn warm_up(problem: impl Display) -> Self {
+    pub(super) fn warm_up(problem: impl Display) -> Self {
         Self::new(WARM_UP_FILE, &problem)
     }
 }

@@ -132,7 +132,7 @@ pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Loaded
         mode: BatchingMode::Auto,
         max_rows,
     };
-    let trial = trial(&mut backend, &proven(), &[], wish);
+    let trial = trial(&mut backend, &proven(), Ok(Vec::new()), wish);
     let facts = Facts {
         signature: trial.signature,
         batching: trial.batching,

@@ -13,6 +13,7 @@ use springtide_inference::{
 
 use super::batching::{Before, Wish, after_trial, before_trial, full_batch_failed};
 use super::request::elements;
+use super::shipped::{ShippedError, WARM_UP_FILE};
 use crate::processors::time_of_this_thread;
 
 /// A run that takes no longer may be repeated: the start is hardly later for it.
@@ -23,6 +24,9 @@ const MAX_ELEMENTS: usize = 1 << 26;
 
 /// Longest time in which inputs are looked for that the model runs on.
 const LONGEST_SEARCH: Duration = Duration::from_secs(60);
+
+/// Longest time in which the owner's rows are run, to see which of them the model takes.
+const LONGEST_OF_OWNER: Duration = Duration::from_secs(10);
 
 /// What the first runs have shown.
 #[derive(Debug)]
@@ -42,14 +46,58 @@ pub(super) struct Trial {
 /// Finds inputs that the model runs on, runs one row and a full batch of them, so that the first
 /// requests don't pay for memory that is allocated and kernels that are chosen on first use, and
 /// decides whether requests may share batches. A model that runs on nothing that could be made up is
-/// served, each request alone.
+/// served, each request alone. What is wrong with the rows that its owner ships is told and changes nothing
+/// else.
 pub(super) fn trial(
+    backend: &mut dyn Backend,
+    knowledge: &Knowledge,
+    owner_rows: Result<Vec<Vec<Tensor>>, ShippedError>,
+    wish: Wish,
+) -> Trial {
+    let began = Instant::now();
+    let (owner_rows, problem) = match owner_rows {
+        Ok(rows) => {
+            let problem = refused_rows(backend, &rows, began);
+            (rows, problem)
+        }
+        Err(unusable) => (Vec::new(), Some(unusable.to_string())),
+    };
+    let mut trial = tried(backend, knowledge, &owner_rows, wish, began);
+    if let Some(problem) = problem {
+        tracing::warn!(problem, "the model's own warm-up rows can't all be used");
+        trial.batching.message = format!("{} Besides, {problem}.", trial.batching.message);
+    }
+    trial
+}
+
+/// What is wrong with the owner's rows: the model fails on some of them, which otherwise nothing would
+/// tell, as others are tried in their place.
+fn refused_rows(backend: &mut dyn Backend, rows: &[Vec<Tensor>], began: Instant) -> Option<String> {
+    let mut fails = |row: &Vec<Tensor>| {
+        let in_time = began.elapsed() <= LONGEST_OF_OWNER;
+        let inputs: Vec<&Tensor> = row.iter().collect();
+        in_time && backend.try_out(&inputs).is_err()
+    };
+    let failed: Vec<usize> = (1..)
+        .zip(rows)
+        .filter(|(_, row)| fails(row))
+        .map(|(number, _)| number)
+        .collect();
+    let first = failed.first()?;
+    Some(format!(
+        "the model fails on {} of the {} rows of {WARM_UP_FILE}, first on row {first}",
+        failed.len(),
+        rows.len()
+    ))
+}
+
+fn tried(
     backend: &mut dyn Backend,
     knowledge: &Knowledge,
     owner_rows: &[Vec<Tensor>],
     wish: Wish,
+    began: Instant,
 ) -> Trial {
-    let began = Instant::now();
     let signature = backend.signature().clone();
     let maker = Maker::new(&signature, &knowledge.candidates, owner_rows);
     let verdict = &knowledge.analysis.verdict;
@@ -247,7 +295,7 @@ mod tests {
     };
 
     fn trial_of(backend: &mut FakeBackend) -> Trial {
-        trial(backend, &proven(), &[], WISH)
+        trial(backend, &proven(), Ok(Vec::new()), WISH)
     }
 
     fn free_lengths() -> Signature {
@@ -354,7 +402,7 @@ mod tests {
             inputs: vec![port("x")],
             outputs: vec![port("y")],
         });
-        let trial = trial(&mut backend, &unknown(), &[], WISH);
+        let trial = trial(&mut backend, &unknown(), Ok(Vec::new()), WISH);
         assert_eq!(trial.batching.reason, BatchingReason::TrialRefuted);
     }
 
@@ -363,7 +411,7 @@ mod tests {
         for (mode, enabled) in [(BatchingMode::Always, true), (BatchingMode::Never, false)] {
             let mut backend = FakeBackend::classifier();
             let wish = Wish { mode, ..WISH };
-            let trial = trial(&mut backend, &unknown(), &[], wish);
+            let trial = trial(&mut backend, &unknown(), Ok(Vec::new()), wish);
             assert_eq!(trial.batching.enabled, enabled);
             assert_eq!(backend.rows().contains(&32), enabled);
             assert!(backend.rows().iter().all(|rows| [1, 32].contains(rows)));
@@ -383,11 +431,44 @@ mod tests {
         ));
     }
 
+    fn row(numbers: [f32; 2]) -> Vec<Tensor> {
+        vec![Tensor::new(vec![1, 2], numbers.to_vec()).unwrap()]
+    }
+
+    #[test]
+    fn an_unusable_warm_up_file_is_told_and_the_model_is_tried_without_it() {
+        let mut backend = FakeBackend::classifier();
+        let unusable = ShippedError::warm_up("it is no file");
+        let trial = trial(&mut backend, &proven(), Err(unusable), WISH);
+        assert_eq!(trial.batching.reason, BatchingReason::Proven);
+        let message = &trial.batching.message;
+        assert!(
+            message.contains("warmup.json beside the model"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn rows_of_the_owner_on_which_the_model_fails_are_told() {
+        let mut backend = FakeBackend::classifier();
+        let rows = vec![row([1.0, 0.0]), row([-1.0, 0.0]), row([-2.0, 0.0])];
+        let tried = trial(&mut backend, &proven(), Ok(rows), WISH);
+        let message = &tried.batching.message;
+        let told = "fails on 2 of the 3 rows of warmup.json, first on row 2";
+        assert!(message.contains(told), "{message}");
+        let mut backend = FakeBackend::classifier();
+        let tried = trial(&mut backend, &proven(), Ok(vec![row([1.0, 0.0])]), WISH);
+        let message = &tried.batching.message;
+        assert!(!message.contains("warmup.json"), "{message}");
+    }
+
     #[test]
     fn a_model_that_runs_on_nothing_made_up_is_served_and_shares_only_where_it_is_proven() {
         let mut backend = FakeBackend::classifier().that_fails();
         let trial_of = |backend: &mut FakeBackend, knowledge: &Knowledge| {
-            trial(backend, knowledge, &[], WISH).batching.reason
+            trial(backend, knowledge, Ok(Vec::new()), WISH)
+                .batching
+                .reason
         };
         assert_eq!(
             trial_of(&mut backend, &unknown()),
