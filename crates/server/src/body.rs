@@ -1,5 +1,6 @@
-//! Bodies of requests: read to their end within a size, a time and a share of the memory. Large
-//! answers, which wait for their clients to take them, share it too.
+//! Memory for what clients send and are sent: the bodies of requests, which are read to their end within
+//! a size, a time and a share of it, their heads, what is made of them, and answers until their clients
+//! have taken them.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -23,19 +24,18 @@ const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 /// Longest time for that.
 const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
-/// Most bytes of an answer that takes nothing from the budget: no more than a connection's own
-/// buffers.
-const SMALL_ANSWER_BYTES: usize = 16 * 1024;
-
-/// Memory that the bodies of all requests share, and large answers with them. Clones share it too.
+/// Memory that all requests share: heads, bodies, tensors and answers. Clones share it too.
 ///
 /// A body takes from it what it needs as it arrives, not what it announces: announcing is free, so
 /// a few silent clients could else reserve everything. Nobody waits for memory, since whoever waits
 /// holds some; a request without room is refused, to be tried again.
 #[derive(Debug, Clone)]
-pub struct BodyBudget {
-    total: usize,
-    free: Arc<AtomicUsize>,
+pub struct BodyBudget(Arc<Shares>);
+
+#[derive(Debug)]
+struct Shares {
+    total: AtomicUsize,
+    used: AtomicUsize,
 }
 
 /// There is no room for a body at the moment.
@@ -80,6 +80,10 @@ pub struct HeldBody {
     pub held: Held,
 }
 
+/// What marks an answer whose body has its part of the budget already.
+#[derive(Debug, Clone, Copy)]
+pub struct IsKept;
+
 /// A part of a [`BodyBudget`], given back when it is dropped.
 #[derive(Debug)]
 pub struct Held {
@@ -91,10 +95,21 @@ impl BodyBudget {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(total: NonZeroUsize) -> Self {
-        Self {
-            total: total.get(),
-            free: Arc::new(AtomicUsize::new(total.get())),
-        }
+        Self(Arc::new(Shares {
+            total: AtomicUsize::new(total.get()),
+            used: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Makes it so many bytes. What is held already stays so.
+    pub fn resize(&self, total: NonZeroUsize) {
+        self.0.total.store(total.get(), Ordering::Relaxed);
+    }
+
+    /// All of its bytes, held or not.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.0.total.load(Ordering::Relaxed)
     }
 
     /// A part that is empty, to be grown.
@@ -106,28 +121,20 @@ impl BodyBudget {
         }
     }
 
-    /// A part for an answer of so many bytes, until its client has taken it; none for a small one.
-    ///
-    /// # Errors
-    /// [`NoRoom`].
-    pub fn hold_answer(&self, bytes: usize) -> Result<Option<Held>, NoRoom> {
-        if bytes <= SMALL_ANSWER_BYTES {
-            return Ok(None);
-        }
-        let mut held = self.hold();
-        held.grow(bytes)?;
-        Ok(Some(held))
+    /// Its bytes that are held.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
     }
 
-    /// An answer with its part of the budget, which is given back with the last of its bytes.
+    /// A part of so many bytes.
     ///
     /// # Errors
     /// [`NoRoom`].
-    pub fn keep_answer(&self, bytes: Vec<u8>) -> Result<Bytes, NoRoom> {
-        Ok(match self.hold_answer(bytes.len())? {
-            Some(held) => Bytes::from_owner(KeptAnswer { bytes, _held: held }),
-            None => bytes.into(),
-        })
+    pub fn hold_bytes(&self, bytes: usize) -> Result<Held, NoRoom> {
+        let mut held = self.hold();
+        held.grow(bytes)?;
+        Ok(held)
     }
 
     /// Reads a body of at most `limit` bytes, and never of more than the whole budget. One that
@@ -144,7 +151,7 @@ impl BodyBudget {
         limit: usize,
         deadline: Instant,
     ) -> Result<HeldBody, ReadError> {
-        let reading = self.collect(headers, &mut body, limit.min(self.total));
+        let reading = self.collect(headers, &mut body, limit.min(self.total()));
         let read = timeout_at(deadline, reading)
             .await
             .unwrap_or(Err(ReadError::TooSlow));
@@ -196,38 +203,71 @@ impl BodyBudget {
     }
 }
 
-struct KeptAnswer {
-    bytes: Vec<u8>,
+/// Bytes with their part of a budget.
+struct Kept {
+    bytes: Bytes,
     _held: Held,
 }
 
-impl AsRef<[u8]> for KeptAnswer {
+impl AsRef<[u8]> for Kept {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 impl Held {
+    /// How many bytes it is.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes some more bytes.
     ///
     /// # Errors
     /// [`NoRoom`], and then nothing was taken.
     pub fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        self.budget
-            .free
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| {
-                free.checked_sub(bytes)
-            })
-            .map_err(|_free| NoRoom)?;
+        let Shares { total, used } = &*self.budget.0;
+        let total = total.load(Ordering::Relaxed);
+        used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|used| *used <= total)
+        })
+        .map_err(|_used| NoRoom)?;
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Takes or gives back as much as it needs to be so many bytes.
+    ///
+    /// # Errors
+    /// [`NoRoom`], and then nothing was taken.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        self.shrink_to(bytes);
+        self.grow(bytes - self.bytes)
+    }
+
+    /// A part for so many of its bytes, or for all where it has fewer.
+    #[must_use = "it is given back when it is dropped"]
+    pub fn split(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self {
+            budget: self.budget.clone(),
+            bytes,
+        }
+    }
+
+    /// Bytes that keep this until the last of them is dropped.
+    #[must_use]
+    pub fn keep(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Kept { bytes, _held: self })
     }
 
     /// Gives back everything beyond so many bytes.
     pub fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);
         self.bytes -= surplus;
-        self.budget.free.fetch_add(surplus, Ordering::Relaxed);
+        self.budget.0.used.fetch_sub(surplus, Ordering::Relaxed);
     }
 }
 

@@ -41,7 +41,8 @@ use self::health::HealthService;
 use self::service::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
 };
-use self::status::{refused, unless_corrupt};
+pub(crate) use self::status::refused;
+use self::status::unless_corrupt;
 use crate::body::Held;
 use crate::http::App;
 use crate::lifecycle::Phase;
@@ -121,10 +122,7 @@ impl Inference {
     }
 
     /// Answers a request, and counts it.
-    async fn infer(
-        &self,
-        incoming: Incoming,
-    ) -> Result<(ModelInferResponse, Option<Held>), Refusal> {
+    async fn infer(&self, incoming: Incoming) -> Result<(ModelInferResponse, Held), Refusal> {
         let app = &self.0;
         let _in_flight = app.lifecycle.enter();
         let Incoming { message, timeout } = incoming;
@@ -137,7 +135,7 @@ impl Inference {
             let answer = run(app, &model, request, &mut call, timeout).await?;
             let response = grpc::response(&answer.response(&model)?);
             let bytes = response.raw_output_contents.iter().map(Bytes::len).sum();
-            Ok((response, app.bodies.hold_answer(bytes)?))
+            Ok((response, app.bodies.hold_bytes(bytes)?))
         };
         let answer = answer.await;
         call.end(match &answer {
@@ -227,9 +225,7 @@ impl GrpcInferenceService for Inference {
         let answer = self.infer(Incoming { message, timeout }).await;
         let (answer, held) = answer.map_err(|refusal| refused(&refusal))?;
         let mut response = Response::new(answer);
-        if let Some(held) = held {
-            response.extensions_mut().insert(Arc::new(held));
-        }
+        response.extensions_mut().insert(Arc::new(held));
         Ok(response)
     }
 

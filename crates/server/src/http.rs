@@ -17,12 +17,14 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
 use self::cors::Cors;
-use crate::body::BodyBudget;
+use crate::body::{BodyBudget, NoRoom};
 use crate::lifecycle::{Lifecycle, Phase};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Call, Metrics};
 use crate::models::Repository;
+use crate::net::Asked;
 use crate::predict::error::ApiError;
 use crate::predict::predict;
+use crate::v2::Refusal;
 use crate::{grpc, v2};
 
 /// Bytes of metrics from which on compressing them is worth its time.
@@ -63,6 +65,24 @@ pub fn router(app: Arc<App>) -> Router {
     app.cors.around(endpoints).merge(grpc::routes(app))
 }
 
+/// Answers a request for which there is no memory, and counts it where it is for inference.
+#[must_use]
+pub fn refuse(app: &App, asked: &Asked) -> Response {
+    let path = asked.uri.path();
+    if path == paths::PREDICT || path.ends_with("/infer") || path.ends_with("Infer") {
+        let call = Call::arrival(Arc::clone(app.metrics.of_no_model()));
+        call.end(ApiError::NoRoomForBody.status());
+    }
+    let refusal = Refusal::from(NoRoom);
+    if asked.is_grpc {
+        grpc::refused(&refusal).into_http()
+    } else if path.starts_with("/v2") {
+        refusal.into_response()
+    } else {
+        ApiError::NoRoomForBody.into_response()
+    }
+}
+
 async fn health() -> Response {
     status(StatusCode::OK, "ok")
 }
@@ -94,7 +114,14 @@ fn status(code: StatusCode, status: &'static str) -> Response {
 
 async fn serve_metrics(State(app): State<Arc<App>>) -> Response {
     match app.metrics.text(&app.models.snapshot()) {
-        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(text) => {
+            // Compressed, the answer takes this and a little more.
+            let Ok(held) = app.bodies.hold_bytes(text.len()) else {
+                return ApiError::NoRoomForBody.into_response();
+            };
+            let text = held.keep(text.into());
+            ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "metrics could not be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

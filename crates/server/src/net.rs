@@ -7,6 +7,7 @@ mod activity;
 mod age;
 mod answer;
 mod connection;
+mod cost;
 mod descriptors;
 mod impatient;
 mod late_frames;
@@ -27,6 +28,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use self::activity::{Patience, Waiting};
 use self::age::Ages;
 use self::connection::connection;
+pub use self::cost::{Asked, Memory};
 pub use self::descriptors::raise_limit;
 pub use self::listener::listen;
 use self::places::Places;
@@ -71,9 +73,10 @@ pub struct Limits {
 }
 
 /// All connections of the server, through whichever listener they came. Clones share them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Connections {
     places: Arc<Places>,
+    memory: Memory,
     age: Option<Duration>,
     closing: watch::Receiver<Closing>,
 }
@@ -81,8 +84,9 @@ pub struct Connections {
 impl Connections {
     /// No connections yet. They end as `closing` says, and at once when its sender is gone.
     #[must_use]
-    pub fn new(limits: Limits, closing: watch::Receiver<Closing>) -> Self {
+    pub fn new(limits: Limits, memory: Memory, closing: watch::Receiver<Closing>) -> Self {
         Self {
+            memory,
             places: Arc::new(Places::new(limits.connections, limits.idle)),
             age: limits.age,
             closing,
@@ -133,8 +137,9 @@ impl Connections {
     ) {
         let place = self.places.take().await;
         let (router, closing) = (router.clone(), self.closing.clone());
+        let memory = self.memory.clone();
         connections.spawn(async move {
-            connection(stream, router, place.activity(), age, closing).await;
+            connection(stream, router, memory, place.activity(), age, closing).await;
         });
     }
 }

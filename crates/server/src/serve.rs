@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use crate::body::BodyBudget;
 use crate::cli::{ProbeArgs, ServeArgs};
 use crate::grpc;
-use crate::http::{App, router};
+use crate::http::{App, refuse, router};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::metrics::Metrics;
 use crate::models::Repository;
@@ -131,7 +131,14 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         age: args.connection_age(),
         idle: args.idle_timeout(),
     };
-    let connections = Connections::new(limits, closing_receiver);
+    let memory = net::Memory {
+        budget: app.bodies.clone(),
+        refuse: Arc::new({
+            let app = Arc::clone(&app);
+            move |asked| refuse(&app, asked)
+        }),
+    };
+    let connections = Connections::new(limits, memory, closing_receiver);
     let connections = tokio::spawn({
         let http = connections.clone().serve(http, router(Arc::clone(&app)));
         let grpc = connections.serve(grpc, grpc::router(Arc::clone(&app)));

@@ -12,7 +12,7 @@ fn budget(total: usize) -> BodyBudget {
 }
 
 fn free(budget: &BodyBudget) -> usize {
-    budget.free.load(Ordering::Relaxed)
+    budget.total() - budget.used()
 }
 
 fn announcing(length: usize) -> HeaderMap {
@@ -187,16 +187,40 @@ proptest! {
 }
 
 #[test]
-fn a_large_answer_holds_its_part_until_all_of_it_is_gone() {
+fn bytes_hold_their_part_until_the_last_of_them_is_gone() {
     let budget = budget(100_000);
-    let small = budget.keep_answer(vec![7; SMALL_ANSWER_BYTES]).unwrap();
-    assert_eq!(free(&budget), 100_000);
-    let mut large = budget.keep_answer(vec![7; 60_000]).unwrap();
-    assert_eq!(budget.keep_answer(vec![7; 60_000]), Err(NoRoom));
+    let mut held = budget.hold_bytes(60_000).unwrap();
+    assert_eq!(budget.hold_bytes(60_000).unwrap_err(), NoRoom);
+    let mut large = held.split(50_000).keep(vec![7; 50_000].into());
+    drop(held);
+    assert_eq!(free(&budget), 50_000);
     let piece = large.split_to(10);
-    drop((small, large));
-    assert_eq!(free(&budget), 40_000);
+    drop(large);
+    assert_eq!(free(&budget), 50_000);
     assert_eq!(piece, vec![7; 10]);
     drop(piece);
     assert_eq!(free(&budget), 100_000);
+}
+
+#[test]
+fn a_part_is_split_without_taking_more() {
+    let budget = budget(10);
+    let mut held = budget.hold_bytes(8).unwrap();
+    let all = held.split(100);
+    assert_eq!(free(&budget), 2);
+    drop(held);
+    assert_eq!(free(&budget), 2);
+    drop(all);
+    assert_eq!(free(&budget), 10);
+}
+
+#[test]
+fn a_smaller_budget_refuses_until_enough_is_given_back() {
+    let budget = budget(10);
+    let mut held = budget.hold_bytes(8).unwrap();
+    budget.resize(NonZeroUsize::new(6).unwrap());
+    assert_eq!(budget.hold_bytes(1).unwrap_err(), NoRoom);
+    held.resize(5).unwrap();
+    assert!(budget.hold_bytes(1).is_ok());
+    assert_eq!(held.resize(7), Err(NoRoom));
 }

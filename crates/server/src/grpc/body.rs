@@ -21,7 +21,7 @@ use super::arrival::Arrival;
 use super::cursor::Cursor;
 use super::reflection;
 use super::status::refused;
-use crate::body::{Held, ReadError};
+use crate::body::{Held, IsKept, ReadError};
 use crate::http::App;
 use crate::metrics;
 use crate::net::{Patience, Waiting};
@@ -76,17 +76,24 @@ pub(super) async fn within_bounds(
     // Whatever kept it from the service, it was about the message.
     arrival.count(metrics::Status::Invalid);
     let held = response.extensions_mut().remove::<Arc<Held>>();
+    let held = held.and_then(Arc::into_inner);
+    if held.is_some() {
+        response.extensions_mut().insert(IsKept);
+    }
     if held.is_none() && waiting.is_none() {
         return response;
     }
-    response.map(|body| until_taken(body, (held, waiting)))
+    response.map(|body| until_taken(body, held, waiting))
 }
 
-/// An answer with what belongs to it for as long as something of it is left.
-fn until_taken<T: Send + 'static>(body: Body, belongings: T) -> Body {
+/// An answer with what belongs to it for as long as something of it is left; its message keeps `held`.
+fn until_taken<T: Send + 'static>(body: Body, mut held: Option<Held>, belongings: T) -> Body {
     Body::new(body.map_frame(move |frame| {
         let _until_dropped = &belongings;
-        frame
+        frame.map_data(|message| match held.take() {
+            Some(held) => held.keep(message),
+            None => message,
+        })
     }))
 }
 

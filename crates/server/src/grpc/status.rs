@@ -11,7 +11,7 @@ use crate::v2::Refusal;
 const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A refusal as gRPC tells it.
-pub(super) fn refused(refusal: &Refusal) -> Status {
+pub(crate) fn refused(refusal: &Refusal) -> Status {
     let mut status = Status::new(refusal.code(), refusal.to_string());
     if let Some(wait) = refusal.retry_after() {
         // A client that tries again at once would be refused again.

@@ -27,6 +27,8 @@ pub(super) struct Activity {
     in_flight: AtomicUsize,
     /// Those of them for which nothing is being done.
     waiting: AtomicUsize,
+    /// Those of them for which there was no memory.
+    unpaid: AtomicUsize,
     /// Which of their answers wait for the client, and since when.
     untaken: Mutex<HashMap<u64, Instant>>,
     /// When the last request was over, in microseconds since the connection was opened.
@@ -48,6 +50,7 @@ impl Activity {
             requests: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            unpaid: AtomicUsize::new(0),
             untaken: Mutex::default(),
             last_over: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
@@ -80,7 +83,13 @@ impl Activity {
             version,
             number,
             is_offered: false,
+            is_unpaid: false,
         }
+    }
+
+    /// Requests in flight for which there was no memory.
+    pub(super) fn unpaid(&self) -> usize {
+        self.unpaid.load(Ordering::Relaxed)
     }
 
     /// Since when there is no request; none while there is one.
@@ -182,12 +191,20 @@ pub(super) struct InFlight {
     version: Version,
     number: u64,
     is_offered: bool,
+    is_unpaid: bool,
 }
 
 impl InFlight {
     /// Whether its answer is to end the connection. HTTP/2 has a frame for that.
     pub(super) fn is_last(&self) -> bool {
         self.activity.is_retired() && self.version < Version::HTTP_2
+    }
+
+    /// There is no memory for it. To be said once.
+    pub(super) fn count_unpaid(&mut self) {
+        self.is_unpaid = true;
+        self.activity.unpaid.fetch_add(1, Ordering::Relaxed);
+        self.activity.changed.notify_one();
     }
 
     /// Something of the answer waits for the client to take it. Of the last part over HTTP/1 the
@@ -212,6 +229,9 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.taken();
+        if self.is_unpaid {
+            self.activity.unpaid.fetch_sub(1, Ordering::Relaxed);
+        }
         self.activity.over_now();
         self.activity.in_flight.fetch_sub(1, Ordering::Release);
     }

@@ -5,9 +5,11 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes};
 use http::{HeaderValue, Response, header};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 
 use super::activity::InFlight;
+use super::cost::REQUEST_BYTES;
+use crate::body::{Held, IsKept, NoRoom};
 
 /// Most bytes that are handed over at once. What is handed over is out of sight, so a large answer
 /// in one piece would count as given long before its client has it.
@@ -20,11 +22,20 @@ pub(super) struct Answer {
     /// What was not handed over yet of the body's last frame.
     rest: Bytes,
     in_flight: InFlight,
+    /// Memory of the request, and of what the body holds where that is known. None where the body has its
+    /// own.
+    held: Option<Held>,
 }
 
 impl Answer {
-    /// The answer to a request.
-    pub(super) fn to(mut in_flight: InFlight, mut response: Response<Body>) -> Response<Self> {
+    /// The answer to a request. `held` is its [`REQUEST_BYTES`], and the bytes of its body where they are
+    /// known.
+    pub(super) fn to(
+        mut in_flight: InFlight,
+        mut response: Response<Body>,
+        held: Held,
+    ) -> Response<Self> {
+        let is_kept = response.extensions_mut().remove::<IsKept>().is_some();
         if in_flight.is_last() {
             response
                 .headers_mut()
@@ -35,7 +46,24 @@ impl Answer {
             body,
             rest: Bytes::new(),
             in_flight,
+            held: (!is_kept).then_some(held),
         })
+    }
+
+    /// A frame of the body with the memory that it takes, until the client has all of it: what is handed
+    /// over may wait long to be sent.
+    fn charged(&mut self, data: Bytes) -> Result<Bytes, NoRoom> {
+        let Some(held) = &mut self.held else {
+            return Ok(data);
+        };
+        let known = held.bytes().saturating_sub(REQUEST_BYTES);
+        held.grow(data.len().saturating_sub(known))?;
+        let part = if self.body.is_end_stream() {
+            held.bytes()
+        } else {
+            data.len()
+        };
+        Ok(held.split(part).keep(data))
     }
 }
 
@@ -52,7 +80,7 @@ impl http_body::Body for Answer {
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
+                    Ok(data) => self.rest = self.charged(data).map_err(axum::Error::new)?,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 ended => return Poll::Ready(ended),
@@ -83,6 +111,7 @@ impl http_body::Body for Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -93,7 +122,14 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::body::BodyBudget;
     use crate::net::activity::Activity;
+
+    /// Of a budget that has room for any of these answers.
+    fn held() -> Held {
+        let budget = BodyBudget::new(NonZeroUsize::new(1 << 20).unwrap());
+        budget.hold_bytes(REQUEST_BYTES).unwrap()
+    }
 
     #[tokio::test]
     async fn a_large_body_comes_whole_and_in_pieces_and_is_in_flight_to_the_last() {
@@ -101,7 +137,7 @@ mod tests {
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
         let request = activity.request(Version::HTTP_2);
         let response = Response::new(Body::from(whole.clone()));
-        let mut answer = Answer::to(request, response).into_body();
+        let mut answer = Answer::to(request, response, held()).into_body();
         let mut left = whole.len();
         let mut received = Vec::new();
         while let Some(frame) = answer.frame().await {
@@ -125,7 +161,7 @@ mod tests {
         let (sender, receiver) = unbounded::<Result<&str, std::io::Error>>();
         let body = Body::from_stream(receiver);
         assert!(activity.untaken_since().is_none(), "no answer yet");
-        let mut answer = Answer::to(request, Response::new(body)).into_body();
+        let mut answer = Answer::to(request, Response::new(body), held()).into_body();
         assert!(activity.untaken_since().is_some(), "its head");
         assert!(answer.frame().now_or_never().is_none());
         assert!(activity.untaken_since().is_none(), "the server's turn");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response, StatusCode, Version};
@@ -24,8 +24,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Closing;
 use super::activity::{Activity, Patience};
 use super::answer::Answer;
+use super::cost::{Asked, Memory, REQUEST_BYTES, of_head};
 use super::impatient::Impatient;
 use super::late_frames::LateFrames;
+use crate::body::IsKept;
 
 /// Longest time in which a client may take nothing of its answers; of one among several over
 /// HTTP/2 up to twice as long, since nobody looks more often.
@@ -34,8 +36,9 @@ const MAX_STALL: Duration = Duration::from_secs(30);
 /// Most bytes of a request's head over HTTP/1.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Most headers of a request over HTTP/1. Chains of proxies and tracing add dozens of their own; hyper's
-/// own bound is 100, which it takes without an allocation. Beyond it hyper answers 431 without a body.
+/// Most headers of a request. Chains of proxies and tracing add dozens of their own; hyper's own bound over
+/// HTTP/1 is 100, which it takes without an allocation, and over HTTP/2 it has none. Beyond it the answer is
+/// 431 without a body.
 const MAX_HEADERS: usize = 256;
 
 /// Most bytes of a request's head over HTTP/2, as its own rules count them (RFC 9113, section
@@ -44,12 +47,12 @@ const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 
 /// Most requests at the same time over one HTTP/2 connection. Clients that have more wait or open
 /// another connection; the recommended least is 100 (RFC 9113, section 6.5.2).
-const MAX_STREAMS: u32 = 256;
+const MAX_STREAMS: u32 = 100;
 
 /// Most bytes that a client may send over HTTP/2 before they are read: of one request, and of all
-/// requests of a connection. At 1 ms between client and server still 256 MB/s for one request.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// requests of a connection. Nothing counts them until they are read, so that it is memory which each
+/// connection may take. At 1 ms between client and server still 64 MB/s.
+const WINDOW: u32 = 64 * 1024;
 
 /// Most bytes of one answer that wait for an HTTP/2 client to take them.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
@@ -69,6 +72,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// once: where all servers are overloaded, a new connection for each refusal would make it worse.
 const REFUSED_AGE: Duration = Duration::from_secs(5);
 
+/// Most requests of a connection for which there is no memory and whose clients haven't taken that answer
+/// yet: what is beyond isn't counted anywhere, so the connection ends.
+const MAX_UNPAID: usize = 8;
+
 /// How often is looked whether a connection that is to end does nothing any more.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -82,6 +89,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) async fn connection<S>(
     stream: S,
     router: Router,
+    memory: Memory,
     activity: &Arc<Activity>,
     age: Option<Duration>,
     mut closing: watch::Receiver<Closing>,
@@ -92,7 +100,7 @@ pub(super) async fn connection<S>(
     let stream = LateFrames::new(Impatient::new(stream, MAX_STALL));
     let stream = TokioIo::new(stream);
     let refused_age = age.map(|age| age.min(REFUSED_AGE));
-    let service = service(router, Arc::clone(activity), refused_age);
+    let service = service(router, memory, Arc::clone(activity), refused_age);
     let connection = http.serve_connection(stream, service);
     let mut connection = pin!(connection);
     // A connection that wasn't looked at yet isn't known to be idle.
@@ -129,6 +137,9 @@ pub(super) async fn connection<S>(
             connection.as_mut().graceful_shutdown();
             break connection.await;
         }
+        if activity.unpaid() > MAX_UNPAID {
+            break Err("the client doesn't take refusals".into());
+        }
         let now = Instant::now();
         if activity.is_evicted() || activity.silent_at().is_some_and(|at| at <= now) {
             break hang_up(connection, activity).await;
@@ -159,17 +170,19 @@ fn http() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
         .max_send_buf_size(MAX_UNSENT_BYTES)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     http
 }
 
-/// The router, with every request counted. Beyond an age a refusal ends the connection.
+/// The router, with every request counted, and its memory taken before it gets there. Beyond an age a
+/// refusal ends the connection.
 fn service(
     router: Router,
+    memory: Memory,
     activity: Arc<Activity>,
     refused_age: Option<Duration>,
 ) -> impl Service<
@@ -180,23 +193,59 @@ fn service(
 > {
     let router = TowerToHyperService::new(router);
     service_fn(move |mut request: Request<Incoming>| {
-        let in_flight = activity.request(request.version());
+        let mut in_flight = activity.request(request.version());
+        let asked = Asked::by(&request);
+        let cost = of_head(request.uri(), request.headers());
+        let held = memory.budget.hold_bytes(cost);
+        if held.is_err() {
+            in_flight.count_unpaid();
+        }
         if request.version() == Version::HTTP_2 {
             let patience = Patience::of(Arc::clone(&activity));
             request.extensions_mut().insert(patience);
         }
-        let answering = router.call(request);
-        let activity = Arc::clone(&activity);
+        let answering = match &held {
+            Ok(_) if request.headers().len() > MAX_HEADERS => Err(too_many_headers()),
+            Ok(_) => Ok(router.call(request)),
+            Err(_no_room) => Err(refusal(&memory, &asked)),
+        };
+        let (memory, activity) = (memory.clone(), Arc::clone(&activity));
         async move {
-            let response = answering.await?;
+            let mut response = match answering {
+                Ok(answering) => answering.await?,
+                Err(refusal) => refusal,
+            };
+            let mut held = held.unwrap_or_else(|_no_room| memory.budget.hold());
+            held.shrink_to(REQUEST_BYTES);
+            let size = response.size_hint().exact();
+            let size = size.and_then(|size| usize::try_from(size).ok());
+            let is_kept = response.extensions().get::<IsKept>().is_some();
+            if let Some(size) = size.filter(|_| !is_kept)
+                && held.grow(size).is_err()
+            {
+                response = refusal(&memory, &asked);
+            }
             if is_refusal(&response)
                 && refused_age.is_some_and(|age| activity.opened().elapsed() >= age)
             {
                 activity.retire_now();
             }
-            Ok(Answer::to(in_flight, response))
+            Ok(Answer::to(in_flight, response, held))
         }
     })
+}
+
+/// The answer to a request for which there is no memory. It takes what little it needs from nothing.
+fn refusal(memory: &Memory, asked: &Asked) -> Response<Body> {
+    let mut response = (memory.refuse)(asked);
+    response.extensions_mut().insert(IsKept);
+    response
+}
+
+fn too_many_headers() -> Response<Body> {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response
 }
 
 /// Whether a request was refused for what other requests ask of this server.

@@ -31,7 +31,7 @@ use super::{
     find, index, model_config, model_metadata, run, series, server_metadata, serving, statistics,
     version,
 };
-use crate::body::{LONG_BODY_BYTES, Undecodable, discard};
+use crate::body::{IsKept, LONG_BODY_BYTES, Undecodable, discard};
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
@@ -292,8 +292,10 @@ async fn answer(
         Some(_) => BINARY,
         None => JSON,
     };
-    let bytes = app.bodies.keep_answer(body.bytes)?;
+    let held = app.bodies.hold_bytes(body.bytes.len())?;
+    let bytes = held.keep(body.bytes.into());
     let mut response = ([(CONTENT_TYPE, content_type)], bytes).into_response();
+    response.extensions_mut().insert(IsKept);
     if let Some(length) = body.json_length {
         let length = HeaderValue::from(length);
         response.headers_mut().insert(JSON_LENGTH, length);

@@ -8,6 +8,7 @@
     reason = "helpers of tests"
 )]
 
+mod attack;
 mod batching;
 mod connections;
 mod counts;
@@ -18,6 +19,7 @@ mod http2;
 mod inputs;
 mod letters;
 mod lifecycle;
+mod memory;
 mod models;
 mod predictions;
 mod refusals;

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -10,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::body::BodyBudget;
 
 /// Bytes of an answer that the HTTP/2 client takes before they are read.
 const WINDOW: u32 = 16 * 1024;
@@ -39,6 +41,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head.concat(), payload].concat()
 }
 
+/// Memory for requests.
+const BUDGET: usize = 3 * 1024 * 1024;
+
 /// Bytes of the large answer.
 const LARGE: usize = 1024 * 1024;
 
@@ -47,6 +52,7 @@ const LARGE: usize = 1024 * 1024;
 struct Served {
     client: DuplexStream,
     activity: Arc<Activity>,
+    budget: BodyBudget,
     closing: watch::Sender<Closing>,
     ended: JoinHandle<Instant>,
 }
@@ -63,6 +69,15 @@ fn serve_idle(age: Option<Duration>, stage: Closing, max_idle: Duration) -> Serv
     let (client, server) = duplex(64 * 1024);
     let activity = Arc::new(Activity::new(max_idle));
     let (closing, receiver) = watch::channel(stage);
+    let budget = BodyBudget::new(NonZeroUsize::new(BUDGET).unwrap());
+    let memory = Memory {
+        budget: budget.clone(),
+        refuse: Arc::new(|asked| {
+            let mut refusal = Response::new(Body::from(format!("no room for {}", asked.uri)));
+            *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            refusal
+        }),
+    };
     let router = Router::new()
         .route("/", get(async || "fast"))
         .route(
@@ -94,13 +109,14 @@ fn serve_idle(age: Option<Duration>, stage: Closing, max_idle: Duration) -> Serv
     let ended = tokio::spawn({
         let activity = Arc::clone(&activity);
         async move {
-            connection(server, router, &activity, age, receiver).await;
+            connection(server, router, memory, &activity, age, receiver).await;
             Instant::now()
         }
     });
     Served {
         client,
         activity,
+        budget,
         closing,
         ended,
     }
@@ -547,4 +563,74 @@ async fn a_stream_that_waits_keeps_no_place_and_one_that_is_answered_does() {
     let _waiting = Patience::of(Arc::clone(&http2.activity)).wait();
     timeout(SECOND, http2.ended).await.unwrap().unwrap();
     assert!(answer.frame().await.unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_takes_memory_until_its_answer_is_taken() {
+    let mut served = serve(None);
+    assert_eq!(served.budget.used(), 0);
+    served
+        .client
+        .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Y: zz\r\n\r\n")
+        .await
+        .unwrap();
+    sleep(SECOND).await;
+    let taken = served.budget.used();
+    assert!(taken > REQUEST_BYTES + 512, "{taken}");
+    served.answer().await;
+    sleep(SECOND).await;
+    assert_eq!(served.budget.used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_room_is_refused_without_the_router() {
+    let mut served = serve(None);
+    let all = served.budget.hold_bytes(BUDGET).unwrap();
+    served.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut answer = [0; 12];
+    served.client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 429");
+    drop(all);
+    let mut served = serve(None);
+    assert!(served.get("/").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_room_is_a_refusal() {
+    let mut served = serve(None);
+    let _most = served.budget.hold_bytes(BUDGET - LARGE).unwrap();
+    served.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut answer = [0; 12];
+    served.client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 429");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_no_refusals_is_sent_away() {
+    let mut served = serve(None);
+    let _all = served.budget.hold_bytes(BUDGET).unwrap();
+    let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let begin = [&PREFACE[..PREFACE.len() - 9], &settings].concat();
+    served.client.write_all(&begin).await.unwrap();
+    for number in 0..=u32::try_from(MAX_UNPAID).unwrap() {
+        assert!(!served.ended.is_finished());
+        let head = frame(HEADERS, ALL_HEADERS_AND_NO_BODY, 2 * number + 1, GET_SLOW);
+        served.client.write_all(&head).await.unwrap();
+        sleep(SECOND / 100).await;
+    }
+    assert!(served.ended.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_http2_a_request_may_have_256_headers_and_no_more() {
+    for (count, status) in [(256, 200), (257, 431)] {
+        let mut http2 = serve(None).http2().await;
+        let mut request = Request::get("http://x/");
+        for number in 0..count {
+            request = request.header(format!("x-{number}"), "");
+        }
+        let request = request.body(Empty::new()).unwrap();
+        let answer = http2.sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{count}");
+    }
 }
