@@ -121,6 +121,21 @@ pub struct ModelStatus {
 pub struct ServerStatus {
     /// The versions that serve.
     pub models: Vec<ModelStatus>,
+    /// How its memory is shared out; servers before 0.2 don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryStatus>,
+}
+
+/// How a server shares out its memory: bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// The limit of its container, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
+    /// For all requests together.
+    pub requests_bytes: u64,
+    /// Of one request at most.
+    pub request_bytes: u64,
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ pub const PORT: u16 = 8000;
 /// TCP port that the server listens on for gRPC.
 pub const GRPC_PORT: u16 = 8001;
 
+/// TCP port that the server listens on for probes and metrics alone.
+pub const HEALTH_PORT: u16 = 8002;
+
 /// Most rows in one batch.
 pub const MAX_BATCH_ROWS: u32 = 32;
 

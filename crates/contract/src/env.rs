@@ -55,6 +55,8 @@ pub const HOST: &str = "SPRINGTIDE_HOST";
 pub const PORT: &str = "SPRINGTIDE_PORT";
 /// TCP port to listen on for gRPC.
 pub const GRPC_PORT: &str = "SPRINGTIDE_GRPC_PORT";
+/// TCP port to listen on for probes and metrics alone.
+pub const HEALTH_PORT: &str = "SPRINGTIDE_HEALTH_PORT";
 /// Path of the ONNX model file.
 pub const MODEL_PATH: &str = "SPRINGTIDE_MODEL_PATH";
 /// Folder of models instead of one file: `<name>/<version>/model.onnx`, versions positive integers.
@@ -92,17 +94,19 @@ pub const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
 pub const DRAIN_DELAY_SECONDS: &str = "SPRINGTIDE_DRAIN_DELAY_SECONDS";
 /// Longest time that a shutdown waits for accepted requests, in seconds.
 pub const DRAIN_TIMEOUT_SECONDS: &str = "SPRINGTIDE_DRAIN_TIMEOUT_SECONDS";
-/// Most connections at the same time.
+/// Most connections at the same time; unset: chosen from the memory limit.
 pub const MAX_CONNECTIONS: &str = "SPRINGTIDE_MAX_CONNECTIONS";
+/// Most connections of one address at the same time; 0: as many as there are at all; unset: half of them.
+pub const MAX_CONNECTIONS_PER_PEER: &str = "SPRINGTIDE_MAX_CONNECTIONS_PER_PEER";
 /// Greatest age of a connection, in seconds; 0: none.
 pub const MAX_CONNECTION_AGE_SECONDS: &str = "SPRINGTIDE_MAX_CONNECTION_AGE_SECONDS";
 /// Longest time that a connection may be idle between two requests, in seconds.
 pub const IDLE_TIMEOUT_SECONDS: &str = "SPRINGTIDE_IDLE_TIMEOUT_SECONDS";
 /// Origins whose pages may read answers (CORS), separated by commas, or `*` for all.
 pub const CORS_ORIGIN: &str = "SPRINGTIDE_CORS_ORIGIN";
-/// Most bytes of one request, where its model doesn't say less.
+/// Most bytes of one request, where its model doesn't say less; unset: chosen from the memory limit.
 pub const MAX_REQUEST_BYTES: &str = "SPRINGTIDE_MAX_REQUEST_BYTES";
-/// Memory that the bodies of all requests may take together, in bytes.
+/// Memory that all requests may take together, in bytes; unset: chosen from the memory limit.
 pub const MAX_BODY_BYTES_IN_FLIGHT: &str = "SPRINGTIDE_MAX_BODY_BYTES_IN_FLIGHT";
 /// Name of the ModelService that the pod belongs to; becomes the label
 /// [`MODEL_SERVICE`](crate::metrics::label::MODEL_SERVICE) of every metric.

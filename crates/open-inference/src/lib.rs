@@ -23,6 +23,6 @@ mod response;
 mod test_tensors;
 
 pub use error::{InvalidRequest, NotFinite};
-pub use limits::Limits;
+pub use limits::{Limits, MAX_STRINGS};
 pub use request::{InferRequest, Input, RequestedOutput, ResolvedRequest, Selected};
 pub use response::{InferResponse, Output};

@@ -22,7 +22,7 @@ pub(crate) const MAX_ID_BYTES: usize = 256;
 
 /// Most elements of all BYTES tensors of a request: in memory each takes several times what an empty
 /// one takes in a request.
-pub(crate) const MAX_STRINGS: usize = 1 << 20;
+pub const MAX_STRINGS: usize = 1 << 20;
 
 /// Most integers in typed lists of a message of gRPC, which decoding makes four to eight times as
 /// large as small ones are on the wire. Raw contents have no such bound.

@@ -21,6 +21,7 @@ use crate::models::batching::Wish;
 use crate::models::probe::Probe;
 use crate::models::shipped::Mode;
 use crate::models::{ModelName, Source};
+use crate::room::Room;
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -137,6 +138,10 @@ pub struct ServeArgs {
     /// log names
     #[arg(long, env = env::GRPC_PORT, default_value_t = defaults::GRPC_PORT)]
     pub grpc_port: u16,
+    /// TCP port to listen on for probes and metrics alone, which has places of its own for connections; the
+    /// other ports answer them, too. 0 takes a free one, which the log names
+    #[arg(long, env = env::HEALTH_PORT, default_value_t = defaults::HEALTH_PORT)]
+    pub health_port: u16,
     /// Path of the ONNX model file, which is served as version 1
     #[arg(long, env = env::MODEL_PATH, default_value = paths::MODEL_FILE, conflicts_with = "model_dir")]
     pub model_path: PathBuf,
@@ -207,10 +212,15 @@ pub struct ServeArgs {
     #[arg(long, env = env::DRAIN_TIMEOUT_SECONDS, value_parser = value_parser!(u32).range(1..=3600))]
     pub drain_timeout_seconds: Option<u32>,
     /// Most connections at the same time; for one more, the one that has been idle the longest is
-    /// closed
-    #[arg(long, env = env::MAX_CONNECTIONS, default_value_t = defaults::MAX_CONNECTIONS,
-        value_parser = value_parser!(u32).range(1..=1_000_000))]
-    pub max_connections: u32,
+    /// closed, or else the one whose client has sent or taken nothing for the longest
+    /// By default 4096, or as many as the container's memory limit has room for
+    #[arg(long, env = env::MAX_CONNECTIONS, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: Option<u32>,
+    /// Most connections of one address at the same time, of IPv6 those of a /64 network; for one more, its
+    /// own that has been idle or has made no progress the longest is closed, or else the new one. By default
+    /// half of all. 0 sets none: where all clients come through one proxy
+    #[arg(long, env = env::MAX_CONNECTIONS_PER_PEER, value_parser = value_parser!(u32).range(0..=1_000_000))]
+    pub max_connections_per_peer: Option<u32>,
     /// Greatest age of a connection, in seconds: its client is then asked to reconnect, so that new
     /// servers behind a load balancer get their share; 0 sets none
     #[arg(long, env = env::MAX_CONNECTION_AGE_SECONDS, default_value_t = defaults::MAX_CONNECTION_AGE_SECONDS,
@@ -225,15 +235,15 @@ pub struct ServeArgs {
     /// one; may be given several times. Without it browsers keep answers from all pages
     #[arg(long, env = env::CORS_ORIGIN, value_delimiter = ',')]
     pub cors_origin: Vec<Origin>,
-    /// Most bytes of one request; fewer where a model's inputs say how many numbers they hold at most
-    #[arg(long, env = env::MAX_REQUEST_BYTES, default_value_t = defaults::MAX_REQUEST_BYTES,
-        value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
-    pub max_request_bytes: u64,
-    /// Memory that the bodies of all requests may take together, in bytes; a request without room is
-    /// refused with 429
-    #[arg(long, env = env::MAX_BODY_BYTES_IN_FLIGHT, default_value_t = defaults::MAX_BODY_BYTES_IN_FLIGHT,
-        value_parser = value_parser!(u64).range(1..=1 << 40))]
-    pub max_body_bytes_in_flight: u64,
+    /// Most bytes of one request; fewer where a model's inputs say how many numbers they hold at most. By
+    /// default 64 MiB, or half of the memory below
+    #[arg(long, env = env::MAX_REQUEST_BYTES, value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
+    pub max_request_bytes: Option<u64>,
+    /// Memory that all requests may take together, in bytes: heads, bodies, tensors and answers, each
+    /// request 16 KiB at least; one without room is refused with 429. By default 256 MiB, or what the
+    /// container's memory limit leaves beside the models
+    #[arg(long, env = env::MAX_BODY_BYTES_IN_FLIGHT, value_parser = value_parser!(u64).range(1..=1 << 40))]
+    pub max_body_bytes_in_flight: Option<u64>,
     /// Name of the ModelService, a label of every metric
     #[arg(long, env = env::MODEL_SERVICE_NAME)]
     pub model_service: Option<String>,
@@ -343,10 +353,13 @@ impl ServeArgs {
         self.workers.map(count)
     }
 
-    /// Most connections at the same time.
+    /// Most connections of one address. None: as many as there are at all.
     #[must_use]
-    pub fn connections(&self) -> NonZeroUsize {
-        count(self.max_connections)
+    pub fn connections_per_peer(&self, connections: NonZeroUsize) -> Option<NonZeroUsize> {
+        match self.max_connections_per_peer {
+            None => NonZeroUsize::new(connections.get() / 2),
+            Some(most) => usize::try_from(most).ok().and_then(NonZeroUsize::new),
+        }
     }
 
     /// Greatest age of a connection.
@@ -368,17 +381,20 @@ impl ServeArgs {
         self.cors_origin.iter().cloned().collect()
     }
 
-    /// Most bytes of one request.
+    /// How the memory is shared out under a limit: what is given goes before.
     #[must_use]
-    pub fn request_bytes(&self) -> usize {
-        usize::try_from(self.max_request_bytes).unwrap_or(usize::MAX)
-    }
-
-    /// Memory that the bodies of all requests may take together.
-    #[must_use]
-    pub fn body_bytes_in_flight(&self) -> NonZeroUsize {
-        let bytes = usize::try_from(self.max_body_bytes_in_flight).unwrap_or(usize::MAX);
-        NonZeroUsize::new(bytes).unwrap_or(NonZeroUsize::MIN)
+    pub fn room(&self, limit: Option<u64>) -> Room {
+        let chosen = Room::before_models(limit);
+        let requests_bytes = self
+            .max_body_bytes_in_flight
+            .unwrap_or(chosen.requests_bytes);
+        Room {
+            connections: self.max_connections.map_or(chosen.connections, u64::from),
+            requests_bytes,
+            request_bytes: self
+                .max_request_bytes
+                .unwrap_or_else(|| chosen.request_bytes.min(requests_bytes)),
+        }
     }
 
     /// When queued requests become a batch.

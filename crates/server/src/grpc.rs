@@ -24,6 +24,7 @@ use axum::middleware;
 use axum::response::Response as HttpResponse;
 use futures::{Stream, StreamExt, stream};
 use http::HeaderValue;
+use prost::Message as _;
 use springtide_open_inference::grpc::message::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
     ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
@@ -49,8 +50,8 @@ use crate::lifecycle::Phase;
 use crate::metrics::{Call, Rejected, Status};
 use crate::models::Model;
 use crate::v2::{
-    Refusal, find, index, model_config, model_metadata, run, series, server_metadata, serving,
-    statistics, version,
+    Refusal, find, index, model_config, model_metadata, parse_bytes, run, series, server_metadata,
+    serving, statistics, version,
 };
 
 /// The services, to be merged into a router of other endpoints on a port that speaks HTTP/2.
@@ -131,8 +132,12 @@ impl Inference {
         let answer = async {
             let model = model?;
             let limits = Limits::new(model.signature(), model.max_rows());
+            // Of elements of text, raw or typed, each takes 2 bytes at least.
+            let bytes = message.encoded_len();
+            let cost = bytes + parse_bytes(model.signature(), bytes, bytes / 2);
+            let held = app.bodies.hold_bytes(cost)?;
             let request = grpc::request(message, &limits)?;
-            let answer = run(app, &model, request, &mut call, timeout).await?;
+            let answer = run(&model, request, held, &mut call, timeout).await?;
             let response = grpc::response(&answer.response(&model)?);
             let bytes = response.raw_output_contents.iter().map(Bytes::len).sum();
             Ok((response, app.bodies.hold_bytes(bytes)?))

@@ -11,7 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use springtide_contract::batching::{ModelStatus, ServerStatus};
+use springtide_contract::batching::{MemoryStatus, ModelStatus, ServerStatus};
 use springtide_contract::paths;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
@@ -19,6 +19,7 @@ use tower_http::compression::predicate::SizeAbove;
 use self::cors::Cors;
 use crate::body::{BodyBudget, NoRoom};
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::memory;
 use crate::metrics::{self, Call, Metrics};
 use crate::models::Repository;
 use crate::net::Asked;
@@ -50,19 +51,33 @@ pub struct App {
 
 /// The server's endpoints.
 pub fn router(app: Arc<App>) -> Router {
-    // The text of many series is a tenth as long compressed.
-    let compressed = CompressionLayer::new().compress_when(SizeAbove::new(LONG_METRICS_BYTES));
     let endpoints = Router::new()
         .route(paths::PREDICT, post(predict))
-        .route(paths::HEALTH, get(health))
-        .route(paths::READY, get(ready))
+        .merge(health_routes())
         .route(paths::STATUS, get(server_status))
-        .route(paths::METRICS, get(serve_metrics).layer(compressed))
         .merge(v2::http::router())
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(Arc::clone(&app));
     app.cors.around(endpoints).merge(grpc::routes(app))
+}
+
+/// Probes and metrics alone.
+pub fn health_router(app: Arc<App>) -> Router {
+    health_routes()
+        .merge(v2::http::health_router())
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .with_state(app)
+}
+
+fn health_routes() -> Router<Arc<App>> {
+    // The text of many series is a tenth as long compressed.
+    let compressed = CompressionLayer::new().compress_when(SizeAbove::new(LONG_METRICS_BYTES));
+    Router::new()
+        .route(paths::HEALTH, get(health))
+        .route(paths::READY, get(ready))
+        .route(paths::METRICS, get(serve_metrics).layer(compressed))
 }
 
 /// Answers a request for which there is no memory, and counts it where it is for inference.
@@ -98,6 +113,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 /// What the operator reads.
 async fn server_status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
     let serving = app.models.serving();
+    let bytes = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
     let models = serving.iter().map(|model| ModelStatus {
         name: model.name().to_owned(),
         version: model.version().to_owned(),
@@ -105,6 +121,11 @@ async fn server_status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
     });
     Json(ServerStatus {
         models: models.collect(),
+        memory: Some(MemoryStatus {
+            limit_bytes: memory::limit(),
+            requests_bytes: bytes(app.bodies.total()),
+            request_bytes: bytes(app.max_request_bytes),
+        }),
     })
 }
 

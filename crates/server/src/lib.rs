@@ -8,6 +8,7 @@
 //! [`fetch::location`] (what a source's answer means).
 
 pub mod body;
+mod cgroup;
 pub mod cli;
 pub mod fetch;
 pub mod grpc;
@@ -20,6 +21,7 @@ pub mod models;
 pub mod net;
 pub mod predict;
 pub mod processors;
+pub mod room;
 pub mod serve;
 pub mod termination;
 pub mod v2;

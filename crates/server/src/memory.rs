@@ -2,12 +2,34 @@
 
 use std::fs;
 
+use crate::cgroup::{self, Directory, Version};
+
 /// Bytes of this process that are in memory; None where that can't be read.
 #[must_use]
 pub fn resident() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages = resident_pages(&statm)?;
     pages.checked_mul(u64::try_from(rustix::param::page_size()).ok()?)
+}
+
+/// Most bytes that the process may take: the smallest limit of its cgroups. None where there is none.
+#[must_use]
+pub fn limit() -> Option<u64> {
+    let directories = cgroup::of_this_process("memory");
+    directories.iter().filter_map(limit_of).min()
+}
+
+fn limit_of(directory: &Directory) -> Option<u64> {
+    let name = match directory.version {
+        Version::V1 => "memory.limit_in_bytes",
+        Version::V2 => "memory.max",
+    };
+    limit_in(&directory.read(name)?)
+}
+
+/// `max` is no limit, nor is more than any machine has, which is how version 1 says it.
+fn limit_in(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|bytes| *bytes < 1 << 60)
 }
 
 /// Bytes by which [`resident`] has grown; 0 where it has shrunk.
@@ -29,6 +51,31 @@ mod tests {
     fn the_second_field_counts() {
         assert_eq!(resident_pages("2000 300 40 5 0 60 0\n"), Some(300));
         assert_eq!(resident_pages("2000"), None);
+    }
+
+    #[test]
+    fn a_limit_beyond_all_machines_is_none() {
+        assert_eq!(limit_in("536870912\n"), Some(512 << 20));
+        for none in ["max\n", "9223372036854771712\n", "", "-1"] {
+            assert_eq!(limit_in(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_limit_of_all_groups_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = |name: &str, file: &str, text: &str, version| {
+            let path = root.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join(file), text).unwrap();
+            Directory { version, path }
+        };
+        let directories = [
+            directory("a", "memory.max", "max", Version::V2),
+            directory("b", "memory.max", "2048", Version::V2),
+            directory("c", "memory.limit_in_bytes", "1024", Version::V1),
+        ];
+        assert_eq!(directories.iter().filter_map(limit_of).min(), Some(1024));
     }
 
     #[test]

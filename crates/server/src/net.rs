@@ -6,6 +6,7 @@
 mod activity;
 mod age;
 mod answer;
+mod body;
 mod connection;
 mod cost;
 mod descriptors;
@@ -15,6 +16,7 @@ mod listener;
 mod places;
 
 use std::io;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +64,11 @@ pub enum Closing {
 pub struct Limits {
     /// Most connections at the same time, all listeners together. For one more, the one that has
     /// been idle the longest is closed, so that probes get through and idle clients can't keep
-    /// active ones out; if none is idle, the new one waits.
+    /// active ones out; if none is idle, the one whose client has sent or taken nothing for the longest. If
+    /// there is none, the new one waits.
     pub connections: NonZeroUsize,
+    /// Most connections of one address. None: as many as there are at all.
+    pub per_peer: Option<NonZeroUsize>,
     /// Age at which a connection's client is asked to reconnect, so that a new server behind the
     /// same load balancer gets its share; each connection's own is up to a third less, so that
     /// those opened together don't end together. None: never.
@@ -87,7 +92,11 @@ impl Connections {
     pub fn new(limits: Limits, memory: Memory, closing: watch::Receiver<Closing>) -> Self {
         Self {
             memory,
-            places: Arc::new(Places::new(limits.connections, limits.idle)),
+            places: Arc::new(Places::new(
+                limits.connections,
+                limits.per_peer,
+                limits.idle,
+            )),
             age: limits.age,
             closing,
         }
@@ -106,8 +115,8 @@ impl Connections {
                 accepted = accept(&listener) => accepted,
             };
             match accepted {
-                Ok(stream) => {
-                    self.spawn(&mut connections, stream, &router, ages.draw())
+                Ok(accepted) => {
+                    self.spawn(&mut connections, accepted, &router, ages.draw())
                         .await;
                 }
                 Err(error) if is_connections_fault(&error) => {}
@@ -119,9 +128,9 @@ impl Connections {
         }
         let last = Instant::now() + LAST_CONNECTIONS;
         while Instant::now() < last
-            && let Ok(Ok(stream)) = timeout(EMPTY_BACKLOG, accept(&listener)).await
+            && let Ok(Ok(accepted)) = timeout(EMPTY_BACKLOG, accept(&listener)).await
         {
-            self.spawn(&mut connections, stream, &router, ages.draw())
+            self.spawn(&mut connections, accepted, &router, ages.draw())
                 .await;
         }
         drop(listener);
@@ -131,15 +140,18 @@ impl Connections {
     async fn spawn(
         &self,
         connections: &mut JoinSet<()>,
-        stream: TcpStream,
+        (stream, peer): (TcpStream, IpAddr),
         router: &Router,
         age: Option<Duration>,
     ) {
-        let place = self.places.take().await;
+        let Some(place) = self.places.take(peer).await else {
+            tracing::debug!(%peer, "a connection too many of one address");
+            return;
+        };
         let (router, closing) = (router.clone(), self.closing.clone());
         let memory = self.memory.clone();
         connections.spawn(async move {
-            connection(stream, router, memory, place.activity(), age, closing).await;
+            connection(stream, router, memory, &place, age, closing).await;
         });
     }
 }
@@ -149,11 +161,11 @@ async fn reached(closing: &mut watch::Receiver<Closing>, stage: Closing) {
     let _sender_gone = closing.wait_for(|closing| *closing >= stage).await;
 }
 
-async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
-    let (stream, _peer) = listener.accept().await?;
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
+    let (stream, peer) = listener.accept().await?;
     // An answer is one small write; waiting to fill a packet only makes it late.
     stream.set_nodelay(true)?;
-    Ok(stream)
+    Ok((stream, peer.ip()))
 }
 
 /// The client gave up between its connecting and our accepting.

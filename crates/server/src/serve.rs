@@ -5,20 +5,22 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use springtide_batching::WorkerDied;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::Runtime;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::body::BodyBudget;
 use crate::cli::{ProbeArgs, ServeArgs};
 use crate::grpc;
-use crate::http::{App, refuse, router};
+use crate::http::{App, health_router, refuse, router};
 use crate::lifecycle::{Lifecycle, Phase};
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::models::Repository;
 use crate::models::directory::ListError;
@@ -27,12 +29,18 @@ use crate::models::load::{Load as _, ModelError, OnnxLoader};
 use crate::net::{self, Closing, Connections};
 use crate::processors::keep_measuring;
 use crate::processors::threads::RuntimeThreads;
+use crate::room::{Room, count};
 
 /// Quiet after which a draining server takes it that no client sends to it any more.
 const QUIET: Duration = Duration::from_millis(250);
 
 /// Part of the drain that is kept for the answers to the last requests.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// Connections for probes and metrics alone, and the memory of their requests: a few of each, and none that
+/// clients could use up.
+const HEALTH_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+const HEALTH_BYTES: NonZeroUsize = NonZeroUsize::new(8 << 20).unwrap();
 
 /// Why the server ended.
 #[derive(Debug, thiserror::Error)]
@@ -111,38 +119,62 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     let mut signals = Signals::new()?;
     let http = listen("http", args.host, args.port)?;
     let grpc = listen("grpc", args.host, args.grpc_port)?;
+    let health = listen("health", args.host, args.health_port)?;
     let metrics = Metrics::new(
         args.model_service.as_deref(),
         args.model_service_namespace.as_deref(),
     )?;
     let _measuring = tokio::spawn(keep_measuring(threads, Arc::clone(metrics.load())));
+    let limit = memory::limit();
+    let room = args.room(limit);
+    tracing::info!(
+        limit,
+        requests_bytes = room.requests_bytes,
+        request_bytes = room.request_bytes,
+        connections = room.connections,
+        "memory is shared out"
+    );
     let app = Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(metrics),
-        bodies: BodyBudget::new(args.body_bytes_in_flight()),
+        bodies: BodyBudget::new(count(room.requests_bytes)),
         models: Arc::new(Repository::new(args.model_name.clone())),
-        max_request_bytes: args.request_bytes(),
+        max_request_bytes: count(room.request_bytes).get(),
         request_timeout: args.request_timeout(),
         cors: args.cors(),
     });
     let (closing, closing_receiver) = watch::channel(Closing::Open);
+    let places = net::raise_limit(count(room.connections));
     let limits = net::Limits {
-        connections: net::raise_limit(args.connections()),
+        connections: places,
+        per_peer: args.connections_per_peer(places),
         age: args.connection_age(),
         idle: args.idle_timeout(),
     };
-    let memory = net::Memory {
-        budget: app.bodies.clone(),
+    let health_limits = net::Limits {
+        connections: HEALTH_CONNECTIONS,
+        per_peer: None,
+        age: None,
+        idle: args.idle_timeout(),
+    };
+    let shared = |budget: BodyBudget| net::Memory {
+        budget,
         refuse: Arc::new({
             let app = Arc::clone(&app);
             move |asked| refuse(&app, asked)
         }),
     };
-    let connections = Connections::new(limits, memory, closing_receiver);
+    let health_memory = shared(BodyBudget::new(HEALTH_BYTES));
+    let health_connections =
+        Connections::new(health_limits, health_memory, closing_receiver.clone());
+    let connections = Connections::new(limits, shared(app.bodies.clone()), closing_receiver);
+    let health_ended = serve_health(health, health_connections, health_router(Arc::clone(&app)))?;
     let connections = tokio::spawn({
         let http = connections.clone().serve(http, router(Arc::clone(&app)));
         let grpc = connections.serve(grpc, grpc::router(Arc::clone(&app)));
-        async { tokio::join!(http, grpc) }
+        async {
+            tokio::join!(http, grpc, health_ended);
+        }
     });
 
     let (died, mut deaths) = mpsc::channel(1);
@@ -166,6 +198,34 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     }
     tracing::info!("ended");
     Ok(())
+}
+
+/// Serves probes and metrics on a thread of their own, so that they don't wait until the others have dealt
+/// with what clients send. Returns when that ends.
+fn serve_health(
+    listener: TcpListener,
+    connections: Connections,
+    router: Router,
+) -> Result<impl Future<Output = ()>, ServeError> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (ended, receiver) = oneshot::channel::<()>();
+    std::thread::Builder::new()
+        .name("health".to_owned())
+        .spawn(move || {
+            let _ended = ended;
+            runtime.block_on(async {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => connections.serve(listener, router).await,
+                    Err(error) => tracing::error!(%error, "probes can't be answered"),
+                }
+            });
+        })?;
+    Ok(async {
+        let _sender_gone = receiver.await;
+    })
 }
 
 fn listen(protocol: &str, host: Option<IpAddr>, port: u16) -> Result<TcpListener, ServeError> {
@@ -212,6 +272,7 @@ async fn keep_models(
     }
     loop {
         if serves() && app.lifecycle.phase() == Phase::Loading {
+            share_what_is_left(&args, &app);
             app.lifecycle.ready();
             tracing::info!("ready");
         }
@@ -223,6 +284,24 @@ async fn keep_models(
             tracing::warn!(%error, "what serves stays as it is");
         }
     }
+}
+
+/// Makes the memory for requests what the models leave, where it isn't given and there is a limit.
+fn share_what_is_left(args: &ServeArgs, app: &App) {
+    let limit = memory::limit();
+    let (None, Some(_), Some(resident)) =
+        (args.max_body_bytes_in_flight, limit, memory::resident())
+    else {
+        return;
+    };
+    let bytes = Room::after_models(limit, resident, args.room(limit).connections);
+    app.bodies.resize(count(bytes));
+    tracing::info!(
+        limit,
+        resident,
+        requests_bytes = bytes,
+        "memory for requests is what the models leave"
+    );
 }
 
 /// Loads ONNX Runtime and finds out what models can run on. Blocks for as long as that takes.
@@ -276,7 +355,7 @@ async fn drain(
     args: &ServeArgs,
     app: &App,
     closing: &watch::Sender<Closing>,
-    connections: JoinHandle<((), ())>,
+    connections: JoinHandle<()>,
     ends: Instant,
 ) {
     app.lifecycle.drain();

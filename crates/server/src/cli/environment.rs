@@ -18,7 +18,7 @@ use super::Cli;
 const ALL_ADDRESSES: &str = "0.0.0.0";
 
 /// What begins the `<SERVICE>_PORT` that Kubernetes gives a pod for each Service beside it. A Service
-/// named `springtide` or `springtide-grpc` makes names of our own.
+/// named `springtide`, `springtide-grpc` or `springtide-health` makes names of our own.
 const SERVICE_LINKS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
 
 /// What whoever started the server should know of a variable.
@@ -120,7 +120,11 @@ fn without_service_links(
     variable: &dyn Fn(&str) -> Option<OsString>,
 ) -> (Command, Vec<Notice>) {
     let mut notices = Vec::new();
-    for (id, prefixed) in [("port", env::PORT), ("grpc_port", env::GRPC_PORT)] {
+    for (id, prefixed) in [
+        ("port", env::PORT),
+        ("grpc_port", env::GRPC_PORT),
+        ("health_port", env::HEALTH_PORT),
+    ] {
         if variable(prefixed).is_some_and(|value| is_service_link(&value)) {
             command = command.mut_subcommand("serve", |serve| {
                 serve.mut_arg(id, |argument| argument.env(None::<&'static str>))

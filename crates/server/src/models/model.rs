@@ -314,7 +314,12 @@ impl Model {
         let submission = Submission {
             signature: checked.row_shape.clone(),
             rows,
-            elements: elements(&checked.inputs),
+            elements: elements(&checked.inputs)
+                + checked
+                    .optional
+                    .iter()
+                    .map(|(_, tensor)| tensor.data().view().len())
+                    .sum::<usize>(),
             deadline,
             input: checked,
         };

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// Longest time from a connection's beginning to its first request's complete head.
 const FIRST_HEAD: Duration = Duration::from_secs(10);
 
+/// Bytes of a body that count as progress.
+const PROGRESS_BYTES: usize = 16 * 1024;
+
 /// For how long a new connection counts as one whose request is on its way.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,11 @@ pub(super) struct Activity {
     unpaid: AtomicUsize,
     /// Which of their answers wait for the client, and since when.
     untaken: Mutex<HashMap<u64, Instant>>,
+    /// Which requests wait for more of their bodies, and since when.
+    unsent: Mutex<HashMap<u64, Instant>>,
+    /// Since when the client takes nothing of what is written, in microseconds since the connection was
+    /// opened; 0 where it does.
+    blocked_since: AtomicU64,
     /// When the last request was over, in microseconds since the connection was opened.
     last_over: AtomicU64,
     is_http2: AtomicBool,
@@ -52,6 +60,8 @@ impl Activity {
             waiting: AtomicUsize::new(0),
             unpaid: AtomicUsize::new(0),
             untaken: Mutex::default(),
+            unsent: Mutex::default(),
+            blocked_since: AtomicU64::new(0),
             last_over: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -104,9 +114,12 @@ impl Activity {
 
     /// Something was done for the client until now.
     fn over_now(&self) {
-        let micros = self.opened.elapsed().as_micros();
-        let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-        self.last_over.store(micros, Ordering::Relaxed);
+        self.last_over.store(self.micros(), Ordering::Relaxed);
+    }
+
+    /// Microseconds since the connection was opened.
+    fn micros(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Whether nothing would be lost with the connection: there are no requests but streams between
@@ -133,7 +146,44 @@ impl Activity {
     }
 
     fn untaken(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
-        self.untaken.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.untaken)
+    }
+
+    /// The client takes nothing of what is written, or all of it again.
+    pub(super) fn blocked(&self, is_blocked: bool) {
+        let was_blocked = self.blocked_since.load(Ordering::Relaxed) > 0;
+        if is_blocked != was_blocked {
+            let since = if is_blocked { self.micros().max(1) } else { 0 };
+            self.blocked_since.store(since, Ordering::Relaxed);
+        }
+    }
+
+    /// A request waits for more of its body.
+    fn awaits(&self, number: u64) {
+        lock(&self.unsent)
+            .entry(number)
+            .or_insert_with(Instant::now);
+    }
+
+    /// Enough of it has come, or it isn't waited for any more.
+    fn received(&self, number: u64) {
+        lock(&self.unsent).remove(&number);
+    }
+
+    /// Since when nothing could be done for any request because the client takes or sends nothing; none
+    /// where it does or the server has something to do.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        let blocked = self.blocked_since.load(Ordering::Relaxed);
+        if blocked > 0 {
+            return Some(self.opened + Duration::from_micros(blocked));
+        }
+        let (untaken, unsent) = (self.untaken(), lock(&self.unsent));
+        let waiting = self.waiting.load(Ordering::Acquire);
+        let in_flight = self.in_flight.load(Ordering::Acquire);
+        if untaken.len() + unsent.len() + waiting < in_flight {
+            return None;
+        }
+        untaken.values().chain(unsent.values()).max().copied()
     }
 
     fn had_request(&self) -> bool {
@@ -184,6 +234,53 @@ impl Activity {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells how the body of a request comes.
+#[derive(Debug)]
+pub(super) struct Arriving {
+    activity: Arc<Activity>,
+    number: u64,
+    /// Bytes that have come since the wait began.
+    bytes: usize,
+    is_awaited: bool,
+}
+
+impl Arriving {
+    /// Nothing has come, and it is asked for.
+    pub(super) fn nothing(&mut self) {
+        if !self.is_awaited {
+            self.is_awaited = true;
+            self.bytes = 0;
+            self.activity.awaits(self.number);
+        }
+    }
+
+    /// So many bytes have come. A few don't end the wait: else a client could send a byte now and then.
+    pub(super) fn some(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes >= PROGRESS_BYTES {
+            self.over();
+        }
+    }
+
+    /// No more is waited for.
+    pub(super) fn over(&mut self) {
+        if self.is_awaited {
+            self.is_awaited = false;
+            self.activity.received(self.number);
+        }
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.over();
+    }
+}
+
 /// A request in flight.
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -198,6 +295,16 @@ impl InFlight {
     /// Whether its answer is to end the connection. HTTP/2 has a frame for that.
     pub(super) fn is_last(&self) -> bool {
         self.activity.is_retired() && self.version < Version::HTTP_2
+    }
+
+    /// For its body.
+    pub(super) fn arriving(&self) -> Arriving {
+        Arriving {
+            activity: Arc::clone(&self.activity),
+            number: self.number,
+            bytes: 0,
+            is_awaited: false,
+        }
     }
 
     /// There is no memory for it. To be said once.

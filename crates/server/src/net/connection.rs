@@ -24,9 +24,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Closing;
 use super::activity::{Activity, Patience};
 use super::answer::Answer;
+use super::body::RequestBody;
 use super::cost::{Asked, Memory, REQUEST_BYTES, of_head};
 use super::impatient::Impatient;
 use super::late_frames::LateFrames;
+use super::places::Place;
 use crate::body::IsKept;
 
 /// Longest time in which a client may take nothing of its answers; of one among several over
@@ -90,17 +92,17 @@ pub(super) async fn connection<S>(
     stream: S,
     router: Router,
     memory: Memory,
-    activity: &Arc<Activity>,
+    place: &Place,
     age: Option<Duration>,
     mut closing: watch::Receiver<Closing>,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let http = http();
-    let stream = LateFrames::new(Impatient::new(stream, MAX_STALL));
+    let (http, activity) = (http(), place.activity());
+    let stream = LateFrames::new(Impatient::new(stream, MAX_STALL, Arc::clone(activity)));
     let stream = TokioIo::new(stream);
     let refused_age = age.map(|age| age.min(REFUSED_AGE));
-    let service = service(router, memory, Arc::clone(activity), refused_age);
+    let service = service(router, memory, place, refused_age);
     let connection = http.serve_connection(stream, service);
     let mut connection = pin!(connection);
     // A connection that wasn't looked at yet isn't known to be idle.
@@ -141,6 +143,9 @@ pub(super) async fn connection<S>(
             break Err("the client doesn't take refusals".into());
         }
         let now = Instant::now();
+        if activity.is_evicted() && activity.stalled_since().is_some() {
+            break Err("its place is needed, and its client does nothing".into());
+        }
         if activity.is_evicted() || activity.silent_at().is_some_and(|at| at <= now) {
             break hang_up(connection, activity).await;
         }
@@ -183,14 +188,15 @@ fn http() -> auto::Builder<TokioExecutor> {
 fn service(
     router: Router,
     memory: Memory,
-    activity: Arc<Activity>,
+    place: &Place,
     refused_age: Option<Duration>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<Answer>,
     Error = Infallible,
     Future: Send + 'static,
-> {
+> + use<> {
+    let (places, activity) = (Arc::clone(place.of()), Arc::clone(place.activity()));
     let router = TowerToHyperService::new(router);
     service_fn(move |mut request: Request<Incoming>| {
         let mut in_flight = activity.request(request.version());
@@ -199,6 +205,7 @@ fn service(
         let held = memory.budget.hold_bytes(cost);
         if held.is_err() {
             in_flight.count_unpaid();
+            places.relieve();
         }
         if request.version() == Version::HTTP_2 {
             let patience = Patience::of(Arc::clone(&activity));
@@ -206,7 +213,10 @@ fn service(
         }
         let answering = match &held {
             Ok(_) if request.headers().len() > MAX_HEADERS => Err(too_many_headers()),
-            Ok(_) => Ok(router.call(request)),
+            Ok(_) => {
+                let arriving = in_flight.arriving();
+                Ok(router.call(request.map(|body| RequestBody::new(body, arriving))))
+            }
             Err(_no_room) => Err(refusal(&memory, &asked)),
         };
         let (memory, activity) = (memory.clone(), Arc::clone(&activity));

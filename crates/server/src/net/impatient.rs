@@ -2,27 +2,46 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::activity::Activity;
+
+/// Bytes that count as progress where more is offered: not a byte now and then.
+const PROGRESS_BYTES: usize = 16 * 1024;
+
 /// A stream on which writing fails when the peer has taken no byte for a while.
 #[derive(Debug)]
 pub(super) struct Impatient<S> {
     stream: S,
     patience: Duration,
+    /// To be told while the peer takes nothing or less than it is offered.
+    activity: Arc<Activity>,
     /// Set while the peer takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Impatient<S> {
-    pub(super) const fn new(stream: S, patience: Duration) -> Self {
+    pub(super) const fn new(stream: S, patience: Duration, activity: Arc<Activity>) -> Self {
         Self {
             stream,
             patience,
+            activity,
             stalled: None,
+        }
+    }
+
+    fn tell(&self, written: &Poll<io::Result<usize>>, offered: usize) {
+        match written {
+            Poll::Pending => self.activity.blocked(true),
+            Poll::Ready(Ok(taken)) if *taken >= offered.min(PROGRESS_BYTES) => {
+                self.activity.blocked(false);
+            }
+            Poll::Ready(_) => {}
         }
     }
 
@@ -61,6 +80,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, buffer);
+        self.tell(&written, buffer.len());
         self.unless_stalled(context, written)
     }
 
@@ -70,6 +90,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        let offered = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.tell(&written, offered);
         self.unless_stalled(context, written)
     }
 
@@ -90,18 +112,45 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::Instant;
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
+    fn impatient(stream: DuplexStream) -> Impatient<DuplexStream> {
+        let activity = Arc::new(Activity::new(Duration::from_secs(75)));
+        Impatient::new(stream, PATIENCE, activity)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_peer_that_takes_what_it_is_offered_makes_progress() {
+        let (ours, mut theirs) = duplex(4);
+        let mut ours = impatient(ours);
+        let activity = Arc::clone(&ours.activity);
+        ours.write_all(b"1234").await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(activity.stalled_since(), None);
+        let writing = tokio::spawn(async move {
+            ours.write_all(b"56").await.unwrap();
+            ours
+        });
+        sleep(Duration::from_secs(1)).await;
+        let since = activity.stalled_since().unwrap();
+        theirs.read_u8().await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(activity.stalled_since(), Some(since), "a byte is none");
+        theirs.read_u8().await.unwrap();
+        let _ours = writing.await.unwrap();
+        assert_eq!(activity.stalled_since(), None);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_ends_the_writing() {
         let (ours, _theirs) = duplex(4);
         let began = Instant::now();
-        let result = Impatient::new(ours, PATIENCE).write_all(b"an answer").await;
+        let result = impatient(ours).write_all(b"an answer").await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed(), PATIENCE);
     }
@@ -117,10 +166,7 @@ mod tests {
             }
             text
         });
-        Impatient::new(ours, PATIENCE)
-            .write_all(b"an answer")
-            .await
-            .unwrap();
+        impatient(ours).write_all(b"an answer").await.unwrap();
         assert_eq!(reader.await.unwrap(), b"an answer");
     }
 }

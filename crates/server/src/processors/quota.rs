@@ -1,7 +1,6 @@
 //! The processor quotas of the process' cgroups, with their fractions.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use crate::cgroup::{self, Directory, Version};
 
 /// Where the quotas are. Their values can change while the process runs: a pod may be resized.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,72 +8,33 @@ pub struct Quotas {
     directories: Vec<Directory>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
-}
-
-/// The directory of one cgroup.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Directory {
-    version: Version,
-    path: PathBuf,
-}
-
 impl Quotas {
     /// Those of this process' group and of all above it that can be seen. None where the system has
     /// no cgroups.
     #[must_use]
     pub fn of_this_process() -> Self {
-        let read = |path| fs::read_to_string(path).unwrap_or_default();
-        Self::find(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"))
-    }
-
-    /// From `/proc/self/cgroup` (cgroups(7)) and `/proc/self/mountinfo` (`proc_pid_mountinfo`(5)).
-    fn find(cgroup: &str, mounts: &str) -> Self {
-        let groups = cgroup.lines().filter_map(|line| {
-            let mut fields = line.splitn(3, ':');
-            let (_, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
-            let version = if controllers.is_empty() {
-                Version::V2
-            } else if controllers.split(',').any(|controller| controller == "cpu") {
-                Version::V1
-            } else {
-                return None;
-            };
-            Some((version, group))
-        });
-        let directories = groups.flat_map(|(version, group)| {
-            let mount = mounts.lines().find_map(|line| Mount::parse(line, version));
-            let above = mount.map_or_else(Vec::new, |mount| mount.directories_above(group));
-            above
-                .into_iter()
-                .map(move |path| Directory { version, path })
-        });
         Self {
-            directories: directories.collect(),
+            directories: cgroup::of_this_process("cpu"),
         }
     }
 
     /// Processors that the smallest of them leaves. None where there is no quota.
     #[must_use]
     pub fn smallest(&self) -> Option<f64> {
-        let quotas = self.directories.iter().filter_map(Directory::quota);
-        quotas.reduce(f64::min)
+        self.directories.iter().filter_map(of).reduce(f64::min)
     }
 }
 
-impl Directory {
-    fn quota(&self) -> Option<f64> {
-        let read = |name| fs::read_to_string(self.path.join(name)).ok();
-        match self.version {
-            Version::V1 => quota(&read("cpu.cfs_quota_us")?, &read("cpu.cfs_period_us")?),
-            Version::V2 => {
-                let text = read("cpu.max")?;
-                let (quota_text, period) = text.split_once(' ')?;
-                quota(quota_text, period)
-            }
+fn of(directory: &Directory) -> Option<f64> {
+    match directory.version {
+        Version::V1 => quota(
+            &directory.read("cpu.cfs_quota_us")?,
+            &directory.read("cpu.cfs_period_us")?,
+        ),
+        Version::V2 => {
+            let text = directory.read("cpu.max")?;
+            let (quota_text, period) = text.split_once(' ')?;
+            quota(quota_text, period)
         }
     }
 }
@@ -85,40 +45,11 @@ fn quota(quota: &str, period: &str) -> Option<f64> {
     Some(f64::from(number(quota)?) / f64::from(number(period)?))
 }
 
-/// Where a hierarchy of cgroups is mounted.
-struct Mount<'a> {
-    /// The group that is seen there as the root.
-    root: &'a Path,
-    at: &'a Path,
-}
-
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str, version: Version) -> Option<Self> {
-        let (mount, system) = line.split_once(" - ")?;
-        let mut system = system.split(' ');
-        let (kind, _source, options) = (system.next()?, system.next()?, system.next()?);
-        let is_it = match version {
-            Version::V1 => kind == "cgroup" && options.split(',').any(|option| option == "cpu"),
-            Version::V2 => kind == "cgroup2",
-        };
-        let mut mount = mount.split(' ').skip(3);
-        let (root, at) = (Path::new(mount.next()?), Path::new(mount.next()?));
-        is_it.then_some(Self { root, at })
-    }
-
-    /// The directory of a group and those of all above it, as far as they are seen. A group outside of
-    /// what is mounted is seen as its root: so it is in a container without a namespace of its own.
-    fn directories_above(&self, group: &str) -> Vec<PathBuf> {
-        let below = Path::new(group)
-            .strip_prefix(self.root)
-            .unwrap_or(Path::new(""));
-        let above = below.ancestors();
-        above.map(|group| self.at.join(group)).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
     use super::*;
 
     const V1_MOUNTS: &str = "\
@@ -128,9 +59,9 @@ mod tests {
 ";
 
     fn found(cgroup: &str, mounts: &str) -> Vec<String> {
-        let quotas = Quotas::find(cgroup, mounts);
-        let paths = quotas.directories.iter();
-        paths
+        let found = cgroup::find("cpu", cgroup, mounts);
+        found
+            .iter()
             .map(|found| found.path.display().to_string())
             .collect()
     }
@@ -164,7 +95,8 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_no_quota() {
         for (cgroup, mounts) in [("", ""), ("x", "y"), ("0::/pods", V1_MOUNTS)] {
-            assert_eq!(Quotas::find(cgroup, mounts).smallest(), None);
+            let directories = cgroup::find("cpu", cgroup, mounts);
+            assert_eq!(Quotas { directories }.smallest(), None);
         }
         for (text, period) in [("max", "100000"), ("-1", "100000"), ("1", "0"), ("", "")] {
             assert_eq!(quota(text, period), None);

@@ -28,10 +28,10 @@ use tower_http::decompression::{DecompressionBody, RequestDecompression};
 
 use super::error::Refusal;
 use super::{
-    find, index, model_config, model_metadata, run, series, server_metadata, serving, statistics,
-    version,
+    find, index, model_config, model_metadata, parse_bytes, run, series, server_metadata, serving,
+    statistics, version,
 };
-use crate::body::{IsKept, LONG_BODY_BYTES, Undecodable, discard};
+use crate::body::{HeldBody, IsKept, LONG_BODY_BYTES, Undecodable, discard};
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
@@ -57,8 +57,7 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/v2", read(describe_server))
         .route("/v2/", read(describe_server))
-        .route("/v2/health/live", read(live))
-        .route("/v2/health/ready", read(ready))
+        .merge(health_router())
         .route("/v2/models/stats", read(all_statistics))
         .route("/v2/repository/index", write(repository_index))
         .route("/v2/repository/models/{name}/load", write(read_only))
@@ -74,6 +73,13 @@ pub fn router() -> Router<Arc<App>> {
         .route(&at(model, "/infer"), write(infer))
         .route(&at(version, "/infer"), write(infer))
         .route("/v2/{*rest}", any(async || Refusal::NotFound))
+}
+
+/// Those that probes ask.
+pub fn health_router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v2/health/live", read(live))
+        .route("/v2/health/ready", read(ready))
 }
 
 fn read<T: 'static>(handler: impl Handler<T, Arc<App>>) -> MethodRouter<Arc<App>> {
@@ -281,12 +287,14 @@ async fn answer(
         )
         .await?;
     let json = json_length.unwrap_or(usize::MAX).min(body.bytes.len());
-    let numbers = most_bytes_of_numbers(&body.bytes[..json]);
-    body.held.grow(numbers)?;
-    let request = parse(body.bytes, json_length, limits, &model).await?;
-    // What was made of it takes memory of its own, and it must not wait in the queue.
-    drop(body.held);
-    let answer = run(app, &model, request, call, app.request_timeout).await?;
+    // Text of binary tensors has 4 bytes of length before each.
+    let binary = (body.bytes.len() - json) / 4;
+    let elements = most_bytes_of_numbers(&body.bytes[..json]) / size_of::<u64>() + binary;
+    let cost = parse_bytes(model.signature(), body.bytes.len(), elements);
+    body.held.grow(cost)?;
+    let HeldBody { bytes, held } = body;
+    let request = parse(bytes, json_length, limits, &model).await?;
+    let answer = run(&model, request, held, call, app.request_timeout).await?;
     let body = write_response(&answer.response(&model)?)?;
     let content_type = match body.json_length {
         Some(_) => BINARY,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use springtide_inference::{Data, Tensor};
-use springtide_open_inference::{InferRequest, InferResponse, Output, Selected};
+use springtide_inference::{Data, DataView, ElementType, Signature, Tensor, TensorView};
+use springtide_open_inference::{InferRequest, InferResponse, MAX_STRINGS, Output, Selected};
 
 use super::error::Refusal;
-use crate::body::{BodyBudget, Held, NoRoom};
+use crate::body::Held;
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Series};
@@ -62,28 +62,34 @@ pub(crate) struct Answer {
     id: Option<String>,
     outputs: Vec<Selected>,
     inferred: Inferred,
+    /// Memory of the outputs.
+    _held: Held,
 }
 
-/// Runs a request that arrived with `call`.
+/// Runs a request that arrived with `call`. `held` is its memory, of which it makes what its tensors need.
 ///
 /// # Errors
 /// When it doesn't fit the model or gets no answer.
 pub(crate) async fn run(
-    app: &App,
     model: &Model,
     request: InferRequest,
+    mut held: Held,
     call: &mut Call,
     timeout: Duration,
 ) -> Result<Answer, Refusal> {
     let request = request.resolve(model.signature())?;
     let timeout = request.timeout.map_or(timeout, |own| own.min(timeout));
-    // Elements of JSON can be several times as large as their text.
-    let _memory = hold(&app.bodies, &request.inputs)?;
+    let optional = request.optional.iter().map(|(_, tensor)| tensor);
+    let tensors = request.inputs.iter().chain(optional);
+    held.resize(tensors.map(run_bytes).sum())?;
     let checked = model.check(request.inputs, request.optional)?;
     call.accept();
     let deadline = call.arrived() + timeout;
     let inferred = model.infer(checked, deadline).await?;
+    let outputs: usize = inferred.views().iter().map(view_bytes).sum();
+    held.resize(outputs)?;
     Ok(Answer {
+        _held: held,
         id: request.id,
         outputs: request.outputs,
         inferred,
@@ -120,20 +126,45 @@ impl Answer {
     }
 }
 
-/// Takes the memory of tensors from that of bodies, until the result is dropped.
-fn hold(bodies: &BodyBudget, tensors: &[Tensor]) -> Result<Held, NoRoom> {
-    let mut held = bodies.hold();
-    held.grow(tensors.iter().map(bytes).sum())?;
-    Ok(held)
+/// What an element of text takes besides its bytes: a `String` and its piece of memory here, and as much in
+/// ONNX Runtime.
+const TEXT_BYTES: usize = 128;
+
+/// Most memory that the tensors of a body of so many bytes take, with what reading them takes: `elements` is
+/// at least the number of their elements. To be held before they are read.
+pub(crate) fn parse_bytes(signature: &Signature, bytes: usize, elements: usize) -> usize {
+    let has_text = signature
+        .inputs
+        .iter()
+        .any(|port| port.element() == Some(ElementType::String));
+    let elements = elements.min(bytes);
+    if has_text {
+        let texts = elements.min(MAX_STRINGS).saturating_mul(TEXT_BYTES);
+        let numbers = elements.saturating_mul(size_of::<u64>());
+        bytes.saturating_mul(2).saturating_add(texts.max(numbers))
+    } else {
+        elements.saturating_mul(size_of::<u64>()).max(bytes)
+    }
 }
 
-fn bytes(tensor: &Tensor) -> usize {
-    let data = tensor.data();
-    match (data, data.view().element().bytes()) {
-        (Data::String(strings), _) => strings
+/// What a tensor takes while it is run: once here and once in its batch.
+fn run_bytes(tensor: &Tensor) -> usize {
+    match tensor.data() {
+        Data::String(strings) => strings
             .iter()
-            .map(|string| size_of::<String>() + string.capacity())
+            .map(|string| TEXT_BYTES + 2 * string.capacity())
             .sum(),
-        (data, size) => data.view().len() * size.unwrap_or(0),
+        data => 2 * data.view().len() * data.view().element().bytes().unwrap_or(0),
+    }
+}
+
+/// What an output takes.
+fn view_bytes(view: &TensorView<'_>) -> usize {
+    let data = view.data();
+    match (data, data.element().bytes()) {
+        (DataView::String(strings), _) => {
+            strings.iter().map(|string| TEXT_BYTES + string.len()).sum()
+        }
+        (data, size) => data.len() * size.unwrap_or(0),
     }
 }

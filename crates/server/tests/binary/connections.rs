@@ -27,6 +27,7 @@ fn server() -> Server {
     serve
         .args(["serve", "--host", "127.0.0.1", "--port", "0"])
         .args(["--max-connections", &CONNECTIONS.to_string()])
+        .args(["--max-connections-per-peer", "0"])
         .args(["--model-path".as_ref(), model("iris").as_os_str()]);
     let mut command = Command::new("sh");
     command
@@ -173,4 +174,71 @@ fn idle_connections_are_closed_after_the_time_that_was_set() {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed");
     assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(server.client().get("/health").status, 200);
+}
+
+/// A connection over HTTP/1 of which nobody reads: with so many requests that its answers fill what the
+/// sockets hold, so that the server waits for its client.
+fn unread(address: &str) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_nonblocking(true).unwrap();
+    let requests = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000);
+    let _full = stream.write(requests.as_bytes());
+    Some(stream)
+}
+
+#[test]
+fn clients_that_take_nothing_keep_neither_probes_nor_others_out() {
+    let server = Server::start("iris", &["--max-connections", "16"]);
+    let stalled: Vec<_> = (0..60).filter_map(|_| unread(server.address())).collect();
+    let began = Instant::now();
+    assert_eq!(server.probe().get("/health").status, 200);
+    assert_eq!(server.probe().get("/ready").status, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "a debug build, beside other tests"
+    );
+    assert_eq!(server.client().post(VALID).status, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(stalled);
+}
+
+#[test]
+fn thousands_of_clients_that_take_nothing_keep_no_probe_out() {
+    let server = server();
+    let stalled: Vec<_> = (0..4_300)
+        .filter_map(|_| unread(server.address()))
+        .collect();
+    for _ in 0..5 {
+        let began = Instant::now();
+        assert_eq!(server.probe().get("/health").status, 200);
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "a debug build, beside other tests"
+        );
+    }
+    drop(stalled);
+}
+
+#[test]
+fn the_port_for_probes_answers_probes_alone() {
+    let server = Server::start("iris", &[]);
+    let probe = server.probe();
+    for path in [
+        "/health",
+        "/ready",
+        "/metrics",
+        "/v2/health/live",
+        "/v2/health/ready",
+    ] {
+        assert_eq!(probe.get(path).status, 200, "{path}");
+        assert_eq!(server.client().get(path).status, 200, "{path}");
+    }
+    for path in ["/v2", "/v2/models/model", "/springtide/v1/status"] {
+        assert_eq!(probe.get(path).status, 404, "{path}");
+    }
+    assert_eq!(probe.post(VALID).status, 404);
 }

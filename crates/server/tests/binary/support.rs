@@ -60,6 +60,7 @@ pub(crate) fn binary() -> Command {
     command.env_clear().env("ORT_DYLIB_PATH", library);
     // Tests run at the same time.
     command.env("SPRINGTIDE_GRPC_PORT", "0");
+    command.env("SPRINGTIDE_HEALTH_PORT", "0");
     command
 }
 
@@ -206,6 +207,7 @@ pub(crate) fn read_prediction(stream: &mut TcpStream) -> String {
 pub(crate) struct Server {
     child: Child,
     address: String,
+    health_address: String,
     logs: mpsc::Receiver<Value>,
 }
 
@@ -236,12 +238,17 @@ impl Server {
         let mut server = Self {
             child,
             address: String::new(),
+            health_address: String::new(),
             logs,
         };
-        server.address = server.until_log("listening")["address"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let mut listening = |protocol: &str| {
+            let log = server.until_log("listening");
+            assert_eq!(log["protocol"], protocol);
+            log["address"].as_str().unwrap().to_owned()
+        };
+        let (address, _grpc) = (listening("http"), listening("grpc"));
+        let health_address = listening("health");
+        (server.address, server.health_address) = (address, health_address);
         server
     }
 
@@ -272,6 +279,14 @@ impl Server {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// A client of the port for probes alone.
+    pub(crate) fn probe(&self) -> Client {
+        Client {
+            address: self.health_address.clone(),
+            ..self.client()
+        }
     }
 
     pub(crate) fn client(&self) -> Client {

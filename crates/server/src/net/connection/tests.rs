@@ -1,9 +1,10 @@
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::routing::get;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -12,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::body::BodyBudget;
+use crate::net::places::Places;
 
 /// Bytes of an answer that the HTTP/2 client takes before they are read.
 const WINDOW: u32 = 16 * 1024;
@@ -67,7 +69,14 @@ fn serve_at(age: Option<Duration>, stage: Closing) -> Served {
 
 fn serve_idle(age: Option<Duration>, stage: Closing, max_idle: Duration) -> Served {
     let (client, server) = duplex(64 * 1024);
-    let activity = Arc::new(Activity::new(max_idle));
+    let one = NonZeroUsize::MIN;
+    let places = Arc::new(Places::new(one, None, max_idle));
+    let place = places
+        .take(Ipv4Addr::LOCALHOST.into())
+        .now_or_never()
+        .flatten()
+        .unwrap();
+    let activity = Arc::clone(place.activity());
     let (closing, receiver) = watch::channel(stage);
     let budget = BodyBudget::new(NonZeroUsize::new(BUDGET).unwrap());
     let memory = Memory {
@@ -107,9 +116,8 @@ fn serve_idle(age: Option<Duration>, stage: Closing, max_idle: Duration) -> Serv
             }),
         );
     let ended = tokio::spawn({
-        let activity = Arc::clone(&activity);
         async move {
-            connection(server, router, memory, &activity, age, receiver).await;
+            connection(server, router, memory, &place, age, receiver).await;
             Instant::now()
         }
     });
