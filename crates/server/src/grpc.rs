@@ -25,6 +25,7 @@ use axum::response::Response as HttpResponse;
 use futures::{Stream, StreamExt, stream};
 use http::HeaderValue;
 use prost::Message as _;
+use springtide_inference::Signature;
 use springtide_open_inference::grpc::message::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse,
     ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
@@ -50,8 +51,8 @@ use crate::lifecycle::Phase;
 use crate::metrics::{Call, Rejected, Status};
 use crate::models::Model;
 use crate::v2::{
-    Refusal, find, index, model_config, model_metadata, parse_bytes, run, series, server_metadata,
-    serving, statistics, version,
+    Most, Refusal, find, index, model_config, model_metadata, parse_bytes, run, series,
+    server_metadata, serving, statistics, version,
 };
 
 /// The services, to be merged into a router of other endpoints on a port that speaks HTTP/2.
@@ -132,10 +133,7 @@ impl Inference {
         let answer = async {
             let model = model?;
             let limits = Limits::new(model.signature(), model.max_rows());
-            // Of elements of text, raw or typed, each takes 2 bytes at least.
-            let bytes = message.encoded_len();
-            let cost = bytes + parse_bytes(model.signature(), bytes, bytes / 2);
-            let held = app.bodies.hold_bytes(cost)?;
+            let held = app.bodies.hold_bytes(cost(model.signature(), &message))?;
             let request = grpc::request(message, &limits)?;
             let answer = run(&model, request, held, &mut call, timeout).await?;
             let response = grpc::response(&answer.response(&model)?);
@@ -182,6 +180,20 @@ impl Inference {
             },
         }
     }
+}
+
+/// What a message and what is read of it take in memory.
+fn cost(signature: &Signature, message: &ModelInferRequest) -> usize {
+    let bytes = message.encoded_len();
+    let raw: usize = message.raw_input_contents.iter().map(Bytes::len).sum();
+    // A typed number takes a byte at least, a typed text two, a raw one the four of its length.
+    let typed = bytes.saturating_sub(raw);
+    let most = Most {
+        bytes,
+        numbers: raw + size_of::<u64>() * typed,
+        texts: typed / 2 + raw / 4,
+    };
+    bytes + parse_bytes(signature, &most)
 }
 
 type Answer<T> = Result<Response<T>, GrpcStatus>;

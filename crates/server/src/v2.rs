@@ -9,4 +9,4 @@ mod infer;
 
 pub(crate) use self::describe::{index, model_config, model_metadata, server_metadata, statistics};
 pub use self::error::Refusal;
-pub(crate) use self::infer::{find, parse_bytes, run, series, serving, version};
+pub(crate) use self::infer::{Most, find, parse_bytes, run, series, serving, version};

@@ -14,6 +14,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn status() -> ServerStatus {
     ServerStatus {
+        memory: None,
         models: vec![ModelStatus {
             name: "iris".to_owned(),
             version: "1".to_owned(),

@@ -76,6 +76,7 @@ pub(crate) fn address(ip: &str) -> SocketAddr {
 /// A server that says so of the ModelService's model.
 pub(crate) fn said(reason: BatchingReason, message: &str) -> Answer {
     Answer::Said(ServerStatus {
+        memory: None,
         models: vec![ModelStatus {
             name: NAME.to_owned(),
             version: "1".to_owned(),

@@ -286,7 +286,7 @@ async fn a_compressed_message_takes_the_memory_of_its_own_bytes() {
     let app = ready_app(AT_ONCE, 8);
     let mut random = fastrand::Rng::with_seed(7);
     let mut large = request(&[[1.0, 0.0]]);
-    let bytes: Vec<u8> = (0..BODY_BUDGET / 2).map(|_| random.u8(..)).collect();
+    let bytes: Vec<u8> = (0..BODY_BUDGET / 4).map(|_| random.u8(..)).collect();
     large.raw_input_contents = vec![bytes.into()];
     let refused = infer(&app, large).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");

@@ -28,8 +28,8 @@ use tower_http::decompression::{DecompressionBody, RequestDecompression};
 
 use super::error::Refusal;
 use super::{
-    find, index, model_config, model_metadata, parse_bytes, run, series, server_metadata, serving,
-    statistics, version,
+    Most, find, index, model_config, model_metadata, parse_bytes, run, series, server_metadata,
+    serving, statistics, version,
 };
 use crate::body::{HeldBody, IsKept, LONG_BODY_BYTES, Undecodable, discard};
 use crate::http::App;
@@ -287,11 +287,15 @@ async fn answer(
         )
         .await?;
     let json = json_length.unwrap_or(usize::MAX).min(body.bytes.len());
-    // Text of binary tensors has 4 bytes of length before each.
-    let binary = (body.bytes.len() - json) / 4;
-    let elements = most_bytes_of_numbers(&body.bytes[..json]) / size_of::<u64>() + binary;
-    let cost = parse_bytes(model.signature(), body.bytes.len(), elements);
-    body.held.grow(cost)?;
+    let binary = body.bytes.len() - json;
+    let numbers = most_bytes_of_numbers(&body.bytes[..json]);
+    let most = Most {
+        bytes: body.bytes.len(),
+        numbers: numbers + binary,
+        // Text of binary tensors has 4 bytes of length before each.
+        texts: numbers / size_of::<u64>() + binary / 4,
+    };
+    body.held.grow(parse_bytes(model.signature(), &most))?;
     let HeldBody { bytes, held } = body;
     let request = parse(bytes, json_length, limits, &model).await?;
     let answer = run(&model, request, held, call, app.request_timeout).await?;

@@ -130,20 +130,29 @@ impl Answer {
 /// ONNX Runtime.
 const TEXT_BYTES: usize = 128;
 
-/// Most memory that the tensors of a body of so many bytes take, with what reading them takes: `elements` is
-/// at least the number of their elements. To be held before they are read.
-pub(crate) fn parse_bytes(signature: &Signature, bytes: usize, elements: usize) -> usize {
+/// What a body may hold at most, told from its bytes without reading it.
+pub(crate) struct Most {
+    /// Bytes of the body.
+    pub(crate) bytes: usize,
+    /// Bytes of its numbers in memory.
+    pub(crate) numbers: usize,
+    /// Elements of text.
+    pub(crate) texts: usize,
+}
+
+/// Most memory that the tensors of a body take. To be held before it is read.
+pub(crate) fn parse_bytes(signature: &Signature, most: &Most) -> usize {
     let has_text = signature
         .inputs
         .iter()
         .any(|port| port.element() == Some(ElementType::String));
-    let elements = elements.min(bytes);
     if has_text {
-        let texts = elements.min(MAX_STRINGS).saturating_mul(TEXT_BYTES);
-        let numbers = elements.saturating_mul(size_of::<u64>());
-        bytes.saturating_mul(2).saturating_add(texts.max(numbers))
+        let texts = most.texts.min(MAX_STRINGS).saturating_mul(TEXT_BYTES);
+        2_usize
+            .saturating_mul(most.bytes)
+            .saturating_add(texts.max(most.numbers))
     } else {
-        elements.saturating_mul(size_of::<u64>()).max(bytes)
+        most.numbers
     }
 }
 
@@ -166,5 +175,48 @@ fn view_bytes(view: &TensorView<'_>) -> usize {
             strings.iter().map(|string| TEXT_BYTES + string.len()).sum()
         }
         (data, size) => data.len() * size.unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use springtide_inference::{Dimension, Port};
+
+    use super::*;
+
+    fn signature(element: ElementType) -> Signature {
+        Signature {
+            inputs: vec![Port::tensor("x", element, [Dimension::Any])],
+            outputs: vec![],
+        }
+    }
+
+    #[test]
+    fn text_costs_many_times_its_bytes_and_numbers_do_not() {
+        let most = Most {
+            bytes: 4_000,
+            numbers: 8_000,
+            texts: 1_000,
+        };
+        assert_eq!(parse_bytes(&signature(ElementType::F32), &most), 8_000);
+        let text = parse_bytes(&signature(ElementType::String), &most);
+        assert_eq!(text, 8_000 + 1_000 * TEXT_BYTES);
+        let beyond = Most {
+            texts: usize::MAX,
+            ..most
+        };
+        let text = parse_bytes(&signature(ElementType::String), &beyond);
+        assert_eq!(text, 8_000 + MAX_STRINGS * TEXT_BYTES, "more is refused");
+    }
+
+    #[test]
+    fn a_tensor_is_charged_for_itself_and_its_batch() {
+        let numbers = Tensor::zeros(ElementType::I64, vec![2, 3]).unwrap();
+        assert_eq!(run_bytes(&numbers), 2 * 6 * 8);
+        assert_eq!(view_bytes(&numbers.view()), 6 * 8);
+        let texts = vec![String::new(), "four".to_owned()];
+        let texts = Tensor::new(vec![2], texts).unwrap();
+        assert!(run_bytes(&texts) >= 2 * TEXT_BYTES + 8);
+        assert_eq!(view_bytes(&texts.view()), 2 * TEXT_BYTES + 4);
     }
 }

@@ -23,6 +23,7 @@ fn said(reason: BatchingReason, message: &str) -> Answer {
 
 fn said_of(name: &str, reason: BatchingReason, message: &str) -> Answer {
     Answer::Said(ServerStatus {
+        memory: None,
         models: vec![ModelStatus {
             name: name.to_owned(),
             version: "1".to_owned(),
