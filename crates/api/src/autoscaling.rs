@@ -128,11 +128,11 @@ pub struct Keda {
     pub cooldown_period_seconds: i32,
 
     /// Address of the Prometheus that scrapes the pods. Default: the one that the operator was
-    /// installed with.
+    /// installed with. Any other has to be among those that the operator was told to allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[!-~]+$')")
-        .message("spec.autoscaling.keda.prometheusAddress must begin with http:// or https:// and have no blanks"))]
+    #[x_kube(validation = Rule::new(r#"self.matches('^https?://([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?(/[-._~a-zA-Z0-9]+)*/?$') && !self.matches('/[.]{1,2}(/|$)')"#)
+        .message("spec.autoscaling.keda.prometheusAddress must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user, password, query, fragment or escapes"))]
     pub prometheus_address: Option<String>,
 
     /// Failed readings in a row after which a trigger counts as unknown, and the present number of

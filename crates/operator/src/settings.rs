@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, num::NonZeroU16};
 
 use clap::{ArgAction, Parser};
-use springtide_plan::OperatorSettings;
+use springtide_plan::{LabelName, OperatorSettings};
 
 /// Keeps, for every ModelService, a Deployment, a Service, a PodDisruptionBudget and an autoscaler.
 ///
@@ -36,6 +36,20 @@ pub struct Settings {
         default_value = "http://prometheus.monitoring.svc:9090"
     )]
     pub prometheus_address: String,
+
+    /// Further Prometheus that spec.autoscaling.keda.prometheusAddress may name, separated by commas. KEDA
+    /// asks them with rights of its own, whoever wrote the ModelService.
+    #[arg(long, env = "ALLOWED_PROMETHEUS_ADDRESSES", value_delimiter = ',')]
+    pub allowed_prometheus_addresses: Vec<String>,
+
+    /// Label in which Prometheus has the namespace of a pod that it scrapes, given by its own discovery of
+    /// targets and never by the pod (honor_labels: false).
+    #[arg(long, env = "NAMESPACE_LABEL", default_value = "namespace")]
+    pub namespace_label: LabelName,
+
+    /// Label in which it has the name of a pod that it scrapes, given in the same way.
+    #[arg(long, env = "POD_LABEL", default_value = "pod")]
+    pub pod_label: LabelName,
 
     /// Seconds between two scrapes of a serving pod: at least the interval of that Prometheus, and of any
     /// other that a ModelService names. Rates look back over four times as long.
@@ -100,6 +114,9 @@ impl Settings {
         OperatorSettings {
             server_image: self.server_image.clone(),
             prometheus_address: self.prometheus_address.clone(),
+            allowed_prometheus_addresses: self.allowed_prometheus_addresses.clone(),
+            namespace_label: self.namespace_label.clone(),
+            pod_label: self.pod_label.clone(),
             scrape_interval_seconds: self.scrape_interval_seconds,
         }
     }
@@ -135,17 +152,29 @@ mod tests {
             "--server-image=server:1",
             "--leader-election=false",
             "--watch-namespace=models",
+            "--allowed-prometheus-addresses=http://a:9090,http://b:9090",
+            "--pod-label=kubernetes_pod_name",
         ])
         .unwrap();
         assert_eq!(settings.for_plans().server_image, "server:1");
         assert!(!settings.leader_election);
         assert_eq!(settings.watch_namespace.as_deref(), Some("models"));
-        assert_eq!(settings.for_plans().scrape_interval_seconds, 15);
+        let plans = settings.for_plans();
+        assert_eq!(plans.scrape_interval_seconds, 15);
+        assert_eq!(
+            plans.allowed_prometheus_addresses,
+            ["http://a:9090", "http://b:9090"]
+        );
+        assert_eq!(plans.pod_label.to_string(), "kubernetes_pod_name");
+        assert_eq!(plans.namespace_label.to_string(), "namespace");
         for bad in [
             "--concurrency=0",
             "--listen=8080",
             "--scrape-interval-seconds=0",
             "--scrape-interval-seconds=301",
+            "--pod-label=",
+            "--pod-label=1pod",
+            "--namespace-label=namespace,pod",
             "--unknown",
         ] {
             assert!(

@@ -27,6 +27,9 @@ pub struct Desired {
     pub waits_for: Option<ChildKind>,
     /// The former autoscaler, where it goes on since the one that the spec asks for can't be made.
     pub keeps: Option<ChildKind>,
+    /// KEDA would follow serving signals of a Prometheus that it mustn't be told to ask, so it asks the
+    /// operator's own.
+    pub prometheus_refused: bool,
 }
 
 /// An object to delete, with a precondition that keeps a newer one of the same name alive.
@@ -50,7 +53,8 @@ pub fn desired(
     let owner = |kind| ownership(model_service, observed, kind);
     // An autoscaler would scale what has the Deployment's name, whoever made it.
     let has_target = owner(ChildKind::Deployment) != Ownership::Foreign;
-    let wanted = autoscaler(&model_service.scaling().on(observed)).filter(|_| has_target);
+    let resolved = model_service.scaling().on(observed);
+    let wanted = autoscaler(&resolved).filter(|_| has_target);
     let can_be_made = wanted.is_none_or(|kind| {
         owner(kind) != Ownership::Foreign
             && (kind != ChildKind::ScaledObject || observed.capabilities.keda)
@@ -97,6 +101,13 @@ pub fn desired(
         name_taken: refused.iter().map(Child::kind).collect(),
         waits_for,
         keeps,
+        prometheus_refused: match &resolved {
+            Resolved::Keda(following) => {
+                let named = following.pods.keda.prometheus_address.as_deref();
+                named.is_some_and(|named| !settings.allows_prometheus(named))
+            }
+            Resolved::Hpa(_) | Resolved::Fixed { .. } => false,
+        },
     }
 }
 

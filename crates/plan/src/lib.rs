@@ -56,7 +56,7 @@ pub use observed::{Capabilities, Observed, PodsMetrics};
 pub use ownership::is_another;
 pub use replicas::ReplicasApply;
 pub use scaling::{PodAutoscaling, Scaling};
-pub use settings::OperatorSettings;
+pub use settings::{InvalidLabelName, LabelName, OperatorSettings};
 pub use signals::ServingSignal;
 pub use status::{Failure, Outcome, invalid_status, status, unobserved_status};
 pub use validated::{Invalid, ValidatedModelService};

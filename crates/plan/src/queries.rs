@@ -1,10 +1,11 @@
 //! PromQL that reads the load of one ModelService.
 //!
-//! Three things hold for each query. It selects exactly the pods of one ModelService, by labels that
-//! the server itself puts on every series. It gives one number while pods are scraped, and zero
-//! where there is no load. And it gives nothing where no pod is scraped: no data must never read as
-//! no load, or the number of pods would fall just when nobody can see. A single pod that can't be
-//! read counts as one on target in the sums, so it neither goes nor brings others.
+//! Four things hold for each query. It selects exactly the pods of one ModelService, by the labels that
+//! Prometheus itself gives the series of a target, which no pod can write. It gives one number while pods
+//! are scraped, and zero where there is no load. It gives nothing where no pod is scraped: no data must
+//! never read as no load, or the number of pods would fall just when nobody can see. And what no pod can
+//! do is no reading. A single pod that can't be read counts as one on target in the sums, so it neither
+//! goes nor brings others.
 
 use springtide_contract::metrics::{
     ACTIVE_REQUESTS, OFFERED_LOAD_SECONDS_TOTAL, PROCESS_START_TIME_SECONDS, QUEUE_SIZE,
@@ -23,9 +24,9 @@ const SCRAPES: u32 = 4;
 /// Prometheus, so they count beside their replacements for as long as this is more.
 const REMEMBERED_SECONDS: u32 = 600;
 
-/// Labels that Prometheus gives the series of a pod and its `up` alike. An address alone may be of
-/// another pod by now; labels that aren't there are equal.
-const SAME_POD: &str = "on (job, instance, namespace, pod)";
+/// What a pod's reading may be, in any of the units: not negative, not NaN, and less than what would be
+/// beyond any pod. Requests time out after 600,000 ms, a queue has a million rows at most.
+const POSSIBLE: &str = ">= 0 <= 1e6";
 
 /// By how much the square root of the arrivals since the latest scrape has to exceed that of those that
 /// the window says, to be believed instead of it: three standard deviations. The square root of a number
@@ -34,13 +35,51 @@ const SAME_POD: &str = "on (job, instance, namespace, pod)";
 /// is much where requests are few, does not.
 const EXCESS: f32 = 1.5;
 
+/// Characters of a generated name before those that are random.
+const LONGEST_GENERATED: usize = 58;
+
+/// Characters that are random.
+const RANDOM: usize = 5;
+
+/// Characters of the hash of a pod template: a 32-bit number in decimal, digit by digit
+/// (`SafeEncodeString` in Kubernetes' `k8s.io/apimachinery/pkg/util/rand`).
+const LONGEST_HASH: usize = 10;
+
 /// The series of one ModelService's pods, and how far to look back in them.
 struct Pods {
     selector: String,
+    /// Matches the series of a pod and its `up`, by labels that Prometheus gives both alike. An address
+    /// alone may be of another pod by now.
+    same_pod: String,
     interval_seconds: u32,
 }
 
 impl Pods {
+    fn of(model_service: &ValidatedModelService, settings: &OperatorSettings) -> Self {
+        let (name, namespace) = (model_service.name(), model_service.namespace());
+        let OperatorSettings {
+            namespace_label,
+            pod_label,
+            ..
+        } = settings;
+        // Both names are DNS labels, and the expression has letters, digits and `[]{}(),-|`: nothing has
+        // to be escaped.
+        let pod_names = pod_names(name);
+        Self {
+            selector: format!(
+                r#"{{{namespace_label}="{namespace}",{pod_label}=~"{pod_names}",{MODEL_SERVICE}="{name}",{MODEL_SERVICE_NAMESPACE}="{namespace}"}}"#
+            ),
+            same_pod: format!("on (job, instance, {namespace_label}, {pod_label})"),
+            interval_seconds: u32::from(settings.scrape_interval_seconds),
+        }
+    }
+
+    /// A growth in a second of each series.
+    fn growth(&self, function: &str, counter: &str) -> String {
+        // A counter that a pod lets fall below zero has a negative rate.
+        format!("({function}({}) {POSSIBLE})", self.range(counter))
+    }
+
     fn window_seconds(&self) -> u32 {
         SCRAPES * self.interval_seconds
     }
@@ -66,21 +105,22 @@ impl Pods {
     /// `promql/functions.go`). Such a pod's is taken between its last two readings. New pods and those that
     /// are gone aren't meant: what is missing of them is still read at the others, or already.
     fn rate(&self, counter: &str) -> String {
-        let range = self.range(counter);
+        let same_pod = &self.same_pod;
         format!(
-            "sum(irate({range}) and {SAME_POD} (count_over_time({}) < {SCRAPES} and {} and {SAME_POD} up) \
-             or rate({range}))",
+            "sum({} and {same_pod} (count_over_time({}) < {SCRAPES} and {} and {same_pod} up) or {})",
+            self.growth("irate", counter),
             self.range(PROCESS_START_TIME_SECONDS),
             self.started(self.window_seconds(), '<'),
+            self.growth("rate", counter),
         )
     }
 
     /// A gauge of each pod that is there, taken `over` the window, and from its second reading on, as a
     /// rate is: the first of few pods would read as the load of all.
     fn gauge(&self, over: &str, gauge: &str) -> String {
-        let (range, selector) = (self.range(gauge), &self.selector);
+        let (range, selector, same_pod) = (self.range(gauge), &self.selector, &self.same_pod);
         format!(
-            "{over}({range}) and count_over_time({range}) > 1 and {SAME_POD} (up or {gauge}{selector})"
+            "{over}({range}) {POSSIBLE} and count_over_time({range}) > 1 and {same_pod} (up or {gauge}{selector})"
         )
     }
 
@@ -90,24 +130,25 @@ impl Pods {
         // A pod that is gone stays in a range for a window, and has no present reading. What new pods
         // have taken over was read at the others at their latest scrape.
         let latest = format!(
-            "sum(irate({}) and {counter}{} unless {SAME_POD} {})",
-            self.range(counter),
+            "sum({} and {counter}{} unless {} {})",
+            self.growth("irate", counter),
             self.selector,
+            self.same_pod,
             self.started(self.window_seconds(), '>')
         );
         let arrivals = format!(
-            "{} * sum(rate({}))",
+            "{} * sum({})",
             self.interval_seconds,
-            self.range(REQUESTS_RECEIVED_TOTAL)
+            self.growth("rate", REQUESTS_RECEIVED_TOTAL)
         );
         format!("({latest} > {rate} * (1 + {EXCESS} / sqrt({arrivals})) ^ 2 or {rate})")
     }
 
     /// The pods that have been there for a window and yet aren't in `readings`.
     fn unread(&self, readings: &str) -> String {
-        let window = self.window_seconds();
+        let (window, same_pod) = (self.window_seconds(), &self.same_pod);
         format!(
-            "{} and {SAME_POD} timestamp(up) > time() - {window} unless {SAME_POD} ({readings})",
+            "{} and {same_pod} timestamp(up) > time() - {window} unless {same_pod} ({readings})",
             self.started(REMEMBERED_SECONDS, '<')
         )
     }
@@ -130,16 +171,8 @@ pub(crate) fn query(
     model_service: &ValidatedModelService,
     settings: &OperatorSettings,
 ) -> String {
-    let pods = Pods {
-        // Both names are DNS labels: nothing in them has to be escaped.
-        selector: format!(
-            r#"{{{MODEL_SERVICE}="{}",{MODEL_SERVICE_NAMESPACE}="{}"}}"#,
-            model_service.name(),
-            model_service.namespace(),
-        ),
-        interval_seconds: u32::from(settings.scrape_interval_seconds),
-    };
-    let rates = |counter: &str| format!("rate({})", pods.range(counter));
+    let pods = Pods::of(model_service, settings);
+    let rates = |counter: &str| pods.growth("rate", counter);
     let growth = |factor: &str, counter: &str| {
         let sum = format!("{factor}{}", pods.latest_or_rate(counter));
         pods.with_unread(&sum, &rates(counter), target)
@@ -155,9 +188,9 @@ pub(crate) fn query(
         ServingSignal::P95LatencyMilliseconds => {
             let arrivals = rates(REQUESTS_RECEIVED_TOTAL);
             format!(
-                "1000 * ((histogram_quantile(0.95, sum by (le) (rate({}))) >= 0) \
-                 or (sum({arrivals}) == 0 unless on () ({})))",
-                pods.range(&format!("{REQUEST_LATENCY_SECONDS}_bucket")),
+                "1000 * histogram_quantile(0.95, sum by (le) {}) {POSSIBLE} \
+                 or sum({arrivals}) == 0 unless on () ({})",
+                rates(&format!("{REQUEST_LATENCY_SECONDS}_bucket")),
                 pods.unread(&arrivals),
             )
         }
@@ -165,4 +198,20 @@ pub(crate) fn query(
         ServingSignal::Concurrency => sum_of(&pods.gauge("avg_over_time", ACTIVE_REQUESTS)),
         ServingSignal::LoadPercent => growth("100 * ", OFFERED_LOAD_SECONDS_TOTAL),
     }
+}
+
+/// A regular expression of the names that a Deployment's pods can have, and those of a Deployment with a
+/// longer name can't.
+///
+/// A pod is named after its ReplicaSet, with five characters more, and that after its Deployment, with a
+/// hash of at most ten digits. What comes before the five characters is cut off after 58
+/// (`SimpleNameGenerator` in Kubernetes' `k8s.io/apiserver/pkg/storage/names`), so that of a long name a part of
+/// the hash is left.
+fn pod_names(deployment: &str) -> String {
+    let room = LONGEST_GENERATED.saturating_sub(deployment.len() + 1);
+    if room > LONGEST_HASH {
+        return format!("{deployment}-[a-z0-9]{{1,{LONGEST_HASH}}}-[a-z0-9]{{{RANDOM}}}");
+    }
+    let (whole, cut_off) = (room.saturating_sub(1).max(1), room + RANDOM);
+    format!("{deployment}-([a-z0-9]{{1,{whole}}}-[a-z0-9]{{{RANDOM}}}|[a-z0-9]{{{cut_off}}})")
 }

@@ -32,6 +32,10 @@ fn model(uri: &str) -> Value {
     json!({"spec": {"model": {"uri": uri, "sha256": "0f".repeat(32)}}})
 }
 
+fn prometheus(address: &str) -> Value {
+    json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {"prometheusAddress": address}}}})
+}
+
 #[test]
 fn good_specs_break_no_rule() {
     let schema = schema();
@@ -44,6 +48,9 @@ fn good_specs_break_no_rule() {
         minimal_with(model("http://[::1]:8080/iris.onnx")),
         // Every printable character that a URL doesn't have to escape, and some that it should.
         minimal_with(model("https://h/!$%&'()*+,-./09:;=?@AZ[\\]^_az|~")),
+        minimal_with(prometheus("http://prometheus:9090")),
+        minimal_with(prometheus("https://mimir.example.com/prometheus/")),
+        minimal_with(prometheus("http://[::1]:9090/select/0/prometheus")),
         minimal_with(json!({"spec": {"replicas": 0, "autoscaling": {"engine": "None"}}})),
         minimal_with(json!({"spec": {"autoscaling": {"minReplicas": 20}}})),
         minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "minReplicas": 50}}})),
@@ -244,7 +251,28 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
             json!({"spec": {"server": {"resources": {"limits": {"memory": "500Mi"}}}}}),
         ),
     ];
-    for (message, patch) in bad {
+    let addresses = [
+        "http://prometheus:9090/?query=1",
+        "http://prometheus:9090/#",
+        "http://prometheus:9090/%2e%2e",
+        "http://user@prometheus:9090",
+        "http://prometheus:9090/a/../b",
+        "http://prometheus:9090/..",
+        "http://prometheus:9090//",
+        "http://prometheus:9090\\",
+        "http://prometheus:9090/\u{7f}",
+        "http://prometheus:9090\n",
+        "http://",
+        "file:///etc/passwd",
+        "HTTP://prometheus:9090",
+    ];
+    let addresses = addresses.map(|address| {
+        (
+            "spec.autoscaling.keda.prometheusAddress must",
+            prometheus(address),
+        )
+    });
+    for (message, patch) in bad.into_iter().chain(addresses) {
         let broken = broken_rules(&schema, minimal_with(patch.clone()));
         assert_eq!(broken.len(), 1, "{patch}: {broken:?}");
         assert!(broken[0].starts_with(message), "{patch}: {broken:?}");

@@ -54,6 +54,9 @@ fn context(fake: &FakeApi, pods: &Arc<FakePods>) -> Context {
     let settings = OperatorSettings {
         server_image: "springtide-server:test".to_owned(),
         prometheus_address: "http://prometheus:9090".to_owned(),
+        allowed_prometheus_addresses: Vec::new(),
+        namespace_label: "namespace".parse().unwrap(),
+        pod_label: "pod".parse().unwrap(),
         scrape_interval_seconds: 15,
     };
     let metrics = Metrics::new().unwrap();

@@ -45,8 +45,20 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
         Resolved::Keda(_) => not_applied(evidence, ChildKind::ScaledObject)
             .or_else(|| held(evidence, ChildKind::ScaledObject))
+            .or_else(|| prometheus_refused(evidence))
             .unwrap_or_else(|| keda(evidence.observed)),
     }
+}
+
+/// KEDA asks another Prometheus than the spec names: it isn't to be told by a tenant whom to ask
+/// (<https://github.com/kedacore/keda/issues/7697>).
+fn prometheus_refused(evidence: &Evidence<'_>) -> Option<Finding> {
+    evidence.desired.prometheus_refused.then(|| {
+        Finding::no(
+            Reason::PrometheusAddressRefused,
+            "spec.autoscaling.keda.prometheusAddress isn't among the addresses that the operator allows: KEDA asks the operator's own Prometheus. Leave the field out, or have the address added to prometheus.allowedAddresses of the operator's chart.",
+        )
+    })
 }
 
 /// What sets the number of pods while the autoscaler that the spec names can't be made.

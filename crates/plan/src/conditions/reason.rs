@@ -49,6 +49,7 @@ reasons! {
     Paused,
     PodsRefused,
     ProgressDeadlineExceeded,
+    PrometheusAddressRefused,
     Readings,
     Ready,
     RollingOut,

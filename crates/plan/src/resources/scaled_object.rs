@@ -30,6 +30,7 @@ pub(super) fn build(
     let prometheus = keda
         .prometheus_address
         .as_deref()
+        .filter(|named| settings.allows_prometheus(named))
         .unwrap_or(&settings.prometheus_address);
     let targets = &following.targets;
     let serving = serving(targets)

@@ -1,6 +1,8 @@
 //! What KEDA asks Prometheus.
 
 mod edges;
+mod foreign;
+mod pod_names;
 mod scraped;
 
 use std::{collections::BTreeMap, fs};
@@ -59,7 +61,7 @@ fn queries(scrape_interval_seconds: u16, target: i32) -> BTreeMap<String, String
 fn every_query_looks_back_over_four_scrapes() {
     for (interval, window) in [(5, "[20s]"), (15, "[60s]"), (60, "[240s]")] {
         for query in queries(interval, 1).values() {
-            let windows = query.matches('[').count();
+            let windows = query.matches("s]").count();
             let remembered = query.matches("[600s]").count();
             assert!(windows > remembered && remembered <= 1, "{query}");
             assert_eq!(
@@ -75,11 +77,13 @@ fn every_query_looks_back_over_four_scrapes() {
 #[test]
 fn every_series_is_of_one_model_service() {
     for (namespace, name) in [("a", "iris"), ("b", "iris"), ("a", "digits")] {
-        let selector = format!(r#"{{modelservice="{name}",modelservice_namespace="{namespace}"}}"#);
+        let selector = format!(
+            r#"{{namespace="{namespace}",pod=~"{name}-[a-z0-9]{{1,10}}-[a-z0-9]{{5}}",modelservice="{name}",modelservice_namespace="{namespace}"}}"#
+        );
         for query in queries_of(namespace, name, 15, 1).values() {
             assert_eq!(
-                query.matches('{').count(),
-                query.matches(&selector).count(),
+                query.matches("modelservice").count(),
+                2 * query.matches(&selector).count(),
                 "{query}"
             );
         }
@@ -101,7 +105,7 @@ fn adapter_queries() -> BTreeMap<String, String> {
                 .replace("<<.Series>>", series.split('{').next().unwrap())
                 .replace(
                     "<<.LabelMatchers>>",
-                    r#"modelservice="iris",modelservice_namespace="default""#,
+                    r#"namespace="default",pod=~"iris-[a-z0-9]{1,10}-[a-z0-9]{5}",modelservice="iris",modelservice_namespace="default""#,
                 )
                 .replace("by (<<.GroupBy>>, le)", "by (le)")
                 .replace("by (<<.GroupBy>>)", "");
@@ -142,7 +146,7 @@ fn the_adapters_rules_read_what_the_queries_read() {
             .enumerate()
             .map(|(part, text)| match part {
                 0 => text,
-                _ => text.split_once('}').unwrap().1,
+                _ => text.split_once("\"}").unwrap().1,
             })
             .collect::<String>();
         assert_eq!(

@@ -17,6 +17,9 @@ pub(crate) fn settings() -> OperatorSettings {
     OperatorSettings {
         server_image: "springtide/server:test".to_owned(),
         prometheus_address: "http://prometheus.monitoring.svc:9090".to_owned(),
+        allowed_prometheus_addresses: vec!["http://prometheus.observability.svc:9090".to_owned()],
+        namespace_label: "namespace".parse().unwrap(),
+        pod_label: "pod".parse().unwrap(),
         scrape_interval_seconds: 15,
     }
 }

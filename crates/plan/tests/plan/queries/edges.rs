@@ -16,16 +16,21 @@ use super::{
 const TARGET: i32 = 20;
 
 /// What was read at each second, where there was data.
-type Reads = BTreeMap<i64, Option<f64>>;
+pub(super) type Reads = BTreeMap<i64, Option<f64>>;
 
-fn reads(test: &str, prometheus: &Prometheus, signal: Signal, when: Range<i64>) -> Reads {
+pub(super) fn reads(
+    test: &str,
+    prometheus: &Prometheus,
+    signal: Signal,
+    when: Range<i64>,
+) -> Reads {
     let interval = u16::try_from(prometheus.interval).unwrap();
     let query = queries(interval, TARGET).remove(signal.as_str()).unwrap();
     prometheus.reads(test, &query, when)
 }
 
 #[track_caller]
-fn assert_within(reads: &Reads, least: f64, most: f64) {
+pub(super) fn assert_within(reads: &Reads, least: f64, most: f64) {
     for (second, read) in reads {
         let read = read.unwrap_or_else(|| panic!("no data at {second} s: {reads:?}"));
         assert!(
@@ -56,7 +61,7 @@ fn at_both_intervals(signals: [Signal; 2]) -> impl Iterator<Item = (Signal, i64)
 }
 
 /// Three pods, each of which gets 33 requests in a second, scraped at different times.
-fn three() -> Prometheus {
+pub(super) fn three() -> Prometheus {
     let arrived = |second| 33.0 * second as f64;
     Prometheus {
         interval: 5,
@@ -70,10 +75,10 @@ fn three() -> Prometheus {
 }
 
 /// The signals that are sums of what 33 requests a second are for each of three pods.
-const SUMS: [Signal; 2] = [Signal::RequestsPerSecond, Signal::LoadPercent];
+pub(super) const SUMS: [Signal; 2] = [Signal::RequestsPerSecond, Signal::LoadPercent];
 
 /// The signals that are sums of gauges.
-const GAUGES: [Signal; 2] = [Signal::QueueSize, Signal::Concurrency];
+pub(super) const GAUGES: [Signal; 2] = [Signal::QueueSize, Signal::Concurrency];
 
 #[test]
 fn pods_are_summed_up() {

@@ -13,6 +13,11 @@ const SECONDS_PER_REQUEST: f64 = 0.01;
 /// A pod, with times in seconds.
 pub(super) struct Pod {
     pub(super) name: &'static str,
+    /// What the name begins with: its ReplicaSet's, where a Deployment made it.
+    pub(super) replica_set: &'static str,
+    pub(super) namespace: &'static str,
+    /// What the server, or who poses as one, multiplies its readings with.
+    pub(super) lie: f64,
     /// Where it is scraped.
     pub(super) address: &'static str,
     /// Names of the models that it serves, and while it does.
@@ -38,6 +43,9 @@ impl Pod {
     pub(super) fn old(name: &'static str, offset: i64, arrived: fn(i64) -> f64) -> Self {
         Self {
             name,
+            replica_set: "iris-6d4b75cb6d",
+            namespace: "default",
+            lie: 1.0,
             address: name,
             models: vec![("iris", i64::MIN..i64::MAX)],
             started: -1000,
@@ -114,8 +122,8 @@ impl Prometheus {
 
     fn series(&self, pod: &Pod, end: i64) -> Vec<Value> {
         let target = format!(
-            r#"job="pods",instance="{}",namespace="default",pod="{}""#,
-            pod.address, pod.name
+            r#"job="pods",instance="{}",namespace="{}",pod="{}-{:0<5}""#,
+            pod.address, pod.namespace, pod.replica_set, pod.name
         );
         let of_server = |name: &str, labels: &str, value: &dyn Fn(i64) -> Option<f64>| {
             let values = self.values(pod, end, &|second, read| {
@@ -146,8 +154,8 @@ impl Prometheus {
                 0.0
             };
             let while_there = |second, value: f64| there.contains(&second).then_some(value);
-            let arrived = |second| while_there(second, (pod.arrived)(second) - before);
-            let waiting = |second| while_there(second, pod.waiting);
+            let arrived = |second| while_there(second, ((pod.arrived)(second) - before) * pod.lie);
+            let waiting = |second| while_there(second, pod.waiting * pod.lie);
             let offered = |second| Some(arrived(second)? * SECONDS_PER_REQUEST);
             series.extend([
                 of_server("ml_requests_received_total", &labels, &arrived),

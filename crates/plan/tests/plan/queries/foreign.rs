@@ -1,0 +1,102 @@
+//! What pods export that aren't the ModelService's, or that are and lie.
+
+use springtide_api::targets::Signal;
+use springtide_plan::ServingSignal;
+
+use super::{
+    edges::{GAUGES, SUMS, assert_within, reads, three},
+    scraped::{Pod, Prometheus},
+};
+
+/// What a reading can be multiplied with to be none that can be, with a name for the pod that does.
+const LIES: [(&str, f64); 5] = [
+    ("m", -1.0),
+    ("n", -1e6),
+    ("p", f64::NAN),
+    ("q", f64::INFINITY),
+    ("r", 1e8),
+];
+
+/// Three pods that are busy in every way.
+fn busy() -> Prometheus {
+    let mut prometheus = three();
+    for pod in &mut prometheus.pods {
+        pod.waiting = 33.0;
+    }
+    prometheus
+}
+
+/// Pods with all labels that a pod writes itself, of a ModelService that isn't theirs: one of another
+/// namespace, named alike, and in its own namespace another ModelService's and one that no Deployment made.
+fn foreign(name: &'static str, lie: f64) -> [Pod; 3] {
+    [
+        ("evil", "iris-6d4b75cb6d"),
+        ("default", "iris-evil-6d4b75cb6d"),
+        ("default", "evil"),
+    ]
+    .map(|(namespace, replica_set)| Pod {
+        namespace,
+        replica_set,
+        lie,
+        waiting: 33.0,
+        ..Pod::old(name, 1, |second| 50.0 * second as f64)
+    })
+}
+
+#[test]
+fn what_others_export_changes_nothing() {
+    let mut attacked = busy();
+    let plausible = [("a", 1.0), ("z", 0.0)];
+    for (name, lie) in LIES.into_iter().chain(plausible) {
+        attacked.pods.extend(foreign(name, lie));
+    }
+    for signal in ServingSignal::ALL.map(ServingSignal::signal) {
+        let truth = reads("true", &busy(), signal, 60..70);
+        assert!(truth.values().all(Option::is_some), "{truth:?}");
+        let read = reads("foreign", &attacked, signal, 60..70);
+        assert_eq!(read, truth, "{signal:?}");
+    }
+}
+
+/// Nor do they stand for its pods where none of those is scraped.
+#[test]
+fn what_others_export_is_no_data() {
+    let mut prometheus = busy();
+    for pod in &mut prometheus.pods {
+        pod.unread = 0..i64::MAX;
+    }
+    prometheus.pods.extend(foreign("a", 1.0));
+    for signal in ServingSignal::ALL.map(ServingSignal::signal) {
+        let read = reads("foreign-alone", &prometheus, signal, 60..70);
+        assert!(read.values().all(Option::is_none), "{signal:?}: {read:?}");
+    }
+}
+
+/// A pod of its own that exports what can't be hides its own load, and changes no other's.
+#[test]
+fn what_no_pod_can_do_is_no_reading() {
+    for signal in SUMS.into_iter().chain(GAUGES) {
+        let mut prometheus = busy();
+        for (name, lie) in LIES {
+            prometheus.pods.push(Pod {
+                lie,
+                waiting: 33.0,
+                ..Pod::old(name, 1, |second| 33.0 * second as f64)
+            });
+        }
+        assert_within(&reads("lies", &prometheus, signal, 60..70), 98.9, 99.1);
+    }
+}
+
+#[test]
+fn the_p95_is_of_what_can_be() {
+    let mut prometheus = busy();
+    for (name, lie) in LIES {
+        prometheus.pods.push(Pod {
+            lie,
+            ..Pod::old(name, 1, |second| 33.0 * second as f64)
+        });
+    }
+    let read = reads("p95", &prometheus, Signal::P95LatencyMilliseconds, 60..70);
+    assert_within(&read, 97.0, 98.0);
+}
