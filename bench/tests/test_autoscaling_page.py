@@ -23,7 +23,8 @@ def in_full(query, pieces):
         argument = query[call.end() : end - 1]
         query = query[: call.start()] + re.sub(rf"\b{parameter}\b", lambda _: argument, piece) + query[end:]
     for name, meaning in {
-        "{…}": '{modelservice="digits-tuned",modelservice_namespace="default"}',
+        "{…}": '{namespace="default",pod=~"digits-tuned-[a-z0-9]{1,10}-[a-z0-9]{5}",'
+        'modelservice="digits-tuned",modelservice_namespace="default"}',
         "[w]": "[60s]",
         "- w": "- 60",
         "(SAME)": "(job, instance, namespace, pod)",

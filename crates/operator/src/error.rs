@@ -1,9 +1,13 @@
 //! What can go wrong in a reconcile.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use kube::core::Status;
+use springtide_contract::text::plain;
 use springtide_plan::Invalid;
+
+/// Most bytes of what the API server says that are told.
+const MAX_BRIEF_BYTES: usize = 4096;
 
 /// Why a reconcile did not get to its end.
 #[derive(Debug, thiserror::Error)]
@@ -86,13 +90,15 @@ fn status_reason(status: &Status) -> &'static str {
     }
 }
 
-/// What went wrong, as the API server said it; the same for the same fault.
+/// What went wrong, as the API server said it, which repeats what others wrote; the same for the same
+/// fault.
 #[must_use]
 pub(crate) fn brief(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
+    let text = match error {
+        kube::Error::Api(status) => Cow::Borrowed(&*status.message),
+        other => Cow::Owned(other.to_string()),
+    };
+    plain(&text, MAX_BRIEF_BYTES).into_owned()
 }
 
 /// Whether only this call failed, so that others may still succeed: not where the API server can't be
@@ -119,6 +125,18 @@ mod tests {
 
     fn answered(code: u16) -> kube::Error {
         kube::Error::Api(Status::failure("no", "No").with_code(code).boxed())
+    }
+
+    #[test]
+    fn what_the_api_server_says_is_shown_on_one_bounded_line() {
+        let said = format!("no\n\u{1b}]0;title\u{7}{}", "x".repeat(10_000));
+        let error = kube::Error::Api(Status::failure(&said, "No").boxed());
+        let brief = brief(&error);
+        assert!(
+            brief.starts_with("no \u{fffd}]0;title\u{fffd}xx"),
+            "{brief}"
+        );
+        assert_eq!(brief.len(), MAX_BRIEF_BYTES);
     }
 
     #[test]

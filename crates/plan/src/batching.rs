@@ -15,6 +15,7 @@ use springtide_api::{
 use springtide_contract::{
     batching::{self, BatchingReason, ServerStatus},
     defaults,
+    text::plain,
 };
 
 use crate::{observed::Observed, pods, validated::ValidatedModelService};
@@ -136,7 +137,7 @@ fn said<'a>(
 fn found(model_service: &ValidatedModelService, observed: &Observed) -> Option<String> {
     said(model_service, observed)
         .filter(|batching| batching.reason == BatchingReason::SentinelMismatch)
-        .map(|batching| truncated(&batching.message))
+        .map(|batching| plain(&batching.message, MAX_MESSAGE_BYTES).into_owned())
         .min()
 }
 
@@ -148,7 +149,7 @@ fn reported(model_service: &ValidatedModelService, observed: &Observed) -> Optio
     Some(BatchingStatus {
         enabled: said(model_service, observed).all(|batching| batching.enabled),
         reason: speaker.reason.name().to_owned(),
-        message: truncated(&speaker.message),
+        message: plain(&speaker.message, MAX_MESSAGE_BYTES).into_owned(),
     })
 }
 
@@ -176,9 +177,4 @@ fn known_before(
         .filter(|previous| previous.observed_generation == Some(model_service.generation()))?;
     let model = previous.model.as_ref()?;
     model.batching.clone()
-}
-
-fn truncated(message: &str) -> String {
-    let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
-    message.get(..end).unwrap_or_default().to_owned()
 }

@@ -10,6 +10,7 @@ use springtide_api::{
     ModelService, ModelServiceStatus,
     status::{AutoscalingStatus, Decision, condition},
 };
+use springtide_contract::text::plain;
 
 use crate::{
     batching::model_status,
@@ -25,6 +26,9 @@ use crate::{
 
 /// Most bytes of a condition's message, which Kubernetes limits to 32768.
 const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// Most bytes of a decision's message, as the status' definition says.
+const MAX_DECISION_BYTES: usize = 1024;
 
 /// How carrying out a plan went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -182,7 +186,13 @@ fn autoscaling(
         engine: resolved.engine(),
         min_replicas: resolved.min_replicas(observed.at),
         max_replicas: resolved.max_replicas(observed),
-        decisions,
+        decisions: decisions
+            .into_iter()
+            .map(|decision| Decision {
+                message: plain(&decision.message, MAX_DECISION_BYTES).into_owned(),
+                ..decision
+            })
+            .collect(),
     }
 }
 
@@ -209,17 +219,10 @@ fn conditions(
                 type_: kind.to_owned(),
                 status: status.to_owned(),
                 reason: finding.reason,
-                message: truncated(finding.message),
+                message: plain(&finding.message, MAX_MESSAGE_BYTES).into_owned(),
                 observed_generation: Some(generation),
                 last_transition_time: unchanged_since.unwrap_or(Time(now)),
             }
         })
         .collect()
-}
-
-fn truncated(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE_BYTES {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
-    }
-    message
 }

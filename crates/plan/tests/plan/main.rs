@@ -11,6 +11,7 @@ mod engines;
 mod golden;
 mod invariants;
 mod ownership;
+mod prometheus;
 mod queries;
 mod replicas;
 mod schedule;

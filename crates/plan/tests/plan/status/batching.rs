@@ -424,7 +424,7 @@ fn messages_fit_the_definition_of_the_status() {
         let model = status.model.unwrap();
         let batching = model.batching.unwrap();
         for message in model.sentinel_mismatch.iter().chain([&batching.message]) {
-            assert_eq!(*message, "ä".repeat(512));
+            assert_eq!(*message, "ä".repeat(510) + "…");
         }
     }
 }

@@ -51,6 +51,31 @@ fn a_model_that_the_server_cannot_load_is_reported_with_the_reason() {
     assert_eq!(condition(&status, "ModelLoaded"), no("ModelInvalid"));
 }
 
+/// A termination message is whatever the container wrote, and its bounds are the kubelet's.
+#[test]
+fn what_a_pod_says_is_shown_on_one_bounded_line() {
+    let (model_service, mut observed) = deployed("HPA", unavailable());
+    let text = format!("\u{1b}[2Jno\r\n\u{202e}graph{}", "\u{2028}".repeat(2000));
+    let said = json!({"reason": "ModelInvalid", "message": text}).to_string();
+    let failed = json!({"terminated": {"exitCode": 1, "message": said}});
+    observed.pods = vec![pod(&model_service, "a", fetch_failed(failed, json!({})))];
+    let status = status_of(&model_service, &observed);
+    for kind in ["ModelLoaded", "Ready"] {
+        let message = message(&status, kind);
+        assert!(
+            message.contains("\u{fffd}[2Jno  \u{fffd}graph"),
+            "{message}"
+        );
+        assert!(message.len() <= 2048, "{}", message.len());
+        let raw =
+            |character: char| character.is_control() || "\u{202e}\u{2028}".contains(character);
+        assert!(!message.contains(raw), "{message:?}");
+    }
+    let events = springtide_plan::events(None, &status);
+    assert!(events.iter().any(|event| event.reason == "ModelInvalid"));
+    assert!(events.iter().all(|event| !event.message.contains('\u{1b}')));
+}
+
 #[test]
 fn a_failure_that_has_passed_is_forgotten() {
     let (model_service, mut observed) = healthy();
