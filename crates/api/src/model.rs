@@ -33,10 +33,20 @@ pub struct Model {
         .message("spec.model.sha256 must be 64 lower-case hexadecimal digits"))]
     pub sha256: Option<String>,
 
+    /// Most mebibytes that the file may have. A larger one is never served; the pods' room on their node's
+    /// disk is sized for it.
+    #[serde(default = "max_size_mebibytes")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_size_mebibytes: i32,
+
     /// Name of the model in answers and metadata. Default: the name of the ModelService.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$')")
         .message("spec.model.name must consist of letters, digits and any of -._, beginning and ending with a letter or digit"))]
     pub name: Option<String>,
+}
+
+const fn max_size_mebibytes() -> i32 {
+    8192
 }

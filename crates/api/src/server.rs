@@ -77,6 +77,19 @@ pub struct Server {
     #[serde(default)]
     pub resources: Resources,
 
+    /// RuntimeClass of the pods, such as one of gVisor or Kata Containers, for models that aren't trusted.
+    /// Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("spec.server.runtimeClassName must be the name of a RuntimeClass"))]
+    pub runtime_class_name: Option<String>,
+
+    /// `false` runs the pods in a user namespace of their own, so that their users are nobody on the
+    /// node. Needs nodes that can (Linux 6.3, a runtime with user namespaces). Default: the cluster's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_users: Option<bool>,
+
     /// Labels that a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "node_selector_schema")]
@@ -102,6 +115,8 @@ impl Default for Server {
             latency_objective_milliseconds: None,
             workers: None,
             resources: Resources::default(),
+            runtime_class_name: None,
+            host_users: None,
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
         }

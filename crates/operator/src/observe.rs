@@ -3,9 +3,11 @@
 
 use std::{collections::BTreeSet, fmt::Debug};
 
-use futures::{TryFutureExt, try_join};
+use futures::try_join;
 use k8s_openapi::{
-    NamespaceResourceScope, api::autoscaling::v2::HorizontalPodAutoscaler, jiff::Timestamp,
+    NamespaceResourceScope,
+    api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod},
+    jiff::Timestamp,
 };
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
@@ -14,6 +16,12 @@ use springtide_plan::{
 };
 
 use crate::{capabilities::serves_keda, error::Error};
+
+/// Pods that are read in one answer of the API server.
+const PAGE_PODS: u32 = 100;
+
+/// Pods beyond which no more are read: more than twice what `maxReplicas` and a rollout allow.
+const MAX_PODS: usize = 2500;
 
 /// Everything that is observed about a ModelService. `pods_metrics` is what is known of them: they don't
 /// decide which autoscalers there are, and their list is long.
@@ -45,8 +53,6 @@ pub(crate) async fn observe(
             Scaling::Autoscaled(_) => Ok(BTreeSet::new()),
         }
     };
-    let pods = Api::namespaced(client.clone(), namespace);
-    let selected = ListParams::default().labels(&labels::selector_text(name));
     let (
         service,
         pod_disruption_budget,
@@ -64,7 +70,7 @@ pub(crate) async fn observe(
         scaled_object,
         get(client, namespace, &keda_hpa),
         other_autoscalers,
-        pods.list(&selected).map_err(Error::api("listing pods")),
+        pods(client, namespace, name),
     )?;
     Ok(Observed {
         at: Timestamp::now(),
@@ -75,10 +81,35 @@ pub(crate) async fn observe(
         scaled_object,
         keda_horizontal_pod_autoscaler,
         other_autoscalers,
-        pods: pods.items,
+        pods,
         answers: Vec::new(),
         capabilities: Capabilities { keda, pods_metrics },
     })
+}
+
+/// The pods that the ModelService selects, as far as plans and conditions read them: anybody who may make pods
+/// in the namespace can make one of these, of any number and size.
+async fn pods(client: &Client, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
+    let api = Api::<Pod>::namespaced(client.clone(), namespace);
+    let mut page = ListParams::default()
+        .labels(&labels::selector_text(name))
+        .limit(PAGE_PODS);
+    let mut pods = Vec::new();
+    loop {
+        let list = api.list(&page).await.map_err(Error::api("listing pods"))?;
+        pods.extend(list.items.into_iter().map(pruned));
+        page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
+        if page.continue_token.is_none() || pods.len() >= MAX_PODS {
+            return Ok(pods);
+        }
+    }
+}
+
+/// Without what nothing reads.
+fn pruned(mut pod: Pod) -> Pod {
+    pod.spec = None;
+    pod.metadata.managed_fields = None;
+    pod
 }
 
 /// Somebody else's HPAs that scale the Deployment.

@@ -15,6 +15,15 @@ pub(crate) fn whole(number: i32) -> Quantity {
     }
 }
 
+/// So many MiB.
+pub(crate) fn mebibytes(number: i32) -> Quantity {
+    if number % 1024 == 0 {
+        Quantity(format!("{}Gi", number / 1024))
+    } else {
+        Quantity(format!("{number}Mi"))
+    }
+}
+
 /// So many thousandths.
 pub(crate) fn thousandths(number: i32) -> Quantity {
     if number % 1000 == 0 {

@@ -21,6 +21,7 @@ pub struct ValidatedModelService {
     model_uri: ModelUri,
     model_sha256: Option<Sha256>,
     model_name: String,
+    max_size_mebibytes: i32,
     server: Server,
     scaling: Scaling,
     sentinel_mismatch: Option<String>,
@@ -105,6 +106,12 @@ impl TryFrom<&ModelService> for ValidatedModelService {
         if matches!(model_uri, ModelUri::Http { .. }) && model_sha256.is_none() {
             return Err(Invalid::Sha256Missing);
         }
+        within(
+            "spec.model.maxSizeMebibytes",
+            spec.model.max_size_mebibytes,
+            1,
+            1_048_576,
+        )?;
         let sentinel_mismatch = model_service
             .status
             .as_ref()
@@ -124,6 +131,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             model_uri,
             model_sha256,
             model_name: spec.model.name.clone().unwrap_or_else(|| name.clone()),
+            max_size_mebibytes: spec.model.max_size_mebibytes,
             server: server(&spec.server)?,
             scaling: Scaling::parse(&spec.autoscaling, spec.replicas)?,
             name,
@@ -240,6 +248,11 @@ impl ValidatedModelService {
     #[must_use]
     pub fn model_name(&self) -> &str {
         &self.model_name
+    }
+
+    /// Most mebibytes that the model's file may have.
+    pub(crate) const fn max_size_mebibytes(&self) -> i32 {
+        self.max_size_mebibytes
     }
 
     /// How each pod serves the model.

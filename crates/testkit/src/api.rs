@@ -85,11 +85,16 @@ impl State {
                 match (method, namespace) {
                     (&Method::GET, namespace) => {
                         let selector = parameters.get("labelSelector").map_or("", String::as_str);
+                        let mut items = self.store.list(&resource, namespace.as_deref(), selector);
+                        let next = page(&mut items, &parameters);
                         Ok(json!({
                             "apiVersion": resource.api_version(),
                             "kind": format!("{}List", resource.kind),
-                            "metadata": {"resourceVersion": self.store.version().to_string()},
-                            "items": self.store.list(&resource, namespace.as_deref(), selector),
+                            "metadata": {
+                                "resourceVersion": self.store.version().to_string(),
+                                "continue": next,
+                            },
+                            "items": items,
                         }))
                     }
                     (&Method::POST, Some(namespace)) => {
@@ -220,6 +225,17 @@ impl State {
             "resources": resources,
         }))
     }
+}
+
+/// Leaves the page that is asked for, and gives the token of the next one: how many came before it. Pages are
+/// of what is there when each is asked for, not of one moment.
+fn page(items: &mut Vec<Value>, parameters: &BTreeMap<String, String>) -> Option<String> {
+    let number = |name: &str| parameters.get(name)?.parse::<usize>().ok();
+    let begin = number("continue").unwrap_or_default().min(items.len());
+    items.drain(..begin);
+    let limit = number("limit").filter(|limit| *limit > 0 && *limit < items.len())?;
+    items.truncate(limit);
+    Some((begin + limit).to_string())
 }
 
 pub(crate) fn key(resource: &ResourceType, namespace: &str, name: &str) -> Key {

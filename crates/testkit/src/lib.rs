@@ -11,7 +11,7 @@
 //!   defaulted;
 //! - lists and maps that operators don't use are merged as lists and maps without a schema are;
 //! - every resource is namespaced and has a status subresource;
-//! - `limit`, field selectors and set-based label selectors are not served.
+//! - pages of a list are not of one moment; field selectors and set-based label selectors are not served.
 
 mod aggregated;
 mod api;

@@ -35,6 +35,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// The same cluster, as seen by another user.
+    ///
+    /// # Errors
+    ///
+    /// Where `KUBECONFIG` is not usable.
+    pub async fn connect_as(user: &str) -> Result<Client> {
+        let mut config = Config::infer().await?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        Ok(Client::try_from(config)?)
+    }
+
     /// Connects to the cluster that `KUBECONFIG` names. Your current context is never used unasked:
     /// the tests make and delete namespaces.
     ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, events::v1::Event};
 use serde_json::{Value, json};
 use springtide_api::ModelService;
 use springtide_contract::{batching::BatchingReason, env};
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use crate::{
     controller::{settled, start, within},
     pods::{address, said},
-    support::{World, spec},
+    support::{NAMESPACE, World, spec},
 };
 
 const FOUND: &str = "Output 0 of a row is 0.5 in a batch of 8 and 0.25 alone.";
@@ -244,4 +244,30 @@ async fn a_finding_is_seen_within_a_minute_and_pods_that_do_not_batch_are_left_a
     sleep(Duration::from_secs(300)).await;
     assert_eq!(world.pods.take_asked(), []);
     running.stop().await;
+}
+
+/// More than the API server gives in one answer, of which the last alone serves.
+#[tokio::test]
+async fn pods_are_read_page_by_page() {
+    let world = World::new();
+    world.set_spec(&spec("HPA"));
+    world.converge().await;
+    for number in 0..250 {
+        let name = format!("iris-0-{number:05}");
+        world.pod_serves(&name, "10.0.0.1");
+        let idle = json!({"status": {"containerStatuses": [], "podIP": null}});
+        let pods = ResourceType::of::<Pod>();
+        world.fake.edit(&pods, NAMESPACE, &name, "kubelet", &idle);
+    }
+    world.pod_serves("iris-0-zzzzz", "10.0.0.2");
+    world.pass().await.unwrap();
+    assert_eq!(world.pods.take_asked(), [address("10.0.0.2")]);
+    let pages = world
+        .fake
+        .take_calls()
+        .into_iter()
+        .filter(|call| call.path.ends_with("/pods") && call.query.contains("limit=100"))
+        .filter(|call| call.query.contains("continue="))
+        .count();
+    assert_eq!(pages, 2);
 }

@@ -17,7 +17,9 @@ use springtide_api::{
 use springtide_contract::{defaults, env, paths};
 
 use super::{pod_security, volumes};
-use crate::{scaling::Scaling, settings::OperatorSettings, validated::ValidatedModelService};
+use crate::{
+    quantity, scaling::Scaling, settings::OperatorSettings, validated::ValidatedModelService,
+};
 
 /// Name of the init container that fetches the model.
 pub const FETCH_CONTAINER: &str = "fetch-model";
@@ -31,8 +33,21 @@ pub(super) const HTTP_PORT_NAME: &str = "http";
 /// Name of the port that it serves gRPC on.
 pub(super) const GRPC_PORT_NAME: &str = "grpc";
 
+/// Name of the port that it answers probes and scrapes on, which clients can't keep busy.
+const HEALTH_PORT_NAME: &str = "health";
+
+/// Room on the node's disk that each container is sure to get, in MiB: for logs, and small models.
+const EPHEMERAL_REQUEST_MEBIBYTES: i32 = 64;
+
+/// Room on the node's disk for logs beside the model, in MiB. The kubelet keeps five files of 10 MiB of a
+/// container by default.
+const LOGS_MEBIBYTES: i32 = 1024;
+
 /// Seconds beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_SECONDS: i32 = 1;
+
+/// Resource name of room on the node's disk, which counts logs and the model's volume.
+const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// Request timeout over latency objective.
 const TIMEOUT_PER_OBJECTIVE: i32 = 10;
@@ -56,7 +71,16 @@ pub(super) fn fetch(
     let sha256 = model_service
         .model_sha256()
         .map(|sha256| ["--sha256", sha256.as_str()]);
-    let args = ["fetch", "--uri", &source, "--to", paths::MODEL_FILE];
+    let max_bytes = (i64::from(model_service.max_size_mebibytes()) << 20).to_string();
+    let args = [
+        "fetch",
+        "--uri",
+        &source,
+        "--to",
+        paths::MODEL_FILE,
+        "--max-bytes",
+        &max_bytes,
+    ];
     let server = model_service.server();
     Container {
         name: FETCH_CONTAINER.to_owned(),
@@ -72,7 +96,10 @@ pub(super) fn fetch(
         )]),
         // A pod needs the larger of what its init containers and its containers need, so this costs
         // nothing.
-        resources: Some(resources(&without_gpus(&server.resources))),
+        resources: Some(resources(
+            &without_gpus(&server.resources),
+            volumes::models_mebibytes(model_service),
+        )),
         volume_mounts: Some(volumes::fetch_mounts(model_service.model_uri())),
         ..base(server, settings)
     }
@@ -90,8 +117,12 @@ pub(super) fn server(
         ports: Some(vec![
             port(HTTP_PORT_NAME, defaults::PORT),
             port(GRPC_PORT_NAME, defaults::GRPC_PORT),
+            port(HEALTH_PORT_NAME, defaults::HEALTH_PORT),
         ]),
-        resources: Some(resources(&server.resources)),
+        resources: Some(resources(
+            &server.resources,
+            volumes::models_mebibytes(model_service),
+        )),
         volume_mounts: Some(volumes::server_mounts()),
         startup_probe: Some(Probe {
             period_seconds: Some(1),
@@ -173,6 +204,7 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
         // Not where to listen: all addresses of the families that the node has are the default.
         variable(env::PORT, &defaults::PORT),
         variable(env::GRPC_PORT, &defaults::GRPC_PORT),
+        variable(env::HEALTH_PORT, &defaults::HEALTH_PORT),
         variable(env::MODEL_PATH, &paths::MODEL_FILE),
         variable(env::MODEL_NAME, &model_service.model_name()),
         variable(env::MODEL_SERVICE_NAME, &model_service.name()),
@@ -243,21 +275,25 @@ fn probe(path: &str) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
-            port: IntOrString::String(HTTP_PORT_NAME.to_owned()),
+            port: IntOrString::String(HEALTH_PORT_NAME.to_owned()),
             ..HTTPGetAction::default()
         }),
         ..Probe::default()
     }
 }
 
-fn resources(resources: &Resources) -> ResourceRequirements {
+fn resources(resources: &Resources, models_mebibytes: i32) -> ResourceRequirements {
     let Resources { requests, limits } = resources;
+    let disk = |mebibytes| (EPHEMERAL_STORAGE.to_owned(), quantity::mebibytes(mebibytes));
+    let mut request_map = cpu_and_memory(&requests.cpu, &requests.memory);
+    request_map.extend([disk(EPHEMERAL_REQUEST_MEBIBYTES)]);
     let mut limit_map = cpu_and_memory(&limits.cpu, &limits.memory);
+    limit_map.extend([disk(models_mebibytes + LOGS_MEBIBYTES)]);
     if let Some(gpus) = limits.nvidia_gpu {
         limit_map.insert(NVIDIA_GPU.to_owned(), Quantity(gpus.to_string()));
     }
     ResourceRequirements {
-        requests: Some(cpu_and_memory(&requests.cpu, &requests.memory)),
+        requests: Some(request_map),
         limits: Some(limit_map),
         ..ResourceRequirements::default()
     }

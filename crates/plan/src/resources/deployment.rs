@@ -64,7 +64,10 @@ pub(super) fn build(
 fn pod_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::from([
         (annotation::SCRAPE.to_owned(), "true".to_owned()),
-        (annotation::PORT.to_owned(), defaults::PORT.to_string()),
+        (
+            annotation::PORT.to_owned(),
+            defaults::HEALTH_PORT.to_string(),
+        ),
         (annotation::PATH.to_owned(), paths::METRICS.to_owned()),
     ]);
     annotations.extend(labels::model_annotations(model_service));
@@ -77,7 +80,7 @@ fn pod(model_service: &ValidatedModelService, settings: &OperatorSettings) -> Po
     PodSpec {
         init_containers: Some(vec![container::fetch(model_service, settings)]),
         containers: vec![container::server(model_service, settings)],
-        volumes: Some(volumes::volumes(model_service.model_uri())),
+        volumes: Some(volumes::volumes(model_service)),
         security_context: Some(pod_security::pod()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -92,6 +95,8 @@ fn pod(model_service: &ValidatedModelService, settings: &OperatorSettings) -> Po
         image_pull_secrets: scheduling::image_pull_secrets(server),
         node_selector: (!server.node_selector.is_empty()).then(|| server.node_selector.clone()),
         tolerations: scheduling::tolerations(server),
+        runtime_class_name: server.runtime_class_name.clone(),
+        host_users: server.host_users,
         ..PodSpec::default()
     }
 }

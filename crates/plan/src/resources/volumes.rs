@@ -7,23 +7,28 @@ use k8s_openapi::api::core::v1::{
 use springtide_api::ModelUri;
 use springtide_contract::paths;
 
+use crate::{quantity::mebibytes, validated::ValidatedModelService};
+
 /// Name of the volume that holds the fetched model.
 const MODELS: &str = "models";
 
 /// Name of the volume that the model comes from.
 const SOURCE: &str = "source";
 
-pub(super) fn volumes(model_uri: &ModelUri) -> Vec<Volume> {
+pub(super) fn volumes(model_service: &ValidatedModelService) -> Vec<Volume> {
     let models = Volume {
         name: MODELS.to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(mebibytes(models_mebibytes(model_service))),
+            medium: None,
+        }),
         ..Volume::default()
     };
     let source = Volume {
         name: SOURCE.to_owned(),
         ..Volume::default()
     };
-    let source = match model_uri {
+    let source = match model_service.model_uri() {
         ModelUri::ConfigMap { name, .. } => Some(Volume {
             config_map: Some(ConfigMapVolumeSource {
                 name: name.clone(),
@@ -43,6 +48,12 @@ pub(super) fn volumes(model_uri: &ModelUri) -> Vec<Volume> {
         ModelUri::Http { .. } => None,
     };
     [models].into_iter().chain(source).collect()
+}
+
+/// Size of the volume that holds the fetched model, in MiB. A pod that fetches again has both files for a
+/// while.
+pub(super) fn models_mebibytes(model_service: &ValidatedModelService) -> i32 {
+    2 * model_service.max_size_mebibytes()
 }
 
 /// Mounts of the container that fetches the model.

@@ -1,0 +1,201 @@
+//! The API server lets the operator's account make restricted pods of ModelServices and nothing else, whatever
+//! its roles allow (the chart's `admissionPolicy`).
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::cluster::Cluster;
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{example, kind};
+
+/// The operator's service account, as the chart names it.
+const OPERATOR: &str = "system:serviceaccount:springtide-system:springtide-operator";
+
+/// Longest time until the operator has made a Deployment.
+const MADE_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is bad, the place in the Deployment that makes it so, its value there, and what the refusal says.
+type Bad = (&'static str, &'static str, Value, &'static str);
+
+fn bad() -> Vec<Bad> {
+    const NODE: &str = "share namespaces or ports with their node";
+    const RESTRICTED: &str = "restricted as Pod Security says";
+    const VOLUMES: &str = "no volumes but";
+    const ACCOUNT: &str = "service account";
+    let volume = |source: Value| {
+        let mut volume = json!([{"name": "models", "emptyDir": {}}, {"name": "source"}]);
+        if let (Some(volume), Some(source)) = (volume[1].as_object_mut(), source.as_object()) {
+            volume.extend(source.clone());
+        }
+        volume
+    };
+    let secret = json!([{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
+    vec![
+        ("no owner", "/metadata/ownerReferences", json!([]), "belongs to a ModelService"),
+        ("host network", "/spec/template/spec/hostNetwork", json!(true), NODE),
+        ("host processes", "/spec/template/spec/hostPID", json!(true), NODE),
+        ("host IPC", "/spec/template/spec/hostIPC", json!(true), NODE),
+        ("an account", "/spec/template/spec/serviceAccountName", json!("admin"), ACCOUNT),
+        ("a token", "/spec/template/spec/automountServiceAccountToken", json!(true), ACCOUNT),
+        (
+            "a folder of the node",
+            "/spec/template/spec/volumes",
+            volume(json!({"hostPath": {"path": "/"}})),
+            VOLUMES,
+        ),
+        (
+            "a Secret",
+            "/spec/template/spec/volumes",
+            volume(json!({"secret": {"secretName": "s"}})),
+            VOLUMES,
+        ),
+        (
+            "a token as a volume",
+            "/spec/template/spec/volumes",
+            volume(json!({"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}})),
+            VOLUMES,
+        ),
+        (
+            "a variable of a Secret",
+            "/spec/template/spec/containers/0/env",
+            secret.clone(),
+            "variables from Secrets",
+        ),
+        (
+            "a variable of a Secret at first",
+            "/spec/template/spec/initContainers/0/env",
+            secret,
+            "variables from Secrets",
+        ),
+        (
+            "all variables of a Secret",
+            "/spec/template/spec/containers/0/envFrom",
+            json!([{"secretRef": {"name": "s"}}]),
+            "variables from Secrets",
+        ),
+        (
+            "privileges",
+            "/spec/template/spec/containers/0/securityContext",
+            json!({"privileged": true}),
+            RESTRICTED,
+        ),
+        (
+            "privileges at first",
+            "/spec/template/spec/initContainers/0/securityContext",
+            json!({"privileged": true}),
+            RESTRICTED,
+        ),
+        (
+            "root",
+            "/spec/template/spec/containers/0/securityContext/runAsUser",
+            json!(0),
+            RESTRICTED,
+        ),
+        (
+            "a capability",
+            "/spec/template/spec/containers/0/securityContext/capabilities/add",
+            json!(["NET_BIND_SERVICE"]),
+            RESTRICTED,
+        ),
+        (
+            "no seccomp profile",
+            "/spec/template/spec/securityContext/seccompProfile",
+            json!({"type": "Unconfined"}),
+            RESTRICTED,
+        ),
+        (
+            "a port of the node",
+            "/spec/template/spec/containers/0/ports/0/hostPort",
+            json!(8000),
+            NODE,
+        ),
+    ]
+}
+
+/// With `value` at `pointer`, the last field of which may be new.
+fn with(mut object: Value, pointer: &str, value: Value) -> Result<Value> {
+    let (parent, field) = pointer.rsplit_once('/').context("a path")?;
+    let parent = object.pointer_mut(parent).context(pointer.to_owned())?;
+    parent[field] = value;
+    Ok(object)
+}
+
+async fn made(bed: &Bed) -> Result<Value> {
+    let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+    until(&format!("Deployment {name}"), MADE_LIMIT, async || {
+        let found = bed.find(kind::DEPLOYMENT, &name).await?;
+        Ok(Look::at(found.is_some(), || "none".to_owned()))
+    })
+    .await?;
+    let mut deployment = bed.cluster.get(&bed.namespace, kind::DEPLOYMENT, &name).await?;
+    let metadata = &deployment["metadata"];
+    deployment["metadata"] = json!({
+        "name": metadata["name"], "namespace": metadata["namespace"],
+        "labels": metadata["labels"], "ownerReferences": metadata["ownerReferences"],
+    });
+    Ok(deployment)
+}
+
+async fn dry(client: &Client, namespace: &str, deployment: &Value) -> kube::Result<Deployment> {
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let deployment = serde_json::from_value(deployment.clone()).map_err(kube::Error::SerdeError)?;
+    Api::<Deployment>::namespaced(client.clone(), namespace)
+        .create(&params, &deployment)
+        .await
+}
+
+#[tokio::test]
+async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Result<(), Failure> {
+    in_namespace("policy", Company::Welcome, async |bed| {
+        // That it is there says that the operator may make it.
+        let mut good = made(bed).await?;
+        let operator = Cluster::connect_as(OPERATOR).await?;
+        let name = good["metadata"]["name"].as_str().context("a name")?.to_owned();
+
+        // Somebody else's, which the operator may not take over.
+        let mut foreign = good.clone();
+        foreign["metadata"] = json!({"name": "foreign", "namespace": bed.namespace});
+        bed.cluster.create(&bed.namespace, kind::DEPLOYMENT, &foreign).await?;
+        let theft = json!({"metadata": {"ownerReferences": [{
+            "apiVersion": "serving.springtide.dev/v1alpha1", "kind": "ModelService",
+            "name": "foreign", "uid": "1", "controller": true,
+        }]}});
+        let stolen = Api::<Deployment>::namespaced(operator.clone(), &bed.namespace)
+            .patch("foreign", &PatchParams::default(), &Patch::Merge(&theft))
+            .await;
+        ensure!(
+            stolen.as_ref().is_err_and(|error| error.to_string().contains("may not take over")),
+            "taken over: {stolen:?}"
+        );
+
+        // A dry run, since there is one of the name already: gone first, it would come back.
+        good["metadata"]["name"] = json!("another");
+        good["metadata"]["ownerReferences"][0]["name"] = json!("another");
+        dry(&operator, &bed.namespace, &good)
+            .await
+            .with_context(|| format!("the Deployment of {name}"))?;
+        let mut wrong = String::new();
+        for (what, pointer, value, says) in bad() {
+            let deployment = with(good.clone(), pointer, value)?;
+            match dry(&operator, &bed.namespace, &deployment).await {
+                Ok(_) => writeln!(wrong, "  {what}: accepted")?,
+                Err(error) if error.to_string().contains(says) => {}
+                Err(error) => writeln!(wrong, "  {what}: {error}")?,
+            }
+        }
+        ensure!(wrong.is_empty(), "not refused as it should be:\n{wrong}");
+        Ok(())
+    })
+    .await
+}
