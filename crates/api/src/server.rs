@@ -77,7 +77,7 @@ pub struct Server {
     #[serde(default)]
     pub resources: Resources,
 
-    /// RuntimeClass of the pods, such as one of gVisor or Kata Containers, for models that aren't trusted.
+    /// `RuntimeClass` of the pods, such as one of gVisor or Kata Containers, for models that aren't trusted.
     /// Default: the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]

@@ -39,12 +39,37 @@ fn bad() -> Vec<Bad> {
     };
     let secret = json!([{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
     vec![
-        ("no owner", "/metadata/ownerReferences", json!([]), "belongs to a ModelService"),
-        ("host network", "/spec/template/spec/hostNetwork", json!(true), NODE),
-        ("host processes", "/spec/template/spec/hostPID", json!(true), NODE),
+        (
+            "no owner",
+            "/metadata/ownerReferences",
+            json!([]),
+            "belongs to a ModelService",
+        ),
+        (
+            "host network",
+            "/spec/template/spec/hostNetwork",
+            json!(true),
+            NODE,
+        ),
+        (
+            "host processes",
+            "/spec/template/spec/hostPID",
+            json!(true),
+            NODE,
+        ),
         ("host IPC", "/spec/template/spec/hostIPC", json!(true), NODE),
-        ("an account", "/spec/template/spec/serviceAccountName", json!("admin"), ACCOUNT),
-        ("a token", "/spec/template/spec/automountServiceAccountToken", json!(true), ACCOUNT),
+        (
+            "an account",
+            "/spec/template/spec/serviceAccountName",
+            json!("admin"),
+            ACCOUNT,
+        ),
+        (
+            "a token",
+            "/spec/template/spec/automountServiceAccountToken",
+            json!(true),
+            ACCOUNT,
+        ),
         (
             "a folder of the node",
             "/spec/template/spec/volumes",
@@ -84,13 +109,13 @@ fn bad() -> Vec<Bad> {
         (
             "privileges",
             "/spec/template/spec/containers/0/securityContext",
-            json!({"privileged": true}),
+            json!({"allowPrivilegeEscalation": true}),
             RESTRICTED,
         ),
         (
             "privileges at first",
             "/spec/template/spec/initContainers/0/securityContext",
-            json!({"privileged": true}),
+            json!({"allowPrivilegeEscalation": true}),
             RESTRICTED,
         ),
         (
@@ -135,7 +160,10 @@ async fn made(bed: &Bed) -> Result<Value> {
         Ok(Look::at(found.is_some(), || "none".to_owned()))
     })
     .await?;
-    let mut deployment = bed.cluster.get(&bed.namespace, kind::DEPLOYMENT, &name).await?;
+    let mut deployment = bed
+        .cluster
+        .get(&bed.namespace, kind::DEPLOYMENT, &name)
+        .await?;
     let metadata = &deployment["metadata"];
     deployment["metadata"] = json!({
         "name": metadata["name"], "namespace": metadata["namespace"],
@@ -161,12 +189,17 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
         // That it is there says that the operator may make it.
         let mut good = made(bed).await?;
         let operator = Cluster::connect_as(OPERATOR).await?;
-        let name = good["metadata"]["name"].as_str().context("a name")?.to_owned();
+        let name = good["metadata"]["name"]
+            .as_str()
+            .context("a name")?
+            .to_owned();
 
         // Somebody else's, which the operator may not take over.
         let mut foreign = good.clone();
         foreign["metadata"] = json!({"name": "foreign", "namespace": bed.namespace});
-        bed.cluster.create(&bed.namespace, kind::DEPLOYMENT, &foreign).await?;
+        bed.cluster
+            .create(&bed.namespace, kind::DEPLOYMENT, &foreign)
+            .await?;
         let theft = json!({"metadata": {"ownerReferences": [{
             "apiVersion": "serving.springtide.dev/v1alpha1", "kind": "ModelService",
             "name": "foreign", "uid": "1", "controller": true,
@@ -175,7 +208,9 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
             .patch("foreign", &PatchParams::default(), &Patch::Merge(&theft))
             .await;
         ensure!(
-            stolen.as_ref().is_err_and(|error| error.to_string().contains("may not take over")),
+            stolen
+                .as_ref()
+                .is_err_and(|error| error.to_string().contains("may not take over")),
             "taken over: {stolen:?}"
         );
 
