@@ -43,7 +43,7 @@ pub struct Settings {
     pub allowed_prometheus_addresses: Vec<String>,
 
     /// Label in which Prometheus has the namespace of a pod that it scrapes, given by its own discovery of
-    /// targets and never by the pod (honor_labels: false).
+    /// targets and never by the pod.
     #[arg(long, env = "NAMESPACE_LABEL", default_value = "namespace")]
     pub namespace_label: LabelName,
 
