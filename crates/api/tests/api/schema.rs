@@ -29,6 +29,7 @@ fn everything_in_the_spec_is_bounded() {
     let mut unbounded = Vec::new();
     walk("spec", &spec(), &mut |path, schema| {
         let is_bounded = match schema.type_.as_deref() {
+            Some("boolean") => true,
             Some("integer") => schema.minimum.is_some() && schema.maximum.is_some(),
             Some("string") => schema.max_length.is_some() || schema.enum_.is_some(),
             Some("array") => schema.max_items.is_some(),
