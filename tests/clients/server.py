@@ -19,7 +19,7 @@ class Server:
     """A running server. Its ports are free ones that it chose and logged."""
 
     def __init__(self, *arguments: str | Path):
-        command = [os.environ["SPRINGTIDE_SERVER"], "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0"]
+        command = [os.environ["SPRINGTIDE_SERVER"], "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--health-port", "0"]
         self.log: list[dict] = []
         self.process = subprocess.Popen([*command, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=self._read_log)

@@ -54,6 +54,7 @@ class Terminal:
             "SPRINGTIDE_HOST": "127.0.0.1",
             "SPRINGTIDE_PORT": http,
             "SPRINGTIDE_GRPC_PORT": grpc,
+            "SPRINGTIDE_HEALTH_PORT": "0",
             "SPRINGTIDE_MODEL_POLL_SECONDS": "1",
         }
         self.shell = subprocess.Popen(

@@ -59,7 +59,7 @@ def main() -> None:
     if users != ["Steady", "Bursty"]:
         sys.exit(f"error: the page has commands for {users}")
     port = free_port()
-    environment = os.environ | {"SPRINGTIDE_HOST": "127.0.0.1", "SPRINGTIDE_PORT": str(port), "SPRINGTIDE_GRPC_PORT": str(free_port())}
+    environment = os.environ | {"SPRINGTIDE_HOST": "127.0.0.1", "SPRINGTIDE_PORT": str(port), "SPRINGTIDE_GRPC_PORT": str(free_port()), "SPRINGTIDE_HEALTH_PORT": "0"}
     command = [server_program, "serve", "--model-path", ROOT / "examples" / "models" / "iris.onnx"]
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as server:
         try:

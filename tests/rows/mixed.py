@@ -265,7 +265,7 @@ class Server:
 
     def __init__(self, binary: Path, folder: Path, log: Path):
         environment = {**os.environ, "RUST_LOG": os.environ.get("RUST_LOG", "info")}
-        arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--model-dir", folder, "--model-poll-seconds", "0"]
+        arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--health-port", "0", "--model-dir", folder, "--model-poll-seconds", "0"]
         self.process = subprocess.Popen([binary.resolve(), *arguments], stderr=subprocess.PIPE, text=True, env=environment)
         self.lines: list[dict] = []
         self.log = log

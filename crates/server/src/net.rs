@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use self::activity::{Patience, Waiting};
 use self::age::Ages;
 use self::connection::connection;
-pub use self::cost::{Asked, Memory};
+pub use self::cost::{Asked, Memory, Refuse};
 pub use self::descriptors::raise_limit;
 pub use self::listener::listen;
 use self::places::Places;

@@ -21,8 +21,11 @@ pub struct Memory {
     /// All of it.
     pub budget: BodyBudget,
     /// Answers a request for which there is none.
-    pub refuse: Arc<dyn Fn(&Asked) -> Response<Body> + Send + Sync>,
+    pub refuse: Refuse,
 }
+
+/// Answers a request for which there is no memory.
+pub type Refuse = Arc<dyn Fn(&Asked) -> Response<Body> + Send + Sync>;
 
 /// What a refusal has to know of its request.
 #[derive(Debug, Clone)]

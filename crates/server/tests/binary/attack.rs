@@ -37,7 +37,6 @@ pub(crate) fn survives(server: &Server, attack: &str) {
     let took = began.elapsed();
     assert!(took < PROBE_TIME, "{attack}: a probe took {took:?}");
     let peak = peak_memory(server);
-    eprintln!("{attack}: {} MiB, probe {took:?}", peak >> 20);
     assert!(peak < MAX_RESIDENT, "{attack}: {peak} bytes");
 }
 

@@ -241,7 +241,7 @@ impl Server {
             health_address: String::new(),
             logs,
         };
-        let mut listening = |protocol: &str| {
+        let listening = |protocol: &str| {
             let log = server.until_log("listening");
             assert_eq!(log["protocol"], protocol);
             log["address"].as_str().unwrap().to_owned()
