@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 
+use springtide_contract::defaults;
+
 const MEBIBYTE: u64 = 1 << 20;
 
 /// Part of the limit that is ever used, in percent. What is beyond absorbs what can't be counted.
@@ -13,9 +15,9 @@ const USABLE_PERCENT: u64 = 80;
 const CONNECTION_BYTES: u64 = 192 * 1024;
 
 /// Most of each, where there is memory for it or no limit.
-const MOST_CONNECTIONS: u64 = 4_096;
-const MOST_REQUESTS_BYTES: u64 = 256 * MEBIBYTE;
-const MOST_REQUEST_BYTES: u64 = 64 * MEBIBYTE;
+const MOST_CONNECTIONS: u32 = defaults::MAX_CONNECTIONS;
+const MOST_REQUESTS_BYTES: u64 = defaults::MAX_BODY_BYTES_IN_FLIGHT;
+const MOST_REQUEST_BYTES: u64 = defaults::MAX_REQUEST_BYTES;
 
 /// How the memory is shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,7 @@ impl Room {
     pub fn before_models(limit: Option<u64>) -> Self {
         let Some(limit) = limit else {
             return Self {
-                connections: MOST_CONNECTIONS,
+                connections: MOST_CONNECTIONS.into(),
                 requests_bytes: MOST_REQUESTS_BYTES,
                 request_bytes: MOST_REQUEST_BYTES,
             };
@@ -44,7 +46,7 @@ impl Room {
         let requests_bytes = requests(limit, left);
         let connections = left.saturating_sub(requests_bytes) / CONNECTION_BYTES;
         Self {
-            connections: connections.clamp(16, MOST_CONNECTIONS),
+            connections: connections.clamp(16, MOST_CONNECTIONS.into()),
             requests_bytes,
             request_bytes: MOST_REQUEST_BYTES.min(requests_bytes / 2),
         }
