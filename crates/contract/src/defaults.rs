@@ -9,6 +9,9 @@ pub const GRPC_PORT: u16 = 8001;
 /// TCP port that the server listens on for probes and metrics alone.
 pub const HEALTH_PORT: u16 = 8002;
 
+/// Longest time in which a model that could do harm is loaded and tried in a process of its own, in seconds.
+pub const PROBE_TIMEOUT_SECONDS: u32 = 120;
+
 /// Most rows in one batch.
 pub const MAX_BATCH_ROWS: u32 = 32;
 

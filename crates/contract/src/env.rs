@@ -118,6 +118,8 @@ pub const MODEL_SERVICE_NAMESPACE: &str = "SPRINGTIDE_NAMESPACE";
 pub const MODEL_URI: &str = "SPRINGTIDE_MODEL_URI";
 /// File that holds the URI in place of [`MODEL_URI`].
 pub const MODEL_URI_FILE: &str = "SPRINGTIDE_MODEL_URI_FILE";
+/// Longest time in which a model that could do harm is loaded and tried in a process of its own, in seconds.
+pub const PROBE_TIMEOUT_SECONDS: &str = "SPRINGTIDE_PROBE_TIMEOUT_SECONDS";
 /// Folder in which the server notes which model files could not be tried without harm, for after a restart.
 pub const STATE_DIR: &str = "SPRINGTIDE_STATE_DIR";
 /// Where the reason of a fatal error is written as [`TerminationMessage`](crate::termination::TerminationMessage).

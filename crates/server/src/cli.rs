@@ -250,6 +250,15 @@ pub struct ServeArgs {
     /// Namespace of the ModelService, a label of every metric
     #[arg(long, env = env::MODEL_SERVICE_NAMESPACE)]
     pub model_service_namespace: Option<String>,
+    /// Longest time in which a model that could end the process, or take all of its time or memory, is loaded
+    /// and tried in a process of its own, in seconds. A model that takes longer isn't served
+    #[arg(long, env = env::PROBE_TIMEOUT_SECONDS, default_value_t = defaults::PROBE_TIMEOUT_SECONDS,
+        value_parser = value_parser!(u32).range(1..=86_400))]
+    pub probe_timeout_seconds: u32,
+    /// Folder in which it is noted which models crashed, took too long or too much memory when they were tried,
+    /// so that they aren't tried again after a restart until their files change
+    #[arg(long, env = env::STATE_DIR)]
+    pub state_dir: Option<PathBuf>,
     /// File that gets the reason of a fatal error as JSON, where it exists
     #[arg(long, env = env::TERMINATION_MESSAGE_PATH, default_value = paths::TERMINATION_LOG)]
     pub termination_message_path: PathBuf,
@@ -299,7 +308,12 @@ impl ServeArgs {
             arguments.extend(["--model-dir".into(), directory.clone().into()]);
         }
         let program = std::env::current_exe().ok()?;
-        Some(Probe { program, arguments })
+        let time = Duration::from_secs(self.probe_timeout_seconds.into());
+        Some(Probe {
+            program,
+            arguments,
+            time,
+        })
     }
 
     /// Bounds of batches and queues.

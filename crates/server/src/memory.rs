@@ -38,6 +38,38 @@ pub fn grown_since(before: Option<u64>) -> Option<u64> {
     Some(resident()?.saturating_sub(before?))
 }
 
+/// Bytes of memory that could be taken now: what the machine has available, or less where the container's
+/// limit leaves less. None where that can't be read.
+#[must_use]
+pub fn free() -> Option<u64> {
+    let machine = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
+    let directories = cgroup::of_this_process("memory");
+    Some(
+        directories
+            .iter()
+            .filter_map(left_in)
+            .fold(machine, u64::min),
+    )
+}
+
+/// From `/proc/meminfo` (<https://man7.org/linux/man-pages/man5/proc_meminfo.5.html>).
+fn available(meminfo: &str) -> Option<u64> {
+    let mut lines = meminfo.lines();
+    let line = lines.find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// What a group's limit leaves. None where it has none.
+fn left_in(directory: &Directory) -> Option<u64> {
+    let used = directory.read(match directory.version {
+        Version::V1 => "memory.usage_in_bytes",
+        Version::V2 => "memory.current",
+    })?;
+    let used = used.trim().parse().ok()?;
+    Some(limit_of(directory)?.saturating_sub(used))
+}
+
 /// The second field of <https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html>.
 fn resident_pages(statm: &str) -> Option<u64> {
     statm.split_ascii_whitespace().nth(1)?.parse().ok()
@@ -76,6 +108,26 @@ mod tests {
             directory("c", "memory.limit_in_bytes", "1024", Version::V1),
         ];
         assert_eq!(directories.iter().filter_map(limit_of).min(), Some(1024));
+    }
+
+    #[test]
+    fn the_smaller_of_machine_and_container_is_free() {
+        let meminfo = "MemTotal:  8000 kB\nMemAvailable:    2000 kB\n";
+        assert_eq!(available(meminfo), Some(2000 * 1024));
+        let root = tempfile::tempdir().unwrap();
+        let left = |limit: &str, used: &str| {
+            fs::write(root.path().join("memory.max"), limit).unwrap();
+            fs::write(root.path().join("memory.current"), used).unwrap();
+            let path = root.path().to_owned();
+            left_in(&Directory {
+                version: Version::V2,
+                path,
+            })
+        };
+        assert_eq!(left("1000\n", "300\n"), Some(700));
+        assert_eq!(left("1000\n", "3000\n"), Some(0));
+        assert_eq!(left("max\n", "300\n"), None);
+        assert!(free().is_some_and(|bytes| bytes > 0));
     }
 
     #[test]

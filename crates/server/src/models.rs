@@ -24,6 +24,7 @@ pub mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trial;
+mod trials;
 
 pub use self::keeper::{Keeper, Source};
 pub use self::model::{InferError, Model};

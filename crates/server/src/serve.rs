@@ -1,11 +1,14 @@
 //! `springtide-server serve`: from the first socket to the last answer.
 
+use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::future::Either;
+use rustix::process::{nice, set_parent_process_death_signal};
 use springtide_batching::WorkerDied;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::Runtime;
@@ -25,7 +28,8 @@ use crate::metrics::Metrics;
 use crate::models::Repository;
 use crate::models::directory::ListError;
 use crate::models::keeper::{Keeper, Policy};
-use crate::models::load::{Load as _, ModelError, OnnxLoader};
+use crate::models::load::{Load as _, ModelError, OnnxLoader, Trust};
+use crate::models::probe::notes::Notes;
 use crate::net::{self, Closing, Connections};
 use crate::processors::keep_measuring;
 use crate::processors::threads::RuntimeThreads;
@@ -33,6 +37,9 @@ use crate::room::{Room, count};
 
 /// Quiet after which a draining server takes it that no client sends to it any more.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// How long the server isn't ready for models that are tried in a process of their own: others serve.
+const FIRST_TRIALS: Duration = Duration::from_secs(30);
 
 /// Part of the drain that is kept for the answers to the last requests.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -238,7 +245,8 @@ fn listen(protocol: &str, host: Option<IpAddr>, port: u16) -> Result<TcpListener
 /// Loads what there is, lets requests in, and goes on looking for what changes. Ends where nothing
 /// will.
 ///
-/// The server is ready when every model was tried and at least one serves. Where none does, that is
+/// The server is ready when every model was loaded or could not be, and at least one serves; for models that
+/// are tried in a process of their own it waits [`FIRST_TRIALS`]. Where none does, that is
 /// fatal if nothing will change; else the log, the metrics and the repository's index say what is
 /// wrong, and the server waits for it to be mended.
 async fn keep_models(
@@ -265,10 +273,11 @@ async fn keep_models(
         died,
     );
     let serves = || !app.models.serving().is_empty();
-    let mut failures = keeper.look().await?.into_iter();
-    if !serves() && args.poll().is_none() {
-        let nothing = || ModelError::Missing(args.source().describe());
-        return Err(failures.next().unwrap_or_else(nothing).into());
+    let mut failure = keeper.look().await?.into_iter().next();
+    let trials_end = Instant::now() + FIRST_TRIALS;
+    while keeper.is_trying() && timeout_at(trials_end, keeper.trial_ended()).await.is_ok() {
+        let failed = keeper.after_trial().await.into_iter().next();
+        failure = failure.or(failed);
     }
     loop {
         if serves() && app.lifecycle.phase() == Phase::Loading {
@@ -276,12 +285,25 @@ async fn keep_models(
             app.lifecycle.ready();
             tracing::info!("ready");
         }
-        let Some(every) = args.poll() else {
-            return Ok(());
+        let look = match args.poll() {
+            Some(every) => Either::Left(sleep(every)),
+            None if keeper.is_trying() => Either::Right(pending()),
+            None if serves() => return Ok(()),
+            None => {
+                let nothing = || ModelError::Missing(args.source().describe());
+                return Err(failure.unwrap_or_else(nothing).into());
+            }
         };
-        sleep(every).await;
-        if let Err(error) = keeper.look().await {
-            tracing::warn!(%error, "what serves stays as it is");
+        tokio::select! {
+            () = look => {
+                if let Err(error) = keeper.look().await {
+                    tracing::warn!(%error, "what serves stays as it is");
+                }
+            }
+            () = keeper.trial_ended() => {
+                let failed = keeper.after_trial().await.into_iter().next();
+                failure = failure.or(failed);
+            }
         }
     }
 }
@@ -318,6 +340,7 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
         workers: args.worker_count(),
         wish: args.wish(),
         probe: args.probe(),
+        notes: args.state_dir.clone().map(Notes::new),
     })
 }
 
@@ -326,6 +349,10 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
 /// # Errors
 /// When the model can't be loaded.
 pub fn probe(args: &ProbeArgs) -> Result<(), ModelError> {
+    // It must not outlive the server, nor take its processors. Where neither can be had, the server still
+    // ends it in time.
+    let _unbound = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    let _as_urgent = nice(10);
     let runtime = Runtime::load(&args.onnxruntime)?;
     let selection = runtime.select(args.execution_provider.into())?;
     let loader = OnnxLoader {
@@ -335,8 +362,9 @@ pub fn probe(args: &ProbeArgs) -> Result<(), ModelError> {
         workers: Some(NonZeroUsize::MIN),
         wish: args.wish(),
         probe: None,
+        notes: None,
     };
-    loader.load(&args.model).map(drop)
+    loader.load(&args.model, Trust::Tried).map(drop)
 }
 
 /// Waits for a task to fail; for ever where it doesn't.

@@ -60,9 +60,9 @@ pub enum LoadError {
     /// No request could ever call it.
     #[error("the model can't be called: {0}")]
     NotCallable(String),
-    /// Loading it, or running it, ends the process.
-    #[error("the model ends ONNX Runtime's process when it is loaded or tried: {0}")]
-    EndsTheProcess(String),
+    /// Loading it, or running it, could end the process or take all of its time or memory.
+    #[error("the model could end ONNX Runtime's process, or take all of its time or memory: {0}")]
+    Hazardous(String),
     /// ONNX Runtime doesn't take it.
     #[error("ONNX Runtime can't load the model: {0}")]
     Model(String),
@@ -135,6 +135,13 @@ impl Knowledge {
     }
 }
 
+/// What becomes of a model with hazards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hazards {
+    Taken,
+    Refused,
+}
+
 impl OnnxModel {
     /// Reads a model file for `sessions` sessions on `provider`. Links to its external data may lead
     /// where `links` says. Several sessions on the processor
@@ -150,22 +157,31 @@ impl OnnxModel {
         provider: Selected,
         sessions: NonZeroUsize,
     ) -> Result<Self, LoadError> {
-        Self::open_where_it_survives(runtime, path, links, provider, sessions, &|| true)
+        Self::open_where(runtime, path, links, provider, sessions, Hazards::Taken)
     }
 
-    /// The same for a model that may be anybody's: where its graph has nodes that can end the process in
-    /// ONNX Runtime, `survives` is asked before anything of it is loaded here, and is to find out where a
-    /// crash does no harm.
+    /// The same for a model that may be anybody's: one whose graph has nodes that can end the process in
+    /// ONNX Runtime, or take all of its time or memory, is not loaded.
     ///
     /// # Errors
-    /// As [`OnnxModel::open`], and where it doesn't survive.
-    pub fn open_where_it_survives(
+    /// As [`OnnxModel::open`], and [`LoadError::Hazardous`].
+    pub fn open_unless_hazardous(
         runtime: &Runtime,
         path: &Path,
         links: &Links,
         provider: Selected,
         sessions: NonZeroUsize,
-        survives: &dyn Fn() -> bool,
+    ) -> Result<Self, LoadError> {
+        Self::open_where(runtime, path, links, provider, sessions, Hazards::Refused)
+    }
+
+    fn open_where(
+        runtime: &Runtime,
+        path: &Path,
+        links: &Links,
+        provider: Selected,
+        sessions: NonZeroUsize,
+        hazards: Hazards,
     ) -> Result<Self, LoadError> {
         if path.extension().is_some_and(|extension| extension == "ort") {
             return Err(LoadError::OrtFormat);
@@ -187,11 +203,10 @@ impl OnnxModel {
             knowledge: Knowledge::of(bytes.clone(), classes),
             shared: None,
         };
-        let hazards = &model.knowledge.analysis.hazards;
-        if let Some(hazard) = hazards.first()
-            && !survives()
+        if let Some(hazard) = model.knowledge.analysis.hazards.first()
+            && hazards == Hazards::Refused
         {
-            return Err(LoadError::EndsTheProcess(hazard.to_string()));
+            return Err(LoadError::Hazardous(hazard.to_string()));
         }
         model.edited = model.edit(&bytes, cut)?;
         drop(bytes);

@@ -45,13 +45,11 @@ impl Reach {
             return Self::Loopback;
         }
         match address.segments() {
-            // IPv4 in it: mapped, translated by NAT64 (RFC 6052), or "compatible", which is long gone.
-            [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-                let [[a, b], [c, d]] = [high, low].map(u16::to_be_bytes);
-                Self::of_v4(Ipv4Addr::new(a, b, c, d))
-            }
-            // 6to4 (RFC 3056).
-            [0x2002, high, low, ..] => {
+            // IPv4 in it: mapped, translated by NAT64 (RFC 6052), "compatible", which is long gone, or 6to4
+            // (RFC 3056).
+            [0, 0, 0, 0, 0, 0xffff | 0, high, low]
+            | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+            | [0x2002, high, low, ..] => {
                 let [[a, b], [c, d]] = [high, low].map(u16::to_be_bytes);
                 Self::of_v4(Ipv4Addr::new(a, b, c, d))
             }

@@ -75,7 +75,7 @@ impl Resolver for GuardedResolver {
         }
         let from = self.reach.get().copied().unwrap_or(Reach::Public);
         let mut allowed = self.empty();
-        for address in found.iter() {
+        for address in &found {
             if from.may_lead_to(Reach::of(address.ip())) {
                 allowed.push(*address);
             }

@@ -1,22 +1,28 @@
 //! Keeps what serves as [`plan`] decides: lists the source, loads, installs and unloads.
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use springtide_batching::{Config, WorkerDied};
-use springtide_inference::onnx::Links;
+use springtide_contract::text::plain;
+use springtide_inference::onnx::{Links, LoadError};
 use tokio::sync::mpsc;
 
 use super::directory::{Folder, Found, ListError, MODEL_FILE, list, model_file};
 use super::hint::Hint;
-use super::load::{Load, Loaded, ModelError};
+use super::load::{Load, Loaded, ModelError, Trust};
 use super::model::{Model, ModelDriver};
 use super::name::{ModelName, Version};
 use super::plan::{self, Step};
 use super::repository::Repository;
-use super::stamp::Stamp;
+use super::stamp::{FileFacts, Stamp};
+use super::trials::{Candidate, Trials};
 use crate::metrics::Metrics;
+
+/// Most bytes of the reason why a model doesn't serve, as clients see it.
+const MAX_REASON: usize = 4096;
 
 /// Where models come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +41,11 @@ pub enum Source {
 impl Source {
     fn list(&self) -> Result<Found, ListError> {
         match self {
-            Self::File { name, .. } => {
-                // It is looked at once, so there is no other content to tell this one from.
-                let version = (Version::FIRST, Some(Stamp::of([])));
+            Self::File { name, path } => {
+                // It is looked at once; what tells it from other content is for notes about it.
+                let facts = fs::metadata(path).map(|metadata| FileFacts::of(&metadata));
+                let file = facts.as_ref().ok().map(|facts| (&**path, facts));
+                let version = (Version::FIRST, Some(Stamp::of(file)));
                 let folder = Folder::Versions([version].into());
                 Ok(Found {
                     models: [(name.clone(), folder)].into(),
@@ -95,6 +103,8 @@ pub struct Keeper {
     metrics: Arc<Metrics>,
     died: mpsc::Sender<WorkerDied>,
     before: Option<Found>,
+    /// Of hazardous models, in processes of their own.
+    trials: Trials,
     /// What the log has been told.
     told: Vec<Hint>,
 }
@@ -119,6 +129,7 @@ impl Keeper {
             metrics,
             died,
             before: None,
+            trials: Trials::default(),
             told: Vec::new(),
         }
     }
@@ -138,11 +149,54 @@ impl Keeper {
         }
         self.tell(&now.hints);
         self.repository.forgive();
+        let before = self.before.take();
+        let failures = self.advance(&now, before.as_ref()).await;
+        self.before = Some(now);
+        Ok(failures)
+    }
+
+    /// Whether a model is being tried apart, or waits for that.
+    #[must_use]
+    pub fn is_trying(&self) -> bool {
+        !self.trials.is_empty()
+    }
+
+    /// Waits until a trial ends, for ever where there is none. Can be dropped at any time.
+    pub async fn trial_ended(&mut self) {
+        self.trials.ended().await;
+    }
+
+    /// Does what is to be done after [`Keeper::trial_ended`]. Gives the models that could not be loaded.
+    pub async fn after_trial(&mut self) -> Vec<ModelError> {
+        let mut failures = Vec::new();
+        if let Some((candidate, failure)) = self.trials.take_failed() {
+            let Candidate {
+                name,
+                version,
+                stamp,
+                hazard,
+                ..
+            } = candidate;
+            let error = ModelError::Apart { failure, hazard };
+            self.failed(&name, version, stamp, &error);
+            failures.push(error);
+        }
+        self.trials.start(&self.loader);
+        if let Some(found) = self.before.take() {
+            // What was seen last is stable: what is to be tried was so for two looks.
+            failures.extend(self.advance(&found, Some(&found)).await);
+            self.before = Some(found);
+        }
+        failures
+    }
+
+    /// Does what is to be done now.
+    async fn advance(&mut self, now: &Found, before: Option<&Found>) -> Vec<ModelError> {
         let mut failures = Vec::new();
         while let Some(step) = plan::next(
             &now.models,
-            self.before.as_ref().map(|before| &before.models),
-            &self.repository.known(),
+            before.map(|before| &before.models),
+            &self.trials.without(self.repository.known()),
             self.policy.versions,
         ) {
             match step {
@@ -154,8 +208,7 @@ impl Keeper {
                 Step::Unload { name, version } => self.unload(&name, version),
             }
         }
-        self.before = Some(now);
-        Ok(failures)
+        failures
     }
 
     /// Tells clients and, once, the log what is nearly right. After the first look that is only what
@@ -179,7 +232,7 @@ impl Keeper {
     }
 
     async fn load(
-        &self,
+        &mut self,
         name: &ModelName,
         version: Version,
         stamp: Stamp,
@@ -187,9 +240,10 @@ impl Keeper {
         self.repository.begin_loading(name, version);
         let file = self.source.file(name, version);
         let loader = Arc::clone(&self.loader);
+        let trust = self.trials.trust(name, version, stamp);
         let loading = tokio::task::spawn_blocking({
             let file = file.clone();
-            move || loader.load(&file)
+            move || loader.load(&file, trust)
         });
         let loaded = match loading.await {
             Ok(loaded) => loaded,
@@ -215,16 +269,38 @@ impl Keeper {
                 self.repository.install(name, Arc::new(model), stamp);
                 Ok(())
             }
+            Err(ModelError::Load(LoadError::Hazardous(hazard))) if trust == Trust::Nothing => {
+                tracing::info!(
+                    model = %name, version = %version, hazard,
+                    "a model is loaded and tried in a process of its own first"
+                );
+                let candidate = Candidate {
+                    name: name.clone(),
+                    version,
+                    stamp,
+                    file,
+                    hazard,
+                };
+                self.trials.add(candidate);
+                self.trials.start(&self.loader);
+                Ok(())
+            }
             Err(error) => {
-                tracing::error!(model = %name, version = %version, %error, "a model can't be loaded");
-                // Clients see the reason, and it is not for them to know where files are.
-                let folder = file.parent().unwrap_or(&file).display().to_string();
-                let reason = error.to_string().replace(&format!("{folder}/"), "");
-                let may_pass = error.may_pass();
-                self.repository.fail(name, version, stamp, reason, may_pass);
+                self.failed(name, version, stamp, &error);
                 Err(error)
             }
         }
+    }
+
+    fn failed(&self, name: &ModelName, version: Version, stamp: Stamp, error: &ModelError) {
+        tracing::error!(model = %name, version = %version, %error, "a model can't be loaded");
+        // Clients see the reason, and it is not for them to know where files are.
+        let file = self.source.file(name, version);
+        let folder = file.parent().unwrap_or(&file).display().to_string();
+        let reason = error.to_string().replace(&format!("{folder}/"), "");
+        let reason = plain(&reason, MAX_REASON).into_owned();
+        self.repository
+            .fail(name, version, stamp, reason, error.may_pass());
     }
 
     /// Starts a version's threads and watches over them.
@@ -242,8 +318,9 @@ impl Keeper {
         Ok(model)
     }
 
-    fn unload(&self, name: &ModelName, version: Version) {
+    fn unload(&mut self, name: &ModelName, version: Version) {
         tracing::info!(model = %name, version = %version, "model unloaded");
+        self.trials.forget(name, version);
         let any_left = self.repository.remove(name, version);
         if !any_left {
             self.metrics.forget(name.as_str());

@@ -1,9 +1,11 @@
 //! From a model file to workers that are warm.
 
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sha2::{Digest as _, Sha256};
 use springtide_batching::Ran;
 use springtide_contract::batching::BatchingStatus;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
@@ -15,8 +17,10 @@ use springtide_inference::trial::learn_labels;
 use springtide_inference::{Backend, Classes, Classifier, Signature, Threads, UnsupportedModel};
 
 use super::batching::Wish;
-use super::probe::Probe;
+use super::probe::notes::{Key, Notes};
+use super::probe::{Bounds, Probe, ProbeFailure};
 use super::shipped::{self, Settings, ShippedError};
+use super::stamp::Stamp;
 use super::trial::{Trial, trial, warm_up};
 use crate::memory;
 
@@ -39,6 +43,14 @@ pub enum ModelError {
     /// ONNX Runtime refuses it, or it wants files that it may not have.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// It was loaded and tried in a process of its own, and that went wrong.
+    #[error("the model was loaded and tried in a process of its own, which {failure}: {hazard}")]
+    Apart {
+        /// What went wrong.
+        failure: ProbeFailure,
+        /// The node that may be to blame.
+        hazard: String,
+    },
     /// A file that its owner ships beside it can't be used.
     #[error(transparent)]
     Shipped(#[from] ShippedError),
@@ -57,6 +69,7 @@ impl ModelError {
         match self {
             Self::Missing(_) | Self::Threads(_) => true,
             Self::Load(error) => error.may_pass(),
+            Self::Apart { failure, .. } => matches!(failure, ProbeFailure::NotStarted),
             Self::Runtime(_) | Self::Provider(_) | Self::Shipped(_) | Self::Panicked => false,
         }
     }
@@ -67,9 +80,11 @@ impl ModelError {
         let reason = match self {
             Self::Runtime(_) | Self::Provider(_) => ModelFailure::ExecutionProviderUnavailable,
             Self::Missing(_) => ModelFailure::ModelNotFound,
-            Self::Load(_) | Self::Shipped(_) | Self::Threads(_) | Self::Panicked => {
-                ModelFailure::ModelInvalid
-            }
+            Self::Load(_)
+            | Self::Apart { .. }
+            | Self::Shipped(_)
+            | Self::Threads(_)
+            | Self::Panicked => ModelFailure::ModelInvalid,
         };
         TerminationMessage {
             reason,
@@ -119,8 +134,23 @@ pub trait Load: Send + Sync + 'static {
     /// Loads a model file and warms it up.
     ///
     /// # Errors
-    /// [`ModelError`], which says what to do.
-    fn load(&self, file: &Path) -> Result<Loaded, ModelError>;
+    /// [`ModelError`], which says what to do; [`LoadError::Hazardous`] where it is to be tried apart first.
+    fn load(&self, file: &Path, trust: Trust) -> Result<Loaded, ModelError>;
+
+    /// Loads and tries a hazardous model where that does no harm. `stamp` tells its content from others.
+    ///
+    /// # Errors
+    /// What went wrong.
+    fn try_apart(&self, file: &Path, stamp: Stamp) -> Result<(), ProbeFailure>;
+}
+
+/// What is known of a model that is to be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Nothing: one that could do harm is not loaded.
+    Nothing,
+    /// It was tried apart, or a crash does no harm here.
+    Tried,
 }
 
 /// Loads models into ONNX Runtime.
@@ -136,8 +166,10 @@ pub struct OnnxLoader {
     pub workers: Option<NonZeroUsize>,
     /// How models are served where their owners ship no settings.
     pub wish: Wish,
-    /// Where models that could end the process are tried first; none in a probe itself.
+    /// How hazardous models are tried first; none in a probe itself, and where this program can't be found.
     pub probe: Option<Probe>,
+    /// Where it is noted which of them failed.
+    pub notes: Option<Notes>,
 }
 
 impl OnnxLoader {
@@ -163,7 +195,7 @@ impl OnnxLoader {
 }
 
 impl Load for OnnxLoader {
-    fn load(&self, file: &Path) -> Result<Loaded, ModelError> {
+    fn load(&self, file: &Path, trust: Trust) -> Result<Loaded, ModelError> {
         if !file.is_file() {
             return Err(ModelError::Missing(file.display().to_string()));
         }
@@ -177,18 +209,11 @@ impl Load for OnnxLoader {
         };
         let threads = self.threads();
         let provider = self.selection.active;
-        let survives = || {
-            let probe = self.probe.as_ref();
-            probe.is_none_or(|probe| probe.survives(file))
+        let open = match trust {
+            Trust::Nothing => OnnxModel::open_unless_hazardous,
+            Trust::Tried => OnnxModel::open,
         };
-        let model = OnnxModel::open_where_it_survives(
-            &self.runtime,
-            file,
-            &self.links,
-            provider,
-            threads.workers,
-            &survives,
-        )?;
+        let model = open(&self.runtime, file, &self.links, provider, threads.workers)?;
         let session = || -> Result<Box<dyn Backend>, ModelError> {
             Ok(Box::new(model.session(threads.per_worker)?))
         };
@@ -212,7 +237,7 @@ impl Load for OnnxLoader {
             })
             .collect::<Result<Vec<_>, ModelError>>()?;
         for hazard in &model.knowledge().analysis.hazards {
-            tracing::warn!(%hazard, "some requests may end the process");
+            tracing::warn!(%hazard, "some requests may end the process or take all of its time or memory");
         }
         let Trial {
             signature,
@@ -238,4 +263,36 @@ impl Load for OnnxLoader {
             before,
         })
     }
+
+    fn try_apart(&self, file: &Path, stamp: Stamp) -> Result<(), ProbeFailure> {
+        let probe = self.probe.as_ref().ok_or(ProbeFailure::NotStarted)?;
+        let bounds = Bounds::now(probe.time);
+        let noted = self.notes.as_ref().map(|notes| (notes, key(probe, stamp)));
+        if let Some((notes, key)) = &noted
+            && let Some(failure) = notes.find(key)
+            && failure.holds(bounds)
+        {
+            return Err(failure);
+        }
+        let result = probe.run(file, bounds);
+        if let (Err(failure), Some((notes, key))) = (result, noted)
+            && failure != ProbeFailure::NotStarted
+        {
+            notes.add(key, failure);
+        }
+        result
+    }
+}
+
+/// What tells a trial from others: the content, and what tries it and how.
+fn key(probe: &Probe, stamp: Stamp) -> Key {
+    let mut digest = Sha256::new();
+    digest.update(stamp.digest());
+    digest.update(env!("CARGO_PKG_VERSION"));
+    for argument in &probe.arguments {
+        let argument = argument.as_bytes();
+        digest.update(argument.len().to_le_bytes());
+        digest.update(argument);
+    }
+    Key::of(digest.finalize().into())
 }

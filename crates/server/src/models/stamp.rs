@@ -68,6 +68,13 @@ impl Stamp {
     }
 }
 
+impl Stamp {
+    /// The digest itself.
+    pub(super) const fn digest(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Stamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second, third, fourth, ..] = self.0;

@@ -10,21 +10,25 @@ use springtide_inference::Tensor;
 use springtide_inference::onnx::LoadError;
 
 use super::*;
+use crate::models::probe::ProbeFailure;
 use crate::models::repository::{IndexEntry, LookupError, State};
 use crate::models::testing::{FakeBackend, loaded};
 
 const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
-/// Loads what reads `good`; what reads `bad` fails.
+/// Loads what reads `good`; what reads `bad` fails. `hazardous` and `crashing` are to be tried apart, where
+/// the latter crashes.
 #[derive(Default)]
 struct FakeLoader {
     loaded: Mutex<Vec<PathBuf>>,
+    /// What was tried apart.
+    tried: Mutex<Vec<PathBuf>>,
     /// As if the file system were away.
     away: AtomicBool,
 }
 
 impl Load for FakeLoader {
-    fn load(&self, file: &Path) -> Result<Loaded, ModelError> {
+    fn load(&self, file: &Path, trust: Trust) -> Result<Loaded, ModelError> {
         self.loaded.lock().unwrap().push(file.to_owned());
         if self.away.load(Ordering::Relaxed) {
             return Err(ModelError::Missing(file.display().to_string()));
@@ -32,10 +36,23 @@ impl Load for FakeLoader {
         match &*fs::read_to_string(file).unwrap() {
             "good" => Ok(loaded(FakeBackend::classifier(), MAX_ROWS)),
             "panic" => panic!("as asked for"),
+            "hazardous" if trust == Trust::Tried => Ok(loaded(FakeBackend::classifier(), MAX_ROWS)),
+            "hazardous" | "crashing" => {
+                assert_eq!(trust, Trust::Nothing, "loaded though it crashed");
+                Err(LoadError::Hazardous("a node".to_owned()).into())
+            }
             _ => {
                 let message = format!("no model: {}", file.display());
                 Err(LoadError::Model(message).into())
             }
+        }
+    }
+
+    fn try_apart(&self, file: &Path, _: Stamp) -> Result<(), ProbeFailure> {
+        self.tried.lock().unwrap().push(file.to_owned());
+        match &*fs::read_to_string(file).unwrap() {
+            "hazardous" => Ok(()),
+            _ => Err(ProbeFailure::Crashed { signal: 8 }),
         }
     }
 }
@@ -104,6 +121,20 @@ impl Bed {
 
     async fn look(&mut self) {
         self.keeper.look().await.unwrap();
+    }
+
+    /// Waits for all trials.
+    async fn try_all(&mut self) -> Vec<String> {
+        let mut failures = Vec::new();
+        while self.keeper.is_trying() {
+            self.keeper.trial_ended().await;
+            failures.extend(self.keeper.after_trial().await);
+        }
+        failures.iter().map(ToString::to_string).collect()
+    }
+
+    fn tries(&self) -> usize {
+        self.loader.tried.lock().unwrap().len()
     }
 
     /// Looks until what has changed is no longer fresh.
@@ -405,4 +436,72 @@ async fn a_model_of_the_same_size_and_time_takes_the_place_of_the_one_that_serve
     fs::rename(&new, &file).unwrap();
     bed.settle().await;
     assert!(!Arc::ptr_eq(&old, &bed.repository.find("m", None).unwrap()));
+}
+
+#[tokio::test]
+async fn hazardous_models_are_tried_apart_and_others_serve_meanwhile() {
+    let mut bed = Bed::new(1);
+    bed.write("a/1", "hazardous");
+    bed.write("b/1", "good");
+    bed.write("c/1", "hazardous");
+    bed.look().await;
+    assert!(bed.keeper.is_trying());
+    let loading = [
+        ("a/1", State::Loading),
+        ("b/1", State::Ready),
+        ("c/1", State::Loading),
+    ];
+    assert_eq!(bed.states(), states(loading));
+    // A look meanwhile begins no second trial.
+    bed.look().await;
+    assert_eq!(bed.states(), states(loading));
+    assert_eq!(bed.try_all().await, [""; 0]);
+    assert_eq!(bed.tries(), 2);
+    let ready = ["a/1", "b/1", "c/1"].map(|version| (version, State::Ready));
+    assert_eq!(bed.states(), states(ready));
+}
+
+#[tokio::test]
+async fn a_version_that_crashes_when_it_is_tried_stays_out_until_it_changes() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.write("m/2", "crashing");
+    bed.look().await;
+    assert_eq!(bed.version().unwrap(), "1", "while the other is tried");
+    let failures = bed.try_all().await;
+    assert!(failures[0].contains("signal 8: a node"), "{failures:?}");
+    let entry = bed.entry("2");
+    assert_eq!(entry.state, State::Unavailable);
+    assert!(entry.reason.contains("signal 8"), "{}", entry.reason);
+    bed.settle().await;
+    assert!(!bed.keeper.is_trying());
+    assert_eq!(bed.tries(), 1);
+    bed.write("m/2", "hazardous");
+    bed.settle().await;
+    assert_eq!(bed.version().unwrap(), "1");
+    assert_eq!(bed.try_all().await, [""; 0]);
+    assert_eq!(bed.version().unwrap(), "2");
+    assert_eq!(bed.states(), states([("m/2", State::Ready)]));
+}
+
+#[tokio::test]
+async fn what_is_removed_or_changed_while_it_is_tried_is_of_no_interest() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "good");
+    bed.write("m/2", "crashing");
+    bed.look().await;
+    bed.remove("m/2");
+    bed.settle().await;
+    assert!(!bed.keeper.is_trying());
+    bed.keeper.trial_ended().await;
+    assert!(bed.keeper.after_trial().await.is_empty());
+    assert_eq!(bed.states(), states([("m/1", State::Ready)]));
+
+    bed.write("m/2", "crashing");
+    bed.settle().await;
+    bed.write("m/2", "good");
+    bed.settle().await;
+    assert_eq!(bed.version().unwrap(), "2");
+    assert_eq!(bed.try_all().await, [""; 0]);
+    assert_eq!(bed.states(), states([("m/2", State::Ready)]));
 }
