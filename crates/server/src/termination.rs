@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use springtide_contract::termination::{MAX_BYTES, TerminationMessage};
+use springtide_contract::text::plain;
 
 /// Longest text of a termination message, in bytes. The JSON around it and the escapes in it have
 /// to fit into [`MAX_BYTES`] too.
@@ -29,11 +30,11 @@ pub fn write(path: &Path, message: &TerminationMessage) {
     }
 }
 
+/// The message as conditions and events may show it: a model's names and what is said of it are its author's.
 fn shorten(message: &TerminationMessage) -> TerminationMessage {
-    let end = message.message.floor_char_boundary(MAX_TEXT);
     TerminationMessage {
         reason: message.reason,
-        message: message.message[..end].to_owned(),
+        message: plain(&message.message, MAX_TEXT).into_owned(),
     }
 }
 
@@ -75,5 +76,14 @@ mod tests {
         let json = std::fs::read(file.path()).unwrap();
         assert!(json.len() <= MAX_BYTES, "{} bytes", json.len());
         assert!(serde_json::from_slice::<TerminationMessage>(&json).is_ok());
+    }
+
+    #[test]
+    fn what_controls_a_terminal_or_the_direction_is_not_passed_on() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(file.path(), &message("\u{1b}[2J\u{202e}evil\nline"));
+        let json = std::fs::read(file.path()).unwrap();
+        let read: TerminationMessage = serde_json::from_slice(&json).unwrap();
+        assert_eq!(read.message, "\u{fffd}[2J\u{fffd}evil line");
     }
 }

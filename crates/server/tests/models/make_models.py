@@ -60,3 +60,24 @@ save(
         [h.make_tensor("w", T.FLOAT, [1, 1, 2], [0.5, 0.5])],
     )
 )
+
+# Never ends: a loop whose condition stays true.
+body = h.make_graph(
+    [h.make_node("Identity", ["go"], ["again"]), h.make_node("Identity", ["h"], ["g"])],
+    "body",
+    [
+        h.make_tensor_value_info("i", T.INT64, []),
+        h.make_tensor_value_info("go", T.BOOL, []),
+        h.make_tensor_value_info("h", T.FLOAT, None),
+    ],
+    [h.make_tensor_value_info("again", T.BOOL, []), h.make_tensor_value_info("g", T.FLOAT, None)],
+)
+save(
+    h.make_graph(
+        [h.make_node("Loop", ["", "true", "x"], ["y"], body=body)],
+        "never_ends",
+        [h.make_tensor_value_info("x", T.FLOAT, ["batch", 2])],
+        [h.make_tensor_value_info("y", T.FLOAT, ["batch", 2])],
+        [h.make_tensor("true", T.BOOL, [], [True])],
+    )
+)
