@@ -297,7 +297,11 @@ fn check_pod(pod: &Value) -> Result<()> {
         .iter()
         .find(|container| container["name"] == "server")
         .context("no container server")?;
-    let resources = json!({"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}});
+    // Disk for the model twice, as large as one may be by default, and for what else is written.
+    let resources = json!({
+        "requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
+        "limits": {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "17Gi"},
+    });
     same("resources", &server["resources"], &resources)?;
     same(
         "readiness",
