@@ -205,10 +205,19 @@ fn selectors(query: &str) -> Vec<String> {
     query
         .match_indices("ml_")
         .filter_map(|(start, _)| {
-            let end = start + query[start..].find('}')?;
-            Some(query[start..=end].to_owned())
+            let rest = &query[start..];
+            Some(rest[..=end_of_selector(rest)?].to_owned())
         })
         .collect()
+}
+
+/// Where the braces end that are outside of quotes: an expression of names has its own.
+fn end_of_selector(text: &str) -> Option<usize> {
+    let mut is_quoted = false;
+    text.char_indices().find_map(|(at, character)| {
+        is_quoted ^= character == '"';
+        (character == '}' && !is_quoted).then_some(at)
+    })
 }
 
 /// What Prometheus, KEDA and the adapter say about arrivals is what the clients send here.
