@@ -92,6 +92,13 @@ control-plane-test: claim-target ## Run the tests that need an API server and no
 e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
 	scripts/e2e
 
+.PHONY: soak-hostile soak-hostile-quick
+soak-hostile: claim-target ## Attack the release build with 10⁶ hostile bodies and 10⁵ connections, beside clients that behave (11 minutes)
+	scripts/soak-hostile
+
+soak-hostile-quick: claim-target ## The same with a tenth of both (3 minutes)
+	scripts/soak-hostile --quick
+
 ##
 .PHONY: bench bench-quick bench-report
 bench: claim-target ## Measure the server against its peers (25 minutes on an idle machine, after the installation)

@@ -1,0 +1,223 @@
+//! What the server must hold under attack.
+
+use std::time::Duration;
+
+use crate::server::End;
+
+/// The least that the quiet 99th percentile counts as: below it, it is the machine's scheduler.
+const QUIET_FLOOR: Duration = Duration::from_millis(5);
+
+/// How many times the quiet 99th percentile the attacked one must stay under.
+const TIMES_QUIET: u32 = 10;
+
+/// Longest time of a probe.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// What clients that behave and probes saw in one phase.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Summary {
+    /// Answers with the right class.
+    pub(crate) right: u64,
+    /// Answers with 200 and another class.
+    pub(crate) wrong: u64,
+    /// Answers with another status, 429 aside.
+    pub(crate) failed: u64,
+    /// Requests without an answer.
+    pub(crate) unanswered: u64,
+    /// 99th percentile of the time from when a request was due to its answer.
+    pub(crate) p99: Duration,
+    /// Probes that weren't answered with 200.
+    pub(crate) lost_probes: u64,
+    /// Longest time of a probe.
+    pub(crate) longest_probe: Duration,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) quiet: Summary,
+    pub(crate) attacked: Summary,
+    pub(crate) after: Summary,
+    /// Most bytes that the server had in memory; None where it was gone.
+    pub(crate) peak_memory: Option<u64>,
+    pub(crate) end: End,
+    pub(crate) panics: u64,
+    /// Hostile bodies and connections that the server met.
+    pub(crate) bodies: u64,
+    pub(crate) connections: u64,
+}
+
+/// What a run was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Bytes that the server's memory must stay under.
+    pub(crate) memory: u64,
+    /// Hostile bodies and connections to be met.
+    pub(crate) bodies: u64,
+    pub(crate) connections: u64,
+}
+
+/// One promise, and whether it was kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Bar {
+    pub(crate) name: &'static str,
+    pub(crate) measured: String,
+    pub(crate) bound: String,
+    pub(crate) held: bool,
+}
+
+/// All of them.
+pub(crate) fn bars(outcome: &Outcome, bounds: &Bounds) -> Vec<Bar> {
+    let phases = [outcome.quiet, outcome.attacked, outcome.after];
+    let total = |of: fn(&Summary) -> u64| phases.iter().map(of).sum::<u64>();
+    let none = |name, measured: u64| Bar {
+        name,
+        measured: measured.to_string(),
+        bound: "none".to_owned(),
+        held: measured == 0,
+    };
+    let reached = |name, measured: u64, asked: u64| Bar {
+        name,
+        measured: measured.to_string(),
+        bound: format!("at least {asked} in time"),
+        held: measured >= asked,
+    };
+    let under = |name, measured: Duration, bound: Duration| Bar {
+        name,
+        measured: milliseconds(measured),
+        bound: format!("under {}", milliseconds(bound)),
+        held: measured < bound,
+    };
+    let p99 = outcome.quiet.p99.max(QUIET_FLOOR) * TIMES_QUIET;
+    let probe = phases.iter().map(|phase| phase.longest_probe).max();
+    let served = phases.iter().map(|phase| phase.right).min().unwrap_or(0);
+    vec![
+        Bar {
+            name: "server",
+            measured: format!("{:?}", outcome.end).to_lowercase(),
+            bound: "alive, the same process".to_owned(),
+            held: outcome.end == End::Alive,
+        },
+        none("panics in its log", outcome.panics),
+        Bar {
+            name: "most memory",
+            measured: outcome
+                .peak_memory
+                .map_or_else(|| "unknown".to_owned(), mebibytes),
+            bound: format!("under {}", mebibytes(bounds.memory)),
+            held: outcome.peak_memory.is_some_and(|peak| peak < bounds.memory),
+        },
+        reached("fewest right answers of a phase", served, 1),
+        none("answers with a wrong class", total(|phase| phase.wrong)),
+        none("answers but 200 and 429", total(|phase| phase.failed)),
+        none(
+            "requests without an answer",
+            total(|phase| phase.unanswered),
+        ),
+        under("p99 beside the attack", outcome.attacked.p99, p99),
+        none("probes without 200", total(|phase| phase.lost_probes)),
+        under("longest probe", probe.unwrap_or(Duration::MAX), PROBE),
+        reached("hostile bodies", outcome.bodies, bounds.bodies),
+        reached(
+            "hostile connections",
+            outcome.connections,
+            bounds.connections,
+        ),
+    ]
+}
+
+/// As tables show it.
+pub(crate) fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1_000.0)
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUMMARY: Summary = Summary {
+        right: 100,
+        wrong: 0,
+        failed: 0,
+        unanswered: 0,
+        p99: Duration::from_millis(2),
+        lost_probes: 0,
+        longest_probe: Duration::from_millis(3),
+    };
+
+    const HELD: Outcome = Outcome {
+        quiet: SUMMARY,
+        attacked: SUMMARY,
+        after: SUMMARY,
+        peak_memory: Some(100),
+        end: End::Alive,
+        panics: 0,
+        bodies: 10,
+        connections: 10,
+    };
+
+    fn failed(change: impl Fn(&mut Outcome)) -> Vec<&'static str> {
+        let bounds = Bounds {
+            memory: 1_000,
+            bodies: 10,
+            connections: 10,
+        };
+        let mut outcome = HELD;
+        change(&mut outcome);
+        let bars = bars(&outcome, &bounds);
+        bars.iter()
+            .filter(|bar| !bar.held)
+            .map(|bar| bar.name)
+            .collect()
+    }
+
+    #[test]
+    fn each_bar_fails_alone_for_its_own_reason() {
+        assert!(failed(|_| ()).is_empty());
+        let second = Duration::from_secs(1);
+        assert_eq!(failed(|it| it.end = End::Gone), ["server"]);
+        assert_eq!(failed(|it| it.panics = 1), ["panics in its log"]);
+        assert_eq!(failed(|it| it.peak_memory = Some(1_000)), ["most memory"]);
+        assert_eq!(failed(|it| it.peak_memory = None), ["most memory"]);
+        let name = "fewest right answers of a phase";
+        assert_eq!(failed(|it| it.after.right = 0), [name]);
+        assert_eq!(
+            failed(|it| it.attacked.wrong = 1),
+            ["answers with a wrong class"]
+        );
+        assert_eq!(
+            failed(|it| it.quiet.failed = 1),
+            ["answers but 200 and 429"]
+        );
+        assert_eq!(
+            failed(|it| it.after.unanswered = 1),
+            ["requests without an answer"]
+        );
+        assert_eq!(
+            failed(|it| it.attacked.lost_probes = 1),
+            ["probes without 200"]
+        );
+        assert_eq!(
+            failed(|it| it.attacked.longest_probe = second),
+            ["longest probe"]
+        );
+        assert_eq!(failed(|it| it.bodies = 9), ["hostile bodies"]);
+        assert_eq!(failed(|it| it.connections = 9), ["hostile connections"]);
+    }
+
+    #[test]
+    fn the_percentile_may_be_less_than_ten_times_the_quiet_one_and_that_counts_at_least_5_ms() {
+        let ms = Duration::from_millis;
+        let p99 = |quiet, attacked| {
+            failed(|it| (it.quiet.p99, it.attacked.p99) = (ms(quiet), ms(attacked)))
+        };
+        assert!(p99(1, 49).is_empty());
+        assert_eq!(p99(1, 50), ["p99 beside the attack"]);
+        assert!(p99(20, 199).is_empty());
+        assert_eq!(p99(20, 200), ["p99 beside the attack"]);
+    }
+}

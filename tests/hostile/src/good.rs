@@ -1,0 +1,410 @@
+//! Clients that behave, and probes: what they get while others attack is what the server is for.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use futures::future::join_all;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::bars::{Summary, milliseconds};
+use crate::server::Addresses;
+
+/// Not the attackers' address: the server counts connections by address.
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// How many clients there are of each protocol.
+const OVER_HTTP1: usize = 4;
+const OVER_HTTP2: usize = 2;
+
+/// Time from when one request of a client is due to when the next one is.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// The same for probes.
+const PROBE_PERIOD: Duration = Duration::from_millis(100);
+
+/// Longest that a client waits: more than the server's own time for a request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest that a server with one small model takes to be ready.
+const READY: Duration = Duration::from_secs(60);
+
+/// Rows of the model's data and the classes that it finds for them.
+#[derive(Deserialize)]
+pub(crate) struct Rows {
+    rows: Vec<Vec<f64>>,
+    predictions: Vec<i64>,
+}
+
+impl Rows {
+    /// Reads `<name>.test.json` beside the model.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such file with as many classes as rows.
+    pub(crate) fn beside(model: &Path) -> anyhow::Result<Self> {
+        let path = model.with_extension("test.json");
+        let text = fs::read(&path).with_context(|| path.display().to_string())?;
+        let rows: Self =
+            serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+        ensure!(
+            !rows.rows.is_empty() && rows.rows.len() == rows.predictions.len(),
+            "{}: as many predictions as rows, and at least one",
+            path.display()
+        );
+        Ok(rows)
+    }
+
+    /// The body that asks for a row, and its class.
+    fn request(&self, number: usize) -> Option<(Bytes, i64)> {
+        let number = number % self.rows.len();
+        let body = json!({"features": self.rows.get(number)?}).to_string();
+        Some((Bytes::from(body), *self.predictions.get(number)?))
+    }
+}
+
+/// What clients and probes saw.
+#[derive(Default)]
+pub(crate) struct Figures {
+    right: u64,
+    wrong: u64,
+    /// Answers with 429.
+    overloaded: u64,
+    failed: Vec<StatusCode>,
+    unanswered: u64,
+    reconnected: u64,
+    /// From when each request was due to its answer.
+    times: Vec<Duration>,
+    probes: u64,
+    lost_probes: u64,
+    longest_probe: Duration,
+    took: Duration,
+}
+
+impl Figures {
+    /// Right answers per second.
+    pub(crate) fn rate(&self) -> f64 {
+        // Counts of a run are far below 2^52.
+        #[expect(clippy::cast_precision_loss, reason = "the count is small")]
+        let right = self.right as f64;
+        right / self.took.as_secs_f64()
+    }
+
+    fn percentile(&self, percent: usize) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        let rank = (times.len() * percent).div_ceil(100).max(1);
+        times.get(rank - 1).copied().unwrap_or(Duration::MAX)
+    }
+
+    /// What the bars judge.
+    pub(crate) fn summary(&self) -> Summary {
+        Summary {
+            right: self.right,
+            wrong: self.wrong,
+            failed: u64::try_from(self.failed.len()).unwrap_or(u64::MAX),
+            unanswered: self.unanswered,
+            p99: self.percentile(99),
+            lost_probes: self.lost_probes,
+            longest_probe: self.longest_probe,
+        }
+    }
+
+    /// One line for people.
+    pub(crate) fn line(&self, phase: &str) -> String {
+        let mut failed = self.failed.clone();
+        failed.sort_unstable();
+        failed.dedup();
+        format!(
+            "{phase}: {:.0} right answers/s, p50 {}, p99 {}; {} right, {} wrong, {} times 429, {} failed {failed:?}, \
+             {} unanswered, {} reconnected; {} probes, the longest {}, {} lost",
+            self.rate(),
+            milliseconds(self.percentile(50)),
+            milliseconds(self.percentile(99)),
+            self.right,
+            self.wrong,
+            self.overloaded,
+            self.failed.len(),
+            self.unanswered,
+            self.reconnected,
+            self.probes,
+            milliseconds(self.longest_probe),
+            self.lost_probes,
+        )
+    }
+
+    fn add(&mut self, other: Self) {
+        self.right += other.right;
+        self.wrong += other.wrong;
+        self.overloaded += other.overloaded;
+        self.failed.extend(other.failed);
+        self.unanswered += other.unanswered;
+        self.reconnected += other.reconnected;
+        self.times.extend(other.times);
+        self.probes += other.probes;
+        self.lost_probes += other.lost_probes;
+        self.longest_probe = self.longest_probe.max(other.longest_probe);
+    }
+}
+
+/// Lets all clients and the probes go on until it is over.
+///
+/// # Errors
+///
+/// Where there can be no runtime.
+pub(crate) fn measure(
+    addresses: Addresses,
+    rows: &Rows,
+    over: &impl Fn() -> bool,
+) -> anyhow::Result<Figures> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let began = Instant::now();
+    let mut all = runtime.block_on(async {
+        let protocols = [Protocol::Http1; OVER_HTTP1]
+            .into_iter()
+            .chain([Protocol::Http2; OVER_HTTP2]);
+        let clients = join_all(protocols.enumerate().map(|(number, protocol)| {
+            let first = number * 7;
+            client(addresses.http, protocol, rows, first, over)
+        }));
+        let (clients, mut all) = tokio::join!(clients, probes(addresses.health, over));
+        clients.into_iter().for_each(|figures| all.add(figures));
+        all
+    });
+    all.took = began.elapsed();
+    Ok(all)
+}
+
+#[derive(Clone, Copy)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+enum Connection {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Connection {
+    async fn open(address: SocketAddr, protocol: Protocol) -> anyhow::Result<Self> {
+        let io = TokioIo::new(connect(address).await?);
+        Ok(match protocol {
+            Protocol::Http1 => {
+                let (sender, connection) = http1::handshake(io).await?;
+                tokio::spawn(connection);
+                Self::Http1(sender)
+            }
+            Protocol::Http2 => {
+                let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+                tokio::spawn(connection);
+                Self::Http2(sender)
+            }
+        })
+    }
+
+    /// Waits until it takes a request. An error: the server asked to reconnect, or closed it.
+    async fn ready(&mut self) -> hyper::Result<()> {
+        match self {
+            Self::Http1(sender) => sender.ready().await,
+            Self::Http2(sender) => sender.ready().await,
+        }
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<(StatusCode, Bytes)> {
+        let answer: Response<Incoming> = match self {
+            Self::Http1(sender) => sender.send_request(request).await?,
+            Self::Http2(sender) => sender.send_request(request).await?,
+        };
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+}
+
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((SOURCE, 0).into())?;
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// One client that asks for one row after another, each at its time: one that is late is asked at once, and
+/// its time counts from when it was due.
+async fn client(
+    address: SocketAddr,
+    protocol: Protocol,
+    rows: &Rows,
+    first: usize,
+    over: &impl Fn() -> bool,
+) -> Figures {
+    let mut figures = Figures::default();
+    let mut open: Option<Connection> = None;
+    let mut due = interval(PERIOD);
+    due.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for number in first.. {
+        let at = due.tick().await;
+        let Some((body, class)) = rows.request(number) else {
+            break;
+        };
+        if over() {
+            break;
+        }
+        let answer = timeout(
+            PATIENCE,
+            ask(address, protocol, &mut open, body, &mut figures),
+        )
+        .await;
+        figures.times.push(at.elapsed());
+        match answer {
+            Ok(Ok((StatusCode::OK, body))) if class_in(&body) == Some(class) => figures.right += 1,
+            Ok(Ok((StatusCode::OK, _))) => figures.wrong += 1,
+            Ok(Ok((StatusCode::TOO_MANY_REQUESTS, _))) => figures.overloaded += 1,
+            Ok(Ok((status, _))) => figures.failed.push(status),
+            Ok(Err(_)) | Err(_) => {
+                figures.unanswered += 1;
+                open = None;
+            }
+        }
+    }
+    figures
+}
+
+/// Sends a request on the connection that is open, or on a new one where the server has said that this one
+/// takes no more.
+async fn ask(
+    address: SocketAddr,
+    protocol: Protocol,
+    open: &mut Option<Connection>,
+    body: Bytes,
+    figures: &mut Figures,
+) -> anyhow::Result<(StatusCode, Bytes)> {
+    let usable = match open {
+        Some(connection) => connection.ready().await.is_ok(),
+        None => false,
+    };
+    if !usable && open.take().is_some() {
+        figures.reconnected += 1;
+    }
+    let connection = match open {
+        Some(connection) => connection,
+        None => open.insert(Connection::open(address, protocol).await?),
+    };
+    let path = match protocol {
+        Protocol::Http1 => "/predict".to_owned(),
+        Protocol::Http2 => format!("http://{address}/predict"),
+    };
+    let mut request = Request::post(path).header(CONTENT_TYPE, "application/json");
+    if let Protocol::Http1 = protocol {
+        request = request.header(HOST, address.to_string());
+    }
+    Ok(connection.send(request.body(Full::new(body))?).await?)
+}
+
+fn class_in(answer: &[u8]) -> Option<i64> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).ok()?;
+    answer.get("prediction")?.as_i64()
+}
+
+/// Asks the port for probes on a new connection each time, as a kubelet does.
+async fn probes(address: SocketAddr, over: &impl Fn() -> bool) -> Figures {
+    let mut figures = Figures::default();
+    let mut due = interval(PROBE_PERIOD);
+    due.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while !over() {
+        due.tick().await;
+        let began = Instant::now();
+        let answer = timeout(PATIENCE, probe(address, "/health")).await;
+        figures.longest_probe = figures.longest_probe.max(began.elapsed());
+        figures.probes += 1;
+        if !matches!(answer, Ok(Ok(StatusCode::OK))) {
+            figures.lost_probes += 1;
+        }
+    }
+    figures
+}
+
+/// Waits until the server says that it is ready.
+///
+/// # Errors
+///
+/// Where it doesn't in time, or there can be no runtime.
+pub(crate) fn wait_until_ready(addresses: Addresses) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let ready = async {
+        let mut tries = interval(PROBE_PERIOD);
+        loop {
+            tries.tick().await;
+            if let Ok(StatusCode::OK) = probe(addresses.health, "/ready").await {
+                break;
+            }
+        }
+    };
+    let waited = runtime.block_on(async { timeout(READY, ready).await });
+    waited.context("the server isn't ready")
+}
+
+async fn probe(address: SocketAddr, path: &str) -> anyhow::Result<StatusCode> {
+    let mut connection = Connection::open(address, Protocol::Http1).await?;
+    let request = Request::get(path).header(HOST, address.to_string());
+    Ok(connection.send(request.body(Full::default())?).await?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_ranks() {
+        let times = (1..=200).rev().map(Duration::from_millis).collect();
+        let figures = Figures {
+            times,
+            ..Figures::default()
+        };
+        assert_eq!(figures.percentile(50), Duration::from_millis(100));
+        assert_eq!(figures.percentile(99), Duration::from_millis(198));
+        // Nothing measured is no short time.
+        assert_eq!(Figures::default().percentile(99), Duration::MAX);
+    }
+
+    #[test]
+    fn rows_are_asked_round_and_round_with_their_classes() {
+        let rows = Rows {
+            rows: vec![vec![1.0, 2.5], vec![3.0, 4.0]],
+            predictions: vec![0, 2],
+        };
+        let first = (Bytes::from(r#"{"features":[1.0,2.5]}"#), 0);
+        assert_eq!(rows.request(0), Some(first.clone()));
+        assert_eq!(rows.request(3).map(|(_, class)| class), Some(2));
+        assert_eq!(rows.request(4), Some(first));
+    }
+
+    #[test]
+    fn a_class_is_read_from_an_answer_only() {
+        assert_eq!(class_in(br#"{"prediction":2,"confidence":0.9}"#), Some(2));
+        for other in [
+            &b""[..],
+            b"{}",
+            br#"{"prediction":"2"}"#,
+            br#"{"prediction":1.5}"#,
+        ] {
+            assert_eq!(class_in(other), None);
+        }
+    }
+}

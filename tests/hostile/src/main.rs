@@ -1,0 +1,172 @@
+//! A soak under attack: starts the serving binary, measures clients that behave, first alone and then beside
+//! hostile bodies and connections, and says whether the server kept its promises.
+
+mod attack;
+mod bars;
+mod bodies;
+mod connections;
+mod frames;
+mod good;
+mod pace;
+mod senders;
+mod server;
+mod tally;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use clap::Parser;
+
+use crate::attack::Plan;
+use crate::bars::{Bar, Bounds, Outcome};
+use crate::good::Rows;
+use crate::server::Server;
+
+/// How long the clients that behave are alone before the attack, first unmeasured, and once more after it.
+const WARM_UP: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_secs(10);
+const AFTER: Duration = Duration::from_secs(3);
+
+/// Attacks the serving binary with hostile bodies and connections, and checks that it serves throughout.
+///
+/// It starts the server itself, on free ports of 127.0.0.1, and ends it. Exits with 1 where the server, its
+/// memory, its probes or its answers to clients that behave miss a bar.
+#[derive(Parser)]
+#[command(after_help = "\
+Examples:
+  # A tenth of the whole, in at most 3 minutes
+  ORT_DYLIB_PATH=$(scripts/onnxruntime) soak target/release/springtide-server examples/models/iris.onnx \\
+    --bodies 100000 --connections 10000 --seconds 150
+
+  # The same attack once more
+  ORT_DYLIB_PATH=$(scripts/onnxruntime) soak target/release/springtide-server examples/models/iris.onnx --seed 7")]
+struct Cli {
+    /// Path of springtide-server
+    server: PathBuf,
+    /// Path of the ONNX model, with its rows and their classes beside it in <name>.test.json
+    model: PathBuf,
+    /// Hostile bodies to send
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    bodies: u64,
+    /// Hostile connections to open, a bounded number at a time
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    connections: u64,
+    /// Seconds after which the attack stops, whatever it has sent by then
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Seed of everything that is random in the attack; by default another one each time, which is printed
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Memory that a pod's server has, in MiB: it may take 80 % of it
+    #[arg(long, default_value_t = 2_048, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    memory_limit_mib: u64,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _unheard = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether every bar held.
+fn run(cli: &Cli) -> anyhow::Result<bool> {
+    let rows = Rows::beside(&cli.model)?;
+    let seed = cli.seed.unwrap_or_else(|| fastrand::u64(..=u64::MAX >> 1));
+    let mut server = Server::start(&cli.server, &cli.model)?;
+    let addresses = server.addresses();
+    say(&format!(
+        "seed {seed}, server {} at {}",
+        server.pid(),
+        addresses.http
+    ))?;
+
+    good::wait_until_ready(addresses)?;
+    // The first requests on a connection, and of a process, are slower than all others.
+    good::measure(addresses, &rows, &until(WARM_UP))?;
+    let quiet = good::measure(addresses, &rows, &until(QUIET))?;
+    say(&quiet.line("quiet"))?;
+
+    let plan = Plan {
+        bodies: cli.bodies,
+        connections: cli.connections,
+        seconds: Duration::from_secs(cli.seconds),
+        seed,
+    };
+    let over = AtomicBool::new(false);
+    let began = Instant::now();
+    let (attacked, tally) = thread::scope(|scope| {
+        let clients =
+            scope.spawn(|| good::measure(addresses, &rows, &|| over.load(Ordering::Relaxed)));
+        let tally = attack::run(addresses, &plan);
+        over.store(true, Ordering::Relaxed);
+        let attacked = clients
+            .join()
+            .map_err(|_panic| anyhow!("the clients panicked"));
+        (attacked, tally)
+    });
+    let (attacked, tally) = (attacked??, tally?);
+    let took = began.elapsed();
+    say(&attacked.line("attacked"))?;
+    let after = good::measure(addresses, &rows, &until(AFTER))?;
+    say(&after.line("after"))?;
+    say(&tally.table())?;
+    say(&format!(
+        "{} bodies and {} connections in {:.0} s; the clients that behave kept {:.0} % of their rate",
+        tally.bodies(),
+        tally.connections(),
+        took.as_secs_f64(),
+        100.0 * attacked.rate() / quiet.rate(),
+    ))?;
+
+    let outcome = Outcome {
+        quiet: quiet.summary(),
+        attacked: attacked.summary(),
+        after: after.summary(),
+        peak_memory: server.peak_memory(),
+        end: server.end(),
+        panics: server.panics(),
+        bodies: tally.bodies(),
+        connections: tally.connections(),
+    };
+    let bounds = Bounds {
+        memory: cli.memory_limit_mib * 1024 * 1024 / 10 * 8,
+        bodies: cli.bodies,
+        connections: cli.connections,
+    };
+    let bars = bars::bars(&outcome, &bounds);
+    say(&table(&bars))?;
+    Ok(bars.iter().all(|bar| bar.held))
+}
+
+fn until(time: Duration) -> impl Fn() -> bool {
+    let end = Instant::now() + time;
+    move || Instant::now() >= end
+}
+
+fn table(bars: &[Bar]) -> String {
+    let mut text = String::new();
+    for bar in bars {
+        let verdict = if bar.held { "ok" } else { "FAILED" };
+        let _infallible = writeln!(
+            text,
+            "{verdict:6}  {:34} {:>18}   {}",
+            bar.name, bar.measured, bar.bound
+        );
+    }
+    text
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("standard output")
+}
