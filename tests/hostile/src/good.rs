@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
 use crate::bars::{Summary, milliseconds};
 use crate::server::Addresses;
@@ -26,11 +26,12 @@ use crate::server::Addresses;
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// How many clients there are of each protocol.
-const OVER_HTTP1: usize = 4;
-const OVER_HTTP2: usize = 2;
+const OVER_HTTP1: u8 = 20;
+const OVER_HTTP2: u8 = 10;
 
-/// Time from when one request of a client is due to when the next one is.
-const PERIOD: Duration = Duration::from_millis(20);
+/// Time from when one request of a client is due to when the next one is: long beside an answer's time, since a
+/// client sends the next one when it has the last one's answer.
+const PERIOD: Duration = Duration::from_millis(100);
 
 /// The same for probes.
 const PROBE_PERIOD: Duration = Duration::from_millis(100);
@@ -174,13 +175,14 @@ pub(crate) fn measure(
         .build()?;
     let began = Instant::now();
     let mut all = runtime.block_on(async {
-        let protocols = [Protocol::Http1; OVER_HTTP1]
+        let protocols = [Protocol::Http1; OVER_HTTP1 as usize]
             .into_iter()
-            .chain([Protocol::Http2; OVER_HTTP2]);
-        let clients = join_all(protocols.enumerate().map(|(number, protocol)| {
-            let first = number * 7;
-            client(addresses.http, protocol, rows, first, over)
-        }));
+            .chain([Protocol::Http2; OVER_HTTP2 as usize]);
+        let clients = join_all(
+            (0..)
+                .zip(protocols)
+                .map(|(number, protocol)| client(addresses.http, protocol, rows, number, over)),
+        );
         let (clients, mut all) = tokio::join!(clients, probes(addresses.health, over));
         clients.into_iter().for_each(|figures| all.add(figures));
         all
@@ -249,14 +251,17 @@ async fn client(
     address: SocketAddr,
     protocol: Protocol,
     rows: &Rows,
-    first: usize,
+    client: u8,
     over: &impl Fn() -> bool,
 ) -> Figures {
     let mut figures = Figures::default();
     let mut open: Option<Connection> = None;
-    let mut due = interval(PERIOD);
+    // Not all of them at once.
+    let share = PERIOD / u32::from(OVER_HTTP1 + OVER_HTTP2);
+    let offset = share * u32::from(client);
+    let mut due = interval_at(tokio::time::Instant::now() + offset, PERIOD);
     due.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for number in first.. {
+    for number in usize::from(client).. {
         let at = due.tick().await;
         let Some((body, class)) = rows.request(number) else {
             break;
