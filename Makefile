@@ -37,7 +37,7 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 .PHONY: test test-extended test-fast
 test: test-fast rows-check clients-check control-plane-test demo serve-check docs-check e2e ## Check everything but the extended checks, the demo and the e2e suite on a real kind cluster included
 
-test-extended: claim-target ## Run the checks that take too long for a new machine: fuzzing, mutants, mixed batches, examples of load
+test-extended: claim-target ## Run the checks that take too long for a new machine: fuzzing, mutants, mixed batches, hostile clients, examples of load
 	scripts/test-extended
 
 test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster

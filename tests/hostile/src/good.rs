@@ -84,7 +84,8 @@ pub(crate) struct Figures {
     /// Answers with 429.
     overloaded: u64,
     failed: Vec<StatusCode>,
-    unanswered: u64,
+    /// Why requests got no answer.
+    unanswered: Vec<String>,
     reconnected: u64,
     /// From when each request was due to its answer.
     times: Vec<Duration>,
@@ -116,7 +117,7 @@ impl Figures {
             right: self.right,
             wrong: self.wrong,
             failed: u64::try_from(self.failed.len()).unwrap_or(u64::MAX),
-            unanswered: self.unanswered,
+            unanswered: u64::try_from(self.unanswered.len()).unwrap_or(u64::MAX),
             p99: self.percentile(99),
             lost_probes: self.lost_probes,
             longest_probe: self.longest_probe,
@@ -128,9 +129,12 @@ impl Figures {
         let mut failed = self.failed.clone();
         failed.sort_unstable();
         failed.dedup();
+        let mut unanswered = self.unanswered.clone();
+        unanswered.sort_unstable();
+        unanswered.dedup();
         format!(
             "{phase}: {:.0} right answers/s, p50 {}, p99 {}; {} right, {} wrong, {} times 429, {} failed {failed:?}, \
-             {} unanswered, {} reconnected; {} probes, the longest {}, {} lost",
+             {} unanswered {unanswered:?}, {} reconnected; {} probes, the longest {}, {} lost",
             self.rate(),
             milliseconds(self.percentile(50)),
             milliseconds(self.percentile(99)),
@@ -138,7 +142,7 @@ impl Figures {
             self.wrong,
             self.overloaded,
             self.failed.len(),
-            self.unanswered,
+            self.unanswered.len(),
             self.reconnected,
             self.probes,
             milliseconds(self.longest_probe),
@@ -151,7 +155,7 @@ impl Figures {
         self.wrong += other.wrong;
         self.overloaded += other.overloaded;
         self.failed.extend(other.failed);
-        self.unanswered += other.unanswered;
+        self.unanswered.extend(other.unanswered);
         self.reconnected += other.reconnected;
         self.times.extend(other.times);
         self.probes += other.probes;
@@ -191,7 +195,7 @@ pub(crate) fn measure(
     Ok(all)
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Protocol {
     Http1,
     Http2,
@@ -280,8 +284,14 @@ async fn client(
             Ok(Ok((StatusCode::OK, _))) => figures.wrong += 1,
             Ok(Ok((StatusCode::TOO_MANY_REQUESTS, _))) => figures.overloaded += 1,
             Ok(Ok((status, _))) => figures.failed.push(status),
-            Ok(Err(_)) | Err(_) => {
-                figures.unanswered += 1;
+            Ok(Err(error)) => {
+                figures.unanswered.push(format!("{protocol:?}: {error:#}"));
+                open = None;
+            }
+            Err(_elapsed) => {
+                figures
+                    .unanswered
+                    .push(format!("{protocol:?}: not in time"));
                 open = None;
             }
         }
