@@ -212,7 +212,7 @@ pub struct ServeArgs {
     #[arg(long, env = env::DRAIN_TIMEOUT_SECONDS, value_parser = value_parser!(u32).range(1..=3600))]
     pub drain_timeout_seconds: Option<u32>,
     /// Most connections at the same time; for one more, the one that has been idle the longest is
-    /// closed, or else the one whose client has sent or taken nothing for the longest
+    /// closed, or else the one whose client has sent or taken nothing for the longest.
     /// By default 4096, or as many as the container's memory limit has room for
     #[arg(long, env = env::MAX_CONNECTIONS, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: Option<u32>,

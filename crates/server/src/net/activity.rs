@@ -12,8 +12,8 @@ use tokio::time::Instant;
 /// Longest time from a connection's beginning to its first request's complete head.
 const FIRST_HEAD: Duration = Duration::from_secs(10);
 
-/// Bytes of a body that count as progress.
-const PROGRESS_BYTES: usize = 16 * 1024;
+/// Bytes that count as progress, of a body or of what is taken of answers: not a byte now and then.
+pub(super) const PROGRESS_BYTES: usize = 16 * 1024;
 
 /// For how long a new connection counts as one whose request is on its way.
 const FRESH: Duration = Duration::from_secs(1);

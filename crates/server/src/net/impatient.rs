@@ -9,10 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::activity::Activity;
-
-/// Bytes that count as progress where more is offered: not a byte now and then.
-const PROGRESS_BYTES: usize = 16 * 1024;
+use super::activity::{Activity, PROGRESS_BYTES};
 
 /// A stream on which writing fails when the peer has taken no byte for a while.
 #[derive(Debug)]
