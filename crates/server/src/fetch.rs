@@ -12,8 +12,7 @@ mod resolver;
 mod target;
 mod web;
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -27,6 +26,7 @@ use self::reach::Redirects;
 use self::target::Target;
 use self::web::Web;
 use crate::cli::FetchArgs;
+use crate::small_file;
 
 /// Most bytes of a file with a URI: presigned URLs have up to two thousand.
 const MAX_URI_BYTES: u64 = 8192;
@@ -89,19 +89,11 @@ fn wanted(args: &FetchArgs) -> Result<(Source, Option<Sha256>), FetchError> {
 
 /// The text of a file that holds a URI.
 fn uri_in(file: &Path) -> Result<String, FetchError> {
-    let read = || {
-        let file = File::open(file)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let mut text = String::new();
-        file.take(MAX_URI_BYTES + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > MAX_URI_BYTES {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(text)
-    };
-    read().map_err(|error: io::Error| FetchError::UriFile(error.kind()))
+    let bytes = small_file::read(file, MAX_URI_BYTES);
+    let text = bytes.and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|_not_text| io::ErrorKind::InvalidData.into())
+    });
+    text.map_err(|error| FetchError::UriFile(error.kind()))
 }
 
 /// Fetches a model.

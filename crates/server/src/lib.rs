@@ -23,5 +23,6 @@ pub mod predict;
 pub mod processors;
 pub mod room;
 pub mod serve;
+mod small_file;
 pub mod termination;
 pub mod v2;

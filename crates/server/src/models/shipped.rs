@@ -1,8 +1,7 @@
 //! What a model's owner ships beside the model file: how it is to be served, and rows that it takes.
 
 use std::fmt::Display;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -10,6 +9,8 @@ use serde::Deserialize;
 use springtide_contract::batching::BatchingMode;
 use springtide_inference::{Signature, Tensor};
 use springtide_open_inference::{Limits, http::parse_request};
+
+use crate::small_file;
 
 /// Name of the file that says how the model is to be served.
 pub const SETTINGS_FILE: &str = "springtide.toml";
@@ -149,25 +150,16 @@ fn rows(body: &[u8], signature: &Signature) -> Result<Vec<Vec<Tensor>>, ShippedE
 
 /// None where there is no such file.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
-        // To open a pipe would wait for who writes to it.
-        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("it is no file")),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+    match small_file::read(path, MAX_BYTES) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    let file = File::open(path)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let message = format!("it has more than {MAX_BYTES} bytes");
-        return Err(io::Error::other(message));
-    }
-    Ok(Some(bytes))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::net::UnixListener;
 
     use super::*;

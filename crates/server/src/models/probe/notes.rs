@@ -5,12 +5,13 @@
 //! that: whoever can write it can keep a model from being served, and nothing else.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::ProbeFailure;
+use crate::small_file;
 
 const FILE: &str = "failed-trials.json";
 
@@ -102,18 +103,7 @@ impl Notes {
 }
 
 fn read(path: &Path) -> io::Result<Vec<Note>> {
-    // To open a pipe would wait for who writes to it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut json = Vec::new();
-    File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut json)?;
-    if json.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other("it is too large"));
-    }
-    Ok(serde_json::from_slice(&json)?)
+    Ok(serde_json::from_slice(&small_file::read(path, MAX_BYTES)?)?)
 }
 
 #[cfg(test)]
