@@ -5,24 +5,16 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// Bytes of a body from which on parsing it takes so long that other requests would wait for it: it
 /// is then parsed on a thread that may block.
 pub(crate) const LONG_BODY_BYTES: usize = 512 * 1024;
-
-/// Most bytes of a refused body which are read to no purpose: to a client that is still sending, a
-/// connection that is closed at once is reset before it has seen the answer.
-const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
-
-/// Longest time for that.
-const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Memory that all requests share: heads, bodies, tensors and answers. Clones share it too.
 ///
@@ -140,8 +132,6 @@ impl BodyBudget {
     /// Reads a body of at most `limit` bytes, and never of more than the whole budget. One that
     /// announces more isn't read.
     ///
-    /// Of a body that is refused while its client is still sending, some is discarded.
-    ///
     /// # Errors
     /// [`ReadError`].
     pub async fn read(
@@ -152,14 +142,9 @@ impl BodyBudget {
         deadline: Instant,
     ) -> Result<HeldBody, ReadError> {
         let reading = self.collect(headers, &mut body, limit.min(self.total()));
-        let read = timeout_at(deadline, reading)
+        timeout_at(deadline, reading)
             .await
-            .unwrap_or(Err(ReadError::TooSlow));
-        let refused = matches!(read, Err(ReadError::TooLarge { .. } | ReadError::NoRoom(_)));
-        if refused {
-            discard(headers, body).await;
-        }
-        read
+            .unwrap_or(Err(ReadError::TooSlow))
     }
 
     async fn collect(
@@ -295,23 +280,6 @@ fn broken(error: axum::Error) -> ReadError {
     } else {
         ReadError::Incomplete
     }
-}
-
-/// Reads a bounded part of a body that is refused, to no purpose but that its client, who is still
-/// sending, sees the answer; unless it asks before it sends.
-pub async fn discard(headers: &HeaderMap, mut body: Body) {
-    if headers.contains_key(EXPECT) {
-        return;
-    }
-    let read = async {
-        let mut left = MAX_DISCARDED_BYTES;
-        while left > 0
-            && let Ok(Some(chunk)) = next_chunk(&mut body).await
-        {
-            left = left.saturating_sub(chunk.len());
-        }
-    };
-    let _too_slow = timeout(MAX_DISCARD_TIME, read).await;
 }
 
 #[cfg(test)]

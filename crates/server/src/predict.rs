@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use self::error::ApiError;
 use self::request::{Limits, PredictRequest};
 use self::response::PredictResponse;
-use crate::body::{HeldBody, LONG_BODY_BYTES, discard};
+use crate::body::{HeldBody, LONG_BODY_BYTES};
 use crate::http::App;
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, LookupError, Model};
@@ -49,13 +49,7 @@ async fn answer(
     request: Request,
 ) -> Result<PredictResponse, ApiError> {
     let (parts, body) = request.into_parts();
-    let (model, classifier) = match classified(&model) {
-        Ok(classified) => classified,
-        Err(error) => {
-            discard(&parts.headers, body).await;
-            return Err(error);
-        }
-    };
+    let (model, classifier) = classified(&model)?;
     let limits = Limits {
         features: classifier.features(),
         max_rows: model.max_predict_rows(),

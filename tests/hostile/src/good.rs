@@ -231,13 +231,30 @@ impl Connection {
         }
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<(StatusCode, Bytes)> {
-        let answer: Response<Incoming> = match self {
-            Self::Http1(sender) => sender.send_request(request).await?,
-            Self::Http2(sender) => sender.send_request(request).await?,
+    /// None where the connection ended before anything of the request was sent: clients then send it on
+    /// another one.
+    async fn send(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Option<(StatusCode, Bytes)>> {
+        let sent = match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        };
+        let answer: Response<Incoming> = match sent {
+            Ok(answer) => answer,
+            Err(mut error) => {
+                return match error.take_message() {
+                    Some(_unsent) => Ok(None),
+                    None => Err(error.into_error()),
+                };
+            }
         };
         let status = answer.status();
-        Ok((status, answer.into_body().collect().await?.to_bytes()))
+        Ok(Some((
+            status,
+            answer.into_body().collect().await?.to_bytes(),
+        )))
     }
 }
 
@@ -308,17 +325,6 @@ async fn ask(
     body: Bytes,
     figures: &mut Figures,
 ) -> anyhow::Result<(StatusCode, Bytes)> {
-    let usable = match open {
-        Some(connection) => connection.ready().await.is_ok(),
-        None => false,
-    };
-    if !usable && open.take().is_some() {
-        figures.reconnected += 1;
-    }
-    let connection = match open {
-        Some(connection) => connection,
-        None => open.insert(Connection::open(address, protocol).await?),
-    };
     let path = match protocol {
         Protocol::Http1 => "/predict".to_owned(),
         Protocol::Http2 => format!("http://{address}/predict"),
@@ -327,7 +333,18 @@ async fn ask(
     if let Protocol::Http1 = protocol {
         request = request.header(HOST, address.to_string());
     }
-    Ok(connection.send(request.body(Full::new(body))?).await?)
+    let request = request.body(Full::new(body))?;
+    if let Some(connection) = open {
+        if connection.ready().await.is_ok()
+            && let Some(answer) = connection.send(request.clone()).await?
+        {
+            return Ok(answer);
+        }
+        figures.reconnected += 1;
+    }
+    let connection = open.insert(Connection::open(address, protocol).await?);
+    let answer = connection.send(request).await?;
+    answer.context("a new connection took no request")
 }
 
 fn class_in(answer: &[u8]) -> Option<i64> {
@@ -378,7 +395,8 @@ pub(crate) fn wait_until_ready(addresses: Addresses) -> anyhow::Result<()> {
 async fn probe(address: SocketAddr, path: &str) -> anyhow::Result<StatusCode> {
     let mut connection = Connection::open(address, Protocol::Http1).await?;
     let request = Request::get(path).header(HOST, address.to_string());
-    Ok(connection.send(request.body(Full::default())?).await?.0)
+    let answer = connection.send(request.body(Full::default())?).await?;
+    Ok(answer.context("the connection took no request")?.0)
 }
 
 #[cfg(test)]

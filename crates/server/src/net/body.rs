@@ -1,24 +1,116 @@
-//! The body of a request, which tells how it comes.
+//! The body of a request, which tells how it comes, and what is done with the part of it that nobody read.
 
+use std::mem;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use super::activity::Arriving;
+
+/// Most bytes of a body that are read only to be thrown away: to a client that is still sending, a connection
+/// that is closed at once is reset before it has seen the answer.
+const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest time for that.
+const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// The body of a request.
 #[derive(Debug)]
 pub(super) struct RequestBody<B = Incoming> {
-    body: B,
+    /// None once all of it was read, or it broke off.
+    body: Option<B>,
     arriving: Arriving,
+    rest: Rest<B>,
 }
 
-impl<B> RequestBody<B> {
-    pub(super) const fn new(body: B, arriving: Arriving) -> Self {
-        Self { body, arriving }
+impl<B: Body> RequestBody<B> {
+    /// Leaves in `rest` what nobody reads of it.
+    pub(super) fn new(body: B, arriving: Arriving, rest: &Rest<B>) -> Self {
+        Self {
+            body: Some(body).filter(|body| !body.is_end_stream()),
+            arriving,
+            rest: rest.clone(),
+        }
+    }
+}
+
+impl<B> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            self.rest.put(Left::Unread(body));
+        }
+    }
+}
+
+/// What nobody read of a request's body, once it was answered. Clones are of the same request.
+#[derive(Debug)]
+pub(super) struct Rest<B = Incoming>(Arc<Mutex<Left<B>>>);
+
+#[derive(Debug)]
+enum Left<B> {
+    Nothing,
+    Unread(B),
+    /// It broke off before its end.
+    Broken,
+}
+
+impl<B> Rest<B> {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Left::Nothing)))
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left<B>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, left: Left<B>) {
+        *self.left() = left;
+    }
+
+    /// Whether the body was read to its end.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(*self.left(), Left::Nothing)
+    }
+}
+
+impl<B> Clone for Rest<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Rest<B> {
+    /// Reads a bounded part of it to no purpose but that the client, who is still sending, sees its answer.
+    /// Whether the body is at its end now: the connection can't take another request before.
+    pub(super) async fn discard(&self) -> bool {
+        let left = mem::replace(&mut *self.left(), Left::Nothing);
+        let mut body = match left {
+            Left::Nothing => return true,
+            Left::Unread(body) => body,
+            Left::Broken => return false,
+        };
+        let read = async {
+            let mut left = MAX_DISCARDED_BYTES;
+            while left > 0 && !body.is_end_stream() {
+                match body.frame().await {
+                    Some(Ok(frame)) => {
+                        let bytes = frame.data_ref().map_or(0, Bytes::len);
+                        left = left.saturating_sub(bytes);
+                    }
+                    Some(Err(_broken_off)) => return false,
+                    None => return true,
+                }
+            }
+            body.is_end_stream()
+        };
+        timeout(MAX_DISCARD_TIME, read).await.unwrap_or(false)
     }
 }
 
@@ -30,43 +122,48 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(&mut *body).poll_frame(context);
+        let is_over = body.is_end_stream();
         if polled.is_pending() {
             self.arriving.nothing();
         }
         let frame = ready!(polled);
-        match &frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.arriving.some(bytes);
-            }
-            Some(Err(_)) | None => self.arriving.over(),
+        if let Some(Ok(frame)) = &frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            self.arriving.some(bytes);
         }
-        if self.body.is_end_stream() {
+        if matches!(frame, Some(Err(_))) {
+            self.rest.put(Left::Broken);
+        }
+        if is_over || !matches!(frame, Some(Ok(_))) {
             self.arriving.over();
+            self.body = None;
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let none = SizeHint::with_exact(0);
+        self.body.as_ref().map_or(none, Body::size_hint)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use axum::http::Version;
-    use futures::FutureExt;
     use futures::channel::mpsc::unbounded;
-    use http_body_util::BodyExt;
-    use tokio::time::advance;
+    use futures::stream::{iter, pending, repeat_with};
+    use futures::{FutureExt, StreamExt};
+    use tokio::time::{Instant, advance};
 
     use super::*;
     use crate::net::activity::Activity;
@@ -77,7 +174,7 @@ mod tests {
         let request = activity.request(Version::HTTP_11);
         let (sender, receiver) = unbounded::<Result<Bytes, std::io::Error>>();
         let body = axum::body::Body::from_stream(receiver);
-        let mut body = RequestBody::new(body, request.arriving());
+        let mut body = RequestBody::new(body, request.arriving(), &Rest::new());
         let send = |bytes: usize| sender.unbounded_send(Ok(vec![7; bytes].into())).unwrap();
         assert_eq!(activity.stalled_since(), None, "it isn't asked for");
         assert!(body.frame().now_or_never().is_none());
@@ -96,5 +193,72 @@ mod tests {
         assert!(activity.stalled_since().unwrap() > since);
         drop(body);
         assert_eq!(activity.stalled_since(), None, "nobody reads it");
+    }
+
+    /// A body of so many chunks, and how many of them were read.
+    fn chunks(count: usize) -> (axum::body::Body, Arc<AtomicUsize>) {
+        let read = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&read);
+        let chunks = repeat_with(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; CHUNK]))
+        });
+        let body = axum::body::Body::from_stream(chunks.take(count));
+        (body, read)
+    }
+
+    const CHUNK: usize = 64 * 1024;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_read_is_discarded_within_bounds() {
+        const MOST: usize = MAX_DISCARDED_BYTES / CHUNK;
+        let activity = Arc::new(Activity::new(Duration::from_secs(75)));
+        for (count, is_over, expected) in [(0, true, 0), (3, true, 3), (usize::MAX, false, MOST)] {
+            let (body, read) = chunks(count);
+            let request = activity.request(Version::HTTP_11);
+            let rest = Rest::new();
+            drop(RequestBody::new(body, request.arriving(), &rest));
+            assert_eq!(rest.discard().await, is_over, "{count}");
+            assert_eq!(read.load(Ordering::Relaxed), expected);
+        }
+        let silent = Rest::new();
+        let nothing = pending::<Result<Bytes, std::io::Error>>();
+        silent.put(Left::Unread(axum::body::Body::from_stream(nothing)));
+        let began = Instant::now();
+        assert!(!silent.discard().await);
+        assert_eq!(began.elapsed(), MAX_DISCARD_TIME);
+        // Whoever reads it: the connection takes no other request.
+        for is_read in [true, false] {
+            let error = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+            let body = axum::body::Body::from_stream(iter([Err::<Bytes, _>(error)]));
+            let request = activity.request(Version::HTTP_11);
+            let broken = Rest::new();
+            let mut body = RequestBody::new(body, request.arriving(), &broken);
+            if is_read {
+                body.frame().await.unwrap().unwrap_err();
+            }
+            drop(body);
+            assert!(!broken.discard().await, "{is_read}");
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_body_that_was_read_nothing_is_left() {
+        let activity = Arc::new(Activity::new(Duration::from_secs(75)));
+        let request = activity.request(Version::HTTP_11);
+        let rest = Rest::new();
+        for body in [
+            axum::body::Body::empty(),
+            axum::body::Body::from("x"),
+            chunks(3).0,
+        ] {
+            let body = RequestBody::new(body, request.arriving(), &rest);
+            body.collect().await.unwrap();
+            assert!(rest.is_nothing());
+        }
+        let mut body = RequestBody::new(chunks(3).0, request.arriving(), &rest);
+        body.frame().await.unwrap().unwrap();
+        drop(body);
+        assert!(!rest.is_nothing(), "two chunks are");
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response, StatusCode, Version};
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Closing;
 use super::activity::{Activity, Patience};
 use super::answer::Answer;
-use super::body::RequestBody;
+use super::body::{RequestBody, Rest};
 use super::cost::{Asked, Memory, REQUEST_BYTES, of_head};
 use super::impatient::Impatient;
 use super::late_frames::LateFrames;
@@ -211,13 +212,19 @@ fn service(
             let patience = Patience::of(Arc::clone(&activity));
             request.extensions_mut().insert(patience);
         }
-        let answering = match &held {
-            Ok(_) if request.headers().len() > MAX_HEADERS => Err(too_many_headers()),
-            Ok(_) => {
-                let arriving = in_flight.arriving();
-                Ok(router.call(request.map(|body| RequestBody::new(body, arriving))))
-            }
-            Err(_no_room) => Err(refusal(&memory, &asked)),
+        let rest = Rest::new();
+        let (version, is_grpc) = (request.version(), asked.is_grpc);
+        let asks_first = request.headers().contains_key(EXPECT);
+        let refused = match &held {
+            Ok(_) if request.headers().len() > MAX_HEADERS => Some(too_many_headers()),
+            Ok(_) => None,
+            Err(_no_room) => Some(refusal(&memory, &asked)),
+        };
+        let arriving = in_flight.arriving();
+        let request = request.map(|body| RequestBody::new(body, arriving, &rest));
+        let answering = match refused {
+            None => Ok(router.call(request)),
+            Some(response) => Err(response),
         };
         let (memory, activity) = (memory.clone(), Arc::clone(&activity));
         async move {
@@ -225,6 +232,16 @@ fn service(
                 Ok(answering) => answering.await?,
                 Err(refusal) => refusal,
             };
+            // A client that asks before it sends has sent nothing, and one that streams may have no end.
+            let is_read = if asks_first || is_grpc {
+                rest.is_nothing()
+            } else {
+                rest.discard().await
+            };
+            if !is_read && version < Version::HTTP_2 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
             let mut held = held.unwrap_or_else(|_no_room| memory.budget.hold());
             held.shrink_to(REQUEST_BYTES);
             let size = response.size_hint().exact();

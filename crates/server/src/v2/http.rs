@@ -31,7 +31,7 @@ use super::{
     Most, find, index, model_config, model_metadata, parse_bytes, run, series, server_metadata,
     serving, statistics, version,
 };
-use crate::body::{HeldBody, IsKept, LONG_BODY_BYTES, Undecodable, discard};
+use crate::body::{HeldBody, IsKept, LONG_BODY_BYTES, Undecodable};
 use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
@@ -268,13 +268,7 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
-    let (model, json_length) = match judge_head(model, &parts.headers) {
-        Ok(judged) => judged,
-        Err(refusal) => {
-            discard(&parts.headers, body).await;
-            return Err(refusal);
-        }
-    };
+    let (model, json_length) = judge_head(model, &parts.headers)?;
     let limits = Limits::new(model.signature(), model.max_rows());
     let deadline = call.arrived() + app.request_timeout;
     let mut body = app

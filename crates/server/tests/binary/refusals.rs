@@ -1,6 +1,6 @@
 //! What is refused, and that refusing harms nobody.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 
@@ -240,4 +240,57 @@ fn a_body_that_does_not_come_is_408_and_the_connection_is_closed() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("body_too_slow"), "{answer}");
+}
+
+/// Reads an answer: its status, and whether the connection ends with it.
+fn answer(stream: &mut BufReader<TcpStream>) -> (u16, bool) {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    let status = line.split(' ').nth(1).unwrap().parse().unwrap();
+    let (mut length, mut ends) = (0, false);
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line).unwrap();
+        match line.trim_end().split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().unwrap(),
+            Some(("connection", value)) => ends = value == "close",
+            Some(_) | None => {}
+        }
+    }
+    stream.read_exact(&mut vec![0; length]).unwrap();
+    (status, ends)
+}
+
+#[test]
+fn a_refusals_connection_takes_the_next_request_or_says_that_it_does_not() {
+    let server = Server::start("iris", &[]);
+    for (path, length, expected) in [
+        ("/nothing", 100_000, 404),
+        ("/nothing", 20_000_000, 404),
+        ("/health", 3_000_000, 405),
+        ("/predict", 3_000_000, 413),
+        ("/predict", 20_000_000, 413),
+        ("/v2/models/none/infer", 3_000_000, 404),
+        ("/v2/models/model/infer", 20_000_000, 413),
+    ] {
+        let mut stream = BufReader::new(TcpStream::connect(server.address()).unwrap());
+        stream.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        stream.get_mut().write_all(head.as_bytes()).unwrap();
+        // Where it is larger than what is read away, the server may have closed before all is sent.
+        let sent = stream.get_mut().write_all(&vec![b'x'; length]);
+        let (status, ends) = answer(&mut stream);
+        assert_eq!(status, expected, "{path} {length}");
+        if ends {
+            continue;
+        }
+        sent.unwrap();
+        let length = VALID.len();
+        write!(
+            stream.get_mut(),
+            "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{VALID}"
+        )
+        .unwrap();
+        assert_eq!(answer(&mut stream), (200, false), "{path} {length}");
+    }
 }
