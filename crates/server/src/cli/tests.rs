@@ -1,14 +1,7 @@
 use clap::CommandFactory;
+use springtide_contract::env;
 
 use super::*;
-
-fn serve(arguments: &[&str]) -> Result<ServeArgs, clap::Error> {
-    let all = ["springtide-server", "serve"].iter().chain(arguments);
-    match Cli::try_parse_from(all)?.command {
-        Command::Serve(args) => Ok(args),
-        Command::Fetch(_) | Command::Probe(_) => panic!("not serve"),
-    }
-}
 
 #[test]
 fn the_command_line_is_well_formed() {
@@ -54,71 +47,5 @@ fn every_command_has_examples_in_its_help() {
     {
         let help = command.render_long_help().to_string();
         assert!(help.contains("Examples:"), "{}", command.get_name());
-    }
-}
-
-#[test]
-fn a_drain_lasts_a_second_longer_than_its_delay_and_a_request_unless_told_otherwise() {
-    let args = serve(&["--request-timeout-ms", "1500"]).unwrap();
-    assert_eq!(args.drain_timeout(), Duration::from_millis(3_500));
-    let args = serve(&[
-        "--request-timeout-ms",
-        "1500",
-        "--drain-delay-seconds",
-        "20",
-    ])
-    .unwrap();
-    assert_eq!(args.drain_timeout(), Duration::from_millis(22_500));
-    let args = serve(&["--drain-timeout-seconds", "30"]).unwrap();
-    assert_eq!(args.drain_timeout(), Duration::from_secs(30));
-}
-
-#[test]
-fn the_wait_matters_to_the_window_only() {
-    let args = serve(&["--max-wait-ms", "20", "--batching-policy", "window"]).unwrap();
-    assert_eq!(args.policy(), Policy::Window(Duration::from_millis(20)));
-    let args = serve(&[
-        "--max-wait-ms",
-        "20",
-        "--batching-policy",
-        "work-conserving",
-    ])
-    .unwrap();
-    assert!(matches!(args.policy(), Policy::WorkConserving { .. }));
-}
-
-#[test]
-fn a_queue_is_standing_after_the_time_of_a_request() {
-    let args = serve(&[
-        "--latency-objective-ms",
-        "400",
-        "--request-timeout-ms",
-        "3000",
-    ])
-    .unwrap();
-    let objective = Objective {
-        latency: Duration::from_millis(400),
-        standing: Duration::from_secs(3),
-    };
-    assert_eq!(args.batching().objective, Some(objective));
-    assert_eq!(serve(&[]).unwrap().batching().objective, None);
-}
-
-#[test]
-fn values_out_of_bounds_are_refused() {
-    for arguments in [
-        ["--max-batch-size", "0"],
-        ["--max-batch-size", "4097"],
-        ["--max-queue-rows", "0"],
-        ["--request-timeout-ms", "0"],
-        ["--workers", "0"],
-        ["--workers", "257"],
-        ["--port", "65536"],
-        ["--host", "localhost"],
-        ["--execution-provider", "CUDA"],
-        ["--batching-policy", "none"],
-        ["--drain-timeout-seconds", "0"],
-    ] {
-        assert!(serve(&arguments).is_err(), "{arguments:?}");
     }
 }
