@@ -252,6 +252,8 @@ impl Keeper {
         let started = loaded.and_then(|loaded| self.start(name, version, loaded));
         match started {
             Ok(model) => {
+                let model = Arc::new(model);
+                self.repository.install(name, Arc::clone(&model), stamp);
                 let facts = model.facts();
                 tracing::info!(
                     model = %name,
@@ -266,7 +268,6 @@ impl Keeper {
                     load_ms = u64::try_from(facts.load_time.as_millis()).unwrap_or(u64::MAX),
                     "model loaded"
                 );
-                self.repository.install(name, Arc::new(model), stamp);
                 Ok(())
             }
             Err(ModelError::Load(LoadError::Hazardous(hazard))) if trust == Trust::Nothing => {
@@ -293,7 +294,6 @@ impl Keeper {
     }
 
     fn failed(&self, name: &ModelName, version: Version, stamp: Stamp, error: &ModelError) {
-        tracing::error!(model = %name, version = %version, %error, "a model can't be loaded");
         // Clients see the reason, and it is not for them to know where files are.
         let file = self.source.file(name, version);
         let folder = file.parent().unwrap_or(&file).display().to_string();
@@ -301,6 +301,7 @@ impl Keeper {
         let reason = plain(&reason, MAX_REASON).into_owned();
         self.repository
             .fail(name, version, stamp, reason, error.may_pass());
+        tracing::error!(model = %name, version = %version, %error, "a model can't be loaded");
     }
 
     /// Starts a version's threads and watches over them.
@@ -319,12 +320,12 @@ impl Keeper {
     }
 
     fn unload(&mut self, name: &ModelName, version: Version) {
-        tracing::info!(model = %name, version = %version, "model unloaded");
         self.trials.forget(name, version);
         let any_left = self.repository.remove(name, version);
         if !any_left {
             self.metrics.forget(name.as_str());
         }
+        tracing::info!(model = %name, version = %version, "model unloaded");
     }
 }
 
