@@ -20,7 +20,7 @@ mod zipmap;
 
 pub use external_data::{ExternalDataError, Links};
 pub use file::{FileError, ModelFile};
-pub use model::{Knowledge, LoadError, OnnxModel};
+pub use model::{Knowledge, LoadError, OnnxModel, Trust};
 pub use provider::{Provider, ProviderUnavailable, Selected, Selection};
 pub use runtime::{Runtime, RuntimeError};
 pub use session::OnnxBackend;

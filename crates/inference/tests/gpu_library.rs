@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
-use springtide_inference::onnx::{Links, OnnxModel, Provider, Runtime, Selected};
+use springtide_inference::onnx::{Links, OnnxModel, Provider, Runtime, Selected, Trust};
 use springtide_inference::{Backend, ElementType, Stop, Tensor};
 
 /// Brings the library into the cache if it isn't there: some 300 MB.
@@ -53,6 +53,7 @@ fn without_its_libraries_a_gpu_is_an_error_that_names_one_and_auto_falls_back() 
         &Links::BesideTheModel,
         selection.active,
         one,
+        Trust::Tried,
     )
     .unwrap();
     let zeros = Tensor::zeros(ElementType::F32, vec![1, 4]).unwrap();

@@ -135,11 +135,14 @@ impl Knowledge {
     }
 }
 
-/// What becomes of a model with hazards.
+/// What is known of a model that is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hazards {
-    Taken,
-    Refused,
+pub enum Trust {
+    /// Nothing: one whose graph has nodes that could end the process in ONNX Runtime, or take all of its
+    /// time or memory, is refused.
+    Nothing,
+    /// It was tried apart, or such a fault does no harm here.
+    Tried,
 }
 
 impl OnnxModel {
@@ -149,39 +152,14 @@ impl OnnxModel {
     ///
     /// # Errors
     /// When the file isn't a model, names files that it may not have read, or isn't taken by ONNX
-    /// Runtime.
+    /// Runtime; [`LoadError::Hazardous`] where `trust` is nothing and it could do harm.
     pub fn open(
         runtime: &Runtime,
         path: &Path,
         links: &Links,
         provider: Selected,
         sessions: NonZeroUsize,
-    ) -> Result<Self, LoadError> {
-        Self::open_where(runtime, path, links, provider, sessions, Hazards::Taken)
-    }
-
-    /// The same for a model that may be anybody's: one whose graph has nodes that can end the process in
-    /// ONNX Runtime, or take all of its time or memory, is not loaded.
-    ///
-    /// # Errors
-    /// As [`OnnxModel::open`], and [`LoadError::Hazardous`].
-    pub fn open_unless_hazardous(
-        runtime: &Runtime,
-        path: &Path,
-        links: &Links,
-        provider: Selected,
-        sessions: NonZeroUsize,
-    ) -> Result<Self, LoadError> {
-        Self::open_where(runtime, path, links, provider, sessions, Hazards::Refused)
-    }
-
-    fn open_where(
-        runtime: &Runtime,
-        path: &Path,
-        links: &Links,
-        provider: Selected,
-        sessions: NonZeroUsize,
-        hazards: Hazards,
+        trust: Trust,
     ) -> Result<Self, LoadError> {
         if path.extension().is_some_and(|extension| extension == "ort") {
             return Err(LoadError::OrtFormat);
@@ -204,7 +182,7 @@ impl OnnxModel {
             shared: None,
         };
         if let Some(hazard) = model.knowledge.analysis.hazards.first()
-            && hazards == Hazards::Refused
+            && trust == Trust::Nothing
         {
             return Err(LoadError::Hazardous(hazard.to_string()));
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use springtide_inference::onnx::{
-    ExternalDataError, Links, LoadError, OnnxBackend, OnnxModel, Selected,
+    ExternalDataError, Links, LoadError, OnnxBackend, OnnxModel, Selected, Trust,
 };
 use springtide_inference::{Backend, Stop};
 
@@ -74,12 +74,13 @@ fn weights_that_are_links_inside_the_model_directory_are_read() {
     ] {
         let (root, path) = linked(model_file, data);
         let links = Links::Inside(root.path().to_owned());
-        let model = OnnxModel::open(&RUNTIME, &path, &links, Selected::Cpu, ONE).unwrap();
+        let model =
+            OnnxModel::open(&RUNTIME, &path, &links, Selected::Cpu, ONE, Trust::Tried).unwrap();
         for _session in 0..2 {
             check(model.session(ONE).unwrap());
         }
         let narrower = Links::Inside(root.path().join("m"));
-        let refused = OnnxModel::open(&RUNTIME, &path, &narrower, Selected::Cpu, ONE);
+        let refused = OnnxModel::open(&RUNTIME, &path, &narrower, Selected::Cpu, ONE, Trust::Tried);
         assert!(
             matches!(
                 refused,

@@ -20,7 +20,7 @@ use std::fs;
 use std::path::Path;
 
 use fastrand::Rng;
-use springtide_inference::onnx::{Links, OnnxModel, Selected};
+use springtide_inference::onnx::{Links, OnnxModel, Selected, Trust};
 use springtide_rows::{Analysis, Verdict};
 
 use self::builder::Value;
@@ -71,7 +71,7 @@ fn judge(generated: &Generated, outputs: &[&Value], seed: u64, file: &Path) -> J
         text: format!("seed {seed}: {why}\n{}", text(&model)),
     };
     let links = Links::BesideTheModel;
-    let opened = OnnxModel::open(&RUNTIME, file, &links, Selected::Cpu, ONE);
+    let opened = OnnxModel::open(&RUNTIME, file, &links, Selected::Cpu, ONE, Trust::Tried);
     let model_file = match opened {
         Ok(opened) => opened,
         Err(error) => return told(Judged::Nothing, 0.0, error.to_string()),

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use springtide_inference::onnx::{Links, OnnxModel, Selected};
+use springtide_inference::onnx::{Links, OnnxModel, Selected, Trust};
 use springtide_inference::{Backend, Stop};
 
 use crate::support::{ONE, RUNTIME, model, open, tensor};
@@ -28,6 +28,7 @@ fn compare(name: &str, rows: usize, columns: usize) -> bool {
         &Links::BesideTheModel,
         Selected::Cpu,
         THREE,
+        Trust::Tried,
     )
     .unwrap();
     let shares = several.shares_weights();
@@ -58,6 +59,7 @@ fn a_model_that_can_not_be_compared_shares_nothing() {
         &Links::BesideTheModel,
         Selected::Cpu,
         THREE,
+        Trust::Tried,
     )
     .unwrap();
     assert!(!several.shares_weights());
@@ -71,6 +73,7 @@ fn one_session_shares_nothing() {
         &Links::BesideTheModel,
         Selected::Cpu,
         ONE,
+        Trust::Tried,
     )
     .unwrap();
     assert!(!model.shares_weights());

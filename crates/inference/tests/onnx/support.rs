@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use springtide_inference::onnx::{Links, LoadError, OnnxBackend, OnnxModel, Runtime, Selected};
+use springtide_inference::onnx::{
+    Links, LoadError, OnnxBackend, OnnxModel, Runtime, Selected, Trust,
+};
 use springtide_inference::{Data, Tensor};
 
 pub(crate) const ONE: NonZeroUsize = NonZeroUsize::MIN;
@@ -25,7 +27,15 @@ pub(crate) fn model(name: &str) -> PathBuf {
 
 /// A model in one session on the processor.
 pub(crate) fn open(model: &Path) -> Result<OnnxBackend, LoadError> {
-    OnnxModel::open(&RUNTIME, model, &Links::BesideTheModel, Selected::Cpu, ONE)?.session(ONE)
+    OnnxModel::open(
+        &RUNTIME,
+        model,
+        &Links::BesideTheModel,
+        Selected::Cpu,
+        ONE,
+        Trust::Tried,
+    )?
+    .session(ONE)
 }
 
 pub(crate) fn tensor(shape: &[usize], data: impl Into<Data>) -> Tensor {

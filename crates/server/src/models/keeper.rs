@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use springtide_batching::{Config, WorkerDied};
 use springtide_contract::text::plain;
-use springtide_inference::onnx::{Links, LoadError};
+use springtide_inference::onnx::{Links, LoadError, Trust};
 use tokio::sync::mpsc;
 
 use super::directory::{Folder, Found, ListError, MODEL_FILE, list, model_file};
 use super::hint::Hint;
-use super::load::{Load, Loaded, ModelError, Trust};
+use super::load::{Load, Loaded, ModelError};
 use super::model::{Model, ModelDriver};
 use super::name::{ModelName, Version};
 use super::plan::{self, Step};

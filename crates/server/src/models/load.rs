@@ -11,6 +11,7 @@ use springtide_contract::batching::BatchingStatus;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::{
     Links, LoadError, OnnxModel, ProviderUnavailable, Runtime, RuntimeError, Selected, Selection,
+    Trust,
 };
 use springtide_inference::threads::available_processors;
 use springtide_inference::trial::learn_labels;
@@ -144,15 +145,6 @@ pub trait Load: Send + Sync + 'static {
     fn try_apart(&self, file: &Path, stamp: Stamp) -> Result<(), ProbeFailure>;
 }
 
-/// What is known of a model that is to be loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// Nothing: one that could do harm is not loaded.
-    Nothing,
-    /// It was tried apart, or a crash does no harm here.
-    Tried,
-}
-
 /// Loads models into ONNX Runtime.
 #[derive(Debug)]
 pub struct OnnxLoader {
@@ -209,11 +201,8 @@ impl Load for OnnxLoader {
         };
         let threads = self.threads();
         let provider = self.selection.active;
-        let open = match trust {
-            Trust::Nothing => OnnxModel::open_unless_hazardous,
-            Trust::Tried => OnnxModel::open,
-        };
-        let model = open(&self.runtime, file, &self.links, provider, threads.workers)?;
+        let (runtime, links) = (&self.runtime, &self.links);
+        let model = OnnxModel::open(runtime, file, links, provider, threads.workers, trust)?;
         let session = || -> Result<Box<dyn Backend>, ModelError> {
             Ok(Box::new(model.session(threads.per_worker)?))
         };

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use springtide_inference::onnx::Trust;
 use tokio::task::JoinHandle;
 
-use super::load::{Load, Trust};
+use super::load::Load;
 use super::name::{ModelName, Version};
 use super::plan::KnownModels;
 use super::probe::ProbeFailure;
