@@ -26,6 +26,9 @@ pub(crate) mod testing;
 mod trial;
 mod trials;
 
+/// Most bytes of a text about a model that clients, the operator and the log see.
+pub(crate) const MAX_MESSAGE: usize = 4096;
+
 pub use self::keeper::{Keeper, Source};
 pub use self::model::{InferError, Model};
 pub use self::name::{ModelName, Version};

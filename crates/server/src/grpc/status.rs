@@ -12,7 +12,7 @@ const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A refusal as gRPC tells it.
 pub(crate) fn refused(refusal: &Refusal) -> Status {
-    let mut status = Status::new(refusal.code(), refusal.to_string());
+    let mut status = Status::new(refusal.code(), refusal.message());
     if let Some(wait) = refusal.retry_after() {
         // A client that tries again at once would be refused again.
         let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);

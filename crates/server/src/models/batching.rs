@@ -7,8 +7,11 @@ use std::sync::OnceLock;
 
 use springtide_batching::{Sentinel, Sharing};
 use springtide_contract::batching::{BatchingMode, BatchingReason, BatchingStatus};
+use springtide_contract::text::plain;
 use springtide_inference::trial::{Effort, Outcome};
 use springtide_rows::{Finding, Verdict};
+
+use super::MAX_MESSAGE;
 
 /// What a model's owner asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,9 +132,9 @@ pub struct Batching {
 impl Batching {
     /// As it was decided when the version was loaded.
     #[must_use]
-    pub const fn new(at_load: BatchingStatus) -> Self {
+    pub fn new(at_load: BatchingStatus) -> Self {
         Self {
-            at_load,
+            at_load: shown(at_load),
             found: OnceLock::new(),
         }
     }
@@ -183,7 +186,15 @@ impl Batching {
     /// Something was found earlier, when the same content of the version served before.
     pub fn remember(&self, found: BatchingStatus) {
         // The first finding stays: later ones say the same.
-        let _already_found = self.found.set(found);
+        let _already_found = self.found.set(shown(found));
+    }
+}
+
+/// As clients and the operator see it: it names nodes, whose names are the model's author's.
+fn shown(status: BatchingStatus) -> BatchingStatus {
+    BatchingStatus {
+        message: plain(&status.message, MAX_MESSAGE).into_owned(),
+        ..status
     }
 }
 
@@ -285,6 +296,20 @@ mod tests {
             "Each request runs alone: node \"q\" (DynamicQuantizeLinear) takes its scale from the whole \
              batch; quantize statically."
         );
+    }
+
+    #[test]
+    fn what_a_model_calls_its_parts_is_shown_on_one_line_without_controls() {
+        let name = format!("\0a\n\u{202e}b\u{9b}\u{2028}{}", "c".repeat(10_000));
+        let batching = Batching::new(status(BatchingReason::TrialRefuted, &name));
+        batching.mismatch(&name);
+        for message in [&batching.at_load.message, &batching.status().message] {
+            assert!(
+                message.contains("\u{fffd}a \u{fffd}b\u{fffd} ccc"),
+                "{message:?}"
+            );
+            assert!(message.len() <= MAX_MESSAGE && message.ends_with("c…"));
+        }
     }
 
     #[test]

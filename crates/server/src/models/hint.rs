@@ -1,6 +1,9 @@
 //! What is nearly right in a folder of models, and what to do about it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+
+use springtide_contract::text::plain;
 
 use super::directory::MODEL_FILE;
 use super::name::{InvalidName, ModelName, Version};
@@ -8,7 +11,7 @@ use super::name::{InvalidName, ModelName, Version};
 /// Most hints about one model.
 const MAX_HINTS: usize = 10;
 
-/// Most characters of a name in a hint.
+/// Most bytes of a name in a hint.
 const MAX_NAME: usize = 128;
 
 /// Something that is passed over and was probably meant to be served.
@@ -39,8 +42,8 @@ pub(super) type Names = BTreeMap<String, Kind>;
 /// What is nearly right in a model's folder.
 pub(super) fn of_model(name: &str, names: &Names) -> Vec<Hint> {
     let hint = |version: &str, advice| Hint {
-        model: shortened(name),
-        version: shortened(version),
+        model: shortened(name).into_owned(),
+        version: shortened(version).into_owned(),
         advice,
     };
     if name.parse::<ModelName>().is_err() {
@@ -108,7 +111,7 @@ pub(super) fn of_file(file: &str) -> Option<Hint> {
         _ => "<name>".to_owned(),
     };
     (!models.is_empty()).then(|| Hint {
-        model: shortened(stem),
+        model: shortened(stem).into_owned(),
         version: String::new(),
         advice: models.moved("", &format!("{folder}/1")),
     })
@@ -241,18 +244,9 @@ impl Versions {
     }
 }
 
-/// A name in one line that isn't too long.
-fn shortened(name: &str) -> String {
-    let mut characters = name.chars();
-    let printable = |character: char| match character {
-        character if character.is_control() => char::REPLACEMENT_CHARACTER,
-        character => character,
-    };
-    let mut shortened: String = characters.by_ref().take(MAX_NAME).map(printable).collect();
-    if characters.next().is_some() {
-        shortened.push('…');
-    }
-    shortened
+/// A name as advice shows it.
+fn shortened(name: &str) -> Cow<'_, str> {
+    plain(name, MAX_NAME)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use springtide_contract::text::plain;
 use springtide_inference::onnx::{Links, LoadError, Trust};
 use tokio::sync::mpsc;
 
+use super::MAX_MESSAGE;
 use super::directory::{Folder, Found, ListError, MODEL_FILE, list, model_file};
 use super::hint::Hint;
 use super::load::{Load, Loaded, ModelError};
@@ -20,9 +21,6 @@ use super::repository::Repository;
 use super::stamp::{FileFacts, Stamp};
 use super::trials::{Candidate, Trials};
 use crate::metrics::Metrics;
-
-/// Most bytes of the reason why a model doesn't serve, as clients see it.
-const MAX_REASON: usize = 4096;
 
 /// Where models come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -298,7 +296,7 @@ impl Keeper {
         let file = self.source.file(name, version);
         let folder = file.parent().unwrap_or(&file).display().to_string();
         let reason = error.to_string().replace(&format!("{folder}/"), "");
-        let reason = plain(&reason, MAX_REASON).into_owned();
+        let reason = plain(&reason, MAX_MESSAGE).into_owned();
         self.repository
             .fail(name, version, stamp, reason, error.may_pass());
         tracing::error!(model = %name, version = %version, %error, "a model can't be loaded");

@@ -5,12 +5,13 @@ use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use springtide_contract::text::plain;
 use springtide_inference::UnsupportedModel;
 
 use super::request::InvalidRequest;
 use crate::body::{NoRoom, ReadError};
 use crate::metrics::{Rejected, Status};
-use crate::models::{InferError, LookupError};
+use crate::models::{InferError, LookupError, MAX_MESSAGE};
 
 /// Seconds after which a refused client may try again where nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -202,7 +203,7 @@ impl IntoResponse for ApiError {
         let body = Body {
             error: Details {
                 code,
-                message: self.to_string(),
+                message: plain(&self.to_string(), MAX_MESSAGE).into_owned(),
                 field,
             },
         };

@@ -6,12 +6,13 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
+use springtide_contract::text::plain;
 use springtide_open_inference::{InvalidRequest, NotFinite};
 use tonic::Code;
 
 use crate::body::{NoRoom, ReadError};
 use crate::metrics::{Rejected, Status};
-use crate::models::{InferError, InputError, LookupError};
+use crate::models::{InferError, InputError, LookupError, MAX_MESSAGE};
 
 /// Time after which a refused client may try again where nothing better is known.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
@@ -151,6 +152,12 @@ impl Refusal {
         self.facts().1
     }
 
+    /// What a client is told. It may name parts of a model, whose names are its author's.
+    #[must_use]
+    pub fn message(&self) -> String {
+        plain(&self.to_string(), MAX_MESSAGE).into_owned()
+    }
+
     /// Time after which it is worth trying again, where it is.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -167,7 +174,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = Json(serde_json::json!({ "error": self.to_string() }));
+        let body = Json(serde_json::json!({ "error": self.message() }));
         let mut response = (self.facts().0, body).into_response();
         // Over gRPC the deadline was the client's own.
         let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
@@ -186,6 +193,18 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_model_says_is_told_on_one_line_without_controls() {
+        let said = format!("\0a\n\u{202e}b\u{9b}\u{2028}{}", "c".repeat(10_000));
+        let refusal = Refusal::Infer(InferError::InvalidInput(said));
+        let message = refusal.message();
+        assert!(
+            message.contains("input: \u{fffd}a \u{fffd}b\u{fffd} ccc"),
+            "{message:?}"
+        );
+        assert!(message.len() <= MAX_MESSAGE && message.ends_with("c…"));
+    }
 
     #[test]
     fn refusals_are_told_alike_over_http_and_grpc() {

@@ -211,4 +211,9 @@ fn hints_are_bounded_and_of_one_line() {
         panic!("not one");
     };
     assert!(!format!("{}{}", hint.model, hint.advice).contains('\n'));
+    let [hint] = &*of_model("a\u{202e}b\u{9b}\u{2028}c", &names(&["1/model.onnx"])) else {
+        panic!("not one");
+    };
+    assert_eq!(hint.model, "a\u{fffd}b\u{fffd} c");
+    assert!(hint.advice.contains(&hint.model), "{hint:?}");
 }

@@ -41,6 +41,7 @@ impl Load for FakeLoader {
                 assert_eq!(trust, Trust::Nothing, "loaded though it crashed");
                 Err(LoadError::Hazardous("a node".to_owned()).into())
             }
+            said if said.starts_with("says ") => Err(LoadError::Model(said.to_owned()).into()),
             _ => {
                 let message = format!("no model: {}", file.display());
                 Err(LoadError::Model(message).into())
@@ -248,6 +249,20 @@ async fn a_bad_new_version_leaves_the_old_one_says_why_and_is_tried_once() {
     bed.write("m/2", "good");
     bed.settle().await;
     assert_eq!(bed.version().unwrap(), "2");
+}
+
+#[tokio::test]
+async fn a_reason_is_bounded_on_one_line_and_controls_no_terminal() {
+    let mut bed = Bed::new(1);
+    let said = format!("says \0a\n\u{202e}b\u{9b}\u{2028}{}", "c".repeat(10_000));
+    bed.write("m/1", &said);
+    bed.look().await;
+    let reason = bed.entry("1").reason;
+    assert!(
+        reason.contains("says \u{fffd}a \u{fffd}b\u{fffd} ccc"),
+        "{reason:?}"
+    );
+    assert!(reason.len() <= MAX_MESSAGE && reason.ends_with("c…"));
 }
 
 #[tokio::test]
