@@ -197,6 +197,16 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         self.runs.len() < self.workers.get()
     }
 
+    /// From when on nobody waits for any of the batches that keep all workers busy, whether that is to come
+    /// or has been: the last of their deadlines. None while a worker is idle.
+    #[must_use]
+    pub fn last_deadline(&self) -> Option<Instant> {
+        if self.has_idle_worker() {
+            return None;
+        }
+        self.runs.deadline()
+    }
+
     /// What is known of the time that batches take.
     #[must_use]
     pub fn fit(&self) -> Option<Fit> {
@@ -438,7 +448,8 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         let entries = self.queue.take(lane, &tickets);
         let rows = entries.iter().map(Entry::rows).sum();
         let takes = self.fit().map_or(Duration::ZERO, |fit| fit.safe(rows));
-        let (run, stop) = self.runs.begin(tickets, now + takes);
+        let deadline = entries.iter().map(Entry::deadline).max().unwrap_or(now);
+        let (run, stop) = self.runs.begin(tickets, now + takes, deadline);
         self.note_busy(now);
         Step::Run(Batch { run, entries, stop })
     }

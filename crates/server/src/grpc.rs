@@ -204,7 +204,8 @@ impl GrpcInferenceService for Inference {
         Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, GrpcStatus>> + Send>>;
 
     async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
-        Ok(Response::new(ServerLiveResponse { live: true }))
+        let live = self.0.models.stuck().is_none();
+        Ok(Response::new(ServerLiveResponse { live }))
     }
 
     async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {

@@ -98,8 +98,11 @@ pub fn refuse(app: &App, asked: &Asked) -> Response {
     }
 }
 
-async fn health() -> Response {
-    status(StatusCode::OK, "ok")
+async fn health(State(app): State<Arc<App>>) -> Response {
+    match app.models.stuck() {
+        None => status(StatusCode::OK, "ok"),
+        Some(why) => ApiError::Stuck(why).into_response(),
+    }
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {

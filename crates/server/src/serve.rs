@@ -75,6 +75,9 @@ pub enum ServeError {
     /// A worker panicked; the process ends so that it is started anew.
     #[error(transparent)]
     WorkerDied(#[from] WorkerDied),
+    /// It was told to end when no model could run anything any more.
+    #[error("{0}")]
+    Stuck(String),
     /// A task panicked.
     #[error("a task of the server panicked")]
     Panicked,
@@ -89,6 +92,10 @@ impl ServeError {
             Self::Directory(error) => Some(TerminationMessage {
                 reason: ModelFailure::ModelNotFound,
                 message: error.to_string(),
+            }),
+            Self::Stuck(message) => Some(TerminationMessage {
+                reason: ModelFailure::ModelInvalid,
+                message: message.clone(),
             }),
             Self::Listen { .. }
             | Self::Metrics(_)
@@ -193,6 +200,8 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     };
     keeping.abort();
     ended?;
+    // Whoever started it may have been waiting for that, by its liveness.
+    let stuck = app.models.stuck();
     let ends = Instant::now() + args.drain_timeout();
     drain(args, &app, &closing, connections, ends).await;
     for model in app.models.serving() {
@@ -204,7 +213,7 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         Err(_late) => tracing::error!("a batch was still running when the drain ended"),
     }
     tracing::info!("ended");
-    Ok(())
+    stuck.map_or(Ok(()), |why| Err(ServeError::Stuck(why)))
 }
 
 /// Serves probes and metrics on a thread of their own, so that they don't wait until the others have dealt

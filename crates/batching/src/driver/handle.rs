@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
@@ -97,6 +98,13 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
     #[must_use]
     pub fn waiting_rows(&self) -> usize {
         self.shared.lock().machine.waiting_rows()
+    }
+
+    /// From when on nobody waits for any of the runs that keep all workers busy, whether that is to come or
+    /// has been. None while a worker is idle. Long after it, the runs can't be stopped.
+    #[must_use]
+    pub fn last_deadline(&self) -> Option<Instant> {
+        self.shared.lock().machine.last_deadline()
     }
 
     /// From now on nothing is held back.

@@ -37,7 +37,7 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     pub(super) fn check_overdue(&mut self, now: Instant) -> Option<Recheck<S>> {
         let (sample, stop) = self.watch.as_mut()?.start_overdue(now)?;
         // Nobody knows what it takes; nobody waits for it.
-        let (run, _) = self.runs.begin(Vec::new(), now);
+        let (run, _) = self.runs.begin(Vec::new(), now, now);
         self.note_busy(now);
         let run = Some(run);
         Some(Recheck { sample, stop, run })

@@ -15,6 +15,8 @@ pub(super) struct Run {
     /// Whoever still waits for an answer, in order.
     clients: Vec<Ticket>,
     ends: Instant,
+    /// The last of the clients' deadlines.
+    deadline: Instant,
     stop: Stop,
 }
 
@@ -49,14 +51,20 @@ impl Runs {
         self.list.len()
     }
 
-    /// A batch begins that should have ended by then.
-    pub(super) fn begin(&mut self, clients: Vec<Ticket>, ends: Instant) -> (RunId, Stop) {
+    /// A batch begins that should have ended by then, and is of no use after the deadline.
+    pub(super) fn begin(
+        &mut self,
+        clients: Vec<Ticket>,
+        ends: Instant,
+        deadline: Instant,
+    ) -> (RunId, Stop) {
         let (id, stop) = (RunId(self.next), Stop::default());
         self.next += 1;
         self.list.push(Run {
             id,
             clients,
             ends,
+            deadline,
             stop: stop.clone(),
         });
         (id, stop)
@@ -81,6 +89,11 @@ impl Runs {
     pub(super) fn left(&self, now: Instant) -> Duration {
         let left = |run: &Run| run.ends.saturating_duration_since(now);
         self.list.iter().map(left).sum()
+    }
+
+    /// The last of all deadlines.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.list.iter().map(|run| run.deadline).max()
     }
 
     /// No run is known any more.

@@ -80,7 +80,7 @@ impl Bench {
 
     /// So many rows ran in so much time, whosever they were.
     fn measure(&mut self, rows: usize, took: Duration) {
-        let run = self.machine.runs.begin(Vec::new(), self.now).0;
+        let run = self.machine.runs.begin(Vec::new(), self.now, self.now).0;
         let measured = Measured { rows, took };
         self.machine.succeeded(self.now, run, measured, Vec::new());
     }
@@ -401,4 +401,23 @@ fn closing_refuses_new_requests_and_runs_the_queue_at_once() {
     assert_eq!(bench.wait(), None, "not finished while a batch runs");
     bench.finish();
     assert!(matches!(bench.machine.poll(bench.now), Step::Finished));
+}
+
+#[test]
+fn the_last_deadline_of_all_runs_is_known_while_no_worker_is_idle() {
+    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 8), 2);
+    assert_eq!(bench.machine.last_deadline(), None);
+    bench.push('a', 1, "first");
+    bench.run();
+    assert_eq!(bench.machine.last_deadline(), None, "a worker is idle");
+    bench.pass(10);
+    let ticket = bench.push('a', 1, "second");
+    bench.run();
+    let last = bench.now + milliseconds(1_000);
+    assert_eq!(bench.machine.last_deadline(), Some(last));
+    bench.machine.cancel(ticket);
+    bench.pass(5_000);
+    assert_eq!(bench.machine.last_deadline(), Some(last));
+    bench.finish();
+    assert_eq!(bench.machine.last_deadline(), None, "a worker is idle");
 }

@@ -1,4 +1,6 @@
 use std::io::Read;
+use std::num::NonZeroUsize;
+use std::sync::mpsc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -6,10 +8,13 @@ use flate2::read::GzDecoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::{HeaderMap, HeaderName};
 use serde_json::json;
+use springtide_batching::{Config, Sharing};
 use tower::ServiceExt;
 
-use super::testing::{AT_ONCE, app, get_path, predict, ready_app, send};
+use super::testing::{AT_ONCE, app, get_path, predict, ready_app, send, serving};
 use super::*;
+use crate::models::State;
+use crate::models::testing::{FakeBackend, install};
 
 #[tokio::test]
 async fn before_the_model_is_loaded_the_server_is_alive_but_not_ready() {
@@ -49,6 +54,70 @@ async fn draining_turns_readiness_off_and_still_answers() {
         metrics.contains("ml_requests_dropped_total{model=\"fake\",reason=\"draining\"} 1"),
         "{metrics}"
     );
+}
+
+/// Has a model's only worker run something that goes on until the result is dropped, beyond its deadline.
+async fn a_run_that_does_not_end(app: &Arc<App>, backend: &FakeBackend) -> mpsc::Sender<()> {
+    let (runs, held) = (backend.rows().len(), backend.hold());
+    let request = tokio::spawn({
+        let app = Arc::clone(app);
+        async move { predict(&app, r#"{"features": [3, 0]}"#).await.code() }
+    });
+    while backend.rows().len() == runs {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    assert_eq!(request.await.unwrap(), (504, json!("timeout")));
+    held
+}
+
+#[tokio::test]
+async fn a_server_all_of_whose_workers_are_in_runs_that_do_not_end_is_not_alive() {
+    let backend = FakeBackend::classifier();
+    let app = serving(backend.clone(), AT_ONCE, 8);
+    let held = a_run_that_does_not_end(&app, &backend).await;
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert_eq!(get_path(&app, "/health").await.status, 200);
+    assert_eq!(app.models.index()[0].state, State::Ready);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let dead = get_path(&app, "/health").await;
+    assert_eq!(dead.code(), (503, json!("stuck")));
+    assert!(
+        dead.text.contains("the model fake can't serve"),
+        "{}",
+        dead.text
+    );
+    assert_eq!(get_path(&app, "/v2/health/live").await.status, 503);
+    let entry = app.models.index().remove(0);
+    assert_eq!(entry.state, State::Unavailable);
+    assert!(entry.reason.contains("a run that doesn't end"), "{entry:?}");
+    // It may end after all.
+    drop(held);
+    while app.models.stuck().is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(get_path(&app, "/health").await.status, 200);
+    assert_eq!(app.models.index()[0].state, State::Ready);
+}
+
+#[tokio::test]
+async fn a_server_one_of_whose_models_can_still_run_is_alive() {
+    let backend = FakeBackend::classifier();
+    let app = serving(backend.clone(), AT_ONCE, 8);
+    let held = a_run_that_does_not_end(&app, &backend).await;
+    let config = Config {
+        sharing: Sharing::Alone,
+        policy: AT_ONCE,
+        max_rows: NonZeroUsize::MIN,
+        max_queue_rows: NonZeroUsize::MIN,
+        objective: None,
+    };
+    install(&app, "other", FakeBackend::classifier(), config);
+    tokio::time::advance(Duration::from_secs(120)).await;
+    let states: Vec<_> = app.models.index().iter().map(|entry| entry.state).collect();
+    assert_eq!(states, [State::Unavailable, State::Ready]);
+    assert_eq!(get_path(&app, "/health").await.status, 200);
+    drop(held);
 }
 
 #[tokio::test]

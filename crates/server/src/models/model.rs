@@ -9,6 +9,7 @@ use springtide_batching::{
     Rejection, Submission,
 };
 use springtide_contract::batching::BatchingStatus;
+use springtide_inference::onnx::Selected;
 use springtide_inference::{Classifier, RunError, Signature, Tensor, UnsupportedModel};
 
 use super::batching::Batching;
@@ -25,6 +26,9 @@ pub(super) type ModelDriver = Driver<RowShape, Runner>;
 /// Most rows of one request to `/predict` where each request runs by itself: those of the largest batch
 /// that a flag allows.
 const MAX_ROWS_ALONE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// Longest time that a run may go on after the last of its requests' deadlines.
+const LONGEST_OVERTIME: Duration = Duration::from_secs(60);
 
 /// Why a request got no answer from a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -288,6 +292,18 @@ impl Model {
     #[must_use]
     pub fn waiting_rows(&self) -> usize {
         self.queue.waiting_rows()
+    }
+
+    /// Whether every worker is in a run that goes on though nobody waits for it, and was told to end
+    /// [`LONGEST_OVERTIME`] ago: ONNX Runtime ends a run between two nodes, and can't end one node.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        // TensorRT compiles the model for minutes within a run, for inputs of new shapes.
+        self.facts.provider != Selected::TensorRt
+            && self.queue.last_deadline().is_some_and(|deadline| {
+                let now = tokio::time::Instant::now().into_std();
+                now.saturating_duration_since(deadline) > LONGEST_OVERTIME
+            })
     }
 
     /// Checks inputs: those that are required, in the order of [`Model::signature`], and of those that

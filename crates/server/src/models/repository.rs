@@ -13,6 +13,10 @@ use super::plan::{Known, KnownModels};
 use super::stamp::Stamp;
 use crate::metrics::{ServingFacts, Snapshot, VersionFacts};
 
+/// Why a model whose workers are all in runs that don't end doesn't serve.
+const STUCK: &str = "every worker is in a run that doesn't end, though nobody waits for it any more: an \
+                     operator takes too long on what a request gave it, and can't be interrupted";
+
 /// There is no such model to serve a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
@@ -101,8 +105,14 @@ struct LoadFailure {
 }
 
 impl Entry {
+    fn is_stuck(&self) -> bool {
+        let serving = self.serving.as_ref();
+        serving.is_some_and(|served| served.model.is_stuck())
+    }
+
     fn state(&self) -> State {
         match (&self.serving, self.loading) {
+            (Some(_), _) if self.is_stuck() => State::Unavailable,
             (Some(_), _) => State::Ready,
             (None, true) => State::Loading,
             (None, false) => State::Unavailable,
@@ -117,6 +127,9 @@ impl Entry {
     }
 
     fn reason(&self) -> Cow<'_, str> {
+        if self.is_stuck() {
+            return STUCK.into();
+        }
         match (&self.failure, self.mismatch()) {
             (Some(failure), Some(found)) => format!("{}. {found}", failure.reason).into(),
             (Some(failure), None) => (&failure.reason).into(),
@@ -267,6 +280,15 @@ impl Repository {
         // The versions of a model stay in the order of their numbers.
         index.sort_by(|one, other| one.name.cmp(&other.name));
         index
+    }
+
+    /// Why no model can run anything any more, so that the process is to be started anew. None where any can.
+    #[must_use]
+    pub fn stuck(&self) -> Option<String> {
+        let table = self.read();
+        let first = table.serving().next()?;
+        let all = table.serving().all(|model| model.is_stuck());
+        all.then(|| format!("the model {} can't serve: {STUCK}", first.name()))
     }
 
     /// All versions that serve.

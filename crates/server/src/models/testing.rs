@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use springtide_batching::Config;
@@ -34,6 +34,8 @@ pub(crate) struct FakeBackend {
     fixed_rows: Option<usize>,
     /// Rows of each run.
     runs: Arc<Mutex<Vec<usize>>>,
+    /// What the next run waits for.
+    gate: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
 }
 
 /// `features` of two numbers to `label` and `probabilities` of two classes.
@@ -59,7 +61,15 @@ impl FakeBackend {
             fails: false,
             fixed_rows: None,
             runs: Arc::default(),
+            gate: Arc::default(),
         }
+    }
+
+    /// The next run goes on, whoever stops it, until what this gives is dropped.
+    pub(crate) fn hold(&self) -> mpsc::Sender<()> {
+        let (held, gate) = mpsc::channel();
+        *self.gate.lock().unwrap() = Some(gate);
+        held
     }
 
     pub(crate) fn that_fails(self) -> Self {
@@ -93,6 +103,8 @@ impl Backend for FakeBackend {
         };
         let rows = inputs[0].rows();
         self.runs.lock().unwrap().push(rows);
+        let gate = self.gate.lock().unwrap().take();
+        let _dropped = gate.map(|gate| gate.recv());
         if stop.is_requested() {
             return Err(RunError::Stopped);
         }

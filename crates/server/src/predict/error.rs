@@ -57,6 +57,9 @@ pub enum ApiError {
     /// The server ends.
     #[error("the server is shutting down")]
     Draining,
+    /// No model can run anything any more.
+    #[error("{0}")]
+    Stuck(String),
     /// Several models serve, and none was named as the one that is meant here.
     #[error(
         "several models are served, and none is the one for /predict: use POST \
@@ -128,6 +131,7 @@ impl ApiError {
                 "draining",
                 Status::Rejected(Rejected::Draining),
             ),
+            Self::Stuck(_) => (Http::SERVICE_UNAVAILABLE, "stuck", Status::Error),
             Self::Infer(error) => match error {
                 InferError::QueueFull { .. } => {
                     (Http::TOO_MANY_REQUESTS, "queue_full", error.status())

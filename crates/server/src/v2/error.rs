@@ -47,6 +47,9 @@ pub enum Refusal {
     /// The server ends.
     #[error("the server is shutting down")]
     Draining,
+    /// No model can run anything any more.
+    #[error("{0}")]
+    Stuck(String),
     /// The model's answer can't be had.
     #[error(transparent)]
     Infer(#[from] InferError),
@@ -125,6 +128,7 @@ impl Refusal {
                 Code::Unavailable,
                 Status::Rejected(Rejected::Draining),
             ),
+            Self::Stuck(_) => (Http::SERVICE_UNAVAILABLE, Code::Unavailable, Status::Error),
             Self::Infer(error) => {
                 let (http, grpc) = match error {
                     InferError::QueueFull { .. } | InferError::Overloaded { .. } => {

@@ -119,8 +119,11 @@ async fn describe_server() -> Json<impl Serialize> {
     Json(server_metadata())
 }
 
-async fn live() -> Json<impl Serialize> {
-    Json(json!({ "live": true }))
+async fn live(State(app): Shared) -> Result<Json<impl Serialize>, Refusal> {
+    match app.models.stuck() {
+        None => Ok(Json(json!({ "live": true }))),
+        Some(why) => Err(Refusal::Stuck(why)),
+    }
 }
 
 async fn ready(State(app): Shared) -> Result<Json<impl Serialize>, Refusal> {
