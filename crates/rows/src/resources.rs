@@ -27,6 +27,7 @@ const SIZE: &str = "may make a tensor of any size";
 const LARGE_TENSOR: &str = "makes a very large tensor";
 const LARGE_CONSTANTS: &str = "makes very large tensors of constants";
 const ROUNDS: &str = "may repeat its graph without end";
+const GROWS: &str = "may make a tensor larger each time that it repeats its graph";
 
 /// How often a `Loop` repeats its graph at most, where that is known.
 pub(crate) fn rounds(call: &Call<'_, '_, '_>) -> Option<u64> {
@@ -49,9 +50,15 @@ fn found(call: &mut Call<'_, '_, '_>, outputs: &[Value<'_>]) -> Option<&'static 
     let operator = call.node.op_type.as_str();
     if crate::scope::canonical(&call.node.domain).is_empty() {
         if operator == "Loop" {
-            let all = rounds(call).and_then(|rounds| rounds.checked_mul(call.walk.rounds));
+            let own = rounds(call);
+            let all = own.and_then(|rounds| rounds.checked_mul(call.walk.rounds));
             if all.is_none_or(|all| all > MAXIMUM_ROUNDS) {
                 return Some(ROUNDS);
+            }
+            let mut states = outputs.iter().take(call.inputs.len().saturating_sub(2));
+            if own.is_some_and(|rounds| rounds > 1) && states.any(|state| !is_followed(call, state))
+            {
+                return Some(GROWS);
             }
         }
         if makes_from_nothing(call, operator)

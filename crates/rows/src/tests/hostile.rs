@@ -261,6 +261,26 @@ fn loops_without_a_small_bound_are_hazards() {
 }
 
 #[test]
+fn loops_whose_states_may_grow_are_hazards() {
+    let of = |trips: usize, line: &str| {
+        hazards(&format!(
+            "graph body; in i:int64; in c:bool; in h; k = Identity (c); {line}; out k g; end; \
+             in x N 4; scalar m = {trips}; y = Loop body=@body (m _ x); out y"
+        ))
+    };
+    let doubles = "g = Concat axis=1 (h h)";
+    let found = of(40, doubles);
+    assert!(
+        found
+            .iter()
+            .any(|hazard| hazard.contains("larger each time")),
+        "{found:?}"
+    );
+    assert!(of(1, doubles).is_empty());
+    assert!(of(40, "g = Relu (h)").is_empty());
+}
+
+#[test]
 fn tensors_of_a_size_that_values_decide_are_hazards() {
     for (text, is_hazard) in [
         (

@@ -153,6 +153,10 @@ pub struct ServeArgs {
     #[arg(long, env = env::PROBE_TIMEOUT_SECONDS, default_value_t = defaults::PROBE_TIMEOUT_SECONDS,
         value_parser = value_parser!(u32).range(1..=86_400))]
     pub probe_timeout_seconds: u32,
+    /// Most memory that such a trial may take, in bytes; a model that takes more isn't served. By default, and
+    /// at most, 80 % of what is free when it begins
+    #[arg(long, env = env::PROBE_MEMORY_BYTES, value_parser = value_parser!(u64).range(1..))]
+    pub probe_memory_bytes: Option<u64>,
     /// Folder in which it is noted which models crashed, took too long or too much memory when they were tried,
     /// so that they aren't tried again after a restart until their files change
     #[arg(long, env = env::STATE_DIR)]
@@ -211,6 +215,7 @@ impl ServeArgs {
             program,
             arguments,
             time,
+            bytes: self.probe_memory_bytes,
         })
     }
 

@@ -19,7 +19,7 @@ use springtide_inference::{Backend, Classes, Classifier, Signature, Threads, Uns
 
 use super::batching::Wish;
 use super::probe::notes::{Key, Notes};
-use super::probe::{Bounds, Probe, ProbeFailure};
+use super::probe::{Probe, ProbeFailure};
 use super::shipped::{self, Settings, ShippedError};
 use super::stamp::Stamp;
 use super::trial::{Trial, trial, warm_up};
@@ -255,7 +255,7 @@ impl Load for OnnxLoader {
 
     fn try_apart(&self, file: &Path, stamp: Stamp) -> Result<(), ProbeFailure> {
         let probe = self.probe.as_ref().ok_or(ProbeFailure::NotStarted)?;
-        let bounds = Bounds::now(probe.time);
+        let bounds = probe.bounds();
         let noted = self.notes.as_ref().map(|notes| (notes, key(probe, stamp)));
         if let Some((notes, key)) = &noted
             && let Some(failure) = notes.find(key)

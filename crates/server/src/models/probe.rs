@@ -66,11 +66,13 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// With the memory that is free now.
-    #[must_use]
-    pub fn now(time: Duration) -> Self {
-        let bytes = memory::free().map(|free| free / 100 * PART_OF_FREE);
-        Self { time, bytes }
+    /// Those of a probe, with the memory that is free.
+    fn of(probe: &Probe, free: Option<u64>) -> Self {
+        let part = free.map(|free| free / 100 * PART_OF_FREE);
+        Self {
+            time: probe.time,
+            bytes: [part, probe.bytes].into_iter().flatten().min(),
+        }
     }
 
     const fn too_long(self) -> ProbeFailure {
@@ -113,9 +115,17 @@ pub struct Probe {
     pub arguments: Vec<OsString>,
     /// Longest time that a trial may take.
     pub time: Duration,
+    /// Most bytes of memory that it may take, however many are free.
+    pub bytes: Option<u64>,
 }
 
 impl Probe {
+    /// What a trial may take now.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds::of(self, memory::free())
+    }
+
     /// Loads and tries a model. What fails by an error that the child tells is no failure here: it will be
     /// told again where the model is loaded.
     ///
@@ -198,8 +208,28 @@ mod tests {
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
             time: bounds.time,
+            bytes: bounds.bytes,
         };
         probe.run(Path::new("model.onnx"), bounds)
+    }
+
+    #[test]
+    fn a_trial_may_take_what_it_is_given_and_no_more_than_a_part_of_what_is_free() {
+        for (given, free, bytes) in [
+            (None, None, None),
+            (None, Some(1_000), Some(800)),
+            (Some(900), Some(1_000), Some(800)),
+            (Some(700), Some(1_000), Some(700)),
+            (Some(700), None, Some(700)),
+        ] {
+            let probe = Probe {
+                program: PathBuf::new(),
+                arguments: Vec::new(),
+                time: BOUNDS.time,
+                bytes: given,
+            };
+            assert_eq!(Bounds::of(&probe, free), Bounds { bytes, ..BOUNDS });
+        }
     }
 
     #[test]
@@ -234,6 +264,7 @@ mod tests {
             program: "/nowhere/springtide-server".into(),
             arguments: Vec::new(),
             time: BOUNDS.time,
+            bytes: None,
         };
         let failure = probe.run(Path::new("model.onnx"), BOUNDS);
         assert_eq!(failure, Err(ProbeFailure::NotStarted));
