@@ -1,31 +1,16 @@
 //! An answer never depends on the requests beside it, and whatever loads serves.
 
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, binary, model, serving, until};
-
-fn made(name: &str) -> PathBuf {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
-    models.join(format!("{name}.onnx"))
-}
+use crate::support::{Client, Server, binary, made, model, rows, serving, until};
 
 fn serve(name: &str, arguments: &[&str]) -> Server {
     let mut command = serving(binary(), &made(name));
     command.args(arguments);
     Server::spawn(command)
-}
-
-/// A request of float rows.
-fn rows(input: &str, rows: &[&[f32]]) -> String {
-    let shape = [rows.len(), rows[0].len()];
-    let input = json!({
-        "name": input, "shape": shape, "datatype": "FP32", "data": rows.concat(),
-    });
-    json!({ "inputs": [input] }).to_string()
 }
 
 fn infer(client: &Client, body: &str) -> Vec<Value> {
@@ -237,34 +222,6 @@ fn a_model_that_no_request_can_call_is_not_served() {
     assert!(log.contains("the model can't be called"), "{log}");
 }
 
-#[test]
-fn a_model_that_ends_the_process_does_not_get_in_and_ends_no_other() {
-    let root = tempfile::tempdir().unwrap();
-    let publish = |name: &str, file: &Path| {
-        let folder = root.path().join(name).join("1");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::copy(file, folder.join("model.onnx")).unwrap();
-    };
-    publish("iris", &model("iris"));
-    let mut command = binary();
-    command
-        .args(["serve", "--host", "127.0.0.1", "--port", "0"])
-        .args(["--model-poll-seconds", "1", "--model-dir"])
-        .arg(root.path());
-    let server = Server::spawn(command);
-    publish("bad", &made("ends_the_process"));
-    server.until_log("a model can't be loaded");
-    let client = server.client();
-    let row = rows("features", &[&[5.1, 3.5, 1.4, 0.2]]);
-    let answer = client.post_to("/v2/models/iris/infer", &row);
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let refused = client.post_to("/v2/models/bad/infer", &row);
-    assert_eq!(refused.status, 503);
-    let why = refused.json()["error"].as_str().unwrap().to_owned();
-    assert!(why.contains("ended its process by signal 8"), "{why}");
-    assert!(why.contains("ConvTranspose"), "{why}");
-}
-
 /// The model shows its dependence only on numbers that nothing made up reaches: it passes the trial.
 #[test]
 fn what_was_wrongly_let_through_is_found_under_load_and_runs_alone_from_then_on() {
@@ -314,53 +271,4 @@ fn what_was_wrongly_let_through_is_found_under_load_and_runs_alone_from_then_on(
     until("batches of one request", || {
         client.get("/springtide/v1/status").json()["models"][0]["batching"]["enabled"] == false
     });
-}
-
-#[test]
-fn a_model_that_never_ends_is_told_and_holds_up_no_other_and_is_not_tried_again_after_a_restart() {
-    let root = tempfile::tempdir().unwrap();
-    let state = tempfile::tempdir().unwrap();
-    for (name, file) in [("bad", made("never_ends")), ("iris", model("iris"))] {
-        let folder = root.path().join(name).join("1");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::copy(file, folder.join("model.onnx")).unwrap();
-    }
-    let serve = |seconds: &str| {
-        let mut command = binary();
-        command
-            .args(["serve", "--host", "127.0.0.1", "--port", "0"])
-            .args([
-                "--model-poll-seconds",
-                "1",
-                "--probe-timeout-seconds",
-                seconds,
-            ])
-            .arg("--state-dir")
-            .arg(state.path())
-            .arg("--model-dir")
-            .arg(root.path());
-        Server::spawn_until_listening(command)
-    };
-    let row = rows("features", &[&[5.1, 3.5, 1.4, 0.2]]);
-    // Either may come first: they load at the same time.
-    let iris_serves = |server: &Server| {
-        let client = server.client();
-        until("iris to serve", || {
-            client.post_to("/v2/models/iris/infer", &row).status == 200
-        });
-    };
-    let server = serve("3");
-    iris_serves(&server);
-    let log = server.until_log("a model can't be loaded");
-    let error = log["error"].as_str().unwrap();
-    assert!(error.contains("didn't finish within 3 s"), "{log}");
-    let answer = server.client().post_to("/v2/models/bad/infer", &row);
-    assert_eq!(answer.status, 503, "{}", answer.text);
-    drop(server);
-    // Within the same bound the note decides; it says the bound of the trial that failed.
-    let server = serve("2");
-    let log = server.until_log("a model can't be loaded");
-    let error = log["error"].as_str().unwrap();
-    assert!(error.contains("didn't finish within 3 s"), "{log}");
-    iris_serves(&server);
 }

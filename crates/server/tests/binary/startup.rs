@@ -5,12 +5,14 @@ use std::process::Command;
 
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
-use crate::support::{Server, binary, model, models, serving};
+use crate::support::{Server, TRIALS_OF_LITTLE_MEMORY, binary, made, model, models, serving};
 
 /// Runs `serve` until it gives up.
 fn fail(command: Command, model: &Path) -> TerminationMessage {
     let log = tempfile::NamedTempFile::new().unwrap();
     let output = serving(command, model)
+        .args(TRIALS_OF_LITTLE_MEMORY)
+        .args(["--probe-timeout-seconds", "2"])
         .arg("--termination-message-path")
         .arg(log.path())
         .output()
@@ -28,6 +30,20 @@ fn a_file_that_is_no_model() {
         message.message.contains("is not an ONNX model"),
         "{message:?}"
     );
+}
+
+#[test]
+fn a_model_that_crashes_never_ends_or_takes_all_memory() {
+    for (name, said) in [
+        ("ends_the_process", "ended its process by signal 8"),
+        ("never_ends", "didn't finish within 2 s"),
+        ("takes_all_memory", "took more than 400 MiB of memory"),
+        ("grows", "took more than 400 MiB of memory"),
+    ] {
+        let message = fail(binary(), &made(name));
+        assert_eq!(message.reason, ModelFailure::ModelInvalid);
+        assert!(message.message.contains(said), "{name}: {message:?}");
+    }
 }
 
 #[test]

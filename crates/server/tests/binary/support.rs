@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use ureq::Agent;
 use ureq::http::HeaderMap;
 
@@ -52,6 +52,21 @@ pub(crate) fn model(name: &str) -> PathBuf {
     models().join(format!("{name}.onnx"))
 }
 
+/// A model that the tests of this crate have made.
+pub(crate) fn made(name: &str) -> PathBuf {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
+    models.join(format!("{name}.onnx"))
+}
+
+/// A request of float rows.
+pub(crate) fn rows(input: &str, rows: &[&[f32]]) -> String {
+    let shape = [rows.len(), rows[0].len()];
+    let input = json!({
+        "name": input, "shape": shape, "datatype": "FP32", "data": rows.concat(),
+    });
+    json!({ "inputs": [input] }).to_string()
+}
+
 /// The binary, without the variables that a developer's shell may have set.
 pub(crate) fn binary() -> Command {
     let library = std::env::var("ORT_DYLIB_PATH")
@@ -63,6 +78,9 @@ pub(crate) fn binary() -> Command {
     command.env("SPRINGTIDE_HEALTH_PORT", "0");
     command
 }
+
+/// A trial of a model that takes all memory is ended at 400 MiB.
+pub(crate) const TRIALS_OF_LITTLE_MEMORY: [&str; 2] = ["--probe-memory-bytes", "419430400"];
 
 pub(crate) struct Response {
     pub(crate) status: u16,
