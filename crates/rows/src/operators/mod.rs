@@ -18,6 +18,7 @@ mod reshape;
 mod sequence;
 mod slice;
 mod slicewise;
+mod sources;
 mod text;
 
 use std::rc::Rc;
@@ -74,15 +75,15 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
         ("", "CastLike") => (Rows, elementwise::cast_like),
 
         // Numbers and shapes.
-        ("", "Constant") => (Rows, numbers::constant),
-        ("", "ConstantOfShape") => (Counts, numbers::constant_of_shape),
-        ("", "Range") => (Counts, numbers::range),
-        ("", "Shape") => (Counts, numbers::shape),
-        ("", "Size") => (Counts, numbers::size),
-        ("", "BlackmanWindow" | "HammingWindow" | "HannWindow" | "MelWeightMatrix") => (Rows, numbers::generated),
+        ("", "Constant") => (Rows, sources::constant),
+        ("", "ConstantOfShape") => (Counts, sources::constant_of_shape),
+        ("", "Range") => (Counts, sources::range),
+        ("", "Shape") => (Counts, sources::shape),
+        ("", "Size") => (Counts, sources::size),
+        ("", "BlackmanWindow" | "HammingWindow" | "HannWindow" | "MelWeightMatrix") => (Rows, sources::generated),
 
         ("", "Bernoulli" | "Multinomial" | "RandomNormal" | "RandomNormalLike" | "RandomUniform"
-            | "RandomUniformLike") => (Rows, numbers::random),
+            | "RandomUniformLike") => (Rows, sources::random),
 
         // Layout.
         ("", "Concat") => (Counts, layout::concat),

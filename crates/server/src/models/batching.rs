@@ -191,11 +191,9 @@ impl Batching {
 }
 
 /// As clients and the operator see it: it names nodes, whose names are the model's author's.
-fn shown(status: BatchingStatus) -> BatchingStatus {
-    BatchingStatus {
-        message: plain(&status.message, MAX_MESSAGE).into_owned(),
-        ..status
-    }
+fn shown(mut status: BatchingStatus) -> BatchingStatus {
+    status.message = plain(&status.message, MAX_MESSAGE).into_owned();
+    status
 }
 
 #[cfg(test)]
