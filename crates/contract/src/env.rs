@@ -120,7 +120,7 @@ pub const MODEL_URI: &str = "SPRINGTIDE_MODEL_URI";
 pub const MODEL_URI_FILE: &str = "SPRINGTIDE_MODEL_URI_FILE";
 /// Longest time in which a model that could do harm is loaded and tried in a process of its own, in seconds.
 pub const PROBE_TIMEOUT_SECONDS: &str = "SPRINGTIDE_PROBE_TIMEOUT_SECONDS";
-/// Most memory of such a trial, in bytes; unset: 80 % of what is free.
+/// Most memory of such a trial, in bytes; unset: 75 % of what is free.
 pub const PROBE_MEMORY_BYTES: &str = "SPRINGTIDE_PROBE_MEMORY_BYTES";
 /// Folder in which the server notes which model files could not be tried without harm, for after a restart.
 pub const STATE_DIR: &str = "SPRINGTIDE_STATE_DIR";

@@ -154,7 +154,7 @@ pub struct ServeArgs {
         value_parser = value_parser!(u32).range(1..=86_400))]
     pub probe_timeout_seconds: u32,
     /// Most memory that such a trial may take, in bytes; a model that takes more isn't served. By default, and
-    /// at most, 80 % of what is free when it begins
+    /// at most, 75 % of what is free when it begins
     #[arg(long, env = env::PROBE_MEMORY_BYTES, value_parser = value_parser!(u64).range(1..))]
     pub probe_memory_bytes: Option<u64>,
     /// Folder in which it is noted which models crashed, took too long or too much memory when they were tried,

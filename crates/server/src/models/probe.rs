@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Part of the free memory that a child may take, in percent: the rest is for what it takes between two
 /// looks, and for requests meanwhile.
-const PART_OF_FREE: u64 = 80;
+const PART_OF_FREE: u64 = 75;
 
 /// Why a model doesn't get in. The text ends a sentence about its trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -217,8 +217,8 @@ mod tests {
     fn a_trial_may_take_what_it_is_given_and_no_more_than_a_part_of_what_is_free() {
         for (given, free, bytes) in [
             (None, None, None),
-            (None, Some(1_000), Some(800)),
-            (Some(900), Some(1_000), Some(800)),
+            (None, Some(1_000), Some(750)),
+            (Some(900), Some(1_000), Some(750)),
             (Some(700), Some(1_000), Some(700)),
             (Some(700), None, Some(700)),
         ] {
