@@ -50,6 +50,17 @@ pub struct Found {
     pub hints: Vec<Hint>,
 }
 
+impl Found {
+    /// What tells a version's content from others. None where it isn't there or could not be read.
+    #[must_use]
+    pub fn stamp(&self, name: &ModelName, version: Version) -> Option<Stamp> {
+        match self.models.get(name)? {
+            Folder::Versions(versions) => *versions.get(&version)?,
+            Folder::Unreadable => None,
+        }
+    }
+}
+
 /// A directory could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {

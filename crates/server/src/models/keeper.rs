@@ -238,7 +238,11 @@ impl Keeper {
         self.repository.begin_loading(name, version);
         let file = self.source.file(name, version);
         let loader = Arc::clone(&self.loader);
-        let trust = self.trials.trust(name, version, stamp);
+        let trust = match self.trials.trust(name, version, stamp) {
+            Trust::Tried if self.is_still(name, version, stamp).await => Trust::Tried,
+            // What was tried isn't what is there any more.
+            Trust::Tried | Trust::Nothing => Trust::Nothing,
+        };
         let loading = tokio::task::spawn_blocking({
             let file = file.clone();
             move || loader.load(&file, trust)
@@ -289,6 +293,13 @@ impl Keeper {
                 Err(error)
             }
         }
+    }
+
+    /// Whether a version's files are those of a stamp now.
+    async fn is_still(&self, name: &ModelName, version: Version, stamp: Stamp) -> bool {
+        let source = self.source.clone();
+        let now = off_the_runtime(move || source.list()).await;
+        now.is_ok_and(|now| now.stamp(name, version) == Some(stamp))
     }
 
     fn failed(&self, name: &ModelName, version: Version, stamp: Stamp, error: &ModelError) {

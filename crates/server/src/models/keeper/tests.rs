@@ -454,6 +454,25 @@ async fn a_model_of_the_same_size_and_time_takes_the_place_of_the_one_that_serve
 }
 
 #[tokio::test]
+async fn what_takes_the_place_of_a_model_that_was_tried_is_tried_too() {
+    let mut bed = Bed::new(1);
+    bed.write("m/1", "hazardous");
+    bed.look().await;
+    bed.keeper.trial_ended().await;
+    // It passed, and isn't loaded yet.
+    bed.write("m/1", "crashing");
+    assert!(bed.keeper.after_trial().await.is_empty());
+    assert!(bed.keeper.is_trying());
+    let failures = bed.try_all().await;
+    assert!(failures[0].contains("ended its process"), "{failures:?}");
+    assert_eq!(bed.states(), states([("m/1", State::Unavailable)]));
+    bed.write("m/1", "hazardous");
+    bed.settle().await;
+    bed.try_all().await;
+    assert_eq!(bed.states(), states([("m/1", State::Ready)]));
+}
+
+#[tokio::test]
 async fn hazardous_models_are_tried_apart_and_others_serve_meanwhile() {
     let mut bed = Bed::new(1);
     bed.write("a/1", "hazardous");
