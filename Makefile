@@ -93,10 +93,10 @@ e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which
 	scripts/e2e
 
 .PHONY: soak-hostile soak-hostile-quick
-soak-hostile: claim-target ## Attack the release build with 10⁶ hostile bodies and 10⁵ connections, beside clients that behave (11 minutes)
+soak-hostile: claim-target ## Attack the release build with 10⁶ hostile bodies and 10⁵ connections, beside clients that behave (8 minutes on an idle machine)
 	scripts/soak-hostile
 
-soak-hostile-quick: claim-target ## The same with a tenth of both (3 minutes)
+soak-hostile-quick: claim-target ## The same with a tenth of both (a minute and a half)
 	scripts/soak-hostile --quick
 
 ##

@@ -137,13 +137,13 @@ fn status(code: StatusCode, status: &'static str) -> Response {
 }
 
 async fn serve_metrics(State(app): State<Arc<App>>) -> Response {
-    match app.metrics.text(&app.models.snapshot()) {
+    match app.metrics.scrape(|| app.models.snapshot()) {
         Ok(text) => {
             // Compressed, the answer takes this and a little more.
             let Ok(held) = app.bodies.hold_bytes(text.len()) else {
                 return ApiError::NoRoomForBody.into_response();
             };
-            let text = held.keep(text.into());
+            let text = held.keep(text);
             ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
         }
         Err(error) => {

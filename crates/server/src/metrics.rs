@@ -6,13 +6,15 @@
 mod call;
 mod load;
 mod outcome;
+mod scrapes;
 mod series;
 mod snapshot;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use axum::body::Bytes;
 use prometheus::{Encoder, Gauge, Registry, TextEncoder};
 use springtide_contract::metrics as names;
 use springtide_inference::threads::available_processors;
@@ -23,6 +25,7 @@ pub use self::outcome::{Dropped, Rejected, Status};
 pub use self::series::Series;
 pub use self::snapshot::{ServingFacts, Snapshot, VersionFacts};
 
+use self::scrapes::Scrapes;
 use self::series::AllSeries;
 
 /// Content type of the text that Prometheus scrapes.
@@ -40,6 +43,7 @@ pub struct Metrics {
     all: AllSeries,
     no_model: Arc<Series>,
     load: Arc<PodLoad>,
+    scrapes: Mutex<Scrapes>,
 }
 
 impl Metrics {
@@ -77,6 +81,7 @@ impl Metrics {
             all,
             no_model,
             load,
+            scrapes: Mutex::new(Scrapes::new(Instant::now())),
         })
     }
 
@@ -103,7 +108,16 @@ impl Metrics {
         self.all.remove(name);
     }
 
-    /// The metrics as text.
+    /// The metrics as text for whoever scrapes them, written anew but in a flood of scrapes.
+    ///
+    /// # Errors
+    /// Those of [`Metrics::text`].
+    pub fn scrape(&self, snapshot: impl FnOnce() -> Snapshot) -> Result<Bytes, prometheus::Error> {
+        let mut scrapes = self.scrapes.lock().unwrap_or_else(PoisonError::into_inner);
+        scrapes.text(Instant::now(), || self.text(&snapshot()))
+    }
+
+    /// The metrics as text, of this instant.
     ///
     /// # Errors
     /// When a series can't be written, which would be a fault of this module.

@@ -40,9 +40,9 @@ const AFTER: Duration = Duration::from_secs(3);
 #[derive(Parser)]
 #[command(after_help = "\
 Examples:
-  # A tenth of the whole, in at most 3 minutes
+  # A tenth of the whole, in at most 2 minutes
   ORT_DYLIB_PATH=$(scripts/onnxruntime) soak target/release/springtide-server examples/models/iris.onnx \\
-    --bodies 100000 --connections 10000 --seconds 150
+    --bodies 100000 --connections 10000 --seconds 90
 
   # The same attack once more
   ORT_DYLIB_PATH=$(scripts/onnxruntime) soak target/release/springtide-server examples/models/iris.onnx --seed 7")]

@@ -438,26 +438,6 @@ async fn an_answer_without_memory_is_refused() {
 }
 
 #[tokio::test]
-async fn who_still_sends_to_a_model_that_is_not_there_sees_the_answer() {
-    let app = ready_app(AT_ONCE, 8);
-    for (path, encoding, status) in [
-        ("/v2/models/other/infer", "identity", 404),
-        (INFER, "unknown", 415),
-    ] {
-        let (sender, receiver) = futures::channel::mpsc::unbounded();
-        let request = Request::post(path).header(CONTENT_ENCODING, encoding);
-        let request = request.body(Body::from_stream(receiver)).unwrap();
-        sender.unbounded_send(Ok::<_, Infallible>("more")).unwrap();
-        let (answer, ()) = tokio::join!(send(&app, request), async {
-            tokio::task::yield_now().await;
-            sender.unbounded_send(Ok("and more")).unwrap();
-            drop(sender);
-        });
-        assert_eq!(error(&answer).0, status);
-    }
-}
-
-#[tokio::test]
 async fn encodings_are_known_by_all_their_names() {
     let app = ready_app_without_bounds();
     for (name, encoding) in [
