@@ -22,7 +22,7 @@ pub mod targets;
 
 pub use crd::crd;
 pub use model_service::{ModelService, ModelServiceSpec};
-pub use model_uri::{InvalidModelUri, InvalidSha256, ModelUri, Sha256};
+pub use model_uri::{InvalidModelSource, InvalidModelUri, InvalidSha256, ModelUri, Sha256};
 pub use status::ModelServiceStatus;
 
 /// API group of the ModelService.

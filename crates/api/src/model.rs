@@ -1,16 +1,23 @@
 //! Which model is served.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which model is served.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!self.uri.matches('^https?://') || has(self.sha256)")
-    .message("spec.model.sha256 is required for https:// and http:// models"))]
+#[x_kube(
+    validation = Rule::new("has(self.uri) != has(self.uriFrom)")
+        .message("spec.model must have exactly one of uri and uriFrom"),
+    validation = Rule::new("has(self.sha256) || (!has(self.uriFrom) && !(has(self.uri) && self.uri.matches('^https?://')))")
+        .message("spec.model.sha256 is required for https:// and http:// models, and with spec.model.uriFrom")
+)]
 pub struct Model {
     /// Where the model comes from: `configMap://NAME/KEY`, `pvc://CLAIM/PATH`, `https://HOST/PATH`
-    /// or `http://HOST/PATH`. ConfigMap and claim are in the namespace of the ModelService.
+    /// or `http://HOST/PATH`. ConfigMap and claim are in the namespace of the ModelService. Whoever may read
+    /// pods or ModelServices sees it, so that a URI with a secret in it belongs into `uriFrom`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
         validation = Rule::new("self.matches('^(configMap|pvc|https?)://')")
@@ -19,13 +26,17 @@ pub struct Model {
             .message("spec.model.uri must be configMap://NAME/KEY with the name of a ConfigMap and one of its keys"),
         validation = Rule::new("!self.startsWith('pvc://') || (self.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[-._~+@=,a-zA-Z0-9]+)+$') && !self.matches('/[.]{1,2}(/|$)'))")
             .message("spec.model.uri must be pvc://CLAIM/PATH with the name of a PersistentVolumeClaim and the path of a file in it: letters, digits and any of -._~+@=, and no . or .. between slashes"),
-        validation = Rule::new(r#"!self.startsWith('http') || self.matches('^https?://([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?(/[!$-;=?-_a-z|~]*)?$')"#)
-            .message("spec.model.uri must be https://HOST[:PORT]/PATH or http://HOST[:PORT]/PATH, without user, password, fragment, blanks or other characters that URLs escape")
+        validation = Rule::new(r#"!self.startsWith('http') || self.matches('^https?://([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?(/[!$-;=@-_a-z|~]*)?$')"#)
+            .message("spec.model.uri must be https://HOST[:PORT]/PATH or http://HOST[:PORT]/PATH, without fragment, blanks or other characters that URLs escape, and without user, password and query, which are mostly secrets: put a URI with one of them into a Secret, and name it in spec.model.uriFrom")
     )]
-    pub uri: String,
+    pub uri: Option<String>,
+
+    /// A URI that nobody else is to see, such as a presigned one, instead of `uri`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri_from: Option<UriSource>,
 
     /// SHA-256 of the file, as 64 lower-case hexadecimal digits. A file that doesn't match is never
-    /// served. Required for `https://` and `http://`, recommended for the others: a new value also
+    /// served. Required for `https://`, `http://` and `uriFrom`, recommended for the others: a new value also
     /// rolls the pods over to the new model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -45,6 +56,33 @@ pub struct Model {
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$')")
         .message("spec.model.name must consist of letters, digits and any of -._, beginning and ending with a letter or digit"))]
     pub name: Option<String>,
+}
+
+/// Where a URI stands that nobody else is to see.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct UriSource {
+    /// A key of a Secret in the namespace of the ModelService, which holds an `https://` or `http://` URI. Only
+    /// the container that fetches the model gets to see it, and the operator doesn't. A pod reads it when it
+    /// starts: a new value of the Secret is for pods to come, and rolls none over.
+    pub secret_key_ref: SecretKey,
+}
+
+/// A key of a Secret.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKey {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("spec.model.uriFrom.secretKeyRef.name must be the name of a Secret"))]
+    pub name: String,
+
+    /// Key in its `data`.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-_a-zA-Z0-9][-._a-zA-Z0-9]*$')")
+        .message("spec.model.uriFrom.secretKeyRef.key must be a key of a Secret: letters, digits and any of -._, not beginning with a dot"))]
+    pub key: String,
 }
 
 const fn max_size_mebibytes() -> i32 {

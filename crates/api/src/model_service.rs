@@ -65,7 +65,7 @@ use crate::{autoscaling::Autoscaling, model::Model, server::Server, status::Mode
         name = "Model",
         type_ = "string",
         description = "Where the model comes from",
-        json_path = ".spec.model.uri",
+        json_path = ".status.model.uri",
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),

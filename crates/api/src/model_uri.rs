@@ -2,8 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::model::{Model, SecretKey};
+
 /// Most characters in a model's URI.
 const MAX_URI_LENGTH: usize = 2048;
+
+/// Most characters in the name of an object, and in a key of a Secret.
+const MAX_OBJECT_NAME_LENGTH: usize = 253;
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,6 +32,39 @@ pub enum ModelUri {
         /// The whole URL.
         url: String,
     },
+    /// A URL that stands in a Secret, and only there: a key of one in the namespace of the ModelService.
+    Secret {
+        /// Name of the Secret.
+        name: String,
+        /// Key in its `data`.
+        key: String,
+    },
+}
+
+/// Why a [`Model`] names no place that a model can come from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidModelSource {
+    /// None is named, or two are.
+    #[error("spec.model must have exactly one of uri and uriFrom")]
+    NotOne,
+    /// What is named isn't one.
+    #[error("spec.model.uri {0}")]
+    Uri(#[from] InvalidModelUri),
+    /// No key of a Secret can have this name.
+    #[error("spec.model.uriFrom.secretKeyRef must have the name of a Secret and one of its keys")]
+    SecretKey,
+}
+
+impl TryFrom<&Model> for ModelUri {
+    type Error = InvalidModelSource;
+
+    fn try_from(model: &Model) -> Result<Self, Self::Error> {
+        match (&model.uri, &model.uri_from) {
+            (Some(uri), None) => Ok(uri.parse::<Self>()?),
+            (None, Some(from)) => secret(&from.secret_key_ref),
+            (None, None) | (Some(_), Some(_)) => Err(InvalidModelSource::NotOne),
+        }
+    }
 }
 
 /// Why a string is no [`ModelUri`].
@@ -46,10 +84,11 @@ pub enum InvalidModelUri {
         "must be pvc://CLAIM/PATH with the name of a PersistentVolumeClaim and the path of a file in it"
     )]
     Claim,
-    /// Not a URL with a host, or one with a user, a fragment or characters that URLs escape.
+    /// Not a URL with a host, or one with a user, a query, a fragment or characters that URLs escape.
     #[error(
-        "must be http(s)://HOST[:PORT]/PATH without user, password, fragment, blanks or other \
-         characters that URLs escape"
+        "must be http(s)://HOST[:PORT]/PATH, without fragment, blanks or other characters that URLs escape, \
+         and without user, password and query, which are mostly secrets: put a URI with one of them into a \
+         Secret, and name it in spec.model.uriFrom"
     )]
     Http,
 }
@@ -73,17 +112,23 @@ impl FromStr for ModelUri {
 
 fn config_map(rest: &str) -> Result<ModelUri, InvalidModelUri> {
     let (name, key) = rest.split_once('/').ok_or(InvalidModelUri::ConfigMap)?;
-    let key_is_valid = !key.is_empty()
-        && !key.starts_with('.')
-        && key
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    if !is_object_name(name) || !key_is_valid {
+    if !is_object_name(name) || !is_key(key) {
         return Err(InvalidModelUri::ConfigMap);
     }
     Ok(ModelUri::ConfigMap {
         name: name.to_owned(),
         key: key.to_owned(),
+    })
+}
+
+fn secret(SecretKey { name, key }: &SecretKey) -> Result<ModelUri, InvalidModelSource> {
+    let fits = |text: &str| text.len() <= MAX_OBJECT_NAME_LENGTH;
+    if !is_object_name(name) || !is_key(key) || !fits(name) || !fits(key) {
+        return Err(InvalidModelSource::SecretKey);
+    }
+    Ok(ModelUri::Secret {
+        name: name.clone(),
+        key: key.clone(),
     })
 }
 
@@ -109,7 +154,7 @@ fn http(uri: &str, rest: &str) -> Result<ModelUri, InvalidModelUri> {
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path_is_valid = path
         .bytes()
-        .all(|byte| byte.is_ascii_graphic() && !b"\"#<>`{}".contains(&byte));
+        .all(|byte| byte.is_ascii_graphic() && !b"\"#<>?`{}".contains(&byte));
     if !is_authority(authority) || !path_is_valid {
         return Err(InvalidModelUri::Http);
     }
@@ -148,7 +193,16 @@ fn is_authority(authority: &str) -> bool {
     host_is_valid && port_is_valid
 }
 
-/// A name as Kubernetes gives it to ConfigMaps and claims (DNS-1123 subdomain).
+/// A key of a ConfigMap or Secret that is also a file of a folder.
+fn is_key(key: &str) -> bool {
+    !key.is_empty()
+        && !key.starts_with('.')
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+/// A name as Kubernetes gives it to ConfigMaps, Secrets and claims (DNS-1123 subdomain).
 fn is_object_name(name: &str) -> bool {
     is_label_like(name, |byte| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit()
@@ -173,6 +227,7 @@ impl fmt::Display for ModelUri {
             Self::ConfigMap { name, key } => write!(formatter, "configMap://{name}/{key}"),
             Self::Claim { claim, path } => write!(formatter, "pvc://{claim}/{path}"),
             Self::Http { url } => formatter.write_str(url),
+            Self::Secret { name, key } => write!(formatter, "secret://{name}/{key}"),
         }
     }
 }
@@ -211,6 +266,8 @@ impl FromStr for Sha256 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -222,7 +279,7 @@ mod tests {
             "pvc://m/a..b",
             "https://example.com/iris.onnx",
             "http://example.com",
-            "http://10.0.0.1:8080/a?b=c&d",
+            "http://10.0.0.1:8080/a&b=c",
             "https://[2001:db8::1]:443/x",
         ] {
             assert_eq!(
@@ -265,11 +322,60 @@ mod tests {
             ("https://example.com/a b", Http),
             ("https://example.com/a#b", Http),
             ("https://example.com/a<b", Http),
-            ("https://example.com/a?b=`", Http),
+            ("https://example.com/a`", Http),
+            ("https://example.com/a?X-Amz-Signature=b", Http),
+            ("https://example.com/?", Http),
+            ("secret://iris/uri", Scheme),
             ("https://[::1/x", Http),
             ("https://example.com?x", Http),
         ] {
             assert_eq!(uri.parse::<ModelUri>(), Err(reason), "{uri}");
+        }
+    }
+
+    fn model(fields: serde_json::Value) -> Model {
+        serde_json::from_value(fields).unwrap()
+    }
+
+    #[test]
+    fn a_model_comes_from_one_place() {
+        let secret = json!({"secretKeyRef": {"name": "presigned", "key": "iris.uri"}});
+        for (fields, expected) in [
+            (
+                json!({"uri": "configMap://iris/model.onnx"}),
+                "configMap://iris/model.onnx",
+            ),
+            (json!({"uriFrom": secret}), "secret://presigned/iris.uri"),
+        ] {
+            let uri = ModelUri::try_from(&model(fields)).unwrap();
+            assert_eq!(uri.to_string(), expected);
+        }
+        for fields in [
+            json!({}),
+            json!({"uri": "configMap://iris/model.onnx", "uriFrom": secret}),
+        ] {
+            assert_eq!(
+                ModelUri::try_from(&model(fields)),
+                Err(InvalidModelSource::NotOne)
+            );
+        }
+        let long = "a".repeat(MAX_OBJECT_NAME_LENGTH + 1);
+        for (name, key) in [
+            ("", "uri"),
+            ("Presigned", "uri"),
+            ("../presigned", "uri"),
+            (&long, "uri"),
+            ("presigned", ""),
+            ("presigned", ".."),
+            ("presigned", "a/b"),
+            ("presigned", &long),
+        ] {
+            let fields = json!({"uriFrom": {"secretKeyRef": {"name": name, "key": key}}});
+            assert_eq!(
+                ModelUri::try_from(&model(fields)),
+                Err(InvalidModelSource::SecretKey),
+                "{name}/{key}"
+            );
         }
     }
 

@@ -56,7 +56,7 @@ pub struct ModelServiceStatus {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
-    /// Where the model comes from: `spec.model.uri`.
+    /// Where the model comes from: `spec.model.uri`, or `secret://NAME/KEY` of `spec.model.uriFrom`.
     #[schemars(length(max = 2048))]
     pub uri: String,
 

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 use springtide_api::{
-    InvalidModelUri, InvalidSha256, MAX_NAME_LENGTH, ModelService, ModelUri, Sha256,
+    InvalidModelSource, InvalidSha256, MAX_NAME_LENGTH, ModelService, ModelUri, Sha256,
     server::Server, status::ModelStatus,
 };
 
@@ -37,14 +37,16 @@ pub enum Invalid {
     /// The name can't be used for everything that is made for the ModelService.
     #[error("metadata.name must be a DNS-1035 label of at most {MAX_NAME_LENGTH} characters")]
     Name,
-    /// The URI of the model.
-    #[error("spec.model.uri {0}")]
-    ModelUri(#[from] InvalidModelUri),
+    /// Where the model comes from.
+    #[error(transparent)]
+    ModelSource(#[from] InvalidModelSource),
     /// The SHA-256 of the model.
     #[error("spec.model.sha256 {0}")]
     Sha256(#[from] InvalidSha256),
     /// A model from the web without a SHA-256.
-    #[error("spec.model.sha256 is required for https:// and http:// models")]
+    #[error(
+        "spec.model.sha256 is required for https:// and http:// models, and with spec.model.uriFrom"
+    )]
     Sha256Missing,
     /// A fixed number of pods under an autoscaler.
     #[error("spec.replicas is only allowed with spec.autoscaling.engine None")]
@@ -96,14 +98,15 @@ impl TryFrom<&ModelService> for ValidatedModelService {
         if !is_name(&name) {
             return Err(Invalid::Name);
         }
-        let model_uri = spec.model.uri.parse::<ModelUri>()?;
+        let model_uri = ModelUri::try_from(&spec.model)?;
         let model_sha256 = spec
             .model
             .sha256
             .as_deref()
             .map(str::parse::<Sha256>)
             .transpose()?;
-        if matches!(model_uri, ModelUri::Http { .. }) && model_sha256.is_none() {
+        let from_the_web = matches!(model_uri, ModelUri::Http { .. } | ModelUri::Secret { .. });
+        if from_the_web && model_sha256.is_none() {
             return Err(Invalid::Sha256Missing);
         }
         within(

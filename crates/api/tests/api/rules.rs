@@ -32,6 +32,15 @@ fn model(uri: &str) -> Value {
     json!({"spec": {"model": {"uri": uri, "sha256": "0f".repeat(32)}}})
 }
 
+/// A model whose URI stands in a Secret, with `patch` merged into what names it.
+fn secret(patch: Value) -> Value {
+    let mut key = json!({"name": "presigned", "key": "iris.uri"});
+    merge(&mut key, patch);
+    json!({"spec": {"model": {
+        "uri": null, "uriFrom": {"secretKeyRef": key}, "sha256": "0f".repeat(32),
+    }}})
+}
+
 fn prometheus(address: &str) -> Value {
     json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {"prometheusAddress": address}}}})
 }
@@ -44,10 +53,11 @@ fn good_specs_break_no_rule() {
         minimal_with(json!({"metadata": {"name": "a".repeat(54)}})),
         minimal_with(model("configMap://iris/_model-1.onnx")),
         minimal_with(model("pvc://models/a..b/v1/m.onnx")),
-        minimal_with(model("https://example.com:8443/iris.onnx?version=1")),
+        minimal_with(model("https://example.com:8443/iris.onnx")),
+        minimal_with(secret(json!({}))),
         minimal_with(model("http://[::1]:8080/iris.onnx")),
         // Every printable character that a URL doesn't have to escape, and some that it should.
-        minimal_with(model("https://h/!$%&'()*+,-./09:;=?@AZ[\\]^_az|~")),
+        minimal_with(model("https://h/!$%&'()*+,-./09:;=@AZ[\\]^_az|~")),
         minimal_with(prometheus("http://prometheus:9090")),
         minimal_with(prometheus("https://mimir.example.com/prometheus/")),
         minimal_with(prometheus("http://[::1]:9090/select/0/prometheus")),
@@ -132,7 +142,15 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
         ),
         (
             "spec.model.uri must be https://",
-            model("https://example.com/iris.onnx?version=`1`"),
+            model("https://example.com/`iris`.onnx"),
+        ),
+        (
+            "spec.model.uri must be https://",
+            model("https://example.com/iris.onnx?X-Amz-Signature=0f"),
+        ),
+        (
+            "spec.model.uri must be https://",
+            model("https://example.com/iris.onnx?"),
         ),
         (
             "spec.model.uri must be https://",
@@ -149,6 +167,31 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
         (
             "spec.model.sha256 is required",
             json!({"spec": {"model": {"uri": "https://example.com/x"}}}),
+        ),
+        (
+            "spec.model.sha256 is required",
+            json!({"spec": {"model": {
+                "uri": null, "uriFrom": {"secretKeyRef": {"name": "presigned", "key": "uri"}},
+            }}}),
+        ),
+        (
+            "spec.model must have exactly one",
+            json!({"spec": {"model": {"uri": null}}}),
+        ),
+        (
+            "spec.model must have exactly one",
+            json!({"spec": {"model": {
+                "uriFrom": {"secretKeyRef": {"name": "presigned", "key": "uri"}},
+                "sha256": "0f".repeat(32),
+            }}}),
+        ),
+        (
+            "spec.model.uriFrom.secretKeyRef.name must",
+            secret(json!({"name": "Presigned"})),
+        ),
+        (
+            "spec.model.uriFrom.secretKeyRef.key must",
+            secret(json!({"key": "../uri"})),
         ),
         (
             "spec.model.sha256 must be",

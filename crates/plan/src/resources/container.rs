@@ -62,11 +62,13 @@ pub(super) fn fetch(
     model_service: &ValidatedModelService,
     settings: &OperatorSettings,
 ) -> Container {
-    let source = match model_service.model_uri() {
-        ModelUri::ConfigMap { key: path, .. } | ModelUri::Claim { path, .. } => {
-            format!("file://{}/{path}", paths::SOURCE_DIR)
-        }
-        ModelUri::Http { url } => url.clone(),
+    let [flag, source] = match model_service.model_uri() {
+        ModelUri::ConfigMap { key: path, .. } | ModelUri::Claim { path, .. } => [
+            "--uri".to_owned(),
+            format!("file://{}/{path}", paths::SOURCE_DIR),
+        ],
+        ModelUri::Http { url } => ["--uri".to_owned(), url.clone()],
+        ModelUri::Secret { .. } => ["--uri-file".to_owned(), volumes::uri_file()],
     };
     let sha256 = model_service
         .model_sha256()
@@ -74,7 +76,7 @@ pub(super) fn fetch(
     let max_bytes = (i64::from(model_service.max_size_mebibytes()) << 20).to_string();
     let args = [
         "fetch",
-        "--uri",
+        &flag,
         &source,
         "--to",
         paths::MODEL_FILE,

@@ -11,7 +11,7 @@ use springtide_plan::{ValidatedModelService, desired};
 use crate::support::{UID, crate_path, settings, with_keda};
 
 /// The examples that hold a ModelService, and what each of them shows.
-const EXAMPLES: [(&str, &str); 9] = [
+const EXAMPLES: [(&str, &str); 10] = [
     ("iris", "horizontal-pod-autoscaler-on-cpu-and-memory"),
     ("digits", "scaled-object-on-serving-signals"),
     (
@@ -22,6 +22,10 @@ const EXAMPLES: [(&str, &str); 9] = [
     ("office-hours", "schedule-lifts-the-minimum"),
     ("fixed-replicas", "no-autoscaler"),
     ("http-model", "model-fetched-over-https-with-checksum"),
+    (
+        "presigned-model",
+        "only-the-fetching-container-sees-the-secret",
+    ),
     ("pvc-model", "model-read-from-a-claim"),
     ("all-fields", "every-field-reaches-its-object"),
 ];

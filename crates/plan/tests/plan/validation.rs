@@ -20,6 +20,19 @@ fn errors_name_the_field() {
             json!({"model": {"uri": "s3://bucket/key"}}),
         ),
         (
+            "spec.model.uri",
+            json!({"model": {"uri": "https://example.com/x?X-Amz-Signature=0f", "sha256": "0f".repeat(32)}}),
+        ),
+        ("spec.model", json!({"model": {"sha256": "0f".repeat(32)}})),
+        (
+            "spec.model.uriFrom.secretKeyRef",
+            json!({"model": {"uriFrom": {"secretKeyRef": {"name": "a/b", "key": "c"}}}}),
+        ),
+        (
+            "spec.model.sha256",
+            json!({"model": {"uriFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}}),
+        ),
+        (
             "spec.model.sha256",
             json!({"model": {"uri": "configMap://a/b", "sha256": "0F"}}),
         ),

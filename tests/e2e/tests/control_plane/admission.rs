@@ -38,7 +38,11 @@ fn server(change: &Value) -> Value {
 fn bad_models() -> Vec<Bad> {
     vec![
         ("no model", spec(&json!({"model": null})), &["spec.model"]),
-        ("no uri", model(&json!({"uri": null})), &["spec.model.uri"]),
+        (
+            "no uri",
+            model(&json!({"uri": null})),
+            &["spec.model", "one of uri"],
+        ),
         (
             "unknown scheme",
             model(&json!({"uri": "s3://bucket/iris.onnx"})),
@@ -58,6 +62,31 @@ fn bad_models() -> Vec<Bad> {
             "password in the URL",
             model(&json!({"uri": "https://me:secret@example.com/iris.onnx"})),
             &["spec.model.uri"],
+        ),
+        (
+            "signature in the URL",
+            model(&json!({"uri": "https://example.com/iris.onnx?X-Amz-Signature=0f"})),
+            &["spec.model.uri", "spec.model.uriFrom"],
+        ),
+        (
+            "uri and uriFrom",
+            model(&json!({"uriFrom": {"secretKeyRef": {"name": "iris", "key": "uri"}}})),
+            &["spec.model", "exactly one"],
+        ),
+        (
+            "uriFrom without sha256",
+            model(&json!({
+                "uri": null, "sha256": null,
+                "uriFrom": {"secretKeyRef": {"name": "iris", "key": "uri"}},
+            })),
+            &["spec.model.sha256", "required"],
+        ),
+        (
+            "path instead of a key",
+            model(&json!({
+                "uri": null, "uriFrom": {"secretKeyRef": {"name": "iris", "key": "../uri"}},
+            })),
+            &["spec.model.uriFrom.secretKeyRef.key"],
         ),
         (
             "http without sha256",
@@ -351,8 +380,8 @@ async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
             ),
             ("ConfigMap without sha256", model(&json!({"sha256": null}))),
             (
-                "URL with port and query",
-                model(&json!({"uri": "http://models.example.com:8080/iris.onnx?version=1"})),
+                "URL with port",
+                model(&json!({"uri": "http://models.example.com:8080/iris.onnx"})),
             ),
             (
                 "URL with an IPv6 address",
@@ -405,6 +434,7 @@ async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
             "iris",
             "digits",
             "http-model",
+            "presigned-model",
             "pvc-model",
             "fixed-replicas",
             "all-fields",

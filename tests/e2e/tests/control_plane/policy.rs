@@ -11,7 +11,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::cluster::Cluster;
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
@@ -29,6 +29,7 @@ fn bad() -> Vec<Bad> {
     const NODE: &str = "share namespaces or ports with their node";
     const RESTRICTED: &str = "restricted as Pod Security says";
     const VOLUMES: &str = "no volumes but";
+    const ONE_KEY: &str = "one key of a Secret";
     const ACCOUNT: &str = "service account";
     let volume = |source: Value| {
         let mut volume = json!([{"name": "models", "emptyDir": {}}, {"name": "source"}]);
@@ -80,6 +81,26 @@ fn bad() -> Vec<Bad> {
             "a Secret",
             "/spec/template/spec/volumes",
             volume(json!({"secret": {"secretName": "s"}})),
+            VOLUMES,
+        ),
+        (
+            "all of a Secret that may be mounted",
+            "/spec/template/spec/volumes",
+            volume(json!({"secret": {"secretName": "model-uri"}})),
+            ONE_KEY,
+        ),
+        (
+            "two keys of it",
+            "/spec/template/spec/volumes",
+            volume(json!({"secret": {"secretName": "model-uri", "items": [
+                {"key": "iris", "path": "uri"}, {"key": "other", "path": "other"},
+            ]}})),
+            ONE_KEY,
+        ),
+        (
+            "a Secret of two sources",
+            "/spec/template/spec/volumes",
+            volume(json!({"projected": {"sources": [{"secret": {"name": "model-uri"}}]}})),
             VOLUMES,
         ),
         (
@@ -153,16 +174,15 @@ fn with(mut object: Value, pointer: &str, value: Value) -> Result<Value> {
     Ok(object)
 }
 
-async fn made(bed: &Bed) -> Result<Value> {
-    let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+async fn made(bed: &Bed, name: &str) -> Result<Value> {
     until(&format!("Deployment {name}"), MADE_LIMIT, async || {
-        let found = bed.find(kind::DEPLOYMENT, &name).await?;
+        let found = bed.find(kind::DEPLOYMENT, name).await?;
         Ok(Look::at(found.is_some(), || "none".to_owned()))
     })
     .await?;
     let mut deployment = bed
         .cluster
-        .get(&bed.namespace, kind::DEPLOYMENT, &name)
+        .get(&bed.namespace, kind::DEPLOYMENT, name)
         .await?;
     let metadata = &deployment["metadata"];
     deployment["metadata"] = json!({
@@ -187,12 +207,9 @@ async fn dry(client: &Client, namespace: &str, deployment: &Value) -> kube::Resu
 async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Result<(), Failure> {
     in_namespace("policy", Company::Welcome, async |bed| {
         // That it is there says that the operator may make it.
-        let mut good = made(bed).await?;
+        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+        let mut good = made(bed, &name).await?;
         let operator = Cluster::connect_as(OPERATOR).await?;
-        let name = good["metadata"]["name"]
-            .as_str()
-            .context("a name")?
-            .to_owned();
 
         // Somebody else's, which the operator may not take over.
         let mut foreign = good.clone();
@@ -230,6 +247,61 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
             }
         }
         ensure!(wrong.is_empty(), "not refused as it should be:\n{wrong}");
+        Ok(())
+    })
+    .await
+}
+
+/// A ModelService of this name whose model's URI stands in this Secret.
+fn presigned(name: &str, secret: &str) -> Result<Value> {
+    let key = json!({"name": secret, "key": "iris"});
+    example::manifest(
+        "presigned-model",
+        &json!({
+            "metadata": {"name": name},
+            "spec": {"model": {"uriFrom": {"secretKeyRef": key}}},
+        }),
+    )
+}
+
+#[tokio::test]
+async fn pods_mount_a_secret_that_the_administrator_names_where_they_fetch() -> Result<(), Failure>
+{
+    in_namespace("policy-secrets", Company::Welcome, async |bed| {
+        bed.apply(&presigned("refused", "passwords")?).await?;
+        until("the refusal", MADE_LIMIT, async || {
+            let found = bed.get(kind::MODEL_SERVICE, "refused").await?;
+            let found = condition(&found, "WorkloadAvailable").cloned();
+            let text = found.map_or_else(String::new, |found| found.to_string());
+            Ok(Look::at(
+                text.contains("admissionPolicy.secretNames"),
+                || text,
+            ))
+        })
+        .await?;
+        ensure!(
+            bed.find(kind::DEPLOYMENT, "refused").await?.is_none(),
+            "there is a Deployment with the Secret"
+        );
+
+        bed.apply(&presigned("allowed", "model-uri")?).await?;
+        let mut another = made(bed, "allowed").await?;
+        let operator = Cluster::connect_as(OPERATOR).await?;
+        another["metadata"]["name"] = json!("another");
+        another["metadata"]["ownerReferences"][0]["name"] = json!("another");
+        dry(&operator, &bed.namespace, &another).await?;
+        let served = with(
+            another,
+            "/spec/template/spec/containers/0/volumeMounts",
+            json!([{"name": "source", "mountPath": "/source"}]),
+        )?;
+        let outcome = dry(&operator, &bed.namespace, &served).await;
+        ensure!(
+            outcome
+                .as_ref()
+                .is_err_and(|error| error.to_string().contains("one key of a Secret")),
+            "the Secret is in the container that serves: {outcome:?}"
+        );
         Ok(())
     })
     .await

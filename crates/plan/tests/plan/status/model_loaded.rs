@@ -2,12 +2,13 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
+use springtide_plan::Observed;
 
 use super::{
     checksum_mismatch, container, deployed, fetch_failed, healthy, no, pod, serving, unavailable,
     unknown, yes,
 };
-use crate::support::{at, condition, message, status_of, validated};
+use crate::support::{applied, at, condition, message, status_of, validated};
 
 #[test]
 fn a_model_that_cannot_be_fetched_is_reported_with_the_reason() {
@@ -31,6 +32,33 @@ fn a_model_that_cannot_be_fetched_is_reported_with_the_reason() {
             "ModelLoaded: expected aa, got bb"
         );
     }
+}
+
+/// A pod whose Secret, or its key, isn't there starts without the file, and says so when it fetches.
+#[test]
+fn a_uri_that_a_secret_does_not_have_is_reported_with_the_secret() {
+    let model_service = validated(json!({"model": {
+        "uriFrom": {"secretKeyRef": {"name": "presigned", "key": "iris"}}, "sha256": "0f".repeat(32),
+    }}));
+    let failed = |reason: &str| {
+        let said = json!({"reason": reason, "message": "can't be read"}).to_string();
+        let failed = json!({"terminated": {"exitCode": 1, "message": said}});
+        let observed = Observed {
+            pods: vec![pod(&model_service, "a", fetch_failed(failed, json!({})))],
+            ..applied(&model_service, Observed::default())
+        };
+        status_of(&model_service, &observed)
+    };
+    let status = failed("ModelRefused");
+    assert_eq!(condition(&status, "ModelLoaded"), no("ModelRefused"));
+    assert_eq!(
+        message(&status, "ModelLoaded"),
+        "can't be read (spec.model.uriFrom: the URI is the key iris of the Secret presigned)"
+    );
+    let uri = status.model.unwrap().uri;
+    assert_eq!(uri, "secret://presigned/iris");
+    let of_the_disk = failed("StorageFailed");
+    assert_eq!(message(&of_the_disk, "ModelLoaded"), "can't be read");
 }
 
 #[test]
