@@ -44,3 +44,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "springtide.image" -}}
 {{ .image.repository }}:{{ default .chart.AppVersion .image.tag }}
 {{- end }}
+
+{{/* Namespaces that are watched, as {"names": […]}; none: all. watchNamespace is read for one more release. */}}
+{{- define "springtide.watchNamespaces" -}}
+{{- dict "names" (concat .Values.watchNamespaces (without (list .Values.watchNamespace) "") | uniq) | toJson }}
+{{- end }}

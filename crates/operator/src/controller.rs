@@ -24,7 +24,7 @@ use crate::{
     reconcile::{Context, Next, Pass, reconcile},
     run::ended,
     settings::Settings,
-    watches::requests,
+    watches::{Watches, watches},
 };
 
 /// A ModelService is looked at this often although nothing has changed.
@@ -66,7 +66,11 @@ pub async fn run(
     known.look(client).await;
     let capabilities = known.subscribe();
     let monitor = tokio::spawn(capabilities::monitor(client.clone(), known));
-    let (requests, store) = requests(client, settings.watch_namespace.as_deref(), capabilities);
+    let Watches {
+        requests,
+        store,
+        mut complete,
+    } = watches(client, &settings.scope(), capabilities);
     let known = store.clone();
     let shared = Arc::new(Shared {
         context,
@@ -85,7 +89,7 @@ pub async fn run(
     )
     .for_each(async |result| report(result, &reported.backoffs));
     let syncing = async {
-        if known.wait_until_ready().await.is_ok() {
+        if complete.wait_for(|complete| *complete).await.is_ok() {
             info!(model_services = known.len(), "watching");
             readiness.reach(Stage::Acting);
         }

@@ -17,6 +17,7 @@ mod observe;
 pub mod readiness;
 pub mod reconcile;
 pub mod run;
+pub mod scope;
 pub mod settings;
 mod tell;
 mod watches;

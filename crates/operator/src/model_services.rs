@@ -1,68 +1,152 @@
-//! Which ModelServices are new or have changed.
+//! Which ModelServices there are, and which of them are new or have changed.
 
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use futures::{Stream, StreamExt, stream};
+use futures::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
 use kube::{
     core::PartialObjectMeta,
     runtime::{
-        reflector::{ObjectRef, store::Store},
+        reflector::{
+            ObjectRef,
+            store::{Store, Writer},
+        },
         watcher::Event,
     },
 };
 use springtide_api::ModelService;
+use tokio::sync::watch;
+
+use crate::scope::Part;
 
 /// A ModelService as watches know it.
 pub(crate) type Watched = PartialObjectMeta<ModelService>;
 
-/// The ModelServices whose change is more than one of their status, which is mostly this operator's
-/// own. `store` must have taken an event in before it comes here.
-///
-/// What a list holds counts once the list is complete: the store doesn't know it before, and what the
-/// store doesn't know isn't reconciled. What was made for a ModelService that is deleted goes with it.
-pub(crate) fn changed(
-    events: impl Stream<Item = Event<Watched>> + Send + 'static,
+/// The ModelServices of all watched namespaces in one store. Each namespace is listed and watched by itself:
+/// a list that begins anew, or can't be had, takes nothing from what is known of the others.
+pub(crate) struct ModelServices {
+    writer: Writer<Watched>,
     store: Store<Watched>,
-) -> impl Stream<Item = ObjectRef<Watched>> + Send + 'static {
-    let mut seen = HashMap::new();
-    events.flat_map(move |event| {
-        let changed = match event {
+    lists: Vec<List>,
+    complete: watch::Sender<bool>,
+}
+
+/// What is known of one part of the scope.
+#[derive(Default)]
+struct List {
+    /// The ModelServices, each with the [`fingerprint`] of what was last seen of it.
+    seen: HashMap<ObjectRef<Watched>, u64>,
+    /// Those of a list that isn't complete yet. What it holds counts once it is.
+    coming: Vec<Watched>,
+    /// Whether a list was ever complete.
+    complete: bool,
+}
+
+impl ModelServices {
+    /// Nothing is known yet of as many parts.
+    pub(crate) fn new(parts: usize) -> Self {
+        let mut writer = Writer::<Watched>::new(());
+        // What isn't in the store isn't reconciled, so that nothing has to wait for all lists: the controller
+        // begins with those that come.
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitDone);
+        Self {
+            store: writer.as_reader(),
+            writer,
+            lists: std::iter::repeat_with(List::default).take(parts).collect(),
+            complete: watch::Sender::new(false),
+        }
+    }
+
+    /// The ModelServices that are known.
+    pub(crate) fn store(&self) -> Store<Watched> {
+        self.store.clone()
+    }
+
+    /// Turns true once all parts were listed.
+    pub(crate) fn complete(&self) -> watch::Receiver<bool> {
+        self.complete.subscribe()
+    }
+
+    /// The ModelServices whose change is more than one of their status, which is mostly this operator's own,
+    /// by the events of each part. The store knows them when they come.
+    pub(crate) fn changes(
+        mut self,
+        parts: Vec<BoxStream<'static, Event<Watched>>>,
+    ) -> impl Stream<Item = ObjectRef<Watched>> + Send + 'static {
+        let numbered = parts
+            .into_iter()
+            .enumerate()
+            .map(|(part, events)| events.map(move |event| (part, event)));
+        stream::select_all(numbered)
+            .flat_map(move |(part, event)| stream::iter(self.take(part, event)))
+    }
+
+    /// Takes an event in, and gives the ModelServices that it is reason to look at. What was made for a
+    /// ModelService that is deleted goes with it.
+    fn take(&mut self, part: usize, event: Event<Watched>) -> Vec<ObjectRef<Watched>> {
+        let Some(list) = self.lists.get_mut(part) else {
+            return Vec::new();
+        };
+        match event {
             Event::Init => {
-                seen.clear();
+                list.coming = Vec::new();
                 Vec::new()
             }
             Event::InitApply(object) => {
-                seen.insert(ObjectRef::from_obj(&object), fingerprint(&object));
+                list.coming.push(object);
                 Vec::new()
             }
-            Event::InitDone => everything(&store),
+            Event::InitDone => {
+                let coming = std::mem::take(&mut list.coming);
+                let now = coming
+                    .iter()
+                    .map(|object| (ObjectRef::from_obj(object), fingerprint(object)))
+                    .collect();
+                let before = std::mem::replace(&mut list.seen, now);
+                // Their deletion was missed.
+                let gone = before.into_keys().filter(|it| !list.seen.contains_key(it));
+                for object in gone.filter_map(|it| self.store.get(&it)) {
+                    self.writer
+                        .apply_watcher_event(&Event::Delete(object.as_ref().clone()));
+                }
+                for object in coming {
+                    self.writer.apply_watcher_event(&Event::Apply(object));
+                }
+                list.complete = true;
+                let listed = list.seen.keys().cloned().collect();
+                let all = self.lists.iter().all(|list| list.complete);
+                self.complete.send_replace(all);
+                listed
+            }
             Event::Apply(object) => {
                 let now = fingerprint(&object);
-                let object = ObjectRef::from_obj(&object);
-                let before = seen.insert(object.clone(), now);
-                (before != Some(now))
-                    .then_some(object)
-                    .into_iter()
-                    .collect()
+                let it = ObjectRef::from_obj(&object);
+                let before = list.seen.insert(it.clone(), now);
+                self.writer.apply_watcher_event(&Event::Apply(object));
+                (before != Some(now)).then_some(it).into_iter().collect()
             }
             Event::Delete(object) => {
-                seen.remove(&ObjectRef::from_obj(&object));
+                list.seen.remove(&ObjectRef::from_obj(&object));
+                self.writer.apply_watcher_event(&Event::Delete(object));
                 Vec::new()
             }
-        };
-        stream::iter(changed)
-    })
+        }
+    }
 }
 
-/// Every ModelService that is known.
-pub(crate) fn everything(store: &Store<Watched>) -> Vec<ObjectRef<Watched>> {
+/// Every ModelService that is known of a part.
+pub(crate) fn everything(store: &Store<Watched>, part: &Part) -> Vec<ObjectRef<Watched>> {
     store
         .state()
         .iter()
         .map(|object| ObjectRef::from_obj(object.as_ref()))
+        .filter(|object| part.has(object.namespace.as_deref().unwrap_or_default()))
         .collect()
 }
 
@@ -83,54 +167,55 @@ fn fingerprint(object: &Watched) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt, channel::mpsc, future::ready, stream::BoxStream};
-    use kube::runtime::{WatchStreamExt, reflector::store::Writer, watcher};
     use serde_json::{Value, json};
 
     use super::*;
 
-    struct Watch {
-        events: mpsc::UnboundedSender<Event<Watched>>,
-        requests: BoxStream<'static, ObjectRef<Watched>>,
-        store: Store<Watched>,
+    /// In which namespace a part of the tests' scope has its objects.
+    const NAMESPACES: [&str; 2] = ["models", "others"];
+
+    fn known() -> ModelServices {
+        ModelServices::new(NAMESPACES.len())
     }
 
-    impl Watch {
-        fn new() -> Self {
-            let writer = Writer::<Watched>::new(());
-            let store = writer.as_reader();
-            let (events, received) = mpsc::unbounded();
-            let reflected = received
-                .map(Ok::<_, watcher::Error>)
-                .reflect(writer)
-                .filter_map(|event| ready(event.ok()));
-            Self {
-                events,
-                requests: changed(reflected, store.clone()).boxed(),
-                store,
+    /// Names that are asked for after these events of a part, all of which the store knows.
+    fn after(
+        known: &mut ModelServices,
+        part: usize,
+        events: impl IntoIterator<Item = Event<Watched>>,
+    ) -> Vec<String> {
+        let mut names = Vec::new();
+        for event in events {
+            for it in known.take(part, event) {
+                assert!(known.store.get(&it).is_some(), "{it}");
+                assert_eq!(it.namespace.as_deref(), Some(NAMESPACES[part]));
+                names.push(it.name);
             }
         }
-
-        /// Names that are asked for after these events, all of which the store knows.
-        fn after(&mut self, events: impl IntoIterator<Item = Event<Watched>>) -> Vec<String> {
-            for event in events {
-                self.events.unbounded_send(event).unwrap();
-            }
-            let mut names = Vec::new();
-            while let Some(Some(request)) = self.requests.next().now_or_never() {
-                assert!(self.store.get(&request).is_some(), "{request}");
-                names.push(request.name);
-            }
-            names.sort();
-            names
-        }
+        names.sort();
+        names
     }
 
-    fn object(name: &str, metadata: &Value) -> Watched {
+    /// What the store has, as `NAMESPACE/NAME`.
+    fn stored(known: &ModelServices) -> Vec<String> {
+        let mut names: Vec<_> = known
+            .store
+            .state()
+            .iter()
+            .map(|object| {
+                let it = ObjectRef::from_obj(object.as_ref());
+                format!("{}/{}", it.namespace.unwrap(), it.name)
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn object_in(part: usize, name: &str, metadata: &Value) -> Watched {
         let mut object = json!({
             "apiVersion": "serving.springtide.dev/v1alpha1",
             "kind": "ModelService",
-            "metadata": {"namespace": "models", "uid": "1", "generation": 1},
+            "metadata": {"namespace": NAMESPACES[part], "uid": "1", "generation": 1},
         });
         let fields = object["metadata"].as_object_mut().unwrap();
         fields.extend(metadata.as_object().unwrap().clone());
@@ -138,8 +223,12 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn listed(names: &[&str]) -> Vec<Event<Watched>> {
-        let objects = names.iter().map(|name| object(name, &json!({})));
+    fn object(name: &str, metadata: &Value) -> Watched {
+        object_in(0, name, metadata)
+    }
+
+    fn listed(part: usize, names: &[&str]) -> Vec<Event<Watched>> {
+        let objects = names.iter().map(|name| object_in(part, name, &json!({})));
         [Event::Init]
             .into_iter()
             .chain(objects.map(Event::InitApply))
@@ -149,20 +238,74 @@ mod tests {
 
     #[test]
     fn what_a_list_holds_counts_once_it_is_complete() {
-        let mut watch = Watch::new();
-        assert_eq!(watch.after(listed(&["a"])), ["a"]);
+        let mut known = known();
+        assert_eq!(after(&mut known, 0, listed(0, &["a"])), ["a"]);
         // A second list, of several pages: what is new on the first one isn't lost.
-        assert!(watch.after([Event::Init]).is_empty());
+        assert!(after(&mut known, 0, [Event::Init]).is_empty());
         let page = ["a", "new"].map(|name| Event::InitApply(object(name, &json!({}))));
-        assert!(watch.after(page).is_empty());
+        assert!(after(&mut known, 0, page).is_empty());
+        assert_eq!(stored(&known), ["models/a"]);
         let rest = [Event::InitApply(object("b", &json!({}))), Event::InitDone];
-        assert_eq!(watch.after(rest), ["a", "b", "new"]);
+        assert_eq!(after(&mut known, 0, rest), ["a", "b", "new"]);
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_and_begins_anew_counts_once() {
+        let mut known = known();
+        after(&mut known, 0, [Event::Init]);
+        after(
+            &mut known,
+            0,
+            [Event::InitApply(object("gone", &json!({})))],
+        );
+        assert_eq!(after(&mut known, 0, listed(0, &["a"])), ["a"]);
+        assert_eq!(stored(&known), ["models/a"]);
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_takes_nothing_from_the_others() {
+        let mut known = known();
+        after(&mut known, 0, listed(0, &["a", "b"]));
+        after(&mut known, 1, listed(1, &["a", "c"]));
+        assert_eq!(
+            stored(&known),
+            ["models/a", "models/b", "others/a", "others/c"]
+        );
+        // It begins anew, and meanwhile the other one goes on.
+        after(&mut known, 0, [Event::Init]);
+        let changed = object_in(1, "a", &json!({"generation": 2}));
+        assert_eq!(after(&mut known, 1, [Event::Apply(changed)]), ["a"]);
+        assert_eq!(
+            stored(&known),
+            ["models/a", "models/b", "others/a", "others/c"]
+        );
+        let rest = [Event::InitApply(object("b", &json!({}))), Event::InitDone];
+        assert_eq!(after(&mut known, 0, rest), ["b"]);
+        assert_eq!(stored(&known), ["models/b", "others/a", "others/c"]);
+        assert!(after(&mut known, 1, listed(1, &[])).is_empty());
+        assert_eq!(stored(&known), ["models/b"]);
+    }
+
+    #[test]
+    fn all_is_known_once_every_namespace_was_listed() {
+        let mut known = known();
+        let complete = known.complete();
+        for _ in 0..2 {
+            after(&mut known, 0, listed(0, &["a"]));
+            assert!(!*complete.borrow());
+        }
+        // What is known is worked on meanwhile.
+        assert_eq!(stored(&known), ["models/a"]);
+        after(&mut known, 1, listed(1, &[]));
+        assert!(*complete.borrow());
+        after(&mut known, 0, [Event::Init]);
+        assert!(*complete.borrow());
     }
 
     #[test]
     fn only_a_change_of_more_than_the_status_counts() {
-        let mut watch = Watch::new();
-        watch.after(listed(&["a"]));
+        let mut known = known();
+        after(&mut known, 0, listed(0, &["a"]));
         for (metadata, counts) in [
             (json!({"resourceVersion": "2"}), false),
             (json!({"managedFields": [{"manager": "x"}]}), false),
@@ -173,21 +316,22 @@ mod tests {
             (json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}), true),
             (json!({"uid": "2"}), true),
         ] {
-            let requests = watch.after([Event::Apply(object("a", &metadata))]);
+            let requests = after(&mut known, 0, [Event::Apply(object("a", &metadata))]);
             assert_eq!(requests.len(), usize::from(counts), "{metadata}");
         }
     }
 
     #[test]
     fn first_sight_counts_even_of_what_comes_again_as_it_was() {
-        let mut watch = Watch::new();
-        watch.after(listed(&[]));
+        let mut known = known();
+        after(&mut known, 0, listed(0, &[]));
         let it = || object("a", &json!({}));
-        assert_eq!(watch.after([Event::Apply(it())]), ["a"]);
-        assert!(watch.after([Event::Delete(it())]).is_empty());
-        assert_eq!(watch.after([Event::Apply(it())]), ["a"]);
+        assert_eq!(after(&mut known, 0, [Event::Apply(it())]), ["a"]);
+        assert!(after(&mut known, 0, [Event::Delete(it())]).is_empty());
+        assert_eq!(after(&mut known, 0, [Event::Apply(it())]), ["a"]);
         // Its deletion was missed.
-        assert!(watch.after(listed(&[])).is_empty());
-        assert_eq!(watch.after([Event::Apply(it())]), ["a"]);
+        assert!(after(&mut known, 0, listed(0, &[])).is_empty());
+        assert!(stored(&known).is_empty());
+        assert_eq!(after(&mut known, 0, [Event::Apply(it())]), ["a"]);
     }
 }

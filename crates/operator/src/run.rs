@@ -10,7 +10,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -37,6 +37,11 @@ const RETRY_PERIOD: Duration = Duration::from_secs(2);
 /// once, with everything that it was doing.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     log(&settings)?;
+    if settings.watch_namespace.is_some() {
+        warn!(
+            "--watch-namespace and WATCH_NAMESPACE are read for one more release: use --watch-namespaces"
+        );
+    }
     let shutdown = shutdown_signal()?;
     let mut config = Config::infer().await.context(
         "no cluster: neither a pod's service account nor a kubeconfig was found (set KUBECONFIG)",

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, num::NonZeroU16};
 use clap::{ArgAction, Parser};
 use springtide_plan::{LabelName, OperatorSettings};
 
+use crate::scope::{Namespace, Scope};
+
 /// Keeps, for every ModelService, a Deployment, a Service, a PodDisruptionBudget and an autoscaler.
 ///
 /// Runs inside a cluster with the permissions that its Helm chart gives it, or outside with those of
@@ -14,10 +16,10 @@ use springtide_plan::{LabelName, OperatorSettings};
     name = "springtide-operator",
     version,
     after_help = "Examples:\n  \
-        # Look after the ModelServices of every namespace:\n  \
+        # Watch all namespaces:\n  \
         springtide-operator --server-image registry.example.com/springtide-server:0.1.0\n\n  \
         # Try a change from a checkout against the current kubeconfig context:\n  \
-        springtide-operator --leader-election=false --watch-namespace default --log-format text"
+        springtide-operator --leader-election=false --watch-namespaces default --log-format text"
 )]
 pub struct Settings {
     /// Image of serving pods where spec.server.image is left out.
@@ -61,9 +63,13 @@ pub struct Settings {
     )]
     pub scrape_interval_seconds: u16,
 
-    /// Look after the ModelServices of this namespace alone instead of those of all namespaces.
-    #[arg(long, env = "WATCH_NAMESPACE")]
-    pub watch_namespace: Option<String>,
+    /// Watch only these namespaces, separated by commas, and need no rights in others [default: all].
+    #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<Namespace>,
+
+    /// Former name of --watch-namespaces, for one namespace. Read for one more release.
+    #[arg(long, env = "WATCH_NAMESPACE", hide = true)]
+    pub watch_namespace: Option<Namespace>,
 
     /// Most ModelServices that are worked on at the same time.
     #[arg(long, env = "CONCURRENCY", default_value = "8")]
@@ -121,6 +127,13 @@ impl Settings {
         }
     }
 
+    /// Where ModelServices are watched.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        let names = self.watch_namespaces.iter().chain(&self.watch_namespace);
+        names.cloned().collect()
+    }
+
     /// Who this replica is.
     #[must_use]
     pub fn identity(&self) -> String {
@@ -146,19 +159,39 @@ mod tests {
     }
 
     #[test]
+    fn namespaces_are_watched_by_either_name_of_the_flag() {
+        let scope = |flags: &[&str]| {
+            let program = ["springtide-operator"];
+            Settings::try_parse_from(program.iter().chain(flags))
+                .unwrap()
+                .scope()
+        };
+        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        assert_eq!(scope(&[]), Scope::Cluster);
+        for flags in [
+            &["--watch-namespaces=a,b"][..],
+            &["--watch-namespaces", "a", "--watch-namespaces", "b"],
+            &["--watch-namespaces=a,b", "--watch-namespace=a"],
+        ] {
+            let expected: Scope = names(&["a", "b"]);
+            assert_eq!(scope(flags), expected, "{flags:?}");
+        }
+        let former: Scope = names(&["a"]);
+        assert_eq!(scope(&["--watch-namespace=a"]), former);
+    }
+
+    #[test]
     fn flags_are_read_and_bad_ones_refused() {
         let settings = Settings::try_parse_from([
             "springtide-operator",
             "--server-image=server:1",
             "--leader-election=false",
-            "--watch-namespace=models",
             "--allowed-prometheus-addresses=http://a:9090,http://b:9090",
             "--pod-label=kubernetes_pod_name",
         ])
         .unwrap();
         assert_eq!(settings.for_plans().server_image, "server:1");
         assert!(!settings.leader_election);
-        assert_eq!(settings.watch_namespace.as_deref(), Some("models"));
         let plans = settings.for_plans();
         assert_eq!(plans.scrape_interval_seconds, 15);
         assert_eq!(
@@ -175,6 +208,10 @@ mod tests {
             "--pod-label=",
             "--pod-label=1pod",
             "--namespace-label=namespace,pod",
+            "--watch-namespaces=",
+            "--watch-namespaces=a,,b",
+            "--watch-namespaces=a/b",
+            "--watch-namespace=*",
             "--unknown",
         ] {
             assert!(

@@ -1,8 +1,9 @@
 //! What starts a reconcile: changes of a ModelService, of what was made for it and of its pods.
 //!
 //! All watches carry metadata alone; a reconcile reads what it needs itself. So an object that can't
-//! be parsed stops no watch, and nothing is decided on what a cache remembers. Each watch backs off
-//! for itself: one that fails, as KEDA's does once KEDA is removed, holds up no other.
+//! be parsed stops no watch, and nothing is decided on what a cache remembers. Each kind is watched in each
+//! namespace by itself, where not in all of them, and each watch backs off for itself: one that fails, as
+//! KEDA's does once KEDA is removed, holds up no other.
 
 use std::{convert::Infallible, fmt::Debug, hash::Hash, time::Duration};
 
@@ -27,10 +28,7 @@ use kube::{
     runtime::{
         WatchStreamExt,
         controller::ReconcileRequest,
-        reflector::{
-            ObjectRef,
-            store::{Store, Writer},
-        },
+        reflector::{ObjectRef, store::Store},
         scheduler,
         scheduler::ScheduleRequest,
         watcher::{self, Event, ExponentialBackoff, watcher},
@@ -47,7 +45,8 @@ use tracing::warn;
 
 use crate::{
     error::brief,
-    model_services::{Watched, changed, everything},
+    model_services::{ModelServices, Watched, everything},
+    scope::{Part, Scope},
 };
 
 /// Requests to reconcile; never an error, since every watch goes on by itself.
@@ -61,42 +60,46 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// Deployment, its pods and its HPA change many times in a row.
 const TOGETHER: Duration = Duration::from_millis(300);
 
-/// All watches, and the ModelServices that they know.
-pub(crate) fn requests(
+/// What the watches give.
+pub(crate) struct Watches {
+    /// What to reconcile.
+    pub(crate) requests: Requests,
+    /// The ModelServices that are known.
+    pub(crate) store: Store<Watched>,
+    /// True once all ModelServices are.
+    pub(crate) complete: watch::Receiver<bool>,
+}
+
+/// All watches.
+pub(crate) fn watches(
     client: &Client,
-    namespace: Option<&str>,
+    scope: &Scope,
     capabilities: watch::Receiver<Capabilities>,
-) -> (Requests, Store<Watched>) {
-    let writer = Writer::<Watched>::new(());
-    let store = writer.as_reader();
-    let own = resilient(
-        "ModelService",
-        watcher(
-            scoped::<ModelService>(client, namespace),
-            watcher::Config::default(),
-        ),
-    )
-    .map(Ok::<_, watcher::Error>)
-    .reflect(writer)
-    .filter_map(|event| ready(event.ok()));
+) -> Watches {
+    let parts = scope.parts();
+    let known = ModelServices::new(parts.len());
+    let (store, complete) = (known.store(), known.complete());
+    let own = parts
+        .iter()
+        .map(|part| resilient::<ModelService>(client, part, watcher::Config::default()).boxed());
+    let own = known.changes(own.collect());
     let pods =
         watcher::Config::default().labels(&format!("{}={}", labels::NAME, labels::NAME_VALUE));
     let scaled_objects = {
-        let (client, store) = (client.clone(), store.clone());
-        let namespace = namespace.map(str::to_owned);
+        let (client, parts, store) = (client.clone(), parts.clone(), store.clone());
         while_keda(capabilities.clone(), move || {
-            children::<ScaledObject>(&client, namespace.as_deref(), &store)
+            children::<ScaledObject>(&client, &parts, &store)
         })
     };
     let all = stream::select_all([
-        changed(own, store.clone()).boxed(),
-        children::<Deployment>(client, namespace, &store),
-        children::<Service>(client, namespace, &store),
-        children::<PodDisruptionBudget>(client, namespace, &store),
+        own.boxed(),
+        children::<Deployment>(client, &parts, &store),
+        children::<Service>(client, &parts, &store),
+        children::<PodDisruptionBudget>(client, &parts, &store),
         related::<HorizontalPodAutoscaler>(
             client,
-            namespace,
-            watcher::Config::default(),
+            &parts,
+            &watcher::Config::default(),
             &store,
             |hpa| {
                 // KEDA makes one for a ScaledObject, which has the name of its ModelService.
@@ -109,7 +112,7 @@ pub(crate) fn requests(
             },
         ),
         scaled_objects.boxed(),
-        related::<Pod>(client, namespace, pods, &store, |pod| {
+        related::<Pod>(client, &parts, &pods, &store, |pod| {
             let labels = pod.metadata.labels.as_ref();
             labels
                 .and_then(|found| found.get(labels::INSTANCE))
@@ -120,14 +123,22 @@ pub(crate) fn requests(
         changes(capabilities)
             .flat_map({
                 let store = store.clone();
-                move |()| stream::iter(everything(&store))
+                move |()| {
+                    stream::iter(
+                        parts
+                            .iter()
+                            .flat_map(|part| everything(&store, part))
+                            .collect::<Vec<_>>(),
+                    )
+                }
             })
             .boxed(),
     ]);
-    (
-        together(all).map(ReconcileRequest::from).map(Ok).boxed(),
+    Watches {
+        requests: together(all).map(ReconcileRequest::from).map(Ok).boxed(),
         store,
-    )
+        complete,
+    }
 }
 
 /// Each item once, [`TOGETHER`] after it first came: however many of the same come meanwhile, they
@@ -143,11 +154,11 @@ where
 }
 
 /// Metadata of a kind, in one namespace or in all.
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<PartialObjectMeta<K>>
+fn scoped<K>(client: &Client, part: &Part) -> Api<PartialObjectMeta<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    match namespace {
+    match part.namespace() {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
@@ -157,7 +168,7 @@ where
 /// gives free counts as well.
 fn children<K>(
     client: &Client,
-    namespace: Option<&str>,
+    parts: &[Part],
     store: &Store<Watched>,
 ) -> BoxStream<'static, ObjectRef<Watched>>
 where
@@ -168,23 +179,19 @@ where
         + Sync
         + 'static,
 {
-    related::<K>(
-        client,
-        namespace,
-        watcher::Config::default(),
-        store,
-        |child| child.metadata.name.clone().into_iter().collect(),
-    )
+    related::<K>(client, parts, &watcher::Config::default(), store, |child| {
+        child.metadata.name.clone().into_iter().collect()
+    })
 }
 
 /// Objects of a kind that say which ModelService they may be about.
 ///
 /// Deletions count as much as other changes. After a watch had to start over, deletions may have
-/// been missed, so everything is looked at.
+/// been missed, so everything of its namespace is looked at.
 fn related<K>(
     client: &Client,
-    namespace: Option<&str>,
-    config: watcher::Config,
+    parts: &[Part],
+    config: &watcher::Config,
     store: &Store<Watched>,
     about: fn(&PartialObjectMeta<K>) -> Vec<String>,
 ) -> BoxStream<'static, ObjectRef<Watched>>
@@ -196,51 +203,56 @@ where
         + Sync
         + 'static,
 {
-    let store = store.clone();
-    let mut complete_before = false;
-    resilient(
-        &K::kind(&()),
-        watcher(scoped::<K>(client, namespace), config),
-    )
-    .flat_map(move |event| match event {
-        Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
-            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-            let mut about: Vec<_> = about(&object)
-                .iter()
-                .map(|name| ObjectRef::new(name).within(namespace))
-                .collect();
-            about.retain(|about| store.get(about).is_some());
-            stream::iter(about)
-        }
-        Event::InitDone if std::mem::replace(&mut complete_before, true) => {
-            stream::iter(everything(&store))
-        }
-        Event::Init | Event::InitDone => stream::iter(Vec::new()),
-    })
-    .boxed()
+    let of_each = parts.iter().map(|part| {
+        let (store, part) = (store.clone(), part.clone());
+        let mut complete_before = false;
+        resilient::<K>(client, &part, config.clone()).flat_map(move |event| match event {
+            Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
+                let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+                let mut about: Vec<_> = about(&object)
+                    .iter()
+                    .map(|name| ObjectRef::new(name).within(namespace))
+                    .collect();
+                about.retain(|about| store.get(about).is_some());
+                stream::iter(about)
+            }
+            Event::InitDone if std::mem::replace(&mut complete_before, true) => {
+                stream::iter(everything(&store, &part))
+            }
+            Event::Init | Event::InitDone => stream::iter(Vec::new()),
+        })
+    });
+    stream::select_all(of_each.map(StreamExt::boxed)).boxed()
 }
 
-/// The events of a watch that is tried again when it fails.
+/// The events of a watch over a part of the scope, which is tried again when it fails.
 fn resilient<K>(
-    kind: &str,
-    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-) -> impl Stream<Item = Event<K>> + Send + 'static
+    client: &Client,
+    part: &Part,
+    config: watcher::Config,
+) -> impl Stream<Item = Event<PartialObjectMeta<K>>> + Send + use<K>
 where
-    K: Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let backoff = ExponentialBuilder::default()
         .with_min_delay(BACKOFF.0)
         .with_max_delay(BACKOFF.1)
         .without_max_times()
         .with_jitter();
-    let kind = kind.to_owned();
-    events
+    let namespace = part.namespace().map(str::to_owned);
+    watcher(scoped::<K>(client, part), config)
         .backoff(ExponentialBackoff::from(backoff))
         .filter_map(move |event| {
             ready(match event {
                 Ok(event) => Some(event),
                 Err(error) => {
-                    warn!(kind, error = fault(&error), "watch");
+                    let kind = K::kind(&());
+                    warn!(kind = &*kind, namespace, error = fault(&error), "watch");
                     None
                 }
             })

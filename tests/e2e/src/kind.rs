@@ -55,6 +55,8 @@ pub const POD: Kind = Kind::new("", "v1", "Pod");
 pub const CONFIG_MAP: Kind = Kind::new("", "v1", "ConfigMap");
 /// Where large models lie.
 pub const CLAIM: Kind = Kind::new("", "v1", "PersistentVolumeClaim");
+/// What few may read.
+pub const SECRET: Kind = Kind::new("", "v1", "Secret");
 /// What a claim gets.
 pub const VOLUME: Kind = Kind::new("", "v1", "PersistentVolume");
 /// What happened, in words.
@@ -67,7 +69,7 @@ pub const NAMESPACE: Kind = Kind::new("", "v1", "Namespace");
 pub const LEASE: Kind = Kind::new("coordination.k8s.io", "v1", "Lease");
 
 /// Every kind that the tests know, to find one by the `apiVersion` and `kind` of a manifest.
-const ALL: [Kind; 14] = [
+const ALL: [Kind; 15] = [
     MODEL_SERVICE,
     DEPLOYMENT,
     SERVICE,
@@ -77,6 +79,7 @@ const ALL: [Kind; 14] = [
     POD,
     CONFIG_MAP,
     CLAIM,
+    SECRET,
     VOLUME,
     EVENT,
     NODE,

@@ -46,10 +46,14 @@ pub(crate) async fn start(world: &World) -> Running {
 }
 
 fn launch(world: &World) -> Running {
+    launch_with(world, &[])
+}
+
+fn launch_with(world: &World, flags: &[&str]) -> Running {
     let (shutdown, begun) = watch::channel(false);
     let readiness = Readiness::default();
     let (context, told) = (world.context.clone(), readiness.clone());
-    let settings = Settings::parse_from(["springtide-operator"]);
+    let settings = Settings::parse_from(["springtide-operator"].iter().chain(flags));
     let controller = tokio::spawn(async move {
         controller::run(context, &settings, &told, begun).await;
     });
@@ -103,6 +107,46 @@ async fn it_acts_once_it_knows_all_model_services() {
     })
     .await;
     running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_named_namespaces_are_watched_and_no_call_goes_beyond_them() {
+    let world = World::with_keda();
+    let running = launch_with(&world, &["--watch-namespaces=one,two"]);
+    let (model_services, hpas) = (
+        ResourceType::of::<ModelService>(),
+        ResourceType::of::<HorizontalPodAutoscaler>(),
+    );
+    let namespaces = ["one", "two", "three"];
+    let serve = |engine: &str| {
+        for namespace in namespaces {
+            let fields = json!({"spec": spec(engine)});
+            world
+                .fake
+                .edit(&model_services, namespace, NAME, "kubectl", &fields);
+        }
+    };
+    let scaled = || namespaces.map(|namespace| world.fake.get(&hpas, namespace, NAME).is_some());
+    serve("HPA");
+    within(SOON, "two HPAs", || scaled() == [true, true, false]).await;
+    settled(&world).await;
+    for namespace in ["one", "two"] {
+        world.fake.delete(&hpas, namespace, NAME);
+        within(SOON, "the HPA again", || scaled() == [true, true, false]).await;
+    }
+    serve("KEDA");
+    within(2 * SOON, "no HPA", || scaled() == [false; 3]).await;
+    world.fake.drop_watches();
+    serve("HPA");
+    within(3 * SOON, "two HPAs", || scaled() == [true, true, false]).await;
+    running.stop().await;
+    let is_discovery = |path: &str| path.starts_with("/apis/") && path.split('/').count() == 4;
+    for call in world.fake.take_calls() {
+        let is_within = ["/namespaces/one/", "/namespaces/two/"]
+            .iter()
+            .any(|part| call.path.contains(part));
+        assert!(is_within || is_discovery(&call.path), "{call:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,5 +3,6 @@
 //! `make control-plane-test` starts one and runs it.
 
 mod admission;
+mod bounded;
 mod children;
 mod policy;

@@ -1,0 +1,126 @@
+//! An operator that has Roles in two namespaces, and no right over the others. It needs a control plane of its
+//! own (`tests/control-plane/bounded.yaml`).
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kube::{
+    Api, Client,
+    api::{DynamicObject, ListParams},
+};
+use serde_json::json;
+use springtide_e2e::bed::{Company, Failure, in_namespace};
+use springtide_e2e::cluster::Cluster;
+use springtide_e2e::kind::Kind;
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{example, kind};
+
+/// Namespaces that the operator watches.
+const WATCHED: [&str; 2] = ["watched-one", "watched-two"];
+
+/// The operator's service account, as the chart names it.
+const OPERATOR: &str = "system:serviceaccount:springtide-system:springtide-operator";
+
+/// Longest time until the operator has made what a ModelService wants, or changed it.
+const LIMIT: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn roles_in_two_namespaces_are_enough_and_a_third_is_left_alone() -> Result<(), Failure> {
+    in_namespace("bounded", Company::Welcome, async |bed| {
+        let unwatched = bed.namespace.as_str();
+        let everywhere = WATCHED.into_iter().chain([unwatched]);
+        for namespace in everywhere.clone() {
+            let manifest = example::fixed_iris("iris", 1, &json!({}))?;
+            bed.cluster.apply(Some(namespace), &manifest).await?;
+        }
+        for replicas in [1, 2] {
+            for namespace in everywhere.clone() {
+                let change = json!({"spec": {"replicas": replicas}});
+                bed.cluster
+                    .merge(namespace, kind::MODEL_SERVICE, "iris", &change)
+                    .await?;
+            }
+            for namespace in WATCHED {
+                scaled(&bed.cluster, namespace, replicas).await?;
+            }
+        }
+
+        // By now each of the others was seen twice.
+        let left_alone = bed.get(kind::MODEL_SERVICE, "iris").await?;
+        ensure!(left_alone.get("status").is_none(), "{left_alone}");
+        for child in [kind::DEPLOYMENT, kind::SERVICE, kind::DISRUPTION_BUDGET] {
+            let found = bed.find(child, "iris").await?;
+            ensure!(
+                found.is_none(),
+                "{} in a third namespace: {found:?}",
+                child.name
+            );
+        }
+
+        let operator = Cluster::connect_as(OPERATOR).await?;
+        for (kind, namespace, expected) in [
+            (kind::DEPLOYMENT, Some(WATCHED[0]), 200),
+            (kind::DEPLOYMENT, Some(unwatched), 403),
+            (kind::DEPLOYMENT, None, 403),
+            (kind::MODEL_SERVICE, Some(unwatched), 403),
+            (kind::MODEL_SERVICE, None, 403),
+            (kind::SECRET, Some(WATCHED[0]), 403),
+        ] {
+            let status = list(&operator, kind, namespace).await?;
+            ensure!(
+                status == expected,
+                "a list of {} in {namespace:?}: {status}",
+                kind.name
+            );
+        }
+
+        let log = std::env::var("SPRINGTIDE_OPERATOR_LOG").context("the operator's log")?;
+        let log = std::fs::read_to_string(log)?;
+        ensure!(log.contains("watching"), "not the operator's log: {log}");
+        let complaints: Vec<&str> = log
+            .lines()
+            .filter(|line| line.to_lowercase().contains("forbidden"))
+            .collect();
+        ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+
+        for namespace in WATCHED {
+            bed.cluster
+                .delete(Some(namespace), kind::MODEL_SERVICE, "iris")
+                .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until the Deployment has its replicas and the status says so.
+async fn scaled(cluster: &Cluster, namespace: &str, replicas: i64) -> Result<()> {
+    until(
+        &format!("{replicas} replicas in {namespace}"),
+        LIMIT,
+        async || {
+            let deployment = cluster.find(namespace, kind::DEPLOYMENT, "iris").await?;
+            let wanted = deployment.map(|deployment| deployment["spec"]["replicas"].clone());
+            let status =
+                cluster.get(namespace, kind::MODEL_SERVICE, "iris").await?["status"].clone();
+            let so = wanted == Some(json!(replicas)) && status["desiredReplicas"] == replicas;
+            Ok(Look::at(so, || format!("{wanted:?}, {status}")))
+        },
+    )
+    .await?;
+    Ok(())
+}
+
+/// The HTTP status of a list.
+async fn list(client: &Client, kind: Kind, namespace: Option<&str>) -> Result<u16> {
+    let resource = kind.resource();
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    match api.list(&ListParams::default().limit(1)).await {
+        Ok(_) => Ok(200),
+        Err(kube::Error::Api(status)) => Ok(status.code),
+        Err(error) => Err(error.into()),
+    }
+}
