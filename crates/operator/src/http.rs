@@ -1,15 +1,18 @@
 //! Probes and metrics over HTTP.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use tokio::net::TcpListener;
 
 use crate::{
+    access::{Access, Denied},
     metrics::Metrics,
     readiness::{Readiness, Stage},
 };
@@ -21,6 +24,8 @@ pub struct Endpoints {
     pub metrics: Metrics,
     /// How far this replica has got.
     pub readiness: Readiness,
+    /// Who may read the metrics; `None`: whoever reaches them. Probes are open to all.
+    pub access: Option<Arc<Access>>,
 }
 
 /// The routes: `/healthz` (the process answers), `/readyz` and `/metrics`.
@@ -55,16 +60,24 @@ async fn ready(State(endpoints): State<Endpoints>) -> (StatusCode, &'static str)
     }
 }
 
-async fn metrics(State(endpoints): State<Endpoints>) -> Response {
-    match endpoints.metrics.render() {
+async fn metrics(
+    State(endpoints): State<Endpoints>,
+    headers: HeaderMap,
+) -> Result<Response, Denied> {
+    if let Some(access) = &endpoints.access {
+        access.check(&headers).await?;
+    }
+    Ok(match endpoints.metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, http::Request};
+    use http_body_util::BodyExt;
+    use springtide_testkit::{FakeApi, Fault};
     use tower::ServiceExt;
 
     use super::*;
@@ -80,6 +93,7 @@ mod tests {
         let router = router(Endpoints {
             metrics: Metrics::new().unwrap(),
             readiness: readiness.clone(),
+            access: None,
         });
         for (stage, expected) in [
             (Stage::Starting, StatusCode::SERVICE_UNAVAILABLE),
@@ -93,5 +107,51 @@ mod tests {
             assert_eq!(status(&router, "/metrics").await, StatusCode::OK);
         }
         assert_eq!(status(&router, "/other").await, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn metrics_are_for_readers_where_that_is_asked_for_and_probes_for_all() {
+        let fake = FakeApi::new();
+        fake.know("good", "prometheus");
+        fake.know("other", "somebody");
+        fake.allow("prometheus", "get", "/metrics");
+        let readiness = Readiness::default();
+        readiness.reach(Stage::Acting);
+        let router = router(Endpoints {
+            metrics: Metrics::new().unwrap(),
+            readiness,
+            access: Some(Arc::new(Access::new(fake.client()))),
+        });
+        for probe in ["/healthz", "/readyz"] {
+            assert_eq!(status(&router, probe).await, StatusCode::OK, "{probe}");
+        }
+        let ask = async |token: Option<&str>| {
+            let mut request = Request::get("/metrics");
+            if let Some(token) = token {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            }
+            let request = request.body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let status = response.status();
+            let scheme = response.headers().contains_key(header::WWW_AUTHENTICATE);
+            assert_eq!(scheme, status == StatusCode::UNAUTHORIZED);
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
+        };
+        for (token, expected, says) in [
+            (None, 401, "Authorization: Bearer"),
+            (Some("made-up"), 401, "Authorization: Bearer"),
+            (Some("other"), 403, "bind it to the ClusterRole"),
+            (Some("good"), 200, "springtide_operator_leader"),
+        ] {
+            let (status, body) = ask(token).await;
+            assert_eq!(status, expected, "{token:?}");
+            assert!(body.contains(says), "{token:?}: {body}");
+            let tells = body.contains("springtide_operator_leader");
+            assert_eq!(tells, expected == 200, "{token:?}");
+        }
+        fake.inject(1, Fault::Refused);
+        let (status, body) = ask(Some("other")).await;
+        assert_eq!(status, 503, "{body}");
     }
 }

@@ -4,6 +4,7 @@
 //! before the one that follows it is made. Everything that decides is in `springtide-plan` (and, for the leader election, in [`leader::evaluate`]); what is here talks
 //! to the API server and waits.
 
+pub mod access;
 mod backoff;
 pub mod capabilities;
 pub mod controller;

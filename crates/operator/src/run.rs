@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    access::Access,
     controller,
     http::{Endpoints, serve},
     inquiry::OverHttp,
@@ -59,6 +60,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let endpoints = Endpoints {
         metrics: metrics.clone(),
         readiness: readiness.clone(),
+        access: settings
+            .metrics_authentication
+            .then(|| Arc::new(Access::new(client.clone()))),
     };
     let listener = TcpListener::bind(settings.listen)
         .await

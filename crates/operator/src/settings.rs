@@ -79,6 +79,11 @@ pub struct Settings {
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
+    /// Tell /metrics only to whom the API server knows by a bearer token and lets get the path /metrics. Needs
+    /// the right to create TokenReviews and SubjectAccessReviews.
+    #[arg(long, env = "METRICS_AUTHENTICATION", default_value = "false", action = ArgAction::Set)]
+    pub metrics_authentication: bool,
+
     /// Act only while holding a lease, so that several replicas can run.
     #[arg(long, env = "LEADER_ELECTION", default_value = "true", action = ArgAction::Set)]
     pub leader_election: bool,
@@ -192,6 +197,7 @@ mod tests {
         .unwrap();
         assert_eq!(settings.for_plans().server_image, "server:1");
         assert!(!settings.leader_election);
+        assert!(!settings.metrics_authentication);
         let plans = settings.for_plans();
         assert_eq!(plans.scrape_interval_seconds, 15);
         assert_eq!(

@@ -14,6 +14,7 @@ use crate::{
     refusals::failure,
     request::{ResourcePath, Target, query},
     resource::ResourceType,
+    reviews::Reviews,
     store::{Key, Preconditions, Store},
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(crate) registered: Registered,
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
+    pub(crate) reviews: Reviews,
 }
 
 impl State {
@@ -81,6 +83,11 @@ impl State {
                 resource,
                 namespace,
             } => {
+                if (method, &namespace) == (&Method::POST, &None)
+                    && let Some(review) = self.reviews.answer(&resource.plural, parse(body)?)
+                {
+                    return Ok(review);
+                }
                 let resource = self.resolve(&resource)?;
                 match (method, namespace) {
                     (&Method::GET, namespace) => {

@@ -2,7 +2,8 @@
 //!
 //! [`FakeApi`] is an in-process HTTP service for a [`kube::Client`]: objects with resource versions
 //! and generations, server-side apply with field ownership, the status and scale subresources,
-//! preconditions, finalizers, watches, garbage collection by owner reference and APIs of other servers. Nothing listens on a socket and nothing runs
+//! preconditions, finalizers, watches, garbage collection by owner reference, reviews of tokens and of access to
+//! paths, and APIs of other servers. Nothing listens on a socket and nothing runs
 //! in the background, so a test decides what happens when.
 //!
 //! It is smaller than the real one in ways that are listed here and nowhere else:
@@ -22,6 +23,7 @@ mod managers;
 mod refusals;
 mod request;
 mod resource;
+mod reviews;
 mod schema;
 mod server;
 mod store;

@@ -103,6 +103,23 @@ impl FakeApi {
         self.lock().registered.remove(group_version);
     }
 
+    /// Knows a user by a token.
+    pub fn know(&self, token: &str, user: &str) {
+        let (token, user) = (token.to_owned(), user.to_owned());
+        self.lock().reviews.users.insert(token, user);
+    }
+
+    /// Knows nobody by this token any more.
+    pub fn forget(&self, token: &str) {
+        self.lock().reviews.users.remove(token);
+    }
+
+    /// Lets a user do something, such as `get`, with a path that is no object.
+    pub fn allow(&self, user: &str, verb: &str, path: &str) {
+        let access = [user, verb, path].map(str::to_owned);
+        self.lock().reviews.allowed.insert(access);
+    }
+
     /// The version of the newest write. The same before and after: nothing was written.
     #[must_use]
     pub fn version(&self) -> u64 {

@@ -1,19 +1,24 @@
-//! An operator that has Roles in two namespaces, and no right over the others. It needs a control plane of its
-//! own (`tests/control-plane/bounded.yaml`).
+//! An operator that has Roles in two namespaces, and no right over the others, and that asks who reads its metrics.
+//! It needs a control plane of its own (`tests/control-plane/bounded.yaml`).
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use http::Request;
 use kube::{
     Api, Client,
     api::{DynamicObject, ListParams},
 };
-use serde_json::json;
-use springtide_e2e::bed::{Company, Failure, in_namespace};
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::cluster::Cluster;
 use springtide_e2e::kind::Kind;
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// Namespaces that the operator watches.
 const WATCHED: [&str; 2] = ["watched-one", "watched-two"];
@@ -123,4 +128,92 @@ async fn list(client: &Client, kind: Kind, namespace: Option<&str>) -> Result<u1
         Err(kube::Error::Api(status)) => Ok(status.code),
         Err(error) => Err(error.into()),
     }
+}
+
+#[tokio::test]
+async fn metrics_are_told_to_accounts_that_are_bound_to_their_reader() -> Result<(), Failure> {
+    in_namespace("metrics-readers", Company::Welcome, async |bed| {
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": bed.namespace},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                "name": "springtide-operator-metrics-reader",
+            },
+            "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": bed.namespace}],
+        });
+        let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+        post(bed, bindings, &binding).await?;
+        let (reader, other) = (token(bed, "reader").await?, token(bed, "other").await?);
+        // The API server's authorizer hears of a binding a moment after it is there.
+        until("the binding", LIMIT, async || {
+            let (status, body) = metrics(Some(&reader)).await?;
+            Ok(Look::at(status == 200, || body))
+        })
+        .await?;
+        for (token, expected, says) in [
+            (Some(&*reader), 200, "springtide_operator_leader 1"),
+            (Some(&*other), 403, "may not get /metrics"),
+            (Some("made-up"), 401, "Authorization: Bearer TOKEN"),
+            (None, 401, "Authorization: Bearer TOKEN"),
+        ] {
+            let (status, body) = metrics(token).await?;
+            ensure!(
+                status == expected && body.contains(says),
+                "{status}: {body}"
+            );
+            ensure!(
+                body.contains("springtide_operator_leader") == (expected == 200),
+                "{status}: {body}"
+            );
+        }
+        let delete = Request::delete(format!("{bindings}/{}", bed.namespace)).body(Vec::new())?;
+        let _: Value = bed.cluster.client().request(delete).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// Posts an object to a path of the API server.
+async fn post(bed: &Bed, path: &str, object: &Value) -> Result<Value> {
+    let request = Request::post(path)
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(serde_json::to_vec(object)?)?;
+    Ok(bed.cluster.client().request(request).await?)
+}
+
+/// A token of a new service account.
+async fn token(bed: &Bed, account: &str) -> Result<String> {
+    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", bed.namespace);
+    let new = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}});
+    post(bed, &accounts, &new).await?;
+    let request = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 600},
+    });
+    let made = post(bed, &format!("{accounts}/{account}/token"), &request).await?;
+    let token = made["status"]["token"].as_str().context("a token")?;
+    Ok(token.to_owned())
+}
+
+/// Status and body of the operator's metrics.
+async fn metrics(token: Option<&str>) -> Result<(u16, String)> {
+    let address = std::env::var("SPRINGTIDE_OPERATOR_ADDRESS").context("the operator's address")?;
+    let authorization = token.map_or_else(String::new, |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    });
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n"
+    );
+    let mut answer = String::new();
+    tokio::time::timeout(LIMIT, async {
+        let mut connection = TcpStream::connect(&address).await?;
+        connection.write_all(request.as_bytes()).await?;
+        connection.read_to_string(&mut answer).await
+    })
+    .await
+    .context("no answer in time")??;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no head")?;
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    Ok((status, body.to_owned()))
 }

@@ -1,0 +1,242 @@
+//! Who may read the metrics: whom the API server knows by a bearer token (`TokenReview`) and lets get the path
+//! `/metrics` (`SubjectAccessReview`), as controllers made with controller-runtime and kube-rbac-proxy ask it.
+//!
+//! Where the API server doesn't say yes, the answer is no.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use k8s_openapi::api::{
+    authentication::v1::{TokenReview, TokenReviewSpec, UserInfo},
+    authorization::v1::{NonResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+};
+use kube::{Api, Client, api::PostParams};
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
+use tracing::warn;
+
+use crate::error::brief;
+
+/// Path and verb that a reader needs the right to.
+const PATH: &str = "/metrics";
+const VERB: &str = "get";
+
+/// Most bytes of a token: those of service accounts have about a thousand.
+const MAX_TOKEN_BYTES: usize = 8192;
+
+/// How long a yes holds without asking again: so long a token or a right that was taken away is still good.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// Tokens that are remembered at the same time.
+const MAX_REMEMBERED: usize = 64;
+
+/// Requests for which the API server is asked at the same time, so that who sends made-up tokens doesn't have
+/// this operator flood it.
+const MAX_ASKING: usize = 4;
+
+/// Longest time that the API server may take to answer.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Why the metrics aren't told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// No token that the API server knows.
+    Unauthenticated,
+    /// Its user has no right to them.
+    Forbidden,
+    /// The API server couldn't be asked.
+    Unknown,
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let (status, text) = match self {
+            Self::Unauthenticated => (
+                StatusCode::UNAUTHORIZED,
+                "send a token of this cluster: Authorization: Bearer TOKEN\n",
+            ),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "this account may not get /metrics: bind it to the ClusterRole that the operator's chart makes for readers of its metrics\n",
+            ),
+            Self::Unknown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the API server can't be asked about this token now, try again: the operator's log says why\n",
+            ),
+        };
+        let mut response = (status, text).into_response();
+        if self == Self::Unauthenticated {
+            let scheme = header::HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// Asks the API server who may read the metrics, and remembers for a while who may.
+pub struct Access {
+    client: Client,
+    remembered: Mutex<Remembered>,
+    asking: Semaphore,
+}
+
+impl Access {
+    /// Asks with this client, whose account needs the right to create TokenReviews and
+    /// SubjectAccessReviews.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            remembered: Mutex::default(),
+            asking: Semaphore::new(MAX_ASKING),
+        }
+    }
+
+    /// Whether a request with these headers may read the metrics.
+    ///
+    /// # Errors
+    ///
+    /// Where it may not, or where that can't be found out.
+    pub async fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        let token = bearer(headers).ok_or(Denied::Unauthenticated)?;
+        let digest: TokenDigest = Sha256::digest(token).into();
+        if self.remember(|remembered| remembered.has(&digest, Instant::now())) {
+            return Ok(());
+        }
+        let _permit = self.asking.try_acquire().map_err(|_| Denied::Unknown)?;
+        let asked = Instant::now();
+        match timeout(LIMIT, self.ask(token)).await {
+            Ok(Ok(verdict)) => {
+                verdict?;
+                self.remember(|remembered| remembered.keep(digest, asked));
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                warn!(error = brief(&error), "who may read the metrics");
+                Err(Denied::Unknown)
+            }
+            Err(_) => {
+                warn!("who may read the metrics: no answer in time");
+                Err(Denied::Unknown)
+            }
+        }
+    }
+
+    async fn ask(&self, token: &str) -> Result<Result<(), Denied>, kube::Error> {
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                token: Some(token.to_owned()),
+                audiences: None,
+            },
+            ..TokenReview::default()
+        };
+        let reviewed = Api::all(self.client.clone())
+            .create(&PostParams::default(), &review)
+            .await?;
+        let Some(user) = authenticated(reviewed) else {
+            return Ok(Err(Denied::Unauthenticated));
+        };
+        let reviewed = Api::all(self.client.clone())
+            .create(&PostParams::default(), &access_of(user))
+            .await?;
+        Ok(if is_allowed(&reviewed) {
+            Ok(())
+        } else {
+            Err(Denied::Forbidden)
+        })
+    }
+
+    fn remember<T>(&self, use_it: impl FnOnce(&mut Remembered) -> T) -> T {
+        use_it(
+            &mut self
+                .remembered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+/// The token of a request that has exactly one.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    let is_token = !token.is_empty()
+        && token.len() <= MAX_TOKEN_BYTES
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    (scheme.eq_ignore_ascii_case("bearer") && is_token).then_some(token)
+}
+
+/// The user that the API server knows by the token.
+fn authenticated(review: TokenReview) -> Option<UserInfo> {
+    let status = review.status?;
+    let is_known = status.authenticated == Some(true);
+    status.user.filter(|user| {
+        let name = user.username.as_deref().unwrap_or_default();
+        is_known && !name.is_empty()
+    })
+}
+
+fn access_of(user: UserInfo) -> SubjectAccessReview {
+    SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: user.username,
+            groups: user.groups,
+            uid: user.uid,
+            extra: user.extra,
+            non_resource_attributes: Some(NonResourceAttributes {
+                path: Some(PATH.to_owned()),
+                verb: Some(VERB.to_owned()),
+            }),
+            resource_attributes: None,
+        },
+        ..SubjectAccessReview::default()
+    }
+}
+
+fn is_allowed(review: &SubjectAccessReview) -> bool {
+    review
+        .status
+        .as_ref()
+        .is_some_and(|status| status.allowed && status.denied != Some(true))
+}
+
+/// What is remembered of a token instead of it.
+type TokenDigest = [u8; 32];
+
+/// Tokens that may read the metrics, oldest first.
+#[derive(Debug, Default)]
+struct Remembered(Vec<(TokenDigest, Instant)>);
+
+impl Remembered {
+    fn has(&mut self, digest: &TokenDigest, now: Instant) -> bool {
+        self.0
+            .retain(|(_, asked)| now.duration_since(*asked) < REMEMBERED);
+        self.0.iter().any(|(known, _)| known == digest)
+    }
+
+    fn keep(&mut self, digest: TokenDigest, asked: Instant) {
+        self.0.retain(|(known, _)| *known != digest);
+        if self.0.len() >= MAX_REMEMBERED {
+            self.0.remove(0);
+        }
+        self.0.push((digest, asked));
+    }
+}
+
+#[cfg(test)]
+mod tests;
