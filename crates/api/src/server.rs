@@ -77,6 +77,15 @@ pub struct Server {
     #[serde(default)]
     pub resources: Resources,
 
+    /// Service account of the pods, in the namespace of the ModelService. They never get its token, so that it
+    /// gives them no rights over the cluster; a name of their own is for meshes and policies that tell pods apart
+    /// by it, and for its image pull secrets.
+    #[serde(default = "service_account_name")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
+        .message("spec.server.serviceAccountName must be the name of a service account"))]
+    pub service_account_name: String,
+
     /// `RuntimeClass` of the pods, such as one of gVisor or Kata Containers, for models that aren't trusted.
     /// Default: the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +124,7 @@ impl Default for Server {
             latency_objective_milliseconds: None,
             workers: None,
             resources: Resources::default(),
+            service_account_name: service_account_name(),
             runtime_class_name: None,
             host_users: None,
             node_selector: BTreeMap::new(),
@@ -221,6 +231,10 @@ pub enum BatchingPolicy {
     WorkConserving,
     /// When it is full or its oldest request has waited for `maxWaitMilliseconds`.
     Window,
+}
+
+fn service_account_name() -> String {
+    "default".to_owned()
 }
 
 const fn max_batch_rows() -> i32 {

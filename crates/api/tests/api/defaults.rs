@@ -77,6 +77,7 @@ fn the_defaults_are_those_of_the_contract() {
             },
             "maxQueueRows": 1024,
             "requestTimeoutMilliseconds": 5000,
+            "serviceAccountName": "default",
             "resources": {
                 "requests": {"cpu": "500m", "memory": "512Mi"},
                 "limits": {"cpu": "2", "memory": "2Gi"},

@@ -286,6 +286,10 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
             json!({"spec": {"server": {"image": "a b"}}}),
         ),
         (
+            "spec.server.serviceAccountName must",
+            json!({"spec": {"server": {"serviceAccountName": "Models"}}}),
+        ),
+        (
             "spec.server.resources.requests.cpu must",
             json!({"spec": {"server": {"resources": {"requests": {"cpu": "2001m"}}}}}),
         ),

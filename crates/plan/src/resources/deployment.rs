@@ -82,6 +82,9 @@ fn pod(model_service: &ValidatedModelService, settings: &OperatorSettings) -> Po
         containers: vec![container::server(model_service, settings)],
         volumes: Some(volumes::volumes(model_service)),
         security_context: Some(pod_security::pod()),
+        // Said although it is the default: what an applied object no longer says, its deprecated form
+        // `serviceAccount` would keep.
+        service_account_name: Some(server.service_account_name.clone()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(

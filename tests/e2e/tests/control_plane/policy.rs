@@ -237,6 +237,14 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
         dry(&operator, &bed.namespace, &good)
             .await
             .with_context(|| format!("the Deployment of {name}"))?;
+        let of_models = with(
+            good.clone(),
+            "/spec/template/spec/serviceAccountName",
+            json!("models"),
+        )?;
+        dry(&operator, &bed.namespace, &of_models)
+            .await
+            .context("an account that the administrator names")?;
         let mut wrong = String::new();
         for (what, pointer, value, says) in bad() {
             let deployment = with(good.clone(), pointer, value)?;
