@@ -17,8 +17,8 @@ use springtide_plan::{
 
 use crate::{capabilities::serves_keda, error::Error};
 
-/// Pods that are read in one answer of the API server.
-const PAGE_PODS: u32 = 100;
+/// Objects that are read in one answer of the API server.
+const PAGE: u32 = 100;
 
 /// Pods beyond which no more are read: more than twice what `maxReplicas` and a rollout allow.
 const MAX_PODS: usize = 2500;
@@ -91,16 +91,33 @@ pub(crate) async fn observe(
 /// in the namespace can make one of these, of any number and size.
 async fn pods(client: &Client, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
-    let mut page = ListParams::default()
-        .labels(&labels::selector_text(name))
-        .limit(PAGE_PODS);
+    let selected = ListParams::default().labels(&labels::selector_text(name));
     let mut pods = Vec::new();
+    pages(&api, selected, |page: Vec<Pod>| {
+        pods.extend(page.into_iter().map(pruned));
+        pods.len() < MAX_PODS
+    })
+    .await
+    .map_err(Error::api("listing pods"))?;
+    Ok(pods)
+}
+
+/// Reads a list page by page, for as long as there is more and `take` wants it: what a namespace holds has no bound,
+/// and the operator's memory has.
+async fn pages<K>(
+    api: &Api<K>,
+    mut page: ListParams,
+    mut take: impl FnMut(Vec<K>) -> bool,
+) -> Result<(), kube::Error>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    page = page.limit(PAGE);
     loop {
-        let list = api.list(&page).await.map_err(Error::api("listing pods"))?;
-        pods.extend(list.items.into_iter().map(pruned));
+        let list = api.list(&page).await?;
         page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
-        if page.continue_token.is_none() || pods.len() >= MAX_PODS {
-            return Ok(pods);
+        if !take(list.items) || page.continue_token.is_none() {
+            return Ok(());
         }
     }
 }
@@ -112,21 +129,24 @@ fn pruned(mut pod: Pod) -> Pod {
     pod
 }
 
-/// Somebody else's HPAs that scale the Deployment.
+/// Somebody else's HPAs that scale the Deployment: all of them are looked at, however many there are.
 async fn others(
     client: &Client,
     namespace: &str,
     model_service: &ValidatedModelService,
 ) -> Result<BTreeSet<String>, Error> {
-    let hpas = Api::<HorizontalPodAutoscaler>::namespaced(client.clone(), namespace)
-        .list(&ListParams::default())
-        .await
-        .map_err(Error::api("listing HorizontalPodAutoscalers"))?;
-    Ok(hpas
-        .into_iter()
-        .filter(|hpa| is_another(hpa, model_service))
-        .filter_map(|hpa| hpa.metadata.name)
-        .collect())
+    let api = Api::<HorizontalPodAutoscaler>::namespaced(client.clone(), namespace);
+    let mut names = BTreeSet::new();
+    pages(&api, ListParams::default(), |page| {
+        let others = page
+            .into_iter()
+            .filter(|hpa| is_another(hpa, model_service));
+        names.extend(others.filter_map(|hpa| hpa.metadata.name));
+        true
+    })
+    .await
+    .map_err(Error::api("listing HorizontalPodAutoscalers"))?;
+    Ok(names)
 }
 
 async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, Error>

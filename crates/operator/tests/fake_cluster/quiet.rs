@@ -298,3 +298,34 @@ async fn somebody_elses_hpa_is_not_fought_and_said_to_be_there() {
         ("True".to_owned(), "FixedReplicas".to_owned())
     );
 }
+
+/// More than the API server gives in one answer, of which the last alone scales the Deployment.
+#[tokio::test]
+async fn somebody_elses_hpa_is_found_among_many_page_by_page() {
+    let world = World::new();
+    world.set_spec(&spec("None"));
+    world.converge().await;
+    let hpas = ResourceType::of::<HorizontalPodAutoscaler>();
+    let scales = |hpa: &str, deployment: &str| {
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment});
+        let fields = json!({"spec": {"scaleTargetRef": target, "maxReplicas": 10}});
+        world.fake.edit(&hpas, NAMESPACE, hpa, "kubectl", &fields);
+    };
+    for number in 0..250 {
+        scales(&format!("a-{number:03}"), &format!("other-{number}"));
+    }
+    scales("z", NAME);
+    let _ = world.fake.take_calls();
+    assert_eq!(world.pass().await.unwrap(), Next::Lacking);
+    let (status, reason) = world.condition("AutoscalingReady");
+    assert_eq!((&*status, &*reason), ("False", "AnotherAutoscaler"));
+    let calls = world.fake.take_calls();
+    let lists = calls
+        .iter()
+        .filter(|call| call.path.ends_with("/horizontalpodautoscalers") && !call.is_write());
+    assert_eq!(lists.clone().count(), 3);
+    assert!(
+        lists.clone().all(|call| call.query.contains("limit=100")),
+        "{calls:?}"
+    );
+}

@@ -6,6 +6,7 @@ use super::{
     Evidence, Finding, Reason,
     blocked::blocked,
     due::{deletion_due, readings_due},
+    others,
 };
 use crate::{
     child::ChildKind,
@@ -259,11 +260,11 @@ fn keda(observed: &Observed) -> Finding {
             || Finding::yes(Reason::Scaling, "KEDA sets the number of pods."),
             scaling,
         ),
-        ("False", reason) => Finding::no(
-            reason.unwrap_or(Reason::ScaledObjectNotReady.as_str()),
+        ("False", reason) => Finding::no(others(reason, Reason::ScaledObjectNotReady), message()),
+        (_, Some(reason)) if !reason.is_empty() => Finding::unknown(
+            others(Some(reason), Reason::ScaledObjectNotReady),
             message(),
         ),
-        (_, Some(reason)) if !reason.is_empty() => Finding::unknown(reason, message()),
         // KEDA sets every condition to unknown, without a reason, before its first look.
         _ => starting(),
     }
@@ -274,11 +275,7 @@ fn keda(observed: &Observed) -> Finding {
 fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
     let unable = hpa_condition(hpa, "AbleToScale")
         .filter(|able| able.status == "False")
-        .map(|able| {
-            able.reason
-                .as_deref()
-                .unwrap_or(Reason::UnableToScale.as_str())
-        });
+        .map(|able| others(able.reason.as_deref(), Reason::UnableToScale));
     let name = hpa.metadata.name.as_deref().unwrap_or_default();
     let hint = format!("`kubectl describe hpa {name}` says more.");
     if let Some(reason) = unable {

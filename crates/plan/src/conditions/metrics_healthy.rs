@@ -11,6 +11,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use super::{
     Evidence, Finding, Reason,
     due::{readings_came, readings_due},
+    others,
 };
 use crate::{
     engine::Resolved,
@@ -178,11 +179,7 @@ fn lacking(
     .collect::<Vec<_>>();
     match said {
         Some((reason, _)) if faults.is_empty() && !knows_keda => vec![Fault {
-            reason: if reason.is_empty() {
-                Reason::MetricsUnavailable.into()
-            } else {
-                reason.to_owned()
-            },
+            reason: others(Some(reason), Reason::MetricsUnavailable).to_owned(),
             message: format!(
                 "The HorizontalPodAutoscaler lacks a reading. `kubectl describe hpa {}` says which.",
                 hpa.metadata.name.as_deref().unwrap_or_default()

@@ -20,7 +20,7 @@ use springtide_api::{
     status::{ModelStatus, condition},
 };
 
-pub(crate) use self::reason::Reason;
+pub(crate) use self::reason::{Reason, others};
 
 use crate::{
     batching, child::ChildKind, desired::Desired, observed::Observed, status::Outcome,

@@ -63,6 +63,29 @@ reasons! {
     Unschedulable,
 }
 
+/// Most bytes of a reason, which is that of events
+/// (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
+const MAX_BYTES: usize = 128;
+
+/// The reason that somebody else gives in an object of his, where it can be one of a condition: else the API
+/// server would refuse the whole status for it.
+pub(crate) fn others(reason: Option<&str>, instead: Reason) -> &str {
+    reason
+        .filter(|reason| reason.len() <= MAX_BYTES && is_reason(reason))
+        .unwrap_or(instead.as_str())
+}
+
+/// By the pattern of `metav1.Condition`.
+fn is_reason(reason: &str) -> bool {
+    let bytes = reason.as_bytes();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.last().is_some_and(is_word)
+        && bytes
+            .iter()
+            .all(|byte| is_word(byte) || b",:".contains(byte))
+}
+
 impl From<Reason> for String {
     fn from(reason: Reason) -> Self {
         reason.as_str().to_owned()
@@ -91,6 +114,40 @@ mod tests {
             .filter(|reasons| reasons.starts_with('`'))
             .flat_map(|reasons| reasons.split('`').skip(1).step_by(2))
             .collect()
+    }
+
+    #[test]
+    fn what_others_give_is_a_reason_or_none() {
+        for reason in [
+            "FailedGetScale",
+            "a",
+            "A1",
+            "x_y,z:0",
+            &"R".repeat(MAX_BYTES),
+        ] {
+            assert_eq!(others(Some(reason), Reason::Starting), reason);
+        }
+        for reason in [
+            "",
+            "1st",
+            "_x",
+            "Reason:",
+            "Re ason",
+            "Reason\n",
+            "\u{1b}[2J",
+            "Größe",
+            &"R".repeat(MAX_BYTES + 1),
+        ] {
+            assert_eq!(
+                others(Some(reason), Reason::Starting),
+                "Starting",
+                "{reason:?}"
+            );
+        }
+        assert_eq!(others(None, Reason::Starting), "Starting");
+        for reason in Reason::ALL {
+            assert!(is_reason(reason.as_str()), "{reason:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use k8s_openapi::api::{
 
 use super::{Evidence, Finding, Reason, blocked::blocked};
 use crate::{
-    child::ChildKind, lookup::deployment_condition, pods, replicas::asked_for, scaling::Scaling,
+    child::ChildKind, lookup::deployment_condition, pods, replicas::asked_for,
+    resources::EPHEMERAL_STORAGE, scaling::Scaling,
 };
 
 /// Reasons for which a container waits that don't pass by themselves, or seldom.
@@ -87,10 +88,14 @@ fn refused(deployment: &Deployment) -> Option<Finding> {
         .message
         .as_deref()
         .unwrap_or("The API server refuses the pods.");
-    Some(Finding::no(
-        Reason::PodsRefused,
-        without_generated_names(message),
-    ))
+    let cause = without_generated_names(message);
+    // A LimitRange or a quota may allow less than the default, and names no field of a ModelService.
+    let remedy = if cause.contains(EPHEMERAL_STORAGE) {
+        ". The limit of each container is twice spec.model.maxSizeMebibytes, and 1 GiB more: set that to the size of the model, or have the bound raised."
+    } else {
+        ""
+    };
+    Some(Finding::no(Reason::PodsRefused, format!("{cause}{remedy}")))
 }
 
 /// The API server puts the name of the pod that it refuses before the cause, and that name is another

@@ -47,7 +47,7 @@ const LOGS_MEBIBYTES: i32 = 1024;
 const ANSWER_SECONDS: i32 = 1;
 
 /// Resource name of room on the node's disk, which counts logs and the model's volume.
-const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
+pub(crate) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// Request timeout over latency objective.
 const TIMEOUT_PER_OBJECTIVE: i32 = 10;

@@ -12,6 +12,7 @@ mod scheduling;
 mod service;
 mod volumes;
 
+pub(crate) use container::EPHEMERAL_STORAGE;
 pub use container::{FETCH_CONTAINER, SERVER_CONTAINER};
 
 use crate::{

@@ -3,6 +3,7 @@
 mod autoscaling;
 mod batching;
 mod events;
+mod hostile;
 mod metrics_healthy;
 mod model_loaded;
 mod summary;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::LimitRange;
+use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::kind::Kind;
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
@@ -133,4 +135,41 @@ async fn deleted(bed: &Bed, kind: Kind, name: &str) -> Result<()> {
         waited.seconds()
     ));
     Ok(())
+}
+
+/// What a namespace allows a container of its node's disk is often less than the default limit.
+#[tokio::test]
+async fn pods_that_a_limit_range_refuses_are_told_and_let_in_once_the_model_is_bounded()
+-> Result<(), Failure> {
+    in_namespace("limit-range", Company::Welcome, async |bed| {
+        let range: LimitRange = serde_json::from_value(json!({
+            "metadata": {"name": "disk"},
+            "spec": {"limits": [{"type": "Container", "max": {"ephemeral-storage": "4Gi"}}]},
+        }))?;
+        Api::<LimitRange>::namespaced(bed.cluster.client(), &bed.namespace)
+            .create(&PostParams::default(), &range)
+            .await?;
+        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+        until("the refusal", BACK_LIMIT, async || {
+            let service = bed.get(kind::MODEL_SERVICE, &name).await?;
+            let said = condition(&service, "WorkloadAvailable").cloned();
+            let said = said.map_or_else(String::new, |said| said.to_string());
+            let tells = said.contains("PodsRefused")
+                && said.contains("maximum ephemeral-storage")
+                && said.contains("spec.model.maxSizeMebibytes");
+            Ok(Look::at(tells, || said))
+        })
+        .await?;
+        let pods = async || bed.cluster.list(Some(&bed.namespace), kind::POD, "").await;
+        ensure!(pods().await?.is_empty(), "pods in spite of the LimitRange");
+        let bounded = json!({"spec": {"model": {"maxSizeMebibytes": 1024}}});
+        bed.merge(kind::MODEL_SERVICE, &name, &bounded).await?;
+        until("pods", BACK_LIMIT, async || {
+            let count = pods().await?.len();
+            Ok(Look::at(count > 0, || "none".to_owned()))
+        })
+        .await?;
+        Ok(())
+    })
+    .await
 }

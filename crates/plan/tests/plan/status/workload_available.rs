@@ -262,3 +262,28 @@ fn a_rollout_is_complete_when_only_new_pods_are_left() {
         yes("Complete")
     );
 }
+
+/// The default limit is more than some clusters allow.
+#[test]
+fn pods_that_are_refused_for_their_disk_are_told_which_field_sets_it() {
+    let refused = |cause: &str| {
+        let mut status = unavailable();
+        let failure = json!({
+            "type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+            "message": format!("pods \"iris-0\" is forbidden: {cause}"),
+        });
+        status["conditions"].as_array_mut().unwrap().push(failure);
+        let (model_service, observed) = deployed("HPA", status);
+        let status = status_of(&model_service, &observed);
+        assert_eq!(condition(&status, "WorkloadAvailable"), no("PodsRefused"));
+        message(&status, "WorkloadAvailable")
+    };
+    let range = "maximum ephemeral-storage usage per Container is 10Gi, but limit is 17Gi";
+    let quota = "exceeded quota: disk, requested: limits.ephemeral-storage=17Gi, limited: limits.ephemeral-storage=10Gi";
+    for cause in [range, quota] {
+        let said = refused(cause);
+        assert!(said.starts_with(cause), "{said}");
+        assert!(said.contains("spec.model.maxSizeMebibytes"), "{said}");
+    }
+    assert_eq!(refused("exceeded quota: cpu"), "exceeded quota: cpu");
+}
