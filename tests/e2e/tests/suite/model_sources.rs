@@ -1,4 +1,4 @@
-//! Models come from more places than ConfigMaps: a web server, and a claim.
+//! Models come from more places than ConfigMaps: a web server, whose address may stand in a Secret, and a claim.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use http::StatusCode;
 use kube::ResourceExt;
 use serde_json::json;
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::bed::{Bed, Company, Failure, READY_LIMIT, condition, in_namespace};
 use springtide_e2e::diagnosis::operator_namespace;
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::{items, text};
@@ -39,6 +39,51 @@ async fn a_model_on_a_web_server_is_fetched_through_a_503_and_a_redirect() -> Re
             answers.starts_with(&all),
             "the website answered {answers:?}"
         );
+        Ok(())
+    })
+    .await
+}
+
+/// The pod starts without the Secret and says what it lacks; the next one has it.
+#[tokio::test]
+async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhere()
+-> Result<(), Failure> {
+    const SIGNATURE: &str = "signature-that-nobody-sees";
+    in_namespace("secret-uri", Company::Welcome, async |bed| {
+        let website = Website::open(&bed.cluster, example::model("iris")?).await?;
+        let key = json!({"name": "presigned", "key": "iris"});
+        let change = json!({"spec": {"model": {"uri": null, "uriFrom": {"secretKeyRef": key}}}});
+        bed.apply(&example::fixed_iris("secret-uri", 1, &change)?)
+            .await?;
+        until("what is lacking", READY_LIMIT, async || {
+            let service = bed.get(kind::MODEL_SERVICE, "secret-uri").await?;
+            let said = condition(&service, "ModelLoaded").cloned();
+            let said = said.map_or_else(String::new, |said| said.to_string());
+            Ok(Look::at(said.contains("the Secret presigned"), || said))
+        })
+        .await?;
+
+        let uri = format!("{}?signature={SIGNATURE}", website.url(MODEL));
+        bed.apply(&json!({
+            "apiVersion": "v1", "kind": kind::SECRET.name,
+            "metadata": {"name": "presigned"}, "stringData": {"iris": uri},
+        }))
+        .await?;
+        let pods = async || bed.cluster.list(Some(&bed.namespace), kind::POD, "").await;
+        for pod in pods().await? {
+            bed.delete(kind::POD, text(&pod, "/metadata/name")).await?;
+        }
+        bed.until_ready("secret-uri").await?;
+        predict::check_rows(bed, "secret-uri", &HeldOut::of("iris")?).await?;
+
+        let service = bed.get(kind::MODEL_SERVICE, "secret-uri").await?;
+        let events = bed
+            .cluster
+            .list(Some(&bed.namespace), kind::EVENT, "")
+            .await?;
+        for shown in pods().await?.iter().chain(&events).chain([&service]) {
+            ensure!(!shown.to_string().contains(SIGNATURE), "{shown}");
+        }
         Ok(())
     })
     .await
