@@ -15,6 +15,7 @@ mod counts;
 mod drain;
 mod environment;
 mod fetch;
+mod floods;
 mod http2;
 mod inputs;
 mod letters;

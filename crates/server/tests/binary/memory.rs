@@ -1,25 +1,15 @@
 //! Attacks on the server's memory: each is bounded, and what the server takes stays below what a pod has.
 
-use std::io::Write;
-use std::net::TcpStream;
-
 use crate::attack::{
-    END_HEADERS, END_STREAM, HEADERS, field, frame, http2, read_some, remembered, request, survives,
+    DATA, END_HEADERS, END_STREAM, HEADERS, OF_512_MIB, call, connections, field, frame,
+    over_http1, remembered, request, withstands,
 };
-use crate::support::{HeldOut, Server};
+use crate::support::Server;
 
-/// Sends each of these on connections of their own, which stay open.
-fn connections(server: &Server, count: usize, window: u32, bytes: &[u8]) -> Vec<TcpStream> {
-    (0..count)
-        .filter_map(|_| {
-            let mut stream = http2(server, window)?;
-            // A server that has enough hangs up.
-            let _refused = stream.write_all(bytes);
-            read_some(&mut stream);
-            Some(stream)
-        })
-        .collect()
-}
+const INFER_STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
+
+/// A message of gRPC that asks for nothing: its answer is an error in the stream.
+const EMPTY_MESSAGE: [u8; 5] = [0; 5];
 
 /// Requests of a connection, all with the same head.
 fn requests(count: u32, flags: u8, first: &[u8], others: &[u8]) -> Vec<u8> {
@@ -30,40 +20,31 @@ fn requests(count: u32, flags: u8, first: &[u8], others: &[u8]) -> Vec<u8> {
     heads.collect::<Vec<_>>().concat()
 }
 
-#[track_caller]
-fn predicts(server: &Server) {
-    let rows = HeldOut::of("iris");
-    let answer = server.client().predict(&rows.rows[0]);
-    if answer.status != 429 {
-        let answer = answer.json();
-        rows.check(0, &answer["prediction"], &answer["confidence"]);
-    }
-}
-
 #[test]
 fn large_heads_of_requests_that_never_end() {
     let server = Server::start("iris", &[]);
     let head = [request("POST", "/predict"), field("x", &"y".repeat(15_800))].concat();
-    let open = connections(&server, 230, 65_535, &requests(250, 0, &head, &head));
-    survives(&server, "large heads");
-    predicts(&server);
+    let open = withstands(&server, "large heads", OF_512_MIB, || {
+        connections(
+            server.address(),
+            230,
+            65_535,
+            &requests(100, 0, &head, &head),
+        )
+    });
     drop(open);
 }
 
 #[test]
 fn heads_of_many_fields_that_are_one_entry_of_a_table() {
     let server = Server::start("iris", &[]);
-    for (fields, connections_) in [(450, 230), (250, 230)] {
+    for fields in [450, 250] {
         let entry = [request("POST", "/predict"), remembered("x", "y")].concat();
         let head = [request("POST", "/predict"), vec![0xbe; fields]].concat();
-        let open = connections(
-            &server,
-            connections_,
-            65_535,
-            &requests(250, 0, &entry, &head),
-        );
-        survives(&server, &format!("{fields} fields"));
-        predicts(&server);
+        let bytes = requests(100, 0, &entry, &head);
+        let open = withstands(&server, &format!("{fields} fields"), OF_512_MIB, || {
+            connections(server.address(), 150, 65_535, &bytes)
+        });
         drop(open);
     }
 }
@@ -74,10 +55,21 @@ fn answers_that_nobody_takes() {
     for path in ["/metrics", "/health", "/v2/models/stats", "/nothing"] {
         let head = request("GET", path);
         let bytes = requests(100, END_STREAM, &head, &head);
-        let open = connections(&server, 500, 0, &bytes);
-        survives(&server, path);
+        let open = withstands(&server, path, OF_512_MIB, || {
+            connections(server.address(), 120, 0, &bytes)
+        });
         drop(open);
     }
+}
+
+#[test]
+fn answers_over_http1_that_nobody_takes() {
+    let server = Server::start("iris", &[]);
+    let requests = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
+    let open = withstands(&server, "pipelining", OF_512_MIB, || {
+        over_http1(server.address(), 400, requests.as_bytes())
+    });
+    drop(open);
 }
 
 #[test]
@@ -87,13 +79,109 @@ fn heads_over_http1_that_never_end() {
         "GET /health HTTP/1.1\r\nHost: x\r\nX: {}",
         "y".repeat(60_000)
     );
-    let open: Vec<_> = (0..2_000)
-        .filter_map(|_| {
-            let mut stream = TcpStream::connect(server.address()).ok()?;
-            stream.write_all(head.as_bytes()).ok()?;
-            Some(stream)
-        })
+    let open = withstands(&server, "heads over HTTP/1", OF_512_MIB, || {
+        over_http1(server.address(), 2_000, head.as_bytes())
+    });
+    drop(open);
+}
+
+/// Calls with streams of messages, of which the first is answered at once, though nobody takes that: what
+/// comes after it isn't read.
+fn unread(
+    path: &str,
+    streams: u32,
+    first_stream: u32,
+    first: &[u8],
+    more: impl Fn(u32) -> Vec<u8>,
+) -> Vec<u8> {
+    let head = call(path);
+    let calls = (0..streams).map(|number| {
+        let stream = 2 * number + first_stream;
+        [
+            frame(HEADERS, END_HEADERS, stream, &head),
+            frame(DATA, 0, stream, first),
+            more(stream),
+        ]
+        .concat()
+    });
+    calls.collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn messages_that_are_not_read_yet() {
+    let server = Server::start("iris", &[]);
+    let large = |stream| frame(DATA, 0, stream, &[0; 16_000]).repeat(4);
+    let small = |stream| frame(DATA, 0, stream, &[0; 1]).repeat(60_000);
+    let padded = |stream| frame(DATA, 8, stream, &[0xff; 257]).repeat(200);
+    let sent: [(&str, Vec<u8>); 3] = [
+        (
+            "large parts",
+            unread(INFER_STREAM, 1, 1, &EMPTY_MESSAGE, large),
+        ),
+        (
+            "small parts",
+            unread(INFER_STREAM, 1, 1, &EMPTY_MESSAGE, small),
+        ),
+        (
+            "padded parts",
+            unread(INFER_STREAM, 1, 1, &EMPTY_MESSAGE, padded),
+        ),
+    ];
+    for (name, bytes) in sent {
+        let open = withstands(&server, name, OF_512_MIB, || {
+            connections(server.address(), 500, 0, &bytes)
+        });
+        drop(open);
+    }
+}
+
+#[test]
+fn trailers_that_are_not_read_yet() {
+    let server = Server::start("iris", &[]);
+    let trailers = |fields: &[u8], stream| frame(HEADERS, END_STREAM | END_HEADERS, stream, fields);
+    let names: Vec<_> = (0..400).map(|name| field(&format!("{name}"), "")).collect();
+    let names = names.concat();
+    // As many as are let through, which stand in the table.
+    let table: Vec<_> = (0..120)
+        .map(|name| remembered(&format!("{name}"), ""))
         .collect();
-    survives(&server, "heads over HTTP/1");
+    let table = [call(INFER_STREAM), table.concat()].concat();
+    let begin = frame(HEADERS, END_STREAM | END_HEADERS, 1, &table);
+    let known: Vec<_> = (0xbe..=0xfe).collect();
+    let known_names = unread(INFER_STREAM, 100, 3, &EMPTY_MESSAGE, |stream| {
+        trailers(&known, stream)
+    });
+    for (name, bytes) in [
+        (
+            "names",
+            unread(INFER_STREAM, 100, 1, &EMPTY_MESSAGE, |stream| {
+                trailers(&names, stream)
+            }),
+        ),
+        (
+            "unasked",
+            unread("/health", 100, 1, b"", |stream| trailers(&names, stream)),
+        ),
+        ("table", [begin, known_names].concat()),
+    ] {
+        let open = withstands(&server, name, OF_512_MIB, || {
+            connections(server.address(), 150, 0, &bytes)
+        });
+        drop(open);
+    }
+}
+
+#[test]
+fn questions_about_the_services_whose_answers_nobody_takes() {
+    let server = Server::start("iris", &[]);
+    // file_containing_symbol
+    let symbol = b"inference.GRPCInferenceService";
+    let question = [&[0, 0, 0, 0, 32, 0x22, 30], &symbol[..]].concat();
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let more = |stream| frame(DATA, 0, stream, &question.repeat(10));
+    let bytes = unread(path, 100, 1, &question, more);
+    let open = withstands(&server, "reflection", OF_512_MIB, || {
+        connections(server.address(), 150, 0, &bytes)
+    });
     drop(open);
 }

@@ -281,6 +281,10 @@ impl Server {
         &self.address
     }
 
+    pub(crate) fn health_address(&self) -> &str {
+        &self.health_address
+    }
+
     /// A client of the port for probes alone.
     pub(crate) fn probe(&self) -> Client {
         Client {
