@@ -26,8 +26,9 @@ pub(crate) const END_STREAM: u8 = 1;
 /// `SETTINGS_INITIAL_WINDOW_SIZE`.
 const INITIAL_WINDOW: u16 = 4;
 
-/// What a server may take in a pod of 512 MiB, in MiB: 80 % of it. Where its ModelService doesn't say, a pod
-/// has four times as much.
+/// What a server may take, in MiB: 80 % of what a pod has where its ModelService doesn't say, and in one of
+/// 512 MiB.
+pub(crate) const OF_2_GIB: u64 = 2048 / 10 * 8;
 pub(crate) const OF_512_MIB: u64 = 512 / 10 * 8;
 
 /// Longest time of a probe: twice what is promised, of a build that is not optimized, beside other tests.

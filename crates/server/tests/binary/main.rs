@@ -4,12 +4,14 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "helpers of tests"
 )]
 
 mod attack;
 mod batching;
+mod cgroup;
 mod connections;
 mod counts;
 mod drain;

@@ -1,10 +1,19 @@
 //! Attacks on the server's memory: each is bounded, and what the server takes stays below what a pod has.
 
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use tempfile::TempDir;
+
 use crate::attack::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, OF_512_MIB, call, connections, field, frame,
+    DATA, END_HEADERS, END_STREAM, HEADERS, OF_2_GIB, OF_512_MIB, call, connections, field, frame,
     over_http1, remembered, request, withstands,
 };
-use crate::support::Server;
+use crate::support::{PATIENCE, Server, binary, model, serving};
 
 const INFER_STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 
@@ -20,33 +29,134 @@ fn requests(count: u32, flags: u8, first: &[u8], others: &[u8]) -> Vec<u8> {
     heads.collect::<Vec<_>>().concat()
 }
 
-#[test]
-fn large_heads_of_requests_that_never_end() {
-    let server = Server::start("iris", &[]);
+/// What serves iris.
+pub(crate) fn iris() -> Command {
+    serving(binary(), &model("iris"))
+}
+
+/// A folder with iris and a model that takes texts and gives them twice.
+pub(crate) fn iris_and_letters() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let letters =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/models/letters.onnx");
+    for (name, file) in [("iris", model("iris")), ("letters", letters)] {
+        let version = folder.path().join(name).join("1");
+        fs::create_dir_all(&version).unwrap();
+        fs::copy(file, version.join("model.onnx")).unwrap();
+    }
+    folder
+}
+
+/// What serves these, of any number of texts.
+pub(crate) fn serving_folder(folder: &Path) -> Command {
+    let mut command = binary();
+    command
+        .args(["serve", "--host", "127.0.0.1", "--port", "0"])
+        .args(["--batching-mode", "never", "--model-name", "iris"])
+        .args(["--model-dir".as_ref(), folder.as_os_str()]);
+    command
+}
+
+/// Large heads of requests that never end.
+pub(crate) fn large_heads(server: &Server, most_mebibytes: u64) {
     let head = [request("POST", "/predict"), field("x", &"y".repeat(15_800))].concat();
-    let open = withstands(&server, "large heads", OF_512_MIB, || {
-        connections(
-            server.address(),
-            230,
-            65_535,
-            &requests(100, 0, &head, &head),
-        )
+    let bytes = requests(100, 0, &head, &head);
+    let open = withstands(server, "large heads", most_mebibytes, || {
+        connections(server.address(), 150, 65_535, &bytes)
     });
     drop(open);
 }
 
-#[test]
-fn heads_of_many_fields_that_are_one_entry_of_a_table() {
-    let server = Server::start("iris", &[]);
+/// Heads of many fields that are one entry of a table.
+pub(crate) fn heads_of_one_entry(server: &Server, most_mebibytes: u64) {
     for fields in [450, 250] {
         let entry = [request("POST", "/predict"), remembered("x", "y")].concat();
         let head = [request("POST", "/predict"), vec![0xbe; fields]].concat();
         let bytes = requests(100, 0, &entry, &head);
-        let open = withstands(&server, &format!("{fields} fields"), OF_512_MIB, || {
+        let name = format!("{fields} fields");
+        let open = withstands(server, &name, most_mebibytes, || {
             connections(server.address(), 150, 65_535, &bytes)
         });
         drop(open);
     }
+}
+
+/// Requests of about so many bytes for the model of texts: in JSON and in the binary form, each with its
+/// bytes of JSON.
+fn requests_of_texts(bytes: usize) -> [(&'static str, Vec<u8>, usize); 2] {
+    let texts = bytes / r#""a","#.len();
+    let data = vec![r#""a""#; texts].join(",");
+    let input = format!(r#""name":"text","shape":[{texts}],"datatype":"BYTES""#);
+    let json = format!(r#"{{"inputs":[{{{input},"data":[{data}]}}]}}"#).into_bytes();
+    let data = [1, 0, 0, 0, b'a'].repeat(bytes / 5);
+    let (texts, length) = (bytes / 5, data.len());
+    let input = format!(r#""name":"text","shape":[{texts}],"datatype":"BYTES""#);
+    let size = format!(r#""parameters":{{"binary_data_size":{length}}}"#);
+    let head = format!(r#"{{"inputs":[{{{input},{size}}}]}}"#);
+    let json_length = json.len();
+    let binary = [head.as_bytes(), &data].concat();
+    [("JSON", json, json_length), ("binary", binary, head.len())]
+}
+
+/// Many clients at once with many short texts each.
+pub(crate) fn texts(server: &Server, most_mebibytes: u64) {
+    const CLIENTS: usize = 32;
+    let address = server.address();
+    for (name, body, json_length) in requests_of_texts(2 << 20) {
+        let answers = withstands(server, name, most_mebibytes, || {
+            thread::scope(|scope| {
+                let clients: Vec<_> = (0..CLIENTS)
+                    .map(|_| scope.spawn(|| infer(address, &body, json_length)))
+                    .collect();
+                let clients = clients.into_iter();
+                clients
+                    .map(|client| client.join().unwrap())
+                    .collect::<Vec<_>>()
+            })
+        });
+        println!("{name}: {answers:?}");
+        // Bodies that came together may leave no room for the texts of any of them.
+        let expected = |status| [200, 429, 504].contains(status);
+        assert!(answers.iter().all(expected), "{name}: {answers:?}");
+    }
+    for (name, body, json_length) in requests_of_texts(1 << 20) {
+        assert_eq!(infer(address, &body, json_length), 200, "{name}: one alone");
+    }
+}
+
+/// The status of the answer.
+fn infer(address: &str, body: &[u8], json_length: usize) -> u16 {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let head = format!(
+        "POST /v2/models/letters/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Length: {length}\r\nInference-Header-Content-Length: {json_length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    // One that is refused may be closed before all was sent.
+    let _refused = stream.write_all(body);
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    let _rest = std::io::copy(&mut stream, &mut std::io::sink());
+    str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+}
+
+#[test]
+fn large_heads_of_requests_that_never_end() {
+    large_heads(&Server::spawn(iris()), OF_512_MIB);
+}
+
+#[test]
+fn heads_of_many_fields_that_are_one_entry_of_a_table() {
+    heads_of_one_entry(&Server::spawn(iris()), OF_512_MIB);
+}
+
+#[test]
+fn texts_of_many_clients() {
+    let folder = iris_and_letters();
+    let server = Server::spawn(serving_folder(folder.path()));
+    texts(&server, OF_2_GIB);
 }
 
 #[test]

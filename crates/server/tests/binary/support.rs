@@ -317,6 +317,10 @@ impl Server {
         );
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         until("the server's end", || {
