@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use tempfile::TempDir;
 
 use crate::attack::{
@@ -292,6 +294,55 @@ fn questions_about_the_services_whose_answers_nobody_takes() {
     let bytes = unread(path, 100, 1, &question, more);
     let open = withstands(&server, "reflection", OF_512_MIB, || {
         connections(server.address(), 150, 0, &bytes)
+    });
+    drop(open);
+}
+
+/// So many bytes of nothing, compressed.
+fn bomb(bytes: usize) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&vec![0; bytes]).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn bombs_of_compression() {
+    let server = Server::spawn(iris());
+    let bomb = bomb(8 << 20);
+    let encoded = [
+        call("/inference.GRPCInferenceService/ModelInfer"),
+        field("grpc-encoding", "gzip"),
+    ];
+    let head = encoded.concat();
+    let length = u32::try_from(bomb.len()).unwrap().to_be_bytes();
+    let message = [&[1], &length[..], &bomb].concat();
+    // As much as fits into the window of a connection.
+    let cut = message
+        .chunks(16_000)
+        .map(<[u8]>::to_vec)
+        .collect::<Vec<_>>();
+    let mut over_grpc = frame(HEADERS, END_HEADERS, 1, &head);
+    for (number, part) in cut.iter().enumerate() {
+        let flags = if number + 1 == cut.len() {
+            END_STREAM
+        } else {
+            0
+        };
+        over_grpc.extend(frame(DATA, flags, 1, part));
+    }
+    assert!(message.len() < 65_535, "{}", message.len());
+    let length = bomb.len();
+    let head = format!(
+        "POST /v2/models/model/infer HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n\
+         Content-Length: {length}\r\n\r\n"
+    );
+    let over_http1_bytes = [head.as_bytes(), &bomb].concat();
+    let open = withstands(&server, "gRPC", OF_512_MIB, || {
+        connections(server.address(), 20, 65_535, &over_grpc)
+    });
+    drop(open);
+    let open = withstands(&server, "HTTP", OF_512_MIB, || {
+        over_http1(server.address(), 20, &over_http1_bytes)
     });
     drop(open);
 }
