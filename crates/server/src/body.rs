@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes of a body from which on parsing it takes so long that other requests would wait for it: it
@@ -163,6 +164,8 @@ impl BodyBudget {
         let mut held = self.hold();
         let mut bytes = Vec::new();
         while let Some(chunk) = next_chunk(body).await? {
+            // What a compressed body becomes is always there, however much it is, and others wait meanwhile.
+            consume_budget().await;
             let length = bytes.len().saturating_add(chunk.len());
             if length > limit {
                 return Err(ReadError::TooLarge { limit });

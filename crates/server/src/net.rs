@@ -10,8 +10,8 @@ mod body;
 mod connection;
 mod cost;
 mod descriptors;
+mod frames;
 mod impatient;
-mod late_frames;
 mod listener;
 mod places;
 

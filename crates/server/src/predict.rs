@@ -11,15 +11,17 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use springtide_inference::Classifier;
+use springtide_open_inference::http::most_bytes_of_numbers;
 use tokio::task::spawn_blocking;
 
 use self::error::ApiError;
 use self::request::{Limits, PredictRequest};
 use self::response::PredictResponse;
-use crate::body::{HeldBody, LONG_BODY_BYTES};
+use crate::body::{HeldBody, LONG_BODY_BYTES, ReadError};
 use crate::http::App;
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, LookupError, Model};
+use crate::v2::{Most, output_bytes, parse_bytes, run_bytes};
 
 /// Answers a request.
 pub async fn predict(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -65,9 +67,17 @@ async fn answer(
         )
         .await?;
     let HeldBody { bytes, mut held } = body;
+    let most = Most {
+        bytes: bytes.len(),
+        numbers: most_bytes_of_numbers(&bytes),
+        texts: 0,
+    };
+    held.grow(parse_bytes(model.signature(), &most))
+        .map_err(ReadError::from)?;
     let request = parse(bytes, limits).await?;
     // Only the numbers wait in the queue. Their text is several times as large.
-    held.shrink_to(size_of::<f32>() * limits.features.get() * request.rows.get());
+    held.resize(run_bytes([&request.features]))
+        .map_err(ReadError::from)?;
     let unlike_signature = |error| {
         tracing::error!(%error, "the model takes other inputs than its classifier was made for");
         InferError::Failed
@@ -77,6 +87,8 @@ async fn answer(
         .map_err(unlike_signature)?;
     call.accept();
     let inferred = model.infer(checked, deadline).await?;
+    held.resize(output_bytes(&inferred))
+        .map_err(ReadError::from)?;
     let predictions = classifier
         .predictions(&inferred.views(), request.rows)
         .map_err(|error| {

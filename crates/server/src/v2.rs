@@ -9,4 +9,6 @@ mod infer;
 
 pub(crate) use self::describe::{index, model_config, model_metadata, server_metadata, statistics};
 pub use self::error::Refusal;
-pub(crate) use self::infer::{Most, find, parse_bytes, run, series, serving, version};
+pub(crate) use self::infer::{
+    Most, find, output_bytes, parse_bytes, run, run_bytes, series, serving, version,
+};

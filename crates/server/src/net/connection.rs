@@ -27,8 +27,8 @@ use super::activity::{Activity, Patience};
 use super::answer::Answer;
 use super::body::{RequestBody, Rest};
 use super::cost::{Asked, Memory, REQUEST_BYTES, of_head};
+use super::frames::FrameFilter;
 use super::impatient::Impatient;
-use super::late_frames::LateFrames;
 use super::places::Place;
 use crate::body::IsKept;
 
@@ -100,7 +100,7 @@ pub(super) async fn connection<S>(
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (http, activity) = (http(), place.activity());
-    let stream = LateFrames::new(Impatient::new(stream, MAX_STALL, Arc::clone(activity)));
+    let stream = FrameFilter::new(Impatient::new(stream, MAX_STALL, Arc::clone(activity)));
     let stream = TokioIo::new(stream);
     let refused_age = age.map(|age| age.min(REFUSED_AGE));
     let service = service(router, memory, place, refused_age);

@@ -90,12 +90,28 @@ async fn the_numbers_of_a_request_that_waits_stay_in_the_budget() {
     });
     until_waiting(&app, 2).await;
     let mut others = app.bodies.hold();
-    let numbers = 2 * 2 * size_of::<f32>();
+    // Of the request and of the batch.
+    let numbers = 2 * 2 * 2 * size_of::<f32>();
     assert!(others.grow(BODY_BUDGET - numbers + 1).is_err());
     others.grow(BODY_BUDGET - numbers).unwrap();
     app.models.default_model().unwrap().flush();
     assert_eq!(waiting.await.unwrap().status, 200);
     others.grow(numbers).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_body_may_become_is_held_before_it_is_read() {
+    let app = ready_app(AT_ONCE, 100);
+    let valid = r#"{"features": [3, 0]}"#;
+    let numbers = 2 * size_of::<u64>();
+    let mut others = app.bodies.hold();
+    others
+        .grow(BODY_BUDGET - valid.len() - numbers + 1)
+        .unwrap();
+    let refused = predict(&app, valid).await;
+    assert_eq!(refused.code(), (429, json!("no_room_for_body")));
+    others.shrink_to(BODY_BUDGET - valid.len() - numbers);
+    assert_eq!(predict(&app, valid).await.status, 200);
 }
 
 #[tokio::test]

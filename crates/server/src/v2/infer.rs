@@ -80,14 +80,12 @@ pub(crate) async fn run(
     let request = request.resolve(model.signature())?;
     let timeout = request.timeout.map_or(timeout, |own| own.min(timeout));
     let optional = request.optional.iter().map(|(_, tensor)| tensor);
-    let tensors = request.inputs.iter().chain(optional);
-    held.resize(tensors.map(run_bytes).sum())?;
+    held.resize(run_bytes(request.inputs.iter().chain(optional)))?;
     let checked = model.check(request.inputs, request.optional)?;
     call.accept();
     let deadline = call.arrived() + timeout;
     let inferred = model.infer(checked, deadline).await?;
-    let outputs: usize = inferred.views().iter().map(view_bytes).sum();
-    held.resize(outputs)?;
+    held.resize(output_bytes(&inferred))?;
     Ok(Answer {
         _held: held,
         id: request.id,
@@ -156,8 +154,17 @@ pub(crate) fn parse_bytes(signature: &Signature, most: &Most) -> usize {
     }
 }
 
-/// What a tensor takes while it is run: once here and once in its batch.
-fn run_bytes(tensor: &Tensor) -> usize {
+/// What tensors take while they are run: once here and once in their batch.
+pub(crate) fn run_bytes<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> usize {
+    tensors.into_iter().map(tensor_bytes).sum()
+}
+
+/// What a request's outputs take.
+pub(crate) fn output_bytes(inferred: &Inferred) -> usize {
+    inferred.views().iter().map(view_bytes).sum()
+}
+
+fn tensor_bytes(tensor: &Tensor) -> usize {
     match tensor.data() {
         Data::String(strings) => strings
             .iter()
@@ -167,7 +174,6 @@ fn run_bytes(tensor: &Tensor) -> usize {
     }
 }
 
-/// What an output takes.
 fn view_bytes(view: &TensorView<'_>) -> usize {
     let data = view.data();
     match (data, data.element().bytes()) {
@@ -212,11 +218,12 @@ mod tests {
     #[test]
     fn a_tensor_is_charged_for_itself_and_its_batch() {
         let numbers = Tensor::zeros(ElementType::I64, vec![2, 3]).unwrap();
-        assert_eq!(run_bytes(&numbers), 2 * 6 * 8);
+        assert_eq!(run_bytes([&numbers]), 2 * 6 * 8);
         assert_eq!(view_bytes(&numbers.view()), 6 * 8);
         let texts = vec![String::new(), "four".to_owned()];
         let texts = Tensor::new(vec![2], texts).unwrap();
-        assert!(run_bytes(&texts) >= 2 * TEXT_BYTES + 8);
+        assert!(run_bytes([&texts]) >= 2 * TEXT_BYTES + 8);
+        assert_eq!(run_bytes([&numbers, &numbers]), 2 * run_bytes([&numbers]));
         assert_eq!(view_bytes(&texts.view()), 2 * TEXT_BYTES + 4);
     }
 }

@@ -8,9 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use springtide_server::net::raise_limit;
-use tokio::net::TcpSocket;
-use tokio::runtime::Runtime;
 
+use crate::attack::connect_from;
 use crate::support::{PATIENCE, Server, binary, model, read_prediction, until};
 
 const CONNECTIONS: usize = 2_000;
@@ -188,20 +187,6 @@ fn unread(address: &str) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// A connection from another address of this machine.
-fn connect_from(host: [u8; 4], address: &str) -> TcpStream {
-    let connecting = async {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((host, 0).into()).unwrap();
-        socket.connect(address.parse().unwrap()).await.unwrap()
-    };
-    let runtime = Runtime::new().unwrap();
-    let stream = runtime.block_on(connecting).into_std().unwrap();
-    stream.set_nonblocking(false).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
 #[test]
 fn clients_that_take_nothing_keep_neither_probes_nor_others_out() {
     let server = Server::start("iris", &["--max-connections", "16"]);
@@ -214,6 +199,7 @@ fn clients_that_take_nothing_keep_neither_probes_nor_others_out() {
         "a debug build, beside other tests"
     );
     let mut other = connect_from([127, 0, 0, 2], server.address());
+    other.set_read_timeout(Some(PATIENCE)).unwrap();
     assert!(predict(&mut other), "another address has its places");
     drop(stalled);
 }

@@ -4,17 +4,20 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "helpers of tests"
 )]
 
 mod attack;
 mod batching;
+mod cgroup;
 mod connections;
 mod counts;
 mod drain;
 mod environment;
 mod fetch;
+mod floods;
 mod hazards;
 mod http2;
 mod inputs;

@@ -299,6 +299,10 @@ impl Server {
         &self.address
     }
 
+    pub(crate) fn health_address(&self) -> &str {
+        &self.health_address
+    }
+
     /// A client of the port for probes alone.
     pub(crate) fn probe(&self) -> Client {
         Client {
@@ -329,6 +333,10 @@ impl Server {
                 .unwrap()
                 .success()
         );
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {

@@ -1,4 +1,14 @@
-//! What a client sends about requests that came after the last one of its connection.
+//! What h2 isn't given of what clients send: large trailers, and frames about requests that came after the
+//! last one of a connection.
+//!
+//! # Trailers
+//!
+//! h2 keeps the trailers of a request until whoever answers it has read its body, which a stream of messages
+//! doesn't do while its client takes no answers. A byte can be a field of the table, and a field takes a
+//! hundred bytes in memory, which nothing counts. Nobody here reads trailers, and clients of gRPC send none,
+//! so a connection ends where they are more than a checksum.
+//!
+//! # Late frames
 //!
 //! A connection over HTTP/2 ends with two GOAWAY frames: one that asks for no more requests, and, once
 //! the client has acknowledged a PING that was sent with it, one that names the last request that is
@@ -31,22 +41,29 @@ const WINDOW_UPDATE: u8 = 8;
 /// The flag of a PING that acknowledges one.
 const ACK: u8 = 1;
 
+/// The flag of HEADERS that no more of them follow.
+const END_HEADERS: u8 = 4;
+
+/// Most bytes of a request's trailers, as they are sent.
+const MAX_TRAILERS: usize = 128;
+
 /// What h2 sends with its first GOAWAY (`SHUTDOWN_PAYLOAD` in its `frame/ping.rs`).
 const FAREWELL: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
 /// Most bytes that are read at once after the acknowledgement.
 const READ_BYTES: usize = 8 * 1024;
 
-/// A stream from a client, without `WINDOW_UPDATE` frames about requests after the last one.
+/// A stream from a client, which ends at large trailers, without `WINDOW_UPDATE` frames about requests after
+/// the last one.
 #[derive(Debug)]
-pub(super) struct LateFrames<S> {
+pub(super) struct FrameFilter<S> {
     stream: S,
     frames: Frames,
     /// What is to be given on before more is read. Only after the acknowledgement.
     kept: Vec<u8>,
 }
 
-impl<S> LateFrames<S> {
+impl<S> FrameFilter<S> {
     pub(super) const fn new(stream: S) -> Self {
         Self {
             stream,
@@ -56,7 +73,7 @@ impl<S> LateFrames<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for LateFrames<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for FrameFilter<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -70,6 +87,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for LateFrames<S> {
             let given = this.frames.up_to_last(new);
             let rest = new.get(given..).unwrap_or_default();
             this.frames.keep(rest, &mut this.kept);
+            if let Err(ended) = this.frames.check() {
+                buffer.set_filled(before);
+                return Poll::Ready(Err(ended));
+            }
             buffer.set_filled(before + given);
             // The acknowledgement itself has been given on, so there is something.
             return Poll::Ready(Ok(()));
@@ -82,6 +103,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LateFrames<S> {
                 return Poll::Ready(Ok(()));
             }
             this.frames.keep(read.filled(), &mut this.kept);
+            this.frames.check()?;
         }
         let length = this.kept.len().min(buffer.remaining());
         buffer.put_slice(this.kept.get(..length).unwrap_or_default());
@@ -90,7 +112,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LateFrames<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for LateFrames<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for FrameFilter<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -132,6 +154,8 @@ struct Frames {
     latest: u32,
     /// The last request that is answered, once the acknowledgement was read.
     last: Option<u32>,
+    /// Whether there were trailers that are too large.
+    has_large_trailers: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +188,17 @@ impl Frames {
             is_farewell: false,
             latest: 0,
             last: None,
+            has_large_trailers: false,
         }
+    }
+
+    /// Whether the connection may go on.
+    fn check(&self) -> io::Result<()> {
+        if self.has_large_trailers {
+            let what = "a request has more trailers than anybody reads";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        Ok(())
     }
 
     /// How many of these bytes come before the end of the acknowledgement: all, where it isn't in them.
@@ -242,6 +276,9 @@ impl Frames {
     fn begin(&mut self) {
         let [.., flags, _, _, _, _] = self.head;
         if self.kind() == HEADERS {
+            let is_known = self.request() <= self.latest;
+            let is_large = self.length() > MAX_TRAILERS || flags & END_HEADERS == 0;
+            self.has_large_trailers |= is_known && is_large;
             self.latest = self.latest.max(self.request());
         }
         self.is_farewell =
@@ -332,7 +369,7 @@ mod tests {
             rest = more;
         }
         let mut given = Vec::new();
-        LateFrames::new(Pieces(pieces))
+        FrameFilter::new(Pieces(pieces))
             .read_to_end(&mut given)
             .await
             .unwrap();
@@ -368,6 +405,26 @@ mod tests {
             [&before[..], &after(&late)].concat(),
             [&before[..], &after(&[])].concat(),
         )
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_at_trailers_that_are_large_or_not_whole() {
+        let read = async |trailers: Vec<u8>| {
+            let head = frame(HEADERS, 4, 3, &[7; 1_000]);
+            let sent = [PREFACE, &head, &frame(DATA, 0, 3, b"body"), &trailers].concat();
+            let mut filter = FrameFilter::new(Pieces(VecDeque::from([sent])));
+            filter.read_to_end(&mut Vec::new()).await
+        };
+        assert!(read(frame(HEADERS, 5, 3, &[7; MAX_TRAILERS])).await.is_ok());
+        assert!(
+            read(frame(HEADERS, 5, 5, &[7; 1_000])).await.is_ok(),
+            "a head"
+        );
+        let large = read(frame(HEADERS, 5, 3, &[7; MAX_TRAILERS + 1])).await;
+        let begun = read(frame(HEADERS, 1, 3, b"")).await;
+        for ended in [large, begun] {
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        }
     }
 
     proptest! {
