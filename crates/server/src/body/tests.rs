@@ -88,7 +88,8 @@ async fn a_body_without_room_is_refused_at_once_and_room_comes_back() {
 async fn a_body_that_is_all_there_lets_others_run_before_it_is_read() {
     let budget = budget(LIMIT);
     let chunks = chunked(vec![vec![0]; LIMIT]);
-    let mut reading = pin!(read(&budget, &HeaderMap::new(), chunks));
+    let headers = HeaderMap::new();
+    let mut reading = pin!(read(&budget, &headers, chunks));
     assert!(reading.as_mut().now_or_never().is_none());
     assert_eq!(reading.await.unwrap().bytes.len(), LIMIT);
 }
