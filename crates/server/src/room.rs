@@ -68,6 +68,25 @@ impl Room {
     }
 }
 
+/// What the process has in memory beside its models, measured once, when they had been loaded: later, memory
+/// that requests have used and that is kept for the next ones can't be told from that of models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BesideModels(u64);
+
+impl BesideModels {
+    /// Where so many bytes are in memory, so many of them for models.
+    #[must_use]
+    pub const fn of(resident: u64, models: u64) -> Self {
+        Self(resident.saturating_sub(models))
+    }
+
+    /// Bytes in memory with models of so many bytes.
+    #[must_use]
+    pub const fn with(self, models: u64) -> u64 {
+        self.0.saturating_add(models)
+    }
+}
+
 const fn usable(limit: u64) -> u64 {
     limit / 100 * USABLE_PERCENT
 }
@@ -113,6 +132,25 @@ mod tests {
         let after = |resident| Room::after_models(Some(limit), resident, room.connections);
         assert!((70..90).contains(&(after(80 * MEBIBYTE) / MEBIBYTE)));
         assert_eq!(after(limit), least(limit), "a model that fills the pod");
+    }
+
+    #[test]
+    fn the_memory_for_requests_follows_each_model_that_is_loaded_or_unloaded() {
+        let limit = 512 * MEBIBYTE;
+        let beside = BesideModels::of(80 * MEBIBYTE, 30 * MEBIBYTE);
+        let with = |models: u64| {
+            Room::after_models(Some(limit), beside.with(models * MEBIBYTE), 900) / MEBIBYTE
+        };
+        let first = with(30);
+        assert_eq!(with(30), first);
+        assert_eq!(with(30 + 40), first - 20, "half of what is left");
+        assert_eq!(with(0), first + 15);
+        assert_eq!(with(limit), least(limit) / MEBIBYTE);
+        assert_eq!(
+            BesideModels::of(1, 2).with(3),
+            3,
+            "never less than the models"
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::models::probe::notes::Notes;
 use crate::net::{self, Closing, Connections};
 use crate::processors::keep_measuring;
 use crate::processors::threads::RuntimeThreads;
-use crate::room::{Room, count};
+use crate::room::{BesideModels, Room, count};
 
 /// Quiet after which a draining server takes it that no client sends to it any more.
 const QUIET: Duration = Duration::from_millis(250);
@@ -288,12 +288,16 @@ async fn keep_models(
         let failed = keeper.after_trial().await.into_iter().next();
         failure = failure.or(failed);
     }
+    let mut beside_models = None;
     loop {
         if serves() && app.lifecycle.phase() == Phase::Loading {
-            share_what_is_left(&args, &app);
+            let of = |resident| BesideModels::of(resident, models_bytes(&app));
+            beside_models = memory::resident().map(of);
+            share_what_is_left(&args, &app, beside_models);
             app.lifecycle.ready();
             tracing::info!("ready");
         }
+        share_what_is_left(&args, &app, beside_models);
         let look = match args.poll() {
             Some(every) => Either::Left(sleep(every)),
             None if keeper.is_trying() => Either::Right(pending()),
@@ -318,21 +322,32 @@ async fn keep_models(
 }
 
 /// Makes the memory for requests what the models leave, where it isn't given and there is a limit.
-fn share_what_is_left(args: &ServeArgs, app: &App) {
+fn share_what_is_left(args: &ServeArgs, app: &App, beside_models: Option<BesideModels>) {
     let limit = memory::limit();
-    let (None, Some(_), Some(resident)) =
-        (args.max_body_bytes_in_flight, limit, memory::resident())
+    let (None, Some(_), Some(beside_models)) =
+        (args.max_body_bytes_in_flight, limit, beside_models)
     else {
         return;
     };
-    let bytes = Room::after_models(limit, resident, args.room(limit).connections);
+    let in_use = beside_models.with(models_bytes(app));
+    let bytes = Room::after_models(limit, in_use, args.room(limit).connections);
+    if app.bodies.total() == count(bytes).get() {
+        return;
+    }
     app.bodies.resize(count(bytes));
     tracing::info!(
         limit,
-        resident,
+        in_use,
         requests_bytes = bytes,
         "memory for requests is what the models leave"
     );
+}
+
+/// What the models that serve took when they were loaded, as far as that is known.
+fn models_bytes(app: &App) -> u64 {
+    let serving = app.models.serving();
+    let known = serving.iter().filter_map(|model| model.facts().memory);
+    known.fold(0, u64::saturating_add)
 }
 
 /// Loads ONNX Runtime and finds out what models can run on. Blocks for as long as that takes.
