@@ -24,7 +24,7 @@ const SPREAD: f64 = 0.7;
 
 /// Attackers have machines of their own elsewhere. Here they run after the server and the clients that
 /// behave, or those would wait for a processor and not for the server.
-const NICE: i32 = 10;
+pub(crate) const NICE: i32 = 10;
 
 /// The attackers' addresses are 127.0.0.1 and from 127.0.0.3 on, so many. The second one behaves.
 const SOURCES: u8 = 38;

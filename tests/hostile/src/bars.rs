@@ -13,6 +13,9 @@ const TIMES_QUIET: u32 = 10;
 /// Longest time of a probe.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// Least part of their quiet rate that clients keep beside those who hold connections, in percent.
+const KEPT_PERCENT: f64 = 50.0;
+
 /// What clients that behave and probes saw in one phase.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Summary {
@@ -38,6 +41,13 @@ pub(crate) struct Outcome {
     pub(crate) quiet: Summary,
     pub(crate) attacked: Summary,
     pub(crate) after: Summary,
+    /// As fast as clients can, alone and beside those who hold connections.
+    pub(crate) alone: Summary,
+    pub(crate) crowded: Summary,
+    /// The rate of the second in percent of the first.
+    pub(crate) kept_percent: f64,
+    /// The fewest connections that attackers held meanwhile.
+    pub(crate) held: u64,
     /// Most bytes that the server had in memory; None where it was gone.
     pub(crate) peak_memory: Option<u64>,
     pub(crate) end: End,
@@ -55,6 +65,8 @@ pub(crate) struct Bounds {
     /// Hostile bodies and connections to be met.
     pub(crate) bodies: u64,
     pub(crate) connections: u64,
+    /// Connections to be held.
+    pub(crate) held: u64,
 }
 
 /// One promise, and whether it was kept.
@@ -68,7 +80,13 @@ pub(crate) struct Bar {
 
 /// All of them.
 pub(crate) fn bars(outcome: &Outcome, bounds: &Bounds) -> Vec<Bar> {
-    let phases = [outcome.quiet, outcome.attacked, outcome.after];
+    let phases = [
+        outcome.quiet,
+        outcome.attacked,
+        outcome.after,
+        outcome.alone,
+        outcome.crowded,
+    ];
     let total = |of: fn(&Summary) -> u64| phases.iter().map(of).sum::<u64>();
     let none = |name, measured: u64| Bar {
         name,
@@ -115,6 +133,18 @@ pub(crate) fn bars(outcome: &Outcome, bounds: &Bounds) -> Vec<Bar> {
             total(|phase| phase.unanswered),
         ),
         under("p99 beside the attack", outcome.attacked.p99, p99),
+        Bar {
+            name: "connections held",
+            measured: outcome.held.to_string(),
+            bound: format!("at least {} throughout", bounds.held),
+            held: outcome.held >= bounds.held,
+        },
+        Bar {
+            name: "rate kept beside them",
+            measured: format!("{:.0} %", outcome.kept_percent),
+            bound: format!("at least {KEPT_PERCENT} %"),
+            held: outcome.kept_percent >= KEPT_PERCENT,
+        },
         none("probes without 200", total(|phase| phase.lost_probes)),
         under("longest probe", probe.unwrap_or(Duration::MAX), PROBE),
         reached("hostile bodies", outcome.bodies, bounds.bodies),
@@ -153,6 +183,10 @@ mod tests {
         quiet: SUMMARY,
         attacked: SUMMARY,
         after: SUMMARY,
+        alone: SUMMARY,
+        crowded: SUMMARY,
+        kept_percent: 50.0,
+        held: 90,
         peak_memory: Some(100),
         end: End::Alive,
         panics: 0,
@@ -165,6 +199,7 @@ mod tests {
             memory: 1_000,
             bodies: 10,
             connections: 10,
+            held: 90,
         };
         let mut outcome = HELD;
         change(&mut outcome);
@@ -205,6 +240,14 @@ mod tests {
             failed(|it| it.attacked.longest_probe = second),
             ["longest probe"]
         );
+        assert_eq!(
+            failed(|it| it.crowded.lost_probes = 1),
+            ["probes without 200"]
+        );
+        assert_eq!(failed(|it| it.held = 89), ["connections held"]);
+        let rate = ["rate kept beside them"];
+        assert_eq!(failed(|it| it.kept_percent = 49.9), rate);
+        assert_eq!(failed(|it| it.kept_percent = f64::NAN), rate);
         assert_eq!(failed(|it| it.bodies = 9), ["hostile bodies"]);
         assert_eq!(failed(|it| it.connections = 9), ["hostile connections"]);
     }

@@ -164,6 +164,15 @@ impl Figures {
     }
 }
 
+/// When clients send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Each of them at its times.
+    Timed,
+    /// Each of them as soon as it has the last one's answer: as fast as the server goes.
+    Closed,
+}
+
 /// Lets all clients and the probes go on until it is over.
 ///
 /// # Errors
@@ -172,6 +181,7 @@ impl Figures {
 pub(crate) fn measure(
     addresses: Addresses,
     rows: &Rows,
+    load: Load,
     over: &impl Fn() -> bool,
 ) -> anyhow::Result<Figures> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -182,11 +192,9 @@ pub(crate) fn measure(
         let protocols = [Protocol::Http1; OVER_HTTP1 as usize]
             .into_iter()
             .chain([Protocol::Http2; OVER_HTTP2 as usize]);
-        let clients = join_all(
-            (0..)
-                .zip(protocols)
-                .map(|(number, protocol)| client(addresses.http, protocol, rows, number, over)),
-        );
+        let clients = join_all((0..).zip(protocols).map(|(number, protocol)| {
+            client(addresses.http, protocol, rows, (load, number), over)
+        }));
         let (clients, mut all) = tokio::join!(clients, probes(addresses.health, over));
         clients.into_iter().for_each(|figures| all.add(figures));
         all
@@ -266,13 +274,13 @@ async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// One client that asks for one row after another, each at its time: one that is late is asked at once, and
-/// its time counts from when it was due.
+/// One client that asks for one row after another. Of those that have their times one that is late is asked at
+/// once, and its time counts from when it was due.
 async fn client(
     address: SocketAddr,
     protocol: Protocol,
     rows: &Rows,
-    client: u8,
+    (load, client): (Load, u8),
     over: &impl Fn() -> bool,
 ) -> Figures {
     let mut figures = Figures::default();
@@ -283,7 +291,10 @@ async fn client(
     let mut due = interval_at(tokio::time::Instant::now() + offset, PERIOD);
     due.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in usize::from(client).. {
-        let at = due.tick().await;
+        let at = match load {
+            Load::Timed => due.tick().await,
+            Load::Closed => tokio::time::Instant::now(),
+        };
         let Some((body, class)) = rows.request(number) else {
             break;
         };

@@ -7,6 +7,7 @@ mod bodies;
 mod connections;
 mod frames;
 mod good;
+mod holders;
 mod pace;
 mod senders;
 mod server;
@@ -25,13 +26,21 @@ use clap::Parser;
 
 use crate::attack::Plan;
 use crate::bars::{Bar, Bounds, Outcome};
-use crate::good::Rows;
+use crate::good::{Load, Rows};
 use crate::server::Server;
 
 /// How long the clients that behave are alone before the attack, first unmeasured, and once more after it.
 const WARM_UP: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_secs(3);
+
+/// How long they go as fast as they can, alone and beside those who hold connections.
+const HELD: Duration = Duration::from_secs(10);
+
+/// Connections of the server, and how many of them attackers hold: a little more than the 90 % that are
+/// asked for, since each that is closed comes again a moment later.
+const CONNECTIONS: u64 = 4_096;
+const HOLDERS: u64 = CONNECTIONS * 93 / 100;
 
 /// Attacks the serving binary with hostile bodies and connections, and checks that it serves throughout.
 ///
@@ -83,7 +92,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<bool> {
     let rows = Rows::beside(&cli.model)?;
     let seed = cli.seed.unwrap_or_else(|| fastrand::u64(..=u64::MAX >> 1));
-    let mut server = Server::start(&cli.server, &cli.model)?;
+    let mut server = Server::start(&cli.server, &cli.model, CONNECTIONS)?;
     let addresses = server.addresses();
     say(&format!(
         "seed {seed}, server {} at {}",
@@ -93,9 +102,15 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
 
     good::wait_until_ready(addresses)?;
     // The first requests on a connection, and of a process, are slower than all others.
-    good::measure(addresses, &rows, &until(WARM_UP))?;
-    let quiet = good::measure(addresses, &rows, &until(QUIET))?;
+    good::measure(addresses, &rows, Load::Timed, &until(WARM_UP))?;
+    let quiet = good::measure(addresses, &rows, Load::Timed, &until(QUIET))?;
     say(&quiet.line("quiet"))?;
+
+    let fast = || good::measure(addresses, &rows, Load::Closed, &until(HELD));
+    let alone = fast()?;
+    say(&alone.line("as fast as they can"))?;
+    let (crowded, held) = holders::beside(addresses.http, HOLDERS, fast)?;
+    say(&crowded.line("the same beside those who hold connections"))?;
 
     let plan = Plan {
         bodies: cli.bodies,
@@ -106,8 +121,11 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     let over = AtomicBool::new(false);
     let began = Instant::now();
     let (attacked, tally) = thread::scope(|scope| {
-        let clients =
-            scope.spawn(|| good::measure(addresses, &rows, &|| over.load(Ordering::Relaxed)));
+        let clients = scope.spawn(|| {
+            good::measure(addresses, &rows, Load::Timed, &|| {
+                over.load(Ordering::Relaxed)
+            })
+        });
         let tally = attack::run(addresses, &plan);
         over.store(true, Ordering::Relaxed);
         let attacked = clients
@@ -118,7 +136,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     let (attacked, tally) = (attacked??, tally?);
     let took = began.elapsed();
     say(&attacked.line("attacked"))?;
-    let after = good::measure(addresses, &rows, &until(AFTER))?;
+    let after = good::measure(addresses, &rows, Load::Timed, &until(AFTER))?;
     say(&after.line("after"))?;
     say(&tally.table())?;
     say(&format!(
@@ -133,6 +151,10 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         quiet: quiet.summary(),
         attacked: attacked.summary(),
         after: after.summary(),
+        alone: alone.summary(),
+        crowded: crowded.summary(),
+        kept_percent: 100.0 * crowded.rate() / alone.rate(),
+        held,
         peak_memory: server.peak_memory(),
         end: server.end(),
         panics: server.panics(),
@@ -143,6 +165,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         memory: cli.memory_limit_mib * 1024 * 1024 / 10 * 8,
         bodies: cli.bodies,
         connections: cli.connections,
+        held: CONNECTIONS * 9 / 10,
     };
     let bars = bars::bars(&outcome, &bounds);
     say(&table(&bars))?;

@@ -40,15 +40,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the binary on free ports and waits until it listens.
+    /// Starts the binary on free ports for so many connections, and waits until it listens.
     ///
     /// # Errors
     ///
     /// Where it can't be started, or doesn't listen in time.
-    pub(crate) fn start(binary: &Path, model: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(binary: &Path, model: &Path, connections: u64) -> anyhow::Result<Self> {
         let mut child = Command::new(binary)
             .args(["serve", "--host", "127.0.0.1", "--port", "0"])
             .args(["--grpc-port", "0", "--health-port", "0"])
+            .args(["--max-connections", &connections.to_string()])
             .arg("--model-path")
             .arg(model)
             .stderr(Stdio::piped())
