@@ -35,7 +35,7 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 
 ##
 .PHONY: test test-extended test-fast
-test: test-fast rows-check clients-check control-plane-test demo serve-check docs-check e2e ## Check everything but the extended checks, the demo and the e2e suite on a real kind cluster included
+test: test-fast rows-check clients-check soak-hostile-quick control-plane-test demo serve-check docs-check e2e ## Check everything but the extended checks, the demo and the e2e suite on a real kind cluster included
 
 test-extended: claim-target ## Run the checks that take too long for a new machine: fuzzing, mutants, mixed batches, hostile clients, examples of load
 	scripts/test-extended
@@ -96,7 +96,7 @@ e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which
 soak-hostile: claim-target ## Attack the release build with 10⁶ hostile bodies and 10⁵ connections, beside clients that behave (8 minutes on an idle machine)
 	scripts/soak-hostile
 
-soak-hostile-quick: claim-target ## The same with a tenth of both (a minute and a half)
+soak-hostile-quick: claim-target ## The same with a tenth of both (two minutes)
 	scripts/soak-hostile --quick
 
 ##

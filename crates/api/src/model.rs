@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Model {
     /// Where the model comes from: `configMap://NAME/KEY`, `pvc://CLAIM/PATH`, `https://HOST/PATH`
     /// or `http://HOST/PATH`. ConfigMap and claim are in the namespace of the ModelService. Whoever may read
-    /// pods or ModelServices sees it, so that a URI with a secret in it belongs into `uriFrom`.
+    /// pods or ModelServices sees it: put a URI that holds a secret into `uriFrom`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
@@ -31,7 +31,7 @@ pub struct Model {
     )]
     pub uri: Option<String>,
 
-    /// A URI that nobody else is to see, such as a presigned one, instead of `uri`.
+    /// A URI that must stay secret, such as a presigned one, instead of `uri`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri_from: Option<UriSource>,
 
@@ -58,7 +58,7 @@ pub struct Model {
     pub name: Option<String>,
 }
 
-/// Where a URI stands that nobody else is to see.
+/// Where a URI stands that must stay secret.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct UriSource {

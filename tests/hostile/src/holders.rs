@@ -74,8 +74,8 @@ impl Hold {
     }
 }
 
-/// Lets so many connections be held while something runs. Returns what that gives, and the fewest
-/// connections that were held meanwhile.
+/// Lets so many connections be held while something runs. Returns what that gives, and how many connections were
+/// held meanwhile: the median of many looks, since the server closes some of them, and each comes again.
 ///
 /// # Errors
 ///
@@ -112,20 +112,21 @@ pub(crate) fn beside<T>(
     let looking = runtime.spawn({
         let (held, over) = (Arc::clone(&held), Arc::clone(&over));
         async move {
-            let mut fewest = held.load(Ordering::Relaxed);
+            let mut looks = Vec::new();
             while !over.load(Ordering::Relaxed) {
+                looks.push(held.load(Ordering::Relaxed));
                 sleep(LOOK).await;
-                fewest = fewest.min(held.load(Ordering::Relaxed));
             }
-            fewest
+            looks.sort_unstable();
+            looks.get(looks.len() / 2).copied().unwrap_or(0)
         }
     });
     let result = run();
     over.store(true, Ordering::Relaxed);
-    let fewest = runtime.block_on(looking)?;
+    let usual = runtime.block_on(looking)?;
     holders.abort();
     runtime.shutdown_background();
-    Ok((result?, fewest))
+    Ok((result?, usual))
 }
 
 /// Holds one connection after another.
