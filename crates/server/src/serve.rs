@@ -44,6 +44,10 @@ const FIRST_TRIALS: Duration = Duration::from_secs(30);
 /// Part of the drain that is kept for the answers to the last requests.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
+/// Most bytes of a request's head: of clients, and of probes and scrapes.
+const HEAD_BYTES: NonZeroUsize = NonZeroUsize::new(64 << 10).unwrap();
+const HEALTH_HEAD_BYTES: NonZeroUsize = NonZeroUsize::new(8 << 10).unwrap();
+
 /// Connections for probes and metrics alone, and the memory of their requests: a few of each, and none that
 /// clients could use up.
 const HEALTH_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -171,17 +175,22 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         age: None,
         idle: args.idle_timeout(),
     };
-    let shared = |budget: BodyBudget| net::Memory {
+    let shared = |budget: BodyBudget, head_bytes| net::Memory {
         budget,
+        head_bytes,
         refuse: Arc::new({
             let app = Arc::clone(&app);
             move |asked| refuse(&app, asked)
         }),
     };
-    let health_memory = shared(BodyBudget::new(HEALTH_BYTES));
+    let health_memory = shared(BodyBudget::new(HEALTH_BYTES), HEALTH_HEAD_BYTES);
     let health_connections =
         Connections::new(health_limits, health_memory, closing_receiver.clone());
-    let connections = Connections::new(limits, shared(app.bodies.clone()), closing_receiver);
+    let connections = Connections::new(
+        limits,
+        shared(app.bodies.clone(), HEAD_BYTES),
+        closing_receiver,
+    );
     let health_ended = serve_health(health, health_connections, health_router(Arc::clone(&app)))?;
     let connections = tokio::spawn({
         let http = connections.clone().serve(http, router(Arc::clone(&app)));

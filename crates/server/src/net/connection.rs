@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
+use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -36,8 +37,8 @@ use crate::body::IsKept;
 /// HTTP/2 up to twice as long, since nobody looks more often.
 const MAX_STALL: Duration = Duration::from_secs(30);
 
-/// Most bytes of a request's head over HTTP/1.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// The least that hyper takes for a head over HTTP/1 (`max_buf_size` panics below it).
+const LEAST_HEAD_BYTES: usize = 8 * 1024;
 
 /// Most headers of a request. Chains of proxies and tracing add dozens of their own; hyper's own bound over
 /// HTTP/1 is 100, which it takes without an allocation, and over HTTP/2 it has none. Beyond it the answer is
@@ -45,7 +46,7 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 256;
 
 /// Most bytes of a request's head over HTTP/2, as its own rules count them (RFC 9113, section
-/// 6.5.2). Less, since one connection may have as many heads as streams.
+/// 6.5.2), where it isn't less over HTTP/1. One connection may have as many heads as streams.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 
 /// Most requests at the same time over one HTTP/2 connection. Clients that have more wait or open
@@ -99,7 +100,7 @@ pub(super) async fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (http, activity) = (http(), place.activity());
+    let (http, activity) = (http(memory.head_bytes), place.activity());
     let stream = FrameFilter::new(Impatient::new(stream, MAX_STALL, Arc::clone(activity)));
     let stream = TokioIo::new(stream);
     let refused_age = age.map(|age| age.min(REFUSED_AGE));
@@ -162,20 +163,25 @@ pub(super) async fn connection<S>(
     }
 }
 
-fn http() -> auto::Builder<TokioExecutor> {
+fn http(head_bytes: NonZeroUsize) -> auto::Builder<TokioExecutor> {
+    let head_bytes = head_bytes.get().max(LEAST_HEAD_BYTES);
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
         // Silence is noticed here; a timer for each request would be set for nothing.
         .header_read_timeout(None)
-        .max_buf_size(MAX_HEAD_BYTES)
+        .max_buf_size(head_bytes)
         .max_headers(MAX_HEADERS);
     // Clients that reset what they ask for, again and again, are disconnected by the defaults of
     // h2 and hyper.
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .max_header_list_size(
+            u32::try_from(head_bytes).map_or(MAX_HEADER_LIST_BYTES, |bytes| {
+                bytes.min(MAX_HEADER_LIST_BYTES)
+            }),
+        )
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buf_size(MAX_UNSENT_BYTES)

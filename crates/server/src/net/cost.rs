@@ -1,5 +1,6 @@
 //! What a request takes of memory besides its body, and who is told that there is none.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -20,6 +21,9 @@ const FIELD_BYTES: usize = 256;
 pub struct Memory {
     /// All of it.
     pub budget: BodyBudget,
+    /// Most bytes of a request's head over HTTP/1; over HTTP/2 the same or 16 KiB, whichever is less. At least
+    /// 8 KiB.
+    pub head_bytes: NonZeroUsize,
     /// Answers a request for which there is none.
     pub refuse: Refuse,
 }

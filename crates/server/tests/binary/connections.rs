@@ -240,3 +240,23 @@ fn the_port_for_probes_answers_probes_alone() {
     }
     assert_eq!(probe.post(VALID).status, 404);
 }
+
+#[test]
+fn the_port_for_probes_takes_smaller_heads() {
+    let server = Server::start("iris", &[]);
+    for (address, bytes, status) in [
+        (server.health_address(), 7_000, "200"),
+        (server.health_address(), 9_000, "431"),
+        (server.address(), 9_000, "200"),
+        (server.address(), 66_000, "431"),
+    ] {
+        let mut stream = connect(address);
+        let field = "y".repeat(bytes);
+        let head = format!("GET /health HTTP/1.1\r\nHost: x\r\nX: {field}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer, format!("HTTP/1.1 {status}"), "{bytes}");
+    }
+}

@@ -46,6 +46,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// Memory for requests.
 const BUDGET: usize = 3 * 1024 * 1024;
 
+/// Most bytes of a head.
+const HEAD_BYTES: NonZeroUsize = NonZeroUsize::new(64 * 1024).unwrap();
+
 /// Bytes of the large answer.
 const LARGE: usize = 1024 * 1024;
 
@@ -81,6 +84,7 @@ fn serve_idle(age: Option<Duration>, stage: Closing, max_idle: Duration) -> Serv
     let budget = BodyBudget::new(NonZeroUsize::new(BUDGET).unwrap());
     let memory = Memory {
         budget: budget.clone(),
+        head_bytes: HEAD_BYTES,
         refuse: Arc::new(|asked| {
             let mut refusal = Response::new(Body::from(format!("no room for {}", asked.uri)));
             *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
