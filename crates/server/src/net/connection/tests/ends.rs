@@ -1,0 +1,107 @@
+//! How connections end: by their age, by a refusal and with the server.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_first_answer_beyond_its_age_ends_a_connection() {
+    let mut served = serve(Some(AGE));
+    for _second in 0..29 {
+        assert!(!asks_to_reconnect(&served.get("/").await));
+        sleep(SECOND).await;
+    }
+    sleep(2 * SECOND).await;
+    assert!(asks_to_reconnect(&served.get("/").await));
+    assert_eq!(served.until_closed().await, Duration::ZERO);
+    served.ended.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_a_connection_that_is_not_new() {
+    let mut served = serve(Some(AGE));
+    assert!(!asks_to_reconnect(&served.get("/refused").await));
+    sleep(REFUSED_AGE).await;
+    assert!(!asks_to_reconnect(&served.get("/").await));
+    assert!(asks_to_reconnect(&served.get("/refused").await));
+    assert_eq!(served.until_closed().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_connections_do_not_grow_old_a_refusal_ends_none() {
+    let mut served = serve(None);
+    sleep(REFUSED_AGE).await;
+    assert!(!asks_to_reconnect(&served.get("/refused").await));
+    assert!(served.get("/").await.ends_with("fast"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_sent_before_the_age_is_answered_after_it() {
+    let mut served = serve(Some(AGE));
+    let answer = served.get("/slow").await;
+    assert!(
+        asks_to_reconnect(&answer) && answer.ends_with("slow"),
+        "{answer}"
+    );
+    assert_eq!(served.until_closed().await, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_idle_connection_is_not_closed_into_its_clients_next_request() {
+    let mut served = serve(Some(AGE));
+    served.get("/").await;
+    sleep(70 * SECOND).await;
+    assert!(asks_to_reconnect(&served.get("/").await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_age_a_connection_lasts() {
+    let mut served = serve(None);
+    for _minute in 0..600 {
+        assert!(!asks_to_reconnect(&served.get("/").await));
+        sleep(60 * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_server_drains_clients_are_asked_to_reconnect() {
+    let mut served = serve(None);
+    assert!(!asks_to_reconnect(&served.get("/").await));
+    served.closing.send_replace(Closing::Elsewhere);
+    sleep(SECOND).await;
+    assert!(asks_to_reconnect(&served.get("/").await));
+
+    let mut http2 = serve(None).http2().await;
+    http2.get("/").await.unwrap();
+    http2.closing.send_replace(Closing::Elsewhere);
+    http2.ended.await.unwrap();
+    http2.client.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_begin_during_the_drain_have_their_first_request_answered() {
+    let mut served = serve_at(None, Closing::Elsewhere);
+    assert!(asks_to_reconnect(&served.get("/").await));
+
+    let mut http2 = serve_at(None, Closing::Elsewhere).http2().await;
+    assert_eq!(http2.get("/slow").await.unwrap(), "slow");
+    http2.ended.await.unwrap();
+    http2.client.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_end_idle_connections_are_closed_and_requests_answered() {
+    let mut idle = serve(None);
+    idle.get("/").await;
+    idle.closing.send_replace(Closing::AfterRequest);
+    assert_eq!(idle.until_closed().await, Duration::ZERO);
+
+    let mut busy = serve(None);
+    busy.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    sleep(SECOND).await;
+    busy.closing.send_replace(Closing::AfterRequest);
+    assert!(asks_to_reconnect(&busy.answer().await));
+    assert_eq!(busy.until_closed().await, Duration::ZERO);
+
+    let orphan = serve(None);
+    drop(orphan.closing);
+    orphan.ended.await.unwrap();
+}
