@@ -13,8 +13,8 @@ mod reflection;
 #[allow(clippy::all, clippy::doc_markdown, unreachable_pub, reason = "generated")]
 mod service;
 mod status;
+mod stream;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::middleware;
 use axum::response::Response as HttpResponse;
-use futures::{Stream, StreamExt, stream};
+use futures::stream::BoxStream;
 use http::HeaderValue;
 use prost::Message as _;
 use springtide_inference::Signature;
@@ -50,6 +50,7 @@ use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Rejected, Status};
 use crate::models::Model;
+use crate::net::Patience;
 use crate::v2::{
     Most, Refusal, find, index, model_config, model_metadata, parse_bytes, run, series,
     server_metadata, serving, statistics, version,
@@ -102,6 +103,7 @@ async fn in_our_words(mut response: HttpResponse) -> HttpResponse {
 }
 
 /// The service on the models.
+#[derive(Clone)]
 struct Inference(Arc<App>);
 
 /// A request for inference, with what its transport says of it.
@@ -161,23 +163,32 @@ impl Inference {
         Call::arrival(Arc::clone(self.0.metrics.of_no_model())).end(status);
     }
 
-    /// Answers a request of a stream. There an error ends the request, not the stream.
-    async fn infer_in_stream(&self, message: ModelInferRequest) -> ModelStreamInferResponse {
+    /// Answers a request of a stream, with the memory of the answer. There an error ends the request, not the
+    /// stream.
+    async fn infer_in_stream(
+        &self,
+        message: ModelInferRequest,
+    ) -> (ModelStreamInferResponse, Option<Held>) {
         let id = message.id.clone();
         let timeout = self.0.request_timeout;
         match self.infer(Incoming { message, timeout }).await {
-            // The stream's buffer is no larger than one answer, and has room before there is one more.
-            Ok((response, _held)) => ModelStreamInferResponse {
-                error_message: String::new(),
-                infer_response: Some(grpc::final_response(response)),
-            },
-            Err(refusal) => ModelStreamInferResponse {
-                error_message: refusal.to_string(),
-                infer_response: Some(ModelInferResponse {
-                    id,
-                    ..ModelInferResponse::default()
-                }),
-            },
+            Ok((response, held)) => {
+                let answer = ModelStreamInferResponse {
+                    error_message: String::new(),
+                    infer_response: Some(grpc::final_response(response)),
+                };
+                (answer, Some(held))
+            }
+            Err(refusal) => {
+                let answer = ModelStreamInferResponse {
+                    error_message: refusal.message(),
+                    infer_response: Some(ModelInferResponse {
+                        id,
+                        ..ModelInferResponse::default()
+                    }),
+                };
+                (answer, None)
+            }
         }
     }
 }
@@ -200,8 +211,7 @@ type Answer<T> = Result<Response<T>, GrpcStatus>;
 
 #[tonic::async_trait]
 impl GrpcInferenceService for Inference {
-    type ModelStreamInferStream =
-        Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, GrpcStatus>> + Send>>;
+    type ModelStreamInferStream = BoxStream<'static, stream::Answer>;
 
     async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
         let live = self.0.models.stuck().is_none();
@@ -251,27 +261,9 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Answer<Self::ModelStreamInferStream> {
-        let service = Self(Arc::clone(&self.0));
-        let requests = request.into_inner();
-        let answers = stream::unfold((service, requests), async |(service, mut requests)| {
-            let message = tokio::select! {
-                biased;
-                message = requests.next() => message?,
-                () = service.0.lifecycle.streams_end() => {
-                    return Some((Err(refused(&Refusal::Draining)), (service, requests)));
-                }
-            };
-            let answer = match message {
-                Ok(message) => Ok(service.infer_in_stream(message).await),
-                Err(status) => {
-                    let status = unless_corrupt(status);
-                    service.count_unread(&status);
-                    Err(status)
-                }
-            };
-            Some((answer, (service, requests)))
-        });
-        Ok(Response::new(answers.boxed()))
+        let patience = request.extensions().get::<Patience>().cloned();
+        let answers = stream::answers(self.clone(), request.into_inner(), patience);
+        Ok(Response::new(answers))
     }
 
     async fn model_config(

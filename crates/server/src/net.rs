@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-pub use self::activity::{Patience, Waiting};
+pub use self::activity::{Patience, Waiting, Working};
 use self::age::Ages;
 use self::connection::connection;
 pub use self::cost::{Asked, Memory, Refuse};

@@ -61,7 +61,8 @@ pub(super) async fn within_bounds(
         whole: None,
         ended: false,
         arrival: Arc::clone(&arrival),
-        patience,
+        // A stream of requests for inference tells it by itself: it reads ahead of its answers.
+        patience: patience.filter(|_| is_reflection),
         waiting: None,
     };
     let request = request.map(|body| {

@@ -1,5 +1,5 @@
 use axum::body::Body;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, stream};
 use http::uri::PathAndQuery;
 use http_body_util::BodyExt;
 use prost::Message;
@@ -13,7 +13,8 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::http::testing::{
-    AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, serving_rows, until_waiting,
+    AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, serving, serving_rows,
+    until_waiting,
 };
 use crate::models::testing::{BEYOND, FakeBackend};
 
@@ -172,6 +173,36 @@ async fn a_stream_is_answered_in_order_and_outlives_errors() {
         .collect();
     assert_eq!(labels, [Some(1), None, Some(2)]);
     assert_eq!(answers[1].error_message, "the model failed on this request");
+}
+
+#[tokio::test]
+async fn requests_of_a_stream_run_at_the_same_time_and_no_more_than_a_few() {
+    let backend = FakeBackend::classifier();
+    let app = serving(backend.clone(), AT_ONCE, 1_000);
+    let mut client = Grpc::new(router(Arc::clone(&app)));
+    client.ready().await.unwrap();
+    let held = backend.hold();
+    let (sent, taken) = futures::channel::mpsc::unbounded();
+    for _ in 0..100 {
+        sent.unbounded_send(request(&[[1.0, 0.0]])).unwrap();
+    }
+    let codec = ProstCodec::<ModelInferRequest, ModelStreamInferResponse>::default();
+    let answers = client.streaming(Request::new(taken), path("ModelStreamInfer"), codec);
+    let mut answers = answers.await.unwrap().into_inner();
+    assert!(answers.next().now_or_never().is_none());
+    // One runs, and what else was read ahead waits.
+    let waiting = || app.models.serving()[0].waiting_rows();
+    while waiting() < 63 {
+        assert!(answers.next().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        assert!(answers.next().now_or_never().is_none());
+    }
+    assert_eq!(waiting(), 63);
+    drop((held, sent));
+    let all = answers.map(Result::unwrap).collect::<Vec<_>>().await;
+    assert_eq!(all.len(), 100);
 }
 
 #[tokio::test]

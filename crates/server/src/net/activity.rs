@@ -30,6 +30,8 @@ pub(super) struct Activity {
     in_flight: AtomicUsize,
     /// Those of them for which nothing is being done.
     waiting: AtomicUsize,
+    /// Those of them that wait for more of their bodies while something is being done for them.
+    working: AtomicUsize,
     /// Those of them for which there was no memory.
     unpaid: AtomicUsize,
     /// Which of their answers wait for the client, and since when.
@@ -58,6 +60,7 @@ impl Activity {
             requests: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            working: AtomicUsize::new(0),
             unpaid: AtomicUsize::new(0),
             untaken: Mutex::default(),
             unsent: Mutex::default(),
@@ -176,6 +179,9 @@ impl Activity {
         let blocked = self.blocked_since.load(Ordering::Relaxed);
         if blocked > 0 {
             return Some(self.opened + Duration::from_micros(blocked));
+        }
+        if self.working.load(Ordering::Acquire) > 0 {
+            return None;
         }
         let (untaken, unsent) = (self.untaken(), lock(&self.unsent));
         let waiting = self.waiting.load(Ordering::Acquire);
@@ -360,6 +366,23 @@ impl Patience {
         self.0.over_now();
         self.0.waiting.fetch_add(1, Ordering::Release);
         Waiting(Arc::clone(&self.0))
+    }
+
+    /// Until the result is dropped it is the server's turn, though the request waits for more of its body.
+    #[must_use]
+    pub fn work(&self) -> Working {
+        self.0.working.fetch_add(1, Ordering::Release);
+        Working(Arc::clone(&self.0))
+    }
+}
+
+/// A request that waits for more of its body while something is being done for it.
+#[derive(Debug)]
+pub struct Working(Arc<Activity>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -53,10 +53,14 @@ const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 /// another connection; the recommended least is 100 (RFC 9113, section 6.5.2).
 const MAX_STREAMS: u32 = 100;
 
-/// Most bytes that a client may send over HTTP/2 before they are read: of one request, and of all
-/// requests of a connection. Nothing counts them until they are read, so that it is memory which each
-/// connection may take. At 1 ms between client and server still 64 MB/s.
-const WINDOW: u32 = 64 * 1024;
+/// Most bytes that a client may send over HTTP/2 before they are read, of one request. At 1 ms between client
+/// and server still 64 MB/s.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// The same of all requests of a connection. Nothing counts them until they are read, so that it is memory
+/// which each connection may take. Not less: h2 ends a connection where too many small frames aren't read, some
+/// 500 with this window (its `DataFrameBudget`).
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// Most bytes of one answer that wait for an HTTP/2 client to take them.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
@@ -182,8 +186,8 @@ fn http(head_bytes: NonZeroUsize) -> auto::Builder<TokioExecutor> {
                 bytes.min(MAX_HEADER_LIST_BYTES)
             }),
         )
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(MAX_UNSENT_BYTES)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);

@@ -10,6 +10,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use prost::Message as _;
+use springtide_open_inference::grpc::message::{ModelInferRequest, ModelStreamInferResponse};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
@@ -199,4 +201,61 @@ fn calls_that_only_wait_make_room_for_who_asks_something() {
             while let Some(Ok(_message)) = answer.frame().await {}
         }
     });
+}
+
+/// A message as gRPC frames it.
+fn framed(message: &impl prost::Message) -> Bytes {
+    let mut framed = vec![0];
+    let length = u32::try_from(message.encoded_len()).unwrap();
+    framed.extend(length.to_be_bytes());
+    message.encode(&mut framed).unwrap();
+    framed.into()
+}
+
+#[test]
+fn a_stream_may_send_hundreds_of_small_messages_before_it_takes_an_answer() {
+    const MESSAGES: usize = 500;
+    let server = Server::start("iris", &[]);
+    let answers = Runtime::new().unwrap().block_on(async {
+        let stream = TcpStream::connect(server.address()).await.unwrap();
+        let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let call = Request::post("http://x/inference.GRPCInferenceService/ModelStreamInfer")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(());
+        let mut sender = sender.ready().await.unwrap();
+        let (answer, mut requests) = sender.send_request(call.unwrap(), false).unwrap();
+        for number in 0..MESSAGES {
+            let request = ModelInferRequest {
+                model_name: "model".to_owned(),
+                id: number.to_string(),
+                ..ModelInferRequest::default()
+            };
+            requests
+                .send_data(framed(&request), number + 1 == MESSAGES)
+                .unwrap();
+        }
+        let mut body = answer.await.unwrap().into_body();
+        let mut bytes = Vec::new();
+        while let Some(part) = body.data().await {
+            let part = part.unwrap();
+            body.flow_control().release_capacity(part.len()).unwrap();
+            bytes.extend_from_slice(&part);
+        }
+        bytes
+    });
+    let (mut rest, mut ids) = (answers.as_slice(), Vec::new());
+    while let Some((&[0, a, b, c, d], message)) = rest.split_first_chunk() {
+        let (message, after) = message.split_at(u32::from_be_bytes([a, b, c, d]) as usize);
+        let answer = ModelStreamInferResponse::decode(message).unwrap();
+        // It has no inputs, and is refused; the stream goes on.
+        assert!(!answer.error_message.is_empty());
+        ids.push(answer.infer_response.unwrap().id);
+        rest = after;
+    }
+    assert_eq!(
+        ids,
+        (0..MESSAGES).map(|id| id.to_string()).collect::<Vec<_>>()
+    );
 }
