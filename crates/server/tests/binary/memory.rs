@@ -55,6 +55,8 @@ pub(crate) fn serving_folder(folder: &Path) -> Command {
     command
         .args(["serve", "--host", "127.0.0.1", "--port", "0"])
         .args(["--batching-mode", "never", "--model-name", "iris"])
+        // Memory is to decide, and not how busy this machine is.
+        .args(["--request-timeout-ms", "60000"])
         .args(["--model-dir".as_ref(), folder.as_os_str()]);
     command
 }
@@ -118,7 +120,7 @@ pub(crate) fn texts(server: &Server, most_mebibytes: u64) {
         });
         println!("{name}: {answers:?}");
         // Bodies that came together may leave no room for the texts of any of them.
-        let expected = |status| [200, 429, 504].contains(status);
+        let expected = |status| [200, 429].contains(status);
         assert!(answers.iter().all(expected), "{name}: {answers:?}");
     }
     for (name, body, json_length) in requests_of_texts(1 << 20) {
