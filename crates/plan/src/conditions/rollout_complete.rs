@@ -2,7 +2,9 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::{Evidence, Finding, Reason, blocked::blocked};
+use springtide_api::status::condition;
+
+use super::{Evidence, Finding, Reason, Truth, blocked::blocked};
 use crate::{child::ChildKind, lookup::deployment_condition, replicas::asked_for};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
@@ -20,6 +22,9 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let progress = deployment_condition(deployment, "Progressing")
         .filter(|_| is_seen)
         .and_then(|progressing| progressing.reason.as_deref());
+    if is_paused(deployment) {
+        return paused(evidence, deployment, is_seen);
+    }
     match progress {
         Some("ProgressDeadlineExceeded") => Finding::no(
             Reason::ProgressDeadlineExceeded,
@@ -44,6 +49,59 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
             "Pods of the present spec are taking over.",
         ),
     }
+}
+
+/// Whether somebody has told the Deployment controller to leave the pods as they are (`kubectl rollout pause`).
+fn is_paused(deployment: &Deployment) -> bool {
+    deployment
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.paused == Some(true))
+}
+
+/// The Deployment controller tells of no progress while it is paused, but counts pods, and an autoscaler goes on
+/// changing their number.
+fn paused(evidence: &Evidence<'_>, deployment: &Deployment, is_seen: bool) -> Finding {
+    let name = evidence.model_service.name();
+    let resume = format!("`kubectl rollout resume deployment {name}`");
+    let least = evidence.model_service.scaling().least_pods();
+    let is_done = is_seen
+        && asked_for(deployment) >= Some(least)
+        && only_new_pods(deployment)
+        && (was_complete(evidence) || all_available(deployment));
+    if is_done {
+        return Finding::yes(
+            Reason::Complete,
+            format!(
+                "Every pod is made from the present spec. The Deployment is paused: a change of the spec reaches no pod before {resume}."
+            ),
+        );
+    }
+    Finding::no(
+        Reason::Paused,
+        format!(
+            "The Deployment is paused, so that no pod is made from the present spec in the place of a former one. Resume it: {resume}."
+        ),
+    )
+}
+
+/// Whether the rollout of the present spec was known to be over before.
+fn was_complete(evidence: &Evidence<'_>) -> bool {
+    let known = evidence.previous.and_then(|previous| {
+        let mut conditions = previous.conditions.iter();
+        conditions.find(|known| known.type_ == condition::ROLLOUT_COMPLETE)
+    });
+    known.is_some_and(|known| {
+        known.status == Truth::True.as_str()
+            && known.observed_generation == Some(evidence.model_service.generation())
+    })
+}
+
+fn all_available(deployment: &Deployment) -> bool {
+    deployment
+        .status
+        .as_ref()
+        .is_some_and(|status| status.replicas == status.available_replicas)
 }
 
 fn only_new_pods(deployment: &Deployment) -> bool {

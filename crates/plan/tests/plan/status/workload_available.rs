@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use springtide_api::ModelServiceStatus;
 
 use super::{deployed, fetch_failed, healthy, no, pod, rolled_out, serving, unavailable, yes};
-use crate::support::{applied, condition, message, status_of, validated, with_keda};
+use crate::support::{applied, condition, message, status_after, status_of, validated, with_keda};
 
 /// Status of a healthy ModelService whose Deployment is to have `wanted` pods, of which `available`
 /// are, and which has further pods.
@@ -261,6 +261,48 @@ fn a_rollout_is_complete_when_only_new_pods_are_left() {
         ),
         yes("Complete")
     );
+}
+
+/// `kubectl rollout pause`: the Deployment controller counts pods, and tells of no progress.
+#[test]
+fn a_paused_deployment_is_named_with_the_command_that_resumes_it() {
+    let paused = |change: fn(&mut Value), generation, previous: Option<&ModelServiceStatus>| {
+        let mut deployment_status = rolled_out();
+        deployment_status["conditions"][1] =
+            json!({"type": "Progressing", "status": "Unknown", "reason": "DeploymentPaused"});
+        change(&mut deployment_status);
+        let (model_service, mut observed) = healthy();
+        let deployment = observed.deployment.as_mut().unwrap();
+        deployment.metadata.generation = Some(generation);
+        deployment.spec.as_mut().unwrap().paused = Some(true);
+        deployment.status = Some(serde_json::from_value(deployment_status).unwrap());
+        status_after(&model_service, &observed, previous)
+    };
+    let waits = paused(|status| status["updatedReplicas"] = json!(0), 1, None);
+    assert_eq!(condition(&waits, "RolloutComplete"), no("Paused"));
+    assert_eq!(condition(&waits, "Ready"), no("Paused"));
+    assert_eq!(condition(&waits, "WorkloadAvailable"), yes("Available"));
+    let said = message(&waits, "RolloutComplete");
+    assert!(
+        said.ends_with("Resume it: `kubectl rollout resume deployment iris`."),
+        "{said}"
+    );
+    // The controller hasn't seen the newest Deployment; and pods that have never been ready prove nothing.
+    let unseen = paused(|_| (), 2, None);
+    assert_eq!(condition(&unseen, "RolloutComplete"), no("Paused"));
+    let unready = |status: &mut Value| status["availableReplicas"] = json!(1);
+    let never_ready = paused(unready, 1, Some(&waits));
+    assert_eq!(condition(&never_ready, "RolloutComplete"), no("Paused"));
+
+    // The present spec is served: nothing is wrong yet.
+    let done = paused(|_| (), 1, None);
+    assert_eq!(condition(&done, "RolloutComplete"), yes("Complete"));
+    assert_eq!(condition(&done, "Ready"), yes("Ready"));
+    let said = message(&done, "RolloutComplete");
+    assert!(said.contains("The Deployment is paused"), "{said}");
+    // An autoscaler adds pods to it.
+    let scaled = paused(unready, 1, Some(&done));
+    assert_eq!(condition(&scaled, "RolloutComplete"), yes("Complete"));
 }
 
 /// The default limit is more than some clusters allow.
