@@ -4,7 +4,7 @@ use crate::{
     child::{Child, ChildKind},
     engine::Resolved,
     observed::Observed,
-    ownership::{Ownership, ownership, scales},
+    ownership::{Ownership, holder_of_keda_hpa, ownership, scales},
     replicas::{ReplicasApply, replicas},
     resources,
     settings::OperatorSettings,
@@ -55,9 +55,11 @@ pub fn desired(
     let has_target = owner(ChildKind::Deployment) != Ownership::Foreign;
     let resolved = model_service.scaling().on(observed);
     let wanted = autoscaler(&resolved).filter(|_| has_target);
+    let is_keda_hpa_held = holder_of_keda_hpa(model_service, observed).is_some();
     let can_be_made = wanted.is_none_or(|kind| {
         owner(kind) != Ownership::Foreign
-            && (kind != ChildKind::ScaledObject || observed.capabilities.keda)
+            && (kind != ChildKind::ScaledObject
+                || (observed.capabilities.keda && !is_keda_hpa_held))
     });
     let former = ChildKind::ALL
         .into_iter()
@@ -69,6 +71,10 @@ pub fn desired(
     } else {
         (former.first().copied(), Vec::new())
     };
+    // KEDA would go on taking the HPA of another ModelService.
+    let yielded = [ChildKind::ScaledObject].into_iter().filter(|kind| {
+        is_keda_hpa_held && wanted == Some(*kind) && owner(*kind) == Ownership::Ours
+    });
     // The HPA that KEDA made goes some time after the ScaledObject that it was made for.
     let keda_is_leaving = wanted != Some(ChildKind::ScaledObject)
         && can_be_made
@@ -83,13 +89,15 @@ pub fn desired(
         .into_iter()
         .filter(|child| {
             let may_scale = has_target && waits_for.is_none();
-            may_scale || !child.kind().is_autoscaler()
+            let is_held = is_keda_hpa_held && child.kind() == ChildKind::ScaledObject;
+            (may_scale && !is_held) || !child.kind().is_autoscaler()
         })
         .partition(|child| owner(child.kind()) != Ownership::Foreign);
 
     Desired {
         delete: unwanted
             .into_iter()
+            .chain(yielded)
             .filter_map(|kind| deletion(observed, kind))
             .collect(),
         replicas: apply

@@ -1,8 +1,11 @@
 //! Whether an object belongs to a ModelService.
 
 use k8s_openapi::{
-    api::autoscaling::v2::HorizontalPodAutoscaler, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    api::autoscaling::v2::HorizontalPodAutoscaler,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
+use kube::Resource;
+use springtide_api::ModelService;
 
 use crate::{child::ChildKind, labels, observed::Observed, validated::ValidatedModelService};
 
@@ -50,16 +53,31 @@ pub fn is_another(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedModelS
     scales(hpa, model_service) && !is_own && !is_kedas
 }
 
+/// Who controls an object, if anybody does.
+pub(crate) fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true))
+}
+
+/// The ModelService whose own HPA has the name of the one that KEDA would make for this ModelService: KEDA would
+/// take it over, and the operator take it back, without end.
+pub(crate) fn holder_of_keda_hpa<'a>(
+    model_service: &ValidatedModelService,
+    observed: &'a Observed,
+) -> Option<&'a str> {
+    let hpa = observed.keda_horizontal_pod_autoscaler.as_ref()?;
+    let owner = controller(&hpa.metadata)?;
+    let group = format!("{}/", ModelService::group(&()));
+    let is_one = owner.kind == ModelService::kind(&()) && owner.api_version.starts_with(&group);
+    (is_one && owner.uid != model_service.uid()).then_some(&owner.name)
+}
+
 fn is_ours(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bool {
     is_controlled(metadata, model_service) || is_orphan(metadata, model_service)
 }
 
 fn is_controlled(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bool {
-    metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .any(|owner| owner.controller == Some(true) && owner.uid == model_service.uid())
+    controller(metadata).is_some_and(|owner| owner.uid == model_service.uid())
 }
 
 fn is_orphan(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bool {
@@ -70,12 +88,7 @@ fn is_orphan(metadata: &ObjectMeta, model_service: &ValidatedModelService) -> bo
             .and_then(|labels| labels.get(key))
             .is_some_and(|label| label == value)
     };
-    let has_controller = metadata
-        .owner_references
-        .iter()
-        .flatten()
-        .any(|owner| owner.controller == Some(true));
-    !has_controller
+    controller(metadata).is_none()
         && has_label(labels::MANAGED_BY, labels::SPRINGTIDE)
         && has_label(labels::INSTANCE, model_service.name())
 }

@@ -4,8 +4,8 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
 use super::{
     Evidence, Finding, Reason,
-    blocked::blocked,
-    due::{deletion_due, readings_due},
+    blocked::{blocked, held},
+    due::readings_due,
     others,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     engine::{Following, Resolved},
     lookup::{hpa_condition, hpa_off},
     observed::{Observed, PodsMetrics},
+    ownership::{controller, holder_of_keda_hpa},
     scaling::AutoscalerEngine,
 };
 
@@ -44,11 +45,26 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
             )
         }
         // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
-        Resolved::Keda(_) => not_applied(evidence, ChildKind::ScaledObject)
+        Resolved::Keda(_) => name_of_keda_taken(evidence)
+            .or_else(|| not_applied(evidence, ChildKind::ScaledObject))
             .or_else(|| held(evidence, ChildKind::ScaledObject))
             .or_else(|| prometheus_refused(evidence))
             .unwrap_or_else(|| keda(evidence.observed)),
     }
+}
+
+/// KEDA has no choice of the name of its HPA.
+fn name_of_keda_taken(evidence: &Evidence<'_>) -> Option<Finding> {
+    let holder = holder_of_keda_hpa(evidence.model_service, evidence.observed)?;
+    let hpa = evidence.model_service.keda_hpa_name();
+    let meanwhile =
+        kept(evidence).unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
+    Some(Finding::no(
+        Reason::NameTaken,
+        format!(
+            "HorizontalPodAutoscaler {hpa}, which KEDA would make, belongs to ModelService {holder}. Give one of the two ModelServices another name, or set spec.autoscaling.engine to HPA here. {meanwhile}"
+        ),
+    ))
 }
 
 /// KEDA asks another Prometheus than the spec names: it isn't to be told by a tenant whom to ask
@@ -89,7 +105,9 @@ fn another(evidence: &Evidence<'_>) -> Option<Finding> {
 fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
     let former = evidence.desired.waits_for?;
     // A deletion that fails, or isn't carried out, is why the new one waits.
-    let why = blocked(evidence, former).or_else(|| held(evidence, former));
+    let why = blocked(evidence, former)
+        .or_else(|| held(evidence, former))
+        .or_else(|| left_by_keda(evidence, former, before));
     Some(why.unwrap_or_else(|| {
         Finding::no(
             Reason::SwitchingAutoscaler,
@@ -98,24 +116,30 @@ fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
     }))
 }
 
-/// A deletion that somebody's finalizer holds up for longer than a switch may take.
-fn held(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
-    let metadata = evidence.observed.metadata(kind)?;
-    let holders = metadata.finalizers.as_ref()?.join(", ");
-    if evidence.now < deletion_due(metadata)? {
+/// The ScaledObject is gone, and the HPA that KEDA made for it isn't. The garbage collector deletes it with its
+/// owner; one without an owner (`kubectl delete scaledobject --cascade=orphan`) nobody deletes.
+fn left_by_keda(evidence: &Evidence<'_>, former: ChildKind, before: &str) -> Option<Finding> {
+    if former != ChildKind::ScaledObject || evidence.observed.scaled_object.is_some() {
         return None;
     }
-    let name = evidence.model_service.name();
-    let remedy = match kind {
-        ChildKind::ScaledObject => format!(
-            "Check that KEDA's operator runs. If KEDA is gone for good: `kubectl patch scaledobject {name} --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`."
-        ),
-        _ => "Check that the controller which sets the finalizer runs.".to_owned(),
-    };
-    Some(Finding::no(
-        Reason::HeldByFinalizer,
-        format!("{kind} {name} is deleted and still held by a finalizer ({holders}). {remedy}"),
-    ))
+    let hpa = evidence.observed.keda_horizontal_pod_autoscaler.as_ref()?;
+    let name = evidence.model_service.keda_hpa_name();
+    let delete = format!("`kubectl delete hpa {name}`");
+    Some(if controller(&hpa.metadata).is_none() {
+        Finding::no(
+            Reason::AnotherAutoscaler,
+            format!(
+                "HorizontalPodAutoscaler {name}, which KEDA made for a ScaledObject that is gone, still scales the Deployment, and nothing deletes it. Delete it before {before}: {delete}."
+            ),
+        )
+    } else {
+        Finding::no(
+            Reason::SwitchingAutoscaler,
+            format!(
+                "HorizontalPodAutoscaler {name}, which KEDA made for the former ScaledObject, must be gone before {before}. Kubernetes deletes it within seconds; where it stays: {delete}."
+            ),
+        )
+    })
 }
 
 fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {

@@ -92,7 +92,7 @@ pub(crate) struct Evidence<'a> {
 }
 
 /// When the conditions may change although nothing else does: when readings that are missing have had
-/// their time to come, an autoscaler that is being deleted its time to go, or a pod may have found that
+/// their time to come, an object that is being deleted its time to go, or a pod may have found that
 /// batches mix what they must not. `status` is what was made of the same observation.
 #[must_use]
 pub fn look_again_at(
@@ -103,7 +103,6 @@ pub fn look_again_at(
 ) -> Option<Timestamp> {
     let deletions = ChildKind::ALL
         .into_iter()
-        .filter(|kind| kind.is_autoscaler())
         .filter_map(|kind| due::deletion_due(observed.metadata(kind)?));
     due::readings_due(&model_service.scaling().on(observed), observed)
         .into_iter()

@@ -263,3 +263,139 @@ fn without_keda_nothing_scales_and_the_status_says_so() {
         ("False".to_owned(), "KedaMissing".to_owned())
     );
 }
+
+/// The HPA that KEDA makes for `iris`, as it is left after its ScaledObject.
+fn left_by_keda(owners: serde_json::Value) -> Observed {
+    let mut hpa = applied(&with_engine("HPA"), with_keda())
+        .horizontal_pod_autoscaler
+        .unwrap();
+    hpa.metadata.name = Some("keda-hpa-iris".to_owned());
+    hpa.metadata.owner_references = serde_json::from_value(owners).unwrap();
+    Observed {
+        keda_horizontal_pod_autoscaler: Some(hpa),
+        ..with_keda()
+    }
+}
+
+#[test]
+fn an_hpa_that_keda_left_is_named_with_the_command_that_deletes_it() {
+    let scaled_object = json!([{
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "iris", "uid": "gone",
+        "controller": true,
+    }]);
+    for (owners, reason) in [
+        (json!(null), "AnotherAutoscaler"),
+        (json!([]), "AnotherAutoscaler"),
+        (scaled_object, "SwitchingAutoscaler"),
+    ] {
+        for engine in ["HPA", "None"] {
+            let observed = left_by_keda(owners.clone());
+            assert_eq!(
+                plan(engine, &observed),
+                (vec![], vec![], Some(ChildKind::ScaledObject))
+            );
+            let status = status_of(&with_engine(engine), &observed);
+            assert_eq!(
+                condition(&status, "AutoscalingReady"),
+                ("False".to_owned(), reason.to_owned())
+            );
+            let message = message(&status, "AutoscalingReady");
+            assert!(
+                message.ends_with(": `kubectl delete hpa keda-hpa-iris`."),
+                "{message}"
+            );
+        }
+    }
+}
+
+/// A ModelService `keda-hpa-iris` with `engine: HPA` beside `iris` with `engine: KEDA`.
+#[test]
+fn the_hpa_of_another_model_service_is_not_left_to_keda() {
+    let other = json!([{
+        "apiVersion": "serving.springtide.dev/v1alpha1", "kind": "ModelService",
+        "name": "keda-hpa-iris", "uid": "another", "controller": true,
+    }]);
+    let mut held = left_by_keda(other);
+    let spec = held
+        .keda_horizontal_pod_autoscaler
+        .as_mut()
+        .unwrap()
+        .spec
+        .as_mut();
+    spec.unwrap().scale_target_ref.name = "keda-hpa-iris".to_owned();
+    assert_eq!(plan("KEDA", &held), (vec![], vec![], None));
+    let status = status_of(&with_engine("KEDA"), &held);
+    assert_eq!(
+        condition(&status, "AutoscalingReady"),
+        ("False".to_owned(), "NameTaken".to_owned())
+    );
+    let said = message(&status, "AutoscalingReady");
+    assert!(
+        said.starts_with("HorizontalPodAutoscaler keda-hpa-iris, which KEDA would make, belongs to ModelService keda-hpa-iris."),
+        "{said}"
+    );
+    // It has nothing to do with who has another engine.
+    assert_eq!(plan("HPA", &held).0, [ChildKind::HorizontalPodAutoscaler]);
+
+    // Both were made at the same time: whoever isn't the owner ends the fight.
+    let fighting = Observed {
+        scaled_object: applied(&with_engine("KEDA"), with_keda()).scaled_object,
+        ..held.clone()
+    };
+    assert_eq!(
+        plan("KEDA", &fighting),
+        (vec![], vec![ChildKind::ScaledObject], None)
+    );
+    // What scaled before goes on.
+    let with_hpa = Observed {
+        horizontal_pod_autoscaler: applied(&with_engine("HPA"), with_keda())
+            .horizontal_pod_autoscaler,
+        ..held
+    };
+    assert_eq!(plan("KEDA", &with_hpa), (vec![], vec![], None));
+    let status = status_of(&with_engine("KEDA"), &with_hpa);
+    let said = message(&status, "AutoscalingReady");
+    assert!(
+        said.contains("the former HorizontalPodAutoscaler goes on scaling"),
+        "{said}"
+    );
+
+    // And the other one, once KEDA has made it.
+    let mut of_keda = applied(&with_engine("HPA"), with_keda());
+    let metadata = &mut of_keda.horizontal_pod_autoscaler.as_mut().unwrap().metadata;
+    metadata.owner_references = serde_json::from_value(json!([{
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "x", "uid": "u",
+        "controller": true,
+    }]))
+    .unwrap();
+    assert_eq!(plan("HPA", &of_keda), (vec![], vec![], None));
+    let said = message(
+        &status_of(&with_engine("HPA"), &of_keda),
+        "AutoscalingReady",
+    );
+    assert!(said.contains("belongs to ScaledObject x"), "{said}");
+}
+
+/// A ScaledObject of a ModelService that was deleted and made anew, while KEDA isn't running.
+#[test]
+fn a_former_scaled_object_that_a_finalizer_holds_is_not_to_be_deleted_again() {
+    let going = |second| {
+        let mut observed = applied(&with_engine("KEDA"), with_keda());
+        let metadata = &mut observed.scaled_object.as_mut().unwrap().metadata;
+        metadata.owner_references.as_mut().unwrap()[0].uid = "former".to_owned();
+        metadata.deletion_timestamp = Some(Time(at(second)));
+        metadata.finalizers = Some(vec!["finalizer.keda.sh".to_owned()]);
+        status_of(&with_engine("KEDA"), &observed)
+    };
+    let recent = going(-29);
+    assert_eq!(condition(&recent, "AutoscalingReady").1, "NameTaken");
+    let said = message(&recent, "AutoscalingReady");
+    assert!(
+        said.contains("is being deleted") && !said.contains("Delete it"),
+        "{said}"
+    );
+    let long = going(-30);
+    assert_eq!(condition(&long, "AutoscalingReady").1, "HeldByFinalizer");
+    let said = message(&long, "AutoscalingReady");
+    assert!(said.contains("kubectl patch scaledobject iris"), "{said}");
+}
