@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::join;
 use kube::{Client, Resource, core::GroupVersion, discovery};
-use springtide_plan::{Capabilities, PodsMetrics, ServingSignal, keda::ScaledObject};
+use springtide_plan::{
+    Capabilities, ExternalMetrics, PodsMetrics, ServingSignal, keda::ScaledObject,
+};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -23,6 +25,10 @@ const CUSTOM_METRICS: [&str; 2] = [
     "custom.metrics.k8s.io/v1beta1",
 ];
 
+/// The version of the external metrics API, which KEDA registers
+/// (<https://keda.sh/docs/latest/operate/metrics-server/>).
+const EXTERNAL_METRICS: &str = "external.metrics.k8s.io/v1beta1";
+
 /// What is known of the cluster since the last look. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -32,9 +38,10 @@ pub struct Known {
 impl Known {
     /// Looks anew. What can't be found out stays as it was known.
     pub async fn look(&self, client: &Client) {
-        let (keda, pods_metrics) = join!(
+        let (keda, pods_metrics, external_metrics) = join!(
             timeout(PERIOD, serves_keda(client)),
             timeout(PERIOD, pods_metrics(client)),
+            timeout(PERIOD, external_metrics(client)),
         );
         match &keda {
             Ok(Ok(_)) => {}
@@ -50,10 +57,15 @@ impl Known {
                 Err(_) | Ok(PodsMetrics::Unknown) => {}
                 Ok(pods_metrics) => known.pods_metrics = pods_metrics,
             }
+            match external_metrics {
+                Err(_) | Ok(ExternalMetrics::Unknown) => {}
+                Ok(external_metrics) => known.external_metrics = external_metrics,
+            }
             let changed = *known != before;
             if changed {
                 info!(
                     keda = known.keda,
+                    external_metrics = ?known.external_metrics,
                     pods_metrics = ?known.pods_metrics,
                     "capabilities of the cluster changed"
                 );
@@ -65,6 +77,11 @@ impl Known {
     /// Which Pods metrics there are.
     pub(crate) fn pods_metrics(&self) -> PodsMetrics {
         self.capabilities.borrow().pods_metrics.clone()
+    }
+
+    /// Whether there is the external metrics API.
+    pub(crate) fn external_metrics(&self) -> ExternalMetrics {
+        self.capabilities.borrow().external_metrics
     }
 
     /// Tells of every change.
@@ -129,6 +146,20 @@ async fn pods_metrics(client: &Client) -> PodsMetrics {
         PodsMetrics::Unknown
     } else {
         PodsMetrics::Absent
+    }
+}
+
+/// Whether the external metrics API is registered. While KEDA, which answers for it, is down, the API server
+/// says 503.
+async fn external_metrics(client: &Client) -> ExternalMetrics {
+    match client.list_api_group_resources(EXTERNAL_METRICS).await {
+        Ok(_) => ExternalMetrics::Registered,
+        Err(error) if is_not_served(&error) => ExternalMetrics::Absent,
+        Err(kube::Error::Api(status)) if status.code == 503 => ExternalMetrics::Registered,
+        Err(error) => {
+            warn!(error = brief(&error), "discovery of external metrics");
+            ExternalMetrics::Unknown
+        }
     }
 }
 
@@ -237,8 +268,8 @@ mod tests {
         known.look(&fake.client()).await;
         assert_eq!(known.pods_metrics(), all);
         for fault in [Fault::Status(500), Fault::Status(403), Fault::Refused] {
-            // KEDA, and both versions.
-            for call in 1..=3 {
+            // KEDA, both versions, and the external metrics API.
+            for call in 1..=4 {
                 fake.inject(call, fault);
             }
             known.look(&fake.client()).await;
@@ -248,6 +279,37 @@ mod tests {
         fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
         known.look(&fake.client()).await;
         assert_eq!(known.pods_metrics(), all);
+    }
+
+    #[tokio::test]
+    async fn keda_that_is_down_stays_registered_and_one_that_is_gone_does_not() {
+        let fake = FakeApi::new();
+        let known = Known::default();
+        assert_eq!(known.external_metrics(), ExternalMetrics::Unknown);
+        let mut look = async |api: Option<Aggregated>| {
+            match api {
+                Some(api) => fake.register(EXTERNAL_METRICS, api),
+                None => fake.unregister(EXTERNAL_METRICS),
+            }
+            known.look(&fake.client()).await;
+            known.external_metrics()
+        };
+        assert_eq!(look(None).await, ExternalMetrics::Absent);
+        let down = Some(Aggregated::Unavailable);
+        assert_eq!(look(down).await, ExternalMetrics::Registered);
+        assert_eq!(look(None).await, ExternalMetrics::Absent);
+        let answers = Some(Aggregated::Resources(Vec::new()));
+        assert_eq!(look(answers).await, ExternalMetrics::Registered);
+        for fault in [Fault::Status(500), Fault::Status(403), Fault::Refused] {
+            fake.unregister(EXTERNAL_METRICS);
+            for call in 1..=4 {
+                fake.inject(call, fault);
+            }
+            known.look(&fake.client()).await;
+            fake.clear_faults();
+            let known = known.external_metrics();
+            assert_eq!(known, ExternalMetrics::Registered, "{fault:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,8 @@ use k8s_openapi::{
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 use springtide_plan::{
-    Capabilities, Observed, PodsMetrics, Scaling, ValidatedModelService, is_another, labels,
+    Capabilities, ExternalMetrics, Observed, PodsMetrics, Scaling, ValidatedModelService,
+    is_another, labels,
 };
 
 use crate::{capabilities::serves_keda, error::Error};
@@ -24,7 +25,7 @@ const PAGE: u32 = 100;
 const MAX_PODS: usize = 2500;
 
 /// Everything that is observed about a ModelService. `pods_metrics` is what is known of them: they don't
-/// decide which autoscalers there are, and their list is long.
+/// decide which autoscalers there are, and their list is long. So is `external_metrics`, which a plan distrusts.
 ///
 /// # Errors
 ///
@@ -33,6 +34,7 @@ pub(crate) async fn observe(
     client: &Client,
     namespace: &str,
     model_service: &ValidatedModelService,
+    external_metrics: ExternalMetrics,
     pods_metrics: PodsMetrics,
 ) -> Result<Observed, Error> {
     let name = model_service.name();
@@ -83,7 +85,11 @@ pub(crate) async fn observe(
         other_autoscalers,
         pods,
         answers: Vec::new(),
-        capabilities: Capabilities { keda, pods_metrics },
+        capabilities: Capabilities {
+            keda,
+            external_metrics,
+            pods_metrics,
+        },
     })
 }
 

@@ -141,7 +141,9 @@ async fn keep(
     let client = &context.client;
     let (namespace, name) = (validated.namespace(), validated.name());
     let pods_metrics = context.known.pods_metrics();
-    let mut observed = match Box::pin(observe(client, namespace, validated, pods_metrics)).await {
+    let external_metrics = context.known.external_metrics();
+    let observing = observe(client, namespace, validated, external_metrics, pods_metrics);
+    let mut observed = match Box::pin(observing).await {
         Ok(observed) => observed,
         Err(error) => return unobserved(context, model_service, error).await,
     };

@@ -5,7 +5,7 @@
 use springtide_api::{autoscaling::ActiveEngine, targets::Targets};
 
 use crate::{
-    observed::{Observed, PodsMetrics},
+    observed::{ExternalMetrics, Observed, PodsMetrics},
     replicas::asked_for,
     scaling::{AutoscalerEngine, PodAutoscaling, Scaling},
     signals::{ServingSignal, serving},
@@ -77,7 +77,7 @@ impl Resolved<'_> {
 impl Scaling {
     /// What sets the number of pods where this is observed.
     ///
-    /// `Auto` minds whether KEDA is installed, and not what the custom metrics API has: that API
+    /// `Auto` minds whether KEDA is there, and not what the custom metrics API has: that API
     /// comes and goes with its adapter, and the engine must not change with it.
     #[must_use]
     pub fn on(&self, observed: &Observed) -> Resolved<'_> {
@@ -92,7 +92,7 @@ impl Scaling {
         let needs_keda = || serving(&pods.targets).next().is_some();
         match pods.engine {
             AutoscalerEngine::Keda => Resolved::Keda(with_keda(pods)),
-            AutoscalerEngine::Auto if observed.capabilities.keda && needs_keda() => {
+            AutoscalerEngine::Auto if needs_keda() && is_keda_there(observed) => {
                 Resolved::Keda(with_keda(pods))
             }
             AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
@@ -100,6 +100,17 @@ impl Scaling {
             }
         }
     }
+}
+
+/// Whether KEDA is there, and not its definitions alone. What it has taken up stays with it: without KEDA an HPA
+/// lacks readings and takes no pods away, and a look that finds nothing may be one too early.
+fn is_keda_there(observed: &Observed) -> bool {
+    observed.capabilities.keda
+        && match observed.capabilities.external_metrics {
+            ExternalMetrics::Registered => true,
+            ExternalMetrics::Unknown => observed.horizontal_pod_autoscaler.is_none(),
+            ExternalMetrics::Absent => observed.keda_horizontal_pod_autoscaler.is_some(),
+        }
 }
 
 fn with_keda(pods: &PodAutoscaling) -> Following<'_> {

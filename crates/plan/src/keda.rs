@@ -174,6 +174,19 @@ impl ScaledObject {
                 .is_some_and(|paused| paused.status == "True")
     }
 
+    /// Whether KEDA has seen it: it sets a finalizer and writes conditions before anything else.
+    pub(crate) fn is_taken_up(&self) -> bool {
+        let has_finalizers = |names: &Vec<String>| !names.is_empty();
+        self.metadata
+            .finalizers
+            .as_ref()
+            .is_some_and(has_finalizers)
+            || self
+                .status
+                .as_ref()
+                .is_some_and(|status| !status.conditions.is_empty())
+    }
+
     /// Why KEDA can't read all of the triggers, where it says so in place of its judgement on the
     /// ScaledObject.
     pub(crate) fn trigger_fault(&self) -> Option<&str> {

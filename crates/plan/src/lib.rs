@@ -52,7 +52,7 @@ pub use conditions::look_again_at;
 pub use desired::{Deletion, Desired, desired};
 pub use engine::{Following, Resolved};
 pub use events::{Event, SCALE, Severity, events};
-pub use observed::{Capabilities, Observed, PodsMetrics};
+pub use observed::{Capabilities, ExternalMetrics, Observed, PodsMetrics};
 pub use ownership::is_another;
 pub use replicas::ReplicasApply;
 pub use scaling::{PodAutoscaling, Scaling};

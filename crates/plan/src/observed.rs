@@ -51,8 +51,23 @@ pub struct Observed {
 pub struct Capabilities {
     /// KEDA's ScaledObject is served.
     pub keda: bool,
+    /// Whether KEDA may run, as far as the cluster tells.
+    pub external_metrics: ExternalMetrics,
     /// What a HorizontalPodAutoscaler can follow besides CPU and memory.
     pub pods_metrics: PodsMetrics,
+}
+
+/// Whether there is the external metrics API (`external.metrics.k8s.io`), which KEDA registers beside its
+/// definitions: these stay where somebody deletes KEDA itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExternalMetrics {
+    /// There is no such API: no KEDA runs, or it can't pass a reading on.
+    Absent,
+    /// It hasn't been asked yet.
+    #[default]
+    Unknown,
+    /// It is registered, whether it answers just now or not.
+    Registered,
 }
 
 /// Which serving signals the custom metrics API (`custom.metrics.k8s.io`) has for pods.

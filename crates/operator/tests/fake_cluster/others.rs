@@ -14,6 +14,9 @@ pub(crate) const KEDA_HPA: &str = "keda-hpa-iris";
 /// The API that an adapter answers for.
 pub(crate) const CUSTOM_METRICS: &str = "custom.metrics.k8s.io/v1beta1";
 
+/// The API that KEDA answers for.
+pub(crate) const EXTERNAL_METRICS: &str = "external.metrics.k8s.io/v1beta1";
+
 /// Who the controller of HPAs is as a field manager.
 const HPA_CONTROLLER: &str = "kube-controller-manager";
 

@@ -14,9 +14,9 @@ use springtide_operator::{
     reconcile::{Context, Next, reconcile},
 };
 use springtide_plan::{OperatorSettings, keda::ScaledObject};
-use springtide_testkit::{FakeApi, ResourceType};
+use springtide_testkit::{Aggregated, FakeApi, ResourceType};
 
-use crate::pods::FakePods;
+use crate::{others::EXTERNAL_METRICS, pods::FakePods};
 
 /// Namespace of everything in these tests.
 pub(crate) const NAMESPACE: &str = "models";
@@ -100,6 +100,8 @@ impl World {
     pub(crate) fn with_keda() -> Self {
         let world = Self::new();
         world.fake.install(ResourceType::of::<ScaledObject>());
+        let nothing_yet = Aggregated::Resources(Vec::new());
+        world.fake.register(EXTERNAL_METRICS, nothing_yet);
         world
     }
 

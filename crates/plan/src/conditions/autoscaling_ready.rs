@@ -5,14 +5,14 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use super::{
     Evidence, Finding, Reason,
     blocked::{blocked, held},
-    due::readings_due,
+    due::{readings_due, taking_up_due},
     others,
 };
 use crate::{
     child::ChildKind,
     engine::{Following, Resolved},
     lookup::{hpa_condition, hpa_off},
-    observed::{Observed, PodsMetrics},
+    observed::{ExternalMetrics, Observed, PodsMetrics},
     ownership::{controller, holder_of_keda_hpa},
     scaling::AutoscalerEngine,
 };
@@ -48,6 +48,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         Resolved::Keda(_) => name_of_keda_taken(evidence)
             .or_else(|| not_applied(evidence, ChildKind::ScaledObject))
             .or_else(|| held(evidence, ChildKind::ScaledObject))
+            .or_else(|| keda_not_running(evidence))
             .or_else(|| prometheus_refused(evidence))
             .unwrap_or_else(|| keda(evidence.observed)),
     }
@@ -65,6 +66,23 @@ fn name_of_keda_taken(evidence: &Evidence<'_>) -> Option<Finding> {
             "HorizontalPodAutoscaler {hpa}, which KEDA would make, belongs to ModelService {holder}. Give one of the two ModelServices another name, or set spec.autoscaling.engine to HPA here. {meanwhile}"
         ),
     ))
+}
+
+/// KEDA hasn't looked at the ScaledObject for longer than it takes.
+fn keda_not_running(evidence: &Evidence<'_>) -> Option<Finding> {
+    let due = taking_up_due(evidence.observed)?;
+    (due <= evidence.now).then(|| {
+        let api = match evidence.observed.capabilities.external_metrics {
+            ExternalMetrics::Absent => " (nothing serves external.metrics.k8s.io)",
+            ExternalMetrics::Unknown | ExternalMetrics::Registered => "",
+        };
+        Finding::no(
+            Reason::KedaNotRunning,
+            format!(
+                "KEDA's definitions are installed, but KEDA hasn't looked at the ScaledObject{api}: nothing scales the pods. Check that KEDA's operator runs and watches this namespace, or set spec.autoscaling.engine to HPA."
+            ),
+        )
+    })
 }
 
 /// KEDA asks another Prometheus than the spec names: it isn't to be told by a tenant whom to ask
@@ -217,6 +235,11 @@ fn unavailable_message(observed: &Observed, following: &Following<'_>) -> String
         .collect::<Vec<_>>()
         .join(", ");
     let remedy = match (observed.capabilities.keda, following.pods.engine) {
+        (true, AutoscalerEngine::Auto) => {
+            format!(
+                "KEDA's definitions are installed, but KEDA isn't running: nothing serves external.metrics.k8s.io. Start KEDA (https://keda.sh), or install {ADAPTER}."
+            )
+        }
         (true, _) => {
             format!(
                 "Set spec.autoscaling.engine to Auto, which follows it by KEDA, or use {ADAPTER}."

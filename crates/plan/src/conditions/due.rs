@@ -17,6 +17,20 @@ const GRACE: SignedDuration = SignedDuration::from_secs(90);
 /// Time that the deletion of an autoscaler may take before somebody is to look at it. KEDA takes a second.
 const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(30);
 
+/// Time that KEDA may take to look at a ScaledObject for the first time. It takes a second.
+const LONGEST_TAKING_UP: SignedDuration = SignedDuration::from_secs(60);
+
+/// By when KEDA should have looked at the ScaledObject. Nothing where it has, or where there is none.
+pub(super) fn taking_up_due(observed: &Observed) -> Option<Timestamp> {
+    let scaled_object = observed.scaled_object.as_ref()?;
+    let is_taken_up =
+        scaled_object.is_taken_up() || observed.keda_horizontal_pod_autoscaler.is_some();
+    let made = scaled_object.metadata.creation_timestamp.as_ref()?.0;
+    (!is_taken_up)
+        .then(|| made.checked_add(LONGEST_TAKING_UP).ok())
+        .flatten()
+}
+
 /// By when an object that is being deleted should be gone.
 pub(super) fn deletion_due(metadata: &ObjectMeta) -> Option<Timestamp> {
     let since = metadata.deletion_timestamp.as_ref()?.0;

@@ -92,7 +92,7 @@ pub(crate) struct Evidence<'a> {
 }
 
 /// When the conditions may change although nothing else does: when readings that are missing have had
-/// their time to come, an object that is being deleted its time to go, or a pod may have found that
+/// their time to come, an object that is being deleted its time to go, KEDA its time to look at a ScaledObject, or a pod may have found that
 /// batches mix what they must not. `status` is what was made of the same observation.
 #[must_use]
 pub fn look_again_at(
@@ -107,6 +107,7 @@ pub fn look_again_at(
     due::readings_due(&model_service.scaling().on(observed), observed)
         .into_iter()
         .chain(deletions)
+        .chain(due::taking_up_due(observed))
         .filter(|due| *due > now)
         .chain(batching::look_again_at(
             model_service,

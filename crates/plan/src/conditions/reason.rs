@@ -37,6 +37,7 @@ reasons! {
     HeldByFinalizer,
     ImagePullFailed,
     KedaMissing,
+    KedaNotRunning,
     Loaded,
     Loading,
     MetricsUnavailable,

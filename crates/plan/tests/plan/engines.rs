@@ -7,10 +7,11 @@ use springtide_api::{
     targets::{Signal, Targets},
 };
 use springtide_plan::{
-    Capabilities, Following, Observed, PodsMetrics, Resolved, ServingSignal, ValidatedModelService,
+    Capabilities, ExternalMetrics, Following, Observed, PodsMetrics, Resolved, ServingSignal,
+    ValidatedModelService,
 };
 
-use crate::support::{any_pods_metrics, any_targets, applied, keda, validated};
+use crate::support::{self, any_pods_metrics, any_targets, applied, keda, validated, with_keda};
 
 fn asking_for(engine: &str, targets: Value) -> ValidatedModelService {
     validated(json!({"autoscaling": {"engine": engine, "targets": targets}}))
@@ -18,7 +19,10 @@ fn asking_for(engine: &str, targets: Value) -> ValidatedModelService {
 
 fn on(keda: bool, pods_metrics: PodsMetrics) -> Observed {
     Observed {
-        capabilities: Capabilities { keda, pods_metrics },
+        capabilities: Capabilities {
+            pods_metrics,
+            ..support::keda(keda)
+        },
         ..Observed::default()
     }
 }
@@ -64,6 +68,41 @@ fn auto_is_keda_where_it_is_there_and_a_signal_needs_it() {
         let targets = json!({(signal.signal().as_str()): 5, "cpuUtilizationPercent": 50});
         assert_eq!(engine(&targets, true), ActiveEngine::Keda, "{targets}");
         assert_eq!(engine(&targets, false), ActiveEngine::Hpa, "{targets}");
+    }
+}
+
+/// A half uninstall, or definitions that somebody applied alone.
+#[test]
+fn auto_is_an_hpa_where_keda_has_only_left_its_definitions() {
+    let model_service = asking_for("Auto", json!({"loadPercent": 75}));
+    let engine = |observed: &Observed, external_metrics| {
+        let mut observed = observed.clone();
+        observed.capabilities.external_metrics = external_metrics;
+        model_service.scaling().on(&observed).engine()
+    };
+    let by_hpa = applied(&model_service, on(false, PodsMetrics::Absent));
+    let by_hpa = Observed {
+        capabilities: keda(true),
+        ..by_hpa
+    };
+    let by_keda = applied(&model_service, with_keda());
+    let taken_up = Observed {
+        keda_horizontal_pod_autoscaler: by_hpa.horizontal_pod_autoscaler.clone(),
+        ..by_keda.clone()
+    };
+    for (observed, absent, unknown) in [
+        (with_keda(), ActiveEngine::Hpa, ActiveEngine::Keda),
+        (by_keda, ActiveEngine::Hpa, ActiveEngine::Keda),
+        // What works isn't changed for a look that finds nothing.
+        (taken_up, ActiveEngine::Keda, ActiveEngine::Keda),
+        (by_hpa, ActiveEngine::Hpa, ActiveEngine::Hpa),
+    ] {
+        assert_eq!(engine(&observed, ExternalMetrics::Absent), absent);
+        assert_eq!(engine(&observed, ExternalMetrics::Unknown), unknown);
+        assert_eq!(
+            engine(&observed, ExternalMetrics::Registered),
+            ActiveEngine::Keda
+        );
     }
 }
 
@@ -156,8 +195,8 @@ fn a_metric_that_is_followed_stays_while_its_adapter_is_away() {
     for pods_metrics in [PodsMetrics::Unknown, listed(&[])] {
         let observed = Observed {
             capabilities: Capabilities {
-                keda: false,
                 pods_metrics,
+                ..keda(false)
             },
             ..live.clone()
         };

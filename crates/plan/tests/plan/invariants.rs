@@ -7,7 +7,9 @@ use springtide_plan::{
     Capabilities, Child, ChildKind, Observed, Outcome, ValidatedModelService, desired, status,
 };
 
-use crate::support::{any_pods_metrics, any_targets, applied, at, kinds, settings, validated};
+use crate::support::{
+    any_external_metrics, any_pods_metrics, any_targets, applied, at, kinds, settings, validated,
+};
 
 fn specs() -> impl Strategy<Value = Value> {
     let model = prop_oneof![
@@ -57,11 +59,16 @@ fn situations() -> impl Strategy<Value = (ValidatedModelService, Observed)> {
         specs(),
         prop::option::of(specs()),
         any::<bool>(),
+        any_external_metrics(),
         any_pods_metrics(),
     )
-        .prop_map(|(spec, former, keda, pods_metrics)| {
+        .prop_map(|(spec, former, keda, external_metrics, pods_metrics)| {
             let empty = Observed {
-                capabilities: Capabilities { keda, pods_metrics },
+                capabilities: Capabilities {
+                    keda,
+                    external_metrics,
+                    pods_metrics,
+                },
                 ..Observed::default()
             };
             let observed = match former {

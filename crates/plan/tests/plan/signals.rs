@@ -34,8 +34,8 @@ fn metrics(targets: Value) -> Value {
     let model_service = validated(json!({"autoscaling": {"engine": "HPA", "targets": targets}}));
     let observed = Observed {
         capabilities: Capabilities {
-            keda: false,
             pods_metrics: PodsMetrics::Listed(ServingSignal::ALL.into_iter().collect()),
+            ..Capabilities::default()
         },
         ..Observed::default()
     };
@@ -112,7 +112,8 @@ fn there_is_a_fallback_only_where_something_can_fall_back() {
 #[test]
 fn an_hpa_takes_serving_signals_from_the_custom_metrics_api() {
     let utilization = |resource: &str, percent: i32| {
-        json!({"type": "Resource", "resource": {
+        json!({"type": "ContainerResource", "containerResource": {
+            "container": "server",
             "name": resource,
             "target": {"type": "Utilization", "averageUtilization": percent},
         }})

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use springtide_api::{ModelService, ModelServiceStatus, targets::Signal};
 use springtide_plan::{
-    Capabilities, Child, ChildKind, Desired, Observed, OperatorSettings, Outcome, PodsMetrics,
-    ServingSignal, ValidatedModelService, desired, status,
+    Capabilities, Child, ChildKind, Desired, ExternalMetrics, Observed, OperatorSettings, Outcome,
+    PodsMetrics, ServingSignal, ValidatedModelService, desired, status,
 };
 
 pub(crate) const UID: &str = "11111111-2222-3333-4444-555555555555";
@@ -58,6 +58,11 @@ pub(crate) fn with_engine(engine: &str) -> ValidatedModelService {
 pub(crate) fn keda(keda: bool) -> Capabilities {
     Capabilities {
         keda,
+        external_metrics: if keda {
+            ExternalMetrics::Registered
+        } else {
+            ExternalMetrics::Absent
+        },
         pods_metrics: PodsMetrics::Absent,
     }
 }
@@ -182,4 +187,13 @@ pub(crate) fn any_pods_metrics() -> impl Strategy<Value = PodsMetrics> {
         Just(PodsMetrics::Unknown),
         listed
     ]
+}
+
+/// Anything that may be known of the external metrics API.
+pub(crate) fn any_external_metrics() -> impl Strategy<Value = ExternalMetrics> {
+    prop::sample::select(vec![
+        ExternalMetrics::Absent,
+        ExternalMetrics::Unknown,
+        ExternalMetrics::Registered,
+    ])
 }

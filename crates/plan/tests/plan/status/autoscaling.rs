@@ -1,7 +1,8 @@
 //! `AutoscalingReady`.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
-use springtide_plan::{Observed, PodsMetrics};
+use springtide_plan::{ExternalMetrics, Observed, PodsMetrics, look_again_at};
 
 use super::{deployed, healthy, no, pod, rolled_out, serving, unknown, yes};
 use crate::support::{at, condition, keda, message, status_of, validated};
@@ -139,6 +140,71 @@ fn keda_speaks_for_its_scaled_object() {
         ),
         (no("Paused"), unknown("Paused"))
     );
+}
+
+#[test]
+fn keda_that_does_not_look_at_its_scaled_object_is_not_running() {
+    let made = |second, change: fn(&mut Observed)| {
+        let (model_service, mut observed) = deployed("KEDA", rolled_out());
+        observed.pods = vec![pod(&model_service, "a", serving())];
+        let metadata = &mut observed.scaled_object.as_mut().unwrap().metadata;
+        metadata.creation_timestamp = Some(Time(at(second)));
+        change(&mut observed);
+        let status = status_of(&model_service, &observed);
+        let again = look_again_at(&model_service, &observed, &status, at(0));
+        (condition(&status, "AutoscalingReady"), again, status)
+    };
+    let (fresh, again, _) = made(-59, |_| ());
+    assert_eq!((fresh, again), (unknown("Starting"), Some(at(1))));
+    let (late, _, status) = made(-60, |_| ());
+    assert_eq!(late, no("KedaNotRunning"));
+    assert_eq!(condition(&status, "Ready"), no("KedaNotRunning"));
+    let said = message(&status, "AutoscalingReady");
+    assert!(
+        said.contains("set spec.autoscaling.engine to HPA"),
+        "{said}"
+    );
+    assert!(!said.contains("external.metrics.k8s.io"), "{said}");
+    let (_, _, status) = made(-60, |observed| {
+        observed.capabilities.external_metrics = ExternalMetrics::Absent;
+    });
+    let said = message(&status, "AutoscalingReady");
+    assert!(
+        said.contains("nothing serves external.metrics.k8s.io"),
+        "{said}"
+    );
+    let signs: [fn(&mut Observed); 3] = [
+        |observed| {
+            let metadata = &mut observed.scaled_object.as_mut().unwrap().metadata;
+            metadata.finalizers = Some(vec!["finalizer.keda.sh".to_owned()]);
+        },
+        |observed| {
+            let said = json!({"conditions": [{"type": "Ready", "status": "Unknown"}]});
+            observed.scaled_object.as_mut().unwrap().status = serde_json::from_value(said).unwrap();
+        },
+        |observed| {
+            observed.keda_horizontal_pod_autoscaler = healthy().1.horizontal_pod_autoscaler;
+        },
+    ];
+    for sign in signs {
+        assert_eq!(made(-60, sign).0, unknown("Starting"));
+    }
+}
+
+#[test]
+fn auto_says_that_keda_has_only_left_its_definitions() {
+    let (_, mut observed) = healthy();
+    observed.capabilities = keda(true);
+    observed.capabilities.external_metrics = ExternalMetrics::Absent;
+    let model_service = validated(json!({"autoscaling": {"targets": {"loadPercent": 75}}}));
+    let status = status_of(&model_service, &observed);
+    assert_eq!(
+        condition(&status, "AutoscalingReady"),
+        no("SignalsUnavailable")
+    );
+    let message = message(&status, "AutoscalingReady");
+    assert!(message.contains("KEDA isn't running"), "{message}");
+    assert!(message.contains("CPU at 70 %"), "{message}");
 }
 
 #[test]
