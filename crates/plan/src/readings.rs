@@ -172,20 +172,35 @@ fn parse(
     status: Option<&MetricStatus>,
     scaled_object: Option<&ScaledObject>,
 ) -> Option<Followed> {
-    if let Some(resource) = &spec.resource {
-        let subject = match resource.name.as_str() {
+    let of_pods = spec
+        .resource
+        .as_ref()
+        .map(|resource| (&resource.name, &resource.target, "resource"));
+    let of_containers = spec
+        .container_resource
+        .as_ref()
+        .map(|resource| (&resource.name, &resource.target, "container resource"));
+    if let Some((name, target, kind)) = of_containers.or(of_pods) {
+        let subject = match name.as_str() {
             "cpu" => Subject::Signal(Signal::CpuUtilizationPercent),
             "memory" => Subject::Signal(Signal::MemoryUtilizationPercent),
             other => Subject::Other(other.to_owned()),
         };
-        let current = status.and_then(|status| Some(&status.resource.as_ref()?.current));
+        // Until its next sync an HPA has what it read by its former spec, of whole pods.
+        let current = status.and_then(|status| {
+            let of_containers = status.container_resource.as_ref();
+            let of_pods = status.resource.as_ref();
+            of_containers
+                .map(|resource| &resource.current)
+                .or(of_pods.map(|resource| &resource.current))
+        });
         let thousandths = |percent: i32| i64::from(percent) * 1000;
         return Some(Followed {
             subject,
             source: MetricsApi::Resource,
             reading: current.and_then(|current| current.average_utilization.map(thousandths)),
-            target: resource.target.average_utilization.map(thousandths),
-            name_in_messages: format!("{} resource", resource.name),
+            target: target.average_utilization.map(thousandths),
+            name_in_messages: format!("{name} {kind}"),
             is_share_of_sum: false,
         });
     }

@@ -205,7 +205,7 @@ fn followed(world: &World) -> Vec<String> {
     let metrics = hpa["spec"]["metrics"].as_array().unwrap();
     let name = |metric: &Value| {
         let name = [
-            &metric["resource"]["name"],
+            &metric["containerResource"]["name"],
             &metric["pods"]["metric"]["name"],
         ];
         name.into_iter().find_map(Value::as_str).unwrap().to_owned()

@@ -4,7 +4,7 @@
 //! Nor does it make pods go away: an HPA that lacks a reading adds pods as far as the others ask, and
 //! takes none away.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
@@ -18,6 +18,7 @@ use crate::{
     keda::ScaledObject,
     lookup::{hpa_condition, hpa_off},
     readings::{Followed, MetricsApi, followed, missing, subject_of_keda},
+    resources::SERVER_CONTAINER,
 };
 
 /// Something that keeps readings from the autoscaler.
@@ -169,7 +170,7 @@ fn lacking(
         let names = names(by_api(api))?;
         let reason = reason(api);
         let said = said
-            .filter(|(said, _)| *said == reason.as_str())
+            .filter(|(said, _)| *said == reason.as_str() || is_of_containers(api, said))
             .map(|(_, message)| message);
         Some(Fault {
             reason: reason.into(),
@@ -205,18 +206,39 @@ const fn reason(api: MetricsApi) -> Reason {
     }
 }
 
+/// Whether an HPA says by this reason that an API gave it no reading of a container.
+fn is_of_containers(api: MetricsApi, reason: &str) -> bool {
+    api == MetricsApi::Resource && reason == "FailedGetContainerResourceMetric"
+}
+
+/// The container that requests nothing of a resource, where the HPA says so. One of whole pods needs the request of
+/// each container, whoever added it.
+fn without_request(said: &str) -> Option<&str> {
+    let (_, after) = said.split_once("missing request for ")?;
+    let (_, after) = after.split_once(" in container ")?;
+    after.split(' ').next()
+}
+
 /// Why an API gives no reading, and what to do. `said` is what the HPA was told; it is only looked
 /// into, since it holds names of pods and texts of passing network errors
 /// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/podautoscaler/metrics/client.go>).
-fn cause(api: MetricsApi, said: Option<&str>) -> &'static str {
-    const NOTHING_OF_THE_PODS: [&str; 3] = [
+fn cause(api: MetricsApi, said: Option<&str>) -> Cow<'static, str> {
+    const NOTHING_OF_THE_PODS: [&str; 4] = [
         "no metrics returned",
         "did not receive metrics",
         "could not find the metric",
+        "not present in metrics for pod",
     ];
     let said = said.unwrap_or_default();
     let answers = NOTHING_OF_THE_PODS.iter().any(|text| said.contains(text));
-    match api {
+    if let (MetricsApi::Resource, Some(container)) = (api, without_request(said))
+        && container != SERVER_CONTAINER
+    {
+        return Cow::Owned(format!(
+            "container {container}, which something else adds to the pods, doesn't request that resource. Have it request some."
+        ));
+    }
+    Cow::Borrowed(match api {
         MetricsApi::Resource if said.contains("missing request for") => {
             "the pods don't request that resource. Set it in spec.server.resources.requests."
         }
@@ -235,5 +257,5 @@ fn cause(api: MetricsApi, said: Option<&str>) -> &'static str {
         MetricsApi::External => {
             "KEDA passes nothing on. Check that its operator and its metrics server run (`kubectl get apiservice v1beta1.external.metrics.k8s.io`), and that Prometheus is up."
         }
-    }
+    })
 }

@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 
 use k8s_openapi::api::autoscaling::v2::{
-    CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec,
-    MetricIdentifier, MetricSpec, MetricTarget, PodsMetricSource, ResourceMetricSource,
+    ContainerResourceMetricSource, CrossVersionObjectReference, HorizontalPodAutoscaler,
+    HorizontalPodAutoscalerSpec, MetricIdentifier, MetricSpec, MetricTarget, PodsMetricSource,
 };
 
-use super::behavior::behavior;
+use super::{SERVER_CONTAINER, behavior::behavior};
 use crate::{
     engine::Following,
     quantity,
@@ -50,12 +50,14 @@ fn metrics(following: &Following<'_>) -> Vec<MetricSpec> {
     resources.chain(pods).collect()
 }
 
-/// Mean use of a resource over all pods, in percent of what they request.
+/// Mean use of a resource over the serving containers of all pods, in percent of what they request: a container
+/// that something else adds, with or without a request, changes nothing.
 fn utilization(resource: &str, percent: i32) -> MetricSpec {
     MetricSpec {
-        type_: "Resource".to_owned(),
-        resource: Some(ResourceMetricSource {
+        type_: "ContainerResource".to_owned(),
+        container_resource: Some(ContainerResourceMetricSource {
             name: resource.to_owned(),
+            container: SERVER_CONTAINER.to_owned(),
             target: MetricTarget {
                 type_: "Utilization".to_owned(),
                 average_utilization: Some(percent),

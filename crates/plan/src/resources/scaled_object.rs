@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use springtide_api::targets::Signal;
 
-use super::{behavior::behavior, cron_trigger::cron_trigger};
+use super::{SERVER_CONTAINER, behavior::behavior, cron_trigger::cron_trigger};
 use crate::{
     engine::Following,
     keda::{
@@ -107,12 +107,15 @@ fn prometheus_trigger(address: &str, signal: ServingSignal, query: String, targe
     }
 }
 
-/// Mean use of a resource over all pods, in percent of what they request.
+/// Mean use of a resource over the serving containers of all pods, in percent of what they request.
 fn utilization(signal: Signal, resource: &str, percent: i32) -> Trigger {
     Trigger {
         kind: resource.to_owned(),
         name: Some(signal.as_str().to_owned()),
         metric_type: Some("Utilization".to_owned()),
-        metadata: BTreeMap::from([("value".to_owned(), percent.to_string())]),
+        metadata: BTreeMap::from([
+            ("value".to_owned(), percent.to_string()),
+            ("containerName".to_owned(), SERVER_CONTAINER.to_owned()),
+        ]),
     }
 }

@@ -158,12 +158,16 @@ fn merge(status: &mut Value, more: Value) {
 fn reads(cpu: i32, memory: i32, limited: &str) -> Value {
     json!({
         "currentMetrics": [
-            {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": cpu}}},
-            {"type": "Resource", "resource": {"name": "memory", "current": {"averageUtilization": memory}}},
+            {"type": "ContainerResource", "containerResource": {
+                "name": "cpu", "container": "server", "current": {"averageUtilization": cpu},
+            }},
+            {"type": "ContainerResource", "containerResource": {
+                "name": "memory", "container": "server", "current": {"averageUtilization": memory},
+            }},
         ],
         "conditions": [
             {"type": "ScalingActive", "status": "True", "reason": "ValidMetricFound",
-             "message": "the HPA was able to successfully calculate a replica count from cpu resource utilization (percentage of request)"},
+             "message": "the HPA was able to successfully calculate a replica count from cpu container resource utilization (percentage of request)"},
             {"type": "ScalingLimited",
              "status": if limited == "DesiredWithinRange" { "False" } else { "True" }, "reason": limited},
         ],

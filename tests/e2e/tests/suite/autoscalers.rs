@@ -41,7 +41,7 @@ fn scale_target(name: &str) -> Value {
 
 fn utilization(resource: &str, percent: i64) -> Value {
     let target = json!({"type": "Utilization", "averageUtilization": percent});
-    json!({"type": "Resource", "resource": {"name": resource, "target": target}})
+    json!({"type": "ContainerResource", "containerResource": {"name": resource, "container": "server", "target": target}})
 }
 
 /// Where no target is set, the contract's hold.
@@ -190,7 +190,7 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
             "metadata": {"threshold": threshold, "ignoreNullValues": "false"},
         })
     };
-    let resource = |name: &str, resource: &str, percent: &str| json!({"type": resource, "name": name, "metricType": "Utilization", "metadata": {"value": percent}});
+    let resource = |name: &str, resource: &str, percent: &str| json!({"type": resource, "name": name, "metricType": "Utilization", "metadata": {"value": percent, "containerName": "server"}});
     let contract = json!({
         "scaleTargetRef": scale_target(name),
         "pollingInterval": 15,

@@ -53,7 +53,7 @@ fn every_signal(engine: &str, min_replicas: u32) -> Result<Value> {
 
 fn resource_metric(resource: &str, percent: i64) -> Value {
     let target = json!({"type": "Utilization", "averageUtilization": percent});
-    json!({"type": "Resource", "resource": {"name": resource, "target": target}})
+    json!({"type": "ContainerResource", "containerResource": {"name": resource, "container": "server", "target": target}})
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn follows_every_signal(bed: &Bed, name: &str) -> Result<()> {
     let stored = bed.get(kind::AUTOSCALER, &hpa).await?;
     let mut seen = BTreeSet::new();
     for metric in items(&stored, "/spec/metrics") {
-        if let Some(resource) = metric.get("resource") {
+        if let Some(resource) = metric.get("containerResource") {
             seen.insert(json!([resource["name"], resource["target"]]).to_string());
             continue;
         }

@@ -97,11 +97,25 @@ fn why_an_hpa_has_no_reading_is_named() {
             "metrics-server answers, but has nothing of the pods",
         ),
         (
+            "container server not present in metrics for pod default/iris-5d9c",
+            "metrics-server answers, but has nothing of the pods",
+        ),
+        (
             "missing request for cpu in container server of Pod iris-5d9c",
             "spec.server.resources.requests",
         ),
+        // An HPA of whole pods, which a former version made.
+        (
+            "missing request for cpu in container mesh of Pod iris-5d9c",
+            "container mesh, which something else adds to the pods",
+        ),
     ] {
-        let condition_of_hpa = failed("FailedGetResourceMetric", &format!("{UNABLE} {said}"));
+        let reason = if said.contains("server not present") {
+            "FailedGetContainerResourceMetric"
+        } else {
+            "FailedGetResourceMetric"
+        };
+        let condition_of_hpa = failed(reason, &format!("{UNABLE} {said}"));
         let (model_service, observed) = hpa(condition_of_hpa, nothing());
         let status = status_of(&model_service, &observed);
         assert_eq!(
@@ -117,6 +131,15 @@ fn why_an_hpa_has_no_reading_is_named() {
         assert!(!message.contains("iris-5d9c"), "{message}");
         assert_eq!(condition(&status, "Ready"), yes("Ready"));
     }
+}
+
+/// After an upgrade, until the HPA's next sync.
+#[test]
+fn what_was_read_of_whole_pods_is_a_reading_of_the_container_until_the_next_one() {
+    let memory = json!({"type": "Resource", "resource": {"name": "memory", "current": {"averageUtilization": 5}}});
+    let (model_service, observed) = hpa(active(), json!([cpu(), memory]));
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "MetricsHealthy"), yes("Readings"));
 }
 
 #[test]
