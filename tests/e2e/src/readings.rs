@@ -50,9 +50,14 @@ pub async fn until_all(bed: &Bed, hpa: &str, metrics: usize) -> Result<Waited<()
 
 /// Whether a current metric has a value: one that can't be read is left out or has no value.
 fn has_reading(metric: &Value) -> bool {
-    let current = ["/resource/current", "/external/current", "/pods/current"]
-        .into_iter()
-        .find_map(|path| metric.pointer(path));
+    let current = [
+        "/resource/current",
+        "/containerResource/current",
+        "/external/current",
+        "/pods/current",
+    ]
+    .into_iter()
+    .find_map(|path| metric.pointer(path));
     current.is_some_and(|current| {
         ["averageUtilization", "averageValue", "value"]
             .iter()
@@ -148,7 +153,7 @@ mod tests {
 
     #[test]
     fn readings_are_told_from_their_absence() {
-        for source in ["resource", "external", "pods"] {
+        for source in ["resource", "containerResource", "external", "pods"] {
             let with = json!({"type": "X", source: {"current": {"averageValue": "10"}}});
             let without = json!({"type": "X", source: {"current": {}}});
             assert!(has_reading(&with), "{with}");

@@ -72,6 +72,8 @@ fn an_hpa_that_cannot_scale_says_so() {
 fn keda_speaks_for_its_scaled_object() {
     let (model_service, mut observed) = deployed("KEDA", rolled_out());
     observed.pods = vec![pod(&model_service, "a", serving())];
+    let metadata = &mut observed.scaled_object.as_mut().unwrap().metadata;
+    metadata.finalizers = Some(vec!["finalizer.keda.sh".to_owned()]);
     assert_eq!(
         condition(&status_of(&model_service, &observed), "AutoscalingReady"),
         unknown("Starting")
