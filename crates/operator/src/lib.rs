@@ -15,6 +15,7 @@ pub mod leader;
 pub mod metrics;
 mod model_services;
 mod observe;
+mod pod_events;
 pub mod readiness;
 pub mod reconcile;
 pub mod run;

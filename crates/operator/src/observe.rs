@@ -84,6 +84,7 @@ pub(crate) async fn observe(
         keda_horizontal_pod_autoscaler,
         other_autoscalers,
         pods,
+        events: Vec::new(),
         answers: Vec::new(),
         capabilities: Capabilities {
             keda,

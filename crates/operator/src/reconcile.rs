@@ -16,7 +16,8 @@ use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
     Event, Failure, OperatorSettings, Resolved, Severity, ValidatedModelService, desired, events,
-    field_manager::STATUS, invalid_status, look_again_at, pods_to_ask, status, unobserved_status,
+    field_manager::STATUS, invalid_status, look_again_at, pod_to_explain, pods_to_ask, status,
+    unobserved_status,
 };
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     inquiry::{Inquiry, ask_all},
     metrics::Metrics,
     observe::observe,
+    pod_events::pod_events,
     tell::Teller,
     write::{Carried, carry_out},
 };
@@ -149,9 +151,11 @@ async fn keep(
     };
     let plan = desired(validated, &observed, &context.settings);
     let pods = pods_to_ask(validated, &observed);
-    let (carried, answers) = join!(
+    let stuck = pod_to_explain(&observed, observed.at);
+    let (carried, answers, events) = join!(
         carry_out(client, namespace, name, &plan, &mut observed),
         ask_all(context.inquiry.as_ref(), &pods),
+        pod_events(client, namespace, stuck.as_deref()),
     );
     let Carried { outcome, failed } = match carried {
         // The ModelService goes with its namespace.
@@ -159,6 +163,7 @@ async fn keep(
         result => result?,
     };
     observed.answers = answers;
+    observed.events = events;
     let previous = model_service.status.as_ref();
     let now = status(
         validated,

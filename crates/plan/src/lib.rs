@@ -13,7 +13,8 @@
 //! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
 //!    the status speaks of the new generation and never of the old one, and collect failures in an
 //!    [`Outcome`].
-//! 4. Put what [`pods_to_ask`] answer into [`Observed::answers`]. Nothing of the plan depends on it.
+//! 4. Put what [`pods_to_ask`] answer into [`Observed::answers`], and the events of [`pod_to_explain`] into
+//!    [`Observed::events`]. Nothing of the plan depends on them.
 //! 5. [`status`] judges, and [`events`] tells what is new about it.
 
 mod applied;
@@ -42,6 +43,7 @@ pub mod schedule;
 mod settings;
 mod signals;
 mod status;
+mod stuck;
 mod validated;
 
 pub use applied::is_applied;
@@ -59,4 +61,5 @@ pub use scaling::{PodAutoscaling, Scaling};
 pub use settings::{InvalidLabelName, LabelName, OperatorSettings};
 pub use signals::ServingSignal;
 pub use status::{Failure, Outcome, invalid_status, status, unobserved_status};
+pub use stuck::pod_to_explain;
 pub use validated::{Invalid, ValidatedModelService};

@@ -6,7 +6,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{Pod, Service},
+        core::v1::{Event, Pod, Service},
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -40,6 +40,8 @@ pub struct Observed {
     pub other_autoscalers: BTreeSet<String>,
     /// The pods that [`labels::selecting`](crate::labels::selecting) selects.
     pub pods: Vec<Pod>,
+    /// The events of the pod that is stuck ([`pod_to_explain`](crate::pod_to_explain)), if there is one.
+    pub events: Vec<Event>,
     /// What each of the pods that were asked has answered ([`pods_to_ask`](crate::pods_to_ask)).
     pub answers: Vec<Answer>,
     /// What the cluster can do.

@@ -23,7 +23,7 @@ use springtide_api::{
 pub(crate) use self::reason::{Reason, others};
 
 use crate::{
-    batching, child::ChildKind, desired::Desired, observed::Observed, status::Outcome,
+    batching, child::ChildKind, desired::Desired, observed::Observed, status::Outcome, stuck,
     validated::ValidatedModelService,
 };
 
@@ -92,7 +92,7 @@ pub(crate) struct Evidence<'a> {
 }
 
 /// When the conditions may change although nothing else does: when readings that are missing have had
-/// their time to come, an object that is being deleted its time to go, KEDA its time to look at a ScaledObject, or a pod may have found that
+/// their time to come, an object that is being deleted its time to go, KEDA its time to look at a ScaledObject, a pod its time to start a container, or when a pod may have found that
 /// batches mix what they must not. `status` is what was made of the same observation.
 #[must_use]
 pub fn look_again_at(
@@ -109,6 +109,7 @@ pub fn look_again_at(
         .chain(deletions)
         .chain(due::taking_up_due(observed))
         .filter(|due| *due > now)
+        .chain(stuck::look_again_at(observed, now))
         .chain(batching::look_again_at(
             model_service,
             observed,

@@ -62,6 +62,7 @@ reasons! {
     TriggerError,
     UnableToScale,
     Unschedulable,
+    VolumeNotMounted,
 }
 
 /// Most bytes of a reason, which is that of events

@@ -8,8 +8,13 @@ use k8s_openapi::api::{
 
 use super::{Evidence, Finding, Reason, blocked::blocked};
 use crate::{
-    child::ChildKind, lookup::deployment_condition, pods, replicas::asked_for,
-    resources::EPHEMERAL_STORAGE, scaling::Scaling,
+    child::ChildKind,
+    lookup::deployment_condition,
+    pods,
+    replicas::asked_for,
+    resources::EPHEMERAL_STORAGE,
+    scaling::Scaling,
+    stuck::{self, Obstacle, pod_to_explain},
 };
 
 /// Reasons for which a container waits that don't pass by themselves, or seldom.
@@ -48,6 +53,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
             .into_iter()
             .filter(|pod| !pods::is_serving(pod))
             .find_map(pod_fault)
+            .or_else(|| obstacle_fault(evidence))
     });
     if available == 0 {
         return fault.unwrap_or_else(|| Finding::no(Reason::Starting, "No pod is ready yet."));
@@ -113,6 +119,28 @@ fn pod_fault(pod: &Pod) -> Option<Finding> {
             .into_iter()
             .flatten()
             .find_map(container_fault)
+    })
+}
+
+/// Why a pod doesn't get as far as a container, as events tell.
+fn obstacle_fault(evidence: &Evidence<'_>) -> Option<Finding> {
+    let Evidence {
+        model_service,
+        observed,
+        now,
+        ..
+    } = evidence;
+    // What was told of a pod that has come further since counts no more.
+    pod_to_explain(observed, *now)?;
+    Some(match stuck::obstacle(model_service, &observed.events)? {
+        Obstacle::Volume(why) => Finding::no(
+            Reason::VolumeNotMounted,
+            format!("A volume of the pods can't be mounted: {why}"),
+        ),
+        Obstacle::Sandbox(why) => Finding::no(
+            Reason::ContainerNotStarted,
+            format!("The node can't set up the pods: {why}"),
+        ),
     })
 }
 

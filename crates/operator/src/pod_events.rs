@@ -1,0 +1,38 @@
+//! Reads the events of a pod that doesn't get as far as a container.
+//!
+//! Nothing fails with them: a cluster whose roles don't allow it tells less.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Event;
+use kube::{Api, Client, api::ListParams};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::error::brief;
+
+/// Most events that are read of a pod. There are a few for each volume, which are told again and again.
+const MAX_EVENTS: u32 = 50;
+
+/// Longest time that they are waited for.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The events of a pod, if there is one to explain: nothing where they can't be read.
+pub(crate) async fn pod_events(client: &Client, namespace: &str, uid: Option<&str>) -> Vec<Event> {
+    let Some(uid) = uid else { return Vec::new() };
+    let of_the_pod = ListParams::default()
+        .fields(&format!("involvedObject.uid={uid}"))
+        .limit(MAX_EVENTS);
+    let api = Api::<Event>::namespaced(client.clone(), namespace);
+    match timeout(LIMIT, api.list(&of_the_pod)).await {
+        Ok(Ok(events)) => events.items,
+        Ok(Err(error)) => {
+            debug!(namespace, error = brief(&error), "events of a pod");
+            Vec::new()
+        }
+        Err(_) => {
+            debug!(namespace, "events of a pod: no answer in time");
+            Vec::new()
+        }
+    }
+}
