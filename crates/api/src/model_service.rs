@@ -32,6 +32,12 @@ use crate::{autoscaling::Autoscaling, model::Model, server::Server, status::Mode
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#
     ),
     printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "Why it is ready, or isn't",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
+    printcolumn(
         name = "Min",
         type_ = "integer",
         description = "Fewest pods now, schedules included",
