@@ -1,4 +1,4 @@
-//! Where connections come in.
+//! Where connections come in: all addresses of both families, or the one that is named.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -286,7 +286,7 @@ mod tests {
         let fake = FakeApi::new();
         let known = Known::default();
         assert_eq!(known.external_metrics(), ExternalMetrics::Unknown);
-        let mut look = async |api: Option<Aggregated>| {
+        let look = async |api: Option<Aggregated>| {
             match api {
                 Some(api) => fake.register(EXTERNAL_METRICS, api),
                 None => fake.unregister(EXTERNAL_METRICS),

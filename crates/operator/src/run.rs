@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use futures::future::{Either, select};
 use kube::{Client, Config};
+use springtide_listener::listen;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -64,9 +64,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             .metrics_authentication
             .then(|| Arc::new(Access::new(client.clone()))),
     };
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("can't listen on {} (--listen)", settings.listen))?;
+    let (host, port) = settings.listen_at();
+    let (listener, _) = listen(host, port).map_err(|(address, error)| {
+        anyhow!(error).context(format!("can't listen on {address} (--listen)"))
+    })?;
     let server = tokio::spawn(serve(listener, endpoints));
 
     let identity = settings.identity();

@@ -1,6 +1,9 @@
 //! What the operator is started with.
 
-use std::{net::SocketAddr, num::NonZeroU16};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
+};
 
 use clap::{ArgAction, Parser};
 use springtide_plan::{LabelName, OperatorSettings};
@@ -75,9 +78,10 @@ pub struct Settings {
     #[arg(long, env = "CONCURRENCY", default_value = "8")]
     pub concurrency: NonZeroU16,
 
-    /// Address of /healthz, /readyz and /metrics.
-    #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
-    pub listen: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: port 8080 of all addresses, over
+    /// IPv6 and IPv4].
+    #[arg(long, env = "LISTEN")]
+    pub listen: Option<SocketAddr>,
 
     /// Tell /metrics only to whom the API server knows by a bearer token and lets get the path /metrics. Needs
     /// the right to create TokenReviews and SubjectAccessReviews.
@@ -109,6 +113,9 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
+/// Where /healthz, /readyz and /metrics are, unless the settings say otherwise.
+const DEFAULT_PORT: u16 = 8080;
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -130,6 +137,14 @@ impl Settings {
             pod_label: self.pod_label.clone(),
             scrape_interval_seconds: self.scrape_interval_seconds,
         }
+    }
+
+    /// Where /healthz, /readyz and /metrics are: the address, where one is named, and the port.
+    #[must_use]
+    pub fn listen_at(&self) -> (Option<IpAddr>, u16) {
+        self.listen.map_or((None, DEFAULT_PORT), |named| {
+            (Some(named.ip()), named.port())
+        })
     }
 
     /// Where ModelServices are watched.
@@ -154,6 +169,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use clap::CommandFactory;
 
     use super::*;
@@ -183,6 +200,22 @@ mod tests {
         }
         let former: Scope = names(&["a"]);
         assert_eq!(scope(&["--watch-namespace=a"]), former);
+    }
+
+    /// Clusters of IPv6 alone need all addresses, and the machine decides which there are.
+    #[test]
+    fn all_addresses_are_listened_on_unless_one_is_named() {
+        let at = |flags: &[&str]| {
+            let program = ["springtide-operator"];
+            Settings::try_parse_from(program.iter().chain(flags))
+                .unwrap()
+                .listen_at()
+        };
+        assert_eq!(at(&[]), (None, 8080));
+        let any = Some(Ipv4Addr::UNSPECIFIED.into());
+        assert_eq!(at(&["--listen=0.0.0.0:8080"]), (any, 8080));
+        let local = Some(Ipv6Addr::LOCALHOST.into());
+        assert_eq!(at(&["--listen=[::1]:9000"]), (local, 9000));
     }
 
     #[test]

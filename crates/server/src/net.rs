@@ -12,7 +12,6 @@ mod cost;
 mod descriptors;
 mod frames;
 mod impatient;
-mod listener;
 mod places;
 
 use std::io;
@@ -32,8 +31,8 @@ use self::age::Ages;
 use self::connection::connection;
 pub use self::cost::{Asked, Memory, Refuse};
 pub use self::descriptors::raise_limit;
-pub use self::listener::listen;
 use self::places::Places;
+pub use springtide_listener::listen;
 
 /// Pause after the operating system gave no connection, which is mostly for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -13,5 +13,6 @@ mod others;
 mod pods;
 mod quiet;
 mod reconcile;
+mod silent;
 mod support;
 mod switching;
