@@ -11,6 +11,7 @@ mod metrics_healthy;
 mod model_loaded;
 mod ready;
 mod reason;
+mod refusal;
 mod rollout_complete;
 mod workload_available;
 

@@ -6,13 +6,12 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{Evidence, Finding, Reason, blocked::blocked};
+use super::{Evidence, Finding, Reason, blocked::blocked, refusal};
 use crate::{
     child::ChildKind,
     lookup::deployment_condition,
     pods,
     replicas::asked_for,
-    resources::EPHEMERAL_STORAGE,
     scaling::Scaling,
     stuck::{self, Obstacle, pod_to_explain},
 };
@@ -48,7 +47,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         .as_ref()
         .and_then(|status| status.available_replicas)
         .unwrap_or_default();
-    let fault = refused(deployment).or_else(|| {
+    let fault = refused(deployment, evidence.model_service.name()).or_else(|| {
         pods::live(evidence.observed)
             .into_iter()
             .filter(|pod| !pods::is_serving(pod))
@@ -87,30 +86,17 @@ fn nothing_is_served(scaling: &Scaling) -> &'static str {
 }
 
 /// Pods that aren't even made: a quota, a policy or a webhook refuses them.
-fn refused(deployment: &Deployment) -> Option<Finding> {
+fn refused(deployment: &Deployment, name: &str) -> Option<Finding> {
     let failure = deployment_condition(deployment, "ReplicaFailure")
         .filter(|condition| condition.status == "True")?;
     let message = failure
         .message
         .as_deref()
         .unwrap_or("The API server refuses the pods.");
-    let cause = without_generated_names(message);
-    // A LimitRange or a quota may allow less than the default, and names no field of a ModelService.
-    let remedy = if cause.contains(EPHEMERAL_STORAGE) {
-        ". The limit of each container is twice spec.model.maxSizeMebibytes, and 1 GiB more: set that to the size of the model, or have the bound raised."
-    } else {
-        ""
-    };
-    Some(Finding::no(Reason::PodsRefused, format!("{cause}{remedy}")))
-}
-
-/// The API server puts the name of the pod that it refuses before the cause, and that name is another
-/// one each time.
-fn without_generated_names(message: &str) -> &str {
-    [" is forbidden: ", " is invalid: "]
-        .into_iter()
-        .find_map(|verdict| message.split_once(verdict))
-        .map_or(message, |(_, cause)| cause)
+    Some(Finding::no(
+        Reason::PodsRefused,
+        refusal::explained(message, name),
+    ))
 }
 
 fn pod_fault(pod: &Pod) -> Option<Finding> {

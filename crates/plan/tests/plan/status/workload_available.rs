@@ -193,7 +193,7 @@ fn pods_that_are_invalid_are_reported_without_their_changing_names() {
     );
     assert_eq!(
         message(&status_of(&model_service, &observed), "WorkloadAvailable"),
-        "spec.containers[0].image: Required value"
+        "spec.containers[0].image: Required value. In the ModelService that is spec.server.image."
     );
 }
 

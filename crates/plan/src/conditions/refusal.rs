@@ -1,0 +1,150 @@
+//! Why the API server refuses pods, in the words of who wrote the ModelService.
+//!
+//! What refuses them, a quota, a `LimitRange`, a policy or a webhook, speaks of pods, which have generated names and
+//! fields that nobody has written.
+
+use crate::resources::EPHEMERAL_STORAGE;
+
+/// Letters and digits of generated names
+/// (<https://github.com/kubernetes/apimachinery/blob/v0.36.3/pkg/util/rand/rand.go>).
+const GENERATED: &str = "bcdfghjklmnpqrstvwxz2456789";
+
+/// Most characters of what is generated for a ReplicaSet, and for a pod.
+const REPLICA_SET_SUFFIX: usize = 10;
+const POD_SUFFIX: usize = 5;
+
+/// What refusals speak of, and the field that sets it, first come first served.
+const FIELDS: [(&str, &str); 15] = [
+    ("serviceaccount \"", "spec.server.serviceAccountName"),
+    ("service account", "spec.server.serviceAccountName"),
+    ("RuntimeClass", "spec.server.runtimeClassName"),
+    ("runtimeClass", "spec.server.runtimeClassName"),
+    ("toleration", "spec.server.tolerations"),
+    ("nodeSelector", "spec.server.nodeSelector"),
+    ("node selector", "spec.server.nodeSelector"),
+    ("].image:", "spec.server.image"),
+    ("nvidia.com/gpu", "spec.server.resources.limits"),
+    ("limits.", "spec.server.resources.limits"),
+    ("requests.", "spec.server.resources.requests"),
+    ("cpu usage per ", "spec.server.resources"),
+    ("memory usage per ", "spec.server.resources"),
+    ("cpu max limit to request ratio", "spec.server.resources"),
+    ("memory max limit to request ratio", "spec.server.resources"),
+];
+
+/// What the API server says of the pods of the ModelService `name`, without generated names, and with the field of
+/// the ModelService that it is about, where that is known.
+pub(super) fn explained(message: &str, name: &str) -> String {
+    let cause = without_generated_names(message, name);
+    let cause = cause.trim_end_matches('.');
+    // A LimitRange or a quota may allow less than the default, and names no field of a ModelService.
+    if cause.contains(EPHEMERAL_STORAGE) {
+        return format!(
+            "{cause}. The limit of each container is twice spec.model.maxSizeMebibytes, and 1 GiB more: set that to the size of the model, or have the bound raised."
+        );
+    }
+    let field = FIELDS.iter().find(|(subject, _)| cause.contains(subject));
+    field.map_or_else(
+        || cause.to_owned(),
+        |(_, field)| format!("{cause}. In the ModelService that is {field}."),
+    )
+}
+
+/// The API server puts the name of the pod that it refuses before the cause; others put it anywhere. It is another one
+/// each time.
+fn without_generated_names(message: &str, name: &str) -> String {
+    let cause = [" is forbidden: ", " is invalid: "]
+        .into_iter()
+        .find_map(|verdict| message.split_once(verdict))
+        .map_or(message, |(_, cause)| cause);
+    let is_between = |character: char| !character.is_ascii_alphanumeric() && character != '-';
+    cause
+        .split_inclusive(is_between)
+        .map(|piece| {
+            let word = piece.trim_end_matches(is_between);
+            match piece.strip_prefix(word) {
+                Some(after) if is_generated(word, name) => format!("{name}{after}"),
+                _ => piece.to_owned(),
+            }
+        })
+        .collect()
+}
+
+/// Whether a word is the name of a ReplicaSet or a pod of the Deployment `name`, or what that begins with.
+fn is_generated(word: &str, name: &str) -> bool {
+    let is_suffix = |text: &str, most: usize| {
+        text.len() <= most && text.chars().all(|character| GENERATED.contains(character))
+    };
+    let Some(suffix) = word
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix('-'))
+    else {
+        return false;
+    };
+    match suffix.split_once('-') {
+        Some((replica_set, pod)) => {
+            !replica_set.is_empty()
+                && is_suffix(replica_set, REPLICA_SET_SUFFIX)
+                && is_suffix(pod, POD_SUFFIX)
+        }
+        // One that is shorter may be somebody's own name.
+        None => suffix.len() > POD_SUFFIX && is_suffix(suffix, REPLICA_SET_SUFFIX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_names_are_told_from_others() {
+        for word in [
+            "iris-6d9c7d8f6c-x7kzb",
+            "iris-6d9c7d8f6c-",
+            "iris-6d9c7d8f6c",
+        ] {
+            assert!(is_generated(word, "iris"), "{word}");
+        }
+        for word in [
+            "iris",
+            "iris-",
+            "iris--x",
+            "iris-model",
+            "iris-v2",
+            "iris-6d9c7d8f6c-x7kzbb",
+            "my-iris-6d9c7d8f6c-x7kzb",
+            "iris-6d9c7d8f6c-x7kzb-y",
+        ] {
+            assert!(!is_generated(word, "iris"), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_what_was_written() {
+        for (message, expected) in [
+            (
+                "pods \"iris-6d9c7d8f6c-x7kzb\" is forbidden: exceeded quota: q, requested: limits.cpu=2, used: limits.cpu=0, limited: limits.cpu=1",
+                "exceeded quota: q, requested: limits.cpu=2, used: limits.cpu=0, limited: limits.cpu=1. In the ModelService that is spec.server.resources.limits.",
+            ),
+            (
+                "pods \"iris-6d9c7d8f6c-\" is forbidden: error looking up service account models/reader: serviceaccount \"reader\" not found",
+                "error looking up service account models/reader: serviceaccount \"reader\" not found. In the ModelService that is spec.server.serviceAccountName.",
+            ),
+            (
+                "Pod \"iris-6d9c7d8f6c-x7kzb\" is invalid: spec.containers[0].image: Required value",
+                "spec.containers[0].image: Required value. In the ModelService that is spec.server.image.",
+            ),
+            (
+                "admission webhook \"policy\" denied the request: Pod/models/iris-6d9c7d8f6c-x7kzb (of iris-6d9c7d8f6c) lacks the label team.",
+                "admission webhook \"policy\" denied the request: Pod/models/iris (of iris) lacks the label team",
+            ),
+            (
+                "pods \"iris-6d9c7d8f6c-x7kzb\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi",
+                "maximum memory usage per Container is 1Gi, but limit is 2Gi. In the ModelService that is spec.server.resources.",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(explained(message, "iris"), expected);
+        }
+    }
+}
