@@ -47,9 +47,10 @@ format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
-lint: claim-target ## Run clippy with warnings as errors, and shellcheck
+lint: claim-target ## Run clippy with warnings as errors, and shellcheck; base images have digests
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	scripts/shellcheck
+	scripts/base-images --check
 
 unit: claim-target ## Run unit, property, golden and fake-API-server tests
 	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" PROMTOOL="$$(scripts/promtool)" cargo test --workspace --exclude springtide-e2e --locked
