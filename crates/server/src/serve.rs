@@ -299,14 +299,16 @@ async fn keep_models(
     }
     let mut beside_models = None;
     loop {
-        if serves() && app.lifecycle.phase() == Phase::Loading {
+        let becomes_ready = serves() && app.lifecycle.phase() == Phase::Loading;
+        if becomes_ready {
             let of = |resident| BesideModels::of(resident, models_bytes(&app));
             beside_models = memory::resident().map(of);
-            share_what_is_left(&args, &app, beside_models);
+        }
+        share_what_is_left(&args, &app, beside_models);
+        if becomes_ready {
             app.lifecycle.ready();
             tracing::info!("ready");
         }
-        share_what_is_left(&args, &app, beside_models);
         let look = match args.poll() {
             Some(every) => Either::Left(sleep(every)),
             None if keeper.is_trying() => Either::Right(pending()),

@@ -125,7 +125,7 @@ pub(crate) fn bars(outcome: &Outcome, bounds: &Bounds) -> Vec<Bar> {
             bound: format!("under {}", mebibytes(bounds.memory)),
             held: outcome.peak_memory.is_some_and(|peak| peak < bounds.memory),
         },
-        reached("fewest right answers of a phase", served, 1),
+        reached("minimum right answers of a phase", served, 1),
         none("answers with a wrong class", total(|phase| phase.wrong)),
         none("answers but 200 and 429", total(|phase| phase.failed)),
         none(
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(failed(|it| it.panics = 1), ["panics in its log"]);
         assert_eq!(failed(|it| it.peak_memory = Some(1_000)), ["most memory"]);
         assert_eq!(failed(|it| it.peak_memory = None), ["most memory"]);
-        let name = "fewest right answers of a phase";
+        let name = "minimum right answers of a phase";
         assert_eq!(failed(|it| it.after.right = 0), [name]);
         assert_eq!(
             failed(|it| it.attacked.wrong = 1),

@@ -248,10 +248,6 @@ fn service(
             } else {
                 rest.discard().await
             };
-            if !is_read && version < Version::HTTP_2 {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
-            }
             let mut held = held.unwrap_or_else(|_no_room| memory.budget.hold());
             held.shrink_to(REQUEST_BYTES);
             let size = response.size_hint().exact();
@@ -261,6 +257,10 @@ fn service(
                 && held.grow(size).is_err()
             {
                 response = refusal(&memory, &asked);
+            }
+            if !is_read && version < Version::HTTP_2 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
             }
             if is_refusal(&response)
                 && refused_age.is_some_and(|age| activity.opened().elapsed() >= age)
