@@ -46,6 +46,11 @@ pub(super) async fn within_bounds(
         .then(|| Arc::clone(app.metrics.of_no_model()));
     let arrival = Arc::new(Arrival::now(series));
     let patience = request.extensions().get::<Patience>().cloned();
+    let held = is_reflection.then(|| app.bodies.hold_bytes(reflection::CALL_BYTES));
+    let answers = match held.transpose() {
+        Ok(answers) => answers,
+        Err(no_room) => return refused(&no_room.into()).into_http(),
+    };
     // Whoever watches waits for ever.
     let waiting = patience.as_ref().filter(|_| path.ends_with("/Watch"));
     let waiting = waiting.map(Patience::wait);
@@ -81,10 +86,10 @@ pub(super) async fn within_bounds(
     if held.is_some() {
         response.extensions_mut().insert(IsKept);
     }
-    if held.is_none() && waiting.is_none() {
+    if held.is_none() && waiting.is_none() && answers.is_none() {
         return response;
     }
-    response.map(|body| until_taken(body, held, waiting))
+    response.map(|body| until_taken(body, held, (waiting, answers)))
 }
 
 /// An answer with what belongs to it for as long as something of it is left; its message keeps `held`.

@@ -9,7 +9,11 @@ use super::descriptor;
 use crate::lifecycle::Lifecycle;
 
 /// Most bytes of a question: the name of a service, a message or a file.
-const MAX_QUESTION_BYTES: usize = 64 * 1024;
+const MAX_QUESTION_BYTES: usize = 4 * 1024;
+
+/// Memory of one call in bytes. tonic gathers answers up to 32 KiB and one beyond it, in a buffer that doubles
+/// as it grows: 64 KiB. Two more answers wait: the largest is a file of less than 12 KiB with its question.
+pub(super) const CALL_BYTES: usize = 96 * 1024;
 
 /// The method's name in both versions of the service.
 pub(super) const METHOD: &str = "/ServerReflectionInfo";

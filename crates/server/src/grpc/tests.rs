@@ -503,6 +503,28 @@ async fn both_reflections_tell_the_services_on_a_stream_that_stays_open() {
     assert!(v1alpha.next().await.is_none());
 }
 
+#[tokio::test]
+async fn a_call_of_the_reflection_without_room_for_its_answers_is_refused() {
+    let app = app();
+    let room = app.bodies.hold_bytes(app.bodies.total() - 1).unwrap();
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let call = || {
+        http::Request::post(path)
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .body(Body::empty())
+            .unwrap()
+    };
+    let refused = router(Arc::clone(&app)).oneshot(call()).await.unwrap();
+    let status = GrpcStatus::from_header_map(refused.headers()).unwrap();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    drop(room);
+    let answer = router(Arc::clone(&app)).oneshot(call()).await.unwrap();
+    assert!(app.bodies.used() > 0);
+    drop(answer);
+    assert_eq!(app.bodies.used(), 0);
+}
+
 /// A message that says to be compressed and isn't.
 fn corrupt(method: &str) -> http::Request<Body> {
     http::Request::post(format!("/inference.GRPCInferenceService/{method}"))
