@@ -14,6 +14,7 @@ pub mod model;
 mod model_service;
 mod model_uri;
 pub mod resources;
+pub mod rollout;
 pub mod schedule;
 pub mod scheduling;
 pub mod server;

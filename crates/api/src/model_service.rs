@@ -3,7 +3,10 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::{autoscaling::Autoscaling, model::Model, server::Server, status::ModelServiceStatus};
+use crate::{
+    autoscaling::Autoscaling, model::Model, rollout::Rollout, server::Server,
+    status::ModelServiceStatus,
+};
 
 /// A model that is served: which one, by what kind of pods, and how many of them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -107,4 +110,8 @@ pub struct ModelServiceSpec {
     /// How the number of pods follows the load.
     #[serde(default)]
     pub autoscaling: Autoscaling,
+
+    /// How pods of a new spec take the place of former ones.
+    #[serde(default)]
+    pub rollout: Rollout,
 }

@@ -149,13 +149,13 @@ async fn keep(
         Ok(observed) => observed,
         Err(error) => return unobserved(context, model_service, error).await,
     };
+    let stuck = pod_to_explain(&observed, observed.at);
+    observed.events = pod_events(client, namespace, stuck.as_deref()).await;
     let plan = desired(validated, &observed, &context.settings);
     let pods = pods_to_ask(validated, &observed);
-    let stuck = pod_to_explain(&observed, observed.at);
-    let (carried, answers, events) = join!(
+    let (carried, answers) = join!(
         carry_out(client, namespace, name, &plan, &mut observed),
         ask_all(context.inquiry.as_ref(), &pods),
-        pod_events(client, namespace, stuck.as_deref()),
     );
     let Carried { outcome, failed } = match carried {
         // The ModelService goes with its namespace.
@@ -163,7 +163,6 @@ async fn keep(
         result => result?,
     };
     observed.answers = answers;
-    observed.events = events;
     let previous = model_service.status.as_ref();
     let now = status(
         validated,

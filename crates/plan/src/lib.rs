@@ -6,15 +6,14 @@
 //! 1. [`ValidatedModelService::try_from`] parses the spec. What fails here is a bad spec that the
 //!    API server let through (an older CRD): write [`invalid_status`] and wait for a change.
 //!    What can't be observed after that is for [`unobserved_status`] and another try.
-//! 2. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
+//! 2. Put the events of [`pod_to_explain`] into [`Observed::events`]. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
 //!    order of its fields: [`delete`](Desired::delete), [`apply`](Desired::apply) each by
 //!    server-side apply as [`field_manager::OPERATOR`], forced, and after the Deployment has been
 //!    applied [`replicas`](Desired::replicas). What [`is_applied`] already needs no request.
 //! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
 //!    the status speaks of the new generation and never of the old one, and collect failures in an
 //!    [`Outcome`].
-//! 4. Put what [`pods_to_ask`] answer into [`Observed::answers`], and the events of [`pod_to_explain`] into
-//!    [`Observed::events`]. Nothing of the plan depends on them.
+//! 4. Put what [`pods_to_ask`] answer into [`Observed::answers`]. Nothing of the plan depends on that.
 //! 5. [`status`] judges, and [`events`] tells what is new about it.
 
 mod applied;
@@ -38,6 +37,7 @@ mod queries;
 mod readings;
 mod replicas;
 pub mod resources;
+mod rollout;
 mod scaling;
 pub mod schedule;
 mod settings;

@@ -1,6 +1,9 @@
 //! What pods say about themselves.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use k8s_openapi::{
+    api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition},
+    jiff::SignedDuration,
+};
 use springtide_contract::termination::TerminationMessage;
 
 use crate::{
@@ -48,6 +51,28 @@ pub(crate) fn of_this_model<'a>(
             .all(|key| annotation(pod, key) == wanted.get(*key))
     });
     pods
+}
+
+/// What the pod says of one aspect of itself.
+pub(crate) fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == kind)
+}
+
+/// Whether the pod is, or ever was, ready. The kubelet says that a pod isn't when it first sees it, and after that tells
+/// only changes.
+pub(crate) fn has_served(pod: &Pod) -> bool {
+    const AT_ONCE: SignedDuration = SignedDuration::from_secs(1);
+    let Some(ready) = condition(pod, "Ready") else {
+        return false;
+    };
+    let times = ready.last_transition_time.as_ref().zip(
+        pod.status
+            .as_ref()
+            .and_then(|status| status.start_time.as_ref()),
+    );
+    ready.status == "True"
+        || times.is_none_or(|(changed, seen)| changed.0.duration_since(seen.0) > AT_ONCE)
 }
 
 /// Whether the pod has its model and serves.

@@ -30,6 +30,20 @@ const MAX_BYTES: usize = 512;
 const VOLUMES: [&str; 3] = ["FailedMount", "FailedAttachVolume", "FailedMapVolume"];
 const SANDBOX: &str = "FailedCreatePodSandBox";
 
+/// What the controller that attaches volumes says of one that is attached to another node.
+const ATTACHED_ELSEWHERE: &str = "Multi-Attach error";
+
+/// Whether the volume of a pod is attached to another node, which ends only with the pods there.
+pub(crate) fn is_attached_elsewhere(events: &[Event]) -> bool {
+    events.iter().any(|event| {
+        event.reason.as_deref() == Some(VOLUMES[1])
+            && event
+                .message
+                .as_deref()
+                .is_some_and(|message| message.contains(ATTACHED_ELSEWHERE))
+    })
+}
+
 /// What keeps a pod from its first container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Obstacle {
@@ -136,7 +150,7 @@ fn time(event: &Event) -> Option<Timestamp> {
 
 fn why_no_volume(model_service: &ValidatedModelService, message: &str) -> String {
     match model_service.model_uri() {
-        ModelUri::Claim { claim, .. } if message.contains("Multi-Attach error") => format!(
+        ModelUri::Claim { claim, .. } if message.contains(ATTACHED_ELSEWHERE) => format!(
             "claim {claim} is attached to another node, and its volume can be on one node at a time. Use a claim with the access mode ReadOnlyMany or ReadWriteMany, or keep the pods on one node by spec.server.nodeSelector."
         ),
         ModelUri::Claim { claim, .. } => format!("claim {claim}: {}", without_ids(message)),

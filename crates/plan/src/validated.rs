@@ -9,7 +9,10 @@ use springtide_api::{
 
 use springtide_contract::batching::BatchingMode;
 
-use crate::{keda::HPA_NAME_PREFIX, labels, scaling::Scaling, schedule::InvalidSchedule};
+use crate::{
+    keda::HPA_NAME_PREFIX, labels, rollout::RolloutRules, scaling::Scaling,
+    schedule::InvalidSchedule,
+};
 
 /// A ModelService whose spec makes sense, parsed.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +27,7 @@ pub struct ValidatedModelService {
     max_size_mebibytes: i32,
     server: Server,
     scaling: Scaling,
+    rollout: RolloutRules,
     sentinel_mismatch: Option<String>,
 }
 
@@ -73,6 +77,15 @@ pub enum Invalid {
     /// A schedule that makes no sense.
     #[error(transparent)]
     Schedule(#[from] InvalidSchedule),
+    /// A number of pods, or a percentage, that is none.
+    #[error("{field} must be a number of pods from 0 to 1000, or a percentage from 0% to 100%")]
+    PodAmount {
+        /// The field.
+        field: &'static str,
+    },
+    /// A rollout that could replace no pod.
+    #[error("spec.rollout.maxSurge and spec.rollout.maxUnavailable must not both be 0")]
+    RolloutOfNothing,
     /// Fewer pods at most than at least.
     #[error("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas")]
     MinAboveMax,
@@ -137,6 +150,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             max_size_mebibytes: spec.model.max_size_mebibytes,
             server: server(&spec.server)?,
             scaling: Scaling::parse(&spec.autoscaling, spec.replicas)?,
+            rollout: RolloutRules::parse(&spec.rollout)?,
             name,
             sentinel_mismatch,
         })
@@ -283,6 +297,11 @@ impl ValidatedModelService {
     #[must_use]
     pub const fn scaling(&self) -> &Scaling {
         &self.scaling
+    }
+
+    /// How pods of a new spec take the place of former ones.
+    pub(crate) const fn rollout(&self) -> &RolloutRules {
+        &self.rollout
     }
 
     /// Address of the model inside the cluster.

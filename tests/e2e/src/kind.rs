@@ -61,6 +61,8 @@ pub const SECRET: Kind = Kind::new("", "v1", "Secret");
 pub const VOLUME: Kind = Kind::new("", "v1", "PersistentVolume");
 /// What happened, in words.
 pub const EVENT: Kind = Kind::new("", "v1", "Event");
+/// How much a namespace may have.
+pub const RESOURCE_QUOTA: Kind = Kind::new("", "v1", "ResourceQuota");
 /// Machines of the cluster.
 pub const NODE: Kind = Kind::new("", "v1", "Node");
 /// One per test.
@@ -69,7 +71,7 @@ pub const NAMESPACE: Kind = Kind::new("", "v1", "Namespace");
 pub const LEASE: Kind = Kind::new("coordination.k8s.io", "v1", "Lease");
 
 /// Every kind that the tests know, to find one by the `apiVersion` and `kind` of a manifest.
-const ALL: [Kind; 15] = [
+const ALL: [Kind; 16] = [
     MODEL_SERVICE,
     DEPLOYMENT,
     SERVICE,
@@ -82,6 +84,7 @@ const ALL: [Kind; 15] = [
     SECRET,
     VOLUME,
     EVENT,
+    RESOURCE_QUOTA,
     NODE,
     NAMESPACE,
     LEASE,

@@ -50,6 +50,9 @@ fn good_specs_break_no_rule() {
     let schema = schema();
     let good = [
         minimal(),
+        minimal_with(json!({"spec": {"rollout": {"maxSurge": 0}}})),
+        minimal_with(json!({"spec": {"rollout": {"maxSurge": "0%", "maxUnavailable": "50%"}}})),
+        minimal_with(json!({"spec": {"rollout": {"maxSurge": "25%", "maxUnavailable": 0}}})),
         minimal_with(json!({"metadata": {"name": "a".repeat(54)}})),
         minimal_with(model("configMap://iris/_model-1.onnx")),
         minimal_with(model("pvc://models/a..b/v1/m.onnx")),
@@ -94,7 +97,16 @@ fn good_specs_break_no_rule() {
 #[test]
 fn bad_specs_are_refused_with_the_field_that_is_wrong() {
     let schema = schema();
+    let rollout = |rollout: Value| json!({"spec": {"rollout": rollout}});
     let bad = [
+        (
+            "spec.rollout.maxSurge and spec.rollout.maxUnavailable must not both be 0",
+            rollout(json!({"maxSurge": 0, "maxUnavailable": 0})),
+        ),
+        (
+            "spec.rollout.maxSurge and spec.rollout.maxUnavailable must not both be 0",
+            rollout(json!({"maxSurge": "0%", "maxUnavailable": 0})),
+        ),
         (
             "metadata.name must have",
             json!({"metadata": {"name": "a".repeat(55)}}),

@@ -24,8 +24,8 @@ use springtide_api::{
 pub(crate) use self::reason::{Reason, others};
 
 use crate::{
-    batching, child::ChildKind, desired::Desired, observed::Observed, status::Outcome, stuck,
-    validated::ValidatedModelService,
+    batching, child::ChildKind, desired::Desired, observed::Observed, rollout, status::Outcome,
+    stuck, validated::ValidatedModelService,
 };
 
 /// What is known about one aspect of a ModelService.
@@ -111,6 +111,7 @@ pub fn look_again_at(
         .chain(due::taking_up_due(observed))
         .filter(|due| *due > now)
         .chain(stuck::look_again_at(observed, now))
+        .chain(rollout::look_again_at(observed, now))
         .chain(batching::look_again_at(
             model_service,
             observed,

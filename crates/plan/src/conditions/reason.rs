@@ -45,6 +45,7 @@ reasons! {
     NoReplicas,
     NotNeeded,
     NotReported,
+    OnePodAtATime,
     OutOfMemory,
     PartlyAvailable,
     Paused,

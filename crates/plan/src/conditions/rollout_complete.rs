@@ -5,7 +5,12 @@ use k8s_openapi::api::apps::v1::Deployment;
 use springtide_api::status::condition;
 
 use super::{Evidence, Finding, Reason, Truth, blocked::blocked};
-use crate::{child::ChildKind, lookup::deployment_condition, replicas::asked_for};
+use crate::{
+    child::ChildKind,
+    lookup::deployment_condition,
+    replicas::asked_for,
+    rollout::{Pace, lacks_room, pace},
+};
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     if let Some(finding) = blocked(evidence, ChildKind::Deployment) {
@@ -28,7 +33,10 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     match progress {
         Some("ProgressDeadlineExceeded") => Finding::no(
             Reason::ProgressDeadlineExceeded,
-            "New pods don't become ready. The former ones go on serving where there are any; the other conditions say why.",
+            format!(
+                "New pods don't become ready. The former ones go on serving where there are any; the other conditions say why.{}",
+                room(evidence)
+            ),
         ),
         // Also until the first number of pods is applied: a first start isn't over before all of them
         // are available.
@@ -44,10 +52,27 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         Some("NewReplicaSetAvailable") if only_new_pods(deployment) => {
             Finding::yes(Reason::Complete, "Every pod is made from the present spec.")
         }
+        _ if pace(evidence.model_service, evidence.observed) == Pace::OneAtATime => Finding::no(
+            Reason::OnePodAtATime,
+            "There is no room for new pods beside the former ones, so that pods of the present spec take over one at a time. spec.rollout decides otherwise.",
+        ),
         _ => Finding::no(
             Reason::RollingOut,
-            "Pods of the present spec are taking over.",
+            format!(
+                "Pods of the present spec are taking over.{}",
+                room(evidence)
+            ),
         ),
+    }
+}
+
+/// What to do where the spec keeps former pods that are in the way of the new ones.
+fn room(evidence: &Evidence<'_>) -> &'static str {
+    let is_kept = evidence.model_service.rollout().keeps_every_pod();
+    if is_kept && lacks_room(evidence.observed) {
+        " There is no room for new pods beside the former ones: spec.rollout.maxUnavailable of 1 or more lets former ones go first."
+    } else {
+        ""
     }
 }
 

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        apps::v1::{Deployment, DeploymentSpec},
         core::v1::{PodSpec, PodTemplateSpec, TopologySpreadConstraint},
     },
-    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use springtide_contract::{defaults, metrics::annotation, paths};
 
 use super::{container, pod_security, scheduling, volumes};
-use crate::{labels, settings::OperatorSettings, validated::ValidatedModelService};
+use crate::{
+    labels, observed::Observed, rollout, settings::OperatorSettings,
+    validated::ValidatedModelService,
+};
 
 /// Seconds that a new pod must have been ready before it counts as available, so that one that
 /// crashes on its first requests stops a rollout.
 const MIN_READY_SECONDS: i32 = 5;
-
-/// Seconds without progress after which a rollout counts as failed (the API server's default).
-const PROGRESS_DEADLINE_SECONDS: i32 = 600;
 
 /// How many former ones are kept, each as an empty ReplicaSet, for a look back.
 const REVISION_HISTORY_LIMIT: i32 = 3;
@@ -29,6 +29,7 @@ const EXIT_SECONDS: i64 = 5;
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
+    observed: &Observed,
     settings: &OperatorSettings,
 ) -> Deployment {
     Deployment {
@@ -37,15 +38,9 @@ pub(super) fn build(
             // Never set here: see `replicas`.
             replicas: None,
             selector: labels::selector(model_service.name()),
-            strategy: Some(DeploymentStrategy {
-                type_: Some("RollingUpdate".to_owned()),
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::String("25%".to_owned())),
-                    max_unavailable: Some(IntOrString::Int(0)),
-                }),
-            }),
+            strategy: Some(rollout::strategy(model_service, observed)),
             min_ready_seconds: Some(MIN_READY_SECONDS),
-            progress_deadline_seconds: Some(PROGRESS_DEADLINE_SECONDS),
+            progress_deadline_seconds: Some(model_service.rollout().progress_deadline_seconds()),
             revision_history_limit: Some(REVISION_HISTORY_LIMIT),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {

@@ -47,7 +47,11 @@ pub(crate) fn build(
     [
         Child::Service(Box::new(service::build(model_service))),
         Child::PodDisruptionBudget(Box::new(pod_disruption_budget::build(model_service))),
-        Child::Deployment(Box::new(deployment::build(model_service, settings))),
+        Child::Deployment(Box::new(deployment::build(
+            model_service,
+            observed,
+            settings,
+        ))),
     ]
     .into_iter()
     .chain(autoscaler)

@@ -14,6 +14,7 @@ mod ownership;
 mod prometheus;
 mod queries;
 mod replicas;
+mod rollout;
 mod schedule;
 mod server;
 mod signals;

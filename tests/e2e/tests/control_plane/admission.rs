@@ -184,6 +184,31 @@ fn bad_autoscaling() -> Vec<Bad> {
             &["spec.replicas", "required"],
         ),
         (
+            "rollout of nothing",
+            spec(&json!({"rollout": {"maxSurge": "0%", "maxUnavailable": 0}})),
+            &["spec.rollout", "must not both be 0"],
+        ),
+        (
+            "surge of no number",
+            spec(&json!({"rollout": {"maxSurge": "25"}})),
+            &["spec.rollout.maxSurge"],
+        ),
+        (
+            "surge below 0",
+            spec(&json!({"rollout": {"maxSurge": -1}})),
+            &["spec.rollout.maxSurge"],
+        ),
+        (
+            "more pods missing than there are",
+            spec(&json!({"rollout": {"maxUnavailable": "101%"}})),
+            &["spec.rollout.maxUnavailable"],
+        ),
+        (
+            "deadline before a pod counts as available",
+            spec(&json!({"rollout": {"progressDeadlineSeconds": 5}})),
+            &["spec.rollout.progressDeadlineSeconds"],
+        ),
+        (
             "settings of KEDA without it",
             autoscaling(&json!({"keda": {}})),
             &["spec.autoscaling.keda", "KEDA"],

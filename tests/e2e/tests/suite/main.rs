@@ -19,6 +19,7 @@ mod no_fight;
 mod operator;
 mod outages;
 mod rollout;
+mod rollout_without_room;
 mod scaling;
 mod schedules;
 mod signals;
