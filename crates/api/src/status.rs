@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{autoscaling::ActiveEngine, targets::Signal};
 
@@ -41,6 +42,11 @@ pub struct ModelServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelStatus>,
 
+    /// The last spec that made sense. It stays in force, and what is made from it is kept up, while the present one
+    /// makes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_valid: Option<LastValid>,
+
     /// Label selector of the pods, as the scale subresource wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -50,6 +56,18 @@ pub struct ModelServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub url: Option<String>,
+}
+
+/// A spec that made sense.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastValid {
+    /// Its `metadata.generation`.
+    pub generation: i64,
+
+    /// The spec.
+    #[schemars(schema_with = "spec_schema")]
+    pub spec: Value,
 }
 
 /// A model, and what pods say of it.
@@ -192,6 +210,15 @@ pub mod condition {
         BATCHING_SAFE,
         ROLLOUT_COMPLETE,
     ];
+}
+
+/// A spec as it was: that of another version of the operator may have other fields.
+fn spec_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "x-kubernetes-map-type": "atomic",
+    })
 }
 
 /// `metav1.Condition` with the bounds that Kubernetes states for it, keyed by type.

@@ -15,9 +15,9 @@ use kube::{
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
-    Event, Failure, OperatorSettings, Resolved, Severity, ValidatedModelService, desired, events,
-    field_manager::STATUS, invalid_status, look_again_at, pod_to_explain, pods_to_ask, status,
-    unobserved_status,
+    Event, Failure, Invalid, OperatorSettings, Resolved, Severity, ValidatedModelService, desired,
+    events, field_manager::STATUS, invalid_status, look_again_at, pod_to_explain, pods_to_ask,
+    status, superseded, unobserved_status,
 };
 
 use crate::{
@@ -123,6 +123,10 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     let validated = match ValidatedModelService::try_from(&model_service) {
         Ok(validated) => validated,
         Err(invalid) => {
+            if let Some(in_force) = ValidatedModelService::in_force(&model_service) {
+                let keeping = keep(context, &model_service, &in_force, Some(&invalid));
+                return Box::pin(keeping).await;
+            }
             let previous = model_service.status.as_ref();
             let now = invalid_status(&model_service, &invalid, previous, Timestamp::now());
             return match Box::pin(write_status(context, &model_service, now)).await? {
@@ -131,14 +135,16 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             };
         }
     };
-    Box::pin(keep(context, &model_service, &validated)).await
+    Box::pin(keep(context, &model_service, &validated, None)).await
 }
 
-/// Carries out what a valid ModelService wants, and says in its status how that went.
+/// Carries out what a valid ModelService wants, and says in its status how that went, and what is `invalid` about a
+/// newer spec.
 async fn keep(
     context: &Context,
     model_service: &ModelService,
     validated: &ValidatedModelService,
+    invalid: Option<&Invalid>,
 ) -> Result<Pass, Error> {
     let client = &context.client;
     let (namespace, name) = (validated.namespace(), validated.name());
@@ -164,14 +170,11 @@ async fn keep(
     };
     observed.answers = answers;
     let previous = model_service.status.as_ref();
-    let now = status(
-        validated,
-        &observed,
-        &plan,
-        &outcome,
-        previous,
-        Timestamp::now(),
-    );
+    let at = Timestamp::now();
+    let mut now = status(validated, &observed, &plan, &outcome, previous, at);
+    if let Some(invalid) = invalid {
+        now = superseded(now, model_service, invalid, previous, at);
+    }
     let resolved = validated.scaling().on(&observed);
     let again = [
         resolved.next_change(observed.at),

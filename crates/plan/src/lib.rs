@@ -4,7 +4,9 @@
 //! A pass of the operator goes through this crate in five steps:
 //!
 //! 1. [`ValidatedModelService::try_from`] parses the spec. What fails here is a bad spec that the
-//!    API server let through (an older CRD): write [`invalid_status`] and wait for a change.
+//!    API server let through (an older CRD, a time zone that doesn't exist): go on with
+//!    [`ValidatedModelService::in_force`] and make its status [`superseded`]; where there is none, write
+//!    [`invalid_status`] and wait for a change.
 //!    What can't be observed after that is for [`unobserved_status`] and another try.
 //! 2. Put the events of [`pod_to_explain`] into [`Observed::events`]. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
 //!    order of its fields: [`delete`](Desired::delete), [`apply`](Desired::apply) each by
@@ -60,6 +62,6 @@ pub use replicas::ReplicasApply;
 pub use scaling::{PodAutoscaling, Scaling};
 pub use settings::{InvalidLabelName, LabelName, OperatorSettings};
 pub use signals::ServingSignal;
-pub use status::{Failure, Outcome, invalid_status, status, unobserved_status};
+pub use status::{Failure, Outcome, invalid_status, status, superseded, unobserved_status};
 pub use stuck::pod_to_explain;
 pub use validated::{Invalid, ValidatedModelService};

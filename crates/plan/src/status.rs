@@ -15,7 +15,7 @@ use springtide_contract::text::plain;
 use crate::{
     batching::model_status,
     child::ChildKind,
-    conditions::{Evidence, Finding, judge},
+    conditions::{Evidence, Finding, Truth, judge},
     decisions::decisions,
     desired::Desired,
     engine::Resolved,
@@ -91,13 +91,54 @@ pub fn status(
         desired_replicas: desired_replicas(&resolved, observed),
         autoscaling: Some(autoscaling(&resolved, observed, decisions(&evidence))),
         model: Some(model),
+        last_valid: Some(model_service.last_valid()),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }
 }
 
-/// The status of a ModelService whose spec makes no sense. What was made for its former spec goes on
-/// serving, so that the numbers of `previous` are kept.
+/// What a status of the last spec that made sense ([`ValidatedModelService::in_force`]) becomes where the present spec
+/// makes none.
+#[must_use]
+pub fn superseded(
+    status: ModelServiceStatus,
+    model_service: &ModelService,
+    invalid: &Invalid,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> ModelServiceStatus {
+    let generation = model_service.metadata.generation.unwrap_or_default();
+    let in_force = status.observed_generation.unwrap_or_default();
+    let mut conditions = status.conditions;
+    for ready in &mut conditions {
+        if ready.type_ != condition::READY {
+            continue;
+        }
+        let but = if ready.status == Truth::True.as_str() {
+            String::new()
+        } else {
+            format!(" Of that: {}", ready.message)
+        };
+        let finding = Finding::no(
+            invalid.reason(),
+            format!(
+                "{invalid}. Generation {in_force} of the spec, the last valid one, stays in force.{but}"
+            ),
+        );
+        let judged = self::conditions(vec![(condition::READY, finding)], generation, previous, now);
+        if let Some(judged) = judged.into_iter().next() {
+            *ready = judged;
+        }
+    }
+    ModelServiceStatus {
+        observed_generation: Some(generation),
+        conditions,
+        ..status
+    }
+}
+
+/// The status of a ModelService whose spec makes no sense, where no former one is known that did. What may have been
+/// made goes on serving, so that the numbers of `previous` are kept.
 #[must_use]
 pub fn invalid_status(
     model_service: &ModelService,
@@ -110,10 +151,7 @@ pub fn invalid_status(
         .into_iter()
         .map(|kind| {
             let finding = if kind == condition::READY {
-                Finding::no(
-                    invalid.reason(),
-                    format!("{invalid}. The former spec, if there was one, stays in force."),
-                )
+                Finding::no(invalid.reason(), format!("{invalid}."))
             } else {
                 Finding::unknown(invalid.reason(), "The spec is invalid.")
             };

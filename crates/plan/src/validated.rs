@@ -2,9 +2,13 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
+use serde::Deserialize;
+use serde_json::Value;
 use springtide_api::{
-    InvalidModelSource, InvalidSha256, MAX_NAME_LENGTH, ModelService, ModelUri, Sha256,
-    server::Server, status::ModelStatus,
+    InvalidModelSource, InvalidSha256, MAX_NAME_LENGTH, ModelService, ModelServiceSpec, ModelUri,
+    Sha256,
+    server::Server,
+    status::{LastValid, ModelStatus},
 };
 
 use springtide_contract::batching::BatchingMode;
@@ -29,6 +33,7 @@ pub struct ValidatedModelService {
     scaling: Scaling,
     rollout: RolloutRules,
     sentinel_mismatch: Option<String>,
+    spec: Value,
 }
 
 /// What is wrong with a spec. The API server refuses such a spec with the present CRD; an older CRD
@@ -153,6 +158,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             rollout: RolloutRules::parse(&spec.rollout)?,
             name,
             sentinel_mismatch,
+            spec: serde_json::to_value(spec).unwrap_or_default(),
         })
     }
 }
@@ -225,6 +231,27 @@ pub(crate) fn within(field: &str, value: i32, min: i32, max: i32) -> Result<(), 
 }
 
 impl ValidatedModelService {
+    /// The ModelService with the last spec that made sense, as its status has it.
+    #[must_use]
+    pub fn in_force(model_service: &ModelService) -> Option<Self> {
+        let last_valid = model_service.status.as_ref()?.last_valid.as_ref()?;
+        let mut former = ModelService {
+            metadata: model_service.metadata.clone(),
+            spec: ModelServiceSpec::deserialize(&last_valid.spec).ok()?,
+            status: model_service.status.clone(),
+        };
+        former.metadata.generation = Some(last_valid.generation);
+        Self::try_from(&former).ok()
+    }
+
+    /// Its spec, as a status keeps it.
+    pub(crate) fn last_valid(&self) -> LastValid {
+        LastValid {
+            generation: self.generation,
+            spec: self.spec.clone(),
+        }
+    }
+
     /// Its name, which is also the name of everything that is made for it.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -277,6 +277,47 @@ async fn a_bad_spec_is_a_condition_and_nothing_is_made_from_it() {
 }
 
 #[tokio::test]
+async fn a_spec_that_turns_bad_leaves_the_last_valid_one_in_force() {
+    let world = World::new();
+    world.set_spec(&spec("HPA"));
+    world.converge().await;
+    let before = world.get::<Deployment>().unwrap();
+    let mut bad = spec("HPA");
+    bad["autoscaling"]["schedules"] = json!([{
+        "name": "day", "start": "0 8 * * *", "end": "0 18 * * *", "minReplicas": 4,
+        "timezone": "Europe/Atlantis",
+    }]);
+    bad["server"] = json!({"maxQueueRows": 7});
+    world.set_spec(&bad);
+    // Also after a restart.
+    let world = world.restarted();
+    world.converge().await;
+    assert_eq!(
+        world.condition("Ready"),
+        ("False".to_owned(), "InvalidSpec".to_owned())
+    );
+    assert_ne!(world.condition("AutoscalingReady").0, "Unknown");
+    assert_eq!(world.get::<Deployment>().unwrap()["spec"], before["spec"]);
+
+    world
+        .fake
+        .delete(&ResourceType::of::<Deployment>(), NAMESPACE, NAME);
+    world.converge().await;
+    assert_eq!(
+        world.get::<Deployment>().unwrap()["spec"]["template"],
+        before["spec"]["template"]
+    );
+    let version = world.fake.version();
+    world.converge().await;
+    assert_eq!(world.fake.version(), version, "and then it is quiet");
+
+    world.set_spec(&json!({"autoscaling": {"schedules": null}}));
+    world.converge().await;
+    assert_ne!(world.condition("Ready").1, "InvalidSpec");
+    assert_ne!(world.get::<Deployment>().unwrap()["spec"], before["spec"]);
+}
+
+#[tokio::test]
 async fn a_spec_that_cannot_be_read_is_an_event() {
     let world = World::new();
     world.set_spec(&spec("Telepathy"));

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 use springtide_api::ModelService;
-use springtide_plan::{Invalid, ValidatedModelService, invalid_status};
+use springtide_plan::{Invalid, ValidatedModelService, invalid_status, superseded};
 
-use crate::support::{at, condition, message, model_service, with_engine, with_keda};
+use crate::support::{
+    at, condition, message, model_service, status_after, status_of, with_engine, with_keda,
+};
 
 fn error(spec: Value) -> String {
     ValidatedModelService::try_from(&model_service(spec))
@@ -158,6 +160,54 @@ fn the_greatest_number_of_pods_depends_on_the_engine() {
         resolved.max_replicas(&observed)
     };
     assert_eq!(["Auto", "HPA", "KEDA"].map(max_replicas), [20, 20, 50]);
+}
+
+#[test]
+fn the_last_valid_spec_stays_in_force_and_its_status_says_so() {
+    let schedules = |timezone: &str| {
+        let schedule = json!({
+            "name": "day", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "minReplicas": 4,
+            "timezone": timezone,
+        });
+        json!({"autoscaling": {"engine": "HPA", "schedules": [schedule]}})
+    };
+    let valid = model_service(schedules("Europe/Berlin"));
+    let before = status_of(
+        &ValidatedModelService::try_from(&valid).unwrap(),
+        &with_keda(),
+    );
+    let mut newer = model_service(schedules("Europe/Atlantis"));
+    newer.metadata.generation = Some(2);
+    let invalid = ValidatedModelService::try_from(&newer).unwrap_err();
+    assert_eq!(ValidatedModelService::in_force(&newer), None);
+    newer.status = Some(before.clone());
+    let in_force = ValidatedModelService::in_force(&newer).unwrap();
+    assert_eq!(in_force, {
+        let mut kept = valid.clone();
+        kept.status = Some(before.clone());
+        ValidatedModelService::try_from(&kept).unwrap()
+    });
+
+    let judged = status_after(&in_force, &with_keda(), Some(&before));
+    let status = superseded(judged.clone(), &newer, &invalid, Some(&before), at(1));
+    assert_eq!(
+        condition(&status, "Ready"),
+        ("False".to_owned(), "InvalidSpec".to_owned())
+    );
+    let ready = message(&status, "Ready");
+    assert!(ready.contains("schedules[0].timezone"), "{ready}");
+    assert!(
+        ready.contains("Generation 1 of the spec, the last valid one, stays in force."),
+        "{ready}"
+    );
+    assert_eq!(status.observed_generation, Some(2));
+    assert_eq!(status.conditions[0].observed_generation, Some(2));
+    assert_eq!(status.conditions[1..], judged.conditions[1..]);
+    assert_eq!(status.last_valid, before.last_valid);
+    assert_eq!(
+        superseded(judged, &newer, &invalid, Some(&status), at(9)),
+        status
+    );
 }
 
 #[test]
