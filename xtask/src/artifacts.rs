@@ -24,7 +24,7 @@ pub(crate) struct Artifact {
 
 /// All of them, for the checkout at `root`.
 pub(crate) fn all(root: &Path) -> anyhow::Result<Vec<Artifact>> {
-    let crd = springtide_api::crd();
+    let crd = kept(springtide_api::crd());
     let mut artifacts = vec![
         Artifact {
             path: "crds/modelservices.serving.springtide.dev.yaml",
@@ -32,10 +32,10 @@ pub(crate) fn all(root: &Path) -> anyhow::Result<Vec<Artifact>> {
         },
         Artifact {
             path: "charts/springtide/templates/crds.yaml",
-            content: chart_template(crd.clone())?,
+            content: chart_template(&crd)?,
         },
         Artifact {
-            path: "crds/modelservice_v1alpha1.json",
+            path: "schemas/modelservice_v1alpha1.json",
             content: format!(
                 "{}\n",
                 serde_json::to_string_pretty(&json_schema(&crd)?)
@@ -68,21 +68,29 @@ pub(crate) fn first_version(
     Ok((&version.name, schema))
 }
 
-/// The chart carries the CRD as a template, so that upgrades of the release update it: Helm only
-/// ever creates what is in a chart's `crds/`. The annotation keeps it, and with it every
-/// ModelService, when the release is uninstalled.
-fn chart_template(mut crd: CustomResourceDefinition) -> anyhow::Result<String> {
+/// Helm never deletes an object with this annotation. Also the plain CRD has it: who puts that in the place of a
+/// release's must not have the release's next upgrade delete it, and with it every ModelService.
+fn kept(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd.metadata
         .annotations
         .get_or_insert_default()
         .insert("helm.sh/resource-policy".to_owned(), "keep".to_owned());
-    let yaml = yaml(&crd)?;
+    crd
+}
+
+/// The chart carries the CRD as a template, and leaves one that isn't the release's as it is
+/// (docs/adr/0027-the-chart-carries-the-definition-as-a-template.md). Nothing is looked up where `crds.install` is
+/// false: that takes a right over the cluster.
+fn chart_template(crd: &CustomResourceDefinition) -> anyhow::Result<String> {
+    let yaml = yaml(crd)?;
     ensure!(
         !yaml.contains("{{"),
         "the CRD contains {{{{, which Helm would take for an action"
     );
     Ok(format!(
-        "{HEADER}{{{{- if .Values.crds.install }}}}\n{yaml}{{{{- end }}}}\n"
+        "{HEADER}{{{{- if .Values.crds.install }}}}\n\
+         {{{{- if (include \"springtide.definition\" . | fromJson).here }}}}\n\
+         {yaml}{{{{- end }}}}\n{{{{- end }}}}\n"
     ))
 }
 
@@ -137,20 +145,39 @@ mod tests {
         assert!(contents().eq(contents()));
     }
 
+    fn content(path: &str) -> String {
+        let found = all().into_iter().find(|artifact| artifact.path == path);
+        found.unwrap().content
+    }
+
     #[test]
-    fn the_chart_keeps_the_crd_and_the_plain_one_has_no_template() {
-        let artifacts = all();
-        let content = |path| {
-            &artifacts
-                .iter()
-                .find(|artifact| artifact.path == path)
-                .unwrap()
-                .content
-        };
-        assert!(
-            content("charts/springtide/templates/crds.yaml")
-                .contains("helm.sh/resource-policy: keep")
-        );
-        assert!(!content("crds/modelservices.serving.springtide.dev.yaml").contains("{{"));
+    fn helm_deletes_no_crd_and_the_plain_one_has_no_template() {
+        let plain = content("crds/modelservices.serving.springtide.dev.yaml");
+        for crd in [&plain, &content("charts/springtide/templates/crds.yaml")] {
+            assert!(crd.contains("helm.sh/resource-policy: keep"));
+        }
+        assert!(!plain.contains("{{"));
+    }
+
+    /// `kubectl apply` keeps a copy of what it applies in an annotation, and annotations may have 256 KiB
+    /// (TotalAnnotationSizeLimitB of Kubernetes).
+    #[test]
+    fn the_plain_crd_leaves_room_for_the_copy_that_kubectl_keeps() {
+        let crd: Value =
+            serde_saphyr::from_str(&content("crds/modelservices.serving.springtide.dev.yaml"))
+                .unwrap();
+        let bytes = crd.to_string().len();
+        assert!(bytes < 200 << 10, "{bytes} bytes");
+    }
+
+    /// `kubectl apply -f crds/` takes every .yaml, .yml and .json for an object.
+    #[test]
+    fn crds_are_alone_in_their_folder() {
+        let crds = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../crds"));
+        let names: Vec<_> = std::fs::read_dir(crds)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["modelservices.serving.springtide.dev.yaml"]);
     }
 }

@@ -18,6 +18,12 @@
 {{ include "springtide.fullname" . }}-operator
 {{- end }}
 
+{{/* Name of an object that belongs to no namespace, from its name within the release: releases of one name live in
+several namespaces. A namespace has no dot, so that no two releases come to the same name. */}}
+{{- define "springtide.clusterName" -}}
+{{- if .root.Values.rbac.formerNames }}{{ .name }}{{ else }}{{ .name }}.{{ .root.Release.Namespace }}{{ end }}
+{{- end }}
+
 {{- define "springtide.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "springtide.name" . }}-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -40,12 +46,28 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* An image reference from {repository, tag}; the tag falls back to the chart's appVersion. */}}
+{{/* An image reference from {repository, tag, digest}: the digest decides where there is one, and the tag falls back to
+the chart's appVersion. */}}
 {{- define "springtide.image" -}}
+{{- if .image.digest -}}
+{{ .image.repository }}@{{ .image.digest }}
+{{- else -}}
 {{ .image.repository }}:{{ default .chart.AppVersion .image.tag }}
+{{- end }}
 {{- end }}
 
 {{/* Namespaces that are watched, as {"names": […]}; none: all. watchNamespace is read for one more release. */}}
 {{- define "springtide.watchNamespaces" -}}
 {{- dict "names" (concat .Values.watchNamespaces (without (list .Values.watchNamespace) "") | uniq) | toJson }}
+{{- end }}
+
+{{/* Who upgrades the ModelService definition, as {"here": whether this release, "owner": "NAMESPACE/NAME" of another one
+or nothing}. Without a cluster to ask (helm template) it is this release. */}}
+{{- define "springtide.definition" -}}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "modelservices.serving.springtide.dev" }}
+{{- $annotations := dig "metadata" "annotations" dict ($found | default dict) }}
+{{- $name := get $annotations "meta.helm.sh/release-name" }}
+{{- $namespace := get $annotations "meta.helm.sh/release-namespace" }}
+{{- $here := or (not $found) (and (eq $name .Release.Name) (eq $namespace .Release.Namespace)) }}
+{{- dict "here" $here "owner" (ternary (printf "%s/%s" $namespace $name) "" (ne $name "")) | toJson }}
 {{- end }}

@@ -138,7 +138,7 @@ async fn metrics_are_told_to_accounts_that_are_bound_to_their_reader() -> Result
             "metadata": {"name": bed.namespace},
             "roleRef": {
                 "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
-                "name": "springtide-operator-metrics-reader",
+                "name": "springtide-operator-metrics-reader.springtide-system",
             },
             "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": bed.namespace}],
         });
