@@ -114,4 +114,13 @@ pub struct ModelServiceSpec {
     /// How pods of a new spec take the place of former ones.
     #[serde(default)]
     pub rollout: Rollout,
+
+    /// Class of the operators that answer for this ModelService, where several watch its namespace. Default:
+    /// `springtide`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 40),
+        regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub operator_class: Option<String>,
 }

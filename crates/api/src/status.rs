@@ -200,7 +200,11 @@ pub mod condition {
     /// Every pod is made from the present spec, and once so many as it asks for at least were ready.
     pub const ROLLOUT_COMPLETE: &str = "RolloutComplete";
 
-    /// All of them, in the order in which they stand in a status.
+    /// No other operator answers for the ModelService. Only there, and false, where one leaves it to another: the one
+    /// that leaves it writes nothing else.
+    pub const SOLE_OPERATOR: &str = "SoleOperator";
+
+    /// All but [`SOLE_OPERATOR`], in the order in which they stand in a status.
     pub const ALL: [&str; 7] = [
         READY,
         MODEL_LOADED,

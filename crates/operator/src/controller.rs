@@ -61,6 +61,9 @@ pub async fn run(
 ) {
     readiness.reach(Stage::Syncing);
     let client = context.client();
+    if let Some(claims) = context.claims() {
+        claims.known().await;
+    }
     let known = context.known().clone();
     // What is planned before the first look may have to be planned again after it.
     known.look(client).await;

@@ -7,6 +7,7 @@
 pub mod access;
 mod backoff;
 pub mod capabilities;
+pub mod claims;
 pub mod controller;
 pub mod error;
 pub mod http;

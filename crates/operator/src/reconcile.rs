@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use futures::join;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams},
@@ -16,12 +16,17 @@ use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
     Event, Failure, Invalid, OperatorSettings, Resolved, Severity, ValidatedModelService, desired,
-    events, field_manager::STATUS, invalid_status, look_again_at, pod_to_explain, pods_to_ask,
-    status, superseded, unobserved_status,
+    events,
+    field_manager::{STATUS, YIELDING},
+    invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, status, superseded,
+    unobserved_status, yielding,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     capabilities::Known,
+    claims::{Claims, Responsible},
     error::Error,
     inquiry::{Inquiry, ask_all},
     metrics::Metrics,
@@ -40,6 +45,7 @@ pub struct Context {
     teller: Teller,
     known: Known,
     inquiry: Arc<dyn Inquiry>,
+    claims: Option<Claims>,
 }
 
 impl Context {
@@ -60,7 +66,21 @@ impl Context {
             teller,
             known: Known::default(),
             inquiry,
+            claims: None,
         }
+    }
+
+    /// The same beside other operators. Without it this one answers for every ModelService.
+    #[must_use]
+    pub fn claiming(self, claims: Claims) -> Self {
+        Self {
+            claims: Some(claims),
+            ..self
+        }
+    }
+
+    pub(crate) const fn claims(&self) -> Option<&Claims> {
+        self.claims.as_ref()
     }
 
     pub(crate) const fn client(&self) -> &Client {
@@ -119,6 +139,23 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     };
     if model_service.metadata.deletion_timestamp.is_some() {
         return Ok(Next::Gone.into());
+    }
+    if let Some(claims) = &context.claims {
+        if !claims.is_for_us(model_service.spec.operator_class.as_deref()) {
+            return Ok(Next::Gone.into());
+        }
+        let us = claims.me();
+        let yielded_to = match claims.responsible(namespace, Instant::now()) {
+            Responsible::Us => None,
+            Responsible::Another(holder) => Some(holder),
+        };
+        let change = yielding(&model_service, us, yielded_to.as_deref(), Timestamp::now());
+        if let Some(change) = change {
+            tell_yielding(context, &model_service, change).await?;
+        }
+        if yielded_to.is_some() {
+            return Ok(Next::Lacking.into());
+        }
     }
     let validated = match ValidatedModelService::try_from(&model_service) {
         Ok(validated) => validated,
@@ -251,6 +288,35 @@ async fn read(
     }
 }
 
+/// Says that another operator answers for the ModelService, or takes that back: all that an operator without the claim
+/// writes.
+async fn tell_yielding(
+    context: &Context,
+    model_service: &ModelService,
+    conditions: Vec<Condition>,
+) -> Result<(), Error> {
+    let metadata = &model_service.metadata;
+    let (Some(name), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
+        return Ok(());
+    };
+    let patch = json!({
+        "apiVersion": ModelService::api_version(&()),
+        "kind": ModelService::kind(&()),
+        "metadata": {"name": name, "uid": metadata.uid},
+        "status": {"conditions": conditions},
+    });
+    let parameters = PatchParams::apply(YIELDING).force();
+    let written = Api::<ModelService>::namespaced(context.client.clone(), namespace)
+        .patch_status(name, &parameters, &Patch::Apply(&patch))
+        .await;
+    match written {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        result => result
+            .map(drop)
+            .map_err(Error::api("saying which operator acts")),
+    }
+}
+
 /// What became of a status.
 #[derive(Debug, PartialEq, Eq)]
 enum Written {
@@ -267,7 +333,7 @@ async fn write_status(
     status: ModelServiceStatus,
 ) -> Result<Written, Error> {
     let previous = model_service.status.as_ref();
-    if previous == Some(&status) {
+    if previous.is_some_and(|previous| own_status(previous) == status) {
         return Ok(Written::Done);
     }
     let metadata = &model_service.metadata;

@@ -1,6 +1,6 @@
 //! From settings to a running operator, and its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use futures::future::{Either, select};
@@ -15,6 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     access::Access,
+    claims::{Claims, hold},
     controller,
     http::{Endpoints, serve},
     inquiry::OverHttp,
@@ -71,23 +72,35 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let server = tokio::spawn(serve(listener, endpoints));
 
     let identity = settings.identity();
+    // The same for all replicas.
+    let me = format!("{lease_namespace}/{}", settings.lease_name);
+    let claims = Claims::new(settings.operator_class.clone(), me);
     let context = Context::new(
         client.clone(),
         settings.for_plans(),
         metrics.clone(),
         identity.clone(),
         Arc::new(OverHttp::new()),
+    )
+    .claiming(claims.clone());
+    let holding = hold(
+        client.clone(),
+        claims,
+        settings.scope(),
+        lease_namespace.clone(),
     );
     let acting = async {
         if !settings.leader_election {
             metrics.set_leading(true);
-            controller::run(context, &settings, &readiness, shutdown.clone()).await;
+            let work = controller::run(context, &settings, &readiness, shutdown.clone());
+            select(Box::pin(work), Box::pin(holding)).await;
             return Ok(());
         }
         let election = Election {
             namespace: lease_namespace,
             name: settings.lease_name.clone(),
             identity,
+            labels: BTreeMap::new(),
             lease_duration: LEASE_DURATION,
             renew_deadline: RENEW_DEADLINE,
             retry_period: RETRY_PERIOD,
@@ -104,7 +117,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             &readiness,
             shutdown.clone(),
         ));
-        let lost = match select(work, Box::pin(candidate.hold())).await {
+        let acting = select(work, Box::pin(holding));
+        let lost = match select(acting, Box::pin(candidate.hold())).await {
             Either::Left(_) => None,
             Either::Right((lost, _)) => Some(lost),
         };

@@ -8,7 +8,10 @@ use std::{
 use clap::{ArgAction, Parser};
 use springtide_plan::{LabelName, OperatorSettings};
 
-use crate::scope::{Namespace, Scope};
+use crate::{
+    claims::{DEFAULT_CLASS, OperatorClass},
+    scope::{Namespace, Scope},
+};
 
 /// Keeps, for every ModelService, a Deployment, a Service, a PodDisruptionBudget and an autoscaler.
 ///
@@ -69,6 +72,11 @@ pub struct Settings {
     /// Watch only these namespaces, separated by commas, and need no rights in others [default: all].
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<Namespace>,
+
+    /// Class of this operator: it answers for the ModelServices whose spec.operatorClass is this, or which have none
+    /// where it is `springtide`.
+    #[arg(long, env = "OPERATOR_CLASS", default_value = DEFAULT_CLASS)]
+    pub operator_class: OperatorClass,
 
     /// Former name of --watch-namespaces, for one namespace. Read for one more release.
     #[arg(long, env = "WATCH_NAMESPACE", hide = true)]

@@ -16,5 +16,8 @@ pub const FIXED_REPLICAS: &str = "springtide-fixed-replicas";
 /// decision of the autoscaler takes the field over.
 pub const INITIAL_REPLICAS: &str = "springtide-initial-replicas";
 
-/// Owns the status of ModelServices.
+/// Owns the condition by which an operator says that it leaves a ModelService to another one.
+pub const YIELDING: &str = "springtide-yielding";
+
+/// Owns the status of ModelServices, but for that condition.
 pub const STATUS: &str = "springtide-status";

@@ -47,6 +47,7 @@ mod signals;
 mod status;
 mod stuck;
 mod validated;
+mod yielding;
 
 pub use applied::is_applied;
 pub use batching::{Answer, pods_to_ask};
@@ -65,3 +66,4 @@ pub use signals::ServingSignal;
 pub use status::{Failure, Outcome, invalid_status, status, superseded, unobserved_status};
 pub use stuck::pod_to_explain;
 pub use validated::{Invalid, ValidatedModelService};
+pub use yielding::{own_status, yielding};

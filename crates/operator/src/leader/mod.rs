@@ -6,7 +6,7 @@
 
 mod evaluate;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::PostParams, core::ObjectMeta};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     error::brief,
@@ -33,6 +33,8 @@ pub struct Election {
     pub name: String,
     /// Who this candidate is; unique among the replicas.
     pub identity: String,
+    /// Labels of the lease.
+    pub labels: BTreeMap<String, String>,
     /// How long a lease is valid after its last renewal.
     pub lease_duration: Duration,
     /// How long a leader goes on trying to renew before it stops; shorter than `lease_duration`, by
@@ -72,6 +74,8 @@ pub struct Candidate {
     api: Api<Lease>,
     election: Election,
     observed: Option<Observed>,
+    /// When the lease was made.
+    created: Option<Timestamp>,
     readiness: Readiness,
 }
 
@@ -84,6 +88,7 @@ impl Candidate {
             api,
             election,
             observed: None,
+            created: None,
             readiness,
         }
     }
@@ -129,6 +134,31 @@ impl Candidate {
                 Ok(Err(error)) => warn!(%error, "leader election"),
                 Err(_) => return LostLease::Deadline(self.election.renew_deadline),
             }
+        }
+    }
+
+    /// Holds the lease whenever it is free, for as long as it is polled. Tells after each look what was seen, with the
+    /// time at which the lease was made; nothing where the look failed.
+    pub(crate) async fn claim(
+        &mut self,
+        mut tell: impl FnMut(Option<(Observed, Option<Timestamp>)>),
+    ) {
+        let mut has_failed = false;
+        loop {
+            let attempt = self.attempt().await;
+            match &attempt {
+                Ok(_) => has_failed = false,
+                // Another candidate's write tells more at the next look.
+                Err(AttemptError::Raced) => {}
+                Err(error) if has_failed => debug!(%error, "claim"),
+                Err(error) => {
+                    has_failed = true;
+                    warn!(%error, namespace = self.election.namespace, "claim");
+                }
+            }
+            let seen = attempt.ok().and_then(|_| self.observed.clone());
+            tell(seen.map(|seen| (seen, self.created)));
+            sleep(self.election.retry_period).await;
         }
     }
 
@@ -181,6 +211,7 @@ impl Candidate {
         let live = self.api.get_opt(&self.election.name).await?;
         self.readiness.reach(Stage::Candidate);
         let now = Instant::now();
+        self.created = live.as_ref().and_then(created);
         self.observed = live
             .as_ref()
             .map(|lease| Observed::update(self.observed.take(), record(lease), now));
@@ -222,6 +253,7 @@ impl Candidate {
         };
         match written {
             Ok(lease) => {
+                self.created = created(&lease);
                 self.observed = Some(Observed {
                     record: record(&lease),
                     since: now,
@@ -242,6 +274,7 @@ impl Candidate {
             metadata: ObjectMeta {
                 name: Some(self.election.name.clone()),
                 namespace: Some(self.election.namespace.clone()),
+                labels: Some(self.election.labels.clone()).filter(|labels| !labels.is_empty()),
                 resource_version: Some(seen.version.clone()).filter(|version| !version.is_empty()),
                 ..ObjectMeta::default()
             },
@@ -259,7 +292,12 @@ impl Candidate {
     }
 }
 
-fn record(lease: &Lease) -> LeaseRecord {
+fn created(lease: &Lease) -> Option<Timestamp> {
+    let created = lease.metadata.creation_timestamp.as_ref();
+    created.map(|time| time.0)
+}
+
+pub(crate) fn record(lease: &Lease) -> LeaseRecord {
     let spec = lease.spec.clone().unwrap_or_default();
     LeaseRecord {
         holder: spec.holder_identity.unwrap_or_default(),

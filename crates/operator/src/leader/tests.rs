@@ -10,6 +10,7 @@ fn election(identity: &str) -> Election {
         namespace: "springtide-system".to_owned(),
         name: "springtide-operator".to_owned(),
         identity: identity.to_owned(),
+        labels: BTreeMap::new(),
         lease_duration: Duration::from_secs(15),
         renew_deadline: Duration::from_secs(10),
         retry_period: Duration::from_secs(2),

@@ -7,6 +7,7 @@
 )]
 
 mod batching;
+mod claims;
 mod controller;
 mod faults;
 mod others;

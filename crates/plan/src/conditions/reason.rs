@@ -25,6 +25,7 @@ macro_rules! reasons {
 
 reasons! {
     AnotherAutoscaler,
+    AnotherOperator,
     Available,
     Complete,
     ContainerCrashing,

@@ -31,13 +31,16 @@ async fn the_children_of_engine_keda_come_back_within_10_seconds() -> Result<(),
 }
 
 #[tokio::test]
-async fn a_time_zone_that_does_not_exist_leaves_the_last_valid_spec_in_force() -> Result<(), Failure> {
+async fn a_time_zone_that_does_not_exist_leaves_the_last_valid_spec_in_force() -> Result<(), Failure>
+{
     in_namespace("last-valid", Company::Welcome, async |bed| {
         let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
-        let made = |kind| until("the child", BACK_LIMIT, async move || {
-            let found = bed.find(kind, "iris").await?;
-            Ok(Look::at(found.is_some(), || "none".to_owned()))
-        });
+        let made = |kind| {
+            until("the child", BACK_LIMIT, async move || {
+                let found = bed.find(kind, "iris").await?;
+                Ok(Look::at(found.is_some(), || "none".to_owned()))
+            })
+        };
         made(kind::DEPLOYMENT).await?;
         let schedule = json!({
             "name": "day", "start": "0 8 * * *", "end": "0 18 * * *", "minReplicas": 4,
@@ -45,19 +48,29 @@ async fn a_time_zone_that_does_not_exist_leaves_the_last_valid_spec_in_force() -
         });
         let change = json!({"spec": {"autoscaling": {"schedules": [schedule]}}});
         bed.merge(kind::MODEL_SERVICE, &name, &change).await?;
-        until("Ready to say which generation is in force", BACK_LIMIT, async || {
-            let service = bed.get(kind::MODEL_SERVICE, &name).await?;
-            let ready = condition(&service, "Ready").cloned().unwrap_or_default();
-            let message = ready["message"].as_str().unwrap_or_default();
-            let says_so = ready["reason"] == "InvalidSpec" && message.contains("Generation 1 ");
-            Ok(Look::at(says_so, || ready.to_string()))
-        })
+        until(
+            "Ready to say which generation is in force",
+            BACK_LIMIT,
+            async || {
+                let service = bed.get(kind::MODEL_SERVICE, &name).await?;
+                let ready = condition(&service, "Ready").cloned().unwrap_or_default();
+                let message = ready["message"].as_str().unwrap_or_default();
+                let says_so = ready["reason"] == "InvalidSpec" && message.contains("Generation 1 ");
+                Ok(Look::at(says_so, || ready.to_string()))
+            },
+        )
         .await?;
         bed.delete(kind::SERVICE, &name).await?;
         made(kind::SERVICE).await?;
-        bed.merge(kind::DEPLOYMENT, &name, &json!({"spec": {"progressDeadlineSeconds": 7}})).await?;
+        bed.merge(
+            kind::DEPLOYMENT,
+            &name,
+            &json!({"spec": {"progressDeadlineSeconds": 7}}),
+        )
+        .await?;
         until("the Deployment to be put back", BACK_LIMIT, async || {
-            let deadline = bed.get(kind::DEPLOYMENT, &name).await?["spec"]["progressDeadlineSeconds"].clone();
+            let deadline =
+                bed.get(kind::DEPLOYMENT, &name).await?["spec"]["progressDeadlineSeconds"].clone();
             Ok(Look::at(deadline == 600, || deadline.to_string()))
         })
         .await?;

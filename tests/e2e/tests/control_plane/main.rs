@@ -5,4 +5,5 @@
 mod admission;
 mod bounded;
 mod children;
+mod operators;
 mod policy;

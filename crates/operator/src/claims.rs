@@ -1,0 +1,292 @@
+//! Which of several operators answers for a ModelService.
+//!
+//! `spec.operatorClass` says for which class of operators it is. Of the operators of one class that watch its namespace
+//! one acts: each holds a lease as its claim, in its own namespace where it watches all, and else in each namespace
+//! that it watches. A claim on a namespace goes before one on all of them, and an older one before a newer one.
+//! See `docs/adr/0028-one-operator-per-modelservice.md`.
+
+mod hold;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    str::FromStr,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+pub use self::hold::hold;
+
+use crate::leader::Observed;
+
+/// Class of operators where neither the spec nor the operator's settings name one.
+pub const DEFAULT_CLASS: &str = "springtide";
+
+/// Most characters of a class, so that the names of leases stay within 63.
+const MAX_CLASS_LENGTH: usize = 40;
+
+/// How long a start waits to learn of other operators' claims.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Name of a class of operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorClass(String);
+
+/// Why a string is no [`OperatorClass`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an operator class has at most {MAX_CLASS_LENGTH} lower-case letters, digits and '-', beginning and ending with a letter or digit"
+)]
+pub struct InvalidOperatorClass;
+
+impl FromStr for OperatorClass {
+    type Err = InvalidOperatorClass;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = name.as_bytes();
+        let is_valid = bytes.len() <= MAX_CLASS_LENGTH
+            && is_end(bytes.first())
+            && is_end(bytes.last())
+            && bytes
+                .iter()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        if is_valid {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(InvalidOperatorClass)
+        }
+    }
+}
+
+impl fmt::Display for OperatorClass {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Who answers for the ModelServices of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Responsible {
+    /// This operator.
+    Us,
+    /// Another one, by its name.
+    Another(String),
+}
+
+/// A claim on all namespaces, or on the one that its lease is in.
+#[derive(Debug, Clone)]
+struct Claim {
+    is_on_all: bool,
+    created: Option<Timestamp>,
+    lease: Observed,
+}
+
+impl Claim {
+    fn stands(&self, now: Instant) -> bool {
+        let record = &self.lease.record;
+        !record.holder.is_empty() && now.duration_since(self.lease.since) < record.duration
+    }
+}
+
+/// What is known of claims. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Claims(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    class: OperatorClass,
+    /// This operator, as its claims name it.
+    me: String,
+    known: RwLock<Known>,
+    /// Whether enough is known to act.
+    complete: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Claims by the namespace and the name of their leases.
+    claims: HashMap<(String, String), Claim>,
+    /// Lists and leases that are still to be looked at for the first time.
+    outstanding: usize,
+}
+
+impl Claims {
+    /// Nothing is known of other claims. `me` is this operator's name, the same for all its replicas.
+    #[must_use]
+    pub fn new(class: OperatorClass, me: String) -> Self {
+        Self(Arc::new(Shared {
+            class,
+            me,
+            known: RwLock::default(),
+            complete: watch::Sender::new(false),
+        }))
+    }
+
+    /// The class of this operator.
+    pub(crate) fn class(&self) -> &OperatorClass {
+        &self.0.class
+    }
+
+    /// This operator, as its claims name it.
+    pub(crate) fn me(&self) -> &str {
+        &self.0.me
+    }
+
+    /// Whether a ModelService is for operators of this class.
+    pub(crate) fn is_for_us(&self, class: Option<&str>) -> bool {
+        class.unwrap_or(DEFAULT_CLASS) == self.0.class.0
+    }
+
+    /// Who answers for the ModelServices of a namespace.
+    pub(crate) fn responsible(&self, namespace: &str, now: Instant) -> Responsible {
+        let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+        responsible(&known.claims, &self.0.me, namespace, now)
+    }
+
+    /// Waits until other operators' claims are known, or for as long as that may take.
+    pub async fn known(&self) {
+        let mut complete = self.0.complete.subscribe();
+        let _late = timeout(PATIENCE, complete.wait_for(|complete| *complete)).await;
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut known);
+        self.0.complete.send_replace(known.outstanding == 0);
+        result
+    }
+}
+
+/// A claim on the namespace goes before one on all, and among those on all the oldest: its lease's creation can't be
+/// changed afterwards. Without any, nobody else acts.
+fn responsible(
+    claims: &HashMap<(String, String), Claim>,
+    me: &str,
+    namespace: &str,
+    now: Instant,
+) -> Responsible {
+    let standing = || {
+        claims
+            .iter()
+            .filter(|(_, claim)| claim.stands(now))
+            .map(|((place, name), claim)| (place, name, claim))
+    };
+    let on_it = standing()
+        .filter(|(place, _, claim)| !claim.is_on_all && *place == namespace)
+        .min_by_key(|(_, name, _)| *name);
+    let on_all = || {
+        standing()
+            .filter(|(_, _, claim)| claim.is_on_all)
+            .min_by_key(|(place, name, claim)| (claim.created, *place, *name))
+    };
+    match on_it.or_else(on_all) {
+        Some((_, _, claim)) if claim.lease.record.holder != me => {
+            Responsible::Another(claim.lease.record.holder.clone())
+        }
+        _ => Responsible::Us,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leader::LeaseRecord;
+
+    fn claim(is_on_all: bool, holder: &str, created: i64, since: Instant) -> Claim {
+        Claim {
+            is_on_all,
+            created: Timestamp::from_second(created).ok(),
+            lease: Observed {
+                record: LeaseRecord {
+                    holder: holder.to_owned(),
+                    duration: Duration::from_secs(60),
+                    version: "1".to_owned(),
+                    transitions: 0,
+                },
+                since,
+            },
+        }
+    }
+
+    fn claims<const N: usize>(
+        claims: [(&str, &str, Claim); N],
+    ) -> HashMap<(String, String), Claim> {
+        claims
+            .into_iter()
+            .map(|(place, name, claim)| ((place.to_owned(), name.to_owned()), claim))
+            .collect()
+    }
+
+    fn another(holder: &str) -> Responsible {
+        Responsible::Another(holder.to_owned())
+    }
+
+    #[test]
+    fn a_claim_on_the_namespace_goes_before_one_on_all_for_as_long_as_it_stands() {
+        let start = Instant::now();
+        let known = claims([
+            ("system", "all", claim(true, "system/main", 1, start)),
+            ("team", "own", claim(false, "team/release", 2, start)),
+        ]);
+        let who = |me, namespace, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            responsible(&known, me, namespace, now)
+        };
+        assert_eq!(who("system/main", "team", 0), another("team/release"));
+        assert_eq!(who("team/release", "team", 0), Responsible::Us);
+        assert_eq!(who("system/main", "models", 59), Responsible::Us);
+        assert_eq!(
+            who("team/release", "models", 0),
+            another("system/main"),
+            "which the other doesn't watch"
+        );
+        // Renewed by nobody.
+        assert_eq!(who("system/main", "team", 60), Responsible::Us);
+    }
+
+    #[test]
+    fn of_two_claims_on_all_the_older_one_stands() {
+        let start = Instant::now();
+        let known = claims([
+            ("a", "all", claim(true, "a/new", 9, start)),
+            ("b", "all", claim(true, "b/old", 3, start)),
+            ("c", "all", claim(true, "", 1, start)),
+        ]);
+        for me in ["a/new", "b/old"] {
+            let expected = if me == "b/old" {
+                Responsible::Us
+            } else {
+                another("b/old")
+            };
+            assert_eq!(responsible(&known, me, "models", start), expected);
+        }
+        assert_eq!(
+            responsible(&HashMap::new(), "a/new", "models", start),
+            Responsible::Us
+        );
+    }
+
+    #[test]
+    fn a_model_service_is_for_the_operators_of_its_class() {
+        let of = |class: &str| Claims::new(class.parse().unwrap(), "a/b".to_owned());
+        assert!(of(DEFAULT_CLASS).is_for_us(None));
+        assert!(of(DEFAULT_CLASS).is_for_us(Some(DEFAULT_CLASS)));
+        assert!(!of(DEFAULT_CLASS).is_for_us(Some("canary")));
+        assert!(of("canary").is_for_us(Some("canary")));
+        assert!(!of("canary").is_for_us(None));
+        for class in ["", "-a", "a-", "A", "a.b", &"a".repeat(41)] {
+            assert_eq!(
+                class.parse::<OperatorClass>(),
+                Err(InvalidOperatorClass),
+                "{class}"
+            );
+        }
+    }
+}
