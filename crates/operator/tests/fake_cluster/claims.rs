@@ -34,7 +34,9 @@ fn queue(world: &World) -> Value {
     let deployment = world.get::<Deployment>().unwrap();
     let server = &deployment["spec"]["template"]["spec"]["containers"][0];
     let variables = server["env"].as_array().unwrap();
-    let queue = variables.iter().find(|one| one["name"] == "MAX_QUEUE_ROWS");
+    let queue = variables
+        .iter()
+        .find(|one| one["name"] == "SPRINGTIDE_MAX_QUEUE_ROWS");
     queue.unwrap()["value"].clone()
 }
 

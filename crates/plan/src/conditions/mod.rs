@@ -7,6 +7,7 @@ mod autoscaling_ready;
 mod batching_safe;
 mod blocked;
 mod due;
+mod lost;
 mod metrics_healthy;
 mod model_loaded;
 mod ready;
@@ -112,6 +113,7 @@ pub fn look_again_at(
         .filter(|due| *due > now)
         .chain(stuck::look_again_at(observed, now))
         .chain(rollout::look_again_at(observed, now))
+        .chain(lost::look_again_at(observed, now))
         .chain(batching::look_again_at(
             model_service,
             observed,

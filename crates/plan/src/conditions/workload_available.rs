@@ -6,7 +6,7 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{Evidence, Finding, Reason, blocked::blocked, refusal};
+use super::{Evidence, Finding, Reason, blocked::blocked, lost, refusal};
 use crate::{
     child::ChildKind,
     lookup::deployment_condition,
@@ -53,6 +53,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
             .filter(|pod| !pods::is_serving(pod))
             .find_map(pod_fault)
             .or_else(|| obstacle_fault(evidence))
+            .or_else(|| lost::lately(evidence.observed, evidence.now))
     });
     if available == 0 {
         return fault.unwrap_or_else(|| Finding::no(Reason::Starting, "No pod is ready yet."));
