@@ -75,6 +75,7 @@ pub async fn run(
         mut complete,
     } = watches(client, &settings.scope(), capabilities);
     let known = store.clone();
+    let told = context.clone();
     let shared = Arc::new(Shared {
         context,
         backoffs: Backoffs::default(),
@@ -102,8 +103,12 @@ pub async fn run(
         ended(shutdown).await;
         sleep(DRAIN).await;
     };
+    let passes = async {
+        reconciles.await;
+        told.told().await;
+    };
     tokio::select! {
-        () = reconciles => {}
+        () = passes => {}
         () = syncing => {}
         () = overdue => warn!(?DRAIN, "reconciles were given up"),
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 /// Upper bounds of the duration histogram, in seconds: a reconcile without a change takes a few
 /// round trips to the API server, one that waits for it may take up to a minute.
@@ -35,6 +37,7 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     duration: Histogram,
     errors: IntCounterVec,
+    lost_events: IntCounter,
     leader: IntGauge,
 }
 
@@ -67,6 +70,10 @@ impl Metrics {
             ),
             &["reason"],
         )?;
+        let lost_events = IntCounter::new(
+            "springtide_operator_events_lost_total",
+            "Events on ModelServices that were not recorded, since the API server refused them or too many waited.",
+        )?;
         let leader = IntGauge::new(
             "springtide_operator_leader",
             "1 while this replica acts, 0 while another one does.",
@@ -74,6 +81,7 @@ impl Metrics {
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(errors.clone()))?;
+        registry.register(Box::new(lost_events.clone()))?;
         registry.register(Box::new(leader.clone()))?;
         for outcome in [Outcome::Success, Outcome::Error] {
             // A rate needs the series to be there before the first event.
@@ -84,6 +92,7 @@ impl Metrics {
             reconciles,
             duration,
             errors,
+            lost_events,
             leader,
         })
     }
@@ -99,6 +108,11 @@ impl Metrics {
         if let Ok(counter) = self.errors.get_metric_with_label_values(&[reason]) {
             counter.inc();
         }
+    }
+
+    /// Counts an event that wasn't recorded.
+    pub fn lost_event(&self) {
+        self.lost_events.inc();
     }
 
     /// Says whether this replica acts.
@@ -135,6 +149,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.succeeded(Duration::from_millis(20));
         metrics.failed("Forbidden", Duration::from_millis(1));
+        metrics.lost_event();
         metrics.set_leading(true);
         let text = metrics.render().unwrap();
         for line in [
@@ -142,6 +157,7 @@ mod tests {
             "springtide_operator_reconciles_total{outcome=\"error\"} 1",
             "springtide_operator_reconcile_errors_total{reason=\"Forbidden\"} 1",
             "springtide_operator_reconcile_seconds_count 2",
+            "springtide_operator_events_lost_total 1",
             "springtide_operator_leader 1",
         ] {
             assert!(

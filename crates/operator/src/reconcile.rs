@@ -49,7 +49,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context. `identity` is this replica's name in events, `inquiry` how it asks pods.
+    /// A context, and a task that records its events. `identity` is this replica's name in events, `inquiry` how it asks pods.
     #[must_use]
     pub fn new(
         client: Client,
@@ -58,7 +58,7 @@ impl Context {
         identity: String,
         inquiry: Arc<dyn Inquiry>,
     ) -> Self {
-        let teller = Teller::new(client.clone(), identity);
+        let teller = Teller::new(client.clone(), identity, metrics.clone());
         Self {
             client,
             settings,
@@ -91,6 +91,11 @@ impl Context {
     #[must_use]
     pub const fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// Waits until the events of the passes so far are recorded.
+    pub async fn told(&self) {
+        self.teller.told().await;
     }
 
     pub(crate) const fn metrics(&self) -> &Metrics {
@@ -278,10 +283,7 @@ async fn read(
                 reason: error.reason().to_owned(),
                 message: error.to_string(),
             };
-            context
-                .teller
-                .tell(&metadata.object_ref(&()), vec![event])
-                .await;
+            context.teller.tell(&metadata.object_ref(&()), vec![event]);
             Err(error)
         }
         result => result.map_err(Error::api("reading the ModelService")),
@@ -357,7 +359,6 @@ async fn write_status(
     }
     context
         .teller
-        .tell(&model_service.object_ref(&()), events(previous, &status))
-        .await;
+        .tell(&model_service.object_ref(&()), events(previous, &status));
     Ok(Written::Done)
 }

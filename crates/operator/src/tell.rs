@@ -1,4 +1,8 @@
 //! Events on ModelServices, as `kubectl describe` shows them.
+//!
+//! They are recorded one after another beside the passes, which wait for none of them.
+
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -7,9 +11,16 @@ use kube::{
 };
 use springtide_contract::text::plain;
 use springtide_plan::{SCALE, Severity};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tracing::warn;
 
-use crate::error::{brief, is_terminating};
+use crate::{
+    error::{brief, is_terminating},
+    metrics::Metrics,
+};
 
 /// Name of this controller in events.
 const CONTROLLER: &str = "springtide-operator";
@@ -17,17 +28,81 @@ const CONTROLLER: &str = "springtide-operator";
 /// Most bytes of an event's note (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
 const MAX_NOTE_BYTES: usize = 1024;
 
-/// Records events.
+/// Most events that wait to be recorded: those of a thousand new ModelServices.
+const MAX_WAITING: usize = 4096;
+
+/// Longest time that recording one event may take: the others wait for it.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Something to tell, and about whom.
+struct News {
+    about: ObjectReference,
+    event: springtide_plan::Event,
+}
+
+/// Takes events to be recorded. Clones share the queue.
 #[derive(Clone)]
 pub(crate) struct Teller {
+    queue: mpsc::Sender<News>,
+    /// How many wait, or are being recorded.
+    waiting: watch::Sender<usize>,
+    metrics: Metrics,
+}
+
+impl Teller {
+    /// A queue, and a task that records what it holds for as long as there is a teller.
+    pub(crate) fn new(client: Client, identity: String, metrics: Metrics) -> Self {
+        let (queue, mut news) = mpsc::channel(MAX_WAITING);
+        let waiting = watch::Sender::new(0);
+        let told = waiting.clone();
+        let recorders = Recorders::new(client, identity);
+        let lost = metrics.clone();
+        tokio::spawn(async move {
+            while let Some(next) = news.recv().await {
+                if !recorders.record(next).await {
+                    lost.lost_event();
+                }
+                told.send_modify(|waiting| *waiting -= 1);
+            }
+        });
+        Self {
+            queue,
+            waiting,
+            metrics,
+        }
+    }
+
+    /// Has what is new about a ModelService recorded. An event that can't be recorded changes nothing: the
+    /// condition says the same. It is counted.
+    pub(crate) fn tell(&self, about: &ObjectReference, events: Vec<springtide_plan::Event>) {
+        for event in events {
+            let about = about.clone();
+            self.waiting.send_modify(|waiting| *waiting += 1);
+            if let Err(error) = self.queue.try_send(News { about, event }) {
+                self.waiting.send_modify(|waiting| *waiting -= 1);
+                self.metrics.lost_event();
+                warn!(%error, "an event was not recorded");
+            }
+        }
+    }
+
+    /// Waits until everything that was told is recorded, or lost.
+    pub(crate) async fn told(&self) {
+        // There is a sender: `self`.
+        let _ = self.waiting.subscribe().wait_for(|left| *left == 0).await;
+    }
+}
+
+/// What records events.
+struct Recorders {
     client: Client,
     reporter: Reporter,
     /// Folds what comes again and again into one event, which keeps its first text.
     folding: Recorder,
 }
 
-impl Teller {
-    pub(crate) fn new(client: Client, identity: String) -> Self {
+impl Recorders {
+    fn new(client: Client, identity: String) -> Self {
         let reporter = Reporter {
             controller: CONTROLLER.to_owned(),
             instance: Some(identity),
@@ -39,35 +114,40 @@ impl Teller {
         }
     }
 
-    /// Records what is new about a ModelService. An event that can't be recorded changes nothing: the
-    /// condition says the same.
-    pub(crate) async fn tell(&self, about: &ObjectReference, events: Vec<springtide_plan::Event>) {
-        for event in events {
-            let event = Event {
-                type_: match event.severity {
-                    Severity::Normal => EventType::Normal,
-                    Severity::Warning => EventType::Warning,
-                },
-                reason: event.reason,
-                note: Some(plain(&event.message, MAX_NOTE_BYTES).into_owned()),
-                action: event.action,
-                secondary: None,
-            };
-            // A recorder that knows of nothing yet folds nothing.
-            let recorder = if event.action == SCALE {
-                Recorder::new(self.client.clone(), self.reporter.clone())
-            } else {
-                self.folding.clone()
-            };
-            match recorder.publish(&event, about).await {
-                // Nothing can be recorded any more, and nobody would read it.
-                Err(error) if is_terminating(&error) => return,
-                Err(error) => warn!(
-                    reason = event.reason,
+    /// Records an event. False where it is lost.
+    async fn record(&self, News { about, event }: News) -> bool {
+        let event = Event {
+            type_: match event.severity {
+                Severity::Normal => EventType::Normal,
+                Severity::Warning => EventType::Warning,
+            },
+            reason: event.reason,
+            note: Some(plain(&event.message, MAX_NOTE_BYTES).into_owned()),
+            action: event.action,
+            secondary: None,
+        };
+        // A recorder that knows of nothing yet folds nothing.
+        let recorder = if event.action == SCALE {
+            Recorder::new(self.client.clone(), self.reporter.clone())
+        } else {
+            self.folding.clone()
+        };
+        let reason = &event.reason;
+        match timeout(LIMIT, recorder.publish(&event, &about)).await {
+            Ok(Ok(())) => true,
+            // Nothing can be recorded any more, and nobody would read it.
+            Ok(Err(error)) if is_terminating(&error) => true,
+            Ok(Err(error)) => {
+                warn!(
+                    reason,
                     error = brief(&error),
                     "an event could not be recorded"
-                ),
-                Ok(()) => {}
+                );
+                false
+            }
+            Err(_) => {
+                warn!(reason, "an event could not be recorded in time");
+                false
             }
         }
     }
@@ -83,7 +163,8 @@ mod tests {
     #[tokio::test]
     async fn each_decision_is_an_event_and_what_comes_again_is_one() {
         let fake = FakeApi::new();
-        let teller = Teller::new(fake.client(), "operator-0".to_owned());
+        let metrics = Metrics::new().unwrap();
+        let teller = Teller::new(fake.client(), "operator-0".to_owned(), metrics);
         let about = ObjectReference {
             name: Some("iris".to_owned()),
             namespace: Some("default".to_owned()),
@@ -96,18 +177,17 @@ mod tests {
             reason: "Reason".to_owned(),
             message: message.to_owned(),
         };
-        teller
-            .tell(
-                &about,
-                vec![
-                    event(SCALE, "from 2 to 4"),
-                    event("MetricsHealthy", "a reading"),
-                    event(SCALE, "from 4 to 8"),
-                    event("MetricsHealthy", "a reading"),
-                    event(SCALE, &format!("\u{1b}[2J\u{202e}{}", "é".repeat(600))),
-                ],
-            )
-            .await;
+        teller.tell(
+            &about,
+            vec![
+                event(SCALE, "from 2 to 4"),
+                event("MetricsHealthy", "a reading"),
+                event(SCALE, "from 4 to 8"),
+                event("MetricsHealthy", "a reading"),
+                event(SCALE, &format!("\u{1b}[2J\u{202e}{}", "é".repeat(600))),
+            ],
+        );
+        teller.told().await;
         let mut notes = fake
             .list(&ResourceType::of::<v1::Event>())
             .iter()
@@ -118,5 +198,36 @@ mod tests {
         assert!(hostile.len() <= MAX_NOTE_BYTES && hostile.ends_with('…'));
         assert!(!hostile.contains(['\u{1b}', '\u{202e}']), "{hostile}");
         assert_eq!(notes, ["a reading", "from 2 to 4", "from 4 to 8"]);
+    }
+
+    /// `told` ends, too, where the API server answers nothing, and what is lost is counted.
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_has_a_bound_and_what_is_lost_is_counted() {
+        let fake = FakeApi::new();
+        let metrics = Metrics::new().unwrap();
+        let teller = Teller::new(fake.client(), "operator-0".to_owned(), metrics.clone());
+        let about = ObjectReference {
+            namespace: Some("default".to_owned()),
+            ..ObjectReference::default()
+        };
+        let event = springtide_plan::Event {
+            severity: Severity::Normal,
+            action: SCALE.to_owned(),
+            reason: "Reason".to_owned(),
+            message: "from 2 to 4".to_owned(),
+        };
+        fake.inject(1, springtide_testkit::Fault::Stall);
+        fake.inject(2, springtide_testkit::Fault::Status(403));
+        teller.tell(&about, vec![event; MAX_WAITING + 3]);
+        teller.told().await;
+        // Three found no room, and two failed.
+        let text = metrics.render().unwrap();
+        let lost = "springtide_operator_events_lost_total 5";
+        assert!(text.lines().any(|line| line == lost), "{text}");
+        assert_eq!(
+            fake.list(&ResourceType::of::<v1::Event>()).len(),
+            // The one whose answer never came was recorded all the same.
+            MAX_WAITING - 1
+        );
     }
 }

@@ -117,11 +117,11 @@ impl World {
         );
     }
 
-    /// One pass.
+    /// One pass, and what it tells.
     pub(crate) async fn pass(&self) -> Result<Next, Error> {
-        reconcile(&self.context, NAMESPACE, NAME)
-            .await
-            .map(|pass| pass.next)
+        let pass = reconcile(&self.context, NAMESPACE, NAME).await;
+        self.context.told().await;
+        pass.map(|pass| pass.next)
     }
 
     /// Passes until one of them settles and writes nothing.

@@ -1,0 +1,406 @@
+//! What is known of the objects of one kind: what their watch has told, and what this operator has written
+//! since.
+//!
+//! A watch lags. So what the API server answered to a write counts until the watch is as far as that, and
+//! between a write and its answer the object is in doubt, and has to be read from the API server. See
+//! `docs/adr/0025-plans-rest-on-what-watches-tell.md`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    marker::PhantomData,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use kube::{core::DynamicObject, runtime::watcher::Event};
+use serde::{Serialize, de::DeserializeOwned};
+use springtide_plan::keep_read_managers;
+
+use crate::scope::Part;
+
+/// Most objects that are kept of a kind whose number has no bound, such as pods. Where there are more, none are
+/// known, and each look is one at the API server.
+const MAX_OBJECTS: usize = 20_000;
+
+/// What a kind keeps of an object, besides its metadata.
+pub(crate) type Prune = fn(&mut DynamicObject);
+
+/// What the objects of a kind are looked up by, besides their names.
+pub(crate) type Group = fn(&DynamicObject) -> Option<String>;
+
+/// Namespace and name.
+type Place = (String, String);
+
+/// What is known of the objects of a kind. Clones share it.
+pub(crate) struct Objects<K> {
+    state: Arc<Mutex<State>>,
+    prune: Prune,
+    group: Group,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Clone for Objects<K> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            ..*self
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    lists: Vec<List>,
+    entries: BTreeMap<Place, Entry>,
+    /// Namespace, group and name of those that have a group.
+    groups: BTreeSet<(String, String, String)>,
+    /// What is being written, or was without an answer.
+    doubts: HashSet<Place>,
+    /// More than [`MAX_OBJECTS`] were told of since the last list.
+    too_many: bool,
+}
+
+/// What the watch over a part of the scope has told.
+struct List {
+    part: Part,
+    /// How many lists have begun.
+    begun: u64,
+    /// What the list that goes on has held so far.
+    coming: HashSet<Place>,
+    progress: Progress,
+}
+
+/// How far the first list is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Unanswered,
+    /// It failed, and is tried again.
+    Failed,
+    Complete,
+}
+
+struct Entry {
+    uid: String,
+    version: u64,
+    group: Option<String>,
+    /// In which list of its part it was written by this operator, or read, if it was.
+    since: Option<u64>,
+    content: Content,
+}
+
+enum Content {
+    /// As JSON: a tree of it takes ten times as much.
+    There(Box<[u8]>),
+    /// Deleted by this operator; its watch may not have told so yet.
+    Deleted,
+}
+
+/// What an object is to whoever plans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lookup<T> {
+    /// This.
+    Known(T),
+    /// Only the API server knows.
+    Unknown,
+}
+
+impl<K> Objects<K> {
+    pub(crate) fn new(prune: Prune, group: Group) -> Self {
+        Self {
+            state: Arc::default(),
+            prune,
+            group,
+            kind: PhantomData,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything, and waits for the first list of each part.
+    pub(crate) fn follow(&self, parts: &[Part]) {
+        *self.lock() = State {
+            lists: parts
+                .iter()
+                .map(|part| List {
+                    part: part.clone(),
+                    begun: 0,
+                    coming: HashSet::new(),
+                    progress: Progress::Unanswered,
+                })
+                .collect(),
+            ..State::default()
+        };
+    }
+
+    /// Whether each part's first list is complete, or failed once.
+    pub(crate) fn is_answered(&self) -> bool {
+        let state = self.lock();
+        let answered = |list: &List| list.progress != Progress::Unanswered;
+        state.lists.iter().all(answered)
+    }
+
+    /// Takes in that the watch over a part failed.
+    pub(crate) fn failed(&self, part: usize) {
+        if let Some(list) = self.lock().lists.get_mut(part)
+            && list.progress == Progress::Unanswered
+        {
+            list.progress = Progress::Failed;
+        }
+    }
+
+    /// Takes in what the watch over a part tells.
+    pub(crate) fn take(&self, part: usize, event: Event<DynamicObject>) {
+        match event {
+            Event::Init => self.lock().begin(part),
+            Event::InitApply(object) => {
+                let told = self.told(object);
+                self.lock().list(part, told);
+            }
+            Event::InitDone => self.lock().end(part),
+            Event::Apply(object) => {
+                let told = self.told(object);
+                self.lock().upsert(told, None);
+            }
+            Event::Delete(object) => {
+                let told = self.told(object);
+                self.lock().delete(&told);
+            }
+        }
+    }
+
+    fn told(&self, mut object: DynamicObject) -> Told {
+        let group = (self.group)(&object);
+        keep_read_managers(&mut object.metadata);
+        if let Some(annotations) = &mut object.metadata.annotations {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+        (self.prune)(&mut object);
+        let metadata = &object.metadata;
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Told {
+            place: (text(&metadata.namespace), text(&metadata.name)),
+            uid: text(&metadata.uid),
+            version: metadata
+                .resource_version
+                .as_deref()
+                .and_then(|version| version.parse().ok()),
+            group,
+            text: serde_json::to_vec(&object).ok().map(Vec::into_boxed_slice),
+        }
+    }
+
+    /// A write begins: until its answer is there, nobody but the API server knows.
+    pub(crate) fn doubt(&self, namespace: &str, name: &str) {
+        let place = (namespace.to_owned(), name.to_owned());
+        self.lock().doubts.insert(place);
+    }
+
+    /// The write has provably changed nothing.
+    pub(crate) fn unchanged(&self, namespace: &str, name: &str) {
+        let place = (namespace.to_owned(), name.to_owned());
+        self.lock().doubts.remove(&place);
+    }
+
+    /// The API server has said that there is no such object, be it since this operator deleted it.
+    pub(crate) fn gone(&self, namespace: &str, name: &str) {
+        let place = (namespace.to_owned(), name.to_owned());
+        let mut state = self.lock();
+        state.doubts.remove(&place);
+        if let Some(entry) = state.entries.get_mut(&place) {
+            entry.content = Content::Deleted;
+        }
+    }
+
+    /// What there is in the place of the name.
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Lookup<Option<K>>
+    where
+        K: DeserializeOwned,
+    {
+        let state = self.lock();
+        let place = (namespace.to_owned(), name.to_owned());
+        if !state.knows(namespace) || state.doubts.contains(&place) {
+            return Lookup::Unknown;
+        }
+        match state.entries.get(&place).map(|entry| &entry.content) {
+            None | Some(Content::Deleted) => Lookup::Known(None),
+            Some(Content::There(text)) => match serde_json::from_slice(text) {
+                Ok(object) => Lookup::Known(Some(object)),
+                // What is wrong with it is said where it is read.
+                Err(_) => Lookup::Unknown,
+            },
+        }
+    }
+
+    /// The objects of a group, `most` at most.
+    pub(crate) fn group(&self, namespace: &str, group: &str, most: usize) -> Lookup<Vec<K>>
+    where
+        K: DeserializeOwned,
+    {
+        let state = self.lock();
+        if !state.knows(namespace) {
+            return Lookup::Unknown;
+        }
+        let first = (namespace.to_owned(), group.to_owned(), String::new());
+        let mut objects = Vec::new();
+        for (namespace_, group_, name) in state.groups.range(first..).take(most) {
+            if (namespace_.as_str(), group_.as_str()) != (namespace, group) {
+                break;
+            }
+            let place = (namespace_.clone(), name.clone());
+            if state.doubts.contains(&place) {
+                return Lookup::Unknown;
+            }
+            let content = state.entries.get(&place).map(|entry| &entry.content);
+            if let Some(Content::There(text)) = content {
+                match serde_json::from_slice(text) {
+                    Ok(object) => objects.push(object),
+                    Err(_) => return Lookup::Unknown,
+                }
+            }
+        }
+        Lookup::Known(objects)
+    }
+
+    /// The API server has answered a write, or a read, with this object.
+    pub(crate) fn answered(&self, object: &K)
+    where
+        K: Serialize,
+    {
+        let object = serde_json::to_value(object).and_then(serde_json::from_value);
+        // What isn't taken in stays in doubt.
+        if let Ok(object) = object {
+            let told = self.told(object);
+            let mut state = self.lock();
+            let namespace = told.place.0.as_str();
+            let begun = state
+                .lists
+                .iter()
+                .find(|list| list.part.has(namespace))
+                .map(|list| list.begun);
+            if told.version.is_some() {
+                state.doubts.remove(&told.place);
+            }
+            state.upsert(told, Some(begun.unwrap_or_default()));
+        }
+    }
+}
+
+/// What somebody told of an object.
+struct Told {
+    place: Place,
+    uid: String,
+    /// `resourceVersion`: those of one kind are numbers that grow
+    /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>).
+    version: Option<u64>,
+    group: Option<String>,
+    text: Option<Box<[u8]>>,
+}
+
+impl State {
+    fn knows(&self, namespace: &str) -> bool {
+        let list = self.lists.iter().find(|list| list.part.has(namespace));
+        !self.too_many && list.is_some_and(|list| list.progress == Progress::Complete)
+    }
+
+    fn begin(&mut self, part: usize) {
+        if let Some(list) = self.lists.get_mut(part) {
+            list.begun += 1;
+            list.coming = HashSet::new();
+        }
+        self.too_many = false;
+    }
+
+    fn list(&mut self, part: usize, told: Told) {
+        if let Some(list) = self.lists.get_mut(part) {
+            list.coming.insert(told.place.clone());
+        }
+        self.upsert(told, None);
+    }
+
+    /// What a list doesn't hold is gone. Of what was written since it began that isn't proven: the list may be of
+    /// the moment before.
+    fn end(&mut self, part: usize) {
+        let Some(list) = self.lists.get_mut(part) else {
+            return;
+        };
+        list.progress = Progress::Complete;
+        let coming = std::mem::take(&mut list.coming);
+        let (begun, part) = (list.begun, list.part.clone());
+        let missing: Vec<(Place, bool)> = self
+            .entries
+            .iter()
+            .filter(|(place, _)| part.has(&place.0) && !coming.contains(place))
+            .map(|(place, entry)| {
+                let is_there = matches!(entry.content, Content::There(_));
+                (place.clone(), is_there && entry.since == Some(begun))
+            })
+            .collect();
+        for (place, is_in_doubt) in missing {
+            if is_in_doubt {
+                self.doubts.insert(place.clone());
+            }
+            self.remove(&place);
+        }
+    }
+
+    /// Takes an object in, unless something newer is known of what has its name.
+    fn upsert(&mut self, told: Told, since: Option<u64>) {
+        let (Some(version), Some(text)) = (told.version, told.text) else {
+            self.doubts.insert(told.place);
+            return;
+        };
+        if let Some(known) = self.entries.get(&told.place) {
+            let is_deleted =
+                matches!(known.content, Content::Deleted) && known.uid == told.uid;
+            if is_deleted || version < known.version {
+                return;
+            }
+        }
+        self.remove(&told.place);
+        if self.entries.len() >= MAX_OBJECTS {
+            self.entries.clear();
+            self.groups.clear();
+            self.too_many = true;
+        }
+        if self.too_many {
+            return;
+        }
+        if let Some(group) = &told.group {
+            let (namespace, name) = told.place.clone();
+            self.groups.insert((namespace, group.clone(), name));
+        }
+        self.entries.insert(
+            told.place,
+            Entry {
+                uid: told.uid,
+                version,
+                group: told.group,
+                since,
+                content: Content::There(text),
+            },
+        );
+    }
+
+    /// Takes a deletion in, unless what has the name is newer.
+    fn delete(&mut self, told: &Told) {
+        let is_older = |known: &Entry| {
+            known.uid == told.uid || told.version.is_none_or(|version| known.version < version)
+        };
+        if self.entries.get(&told.place).is_some_and(is_older) {
+            self.remove(&told.place);
+        }
+    }
+
+    fn remove(&mut self, place: &Place) {
+        if let Some(entry) = self.entries.remove(place)
+            && let Some(group) = entry.group
+        {
+            let (namespace, name) = place.clone();
+            self.groups.remove(&(namespace, group, name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
