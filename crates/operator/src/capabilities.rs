@@ -1,6 +1,13 @@
 //! What this cluster can do, found by discovery.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::join;
 use kube::{Client, Resource, core::GroupVersion, discovery};
@@ -13,7 +20,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::error::brief;
+use crate::error::{Error, brief};
 
 /// Time between two looks: how soon what was installed is found, and KEDA missed after it was removed.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -33,6 +40,8 @@ const EXTERNAL_METRICS: &str = "external.metrics.k8s.io/v1beta1";
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     capabilities: watch::Sender<Capabilities>,
+    /// Whether a look has told if KEDA is there.
+    knows_keda: Arc<AtomicBool>,
 }
 
 impl Known {
@@ -52,6 +61,7 @@ impl Known {
             let before = known.clone();
             if let Ok(Ok(keda)) = keda {
                 known.keda = keda;
+                self.knows_keda.store(true, Ordering::Release);
             }
             match pods_metrics {
                 Err(_) | Ok(PodsMetrics::Unknown) => {}
@@ -74,14 +84,20 @@ impl Known {
         });
     }
 
-    /// Which Pods metrics there are.
-    pub(crate) fn pods_metrics(&self) -> PodsMetrics {
-        self.capabilities.borrow().pods_metrics.clone()
-    }
-
-    /// Whether there is the external metrics API.
-    pub(crate) fn external_metrics(&self) -> ExternalMetrics {
-        self.capabilities.borrow().external_metrics
+    /// What is known. Before a look has told whether KEDA is there, that is asked.
+    ///
+    /// # Errors
+    ///
+    /// Where the API server can't be asked.
+    pub(crate) async fn capabilities(&self, client: &Client) -> Result<Capabilities, Error> {
+        let known = self.capabilities.borrow().clone();
+        if self.knows_keda.load(Ordering::Acquire) {
+            return Ok(known);
+        }
+        let keda = serves_keda(client)
+            .await
+            .map_err(Error::api("discovering KEDA"))?;
+        Ok(Capabilities { keda, ..known })
     }
 
     /// Tells of every change.
@@ -183,6 +199,14 @@ mod tests {
         Aggregated::Resources(ours.chain(others.map(str::to_owned)).collect())
     }
 
+    fn pods_metrics_of(known: &Known) -> PodsMetrics {
+        known.subscribe().borrow().pods_metrics.clone()
+    }
+
+    fn external_metrics_of(known: &Known) -> ExternalMetrics {
+        known.subscribe().borrow().external_metrics
+    }
+
     fn listed(signals: &[ServingSignal]) -> PodsMetrics {
         PodsMetrics::Listed(signals.iter().copied().collect())
     }
@@ -262,11 +286,11 @@ mod tests {
         let known = Known::default();
         fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
         known.look(&fake.client()).await;
-        assert_eq!(known.pods_metrics(), PodsMetrics::Unknown);
+        assert_eq!(pods_metrics_of(&known), PodsMetrics::Unknown);
         let all = listed(&ServingSignal::ALL);
         fake.register(CUSTOM_METRICS[0], listing(&ServingSignal::ALL));
         known.look(&fake.client()).await;
-        assert_eq!(known.pods_metrics(), all);
+        assert_eq!(pods_metrics_of(&known), all);
         for fault in [Fault::Status(500), Fault::Status(403), Fault::Refused] {
             // KEDA, both versions, and the external metrics API.
             for call in 1..=4 {
@@ -274,25 +298,25 @@ mod tests {
             }
             known.look(&fake.client()).await;
             fake.clear_faults();
-            assert_eq!(known.pods_metrics(), all, "{fault:?}");
+            assert_eq!(pods_metrics_of(&known), all, "{fault:?}");
         }
         fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
         known.look(&fake.client()).await;
-        assert_eq!(known.pods_metrics(), all);
+        assert_eq!(pods_metrics_of(&known), all);
     }
 
     #[tokio::test]
     async fn keda_that_is_down_stays_registered_and_one_that_is_gone_does_not() {
         let fake = FakeApi::new();
         let known = Known::default();
-        assert_eq!(known.external_metrics(), ExternalMetrics::Unknown);
+        assert_eq!(external_metrics_of(&known), ExternalMetrics::Unknown);
         let look = async |api: Option<Aggregated>| {
             match api {
                 Some(api) => fake.register(EXTERNAL_METRICS, api),
                 None => fake.unregister(EXTERNAL_METRICS),
             }
             known.look(&fake.client()).await;
-            known.external_metrics()
+            external_metrics_of(&known)
         };
         assert_eq!(look(None).await, ExternalMetrics::Absent);
         let down = Some(Aggregated::Unavailable);
@@ -307,7 +331,7 @@ mod tests {
             }
             known.look(&fake.client()).await;
             fake.clear_faults();
-            let known = known.external_metrics();
+            let known = external_metrics_of(&known);
             assert_eq!(known, ExternalMetrics::Registered, "{fault:?}");
         }
     }
@@ -323,6 +347,6 @@ mod tests {
         known.look(&fake.client()).await;
         assert!(begun.elapsed() <= PERIOD);
         assert!(known.subscribe().borrow().keda);
-        assert_eq!(known.pods_metrics(), PodsMetrics::Unknown);
+        assert_eq!(pods_metrics_of(&known), PodsMetrics::Unknown);
     }
 }

@@ -73,7 +73,8 @@ pub async fn run(
         requests,
         store,
         mut complete,
-    } = watches(client, &settings.scope(), capabilities);
+        watching,
+    } = watches(client, context.stores(), &settings.scope(), capabilities);
     let known = store.clone();
     let told = context.clone();
     let shared = Arc::new(Shared {
@@ -113,6 +114,7 @@ pub async fn run(
         () = overdue => warn!(?DRAIN, "reconciles were given up"),
     }
     monitor.abort();
+    watching.abort();
 }
 
 async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, Error> {

@@ -55,8 +55,6 @@ struct State {
     groups: BTreeSet<(String, String, String)>,
     /// What is being written, or was without an answer.
     doubts: HashSet<Place>,
-    /// More than [`MAX_OBJECTS`] were told of since the last list.
-    too_many: bool,
 }
 
 /// What the watch over a part of the scope has told.
@@ -67,6 +65,8 @@ struct List {
     /// What the list that goes on has held so far.
     coming: HashSet<Place>,
     progress: Progress,
+    /// There were more than [`MAX_OBJECTS`] since the last list began.
+    is_over: bool,
 }
 
 /// How far the first list is.
@@ -127,6 +127,7 @@ impl<K> Objects<K> {
                     begun: 0,
                     coming: HashSet::new(),
                     progress: Progress::Unanswered,
+                    is_over: false,
                 })
                 .collect(),
             ..State::default()
@@ -300,15 +301,15 @@ struct Told {
 impl State {
     fn knows(&self, namespace: &str) -> bool {
         let list = self.lists.iter().find(|list| list.part.has(namespace));
-        !self.too_many && list.is_some_and(|list| list.progress == Progress::Complete)
+        list.is_some_and(|list| list.progress == Progress::Complete && !list.is_over)
     }
 
     fn begin(&mut self, part: usize) {
         if let Some(list) = self.lists.get_mut(part) {
             list.begun += 1;
             list.coming = HashSet::new();
+            list.is_over = false;
         }
-        self.too_many = false;
     }
 
     fn list(&mut self, part: usize, told: Told) {
@@ -351,8 +352,7 @@ impl State {
             return;
         };
         if let Some(known) = self.entries.get(&told.place) {
-            let is_deleted =
-                matches!(known.content, Content::Deleted) && known.uid == told.uid;
+            let is_deleted = matches!(known.content, Content::Deleted) && known.uid == told.uid;
             if is_deleted || version < known.version {
                 return;
             }
@@ -361,10 +361,7 @@ impl State {
         if self.entries.len() >= MAX_OBJECTS {
             self.entries.clear();
             self.groups.clear();
-            self.too_many = true;
-        }
-        if self.too_many {
-            return;
+            self.lists.iter_mut().for_each(|list| list.is_over = true);
         }
         if let Some(group) = &told.group {
             let (namespace, name) = told.place.clone();

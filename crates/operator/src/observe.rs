@@ -1,22 +1,25 @@
-//! Reads what a plan depends on, from the API server and not from a cache: a plan that doesn't know
-//! an autoscaler that is there would make a second one.
+//! Reads what a plan depends on: what watches have told, where that is certain, and else what the API server says.
+//! What mustn't be out of date is looked at once more before the plan is carried out ([`look_again`]).
 
 use std::{collections::BTreeSet, fmt::Debug};
 
 use futures::try_join;
 use k8s_openapi::{
-    NamespaceResourceScope,
     api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource, api::ListParams};
+use kube::{Api, Client, api::ListParams};
 use serde::de::DeserializeOwned;
 use springtide_plan::{
-    Capabilities, ExternalMetrics, Observed, PodsMetrics, Scaling, ValidatedModelService,
-    is_another, labels,
+    Beside, Capabilities, Observed, Scaling, ValidatedModelService, is_another, keda::ScaledObject,
+    labels,
 };
 
-use crate::{capabilities::serves_keda, error::Error};
+use crate::{
+    error::Error,
+    objects::Lookup,
+    stores::{Stored, Stores},
+};
 
 /// Objects that are read in one answer of the API server.
 const PAGE: u32 = 100;
@@ -24,34 +27,29 @@ const PAGE: u32 = 100;
 /// Pods beyond which no more are read: more than twice what `maxReplicas` and a rollout allow.
 const MAX_PODS: usize = 2500;
 
-/// Everything that is observed about a ModelService. `pods_metrics` is what is known of them: they don't
-/// decide which autoscalers there are, and their list is long. So is `external_metrics`, which a plan distrusts.
+/// Where a plan's knowledge comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) stores: &'a Stores,
+}
+
+/// Everything that is observed about a ModelService. `capabilities` is what is known of the cluster.
 ///
 /// # Errors
 ///
 /// Where a call fails: a plan never rests on half of it.
 pub(crate) async fn observe(
-    client: &Client,
+    source: Source<'_>,
     namespace: &str,
     model_service: &ValidatedModelService,
-    external_metrics: ExternalMetrics,
-    pods_metrics: PodsMetrics,
+    capabilities: Capabilities,
 ) -> Result<Observed, Error> {
     let name = model_service.name();
     let keda_hpa = model_service.keda_hpa_name();
-    let keda = serves_keda(client)
-        .await
-        .map_err(Error::api("discovering KEDA"))?;
-    let scaled_object = async {
-        if keda {
-            get(client, namespace, name).await
-        } else {
-            Ok(None)
-        }
-    };
     let other_autoscalers = async {
         match model_service.scaling() {
-            Scaling::Fixed { .. } => others(client, namespace, model_service).await,
+            Scaling::Fixed { .. } => source.others(namespace, model_service).await,
             Scaling::Autoscaled(_) => Ok(BTreeSet::new()),
         }
     };
@@ -65,14 +63,14 @@ pub(crate) async fn observe(
         other_autoscalers,
         pods,
     ) = try_join!(
-        get(client, namespace, name),
-        get(client, namespace, name),
-        get(client, namespace, name),
-        get(client, namespace, name),
-        scaled_object,
-        get(client, namespace, &keda_hpa),
+        source.get(namespace, name),
+        source.get(namespace, name),
+        source.get(namespace, name),
+        source.get(namespace, name),
+        source.scaled_object(namespace, name, &capabilities),
+        source.get(namespace, &keda_hpa),
         other_autoscalers,
-        pods(client, namespace, name),
+        source.pods(namespace, name),
     )?;
     Ok(Observed {
         at: Timestamp::now(),
@@ -86,17 +84,128 @@ pub(crate) async fn observe(
         pods,
         events: Vec::new(),
         answers: Vec::new(),
-        capabilities: Capabilities {
-            keda,
-            external_metrics,
-            pods_metrics,
-        },
+        capabilities,
     })
+}
+
+/// Looks at the API server itself for what a plan would do harm beside.
+///
+/// # Errors
+///
+/// Where a call fails: the plan must not be carried out.
+pub(crate) async fn look_again(
+    source: Source<'_>,
+    namespace: &str,
+    model_service: &ValidatedModelService,
+    beside: Beside,
+    observed: &mut Observed,
+) -> Result<(), Error> {
+    let name = model_service.name();
+    let keda_hpa = model_service.keda_hpa_name();
+    match beside {
+        Beside::Hpa => {
+            observed.horizontal_pod_autoscaler = source.get_live(namespace, name).await?;
+        }
+        Beside::HpaOfKeda => {
+            observed.keda_horizontal_pod_autoscaler = source.get_live(namespace, &keda_hpa).await?;
+        }
+        Beside::Any => {
+            let scaled_object = async {
+                if observed.capabilities.keda {
+                    source.get_live(namespace, name).await
+                } else {
+                    Ok(None)
+                }
+            };
+            let (hpa, hpa_of_keda, scaled_object, others) = try_join!(
+                source.get_live(namespace, name),
+                source.get_live(namespace, &keda_hpa),
+                scaled_object,
+                source.others_live(namespace, model_service),
+            )?;
+            observed.horizontal_pod_autoscaler = hpa;
+            observed.keda_horizontal_pod_autoscaler = hpa_of_keda;
+            observed.scaled_object = scaled_object;
+            observed.other_autoscalers = others;
+        }
+    }
+    Ok(())
+}
+
+impl Source<'_> {
+    async fn get<K: Stored>(self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
+        self.stores.get(self.client, namespace, name).await
+    }
+
+    async fn get_live<K: Stored>(self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
+        let found = self.stores.get_live(self.client, namespace, name).await;
+        found.map_err(Error::api(format!("reading the {}", K::kind(&()))))
+    }
+
+    async fn scaled_object(
+        self,
+        namespace: &str,
+        name: &str,
+        capabilities: &Capabilities,
+    ) -> Result<Option<ScaledObject>, Error> {
+        if capabilities.keda {
+            self.get(namespace, name).await
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The pods that the ModelService selects.
+    async fn pods(self, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
+        match self.stores.pods.group(namespace, name, MAX_PODS) {
+            Lookup::Known(pods) => Ok(pods),
+            Lookup::Unknown => pods_live(self.client, namespace, name).await,
+        }
+    }
+
+    /// Somebody else's HPAs that scale the Deployment.
+    async fn others(
+        self,
+        namespace: &str,
+        model_service: &ValidatedModelService,
+    ) -> Result<BTreeSet<String>, Error> {
+        let hpas = &self.stores.horizontal_pod_autoscalers;
+        match hpas.group(namespace, model_service.name(), usize::MAX) {
+            Lookup::Known(hpas) => Ok(names_of_others(hpas, model_service).collect()),
+            Lookup::Unknown => self.others_live(namespace, model_service).await,
+        }
+    }
+
+    /// The same, as the API server says: all HPAs of the namespace are looked at, however many there are.
+    async fn others_live(
+        self,
+        namespace: &str,
+        model_service: &ValidatedModelService,
+    ) -> Result<BTreeSet<String>, Error> {
+        let api = Api::<HorizontalPodAutoscaler>::namespaced(self.client.clone(), namespace);
+        let mut names = BTreeSet::new();
+        pages(&api, ListParams::default(), |page| {
+            names.extend(names_of_others(page, model_service));
+            true
+        })
+        .await
+        .map_err(Error::api("listing HorizontalPodAutoscalers"))?;
+        Ok(names)
+    }
+}
+
+fn names_of_others(
+    hpas: Vec<HorizontalPodAutoscaler>,
+    model_service: &ValidatedModelService,
+) -> impl Iterator<Item = String> {
+    hpas.into_iter()
+        .filter(|hpa| is_another(hpa, model_service))
+        .filter_map(|hpa| hpa.metadata.name)
 }
 
 /// The pods that the ModelService selects, as far as plans and conditions read them: anybody who may make pods
 /// in the namespace can make one of these, of any number and size.
-async fn pods(client: &Client, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
+async fn pods_live(client: &Client, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
     let selected = ListParams::default().labels(&labels::selector_text(name));
     let mut pods = Vec::new();
@@ -134,37 +243,4 @@ fn pruned(mut pod: Pod) -> Pod {
     pod.spec = None;
     pod.metadata.managed_fields = None;
     pod
-}
-
-/// Somebody else's HPAs that scale the Deployment: all of them are looked at, however many there are.
-async fn others(
-    client: &Client,
-    namespace: &str,
-    model_service: &ValidatedModelService,
-) -> Result<BTreeSet<String>, Error> {
-    let api = Api::<HorizontalPodAutoscaler>::namespaced(client.clone(), namespace);
-    let mut names = BTreeSet::new();
-    pages(&api, ListParams::default(), |page| {
-        let others = page
-            .into_iter()
-            .filter(|hpa| is_another(hpa, model_service));
-        names.extend(others.filter_map(|hpa| hpa.metadata.name));
-        true
-    })
-    .await
-    .map_err(Error::api("listing HorizontalPodAutoscalers"))?;
-    Ok(names)
-}
-
-async fn get<K>(client: &Client, namespace: &str, name: &str) -> Result<Option<K>, Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned,
-{
-    Api::<K>::namespaced(client.clone(), namespace)
-        .get_opt(name)
-        .await
-        .map_err(Error::api(format!("reading the {}", K::kind(&()))))
 }

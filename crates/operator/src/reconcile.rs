@@ -15,13 +15,12 @@ use kube::{
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
-    Event, Failure, Invalid, OperatorSettings, Resolved, Severity, ValidatedModelService, desired,
-    events,
+    Desired, Event, Failure, Invalid, Observed, OperatorSettings, Resolved, Severity,
+    ValidatedModelService, desired, events,
     field_manager::{STATUS, YIELDING},
     invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, status, superseded,
     unobserved_status, yielding,
 };
-
 use tokio::time::Instant;
 
 use crate::{
@@ -30,8 +29,10 @@ use crate::{
     error::Error,
     inquiry::{Inquiry, ask_all},
     metrics::Metrics,
-    observe::observe,
+    objects::Lookup,
+    observe::{Source, look_again, observe},
     pod_events::pod_events,
+    stores::Stores,
     tell::Teller,
     write::{Carried, carry_out},
 };
@@ -44,6 +45,7 @@ pub struct Context {
     metrics: Metrics,
     teller: Teller,
     known: Known,
+    stores: Stores,
     inquiry: Arc<dyn Inquiry>,
     claims: Option<Claims>,
 }
@@ -65,6 +67,7 @@ impl Context {
             metrics,
             teller,
             known: Known::default(),
+            stores: Stores::new(),
             inquiry,
             claims: None,
         }
@@ -85,6 +88,17 @@ impl Context {
 
     pub(crate) const fn client(&self) -> &Client {
         &self.client
+    }
+
+    pub(crate) const fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    pub(crate) const fn source(&self) -> Source<'_> {
+        Source {
+            client: &self.client,
+            stores: &self.stores,
+        }
     }
 
     /// What is known of the cluster. Nothing, until somebody [looks](Known::look).
@@ -188,21 +202,14 @@ async fn keep(
     validated: &ValidatedModelService,
     invalid: Option<&Invalid>,
 ) -> Result<Pass, Error> {
-    let client = &context.client;
     let (namespace, name) = (validated.namespace(), validated.name());
-    let pods_metrics = context.known.pods_metrics();
-    let external_metrics = context.known.external_metrics();
-    let observing = observe(client, namespace, validated, external_metrics, pods_metrics);
-    let mut observed = match Box::pin(observing).await {
-        Ok(observed) => observed,
+    let (mut observed, plan) = match Box::pin(plan(context, validated)).await {
+        Ok(planned) => planned,
         Err(error) => return unobserved(context, model_service, error).await,
     };
-    let stuck = pod_to_explain(&observed, observed.at);
-    observed.events = pod_events(client, namespace, stuck.as_deref()).await;
-    let plan = desired(validated, &observed, &context.settings);
     let pods = pods_to_ask(validated, &observed);
     let (carried, answers) = join!(
-        carry_out(client, namespace, name, &plan, &mut observed),
+        carry_out(context.source(), namespace, name, &plan, &mut observed),
         ask_all(context.inquiry.as_ref(), &pods),
     );
     let Carried { outcome, failed } = match carried {
@@ -240,6 +247,32 @@ async fn keep(
     })
 }
 
+/// Plans on what is known. What the plan must not be carried out beside is looked at once more.
+async fn plan(
+    context: &Context,
+    validated: &ValidatedModelService,
+) -> Result<(Observed, Desired), Error> {
+    let (source, namespace) = (context.source(), validated.namespace());
+    let capabilities = context.known.capabilities(&context.client).await?;
+    let mut observed = Box::pin(observe(source, namespace, validated, capabilities)).await?;
+    let stuck = pod_to_explain(&observed, observed.at);
+    observed.events = pod_events(&context.client, namespace, stuck.as_deref()).await;
+    let plan = desired(validated, &observed, &context.settings);
+    let Some(beside) = plan.beside(&observed) else {
+        return Ok((observed, plan));
+    };
+    Box::pin(look_again(
+        source,
+        namespace,
+        validated,
+        beside,
+        &mut observed,
+    ))
+    .await?;
+    let plan = desired(validated, &observed, &context.settings);
+    Ok((observed, plan))
+}
+
 /// Says in the status why nothing could be observed.
 async fn unobserved(
     context: &Context,
@@ -265,11 +298,17 @@ async fn read(
     namespace: &str,
     name: &str,
 ) -> Result<Option<ModelService>, Error> {
-    let api = Api::<ModelService>::namespaced(context.client.clone(), namespace);
-    match api.get_opt(name).await {
+    if let Lookup::Known(found) = context.stores.model_services.get(namespace, name) {
+        return Ok(found);
+    }
+    match context
+        .stores
+        .get_live(&context.client, namespace, name)
+        .await
+    {
         Err(kube::Error::SerdeError(error)) => {
             // A status can't be judged without its spec; an event can be recorded.
-            let metadata = api
+            let metadata = Api::<ModelService>::namespaced(context.client.clone(), namespace)
                 .get_metadata_opt(name)
                 .await
                 .map_err(Error::api("reading the metadata"))?;
@@ -350,12 +389,18 @@ async fn write_status(
         "status": status,
     });
     let parameters = PatchParams::apply(STATUS).force();
+    let known = &context.stores.model_services;
+    known.doubt(namespace, name);
     let written = Api::<ModelService>::namespaced(context.client.clone(), namespace)
         .patch_status(name, &parameters, &Patch::Apply(&patch))
         .await;
     match written {
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Written::Gone),
-        result => drop(result.map_err(Error::api("writing the status"))?),
+        Ok(written) => known.answered(&written),
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            known.gone(namespace, name);
+            return Ok(Written::Gone);
+        }
+        Err(error) => return Err(Error::api("writing the status")(error)),
     }
     context
         .teller

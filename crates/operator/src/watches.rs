@@ -1,11 +1,11 @@
 //! What starts a reconcile: changes of a ModelService, of what was made for it and of its pods.
 //!
-//! All watches carry metadata alone; a reconcile reads what it needs itself. So an object that can't
-//! be parsed stops no watch, and nothing is decided on what a cache remembers. Each kind is watched in each
-//! namespace by itself, where not in all of them, and each watch backs off for itself: one that fails, as
-//! KEDA's does once KEDA is removed, holds up no other.
+//! Each watch carries whole objects of any form, so that one that can't be parsed stops no watch, and has the
+//! [stores](crate::stores) know them before it asks for a reconcile. Each kind is watched in each namespace by
+//! itself, where not in all of them, and each watch backs off for itself: one that fails, as KEDA's does once
+//! KEDA is removed, holds up no other.
 
-use std::{convert::Infallible, fmt::Debug, hash::Hash, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, hash::Hash, time::Duration};
 
 use backon::ExponentialBuilder;
 use futures::{
@@ -13,18 +13,15 @@ use futures::{
     future::ready,
     stream::{self, BoxStream},
 };
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        apps::v1::Deployment,
-        autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{Pod, Service},
-        policy::v1::PodDisruptionBudget,
-    },
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    autoscaling::v2::HorizontalPodAutoscaler,
+    core::v1::{Pod, Service},
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
-    Api, Client, Resource,
-    core::PartialObjectMeta,
+    Api, Client,
+    core::{ApiResource, DynamicObject, PartialObjectMetaExt},
     runtime::{
         WatchStreamExt,
         controller::ReconcileRequest,
@@ -40,13 +37,19 @@ use springtide_plan::{
     keda::{HPA_NAME_PREFIX, ScaledObject},
     labels,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
 use tracing::warn;
 
 use crate::{
     error::brief,
     model_services::{ModelServices, Watched, everything},
+    objects::Objects,
     scope::{Part, Scope},
+    stores::{Stored, Stores, deployment_scaled, instance},
 };
 
 /// Requests to reconcile; never an error, since every watch goes on by itself.
@@ -60,6 +63,12 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// Deployment, its pods and its HPA change many times in a row.
 const TOGETHER: Duration = Duration::from_millis(300);
 
+/// Reconciles begin without what a watch hasn't listed after this time: each reads it from the API server.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often is looked whether all is listed.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// What the watches give.
 pub(crate) struct Watches {
     /// What to reconcile.
@@ -68,76 +77,155 @@ pub(crate) struct Watches {
     pub(crate) store: Store<Watched>,
     /// True once all ModelServices are.
     pub(crate) complete: watch::Receiver<bool>,
+    /// Goes on until it is aborted.
+    pub(crate) watching: JoinHandle<()>,
 }
 
-/// All watches.
+/// All watches, in a task of their own.
 pub(crate) fn watches(
     client: &Client,
+    stores: &Stores,
     scope: &Scope,
     capabilities: watch::Receiver<Capabilities>,
 ) -> Watches {
     let parts = scope.parts();
     let known = ModelServices::new(parts.len());
     let (store, complete) = (known.store(), known.complete());
-    let own = parts
-        .iter()
-        .map(|part| resilient::<ModelService>(client, part, watcher::Config::default()).boxed());
-    let own = known.changes(own.collect());
-    let pods =
-        watcher::Config::default().labels(&format!("{}={}", labels::NAME, labels::NAME_VALUE));
-    let scaled_objects = {
-        let (client, parts, store) = (client.clone(), parts.clone(), store.clone());
-        while_keda(capabilities.clone(), move || {
-            children::<ScaledObject>(&client, &parts, &store)
-        })
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let all = changed(client, stores, &parts, known, capabilities);
+    let watching = tokio::spawn(all.for_each(move |changed| {
+        // Nobody asks any more: the task is about to be aborted.
+        let _ = sender.send(changed);
+        ready(())
+    }));
+    let listed = stores.clone();
+    let ready = async move {
+        let listed = async {
+            while !listed.are_answered() {
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(PATIENCE, listed).await.is_err() {
+            warn!("a watch has listed nothing yet");
+        }
     };
-    let all = stream::select_all([
-        own.boxed(),
-        children::<Deployment>(client, &parts, &store),
-        children::<Service>(client, &parts, &store),
-        children::<PodDisruptionBudget>(client, &parts, &store),
-        related::<HorizontalPodAutoscaler>(
-            client,
-            &parts,
-            &watcher::Config::default(),
-            &store,
-            |hpa| {
-                // KEDA makes one for a ScaledObject, which has the name of its ModelService.
-                let name = hpa.metadata.name.clone();
-                let by_keda = name
-                    .as_ref()
-                    .and_then(|name| name.strip_prefix(HPA_NAME_PREFIX))
-                    .map(str::to_owned);
-                name.into_iter().chain(by_keda).collect()
-            },
-        ),
-        scaled_objects.boxed(),
-        related::<Pod>(client, &parts, &pods, &store, |pod| {
-            let labels = pod.metadata.labels.as_ref();
-            labels
-                .and_then(|found| found.get(labels::INSTANCE))
-                .cloned()
-                .into_iter()
-                .collect()
-        }),
-        changes(capabilities)
-            .flat_map({
-                let store = store.clone();
-                move |()| {
-                    stream::iter(
-                        parts
-                            .iter()
-                            .flat_map(|part| everything(&store, part))
-                            .collect::<Vec<_>>(),
-                    )
-                }
-            })
-            .boxed(),
-    ]);
+    let changed = stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|changed| (changed, receiver))
+    });
+    let requests = async move {
+        ready.await;
+        together(changed).map(ReconcileRequest::from).map(Ok)
+    };
     Watches {
-        requests: together(all).map(ReconcileRequest::from).map(Ok).boxed(),
+        requests: requests.flatten_stream().boxed(),
         store,
         complete,
+        watching,
+    }
+}
+
+/// ModelServices that have changed, or of which something has.
+fn changed(
+    client: &Client,
+    stores: &Stores,
+    parts: &[Part],
+    known: ModelServices,
+    capabilities: watch::Receiver<Capabilities>,
+) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
+    let store = known.store();
+    let any = watcher::Config::default();
+    let own = {
+        let objects = &stores.model_services;
+        objects.follow(parts);
+        let told = parts.iter().enumerate().map(|(number, part)| {
+            let objects = objects.clone();
+            resilient::<ModelService>(client, part, any.clone())
+                .filter_map(move |event| {
+                    let metadata = event.as_ref().map(metadata);
+                    take(&objects, number, event);
+                    ready(metadata)
+                })
+                .boxed()
+        });
+        known.changes(told.collect())
+    };
+    let pods =
+        watcher::Config::default().labels(&format!("{}={}", labels::NAME, labels::NAME_VALUE));
+    // Its first list is waited for, too.
+    if capabilities.borrow().keda {
+        stores.scaled_objects.follow(parts);
+    }
+    let scaled_objects = {
+        let watched = (
+            client.clone(),
+            stores.clone(),
+            parts.to_vec(),
+            store.clone(),
+        );
+        while_keda(capabilities.clone(), move || {
+            let (client, stores, parts, store) = &watched;
+            let any = watcher::Config::default();
+            related::<ScaledObject>(client, stores, parts, &any, store, name)
+        })
+    };
+    let everything = {
+        let (store, parts) = (store.clone(), parts.to_vec());
+        changes(capabilities).flat_map(move |()| {
+            let of_part = |part| everything(&store, part);
+            stream::iter(parts.iter().flat_map(of_part).collect::<Vec<_>>())
+        })
+    };
+    stream::select_all([
+        own.boxed(),
+        related::<Deployment>(client, stores, parts, &any, &store, name),
+        related::<Service>(client, stores, parts, &any, &store, name),
+        related::<PodDisruptionBudget>(client, stores, parts, &any, &store, name),
+        related::<HorizontalPodAutoscaler>(client, stores, parts, &any, &store, |hpa| {
+            // KEDA makes one for a ScaledObject, which has the name of its ModelService.
+            let by_keda = name(hpa)
+                .iter()
+                .filter_map(|name| name.strip_prefix(HPA_NAME_PREFIX))
+                .map(str::to_owned)
+                .collect::<Vec<_>>();
+            let about = name(hpa).into_iter().chain(by_keda);
+            let about: BTreeSet<_> = about.chain(deployment_scaled(hpa)).collect();
+            about.into_iter().collect()
+        }),
+        scaled_objects.boxed(),
+        related::<Pod>(client, stores, parts, &pods, &store, |pod| {
+            instance(pod).into_iter().collect()
+        }),
+        everything.boxed(),
+    ])
+}
+
+/// What was made for a ModelService has its name, and so may what somebody else made: a name that is given free
+/// counts as well.
+fn name(object: &DynamicObject) -> Vec<String> {
+    object.metadata.name.clone().into_iter().collect()
+}
+
+/// Has the store know what its watch told, or that it failed.
+fn take<K>(objects: &Objects<K>, part: usize, event: Option<Event<DynamicObject>>) {
+    match event {
+        Some(event) => objects.take(part, event),
+        None => objects.failed(part),
+    }
+}
+
+/// The event with what tells a ModelService from its former self.
+fn metadata(event: &Event<DynamicObject>) -> Event<Watched> {
+    let of = |object: &DynamicObject| {
+        let mut metadata = object.metadata.clone();
+        metadata.managed_fields = None;
+        metadata.into_response_partial()
+    };
+    match event {
+        Event::Apply(object) => Event::Apply(of(object)),
+        Event::Delete(object) => Event::Delete(of(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(of(object)),
+        Event::InitDone => Event::InitDone,
     }
 }
 
@@ -153,109 +241,72 @@ where
     }))
 }
 
-/// Metadata of a kind, in one namespace or in all.
-fn scoped<K>(client: &Client, part: &Part) -> Api<PartialObjectMeta<K>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    match part.namespace() {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-/// Objects of a kind that have a ModelService's name, whoever made them: a name that somebody else
-/// gives free counts as well.
-fn children<K>(
-    client: &Client,
-    parts: &[Part],
-    store: &Store<Watched>,
-) -> BoxStream<'static, ObjectRef<Watched>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    related::<K>(client, parts, &watcher::Config::default(), store, |child| {
-        child.metadata.name.clone().into_iter().collect()
-    })
-}
-
-/// Objects of a kind that say which ModelService they may be about.
+/// Objects of a kind that say which ModelServices they may be about.
 ///
 /// Deletions count as much as other changes. After a watch had to start over, deletions may have
 /// been missed, so everything of its namespace is looked at.
-fn related<K>(
+fn related<K: Stored>(
     client: &Client,
+    stores: &Stores,
     parts: &[Part],
     config: &watcher::Config,
     store: &Store<Watched>,
-    about: fn(&PartialObjectMeta<K>) -> Vec<String>,
-) -> BoxStream<'static, ObjectRef<Watched>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let of_each = parts.iter().map(|part| {
-        let (store, part) = (store.clone(), part.clone());
+    about: fn(&DynamicObject) -> Vec<String>,
+) -> BoxStream<'static, ObjectRef<Watched>> {
+    let objects = K::objects(stores);
+    objects.follow(parts);
+    let of_each = parts.iter().enumerate().map(|(number, part)| {
+        let (objects, store, part) = (objects.clone(), store.clone(), part.clone());
         let mut complete_before = false;
-        resilient::<K>(client, &part, config.clone()).flat_map(move |event| match event {
-            Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => {
-                let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-                let mut about: Vec<_> = about(&object)
-                    .iter()
-                    .map(|name| ObjectRef::new(name).within(namespace))
-                    .collect();
-                about.retain(|about| store.get(about).is_some());
-                stream::iter(about)
-            }
-            Event::InitDone if std::mem::replace(&mut complete_before, true) => {
-                stream::iter(everything(&store, &part))
-            }
-            Event::Init | Event::InitDone => stream::iter(Vec::new()),
+        resilient::<K>(client, &part, config.clone()).flat_map(move |event| {
+            let asked_for = match &event {
+                Some(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
+                    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+                    let mut about: Vec<_> = about(object)
+                        .iter()
+                        .map(|name| ObjectRef::new(name).within(namespace))
+                        .collect();
+                    about.retain(|about| store.get(about).is_some());
+                    about
+                }
+                Some(Event::InitDone) if std::mem::replace(&mut complete_before, true) => {
+                    everything(&store, &part)
+                }
+                Some(Event::Init | Event::InitDone) | None => Vec::new(),
+            };
+            take(&objects, number, event);
+            stream::iter(asked_for)
         })
     });
     stream::select_all(of_each.map(StreamExt::boxed)).boxed()
 }
 
-/// The events of a watch over a part of the scope, which is tried again when it fails.
-fn resilient<K>(
+/// The events of a watch over a part of the scope, which is tried again when it fails: that is `None`.
+fn resilient<K: Stored>(
     client: &Client,
     part: &Part,
     config: watcher::Config,
-) -> impl Stream<Item = Event<PartialObjectMeta<K>>> + Send + use<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
+) -> impl Stream<Item = Option<Event<DynamicObject>>> + Send + use<K> {
     let backoff = ExponentialBuilder::default()
         .with_min_delay(BACKOFF.0)
         .with_max_delay(BACKOFF.1)
         .without_max_times()
         .with_jitter();
     let namespace = part.namespace().map(str::to_owned);
-    watcher(scoped::<K>(client, part), config)
+    let kind = ApiResource::erase::<K>(&());
+    let api = match part.namespace() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::all_with(client.clone(), &kind),
+    };
+    watcher(api, config)
         .backoff(ExponentialBackoff::from(backoff))
-        .filter_map(move |event| {
-            ready(match event {
-                Ok(event) => Some(event),
-                Err(error) => {
-                    let kind = K::kind(&());
-                    warn!(kind = &*kind, namespace, error = fault(&error), "watch");
-                    None
-                }
-            })
+        .map(move |event| match event {
+            Ok(event) => Some(event),
+            Err(error) => {
+                let kind = K::kind(&());
+                warn!(kind = &*kind, namespace, error = fault(&error), "watch");
+                None
+            }
         })
 }
 

@@ -3,18 +3,25 @@
 use std::fmt::Debug;
 
 use futures::{future::join_all, join};
-use k8s_openapi::{NamespaceResourceScope, api::apps::v1::Deployment};
-use kube::{
-    Api, Client, Resource,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions},
+use k8s_openapi::api::{
+    apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Service,
+    policy::v1::PodDisruptionBudget,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+};
+use serde::Serialize;
 use springtide_plan::{
     Child, ChildKind, Deletion, Desired, Failure, Observed, Outcome, ReplicasApply,
-    field_manager::OPERATOR, is_applied,
+    field_manager::OPERATOR, is_applied, keda::ScaledObject,
 };
 
-use crate::error::{Error, api_reason, brief, fails_alone};
+use crate::{
+    error::{Error, api_reason, brief, fails_alone},
+    observe::Source,
+    stores::Stored,
+};
 
 /// How carrying out a plan went.
 #[derive(Debug, Default)]
@@ -35,7 +42,7 @@ pub(crate) struct Carried {
 /// Where the API server can't be reached or is overloaded, or where the namespace is being deleted:
 /// the rest would fail too.
 pub(crate) async fn carry_out(
-    client: &Client,
+    source: Source<'_>,
     namespace: &str,
     name: &str,
     plan: &Desired,
@@ -43,11 +50,11 @@ pub(crate) async fn carry_out(
 ) -> Result<Carried, Error> {
     let mut carried = Carried::default();
     for deletion in &plan.delete {
-        let result = delete(client, namespace, deletion).await;
+        let result = delete(source, namespace, deletion).await;
         carried.note(deletion.kind, "deleting", result)?;
     }
     let target = Target {
-        client,
+        source,
         namespace,
         name,
     };
@@ -114,33 +121,69 @@ impl Carried {
     }
 }
 
-async fn delete(client: &Client, namespace: &str, deletion: &Deletion) -> Result<(), kube::Error> {
-    let api = Api::<DynamicObject>::namespaced_with(
-        client.clone(),
-        namespace,
-        &deletion.kind.api_resource(),
-    );
+/// Deletes an object, and has its store know that before its watch tells so.
+async fn delete(
+    source: Source<'_>,
+    namespace: &str,
+    deletion: &Deletion,
+) -> Result<(), kube::Error> {
+    match deletion.kind {
+        ChildKind::Service => delete_as::<Service>(source, namespace, deletion).await,
+        ChildKind::PodDisruptionBudget => {
+            delete_as::<PodDisruptionBudget>(source, namespace, deletion).await
+        }
+        ChildKind::Deployment => delete_as::<Deployment>(source, namespace, deletion).await,
+        ChildKind::HorizontalPodAutoscaler => {
+            delete_as::<HorizontalPodAutoscaler>(source, namespace, deletion).await
+        }
+        ChildKind::ScaledObject => delete_as::<ScaledObject>(source, namespace, deletion).await,
+    }
+}
+
+async fn delete_as<K: Stored>(
+    source: Source<'_>,
+    namespace: &str,
+    deletion: &Deletion,
+) -> Result<(), kube::Error> {
     let still_the_same = Preconditions {
         uid: deletion.uid.clone(),
         // Its own controller changes it with each status.
         resource_version: None,
     };
-    match api
-        .delete(
-            &deletion.name,
-            &DeleteParams::background().preconditions(still_the_same),
-        )
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error),
+    let parameters = DeleteParams::background().preconditions(still_the_same);
+    let objects = K::objects(source.stores);
+    objects.doubt(namespace, &deletion.name);
+    let answer = Api::<K>::namespaced(source.client.clone(), namespace)
+        .delete(&deletion.name, &parameters)
+        .await;
+    match answer {
+        Ok(answer) => match answer.left() {
+            // A finalizer holds it.
+            Some(going) => objects.answered(&going),
+            None => objects.gone(namespace, &deletion.name),
+        },
+        Err(kube::Error::Api(status)) if status.code == 404 => {
+            objects.gone(namespace, &deletion.name);
+        }
+        Err(error) => {
+            if is_refused(&error) {
+                objects.unchanged(namespace, &deletion.name);
+            }
+            return Err(error);
+        }
     }
+    Ok(())
+}
+
+/// Whether a write has changed nothing for certain. A conflict (409) is none of these: what is known of the object
+/// is out of date.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400..=404 | 422 | 429))
 }
 
 /// What is applied to.
 struct Target<'a> {
-    client: &'a Client,
+    source: Source<'a>,
     namespace: &'a str,
     name: &'a str,
 }
@@ -213,22 +256,44 @@ impl Target<'_> {
         }
     }
 
-    async fn patch<K>(&self, object: &K, live: Option<&K>) -> Result<Option<Box<K>>, kube::Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    async fn patch<K: Stored>(
+        &self,
+        object: &K,
+        live: Option<&K>,
+    ) -> Result<Option<Box<K>>, kube::Error> {
         if live.is_some_and(|live| is_applied(object, live, OPERATOR)) {
             return Ok(None);
         }
-        let parameters = PatchParams::apply(OPERATOR).force();
-        let applied = Api::<K>::namespaced(self.client.clone(), self.namespace)
-            .patch(self.name, &parameters, &Patch::Apply(object))
-            .await?;
-        Ok(Some(Box::new(applied)))
+        let mut object = object.clone();
+        let mut parameters = PatchParams::apply(OPERATOR);
+        // What is known to be there is taken, if it is still the same. What isn't is only made: where somebody else has
+        // taken the name meanwhile, that is a conflict.
+        if let Some(live) = live {
+            object.meta_mut().uid.clone_from(&live.meta().uid);
+            parameters = parameters.force();
+        }
+        self.send::<K, _>(&parameters, &Patch::Apply(&object))
+            .await
+            .map(|applied| Some(Box::new(applied)))
+    }
+
+    /// Has the store know that the object changes, and how.
+    async fn send<K, P>(&self, parameters: &PatchParams, patch: &Patch<P>) -> Result<K, kube::Error>
+    where
+        K: Stored,
+        P: Serialize + Debug + Send + Sync,
+    {
+        let objects = K::objects(self.source.stores);
+        objects.doubt(self.namespace, self.name);
+        let applied = Api::<K>::namespaced(self.source.client.clone(), self.namespace)
+            .patch(self.name, parameters, patch)
+            .await;
+        match &applied {
+            Ok(applied) => objects.answered(applied),
+            Err(error) if is_refused(error) => objects.unchanged(self.namespace, self.name),
+            Err(_) => {}
+        }
+        applied
     }
 
     /// Where somebody has decided already, that is left.
@@ -240,14 +305,16 @@ impl Target<'_> {
         let Some(body) = replicas.onto(live) else {
             return Ok(None);
         };
-        let api = Api::<Deployment>::namespaced(self.client.clone(), self.namespace);
         let parameters = PatchParams {
             force: replicas.force,
             ..PatchParams::apply(replicas.field_manager)
         };
-        match api.patch(self.name, &parameters, &Patch::Apply(body)).await {
+        match self.send(&parameters, &Patch::Apply(body)).await {
             Ok(applied) => Ok(Some(Child::Deployment(Box::new(applied)))),
             Err(kube::Error::Api(status)) if status.is_conflict() && replicas.only_raises() => {
+                // Its watch tells what it is now.
+                let deployments = &self.source.stores.deployments;
+                deployments.unchanged(self.namespace, self.name);
                 Ok(None)
             }
             Err(error) => Err(error),

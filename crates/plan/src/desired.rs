@@ -43,6 +43,40 @@ pub struct Deletion {
     pub uid: Option<String>,
 }
 
+/// What a plan takes for absent and must not be carried out beside. It is looked at in the API server itself
+/// first: a watch may not have told yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// A new ScaledObject: the HorizontalPodAutoscaler with the ModelService's name.
+    Hpa,
+    /// A new HorizontalPodAutoscaler: the one that KEDA makes for a ScaledObject.
+    HpaOfKeda,
+    /// A fixed number of pods, of a Deployment that has another one: every autoscaler.
+    Any,
+}
+
+impl Desired {
+    /// What has to be looked at before the plan, made of what was `observed`, is carried out.
+    #[must_use]
+    pub fn beside(&self, observed: &Observed) -> Option<Beside> {
+        let makes = |kind| {
+            let is_applied = self.apply.iter().any(|child| child.kind() == kind);
+            is_applied && observed.metadata(kind).is_none()
+        };
+        let is_overridden = || {
+            let replicas = self.replicas.filter(ReplicasApply::overrides)?;
+            replicas.onto(observed.deployment.as_ref()?)
+        };
+        if makes(ChildKind::HorizontalPodAutoscaler) {
+            Some(Beside::HpaOfKeda)
+        } else if makes(ChildKind::ScaledObject) {
+            Some(Beside::Hpa)
+        } else {
+            is_overridden().map(|_| Beside::Any)
+        }
+    }
+}
+
 /// Plans. The same arguments always give the same plan.
 #[must_use]
 pub fn desired(

@@ -36,7 +36,8 @@ pub enum Severity {
 /// What is worth telling about `current`, which comes after `previous`: each new decision, oldest
 /// first, each condition that has become true after it was anything else, and each that is false for a
 /// new reason. The summary `Ready` is told only when it becomes true: when it is false, another
-/// condition says why.
+/// condition says why. What a new ModelService begins
+/// with is one event, whatever conditions say so: the first, unless something is wrong.
 #[must_use]
 pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatus) -> Vec<Event> {
     let before = |kind: &str| {
@@ -45,9 +46,15 @@ pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatu
             .iter()
             .find(|condition| condition.type_ == kind)
     };
-    let changed = current.conditions.iter().filter_map(|now| {
+    let begins = previous.is_none_or(|previous| previous.conditions.is_empty());
+    let mut is_told = false;
+    let changed = current.conditions.iter().filter_map(move |now| {
         let before = before(&now.type_);
         let severity = severity(before, now)?;
+        let is_the_same = begins && severity == Severity::Normal;
+        if is_the_same && std::mem::replace(&mut is_told, true) {
+            return None;
+        }
         Some(Event {
             severity,
             action: now.type_.clone(),

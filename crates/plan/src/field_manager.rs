@@ -6,6 +6,11 @@
 //! that never owned `spec.replicas` can't do that. See
 //! `docs/adr/0003-replicas-belong-to-the-autoscaler.md`.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ObjectMeta};
+use serde_json::json;
+
+use crate::replicas::owns_replicas;
+
 /// Owns everything that the operator applies, except `spec.replicas` of Deployments.
 pub const OPERATOR: &str = "springtide-operator";
 
@@ -21,3 +26,23 @@ pub const YIELDING: &str = "springtide-yielding";
 
 /// Owns the status of ModelServices, but for that condition.
 pub const STATUS: &str = "springtide-status";
+
+/// Leaves of `metadata.managedFields` what plans and conditions read: what the operator owns, and who else owns
+/// the number of pods.
+pub fn keep_read_managers(metadata: &mut ObjectMeta) {
+    let Some(entries) = &mut metadata.managed_fields else {
+        return;
+    };
+    let ours = [OPERATOR, FIXED_REPLICAS, INITIAL_REPLICAS];
+    entries.retain_mut(|entry| {
+        let is_ours = entry
+            .manager
+            .as_deref()
+            .is_some_and(|name| ours.contains(&name));
+        if !is_ours && owns_replicas(entry) {
+            entry.fields_v1 = Some(FieldsV1(json!({"f:spec": {"f:replicas": {}}})));
+            return true;
+        }
+        is_ours
+    });
+}

@@ -59,6 +59,12 @@ impl ReplicasApply {
         Some(body)
     }
 
+    /// Whether it takes the number from whoever decided it, in whatever version: a fixed number does.
+    #[must_use]
+    pub fn overrides(&self) -> bool {
+        self.force && !self.only_raises()
+    }
+
     /// Whether a conflict (409) means that somebody has decided meanwhile: that is success.
     #[must_use]
     pub fn only_raises(&self) -> bool {

@@ -44,6 +44,7 @@ pub struct FakeApi {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Progress {
     version: u64,
+    looks: u64,
     epoch: u64,
 }
 
@@ -284,6 +285,26 @@ impl FakeApi {
         self.lock().ledger.take()
     }
 
+    /// Has the watches of a type tell nothing that comes after now, until they are [let go](Self::let_go): they
+    /// lag. Reads and lists don't.
+    pub fn hold_back(&self, resource: &ResourceType) {
+        let mut state = self.lock();
+        let version = state.store.version();
+        state.held_back.entry(resource.clone()).or_insert(version);
+    }
+
+    /// Has the watches of a type tell so many changes more, of any type, or all where that is `None`.
+    pub fn let_go(&self, resource: &ResourceType, changes: Option<u64>) {
+        let mut state = self.lock();
+        match (state.held_back.get_mut(resource), changes) {
+            (Some(version), Some(changes)) => *version += changes,
+            _ => drop(state.held_back.remove(resource)),
+        }
+        drop(state);
+        // Watches look again also where nothing was written.
+        self.progress.send_modify(|progress| progress.looks += 1);
+    }
+
     /// Ends every running watch. Its client has to come back for what it missed.
     pub fn drop_watches(&self) {
         self.progress.send_modify(|progress| progress.epoch += 1);
@@ -365,12 +386,13 @@ impl FakeApi {
             async move {
                 let mut after = after;
                 loop {
-                    let (lines, reached) = server.lock().store.events(
-                        &resource,
-                        namespace.as_deref(),
-                        &selector,
-                        after,
-                    );
+                    let (lines, reached) = {
+                        let state = server.lock();
+                        let until = state.held_back.get(&resource).copied();
+                        let told = after..=until.unwrap_or(u64::MAX);
+                        let namespace = namespace.as_deref();
+                        state.store.events(&resource, namespace, &selector, &told)
+                    };
                     after = reached;
                     if !lines.is_empty() {
                         let frame = Frame::data(Bytes::from(lines));

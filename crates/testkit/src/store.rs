@@ -1,6 +1,9 @@
 //! Objects, their versions and the log that watches read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use bytes::Bytes;
 use kube::core::Status;
@@ -321,17 +324,20 @@ impl Store {
         }
     }
 
-    /// The watch events of a type after a version, each as one line, and the version that they reach.
+    /// The watch events of a type after the first version, up to the last one, each as one line, and the version
+    /// that they reach.
     pub(crate) fn events(
         &self,
         resource: &ResourceType,
         namespace: Option<&str>,
         selector: &str,
-        after: u64,
+        told: &RangeInclusive<u64>,
     ) -> (String, u64) {
+        let (after, until) = (*told.start(), *told.end());
         let first = self.log.partition_point(|change| change.version <= after);
         let lines = self.log[first..]
             .iter()
+            .take_while(|change| change.version <= until)
             .filter(|change| {
                 change.key.resource == *resource
                     && namespace.is_none_or(|namespace| change.key.namespace == namespace)
@@ -344,7 +350,7 @@ impl Store {
                 )
             })
             .collect();
-        (lines, self.version.max(after))
+        (lines, self.version.min(until).max(after))
     }
 
     /// Lets nothing more be made in a namespace.

@@ -19,7 +19,7 @@ use springtide_operator::{
     settings::Settings,
 };
 use springtide_plan::{ServingSignal, keda::ScaledObject};
-use springtide_testkit::{Aggregated, Fault, ResourceType};
+use springtide_testkit::{Aggregated, Call, Fault, ResourceType};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -411,17 +411,75 @@ async fn a_deleted_model_service_stays_deleted() {
     running.stop().await;
 }
 
-/// Calls since this was last asked, without those of the watch over the cluster's capabilities, and
-/// how many passes they were.
-fn calls_and_passes(world: &World) -> (usize, usize) {
-    let reads_the_model_service = format!("/namespaces/{NAMESPACE}/modelservices/{NAME}");
-    let calls = world.fake.take_calls();
+/// Calls since this was last asked, without those of the watch over the cluster's capabilities.
+pub(crate) fn calls(world: &World) -> Vec<Call> {
+    let mut calls = world.fake.take_calls();
     let is_discovery = |path: &str| path.starts_with("/apis/") && path.split('/').count() == 4;
-    let of_passes = calls.iter().filter(|call| !is_discovery(&call.path));
-    let passes = calls
-        .iter()
-        .filter(|call| !call.is_write() && call.path.ends_with(&reads_the_model_service));
-    (of_passes.count(), passes.count())
+    calls.retain(|call| !is_discovery(&call.path));
+    calls
+}
+
+/// One call each: the Service, the PodDisruptionBudget, the Deployment, its replicas, whether the other autoscaler
+/// is there, the autoscaler, the status and the first event.
+const CALLS_OF_A_NEW_ONE: usize = 8;
+
+#[tokio::test(start_paused = true)]
+async fn a_new_model_service_costs_eight_calls_at_most() {
+    for engine in ["HPA", "KEDA", "None", "Auto"] {
+        let world = World::with_keda();
+        let running = start(&world).await;
+        let _ = calls(&world);
+        world.set_spec(&spec(engine));
+        sleep(Duration::from_secs(5)).await;
+        let calls = calls(&world);
+        assert!(calls.len() <= CALLS_OF_A_NEW_ONE, "{engine}: {calls:#?}");
+        let applies = calls.iter().filter(|call| call.is_write()).count();
+        assert!(applies >= 5, "{engine}: {calls:#?}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_model_service_costs_no_call() {
+    for engine in ["HPA", "KEDA", "None"] {
+        let world = World::with_keda();
+        world.set_spec(&spec(engine));
+        let running = start(&world).await;
+        settled(&world).await;
+        let _ = calls(&world);
+        let before = world.passes();
+        sleep(Duration::from_secs(3600)).await;
+        assert!(world.passes() >= before + 5, "it is looked at all the same");
+        assert_eq!(calls(&world), [], "{engine}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_lists_each_kind_once_and_writes_nothing() {
+    const MANY: usize = 30;
+    let world = World::with_keda();
+    let model_services = ResourceType::of::<ModelService>();
+    for number in 0..MANY {
+        let fields = json!({"spec": spec(["HPA", "KEDA", "None"][number % 3])});
+        let name = format!("iris-{number}");
+        world
+            .fake
+            .edit(&model_services, NAMESPACE, &name, "kubectl", &fields);
+    }
+    let running = start(&world).await;
+    settled(&world).await;
+    running.stop().await;
+    let _ = calls(&world);
+    let version = world.fake.version();
+    let restarted = world.restarted();
+    let running = start(&restarted).await;
+    within(SOON, "a pass of each", || restarted.passes() >= MANY).await;
+    let calls = calls(&world);
+    assert_eq!(calls.len(), child_types().len() + 2, "{calls:#?}");
+    assert!(!calls.iter().any(Call::is_write));
+    assert_eq!(world.fake.version(), version);
+    running.stop().await;
 }
 
 fn restart_a_pod(world: &World, count: usize) {
@@ -436,12 +494,9 @@ fn restart_a_pod(world: &World, count: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_costs_few_calls() {
-    /// Reads of the ModelService and of everything that is observed.
-    const READS: usize = 1 + 7;
     /// An apply of a lost child and of its replicas, and the status with an event for each of its conditions
     /// and one for a decision.
-    const WRITES: usize = 2 + 1 + 8;
-    const CALLS_PER_PASS: usize = READS + WRITES;
+    const WRITES_PER_PASS: usize = 2 + 1 + 8;
     let world = World::new();
     world.set_spec(&spec("HPA"));
     let running = start(&world).await;
@@ -471,12 +526,14 @@ async fn an_event_costs_few_calls() {
         }),
     ];
     for (what, expected, happens) in events {
-        let _ = calls_and_passes(&world);
+        let _ = calls(&world);
+        let before = world.passes();
         happens();
         sleep(Duration::from_secs(5)).await;
-        let (calls, passes) = calls_and_passes(&world);
+        let (calls, passes) = (calls(&world), world.passes() - before);
         assert_eq!(passes, expected, "passes for {what}");
-        assert!(calls <= passes * CALLS_PER_PASS, "{calls} calls for {what}");
+        assert!(calls.iter().all(Call::is_write), "{what}: {calls:?}");
+        assert!(calls.len() <= passes * WRITES_PER_PASS, "{what}: {calls:?}");
     }
     running.stop().await;
 }
@@ -487,7 +544,7 @@ async fn events_without_end_hold_up_nothing() {
     world.set_spec(&spec("HPA"));
     let running = start(&world).await;
     settled(&world).await;
-    let _ = calls_and_passes(&world);
+    let before = world.passes();
     let deployment = ResourceType::of::<Deployment>();
     world.fake.delete(&deployment, NAMESPACE, NAME);
     for count in 0..100 {
@@ -496,7 +553,7 @@ async fn events_without_end_hold_up_nothing() {
         let is_due = count >= 20;
         assert!(!is_due || world.get::<Deployment>().is_some());
     }
-    let (_, passes) = calls_and_passes(&world);
+    let passes = world.passes() - before;
     assert!((1..=20).contains(&passes), "{passes} passes in 5 s");
     running.stop().await;
 }

@@ -10,6 +10,7 @@ mod batching;
 mod claims;
 mod controller;
 mod faults;
+mod lagging;
 mod others;
 mod pods;
 mod quiet;

@@ -28,6 +28,7 @@ pub(crate) struct World {
     pub(crate) fake: FakeApi,
     pub(crate) context: Context,
     pub(crate) pods: Arc<FakePods>,
+    metrics: Metrics,
 }
 
 /// The kinds that are made for a ModelService.
@@ -50,7 +51,7 @@ pub(crate) fn spec(engine: &str) -> Value {
     })
 }
 
-fn context(fake: &FakeApi, pods: &Arc<FakePods>) -> Context {
+fn context(fake: &FakeApi, pods: &Arc<FakePods>, metrics: &Metrics) -> Context {
     let settings = OperatorSettings {
         server_image: "springtide-server:test".to_owned(),
         prometheus_address: "http://prometheus:9090".to_owned(),
@@ -59,11 +60,10 @@ fn context(fake: &FakeApi, pods: &Arc<FakePods>) -> Context {
         pod_label: "pod".parse().unwrap(),
         scrape_interval_seconds: 15,
     };
-    let metrics = Metrics::new().unwrap();
     Context::new(
         fake.client(),
         settings,
-        metrics,
+        metrics.clone(),
         "operator-0".to_owned(),
         Arc::<FakePods>::clone(pods),
     )
@@ -75,19 +75,23 @@ impl World {
         let fake = FakeApi::new();
         fake.install(ResourceType::of::<ModelService>());
         let pods = Arc::default();
+        let metrics = Metrics::new().unwrap();
         Self {
-            context: context(&fake, &pods),
+            context: context(&fake, &pods, &metrics),
             fake,
             pods,
+            metrics,
         }
     }
 
     /// The same cluster with an operator that has just started.
     pub(crate) fn restarted(&self) -> Self {
+        let metrics = Metrics::new().unwrap();
         Self {
-            context: context(&self.fake, &self.pods),
+            context: context(&self.fake, &self.pods, &metrics),
             fake: self.fake.clone(),
             pods: Arc::clone(&self.pods),
+            metrics,
         }
     }
 
@@ -122,6 +126,16 @@ impl World {
         let pass = reconcile(&self.context, NAMESPACE, NAME).await;
         self.context.told().await;
         pass.map(|pass| pass.next)
+    }
+
+    /// How many passes the running controller has ended well.
+    pub(crate) fn passes(&self) -> usize {
+        const COUNTER: &str = "springtide_operator_reconciles_total{outcome=\"success\"} ";
+        let text = self.metrics.render().unwrap();
+        let mut lines = text.lines();
+        lines
+            .find_map(|line| line.strip_prefix(COUNTER)?.parse().ok())
+            .unwrap()
     }
 
     /// Passes until one of them settles and writes nothing.

@@ -71,7 +71,7 @@ pub(crate) fn judge(fake: &FakeApi, what: &str) {
 }
 
 /// With `None`, more pods than any HPA asks for here: the switch to it must not lower them either.
-fn spec_of(engine: &str) -> Value {
+pub(crate) fn spec_of(engine: &str) -> Value {
     let mut spec = spec(engine);
     if engine == "None" {
         spec["replicas"] = json!(MOST_PODS);
@@ -79,7 +79,7 @@ fn spec_of(engine: &str) -> Value {
     spec
 }
 
-fn has_only(world: &World, engine: &str) -> bool {
+pub(crate) fn has_only(world: &World, engine: &str) -> bool {
     let hpa = world.get::<HorizontalPodAutoscaler>().is_some();
     let scaled_object = world.get::<ScaledObject>().is_some();
     (hpa, scaled_object) == (engine == "HPA", engine == "KEDA")

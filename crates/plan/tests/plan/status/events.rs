@@ -9,6 +9,7 @@ use crate::support::status_of;
 #[test]
 fn what_ends_by_itself_is_told_without_a_warning() {
     let (model_service, mut observed) = healthy();
+    let good = status_of(&model_service, &observed);
     observed.deployment = observed.deployment.map(|mut deployment| {
         let status = deployment.status.get_or_insert_default();
         status.conditions = None;
@@ -17,7 +18,7 @@ fn what_ends_by_itself_is_told_without_a_warning() {
         deployment
     });
     let starting = status_of(&model_service, &observed);
-    let told = events(None, &starting);
+    let told = events(Some(&good), &starting);
     let severity = |reason| {
         told.iter()
             .find(|event| event.reason == reason)
@@ -25,6 +26,10 @@ fn what_ends_by_itself_is_told_without_a_warning() {
     };
     assert_eq!(severity("Starting"), Some(Severity::Normal), "{told:?}");
     assert_eq!(severity("RollingOut"), Some(Severity::Normal), "{told:?}");
+    // What a new one begins with is one event.
+    let told = events(None, &starting);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].severity, Severity::Normal);
 }
 
 #[test]
@@ -32,8 +37,10 @@ fn events_tell_what_is_new() {
     let (model_service, mut observed) = healthy();
     let good = status_of(&model_service, &observed);
     let told = events(None, &good);
-    assert!(told.iter().all(|event| event.severity == Severity::Normal));
-    assert!(told.iter().any(|event| event.action == "Ready"));
+    let [told] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!((told.severity, &*told.action), (Severity::Normal, "Ready"));
     assert_eq!(events(Some(&good), &good), []);
 
     observed.pods = vec![pod(

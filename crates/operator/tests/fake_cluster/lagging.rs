@@ -1,0 +1,243 @@
+//! The running controller where watches lag, each by itself and by any amount, calls lose their answers, and KEDA,
+//! the controller of HPAs and people go on writing. Judged is the whole history of writes, and the end.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Service,
+    policy::v1::PodDisruptionBudget,
+};
+use proptest::{prelude::*, sample::select, test_runner::TestRunner};
+use serde_json::json;
+use springtide_api::ModelService;
+use springtide_plan::keda::ScaledObject;
+use springtide_testkit::{Fault, ResourceType};
+use tokio::time::sleep;
+
+use crate::{
+    controller::{calls, settled, start},
+    others,
+    support::{NAMESPACE, World, child_types},
+    switching::{has_only, judge, spec_of},
+};
+
+/// What happens next.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Somebody changes the engine.
+    Engine(&'static str),
+    /// A watch tells nothing more.
+    HoldBack(usize),
+    /// It tells so many changes more.
+    LetGo(usize, u64),
+    /// It tells everything.
+    CatchUp(usize),
+    /// All watches break off, and go on where they were.
+    Drop,
+    /// KEDA and the HPAs do what they have to.
+    Others,
+    /// A call soon goes wrong.
+    Call(usize, Fault),
+    /// Somebody deletes what was made.
+    Delete(usize),
+    /// Time passes.
+    Wait(u64),
+}
+
+/// All kinds that are watched, the children first.
+fn kinds() -> [ResourceType; 6] {
+    let [service, budget, deployment, hpa, scaled_object] = child_types();
+    [
+        service,
+        budget,
+        deployment,
+        hpa,
+        scaled_object,
+        ResourceType::of::<ModelService>(),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // The Deployment, the HPAs, the ScaledObject and the ModelService matter most.
+    let kind = || prop_oneof![1 => 0..2_usize, 6 => 2..6_usize];
+    let fault = select(vec![
+        Fault::LostAnswer,
+        Fault::Refused,
+        Fault::Status(409),
+        Fault::Status(500),
+        Fault::Delay(Duration::from_secs(2)),
+    ]);
+    prop_oneof![
+        3 => select(vec!["HPA", "KEDA", "None"]).prop_map(Step::Engine),
+        4 => kind().prop_map(Step::HoldBack),
+        3 => (kind(), 1..6_u64).prop_map(|(kind, changes)| Step::LetGo(kind, changes)),
+        2 => kind().prop_map(Step::CatchUp),
+        1 => Just(Step::Drop),
+        4 => Just(Step::Others),
+        2 => (1..8_usize, fault).prop_map(|(call, fault)| Step::Call(call, fault)),
+        1 => select(vec![0, 1, 3, 4_usize]).prop_map(Step::Delete),
+        6 => (50..8000_u64).prop_map(Step::Wait),
+    ]
+}
+
+async fn take(world: &World, step: Step) {
+    let fake = &world.fake;
+    match step {
+        Step::Engine(engine) => world.set_spec(&spec_of(engine)),
+        Step::HoldBack(kind) => fake.hold_back(&kinds()[kind]),
+        Step::LetGo(kind, changes) => fake.let_go(&kinds()[kind], Some(changes)),
+        Step::CatchUp(kind) => fake.let_go(&kinds()[kind], None),
+        Step::Drop => fake.drop_watches(),
+        Step::Others => others::act(fake),
+        Step::Call(call, fault) => fake.inject(call, fault),
+        Step::Delete(kind) => {
+            fake.delete(&kinds()[kind], NAMESPACE, crate::support::NAME);
+        }
+        Step::Wait(time) => sleep(Duration::from_millis(time)).await,
+    }
+}
+
+/// The steps, and then everything catches up: it ends as the last spec wants it.
+async fn ends_well(steps: &[Step]) {
+    let what = format!("{steps:?}");
+    let world = World::with_keda();
+    let mut engine = "HPA";
+    world.set_spec(&spec_of(engine));
+    let running = start(&world).await;
+    for step in steps {
+        if let Step::Engine(next) = step {
+            engine = next;
+        }
+        take(&world, *step).await;
+    }
+    world.fake.clear_faults();
+    for kind in kinds() {
+        world.fake.let_go(&kind, None);
+    }
+    for _ in 0..20 {
+        others::act(&world.fake);
+        sleep(Duration::from_secs(30)).await;
+    }
+    settled(&world).await;
+    judge(&world.fake, &what);
+    assert!(has_only(&world, engine), "{engine} after {what}");
+    for child in [
+        world.get::<Service>(),
+        world.get::<PodDisruptionBudget>(),
+        world.get::<Deployment>(),
+    ] {
+        assert_ne!(child, None, "{what}");
+    }
+    // It knows all of it.
+    let _ = calls(&world);
+    sleep(Duration::from_secs(1200)).await;
+    assert_eq!(calls(&world), [], "{what}");
+    running.stop().await;
+}
+
+fn in_paused_time(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(work);
+}
+
+#[test]
+fn watches_that_lag_make_no_second_autoscaler_and_override_none() {
+    let config = ProptestConfig {
+        cases: 100,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    TestRunner::new(config)
+        .run(&prop::collection::vec(step(), 1..40), |steps| {
+            in_paused_time(ends_well(&steps));
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// The HPA that KEDA makes is there, and its watch hasn't told so: the new one waits for it all the same.
+#[tokio::test(start_paused = true)]
+async fn an_hpa_of_keda_that_no_watch_has_told_of_is_waited_for() {
+    let world = World::with_keda();
+    world.set_spec(&spec_of("KEDA"));
+    let running = start(&world).await;
+    settled(&world).await;
+    let hpas = ResourceType::of::<HorizontalPodAutoscaler>();
+    world.fake.hold_back(&hpas);
+    others::keda_acts(&world.fake);
+    world.set_spec(&spec_of("HPA"));
+    sleep(Duration::from_secs(5)).await;
+    // KEDA lets the ScaledObject go, and its HPA is still there.
+    others::keda_acts(&world.fake);
+    assert_eq!(world.get::<ScaledObject>(), None);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.get::<HorizontalPodAutoscaler>(), None);
+    assert_eq!(world.condition("AutoscalingReady").1, "SwitchingAutoscaler");
+    others::keda_acts(&world.fake);
+    world.fake.let_go(&hpas, None);
+    settled(&world).await;
+    assert_ne!(world.get::<HorizontalPodAutoscaler>(), None);
+    judge(&world.fake, "an HPA that no watch told of");
+    running.stop().await;
+}
+
+/// The watches of everything stand still: what was written is neither written again nor undone.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_has_not_seen_its_own_writes_does_not_write_again() {
+    for engine in ["HPA", "KEDA", "None"] {
+        let world = World::with_keda();
+        let running = start(&world).await;
+        for kind in child_types() {
+            world.fake.hold_back(&kind);
+        }
+        world.set_spec(&spec_of(engine));
+        sleep(Duration::from_secs(5)).await;
+        let version = world.fake.version();
+        let _ = calls(&world);
+        for note in 0..5 {
+            let annotated =
+                json!({"metadata": {"annotations": {"example.com/note": note.to_string()}}});
+            world.edit::<ModelService>("kubectl", &annotated);
+            sleep(Duration::from_secs(5)).await;
+        }
+        assert_eq!(calls(&world), [], "{engine}");
+        assert_eq!(world.fake.version(), version + 5, "{engine}");
+        running.stop().await;
+    }
+}
+
+/// Somebody else takes a name that no watch has told of.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_taken_unseen_is_not_taken_over() {
+    for kind in child_types() {
+        let world = World::with_keda();
+        let running = start(&world).await;
+        world.fake.hold_back(&kind);
+        let engine = if kind.kind == "ScaledObject" {
+            "KEDA"
+        } else {
+            "HPA"
+        };
+        let theirs = json!({
+            "metadata": {"labels": {"app.kubernetes.io/managed-by": "theirs"}},
+            "spec": {"replicas": 4, "scaleTargetRef": {"name": "theirs"}, "triggers": []},
+        });
+        world
+            .fake
+            .edit(&kind, NAMESPACE, crate::support::NAME, "helm", &theirs);
+        let before = world.fake.get(&kind, NAMESPACE, crate::support::NAME);
+        world.set_spec(&spec_of(engine));
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(
+            world.fake.get(&kind, NAMESPACE, crate::support::NAME),
+            before,
+            "{}",
+            kind.kind
+        );
+        running.stop().await;
+    }
+}
