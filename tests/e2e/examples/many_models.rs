@@ -3,8 +3,10 @@
 //!
 //! The children are those that the operator makes of one ModelService, without what the API server adds to
 //! them. The bare client applies them under other names with [`IN_FLIGHT`] requests at the same time. Then as
-//! many ModelServices are applied in the same way; they are done when all their children are there and every
-//! status is about the present generation, has all its conditions and changes no more.
+//! many ModelServices are applied in the same way; they are complete when all their children are there and every
+//! status is about the present generation and has all its conditions, and done when no status changes any more. The
+//! latter waits for the controllers of Deployments and HPAs, too, which send 20 requests per second each by default and
+//! still work on what the bare client applied.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -90,9 +92,13 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
     let applied = begun.elapsed();
     let deadline = begun + LIMIT;
     let mut changes = Settling::default();
+    let mut complete_after = None;
     let done = loop {
         let state = state(&bed.cluster, &bed.namespace).await?;
         let complete = state.complete == models;
+        if complete {
+            complete_after.get_or_insert_with(|| begun.elapsed());
+        }
         if let Some(at) = changes.look(&state, complete, begun.elapsed()) {
             break at;
         }
@@ -104,8 +110,14 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
         );
         tokio::time::sleep(LOOK).await;
     };
+    let complete_after = complete_after.unwrap_or(done);
     bed.report(&format!(
-        "the operator took {:.1} s for {models} ModelServices, {:.1} s of them to apply them: {:.2} times the bare client",
+        "{models} ModelServices were complete after {:.1} s: {:.2} times the bare client",
+        complete_after.as_secs_f64(),
+        complete_after.as_secs_f64() / bare.as_secs_f64()
+    ));
+    bed.report(&format!(
+        "the operator took {:.1} s until no status changed any more, {:.1} s of them to apply them: {:.2} times the bare client",
         done.as_secs_f64(),
         applied.as_secs_f64(),
         done.as_secs_f64() / bare.as_secs_f64()
