@@ -14,6 +14,7 @@ use std::{
 use kube::{core::DynamicObject, runtime::watcher::Event};
 use serde::{Serialize, de::DeserializeOwned};
 use springtide_plan::keep_read_managers;
+use tokio::sync::watch;
 
 use crate::scope::Part;
 
@@ -33,6 +34,8 @@ type Place = (String, String);
 /// What is known of the objects of a kind. Clones share it.
 pub(crate) struct Objects<K> {
     state: Arc<Mutex<State>>,
+    /// Whether each part's first list is complete, or failed once.
+    listed: watch::Sender<bool>,
     prune: Prune,
     group: Group,
     kind: PhantomData<fn() -> K>,
@@ -42,6 +45,7 @@ impl<K> Clone for Objects<K> {
     fn clone(&self) -> Self {
         Self {
             state: Arc::clone(&self.state),
+            listed: self.listed.clone(),
             ..*self
         }
     }
@@ -107,6 +111,7 @@ impl<K> Objects<K> {
     pub(crate) fn new(prune: Prune, group: Group) -> Self {
         Self {
             state: Arc::default(),
+            listed: watch::Sender::new(true),
             prune,
             group,
             kind: PhantomData,
@@ -119,7 +124,8 @@ impl<K> Objects<K> {
 
     /// Forgets everything, and waits for the first list of each part.
     pub(crate) fn follow(&self, parts: &[Part]) {
-        *self.lock() = State {
+        let mut state = self.lock();
+        *state = State {
             lists: parts
                 .iter()
                 .map(|part| List {
@@ -132,22 +138,29 @@ impl<K> Objects<K> {
                 .collect(),
             ..State::default()
         };
+        self.tell_listed(&state);
     }
 
-    /// Whether each part's first list is complete, or failed once.
-    pub(crate) fn is_answered(&self) -> bool {
-        let state = self.lock();
+    /// Waits until each part's first list is complete, or failed once.
+    pub(crate) async fn listed(&self) {
+        // There is a sender: `self`.
+        let _ = self.listed.subscribe().wait_for(|is_so| *is_so).await;
+    }
+
+    fn tell_listed(&self, state: &State) {
         let answered = |list: &List| list.progress != Progress::Unanswered;
-        state.lists.iter().all(answered)
+        self.listed.send_replace(state.lists.iter().all(answered));
     }
 
     /// Takes in that the watch over a part failed.
     pub(crate) fn failed(&self, part: usize) {
-        if let Some(list) = self.lock().lists.get_mut(part)
+        let mut state = self.lock();
+        if let Some(list) = state.lists.get_mut(part)
             && list.progress == Progress::Unanswered
         {
             list.progress = Progress::Failed;
         }
+        self.tell_listed(&state);
     }
 
     /// Takes in what the watch over a part tells.
@@ -158,7 +171,11 @@ impl<K> Objects<K> {
                 let told = self.told(object);
                 self.lock().list(part, told);
             }
-            Event::InitDone => self.lock().end(part),
+            Event::InitDone => {
+                let mut state = self.lock();
+                state.end(part);
+                self.tell_listed(&state);
+            }
             Event::Apply(object) => {
                 let told = self.told(object);
                 self.lock().upsert(told, None);

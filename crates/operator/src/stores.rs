@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use futures::join;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -66,15 +67,17 @@ impl Stores {
         }
     }
 
-    /// Whether each first list is complete, or failed once.
-    pub(crate) fn are_answered(&self) -> bool {
-        self.model_services.is_answered()
-            && self.services.is_answered()
-            && self.pod_disruption_budgets.is_answered()
-            && self.deployments.is_answered()
-            && self.horizontal_pod_autoscalers.is_answered()
-            && self.scaled_objects.is_answered()
-            && self.pods.is_answered()
+    /// Waits until each first list is complete, or failed once.
+    pub(crate) async fn listed(&self) {
+        join!(
+            self.model_services.listed(),
+            self.services.listed(),
+            self.pod_disruption_budgets.listed(),
+            self.deployments.listed(),
+            self.horizontal_pod_autoscalers.listed(),
+            self.scaled_objects.listed(),
+            self.pods.listed(),
+        );
     }
 
     /// What has a name, whoever made it.

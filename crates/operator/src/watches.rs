@@ -40,7 +40,7 @@ use springtide_plan::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 use tracing::warn;
 
@@ -65,9 +65,6 @@ const TOGETHER: Duration = Duration::from_millis(300);
 
 /// Reconciles begin without what a watch hasn't listed after this time: each reads it from the API server.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How often is looked whether all is listed.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// What the watches give.
 pub(crate) struct Watches {
@@ -98,14 +95,9 @@ pub(crate) fn watches(
         let _ = sender.send(changed);
         ready(())
     }));
-    let listed = stores.clone();
+    let stores = stores.clone();
     let ready = async move {
-        let listed = async {
-            while !listed.are_answered() {
-                sleep(LOOK).await;
-            }
-        };
-        if timeout(PATIENCE, listed).await.is_err() {
+        if timeout(PATIENCE, stores.listed()).await.is_err() {
             warn!("a watch has listed nothing yet");
         }
     };

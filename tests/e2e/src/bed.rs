@@ -74,7 +74,22 @@ pub async fn in_namespace(
     company: Company,
     body: impl AsyncFnOnce(&Bed) -> Result<()>,
 ) -> Result<(), Failure> {
-    run_in_namespaces(test, company, 1, async |beds: &[Bed]| body(&beds[0]).await)
+    in_namespace_within(TEST_LIMIT, test, company, body).await
+}
+
+/// [`in_namespace`], for what may take another time.
+///
+/// # Errors
+///
+/// Those of the test, and of making the namespace.
+pub async fn in_namespace_within(
+    limit: Duration,
+    test: &'static str,
+    company: Company,
+    body: impl AsyncFnOnce(&Bed) -> Result<()>,
+) -> Result<(), Failure> {
+    let of_one = async |beds: &[Bed]| body(&beds[0]).await;
+    run_in_namespaces(limit, test, company, 1, of_one)
         .await
         .map_err(Failure)
 }
@@ -89,7 +104,7 @@ pub async fn in_two_namespaces(
     company: Company,
     body: impl AsyncFnOnce(&Bed, &Bed) -> Result<()>,
 ) -> Result<(), Failure> {
-    run_in_namespaces(test, company, 2, async |beds: &[Bed]| {
+    run_in_namespaces(TEST_LIMIT, test, company, 2, async |beds: &[Bed]| {
         body(&beds[0], &beds[1]).await
     })
     .await
@@ -97,6 +112,7 @@ pub async fn in_two_namespaces(
 }
 
 async fn run_in_namespaces(
+    limit: Duration,
     test: &'static str,
     company: Company,
     namespaces: usize,
@@ -122,7 +138,7 @@ async fn run_in_namespaces(
         beds.push(Bed::make(cluster.clone(), test, number).await?);
     }
     let start = tokio::time::Instant::now();
-    let limited = tokio::time::timeout(TEST_LIMIT, Box::pin(body(&beds)));
+    let limited = tokio::time::timeout(limit, Box::pin(body(&beds)));
     let outcome = AssertUnwindSafe(limited).catch_unwind().await;
     let failed = !matches!(outcome, Ok(Ok(Ok(()))));
     let keep = std::env::var_os("SPRINGTIDE_E2E_KEEP").is_some_and(|keep| keep == "1");
@@ -142,7 +158,7 @@ async fn run_in_namespaces(
     report::line(test, &format!("took {seconds:.1} s"));
     match outcome {
         Ok(in_time) => {
-            in_time.map_err(|_| anyhow!("{test} took longer than {} s", TEST_LIMIT.as_secs()))?
+            in_time.map_err(|_| anyhow!("{test} took longer than {} s", limit.as_secs()))?
         }
         Err(panic) => std::panic::resume_unwind(panic),
     }

@@ -431,7 +431,15 @@ async fn a_new_model_service_costs_eight_calls_at_most() {
         let _ = calls(&world);
         world.set_spec(&spec(engine));
         sleep(Duration::from_secs(5)).await;
-        let calls = calls(&world);
+        let mut calls = calls(&world);
+        if engine == "KEDA" {
+            // Objects of this API server are months old: one that KEDA hasn't looked at is an event, too.
+            assert!(
+                calls
+                    .pop()
+                    .is_some_and(|call| call.path.ends_with("/events"))
+            );
+        }
         assert!(calls.len() <= CALLS_OF_A_NEW_ONE, "{engine}: {calls:#?}");
         let applies = calls.iter().filter(|call| call.is_write()).count();
         assert!(applies >= 5, "{engine}: {calls:#?}");

@@ -1,0 +1,311 @@
+//! How long the operator needs for many new ModelServices, against a bare client that applies the same
+//! children, in one run: `make bench-operator`.
+//!
+//! The children are those that the operator makes of one ModelService, without what the API server adds to
+//! them. The bare client applies them under other names with [`IN_FLIGHT`] requests at the same time. Once they are
+//! deleted, as many ModelServices are applied in the same way; they are complete when all their children are there and
+//! every status is about the present generation, and settled when no status changes any more. The latter waits for the
+//! controllers of Deployments and HPAs, too, which send 20 requests per second each by default.
+//!
+//! Then children are deleted and edited, and an operator begins anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures::future::try_join;
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::api::{DeleteParams, ListParams};
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, in_namespace_within};
+use springtide_e2e::example;
+use springtide_e2e::json::items;
+use springtide_e2e::kind::{self, Kind};
+use springtide_e2e::wait::{Look, until};
+use tokio::time::Instant;
+
+use crate::operator::{Calls, restart};
+use crate::repairs::repairs;
+use crate::watched::Watched;
+
+mod operator;
+mod repairs;
+mod watched;
+
+/// Requests of a client at the same time.
+const IN_FLIGHT: usize = 16;
+
+/// Kinds of the children with engine HPA.
+const CHILDREN: [Kind; 4] = [
+    kind::SERVICE,
+    kind::DISRUPTION_BUDGET,
+    kind::DEPLOYMENT,
+    kind::AUTOSCALER,
+];
+
+/// Label and value of what the bare client applies.
+const BARE: &str = "many-models-bare";
+
+/// Children that are deleted or edited, one after the other of all kinds.
+const REPAIRS: usize = 200;
+
+/// Longest time that anything may take: that of a thousand ModelServices on two busy processors, twice.
+const LIMIT: Duration = Duration::from_secs(280);
+
+/// Time without a change after which there will be none.
+const QUIET: Duration = Duration::from_secs(3);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let models: usize = match std::env::args().nth(1) {
+        None => 500,
+        Some(count) => count
+            .parse()
+            .context("usage: many_models [MODELS], for example many_models 500")?,
+    };
+    let outcome = in_namespace_within(4 * LIMIT, "many-models", Company::Alone, async |bed| {
+        measure(bed, models).await
+    })
+    .await;
+    if let Err(failure) = outcome {
+        bail!("{failure:?}");
+    }
+    Ok(())
+}
+
+/// The name of a ModelService.
+pub(crate) fn name(number: usize) -> String {
+    format!("many-{number}")
+}
+
+fn manifest(name: &str) -> Result<Value> {
+    let change = json!({"metadata": {"name": name}, "spec": {"autoscaling": {"engine": "HPA"}}});
+    example::manifest("iris", &change)
+}
+
+async fn measure(bed: &Bed, models: usize) -> Result<()> {
+    let sample = bed.serve(&manifest("sample")?).await?;
+    let templates = children(bed, &sample).await?;
+    let bare = bare_client(bed, &sample, &templates, models).await?;
+
+    let mut watched = Watched::new(bed, &[&CHILDREN[..], &[kind::MODEL_SERVICE]].concat()).await?;
+    let before = Calls::so_far(bed).await?;
+    let begun = Instant::now();
+    let applied = async {
+        stream::iter(0..models)
+            .map(async |number| bed.apply(&manifest(&name(number))?).await)
+            .buffer_unordered(IN_FLIGHT)
+            .try_for_each(async |_object| Ok(()))
+            .await
+            .context("applying the ModelServices")?;
+        Ok::<_, anyhow::Error>(begun.elapsed())
+    };
+    let mut progress = Progress::new(models);
+    let (applied, complete) = try_join(applied, progress.until_complete(&mut watched)).await?;
+    let after = Calls::so_far(bed).await?;
+    let times = |at: Instant| (at - begun).as_secs_f64() / bare.as_secs_f64();
+    bed.report(&format!(
+        "{models} ModelServices were complete after {:.1} s: {:.2} times the bare client. {:.1} calls of the operator each until then; {:.1} s to apply them",
+        (complete - begun).as_secs_f64(),
+        times(complete),
+        each(after.all - before.all, models),
+        applied.as_secs_f64(),
+    ));
+    let settled = progress.until_settled(&mut watched).await?;
+    let after = Calls::so_far(bed).await?;
+    bed.report(&format!(
+        "no status changed any more after {:.1} s: {:.2} times the bare client. {:.1} calls of the operator each",
+        (settled - begun).as_secs_f64(),
+        times(settled),
+        each(after.all - before.all, models),
+    ));
+
+    let repairs = repairs(bed, &mut watched, models, REPAIRS).await?;
+    let at = |percent: usize| repairs[(repairs.len() - 1) * percent / 100].as_secs_f64();
+    bed.report(&format!(
+        "a child that was deleted or edited was right again after {:.2} s (median), {:.2} s (p99), {:.2} s at most, of {REPAIRS}",
+        at(50), at(99), at(100),
+    ));
+
+    quiet(&mut watched).await?;
+    let before = Calls::so_far(bed).await?;
+    if let Some(restart) = restart(models + 1).await? {
+        let after = Calls::so_far(bed).await?;
+        bed.report(&format!(
+            "an operator that began anew had looked at all after {:.1} s, with {} calls, {} of them writes; it held {} KiB at most",
+            restart.took.as_secs_f64(),
+            after.all - before.all,
+            after.writes - before.writes,
+            restart.memory.unwrap_or_default(),
+        ));
+    }
+    Ok(())
+}
+
+fn each(calls: u64, models: usize) -> f64 {
+    calls as f64 / models as f64
+}
+
+/// How long a client that does nothing else needs for the children of so many ModelServices. They are gone afterwards:
+/// what the cluster's controllers do for them would slow down what is measured next.
+async fn bare_client(
+    bed: &Bed,
+    sample: &str,
+    templates: &[Value],
+    models: usize,
+) -> Result<Duration> {
+    let mut watched = Watched::new(bed, &[&CHILDREN[..], &[kind::POD]].concat()).await?;
+    let begun = Instant::now();
+    stream::iter((0..models).flat_map(|number| {
+        let name = format!("bare-{number}");
+        templates
+            .iter()
+            .map(move |template| named(template, sample, &name))
+    }))
+    .map(async |object: Value| bed.apply(&object).await)
+    .buffer_unordered(IN_FLIGHT)
+    .try_for_each(async |_object| Ok(()))
+    .await
+    .context("the bare client")?;
+    let bare = begun.elapsed();
+    bed.report(&format!(
+        "a bare client applied the {} children of {models} ModelServices in {:.1} s",
+        models * CHILDREN.len(),
+        bare.as_secs_f64()
+    ));
+    let in_background = DeleteParams::background();
+    let bare_ones = ListParams::default().labels(&format!("{BARE}={BARE}"));
+    for kind in CHILDREN {
+        let objects = bed.cluster.objects(kind, Some(&bed.namespace));
+        let deleting = objects.delete_collection(&in_background, &bare_ones);
+        deleting
+            .await
+            .context("deleting what the bare client applied")?;
+    }
+    quiet(&mut watched).await?;
+    Ok(bare)
+}
+
+/// Waits until the watches tell nothing for a while.
+async fn quiet(watched: &mut Watched) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline && watched.next(Instant::now() + QUIET).await?.is_some() {}
+    Ok(())
+}
+
+/// How far the ModelServices are.
+struct Progress {
+    incomplete: BTreeSet<String>,
+    statuses: BTreeMap<String, Value>,
+    /// When a status changed last.
+    changed: Instant,
+    deadline: Instant,
+}
+
+impl Progress {
+    fn new(models: usize) -> Self {
+        Self {
+            incomplete: (0..models).map(name).collect(),
+            statuses: BTreeMap::new(),
+            changed: Instant::now(),
+            deadline: Instant::now() + LIMIT,
+        }
+    }
+
+    fn take(&mut self, watched: &Watched, kind: Kind, name: String) {
+        if self.incomplete.contains(&name) && is_complete(watched, &name) {
+            self.incomplete.remove(&name);
+        }
+        if kind == kind::MODEL_SERVICE
+            && let Some(service) = watched.get(kind, &name)
+            && self.statuses.get(&name) != Some(&service.data["status"])
+        {
+            self.statuses.insert(name, service.data["status"].clone());
+            self.changed = Instant::now();
+        }
+    }
+
+    /// When all are complete.
+    async fn until_complete(&mut self, watched: &mut Watched) -> Result<Instant> {
+        while !self.incomplete.is_empty() {
+            let (kind, name) = watched.next(self.deadline).await?.with_context(|| {
+                format!("{} ModelServices aren't complete", self.incomplete.len())
+            })?;
+            self.take(watched, kind, name);
+        }
+        Ok(Instant::now())
+    }
+
+    /// When a status changed last, once that was a while ago.
+    async fn until_settled(&mut self, watched: &mut Watched) -> Result<Instant> {
+        while let Some((kind, name)) = watched
+            .next(self.deadline.min(self.changed + QUIET))
+            .await?
+        {
+            self.take(watched, kind, name);
+            if self.changed + QUIET <= Instant::now() {
+                break;
+            }
+        }
+        Ok(self.changed)
+    }
+}
+
+/// Whether all children are there, and the status is about the present generation.
+fn is_complete(watched: &Watched, name: &str) -> bool {
+    let are_there = CHILDREN
+        .iter()
+        .all(|kind| watched.get(*kind, name).is_some());
+    let service = watched.get(kind::MODEL_SERVICE, name);
+    are_there
+        && service.is_some_and(|service| {
+            let status = &service.data["status"];
+            let generation = service.metadata.generation;
+            status["observedGeneration"].as_i64() == generation
+                && !items(status, "/conditions").is_empty()
+        })
+}
+
+/// What the operator made of a ModelService, as somebody else could apply it.
+async fn children(bed: &Bed, name: &str) -> Result<Vec<Value>> {
+    let mut templates = Vec::new();
+    for kind in CHILDREN {
+        let what = format!("the {} {name}", kind.name);
+        let mut object = until(&what, Duration::from_secs(30), async || {
+            Ok(bed
+                .find(kind, name)
+                .await?
+                .map_or_else(|| Look::NotYet("none".to_owned()), Look::Seen))
+        })
+        .await?
+        .value;
+        object["apiVersion"] = json!(kind.api_version());
+        object["kind"] = json!(kind.name);
+        let mut labels = object["metadata"]["labels"].clone();
+        labels[BARE] = json!(BARE);
+        object["metadata"] = json!({"name": name, "labels": labels});
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("status");
+        }
+        if let Some(spec) = object["spec"].as_object_mut() {
+            spec.remove("clusterIP");
+            spec.remove("clusterIPs");
+        }
+        templates.push(object);
+    }
+    Ok(templates)
+}
+
+/// The template under another name, also in what it selects: objects that select the same pods are more work for the
+/// cluster's controllers.
+fn named(template: &Value, sample: &str, name: &str) -> Value {
+    match template {
+        Value::String(text) if text == sample => json!(name),
+        Value::Array(items) => items.iter().map(|item| named(item, sample, name)).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), named(value, sample, name)))
+            .collect(),
+        other => other.clone(),
+    }
+}

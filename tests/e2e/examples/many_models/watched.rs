@@ -1,0 +1,98 @@
+//! What watches tell of a namespace, so that nothing is polled: lists of thousands of objects would slow down
+//! what is measured.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::StreamExt;
+use futures::future::ready;
+use futures::stream::{self, BoxStream};
+use kube::api::DynamicObject;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use springtide_e2e::bed::Bed;
+use springtide_e2e::kind::Kind;
+use tokio::time::{Instant, timeout_at};
+
+/// The objects of some kinds in a namespace.
+pub(crate) struct Watched {
+    told: BoxStream<'static, (Kind, Event<DynamicObject>)>,
+    objects: BTreeMap<(Kind, String), DynamicObject>,
+    /// What the lists that go on have held so far.
+    listed: BTreeSet<(Kind, String)>,
+}
+
+impl Watched {
+    /// Watches the kinds, and has read what there is.
+    pub(crate) async fn new(bed: &Bed, kinds: &[Kind]) -> Result<Self> {
+        let watches = kinds.iter().map(|kind| {
+            let kind = *kind;
+            let api = bed.cluster.objects(kind, Some(&bed.namespace));
+            // One that breaks off begins anew.
+            let told = watcher(api, watcher::Config::default()).default_backoff();
+            told.filter_map(move |event| ready(event.ok().map(|event| (kind, event))))
+                .boxed()
+        });
+        let mut watched = Self {
+            told: stream::select_all(watches).boxed(),
+            objects: BTreeMap::new(),
+            listed: BTreeSet::new(),
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut listed = 0;
+        while listed < kinds.len() {
+            let told = timeout_at(deadline, watched.told.next()).await;
+            let (kind, event) = told
+                .context("the watches list nothing")?
+                .context("a watch ended")?;
+            listed += usize::from(matches!(event, Event::InitDone));
+            watched.take(kind, event);
+        }
+        Ok(watched)
+    }
+
+    /// The next change: its kind and name, or none until the deadline.
+    pub(crate) async fn next(&mut self, deadline: Instant) -> Result<Option<(Kind, String)>> {
+        loop {
+            let Ok(told) = timeout_at(deadline, self.told.next()).await else {
+                return Ok(None);
+            };
+            let (kind, event) = told.context("a watch ended")?;
+            if let Some(name) = self.take(kind, event) {
+                return Ok(Some((kind, name)));
+            }
+        }
+    }
+
+    fn take(&mut self, kind: Kind, event: Event<DynamicObject>) -> Option<String> {
+        match event {
+            Event::Apply(object) | Event::InitApply(object) => {
+                let name = object.metadata.name.clone()?;
+                self.listed.insert((kind, name.clone()));
+                self.objects.insert((kind, name.clone()), object);
+                Some(name)
+            }
+            Event::Delete(object) => {
+                let name = object.metadata.name?;
+                self.objects.remove(&(kind, name.clone()));
+                Some(name)
+            }
+            Event::Init => {
+                self.listed.retain(|(listed, _)| *listed != kind);
+                None
+            }
+            Event::InitDone => {
+                let listed = &self.listed;
+                self.objects
+                    .retain(|key, _| key.0 != kind || listed.contains(key));
+                None
+            }
+        }
+    }
+
+    /// The object of a name.
+    pub(crate) fn get(&self, kind: Kind, name: &str) -> Option<&DynamicObject> {
+        self.objects.get(&(kind, name.to_owned()))
+    }
+}
