@@ -25,5 +25,6 @@ pub mod scope;
 pub mod settings;
 mod stores;
 mod tell;
+mod undone;
 mod watches;
 mod write;

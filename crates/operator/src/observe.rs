@@ -19,6 +19,7 @@ use crate::{
     error::Error,
     objects::Lookup,
     stores::{Stored, Stores},
+    undone::Undone,
 };
 
 /// Objects that are read in one answer of the API server.
@@ -32,6 +33,7 @@ const MAX_PODS: usize = 2500;
 pub(crate) struct Source<'a> {
     pub(crate) client: &'a Client,
     pub(crate) stores: &'a Stores,
+    pub(crate) undone: &'a Undone,
 }
 
 /// Everything that is observed about a ModelService. `capabilities` is what is known of the cluster.

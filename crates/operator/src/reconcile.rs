@@ -34,6 +34,7 @@ use crate::{
     pod_events::pod_events,
     stores::Stores,
     tell::Teller,
+    undone::Undone,
     write::{Carried, carry_out},
 };
 
@@ -48,6 +49,7 @@ pub struct Context {
     stores: Stores,
     inquiry: Arc<dyn Inquiry>,
     claims: Option<Claims>,
+    undone: Undone,
 }
 
 impl Context {
@@ -70,6 +72,7 @@ impl Context {
             stores: Stores::new(),
             inquiry,
             claims: None,
+            undone: Undone::default(),
         }
     }
 
@@ -98,6 +101,7 @@ impl Context {
         Source {
             client: &self.client,
             stores: &self.stores,
+            undone: &self.undone,
         }
     }
 
@@ -212,7 +216,11 @@ async fn keep(
         carry_out(context.source(), namespace, name, &plan, &mut observed),
         ask_all(context.inquiry.as_ref(), &pods),
     );
-    let Carried { outcome, failed } = match carried {
+    let Carried {
+        outcome,
+        failed,
+        is_undone,
+    } = match carried {
         // The ModelService goes with its namespace.
         Err(error) if error.is_terminating() => return Ok(Next::Gone.into()),
         result => result?,
@@ -238,7 +246,7 @@ async fn keep(
     let lacks_keda = matches!(resolved, Resolved::Keda(_)) && !observed.capabilities.keda;
     let next = match plan.waits_for {
         Some(_) => Next::Waiting,
-        None if lacks_keda || !observed.other_autoscalers.is_empty() => Next::Lacking,
+        None if lacks_keda || is_undone || !observed.other_autoscalers.is_empty() => Next::Lacking,
         None => Next::Settled,
     };
     Ok(Pass {

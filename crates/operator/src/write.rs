@@ -16,11 +16,13 @@ use springtide_plan::{
     Child, ChildKind, Deletion, Desired, Failure, Observed, Outcome, ReplicasApply,
     field_manager::OPERATOR, is_applied, keda::ScaledObject,
 };
+use tokio::time::Instant;
 
 use crate::{
     error::{Error, api_reason, brief, fails_alone},
     observe::Source,
     stores::Stored,
+    undone::{digest, explained},
 };
 
 /// How carrying out a plan went.
@@ -30,6 +32,8 @@ pub(crate) struct Carried {
     pub(crate) outcome: Outcome,
     /// The first call that failed.
     pub(crate) failed: Option<Error>,
+    /// Whether an object is left as others have made it.
+    pub(crate) is_undone: bool,
 }
 
 /// Deletes and applies, and puts what the API server answers in the place of what was observed. An apply
@@ -69,8 +73,13 @@ pub(crate) async fn carry_out(
     );
     for step in beside.into_iter().chain(scaled) {
         let applied = carried.note(step.kind, step.doing, step.result)?;
-        if let Some(Some(live)) = applied {
-            put(live, observed);
+        match applied {
+            Some(Patched::Live(live)) => put(live, observed),
+            Some(Patched::Undone(failure)) => {
+                carried.is_undone = true;
+                carried.outcome.failures.entry(step.kind).or_insert(failure);
+            }
+            Some(Patched::Unsent) | None => {}
         }
     }
     Ok(carried)
@@ -80,8 +89,27 @@ pub(crate) async fn carry_out(
 struct Step {
     kind: ChildKind,
     doing: &'static str,
-    /// The object as it is now, unless nothing had to be sent.
-    result: Result<Option<Child>, kube::Error>,
+    result: Result<Patched<Child>, kube::Error>,
+}
+
+/// What became of an object that is to be applied.
+enum Patched<T> {
+    /// It was as it is to be.
+    Unsent,
+    /// Others undo that each time.
+    Undone(Failure),
+    /// The object as it is now.
+    Live(T),
+}
+
+impl<T> Patched<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Patched<U> {
+        match self {
+            Self::Unsent => Patched::Unsent,
+            Self::Undone(failure) => Patched::Undone(failure),
+            Self::Live(live) => Patched::Live(change(live)),
+        }
+    }
 }
 
 /// Puts what the API server answered in the place of what was observed.
@@ -201,8 +229,10 @@ impl Target<'_> {
         for child in children {
             let step = self.apply(child, observed).await;
             let live = match (&step.result, replicas) {
-                (Ok(Some(Child::Deployment(live))), Some(_)) => Some(live.as_ref().clone()),
-                (Ok(None), Some(_)) if step.kind == ChildKind::Deployment => {
+                (Ok(Patched::Live(Child::Deployment(live))), Some(_)) => {
+                    Some(live.as_ref().clone())
+                }
+                (Ok(Patched::Unsent), Some(_)) if step.kind == ChildKind::Deployment => {
                     observed.deployment.clone()
                 }
                 _ => None,
@@ -226,31 +256,36 @@ impl Target<'_> {
     }
 
     async fn apply(&self, child: &Child, observed: &Observed) -> Step {
+        let kind = child.kind();
         let result = match child {
             Child::Service(object) => self
-                .patch(object.as_ref(), observed.service.as_ref())
+                .patch(kind, object.as_ref(), observed.service.as_ref())
                 .await
                 .map(|live| live.map(Child::Service)),
             Child::PodDisruptionBudget(object) => self
-                .patch(object.as_ref(), observed.pod_disruption_budget.as_ref())
+                .patch(
+                    kind,
+                    object.as_ref(),
+                    observed.pod_disruption_budget.as_ref(),
+                )
                 .await
                 .map(|live| live.map(Child::PodDisruptionBudget)),
             Child::Deployment(object) => self
-                .patch(object.as_ref(), observed.deployment.as_ref())
+                .patch(kind, object.as_ref(), observed.deployment.as_ref())
                 .await
                 .map(|live| live.map(Child::Deployment)),
             Child::HorizontalPodAutoscaler(object) => {
                 let live = observed.horizontal_pod_autoscaler.as_ref();
-                let live = self.patch(object.as_ref(), live).await;
+                let live = self.patch(kind, object.as_ref(), live).await;
                 live.map(|live| live.map(Child::HorizontalPodAutoscaler))
             }
             Child::ScaledObject(object) => self
-                .patch(object.as_ref(), observed.scaled_object.as_ref())
+                .patch(kind, object.as_ref(), observed.scaled_object.as_ref())
                 .await
                 .map(|live| live.map(Child::ScaledObject)),
         };
         Step {
-            kind: child.kind(),
+            kind,
             doing: "applying",
             result,
         }
@@ -258,11 +293,20 @@ impl Target<'_> {
 
     async fn patch<K: Stored>(
         &self,
+        kind: ChildKind,
         object: &K,
         live: Option<&K>,
-    ) -> Result<Option<Box<K>>, kube::Error> {
+    ) -> Result<Patched<Box<K>>, kube::Error> {
         if live.is_some_and(|live| is_applied(object, live, OPERATOR)) {
-            return Ok(None);
+            return Ok(Patched::Unsent);
+        }
+        let what = (kind, self.namespace.to_owned(), self.name.to_owned());
+        let body = digest(object);
+        if !self.source.undone.may_send(&what, body, Instant::now()) {
+            let api = Api::<K>::namespaced(self.source.client.clone(), self.namespace);
+            let live = api.get_metadata_opt(self.name).await?;
+            let metadata = live.map(|live| live.metadata).unwrap_or_default();
+            return Ok(Patched::Undone(explained(&metadata)));
         }
         let mut object = object.clone();
         let mut parameters = PatchParams::apply(OPERATOR);
@@ -272,9 +316,11 @@ impl Target<'_> {
             object.meta_mut().uid.clone_from(&live.meta().uid);
             parameters = parameters.force();
         }
-        self.send::<K, _>(&parameters, &Patch::Apply(&object))
-            .await
-            .map(|applied| Some(Box::new(applied)))
+        let applied = self
+            .send::<K, _>(&parameters, &Patch::Apply(&object))
+            .await?;
+        self.source.undone.sent(what, body, Instant::now());
+        Ok(Patched::Live(Box::new(applied)))
     }
 
     /// Has the store know that the object changes, and how.
@@ -301,21 +347,21 @@ impl Target<'_> {
         &self,
         replicas: &ReplicasApply,
         live: &Deployment,
-    ) -> Result<Option<Child>, kube::Error> {
+    ) -> Result<Patched<Child>, kube::Error> {
         let Some(body) = replicas.onto(live) else {
-            return Ok(None);
+            return Ok(Patched::Unsent);
         };
         let parameters = PatchParams {
             force: replicas.force,
             ..PatchParams::apply(replicas.field_manager)
         };
         match self.send(&parameters, &Patch::Apply(body)).await {
-            Ok(applied) => Ok(Some(Child::Deployment(Box::new(applied)))),
+            Ok(applied) => Ok(Patched::Live(Child::Deployment(Box::new(applied)))),
             Err(kube::Error::Api(status)) if status.is_conflict() && replicas.only_raises() => {
                 // Its watch tells what it is now.
                 let deployments = &self.source.stores.deployments;
                 deployments.unchanged(self.namespace, self.name);
-                Ok(None)
+                Ok(Patched::Unsent)
             }
             Err(error) => Err(error),
         }

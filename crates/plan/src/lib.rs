@@ -53,7 +53,7 @@ pub use applied::is_applied;
 pub use batching::{Answer, pods_to_ask};
 pub use behavior::{CompleteBehavior, CompleteRules};
 pub use child::{Child, ChildKind};
-pub use conditions::look_again_at;
+pub use conditions::{WRITES_UNDONE, look_again_at};
 pub use desired::{Beside, Deletion, Desired, desired};
 pub use engine::{Following, Resolved};
 pub use events::{Event, SCALE, Severity, events};

@@ -18,3 +18,4 @@ mod reconcile;
 mod silent;
 mod support;
 mod switching;
+mod undone;

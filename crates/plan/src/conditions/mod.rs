@@ -29,6 +29,9 @@ use crate::{
     stuck, validated::ValidatedModelService,
 };
 
+/// The reason of a [`Failure`](crate::Failure) where others undo what the operator writes.
+pub const WRITES_UNDONE: &str = Reason::WritesUndone.as_str();
+
 /// What is known about one aspect of a ModelService.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {

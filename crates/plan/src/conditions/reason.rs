@@ -68,6 +68,7 @@ reasons! {
     UnableToScale,
     Unschedulable,
     VolumeNotMounted,
+    WritesUndone,
 }
 
 /// Most bytes of a reason, which is that of events

@@ -1,0 +1,188 @@
+//! Writes of this operator that others undo.
+//!
+//! Whoever sets a field of a child to something else as often as the operator puts it back, such as a GitOps controller
+//! or a webhook, would roll the pods without end. After a few times the operator leaves the object as it is for a while.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use serde::Serialize;
+use springtide_plan::{ChildKind, Failure, WRITES_UNDONE, field_manager::OPERATOR};
+use tokio::time::Instant;
+
+/// As many writes of the same within this time are a fight.
+const WRITES: usize = 5;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// For how long the object is then left as it is, before one more write.
+const REST: Duration = Duration::from_secs(300);
+
+/// An object: its kind, its namespace and its name.
+type Object = (ChildKind, String, String);
+
+/// What was written to which object. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Undone(Arc<Mutex<HashMap<Object, Writes>>>);
+
+/// The latest writes of the same body.
+#[derive(Debug, Default)]
+struct Writes {
+    body: u64,
+    times: Vec<Instant>,
+    rests_until: Option<Instant>,
+}
+
+impl Writes {
+    /// Whether one more write of this body may be sent.
+    fn may_send(&mut self, body: u64, now: Instant) -> bool {
+        if self.body != body {
+            *self = Self {
+                body,
+                ..Self::default()
+            };
+        }
+        if let Some(end) = self.rests_until {
+            if now < end {
+                return false;
+            }
+            // One try: if that is undone, too, it rests again.
+            self.rests_until = None;
+            self.times = vec![now; WRITES - 1];
+        }
+        self.times.retain(|time| now.duration_since(*time) < WINDOW);
+        if self.times.len() < WRITES {
+            return true;
+        }
+        self.rests_until = now.checked_add(REST);
+        false
+    }
+}
+
+impl Undone {
+    /// Whether one more write of this body may be sent.
+    pub(crate) fn may_send(&self, object: &Object, body: u64, now: Instant) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .get_mut(object)
+            .is_none_or(|writes| writes.may_send(body, now))
+    }
+
+    /// Takes in that a body was written.
+    pub(crate) fn sent(&self, object: Object, body: u64, now: Instant) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was written long ago, and what is gone, is forgotten.
+        known.retain(|_, writes| {
+            let is_recent = |time: &Instant| now.duration_since(*time) < WINDOW;
+            writes.rests_until.is_some() || writes.times.last().is_some_and(is_recent)
+        });
+        let writes = known.entry(object).or_default();
+        if writes.body != body {
+            *writes = Writes {
+                body,
+                ..Writes::default()
+            };
+        }
+        writes.times.push(now);
+    }
+}
+
+/// What tells one body from another.
+pub(crate) fn digest(body: &impl Serialize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    serde_json::to_vec(body)
+        .unwrap_or_default()
+        .hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What the status says of an object that is left as it is.
+pub(crate) fn explained(live: &ObjectMeta) -> Failure {
+    let entries = live.managed_fields.iter().flatten();
+    let others = entries.filter(|entry| {
+        let is_ours = entry.manager.as_deref() == Some(OPERATOR);
+        !is_ours && entry.subresource.as_deref().unwrap_or_default().is_empty()
+    });
+    let latest = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    let by = latest
+        .and_then(|ManagedFieldsEntry { manager, .. }| manager.as_deref())
+        .map_or_else(
+            || "an admission webhook or policy".to_owned(),
+            |manager| format!("field manager {manager}"),
+        );
+    Failure {
+        reason: WRITES_UNDONE.to_owned(),
+        message: format!(
+            "what the operator writes is undone again and again, last by {by}. The object is left as it is, and tried again every 5 minutes: keep the other one from changing it, or set the same in the ModelService."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object() -> Object {
+        (
+            ChildKind::Deployment,
+            "models".to_owned(),
+            "iris".to_owned(),
+        )
+    }
+
+    #[test]
+    fn the_same_write_rests_after_a_few_times_and_is_tried_once_in_a_while() {
+        let undone = Undone::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut sent = Vec::new();
+        for second in 0..1200 {
+            if undone.may_send(&object(), 1, at(second)) {
+                undone.sent(object(), 1, at(second));
+                sent.push(second);
+            }
+        }
+        assert_eq!(sent, [0, 1, 2, 3, 4, 305, 606, 907]);
+        assert!(undone.may_send(&object(), 2, at(1200)), "another body");
+    }
+
+    #[test]
+    fn what_is_put_back_now_and_then_is_put_back_each_time() {
+        let undone = Undone::default();
+        let start = Instant::now();
+        for second in (0..10_000).step_by(13) {
+            let now = start + Duration::from_secs(second);
+            assert!(undone.may_send(&object(), 1, now), "{second}");
+            undone.sent(object(), 1, now);
+        }
+    }
+
+    #[test]
+    fn the_latest_other_manager_is_named() {
+        let named = |entries| {
+            let metadata = serde_json::from_value(json!({"managedFields": entries})).unwrap();
+            explained(&metadata).message
+        };
+        let entry = |manager: &str, second: u32, subresource: &str| {
+            json!({
+                "manager": manager, "operation": "Update", "subresource": subresource,
+                "time": format!("2026-01-01T00:00:{second:02}Z"),
+            })
+        };
+        let both = named(json!([
+            entry(OPERATOR, 9, ""),
+            entry("kubectl", 1, ""),
+            entry("argocd-controller", 5, ""),
+            entry("kube-controller-manager", 8, "status"),
+        ]));
+        assert!(both.contains("field manager argocd-controller"), "{both}");
+        let none = named(json!([entry(OPERATOR, 9, "")]));
+        assert!(none.contains("webhook"), "{none}");
+    }
+}
