@@ -112,6 +112,9 @@ pub struct ModelStatus {
     pub name: String,
     /// The version.
     pub version: String,
+    /// SHA-256 of its model file, in lower-case hexadecimal digits; servers before 0.2 don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Whether its requests share batches.
     pub batching: BatchingStatus,
 }
@@ -136,6 +139,10 @@ pub struct MemoryStatus {
     pub requests_bytes: u64,
     /// Of one request at most.
     pub request_bytes: u64,
+    /// What the container took when its models were loaded and warm and no request had come: its working set, as
+    /// metrics of Kubernetes count it. Servers before 0.2 don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_rest_bytes: Option<u64>,
 }
 
 #[cfg(test)]

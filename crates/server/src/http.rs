@@ -2,7 +2,7 @@
 
 pub mod cors;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -39,6 +39,9 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// The memory for bodies.
     pub bodies: BodyBudget,
+    /// Bytes that were in memory when the server became ready: later, memory that requests have used and that is
+    /// kept for the next ones can't be told from that.
+    pub at_rest_bytes: OnceLock<u64>,
     /// Most bytes of one request, where its model doesn't say less.
     pub max_request_bytes: usize,
     /// The models that serve.
@@ -120,6 +123,7 @@ async fn server_status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
     let models = serving.iter().map(|model| ModelStatus {
         name: model.name().to_owned(),
         version: model.version().to_owned(),
+        sha256: model.facts().sha256.clone(),
         batching: model.batching().clone(),
     });
     Json(ServerStatus {
@@ -128,6 +132,7 @@ async fn server_status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
             limit_bytes: memory::limit(),
             requests_bytes: bytes(app.bodies.total()),
             request_bytes: bytes(app.max_request_bytes),
+            at_rest_bytes: app.at_rest_bytes.get().copied(),
         }),
     })
 }

@@ -12,6 +12,30 @@ pub fn resident() -> Option<u64> {
     pages.checked_mul(u64::try_from(rustix::param::page_size()).ok()?)
 }
 
+/// Bytes in memory as Kubernetes' metrics count those of a container: the working set of its cgroup
+/// (`setMemoryStats` of
+/// <https://github.com/google/cadvisor/blob/v0.53.0/container/libcontainer/handler.go>). Where the process has no
+/// cgroup with a limit to itself, what is [`resident`].
+#[must_use]
+pub fn in_use() -> Option<u64> {
+    let directories = cgroup::of_this_process("memory");
+    let own = directories.first().and_then(working_set);
+    own.or_else(resident)
+}
+
+/// What a group has in memory without the pages of files that haven't been used for a while. None for a group
+/// without a limit: it may be that of a whole session, or of the machine.
+fn working_set(directory: &Directory) -> Option<u64> {
+    limit_of(directory)?;
+    let inactive = match directory.version {
+        Version::V1 => "total_inactive_file ",
+        Version::V2 => "inactive_file ",
+    };
+    let stat = directory.read("memory.stat")?;
+    let line = stat.lines().find_map(|line| line.strip_prefix(inactive));
+    Some(used_by(directory)?.saturating_sub(line?.trim().parse().ok()?))
+}
+
 /// Most bytes that the process may take: the smallest limit of its cgroups. None where there is none.
 #[must_use]
 pub fn limit() -> Option<u64> {
@@ -62,12 +86,16 @@ fn available(meminfo: &str) -> Option<u64> {
 
 /// What a group's limit leaves. None where it has none.
 fn left_in(directory: &Directory) -> Option<u64> {
+    Some(limit_of(directory)?.saturating_sub(used_by(directory)?))
+}
+
+/// What a group has in memory, with the pages of files that could be dropped.
+fn used_by(directory: &Directory) -> Option<u64> {
     let used = directory.read(match directory.version {
         Version::V1 => "memory.usage_in_bytes",
         Version::V2 => "memory.current",
     })?;
-    let used = used.trim().parse().ok()?;
-    Some(limit_of(directory)?.saturating_sub(used))
+    used.trim().parse().ok()
 }
 
 /// The second field of <https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html>.
@@ -128,6 +156,39 @@ mod tests {
         assert_eq!(left("1000\n", "3000\n"), Some(0));
         assert_eq!(left("max\n", "300\n"), None);
         assert!(free().is_some_and(|bytes| bytes > 0));
+    }
+
+    #[test]
+    fn the_working_set_is_what_is_used_but_for_pages_of_files_that_lie_idle() {
+        let root = tempfile::tempdir().unwrap();
+        let group = |version, files: [(&str, &str); 3]| {
+            for (name, text) in files {
+                fs::write(root.path().join(name), text).unwrap();
+            }
+            let path = root.path().to_owned();
+            working_set(&Directory { version, path })
+        };
+        let stat = "anon 600\ninactive_anon 1\ninactive_file 300\nactive_file 100\n";
+        let of_v2 = |limit| {
+            let used = ("memory.current", "1000\n");
+            group(
+                Version::V2,
+                [("memory.max", limit), used, ("memory.stat", stat)],
+            )
+        };
+        assert_eq!(of_v2("2000\n"), Some(700));
+        assert_eq!(of_v2("max\n"), None, "it may be that of the machine");
+        let stat = "inactive_file 1\ntotal_inactive_file 400\n";
+        let of_v1 = group(
+            Version::V1,
+            [
+                ("memory.limit_in_bytes", "2000\n"),
+                ("memory.usage_in_bytes", "1000\n"),
+                ("memory.stat", stat),
+            ],
+        );
+        assert_eq!(of_v1, Some(600));
+        assert!(in_use().is_some_and(|bytes| bytes > 0));
     }
 
     #[test]

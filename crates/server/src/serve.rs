@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -157,6 +157,7 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         metrics: Arc::new(metrics),
         bodies: BodyBudget::new(count(room.requests_bytes)),
         models: Arc::new(Repository::new(args.model_name.clone())),
+        at_rest_bytes: OnceLock::new(),
         max_request_bytes: count(room.request_bytes).get(),
         request_timeout: args.request_timeout(),
         cors: args.cors(),
@@ -306,8 +307,12 @@ async fn keep_models(
         }
         share_what_is_left(&args, &app, beside_models);
         if becomes_ready {
+            let at_rest_bytes = memory::in_use();
+            if let Some(bytes) = at_rest_bytes {
+                app.at_rest_bytes.get_or_init(|| bytes);
+            }
             app.lifecycle.ready();
-            tracing::info!("ready");
+            tracing::info!(at_rest_bytes, "ready");
         }
         let look = match args.poll() {
             Some(every) => Either::Left(sleep(every)),

@@ -18,6 +18,7 @@ fn status() -> ServerStatus {
         models: vec![ModelStatus {
             name: "iris".to_owned(),
             version: "1".to_owned(),
+            sha256: None,
             batching: BatchingStatus {
                 enabled: true,
                 reason: BatchingReason::Proven,

@@ -80,6 +80,7 @@ pub(crate) fn said(reason: BatchingReason, message: &str) -> Answer {
         models: vec![ModelStatus {
             name: NAME.to_owned(),
             version: "1".to_owned(),
+            sha256: None,
             batching: BatchingStatus {
                 enabled: reason.enables(),
                 reason,

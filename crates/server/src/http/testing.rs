@@ -35,6 +35,7 @@ pub(crate) fn app() -> Arc<App> {
         metrics: Arc::new(Metrics::new(None, None).unwrap()),
         bodies: BodyBudget::new(NonZeroUsize::new(BODY_BUDGET).unwrap()),
         models: Arc::new(Repository::new(None)),
+        at_rest_bytes: OnceLock::new(),
         max_request_bytes: MAX_REQUEST_BYTES,
         request_timeout: Duration::from_secs(5),
         cors: Cors::default(),

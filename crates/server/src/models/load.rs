@@ -1,8 +1,11 @@
 //! From a model file to workers that are warm.
 
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -97,6 +100,8 @@ impl ModelError {
 /// What is known of a model that was loaded.
 #[derive(Debug, Clone)]
 pub struct Facts {
+    /// SHA-256 of its file in lower-case hexadecimal digits, where that could be read a second time.
+    pub sha256: Option<String>,
     /// What it takes and gives.
     pub signature: Signature,
     /// Whether the requests of several clients may run as one, as it was decided at the load.
@@ -192,6 +197,7 @@ impl Load for OnnxLoader {
             return Err(ModelError::Missing(file.display().to_string()));
         }
         let began = Instant::now();
+        let digest = digest_beside(file)?;
         let memory_before = memory::resident();
         let folder = file.parent().unwrap_or(Path::new("."));
         let mode = self.settings_of(folder)?.batching.mode.map(Into::into);
@@ -234,7 +240,12 @@ impl Load for OnnxLoader {
             classifier,
             ..
         } = trial;
+        let sha256 = digest.join().unwrap_or(Err(ErrorKind::Other));
+        if let Err(kind) = &sha256 {
+            tracing::warn!(%kind, "the model file can't be read for its sha256");
+        }
         let facts = Facts {
+            sha256: sha256.ok(),
             signature,
             batching,
             classifier,
@@ -271,6 +282,20 @@ impl Load for OnnxLoader {
         }
         result
     }
+}
+
+/// Begins to read a file for its SHA-256: a model that is large enough for that to take time takes longer to load.
+fn digest_beside(file: &Path) -> Result<JoinHandle<Result<String, ErrorKind>>, ModelError> {
+    let file = file.to_owned();
+    let digest = move || sha256_of(&file).map_err(|error| error.kind());
+    let thread = thread::Builder::new().name("digest".to_owned());
+    thread.spawn(digest).map_err(ModelError::Threads)
+}
+
+fn sha256_of(file: &Path) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    io::copy(&mut File::open(file)?, &mut digest)?;
+    Ok(format!("{:x}", digest.finalize()))
 }
 
 /// What tells a trial from others: the content, and what tries it and how.

@@ -146,6 +146,7 @@ pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Loaded
     };
     let trial = trial(&mut backend, &proven(), Ok(Vec::new()), wish);
     let facts = Facts {
+        sha256: Some("5a".repeat(32)),
         signature: trial.signature,
         batching: trial.batching,
         classifier: trial.classifier,

@@ -84,6 +84,9 @@ fn attacked(name: &str, command: &Command, attack: impl FnOnce(&Server)) {
     let status = server.client().get("/springtide/v1/status").json();
     assert_eq!(status["memory"]["limit_bytes"], LIMIT, "{status}");
     assert_eq!(status["memory"]["requests_bytes"], requests, "{status}");
+    // What the group has in memory, and not a process alone.
+    let at_rest = status["memory"]["at_rest_bytes"].as_u64().unwrap();
+    assert!((4 << 20..LIMIT / 2).contains(&at_rest), "{status}");
     attack(&server);
     assert!(!server.has_ended());
     assert_eq!(cgroup.kills(), 0);

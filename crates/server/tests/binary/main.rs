@@ -28,4 +28,5 @@ mod models;
 mod predictions;
 mod refusals;
 mod startup;
+mod status;
 mod support;
