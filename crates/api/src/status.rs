@@ -93,6 +93,11 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub sentinel_mismatch: Option<String>,
+
+    /// Memory that a pod takes when its model is loaded and warm and no request has come, in MiB: the most that any
+    /// has said. Where it leaves no room under `targets.memoryUtilizationPercent`, that target isn't followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_at_rest_mebibytes: Option<i32>,
 }
 
 /// Whether requests of several clients share batches.

@@ -5,6 +5,7 @@
 //! to the API server and waits.
 
 pub mod access;
+mod awaited;
 mod backoff;
 pub mod capabilities;
 pub mod claims;

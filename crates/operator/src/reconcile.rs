@@ -16,14 +16,15 @@ use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
     Desired, Event, Failure, Invalid, Observed, OperatorSettings, Resolved, Severity,
-    ValidatedModelService, desired, events,
+    ValidatedModelService, awaited_config_map, desired, events,
     field_manager::{STATUS, YIELDING},
-    invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, status, superseded,
-    unobserved_status, yielding,
+    invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, pods_to_replace,
+    status, superseded, unobserved_status, yielding,
 };
 use tokio::time::Instant;
 
 use crate::{
+    awaited,
     capabilities::Known,
     claims::{Claims, Responsible},
     error::Error,
@@ -212,9 +213,11 @@ async fn keep(
         Err(error) => return unobserved(context, model_service, error).await,
     };
     let pods = pods_to_ask(validated, &observed);
-    let (carried, answers) = join!(
+    let awaited = awaited_config_map(validated, &observed);
+    let (carried, answers, config_map) = join!(
         carry_out(context.source(), namespace, name, &plan, &mut observed),
         ask_all(context.inquiry.as_ref(), &pods),
+        awaited::config_map(&context.client, namespace, awaited),
     );
     let Carried {
         outcome,
@@ -226,6 +229,10 @@ async fn keep(
         result => result?,
     };
     observed.answers = answers;
+    if let Some(config_map) = config_map {
+        let pods = pods_to_replace(validated, &observed, &config_map);
+        awaited::replace(&context.client, namespace, &pods).await;
+    }
     let previous = model_service.status.as_ref();
     let at = Timestamp::now();
     let mut now = status(validated, &observed, &plan, &outcome, previous, at);

@@ -6,12 +6,13 @@ const NANO: i32 = 9;
 
 /// Whether two quantities are the same amount: `500m` and `0.5`, `1Gi` and `1024Mi`. Finer parts than
 /// billionths don't count. What can't be read is no amount.
-pub(super) fn is_same_amount(one: &str, other: &str) -> bool {
+pub(crate) fn is_same_amount(one: &str, other: &str) -> bool {
     let both = billionths(one).zip(billionths(other));
     both.is_some_and(|(one, other)| one == other)
 }
 
-fn billionths(text: &str) -> Option<i128> {
+/// A quantity in billionths. Nothing where it can't be read.
+pub(crate) fn billionths(text: &str) -> Option<i128> {
     let (is_negative, text) = match text.strip_prefix('-') {
         Some(text) => (true, text),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

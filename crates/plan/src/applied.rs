@@ -10,14 +10,12 @@
 //! Where this can't be told, the answer is no: one apply too many changes nothing, one too few leaves a
 //! fault in place.
 
-mod amount;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::Resource;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use self::amount::is_same_amount;
+use crate::amount::is_same_amount;
 
 /// Metadata that nobody owns (`stripMetaManager` of
 /// <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>), as far as it is applied.

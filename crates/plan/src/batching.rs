@@ -20,8 +20,9 @@ use springtide_contract::{
 
 use crate::{observed::Observed, pods, validated::ValidatedModelService};
 
-/// Maximum number of pods that are asked in a pass: each finds by itself what its batches do, and keeps to it. These
-/// are enough to know of it.
+/// Maximum number of pods that are asked in a pass, half of them the oldest and half the newest: each finds by itself
+/// what its batches do, and keeps to it, and a model that was replaced in place is another in the newest pod than in
+/// the oldest. These are enough to know of it.
 const MOST_ASKED: usize = 16;
 
 /// Most bytes of a message, as the status' definition says.
@@ -47,12 +48,21 @@ pub enum Answer {
 /// Where to ask pods what they say of their models: those that serve the model that the spec names.
 #[must_use]
 pub fn pods_to_ask(model_service: &ValidatedModelService, observed: &Observed) -> Vec<SocketAddr> {
-    pods::of_this_model(observed, model_service)
+    let mut pods = pods::of_this_model(observed, model_service);
+    // The order by name stays among those of the same second.
+    pods.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+    let addresses = pods
         .into_iter()
         .filter(|pod| pods::is_serving(pod))
         .filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse::<IpAddr>().ok())
-        .take(MOST_ASKED)
         .map(|address| SocketAddr::new(address, defaults::PORT))
+        .collect::<Vec<_>>();
+    let (half, count) = (MOST_ASKED / 2, addresses.len());
+    let is_at_an_end = |place: usize| place < half || place + half >= count;
+    let asked = addresses.into_iter().enumerate();
+    asked
+        .filter(|(place, _)| is_at_an_end(*place))
+        .map(|(_, address)| address)
         .collect()
 }
 
@@ -85,6 +95,7 @@ pub(crate) fn model_status(
             .map(|sha256| Sha256::as_str(sha256).to_owned()),
         batching,
         sentinel_mismatch,
+        memory_at_rest_mebibytes: model_service.memory_at_rest_mebibytes(),
     }
 }
 
@@ -121,6 +132,14 @@ fn said<'a>(
     model_service: &'a ValidatedModelService,
     observed: &'a Observed,
 ) -> impl Iterator<Item = &'a batching::BatchingStatus> {
+    said_of_model(model_service, observed).map(|model| &model.batching)
+}
+
+/// What all pods say of the ModelService's model.
+pub(crate) fn said_of_model<'a>(
+    model_service: &'a ValidatedModelService,
+    observed: &'a Observed,
+) -> impl Iterator<Item = &'a batching::ModelStatus> {
     observed
         .answers
         .iter()
@@ -130,7 +149,6 @@ fn said<'a>(
         })
         .flat_map(|server| &server.models)
         .filter(|model| model.name == model_service.model_name())
-        .map(|model| &model.batching)
 }
 
 /// What a sentinel has found, by the pods' answers. It is the same for the same answers in any order.

@@ -2,16 +2,20 @@
 //!
 //! See `docs/adr/0013-signals-and-engines.md`.
 
-use springtide_api::{autoscaling::ActiveEngine, targets::Targets};
+use springtide_api::{
+    autoscaling::ActiveEngine,
+    targets::{Signal, Targets},
+};
 
 use crate::{
+    memory::MemoryTarget,
     observed::{ExternalMetrics, Observed, PodsMetrics},
     replicas::asked_for,
     scaling::{AutoscalerEngine, PodAutoscaling, Scaling},
     signals::{ServingSignal, serving},
 };
 
-/// What an HPA follows where it can follow nothing that is asked for: mean CPU use, in percent of
+/// What an autoscaler follows where it can follow nothing that is asked for: mean CPU use, in percent of
 /// the request. It is the default of `cpuUtilizationPercent`, too.
 const STAND_IN_CPU_UTILIZATION_PERCENT: i32 = 70;
 
@@ -38,6 +42,8 @@ pub struct Following<'a> {
     pub targets: Targets,
     /// What it is to follow and can't, since the cluster lacks the source.
     pub unavailable: Vec<ServingSignal>,
+    /// Whether it follows memory, where it is to.
+    pub(crate) memory: MemoryTarget,
     /// Whether nothing that is asked for can be followed, so that it follows CPU in its place.
     pub stands_in: bool,
 }
@@ -91,9 +97,9 @@ impl Scaling {
         };
         let needs_keda = || serving(&pods.targets).next().is_some();
         match pods.engine {
-            AutoscalerEngine::Keda => Resolved::Keda(with_keda(pods)),
+            AutoscalerEngine::Keda => Resolved::Keda(following(pods, observed, Vec::new())),
             AutoscalerEngine::Auto if needs_keda() && is_keda_there(observed) => {
-                Resolved::Keda(with_keda(pods))
+                Resolved::Keda(following(pods, observed, Vec::new()))
             }
             AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
                 Resolved::Hpa(with_hpa(pods, observed))
@@ -113,23 +119,28 @@ fn is_keda_there(observed: &Observed) -> bool {
         }
 }
 
-fn with_keda(pods: &PodAutoscaling) -> Following<'_> {
-    Following {
-        pods,
-        targets: pods.targets,
-        unavailable: Vec::new(),
-        stands_in: false,
-    }
-}
-
 fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> Following<'a> {
     let unavailable = serving(&pods.targets)
         .map(|(signal, _)| signal)
         .filter(|signal| !is_available(*signal, observed))
-        .collect::<Vec<_>>();
-    let mut targets = unavailable.iter().fold(pods.targets, |targets, signal| {
-        targets.without(signal.signal())
-    });
+        .collect();
+    following(pods, observed, unavailable)
+}
+
+/// All that is asked for but what is unavailable, and memory where it can't be followed.
+fn following<'a>(
+    pods: &'a PodAutoscaling,
+    observed: &Observed,
+    unavailable: Vec<ServingSignal>,
+) -> Following<'a> {
+    let memory = pods
+        .memory
+        .target(pods.targets.memory_utilization_percent, observed);
+    let left_out = unavailable.iter().map(|signal| signal.signal());
+    let is_out = memory != MemoryTarget::Followed;
+    let mut targets = left_out
+        .chain(is_out.then_some(Signal::MemoryUtilizationPercent))
+        .fold(pods.targets, |targets, signal| targets.without(signal));
     let stands_in = targets == Targets::default();
     if stands_in {
         targets.cpu_utilization_percent = Some(STAND_IN_CPU_UTILIZATION_PERCENT);
@@ -138,6 +149,7 @@ fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> Following<'a> 
         pods,
         targets,
         unavailable,
+        memory,
         stands_in,
     }
 }

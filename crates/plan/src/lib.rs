@@ -15,10 +15,13 @@
 //! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
 //!    the status speaks of the new generation and never of the old one, and collect failures in an
 //!    [`Outcome`].
-//! 4. Put what [`pods_to_ask`] answer into [`Observed::answers`]. Nothing of the plan depends on that.
+//! 4. Put what [`pods_to_ask`] answer into [`Observed::answers`]. Nothing of the plan depends on that. Where there is an
+//!    [`awaited_config_map`], look at its metadata, and delete [`pods_to_replace`].
 //! 5. [`status`] judges, and [`events`] tells what is new about it.
 
+mod amount;
 mod applied;
+mod awaited;
 mod batching;
 mod behavior;
 mod child;
@@ -31,6 +34,7 @@ pub mod field_manager;
 pub mod keda;
 pub mod labels;
 mod lookup;
+mod memory;
 mod observed;
 mod ownership;
 mod pods;
@@ -50,6 +54,7 @@ mod validated;
 mod yielding;
 
 pub use applied::is_applied;
+pub use awaited::{WaitingPod, awaited_config_map, pods_to_replace};
 pub use batching::{Answer, pods_to_ask};
 pub use behavior::{CompleteBehavior, CompleteRules};
 pub use child::{Child, ChildKind};

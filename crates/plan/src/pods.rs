@@ -99,14 +99,18 @@ pub(crate) fn fetch(pod: &Pod) -> Option<&ContainerStatus> {
 /// Why the pod doesn't have its model, as its containers say. A failure holds until the container
 /// that reported it gets further than that.
 pub(crate) fn model_failure(pod: &Pod) -> Option<TerminationMessage> {
-    let fetch_failure = fetch(pod)
-        .filter(|status| !has_succeeded(status))
-        .and_then(last_words);
-    fetch_failure.or_else(|| {
+    fetch_failure(pod).or_else(|| {
         server(pod)
             .filter(|status| !status.ready)
             .and_then(last_words)
     })
+}
+
+/// Why the container that fetches the model has ended without it.
+pub(crate) fn fetch_failure(pod: &Pod) -> Option<TerminationMessage> {
+    fetch(pod)
+        .filter(|status| !has_succeeded(status))
+        .and_then(last_words)
 }
 
 fn has_succeeded(status: &ContainerStatus) -> bool {

@@ -7,6 +7,7 @@ use springtide_api::{
 
 use crate::{
     behavior::CompleteBehavior,
+    memory::Memory,
     schedule::Schedules,
     validated::{Invalid, within},
 };
@@ -59,6 +60,8 @@ pub struct PodAutoscaling {
     pub schedules: Schedules,
     /// Settings of KEDA.
     pub keda: Keda,
+    /// What the target of memory is judged by.
+    pub(crate) memory: Memory,
 }
 
 /// Most pods.
@@ -111,7 +114,11 @@ impl Scaling {
         }
     }
 
-    pub(crate) fn parse(autoscaling: &Autoscaling, replicas: Option<i32>) -> Result<Self, Invalid> {
+    pub(crate) fn parse(
+        autoscaling: &Autoscaling,
+        replicas: Option<i32>,
+        memory: Memory,
+    ) -> Result<Self, Invalid> {
         let engine = match (autoscaling.engine, replicas) {
             (Engine::None, None) => return Err(Invalid::ReplicasMissing),
             (Engine::None, Some(replicas)) => {
@@ -123,13 +130,17 @@ impl Scaling {
             (Engine::Hpa, None) => AutoscalerEngine::Hpa,
             (Engine::Keda, None) => AutoscalerEngine::Keda,
         };
-        let pods = PodAutoscaling::parse(engine, autoscaling)?;
+        let pods = PodAutoscaling::parse(engine, autoscaling, memory)?;
         Ok(Self::Autoscaled(Box::new(pods)))
     }
 }
 
 impl PodAutoscaling {
-    fn parse(engine: AutoscalerEngine, autoscaling: &Autoscaling) -> Result<Self, Invalid> {
+    fn parse(
+        engine: AutoscalerEngine,
+        autoscaling: &Autoscaling,
+        memory: Memory,
+    ) -> Result<Self, Invalid> {
         let (default_max_replicas, default_targets) = match engine {
             AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
                 (DEFAULT_MAX_REPLICAS, RESOURCE_TARGETS)
@@ -153,6 +164,7 @@ impl PodAutoscaling {
             behavior: CompleteBehavior::parse(&autoscaling.behavior)?,
             schedules: Schedules::parse(&autoscaling.schedules, most)?,
             keda: autoscaling.keda.clone().unwrap_or_default(),
+            memory,
         })
     }
 }

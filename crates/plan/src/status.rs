@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use springtide_api::{
     ModelService, ModelServiceStatus,
-    status::{AutoscalingStatus, Decision, condition},
+    status::{AutoscalingStatus, Decision, ModelStatus, condition},
 };
 use springtide_contract::text::plain;
 
@@ -20,6 +20,7 @@ use crate::{
     desired::Desired,
     engine::Resolved,
     labels,
+    memory::at_rest_mebibytes,
     observed::Observed,
     validated::{Invalid, ValidatedModelService},
 };
@@ -70,6 +71,7 @@ pub fn status(
         now,
     };
     let findings = judge(&evidence);
+    let rollout_ends = has_become_true(condition::ROLLOUT_COMPLETE, &findings, previous);
     let deployment = observed
         .deployment
         .as_ref()
@@ -90,11 +92,28 @@ pub fn status(
         ),
         desired_replicas: desired_replicas(&resolved, observed),
         autoscaling: Some(autoscaling(&resolved, observed, decisions(&evidence))),
-        model: Some(model),
+        model: Some(ModelStatus {
+            memory_at_rest_mebibytes: at_rest_mebibytes(model_service, observed, rollout_ends),
+            ..model
+        }),
         last_valid: Some(model_service.last_valid()),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }
+}
+
+/// Whether a condition is true and wasn't before.
+fn has_become_true(
+    kind: &str,
+    findings: &[(&str, Finding)],
+    previous: Option<&ModelServiceStatus>,
+) -> bool {
+    let is_true = |(_, finding): &(&str, Finding)| finding.truth == Truth::True;
+    let was_true = previous.is_some_and(|previous| {
+        let mut known = previous.conditions.iter();
+        known.any(|known| known.type_ == kind && known.status == Truth::True.as_str())
+    });
+    !was_true && findings.iter().any(|it| it.0 == kind && is_true(it))
 }
 
 /// What a status of the last spec that made sense ([`ValidatedModelService::in_force`]) becomes where the present spec

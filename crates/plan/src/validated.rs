@@ -14,7 +14,11 @@ use springtide_api::{
 use springtide_contract::batching::BatchingMode;
 
 use crate::{
-    keda::HPA_NAME_PREFIX, labels, rollout::RolloutRules, scaling::Scaling,
+    keda::HPA_NAME_PREFIX,
+    labels,
+    memory::{self, Memory},
+    rollout::RolloutRules,
+    scaling::Scaling,
     schedule::InvalidSchedule,
 };
 
@@ -33,6 +37,7 @@ pub struct ValidatedModelService {
     scaling: Scaling,
     rollout: RolloutRules,
     sentinel_mismatch: Option<String>,
+    memory_at_rest_mebibytes: Option<i32>,
     spec: Value,
 }
 
@@ -133,12 +138,17 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             1,
             1_048_576,
         )?;
-        let sentinel_mismatch = model_service
-            .status
-            .as_ref()
+        let status = model_service.status.as_ref();
+        let known = status
             .and_then(|status| status.model.as_ref())
-            .filter(|known| is_about(known, &model_uri, model_sha256.as_ref()))
-            .and_then(|known| known.sentinel_mismatch.clone());
+            .filter(|known| is_about(known, &model_uri, model_sha256.as_ref()));
+        let resources = &spec.server.resources;
+        let memory = Memory::of(
+            known,
+            status.and_then(memory::loaded_since),
+            &resources.requests.memory,
+            Some(&resources.limits.memory),
+        );
         Ok(Self {
             namespace: metadata
                 .namespace
@@ -154,10 +164,11 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             model_name: spec.model.name.clone().unwrap_or_else(|| name.clone()),
             max_size_mebibytes: spec.model.max_size_mebibytes,
             server: server(&spec.server)?,
-            scaling: Scaling::parse(&spec.autoscaling, spec.replicas)?,
+            memory_at_rest_mebibytes: memory.at_rest_mebibytes,
+            scaling: Scaling::parse(&spec.autoscaling, spec.replicas, memory)?,
             rollout: RolloutRules::parse(&spec.rollout)?,
             name,
-            sentinel_mismatch,
+            sentinel_mismatch: known.and_then(|known| known.sentinel_mismatch.clone()),
             spec: serde_json::to_value(spec).unwrap_or_default(),
         })
     }
@@ -309,6 +320,12 @@ impl ValidatedModelService {
     /// the status has it from an earlier pass.
     pub(crate) fn sentinel_mismatch(&self) -> Option<&str> {
         self.sentinel_mismatch.as_deref()
+    }
+
+    /// What pods of this model have said that they take in memory at rest, in MiB, as the status has it from an
+    /// earlier pass.
+    pub(crate) const fn memory_at_rest_mebibytes(&self) -> Option<i32> {
+        self.memory_at_rest_mebibytes
     }
 
     /// What pods are told about batches. A pod that starts knows nothing of what others have found, so

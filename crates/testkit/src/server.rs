@@ -269,6 +269,11 @@ impl FakeApi {
         self.lock().store.terminate(namespace);
     }
 
+    /// Has what is made from now on be so many minutes younger, within a day: all of it is made at midnight otherwise.
+    pub fn pass_minutes(&self, minutes: u64) {
+        self.lock().store.pass_minutes(minutes);
+    }
+
     /// Makes the `nth` call from now go wrong; the next one is 1. Watches don't count.
     pub fn inject(&self, nth: usize, fault: Fault) {
         self.lock().ledger.plan(nth, fault);

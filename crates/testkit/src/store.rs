@@ -96,6 +96,7 @@ pub(crate) struct Store {
     version: u64,
     uids: u64,
     terminating: BTreeSet<String>,
+    minutes: u64,
 }
 
 impl Store {
@@ -358,6 +359,11 @@ impl Store {
         self.terminating.insert(namespace.to_owned());
     }
 
+    /// What is made from now on is so much younger.
+    pub(crate) fn pass_minutes(&mut self, minutes: u64) {
+        self.minutes += minutes;
+    }
+
     fn newborn(&mut self, key: &Key) -> Result<Value, Box<Status>> {
         if self.terminating.contains(&key.namespace) {
             return Err(terminating(key));
@@ -370,7 +376,7 @@ impl Store {
                 "name": key.name,
                 "namespace": key.namespace,
                 "uid": format!("00000000-0000-4000-8000-{:012}", self.uids),
-                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "creationTimestamp": format!("2026-01-01T{:02}:{:02}:00Z", self.minutes / 60, self.minutes % 60),
             },
         }))
     }

@@ -6,11 +6,13 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod awaited;
 mod batching;
 mod claims;
 mod controller;
 mod faults;
 mod lagging;
+mod memory;
 mod others;
 mod pods;
 mod quiet;

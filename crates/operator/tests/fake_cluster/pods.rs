@@ -9,7 +9,9 @@ use std::{
 use futures::future::BoxFuture;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use serde_json::json;
-use springtide_contract::batching::{BatchingReason, BatchingStatus, ModelStatus, ServerStatus};
+use springtide_contract::batching::{
+    BatchingReason, BatchingStatus, MemoryStatus, ModelStatus, ServerStatus,
+};
 use springtide_operator::inquiry::Inquiry;
 use springtide_plan::Answer;
 use springtide_testkit::ResourceType;
@@ -75,7 +77,22 @@ pub(crate) fn address(ip: &str) -> SocketAddr {
 
 /// A server that says so of the ModelService's model.
 pub(crate) fn said(reason: BatchingReason, message: &str) -> Answer {
-    Answer::Said(ServerStatus {
+    Answer::Said(server(reason, message))
+}
+
+/// A server that doesn't batch, serves the file with this SHA-256 and takes so many MiB at rest.
+pub(crate) fn serves(sha256: &str, at_rest_mebibytes: u64) -> Answer {
+    let mut server = server(BatchingReason::OneRow, "One row.");
+    server.models[0].sha256 = Some(sha256.to_owned());
+    server.memory = Some(MemoryStatus {
+        at_rest_bytes: Some(at_rest_mebibytes << 20),
+        ..MemoryStatus::default()
+    });
+    Answer::Said(server)
+}
+
+fn server(reason: BatchingReason, message: &str) -> ServerStatus {
+    ServerStatus {
         memory: None,
         models: vec![ModelStatus {
             name: NAME.to_owned(),
@@ -87,7 +104,7 @@ pub(crate) fn said(reason: BatchingReason, message: &str) -> Answer {
                 message: message.to_owned(),
             },
         }],
-    })
+    }
 }
 
 impl World {

@@ -12,6 +12,7 @@ use crate::{
     child::ChildKind,
     engine::{Following, Resolved},
     lookup::{hpa_condition, hpa_off},
+    memory::{MemoryTarget, NoRoom},
     observed::{ExternalMetrics, Observed, PodsMetrics},
     ownership::{controller, holder_of_keda_hpa},
     scaling::AutoscalerEngine,
@@ -45,12 +46,12 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
             )
         }
         // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
-        Resolved::Keda(_) => name_of_keda_taken(evidence)
+        Resolved::Keda(following) => name_of_keda_taken(evidence)
             .or_else(|| not_applied(evidence, ChildKind::ScaledObject))
             .or_else(|| held(evidence, ChildKind::ScaledObject))
             .or_else(|| keda_not_running(evidence))
             .or_else(|| prometheus_refused(evidence))
-            .unwrap_or_else(|| keda(evidence.observed)),
+            .unwrap_or_else(|| keda(evidence.observed, following)),
     }
 }
 
@@ -190,9 +191,9 @@ fn hpa(evidence: &Evidence<'_>, resolved: &Resolved<'_>, following: &Following<'
         return fault;
     }
     if following.unavailable.is_empty() {
-        return Finding::yes(
-            Reason::Scaling,
+        return scaling(
             "The HorizontalPodAutoscaler sets the number of pods.",
+            following,
         );
     }
     // An adapter lists what some pod reports already.
@@ -260,13 +261,60 @@ fn unavailable_message(observed: &Observed, following: &Following<'_>) -> String
         }
         _ => " Until then the HorizontalPodAutoscaler follows the other targets.".to_owned(),
     };
+    let memory = match &following.memory {
+        MemoryTarget::NoRoom(no_room) => format!(" {}", without_memory(no_room, following)),
+        MemoryTarget::Followed | MemoryTarget::NotYet => String::new(),
+    };
     format!(
-        "{} can't be followed: {api} ({metrics}). {remedy}{instead}",
+        "{} can't be followed: {api} ({metrics}). {remedy}{instead}{memory}",
         unavailable(following)
     )
 }
 
-fn keda(observed: &Observed) -> Finding {
+/// The autoscaler scales, with or without the target of memory. A target without room isn't a fault of the cluster,
+/// and the others are followed as the spec says.
+fn scaling(message: &str, following: &Following<'_>) -> Finding {
+    match &following.memory {
+        MemoryTarget::Followed => Finding::yes(Reason::Scaling, message),
+        MemoryTarget::NotYet => Finding::yes(
+            Reason::Scaling,
+            format!(
+                "{message} It follows memoryUtilizationPercent once a pod has said what it takes at rest."
+            ),
+        ),
+        MemoryTarget::NoRoom(no_room) => Finding::yes(
+            Reason::MemoryNotFollowed,
+            format!("{message} {}", without_memory(no_room, following)),
+        ),
+    }
+}
+
+fn without_memory(no_room: &NoRoom, following: &Following<'_>) -> String {
+    let NoRoom {
+        at_rest_mebibytes,
+        percent,
+        request,
+        sufficient,
+        exceeds_limit,
+    } = no_room;
+    let limit = if *exceeds_limit {
+        ", and spec.server.resources.limits.memory to that at least"
+    } else {
+        ""
+    };
+    let instead = match following.targets.cpu_utilization_percent {
+        Some(percent) if following.stands_in => {
+            format!(" Until then CPU is followed at {percent} % of the request.")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "memoryUtilizationPercent isn't followed: a pod takes {at_rest_mebibytes} MiB without a request, which leaves no room under {percent} % of the {} that it requests, and more pods don't change that. To have it followed, set spec.server.resources.requests.memory to {}{limit}.{instead}",
+        request.0, sufficient.0
+    )
+}
+
+fn keda(observed: &Observed, following: &Following<'_>) -> Finding {
     let Some(scaled_object) = &observed.scaled_object else {
         return Finding::unknown(Reason::Starting, "The ScaledObject is being made.");
     };
@@ -276,10 +324,8 @@ fn keda(observed: &Observed) -> Finding {
             "The ScaledObject is paused by an annotation, autoscaling.keda.sh/paused or autoscaling.keda.sh/paused-replicas: nothing scales the pods until it is removed.",
         );
     }
-    let scaling = |hpa| {
-        scaling_fault(hpa)
-            .unwrap_or_else(|| Finding::yes(Reason::Scaling, "KEDA sets the number of pods."))
-    };
+    let scales = || scaling("KEDA sets the number of pods.", following);
+    let scaling = |hpa| scaling_fault(hpa).unwrap_or_else(scales);
     let hpa = observed.keda_horizontal_pod_autoscaler.as_ref();
     if scaled_object.trigger_fault().is_some() {
         return hpa.map_or_else(
@@ -303,10 +349,7 @@ fn keda(observed: &Observed) -> Finding {
     };
     let message = || format!("KEDA: {}", ready.message.as_deref().unwrap_or_default());
     match (ready.status.as_str(), ready.reason.as_deref()) {
-        ("True", _) => hpa.map_or_else(
-            || Finding::yes(Reason::Scaling, "KEDA sets the number of pods."),
-            scaling,
-        ),
+        ("True", _) => hpa.map_or_else(scales, scaling),
         ("False", reason) => Finding::no(others(reason, Reason::ScaledObjectNotReady), message()),
         (_, Some(reason)) if !reason.is_empty() => Finding::unknown(
             others(Some(reason), Reason::ScaledObjectNotReady),

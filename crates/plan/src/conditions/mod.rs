@@ -10,6 +10,7 @@ mod due;
 mod lost;
 mod metrics_healthy;
 mod model_loaded;
+mod models_differ;
 mod ready;
 mod reason;
 mod refusal;
@@ -25,8 +26,8 @@ use springtide_api::{
 pub(crate) use self::reason::{Reason, others};
 
 use crate::{
-    batching, child::ChildKind, desired::Desired, observed::Observed, rollout, status::Outcome,
-    stuck, validated::ValidatedModelService,
+    awaited, batching, child::ChildKind, desired::Desired, memory, observed::Observed, rollout,
+    status::Outcome, stuck, validated::ValidatedModelService,
 };
 
 /// The reason of a [`Failure`](crate::Failure) where others undo what the operator writes.
@@ -97,8 +98,8 @@ pub(crate) struct Evidence<'a> {
 }
 
 /// When the conditions may change although nothing else does: when readings that are missing have had
-/// their time to come, an object that is being deleted its time to go, KEDA its time to look at a ScaledObject, a pod its time to start a container, or when a pod may have found that
-/// batches mix what they must not. `status` is what was made of the same observation.
+/// their time to come, an object that is being deleted its time to go, KEDA its time to look at a ScaledObject, a pod its time to start a container, when a pod may have found that
+/// batches mix what they must not, or is to say what it takes at rest. `status` is what was made of the same observation.
 #[must_use]
 pub fn look_again_at(
     model_service: &ValidatedModelService,
@@ -123,6 +124,8 @@ pub fn look_again_at(
             status,
             now,
         ))
+        .chain(awaited::look_again_at(model_service, observed, now))
+        .chain(memory::look_again_at(model_service, observed, status, now))
         .min()
 }
 
@@ -131,7 +134,7 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<(&'static str, Finding)> {
     let model_loaded = model_loaded::judge(evidence);
     let workload_available = workload_available::judge(evidence);
     let autoscaling_ready = autoscaling_ready::judge(evidence);
-    let rollout_complete = rollout_complete::judge(evidence);
+    let rollout_complete = models_differ::judge(evidence, rollout_complete::judge(evidence));
     let ready = ready::summarise([
         (condition::MODEL_LOADED, &model_loaded),
         (condition::WORKLOAD_AVAILABLE, &workload_available),

@@ -5,6 +5,7 @@
 // `json!` literals read best where they are passed by value.
 #![allow(clippy::needless_pass_by_value)]
 
+mod awaited;
 mod behavior;
 mod decisions;
 mod engines;

@@ -4,8 +4,10 @@ mod autoscaling;
 mod batching;
 mod events;
 mod hostile;
+mod memory;
 mod metrics_healthy;
 mod model_loaded;
+mod models_differ;
 mod summary;
 mod workload_available;
 

@@ -27,6 +27,7 @@ fn said_of(name: &str, reason: BatchingReason, message: &str) -> Answer {
         models: vec![ModelStatus {
             name: name.to_owned(),
             version: "1".to_owned(),
+            sha256: None,
             batching: BatchingStatus {
                 enabled: reason.enables(),
                 reason,
@@ -146,10 +147,36 @@ fn pods_that_serve_the_model_are_asked_at_their_address() {
     observed.pods = (10..60)
         .map(|number| at_address(&format!("pod-{number}"), &format!("10.0.0.{number}")))
         .collect();
-    let first = (10..26)
-        .map(|number| format!("10.0.0.{number}:8000"))
-        .collect::<Vec<_>>();
-    assert_eq!(asked(&observed), first);
+    let addresses = |numbers: &mut dyn Iterator<Item = i32>| {
+        numbers
+            .map(|number| format!("10.0.0.{number}:8000"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        asked(&observed),
+        addresses(&mut (10..18).chain(52..60)),
+        "without a time that tells the oldest and the newest, the first and the last by name"
+    );
+    // The oldest and the newest, whatever their names are.
+    for (pod, age) in observed
+        .pods
+        .iter_mut()
+        .zip((0..50).map(|number| number * 7 % 50))
+    {
+        pod.metadata.creation_timestamp = Some(
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(-age)),
+        );
+    }
+    let mut by_age = (0..50).collect::<Vec<i32>>();
+    by_age.sort_by_key(|number| -(number * 7 % 50));
+    let ends = by_age[..8].iter().chain(&by_age[42..]);
+    assert_eq!(
+        asked(&observed),
+        addresses(&mut ends.map(|number| number + 10))
+    );
+
+    observed.pods.truncate(16);
+    assert_eq!(asked(&observed).len(), 16);
 }
 
 #[test]
@@ -397,11 +424,12 @@ fn pods_are_asked_again_while_one_may_find_something() {
         vec![],
         vec![alone.clone()],
         vec![Answer::Unreadable],
-        vec![Answer::Silent],
         vec![alone.clone(), Answer::Silent],
     ] {
         assert_eq!(again(&model_service, &answers, None), None, "{answers:?}");
     }
+    // What they take in memory is to be known for a target of it.
+    assert_eq!(again(&model_service, &[Answer::Silent], None), seconds(5));
     assert_eq!(again(&model_service, &[alone, proven()], None), seconds(45));
     // Pods that batch and are too busy to answer.
     let (_, observed) = answered(&[proven()]);

@@ -1,0 +1,60 @@
+//! Looks at a ConfigMap that pods wait for, and deletes these once it has come.
+//!
+//! Nothing fails with it: without the right to it the pods wait for the kubelet, as they would without the operator.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ObjectMeta, Preconditions},
+};
+use springtide_plan::WaitingPod;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use crate::error::brief;
+
+/// Longest time that each call may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The metadata of a ConfigMap, if there is one to look at. Nothing where it isn't there, or can't be read.
+pub(crate) async fn config_map(
+    client: &Client,
+    namespace: &str,
+    name: Option<&str>,
+) -> Option<ObjectMeta> {
+    let name = name?;
+    let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    match timeout(LIMIT, api.get_metadata_opt(name)).await {
+        Ok(Ok(found)) => found.map(|found| found.metadata),
+        Ok(Err(error)) => {
+            debug!(namespace, name, error = brief(&error), "a ConfigMap");
+            None
+        }
+        Err(_) => {
+            debug!(namespace, name, "a ConfigMap: no answer in time");
+            None
+        }
+    }
+}
+
+/// Deletes pods that wait for what has come, so that others are made in their place.
+pub(crate) async fn replace(client: &Client, namespace: &str, pods: &[WaitingPod]) {
+    let api = Api::<Pod>::namespaced(client.clone(), namespace);
+    for WaitingPod { name, uid } in pods {
+        let parameters = DeleteParams::default().preconditions(Preconditions {
+            uid: Some(uid.clone()),
+            resource_version: None,
+        });
+        match timeout(LIMIT, api.delete(name, &parameters)).await {
+            Ok(Ok(_)) => info!(
+                namespace,
+                pod = name,
+                "made anew: the ConfigMap that it waited for has come"
+            ),
+            Ok(Err(error)) => debug!(namespace, pod = name, error = brief(&error), "deleting"),
+            Err(_) => debug!(namespace, pod = name, "deleting: no answer in time"),
+        }
+    }
+}

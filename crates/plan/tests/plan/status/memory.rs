@@ -1,0 +1,387 @@
+//! What pods take in memory at rest, and how it keeps a target of memory from adding pods without a request.
+
+use k8s_openapi::{api::core::v1::Pod, jiff::SignedDuration};
+use serde_json::{Value, json};
+use springtide_api::{ModelService, ModelServiceStatus};
+use springtide_contract::batching::{
+    BatchingReason, BatchingStatus, MemoryStatus, ModelStatus, ServerStatus,
+};
+use springtide_plan::{Answer, Observed, ValidatedModelService, look_again_at};
+
+use super::{container, pod, rolled_out, serving, unavailable, yes};
+use crate::support::{applied, at, condition, message, model_service, status_after, with_keda};
+
+const MEBIBYTE: u64 = 1 << 20;
+
+/// A server that takes so much at rest, or is too old to say it.
+fn said(at_rest_mebibytes: Option<u64>) -> Answer {
+    let memory = MemoryStatus {
+        at_rest_bytes: at_rest_mebibytes.map(|mebibytes| mebibytes * MEBIBYTE),
+        ..MemoryStatus::default()
+    };
+    Answer::Said(ServerStatus {
+        memory: Some(memory),
+        models: vec![ModelStatus {
+            name: "iris".to_owned(),
+            version: "1".to_owned(),
+            sha256: None,
+            batching: BatchingStatus {
+                enabled: false,
+                reason: BatchingReason::OneRow,
+                message: "One row.".to_owned(),
+            },
+        }],
+    })
+}
+
+/// A ModelService over several passes.
+struct History {
+    spec: Value,
+    generation: i64,
+    observed: Observed,
+    status: Option<ModelServiceStatus>,
+    /// What the Deployment controller says.
+    deployment: Value,
+    /// What the last pass was about.
+    before: Option<ValidatedModelService>,
+}
+
+impl History {
+    /// One that was just applied.
+    fn new(spec: Value) -> Self {
+        Self {
+            spec,
+            generation: 1,
+            observed: Observed {
+                at: at(0),
+                ..with_keda()
+            },
+            status: None,
+            deployment: unavailable(),
+            before: None,
+        }
+    }
+
+    fn model_service(&self) -> ModelService {
+        let mut model_service = model_service(self.spec.clone());
+        model_service.metadata.generation = Some(self.generation);
+        model_service.status.clone_from(&self.status);
+        model_service
+    }
+
+    fn validated(&self) -> ValidatedModelService {
+        ValidatedModelService::try_from(&self.model_service()).unwrap()
+    }
+
+    /// A pass, in which pods that serve answer so.
+    fn pass(&mut self, answers: &[Answer]) -> &mut Self {
+        let model_service = self.validated();
+        self.observed.answers = answers.to_vec();
+        self.observed = applied(&model_service, self.observed.clone());
+        let deployment = self.observed.deployment.as_mut().unwrap();
+        deployment.metadata.generation = Some(1);
+        deployment.spec.as_mut().unwrap().replicas = Some(2);
+        deployment.status = Some(serde_json::from_value(self.deployment.clone()).unwrap());
+        let status = status_after(&model_service, &self.observed, self.status.as_ref());
+        self.status = Some(status);
+        self.before = Some(model_service);
+        self
+    }
+
+    /// The time of the next passes.
+    fn at(&mut self, second: i64) -> &mut Self {
+        self.observed.at = at(second);
+        self
+    }
+
+    fn pods(&mut self, status: Value) -> &mut Self {
+        let model_service = self.validated();
+        self.observed.pods = ["a", "b"]
+            .map(|name| pod(&model_service, name, status.clone()))
+            .to_vec();
+        self
+    }
+
+    /// All pods of the present spec serve.
+    fn serve(&mut self) -> &mut Self {
+        self.deployment = rolled_out();
+        self.pods(serving())
+    }
+
+    /// Pods of another spec take over: one of the former ones still serves.
+    fn roll(&mut self, spec: Value) -> &mut Self {
+        self.spec = spec;
+        self.generation += 1;
+        self.deployment = unavailable();
+        self
+    }
+
+    /// Whether memory is followed, by the metrics of the HPA.
+    fn follows_memory(&self) -> bool {
+        self.followed().contains(&"memory".to_owned())
+    }
+
+    fn followed(&self) -> Vec<String> {
+        let hpa = self.observed.horizontal_pod_autoscaler.as_ref();
+        let metrics = hpa.unwrap().spec.as_ref().unwrap().metrics.as_ref();
+        metrics
+            .unwrap()
+            .iter()
+            .map(|metric| metric.container_resource.as_ref().unwrap().name.clone())
+            .collect()
+    }
+
+    fn at_rest(&self) -> Option<i32> {
+        let model = self.status.as_ref().unwrap().model.as_ref();
+        model.unwrap().memory_at_rest_mebibytes
+    }
+
+    fn ready(&self) -> (String, String) {
+        condition(self.status.as_ref().unwrap(), "AutoscalingReady")
+    }
+
+    fn message(&self) -> String {
+        message(self.status.as_ref().unwrap(), "AutoscalingReady")
+    }
+
+    /// Seconds until the next look that the time asks for.
+    fn again(&self) -> Option<SignedDuration> {
+        let now = self.observed.at;
+        let status = self.status.as_ref().unwrap();
+        look_again_at(self.before.as_ref().unwrap(), &self.observed, status, now)
+            .map(|again| again.duration_since(now))
+    }
+}
+
+/// A pod whose server has been loading its model since this second.
+fn loading_since(second: i64) -> Value {
+    json!({
+        "initContainerStatuses": [
+            container("fetch-model", true, json!({"terminated": {"exitCode": 0}}), json!({})),
+        ],
+        "containerStatuses": [container(
+            "server", false, json!({"running": {"startedAt": at(second).to_string()}}), json!({}),
+        )],
+    })
+}
+
+fn hpa() -> Value {
+    json!({"autoscaling": {"engine": "HPA"}})
+}
+
+fn requesting(memory: &str) -> Value {
+    let mut spec = hpa();
+    spec["server"] = json!({"resources": {
+        "requests": {"memory": memory}, "limits": {"memory": "4Gi"},
+    }});
+    spec
+}
+
+#[test]
+fn a_model_that_leaves_no_room_is_scaled_without_memory_and_the_condition_says_so() {
+    let mut history = History::new(hpa());
+    history.pass(&[]);
+    assert_eq!(history.followed(), ["cpu", "memory"], "nothing is known");
+    history.serve().pass(&[said(Some(500)), said(Some(596))]);
+    assert_eq!(history.at_rest(), Some(596), "the most that any says");
+    assert_eq!(history.again(), Some(SignedDuration::from_secs(1)));
+    history.pass(&[said(Some(500)), said(Some(596))]);
+    assert_eq!(history.followed(), ["cpu"]);
+    assert_eq!(history.ready(), yes("MemoryNotFollowed"));
+    let said_so = history.message();
+    for part in [
+        "takes 596 MiB without a request",
+        "80 % of the 512Mi that it requests",
+        "set spec.server.resources.requests.memory to 1280Mi.",
+    ] {
+        assert!(said_so.contains(part), "{said_so}");
+    }
+    assert!(!said_so.contains("limits.memory"), "{said_so}");
+    assert_eq!(history.again(), None, "all is said");
+}
+
+#[test]
+fn a_model_that_leaves_room_is_scaled_on_memory_as_ever() {
+    let mut history = History::new(hpa());
+    history.pass(&[]).serve();
+    history.pass(&[said(Some(100))]).pass(&[said(Some(100))]);
+    assert_eq!(history.followed(), ["cpu", "memory"]);
+    assert_eq!(history.ready(), yes("Scaling"));
+    assert_eq!(history.at_rest(), Some(100));
+}
+
+#[test]
+fn cpu_stands_in_where_memory_was_all_that_was_followed() {
+    let mut spec = hpa();
+    spec["autoscaling"]["targets"] = json!({"memoryUtilizationPercent": 60});
+    let mut history = History::new(spec);
+    history.pass(&[]);
+    assert_eq!(history.followed(), ["memory"]);
+    history
+        .serve()
+        .pass(&[said(Some(3000))])
+        .pass(&[said(Some(3000))]);
+    assert_eq!(history.followed(), ["cpu"]);
+    let said_so = history.message();
+    assert!(said_so.contains("CPU is followed at 70 %"), "{said_so}");
+    assert!(
+        said_so.contains("and spec.server.resources.limits.memory to that at least"),
+        "{said_so}"
+    );
+}
+
+#[test]
+fn keda_is_told_the_same() {
+    let spec =
+        json!({"autoscaling": {"engine": "KEDA", "targets": {"memoryUtilizationPercent": 80}}});
+    let mut history = History::new(spec);
+    let kinds = |history: &History| {
+        let scaled_object = history.observed.scaled_object.as_ref().unwrap();
+        let triggers = scaled_object.spec.triggers.iter();
+        triggers
+            .map(|trigger| trigger.kind.clone())
+            .collect::<Vec<_>>()
+    };
+    history.pass(&[]);
+    assert_eq!(kinds(&history), ["memory"]);
+    history
+        .serve()
+        .pass(&[said(Some(600))])
+        .pass(&[said(Some(600))]);
+    assert_eq!(kinds(&history), ["cpu"]);
+}
+
+#[test]
+fn another_request_or_target_is_judged_at_once_by_what_is_known() {
+    let mut history = History::new(hpa());
+    history.pass(&[]).serve();
+    history.pass(&[said(Some(596))]).pass(&[said(Some(596))]);
+    assert!(!history.follows_memory());
+    history.roll(requesting("1280Mi")).pass(&[said(Some(596))]);
+    assert!(history.follows_memory(), "before a new pod is there");
+    history.roll(requesting("600Mi")).pass(&[said(Some(596))]);
+    assert!(!history.follows_memory());
+    let mut generous = hpa();
+    generous["autoscaling"]["targets"] =
+        json!({"cpuUtilizationPercent": 70, "memoryUtilizationPercent": 300});
+    history.roll(generous).pass(&[said(Some(596))]);
+    assert!(history.follows_memory());
+}
+
+#[test]
+fn the_most_counts_until_a_rollout_is_over() {
+    let mut history = History::new(hpa());
+    history.pass(&[]).serve();
+    history.pass(&[said(Some(596))]);
+    history.pass(&[said(Some(560))]);
+    assert_eq!(history.at_rest(), Some(596), "pods differ a little");
+    history.pass(&[Answer::Silent]);
+    assert_eq!(history.at_rest(), Some(596));
+    // Fewer workers take less memory.
+    let mut spec = hpa();
+    spec["server"] = json!({"workers": 1});
+    history.roll(spec).pass(&[said(Some(596)), said(Some(300))]);
+    assert_eq!(history.at_rest(), Some(596), "a former pod still serves");
+    history.serve().pass(&[said(Some(300)), said(Some(296))]);
+    assert_eq!(history.at_rest(), Some(300));
+    history.pass(&[said(Some(304))]).pass(&[said(Some(304))]);
+    assert_eq!(history.at_rest(), Some(304));
+    assert!(history.follows_memory());
+}
+
+#[test]
+fn another_model_is_not_judged_by_the_former_one() {
+    let mut history = History::new(hpa());
+    history.pass(&[]).serve();
+    history.pass(&[said(Some(596))]).pass(&[said(Some(596))]);
+    assert!(!history.follows_memory());
+    let mut other = hpa();
+    other["model"] = json!({"uri": "configMap://iris/small.onnx"});
+    // What isn't followed isn't followed before the new model is known.
+    history.roll(other).pass(&[]);
+    assert_eq!(history.at_rest(), None);
+    assert!(!history.follows_memory());
+    let said_so = history.message();
+    assert_eq!(history.ready(), yes("Scaling"));
+    assert!(said_so.contains("once a pod has said"), "{said_so}");
+    history
+        .serve()
+        .pass(&[said(Some(100))])
+        .pass(&[said(Some(100))]);
+    assert!(history.follows_memory());
+}
+
+#[test]
+fn a_first_pod_that_loads_for_long_is_not_read_before_it_has_said_what_it_takes() {
+    let mut history = History::new(hpa());
+    history.pass(&[]);
+    history.pods(loading_since(0)).at(4).pass(&[]);
+    assert!(history.follows_memory(), "most models are loaded by then");
+    assert_eq!(history.again(), Some(SignedDuration::from_secs(1)));
+    history.at(5).pass(&[]);
+    assert!(!history.follows_memory());
+    // It crashes, and loads again: the autoscaler isn't changed with it.
+    let crashed = json!({"containerStatuses": [container(
+        "server", false, json!({"waiting": {"reason": "CrashLoopBackOff"}}), json!({}),
+    )]});
+    history.pods(crashed).at(60).pass(&[]);
+    assert!(!history.follows_memory());
+    history.pods(loading_since(90)).at(91).pass(&[]);
+    assert!(!history.follows_memory());
+    // The pass that sees it serve for the first time doesn't know yet what it says.
+    history.at(120).serve().pass(&[said(Some(100))]);
+    assert!(!history.follows_memory());
+    assert_eq!(history.again(), Some(SignedDuration::from_secs(1)));
+    history.at(121).pass(&[said(Some(100))]);
+    assert!(history.follows_memory());
+}
+
+#[test]
+fn pods_that_do_not_say_it_are_scaled_on_memory_as_ever() {
+    for answer in [said(None), Answer::Silent, Answer::Unreadable] {
+        let mut history = History::new(hpa());
+        history.pass(&[]);
+        history.pods(loading_since(-60)).pass(&[]);
+        assert!(!history.follows_memory());
+        history.serve().pass(&[answer.clone()]);
+        assert!(!history.follows_memory());
+        if answer == Answer::Silent {
+            assert_eq!(history.again(), Some(SignedDuration::from_secs(5)));
+        }
+        history.at(61).pass(&[answer.clone()]);
+        assert!(history.follows_memory(), "{answer:?}");
+        assert_eq!(history.at_rest(), None);
+        history.pass(&[answer.clone()]);
+        assert!(history.follows_memory(), "{answer:?}");
+    }
+    // One that has answered says no more later on.
+    let mut history = History::new(hpa());
+    history.pass(&[]);
+    history.pods(loading_since(-60)).pass(&[]);
+    history.serve().pass(&[said(None)]).pass(&[said(None)]);
+    assert!(history.follows_memory());
+}
+
+#[test]
+fn former_pods_that_serve_keep_memory_followed_while_new_ones_load() {
+    let mut history = History::new(hpa());
+    history.pass(&[]).serve();
+    history.pass(&[said(Some(100))]).pass(&[said(Some(100))]);
+    let mut other = hpa();
+    other["model"] = json!({"uri": "configMap://iris/other.onnx"});
+    let former = history.observed.pods[0].clone();
+    history.roll(other).pods(loading_since(-60));
+    let loading: Pod = history.observed.pods[0].clone();
+    history.observed.pods = vec![former, loading];
+    history.pass(&[]);
+    assert!(history.follows_memory());
+}
+
+#[test]
+fn a_fixed_number_of_pods_minds_no_memory() {
+    let mut history = History::new(json!({"replicas": 2, "autoscaling": {"engine": "None"}}));
+    history.pass(&[]).serve().pass(&[said(Some(5000))]);
+    assert_eq!(history.at_rest(), Some(5000));
+    assert_eq!(history.ready(), yes("FixedReplicas"));
+    assert_eq!(history.again(), None);
+}

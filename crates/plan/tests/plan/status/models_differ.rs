@@ -1,0 +1,116 @@
+//! Pods that serve different models, since what the spec names was replaced in place.
+
+use springtide_api::ModelServiceStatus;
+use springtide_contract::batching::{BatchingReason, BatchingStatus, ModelStatus, ServerStatus};
+use springtide_plan::{Answer, Observed, ValidatedModelService};
+
+use super::{deployed, healthy, no, unavailable, yes};
+use crate::support::{condition, message, status_after, status_of};
+
+/// A server of the model whose file has this SHA-256, or which doesn't say it.
+fn serves(sha256: Option<&str>) -> Answer {
+    Answer::Said(ServerStatus {
+        memory: None,
+        models: vec![ModelStatus {
+            name: "iris".to_owned(),
+            version: "1".to_owned(),
+            sha256: sha256.map(ToOwned::to_owned),
+            batching: BatchingStatus {
+                enabled: true,
+                reason: BatchingReason::Proven,
+                message: "Rows are independent.".to_owned(),
+            },
+        }],
+    })
+}
+
+fn digest(digit: &str) -> String {
+    digit.repeat(64)
+}
+
+fn answered(answers: &[Answer]) -> (ValidatedModelService, Observed) {
+    let (model_service, mut observed) = healthy();
+    observed.answers = answers.to_vec();
+    (model_service, observed)
+}
+
+fn status(answers: &[Answer], previous: Option<&ModelServiceStatus>) -> ModelServiceStatus {
+    let (model_service, observed) = answered(answers);
+    status_after(&model_service, &observed, previous)
+}
+
+#[test]
+fn a_mixture_is_said_with_what_ends_it_and_is_not_ready() {
+    let (a, b) = (digest("a"), digest("b"));
+    let one = [serves(Some(&a)), serves(Some(&b)), serves(Some(&a))];
+    let other = [serves(Some(&b)), serves(Some(&a))];
+    let mixed = status(&one, None);
+    assert_eq!(condition(&mixed, "RolloutComplete"), no("ModelsDiffer"));
+    assert_eq!(condition(&mixed, "Ready"), no("ModelsDiffer"));
+    assert_eq!(condition(&mixed, "ModelLoaded"), yes("Loaded"));
+    let said = message(&mixed, "RolloutComplete");
+    for part in [
+        "configMap://iris/model.onnx was replaced in place",
+        "(sha256 aaaaaaaaaaaa, bbbbbbbbbbbb)",
+        "`kubectl rollout restart deployment iris`",
+        "set spec.model.sha256",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(message(&status(&other, None), "RolloutComplete"), said);
+}
+
+#[test]
+fn pods_of_one_model_and_servers_that_do_not_say_it_are_no_mixture() {
+    let a = digest("a");
+    for answers in [
+        vec![],
+        vec![serves(Some(&a)), serves(Some(&a))],
+        vec![serves(Some(&a)), serves(None)],
+        vec![serves(Some(&a)), Answer::Silent, Answer::Unreadable],
+        // What isn't a SHA-256 is none.
+        vec![
+            serves(Some(&a)),
+            serves(Some("b")),
+            serves(Some(&digest("B"))),
+        ],
+    ] {
+        let status = status(&answers, None);
+        assert_eq!(condition(&status, "RolloutComplete"), yes("Complete"));
+        assert_eq!(condition(&status, "Ready"), yes("Ready"));
+    }
+}
+
+#[test]
+fn another_model_of_the_same_server_is_none_of_it() {
+    let mut beside = serves(Some(&digest("b")));
+    if let Answer::Said(server) = &mut beside {
+        server.models[0].name = "other".to_owned();
+    }
+    let status = status(&[serves(Some(&digest("a"))), beside], None);
+    assert_eq!(condition(&status, "RolloutComplete"), yes("Complete"));
+}
+
+#[test]
+fn a_rollout_that_goes_on_is_what_ends_it() {
+    let (model_service, mut observed) = deployed("HPA", unavailable());
+    observed.answers = vec![serves(Some(&digest("a"))), serves(Some(&digest("b")))];
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "RolloutComplete"), no("RollingOut"));
+}
+
+#[test]
+fn what_is_known_of_a_mixture_stays_while_a_pod_is_silent_and_no_longer() {
+    let (a, b) = (digest("a"), digest("b"));
+    let mixed = status(&[serves(Some(&a)), serves(Some(&b))], None);
+    let still = status(&[serves(Some(&a)), Answer::Silent], Some(&mixed));
+    assert_eq!(condition(&still, "RolloutComplete"), no("ModelsDiffer"));
+    assert_eq!(
+        message(&still, "RolloutComplete"),
+        message(&mixed, "RolloutComplete")
+    );
+    let over = status(&[serves(Some(&b)), serves(Some(&b))], Some(&still));
+    assert_eq!(condition(&over, "RolloutComplete"), yes("Complete"));
+    let silent = status(&[serves(Some(&b)), Answer::Silent], Some(&over));
+    assert_eq!(condition(&silent, "RolloutComplete"), yes("Complete"));
+}
