@@ -5,6 +5,8 @@ use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
+use springtide_api::NEVER;
+
 use crate::artifacts::first_version;
 
 /// The schema of the definition's first version, with unknown fields refused.
@@ -42,6 +44,14 @@ fn strict(schema: Value) -> Value {
     let Value::Object(fields) = schema else {
         return schema;
     };
+    if fields
+        .get("x-kubernetes-validations")
+        .and_then(Value::as_array)
+        .is_some_and(|rules| rules.iter().any(|rule| rule["rule"] == NEVER))
+    {
+        return Value::Bool(false);
+    }
+    let nullable = fields.get("nullable") == Some(&Value::Bool(true));
     let int_or_string = fields.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true));
     let mut strict_fields = fields
         .into_iter()
@@ -56,8 +66,11 @@ fn strict(schema: Value) -> Value {
         })
         .collect::<Map<_, _>>();
     if int_or_string {
-        strict_fields.insert("type".to_owned(), json!(["integer", "string"]));
+        let types = ["integer", "string"].into_iter();
+        let types: Vec<_> = types.chain(nullable.then_some("null")).collect();
+        strict_fields.insert("type".to_owned(), json!(types));
         strict_fields.remove("anyOf");
+        strict_fields.remove("nullable");
     }
     if strict_fields.contains_key("properties") {
         strict_fields
@@ -88,8 +101,15 @@ mod tests {
                 "labels": {"type": "object", "additionalProperties": {"type": "string"}},
                 "cpu": {"x-kubernetes-int-or-string": true},
                 "list": {"items": {"properties": {"a": {"type": "string"}}}},
+                "limit": {"x-kubernetes-int-or-string": true, "nullable": true},
+                "hostPath": {"type": "object", "x-kubernetes-validations": [{"rule": "false"}]},
             },
         }));
+        assert_eq!(schema["properties"]["hostPath"], false);
+        assert_eq!(
+            schema["properties"]["limit"],
+            json!({"type": ["integer", "string", "null"]})
+        );
         assert_eq!(schema["additionalProperties"], false);
         assert_eq!(
             schema["properties"]["labels"]["additionalProperties"]["type"],

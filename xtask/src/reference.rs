@@ -44,6 +44,9 @@ pub(crate) fn markdown(crd: &CustomResourceDefinition) -> anyhow::Result<String>
 fn fields(out: &mut String, path: &str, schema: &JSONSchemaProps) -> anyhow::Result<()> {
     let required = schema.required.as_deref().unwrap_or_default();
     for (name, property) in schema.properties.iter().flatten() {
+        if springtide_api::is_refused(property) {
+            continue;
+        }
         let path = format!("{path}.{name}");
         let default = match &property.default {
             // The fields of an object state their own defaults.
@@ -130,6 +133,9 @@ fn rules(out: &mut String, schema: &JSONSchemaProps) -> anyhow::Result<()> {
         .flat_map(|properties| properties.values())
     {
         rules(out, property)?;
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
+        rules(out, item)?;
     }
     Ok(())
 }

@@ -4,7 +4,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{behavior::Behavior, schedule::Schedule, targets::Targets};
+use crate::{behavior::Behavior, schedule::Schedule, schema::OBJECT_NAME, targets::Targets};
+
+/// Minimum replicas where `minReplicas` is left out.
+pub const DEFAULT_MIN_REPLICAS: i32 = 2;
 
 /// Most pods where `maxReplicas` is left out and `engine` isn't `KEDA`.
 pub const DEFAULT_MAX_REPLICAS: i32 = 20;
@@ -16,27 +19,27 @@ pub const DEFAULT_KEDA_MAX_REPLICAS: i32 = 50;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.minReplicas <= (has(self.maxReplicas) ? self.maxReplicas : (self.engine == 'KEDA' ? 50 : 20))")
-        .message("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas, which is 50 for KEDA and 20 else where it is left out"),
+    validation = Rule::new("!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas")
+        .message("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas"),
     validation = Rule::new("!has(self.keda) || self.engine == 'KEDA' || self.engine == 'Auto'")
         .message("spec.autoscaling.keda is only allowed with spec.autoscaling.engine KEDA or Auto"),
     validation = Rule::new("!has(self.schedules) || self.engine != 'None'")
         .message("spec.autoscaling.schedules is not allowed with spec.autoscaling.engine None: the number of pods is fixed"),
-    validation = Rule::new("!has(self.schedules) || self.schedules.all(schedule, schedule.minReplicas <= (has(self.maxReplicas) ? self.maxReplicas : (self.engine == 'KEDA' ? 50 : 20)))")
-        .message("spec.autoscaling.schedules[].minReplicas must be at most spec.autoscaling.maxReplicas, which is 50 for KEDA and 20 else where it is left out")
+    validation = Rule::new("!has(self.schedules) || !has(self.maxReplicas) || self.schedules.all(schedule, schedule.minReplicas <= self.maxReplicas)")
+        .message("spec.autoscaling.schedules[].minReplicas must be at most spec.autoscaling.maxReplicas")
 )]
 pub struct Autoscaling {
     /// What sets the number of pods.
     #[serde(default)]
     pub engine: Engine,
 
-    /// Fewest pods.
-    #[serde(default = "min_replicas")]
+    /// Minimum replicas. Default: 2, or `maxReplicas` where that is less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
-    pub min_replicas: i32,
+    pub min_replicas: Option<i32>,
 
-    /// Most pods. Default: 50 with `engine: KEDA`, 20 else; where a new autoscaler finds more, those,
-    /// until they go for want of load.
+    /// Maximum replicas. Default: 50 with `engine: KEDA`, 20 else, or `minReplicas`, here and in `schedules`, where
+    /// that is more; where a new autoscaler finds more pods, those, until they go for want of load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: Option<i32>,
@@ -69,7 +72,7 @@ impl Default for Autoscaling {
     fn default() -> Self {
         Self {
             engine: Engine::default(),
-            min_replicas: min_replicas(),
+            min_replicas: None,
             max_replicas: None,
             targets: Targets::default(),
             behavior: Behavior::default(),
@@ -114,6 +117,10 @@ pub enum ActiveEngine {
 /// Settings of KEDA.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.authModes) || has(self.authenticationRef)")
+        .message("spec.autoscaling.keda.authModes needs spec.autoscaling.keda.authenticationRef, which has what they ask for")
+)]
 pub struct Keda {
     /// How often KEDA looks at the ScaledObject itself, in seconds. The HPA that KEDA makes asks for
     /// the triggers' values on its own clock, every 15 s by default, and that clock alone scales.
@@ -135,11 +142,86 @@ pub struct Keda {
         .message("spec.autoscaling.keda.prometheusAddress must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user, password, query, fragment or escapes"))]
     pub prometheus_address: Option<String>,
 
+    /// What KEDA logs in to that Prometheus with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication_ref: Option<AuthenticationRef>,
+
+    /// How it logs in, in KEDA's words. Default: as the identity of a pod or a cloud, where `authenticationRef` has
+    /// one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub auth_modes: Vec<AuthMode>,
+
     /// Failed readings in a row after which a trigger counts as unknown, and the present number of
     /// pods is kept.
     #[serde(default = "fallback_failure_threshold")]
     #[schemars(range(min = 1, max = 100))]
     pub fallback_failure_threshold: i32,
+}
+
+/// An object of KEDA's that has a login.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthenticationRef {
+    /// Its name; a `TriggerAuthentication` is in the namespace of the ModelService.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(format!("self.matches('{OBJECT_NAME}')"))
+        .message("spec.autoscaling.keda.authenticationRef.name must be the name of an object"))]
+    pub name: String,
+
+    /// Its kind.
+    #[serde(default)]
+    pub kind: AuthenticationKind,
+}
+
+/// Kinds of KEDA's that have a login.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthenticationKind {
+    /// One of a namespace.
+    #[default]
+    TriggerAuthentication,
+    /// One of the cluster.
+    ClusterTriggerAuthentication,
+}
+
+impl AuthenticationKind {
+    /// The kind's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TriggerAuthentication => "TriggerAuthentication",
+            Self::ClusterTriggerAuthentication => "ClusterTriggerAuthentication",
+        }
+    }
+}
+
+/// How KEDA logs in to Prometheus
+/// (<https://keda.sh/docs/latest/scalers/prometheus/#authentication-parameters>).
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// A token.
+    Bearer,
+    /// A user and a password.
+    Basic,
+    /// A certificate.
+    Tls,
+    /// A header.
+    Custom,
+}
+
+impl AuthMode {
+    /// KEDA's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::Basic => "basic",
+            Self::Tls => "tls",
+            Self::Custom => "custom",
+        }
+    }
 }
 
 impl Default for Keda {
@@ -148,13 +230,11 @@ impl Default for Keda {
             polling_interval_seconds: polling_interval_seconds(),
             cooldown_period_seconds: cooldown_period_seconds(),
             prometheus_address: None,
+            authentication_ref: None,
+            auth_modes: Vec::new(),
             fallback_failure_threshold: fallback_failure_threshold(),
         }
     }
-}
-
-const fn min_replicas() -> i32 {
-    2
 }
 
 const fn polling_interval_seconds() -> i32 {

@@ -5,13 +5,14 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::ModelService;
+use crate::{ModelService, refused};
 
 /// The CustomResourceDefinition of the ModelService.
 ///
-/// It differs in two ways from what is derived. Optional fields aren't nullable: the API server then
+/// It differs in three ways from what is derived. Optional fields aren't nullable: the API server then
 /// drops an explicit `null`, or puts the default in its place, so neither a CEL rule nor the operator
-/// ever sees one. And descriptions have no line breaks, so that `kubectl explain` can set its own.
+/// ever sees one. Descriptions have no line breaks, so that `kubectl explain` can set its own. And there are
+/// fields that are refused with the reason: the API server drops a field that it doesn't know.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = ModelService::crd();
@@ -22,6 +23,7 @@ pub fn crd() -> CustomResourceDefinition {
             .and_then(|validation| validation.open_api_v3_schema.as_mut())
         {
             tidy(schema);
+            refused::declare(schema);
         }
     }
     crd
@@ -45,6 +47,9 @@ fn tidy(schema: &mut JSONSchemaProps) {
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        // A map whose values may be null says so on purpose.
+        let nullable = values.nullable;
         tidy(values);
+        values.nullable = nullable;
     }
 }

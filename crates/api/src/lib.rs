@@ -13,10 +13,12 @@ mod crd;
 pub mod model;
 mod model_service;
 mod model_uri;
+pub mod pod;
+mod refused;
 pub mod resources;
 pub mod rollout;
 pub mod schedule;
-pub mod scheduling;
+mod schema;
 pub mod server;
 pub mod status;
 pub mod targets;
@@ -24,6 +26,7 @@ pub mod targets;
 pub use crd::crd;
 pub use model_service::{ModelService, ModelServiceSpec};
 pub use model_uri::{InvalidModelSource, InvalidModelUri, InvalidSha256, ModelUri, Sha256};
+pub use refused::{NEVER, is_refused};
 pub use status::ModelServiceStatus;
 
 /// API group of the ModelService.

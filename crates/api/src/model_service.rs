@@ -3,8 +3,10 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use springtide_contract::defaults;
+
 use crate::{
-    autoscaling::Autoscaling, model::Model, rollout::Rollout, server::Server,
+    autoscaling::Autoscaling, model::Model, pod::Pod, rollout::Rollout, server::Server,
     status::ModelServiceStatus,
 };
 
@@ -91,7 +93,9 @@ use crate::{
     validation = Rule::new(
         "has(self.replicas) || !has(self.autoscaling) || self.autoscaling.engine != 'None'"
     )
-    .message("spec.replicas is required with spec.autoscaling.engine None: nothing else sets the number of pods")
+    .message("spec.replicas is required with spec.autoscaling.engine None: nothing else sets the number of pods"),
+    validation = Rule::new(lets_drain())
+    .message(&*format!("spec.pod.terminationGracePeriodSeconds must be at least {} and spec.server.requestTimeoutMilliseconds, so that accepted requests are answered", defaults::termination_seconds(0)))
 )]
 pub struct ModelServiceSpec {
     /// Which model is served.
@@ -100,6 +104,10 @@ pub struct ModelServiceSpec {
     /// How each pod serves it.
     #[serde(default)]
     pub server: Server,
+
+    /// What the pods have besides.
+    #[serde(default)]
+    pub pod: Pod,
 
     /// Fixed number of pods. Required with `autoscaling.engine: None`, and only allowed there. The scale
     /// subresource reads and writes it, so `kubectl scale` works with that engine only.
@@ -123,4 +131,15 @@ pub struct ModelServiceSpec {
         regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub operator_class: Option<String>,
+}
+
+/// The rule that a pod isn't killed before its last request has been answered.
+fn lets_drain() -> String {
+    let besides = defaults::termination_seconds(0);
+    let default = defaults::REQUEST_TIMEOUT_MILLISECONDS;
+    format!(
+        "!has(self.pod) || !has(self.pod.terminationGracePeriodSeconds) || \
+         (self.pod.terminationGracePeriodSeconds - {besides}) * 1000 >= \
+         (has(self.server) ? self.server.requestTimeoutMilliseconds : {default})"
+    )
 }

@@ -1,113 +1,171 @@
-//! CPU, memory and GPUs of a pod.
+//! CPU, memory and devices of a pod.
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-/// Resource name of an NVIDIA GPU, as its device plugin registers it
-/// (<https://github.com/NVIDIA/k8s-device-plugin>).
-pub const NVIDIA_GPU: &str = "nvidia.com/gpu";
+use crate::schema::{map, schema, with_rules};
 
-/// CPU and memory of each pod.
+/// Resource name of CPU.
+pub const CPU: &str = "cpu";
+
+/// Resource name of memory.
+pub const MEMORY: &str = "memory";
+
+/// A limit that isn't there.
+pub const UNLIMITED: &str = "Unlimited";
+
+/// CPU and memory, each with its request and its limit where neither is set.
+pub const DEFAULTS: [(&str, &str, &str); 2] = [(CPU, "500m", "2"), (MEMORY, "512Mi", "2Gi")];
+
+/// Name of a resource that isn't Kubernetes' own: a DNS name and a name
+/// (<https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#extended-resources>).
+const EXTENDED: &str =
+    "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+
+/// A DNS name that resources of Kubernetes' own have.
+const OWN_DOMAIN: &str = "kubernetes.io/";
+
+/// Whether a resource may be named here besides CPU and memory. Room on the node's disk follows the model's size.
+#[must_use]
+pub fn is_extended(name: &str) -> bool {
+    name.split_once('/')
+        .is_some_and(|(domain, name)| !domain.is_empty() && !name.is_empty() && !name.contains('/'))
+        && !is_of_kubernetes(name)
+}
+
+fn is_of_kubernetes(name: &str) -> bool {
+    name.starts_with(OWN_DOMAIN) || name.contains(&format!(".{OWN_DOMAIN}"))
+}
+
+/// CPU, memory and devices of each pod. What is left out follows what is set: a request is at most the limit.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("quantity(string(self.requests.cpu)).compareTo(quantity(string(self.limits.cpu))) <= 0")
-        .message("spec.server.resources.requests.cpu must be at most spec.server.resources.limits.cpu"),
-    validation = Rule::new("quantity(string(self.requests.memory)).compareTo(quantity(string(self.limits.memory))) <= 0")
-        .message("spec.server.resources.requests.memory must be at most spec.server.resources.limits.memory")
+    validation = Rule::new(at_most("cpu")).message("spec.server.resources.requests.cpu must be at most spec.server.resources.limits.cpu"),
+    validation = Rule::new(at_most("memory")).message("spec.server.resources.requests.memory must be at most spec.server.resources.limits.memory"),
+    validation = Rule::new("!has(self.requests) || !has(self.limits) || self.requests.all(name, name in ['cpu', 'memory'] || !(name in self.limits) || quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) == 0)")
+        .message("spec.server.resources.requests must be equal to spec.server.resources.limits but for cpu and memory")
 )]
 pub struct Resources {
-    /// What a pod is sure to get. Utilization targets are percentages of it.
-    #[serde(default)]
-    pub requests: Requests,
+    /// What a pod is sure to get: `cpu`, in cores (`500m` is half a core), `memory`, in bytes (`512Mi`), and extended
+    /// resources by their name. Utilization targets are percentages of it. Default: 500m and 512Mi, or the limit
+    /// where that is less.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "requests_schema")]
+    pub requests: BTreeMap<String, Quantity>,
 
-    /// What a pod gets at most.
-    #[serde(default)]
-    pub limits: Limits,
+    /// What a pod gets at most: `cpu`, `memory` and extended resources by their name, such as `nvidia.com/gpu` or
+    /// `nvidia.com/mig-1g.10gb`. `cpu: Unlimited` is no limit; so is null, which kubectl leaves out but in a
+    /// server-side apply. Default: 2 and 2Gi, or the request where that is more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "limits_schema")]
+    pub limits: BTreeMap<String, Limit>,
 }
 
-/// What a pod is sure to get.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Requests {
-    /// CPU, in cores (`500m` is half a core).
-    #[serde(default = "request_cpu")]
-    #[schemars(schema_with = "quantity_schema")]
-    pub cpu: Quantity,
-
-    /// Memory, in bytes (`512Mi`).
-    #[serde(default = "request_memory")]
-    #[schemars(schema_with = "quantity_schema")]
-    pub memory: Quantity,
+/// What a pod gets at most of a resource.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(from = "Option<Quantity>", into = "Option<Quantity>")]
+pub enum Limit {
+    /// So much.
+    Amount(Quantity),
+    /// Whatever the node has.
+    Unlimited,
 }
 
-/// What a pod gets at most.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Limits {
-    /// CPU, in cores.
-    #[serde(default = "limit_cpu")]
-    #[schemars(schema_with = "quantity_schema")]
-    pub cpu: Quantity,
-
-    /// Memory, in bytes.
-    #[serde(default = "limit_memory")]
-    #[schemars(schema_with = "quantity_schema")]
-    pub memory: Quantity,
-
-    /// NVIDIA GPUs, for `executionProvider: CUDA`, `TensorRT` or `Auto`.
-    #[serde(
-        default,
-        rename = "nvidia.com/gpu",
-        skip_serializing_if = "Option::is_none"
-    )]
-    #[schemars(range(min = 1, max = 16))]
-    pub nvidia_gpu: Option<i32>,
-}
-
-impl Default for Requests {
-    fn default() -> Self {
-        Self {
-            cpu: request_cpu(),
-            memory: request_memory(),
+impl From<Option<Quantity>> for Limit {
+    fn from(quantity: Option<Quantity>) -> Self {
+        match quantity {
+            Some(quantity) if quantity.0 != UNLIMITED => Self::Amount(quantity),
+            Some(_) | None => Self::Unlimited,
         }
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            cpu: limit_cpu(),
-            memory: limit_memory(),
-            nvidia_gpu: None,
-        }
+impl From<Limit> for Option<Quantity> {
+    fn from(limit: Limit) -> Self {
+        Some(match limit {
+            Limit::Amount(quantity) => quantity,
+            Limit::Unlimited => Quantity(UNLIMITED.to_owned()),
+        })
     }
 }
 
-fn request_cpu() -> Quantity {
-    Quantity("500m".to_owned())
+/// The rule that a request is at most the limit.
+fn at_most(name: &str) -> String {
+    format!(
+        "!has(self.requests) || !has(self.limits) || !('{name}' in self.requests) || !('{name}' in self.limits) || \
+         {} || quantity(string(self.requests['{name}'])).compareTo(quantity(string(self.limits['{name}']))) <= 0",
+        is_unlimited(&format!("self.limits['{name}']")),
+    )
 }
 
-fn request_memory() -> Quantity {
-    Quantity("512Mi".to_owned())
+fn is_unlimited(limit: &str) -> String {
+    format!("{limit} == null || string({limit}) == '{UNLIMITED}'")
 }
 
-fn limit_cpu() -> Quantity {
-    Quantity("2".to_owned())
-}
-
-fn limit_memory() -> Quantity {
-    Quantity("2Gi".to_owned())
-}
+/// A positive number with a unit.
+const AMOUNT: &str =
+    "([0-9]*[1-9][0-9]*([.][0-9]*)?|[0-9]*[.][0-9]*[1-9][0-9]*)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?";
 
 /// A positive quantity as Kubernetes' own resources accept it, without signs and exponents: nobody
 /// writes them, and without them the pattern stays readable.
-fn quantity_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
+pub(crate) fn quantity() -> Value {
+    json!({
         "maxLength": 32,
-        "pattern": "^([0-9]*[1-9][0-9]*([.][0-9]*)?|[0-9]*[.][0-9]*[1-9][0-9]*)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$",
+        "minimum": 1,
+        "pattern": format!("^{AMOUNT}$"),
         "x-kubernetes-int-or-string": true,
     })
+}
+
+fn requests_schema(_: &mut SchemaGenerator) -> Schema {
+    let field = "spec.server.resources.requests";
+    schema(with_rules(
+        map(16, quantity()),
+        [is_resource(field), is_whole(field)],
+    ))
+}
+
+fn limits_schema(_: &mut SchemaGenerator) -> Schema {
+    let field = "spec.server.resources.limits";
+    let mut limit = quantity();
+    limit["pattern"] = json!(format!("^({AMOUNT}|{UNLIMITED})$"));
+    limit["nullable"] = json!(true);
+    let only_cpu = (
+        format!(
+            "self.all(name, name == 'cpu' || !({}))",
+            is_unlimited("self[name]")
+        ),
+        format!("{field} may be {UNLIMITED} for cpu only"),
+    );
+    schema(with_rules(
+        map(16, limit),
+        [is_resource(field), only_cpu, is_whole(field)],
+    ))
+}
+
+fn is_resource(field: &str) -> (String, String) {
+    (
+        format!(
+            "self.all(name, name in ['cpu', 'memory'] || (name.matches('{EXTENDED}') && !name.startsWith('{OWN_DOMAIN}') && !name.contains('.{OWN_DOMAIN}')))"
+        ),
+        format!(
+            "{field} may have cpu, memory and extended resources such as nvidia.com/gpu; ephemeral-storage follows spec.model.maxSizeMebibytes"
+        ),
+    )
+}
+
+fn is_whole(field: &str) -> (String, String) {
+    (
+        format!(
+            "self.all(name, name in ['cpu', 'memory'] || {} || quantity(string(self[name])).isInteger())",
+            is_unlimited("self[name]")
+        ),
+        format!("{field} must be whole numbers but for cpu and memory"),
+    )
 }

@@ -1,16 +1,11 @@
 //! How each pod serves the model.
 
-use std::collections::BTreeMap;
-
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use springtide_contract::defaults;
 
-use crate::{
-    resources::Resources,
-    scheduling::{ImagePullSecret, Toleration, node_selector_schema},
-};
+use crate::resources::Resources;
 
 /// How each pod serves the model.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -32,12 +27,6 @@ pub struct Server {
     /// When the image is pulled.
     #[serde(default)]
     pub image_pull_policy: ImagePullPolicy,
-
-    /// Secrets with credentials for the image's registry.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub image_pull_secrets: Vec<ImagePullSecret>,
 
     /// What ONNX Runtime computes on.
     #[serde(default)]
@@ -68,47 +57,15 @@ pub struct Server {
     #[schemars(range(min = 0, max = 600_000))]
     pub latency_objective_milliseconds: Option<i32>,
 
-    /// Inference threads per pod. Default: chosen by the server from its CPU limit.
+    /// Inference threads per pod. Default: chosen by the server from its CPU limit; where there is none, as many as
+    /// with the limit that `resources` would have by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub workers: Option<i32>,
 
-    /// CPU and memory of each pod.
+    /// CPU, memory and devices of each pod.
     #[serde(default)]
     pub resources: Resources,
-
-    /// Service account of the pods, in the namespace of the ModelService. They never get its token, so that it
-    /// gives them no rights over the cluster; a name of their own is for meshes and policies that tell pods apart
-    /// by it, and for its image pull secrets.
-    #[serde(default = "service_account_name")]
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
-        .message("spec.server.serviceAccountName must be the name of a service account"))]
-    pub service_account_name: String,
-
-    /// `RuntimeClass` of the pods, such as one of gVisor or Kata Containers, for models that aren't trusted.
-    /// Default: the cluster's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')")
-        .message("spec.server.runtimeClassName must be the name of a RuntimeClass"))]
-    pub runtime_class_name: Option<String>,
-
-    /// `false` runs the pods in a user namespace of their own, so that their users are nobody on the
-    /// node. Needs nodes that can (Linux 6.3, a runtime with user namespaces). Default: the cluster's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host_users: Option<bool>,
-
-    /// Labels that a node must have.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "node_selector_schema")]
-    pub node_selector: BTreeMap<String, String>,
-
-    /// Taints of nodes that the pods tolerate.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
-    #[x_kube(merge_strategy = ListMerge::Atomic)]
-    pub tolerations: Vec<Toleration>,
 }
 
 impl Default for Server {
@@ -116,7 +73,6 @@ impl Default for Server {
         Self {
             image: None,
             image_pull_policy: ImagePullPolicy::default(),
-            image_pull_secrets: Vec::new(),
             execution_provider: ExecutionProvider::default(),
             batching: Batching::default(),
             max_queue_rows: max_queue_rows(),
@@ -124,11 +80,6 @@ impl Default for Server {
             latency_objective_milliseconds: None,
             workers: None,
             resources: Resources::default(),
-            service_account_name: service_account_name(),
-            runtime_class_name: None,
-            host_users: None,
-            node_selector: BTreeMap::new(),
-            tolerations: Vec::new(),
         }
     }
 }
@@ -231,10 +182,6 @@ pub enum BatchingPolicy {
     WorkConserving,
     /// When it is full or its oldest request has waited for `maxWaitMilliseconds`.
     Window,
-}
-
-fn service_account_name() -> String {
-    "default".to_owned()
 }
 
 const fn max_batch_rows() -> i32 {

@@ -54,3 +54,22 @@ pub const DRAIN_DELAY_SECONDS: u32 = 1;
 /// How long a pod goes on serving after its deletion began, in seconds, so that every proxy and
 /// load balancer has stopped sending to it before it stops listening.
 pub const PRE_STOP_SECONDS: u32 = 5;
+
+/// Seconds beyond the request timeout in which the answers to the last requests reach their clients.
+pub const ANSWER_SECONDS: u32 = 1;
+
+/// Seconds between the end of a drain and the kill, for the process to end by itself.
+pub const EXIT_SECONDS: u32 = 5;
+
+/// Longest time that a drain may take, in seconds: connections are taken for a while, and the last request
+/// that was accepted is answered or timed out by then.
+#[must_use]
+pub const fn drain_seconds(request_timeout_milliseconds: u32) -> u32 {
+    DRAIN_DELAY_SECONDS + request_timeout_milliseconds.div_ceil(1000) + ANSWER_SECONDS
+}
+
+/// Longest time from the deletion of a pod to the end of its server, in seconds.
+#[must_use]
+pub const fn termination_seconds(request_timeout_milliseconds: u32) -> u32 {
+    PRE_STOP_SECONDS + drain_seconds(request_timeout_milliseconds) + EXIT_SECONDS
+}

@@ -12,7 +12,7 @@ use std::{
 use futures::join;
 use kube::{Client, Resource, core::GroupVersion, discovery};
 use springtide_plan::{
-    Capabilities, ExternalMetrics, PodsMetrics, ServingSignal, keda::ScaledObject,
+    Capabilities, ExternalMetrics, Platform, PodsMetrics, ServingSignal, keda::ScaledObject,
 };
 use tokio::{
     sync::watch,
@@ -36,6 +36,9 @@ const CUSTOM_METRICS: [&str; 2] = [
 /// (<https://keda.sh/docs/latest/operate/metrics-server/>).
 const EXTERNAL_METRICS: &str = "external.metrics.k8s.io/v1beta1";
 
+/// The version of OpenShift's security context constraints.
+const SECURITY_CONTEXT_CONSTRAINTS: &str = "security.openshift.io/v1";
+
 /// What is known of the cluster since the last look. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -47,10 +50,11 @@ pub struct Known {
 impl Known {
     /// Looks anew. What can't be found out stays as it was known.
     pub async fn look(&self, client: &Client) {
-        let (keda, pods_metrics, external_metrics) = join!(
+        let (keda, pods_metrics, external_metrics, platform) = join!(
             timeout(PERIOD, serves_keda(client)),
             timeout(PERIOD, pods_metrics(client)),
             timeout(PERIOD, external_metrics(client)),
+            timeout(PERIOD, platform(client)),
         );
         match &keda {
             Ok(Ok(_)) => {}
@@ -71,12 +75,17 @@ impl Known {
                 Err(_) | Ok(ExternalMetrics::Unknown) => {}
                 Ok(external_metrics) => known.external_metrics = external_metrics,
             }
+            match platform {
+                Err(_) | Ok(Platform::Unknown) => {}
+                Ok(platform) => known.platform = platform,
+            }
             let changed = *known != before;
             if changed {
                 info!(
                     keda = known.keda,
                     external_metrics = ?known.external_metrics,
                     pods_metrics = ?known.pods_metrics,
+                    platform = ?known.platform,
                     "capabilities of the cluster changed"
                 );
             }
@@ -175,6 +184,22 @@ async fn external_metrics(client: &Client) -> ExternalMetrics {
         Err(error) => {
             warn!(error = brief(&error), "discovery of external metrics");
             ExternalMetrics::Unknown
+        }
+    }
+}
+
+/// Whether there are security context constraints. OpenShift's own API server has them, and says 503 while it is down.
+async fn platform(client: &Client) -> Platform {
+    match client
+        .list_api_group_resources(SECURITY_CONTEXT_CONSTRAINTS)
+        .await
+    {
+        Ok(_) => Platform::OpenShift,
+        Err(error) if is_not_served(&error) => Platform::Kubernetes,
+        Err(kube::Error::Api(status)) if status.code == 503 => Platform::OpenShift,
+        Err(error) => {
+            warn!(error = brief(&error), "discovery of the platform");
+            Platform::Unknown
         }
     }
 }
@@ -292,8 +317,8 @@ mod tests {
         known.look(&fake.client()).await;
         assert_eq!(pods_metrics_of(&known), all);
         for fault in [Fault::Status(500), Fault::Status(403), Fault::Refused] {
-            // KEDA, both versions, and the external metrics API.
-            for call in 1..=4 {
+            // KEDA, both versions, the external metrics API, and the platform.
+            for call in 1..=5 {
                 fake.inject(call, fault);
             }
             known.look(&fake.client()).await;
@@ -326,7 +351,7 @@ mod tests {
         assert_eq!(look(answers).await, ExternalMetrics::Registered);
         for fault in [Fault::Status(500), Fault::Status(403), Fault::Refused] {
             fake.unregister(EXTERNAL_METRICS);
-            for call in 1..=4 {
+            for call in 1..=5 {
                 fake.inject(call, fault);
             }
             known.look(&fake.client()).await;
@@ -334,6 +359,27 @@ mod tests {
             let known = external_metrics_of(&known);
             assert_eq!(known, ExternalMetrics::Registered, "{fault:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn openshift_is_told_by_its_constraints_and_stays_known_while_nothing_answers() {
+        let fake = FakeApi::new();
+        let known = Known::default();
+        assert_eq!(known.capabilities.borrow().platform, Platform::Unknown);
+        known.look(&fake.client()).await;
+        assert_eq!(known.capabilities.borrow().platform, Platform::Kubernetes);
+        for api in [Aggregated::Unavailable, Aggregated::Resources(Vec::new())] {
+            fake.register(SECURITY_CONTEXT_CONSTRAINTS, api);
+            known.look(&fake.client()).await;
+            assert_eq!(known.capabilities.borrow().platform, Platform::OpenShift);
+        }
+        fake.unregister(SECURITY_CONTEXT_CONSTRAINTS);
+        for call in 1..=5 {
+            fake.inject(call, Fault::Status(500));
+        }
+        known.look(&fake.client()).await;
+        fake.clear_faults();
+        assert_eq!(known.capabilities.borrow().platform, Platform::OpenShift);
     }
 
     #[tokio::test(start_paused = true)]

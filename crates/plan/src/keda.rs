@@ -103,6 +103,20 @@ pub struct Trigger {
     pub metric_type: Option<String>,
     /// Settings of the scaler.
     pub metadata: BTreeMap<String, String>,
+    /// What the scaler logs in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication_ref: Option<TriggerAuthenticationRef>,
+}
+
+/// What a scaler logs in with.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TriggerAuthenticationRef {
+    /// Name.
+    pub name: String,
+    /// Kind; KEDA takes `TriggerAuthentication` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
 }
 
 /// What holds while a trigger can't be read.

@@ -87,7 +87,7 @@ impl Memory {
     pub(crate) fn of(
         known: Option<&ModelStatus>,
         loaded_since: Option<Timestamp>,
-        request: &Quantity,
+        request: Option<&Quantity>,
         limit: Option<&Quantity>,
     ) -> Self {
         let has_answered = known.is_some_and(|known| known.batching.is_some());
@@ -101,7 +101,7 @@ impl Memory {
             expected_until: known
                 .and(loaded_since)
                 .and_then(|since| since.checked_add(patience).ok()),
-            request: request.clone(),
+            request: request.cloned().unwrap_or_default(),
             limit: limit.cloned(),
         }
     }

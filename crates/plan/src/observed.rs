@@ -57,6 +57,20 @@ pub struct Capabilities {
     pub external_metrics: ExternalMetrics,
     /// What a HorizontalPodAutoscaler can follow besides CPU and memory.
     pub pods_metrics: PodsMetrics,
+    /// What chooses users and groups of pods.
+    pub platform: Platform,
+}
+
+/// What chooses users and groups of pods that don't ask for one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Platform {
+    /// Nothing: the pod's own spec and its images do.
+    Kubernetes,
+    /// It hasn't been asked yet.
+    #[default]
+    Unknown,
+    /// Security context constraints (`security.openshift.io`), which refuse users of the pod's own choice.
+    OpenShift,
 }
 
 /// Whether there is the external metrics API (`external.metrics.k8s.io`), which KEDA registers beside its

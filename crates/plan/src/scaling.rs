@@ -1,7 +1,10 @@
 //! What is to set the number of pods, parsed.
 
 use springtide_api::{
-    autoscaling::{Autoscaling, DEFAULT_KEDA_MAX_REPLICAS, DEFAULT_MAX_REPLICAS, Engine, Keda},
+    autoscaling::{
+        Autoscaling, DEFAULT_KEDA_MAX_REPLICAS, DEFAULT_MAX_REPLICAS, DEFAULT_MIN_REPLICAS, Engine,
+        Keda,
+    },
     targets::{Signal, Targets},
 };
 
@@ -11,6 +14,9 @@ use crate::{
     schedule::Schedules,
     validated::{Invalid, within},
 };
+
+/// Most pods that a spec may ask for.
+const MOST_REPLICAS: i32 = 1000;
 
 /// What an autoscaler follows where no target is set: what metrics-server reports.
 const RESOURCE_TARGETS: Targets = Targets {
@@ -122,7 +128,7 @@ impl Scaling {
         let engine = match (autoscaling.engine, replicas) {
             (Engine::None, None) => return Err(Invalid::ReplicasMissing),
             (Engine::None, Some(replicas)) => {
-                within("spec.replicas", replicas, 0, 1000)?;
+                within("spec.replicas", replicas, 0, MOST_REPLICAS)?;
                 return Ok(Self::Fixed { replicas });
             }
             (_, Some(_)) => return Err(Invalid::ReplicasWithEngine),
@@ -147,10 +153,23 @@ impl PodAutoscaling {
             }
             AutoscalerEngine::Keda => (DEFAULT_KEDA_MAX_REPLICAS, KEDA_TARGETS),
         };
-        let min_replicas = autoscaling.min_replicas;
-        let most = autoscaling.max_replicas.unwrap_or(default_max_replicas);
-        within("spec.autoscaling.minReplicas", min_replicas, 1, 1000)?;
-        within("spec.autoscaling.maxReplicas", most, 1, 1000)?;
+        let most = autoscaling.max_replicas.unwrap_or_else(|| {
+            let scheduled = autoscaling.schedules.iter().map(|one| one.min_replicas);
+            scheduled
+                .chain(autoscaling.min_replicas)
+                .fold(default_max_replicas, i32::max)
+                .min(MOST_REPLICAS)
+        });
+        let min_replicas = autoscaling
+            .min_replicas
+            .unwrap_or(DEFAULT_MIN_REPLICAS.min(most));
+        within("spec.autoscaling.maxReplicas", most, 1, MOST_REPLICAS)?;
+        within(
+            "spec.autoscaling.minReplicas",
+            min_replicas,
+            1,
+            MOST_REPLICAS,
+        )?;
         if min_replicas > most {
             return Err(Invalid::MinAboveMax);
         }

@@ -1,5 +1,7 @@
 //! A ModelService whose spec makes sense.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 use serde::Deserialize;
@@ -17,6 +19,8 @@ use crate::{
     keda::HPA_NAME_PREFIX,
     labels,
     memory::{self, Memory},
+    pod::{InvalidPod, ServingPod},
+    pod_resources::{InvalidResources, PodResources},
     rollout::RolloutRules,
     scaling::Scaling,
     schedule::InvalidSchedule,
@@ -34,6 +38,8 @@ pub struct ValidatedModelService {
     model_name: String,
     max_size_mebibytes: i32,
     server: Server,
+    pod: ServingPod,
+    pod_resources: PodResources,
     scaling: Scaling,
     rollout: RolloutRules,
     sentinel_mismatch: Option<String>,
@@ -96,6 +102,12 @@ pub enum Invalid {
     /// A rollout that could replace no pod.
     #[error("spec.rollout.maxSurge and spec.rollout.maxUnavailable must not both be 0")]
     RolloutOfNothing,
+    /// What pods have besides the server.
+    #[error(transparent)]
+    Pod(#[from] InvalidPod),
+    /// Requests and limits of the pods.
+    #[error(transparent)]
+    Resources(#[from] InvalidResources),
     /// Fewer pods at most than at least.
     #[error("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas")]
     MinAboveMax,
@@ -142,12 +154,12 @@ impl TryFrom<&ModelService> for ValidatedModelService {
         let known = status
             .and_then(|status| status.model.as_ref())
             .filter(|known| is_about(known, &model_uri, model_sha256.as_ref()));
-        let resources = &spec.server.resources;
+        let pod_resources = PodResources::parse(&spec.server.resources)?;
         let memory = Memory::of(
             known,
             status.and_then(memory::loaded_since),
-            &resources.requests.memory,
-            Some(&resources.limits.memory),
+            pod_resources.requests.get("memory"),
+            pod_resources.limits.get("memory"),
         );
         Ok(Self {
             namespace: metadata
@@ -165,6 +177,12 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             max_size_mebibytes: spec.model.max_size_mebibytes,
             server: server(&spec.server)?,
             memory_at_rest_mebibytes: memory.at_rest_mebibytes,
+            pod: ServingPod::parse(
+                &spec.pod,
+                metadata.labels.as_ref(),
+                request_timeout_milliseconds(&spec.server),
+            )?,
+            pod_resources,
             scaling: Scaling::parse(&spec.autoscaling, spec.replicas, memory)?,
             rollout: RolloutRules::parse(&spec.rollout)?,
             name,
@@ -227,6 +245,14 @@ fn server(server: &Server) -> Result<Server, Invalid> {
         within("spec.server.workers", workers, 1, 256)?;
     }
     Ok(server.clone())
+}
+
+/// How long a request may take, in milliseconds.
+fn request_timeout_milliseconds(server: &Server) -> u32 {
+    server
+        .request_timeout_milliseconds
+        .try_into()
+        .unwrap_or_default()
 }
 
 pub(crate) fn within(field: &str, value: i32, min: i32, max: i32) -> Result<(), Invalid> {
@@ -316,6 +342,28 @@ impl ValidatedModelService {
         &self.server
     }
 
+    /// How long a request may take, in milliseconds.
+    pub(crate) fn request_timeout_milliseconds(&self) -> u32 {
+        request_timeout_milliseconds(&self.server)
+    }
+
+    /// What pods have besides the server.
+    pub(crate) const fn pod(&self) -> &ServingPod {
+        &self.pod
+    }
+
+    /// Requests and limits of the pods.
+    pub(crate) const fn pod_resources(&self) -> &PodResources {
+        &self.pod_resources
+    }
+
+    /// Labels of everything that is made for it.
+    pub(crate) fn child_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.pod.labels().clone();
+        labels.extend(labels::of(&self.name));
+        labels
+    }
+
     /// What a pod said of rows of this model whose outputs in a batch were not those of the row alone, as
     /// the status has it from an earlier pass.
     pub(crate) fn sentinel_mismatch(&self) -> Option<&str> {
@@ -365,7 +413,7 @@ impl ValidatedModelService {
         ObjectMeta {
             name: Some(self.name.clone()),
             namespace: Some(self.namespace.clone()),
-            labels: Some(labels::of(&self.name)),
+            labels: Some(self.child_labels()),
             owner_references: Some(vec![OwnerReference {
                 api_version: ModelService::api_version(&()).into_owned(),
                 kind: ModelService::kind(&()).into_owned(),

@@ -47,8 +47,14 @@ fn a_partly_filled_spec_gets_the_same_defaults_from_both() {
     let partly = minimal_with(json!({"spec": {
         "server": {
             "batching": {"maxBatchRows": 8},
-            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": 1}},
+            "resources": {"requests": {"cpu": "1"}, "limits": {"nvidia.com/gpu": "1"}},
+        },
+        "pod": {
             "tolerations": [{"operator": "Exists"}],
+            "env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+            "affinity": {"nodeAffinity": {}},
+            "topologySpreadConstraints": [],
+            "volumes": [{"name": "a", "emptyDir": {"sizeLimit": "1Gi"}}],
         },
         "autoscaling": {
             "engine": "KEDA",
@@ -57,7 +63,7 @@ fn a_partly_filled_spec_gets_the_same_defaults_from_both() {
             "schedules": [{
                 "name": "day", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5", "minReplicas": 4,
             }],
-            "keda": {},
+            "keda": {"authenticationRef": {"name": "prometheus"}},
         },
     }}));
     assert_eq!(filled_in(partly.clone()), parsed(partly));
@@ -77,19 +83,16 @@ fn the_defaults_are_those_of_the_contract() {
             },
             "maxQueueRows": 1024,
             "requestTimeoutMilliseconds": 5000,
-            "serviceAccountName": "default",
-            "resources": {
-                "requests": {"cpu": "500m", "memory": "512Mi"},
-                "limits": {"cpu": "2", "memory": "2Gi"},
-            },
+            // What is left out follows what is set, which no default of a schema can.
+            "resources": {},
         })
     );
+    assert_eq!(spec["pod"], json!({"serviceAccountName": "default"}));
     // Targets and behaviour stay empty: the preset and the operator know the contract's.
     assert_eq!(
         spec["autoscaling"],
         json!({
             "engine": "Auto",
-            "minReplicas": 2,
             "targets": {},
             "behavior": {"preset": "FastUpSlowDown", "scaleUp": {}, "scaleDown": {}},
         })

@@ -41,6 +41,232 @@ fn secret(patch: Value) -> Value {
     }}})
 }
 
+fn resources(change: Value) -> Value {
+    json!({"spec": {"server": {"resources": change}}})
+}
+
+fn pod(change: Value) -> Value {
+    json!({"spec": {"pod": change}})
+}
+
+fn volume(change: Value) -> Value {
+    let mut volume = json!({"name": "a"});
+    merge(&mut volume, change);
+    pod(json!({"volumes": [volume]}))
+}
+
+fn mounted_at(path: &str) -> Value {
+    pod(json!({
+        "volumes": [{"name": "a", "configMap": {"name": "a"}}],
+        "volumeMounts": [{"name": "a", "mountPath": path}],
+    }))
+}
+
+/// What the message must begin with, and what is wrong with a pod.
+fn bad_pods() -> Vec<(&'static str, Value)> {
+    let mut bad = vec![
+        (
+            "spec.pod.serviceAccountName must",
+            pod(json!({"serviceAccountName": "Models"})),
+        ),
+        (
+            "spec.pod.labels must have keys",
+            pod(json!({"labels": {"a b": "c"}})),
+        ),
+        (
+            "spec.pod.annotations must have keys",
+            pod(json!({"annotations": {"/a": "c"}})),
+        ),
+        (
+            "spec.pod.env[] must have value or",
+            pod(json!({"env": [{
+                "name": "A", "value": "b",
+                "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}},
+            }]})),
+        ),
+        (
+            "spec.pod.env[].valueFrom must",
+            pod(json!({"env": [{"name": "A", "valueFrom": {}}]})),
+        ),
+        (
+            "spec.pod.envFrom[] must",
+            pod(json!({"envFrom": [{"prefix": "A_"}]})),
+        ),
+        (
+            "spec.pod.terminationGracePeriodSeconds must",
+            pod(json!({"terminationGracePeriodSeconds": 16})),
+        ),
+        (
+            "spec.pod.terminationGracePeriodSeconds must",
+            json!({"spec": {
+                "server": {"requestTimeoutMilliseconds": 5001},
+                "pod": {"terminationGracePeriodSeconds": 17},
+            }}),
+        ),
+        (
+            "spec.pod.topologySpreadConstraints[].minDomains",
+            pod(json!({"topologySpreadConstraints": [{
+                "maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "ScheduleAnyway",
+                "minDomains": 2,
+            }]})),
+        ),
+        ("spec.pod.volumes[] must have exactly", volume(json!({}))),
+        (
+            "spec.pod.volumes[] must have exactly",
+            volume(json!({"configMap": {"name": "a"}, "secret": {"secretName": "a"}})),
+        ),
+        (
+            "spec.pod.volumes[].name must not",
+            volume(json!({"name": "source", "configMap": {"name": "a"}})),
+        ),
+        (
+            "spec.pod.volumes[].name must be",
+            volume(json!({"name": "A", "configMap": {"name": "a"}})),
+        ),
+        (
+            "spec.pod.volumeMounts[].name must",
+            pod(json!({"volumeMounts": [{"name": "a", "mountPath": "/a"}]})),
+        ),
+        (
+            "spec.pod.volumeMounts[].subPath must",
+            pod(json!({
+                "volumes": [{"name": "a", "configMap": {"name": "a"}}],
+                "volumeMounts": [{"name": "a", "mountPath": "/a", "subPath": "../b"}],
+            })),
+        ),
+    ];
+    for label in [
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/managed-by",
+        "pod-template-hash",
+        "serving.springtide.dev/model",
+        "scaledobject.keda.sh/name",
+    ] {
+        bad.push((
+            "spec.pod.labels must not",
+            pod(json!({"labels": {label: "x"}})),
+        ));
+    }
+    for annotation in [
+        "prometheus.io/port",
+        "kubectl.kubernetes.io/restartedAt",
+        "deployment.kubernetes.io/revision",
+        "container.apparmor.security.beta.kubernetes.io/server",
+    ] {
+        bad.push((
+            "spec.pod.annotations must not",
+            pod(json!({"annotations": {annotation: "x"}})),
+        ));
+    }
+    for variable in [
+        "SPRINGTIDE_PORT",
+        "MAX_BATCH_SIZE",
+        "MODEL_DIR",
+        "ORT_DYLIB_PATH",
+        "LD_PRELOAD",
+    ] {
+        let env = json!({"env": [{"name": variable, "value": "x"}]});
+        bad.push(("spec.pod.env[].name must not", pod(env)));
+    }
+    for path in [
+        "/",
+        "/models",
+        "/models/a",
+        "/source",
+        "/etc",
+        "/usr/lib",
+        "/dev/shm",
+    ] {
+        bad.push((
+            "spec.pod.volumeMounts[].mountPath must not",
+            mounted_at(path),
+        ));
+    }
+    for path in ["tmp", "/a/../models", "/a/", "/a:b"] {
+        bad.push((
+            "spec.pod.volumeMounts[].mountPath must be",
+            mounted_at(path),
+        ));
+    }
+    bad
+}
+
+/// Fields that no type has, as an API server sees them.
+#[test]
+fn what_gives_rights_over_a_node_and_what_has_another_name_now_is_refused() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    let with_host_path = json!({"configMap": {"name": "a"}, "hostPath": {}});
+    let refused = [
+        (
+            "spec.pod.hostNetwork isn't allowed",
+            pod(json!({"hostNetwork": true})),
+        ),
+        (
+            "spec.pod.hostPID isn't allowed",
+            pod(json!({"hostPID": true})),
+        ),
+        (
+            "spec.pod.hostIPC isn't allowed",
+            pod(json!({"hostIPC": true})),
+        ),
+        (
+            "spec.pod.privileged isn't allowed",
+            pod(json!({"privileged": true})),
+        ),
+        (
+            "spec.pod.capabilities isn't allowed",
+            pod(json!({"capabilities": {}})),
+        ),
+        (
+            "spec.pod.containers isn't allowed",
+            pod(json!({"containers": []})),
+        ),
+        (
+            "spec.pod.initContainers isn't allowed",
+            pod(json!({"initContainers": []})),
+        ),
+        (
+            "spec.pod.nodeName isn't allowed",
+            pod(json!({"nodeName": "a"})),
+        ),
+        (
+            "spec.pod.automountServiceAccountToken isn't allowed",
+            pod(json!({"automountServiceAccountToken": true})),
+        ),
+        (
+            "spec.pod.volumes[].hostPath isn't allowed",
+            volume(with_host_path),
+        ),
+        (
+            "spec.server.securityContext isn't allowed",
+            json!({"spec": {"server": {"securityContext": {}}}}),
+        ),
+        (
+            "spec.server.nodeSelector is now spec.pod.nodeSelector",
+            json!({"spec": {"server": {"nodeSelector": {}}}}),
+        ),
+        (
+            "spec.server.serviceAccountName is now spec.pod.serviceAccountName",
+            json!({"spec": {"server": {"serviceAccountName": "models"}}}),
+        ),
+    ];
+    for (message, patch) in refused {
+        let parsed: ModelService = serde_json::from_value(minimal()).unwrap();
+        let mut object = serde_json::to_value(parsed).unwrap();
+        assert!(Validator::new().validate(&schema, &object, None).is_ok());
+        merge(&mut object, patch);
+        let broken = Validator::new()
+            .validate(&schema, &object, None)
+            .unwrap_err();
+        let broken: Vec<String> = broken.into_iter().map(|error| error.message).collect();
+        assert!(
+            broken.iter().any(|broken| broken.starts_with(message)),
+            "{message}: {broken:?}"
+        );
+    }
+}
+
 fn prometheus(address: &str) -> Value {
     json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {"prometheusAddress": address}}}})
 }
@@ -65,8 +291,9 @@ fn good_specs_break_no_rule() {
         minimal_with(prometheus("https://mimir.example.com/prometheus/")),
         minimal_with(prometheus("http://[::1]:9090/select/0/prometheus")),
         minimal_with(json!({"spec": {"replicas": 0, "autoscaling": {"engine": "None"}}})),
-        minimal_with(json!({"spec": {"autoscaling": {"minReplicas": 20}}})),
-        minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "minReplicas": 50}}})),
+        minimal_with(json!({"spec": {"autoscaling": {"minReplicas": 300}}})),
+        minimal_with(json!({"spec": {"autoscaling": {"maxReplicas": 1}}})),
+        minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "minReplicas": 51}}})),
         minimal_with(json!({"spec": {"autoscaling": {"minReplicas": 30, "maxReplicas": 30}}})),
         minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {
             "prometheusAddress": "http://prometheus:9090",
@@ -79,10 +306,53 @@ fn good_specs_break_no_rule() {
         minimal_with(schedule(
             json!({"timezone": "Etc/GMT+12", "start": "*/5 0-6,22 ? JAN MON"}),
         )),
-        minimal_with(schedule(json!({"minReplicas": 20}))),
+        minimal_with(schedule(json!({"minReplicas": 300}))),
         minimal_with(json!({"spec": {"server": {"resources": {
             "requests": {"cpu": 2, "memory": "2048Mi"}, "limits": {"cpu": "2000m", "memory": "2Gi"},
         }}}})),
+        minimal_with(resources(json!({"limits": {"memory": "256Mi"}}))),
+        minimal_with(resources(json!({"requests": {"cpu": 8}}))),
+        minimal_with(resources(
+            json!({"requests": {"cpu": 8}, "limits": {"cpu": "Unlimited"}}),
+        )),
+        minimal_with(resources(json!({"limits": {"cpu": null}}))),
+        minimal_with(resources(json!({
+            "requests": {"nvidia.com/mig-1g.10gb": "1", "amd.com/gpu": 2},
+            "limits": {"nvidia.com/mig-1g.10gb": 1, "gpu.intel.com/i915": "1k"},
+        }))),
+        minimal_with(json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {
+            "authenticationRef": {"kind": "ClusterTriggerAuthentication", "name": "prometheus"},
+            "authModes": ["bearer", "tls"],
+        }}}})),
+        minimal_with(json!({"spec": {"pod": {
+            "labels": {"team": "ml", "example.com/cost-center": "", "app.kubernetes.io/version": "1"},
+            "annotations": {"sidecar.istio.io/inject": "false"},
+            "env": [
+                {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+                {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            ],
+            "envFrom": [{"secretRef": {"name": "a"}}, {"prefix": "A_", "configMapRef": {"name": "b"}}],
+            "serviceAccountName": "models",
+            "priorityClassName": "high",
+            "terminationGracePeriodSeconds": 17,
+            "securityContext": "Platform",
+            "topologySpreadConstraints": [{
+                "maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule",
+                "minDomains": 2,
+            }],
+            "volumes": [
+                {"name": "a", "configMap": {"name": "a"}},
+                {"name": "b", "secret": {"secretName": "b", "defaultMode": 0o440}},
+                {"name": "c", "persistentVolumeClaim": {"claimName": "c"}},
+                {"name": "d", "emptyDir": {"sizeLimit": "1Gi", "medium": "Memory"}},
+                {"name": "e", "csi": {"driver": "secrets-store.csi.k8s.io"}},
+                {"name": "f", "image": {"reference": "example.com/tokenizers:1"}},
+            ],
+            "volumeMounts": [
+                {"name": "a", "mountPath": "/etc/ssl/certs", "readOnly": true},
+                {"name": "d", "mountPath": "/tmp", "subPath": "a/b..c"},
+            ],
+        }}})),
     ];
     for model_service in good {
         let text = model_service.to_string();
@@ -234,14 +504,6 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
             json!({"spec": {"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}}),
         ),
         (
-            "spec.autoscaling.minReplicas must",
-            json!({"spec": {"autoscaling": {"minReplicas": 21}}}),
-        ),
-        (
-            "spec.autoscaling.minReplicas must",
-            json!({"spec": {"autoscaling": {"engine": "KEDA", "minReplicas": 51}}}),
-        ),
-        (
             "spec.autoscaling.keda is only allowed",
             json!({"spec": {"autoscaling": {"engine": "HPA", "keda": {}}}}),
         ),
@@ -253,7 +515,13 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
         ),
         (
             "spec.autoscaling.schedules[].minReplicas must",
-            schedule(json!({"minReplicas": 21})),
+            json!({"spec": {"autoscaling": {"maxReplicas": 3, "schedules": [{
+                "name": "day", "start": "0 8 * * *", "end": "0 18 * * *", "minReplicas": 4,
+            }]}}}),
+        ),
+        (
+            "spec.autoscaling.keda.authModes needs",
+            json!({"spec": {"autoscaling": {"engine": "KEDA", "keda": {"authModes": ["basic"]}}}}),
         ),
         (
             "spec.autoscaling.schedules[].start and end must",
@@ -298,18 +566,45 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
             json!({"spec": {"server": {"image": "a b"}}}),
         ),
         (
-            "spec.server.serviceAccountName must",
-            json!({"spec": {"server": {"serviceAccountName": "Models"}}}),
-        ),
-        (
             "spec.server.resources.requests.cpu must",
-            json!({"spec": {"server": {"resources": {"requests": {"cpu": "2001m"}}}}}),
+            resources(json!({"requests": {"cpu": "2001m"}, "limits": {"cpu": 2}})),
         ),
         (
             "spec.server.resources.requests.memory must",
-            json!({"spec": {"server": {"resources": {"limits": {"memory": "500Mi"}}}}}),
+            resources(json!({"requests": {"memory": "501Mi"}, "limits": {"memory": "500Mi"}})),
+        ),
+        (
+            "spec.server.resources.requests must be equal",
+            resources(json!({
+                "requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2},
+            })),
+        ),
+        (
+            "spec.server.resources.limits may have",
+            resources(json!({"limits": {"ephemeral-storage": "1Gi"}})),
+        ),
+        (
+            "spec.server.resources.limits may have",
+            resources(json!({"limits": {"requests.kubernetes.io/x": 1}})),
+        ),
+        (
+            "spec.server.resources.requests may have",
+            resources(json!({"requests": {"gpu": 1}})),
+        ),
+        (
+            "spec.server.resources.limits may be Unlimited",
+            resources(json!({"limits": {"memory": "Unlimited"}})),
+        ),
+        (
+            "spec.server.resources.limits may be Unlimited",
+            resources(json!({"limits": {"nvidia.com/gpu": null}})),
+        ),
+        (
+            "spec.server.resources.limits must be whole",
+            resources(json!({"limits": {"nvidia.com/gpu": "500m"}})),
         ),
     ];
+    let bad = bad.into_iter().chain(bad_pods());
     let addresses = [
         "http://prometheus:9090/?query=1",
         "http://prometheus:9090/#",
@@ -331,7 +626,7 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
             prometheus(address),
         )
     });
-    for (message, patch) in bad.into_iter().chain(addresses) {
+    for (message, patch) in bad.chain(addresses) {
         let broken = broken_rules(&schema, minimal_with(patch.clone()));
         assert_eq!(broken.len(), 1, "{patch}: {broken:?}");
         assert!(broken[0].starts_with(message), "{patch}: {broken:?}");

@@ -125,7 +125,7 @@ async fn an_older_setting_is_taken_out_again() {
     let selecting = |node: Value| {
         json!({
             "model": {"uri": "configMap://iris/model.onnx"},
-            "server": {"nodeSelector": node},
+            "pod": {"nodeSelector": node},
             "autoscaling": {"engine": "HPA"},
         })
     };

@@ -14,14 +14,17 @@ const REPLICA_SET_SUFFIX: usize = 10;
 const POD_SUFFIX: usize = 5;
 
 /// What refusals speak of, and the field that sets it, first come first served.
-const FIELDS: [(&str, &str); 15] = [
-    ("serviceaccount \"", "spec.server.serviceAccountName"),
-    ("service account", "spec.server.serviceAccountName"),
-    ("RuntimeClass", "spec.server.runtimeClassName"),
-    ("runtimeClass", "spec.server.runtimeClassName"),
-    ("toleration", "spec.server.tolerations"),
-    ("nodeSelector", "spec.server.nodeSelector"),
-    ("node selector", "spec.server.nodeSelector"),
+const FIELDS: [(&str, &str); 18] = [
+    ("serviceaccount \"", "spec.pod.serviceAccountName"),
+    ("service account", "spec.pod.serviceAccountName"),
+    ("RuntimeClass", "spec.pod.runtimeClassName"),
+    ("runtimeClass", "spec.pod.runtimeClassName"),
+    ("toleration", "spec.pod.tolerations"),
+    ("nodeSelector", "spec.pod.nodeSelector"),
+    ("node selector", "spec.pod.nodeSelector"),
+    ("PriorityClass", "spec.pod.priorityClassName"),
+    ("volumeMounts", "spec.pod.volumeMounts"),
+    ("label", "spec.pod.labels"),
     ("].image:", "spec.server.image"),
     ("nvidia.com/gpu", "spec.server.resources.limits"),
     ("limits.", "spec.server.resources.limits"),
@@ -128,7 +131,7 @@ mod tests {
             ),
             (
                 "pods \"iris-6d9c7d8f6c-\" is forbidden: error looking up service account models/reader: serviceaccount \"reader\" not found",
-                "error looking up service account models/reader: serviceaccount \"reader\" not found. In the ModelService that is spec.server.serviceAccountName.",
+                "error looking up service account models/reader: serviceaccount \"reader\" not found. In the ModelService that is spec.pod.serviceAccountName.",
             ),
             (
                 "Pod \"iris-6d9c7d8f6c-x7kzb\" is invalid: spec.containers[0].image: Required value",
@@ -136,7 +139,7 @@ mod tests {
             ),
             (
                 "admission webhook \"policy\" denied the request: Pod/models/iris-6d9c7d8f6c-x7kzb (of iris-6d9c7d8f6c) lacks the label team.",
-                "admission webhook \"policy\" denied the request: Pod/models/iris (of iris) lacks the label team",
+                "admission webhook \"policy\" denied the request: Pod/models/iris (of iris) lacks the label team. In the ModelService that is spec.pod.labels.",
             ),
             (
                 "pods \"iris-6d9c7d8f6c-x7kzb\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi",

@@ -157,7 +157,7 @@ fn container_fault(status: &ContainerStatus) -> Option<Finding> {
         (Some(reason), _) if IMAGE_FAULTS.contains(&reason) => Some(Finding::no(
             Reason::ImagePullFailed,
             format!(
-                "The image {image} of container {name} can't be pulled. Check spec.server.image, imagePullPolicy and imagePullSecrets."
+                "The image {image} of container {name} can't be pulled. Check spec.server.image, spec.server.imagePullPolicy and spec.pod.imagePullSecrets."
             ),
         )),
         // The kubelet's own message may hold the container's id.

@@ -11,8 +11,7 @@ use k8s_openapi::{
 };
 use springtide_api::{
     ModelUri,
-    resources::{NVIDIA_GPU, Resources},
-    server::{BatchingPolicy, ExecutionProvider, ImagePullPolicy, Server},
+    server::{BatchingPolicy, ExecutionProvider, ImagePullPolicy},
 };
 use springtide_contract::{defaults, env, paths};
 
@@ -43,17 +42,11 @@ const EPHEMERAL_REQUEST_MEBIBYTES: i32 = 64;
 /// container by default.
 const LOGS_MEBIBYTES: i32 = 1024;
 
-/// Seconds beyond the request timeout in which the answers to the last requests reach their clients.
-const ANSWER_SECONDS: i32 = 1;
-
 /// Resource name of room on the node's disk, which counts logs and the model's volume.
 pub(crate) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
 /// Request timeout over latency objective.
 const TIMEOUT_PER_OBJECTIVE: i32 = 10;
-
-/// Seconds for which a draining server still takes connections.
-const DRAIN_DELAY_SECONDS: i32 = defaults::DRAIN_DELAY_SECONDS as i32;
 
 /// Seconds for which a pod may start: it loads its model and warms up.
 const STARTUP_SECONDS: i32 = 300;
@@ -83,7 +76,6 @@ pub(super) fn fetch(
         "--max-bytes",
         &max_bytes,
     ];
-    let server = model_service.server();
     Container {
         name: FETCH_CONTAINER.to_owned(),
         args: Some(
@@ -92,18 +84,18 @@ pub(super) fn fetch(
                 .map(ToOwned::to_owned)
                 .collect(),
         ),
-        env: Some(vec![variable(
-            env::TERMINATION_MESSAGE_PATH,
-            &paths::TERMINATION_LOG,
-        )]),
+        env: Some(with_asked(
+            vec![variable(
+                env::TERMINATION_MESSAGE_PATH,
+                &paths::TERMINATION_LOG,
+            )],
+            model_service,
+        )),
         // A pod needs the larger of what its init containers and its containers need, so this costs
         // nothing.
-        resources: Some(resources(
-            &without_gpus(&server.resources),
-            volumes::models_mebibytes(model_service),
-        )),
-        volume_mounts: Some(volumes::fetch_mounts(model_service.model_uri())),
-        ..base(server, settings)
+        resources: Some(resources(model_service, &BTreeMap::new())),
+        volume_mounts: Some(volumes::fetch_mounts(model_service)),
+        ..base(model_service, settings)
     }
 }
 
@@ -111,21 +103,20 @@ pub(super) fn server(
     model_service: &ValidatedModelService,
     settings: &OperatorSettings,
 ) -> Container {
-    let server = model_service.server();
     Container {
         name: SERVER_CONTAINER.to_owned(),
         args: Some(vec!["serve".to_owned()]),
-        env: Some(environment(model_service)),
+        env: Some(with_asked(environment(model_service), model_service)),
         ports: Some(vec![
             port(HTTP_PORT_NAME, defaults::PORT),
             port(GRPC_PORT_NAME, defaults::GRPC_PORT),
             port(HEALTH_PORT_NAME, defaults::HEALTH_PORT),
         ]),
         resources: Some(resources(
-            &server.resources,
-            volumes::models_mebibytes(model_service),
+            model_service,
+            &model_service.pod_resources().extended,
         )),
-        volume_mounts: Some(volumes::server_mounts()),
+        volume_mounts: Some(volumes::server_mounts(model_service)),
         startup_probe: Some(Probe {
             period_seconds: Some(1),
             timeout_seconds: Some(1),
@@ -154,20 +145,14 @@ pub(super) fn server(
             }),
             ..Lifecycle::default()
         }),
-        ..base(server, settings)
+        ..base(model_service, settings)
     }
 }
 
-/// Longest time that a drain may take, in seconds: connections are taken for a while, and the last request that was accepted is answered
-/// or timed out by then.
-pub(super) fn drain_seconds(server: &Server) -> i32 {
-    let timeout = server.request_timeout_milliseconds;
-    let timeout_seconds = timeout / 1000 + i32::from(timeout % 1000 != 0);
-    DRAIN_DELAY_SECONDS + timeout_seconds + ANSWER_SECONDS
-}
-
 /// What both containers have in common.
-fn base(server: &Server, settings: &OperatorSettings) -> Container {
+fn base(model_service: &ValidatedModelService, settings: &OperatorSettings) -> Container {
+    let server = model_service.server();
+    let env_from = &model_service.pod().spec().env_from;
     let pull_policy = match server.image_pull_policy {
         ImagePullPolicy::Always => "Always",
         ImagePullPolicy::IfNotPresent => "IfNotPresent",
@@ -181,10 +166,17 @@ fn base(server: &Server, settings: &OperatorSettings) -> Container {
                 .unwrap_or_else(|| settings.server_image.clone()),
         ),
         image_pull_policy: Some(pull_policy.to_owned()),
+        env_from: (!env_from.is_empty()).then(|| env_from.clone()),
         security_context: Some(pod_security::container()),
         termination_message_path: Some(paths::TERMINATION_LOG.to_owned()),
         ..Container::default()
     }
+}
+
+/// Variables of the operator, and those of the spec, which can name them.
+fn with_asked(mut variables: Vec<EnvVar>, model_service: &ValidatedModelService) -> Vec<EnvVar> {
+    variables.extend(model_service.pod().spec().env.iter().cloned());
+    variables
 }
 
 fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
@@ -201,6 +193,7 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
     };
     let workers = server
         .workers
+        .or(model_service.pod_resources().cores_without_limit)
         .map(|workers| variable(env::WORKERS, &workers));
     [
         // Not where to listen: all addresses of the families that the node has are the default.
@@ -231,8 +224,11 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
             env::LATENCY_OBJECTIVE_MS,
             &latency_objective_milliseconds(model_service),
         ),
-        variable(env::DRAIN_DELAY_SECONDS, &DRAIN_DELAY_SECONDS),
-        variable(env::DRAIN_TIMEOUT_SECONDS, &drain_seconds(server)),
+        variable(env::DRAIN_DELAY_SECONDS, &defaults::DRAIN_DELAY_SECONDS),
+        variable(
+            env::DRAIN_TIMEOUT_SECONDS,
+            &defaults::drain_seconds(model_service.request_timeout_milliseconds()),
+        ),
         variable(env::TERMINATION_MESSAGE_PATH, &paths::TERMINATION_LOG),
     ]
     .into_iter()
@@ -284,32 +280,25 @@ fn probe(path: &str) -> Probe {
     }
 }
 
-fn resources(resources: &Resources, models_mebibytes: i32) -> ResourceRequirements {
-    let Resources { requests, limits } = resources;
+/// Requests and limits of a container with these devices.
+fn resources(
+    model_service: &ValidatedModelService,
+    devices: &BTreeMap<String, Quantity>,
+) -> ResourceRequirements {
+    let resources = model_service.pod_resources();
     let disk = |mebibytes| (EPHEMERAL_STORAGE.to_owned(), quantity::mebibytes(mebibytes));
-    let mut request_map = cpu_and_memory(&requests.cpu, &requests.memory);
-    request_map.extend([disk(EPHEMERAL_REQUEST_MEBIBYTES)]);
-    let mut limit_map = cpu_and_memory(&limits.cpu, &limits.memory);
-    limit_map.extend([disk(models_mebibytes + LOGS_MEBIBYTES)]);
-    if let Some(gpus) = limits.nvidia_gpu {
-        limit_map.insert(NVIDIA_GPU.to_owned(), Quantity(gpus.to_string()));
-    }
+    let mut requests = resources.requests.clone();
+    requests.extend([disk(EPHEMERAL_REQUEST_MEBIBYTES)]);
+    let mut limits = resources.limits.clone();
+    limits.extend([disk(
+        volumes::models_mebibytes(model_service)
+            + model_service.pod().empty_dirs_mebibytes()
+            + LOGS_MEBIBYTES,
+    )]);
+    limits.extend(devices.clone());
     ResourceRequirements {
-        requests: Some(request_map),
-        limits: Some(limit_map),
+        requests: Some(requests),
+        limits: Some(limits),
         ..ResourceRequirements::default()
     }
-}
-
-fn without_gpus(resources: &Resources) -> Resources {
-    let mut resources = resources.clone();
-    resources.limits.nvidia_gpu = None;
-    resources
-}
-
-fn cpu_and_memory(cpu: &Quantity, memory: &Quantity) -> BTreeMap<String, Quantity> {
-    BTreeMap::from([
-        ("cpu".to_owned(), cpu.clone()),
-        ("memory".to_owned(), memory.clone()),
-    ])
 }

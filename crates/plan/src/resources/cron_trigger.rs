@@ -31,6 +31,7 @@ pub(super) fn cron_trigger(schedule: &Schedule, now: Timestamp) -> Trigger {
                 schedule.min_replicas().to_string(),
             ),
         ]),
+        authentication_ref: None,
     }
 }
 

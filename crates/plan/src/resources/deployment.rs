@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec},
-        core::v1::{PodSpec, PodTemplateSpec, TopologySpreadConstraint},
+        core::v1::{PodSpec, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -24,16 +24,21 @@ const MIN_READY_SECONDS: i32 = 5;
 /// How many former ones are kept, each as an empty ReplicaSet, for a look back.
 const REVISION_HISTORY_LIMIT: i32 = 3;
 
-/// Seconds between the end of a drain and the kill, for the process to end by itself.
-const EXIT_SECONDS: i64 = 5;
+/// Annotation of pods with the local volumes that don't keep a node from being removed
+/// (<https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>).
+const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
     observed: &Observed,
     settings: &OperatorSettings,
 ) -> Deployment {
+    let annotations = &model_service.pod().spec().annotations;
     Deployment {
-        metadata: model_service.child_metadata(),
+        metadata: ObjectMeta {
+            annotations: (!annotations.is_empty()).then(|| annotations.clone()),
+            ..model_service.child_metadata()
+        },
         spec: Some(DeploymentSpec {
             // Never set here: see `replicas`.
             replicas: None,
@@ -44,11 +49,11 @@ pub(super) fn build(
             revision_history_limit: Some(REVISION_HISTORY_LIMIT),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(labels::of(model_service.name())),
+                    labels: Some(model_service.child_labels()),
                     annotations: Some(pod_annotations(model_service)),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pod(model_service, settings)),
+                spec: Some(pod(model_service, observed, settings)),
             },
             ..DeploymentSpec::default()
         }),
@@ -57,7 +62,20 @@ pub(super) fn build(
 }
 
 fn pod_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, String> {
+    let pod = model_service.pod();
     let mut annotations = BTreeMap::from([
+        // Pods fetch their model anew, and what else they write there goes with them, too.
+        (
+            SAFE_TO_EVICT.to_owned(),
+            [volumes::MODELS]
+                .into_iter()
+                .chain(pod.empty_dirs())
+                .collect::<Vec<_>>()
+                .join(","),
+        ),
+    ]);
+    annotations.extend(pod.spec().annotations.clone());
+    annotations.extend([
         (annotation::SCRAPE.to_owned(), "true".to_owned()),
         (
             annotation::PORT.to_owned(),
@@ -69,45 +87,41 @@ fn pod_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, St
     annotations
 }
 
-fn pod(model_service: &ValidatedModelService, settings: &OperatorSettings) -> PodSpec {
-    let server = model_service.server();
-    let drain_seconds = container::drain_seconds(server);
+fn pod(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    settings: &OperatorSettings,
+) -> PodSpec {
+    let pod = model_service.pod();
+    let asked = pod.spec();
+    let termination_seconds = asked
+        .termination_grace_period_seconds
+        .map_or_else(|| termination_seconds(model_service), i64::from);
     PodSpec {
         init_containers: Some(vec![container::fetch(model_service, settings)]),
         containers: vec![container::server(model_service, settings)],
         volumes: Some(volumes::volumes(model_service)),
-        security_context: Some(pod_security::pod()),
+        security_context: Some(pod_security::pod(pod.security_context(), observed)),
         // Said although it is the default: what an applied object no longer says, its deprecated form
         // `serviceAccount` would keep.
-        service_account_name: Some(server.service_account_name.clone()),
+        service_account_name: Some(asked.service_account_name.clone()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(
-            i64::from(defaults::PRE_STOP_SECONDS) + i64::from(drain_seconds) + EXIT_SECONDS,
-        ),
-        topology_spread_constraints: Some(
-            ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
-                .map(|topology_key| spread(model_service, topology_key))
-                .to_vec(),
-        ),
-        image_pull_secrets: scheduling::image_pull_secrets(server),
-        node_selector: (!server.node_selector.is_empty()).then(|| server.node_selector.clone()),
-        tolerations: scheduling::tolerations(server),
-        runtime_class_name: server.runtime_class_name.clone(),
-        host_users: server.host_users,
+        termination_grace_period_seconds: Some(termination_seconds),
+        affinity: asked.affinity.clone(),
+        topology_spread_constraints: scheduling::spread(model_service),
+        image_pull_secrets: scheduling::image_pull_secrets(asked),
+        node_selector: (!asked.node_selector.is_empty()).then(|| asked.node_selector.clone()),
+        tolerations: scheduling::tolerations(asked),
+        priority_class_name: asked.priority_class_name.clone(),
+        runtime_class_name: asked.runtime_class_name.clone(),
+        scheduler_name: asked.scheduler_name.clone(),
+        host_users: asked.host_users,
         ..PodSpec::default()
     }
 }
 
-/// Spread evenly where it can be had; never at the price of a pod that doesn't start.
-fn spread(model_service: &ValidatedModelService, topology_key: &str) -> TopologySpreadConstraint {
-    TopologySpreadConstraint {
-        max_skew: 1,
-        topology_key: topology_key.to_owned(),
-        when_unsatisfiable: "ScheduleAnyway".to_owned(),
-        label_selector: Some(labels::selector(model_service.name())),
-        // Pods of the former spec are about to go: they don't count.
-        match_label_keys: Some(vec!["pod-template-hash".to_owned()]),
-        ..TopologySpreadConstraint::default()
-    }
+/// Longest time that a pod needs to end.
+fn termination_seconds(model_service: &ValidatedModelService) -> i64 {
+    defaults::termination_seconds(model_service.request_timeout_milliseconds()).into()
 }

@@ -2,19 +2,51 @@
 //! (<https://kubernetes.io/docs/concepts/security/pod-security-standards/>).
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, PodSecurityContext, SeccompProfile, SecurityContext,
+    Capabilities, PodSecurityContext, SeccompProfile, SecurityContext as ContainerSecurityContext,
 };
+use springtide_api::pod::SecurityContext;
+
+use crate::observed::{Observed, Platform};
 
 /// User and group of distroless' `nonroot` images. It is also the group of volumes, so that the
 /// server may read claims and write the model.
 const NON_ROOT: i64 = 65_532;
 
-pub(super) fn pod() -> PodSecurityContext {
+/// What chooses the pods' user and group.
+fn chosen_by(asked: Option<SecurityContext>, observed: &Observed) -> SecurityContext {
+    let found = match observed.capabilities.platform {
+        Platform::Kubernetes => SecurityContext::Default,
+        Platform::OpenShift => SecurityContext::Platform,
+        // Pods that are there aren't rolled before it is known what for.
+        Platform::Unknown => live(observed),
+    };
+    asked.unwrap_or(found)
+}
+
+/// What the Deployment that is there leaves to the platform.
+fn live(observed: &Observed) -> SecurityContext {
+    let deployment = observed.deployment.as_ref();
+    let pod = deployment
+        .and_then(|deployment| deployment.spec.as_ref()?.template.spec.as_ref())
+        .and_then(|pod| pod.security_context.as_ref());
+    match pod {
+        Some(security) if security.run_as_user.is_none() => SecurityContext::Platform,
+        Some(_) | None => SecurityContext::Default,
+    }
+}
+
+pub(super) fn pod(asked: Option<SecurityContext>, observed: &Observed) -> PodSecurityContext {
+    let user = match chosen_by(asked, observed) {
+        SecurityContext::Default => Some(NON_ROOT),
+        // Security context constraints give a namespace a user and a group of its own, and refuse others
+        // (<https://docs.redhat.com/en/documentation/openshift_container_platform/4.19/html/authentication_and_authorization/managing-pod-security-policies>).
+        SecurityContext::Platform => None,
+    };
     PodSecurityContext {
         run_as_non_root: Some(true),
-        run_as_user: Some(NON_ROOT),
-        run_as_group: Some(NON_ROOT),
-        fs_group: Some(NON_ROOT),
+        run_as_user: user,
+        run_as_group: user,
+        fs_group: user,
         fs_group_change_policy: Some("OnRootMismatch".to_owned()),
         seccomp_profile: Some(SeccompProfile {
             type_: "RuntimeDefault".to_owned(),
@@ -24,14 +56,14 @@ pub(super) fn pod() -> PodSecurityContext {
     }
 }
 
-pub(super) fn container() -> SecurityContext {
-    SecurityContext {
+pub(super) fn container() -> ContainerSecurityContext {
+    ContainerSecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities {
             drop: Some(vec!["ALL".to_owned()]),
             add: None,
         }),
         read_only_root_filesystem: Some(true),
-        ..SecurityContext::default()
+        ..ContainerSecurityContext::default()
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use springtide_api::targets::Signal;
+use springtide_api::{autoscaling::Keda, targets::Signal};
 
 use super::{SERVER_CONTAINER, behavior::behavior, cron_trigger::cron_trigger};
 use crate::{
     engine::Following,
     keda::{
         Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTargetRef, ScaledObject,
-        ScaledObjectSpec, Trigger,
+        ScaledObjectSpec, Trigger, TriggerAuthenticationRef,
     },
     queries::query,
     settings::OperatorSettings,
@@ -36,7 +36,7 @@ pub(super) fn build(
     let serving = serving(targets)
         .map(|(signal, target)| {
             let query = query(signal, target, model_service, settings);
-            prometheus_trigger(prometheus, signal, query, target)
+            prometheus_trigger(prometheus, keda, signal, query, target)
         })
         .collect::<Vec<_>>();
     let fallback = (!serving.is_empty()).then(|| Fallback {
@@ -83,7 +83,20 @@ pub(super) fn build(
     }
 }
 
-fn prometheus_trigger(address: &str, signal: ServingSignal, query: String, target: i32) -> Trigger {
+fn prometheus_trigger(
+    address: &str,
+    keda: &Keda,
+    signal: ServingSignal,
+    query: String,
+    target: i32,
+) -> Trigger {
+    let modes = keda
+        .auth_modes
+        .iter()
+        .map(|mode| mode.as_str())
+        .collect::<Vec<_>>()
+        .join(",");
+    let modes = (!modes.is_empty()).then(|| ("authModes".to_owned(), modes));
     let metric_type = match signal {
         // The reading is a sum over all pods, the target is for each of them.
         ServingSignal::RequestsPerSecond
@@ -97,13 +110,22 @@ fn prometheus_trigger(address: &str, signal: ServingSignal, query: String, targe
         kind: "prometheus".to_owned(),
         name: Some(signal.signal().as_str().to_owned()),
         metric_type: Some(metric_type.to_owned()),
-        metadata: BTreeMap::from([
+        metadata: [
             ("serverAddress".to_owned(), address.to_owned()),
             ("query".to_owned(), query),
             ("threshold".to_owned(), target.to_string()),
             // An empty answer is a failed reading, not a zero.
             ("ignoreNullValues".to_owned(), "false".to_owned()),
-        ]),
+        ]
+        .into_iter()
+        .chain(modes)
+        .collect(),
+        authentication_ref: keda.authentication_ref.as_ref().map(|login| {
+            TriggerAuthenticationRef {
+                name: login.name.clone(),
+                kind: Some(login.kind.as_str().to_owned()),
+            }
+        }),
     }
 }
 
@@ -117,5 +139,6 @@ fn utilization(signal: Signal, resource: &str, percent: i32) -> Trigger {
             ("value".to_owned(), percent.to_string()),
             ("containerName".to_owned(), SERVER_CONTAINER.to_owned()),
         ]),
+        authentication_ref: None,
     }
 }

@@ -1,13 +1,15 @@
 //! Where pods may run and how they get their image, as a pod's spec writes it.
 
-use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration};
-use springtide_api::{
-    scheduling::{TaintEffect, TolerationOperator},
-    server::Server,
-};
+use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration, TopologySpreadConstraint};
+use springtide_api::pod::{Pod, TaintEffect, TolerationOperator};
 
-pub(super) fn image_pull_secrets(server: &Server) -> Option<Vec<LocalObjectReference>> {
-    let secrets = server
+use crate::{labels, validated::ValidatedModelService};
+
+/// Label that pods of one spec of a Deployment have in common.
+const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+
+pub(super) fn image_pull_secrets(pod: &Pod) -> Option<Vec<LocalObjectReference>> {
+    let secrets = pod
         .image_pull_secrets
         .iter()
         .map(|secret| LocalObjectReference {
@@ -17,16 +19,12 @@ pub(super) fn image_pull_secrets(server: &Server) -> Option<Vec<LocalObjectRefer
     (!secrets.is_empty()).then_some(secrets)
 }
 
-pub(super) fn tolerations(server: &Server) -> Option<Vec<Toleration>> {
-    let tolerations = server
-        .tolerations
-        .iter()
-        .map(toleration)
-        .collect::<Vec<_>>();
+pub(super) fn tolerations(pod: &Pod) -> Option<Vec<Toleration>> {
+    let tolerations = pod.tolerations.iter().map(toleration).collect::<Vec<_>>();
     (!tolerations.is_empty()).then_some(tolerations)
 }
 
-fn toleration(toleration: &springtide_api::scheduling::Toleration) -> Toleration {
+fn toleration(toleration: &springtide_api::pod::Toleration) -> Toleration {
     let operator = toleration.operator.map(|operator| match operator {
         TolerationOperator::Equal => "Equal",
         TolerationOperator::Exists => "Exists",
@@ -42,5 +40,51 @@ fn toleration(toleration: &springtide_api::scheduling::Toleration) -> Toleration
         value: toleration.value.clone(),
         effect: effect.map(ToOwned::to_owned),
         toleration_seconds: toleration.toleration_seconds,
+    }
+}
+
+/// Labels of nodes over which pods spread by default.
+const SPREAD_OVER: [&str; 2] = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
+
+pub(super) fn spread(
+    model_service: &ValidatedModelService,
+) -> Option<Vec<TopologySpreadConstraint>> {
+    let asked = &model_service.pod().spec().topology_spread_constraints;
+    let constraints = asked.as_ref().map_or_else(
+        || SPREAD_OVER.map(evenly).to_vec(),
+        |constraints| constraints.clone(),
+    );
+    let constraints = constraints
+        .into_iter()
+        .map(|constraint| of_present_pods(constraint, model_service))
+        .collect::<Vec<_>>();
+    (!constraints.is_empty()).then_some(constraints)
+}
+
+/// Spread evenly where it can be had; never at the price of a pod that doesn't start.
+fn evenly(topology_key: &str) -> TopologySpreadConstraint {
+    TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: topology_key.to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        ..TopologySpreadConstraint::default()
+    }
+}
+
+/// One that doesn't say which pods count is about those of the ModelService.
+fn of_present_pods(
+    constraint: TopologySpreadConstraint,
+    model_service: &ValidatedModelService,
+) -> TopologySpreadConstraint {
+    if constraint.label_selector.is_some() {
+        return constraint;
+    }
+    TopologySpreadConstraint {
+        label_selector: Some(labels::selector(model_service.name())),
+        // Pods of the former spec are about to go: they don't count.
+        match_label_keys: constraint
+            .match_label_keys
+            .or_else(|| Some(vec![POD_TEMPLATE_HASH.to_owned()])),
+        ..constraint
     }
 }

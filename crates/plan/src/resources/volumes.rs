@@ -10,7 +10,7 @@ use springtide_contract::paths;
 use crate::{quantity::mebibytes, validated::ValidatedModelService};
 
 /// Name of the volume that holds the fetched model.
-const MODELS: &str = "models";
+pub(super) const MODELS: &str = "models";
 
 /// Name of the volume that the model, or its URI, comes from.
 const SOURCE: &str = "source";
@@ -67,7 +67,11 @@ pub(super) fn volumes(model_service: &ValidatedModelService) -> Vec<Volume> {
         }),
         ModelUri::Http { .. } => None,
     };
-    [models].into_iter().chain(source).collect()
+    [models]
+        .into_iter()
+        .chain(source)
+        .chain(model_service.pod().volumes().iter().cloned())
+        .collect()
 }
 
 /// Size of the volume that holds the fetched model, in MiB. A pod that fetches again has both files for a
@@ -82,8 +86,8 @@ pub(super) fn uri_file() -> String {
 }
 
 /// Mounts of the container that fetches the model.
-pub(super) fn fetch_mounts(model_uri: &ModelUri) -> Vec<VolumeMount> {
-    let source = match model_uri {
+pub(super) fn fetch_mounts(model_service: &ValidatedModelService) -> Vec<VolumeMount> {
+    let source = match model_service.model_uri() {
         ModelUri::ConfigMap { .. } | ModelUri::Claim { .. } | ModelUri::Secret { .. } => {
             Some(mount(SOURCE, paths::SOURCE_DIR, Some(true)))
         }
@@ -92,12 +96,16 @@ pub(super) fn fetch_mounts(model_uri: &ModelUri) -> Vec<VolumeMount> {
     [mount(MODELS, paths::MODEL_DIR, None)]
         .into_iter()
         .chain(source)
+        .chain(model_service.pod().mounts())
         .collect()
 }
 
 /// Mounts of the container that serves it.
-pub(super) fn server_mounts() -> Vec<VolumeMount> {
-    vec![mount(MODELS, paths::MODEL_DIR, Some(true))]
+pub(super) fn server_mounts(model_service: &ValidatedModelService) -> Vec<VolumeMount> {
+    [mount(MODELS, paths::MODEL_DIR, Some(true))]
+        .into_iter()
+        .chain(model_service.pod().mounts())
+        .collect()
 }
 
 fn mount(name: &str, path: &str, read_only: Option<bool>) -> VolumeMount {

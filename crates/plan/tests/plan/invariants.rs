@@ -8,7 +8,8 @@ use springtide_plan::{
 };
 
 use crate::support::{
-    any_external_metrics, any_pods_metrics, any_targets, applied, at, kinds, settings, validated,
+    any_external_metrics, any_platform, any_pods_metrics, any_targets, applied, at, kinds,
+    settings, validated,
 };
 
 fn specs() -> impl Strategy<Value = Value> {
@@ -61,22 +62,26 @@ fn situations() -> impl Strategy<Value = (ValidatedModelService, Observed)> {
         any::<bool>(),
         any_external_metrics(),
         any_pods_metrics(),
+        any_platform(),
     )
-        .prop_map(|(spec, former, keda, external_metrics, pods_metrics)| {
-            let empty = Observed {
-                capabilities: Capabilities {
-                    keda,
-                    external_metrics,
-                    pods_metrics,
-                },
-                ..Observed::default()
-            };
-            let observed = match former {
-                Some(former) => applied(&validated(former), empty),
-                None => empty,
-            };
-            (validated(spec), observed)
-        })
+        .prop_map(
+            |(spec, former, keda, external_metrics, pods_metrics, platform)| {
+                let empty = Observed {
+                    capabilities: Capabilities {
+                        keda,
+                        external_metrics,
+                        pods_metrics,
+                        platform,
+                    },
+                    ..Observed::default()
+                };
+                let observed = match former {
+                    Some(former) => applied(&validated(former), empty),
+                    None => empty,
+                };
+                (validated(spec), observed)
+            },
+        )
 }
 
 proptest! {

@@ -12,6 +12,7 @@ mod engines;
 mod golden;
 mod invariants;
 mod ownership;
+mod pod;
 mod prometheus;
 mod queries;
 mod replicas;

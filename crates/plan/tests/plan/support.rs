@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use springtide_api::{ModelService, ModelServiceStatus, targets::Signal};
 use springtide_plan::{
     Capabilities, Child, ChildKind, Desired, ExternalMetrics, Observed, OperatorSettings, Outcome,
-    PodsMetrics, ServingSignal, ValidatedModelService, desired, status,
+    Platform, PodsMetrics, ServingSignal, ValidatedModelService, desired, status,
 };
 
 pub(crate) const UID: &str = "11111111-2222-3333-4444-555555555555";
@@ -64,6 +64,7 @@ pub(crate) fn keda(keda: bool) -> Capabilities {
             ExternalMetrics::Absent
         },
         pods_metrics: PodsMetrics::Absent,
+        platform: Platform::Kubernetes,
     }
 }
 
@@ -195,5 +196,14 @@ pub(crate) fn any_external_metrics() -> impl Strategy<Value = ExternalMetrics> {
         ExternalMetrics::Absent,
         ExternalMetrics::Unknown,
         ExternalMetrics::Registered,
+    ])
+}
+
+/// Anything that may be known of the platform.
+pub(crate) fn any_platform() -> impl Strategy<Value = Platform> {
+    prop::sample::select(vec![
+        Platform::Kubernetes,
+        Platform::Unknown,
+        Platform::OpenShift,
     ])
 }

@@ -124,11 +124,6 @@ fn bad_autoscaling() -> Vec<Bad> {
             &["spec.autoscaling.minReplicas"],
         ),
         (
-            "minReplicas > default maximum",
-            autoscaling(&json!({"minReplicas": 21})),
-            &["spec.autoscaling.minReplicas", "20"],
-        ),
-        (
             "minReplicas 0",
             autoscaling(&json!({"minReplicas": 0})),
             &["spec.autoscaling.minReplicas"],
@@ -300,7 +295,7 @@ fn bad_servers() -> Vec<Bad> {
         ),
         (
             "request above limit",
-            server(&json!({"resources": {"requests": {"cpu": "2"}}})),
+            server(&json!({"resources": {"requests": {"cpu": "3"}, "limits": {"cpu": 2}}})),
             &[
                 "spec.server.resources.requests.cpu",
                 "spec.server.resources.limits.cpu",
@@ -310,6 +305,132 @@ fn bad_servers() -> Vec<Bad> {
             "not a quantity",
             server(&json!({"resources": {"limits": {"memory": "much"}}})),
             &["spec.server.resources.limits.memory"],
+        ),
+    ]
+}
+
+/// A ModelService whose pods have this volume.
+fn volume(source: &Value) -> Value {
+    let mut volume = json!({"name": "a"});
+    for (kind, source) in source.as_object().into_iter().flatten() {
+        volume[kind.as_str()] = source.clone();
+    }
+    pod(&json!({"volumes": [volume]}))
+}
+
+fn pod(change: &Value) -> Value {
+    spec(&json!({"pod": change}))
+}
+
+fn bad_pods() -> Vec<Bad> {
+    vec![
+        (
+            "the node's network",
+            pod(&json!({"hostNetwork": true})),
+            &["spec.pod.hostNetwork isn't allowed"],
+        ),
+        (
+            "the node's processes",
+            pod(&json!({"hostPID": true})),
+            &["spec.pod.hostPID isn't allowed"],
+        ),
+        (
+            "the node's shared memory",
+            pod(&json!({"hostIPC": true})),
+            &["spec.pod.hostIPC isn't allowed"],
+        ),
+        (
+            "a folder of the node",
+            volume(&json!({"hostPath": {"path": "/"}})),
+            &["spec.pod.volumes[].hostPath isn't allowed"],
+        ),
+        (
+            "a folder of the node beside a ConfigMap",
+            volume(&json!({"configMap": {"name": "a"}, "hostPath": {"path": "/"}})),
+            &["spec.pod.volumes[].hostPath isn't allowed"],
+        ),
+        (
+            "a volume of another kind",
+            volume(&json!({"iscsi": {"lun": 0}})),
+            &["spec.pod.volumes[] must have exactly one of"],
+        ),
+        (
+            "privilege",
+            pod(&json!({"privileged": true})),
+            &["spec.pod.privileged isn't allowed"],
+        ),
+        (
+            "capabilities",
+            pod(&json!({"capabilities": {"add": ["SYS_ADMIN"]}})),
+            &["spec.pod.capabilities isn't allowed"],
+        ),
+        (
+            "another user of the pod",
+            pod(&json!({"securityContext": {"runAsUser": 0}})),
+            &["spec.pod.securityContext", "Platform"],
+        ),
+        (
+            "another user of the server",
+            server(&json!({"securityContext": {"runAsUser": 0}})),
+            &["spec.server.securityContext isn't allowed"],
+        ),
+        (
+            "a container",
+            pod(&json!({"initContainers": [{"name": "a", "image": "a"}]})),
+            &["spec.pod.initContainers isn't allowed"],
+        ),
+        (
+            "the selector's label",
+            pod(&json!({"labels": {"app.kubernetes.io/instance": "x"}})),
+            &["spec.pod.labels must not have"],
+        ),
+        (
+            "the server's own variable",
+            pod(&json!({"env": [{"name": "SPRINGTIDE_PORT", "value": "1"}]})),
+            &["spec.pod.env[].name must not be"],
+        ),
+        (
+            "a mount over the model",
+            pod(&json!({
+                "volumes": [{"name": "a", "configMap": {"name": "a"}}],
+                "volumeMounts": [{"name": "a", "mountPath": "/models"}],
+            })),
+            &["spec.pod.volumeMounts[].mountPath must not cover"],
+        ),
+        (
+            "an empty volume without a size",
+            volume(&json!({"emptyDir": {}})),
+            &["sizeLimit"],
+        ),
+        (
+            "less time than a drain takes",
+            pod(&json!({"terminationGracePeriodSeconds": 16})),
+            &["spec.pod.terminationGracePeriodSeconds must be at least"],
+        ),
+        (
+            "a former name",
+            server(&json!({"nodeSelector": {"disk": "ssd"}})),
+            &["spec.server.nodeSelector is now spec.pod.nodeSelector"],
+        ),
+        (
+            "room on the disk",
+            server(&json!({"resources": {"limits": {"ephemeral-storage": "1Gi"}}})),
+            &["spec.server.resources.limits may have"],
+        ),
+        (
+            "no limit of memory",
+            server(&json!({"resources": {"limits": {"memory": "Unlimited"}}})),
+            &["spec.server.resources.limits may be Unlimited for cpu only"],
+        ),
+        (
+            "less than nothing",
+            server(&json!({"resources": {"requests": {"cpu": -1}}})),
+            &["spec.server.resources.requests.cpu"],
+        ),
+        (
+            "a way to log in without a login",
+            autoscaling(&json!({"engine": "KEDA", "keda": {"authModes": ["bearer"]}})),
+            &["spec.autoscaling.keda.authModes needs"],
         ),
     ]
 }
@@ -337,10 +458,14 @@ fn bad_names() -> Vec<Bad> {
 #[tokio::test]
 async fn bad_specs_are_refused_with_the_name_of_the_field() -> Result<(), Failure> {
     in_namespace("refused", Company::Welcome, async |bed| {
-        let bad: Vec<Bad> = [bad_models(), bad_autoscaling(), bad_servers(), bad_names()]
-            .into_iter()
-            .flatten()
-            .collect();
+        let bad = [
+            bad_models(),
+            bad_autoscaling(),
+            bad_servers(),
+            bad_pods(),
+            bad_names(),
+        ];
+        let bad: Vec<Bad> = bad.into_iter().flatten().collect();
         let mut wrong = String::new();
         for (what, change, words) in &bad {
             match bed
@@ -388,8 +513,8 @@ async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
                 autoscaling(&json!({"minReplicas": 4, "maxReplicas": 4})),
             ),
             (
-                "the default maximum of HPA",
-                autoscaling(&json!({"minReplicas": 20})),
+                "more than the default maximum",
+                autoscaling(&json!({"minReplicas": 200})),
             ),
             (
                 "the default maximum of KEDA",
@@ -431,6 +556,31 @@ async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
             (
                 "no shared batches",
                 server(&json!({"batching": {"mode": "Never"}})),
+            ),
+            (
+                "one pod at most",
+                autoscaling(&json!({"maxReplicas": 1})),
+            ),
+            (
+                "a limit below the default request, devices, and no limit of CPU",
+                server(&json!({"resources": {"limits": {
+                    "cpu": "Unlimited", "memory": "256Mi", "nvidia.com/mig-1g.10gb": 1,
+                    "amd.com/gpu": "2",
+                }}})),
+            ),
+            (
+                "volumes of every kind",
+                pod(&json!({
+                    "volumes": [
+                        {"name": "a", "configMap": {"name": "a", "items": [{"key": "a", "path": "b/c"}]}},
+                        {"name": "b", "secret": {"secretName": "b", "optional": true}},
+                        {"name": "c", "persistentVolumeClaim": {"claimName": "c", "readOnly": true}},
+                        {"name": "d", "emptyDir": {"sizeLimit": "1Gi", "medium": "Memory"}},
+                        {"name": "e", "csi": {"driver": "secrets-store.csi.k8s.io"}},
+                        {"name": "f", "image": {"reference": "example.com/tokenizers:1"}},
+                    ],
+                    "volumeMounts": [{"name": "d", "mountPath": "/tmp"}],
+                })),
             ),
             (
                 "numbers as quantities",

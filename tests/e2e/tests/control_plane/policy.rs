@@ -110,6 +110,20 @@ fn bad() -> Vec<Bad> {
             VOLUMES,
         ),
         (
+            "a driver that nobody names",
+            "/spec/template/spec/volumes",
+            volume(json!({"csi": {"driver": "other.example.com"}})),
+            VOLUMES,
+        ),
+        (
+            "a Secret for a driver",
+            "/spec/template/spec/volumes",
+            volume(json!({"csi": {
+                "driver": "inline.example.com", "nodePublishSecretRef": {"name": "passwords"},
+            }})),
+            VOLUMES,
+        ),
+        (
             "a variable of a Secret",
             "/spec/template/spec/containers/0/env",
             secret.clone(),
@@ -162,6 +176,53 @@ fn bad() -> Vec<Bad> {
             "/spec/template/spec/containers/0/ports/0/hostPort",
             json!(8000),
             NODE,
+        ),
+    ]
+}
+
+/// What spec.pod may ask for and the administrator names, and where.
+fn further() -> Vec<(&'static str, &'static str, Value)> {
+    let volumes = |source: Value| {
+        let mut volume = json!({"name": "further"});
+        for (kind, source) in source.as_object().into_iter().flatten() {
+            volume[kind.as_str()] = source.clone();
+        }
+        json!([
+            {"name": "models", "emptyDir": {}}, {"name": "source", "configMap": {"name": "iris"}},
+            volume,
+        ])
+    };
+    let variables = "/spec/template/spec/containers/0/env";
+    vec![
+        (
+            "a variable of a Secret that is named",
+            variables,
+            json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "settings", "key": "a"}}}]),
+        ),
+        (
+            "a variable of a ConfigMap",
+            variables,
+            json!([{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "a"}}}]),
+        ),
+        (
+            "all variables of a Secret that is named",
+            "/spec/template/spec/containers/0/envFrom",
+            json!([{"secretRef": {"name": "settings"}}]),
+        ),
+        (
+            "all of a Secret that is named",
+            "/spec/template/spec/volumes",
+            volumes(json!({"secret": {"secretName": "settings"}})),
+        ),
+        (
+            "a driver that is named",
+            "/spec/template/spec/volumes",
+            volumes(json!({"csi": {"driver": "inline.example.com"}})),
+        ),
+        (
+            "an image",
+            "/spec/template/spec/volumes",
+            volumes(json!({"image": {"reference": "example.com/tokenizers:1"}})),
         ),
     ]
 }
@@ -245,6 +306,15 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
         dry(&operator, &bed.namespace, &of_models)
             .await
             .context("an account that the administrator names")?;
+        for (what, pointer, value) in further() {
+            dry(
+                &operator,
+                &bed.namespace,
+                &with(good.clone(), pointer, value)?,
+            )
+            .await
+            .context(what)?;
+        }
         let mut wrong = String::new();
         for (what, pointer, value, says) in bad() {
             let deployment = with(good.clone(), pointer, value)?;

@@ -47,7 +47,7 @@ fn errors_name_the_field_and_what_to_do() {
             "spec.autoscaling.schedules[1].timezone must be the name of a time zone",
         ),
         (
-            with("minReplicas", json!(21)),
+            with("minReplicas", json!(1001)),
             "spec.autoscaling.schedules[1].minReplicas must be between 1 and 20",
         ),
         (

@@ -1,0 +1,176 @@
+//! Environment variables, and those that are the server's.
+
+use schemars::{Schema, SchemaGenerator};
+use serde_json::Value;
+use springtide_contract::env;
+
+use crate::schema::{
+    KEY, OBJECT_NAME, boolean, cel_list, field, filled_text, keyed_list, list, matching, object,
+    one_of, schema, text, with_rules,
+};
+
+/// Variables that begin so have the dynamic linker load other code than the image's.
+const LINKER_PREFIX: &str = "LD_";
+
+/// Name of a variable, as Kubernetes takes it.
+const NAME: &str = "^[-._a-zA-Z][-._a-zA-Z0-9]*$";
+
+/// Names without the server's prefix that it reads all the same.
+fn unprefixed() -> impl Iterator<Item = &'static str> {
+    let former = env::PERMANENT.into_iter().chain(env::FORMER);
+    former
+        .filter_map(env::unprefixed)
+        .chain([env::ORT_DYLIB_PATH])
+}
+
+/// Whether a variable is the server's own, or has it run other code than its image's, so that no ModelService may set
+/// it.
+#[must_use]
+pub fn is_reserved_variable(name: &str) -> bool {
+    name.starts_with(env::PREFIX)
+        || name.starts_with(LINKER_PREFIX)
+        || unprefixed().any(|reserved| reserved == name)
+}
+
+pub(super) fn env_schema(_: &mut SchemaGenerator) -> Schema {
+    let name = with_rules(
+        matching(NAME, 253),
+        [(
+            format!(
+                "!self.startsWith('{}') && !self.startsWith('{LINKER_PREFIX}') && !(self in {})",
+                env::PREFIX,
+                cel_list(unprefixed()),
+            ),
+            format!(
+                "spec.pod.env[].name must not be one of the server's own variables, which the fields of spec.server set: {}…, {LINKER_PREFIX}…, {}",
+                env::PREFIX,
+                unprefixed().collect::<Vec<_>>().join(", "),
+            ),
+        )],
+    );
+    let item = object([
+        field("name", "Name of the variable.", name).required(),
+        field(
+            "value",
+            "Its value. `$(NAME)` stands for a variable that is set before.",
+            text(4096),
+        ),
+        field(
+            "valueFrom",
+            "Where its value comes from, instead of `value`.",
+            source(),
+        ),
+    ]);
+    let item = with_rules(
+        item,
+        [(
+            "!(has(self.value) && has(self.valueFrom))".to_owned(),
+            "spec.pod.env[] must have value or valueFrom and not both".to_owned(),
+        )],
+    );
+    schema(keyed_list(&["name"], 64, item))
+}
+
+fn source() -> Value {
+    let sources = [
+        "configMapKeyRef",
+        "secretKeyRef",
+        "fieldRef",
+        "resourceFieldRef",
+    ];
+    let counted = sources.map(|name| format!("has(self.{name})")).join(", ");
+    let divisors = ["1", "1m", "1k", "1M", "1G", "1Ki", "1Mi", "1Gi"];
+    let fields = object([
+        field("configMapKeyRef", "A key of a ConfigMap.", key("ConfigMap")),
+        field("secretKeyRef", "A key of a Secret.", key("Secret")),
+        field(
+            "fieldRef",
+            "A field of the pod.",
+            object([
+                field(
+                    "apiVersion",
+                    "Version of the API that has the field.",
+                    one_of(&["v1"]),
+                ),
+                field(
+                    "fieldPath",
+                    "The field, such as `metadata.name` or `status.podIP`.",
+                    filled_text(512),
+                )
+                .required(),
+            ]),
+        ),
+        field(
+            "resourceFieldRef",
+            "A request or a limit of a container.",
+            object([
+                field(
+                    "containerName",
+                    "The container. Default: the one that has the variable.",
+                    filled_text(63),
+                ),
+                field(
+                    "resource",
+                    "Which, such as `limits.memory`.",
+                    filled_text(320),
+                )
+                .required(),
+                field("divisor", "The unit.", one_of(&divisors)),
+            ]),
+        ),
+    ]);
+    with_rules(
+        fields,
+        [(
+            format!("[{counted}].filter(is_set, is_set).size() == 1"),
+            format!(
+                "spec.pod.env[].valueFrom must have exactly one of {}",
+                sources.join(", ")
+            ),
+        )],
+    )
+}
+
+fn key(kind: &str) -> Value {
+    object([
+        field(
+            "name",
+            &format!("Name of the {kind}, in the namespace of the ModelService."),
+            matching(OBJECT_NAME, 253),
+        )
+        .required(),
+        field("key", "The key.", matching(KEY, 253)).required(),
+        field("optional", "Whether pods start without it.", boolean()),
+    ])
+}
+
+pub(super) fn env_from_schema(_: &mut SchemaGenerator) -> Schema {
+    let reference = |kind: &str| {
+        object([
+            field(
+                "name",
+                &format!("Name of the {kind}, in the namespace of the ModelService."),
+                matching(OBJECT_NAME, 253),
+            )
+            .required(),
+            field("optional", "Whether pods start without it.", boolean()),
+        ])
+    };
+    let item = object([
+        field(
+            "prefix",
+            "What is put before each key.",
+            matching(NAME, 253),
+        ),
+        field("configMapRef", "A ConfigMap.", reference("ConfigMap")),
+        field("secretRef", "A Secret.", reference("Secret")),
+    ]);
+    let item = with_rules(
+        item,
+        [(
+            "has(self.configMapRef) != has(self.secretRef)".to_owned(),
+            "spec.pod.envFrom[] must have exactly one of configMapRef, secretRef".to_owned(),
+        )],
+    );
+    schema(list(16, item))
+}

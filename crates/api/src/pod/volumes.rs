@@ -1,0 +1,259 @@
+//! Volumes that give pods no rights over their node, and where they are mounted.
+
+use k8s_openapi::api::core::v1::{
+    CSIVolumeSource, ConfigMapVolumeSource, EmptyDirVolumeSource, ImageVolumeSource,
+    PersistentVolumeClaimVolumeSource, SecretVolumeSource,
+};
+use kube::KubeSchema;
+use schemars::{Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use springtide_contract::paths;
+
+use crate::{
+    resources::quantity,
+    schema::{
+        KEY, OBJECT_NAME, boolean, cel_list, field, filled_text, integer, keyed_list, map,
+        matching, object, one_of, schema, text,
+    },
+};
+
+/// Names of the volumes that pods have anyway: the fetched model, and what it or its URI comes from.
+pub const RESERVED_VOLUMES: [&str; 2] = ["models", "source"];
+
+/// Folders that nothing may be mounted at or below: those of the model, and those that hold the server's code or belong
+/// to the container's runtime.
+const RESERVED_FOLDERS: [&str; 10] = [
+    paths::MODEL_DIR,
+    paths::SOURCE_DIR,
+    "/bin",
+    "/dev",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr",
+];
+
+/// Folders that nothing may be mounted at, since the container's runtime puts files into them.
+const RESERVED_ROOTS: [&str; 3] = ["/", "/etc", "/run"];
+
+/// Whether a mount at this path would cover what the server needs.
+#[must_use]
+pub fn is_reserved_path(path: &str) -> bool {
+    RESERVED_ROOTS.contains(&path)
+        || RESERVED_FOLDERS.iter().any(|folder| {
+            path.strip_prefix(folder)
+                .is_some_and(|below| below.is_empty() || below.starts_with('/'))
+        })
+}
+
+fn is_free_path() -> String {
+    format!(
+        "!(self in {}) && !{}.exists(folder, self == folder || self.startsWith(folder + '/'))",
+        cel_list(RESERVED_ROOTS),
+        cel_list(RESERVED_FOLDERS),
+    )
+}
+
+fn free_path_message() -> String {
+    format!(
+        "spec.pod.volumeMounts[].mountPath must not cover what the server needs: {}, and {} and what is below",
+        RESERVED_ROOTS.join(", "),
+        RESERVED_FOLDERS.join(", "),
+    )
+}
+
+/// The rule that a volume has another name than those of the operator.
+fn is_free_name() -> String {
+    format!("!(self in {})", cel_list(RESERVED_VOLUMES))
+}
+
+/// A volume of the pods.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("[has(self.configMap), has(self.secret), has(self.persistentVolumeClaim), has(self.emptyDir), has(self.csi), has(self.image)].filter(is_set, is_set).size() == 1")
+        .message("spec.pod.volumes[] must have exactly one of configMap, secret, persistentVolumeClaim, emptyDir, csi, image; other kinds aren't allowed")
+)]
+pub struct Volume {
+    /// Its name.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+            .message("spec.pod.volumes[].name must be a DNS label: lower-case letters, digits and '-'"),
+        validation = Rule::new(is_free_name())
+            .message("spec.pod.volumes[].name must not be models or source: the model's own volumes have these names")
+    )]
+    pub name: String,
+
+    /// A ConfigMap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "config_map_schema")]
+    pub config_map: Option<ConfigMapVolumeSource>,
+
+    /// A Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "secret_schema")]
+    pub secret: Option<SecretVolumeSource>,
+
+    /// A persistent volume claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "claim_schema")]
+    pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
+
+    /// An empty folder, which lives as long as its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "empty_dir_schema")]
+    pub empty_dir: Option<EmptyDirVolumeSource>,
+
+    /// What a CSI driver makes for each pod, such as secrets of a vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "csi_schema")]
+    pub csi: Option<CSIVolumeSource>,
+
+    /// The files of an image, read-only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "image_schema")]
+    pub image: Option<ImageVolumeSource>,
+}
+
+/// Where containers have a volume.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeMount {
+    /// Name of the volume.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+
+    /// Absolute path in the containers.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(
+        validation = Rule::new("self == '/' || (self.matches('^(/[-._~+@=,A-Za-z0-9]+)+$') && !self.matches('/[.]{1,2}(/|$)'))")
+            .message("spec.pod.volumeMounts[].mountPath must be an absolute path: letters, digits and any of -._~+@=, and no . or .. between slashes"),
+        validation = Rule::new(is_free_path()).message(&*free_path_message())
+    )]
+    pub mount_path: String,
+
+    /// Path in the volume. Default: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._~+@=,A-Za-z0-9]+(/[-._~+@=,A-Za-z0-9]+)*$') && !self.matches('(^|/)[.]{1,2}(/|$)')")
+        .message("spec.pod.volumeMounts[].subPath must be a relative path: letters, digits and any of -._~+@=, and no . or .. between slashes"))]
+    pub sub_path: Option<String>,
+
+    /// Whether containers may not write to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<bool>,
+}
+
+/// Access to files, in decimal: 420 is 0644.
+fn mode() -> Value {
+    integer(0, 0o777)
+}
+
+/// Which keys become which files.
+fn items() -> Value {
+    let path = "^[-._~+@=,A-Za-z0-9]+(/[-._~+@=,A-Za-z0-9]+)*$";
+    let item = object([
+        field("key", "The key.", matching(KEY, 253)).required(),
+        field(
+            "path",
+            "Path of the file in the volume.",
+            matching(path, 512),
+        )
+        .required(),
+        field("mode", "Access to the file, 420 for 0644.", mode()),
+    ]);
+    keyed_list(&["path"], 32, item)
+}
+
+/// A volume of the keys of an object.
+fn keys(kind: &str, name: &'static str) -> Schema {
+    schema(object([
+        field(
+            name,
+            &format!("Name of the {kind}, in the namespace of the ModelService."),
+            matching(OBJECT_NAME, 253),
+        )
+        .required(),
+        field("items", "Keys that become files. Default: all.", items()),
+        field(
+            "defaultMode",
+            "Access to the files, 420 for 0644, which is the default.",
+            mode(),
+        ),
+        field("optional", "Whether pods start without it.", boolean()),
+    ]))
+}
+
+fn config_map_schema(_: &mut SchemaGenerator) -> Schema {
+    keys("ConfigMap", "name")
+}
+
+fn secret_schema(_: &mut SchemaGenerator) -> Schema {
+    keys("Secret", "secretName")
+}
+
+fn claim_schema(_: &mut SchemaGenerator) -> Schema {
+    schema(object([
+        field(
+            "claimName",
+            "Name of the claim, in the namespace of the ModelService.",
+            matching(OBJECT_NAME, 253),
+        )
+        .required(),
+        field("readOnly", "Whether pods may not write to it.", boolean()),
+    ]))
+}
+
+fn empty_dir_schema(_: &mut SchemaGenerator) -> Schema {
+    schema(object([
+        field(
+            "sizeLimit",
+            "Most that it holds (`1Gi`). Room on the node's disk is asked for so much; with `medium: Memory` it counts as memory of the containers.",
+            quantity(),
+        )
+        .required(),
+        field(
+            "medium",
+            "`Memory` for one in memory. Default: the node's disk.",
+            one_of(&["", "Memory"]),
+        ),
+    ]))
+}
+
+fn csi_schema(_: &mut SchemaGenerator) -> Schema {
+    schema(object([
+        field("driver", "Name of the driver.", matching(OBJECT_NAME, 63)).required(),
+        field("fsType", "File system, such as `ext4`.", filled_text(64)),
+        field("readOnly", "Whether pods may not write to it.", boolean()),
+        field(
+            "volumeAttributes",
+            "Settings of the driver.",
+            map(32, text(1024)),
+        ),
+        field(
+            "nodePublishSecretRef",
+            "Secret that the driver gets.",
+            object([field(
+                "name",
+                "Name of the Secret, in the namespace of the ModelService.",
+                matching(OBJECT_NAME, 253),
+            )
+            .required()]),
+        ),
+    ]))
+}
+
+fn image_schema(_: &mut SchemaGenerator) -> Schema {
+    schema(object([
+        field("reference", "The image.", matching("^[!-~]+$", 512)).required(),
+        field(
+            "pullPolicy",
+            "When it is pulled. Default: `Always` for the tag `latest`, else `IfNotPresent`.",
+            one_of(&["Always", "IfNotPresent", "Never"]),
+        ),
+    ]))
+}

@@ -1,0 +1,160 @@
+//! Fields of a pod that no ModelService may have, declared so that they are refused.
+//!
+//! The API server drops a field that it doesn't know, without a word where the client doesn't ask for one. That would
+//! be a pod without what its author asked for.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
+};
+
+/// The rule of such a field.
+pub const NEVER: &str = "false";
+
+/// What a list is of, in a path.
+const ITEM: &str = "[]";
+
+/// What type a field has.
+#[derive(Clone, Copy)]
+enum Type {
+    Boolean,
+    String,
+    Object,
+    Array,
+}
+
+/// Where it would be, its name and type, and why it is refused.
+type Refused = (&'static [&'static str], &'static str, Type, &'static str);
+
+const POD: &[&str] = &["spec", "pod"];
+const VOLUME: &[&str] = &["spec", "pod", "volumes", ITEM];
+const SERVER: &[&str] = &["spec", "server"];
+
+const NODE: &str = "isn't allowed: serving pods share nothing with their node";
+const USERS: &str = "isn't allowed: serving pods are restricted as Pod Security says; spec.pod.securityContext Platform leaves user and group to the cluster";
+const CONTAINERS: &str = "isn't allowed: serving pods have the containers that the operator makes";
+
+const REFUSED: [Refused; 19] = [
+    (POD, "hostNetwork", Type::Boolean, NODE),
+    (POD, "hostPID", Type::Boolean, NODE),
+    (POD, "hostIPC", Type::Boolean, NODE),
+    (VOLUME, "hostPath", Type::Object, NODE),
+    (POD, "privileged", Type::Boolean, USERS),
+    (POD, "capabilities", Type::Object, USERS),
+    (SERVER, "securityContext", Type::Object, USERS),
+    (POD, "containers", Type::Array, CONTAINERS),
+    (POD, "initContainers", Type::Array, CONTAINERS),
+    (
+        POD,
+        "automountServiceAccountToken",
+        Type::Boolean,
+        "isn't allowed: serving pods have no token of their service account",
+    ),
+    (
+        POD,
+        "nodeName",
+        Type::String,
+        "isn't allowed: set spec.pod.nodeSelector",
+    ),
+    (VOLUME, "projected", Type::Object, "isn't allowed"),
+    (VOLUME, "nfs", Type::Object, "isn't allowed: use a claim"),
+    (
+        SERVER,
+        "serviceAccountName",
+        Type::String,
+        "is now spec.pod.serviceAccountName",
+    ),
+    (
+        SERVER,
+        "runtimeClassName",
+        Type::String,
+        "is now spec.pod.runtimeClassName",
+    ),
+    (
+        SERVER,
+        "hostUsers",
+        Type::Boolean,
+        "is now spec.pod.hostUsers",
+    ),
+    (
+        SERVER,
+        "nodeSelector",
+        Type::Object,
+        "is now spec.pod.nodeSelector",
+    ),
+    (
+        SERVER,
+        "tolerations",
+        Type::Array,
+        "is now spec.pod.tolerations",
+    ),
+    (
+        SERVER,
+        "imagePullSecrets",
+        Type::Array,
+        "is now spec.pod.imagePullSecrets",
+    ),
+];
+
+/// Whether a field is one that is refused.
+#[must_use]
+pub fn is_refused(schema: &JSONSchemaProps) -> bool {
+    let mut rules = schema.x_kubernetes_validations.iter().flatten();
+    rules.any(|rule| rule.rule == NEVER)
+}
+
+/// Declares these fields in the schema of a ModelService, each with a rule that never holds.
+pub(crate) fn declare(schema: &mut JSONSchemaProps) {
+    for (parent, name, kind, why) in REFUSED {
+        let Some(parent_schema) = parent.iter().try_fold(&mut *schema, descend) else {
+            continue;
+        };
+        let path = format!("{}.{name}", parent.join(".").replace(".[]", ITEM));
+        parent_schema
+            .properties
+            .get_or_insert_with(BTreeMap::new)
+            .insert(name.to_owned(), refused(kind, format!("{path} {why}")));
+    }
+}
+
+fn descend<'a>(schema: &'a mut JSONSchemaProps, part: &&str) -> Option<&'a mut JSONSchemaProps> {
+    if *part != ITEM {
+        return schema.properties.as_mut()?.get_mut(*part);
+    }
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(item)) => Some(item),
+        _ => None,
+    }
+}
+
+fn refused(kind: Type, message: String) -> JSONSchemaProps {
+    let mut schema = JSONSchemaProps {
+        description: Some("Refused, whatever it is.".to_owned()),
+        x_kubernetes_validations: Some(vec![ValidationRule {
+            rule: NEVER.to_owned(),
+            message: Some(message),
+            ..ValidationRule::default()
+        }]),
+        ..JSONSchemaProps::default()
+    };
+    let kind = match kind {
+        Type::Boolean => "boolean",
+        Type::Object => "object",
+        Type::String => {
+            schema.max_length = Some(253);
+            "string"
+        }
+        Type::Array => {
+            schema.max_items = Some(64);
+            schema.x_kubernetes_list_type = Some("atomic".to_owned());
+            schema.items = Some(JSONSchemaPropsOrArray::Schema(Box::new(JSONSchemaProps {
+                type_: Some("object".to_owned()),
+                ..JSONSchemaProps::default()
+            })));
+            "array"
+        }
+    };
+    schema.type_ = Some(kind.to_owned());
+    schema
+}
