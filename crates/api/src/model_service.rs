@@ -79,6 +79,13 @@ use crate::{
         json_path = ".status.model.uri",
         priority = 1
     ),
+    printcolumn(
+        name = "Image",
+        type_ = "string",
+        description = "What the pods run",
+        json_path = ".status.image",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.size() <= 54")
         .message("metadata.name must have at most 54 characters, so that the names of everything made for it stay within 63"),

@@ -30,7 +30,9 @@ pub struct Rollout {
     #[schemars(schema_with = "pods_schema")]
     pub max_unavailable: Option<IntOrString>,
 
-    /// Seconds without progress after which `RolloutComplete` says that the rollout has failed. Default: 600.
+    /// Seconds without progress after which `RolloutComplete` says that the rollout has failed. Default: what a pod may
+    /// take to be placed, to fetch a model of `spec.model.maxSizeMebibytes` and to start
+    /// (`spec.server.startupTimeoutSeconds`), at least 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 86_400))]
     pub progress_deadline_seconds: Option<i32>,

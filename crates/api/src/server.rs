@@ -28,6 +28,12 @@ pub struct Server {
     #[serde(default)]
     pub image_pull_policy: ImagePullPolicy,
 
+    /// Time that a pod may take from the start of the server until it is ready, in seconds: it loads its model and
+    /// warms up. Before that the model is fetched, for as long as bytes come.
+    #[serde(default = "startup_timeout_seconds")]
+    #[schemars(range(min = 10, max = 86_400))]
+    pub startup_timeout_seconds: i32,
+
     /// What ONNX Runtime computes on.
     #[serde(default)]
     pub execution_provider: ExecutionProvider,
@@ -75,6 +81,7 @@ impl Default for Server {
             image_pull_policy: ImagePullPolicy::default(),
             execution_provider: ExecutionProvider::default(),
             batching: Batching::default(),
+            startup_timeout_seconds: startup_timeout_seconds(),
             max_queue_rows: max_queue_rows(),
             request_timeout_milliseconds: request_timeout_milliseconds(),
             latency_objective_milliseconds: None,
@@ -190,6 +197,10 @@ const fn max_batch_rows() -> i32 {
 
 const fn max_wait_milliseconds() -> i32 {
     defaults::MAX_WAIT_MILLISECONDS as i32
+}
+
+const fn startup_timeout_seconds() -> i32 {
+    300
 }
 
 const fn max_queue_rows() -> i32 {

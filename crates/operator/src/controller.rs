@@ -2,11 +2,11 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::{
     Config,
-    controller::{self, Action, applier},
+    controller::{self, Action, ReconcileRequest, applier},
     reflector::ObjectRef,
 };
 use tokio::{
@@ -77,6 +77,9 @@ pub async fn run(
     } = watches(client, context.stores(), &settings.scope(), capabilities);
     let known = store.clone();
     let told = context.clone();
+    let upgrades = context.upgrades().clone();
+    let woken = upgrades.woken().map(ReconcileRequest::from).map(Ok);
+    let requests = stream::select(requests, woken);
     let shared = Arc::new(Shared {
         context,
         backoffs: Backoffs::default(),
@@ -92,10 +95,16 @@ pub async fn run(
         requests.take_until(ended(shutdown.clone())),
         Config::default().concurrency(settings.concurrency.get()),
     )
-    .for_each(async |result| report(result, &reported.backoffs));
+    .for_each(async |result| report(result, &reported));
     let syncing = async {
         if complete.wait_for(|complete| *complete).await.is_ok() {
             info!(model_services = known.len(), "watching");
+            let all: Vec<_> = known
+                .state()
+                .iter()
+                .map(|it| ObjectRef::from_obj(it.as_ref()))
+                .collect();
+            upgrades.begin(&all);
             readiness.reach(Stage::Acting);
         }
         std::future::pending::<()>().await;
@@ -129,10 +138,16 @@ async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, 
         Ok(pass) => {
             metrics.succeeded(started.elapsed());
             shared.backoffs.forget(&object);
+            if pass.next == Next::Gone {
+                forget(&object, &shared);
+            }
             Ok(after(pass, Timestamp::now()))
         }
         Err(error) => {
             metrics.failed(error.reason(), started.elapsed());
+            if !error.passes() {
+                shared.context.upgrades().pass_over(&object);
+            }
             Err(error)
         }
     }
@@ -165,20 +180,29 @@ fn retry(object: &ObjectRef<Watched>, error: &Error, shared: &Shared) -> Action 
 
 fn report(
     result: Result<(ObjectRef<Watched>, Action), controller::Error<Error, Infallible>>,
-    backoffs: &Backoffs<ObjectRef<Watched>>,
+    shared: &Shared,
 ) {
     match result {
         Ok((object, _)) => debug!(%object, "reconciled"),
         // Deleted since: its children go by garbage collection.
         Err(controller::Error::ObjectNotFound(object)) => {
             debug!(%object, "gone");
-            backoffs.forget(&object.into_kind_unchecked(()));
+            let object = object.into_kind_unchecked(());
+            forget(&object, shared);
         }
         Err(controller::Error::ReconcilerFailed(error, object)) => {
             warn!(%object, reason = error.reason(), %error, "reconcile failed");
         }
         Err(error) => warn!(%error, "controller"),
     }
+}
+
+/// What was kept about a ModelService that is gone.
+fn forget(object: &ObjectRef<Watched>, shared: &Shared) {
+    shared.backoffs.forget(object);
+    let namespace = object.namespace.as_deref().unwrap_or_default();
+    shared.context.upgrades().forget(namespace, &object.name);
+    shared.context.metrics().forget(namespace, &object.name);
 }
 
 #[cfg(test)]

@@ -27,5 +27,6 @@ pub mod settings;
 mod stores;
 mod tell;
 mod undone;
+pub mod upgrades;
 mod watches;
 mod write;

@@ -1,10 +1,16 @@
 //! What the operator says about itself to Prometheus.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
+use springtide_plan::Stage;
 
 /// Upper bounds of the duration histogram, in seconds: a reconcile without a change takes a few
 /// round trips to the API server, one that waits for it may take up to a minute.
@@ -39,6 +45,19 @@ pub struct Metrics {
     errors: IntCounterVec,
     lost_events: IntCounter,
     leader: IntGauge,
+    images: IntGaugeVec,
+    /// The labels that a ModelService has in `images` now, by its namespace and name.
+    shown: Arc<Mutex<HashMap<(String, String), [String; 2]>>>,
+}
+
+/// Where a ModelService stands in an upgrade, as the label `upgrade`.
+const fn upgrade(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Current => "none",
+        Stage::Upgrading => "in_progress",
+        Stage::Failed => "failed",
+        Stage::Waiting(_) => "waiting",
+    }
 }
 
 impl Metrics {
@@ -78,6 +97,14 @@ impl Metrics {
             "springtide_operator_leader",
             "1 while this replica acts, 0 while another one does.",
         )?;
+        let images = IntGaugeVec::new(
+            Opts::new(
+                "springtide_operator_model_service_image",
+                "1 for each ModelService, with the image of its server and whether an upgrade waits, goes on or has failed.",
+            ),
+            &["namespace", "name", "image", "upgrade"],
+        )?;
+        registry.register(Box::new(images.clone()))?;
         registry.register(Box::new(reconciles.clone()))?;
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(errors.clone()))?;
@@ -94,7 +121,41 @@ impl Metrics {
             errors,
             lost_events,
             leader,
+            images,
+            shown: Arc::default(),
         })
+    }
+
+    /// Says what a ModelService runs, and where it stands in an upgrade.
+    pub fn runs(&self, namespace: &str, name: &str, image: &str, stage: Stage) {
+        let now = [image.to_owned(), upgrade(stage).to_owned()];
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = shown.insert((namespace.to_owned(), name.to_owned()), now.clone());
+        if before.as_ref() == Some(&now) {
+            return;
+        }
+        self.hide(namespace, name, before);
+        let [image, upgrade] = &now;
+        let labels = [namespace, name, image, upgrade];
+        if let Ok(gauge) = self.images.get_metric_with_label_values(&labels) {
+            gauge.set(1);
+        }
+    }
+
+    /// A ModelService is gone.
+    pub fn forget(&self, namespace: &str, name: &str) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = shown.remove(&(namespace.to_owned(), name.to_owned()));
+        self.hide(namespace, name, before);
+    }
+
+    fn hide(&self, namespace: &str, name: &str, before: Option<[String; 2]>) {
+        if let Some([image, upgrade]) = before {
+            // It was there: what was shown was set.
+            let _ = self
+                .images
+                .remove_label_values(&[namespace, name, &image, &upgrade]);
+        }
     }
 
     /// Counts a reconcile that ended well.
@@ -142,7 +203,40 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use springtide_plan::Fitness;
+
     use super::*;
+
+    #[test]
+    fn a_model_service_shows_once_what_it_runs_and_not_once_it_is_gone() {
+        let metrics = Metrics::new().unwrap();
+        let lines = || {
+            let text = metrics.render().unwrap();
+            let found = text
+                .lines()
+                .filter(|line| line.starts_with("springtide_operator_model_service_image{"));
+            found.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let line = |image: &str, upgrade: &str| {
+            let labels =
+                format!(r#"image="{image}",name="iris",namespace="models",upgrade="{upgrade}""#);
+            format!("springtide_operator_model_service_image{{{labels}}} 1")
+        };
+        metrics.runs("models", "iris", "s:1", Stage::Waiting(Fitness::Healthy));
+        assert_eq!(lines(), [line("s:1", "waiting")]);
+        for (stage, upgrade) in [
+            (Stage::Upgrading, "in_progress"),
+            (Stage::Failed, "failed"),
+            (Stage::Current, "none"),
+            (Stage::Current, "none"),
+        ] {
+            metrics.runs("models", "iris", "s:2", stage);
+            assert_eq!(lines(), [line("s:2", upgrade)]);
+        }
+        metrics.forget("models", "other");
+        metrics.forget("models", "iris");
+        assert!(lines().is_empty());
+    }
 
     #[test]
     fn every_event_shows_up_as_text() {

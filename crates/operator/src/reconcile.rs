@@ -15,11 +15,11 @@ use kube::{
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
-    Desired, Event, Failure, Invalid, Observed, OperatorSettings, Resolved, Severity,
-    ValidatedModelService, awaited_config_map, desired, events,
+    ChildKind, Desired, Event, Failure, Invalid, Observed, OperatorSettings, Resolved, Severity,
+    Stage, UpgradePolicy, ValidatedModelService, awaited_config_map, desired, events,
     field_manager::{STATUS, YIELDING},
     invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, pods_to_replace,
-    status, superseded, unobserved_status, yielding,
+    served_image, stage, status, superseded, unobserved_status, yielding,
 };
 use tokio::time::Instant;
 
@@ -36,6 +36,7 @@ use crate::{
     stores::Stores,
     tell::Teller,
     undone::Undone,
+    upgrades::UpgradeQueue,
     write::{Carried, carry_out},
 };
 
@@ -51,6 +52,7 @@ pub struct Context {
     inquiry: Arc<dyn Inquiry>,
     claims: Option<Claims>,
     undone: Undone,
+    upgrades: UpgradeQueue,
 }
 
 impl Context {
@@ -62,6 +64,7 @@ impl Context {
         metrics: Metrics,
         identity: String,
         inquiry: Arc<dyn Inquiry>,
+        upgrades: UpgradePolicy,
     ) -> Self {
         let teller = Teller::new(client.clone(), identity, metrics.clone());
         Self {
@@ -74,6 +77,7 @@ impl Context {
             inquiry,
             claims: None,
             undone: Undone::default(),
+            upgrades: UpgradeQueue::new(upgrades),
         }
     }
 
@@ -117,7 +121,15 @@ impl Context {
         self.teller.told().await;
     }
 
-    pub(crate) const fn metrics(&self) -> &Metrics {
+    /// The queue of upgrades.
+    #[must_use]
+    pub const fn upgrades(&self) -> &UpgradeQueue {
+        &self.upgrades
+    }
+
+    /// What the operator says of itself.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 }
@@ -178,6 +190,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             tell_yielding(context, &model_service, change).await?;
         }
         if yielded_to.is_some() {
+            context.upgrades.forget(namespace, name);
+            context.metrics.forget(namespace, name);
             return Ok(Next::Lacking.into());
         }
     }
@@ -208,10 +222,15 @@ async fn keep(
     invalid: Option<&Invalid>,
 ) -> Result<Pass, Error> {
     let (namespace, name) = (validated.namespace(), validated.name());
-    let (mut observed, plan) = match Box::pin(plan(context, validated)).await {
+    let (mut observed, mut plan) = match Box::pin(plan(context, validated)).await {
         Ok(planned) => planned,
         Err(error) => return unobserved(context, model_service, error).await,
     };
+    let previous = model_service.status.as_ref();
+    let stage = stage(validated, &observed, &context.settings, previous, &mut plan);
+    if let Some(wait) = context.upgrades.report(namespace, name, stage) {
+        plan.hold(wait, &observed);
+    }
     let pods = pods_to_ask(validated, &observed);
     let awaited = awaited_config_map(validated, &observed);
     let (carried, answers, config_map) = join!(
@@ -228,12 +247,18 @@ async fn keep(
         Err(error) if error.is_terminating() => return Ok(Next::Gone.into()),
         result => result?,
     };
+    let is_refused = outcome.failures.contains_key(&ChildKind::Deployment);
+    if is_refused && matches!(stage, Stage::Waiting(_)) && plan.held.is_none() {
+        context.upgrades.refused(namespace, name);
+    }
+    let image = observed.deployment.as_ref().and_then(served_image);
+    let metrics = &context.metrics;
+    metrics.runs(namespace, name, image.unwrap_or_default(), stage);
     observed.answers = answers;
     if let Some(config_map) = config_map {
         let pods = pods_to_replace(validated, &observed, &config_map);
         awaited::replace(&context.client, namespace, &pods).await;
     }
-    let previous = model_service.status.as_ref();
     let at = Timestamp::now();
     let mut now = status(validated, &observed, &plan, &outcome, previous, at);
     if let Some(invalid) = invalid {

@@ -81,6 +81,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         metrics.clone(),
         identity.clone(),
         Arc::new(OverHttp::new()),
+        settings.upgrades(),
     )
     .claiming(claims.clone());
     let holding = hold(

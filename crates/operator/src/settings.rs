@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{ArgAction, Parser};
-use springtide_plan::{LabelName, OperatorSettings};
+use springtide_plan::{LabelName, OperatorSettings, UpgradePolicy};
 
 use crate::{
     claims::{DEFAULT_CLASS, OperatorClass},
@@ -86,6 +86,15 @@ pub struct Settings {
     #[arg(long, env = "CONCURRENCY", default_value = "8")]
     pub concurrency: NonZeroU16,
 
+    /// Most ModelServices whose pods are replaced at a time where this operator makes other pods than the one before,
+    /// for a new default server image or another version. A change of a ModelService is made at once.
+    #[arg(long, env = "UPGRADE_MAX_CONCURRENT", default_value = "5")]
+    pub upgrade_max_concurrent: NonZeroU16,
+
+    /// Replace no further pods in this way while those of one ModelService don't become available.
+    #[arg(long, env = "UPGRADE_PAUSE_ON_FAILURE", default_value = "true", action = ArgAction::Set)]
+    pub upgrade_pause_on_failure: bool,
+
     /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: port 8080 of all addresses, over
     /// IPv6 and IPv4].
     #[arg(long, env = "LISTEN")]
@@ -134,6 +143,15 @@ pub enum LogFormat {
 }
 
 impl Settings {
+    /// How upgrades are staged.
+    #[must_use]
+    pub const fn upgrades(&self) -> UpgradePolicy {
+        UpgradePolicy {
+            max_concurrent: self.upgrade_max_concurrent,
+            pause_on_failure: self.upgrade_pause_on_failure,
+        }
+    }
+
     /// What plans depend on.
     #[must_use]
     pub fn for_plans(&self) -> OperatorSettings {

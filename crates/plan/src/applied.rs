@@ -10,7 +10,10 @@
 //! Where this can't be told, the answer is no: one apply too many changes nothing, one too few leaves a
 //! fault in place.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::PodTemplateSpec},
+    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+};
 use kube::Resource;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -46,6 +49,74 @@ pub fn is_applied(
             .fields_v1
             .as_ref()
             .is_some_and(|owned| is_held(&desired, &owned.0, &live, ["", ""]))
+}
+
+/// Whether applying the pod template of `desired` as `field_manager`, forced or not, would leave that of `live` as it
+/// is, and with it the pods.
+#[must_use]
+pub(crate) fn is_template_applied(
+    desired: &Deployment,
+    live: &Deployment,
+    field_manager: &str,
+) -> bool {
+    match (
+        template(desired),
+        owned_template(live, field_manager),
+        template(live),
+    ) {
+        (Some(desired), Some(owned), Some(live)) => {
+            is_held(&desired, owned, &live, ["spec", "template"])
+        }
+        _ => false,
+    }
+}
+
+/// What `field_manager` has applied of the pod template of `live`, as far as it still owns it: applying that again
+/// leaves the pods as they are.
+#[must_use]
+pub(crate) fn applied_template(live: &Deployment, field_manager: &str) -> Option<PodTemplateSpec> {
+    let applied = owned_part(owned_template(live, field_manager)?, &template(live)?)?;
+    serde_json::from_value(applied).ok()
+}
+
+fn template(deployment: &Deployment) -> Option<Value> {
+    serde_json::to_value(&deployment.spec.as_ref()?.template).ok()
+}
+
+fn owned_template<'a>(live: &'a Deployment, field_manager: &str) -> Option<&'a Value> {
+    let mut entries = live.metadata.managed_fields.iter().flatten();
+    let entry = entries.find(|entry| is_apply(entry, field_manager))?;
+    let owned = &entry.fields_v1.as_ref()?.0;
+    owned.pointer("/f:spec/f:template")
+}
+
+/// The part of a stored field that `owned`, the part of `fieldsV1` about it, names.
+fn owned_part(owned: &Value, live: &Value) -> Option<Value> {
+    let owned = named(owned.as_object()?);
+    match live {
+        _ if owned.is_empty() => Some(live.clone()),
+        Value::Object(live) => owned
+            .into_iter()
+            .map(|(part, owned)| {
+                let name = part.strip_prefix("f:")?;
+                Some((name.to_owned(), owned_part(owned, live.get(name)?)?))
+            })
+            .collect::<Option<Map<_, _>>>()
+            .map(Value::Object),
+        Value::Array(live) => {
+            let mut items = owned
+                .into_iter()
+                .map(|(part, owned)| {
+                    let key = ItemKey::parse(part)?;
+                    let place = only(live, |item| key.selects(item))?;
+                    Some((place, owned_part(owned, live.get(place)?)?))
+                })
+                .collect::<Option<Vec<_>>>()?;
+            items.sort_unstable_by_key(|(place, _)| *place);
+            Some(items.into_iter().map(|(_, item)| item).collect())
+        }
+        _ => None,
+    }
 }
 
 fn is_apply(entry: &ManagedFieldsEntry, field_manager: &str) -> bool {

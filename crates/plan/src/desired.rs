@@ -1,13 +1,16 @@
 //! The plan: what to delete, what to apply and in which order.
 
 use crate::{
+    applied::applied_template,
     child::{Child, ChildKind},
     engine::Resolved,
+    field_manager::OPERATOR,
     observed::Observed,
     ownership::{Ownership, holder_of_keda_hpa, ownership, scales},
     replicas::{ReplicasApply, replicas},
     resources,
     settings::OperatorSettings,
+    upgrades::{TEMPLATE, Wait},
     validated::ValidatedModelService,
 };
 
@@ -30,6 +33,43 @@ pub struct Desired {
     /// KEDA would follow serving signals of a Prometheus that it mustn't be told to ask, so it asks the
     /// operator's own.
     pub prometheus_refused: bool,
+    /// What an upgrade of the pods waits for, where they are left as they are until then.
+    pub held: Option<Wait<String>>,
+}
+
+impl Desired {
+    /// Leaves the pods of the Deployment that is there as they are: their upgrade waits. Everything else of it is kept
+    /// up. Where it can't be told what its template was made of, it is left alone.
+    pub fn hold(&mut self, wait: Wait<String>, observed: &Observed) {
+        self.held = Some(wait);
+        let live = observed.deployment.as_ref();
+        let present = live.and_then(|live| applied_template(live, OPERATOR));
+        let made = live
+            .and_then(|live| live.metadata.annotations.as_ref()?.get(TEMPLATE))
+            .cloned();
+        self.apply.retain_mut(|child| {
+            let Child::Deployment(deployment) = child else {
+                return true;
+            };
+            let (Some(spec), Some(present)) = (&mut deployment.spec, &present) else {
+                return false;
+            };
+            spec.template = present.clone();
+            let annotations = deployment.metadata.annotations.get_or_insert_default();
+            match &made {
+                Some(made) => annotations.insert(TEMPLATE.to_owned(), made.clone()),
+                None => annotations.remove(TEMPLATE),
+            };
+            true
+        });
+        if !self
+            .apply
+            .iter()
+            .any(|child| child.kind() == ChildKind::Deployment)
+        {
+            self.replicas = None;
+        }
+    }
 }
 
 /// An object to delete, with a precondition that keeps a newer one of the same name alive.
@@ -150,6 +190,7 @@ pub fn desired(
             }
             Resolved::Hpa(_) | Resolved::Fixed { .. } => false,
         },
+        held: None,
     }
 }
 

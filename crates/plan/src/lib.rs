@@ -52,6 +52,7 @@ mod settings;
 mod signals;
 mod status;
 mod stuck;
+mod upgrades;
 mod validated;
 mod yielding;
 
@@ -75,5 +76,8 @@ pub use settings::{InvalidLabelName, LabelName, OperatorSettings};
 pub use signals::ServingSignal;
 pub use status::{Failure, Outcome, invalid_status, status, superseded, unobserved_status};
 pub use stuck::pod_to_explain;
+pub use upgrades::{
+    Fitness, Stage, TEMPLATE, UpgradePolicy, Upgrades, Verdict, Wait, served_image, stage,
+};
 pub use validated::{Invalid, ValidatedModelService};
 pub use yielding::{own_status, yielding};

@@ -1,6 +1,8 @@
 //! How pods of a new spec take the place of former ones, so that a rollout never waits for room that only a former
 //! pod can give.
 
+use std::ops::RangeInclusive;
+
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentStrategy, RollingUpdateDeployment},
@@ -9,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
     jiff::{SignedDuration, Timestamp},
 };
-use springtide_api::rollout::Rollout;
+use springtide_api::{ModelUri, rollout::Rollout};
 
 use crate::{
     lookup::deployment_condition,
@@ -18,8 +20,15 @@ use crate::{
     validated::{Invalid, ValidatedModelService, within},
 };
 
-/// Seconds without progress after which a rollout counts as failed (the API server's default).
-const PROGRESS_DEADLINE_SECONDS: i32 = 600;
+/// Seconds without progress after which a rollout counts as failed: the API server's default, and the longest that the
+/// API server takes here.
+const PROGRESS_DEADLINE_SECONDS: RangeInclusive<i32> = 600..=86_400;
+
+/// Seconds until a new pod has a node and its images.
+const PLACING_SECONDS: i32 = 300;
+
+/// Mebibytes of a model that even a slow source gives in a second.
+const FETCHED_MEBIBYTES_PER_SECOND: i32 = 10;
 
 /// How long a new pod may be without a node before a former one makes room: another one may end meanwhile, or a node
 /// may come.
@@ -51,7 +60,8 @@ pub(crate) struct RolloutRules {
     max_surge: IntOrString,
     /// Nothing where the operator may choose.
     max_unavailable: Option<IntOrString>,
-    progress_deadline_seconds: i32,
+    /// Nothing where it follows from what a start may take.
+    progress_deadline_seconds: Option<i32>,
 }
 
 impl RolloutRules {
@@ -69,26 +79,40 @@ impl RolloutRules {
         if is_none(&rollout.max_surge) && is_none(&rollout.max_unavailable) {
             return Err(Invalid::RolloutOfNothing);
         }
-        let deadline = rollout
-            .progress_deadline_seconds
-            .unwrap_or(PROGRESS_DEADLINE_SECONDS);
-        within("spec.rollout.progressDeadlineSeconds", deadline, 60, 86_400)?;
+        if let Some(deadline) = rollout.progress_deadline_seconds {
+            within("spec.rollout.progressDeadlineSeconds", deadline, 60, 86_400)?;
+        }
         let usual = || IntOrString::String("25%".to_owned());
         Ok(Self {
             max_surge: rollout.max_surge.clone().unwrap_or_else(usual),
             max_unavailable: rollout.max_unavailable.clone(),
-            progress_deadline_seconds: deadline,
+            progress_deadline_seconds: rollout.progress_deadline_seconds,
         })
-    }
-
-    pub(crate) const fn progress_deadline_seconds(&self) -> i32 {
-        self.progress_deadline_seconds
     }
 
     /// Whether the spec keeps every pod, whatever that costs.
     pub(crate) fn keeps_every_pod(&self) -> bool {
         self.max_unavailable.as_ref().is_some_and(is_zero)
     }
+}
+
+/// Seconds without progress after which a rollout counts as failed. A pod that becomes ready is progress, so that the
+/// default is at least what one may take: to be placed, to fetch a model of the size that is allowed, and to start.
+pub(crate) fn progress_deadline_seconds(model_service: &ValidatedModelService) -> i32 {
+    let fetch_seconds = match model_service.model_uri() {
+        // At most a mebibyte.
+        ModelUri::ConfigMap { .. } => 0,
+        ModelUri::Claim { .. } | ModelUri::Http { .. } | ModelUri::Secret { .. } => {
+            model_service.max_size_mebibytes() / FETCHED_MEBIBYTES_PER_SECOND
+        }
+    };
+    let start = PLACING_SECONDS + fetch_seconds + model_service.server().startup_timeout_seconds;
+    let default = start.clamp(
+        *PROGRESS_DEADLINE_SECONDS.start(),
+        *PROGRESS_DEADLINE_SECONDS.end(),
+    );
+    let wanted = model_service.rollout().progress_deadline_seconds;
+    wanted.unwrap_or(default)
 }
 
 /// A number from 0 to 1000, or a percentage from 0 to 100.

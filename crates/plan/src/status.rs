@@ -22,6 +22,7 @@ use crate::{
     labels,
     memory::at_rest_mebibytes,
     observed::Observed,
+    upgrades::served_image,
     validated::{Invalid, ValidatedModelService},
 };
 
@@ -30,6 +31,9 @@ const MAX_MESSAGE_BYTES: usize = 2048;
 
 /// Most bytes of a decision's message, as the status' definition says.
 const MAX_DECISION_BYTES: usize = 1024;
+
+/// Most bytes of an image, as the status' definition says.
+const MAX_IMAGE_BYTES: usize = 1024;
 
 /// How carrying out a plan went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,6 +101,11 @@ pub fn status(
             ..model
         }),
         last_valid: Some(model_service.last_valid()),
+        image: observed
+            .deployment
+            .as_ref()
+            .and_then(served_image)
+            .map(|image| plain(image, MAX_IMAGE_BYTES).into_owned()),
         selector: Some(labels::selector_text(model_service.name())),
         url: Some(model_service.url()),
     }

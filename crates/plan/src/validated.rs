@@ -222,6 +222,12 @@ fn server(server: &Server) -> Result<Server, Invalid> {
         60_000,
     )?;
     within(
+        "spec.server.startupTimeoutSeconds",
+        server.startup_timeout_seconds,
+        10,
+        86_400,
+    )?;
+    within(
         "spec.server.maxQueueRows",
         server.max_queue_rows,
         1,
@@ -374,6 +380,15 @@ impl ValidatedModelService {
     /// earlier pass.
     pub(crate) const fn memory_at_rest_mebibytes(&self) -> Option<i32> {
         self.memory_at_rest_mebibytes
+    }
+
+    /// The same as its spec alone has it, without what was found out about the model since.
+    pub(crate) fn without_findings(&self) -> Self {
+        Self {
+            sentinel_mismatch: None,
+            memory_at_rest_mebibytes: None,
+            ..self.clone()
+        }
     }
 
     /// What pods are told about batches. A pod that starts knows nothing of what others have found, so

@@ -1,7 +1,9 @@
 //! `springtide-server fetch`: brings a model file to its place, checked.
 //!
 //! The file is written beside its place under another name and moved there only when its sha256
-//! holds, so whoever sees it sees all of it. Passing faults are tried again for a bounded time.
+//! holds, so whoever sees it sees all of it. Passing faults are tried again for as long as each attempt brings the
+//! download further, and a bounded time and number beyond. What has come stays for the next attempt, and for the next
+//! run.
 
 pub mod attempt;
 pub mod location;
@@ -20,7 +22,7 @@ use std::time::{Duration, Instant};
 use springtide_contract::env::MODEL_URI;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
-use self::attempt::{Fault, Retries};
+use self::attempt::{Fault, Progress, Retries};
 use self::location::{InvalidSha256, InvalidUri, Sha256, Source};
 use self::reach::Redirects;
 use self::target::Target;
@@ -107,11 +109,14 @@ pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
         tracing::info!(path = %args.to.display(), "the model is already there");
         return Ok(());
     }
+    let began = Instant::now();
+    let bound = args.timeout_seconds.map(u64::from).map(Duration::from_secs);
     let retries = Retries {
-        began: Instant::now(),
-        timeout: Duration::from_secs(args.timeout_seconds.into()),
+        stall: Duration::from_secs(args.stall_timeout_seconds.into()),
+        deadline: bound.map(|bound| began + bound),
         count: args.retries,
     };
+    let mut progress = Progress::new(began);
     let connect_timeout = Duration::from_secs(args.connect_timeout_seconds.into());
     let redirects = if args.allow_private_redirects {
         Redirects::Anywhere
@@ -119,26 +124,38 @@ pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
         Redirects::Bounded
     };
     let mut failures = 0;
+    let mut most_bytes = target.begun_bytes();
     loop {
+        let now = Instant::now();
         let fault = match &source {
-            Source::File(path) => file::copy(path, &args.source_dir, &target),
+            Source::File(path) => file::copy(path, &args.source_dir, &target, &mut progress),
             Source::Http(url) => Web {
                 url,
                 connect_timeout,
-                time: retries.left(Instant::now()),
+                stall: retries.left(progress.heard(), now),
+                time: retries.left_in_all(now),
                 redirects,
             }
-            .download(&target),
+            .download(&target, &mut progress),
         };
         let Err(fault) = fault else {
             tracing::info!(%source, path = %args.to.display(), "model fetched");
             return Ok(());
         };
-        let Some(pause) = retries.after(failures, &fault, Instant::now()) else {
+        let bytes = target.begun_bytes();
+        (most_bytes, failures) = if bytes > most_bytes {
+            (bytes, 0)
+        } else {
+            (most_bytes, failures + 1)
+        };
+        let now = Instant::now();
+        let Some(pause) = retries.after(failures, &fault, progress.heard(), now) else {
+            if !fault.may_pass() {
+                target.discard();
+            }
             return Err(fault.into());
         };
         tracing::warn!(%fault, pause_seconds = pause.as_secs_f64(), "trying again");
         sleep(pause);
-        failures += 1;
     }
 }

@@ -81,6 +81,7 @@ fn the_defaults_are_those_of_the_contract() {
                 "mode": "Auto", "policy": "WorkConserving", "maxBatchRows": 32,
                 "maxWaitMilliseconds": 50,
             },
+            "startupTimeoutSeconds": 300,
             "maxQueueRows": 1024,
             "requestTimeoutMilliseconds": 5000,
             // What is left out follows what is set, which no default of a schema can.

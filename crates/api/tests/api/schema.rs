@@ -125,7 +125,7 @@ fn the_resource_has_status_scale_columns_and_short_names() {
             .map(|column| column.name.as_str())
             .collect::<Vec<_>>(),
         [
-            "Ready", "Reason", "Min", "Now", "Max", "Engine", "URL", "Model", "Age"
+            "Ready", "Reason", "Min", "Now", "Max", "Engine", "URL", "Model", "Image", "Age"
         ]
     );
     let subresources = version.subresources.as_ref().unwrap();

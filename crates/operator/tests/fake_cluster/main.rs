@@ -21,3 +21,4 @@ mod silent;
 mod support;
 mod switching;
 mod undone;
+mod upgrades;

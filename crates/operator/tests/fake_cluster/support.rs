@@ -1,6 +1,6 @@
 //! A fake cluster with one ModelService, and the passes of an operator over it.
 
-use std::sync::Arc;
+use std::{num::NonZeroU16, sync::Arc};
 
 use k8s_openapi::api::{
     apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Service,
@@ -13,7 +13,7 @@ use springtide_operator::{
     metrics::Metrics,
     reconcile::{Context, Next, reconcile},
 };
-use springtide_plan::{OperatorSettings, keda::ScaledObject};
+use springtide_plan::{OperatorSettings, UpgradePolicy, keda::ScaledObject};
 use springtide_testkit::{Aggregated, FakeApi, ResourceType};
 
 use crate::{others::EXTERNAL_METRICS, pods::FakePods};
@@ -51,9 +51,18 @@ pub(crate) fn spec(engine: &str) -> Value {
     })
 }
 
-fn context(fake: &FakeApi, pods: &Arc<FakePods>, metrics: &Metrics) -> Context {
+/// The default server image of these tests.
+pub(crate) const SERVER_IMAGE: &str = "springtide-server:test";
+
+/// How upgrades are staged in these tests.
+pub(crate) const UPGRADES: UpgradePolicy = UpgradePolicy {
+    max_concurrent: NonZeroU16::new(5).unwrap(),
+    pause_on_failure: true,
+};
+
+fn context(fake: &FakeApi, pods: &Arc<FakePods>, metrics: &Metrics, server_image: &str) -> Context {
     let settings = OperatorSettings {
-        server_image: "springtide-server:test".to_owned(),
+        server_image: server_image.to_owned(),
         prometheus_address: "http://prometheus:9090".to_owned(),
         allowed_prometheus_addresses: Vec::new(),
         namespace_label: "namespace".parse().unwrap(),
@@ -66,6 +75,7 @@ fn context(fake: &FakeApi, pods: &Arc<FakePods>, metrics: &Metrics) -> Context {
         metrics.clone(),
         "operator-0".to_owned(),
         Arc::<FakePods>::clone(pods),
+        UPGRADES,
     )
 }
 
@@ -77,7 +87,7 @@ impl World {
         let pods = Arc::default();
         let metrics = Metrics::new().unwrap();
         Self {
-            context: context(&fake, &pods, &metrics),
+            context: context(&fake, &pods, &metrics, SERVER_IMAGE),
             fake,
             pods,
             metrics,
@@ -86,9 +96,14 @@ impl World {
 
     /// The same cluster with an operator that has just started.
     pub(crate) fn restarted(&self) -> Self {
+        self.upgraded(SERVER_IMAGE)
+    }
+
+    /// The same cluster with an operator that has just started, with another default server image.
+    pub(crate) fn upgraded(&self, server_image: &str) -> Self {
         let metrics = Metrics::new().unwrap();
         Self {
-            context: context(&self.fake, &self.pods, &metrics),
+            context: context(&self.fake, &self.pods, &metrics, server_image),
             fake: self.fake.clone(),
             pods: Arc::clone(&self.pods),
             metrics,

@@ -69,6 +69,7 @@ reasons! {
     TriggerError,
     UnableToScale,
     Unschedulable,
+    UpgradeWaiting,
     VolumeNotMounted,
     WritesUndone,
 }

@@ -10,9 +10,45 @@ use crate::{
     lookup::deployment_condition,
     replicas::asked_for,
     rollout::{Pace, lacks_room, pace},
+    upgrades::Wait,
 };
 
 pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
+    let finding = rollout(evidence);
+    let Some(wait) = &evidence.desired.held else {
+        return finding;
+    };
+    let reason = match finding.truth {
+        Truth::True => Reason::UpgradeWaiting.into(),
+        Truth::False | Truth::Unknown => finding.reason,
+    };
+    Finding {
+        reason,
+        message: format!("{} {}", finding.message, waiting(wait)),
+        truth: finding.truth,
+    }
+}
+
+/// What an upgrade waits for, and how not to wait. Neither times nor numbers that change as others go: each would
+/// change every status.
+fn waiting(wait: &Wait<String>) -> String {
+    match wait {
+        Wait::Turn => {
+            "Pods as this version of the operator makes them wait for their turn: so many ModelServices are upgraded at a time as upgrade.maxConcurrent of the chart says.".to_owned()
+        }
+        Wait::Unavailable => {
+            "Pods as this version of the operator makes them wait until all pods are available. A change of the spec brings them at once.".to_owned()
+        }
+        Wait::Paused => {
+            "Pods as this version of the operator makes them wait until the Deployment is resumed.".to_owned()
+        }
+        Wait::Failure(other) => format!(
+            "Pods as this version of the operator makes them wait since the upgrade of {other} has failed: mend that one, or set upgrade.pauseOnFailure of the chart to false."
+        ),
+    }
+}
+
+fn rollout(evidence: &Evidence<'_>) -> Finding {
     if let Some(finding) = blocked(evidence, ChildKind::Deployment) {
         return finding;
     }

@@ -48,9 +48,6 @@ pub(crate) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 /// Request timeout over latency objective.
 const TIMEOUT_PER_OBJECTIVE: i32 = 10;
 
-/// Seconds for which a pod may start: it loads its model and warms up.
-const STARTUP_SECONDS: i32 = 300;
-
 pub(super) fn fetch(
     model_service: &ValidatedModelService,
     settings: &OperatorSettings,
@@ -118,9 +115,10 @@ pub(super) fn server(
         )),
         volume_mounts: Some(volumes::server_mounts(model_service)),
         startup_probe: Some(Probe {
+            // So that the threshold counts seconds.
             period_seconds: Some(1),
             timeout_seconds: Some(1),
-            failure_threshold: Some(STARTUP_SECONDS),
+            failure_threshold: Some(model_service.server().startup_timeout_seconds),
             ..probe(paths::READY)
         }),
         // A new pod takes load soon after it is ready; a busy one isn't taken out for a slow answer.

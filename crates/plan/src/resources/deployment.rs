@@ -45,19 +45,30 @@ pub(super) fn build(
             selector: labels::selector(model_service.name()),
             strategy: Some(rollout::strategy(model_service, observed)),
             min_ready_seconds: Some(MIN_READY_SECONDS),
-            progress_deadline_seconds: Some(model_service.rollout().progress_deadline_seconds()),
+            progress_deadline_seconds: Some(rollout::progress_deadline_seconds(model_service)),
             revision_history_limit: Some(REVISION_HISTORY_LIMIT),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(model_service.child_labels()),
-                    annotations: Some(pod_annotations(model_service)),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod(model_service, observed, settings)),
-            },
+            template: pod_template(model_service, observed, settings),
             ..DeploymentSpec::default()
         }),
         status: None,
+    }
+}
+
+/// What each serving pod is made from. It depends on the spec, the operator and what the ModelService has in
+/// [`findings`](ValidatedModelService::without_findings), and of what is observed on the platform alone: another one for the
+/// same spec and findings is an upgrade, which is staged.
+pub(crate) fn pod_template(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    settings: &OperatorSettings,
+) -> PodTemplateSpec {
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(model_service.child_labels()),
+            annotations: Some(pod_annotations(model_service)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod(model_service, observed, settings)),
     }
 }
 

@@ -14,6 +14,7 @@ mod volumes;
 
 pub(crate) use container::EPHEMERAL_STORAGE;
 pub use container::{FETCH_CONTAINER, SERVER_CONTAINER};
+pub(crate) use deployment::pod_template;
 
 use crate::{
     child::Child, engine::Resolved, observed::Observed, settings::OperatorSettings,

@@ -398,3 +398,51 @@ fn whatever_the_quota_a_rollout_comes_to_its_end_and_costs_one_pod_at_most() {
         }
     }
 }
+
+#[test]
+fn a_rollout_has_failed_only_after_what_one_pod_may_take_to_start() {
+    let claim = json!({"uri": "pvc://models/model.onnx"});
+    let small = json!({"uri": "pvc://models/model.onnx", "maxSizeMebibytes": 1});
+    let config_map = json!({"uri": "configMap://iris/model.onnx"});
+    let large = json!({"uri": "pvc://models/model.onnx", "maxSizeMebibytes": 1_048_576});
+    for (model, server, rollout, deadline) in [
+        (&config_map, json!({}), json!({}), 600),
+        (&small, json!({}), json!({}), 600),
+        (&claim, json!({}), json!({}), 300 + 819 + 300),
+        (
+            &config_map,
+            json!({"startupTimeoutSeconds": 1800}),
+            json!({}),
+            300 + 1800,
+        ),
+        (&large, json!({}), json!({}), 86_400),
+        (
+            &claim,
+            json!({"startupTimeoutSeconds": 1800}),
+            json!({"progressDeadlineSeconds": 60}),
+            60,
+        ),
+    ] {
+        let spec = json!({"model": model, "server": server, "rollout": rollout});
+        let children = desired(&validated(spec.clone()), &Observed::default(), &settings()).apply;
+        let found = children.into_iter().find_map(|child| match child {
+            Child::Deployment(deployment) => deployment.spec,
+            _ => None,
+        });
+        let found = found.unwrap();
+        assert_eq!(found.progress_deadline_seconds, Some(deadline), "{spec}");
+        let pod = found.template.spec.unwrap();
+        let startup = pod.containers[0].startup_probe.clone().unwrap();
+        let allowed = server["startupTimeoutSeconds"].as_i64().unwrap_or(300);
+        assert_eq!(startup.failure_threshold.map(i64::from), Some(allowed));
+        assert_eq!(startup.period_seconds, Some(1));
+    }
+    for seconds in [9, 86_401] {
+        let spec = json!({"server": {"startupTimeoutSeconds": seconds}});
+        let invalid = ValidatedModelService::try_from(&model_service(spec)).unwrap_err();
+        assert!(
+            invalid.to_string().contains("startupTimeoutSeconds"),
+            "{invalid}"
+        );
+    }
+}

@@ -25,13 +25,17 @@ pub struct FetchArgs {
     /// Largest file to accept, in bytes
     #[arg(long, default_value_t = 8 << 30)]
     pub max_bytes: u64,
-    /// Longest time for everything, retries included, in seconds
+    /// Longest time without a byte, retries included, in seconds
     #[arg(long, default_value_t = 600, value_parser = value_parser!(u32).range(1..=86_400))]
-    pub timeout_seconds: u32,
+    pub stall_timeout_seconds: u32,
+    /// Longest time for everything, retries included, in seconds [default: none, for as long as bytes come]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=604_800))]
+    pub timeout_seconds: Option<u32>,
     /// Longest time until a connection stands, in seconds
     #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=600))]
     pub connect_timeout_seconds: u32,
-    /// How often a passing fault is tried again, after 0.5, 1, 2, 4 … seconds
+    /// How often a passing fault is tried again, after 0.5, 1, 2, 4 … seconds. Counted anew whenever there is more of
+    /// the model than before
     #[arg(long, default_value_t = 4, value_parser = value_parser!(u32).range(0..=10))]
     pub retries: u32,
     /// Follow redirects to every address. Without it a redirect may lead to public addresses, and within

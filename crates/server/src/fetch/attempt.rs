@@ -123,6 +123,9 @@ pub enum Problem {
     /// The connection ended before the content did.
     #[error("the connection broke off")]
     BrokeOff,
+    /// What was there before and what came now are parts of two files.
+    #[error("the model there changed in the middle of the download")]
+    Changed,
     /// The certificate can't be trusted, or TLS failed in another way.
     #[error("its certificate can't be trusted, or TLS failed in another way")]
     Tls,
@@ -208,6 +211,7 @@ impl Fault {
                 | Problem::Refused
                 | Problem::TimedOut
                 | Problem::BrokeOff
+                | Problem::Changed
                 | Problem::Other => true,
                 Problem::Tls
                 | Problem::Redirects
@@ -229,33 +233,92 @@ impl Fault {
 /// How long and how often to try again.
 #[derive(Debug, Clone, Copy)]
 pub struct Retries {
-    /// When the first attempt began.
-    pub began: Instant,
-    /// Time for all attempts and the pauses between them.
-    pub timeout: Duration,
-    /// Most further attempts after the first.
+    /// Longest time without a byte, over all attempts and the pauses between them.
+    pub stall: Duration,
+    /// When everything must be over, if ever.
+    pub deadline: Option<Instant>,
+    /// Most attempts in a row that bring nothing new and are followed by another one.
     pub count: u32,
 }
 
 impl Retries {
-    /// Time that is left for an attempt at `now`.
+    /// Time without a byte that is left for an attempt at `now`, when the last byte came at `heard`.
     #[must_use]
-    pub fn left(&self, now: Instant) -> Duration {
-        self.timeout
-            .saturating_sub(now.saturating_duration_since(self.began))
+    pub fn left(&self, heard: Instant, now: Instant) -> Duration {
+        let left = self
+            .stall
+            .saturating_sub(now.saturating_duration_since(heard));
+        self.left_in_all(now).map_or(left, |all| left.min(all))
     }
 
-    /// How long to wait before the next attempt, after `failures` earlier faults and this one; None
-    /// to give up.
+    /// Time that is left for everything, where that is bounded.
     #[must_use]
-    pub fn after(&self, failures: u32, fault: &Fault, now: Instant) -> Option<Duration> {
-        if !fault.may_pass() || failures >= self.count {
+    pub fn left_in_all(&self, now: Instant) -> Option<Duration> {
+        self.deadline
+            .map(|deadline| deadline.saturating_duration_since(now))
+    }
+
+    /// How long to wait before the next attempt; None to give up. `failures` is how many attempts in a row brought
+    /// nothing new, the one that ended with `fault` included.
+    #[must_use]
+    pub fn after(
+        &self,
+        failures: u32,
+        fault: &Fault,
+        heard: Instant,
+        now: Instant,
+    ) -> Option<Duration> {
+        if !fault.may_pass() || failures > self.count {
             return None;
         }
         let pause = FIRST_PAUSE
-            .saturating_mul(2_u32.saturating_pow(failures))
+            .saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)))
             .min(LONGEST_PAUSE);
-        (pause < self.left(now)).then_some(pause)
+        (pause < self.left(heard, now)).then_some(pause)
+    }
+}
+
+/// Time between two log lines about a download that goes on.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
+/// How far a fetch has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    heard: Instant,
+    told: Instant,
+}
+
+impl Progress {
+    /// It begins.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            heard: now,
+            told: now,
+        }
+    }
+
+    /// When the last byte came, or it began.
+    #[must_use]
+    pub const fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Bytes have come, so that there are `bytes` now, of `total` where that is known. Logged now and then.
+    pub fn hear(&mut self, bytes: u64, total: Option<u64>, now: Instant) {
+        if self.is_to_be_told(now) {
+            tracing::info!(bytes, total, "fetching");
+        }
+    }
+
+    /// Notes that bytes have come, and whether the log is to say so.
+    fn is_to_be_told(&mut self, now: Instant) -> bool {
+        self.heard = now;
+        let is_due = now.saturating_duration_since(self.told) >= TELL_EVERY;
+        if is_due {
+            self.told = now;
+        }
+        is_due
     }
 }
 
@@ -309,6 +372,7 @@ mod tests {
             (Problem::Refused, true),
             (Problem::TimedOut, true),
             (Problem::BrokeOff, true),
+            (Problem::Changed, true),
             (Problem::Tls, false),
             (Problem::Redirects, false),
             (Problem::RedirectAddress, false),
@@ -343,40 +407,79 @@ mod tests {
         );
     }
 
+    fn retries(count: u32) -> Retries {
+        Retries {
+            stall: Duration::from_secs(60),
+            deadline: None,
+            count,
+        }
+    }
+
     #[test]
     fn pauses_double_until_the_retries_or_the_time_are_used_up() {
         let began = Instant::now();
-        let retries = Retries {
-            began,
-            timeout: Duration::from_secs(60),
-            count: 7,
-        };
-        let pauses: Vec<_> = (0..8)
-            .map(|failures| retries.after(failures, &status(503), began))
+        let retries = retries(7);
+        let pauses: Vec<_> = (1..=8)
+            .map(|failures| retries.after(failures, &status(503), began, began))
             .map(|pause| pause.map(|pause| pause.as_millis()))
             .collect();
         let expected = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 16_000].map(Some);
         assert_eq!(pauses[..7], expected);
         assert_eq!(pauses[7], None);
+        // One that brought something isn't counted.
+        assert_eq!(
+            retries.after(0, &status(503), began, began),
+            Some(FIRST_PAUSE)
+        );
         let late = began + Duration::from_millis(59_600);
-        assert_eq!(retries.after(0, &status(503), late), None);
-        assert_eq!(retries.left(late), Duration::from_millis(400));
+        assert_eq!(retries.after(0, &status(503), began, late), None);
+        assert_eq!(retries.left(began, late), Duration::from_millis(400));
+        // Time since the last byte counts, and however long it took is no matter.
+        let day = began + Duration::from_secs(86_400);
+        assert_eq!(retries.left(day, day), retries.stall);
+        assert_eq!(retries.after(0, &status(503), day, day), Some(FIRST_PAUSE));
+    }
+
+    #[test]
+    fn a_time_for_everything_is_kept_where_there_is_one() {
+        let began = Instant::now();
+        let bounded = Retries {
+            deadline: Some(began + Duration::from_secs(10)),
+            ..retries(4)
+        };
+        let late = began + Duration::from_secs(9);
+        assert_eq!(bounded.left(late, late), Duration::from_secs(1));
+        assert_eq!(bounded.left_in_all(late), Some(Duration::from_secs(1)));
+        assert_eq!(
+            bounded.after(1, &status(503), late, late),
+            Some(FIRST_PAUSE)
+        );
+        assert_eq!(bounded.after(2, &status(503), late, late), None);
+        assert_eq!(retries(4).left_in_all(late), None);
+    }
+
+    #[test]
+    fn progress_is_told_now_and_then() {
+        let began = Instant::now();
+        let mut progress = Progress::new(began);
+        let told: Vec<_> = (1..=100)
+            .map(|seconds| began + Duration::from_secs(seconds))
+            .map(|now| progress.is_to_be_told(now))
+            .collect();
+        let at: Vec<_> = (1..=100).filter(|second| told[second - 1]).collect();
+        assert_eq!(at, [30, 60, 90]);
+        assert_eq!(progress.heard(), began + Duration::from_secs(100));
     }
 
     #[test]
     fn faults_that_stay_are_not_tried_again() {
         let began = Instant::now();
-        let retries = Retries {
-            began,
-            timeout: Duration::from_secs(60),
-            count: 4,
-        };
         for fault in [
             status(404),
             Fault::TooLarge { max: 1 },
             unreachable(Problem::Tls),
         ] {
-            assert_eq!(retries.after(0, &fault, began), None, "{fault}");
+            assert_eq!(retries(4).after(0, &fault, began, began), None, "{fault}");
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use super::attempt::{Fault, SourceContent};
+use super::attempt::{Fault, Progress, SourceContent};
 use super::target::{Broken, Target};
 
 /// Names that a message lists at most.
@@ -12,7 +13,12 @@ const MAX_NAMES: usize = 10;
 
 /// Copies a file of the volume that is mounted at `source_dir`. The path may lead over symbolic
 /// links, as it does in every mounted ConfigMap, but not out of the volume.
-pub(super) fn copy(path: &Path, source_dir: &Path, target: &Target) -> Result<(), Fault> {
+pub(super) fn copy(
+    path: &Path,
+    source_dir: &Path,
+    target: &Target,
+    progress: &mut Progress,
+) -> Result<(), Fault> {
     let shown = path
         .strip_prefix(source_dir)
         .unwrap_or(path)
@@ -24,7 +30,9 @@ pub(super) fn copy(path: &Path, source_dir: &Path, target: &Target) -> Result<()
     };
     let real = resolve(path, source_dir, &shown)?;
     let file = File::open(real).map_err(|error| unreadable(&error))?;
-    target.fill(file).map_err(|broken| match broken {
+    let total = file.metadata().ok().map(|metadata| metadata.len());
+    let heard = |length| progress.hear(length, total, Instant::now());
+    target.fill(file, heard).map_err(|broken| match broken {
         Broken::Source(error) => unreadable(&error),
         Broken::Fault(fault) => fault,
     })
@@ -87,6 +95,10 @@ mod tests {
 
     use super::*;
 
+    fn progress() -> Progress {
+        Progress::new(Instant::now())
+    }
+
     /// A volume at `source`, laid out as kubelet lays out a ConfigMap, and a place for the model.
     struct Bench {
         folder: TempDir,
@@ -110,7 +122,8 @@ mod tests {
         fn copy(&self, path: &str) -> Result<String, Fault> {
             let place = self.folder.path().join("copied.onnx");
             let source = self.source();
-            copy(&source.join(path), &source, &Target::new(&place, None, 100))?;
+            let target = Target::new(&place, None, 100);
+            copy(&source.join(path), &source, &target, &mut progress())?;
             Ok(fs::read_to_string(place).unwrap())
         }
     }
@@ -136,7 +149,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = Target::new(&folder.path().join("copied.onnx"), None, 100);
         for source in [folder.path().to_owned(), folder.path().join("missing")] {
-            let fault = copy(&source.join("model.onnx"), &source, &target).unwrap_err();
+            let fault = copy(
+                &source.join("model.onnx"),
+                &source,
+                &target,
+                &mut progress(),
+            )
+            .unwrap_err();
             assert_eq!(fault.reason(), ModelFailure::ModelNotFound);
             assert!(fault.to_string().contains("is empty or missing"), "{fault}");
         }

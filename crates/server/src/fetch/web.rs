@@ -2,19 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use http::StatusCode;
+use http::{StatusCode, header};
 use rustls::crypto::ring;
-use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Body};
 
-use super::attempt::{Fault, Problem};
+use super::attempt::{Fault, Problem, Progress};
 use super::location::HttpUrl;
 use super::reach::Redirects;
 use super::resolver::{Forbidden, GuardedResolver};
-use super::target::{Broken, Target};
+use super::target::{Broken, Part, Target};
 
 /// Most redirects to follow: release pages and buckets need two or three.
 const MAX_REDIRECTS: u32 = 5;
@@ -22,34 +22,83 @@ const MAX_REDIRECTS: u32 = 5;
 /// Longest silence in the middle of an answer.
 const MAX_SILENCE: Duration = Duration::from_secs(30);
 
+/// Longest entity tag that is kept.
+const MAX_ENTITY_TAG_BYTES: usize = 1024;
+
 /// One download.
 #[derive(Debug)]
 pub(super) struct Web<'a> {
     pub(super) url: &'a HttpUrl,
     pub(super) connect_timeout: Duration,
-    /// For everything.
-    pub(super) time: Duration,
+    /// Longest time without a byte.
+    pub(super) stall: Duration,
+    /// Longest time for everything, if it is bounded.
+    pub(super) time: Option<Duration>,
     pub(super) redirects: Redirects,
 }
 
 impl Web<'_> {
-    pub(super) fn download(&self, target: &Target) -> Result<(), Fault> {
-        let response = self.agent().get(self.url.uri()).call();
-        let response = response.map_err(|error| self.unreachable(&error))?;
-        if response.status() != StatusCode::OK {
-            return Err(Fault::status(self.url, response.status()));
+    /// Downloads the model, or what is missing of it.
+    ///
+    /// What is there is gone on with: the server is asked for the rest of the same file (`Range` and `If-Range` of
+    /// RFC 9110, sections 13.1.5 and 14.2), and where it gives the whole instead, that counts. The checksum decides:
+    /// where the parts don't fit together, everything is downloaded again.
+    pub(super) fn download(&self, target: &Target, progress: &mut Progress) -> Result<(), Fault> {
+        let mut begun = target.begun();
+        if let Some(whole) = begun.take_if(|part| target.is_whole(part)) {
+            return target.put_in_place(whole);
+        }
+        let mut response = self.ask(begun.as_ref())?;
+        let is_the_rest = |response: &Answer, begun: &Part| {
+            response.status() == StatusCode::PARTIAL_CONTENT
+                && first_byte(response) == Some(begun.length())
+        };
+        if begun
+            .as_ref()
+            .is_some_and(|begun| is_partial(response.status()) && !is_the_rest(&response, begun))
+        {
+            target.discard();
+            begun = None;
+            response = self.ask(None)?;
+        }
+        let part = match begun {
+            Some(begun) if is_the_rest(&response, &begun) => begun,
+            _ if response.status() == StatusCode::OK => target.anew(entity_tag(&response))?,
+            _ => return Err(Fault::status(self.url, response.status())),
+        };
+        let at = part.length();
+        if at > 0 {
+            tracing::info!(bytes = at, "going on where it broke off");
         }
         let body = response.into_body();
+        let total = body.content_length().map(|rest| at.saturating_add(rest));
         let max = target.max_bytes();
-        if body.content_length().is_some_and(|length| length > max) {
+        if total.is_some_and(|total| total > max) {
+            target.discard();
             return Err(Fault::TooLarge { max });
         }
-        target
-            .fill(body.into_reader())
-            .map_err(|broken| match broken {
-                Broken::Source(error) => self.unreachable(&error.into()),
-                Broken::Fault(fault) => fault,
-            })
+        let heard = |length| progress.hear(length, total, Instant::now());
+        let result = target.go_on(part, body.into_reader(), heard);
+        result.map_err(|broken| match broken {
+            Broken::Source(error) => self.unreachable(&error.into()),
+            Broken::Fault(Fault::Checksum { .. }) if at > 0 => Fault::Unreachable {
+                url: self.url.to_string(),
+                problem: Problem::Changed,
+            },
+            Broken::Fault(fault) => fault,
+        })
+    }
+
+    /// Asks for the model, or for what is missing.
+    fn ask(&self, begun: Option<&Part>) -> Result<Answer, Fault> {
+        let mut request = self.agent().get(self.url.uri());
+        if let Some(begun) = begun {
+            request = request.header(header::RANGE, format!("bytes={}-", begun.length()));
+            if let Some(entity_tag) = begun.entity_tag() {
+                request = request.header(header::IF_RANGE, entity_tag);
+            }
+        }
+        request.call().map_err(|error| self.unreachable(&error))
     }
 
     fn agent(&self) -> Agent {
@@ -66,9 +115,10 @@ impl Web<'_> {
             // A server may close a connection that a redirect to the same host would use again: that
             // looked like a fault that passes, and all was tried again.
             .max_idle_connections(0)
-            .timeout_global(Some(self.time))
-            .timeout_connect(Some(self.connect_timeout))
-            .timeout_per_read(Some(MAX_SILENCE))
+            .timeout_global(self.time)
+            .timeout_connect(Some(self.connect_timeout.min(self.stall)))
+            .timeout_recv_response(Some(self.stall))
+            .timeout_per_read(Some(MAX_SILENCE.min(self.stall)))
             .user_agent(concat!("springtide-server/", env!("CARGO_PKG_VERSION")))
             .build();
         let resolver = GuardedResolver::new(self.url.uri().clone(), self.redirects);
@@ -89,6 +139,34 @@ impl Web<'_> {
             problem,
         }
     }
+}
+
+/// A web server's answer.
+type Answer = http::Response<Body>;
+
+/// Whether it answers a request for a part, and not with the whole or a fault.
+fn is_partial(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+    )
+}
+
+/// The first byte that an answer has of the whole, by its `Content-Range: bytes FIRST-LAST/LENGTH`.
+fn first_byte(response: &Answer) -> Option<u64> {
+    let range = response.headers().get(header::CONTENT_RANGE)?;
+    let (first, _) = range
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes ")?
+        .split_once('-')?;
+    first.trim().parse().ok()
+}
+
+/// What the server calls exactly these bytes. A weak tag may be that of others, too.
+fn entity_tag(response: &Answer) -> Option<&str> {
+    let tag = response.headers().get(header::ETAG)?.to_str().ok()?;
+    (tag.len() <= MAX_ENTITY_TAG_BYTES && tag.starts_with('"')).then_some(tag)
 }
 
 fn problem(error: &ureq::Error) -> Problem {

@@ -1,0 +1,94 @@
+//! The one queue of upgrades that all reconciles share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::{Stream, StreamExt, stream};
+use kube::runtime::reflector::ObjectRef;
+use springtide_plan::{Stage, UpgradePolicy, Upgrades, Verdict, Wait};
+use tokio::sync::Notify;
+
+use crate::model_services::Watched;
+
+/// Namespace and name of a ModelService.
+type Key = (String, String);
+
+/// The queue of upgrades, and who is to be looked at for it.
+#[derive(Clone)]
+pub struct UpgradeQueue {
+    queue: Arc<Mutex<Upgrades<Key>>>,
+    woken: Arc<Notify>,
+}
+
+impl UpgradeQueue {
+    /// A queue of which nobody goes before [`begin`](Self::begin).
+    #[must_use]
+    pub fn new(policy: UpgradePolicy) -> Self {
+        Self {
+            queue: Arc::new(Mutex::new(Upgrades::new(policy))),
+            woken: Arc::default(),
+        }
+    }
+
+    /// These are the ModelServices that there are.
+    pub fn begin<'a>(&self, all: impl IntoIterator<Item = &'a ObjectRef<Watched>>) {
+        self.with(|queue| queue.begin(all.into_iter().map(key)));
+    }
+
+    /// Where a ModelService stands. Gives what its upgrade waits for, where it has to.
+    pub(crate) fn report(&self, namespace: &str, name: &str, stage: Stage) -> Option<Wait<String>> {
+        let key = (namespace.to_owned(), name.to_owned());
+        match self.with(|queue| queue.report(&key, stage)) {
+            Verdict::Go => None,
+            Verdict::Hold(wait) => Some(match wait {
+                Wait::Turn => Wait::Turn,
+                Wait::Unavailable => Wait::Unavailable,
+                Wait::Paused => Wait::Paused,
+                Wait::Failure((namespace, name)) => Wait::Failure(format!("{namespace}/{name}")),
+            }),
+        }
+    }
+
+    /// The API server has refused the upgrade of a ModelService.
+    pub(crate) fn refused(&self, namespace: &str, name: &str) {
+        self.with(|queue| queue.refused(&(namespace.to_owned(), name.to_owned())));
+    }
+
+    /// A ModelService of which nothing can be read until it changes.
+    pub(crate) fn pass_over(&self, object: &ObjectRef<Watched>) {
+        self.with(|queue| queue.pass_over(&key(object)));
+    }
+
+    /// A ModelService is gone, or is another operator's.
+    pub(crate) fn forget(&self, namespace: &str, name: &str) {
+        self.with(|queue| queue.forget(&(namespace.to_owned(), name.to_owned())));
+    }
+
+    /// The ModelServices that are to be looked at again, as it comes to their turn.
+    pub(crate) fn woken(&self) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
+        stream::unfold(self.clone(), |queue| async move {
+            queue.woken.notified().await;
+            let keys = queue.lock().take_woken();
+            let objects = keys
+                .into_iter()
+                .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace));
+            Some((stream::iter(objects.collect::<Vec<_>>()), queue))
+        })
+        .flatten()
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Upgrades<Key>) -> T) -> T {
+        let answer = change(&mut self.lock());
+        self.woken.notify_one();
+        answer
+    }
+
+    /// The queue is whole between two of its methods, so that a panic elsewhere doesn't spoil it.
+    fn lock(&self) -> MutexGuard<'_, Upgrades<Key>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(object: &ObjectRef<Watched>) -> Key {
+    let namespace = object.namespace.clone().unwrap_or_default();
+    (namespace, object.name.clone())
+}

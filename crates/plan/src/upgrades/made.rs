@@ -1,0 +1,153 @@
+//! What a Deployment's pod template was made of, and by which operator, in an annotation of the Deployment: so an
+//! operator that has just started knows what its predecessor did.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
+
+use k8s_openapi::api::apps::v1::Deployment;
+
+use crate::{
+    observed::Observed, resources::pod_template, settings::OperatorSettings,
+    validated::ValidatedModelService,
+};
+
+/// Annotation of a Deployment with what its pod template was made of.
+pub const TEMPLATE: &str = "serving.springtide.dev/template";
+
+/// What a pod template was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Made {
+    /// The generation of the ModelService.
+    pub(super) generation: i64,
+    /// What has been found out since, as a fingerprint.
+    pub(super) findings: u64,
+    /// The template that the operator makes of a generation before anything is found out, as a fingerprint: another
+    /// one for the same generation is another operator's.
+    pub(super) operator: u64,
+    /// What changed the pods last.
+    pub(super) cause: Cause,
+}
+
+/// What changed pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The spec, or what was found out about the model.
+    Spec,
+    /// The operator.
+    Upgrade,
+}
+
+impl Made {
+    /// What the operator makes now.
+    pub(super) fn now(
+        model_service: &ValidatedModelService,
+        observed: &Observed,
+        settings: &OperatorSettings,
+    ) -> Self {
+        let template = pod_template(&model_service.without_findings(), observed, settings);
+        Self {
+            generation: model_service.generation(),
+            findings: fingerprint(&model_service.sentinel_mismatch().is_some()),
+            // Text, since the types of the API have no hash. Were another release to write it otherwise, a template
+            // that is the same all the same is no upgrade.
+            operator: fingerprint(&serde_json::to_string(&template).unwrap_or_default()),
+            cause: Cause::Spec,
+        }
+    }
+
+    /// What the template of a Deployment was made of, where it says so.
+    pub(super) fn read(deployment: &Deployment) -> Option<Self> {
+        let annotations = deployment.metadata.annotations.as_ref()?;
+        annotations.get(TEMPLATE)?.parse().ok()
+    }
+
+    /// Whether both were made of the same spec and findings.
+    pub(super) fn is_of_the_same(&self, other: &Self) -> bool {
+        (self.generation, self.findings) == (other.generation, other.findings)
+    }
+}
+
+fn fingerprint(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            generation,
+            findings,
+            operator,
+            cause,
+        } = self;
+        let cause = match cause {
+            Cause::Spec => "spec",
+            Cause::Upgrade => "upgrade",
+        };
+        write!(
+            formatter,
+            "{generation}.{findings:016x}.{operator:016x}.{cause}"
+        )
+    }
+}
+
+/// Not what the operator writes.
+#[derive(Debug)]
+pub(super) struct NotMade;
+
+impl FromStr for Made {
+    type Err = NotMade;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.splitn(4, '.');
+        let mut part = || parts.next().ok_or(NotMade);
+        let generation = part()?.parse().map_err(|_not_a_number| NotMade)?;
+        let mut number = || u64::from_str_radix(part()?, 16).map_err(|_not_a_number| NotMade);
+        let (findings, operator) = (number()?, number()?);
+        let cause = match part()? {
+            "spec" => Cause::Spec,
+            "upgrade" => Cause::Upgrade,
+            _ => return Err(NotMade),
+        };
+        Ok(Self {
+            generation,
+            findings,
+            operator,
+            cause,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        for cause in [Cause::Spec, Cause::Upgrade] {
+            let made = Made {
+                generation: 7,
+                findings: 0,
+                operator: u64::MAX,
+                cause,
+            };
+            assert_eq!(made.to_string().parse::<Made>().ok(), Some(made));
+        }
+        for text in [
+            "",
+            "7",
+            "7.0.0",
+            "7.0.0.other",
+            "x.0.0.spec",
+            "7.0.g.spec",
+            "7.0.0.spec.",
+        ] {
+            assert!(text.parse::<Made>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Upgrades in stages: what another operator, or another default server image, would change in the pods of all
+//! ModelServices at once reaches a few of them at a time.
+//!
+//! See `docs/adr/0026-upgrades-are-staged.md`.
+
+mod made;
+mod queue;
+mod stage;
+
+pub use made::TEMPLATE;
+pub use queue::{UpgradePolicy, Upgrades, Verdict, Wait};
+pub use stage::{Fitness, Stage, served_image, stage};

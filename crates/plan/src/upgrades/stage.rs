@@ -1,0 +1,168 @@
+//! Where a ModelService stands in an upgrade.
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
+use springtide_api::{ModelServiceStatus, status::condition};
+
+use super::made::{Cause, Made, TEMPLATE};
+use crate::{
+    applied::is_template_applied, child::Child, conditions::Truth, desired::Desired,
+    field_manager::OPERATOR, lookup::deployment_condition, observed::Observed,
+    resources::SERVER_CONTAINER, settings::OperatorSettings, validated::ValidatedModelService,
+};
+
+/// Where a ModelService stands in an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// There is nothing to upgrade: its pods are what this operator makes, or change for another reason.
+    Current,
+    /// Its pods are being upgraded.
+    Upgrading,
+    /// Its upgrade has come to a stop before its end.
+    Failed,
+    /// An upgrade waits.
+    Waiting(Fitness),
+}
+
+/// Whether an upgrade could come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fitness {
+    /// All pods are available.
+    Healthy,
+    /// A former upgrade goes on, which this one replaces.
+    Rolling,
+    /// A former upgrade has come to a stop, which this one replaces.
+    Failed,
+    /// Pods are missing, so that new ones would be, too.
+    Unavailable,
+    /// Somebody has told the Deployment controller to leave the pods as they are.
+    Paused,
+}
+
+/// Where a ModelService stands, from its Deployment. Writes into the Deployment of the plan what that is made of;
+/// where an upgrade waits, the plan must be [held](Desired::hold) unless it may go.
+///
+/// What isn't known to be an upgrade isn't held: a Deployment that is missing, one of a former spec, and one that was
+/// edited.
+#[must_use]
+pub fn stage(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    settings: &OperatorSettings,
+    previous: Option<&ModelServiceStatus>,
+    plan: &mut Desired,
+) -> Stage {
+    let planned = plan.apply.iter_mut().find_map(|child| match child {
+        Child::Deployment(deployment) => Some(deployment.as_mut()),
+        _ => None,
+    });
+    // Somebody else's has the name, or it is held already.
+    let Some(planned) = planned else {
+        return Stage::Current;
+    };
+    let mut made = Made::now(model_service, observed, settings);
+    let mut stage = Stage::Current;
+    if let Some(live) = &observed.deployment {
+        let before = Made::read(live);
+        let is_of_this_spec = before.map_or_else(
+            // Of a former operator, which wrote no annotation.
+            || was_complete(previous, model_service),
+            |before| before.is_of_the_same(&made),
+        );
+        let is_by_this_operator = before.is_some_and(|before| before.operator == made.operator)
+            || is_template_applied(planned, live, OPERATOR);
+        if is_of_this_spec && is_by_this_operator {
+            if before.is_some_and(|before| before.cause == Cause::Upgrade) {
+                made.cause = Cause::Upgrade;
+                stage = progress(live);
+            }
+        } else if is_of_this_spec {
+            made.cause = Cause::Upgrade;
+            stage = Stage::Waiting(fitness(live, before.as_ref()));
+        }
+    }
+    let annotations = planned.metadata.annotations.get_or_insert_default();
+    annotations.insert(TEMPLATE.to_owned(), made.to_string());
+    stage
+}
+
+/// The image that the server of a Deployment has.
+#[must_use]
+pub fn served_image(deployment: &Deployment) -> Option<&str> {
+    let PodTemplateSpec { spec, .. } = &deployment.spec.as_ref()?.template;
+    let mut containers = spec.as_ref()?.containers.iter();
+    let server = containers.find(|container| container.name == SERVER_CONTAINER)?;
+    server.image.as_deref()
+}
+
+/// How far an upgrade has come.
+fn progress(live: &Deployment) -> Stage {
+    if is_complete(live) {
+        Stage::Current
+    } else if has_stopped(live) {
+        Stage::Failed
+    } else {
+        Stage::Upgrading
+    }
+}
+
+fn fitness(live: &Deployment, before: Option<&Made>) -> Fitness {
+    let is_complete = is_complete(live);
+    let was_upgraded = before.is_some_and(|before| before.cause == Cause::Upgrade);
+    if live.spec.as_ref().and_then(|spec| spec.paused) == Some(true) {
+        Fitness::Paused
+    } else if was_upgraded && !is_complete {
+        if has_stopped(live) {
+            Fitness::Failed
+        } else {
+            Fitness::Rolling
+        }
+    } else if is_complete && are_all_available(live) {
+        Fitness::Healthy
+    } else {
+        Fitness::Unavailable
+    }
+}
+
+/// Whether the Deployment controller says of the present template that all pods are made from it and were available.
+fn is_complete(live: &Deployment) -> bool {
+    rollout_reason(live) == Some("NewReplicaSetAvailable")
+        && live
+            .status
+            .as_ref()
+            .is_some_and(|status| status.replicas == status.updated_replicas)
+}
+
+fn has_stopped(live: &Deployment) -> bool {
+    rollout_reason(live) == Some("ProgressDeadlineExceeded")
+}
+
+fn rollout_reason(live: &Deployment) -> Option<&str> {
+    let seen = live.status.as_ref()?.observed_generation;
+    if seen < live.metadata.generation {
+        return None;
+    }
+    deployment_condition(live, "Progressing")?.reason.as_deref()
+}
+
+/// Also those that an autoscaler has just asked for: where they don't come, neither would new ones.
+fn are_all_available(live: &Deployment) -> bool {
+    let asked_for = live.spec.as_ref().and_then(|spec| spec.replicas);
+    let available = live
+        .status
+        .as_ref()
+        .and_then(|status| status.available_replicas);
+    available.unwrap_or_default() >= asked_for.unwrap_or(1)
+}
+
+/// Whether the pods were known to be made from the present spec.
+fn was_complete(
+    previous: Option<&ModelServiceStatus>,
+    model_service: &ValidatedModelService,
+) -> bool {
+    let mut conditions = previous.into_iter().flat_map(|status| &status.conditions);
+    conditions.any(|known| {
+        known.type_ == condition::ROLLOUT_COMPLETE
+            && known.status == Truth::True.as_str()
+            && known.observed_generation == Some(model_service.generation())
+    })
+}
