@@ -127,9 +127,7 @@ impl Context {
         &self.upgrades
     }
 
-    /// What the operator says of itself.
-    #[must_use]
-    pub const fn metrics(&self) -> &Metrics {
+    pub(crate) const fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 }

@@ -17,7 +17,7 @@ use crate::{observed::Observed, pods, validated::ValidatedModelService};
 /// Time between two looks at a ConfigMap that pods wait for.
 const PERIOD: SignedDuration = SignedDuration::from_secs(10);
 
-/// Label that a Deployment gives the pods of each of its ReplicaSets, which is the end of the ReplicaSet's name, too.
+/// Label that a Deployment gives the pods of each ReplicaSet, which is the end of its name, too.
 const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// A pod to delete, so that another one is made in its place.
@@ -74,7 +74,7 @@ pub(crate) fn look_again_at(
     now.checked_add(PERIOD).ok()
 }
 
-/// The pods of the ModelService's own ReplicaSets that have never had their model, since its file isn't there, and
+/// The pods of the ModelService's Deployment that have never had their model, since its file isn't there, and
 /// whose container waits to be started again.
 fn waiting<'a>(
     model_service: &'a ValidatedModelService,

@@ -140,7 +140,7 @@ fn following<'a>(
     let is_out = memory != MemoryTarget::Followed;
     let mut targets = left_out
         .chain(is_out.then_some(Signal::MemoryUtilizationPercent))
-        .fold(pods.targets, |targets, signal| targets.without(signal));
+        .fold(pods.targets, Targets::without);
     let stands_in = targets == Targets::default();
     if stands_in {
         targets.cpu_utilization_percent = Some(STAND_IN_CPU_UTILIZATION_PERCENT);

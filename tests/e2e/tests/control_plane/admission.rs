@@ -352,6 +352,11 @@ fn bad_pods() -> Vec<Bad> {
         (
             "a volume of another kind",
             volume(&json!({"iscsi": {"lun": 0}})),
+            &["spec.pod.volumes", "iscsi"],
+        ),
+        (
+            "a volume of no kind",
+            volume(&json!({})),
             &["spec.pod.volumes[] must have exactly one of"],
         ),
         (
@@ -367,7 +372,7 @@ fn bad_pods() -> Vec<Bad> {
         (
             "another user of the pod",
             pod(&json!({"securityContext": {"runAsUser": 0}})),
-            &["spec.pod.securityContext", "Platform"],
+            &["spec.pod.securityContext", "string"],
         ),
         (
             "another user of the server",

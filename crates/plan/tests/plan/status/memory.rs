@@ -339,19 +339,20 @@ fn a_first_pod_that_loads_for_long_is_not_read_before_it_has_said_what_it_takes(
 #[test]
 fn pods_that_do_not_say_it_are_scaled_on_memory_as_ever() {
     for answer in [said(None), Answer::Silent, Answer::Unreadable] {
+        let answers = std::slice::from_ref(&answer);
         let mut history = History::new(hpa());
         history.pass(&[]);
         history.pods(loading_since(-60)).pass(&[]);
         assert!(!history.follows_memory());
-        history.serve().pass(&[answer.clone()]);
+        history.serve().pass(answers);
         assert!(!history.follows_memory());
         if answer == Answer::Silent {
             assert_eq!(history.again(), Some(SignedDuration::from_secs(5)));
         }
-        history.at(61).pass(&[answer.clone()]);
+        history.at(61).pass(answers);
         assert!(history.follows_memory(), "{answer:?}");
         assert_eq!(history.at_rest(), None);
-        history.pass(&[answer.clone()]);
+        history.pass(answers);
         assert!(history.follows_memory(), "{answer:?}");
     }
     // One that has answered says no more later on.
