@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub(crate) fake: FakeApi,
     pub(crate) context: Context,
     pub(crate) pods: Arc<FakePods>,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
 }
 
 /// The kinds that are made for a ModelService.

@@ -54,7 +54,7 @@ fn errors_name_the_field() {
         ),
         (
             "spec.autoscaling.minReplicas",
-            json!({"autoscaling": {"minReplicas": 21}}),
+            json!({"autoscaling": {"minReplicas": 21, "maxReplicas": 20}}),
         ),
         (
             "spec.autoscaling.maxReplicas",
