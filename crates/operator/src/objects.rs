@@ -94,7 +94,8 @@ struct Entry {
 enum Content {
     /// As JSON: a tree of it takes ten times as much.
     There(Box<[u8]>),
-    /// Deleted by this operator; its watch may not have told so yet.
+    /// Deleted by this operator, and its watch may not have told so yet; or by anybody, and an answer from before
+    /// may still come.
     Deleted,
 }
 
@@ -354,11 +355,13 @@ impl State {
                 (place.clone(), is_there && entry.since == Some(begun))
             })
             .collect();
-        for (place, is_in_doubt) in missing {
-            if is_in_doubt {
+        for (place, is_unproven) in missing {
+            if is_unproven {
                 self.doubts.insert(place.clone());
+                self.remove(&place);
+            } else {
+                self.forget(&place);
             }
-            self.remove(&place);
         }
     }
 
@@ -401,9 +404,39 @@ impl State {
         let is_older = |known: &Entry| {
             known.uid == told.uid || told.version.is_none_or(|version| known.version < version)
         };
-        if self.entries.get(&told.place).is_some_and(is_older) {
-            self.remove(&told.place);
+        match self.entries.get(&told.place) {
+            Some(known) if !is_older(known) => {}
+            Some(_) => self.forget(&told.place),
+            None if self.doubts.contains(&told.place) => {
+                self.bury(told.place.clone(), told.uid.clone(), told.version);
+            }
+            None => {}
         }
+    }
+
+    /// Forgets what is gone. Where a write is on its way, its answer may be of the time before: that one
+    /// doesn't come back.
+    fn forget(&mut self, place: &Place) {
+        if self.doubts.contains(place)
+            && let Some(entry) = self.entries.get(place)
+        {
+            let (uid, version) = (entry.uid.clone(), entry.version);
+            self.bury(place.clone(), uid, Some(version));
+        } else {
+            self.remove(place);
+        }
+    }
+
+    fn bury(&mut self, place: Place, uid: String, version: Option<u64>) {
+        self.remove(&place);
+        let gone = Entry {
+            uid,
+            version: version.unwrap_or_default(),
+            group: None,
+            since: None,
+            content: Content::Deleted,
+        };
+        self.entries.insert(place, gone);
     }
 
     fn remove(&mut self, place: &Place) {

@@ -248,3 +248,24 @@ fn where_there_are_too_many_none_is_known_until_the_next_list() {
     pods.take(0, Event::InitDone);
     assert_eq!(names(pods.group("models", "iris", 3)), ["pod-1"]);
 }
+
+/// The answer to a write says what was there then: where the watch has told since that it is gone, it stays gone.
+#[test]
+fn an_answer_that_comes_after_the_end_brings_nothing_back() {
+    for (is_known, is_listed) in [(true, true), (true, false), (false, false)] {
+        let objects = followed();
+        listed(&objects, is_known.then(|| told("a", 1)));
+        objects.doubt("models", "iris");
+        if is_listed {
+            listed(&objects, []);
+        } else {
+            objects.take(0, Event::Delete(told("a", 3)));
+        }
+        assert_eq!(known(&objects), Lookup::Unknown);
+        objects.answered(&answer("a", 2));
+        assert_eq!(known(&objects), Lookup::Known(0));
+        // Another one of its name does come.
+        objects.take(0, Event::Apply(told("b", 4)));
+        assert_eq!(known(&objects), Lookup::Known(4));
+    }
+}

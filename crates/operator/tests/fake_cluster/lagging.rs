@@ -289,6 +289,29 @@ async fn an_hpa_of_keda_that_no_watch_has_told_of_is_waited_for() {
     running.stop().await;
 }
 
+/// KEDA lets a ScaledObject go before the answer to its deletion is there, which says that it is held.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_late_does_not_bring_back_what_is_gone() {
+    let world = World::with_keda();
+    world.set_spec(&spec_of("KEDA"));
+    let running = start(&world).await;
+    settled(&world).await;
+    others::keda_acts(&world.fake);
+    settled(&world).await;
+    // The deletion is the next call.
+    let _ = calls(&world);
+    world.fake.inject(1, Fault::Delay(Duration::from_secs(2)));
+    world.set_spec(&spec_of("HPA"));
+    sleep(Duration::from_secs(1)).await;
+    others::keda_acts(&world.fake);
+    assert_eq!(world.get::<ScaledObject>(), None);
+    sleep(Duration::from_secs(5)).await;
+    others::keda_acts(&world.fake);
+    settled(&world).await;
+    assert!(has_only(&world, "HPA"));
+    running.stop().await;
+}
+
 /// Somebody restores the former HPA while its watch tells nothing: the ScaledObject waits for its end all the same.
 #[tokio::test(start_paused = true)]
 async fn an_hpa_that_was_restored_unseen_goes_before_a_scaled_object_comes() {

@@ -7,7 +7,7 @@
 //! every status is about the present generation, and settled when no status changes any more. The latter waits for the
 //! controllers of Deployments and HPAs, too, which send 20 requests per second each by default.
 //!
-//! Then children are deleted and edited, and an operator begins anew.
+//! Then children are deleted and edited.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use springtide_e2e::kind::{self, Kind};
 use springtide_e2e::wait::{Look, until};
 use tokio::time::Instant;
 
-use crate::operator::{Calls, restart};
+use crate::operator::calls_so_far;
 use crate::repairs::repairs;
 use crate::watched::Watched;
 
@@ -89,7 +89,7 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
     let bare = bare_client(bed, &sample, &templates, models).await?;
 
     let mut watched = Watched::new(bed, &[&CHILDREN[..], &[kind::MODEL_SERVICE]].concat()).await?;
-    let before = Calls::so_far(bed).await?;
+    let before = calls_so_far(bed).await?;
     let begun = Instant::now();
     let applied = async {
         stream::iter(0..models)
@@ -102,22 +102,22 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
     };
     let mut progress = Progress::new(models);
     let (applied, complete) = try_join(applied, progress.until_complete(&mut watched)).await?;
-    let after = Calls::so_far(bed).await?;
+    let after = calls_so_far(bed).await?;
     let times = |at: Instant| (at - begun).as_secs_f64() / bare.as_secs_f64();
     bed.report(&format!(
         "{models} ModelServices were complete after {:.1} s: {:.2} times the bare client. {:.1} calls of the operator each until then; {:.1} s to apply them",
         (complete - begun).as_secs_f64(),
         times(complete),
-        each(after.all - before.all, models),
+        each(after - before, models),
         applied.as_secs_f64(),
     ));
     let settled = progress.until_settled(&mut watched).await?;
-    let after = Calls::so_far(bed).await?;
+    let after = calls_so_far(bed).await?;
     bed.report(&format!(
         "no status changed any more after {:.1} s: {:.2} times the bare client. {:.1} calls of the operator each",
         (settled - begun).as_secs_f64(),
         times(settled),
-        each(after.all - before.all, models),
+        each(after - before, models),
     ));
 
     let repairs = repairs(bed, &mut watched, models, REPAIRS).await?;
@@ -126,19 +126,6 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
         "a child that was deleted or edited was right again after {:.2} s (median), {:.2} s (p99), {:.2} s at most, of {REPAIRS}",
         at(50), at(99), at(100),
     ));
-
-    quiet(&mut watched).await?;
-    let before = Calls::so_far(bed).await?;
-    if let Some(restart) = restart(models + 1).await? {
-        let after = Calls::so_far(bed).await?;
-        bed.report(&format!(
-            "an operator that began anew had looked at all after {:.1} s, with {} calls, {} of them writes; it held {} KiB at most",
-            restart.took.as_secs_f64(),
-            after.all - before.all,
-            after.writes - before.writes,
-            restart.memory.unwrap_or_default(),
-        ));
-    }
     Ok(())
 }
 
@@ -154,7 +141,8 @@ async fn bare_client(
     templates: &[Value],
     models: usize,
 ) -> Result<Duration> {
-    let mut watched = Watched::new(bed, &[&CHILDREN[..], &[kind::POD]].concat()).await?;
+    let kinds = [&CHILDREN[..], &[kind::POD]].concat();
+    let mut watched = Watched::new(bed, &kinds).await?;
     let begun = Instant::now();
     stream::iter((0..models).flat_map(|number| {
         let name = format!("bare-{number}");
@@ -182,14 +170,21 @@ async fn bare_client(
             .await
             .context("deleting what the bare client applied")?;
     }
-    quiet(&mut watched).await?;
+    quiet(&mut watched, &kinds).await?;
     Ok(bare)
 }
 
-/// Waits until the watches tell nothing for a while.
-async fn quiet(watched: &mut Watched) -> Result<()> {
+/// Waits until the watches have told nothing of these kinds for a while.
+async fn quiet(watched: &mut Watched, kinds: &[Kind]) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
-    while Instant::now() < deadline && watched.next(Instant::now() + QUIET).await?.is_some() {}
+    let mut changed = Instant::now();
+    while Instant::now() < deadline.min(changed + QUIET) {
+        if let Some((kind, _)) = watched.next(changed + QUIET).await?
+            && kinds.contains(&kind)
+        {
+            changed = Instant::now();
+        }
+    }
     Ok(())
 }
 
