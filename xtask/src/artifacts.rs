@@ -160,7 +160,7 @@ mod tests {
     }
 
     /// `kubectl apply` keeps a copy of what it applies in an annotation, and annotations may have 256 KiB
-    /// (TotalAnnotationSizeLimitB of Kubernetes).
+    /// (`TotalAnnotationSizeLimitB` of Kubernetes).
     #[test]
     fn the_plain_crd_leaves_room_for_the_copy_that_kubectl_keeps() {
         let crd: Value =

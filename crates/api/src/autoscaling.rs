@@ -16,7 +16,7 @@ pub const DEFAULT_MAX_REPLICAS: i32 = 20;
 pub const DEFAULT_KEDA_MAX_REPLICAS: i32 = 50;
 
 /// How the number of pods follows the load.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas")
@@ -66,20 +66,6 @@ pub struct Autoscaling {
     /// Settings of KEDA. Only with `engine: KEDA` or `Auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keda: Option<Keda>,
-}
-
-impl Default for Autoscaling {
-    fn default() -> Self {
-        Self {
-            engine: Engine::default(),
-            min_replicas: None,
-            max_replicas: None,
-            targets: Targets::default(),
-            behavior: Behavior::default(),
-            schedules: Vec::new(),
-            keda: None,
-        }
-    }
 }
 
 /// What is asked to set the number of pods.

@@ -173,7 +173,7 @@ impl Default for Pod {
 pub enum SecurityContext {
     /// The operator: user and group 65532, which is also the group of volumes.
     Default,
-    /// The cluster, as OpenShift's security context constraints do.
+    /// The cluster, as `OpenShift`'s security context constraints do.
     Platform,
 }
 

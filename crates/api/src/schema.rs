@@ -1,5 +1,10 @@
 //! Bounded schemas of fields whose type is Kubernetes' own, which has no bounds.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "parts of a schema are written where they are used"
+)]
+
 use schemars::{Schema, json_schema};
 use serde_json::{Value, json};
 

@@ -36,7 +36,7 @@ const CUSTOM_METRICS: [&str; 2] = [
 /// (<https://keda.sh/docs/latest/operate/metrics-server/>).
 const EXTERNAL_METRICS: &str = "external.metrics.k8s.io/v1beta1";
 
-/// The version of OpenShift's security context constraints.
+/// The version of `OpenShift`'s security context constraints.
 const SECURITY_CONTEXT_CONSTRAINTS: &str = "security.openshift.io/v1";
 
 /// What is known of the cluster since the last look. Clones share it.
@@ -188,7 +188,7 @@ async fn external_metrics(client: &Client) -> ExternalMetrics {
     }
 }
 
-/// Whether there are security context constraints. OpenShift's own API server has them, and says 503 while it is down.
+/// Whether there are security context constraints. `OpenShift`'s own API server has them, and says 503 while it is down.
 async fn platform(client: &Client) -> Platform {
     match client
         .list_api_group_resources(SECURITY_CONTEXT_CONSTRAINTS)

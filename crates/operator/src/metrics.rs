@@ -36,6 +36,9 @@ impl Outcome {
     }
 }
 
+/// Two labels by namespace and name.
+type Shown = HashMap<(String, String), [String; 2]>;
+
 /// The operator's metrics and their registry.
 #[derive(Clone)]
 pub struct Metrics {
@@ -47,7 +50,7 @@ pub struct Metrics {
     leader: IntGauge,
     images: IntGaugeVec,
     /// The labels that a ModelService has in `images` now, by its namespace and name.
-    shown: Arc<Mutex<HashMap<(String, String), [String; 2]>>>,
+    shown: Arc<Mutex<Shown>>,
 }
 
 /// Where a ModelService stands in an upgrade, as the label `upgrade`.

@@ -1,7 +1,7 @@
 //! Writes of this operator that others undo.
 //!
-//! Whoever sets a field of a child to something else as often as the operator puts it back, such as a GitOps controller
-//! or a webhook, would roll the pods without end. After a few times the operator leaves the object as it is for a while.
+//! Whoever sets a field of a child to something else as often as the operator puts it back, such as a controller of
+//! Git repositories or a webhook, would roll the pods without end. After a few times the operator leaves the object as it is for a while.
 
 use std::{
     collections::HashMap,

@@ -41,22 +41,22 @@ fn secret(patch: Value) -> Value {
     }}})
 }
 
-fn resources(change: Value) -> Value {
+fn resources(change: &Value) -> Value {
     json!({"spec": {"server": {"resources": change}}})
 }
 
-fn pod(change: Value) -> Value {
+fn pod(change: &Value) -> Value {
     json!({"spec": {"pod": change}})
 }
 
 fn volume(change: Value) -> Value {
     let mut volume = json!({"name": "a"});
     merge(&mut volume, change);
-    pod(json!({"volumes": [volume]}))
+    pod(&json!({"volumes": [volume]}))
 }
 
 fn mounted_at(path: &str) -> Value {
-    pod(json!({
+    pod(&json!({
         "volumes": [{"name": "a", "configMap": {"name": "a"}}],
         "volumeMounts": [{"name": "a", "mountPath": path}],
     }))
@@ -67,34 +67,34 @@ fn bad_pods() -> Vec<(&'static str, Value)> {
     let mut bad = vec![
         (
             "spec.pod.serviceAccountName must",
-            pod(json!({"serviceAccountName": "Models"})),
+            pod(&json!({"serviceAccountName": "Models"})),
         ),
         (
             "spec.pod.labels must have keys",
-            pod(json!({"labels": {"a b": "c"}})),
+            pod(&json!({"labels": {"a b": "c"}})),
         ),
         (
             "spec.pod.annotations must have keys",
-            pod(json!({"annotations": {"/a": "c"}})),
+            pod(&json!({"annotations": {"/a": "c"}})),
         ),
         (
             "spec.pod.env[] must have value or",
-            pod(json!({"env": [{
+            pod(&json!({"env": [{
                 "name": "A", "value": "b",
                 "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}},
             }]})),
         ),
         (
             "spec.pod.env[].valueFrom must",
-            pod(json!({"env": [{"name": "A", "valueFrom": {}}]})),
+            pod(&json!({"env": [{"name": "A", "valueFrom": {}}]})),
         ),
         (
             "spec.pod.envFrom[] must",
-            pod(json!({"envFrom": [{"prefix": "A_"}]})),
+            pod(&json!({"envFrom": [{"prefix": "A_"}]})),
         ),
         (
             "spec.pod.terminationGracePeriodSeconds must",
-            pod(json!({"terminationGracePeriodSeconds": 16})),
+            pod(&json!({"terminationGracePeriodSeconds": 16})),
         ),
         (
             "spec.pod.terminationGracePeriodSeconds must",
@@ -105,7 +105,7 @@ fn bad_pods() -> Vec<(&'static str, Value)> {
         ),
         (
             "spec.pod.topologySpreadConstraints[].minDomains",
-            pod(json!({"topologySpreadConstraints": [{
+            pod(&json!({"topologySpreadConstraints": [{
                 "maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "ScheduleAnyway",
                 "minDomains": 2,
             }]})),
@@ -125,11 +125,11 @@ fn bad_pods() -> Vec<(&'static str, Value)> {
         ),
         (
             "spec.pod.volumeMounts[].name must",
-            pod(json!({"volumeMounts": [{"name": "a", "mountPath": "/a"}]})),
+            pod(&json!({"volumeMounts": [{"name": "a", "mountPath": "/a"}]})),
         ),
         (
             "spec.pod.volumeMounts[].subPath must",
-            pod(json!({
+            pod(&json!({
                 "volumes": [{"name": "a", "configMap": {"name": "a"}}],
                 "volumeMounts": [{"name": "a", "mountPath": "/a", "subPath": "../b"}],
             })),
@@ -145,7 +145,7 @@ fn bad_pods() -> Vec<(&'static str, Value)> {
     ] {
         bad.push((
             "spec.pod.labels must not",
-            pod(json!({"labels": {label: "x"}})),
+            pod(&json!({"labels": {label: "x"}})),
         ));
     }
     for annotation in [
@@ -156,7 +156,7 @@ fn bad_pods() -> Vec<(&'static str, Value)> {
     ] {
         bad.push((
             "spec.pod.annotations must not",
-            pod(json!({"annotations": {annotation: "x"}})),
+            pod(&json!({"annotations": {annotation: "x"}})),
         ));
     }
     for variable in [
@@ -167,7 +167,7 @@ fn bad_pods() -> Vec<(&'static str, Value)> {
         "LD_PRELOAD",
     ] {
         let env = json!({"env": [{"name": variable, "value": "x"}]});
-        bad.push(("spec.pod.env[].name must not", pod(env)));
+        bad.push(("spec.pod.env[].name must not", pod(&env)));
     }
     for path in [
         "/",
@@ -200,39 +200,39 @@ fn what_gives_rights_over_a_node_and_what_has_another_name_now_is_refused() {
     let refused = [
         (
             "spec.pod.hostNetwork isn't allowed",
-            pod(json!({"hostNetwork": true})),
+            pod(&json!({"hostNetwork": true})),
         ),
         (
             "spec.pod.hostPID isn't allowed",
-            pod(json!({"hostPID": true})),
+            pod(&json!({"hostPID": true})),
         ),
         (
             "spec.pod.hostIPC isn't allowed",
-            pod(json!({"hostIPC": true})),
+            pod(&json!({"hostIPC": true})),
         ),
         (
             "spec.pod.privileged isn't allowed",
-            pod(json!({"privileged": true})),
+            pod(&json!({"privileged": true})),
         ),
         (
             "spec.pod.capabilities isn't allowed",
-            pod(json!({"capabilities": {}})),
+            pod(&json!({"capabilities": {}})),
         ),
         (
             "spec.pod.containers isn't allowed",
-            pod(json!({"containers": []})),
+            pod(&json!({"containers": []})),
         ),
         (
             "spec.pod.initContainers isn't allowed",
-            pod(json!({"initContainers": []})),
+            pod(&json!({"initContainers": []})),
         ),
         (
             "spec.pod.nodeName isn't allowed",
-            pod(json!({"nodeName": "a"})),
+            pod(&json!({"nodeName": "a"})),
         ),
         (
             "spec.pod.automountServiceAccountToken isn't allowed",
-            pod(json!({"automountServiceAccountToken": true})),
+            pod(&json!({"automountServiceAccountToken": true})),
         ),
         (
             "spec.pod.volumes[].hostPath isn't allowed",
@@ -310,13 +310,13 @@ fn good_specs_break_no_rule() {
         minimal_with(json!({"spec": {"server": {"resources": {
             "requests": {"cpu": 2, "memory": "2048Mi"}, "limits": {"cpu": "2000m", "memory": "2Gi"},
         }}}})),
-        minimal_with(resources(json!({"limits": {"memory": "256Mi"}}))),
-        minimal_with(resources(json!({"requests": {"cpu": 8}}))),
+        minimal_with(resources(&json!({"limits": {"memory": "256Mi"}}))),
+        minimal_with(resources(&json!({"requests": {"cpu": 8}}))),
         minimal_with(resources(
-            json!({"requests": {"cpu": 8}, "limits": {"cpu": "Unlimited"}}),
+            &json!({"requests": {"cpu": 8}, "limits": {"cpu": "Unlimited"}}),
         )),
-        minimal_with(resources(json!({"limits": {"cpu": null}}))),
-        minimal_with(resources(json!({
+        minimal_with(resources(&json!({"limits": {"cpu": null}}))),
+        minimal_with(resources(&json!({
             "requests": {"nvidia.com/mig-1g.10gb": "1", "amd.com/gpu": 2},
             "limits": {"nvidia.com/mig-1g.10gb": 1, "gpu.intel.com/i915": "1k"},
         }))),
@@ -567,41 +567,41 @@ fn bad_specs_are_refused_with_the_field_that_is_wrong() {
         ),
         (
             "spec.server.resources.requests.cpu must",
-            resources(json!({"requests": {"cpu": "2001m"}, "limits": {"cpu": 2}})),
+            resources(&json!({"requests": {"cpu": "2001m"}, "limits": {"cpu": 2}})),
         ),
         (
             "spec.server.resources.requests.memory must",
-            resources(json!({"requests": {"memory": "501Mi"}, "limits": {"memory": "500Mi"}})),
+            resources(&json!({"requests": {"memory": "501Mi"}, "limits": {"memory": "500Mi"}})),
         ),
         (
             "spec.server.resources.requests must be equal",
-            resources(json!({
+            resources(&json!({
                 "requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 2},
             })),
         ),
         (
             "spec.server.resources.limits may have",
-            resources(json!({"limits": {"ephemeral-storage": "1Gi"}})),
+            resources(&json!({"limits": {"ephemeral-storage": "1Gi"}})),
         ),
         (
             "spec.server.resources.limits may have",
-            resources(json!({"limits": {"requests.kubernetes.io/x": 1}})),
+            resources(&json!({"limits": {"requests.kubernetes.io/x": 1}})),
         ),
         (
             "spec.server.resources.requests may have",
-            resources(json!({"requests": {"gpu": 1}})),
+            resources(&json!({"requests": {"gpu": 1}})),
         ),
         (
             "spec.server.resources.limits may be Unlimited",
-            resources(json!({"limits": {"memory": "Unlimited"}})),
+            resources(&json!({"limits": {"memory": "Unlimited"}})),
         ),
         (
             "spec.server.resources.limits may be Unlimited",
-            resources(json!({"limits": {"nvidia.com/gpu": null}})),
+            resources(&json!({"limits": {"nvidia.com/gpu": null}})),
         ),
         (
             "spec.server.resources.limits must be whole",
-            resources(json!({"limits": {"nvidia.com/gpu": "500m"}})),
+            resources(&json!({"limits": {"nvidia.com/gpu": "500m"}})),
         ),
     ];
     let bad = bad.into_iter().chain(bad_pods());

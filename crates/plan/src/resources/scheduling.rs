@@ -50,10 +50,9 @@ pub(super) fn spread(
     model_service: &ValidatedModelService,
 ) -> Option<Vec<TopologySpreadConstraint>> {
     let asked = &model_service.pod().spec().topology_spread_constraints;
-    let constraints = asked.as_ref().map_or_else(
-        || SPREAD_OVER.map(evenly).to_vec(),
-        |constraints| constraints.clone(),
-    );
+    let constraints = asked
+        .as_ref()
+        .map_or_else(|| SPREAD_OVER.map(evenly).to_vec(), Clone::clone);
     let constraints = constraints
         .into_iter()
         .map(|constraint| of_present_pods(constraint, model_service))

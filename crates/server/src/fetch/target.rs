@@ -325,7 +325,7 @@ mod tests {
         let part = target.anew(Some("\"tag\"")).unwrap();
         let mut heard = Vec::new();
         let result = target.go_on(part, CONTENT[..3].chain(Breaking), |length| {
-            heard.push(length)
+            heard.push(length);
         });
         assert!(matches!(result, Err(Broken::Source(_))), "{result:?}");
         assert_eq!(heard, [3]);

@@ -60,7 +60,7 @@ async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure
             },
         )
         .await?;
-        let team = Operator::start(&bed.namespace)?;
+        let _team = Operator::start(&bed.namespace)?;
         until("the team's operator to take over", ACT_LIMIT, async || {
             let deployment = bed.get(kind::DEPLOYMENT, &name).await?;
             let now = deployment.pointer(image).cloned().unwrap_or_default();

@@ -566,7 +566,7 @@ fn a_pod_that_was_killed_while_it_served_is_told_while_it_serves_again() {
             json!({"terminated": {"exitCode": 137, "reason": reason, "finishedAt": finished}}),
         )]);
         let status = with_pods(2, 2, &[status]);
-        message(&status, "WorkloadAvailable").to_owned()
+        message(&status, "WorkloadAvailable").clone()
     };
     assert!(restarted("OOMKilled", 60).contains("limits.memory"));
     assert!(!restarted("OOMKilled", 601).contains("limits.memory"));
