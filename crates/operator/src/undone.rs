@@ -12,7 +12,10 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde::Serialize;
-use springtide_plan::{ChildKind, Failure, WRITES_UNDONE, field_manager::OPERATOR};
+use springtide_plan::{
+    ChildKind, Failure, WRITES_UNDONE,
+    field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS, OPERATOR},
+};
 use tokio::time::Instant;
 
 /// As many writes of the same within this time are a fight.
@@ -72,6 +75,12 @@ impl Undone {
             .is_none_or(|writes| writes.may_send(body, now))
     }
 
+    /// Forgets an object that the operator itself deletes.
+    pub(crate) fn forget(&self, object: &Object) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(object);
+    }
+
     /// Takes in that a body was written.
     pub(crate) fn sent(&self, object: Object, body: u64, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,15 +112,25 @@ pub(crate) fn digest(body: &impl Serialize) -> u64 {
 /// What the status says of an object that is left as it is.
 pub(crate) fn explained(live: &ObjectMeta) -> Failure {
     let entries = live.managed_fields.iter().flatten();
+    // Kubernetes' own controllers note what they have seen on many objects.
+    let known = [
+        OPERATOR,
+        FIXED_REPLICAS,
+        INITIAL_REPLICAS,
+        "kube-controller-manager",
+    ];
     let others = entries.filter(|entry| {
-        let is_ours = entry.manager.as_deref() == Some(OPERATOR);
-        !is_ours && entry.subresource.as_deref().unwrap_or_default().is_empty()
+        let is_known = entry
+            .manager
+            .as_deref()
+            .is_some_and(|manager| known.contains(&manager));
+        !is_known && entry.subresource.as_deref().unwrap_or_default().is_empty()
     });
     let latest = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     let by = latest
         .and_then(|ManagedFieldsEntry { manager, .. }| manager.as_deref())
         .map_or_else(
-            || "an admission webhook or policy".to_owned(),
+            || "an admission webhook, a policy or a controller of Kubernetes' own".to_owned(),
             |manager| format!("field manager {manager}"),
         );
     Failure {

@@ -155,6 +155,8 @@ async fn delete(
     namespace: &str,
     deletion: &Deletion,
 ) -> Result<(), kube::Error> {
+    let what = (deletion.kind, namespace.to_owned(), deletion.name.clone());
+    source.undone.forget(&what);
     match deletion.kind {
         ChildKind::Service => delete_as::<Service>(source, namespace, deletion).await,
         ChildKind::PodDisruptionBudget => {

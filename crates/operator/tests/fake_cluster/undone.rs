@@ -15,6 +15,8 @@ async fn an_operator_whose_writes_are_undone_stops_and_says_by_whom() {
     let world = World::new();
     world.set_spec(&spec("HPA"));
     world.converge().await;
+    // Its creation is one of the writes.
+    sleep(Duration::from_secs(61)).await;
     let undo = json!({"spec": {"progressDeadlineSeconds": 7}});
     let deadline = || world.get::<Deployment>().unwrap()["spec"]["progressDeadlineSeconds"].clone();
     let mut put_back = 0;
