@@ -61,14 +61,6 @@ async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure
         )
         .await?;
         let _team = Operator::start(&bed.namespace)?;
-        until("the team's operator to take over", ACT_LIMIT, async || {
-            let deployment = bed.get(kind::DEPLOYMENT, &name).await?;
-            let now = deployment.pointer(image).cloned().unwrap_or_default();
-            Ok(Look::at(now == "registry.example.com/another:1", || {
-                now.to_string()
-            }))
-        })
-        .await?;
         until(
             "the first operator to say that it leaves it",
             ACT_LIMIT,
@@ -79,6 +71,21 @@ async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure
                     .unwrap_or_default();
                 Ok(Look::at(sole["reason"] == "AnotherOperator", || {
                     sole.to_string()
+                }))
+            },
+        )
+        .await?;
+        // A new spec, since what another operator makes of the former one waits until its pods are available.
+        let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
+        bed.merge(kind::MODEL_SERVICE, &name, &change).await?;
+        until(
+            "the team's operator to carry it out",
+            ACT_LIMIT,
+            async || {
+                let deployment = bed.get(kind::DEPLOYMENT, &name).await?;
+                let now = deployment.pointer(image).cloned().unwrap_or_default();
+                Ok(Look::at(now == "registry.example.com/another:1", || {
+                    now.to_string()
                 }))
             },
         )
