@@ -45,6 +45,17 @@ pub(crate) fn field(name: &'static str, description: &str, mut schema: Value) ->
     }
 }
 
+/// The name of an object of this kind, which a pod can't do without.
+pub(crate) fn name_of(name: &'static str, kind: &str) -> Field {
+    let description = format!("Name of the {kind}, in the namespace of the ModelService.");
+    field(name, &description, matching(OBJECT_NAME, 253)).required()
+}
+
+/// Whether pods do without the object.
+pub(crate) fn optional() -> Field {
+    field("optional", "Whether pods start without it.", boolean())
+}
+
 /// An object with these fields and no others.
 pub(crate) fn object(fields: impl IntoIterator<Item = Field>) -> Value {
     let mut required = Vec::new();
@@ -64,12 +75,12 @@ pub(crate) fn object(fields: impl IntoIterator<Item = Field>) -> Value {
     object
 }
 
-/// A text of at most so many characters.
+/// A text of `most` characters at most.
 pub(crate) fn text(most: u32) -> Value {
     json!({"type": "string", "maxLength": most})
 }
 
-/// A text of at least one and at most so many characters.
+/// A text of one to `most` characters.
 pub(crate) fn filled_text(most: u32) -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": most})
 }
@@ -107,7 +118,7 @@ pub(crate) fn keyed_list(keys: &[&str], most: u32, item: Value) -> Value {
     })
 }
 
-/// A map of at most so many texts to values.
+/// A map of `most` texts to values at most.
 pub(crate) fn map(most: u32, value: Value) -> Value {
     json!({"type": "object", "maxProperties": most, "additionalProperties": value})
 }

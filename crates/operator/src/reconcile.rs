@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use futures::join;
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams},
 };
+use serde::Serialize;
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 use springtide_plan::{
@@ -174,20 +175,10 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     if model_service.metadata.deletion_timestamp.is_some() {
         return Ok(Next::Gone.into());
     }
-    if let Some(claims) = &context.claims {
-        if !claims.is_for_us(model_service.spec.operator_class.as_deref()) {
-            return Ok(Next::Gone.into());
-        }
-        let us = claims.me();
-        let yielded_to = match claims.responsible(namespace, Instant::now()) {
-            Responsible::Us => None,
-            Responsible::Another(holder) => Some(holder),
-        };
-        let change = yielding(&model_service, us, yielded_to.as_deref(), Timestamp::now());
-        if let Some(change) = change {
-            tell_yielding(context, &model_service, change).await?;
-        }
-        if yielded_to.is_some() {
+    match claim(context, &model_service, namespace).await? {
+        Claim::Ours => {}
+        Claim::OfAnotherClass => return Ok(Next::Gone.into()),
+        Claim::Yielded => {
             context.upgrades.forget(namespace, name);
             context.metrics.forget(namespace, name);
             return Ok(Next::Lacking.into());
@@ -367,33 +358,42 @@ async fn read(
     }
 }
 
-/// Says that another operator answers for the ModelService, or takes that back: all that an operator without the claim
-/// writes.
-async fn tell_yielding(
+/// Which operator answers for a ModelService.
+enum Claim {
+    /// This one.
+    Ours,
+    /// One of another class, which this one leaves alone.
+    OfAnotherClass,
+    /// Another one of this class that watches the same namespace.
+    Yielded,
+}
+
+/// Finds out who answers for the ModelService. That another operator of this class does is said in a condition, or
+/// taken back: all that an operator without the claim writes.
+async fn claim(
     context: &Context,
     model_service: &ModelService,
-    conditions: Vec<Condition>,
-) -> Result<(), Error> {
-    let metadata = &model_service.metadata;
-    let (Some(name), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
-        return Ok(());
+    namespace: &str,
+) -> Result<Claim, Error> {
+    let Some(claims) = &context.claims else {
+        return Ok(Claim::Ours);
     };
-    let patch = json!({
-        "apiVersion": ModelService::api_version(&()),
-        "kind": ModelService::kind(&()),
-        "metadata": {"name": name, "uid": metadata.uid},
-        "status": {"conditions": conditions},
-    });
-    let parameters = PatchParams::apply(YIELDING).force();
-    let written = Api::<ModelService>::namespaced(context.client.clone(), namespace)
-        .patch_status(name, &parameters, &Patch::Apply(&patch))
-        .await;
-    match written {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        result => result
-            .map(drop)
-            .map_err(Error::api("saying which operator acts")),
+    if !claims.is_for_us(model_service.spec.operator_class.as_deref()) {
+        return Ok(Claim::OfAnotherClass);
     }
+    let yielded_to = match claims.responsible(namespace, Instant::now()) {
+        Responsible::Us => None,
+        Responsible::Another(holder) => Some(holder),
+    };
+    let now = Timestamp::now();
+    if let Some(conditions) = yielding(model_service, claims.me(), yielded_to.as_deref(), now) {
+        let status = json!({"conditions": conditions});
+        apply_status(context, model_service, YIELDING, &status).await?;
+    }
+    Ok(match yielded_to {
+        None => Claim::Ours,
+        Some(_) => Claim::Yielded,
+    })
 }
 
 /// What became of a status.
@@ -415,6 +415,23 @@ async fn write_status(
     if previous.is_some_and(|previous| own_status(previous) == status) {
         return Ok(Written::Done);
     }
+    let written = apply_status(context, model_service, STATUS, &status).await?;
+    if written == Written::Gone {
+        return Ok(written);
+    }
+    context
+        .teller
+        .tell(&model_service.object_ref(&()), events(previous, &status));
+    Ok(Written::Done)
+}
+
+/// Applies a status, or a part of one, as a field manager.
+async fn apply_status(
+    context: &Context,
+    model_service: &ModelService,
+    field_manager: &str,
+    status: &impl Serialize,
+) -> Result<Written, Error> {
     let metadata = &model_service.metadata;
     let (Some(name), Some(namespace)) = (&metadata.name, &metadata.namespace) else {
         return Ok(Written::Done);
@@ -426,7 +443,7 @@ async fn write_status(
         "metadata": {"name": name, "uid": metadata.uid},
         "status": status,
     });
-    let parameters = PatchParams::apply(STATUS).force();
+    let parameters = PatchParams::apply(field_manager).force();
     let known = &context.stores.model_services;
     known.doubt(namespace, name);
     let written = Api::<ModelService>::namespaced(context.client.clone(), namespace)
@@ -440,8 +457,5 @@ async fn write_status(
         }
         Err(error) => return Err(Error::api("writing the status")(error)),
     }
-    context
-        .teller
-        .tell(&model_service.object_ref(&()), events(previous, &status));
     Ok(Written::Done)
 }

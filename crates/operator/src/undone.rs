@@ -1,6 +1,6 @@
 //! Writes of this operator that others undo.
 //!
-//! Whoever sets a field of a child to something else as often as the operator puts it back, such as a controller of
+//! Another field manager that sets a field of a child to something else as often as the operator puts it back, such as a controller of
 //! Git repositories or a webhook, would roll the pods without end. After a few times the operator leaves the object as it is for a while.
 
 use std::{
@@ -41,14 +41,19 @@ struct Writes {
 }
 
 impl Writes {
-    /// Whether one more write of this body may be sent.
-    fn may_send(&mut self, body: u64, now: Instant) -> bool {
+    /// Those of this body: others don't count any more.
+    fn of(&mut self, body: u64) -> &mut Self {
         if self.body != body {
             *self = Self {
                 body,
                 ..Self::default()
             };
         }
+        self
+    }
+
+    /// Whether one more write may be sent.
+    fn may_send(&mut self, now: Instant) -> bool {
         if let Some(end) = self.rests_until {
             if now < end {
                 return false;
@@ -72,7 +77,7 @@ impl Undone {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known
             .get_mut(object)
-            .is_none_or(|writes| writes.may_send(body, now))
+            .is_none_or(|writes| writes.of(body).may_send(now))
     }
 
     /// Forgets an object that the operator itself deletes.
@@ -90,13 +95,7 @@ impl Undone {
             writes.rests_until.is_some() || writes.times.last().is_some_and(is_recent)
         });
         let writes = known.entry(object).or_default();
-        if writes.body != body {
-            *writes = Writes {
-                body,
-                ..Writes::default()
-            };
-        }
-        writes.times.push(now);
+        writes.of(body).times.push(now);
     }
 }
 

@@ -4,6 +4,10 @@
 /// Decimal places of the finest unit, `n`.
 const NANO: i32 = 9;
 
+/// Billionths in one, and in a MiB.
+pub(crate) const WHOLE: i128 = 1_000_000_000;
+pub(crate) const MEBI: i128 = (1 << 20) * WHOLE;
+
 /// Whether two quantities are the same amount: `500m` and `0.5`, `1Gi` and `1024Mi`. Finer parts than
 /// billionths don't count. What can't be read is no amount.
 pub(crate) fn is_same_amount(one: &str, other: &str) -> bool {

@@ -6,7 +6,7 @@ use springtide_api::{
     status::{Decision, condition},
 };
 
-use crate::conditions::Reason;
+use crate::{conditions::Reason, lookup::status_condition};
 
 /// The action of events about decisions. Each is news, also where it has the reason of the one before.
 pub const SCALE: &str = "Scale";
@@ -40,12 +40,7 @@ pub enum Severity {
 /// with is one event, whatever conditions say so: the first, unless something is wrong.
 #[must_use]
 pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatus) -> Vec<Event> {
-    let before = |kind: &str| {
-        previous?
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == kind)
-    };
+    let before = |kind: &str| status_condition(previous?, kind);
     let begins = previous.is_none_or(|previous| previous.conditions.is_empty());
     let mut is_told = false;
     let changed = current.conditions.iter().filter_map(move |now| {

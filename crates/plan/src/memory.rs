@@ -15,8 +15,14 @@ use springtide_api::{
 };
 
 use crate::{
-    amount::billionths, batching::Answer, observed::Observed, pods, quantity::mebibytes,
-    scaling::Scaling, validated::ValidatedModelService,
+    amount::{MEBI, billionths},
+    batching::Answer,
+    lookup::status_condition,
+    observed::Observed,
+    pods,
+    quantity::mebibytes,
+    scaling::Scaling,
+    validated::ValidatedModelService,
 };
 
 /// What an HPA tolerates, in percent of the target (`--horizontal-pod-autoscaler-tolerance`): with so much at rest, no
@@ -37,7 +43,7 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// Time until what pods said for the first time reaches the autoscaler.
 const SOON: SignedDuration = SignedDuration::from_secs(1);
 
-/// What pods take at rest is told in steps of so many MiB: they differ a little, and each change is a write.
+/// Step in MiB in which the status tells what pods take at rest: they differ a little, and each change is a write.
 const STEP_MEBIBYTES: u64 = 4;
 
 /// Most that is believed, in MiB: 16 TiB.
@@ -122,7 +128,7 @@ impl Memory {
 
     fn no_room(&self, at_rest_mebibytes: i32, percent: i32) -> Option<NoRoom> {
         let request = billionths(&self.request.0)?;
-        let at_rest = i128::from(at_rest_mebibytes) * i128::from(1 << 20) * 1_000_000_000;
+        let at_rest = i128::from(at_rest_mebibytes) * MEBI;
         // A request may be as large as anybody writes it.
         let room = request.saturating_mul(i128::from(percent) * (100 - TOLERANCE_PERCENT));
         let is_full = at_rest * 100 * 100 >= room;
@@ -236,8 +242,8 @@ fn in_steps(bytes: u64) -> i32 {
 
 /// Since when a status has known that a pod serves its model.
 pub(crate) fn loaded_since(status: &ModelServiceStatus) -> Option<Timestamp> {
-    let mut conditions = status.conditions.iter();
-    let loaded = conditions.find(|it| it.type_ == condition::MODEL_LOADED && it.status == "True");
+    let loaded = status_condition(status, condition::MODEL_LOADED);
+    let loaded = loaded.filter(|loaded| loaded.status == "True");
     loaded.map(|loaded| loaded.last_transition_time.0)
 }
 

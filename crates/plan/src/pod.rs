@@ -9,10 +9,12 @@ use springtide_api::pod::{
 };
 use springtide_contract::defaults;
 
-use crate::{amount, quantity, validated::Invalid, validated::within};
-
-/// Billionths in a MiB.
-const MEBI: i128 = (1 << 20) * 1_000_000_000;
+use crate::{
+    amount::{MEBI, billionths},
+    quantity,
+    validated::Invalid,
+    validated::within,
+};
 
 /// Most MiB of an empty volume: 16 TiB.
 const MAX_EMPTY_DIR_MEBIBYTES: i32 = 1 << 24;
@@ -249,7 +251,7 @@ fn parse_volume(volume: &springtide_api::pod::Volume) -> Result<(v1::Volume, i32
 
 /// Size of an empty volume in whole MiB, at least one.
 fn size(empty_dir: &EmptyDirVolumeSource) -> Option<i32> {
-    let limit = amount::billionths(&empty_dir.size_limit.as_ref()?.0)?;
+    let limit = billionths(&empty_dir.size_limit.as_ref()?.0)?;
     let mebibytes = i32::try_from(limit.checked_add(MEBI - 1)? / MEBI).ok()?;
     (1..=MAX_EMPTY_DIR_MEBIBYTES)
         .contains(&mebibytes)

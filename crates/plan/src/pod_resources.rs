@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use springtide_api::resources::{CPU, DEFAULTS, Limit, Resources, UNLIMITED, is_extended};
 
-use crate::{amount::billionths, validated::Invalid};
-
-/// Billionths in one.
-const WHOLE: i128 = 1_000_000_000;
+use crate::{
+    amount::{WHOLE, billionths},
+    validated::Invalid,
+};
 
 /// Requests and limits of a pod, complete.
 #[derive(Debug, Clone, PartialEq)]

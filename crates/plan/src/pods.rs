@@ -1,13 +1,14 @@
 //! What pods say about themselves.
 
 use k8s_openapi::{
-    api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition},
+    api::core::v1::{ContainerState, ContainerStatus, Pod},
     jiff::SignedDuration,
 };
 use springtide_contract::termination::TerminationMessage;
 
 use crate::{
     labels,
+    lookup::pod_condition,
     observed::Observed,
     resources::{FETCH_CONTAINER, SERVER_CONTAINER},
     validated::ValidatedModelService,
@@ -53,17 +54,11 @@ pub(crate) fn of_this_model<'a>(
     pods
 }
 
-/// What the pod says of one aspect of itself.
-pub(crate) fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
-    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
-    conditions.find(|condition| condition.type_ == kind)
-}
-
 /// Whether the pod is, or ever was, ready. The kubelet says that a pod isn't when it first sees it, and after that tells
 /// only changes.
 pub(crate) fn has_served(pod: &Pod) -> bool {
     const AT_ONCE: SignedDuration = SignedDuration::from_secs(1);
-    let Some(ready) = condition(pod, "Ready") else {
+    let Some(ready) = pod_condition(pod, "Ready") else {
         return false;
     };
     let times = ready.last_transition_time.as_ref().zip(

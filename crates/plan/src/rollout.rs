@@ -14,7 +14,7 @@ use k8s_openapi::{
 use springtide_api::{ModelUri, rollout::Rollout};
 
 use crate::{
-    lookup::deployment_condition,
+    lookup::{deployment_condition, pod_condition},
     observed::Observed,
     pods, stuck,
     validated::{Invalid, ValidatedModelService, within},
@@ -218,7 +218,7 @@ pub(crate) fn look_again_at(observed: &Observed, now: Timestamp) -> Option<Times
 /// From when on the pod needs the room of another one. Nothing where it has a node, or where the end of another pod
 /// wouldn't help it.
 fn room_due(pod: &Pod) -> Option<Timestamp> {
-    let scheduled = pods::condition(pod, "PodScheduled")?;
+    let scheduled = pod_condition(pod, "PodScheduled")?;
     let message = scheduled.message.as_deref().unwrap_or_default();
     let since = |condition: &PodCondition| Some(condition.last_transition_time.as_ref()?.0);
     let is_in_the_way = IN_THE_WAY.iter().any(|cause| message.contains(cause));

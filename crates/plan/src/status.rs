@@ -20,6 +20,7 @@ use crate::{
     desired::Desired,
     engine::Resolved,
     labels,
+    lookup::status_condition,
     memory::at_rest_mebibytes,
     observed::Observed,
     upgrades::served_image,
@@ -118,10 +119,8 @@ fn has_become_true(
     previous: Option<&ModelServiceStatus>,
 ) -> bool {
     let is_true = |(_, finding): &(&str, Finding)| finding.truth == Truth::True;
-    let was_true = previous.is_some_and(|previous| {
-        let mut known = previous.conditions.iter();
-        known.any(|known| known.type_ == kind && known.status == Truth::True.as_str())
-    });
+    let known = previous.and_then(|previous| status_condition(previous, kind));
+    let was_true = known.is_some_and(|known| known.status == Truth::True.as_str());
     !was_true && findings.iter().any(|it| it.0 == kind && is_true(it))
 }
 
@@ -210,13 +209,11 @@ pub fn unobserved_status(
         })
         .collect();
     let generation = model_service.metadata.generation.unwrap_or_default();
-    let known = previous.map_or(&[][..], |previous| &previous.conditions);
     let conditions = conditions(findings, generation, previous, now)
         .into_iter()
         .map(|unknown| {
-            let known = known
-                .iter()
-                .find(|known| known.type_ == unknown.type_ && known.type_ != condition::READY);
+            let known = previous.and_then(|previous| status_condition(previous, &unknown.type_));
+            let known = known.filter(|known| known.type_ != condition::READY);
             known.cloned().unwrap_or(unknown)
         })
         .collect();
@@ -273,12 +270,7 @@ fn conditions(
         .map(|(kind, finding)| {
             let status = finding.truth.as_str();
             let unchanged_since = previous
-                .and_then(|previous| {
-                    previous
-                        .conditions
-                        .iter()
-                        .find(|before| before.type_ == kind)
-                })
+                .and_then(|previous| status_condition(previous, kind))
                 .filter(|before| before.status == status)
                 .map(|before| before.last_transition_time.clone());
             Condition {

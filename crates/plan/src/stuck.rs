@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use springtide_api::ModelUri;
 
-use crate::{observed::Observed, pods, validated::ValidatedModelService};
+use crate::{lookup::pod_condition, observed::Observed, pods, validated::ValidatedModelService};
 
 /// How long a pod may take on its node until its first container starts, or pulls its image: volumes are attached
 /// and mounted in that time. Its events are read after that.
@@ -27,7 +27,8 @@ const MAX_BYTES: usize = 512;
 
 /// Reasons of events that keep a pod from its first container
 /// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/events/event.go>).
-const VOLUMES: [&str; 3] = ["FailedMount", "FailedAttachVolume", "FailedMapVolume"];
+const NOT_ATTACHED: &str = "FailedAttachVolume";
+const VOLUMES: [&str; 3] = ["FailedMount", NOT_ATTACHED, "FailedMapVolume"];
 const SANDBOX: &str = "FailedCreatePodSandBox";
 
 /// What the controller that attaches volumes says of one that is attached to another node.
@@ -36,7 +37,7 @@ const ATTACHED_ELSEWHERE: &str = "Multi-Attach error";
 /// Whether the volume of a pod is attached to another node, which ends only with the pods there.
 pub(crate) fn is_attached_elsewhere(events: &[Event]) -> bool {
     events.iter().any(|event| {
-        event.reason.as_deref() == Some(VOLUMES[1])
+        event.reason.as_deref() == Some(NOT_ATTACHED)
             && event
                 .message
                 .as_deref()
@@ -79,12 +80,7 @@ pub(crate) fn look_again_at(observed: &Observed, now: Timestamp) -> Option<Times
 /// what it waits for.
 fn explained_from(pod: &Pod) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
-    let conditions = status.conditions.as_ref()?;
-    let is_true = |kind: &str| {
-        conditions
-            .iter()
-            .find(|condition| condition.type_ == kind && condition.status == "True")
-    };
+    let is_true = |kind| pod_condition(pod, kind).filter(|condition| condition.status == "True");
     let scheduled = is_true("PodScheduled")?.last_transition_time.as_ref()?.0;
     let containers = [&status.init_container_statuses, &status.container_statuses];
     let has_begun = is_true("PodReadyToStartContainers").is_some()

@@ -6,7 +6,10 @@ use k8s_openapi::{
 };
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 
-use crate::conditions::{Reason, Truth};
+use crate::{
+    conditions::{Reason, Truth},
+    lookup::status_condition,
+};
 
 /// The conditions that the operator `us` is to apply as [`YIELDING`](crate::field_manager::YIELDING): one where it
 /// leaves the ModelService to another operator, none where it takes that back. `None` where it is said already, or
@@ -21,9 +24,8 @@ pub fn yielding(
     let begins = format!("Operator {us} ");
     let said = model_service
         .status
-        .iter()
-        .flat_map(|status| &status.conditions)
-        .find(|known| known.type_ == condition::SOLE_OPERATOR)
+        .as_ref()
+        .and_then(|status| status_condition(status, condition::SOLE_OPERATOR))
         .filter(|known| known.message.starts_with(&begins));
     let Some(to) = to else {
         return said.map(|_| Vec::new());

@@ -5,8 +5,8 @@ use serde_json::Value;
 use springtide_contract::env;
 
 use crate::schema::{
-    KEY, OBJECT_NAME, boolean, cel_list, field, filled_text, keyed_list, list, matching, object,
-    one_of, schema, text, with_rules,
+    KEY, cel_list, field, filled_text, keyed_list, list, matching, name_of, object, one_of,
+    optional, schema, text, with_rules,
 };
 
 /// Variables that begin so have the dynamic linker load other code than the image's.
@@ -133,29 +133,14 @@ fn source() -> Value {
 
 fn key(kind: &str) -> Value {
     object([
-        field(
-            "name",
-            &format!("Name of the {kind}, in the namespace of the ModelService."),
-            matching(OBJECT_NAME, 253),
-        )
-        .required(),
+        name_of("name", kind),
         field("key", "The key.", matching(KEY, 253)).required(),
-        field("optional", "Whether pods start without it.", boolean()),
+        optional(),
     ])
 }
 
 pub(super) fn env_from_schema(_: &mut SchemaGenerator) -> Schema {
-    let reference = |kind: &str| {
-        object([
-            field(
-                "name",
-                &format!("Name of the {kind}, in the namespace of the ModelService."),
-                matching(OBJECT_NAME, 253),
-            )
-            .required(),
-            field("optional", "Whether pods start without it.", boolean()),
-        ])
-    };
+    let reference = |kind| object([name_of("name", kind), optional()]);
     let item = object([
         field(
             "prefix",

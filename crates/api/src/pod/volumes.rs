@@ -14,7 +14,7 @@ use crate::{
     resources::quantity,
     schema::{
         KEY, OBJECT_NAME, boolean, cel_list, field, filled_text, integer, keyed_list, map,
-        matching, object, one_of, schema, text,
+        matching, name_of, object, one_of, optional, schema, text,
     },
 };
 
@@ -172,19 +172,14 @@ fn items() -> Value {
 /// A volume of the keys of an object.
 fn keys(kind: &str, name: &'static str) -> Schema {
     schema(object([
-        field(
-            name,
-            &format!("Name of the {kind}, in the namespace of the ModelService."),
-            matching(OBJECT_NAME, 253),
-        )
-        .required(),
+        name_of(name, kind),
         field("items", "Keys that become files. Default: all.", items()),
         field(
             "defaultMode",
             "Access to the files, 420 for 0644, which is the default.",
             mode(),
         ),
-        field("optional", "Whether pods start without it.", boolean()),
+        optional(),
     ]))
 }
 
@@ -198,12 +193,7 @@ fn secret_schema(_: &mut SchemaGenerator) -> Schema {
 
 fn claim_schema(_: &mut SchemaGenerator) -> Schema {
     schema(object([
-        field(
-            "claimName",
-            "Name of the claim, in the namespace of the ModelService.",
-            matching(OBJECT_NAME, 253),
-        )
-        .required(),
+        name_of("claimName", "claim"),
         field("readOnly", "Whether pods may not write to it.", boolean()),
     ]))
 }
@@ -237,12 +227,7 @@ fn csi_schema(_: &mut SchemaGenerator) -> Schema {
         field(
             "nodePublishSecretRef",
             "Secret that the driver gets.",
-            object([field(
-                "name",
-                "Name of the Secret, in the namespace of the ModelService.",
-                matching(OBJECT_NAME, 253),
-            )
-            .required()]),
+            object([name_of("name", "Secret")]),
         ),
     ]))
 }

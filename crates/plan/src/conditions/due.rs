@@ -7,7 +7,12 @@ use k8s_openapi::{
 };
 use springtide_api::{ModelServiceStatus, status::condition};
 
-use crate::{engine::Resolved, observed::Observed, pods};
+use crate::{
+    engine::Resolved,
+    lookup::{pod_condition, status_condition},
+    observed::Observed,
+    pods,
+};
 
 /// How long a pod that serves, and an autoscaler, may be without readings: metrics-server needs a
 /// whole window of CPU use after a pod became ready (30 s), Prometheus two scrapes for a rate (30 s),
@@ -50,10 +55,7 @@ pub(super) fn readings_came(
     previous: Option<&ModelServiceStatus>,
 ) -> bool {
     let known = previous
-        .and_then(|previous| {
-            let mut conditions = previous.conditions.iter();
-            conditions.find(|known| known.type_ == condition::METRICS_HEALTHY)
-        })
+        .and_then(|previous| status_condition(previous, condition::METRICS_HEALTHY))
         .filter(|known| known.status != "Unknown");
     let begin = readings_begin(resolved, observed);
     // What was known before is about another autoscaler, or about pods that are gone.
@@ -77,9 +79,6 @@ fn readings_begin(resolved: &Resolved<'_>, observed: &Observed) -> Option<Timest
 }
 
 fn ready_since(pod: &Pod) -> Option<Timestamp> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions
-        .iter()
-        .find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let ready = pod_condition(pod, "Ready").filter(|ready| ready.status == "True")?;
     Some(ready.last_transition_time.as_ref()?.0)
 }

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{Finding, Reason};
-use crate::{observed::Observed, pods};
+use crate::{lookup::pod_condition, observed::Observed, pods};
 
 /// For how long after a pod was lost it is told. What loses pods again and again does so more often.
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
@@ -38,7 +38,7 @@ fn loss(pod: &Pod) -> Option<(Timestamp, Finding)> {
 
 /// A pod that was ended by others (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/>).
 fn disruption(pod: &Pod) -> Option<(Timestamp, Finding)> {
-    let condition = pods::condition(pod, "DisruptionTarget").filter(|it| it.status == "True")?;
+    let condition = pod_condition(pod, "DisruptionTarget").filter(|it| it.status == "True")?;
     let at = condition.last_transition_time.as_ref()?.0;
     let finding = match condition.reason.as_deref()? {
         "TerminationByKubelet" => evicted(pod),

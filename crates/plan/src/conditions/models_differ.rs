@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use springtide_api::{Sha256, status::condition};
 
 use super::{Evidence, Finding, Reason, Truth};
-use crate::batching::{Answer, said_of_model};
+use crate::{
+    batching::{Answer, said_of_model},
+    lookup::status_condition,
+};
 
 /// Digits of a SHA-256 that tell it from others, for people.
 const DIGITS: usize = 12;
@@ -49,11 +52,11 @@ fn known_before(evidence: &Evidence<'_>) -> Option<Finding> {
     if !evidence.observed.answers.contains(&Answer::Silent) {
         return None;
     }
-    let mut conditions = evidence.previous?.conditions.iter();
-    let known = conditions.find(|known| {
-        known.type_ == condition::ROLLOUT_COMPLETE
-            && known.reason == Reason::ModelsDiffer.as_str()
-            && known.observed_generation == Some(evidence.model_service.generation())
-    })?;
+    let known = status_condition(evidence.previous?, condition::ROLLOUT_COMPLETE)?;
+    let is_it = known.reason == Reason::ModelsDiffer.as_str()
+        && known.observed_generation == Some(evidence.model_service.generation());
+    if !is_it {
+        return None;
+    }
     Some(Finding::no(Reason::ModelsDiffer, known.message.clone()))
 }

@@ -2,12 +2,10 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use springtide_api::status::condition;
-
 use super::{Evidence, Finding, Reason, Truth, blocked::blocked};
 use crate::{
     child::ChildKind,
-    lookup::deployment_condition,
+    lookup::{has_only_new_pods, is_paused, is_seen, progress, was_rolled_out},
     replicas::asked_for,
     rollout::{Pace, lacks_room, pace},
     upgrades::Wait,
@@ -34,7 +32,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
 fn waiting(wait: &Wait<String>) -> String {
     match wait {
         Wait::Turn => {
-            "Pods as this version of the operator makes them wait for their turn: so many ModelServices are upgraded at a time as upgrade.maxConcurrent of the chart says.".to_owned()
+            "Pods as this version of the operator makes them wait for their turn: upgrade.maxConcurrent of the chart limits how many ModelServices are upgraded at a time.".to_owned()
         }
         Wait::Unavailable => {
             "Pods as this version of the operator makes them wait until all pods are available. A change of the spec brings them at once.".to_owned()
@@ -57,16 +55,10 @@ fn rollout(evidence: &Evidence<'_>) -> Finding {
     };
     let scaling = evidence.model_service.scaling();
     let least = scaling.least_pods();
-    let status = deployment.status.as_ref();
-    let is_seen =
-        status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
-    let progress = deployment_condition(deployment, "Progressing")
-        .filter(|_| is_seen)
-        .and_then(|progressing| progressing.reason.as_deref());
     if is_paused(deployment) {
-        return paused(evidence, deployment, is_seen);
+        return paused(evidence, deployment);
     }
-    match progress {
+    match progress(deployment) {
         Some("ProgressDeadlineExceeded") => Finding::no(
             Reason::ProgressDeadlineExceeded,
             format!(
@@ -85,7 +77,7 @@ fn rollout(evidence: &Evidence<'_>) -> Finding {
         ),
         // The Deployment controller says so once all pods are new and available, and goes on saying
         // so while an autoscaler changes their number.
-        Some("NewReplicaSetAvailable") if only_new_pods(deployment) => {
+        Some("NewReplicaSetAvailable") if has_only_new_pods(deployment) => {
             Finding::yes(Reason::Complete, "Every pod is made from the present spec.")
         }
         _ if pace(evidence.model_service, evidence.observed) == Pace::OneAtATime => Finding::no(
@@ -112,24 +104,17 @@ fn room(evidence: &Evidence<'_>) -> &'static str {
     }
 }
 
-/// Whether somebody has told the Deployment controller to leave the pods as they are (`kubectl rollout pause`).
-fn is_paused(deployment: &Deployment) -> bool {
-    deployment
-        .spec
-        .as_ref()
-        .is_some_and(|spec| spec.paused == Some(true))
-}
-
 /// The Deployment controller tells of no progress while it is paused, but counts pods, and an autoscaler goes on
 /// changing their number.
-fn paused(evidence: &Evidence<'_>, deployment: &Deployment, is_seen: bool) -> Finding {
+fn paused(evidence: &Evidence<'_>, deployment: &Deployment) -> Finding {
     let name = evidence.model_service.name();
     let resume = format!("`kubectl rollout resume deployment {name}`");
     let least = evidence.model_service.scaling().least_pods();
-    let is_done = is_seen
+    let generation = evidence.model_service.generation();
+    let is_done = is_seen(deployment)
         && asked_for(deployment) >= Some(least)
-        && only_new_pods(deployment)
-        && (was_complete(evidence) || all_available(deployment));
+        && has_only_new_pods(deployment)
+        && (was_rolled_out(evidence.previous, generation) || all_available(deployment));
     if is_done {
         return Finding::yes(
             Reason::Complete,
@@ -146,28 +131,9 @@ fn paused(evidence: &Evidence<'_>, deployment: &Deployment, is_seen: bool) -> Fi
     )
 }
 
-/// Whether the rollout of the present spec was known to be over before.
-fn was_complete(evidence: &Evidence<'_>) -> bool {
-    let known = evidence.previous.and_then(|previous| {
-        let mut conditions = previous.conditions.iter();
-        conditions.find(|known| known.type_ == condition::ROLLOUT_COMPLETE)
-    });
-    known.is_some_and(|known| {
-        known.status == Truth::True.as_str()
-            && known.observed_generation == Some(evidence.model_service.generation())
-    })
-}
-
 fn all_available(deployment: &Deployment) -> bool {
     deployment
         .status
         .as_ref()
         .is_some_and(|status| status.replicas == status.available_replicas)
-}
-
-fn only_new_pods(deployment: &Deployment) -> bool {
-    deployment
-        .status
-        .as_ref()
-        .is_some_and(|status| status.replicas == status.updated_replicas)
 }

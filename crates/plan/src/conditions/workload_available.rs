@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 use super::{Evidence, Finding, Reason, blocked::blocked, lost, refusal};
 use crate::{
     child::ChildKind,
-    lookup::deployment_condition,
+    lookup::{deployment_condition, pod_condition},
     pods,
     replicas::asked_for,
     scaling::Scaling,
@@ -132,10 +132,8 @@ fn obstacle_fault(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 fn unschedulable(pod: &Pod) -> Option<Finding> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let scheduled = conditions
-        .iter()
-        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
+    let scheduled =
+        pod_condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False")?;
     let message = scheduled.message.as_deref().unwrap_or("No node fits.");
     Some(Finding::no(
         Reason::Unschedulable,

@@ -1,13 +1,20 @@
 //! Where a ModelService stands in an upgrade.
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
-use springtide_api::{ModelServiceStatus, status::condition};
+use springtide_api::ModelServiceStatus;
 
 use super::made::{Cause, Made, TEMPLATE};
 use crate::{
-    applied::is_template_applied, child::Child, conditions::Truth, desired::Desired,
-    field_manager::OPERATOR, lookup::deployment_condition, observed::Observed,
-    resources::SERVER_CONTAINER, settings::OperatorSettings, validated::ValidatedModelService,
+    applied::is_template_applied,
+    child::Child,
+    desired::Desired,
+    field_manager::OPERATOR,
+    lookup::{has_only_new_pods, is_paused, progress, was_rolled_out},
+    observed::Observed,
+    replicas::asked_for,
+    resources::SERVER_CONTAINER,
+    settings::OperatorSettings,
+    validated::ValidatedModelService,
 };
 
 /// Where a ModelService stands in an upgrade.
@@ -34,7 +41,7 @@ pub enum Fitness {
     Failed,
     /// Pods are missing, so that new ones would be, too.
     Unavailable,
-    /// Somebody has told the Deployment controller to leave the pods as they are.
+    /// The Deployment is paused (`kubectl rollout pause`).
     Paused,
 }
 
@@ -55,7 +62,7 @@ pub fn stage(
         Child::Deployment(deployment) => Some(deployment.as_mut()),
         _ => None,
     });
-    // Somebody else's has the name, or it is held already.
+    // A Deployment of another owner has the name, or it is held already.
     let Some(planned) = planned else {
         return Stage::Current;
     };
@@ -65,7 +72,7 @@ pub fn stage(
         let before = Made::read(live);
         let is_of_this_spec = before.map_or_else(
             // Of a former operator, which wrote no annotation.
-            || was_complete(previous, model_service),
+            || was_rolled_out(previous, model_service.generation()),
             |before| before.is_of_the_same(&made),
         );
         let is_by_this_operator = before.is_some_and(|before| before.operator == made.operator)
@@ -73,7 +80,7 @@ pub fn stage(
         if is_of_this_spec && is_by_this_operator {
             if before.is_some_and(|before| before.cause == Cause::Upgrade) {
                 made.cause = Cause::Upgrade;
-                stage = progress(live);
+                stage = going_on(live);
             }
         } else if is_of_this_spec {
             made.cause = Cause::Upgrade;
@@ -95,7 +102,7 @@ pub fn served_image(deployment: &Deployment) -> Option<&str> {
 }
 
 /// How far an upgrade has come.
-fn progress(live: &Deployment) -> Stage {
+fn going_on(live: &Deployment) -> Stage {
     if is_complete(live) {
         Stage::Current
     } else if has_stopped(live) {
@@ -108,7 +115,7 @@ fn progress(live: &Deployment) -> Stage {
 fn fitness(live: &Deployment, before: Option<&Made>) -> Fitness {
     let is_complete = is_complete(live);
     let was_upgraded = before.is_some_and(|before| before.cause == Cause::Upgrade);
-    if live.spec.as_ref().and_then(|spec| spec.paused) == Some(true) {
+    if is_paused(live) {
         Fitness::Paused
     } else if was_upgraded && !is_complete {
         if has_stopped(live) {
@@ -125,44 +132,18 @@ fn fitness(live: &Deployment, before: Option<&Made>) -> Fitness {
 
 /// Whether the Deployment controller says of the present template that all pods are made from it and were available.
 fn is_complete(live: &Deployment) -> bool {
-    rollout_reason(live) == Some("NewReplicaSetAvailable")
-        && live
-            .status
-            .as_ref()
-            .is_some_and(|status| status.replicas == status.updated_replicas)
+    progress(live) == Some("NewReplicaSetAvailable") && has_only_new_pods(live)
 }
 
 fn has_stopped(live: &Deployment) -> bool {
-    rollout_reason(live) == Some("ProgressDeadlineExceeded")
-}
-
-fn rollout_reason(live: &Deployment) -> Option<&str> {
-    let seen = live.status.as_ref()?.observed_generation;
-    if seen < live.metadata.generation {
-        return None;
-    }
-    deployment_condition(live, "Progressing")?.reason.as_deref()
+    progress(live) == Some("ProgressDeadlineExceeded")
 }
 
 /// Also those that an autoscaler has just asked for: where they don't come, neither would new ones.
 fn are_all_available(live: &Deployment) -> bool {
-    let asked_for = live.spec.as_ref().and_then(|spec| spec.replicas);
     let available = live
         .status
         .as_ref()
         .and_then(|status| status.available_replicas);
-    available.unwrap_or_default() >= asked_for.unwrap_or(1)
-}
-
-/// Whether the pods were known to be made from the present spec.
-fn was_complete(
-    previous: Option<&ModelServiceStatus>,
-    model_service: &ValidatedModelService,
-) -> bool {
-    let mut conditions = previous.into_iter().flat_map(|status| &status.conditions);
-    conditions.any(|known| {
-        known.type_ == condition::ROLLOUT_COMPLETE
-            && known.status == Truth::True.as_str()
-            && known.observed_generation == Some(model_service.generation())
-    })
+    available.unwrap_or_default() >= asked_for(live).unwrap_or(1)
 }
