@@ -44,8 +44,8 @@ pub enum Preset {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
-    /// How far back contrary wishes are minded, in seconds: growth goes to the lowest number of pods
-    /// that was wished for in that time, shrinking to the highest.
+    /// How far back recommendations count, in seconds: a scale-up goes to the lowest number of replicas that was
+    /// recommended in that time, a scale-down to the highest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,

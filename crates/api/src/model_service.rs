@@ -45,7 +45,7 @@ use crate::{
     printcolumn(
         name = "Min",
         type_ = "integer",
-        description = "Fewest pods now, schedules included",
+        description = "Minimum replicas now, schedules included",
         json_path = ".status.autoscaling.minReplicas"
     ),
     printcolumn(
@@ -57,7 +57,7 @@ use crate::{
     printcolumn(
         name = "Max",
         type_ = "integer",
-        description = "Most pods now",
+        description = "Maximum replicas now",
         json_path = ".status.autoscaling.maxReplicas"
     ),
     printcolumn(

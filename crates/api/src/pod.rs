@@ -120,7 +120,7 @@ pub struct Pod {
     #[schemars(range(min = 1, max = 3600))]
     pub termination_grace_period_seconds: Option<i32>,
 
-    /// `false` runs the pods in a user namespace of their own, so that their users are nobody on the
+    /// `false` runs the pods in a user namespace of their own, so that a user of theirs is none of the
     /// node. Needs nodes that can (Linux 6.3, a runtime with user namespaces). Default: the cluster's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_users: Option<bool>,

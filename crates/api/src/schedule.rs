@@ -35,7 +35,7 @@ pub struct Schedule {
         .message("spec.autoscaling.schedules[].timezone must be the name of a time zone in the IANA database"))]
     pub timezone: String,
 
-    /// Fewest pods from `start` to `end`.
+    /// Minimum replicas from `start` to `end`.
     #[schemars(range(min = 1, max = 1000))]
     pub min_replicas: i32,
 }

@@ -129,10 +129,10 @@ pub struct AutoscalingStatus {
     /// it says.
     pub engine: ActiveEngine,
 
-    /// Fewest pods now: a schedule may lift it above `spec.autoscaling.minReplicas`.
+    /// Minimum replicas now: a schedule may lift it above `spec.autoscaling.minReplicas`.
     pub min_replicas: i32,
 
-    /// Most pods now.
+    /// Maximum replicas now.
     pub max_replicas: i32,
 
     /// The latest changes of the number of pods, newest first.

@@ -165,7 +165,7 @@ impl Claims {
 }
 
 /// A claim on the namespace goes before one on all, and among those on all the oldest: its lease's creation can't be
-/// changed afterwards. Without any, nobody else acts.
+/// changed afterwards. Without any, this operator acts.
 fn responsible(
     claims: &HashMap<(String, String), Claim>,
     me: &str,
@@ -247,7 +247,7 @@ mod tests {
             another("system/main"),
             "which the other doesn't watch"
         );
-        // Renewed by nobody.
+        // It wasn't renewed.
         assert_eq!(who("system/main", "team", 60), Responsible::Us);
     }
 

@@ -99,7 +99,7 @@ enum Content {
     Deleted,
 }
 
-/// What an object is to whoever plans.
+/// What a plan may take an object for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lookup<T> {
     /// This.
@@ -209,7 +209,7 @@ impl<K> Objects<K> {
         }
     }
 
-    /// A write begins: until its answer is there, nobody but the API server knows.
+    /// A write begins: until its answer is there, only the API server knows.
     pub(crate) fn doubt(&self, namespace: &str, name: &str) {
         let place = (namespace.to_owned(), name.to_owned());
         self.lock().doubts.insert(place);
@@ -305,7 +305,7 @@ impl<K> Objects<K> {
     }
 }
 
-/// What somebody told of an object.
+/// What a watch or an answer told of an object.
 struct Told {
     place: Place,
     uid: String,

@@ -165,7 +165,7 @@ impl Source<'_> {
         }
     }
 
-    /// Somebody else's HPAs that scale the Deployment.
+    /// HPAs of others that scale the Deployment.
     async fn others(
         self,
         namespace: &str,

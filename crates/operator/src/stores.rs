@@ -54,7 +54,7 @@ pub(crate) trait Stored:
 }
 
 impl Stores {
-    /// Stores that nobody has told anything: each look is one at the API server.
+    /// Stores that no watch has filled: each look is one at the API server.
     pub(crate) fn new() -> Self {
         Self {
             model_services: Objects::new(without_managers, no_group),
@@ -80,7 +80,7 @@ impl Stores {
         );
     }
 
-    /// What has a name, whoever made it.
+    /// The object with a name, whoever its owner is.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ fn without_managers(object: &mut DynamicObject) {
     object.metadata.managed_fields = None;
 }
 
-/// Whether it may have been made for a ModelService. Of all others, plans mind little.
+/// Whether it may have been made for a ModelService. Of all others, plans read little.
 fn may_be_ours(object: &DynamicObject) -> bool {
     let metadata = &object.metadata;
     let is_labelled = metadata.labels.as_ref().is_some_and(|found| {
@@ -211,7 +211,7 @@ fn no_notes_of_others(object: &mut DynamicObject) {
     }
 }
 
-/// Leaves of somebody else's Deployment its numbers of pods, too.
+/// Leaves of a Deployment of others its numbers of pods, too.
 fn numbers_of_others(deployment: &mut DynamicObject) {
     if !may_be_ours(deployment) {
         no_notes_of_others(deployment);

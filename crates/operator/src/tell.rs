@@ -135,7 +135,7 @@ impl Recorders {
         let reason = &event.reason;
         match timeout(LIMIT, recorder.publish(&event, &about)).await {
             Ok(Ok(())) => true,
-            // Nothing can be recorded any more, and nobody would read it.
+            // Nothing can be recorded in a namespace that is being deleted, and nothing has to be.
             Ok(Err(error)) if is_terminating(&error) => true,
             Ok(Err(error)) => {
                 warn!(

@@ -20,7 +20,7 @@ pub struct UpgradeQueue {
 }
 
 impl UpgradeQueue {
-    /// A queue of which nobody goes before [`begin`](Self::begin).
+    /// A queue that grants no upgrade before [`begin`](Self::begin).
     #[must_use]
     pub fn new(policy: UpgradePolicy) -> Self {
         Self {

@@ -91,7 +91,7 @@ pub(crate) fn watches(
     let (sender, receiver) = mpsc::unbounded_channel();
     let all = changed(client, stores, &parts, known, capabilities);
     let watching = tokio::spawn(all.for_each(move |changed| {
-        // Nobody asks any more: the task is about to be aborted.
+        // The receiver is gone: the task is about to be aborted.
         let _ = sender.send(changed);
         ready(())
     }));

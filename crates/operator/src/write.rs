@@ -312,7 +312,7 @@ impl Target<'_> {
         }
         let mut object = object.clone();
         let mut parameters = PatchParams::apply(OPERATOR);
-        // What is known to be there is taken, if it is still the same. What isn't is only made: where somebody else has
+        // What is known to be there is taken, if it is still the same. What isn't is only made: where another client has
         // taken the name meanwhile, that is a conflict.
         if let Some(live) = live {
             object.meta_mut().uid.clone_from(&live.meta().uid);
@@ -344,7 +344,7 @@ impl Target<'_> {
         applied
     }
 
-    /// Where somebody has decided already, that is left.
+    /// Where another field manager has decided already, that is left.
     async fn apply_replicas(
         &self,
         replicas: &ReplicasApply,

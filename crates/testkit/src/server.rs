@@ -269,7 +269,7 @@ impl FakeApi {
         self.lock().store.terminate(namespace);
     }
 
-    /// Has what is made from now on be so many minutes younger, within a day: all of it is made at midnight otherwise.
+    /// Has what is made from now on be younger by a number of minutes, within a day: all of it is made at midnight otherwise.
     pub fn pass_minutes(&self, minutes: u64) {
         self.lock().store.pass_minutes(minutes);
     }
@@ -298,7 +298,7 @@ impl FakeApi {
         state.held_back.entry(resource.clone()).or_insert(version);
     }
 
-    /// Has the watches of a type tell so many changes more, of any type, or all where that is `None`.
+    /// Has the watches of a type tell a number of changes more, of any type, or all where that is `None`.
     pub fn let_go(&self, resource: &ResourceType, changes: Option<u64>) {
         let mut state = self.lock();
         match (state.held_back.get_mut(resource), changes) {

@@ -40,7 +40,7 @@ pub struct Toleration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<TaintEffect>,
 
-    /// How long a `NoExecute` taint is tolerated, in seconds. Default: for ever.
+    /// How long a `NoExecute` taint is tolerated, in seconds. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_592_000))]
     pub toleration_seconds: Option<i64>,
@@ -244,7 +244,7 @@ pub(super) fn spread_schema(_: &mut SchemaGenerator) -> Schema {
     let item = object([
         field(
             "maxSkew",
-            "Most pods that one place may have more than another.",
+            "Most pods that one topology domain may have more than another.",
             integer(1, 1000),
         )
         .required(),
@@ -262,7 +262,7 @@ pub(super) fn spread_schema(_: &mut SchemaGenerator) -> Schema {
         .required(),
         field(
             "minDomains",
-            "Fewest places that there should be.",
+            "Minimum number of topology domains.",
             integer(1, 1000),
         ),
         field(

@@ -125,11 +125,11 @@ fn what_was_written_counts_until_the_watch_is_as_far() {
 }
 
 #[test]
-fn a_write_without_an_answer_stays_in_doubt_until_somebody_asks() {
+fn a_write_without_an_answer_stays_in_doubt_until_a_read() {
     let objects = followed();
     listed(&objects, [told("a", 1)]);
     objects.doubt("models", "iris");
-    // It may be the write of somebody else.
+    // It may be the write of another client.
     objects.take(0, Event::Apply(told("a", 2)));
     listed(&objects, [told("a", 2)]);
     assert_eq!(known(&objects), Lookup::Unknown);

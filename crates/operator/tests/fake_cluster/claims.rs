@@ -47,7 +47,11 @@ async fn of_two_operators_one_acts_and_the_other_says_so_and_writes_nothing_else
     let (main, _main) = operator(&world, "system/main", DEFAULT_CLASS, Scope::Cluster).await;
     main.converge().await;
     let before = queue(&world);
-    assert_eq!(main.condition("SoleOperator").0, "", "nobody else is there");
+    assert_eq!(
+        main.condition("SoleOperator").0,
+        "",
+        "no other operator is there"
+    );
 
     let (team, holding) = operator(&world, "team/release", DEFAULT_CLASS, of_the_namespace()).await;
     // Until the other one hears of it.

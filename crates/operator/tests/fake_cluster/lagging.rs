@@ -24,11 +24,11 @@ use crate::{
 /// What happens next.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// Somebody changes the engine.
+    /// A user changes the engine.
     Engine(&'static str),
     /// A watch tells nothing more.
     HoldBack(usize),
-    /// It tells so many changes more.
+    /// It tells this number of changes more.
     LetGo(usize, u64),
     /// It tells everything.
     CatchUp(usize),
@@ -38,7 +38,7 @@ enum Step {
     Others,
     /// A call soon goes wrong.
     Call(usize, Fault),
-    /// Somebody deletes what was made.
+    /// A user deletes what was made.
     Delete(usize),
     /// Time passes.
     Wait(u64),
@@ -312,7 +312,7 @@ async fn an_answer_that_comes_late_does_not_bring_back_what_is_gone() {
     running.stop().await;
 }
 
-/// Somebody restores the former HPA while its watch tells nothing: the ScaledObject waits for its end all the same.
+/// A user restores the former HPA while its watch tells nothing: the ScaledObject waits for its end all the same.
 #[tokio::test(start_paused = true)]
 async fn an_hpa_that_was_restored_unseen_goes_before_a_scaled_object_comes() {
     let world = World::with_keda();
@@ -371,7 +371,7 @@ async fn a_store_that_has_not_seen_its_own_writes_does_not_write_again() {
     }
 }
 
-/// Somebody else takes a name that no watch has told of.
+/// Another client takes a name that no watch has told of.
 #[tokio::test(start_paused = true)]
 async fn a_name_that_was_taken_unseen_is_not_taken_over() {
     for kind in child_types() {

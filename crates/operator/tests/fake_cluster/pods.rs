@@ -80,7 +80,7 @@ pub(crate) fn said(reason: BatchingReason, message: &str) -> Answer {
     Answer::Said(server(reason, message))
 }
 
-/// A server that doesn't batch, serves the file with this SHA-256 and takes so many MiB at rest.
+/// A server that doesn't batch, serves the file with this SHA-256 and takes this number of MiB at rest.
 pub(crate) fn serves(sha256: &str, at_rest_mebibytes: u64) -> Answer {
     let mut server = server(BatchingReason::OneRow, "One row.");
     server.models[0].sha256 = Some(sha256.to_owned());

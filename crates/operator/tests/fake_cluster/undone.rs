@@ -1,4 +1,4 @@
-//! Somebody who undoes what the operator writes.
+//! A field manager that undoes what the operator writes.
 
 use std::time::Duration;
 

@@ -118,7 +118,7 @@ fn rollout(deployment: &Value) -> &str {
     }
 }
 
-/// A cluster of so many ModelServices that serve, of which the operator has stopped.
+/// A cluster of ModelServices that serve, of which the operator has stopped.
 async fn served(count: usize) -> World {
     let world = World::new();
     world.serve_many(count);

@@ -37,7 +37,7 @@ pub enum Wait<K> {
 
 /// Which ModelServices are upgraded, and which wait. `K` names one.
 ///
-/// Until all that there were at the start have been seen, nobody goes: those that a former operator has begun with
+/// Until all that there were at the start have been seen, no upgrade is granted: those that a former operator has begun with
 /// count, too.
 #[derive(Debug)]
 pub struct Upgrades<K> {
@@ -87,7 +87,7 @@ impl Entry {
 }
 
 impl<K: Ord + Clone> Upgrades<K> {
-    /// Nothing is known, and nobody goes.
+    /// Nothing is known, and no upgrade is granted.
     #[must_use]
     pub fn new(policy: UpgradePolicy) -> Self {
         Self {
@@ -145,7 +145,7 @@ impl<K: Ord + Clone> Upgrades<K> {
         self.woken.retain(|woken| woken != key);
     }
 
-    /// A ModelService whose Deployment isn't looked at. Where it wasn't seen before, nobody waits for it any longer.
+    /// A ModelService whose Deployment isn't looked at. Where it wasn't seen before, the others wait for it no longer.
     pub fn pass_over(&mut self, key: &K) {
         let entry = self.known.entry(key.clone()).or_default();
         entry.stage.get_or_insert(Stage::Current);

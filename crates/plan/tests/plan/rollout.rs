@@ -25,7 +25,7 @@ fn fixed(rollout: Value) -> ValidatedModelService {
     }))
 }
 
-/// A Deployment of which so many pods are there, and so many of them new.
+/// A Deployment with this number of `pods`, and of `new` ones among them.
 fn rolling(model_service: &ValidatedModelService, pods: i32, new: i32) -> Observed {
     let mut observed = applied(model_service, Observed::default());
     observed.at = at(0);
@@ -58,7 +58,7 @@ fn serving(name: &str) -> Pod {
     on_a_node(name, "True", 5)
 }
 
-/// A pod without a node for so many seconds.
+/// A pod without a node for `seconds`.
 fn waiting(message: &str, seconds: i64) -> Pod {
     let conditions = json!([{
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
@@ -199,7 +199,7 @@ fn pods_that_never_served_make_room_at_once() {
         observed.pods = vec![never.clone(), other];
         assert_eq!(strategy(&model_service, &observed), usual);
     }
-    // So may pods that nobody sees.
+    // So may pods that no watch has told of.
     observed.pods.clear();
     assert_eq!(strategy(&model_service, &observed), usual);
     // A first start has none to make room.

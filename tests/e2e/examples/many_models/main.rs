@@ -133,7 +133,7 @@ fn each(calls: u64, models: usize) -> f64 {
     calls as f64 / models as f64
 }
 
-/// How long a client that does nothing else needs for the children of so many ModelServices. They are gone afterwards:
+/// How long a client that does nothing else needs for the children of this number of ModelServices. They are gone afterwards:
 /// what the cluster's controllers do for them would slow down what is measured next.
 async fn bare_client(
     bed: &Bed,
@@ -261,7 +261,7 @@ fn is_complete(watched: &Watched, name: &str) -> bool {
         })
 }
 
-/// What the operator made of a ModelService, as somebody else could apply it.
+/// What the operator made of a ModelService, as another client could apply it.
 async fn children(bed: &Bed, name: &str) -> Result<Vec<Value>> {
     let mut templates = Vec::new();
     for kind in CHILDREN {

@@ -1,4 +1,4 @@
-//! How soon a child that somebody deletes or edits is right again.
+//! How soon a child that was deleted or edited is right again.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 enum Harmed {
     /// The one with this UID was deleted.
     Deleted(Option<String>),
-    /// Somebody wrote this version.
+    /// A write made this version.
     Edited(u64),
 }
 

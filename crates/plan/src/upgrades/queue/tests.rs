@@ -34,14 +34,14 @@ fn places_are_given_in_order_and_each_is_told() {
 }
 
 #[test]
-fn nobody_goes_before_all_were_seen() {
+fn no_upgrade_is_granted_before_all_were_seen() {
     let mut upgrades = Upgrades::new(policy(5, true));
     assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Hold(Wait::Turn));
     upgrades.begin([1, 2, 3]);
     assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Hold(Wait::Turn));
     upgrades.report(&2, Stage::Current);
     assert!(upgrades.take_woken().is_empty());
-    // One that can't be looked at holds nobody up, nor does one that is gone.
+    // One that can't be looked at holds no other up, nor does one that is gone.
     upgrades.pass_over(&3);
     assert_eq!(upgrades.take_woken(), [1]);
     let mut upgrades = Upgrades::new(policy(5, true));
