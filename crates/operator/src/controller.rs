@@ -20,6 +20,8 @@ use crate::{
     capabilities,
     error::Error,
     model_services::Watched,
+    objects::Change,
+    queue::{Passes, in_order},
     readiness::{Readiness, Stage},
     reconcile::{Context, Next, Pass, reconcile},
     run::ended,
@@ -49,6 +51,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 struct Shared {
     context: Context,
     backoffs: Backoffs<ObjectRef<Watched>>,
+    passes: Passes<ObjectRef<Watched>>,
 }
 
 /// Reconciles until the shutdown begins and what was begun is done. Tells `readiness` when it begins
@@ -70,7 +73,7 @@ pub async fn run(
     let capabilities = known.subscribe();
     let monitor = tokio::spawn(capabilities::monitor(client.clone(), known));
     let Watches {
-        requests,
+        changes,
         store,
         mut complete,
         watching,
@@ -78,11 +81,14 @@ pub async fn run(
     let known = store.clone();
     let told = context.clone();
     let upgrades = context.upgrades().clone();
-    let woken = upgrades.woken().map(ReconcileRequest::from).map(Ok);
-    let requests = stream::select(requests, woken);
+    let woken = upgrades.woken().map(|object| (object, Change::Spec));
+    let passes = Passes::new(settings.concurrency.get().into());
+    let requests = in_order(stream::select(changes, woken), passes.clone());
+    let requests = requests.map(|object| Ok::<_, Infallible>(ReconcileRequest::from(object)));
     let shared = Arc::new(Shared {
         context,
         backoffs: Backoffs::default(),
+        passes,
     });
     let reported = Arc::clone(&shared);
     let reconciles = applier(
@@ -127,8 +133,15 @@ pub async fn run(
 }
 
 async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, Error> {
+    let result = pass(&object, &shared).await;
+    shared.passes.end(&object);
+    result
+}
+
+async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Error> {
     let started = Instant::now();
     let namespace = object.namespace.as_deref().unwrap_or_default();
+    let _going_on = shared.context.pass();
     let pass = Box::pin(reconcile(&shared.context, namespace, &object.name));
     let result = timeout(LIMIT, pass)
         .await
@@ -137,16 +150,16 @@ async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, 
     match result {
         Ok(pass) => {
             metrics.succeeded(started.elapsed());
-            shared.backoffs.forget(&object);
+            shared.backoffs.forget(object);
             if pass.next == Next::Gone {
-                forget(&object, &shared);
+                forget(object, shared);
             }
             Ok(after(pass, Timestamp::now()))
         }
         Err(error) => {
             metrics.failed(error.reason(), started.elapsed());
             if !error.passes() {
-                shared.context.upgrades().pass_over(&object);
+                shared.context.upgrades().pass_over(object);
             }
             Err(error)
         }
@@ -188,6 +201,7 @@ fn report(
         Err(controller::Error::ObjectNotFound(object)) => {
             debug!(%object, "gone");
             let object = object.into_kind_unchecked(());
+            shared.passes.end(&object);
             forget(&object, shared);
         }
         Err(controller::Error::ReconcilerFailed(error, object)) => {

@@ -19,6 +19,7 @@ mod model_services;
 mod objects;
 mod observe;
 mod pod_events;
+mod queue;
 pub mod readiness;
 pub mod reconcile;
 pub mod run;

@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
     marker::PhantomData,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -27,6 +28,15 @@ pub(crate) type Prune = fn(&mut DynamicObject);
 
 /// What the objects of a kind are looked up by, besides their names.
 pub(crate) type Group = fn(&DynamicObject) -> Option<String>;
+
+/// What kind of change a watch has told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// An object is new or gone, or its spec, labels or owners are others: it may not be as it was applied any more.
+    Spec,
+    /// No more than its status or its annotations.
+    Status,
+}
 
 /// Namespace and name.
 type Place = (String, String);
@@ -86,6 +96,8 @@ struct Entry {
     uid: String,
     version: u64,
     group: Option<String>,
+    /// [Fingerprint](fingerprint) of all but its status.
+    spec: u64,
     /// In which list of its part it was written by this operator, or read, if it was.
     since: Option<u64>,
     content: Content,
@@ -164,32 +176,39 @@ impl<K> Objects<K> {
         self.tell_listed(&state);
     }
 
-    /// Takes in what the watch over a part tells.
-    pub(crate) fn take(&self, part: usize, event: Event<DynamicObject>) {
+    /// Takes in what the watch over a part tells, and says what has changed by it. Nothing has where this operator
+    /// has written it, or knew it already.
+    pub(crate) fn take(&self, part: usize, event: Event<DynamicObject>) -> Option<Change> {
         match event {
-            Event::Init => self.lock().begin(part),
+            Event::Init => {
+                self.lock().begin(part);
+                None
+            }
             Event::InitApply(object) => {
                 let told = self.told(object);
-                self.lock().list(part, told);
+                self.lock().list(part, told)
             }
             Event::InitDone => {
                 let mut state = self.lock();
                 state.end(part);
                 self.tell_listed(&state);
+                None
             }
             Event::Apply(object) => {
                 let told = self.told(object);
-                self.lock().upsert(told, None);
+                self.lock().upsert(told, None)
             }
             Event::Delete(object) => {
                 let told = self.told(object);
                 self.lock().delete(&told);
+                Some(Change::Spec)
             }
         }
     }
 
     fn told(&self, mut object: DynamicObject) -> Told {
         let group = (self.group)(&object);
+        let spec = fingerprint(&object);
         keep_read_managers(&mut object.metadata);
         if let Some(annotations) = &mut object.metadata.annotations {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -205,6 +224,7 @@ impl<K> Objects<K> {
                 .as_deref()
                 .and_then(|version| version.parse().ok()),
             group,
+            spec,
             text: serde_json::to_vec(&object).ok().map(Vec::into_boxed_slice),
         }
     }
@@ -300,7 +320,7 @@ impl<K> Objects<K> {
             if told.version.is_some() {
                 state.doubts.remove(&told.place);
             }
-            state.upsert(told, Some(begun.unwrap_or_default()));
+            let _known = state.upsert(told, Some(begun.unwrap_or_default()));
         }
     }
 }
@@ -313,7 +333,30 @@ struct Told {
     /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>).
     version: Option<u64>,
     group: Option<String>,
+    spec: u64,
     text: Option<Box<[u8]>>,
+}
+
+/// Another one after every change but one of the status or of annotations, in which controllers note how far they are.
+fn fingerprint(object: &DynamicObject) -> u64 {
+    let metadata = &object.metadata;
+    let mut hasher = DefaultHasher::new();
+    (
+        &metadata.uid,
+        &metadata.labels,
+        &metadata.finalizers,
+        metadata.deletion_timestamp.is_some(),
+    )
+        .hash(&mut hasher);
+    for owner in metadata.owner_references.iter().flatten() {
+        (&owner.uid, owner.controller).hash(&mut hasher);
+    }
+    for (field, value) in object.data.as_object().into_iter().flatten() {
+        if field != "status" {
+            (field, value).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
 }
 
 impl State {
@@ -330,11 +373,11 @@ impl State {
         }
     }
 
-    fn list(&mut self, part: usize, told: Told) {
+    fn list(&mut self, part: usize, told: Told) -> Option<Change> {
         if let Some(list) = self.lists.get_mut(part) {
             list.coming.insert(told.place.clone());
         }
-        self.upsert(told, None);
+        self.upsert(told, None)
     }
 
     /// What a list doesn't hold is gone. Of what was written since it began that isn't proven: the list may be of
@@ -365,16 +408,24 @@ impl State {
         }
     }
 
-    /// Takes an object in, unless something newer is known of what has its name.
-    fn upsert(&mut self, told: Told, since: Option<u64>) {
+    /// Takes an object in, unless something newer is known of what has its name, and says what is new about it.
+    fn upsert(&mut self, told: Told, since: Option<u64>) -> Option<Change> {
         let (Some(version), Some(text)) = (told.version, told.text) else {
             self.doubts.insert(told.place);
-            return;
+            return Some(Change::Spec);
         };
+        let mut change = Some(Change::Spec);
         if let Some(known) = self.entries.get(&told.place) {
             let is_deleted = matches!(known.content, Content::Deleted) && known.uid == told.uid;
             if is_deleted || version < known.version {
-                return;
+                return None;
+            }
+            if matches!(known.content, Content::There(_)) {
+                if version == known.version {
+                    change = None;
+                } else if told.spec == known.spec {
+                    change = Some(Change::Status);
+                }
             }
         }
         self.remove(&told.place);
@@ -393,10 +444,12 @@ impl State {
                 uid: told.uid,
                 version,
                 group: told.group,
+                spec: told.spec,
                 since,
                 content: Content::There(text),
             },
         );
+        change
     }
 
     /// Takes a deletion in, unless what has the name is newer.
@@ -434,6 +487,7 @@ impl State {
             version: version.unwrap_or_default(),
             group: None,
             since: None,
+            spec: 0,
             content: Content::Deleted,
         };
         self.entries.insert(place, gone);

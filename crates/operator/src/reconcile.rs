@@ -20,7 +20,7 @@ use springtide_plan::{
     Stage, UpgradePolicy, ValidatedModelService, awaited_config_map, desired, events,
     field_manager::{STATUS, YIELDING},
     invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, pods_to_replace,
-    served_image, stage, status, superseded, unobserved_status, yielding,
+    served_image, stage as stage_of, status, superseded, unobserved_status, yielding,
 };
 use tokio::time::Instant;
 
@@ -35,7 +35,7 @@ use crate::{
     observe::{Source, look_again, observe},
     pod_events::pod_events,
     stores::Stores,
-    tell::Teller,
+    tell::{GoingOn, Teller},
     undone::Undone,
     upgrades::UpgradeQueue,
     write::{Carried, carry_out},
@@ -120,6 +120,11 @@ impl Context {
     /// Waits until the events of the passes so far are recorded.
     pub async fn told(&self) {
         self.teller.told().await;
+    }
+
+    /// A pass begins, which goes before events.
+    pub(crate) fn pass(&self) -> GoingOn {
+        self.teller.pass()
     }
 
     /// The queue of upgrades.
@@ -216,7 +221,8 @@ async fn keep(
         Err(error) => return unobserved(context, model_service, error).await,
     };
     let previous = model_service.status.as_ref();
-    let stage = stage(validated, &observed, &context.settings, previous, &mut plan);
+    let settings = &context.settings;
+    let mut stage = stage_of(validated, &observed, settings, previous, &mut plan);
     if let Some(wait) = context.upgrades.report(namespace, name, stage) {
         plan.hold(wait, &observed);
     }
@@ -236,9 +242,13 @@ async fn keep(
         Err(error) if error.is_terminating() => return Ok(Next::Gone.into()),
         result => result?,
     };
-    let is_refused = outcome.failures.contains_key(&ChildKind::Deployment);
-    if is_refused && matches!(stage, Stage::Waiting(_)) && plan.held.is_none() {
-        context.upgrades.refused(namespace, name);
+    if matches!(stage, Stage::Waiting(_)) && plan.held.is_none() {
+        if outcome.failures.contains_key(&ChildKind::Deployment) {
+            context.upgrades.refused(namespace, name);
+        } else {
+            stage = stage_of(validated, &observed, settings, previous, &mut plan);
+            context.upgrades.report(namespace, name, stage);
+        }
     }
     let image = observed.deployment.as_ref().and_then(served_image);
     let metrics = &context.metrics;

@@ -1,6 +1,7 @@
 //! Events on ModelServices, as `kubectl describe` shows them.
 //!
-//! They are recorded one after another beside the passes, which wait for none of them.
+//! They are recorded one after another beside the passes, which wait for none of them, and go before them: with many new
+//! ModelServices at once, an event for each would put off the children of the others.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use springtide_contract::text::plain;
 use springtide_plan::{SCALE, Severity};
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::warn;
 
@@ -34,10 +35,26 @@ const MAX_WAITING: usize = 4096;
 /// Longest time that recording one event may take: the others wait for it.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Passes at the same time up to which events are recorded beside them.
+const FEW_PASSES: usize = 2;
+
+/// Longest time that an event waits for passes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Something to tell, and about whom.
 struct News {
     about: ObjectReference,
     event: springtide_plan::Event,
+    since: Instant,
+}
+
+/// A pass that goes on, until it is dropped.
+pub(crate) struct GoingOn(watch::Sender<usize>);
+
+impl Drop for GoingOn {
+    fn drop(&mut self) {
+        self.0.send_modify(|passes| *passes -= 1);
+    }
 }
 
 /// Takes events to be recorded. Clones share the queue.
@@ -46,19 +63,26 @@ pub(crate) struct Teller {
     queue: mpsc::Sender<News>,
     /// How many wait, or are being recorded.
     waiting: watch::Sender<usize>,
+    /// How many passes go on.
+    passes: watch::Sender<usize>,
     metrics: Metrics,
 }
 
 impl Teller {
     /// A queue, and a task that records what it holds for as long as there is a teller.
     pub(crate) fn new(client: Client, identity: String, metrics: Metrics) -> Self {
-        let (queue, mut news) = mpsc::channel(MAX_WAITING);
+        let (queue, mut news) = mpsc::channel::<News>(MAX_WAITING);
         let waiting = watch::Sender::new(0);
         let told = waiting.clone();
+        let passes = watch::Sender::new(0);
+        let mut going_on = passes.subscribe();
         let recorders = Recorders::new(client, identity);
         let lost = metrics.clone();
         tokio::spawn(async move {
             while let Some(next) = news.recv().await {
+                let few = going_on.wait_for(|passes| *passes <= FEW_PASSES);
+                // However many go on, it isn't lost.
+                let _ = timeout_at(next.since + PATIENCE, few).await;
                 if !recorders.record(next).await {
                     lost.lost_event();
                 }
@@ -68,8 +92,15 @@ impl Teller {
         Self {
             queue,
             waiting,
+            passes,
             metrics,
         }
+    }
+
+    /// A pass begins, which goes before events.
+    pub(crate) fn pass(&self) -> GoingOn {
+        self.passes.send_modify(|passes| *passes += 1);
+        GoingOn(self.passes.clone())
     }
 
     /// Has what is new about a ModelService recorded. An event that can't be recorded changes nothing: the
@@ -78,7 +109,13 @@ impl Teller {
         for event in events {
             let about = about.clone();
             self.waiting.send_modify(|waiting| *waiting += 1);
-            if let Err(error) = self.queue.try_send(News { about, event }) {
+            let since = Instant::now();
+            let news = News {
+                about,
+                event,
+                since,
+            };
+            if let Err(error) = self.queue.try_send(news) {
                 self.waiting.send_modify(|waiting| *waiting -= 1);
                 self.metrics.lost_event();
                 warn!(%error, "an event was not recorded");
@@ -115,7 +152,7 @@ impl Recorders {
     }
 
     /// Records an event. False where it is lost.
-    async fn record(&self, News { about, event }: News) -> bool {
+    async fn record(&self, News { about, event, .. }: News) -> bool {
         let event = Event {
             type_: match event.severity {
                 Severity::Normal => EventType::Normal,
@@ -198,6 +235,37 @@ mod tests {
         assert!(hostile.len() <= MAX_NOTE_BYTES && hostile.ends_with('…'));
         assert!(!hostile.contains(['\u{1b}', '\u{202e}']), "{hostile}");
         assert_eq!(notes, ["a reading", "from 2 to 4", "from 4 to 8"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passes_go_before_events_for_a_while() {
+        let fake = FakeApi::new();
+        let metrics = Metrics::new().unwrap();
+        let teller = Teller::new(fake.client(), "operator-0".to_owned(), metrics);
+        let about = ObjectReference {
+            namespace: Some("default".to_owned()),
+            ..ObjectReference::default()
+        };
+        let tell = || {
+            let event = springtide_plan::Event {
+                severity: Severity::Normal,
+                action: SCALE.to_owned(),
+                reason: "Reason".to_owned(),
+                message: "from 2 to 4".to_owned(),
+            };
+            teller.tell(&about, vec![event]);
+        };
+        let recorded_after = async || {
+            let begun = Instant::now();
+            teller.told().await;
+            begun.elapsed()
+        };
+        let mut passes: Vec<_> = (0..=FEW_PASSES).map(|_| teller.pass()).collect();
+        tell();
+        assert_eq!(recorded_after().await.as_secs(), PATIENCE.as_secs());
+        passes.pop();
+        tell();
+        assert_eq!(recorded_after().await.as_secs(), 0);
     }
 
     /// `told` ends, too, where the API server answers nothing, and what is lost is counted.

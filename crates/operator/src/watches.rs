@@ -5,7 +5,7 @@
 //! itself, where not in all of them, and each watch backs off for itself: one that fails, as KEDA's does once
 //! KEDA is removed, holds up no other.
 
-use std::{collections::BTreeSet, convert::Infallible, hash::Hash, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use backon::ExponentialBuilder;
 use futures::{
@@ -24,10 +24,7 @@ use kube::{
     core::{ApiResource, DynamicObject, PartialObjectMetaExt},
     runtime::{
         WatchStreamExt,
-        controller::ReconcileRequest,
         reflector::{ObjectRef, store::Store},
-        scheduler,
-        scheduler::ScheduleRequest,
         watcher::{self, Event, ExponentialBackoff, watcher},
     },
 };
@@ -40,36 +37,32 @@ use springtide_plan::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tracing::warn;
 
 use crate::{
     error::brief,
     model_services::{ModelServices, Watched, everything},
-    objects::Objects,
+    objects::{Change, Objects},
     scope::{Part, Scope},
     stores::{Stored, Stores, deployment_scaled, instance},
 };
 
-/// Requests to reconcile; never an error, since every watch goes on by itself.
-pub(crate) type Requests = BoxStream<'static, Result<ReconcileRequest<Watched>, Infallible>>;
+/// ModelServices of which something has changed, and what; never an error, since every watch goes on by itself.
+pub(crate) type Changes = BoxStream<'static, (ObjectRef<Watched>, Change)>;
 
 /// First and longest wait before a failed watch is tried again. The longest one is shorter than the
 /// 10 seconds within which a deleted child is to come back.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
-
-/// What happens to a ModelService within this time of a first event is looked at together: a
-/// Deployment, its pods and its HPA change many times in a row.
-const TOGETHER: Duration = Duration::from_millis(300);
 
 /// Reconciles begin without what a watch hasn't listed after this time: each reads it from the API server.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the watches give.
 pub(crate) struct Watches {
-    /// What to reconcile.
-    pub(crate) requests: Requests,
+    /// What changes, from when the first lists are complete.
+    pub(crate) changes: Changes,
     /// The ModelServices that are known.
     pub(crate) store: Store<Watched>,
     /// True once all ModelServices are.
@@ -104,26 +97,26 @@ pub(crate) fn watches(
     let changed = stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|changed| (changed, receiver))
     });
-    let requests = async move {
+    let changes = async move {
         ready.await;
-        together(changed).map(ReconcileRequest::from).map(Ok)
+        changed
     };
     Watches {
-        requests: requests.flatten_stream().boxed(),
+        changes: changes.flatten_stream().boxed(),
         store,
         complete,
         watching,
     }
 }
 
-/// ModelServices that have changed, or of which something has.
+/// ModelServices that have changed, or of which something has, and how.
 fn changed(
     client: &Client,
     stores: &Stores,
     parts: &[Part],
     known: ModelServices,
     capabilities: watch::Receiver<Capabilities>,
-) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
+) -> impl Stream<Item = (ObjectRef<Watched>, Change)> + Send + use<> {
     let store = known.store();
     let any = watcher::Config::default();
     let own = {
@@ -168,7 +161,7 @@ fn changed(
         })
     };
     stream::select_all([
-        own.boxed(),
+        own.map(spec).boxed(),
         related::<Deployment>(client, stores, parts, &any, &store, name),
         related::<Service>(client, stores, parts, &any, &store, name),
         related::<PodDisruptionBudget>(client, stores, parts, &any, &store, name),
@@ -186,9 +179,15 @@ fn changed(
         scaled_objects.boxed(),
         related::<Pod>(client, stores, parts, &pods, &store, |pod| {
             instance(pod).into_iter().collect()
-        }),
-        everything.boxed(),
+        })
+        .map(|(about, _)| (about, Change::Status))
+        .boxed(),
+        everything.map(spec).boxed(),
     ])
+}
+
+fn spec(about: ObjectRef<Watched>) -> (ObjectRef<Watched>, Change) {
+    (about, Change::Spec)
 }
 
 /// What was made for a ModelService has its name, and so may what somebody else made: a name that is given free
@@ -198,11 +197,16 @@ fn name(object: &DynamicObject) -> Vec<String> {
 }
 
 /// Has the store know what its watch told, or that it failed.
-fn take<K>(objects: &Objects<K>, part: usize, event: Option<Event<DynamicObject>>) {
-    match event {
-        Some(event) => objects.take(part, event),
-        None => objects.failed(part),
-    }
+fn take<K>(
+    objects: &Objects<K>,
+    part: usize,
+    event: Option<Event<DynamicObject>>,
+) -> Option<Change> {
+    let Some(event) = event else {
+        objects.failed(part);
+        return None;
+    };
+    objects.take(part, event)
 }
 
 /// The event with what tells a ModelService from its former self.
@@ -221,18 +225,6 @@ fn metadata(event: &Event<DynamicObject>) -> Event<Watched> {
     }
 }
 
-/// Each item once, [`TOGETHER`] after it first came: however many of the same come meanwhile, they
-/// neither add to it nor put it off.
-fn together<T>(items: impl Stream<Item = T> + Send) -> impl Stream<Item = T> + Send
-where
-    T: Clone + Eq + Hash + Send,
-{
-    scheduler(items.map(|message| ScheduleRequest {
-        message,
-        run_at: Instant::now() + TOGETHER,
-    }))
-}
-
 /// Objects of a kind that say which ModelServices they may be about.
 ///
 /// Deletions count as much as other changes. After a watch had to start over, deletions may have
@@ -244,7 +236,7 @@ fn related<K: Stored>(
     config: &watcher::Config,
     store: &Store<Watched>,
     about: fn(&DynamicObject) -> Vec<String>,
-) -> BoxStream<'static, ObjectRef<Watched>> {
+) -> BoxStream<'static, (ObjectRef<Watched>, Change)> {
     let objects = K::objects(stores);
     objects.follow(parts);
     let of_each = parts.iter().enumerate().map(|(number, part)| {
@@ -266,8 +258,14 @@ fn related<K: Stored>(
                 }
                 Some(Event::Init | Event::InitDone) | None => Vec::new(),
             };
-            take(&objects, number, event);
-            stream::iter(asked_for)
+            let is_list = matches!(event, Some(Event::InitDone));
+            let change = take(&objects, number, event).or(is_list.then_some(Change::Spec));
+            let asked_for = asked_for.into_iter();
+            stream::iter(
+                change
+                    .into_iter()
+                    .flat_map(move |change| asked_for.clone().map(move |about| (about, change))),
+            )
         })
     });
     stream::select_all(of_each.map(StreamExt::boxed)).boxed()
@@ -344,20 +342,6 @@ fn changes(capabilities: watch::Receiver<Capabilities>) -> impl Stream<Item = ()
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_comes_together_is_one_and_is_not_put_off() {
-        let begun = Instant::now();
-        let every_20_ms = stream::unfold(0, |count| async move {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            Some((if count == 3 { "b" } else { "a" }, count + 1))
-        });
-        let mut items = together(every_20_ms).boxed();
-        let mut next = async || (items.next().await.unwrap(), begun.elapsed().as_millis());
-        assert_eq!(next().await, ("a", 320));
-        assert_eq!(next().await, ("b", 380));
-        assert_eq!(next().await, ("a", 640));
-    }
 
     fn with_keda(keda: bool) -> Capabilities {
         Capabilities {

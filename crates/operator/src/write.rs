@@ -12,9 +12,10 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use springtide_plan::{
     Child, ChildKind, Deletion, Desired, Failure, Observed, Outcome, ReplicasApply,
-    field_manager::OPERATOR, is_applied, keda::ScaledObject,
+    field_manager::OPERATOR, handover, is_applied, is_deployment_applied, keda::ScaledObject,
 };
 use tokio::time::Instant;
 
@@ -241,11 +242,13 @@ impl Target<'_> {
             };
             let mut goes_on = step.goes_on();
             steps.push(step);
-            if let (Some(replicas), Some(live)) = (replicas, live) {
+            if let Some(replicas) = replicas
+                && let Some(body) = live.and_then(|live| replicas.onto(&live))
+            {
                 let step = Step {
                     kind: ChildKind::Deployment,
                     doing: "setting the replicas of",
-                    result: self.apply_replicas(replicas, &live).await,
+                    result: self.apply_replicas(replicas, body).await,
                 };
                 goes_on = step.goes_on();
                 steps.push(step);
@@ -273,7 +276,7 @@ impl Target<'_> {
                 .await
                 .map(|live| live.map(Child::PodDisruptionBudget)),
             Child::Deployment(object) => self
-                .patch(kind, object.as_ref(), observed.deployment.as_ref())
+                .patch_deployment(object, observed.deployment.as_ref())
                 .await
                 .map(|live| live.map(Child::Deployment)),
             Child::HorizontalPodAutoscaler(object) => {
@@ -302,6 +305,60 @@ impl Target<'_> {
         if live.is_some_and(|live| is_applied(object, live, OPERATOR)) {
             return Ok(Patched::Unsent);
         }
+        self.patch_what_differs(kind, object, live).await
+    }
+
+    /// The same for the Deployment, of which another field manager takes over the number of pods first.
+    async fn patch_deployment(
+        &self,
+        object: &Deployment,
+        live: Option<&Deployment>,
+    ) -> Result<Patched<Box<Deployment>>, kube::Error> {
+        if let Some(live) = live {
+            if is_deployment_applied(object, live) {
+                return Ok(Patched::Unsent);
+            }
+            if let Some(replicas) = handover(live) {
+                self.hand_over(&replicas, live).await?;
+            }
+        }
+        self.patch_what_differs(ChildKind::Deployment, object, live)
+            .await
+    }
+
+    /// Gives the number of pods that a Deployment was created with another owner. A conflict (409) may mean that somebody
+    /// has decided on another number and owns it, or no more than that much was written at once: the API server tells.
+    async fn hand_over(
+        &self,
+        replicas: &ReplicasApply,
+        live: &Deployment,
+    ) -> Result<(), kube::Error> {
+        let mut body = replicas.body(self.name);
+        body["metadata"]["uid"] = json!(live.metadata.uid);
+        let parameters = PatchParams::apply(replicas.field_manager);
+        let patch = Patch::Apply(body);
+        let Err(error) = self.send::<Deployment, _>(&parameters, &patch).await else {
+            return Ok(());
+        };
+        let is_conflict = matches!(&error, kube::Error::Api(status) if status.is_conflict());
+        if is_conflict {
+            let stores = self.source.stores;
+            let now: Option<Deployment> = stores
+                .get_live(self.source.client, self.namespace, self.name)
+                .await?;
+            if now.is_some_and(|now| handover(&now).is_none()) {
+                return Ok(());
+            }
+        }
+        Err(error)
+    }
+
+    async fn patch_what_differs<K: Stored>(
+        &self,
+        kind: ChildKind,
+        object: &K,
+        live: Option<&K>,
+    ) -> Result<Patched<Box<K>>, kube::Error> {
         let what = (kind, self.namespace.to_owned(), self.name.to_owned());
         let body = digest(object);
         if !self.source.undone.may_send(&what, body, Instant::now()) {
@@ -348,11 +405,8 @@ impl Target<'_> {
     async fn apply_replicas(
         &self,
         replicas: &ReplicasApply,
-        live: &Deployment,
+        body: Value,
     ) -> Result<Patched<Child>, kube::Error> {
-        let Some(body) = replicas.onto(live) else {
-            return Ok(Patched::Unsent);
-        };
         let parameters = PatchParams {
             force: replicas.force,
             ..PatchParams::apply(replicas.field_manager)

@@ -24,6 +24,7 @@ use crate::{
         owner::{Owner, owner},
     },
     replicas::asked_for,
+    scaling::Scaling,
 };
 
 /// Most decisions in a status, as its definition says.
@@ -155,7 +156,7 @@ fn unexplained(
     let from = match (history.number(), owner) {
         (Some(from), _) => from,
         // A ModelService without a status is new, and so is what it has.
-        (None, Owner::Initial | Owner::Fixed) => 0,
+        (None, Owner::Creation | Owner::Initial | Owner::Fixed) => 0,
         (None, Owner::Kubectl(_) | Owner::Another(_)) => return None,
     };
     if let Owner::Another(_) = owner {
@@ -173,8 +174,10 @@ fn unexplained(
             return None;
         }
     }
+    let is_fixed = matches!(evidence.model_service.scaling(), Scaling::Fixed { .. });
     let message = match owner {
-        Owner::Initial => wording::initial(from, to),
+        Owner::Creation if is_fixed => wording::fixed(from, to),
+        Owner::Creation | Owner::Initial => wording::initial(from, to),
         Owner::Fixed => wording::fixed(from, to),
         Owner::Kubectl(manager) | Owner::Another(manager) => wording::by(from, to, manager),
     };

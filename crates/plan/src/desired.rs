@@ -7,7 +7,7 @@ use crate::{
     field_manager::OPERATOR,
     observed::Observed,
     ownership::{Ownership, holder_of_keda_hpa, ownership, scales},
-    replicas::{ReplicasApply, replicas},
+    replicas::{ReplicasApply, create_with, replicas},
     resources,
     settings::OperatorSettings,
     upgrades::{TEMPLATE, Wait},
@@ -21,7 +21,8 @@ pub struct Desired {
     pub delete: Vec<Deletion>,
     /// Objects to apply, in this order.
     pub apply: Vec<Child>,
-    /// `spec.replicas`, to apply after the Deployment. Nothing where the Deployment isn't applied.
+    /// `spec.replicas`, to apply after the Deployment, which names it itself where it is to be created. Nothing where the
+    /// Deployment isn't applied.
     pub replicas: Option<ReplicasApply>,
     /// Objects that aren't applied because somebody else's object has their name.
     pub name_taken: Vec<ChildKind>,
@@ -89,7 +90,7 @@ pub struct Deletion {
 pub enum Beside {
     /// A new ScaledObject: the HorizontalPodAutoscaler with the ModelService's name.
     Hpa,
-    /// A new HorizontalPodAutoscaler: the one that KEDA makes for a ScaledObject.
+    /// A new HorizontalPodAutoscaler on a cluster with KEDA: the one that KEDA makes for a ScaledObject.
     HpaOfKeda,
     /// A fixed number of pods, of a Deployment that has another one: every autoscaler.
     Any,
@@ -107,7 +108,7 @@ impl Desired {
             let replicas = self.replicas.filter(ReplicasApply::overrides)?;
             replicas.onto(observed.deployment.as_ref()?)
         };
-        if makes(ChildKind::HorizontalPodAutoscaler) {
+        if makes(ChildKind::HorizontalPodAutoscaler) && observed.capabilities.keda {
             Some(Beside::HpaOfKeda)
         } else if makes(ChildKind::ScaledObject) {
             Some(Beside::Hpa)
@@ -159,14 +160,26 @@ pub fn desired(
         .or(keda_is_leaving.then_some(ChildKind::ScaledObject))
         .filter(|_| has_target);
 
-    let (apply, refused): (Vec<_>, Vec<_>) = resources::build(model_service, observed, settings)
-        .into_iter()
-        .filter(|child| {
-            let may_scale = has_target && waits_for.is_none();
-            let is_held = is_keda_hpa_held && child.kind() == ChildKind::ScaledObject;
-            (may_scale && !is_held) || !child.kind().is_autoscaler()
-        })
-        .partition(|child| owner(child.kind()) != Ownership::Foreign);
+    let (mut apply, refused): (Vec<_>, Vec<_>) =
+        resources::build(model_service, observed, settings)
+            .into_iter()
+            .filter(|child| {
+                let may_scale = has_target && waits_for.is_none();
+                let is_held = is_keda_hpa_held && child.kind() == ChildKind::ScaledObject;
+                (may_scale && !is_held) || !child.kind().is_autoscaler()
+            })
+            .partition(|child| owner(child.kind()) != Ownership::Foreign);
+
+    let replicas = apply
+        .iter()
+        .any(|child| child.kind() == ChildKind::Deployment)
+        .then(|| replicas(model_service, observed, waits_for))
+        .flatten();
+    if let Some(replicas) = replicas
+        && observed.deployment.is_none()
+    {
+        create_with(&mut apply, replicas);
+    }
 
     Desired {
         delete: unwanted
@@ -174,11 +187,7 @@ pub fn desired(
             .chain(yielded)
             .filter_map(|kind| deletion(observed, kind))
             .collect(),
-        replicas: apply
-            .iter()
-            .any(|child| child.kind() == ChildKind::Deployment)
-            .then(|| replicas(model_service, observed, waits_for))
-            .flatten(),
+        replicas,
         apply,
         name_taken: refused.iter().map(Child::kind).collect(),
         waits_for,

@@ -1,24 +1,23 @@
 //! The field managers of server-side apply, one per concern. This is their registry: nothing else
 //! writes as one of them.
 //!
-//! `spec.replicas` of the Deployment has managers of its own, and [`OPERATOR`] never applies it.
-//! Server-side apply resets a field to its default once its last owner applies without it; a manager
-//! that never owned `spec.replicas` can't do that. See
-//! `docs/adr/0003-replicas-belong-to-the-autoscaler.md`.
+//! `spec.replicas` of the Deployment has managers of its own. [`OPERATOR`] names it in the request that creates the
+//! Deployment, and in no other. Server-side apply resets a field to its default once its last owner applies without it, so
+//! another manager takes it over first. See `docs/adr/0003-replicas-belong-to-the-autoscaler.md`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ObjectMeta};
 use serde_json::json;
 
 use crate::replicas::owns_replicas;
 
-/// Owns everything that the operator applies, except `spec.replicas` of Deployments.
+/// Owns everything that the operator applies, of `spec.replicas` of Deployments what they were created with.
 pub const OPERATOR: &str = "springtide-operator";
 
 /// Owns `spec.replicas` of a Deployment with `engine: None`, by force.
 pub const FIXED_REPLICAS: &str = "springtide-fixed-replicas";
 
-/// Gives a new Deployment under an autoscaler its first `spec.replicas`, never by force: the first
-/// decision of the autoscaler takes the field over.
+/// Owns the first `spec.replicas` of a Deployment under an autoscaler, until the first decision of the autoscaler takes
+/// the field over.
 pub const INITIAL_REPLICAS: &str = "springtide-initial-replicas";
 
 /// Owns the condition by which an operator says that it leaves a ModelService to another one.

@@ -10,8 +10,8 @@
 //!    What can't be observed after that is for [`unobserved_status`] and another try.
 //! 2. Put the events of [`pod_to_explain`] into [`Observed::events`]. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
 //!    order of its fields: [`delete`](Desired::delete), [`apply`](Desired::apply) each by
-//!    server-side apply as [`field_manager::OPERATOR`], forced, and after the Deployment has been
-//!    applied [`replicas`](Desired::replicas). What [`is_applied`] already needs no request.
+//!    server-side apply as [`field_manager::OPERATOR`], forced, the [`handover`] before a Deployment that is there, and
+//!    after it [`replicas`](Desired::replicas). What [`is_applied`] already needs no request.
 //! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
 //!    the status speaks of the new generation and never of the old one, and collect failures in an
 //!    [`Outcome`].
@@ -70,7 +70,7 @@ pub use observed::{Capabilities, ExternalMetrics, Observed, Platform, PodsMetric
 pub use ownership::is_another;
 pub use pod::InvalidPod;
 pub use pod_resources::InvalidResources;
-pub use replicas::ReplicasApply;
+pub use replicas::{ReplicasApply, handover, is_deployment_applied};
 pub use scaling::{PodAutoscaling, Scaling};
 pub use settings::{InvalidLabelName, LabelName, OperatorSettings};
 pub use signals::ServingSignal;

@@ -1,4 +1,5 @@
-//! Who writes `spec.replicas` of the Deployment, and when.
+//! Who writes `spec.replicas` of the Deployment, and when: the request that creates it names the number, and after that
+//! field managers that apply nothing else.
 //!
 //! See `docs/adr/0003-replicas-belong-to-the-autoscaler.md`.
 
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::{
     applied::is_applied,
-    child::ChildKind,
+    child::{Child, ChildKind},
     engine::Resolved,
-    field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS},
+    field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS, OPERATOR},
     keda::ScaledObject,
     observed::Observed,
     validated::ValidatedModelService,
@@ -41,7 +42,8 @@ impl ReplicasApply {
         })
     }
 
-    /// What is applied to a Deployment that was read or applied just now, if that still needs it.
+    /// What is applied to a Deployment that was read or applied just now, if that still needs it. It doesn't where
+    /// the Deployment was created with this number, and nobody has changed it.
     ///
     /// A first number of pods only ever raises. Ownership alone doesn't see to that: a write of the scale
     /// subresource leaves an owner only where the field had one. So the apply is bound to the version in
@@ -49,7 +51,8 @@ impl ReplicasApply {
     #[must_use]
     pub fn onto(&self, live: &Deployment) -> Option<Value> {
         let mut body = self.body(live.metadata.name.as_deref()?);
-        if is_applied(&body, live, self.field_manager) {
+        let was_created_so = asked_for(live) == Some(self.replicas) && is_as_created(live);
+        if was_created_so || is_applied(&body, live, self.field_manager) {
             return None;
         }
         if self.only_raises() {
@@ -70,6 +73,48 @@ impl ReplicasApply {
     pub fn only_raises(&self) -> bool {
         self.field_manager == INITIAL_REPLICAS
     }
+}
+
+/// Whether applying the Deployment `desired`, which names no number of pods, would leave `live` as it is.
+#[must_use]
+pub fn is_deployment_applied(desired: &Deployment, live: &Deployment) -> bool {
+    if !is_as_created(live) {
+        return is_applied(desired, live, OPERATOR);
+    }
+    let mut desired = desired.clone();
+    if let Some(spec) = &mut desired.spec {
+        spec.replicas = asked_for(live);
+    }
+    is_applied(&desired, live, OPERATOR)
+}
+
+/// What must be applied to a Deployment before [`OPERATOR`] applies it again, so that the number of pods that it was
+/// created with has another owner, and stays. Not by force: a conflict (409) means that somebody has decided, and owns it.
+#[must_use]
+pub fn handover(live: &Deployment) -> Option<ReplicasApply> {
+    let replicas = asked_for(live).filter(|_| is_as_created(live))?;
+    Some(ReplicasApply {
+        field_manager: INITIAL_REPLICAS,
+        replicas,
+        force: false,
+    })
+}
+
+/// Names the number of pods in the Deployment among `apply`, which is to be created.
+pub(crate) fn create_with(apply: &mut [Child], replicas: ReplicasApply) {
+    for child in apply {
+        if let Child::Deployment(deployment) = child
+            && let Some(spec) = &mut deployment.spec
+        {
+            spec.replicas = Some(replicas.replicas);
+        }
+    }
+}
+
+/// Whether the number of pods is the one that the Deployment was created with.
+fn is_as_created(live: &Deployment) -> bool {
+    let mut entries = live.metadata.managed_fields.iter().flatten();
+    entries.any(|entry| entry.manager.as_deref() == Some(OPERATOR) && owns_replicas(entry))
 }
 
 /// `former` is the autoscaler that the present one, or a fixed number, waits for.
@@ -97,7 +142,7 @@ pub(crate) fn replicas(
                 .scaled_object
                 .as_ref()
                 .is_some_and(ScaledObject::is_paused);
-            initial(observed, min_replicas).filter(|replicas| !(replicas.force && is_paused))
+            initial(observed, min_replicas).filter(|_| !(is_paused && is_empty(observed)))
         }
     }
 }
@@ -106,14 +151,12 @@ pub(crate) fn replicas(
 /// a quarter of a minute later, and a Deployment with 0 pods is one that an HPA leaves alone for ever.
 fn initial(observed: &Observed, min_replicas: i32) -> Option<ReplicasApply> {
     let is_empty = is_empty(observed);
-    let is_undecided = observed
-        .deployment
-        .as_ref()
-        .is_none_or(|deployment| is_undecided(deployment, min_replicas));
+    let deployment = observed.deployment.as_ref();
+    let is_undecided = deployment.is_none_or(|deployment| is_undecided(deployment, min_replicas));
     (is_empty || is_undecided).then_some(ReplicasApply {
         field_manager: INITIAL_REPLICAS,
         replicas: min_replicas,
-        force: is_empty,
+        force: is_empty || deployment.is_some_and(is_as_created),
     })
 }
 
@@ -134,7 +177,8 @@ fn is_undecided(deployment: &Deployment, min_replicas: i32) -> bool {
     asked_for(deployment).is_none_or(|replicas| replicas < min_replicas)
         && entries
             .filter(|entry| owns_replicas(entry))
-            .all(|entry| entry.manager.as_deref() == Some(INITIAL_REPLICAS))
+            .filter_map(|entry| entry.manager.as_deref())
+            .all(|manager| [INITIAL_REPLICAS, OPERATOR].contains(&manager))
 }
 
 /// Whether a field manager owns the number of pods.

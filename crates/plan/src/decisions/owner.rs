@@ -3,13 +3,15 @@
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 
 use crate::{
-    field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS},
+    field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS, OPERATOR},
     replicas::owns_replicas,
 };
 
 /// Who has set `spec.replicas` of a Deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner<'a> {
+    /// The operator, as it created the Deployment.
+    Creation,
     /// The operator, for an autoscaler to begin with.
     Initial,
     /// The operator, with `engine: None`.
@@ -32,6 +34,7 @@ pub(super) fn owner(deployment: &Deployment) -> Option<(Owner<'_>, Timestamp)> {
         .filter_map(|entry| Some((entry.manager.as_deref()?, entry.time.as_ref()?.0)))
         .max_by_key(|(_, time)| *time)?;
     let owner = match manager {
+        OPERATOR => Owner::Creation,
         INITIAL_REPLICAS => Owner::Initial,
         FIXED_REPLICAS => Owner::Fixed,
         kubectl if kubectl.starts_with("kubectl") => Owner::Kubectl(kubectl),

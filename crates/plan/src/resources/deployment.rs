@@ -40,7 +40,7 @@ pub(super) fn build(
             ..model_service.child_metadata()
         },
         spec: Some(DeploymentSpec {
-            // Never set here: see `replicas`.
+            // Set where it is created alone: see `replicas`.
             replicas: None,
             selector: labels::selector(model_service.name()),
             strategy: Some(rollout::strategy(model_service, observed)),

@@ -100,11 +100,13 @@ proptest! {
     }
 
     #[test]
-    fn a_deployment_never_has_replicas((model_service, observed) in situations()) {
+    fn a_deployment_names_replicas_where_it_is_created_alone((model_service, observed) in situations()) {
         let desired = desired(&model_service, &observed, &settings());
+        let first = desired.replicas.filter(|_| observed.deployment.is_none());
         for child in &desired.apply {
             if let Child::Deployment(deployment) = child {
-                prop_assert_eq!(deployment.spec.as_ref().unwrap().replicas, None);
+                let named = deployment.spec.as_ref().unwrap().replicas;
+                prop_assert_eq!(named, first.map(|first| first.replicas));
             }
         }
     }

@@ -89,7 +89,16 @@ pub(crate) fn applied(model_service: &ValidatedModelService, mut observed: Obser
         match child {
             Child::Service(object) => observed.service = Some(*object),
             Child::PodDisruptionBudget(object) => observed.pod_disruption_budget = Some(*object),
-            Child::Deployment(object) => observed.deployment = Some(*object),
+            Child::Deployment(mut object) => {
+                let live = observed
+                    .deployment
+                    .as_ref()
+                    .and_then(|live| live.spec.as_ref());
+                if let (Some(spec), Some(live)) = (&mut object.spec, live) {
+                    spec.replicas = spec.replicas.or(live.replicas);
+                }
+                observed.deployment = Some(*object);
+            }
             Child::HorizontalPodAutoscaler(object) => {
                 observed.horizontal_pod_autoscaler = Some(*object);
             }

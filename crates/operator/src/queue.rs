@@ -1,0 +1,245 @@
+//! Which ModelServices wait for a pass, and in which order.
+//!
+//! kube's own scheduler takes what is due in any order once all passes that may go on at the same time do. With a
+//! thousand new ModelServices, those that have their children already would go before others that have none.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt, stream};
+use tokio::{
+    select,
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use crate::objects::Change;
+
+/// What happens to a ModelService or to what was made for it within this time of a first change is looked at together.
+const TOGETHER: Duration = Duration::from_millis(50);
+
+/// The same where no more than a status has changed: a Deployment, its pods and its HPA change many times in a row.
+const STATUS_TOGETHER: Duration = Duration::from_millis(500);
+
+/// How much longer a change of a status waits than others before it goes first.
+const STATUS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// When an item is due, and which one of those of the same time it is.
+type Place = (Instant, u64);
+
+/// Items that wait, each once.
+struct Waiting<T> {
+    places: HashMap<T, (Change, Place)>,
+    specs: BTreeMap<Place, T>,
+    statuses: BTreeMap<Place, T>,
+    count: u64,
+}
+
+impl<T: Clone + Eq + Hash> Waiting<T> {
+    fn new() -> Self {
+        Self {
+            places: HashMap::new(),
+            specs: BTreeMap::new(),
+            statuses: BTreeMap::new(),
+            count: 0,
+        }
+    }
+
+    /// However often an item comes while it waits, that puts it off no further.
+    fn push(&mut self, item: T, change: Change, now: Instant) {
+        match self.places.get(&item) {
+            Some((Change::Status, place)) if change == Change::Spec => {
+                self.statuses.remove(place);
+            }
+            Some(_) => return,
+            None => {}
+        }
+        let (queue, wait) = match change {
+            Change::Spec => (&mut self.specs, TOGETHER),
+            Change::Status => (&mut self.statuses, STATUS_TOGETHER),
+        };
+        self.count += 1;
+        let place = (now + wait, self.count);
+        queue.insert(place, item.clone());
+        self.places.insert(item, (change, place));
+    }
+
+    /// The next item that is due.
+    fn pop(&mut self, now: Instant) -> Option<T> {
+        let first = |queue: &BTreeMap<Place, T>| {
+            let (place, _) = queue.first_key_value()?;
+            (place.0 <= now).then_some(*place)
+        };
+        let is_status = match (first(&self.specs), first(&self.statuses)) {
+            (Some(spec), Some(status)) => status.0 + STATUS_PATIENCE <= spec.0,
+            (Some(_), None) => false,
+            (None, Some(_)) => true,
+            (None, None) => return None,
+        };
+        let queue = if is_status {
+            &mut self.statuses
+        } else {
+            &mut self.specs
+        };
+        let (_, item) = queue.pop_first()?;
+        self.places.remove(&item);
+        Some(item)
+    }
+
+    /// When an item is due.
+    fn due(&self) -> Option<Instant> {
+        let first = |queue: &BTreeMap<Place, T>| Some(queue.first_key_value()?.0.0);
+        first(&self.specs)
+            .into_iter()
+            .chain(first(&self.statuses))
+            .min()
+    }
+}
+
+/// The items for which a pass goes on, or is about to. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Passes<T> {
+    items: Arc<watch::Sender<HashSet<T>>>,
+    most: usize,
+}
+
+impl<T: Clone + Eq + Hash> Passes<T> {
+    /// None, and `most` at the same time.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            items: Arc::new(watch::Sender::new(HashSet::new())),
+            most,
+        }
+    }
+
+    fn begin(&self, item: T) {
+        self.items.send_modify(|items| {
+            items.insert(item);
+        });
+    }
+
+    /// The pass for an item is over.
+    pub(crate) fn end(&self, item: &T) {
+        self.items.send_if_modified(|items| items.remove(item));
+    }
+
+    /// Waits until one more may begin.
+    async fn free(&self) {
+        // There is a sender: `self`.
+        let _ = self
+            .items
+            .subscribe()
+            .wait_for(|items| items.len() < self.most)
+            .await;
+    }
+}
+
+/// The items, those with a changed spec first, and else those that have waited longest; each when a pass may begin for it.
+pub(crate) fn in_order<T>(
+    changes: impl Stream<Item = (T, Change)> + Send,
+    passes: Passes<T>,
+) -> impl Stream<Item = T> + Send
+where
+    T: Clone + Eq + Hash + Send + Sync,
+{
+    let state = (Box::pin(changes.fuse()), Waiting::new(), passes);
+    stream::unfold(state, |(mut changes, mut waiting, passes)| async move {
+        loop {
+            let due = waiting.due();
+            let next = async {
+                match due {
+                    None => std::future::pending().await,
+                    Some(due) => sleep_until(due).await,
+                }
+                passes.free().await;
+            };
+            select! {
+                biased;
+                Some((item, change)) = changes.next() => waiting.push(item, change, Instant::now()),
+                () = next => {
+                    if let Some(item) = waiting.pop(Instant::now()) {
+                        passes.begin(item.clone());
+                        return Some((item, (changes, waiting, passes)));
+                    }
+                }
+                else => return None,
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn after(start: Instant, milliseconds: u64) -> Instant {
+        start + Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn what_comes_together_is_one_and_is_not_put_off() {
+        let start = Instant::now();
+        let mut waiting = Waiting::new();
+        for milliseconds in [0, 20, 40] {
+            waiting.push("a", Change::Spec, after(start, milliseconds));
+        }
+        assert_eq!(waiting.pop(after(start, 49)), None);
+        assert_eq!(waiting.due(), Some(after(start, 50)));
+        assert_eq!(waiting.pop(after(start, 50)), Some("a"));
+        assert_eq!(waiting.due(), None);
+    }
+
+    #[test]
+    fn a_changed_spec_goes_before_a_status_and_the_one_that_waited_longest_first() {
+        let start = Instant::now();
+        let mut waiting = Waiting::new();
+        for (item, change) in [
+            ("status", Change::Status),
+            ("both", Change::Status),
+            ("second", Change::Spec),
+            ("both", Change::Spec),
+            ("both", Change::Status),
+        ] {
+            waiting.push(item, change, start);
+        }
+        waiting.push("third", Change::Spec, after(start, 1));
+        let due = after(start, 600);
+        let order: Vec<_> = std::iter::from_fn(|| waiting.pop(due)).collect();
+        assert_eq!(order, ["second", "both", "third", "status"]);
+        assert!(waiting.places.is_empty());
+    }
+
+    #[test]
+    fn a_status_does_not_wait_for_ever() {
+        let start = Instant::now();
+        let mut waiting = Waiting::new();
+        waiting.push("status", Change::Status, start);
+        waiting.push("early", Change::Spec, start + STATUS_PATIENCE);
+        waiting.push("late", Change::Spec, start + 2 * STATUS_PATIENCE);
+        let due = start + 3 * STATUS_PATIENCE;
+        let order: Vec<_> = std::iter::from_fn(|| waiting.pop(due)).collect();
+        assert_eq!(order, ["early", "status", "late"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_come_than_passes_may_go_on() {
+        let changes = ["a", "b", "c"].map(|item| (item, Change::Spec));
+        let passes = Passes::new(2);
+        let changes = stream::iter(changes).chain(stream::pending());
+        let mut items = Box::pin(in_order(changes, passes.clone()));
+        assert_eq!(items.next().now_or_never(), None, "not before its time");
+        assert_eq!(items.next().await, Some("a"));
+        assert_eq!(items.next().await, Some("b"));
+        assert_eq!(items.next().now_or_never(), None);
+        passes.end(&"b");
+        assert_eq!(items.next().now_or_never(), Some(Some("c")));
+        passes.end(&"unknown");
+        assert_eq!(items.next().now_or_never(), None);
+    }
+}
