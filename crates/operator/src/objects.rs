@@ -34,7 +34,7 @@ pub(crate) type Group = fn(&DynamicObject) -> Option<String>;
 pub(crate) enum Change {
     /// An object is new or gone, or its spec, labels or owners are others: it may not be as it was applied any more.
     Spec,
-    /// No more than its status or its annotations.
+    /// No more than its status or its annotations, or this operator has changed it.
     Status,
 }
 
@@ -177,7 +177,7 @@ impl<K> Objects<K> {
     }
 
     /// Takes in what the watch over a part tells, and says what has changed by it. Nothing has where this operator
-    /// has written it, or knew it already.
+    /// has written it, or knew it already. While a write goes on, what is told is taken for its own.
     pub(crate) fn take(&self, part: usize, event: Event<DynamicObject>) -> Option<Change> {
         match event {
             Event::Init => {
@@ -414,7 +414,12 @@ impl State {
             self.doubts.insert(told.place);
             return Some(Change::Spec);
         };
-        let mut change = Some(Change::Spec);
+        let is_written = self.doubts.contains(&told.place);
+        let mut change = Some(if is_written {
+            Change::Status
+        } else {
+            Change::Spec
+        });
         if let Some(known) = self.entries.get(&told.place) {
             let is_deleted = matches!(known.content, Content::Deleted) && known.uid == told.uid;
             if is_deleted || version < known.version {

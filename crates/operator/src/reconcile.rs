@@ -8,10 +8,7 @@ use std::sync::Arc;
 
 use futures::join;
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Api, Client, Resource,
-    api::{Patch, PatchParams},
-};
+use kube::{Api, Client, Resource, api::Patch};
 use serde::Serialize;
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus, status::condition};
@@ -38,7 +35,7 @@ use crate::{
     tell::{GoingOn, Teller},
     undone::Undone,
     upgrades::UpgradeQueue,
-    write::{Carried, carry_out},
+    write::{Carried, apply_as, carry_out},
 };
 
 /// What every pass needs.
@@ -453,7 +450,7 @@ async fn apply_status(
         "metadata": {"name": name, "uid": metadata.uid},
         "status": status,
     });
-    let parameters = PatchParams::apply(field_manager).force();
+    let parameters = apply_as(field_manager).force();
     let known = &context.stores.model_services;
     known.doubt(namespace, name);
     let written = Api::<ModelService>::namespaced(context.client.clone(), namespace)

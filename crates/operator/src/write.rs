@@ -212,6 +212,12 @@ fn is_refused(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400..=404 | 422 | 429))
 }
 
+/// How objects are applied as a field manager, unforced. They aren't checked for fields that are there twice or that
+/// the API server doesn't know, for which it would parse each once more.
+pub(crate) fn apply_as(field_manager: &str) -> PatchParams {
+    PatchParams::apply(field_manager).validation_ignore()
+}
+
 /// What is applied to.
 struct Target<'a> {
     source: Source<'a>,
@@ -335,7 +341,7 @@ impl Target<'_> {
     ) -> Result<(), kube::Error> {
         let mut body = replicas.body(self.name);
         body["metadata"]["uid"] = json!(live.metadata.uid);
-        let parameters = PatchParams::apply(replicas.field_manager);
+        let parameters = apply_as(replicas.field_manager);
         let patch = Patch::Apply(body);
         let Err(error) = self.send::<Deployment, _>(&parameters, &patch).await else {
             return Ok(());
@@ -368,7 +374,7 @@ impl Target<'_> {
             return Ok(Patched::Undone(explained(&metadata)));
         }
         let mut object = object.clone();
-        let mut parameters = PatchParams::apply(OPERATOR);
+        let mut parameters = apply_as(OPERATOR);
         // What is known to be there is taken, if it is still the same. What isn't is only made: where another client has
         // taken the name meanwhile, that is a conflict.
         if let Some(live) = live {
@@ -409,7 +415,7 @@ impl Target<'_> {
     ) -> Result<Patched<Child>, kube::Error> {
         let parameters = PatchParams {
             force: replicas.force,
-            ..PatchParams::apply(replicas.field_manager)
+            ..apply_as(replicas.field_manager)
         };
         match self.send(&parameters, &Patch::Apply(body)).await {
             Ok(applied) => Ok(Patched::Live(Child::Deployment(Box::new(applied)))),

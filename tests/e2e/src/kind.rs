@@ -50,6 +50,10 @@ pub const AUTOSCALER: Kind = Kind::new("autoscaling", "v2", "HorizontalPodAutosc
 /// Child with engine KEDA.
 pub const SCALED_OBJECT: Kind = Kind::new("keda.sh", "v1alpha1", "ScaledObject");
 /// What a Deployment makes of its template.
+pub const REPLICA_SET: Kind = Kind::new("apps", "v1", "ReplicaSet");
+/// What a Service makes of its pods.
+pub const ENDPOINT_SLICE: Kind = Kind::new("discovery.k8s.io", "v1", "EndpointSlice");
+/// What a ReplicaSet makes of its template.
 pub const POD: Kind = Kind::new("", "v1", "Pod");
 /// Where small models lie.
 pub const CONFIG_MAP: Kind = Kind::new("", "v1", "ConfigMap");

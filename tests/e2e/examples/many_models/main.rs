@@ -43,6 +43,9 @@ const CHILDREN: [Kind; 4] = [
     kind::AUTOSCALER,
 ];
 
+/// What the cluster's controllers make of them, and delete after them.
+const GRANDCHILDREN: [Kind; 3] = [kind::REPLICA_SET, kind::POD, kind::ENDPOINT_SLICE];
+
 /// Label and value of what the bare client applies.
 const BARE: &str = "many-models-bare";
 
@@ -141,11 +144,11 @@ async fn bare_client(
     templates: &[Value],
     models: usize,
 ) -> Result<Duration> {
-    let kinds = [&CHILDREN[..], &[kind::POD]].concat();
+    let kinds = [&CHILDREN[..], &GRANDCHILDREN].concat();
     let mut watched = Watched::new(bed, &kinds).await?;
     let begun = Instant::now();
     stream::iter((0..models).flat_map(|number| {
-        let name = format!("bare-{number}");
+        let name = format!("{BARE}-{number}");
         templates
             .iter()
             .map(move |template| named(template, sample, &name))
@@ -174,11 +177,12 @@ async fn bare_client(
     Ok(bare)
 }
 
-/// Waits until the watches have told nothing of these kinds for a while.
+/// Waits until what the bare client applied is gone with all that was made of it, and the watches have told nothing of
+/// these kinds for a while.
 async fn quiet(watched: &mut Watched, kinds: &[Kind]) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     let mut changed = Instant::now();
-    while Instant::now() < deadline.min(changed + QUIET) {
+    while Instant::now() < deadline && (Instant::now() < changed + QUIET || watched.has(BARE)) {
         if let Some((kind, _)) = watched.next(changed + QUIET).await?
             && kinds.contains(&kind)
         {

@@ -91,6 +91,13 @@ impl Watched {
         }
     }
 
+    /// Whether there is an object with a name that begins so.
+    pub(crate) fn has(&self, prefix: &str) -> bool {
+        self.objects
+            .keys()
+            .any(|(_, name)| name.starts_with(prefix))
+    }
+
     /// The object of a name.
     pub(crate) fn get(&self, kind: Kind, name: &str) -> Option<&DynamicObject> {
         self.objects.get(&(kind, name.to_owned()))
