@@ -99,6 +99,12 @@ pub struct ModelStatus {
     #[schemars(length(max = 1024))]
     pub sentinel_mismatch: Option<String>,
 
+    /// SHA-256 of the file that the newest pod served when pods of one ConfigMap served different files: its content was
+    /// replaced, and all pods were made anew for it. It stays until `spec.model` names another file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub replacement_sha256: Option<String>,
+
     /// Memory that a pod takes when its model is loaded and warm and no request has come, in MiB: the most that any
     /// has said. Where it leaves no room under `targets.memoryUtilizationPercent`, that target isn't followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

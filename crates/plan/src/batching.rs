@@ -32,7 +32,7 @@ const MAX_MESSAGE_BYTES: usize = 1024;
 const LOOK: SignedDuration = SignedDuration::from_secs(45);
 
 /// Time until the pods are told of a finding that is new.
-const SOON: SignedDuration = SignedDuration::from_secs(5);
+const SOON: SignedDuration = SignedDuration::from_secs(1);
 
 /// What a pod answered when it was asked what it says of its models.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,9 @@ pub(crate) fn model_status(
             .map(|sha256| Sha256::as_str(sha256).to_owned()),
         batching,
         sentinel_mismatch,
+        replacement_sha256: model_service
+            .replacement()
+            .map(|sha256| sha256.as_str().to_owned()),
         memory_at_rest_mebibytes: model_service.memory_at_rest_mebibytes(),
     }
 }
@@ -108,7 +111,9 @@ pub(crate) fn look_again_at(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let model = status.model.as_ref()?;
-    let is_new = model_service.sentinel_mismatch().is_none() && model.sentinel_mismatch.is_some();
+    let replacement = model_service.replacement().map(Sha256::as_str);
+    let is_new = model.replacement_sha256.as_deref() != replacement
+        || (model_service.sentinel_mismatch().is_none() && model.sentinel_mismatch.is_some());
     // Also where the pods that batch are too busy to say so just now.
     let batches = || {
         let known = model.batching.iter().map(|batching| batching.enabled);

@@ -29,6 +29,9 @@ pub const COMPONENT_VALUE: &str = "server";
 pub const MODEL_URI: &str = "serving.springtide.dev/model-uri";
 /// Annotation of pods with the SHA-256 of the model that they serve.
 pub const MODEL_SHA256: &str = "serving.springtide.dev/model-sha256";
+/// Annotation of pods that were made anew for the file with this SHA-256, since it has replaced another one in their
+/// ConfigMap.
+pub const REPLACEMENT_SHA256: &str = "serving.springtide.dev/replacement-sha256";
 
 /// Labels of every object that is made for the ModelService `instance`.
 #[must_use]

@@ -15,7 +15,7 @@ use springtide_contract::text::plain;
 use crate::{
     batching::model_status,
     child::ChildKind,
-    conditions::{Evidence, Finding, Truth, judge},
+    conditions::{Evidence, Finding, Truth, judge, replacement},
     decisions::decisions,
     desired::Desired,
     engine::Resolved,
@@ -77,6 +77,10 @@ pub fn status(
     };
     let findings = judge(&evidence);
     let rollout_ends = has_become_true(condition::ROLLOUT_COMPLETE, &findings, previous);
+    let replaced = findings
+        .iter()
+        .filter(|(kind, _)| *kind == condition::ROLLOUT_COMPLETE)
+        .find_map(|(_, finding)| replacement(model_service, observed, finding));
     let deployment = observed
         .deployment
         .as_ref()
@@ -98,6 +102,9 @@ pub fn status(
         desired_replicas: desired_replicas(&resolved, observed),
         autoscaling: Some(autoscaling(&resolved, observed, decisions(&evidence))),
         model: Some(ModelStatus {
+            replacement_sha256: replaced
+                .map(|sha256| sha256.as_str().to_owned())
+                .or(model.replacement_sha256),
             memory_at_rest_mebibytes: at_rest_mebibytes(model_service, observed, rollout_ends),
             ..model
         }),

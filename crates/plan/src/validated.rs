@@ -43,6 +43,7 @@ pub struct ValidatedModelService {
     scaling: Scaling,
     rollout: RolloutRules,
     sentinel_mismatch: Option<String>,
+    replacement: Option<Sha256>,
     memory_at_rest_mebibytes: Option<i32>,
     spec: Value,
 }
@@ -187,6 +188,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             rollout: RolloutRules::parse(&spec.rollout)?,
             name,
             sentinel_mismatch: known.and_then(|known| known.sentinel_mismatch.clone()),
+            replacement: known.and_then(|known| known.replacement_sha256.as_ref()?.parse().ok()),
             spec: serde_json::to_value(spec).unwrap_or_default(),
         })
     }
@@ -376,6 +378,12 @@ impl ValidatedModelService {
         self.sentinel_mismatch.as_deref()
     }
 
+    /// The file that has replaced the one that pods of the ConfigMap served, as the status has it from an earlier pass:
+    /// all pods are made anew for it.
+    pub(crate) const fn replacement(&self) -> Option<&Sha256> {
+        self.replacement.as_ref()
+    }
+
     /// What pods of this model have said that they take in memory at rest, in MiB, as the status has it from an
     /// earlier pass.
     pub(crate) const fn memory_at_rest_mebibytes(&self) -> Option<i32> {
@@ -386,6 +394,7 @@ impl ValidatedModelService {
     pub(crate) fn without_findings(&self) -> Self {
         Self {
             sentinel_mismatch: None,
+            replacement: None,
             memory_at_rest_mebibytes: None,
             ..self.clone()
         }

@@ -23,7 +23,10 @@ use springtide_api::{
     status::{ModelStatus, condition},
 };
 
-pub(crate) use self::reason::{Reason, others};
+pub(crate) use self::{
+    models_differ::replacement,
+    reason::{Reason, others},
+};
 
 use crate::{
     awaited, batching, child::ChildKind, desired::Desired, memory, observed::Observed, rollout,

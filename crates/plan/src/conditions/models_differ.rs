@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use springtide_api::{Sha256, status::condition};
+use springtide_api::{ModelUri, Sha256, status::condition};
 
 use super::{Evidence, Finding, Reason, Truth};
 use crate::{
     batching::{Answer, said_of_model},
     lookup::status_condition,
+    observed::Observed,
+    validated::ValidatedModelService,
 };
 
 /// Digits of a SHA-256 that tell it from others, for people.
@@ -28,23 +30,55 @@ pub(super) fn judge(evidence: &Evidence<'_>, finding: Finding) -> Finding {
 }
 
 fn differ(evidence: &Evidence<'_>) -> Option<Finding> {
-    let served = said_of_model(evidence.model_service, evidence.observed)
-        .filter_map(|model| model.sha256.as_deref()?.parse::<Sha256>().ok())
+    let model_service = evidence.model_service;
+    let served = served(model_service, evidence.observed)
         .map(|sha256| sha256.as_str().chars().take(DIGITS).collect())
         .collect::<BTreeSet<String>>();
     if served.len() < 2 {
         return None;
     }
-    let name = evidence.model_service.name();
-    let uri = evidence.model_service.model_uri();
+    let uri = model_service.model_uri();
     let named = served.into_iter().take(MOST_NAMED).collect::<Vec<_>>();
+    let end = if is_rolled(model_service) {
+        "All pods are made anew, to serve what is there now.".to_owned()
+    } else {
+        let name = model_service.name();
+        format!("`kubectl rollout restart deployment {name}` has all serve what is there now.")
+    };
     Some(Finding::no(
         Reason::ModelsDiffer,
         format!(
-            "Pods serve different models, since {uri} was replaced in place (sha256 {}). `kubectl rollout restart deployment {name}` has all serve what is there now. So that it can't happen again, set spec.model.sha256, or give each model a name of its own.",
+            "Pods serve different models, since {uri} was replaced in place (sha256 {}). {end} So that it can't happen again, set spec.model.sha256, or give each model a name of its own.",
             named.join(", ")
         ),
     ))
+}
+
+/// The files that pods serve, in the order in which the pods were asked: that of the newest pod is the last.
+fn served<'a>(
+    model_service: &'a ValidatedModelService,
+    observed: &'a Observed,
+) -> impl Iterator<Item = Sha256> {
+    said_of_model(model_service, observed).filter_map(|model| model.sha256.as_deref()?.parse().ok())
+}
+
+/// Whether all pods are made anew where they differ. A ConfigMap has the same content for all pods that are made after
+/// a change, so that this comes to an end; what a claim mounts may differ from node to node.
+fn is_rolled(model_service: &ValidatedModelService) -> bool {
+    matches!(model_service.model_uri(), ModelUri::ConfigMap { .. })
+}
+
+/// The file for which all pods are to be made anew, where `rollout_complete` says that they serve different ones.
+pub(crate) fn replacement(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    rollout_complete: &Finding,
+) -> Option<Sha256> {
+    let is_mixed = rollout_complete.reason == Reason::ModelsDiffer.as_str();
+    if !is_mixed || !is_rolled(model_service) {
+        return None;
+    }
+    served(model_service, observed).last()
 }
 
 /// What was known of the same spec, where a pod that would say it can't be asked just now.

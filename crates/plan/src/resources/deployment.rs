@@ -95,6 +95,13 @@ fn pod_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, St
         (annotation::PATH.to_owned(), paths::METRICS.to_owned()),
     ]);
     annotations.extend(labels::model_annotations(model_service));
+    let replacement = model_service.replacement();
+    annotations.extend(replacement.map(|sha256| {
+        (
+            labels::REPLACEMENT_SHA256.to_owned(),
+            sha256.as_str().to_owned(),
+        )
+    }));
     annotations
 }
 

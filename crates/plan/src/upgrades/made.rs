@@ -51,7 +51,7 @@ impl Made {
         let template = pod_template(&model_service.without_findings(), observed, settings);
         Self {
             generation: model_service.generation(),
-            findings: fingerprint(&model_service.sentinel_mismatch().is_some()),
+            findings: findings(model_service),
             // Text, since the types of the API have no hash. Were another release to write it otherwise, a template
             // that is the same all the same is no upgrade.
             operator: fingerprint(&serde_json::to_string(&template).unwrap_or_default()),
@@ -68,6 +68,14 @@ impl Made {
     /// Whether both were made of the same spec and findings.
     pub(super) fn is_of_the_same(&self, other: &Self) -> bool {
         (self.generation, self.findings) == (other.generation, other.findings)
+    }
+}
+
+fn findings(model_service: &ValidatedModelService) -> u64 {
+    let is_mismatched = model_service.sentinel_mismatch().is_some();
+    match model_service.replacement() {
+        None => fingerprint(&is_mismatched),
+        Some(sha256) => fingerprint(&(is_mismatched, sha256.as_str())),
     }
 }
 

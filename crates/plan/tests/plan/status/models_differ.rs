@@ -1,11 +1,14 @@
 //! Pods that serve different models, since what the spec names was replaced in place.
 
-use springtide_api::ModelServiceStatus;
+use serde_json::json;
+use springtide_api::{ModelService, ModelServiceStatus};
 use springtide_contract::batching::{BatchingReason, BatchingStatus, ModelStatus, ServerStatus};
-use springtide_plan::{Answer, Observed, ValidatedModelService};
+use springtide_plan::{Answer, Child, Observed, ValidatedModelService, desired};
 
 use super::{deployed, healthy, no, unavailable, yes};
-use crate::support::{condition, message, status_after, status_of};
+use crate::support::{
+    condition, message, model_service, settings, status_after, status_of, validated,
+};
 
 /// A server of the model whose file has this SHA-256, or which doesn't say it.
 fn serves(sha256: Option<&str>) -> Answer {
@@ -52,12 +55,78 @@ fn a_mixture_is_said_with_what_ends_it_and_is_not_ready() {
     for part in [
         "configMap://iris/model.onnx was replaced in place",
         "(sha256 aaaaaaaaaaaa, bbbbbbbbbbbb)",
-        "`kubectl rollout restart deployment iris`",
+        "All pods are made anew",
         "set spec.model.sha256",
     ] {
         assert!(said.contains(part), "{said}");
     }
     assert_eq!(message(&status(&other, None), "RolloutComplete"), said);
+}
+
+/// The finding stays with the spec, so that a pod that starts later is as the others are.
+#[test]
+fn all_pods_of_a_config_map_are_made_anew_for_the_file_of_the_newest() {
+    let (a, b) = (digest("a"), digest("b"));
+    let (mixed, mut observed) = answered(&[serves(Some(&a)), serves(Some(&b))]);
+    let mut object = model_service(json!({"autoscaling": {"engine": "HPA"}}));
+    object.status = Some(status_of(&mixed, &observed));
+    let known = |object: &ModelService| object.status.clone().unwrap().model.unwrap();
+    assert_eq!(known(&object).replacement_sha256, Some(b.clone()));
+    let annotated = |object: &ModelService, observed: &Observed| {
+        let validated = ValidatedModelService::try_from(object).unwrap();
+        let plan = desired(&validated, observed, &settings());
+        let deployment = plan.apply.into_iter().find_map(|child| match child {
+            Child::Deployment(deployment) => Some(deployment),
+            _ => None,
+        });
+        let template = deployment.unwrap().spec.unwrap().template.metadata.unwrap();
+        template
+            .annotations
+            .unwrap()
+            .get("serving.springtide.dev/replacement-sha256")
+            .cloned()
+    };
+    assert_eq!(annotated(&object, &observed), Some(b.clone()));
+
+    // Once they all serve it.
+    let again = |object: &ModelService, answers: &[Answer], observed: &mut Observed| {
+        observed.answers = answers.to_vec();
+        let validated = ValidatedModelService::try_from(object).unwrap();
+        status_after(&validated, observed, object.status.as_ref())
+    };
+    object.status = Some(again(
+        &object,
+        &[serves(Some(&b)), serves(Some(&b))],
+        &mut observed,
+    ));
+    assert_eq!(known(&object).replacement_sha256, Some(b.clone()));
+    // The content is as it was before, once more.
+    object.status = Some(again(
+        &object,
+        &[serves(Some(&b)), serves(Some(&a))],
+        &mut observed,
+    ));
+    assert_eq!(known(&object).replacement_sha256, Some(a.clone()));
+    object.spec.model.uri = Some("configMap://iris/another.onnx".to_owned());
+    assert_eq!(annotated(&object, &observed), None);
+}
+
+#[test]
+fn pods_of_a_claim_are_not_made_anew_and_the_command_is_said() {
+    let model_service = validated(json!({
+        "model": {"uri": "pvc://models/iris.onnx"},
+        "autoscaling": {"engine": "HPA"},
+    }));
+    let (_, mut observed) = healthy();
+    observed.answers = vec![serves(Some(&digest("a"))), serves(Some(&digest("b")))];
+    let status = status_of(&model_service, &observed);
+    assert_eq!(condition(&status, "RolloutComplete"), no("ModelsDiffer"));
+    let said = message(&status, "RolloutComplete");
+    assert!(
+        said.contains("`kubectl rollout restart deployment iris`"),
+        "{said}"
+    );
+    assert_eq!(status.model.unwrap().replacement_sha256, None);
 }
 
 #[test]
