@@ -20,9 +20,6 @@ pub enum Error {
         /// What came back.
         source: kube::Error,
     },
-    /// The ModelService can't be parsed: its definition is newer than this operator.
-    #[error("the ModelService can't be read, its definition may be newer than the operator: {0}")]
-    Unreadable(serde_json::Error),
     /// The spec is one that the API server should have refused.
     #[error("invalid spec: {0}")]
     Invalid(#[from] Invalid),
@@ -43,7 +40,6 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Api { source, .. } => api_reason(source),
-            Self::Unreadable(_) => "UnreadableSpec",
             Self::Invalid(invalid) => invalid.reason(),
             Self::Timeout(_) => "Timeout",
         }
@@ -62,7 +58,7 @@ impl Error {
     /// Whether another try can help although neither the spec nor the cluster has changed.
     #[must_use]
     pub const fn passes(&self) -> bool {
-        !matches!(self, Self::Invalid(_) | Self::Unreadable(_))
+        !matches!(self, Self::Invalid(_))
     }
 }
 

@@ -302,10 +302,7 @@ impl<K> Objects<K> {
     }
 
     /// The API server has answered a write, or a read, with this object.
-    pub(crate) fn answered(&self, object: &K)
-    where
-        K: Serialize,
-    {
+    pub(crate) fn answered(&self, object: &impl Serialize) {
         let object = serde_json::to_value(object).and_then(serde_json::from_value);
         // What isn't taken in stays in doubt.
         if let Ok(object) = object {

@@ -8,13 +8,17 @@ use std::sync::Arc;
 
 use futures::join;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client, Resource, api::Patch};
-use serde::Serialize;
+use kube::{
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject, Patch},
+};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use springtide_api::{ModelService, ModelServiceStatus, status::condition};
+use springtide_api::{ModelService, ModelServiceSpec, ModelServiceStatus};
+use springtide_contract::text::plain;
 use springtide_plan::{
-    ChildKind, Desired, Event, Failure, Invalid, Observed, OperatorSettings, Resolved, Severity,
-    Stage, UpgradePolicy, ValidatedModelService, awaited_config_map, desired, events,
+    ChildKind, Desired, Failure, Invalid, Observed, OperatorSettings, Resolved, Stage,
+    UpgradePolicy, ValidatedModelService, awaited_config_map, desired, events,
     field_manager::{STATUS, YIELDING},
     invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, pods_to_replace,
     served_image, stage as stage_of, status, superseded, unobserved_status, yielding,
@@ -37,6 +41,9 @@ use crate::{
     upgrades::UpgradeQueue,
     write::{Carried, apply_as, carry_out},
 };
+
+/// Most bytes of what is wrong with a spec that can't be read.
+const MAX_FAULT_BYTES: usize = 512;
 
 /// What every pass needs.
 #[derive(Clone)]
@@ -171,7 +178,7 @@ impl From<Next> for Pass {
 /// Where the spec is invalid, or where a call failed. The status says so too, unless the API server
 /// can't be reached or is overloaded.
 pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Pass, Error> {
-    let Some(model_service) = read(context, namespace, name).await? else {
+    let Some((model_service, unreadable)) = read(context, namespace, name).await? else {
         return Ok(Next::Gone.into());
     };
     if model_service.metadata.deletion_timestamp.is_some() {
@@ -186,7 +193,11 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             return Ok(Next::Lacking.into());
         }
     }
-    let validated = match ValidatedModelService::try_from(&model_service) {
+    let read = match unreadable {
+        None => ValidatedModelService::try_from(&model_service),
+        Some(unreadable) => Err(unreadable),
+    };
+    let validated = match read {
         Ok(validated) => validated,
         Err(invalid) => {
             if let Some(in_force) = ValidatedModelService::in_force(&model_service) {
@@ -329,40 +340,48 @@ async fn unobserved(
     Err(error)
 }
 
+/// The ModelService, and where its spec can't be read what is wrong with it: the last valid one is in its place.
 async fn read(
     context: &Context,
     namespace: &str,
     name: &str,
-) -> Result<Option<ModelService>, Error> {
+) -> Result<Option<(ModelService, Option<Invalid>)>, Error> {
     if let Lookup::Known(found) = context.stores.model_services.get(namespace, name) {
-        return Ok(found);
+        return Ok(found.map(|found| (found, None)));
     }
-    match context
+    let found = context
         .stores
         .get_live(&context.client, namespace, name)
+        .await;
+    let error = match found {
+        Ok(found) => return Ok(found.map(|found| (found, None))),
+        Err(kube::Error::SerdeError(error)) => error,
+        Err(error) => return Err(Error::api("reading the ModelService")(error)),
+    };
+    let kind = ApiResource::erase::<ModelService>(&());
+    let found = Api::<DynamicObject>::namespaced_with(context.client.clone(), namespace, &kind)
+        .get_opt(name)
         .await
-    {
-        Err(kube::Error::SerdeError(error)) => {
-            // A status can't be judged without its spec; an event can be recorded.
-            let metadata = Api::<ModelService>::namespaced(context.client.clone(), namespace)
-                .get_metadata_opt(name)
-                .await
-                .map_err(Error::api("reading the metadata"))?;
-            let Some(metadata) = metadata else {
-                return Ok(None);
-            };
-            let error = Error::Unreadable(error);
-            let event = Event {
-                severity: Severity::Warning,
-                action: condition::READY.to_owned(),
-                reason: error.reason().to_owned(),
-                message: error.to_string(),
-            };
-            context.teller.tell(&metadata.object_ref(&()), vec![event]);
-            Err(error)
-        }
-        result => result.map_err(Error::api("reading the ModelService")),
-    }
+        .map_err(Error::api("reading the ModelService"))?;
+    let unreadable = Invalid::Unreadable(plain(&error.to_string(), MAX_FAULT_BYTES).into_owned());
+    Ok(found
+        .and_then(|object| with_last_valid_spec(&object))
+        .map(|object| (object, Some(unreadable))))
+}
+
+/// The object with the last valid spec that its status has, or else one of which nothing is read.
+fn with_last_valid_spec(object: &DynamicObject) -> Option<ModelService> {
+    let status = ModelServiceStatus::deserialize(&object.data["status"]).ok();
+    let last_valid = status
+        .as_ref()
+        .and_then(|status| status.last_valid.as_ref())
+        .and_then(|last_valid| ModelServiceSpec::deserialize(&last_valid.spec).ok());
+    let spec = last_valid.or_else(|| ModelServiceSpec::deserialize(&json!({"model": {}})).ok())?;
+    Some(ModelService {
+        metadata: object.metadata.clone(),
+        spec,
+        status,
+    })
 }
 
 /// Which operator answers for a ModelService.
@@ -453,7 +472,9 @@ async fn apply_status(
     let parameters = apply_as(field_manager).force();
     let known = &context.stores.model_services;
     known.doubt(namespace, name);
-    let written = Api::<ModelService>::namespaced(context.client.clone(), namespace)
+    let kind = ApiResource::erase::<ModelService>(&());
+    // Its spec may be one that can't be read.
+    let written = Api::<DynamicObject>::namespaced_with(context.client.clone(), namespace, &kind)
         .patch_status(name, &parameters, &Patch::Apply(&patch))
         .await;
     match written {

@@ -6,7 +6,11 @@ use springtide_api::{
     status::{Decision, condition},
 };
 
-use crate::{conditions::Reason, lookup::status_condition};
+use crate::{
+    conditions::Reason,
+    lookup::status_condition,
+    validated::{INVALID_SPEC, UNREADABLE_SPEC},
+};
 
 /// The action of events about decisions. Each is news, also where it has the reason of the one before.
 pub const SCALE: &str = "Scale";
@@ -35,8 +39,8 @@ pub enum Severity {
 
 /// What is worth telling about `current`, which comes after `previous`: each new decision, oldest
 /// first, each condition that has become true after it was anything else, and each that is false for a
-/// new reason. The summary `Ready` is told only when it becomes true: when it is false, another
-/// condition says why. What a new ModelService begins
+/// new reason. The summary `Ready` is told when it becomes true, or false for a spec that makes no sense: else
+/// another condition says why. What a new ModelService begins
 /// with is one event, whatever conditions say so: the first, unless something is wrong.
 #[must_use]
 pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatus) -> Vec<Event> {
@@ -89,12 +93,17 @@ const PROGRESS: [&str; 3] = [
     Reason::SwitchingAutoscaler.as_str(),
 ];
 
+/// Reasons of `Ready` that no other condition has.
+const OF_READY_ALONE: [&str; 2] = [INVALID_SPEC, UNREADABLE_SPEC];
+
 fn severity(before: Option<&Condition>, now: &Condition) -> Option<Severity> {
     let was = |status: &str| before.is_some_and(|before| before.status == status);
     let same_reason = before.is_some_and(|before| before.reason == now.reason);
+    let is_told_elsewhere =
+        now.type_ == condition::READY && !OF_READY_ALONE.contains(&now.reason.as_str());
     match now.status.as_str() {
         "True" if !was("True") => Some(Severity::Normal),
-        "False" if now.type_ != condition::READY && !(was("False") && same_reason) => {
+        "False" if !(is_told_elsewhere || was("False") && same_reason) => {
             Some(if PROGRESS.contains(&now.reason.as_str()) {
                 Severity::Normal
             } else {

@@ -108,8 +108,7 @@ pub fn status(
             memory_at_rest_mebibytes: at_rest_mebibytes(model_service, observed, rollout_ends),
             ..model
         }),
-        // The first status comes with the first children, and does without: the API server takes longer for a longer one.
-        last_valid: previous.map(|_| model_service.last_valid()),
+        last_valid: Some(model_service.last_valid()),
         image: observed
             .deployment
             .as_ref()

@@ -109,16 +109,28 @@ pub enum Invalid {
     /// Requests and limits of the pods.
     #[error(transparent)]
     Resources(#[from] InvalidResources),
+    /// It can't be parsed.
+    #[error("the spec can't be read, its definition may be newer than the operator: {0}")]
+    Unreadable(String),
     /// Fewer pods at most than at least.
     #[error("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas")]
     MinAboveMax,
 }
 
+/// Reason of a spec that makes no sense.
+pub(crate) const INVALID_SPEC: &str = "InvalidSpec";
+
+/// Reason of a spec that can't be parsed.
+pub(crate) const UNREADABLE_SPEC: &str = "UnreadableSpec";
+
 impl Invalid {
     /// The stable name of this class of errors, for conditions, events and metric labels.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
-        "InvalidSpec"
+        match self {
+            Self::Unreadable(_) => UNREADABLE_SPEC,
+            _ => INVALID_SPEC,
+        }
     }
 }
 

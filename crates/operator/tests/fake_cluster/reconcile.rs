@@ -318,12 +318,43 @@ async fn a_spec_that_turns_bad_leaves_the_last_valid_one_in_force() {
 }
 
 #[tokio::test]
-async fn a_spec_that_cannot_be_read_is_an_event() {
+async fn a_spec_that_cannot_be_read_leaves_the_last_valid_one_in_force() {
+    let world = World::new();
+    world.set_spec(&spec("HPA"));
+    world.converge().await;
+    world.converge().await;
+    let before = world.get::<Deployment>().unwrap();
+    world.set_spec(&spec("Telepathy"));
+    world
+        .fake
+        .delete(&ResourceType::of::<Deployment>(), NAMESPACE, NAME);
+    world.converge().await;
+    let after = world.get::<Deployment>().unwrap();
+    assert_eq!(after["spec"]["template"], before["spec"]["template"]);
+    let generation = world.get::<ModelService>().unwrap()["metadata"]["generation"].clone();
+    let status = world.get::<ModelService>().unwrap()["status"].clone();
+    assert_eq!(status["observedGeneration"], generation);
+    assert_eq!(world.condition("Ready").1, "UnreadableSpec");
+    let said = status.to_string();
+    assert!(
+        said.contains("the last valid one, stays in force"),
+        "{said}"
+    );
+    assert!(said.contains("Telepathy"), "{said}");
+
+    world.set_spec(&spec("HPA"));
+    world.converge().await;
+    assert_ne!(world.condition("Ready").1, "UnreadableSpec");
+}
+
+#[tokio::test]
+async fn a_spec_that_cannot_be_read_is_told() {
     let world = World::new();
     world.set_spec(&spec("Telepathy"));
     let error = world.pass().await.unwrap_err();
     assert_eq!(error.reason(), "UnreadableSpec");
     assert!(!error.passes());
+    assert_eq!(world.condition("Ready").1, "UnreadableSpec");
     let events = events(&world.fake);
     assert_eq!(events[0]["reason"], "UnreadableSpec");
     assert_eq!(
