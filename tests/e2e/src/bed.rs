@@ -351,6 +351,51 @@ impl Bed {
         .await
     }
 
+    /// Waits until a condition of a ModelService, observed in its current generation, has a reason and a message with
+    /// all of these texts.
+    ///
+    /// # Errors
+    ///
+    /// That it didn't in time.
+    pub async fn until_said(
+        &self,
+        name: &str,
+        type_: &str,
+        reason: &str,
+        says: &[&str],
+        limit: Duration,
+    ) -> Result<Waited<()>> {
+        wait::until(
+            &format!("ModelService {name} to have {type_} with {reason} and {says:?}"),
+            limit,
+            async || {
+                let service = self.get(kind::MODEL_SERVICE, name).await?;
+                let so = condition(&service, type_).is_some_and(|found| {
+                    let message = text(found, "/message");
+                    found["reason"] == reason
+                        && found["observedGeneration"] == service["metadata"]["generation"]
+                        && says.iter().all(|part| message.contains(part))
+                });
+                Ok(Look::at(so, || diagnosis::conditions(&service)))
+            },
+        )
+        .await
+    }
+
+    /// Waits until an object of the namespace is there, and gives it.
+    ///
+    /// # Errors
+    ///
+    /// That it wasn't in time.
+    pub async fn until_there(&self, kind: Kind, name: &str, limit: Duration) -> Result<Value> {
+        let waited = wait::until(&format!("{} {name}", kind.name), limit, async || {
+            let found = self.find(kind, name).await?;
+            Ok(found.map_or_else(|| Look::NotYet("none".to_owned()), Look::Seen))
+        })
+        .await?;
+        Ok(waited.value)
+    }
+
     /// Waits until something is found in the decisions of a ModelService, which are the newest first.
     ///
     /// # Errors

@@ -6,4 +6,5 @@ mod admission;
 mod bounded;
 mod children;
 mod operators;
+mod paused;
 mod policy;
