@@ -8,3 +8,4 @@ mod children;
 mod operators;
 mod paused;
 mod policy;
+mod undone;

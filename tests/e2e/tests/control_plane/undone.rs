@@ -1,0 +1,91 @@
+//! Another client that sets a field of a child back as often as the operator applies it.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::cluster::FIELD_MANAGER;
+use springtide_e2e::{example, kind};
+
+/// Longest time until the operator has made or changed something.
+const ACT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longest time until the operator leaves the Deployment as it is.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long it must then leave it.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Time between two looks of the other client.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// How often the operator puts the field back before it stops.
+const MOST_WRITES: usize = 5;
+
+/// The field that the other client sets, and its value. The operator's is another.
+const FIELD: &str = "/spec/progressDeadlineSeconds";
+const THEIRS: i64 = 7;
+
+#[tokio::test]
+async fn an_operator_whose_writes_are_undone_stops_and_names_the_other_client()
+-> Result<(), Failure> {
+    in_namespace("undone", Company::Welcome, async |bed| {
+        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+        bed.until_there(kind::DEPLOYMENT, &name, ACT_LIMIT).await?;
+        let other = format!("field manager {FIELD_MANAGER}");
+        let says = [other.as_str(), "tried again every 5 minutes"];
+        let as_it_should_be = async || {
+            bed.until_said(&name, "RolloutComplete", "WritesUndone", &says, STOP_LIMIT)
+                .await?;
+            let before = bed.get(kind::DEPLOYMENT, &name).await?;
+            tokio::time::sleep(QUIET).await;
+            let after = bed.get(kind::DEPLOYMENT, &name).await?;
+            for deployment in [&before, &after] {
+                ensure!(
+                    deployment.pointer(FIELD) == Some(&json!(THEIRS)),
+                    "it isn't left as it is"
+                );
+            }
+            ensure!(
+                generation(&before) == generation(&after),
+                "the operator goes on"
+            );
+            anyhow::Ok(())
+        };
+        tokio::select! {
+            stopped = as_it_should_be() => stopped?,
+            fault = set_back(bed, &name) => fault?,
+        }
+
+        // The other client has stopped. What is tried again at once is another body.
+        let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
+        bed.merge(kind::MODEL_SERVICE, &name, &change).await?;
+        bed.until_said(&name, "RolloutComplete", "RollingOut", &[], ACT_LIMIT)
+            .await?;
+        let deployment = bed.get(kind::DEPLOYMENT, &name).await?;
+        ensure!(
+            deployment.pointer(FIELD) == Some(&json!(600)),
+            "{:?}",
+            deployment.pointer(FIELD)
+        );
+        Ok(())
+    })
+    .await
+}
+
+fn generation(deployment: &Value) -> &Value {
+    &deployment["metadata"]["generation"]
+}
+
+/// Sets the field each time that it is another. Ends where the operator goes on putting it back.
+async fn set_back(bed: &Bed, name: &str) -> Result<()> {
+    let theirs = json!({"spec": {"progressDeadlineSeconds": THEIRS}});
+    for _ in 0..=MOST_WRITES {
+        bed.merge(kind::DEPLOYMENT, name, &theirs).await?;
+        while bed.get(kind::DEPLOYMENT, name).await?.pointer(FIELD) == Some(&json!(THEIRS)) {
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+    bail!("the operator has put it back more than {MOST_WRITES} times")
+}
