@@ -5,6 +5,8 @@
 mod admission;
 mod bounded;
 mod children;
+mod former_autoscalers;
+mod keda_without_keda;
 mod operators;
 mod paused;
 mod policy;

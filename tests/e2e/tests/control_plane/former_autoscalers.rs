@@ -1,0 +1,114 @@
+//! A former autoscaler that doesn't go: the new one waits, and the condition says for what.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{example, kind};
+
+/// Longest time until the operator has made, deleted or said what there is.
+const ACT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longest time until a deletion is said to be held: it may take 30 s.
+const HELD_LIMIT: Duration = Duration::from_secs(45);
+
+/// How KEDA names its own, and what it calls its HPA.
+const FINALIZER: &str = "finalizer.keda.sh";
+const KEDA_HPA: &str = "keda-hpa-digits";
+
+#[tokio::test]
+async fn a_former_scaled_object_that_a_finalizer_holds_is_told_and_no_hpa_is_made()
+-> Result<(), Failure> {
+    in_namespace("held", Company::Welcome, async |bed| {
+        let name = scaled_by_keda(bed).await?;
+        let finalizers = |list: Value| json!({"metadata": {"finalizers": list}});
+        let held = finalizers(json!([FINALIZER]));
+        bed.merge(kind::SCALED_OBJECT, &name, &held).await?;
+        switch_to_hpa(bed, &name).await?;
+        let says = [FINALIZER, "`kubectl patch scaledobject digits --type merge"];
+        let ready = "AutoscalingReady";
+        bed.until_said(&name, ready, "SwitchingAutoscaler", &[], ACT_LIMIT)
+            .await?;
+        bed.until_said(&name, ready, "HeldByFinalizer", &says, HELD_LIMIT)
+            .await?;
+        let hpa = bed.find(kind::AUTOSCALER, &name).await?;
+        ensure!(hpa.is_none(), "two autoscalers: {hpa:?}");
+
+        // What the message says.
+        let released = finalizers(Value::Null);
+        bed.merge(kind::SCALED_OBJECT, &name, &released).await?;
+        has_hpa_only(bed, &name).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_hpa_that_keda_left_is_told_and_no_other_is_made_beside_it() -> Result<(), Failure> {
+    in_namespace("left-by-keda", Company::Welcome, async |bed| {
+        let name = scaled_by_keda(bed).await?;
+        // As `kubectl delete scaledobject --cascade=orphan` leaves it.
+        let left = json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": KEDA_HPA},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+                "maxReplicas": 3,
+            },
+        });
+        bed.apply(&left).await?;
+        switch_to_hpa(bed, &name).await?;
+        let says = [KEDA_HPA, "`kubectl delete hpa keda-hpa-digits`"];
+        let ready = "AutoscalingReady";
+        bed.until_said(&name, ready, "AnotherAutoscaler", &says, ACT_LIMIT)
+            .await?;
+        let hpa = bed.find(kind::AUTOSCALER, &name).await?;
+        ensure!(hpa.is_none(), "two autoscalers: {hpa:?}");
+        let hpa = bed.find(kind::AUTOSCALER, KEDA_HPA).await?;
+        ensure!(hpa.is_some(), "the operator has deleted what isn't its own");
+
+        bed.delete(kind::AUTOSCALER, KEDA_HPA).await?;
+        has_hpa_only(bed, &name).await
+    })
+    .await
+}
+
+async fn scaled_by_keda(bed: &Bed) -> Result<String> {
+    let name = bed.serve(&example::manifest("digits", &json!({}))?).await?;
+    bed.until_there(kind::SCALED_OBJECT, &name, ACT_LIMIT)
+        .await?;
+    Ok(name)
+}
+
+async fn switch_to_hpa(bed: &Bed, name: &str) -> Result<Value> {
+    let change = json!({"spec": {"autoscaling": {"engine": "HPA", "targets": {
+        "requestsPerSecond": null, "queueSize": null, "p95LatencyMilliseconds": null,
+        "cpuUtilizationPercent": 60,
+    }}}});
+    bed.merge(kind::MODEL_SERVICE, name, &change).await
+}
+
+/// Waits until the HPA is the only autoscaler, and the condition says no more of the former one.
+async fn has_hpa_only(bed: &Bed, name: &str) -> Result<()> {
+    bed.until_there(kind::AUTOSCALER, name, ACT_LIMIT).await?;
+    for (kind, former) in [(kind::SCALED_OBJECT, name), (kind::AUTOSCALER, KEDA_HPA)] {
+        let found = bed.find(kind, former).await?;
+        ensure!(found.is_none(), "two autoscalers: {found:?}");
+    }
+    until("the switch to be over", ACT_LIMIT, async || {
+        let service = bed.get(kind::MODEL_SERVICE, name).await?;
+        let ready = springtide_e2e::bed::condition(&service, "AutoscalingReady").cloned();
+        let ready = ready.unwrap_or_default();
+        let is_over = ![
+            "AnotherAutoscaler",
+            "HeldByFinalizer",
+            "SwitchingAutoscaler",
+        ]
+        .iter()
+        .any(|reason| ready["reason"] == *reason);
+        Ok(Look::at(is_over, || ready.to_string()))
+    })
+    .await?;
+    Ok(())
+}
