@@ -9,5 +9,6 @@ mod former_autoscalers;
 mod keda_without_keda;
 mod operators;
 mod paused;
+mod platform;
 mod policy;
 mod undone;

@@ -1,0 +1,146 @@
+//! Who chooses the pods' user and group: the operator, or the cluster, as on `OpenShift`.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use http::Request;
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::json::same;
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{example, kind};
+
+/// Longest time until the operator, and the controllers, have made something.
+const ACT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Longest time until the operator has seen what the cluster is: it looks every 10 s.
+const SEEN_LIMIT: Duration = Duration::from_secs(30);
+
+/// Time between two looks at that, for each of which a ModelService is made.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+
+/// Where definitions of kinds are, and the one that `OpenShift` is known by.
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const CONSTRAINTS: &str = "securitycontextconstraints.security.openshift.io";
+
+/// The user and the group that the operator chooses.
+const NON_ROOT: i64 = 65_532;
+
+#[tokio::test]
+async fn the_spec_decides_who_chooses_the_pods_user_and_group() -> Result<(), Failure> {
+    in_namespace("users", Company::Welcome, async |bed| {
+        has_users(bed, "by-default", None, Some(NON_ROOT)).await?;
+        has_users(bed, "default", Some("Default"), Some(NON_ROOT)).await?;
+        has_users(bed, "platform", Some("Platform"), None).await
+    })
+    .await
+}
+
+/// It changes what every new ModelService gets.
+#[tokio::test]
+async fn open_shift_chooses_the_pods_user_and_group_where_the_spec_does_not() -> Result<(), Failure>
+{
+    in_namespace("openshift", Company::Alone, async |bed| {
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": CONSTRAINTS},
+            "spec": {
+                "group": "security.openshift.io", "scope": "Cluster",
+                "names": {
+                    "kind": "SecurityContextConstraints", "plural": "securitycontextconstraints",
+                    "singular": "securitycontextconstraints",
+                },
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object"}},
+                }],
+            },
+        });
+        let request = Request::post(DEFINITIONS)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(serde_json::to_vec(&definition)?)?;
+        let _: Value = bed.cluster.client().request(request).await?;
+        let outcome = on_open_shift(bed).await;
+        // Also after a failure: the other tests are on a cluster without it.
+        let request = Request::delete(format!("{DEFINITIONS}/{CONSTRAINTS}")).body(Vec::new())?;
+        let _: Value = bed.cluster.client().request(request).await?;
+        is_seen(bed, "former", Some(NON_ROOT)).await?;
+        outcome
+    })
+    .await
+}
+
+async fn on_open_shift(bed: &Bed) -> Result<()> {
+    is_seen(bed, "open-shift", None).await?;
+    has_users(bed, "by-default", None, None).await?;
+    has_users(bed, "default", Some("Default"), Some(NON_ROOT)).await?;
+    has_users(bed, "platform", Some("Platform"), None).await
+}
+
+/// Waits until new ModelServices have this user.
+async fn is_seen(bed: &Bed, name: &str, user: Option<i64>) -> Result<()> {
+    let mut count = 0;
+    until("the operator to see the platform", SEEN_LIMIT, async || {
+        count += 1;
+        let name = format!("{name}-{count}");
+        bed.serve(&iris(&name, None)?).await?;
+        let deployment = bed.until_there(kind::DEPLOYMENT, &name, ACT_LIMIT).await?;
+        let found = users(&deployment["spec"]["template"]);
+        let so = found == users_of(user);
+        if !so {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Ok(Look::at(so, || found.to_string()))
+    })
+    .await?;
+    Ok(())
+}
+
+/// Makes a ModelService, the Deployment and the pods of which must have this user.
+async fn has_users(
+    bed: &Bed,
+    name: &str,
+    chosen_by: Option<&str>,
+    user: Option<i64>,
+) -> Result<()> {
+    bed.serve(&iris(name, chosen_by)?).await?;
+    let deployment = bed.until_there(kind::DEPLOYMENT, name, ACT_LIMIT).await?;
+    let template = users(&deployment["spec"]["template"]);
+    same(&format!("Deployment {name}"), &template, &users_of(user))?;
+    let pods = until(&format!("a pod of {name}"), ACT_LIMIT, async || {
+        let pods = bed.pods(name).await?;
+        Ok(match pods.is_empty() {
+            true => Look::NotYet("none".to_owned()),
+            false => Look::Seen(pods),
+        })
+    })
+    .await?;
+    for pod in &pods.value {
+        same(&format!("a pod of {name}"), &users(pod), &users_of(user))?;
+    }
+    let service = bed.get(kind::MODEL_SERVICE, name).await?;
+    ensure!(
+        !service["status"].to_string().contains("PodsRefused"),
+        "{}",
+        service["status"]
+    );
+    Ok(())
+}
+
+fn iris(name: &str, chosen_by: Option<&str>) -> Result<Value> {
+    let pod = json!({"securityContext": chosen_by});
+    example::fixed_iris(name, 1, &json!({"spec": {"pod": pod}}))
+}
+
+/// The users and groups of a pod, or of a template of pods, and that none is root.
+fn users(pod: &Value) -> Value {
+    let security = &pod["spec"]["securityContext"];
+    json!({
+        "runAsUser": security["runAsUser"], "runAsGroup": security["runAsGroup"],
+        "fsGroup": security["fsGroup"], "runAsNonRoot": security["runAsNonRoot"],
+    })
+}
+
+fn users_of(user: Option<i64>) -> Value {
+    json!({"runAsUser": user, "runAsGroup": user, "fsGroup": user, "runAsNonRoot": true})
+}
