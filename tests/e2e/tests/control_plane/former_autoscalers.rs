@@ -9,10 +9,10 @@ use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
 /// Longest time until the operator has made, deleted or said what there is.
-const ACT_LIMIT: Duration = Duration::from_secs(10);
+const ACT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest time until a deletion is said to be held: it may take 30 s.
-const HELD_LIMIT: Duration = Duration::from_secs(45);
+const HELD_LIMIT: Duration = Duration::from_secs(60);
 
 /// How KEDA names its own, and what it calls its HPA.
 const FINALIZER: &str = "finalizer.keda.sh";

@@ -9,10 +9,10 @@ use springtide_e2e::json::text;
 use springtide_e2e::{example, kind};
 
 /// Longest time until the operator has made or said what there is.
-const ACT_LIMIT: Duration = Duration::from_secs(10);
+const ACT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest time until KEDA is said not to run: it may take a minute for its first look.
-const TAKEN_UP_LIMIT: Duration = Duration::from_secs(75);
+const TAKEN_UP_LIMIT: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn a_scaled_object_that_keda_does_not_look_at_is_told_after_a_minute() -> Result<(), Failure>

@@ -13,7 +13,7 @@ use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
 /// Longest time until the operator, or the Deployment controller, has done what there is to do.
-const ACT_LIMIT: Duration = Duration::from_secs(10);
+const ACT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a Deployment that is paused must stay so.
 const STAYS: Duration = Duration::from_secs(2);

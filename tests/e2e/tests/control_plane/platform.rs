@@ -11,7 +11,7 @@ use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
 /// Longest time until the operator, and the controllers, have made something.
-const ACT_LIMIT: Duration = Duration::from_secs(10);
+const ACT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest time until the operator has seen what the cluster is: it looks every 10 s.
 const SEEN_LIMIT: Duration = Duration::from_secs(30);

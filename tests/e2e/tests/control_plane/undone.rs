@@ -9,10 +9,10 @@ use springtide_e2e::cluster::FIELD_MANAGER;
 use springtide_e2e::{example, kind};
 
 /// Longest time until the operator has made or changed something.
-const ACT_LIMIT: Duration = Duration::from_secs(10);
+const ACT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest time until the operator leaves the Deployment as it is.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long it must then leave it.
 const QUIET: Duration = Duration::from_secs(3);
