@@ -318,6 +318,35 @@ async fn a_spec_that_turns_bad_leaves_the_last_valid_one_in_force() {
 }
 
 #[tokio::test]
+async fn a_spec_that_turns_bad_after_the_first_pass_leaves_the_first_one_in_force() {
+    let world = World::new();
+    world.set_spec(&spec("HPA"));
+    world.pass().await.unwrap();
+    let before = world.get::<Deployment>().unwrap();
+    world.set_spec(&json!({"autoscaling": {"schedules": [{
+        "name": "day", "start": "0 8 * * *", "end": "0 18 * * *", "minReplicas": 4,
+        "timezone": "Europe/Atlantis",
+    }]}}));
+    world.converge().await;
+    let model_service = world.get::<ModelService>().unwrap();
+    assert_eq!(model_service["status"]["lastValid"]["generation"], 1);
+    let conditions = model_service["status"]["conditions"].to_string();
+    assert!(
+        conditions.contains("Generation 1 of the spec"),
+        "{conditions}"
+    );
+    world
+        .fake
+        .delete(&ResourceType::of::<Deployment>(), NAMESPACE, NAME);
+    let world = world.restarted();
+    world.converge().await;
+    assert_eq!(
+        world.get::<Deployment>().unwrap()["spec"]["template"],
+        before["spec"]["template"]
+    );
+}
+
+#[tokio::test]
 async fn a_spec_that_cannot_be_read_leaves_the_last_valid_one_in_force() {
     let world = World::new();
     world.set_spec(&spec("HPA"));
