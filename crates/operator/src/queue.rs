@@ -166,7 +166,6 @@ where
                         return Some((item, (changes, waiting, passes)));
                     }
                 }
-                else => return None,
             }
         }
     })

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::LimitRange;
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
+use springtide_e2e::json::{items, text};
 use springtide_e2e::kind::Kind;
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
@@ -26,6 +27,47 @@ async fn the_children_of_engine_hpa_come_back_within_10_seconds() -> Result<(), 
 async fn the_children_of_engine_keda_come_back_within_10_seconds() -> Result<(), Failure> {
     in_namespace("children-keda", Company::Welcome, async |bed| {
         come_back(bed, "digits", kind::SCALED_OBJECT).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_number_of_pods_stays_when_the_deployment_is_applied_again() -> Result<(), Failure> {
+    in_namespace("replicas", Company::Welcome, async |bed| {
+        let created = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+        let other = json!({"metadata": {"name": "scaled"}});
+        let scaled = bed.serve(&example::manifest("iris", &other)?).await?;
+        for name in [&created, &scaled] {
+            let deployment = bed.until_there(kind::DEPLOYMENT, name, BACK_LIMIT).await?;
+            ensure!(deployment["spec"]["replicas"] == 2, "{deployment}");
+        }
+        let five = json!({"spec": {"replicas": 5}});
+        bed.merge(kind::DEPLOYMENT, &scaled, &five).await?;
+        for (name, replicas, owner) in [
+            (&created, 2, "springtide-initial-replicas"),
+            (&scaled, 5, "springtide-e2e"),
+        ] {
+            let change = json!({"spec": {"rollout": {"progressDeadlineSeconds": 1234}}});
+            bed.merge(kind::MODEL_SERVICE, name, &change).await?;
+            let deployment = until("the Deployment to follow", BACK_LIMIT, async || {
+                let deployment = bed.get(kind::DEPLOYMENT, name).await?;
+                Ok(if deployment["spec"]["progressDeadlineSeconds"] == 1234 {
+                    Look::Seen(deployment)
+                } else {
+                    Look::NotYet(deployment["spec"].to_string())
+                })
+            })
+            .await?
+            .value;
+            ensure!(deployment["spec"]["replicas"] == replicas, "{deployment}");
+            let owners: Vec<_> = items(&deployment, "/metadata/managedFields")
+                .iter()
+                .filter(|entry| entry.pointer("/fieldsV1/f:spec/f:replicas").is_some())
+                .map(|entry| text(entry, "/manager"))
+                .collect();
+            ensure!(owners == [owner], "spec.replicas is owned by {owners:?}");
+        }
+        Ok(())
     })
     .await
 }
