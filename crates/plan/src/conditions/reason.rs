@@ -110,7 +110,7 @@ mod tests {
     use springtide_contract::{batching::BatchingReason, termination::ModelFailure};
 
     use super::*;
-    use crate::validated::Invalid;
+    use crate::validated::{INVALID_SPEC, UNREADABLE_SPEC};
 
     const DOCUMENTED: &str = include_str!("../../../../docs/reference/conditions.md");
 
@@ -170,7 +170,7 @@ mod tests {
             .chain(of_models)
             .chain(of_hpas)
             .chain(BatchingReason::ALL.iter().map(|reason| reason.name()))
-            .chain([Invalid::ReplicasMissing.reason()])
+            .chain([INVALID_SPEC, UNREADABLE_SPEC])
             .collect::<BTreeSet<_>>();
         assert_eq!(documented(), exist);
     }
