@@ -438,7 +438,7 @@ fn pods_are_asked_again_while_one_may_find_something() {
     assert_eq!(again(&model_service, &silent, Some(&batches)), seconds(45));
     // The pods are told of a finding soon, and once.
     let found = [found];
-    assert_eq!(again(&model_service, &found, None), seconds(5));
+    assert_eq!(again(&model_service, &found, None), seconds(1));
     let (model_service, observed) = answered(&found);
     let known = next(&status_of(&model_service, &observed), json!({}));
     assert_eq!(again(&known, &found, None), None);
