@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use springtide_plan::{
     ReplicasApply,
     field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS, OPERATOR},
-    is_applied,
+    handover, is_applied, is_deployment_applied,
     keda::ScaledObject,
 };
 use springtide_testkit::{FakeApi, ResourceType};
@@ -485,6 +485,49 @@ fn a_fixed_number_of_pods_comes_back_and_is_applied_once() {
         .fake
         .scale(&applied.resource, NAMESPACE, NAME, "kubectl", 9);
     assert_eq!(wanted(), Some(fixed.body(NAME)));
+}
+
+/// The manager that created the Deployment owns its number of pods: dropped without another owner, it would be 1.
+#[test]
+fn the_number_that_a_deployment_is_created_with_is_handed_over() {
+    let recorded = recorded::<Deployment>();
+    let fake = FakeApi::new();
+    let resource = ResourceType::of::<Deployment>();
+    let mut created = recorded.desired.clone();
+    created["spec"]["replicas"] = json!(4);
+    fake.apply(&resource, NAMESPACE, NAME, OPERATOR, &created);
+    let live = || -> Deployment {
+        serde_json::from_value(fake.get(&resource, NAMESPACE, NAME).unwrap()).unwrap()
+    };
+    let replicas = || live().spec.unwrap().replicas;
+    let desired: Deployment = serde_json::from_value(recorded.desired.clone()).unwrap();
+    assert!(is_deployment_applied(&desired, &live()));
+    let fixed = with_replicas(FIXED_REPLICAS, 4, true);
+    assert_eq!(fixed.onto(&live()), None, "it is so already");
+    let first = handover(&live()).unwrap();
+    assert_eq!(first, with_replicas(INITIAL_REPLICAS, 4, false));
+    fake.apply(
+        &resource,
+        NAMESPACE,
+        NAME,
+        first.field_manager,
+        &first.body(NAME),
+    );
+    fake.apply(&resource, NAMESPACE, NAME, OPERATOR, &recorded.desired);
+    assert_eq!(replicas(), Some(4));
+    assert_eq!(handover(&live()), None);
+    assert!(is_deployment_applied(&desired, &live()));
+
+    // What an autoscaler decides before, nobody takes back.
+    let fake = FakeApi::new();
+    fake.apply(&resource, NAMESPACE, NAME, OPERATOR, &created);
+    fake.scale(&resource, NAMESPACE, NAME, "kube-controller-manager", 9);
+    let live: Deployment =
+        serde_json::from_value(fake.get(&resource, NAMESPACE, NAME).unwrap()).unwrap();
+    assert_eq!(handover(&live), None);
+    fake.apply(&resource, NAMESPACE, NAME, OPERATOR, &recorded.desired);
+    let live = fake.get(&resource, NAMESPACE, NAME).unwrap();
+    assert_eq!(live["spec"]["replicas"], 9);
 }
 
 #[test]

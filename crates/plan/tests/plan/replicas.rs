@@ -97,6 +97,19 @@ fn a_new_deployment_under_an_autoscaler_starts_at_the_minimum() {
             plan(&model_service, &deployed(&model_service, 2, own)),
             None
         );
+        // What it was created with, before the spec asked for more: the owner is the operator itself.
+        let created = Some(field_manager::OPERATOR);
+        assert_eq!(
+            plan(&model_service, &deployed(&model_service, 1, created)),
+            initial.map(|initial| ReplicasApply {
+                force: true,
+                ..initial
+            })
+        );
+        assert_eq!(
+            plan(&model_service, &deployed(&model_service, 2, created)),
+            None
+        );
     }
 }
 
