@@ -6,7 +6,6 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     hash::Hash,
-    sync::Arc,
     time::Duration,
 };
 
@@ -103,7 +102,7 @@ impl<T: Clone + Eq + Hash> Waiting<T> {
 /// The items for which a pass goes on, or is about to. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Passes<T> {
-    items: Arc<watch::Sender<HashSet<T>>>,
+    items: watch::Sender<HashSet<T>>,
     most: usize,
 }
 
@@ -111,7 +110,7 @@ impl<T: Clone + Eq + Hash> Passes<T> {
     /// None, and `most` at the same time.
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            items: Arc::new(watch::Sender::new(HashSet::new())),
+            items: watch::Sender::new(HashSet::new()),
             most,
         }
     }

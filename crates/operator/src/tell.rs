@@ -197,6 +197,15 @@ mod tests {
 
     use super::*;
 
+    fn event(action: &str, message: &str) -> springtide_plan::Event {
+        springtide_plan::Event {
+            severity: Severity::Normal,
+            action: action.to_owned(),
+            reason: "Reason".to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
     #[tokio::test]
     async fn each_decision_is_an_event_and_what_comes_again_is_one() {
         let fake = FakeApi::new();
@@ -207,12 +216,6 @@ mod tests {
             namespace: Some("default".to_owned()),
             uid: Some("the-uid".to_owned()),
             ..ObjectReference::default()
-        };
-        let event = |action: &str, message: &str| springtide_plan::Event {
-            severity: Severity::Normal,
-            action: action.to_owned(),
-            reason: "Reason".to_owned(),
-            message: message.to_owned(),
         };
         teller.tell(
             &about,
@@ -247,13 +250,7 @@ mod tests {
             ..ObjectReference::default()
         };
         let tell = || {
-            let event = springtide_plan::Event {
-                severity: Severity::Normal,
-                action: SCALE.to_owned(),
-                reason: "Reason".to_owned(),
-                message: "from 2 to 4".to_owned(),
-            };
-            teller.tell(&about, vec![event]);
+            teller.tell(&about, vec![event(SCALE, "from 2 to 4")]);
         };
         let recorded_after = async || {
             let begun = Instant::now();
@@ -278,15 +275,9 @@ mod tests {
             namespace: Some("default".to_owned()),
             ..ObjectReference::default()
         };
-        let event = springtide_plan::Event {
-            severity: Severity::Normal,
-            action: SCALE.to_owned(),
-            reason: "Reason".to_owned(),
-            message: "from 2 to 4".to_owned(),
-        };
         fake.inject(1, springtide_testkit::Fault::Stall);
         fake.inject(2, springtide_testkit::Fault::Status(403));
-        teller.tell(&about, vec![event; MAX_WAITING + 3]);
+        teller.tell(&about, vec![event(SCALE, "from 2 to 4"); MAX_WAITING + 3]);
         teller.told().await;
         // Three found no room, and two failed.
         let text = metrics.render().unwrap();

@@ -261,11 +261,7 @@ fn related<K: Stored>(
             let is_list = matches!(event, Some(Event::InitDone));
             let change = take(&objects, number, event).or(is_list.then_some(Change::Spec));
             let asked_for = asked_for.into_iter();
-            stream::iter(
-                change
-                    .into_iter()
-                    .flat_map(move |change| asked_for.clone().map(move |about| (about, change))),
-            )
+            stream::iter(asked_for.filter_map(move |about| Some((about, change?))))
         })
     });
     stream::select_all(of_each.map(StreamExt::boxed)).boxed()

@@ -332,8 +332,9 @@ impl Target<'_> {
             .await
     }
 
-    /// Gives the number of pods that a Deployment was created with another owner. A conflict (409) may mean that somebody
-    /// has decided on another number and owns it, or no more than that much was written at once: the API server tells.
+    /// Gives the number of pods that a Deployment was created with another owner. A conflict (409) may mean that another
+    /// field manager has decided on another number and owns it, or no more than that much was written at once: the API
+    /// server tells.
     async fn hand_over(
         &self,
         replicas: &ReplicasApply,

@@ -89,7 +89,8 @@ pub fn is_deployment_applied(desired: &Deployment, live: &Deployment) -> bool {
 }
 
 /// What must be applied to a Deployment before [`OPERATOR`] applies it again, so that the number of pods that it was
-/// created with has another owner, and stays. Not by force: a conflict (409) means that somebody has decided, and owns it.
+/// created with has another owner, and stays. Not by force: a conflict (409) means that another field manager has
+/// decided, and owns it.
 #[must_use]
 pub fn handover(live: &Deployment) -> Option<ReplicasApply> {
     let replicas = asked_for(live).filter(|_| is_as_created(live))?;

@@ -336,19 +336,9 @@ impl Bed {
         status: &str,
         limit: Duration,
     ) -> Result<Waited<()>> {
-        wait::until(
-            &format!("ModelService {name} to have {type_}={status}"),
-            limit,
-            async || {
-                let service = self.get(kind::MODEL_SERVICE, name).await?;
-                let so = condition(&service, type_).is_some_and(|found| {
-                    found["status"] == status
-                        && found["observedGeneration"] == service["metadata"]["generation"]
-                });
-                Ok(Look::at(so, || diagnosis::conditions(&service)))
-            },
-        )
-        .await
+        let what = format!("ModelService {name} to have {type_}={status}");
+        let is_it = |found: &Value| found["status"] == status;
+        self.until_judged(name, type_, &what, limit, is_it).await
     }
 
     /// Waits until a condition of a ModelService, observed in its current generation, has a reason and a message with
@@ -365,20 +355,30 @@ impl Bed {
         says: &[&str],
         limit: Duration,
     ) -> Result<Waited<()>> {
-        wait::until(
-            &format!("ModelService {name} to have {type_} with {reason} and {says:?}"),
-            limit,
-            async || {
-                let service = self.get(kind::MODEL_SERVICE, name).await?;
-                let so = condition(&service, type_).is_some_and(|found| {
-                    let message = text(found, "/message");
-                    found["reason"] == reason
-                        && found["observedGeneration"] == service["metadata"]["generation"]
-                        && says.iter().all(|part| message.contains(part))
-                });
-                Ok(Look::at(so, || diagnosis::conditions(&service)))
-            },
-        )
+        let what = format!("ModelService {name} to have {type_} with {reason} and {says:?}");
+        let is_it = |found: &Value| {
+            let message = text(found, "/message");
+            found["reason"] == reason && says.iter().all(|part| message.contains(part))
+        };
+        self.until_judged(name, type_, &what, limit, is_it).await
+    }
+
+    /// Waits until a condition of a ModelService, observed in its current generation, is as `is_it` wants it.
+    async fn until_judged(
+        &self,
+        name: &str,
+        type_: &str,
+        what: &str,
+        limit: Duration,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Result<Waited<()>> {
+        wait::until(what, limit, async || {
+            let service = self.get(kind::MODEL_SERVICE, name).await?;
+            let so = condition(&service, type_).is_some_and(|found| {
+                found["observedGeneration"] == service["metadata"]["generation"] && is_it(found)
+            });
+            Ok(Look::at(so, || diagnosis::conditions(&service)))
+        })
         .await
     }
 
