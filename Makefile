@@ -115,7 +115,7 @@ bench-report: ## Write docs/performance.md from the last run of the benchmark
 .PHONY: bench-operator
 bench-operator: claim-target ## Measure what the operator needs for MODELS=500 new ModelServices, against a bare client
 	cargo build --locked --package springtide-e2e --example many_models
-	PROFILE=release tests/control-plane/run "$(CARGO_TARGET_DIR)/debug/examples/many_models" "$(MODELS)"
+	OPERATOR=none PROFILE=release tests/control-plane/run "$(CARGO_TARGET_DIR)/debug/examples/many_models" "$(MODELS)"
 
 .PHONY: bench-autoscaling bench-autoscaling-quick bench-autoscaling-report
 bench-autoscaling: claim-target cluster ## Measure the autoscaling on the kind cluster (75 minutes on an idle machine)

@@ -23,7 +23,7 @@ use crate::{
     metrics::Metrics,
     readiness::Readiness,
     reconcile::Context,
-    settings::{LogFormat, Settings},
+    settings::{ListenAddress, LogFormat, Settings},
 };
 
 /// The durations of client-go's leader election, which most controllers use.
@@ -65,7 +65,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             .metrics_authentication
             .then(|| Arc::new(Access::new(client.clone()))),
     };
-    let (host, port) = settings.listen_at();
+    let ListenAddress { host, port } = settings.listen;
     let (listener, _) = listen(host, port).map_err(|(address, error)| {
         anyhow!(error).context(format!("can't listen on {address} (--listen)"))
     })?;

@@ -1,8 +1,10 @@
 //! What the operator is started with.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     num::NonZeroU16,
+    str::FromStr,
 };
 
 use clap::{ArgAction, Parser};
@@ -95,10 +97,15 @@ pub struct Settings {
     #[arg(long, env = "UPGRADE_PAUSE_ON_FAILURE", default_value = "true", action = ArgAction::Set)]
     pub upgrade_pause_on_failure: bool,
 
-    /// Address of /healthz, /readyz and /metrics, such as 0.0.0.0:8080 [default: port 8080 of all addresses, over
-    /// IPv6 and IPv4].
-    #[arg(long, env = "LISTEN")]
-    pub listen: Option<SocketAddr>,
+    /// Address of /healthz, /readyz and /metrics, such as 127.0.0.1:8080. A port alone means all addresses, over IPv6
+    /// and IPv4.
+    #[arg(
+        long,
+        env = "LISTEN",
+        default_value = ":8080",
+        value_name = "[HOST]:PORT"
+    )]
+    pub listen: ListenAddress,
 
     /// Tell /metrics only to whom the API server knows by a bearer token and lets get the path /metrics. Needs
     /// the right to create TokenReviews and SubjectAccessReviews.
@@ -130,8 +137,35 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
-/// Where /healthz, /readyz and /metrics are, unless the settings say otherwise.
-const DEFAULT_PORT: u16 = 8080;
+/// Where /healthz, /readyz and /metrics are: `HOST:PORT`, or `:PORT` for all addresses that the machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// The address, where one is named.
+    pub host: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let explained = |error: &dyn fmt::Display| {
+            format!("{error}: it must be like :8080, 127.0.0.1:8080 or [::1]:8080")
+        };
+        if let Some(port) = text.strip_prefix(':')
+            && !port.starts_with(':')
+        {
+            let port = port.parse().map_err(|error| explained(&error))?;
+            return Ok(Self { host: None, port });
+        }
+        let named: SocketAddr = text.parse().map_err(|error| explained(&error))?;
+        Ok(Self {
+            host: Some(named.ip()),
+            port: named.port(),
+        })
+    }
+}
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -163,14 +197,6 @@ impl Settings {
             pod_label: self.pod_label.clone(),
             scrape_interval_seconds: self.scrape_interval_seconds,
         }
-    }
-
-    /// Where /healthz, /readyz and /metrics are: the address, where one is named, and the port.
-    #[must_use]
-    pub fn listen_at(&self) -> (Option<IpAddr>, u16) {
-        self.listen.map_or((None, DEFAULT_PORT), |named| {
-            (Some(named.ip()), named.port())
-        })
     }
 
     /// Where ModelServices are watched.
@@ -233,11 +259,11 @@ mod tests {
     fn all_addresses_are_listened_on_unless_one_is_named() {
         let at = |flags: &[&str]| {
             let program = ["springtide-operator"];
-            Settings::try_parse_from(program.iter().chain(flags))
-                .unwrap()
-                .listen_at()
+            let settings = Settings::try_parse_from(program.iter().chain(flags)).unwrap();
+            (settings.listen.host, settings.listen.port)
         };
         assert_eq!(at(&[]), (None, 8080));
+        assert_eq!(at(&["--listen=:9000"]), (None, 9000));
         let any = Some(Ipv4Addr::UNSPECIFIED.into());
         assert_eq!(at(&["--listen=0.0.0.0:8080"]), (any, 8080));
         let local = Some(Ipv6Addr::LOCALHOST.into());
@@ -268,6 +294,10 @@ mod tests {
         for bad in [
             "--concurrency=0",
             "--listen=8080",
+            "--listen=:",
+            "--listen=::1:",
+            "--listen=:80800",
+            "--listen=localhost:8080",
             "--scrape-interval-seconds=0",
             "--scrape-interval-seconds=301",
             "--pod-label=",

@@ -56,6 +56,10 @@ pub(crate) type Changes = BoxStream<'static, (ObjectRef<Watched>, Change)>;
 /// 10 seconds within which a deleted child is to come back.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
+/// Objects of a list that are in memory at the same time, before they are kept as pruned text: a page is read as
+/// trees, which take about 80 KB for a pod or a Deployment, and all kinds are listed at once.
+const PAGE: u32 = 50;
+
 /// Reconciles begin without what a watch hasn't listed after this time: each reads it from the API server.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -284,7 +288,7 @@ fn resilient<K: Stored>(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
         None => Api::all_with(client.clone(), &kind),
     };
-    watcher(api, config)
+    watcher(api, config.page_size(PAGE))
         .backoff(ExponentialBackoff::from(backoff))
         .map(move |event| match event {
             Ok(event) => Some(event),

@@ -41,12 +41,12 @@ pub enum Severity {
 /// first, each condition that has become true after it was anything else, and each that is false for a
 /// new reason. The summary `Ready` is told when it becomes true, or false for a spec that makes no sense: else
 /// another condition says why. What a new ModelService begins
-/// with is one event, whatever conditions say so: the first, unless something is wrong.
+/// with is one event, whatever says so: the first decision or else the first condition, unless something is wrong.
 #[must_use]
 pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatus) -> Vec<Event> {
     let before = |kind: &str| status_condition(previous?, kind);
     let begins = previous.is_none_or(|previous| previous.conditions.is_empty());
-    let mut is_told = false;
+    let mut is_told = begins && !decisions(current).is_empty();
     let changed = current.conditions.iter().filter_map(move |now| {
         let before = before(&now.type_);
         let severity = severity(before, now)?;

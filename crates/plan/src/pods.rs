@@ -108,6 +108,19 @@ pub(crate) fn fetch_failure(pod: &Pod) -> Option<TerminationMessage> {
         .and_then(last_words)
 }
 
+/// The Secret, ConfigMap or key without which the kubelet doesn't start a container, in its words. What else it says of a
+/// container that it can't configure has the pod's UID in it.
+pub(crate) fn missing_object(status: &ContainerStatus) -> Option<&str> {
+    const BEGINNINGS: [&str; 3] = ["secret \"", "configmap \"", "couldn't find key "];
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let message = waiting.message.as_deref()?;
+    let is_missing = waiting.reason.as_deref() == Some("CreateContainerConfigError")
+        && BEGINNINGS
+            .iter()
+            .any(|beginning| message.starts_with(beginning));
+    is_missing.then_some(message)
+}
+
 fn has_succeeded(status: &ContainerStatus) -> bool {
     terminated(status.state.as_ref()).is_some_and(|(exit_code, _)| exit_code == 0)
 }

@@ -78,7 +78,7 @@ impl FetchError {
 /// Where the model is and what it must be.
 fn wanted(args: &FetchArgs) -> Result<(Source, Option<Sha256>), FetchError> {
     let source = match (&args.uri, &args.uri_file) {
-        (Some(uri), None) => uri.parse()?,
+        (Some(uri), None) => uri.trim().parse()?,
         (None, Some(file)) => uri_in(file)?.trim().parse()?,
         (Some(_), Some(_)) | (None, None) => return Err(FetchError::NotOneUri),
     };

@@ -23,6 +23,7 @@ pub mod history;
 pub mod json;
 pub mod kind;
 pub mod load;
+pub mod operator_process;
 pub mod predict;
 pub mod readings;
 pub mod report;

@@ -21,6 +21,10 @@ use crate::{
     resources::SERVER_CONTAINER,
 };
 
+/// What is said before the first reading, whether the autoscaler has looked for one or not: it changes nothing for people, and
+/// each other text is a write.
+const NOTHING_YET: &str = "The first readings take a minute or two once a pod is ready.";
+
 /// Something that keeps readings from the autoscaler.
 struct Fault {
     reason: String,
@@ -75,10 +79,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
                     .join(" ")
             ),
         ),
-        Some(_) => Finding::unknown(
-            Reason::Starting,
-            "The first readings take a minute or two once a pod is ready.",
-        ),
+        Some(_) => Finding::unknown(Reason::Starting, NOTHING_YET),
         None => healthy(hpa.as_ref()),
     }
 }
@@ -86,10 +87,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
 fn healthy(hpa: Option<&HorizontalPodAutoscaler>) -> Finding {
     let active = hpa.and_then(|hpa| hpa_condition(hpa, "ScalingActive"));
     match active.map(|active| active.status.as_str()) {
-        None => Finding::unknown(
-            Reason::Starting,
-            "The HorizontalPodAutoscaler has read nothing yet.",
-        ),
+        None => Finding::unknown(Reason::Starting, NOTHING_YET),
         Some("True") => Finding::yes(Reason::Readings, "The autoscaler gets readings."),
         Some(_) => Finding::unknown(
             Reason::MetricsUnavailable,

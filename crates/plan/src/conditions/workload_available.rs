@@ -158,6 +158,10 @@ fn container_fault(status: &ContainerStatus) -> Option<Finding> {
                 "The image {image} of container {name} can't be pulled. Check spec.server.image, spec.server.imagePullPolicy and spec.pod.imagePullSecrets."
             ),
         )),
+        _ if let Some(missing) = pods::missing_object(status) => Some(Finding::no(
+            Reason::ContainerNotStarted,
+            format!("Container {name} can't be started: {missing}."),
+        )),
         // The kubelet's own message may hold the container's id.
         (
             Some(

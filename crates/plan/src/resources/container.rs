@@ -1,11 +1,11 @@
 //! The containers of a serving pod: one that fetches the model, and the server.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, iter};
 
 use k8s_openapi::{
     api::core::v1::{
-        Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler, Probe,
-        ResourceRequirements, SleepAction,
+        Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, Lifecycle, LifecycleHandler,
+        Probe, ResourceRequirements, SecretKeySelector, SleepAction,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
@@ -52,40 +52,40 @@ pub(super) fn fetch(
     model_service: &ValidatedModelService,
     settings: &OperatorSettings,
 ) -> Container {
-    let [flag, source] = match model_service.model_uri() {
-        ModelUri::ConfigMap { key: path, .. } | ModelUri::Claim { path, .. } => [
-            "--uri".to_owned(),
-            format!("file://{}/{path}", paths::SOURCE_DIR),
-        ],
-        ModelUri::Http { url } => ["--uri".to_owned(), url.clone()],
-        ModelUri::Secret { .. } => ["--uri-file".to_owned(), volumes::uri_file()],
+    let uri = match model_service.model_uri() {
+        ModelUri::ConfigMap { key: path, .. } | ModelUri::Claim { path, .. } => {
+            Some(format!("file://{}/{path}", paths::SOURCE_DIR))
+        }
+        ModelUri::Http { url } => Some(url.clone()),
+        ModelUri::Secret { .. } => None,
+    };
+    let uri = uri.as_deref().map(|uri| ["--uri", uri]);
+    let secret_uri = match model_service.model_uri() {
+        ModelUri::Secret { name, key } => Some(from_secret(env::MODEL_URI, name, key)),
+        _ => None,
     };
     let sha256 = model_service
         .model_sha256()
         .map(|sha256| ["--sha256", sha256.as_str()]);
     let max_bytes = (i64::from(model_service.max_size_mebibytes()) << 20).to_string();
-    let args = [
-        "fetch",
-        &flag,
-        &source,
-        "--to",
-        paths::MODEL_FILE,
-        "--max-bytes",
-        &max_bytes,
-    ];
+    let bound = ["--to", paths::MODEL_FILE, "--max-bytes", &max_bytes];
     Container {
         name: FETCH_CONTAINER.to_owned(),
         args: Some(
-            args.into_iter()
+            iter::once("fetch")
+                .chain(uri.into_iter().flatten())
+                .chain(bound)
                 .chain(sha256.into_iter().flatten())
                 .map(ToOwned::to_owned)
                 .collect(),
         ),
         env: Some(with_asked(
-            vec![variable(
+            iter::once(variable(
                 env::TERMINATION_MESSAGE_PATH,
                 &paths::TERMINATION_LOG,
-            )],
+            ))
+            .chain(secret_uri)
+            .collect(),
             model_service,
         )),
         // A pod needs the larger of what its init containers and its containers need, so this costs
@@ -264,6 +264,23 @@ fn variable(name: &str, value: &dyn fmt::Display) -> EnvVar {
         name: name.to_owned(),
         value: Some(value.to_string()),
         value_from: None,
+    }
+}
+
+/// A variable that a Secret's key holds. Where that isn't there, the kubelet doesn't start the container, and looks again
+/// after ten to fifteen seconds.
+fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional: Some(false),
+            }),
+            ..EnvVarSource::default()
+        }),
     }
 }
 

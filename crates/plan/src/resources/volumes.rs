@@ -1,8 +1,8 @@
 //! The volumes of a serving pod: where the model comes from, and where it goes to.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, PersistentVolumeClaimVolumeSource,
-    SecretVolumeSource, Volume, VolumeMount,
+    ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, Volume,
+    VolumeMount,
 };
 use springtide_api::ModelUri;
 use springtide_contract::paths;
@@ -12,14 +12,8 @@ use crate::{quantity::mebibytes, validated::ValidatedModelService};
 /// Name of the volume that holds the fetched model.
 pub(super) const MODELS: &str = "models";
 
-/// Name of the volume that the model, or its URI, comes from.
+/// Name of the volume that the model comes from.
 const SOURCE: &str = "source";
-
-/// Name of the file that holds the model's URI where it comes from a Secret.
-const URI_FILE_NAME: &str = "uri";
-
-/// Access to that file: of its owner and of the pods' group.
-const URI_FILE_MODE: i32 = 0o440;
 
 pub(super) fn volumes(model_service: &ValidatedModelService) -> Vec<Volume> {
     let models = Volume {
@@ -51,21 +45,7 @@ pub(super) fn volumes(model_service: &ValidatedModelService) -> Vec<Volume> {
             }),
             ..source
         }),
-        ModelUri::Secret { name, key } => Some(Volume {
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(name.clone()),
-                items: Some(vec![KeyToPath {
-                    key: key.clone(),
-                    path: URI_FILE_NAME.to_owned(),
-                    mode: None,
-                }]),
-                default_mode: Some(URI_FILE_MODE),
-                // As for ConfigMaps.
-                optional: Some(true),
-            }),
-            ..source
-        }),
-        ModelUri::Http { .. } => None,
+        ModelUri::Http { .. } | ModelUri::Secret { .. } => None,
     };
     [models]
         .into_iter()
@@ -80,18 +60,13 @@ pub(super) fn models_mebibytes(model_service: &ValidatedModelService) -> i32 {
     2 * model_service.max_size_mebibytes()
 }
 
-/// Path at which the container that fetches the model has its URI, where that comes from a Secret.
-pub(super) fn uri_file() -> String {
-    format!("{}/{URI_FILE_NAME}", paths::SOURCE_DIR)
-}
-
 /// Mounts of the container that fetches the model.
 pub(super) fn fetch_mounts(model_service: &ValidatedModelService) -> Vec<VolumeMount> {
     let source = match model_service.model_uri() {
-        ModelUri::ConfigMap { .. } | ModelUri::Claim { .. } | ModelUri::Secret { .. } => {
+        ModelUri::ConfigMap { .. } | ModelUri::Claim { .. } => {
             Some(mount(SOURCE, paths::SOURCE_DIR, Some(true)))
         }
-        ModelUri::Http { .. } => None,
+        ModelUri::Http { .. } | ModelUri::Secret { .. } => None,
     };
     [mount(MODELS, paths::MODEL_DIR, None)]
         .into_iter()

@@ -7,7 +7,7 @@
 //! every status is about the present generation, and settled when no status changes any more. The latter waits for the
 //! controllers of Deployments and HPAs, too, which send 20 requests per second each by default.
 //!
-//! Then children are deleted and edited.
+//! Then children are deleted and edited, and in the end the operator is started anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,15 +21,18 @@ use springtide_e2e::bed::{Bed, Company, in_namespace_within};
 use springtide_e2e::example;
 use springtide_e2e::json::items;
 use springtide_e2e::kind::{self, Kind};
+use springtide_e2e::operator_process::{self, OperatorProcess};
 use springtide_e2e::wait::{Look, until};
 use tokio::time::Instant;
 
 use crate::operator::calls_so_far;
 use crate::repairs::repairs;
+use crate::restart::restart;
 use crate::watched::Watched;
 
 mod operator;
 mod repairs;
+mod restart;
 mod watched;
 
 /// Requests of a client at the same time.
@@ -49,7 +52,8 @@ const GRANDCHILDREN: [Kind; 3] = [kind::REPLICA_SET, kind::POD, kind::ENDPOINT_S
 /// Label and value of what the bare client applies.
 const BARE: &str = "many-models-bare";
 
-/// Children that are deleted or edited, one after the other of all kinds.
+/// Children that are deleted or edited, one after the other of all kinds; one of each ModelService at most, since the
+/// operator yields to who undoes it again and again.
 const REPAIRS: usize = 200;
 
 /// Longest time that anything may take: that of a thousand ModelServices on two busy processors, twice.
@@ -87,6 +91,7 @@ fn manifest(name: &str) -> Result<Value> {
 }
 
 async fn measure(bed: &Bed, models: usize) -> Result<()> {
+    let operator = OperatorProcess::start(&mut operator_process::of_the_chart()?)?;
     let sample = bed.serve(&manifest("sample")?).await?;
     let templates = children(bed, &sample).await?;
     let bare = bare_client(bed, &sample, &templates, models).await?;
@@ -123,11 +128,31 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
         each(after - before, models),
     ));
 
-    let repairs = repairs(bed, &mut watched, models, REPAIRS).await?;
+    let count = REPAIRS.min(models);
+    let repairs = repairs(bed, &mut watched, models, count).await?;
     let at = |percent: usize| repairs[(repairs.len() - 1) * percent / 100].as_secs_f64();
     bed.report(&format!(
-        "a child that was deleted or edited was right again after {:.2} s (median), {:.2} s (p99), {:.2} s at most, of {REPAIRS}",
+        "a child that was deleted or edited was right again after {:.2} s (median), {:.2} s (p99), {:.2} s at most, of {count}",
         at(50), at(99), at(100),
+    ));
+
+    report_memory(bed, "the operator", &operator)?;
+    let (operator, consistent, written) = restart(bed, &mut watched, models, operator).await?;
+    bed.report(&format!(
+        "started anew, the operator had looked at all after {:.1} s, and wrote {written} objects",
+        consistent.as_secs_f64(),
+    ));
+    report_memory(bed, "the operator that was started anew", &operator)?;
+    operator.stop().await
+}
+
+fn report_memory(bed: &Bed, what: &str, operator: &OperatorProcess) -> Result<()> {
+    let memory = operator.memory()?;
+    let mebibytes = |bytes: u64| bytes >> 20;
+    bed.report(&format!(
+        "{what} has {} MiB, and had {} MiB at most",
+        mebibytes(memory.now),
+        mebibytes(memory.peak)
     ));
     Ok(())
 }

@@ -102,4 +102,9 @@ impl Watched {
     pub(crate) fn get(&self, kind: Kind, name: &str) -> Option<&DynamicObject> {
         self.objects.get(&(kind, name.to_owned()))
     }
+
+    /// All objects, by kind and name.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (&(Kind, String), &DynamicObject)> {
+        self.objects.iter()
+    }
 }

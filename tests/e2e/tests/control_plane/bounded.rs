@@ -13,12 +13,9 @@ use serde_json::{Value, json};
 use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::cluster::Cluster;
 use springtide_e2e::kind::Kind;
+use springtide_e2e::operator_process::metrics;
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
 /// Namespaces that the operator watches.
 const WATCHED: [&str; 2] = ["watched-one", "watched-two"];
@@ -194,26 +191,4 @@ async fn token(bed: &Bed, account: &str) -> Result<String> {
     let made = post(bed, &format!("{accounts}/{account}/token"), &request).await?;
     let token = made["status"]["token"].as_str().context("a token")?;
     Ok(token.to_owned())
-}
-
-/// Status and body of the operator's metrics.
-async fn metrics(token: Option<&str>) -> Result<(u16, String)> {
-    let address = std::env::var("SPRINGTIDE_OPERATOR_ADDRESS").context("the operator's address")?;
-    let authorization = token.map_or_else(String::new, |token| {
-        format!("Authorization: Bearer {token}\r\n")
-    });
-    let request = format!(
-        "GET /metrics HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n"
-    );
-    let mut answer = String::new();
-    tokio::time::timeout(LIMIT, async {
-        let mut connection = TcpStream::connect(&address).await?;
-        connection.write_all(request.as_bytes()).await?;
-        connection.read_to_string(&mut answer).await
-    })
-    .await
-    .context("no answer in time")??;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no head")?;
-    let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    Ok((status, body.to_owned()))
 }

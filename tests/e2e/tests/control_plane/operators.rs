@@ -1,13 +1,12 @@
 //! Two operators that watch one namespace: real processes and a real API server.
 
-use std::env;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use springtide_e2e::bed::{Company, Failure, condition, in_namespace};
 use springtide_e2e::json::{items, text};
+use springtide_e2e::operator_process::{self, OperatorProcess};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -20,34 +19,15 @@ const QUIET: Duration = Duration::from_secs(3);
 /// What the pods of the team's operator run.
 const TEAMS_IMAGE: &str = "registry.example.com/another:1";
 
-/// An operator that ends with the test.
-struct Operator(Child);
-
-impl Operator {
-    /// One of a team, with rights over everything, for one namespace.
-    fn start(namespace: &str) -> Result<Self> {
-        let program = env::var("SPRINGTIDE_OPERATOR").context("SPRINGTIDE_OPERATOR")?;
-        let child = Command::new(program)
+/// A team's operator, with rights over everything, for one namespace.
+fn teams_operator(namespace: &str) -> Result<OperatorProcess> {
+    OperatorProcess::start(
+        operator_process::program()?
             .args(["--listen", "127.0.0.1:0", "--leader-election", "false"])
             .args(["--server-image", TEAMS_IMAGE])
-            .args([
-                "--watch-namespaces",
-                namespace,
-                "--lease-namespace",
-                namespace,
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()?;
-        Ok(Self(child))
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _status = self.0.wait();
-    }
+            .args(["--watch-namespaces", namespace])
+            .args(["--lease-namespace", namespace]),
+    )
 }
 
 /// How often the spec of a Deployment was changed, and who wrote it when. What its controller says of the pods doesn't
@@ -75,7 +55,7 @@ async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure
             },
         )
         .await?;
-        let _team = Operator::start(&bed.namespace)?;
+        let _team = teams_operator(&bed.namespace)?;
         until(
             "the first operator to say that it leaves it",
             ACT_LIMIT,

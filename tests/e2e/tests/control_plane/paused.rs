@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::json::{same, text};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
+
+use crate::kubelet;
 
 /// Longest time until the operator, or the Deployment controller, has done what there is to do.
 const ACT_LIMIT: Duration = Duration::from_secs(30);
@@ -122,9 +121,6 @@ async fn replica_sets(bed: &Bed, count: usize) -> Result<()> {
 async fn become_ready(bed: &Bed, pod: &str) -> Result<()> {
     let ready =
         json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-    let status = json!({"status": {"phase": "Running", "conditions": [ready]}});
-    Api::<Pod>::namespaced(bed.cluster.client(), &bed.namespace)
-        .patch_status(pod, &PatchParams::default(), &Patch::Merge(&status))
-        .await?;
-    Ok(())
+    let status = json!({"phase": "Running", "conditions": [ready]});
+    kubelet::says(bed, pod, &status).await
 }

@@ -29,7 +29,6 @@ fn bad() -> Vec<Bad> {
     const NODE: &str = "share namespaces or ports with their node";
     const RESTRICTED: &str = "restricted as Pod Security says";
     const VOLUMES: &str = "no volumes but";
-    const ONE_KEY: &str = "one key of a Secret";
     const ACCOUNT: &str = "service account";
     let volume = |source: Value| {
         let mut volume = json!([{"name": "models", "emptyDir": {}}, {"name": "source"}]);
@@ -84,18 +83,10 @@ fn bad() -> Vec<Bad> {
             VOLUMES,
         ),
         (
-            "all of a Secret that may be mounted",
+            "a Secret that may hold a model's URI",
             "/spec/template/spec/volumes",
             volume(json!({"secret": {"secretName": "model-uri"}})),
-            ONE_KEY,
-        ),
-        (
-            "two keys of it",
-            "/spec/template/spec/volumes",
-            volume(json!({"secret": {"secretName": "model-uri", "items": [
-                {"key": "iris", "path": "uri"}, {"key": "other", "path": "other"},
-            ]}})),
-            ONE_KEY,
+            VOLUMES,
         ),
         (
             "a Secret of two sources",
@@ -343,8 +334,7 @@ fn presigned(name: &str, secret: &str) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn pods_mount_a_secret_that_the_administrator_names_where_they_fetch() -> Result<(), Failure>
-{
+async fn pods_have_a_secret_that_the_administrator_names_where_they_fetch() -> Result<(), Failure> {
     in_namespace("policy-secrets", Company::Welcome, async |bed| {
         bed.apply(&presigned("refused", "passwords")?).await?;
         until("the refusal", MADE_LIMIT, async || {
@@ -368,18 +358,21 @@ async fn pods_mount_a_secret_that_the_administrator_names_where_they_fetch() -> 
         another["metadata"]["name"] = json!("another");
         another["metadata"]["ownerReferences"][0]["name"] = json!("another");
         dry(&operator, &bed.namespace, &another).await?;
-        let served = with(
-            another,
-            "/spec/template/spec/containers/0/volumeMounts",
-            json!([{"name": "source", "mountPath": "/source"}]),
-        )?;
-        let outcome = dry(&operator, &bed.namespace, &served).await;
-        ensure!(
-            outcome
-                .as_ref()
-                .is_err_and(|error| error.to_string().contains("one key of a Secret")),
-            "the Secret is in the container that serves: {outcome:?}"
-        );
+        let variable = |name: &str| json!([{"name": name, "valueFrom": {"secretKeyRef": {"name": "model-uri", "key": "iris"}}}]);
+        for (what, container, name) in [
+            ("the container that serves", "containers", "SPRINGTIDE_MODEL_URI"),
+            ("a variable of another name", "initContainers", "OTHER"),
+        ] {
+            let env = format!("/spec/template/spec/{container}/0/env");
+            let bad = with(another.clone(), &env, variable(name))?;
+            let outcome = dry(&operator, &bed.namespace, &bad).await;
+            ensure!(
+                outcome
+                    .as_ref()
+                    .is_err_and(|error| error.to_string().contains("must not take variables from Secrets")),
+                "the Secret is in {what}: {outcome:?}"
+            );
+        }
         Ok(())
     })
     .await

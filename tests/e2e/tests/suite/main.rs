@@ -9,10 +9,13 @@
 mod autoscalers;
 mod batching;
 mod behaviors;
+mod config_maps;
 mod deletion;
 mod engines;
 mod examples;
 mod fixed_replicas;
+mod kubelet_waits;
+mod memory_at_rest;
 mod model_sources;
 mod models;
 mod no_fight;

@@ -44,7 +44,7 @@ async fn a_model_on_a_web_server_is_fetched_through_a_503_and_a_redirect() -> Re
     .await
 }
 
-/// The pod starts without the Secret and says what it lacks; the next one has it.
+/// The kubelet waits for the Secret and says what it lacks; nobody has to do anything once it is there.
 #[tokio::test]
 async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhere()
 -> Result<(), Failure> {
@@ -59,7 +59,10 @@ async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhe
             let service = bed.get(kind::MODEL_SERVICE, "secret-uri").await?;
             let said = condition(&service, "ModelLoaded").cloned();
             let said = said.map_or_else(String::new, |said| said.to_string());
-            Ok(Look::at(said.contains("the Secret presigned"), || said))
+            Ok(Look::at(
+                said.contains("ModelNotFound") && said.contains("the Secret presigned"),
+                || said,
+            ))
         })
         .await?;
 
@@ -69,11 +72,8 @@ async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhe
             "metadata": {"name": "presigned"}, "stringData": {"iris": uri},
         }))
         .await?;
-        let pods = async || bed.cluster.list(Some(&bed.namespace), kind::POD, "").await;
-        for pod in pods().await? {
-            bed.delete(kind::POD, text(&pod, "/metadata/name")).await?;
-        }
-        bed.until_ready("secret-uri").await?;
+        let waited = bed.until_ready("secret-uri").await?;
+        bed.report(&format!("Ready {} after the Secret came", waited.seconds()));
         predict::check_rows(bed, "secret-uri", &HeldOut::of("iris")?).await?;
 
         let service = bed.get(kind::MODEL_SERVICE, "secret-uri").await?;
@@ -81,7 +81,11 @@ async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhe
             .cluster
             .list(Some(&bed.namespace), kind::EVENT, "")
             .await?;
-        for shown in pods().await?.iter().chain(&events).chain([&service]) {
+        let pods = bed
+            .cluster
+            .list(Some(&bed.namespace), kind::POD, "")
+            .await?;
+        for shown in pods.iter().chain(&events).chain([&service]) {
             ensure!(!shown.to_string().contains(SIGNATURE), "{shown}");
         }
         Ok(())

@@ -1,10 +1,12 @@
 //! Events.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
+use springtide_api::status::Decision;
 use springtide_plan::{Event, Severity, events};
 
 use super::{checksum_mismatch, fetch_failed, healthy, pod};
-use crate::support::status_of;
+use crate::support::{at, status_of};
 
 #[test]
 fn what_ends_by_itself_is_told_without_a_warning() {
@@ -30,6 +32,21 @@ fn what_ends_by_itself_is_told_without_a_warning() {
     let told = events(None, &starting);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].severity, Severity::Normal);
+    // A first decision says it, too.
+    let mut decided = starting;
+    decided.autoscaling.as_mut().unwrap().decisions = vec![Decision {
+        time: Time(at(0)),
+        from: 0,
+        to: 2,
+        signal: None,
+        value: None,
+        target: None,
+        limited_by: None,
+        message: "Scaled up from 0 to 2 pods.".to_owned(),
+    }];
+    let told = events(None, &decided);
+    let reasons: Vec<_> = told.iter().map(|event| &*event.reason).collect();
+    assert_eq!(reasons, ["ScaledUp"]);
 }
 
 #[test]

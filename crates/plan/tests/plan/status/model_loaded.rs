@@ -34,9 +34,56 @@ fn a_model_that_cannot_be_fetched_is_reported_with_the_reason() {
     }
 }
 
-/// A pod whose Secret, or its key, isn't there starts without the file, and says so when it fetches.
+/// The kubelet starts no container whose Secret isn't there, and says what it waits for.
 #[test]
-fn a_uri_that_a_secret_does_not_have_is_reported_with_the_secret() {
+fn a_secret_that_pods_wait_for_is_named() {
+    let model_service = validated(json!({"model": {
+        "uriFrom": {"secretKeyRef": {"name": "presigned", "key": "iris"}}, "sha256": "0f".repeat(32),
+    }}));
+    let waiting = |message: &str| {
+        let waiting =
+            json!({"waiting": {"reason": "CreateContainerConfigError", "message": message}});
+        let observed = Observed {
+            pods: vec![pod(&model_service, "a", fetch_failed(waiting, json!({})))],
+            ..applied(&model_service, Observed::default())
+        };
+        status_of(&model_service, &observed)
+    };
+    for missing in [
+        "secret \"presigned\" not found",
+        "couldn't find key iris in Secret default/presigned",
+    ] {
+        let status = waiting(missing);
+        assert_eq!(condition(&status, "ModelLoaded"), no("ModelNotFound"));
+        assert_eq!(
+            message(&status, "ModelLoaded"),
+            format!(
+                "{missing}: pods wait for it (spec.model.uriFrom: the URI is the key iris of the Secret presigned)"
+            )
+        );
+    }
+    // Of the environment, which says nothing of the model.
+    for missing in [
+        "secret \"presigned-too\" not found",
+        "configmap \"settings\" not found",
+        "couldn't find key iris in ConfigMap default/presigned",
+    ] {
+        let status = waiting(missing);
+        assert_eq!(condition(&status, "ModelLoaded"), unknown("Loading"));
+        assert_eq!(
+            message(&status, "WorkloadAvailable"),
+            format!("Container fetch-model can't be started: {missing}.")
+        );
+    }
+    // The pod's UID is in it, and the next pod has another one.
+    let with_uid =
+        waiting("container has runAsNonRoot and image will run as root (pod: \"a_ml(4f2a)\")");
+    assert!(!message(&with_uid, "WorkloadAvailable").contains("4f2a"));
+}
+
+/// What the Secret holds can be no URI of a model.
+#[test]
+fn a_uri_that_a_secret_has_is_reported_with_the_secret() {
     let model_service = validated(json!({"model": {
         "uriFrom": {"secretKeyRef": {"name": "presigned", "key": "iris"}}, "sha256": "0f".repeat(32),
     }}));

@@ -1,0 +1,86 @@
+//! How soon an operator that was started anew has looked at everything, and that it writes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use springtide_e2e::bed::Bed;
+use springtide_e2e::cluster::FIELD_MANAGER;
+use springtide_e2e::kind::Kind;
+use springtide_e2e::operator_process::{self, OperatorProcess};
+use springtide_e2e::wait::{Look, until};
+use tokio::time::Instant;
+
+use crate::QUIET;
+use crate::watched::Watched;
+
+/// Longest time that it may take: far more than any bar.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Time without a change after which controllers have nothing more to say: HPAs are looked at every 15 s.
+const SETTLED: Duration = Duration::from_secs(20);
+
+/// What each object has of the operator: field managers and the times of their last writes.
+type Writes = BTreeMap<(Kind, String), Vec<String>>;
+
+/// Ends the operator and starts another one. Gives that, with the time until it had looked at all ModelServices,
+/// and the number of objects that it changed.
+pub(crate) async fn restart(
+    bed: &Bed,
+    watched: &mut Watched,
+    models: usize,
+    former: OperatorProcess,
+) -> Result<(OperatorProcess, Duration, usize)> {
+    until_quiet(watched, SETTLED).await?;
+    former.stop().await?;
+    let before = writes(watched);
+    let begun = Instant::now();
+    let operator = OperatorProcess::start(&mut operator_process::of_the_chart()?)?;
+    let what = format!("passes over {models} ModelServices");
+    until(&what, LIMIT, async || {
+        let passes = passes().await.unwrap_or_default();
+        Ok(Look::at(passes >= models, || format!("{passes} passes")))
+    })
+    .await?;
+    let consistent = begun.elapsed();
+    until_quiet(watched, QUIET).await?;
+    let after = writes(watched);
+    ensure!(after.len() == before.len(), "objects came or went");
+    let changed: Vec<_> = after
+        .iter()
+        .filter(|(key, now)| before.get(*key) != Some(now))
+        .map(|((kind, name), _)| format!("{} {name}", kind.name))
+        .collect();
+    if !changed.is_empty() {
+        bed.report(&format!("written by the new operator: {changed:?}"));
+    }
+    Ok((operator, consistent, changed.len()))
+}
+
+/// Passes without an error so far.
+async fn passes() -> Result<usize> {
+    const SERIES: &str = "springtide_operator_reconciles_total{outcome=\"success\"} ";
+    let (_status, text) = operator_process::metrics(None).await?;
+    let passes = text.lines().find_map(|line| line.strip_prefix(SERIES));
+    Ok(passes.map_or(Ok(0), str::parse)?)
+}
+
+/// Waits until the watches have told nothing for this time, but not for ever.
+async fn until_quiet(watched: &mut Watched, time: Duration) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline && watched.next(Instant::now() + time).await?.is_some() {}
+    Ok(())
+}
+
+fn writes(watched: &Watched) -> Writes {
+    let of_the_operator = watched.objects().map(|(key, object)| {
+        let managers = object.metadata.managed_fields.iter().flatten();
+        let ours = managers.filter(|entry| {
+            let manager = entry.manager.as_deref().unwrap_or_default();
+            manager.starts_with("springtide-") && manager != FIELD_MANAGER
+        });
+        let ours = ours.map(|entry| format!("{:?} {:?}", entry.manager, entry.time));
+        (key.clone(), ours.collect())
+    });
+    of_the_operator.collect()
+}

@@ -1,0 +1,17 @@
+//! What a kubelet says of pods: there is none, so tests say it.
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+use springtide_e2e::bed::Bed;
+
+/// Merges into the status of a pod.
+pub(crate) async fn says(bed: &Bed, pod: &str, status: &Value) -> Result<()> {
+    let change = json!({"status": status});
+    Api::<Pod>::namespaced(bed.cluster.client(), &bed.namespace)
+        .patch_status(pod, &PatchParams::default(), &Patch::Merge(&change))
+        .await?;
+    Ok(())
+}

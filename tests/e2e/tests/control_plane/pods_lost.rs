@@ -1,0 +1,182 @@
+//! Pods that are lost: to the node's disk, to pods of higher priority, with their node, to too little memory. What a
+//! kubelet and a scheduler would say, the tests say.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use http::Request;
+use k8s_openapi::api::core::v1::LimitRange;
+use k8s_openapi::jiff::Timestamp;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::json::text;
+use springtide_e2e::wait::{Look, until};
+use springtide_e2e::{example, kind};
+
+use crate::kubelet;
+
+/// Longest time until the operator, or a controller, has done what there is to do.
+const ACT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a pod goes, or was killed: its name here, what is said of the pod, and the reason and parts of the message that
+/// `WorkloadAvailable` has for it.
+type Loss = (&'static str, Value, &'static str, &'static [&'static str]);
+
+fn losses() -> Vec<Loss> {
+    let target = |reason: &str| {
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "lastTransitionTime": now}])
+    };
+    let evicted = |message: &str| {
+        let conditions = target("TerminationByKubelet");
+        json!({"phase": "Failed", "reason": "Evicted", "message": message, "conditions": conditions})
+    };
+    let killed = {
+        let ended = json!({
+            "exitCode": 137, "reason": "OOMKilled", "startedAt": Timestamp::now(), "finishedAt": Timestamp::now(),
+        });
+        json!({"phase": "Running", "containerStatuses": [{
+            "name": "server", "image": "server", "imageID": "", "ready": true, "restartCount": 1,
+            "state": {"running": {}}, "lastState": {"terminated": ended},
+        }]})
+    };
+    vec![
+        (
+            "disk",
+            evicted("Container server exceeded its local ephemeral storage limit \"100Mi\". "),
+            "PodsEvicted",
+            &["limit \"100Mi\"", "spec.model.maxSizeMebibytes"],
+        ),
+        (
+            "volume",
+            evicted("Usage of EmptyDir volume \"models\" exceeds the limit \"2Gi\". "),
+            "PodsEvicted",
+            &["exceeds the limit \"2Gi\""],
+        ),
+        (
+            "node-memory",
+            evicted(
+                "The node was low on resource: memory. Threshold quantity: 100Mi, available: 60Mi. ",
+            ),
+            "PodsEvicted",
+            &[
+                "low on resource: memory",
+                "spec.server.resources.requests.memory",
+            ],
+        ),
+        (
+            "priority",
+            json!({"conditions": target("PreemptionByScheduler")}),
+            "PodsPreempted",
+            &["higher priority"],
+        ),
+        (
+            "taint",
+            json!({"conditions": target("DeletionByTaintManager")}),
+            "NodeLost",
+            &["a taint"],
+        ),
+        (
+            "node",
+            json!({"phase": "Failed", "conditions": target("DeletionByPodGC")}),
+            "NodeLost",
+            &["went with its node"],
+        ),
+        ("memory", killed, "OutOfMemory", &["limits.memory"]),
+    ]
+}
+
+#[tokio::test]
+async fn a_lost_pod_is_told_with_its_cause() -> Result<(), Failure> {
+    in_namespace("pods-lost", Company::Welcome, async |bed| {
+        let losses = losses();
+        for (name, ..) in &losses {
+            bed.serve(&example::fixed_iris(name, 1, &json!({}))?)
+                .await?;
+        }
+        for (name, status, reason, says) in &losses {
+            let pod = one_pod(bed, name).await?;
+            kubelet::says(bed, &pod, status).await?;
+            bed.until_said(name, "WorkloadAvailable", reason, says, ACT_LIMIT)
+                .await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The Eviction API, as `kubectl drain` asks it, for pods that wait to be deleted since a finalizer holds them.
+#[tokio::test]
+async fn a_drained_pod_is_told() -> Result<(), Failure> {
+    in_namespace("pods-drained", Company::Welcome, async |bed| {
+        let name = bed
+            .serve(&example::fixed_iris("iris", 1, &json!({}))?)
+            .await?;
+        let pod = one_pod(bed, &name).await?;
+        let held = json!({"metadata": {"finalizers": ["springtide-e2e/held"]}});
+        bed.merge(kind::POD, &pod, &held).await?;
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": bed.namespace},
+        });
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", bed.namespace);
+        let request = Request::post(path)
+            .header("Content-Type", "application/json")
+            .body(serde_json::to_vec(&eviction)?)?;
+        bed.cluster.client().request_text(request).await?;
+        let says = &["kubectl drain"];
+        let said = bed
+            .until_said(&name, "WorkloadAvailable", "PodsEvicted", says, ACT_LIMIT)
+            .await;
+        let let_go = json!({"metadata": {"finalizers": null}});
+        bed.merge(kind::POD, &pod, &let_go).await?;
+        said.map(drop)
+    })
+    .await
+}
+
+/// What a namespace gives containers without a limit isn't for serving pods: they have one that fits the model.
+#[tokio::test]
+async fn the_defaults_of_a_limit_range_evict_no_pod() -> Result<(), Failure> {
+    in_namespace("disk-defaults", Company::Welcome, async |bed| {
+        let range: LimitRange = serde_json::from_value(json!({
+            "metadata": {"name": "disk"},
+            "spec": {"limits": [{
+                "type": "Container",
+                "default": {"ephemeral-storage": "100Mi"}, "defaultRequest": {"ephemeral-storage": "50Mi"},
+            }]},
+        }))?;
+        Api::<LimitRange>::namespaced(bed.cluster.client(), &bed.namespace)
+            .create(&PostParams::default(), &range)
+            .await?;
+        let sized = json!({"spec": {"model": {"maxSizeMebibytes": 400}}});
+        let name = bed.serve(&example::fixed_iris("iris", 1, &sized)?).await?;
+        let pod = one_pod(bed, &name).await?;
+        let pod = bed.get(kind::POD, &pod).await?;
+        // Two files of 400 MiB, while a new one is fetched, and 1 GiB of logs.
+        for (place, expected) in [
+            ("/spec/volumes/0/emptyDir/sizeLimit", "800Mi"),
+            ("/spec/containers/0/resources/limits/ephemeral-storage", "1824Mi"),
+            ("/spec/initContainers/0/resources/limits/ephemeral-storage", "1824Mi"),
+        ] {
+            ensure!(text(&pod, place) == expected, "{place} of {}", pod["spec"]);
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The pod of a ModelService, once it is there.
+async fn one_pod(bed: &Bed, name: &str) -> Result<String> {
+    let found = until("a pod", ACT_LIMIT, async || {
+        let pods = bed.pods(name).await?;
+        Ok(match &pods[..] {
+            [pod] => Look::Seen(text(pod, "/metadata/name").to_owned()),
+            other => Look::NotYet(format!("{} pods", other.len())),
+        })
+    })
+    .await?;
+    Ok(found.value)
+}

@@ -1,0 +1,54 @@
+//! A target of memory that pods miss at rest isn't followed: no pod that it would bring could change it.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, replicas};
+use springtide_e2e::json::{items, number, text};
+use springtide_e2e::{example, kind};
+
+/// Less than a pod of the smallest model takes.
+const REQUEST: &str = "16Mi";
+
+/// Longest time until pods have said what they take.
+const SAID_LIMIT: Duration = Duration::from_secs(90);
+
+/// Two looks of an HPA, each of which would have added pods.
+const TWO_LOOKS: Duration = Duration::from_secs(35);
+
+#[tokio::test]
+async fn a_memory_target_without_room_at_rest_adds_no_pod() -> Result<(), Failure> {
+    in_namespace("memory-at-rest", Company::Welcome, async |bed| {
+        let spec = json!({
+            "server": {"resources": {"requests": {"memory": REQUEST}, "limits": {"memory": "256Mi"}}},
+            "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
+        });
+        let name = bed
+            .serve(&example::manifest("iris", &json!({"spec": spec}))?)
+            .await?;
+        let says = &["targets.memoryUtilizationPercent", "requests.memory"];
+        bed.until_said(&name, "AutoscalingReady", "MemoryNotFollowed", says, SAID_LIMIT)
+            .await?;
+        bed.until_ready(&name).await?;
+        let service = bed.get(kind::MODEL_SERVICE, &name).await?;
+        let at_rest = number(&service, "/status/model/memoryAtRestMebibytes");
+        ensure!((16..256).contains(&at_rest), "{at_rest} MiB at rest");
+        is_not_followed(bed, &name).await?;
+        tokio::time::sleep(TWO_LOOKS).await;
+        let wanted = replicas(&bed.get(kind::DEPLOYMENT, &name).await?);
+        ensure!(wanted == 1, "{wanted} pods without a request");
+        Ok(())
+    })
+    .await
+}
+
+async fn is_not_followed(bed: &Bed, name: &str) -> Result<()> {
+    let hpa = bed.get(kind::AUTOSCALER, name).await?;
+    let followed: Vec<_> = items(&hpa, "/spec/metrics")
+        .iter()
+        .map(|metric| text(metric, "/containerResource/name"))
+        .collect();
+    ensure!(followed == ["cpu"], "the HPA follows {followed:?}");
+    Ok(())
+}
