@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use prost::Message;
 use prost_build::{Config, Module};
 
-use crate::artifacts::Artifact;
+use crate::artifact::Artifact;
 
 /// Where the protocol is written down.
 const PROTO: &str = "crates/open-inference/proto/inference.proto";

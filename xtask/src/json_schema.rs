@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use springtide_api::NEVER;
 
-use crate::artifacts::first_version;
+use crate::artifact::first_version;
 
 /// The schema of the definition's first version, with unknown fields refused.
 pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Value> {

@@ -1,7 +1,9 @@
 //! `cargo xtask generate` writes the files that are generated from code, `cargo xtask check` fails
-//! where one of them is stale.
+//! where one of them is stale, and `cargo xtask circles` where files import each other in a circle.
 
+mod artifact;
 mod artifacts;
+mod circles;
 mod grpc;
 mod json_schema;
 mod reference;
@@ -14,7 +16,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::artifacts::Artifact;
+use crate::artifact::Artifact;
 
 fn main() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -24,7 +26,8 @@ fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["generate"] => generate(root, &artifacts::all(root)?),
         ["check"] => check(root, &artifacts::all(root)?),
-        _ => bail!("usage: cargo xtask generate | cargo xtask check"),
+        ["circles"] => circles::check(root),
+        _ => bail!("usage: cargo xtask generate | cargo xtask check | cargo xtask circles"),
     }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 
-use crate::artifacts::first_version;
+use crate::artifact::first_version;
 
 /// The reference as Markdown.
 pub(crate) fn markdown(crd: &CustomResourceDefinition) -> anyhow::Result<String> {

@@ -1,6 +1,7 @@
 //! The protocol over HTTP: JSON, and Triton's binary tensors after it.
 
 mod elements;
+mod header;
 mod non_finite;
 mod parameters;
 mod reader;
@@ -9,8 +10,8 @@ mod values;
 
 use springtide_inference::{Dimension, ElementType, Signature, Tensor};
 
+use self::header::{Content, Header, ReadInput};
 pub use self::non_finite::non_finite_literal;
-use self::reader::{Content, Header, ReadInput};
 pub use self::response::Body;
 use crate::{InferRequest, InferResponse, Input, InvalidRequest, Limits, NotFinite, raw};
 
@@ -45,7 +46,7 @@ pub fn parse_request(
         parameters,
         inputs,
         outputs,
-    } = reader::read(json, &mut limits)?;
+    } = header::read(json, &mut limits)?;
     Ok(InferRequest {
         id,
         timeout: parameters.timeout,

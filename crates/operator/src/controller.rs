@@ -24,8 +24,8 @@ use crate::{
     queue::{Passes, in_order},
     readiness::{Readiness, Stage},
     reconcile::{Context, Next, Pass, reconcile},
-    run::ended,
     settings::Settings,
+    shutdown::begun,
     watches::{Watches, watches},
 };
 
@@ -98,7 +98,7 @@ pub async fn run(
         },
         shared,
         store,
-        requests.take_until(ended(shutdown.clone())),
+        requests.take_until(begun(shutdown.clone())),
         Config::default().concurrency(settings.concurrency.get()),
     )
     .for_each(async |result| report(result, &reported));
@@ -116,7 +116,7 @@ pub async fn run(
         std::future::pending::<()>().await;
     };
     let overdue = async {
-        ended(shutdown).await;
+        begun(shutdown).await;
         sleep(DRAIN).await;
     };
     let passes = async {

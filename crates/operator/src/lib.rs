@@ -25,6 +25,7 @@ pub mod reconcile;
 pub mod run;
 pub mod scope;
 pub mod settings;
+mod shutdown;
 mod stores;
 mod tell;
 mod undone;

@@ -6,10 +6,6 @@ use anyhow::{Context as _, anyhow, bail};
 use futures::future::{Either, select};
 use kube::{Client, Config};
 use springtide_listener::listen;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +20,7 @@ use crate::{
     readiness::Readiness,
     reconcile::Context,
     settings::{ListenAddress, LogFormat, Settings},
+    shutdown,
 };
 
 /// The durations of client-go's leader election, which most controllers use.
@@ -44,7 +41,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             "--watch-namespace and WATCH_NAMESPACE are read for one more release: use --watch-namespaces"
         );
     }
-    let shutdown = shutdown_signal()?;
+    let shutdown = shutdown::on_signal()?;
     let mut config = Config::infer().await.context(
         "no cluster: neither a pod's service account nor a kubeconfig was found (set KUBECONFIG)",
     )?;
@@ -109,7 +106,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let mut candidate = Candidate::new(client, election, readiness.clone());
         tokio::select! {
             () = candidate.acquire() => {}
-            () = ended(shutdown.clone()) => return Ok(()),
+            () = shutdown::begun(shutdown.clone()) => return Ok(()),
         }
         metrics.set_leading(true);
         let work = Box::pin(controller::run(
@@ -141,30 +138,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     info!("stopped");
     result
-}
-
-/// Waits for the shutdown to begin.
-pub(crate) async fn ended(mut shutdown: watch::Receiver<bool>) {
-    // A sender that is gone says that the process is ending, too.
-    let _ = shutdown.wait_for(|begun| *begun).await;
-}
-
-/// Turns true with the first SIGTERM or SIGINT.
-fn shutdown_signal() -> anyhow::Result<watch::Receiver<bool>> {
-    let (sender, receiver) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        info!("shutting down");
-        sender.send_replace(true);
-        // Kept until the process ends, so that nobody takes the sender's end for a second signal.
-        sender.closed().await;
-    });
-    Ok(receiver)
 }
 
 fn log(settings: &Settings) -> anyhow::Result<()> {

@@ -58,7 +58,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 
 /// Objects of a list that are in memory at the same time, before they are kept as pruned text: a page is read as
 /// trees, which take about 80 KB for a pod or a Deployment, and all kinds are listed at once.
-const PAGE: u32 = 50;
+const PAGE: u32 = 25;
 
 /// Reconciles begin without what a watch hasn't listed after this time: each reads it from the API server.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -45,8 +45,8 @@ use self::service::grpc_inference_service_server::{
 };
 pub(crate) use self::status::refused;
 use self::status::unless_corrupt;
+use crate::app::App;
 use crate::body::Held;
-use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Rejected, Status};
 use crate::models::Model;

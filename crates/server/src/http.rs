@@ -2,8 +2,7 @@
 
 pub mod cors;
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,12 +15,11 @@ use springtide_contract::paths;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
-use self::cors::Cors;
-use crate::body::{BodyBudget, NoRoom};
-use crate::lifecycle::{Lifecycle, Phase};
+use crate::app::App;
+use crate::body::NoRoom;
+use crate::lifecycle::Phase;
 use crate::memory;
-use crate::metrics::{self, Call, Metrics};
-use crate::models::Repository;
+use crate::metrics::{self, Call};
 use crate::net::Asked;
 use crate::predict::error::ApiError;
 use crate::predict::predict;
@@ -30,27 +28,6 @@ use crate::{grpc, v2};
 
 /// Bytes of metrics from which on compressing them is worth its time.
 const LONG_METRICS_BYTES: u64 = 1024;
-
-/// What the handlers share.
-pub struct App {
-    /// Where the server stands.
-    pub lifecycle: Lifecycle,
-    /// The metrics.
-    pub metrics: Arc<Metrics>,
-    /// The memory for bodies.
-    pub bodies: BodyBudget,
-    /// Bytes that were in memory when the server became ready: later, memory that requests have used and that is
-    /// kept for the next ones can't be told from that.
-    pub at_rest_bytes: OnceLock<u64>,
-    /// Most bytes of one request, where its model doesn't say less.
-    pub max_request_bytes: usize,
-    /// The models that serve.
-    pub models: Arc<Repository>,
-    /// Time after which a request is answered with 504.
-    pub request_timeout: Duration,
-    /// Whose pages may read answers.
-    pub cors: Cors,
-}
 
 /// The server's endpoints.
 pub fn router(app: Arc<App>) -> Router {

@@ -7,6 +7,7 @@
 //! client is told), [`models::plan`] (what is loaded and unloaded), [`fetch::attempt`] and
 //! [`fetch::location`] (what a source's answer means).
 
+pub mod app;
 pub mod body;
 mod cgroup;
 pub mod cli;

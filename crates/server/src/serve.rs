@@ -18,10 +18,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use crate::app::App;
 use crate::body::BodyBudget;
 use crate::cli::{ProbeArgs, ServeArgs};
 use crate::grpc;
-use crate::http::{App, health_router, refuse, router};
+use crate::http::{health_router, refuse, router};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::memory;
 use crate::metrics::Metrics;

@@ -13,9 +13,9 @@ use crate::{
     managers::Manager,
     refusals::failure,
     request::{ResourcePath, Target, query},
-    resource::ResourceType,
+    resource::{Key, ResourceType},
     reviews::Reviews,
-    store::{Key, Preconditions, Store},
+    store::{Preconditions, Store},
 };
 
 /// Body of the answer for a path that isn't served.

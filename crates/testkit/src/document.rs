@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     refusals::{describe, failure},
-    store::Key,
+    resource::Key,
 };
 
 /// Whether somebody holds the object while it is being deleted.

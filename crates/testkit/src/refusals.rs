@@ -5,7 +5,7 @@ use kube::core::{
     response::{StatusCause, StatusDetails},
 };
 
-use crate::store::Key;
+use crate::resource::Key;
 
 /// A resource and a name, as messages have them.
 pub(crate) fn describe(key: &Key) -> String {

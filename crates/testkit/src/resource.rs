@@ -72,3 +72,11 @@ pub(crate) fn built_in() -> Vec<ResourceType> {
         ),
     ]
 }
+
+/// Where an object is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) resource: ResourceType,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}

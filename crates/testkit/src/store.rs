@@ -14,16 +14,8 @@ use crate::{
     managers::{Manager, Managers},
     refusals::{describe, failure, not_found, terminating},
     request::selects,
-    resource::ResourceType,
+    resource::{Key, ResourceType},
 };
-
-/// Where an object is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) resource: ResourceType,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
 
 /// What a deletion requires of the object, where it says so.
 #[derive(Debug, Default)]

@@ -74,8 +74,16 @@ pub const NAMESPACE: Kind = Kind::new("", "v1", "Namespace");
 /// Who leads.
 pub const LEASE: Kind = Kind::new("coordination.k8s.io", "v1", "Lease");
 
+/// What changes objects on their way in, as service meshes do.
+pub const MUTATING_POLICY: Kind = Kind::new(ADMISSION, "v1", "MutatingAdmissionPolicy");
+/// Where a policy holds.
+pub const MUTATING_POLICY_BINDING: Kind =
+    Kind::new(ADMISSION, "v1", "MutatingAdmissionPolicyBinding");
+
+const ADMISSION: &str = "admissionregistration.k8s.io";
+
 /// Every kind that the tests know, to find one by the `apiVersion` and `kind` of a manifest.
-const ALL: [Kind; 16] = [
+const ALL: [Kind; 18] = [
     MODEL_SERVICE,
     DEPLOYMENT,
     SERVICE,
@@ -92,6 +100,8 @@ const ALL: [Kind; 16] = [
     NODE,
     NAMESPACE,
     LEASE,
+    MUTATING_POLICY,
+    MUTATING_POLICY_BINDING,
 ];
 
 /// The kind of a manifest, where it is one of those above.

@@ -17,6 +17,7 @@
 pub mod addon;
 pub mod bed;
 pub mod cluster;
+pub mod contract;
 pub mod diagnosis;
 pub mod example;
 pub mod history;

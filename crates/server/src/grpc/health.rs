@@ -10,7 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::http::App;
+use crate::app::App;
 use crate::lifecycle::Phase;
 
 /// The services that are asked for: all together, and inference.

@@ -5,13 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::{Contents, Entry, entries, is_no_folder, walk};
+use super::folder::{Contents, Entry, MODEL_FILE, entries, is_no_folder, walk};
 use super::hint::{self, Hint, Kind, Names};
 use super::name::{ModelName, Version};
 use super::stamp::Stamp;
-
-/// Name of the model file in the folder of its version.
-pub const MODEL_FILE: &str = "model.onnx";
 
 /// Most models of a directory: the sum of what they need is bounded by memory long before.
 const MAX_MODELS: usize = 1_000;

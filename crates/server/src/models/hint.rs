@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use springtide_contract::text::plain;
 
-use super::directory::MODEL_FILE;
+use super::folder::MODEL_FILE;
 use super::name::{InvalidName, ModelName, Version};
 
 /// Most hints about one model.

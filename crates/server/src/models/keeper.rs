@@ -11,7 +11,8 @@ use springtide_inference::onnx::{Links, LoadError, Trust};
 use tokio::sync::mpsc;
 
 use super::MAX_MESSAGE;
-use super::directory::{Folder, Found, ListError, MODEL_FILE, list, model_file};
+use super::directory::{Folder, Found, ListError, list, model_file};
+use super::folder::MODEL_FILE;
 use super::hint::Hint;
 use super::load::{Load, Loaded, ModelError};
 use super::model::{Model, ModelDriver};

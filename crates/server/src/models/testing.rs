@@ -14,13 +14,13 @@ use springtide_inference::{
 use springtide_rows::{Analysis, Candidates, Finding, Verdict};
 
 use super::batching::Wish;
-use super::directory::MODEL_FILE;
+use super::folder::MODEL_FILE;
 use super::load::{Facts, Loaded};
 use super::model::Model;
 use super::name::{ModelName, Version};
 use super::stamp::{FileFacts, Stamp};
 use super::trial::trial;
-use crate::http::App;
+use crate::app::App;
 
 /// The least first number of a row that [`FakeBackend`] doesn't take.
 pub(crate) const BEYOND: f32 = 1e6;

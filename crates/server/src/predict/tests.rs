@@ -8,7 +8,7 @@ use springtide_batching::{Config, Policy};
 use springtide_inference::{Dimension, ElementType, Port};
 
 use super::request::Limits;
-use crate::http::App;
+use crate::app::App;
 use crate::http::testing::{
     AT_ONCE, BODY_BUDGET, MODEL, WINDOW, get_path, predict, ready_app, serving, until_waiting,
 };

@@ -31,8 +31,8 @@ use super::{
     Most, find, index, model_config, model_metadata, parse_bytes, run, series, server_metadata,
     serving, statistics, version,
 };
+use crate::app::App;
 use crate::body::{HeldBody, IsKept, LONG_BODY_BYTES, Undecodable};
-use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, Model};

@@ -7,8 +7,8 @@ use springtide_inference::{Data, DataView, ElementType, Signature, Tensor, Tenso
 use springtide_open_inference::{InferRequest, InferResponse, MAX_STRINGS, Output, Selected};
 
 use super::error::Refusal;
+use crate::app::App;
 use crate::body::Held;
-use crate::http::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Series};
 use crate::models::{InferError, Inferred, LookupError, Model};

@@ -62,6 +62,10 @@ const LIMIT: Duration = Duration::from_secs(280);
 /// Time without a change after which there will be none.
 const QUIET: Duration = Duration::from_secs(3);
 
+/// Time without a change after which the cluster's controllers have nothing more to say, either: HPAs are looked at every
+/// 15 s.
+const SETTLED: Duration = Duration::from_secs(20);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let models: usize = match std::env::args().nth(1) {
@@ -128,6 +132,7 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
         each(after - before, models),
     ));
 
+    watched.until_quiet(SETTLED).await?;
     let count = REPAIRS.min(models);
     let repairs = repairs(bed, &mut watched, models, count).await?;
     let at = |percent: usize| repairs[(repairs.len() - 1) * percent / 100].as_secs_f64();

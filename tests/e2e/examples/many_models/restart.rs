@@ -11,14 +11,11 @@ use springtide_e2e::operator_process::{self, OperatorProcess};
 use springtide_e2e::wait::{Look, until};
 use tokio::time::Instant;
 
-use crate::QUIET;
 use crate::watched::Watched;
+use crate::{QUIET, SETTLED};
 
 /// Longest time that it may take: far more than any bar.
 const LIMIT: Duration = Duration::from_secs(120);
-
-/// Time without a change after which controllers have nothing more to say: HPAs are looked at every 15 s.
-const SETTLED: Duration = Duration::from_secs(20);
 
 /// What each object has of the operator: field managers and the times of their last writes.
 type Writes = BTreeMap<(Kind, String), Vec<String>>;
@@ -31,7 +28,7 @@ pub(crate) async fn restart(
     models: usize,
     former: OperatorProcess,
 ) -> Result<(OperatorProcess, Duration, usize)> {
-    until_quiet(watched, SETTLED).await?;
+    watched.until_quiet(SETTLED).await?;
     former.stop().await?;
     let before = writes(watched);
     let begun = Instant::now();
@@ -43,7 +40,7 @@ pub(crate) async fn restart(
     })
     .await?;
     let consistent = begun.elapsed();
-    until_quiet(watched, QUIET).await?;
+    watched.until_quiet(QUIET).await?;
     let after = writes(watched);
     ensure!(after.len() == before.len(), "objects came or went");
     let changed: Vec<_> = after
@@ -63,13 +60,6 @@ async fn passes() -> Result<usize> {
     let (_status, text) = operator_process::metrics(None).await?;
     let passes = text.lines().find_map(|line| line.strip_prefix(SERIES));
     Ok(passes.map_or(Ok(0), str::parse)?)
-}
-
-/// Waits until the watches have told nothing for this time, but not for ever.
-async fn until_quiet(watched: &mut Watched, time: Duration) -> Result<()> {
-    let deadline = Instant::now() + LIMIT;
-    while Instant::now() < deadline && watched.next(Instant::now() + time).await?.is_some() {}
-    Ok(())
 }
 
 fn writes(watched: &Watched) -> Writes {

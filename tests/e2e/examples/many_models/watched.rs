@@ -15,6 +15,8 @@ use springtide_e2e::bed::Bed;
 use springtide_e2e::kind::Kind;
 use tokio::time::{Instant, timeout_at};
 
+use crate::LIMIT;
+
 /// The objects of some kinds in a namespace.
 pub(crate) struct Watched {
     told: BoxStream<'static, (Kind, Event<DynamicObject>)>,
@@ -63,6 +65,13 @@ impl Watched {
                 return Ok(Some((kind, name)));
             }
         }
+    }
+
+    /// Waits until nothing was told for this time, but not for ever.
+    pub(crate) async fn until_quiet(&mut self, time: Duration) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        while Instant::now() < deadline && self.next(Instant::now() + time).await?.is_some() {}
+        Ok(())
     }
 
     fn take(&mut self, kind: Kind, event: Event<DynamicObject>) -> Option<String> {

@@ -3,6 +3,8 @@
 //! `make control-plane-test` starts one and runs it.
 
 mod admission;
+mod autoscalers;
+mod behaviors;
 mod bounded;
 mod children;
 mod former_autoscalers;

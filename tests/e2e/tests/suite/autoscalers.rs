@@ -6,6 +6,7 @@ use springtide_contract::metrics::{
     QUEUE_SIZE, REQUEST_LATENCY_SECONDS, REQUESTS_RECEIVED_TOTAL, label,
 };
 use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
+use springtide_e2e::contract::{behavior, utilization};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::{items, merge, same, text};
 use springtide_e2e::readings::{self, READINGS_LIMIT};
@@ -15,33 +16,8 @@ use springtide_e2e::{diagnosis, kind, predict};
 /// Field manager of the operator that must not own `spec.replicas` under an autoscaler.
 const OF_A_FIXED_NUMBER: &str = "springtide-fixed-replicas";
 
-/// The contract: up by the larger of 100 % and 4 pods each 15 s at once, down by 10 % a minute after
-/// 5 minutes.
-fn behavior() -> Value {
-    json!({
-        "scaleUp": {
-            "stabilizationWindowSeconds": 0,
-            "selectPolicy": "Max",
-            "policies": [
-                {"type": "Percent", "value": 100, "periodSeconds": 15},
-                {"type": "Pods", "value": 4, "periodSeconds": 15},
-            ],
-        },
-        "scaleDown": {
-            "stabilizationWindowSeconds": 300,
-            "selectPolicy": "Max",
-            "policies": [{"type": "Percent", "value": 10, "periodSeconds": 60}],
-        },
-    })
-}
-
 fn scale_target(name: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name})
-}
-
-fn utilization(resource: &str, percent: i64) -> Value {
-    let target = json!({"type": "Utilization", "averageUtilization": percent});
-    json!({"type": "ContainerResource", "containerResource": {"name": resource, "container": "server", "target": target}})
 }
 
 /// Where no target is set, the contract's hold.
@@ -79,43 +55,6 @@ async fn the_hpa_is_the_contracts_and_reads_the_cpu() -> Result<(), Failure> {
 }
 
 #[tokio::test]
-async fn every_field_of_the_hpa_can_be_overridden() -> Result<(), Failure> {
-    in_namespace("hpa-fields", Company::Welcome, async |bed| {
-        let overrides = json!({"spec": {"autoscaling": {
-            "minReplicas": 1,
-            "maxReplicas": 3,
-            "targets": {"cpuUtilizationPercent": 55, "memoryUtilizationPercent": 90},
-            "behavior": {
-                "scaleUp": {"stabilizationWindowSeconds": 30},
-                "scaleDown": {"selectPolicy": "Min", "policies": [
-                    {"type": "Pods", "value": 1, "periodSeconds": 120},
-                    {"type": "Percent", "value": 50, "periodSeconds": 90},
-                ]},
-            },
-        }}});
-        let name = bed
-            .serve_until_ready(&example::manifest("iris", &overrides)?)
-            .await?;
-        // What is left out keeps the contract's default.
-        let mut expected = behavior();
-        merge(&mut expected, &overrides["spec"]["autoscaling"]["behavior"]);
-        let stored = bed.get(kind::AUTOSCALER, &name).await?;
-        same("behavior", &stored["spec"]["behavior"], &expected)?;
-        same(
-            "metrics",
-            &stored["spec"]["metrics"],
-            &json!([utilization("cpu", 55), utilization("memory", 90)]),
-        )?;
-        same(
-            "replicas",
-            &json!([stored["spec"]["minReplicas"], stored["spec"]["maxReplicas"]]),
-            &json!([1, 3]),
-        )
-    })
-    .await
-}
-
-#[tokio::test]
 async fn the_scaled_object_is_the_contracts_and_its_triggers_give_numbers() -> Result<(), Failure> {
     in_namespace("keda", Company::Welcome, async |bed| {
         let name = bed
@@ -143,9 +82,33 @@ async fn the_scaled_object_is_the_contracts_and_its_triggers_give_numbers() -> R
             &behavior(),
         )?;
         triggers_give_numbers(bed, &name).await?;
-        readings::until_all(bed, &hpa, 5).await.map(drop)
+        readings::until_all(bed, &hpa, 5).await?;
+        is_passed_on(bed, &name, &hpa).await
     })
     .await
+}
+
+/// KEDA passes on fields that the contract's behaviour lacks.
+async fn is_passed_on(bed: &Bed, name: &str, hpa: &str) -> Result<()> {
+    let change = json!({
+        "scaleUp": {"tolerance": "50m", "selectPolicy": "Min"},
+        "scaleDown": {"selectPolicy": "Disabled"},
+    });
+    let mut expected = behavior();
+    merge(&mut expected, &change);
+    let change = json!({"spec": {"autoscaling": {"behavior": change}}});
+    bed.merge(kind::MODEL_SERVICE, name, &change).await?;
+    until(
+        "KEDA to pass the behaviour on",
+        READINGS_LIMIT,
+        async || {
+            let live = bed.get(kind::AUTOSCALER, hpa).await?;
+            let so = same("behavior", &live["spec"]["behavior"], &expected);
+            Ok(Look::at(so.is_ok(), || format!("{so:?}")))
+        },
+    )
+    .await?;
+    Ok(())
 }
 
 fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> {

@@ -8,7 +8,6 @@
 
 mod autoscalers;
 mod batching;
-mod behaviors;
 mod config_maps;
 mod deletion;
 mod engines;
@@ -25,4 +24,5 @@ mod rollout;
 mod rollout_without_room;
 mod scaling;
 mod schedules;
+mod sidecars;
 mod signals;

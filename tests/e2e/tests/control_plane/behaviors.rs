@@ -1,4 +1,5 @@
-//! What goes in as a behaviour comes out on the live HPA, in both engines, with no field lost.
+//! What goes in as a behaviour comes out on the HPA and on the ScaledObject, with no field lost. That KEDA passes it on is
+//! in the suite on a cluster.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use springtide_e2e::{example, kind};
 /// Behaviours that are tried, each on both engines.
 const CASES: usize = 40;
 
-/// Longest time until a change of a ModelService is on the live HPA, through KEDA too.
+/// Longest time until a change of a ModelService is on the autoscaler.
 const THROUGH_LIMIT: Duration = Duration::from_secs(20);
 
 /// A behaviour as a user writes it: any field may be left out.
@@ -77,7 +78,7 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// What the HPA must have: what is left out comes from the preset.
+/// What the autoscaler must have: what is left out comes from the preset.
 fn complete(behavior: &Value) -> Value {
     let policy = |type_: &str, value: i64, period: i64| json!({"type": type_, "value": value, "periodSeconds": period});
     let rules = |window: i64, policies: Vec<Value>| json!({"stabilizationWindowSeconds": window, "selectPolicy": "Max", "policies": policies});
@@ -121,17 +122,16 @@ fn comparable(mut behavior: Value) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn what_goes_in_comes_out_on_the_live_hpa() -> Result<(), Failure> {
+async fn what_goes_in_comes_out_on_both_autoscalers() -> Result<(), Failure> {
     in_namespace("behaviors", Company::Welcome, async |bed| {
-        let hpa = bed
-            .serve(&example::manifest("iris", &json!({"spec": {"autoscaling": {"minReplicas": 1}}}))?)
-            .await?;
-        let keda = bed
-            .serve(&example::manifest("digits", &json!({"spec": {"autoscaling": {"minReplicas": 1}}}))?)
-            .await?;
-        for name in [&hpa, &keda] {
-            bed.until_ready(name).await?;
-        }
+        let on_each = [
+            ("iris", kind::AUTOSCALER, "/spec/behavior"),
+            (
+                "digits",
+                kind::SCALED_OBJECT,
+                "/spec/advanced/horizontalPodAutoscalerConfig/behavior",
+            ),
+        ];
         let mut runner = TestRunner::deterministic();
         let mut slowest = Duration::ZERO;
         for case in 0..CASES {
@@ -139,16 +139,17 @@ async fn what_goes_in_comes_out_on_the_live_hpa() -> Result<(), Failure> {
                 .new_tree(&mut runner)
                 .map_err(|reason| anyhow!("case {case}: {reason}"))?
                 .current();
-            for (name, example) in [(&hpa, "iris"), (&keda, "digits")] {
-                let change = json!({"spec": {"autoscaling": {"minReplicas": 1, "behavior": behavior}}});
-                bed.apply(&example::manifest(example, &change)?).await?;
-                let owner = if *name == hpa { name.clone() } else { format!("keda-hpa-{name}") };
+            for (name, kind, place) in on_each {
+                let change = json!({"spec": {"autoscaling": {"behavior": behavior}}});
+                bed.apply(&example::manifest(name, &change)?).await?;
                 let expected = comparable(complete(&behavior))?;
-                let what = format!("case {case}, {behavior}, to be on {owner}");
+                let what = format!("case {case}, {behavior}, to be on the {}", kind.name);
                 let waited = until(&what, THROUGH_LIMIT, async || {
-                    let live = bed.get(kind::AUTOSCALER, &owner).await?;
-                    let live = comparable(live["spec"]["behavior"].clone())?;
-                    let so = same("behavior", &live, &expected);
+                    let Some(live) = bed.find(kind, name).await? else {
+                        return Ok(Look::NotYet("none".to_owned()));
+                    };
+                    let live = live.pointer(place).cloned().unwrap_or_default();
+                    let so = same("behavior", &comparable(live)?, &expected);
                     Ok(Look::at(so.is_ok(), || format!("{so:?}")))
                 })
                 .await?;
@@ -156,7 +157,7 @@ async fn what_goes_in_comes_out_on_the_live_hpa() -> Result<(), Failure> {
             }
         }
         bed.report(&format!(
-            "{CASES} behaviours came out as they went in on both engines, the slowest after {:.1} s",
+            "{CASES} behaviours came out as they went in on both autoscalers, the slowest after {:.1} s",
             slowest.as_secs_f64()
         ));
         Ok(())

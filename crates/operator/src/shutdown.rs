@@ -1,0 +1,31 @@
+//! When the operator is to end.
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::info;
+
+/// Waits for the shutdown to begin.
+pub(crate) async fn begun(mut shutdown: watch::Receiver<bool>) {
+    // A sender that is gone says that the process is ending, too.
+    let _ = shutdown.wait_for(|begun| *begun).await;
+}
+
+/// Turns true with the first SIGTERM or SIGINT.
+pub(crate) fn on_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("shutting down");
+        sender.send_replace(true);
+        // Kept until the process ends, so that nobody takes the sender's end for a second signal.
+        sender.closed().await;
+    });
+    Ok(receiver)
+}
