@@ -47,8 +47,9 @@ format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
-lint: claim-target ## Run clippy with warnings as errors, and shellcheck; base images have digests
+lint: claim-target ## Run clippy with warnings as errors, and shellcheck; no circles between files; base images have digests
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cargo xtask circles
 	scripts/shellcheck
 	scripts/base-images --check
 

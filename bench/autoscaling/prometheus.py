@@ -24,7 +24,7 @@ SERIES = {
 }
 
 #: Offered load in percent of what one pod can do, all pods together, read as ours does where every scrape succeeds
-#: (crates/plan/src/queries.rs).
+#: (crates/plan/src/autoscaling/queries.rs).
 _LOAD = (
     '100 * (sum(irate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]) and ml_offered_load_seconds_total{{namespace="{0}"}}'
     ' unless on (namespace, pod) last_over_time(process_start_time_seconds{{namespace="{0}"}}[{1}s]) > time() - {1})'

@@ -4,6 +4,7 @@
 mod artifact;
 mod artifacts;
 mod circles;
+mod decisions;
 mod grpc;
 mod json_schema;
 mod reference;

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::validated::ValidatedModelService;
-
 /// Label with what kind of application an object belongs to.
 pub const NAME: &str = "app.kubernetes.io/name";
 /// Label with the ModelService that an object belongs to.
@@ -61,15 +59,6 @@ pub fn selector_text(instance: &str) -> String {
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",")
-}
-
-/// Annotations of the pods that serve the model which the spec names.
-pub(crate) fn model_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, String> {
-    let uri = (MODEL_URI.to_owned(), model_service.model_uri().to_string());
-    let sha256 = model_service
-        .model_sha256()
-        .map(|sha256| (MODEL_SHA256.to_owned(), sha256.as_str().to_owned()));
-    [uri].into_iter().chain(sha256).collect()
 }
 
 /// [`selecting`] as objects write it.

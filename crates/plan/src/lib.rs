@@ -20,64 +20,53 @@
 //! 5. [`status`] judges, and [`events`] tells what is new about it.
 
 mod amount;
-mod applied;
-mod awaited;
-mod batching;
-mod behavior;
+mod apply;
+mod autoscaling;
 mod child;
-mod conditions;
-mod decisions;
 mod desired;
-mod engine;
-mod events;
-pub mod field_manager;
 pub mod keda;
 pub mod labels;
-mod lookup;
-mod memory;
 mod observed;
-mod ownership;
-mod pod;
-mod pod_resources;
-mod pods;
 mod quantity;
-mod queries;
-mod readings;
-mod replicas;
 pub mod resources;
-mod rollout;
-mod scaling;
-pub mod schedule;
 mod settings;
 mod signals;
+mod spec;
 mod status;
-mod stuck;
 mod upgrades;
-mod validated;
-mod yielding;
 
-pub use applied::is_applied;
-pub use awaited::{WaitingPod, awaited_config_map, pods_to_replace};
-pub use batching::{Answer, pods_to_ask};
-pub use behavior::{CompleteBehavior, CompleteRules};
+pub use apply::{
+    field_manager::{self, keep_read_managers},
+    is_applied,
+};
+pub use autoscaling::{Following, Resolved};
 pub use child::{Child, ChildKind};
-pub use conditions::{WRITES_UNDONE, look_again_at};
-pub use desired::{Beside, Deletion, Desired, desired};
-pub use engine::{Following, Resolved};
-pub use events::{Event, SCALE, Severity, events};
-pub use field_manager::keep_read_managers;
-pub use observed::{Capabilities, ExternalMetrics, Observed, Platform, PodsMetrics};
-pub use ownership::is_another;
-pub use pod::InvalidPod;
-pub use pod_resources::InvalidResources;
-pub use replicas::{ReplicasApply, handover, is_deployment_applied};
-pub use scaling::{PodAutoscaling, Scaling};
+pub use desired::{
+    Beside, Deletion, Desired, ReplicasApply, desired, handover, is_deployment_applied,
+    ownership::is_another,
+};
+pub use observed::{
+    Answer, Capabilities, ExternalMetrics, Observed, Platform, PodsMetrics,
+    awaited::{WaitingPod, awaited_config_map, pods_to_replace},
+    stuck::pod_to_explain,
+};
 pub use settings::{InvalidLabelName, LabelName, OperatorSettings};
 pub use signals::ServingSignal;
-pub use status::{Failure, Outcome, invalid_status, status, superseded, unobserved_status};
-pub use stuck::pod_to_explain;
+pub use spec::{
+    Invalid, Scaling, ValidatedModelService,
+    behavior::{CompleteBehavior, CompleteRules},
+    invalid::{InvalidPod, InvalidResources},
+    scaling::PodAutoscaling,
+    schedule,
+};
+pub use status::{
+    Failure, Outcome,
+    batching::pods_to_ask,
+    conditions::{WRITES_UNDONE, look_again_at},
+    events::{Event, SCALE, Severity, events},
+    invalid_status, status, superseded, unobserved_status,
+    yielding::{own_status, yielding},
+};
 pub use upgrades::{
     Fitness, Stage, TEMPLATE, UpgradePolicy, Upgrades, Verdict, Wait, served_image, stage,
 };
-pub use validated::{Invalid, ValidatedModelService};
-pub use yielding::{own_status, yielding};

@@ -6,8 +6,8 @@ use k8s_openapi::api::autoscaling::v2::{
 use springtide_api::behavior::{Policy, PolicyType, SelectPolicy};
 
 use crate::{
-    behavior::{CompleteBehavior, CompleteRules},
     quantity::thousandths,
+    spec::behavior::{CompleteBehavior, CompleteRules},
 };
 
 pub(super) fn behavior(behavior: &CompleteBehavior) -> HorizontalPodAutoscalerBehavior {

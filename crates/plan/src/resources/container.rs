@@ -17,7 +17,9 @@ use springtide_contract::{defaults, env, paths};
 
 use super::{pod_security, volumes};
 use crate::{
-    quantity, scaling::Scaling, settings::OperatorSettings, validated::ValidatedModelService,
+    quantity,
+    settings::OperatorSettings,
+    spec::{Scaling, ValidatedModelService},
 };
 
 /// Name of the init container that fetches the model.

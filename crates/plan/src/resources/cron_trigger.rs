@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     keda::Trigger,
-    schedule::{Occurrence, Schedule},
+    spec::schedule::{Occurrence, Schedule},
 };
 
 /// KEDA compares by the minute and takes no window without length.

@@ -13,8 +13,11 @@ use springtide_contract::{defaults, metrics::annotation, paths};
 
 use super::{container, pod_security, scheduling, volumes};
 use crate::{
-    labels, observed::Observed, rollout, settings::OperatorSettings,
-    validated::ValidatedModelService,
+    labels,
+    observed::Observed,
+    resources::{model_annotations, rollout},
+    settings::OperatorSettings,
+    spec::ValidatedModelService,
 };
 
 /// Seconds that a new pod must have been ready before it counts as available, so that one that
@@ -94,7 +97,7 @@ fn pod_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, St
         ),
         (annotation::PATH.to_owned(), paths::METRICS.to_owned()),
     ]);
-    annotations.extend(labels::model_annotations(model_service));
+    annotations.extend(model_annotations(model_service));
     let replacement = model_service.replacement();
     annotations.extend(replacement.map(|sha256| {
         (

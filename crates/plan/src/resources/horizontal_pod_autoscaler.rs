@@ -9,10 +9,10 @@ use k8s_openapi::api::autoscaling::v2::{
 
 use super::{SERVER_CONTAINER, behavior::behavior};
 use crate::{
-    engine::Following,
+    autoscaling::Following,
     quantity,
     signals::{ServingSignal, serving},
-    validated::ValidatedModelService,
+    spec::ValidatedModelService,
 };
 
 pub(super) fn build(

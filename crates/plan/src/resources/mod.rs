@@ -1,5 +1,6 @@
 //! The objects that are made for a ModelService, one file each.
 
+mod annotations;
 mod behavior;
 mod container;
 mod cron_trigger;
@@ -7,18 +8,20 @@ mod deployment;
 mod horizontal_pod_autoscaler;
 mod pod_disruption_budget;
 mod pod_security;
+pub(crate) mod rollout;
 mod scaled_object;
 mod scheduling;
 mod service;
 mod volumes;
 
+pub(crate) use annotations::model_annotations;
 pub(crate) use container::EPHEMERAL_STORAGE;
 pub use container::{FETCH_CONTAINER, SERVER_CONTAINER};
 pub(crate) use deployment::pod_template;
 
 use crate::{
-    child::Child, engine::Resolved, observed::Observed, settings::OperatorSettings,
-    validated::ValidatedModelService,
+    autoscaling::Resolved, child::Child, observed::Observed, settings::OperatorSettings,
+    spec::ValidatedModelService,
 };
 
 /// Everything that the spec asks for and the cluster can do, in the order in which it is applied.

@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use crate::{labels, validated::ValidatedModelService};
+use crate::{labels, spec::ValidatedModelService};
 
 pub(super) fn build(model_service: &ValidatedModelService) -> PodDisruptionBudget {
     PodDisruptionBudget {

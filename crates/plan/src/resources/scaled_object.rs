@@ -7,15 +7,14 @@ use springtide_api::{autoscaling::Keda, targets::Signal};
 
 use super::{SERVER_CONTAINER, behavior::behavior, cron_trigger::cron_trigger};
 use crate::{
-    engine::Following,
+    autoscaling::{Following, queries::query},
     keda::{
         Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTargetRef, ScaledObject,
         ScaledObjectSpec, Trigger, TriggerAuthenticationRef,
     },
-    queries::query,
     settings::OperatorSettings,
     signals::{ServingSignal, serving},
-    validated::ValidatedModelService,
+    spec::ValidatedModelService,
 };
 
 pub(super) fn build(

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration, TopologySpreadConstraint};
 use springtide_api::pod::{Pod, TaintEffect, TolerationOperator};
 
-use crate::{labels, validated::ValidatedModelService};
+use crate::{labels, spec::ValidatedModelService};
 
 /// Label that pods of one spec of a Deployment have in common.
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";

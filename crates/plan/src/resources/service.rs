@@ -8,7 +8,7 @@ use k8s_openapi::{
 use springtide_contract::defaults;
 
 use super::container::{GRPC_PORT_NAME, HTTP_PORT_NAME};
-use crate::{labels, validated::ValidatedModelService};
+use crate::{labels, spec::ValidatedModelService};
 
 /// TCP port of the Service for HTTP.
 const HTTP_PORT: u16 = 80;

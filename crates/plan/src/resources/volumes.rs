@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use springtide_api::ModelUri;
 use springtide_contract::paths;
 
-use crate::{quantity::mebibytes, validated::ValidatedModelService};
+use crate::{quantity::mebibytes, spec::ValidatedModelService};
 
 /// Name of the volume that holds the fetched model.
 pub(super) const MODELS: &str = "models";

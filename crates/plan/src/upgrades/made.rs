@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::{
     observed::Observed, resources::pod_template, settings::OperatorSettings,
-    validated::ValidatedModelService,
+    spec::ValidatedModelService,
 };
 
 /// Annotation of a Deployment with what its pod template was made of.

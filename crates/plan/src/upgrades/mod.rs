@@ -6,7 +6,9 @@
 mod made;
 mod queue;
 mod stage;
+mod wait;
 
 pub use made::TEMPLATE;
-pub use queue::{UpgradePolicy, Upgrades, Verdict, Wait};
+pub use queue::{UpgradePolicy, Upgrades, Verdict};
 pub use stage::{Fitness, Stage, served_image, stage};
+pub use wait::Wait;

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, num::NonZeroU16};
 
-use super::stage::{Fitness, Stage};
+use super::{
+    stage::{Fitness, Stage},
+    wait::Wait,
+};
 
 /// How an upgrade is staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,19 +23,6 @@ pub enum Verdict<K> {
     Go,
     /// Without the upgrade.
     Hold(Wait<K>),
-}
-
-/// What an upgrade waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wait<K> {
-    /// Its turn.
-    Turn,
-    /// Pods of the ModelService.
-    Unavailable,
-    /// The Deployment is paused.
-    Paused,
-    /// The upgrade of another one has failed.
-    Failure(K),
 }
 
 /// Which ModelServices are upgraded, and which wait. `K` names one.

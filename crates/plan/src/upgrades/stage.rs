@@ -5,16 +5,16 @@ use springtide_api::ModelServiceStatus;
 
 use super::made::{Cause, Made, TEMPLATE};
 use crate::{
-    applied::is_template_applied,
+    apply::{field_manager::OPERATOR, is_template_applied},
     child::Child,
     desired::Desired,
-    field_manager::OPERATOR,
-    lookup::{has_only_new_pods, is_paused, progress, was_rolled_out},
-    observed::Observed,
-    replicas::asked_for,
+    observed::{
+        Observed,
+        foreign_status::{asked_for, has_only_new_pods, is_paused, progress, was_rolled_out},
+    },
     resources::SERVER_CONTAINER,
     settings::OperatorSettings,
-    validated::ValidatedModelService,
+    spec::ValidatedModelService,
 };
 
 /// Where a ModelService stands in an upgrade.

@@ -1,0 +1,230 @@
+//! Which autoscaler there is on a cluster, and what it follows there.
+//!
+//! See `docs/adr/0013-signals-and-engines.md`.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use springtide_api::{
+    autoscaling::ActiveEngine,
+    targets::{Signal, Targets},
+};
+
+use crate::{
+    autoscaling::memory::{self, MemoryTarget},
+    observed::{ExternalMetrics, Observed, PodsMetrics, foreign_status::asked_for},
+    signals::{ServingSignal, serving},
+    spec::{
+        Scaling,
+        behavior::CompleteBehavior,
+        scaling::{AutoscalerEngine, PodAutoscaling},
+    },
+};
+
+/// Time between two looks of an HPA: the default of kube-controller-manager's
+/// `--horizontal-pod-autoscaler-sync-period`.
+const SYNC_PERIOD: SignedDuration = SignedDuration::from_secs(15);
+
+/// What an autoscaler follows where it can follow nothing that is asked for: mean CPU use, in percent of
+/// the request. It is the default of `cpuUtilizationPercent`, too.
+const STAND_IN_CPU_UTILIZATION_PERCENT: i32 = 70;
+
+/// What sets the number of pods on a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resolved<'a> {
+    /// Nothing: there are so many pods.
+    Fixed {
+        /// Pods.
+        replicas: i32,
+    },
+    /// A HorizontalPodAutoscaler.
+    Hpa(Following<'a>),
+    /// A KEDA ScaledObject, be KEDA installed or not.
+    Keda(Following<'a>),
+}
+
+/// An autoscaler and what it follows on a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Following<'a> {
+    /// What it is to do.
+    pub pods: &'a PodAutoscaling,
+    /// What it follows: at least one is set.
+    pub targets: Targets,
+    /// What it is to follow and can't, since the cluster lacks the source.
+    pub unavailable: Vec<ServingSignal>,
+    /// Whether it follows memory, where it is to.
+    pub(crate) memory: MemoryTarget,
+    /// Whether nothing that is asked for can be followed, so that it follows CPU in its place.
+    pub stands_in: bool,
+}
+
+impl Resolved<'_> {
+    /// The engine as the status names it.
+    #[must_use]
+    pub const fn engine(&self) -> ActiveEngine {
+        match self {
+            Self::Fixed { .. } => ActiveEngine::None,
+            Self::Hpa(_) => ActiveEngine::Hpa,
+            Self::Keda(_) => ActiveEngine::Keda,
+        }
+    }
+
+    /// Most pods.
+    #[must_use]
+    pub fn max_replicas(&self, observed: &Observed) -> i32 {
+        let (Following { pods, .. }, in_force) = match self {
+            Self::Fixed { replicas } => return *replicas,
+            Self::Hpa(following) => {
+                let hpa = observed.horizontal_pod_autoscaler.as_ref();
+                let spec = hpa.and_then(|hpa| hpa.spec.as_ref());
+                (following, spec.map(|spec| spec.max_replicas))
+            }
+            Self::Keda(following) => {
+                let scaled_object = observed.scaled_object.as_ref();
+                let most = scaled_object.and_then(|object| object.spec.max_replica_count);
+                (following, most)
+            }
+        };
+        let present = observed.deployment.as_ref().and_then(asked_for);
+        pods.max_replicas.beside(present, in_force)
+    }
+
+    /// Fewest pods now: with an autoscaler, schedules count.
+    #[must_use]
+    pub fn min_replicas(&self, now: Timestamp) -> i32 {
+        match self {
+            Self::Fixed { replicas } => *replicas,
+            Self::Hpa(Following { pods, .. }) | Self::Keda(Following { pods, .. }) => {
+                let floor = pods.schedules.floor(self.ahead(), now);
+                floor.unwrap_or_default().max(pods.min_replicas)
+            }
+        }
+    }
+
+    /// The next moment at which a plan may differ because of the time alone.
+    #[must_use]
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Fixed { .. } => None,
+            Self::Hpa(Following { pods, .. }) | Self::Keda(Following { pods, .. }) => {
+                pods.schedules.next_change(self.ahead(), now)
+            }
+        }
+    }
+
+    /// How long before its time a floor is put in force. KEDA's triggers work on time: they are metrics
+    /// beside the others and delay none.
+    fn ahead(&self) -> SignedDuration {
+        match self {
+            Self::Fixed { .. } | Self::Keda(_) => SignedDuration::ZERO,
+            Self::Hpa(following) => lead(&following.pods.behavior),
+        }
+    }
+}
+
+/// How long before its time a floor is put into an HPA's `minReplicas`.
+///
+/// An HPA that has fewer pods than its minimum lifts them to it, reads no metric in that look, and
+/// counts the new pods towards what its policies let it add. The first is over after one look, so that
+/// the next, one later, follows the metrics again; the second after the longest of the policies'
+/// periods. Thus nothing of it is left when the schedule begins.
+fn lead(behavior: &CompleteBehavior) -> SignedDuration {
+    let periods = behavior.scale_up.policies.iter();
+    let longest = periods.map(|policy| policy.period_seconds).max();
+    let longest = SignedDuration::from_secs(longest.unwrap_or_default().into());
+    SYNC_PERIOD + longest.max(SYNC_PERIOD)
+}
+
+impl Scaling {
+    /// What sets the number of pods where this is observed.
+    ///
+    /// `Auto` minds whether KEDA is there, and not what the custom metrics API has: that API
+    /// comes and goes with its adapter, and the engine must not change with it.
+    #[must_use]
+    pub fn on(&self, observed: &Observed) -> Resolved<'_> {
+        let pods = match self {
+            Self::Fixed { replicas } => {
+                return Resolved::Fixed {
+                    replicas: *replicas,
+                };
+            }
+            Self::Autoscaled(pods) => pods,
+        };
+        let needs_keda = || serving(&pods.targets).next().is_some();
+        match pods.engine {
+            AutoscalerEngine::Keda => Resolved::Keda(following(pods, observed, Vec::new())),
+            AutoscalerEngine::Auto if needs_keda() && is_keda_there(observed) => {
+                Resolved::Keda(following(pods, observed, Vec::new()))
+            }
+            AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
+                Resolved::Hpa(with_hpa(pods, observed))
+            }
+        }
+    }
+}
+
+/// Whether KEDA is there, and not its definitions alone. What it has taken up stays with it: without KEDA an HPA
+/// lacks readings and takes no pods away, and a look that finds nothing may be one too early.
+fn is_keda_there(observed: &Observed) -> bool {
+    observed.capabilities.keda
+        && match observed.capabilities.external_metrics {
+            ExternalMetrics::Registered => true,
+            ExternalMetrics::Unknown => observed.horizontal_pod_autoscaler.is_none(),
+            ExternalMetrics::Absent => observed.keda_horizontal_pod_autoscaler.is_some(),
+        }
+}
+
+fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> Following<'a> {
+    let unavailable = serving(&pods.targets)
+        .map(|(signal, _)| signal)
+        .filter(|signal| !is_available(*signal, observed))
+        .collect();
+    following(pods, observed, unavailable)
+}
+
+/// All that is asked for but what is unavailable, and memory where it can't be followed.
+fn following<'a>(
+    pods: &'a PodAutoscaling,
+    observed: &Observed,
+    unavailable: Vec<ServingSignal>,
+) -> Following<'a> {
+    let percent = pods.targets.memory_utilization_percent;
+    let memory = memory::target(&pods.memory, percent, observed);
+    let left_out = unavailable.iter().map(|signal| signal.signal());
+    let is_out = memory != MemoryTarget::Followed;
+    let mut targets = left_out
+        .chain(is_out.then_some(Signal::MemoryUtilizationPercent))
+        .fold(pods.targets, Targets::without);
+    let stands_in = targets == Targets::default();
+    if stands_in {
+        targets.cpu_utilization_percent = Some(STAND_IN_CPU_UTILIZATION_PERCENT);
+    }
+    Following {
+        pods,
+        targets,
+        unavailable,
+        memory,
+        stands_in,
+    }
+}
+
+/// Whether an HPA can follow a signal. What it follows already it goes on following while its source
+/// is away: an HPA that lacks a reading doesn't take pods away, one without the signal would.
+fn is_available(signal: ServingSignal, observed: &Observed) -> bool {
+    match &observed.capabilities.pods_metrics {
+        PodsMetrics::Absent => false,
+        PodsMetrics::Listed(listed) if listed.contains(&signal) => true,
+        PodsMetrics::Unknown | PodsMetrics::Listed(_) => is_followed(signal, observed),
+    }
+}
+
+/// Whether the HPA that is there follows a signal.
+fn is_followed(signal: ServingSignal, observed: &Observed) -> bool {
+    let spec = observed
+        .horizontal_pod_autoscaler
+        .as_ref()
+        .and_then(|hpa| hpa.spec.as_ref());
+    spec.and_then(|spec| spec.metrics.as_ref())
+        .into_iter()
+        .flatten()
+        .filter_map(|metric| metric.pods.as_ref())
+        .any(|pods| pods.metric.name == signal.pods_metric())
+}

@@ -1,0 +1,231 @@
+//! Memory that a pod takes at rest, and whether it leaves room for a target of memory to be followed.
+//!
+//! More pods don't bring memory at rest down: an HPA that follows it where there is no room under its target adds
+//! pods without a request, to the most that it may. See
+//! `docs/adr/0029-a-memory-target-without-room-is-not-followed.md`.
+
+use k8s_openapi::{
+    api::core::v1::Pod,
+    apimachinery::pkg::api::resource::Quantity,
+    jiff::{SignedDuration, Timestamp},
+};
+use springtide_api::ModelServiceStatus;
+
+use crate::{
+    amount::{MEBI, billionths},
+    observed::{Answer, Observed, pods},
+    quantity::mebibytes,
+    spec::{
+        Scaling, ValidatedModelService,
+        memory_at_rest::{Memory, PATIENCE, loaded_since},
+    },
+};
+
+/// What an HPA tolerates, in percent of the target (`--horizontal-pod-autoscaler-tolerance`): with so much at rest, no
+/// pod that a burst has brought would ever go.
+const TOLERANCE_PERCENT: i128 = 10;
+
+/// How long a first pod may load its model while memory is followed already. The first reading of a container comes
+/// later: the kubelet measures every 10 s, and metrics-server and the HPA look every 15 s.
+const QUICK_LOAD: SignedDuration = SignedDuration::from_secs(5);
+
+/// Time between two questions to pods that were silent.
+const AGAIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// Time until what pods said for the first time reaches the autoscaler.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
+
+/// Step in MiB in which the status tells what pods take at rest: they differ a little, and each change is a write.
+const STEP_MEBIBYTES: u64 = 4;
+
+/// Most that is believed, in MiB: 16 TiB.
+const MOST_MEBIBYTES: u64 = 16 << 20;
+
+/// Whether the target of memory is followed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum MemoryTarget {
+    /// It is, where there is one.
+    Followed,
+    /// Not before a pod has said what it takes at rest.
+    NotYet,
+    /// It isn't: memory at rest leaves no room under it.
+    NoRoom(NoRoom),
+}
+
+/// Memory at rest that leaves no room under the target.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NoRoom {
+    /// What a pod takes at rest.
+    pub(crate) at_rest_mebibytes: i32,
+    /// The target, in percent of the request.
+    pub(crate) percent: i32,
+    /// The request.
+    pub(crate) request: Quantity,
+    /// A request that would leave room.
+    pub(crate) sufficient: Quantity,
+    /// Whether the limit is below that.
+    pub(crate) exceeds_limit: bool,
+}
+
+/// Whether a target, in percent of the request, is followed where this is observed.
+pub(crate) fn target(memory: &Memory, percent: Option<i32>, observed: &Observed) -> MemoryTarget {
+    let Some(percent) = percent else {
+        return MemoryTarget::Followed;
+    };
+    match memory.at_rest_mebibytes {
+        Some(at_rest) => {
+            no_room(memory, at_rest, percent).map_or(MemoryTarget::Followed, MemoryTarget::NoRoom)
+        }
+        None if is_awaited(memory, observed) => MemoryTarget::NotYet,
+        None => MemoryTarget::Followed,
+    }
+}
+
+fn no_room(memory: &Memory, at_rest_mebibytes: i32, percent: i32) -> Option<NoRoom> {
+    let request = billionths(&memory.request.0)?;
+    let at_rest = i128::from(at_rest_mebibytes) * MEBI;
+    // A request may be as large as anybody writes it.
+    let room = request.saturating_mul(i128::from(percent) * (100 - TOLERANCE_PERCENT));
+    let is_full = at_rest * 100 * 100 >= room;
+    is_full.then(|| {
+        let sufficient = mebibytes(sufficient_mebibytes(at_rest_mebibytes, percent));
+        NoRoom {
+            at_rest_mebibytes,
+            percent,
+            request: memory.request.clone(),
+            exceeds_limit: memory
+                .limit
+                .as_ref()
+                .is_some_and(|limit| billionths(&sufficient.0) > billionths(&limit.0)),
+            sufficient,
+        }
+    })
+}
+
+/// Whether a pod is still to say what it takes at rest before memory is followed. What is followed already, or
+/// is made in this pass, goes on while a first pod loads its model quickly, and while others serve.
+fn is_awaited(memory: &Memory, observed: &Observed) -> bool {
+    if memory
+        .expected_until
+        .is_some_and(|until| until <= observed.at)
+    {
+        return false;
+    }
+    match follows_memory(observed) {
+        Some(false) => true,
+        Some(true) | None => loads_slowly_from(observed).is_some_and(|from| from <= observed.at),
+    }
+}
+
+/// A request under which memory at rest is two thirds of the target at most, so that pods that a burst has brought go
+/// again down to two, in steps that people write.
+fn sufficient_mebibytes(at_rest_mebibytes: i32, percent: i32) -> i32 {
+    let least = i64::from(at_rest_mebibytes) * 300 / (i64::from(percent).max(1) * 2) + 1;
+    let step = match least {
+        ..1024 => 64,
+        1024..8192 => 256,
+        _ => 1024,
+    };
+    let rounded = (least + step - 1) / step * step;
+    i32::try_from(rounded).unwrap_or(i32::MAX / 1024 * 1024)
+}
+
+/// Whether an autoscaler of the ModelService follows memory. Nothing where there is none.
+fn follows_memory(observed: &Observed) -> Option<bool> {
+    let hpa = observed.horizontal_pod_autoscaler.as_ref().map(|hpa| {
+        let metrics = hpa
+            .spec
+            .iter()
+            .flat_map(|spec| spec.metrics.iter().flatten());
+        let mut names = metrics.filter_map(|metric| {
+            let of_container = metric.container_resource.as_ref().map(|it| &it.name);
+            of_container.or(metric.resource.as_ref().map(|it| &it.name))
+        });
+        names.any(|name| name == "memory")
+    });
+    let scaled_object = observed.scaled_object.as_ref().map(|object| {
+        let mut triggers = object.spec.triggers.iter();
+        triggers.any(|trigger| trigger.kind == "memory")
+    });
+    hpa.into_iter()
+        .chain(scaled_object)
+        .reduce(|one, other| one || other)
+}
+
+/// From when on a first pod has been loading its model for longer than [`QUICK_LOAD`]. Nothing where any pod serves.
+fn loads_slowly_from(observed: &Observed) -> Option<Timestamp> {
+    let live = pods::live(observed);
+    if live.iter().any(|pod| pods::is_serving(pod)) {
+        return None;
+    }
+    let began = live.into_iter().filter_map(server_began).min()?;
+    began.checked_add(QUICK_LOAD).ok()
+}
+
+fn server_began(pod: &Pod) -> Option<Timestamp> {
+    let state = pods::server(pod)?.state.as_ref()?;
+    Some(state.running.as_ref()?.started_at.as_ref()?.0)
+}
+
+/// What a pod takes at rest as the status is to tell it: the most that any has said since the last rollout was over,
+/// and until the pods of another have all taken over what those before have said.
+pub(crate) fn at_rest_mebibytes(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    rollout_ends: bool,
+) -> Option<i32> {
+    let said = observed.answers.iter().filter_map(|answer| match answer {
+        Answer::Said(server) => server.memory?.at_rest_bytes,
+        Answer::Unreadable | Answer::Silent => None,
+    });
+    let said = said.max().map(in_steps);
+    let known = model_service.memory_at_rest_mebibytes();
+    if rollout_ends {
+        said.or(known)
+    } else {
+        said.max(known)
+    }
+}
+
+fn in_steps(bytes: u64) -> i32 {
+    let mebibytes = bytes.div_ceil(1 << 20).min(MOST_MEBIBYTES);
+    i32::try_from(mebibytes.next_multiple_of(STEP_MEBIBYTES)).unwrap_or(i32::MAX)
+}
+
+/// When what is known of memory, or what follows from it, may change although nothing else does. `status` is what was
+/// made of the same observation.
+pub(crate) fn look_again_at(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    status: &ModelServiceStatus,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let has_target = match model_service.scaling() {
+        Scaling::Autoscaled(pods) => pods.targets.memory_utilization_percent.is_some(),
+        Scaling::Fixed { .. } => false,
+    };
+    let model = status.model.as_ref()?;
+    let said = model.memory_at_rest_mebibytes;
+    if !has_target {
+        return None;
+    }
+    let after = |time: SignedDuration| now.checked_add(time).ok();
+    if said != model_service.memory_at_rest_mebibytes() {
+        return after(SOON);
+    }
+    if said.is_some() {
+        return None;
+    }
+    // One that has answered without it says no more later on.
+    let is_silent = model.batching.is_none() && observed.answers.contains(&Answer::Silent);
+    let patience_ends = loaded_since(status).and_then(|since| since.checked_add(PATIENCE).ok());
+    let asks = patience_ends.filter(|ends| *ends > now && is_silent);
+    let loads = loads_slowly_from(observed).filter(|from| *from > now);
+    asks.and_then(|_| after(AGAIN))
+        .into_iter()
+        .chain(loads)
+        .min()
+}
+
+#[cfg(test)]
+mod tests;

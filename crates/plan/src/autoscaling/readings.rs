@@ -1,0 +1,313 @@
+//! What a HorizontalPodAutoscaler reads for each metric that it follows.
+//!
+//! Its status has an entry for each metric of its spec, in the same order, and leaves an entry's
+//! type empty where there is no reading. It has no entries at all after a sync in which it only put
+//! the number of pods back within its bounds: that reads no metric (`computeReplicasForMetrics` and
+//! `reconcileAutoscaler` of
+//! <https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/podautoscaler/horizontal.go>).
+
+use k8s_openapi::{
+    api::autoscaling::v2::{
+        HorizontalPodAutoscaler, MetricSpec, MetricStatus, MetricTarget, MetricValueStatus,
+    },
+    apimachinery::pkg::api::resource::Quantity,
+};
+use springtide_api::targets::Signal;
+
+use crate::{
+    keda::{ScaledObject, Trigger},
+    observed::foreign_status::hpa_condition,
+    signals::ServingSignal,
+};
+
+/// A metric that an HPA follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Followed {
+    /// What it is about.
+    pub(crate) subject: Subject,
+    /// Where the HPA reads it.
+    pub(crate) source: MetricsApi,
+    /// What was read at the last sync, in thousandths of the signal's unit: per pod, but for what
+    /// doesn't grow with their number.
+    pub(crate) reading: Option<i64>,
+    /// What it is compared with, in thousandths of the signal's unit.
+    pub(crate) target: Option<i64>,
+    /// How the HPA names it in its own messages.
+    name_in_messages: String,
+    /// Whether the reading is a sum over all pods, divided by their number.
+    is_share_of_sum: bool,
+}
+
+/// What a metric is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A signal of `spec.autoscaling.targets`.
+    Signal(Signal),
+    /// A trigger of KEDA that follows the clock, by its name.
+    Schedule(String),
+    /// What somebody else has put there, by its name.
+    Other(String),
+}
+
+/// The API from which an HPA reads a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MetricsApi {
+    /// `metrics.k8s.io`: metrics-server.
+    Resource,
+    /// `custom.metrics.k8s.io`: an adapter, such as prometheus-adapter.
+    Custom,
+    /// `external.metrics.k8s.io`: KEDA.
+    External,
+}
+
+impl Subject {
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Signal(signal) => signal.as_str(),
+            Self::Schedule(name) | Self::Other(name) => name,
+        }
+    }
+}
+
+impl Followed {
+    /// Pods that the metric asks for, where so many are there and ready. Unready pods and the
+    /// tolerance are left out.
+    pub(crate) fn wanted(&self, pods: i32) -> Option<i64> {
+        let (reading, target) = (i128::from(self.reading?), i128::from(self.target?));
+        let pods = i128::from(pods);
+        if target <= 0 {
+            return None;
+        }
+        let sum = reading * pods;
+        // The share of a sum is rounded up to a thousandth, which mustn't ask for one more pod.
+        let sum = if self.is_share_of_sum {
+            (sum - pods).max(0)
+        } else {
+            sum
+        };
+        i64::try_from((sum + target - 1) / target).ok()
+    }
+}
+
+/// What an HPA follows, in the order of its spec. `scaled_object` is what KEDA made it for, if KEDA
+/// made it.
+pub(crate) fn followed(
+    hpa: &HorizontalPodAutoscaler,
+    scaled_object: Option<&ScaledObject>,
+) -> Vec<Followed> {
+    let specs = specs(hpa);
+    let read = read(hpa).filter(|read| read.len() == specs.len());
+    specs
+        .iter()
+        .enumerate()
+        .filter_map(|(index, spec)| {
+            let status = read.and_then(|read| read.get(index));
+            parse(spec, status, scaled_object)
+        })
+        .collect()
+}
+
+/// Whether the HPA has read its metrics in its last sync.
+pub(crate) fn has_read(hpa: &HorizontalPodAutoscaler) -> bool {
+    read(hpa).is_some_and(|read| !read.is_empty())
+}
+
+/// The metric that asked for the most pods in the HPA's last sync: the HPA names it, and has weighed
+/// which pods are unready.
+pub(crate) fn deciding<'a>(
+    hpa: &HorizontalPodAutoscaler,
+    followed: &'a [Followed],
+) -> Option<&'a Followed> {
+    const PREFACE: &str = "calculate a replica count from ";
+    let message = hpa_condition(hpa, "ScalingActive")
+        .filter(|active| active.status == "True")?
+        .message
+        .as_deref()?;
+    let (_, name) = message.split_once(PREFACE)?;
+    followed.iter().find(|metric| {
+        let rest = name.strip_prefix(&metric.name_in_messages);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '(']))
+    })
+}
+
+/// What lacked a reading in the HPA's last sync.
+pub(crate) fn missing(followed: &[Followed]) -> impl Iterator<Item = &Followed> {
+    followed.iter().filter(|metric| metric.reading.is_none())
+}
+
+/// The trigger of which KEDA's names of metrics speak: `s<index>-<…>` (`GenerateMetricNameWithIndex`
+/// of <https://github.com/kedacore/keda/blob/v2.21.0/pkg/scalers/scaler.go>).
+pub(crate) fn subject_of_keda(metric: &str, scaled_object: Option<&ScaledObject>) -> Subject {
+    let trigger = || -> Option<&Trigger> {
+        let (index, _) = metric.strip_prefix('s')?.split_once('-')?;
+        scaled_object?
+            .spec
+            .triggers
+            .get(index.parse::<usize>().ok()?)
+    };
+    let Some(trigger) = trigger() else {
+        return Subject::Other(metric.to_owned());
+    };
+    let name = trigger.name.as_deref().unwrap_or(metric);
+    if trigger.kind == "cron" {
+        return Subject::Schedule(name.to_owned());
+    }
+    Signal::named(name).map_or_else(|| Subject::Other(name.to_owned()), Subject::Signal)
+}
+
+fn specs(hpa: &HorizontalPodAutoscaler) -> &[MetricSpec] {
+    hpa.spec
+        .as_ref()
+        .and_then(|spec| spec.metrics.as_deref())
+        .unwrap_or_default()
+}
+
+fn read(hpa: &HorizontalPodAutoscaler) -> Option<&[MetricStatus]> {
+    hpa.status.as_ref()?.current_metrics.as_deref()
+}
+
+fn parse(
+    spec: &MetricSpec,
+    status: Option<&MetricStatus>,
+    scaled_object: Option<&ScaledObject>,
+) -> Option<Followed> {
+    let of_pods = spec
+        .resource
+        .as_ref()
+        .map(|resource| (&resource.name, &resource.target, "resource"));
+    let of_containers = spec
+        .container_resource
+        .as_ref()
+        .map(|resource| (&resource.name, &resource.target, "container resource"));
+    if let Some((name, target, kind)) = of_containers.or(of_pods) {
+        let subject = match name.as_str() {
+            "cpu" => Subject::Signal(Signal::CpuUtilizationPercent),
+            "memory" => Subject::Signal(Signal::MemoryUtilizationPercent),
+            other => Subject::Other(other.to_owned()),
+        };
+        // Until its next sync an HPA has what it read by its former spec, of whole pods.
+        let current = status.and_then(|status| {
+            let of_containers = status.container_resource.as_ref();
+            let of_pods = status.resource.as_ref();
+            of_containers
+                .map(|resource| &resource.current)
+                .or(of_pods.map(|resource| &resource.current))
+        });
+        let thousandths = |percent: i32| i64::from(percent) * 1000;
+        return Some(Followed {
+            subject,
+            source: MetricsApi::Resource,
+            reading: current.and_then(|current| current.average_utilization.map(thousandths)),
+            target: target.average_utilization.map(thousandths),
+            name_in_messages: format!("{name} {kind}"),
+            is_share_of_sum: false,
+        });
+    }
+    if let Some(pods) = &spec.pods {
+        let name = &pods.metric.name;
+        let subject = ServingSignal::ALL
+            .into_iter()
+            .find(|signal| signal.pods_metric() == name)
+            .map_or_else(
+                || Subject::Other(name.clone()),
+                |signal| Subject::Signal(signal.signal()),
+            );
+        let current = status.and_then(|status| Some(&status.pods.as_ref()?.current));
+        let (reading, target) = compared(current, &pods.target);
+        return Some(Followed {
+            subject,
+            source: MetricsApi::Custom,
+            reading,
+            target,
+            name_in_messages: format!("pods metric {name}"),
+            is_share_of_sum: false,
+        });
+    }
+    let external = spec.external.as_ref()?;
+    let name = &external.metric.name;
+    let subject = subject_of_keda(name, scaled_object);
+    let current = status.and_then(|status| Some(&status.external.as_ref()?.current));
+    let (reading, target) = compared(current, &external.target);
+    Some(Followed {
+        subject,
+        source: MetricsApi::External,
+        reading,
+        target,
+        name_in_messages: format!("external metric {name}"),
+        is_share_of_sum: external.target.average_value.is_some(),
+    })
+}
+
+/// A reading and its target in thousandths.
+fn compared(
+    current: Option<&MetricValueStatus>,
+    target: &MetricTarget,
+) -> (Option<i64>, Option<i64>) {
+    let (reading, target) = if target.average_value.is_some() {
+        let reading = current.and_then(|current| current.average_value.as_ref());
+        (reading, target.average_value.as_ref())
+    } else {
+        let reading = current.and_then(|current| current.value.as_ref());
+        (reading, target.value.as_ref())
+    };
+    (reading.and_then(thousandths), target.and_then(thousandths))
+}
+
+/// A decimal quantity in thousandths, without what is smaller. The HPA's controller writes no others.
+fn thousandths(quantity: &Quantity) -> Option<i64> {
+    let text = quantity.0.as_str();
+    let end = text
+        .find(|character: char| character.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, suffix) = text.split_at_checked(end)?;
+    let power = match suffix {
+        "n" => -9,
+        "u" => -6,
+        "m" => -3,
+        "" => 0,
+        "k" => 3,
+        "M" => 6,
+        "G" => 9,
+        "T" => 12,
+        "P" => 15,
+        "E" => 18,
+        _ => return None,
+    };
+    let (ones, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let digits = format!("{ones}{decimals}").parse::<i128>().ok()?;
+    let power = power + 3 - i32::try_from(decimals.len()).ok()?;
+    let factor = 10_i128.checked_pow(power.unsigned_abs())?;
+    let thousandths = if power < 0 {
+        digits / factor
+    } else {
+        digits.checked_mul(factor)?
+    };
+    i64::try_from(thousandths).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_in_thousandths() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("100", Some(100_000)),
+            ("182400m", Some(182_400)),
+            ("0.5", Some(500)),
+            ("1.2345", Some(1234)),
+            ("999u", Some(0)),
+            ("1500u", Some(1)),
+            ("12k", Some(12_000_000)),
+            ("9223372036854775807m", Some(i64::MAX)),
+            ("9E", None),
+            ("1Ki", None),
+            ("", None),
+            ("m", None),
+        ] {
+            assert_eq!(thousandths(&Quantity(text.to_owned())), expected, "{text}");
+        }
+    }
+}

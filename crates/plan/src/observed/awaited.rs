@@ -1,0 +1,121 @@
+//! A ConfigMap that comes later than the ModelService that names it, or gets its key later.
+//!
+//! The container that fetches the model ends with what it lacks, and the kubelet starts it again after a time that
+//! doubles up to five minutes. A pod that is made after the ConfigMap has it at once: so pods that wait are replaced
+//! when it has come. See `docs/adr/0030-pods-that-wait-for-a-config-map-are-made-anew.md`.
+
+use k8s_openapi::{
+    api::core::v1::{ContainerState, Pod},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::{SignedDuration, Timestamp},
+};
+use springtide_api::ModelUri;
+use springtide_contract::termination::ModelFailure;
+
+use crate::{
+    observed::{Observed, pods},
+    spec::ValidatedModelService,
+};
+
+/// Time between two looks at a ConfigMap that pods wait for.
+const PERIOD: SignedDuration = SignedDuration::from_secs(10);
+
+/// Label that a Deployment gives the pods of each ReplicaSet, which is the end of its name, too.
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// A pod to delete, so that another one is made in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingPod {
+    /// Its name.
+    pub name: String,
+    /// Its UID, as a precondition.
+    pub uid: String,
+}
+
+/// The ConfigMap whose metadata is to be looked at: pods wait for it, or for its key.
+#[must_use]
+pub fn awaited_config_map<'a>(
+    model_service: &'a ValidatedModelService,
+    observed: &Observed,
+) -> Option<&'a str> {
+    let ModelUri::ConfigMap { name, .. } = model_service.model_uri() else {
+        return None;
+    };
+    waiting(model_service, observed).next().map(|_| &**name)
+}
+
+/// The pods that wait and were made before the ConfigMap with this metadata came, or was changed last: what they lack
+/// may be there now. A pod that was made since has seen it as it is and isn't deleted for it, whatever it lacks, so
+/// that each change of the ConfigMap replaces a pod once at most. Both times are those of the API server.
+#[must_use]
+pub fn pods_to_replace(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    config_map: &ObjectMeta,
+) -> Vec<WaitingPod> {
+    let Some(changed) = changed_at(config_map) else {
+        return Vec::new();
+    };
+    waiting(model_service, observed)
+        .filter(|pod| made_at(pod).is_some_and(|made| made <= changed))
+        .filter_map(|pod| {
+            Some(WaitingPod {
+                name: pod.metadata.name.clone()?,
+                uid: pod.metadata.uid.clone()?,
+            })
+        })
+        .collect()
+}
+
+/// When to look at the ConfigMap again, while pods wait for it.
+pub(crate) fn look_again_at(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    awaited_config_map(model_service, observed)?;
+    now.checked_add(PERIOD).ok()
+}
+
+/// The pods of the ModelService's Deployment that have never had their model, since its file isn't there, and
+/// whose container waits to be started again.
+fn waiting<'a>(
+    model_service: &'a ValidatedModelService,
+    observed: &'a Observed,
+) -> impl Iterator<Item = &'a Pod> {
+    let pods = pods::of_this_model(observed, model_service).into_iter();
+    pods.filter(|pod| is_of_replica_set(pod, model_service.name()) && lacks_its_model(pod))
+}
+
+fn lacks_its_model(pod: &Pod) -> bool {
+    let runs = |state: &ContainerState| state.running.is_some();
+    let state = pods::fetch(pod).and_then(|status| status.state.as_ref());
+    !state.is_some_and(runs)
+        && pods::fetch_failure(pod).is_some_and(|it| it.reason == ModelFailure::ModelNotFound)
+}
+
+/// Whether the pod is one that the Deployment of this name makes anew when it goes.
+fn is_of_replica_set(pod: &Pod, deployment: &str) -> bool {
+    let labels = pod.metadata.labels.as_ref();
+    let hash = labels.and_then(|labels| labels.get(TEMPLATE_HASH));
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    hash.is_some_and(|hash| {
+        owners.any(|owner| {
+            owner.kind == "ReplicaSet"
+                && owner.controller == Some(true)
+                && owner.name == format!("{deployment}-{hash}")
+        })
+    })
+}
+
+fn made_at(pod: &Pod) -> Option<Timestamp> {
+    pod.metadata.creation_timestamp.as_ref().map(|made| made.0)
+}
+
+/// When an object was made, or changed last as far as its managers are told apart.
+fn changed_at(metadata: &ObjectMeta) -> Option<Timestamp> {
+    let made = metadata.creation_timestamp.iter();
+    let managers = metadata.managed_fields.iter().flatten();
+    let changes = managers.filter_map(|manager| manager.time.as_ref());
+    made.chain(changes).map(|time| time.0).max()
+}

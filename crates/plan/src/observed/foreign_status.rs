@@ -1,0 +1,101 @@
+//! What is known of an object by the types of its conditions, whoever wrote them.
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentCondition},
+        autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition},
+        core::v1::{Pod, PodCondition},
+    },
+    apimachinery::pkg::apis::meta::v1::{Condition, ManagedFieldsEntry},
+};
+use springtide_api::{ModelServiceStatus, status::condition};
+
+/// A condition of a ModelService.
+pub(crate) fn status_condition<'a>(
+    status: &'a ModelServiceStatus,
+    kind: &str,
+) -> Option<&'a Condition> {
+    let mut conditions = status.conditions.iter();
+    conditions.find(|condition| condition.type_ == kind)
+}
+
+/// Whether a status says that the rollout of this generation is over.
+pub(crate) fn was_rolled_out(status: Option<&ModelServiceStatus>, generation: i64) -> bool {
+    let known = status.and_then(|status| status_condition(status, condition::ROLLOUT_COMPLETE));
+    known.is_some_and(|known| {
+        known.status == "True" && known.observed_generation == Some(generation)
+    })
+}
+
+pub(crate) fn pod_condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+pub(crate) fn deployment_condition<'a>(
+    deployment: &'a Deployment,
+    kind: &str,
+) -> Option<&'a DeploymentCondition> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Whether the Deployment controller has looked at the present generation.
+pub(crate) fn is_seen(deployment: &Deployment) -> bool {
+    let status = deployment.status.as_ref();
+    status.and_then(|status| status.observed_generation) >= deployment.metadata.generation
+}
+
+/// How far the rollout of the present generation is, in the words of the Deployment controller.
+pub(crate) fn progress(deployment: &Deployment) -> Option<&str> {
+    let progressing = deployment_condition(deployment, "Progressing")?;
+    progressing
+        .reason
+        .as_deref()
+        .filter(|_| is_seen(deployment))
+}
+
+/// Whether the Deployment controller was told to leave the pods as they are (`kubectl rollout pause`).
+pub(crate) fn is_paused(deployment: &Deployment) -> bool {
+    let spec = deployment.spec.as_ref();
+    spec.is_some_and(|spec| spec.paused == Some(true))
+}
+
+/// Whether all pods are made from the present template.
+pub(crate) fn has_only_new_pods(deployment: &Deployment) -> bool {
+    let status = deployment.status.as_ref();
+    status.is_some_and(|status| status.replicas == status.updated_replicas)
+}
+
+pub(crate) fn hpa_condition<'a>(
+    hpa: &'a HorizontalPodAutoscaler,
+    kind: &str,
+) -> Option<&'a HorizontalPodAutoscalerCondition> {
+    let conditions = hpa.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Reasons of a false `ScalingActive` that aren't about readings: the HPA doesn't scale at all.
+pub(crate) const OFF: [&str; 3] = ["ScalingDisabled", "AmbiguousSelector", "InvalidSelector"];
+
+/// Why the HPA doesn't scale at all, whatever its metrics say.
+pub(crate) fn hpa_off(hpa: &HorizontalPodAutoscaler) -> Option<&str> {
+    hpa_condition(hpa, "ScalingActive")
+        .filter(|active| active.status == "False")?
+        .reason
+        .as_deref()
+        .filter(|reason| OFF.contains(reason))
+}
+
+/// Pods that the Deployment is to have.
+pub(crate) fn asked_for(deployment: &Deployment) -> Option<i32> {
+    deployment.spec.as_ref().and_then(|spec| spec.replicas)
+}
+
+/// Whether a field manager owns the number of pods.
+pub(crate) fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
+    entry
+        .fields_v1
+        .as_ref()
+        .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+}

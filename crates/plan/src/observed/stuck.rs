@@ -1,0 +1,217 @@
+//! Pods that have a node and don't get as far as a container.
+//!
+//! Such a pod says nothing of the cause: neither its conditions nor its containers do, only events do (of the kubelet,
+//! and of the controller that attaches volumes).
+
+use k8s_openapi::{
+    api::core::v1::{ContainerStatus, Event, Pod},
+    jiff::{SignedDuration, Timestamp},
+};
+use springtide_api::ModelUri;
+
+use crate::{
+    observed::{Observed, foreign_status::pod_condition, pods},
+    spec::ValidatedModelService,
+};
+
+/// How long a pod may take on its node until its first container starts, or pulls its image: volumes are attached
+/// and mounted in that time. Its events are read after that.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
+
+/// Time between two looks at the events of a pod that stays as it is. The kubelet tries again every two minutes at
+/// last, and tells so.
+const PERIOD: SignedDuration = SignedDuration::from_secs(60);
+
+/// Digits of a UID, which are in base 16.
+const ID_DIGITS: usize = 32;
+
+/// Most bytes of what an event says that are passed on.
+const MAX_BYTES: usize = 512;
+
+/// Reasons of events that keep a pod from its first container
+/// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/events/event.go>).
+const NOT_ATTACHED: &str = "FailedAttachVolume";
+const VOLUMES: [&str; 3] = ["FailedMount", NOT_ATTACHED, "FailedMapVolume"];
+const SANDBOX: &str = "FailedCreatePodSandBox";
+
+/// What the controller that attaches volumes says of one that is attached to another node.
+const ATTACHED_ELSEWHERE: &str = "Multi-Attach error";
+
+/// Whether the volume of a pod is attached to another node, which ends only with the pods there.
+pub(crate) fn is_attached_elsewhere(events: &[Event]) -> bool {
+    events.iter().any(|event| {
+        event.reason.as_deref() == Some(NOT_ATTACHED)
+            && event
+                .message
+                .as_deref()
+                .is_some_and(|message| message.contains(ATTACHED_ELSEWHERE))
+    })
+}
+
+/// What keeps a pod from its first container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// A volume, and why as text.
+    Volume(String),
+    /// What containers run in, such as the pod's network, and why as text.
+    Sandbox(String),
+}
+
+/// The UID of the pod whose events are to be read, as `involvedObject.uid` has it: the first by name that is stuck.
+/// One is enough, since all are made alike.
+#[must_use]
+pub fn pod_to_explain(observed: &Observed, now: Timestamp) -> Option<String> {
+    let is_due = |pod: &&Pod| explained_from(pod).is_some_and(|due| due <= now);
+    let stuck = pods::live(observed).into_iter().find(is_due)?;
+    stuck.metadata.uid.clone()
+}
+
+/// When a pod may turn out to be stuck, or its events may tell something else.
+pub(crate) fn look_again_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+    let due = pods::live(observed).into_iter().filter_map(explained_from);
+    let next = |due: Timestamp| {
+        if due > now {
+            Some(due)
+        } else {
+            now.checked_add(PERIOD).ok()
+        }
+    };
+    due.filter_map(next).min()
+}
+
+/// From when on the pod is stuck. Nothing where it has no node yet, or a container has come so far as to say itself
+/// what it waits for.
+fn explained_from(pod: &Pod) -> Option<Timestamp> {
+    let status = pod.status.as_ref()?;
+    let is_true = |kind| pod_condition(pod, kind).filter(|condition| condition.status == "True");
+    let scheduled = is_true("PodScheduled")?.last_transition_time.as_ref()?.0;
+    let containers = [&status.init_container_statuses, &status.container_statuses];
+    let has_begun = is_true("PodReadyToStartContainers").is_some()
+        || containers.into_iter().flatten().flatten().any(has_begun);
+    if has_begun {
+        return None;
+    }
+    scheduled.checked_add(PATIENCE).ok()
+}
+
+/// Whether a container was started, or waits for something of its own.
+fn has_begun(status: &ContainerStatus) -> bool {
+    let waits_for_its_pod = status
+        .state
+        .as_ref()
+        .and_then(|state| state.waiting.as_ref()?.reason.as_deref())
+        .is_some_and(|reason| matches!(reason, "ContainerCreating" | "PodInitializing"));
+    let has_ended_before = status
+        .last_state
+        .as_ref()
+        .is_some_and(|state| state.terminated.is_some());
+    !waits_for_its_pod || has_ended_before
+}
+
+/// What the newest event tells that names a cause; one that only tells of a timeout counts where no other does.
+pub(crate) fn obstacle(
+    model_service: &ValidatedModelService,
+    events: &[Event],
+) -> Option<Obstacle> {
+    let mut newest: Option<(bool, Option<Timestamp>, Obstacle)> = None;
+    for event in events {
+        let message = event.message.as_deref().unwrap_or_default();
+        let found = match event.reason.as_deref() {
+            Some(reason) if VOLUMES.contains(&reason) => {
+                Obstacle::Volume(why_no_volume(model_service, message))
+            }
+            Some(SANDBOX) => Obstacle::Sandbox(without_ids(message)),
+            _ => continue,
+        };
+        let names_a_cause = !message.contains("timed out waiting for the condition");
+        let rank = (names_a_cause, time(event));
+        if newest
+            .as_ref()
+            .is_none_or(|(cause, at, _)| rank >= (*cause, *at))
+        {
+            newest = Some((rank.0, rank.1, found));
+        }
+    }
+    newest.map(|(_, _, obstacle)| obstacle)
+}
+
+/// When an event was told last.
+fn time(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref();
+    let micro = series
+        .and_then(|series| series.last_observed_time.as_ref())
+        .or(event.event_time.as_ref())
+        .map(|time| time.0);
+    let last = event.last_timestamp.as_ref().map(|time| time.0);
+    let made = event.metadata.creation_timestamp.as_ref();
+    micro.max(last).or(made.map(|time| time.0))
+}
+
+fn why_no_volume(model_service: &ValidatedModelService, message: &str) -> String {
+    match model_service.model_uri() {
+        ModelUri::Claim { claim, .. } if message.contains(ATTACHED_ELSEWHERE) => format!(
+            "claim {claim} is attached to another node, and its volume can be on one node at a time. Use a claim with the access mode ReadOnlyMany or ReadWriteMany, or keep the pods on one node by spec.pod.nodeSelector."
+        ),
+        ModelUri::Claim { claim, .. } => format!("claim {claim}: {}", without_ids(message)),
+        ModelUri::ConfigMap { .. } | ModelUri::Secret { .. } | ModelUri::Http { .. } => {
+            without_ids(message)
+        }
+    }
+}
+
+/// The text with each word that holds a UID, or as long a number in base 16, cut there: another pod, and another try,
+/// has another one.
+fn without_ids(message: &str) -> String {
+    let words = message.split_whitespace().map(|word| {
+        let before = id_at(word).and_then(|place| word.get(..place));
+        before.map_or_else(|| word.to_owned(), |before| format!("{before}…"))
+    });
+    let mut text = words.collect::<Vec<_>>().join(" ");
+    let end = (0..=MAX_BYTES.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or_default());
+    text
+}
+
+/// Where a run of at least [`ID_DIGITS`] digits in base 16, with or without hyphens, begins.
+fn id_at(word: &str) -> Option<usize> {
+    let mut run: Option<(usize, usize)> = None;
+    let mut is_at_a_start = true;
+    for (place, character) in word.char_indices() {
+        run = match (character.is_ascii_hexdigit(), run) {
+            (true, Some((begin, ID_DIGITS))) => return Some(begin),
+            (true, Some((begin, count))) => Some((begin, count + 1)),
+            (true, None) if is_at_a_start => Some((place, 2)),
+            (false, run) if character == '-' => run,
+            _ => None,
+        };
+        is_at_a_start = !character.is_alphanumeric();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_cut_and_the_rest_is_kept() {
+        for (message, expected) in [
+            ("MountVolume.SetUp failed", "MountVolume.SetUp failed"),
+            (
+                "mount /var/lib/kubelet/pods/0f8fad5b-d9cb-469f-a165-70867728950e/volumes/x failed",
+                "mount /var/lib/kubelet/pods/… failed",
+            ),
+            (
+                "\"pvc-0f8fad5b-d9cb-469f-a165-70867728950e\" is gone",
+                "\"pvc-… is gone",
+            ),
+            ("vol-0123456789abcdef0", "vol-0123456789abcdef0"),
+            ("a\n\tb", "a b"),
+        ] {
+            assert_eq!(without_ids(message), expected);
+        }
+        assert!(without_ids(&"ä".repeat(10_000)).len() <= MAX_BYTES);
+    }
+}

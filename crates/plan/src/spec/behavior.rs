@@ -1,0 +1,166 @@
+//! How fast the number of pods changes, complete: the spec's fields over its preset's.
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use springtide_api::behavior::{Behavior, Policy, PolicyType, Preset, ScalingRules, SelectPolicy};
+
+use crate::spec::{Invalid, within};
+
+/// How fast the number of pods changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompleteBehavior {
+    /// How it grows.
+    pub scale_up: CompleteRules,
+    /// How it shrinks.
+    pub scale_down: CompleteRules,
+}
+
+/// How the number of pods changes in one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompleteRules {
+    /// How far back contrary wishes are minded, in seconds.
+    pub stabilization_window_seconds: i32,
+    /// Which of the policies holds.
+    pub select_policy: SelectPolicy,
+    /// How much may change in how long: at least one.
+    pub policies: Vec<Policy>,
+    /// How far a reading may be from its target, in thousandths of the target. Nothing is the
+    /// cluster's own tolerance.
+    pub tolerance_thousandths: Option<i32>,
+}
+
+impl CompleteBehavior {
+    pub(crate) fn parse(behavior: &Behavior) -> Result<Self, Invalid> {
+        let preset = preset(behavior.preset);
+        let field = "spec.autoscaling.behavior";
+        Ok(Self {
+            scale_up: complete(
+                &format!("{field}.scaleUp"),
+                &behavior.scale_up,
+                preset.scale_up,
+            )?,
+            scale_down: complete(
+                &format!("{field}.scaleDown"),
+                &behavior.scale_down,
+                preset.scale_down,
+            )?,
+        })
+    }
+}
+
+/// The numbers of a preset. Growth is a matter of requests that would be late, shrinking one of money:
+/// that is why no preset shrinks faster than it grows.
+fn preset(preset: Preset) -> CompleteBehavior {
+    match preset {
+        // Doubling in each of the HPA's syncs (15 s) reaches any bound within a minute or two, and 4
+        // pods keep a small service from being held to steps of one. Shrinking waits for 5 minutes
+        // without need: longer than a lull between two bursts, and than a rollout.
+        Preset::FastUpSlowDown => CompleteBehavior {
+            scale_up: rules(0, [percent(100, 15), pods(4, 15)]),
+            scale_down: rules(300, [percent(10, 60)]),
+        },
+        // A minute is 4 syncs: a swing that is over by then changes nothing. Down waits for twice
+        // the time of the default and takes twice as long.
+        Preset::Steady => CompleteBehavior {
+            scale_up: rules(60, [percent(50, 60), pods(2, 60)]),
+            scale_down: rules(600, [percent(10, 120)]),
+        },
+        // Four times as many pods in each sync; a minute without need is 4 syncs, which noise in
+        // one reading doesn't outlast.
+        Preset::Aggressive => CompleteBehavior {
+            scale_up: rules(0, [percent(300, 15), pods(10, 15)]),
+            scale_down: rules(60, [percent(50, 60)]),
+        },
+    }
+}
+
+fn rules(
+    stabilization_window_seconds: i32,
+    policies: impl IntoIterator<Item = Policy>,
+) -> CompleteRules {
+    CompleteRules {
+        stabilization_window_seconds,
+        select_policy: SelectPolicy::Max,
+        policies: policies.into_iter().collect(),
+        tolerance_thousandths: None,
+    }
+}
+
+const fn percent(value: i32, period_seconds: i32) -> Policy {
+    Policy {
+        kind: PolicyType::Percent,
+        value,
+        period_seconds,
+    }
+}
+
+const fn pods(value: i32, period_seconds: i32) -> Policy {
+    Policy {
+        kind: PolicyType::Pods,
+        value,
+        period_seconds,
+    }
+}
+
+fn complete(
+    field: &str,
+    rules: &ScalingRules,
+    preset: CompleteRules,
+) -> Result<CompleteRules, Invalid> {
+    let complete = CompleteRules {
+        stabilization_window_seconds: rules
+            .stabilization_window_seconds
+            .unwrap_or(preset.stabilization_window_seconds),
+        select_policy: rules.select_policy.unwrap_or(preset.select_policy),
+        policies: rules.policies.clone().unwrap_or(preset.policies),
+        tolerance_thousandths: rules
+            .tolerance
+            .as_ref()
+            .map(|tolerance| {
+                thousandths(tolerance).ok_or_else(|| Invalid::Tolerance {
+                    field: format!("{field}.tolerance"),
+                })
+            })
+            .transpose()?
+            .or(preset.tolerance_thousandths),
+    };
+    within(
+        &format!("{field}.stabilizationWindowSeconds"),
+        complete.stabilization_window_seconds,
+        0,
+        3600,
+    )?;
+    let length = i32::try_from(complete.policies.len()).unwrap_or(i32::MAX);
+    within(&format!("{field}.policies.length"), length, 1, 8)?;
+    for policy in &complete.policies {
+        let field = format!("{field}.policies[]");
+        within(&format!("{field}.value"), policy.value, 1, 100_000)?;
+        within(
+            &format!("{field}.periodSeconds"),
+            policy.period_seconds,
+            1,
+            1800,
+        )?;
+    }
+    Ok(complete)
+}
+
+/// A quantity from 0 to 1 in thousandths.
+fn thousandths(quantity: &Quantity) -> Option<i32> {
+    let text = quantity.0.as_str();
+    let thousandths = match text.strip_suffix('m') {
+        Some(thousandths) => whole(thousandths)?,
+        None => {
+            let (ones, decimals) = text.split_once('.').unwrap_or((text, "0"));
+            if decimals.len() > 3 {
+                return None;
+            }
+            whole(ones)?.checked_mul(1000)? + whole(&format!("{decimals:0<3}"))?
+        }
+    };
+    (thousandths <= 1000).then_some(thousandths)
+}
+
+fn whole(digits: &str) -> Option<i32> {
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then(|| digits.parse().ok()).flatten()
+}

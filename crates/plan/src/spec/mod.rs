@@ -1,0 +1,14 @@
+//! The spec of a ModelService, parsed: what fails here is a spec that makes no sense.
+
+pub(crate) mod behavior;
+pub(crate) mod invalid;
+pub(crate) mod memory_at_rest;
+pub(crate) mod pod;
+pub(crate) mod pod_resources;
+pub(crate) mod rollout_rules;
+pub(crate) mod scaling;
+pub mod schedule;
+mod validated;
+
+pub(crate) use self::invalid::within;
+pub use self::{invalid::Invalid, scaling::Scaling, validated::ValidatedModelService};

@@ -1,0 +1,208 @@
+//! What is to set the number of pods, parsed.
+
+use springtide_api::{
+    autoscaling::{
+        Autoscaling, DEFAULT_KEDA_MAX_REPLICAS, DEFAULT_MAX_REPLICAS, DEFAULT_MIN_REPLICAS, Engine,
+        Keda,
+    },
+    targets::{Signal, Targets},
+};
+
+use crate::spec::{
+    Invalid, behavior::CompleteBehavior, memory_at_rest::Memory, schedule::Schedules, within,
+};
+
+/// Most pods that a spec may ask for.
+const MOST_REPLICAS: i32 = 1000;
+
+/// What an autoscaler follows where no target is set: what metrics-server reports.
+const RESOURCE_TARGETS: Targets = Targets {
+    cpu_utilization_percent: Some(70),
+    memory_utilization_percent: Some(80),
+    requests_per_second: None,
+    queue_size: None,
+    p95_latency_milliseconds: None,
+    concurrency: None,
+    load_percent: None,
+};
+
+/// What `engine: KEDA` follows where no target is set.
+const KEDA_TARGETS: Targets = Targets {
+    requests_per_second: Some(100),
+    queue_size: Some(20),
+    p95_latency_milliseconds: Some(500),
+    ..RESOURCE_TARGETS
+};
+
+/// What is to set the number of pods.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scaling {
+    /// `engine: None`.
+    Fixed {
+        /// Pods.
+        replicas: i32,
+    },
+    /// An autoscaler: which one, and what it can follow, depends on the cluster ([`Scaling::on`]).
+    Autoscaled(Box<PodAutoscaling>),
+}
+
+/// What an autoscaler is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PodAutoscaling {
+    /// Which autoscaler.
+    pub(crate) engine: AutoscalerEngine,
+    /// Fewest pods while no schedule holds.
+    pub min_replicas: i32,
+    /// Most pods.
+    pub(crate) max_replicas: MaxReplicas,
+    /// What is to be followed: at least one is set.
+    pub targets: Targets,
+    /// How fast the number of pods changes.
+    pub behavior: CompleteBehavior,
+    /// Times at which there are more pods at least.
+    pub schedules: Schedules,
+    /// Settings of KEDA.
+    pub keda: Keda,
+    /// What the target of memory is judged by.
+    pub(crate) memory: Memory,
+}
+
+/// Most pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MaxReplicas {
+    /// As the spec says.
+    Set(i32),
+    /// The spec doesn't say: so many, and those that a new autoscaler finds.
+    Default(i32),
+}
+
+impl MaxReplicas {
+    /// Most pods where so many are there, under an autoscaler of ours with the greatest number `in_force`,
+    /// if there is one. An HPA takes what is above its maximum away in its first look, whatever the load:
+    /// that is for the user to ask for, and not for a default, which hangs on the engine. So those that
+    /// a new autoscaler finds stay until they go for want of load; more don't come.
+    pub(crate) fn beside(self, present: Option<i32>, in_force: Option<i32>) -> i32 {
+        match self {
+            Self::Set(most) => most,
+            Self::Default(most) => {
+                let found = present.unwrap_or(most);
+                most.max(in_force.map_or(found, |in_force| found.min(in_force)))
+            }
+        }
+    }
+}
+
+/// Which autoscaler is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AutoscalerEngine {
+    Auto,
+    Hpa,
+    Keda,
+}
+
+impl Scaling {
+    /// Fewest pods that the spec asks for.
+    pub(crate) fn least_pods(&self) -> i32 {
+        match self {
+            Self::Fixed { replicas } => *replicas,
+            Self::Autoscaled(pods) => pods.min_replicas,
+        }
+    }
+
+    /// The field that says so.
+    pub(crate) const fn least_pods_field(&self) -> &'static str {
+        match self {
+            Self::Fixed { .. } => "spec.replicas",
+            Self::Autoscaled(_) => "spec.autoscaling.minReplicas",
+        }
+    }
+
+    pub(crate) fn parse(
+        autoscaling: &Autoscaling,
+        replicas: Option<i32>,
+        memory: Memory,
+    ) -> Result<Self, Invalid> {
+        let engine = match (autoscaling.engine, replicas) {
+            (Engine::None, None) => return Err(Invalid::ReplicasMissing),
+            (Engine::None, Some(replicas)) => {
+                within("spec.replicas", replicas, 0, MOST_REPLICAS)?;
+                return Ok(Self::Fixed { replicas });
+            }
+            (_, Some(_)) => return Err(Invalid::ReplicasWithEngine),
+            (Engine::Auto, None) => AutoscalerEngine::Auto,
+            (Engine::Hpa, None) => AutoscalerEngine::Hpa,
+            (Engine::Keda, None) => AutoscalerEngine::Keda,
+        };
+        let pods = PodAutoscaling::parse(engine, autoscaling, memory)?;
+        Ok(Self::Autoscaled(Box::new(pods)))
+    }
+}
+
+impl PodAutoscaling {
+    fn parse(
+        engine: AutoscalerEngine,
+        autoscaling: &Autoscaling,
+        memory: Memory,
+    ) -> Result<Self, Invalid> {
+        let (default_max_replicas, default_targets) = match engine {
+            AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
+                (DEFAULT_MAX_REPLICAS, RESOURCE_TARGETS)
+            }
+            AutoscalerEngine::Keda => (DEFAULT_KEDA_MAX_REPLICAS, KEDA_TARGETS),
+        };
+        let most = autoscaling.max_replicas.unwrap_or_else(|| {
+            let scheduled = autoscaling.schedules.iter().map(|one| one.min_replicas);
+            scheduled
+                .chain(autoscaling.min_replicas)
+                .fold(default_max_replicas, i32::max)
+                .min(MOST_REPLICAS)
+        });
+        let min_replicas = autoscaling
+            .min_replicas
+            .unwrap_or(DEFAULT_MIN_REPLICAS.min(most));
+        within("spec.autoscaling.maxReplicas", most, 1, MOST_REPLICAS)?;
+        within(
+            "spec.autoscaling.minReplicas",
+            min_replicas,
+            1,
+            MOST_REPLICAS,
+        )?;
+        if min_replicas > most {
+            return Err(Invalid::MinAboveMax);
+        }
+        Ok(Self {
+            engine,
+            min_replicas,
+            max_replicas: autoscaling
+                .max_replicas
+                .map_or(MaxReplicas::Default(most), MaxReplicas::Set),
+            targets: targets(autoscaling.targets)?.unwrap_or(default_targets),
+            behavior: CompleteBehavior::parse(&autoscaling.behavior)?,
+            schedules: Schedules::parse(&autoscaling.schedules, most)?,
+            keda: autoscaling.keda.clone().unwrap_or_default(),
+            memory,
+        })
+    }
+}
+
+/// The targets, where at least one is set.
+fn targets(targets: Targets) -> Result<Option<Targets>, Invalid> {
+    for signal in Signal::ALL {
+        if let Some(target) = targets.of(signal) {
+            let field = format!("spec.autoscaling.targets.{}", signal.as_str());
+            within(&field, target, 1, greatest_target(signal))?;
+        }
+    }
+    Ok((targets != Targets::default()).then_some(targets))
+}
+
+/// The bounds of the schema.
+const fn greatest_target(signal: Signal) -> i32 {
+    match signal {
+        Signal::CpuUtilizationPercent | Signal::MemoryUtilizationPercent | Signal::LoadPercent => {
+            1000
+        }
+        Signal::RequestsPerSecond | Signal::QueueSize | Signal::Concurrency => 1_000_000,
+        Signal::P95LatencyMilliseconds => 600_000,
+    }
+}

@@ -1,0 +1,71 @@
+//! Schedules: times, coming again and again, in which there are more pods at least.
+//!
+//! See `docs/adr/0014-schedules.md`.
+
+mod expression;
+mod invalid;
+mod timetable;
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use springtide_api::schedule::Schedule as Spec;
+
+pub(crate) use self::expression::Occurrence;
+use self::invalid::MOST_SCHEDULES;
+pub use self::{
+    expression::InvalidExpression,
+    invalid::{InvalidSchedule, Problem},
+    timetable::Schedule,
+};
+use crate::spec::{Invalid, within};
+
+/// The field that they stand in.
+const FIELD: &str = "spec.autoscaling.schedules";
+
+/// The schedules of a ModelService. Where several hold, the highest counts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Schedules(Vec<Schedule>);
+
+impl Schedules {
+    pub(crate) fn parse(specs: &[Spec], max_replicas: i32) -> Result<Self, Invalid> {
+        let wrong = |field: String, problem| Invalid::from(InvalidSchedule { field, problem });
+        if specs.len() > MOST_SCHEDULES {
+            return Err(wrong(FIELD.to_owned(), Problem::TooMany));
+        }
+        let mut names = BTreeSet::new();
+        let parse = |(index, spec): (usize, &Spec)| {
+            let field = |name| format!("{FIELD}[{index}].{name}");
+            if !names.insert(spec.name.clone()) {
+                return Err(wrong(field("name"), Problem::NameTaken));
+            }
+            within(&field("minReplicas"), spec.min_replicas, 1, max_replicas)?;
+            Schedule::parse(spec).map_err(|(name, problem)| wrong(field(name), problem))
+        };
+        let schedules = specs.iter().enumerate().map(parse);
+        Ok(Self(schedules.collect::<Result<_, _>>()?))
+    }
+
+    /// All of them, in the order of the spec.
+    pub fn iter(&self) -> impl Iterator<Item = &Schedule> {
+        self.0.iter()
+    }
+
+    /// Fewest pods by the schedules that hold, or will within `ahead`. Nothing where none does.
+    #[must_use]
+    pub fn floor(&self, ahead: SignedDuration, now: Timestamp) -> Option<i32> {
+        self.iter()
+            .filter(|schedule| schedule.holds_within(ahead, now))
+            .map(Schedule::min_replicas)
+            .max()
+    }
+
+    /// The next moment at which [`floor`](Self::floor) with the same `ahead` may change: until then, it
+    /// doesn't.
+    #[must_use]
+    pub fn next_change(&self, ahead: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+        self.iter()
+            .filter_map(|schedule| schedule.next_change(ahead, now))
+            .min()
+    }
+}

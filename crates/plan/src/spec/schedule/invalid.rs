@@ -1,0 +1,56 @@
+//! What can be wrong with schedules.
+
+use jiff::civil::DateTime;
+
+use super::expression::InvalidExpression;
+
+/// Most schedules of a ModelService: the bound of the schema.
+pub(super) const MOST_SCHEDULES: usize = 16;
+
+/// What is wrong with a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+pub struct InvalidSchedule {
+    /// The field, with its path.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a field of a schedule, to be read after the field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// There are too many.
+    #[error("must have at most {MOST_SCHEDULES} items")]
+    TooMany,
+    /// Two have the same name.
+    #[error("is the name of an earlier schedule, too: give each its own")]
+    NameTaken,
+    /// There is no such time zone.
+    #[error(
+        "must be the name of a time zone in the IANA database, such as `Europe/Berlin` or `UTC`"
+    )]
+    UnknownZone,
+    /// A cron expression is wrong.
+    #[error(transparent)]
+    Expression(#[from] InvalidExpression),
+    /// It begins twice before it ends, or ends twice before it begins.
+    #[error(
+        "comes twice in a row ({} and {}): start and end must take turns, so let both name the same days",
+        time(first),
+        time(second)
+    )]
+    OutOfTurn {
+        /// Once.
+        first: DateTime,
+        /// And once more.
+        second: DateTime,
+    },
+    /// It begins when it ends.
+    #[error("comes at the same time as start ({}): leave time between them", time(.0))]
+    Together(DateTime),
+}
+
+fn time(time: &DateTime) -> String {
+    time.strftime("%A, %Y-%m-%d %H:%M").to_string()
+}

@@ -1,0 +1,367 @@
+//! A ModelService whose spec makes sense.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource;
+use serde::Deserialize;
+use serde_json::Value;
+use springtide_api::{
+    MAX_NAME_LENGTH, ModelService, ModelServiceSpec, ModelUri, Sha256,
+    server::Server,
+    status::{LastValid, ModelStatus},
+};
+
+use springtide_contract::batching::BatchingMode;
+
+use crate::{
+    keda::HPA_NAME_PREFIX,
+    labels,
+    spec::{
+        Invalid, Scaling,
+        memory_at_rest::{Memory, loaded_since},
+        pod::ServingPod,
+        pod_resources::PodResources,
+        rollout_rules::RolloutRules,
+        within,
+    },
+};
+
+/// A ModelService whose spec makes sense, parsed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidatedModelService {
+    name: String,
+    namespace: String,
+    uid: String,
+    generation: i64,
+    model_uri: ModelUri,
+    model_sha256: Option<Sha256>,
+    model_name: String,
+    max_size_mebibytes: i32,
+    server: Server,
+    pod: ServingPod,
+    pod_resources: PodResources,
+    scaling: Scaling,
+    rollout: RolloutRules,
+    sentinel_mismatch: Option<String>,
+    replacement: Option<Sha256>,
+    memory_at_rest_mebibytes: Option<i32>,
+    spec: Value,
+}
+
+impl TryFrom<&ModelService> for ValidatedModelService {
+    type Error = Invalid;
+
+    fn try_from(model_service: &ModelService) -> Result<Self, Self::Error> {
+        let ModelService { metadata, spec, .. } = model_service;
+        let name = metadata
+            .name
+            .clone()
+            .ok_or(Invalid::Missing("metadata.name"))?;
+        if !is_name(&name) {
+            return Err(Invalid::Name);
+        }
+        let model_uri = ModelUri::try_from(&spec.model)?;
+        let model_sha256 = spec
+            .model
+            .sha256
+            .as_deref()
+            .map(str::parse::<Sha256>)
+            .transpose()?;
+        let from_the_web = matches!(model_uri, ModelUri::Http { .. } | ModelUri::Secret { .. });
+        if from_the_web && model_sha256.is_none() {
+            return Err(Invalid::Sha256Missing);
+        }
+        within(
+            "spec.model.maxSizeMebibytes",
+            spec.model.max_size_mebibytes,
+            1,
+            1_048_576,
+        )?;
+        let status = model_service.status.as_ref();
+        let known = status
+            .and_then(|status| status.model.as_ref())
+            .filter(|known| is_about(known, &model_uri, model_sha256.as_ref()));
+        let pod_resources = PodResources::parse(&spec.server.resources)?;
+        let memory = Memory::of(
+            known,
+            status.and_then(loaded_since),
+            pod_resources.requests.get("memory"),
+            pod_resources.limits.get("memory"),
+        );
+        Ok(Self {
+            namespace: metadata
+                .namespace
+                .clone()
+                .ok_or(Invalid::Missing("metadata.namespace"))?,
+            uid: metadata
+                .uid
+                .clone()
+                .ok_or(Invalid::Missing("metadata.uid"))?,
+            generation: metadata.generation.unwrap_or_default(),
+            model_uri,
+            model_sha256,
+            model_name: spec.model.name.clone().unwrap_or_else(|| name.clone()),
+            max_size_mebibytes: spec.model.max_size_mebibytes,
+            server: server(&spec.server)?,
+            memory_at_rest_mebibytes: memory.at_rest_mebibytes,
+            pod: ServingPod::parse(
+                &spec.pod,
+                metadata.labels.as_ref(),
+                request_timeout_milliseconds(&spec.server),
+            )?,
+            pod_resources,
+            scaling: Scaling::parse(&spec.autoscaling, spec.replicas, memory)?,
+            rollout: RolloutRules::parse(&spec.rollout)?,
+            name,
+            sentinel_mismatch: known.and_then(|known| known.sentinel_mismatch.clone()),
+            replacement: known.and_then(|known| known.replacement_sha256.as_ref()?.parse().ok()),
+            spec: serde_json::to_value(spec).unwrap_or_default(),
+        })
+    }
+}
+
+/// Whether what is known is about this model.
+fn is_about(known: &ModelStatus, uri: &ModelUri, sha256: Option<&Sha256>) -> bool {
+    known.uri == uri.to_string() && known.sha256.as_deref() == sha256.map(Sha256::as_str)
+}
+
+fn is_name(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    bytes.len() <= MAX_NAME_LENGTH
+        && bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.last() != Some(&b'-')
+        && bytes
+            .iter()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+fn server(server: &Server) -> Result<Server, Invalid> {
+    let batching = &server.batching;
+    within(
+        "spec.server.batching.maxBatchRows",
+        batching.max_batch_rows,
+        1,
+        4096,
+    )?;
+    within(
+        "spec.server.batching.maxWaitMilliseconds",
+        batching.max_wait_milliseconds,
+        0,
+        60_000,
+    )?;
+    within(
+        "spec.server.startupTimeoutSeconds",
+        server.startup_timeout_seconds,
+        10,
+        86_400,
+    )?;
+    within(
+        "spec.server.maxQueueRows",
+        server.max_queue_rows,
+        1,
+        1_000_000,
+    )?;
+    within(
+        "spec.server.requestTimeoutMilliseconds",
+        server.request_timeout_milliseconds,
+        1,
+        600_000,
+    )?;
+    if let Some(objective) = server.latency_objective_milliseconds {
+        within(
+            "spec.server.latencyObjectiveMilliseconds",
+            objective,
+            0,
+            600_000,
+        )?;
+    }
+    if let Some(workers) = server.workers {
+        within("spec.server.workers", workers, 1, 256)?;
+    }
+    Ok(server.clone())
+}
+
+/// How long a request may take, in milliseconds.
+fn request_timeout_milliseconds(server: &Server) -> u32 {
+    server
+        .request_timeout_milliseconds
+        .try_into()
+        .unwrap_or_default()
+}
+
+impl ValidatedModelService {
+    /// The ModelService with the last spec that made sense, as its status has it.
+    #[must_use]
+    pub fn in_force(model_service: &ModelService) -> Option<Self> {
+        let last_valid = model_service.status.as_ref()?.last_valid.as_ref()?;
+        let mut former = ModelService {
+            metadata: model_service.metadata.clone(),
+            spec: ModelServiceSpec::deserialize(&last_valid.spec).ok()?,
+            status: model_service.status.clone(),
+        };
+        former.metadata.generation = Some(last_valid.generation);
+        Self::try_from(&former).ok()
+    }
+
+    /// Its spec, as a status keeps it.
+    pub(crate) fn last_valid(&self) -> LastValid {
+        LastValid {
+            generation: self.generation,
+            spec: self.spec.clone(),
+        }
+    }
+
+    /// Its name, which is also the name of everything that is made for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Its UID.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The generation of its spec.
+    #[must_use]
+    pub const fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// Where the model comes from.
+    #[must_use]
+    pub const fn model_uri(&self) -> &ModelUri {
+        &self.model_uri
+    }
+
+    /// What the SHA-256 of the model must be.
+    #[must_use]
+    pub const fn model_sha256(&self) -> Option<&Sha256> {
+        self.model_sha256.as_ref()
+    }
+
+    /// The model's name in answers.
+    #[must_use]
+    pub fn model_name(&self) -> &str {
+        &self.model_name
+    }
+
+    /// Most mebibytes that the model's file may have.
+    pub(crate) const fn max_size_mebibytes(&self) -> i32 {
+        self.max_size_mebibytes
+    }
+
+    /// How each pod serves the model.
+    #[must_use]
+    pub const fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// How long a request may take, in milliseconds.
+    pub(crate) fn request_timeout_milliseconds(&self) -> u32 {
+        request_timeout_milliseconds(&self.server)
+    }
+
+    /// What pods have besides the server.
+    pub(crate) const fn pod(&self) -> &ServingPod {
+        &self.pod
+    }
+
+    /// Requests and limits of the pods.
+    pub(crate) const fn pod_resources(&self) -> &PodResources {
+        &self.pod_resources
+    }
+
+    /// Labels of everything that is made for it.
+    pub(crate) fn child_labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.pod.labels().clone();
+        labels.extend(labels::of(&self.name));
+        labels
+    }
+
+    /// What a pod said of rows of this model whose outputs in a batch were not those of the row alone, as
+    /// the status has it from an earlier pass.
+    pub(crate) fn sentinel_mismatch(&self) -> Option<&str> {
+        self.sentinel_mismatch.as_deref()
+    }
+
+    /// The file that has replaced the one that pods of the ConfigMap served, as the status has it from an earlier pass:
+    /// all pods are made anew for it.
+    pub(crate) const fn replacement(&self) -> Option<&Sha256> {
+        self.replacement.as_ref()
+    }
+
+    /// What pods of this model have said that they take in memory at rest, in MiB, as the status has it from an
+    /// earlier pass.
+    pub(crate) const fn memory_at_rest_mebibytes(&self) -> Option<i32> {
+        self.memory_at_rest_mebibytes
+    }
+
+    /// The same as its spec alone has it, without what was found out about the model since.
+    pub(crate) fn without_findings(&self) -> Self {
+        Self {
+            sentinel_mismatch: None,
+            replacement: None,
+            memory_at_rest_mebibytes: None,
+            ..self.clone()
+        }
+    }
+
+    /// What pods are told about batches. A pod that starts knows nothing of what others have found, so
+    /// that a known mismatch is for `Auto` what `Never` is; `Always` is the owner's word.
+    pub(crate) fn batching_mode(&self) -> BatchingMode {
+        match BatchingMode::from(self.server.batching.mode) {
+            BatchingMode::Auto if self.sentinel_mismatch.is_some() => BatchingMode::Never,
+            mode => mode,
+        }
+    }
+
+    /// What sets the number of pods.
+    #[must_use]
+    pub const fn scaling(&self) -> &Scaling {
+        &self.scaling
+    }
+
+    /// How pods of a new spec take the place of former ones.
+    pub(crate) const fn rollout(&self) -> &RolloutRules {
+        &self.rollout
+    }
+
+    /// Address of the model inside the cluster.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}.{}.svc", self.name, self.namespace)
+    }
+
+    /// Name of the HorizontalPodAutoscaler that KEDA makes with `engine: KEDA`.
+    #[must_use]
+    pub fn keda_hpa_name(&self) -> String {
+        format!("{HPA_NAME_PREFIX}{}", self.name)
+    }
+
+    /// Metadata of everything that is made for it.
+    pub(crate) fn child_metadata(&self) -> ObjectMeta {
+        ObjectMeta {
+            name: Some(self.name.clone()),
+            namespace: Some(self.namespace.clone()),
+            labels: Some(self.child_labels()),
+            owner_references: Some(vec![OwnerReference {
+                api_version: ModelService::api_version(&()).into_owned(),
+                kind: ModelService::kind(&()).into_owned(),
+                name: self.name.clone(),
+                uid: self.uid.clone(),
+                controller: Some(true),
+                block_owner_deletion: Some(true),
+            }]),
+            ..ObjectMeta::default()
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The status of a ModelService.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use springtide_api::{
+    ModelService, ModelServiceStatus,
+    status::{AutoscalingStatus, Decision, ModelStatus, condition},
+};
+use springtide_contract::text::plain;
+
+use crate::{
+    autoscaling::{Resolved, memory::at_rest_mebibytes},
+    desired::Desired,
+    labels,
+    observed::{Observed, foreign_status::status_condition},
+    spec::{Invalid, ValidatedModelService},
+    status::{
+        Failure, Outcome,
+        batching::model_status,
+        conditions::{Evidence, Finding, Truth, judge, replacement},
+        decisions::decisions,
+    },
+    upgrades::served_image,
+};
+
+/// Most bytes of a condition's message, which Kubernetes limits to 32768.
+const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// Most bytes of a decision's message, as the status' definition says.
+const MAX_DECISION_BYTES: usize = 1024;
+
+/// Most bytes of an image, as the status' definition says.
+const MAX_IMAGE_BYTES: usize = 1024;
+
+/// The status of a ModelService. `observed` is what the API server answered to the plan's applies
+/// where there was any; `previous` is the status before, from which conditions that didn't change
+/// keep their time, and which holds the decisions that can't be observed any more.
+#[must_use]
+pub fn status(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    desired: &Desired,
+    outcome: &Outcome,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> ModelServiceStatus {
+    let model = model_status(model_service, observed, previous);
+    let evidence = Evidence {
+        model_service,
+        observed,
+        desired,
+        outcome,
+        model: &model,
+        previous,
+        now,
+    };
+    let findings = judge(&evidence);
+    let rollout_ends = has_become_true(condition::ROLLOUT_COMPLETE, &findings, previous);
+    let replaced = findings
+        .iter()
+        .filter(|(kind, _)| *kind == condition::ROLLOUT_COMPLETE)
+        .find_map(|(_, finding)| replacement(model_service, observed, finding));
+    let deployment = observed
+        .deployment
+        .as_ref()
+        .and_then(|deployment| deployment.status.as_ref());
+    let resolved = model_service.scaling().on(observed);
+    ModelServiceStatus {
+        observed_generation: Some(model_service.generation()),
+        conditions: conditions(findings, model_service.generation(), previous, now),
+        replicas: Some(
+            deployment
+                .and_then(|status| status.replicas)
+                .unwrap_or_default(),
+        ),
+        ready_replicas: Some(
+            deployment
+                .and_then(|status| status.ready_replicas)
+                .unwrap_or_default(),
+        ),
+        desired_replicas: desired_replicas(&resolved, observed),
+        autoscaling: Some(autoscaling(&resolved, observed, decisions(&evidence))),
+        model: Some(ModelStatus {
+            replacement_sha256: replaced
+                .map(|sha256| sha256.as_str().to_owned())
+                .or(model.replacement_sha256),
+            memory_at_rest_mebibytes: at_rest_mebibytes(model_service, observed, rollout_ends),
+            ..model
+        }),
+        last_valid: Some(model_service.last_valid()),
+        image: observed
+            .deployment
+            .as_ref()
+            .and_then(served_image)
+            .map(|image| plain(image, MAX_IMAGE_BYTES).into_owned()),
+        selector: Some(labels::selector_text(model_service.name())),
+        url: Some(model_service.url()),
+    }
+}
+
+/// Whether a condition is true and wasn't before.
+fn has_become_true(
+    kind: &str,
+    findings: &[(&str, Finding)],
+    previous: Option<&ModelServiceStatus>,
+) -> bool {
+    let is_true = |(_, finding): &(&str, Finding)| finding.truth == Truth::True;
+    let known = previous.and_then(|previous| status_condition(previous, kind));
+    let was_true = known.is_some_and(|known| known.status == Truth::True.as_str());
+    !was_true && findings.iter().any(|it| it.0 == kind && is_true(it))
+}
+
+/// What a status of the last spec that made sense ([`ValidatedModelService::in_force`]) becomes where the present spec
+/// makes none.
+#[must_use]
+pub fn superseded(
+    status: ModelServiceStatus,
+    model_service: &ModelService,
+    invalid: &Invalid,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> ModelServiceStatus {
+    let generation = model_service.metadata.generation.unwrap_or_default();
+    let in_force = status.observed_generation.unwrap_or_default();
+    let mut conditions = status.conditions;
+    for ready in &mut conditions {
+        if ready.type_ != condition::READY {
+            continue;
+        }
+        let but = if ready.status == Truth::True.as_str() {
+            String::new()
+        } else {
+            format!(" Of that: {}", ready.message)
+        };
+        let finding = Finding::no(
+            invalid.reason(),
+            format!(
+                "{invalid}. Generation {in_force} of the spec, the last valid one, stays in force.{but}"
+            ),
+        );
+        let judged = self::conditions(vec![(condition::READY, finding)], generation, previous, now);
+        if let Some(judged) = judged.into_iter().next() {
+            *ready = judged;
+        }
+    }
+    ModelServiceStatus {
+        observed_generation: Some(generation),
+        conditions,
+        ..status
+    }
+}
+
+/// The status of a ModelService whose spec makes no sense, where no former one is known that did. What may have been
+/// made goes on serving, so that the numbers of `previous` are kept.
+#[must_use]
+pub fn invalid_status(
+    model_service: &ModelService,
+    invalid: &Invalid,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> ModelServiceStatus {
+    let generation = model_service.metadata.generation.unwrap_or_default();
+    let findings = condition::ALL
+        .into_iter()
+        .map(|kind| {
+            let finding = if kind == condition::READY {
+                Finding::no(invalid.reason(), format!("{invalid}."))
+            } else {
+                Finding::unknown(invalid.reason(), "The spec is invalid.")
+            };
+            (kind, finding)
+        })
+        .collect();
+    ModelServiceStatus {
+        observed_generation: Some(generation),
+        conditions: conditions(findings, generation, previous, now),
+        ..previous.cloned().unwrap_or_default()
+    }
+}
+
+/// The status of a ModelService of which nothing could be observed, for the reason in `failure`: all
+/// but `Ready` stays as it was `previous`ly known.
+#[must_use]
+pub fn unobserved_status(
+    model_service: &ModelService,
+    failure: &Failure,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> ModelServiceStatus {
+    let findings = condition::ALL
+        .into_iter()
+        .map(|kind| {
+            let finding = Finding::unknown(failure.reason.clone(), failure.message.clone());
+            (kind, finding)
+        })
+        .collect();
+    let generation = model_service.metadata.generation.unwrap_or_default();
+    let conditions = conditions(findings, generation, previous, now)
+        .into_iter()
+        .map(|unknown| {
+            let known = previous.and_then(|previous| status_condition(previous, &unknown.type_));
+            let known = known.filter(|known| known.type_ != condition::READY);
+            known.cloned().unwrap_or(unknown)
+        })
+        .collect();
+    ModelServiceStatus {
+        conditions,
+        ..previous.cloned().unwrap_or_default()
+    }
+}
+
+/// Pods that whoever sets their number asks for.
+fn desired_replicas(resolved: &Resolved<'_>, observed: &Observed) -> Option<i32> {
+    let hpa = match resolved {
+        Resolved::Fixed { replicas } => return Some(*replicas),
+        Resolved::Hpa(_) => &observed.horizontal_pod_autoscaler,
+        Resolved::Keda(_) => &observed.keda_horizontal_pod_autoscaler,
+    };
+    // An HPA that hasn't decided yet says 0.
+    let asked_by_hpa = hpa
+        .as_ref()
+        .and_then(|hpa| hpa.status.as_ref())
+        .map(|status| status.desired_replicas)
+        .filter(|replicas| *replicas > 0);
+    asked_by_hpa.or_else(|| observed.deployment.as_ref()?.spec.as_ref()?.replicas)
+}
+
+/// What sets the number of pods, and its bounds.
+fn autoscaling(
+    resolved: &Resolved<'_>,
+    observed: &Observed,
+    decisions: Vec<Decision>,
+) -> AutoscalingStatus {
+    AutoscalingStatus {
+        engine: resolved.engine(),
+        min_replicas: resolved.min_replicas(observed.at),
+        max_replicas: resolved.max_replicas(observed),
+        decisions: decisions
+            .into_iter()
+            .map(|decision| Decision {
+                message: plain(&decision.message, MAX_DECISION_BYTES).into_owned(),
+                ..decision
+            })
+            .collect(),
+    }
+}
+
+fn conditions(
+    findings: Vec<(&'static str, Finding)>,
+    generation: i64,
+    previous: Option<&ModelServiceStatus>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    findings
+        .into_iter()
+        .map(|(kind, finding)| {
+            let status = finding.truth.as_str();
+            let unchanged_since = previous
+                .and_then(|previous| status_condition(previous, kind))
+                .filter(|before| before.status == status)
+                .map(|before| before.last_transition_time.clone());
+            Condition {
+                type_: kind.to_owned(),
+                status: status.to_owned(),
+                reason: finding.reason,
+                message: plain(&finding.message, MAX_MESSAGE_BYTES).into_owned(),
+                observed_generation: Some(generation),
+                last_transition_time: unchanged_since.unwrap_or(Time(now)),
+            }
+        })
+        .collect()
+}

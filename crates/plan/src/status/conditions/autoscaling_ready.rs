@@ -1,0 +1,390 @@
+//! `AutoscalingReady`: the autoscaler that the spec names exists and can scale.
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+
+use super::{
+    Evidence, Finding, Reason,
+    blocked::{blocked, held},
+    due::{readings_due, taking_up_due},
+    others,
+};
+use crate::{
+    autoscaling::{
+        Following, Resolved,
+        memory::{MemoryTarget, NoRoom},
+    },
+    child::ChildKind,
+    desired::ownership::{controller, holder_of_keda_hpa},
+    observed::{
+        ExternalMetrics, Observed, PodsMetrics,
+        foreign_status::{hpa_condition, hpa_off},
+    },
+    spec::scaling::AutoscalerEngine,
+};
+
+pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
+    let resolved = evidence.model_service.scaling().on(evidence.observed);
+    match &resolved {
+        Resolved::Fixed { replicas } => {
+            switching(evidence, "spec.replicas is applied")
+                .or_else(|| another(evidence))
+                .unwrap_or_else(|| {
+                    Finding::yes(
+                        Reason::FixedReplicas,
+                        format!(
+                            "spec.autoscaling.engine is None: the number of pods is fixed at {replicas}."
+                        ),
+                    )
+                })
+        }
+        Resolved::Hpa(following) => not_applied(evidence, ChildKind::HorizontalPodAutoscaler)
+            .unwrap_or_else(|| hpa(evidence, &resolved, following)),
+        Resolved::Keda(_) if !evidence.observed.capabilities.keda => {
+            let meanwhile = kept(evidence)
+                .unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
+            Finding::no(
+                Reason::KedaMissing,
+                format!(
+                    "KEDA isn't installed. Install it (https://keda.sh), or set spec.autoscaling.engine to HPA. {meanwhile}"
+                ),
+            )
+        }
+        // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
+        Resolved::Keda(following) => name_of_keda_taken(evidence)
+            .or_else(|| not_applied(evidence, ChildKind::ScaledObject))
+            .or_else(|| held(evidence, ChildKind::ScaledObject))
+            .or_else(|| keda_not_running(evidence))
+            .or_else(|| prometheus_refused(evidence))
+            .unwrap_or_else(|| keda(evidence.observed, following)),
+    }
+}
+
+/// KEDA has no choice of the name of its HPA.
+fn name_of_keda_taken(evidence: &Evidence<'_>) -> Option<Finding> {
+    let holder = holder_of_keda_hpa(evidence.model_service, evidence.observed)?;
+    let hpa = evidence.model_service.keda_hpa_name();
+    let meanwhile =
+        kept(evidence).unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
+    Some(Finding::no(
+        Reason::NameTaken,
+        format!(
+            "HorizontalPodAutoscaler {hpa}, which KEDA would make, belongs to ModelService {holder}. Give one of the two ModelServices another name, or set spec.autoscaling.engine to HPA here. {meanwhile}"
+        ),
+    ))
+}
+
+/// KEDA hasn't looked at the ScaledObject for longer than it takes.
+fn keda_not_running(evidence: &Evidence<'_>) -> Option<Finding> {
+    let due = taking_up_due(evidence.observed)?;
+    (due <= evidence.now).then(|| {
+        let api = match evidence.observed.capabilities.external_metrics {
+            ExternalMetrics::Absent => " (nothing serves external.metrics.k8s.io)",
+            ExternalMetrics::Unknown | ExternalMetrics::Registered => "",
+        };
+        Finding::no(
+            Reason::KedaNotRunning,
+            format!(
+                "KEDA's definitions are installed, but KEDA hasn't looked at the ScaledObject{api}: nothing scales the pods. Check that KEDA's operator runs and watches this namespace, or set spec.autoscaling.engine to HPA."
+            ),
+        )
+    })
+}
+
+/// KEDA asks another Prometheus than the spec names: it isn't to be told by a tenant whom to ask
+/// (<https://github.com/kedacore/keda/issues/7697>).
+fn prometheus_refused(evidence: &Evidence<'_>) -> Option<Finding> {
+    evidence.desired.prometheus_refused.then(|| {
+        Finding::no(
+            Reason::PrometheusAddressRefused,
+            "spec.autoscaling.keda.prometheusAddress isn't among the addresses that the operator allows: KEDA asks the operator's own Prometheus. Leave the field out, or have the address added to prometheus.allowedAddresses of the operator's chart.",
+        )
+    })
+}
+
+/// What sets the number of pods while the autoscaler that the spec names can't be made.
+fn kept(evidence: &Evidence<'_>) -> Option<String> {
+    let kind = evidence.desired.keeps?;
+    Some(format!("Until then the former {kind} goes on scaling."))
+}
+
+/// Somebody else's autoscaler sets what the spec fixes.
+fn another(evidence: &Evidence<'_>) -> Option<Finding> {
+    let names = &evidence.observed.other_autoscalers;
+    // Else it scales a Deployment that isn't the ModelService's.
+    let is_ours = !evidence.desired.name_taken.contains(&ChildKind::Deployment);
+    (is_ours && !names.is_empty()).then(|| {
+        let names = names.iter().map(String::as_str).collect::<Vec<_>>();
+        Finding::no(
+            Reason::AnotherAutoscaler,
+            format!(
+                "spec.replicas isn't applied: another HorizontalPodAutoscaler scales the Deployment ({}). Delete it, or set spec.autoscaling.engine and leave spec.replicas out.",
+                names.join(", ")
+            ),
+        )
+    })
+}
+
+/// The former autoscaler has to go first.
+fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
+    let former = evidence.desired.waits_for?;
+    // A deletion that fails, or isn't carried out, is why the new one waits.
+    let why = blocked(evidence, former)
+        .or_else(|| held(evidence, former))
+        .or_else(|| left_by_keda(evidence, former, before));
+    Some(why.unwrap_or_else(|| {
+        Finding::no(
+            Reason::SwitchingAutoscaler,
+            format!("The former {former} must be gone before {before}."),
+        )
+    }))
+}
+
+/// The ScaledObject is gone, and the HPA that KEDA made for it isn't. The garbage collector deletes it with its
+/// owner; one without an owner (`kubectl delete scaledobject --cascade=orphan`) nobody deletes.
+fn left_by_keda(evidence: &Evidence<'_>, former: ChildKind, before: &str) -> Option<Finding> {
+    if former != ChildKind::ScaledObject || evidence.observed.scaled_object.is_some() {
+        return None;
+    }
+    let hpa = evidence.observed.keda_horizontal_pod_autoscaler.as_ref()?;
+    let name = evidence.model_service.keda_hpa_name();
+    let delete = format!("`kubectl delete hpa {name}`");
+    Some(if controller(&hpa.metadata).is_none() {
+        Finding::no(
+            Reason::AnotherAutoscaler,
+            format!(
+                "HorizontalPodAutoscaler {name}, which KEDA made for a ScaledObject that is gone, still scales the Deployment, and nothing deletes it. Delete it before {before}: {delete}."
+            ),
+        )
+    } else {
+        Finding::no(
+            Reason::SwitchingAutoscaler,
+            format!(
+                "HorizontalPodAutoscaler {name}, which KEDA made for the former ScaledObject, must be gone before {before}. Kubernetes deletes it within seconds; where it stays: {delete}."
+            ),
+        )
+    })
+}
+
+fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
+    switching(evidence, &format!("the {kind} takes over"))
+        .or_else(|| {
+            let mut blocked = blocked(evidence, kind)?;
+            if let Some(kept) = kept(evidence) {
+                blocked.message = format!("{} {kept}", blocked.message);
+            }
+            Some(blocked)
+        })
+        // What has the Deployment's name isn't to be scaled.
+        .or_else(|| {
+            let taken = evidence.desired.name_taken.contains(&ChildKind::Deployment);
+            taken
+                .then(|| blocked(evidence, ChildKind::Deployment))
+                .flatten()
+        })
+}
+
+fn hpa(evidence: &Evidence<'_>, resolved: &Resolved<'_>, following: &Following<'_>) -> Finding {
+    let observed = evidence.observed;
+    let Some(hpa) = &observed.horizontal_pod_autoscaler else {
+        return Finding::unknown(
+            Reason::Starting,
+            "The HorizontalPodAutoscaler is being made.",
+        );
+    };
+    if let Some(fault) = scaling_fault(hpa) {
+        return fault;
+    }
+    if following.unavailable.is_empty() {
+        return scaling(
+            "The HorizontalPodAutoscaler sets the number of pods.",
+            following,
+        );
+    }
+    // An adapter lists what some pod reports already.
+    let may_come = observed.capabilities.pods_metrics != PodsMetrics::Absent
+        && readings_due(resolved, observed).is_none_or(|due| evidence.now < due);
+    if may_come {
+        return Finding::unknown(
+            Reason::Starting,
+            format!(
+                "The custom metrics API has nothing of the pods yet: {} follows later.",
+                unavailable(following)
+            ),
+        );
+    }
+    Finding::no(
+        Reason::SignalsUnavailable,
+        unavailable_message(observed, following),
+    )
+}
+
+fn unavailable(following: &Following<'_>) -> String {
+    let names = following
+        .unavailable
+        .iter()
+        .map(|signal| signal.signal().as_str());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn unavailable_message(observed: &Observed, following: &Following<'_>) -> String {
+    const ADAPTER: &str = "prometheus-adapter (https://github.com/kubernetes-sigs/prometheus-adapter) with the rules in examples/prometheus-adapter.values.yaml";
+    let api = match observed.capabilities.pods_metrics {
+        PodsMetrics::Absent => "the cluster has no custom metrics API",
+        PodsMetrics::Unknown => "the custom metrics API doesn't answer",
+        PodsMetrics::Listed(_) => "the custom metrics API doesn't list it for pods",
+    };
+    let metrics = following
+        .unavailable
+        .iter()
+        .map(|signal| signal.pods_metric())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let remedy = match (observed.capabilities.keda, following.pods.engine) {
+        (true, AutoscalerEngine::Auto) => {
+            format!(
+                "KEDA's definitions are installed, but KEDA isn't running: nothing serves external.metrics.k8s.io. Start KEDA (https://keda.sh), or install {ADAPTER}."
+            )
+        }
+        (true, _) => {
+            format!(
+                "Set spec.autoscaling.engine to Auto, which follows it by KEDA, or use {ADAPTER}."
+            )
+        }
+        (false, AutoscalerEngine::Auto) => {
+            format!("Install KEDA (https://keda.sh), or {ADAPTER}.")
+        }
+        (false, _) => format!(
+            "Install {ADAPTER}, or KEDA (https://keda.sh) and set spec.autoscaling.engine to Auto."
+        ),
+    };
+    let instead = match following.targets.cpu_utilization_percent {
+        Some(percent) if following.stands_in => {
+            format!(
+                " Until then the HorizontalPodAutoscaler follows CPU at {percent} % of the request."
+            )
+        }
+        _ => " Until then the HorizontalPodAutoscaler follows the other targets.".to_owned(),
+    };
+    let memory = match &following.memory {
+        MemoryTarget::NoRoom(no_room) => format!(" {}", without_memory(no_room, following)),
+        MemoryTarget::Followed | MemoryTarget::NotYet => String::new(),
+    };
+    format!(
+        "{} can't be followed: {api} ({metrics}). {remedy}{instead}{memory}",
+        unavailable(following)
+    )
+}
+
+/// The autoscaler scales, with or without the target of memory. A target without room isn't a fault of the cluster,
+/// and the others are followed as the spec says.
+fn scaling(message: &str, following: &Following<'_>) -> Finding {
+    match &following.memory {
+        MemoryTarget::Followed => Finding::yes(Reason::Scaling, message),
+        MemoryTarget::NotYet => Finding::yes(
+            Reason::Scaling,
+            format!(
+                "{message} It follows memoryUtilizationPercent once a pod has said what it takes at rest."
+            ),
+        ),
+        MemoryTarget::NoRoom(no_room) => Finding::yes(
+            Reason::MemoryNotFollowed,
+            format!("{message} {}", without_memory(no_room, following)),
+        ),
+    }
+}
+
+fn without_memory(no_room: &NoRoom, following: &Following<'_>) -> String {
+    let NoRoom {
+        at_rest_mebibytes,
+        percent,
+        request,
+        sufficient,
+        exceeds_limit,
+    } = no_room;
+    let limit = if *exceeds_limit {
+        ", and spec.server.resources.limits.memory to that at least"
+    } else {
+        ""
+    };
+    let instead = match following.targets.cpu_utilization_percent {
+        Some(percent) if following.stands_in => {
+            format!(" Until then CPU is followed at {percent} % of the request.")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "memoryUtilizationPercent isn't followed: a pod takes {at_rest_mebibytes} MiB without a request, which leaves no room under {percent} % of the {} that it requests, and more pods don't change that. To have it followed, set spec.server.resources.requests.memory to {}{limit}.{instead}",
+        request.0, sufficient.0
+    )
+}
+
+fn keda(observed: &Observed, following: &Following<'_>) -> Finding {
+    let Some(scaled_object) = &observed.scaled_object else {
+        return Finding::unknown(Reason::Starting, "The ScaledObject is being made.");
+    };
+    if scaled_object.is_paused() {
+        return Finding::no(
+            Reason::Paused,
+            "The ScaledObject is paused by an annotation, autoscaling.keda.sh/paused or autoscaling.keda.sh/paused-replicas: nothing scales the pods until it is removed.",
+        );
+    }
+    let scales = || scaling("KEDA sets the number of pods.", following);
+    let scaling = |hpa| scaling_fault(hpa).unwrap_or_else(scales);
+    let hpa = observed.keda_horizontal_pod_autoscaler.as_ref();
+    if scaled_object.trigger_fault().is_some() {
+        return hpa.map_or_else(
+            || {
+                Finding::no(
+                    Reason::TriggerError,
+                    "KEDA can't read its triggers and has made no HorizontalPodAutoscaler yet. MetricsHealthy says what to check.",
+                )
+            },
+            scaling,
+        );
+    }
+    let starting = || {
+        Finding::unknown(
+            Reason::Starting,
+            "KEDA hasn't looked at the ScaledObject yet.",
+        )
+    };
+    let Some(ready) = scaled_object.condition("Ready") else {
+        return starting();
+    };
+    let message = || format!("KEDA: {}", ready.message.as_deref().unwrap_or_default());
+    match (ready.status.as_str(), ready.reason.as_deref()) {
+        ("True", _) => hpa.map_or_else(scales, scaling),
+        ("False", reason) => Finding::no(others(reason, Reason::ScaledObjectNotReady), message()),
+        (_, Some(reason)) if !reason.is_empty() => Finding::unknown(
+            others(Some(reason), Reason::ScaledObjectNotReady),
+            message(),
+        ),
+        // KEDA sets every condition to unknown, without a reason, before its first look.
+        _ => starting(),
+    }
+}
+
+/// Why an HPA can't scale, whatever its metrics say. Its own messages hold names of pods and texts of
+/// passing network errors.
+fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
+    let unable = hpa_condition(hpa, "AbleToScale")
+        .filter(|able| able.status == "False")
+        .map(|able| others(able.reason.as_deref(), Reason::UnableToScale));
+    let name = hpa.metadata.name.as_deref().unwrap_or_default();
+    let hint = format!("`kubectl describe hpa {name}` says more.");
+    if let Some(reason) = unable {
+        return Some(Finding::no(
+            reason,
+            format!("The HorizontalPodAutoscaler can't read or change the number of pods. {hint}"),
+        ));
+    }
+    let reason = hpa_off(hpa)?;
+    let why = match reason {
+        "ScalingDisabled" => "The HorizontalPodAutoscaler is off while the Deployment has 0 pods.",
+        "AmbiguousSelector" => {
+            "Another HorizontalPodAutoscaler scales the same pods, so neither follows its readings. Delete it."
+        }
+        _ => "The HorizontalPodAutoscaler can't select the pods.",
+    };
+    Some(Finding::no(reason, format!("{why} {hint}")))
+}

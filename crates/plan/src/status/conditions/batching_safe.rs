@@ -1,0 +1,61 @@
+//! `BatchingSafe`: no batch mixes rows whose outputs are known to depend on each other.
+//!
+//! It isn't part of the summary: a pod that has found such rows serves them alone, and rightly.
+
+use springtide_api::server::BatchingMode;
+use springtide_contract::{batching::BatchingReason, defaults};
+
+use super::{Evidence, Finding, Reason};
+use crate::observed::Answer;
+
+pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
+    let model = evidence.model;
+    if let Some(mismatch) = &model.sentinel_mismatch {
+        let mode = evidence.model_service.server().batching.mode;
+        return Finding::no(
+            BatchingReason::SentinelMismatch.name(),
+            format!("{mismatch} {}", what_follows(mode)),
+        );
+    }
+    let Some(batching) = &model.batching else {
+        return Finding::unknown(Reason::NotReported, why_nothing_is_known(evidence));
+    };
+    let how = if batching.enabled {
+        "Requests share batches"
+    } else {
+        "Each request runs alone"
+    };
+    Finding::yes(
+        batching.reason.clone(),
+        format!("{how}: {}", batching.message),
+    )
+}
+
+const fn what_follows(mode: BatchingMode) -> &'static str {
+    match mode {
+        BatchingMode::Auto => {
+            "Each request runs alone until spec.model names another file: export the model so that the outputs of a row don't depend on other rows. Where the difference does no harm, spec.server.batching.mode Always has requests share batches again."
+        }
+        BatchingMode::Always => {
+            "Requests go on sharing batches, since spec.server.batching.mode is Always: set it to Auto or Never unless the difference does no harm."
+        }
+        BatchingMode::Never => {
+            "Each request runs alone, since spec.server.batching.mode is Never: leave it so until spec.model names another file."
+        }
+    }
+}
+
+fn why_nothing_is_known(evidence: &Evidence<'_>) -> String {
+    let answers = &evidence.observed.answers;
+    if answers.contains(&Answer::Silent) {
+        format!(
+            "The pods don't answer the operator. Where a NetworkPolicy keeps it from their port {}, allow it; nothing else depends on it.",
+            defaults::PORT
+        )
+    } else if answers.is_empty() {
+        "No pod with the model is ready.".to_owned()
+    } else {
+        "The server of the pods doesn't say whether requests share batches: it is of another version than the operator. Leave spec.server.image out, or update it."
+            .to_owned()
+    }
+}

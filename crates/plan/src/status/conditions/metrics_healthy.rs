@@ -1,0 +1,261 @@
+//! `MetricsHealthy`: the autoscaler gets readings for what it follows.
+//!
+//! It isn't part of the summary: a gap in monitoring doesn't make a model that is served unready.
+//! Nor does it make pods go away: an HPA that lacks a reading adds pods as far as the others ask, and
+//! takes none away.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+
+use super::{
+    Evidence, Finding, Reason,
+    due::{readings_came, readings_due},
+    others,
+};
+use crate::{
+    autoscaling::{
+        Resolved,
+        readings::{Followed, MetricsApi, followed, missing, subject_of_keda},
+    },
+    keda::ScaledObject,
+    observed::foreign_status::{hpa_condition, hpa_off},
+    resources::SERVER_CONTAINER,
+};
+
+/// What is said before the first reading, whether the autoscaler has looked for one or not: it changes nothing for people, and
+/// each other text is a write.
+const NOTHING_YET: &str = "The first readings take a minute or two once a pod is ready.";
+
+/// Something that keeps readings from the autoscaler.
+struct Fault {
+    reason: String,
+    message: String,
+}
+
+pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
+    let observed = evidence.observed;
+    let resolved = evidence.model_service.scaling().on(observed);
+    let (hpa, scaled_object) = match resolved {
+        Resolved::Fixed { .. } => {
+            return Finding::yes(
+                Reason::NotNeeded,
+                "spec.autoscaling.engine is None: nothing is measured.",
+            );
+        }
+        Resolved::Hpa(_) => (&observed.horizontal_pod_autoscaler, None),
+        Resolved::Keda(_) => (
+            &observed.keda_horizontal_pod_autoscaler,
+            observed.scaled_object.as_ref(),
+        ),
+    };
+    if scaled_object.is_some_and(ScaledObject::is_paused) {
+        return Finding::unknown(
+            Reason::Paused,
+            "The ScaledObject is paused: nothing is read.",
+        );
+    }
+    let mut faults = scaled_object.and_then(keda).into_iter().collect::<Vec<_>>();
+    if let Some(hpa) = hpa {
+        if let (Some(reason), true) = (hpa_off(hpa), faults.is_empty()) {
+            return Finding::unknown(
+                reason,
+                "The HorizontalPodAutoscaler reads nothing while it can't scale: AutoscalingReady says why.",
+            );
+        }
+        faults.extend(lacking(hpa, scaled_object, !faults.is_empty()));
+    }
+    let is_due = || {
+        readings_came(&resolved, observed, evidence.previous)
+            || readings_due(&resolved, observed).is_some_and(|due| due <= evidence.now)
+    };
+    match faults.first() {
+        Some(first) if is_due() => Finding::no(
+            first.reason.clone(),
+            format!(
+                "{} Meanwhile no pod is taken away.",
+                faults
+                    .iter()
+                    .map(|fault| fault.message.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
+        ),
+        Some(_) => Finding::unknown(Reason::Starting, NOTHING_YET),
+        None => healthy(hpa.as_ref()),
+    }
+}
+
+fn healthy(hpa: Option<&HorizontalPodAutoscaler>) -> Finding {
+    let active = hpa.and_then(|hpa| hpa_condition(hpa, "ScalingActive"));
+    match active.map(|active| active.status.as_str()) {
+        None => Finding::unknown(Reason::Starting, NOTHING_YET),
+        Some("True") => Finding::yes(Reason::Readings, "The autoscaler gets readings."),
+        Some(_) => Finding::unknown(
+            Reason::MetricsUnavailable,
+            "The HorizontalPodAutoscaler doesn't know whether it has readings.",
+        ),
+    }
+}
+
+/// What KEDA says about its triggers.
+fn keda(scaled_object: &ScaledObject) -> Option<Fault> {
+    let falls_back = scaled_object
+        .condition("Fallback")
+        .is_some_and(|fallback| fallback.status == "True");
+    let failing = scaled_object
+        .failing_metrics()
+        .map(|metric| {
+            let subject = subject_of_keda(metric, Some(scaled_object));
+            subject.name().to_owned()
+        })
+        .collect::<BTreeSet<_>>();
+    let is_faulty = falls_back || !failing.is_empty() || scaled_object.trigger_fault().is_some();
+    if !is_faulty {
+        return None;
+    }
+    let what = if failing.is_empty() {
+        "at least one trigger".to_owned()
+    } else {
+        failing.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let prometheus = scaled_object
+        .spec
+        .triggers
+        .iter()
+        .find_map(|trigger| trigger.metadata.get("serverAddress"))
+        .map_or_else(String::new, |address| format!(" ({address})"));
+    Some(Fault {
+        reason: if falls_back {
+            Reason::FallbackActive.into()
+        } else {
+            Reason::TriggerError.into()
+        },
+        message: format!(
+            "KEDA gets no reading of {what}: check that Prometheus{prometheus} is up and scrapes the pods as often as the operator was told (prometheus.scrapeIntervalSeconds of its chart)."
+        ),
+    })
+}
+
+/// What the HPA has no reading of, by the API that it asks. `knows_keda`: KEDA has said itself why
+/// it passes nothing on.
+fn lacking(
+    hpa: &HorizontalPodAutoscaler,
+    scaled_object: Option<&ScaledObject>,
+    knows_keda: bool,
+) -> Vec<Fault> {
+    let Some(active) = hpa_condition(hpa, "ScalingActive") else {
+        return Vec::new();
+    };
+    // It speaks of the first metric that could not be read, if what could be read asks for fewer pods.
+    let said = (active.status == "False").then(|| {
+        let reason = active.reason.as_deref().unwrap_or_default();
+        (reason, active.message.as_deref().unwrap_or_default())
+    });
+    let followed = followed(hpa, scaled_object);
+    let read_any = followed.iter().any(|metric| metric.reading.is_some());
+    // An HPA that was only put back within its bounds has read nothing, and lacks nothing.
+    if said.is_none() && !read_any {
+        return Vec::new();
+    }
+    let by_api = |api: MetricsApi| missing(&followed).filter(move |metric| metric.source == api);
+    let faults = [
+        MetricsApi::Resource,
+        MetricsApi::Custom,
+        MetricsApi::External,
+    ]
+    .into_iter()
+    .filter(|api| !(knows_keda && *api == MetricsApi::External))
+    .filter_map(|api| {
+        let names = names(by_api(api))?;
+        let reason = reason(api);
+        let said = said
+            .filter(|(said, _)| *said == reason.as_str() || is_of_containers(api, said))
+            .map(|(_, message)| message);
+        Some(Fault {
+            reason: reason.into(),
+            message: format!("No reading of {names}: {}", cause(api, said)),
+        })
+    })
+    .collect::<Vec<_>>();
+    match said {
+        Some((reason, _)) if faults.is_empty() && !knows_keda => vec![Fault {
+            reason: others(Some(reason), Reason::MetricsUnavailable).to_owned(),
+            message: format!(
+                "The HorizontalPodAutoscaler lacks a reading. `kubectl describe hpa {}` says which.",
+                hpa.metadata.name.as_deref().unwrap_or_default()
+            ),
+        }],
+        _ => faults,
+    }
+}
+
+fn names<'a>(metrics: impl Iterator<Item = &'a Followed>) -> Option<String> {
+    let names = metrics
+        .map(|metric| metric.subject.name())
+        .collect::<Vec<_>>();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The reason by which an HPA says that an API gave it no reading.
+const fn reason(api: MetricsApi) -> Reason {
+    match api {
+        MetricsApi::Resource => Reason::FailedGetResourceMetric,
+        MetricsApi::Custom => Reason::FailedGetPodsMetric,
+        MetricsApi::External => Reason::FailedGetExternalMetric,
+    }
+}
+
+/// Whether an HPA says by this reason that an API gave it no reading of a container.
+fn is_of_containers(api: MetricsApi, reason: &str) -> bool {
+    api == MetricsApi::Resource && reason == "FailedGetContainerResourceMetric"
+}
+
+/// The container that requests nothing of a resource, where the HPA says so. One of whole pods needs the request of
+/// each container, whoever added it.
+fn without_request(said: &str) -> Option<&str> {
+    let (_, after) = said.split_once("missing request for ")?;
+    let (_, after) = after.split_once(" in container ")?;
+    after.split(' ').next()
+}
+
+/// Why an API gives no reading, and what to do. `said` is what the HPA was told; it is only looked
+/// into, since it holds names of pods and texts of passing network errors
+/// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/podautoscaler/metrics/client.go>).
+fn cause(api: MetricsApi, said: Option<&str>) -> Cow<'static, str> {
+    const NOTHING_OF_THE_PODS: [&str; 4] = [
+        "no metrics returned",
+        "did not receive metrics",
+        "could not find the metric",
+        "not present in metrics for pod",
+    ];
+    let said = said.unwrap_or_default();
+    let answers = NOTHING_OF_THE_PODS.iter().any(|text| said.contains(text));
+    if let (MetricsApi::Resource, Some(container)) = (api, without_request(said))
+        && container != SERVER_CONTAINER
+    {
+        return Cow::Owned(format!(
+            "container {container}, which something else adds to the pods, doesn't request that resource. Have it request some."
+        ));
+    }
+    Cow::Borrowed(match api {
+        MetricsApi::Resource if said.contains("missing request for") => {
+            "the pods don't request that resource. Set it in spec.server.resources.requests."
+        }
+        MetricsApi::Resource if answers => {
+            "metrics-server answers, but has nothing of the pods. Its logs say why."
+        }
+        MetricsApi::Resource => {
+            "check that metrics-server is installed and runs (`kubectl get apiservice v1beta1.metrics.k8s.io`)."
+        }
+        MetricsApi::Custom if answers => {
+            "the custom metrics API answers, but has nothing of the pods. Check that Prometheus is up and scrapes them."
+        }
+        MetricsApi::Custom => {
+            "check that the adapter of the custom metrics API runs (`kubectl get apiservice | grep custom.metrics`) and that its Prometheus is up."
+        }
+        MetricsApi::External => {
+            "KEDA passes nothing on. Check that its operator and its metrics server run (`kubectl get apiservice v1beta1.external.metrics.k8s.io`), and that Prometheus is up."
+        }
+    })
+}

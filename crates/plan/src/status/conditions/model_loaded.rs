@@ -1,0 +1,68 @@
+//! `ModelLoaded`: a pod has fetched and loaded the model that the spec names.
+
+use k8s_openapi::api::core::v1::Pod;
+use springtide_api::ModelUri;
+use springtide_contract::termination::{ModelFailure, TerminationMessage};
+
+use super::{Evidence, Finding, Reason};
+use crate::{observed::pods, spec::ValidatedModelService};
+
+pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
+    let pods = pods::of_this_model(evidence.observed, evidence.model_service);
+    let failure = pods.iter().find_map(|pod| {
+        pods::model_failure(pod).or_else(|| without_uri(pod, evidence.model_service))
+    });
+    let is_loaded = pods.into_iter().any(pods::is_serving);
+    match (is_loaded, failure) {
+        (true, None) => Finding::yes(Reason::Loaded, "The model is fetched and loaded."),
+        // The model is good. What keeps one pod from it (a full disk, a source that is down by now)
+        // doesn't take it from the others.
+        (true, Some(failure)) => Finding::yes(
+            Reason::Loaded,
+            format!(
+                "The model is fetched and loaded. Another pod fails with {}: {}",
+                failure.reason.reason(),
+                explained(&failure, evidence.model_service)
+            ),
+        ),
+        (false, Some(failure)) => Finding::no(
+            failure.reason.reason(),
+            explained(&failure, evidence.model_service),
+        ),
+        (false, None) => Finding::unknown(Reason::Loading, "No pod has loaded the model yet."),
+    }
+}
+
+/// That the Secret with the model's URI isn't there, or lacks the key: the kubelet waits for it before it starts the
+/// container that fetches.
+fn without_uri(pod: &Pod, model_service: &ValidatedModelService) -> Option<TerminationMessage> {
+    let ModelUri::Secret { name, .. } = model_service.model_uri() else {
+        return None;
+    };
+    let missing = pods::missing_object(pods::fetch(pod)?)?;
+    let is_it = missing.starts_with(&format!("secret \"{name}\""))
+        || missing.ends_with(&format!("in Secret {}/{name}", model_service.namespace()));
+    is_it.then(|| TerminationMessage {
+        reason: ModelFailure::ModelNotFound,
+        message: format!("{missing}: pods wait for it"),
+    })
+}
+
+/// A pod knows its URI, and not the Secret that it comes from; the operator knows the Secret alone.
+fn explained(failure: &TerminationMessage, model_service: &ValidatedModelService) -> String {
+    let TerminationMessage { reason, message } = failure;
+    let by_uri = matches!(
+        reason,
+        ModelFailure::ModelNotFound
+            | ModelFailure::ModelUnreachable
+            | ModelFailure::ModelRefused
+            | ModelFailure::ChecksumMismatch
+            | ModelFailure::ModelTooLarge
+    );
+    match model_service.model_uri() {
+        ModelUri::Secret { name, key } if by_uri => {
+            format!("{message} (spec.model.uriFrom: the URI is the key {key} of the Secret {name})")
+        }
+        _ => message.clone(),
+    }
+}

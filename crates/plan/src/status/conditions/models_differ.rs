@@ -1,0 +1,95 @@
+//! `RolloutComplete` where pods that are made from the same spec serve different models: what the spec names was
+//! replaced while they ran.
+
+use std::collections::BTreeSet;
+
+use springtide_api::{ModelUri, Sha256, status::condition};
+
+use super::{Evidence, Finding, Reason, Truth};
+use crate::{
+    observed::{Answer, Observed, foreign_status::status_condition},
+    spec::ValidatedModelService,
+    status::batching::said_of_model,
+};
+
+/// Digits of a SHA-256 that tell it from others, for people.
+const DIGITS: usize = 12;
+
+/// Most of them that are named.
+const MOST_NAMED: usize = 4;
+
+/// The `finding` about the rollout, unless it is over with different models in the pods.
+pub(super) fn judge(evidence: &Evidence<'_>, finding: Finding) -> Finding {
+    if finding.truth != Truth::True {
+        return finding;
+    }
+    differ(evidence)
+        .or_else(|| known_before(evidence))
+        .unwrap_or(finding)
+}
+
+fn differ(evidence: &Evidence<'_>) -> Option<Finding> {
+    let model_service = evidence.model_service;
+    let served = served(model_service, evidence.observed)
+        .map(|sha256| sha256.as_str().chars().take(DIGITS).collect())
+        .collect::<BTreeSet<String>>();
+    if served.len() < 2 {
+        return None;
+    }
+    let uri = model_service.model_uri();
+    let named = served.into_iter().take(MOST_NAMED).collect::<Vec<_>>();
+    let end = if is_rolled(model_service) {
+        "All pods are made anew, to serve what is there now.".to_owned()
+    } else {
+        let name = model_service.name();
+        format!("`kubectl rollout restart deployment {name}` has all serve what is there now.")
+    };
+    Some(Finding::no(
+        Reason::ModelsDiffer,
+        format!(
+            "Pods serve different models, since {uri} was replaced in place (sha256 {}). {end} So that it can't happen again, set spec.model.sha256, or give each model a name of its own.",
+            named.join(", ")
+        ),
+    ))
+}
+
+/// The files that pods serve, in the order in which the pods were asked: that of the newest pod is the last.
+fn served<'a>(
+    model_service: &'a ValidatedModelService,
+    observed: &'a Observed,
+) -> impl Iterator<Item = Sha256> {
+    said_of_model(model_service, observed).filter_map(|model| model.sha256.as_deref()?.parse().ok())
+}
+
+/// Whether all pods are made anew where they differ. A ConfigMap has the same content for all pods that are made after
+/// a change, so that this comes to an end; what a claim mounts may differ from node to node.
+fn is_rolled(model_service: &ValidatedModelService) -> bool {
+    matches!(model_service.model_uri(), ModelUri::ConfigMap { .. })
+}
+
+/// The file for which all pods are to be made anew, where `rollout_complete` says that they serve different ones.
+pub(crate) fn replacement(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+    rollout_complete: &Finding,
+) -> Option<Sha256> {
+    let is_mixed = rollout_complete.reason == Reason::ModelsDiffer.as_str();
+    if !is_mixed || !is_rolled(model_service) {
+        return None;
+    }
+    served(model_service, observed).last()
+}
+
+/// What was known of the same spec, where a pod that would say it can't be asked just now.
+fn known_before(evidence: &Evidence<'_>) -> Option<Finding> {
+    if !evidence.observed.answers.contains(&Answer::Silent) {
+        return None;
+    }
+    let known = status_condition(evidence.previous?, condition::ROLLOUT_COMPLETE)?;
+    let is_it = known.reason == Reason::ModelsDiffer.as_str()
+        && known.observed_generation == Some(evidence.model_service.generation());
+    if !is_it {
+        return None;
+    }
+    Some(Finding::no(Reason::ModelsDiffer, known.message.clone()))
+}

@@ -1,0 +1,197 @@
+//! `WorkloadAvailable`: at least one pod is ready, so that requests are served, be it with the former
+//! spec.
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ContainerStatus, Pod},
+};
+
+use super::{Evidence, Finding, Reason, blocked::blocked, lost, refusal};
+use crate::{
+    child::ChildKind,
+    observed::{
+        foreign_status::{asked_for, deployment_condition, pod_condition},
+        pods,
+        stuck::{self, Obstacle, pod_to_explain},
+    },
+    spec::Scaling,
+};
+
+/// Reasons for which a container waits that don't pass by themselves, or seldom.
+const IMAGE_FAULTS: [&str; 5] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "RegistryUnavailable",
+];
+
+pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
+    let kinds = [
+        ChildKind::Deployment,
+        ChildKind::Service,
+        ChildKind::PodDisruptionBudget,
+    ];
+    if let Some(finding) = kinds.into_iter().find_map(|kind| blocked(evidence, kind)) {
+        return finding;
+    }
+    let Some(deployment) = &evidence.observed.deployment else {
+        return Finding::unknown(Reason::Starting, "The Deployment is being made.");
+    };
+    let scaling = evidence.model_service.scaling();
+    let wanted = asked_for(deployment).unwrap_or(1);
+    if wanted == 0 {
+        return Finding::no(Reason::NoReplicas, nothing_is_served(scaling));
+    }
+    let available = deployment
+        .status
+        .as_ref()
+        .and_then(|status| status.available_replicas)
+        .unwrap_or_default();
+    let fault = refused(deployment, evidence.model_service.name()).or_else(|| {
+        pods::live(evidence.observed)
+            .into_iter()
+            .filter(|pod| !pods::is_serving(pod))
+            .find_map(pod_fault)
+            .or_else(|| obstacle_fault(evidence))
+            .or_else(|| lost::lately(evidence.observed, evidence.now))
+    });
+    if available == 0 {
+        return fault.unwrap_or_else(|| Finding::no(Reason::Starting, "No pod is ready yet."));
+    }
+    let of_the_others = fault.map_or_else(String::new, |fault| {
+        format!(" Of the others: {}", fault.message)
+    });
+    // Not as many as the Deployment is asked for: that an autoscaler asks for more takes nothing away.
+    if available >= scaling.least_pods().min(wanted) {
+        return Finding::yes(
+            Reason::Available,
+            format!("Enough pods are ready to serve.{of_the_others}"),
+        );
+    }
+    Finding::yes(
+        Reason::PartlyAvailable,
+        format!(
+            "Requests are served, by fewer pods than {} for now.{of_the_others}",
+            scaling.least_pods_field()
+        ),
+    )
+}
+
+fn nothing_is_served(scaling: &Scaling) -> &'static str {
+    match scaling {
+        Scaling::Fixed { replicas: 0 } => "spec.replicas is 0: nothing is served.",
+        _ => {
+            "The Deployment is scaled to 0, which isn't what the ModelService says: nothing is served."
+        }
+    }
+}
+
+/// Pods that aren't even made: a quota, a policy or a webhook refuses them.
+fn refused(deployment: &Deployment, name: &str) -> Option<Finding> {
+    let failure = deployment_condition(deployment, "ReplicaFailure")
+        .filter(|condition| condition.status == "True")?;
+    let message = failure
+        .message
+        .as_deref()
+        .unwrap_or("The API server refuses the pods.");
+    Some(Finding::no(
+        Reason::PodsRefused,
+        refusal::explained(message, name),
+    ))
+}
+
+fn pod_fault(pod: &Pod) -> Option<Finding> {
+    unschedulable(pod).or_else(|| {
+        [pods::fetch(pod), pods::server(pod)]
+            .into_iter()
+            .flatten()
+            .find_map(container_fault)
+    })
+}
+
+/// Why a pod doesn't get as far as a container, as events tell.
+fn obstacle_fault(evidence: &Evidence<'_>) -> Option<Finding> {
+    let Evidence {
+        model_service,
+        observed,
+        now,
+        ..
+    } = evidence;
+    // What was told of a pod that has come further since counts no more.
+    pod_to_explain(observed, *now)?;
+    Some(match stuck::obstacle(model_service, &observed.events)? {
+        Obstacle::Volume(why) => Finding::no(
+            Reason::VolumeNotMounted,
+            format!("A volume of the pods can't be mounted: {why}"),
+        ),
+        Obstacle::Sandbox(why) => Finding::no(
+            Reason::ContainerNotStarted,
+            format!("The node can't set up the pods: {why}"),
+        ),
+    })
+}
+
+fn unschedulable(pod: &Pod) -> Option<Finding> {
+    let scheduled =
+        pod_condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False")?;
+    let message = scheduled.message.as_deref().unwrap_or("No node fits.");
+    Some(Finding::no(
+        Reason::Unschedulable,
+        format!("No node takes the pods: {message}"),
+    ))
+}
+
+fn container_fault(status: &ContainerStatus) -> Option<Finding> {
+    let ContainerStatus { name, image, .. } = status;
+    let waits_for = status
+        .state
+        .as_ref()
+        .and_then(|state| state.waiting.as_ref()?.reason.as_deref());
+    let last_exit = [status.state.as_ref(), status.last_state.as_ref()]
+        .into_iter()
+        .find_map(|state| state?.terminated.as_ref())
+        .filter(|terminated| terminated.exit_code != 0);
+    match (waits_for, last_exit) {
+        (Some(reason), _) if IMAGE_FAULTS.contains(&reason) => Some(Finding::no(
+            Reason::ImagePullFailed,
+            format!(
+                "The image {image} of container {name} can't be pulled. Check spec.server.image, spec.server.imagePullPolicy and spec.pod.imagePullSecrets."
+            ),
+        )),
+        _ if let Some(missing) = pods::missing_object(status) => Some(Finding::no(
+            Reason::ContainerNotStarted,
+            format!("Container {name} can't be started: {missing}."),
+        )),
+        // The kubelet's own message may hold the container's id.
+        (
+            Some(
+                reason @ ("CreateContainerConfigError"
+                | "CreateContainerError"
+                | "RunContainerError"),
+            ),
+            _,
+        ) => Some(Finding::no(
+            Reason::ContainerNotStarted,
+            format!(
+                "Container {name} can't be started ({reason}). `kubectl describe pod` says why."
+            ),
+        )),
+        (_, Some(exit)) if exit.reason.as_deref() == Some("OOMKilled") => Some(Finding::no(
+            Reason::OutOfMemory,
+            format!(
+                "Container {name} needs more memory than it may have. Raise spec.server.resources.limits.memory."
+            ),
+        )),
+        (Some("CrashLoopBackOff"), exit) => {
+            let exit_code = exit.map_or_else(String::new, |exit| {
+                format!(" with exit code {}", exit.exit_code)
+            });
+            Some(Finding::no(
+                Reason::ContainerCrashing,
+                format!("Container {name} fails again and again{exit_code}. Its logs say why."),
+            ))
+        }
+        _ => None,
+    }
+}

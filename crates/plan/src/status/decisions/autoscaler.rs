@@ -1,0 +1,162 @@
+//! What an HPA has decided in its last sync, and why.
+
+use k8s_openapi::{
+    api::autoscaling::v2::HorizontalPodAutoscaler, apimachinery::pkg::apis::meta::v1::Time,
+    jiff::Timestamp,
+};
+use springtide_api::status::{Decision, Limit};
+
+use super::{
+    step::{Step, Why},
+    wording,
+};
+use crate::{
+    autoscaling::readings::{Subject, deciding, followed, has_read, missing},
+    observed::foreign_status::hpa_condition,
+    status::conditions::Evidence,
+};
+
+/// Whether the HPA's status is of the sync in which it last changed the number of pods: the next sync
+/// gives this condition another reason.
+pub(super) fn is_fresh(hpa: &HorizontalPodAutoscaler) -> bool {
+    hpa_condition(hpa, "AbleToScale")
+        .is_some_and(|able| able.reason.as_deref() == Some("SucceededRescale"))
+}
+
+/// When the HPA last changed the number of pods.
+pub(super) fn last_scale_time(hpa: &HorizontalPodAutoscaler) -> Option<Timestamp> {
+    Some(hpa.status.as_ref()?.last_scale_time.as_ref()?.0)
+}
+
+/// What the HPA has decided, where its status still tells all about it.
+pub(super) fn latest_step(evidence: &Evidence<'_>, hpa: &HorizontalPodAutoscaler) -> Option<Step> {
+    let status = hpa.status.as_ref().filter(|_| is_fresh(hpa))?;
+    let from = status.current_replicas?;
+    let to = status.desired_replicas;
+    let why = if has_read(hpa) {
+        readings(evidence, hpa, from, to)
+    } else {
+        bounds(evidence, hpa, from, to)?
+    };
+    Some(Step {
+        time: last_scale_time(hpa)?,
+        from,
+        to,
+        why,
+    })
+}
+
+fn bounds(
+    evidence: &Evidence<'_>,
+    hpa: &HorizontalPodAutoscaler,
+    from: i32,
+    to: i32,
+) -> Option<Why> {
+    let spec = hpa.spec.as_ref()?;
+    let least = evidence.model_service.scaling().least_pods();
+    Some(if to > from {
+        let bound = spec.min_replicas.unwrap_or(1);
+        Why::Bounds {
+            limit: Limit::MinReplicas,
+            bound,
+            by_schedule: bound > least,
+        }
+    } else {
+        Why::Bounds {
+            limit: Limit::MaxReplicas,
+            bound: spec.max_replicas,
+            by_schedule: false,
+        }
+    })
+}
+
+fn readings(evidence: &Evidence<'_>, hpa: &HorizontalPodAutoscaler, from: i32, to: i32) -> Why {
+    let followed = followed(hpa, evidence.observed.scaled_object.as_ref());
+    let deciding = deciding(hpa, &followed).cloned();
+    let limit = limit(hpa).or_else(|| {
+        let wanted = deciding.as_ref()?.wanted(from)?;
+        window(evidence, hpa, from, to, wanted)
+    });
+    Why::Readings {
+        limit,
+        missing: missing(&followed)
+            .map(|metric| metric.subject.name().to_owned())
+            .collect(),
+        deciding,
+    }
+}
+
+/// The limit that the HPA names.
+fn limit(hpa: &HorizontalPodAutoscaler) -> Option<Limit> {
+    let limited =
+        hpa_condition(hpa, "ScalingLimited").filter(|limited| limited.status == "True")?;
+    match limited.reason.as_deref()? {
+        "TooFewReplicas" => Some(Limit::MinReplicas),
+        "TooManyReplicas" => Some(Limit::MaxReplicas),
+        "ScaleUpLimit" | "ScaleDownLimit" => Some(Limit::Policies),
+        _ => None,
+    }
+}
+
+/// The stabilization window, where it must have been that: the HPA has no words for it in the sync in
+/// which it changes the number of pods. While pods are unready, what is asked for can't be known.
+fn window(
+    evidence: &Evidence<'_>,
+    hpa: &HorizontalPodAutoscaler,
+    from: i32,
+    to: i32,
+    wanted: i64,
+) -> Option<Limit> {
+    let behavior = hpa.spec.as_ref()?.behavior.as_ref()?;
+    let rules = if to > from {
+        &behavior.scale_up
+    } else {
+        &behavior.scale_down
+    };
+    let has_window = rules.as_ref()?.stabilization_window_seconds? > 0;
+    let ready = evidence
+        .observed
+        .deployment
+        .as_ref()?
+        .status
+        .as_ref()?
+        .ready_replicas?;
+    let fell_short = if to > from {
+        wanted > i64::from(to)
+    } else {
+        wanted < i64::from(to)
+    };
+    (has_window && ready >= from && fell_short).then_some(Limit::StabilizationWindow)
+}
+
+impl Step {
+    /// The step as a decision that began with `from` pods.
+    pub(super) fn decision(self, from: i32) -> Decision {
+        let message = wording::step(&self, from);
+        let (deciding, limited_by) = match self.why {
+            Why::Bounds { limit, .. } => (None, Some(limit)),
+            Why::Readings {
+                deciding, limit, ..
+            } => (deciding, limit),
+        };
+        let signal = deciding.as_ref().and_then(|metric| match metric.subject {
+            Subject::Signal(signal) => Some(signal),
+            Subject::Schedule(_) | Subject::Other(_) => None,
+        });
+        let deciding = deciding.filter(|_| signal.is_some());
+        Decision {
+            time: Time(self.time),
+            from,
+            to: self.to,
+            signal,
+            value: deciding
+                .as_ref()
+                .and_then(|metric| metric.reading.map(wording::decimal)),
+            target: deciding
+                .and_then(|metric| metric.target)
+                .and_then(|target| i32::try_from(target / 1000).ok()),
+            limited_by,
+            message,
+        }
+    }
+}

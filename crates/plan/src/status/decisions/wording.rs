@@ -1,0 +1,175 @@
+//! Decisions for people.
+
+use springtide_api::{status::Limit, targets::Signal};
+
+use super::step::{Step, Why};
+use crate::autoscaling::readings::{Followed, Subject};
+
+/// Names of what could not be read that a message has room for.
+const MAX_NAMED: usize = 10;
+
+/// What an HPA has decided, beginning with `from` pods.
+pub(super) fn step(step: &Step, from: i32) -> String {
+    let mut text = headline(from, step.to);
+    if from != step.from {
+        text += &format!(", the last step from {}", step.from);
+    }
+    text += ": ";
+    text += &match &step.why {
+        Why::Bounds {
+            limit,
+            bound,
+            by_schedule,
+        } => out_of_bounds(*limit, *bound, *by_schedule),
+        Why::Readings {
+            deciding,
+            limit,
+            missing,
+        } => by_readings(step, deciding.as_ref(), *limit, missing),
+    };
+    text
+}
+
+/// What an HPA has decided, of which only the result was seen.
+pub(super) fn missed(from: i32, to: i32) -> String {
+    format!(
+        "{}: by the autoscaler, in one step or more. What it read then wasn't seen.",
+        headline(from, to)
+    )
+}
+
+/// What the operator gave an autoscaler to begin with.
+pub(super) fn initial(from: i32, to: i32) -> String {
+    format!(
+        "{}: an autoscaler begins with minReplicas.",
+        headline(from, to)
+    )
+}
+
+/// What `spec.replicas` says.
+pub(super) fn fixed(from: i32, to: i32) -> String {
+    format!("{}: spec.replicas says so.", headline(from, to))
+}
+
+/// What somebody else did, by the name of the field manager.
+pub(super) fn by(from: i32, to: i32, manager: &str) -> String {
+    format!(
+        "{}: by {manager}, and not by the autoscaler.",
+        headline(from, to)
+    )
+}
+
+/// Thousandths as a decimal number, rounded to one decimal.
+pub(super) fn decimal(thousandths: i64) -> String {
+    let tenths = thousandths.saturating_add(50).div_euclid(100);
+    match (tenths / 10, tenths % 10) {
+        (ones, 0) => ones.to_string(),
+        (ones, tenths) => format!("{ones}.{tenths}"),
+    }
+}
+
+fn headline(from: i32, to: i32) -> String {
+    let direction = if to > from { "up" } else { "down" };
+    format!("Scaled {direction} from {from} to {to} pods")
+}
+
+fn out_of_bounds(limit: Limit, bound: i32, by_schedule: bool) -> String {
+    match limit {
+        Limit::MinReplicas if by_schedule => {
+            format!("a schedule of spec.autoscaling.schedules asks for at least {bound}.")
+        }
+        Limit::MinReplicas => {
+            format!("fewer than spec.autoscaling.minReplicas, which is {bound}.")
+        }
+        _ => format!("more than spec.autoscaling.maxReplicas, which is {bound}."),
+    }
+}
+
+fn by_readings(
+    step: &Step,
+    deciding: Option<&Followed>,
+    limit: Option<Limit>,
+    missing: &[String],
+) -> String {
+    let up = step.to > step.from;
+    let mut text = match deciding {
+        Some(metric) if up => format!("{}.", reading(metric)),
+        Some(metric) => format!(
+            "everything that is followed asks for fewer. {} asks for the most: {}.",
+            metric.subject.name(),
+            reading(metric)
+        ),
+        None if up => "what is followed is above its target.".to_owned(),
+        None => "everything that is followed is below its target.".to_owned(),
+    };
+    text += match limit {
+        None => "",
+        Some(Limit::MinReplicas) => " minReplicas allows no fewer.",
+        Some(Limit::MaxReplicas) => " maxReplicas allows no more.",
+        Some(Limit::Policies) => " The policies of spec.autoscaling.behavior allow no larger step.",
+        Some(Limit::StabilizationWindow) => {
+            " The stabilization window of spec.autoscaling.behavior allows no larger step yet."
+        }
+    };
+    if !missing.is_empty() {
+        let named = missing
+            .iter()
+            .take(MAX_NAMED)
+            .map(String::as_str)
+            .collect::<Vec<_>>();
+        text += &format!(" Without a reading: {}.", named.join(", "));
+    }
+    text
+}
+
+/// A reading against its target.
+fn reading(metric: &Followed) -> String {
+    let signal = match &metric.subject {
+        Subject::Signal(signal) => *signal,
+        Subject::Schedule(trigger) => return format!("the trigger {trigger} holds"),
+        Subject::Other(name) => return format!("{name} is followed, too"),
+    };
+    let unit = unit(signal);
+    let name = signal.as_str();
+    match (metric.reading, metric.target) {
+        (Some(reading), Some(target)) => format!(
+            "{name} is {}{unit}, its target {}{unit}",
+            decimal(reading),
+            decimal(target)
+        ),
+        _ => format!("{name} decided"),
+    }
+}
+
+const fn unit(signal: Signal) -> &'static str {
+    match signal {
+        Signal::CpuUtilizationPercent | Signal::MemoryUtilizationPercent | Signal::LoadPercent => {
+            " %"
+        }
+        Signal::RequestsPerSecond => " per pod",
+        Signal::QueueSize => " rows per pod",
+        Signal::P95LatencyMilliseconds => " ms",
+        Signal::Concurrency => " requests per pod",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_one_decimal_at_most() {
+        for (thousandths, text) in [
+            (0, "0"),
+            (49, "0"),
+            (50, "0.1"),
+            (75_000, "75"),
+            (182_449, "182.4"),
+            (182_450, "182.5"),
+            (99_960, "100"),
+            (i64::MAX, "9223372036854775.8"),
+        ] {
+            assert_eq!(decimal(thousandths), text);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `SoleOperator`: what an operator says that leaves a ModelService to another one. The one that acts doesn't write it.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use springtide_api::{ModelService, ModelServiceStatus, status::condition};
+
+use crate::{
+    observed::foreign_status::status_condition,
+    status::conditions::{Reason, Truth},
+};
+
+/// The conditions that the operator `us` is to apply as [`YIELDING`](crate::apply::field_manager::YIELDING): one where it
+/// leaves the ModelService to another operator, none where it takes that back. `None` where it is said already, or
+/// there is nothing to take back.
+#[must_use]
+pub fn yielding(
+    model_service: &ModelService,
+    us: &str,
+    to: Option<&str>,
+    now: Timestamp,
+) -> Option<Vec<Condition>> {
+    let begins = format!("Operator {us} ");
+    let said = model_service
+        .status
+        .as_ref()
+        .and_then(|status| status_condition(status, condition::SOLE_OPERATOR))
+        .filter(|known| known.message.starts_with(&begins));
+    let Some(to) = to else {
+        return said.map(|_| Vec::new());
+    };
+    let message = format!(
+        "{begins}watches this namespace, too, and leaves the ModelService to operator {to}. To choose, give one of them another class (operatorClass in its chart) and set spec.operatorClass."
+    );
+    let is_said = said.is_some_and(|said| said.message == message);
+    (!is_said).then(|| {
+        vec![Condition {
+            type_: condition::SOLE_OPERATOR.to_owned(),
+            status: Truth::False.as_str().to_owned(),
+            reason: Reason::AnotherOperator.as_str().to_owned(),
+            message,
+            observed_generation: model_service.metadata.generation,
+            last_transition_time: Time(now),
+        }]
+    })
+}
+
+/// A status without what other operators have said.
+#[must_use]
+pub fn own_status(status: &ModelServiceStatus) -> ModelServiceStatus {
+    let mut own = status.clone();
+    own.conditions
+        .retain(|known| known.type_ != condition::SOLE_OPERATOR);
+    own
+}
