@@ -15,7 +15,7 @@ pub const DEFAULT_MAX_REPLICAS: i32 = 20;
 /// Most pods with `engine: KEDA` where `maxReplicas` is left out.
 pub const DEFAULT_KEDA_MAX_REPLICAS: i32 = 50;
 
-/// How the number of pods follows the load.
+/// Autoscaling of the Deployment.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -29,46 +29,49 @@ pub const DEFAULT_KEDA_MAX_REPLICAS: i32 = 50;
         .message("spec.autoscaling.schedules[].minReplicas must be at most spec.autoscaling.maxReplicas")
 )]
 pub struct Autoscaling {
-    /// What sets the number of pods.
+    /// Autoscaler that sets the replicas. `HPA`: a HorizontalPodAutoscaler. `KEDA`: a KEDA ScaledObject. `None`: no
+    /// autoscaler, `spec.replicas` is used. `Auto`: KEDA if it is installed and a target other than CPU and memory is
+    /// set, otherwise an HPA.
     #[serde(default)]
     pub engine: Engine,
 
-    /// Minimum replicas. Default: 2, or `maxReplicas` where that is less.
+    /// Minimum replicas. Default: 2, or `maxReplicas` if that is lower.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub min_replicas: Option<i32>,
 
-    /// Maximum replicas. Default: 50 with `engine: KEDA`, 20 else, or `minReplicas`, here and in `schedules`, where
-    /// that is more; where a new autoscaler finds more pods, those, until they go for want of load.
+    /// Maximum replicas. Default: 50 with `engine: KEDA`, otherwise 20. The default is raised to the highest
+    /// `minReplicas`, including those in `schedules`. If a new autoscaler finds more replicas, their number is the
+    /// default until low load reduces it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: Option<i32>,
 
-    /// What each pod should carry. Exactly the targets that are set are followed; the one that asks
-    /// for the most pods decides. Where none is set, the engines `Auto` and `HPA` follow
-    /// `cpuUtilizationPercent` 70 and `memoryUtilizationPercent` 80, and `KEDA` those and
-    /// `requestsPerSecond` 100, `queueSize` 20 and `p95LatencyMilliseconds` 500.
+    /// Target values of the signals. The autoscaler follows only the targets that are set; the one that needs the most
+    /// replicas decides. If none is set, `Auto` and `HPA` follow `cpuUtilizationPercent` 70 and
+    /// `memoryUtilizationPercent` 80. `KEDA` then follows these and `requestsPerSecond` 100, `queueSize` 20 and
+    /// `p95LatencyMilliseconds` 500.
     #[serde(default)]
     pub targets: Targets,
 
-    /// How fast the number of pods changes: a preset, or any `behavior` of an `autoscaling/v2`
-    /// HorizontalPodAutoscaler.
+    /// Scaling behavior: a preset, and the fields of an `autoscaling/v2` HorizontalPodAutoscaler `behavior` that
+    /// override it.
     #[serde(default)]
     pub behavior: Behavior,
 
-    /// Times at which there are more pods at least than `minReplicas` says. Where several hold, the
-    /// highest counts.
+    /// Time windows with higher minimum replicas than `minReplicas`. If several are active, the highest minimum
+    /// applies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub schedules: Vec<Schedule>,
 
-    /// Settings of KEDA. Only with `engine: KEDA` or `Auto`.
+    /// KEDA settings. Only allowed with `engine: KEDA` or `Auto`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keda: Option<Keda>,
 }
 
-/// What is asked to set the number of pods.
+/// Autoscaler that is requested.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
     /// KEDA where it is installed and a target needs it, one that serving itself reports; else a
@@ -87,7 +90,7 @@ pub enum Engine {
     None,
 }
 
-/// What sets the number of pods: what `Auto` has become, and else what was asked for.
+/// Autoscaler that sets the replicas: the engine that `Auto` selected, otherwise the requested one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActiveEngine {
     /// A HorizontalPodAutoscaler.
@@ -100,7 +103,7 @@ pub enum ActiveEngine {
     None,
 }
 
-/// Settings of KEDA.
+/// KEDA settings.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -108,60 +111,61 @@ pub enum ActiveEngine {
         .message("spec.autoscaling.keda.authModes needs spec.autoscaling.keda.authenticationRef, which has what they ask for")
 )]
 pub struct Keda {
-    /// How often KEDA looks at the ScaledObject itself, in seconds. The HPA that KEDA makes asks for
-    /// the triggers' values on its own clock, every 15 s by default, and that clock alone scales.
+    /// KEDA polling interval of the ScaledObject, in seconds. It does not change how fast replicas are scaled. Only the
+    /// HPA that KEDA creates scales: it reads the triggers at its own sync period, 15 s by default.
     #[serde(default = "polling_interval_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     pub polling_interval_seconds: i32,
 
-    /// How long KEDA waits after the last activity before it scales to zero, in seconds. Without
-    /// effect while `minReplicas` is 1 or more.
+    /// Cooldown period, in seconds, from the last activity until KEDA scales to zero. It has no effect while
+    /// `minReplicas` is 1 or more.
     #[serde(default = "cooldown_period_seconds")]
     #[schemars(range(min = 0, max = 86_400))]
     pub cooldown_period_seconds: i32,
 
-    /// Address of the Prometheus that scrapes the pods. Default: the one that the operator was
-    /// installed with. Any other has to be among those that the operator was told to allow.
+    /// Address of the Prometheus server that scrapes the pods. Default: the address in the operator's settings. Any
+    /// other address must be among those that the operator allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new(r#"self.matches('^https?://([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?(/[-._~a-zA-Z0-9]+)*/?$') && !self.matches('/[.]{1,2}(/|$)')"#)
         .message("spec.autoscaling.keda.prometheusAddress must be http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], without user, password, query, fragment or escapes"))]
     pub prometheus_address: Option<String>,
 
-    /// What KEDA logs in to that Prometheus with.
+    /// Reference to the KEDA authentication object with the credentials for this Prometheus server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication_ref: Option<AuthenticationRef>,
 
-    /// How it logs in, in KEDA's words. Default: as the identity of a pod or a cloud, where `authenticationRef` has
-    /// one.
+    /// KEDA authentication modes for Prometheus (`authModes` of the trigger). Default: pod identity or cloud identity,
+    /// if `authenticationRef` has one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub auth_modes: Vec<AuthMode>,
 
-    /// Failed readings in a row after which a trigger counts as unknown, and the present number of
-    /// pods is kept.
+    /// Number of consecutive failed readings after which a trigger counts as unknown. The current replicas are then
+    /// kept.
     #[serde(default = "fallback_failure_threshold")]
     #[schemars(range(min = 1, max = 100))]
     pub fallback_failure_threshold: i32,
 }
 
-/// An object of KEDA's that has a login.
+/// Reference to a KEDA authentication object.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthenticationRef {
-    /// Its name; a `TriggerAuthentication` is in the namespace of the ModelService.
+    /// Name of the referenced authentication object. A `TriggerAuthentication` must be in the namespace of the
+    /// ModelService.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(format!("self.matches('{OBJECT_NAME}')"))
         .message("spec.autoscaling.keda.authenticationRef.name must be the name of an object"))]
     pub name: String,
 
-    /// Its kind.
+    /// Kind of the referenced authentication object.
     #[serde(default)]
     pub kind: AuthenticationKind,
 }
 
-/// Kinds of KEDA's that have a login.
+/// Kind of a KEDA authentication object.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthenticationKind {
     /// One of a namespace.
@@ -182,7 +186,7 @@ impl AuthenticationKind {
     }
 }
 
-/// How KEDA logs in to Prometheus
+/// KEDA authentication mode for Prometheus
 /// (<https://keda.sh/docs/latest/scalers/prometheus/#authentication-parameters>).
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]

@@ -6,20 +6,20 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// How fast the number of pods changes. What `scaleUp` and `scaleDown` leave out comes from the
-/// preset.
+/// Scaling behavior. Fields that `scaleUp` and `scaleDown` leave unset come from the preset.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Behavior {
-    /// Where what is left out comes from.
+    /// Preset for the fields that `scaleUp` and `scaleDown` leave unset. Its stabilization windows for scale-up and
+    /// scale-down: `FastUpSlowDown` 0 s and 300 s, `Steady` 60 s and 600 s, `Aggressive` 0 s and 60 s.
     #[serde(default)]
     pub preset: Preset,
 
-    /// How the number of pods grows.
+    /// Scaling rules for scale-up.
     #[serde(default)]
     pub scale_up: ScalingRules,
 
-    /// How the number of pods shrinks.
+    /// Scaling rules for scale-down.
     #[serde(default)]
     pub scale_down: ScalingRules,
 }
@@ -40,36 +40,38 @@ pub enum Preset {
     Aggressive,
 }
 
-/// How the number of pods changes in one direction.
+/// Scaling rules for one direction.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingRules {
-    /// How far back recommendations count, in seconds: a scale-up goes to the lowest number of replicas that was
-    /// recommended in that time, a scale-down to the highest.
+    /// Stabilization window, in seconds: how far back recommendations are considered. A scale-up uses the lowest
+    /// recommendation in the window, a scale-down the highest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_window_seconds: Option<i32>,
 
-    /// Which of the policies holds where several allow a change.
+    /// Policy that applies if several allow a change: `Max` the one that allows most, `Min` the one that allows least.
+    /// `Disabled` turns off scaling in this direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub select_policy: Option<SelectPolicy>,
 
-    /// How much may change in how long. They take the place of all of the preset's.
+    /// Scaling policies, each a maximum change per period. They replace all policies of the preset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub policies: Option<Vec<Policy>>,
 
-    /// How far a reading may be from its target before the number of pods changes, as a fraction of
-    /// the target from 0 to 1 with at most three decimals: `"0.05"` or `50m`. Default: the cluster's,
-    /// 0.1 where nobody changed it. Needs Kubernetes' feature `HPAConfigurableTolerance`, which is on
+    /// Tolerance: maximum difference between a reading and its target that does not change the replicas. It is a
+    /// fraction of the target from 0 to 1 with at most three decimals: `"0.05"` or `50m`. Default: the setting of the
+    /// cluster, 0.1 unless changed. Requires the Kubernetes feature gate `HPAConfigurableTolerance`, which is enabled
     /// by default from Kubernetes 1.35.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tolerance_schema")]
     pub tolerance: Option<Quantity>,
 }
 
-/// Which policy holds where several allow a change.
+/// Policy that applies if several allow a change: `Max` the one that allows most, `Min` the one that allows least.
+/// `Disabled` turns off scaling in this direction.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectPolicy {
     /// The one that allows the most.
@@ -80,25 +82,24 @@ pub enum SelectPolicy {
     Disabled,
 }
 
-/// A bound on change.
+/// Scaling policy: a maximum change per period.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Policy {
-    /// What `value` counts.
+    /// Unit of `value`: `Pods`, or `Percent` of the current replicas.
     #[serde(rename = "type")]
     pub kind: PolicyType,
 
-    /// Most pods, or most percent of the present pods, that may be added or removed in
-    /// `periodSeconds`.
+    /// Maximum number of pods, or percentage of the current replicas, that may be added or removed in `periodSeconds`.
     #[schemars(range(min = 1, max = 100_000))]
     pub value: i32,
 
-    /// Time for which `value` holds, in seconds.
+    /// Period to which `value` applies, in seconds.
     #[schemars(range(min = 1, max = 1800))]
     pub period_seconds: i32,
 }
 
-/// What the value of a [`Policy`] counts.
+/// Unit of the value of a [`Policy`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyType {
     /// Pods.

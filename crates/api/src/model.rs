@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which model is served.
+/// Model file to serve: its source, checksum, maximum size and name.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
         .message("spec.model.sha256 is required for https:// and http:// models, and with spec.model.uriFrom")
 )]
 pub struct Model {
-    /// Where the model comes from: `configMap://NAME/KEY`, `pvc://CLAIM/PATH`, `https://HOST/PATH`
-    /// or `http://HOST/PATH`. ConfigMap and claim are in the namespace of the ModelService. Whoever may read
-    /// pods or ModelServices sees it: put a URI that holds a secret into `uriFrom`.
+    /// URI of the model file: `configMap://NAME/KEY`, `pvc://CLAIM/PATH`, `https://HOST/PATH` or `http://HOST/PATH`.
+    /// The ConfigMap or PersistentVolumeClaim is in the namespace of the ModelService. Everyone with read access to
+    /// pods or ModelServices can see the URI. Use `uriFrom` for a URI that contains a secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(
@@ -31,26 +31,26 @@ pub struct Model {
     )]
     pub uri: Option<String>,
 
-    /// A URI that must stay secret, such as a presigned one, instead of `uri`.
+    /// Source of a secret URI of the model file, such as a presigned one. Replaces `uri`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri_from: Option<UriSource>,
 
-    /// SHA-256 of the file, as 64 lower-case hexadecimal digits. A file that doesn't match is never
-    /// served. Required for `https://`, `http://` and `uriFrom`, recommended for the others: a new value also
-    /// rolls the pods over to the new model.
+    /// SHA-256 of the model file, as 64 lower-case hexadecimal digits. A file with another checksum is never served.
+    /// Required for `https://`, `http://` and `uriFrom`, recommended for other sources. A new value also starts a
+    /// rollout to the new model file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{64}$')")
         .message("spec.model.sha256 must be 64 lower-case hexadecimal digits"))]
     pub sha256: Option<String>,
 
-    /// Most mebibytes that the file may have. A larger one is never served; the pods' room on their node's
-    /// disk is sized for it.
+    /// Maximum size of the model file, in MiB. A larger file is never served. The ephemeral-storage limit of the pods
+    /// is derived from this value.
     #[serde(default = "max_size_mebibytes")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub max_size_mebibytes: i32,
 
-    /// Name of the model in answers and metadata. Default: the name of the ModelService.
+    /// Name of the model in responses and metadata. Default: the name of the ModelService.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$')")
@@ -58,17 +58,17 @@ pub struct Model {
     pub name: Option<String>,
 }
 
-/// Where a URI stands that must stay secret.
+/// Source of a secret URI.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct UriSource {
-    /// A key of a Secret in the namespace of the ModelService, which holds an `https://` or `http://` URI. Only
-    /// the container that fetches the model gets to see it, and the operator doesn't. A pod reads it when it
-    /// starts: a new value of the Secret is for pods to come, and rolls none over.
+    /// Key of a Secret in the namespace of the ModelService that contains an `https://` or `http://` URI. Only the
+    /// container that fetches the model file gets the URI; the operator does not. Each pod reads the key when it
+    /// starts. A new value applies to new pods only and starts no rollout.
     pub secret_key_ref: SecretKey,
 }
 
-/// A key of a Secret.
+/// Key of a Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKey {
@@ -78,7 +78,7 @@ pub struct SecretKey {
         .message("spec.model.uriFrom.secretKeyRef.name must be the name of a Secret"))]
     pub name: String,
 
-    /// Key in its `data`.
+    /// Key in the `data` of the Secret.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[-_a-zA-Z0-9][-._a-zA-Z0-9]*$')")
         .message("spec.model.uriFrom.secretKeyRef.key must be a key of a Secret: letters, digits and any of -._, not beginning with a dot"))]

@@ -10,7 +10,7 @@ use crate::{
     status::ModelServiceStatus,
 };
 
-/// A model that is served: which one, by what kind of pods, and how many of them.
+/// Desired state of the ModelService: the model, the server, the pods, their replicas and their rollout.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -22,7 +22,7 @@ use crate::{
     shortname = "msvc",
     category = "springtide",
     namespaced,
-    doc = "ModelService serves one ONNX model: a Deployment of serving pods, a Service before them and an autoscaler that follows their load.",
+    doc = "ModelService serves one ONNX model with a Deployment of serving pods, a Service for them and an autoscaler that follows their load.",
     status = "ModelServiceStatus",
     derive = "PartialEq",
     scale(
@@ -39,50 +39,50 @@ use crate::{
     printcolumn(
         name = "Reason",
         type_ = "string",
-        description = "Why it is ready, or isn't",
+        description = "Reason of the Ready condition",
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
     ),
     printcolumn(
         name = "Min",
         type_ = "integer",
-        description = "Minimum replicas now, schedules included",
+        description = "Current minimum replicas, including schedules",
         json_path = ".status.autoscaling.minReplicas"
     ),
     printcolumn(
         name = "Now",
         type_ = "integer",
-        description = "Pods that exist",
+        description = "Current replicas",
         json_path = ".status.replicas"
     ),
     printcolumn(
         name = "Max",
         type_ = "integer",
-        description = "Maximum replicas now",
+        description = "Current maximum replicas",
         json_path = ".status.autoscaling.maxReplicas"
     ),
     printcolumn(
         name = "Engine",
         type_ = "string",
-        description = "What sets the number of pods",
+        description = "Autoscaler that sets the replicas",
         json_path = ".status.autoscaling.engine"
     ),
     printcolumn(
         name = "URL",
         type_ = "string",
-        description = "Address inside the cluster",
+        description = "URL of the model inside the cluster",
         json_path = ".status.url"
     ),
     printcolumn(
         name = "Model",
         type_ = "string",
-        description = "Where the model comes from",
+        description = "Source of the model file",
         json_path = ".status.model.uri",
         priority = 1
     ),
     printcolumn(
         name = "Image",
         type_ = "string",
-        description = "What the pods run",
+        description = "Image reference of the server",
         json_path = ".status.image",
         priority = 1
     ),
@@ -105,33 +105,37 @@ use crate::{
     .message(&*format!("spec.pod.terminationGracePeriodSeconds must be at least {} and spec.server.requestTimeoutMilliseconds, so that accepted requests are answered", defaults::termination_seconds(0)))
 )]
 pub struct ModelServiceSpec {
-    /// Which model is served.
+    /// Model file to serve: its source, checksum, maximum size and name.
     pub model: Model,
 
-    /// How each pod serves it.
+    /// Settings of the server in each pod.
     #[serde(default)]
     pub server: Server,
 
-    /// What the pods have besides.
+    /// Further fields of the pods, by their names in a pod spec. `env`, `envFrom` and `volumeMounts` apply to the
+    /// container that fetches the model file and to the server container. Host paths, host namespaces, privileges,
+    /// capabilities and other users are not available.
     #[serde(default)]
     pub pod: Pod,
 
-    /// Fixed number of pods. Required with `autoscaling.engine: None`, and only allowed there. The scale
-    /// subresource reads and writes it, so `kubectl scale` works with that engine only.
+    /// Fixed number of replicas. Required with `autoscaling.engine: None`, and only allowed with it. The scale
+    /// subresource reads and writes this field, so `kubectl scale` works only with that engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,
 
-    /// How the number of pods follows the load.
+    /// Autoscaling of the Deployment.
     #[serde(default)]
     pub autoscaling: Autoscaling,
 
-    /// How pods of a new spec take the place of former ones.
+    /// Rolling update of the pods. By default, new pods are added to the old pods, which serve until the new pods are
+    /// ready. If new pods cannot be placed beside the old ones, one old pod is removed for each new pod. Reasons are a
+    /// quota, a lack of node capacity, or a single-writer volume. If no pod has ever served, all old pods are removed
+    /// at once. Both exceptions require that `maxUnavailable` is not set.
     #[serde(default)]
     pub rollout: Rollout,
 
-    /// Class of the operators that answer for this ModelService, where several watch its namespace. Default:
-    /// `springtide`.
+    /// Class of the operators that manage this ModelService, if several watch its namespace. Default: `springtide`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 40),

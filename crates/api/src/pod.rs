@@ -22,9 +22,9 @@ use crate::schema::OBJECT_NAME;
 /// Longest that a pod may take to end, in seconds.
 pub const MAX_TERMINATION_SECONDS: i32 = 3600;
 
-/// What pods have besides the server, by the names of a pod's spec. `env`, `envFrom` and `volumeMounts` go to the
-/// container that fetches the model and to the one that serves it. Nothing in it gives pods rights over their
-/// node: there are no host paths, host namespaces, privileges, capabilities and other users.
+/// Further fields of the pods, by their names in a pod spec. `env`, `envFrom` and `volumeMounts` apply to the container
+/// that fetches the model file and to the server container. Host paths, host namespaces, privileges, capabilities and
+/// other users are not available.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -32,8 +32,8 @@ pub const MAX_TERMINATION_SECONDS: i32 = 3600;
         .message("spec.pod.volumeMounts[].name must be the name of one of spec.pod.volumes")
 )]
 pub struct Pod {
-    /// Labels of the pods and of every object that is made for the ModelService. Labels of the ModelService
-    /// itself whose key has no prefix, such as `team`, count as if they stood here.
+    /// Labels of the pods and of every object that is created for the ModelService. Labels of the ModelService itself
+    /// whose key has no prefix, such as `team`, apply as if they were listed here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "metadata::labels_schema")]
     pub labels: BTreeMap<String, String>,
@@ -43,100 +43,103 @@ pub struct Pod {
     #[schemars(schema_with = "metadata::annotations_schema")]
     pub annotations: BTreeMap<String, String>,
 
-    /// Environment variables. Those of the server itself are set by the fields of `spec.server`.
+    /// Environment variables of the containers. The fields of `spec.server` set the variables of the server itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "environment::env_schema")]
     pub env: Vec<EnvVar>,
 
-    /// ConfigMaps and Secrets whose keys become environment variables. What the operator and `env` set counts
-    /// more.
+    /// ConfigMaps and Secrets whose keys become environment variables. Variables from the operator and from `env` take
+    /// precedence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "environment::env_from_schema")]
     pub env_from: Vec<EnvFromSource>,
 
-    /// Service account of the pods, in the namespace of the ModelService. They never get its token, so that it
-    /// gives them no rights over the cluster; a name of their own is for meshes and policies that tell pods apart
-    /// by it, and for its image pull secrets.
+    /// Service account of the pods, in the namespace of the ModelService. Its token is never mounted, so it grants the
+    /// pods no permissions in the cluster. A dedicated service account is useful for meshes and policies that identify
+    /// pods by it, and for its image pull secrets.
     #[serde(default = "service_account_name")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(is_object_name())
         .message("spec.pod.serviceAccountName must be the name of a service account"))]
     pub service_account_name: String,
 
-    /// Secrets with credentials for the registries of images.
+    /// Secrets with registry credentials for pulling images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub image_pull_secrets: Vec<ImagePullSecret>,
 
-    /// Labels that a node must have.
+    /// Labels that a node must have to run the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "placement::node_selector_schema")]
     pub node_selector: BTreeMap<String, String>,
 
-    /// Taints of nodes that the pods tolerate.
+    /// Tolerations of the pods for node taints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub tolerations: Vec<Toleration>,
 
-    /// Nodes and other pods that the pods want to be near to, or far from.
+    /// Node affinity, pod affinity and pod anti-affinity of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "placement::affinity_schema")]
     pub affinity: Option<Affinity>,
 
-    /// How the pods spread over nodes and zones. One without `labelSelector` counts the pods of this
-    /// ModelService, of its present spec. Default: evenly over nodes and over zones, where that can be had;
-    /// an empty list asks for nothing.
+    /// Topology spread constraints of the pods. A constraint without `labelSelector` counts the pods of this
+    /// ModelService that belong to its current spec. Default: spread evenly over nodes and over zones where possible.
+    /// An empty list sets no constraints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "placement::spread_schema")]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
 
-    /// `PriorityClass` of the pods. Default: the cluster's.
+    /// `PriorityClass` of the pods. Default: the default of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(is_object_name())
         .message("spec.pod.priorityClassName must be the name of a PriorityClass"))]
     pub priority_class_name: Option<String>,
 
-    /// `RuntimeClass` of the pods, such as one of gVisor or Kata Containers, for models that aren't trusted.
-    /// Default: the cluster's.
+    /// `RuntimeClass` of the pods, such as one of gVisor or Kata Containers for untrusted models. Default: the default
+    /// of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(is_object_name())
         .message("spec.pod.runtimeClassName must be the name of a RuntimeClass"))]
     pub runtime_class_name: Option<String>,
 
-    /// What places the pods on nodes. Default: the cluster's own scheduler.
+    /// Scheduler that assigns the pods to nodes. Default: the default scheduler of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(is_object_name())
         .message("spec.pod.schedulerName must be the name of a scheduler"))]
     pub scheduler_name: Option<String>,
 
-    /// Time from the deletion of a pod to its kill, in seconds. Default, and the least that there is: 12 s and
-    /// `spec.server.requestTimeoutMilliseconds`, so that accepted requests are answered.
+    /// Termination grace period of the pods, in seconds: time from deletion until a pod is killed. Default and minimum:
+    /// 12 s plus `spec.server.requestTimeoutMilliseconds`, so that accepted requests are answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 3600))]
     pub termination_grace_period_seconds: Option<i32>,
 
-    /// `false` runs the pods in a user namespace of their own, so that a user of theirs is none of the
-    /// node. Needs nodes that can (Linux 6.3, a runtime with user namespaces). Default: the cluster's.
+    /// `false` runs each pod in its own user namespace, so that no user of the pod is a user of the node. Requires
+    /// nodes with support for it (Linux 6.3, a container runtime with user namespaces). Default: the default of the
+    /// cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_users: Option<bool>,
 
-    /// Who chooses the pods' user and group. Everything else that Pod Security "restricted" asks for is always
-    /// there. Default: `Platform` where the cluster has the API group `security.openshift.io`, `Default` else.
+    /// Source of the user and group of the pods. `Default`: the operator sets both to 65532, which is also the group of
+    /// volumes. `Platform`: the cluster sets them, as `OpenShift` does by security context constraints. All other
+    /// requirements of the Pod Security Standard `restricted` always apply. If unset: `Platform` if the cluster has the
+    /// API group `security.openshift.io`, otherwise `Default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_context: Option<SecurityContext>,
 
-    /// Volumes of the pods, each of one of these kinds.
+    /// Volumes of the pods, each of exactly one kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub volumes: Vec<Volume>,
 
-    /// Where containers have these volumes.
+    /// Mounts of the volumes of `spec.pod.volumes` in the containers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["mountPath".to_owned()]))]
@@ -168,7 +171,10 @@ impl Default for Pod {
     }
 }
 
-/// Who chooses the pods' user and group.
+/// Source of the user and group of the pods. `Default`: the operator sets both to 65532, which is also the group of
+/// volumes. `Platform`: the cluster sets them, as `OpenShift` does by security context constraints. All other
+/// requirements of the Pod Security Standard `restricted` always apply. If unset: `Platform` if the cluster has the API
+/// group `security.openshift.io`, otherwise `Default`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecurityContext {
     /// The operator: user and group 65532, which is also the group of volumes.

@@ -130,7 +130,9 @@ fn descend<'a>(schema: &'a mut JSONSchemaProps, part: &&str) -> Option<&'a mut J
 
 fn refused(kind: Type, message: String) -> JSONSchemaProps {
     let mut schema = JSONSchemaProps {
-        description: Some("Refused, whatever it is.".to_owned()),
+        description: Some(
+            "Not allowed: the API server rejects every value of this field.".to_owned(),
+        ),
         x_kubernetes_validations: Some(vec![ValidationRule {
             rule: NEVER.to_owned(),
             message: Some(message),

@@ -42,7 +42,8 @@ fn is_of_kubernetes(name: &str) -> bool {
     name.starts_with(OWN_DOMAIN) || name.contains(&format!(".{OWN_DOMAIN}"))
 }
 
-/// CPU, memory and devices of each pod. What is left out follows what is set: a request is at most the limit.
+/// Requests and limits of each pod: CPU, memory and extended resources. Unset values are derived from those that are
+/// set: a request is at most the limit.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -52,22 +53,22 @@ fn is_of_kubernetes(name: &str) -> bool {
         .message("spec.server.resources.requests must be equal to spec.server.resources.limits but for cpu and memory")
 )]
 pub struct Resources {
-    /// What a pod is sure to get: `cpu`, in cores (`500m` is half a core), `memory`, in bytes (`512Mi`), and extended
-    /// resources by their name. Utilization targets are percentages of it. Default: 500m and 512Mi, or the limit
-    /// where that is less.
+    /// Resource requests of each pod: `cpu` in cores (`500m` is half a core), `memory` in bytes (`512Mi`), and extended
+    /// resources by name. Utilization targets are percentages of the request. Default: 500m and 512Mi, or the limit if
+    /// that is lower.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "requests_schema")]
     pub requests: BTreeMap<String, Quantity>,
 
-    /// What a pod gets at most: `cpu`, `memory` and extended resources by their name, such as `nvidia.com/gpu` or
-    /// `nvidia.com/mig-1g.10gb`. `cpu: Unlimited` is no limit; so is null, which kubectl leaves out but in a
-    /// server-side apply. Default: 2 and 2Gi, or the request where that is more.
+    /// Resource limits of each pod: `cpu`, `memory` and extended resources by name, such as `nvidia.com/gpu` or
+    /// `nvidia.com/mig-1g.10gb`. `cpu: Unlimited` sets no limit. A null for `cpu` has the same effect, but kubectl
+    /// sends it only in a server-side apply. Default: 2 and 2Gi, or the request if that is higher.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "limits_schema")]
     pub limits: BTreeMap<String, Limit>,
 }
 
-/// What a pod gets at most of a resource.
+/// Limit of a resource.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(from = "Option<Quantity>", into = "Option<Quantity>")]
 pub enum Limit {

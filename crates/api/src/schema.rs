@@ -53,7 +53,11 @@ pub(crate) fn name_of(name: &'static str, kind: &str) -> Field {
 
 /// Whether pods do without the object.
 pub(crate) fn optional() -> Field {
-    field("optional", "Whether pods start without it.", boolean())
+    field(
+        "optional",
+        "Whether pods start if the object or its key is missing.",
+        boolean(),
+    )
 }
 
 /// An object with these fields and no others.

@@ -7,7 +7,7 @@ use springtide_contract::defaults;
 
 use crate::resources::Resources;
 
-/// How each pod serves the model.
+/// Settings of the server in each pod.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -17,59 +17,61 @@ use crate::resources::Resources;
         .message("spec.server.batching.maxBatchRows must be at most spec.server.maxQueueRows")
 )]
 pub struct Server {
-    /// Image of the server. Default: the image that the operator was installed with.
+    /// Image reference of the server. Default: the server image in the operator's settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')")
         .message("spec.server.image must be an image reference without blanks"))]
     pub image: Option<String>,
 
-    /// When the image is pulled.
+    /// Pull policy of the server image.
     #[serde(default)]
     pub image_pull_policy: ImagePullPolicy,
 
-    /// Time that a pod may take from the start of the server until it is ready, in seconds: it loads its model and
-    /// warms up. Before that the model is fetched, for as long as bytes come.
+    /// Maximum time from the start of the server until the pod is ready, in seconds. In this time the server loads the
+    /// model file and warms it up. The model file is fetched before, for as long as data arrives.
     #[serde(default = "startup_timeout_seconds")]
     #[schemars(range(min = 10, max = 86_400))]
     pub startup_timeout_seconds: i32,
 
-    /// What ONNX Runtime computes on.
+    /// Execution provider of ONNX Runtime. `CPU`: the CPU. `CUDA`: a GPU. `TensorRT`: a GPU through TensorRT, which the
+    /// image must include. `Auto`: a GPU if there is one, otherwise the CPU. With `CUDA` and `TensorRT`, a pod without
+    /// them fails to start and reports it.
     #[serde(default)]
     pub execution_provider: ExecutionProvider,
 
-    /// How requests are put together.
+    /// Batching of requests.
     #[serde(default)]
     pub batching: Batching,
 
-    /// Most rows that wait in a pod's queue. Further requests are answered with 429.
+    /// Maximum number of rows in the queue of a pod. Further requests are answered with 429.
     #[serde(default = "max_queue_rows")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_queue_rows: i32,
 
-    /// Time after which a request is answered with 504, in milliseconds.
+    /// Request timeout, in milliseconds. Requests that exceed it are answered with 504.
     #[serde(default = "request_timeout_milliseconds")]
     #[schemars(range(min = 1, max = 600_000))]
     pub request_timeout_milliseconds: i32,
 
-    /// Latency that answers should have in a long overload, in milliseconds: once a pod has been busy
-    /// without a pause for `requestTimeoutMilliseconds`, requests whose answer would take longer are
-    /// refused with 429, so that the others are in time while more pods come; 0 lets all wait for as long as
-    /// they have time. Default: a tenth of `requestTimeoutMilliseconds` where `targets.loadPercent` is set
-    /// and there is an autoscaler, 0 else. Of the serving signals only `loadPercent` and
-    /// `requestsPerSecond` count what is refused: with an objective and none of them, a pod can be
-    /// overloaded without more to come.
+    /// Latency objective in a long overload, in milliseconds. It applies once a pod has been busy without a pause for
+    /// `requestTimeoutMilliseconds`. Requests that would exceed it are then rejected with 429, so that accepted ones
+    /// meet it while replicas are added. 0 turns it off: requests wait until the request timeout. Default: a tenth of
+    /// `requestTimeoutMilliseconds` if `targets.loadPercent` is set and there is an autoscaler, otherwise 0. Of the
+    /// serving signals, only `loadPercent` and `requestsPerSecond` count rejected requests. With an objective and
+    /// neither of these targets, a pod can be overloaded without a scale-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 600_000))]
     pub latency_objective_milliseconds: Option<i32>,
 
-    /// Inference threads per pod. Default: chosen by the server from its CPU limit; where there is none, as many as
-    /// with the limit that `resources` would have by default.
+    /// Inference threads per pod. Default: chosen by the server from its CPU limit. Without a CPU limit: one per whole
+    /// core of the CPU request, at least 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub workers: Option<i32>,
 
-    /// CPU, memory and devices of each pod.
+    /// Requests and limits of each pod: CPU, memory and extended resources. Unset values are derived from those that
+    /// are set: a request is at most the limit.
     #[serde(default)]
     pub resources: Resources,
 }
@@ -91,7 +93,7 @@ impl Default for Server {
     }
 }
 
-/// When an image is pulled.
+/// Pull policy of an image.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ImagePullPolicy {
     /// Before each start of a container.
@@ -103,7 +105,7 @@ pub enum ImagePullPolicy {
     Never,
 }
 
-/// What ONNX Runtime computes on.
+/// Execution provider of ONNX Runtime.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExecutionProvider {
     /// A GPU where there is one, the CPU otherwise.
@@ -121,25 +123,30 @@ pub enum ExecutionProvider {
     TensorRt,
 }
 
-/// How requests are put together.
+/// Batching of requests.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Batching {
-    /// Whether requests of several clients may share a batch.
+    /// Whether requests of several clients may share a batch. `Always`: they may; the owner of the model guarantees
+    /// that no output of a row depends on other rows. A model without this property gives wrong answers. `Never`: each
+    /// request runs alone. `Auto`: they may if rows are proven independent, or if trial runs have shown no dependence.
+    /// This ends when the outputs of a row in a batch differ from those of the row alone. `status.model.batching`
+    /// reports the result.
     #[serde(default)]
     pub mode: BatchingMode,
 
-    /// When a batch runs.
+    /// Time at which a batch runs. `WorkConserving`: as soon as a worker is idle. `Window`: when the batch is full or
+    /// its oldest request has waited for `maxWaitMilliseconds`.
     #[serde(default)]
     pub policy: BatchingPolicy,
 
-    /// Most rows in one batch.
+    /// Maximum number of rows in one batch.
     #[serde(default = "max_batch_rows")]
     #[schemars(range(min = 1, max = 4096))]
     pub max_batch_rows: i32,
 
-    /// Longest time that a request is held back for its batch to fill, in milliseconds. Under the
-    /// policy `WorkConserving` that is done only where it has been measured to pay.
+    /// Maximum time that a request waits for its batch to fill, in milliseconds. With policy `WorkConserving`, requests
+    /// wait only if measurements show a benefit, and a single request never waits.
     #[serde(default = "max_wait_milliseconds")]
     #[schemars(range(min = 0, max = 60_000))]
     pub max_wait_milliseconds: i32,
@@ -180,7 +187,7 @@ impl From<BatchingMode> for springtide_contract::batching::BatchingMode {
     }
 }
 
-/// When a batch runs.
+/// Time at which a batch runs.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BatchingPolicy {
     /// As soon as a worker is idle: batches grow while workers are busy. Requests are held back for

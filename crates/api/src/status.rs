@@ -8,105 +8,105 @@ use serde_json::Value;
 
 use crate::{autoscaling::ActiveEngine, targets::Signal};
 
-/// What the operator says about a ModelService.
+/// Observed state of the ModelService.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelServiceStatus {
-    /// The `metadata.generation` that this status is about.
+    /// The `metadata.generation` that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// What is so and what isn't: `Ready` (the summary), `ModelLoaded`, `WorkloadAvailable`,
-    /// `AutoscalingReady`, `MetricsHealthy`, `BatchingSafe` and `RolloutComplete`.
+    /// Current conditions: `Ready` (the summary), `ModelLoaded`, `WorkloadAvailable`, `AutoscalingReady`,
+    /// `MetricsHealthy`, `BatchingSafe` and `RolloutComplete`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
 
-    /// Pods that exist.
+    /// Current replicas: the number of pods that exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
 
-    /// Pods that are ready to serve.
+    /// Ready replicas: the number of pods that are ready to serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
 
-    /// Pods that the autoscaler, or `spec.replicas`, asks for.
+    /// Desired replicas, set by the autoscaler or by `spec.replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_replicas: Option<i32>,
 
-    /// What sets the number of pods, within which bounds, and why there are as many as there are.
+    /// Autoscaler that sets the replicas, the minimum and maximum replicas, and the reasons for the latest changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingStatus>,
 
-    /// The model that `spec.model` names, and what pods say of it.
+    /// Model of `spec.model`, and its state as reported by the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelStatus>,
 
-    /// The last spec that made sense. It stays in force, and what is made from it is kept up, while the present one
-    /// makes none.
+    /// Last valid spec. While the current spec is invalid, it stays in force and its objects are maintained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_valid: Option<LastValid>,
 
-    /// Image of the server that the pods are made with, or are being made with.
+    /// Image reference of the server in the pods, or in the pods of the rollout in progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub image: Option<String>,
 
-    /// Label selector of the pods, as the scale subresource wants it.
+    /// Label selector of the pods, as the scale subresource requires it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub selector: Option<String>,
 
-    /// Address of the model inside the cluster.
+    /// URL of the model inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub url: Option<String>,
 }
 
-/// A spec that made sense.
+/// Last valid spec.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LastValid {
-    /// Its `metadata.generation`.
+    /// The `metadata.generation` of the last valid spec.
     pub generation: i64,
 
-    /// The spec.
+    /// Content of the last valid spec.
     #[schemars(schema_with = "spec_schema")]
     pub spec: Value,
 }
 
-/// A model, and what pods say of it.
+/// Model of `spec.model`, and its state as reported by the pods.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
-    /// Where the model comes from: `spec.model.uri`, or `secret://NAME/KEY` of `spec.model.uriFrom`.
+    /// Source of the model file: `spec.model.uri`, or `secret://NAME/KEY` for `spec.model.uriFrom`.
     #[schemars(length(max = 2048))]
     pub uri: String,
 
-    /// SHA-256 of the file, where `spec.model.sha256` names it.
+    /// SHA-256 of the model file, if `spec.model.sha256` is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub sha256: Option<String>,
 
-    /// Whether requests of several clients share batches. Nothing while no pod has said so.
+    /// Whether requests of several clients share batches. Unset until a pod has reported it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batching: Option<BatchingStatus>,
 
-    /// What a pod said of rows whose outputs in a batch were not those of the row alone. It stays until
-    /// `spec.model` names another file: with `spec.server.batching.mode: Auto` requests run alone until
-    /// then.
+    /// Report of a pod about rows whose outputs in a batch differed from those of the row alone. It is kept until
+    /// `spec.model` names another file. Until then, with `spec.server.batching.mode: Auto`, requests run alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub sentinel_mismatch: Option<String>,
 
-    /// SHA-256 of the file that the newest pod served when pods of one ConfigMap served different files: its content was
-    /// replaced, and all pods were made anew for it. It stays until `spec.model` names another file.
+    /// SHA-256 of the model file in the newest pod, set when pods of one ConfigMap served different files. The content
+    /// of the ConfigMap was replaced, and all pods were recreated for it. It is kept until `spec.model` names another
+    /// file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub replacement_sha256: Option<String>,
 
-    /// Memory that a pod takes when its model is loaded and warm and no request has come, in MiB: the most that any
-    /// has said. Where it leaves no room under `targets.memoryUtilizationPercent`, that target isn't followed.
+    /// Memory of a pod at rest, in MiB: with its model loaded and warm, before any request. It is the maximum that any
+    /// pod has reported. If it leaves no room below `targets.memoryUtilizationPercent`, the autoscaler does not follow
+    /// that target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_at_rest_mebibytes: Option<i32>,
 }
@@ -115,76 +115,75 @@ pub struct ModelStatus {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchingStatus {
-    /// Whether they do, in every pod that was asked.
+    /// Whether requests of several clients share batches in every pod that was asked.
     pub enabled: bool,
 
-    /// Why, as a stable name, such as `Proven`, `TrialPassed`, `Dependent` or `SentinelMismatch`.
+    /// Machine-readable reason, such as `Proven`, `TrialPassed`, `Dependent` or `SentinelMismatch`.
     #[schemars(length(max = 64))]
     pub reason: String,
 
-    /// Why, and what would change it, for people.
+    /// Human-readable reason, and what would change the result.
     #[schemars(length(max = 1024))]
     pub message: String,
 }
 
-/// What sets the number of pods, within which bounds, and why there are as many as there are.
+/// Autoscaler that sets the replicas, the minimum and maximum replicas, and the reasons for the latest changes.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AutoscalingStatus {
-    /// What sets the number of pods: what `spec.autoscaling.engine: Auto` has become, and else what
-    /// it says.
+    /// Autoscaler that sets the replicas: the engine that `spec.autoscaling.engine: Auto` selected, otherwise the
+    /// engine of the spec.
     pub engine: ActiveEngine,
 
-    /// Minimum replicas now: a schedule may lift it above `spec.autoscaling.minReplicas`.
+    /// Current minimum replicas. A schedule may raise it above `spec.autoscaling.minReplicas`.
     pub min_replicas: i32,
 
-    /// Maximum replicas now.
+    /// Current maximum replicas.
     pub max_replicas: i32,
 
-    /// The latest changes of the number of pods, newest first.
+    /// Latest changes of the replicas, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub decisions: Vec<Decision>,
 }
 
-/// A change of the number of pods that the autoscaler asked for.
+/// Change of the replicas that the autoscaler requested.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// When.
+    /// Time of the change.
     pub time: Time,
 
-    /// Pods before.
+    /// Replicas before the change.
     pub from: i32,
 
-    /// Pods after.
+    /// Replicas after the change.
     pub to: i32,
 
-    /// What asked for it.
+    /// Signal that caused the change, by the name of its field in `spec.autoscaling.targets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<Signal>,
 
-    /// The signal's reading as a decimal number, in the unit of its target: per pod, but for p95
-    /// latency.
+    /// Reading of the signal as a decimal number, in the unit of its target. It is per pod, except for the p95 latency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub value: Option<String>,
 
-    /// The signal's target, as in `spec.autoscaling.targets`.
+    /// Target of the signal, as in `spec.autoscaling.targets`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<i32>,
 
-    /// What kept the number of pods from going as far as the signal asked for.
+    /// Limit that kept the replicas from reaching the number that the signal requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_by: Option<Limit>,
 
-    /// All of it, for people.
+    /// Human-readable description of the change, with all of these fields.
     #[schemars(length(max = 1024))]
     pub message: String,
 }
 
-/// What keeps the number of pods from going as far as a signal asks for.
+/// Limit that kept the replicas from reaching the number that the signal requested.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// `minReplicas`, of the spec or of a schedule.
@@ -253,36 +252,36 @@ fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
             "required": ["type", "status", "lastTransitionTime", "reason", "message"],
             "properties": {
                 "type": {
-                    "description": "What the condition is about.",
+                    "description": "Type of the condition.",
                     "type": "string",
                     "maxLength": 316,
                     "pattern": "^[A-Za-z][A-Za-z0-9]*$",
                 },
                 "status": {
-                    "description": "Whether it holds.",
+                    "description": "Status of the condition.",
                     "type": "string",
                     "enum": ["True", "False", "Unknown"],
                 },
                 "observedGeneration": {
-                    "description": "The metadata.generation that the condition is about.",
+                    "description": "The `metadata.generation` that the condition describes.",
                     "type": "integer",
                     "format": "int64",
                     "minimum": 0,
                 },
                 "lastTransitionTime": {
-                    "description": "When status last changed.",
+                    "description": "Time of the last change of `status`.",
                     "type": "string",
                     "format": "date-time",
                 },
                 "reason": {
-                    "description": "Why, as a stable name.",
+                    "description": "Machine-readable reason.",
                     "type": "string",
                     "minLength": 1,
                     "maxLength": 1024,
                     "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
                 },
                 "message": {
-                    "description": "Why and what to do, for people.",
+                    "description": "Human-readable reason, and what to do about it.",
                     "type": "string",
                     "maxLength": 32768,
                 },

@@ -3,32 +3,32 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What each pod should carry. Exactly the targets that are set are followed.
+/// Target values of the signals. The autoscaler follows only the targets that are set.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Targets {
-    /// Mean CPU use, in percent of the requested CPU.
+    /// Target for the mean CPU utilization, as a percentage of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub cpu_utilization_percent: Option<i32>,
 
-    /// Mean memory use, in percent of the requested memory.
+    /// Target for the mean memory utilization, as a percentage of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub memory_utilization_percent: Option<i32>,
 
-    /// Requests that arrive per second and pod.
+    /// Target for the requests that arrive per second and pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub requests_per_second: Option<i32>,
 
-    /// Rows that wait per pod.
+    /// Target for the rows in the queue, per pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub queue_size: Option<i32>,
 
-    /// 95th percentile of the latency in milliseconds: with KEDA of all pods together, with an HPA the
-    /// mean of the pods'.
+    /// Target for the 95th percentile of the latency, in milliseconds. With KEDA it is that of all pods together, with
+    /// an HPA the mean of the values of the pods.
     #[serde(
         default,
         rename = "p95LatencyMilliseconds",
@@ -37,19 +37,19 @@ pub struct Targets {
     #[schemars(range(min = 1, max = 600_000))]
     pub p95_latency_milliseconds: Option<i32>,
 
-    /// Requests per pod that were accepted and not yet answered.
+    /// Target for the requests that are accepted and not yet answered, per pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub concurrency: Option<i32>,
 
-    /// Work that arrives, in percent of what a pod was measured to do at full batches: beyond 100, a
-    /// pod falls behind. It needs no tuning for a model. Recommended: 75.
+    /// Target for the work that arrives, as a percentage of the measured capacity of a pod at full batches. Above 100,
+    /// a pod falls behind. It needs no tuning for a model. Recommended: 75.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub load_percent: Option<i32>,
 }
 
-/// What can be followed, by the name of its field in [`Targets`].
+/// Signal of the autoscaler, by the name of its field in `spec.autoscaling.targets`.
 #[derive(
     Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
 )]

@@ -15,10 +15,11 @@ use crate::{
     scope::{Namespace, Scope},
 };
 
-/// Keeps, for every ModelService, a Deployment, a Service, a PodDisruptionBudget and an autoscaler.
+/// Kubernetes operator that maintains a Deployment, a Service, a PodDisruptionBudget and an autoscaler for each
+/// ModelService.
 ///
-/// Runs inside a cluster with the permissions that its Helm chart gives it, or outside with those of
-/// the current kubeconfig context.
+/// Runs in a cluster with the permissions from its Helm chart, or outside with the permissions of the current
+/// kubeconfig context.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "springtide-operator",
@@ -26,11 +27,11 @@ use crate::{
     after_help = "Examples:\n  \
         # Watch all namespaces:\n  \
         springtide-operator --server-image registry.example.com/springtide-server:0.1.0\n\n  \
-        # Try a change from a checkout against the current kubeconfig context:\n  \
+        # Run the operator of a checkout against the current kubeconfig context:\n  \
         springtide-operator --leader-election=false --watch-namespaces default --log-format text"
 )]
 pub struct Settings {
-    /// Image of serving pods where spec.server.image is left out.
+    /// Server image of ModelServices without spec.server.image.
     #[arg(
         long,
         env = "SERVER_IMAGE",
@@ -38,8 +39,8 @@ pub struct Settings {
     )]
     pub server_image: String,
 
-    /// Prometheus that KEDA asks for serving signals where spec.autoscaling.keda.prometheusAddress
-    /// is left out.
+    /// Address of the Prometheus server that KEDA queries for serving signals if
+    /// spec.autoscaling.keda.prometheusAddress is not set.
     #[arg(
         long,
         env = "PROMETHEUS_ADDRESS",
@@ -47,22 +48,22 @@ pub struct Settings {
     )]
     pub prometheus_address: String,
 
-    /// Further Prometheus that spec.autoscaling.keda.prometheusAddress may name, separated by commas. KEDA
-    /// asks them with rights of its own, whoever wrote the ModelService.
+    /// Further Prometheus addresses that spec.autoscaling.keda.prometheusAddress may name, separated by commas. KEDA
+    /// queries them with its own permissions, regardless of the author of the ModelService.
     #[arg(long, env = "ALLOWED_PROMETHEUS_ADDRESSES", value_delimiter = ',')]
     pub allowed_prometheus_addresses: Vec<String>,
 
-    /// Label in which Prometheus has the namespace of a pod that it scrapes, given by its own discovery of
-    /// targets and never by the pod.
+    /// Label with the namespace of a scraped pod. It must come from Prometheus' own service discovery, never from the
+    /// pod.
     #[arg(long, env = "NAMESPACE_LABEL", default_value = "namespace")]
     pub namespace_label: LabelName,
 
-    /// Label in which it has the name of a pod that it scrapes, given in the same way.
+    /// Label with the name of a scraped pod. It must come from Prometheus' own service discovery, never from the pod.
     #[arg(long, env = "POD_LABEL", default_value = "pod")]
     pub pod_label: LabelName,
 
-    /// Seconds between two scrapes of a serving pod: at least the interval of that Prometheus, and of any
-    /// other that a ModelService names. Rates look back over four times as long.
+    /// Scrape interval of serving pods, in seconds. It must be at least the interval of this Prometheus server and of
+    /// any other that a ModelService names. Rates use a window of four times this interval.
     #[arg(
         long,
         env = "SCRAPE_INTERVAL_SECONDS",
@@ -71,12 +72,12 @@ pub struct Settings {
     )]
     pub scrape_interval_seconds: u16,
 
-    /// Watch only these namespaces, separated by commas, and need no rights in others [default: all].
+    /// Namespaces to watch, separated by commas. The operator needs no permissions in other namespaces [default: all].
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<Namespace>,
 
-    /// Class of this operator: it answers for the ModelServices whose spec.operatorClass is this, or which have none
-    /// where it is `springtide`.
+    /// Class of this operator. It manages the ModelServices with this spec.operatorClass; the class `springtide` also
+    /// manages those without one.
     #[arg(long, env = "OPERATOR_CLASS", default_value = DEFAULT_CLASS)]
     pub operator_class: OperatorClass,
 
@@ -84,16 +85,17 @@ pub struct Settings {
     #[arg(long, env = "WATCH_NAMESPACE", hide = true)]
     pub watch_namespace: Option<Namespace>,
 
-    /// Most ModelServices that are worked on at the same time.
+    /// Maximum number of ModelServices that are reconciled at the same time.
     #[arg(long, env = "CONCURRENCY", default_value = "8")]
     pub concurrency: NonZeroU16,
 
-    /// Most ModelServices whose pods are replaced at a time where this operator makes other pods than the one before,
-    /// for a new default server image or another version. A change of a ModelService is made at once.
+    /// Maximum number of ModelServices whose pods are replaced at the same time during an upgrade. An upgrade is a
+    /// change of the pods by a new default server image or another operator version. A change of a ModelService is
+    /// applied at once.
     #[arg(long, env = "UPGRADE_MAX_CONCURRENT", default_value = "5")]
     pub upgrade_max_concurrent: NonZeroU16,
 
-    /// Replace no further pods in this way while those of one ModelService don't become available.
+    /// Pause the upgrade of further pods while the pods of one ModelService do not become available.
     #[arg(long, env = "UPGRADE_PAUSE_ON_FAILURE", default_value = "true", action = ArgAction::Set)]
     pub upgrade_pause_on_failure: bool,
 
@@ -107,32 +109,32 @@ pub struct Settings {
     )]
     pub listen: ListenAddress,
 
-    /// Tell /metrics only to whom the API server knows by a bearer token and lets get the path /metrics. Needs
-    /// the right to create TokenReviews and SubjectAccessReviews.
+    /// Serve /metrics only to clients whose bearer token the API server accepts and whose account may get the path
+    /// /metrics. Requires permission to create TokenReviews and SubjectAccessReviews.
     #[arg(long, env = "METRICS_AUTHENTICATION", default_value = "false", action = ArgAction::Set)]
     pub metrics_authentication: bool,
 
-    /// Act only while holding a lease, so that several replicas can run.
+    /// Act only while holding the leader election lease, so that several replicas can run.
     #[arg(long, env = "LEADER_ELECTION", default_value = "true", action = ArgAction::Set)]
     pub leader_election: bool,
 
-    /// Name of the lease.
+    /// Name of the leader election lease.
     #[arg(long, env = "LEASE_NAME", default_value = "springtide-operator")]
     pub lease_name: String,
 
-    /// Namespace of the lease [default: the pod's own, or the kubeconfig context's].
+    /// Namespace of the leader election lease [default: the namespace of the pod, or of the kubeconfig context].
     #[arg(long, env = "POD_NAMESPACE")]
     pub lease_namespace: Option<String>,
 
-    /// Who this replica is in the lease and in events [default: the host's name and the process id].
+    /// Identity of this replica in the lease and in events [default: the host name and the process ID].
     #[arg(long, env = "POD_NAME")]
     pub identity: Option<String>,
 
-    /// What is logged, as a filter of levels by module.
+    /// Log filter: log levels by module.
     #[arg(long, env = "LOG_FILTER", default_value = "info,kube=warn")]
     pub log_filter: String,
 
-    /// How it is logged.
+    /// Log format.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
 }
@@ -170,9 +172,9 @@ impl FromStr for ListenAddress {
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Human-readable text.
     Text,
 }
 

@@ -36,33 +36,32 @@ pub enum Command {
     /// Serve models: POST /predict and /v2/models/<name>/infer, gRPC, GET /health, /ready and /metrics
     #[command(after_help = "\
 Examples:
-  # Serve a model on port 8000 and ask it
+  # Serve a model on port 8000 and send a request
   ORT_DYLIB_PATH=$(scripts/onnxruntime) springtide-server serve --model-path iris.onnx
   curl localhost:8000/predict -d '{\"features\": [5.1, 3.5, 1.4, 0.2]}'
 
-  # Several models and versions from one folder; a request names its model
+  # Serve several models and versions from one folder; each request names its model
   springtide-server serve --model-dir /models
   curl localhost:8000/v2/models/iris/infer -d @request.json
 
-  # On a GPU, larger batches, and give up after a second
+  # Serve on a GPU, with larger batches and a request timeout of one second
   springtide-server serve --model-path m.onnx --execution-provider cuda \\
     --max-batch-size 128 --request-timeout-ms 1000")]
     Serve(ServeArgs),
-    /// Fetch a model file, check its sha256 and put it in place
+    /// Fetch a model file, verify its SHA-256 and move it to its destination
     #[command(after_help = "\
 Examples:
   # From a mounted ConfigMap or volume
   springtide-server fetch --uri file:///source/model.onnx --to /models/model.onnx
 
-  # From a web server; the sha256 is required
+  # From a web server; --sha256 is required
   springtide-server fetch --uri https://example.com/iris.onnx --to /models/model.onnx \\
     --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
-A certificate authority of your own is trusted when SSL_CERT_FILE names its certificates.
-HTTPS_PROXY, HTTP_PROXY and NO_PROXY are followed.")]
+To trust a private certificate authority, set SSL_CERT_FILE to the file with its certificates.
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY are used.")]
     Fetch(FetchArgs),
-    /// Load a model and try it, where a crash ends nothing else; `serve` starts this for models that could
-    /// crash
+    /// Load and try a model in its own process; `serve` starts this for models that could crash the process
     #[command(
         hide = true,
         after_help = "\
@@ -84,14 +83,14 @@ fn count(number: u32) -> NonZeroUsize {
 /// What the model runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExecutionProvider {
-    /// The processor
+    /// CPU
     Cpu,
-    /// An NVIDIA GPU; where none can be used the server doesn't start
+    /// NVIDIA GPU; the server does not start if none is usable
     Cuda,
-    /// An NVIDIA GPU through TensorRT, which compiles a model for minutes when it is loaded; where it
-    /// can't be used the server doesn't start
+    /// NVIDIA GPU through TensorRT, which compiles a model for minutes when it is loaded; the server does not start if
+    /// it is not usable
     Tensorrt,
-    /// An NVIDIA GPU if one can be used, else the processor, which log, metadata and metrics show
+    /// NVIDIA GPU if one is usable, otherwise the CPU; log, metadata and metrics show the choice
     Auto,
 }
 

@@ -49,15 +49,15 @@ pub(super) fn env_schema(_: &mut SchemaGenerator) -> Schema {
         )],
     );
     let item = object([
-        field("name", "Name of the variable.", name).required(),
+        field("name", "Name of the environment variable.", name).required(),
         field(
             "value",
-            "Its value. `$(NAME)` stands for a variable that is set before.",
+            "Value of the environment variable. `$(NAME)` is replaced by the value of a variable that is set before it.",
             text(4096),
         ),
         field(
             "valueFrom",
-            "Where its value comes from, instead of `value`.",
+            "Source of the value of the environment variable, instead of `value`.",
             source(),
         ),
     ]);
@@ -81,20 +81,24 @@ fn source() -> Value {
     let counted = sources.map(|name| format!("has(self.{name})")).join(", ");
     let divisors = ["1", "1m", "1k", "1M", "1G", "1Ki", "1Mi", "1Gi"];
     let fields = object([
-        field("configMapKeyRef", "A key of a ConfigMap.", key("ConfigMap")),
-        field("secretKeyRef", "A key of a Secret.", key("Secret")),
+        field(
+            "configMapKeyRef",
+            "Key of a ConfigMap that contains the value.",
+            key("ConfigMap"),
+        ),
+        field(
+            "secretKeyRef",
+            "Key of a Secret that contains the value.",
+            key("Secret"),
+        ),
         field(
             "fieldRef",
-            "A field of the pod.",
+            "Field of the pod that contains the value.",
             object([
-                field(
-                    "apiVersion",
-                    "Version of the API that has the field.",
-                    one_of(&["v1"]),
-                ),
+                field("apiVersion", "API version of `fieldPath`.", one_of(&["v1"])),
                 field(
                     "fieldPath",
-                    "The field, such as `metadata.name` or `status.podIP`.",
+                    "Path of the field, such as `metadata.name` or `status.podIP`.",
                     filled_text(512),
                 )
                 .required(),
@@ -102,20 +106,20 @@ fn source() -> Value {
         ),
         field(
             "resourceFieldRef",
-            "A request or a limit of a container.",
+            "Resource request or limit of a container, used as the value.",
             object([
                 field(
                     "containerName",
-                    "The container. Default: the one that has the variable.",
+                    "Name of the container. Default: the container that has the environment variable.",
                     filled_text(63),
                 ),
                 field(
                     "resource",
-                    "Which, such as `limits.memory`.",
+                    "Request or limit, such as `limits.memory`.",
                     filled_text(320),
                 )
                 .required(),
-                field("divisor", "The unit.", one_of(&divisors)),
+                field("divisor", "Unit of the value.", one_of(&divisors)),
             ]),
         ),
     ]);
@@ -134,7 +138,7 @@ fn source() -> Value {
 fn key(kind: &str) -> Value {
     object([
         name_of("name", kind),
-        field("key", "The key.", matching(KEY, 253)).required(),
+        field("key", &format!("Key in the {kind}."), matching(KEY, 253)).required(),
         optional(),
     ])
 }
@@ -144,11 +148,19 @@ pub(super) fn env_from_schema(_: &mut SchemaGenerator) -> Schema {
     let item = object([
         field(
             "prefix",
-            "What is put before each key.",
+            "Prefix of the names of the environment variables, before each key.",
             matching(NAME, 253),
         ),
-        field("configMapRef", "A ConfigMap.", reference("ConfigMap")),
-        field("secretRef", "A Secret.", reference("Secret")),
+        field(
+            "configMapRef",
+            "ConfigMap whose keys become environment variables.",
+            reference("ConfigMap"),
+        ),
+        field(
+            "secretRef",
+            "Secret whose keys become environment variables.",
+            reference("Secret"),
+        ),
     ]);
     let item = with_rules(
         item,

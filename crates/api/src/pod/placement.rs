@@ -9,7 +9,7 @@ use crate::schema::{
     schema, text, with_rules,
 };
 
-/// A Secret with credentials for a registry.
+/// Secret with credentials for a registry.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ImagePullSecret {
@@ -18,35 +18,35 @@ pub struct ImagePullSecret {
     pub name: String,
 }
 
-/// A taint that the pods tolerate, as in a pod's spec.
+/// Toleration for a node taint, as in a pod spec.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Toleration {
-    /// Key of the taint. Left out with operator `Exists`, it stands for every key.
+    /// Key of the taint. If unset with operator `Exists`, it matches every key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 317))]
     pub key: Option<String>,
 
-    /// How the value is compared. Default: `Equal`.
+    /// Comparison with the value of the taint: `Equal`, or `Exists` for any value. Default: `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<TolerationOperator>,
 
-    /// Value of the taint, for `Equal`.
+    /// Value of the taint, for operator `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub value: Option<String>,
 
-    /// Effect of the taint. Left out, it stands for every effect.
+    /// Effect of the taint. If unset, it matches every effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<TaintEffect>,
 
-    /// How long a `NoExecute` taint is tolerated, in seconds. Default: no limit.
+    /// Time for which a `NoExecute` taint is tolerated, in seconds. Default: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_592_000))]
     pub toleration_seconds: Option<i64>,
 }
 
-/// How a toleration compares the value of a taint.
+/// Comparison with the value of the taint: `Equal`, or `Exists` for any value. Default: `Equal`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TolerationOperator {
     /// The values are equal.
@@ -55,7 +55,7 @@ pub enum TolerationOperator {
     Exists,
 }
 
-/// What a taint does to pods that don't tolerate it.
+/// Effect of the taint. If unset, it matches every effect.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaintEffect {
     /// No new pods.
@@ -91,16 +91,21 @@ fn requirements(operators: &[&str]) -> Value {
     list(
         TERMS,
         object([
-            field("key", "Key of the label.", label_key()).required(),
+            field(
+                "key",
+                "Key of the label, or path of the field.",
+                label_key(),
+            )
+            .required(),
             field(
                 "operator",
-                "How the values are compared.",
+                "Relation between the key and `values`.",
                 one_of(operators),
             )
             .required(),
             field(
                 "values",
-                "Values, for the operators that compare.",
+                "Values to compare with, for the operators that use them.",
                 list(VALUES, text(63)),
             ),
         ]),
@@ -111,12 +116,12 @@ fn label_selector() -> Value {
     object([
         field(
             "matchLabels",
-            "Labels that must be there.",
+            "Labels that an object must have.",
             map(TERMS, text(63)),
         ),
         field(
             "matchExpressions",
-            "Requirements that must hold.",
+            "Label requirements that an object must meet.",
             requirements(&["In", "NotIn", "Exists", "DoesNotExist"]),
         ),
     ])
@@ -140,12 +145,12 @@ fn node_term() -> Value {
     object([
         field(
             "matchExpressions",
-            "Requirements on labels of the node.",
+            "Requirements on the labels of the node.",
             requirements(&operators),
         ),
         field(
             "matchFields",
-            "Requirements on fields of the node, such as `metadata.name`.",
+            "Requirements on the fields of the node, such as `metadata.name`.",
             requirements(&operators),
         ),
     ])
@@ -155,22 +160,22 @@ fn node_affinity() -> Value {
     object([
         field(
             "requiredDuringSchedulingIgnoredDuringExecution",
-            "What a node must have.",
+            "Requirements that a node must meet when a pod is scheduled.",
             object([field(
                 "nodeSelectorTerms",
-                "Terms of which one must hold.",
+                "Node selector terms. A node must match at least one.",
                 list(TERMS, node_term()),
             )
             .required()]),
         ),
         field(
             "preferredDuringSchedulingIgnoredDuringExecution",
-            "What a node should have.",
+            "Preferred node selector terms, each with a weight.",
             list(
                 TERMS,
                 object([
-                    field("weight", "How much it counts.", weight()).required(),
-                    field("preference", "What the node should have.", node_term()).required(),
+                    field("weight", "Weight of the preferred term.", weight()).required(),
+                    field("preference", "Preferred node selector term.", node_term()).required(),
                 ]),
             ),
         ),
@@ -180,30 +185,34 @@ fn node_affinity() -> Value {
 /// Pods to be near to, or far from.
 fn pod_term() -> Value {
     object([
-        field("labelSelector", "Which pods.", label_selector()),
+        field(
+            "labelSelector",
+            "Label selector of the pods to compare with.",
+            label_selector(),
+        ),
         field(
             "matchLabelKeys",
-            "Labels that these pods have in common with the new one.",
+            "Keys of labels whose values the selected pods share with the new pod.",
             label_keys(),
         ),
         field(
             "mismatchLabelKeys",
-            "Labels in which these pods differ from the new one.",
+            "Keys of labels whose values differ between the selected pods and the new pod.",
             label_keys(),
         ),
         field(
             "namespaces",
-            "Namespaces of these pods. Default: that of the ModelService.",
+            "Namespaces of the selected pods. Default: the namespace of the ModelService.",
             list(TERMS, filled_text(63)),
         ),
         field(
             "namespaceSelector",
-            "Namespaces of these pods, by labels.",
+            "Label selector of the namespaces of the selected pods.",
             label_selector(),
         ),
         field(
             "topologyKey",
-            "Label of nodes that are one place.",
+            "Key of the node label that defines topology domains.",
             topology_key(),
         )
         .required(),
@@ -214,17 +223,22 @@ fn pod_affinity() -> Value {
     object([
         field(
             "requiredDuringSchedulingIgnoredDuringExecution",
-            "What must hold.",
+            "Terms that must be met when a pod is scheduled.",
             list(TERMS, pod_term()),
         ),
         field(
             "preferredDuringSchedulingIgnoredDuringExecution",
-            "What should hold.",
+            "Preferred terms, each with a weight.",
             list(
                 TERMS,
                 object([
-                    field("weight", "How much it counts.", weight()).required(),
-                    field("podAffinityTerm", "What should hold.", pod_term()).required(),
+                    field("weight", "Weight of the preferred term.", weight()).required(),
+                    field(
+                        "podAffinityTerm",
+                        "Preferred pod affinity term.",
+                        pod_term(),
+                    )
+                    .required(),
                 ]),
             ),
         ),
@@ -233,9 +247,21 @@ fn pod_affinity() -> Value {
 
 pub(super) fn affinity_schema(_: &mut SchemaGenerator) -> Schema {
     schema(object([
-        field("nodeAffinity", "Nodes to be on.", node_affinity()),
-        field("podAffinity", "Pods to be near to.", pod_affinity()),
-        field("podAntiAffinity", "Pods to be far from.", pod_affinity()),
+        field(
+            "nodeAffinity",
+            "Node affinity: required and preferred nodes of the pods.",
+            node_affinity(),
+        ),
+        field(
+            "podAffinity",
+            "Pod affinity: pods whose topology domains are required or preferred.",
+            pod_affinity(),
+        ),
+        field(
+            "podAntiAffinity",
+            "Pod anti-affinity: pods whose topology domains are to be avoided.",
+            pod_affinity(),
+        ),
     ]))
 }
 
@@ -244,19 +270,19 @@ pub(super) fn spread_schema(_: &mut SchemaGenerator) -> Schema {
     let item = object([
         field(
             "maxSkew",
-            "Most pods that one topology domain may have more than another.",
+            "Maximum difference in the number of counted pods between topology domains.",
             integer(1, 1000),
         )
         .required(),
         field(
             "topologyKey",
-            "Label of nodes that are one place.",
+            "Key of the node label that defines topology domains.",
             topology_key(),
         )
         .required(),
         field(
             "whenUnsatisfiable",
-            "What happens to a pod for which that can't be had.",
+            "Action for a pod that cannot meet the constraint: `DoNotSchedule` or `ScheduleAnyway`.",
             one_of(&["DoNotSchedule", "ScheduleAnyway"]),
         )
         .required(),
@@ -267,22 +293,22 @@ pub(super) fn spread_schema(_: &mut SchemaGenerator) -> Schema {
         ),
         field(
             "labelSelector",
-            "Pods that count. Default: those of this ModelService.",
+            "Label selector of the pods that are counted. Default: the pods of this ModelService.",
             label_selector(),
         ),
         field(
             "matchLabelKeys",
-            "Labels that pods which count have in common with the new one. Default, without `labelSelector`: `pod-template-hash`.",
+            "Keys of labels whose values the counted pods share with the new pod. Default without `labelSelector`: `pod-template-hash`.",
             label_keys(),
         ),
         field(
             "nodeAffinityPolicy",
-            "Whether only nodes count that `nodeSelector` and `affinity` allow.",
+            "Nodes that are counted: only those that `nodeSelector` and `affinity` allow (`Honor`), or all (`Ignore`).",
             one_of(&policies),
         ),
         field(
             "nodeTaintsPolicy",
-            "Whether only nodes count whose taints are tolerated.",
+            "Nodes that are counted: only those whose taints are tolerated (`Honor`), or all (`Ignore`).",
             one_of(&policies),
         ),
     ]);

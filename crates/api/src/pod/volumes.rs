@@ -70,7 +70,7 @@ fn is_free_name() -> String {
     format!("!(self in {})", cel_list(RESERVED_VOLUMES))
 }
 
-/// A volume of the pods.
+/// Volume of the pods.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -78,7 +78,7 @@ fn is_free_name() -> String {
         .message("spec.pod.volumes[] must have exactly one of configMap, secret, persistentVolumeClaim, emptyDir, csi, image; other kinds aren't allowed")
 )]
 pub struct Volume {
-    /// Its name.
+    /// Name of the volume.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(
         validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
@@ -88,38 +88,38 @@ pub struct Volume {
     )]
     pub name: String,
 
-    /// A ConfigMap.
+    /// ConfigMap whose keys become files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "config_map_schema")]
     pub config_map: Option<ConfigMapVolumeSource>,
 
-    /// A Secret.
+    /// Secret whose keys become files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "secret_schema")]
     pub secret: Option<SecretVolumeSource>,
 
-    /// A persistent volume claim.
+    /// PersistentVolumeClaim whose volume is mounted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "claim_schema")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
 
-    /// An empty folder, which lives as long as its pod.
+    /// Empty directory that exists as long as its pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "empty_dir_schema")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
 
-    /// What a CSI driver makes for each pod, such as secrets of a vault.
+    /// Volume that a CSI driver provides for each pod, such as secrets of a vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "csi_schema")]
     pub csi: Option<CSIVolumeSource>,
 
-    /// The files of an image, read-only.
+    /// Volume with the files of a container image, read-only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "image_schema")]
     pub image: Option<ImageVolumeSource>,
 }
 
-/// Where containers have a volume.
+/// Mount of a volume in the containers.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeMount {
@@ -127,7 +127,7 @@ pub struct VolumeMount {
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
 
-    /// Absolute path in the containers.
+    /// Absolute path of the mount in the containers.
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(
         validation = Rule::new("self == '/' || (self.matches('^(/[-._~+@=,A-Za-z0-9]+)+$') && !self.matches('/[.]{1,2}(/|$)'))")
@@ -136,14 +136,14 @@ pub struct VolumeMount {
     )]
     pub mount_path: String,
 
-    /// Path in the volume. Default: all of it.
+    /// Path in the volume that is mounted. Default: the root of the volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^[-._~+@=,A-Za-z0-9]+(/[-._~+@=,A-Za-z0-9]+)*$') && !self.matches('(^|/)[.]{1,2}(/|$)')")
         .message("spec.pod.volumeMounts[].subPath must be a relative path: letters, digits and any of -._~+@=, and no . or .. between slashes"))]
     pub sub_path: Option<String>,
 
-    /// Whether containers may not write to it.
+    /// Whether the mount is read-only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_only: Option<bool>,
 }
@@ -157,14 +157,19 @@ fn mode() -> Value {
 fn items() -> Value {
     let path = "^[-._~+@=,A-Za-z0-9]+(/[-._~+@=,A-Za-z0-9]+)*$";
     let item = object([
-        field("key", "The key.", matching(KEY, 253)).required(),
+        field(
+            "key",
+            "Key whose value becomes the file.",
+            matching(KEY, 253),
+        )
+        .required(),
         field(
             "path",
             "Path of the file in the volume.",
             matching(path, 512),
         )
         .required(),
-        field("mode", "Access to the file, 420 for 0644.", mode()),
+        field("mode", "File mode in decimal: 420 for 0644.", mode()),
     ]);
     keyed_list(&["path"], 32, item)
 }
@@ -173,10 +178,14 @@ fn items() -> Value {
 fn keys(kind: &str, name: &'static str) -> Schema {
     schema(object([
         name_of(name, kind),
-        field("items", "Keys that become files. Default: all.", items()),
+        field(
+            "items",
+            "Keys that become files. Default: all keys.",
+            items(),
+        ),
         field(
             "defaultMode",
-            "Access to the files, 420 for 0644, which is the default.",
+            "File mode of the files, in decimal. Default: 420, which is 0644.",
             mode(),
         ),
         optional(),
@@ -193,8 +202,8 @@ fn secret_schema(_: &mut SchemaGenerator) -> Schema {
 
 fn claim_schema(_: &mut SchemaGenerator) -> Schema {
     schema(object([
-        name_of("claimName", "claim"),
-        field("readOnly", "Whether pods may not write to it.", boolean()),
+        name_of("claimName", "PersistentVolumeClaim"),
+        field("readOnly", "Whether the volume is read-only.", boolean()),
     ]))
 }
 
@@ -202,13 +211,13 @@ fn empty_dir_schema(_: &mut SchemaGenerator) -> Schema {
     schema(object([
         field(
             "sizeLimit",
-            "Most that it holds (`1Gi`). Room on the node's disk is asked for so much; with `medium: Memory` it counts as memory of the containers.",
+            "Maximum size, such as `1Gi`. It is added to the ephemeral-storage limit of the containers. With `medium: Memory` the content counts as memory of the containers instead.",
             quantity(),
         )
         .required(),
         field(
             "medium",
-            "`Memory` for one in memory. Default: the node's disk.",
+            "Storage medium: `Memory`, or the disk of the node if unset.",
             one_of(&["", "Memory"]),
         ),
     ]))
@@ -216,17 +225,26 @@ fn empty_dir_schema(_: &mut SchemaGenerator) -> Schema {
 
 fn csi_schema(_: &mut SchemaGenerator) -> Schema {
     schema(object([
-        field("driver", "Name of the driver.", matching(OBJECT_NAME, 63)).required(),
-        field("fsType", "File system, such as `ext4`.", filled_text(64)),
-        field("readOnly", "Whether pods may not write to it.", boolean()),
+        field(
+            "driver",
+            "Name of the CSI driver.",
+            matching(OBJECT_NAME, 63),
+        )
+        .required(),
+        field(
+            "fsType",
+            "Filesystem type, such as `ext4`.",
+            filled_text(64),
+        ),
+        field("readOnly", "Whether the volume is read-only.", boolean()),
         field(
             "volumeAttributes",
-            "Settings of the driver.",
+            "Settings for the CSI driver.",
             map(32, text(1024)),
         ),
         field(
             "nodePublishSecretRef",
-            "Secret that the driver gets.",
+            "Secret that is passed to the CSI driver.",
             object([name_of("name", "Secret")]),
         ),
     ]))
@@ -234,10 +252,10 @@ fn csi_schema(_: &mut SchemaGenerator) -> Schema {
 
 fn image_schema(_: &mut SchemaGenerator) -> Schema {
     schema(object([
-        field("reference", "The image.", matching("^[!-~]+$", 512)).required(),
+        field("reference", "Image reference.", matching("^[!-~]+$", 512)).required(),
         field(
             "pullPolicy",
-            "When it is pulled. Default: `Always` for the tag `latest`, else `IfNotPresent`.",
+            "Pull policy of the image. Default: `Always` for the tag `latest`, otherwise `IfNotPresent`.",
             one_of(&["Always", "IfNotPresent", "Never"]),
         ),
     ]))

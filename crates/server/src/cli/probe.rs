@@ -15,19 +15,19 @@ pub struct ProbeArgs {
     /// Path of libonnxruntime.so
     #[arg(long)]
     pub onnxruntime: PathBuf,
-    /// What the model runs on
+    /// Execution provider of the model
     #[arg(long, value_enum)]
     pub execution_provider: ExecutionProvider,
-    /// Most rows in one batch
+    /// Maximum number of rows in one batch
     #[arg(long, value_parser = value_parser!(u32).range(1..=4096))]
     pub max_batch_size: u32,
     /// Who decides whether requests share a batch
     #[arg(long, value_enum)]
     pub batching_mode: Mode,
-    /// Folder of models that the model is in
+    /// Folder of models that contains the model file
     #[arg(long)]
     pub model_dir: Option<PathBuf>,
-    /// The model file
+    /// Path of the model file
     pub model: PathBuf,
 }
 

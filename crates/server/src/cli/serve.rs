@@ -25,121 +25,119 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// How to serve.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
-    /// Address to listen on; by default all, over IPv6 and IPv4, or over IPv4 where the machine has no
-    /// IPv6
+    /// Address to listen on. Default: all addresses, over IPv6 and IPv4, or over IPv4 only on a machine without IPv6
     #[arg(long, env = env::HOST)]
     pub host: Option<IpAddr>,
-    /// TCP port to listen on; 0 takes a free one, which the log names
+    /// TCP port for HTTP and gRPC; 0 selects a free port, which the log names
     #[arg(long, env = env::PORT, default_value_t = defaults::PORT)]
     pub port: u16,
-    /// TCP port to listen on for gRPC, which the other port speaks too; 0 takes a free one, which the
-    /// log names
+    /// Separate TCP port for gRPC; 0 selects a free port, which the log names
     #[arg(long, env = env::GRPC_PORT, default_value_t = defaults::GRPC_PORT)]
     pub grpc_port: u16,
-    /// TCP port to listen on for probes and metrics alone, which has places of its own for connections; the
-    /// other ports answer them, too. 0 takes a free one, which the log names
+    /// TCP port for probes and metrics only, with its own limit of connections. The other ports also answer probes and
+    /// metrics. 0 selects a free port, which the log names
     #[arg(long, env = env::HEALTH_PORT, default_value_t = defaults::HEALTH_PORT)]
     pub health_port: u16,
     /// Path of the ONNX model file, which is served as version 1
     #[arg(long, env = env::MODEL_PATH, default_value = paths::MODEL_FILE, conflicts_with = "model_dir")]
     pub model_path: PathBuf,
-    /// Folder of models, `<name>/<version>/model.onnx`, instead of one file; new versions are served
-    /// as they come
+    /// Folder of models, `<name>/<version>/model.onnx`, instead of one model file. New versions are served when they
+    /// appear
     #[arg(long, env = env::MODEL_DIR, conflicts_with = "model_path")]
     pub model_dir: Option<PathBuf>,
-    /// Name of the model, by default `model`; with a folder of models, the one that /predict asks,
-    /// by default the only one
+    /// Name of the model. Default: `model`. With a folder of models: name of the model for /predict, by default the
+    /// only model
     #[arg(long, env = env::MODEL_NAME)]
     pub model_name: Option<ModelName>,
-    /// Versions of each model in the folder that are served, the newest ones
+    /// Number of versions of each model in the folder that are served, newest versions first
     #[arg(long, env = env::VERSIONS_PER_MODEL, default_value_t = 1,
         value_parser = value_parser!(u32).range(1..=100))]
     pub versions_per_model: u32,
-    /// Seconds between two looks at the folder; 0 looks only once. What has changed since the look
-    /// before is taken at the next one
+    /// Poll interval of the folder of models, in seconds; 0 reads it only once. A change is applied one poll after the
+    /// poll that detects it
     #[arg(long, env = env::MODEL_POLL_SECONDS, default_value_t = defaults::MODEL_POLL_SECONDS,
         value_parser = value_parser!(u32).range(0..=86_400))]
     pub model_poll_seconds: u32,
-    /// Most rows in one batch, and so in one request
+    /// Maximum number of rows in one batch, and therefore in one request
     #[arg(long, env = env::MAX_BATCH_SIZE, default_value_t = defaults::MAX_BATCH_ROWS,
         value_parser = value_parser!(u32).range(1..=4096))]
     pub max_batch_size: u32,
-    /// Longest that a batch is held back, in milliseconds: under the policy `window` to fill, else for
-    /// clients that are about to come back, where that pays
+    /// Maximum time that a batch waits, in milliseconds. With policy `window` it waits to fill. Otherwise it waits for
+    /// clients that are about to send again, if measurements show a benefit
     #[arg(long, env = env::MAX_WAIT_MS, default_value_t = defaults::MAX_WAIT_MILLISECONDS,
         value_parser = value_parser!(u32).range(0..=60_000))]
     pub max_wait_ms: u32,
-    /// When queued requests become a batch
+    /// Time at which queued requests become a batch
     #[arg(long, env = env::BATCHING_POLICY, value_enum, default_value_t = BatchingPolicy::WorkConserving)]
     pub batching_policy: BatchingPolicy,
-    /// Who decides whether the requests of several clients share a batch. A model's springtide.toml
-    /// goes before this
+    /// Who decides whether requests of several clients share a batch. The springtide.toml of a model takes precedence
+    /// over this flag
     #[arg(long, env = env::BATCHING_MODE, value_enum, default_value_t = Mode::Auto)]
     pub batching_mode: Mode,
-    /// Most rows that wait; further ones are refused with 429
+    /// Maximum number of rows in the queue; further requests are rejected with 429
     #[arg(long, env = env::MAX_QUEUE_ROWS, default_value_t = defaults::MAX_QUEUE_ROWS,
         value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub max_queue_rows: u32,
-    /// Time after which a request is answered with 504, in milliseconds
+    /// Request timeout, in milliseconds; requests that exceed it are answered with 504
     #[arg(long, env = env::REQUEST_TIMEOUT_MS, default_value_t = defaults::REQUEST_TIMEOUT_MILLISECONDS,
         value_parser = value_parser!(u32).range(1..=600_000))]
     pub request_timeout_ms: u32,
-    /// Latency that answers should have in a long overload, in milliseconds: once all workers have been
-    /// busy without a pause for the time above, requests whose answer would take longer are refused with 429, so
-    /// that the others are in time; 0 lets all wait for as long as they have time
+    /// Latency objective in a long overload, in milliseconds. It applies once all workers have been busy without a
+    /// pause for the request timeout. Requests that would exceed it are then rejected with 429, so that accepted ones
+    /// meet it. 0 turns it off: requests wait until the request timeout
     #[arg(long, env = env::LATENCY_OBJECTIVE_MS, default_value_t = 0,
         value_parser = value_parser!(u32).range(0..=600_000))]
     pub latency_objective_ms: u32,
-    /// What the model runs on
+    /// Execution provider of the model
     #[arg(long, env = env::EXECUTION_PROVIDER, value_enum, default_value_t = ExecutionProvider::Cpu)]
     pub execution_provider: ExecutionProvider,
-    /// Inference threads that each own a session; by default one for every two processors that the
-    /// CPU quota allows, and one on a GPU
+    /// Inference threads, each with its own session. Default: one for every two CPUs of the CPU quota, or one on a GPU
     #[arg(long, env = env::WORKERS, value_parser = workers())]
     pub workers: Option<u32>,
     /// Path of libonnxruntime.so, version 1.17 or newer
     #[arg(long, env = env::ORT_DYLIB_PATH, default_value = "libonnxruntime.so")]
     pub onnxruntime: PathBuf,
-    /// Least time after SIGTERM in which connections are still taken, in seconds: as long as whatever
-    /// sends clients here may take to notice that /ready says no
+    /// Minimum time after SIGTERM during which connections are still accepted, in seconds. It must cover the time until
+    /// load balancers notice that /ready fails
     #[arg(long, env = env::DRAIN_DELAY_SECONDS, default_value_t = defaults::DRAIN_DELAY_SECONDS,
         value_parser = value_parser!(u32).range(0..=3600))]
     pub drain_delay_seconds: u32,
-    /// Longest time that a shutdown waits for accepted requests, in seconds; by default one second
-    /// more than the drain delay and the request timeout
+    /// Maximum time that a shutdown waits for accepted requests, in seconds. Default: one second more than the drain
+    /// delay plus the request timeout
     #[arg(long, env = env::DRAIN_TIMEOUT_SECONDS, value_parser = value_parser!(u32).range(1..=3600))]
     pub drain_timeout_seconds: Option<u32>,
-    /// Most connections at the same time; for one more, the one that has been idle the longest is
-    /// closed, or else the one whose client has sent or taken nothing for the longest.
-    /// By default 4096, or as many as the container's memory limit has room for
+    /// Maximum number of concurrent connections. For one more, the connection that has been idle for the longest time
+    /// is closed. If none is idle, the connection whose client has sent and received no data for the longest time is
+    /// closed. Default: 4096, or the number that fits into the memory limit of the container
     #[arg(long, env = env::MAX_CONNECTIONS, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: Option<u32>,
-    /// Most connections of one address at the same time, of IPv6 those of a /64 network; for one more, its
-    /// own that has been idle or has made no progress the longest is closed, or else the new one. By default
-    /// half of all. 0 sets none: where all clients come through one proxy
+    /// Maximum number of concurrent connections per client address; IPv6 addresses count by /64 network. For one more,
+    /// the connection of that address that has been idle or without progress for the longest time is closed. If there
+    /// is none, the new connection is closed. Default: half of --max-connections. 0 sets no limit, for clients that all
+    /// connect through one proxy
     #[arg(long, env = env::MAX_CONNECTIONS_PER_PEER, value_parser = value_parser!(u32).range(0..=1_000_000))]
     pub max_connections_per_peer: Option<u32>,
-    /// Greatest age of a connection, in seconds: its client is then asked to reconnect, so that new
-    /// servers behind a load balancer get their share; 0 sets none
+    /// Maximum age of a connection, in seconds. Its client is then asked to reconnect, so that new servers behind a
+    /// load balancer get connections. 0 sets no limit
     #[arg(long, env = env::MAX_CONNECTION_AGE_SECONDS, default_value_t = defaults::MAX_CONNECTION_AGE_SECONDS,
         value_parser = value_parser!(u32).range(0..=86_400))]
     pub max_connection_age_seconds: u32,
-    /// Longest time that a connection may be idle between two requests, in seconds, before it is closed:
-    /// longer than what stands before the server keeps idle connections
+    /// Idle timeout of a connection between two requests, in seconds. It must be longer than that of the proxy or load
+    /// balancer in front of the server
     #[arg(long, env = env::IDLE_TIMEOUT_SECONDS, default_value_t = defaults::IDLE_TIMEOUT_SECONDS,
         value_parser = value_parser!(u32).range(1..=86_400))]
     pub idle_timeout_seconds: u32,
-    /// Origin whose pages may read answers in browsers (CORS), `https://example.com`, or `*` for every
-    /// one; may be given several times. Without it browsers keep answers from all pages
+    /// Origin whose pages may read responses in browsers (CORS), such as `https://example.com`, or `*` for every
+    /// origin. May be given several times. Without it, browsers hide responses from the pages of all other origins
     #[arg(long, env = env::CORS_ORIGIN, value_delimiter = ',')]
     pub cors_origin: Vec<Origin>,
-    /// Most bytes of one request; fewer where a model's inputs say how many numbers they hold at most. By
-    /// default 64 MiB, or half of the memory below
+    /// Maximum size of one request, in bytes. It is lower if the inputs of a model have a maximum number of elements.
+    /// Default: 64 MiB, or half of the default of --max-body-bytes-in-flight if that is less
     #[arg(long, env = env::MAX_REQUEST_BYTES, value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
     pub max_request_bytes: Option<u64>,
-    /// Memory that all requests may take together, in bytes: heads, bodies, tensors and answers, each
-    /// request 16 KiB at least; one without room is refused with 429. By default 256 MiB, or what the
-    /// container's memory limit leaves beside the models
+    /// Memory limit of all requests together, in bytes: headers, bodies, tensors and responses, at least 16 KiB per
+    /// request. Requests beyond it are rejected with 429. Default: 256 MiB, or what the memory limit of the container
+    /// leaves after the models
     #[arg(long, env = env::MAX_BODY_BYTES_IN_FLIGHT, value_parser = value_parser!(u64).range(1..=1 << 40))]
     pub max_body_bytes_in_flight: Option<u64>,
     /// Name of the ModelService, a label of every metric
@@ -148,20 +146,20 @@ pub struct ServeArgs {
     /// Namespace of the ModelService, a label of every metric
     #[arg(long, env = env::MODEL_SERVICE_NAMESPACE)]
     pub model_service_namespace: Option<String>,
-    /// Longest time in which a model that could end the process, or take all of its time or memory, is loaded
-    /// and tried in a process of its own, in seconds. A model that takes longer isn't served
+    /// Timeout for the trial of a model, in seconds. Models that could crash the process, or use all of its time or
+    /// memory, are first loaded and tried in their own process. A model that exceeds the timeout is not served
     #[arg(long, env = env::PROBE_TIMEOUT_SECONDS, default_value_t = defaults::PROBE_TIMEOUT_SECONDS,
         value_parser = value_parser!(u32).range(1..=86_400))]
     pub probe_timeout_seconds: u32,
-    /// Most memory that such a trial may take, in bytes; a model that takes more isn't served. By default, and
-    /// at most, 75 % of what is free when it begins
+    /// Memory limit of the trial of a model, in bytes. A model that exceeds it is not served. Default and maximum: 75 %
+    /// of the memory that is free when the trial starts
     #[arg(long, env = env::PROBE_MEMORY_BYTES, value_parser = value_parser!(u64).range(1..))]
     pub probe_memory_bytes: Option<u64>,
-    /// Folder in which it is noted which models crashed, took too long or too much memory when they were tried,
-    /// so that they aren't tried again after a restart until their files change
+    /// Folder for the record of models whose trial crashed, or exceeded its timeout or memory limit. After a restart
+    /// these models are not tried again until their files change
     #[arg(long, env = env::STATE_DIR)]
     pub state_dir: Option<PathBuf>,
-    /// File that gets the reason of a fatal error as JSON, where it exists
+    /// Existing file that receives the reason of a fatal error, as JSON
     #[arg(long, env = env::TERMINATION_MESSAGE_PATH, default_value = paths::TERMINATION_LOG)]
     pub termination_message_path: PathBuf,
 }
@@ -353,7 +351,7 @@ impl ServeArgs {
 pub enum BatchingPolicy {
     /// As soon as a worker is idle
     WorkConserving,
-    /// When the batch is full or the oldest request has waited for max-wait-ms
+    /// When the batch is full or the oldest request has waited for --max-wait-ms
     Window,
 }
 
