@@ -49,7 +49,7 @@ use crate::{
         json_path = ".status.autoscaling.minReplicas"
     ),
     printcolumn(
-        name = "Now",
+        name = "Replicas",
         type_ = "integer",
         description = "Current replicas",
         json_path = ".status.replicas"

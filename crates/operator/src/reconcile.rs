@@ -17,7 +17,7 @@ use serde_json::json;
 use springtide_api::{ModelService, ModelServiceSpec, ModelServiceStatus};
 use springtide_contract::text::plain;
 use springtide_plan::{
-    ChildKind, Desired, Failure, Invalid, Observed, OperatorSettings, Resolved, Stage,
+    ActiveAutoscaler, ChildKind, Desired, Failure, Invalid, Observed, OperatorSettings, Stage,
     UpgradePolicy, ValidatedModelService, awaited_config_map, desired, events,
     field_manager::{STATUS, YIELDING},
     invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, pods_to_replace,
@@ -271,7 +271,7 @@ async fn keep(
     if let Some(invalid) = invalid {
         now = superseded(now, model_service, invalid, previous, at);
     }
-    let resolved = validated.scaling().on(&observed);
+    let resolved = validated.scaling().resolve(&observed);
     let again = [
         resolved.next_change(observed.at),
         look_again_at(validated, &observed, &now, observed.at),
@@ -282,7 +282,7 @@ async fn keep(
     if let Some(error) = failed {
         return Err(error);
     }
-    let lacks_keda = matches!(resolved, Resolved::Keda(_)) && !observed.capabilities.keda;
+    let lacks_keda = matches!(resolved, ActiveAutoscaler::Keda(_)) && !observed.capabilities.keda;
     let next = match plan.waits_for {
         Some(_) => Next::Waiting,
         None if lacks_keda || is_undone || !observed.other_autoscalers.is_empty() => Next::Lacking,

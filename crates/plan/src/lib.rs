@@ -39,7 +39,7 @@ pub use apply::{
     field_manager::{self, keep_read_managers},
     is_applied,
 };
-pub use autoscaling::{Following, Resolved};
+pub use autoscaling::{ActiveAutoscaler, EffectiveTargets};
 pub use child::{Child, ChildKind};
 pub use desired::{
     Beside, Deletion, Desired, ReplicasApply, desired, handover, is_deployment_applied,

@@ -131,7 +131,7 @@ fn the_resource_has_status_scale_columns_and_short_names() {
             .map(|column| column.name.as_str())
             .collect::<Vec<_>>(),
         [
-            "Ready", "Reason", "Min", "Now", "Max", "Engine", "URL", "Model", "Image", "Age"
+            "Ready", "Reason", "Min", "Replicas", "Max", "Engine", "URL", "Model", "Image", "Age"
         ]
     );
     let subresources = version.subresources.as_ref().unwrap();
@@ -143,4 +143,22 @@ fn the_resource_has_status_scale_columns_and_short_names() {
         scale.label_selector_path.as_deref(),
         Some(".status.selector")
     );
+}
+
+/// What `kubectl get modelservices` shows, as the README shows it.
+#[test]
+fn the_columns_of_the_readme_are_those_of_the_definition() {
+    let readme = include_str!("../../../../README.md");
+    let shown = readme
+        .lines()
+        .find(|line| line.starts_with("NAME "))
+        .unwrap();
+    let crd = springtide_api::crd();
+    let columns = crd.spec.versions[0].additional_printer_columns.iter();
+    let columns = columns
+        .flatten()
+        .filter(|column| column.priority.unwrap_or_default() == 0)
+        .map(|column| column.name.to_uppercase());
+    let expected: Vec<_> = ["NAME".to_owned()].into_iter().chain(columns).collect();
+    assert_eq!(shown.split_whitespace().collect::<Vec<_>>(), expected);
 }

@@ -29,21 +29,21 @@ const STAND_IN_CPU_UTILIZATION_PERCENT: i32 = 70;
 
 /// What sets the number of pods on a cluster.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Resolved<'a> {
+pub enum ActiveAutoscaler<'a> {
     /// Nothing: there are so many pods.
     Fixed {
         /// Pods.
         replicas: i32,
     },
     /// A HorizontalPodAutoscaler.
-    Hpa(Following<'a>),
+    Hpa(EffectiveTargets<'a>),
     /// A KEDA ScaledObject, be KEDA installed or not.
-    Keda(Following<'a>),
+    Keda(EffectiveTargets<'a>),
 }
 
 /// An autoscaler and what it follows on a cluster.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Following<'a> {
+pub struct EffectiveTargets<'a> {
     /// What it is to do.
     pub pods: &'a PodAutoscaling,
     /// What it follows: at least one is set.
@@ -56,7 +56,7 @@ pub struct Following<'a> {
     pub stands_in: bool,
 }
 
-impl Resolved<'_> {
+impl ActiveAutoscaler<'_> {
     /// The engine as the status names it.
     #[must_use]
     pub const fn engine(&self) -> ActiveEngine {
@@ -70,7 +70,7 @@ impl Resolved<'_> {
     /// Most pods.
     #[must_use]
     pub fn max_replicas(&self, observed: &Observed) -> i32 {
-        let (Following { pods, .. }, in_force) = match self {
+        let (EffectiveTargets { pods, .. }, in_force) = match self {
             Self::Fixed { replicas } => return *replicas,
             Self::Hpa(following) => {
                 let hpa = observed.horizontal_pod_autoscaler.as_ref();
@@ -92,7 +92,8 @@ impl Resolved<'_> {
     pub fn min_replicas(&self, now: Timestamp) -> i32 {
         match self {
             Self::Fixed { replicas } => *replicas,
-            Self::Hpa(Following { pods, .. }) | Self::Keda(Following { pods, .. }) => {
+            Self::Hpa(EffectiveTargets { pods, .. })
+            | Self::Keda(EffectiveTargets { pods, .. }) => {
                 let floor = pods.schedules.floor(self.ahead(), now);
                 floor.unwrap_or_default().max(pods.min_replicas)
             }
@@ -104,7 +105,8 @@ impl Resolved<'_> {
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Fixed { .. } => None,
-            Self::Hpa(Following { pods, .. }) | Self::Keda(Following { pods, .. }) => {
+            Self::Hpa(EffectiveTargets { pods, .. })
+            | Self::Keda(EffectiveTargets { pods, .. }) => {
                 pods.schedules.next_change(self.ahead(), now)
             }
         }
@@ -139,10 +141,10 @@ impl Scaling {
     /// `Auto` minds whether KEDA is there, and not what the custom metrics API has: that API
     /// comes and goes with its adapter, and the engine must not change with it.
     #[must_use]
-    pub fn on(&self, observed: &Observed) -> Resolved<'_> {
+    pub fn resolve(&self, observed: &Observed) -> ActiveAutoscaler<'_> {
         let pods = match self {
             Self::Fixed { replicas } => {
-                return Resolved::Fixed {
+                return ActiveAutoscaler::Fixed {
                     replicas: *replicas,
                 };
             }
@@ -150,12 +152,12 @@ impl Scaling {
         };
         let needs_keda = || serving(&pods.targets).next().is_some();
         match pods.engine {
-            AutoscalerEngine::Keda => Resolved::Keda(following(pods, observed, Vec::new())),
+            AutoscalerEngine::Keda => ActiveAutoscaler::Keda(following(pods, observed, Vec::new())),
             AutoscalerEngine::Auto if needs_keda() && is_keda_there(observed) => {
-                Resolved::Keda(following(pods, observed, Vec::new()))
+                ActiveAutoscaler::Keda(following(pods, observed, Vec::new()))
             }
             AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
-                Resolved::Hpa(with_hpa(pods, observed))
+                ActiveAutoscaler::Hpa(with_hpa(pods, observed))
             }
         }
     }
@@ -172,7 +174,7 @@ fn is_keda_there(observed: &Observed) -> bool {
         }
 }
 
-fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> Following<'a> {
+fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> EffectiveTargets<'a> {
     let unavailable = serving(&pods.targets)
         .map(|(signal, _)| signal)
         .filter(|signal| !is_available(*signal, observed))
@@ -185,7 +187,7 @@ fn following<'a>(
     pods: &'a PodAutoscaling,
     observed: &Observed,
     unavailable: Vec<ServingSignal>,
-) -> Following<'a> {
+) -> EffectiveTargets<'a> {
     let percent = pods.targets.memory_utilization_percent;
     let memory = memory::target(&pods.memory, percent, observed);
     let left_out = unavailable.iter().map(|signal| signal.signal());
@@ -197,7 +199,7 @@ fn following<'a>(
     if stands_in {
         targets.cpu_utilization_percent = Some(STAND_IN_CPU_UTILIZATION_PERCENT);
     }
-    Following {
+    EffectiveTargets {
         pods,
         targets,
         unavailable,

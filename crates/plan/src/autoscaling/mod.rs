@@ -5,4 +5,4 @@ pub(crate) mod memory;
 pub(crate) mod queries;
 pub(crate) mod readings;
 
-pub use self::active::{Following, Resolved};
+pub use self::active::{ActiveAutoscaler, EffectiveTargets};

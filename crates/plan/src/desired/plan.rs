@@ -2,7 +2,7 @@
 
 use crate::{
     apply::{applied_template, field_manager::OPERATOR},
-    autoscaling::Resolved,
+    autoscaling::ActiveAutoscaler,
     child::{Child, ChildKind},
     desired::{
         ownership::{Ownership, holder_of_keda_hpa, ownership, scales},
@@ -129,8 +129,8 @@ pub fn desired(
     let owner = |kind| ownership(model_service, observed, kind);
     // An autoscaler would scale what has the Deployment's name, whoever made it.
     let has_target = owner(ChildKind::Deployment) != Ownership::Foreign;
-    let resolved = model_service.scaling().on(observed);
-    let wanted = autoscaler(&resolved).filter(|_| has_target);
+    let active = model_service.scaling().resolve(observed);
+    let wanted = autoscaler(&active).filter(|_| has_target);
     let is_keda_hpa_held = holder_of_keda_hpa(model_service, observed).is_some();
     let can_be_made = wanted.is_none_or(|kind| {
         owner(kind) != Ownership::Foreign
@@ -162,7 +162,7 @@ pub fn desired(
         .filter(|_| has_target);
 
     let (mut apply, refused): (Vec<_>, Vec<_>) =
-        resources::build(model_service, observed, settings)
+        resources::build(model_service, &active, observed, settings)
             .into_iter()
             .filter(|child| {
                 let may_scale = has_target && waits_for.is_none();
@@ -174,7 +174,7 @@ pub fn desired(
     let replicas = apply
         .iter()
         .any(|child| child.kind() == ChildKind::Deployment)
-        .then(|| replicas(model_service, observed, waits_for))
+        .then(|| replicas(&active, observed, waits_for))
         .flatten();
     if let Some(replicas) = replicas
         && observed.deployment.is_none()
@@ -193,12 +193,12 @@ pub fn desired(
         name_taken: refused.iter().map(Child::kind).collect(),
         waits_for,
         keeps,
-        prometheus_refused: match &resolved {
-            Resolved::Keda(following) => {
+        prometheus_refused: match &active {
+            ActiveAutoscaler::Keda(following) => {
                 let named = following.pods.keda.prometheus_address.as_deref();
                 named.is_some_and(|named| !settings.allows_prometheus(named))
             }
-            Resolved::Hpa(_) | Resolved::Fixed { .. } => false,
+            ActiveAutoscaler::Hpa(_) | ActiveAutoscaler::Fixed { .. } => false,
         },
         held: None,
     }
@@ -213,11 +213,11 @@ fn has_hpa_of_keda(model_service: &ValidatedModelService, observed: &Observed) -
 }
 
 /// The autoscaler that the spec asks for.
-const fn autoscaler(resolved: &Resolved<'_>) -> Option<ChildKind> {
-    match resolved {
-        Resolved::Fixed { .. } => None,
-        Resolved::Hpa(_) => Some(ChildKind::HorizontalPodAutoscaler),
-        Resolved::Keda(_) => Some(ChildKind::ScaledObject),
+const fn autoscaler(active: &ActiveAutoscaler<'_>) -> Option<ChildKind> {
+    match active {
+        ActiveAutoscaler::Fixed { .. } => None,
+        ActiveAutoscaler::Hpa(_) => Some(ChildKind::HorizontalPodAutoscaler),
+        ActiveAutoscaler::Keda(_) => Some(ChildKind::ScaledObject),
     }
 }
 

@@ -11,14 +11,13 @@ use crate::{
         field_manager::{FIXED_REPLICAS, INITIAL_REPLICAS, OPERATOR},
         is_applied,
     },
-    autoscaling::Resolved,
+    autoscaling::ActiveAutoscaler,
     child::{Child, ChildKind},
     keda::ScaledObject,
     observed::{
         Observed,
         foreign_status::{asked_for, owns_replicas},
     },
-    spec::ValidatedModelService,
 };
 
 /// A server-side apply of the Deployment's `spec.replicas` alone, to be done after the Deployment
@@ -123,25 +122,24 @@ fn is_as_created(live: &Deployment) -> bool {
 
 /// `former` is the autoscaler that the present one, or a fixed number, waits for.
 pub(crate) fn replicas(
-    model_service: &ValidatedModelService,
+    active: &ActiveAutoscaler<'_>,
     observed: &Observed,
     former: Option<ChildKind>,
 ) -> Option<ReplicasApply> {
-    let resolved = model_service.scaling().on(observed);
-    let min_replicas = resolved.min_replicas(observed.at);
-    match resolved {
+    let min_replicas = active.min_replicas(observed.at);
+    match active {
         // Beside an autoscaler, the former or somebody else's, both would write for ever.
-        Resolved::Fixed { replicas } => {
+        ActiveAutoscaler::Fixed { replicas } => {
             let is_alone =
                 former.is_none() && (observed.other_autoscalers.is_empty() || is_empty(observed));
             is_alone.then_some(ReplicasApply {
                 field_manager: FIXED_REPLICAS,
-                replicas,
+                replicas: *replicas,
                 force: true,
             })
         }
-        Resolved::Hpa(_) => initial(observed, min_replicas),
-        Resolved::Keda(_) => {
+        ActiveAutoscaler::Hpa(_) => initial(observed, min_replicas),
+        ActiveAutoscaler::Keda(_) => {
             let is_paused = observed
                 .scaled_object
                 .as_ref()

@@ -9,7 +9,7 @@ use k8s_openapi::api::autoscaling::v2::{
 
 use super::{SERVER_CONTAINER, behavior::behavior};
 use crate::{
-    autoscaling::Following,
+    autoscaling::EffectiveTargets,
     quantity,
     signals::{ServingSignal, serving},
     spec::ValidatedModelService,
@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
-    following: &Following<'_>,
+    following: &EffectiveTargets<'_>,
     replicas: &RangeInclusive<i32>,
 ) -> HorizontalPodAutoscaler {
     HorizontalPodAutoscaler {
@@ -37,7 +37,7 @@ pub(super) fn build(
     }
 }
 
-fn metrics(following: &Following<'_>) -> Vec<MetricSpec> {
+fn metrics(following: &EffectiveTargets<'_>) -> Vec<MetricSpec> {
     let targets = &following.targets;
     let resources = [
         ("cpu", targets.cpu_utilization_percent),

@@ -20,33 +20,33 @@ pub use container::{FETCH_CONTAINER, SERVER_CONTAINER};
 pub(crate) use deployment::pod_template;
 
 use crate::{
-    autoscaling::Resolved, child::Child, observed::Observed, settings::OperatorSettings,
+    autoscaling::ActiveAutoscaler, child::Child, observed::Observed, settings::OperatorSettings,
     spec::ValidatedModelService,
 };
 
 /// Everything that the spec asks for and the cluster can do, in the order in which it is applied.
 pub(crate) fn build(
     model_service: &ValidatedModelService,
+    active: &ActiveAutoscaler<'_>,
     observed: &Observed,
     settings: &OperatorSettings,
 ) -> Vec<Child> {
-    let resolved = model_service.scaling().on(observed);
-    let max_replicas = resolved.max_replicas(observed);
-    let replicas = resolved.min_replicas(observed.at)..=max_replicas;
-    let autoscaler = match resolved {
-        Resolved::Hpa(following) => Some(Child::HorizontalPodAutoscaler(Box::new(
-            horizontal_pod_autoscaler::build(model_service, &following, &replicas),
+    let max_replicas = active.max_replicas(observed);
+    let replicas = active.min_replicas(observed.at)..=max_replicas;
+    let autoscaler = match active {
+        ActiveAutoscaler::Hpa(following) => Some(Child::HorizontalPodAutoscaler(Box::new(
+            horizontal_pod_autoscaler::build(model_service, following, &replicas),
         ))),
-        Resolved::Keda(following) if observed.capabilities.keda => {
+        ActiveAutoscaler::Keda(following) if observed.capabilities.keda => {
             Some(Child::ScaledObject(Box::new(scaled_object::build(
                 model_service,
-                &following,
+                following,
                 max_replicas,
                 settings,
                 observed.at,
             ))))
         }
-        Resolved::Keda(_) | Resolved::Fixed { .. } => None,
+        ActiveAutoscaler::Keda(_) | ActiveAutoscaler::Fixed { .. } => None,
     };
     [
         Child::Service(Box::new(service::build(model_service))),

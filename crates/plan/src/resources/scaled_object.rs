@@ -7,7 +7,7 @@ use springtide_api::{autoscaling::Keda, targets::Signal};
 
 use super::{SERVER_CONTAINER, behavior::behavior, cron_trigger::cron_trigger};
 use crate::{
-    autoscaling::{Following, queries::query},
+    autoscaling::{EffectiveTargets, queries::query},
     keda::{
         Advanced, Fallback, HorizontalPodAutoscalerConfig, ScaleTargetRef, ScaledObject,
         ScaledObjectSpec, Trigger, TriggerAuthenticationRef,
@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
-    following: &Following<'_>,
+    following: &EffectiveTargets<'_>,
     max_replicas: i32,
     settings: &OperatorSettings,
     now: Timestamp,

@@ -42,7 +42,7 @@ pub enum Scaling {
         /// Pods.
         replicas: i32,
     },
-    /// An autoscaler: which one, and what it can follow, depends on the cluster ([`Scaling::on`]).
+    /// An autoscaler: which one, and what it can follow, depends on the cluster ([`Scaling::resolve`]).
     Autoscaled(Box<PodAutoscaling>),
 }
 

@@ -11,7 +11,7 @@ use springtide_api::{
 use springtide_contract::text::plain;
 
 use crate::{
-    autoscaling::{Resolved, memory::at_rest_mebibytes},
+    autoscaling::{ActiveAutoscaler, memory::at_rest_mebibytes},
     desired::Desired,
     labels,
     observed::{Observed, foreign_status::status_condition},
@@ -19,7 +19,7 @@ use crate::{
     status::{
         Failure, Outcome,
         batching::model_status,
-        conditions::{Evidence, Finding, Truth, judge, replacement},
+        conditions::{ConditionResult, ConditionStatus, StatusContext, evaluate, replacement},
         decisions::decisions,
     },
     upgrades::served_image,
@@ -47,8 +47,10 @@ pub fn status(
     now: Timestamp,
 ) -> ModelServiceStatus {
     let model = model_status(model_service, observed, previous);
-    let evidence = Evidence {
+    let active = model_service.scaling().resolve(observed);
+    let context = StatusContext {
         model_service,
+        active: &active,
         observed,
         desired,
         outcome,
@@ -56,7 +58,7 @@ pub fn status(
         previous,
         now,
     };
-    let findings = judge(&evidence);
+    let findings = evaluate(&context);
     let rollout_ends = has_become_true(condition::ROLLOUT_COMPLETE, &findings, previous);
     let replaced = findings
         .iter()
@@ -66,7 +68,6 @@ pub fn status(
         .deployment
         .as_ref()
         .and_then(|deployment| deployment.status.as_ref());
-    let resolved = model_service.scaling().on(observed);
     ModelServiceStatus {
         observed_generation: Some(model_service.generation()),
         conditions: conditions(findings, model_service.generation(), previous, now),
@@ -80,8 +81,8 @@ pub fn status(
                 .and_then(|status| status.ready_replicas)
                 .unwrap_or_default(),
         ),
-        desired_replicas: desired_replicas(&resolved, observed),
-        autoscaling: Some(autoscaling(&resolved, observed, decisions(&evidence))),
+        desired_replicas: desired_replicas(&active, observed),
+        autoscaling: Some(autoscaling(&active, observed, decisions(&context))),
         model: Some(ModelStatus {
             replacement_sha256: replaced
                 .map(|sha256| sha256.as_str().to_owned())
@@ -103,12 +104,12 @@ pub fn status(
 /// Whether a condition is true and wasn't before.
 fn has_become_true(
     kind: &str,
-    findings: &[(&str, Finding)],
+    findings: &[(&str, ConditionResult)],
     previous: Option<&ModelServiceStatus>,
 ) -> bool {
-    let is_true = |(_, finding): &(&str, Finding)| finding.truth == Truth::True;
+    let is_true = |(_, finding): &(&str, ConditionResult)| finding.truth == ConditionStatus::True;
     let known = previous.and_then(|previous| status_condition(previous, kind));
-    let was_true = known.is_some_and(|known| known.status == Truth::True.as_str());
+    let was_true = known.is_some_and(|known| known.status == ConditionStatus::True.as_str());
     !was_true && findings.iter().any(|it| it.0 == kind && is_true(it))
 }
 
@@ -129,12 +130,12 @@ pub fn superseded(
         if ready.type_ != condition::READY {
             continue;
         }
-        let but = if ready.status == Truth::True.as_str() {
+        let but = if ready.status == ConditionStatus::True.as_str() {
             String::new()
         } else {
             format!(" Of that: {}", ready.message)
         };
-        let finding = Finding::no(
+        let finding = ConditionResult::no(
             invalid.reason(),
             format!(
                 "{invalid}. Generation {in_force} of the spec, the last valid one, stays in force.{but}"
@@ -166,9 +167,9 @@ pub fn invalid_status(
         .into_iter()
         .map(|kind| {
             let finding = if kind == condition::READY {
-                Finding::no(invalid.reason(), format!("{invalid}."))
+                ConditionResult::no(invalid.reason(), format!("{invalid}."))
             } else {
-                Finding::unknown(invalid.reason(), "The spec is invalid.")
+                ConditionResult::unknown(invalid.reason(), "The spec is invalid.")
             };
             (kind, finding)
         })
@@ -192,7 +193,7 @@ pub fn unobserved_status(
     let findings = condition::ALL
         .into_iter()
         .map(|kind| {
-            let finding = Finding::unknown(failure.reason.clone(), failure.message.clone());
+            let finding = ConditionResult::unknown(failure.reason.clone(), failure.message.clone());
             (kind, finding)
         })
         .collect();
@@ -212,11 +213,11 @@ pub fn unobserved_status(
 }
 
 /// Pods that whoever sets their number asks for.
-fn desired_replicas(resolved: &Resolved<'_>, observed: &Observed) -> Option<i32> {
-    let hpa = match resolved {
-        Resolved::Fixed { replicas } => return Some(*replicas),
-        Resolved::Hpa(_) => &observed.horizontal_pod_autoscaler,
-        Resolved::Keda(_) => &observed.keda_horizontal_pod_autoscaler,
+fn desired_replicas(active: &ActiveAutoscaler<'_>, observed: &Observed) -> Option<i32> {
+    let hpa = match active {
+        ActiveAutoscaler::Fixed { replicas } => return Some(*replicas),
+        ActiveAutoscaler::Hpa(_) => &observed.horizontal_pod_autoscaler,
+        ActiveAutoscaler::Keda(_) => &observed.keda_horizontal_pod_autoscaler,
     };
     // An HPA that hasn't decided yet says 0.
     let asked_by_hpa = hpa
@@ -229,14 +230,14 @@ fn desired_replicas(resolved: &Resolved<'_>, observed: &Observed) -> Option<i32>
 
 /// What sets the number of pods, and its bounds.
 fn autoscaling(
-    resolved: &Resolved<'_>,
+    active: &ActiveAutoscaler<'_>,
     observed: &Observed,
     decisions: Vec<Decision>,
 ) -> AutoscalingStatus {
     AutoscalingStatus {
-        engine: resolved.engine(),
-        min_replicas: resolved.min_replicas(observed.at),
-        max_replicas: resolved.max_replicas(observed),
+        engine: active.engine(),
+        min_replicas: active.min_replicas(observed.at),
+        max_replicas: active.max_replicas(observed),
         decisions: decisions
             .into_iter()
             .map(|decision| Decision {
@@ -248,7 +249,7 @@ fn autoscaling(
 }
 
 fn conditions(
-    findings: Vec<(&'static str, Finding)>,
+    findings: Vec<(&'static str, ConditionResult)>,
     generation: i64,
     previous: Option<&ModelServiceStatus>,
     now: Timestamp,

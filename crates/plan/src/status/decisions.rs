@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     child::ChildKind, observed::foreign_status::asked_for, spec::Scaling,
-    status::conditions::Evidence,
+    status::conditions::StatusContext,
 };
 
 /// Most decisions in a status, as its definition says.
@@ -35,16 +35,16 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// The latest changes of the number of pods, newest first: those of the status before and what has
 /// come since.
-pub(crate) fn decisions(evidence: &Evidence<'_>) -> Vec<Decision> {
-    let mut history = History::of(evidence.previous);
-    if !evidence.desired.name_taken.contains(&ChildKind::Deployment) {
-        let autoscalers = autoscalers(evidence);
+pub(crate) fn decisions(context: &StatusContext<'_>) -> Vec<Decision> {
+    let mut history = History::of(context.previous);
+    if !context.desired.name_taken.contains(&ChildKind::Deployment) {
+        let autoscalers = autoscalers(context);
         for hpa in &autoscalers {
-            if let Some(step) = latest_step(evidence, hpa) {
+            if let Some(step) = latest_step(context, hpa) {
                 history.add_step(step);
             }
         }
-        if let Some(decision) = unexplained(evidence, &autoscalers, &history) {
+        if let Some(decision) = unexplained(context, &autoscalers, &history) {
             history.add(decision);
         }
     }
@@ -52,8 +52,8 @@ pub(crate) fn decisions(evidence: &Evidence<'_>) -> Vec<Decision> {
 }
 
 /// The HPAs that scale the ModelService's pods: two while one engine takes over from the other.
-fn autoscalers<'a>(evidence: &Evidence<'a>) -> Vec<&'a HorizontalPodAutoscaler> {
-    let observed = evidence.observed;
+fn autoscalers<'a>(context: &StatusContext<'a>) -> Vec<&'a HorizontalPodAutoscaler> {
+    let observed = context.observed;
     [
         &observed.horizontal_pod_autoscaler,
         &observed.keda_horizontal_pod_autoscaler,
@@ -64,7 +64,7 @@ fn autoscalers<'a>(evidence: &Evidence<'a>) -> Vec<&'a HorizontalPodAutoscaler> 
         hpa.spec.as_ref().is_some_and(|spec| {
             let target = &spec.scale_target_ref;
             target.kind == ChildKind::Deployment.as_str()
-                && target.name == evidence.model_service.name()
+                && target.name == context.model_service.name()
         })
     })
     .collect()
@@ -132,11 +132,11 @@ impl History {
 
 /// The present number of pods where nothing that is known explains it.
 fn unexplained(
-    evidence: &Evidence<'_>,
+    context: &StatusContext<'_>,
     autoscalers: &[&HorizontalPodAutoscaler],
     history: &History,
 ) -> Option<Decision> {
-    let deployment = evidence.observed.deployment.as_ref()?;
+    let deployment = context.observed.deployment.as_ref()?;
     let to = asked_for(deployment).filter(|number| history.number() != Some(*number))?;
     let (owner, time) = owner(deployment)?;
     // The Deployment was read before what is known already was decided.
@@ -174,7 +174,7 @@ fn unexplained(
             return None;
         }
     }
-    let is_fixed = matches!(evidence.model_service.scaling(), Scaling::Fixed { .. });
+    let is_fixed = matches!(context.model_service.scaling(), Scaling::Fixed { .. });
     let message = match owner {
         Owner::Creation if is_fixed => wording::fixed(from, to),
         Owner::Creation | Owner::Initial => wording::initial(from, to),

@@ -8,7 +8,7 @@ use springtide_api::{ModelService, ModelServiceStatus, status::condition};
 
 use crate::{
     observed::foreign_status::status_condition,
-    status::conditions::{Reason, Truth},
+    status::conditions::{ConditionStatus, Reason},
 };
 
 /// The conditions that the operator `us` is to apply as [`YIELDING`](crate::apply::field_manager::YIELDING): one where it
@@ -37,7 +37,7 @@ pub fn yielding(
     (!is_said).then(|| {
         vec![Condition {
             type_: condition::SOLE_OPERATOR.to_owned(),
-            status: Truth::False.as_str().to_owned(),
+            status: ConditionStatus::False.as_str().to_owned(),
             reason: Reason::AnotherOperator.as_str().to_owned(),
             message,
             observed_generation: model_service.metadata.generation,

@@ -7,8 +7,8 @@ use springtide_api::{
     targets::{Signal, Targets},
 };
 use springtide_plan::{
-    Capabilities, ExternalMetrics, Following, Observed, PodsMetrics, Resolved, ServingSignal,
-    ValidatedModelService,
+    ActiveAutoscaler, Capabilities, EffectiveTargets, ExternalMetrics, Observed, PodsMetrics,
+    ServingSignal, ValidatedModelService,
 };
 
 use crate::support::{self, any_pods_metrics, any_targets, applied, keda, validated, with_keda};
@@ -31,10 +31,13 @@ fn listed(signals: &[ServingSignal]) -> PodsMetrics {
     PodsMetrics::Listed(signals.iter().copied().collect())
 }
 
-fn following<'a>(model_service: &'a ValidatedModelService, observed: &Observed) -> Following<'a> {
-    match model_service.scaling().on(observed) {
-        Resolved::Hpa(following) | Resolved::Keda(following) => following,
-        Resolved::Fixed { .. } => unreachable!(),
+fn following<'a>(
+    model_service: &'a ValidatedModelService,
+    observed: &Observed,
+) -> EffectiveTargets<'a> {
+    match model_service.scaling().resolve(observed) {
+        ActiveAutoscaler::Hpa(following) | ActiveAutoscaler::Keda(following) => following,
+        ActiveAutoscaler::Fixed { .. } => unreachable!(),
     }
 }
 
@@ -53,7 +56,7 @@ fn auto_is_keda_where_it_is_there_and_a_signal_needs_it() {
         let observed = on(has_keda, PodsMetrics::Absent);
         asking_for("Auto", targets.clone())
             .scaling()
-            .on(&observed)
+            .resolve(&observed)
             .engine()
     };
     for resources in [
@@ -78,7 +81,7 @@ fn auto_is_an_hpa_where_keda_has_only_left_its_definitions() {
     let engine = |observed: &Observed, external_metrics| {
         let mut observed = observed.clone();
         observed.capabilities.external_metrics = external_metrics;
-        model_service.scaling().on(&observed).engine()
+        model_service.scaling().resolve(&observed).engine()
     };
     let by_hpa = applied(&model_service, on(false, PodsMetrics::Absent));
     let by_hpa = Observed {
@@ -113,7 +116,7 @@ fn an_engine_that_is_named_stays_whatever_the_cluster_has() {
         let observed = on(has_keda, listed(&ServingSignal::ALL));
         let engine = |engine| {
             let model_service = asking_for(engine, targets.clone());
-            model_service.scaling().on(&observed).engine()
+            model_service.scaling().resolve(&observed).engine()
         };
         assert_eq!(engine("HPA"), ActiveEngine::Hpa);
         assert_eq!(engine("KEDA"), ActiveEngine::Keda);
@@ -223,10 +226,10 @@ proptest! {
     ) {
         let model_service = asking_for(engine, targets);
         let live = applied(&model_service, on(has_keda, first));
-        let before = model_service.scaling().on(&live).engine();
+        let before = model_service.scaling().resolve(&live).engine();
         let mut after = live;
         after.capabilities.pods_metrics = then;
-        prop_assert_eq!(model_service.scaling().on(&after).engine(), before);
+        prop_assert_eq!(model_service.scaling().resolve(&after).engine(), before);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodSpec};
 use serde_json::{Value, json};
 use springtide_api::pod::{is_reserved_annotation, is_reserved_label, is_reserved_variable};
 use springtide_plan::{
-    Capabilities, Child, Observed, Platform, Resolved, Scaling, ValidatedModelService, desired,
+    ActiveAutoscaler, Capabilities, Child, Observed, Platform, Scaling, ValidatedModelService,
+    desired,
 };
 
 use crate::support::{model_service, settings, validated, with_keda};
@@ -377,8 +378,8 @@ fn unset_replicas_follow_those_that_are_set() {
         let Scaling::Autoscaled(pods) = model_service.scaling() else {
             panic!("fixed");
         };
-        let resolved: Resolved<'_> = model_service.scaling().on(&observed);
-        let most = resolved.max_replicas(&observed);
+        let active: ActiveAutoscaler<'_> = model_service.scaling().resolve(&observed);
+        let most = active.max_replicas(&observed);
         assert_eq!((pods.min_replicas, most), expected, "{autoscaling}");
     }
 }

@@ -156,8 +156,8 @@ fn the_greatest_number_of_pods_depends_on_the_engine() {
     let observed = with_keda();
     let max_replicas = |engine| {
         let model_service = with_engine(engine);
-        let resolved = model_service.scaling().on(&observed);
-        resolved.max_replicas(&observed)
+        let active = model_service.scaling().resolve(&observed);
+        active.max_replicas(&observed)
     };
     assert_eq!(["Auto", "HPA", "KEDA"].map(max_replicas), [20, 20, 50]);
 }

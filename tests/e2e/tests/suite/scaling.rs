@@ -212,7 +212,7 @@ async fn says_why(bed: &Bed, case: &Case) -> Result<()> {
     same("columns Min and Max", &shown, &json!([case.pods, 4]))?;
     let pods = i64::try_from(case.pods)?;
     ensure!(
-        columns.get("Now").and_then(Value::as_i64) > Some(pods),
+        columns.get("Replicas").and_then(Value::as_i64) > Some(pods),
         "columns {columns:?}"
     );
     Ok(())

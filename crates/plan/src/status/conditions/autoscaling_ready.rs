@@ -3,14 +3,14 @@
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
 use super::{
-    Evidence, Finding, Reason,
+    ConditionResult, Reason, StatusContext,
     blocked::{blocked, held},
     due::{readings_due, taking_up_due},
     others,
 };
 use crate::{
     autoscaling::{
-        Following, Resolved,
+        ActiveAutoscaler, EffectiveTargets,
         memory::{MemoryTarget, NoRoom},
     },
     child::ChildKind,
@@ -22,14 +22,14 @@ use crate::{
     spec::scaling::AutoscalerEngine,
 };
 
-pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
-    let resolved = evidence.model_service.scaling().on(evidence.observed);
-    match &resolved {
-        Resolved::Fixed { replicas } => {
-            switching(evidence, "spec.replicas is applied")
-                .or_else(|| another(evidence))
+pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
+    let active = context.active;
+    match active {
+        ActiveAutoscaler::Fixed { replicas } => {
+            switching(context, "spec.replicas is applied")
+                .or_else(|| another(context))
                 .unwrap_or_else(|| {
-                    Finding::yes(
+                    ConditionResult::yes(
                         Reason::FixedReplicas,
                         format!(
                             "spec.autoscaling.engine is None: the number of pods is fixed at {replicas}."
@@ -37,12 +37,12 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
                     )
                 })
         }
-        Resolved::Hpa(following) => not_applied(evidence, ChildKind::HorizontalPodAutoscaler)
-            .unwrap_or_else(|| hpa(evidence, &resolved, following)),
-        Resolved::Keda(_) if !evidence.observed.capabilities.keda => {
-            let meanwhile = kept(evidence)
+        ActiveAutoscaler::Hpa(following) => not_applied(context, ChildKind::HorizontalPodAutoscaler)
+            .unwrap_or_else(|| hpa(context, active, following)),
+        ActiveAutoscaler::Keda(_) if !context.observed.capabilities.keda => {
+            let meanwhile = kept(context)
                 .unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
-            Finding::no(
+            ConditionResult::no(
                 Reason::KedaMissing,
                 format!(
                     "KEDA isn't installed. Install it (https://keda.sh), or set spec.autoscaling.engine to HPA. {meanwhile}"
@@ -50,22 +50,22 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
             )
         }
         // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
-        Resolved::Keda(following) => name_of_keda_taken(evidence)
-            .or_else(|| not_applied(evidence, ChildKind::ScaledObject))
-            .or_else(|| held(evidence, ChildKind::ScaledObject))
-            .or_else(|| keda_not_running(evidence))
-            .or_else(|| prometheus_refused(evidence))
-            .unwrap_or_else(|| keda(evidence.observed, following)),
+        ActiveAutoscaler::Keda(following) => name_of_keda_taken(context)
+            .or_else(|| not_applied(context, ChildKind::ScaledObject))
+            .or_else(|| held(context, ChildKind::ScaledObject))
+            .or_else(|| keda_not_running(context))
+            .or_else(|| prometheus_refused(context))
+            .unwrap_or_else(|| keda(context.observed, following)),
     }
 }
 
 /// KEDA has no choice of the name of its HPA.
-fn name_of_keda_taken(evidence: &Evidence<'_>) -> Option<Finding> {
-    let holder = holder_of_keda_hpa(evidence.model_service, evidence.observed)?;
-    let hpa = evidence.model_service.keda_hpa_name();
+fn name_of_keda_taken(context: &StatusContext<'_>) -> Option<ConditionResult> {
+    let holder = holder_of_keda_hpa(context.model_service, context.observed)?;
+    let hpa = context.model_service.keda_hpa_name();
     let meanwhile =
-        kept(evidence).unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
-    Some(Finding::no(
+        kept(context).unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
+    Some(ConditionResult::no(
         Reason::NameTaken,
         format!(
             "HorizontalPodAutoscaler {hpa}, which KEDA would make, belongs to ModelService {holder}. Give one of the two ModelServices another name, or set spec.autoscaling.engine to HPA here. {meanwhile}"
@@ -74,14 +74,14 @@ fn name_of_keda_taken(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 /// KEDA hasn't looked at the ScaledObject for longer than it takes.
-fn keda_not_running(evidence: &Evidence<'_>) -> Option<Finding> {
-    let due = taking_up_due(evidence.observed)?;
-    (due <= evidence.now).then(|| {
-        let api = match evidence.observed.capabilities.external_metrics {
+fn keda_not_running(context: &StatusContext<'_>) -> Option<ConditionResult> {
+    let due = taking_up_due(context.observed)?;
+    (due <= context.now).then(|| {
+        let api = match context.observed.capabilities.external_metrics {
             ExternalMetrics::Absent => " (nothing serves external.metrics.k8s.io)",
             ExternalMetrics::Unknown | ExternalMetrics::Registered => "",
         };
-        Finding::no(
+        ConditionResult::no(
             Reason::KedaNotRunning,
             format!(
                 "KEDA's definitions are installed, but KEDA hasn't looked at the ScaledObject{api}: nothing scales the pods. Check that KEDA's operator runs and watches this namespace, or set spec.autoscaling.engine to HPA."
@@ -92,9 +92,9 @@ fn keda_not_running(evidence: &Evidence<'_>) -> Option<Finding> {
 
 /// KEDA asks another Prometheus than the spec names: it isn't to be told by a tenant whom to ask
 /// (<https://github.com/kedacore/keda/issues/7697>).
-fn prometheus_refused(evidence: &Evidence<'_>) -> Option<Finding> {
-    evidence.desired.prometheus_refused.then(|| {
-        Finding::no(
+fn prometheus_refused(context: &StatusContext<'_>) -> Option<ConditionResult> {
+    context.desired.prometheus_refused.then(|| {
+        ConditionResult::no(
             Reason::PrometheusAddressRefused,
             "spec.autoscaling.keda.prometheusAddress isn't among the addresses that the operator allows: KEDA asks the operator's own Prometheus. Leave the field out, or have the address added to prometheus.allowedAddresses of the operator's chart.",
         )
@@ -102,19 +102,19 @@ fn prometheus_refused(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 /// What sets the number of pods while the autoscaler that the spec names can't be made.
-fn kept(evidence: &Evidence<'_>) -> Option<String> {
-    let kind = evidence.desired.keeps?;
+fn kept(context: &StatusContext<'_>) -> Option<String> {
+    let kind = context.desired.keeps?;
     Some(format!("Until then the former {kind} goes on scaling."))
 }
 
 /// Somebody else's autoscaler sets what the spec fixes.
-fn another(evidence: &Evidence<'_>) -> Option<Finding> {
-    let names = &evidence.observed.other_autoscalers;
+fn another(context: &StatusContext<'_>) -> Option<ConditionResult> {
+    let names = &context.observed.other_autoscalers;
     // Else it scales a Deployment that isn't the ModelService's.
-    let is_ours = !evidence.desired.name_taken.contains(&ChildKind::Deployment);
+    let is_ours = !context.desired.name_taken.contains(&ChildKind::Deployment);
     (is_ours && !names.is_empty()).then(|| {
         let names = names.iter().map(String::as_str).collect::<Vec<_>>();
-        Finding::no(
+        ConditionResult::no(
             Reason::AnotherAutoscaler,
             format!(
                 "spec.replicas isn't applied: another HorizontalPodAutoscaler scales the Deployment ({}). Delete it, or set spec.autoscaling.engine and leave spec.replicas out.",
@@ -125,14 +125,14 @@ fn another(evidence: &Evidence<'_>) -> Option<Finding> {
 }
 
 /// The former autoscaler has to go first.
-fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
-    let former = evidence.desired.waits_for?;
+fn switching(context: &StatusContext<'_>, before: &str) -> Option<ConditionResult> {
+    let former = context.desired.waits_for?;
     // A deletion that fails, or isn't carried out, is why the new one waits.
-    let why = blocked(evidence, former)
-        .or_else(|| held(evidence, former))
-        .or_else(|| left_by_keda(evidence, former, before));
+    let why = blocked(context, former)
+        .or_else(|| held(context, former))
+        .or_else(|| left_by_keda(context, former, before));
     Some(why.unwrap_or_else(|| {
-        Finding::no(
+        ConditionResult::no(
             Reason::SwitchingAutoscaler,
             format!("The former {former} must be gone before {before}."),
         )
@@ -141,22 +141,26 @@ fn switching(evidence: &Evidence<'_>, before: &str) -> Option<Finding> {
 
 /// The ScaledObject is gone, and the HPA that KEDA made for it isn't. The garbage collector deletes it with its
 /// owner; one without an owner (`kubectl delete scaledobject --cascade=orphan`) nobody deletes.
-fn left_by_keda(evidence: &Evidence<'_>, former: ChildKind, before: &str) -> Option<Finding> {
-    if former != ChildKind::ScaledObject || evidence.observed.scaled_object.is_some() {
+fn left_by_keda(
+    context: &StatusContext<'_>,
+    former: ChildKind,
+    before: &str,
+) -> Option<ConditionResult> {
+    if former != ChildKind::ScaledObject || context.observed.scaled_object.is_some() {
         return None;
     }
-    let hpa = evidence.observed.keda_horizontal_pod_autoscaler.as_ref()?;
-    let name = evidence.model_service.keda_hpa_name();
+    let hpa = context.observed.keda_horizontal_pod_autoscaler.as_ref()?;
+    let name = context.model_service.keda_hpa_name();
     let delete = format!("`kubectl delete hpa {name}`");
     Some(if controller(&hpa.metadata).is_none() {
-        Finding::no(
+        ConditionResult::no(
             Reason::AnotherAutoscaler,
             format!(
                 "HorizontalPodAutoscaler {name}, which KEDA made for a ScaledObject that is gone, still scales the Deployment, and nothing deletes it. Delete it before {before}: {delete}."
             ),
         )
     } else {
-        Finding::no(
+        ConditionResult::no(
             Reason::SwitchingAutoscaler,
             format!(
                 "HorizontalPodAutoscaler {name}, which KEDA made for the former ScaledObject, must be gone before {before}. Kubernetes deletes it within seconds; where it stays: {delete}."
@@ -165,28 +169,32 @@ fn left_by_keda(evidence: &Evidence<'_>, former: ChildKind, before: &str) -> Opt
     })
 }
 
-fn not_applied(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
-    switching(evidence, &format!("the {kind} takes over"))
+fn not_applied(context: &StatusContext<'_>, kind: ChildKind) -> Option<ConditionResult> {
+    switching(context, &format!("the {kind} takes over"))
         .or_else(|| {
-            let mut blocked = blocked(evidence, kind)?;
-            if let Some(kept) = kept(evidence) {
+            let mut blocked = blocked(context, kind)?;
+            if let Some(kept) = kept(context) {
                 blocked.message = format!("{} {kept}", blocked.message);
             }
             Some(blocked)
         })
         // What has the Deployment's name isn't to be scaled.
         .or_else(|| {
-            let taken = evidence.desired.name_taken.contains(&ChildKind::Deployment);
+            let taken = context.desired.name_taken.contains(&ChildKind::Deployment);
             taken
-                .then(|| blocked(evidence, ChildKind::Deployment))
+                .then(|| blocked(context, ChildKind::Deployment))
                 .flatten()
         })
 }
 
-fn hpa(evidence: &Evidence<'_>, resolved: &Resolved<'_>, following: &Following<'_>) -> Finding {
-    let observed = evidence.observed;
+fn hpa(
+    context: &StatusContext<'_>,
+    active: &ActiveAutoscaler<'_>,
+    following: &EffectiveTargets<'_>,
+) -> ConditionResult {
+    let observed = context.observed;
     let Some(hpa) = &observed.horizontal_pod_autoscaler else {
-        return Finding::unknown(
+        return ConditionResult::unknown(
             Reason::Starting,
             "The HorizontalPodAutoscaler is being made.",
         );
@@ -202,9 +210,9 @@ fn hpa(evidence: &Evidence<'_>, resolved: &Resolved<'_>, following: &Following<'
     }
     // An adapter lists what some pod reports already.
     let may_come = observed.capabilities.pods_metrics != PodsMetrics::Absent
-        && readings_due(resolved, observed).is_none_or(|due| evidence.now < due);
+        && readings_due(active, observed).is_none_or(|due| context.now < due);
     if may_come {
-        return Finding::unknown(
+        return ConditionResult::unknown(
             Reason::Starting,
             format!(
                 "The custom metrics API has nothing of the pods yet: {} follows later.",
@@ -212,13 +220,13 @@ fn hpa(evidence: &Evidence<'_>, resolved: &Resolved<'_>, following: &Following<'
             ),
         );
     }
-    Finding::no(
+    ConditionResult::no(
         Reason::SignalsUnavailable,
         unavailable_message(observed, following),
     )
 }
 
-fn unavailable(following: &Following<'_>) -> String {
+fn unavailable(following: &EffectiveTargets<'_>) -> String {
     let names = following
         .unavailable
         .iter()
@@ -226,7 +234,7 @@ fn unavailable(following: &Following<'_>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn unavailable_message(observed: &Observed, following: &Following<'_>) -> String {
+fn unavailable_message(observed: &Observed, following: &EffectiveTargets<'_>) -> String {
     const ADAPTER: &str = "prometheus-adapter (https://github.com/kubernetes-sigs/prometheus-adapter) with the rules in examples/prometheus-adapter.values.yaml";
     let api = match observed.capabilities.pods_metrics {
         PodsMetrics::Absent => "the cluster has no custom metrics API",
@@ -277,23 +285,23 @@ fn unavailable_message(observed: &Observed, following: &Following<'_>) -> String
 
 /// The autoscaler scales, with or without the target of memory. A target without room isn't a fault of the cluster,
 /// and the others are followed as the spec says.
-fn scaling(message: &str, following: &Following<'_>) -> Finding {
+fn scaling(message: &str, following: &EffectiveTargets<'_>) -> ConditionResult {
     match &following.memory {
-        MemoryTarget::Followed => Finding::yes(Reason::Scaling, message),
-        MemoryTarget::NotYet => Finding::yes(
+        MemoryTarget::Followed => ConditionResult::yes(Reason::Scaling, message),
+        MemoryTarget::NotYet => ConditionResult::yes(
             Reason::Scaling,
             format!(
                 "{message} It follows memoryUtilizationPercent once a pod has said what it takes at rest."
             ),
         ),
-        MemoryTarget::NoRoom(no_room) => Finding::yes(
+        MemoryTarget::NoRoom(no_room) => ConditionResult::yes(
             Reason::MemoryNotFollowed,
             format!("{message} {}", without_memory(no_room, following)),
         ),
     }
 }
 
-fn without_memory(no_room: &NoRoom, following: &Following<'_>) -> String {
+fn without_memory(no_room: &NoRoom, following: &EffectiveTargets<'_>) -> String {
     let NoRoom {
         at_rest_mebibytes,
         percent,
@@ -318,12 +326,12 @@ fn without_memory(no_room: &NoRoom, following: &Following<'_>) -> String {
     )
 }
 
-fn keda(observed: &Observed, following: &Following<'_>) -> Finding {
+fn keda(observed: &Observed, following: &EffectiveTargets<'_>) -> ConditionResult {
     let Some(scaled_object) = &observed.scaled_object else {
-        return Finding::unknown(Reason::Starting, "The ScaledObject is being made.");
+        return ConditionResult::unknown(Reason::Starting, "The ScaledObject is being made.");
     };
     if scaled_object.is_paused() {
-        return Finding::no(
+        return ConditionResult::no(
             Reason::Paused,
             "The ScaledObject is paused by an annotation, autoscaling.keda.sh/paused or autoscaling.keda.sh/paused-replicas: nothing scales the pods until it is removed.",
         );
@@ -334,7 +342,7 @@ fn keda(observed: &Observed, following: &Following<'_>) -> Finding {
     if scaled_object.trigger_fault().is_some() {
         return hpa.map_or_else(
             || {
-                Finding::no(
+                ConditionResult::no(
                     Reason::TriggerError,
                     "KEDA can't read its triggers and has made no HorizontalPodAutoscaler yet. MetricsHealthy says what to check.",
                 )
@@ -343,7 +351,7 @@ fn keda(observed: &Observed, following: &Following<'_>) -> Finding {
         );
     }
     let starting = || {
-        Finding::unknown(
+        ConditionResult::unknown(
             Reason::Starting,
             "KEDA hasn't looked at the ScaledObject yet.",
         )
@@ -354,8 +362,10 @@ fn keda(observed: &Observed, following: &Following<'_>) -> Finding {
     let message = || format!("KEDA: {}", ready.message.as_deref().unwrap_or_default());
     match (ready.status.as_str(), ready.reason.as_deref()) {
         ("True", _) => hpa.map_or_else(scales, scaling),
-        ("False", reason) => Finding::no(others(reason, Reason::ScaledObjectNotReady), message()),
-        (_, Some(reason)) if !reason.is_empty() => Finding::unknown(
+        ("False", reason) => {
+            ConditionResult::no(others(reason, Reason::ScaledObjectNotReady), message())
+        }
+        (_, Some(reason)) if !reason.is_empty() => ConditionResult::unknown(
             others(Some(reason), Reason::ScaledObjectNotReady),
             message(),
         ),
@@ -366,14 +376,14 @@ fn keda(observed: &Observed, following: &Following<'_>) -> Finding {
 
 /// Why an HPA can't scale, whatever its metrics say. Its own messages hold names of pods and texts of
 /// passing network errors.
-fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
+fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<ConditionResult> {
     let unable = hpa_condition(hpa, "AbleToScale")
         .filter(|able| able.status == "False")
         .map(|able| others(able.reason.as_deref(), Reason::UnableToScale));
     let name = hpa.metadata.name.as_deref().unwrap_or_default();
     let hint = format!("`kubectl describe hpa {name}` says more.");
     if let Some(reason) = unable {
-        return Some(Finding::no(
+        return Some(ConditionResult::no(
             reason,
             format!("The HorizontalPodAutoscaler can't read or change the number of pods. {hint}"),
         ));
@@ -386,5 +396,5 @@ fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<Finding> {
         }
         _ => "The HorizontalPodAutoscaler can't select the pods.",
     };
-    Some(Finding::no(reason, format!("{why} {hint}")))
+    Some(ConditionResult::no(reason, format!("{why} {hint}")))
 }

@@ -5,27 +5,27 @@
 use springtide_api::server::BatchingMode;
 use springtide_contract::{batching::BatchingReason, defaults};
 
-use super::{Evidence, Finding, Reason};
+use super::{ConditionResult, Reason, StatusContext};
 use crate::observed::Answer;
 
-pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
-    let model = evidence.model;
+pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
+    let model = context.model;
     if let Some(mismatch) = &model.sentinel_mismatch {
-        let mode = evidence.model_service.server().batching.mode;
-        return Finding::no(
+        let mode = context.model_service.server().batching.mode;
+        return ConditionResult::no(
             BatchingReason::SentinelMismatch.name(),
             format!("{mismatch} {}", what_follows(mode)),
         );
     }
     let Some(batching) = &model.batching else {
-        return Finding::unknown(Reason::NotReported, why_nothing_is_known(evidence));
+        return ConditionResult::unknown(Reason::NotReported, why_nothing_is_known(context));
     };
     let how = if batching.enabled {
         "Requests share batches"
     } else {
         "Each request runs alone"
     };
-    Finding::yes(
+    ConditionResult::yes(
         batching.reason.clone(),
         format!("{how}: {}", batching.message),
     )
@@ -45,8 +45,8 @@ const fn what_follows(mode: BatchingMode) -> &'static str {
     }
 }
 
-fn why_nothing_is_known(evidence: &Evidence<'_>) -> String {
-    let answers = &evidence.observed.answers;
+fn why_nothing_is_known(context: &StatusContext<'_>) -> String {
+    let answers = &context.observed.answers;
     if answers.contains(&Answer::Silent) {
         format!(
             "The pods don't answer the operator. Where a NetworkPolicy keeps it from their port {}, allow it; nothing else depends on it.",

@@ -1,23 +1,23 @@
 //! What keeps an object of a ModelService from being as it should be.
 
-use super::{Evidence, Finding, Reason, due::deletion_due};
+use super::{ConditionResult, Reason, StatusContext, due::deletion_due};
 use crate::{child::ChildKind, desired::ownership::controller};
 
 /// Why an object could not be applied.
-pub(super) fn blocked(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
-    if evidence.desired.name_taken.contains(&kind) {
-        return Some(held(evidence, kind).unwrap_or_else(|| name_taken(evidence, kind)));
+pub(super) fn blocked(context: &StatusContext<'_>, kind: ChildKind) -> Option<ConditionResult> {
+    if context.desired.name_taken.contains(&kind) {
+        return Some(held(context, kind).unwrap_or_else(|| name_taken(context, kind)));
     }
-    let failure = evidence.outcome.failures.get(&kind)?;
-    Some(Finding::no(
+    let failure = context.outcome.failures.get(&kind)?;
+    Some(ConditionResult::no(
         failure.reason.clone(),
         format!("{kind}: {}", failure.message),
     ))
 }
 
-fn name_taken(evidence: &Evidence<'_>, kind: ChildKind) -> Finding {
-    let name = evidence.model_service.name();
-    let metadata = evidence.observed.metadata(kind);
+fn name_taken(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResult {
+    let name = context.model_service.name();
+    let metadata = context.observed.metadata(kind);
     let owner = metadata.and_then(controller).map_or_else(
         || "somebody else".to_owned(),
         |owner| format!("{} {}", owner.kind, owner.name),
@@ -28,27 +28,27 @@ fn name_taken(evidence: &Evidence<'_>, kind: ChildKind) -> Finding {
     } else {
         "Delete it, or give the ModelService another name."
     };
-    Finding::no(
+    ConditionResult::no(
         Reason::NameTaken,
         format!("{kind} {name} exists and belongs to {owner}. {remedy}"),
     )
 }
 
 /// A deletion that somebody's finalizer holds up for longer than it may take.
-pub(super) fn held(evidence: &Evidence<'_>, kind: ChildKind) -> Option<Finding> {
-    let metadata = evidence.observed.metadata(kind)?;
+pub(super) fn held(context: &StatusContext<'_>, kind: ChildKind) -> Option<ConditionResult> {
+    let metadata = context.observed.metadata(kind)?;
     let holders = metadata.finalizers.as_ref()?.join(", ");
-    if evidence.now < deletion_due(metadata)? {
+    if context.now < deletion_due(metadata)? {
         return None;
     }
-    let name = evidence.model_service.name();
+    let name = context.model_service.name();
     let remedy = match kind {
         ChildKind::ScaledObject => format!(
             "Check that KEDA's operator runs. If KEDA is gone for good: `kubectl patch scaledobject {name} --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`."
         ),
         _ => "Check that the controller which sets the finalizer runs.".to_owned(),
     };
-    Some(Finding::no(
+    Some(ConditionResult::no(
         Reason::HeldByFinalizer,
         format!("{kind} {name} is deleted and still held by a finalizer ({holders}). {remedy}"),
     ))

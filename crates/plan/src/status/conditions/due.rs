@@ -8,7 +8,7 @@ use k8s_openapi::{
 use springtide_api::{ModelServiceStatus, status::condition};
 
 use crate::{
-    autoscaling::Resolved,
+    autoscaling::ActiveAutoscaler,
     observed::{
         Observed,
         foreign_status::{pod_condition, status_condition},
@@ -45,32 +45,35 @@ pub(super) fn deletion_due(metadata: &ObjectMeta) -> Option<Timestamp> {
 }
 
 /// From when on the autoscaler should have readings: some time after they could begin.
-pub(super) fn readings_due(resolved: &Resolved<'_>, observed: &Observed) -> Option<Timestamp> {
-    readings_begin(resolved, observed)?.checked_add(GRACE).ok()
+pub(super) fn readings_due(
+    active: &ActiveAutoscaler<'_>,
+    observed: &Observed,
+) -> Option<Timestamp> {
+    readings_begin(active, observed)?.checked_add(GRACE).ok()
 }
 
 /// Whether `previous` shows that what the autoscaler asks has answered already, or should have: from
 /// then on a reading that is missing is one that was lost, however young the autoscaler is.
 pub(super) fn readings_came(
-    resolved: &Resolved<'_>,
+    active: &ActiveAutoscaler<'_>,
     observed: &Observed,
     previous: Option<&ModelServiceStatus>,
 ) -> bool {
     let known = previous
         .and_then(|previous| status_condition(previous, condition::METRICS_HEALTHY))
         .filter(|known| known.status != "Unknown");
-    let begin = readings_begin(resolved, observed);
+    let begin = readings_begin(active, observed);
     // What was known before is about another autoscaler, or about pods that are gone.
     known.is_some_and(|known| begin.is_some_and(|begin| known.last_transition_time.0 >= begin))
 }
 
 /// When readings could begin: once the autoscaler was made and a first pod was ready. Nothing where
 /// there is no autoscaler, or no pod is ready: there is nothing to read.
-fn readings_begin(resolved: &Resolved<'_>, observed: &Observed) -> Option<Timestamp> {
-    let autoscaler = match resolved {
-        Resolved::Fixed { .. } => return None,
-        Resolved::Hpa(_) => &observed.horizontal_pod_autoscaler.as_ref()?.metadata,
-        Resolved::Keda(_) => &observed.scaled_object.as_ref()?.metadata,
+fn readings_begin(active: &ActiveAutoscaler<'_>, observed: &Observed) -> Option<Timestamp> {
+    let autoscaler = match active {
+        ActiveAutoscaler::Fixed { .. } => return None,
+        ActiveAutoscaler::Hpa(_) => &observed.horizontal_pod_autoscaler.as_ref()?.metadata,
+        ActiveAutoscaler::Keda(_) => &observed.scaled_object.as_ref()?.metadata,
     };
     let made = autoscaler.creation_timestamp.as_ref()?.0;
     let ready = pods::live(observed)

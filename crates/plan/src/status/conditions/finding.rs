@@ -1,15 +1,18 @@
-//! What a condition is judged from, and what comes of it.
+//! What conditions are evaluated from, and the result.
 
 use k8s_openapi::jiff::Timestamp;
 use springtide_api::{ModelServiceStatus, status::ModelStatus};
 
-use crate::{desired::Desired, observed::Observed, spec::ValidatedModelService, status::Outcome};
+use crate::{
+    autoscaling::ActiveAutoscaler, desired::Desired, observed::Observed,
+    spec::ValidatedModelService, status::Outcome,
+};
 
 /// What is known about one aspect of a ModelService.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
+pub(crate) struct ConditionResult {
     /// Whether it holds.
-    pub(crate) truth: Truth,
+    pub(crate) truth: ConditionStatus,
     /// Why, as a stable name.
     pub(crate) reason: String,
     /// Why and what to do, for people.
@@ -18,13 +21,13 @@ pub(crate) struct Finding {
 
 /// Status of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Truth {
+pub(crate) enum ConditionStatus {
     True,
     False,
     Unknown,
 }
 
-impl Truth {
+impl ConditionStatus {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -34,8 +37,12 @@ impl Truth {
     }
 }
 
-impl Finding {
-    pub(crate) fn new(truth: Truth, reason: impl Into<String>, message: impl Into<String>) -> Self {
+impl ConditionResult {
+    pub(crate) fn new(
+        truth: ConditionStatus,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             truth,
             reason: reason.into(),
@@ -44,21 +51,23 @@ impl Finding {
     }
 
     pub(crate) fn yes(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Truth::True, reason, message)
+        Self::new(ConditionStatus::True, reason, message)
     }
 
     pub(crate) fn no(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Truth::False, reason, message)
+        Self::new(ConditionStatus::False, reason, message)
     }
 
     pub(crate) fn unknown(reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Truth::Unknown, reason, message)
+        Self::new(ConditionStatus::Unknown, reason, message)
     }
 }
 
-/// What conditions are judged from.
-pub(crate) struct Evidence<'a> {
+/// What conditions are evaluated from.
+pub(crate) struct StatusContext<'a> {
     pub(crate) model_service: &'a ValidatedModelService,
+    /// What sets the number of pods, as it was applied.
+    pub(crate) active: &'a ActiveAutoscaler<'a>,
     pub(crate) observed: &'a Observed,
     pub(crate) desired: &'a Desired,
     pub(crate) outcome: &'a Outcome,

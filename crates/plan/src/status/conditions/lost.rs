@@ -5,14 +5,14 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::{Finding, Reason};
+use super::{ConditionResult, Reason};
 use crate::observed::{Observed, foreign_status::pod_condition, pods};
 
 /// For how long after a pod was lost it is told. What loses pods again and again does so more often.
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
 
 /// What the latest loss was, if there was one lately.
-pub(super) fn lately(observed: &Observed, now: Timestamp) -> Option<Finding> {
+pub(super) fn lately(observed: &Observed, now: Timestamp) -> Option<ConditionResult> {
     let all = observed.pods.iter().filter_map(loss);
     let recent = all.filter(|(at, _)| now.duration_since(*at) < LATELY);
     recent
@@ -32,36 +32,36 @@ pub(super) fn look_again_at(observed: &Observed, now: Timestamp) -> Option<Times
 }
 
 /// When the pod was lost, and why.
-fn loss(pod: &Pod) -> Option<(Timestamp, Finding)> {
+fn loss(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     disruption(pod).or_else(|| out_of_memory(pod))
 }
 
 /// A pod that was ended by others (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/>).
-fn disruption(pod: &Pod) -> Option<(Timestamp, Finding)> {
+fn disruption(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     let condition = pod_condition(pod, "DisruptionTarget").filter(|it| it.status == "True")?;
     let at = condition.last_transition_time.as_ref()?.0;
     let finding = match condition.reason.as_deref()? {
         "TerminationByKubelet" => evicted(pod),
-        "PreemptionByScheduler" => Finding::no(
+        "PreemptionByScheduler" => ConditionResult::no(
             Reason::PodsPreempted,
             "A pod had to go for one of higher priority.",
         ),
-        "EvictionByEvictionAPI" => Finding::no(
+        "EvictionByEvictionAPI" => ConditionResult::no(
             Reason::PodsEvicted,
             "A pod was evicted by a request, such as of `kubectl drain` or an autoscaler of nodes.",
         ),
-        "DeletionByTaintManager" => Finding::no(
+        "DeletionByTaintManager" => ConditionResult::no(
             Reason::NodeLost,
             "A pod had to leave its node, which has a taint that it doesn't tolerate, such as of one that is not ready or not reachable.",
         ),
-        "DeletionByPodGC" => Finding::no(Reason::NodeLost, "A pod went with its node."),
+        "DeletionByPodGC" => ConditionResult::no(Reason::NodeLost, "A pod went with its node."),
         _ => return None,
     };
     Some((at, finding))
 }
 
 /// The kubelet ended the pod to save its node, or since it used more than it may.
-fn evicted(pod: &Pod) -> Finding {
+fn evicted(pod: &Pod) -> ConditionResult {
     let message = pod
         .status
         .as_ref()
@@ -78,19 +78,19 @@ fn evicted(pod: &Pod) -> Finding {
     } else {
         "`kubectl describe node` says what the node lacks."
     };
-    Finding::no(
+    ConditionResult::no(
         Reason::PodsEvicted,
         format!("A node has evicted a pod: {cause}. {remedy}"),
     )
 }
 
 /// A pod that serves again after it was killed.
-fn out_of_memory(pod: &Pod) -> Option<(Timestamp, Finding)> {
+fn out_of_memory(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     let server = pods::server(pod).filter(|server| server.ready)?;
     let ended = server.last_state.as_ref()?.terminated.as_ref()?;
     let at = ended.finished_at.as_ref()?.0;
     (ended.reason.as_deref() == Some("OOMKilled")).then(|| {
         let message = "A pod was killed while it served, since it needed more memory than it may have. Raise spec.server.resources.limits.memory.";
-        (at, Finding::no(Reason::OutOfMemory, message))
+        (at, ConditionResult::no(Reason::OutOfMemory, message))
     })
 }

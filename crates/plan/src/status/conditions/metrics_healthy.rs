@@ -9,13 +9,13 @@ use std::{borrow::Cow, collections::BTreeSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
 use super::{
-    Evidence, Finding, Reason,
+    ConditionResult, Reason, StatusContext,
     due::{readings_came, readings_due},
     others,
 };
 use crate::{
     autoscaling::{
-        Resolved,
+        ActiveAutoscaler,
         readings::{Followed, MetricsApi, followed, missing, subject_of_keda},
     },
     keda::ScaledObject,
@@ -33,24 +33,24 @@ struct Fault {
     message: String,
 }
 
-pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
-    let observed = evidence.observed;
-    let resolved = evidence.model_service.scaling().on(observed);
-    let (hpa, scaled_object) = match resolved {
-        Resolved::Fixed { .. } => {
-            return Finding::yes(
+pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
+    let observed = context.observed;
+    let active = context.active;
+    let (hpa, scaled_object) = match active {
+        ActiveAutoscaler::Fixed { .. } => {
+            return ConditionResult::yes(
                 Reason::NotNeeded,
                 "spec.autoscaling.engine is None: nothing is measured.",
             );
         }
-        Resolved::Hpa(_) => (&observed.horizontal_pod_autoscaler, None),
-        Resolved::Keda(_) => (
+        ActiveAutoscaler::Hpa(_) => (&observed.horizontal_pod_autoscaler, None),
+        ActiveAutoscaler::Keda(_) => (
             &observed.keda_horizontal_pod_autoscaler,
             observed.scaled_object.as_ref(),
         ),
     };
     if scaled_object.is_some_and(ScaledObject::is_paused) {
-        return Finding::unknown(
+        return ConditionResult::unknown(
             Reason::Paused,
             "The ScaledObject is paused: nothing is read.",
         );
@@ -58,7 +58,7 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
     let mut faults = scaled_object.and_then(keda).into_iter().collect::<Vec<_>>();
     if let Some(hpa) = hpa {
         if let (Some(reason), true) = (hpa_off(hpa), faults.is_empty()) {
-            return Finding::unknown(
+            return ConditionResult::unknown(
                 reason,
                 "The HorizontalPodAutoscaler reads nothing while it can't scale: AutoscalingReady says why.",
             );
@@ -66,11 +66,11 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
         faults.extend(lacking(hpa, scaled_object, !faults.is_empty()));
     }
     let is_due = || {
-        readings_came(&resolved, observed, evidence.previous)
-            || readings_due(&resolved, observed).is_some_and(|due| due <= evidence.now)
+        readings_came(active, observed, context.previous)
+            || readings_due(active, observed).is_some_and(|due| due <= context.now)
     };
     match faults.first() {
-        Some(first) if is_due() => Finding::no(
+        Some(first) if is_due() => ConditionResult::no(
             first.reason.clone(),
             format!(
                 "{} Meanwhile no pod is taken away.",
@@ -81,17 +81,17 @@ pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
                     .join(" ")
             ),
         ),
-        Some(_) => Finding::unknown(Reason::Starting, NOTHING_YET),
+        Some(_) => ConditionResult::unknown(Reason::Starting, NOTHING_YET),
         None => healthy(hpa.as_ref()),
     }
 }
 
-fn healthy(hpa: Option<&HorizontalPodAutoscaler>) -> Finding {
+fn healthy(hpa: Option<&HorizontalPodAutoscaler>) -> ConditionResult {
     let active = hpa.and_then(|hpa| hpa_condition(hpa, "ScalingActive"));
     match active.map(|active| active.status.as_str()) {
-        None => Finding::unknown(Reason::Starting, NOTHING_YET),
-        Some("True") => Finding::yes(Reason::Readings, "The autoscaler gets readings."),
-        Some(_) => Finding::unknown(
+        None => ConditionResult::unknown(Reason::Starting, NOTHING_YET),
+        Some("True") => ConditionResult::yes(Reason::Readings, "The autoscaler gets readings."),
+        Some(_) => ConditionResult::unknown(
             Reason::MetricsUnavailable,
             "The HorizontalPodAutoscaler doesn't know whether it has readings.",
         ),

@@ -22,7 +22,7 @@ use k8s_openapi::jiff::Timestamp;
 use springtide_api::{ModelServiceStatus, status::condition};
 
 pub(crate) use self::{
-    finding::{Evidence, Finding, Truth},
+    finding::{ConditionResult, ConditionStatus, StatusContext},
     models_differ::replacement,
     reason::{Reason, others},
 };
@@ -52,7 +52,7 @@ pub fn look_again_at(
     let deletions = ChildKind::ALL
         .into_iter()
         .filter_map(|kind| due::deletion_due(observed.metadata(kind)?));
-    due::readings_due(&model_service.scaling().on(observed), observed)
+    due::readings_due(&model_service.scaling().resolve(observed), observed)
         .into_iter()
         .chain(deletions)
         .chain(due::taking_up_due(observed))
@@ -72,11 +72,11 @@ pub fn look_again_at(
 }
 
 /// All conditions by type, in the order of [`condition::ALL`].
-pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<(&'static str, Finding)> {
-    let model_loaded = model_loaded::judge(evidence);
-    let workload_available = workload_available::judge(evidence);
-    let autoscaling_ready = autoscaling_ready::judge(evidence);
-    let rollout_complete = models_differ::judge(evidence, rollout_complete::judge(evidence));
+pub(crate) fn evaluate(context: &StatusContext<'_>) -> Vec<(&'static str, ConditionResult)> {
+    let model_loaded = model_loaded::evaluate(context);
+    let workload_available = workload_available::evaluate(context);
+    let autoscaling_ready = autoscaling_ready::evaluate(context);
+    let rollout_complete = models_differ::evaluate(context, rollout_complete::evaluate(context));
     let ready = ready::summarise([
         (condition::MODEL_LOADED, &model_loaded),
         (condition::WORKLOAD_AVAILABLE, &workload_available),
@@ -88,8 +88,11 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<(&'static str, Finding)> {
         (condition::MODEL_LOADED, model_loaded),
         (condition::WORKLOAD_AVAILABLE, workload_available),
         (condition::AUTOSCALING_READY, autoscaling_ready),
-        (condition::METRICS_HEALTHY, metrics_healthy::judge(evidence)),
-        (condition::BATCHING_SAFE, batching_safe::judge(evidence)),
+        (
+            condition::METRICS_HEALTHY,
+            metrics_healthy::evaluate(context),
+        ),
+        (condition::BATCHING_SAFE, batching_safe::evaluate(context)),
         (condition::ROLLOUT_COMPLETE, rollout_complete),
     ]
 }

@@ -4,32 +4,34 @@ use k8s_openapi::api::core::v1::Pod;
 use springtide_api::ModelUri;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
-use super::{Evidence, Finding, Reason};
+use super::{ConditionResult, Reason, StatusContext};
 use crate::{observed::pods, spec::ValidatedModelService};
 
-pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
-    let pods = pods::of_this_model(evidence.observed, evidence.model_service);
+pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
+    let pods = pods::of_this_model(context.observed, context.model_service);
     let failure = pods.iter().find_map(|pod| {
-        pods::model_failure(pod).or_else(|| without_uri(pod, evidence.model_service))
+        pods::model_failure(pod).or_else(|| without_uri(pod, context.model_service))
     });
     let is_loaded = pods.into_iter().any(pods::is_serving);
     match (is_loaded, failure) {
-        (true, None) => Finding::yes(Reason::Loaded, "The model is fetched and loaded."),
+        (true, None) => ConditionResult::yes(Reason::Loaded, "The model is fetched and loaded."),
         // The model is good. What keeps one pod from it (a full disk, a source that is down by now)
         // doesn't take it from the others.
-        (true, Some(failure)) => Finding::yes(
+        (true, Some(failure)) => ConditionResult::yes(
             Reason::Loaded,
             format!(
                 "The model is fetched and loaded. Another pod fails with {}: {}",
                 failure.reason.reason(),
-                explained(&failure, evidence.model_service)
+                explained(&failure, context.model_service)
             ),
         ),
-        (false, Some(failure)) => Finding::no(
+        (false, Some(failure)) => ConditionResult::no(
             failure.reason.reason(),
-            explained(&failure, evidence.model_service),
+            explained(&failure, context.model_service),
         ),
-        (false, None) => Finding::unknown(Reason::Loading, "No pod has loaded the model yet."),
+        (false, None) => {
+            ConditionResult::unknown(Reason::Loading, "No pod has loaded the model yet.")
+        }
     }
 }
 

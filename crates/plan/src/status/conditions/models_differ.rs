@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use springtide_api::{ModelUri, Sha256, status::condition};
 
-use super::{Evidence, Finding, Reason, Truth};
+use super::{ConditionResult, ConditionStatus, Reason, StatusContext};
 use crate::{
     observed::{Answer, Observed, foreign_status::status_condition},
     spec::ValidatedModelService,
@@ -19,18 +19,18 @@ const DIGITS: usize = 12;
 const MOST_NAMED: usize = 4;
 
 /// The `finding` about the rollout, unless it is over with different models in the pods.
-pub(super) fn judge(evidence: &Evidence<'_>, finding: Finding) -> Finding {
-    if finding.truth != Truth::True {
+pub(super) fn evaluate(context: &StatusContext<'_>, finding: ConditionResult) -> ConditionResult {
+    if finding.truth != ConditionStatus::True {
         return finding;
     }
-    differ(evidence)
-        .or_else(|| known_before(evidence))
+    differ(context)
+        .or_else(|| known_before(context))
         .unwrap_or(finding)
 }
 
-fn differ(evidence: &Evidence<'_>) -> Option<Finding> {
-    let model_service = evidence.model_service;
-    let served = served(model_service, evidence.observed)
+fn differ(context: &StatusContext<'_>) -> Option<ConditionResult> {
+    let model_service = context.model_service;
+    let served = served(model_service, context.observed)
         .map(|sha256| sha256.as_str().chars().take(DIGITS).collect())
         .collect::<BTreeSet<String>>();
     if served.len() < 2 {
@@ -44,7 +44,7 @@ fn differ(evidence: &Evidence<'_>) -> Option<Finding> {
         let name = model_service.name();
         format!("`kubectl rollout restart deployment {name}` has all serve what is there now.")
     };
-    Some(Finding::no(
+    Some(ConditionResult::no(
         Reason::ModelsDiffer,
         format!(
             "Pods serve different models, since {uri} was replaced in place (sha256 {}). {end} So that it can't happen again, set spec.model.sha256, or give each model a name of its own.",
@@ -71,7 +71,7 @@ fn is_rolled(model_service: &ValidatedModelService) -> bool {
 pub(crate) fn replacement(
     model_service: &ValidatedModelService,
     observed: &Observed,
-    rollout_complete: &Finding,
+    rollout_complete: &ConditionResult,
 ) -> Option<Sha256> {
     let is_mixed = rollout_complete.reason == Reason::ModelsDiffer.as_str();
     if !is_mixed || !is_rolled(model_service) {
@@ -81,15 +81,18 @@ pub(crate) fn replacement(
 }
 
 /// What was known of the same spec, where a pod that would say it can't be asked just now.
-fn known_before(evidence: &Evidence<'_>) -> Option<Finding> {
-    if !evidence.observed.answers.contains(&Answer::Silent) {
+fn known_before(context: &StatusContext<'_>) -> Option<ConditionResult> {
+    if !context.observed.answers.contains(&Answer::Silent) {
         return None;
     }
-    let known = status_condition(evidence.previous?, condition::ROLLOUT_COMPLETE)?;
+    let known = status_condition(context.previous?, condition::ROLLOUT_COMPLETE)?;
     let is_it = known.reason == Reason::ModelsDiffer.as_str()
-        && known.observed_generation == Some(evidence.model_service.generation());
+        && known.observed_generation == Some(context.model_service.generation());
     if !is_it {
         return None;
     }
-    Some(Finding::no(Reason::ModelsDiffer, known.message.clone()))
+    Some(ConditionResult::no(
+        Reason::ModelsDiffer,
+        known.message.clone(),
+    ))
 }

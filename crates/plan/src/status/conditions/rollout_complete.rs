@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::{Evidence, Finding, Reason, Truth, blocked::blocked};
+use super::{ConditionResult, ConditionStatus, Reason, StatusContext, blocked::blocked};
 use crate::{
     child::ChildKind,
     observed::foreign_status::{
@@ -12,16 +12,16 @@ use crate::{
     upgrades::Wait,
 };
 
-pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
-    let finding = rollout(evidence);
-    let Some(wait) = &evidence.desired.held else {
+pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
+    let finding = rollout(context);
+    let Some(wait) = &context.desired.held else {
         return finding;
     };
     let reason = match finding.truth {
-        Truth::True => Reason::UpgradeWaiting.into(),
-        Truth::False | Truth::Unknown => finding.reason,
+        ConditionStatus::True => Reason::UpgradeWaiting.into(),
+        ConditionStatus::False | ConditionStatus::Unknown => finding.reason,
     };
-    Finding {
+    ConditionResult {
         reason,
         message: format!("{} {}", finding.message, waiting(wait)),
         truth: finding.truth,
@@ -47,29 +47,29 @@ fn waiting(wait: &Wait<String>) -> String {
     }
 }
 
-fn rollout(evidence: &Evidence<'_>) -> Finding {
-    if let Some(finding) = blocked(evidence, ChildKind::Deployment) {
+fn rollout(context: &StatusContext<'_>) -> ConditionResult {
+    if let Some(finding) = blocked(context, ChildKind::Deployment) {
         return finding;
     }
-    let Some(deployment) = &evidence.observed.deployment else {
-        return Finding::unknown(Reason::RollingOut, "The Deployment is being made.");
+    let Some(deployment) = &context.observed.deployment else {
+        return ConditionResult::unknown(Reason::RollingOut, "The Deployment is being made.");
     };
-    let scaling = evidence.model_service.scaling();
+    let scaling = context.model_service.scaling();
     let least = scaling.least_pods();
     if is_paused(deployment) {
-        return paused(evidence, deployment);
+        return paused(context, deployment);
     }
     match progress(deployment) {
-        Some("ProgressDeadlineExceeded") => Finding::no(
+        Some("ProgressDeadlineExceeded") => ConditionResult::no(
             Reason::ProgressDeadlineExceeded,
             format!(
                 "New pods don't become ready. The former ones go on serving where there are any; the other conditions say why.{}",
-                room(evidence)
+                room(context)
             ),
         ),
         // Also until the first number of pods is applied: a first start isn't over before all of them
         // are available.
-        _ if asked_for(deployment) < Some(least) => Finding::no(
+        _ if asked_for(deployment) < Some(least) => ConditionResult::no(
             Reason::RollingOut,
             format!(
                 "The Deployment isn't asked for as many pods as {} yet.",
@@ -79,26 +79,25 @@ fn rollout(evidence: &Evidence<'_>) -> Finding {
         // The Deployment controller says so once all pods are new and available, and goes on saying
         // so while an autoscaler changes their number.
         Some("NewReplicaSetAvailable") if has_only_new_pods(deployment) => {
-            Finding::yes(Reason::Complete, "Every pod is made from the present spec.")
+            ConditionResult::yes(Reason::Complete, "Every pod is made from the present spec.")
         }
-        _ if pace(evidence.model_service, evidence.observed) == Pace::OneAtATime => Finding::no(
-            Reason::OnePodAtATime,
-            "There is no room for new pods beside the former ones, so that pods of the present spec take over one at a time. spec.rollout decides otherwise.",
-        ),
-        _ => Finding::no(
+        _ if pace(context.model_service, context.observed) == Pace::OneAtATime => {
+            ConditionResult::no(
+                Reason::OnePodAtATime,
+                "There is no room for new pods beside the former ones, so that pods of the present spec take over one at a time. spec.rollout decides otherwise.",
+            )
+        }
+        _ => ConditionResult::no(
             Reason::RollingOut,
-            format!(
-                "Pods of the present spec are taking over.{}",
-                room(evidence)
-            ),
+            format!("Pods of the present spec are taking over.{}", room(context)),
         ),
     }
 }
 
 /// What to do where the spec keeps former pods that are in the way of the new ones.
-fn room(evidence: &Evidence<'_>) -> &'static str {
-    let is_kept = evidence.model_service.rollout().keeps_every_pod();
-    if is_kept && lacks_room(evidence.observed) {
+fn room(context: &StatusContext<'_>) -> &'static str {
+    let is_kept = context.model_service.rollout().keeps_every_pod();
+    if is_kept && lacks_room(context.observed) {
         " There is no room for new pods beside the former ones: spec.rollout.maxUnavailable of 1 or more lets former ones go first."
     } else {
         ""
@@ -107,24 +106,24 @@ fn room(evidence: &Evidence<'_>) -> &'static str {
 
 /// The Deployment controller tells of no progress while it is paused, but counts pods, and an autoscaler goes on
 /// changing their number.
-fn paused(evidence: &Evidence<'_>, deployment: &Deployment) -> Finding {
-    let name = evidence.model_service.name();
+fn paused(context: &StatusContext<'_>, deployment: &Deployment) -> ConditionResult {
+    let name = context.model_service.name();
     let resume = format!("`kubectl rollout resume deployment {name}`");
-    let least = evidence.model_service.scaling().least_pods();
-    let generation = evidence.model_service.generation();
+    let least = context.model_service.scaling().least_pods();
+    let generation = context.model_service.generation();
     let is_done = is_seen(deployment)
         && asked_for(deployment) >= Some(least)
         && has_only_new_pods(deployment)
-        && (was_rolled_out(evidence.previous, generation) || all_available(deployment));
+        && (was_rolled_out(context.previous, generation) || all_available(deployment));
     if is_done {
-        return Finding::yes(
+        return ConditionResult::yes(
             Reason::Complete,
             format!(
                 "Every pod is made from the present spec. The Deployment is paused: a change of the spec reaches no pod before {resume}."
             ),
         );
     }
-    Finding::no(
+    ConditionResult::no(
         Reason::Paused,
         format!(
             "The Deployment is paused, so that no pod is made from the present spec in the place of a former one. Resume it: {resume}."

@@ -6,7 +6,7 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{Evidence, Finding, Reason, blocked::blocked, lost, refusal};
+use super::{ConditionResult, Reason, StatusContext, blocked::blocked, lost, refusal};
 use crate::{
     child::ChildKind,
     observed::{
@@ -26,50 +26,51 @@ const IMAGE_FAULTS: [&str; 5] = [
     "RegistryUnavailable",
 ];
 
-pub(super) fn judge(evidence: &Evidence<'_>) -> Finding {
+pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     let kinds = [
         ChildKind::Deployment,
         ChildKind::Service,
         ChildKind::PodDisruptionBudget,
     ];
-    if let Some(finding) = kinds.into_iter().find_map(|kind| blocked(evidence, kind)) {
+    if let Some(finding) = kinds.into_iter().find_map(|kind| blocked(context, kind)) {
         return finding;
     }
-    let Some(deployment) = &evidence.observed.deployment else {
-        return Finding::unknown(Reason::Starting, "The Deployment is being made.");
+    let Some(deployment) = &context.observed.deployment else {
+        return ConditionResult::unknown(Reason::Starting, "The Deployment is being made.");
     };
-    let scaling = evidence.model_service.scaling();
+    let scaling = context.model_service.scaling();
     let wanted = asked_for(deployment).unwrap_or(1);
     if wanted == 0 {
-        return Finding::no(Reason::NoReplicas, nothing_is_served(scaling));
+        return ConditionResult::no(Reason::NoReplicas, nothing_is_served(scaling));
     }
     let available = deployment
         .status
         .as_ref()
         .and_then(|status| status.available_replicas)
         .unwrap_or_default();
-    let fault = refused(deployment, evidence.model_service.name()).or_else(|| {
-        pods::live(evidence.observed)
+    let fault = refused(deployment, context.model_service.name()).or_else(|| {
+        pods::live(context.observed)
             .into_iter()
             .filter(|pod| !pods::is_serving(pod))
             .find_map(pod_fault)
-            .or_else(|| obstacle_fault(evidence))
-            .or_else(|| lost::lately(evidence.observed, evidence.now))
+            .or_else(|| obstacle_fault(context))
+            .or_else(|| lost::lately(context.observed, context.now))
     });
     if available == 0 {
-        return fault.unwrap_or_else(|| Finding::no(Reason::Starting, "No pod is ready yet."));
+        return fault
+            .unwrap_or_else(|| ConditionResult::no(Reason::Starting, "No pod is ready yet."));
     }
     let of_the_others = fault.map_or_else(String::new, |fault| {
         format!(" Of the others: {}", fault.message)
     });
     // Not as many as the Deployment is asked for: that an autoscaler asks for more takes nothing away.
     if available >= scaling.least_pods().min(wanted) {
-        return Finding::yes(
+        return ConditionResult::yes(
             Reason::Available,
             format!("Enough pods are ready to serve.{of_the_others}"),
         );
     }
-    Finding::yes(
+    ConditionResult::yes(
         Reason::PartlyAvailable,
         format!(
             "Requests are served, by fewer pods than {} for now.{of_the_others}",
@@ -88,20 +89,20 @@ fn nothing_is_served(scaling: &Scaling) -> &'static str {
 }
 
 /// Pods that aren't even made: a quota, a policy or a webhook refuses them.
-fn refused(deployment: &Deployment, name: &str) -> Option<Finding> {
+fn refused(deployment: &Deployment, name: &str) -> Option<ConditionResult> {
     let failure = deployment_condition(deployment, "ReplicaFailure")
         .filter(|condition| condition.status == "True")?;
     let message = failure
         .message
         .as_deref()
         .unwrap_or("The API server refuses the pods.");
-    Some(Finding::no(
+    Some(ConditionResult::no(
         Reason::PodsRefused,
         refusal::explained(message, name),
     ))
 }
 
-fn pod_fault(pod: &Pod) -> Option<Finding> {
+fn pod_fault(pod: &Pod) -> Option<ConditionResult> {
     unschedulable(pod).or_else(|| {
         [pods::fetch(pod), pods::server(pod)]
             .into_iter()
@@ -111,38 +112,38 @@ fn pod_fault(pod: &Pod) -> Option<Finding> {
 }
 
 /// Why a pod doesn't get as far as a container, as events tell.
-fn obstacle_fault(evidence: &Evidence<'_>) -> Option<Finding> {
-    let Evidence {
+fn obstacle_fault(context: &StatusContext<'_>) -> Option<ConditionResult> {
+    let StatusContext {
         model_service,
         observed,
         now,
         ..
-    } = evidence;
+    } = context;
     // What was told of a pod that has come further since counts no more.
     pod_to_explain(observed, *now)?;
     Some(match stuck::obstacle(model_service, &observed.events)? {
-        Obstacle::Volume(why) => Finding::no(
+        Obstacle::Volume(why) => ConditionResult::no(
             Reason::VolumeNotMounted,
             format!("A volume of the pods can't be mounted: {why}"),
         ),
-        Obstacle::Sandbox(why) => Finding::no(
+        Obstacle::Sandbox(why) => ConditionResult::no(
             Reason::ContainerNotStarted,
             format!("The node can't set up the pods: {why}"),
         ),
     })
 }
 
-fn unschedulable(pod: &Pod) -> Option<Finding> {
+fn unschedulable(pod: &Pod) -> Option<ConditionResult> {
     let scheduled =
         pod_condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False")?;
     let message = scheduled.message.as_deref().unwrap_or("No node fits.");
-    Some(Finding::no(
+    Some(ConditionResult::no(
         Reason::Unschedulable,
         format!("No node takes the pods: {message}"),
     ))
 }
 
-fn container_fault(status: &ContainerStatus) -> Option<Finding> {
+fn container_fault(status: &ContainerStatus) -> Option<ConditionResult> {
     let ContainerStatus { name, image, .. } = status;
     let waits_for = status
         .state
@@ -153,13 +154,13 @@ fn container_fault(status: &ContainerStatus) -> Option<Finding> {
         .find_map(|state| state?.terminated.as_ref())
         .filter(|terminated| terminated.exit_code != 0);
     match (waits_for, last_exit) {
-        (Some(reason), _) if IMAGE_FAULTS.contains(&reason) => Some(Finding::no(
+        (Some(reason), _) if IMAGE_FAULTS.contains(&reason) => Some(ConditionResult::no(
             Reason::ImagePullFailed,
             format!(
                 "The image {image} of container {name} can't be pulled. Check spec.server.image, spec.server.imagePullPolicy and spec.pod.imagePullSecrets."
             ),
         )),
-        _ if let Some(missing) = pods::missing_object(status) => Some(Finding::no(
+        _ if let Some(missing) = pods::missing_object(status) => Some(ConditionResult::no(
             Reason::ContainerNotStarted,
             format!("Container {name} can't be started: {missing}."),
         )),
@@ -171,23 +172,25 @@ fn container_fault(status: &ContainerStatus) -> Option<Finding> {
                 | "RunContainerError"),
             ),
             _,
-        ) => Some(Finding::no(
+        ) => Some(ConditionResult::no(
             Reason::ContainerNotStarted,
             format!(
                 "Container {name} can't be started ({reason}). `kubectl describe pod` says why."
             ),
         )),
-        (_, Some(exit)) if exit.reason.as_deref() == Some("OOMKilled") => Some(Finding::no(
-            Reason::OutOfMemory,
-            format!(
-                "Container {name} needs more memory than it may have. Raise spec.server.resources.limits.memory."
-            ),
-        )),
+        (_, Some(exit)) if exit.reason.as_deref() == Some("OOMKilled") => {
+            Some(ConditionResult::no(
+                Reason::OutOfMemory,
+                format!(
+                    "Container {name} needs more memory than it may have. Raise spec.server.resources.limits.memory."
+                ),
+            ))
+        }
         (Some("CrashLoopBackOff"), exit) => {
             let exit_code = exit.map_or_else(String::new, |exit| {
                 format!(" with exit code {}", exit.exit_code)
             });
-            Some(Finding::no(
+            Some(ConditionResult::no(
                 Reason::ContainerCrashing,
                 format!("Container {name} fails again and again{exit_code}. Its logs say why."),
             ))

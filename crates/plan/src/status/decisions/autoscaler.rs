@@ -13,7 +13,7 @@ use super::{
 use crate::{
     autoscaling::readings::{Subject, deciding, followed, has_read, missing},
     observed::foreign_status::hpa_condition,
-    status::conditions::Evidence,
+    status::conditions::StatusContext,
 };
 
 /// Whether the HPA's status is of the sync in which it last changed the number of pods: the next sync
@@ -29,14 +29,17 @@ pub(super) fn last_scale_time(hpa: &HorizontalPodAutoscaler) -> Option<Timestamp
 }
 
 /// What the HPA has decided, where its status still tells all about it.
-pub(super) fn latest_step(evidence: &Evidence<'_>, hpa: &HorizontalPodAutoscaler) -> Option<Step> {
+pub(super) fn latest_step(
+    context: &StatusContext<'_>,
+    hpa: &HorizontalPodAutoscaler,
+) -> Option<Step> {
     let status = hpa.status.as_ref().filter(|_| is_fresh(hpa))?;
     let from = status.current_replicas?;
     let to = status.desired_replicas;
     let why = if has_read(hpa) {
-        readings(evidence, hpa, from, to)
+        readings(context, hpa, from, to)
     } else {
-        bounds(evidence, hpa, from, to)?
+        bounds(context, hpa, from, to)?
     };
     Some(Step {
         time: last_scale_time(hpa)?,
@@ -47,13 +50,13 @@ pub(super) fn latest_step(evidence: &Evidence<'_>, hpa: &HorizontalPodAutoscaler
 }
 
 fn bounds(
-    evidence: &Evidence<'_>,
+    context: &StatusContext<'_>,
     hpa: &HorizontalPodAutoscaler,
     from: i32,
     to: i32,
 ) -> Option<Why> {
     let spec = hpa.spec.as_ref()?;
-    let least = evidence.model_service.scaling().least_pods();
+    let least = context.model_service.scaling().least_pods();
     Some(if to > from {
         let bound = spec.min_replicas.unwrap_or(1);
         Why::Bounds {
@@ -70,12 +73,12 @@ fn bounds(
     })
 }
 
-fn readings(evidence: &Evidence<'_>, hpa: &HorizontalPodAutoscaler, from: i32, to: i32) -> Why {
-    let followed = followed(hpa, evidence.observed.scaled_object.as_ref());
+fn readings(context: &StatusContext<'_>, hpa: &HorizontalPodAutoscaler, from: i32, to: i32) -> Why {
+    let followed = followed(hpa, context.observed.scaled_object.as_ref());
     let deciding = deciding(hpa, &followed).cloned();
     let limit = limit(hpa).or_else(|| {
         let wanted = deciding.as_ref()?.wanted(from)?;
-        window(evidence, hpa, from, to, wanted)
+        window(context, hpa, from, to, wanted)
     });
     Why::Readings {
         limit,
@@ -101,7 +104,7 @@ fn limit(hpa: &HorizontalPodAutoscaler) -> Option<Limit> {
 /// The stabilization window, where it must have been that: the HPA has no words for it in the sync in
 /// which it changes the number of pods. While pods are unready, what is asked for can't be known.
 fn window(
-    evidence: &Evidence<'_>,
+    context: &StatusContext<'_>,
     hpa: &HorizontalPodAutoscaler,
     from: i32,
     to: i32,
@@ -114,7 +117,7 @@ fn window(
         &behavior.scale_down
     };
     let has_window = rules.as_ref()?.stabilization_window_seconds? > 0;
-    let ready = evidence
+    let ready = context
         .observed
         .deployment
         .as_ref()?

@@ -212,22 +212,22 @@ fn the_next_pass_comes_when_the_plan_changes() {
     ] {
         let model_service = scheduled(engine, std::slice::from_ref(&schedule));
         let observed = observed(utc("2027-01-01T07:00"));
-        let resolved = model_service.scaling().on(&observed);
+        let active = model_service.scaling().resolve(&observed);
         assert_eq!(
-            resolved.next_change(observed.at),
+            active.next_change(observed.at),
             Some(start.parse().unwrap()),
             "{engine}"
         );
         assert_eq!(
-            resolved.next_change(utc("2027-01-01T09:00")),
+            active.next_change(utc("2027-01-01T09:00")),
             Some(utc("2027-01-01T18:00")),
             "{engine}"
         );
     }
     let without = scheduled("HPA", &[]);
-    let resolved = without
+    let active = without
         .scaling()
-        .on(&observed(utc("2027-01-01T07:00")))
+        .resolve(&observed(utc("2027-01-01T07:00")))
         .next_change(utc("2027-01-01T07:00"));
-    assert_eq!(resolved, None);
+    assert_eq!(active, None);
 }
