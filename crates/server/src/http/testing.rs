@@ -1,6 +1,8 @@
 //! A server without a socket, for the tests of its endpoints.
 
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -9,7 +11,12 @@ use serde_json::Value;
 use springtide_batching::{Config, Policy};
 use tower::ServiceExt;
 
+use super::cors::Cors;
 use super::*;
+use crate::body::BodyBudget;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::models::Repository;
 use crate::models::testing::{FakeBackend, install};
 
 /// The name of the model that [`ready_app`] serves.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::stamp::FileFacts;
 
 /// Name of the model file in the folder of its version.
-pub const MODEL_FILE: &str = "model.onnx";
+pub(super) const MODEL_FILE: &str = "model.onnx";
 
 /// Most entries that are read. A folder with more isn't one of models.
 const MAX_ENTRIES: usize = 10_000;
