@@ -84,7 +84,7 @@ fn read(file: &Path, modules: &mut Modules, names: Names) -> anyhow::Result<()> 
         mentions: BTreeSet::new(),
     };
     let mut mentions = Mentions {
-        module: &names,
+        module: names.clone(),
         found: BTreeSet::new(),
         idents: BTreeSet::new(),
     };
@@ -230,14 +230,15 @@ fn absolute(path: &[String], module: &[String], modules: &Modules) -> Option<Nam
 }
 
 /// Finds paths in code that begin at the crate or at a module around.
-struct Mentions<'a> {
-    module: &'a [String],
+struct Mentions {
+    /// The module that is looked at: one of a file, or one written out within it.
+    module: Names,
     found: BTreeSet<Names>,
     /// All names in the code.
     idents: BTreeSet<String>,
 }
 
-impl<'ast> Visit<'ast> for Mentions<'_> {
+impl<'ast> Visit<'ast> for Mentions {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let names: Names = path
             .segments
@@ -247,7 +248,7 @@ impl<'ast> Visit<'ast> for Mentions<'_> {
         let is_of_the_crate = matches!(names[0].as_str(), "crate" | "super" | "self");
         if is_of_the_crate && names.len() > 1 {
             self.found
-                .extend(absolute(&names, self.module, &Modules::new()));
+                .extend(absolute(&names, &self.module, &Modules::new()));
         }
         visit::visit_path(self, path);
     }
@@ -257,8 +258,15 @@ impl<'ast> Visit<'ast> for Mentions<'_> {
     }
 
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
-        if !is_of_tests(&module.attrs) {
-            visit::visit_item_mod(self, module);
+        // The name of a file's module is no use of an item that is called so, too.
+        if let Some((_, items)) = &module.content
+            && !is_of_tests(&module.attrs)
+        {
+            self.module.push(module.ident.to_string());
+            for item in items {
+                self.visit_item(item);
+            }
+            self.module.pop();
         }
     }
 }
@@ -403,6 +411,37 @@ mod tests {
             circles,
             [["2 files:", "a.rs -> a/inner.rs: f", "a/inner.rs -> a.rs: A"]]
         );
+    }
+
+    #[test]
+    fn what_is_around_a_module_that_is_written_out_is_the_file_itself() {
+        let circles = circles_of(&[
+            ("lib.rs", "mod a;"),
+            ("a.rs", "mod inner; fn f() -> self::inner::A { todo!() }"),
+            (
+                "a/inner.rs",
+                "pub struct A; mod within { fn g() -> super::A { todo!() } }",
+            ),
+        ]);
+        assert_eq!(circles, Vec::<Vec<String>>::new());
+        let circles = circles_of(&[
+            ("lib.rs", "mod a;"),
+            ("a.rs", "mod inner; fn f() -> self::inner::A { todo!() }"),
+            (
+                "a/inner.rs",
+                "pub struct A; mod within { fn g() { super::super::f() } }",
+            ),
+        ]);
+        assert_eq!(circles.len(), 1);
+    }
+
+    #[test]
+    fn a_module_that_is_called_like_what_it_shows_is_no_use_of_it() {
+        let circles = circles_of(&[
+            ("lib.rs", "mod a; pub use a::a; pub struct B;"),
+            ("a.rs", "use crate::B; pub fn a() {}"),
+        ]);
+        assert_eq!(circles, Vec::<Vec<String>>::new());
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //! the workers end. Deadlines are kept by those who submit, each its own.
 
 mod handle;
+mod job;
+mod observer;
 mod shared;
 mod worker;
 
@@ -21,162 +23,22 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 pub use handle::Handle;
+pub use job::{Answer, Failure, Submission, Worker};
+pub use observer::{LeftQueue, Observer};
 
-use crate::load::{Arrival, Ran};
-use crate::machine::sentinel::Check;
-use crate::machine::{Config, Rejection};
-use crate::stop::Stop;
+use crate::load::Ran;
+use crate::machine::Config;
 use shared::Shared;
 use worker::{Ended, WorkerThread};
-
-/// Runs batches. Each lives on an operating system thread of its own and may block it.
-pub trait Worker: Send + 'static {
-    /// What one request brings.
-    type Input: Send + 'static;
-    /// What one request gets. Clones should be cheap: one is kept for each request that is to be
-    /// checked.
-    type Output: Clone + Send + 'static;
-    /// Why a batch failed.
-    type Error: Clone + Send + 'static;
-
-    /// Runs the requests together and gives one output for each, in their order. When `stop` is
-    /// requested nobody waits for the outputs any more: the sooner this returns, with whatever
-    /// result, the sooner the next batch runs.
-    ///
-    /// # Errors
-    /// When the batch as a whole failed. It is then run again in halves, so that only the request
-    /// that can't run gets this error.
-    fn run(
-        &mut self,
-        inputs: &[&Self::Input],
-        stop: &Stop,
-    ) -> Result<Vec<Self::Output>, Self::Error>;
-
-    /// Runs one request alone, and says whether it gets what it got in a batch with others, as closely
-    /// as outputs of the model are to agree. When `stop` is requested, others need the worker: the
-    /// sooner this returns, the better, with [`Check::Undecided`] where the run was cut short. It is
-    /// then called again later.
-    ///
-    /// A worker that can't compare leaves it at the default, and its batches aren't to be
-    /// [`Sharing::Checked`](crate::Sharing).
-    fn check(&mut self, input: &Self::Input, shared: &Self::Output, stop: &Stop) -> Check {
-        let _not_compared = (input, shared, stop);
-        Check::Undecided
-    }
-
-    /// Time that processors have worked for this worker since its thread began, on all together.
-    /// Asked on that thread, after each batch and each check.
-    fn processor_time(&self) -> Duration;
-}
-
-/// Why a request left the queue without running.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftQueue {
-    /// Its deadline passed, or came too close for the run.
-    Expired,
-    /// Whoever waited for its answer went away.
-    Cancelled,
-}
-
-/// Is told what happens, for metrics. Called from the callers' and the workers' threads, so it must
-/// be quick. Rejections are the callers' to count: they get them as [`Failure::Rejected`].
-pub trait Observer: Send + Sync + 'static {
-    /// A request arrived that the batcher can run, whether it was queued or refused for overload.
-    /// Before anything is known of what batches cost this isn't called; those requests then come with
-    /// a later one.
-    fn arrived(&self, arrival: &Arrival);
-    /// A request begins to run, for the first time, after this wait in the queue. Each request that
-    /// is accepted comes here or to [`Observer::left_queue`], and to one of them only.
-    fn begins(&self, waited: Duration);
-    /// A batch with this many rows took this long, whether it failed or not.
-    fn ran(&self, rows: usize, took: Duration);
-    /// A batch with this many rows was stopped after this time, because all of its clients had left.
-    fn stopped(&self, rows: usize, after: Duration);
-    /// A request left the queue without running.
-    fn left_queue(&self, reason: LeftQueue);
-    /// A request of a shared batch ran again, alone. [`Check::Different`] comes once at most: from then
-    /// on each request runs alone, and nothing more is checked.
-    fn checked(&self, check: Check);
-}
-
-/// One request.
-#[derive(Debug)]
-pub struct Submission<K, I> {
-    /// What a request must have in common with others to share a batch.
-    pub signature: K,
-    /// Rows that the request has.
-    pub rows: NonZeroUsize,
-    /// Elements of its inputs, in all rows together: what a run takes grows with them.
-    pub elements: usize,
-    /// When its answer is worth nothing any more.
-    pub deadline: Instant,
-    /// What the worker gets.
-    pub input: I,
-}
-
-/// An output, and the batch that it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<O> {
-    /// The worker's output for this request.
-    pub output: O,
-    /// Rows of the batch that the request ran in.
-    pub batch_rows: usize,
-    /// From the push to the beginning of that batch. For a request that was in batches before whose
-    /// outputs were not given, this holds those runs too.
-    pub queued: Duration,
-    /// What that batch took to run.
-    pub compute: Duration,
-}
-
-/// Why a request got no output.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure<E> {
-    /// It was not queued.
-    #[error(transparent)]
-    Rejected(#[from] Rejection),
-    /// Its deadline passed, in the queue or while it ran, or came too close for the run.
-    #[error("the request's time is up")]
-    TimedOut,
-    /// The worker failed on it, alone in its batch.
-    #[error("the request could not be run: {0}")]
-    Failed(E),
-    /// The driver or its worker ended before the request was answered.
-    #[error("the batcher has ended")]
-    Gone,
-}
 
 /// A worker's thread ended by a panic. The requests that it ran are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a worker thread panicked")]
 pub struct WorkerDied;
-
-type Reply<O, E> = oneshot::Sender<Result<Answer<O>, Failure<E>>>;
-
-struct Job<I, O, E> {
-    elements: usize,
-    input: I,
-    reply: Reply<O, E>,
-}
-
-/// A request that was answered from a shared batch, and its answer.
-struct Sample<I, O> {
-    input: I,
-    output: O,
-}
-
-/// Answers a request whose client may have left; then nobody needs the answer.
-fn answer<O, E>(reply: Reply<O, E>, result: Result<Answer<O>, Failure<E>>) {
-    let _client_left = reply.send(result);
-}
-
-/// The time, which tests can pause.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
 
 /// The batcher's task. The workers begin at once; without [`Driver::run`] nothing that is held back
 /// is ever let go. Dropped, it gives up what waits: that fails with [`Failure::Gone`].

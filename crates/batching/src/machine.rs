@@ -30,7 +30,7 @@
 //! standing.
 //!
 //! Answers are to arrive in time, not almost: room is left for batches that take longer than expected
-//! ([`Fit::safe`]), and a little for the way to the client.
+//! ([`Fit::safe`](crate::estimate::Fit::safe)), and a little for the way to the client.
 //!
 //! Estimates can be wrong, and must not refuse for ever. So an idle worker takes any request,
 //! whatever the estimate, and a request that had less time from the start than its run alone is said
@@ -46,6 +46,7 @@ mod queue;
 mod runs;
 pub mod sentinel;
 mod standing;
+mod state;
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -57,15 +58,14 @@ pub use config::{Config, Policy, Sharing};
 pub use entry::{Entry, Ticket};
 pub use runs::RunId;
 pub use standing::Objective;
+pub use state::Machine;
 
-use crate::estimate::{BatchTime, Fit, Measured};
-use crate::linger::{self, Returns};
+use crate::estimate::Measured;
+use crate::linger;
 use crate::stop::Stop;
 use plan::Plan;
-use queue::{LaneId, Queue};
-use runs::Runs;
+use queue::LaneId;
 use sentinel::Watch;
-use standing::StandingQueue;
 
 /// Requests that run together, oldest first.
 #[derive(Debug)]
@@ -120,99 +120,7 @@ pub enum Cancelled<K, T> {
     Over,
 }
 
-/// The queue, and what is known about running batches. `K` are signatures, `T` what a request brings,
-/// `S` what is kept of one that is to be checked.
-#[derive(Debug)]
-pub struct Machine<K, T, S = ()> {
-    config: Config,
-    workers: NonZeroUsize,
-    queue: Queue<K, T>,
-    runs: Runs,
-    batch_time: BatchTime,
-    returns: Returns,
-    /// Rows that the newest batch was taken from: about as many will wait for the next.
-    newest_demand: usize,
-    /// Rows that it could have had.
-    newest_full: usize,
-    /// Since when an idle worker has been held.
-    held_since: Option<Instant>,
-    /// Where there is an objective.
-    standing: Option<StandingQueue>,
-    /// Where batches are shared and checked.
-    watch: Option<Watch<S>>,
-    next_ticket: u64,
-    closed: bool,
-}
-
 impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
-    /// An empty queue, as many idle workers as batches can run at the same time, and batches that
-    /// were measured before, oldest first.
-    #[must_use]
-    pub fn new(config: Config, workers: NonZeroUsize, measured: &[Measured]) -> Self {
-        let mut batch_time = BatchTime::default();
-        for batch in measured {
-            batch_time.measure(*batch);
-        }
-        let mut machine = Self {
-            config,
-            workers,
-            queue: Queue::new(config.max_rows),
-            runs: Runs::default(),
-            batch_time,
-            returns: Returns::default(),
-            newest_demand: 0,
-            newest_full: 1,
-            held_since: None,
-            standing: config.objective.map(StandingQueue::new),
-            watch: match config.sharing {
-                Sharing::Checked(sentinel) => Some(Watch::new(sentinel)),
-                Sharing::Unchecked | Sharing::Alone => None,
-            },
-            next_ticket: 0,
-            closed: false,
-        };
-        if machine.is_alone() {
-            machine.run_alone();
-        }
-        machine
-    }
-
-    /// Rows that wait now. May exceed [`Config::max_queue_rows`] for a moment by the rows of
-    /// batches whose outputs are not given, which come back to the queue.
-    #[must_use]
-    pub const fn waiting_rows(&self) -> usize {
-        self.queue.rows()
-    }
-
-    /// Whether each request runs alone.
-    #[must_use]
-    pub const fn is_alone(&self) -> bool {
-        matches!(self.config.sharing, Sharing::Alone)
-    }
-
-    /// Whether a worker is idle, or can be: a check that may be stopped counts for nothing. While none
-    /// is, a push needs no [`Machine::poll`]: there is one when a batch ends.
-    #[must_use]
-    pub const fn has_idle_worker(&self) -> bool {
-        self.runs.len() < self.workers.get()
-    }
-
-    /// From when on nobody waits for any of the batches that keep all workers busy, whether that is to come
-    /// or has been: the last of their deadlines. None while a worker is idle.
-    #[must_use]
-    pub fn last_deadline(&self) -> Option<Instant> {
-        if self.has_idle_worker() {
-            return None;
-        }
-        self.runs.deadline()
-    }
-
-    /// What is known of the time that batches take.
-    #[must_use]
-    pub fn fit(&self) -> Option<Fit> {
-        self.batch_time.fit()
-    }
-
     /// Queues a request.
     ///
     /// # Errors
@@ -253,20 +161,6 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
             Some(stop) => Cancelled::Running(stop),
             None => Cancelled::Over,
         }
-    }
-
-    /// From now on nothing is held back: there will hardly be more to wait for.
-    pub const fn flush(&mut self) {
-        self.config.policy = Policy::AT_ONCE;
-    }
-
-    /// From now on each batch is one request, of those that wait too, and nothing is checked. Requests
-    /// that share a batch that runs now are not answered from it. Gives what ends a check that runs.
-    pub fn run_alone(&mut self) -> Option<Stop> {
-        self.flush();
-        self.config.sharing = Sharing::Alone;
-        self.queue.part();
-        self.watch.take().and_then(Watch::give_up)
     }
 
     /// Refuses every further push. What waits still runs, as after [`Machine::flush`]; nothing more is
@@ -452,14 +346,6 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         let (run, stop) = self.runs.begin(tickets, now + takes, deadline);
         self.note_busy(now);
         Step::Run(Batch { run, entries, stop })
-    }
-
-    fn note_busy(&mut self, now: Instant) {
-        if !self.has_idle_worker()
-            && let Some(standing) = &mut self.standing
-        {
-            standing.busy(now);
-        }
     }
 }
 

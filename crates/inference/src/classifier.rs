@@ -9,11 +9,13 @@
 //! threshold isn't 0.5), so a confidence is only told where it is known which column of the
 //! probabilities is the label's: see [`placement`].
 
+mod class;
 pub mod placement;
 
 use std::num::NonZeroUsize;
 
-use self::placement::{Classes, Placement};
+pub use self::class::Class;
+use self::placement::{Classes, Placement, highest};
 use crate::data::DataView;
 use crate::element::ElementType;
 use crate::signature::{Dimension, Port, Signature};
@@ -21,15 +23,6 @@ use crate::tensor::TensorView;
 
 /// How far the probabilities of one row may sum from 1: rounding of 32-bit floats over many classes.
 const SUM_TOLERANCE: f32 = 1e-2;
-
-/// What a row was taken for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// A label of the model, or the class's position where it has none.
-    Number(i64),
-    /// A label of the model.
-    Name(String),
-}
 
 /// The class of one row, with its probability.
 #[derive(Debug, Clone, PartialEq)]
@@ -391,21 +384,6 @@ fn labels(signature: &Signature) -> Option<OutputAt> {
                 && port.shape.as_deref() == Some(&[Dimension::Any])
         })
         .map(OutputAt::new)
-}
-
-/// Position and value of the highest number, the first of equal ones; NaN where any number is NaN,
-/// since nothing can be said of the row then.
-fn highest(row: &[f32]) -> (usize, f32) {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (position, &number) in row.iter().enumerate() {
-        if number.is_nan() {
-            return (position, f32::NAN);
-        }
-        if number > best.1 {
-            best = (position, number);
-        }
-    }
-    best
 }
 
 fn list<'p>(ports: impl Iterator<Item = &'p Port>) -> String {

@@ -10,7 +10,7 @@ use crate::names::shortened;
 use crate::proto::{Dimension, DimensionValue, TensorShape, TypeKind, ValueInfo};
 use crate::scope::{Context, Scope};
 use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Sequence, Value};
-use crate::walk::Walk;
+use crate::walk::{Walk, node};
 
 /// The most axes of an input beside that of the rows.
 const MAXIMUM_REST: usize = 15;
@@ -52,7 +52,7 @@ struct Names {
 
 fn judged(model: &Model, mut names: Option<Names>) -> Analysis {
     let graph = model.graph();
-    let mut walk = Walk::new(&model.proto.functions);
+    let mut walk = Walk::new(&model.proto.functions, node::run);
     let context = Rc::new(Context::new(&model.proto.opset_import));
     let mut scope = Scope::new(None, context);
     let fixed: HashSet<&str> = graph

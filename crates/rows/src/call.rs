@@ -1,14 +1,16 @@
-//! One node as a rule sees it: its inputs and attributes, and the words to blame it.
+//! One node as a rule sees it: its inputs and attributes, what a rule gives, and the words to blame the node.
 
 use std::rc::Rc;
 
 use crate::dimension::Dim;
 use crate::names;
-use crate::operators::elementwise;
 use crate::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use crate::scope::Scope;
 use crate::value::{Blame, Certainty, Value};
 use crate::walk::Walk;
+
+/// What a rule gives: what is known of each output, or the node to blame for all.
+pub(crate) type Outcome<'m> = Result<Vec<Value<'m>>, Blame>;
 
 /// A node, what is known of its inputs, and where it stands.
 pub(crate) struct Call<'a, 's, 'm> {
@@ -126,7 +128,7 @@ impl<'a, 's, 'm> Call<'a, 's, 'm> {
     /// A value that differs with N reaches what goes row by row, at this node.
     pub(crate) fn counted(&self, origin: &Blame) -> Blame {
         // What other operators do with the number may not show in what they give.
-        let certainty = if elementwise::is_arithmetic(&self.node.op_type) {
+        let certainty = if is_arithmetic(&self.node.op_type) {
             origin.certainty
         } else {
             Certainty::Unproven
@@ -195,4 +197,22 @@ pub(crate) fn resolve<'m>(
             .get(own.ref_attr_name.as_str())
             .copied()
     }
+}
+
+/// Arithmetic that a number that differs with N goes through as another such number.
+pub(crate) fn is_arithmetic(operator: &str) -> bool {
+    matches!(
+        operator,
+        "Add"
+            | "Sub"
+            | "Mul"
+            | "Div"
+            | "Cast"
+            | "Sqrt"
+            | "Neg"
+            | "Reciprocal"
+            | "Pow"
+            | "Exp"
+            | "Log"
+    )
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use crate::call::Call;
+use crate::call::{Call, Outcome, is_arithmetic};
 use crate::operators::{self, Rule};
 use crate::scope;
 use crate::value::{Blame, Certainty, Dependence, RowKind, Value};
@@ -38,9 +38,6 @@ const FLAGS: [&str; 27] = [
     "transBatchA",
     "transBatchB",
 ];
-
-/// What a rule gives: what is known of each output, or the node to blame for all.
-pub(crate) type Outcome<'m> = Result<Vec<Value<'m>>, Blame>;
 
 /// Applies the rule of the node's operator, after what holds for all operators.
 pub(crate) fn dispatch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
@@ -173,7 +170,7 @@ fn apply<'m>(call: &mut Call<'_, '_, 'm>, rule: &Rule) -> Outcome<'m> {
                 return Err(call.counted(&blame));
             }
             // The operator may undo what N did.
-            if !operators::elementwise::is_arithmetic(&call.node.op_type) {
+            if !is_arithmetic(&call.node.op_type) {
                 blame.certainty = Certainty::Unproven;
             }
             return Ok(vec![Value::new(None, Dependence::Counted(blame)); count]);

@@ -1,19 +1,16 @@
 //! The walk over a model's nodes in their order, from what is known of the inputs to what is known of
 //! the outputs.
 
+pub(crate) mod node;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::call::Call;
 use crate::constant;
 use crate::dimension::{Dim, Symbol};
-use crate::dispatch::dispatch;
 use crate::findings::{Finding, Hazard, MAXIMUM_HAZARDS};
-use crate::hazards;
 use crate::names::{blame, shortened, shown_name, shown_operator};
-use crate::operators;
-use crate::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto, element};
-use crate::resources;
+use crate::proto::{FunctionProto, GraphProto, NodeProto, element};
 use crate::scope::{Scope, canonical, declared_element};
 use crate::value::{Blame, Certainty, Dependence, Value};
 
@@ -27,8 +24,13 @@ const MAXIMUM_RANK: usize = 24;
 const MAXIMUM_CONTENTS: usize = 2_000_000;
 const MAXIMUM_INTERNED: usize = 100_000;
 
+/// Runs one node. Gives what is known of its outputs; as many values as it has outputs.
+pub(crate) type RunNode<'m> = fn(&mut Walk<'m>, &'m NodeProto, &Scope<'_, 'm>) -> Vec<Value<'m>>;
+
 /// What is common to the whole walk.
 pub(crate) struct Walk<'m> {
+    /// Given from above: it applies the rules, of which some walk over nodes within a node.
+    run_node: RunNode<'m>,
     functions: HashMap<(&'m str, &'m str, &'m str), &'m FunctionProto>,
     next_symbol: u32,
     interned: HashMap<String, Dim>,
@@ -52,8 +54,9 @@ pub(crate) struct Walk<'m> {
 }
 
 impl<'m> Walk<'m> {
-    pub(crate) fn new(functions: &'m [FunctionProto]) -> Self {
+    pub(crate) fn new(functions: &'m [FunctionProto], run_node: RunNode<'m>) -> Self {
         Self {
+            run_node,
             functions: functions
                 .iter()
                 .map(|function| {
@@ -198,7 +201,7 @@ impl<'m> Walk<'m> {
         self.depth = self.depth.saturating_add(1);
         self.lists = self.lists.saturating_add(1);
         for node in nodes {
-            let outputs = self.node(node, scope);
+            let outputs = (self.run_node)(self, node, scope);
             for (name, mut value) in node.output.iter().zip(outputs) {
                 if name.is_empty() {
                     continue;
@@ -239,89 +242,4 @@ impl<'m> Walk<'m> {
             value.content = None;
         }
     }
-
-    /// What is known of a node's outputs; as many values as it has outputs.
-    fn node(&mut self, node: &'m NodeProto, scope: &Scope<'_, 'm>) -> Vec<Value<'m>> {
-        let count = node.output.len();
-        let all = |blame: &Blame| vec![Value::mixed(blame.clone()); count.min(MAXIMUM_VISITS)];
-        self.visits = self
-            .visits
-            .saturating_add(1)
-            .saturating_add(count / 8)
-            .saturating_add(effort(node));
-        if self.visits > MAXIMUM_VISITS || self.depth > MAXIMUM_DEPTH {
-            self.add_hazard(node, "is beyond the size of graphs that are looked at");
-            return all(&blame(
-                node,
-                Certainty::Unproven,
-                "is beyond the size of graphs that are judged",
-                None,
-            ));
-        }
-        let mut inputs = Vec::with_capacity(node.input.len());
-        for name in &node.input {
-            let input = if name.is_empty() {
-                None
-            } else {
-                scope.find(name)
-            };
-            if input.is_none() && !name.is_empty() && !scope.leaves_out(name) {
-                return all(&blame(
-                    node,
-                    Certainty::Unproven,
-                    "takes an input that no node before it gives",
-                    None,
-                ));
-            }
-            if let Some(content) = input.as_ref().and_then(|input| input.content.as_ref()) {
-                self.visits = self.visits.saturating_add(content.len() / 32);
-            }
-            inputs.push(input);
-        }
-        let elements = operators::elements(node, &inputs, scope);
-        let mut call = Call::new(self, scope, node, inputs);
-        hazards::check(&mut call);
-        let lists = call.walk.lists;
-        let mut outputs = match dispatch(&mut call) {
-            Ok(outputs) => outputs,
-            Err(blame) => {
-                if call.walk.lists == lists && holds_nodes(call.walk, node) {
-                    call.walk
-                        .add_hazard(node, "runs a graph that wasn't looked into");
-                }
-                all(&blame)
-            }
-        };
-        if outputs.len() < count {
-            let blame = call.blame(Certainty::Unproven, "has more outputs than are known", None);
-            outputs.resize_with(count, || Value::mixed(blame.clone()));
-        }
-        for (index, output) in outputs.iter_mut().enumerate() {
-            if output.element == element::UNDEFINED {
-                output.element = elements.of(index);
-            }
-            if output.rank().is_some_and(|rank| rank > MAXIMUM_RANK) {
-                let blame =
-                    call.blame(Certainty::Unproven, "gives a tensor of too many axes", None);
-                *output = Value::mixed(blame);
-            }
-        }
-        resources::check(&mut call, &outputs);
-        outputs
-    }
-}
-
-/// Whether other nodes run within the node.
-fn holds_nodes(walk: &Walk<'_>, node: &NodeProto) -> bool {
-    let has_graph = |attribute: &AttributeProto| attribute.g.is_some();
-    node.attribute.iter().any(has_graph) || walk.function(node).is_some()
-}
-
-/// What reading a node's long attributes adds to a visit.
-fn effort(node: &NodeProto) -> usize {
-    let entries = node
-        .attribute
-        .iter()
-        .map(|attribute| attribute.ints.len().max(attribute.strings.len()));
-    entries.fold(node.attribute.len(), usize::saturating_add) / 1024
 }

@@ -5,16 +5,15 @@ mod environment;
 mod fetch;
 mod probe;
 mod serve;
+mod values;
 
-use std::num::NonZeroUsize;
-
-use clap::{Parser, Subcommand, ValueEnum};
-use springtide_inference::onnx::Provider;
+use clap::{Parser, Subcommand};
 
 pub use self::environment::{Notice, parse};
 pub use self::fetch::FetchArgs;
 pub use self::probe::ProbeArgs;
 pub use self::serve::{BatchingPolicy, ServeArgs};
+pub use self::values::ExecutionProvider;
 
 /// Serves ONNX models over HTTP and gRPC with dynamic batching, and fetches them before.
 #[derive(Debug, Parser)]
@@ -70,39 +69,6 @@ Examples:
     --max-batch-size 32 --batching-mode auto model.onnx"
     )]
     Probe(ProbeArgs),
-}
-
-/// Numbers of rows and threads that were checked to be at least 1 and fit any pointer size.
-fn count(number: u32) -> NonZeroUsize {
-    usize::try_from(number)
-        .ok()
-        .and_then(NonZeroUsize::new)
-        .unwrap_or(NonZeroUsize::MIN)
-}
-
-/// What the model runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExecutionProvider {
-    /// CPU
-    Cpu,
-    /// NVIDIA GPU; the server does not start if none is usable
-    Cuda,
-    /// NVIDIA GPU through TensorRT, which compiles a model for minutes when it is loaded; the server does not start if
-    /// it is not usable
-    Tensorrt,
-    /// NVIDIA GPU if one is usable, otherwise the CPU; log, metadata and metrics show the choice
-    Auto,
-}
-
-impl From<ExecutionProvider> for Provider {
-    fn from(provider: ExecutionProvider) -> Self {
-        match provider {
-            ExecutionProvider::Cpu => Self::Cpu,
-            ExecutionProvider::Cuda => Self::Cuda,
-            ExecutionProvider::Tensorrt => Self::TensorRt,
-            ExecutionProvider::Auto => Self::Auto,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod activity;
 mod age;
 mod answer;
 mod body;
+mod closing;
 mod connection;
 mod cost;
 mod descriptors;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use self::activity::{Patience, Waiting, Working};
 use self::age::Ages;
+pub use self::closing::Closing;
 use self::connection::connection;
 pub use self::cost::{Asked, Memory, Refuse};
 pub use self::descriptors::raise_limit;
@@ -43,20 +45,6 @@ const EMPTY_BACKLOG: Duration = Duration::from_millis(10);
 
 /// How long that may take: where new connections never cease, some must be refused.
 const LAST_CONNECTIONS: Duration = Duration::from_millis(250);
-
-/// How connections are to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Closing {
-    /// Not at all.
-    Open,
-    /// Everything is answered, and clients are asked to reconnect, which is elsewhere when load
-    /// balancers know that this server ends.
-    Elsewhere,
-    /// No new ones are taken.
-    NoNewConnections,
-    /// Each one ends after the requests that it is answering, at once if there are none.
-    AfterRequest,
-}
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,27 +2,22 @@
 
 pub mod quota;
 pub mod threads;
+mod time;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::thread::sched_getaffinity;
-use rustix::time::{ClockId, clock_gettime};
 use springtide_inference::threads::available_processors;
 use tokio::time::sleep;
 
 use self::quota::Quotas;
 use self::threads::RuntimeThreads;
+pub use self::time::time_of_this_thread;
 use crate::metrics::{PodLoad, Window};
 
 /// Time between two looks at what requests take.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// Processor time that the calling thread has taken since it began.
-#[must_use]
-pub fn time_of_this_thread() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
-}
 
 /// Processors that the process may keep busy: those of its affinity mask, or the part of them that its
 /// cgroups' quotas leave. Unlike [`available_processors`], which counts threads, not rounded.
@@ -58,15 +53,6 @@ pub async fn keep_measuring(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_thread_that_works_takes_processor_time() {
-        let before = time_of_this_thread();
-        let began = Instant::now();
-        while time_of_this_thread() == before {
-            assert!(began.elapsed() < Duration::from_secs(60));
-        }
-    }
 
     #[test]
     fn there_is_always_a_part_of_a_processor() {

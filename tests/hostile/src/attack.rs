@@ -1,12 +1,11 @@
 //! The whole attack: every sender of bodies and every hostile connection, until all is sent or time is over.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::attacker::NICE;
 use crate::bodies::{self, Generator};
 use crate::connections;
 use crate::pace::Pace;
@@ -21,13 +20,6 @@ const HOSTILE: u64 = 500;
 
 /// Of the time that there is, what the attack is spread over; the rest is for a machine that is slow.
 const SPREAD: f64 = 0.7;
-
-/// Attackers have machines of their own elsewhere. Here they run after the server and the clients that
-/// behave, or those would wait for a processor and not for the server.
-pub(crate) const NICE: i32 = 10;
-
-/// The attackers' addresses are 127.0.0.1 and from 127.0.0.3 on, so many. The second one behaves.
-const SOURCES: u8 = 38;
 
 /// What is sent, and for how long at most.
 #[derive(Clone, Copy)]
@@ -94,30 +86,4 @@ pub(crate) fn run(addresses: Addresses, plan: &Plan) -> anyhow::Result<Arc<Tally
         anyhow::Ok(())
     })?;
     Ok(tally)
-}
-
-/// Opens a connection from one of the attackers' addresses that leaves nothing behind when it is closed: the
-/// ports of tens of thousands that wait for their last packets would run out.
-///
-/// # Errors
-///
-/// Where the server, or this machine, takes no more.
-pub(crate) async fn connect(
-    address: SocketAddr,
-    source: u8,
-    receive_bytes: Option<u32>,
-) -> std::io::Result<TcpStream> {
-    let last = match source % SOURCES {
-        0 => 1,
-        other => other + 2,
-    };
-    let socket = TcpSocket::new_v4()?;
-    socket.set_zero_linger()?;
-    if let Some(bytes) = receive_bytes {
-        socket.set_recv_buffer_size(bytes)?;
-    }
-    socket.bind((IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0).into())?;
-    let stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::attack::{NICE, connect};
+use crate::attacker::{NICE, connect};
 use crate::frames::{END_HEADERS, HEADERS, PREFACE, SETTINGS, field, frame, request};
 
 /// Longest time until so many connections are there.

@@ -2,6 +2,7 @@
 //! hostile bodies and connections, and says whether the server kept its promises.
 
 mod attack;
+mod attacker;
 mod bars;
 mod bodies;
 mod connections;

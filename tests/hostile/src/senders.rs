@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 
-use crate::attack::connect;
+use crate::attacker::connect;
 use crate::bodies::{Generator, Hostile};
 use crate::pace::Pace;
 use crate::tally::{Came, Tally, What};

@@ -7,8 +7,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::shared::Shared;
-use super::{Answer, Failure, Job, LeftQueue, Submission, Worker, now};
+use super::job::{Answer, Failure, Job, Submission, Worker};
+use super::observer::LeftQueue;
+use super::shared::{Shared, now};
 use crate::machine::{Cancelled, Rejection, Ticket};
 
 /// Where requests are submitted. Clones share the queue.

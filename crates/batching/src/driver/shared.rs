@@ -7,11 +7,17 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::{Failure, Job, LeftQueue, Observer, Sample, Worker, answer, now};
+use super::job::{Failure, Job, Sample, Worker, answer};
+use super::observer::{LeftQueue, Observer};
 use crate::estimate::Measured;
 use crate::load::{Costs, Ran};
 use crate::machine::{Batch, Config, Entry, Machine, Recheck, Step};
 use crate::stop::Stop;
+
+/// The time, which tests can pause.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 pub(super) type WorkerJob<W> =
     Job<<W as Worker>::Input, <W as Worker>::Output, <W as Worker>::Error>;

@@ -4,10 +4,16 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as std_mpsc;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::job::Job;
+use super::shared::now;
 use super::*;
-use crate::machine::{Overload, Policy, Sharing};
+use crate::load::Arrival;
+use crate::machine::sentinel::Check;
+use crate::machine::{Overload, Policy, Rejection, Sharing};
+use crate::stop::Stop;
 
 /// Doubles numbers; fails on a batch with a negative one.
 #[derive(Default)]

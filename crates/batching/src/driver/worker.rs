@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::shared::{Shared, Task, WorkerJob, WorkerSample};
-use super::{Answer, Failure, Job, LeftQueue, Sample, Worker, answer, now};
+use super::job::{Answer, Failure, Job, Sample, Worker, answer};
+use super::observer::LeftQueue;
+use super::shared::{Shared, Task, WorkerJob, WorkerSample, now};
 use crate::load::Ran;
 use crate::machine::sentinel::Check;
 use crate::machine::{Batch, Entry, Outputs, Recheck};

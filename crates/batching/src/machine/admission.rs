@@ -4,8 +4,8 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use super::Machine;
 use super::plan::delivery;
+use super::state::Machine;
 use crate::estimate::Fit;
 
 /// What is said before anything is known about the time that batches take.
@@ -106,11 +106,6 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
             return Err(self.overloaded(now, cause));
         }
         Ok(())
-    }
-
-    /// The latency that answers should have, once the queue is standing.
-    pub(super) fn objective(&self) -> Option<Duration> {
-        self.standing.as_ref()?.latency()
     }
 
     /// Time until a request that is pushed now would be answered, and the time that it should have

@@ -4,9 +4,9 @@
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use super::Machine;
 use super::runs::RunId;
 use super::sentinel::Check;
+use super::state::Machine;
 use crate::stop::Stop;
 
 /// A request to run again, alone, and to be compared.

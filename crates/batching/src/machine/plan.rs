@@ -3,9 +3,9 @@
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use super::Machine;
 use super::entry::{Entry, Ticket};
 use super::queue::LaneId;
+use super::state::Machine;
 use crate::estimate::Fit;
 
 /// The most that is kept of a request's time for its answer to reach the client.

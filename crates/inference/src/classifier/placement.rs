@@ -14,7 +14,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Class, highest};
+use super::class::Class;
 
 /// A model's classes, in the order of the columns of its probabilities.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,6 +231,21 @@ fn position(label: &Class, columns: usize) -> Option<usize> {
             .filter(|position| *position < columns),
         Class::Name(_) => None,
     }
+}
+
+/// Position and value of the highest number, the first of equal ones; NaN where any number is NaN,
+/// since nothing can be said of the row then.
+pub(super) fn highest(row: &[f32]) -> (usize, f32) {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (position, &number) in row.iter().enumerate() {
+        if number.is_nan() {
+            return (position, f32::NAN);
+        }
+        if number > best.1 {
+            best = (position, number);
+        }
+    }
+    best
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Attention as single operators: each row of the batch attends to itself.
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::slicewise;
 use crate::value::{Blame, Layout, Value};
 

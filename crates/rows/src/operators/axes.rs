@@ -1,8 +1,7 @@
 //! Operators that compute over whole axes: sums, norms, sorting. Never over the rows' axis.
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::elementwise::{self, same_place};
 use crate::operators::labels::{self, Operand};
 use crate::operators::reshape::named_axes;

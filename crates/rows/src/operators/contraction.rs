@@ -1,8 +1,7 @@
 //! Products of matrices and tensors: sums over axes that operands share.
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::elementwise;
 use crate::operators::labels::{self, Label, Operand};
 use crate::value::{Blame, Value};

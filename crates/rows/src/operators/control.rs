@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::call::{Call, resolve};
+use crate::call::{Call, Outcome, resolve};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::proto::{FunctionProto, GraphProto, element};
 use crate::resources;
 use crate::scope::{Scope, declared_element};

@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::labels::{self, Operand};
 use crate::proto::element;
 use crate::value::{Blame, Dependence, RowKind, Value};
@@ -125,24 +124,6 @@ fn cast_content(content: &[Option<Dim>], to: i64) -> Option<Vec<Option<Dim>>> {
         .iter()
         .map(|dim| dim.as_ref().map_or(Some(None), cast))
         .collect()
-}
-
-/// Arithmetic that a number that differs with N goes through as another such number.
-pub(crate) fn is_arithmetic(operator: &str) -> bool {
-    matches!(
-        operator,
-        "Add"
-            | "Sub"
-            | "Mul"
-            | "Div"
-            | "Cast"
-            | "Sqrt"
-            | "Neg"
-            | "Reciprocal"
-            | "Pow"
-            | "Exp"
-            | "Log"
-    )
 }
 
 /// The same shape and dependence, with other elements.

@@ -1,8 +1,7 @@
 //! Operators that pick elements by their places, or put some there.
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::elementwise::same_place;
 use crate::operators::numbers;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};

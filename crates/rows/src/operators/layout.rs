@@ -2,10 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::constant;
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::labels;
 use crate::operators::numbers;
 use crate::operators::reshape::named_axes;

@@ -23,8 +23,7 @@ mod text;
 
 use std::rc::Rc;
 
-use crate::call::{Call, resolve};
-use crate::dispatch::Outcome;
+use crate::call::{Call, Outcome, resolve};
 use crate::proto::{NodeProto, element};
 use crate::scope::Scope;
 use crate::value::Value;

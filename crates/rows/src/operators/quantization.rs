@@ -1,7 +1,6 @@
 //! Operators on quantized numbers: with scales that are fixed, or come from the batch.
 
-use crate::call::Call;
-use crate::dispatch::Outcome;
+use crate::call::{Call, Outcome};
 use crate::operators::elementwise::{self, same_place};
 use crate::operators::{contraction, slicewise};
 use crate::value::{Blame, Certainty, Value};

@@ -1,8 +1,7 @@
 //! LSTM, GRU and RNN: sequences on one axis, the batch on another.
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::value::{Layout, Value};
 
 /// All three: X [time, batch, input] or, with layout 1, [batch, time, input].

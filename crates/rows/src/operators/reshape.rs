@@ -1,8 +1,7 @@
 //! Operators that keep the elements in their order and give them other axes.
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
 
 /// `value` with another shape, which has as many elements if the model runs at all.

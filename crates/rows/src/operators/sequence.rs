@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::layout;
 use crate::value::{Blame, Dependence, Sequence, Value};
 

@@ -1,9 +1,8 @@
 //! Operators that take each element along axis 0 for itself: convolutions, pooling, images.
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::constant;
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::elementwise::same_place;
 use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Value};
 

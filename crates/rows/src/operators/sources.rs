@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use super::elementwise;
 use super::numbers::{Content, known};
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::constant::{self, MAXIMUM_CONTENT};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::proto::element;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
 

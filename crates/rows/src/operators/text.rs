@@ -1,8 +1,7 @@
 //! Operators on strings that aren't elementwise.
 
-use crate::call::Call;
+use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
-use crate::dispatch::Outcome;
 use crate::operators::elementwise::same_place;
 use crate::value::{Dependence, Layout, RowKind, Value};
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, value_parser};
 use springtide_inference::onnx::Links;
 
-use super::{ExecutionProvider, count};
+use super::values::{ExecutionProvider, count};
 use crate::models::batching::Wish;
 use crate::models::shipped::Mode;
 

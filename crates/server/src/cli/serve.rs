@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum, value_parser};
 use springtide_batching::{Config, Objective, Policy, Sharing};
 use springtide_contract::{defaults, env, paths};
 
-use super::{ExecutionProvider, count};
+use super::values::{ExecutionProvider, count};
 use crate::http::cors::{Cors, Origin};
 use crate::models::batching::Wish;
 use crate::models::probe::Probe;

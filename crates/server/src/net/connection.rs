@@ -23,10 +23,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Closing;
 use super::activity::{Activity, Patience};
 use super::answer::Answer;
 use super::body::{RequestBody, Rest};
+use super::closing::Closing;
 use super::cost::{Asked, Memory, REQUEST_BYTES, of_head};
 use super::frames::FrameFilter;
 use super::impatient::Impatient;

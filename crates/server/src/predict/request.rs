@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 
 use springtide_inference::Tensor;
 
-use self::reader::Reader;
+pub use self::reader::parse;
 
 /// Most bytes of a request id.
 const MAX_REQUEST_ID: usize = 256;
@@ -97,18 +97,6 @@ impl FieldError {
             field: field.into(),
             problem: problem.into(),
         }
-    }
-}
-
-/// Reads a body.
-///
-/// # Errors
-/// [`InvalidRequest`], the first that is found.
-pub fn parse(body: &[u8], limits: Limits) -> Result<PredictRequest, InvalidRequest> {
-    let mut reader = Reader::new(limits);
-    match reader.read(body) {
-        Ok(()) => reader.finish(),
-        Err(error) => Err(reader.complaint(body, &error)),
     }
 }
 

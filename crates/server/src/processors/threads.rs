@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::param::clock_ticks_per_second;
 use rustix::thread::gettid;
 
-use super::time_of_this_thread;
+use super::time::time_of_this_thread;
 
 /// The threads of a runtime.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use springtide_e2e::json::{items, number, text};
 use springtide_e2e::{example, kind};
 
 /// Less than a pod of the smallest model takes.
-const REQUEST: &str = "16Mi";
+const REQUEST: &str = "8Mi";
 
 /// Longest time until pods have said what they take.
 const SAID_LIMIT: Duration = Duration::from_secs(90);
@@ -27,13 +27,13 @@ async fn a_memory_target_without_room_at_rest_adds_no_pod() -> Result<(), Failur
         let name = bed
             .serve(&example::manifest("iris", &json!({"spec": spec}))?)
             .await?;
-        let says = &["targets.memoryUtilizationPercent", "requests.memory"];
+        let says = &["memoryUtilizationPercent isn't followed", "requests.memory to"];
         bed.until_said(&name, "AutoscalingReady", "MemoryNotFollowed", says, SAID_LIMIT)
             .await?;
         bed.until_ready(&name).await?;
         let service = bed.get(kind::MODEL_SERVICE, &name).await?;
         let at_rest = number(&service, "/status/model/memoryAtRestMebibytes");
-        ensure!((16..256).contains(&at_rest), "{at_rest} MiB at rest");
+        ensure!((8..256).contains(&at_rest), "{at_rest} MiB at rest");
         is_not_followed(bed, &name).await?;
         tokio::time::sleep(TWO_LOOKS).await;
         let wanted = replicas(&bed.get(kind::DEPLOYMENT, &name).await?);

@@ -1,4 +1,4 @@
-//! The parser behind [`parse`](super::parse): one pass over the text, with the place in hand.
+//! The parser behind [`parse`]: one pass over the text, with the place in hand.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -10,6 +10,18 @@ use springtide_inference::Tensor;
 use springtide_open_inference::http::non_finite_literal;
 
 use super::{FieldError, InvalidRequest, Limits, MAX_REQUEST_ID, PredictRequest};
+
+/// Reads a body.
+///
+/// # Errors
+/// [`InvalidRequest`], the first that is found.
+pub fn parse(body: &[u8], limits: Limits) -> Result<PredictRequest, InvalidRequest> {
+    let mut reader = Reader::new(limits);
+    match reader.read(body) {
+        Ok(()) => reader.finish(),
+        Err(error) => Err(reader.complaint(body, &error)),
+    }
+}
 
 /// Where in `features` the parser is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +43,7 @@ impl fmt::Display for Place {
 
 /// What was read so far. `serde` carries errors as text only, so the field that is wrong is kept
 /// here while the parser gives up.
-pub(super) struct Reader {
+struct Reader {
     limits: Limits,
     place: Option<Place>,
     problem: Option<FieldError>,
@@ -47,7 +59,7 @@ enum Shape {
 }
 
 impl Reader {
-    pub(super) const fn new(limits: Limits) -> Self {
+    const fn new(limits: Limits) -> Self {
         Self {
             limits,
             place: None,
@@ -71,7 +83,7 @@ impl Reader {
         self.fail(FieldError::new(field, problem))
     }
 
-    pub(super) fn read(&mut self, body: &[u8]) -> serde_json::Result<()> {
+    fn read(&mut self, body: &[u8]) -> serde_json::Result<()> {
         let mut json = serde_json::Deserializer::from_slice(body);
         Body(self).deserialize(&mut json)?;
         json.end()
@@ -90,7 +102,7 @@ impl Reader {
     }
 
     /// The complaint about a body that the parser gave up on.
-    pub(super) fn complaint(self, body: &[u8], error: &serde_json::Error) -> InvalidRequest {
+    fn complaint(self, body: &[u8], error: &serde_json::Error) -> InvalidRequest {
         if let Some(problem) = self.problem {
             return problem.into();
         }
@@ -108,7 +120,7 @@ impl Reader {
         InvalidRequest::Malformed(error.to_string())
     }
 
-    pub(super) fn finish(self) -> Result<PredictRequest, InvalidRequest> {
+    fn finish(self) -> Result<PredictRequest, InvalidRequest> {
         let Limits { features, max_rows } = self.limits;
         let (rows, list) = match self.shape {
             None => {

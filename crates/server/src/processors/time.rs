@@ -1,0 +1,27 @@
+//! The processor time of the calling thread.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Processor time that the calling thread has taken since it began.
+#[must_use]
+pub fn time_of_this_thread() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_works_takes_processor_time() {
+        let before = time_of_this_thread();
+        let began = Instant::now();
+        while time_of_this_thread() == before {
+            assert!(began.elapsed() < Duration::from_secs(60));
+        }
+    }
+}
