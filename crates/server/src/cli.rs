@@ -15,7 +15,7 @@ pub use self::probe::ProbeArgs;
 pub use self::serve::{BatchingPolicy, ServeArgs};
 pub use self::values::ExecutionProvider;
 
-/// Serves ONNX models over HTTP and gRPC with dynamic batching, and fetches them before.
+/// Fetches ONNX models and serves them over HTTP and gRPC with dynamic batching.
 #[derive(Debug, Parser)]
 #[command(
     name = "springtide-server",

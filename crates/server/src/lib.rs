@@ -1,4 +1,4 @@
-//! Serves ONNX models over HTTP and gRPC with dynamic batching, and fetches them before.
+//! Fetches ONNX models and serves them over HTTP and gRPC with dynamic batching.
 //!
 //! [`serve`] brings everything up and down. A request comes in by [`net`] and [`http`], is read by
 //! its endpoint ([`predict`], [`v2`], [`grpc`]), finds its model in [`models`] and waits there for

@@ -70,7 +70,7 @@ pub struct ServeArgs {
     /// Time at which queued requests become a batch
     #[arg(long, env = env::BATCHING_POLICY, value_enum, default_value_t = BatchingPolicy::WorkConserving)]
     pub batching_policy: BatchingPolicy,
-    /// Who decides whether requests of several clients share a batch. The springtide.toml of a model takes precedence
+    /// Whether requests of several clients share batches. The springtide.toml of a model takes precedence
     /// over this flag
     #[arg(long, env = env::BATCHING_MODE, value_enum, default_value_t = Mode::Auto)]
     pub batching_mode: Mode,

@@ -73,12 +73,12 @@ pub struct BatchingSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The server: where the model's graph proves that rows are independent, or where it doesn't decide
-    /// that and trial runs find no dependence
+    /// Requests share batches where the model's graph proves that rows are independent, or, where the graph doesn't
+    /// decide it, where trial runs find no dependence
     Auto,
-    /// You, who know that rows are independent
+    /// Requests share batches: you guarantee that rows are independent
     Always,
-    /// Nobody: each request runs alone, whatever its rows
+    /// Each request runs alone
     Never,
 }
 
