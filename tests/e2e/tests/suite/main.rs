@@ -3,7 +3,7 @@
 //! `make e2e` makes a cluster and runs it; on a cluster of yours:
 //!
 //! ```sh
-//! KUBECONFIG=… cargo test -p springtide-e2e --test suite -- --test-threads=2 --nocapture
+//! KUBECONFIG=… cargo test -p springtide-e2e --test suite -- --test-threads=3 --nocapture
 //! ```
 
 mod autoscalers;
