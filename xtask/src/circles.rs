@@ -137,11 +137,11 @@ fn is_of_tests(attributes: &[Attribute]) -> bool {
         attribute.path().is_ident("cfg")
             && attribute
                 .parse_args::<syn::Meta>()
-                .is_ok_and(|meta| quote_of(&meta).contains("test"))
+                .is_ok_and(|meta| words_of(&meta).contains("test"))
     })
 }
 
-fn quote_of(meta: &syn::Meta) -> String {
+fn words_of(meta: &syn::Meta) -> String {
     match meta {
         syn::Meta::Path(path) => path
             .get_ident()
@@ -229,7 +229,7 @@ fn absolute(path: &[String], module: &[String], modules: &Modules) -> Option<Nam
     Some([&from[..], rest].concat())
 }
 
-/// Finds paths in code that begin at the crate or at a module around.
+/// Finds paths in code.
 struct Mentions {
     /// The module that is looked at: one of a file, or one written out within it.
     module: Names,
@@ -245,13 +245,20 @@ impl<'ast> Visit<'ast> for Mentions {
             .iter()
             .map(|segment| segment.ident.to_string())
             .collect();
-        let is_of_the_crate = matches!(names[0].as_str(), "crate" | "super" | "self");
-        if is_of_the_crate && names.len() > 1 {
-            self.found
-                .extend(absolute(&names, &self.module, &Modules::new()));
+        if names.len() > 1 {
+            // One that begins with neither is of a module below, of an import, or of another crate.
+            let is_of_the_crate = matches!(names[0].as_str(), "crate" | "super" | "self");
+            self.found.extend(if is_of_the_crate {
+                absolute(&names, &self.module, &Modules::new())
+            } else {
+                Some([&self.module[..], &names].concat())
+            });
         }
         visit::visit_path(self, path);
     }
+
+    /// Who may see an item is no import.
+    fn visit_visibility(&mut self, _visibility: &'ast Visibility) {}
 
     fn visit_ident(&mut self, ident: &'ast syn::Ident) {
         self.idents.insert(ident.to_string());
@@ -442,6 +449,21 @@ mod tests {
             ("a.rs", "use crate::B; pub fn a() {}"),
         ]);
         assert_eq!(circles, Vec::<Vec<String>>::new());
+    }
+
+    #[test]
+    fn a_path_that_begins_with_a_module_below_or_an_import_counts() {
+        let circles = circles_of(&[
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", "mod inner; pub struct A; fn g() { inner::f() }"),
+            ("a/inner.rs", "use super::A; pub fn f() { crate::b::h() }"),
+            (
+                "b.rs",
+                "use crate::a as another; pub fn h() { let _ = another::A; std::mem::drop(()) }",
+            ),
+        ]);
+        assert_eq!(circles.len(), 1, "{circles:?}");
+        assert_eq!(circles[0][0], "3 files:");
     }
 
     #[test]

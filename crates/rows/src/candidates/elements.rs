@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::proto::element;
 
 use super::operands::Operands;
-use super::tensor::{Axis, Elements, Origin, Origins, Tensor, Text};
+use super::tensor::{Elements, Origin, Origins, Tensor, Text};
 
 pub(super) use constraints::{constrain, single_source};
 
@@ -257,13 +257,4 @@ fn tokens(operands: &Operands<'_, '_>) -> Option<Origins> {
     };
     let origins = operands.input(0).origins()?.anywhere();
     Some(origins.map(|_, origin| Some(Origin { text, ..origin })))
-}
-
-/// The width of a tensor's last axis.
-fn width(tensor: &Tensor<'_>) -> Option<usize> {
-    tensor
-        .axes()?
-        .last()
-        .and_then(Axis::fixed)
-        .and_then(|width| usize::try_from(width).ok())
 }

@@ -2,15 +2,14 @@
 
 mod convolutions;
 mod layout;
+mod outputs;
 mod products;
 mod widths;
 
 use super::collect::Collector;
 use super::operands::Operands;
 use super::tensor::Axis;
-
-/// The axes of a node's outputs, where they are known.
-type Outputs = Vec<Option<Vec<Axis>>>;
+use outputs::{Outputs, broadcast_two};
 
 /// The axes of the node's outputs, none where they aren't known. Tells `collector` what the node says
 /// about its inputs' lengths.
@@ -192,27 +191,4 @@ fn broadcast(
         result = broadcast_two(&result, operands.input(position).axes()?, collector);
     }
     Some(result)
-}
-
-fn broadcast_two(left: &[Axis], right: &[Axis], collector: &mut Collector) -> Vec<Axis> {
-    let rank = left.len().max(right.len());
-    let of = |axes: &[Axis], position: usize| {
-        (position + axes.len())
-            .checked_sub(rank)
-            .and_then(|position| axes.get(position))
-            .cloned()
-            .unwrap_or(Axis::Fixed(1))
-    };
-    (0..rank)
-        .map(|position| match (of(left, position), of(right, position)) {
-            (Axis::Fixed(1), other) | (other, Axis::Fixed(1)) => other,
-            (left, right) => {
-                collector.equal(&left, &right);
-                match (&left, &right) {
-                    (Axis::Fixed(_), _) | (_, Axis::Unknown) => left,
-                    _ => right,
-                }
-            }
-        })
-        .collect()
 }

@@ -5,7 +5,7 @@ use futures::stream::{self, BoxStream, FuturesOrdered, StreamExt as _};
 use springtide_open_inference::grpc::message::{ModelInferRequest, ModelStreamInferResponse};
 use tonic::{Status, Streaming};
 
-use super::Inference;
+use super::inference::Inference;
 use super::status::{refused, unless_corrupt};
 use crate::body::Held;
 use crate::net::Patience;

@@ -1,10 +1,14 @@
+use std::time::Duration;
+
 use axum::body::Body;
 use futures::{FutureExt, StreamExt, stream};
 use http::uri::PathAndQuery;
 use http_body_util::BodyExt;
 use prost::Message;
 use springtide_batching::Policy;
+use springtide_open_inference::grpc::message::ModelStreamInferResponse;
 use springtide_open_inference::grpc::message::model_infer_request::InferInputTensor;
+use tonic::Code;
 use tonic::client::Grpc;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;

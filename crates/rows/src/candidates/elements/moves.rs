@@ -4,9 +4,7 @@ use std::rc::Rc;
 
 use crate::candidates::operands::Operands;
 use crate::candidates::shapes::clamp;
-use crate::candidates::tensor::{Elements, MAXIMUM_COLUMNS, Origin, Origins, Tensor, at};
-
-use super::width;
+use crate::candidates::tensor::{Axis, Elements, MAXIMUM_COLUMNS, Origin, Origins, Tensor, at};
 
 /// What the outputs are made of.
 pub(super) fn infer<'m>(operands: &Operands<'_, 'm>) -> Vec<Elements<'m>> {
@@ -219,4 +217,13 @@ fn split<'m>(operands: &Operands<'_, 'm>) -> Vec<Elements<'m>> {
             Elements::Inputs(origins.pick(&part))
         })
         .collect()
+}
+
+/// The width of a tensor's last axis.
+pub(super) fn width(tensor: &Tensor<'_>) -> Option<usize> {
+    tensor
+        .axes()?
+        .last()
+        .and_then(Axis::fixed)
+        .and_then(|width| usize::try_from(width).ok())
 }

@@ -5,7 +5,7 @@ use crate::candidates::operands::Operands;
 use crate::candidates::shapes::{clamp, longer};
 use crate::candidates::tensor::{Axis, MAXIMUM_COLUMNS, Trace, at};
 
-use super::{Outputs, broadcast_two};
+use super::outputs::{Outputs, broadcast_two};
 
 pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> Option<Vec<Axis>> {
     let input = operands.input(0).axes();

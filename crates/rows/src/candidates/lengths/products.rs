@@ -4,7 +4,7 @@ use crate::candidates::collect::Collector;
 use crate::candidates::operands::Operands;
 use crate::candidates::tensor::Axis;
 
-use super::{Outputs, broadcast_two};
+use super::outputs::{Outputs, broadcast_two};
 
 pub(super) fn infer(operands: &Operands<'_, '_>, collector: &mut Collector) -> Option<Vec<Axis>> {
     match operands.operator() {
