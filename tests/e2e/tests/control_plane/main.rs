@@ -7,6 +7,7 @@ mod autoscalers;
 mod behaviors;
 mod bounded;
 mod children;
+mod deadlines;
 mod former_autoscalers;
 mod keda_without_keda;
 mod kubelet;
