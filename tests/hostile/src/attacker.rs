@@ -8,7 +8,7 @@ use tokio::net::{TcpSocket, TcpStream};
 /// behave, or those would wait for a processor and not for the server.
 pub(crate) const NICE: i32 = 10;
 
-/// The attackers' addresses are 127.0.0.1 and from 127.0.0.3 on, so many. The second one behaves.
+/// Number of addresses of the attackers: 127.0.0.1, and those from 127.0.0.3 on. The client that behaves has 127.0.0.2.
 const SOURCES: u8 = 38;
 
 /// Opens a connection from one of the attackers' addresses that leaves nothing behind when it is closed: the

@@ -37,7 +37,7 @@ pub(super) struct ReadInput {
 /// Where an input's elements are.
 pub(super) enum Content {
     Json(Data),
-    /// In so many bytes after the JSON.
+    /// In this number of bytes after the JSON.
     Binary(usize),
 }
 

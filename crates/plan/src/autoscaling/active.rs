@@ -87,7 +87,7 @@ impl ActiveAutoscaler<'_> {
         pods.max_replicas.beside(present, in_force)
     }
 
-    /// Fewest pods now: with an autoscaler, schedules count.
+    /// Minimum replicas now: with an autoscaler, schedules count.
     #[must_use]
     pub fn min_replicas(&self, now: Timestamp) -> i32 {
         match self {

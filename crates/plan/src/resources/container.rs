@@ -54,18 +54,14 @@ pub(super) fn fetch(
     model_service: &ValidatedModelService,
     settings: &OperatorSettings,
 ) -> Container {
-    let uri = match model_service.model_uri() {
+    let (uri, secret_uri) = match model_service.model_uri() {
         ModelUri::ConfigMap { key: path, .. } | ModelUri::Claim { path, .. } => {
-            Some(format!("file://{}/{path}", paths::SOURCE_DIR))
+            (Some(format!("file://{}/{path}", paths::SOURCE_DIR)), None)
         }
-        ModelUri::Http { url } => Some(url.clone()),
-        ModelUri::Secret { .. } => None,
+        ModelUri::Http { url } => (Some(url.clone()), None),
+        ModelUri::Secret { name, key } => (None, Some(from_secret(env::MODEL_URI, name, key))),
     };
     let uri = uri.as_deref().map(|uri| ["--uri", uri]);
-    let secret_uri = match model_service.model_uri() {
-        ModelUri::Secret { name, key } => Some(from_secret(env::MODEL_URI, name, key)),
-        _ => None,
-    };
     let sha256 = model_service
         .model_sha256()
         .map(|sha256| ["--sha256", sha256.as_str()]);

@@ -203,23 +203,16 @@ async fn bare_client(
             .await
             .context("deleting what the bare client applied")?;
     }
-    quiet(&mut watched, &kinds).await?;
+    gone(&mut watched).await?;
     Ok(bare)
 }
 
-/// Waits until what the bare client applied is gone with all that was made of it, and the watches have told nothing of
-/// these kinds for a while.
-async fn quiet(watched: &mut Watched, kinds: &[Kind]) -> Result<()> {
+/// Waits until what the bare client applied is gone with all that was made of it, and the watches have told nothing for a
+/// while.
+async fn gone(watched: &mut Watched) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
-    let mut changed = Instant::now();
-    while Instant::now() < deadline && (Instant::now() < changed + QUIET || watched.has(BARE)) {
-        if let Some((kind, _)) = watched.next(changed + QUIET).await?
-            && kinds.contains(&kind)
-        {
-            changed = Instant::now();
-        }
-    }
-    Ok(())
+    while watched.has(BARE) && watched.next(deadline).await?.is_some() {}
+    watched.until_quiet(QUIET).await
 }
 
 /// How far the ModelServices are.

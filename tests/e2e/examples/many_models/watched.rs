@@ -67,7 +67,7 @@ impl Watched {
         }
     }
 
-    /// Waits until nothing was told for this time, but not for ever.
+    /// Waits until nothing was told for this time, at most for [`LIMIT`].
     pub(crate) async fn until_quiet(&mut self, time: Duration) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline && self.next(Instant::now() + time).await?.is_some() {}
