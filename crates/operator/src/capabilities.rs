@@ -41,15 +41,15 @@ const SECURITY_CONTEXT_CONSTRAINTS: &str = "security.openshift.io/v1";
 
 /// What is known of the cluster since the last look. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct ClusterCapabilities {
     capabilities: watch::Sender<Capabilities>,
     /// Whether a look has told if KEDA is there.
     knows_keda: Arc<AtomicBool>,
 }
 
-impl Known {
+impl ClusterCapabilities {
     /// Looks anew. What can't be found out stays as it was known.
-    pub async fn look(&self, client: &Client) {
+    pub async fn refresh(&self, client: &Client) {
         let (keda, pods_metrics, external_metrics, platform) = join!(
             timeout(PERIOD, serves_keda(client)),
             timeout(PERIOD, pods_metrics(client)),
@@ -98,7 +98,7 @@ impl Known {
     /// # Errors
     ///
     /// Where the API server can't be asked.
-    pub(crate) async fn capabilities(&self, client: &Client) -> Result<Capabilities, Error> {
+    pub(crate) async fn current(&self, client: &Client) -> Result<Capabilities, Error> {
         let known = self.capabilities.borrow().clone();
         if self.knows_keda.load(Ordering::Acquire) {
             return Ok(known);
@@ -116,10 +116,10 @@ impl Known {
 }
 
 /// Looks again and again.
-pub(crate) async fn monitor(client: Client, known: Known) {
+pub(crate) async fn monitor(client: Client, known: ClusterCapabilities) {
     loop {
         sleep(PERIOD).await;
-        known.look(&client).await;
+        known.refresh(&client).await;
     }
 }
 
@@ -224,11 +224,11 @@ mod tests {
         Aggregated::Resources(ours.chain(others.map(str::to_owned)).collect())
     }
 
-    fn pods_metrics_of(known: &Known) -> PodsMetrics {
+    fn pods_metrics_of(known: &ClusterCapabilities) -> PodsMetrics {
         known.subscribe().borrow().pods_metrics.clone()
     }
 
-    fn external_metrics_of(known: &Known) -> ExternalMetrics {
+    fn external_metrics_of(known: &ClusterCapabilities) -> ExternalMetrics {
         known.subscribe().borrow().external_metrics
     }
 
@@ -240,7 +240,7 @@ mod tests {
     async fn what_comes_is_found_and_what_goes_is_missed() {
         let fake = FakeApi::new();
         let keda = ResourceType::of::<ScaledObject>();
-        let known = Known::default();
+        let known = ClusterCapabilities::default();
         let mut found = known.subscribe();
         let looking = tokio::spawn(monitor(fake.client(), known));
         let mut until = async |is_it: fn(&Capabilities) -> bool| {
@@ -308,39 +308,39 @@ mod tests {
     #[tokio::test]
     async fn an_adapter_that_is_down_leaves_what_is_known() {
         let fake = FakeApi::new();
-        let known = Known::default();
+        let known = ClusterCapabilities::default();
         fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
-        known.look(&fake.client()).await;
+        known.refresh(&fake.client()).await;
         assert_eq!(pods_metrics_of(&known), PodsMetrics::Unknown);
         let all = listed(&ServingSignal::ALL);
         fake.register(CUSTOM_METRICS[0], listing(&ServingSignal::ALL));
-        known.look(&fake.client()).await;
+        known.refresh(&fake.client()).await;
         assert_eq!(pods_metrics_of(&known), all);
         for fault in [Fault::Status(500), Fault::Status(403), Fault::Refused] {
             // KEDA, both versions, the external metrics API, and the platform.
             for call in 1..=5 {
                 fake.inject(call, fault);
             }
-            known.look(&fake.client()).await;
+            known.refresh(&fake.client()).await;
             fake.clear_faults();
             assert_eq!(pods_metrics_of(&known), all, "{fault:?}");
         }
         fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
-        known.look(&fake.client()).await;
+        known.refresh(&fake.client()).await;
         assert_eq!(pods_metrics_of(&known), all);
     }
 
     #[tokio::test]
     async fn keda_that_is_down_stays_registered_and_one_that_is_gone_does_not() {
         let fake = FakeApi::new();
-        let known = Known::default();
+        let known = ClusterCapabilities::default();
         assert_eq!(external_metrics_of(&known), ExternalMetrics::Unknown);
         let look = async |api: Option<Aggregated>| {
             match api {
                 Some(api) => fake.register(EXTERNAL_METRICS, api),
                 None => fake.unregister(EXTERNAL_METRICS),
             }
-            known.look(&fake.client()).await;
+            known.refresh(&fake.client()).await;
             external_metrics_of(&known)
         };
         assert_eq!(look(None).await, ExternalMetrics::Absent);
@@ -354,7 +354,7 @@ mod tests {
             for call in 1..=5 {
                 fake.inject(call, fault);
             }
-            known.look(&fake.client()).await;
+            known.refresh(&fake.client()).await;
             fake.clear_faults();
             let known = external_metrics_of(&known);
             assert_eq!(known, ExternalMetrics::Registered, "{fault:?}");
@@ -364,20 +364,20 @@ mod tests {
     #[tokio::test]
     async fn openshift_is_told_by_its_constraints_and_stays_known_while_nothing_answers() {
         let fake = FakeApi::new();
-        let known = Known::default();
+        let known = ClusterCapabilities::default();
         assert_eq!(known.capabilities.borrow().platform, Platform::Unknown);
-        known.look(&fake.client()).await;
+        known.refresh(&fake.client()).await;
         assert_eq!(known.capabilities.borrow().platform, Platform::Kubernetes);
         for api in [Aggregated::Unavailable, Aggregated::Resources(Vec::new())] {
             fake.register(SECURITY_CONTEXT_CONSTRAINTS, api);
-            known.look(&fake.client()).await;
+            known.refresh(&fake.client()).await;
             assert_eq!(known.capabilities.borrow().platform, Platform::OpenShift);
         }
         fake.unregister(SECURITY_CONTEXT_CONSTRAINTS);
         for call in 1..=5 {
             fake.inject(call, Fault::Status(500));
         }
-        known.look(&fake.client()).await;
+        known.refresh(&fake.client()).await;
         fake.clear_faults();
         assert_eq!(known.capabilities.borrow().platform, Platform::OpenShift);
     }
@@ -386,11 +386,11 @@ mod tests {
     async fn an_adapter_that_does_not_answer_does_not_keep_keda_from_being_found() {
         let fake = FakeApi::new();
         fake.install(ResourceType::of::<ScaledObject>());
-        let known = Known::default();
+        let known = ClusterCapabilities::default();
         // KEDA is asked for first.
         fake.inject(2, Fault::Stall);
         let begun = tokio::time::Instant::now();
-        known.look(&fake.client()).await;
+        known.refresh(&fake.client()).await;
         assert!(begun.elapsed() <= PERIOD);
         assert!(known.subscribe().borrow().keda);
         assert_eq!(pods_metrics_of(&known), PodsMetrics::Unknown);

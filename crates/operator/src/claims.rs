@@ -104,13 +104,13 @@ struct Shared {
     class: OperatorClass,
     /// This operator, as its claims name it.
     me: String,
-    known: RwLock<Known>,
+    known: RwLock<ClusterCapabilities>,
     /// Whether enough is known to act.
     complete: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct ClusterCapabilities {
     /// Claims by the namespace and the name of their leases.
     claims: HashMap<(String, String), Claim>,
     /// Lists and leases that are still to be looked at for the first time.
@@ -156,7 +156,7 @@ impl Claims {
         let _late = timeout(PATIENCE, complete.wait_for(|complete| *complete)).await;
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut ClusterCapabilities) -> T) -> T {
         let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut known);
         self.0.complete.send_replace(known.outstanding == 0);

@@ -23,7 +23,7 @@ use crate::{
     objects::Change,
     queue::{Passes, in_order},
     readiness::{Readiness, Stage},
-    reconcile::{Context, Next, Pass, reconcile},
+    reconcile::{Context, ReconcileOutcome, Reconciled, reconcile},
     settings::Settings,
     shutdown::begun,
     watches::{Watches, watches},
@@ -67,9 +67,9 @@ pub async fn run(
     if let Some(claims) = context.claims() {
         claims.known().await;
     }
-    let known = context.known().clone();
+    let known = context.capabilities().clone();
     // What is planned before the first look may have to be planned again after it.
-    known.look(client).await;
+    known.refresh(client).await;
     let capabilities = known.subscribe();
     let monitor = tokio::spawn(capabilities::monitor(client.clone(), known));
     let Watches {
@@ -121,7 +121,7 @@ pub async fn run(
     };
     let passes = async {
         reconciles.await;
-        told.told().await;
+        told.flush_events().await;
     };
     tokio::select! {
         () = passes => {}
@@ -141,20 +141,20 @@ async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, 
 async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Error> {
     let started = Instant::now();
     let namespace = object.namespace.as_deref().unwrap_or_default();
-    let _going_on = shared.context.pass();
-    let pass = Box::pin(reconcile(&shared.context, namespace, &object.name));
-    let result = timeout(LIMIT, pass)
+    let _going_on = shared.context.begin_reconcile();
+    let reconcile = Box::pin(reconcile(&shared.context, namespace, &object.name));
+    let result = timeout(LIMIT, reconcile)
         .await
         .unwrap_or(Err(Error::Timeout(LIMIT)));
     let metrics = shared.context.metrics();
     match result {
-        Ok(pass) => {
+        Ok(reconciled) => {
             metrics.succeeded(started.elapsed());
             shared.backoffs.forget(object);
-            if pass.next == Next::Gone {
+            if reconciled.outcome == ReconcileOutcome::Gone {
                 forget(object, shared);
             }
-            Ok(after(pass, Timestamp::now()))
+            Ok(after(reconciled, Timestamp::now()))
         }
         Err(error) => {
             metrics.failed(error.reason(), started.elapsed());
@@ -168,17 +168,17 @@ async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Er
 
 /// A pass comes again when the time asks for it, and at the latest after a while: should the clock be set
 /// meanwhile, that pass sees it.
-fn after(pass: Pass, now: Timestamp) -> Action {
-    let latest = match pass.next {
-        Next::Settled => RESYNC,
-        Next::Waiting => WAIT,
-        Next::Lacking => RECHECK,
-        Next::Gone => return Action::await_change(),
+fn after(reconciled: Reconciled, now: Timestamp) -> Action {
+    let latest = match reconciled.outcome {
+        ReconcileOutcome::Settled => RESYNC,
+        ReconcileOutcome::Waiting => WAIT,
+        ReconcileOutcome::Incomplete => RECHECK,
+        ReconcileOutcome::Gone => return Action::await_change(),
     };
-    let again = pass
-        .again
+    let requeue = reconciled
+        .requeue_at
         .map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    Action::requeue(again.map_or(latest, |again| again.min(latest)))
+    Action::requeue(requeue.map_or(latest, |requeue| requeue.min(latest)))
 }
 
 /// A bad spec waits for a change; everything else is tried again, later each time.
@@ -227,26 +227,44 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    fn again(next: Next, at: Option<i64>) -> Action {
-        let again = at.map(seconds);
-        after(Pass { next, again }, seconds(0))
+    fn action(outcome: ReconcileOutcome, at: Option<i64>) -> Action {
+        let requeue_at = at.map(seconds);
+        after(
+            Reconciled {
+                outcome,
+                requeue_at,
+            },
+            seconds(0),
+        )
     }
 
     #[test]
     fn the_next_pass_comes_when_the_time_asks_for_it() {
         let in_seconds = |seconds| Action::requeue(Duration::from_secs(seconds));
-        assert_eq!(again(Next::Settled, Some(90)), in_seconds(90));
-        assert_eq!(again(Next::Waiting, Some(2)), in_seconds(2));
+        assert_eq!(action(ReconcileOutcome::Settled, Some(90)), in_seconds(90));
+        assert_eq!(action(ReconcileOutcome::Waiting, Some(2)), in_seconds(2));
         // What has come while the pass went on isn't missed.
-        assert_eq!(again(Next::Settled, Some(-3)), in_seconds(0));
+        assert_eq!(action(ReconcileOutcome::Settled, Some(-3)), in_seconds(0));
     }
 
     #[test]
     fn and_at_the_latest_after_a_while() {
-        assert_eq!(again(Next::Settled, Some(3600)), Action::requeue(RESYNC));
-        assert_eq!(again(Next::Settled, None), Action::requeue(RESYNC));
-        assert_eq!(again(Next::Waiting, Some(90)), Action::requeue(WAIT));
-        assert_eq!(again(Next::Lacking, None), Action::requeue(RECHECK));
-        assert_eq!(again(Next::Gone, None), Action::await_change());
+        assert_eq!(
+            action(ReconcileOutcome::Settled, Some(3600)),
+            Action::requeue(RESYNC)
+        );
+        assert_eq!(
+            action(ReconcileOutcome::Settled, None),
+            Action::requeue(RESYNC)
+        );
+        assert_eq!(
+            action(ReconcileOutcome::Waiting, Some(90)),
+            Action::requeue(WAIT)
+        );
+        assert_eq!(
+            action(ReconcileOutcome::Incomplete, None),
+            Action::requeue(RECHECK)
+        );
+        assert_eq!(action(ReconcileOutcome::Gone, None), Action::await_change());
     }
 }

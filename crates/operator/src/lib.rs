@@ -5,20 +5,22 @@
 //! to the API server and waits.
 
 pub mod access;
+mod apply;
 mod awaited;
 mod backoff;
 pub mod capabilities;
 pub mod claims;
 pub mod controller;
 pub mod error;
+mod events;
 pub mod http;
-pub mod inquiry;
 pub mod leader;
 pub mod metrics;
 mod model_services;
 mod objects;
 mod observe;
 mod pod_events;
+pub mod pod_status;
 mod queue;
 pub mod readiness;
 pub mod reconcile;
@@ -27,8 +29,6 @@ pub mod scope;
 pub mod settings;
 mod shutdown;
 mod stores;
-mod tell;
 mod undone;
 pub mod upgrades;
 mod watches;
-mod write;

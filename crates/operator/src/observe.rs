@@ -1,5 +1,5 @@
 //! Reads what a plan depends on: what watches have told, where that is certain, and else what the API server says.
-//! What mustn't be out of date is looked at once more before the plan is carried out ([`look_again`]).
+//! What mustn't be out of date is looked at once more before the plan is carried out ([`recheck`]).
 
 use std::{collections::BTreeSet, fmt::Debug};
 
@@ -11,8 +11,8 @@ use k8s_openapi::{
 use kube::{Api, Client, api::ListParams};
 use serde::de::DeserializeOwned;
 use springtide_plan::{
-    Beside, Capabilities, Observed, Scaling, ValidatedModelService, is_another, keda::ScaledObject,
-    labels,
+    Capabilities, Observed, Recheck, Scaling, ValidatedModelService, is_foreign_autoscaler,
+    keda::ScaledObject, labels,
 };
 
 use crate::{
@@ -85,7 +85,6 @@ pub(crate) async fn observe(
         other_autoscalers,
         pods,
         events: Vec::new(),
-        answers: Vec::new(),
         capabilities,
     })
 }
@@ -95,23 +94,23 @@ pub(crate) async fn observe(
 /// # Errors
 ///
 /// Where a call fails: the plan must not be carried out.
-pub(crate) async fn look_again(
+pub(crate) async fn recheck(
     source: Source<'_>,
     namespace: &str,
     model_service: &ValidatedModelService,
-    beside: Beside,
+    beside: Recheck,
     observed: &mut Observed,
 ) -> Result<(), Error> {
     let name = model_service.name();
     let keda_hpa = model_service.keda_hpa_name();
     match beside {
-        Beside::Hpa => {
+        Recheck::Hpa => {
             observed.horizontal_pod_autoscaler = source.get_live(namespace, name).await?;
         }
-        Beside::HpaOfKeda => {
+        Recheck::KedaHpa => {
             observed.keda_horizontal_pod_autoscaler = source.get_live(namespace, &keda_hpa).await?;
         }
-        Beside::Any => {
+        Recheck::Any => {
             let scaled_object = async {
                 if observed.capabilities.keda {
                     source.get_live(namespace, name).await
@@ -201,7 +200,7 @@ fn names_of_others(
     model_service: &ValidatedModelService,
 ) -> impl Iterator<Item = String> {
     hpas.into_iter()
-        .filter(|hpa| is_another(hpa, model_service))
+        .filter(|hpa| is_foreign_autoscaler(hpa, model_service))
         .filter_map(|hpa| hpa.metadata.name)
 }
 

@@ -19,13 +19,13 @@ use tokio::{
 use crate::objects::Change;
 
 /// What happens to a ModelService or to what was made for it within this time of a first change is looked at together.
-const TOGETHER: Duration = Duration::from_millis(50);
+const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// The same where no more than a status has changed: a Deployment, its pods and its HPA change many times in a row.
-const STATUS_TOGETHER: Duration = Duration::from_millis(500);
+const STATUS_DEBOUNCE: Duration = Duration::from_millis(500);
 
 /// How much longer a change of a status waits than others before it goes first.
-const STATUS_PATIENCE: Duration = Duration::from_secs(30);
+const STATUS_MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// When an item is due, and which one of those of the same time it is.
 type Place = (Instant, u64);
@@ -58,8 +58,8 @@ impl<T: Clone + Eq + Hash> Waiting<T> {
             None => {}
         }
         let (queue, wait) = match change {
-            Change::Spec => (&mut self.specs, TOGETHER),
-            Change::Status => (&mut self.statuses, STATUS_TOGETHER),
+            Change::Spec => (&mut self.specs, DEBOUNCE),
+            Change::Status => (&mut self.statuses, STATUS_DEBOUNCE),
         };
         self.count += 1;
         let place = (now + wait, self.count);
@@ -74,7 +74,7 @@ impl<T: Clone + Eq + Hash> Waiting<T> {
             (place.0 <= now).then_some(*place)
         };
         let is_status = match (first(&self.specs), first(&self.statuses)) {
-            (Some(spec), Some(status)) => status.0 + STATUS_PATIENCE <= spec.0,
+            (Some(spec), Some(status)) => status.0 + STATUS_MAX_DELAY <= spec.0,
             (Some(_), None) => false,
             (None, Some(_)) => true,
             (None, None) => return None,
@@ -218,9 +218,9 @@ mod tests {
         let start = Instant::now();
         let mut waiting = Waiting::new();
         waiting.push("status", Change::Status, start);
-        waiting.push("early", Change::Spec, start + STATUS_PATIENCE);
-        waiting.push("late", Change::Spec, start + 2 * STATUS_PATIENCE);
-        let due = start + 3 * STATUS_PATIENCE;
+        waiting.push("early", Change::Spec, start + STATUS_MAX_DELAY);
+        waiting.push("late", Change::Spec, start + 2 * STATUS_MAX_DELAY);
+        let due = start + 3 * STATUS_MAX_DELAY;
         let order: Vec<_> = std::iter::from_fn(|| waiting.pop(due)).collect();
         assert_eq!(order, ["early", "status", "late"]);
     }

@@ -17,29 +17,29 @@ use serde_json::json;
 use springtide_api::{ModelService, ModelServiceSpec, ModelServiceStatus};
 use springtide_contract::text::plain;
 use springtide_plan::{
-    ActiveAutoscaler, ChildKind, Desired, Failure, Invalid, Observed, OperatorSettings, Stage,
-    UpgradePolicy, ValidatedModelService, awaited_config_map, desired, events,
+    ChildKind, Desired, Failure, Invalid, Observed, OperatorSettings, Stage, UpgradePolicy,
+    ValidatedModelService, awaited_config_map, desired, events,
     field_manager::{STATUS, YIELDING},
-    invalid_status, look_again_at, own_status, pod_to_explain, pods_to_ask, pods_to_replace,
+    invalid_status, own_status, pod_to_explain, pods_to_query, pods_to_replace, requeue_at,
     served_image, stage as stage_of, status, superseded, unobserved_status, yielding,
 };
 use tokio::time::Instant;
 
 use crate::{
+    apply::{ApplyReport, apply_as, apply_plan},
     awaited,
-    capabilities::Known,
+    capabilities::ClusterCapabilities,
     claims::{Claims, Responsible},
     error::Error,
-    inquiry::{Inquiry, ask_all},
+    events::{ActiveReconcile, EventPublisher},
     metrics::Metrics,
     objects::Lookup,
-    observe::{Source, look_again, observe},
+    observe::{Source, observe, recheck},
     pod_events::pod_events,
+    pod_status::{PodStatusClient, query_all},
     stores::Stores,
-    tell::{GoingOn, Teller},
     undone::Undone,
     upgrades::UpgradeQueue,
-    write::{Carried, apply_as, carry_out},
 };
 
 /// Most bytes of what is wrong with a spec that can't be read.
@@ -51,35 +51,35 @@ pub struct Context {
     client: Client,
     settings: OperatorSettings,
     metrics: Metrics,
-    teller: Teller,
-    known: Known,
+    events: EventPublisher,
+    capabilities: ClusterCapabilities,
     stores: Stores,
-    inquiry: Arc<dyn Inquiry>,
+    pod_status: Arc<dyn PodStatusClient>,
     claims: Option<Claims>,
     undone: Undone,
     upgrades: UpgradeQueue,
 }
 
 impl Context {
-    /// A context, and a task that records its events. `identity` is this replica's name in events, `inquiry` how it asks pods.
+    /// A context, and a task that records its events. `identity` is this replica's name in events, `pod_status` how it asks pods.
     #[must_use]
     pub fn new(
         client: Client,
         settings: OperatorSettings,
         metrics: Metrics,
         identity: String,
-        inquiry: Arc<dyn Inquiry>,
+        pod_status: Arc<dyn PodStatusClient>,
         upgrades: UpgradePolicy,
     ) -> Self {
-        let teller = Teller::new(client.clone(), identity, metrics.clone());
+        let events = EventPublisher::new(client.clone(), identity, metrics.clone());
         Self {
             client,
             settings,
             metrics,
-            teller,
-            known: Known::default(),
+            events,
+            capabilities: ClusterCapabilities::default(),
             stores: Stores::new(),
-            inquiry,
+            pod_status,
             claims: None,
             undone: Undone::default(),
             upgrades: UpgradeQueue::new(upgrades),
@@ -115,20 +115,20 @@ impl Context {
         }
     }
 
-    /// What is known of the cluster. Nothing, until somebody [looks](Known::look).
+    /// The capabilities of the cluster. None are known before the first [refresh](ClusterCapabilities::refresh).
     #[must_use]
-    pub const fn known(&self) -> &Known {
-        &self.known
+    pub const fn capabilities(&self) -> &ClusterCapabilities {
+        &self.capabilities
     }
 
-    /// Waits until the events of the passes so far are recorded.
-    pub async fn told(&self) {
-        self.teller.told().await;
+    /// Waits until the events of former reconciles are recorded.
+    pub async fn flush_events(&self) {
+        self.events.flush().await;
     }
 
-    /// A pass begins, which goes before events.
-    pub(crate) fn pass(&self) -> GoingOn {
-        self.teller.pass()
+    /// Begins a reconcile, which takes precedence over events.
+    pub(crate) fn begin_reconcile(&self) -> ActiveReconcile {
+        self.events.begin_reconcile()
     }
 
     /// The queue of upgrades.
@@ -142,32 +142,35 @@ impl Context {
     }
 }
 
-/// What comes after a pass.
+/// The state in which a reconcile leaves a ModelService.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum ReconcileOutcome {
     /// All is as the spec wants it, as far as it can be now.
     Settled,
-    /// A deletion has to be over first; it brings the next pass about.
+    /// A deletion has to be over first. Its event starts the next reconcile.
     Waiting,
-    /// Something that the spec asks for isn't installed in the cluster, or somebody else's autoscaler is in
-    /// its way. Nothing tells when that changes.
-    Lacking,
-    /// The ModelService is gone, or going.
+    /// The spec asks for a component that isn't installed, or another autoscaler is in the way. No event tells when
+    /// that changes.
+    Incomplete,
+    /// The ModelService is gone, is being deleted, or belongs to another operator.
     Gone,
 }
 
-/// How a pass ended.
+/// The result of a reconcile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pass {
-    /// What comes after it.
-    pub next: Next,
-    /// When the time alone makes another pass necessary, if ever.
-    pub again: Option<Timestamp>,
+pub struct Reconciled {
+    /// The state of the ModelService.
+    pub outcome: ReconcileOutcome,
+    /// The time at which another reconcile is due although nothing has changed.
+    pub requeue_at: Option<Timestamp>,
 }
 
-impl From<Next> for Pass {
-    fn from(next: Next) -> Self {
-        Self { next, again: None }
+impl From<ReconcileOutcome> for Reconciled {
+    fn from(outcome: ReconcileOutcome) -> Self {
+        Self {
+            outcome,
+            requeue_at: None,
+        }
     }
 }
 
@@ -177,20 +180,24 @@ impl From<Next> for Pass {
 ///
 /// Where the spec is invalid, or where a call failed. The status says so too, unless the API server
 /// can't be reached or is overloaded.
-pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Pass, Error> {
+pub async fn reconcile(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Reconciled, Error> {
     let Some((model_service, unreadable)) = read(context, namespace, name).await? else {
-        return Ok(Next::Gone.into());
+        return Ok(ReconcileOutcome::Gone.into());
     };
     if model_service.metadata.deletion_timestamp.is_some() {
-        return Ok(Next::Gone.into());
+        return Ok(ReconcileOutcome::Gone.into());
     }
     match claim(context, &model_service, namespace).await? {
         Claim::Ours => {}
-        Claim::OfAnotherClass => return Ok(Next::Gone.into()),
+        Claim::OfAnotherClass => return Ok(ReconcileOutcome::Gone.into()),
         Claim::Yielded => {
             context.upgrades.forget(namespace, name);
             context.metrics.forget(namespace, name);
-            return Ok(Next::Lacking.into());
+            return Ok(ReconcileOutcome::Incomplete.into());
         }
     }
     let read = match unreadable {
@@ -207,7 +214,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             let previous = model_service.status.as_ref();
             let now = invalid_status(&model_service, &invalid, previous, Timestamp::now());
             return match Box::pin(write_status(context, &model_service, now)).await? {
-                Written::Gone => Ok(Next::Gone.into()),
+                Written::Gone => Ok(ReconcileOutcome::Gone.into()),
                 Written::Done => Err(invalid.into()),
             };
         }
@@ -222,9 +229,9 @@ async fn keep(
     model_service: &ModelService,
     validated: &ValidatedModelService,
     invalid: Option<&Invalid>,
-) -> Result<Pass, Error> {
+) -> Result<Reconciled, Error> {
     let (namespace, name) = (validated.namespace(), validated.name());
-    let (mut observed, mut plan) = match Box::pin(plan(context, validated)).await {
+    let (observed, mut plan) = match Box::pin(plan(context, validated)).await {
         Ok(planned) => planned,
         Err(error) => return unobserved(context, model_service, error).await,
     };
@@ -234,63 +241,60 @@ async fn keep(
     if let Some(wait) = context.upgrades.report(namespace, name, stage) {
         plan.hold(wait, &observed);
     }
-    let pods = pods_to_ask(validated, &observed);
+    let pods = pods_to_query(validated, &observed);
     let awaited = awaited_config_map(validated, &observed);
-    let (carried, answers, config_map) = join!(
-        carry_out(context.source(), namespace, name, &plan, &mut observed),
-        ask_all(context.inquiry.as_ref(), &pods),
+    let (report, replies, config_map) = join!(
+        apply_plan(context.source(), namespace, name, &plan, observed),
+        query_all(context.pod_status.as_ref(), &pods),
         awaited::config_map(&context.client, namespace, awaited),
     );
-    let Carried {
-        outcome,
-        failed,
+    let ApplyReport {
+        mut applied,
+        error,
         is_undone,
-    } = match carried {
+    } = match report {
         // The ModelService goes with its namespace.
-        Err(error) if error.is_terminating() => return Ok(Next::Gone.into()),
+        Err(error) if error.is_terminating() => return Ok(ReconcileOutcome::Gone.into()),
         result => result?,
     };
+    applied.record_replies(replies);
+    let observed = applied.observed();
     if matches!(stage, Stage::Waiting(_)) && plan.held.is_none() {
-        if outcome.failures.contains_key(&ChildKind::Deployment) {
+        if applied.failure(ChildKind::Deployment).is_some() {
             context.upgrades.refused(namespace, name);
         } else {
-            stage = stage_of(validated, &observed, settings, previous, &mut plan);
+            stage = stage_of(validated, observed, settings, previous, &mut plan);
             context.upgrades.report(namespace, name, stage);
         }
     }
     let image = observed.deployment.as_ref().and_then(served_image);
     let metrics = &context.metrics;
     metrics.runs(namespace, name, image.unwrap_or_default(), stage);
-    observed.answers = answers;
     if let Some(config_map) = config_map {
-        let pods = pods_to_replace(validated, &observed, &config_map);
+        let pods = pods_to_replace(validated, observed, &config_map);
         awaited::replace(&context.client, namespace, &pods).await;
     }
     let at = Timestamp::now();
-    let mut now = status(validated, &observed, &plan, &outcome, previous, at);
+    let mut now = status(validated, &applied, &plan, previous, at);
     if let Some(invalid) = invalid {
         now = superseded(now, model_service, invalid, previous, at);
     }
-    let resolved = validated.scaling().resolve(&observed);
-    let again = [
-        resolved.next_change(observed.at),
-        look_again_at(validated, &observed, &now, observed.at),
-    ];
+    let requeue_at = requeue_at(validated, &applied, &now, observed.at);
     if write_status(context, model_service, now).await? == Written::Gone {
-        return Ok(Next::Gone.into());
+        return Ok(ReconcileOutcome::Gone.into());
     }
-    if let Some(error) = failed {
+    if let Some(error) = error {
         return Err(error);
     }
-    let lacks_keda = matches!(resolved, ActiveAutoscaler::Keda(_)) && !observed.capabilities.keda;
-    let next = match plan.waits_for {
-        Some(_) => Next::Waiting,
-        None if lacks_keda || is_undone || !observed.other_autoscalers.is_empty() => Next::Lacking,
-        None => Next::Settled,
+    let is_incomplete = plan.keda_missing || is_undone || !observed.other_autoscalers.is_empty();
+    let outcome = match plan.blocked_on {
+        Some(_) => ReconcileOutcome::Waiting,
+        None if is_incomplete => ReconcileOutcome::Incomplete,
+        None => ReconcileOutcome::Settled,
     };
-    Ok(Pass {
-        next,
-        again: again.into_iter().flatten().min(),
+    Ok(Reconciled {
+        outcome,
+        requeue_at,
     })
 }
 
@@ -300,19 +304,19 @@ async fn plan(
     validated: &ValidatedModelService,
 ) -> Result<(Observed, Desired), Error> {
     let (source, namespace) = (context.source(), validated.namespace());
-    let capabilities = context.known.capabilities(&context.client).await?;
+    let capabilities = context.capabilities.current(&context.client).await?;
     let mut observed = Box::pin(observe(source, namespace, validated, capabilities)).await?;
     let stuck = pod_to_explain(&observed, observed.at);
     observed.events = pod_events(&context.client, namespace, stuck.as_deref()).await;
     let plan = desired(validated, &observed, &context.settings);
-    let Some(beside) = plan.beside(&observed) else {
+    let Some(recheck_of) = plan.recheck(&observed) else {
         return Ok((observed, plan));
     };
-    Box::pin(look_again(
+    Box::pin(recheck(
         source,
         namespace,
         validated,
-        beside,
+        recheck_of,
         &mut observed,
     ))
     .await?;
@@ -325,7 +329,7 @@ async fn unobserved(
     context: &Context,
     model_service: &ModelService,
     error: Error,
-) -> Result<Pass, Error> {
+) -> Result<Reconciled, Error> {
     if error.fails_alone() {
         let failure = Failure {
             reason: error.reason().to_owned(),
@@ -334,7 +338,7 @@ async fn unobserved(
         let previous = model_service.status.as_ref();
         let now = unobserved_status(model_service, &failure, previous, Timestamp::now());
         if write_status(context, model_service, now).await? == Written::Gone {
-            return Ok(Next::Gone.into());
+            return Ok(ReconcileOutcome::Gone.into());
         }
     }
     Err(error)
@@ -446,8 +450,8 @@ async fn write_status(
         return Ok(written);
     }
     context
-        .teller
-        .tell(&model_service.object_ref(&()), events(previous, &status));
+        .events
+        .publish(&model_service.object_ref(&()), events(previous, &status));
     Ok(Written::Done)
 }
 

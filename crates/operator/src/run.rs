@@ -14,9 +14,9 @@ use crate::{
     claims::{Claims, hold},
     controller,
     http::{Endpoints, serve},
-    inquiry::OverHttp,
     leader::{Candidate, Election},
     metrics::Metrics,
+    pod_status::HttpPodStatusClient,
     readiness::Readiness,
     reconcile::Context,
     settings::{ListenAddress, LogFormat, Settings},
@@ -77,7 +77,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         settings.for_plans(),
         metrics.clone(),
         identity.clone(),
-        Arc::new(OverHttp::new()),
+        Arc::new(HttpPodStatusClient::new()),
         settings.upgrades(),
     )
     .claiming(claims.clone());

@@ -247,7 +247,7 @@ fn related<K: Stored>(
         let (objects, store, part) = (objects.clone(), store.clone(), part.clone());
         let mut complete_before = false;
         resilient::<K>(client, &part, config.clone()).flat_map(move |event| {
-            let asked_for = match &event {
+            let spec_replicas = match &event {
                 Some(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
                     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
                     let mut about: Vec<_> = about(object)
@@ -264,8 +264,8 @@ fn related<K: Stored>(
             };
             let is_list = matches!(event, Some(Event::InitDone));
             let change = take(&objects, number, event).or(is_list.then_some(Change::Spec));
-            let asked_for = asked_for.into_iter();
-            stream::iter(asked_for.filter_map(move |about| Some((about, change?))))
+            let spec_replicas = spec_replicas.into_iter();
+            stream::iter(spec_replicas.filter_map(move |about| Some((about, change?))))
         })
     });
     stream::select_all(of_each.map(StreamExt::boxed)).boxed()

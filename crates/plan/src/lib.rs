@@ -15,11 +15,10 @@
 //! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
 //!    the status speaks of the new generation and never of the old one, and collect failures in an
 //!    [`Outcome`].
-//! 4. Put what [`pods_to_ask`] answer into [`Observed::answers`]. Nothing of the plan depends on that. Where there is an
+//! 4. Put what [`pods_to_query`] answer into [`Observed::answers`]. Nothing of the plan depends on that. Where there is an
 //!    [`awaited_config_map`], look at its metadata, and delete [`pods_to_replace`].
 //! 5. [`status`] judges, and [`events`] tells what is new about it.
 
-mod amount;
 mod apply;
 mod autoscaling;
 mod child;
@@ -36,17 +35,18 @@ mod status;
 mod upgrades;
 
 pub use apply::{
+    Applied, Failure,
     field_manager::{self, keep_read_managers},
     is_applied,
 };
 pub use autoscaling::{ActiveAutoscaler, EffectiveTargets};
 pub use child::{Child, ChildKind};
 pub use desired::{
-    Beside, Deletion, Desired, ReplicasApply, desired, handover, is_deployment_applied,
-    ownership::is_another,
+    Deletion, Desired, Recheck, ReplicasApply, desired, handover, is_deployment_applied,
+    ownership::is_foreign_autoscaler,
 };
 pub use observed::{
-    Answer, Capabilities, ExternalMetrics, Observed, Platform, PodsMetrics,
+    Capabilities, ExternalMetrics, Observed, Platform, PodsMetrics, StatusReply,
     awaited::{WaitingPod, awaited_config_map, pods_to_replace},
     stuck::pod_to_explain,
 };
@@ -60,9 +60,8 @@ pub use spec::{
     schedule,
 };
 pub use status::{
-    Failure, Outcome,
-    batching::pods_to_ask,
-    conditions::{WRITES_UNDONE, look_again_at},
+    batching::pods_to_query,
+    conditions::{WRITES_UNDONE, requeue_at},
     events::{Event, SCALE, Severity, events},
     invalid_status, status, superseded, unobserved_status,
     yielding::{own_status, yielding},

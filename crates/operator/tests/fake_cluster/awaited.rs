@@ -94,8 +94,8 @@ async fn a_pod_that_waits_is_made_anew_once_the_config_map_has_come() {
     let world = waiting().await;
     assert_eq!(pass(&world).await, [call("GET", CONFIG_MAP)]);
     let now = Timestamp::now();
-    let next = reconcile(&world.context, NAMESPACE, NAME).await.unwrap();
-    let again = next.again.unwrap().duration_since(now);
+    let reconciled = reconcile(&world.context, NAMESPACE, NAME).await.unwrap();
+    let again = reconciled.requeue_at.unwrap().duration_since(now);
     assert!(again <= SignedDuration::from_secs(11), "{again:?}");
     assert_eq!(pods(&world), ["iris-5d4-a"]);
     assert_eq!(world.condition("ModelLoaded").1, "ModelNotFound");

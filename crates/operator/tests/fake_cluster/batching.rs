@@ -6,7 +6,7 @@ use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, events::v1::Event};
 use serde_json::{Value, json};
 use springtide_api::ModelService;
 use springtide_contract::{batching::BatchingReason, env};
-use springtide_plan::Answer;
+use springtide_plan::StatusReply;
 use springtide_testkit::ResourceType;
 use tokio::time::sleep;
 
@@ -89,7 +89,7 @@ async fn what_pods_say_is_the_status_and_is_written_once() {
     );
 
     // One that is out of reach changes nothing, and one that is gone is asked no more.
-    world.pods.answer("fd00::2", Answer::Silent);
+    world.pods.answer("fd00::2", StatusReply::Unreachable);
     world.pass().await.unwrap();
     assert_eq!(world.fake.version(), version);
     world.pod_goes("iris-2");
@@ -112,7 +112,7 @@ async fn without_an_answer_there_is_no_such_status() {
     assert_eq!(world.pods.take_asked(), [], "no pod serves yet");
 
     let world = served().await;
-    for answer in [Answer::Silent, Answer::Unreadable] {
+    for answer in [StatusReply::Unreachable, StatusReply::Unreadable] {
         for ip in ["10.0.0.1", "fd00::2"] {
             world.pods.answer(ip, answer.clone());
         }
@@ -224,7 +224,7 @@ async fn a_finding_is_seen_within_a_minute_and_pods_that_do_not_batch_are_left_a
     world
         .pods
         .answer("10.0.0.1", said(BatchingReason::SentinelMismatch, FOUND));
-    within(Duration::from_secs(60), "the finding", || {
+    within(Duration::from_secs(60), "the result", || {
         safe(&world) == is("False", "SentinelMismatch")
     })
     .await;

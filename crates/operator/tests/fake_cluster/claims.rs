@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use springtide_api::ModelService;
 use springtide_operator::{
     claims::{Claims, DEFAULT_CLASS, hold},
-    reconcile::Next,
+    reconcile::ReconcileOutcome,
     scope::Scope,
 };
 use tokio::{task::JoinHandle, time::sleep};
@@ -56,12 +56,12 @@ async fn of_two_operators_one_acts_and_the_other_says_so_and_writes_nothing_else
     let (team, holding) = operator(&world, "team/release", DEFAULT_CLASS, of_the_namespace()).await;
     // Until the other one hears of it.
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(main.pass().await.unwrap(), Next::Lacking);
+    assert_eq!(main.pass().await.unwrap(), ReconcileOutcome::Incomplete);
     let sole = ("False".to_owned(), "AnotherOperator".to_owned());
     assert_eq!(main.condition("SoleOperator"), sole);
     world.set_spec(&json!({"server": {"maxQueueRows": 77}}));
     let version = world.fake.version();
-    assert_eq!(main.pass().await.unwrap(), Next::Lacking);
+    assert_eq!(main.pass().await.unwrap(), ReconcileOutcome::Incomplete);
     assert_eq!(world.fake.version(), version);
     assert_eq!(queue(&world), before);
 
@@ -88,15 +88,15 @@ async fn of_two_operators_for_one_namespace_the_first_acts() {
     world.set_spec(&spec("HPA"));
     let (first, _first) = operator(&world, "a/one", DEFAULT_CLASS, of_the_namespace()).await;
     let (second, _second) = operator(&world, "b/two", DEFAULT_CLASS, of_the_namespace()).await;
-    assert_eq!(second.pass().await.unwrap(), Next::Lacking);
+    assert_eq!(second.pass().await.unwrap(), ReconcileOutcome::Incomplete);
     assert!(world.get::<Deployment>().is_none());
     first.converge().await;
     assert!(world.get::<Deployment>().is_some());
     // Renewed for as long as it runs.
     sleep(Duration::from_secs(600)).await;
-    assert_eq!(second.pass().await.unwrap(), Next::Lacking);
+    assert_eq!(second.pass().await.unwrap(), ReconcileOutcome::Incomplete);
     let replica = operator(&world, "a/one", DEFAULT_CLASS, of_the_namespace()).await;
-    assert_eq!(replica.0.pass().await.unwrap(), Next::Settled);
+    assert_eq!(replica.0.pass().await.unwrap(), ReconcileOutcome::Settled);
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +106,7 @@ async fn an_operator_leaves_other_classes_alone() {
     world.set_spec(&json!({"operatorClass": "canary"}));
     let version = world.fake.version();
     let (main, _main) = operator(&world, "system/main", DEFAULT_CLASS, Scope::Cluster).await;
-    assert_eq!(main.pass().await.unwrap(), Next::Gone);
+    assert_eq!(main.pass().await.unwrap(), ReconcileOutcome::Gone);
     assert!(world.get::<ModelService>().unwrap()["status"].is_null());
     let (canary, _canary) = operator(&world, "system/canary", "canary", Scope::Cluster).await;
     canary.converge().await;

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use serde_json::{Value, json};
 use springtide_api::ModelService;
-use springtide_operator::reconcile::Next;
+use springtide_operator::reconcile::ReconcileOutcome;
 use springtide_plan::keda::ScaledObject;
 use springtide_testkit::{Call, Fault};
 use tokio::time::timeout;
@@ -191,7 +191,7 @@ async fn a_namespace_that_is_being_deleted_is_no_fault() {
     let world = World::new();
     world.set_spec(&spec("HPA"));
     world.fake.terminate(NAMESPACE);
-    assert_eq!(world.pass().await.unwrap(), Next::Gone);
+    assert_eq!(world.pass().await.unwrap(), ReconcileOutcome::Gone);
     assert_eq!(world.get::<Deployment>(), None);
     assert!(world.get::<ModelService>().unwrap()["status"].is_null());
 }
@@ -214,7 +214,7 @@ async fn a_model_service_that_vanishes_under_a_pass_is_no_fault() {
         let world = World::new();
         world.set_spec(&spec);
         world.fake.inject(nth, Fault::Status(404));
-        assert_eq!(world.pass().await.unwrap(), Next::Gone);
+        assert_eq!(world.pass().await.unwrap(), ReconcileOutcome::Gone);
         assert_eq!(world.fake.take_calls().len(), nth, "and no event");
     }
 }

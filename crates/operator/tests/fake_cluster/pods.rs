@@ -12,8 +12,8 @@ use serde_json::json;
 use springtide_contract::batching::{
     BatchingReason, BatchingStatus, MemoryStatus, ModelStatus, ServerStatus,
 };
-use springtide_operator::inquiry::Inquiry;
-use springtide_plan::Answer;
+use springtide_operator::pod_status::PodStatusClient;
+use springtide_plan::StatusReply;
 use springtide_testkit::ResourceType;
 use tokio::sync::watch;
 
@@ -21,7 +21,7 @@ use crate::support::{NAME, NAMESPACE, World};
 
 /// What each pod answers: nothing, unless it was told what.
 pub(crate) struct FakePods {
-    answers: Mutex<BTreeMap<SocketAddr, Answer>>,
+    answers: Mutex<BTreeMap<SocketAddr, StatusReply>>,
     asked: Mutex<Vec<SocketAddr>>,
     /// Whether they answer at all: a pod that is asked before waits until they do.
     answering: watch::Sender<bool>,
@@ -39,7 +39,7 @@ impl Default for FakePods {
 
 impl FakePods {
     /// From now on the pod at this address answers so.
-    pub(crate) fn answer(&self, ip: &str, answer: Answer) {
+    pub(crate) fn answer(&self, ip: &str, answer: StatusReply) {
         lock(&self.answers).insert(address(ip), answer);
     }
 
@@ -54,14 +54,17 @@ impl FakePods {
     }
 }
 
-impl Inquiry for FakePods {
-    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, Answer> {
+impl PodStatusClient for FakePods {
+    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, StatusReply> {
         Box::pin(async move {
             lock(&self.asked).push(address);
             let mut answering = self.answering.subscribe();
             answering.wait_for(|answering| *answering).await.unwrap();
             let answers = lock(&self.answers);
-            answers.get(&address).cloned().unwrap_or(Answer::Silent)
+            answers
+                .get(&address)
+                .cloned()
+                .unwrap_or(StatusReply::Unreachable)
         })
     }
 }
@@ -76,19 +79,19 @@ pub(crate) fn address(ip: &str) -> SocketAddr {
 }
 
 /// A server that says so of the ModelService's model.
-pub(crate) fn said(reason: BatchingReason, message: &str) -> Answer {
-    Answer::Said(server(reason, message))
+pub(crate) fn said(reason: BatchingReason, message: &str) -> StatusReply {
+    StatusReply::Status(server(reason, message))
 }
 
 /// A server that doesn't batch, serves the file with this SHA-256 and takes this number of MiB at rest.
-pub(crate) fn serves(sha256: &str, at_rest_mebibytes: u64) -> Answer {
+pub(crate) fn serves(sha256: &str, at_rest_mebibytes: u64) -> StatusReply {
     let mut server = server(BatchingReason::OneRow, "One row.");
     server.models[0].sha256 = Some(sha256.to_owned());
     server.memory = Some(MemoryStatus {
         at_rest_bytes: Some(at_rest_mebibytes << 20),
         ..MemoryStatus::default()
     });
-    Answer::Said(server)
+    StatusReply::Status(server)
 }
 
 fn server(reason: BatchingReason, message: &str) -> ServerStatus {

@@ -5,7 +5,7 @@ use k8s_openapi::api::{
 };
 use serde_json::{Value, json};
 use springtide_api::ModelService;
-use springtide_operator::reconcile::Next;
+use springtide_operator::reconcile::ReconcileOutcome;
 use springtide_plan::ServingSignal;
 use springtide_testkit::{Aggregated, Call, ResourceType};
 
@@ -279,7 +279,7 @@ async fn somebody_elses_hpa_is_not_fought_and_said_to_be_there() {
     world.fake.edit(&hpas, NAMESPACE, BY_HAND, "kubectl", &hpa);
     for decided in [7, 3, 9] {
         hpa_scales(&world.fake, BY_HAND, decided);
-        assert_eq!(world.pass().await.unwrap(), Next::Lacking);
+        assert_eq!(world.pass().await.unwrap(), ReconcileOutcome::Incomplete);
         assert_eq!(replicas(&world), decided);
     }
     let no = |reason: &str| ("False".to_owned(), reason.to_owned());
@@ -316,7 +316,7 @@ async fn somebody_elses_hpa_is_found_among_many_page_by_page() {
     }
     scales("z", NAME);
     let _ = world.fake.take_calls();
-    assert_eq!(world.pass().await.unwrap(), Next::Lacking);
+    assert_eq!(world.pass().await.unwrap(), ReconcileOutcome::Incomplete);
     let (status, reason) = world.condition("AutoscalingReady");
     assert_eq!((&*status, &*reason), ("False", "AnotherAutoscaler"));
     let calls = world.fake.take_calls();

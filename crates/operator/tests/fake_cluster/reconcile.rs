@@ -7,7 +7,7 @@ use k8s_openapi::api::{
 };
 use serde_json::json;
 use springtide_api::ModelService;
-use springtide_operator::reconcile::Next;
+use springtide_operator::reconcile::ReconcileOutcome;
 use springtide_plan::keda::ScaledObject;
 use springtide_testkit::{FakeApi, ResourceType};
 
@@ -48,7 +48,7 @@ async fn after_convergence_a_pass_writes_nothing() {
         world.converge().await;
         let (version, snapshot) = (world.fake.version(), world.snapshot());
         for _ in 0..3 {
-            assert_eq!(world.pass().await.unwrap(), Next::Settled);
+            assert_eq!(world.pass().await.unwrap(), ReconcileOutcome::Settled);
         }
         assert_eq!(world.fake.version(), version, "{engine}");
         assert_eq!(world.snapshot(), snapshot, "{engine}");
@@ -182,7 +182,7 @@ async fn the_new_autoscaler_waits_for_the_hpa_that_keda_leaves_behind() {
     );
     world.set_spec(&spec("HPA"));
     for _ in 0..3 {
-        assert_eq!(world.pass().await.unwrap(), Next::Waiting);
+        assert_eq!(world.pass().await.unwrap(), ReconcileOutcome::Waiting);
         assert_eq!(world.get::<HorizontalPodAutoscaler>(), None);
     }
     world.fake.delete(&hpa, NAMESPACE, "keda-hpa-iris");
@@ -414,7 +414,7 @@ async fn a_deleted_model_service_takes_everything_with_it() {
     world
         .fake
         .delete(&ResourceType::of::<ModelService>(), NAMESPACE, NAME);
-    assert_eq!(world.pass().await.unwrap(), Next::Gone);
+    assert_eq!(world.pass().await.unwrap(), ReconcileOutcome::Gone);
     assert!(world.snapshot().is_empty());
 }
 
@@ -426,7 +426,7 @@ async fn a_model_service_that_is_going_gets_nothing_new() {
         "deletionTimestamp": "2026-01-02T00:00:00Z", "finalizers": ["example.com/slow"],
     }});
     world.edit::<ModelService>("kubectl", &going);
-    assert_eq!(world.pass().await.unwrap(), Next::Gone);
+    assert_eq!(world.pass().await.unwrap(), ReconcileOutcome::Gone);
     assert_eq!(world.get::<Deployment>(), None);
 }
 

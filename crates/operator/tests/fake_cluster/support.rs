@@ -11,7 +11,7 @@ use springtide_api::ModelService;
 use springtide_operator::{
     error::Error,
     metrics::Metrics,
-    reconcile::{Context, Next, reconcile},
+    reconcile::{Context, ReconcileOutcome, reconcile},
 };
 use springtide_plan::{OperatorSettings, UpgradePolicy, keda::ScaledObject};
 use springtide_testkit::{Aggregated, FakeApi, ResourceType};
@@ -112,7 +112,7 @@ impl World {
 
     /// The operator finds out what the cluster can do.
     pub(crate) async fn look(&self) {
-        self.context.known().look(&self.fake.client()).await;
+        self.context.capabilities().refresh(&self.fake.client()).await;
     }
 
     /// A cluster with KEDA.
@@ -137,10 +137,10 @@ impl World {
     }
 
     /// One pass, and what it tells.
-    pub(crate) async fn pass(&self) -> Result<Next, Error> {
-        let pass = reconcile(&self.context, NAMESPACE, NAME).await;
-        self.context.told().await;
-        pass.map(|pass| pass.next)
+    pub(crate) async fn pass(&self) -> Result<ReconcileOutcome, Error> {
+        let reconciled = reconcile(&self.context, NAMESPACE, NAME).await;
+        self.context.flush_events().await;
+        reconciled.map(|reconciled| reconciled.outcome)
     }
 
     /// How many passes the running controller has ended well.
@@ -158,7 +158,11 @@ impl World {
         for _ in 0..10 {
             let before = self.fake.version();
             let next = self.pass().await.unwrap();
-            if matches!(next, Next::Settled | Next::Lacking) && self.fake.version() == before {
+            if matches!(
+                next,
+                ReconcileOutcome::Settled | ReconcileOutcome::Incomplete
+            ) && self.fake.version() == before
+            {
                 return;
             }
         }

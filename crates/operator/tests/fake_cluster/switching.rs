@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures::future::join;
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
 use serde_json::{Value, json};
-use springtide_operator::reconcile::Next;
+use springtide_operator::reconcile::ReconcileOutcome;
 use springtide_plan::{field_manager::FIXED_REPLICAS, keda::ScaledObject};
 use springtide_testkit::{FakeApi, Fault};
 use tokio::time::{sleep, timeout};
@@ -44,19 +44,19 @@ pub(crate) fn judge(fake: &FakeApi, what: &str) {
                 || there.contains(&(name.to_owned(), NAME.to_owned()))
         };
         if kind == "Deployment" && !change.is_deletion() {
-            let asked_for = change.object["spec"]["replicas"].as_i64().unwrap();
+            let spec_replicas = change.object["spec"]["replicas"].as_i64().unwrap();
             assert!(
-                asked_for >= replicas,
-                "{what}: {replicas} pods, then {asked_for}"
+                spec_replicas >= replicas,
+                "{what}: {replicas} pods, then {spec_replicas}"
             );
             let is_fixed = change.object["metadata"]["managedFields"]
                 .to_string()
                 .contains(FIXED_REPLICAS);
-            if is_fixed && asked_for != replicas {
+            if is_fixed && spec_replicas != replicas {
                 let is_scaled = scales(NAME, "") || scales(KEDA_HPA, "ScaledObject");
                 assert!(!is_scaled, "{what}: a fixed number and an autoscaler");
             }
-            replicas = asked_for;
+            replicas = spec_replicas;
         }
         if change.is_deletion() {
             there.remove(&(kind, change.name().to_owned()));
@@ -93,7 +93,7 @@ async fn drive(world: &World, engine: &str, what: &str) {
             others::act(&world.fake);
         };
         let (pass, ()) = join(timeout(GIVEN_UP_AFTER, world.pass()), others).await;
-        if matches!(pass, Ok(Ok(Next::Settled))) && has_only(world, engine) {
+        if matches!(pass, Ok(Ok(ReconcileOutcome::Settled))) && has_only(world, engine) {
             return;
         }
     }
@@ -181,15 +181,15 @@ async fn a_first_number_of_pods_never_lowers_what_an_hpa_decides_meanwhile() {
         pass.unwrap();
         world.fake.clear_faults();
         world.converge().await;
-        let asked_for: Vec<i64> = world
+        let spec_replicas: Vec<i64> = world
             .fake
             .changes(from)
             .iter()
             .filter_map(|change| change.object["spec"]["replicas"].as_i64())
             .collect();
-        assert!(asked_for.is_sorted(), "call {call}: {asked_for:?}");
+        assert!(spec_replicas.is_sorted(), "call {call}: {spec_replicas:?}");
         assert_eq!(replicas(), 6, "call {call}");
-        raised += usize::from(asked_for.contains(&2));
+        raised += usize::from(spec_replicas.contains(&2));
     }
     assert!((1..CALLS).contains(&raised), "{raised} first numbers");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
 use springtide_api::ModelService;
-use springtide_operator::reconcile::Next;
+use springtide_operator::reconcile::ReconcileOutcome;
 use tokio::time::sleep;
 
 use crate::support::{World, spec};
@@ -37,7 +37,11 @@ async fn an_operator_whose_writes_are_undone_stops_and_says_by_whom() {
         "{model_service}"
     );
     let version = world.fake.version();
-    assert_eq!(world.pass().await.unwrap(), Next::Lacking, "it looks again");
+    assert_eq!(
+        world.pass().await.unwrap(),
+        ReconcileOutcome::Incomplete,
+        "it looks again"
+    );
     assert_eq!(world.fake.version(), version);
 
     // What has ended is put right.

@@ -18,14 +18,14 @@ use kube::Resource;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::amount::is_same_amount;
+use crate::quantity::is_same_quantity;
 
 /// Metadata that nobody owns (`stripMetaManager` of
 /// <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>), as far as it is applied.
 const NOT_OWNED: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
 /// Maps of quantities: the API server writes their values in its own way.
-const AMOUNTS: [&str; 2] = ["limits", "requests"];
+const QUANTITY_MAPS: [&str; 2] = ["limits", "requests"];
 
 /// Whether applying `desired` as `field_manager`, forced or not, would leave `live` as it is.
 #[must_use]
@@ -147,7 +147,8 @@ fn is_held(desired: &Value, owned: &Value, live: &Value, names: [&str; 2]) -> bo
     match (desired, live) {
         // A scalar, a list or a map that is one field, or an empty map.
         _ if owned.is_empty() => {
-            desired == live || AMOUNTS.contains(&around) && is_same_quantity(desired, live)
+            desired == live
+                || QUANTITY_MAPS.contains(&around) && are_equal_quantities(desired, live)
         }
         (Value::Object(desired), Value::Object(live)) => {
             owned.len() == desired.len()
@@ -248,7 +249,7 @@ fn only(items: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<usize> {
     found.next().is_none().then_some(place)
 }
 
-fn is_same_quantity(desired: &Value, live: &Value) -> bool {
+fn are_equal_quantities(desired: &Value, live: &Value) -> bool {
     let both = desired.as_str().zip(live.as_str());
-    both.is_some_and(|(desired, live)| is_same_amount(desired, live))
+    both.is_some_and(|(desired, live)| is_same_quantity(desired, live))
 }

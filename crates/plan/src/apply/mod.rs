@@ -1,7 +1,11 @@
-//! Server-side apply: the field managers, and whether an apply would change anything.
+//! Server-side apply: the field managers, whether an apply would change anything, and the state after it.
 
+mod applied;
 mod diff;
 pub mod field_manager;
 
-pub use self::diff::is_applied;
 pub(crate) use self::diff::{applied_template, is_template_applied};
+pub use self::{
+    applied::{Applied, Failure},
+    diff::is_applied,
+};

@@ -10,7 +10,7 @@ use springtide_api::{
 
 use crate::{
     autoscaling::memory::{self, MemoryTarget},
-    observed::{ExternalMetrics, Observed, PodsMetrics, foreign_status::asked_for},
+    observed::{ExternalMetrics, Observed, PodsMetrics, foreign_status::spec_replicas},
     signals::{ServingSignal, serving},
     spec::{
         Scaling,
@@ -72,19 +72,19 @@ impl ActiveAutoscaler<'_> {
     pub fn max_replicas(&self, observed: &Observed) -> i32 {
         let (EffectiveTargets { pods, .. }, in_force) = match self {
             Self::Fixed { replicas } => return *replicas,
-            Self::Hpa(following) => {
+            Self::Hpa(effective) => {
                 let hpa = observed.horizontal_pod_autoscaler.as_ref();
                 let spec = hpa.and_then(|hpa| hpa.spec.as_ref());
-                (following, spec.map(|spec| spec.max_replicas))
+                (effective, spec.map(|spec| spec.max_replicas))
             }
-            Self::Keda(following) => {
+            Self::Keda(effective) => {
                 let scaled_object = observed.scaled_object.as_ref();
                 let most = scaled_object.and_then(|object| object.spec.max_replica_count);
-                (following, most)
+                (effective, most)
             }
         };
-        let present = observed.deployment.as_ref().and_then(asked_for);
-        pods.max_replicas.beside(present, in_force)
+        let present = observed.deployment.as_ref().and_then(spec_replicas);
+        pods.max_replicas.recheck(present, in_force)
     }
 
     /// Minimum replicas now: with an autoscaler, schedules count.
@@ -94,7 +94,7 @@ impl ActiveAutoscaler<'_> {
             Self::Fixed { replicas } => *replicas,
             Self::Hpa(EffectiveTargets { pods, .. })
             | Self::Keda(EffectiveTargets { pods, .. }) => {
-                let floor = pods.schedules.floor(self.ahead(), now);
+                let floor = pods.schedules.floor(self.lead_time(), now);
                 floor.unwrap_or_default().max(pods.min_replicas)
             }
         }
@@ -107,17 +107,17 @@ impl ActiveAutoscaler<'_> {
             Self::Fixed { .. } => None,
             Self::Hpa(EffectiveTargets { pods, .. })
             | Self::Keda(EffectiveTargets { pods, .. }) => {
-                pods.schedules.next_change(self.ahead(), now)
+                pods.schedules.next_change(self.lead_time(), now)
             }
         }
     }
 
     /// How long before its time a floor is put in force. KEDA's triggers work on time: they are metrics
     /// beside the others and delay none.
-    fn ahead(&self) -> SignedDuration {
+    fn lead_time(&self) -> SignedDuration {
         match self {
             Self::Fixed { .. } | Self::Keda(_) => SignedDuration::ZERO,
-            Self::Hpa(following) => lead(&following.pods.behavior),
+            Self::Hpa(effective) => hpa_lead_time(&effective.pods.behavior),
         }
     }
 }
@@ -128,7 +128,7 @@ impl ActiveAutoscaler<'_> {
 /// counts the new pods towards what its policies let it add. The first is over after one look, so that
 /// the next, one later, follows the metrics again; the second after the longest of the policies'
 /// periods. Thus nothing of it is left when the schedule begins.
-fn lead(behavior: &CompleteBehavior) -> SignedDuration {
+fn hpa_lead_time(behavior: &CompleteBehavior) -> SignedDuration {
     let periods = behavior.scale_up.policies.iter();
     let longest = periods.map(|policy| policy.period_seconds).max();
     let longest = SignedDuration::from_secs(longest.unwrap_or_default().into());
@@ -152,9 +152,9 @@ impl Scaling {
         };
         let needs_keda = || serving(&pods.targets).next().is_some();
         match pods.engine {
-            AutoscalerEngine::Keda => ActiveAutoscaler::Keda(following(pods, observed, Vec::new())),
+            AutoscalerEngine::Keda => ActiveAutoscaler::Keda(effective(pods, observed, Vec::new())),
             AutoscalerEngine::Auto if needs_keda() && is_keda_there(observed) => {
-                ActiveAutoscaler::Keda(following(pods, observed, Vec::new()))
+                ActiveAutoscaler::Keda(effective(pods, observed, Vec::new()))
             }
             AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
                 ActiveAutoscaler::Hpa(with_hpa(pods, observed))
@@ -179,11 +179,11 @@ fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> EffectiveTarge
         .map(|(signal, _)| signal)
         .filter(|signal| !is_available(*signal, observed))
         .collect();
-    following(pods, observed, unavailable)
+    effective(pods, observed, unavailable)
 }
 
 /// All that is asked for but what is unavailable, and memory where it can't be followed.
-fn following<'a>(
+fn effective<'a>(
     pods: &'a PodAutoscaling,
     observed: &Observed,
     unavailable: Vec<ServingSignal>,
@@ -191,7 +191,7 @@ fn following<'a>(
     let percent = pods.targets.memory_utilization_percent;
     let memory = memory::target(&pods.memory, percent, observed);
     let left_out = unavailable.iter().map(|signal| signal.signal());
-    let is_out = memory != MemoryTarget::Followed;
+    let is_out = memory != MemoryTarget::MetricReading;
     let mut targets = left_out
         .chain(is_out.then_some(Signal::MemoryUtilizationPercent))
         .fold(pods.targets, Targets::without);

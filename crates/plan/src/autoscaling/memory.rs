@@ -12,9 +12,10 @@ use k8s_openapi::{
 use springtide_api::ModelServiceStatus;
 
 use crate::{
-    amount::{MEBI, billionths},
-    observed::{Answer, Observed, pods},
+    apply::Applied,
+    observed::{Observed, StatusReply, pods},
     quantity::mebibytes,
+    quantity::{MEBI, nanos},
     spec::{
         Scaling, ValidatedModelService,
         memory_at_rest::{Memory, PATIENCE, loaded_since},
@@ -45,7 +46,7 @@ const MOST_MEBIBYTES: u64 = 16 << 20;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum MemoryTarget {
     /// It is, where there is one.
-    Followed,
+    MetricReading,
     /// Not before a pod has said what it takes at rest.
     NotYet,
     /// It isn't: memory at rest leaves no room under it.
@@ -70,19 +71,18 @@ pub(crate) struct NoRoom {
 /// Whether a target, in percent of the request, is followed where this is observed.
 pub(crate) fn target(memory: &Memory, percent: Option<i32>, observed: &Observed) -> MemoryTarget {
     let Some(percent) = percent else {
-        return MemoryTarget::Followed;
+        return MemoryTarget::MetricReading;
     };
     match memory.at_rest_mebibytes {
-        Some(at_rest) => {
-            no_room(memory, at_rest, percent).map_or(MemoryTarget::Followed, MemoryTarget::NoRoom)
-        }
+        Some(at_rest) => no_room(memory, at_rest, percent)
+            .map_or(MemoryTarget::MetricReading, MemoryTarget::NoRoom),
         None if is_awaited(memory, observed) => MemoryTarget::NotYet,
-        None => MemoryTarget::Followed,
+        None => MemoryTarget::MetricReading,
     }
 }
 
 fn no_room(memory: &Memory, at_rest_mebibytes: i32, percent: i32) -> Option<NoRoom> {
-    let request = billionths(&memory.request.0)?;
+    let request = nanos(&memory.request.0)?;
     let at_rest = i128::from(at_rest_mebibytes) * MEBI;
     // A request may be as large as anybody writes it.
     let room = request.saturating_mul(i128::from(percent) * (100 - TOLERANCE_PERCENT));
@@ -96,7 +96,7 @@ fn no_room(memory: &Memory, at_rest_mebibytes: i32, percent: i32) -> Option<NoRo
             exceeds_limit: memory
                 .limit
                 .as_ref()
-                .is_some_and(|limit| billionths(&sufficient.0) > billionths(&limit.0)),
+                .is_some_and(|limit| nanos(&sufficient.0) > nanos(&limit.0)),
             sufficient,
         }
     })
@@ -171,12 +171,12 @@ fn server_began(pod: &Pod) -> Option<Timestamp> {
 /// and until the pods of another have all taken over what those before have said.
 pub(crate) fn at_rest_mebibytes(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    replies: &[StatusReply],
     rollout_ends: bool,
 ) -> Option<i32> {
-    let said = observed.answers.iter().filter_map(|answer| match answer {
-        Answer::Said(server) => server.memory?.at_rest_bytes,
-        Answer::Unreadable | Answer::Silent => None,
+    let said = replies.iter().filter_map(|reply| match reply {
+        StatusReply::Status(server) => server.memory?.at_rest_bytes,
+        StatusReply::Unreadable | StatusReply::Unreachable => None,
     });
     let said = said.max().map(in_steps);
     let known = model_service.memory_at_rest_mebibytes();
@@ -194,9 +194,9 @@ fn in_steps(bytes: u64) -> i32 {
 
 /// When what is known of memory, or what follows from it, may change although nothing else does. `status` is what was
 /// made of the same observation.
-pub(crate) fn look_again_at(
+pub(crate) fn requeue_at(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    applied: &Applied,
     status: &ModelServiceStatus,
     now: Timestamp,
 ) -> Option<Timestamp> {
@@ -217,10 +217,11 @@ pub(crate) fn look_again_at(
         return None;
     }
     // One that has answered without it says no more later on.
-    let is_silent = model.batching.is_none() && observed.answers.contains(&Answer::Silent);
+    let is_silent =
+        model.batching.is_none() && applied.replies().contains(&StatusReply::Unreachable);
     let patience_ends = loaded_since(status).and_then(|since| since.checked_add(PATIENCE).ok());
     let asks = patience_ends.filter(|ends| *ends > now && is_silent);
-    let loads = loads_slowly_from(observed).filter(|from| *from > now);
+    let loads = loads_slowly_from(applied.observed()).filter(|from| *from > now);
     asks.and_then(|_| after(AGAIN))
         .into_iter()
         .chain(loads)

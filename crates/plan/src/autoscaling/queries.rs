@@ -101,7 +101,7 @@ impl Pods {
     /// By how much a counter grows in a second, over all pods.
     ///
     /// `rate` stretches what it sees by half an interval at most, and so reads down to a third of the
-    /// truth where scrapes are missing in the window (`extrapolatedRate` in Prometheus'
+    /// status where scrapes are missing in the window (`extrapolatedRate` in Prometheus'
     /// `promql/functions.go`). Such a pod's is taken between its last two readings. New pods and those that
     /// are gone aren't meant: what is missing of them is still read at the others, or already.
     fn rate(&self, counter: &str) -> String {

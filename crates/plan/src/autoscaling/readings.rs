@@ -22,7 +22,7 @@ use crate::{
 
 /// A metric that an HPA follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Followed {
+pub(crate) struct MetricReading {
     /// What it is about.
     pub(crate) subject: Subject,
     /// Where the HPA reads it.
@@ -70,7 +70,7 @@ impl Subject {
     }
 }
 
-impl Followed {
+impl MetricReading {
     /// Pods that the metric asks for, where so many are there and ready. Unready pods and the
     /// tolerance are left out.
     pub(crate) fn wanted(&self, pods: i32) -> Option<i64> {
@@ -95,7 +95,7 @@ impl Followed {
 pub(crate) fn followed(
     hpa: &HorizontalPodAutoscaler,
     scaled_object: Option<&ScaledObject>,
-) -> Vec<Followed> {
+) -> Vec<MetricReading> {
     let specs = specs(hpa);
     let read = read(hpa).filter(|read| read.len() == specs.len());
     specs
@@ -117,8 +117,8 @@ pub(crate) fn has_read(hpa: &HorizontalPodAutoscaler) -> bool {
 /// which pods are unready.
 pub(crate) fn deciding<'a>(
     hpa: &HorizontalPodAutoscaler,
-    followed: &'a [Followed],
-) -> Option<&'a Followed> {
+    followed: &'a [MetricReading],
+) -> Option<&'a MetricReading> {
     const PREFACE: &str = "calculate a replica count from ";
     let message = hpa_condition(hpa, "ScalingActive")
         .filter(|active| active.status == "True")?
@@ -132,7 +132,7 @@ pub(crate) fn deciding<'a>(
 }
 
 /// What lacked a reading in the HPA's last sync.
-pub(crate) fn missing(followed: &[Followed]) -> impl Iterator<Item = &Followed> {
+pub(crate) fn missing(followed: &[MetricReading]) -> impl Iterator<Item = &MetricReading> {
     followed.iter().filter(|metric| metric.reading.is_none())
 }
 
@@ -171,7 +171,7 @@ fn parse(
     spec: &MetricSpec,
     status: Option<&MetricStatus>,
     scaled_object: Option<&ScaledObject>,
-) -> Option<Followed> {
+) -> Option<MetricReading> {
     let of_pods = spec
         .resource
         .as_ref()
@@ -195,7 +195,7 @@ fn parse(
                 .or(of_pods.map(|resource| &resource.current))
         });
         let thousandths = |percent: i32| i64::from(percent) * 1000;
-        return Some(Followed {
+        return Some(MetricReading {
             subject,
             source: MetricsApi::Resource,
             reading: current.and_then(|current| current.average_utilization.map(thousandths)),
@@ -215,7 +215,7 @@ fn parse(
             );
         let current = status.and_then(|status| Some(&status.pods.as_ref()?.current));
         let (reading, target) = compared(current, &pods.target);
-        return Some(Followed {
+        return Some(MetricReading {
             subject,
             source: MetricsApi::Custom,
             reading,
@@ -229,7 +229,7 @@ fn parse(
     let subject = subject_of_keda(name, scaled_object);
     let current = status.and_then(|status| Some(&status.external.as_ref()?.current));
     let (reading, target) = compared(current, &external.target);
-    Some(Followed {
+    Some(MetricReading {
         subject,
         source: MetricsApi::External,
         reading,

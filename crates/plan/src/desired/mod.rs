@@ -5,6 +5,6 @@ mod plan;
 mod replicas;
 
 pub use self::{
-    plan::{Beside, Deletion, Desired, desired},
+    plan::{Deletion, Desired, Recheck, desired},
     replicas::{ReplicasApply, handover, is_deployment_applied},
 };

@@ -44,7 +44,10 @@ pub(crate) fn scales(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedMod
 /// Whether an HPA scales the ModelService's Deployment though neither the operator nor KEDA made it
 /// for the ModelService.
 #[must_use]
-pub fn is_another(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedModelService) -> bool {
+pub fn is_foreign_autoscaler(
+    hpa: &HorizontalPodAutoscaler,
+    model_service: &ValidatedModelService,
+) -> bool {
     let metadata = &hpa.metadata;
     let is_named = |name: &str| metadata.name.as_deref() == Some(name);
     // One that was copied from ours has its labels and owner, but not its name.

@@ -26,15 +26,17 @@ pub struct Desired {
     /// Deployment isn't applied.
     pub replicas: Option<ReplicasApply>,
     /// Objects that aren't applied because somebody else's object has their name.
-    pub name_taken: Vec<ChildKind>,
+    pub name_conflicts: Vec<ChildKind>,
     /// The former autoscaler, where it must be gone before the new one, or a fixed number of pods, is
     /// applied: never do two set it. Its deletion brings the next pass about.
-    pub waits_for: Option<ChildKind>,
+    pub blocked_on: Option<ChildKind>,
     /// The former autoscaler, where it goes on since the one that the spec asks for can't be made.
-    pub keeps: Option<ChildKind>,
+    pub retained: Option<ChildKind>,
     /// KEDA would follow serving signals of a Prometheus that it mustn't be told to ask, so it asks the
     /// operator's own.
     pub prometheus_refused: bool,
+    /// The spec asks for KEDA, which isn't installed.
+    pub keda_missing: bool,
     /// What an upgrade of the pods waits for, where they are left as they are until then.
     pub held: Option<Wait<String>>,
 }
@@ -88,11 +90,11 @@ pub struct Deletion {
 /// What a plan takes for absent and must not be carried out beside. It is looked at in the API server itself
 /// first: a watch may not have told yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beside {
+pub enum Recheck {
     /// A new ScaledObject: the HorizontalPodAutoscaler with the ModelService's name.
     Hpa,
     /// A new HorizontalPodAutoscaler on a cluster with KEDA: the one that KEDA makes for a ScaledObject.
-    HpaOfKeda,
+    KedaHpa,
     /// A fixed number of pods, of a Deployment that has another one: every autoscaler.
     Any,
 }
@@ -100,7 +102,7 @@ pub enum Beside {
 impl Desired {
     /// What has to be looked at before the plan, made of what was `observed`, is carried out.
     #[must_use]
-    pub fn beside(&self, observed: &Observed) -> Option<Beside> {
+    pub fn recheck(&self, observed: &Observed) -> Option<Recheck> {
         let makes = |kind| {
             let is_applied = self.apply.iter().any(|child| child.kind() == kind);
             is_applied && observed.metadata(kind).is_none()
@@ -110,11 +112,11 @@ impl Desired {
             replicas.onto(observed.deployment.as_ref()?)
         };
         if makes(ChildKind::HorizontalPodAutoscaler) && observed.capabilities.keda {
-            Some(Beside::HpaOfKeda)
+            Some(Recheck::KedaHpa)
         } else if makes(ChildKind::ScaledObject) {
-            Some(Beside::Hpa)
+            Some(Recheck::Hpa)
         } else {
-            is_overridden().map(|_| Beside::Any)
+            is_overridden().map(|_| Recheck::Any)
         }
     }
 }
@@ -142,7 +144,7 @@ pub fn desired(
         .filter(|kind| kind.is_autoscaler() && Some(*kind) != wanted)
         .filter(|kind| owner(*kind) == Ownership::Ours)
         .collect::<Vec<_>>();
-    let (keeps, unwanted) = if can_be_made {
+    let (retained, unwanted) = if can_be_made {
         (None, former)
     } else {
         (former.first().copied(), Vec::new())
@@ -154,8 +156,8 @@ pub fn desired(
     // The HPA that KEDA made goes some time after the ScaledObject that it was made for.
     let keda_is_leaving = wanted != Some(ChildKind::ScaledObject)
         && can_be_made
-        && has_hpa_of_keda(model_service, observed);
-    let waits_for = unwanted
+        && has_keda_hpa(model_service, observed);
+    let blocked_on = unwanted
         .first()
         .copied()
         .or(keda_is_leaving.then_some(ChildKind::ScaledObject))
@@ -165,7 +167,7 @@ pub fn desired(
         resources::build(model_service, &active, observed, settings)
             .into_iter()
             .filter(|child| {
-                let may_scale = has_target && waits_for.is_none();
+                let may_scale = has_target && blocked_on.is_none();
                 let is_held = is_keda_hpa_held && child.kind() == ChildKind::ScaledObject;
                 (may_scale && !is_held) || !child.kind().is_autoscaler()
             })
@@ -174,7 +176,7 @@ pub fn desired(
     let replicas = apply
         .iter()
         .any(|child| child.kind() == ChildKind::Deployment)
-        .then(|| replicas(&active, observed, waits_for))
+        .then(|| replicas(&active, observed, blocked_on))
         .flatten();
     if let Some(replicas) = replicas
         && observed.deployment.is_none()
@@ -190,22 +192,23 @@ pub fn desired(
             .collect(),
         replicas,
         apply,
-        name_taken: refused.iter().map(Child::kind).collect(),
-        waits_for,
-        keeps,
+        name_conflicts: refused.iter().map(Child::kind).collect(),
+        blocked_on,
+        retained,
         prometheus_refused: match &active {
-            ActiveAutoscaler::Keda(following) => {
-                let named = following.pods.keda.prometheus_address.as_deref();
+            ActiveAutoscaler::Keda(effective) => {
+                let named = effective.pods.keda.prometheus_address.as_deref();
                 named.is_some_and(|named| !settings.allows_prometheus(named))
             }
             ActiveAutoscaler::Hpa(_) | ActiveAutoscaler::Fixed { .. } => false,
         },
+        keda_missing: matches!(active, ActiveAutoscaler::Keda(_)) && !observed.capabilities.keda,
         held: None,
     }
 }
 
 /// Whether an HPA that KEDA made still scales the Deployment.
-fn has_hpa_of_keda(model_service: &ValidatedModelService, observed: &Observed) -> bool {
+fn has_keda_hpa(model_service: &ValidatedModelService, observed: &Observed) -> bool {
     observed
         .keda_horizontal_pod_autoscaler
         .as_ref()

@@ -16,7 +16,7 @@ use crate::{
     keda::ScaledObject,
     observed::{
         Observed,
-        foreign_status::{asked_for, owns_replicas},
+        foreign_status::{owns_replicas, spec_replicas},
     },
 };
 
@@ -53,12 +53,12 @@ impl ReplicasApply {
     #[must_use]
     pub fn onto(&self, live: &Deployment) -> Option<Value> {
         let mut body = self.body(live.metadata.name.as_deref()?);
-        let was_created_so = asked_for(live) == Some(self.replicas) && is_as_created(live);
+        let was_created_so = spec_replicas(live) == Some(self.replicas) && is_as_created(live);
         if was_created_so || is_applied(&body, live, self.field_manager) {
             return None;
         }
         if self.only_raises() {
-            asked_for(live).filter(|replicas| *replicas < self.replicas)?;
+            spec_replicas(live).filter(|replicas| *replicas < self.replicas)?;
             body["metadata"]["resourceVersion"] = json!(live.metadata.resource_version);
         }
         Some(body)
@@ -85,7 +85,7 @@ pub fn is_deployment_applied(desired: &Deployment, live: &Deployment) -> bool {
     }
     let mut desired = desired.clone();
     if let Some(spec) = &mut desired.spec {
-        spec.replicas = asked_for(live);
+        spec.replicas = spec_replicas(live);
     }
     is_applied(&desired, live, OPERATOR)
 }
@@ -95,7 +95,7 @@ pub fn is_deployment_applied(desired: &Deployment, live: &Deployment) -> bool {
 /// decided, and owns it.
 #[must_use]
 pub fn handover(live: &Deployment) -> Option<ReplicasApply> {
-    let replicas = asked_for(live).filter(|_| is_as_created(live))?;
+    let replicas = spec_replicas(live).filter(|_| is_as_created(live))?;
     Some(ReplicasApply {
         field_manager: INITIAL_REPLICAS,
         replicas,
@@ -128,7 +128,7 @@ pub(crate) fn replicas(
 ) -> Option<ReplicasApply> {
     let min_replicas = active.min_replicas(observed.at);
     match active {
-        // Beside an autoscaler, the former or somebody else's, both would write for ever.
+        // Recheck an autoscaler, the former or somebody else's, both would write for ever.
         ActiveAutoscaler::Fixed { replicas } => {
             let is_alone =
                 former.is_none() && (observed.other_autoscalers.is_empty() || is_empty(observed));
@@ -164,14 +164,14 @@ fn initial(observed: &Observed, min_replicas: i32) -> Option<ReplicasApply> {
 
 /// Whether the Deployment has 0 pods: every HPA leaves it alone then.
 fn is_empty(observed: &Observed) -> bool {
-    observed.deployment.as_ref().and_then(asked_for) == Some(0)
+    observed.deployment.as_ref().and_then(spec_replicas) == Some(0)
 }
 
 /// Whether `spec.replicas` is still the API server's default, or an earlier first value that the
 /// spec has left behind, with no decision of anybody's.
 fn is_undecided(deployment: &Deployment, min_replicas: i32) -> bool {
     let entries = deployment.metadata.managed_fields.iter().flatten();
-    asked_for(deployment).is_none_or(|replicas| replicas < min_replicas)
+    spec_replicas(deployment).is_none_or(|replicas| replicas < min_replicas)
         && entries
             .filter(|entry| owns_replicas(entry))
             .filter_map(|entry| entry.manager.as_deref())

@@ -68,7 +68,7 @@ pub fn pods_to_replace(
 }
 
 /// When to look at the ConfigMap again, while pods wait for it.
-pub(crate) fn look_again_at(
+pub(crate) fn requeue_at(
     model_service: &ValidatedModelService,
     observed: &Observed,
     now: Timestamp,

@@ -88,7 +88,7 @@ pub(crate) fn hpa_off(hpa: &HorizontalPodAutoscaler) -> Option<&str> {
 }
 
 /// Pods that the Deployment is to have.
-pub(crate) fn asked_for(deployment: &Deployment) -> Option<i32> {
+pub(crate) fn spec_replicas(deployment: &Deployment) -> Option<i32> {
     deployment.spec.as_ref().and_then(|spec| spec.replicas)
 }
 

@@ -13,7 +13,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use crate::{child::ChildKind, keda::ScaledObject, observed::Answer, signals::ServingSignal};
+use crate::{child::ChildKind, keda::ScaledObject, signals::ServingSignal};
 
 /// What is observed about a ModelService. Objects are looked up by name, whoever owns them; their
 /// `metadata.managedFields` must be there.
@@ -35,15 +35,13 @@ pub struct Observed {
     /// ([`ValidatedModelService::keda_hpa_name`](crate::ValidatedModelService::keda_hpa_name)).
     pub keda_horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
     /// Names of the HorizontalPodAutoscalers that scale the Deployment and were made by neither the
-    /// operator nor KEDA for this ModelService ([`is_another`](crate::is_another)). Only where the
+    /// operator nor KEDA for this ModelService ([`is_foreign_autoscaler`](crate::is_foreign_autoscaler)). Only where the
     /// number of pods is fixed: beside an autoscaler of ours an HPA says so itself.
     pub other_autoscalers: BTreeSet<String>,
     /// The pods that [`labels::selecting`](crate::labels::selecting) selects.
     pub pods: Vec<Pod>,
     /// The events of the pod that is stuck ([`pod_to_explain`](crate::pod_to_explain)), if there is one.
     pub events: Vec<Event>,
-    /// What each of the pods that were asked has answered ([`pods_to_ask`](crate::pods_to_ask)).
-    pub answers: Vec<Answer>,
     /// What the cluster can do.
     pub capabilities: Capabilities,
 }

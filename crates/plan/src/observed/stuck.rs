@@ -67,7 +67,7 @@ pub fn pod_to_explain(observed: &Observed, now: Timestamp) -> Option<String> {
 }
 
 /// When a pod may turn out to be stuck, or its events may tell something else.
-pub(crate) fn look_again_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let due = pods::live(observed).into_iter().filter_map(explained_from);
     let next = |due: Timestamp| {
         if due > now {

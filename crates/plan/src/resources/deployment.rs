@@ -58,8 +58,8 @@ pub(super) fn build(
 }
 
 /// What each serving pod is made from. It depends on the spec, the operator and what the ModelService has in
-/// [`findings`](ValidatedModelService::without_findings), and of what is observed on the platform alone: another one for the
-/// same spec and findings is an upgrade, which is staged.
+/// [`learned_facts`](ValidatedModelService::without_learned_facts), and of what is observed on the platform alone: another one for the
+/// same spec and learned_facts is an upgrade, which is staged.
 pub(crate) fn pod_template(
     model_service: &ValidatedModelService,
     observed: &Observed,

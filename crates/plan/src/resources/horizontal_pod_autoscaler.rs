@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
-    following: &EffectiveTargets<'_>,
+    effective: &EffectiveTargets<'_>,
     replicas: &RangeInclusive<i32>,
 ) -> HorizontalPodAutoscaler {
     HorizontalPodAutoscaler {
@@ -30,15 +30,15 @@ pub(super) fn build(
             },
             min_replicas: Some(*replicas.start()),
             max_replicas: *replicas.end(),
-            metrics: Some(metrics(following)),
-            behavior: Some(behavior(&following.pods.behavior)),
+            metrics: Some(metrics(effective)),
+            behavior: Some(behavior(&effective.pods.behavior)),
         }),
         status: None,
     }
 }
 
-fn metrics(following: &EffectiveTargets<'_>) -> Vec<MetricSpec> {
-    let targets = &following.targets;
+fn metrics(effective: &EffectiveTargets<'_>) -> Vec<MetricSpec> {
+    let targets = &effective.targets;
     let resources = [
         ("cpu", targets.cpu_utilization_percent),
         ("memory", targets.memory_utilization_percent),

@@ -34,13 +34,13 @@ pub(crate) fn build(
     let max_replicas = active.max_replicas(observed);
     let replicas = active.min_replicas(observed.at)..=max_replicas;
     let autoscaler = match active {
-        ActiveAutoscaler::Hpa(following) => Some(Child::HorizontalPodAutoscaler(Box::new(
-            horizontal_pod_autoscaler::build(model_service, following, &replicas),
+        ActiveAutoscaler::Hpa(effective) => Some(Child::HorizontalPodAutoscaler(Box::new(
+            horizontal_pod_autoscaler::build(model_service, effective, &replicas),
         ))),
-        ActiveAutoscaler::Keda(following) if observed.capabilities.keda => {
+        ActiveAutoscaler::Keda(effective) if observed.capabilities.keda => {
             Some(Child::ScaledObject(Box::new(scaled_object::build(
                 model_service,
-                following,
+                effective,
                 max_replicas,
                 settings,
                 observed.at,

@@ -146,7 +146,7 @@ pub(crate) fn lacks_room(observed: &Observed) -> bool {
 }
 
 /// When a former pod is to make room for one that has no node.
-pub(crate) fn look_again_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let is_rolling = observed.deployment.as_ref().is_some_and(has_former_pods);
     pods::live(observed)
         .into_iter()

@@ -19,19 +19,19 @@ use crate::{
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
-    following: &EffectiveTargets<'_>,
+    effective: &EffectiveTargets<'_>,
     max_replicas: i32,
     settings: &OperatorSettings,
     now: Timestamp,
 ) -> ScaledObject {
-    let pods = following.pods;
+    let pods = effective.pods;
     let keda = &pods.keda;
     let prometheus = keda
         .prometheus_address
         .as_deref()
         .filter(|named| settings.allows_prometheus(named))
         .unwrap_or(&settings.prometheus_address);
-    let targets = &following.targets;
+    let targets = &effective.targets;
     let serving = serving(targets)
         .map(|(signal, target)| {
             let query = query(signal, target, model_service, settings);

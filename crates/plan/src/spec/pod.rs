@@ -10,8 +10,8 @@ use springtide_api::pod::{
 use springtide_contract::defaults;
 
 use crate::{
-    amount::{MEBI, billionths},
     quantity,
+    quantity::{MEBI, nanos},
     spec::{Invalid, invalid::InvalidPod, within},
 };
 
@@ -224,7 +224,7 @@ fn parse_volume(volume: &springtide_api::pod::Volume) -> Result<(v1::Volume, i32
 
 /// Size of an empty volume in whole MiB, at least one.
 fn size(empty_dir: &EmptyDirVolumeSource) -> Option<i32> {
-    let limit = billionths(&empty_dir.size_limit.as_ref()?.0)?;
+    let limit = nanos(&empty_dir.size_limit.as_ref()?.0)?;
     let mebibytes = i32::try_from(limit.checked_add(MEBI - 1)? / MEBI).ok()?;
     (1..=MAX_EMPTY_DIR_MEBIBYTES)
         .contains(&mebibytes)

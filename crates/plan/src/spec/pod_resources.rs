@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use springtide_api::resources::{CPU, DEFAULTS, Limit, Resources, is_extended};
 
 use crate::{
-    amount::{WHOLE, billionths},
+    quantity::{WHOLE, nanos},
     spec::{Invalid, invalid::InvalidResources},
 };
 
@@ -97,7 +97,7 @@ fn extended(resources: &Resources) -> Result<BTreeMap<String, Quantity>, Invalid
         let request = whole(name, request)?;
         if extended
             .get(name)
-            .is_some_and(|limit| billionths(&limit.0) != billionths(&request.0))
+            .is_some_and(|limit| nanos(&limit.0) != nanos(&request.0))
         {
             return Err(InvalidResources::NotLimit(name.clone()));
         }
@@ -117,9 +117,9 @@ fn whole(name: &str, quantity: &Quantity) -> Result<Quantity, InvalidResources> 
     }
 }
 
-/// A positive quantity in billionths.
+/// A positive quantity in nanos.
 fn amount(name: &str, quantity: &Quantity) -> Result<i128, InvalidResources> {
-    billionths(&quantity.0)
+    nanos(&quantity.0)
         .filter(|amount| *amount > 0)
         .ok_or_else(|| InvalidResources::Amount(name.to_owned()))
 }

@@ -81,7 +81,7 @@ impl MaxReplicas {
     /// if there is one. An HPA takes what is above its maximum away in its first look, whatever the load:
     /// that is for the user to ask for, and not for a default, which hangs on the engine. So those that
     /// a new autoscaler finds stay until they go for want of load; more don't come.
-    pub(crate) fn beside(self, present: Option<i32>, in_force: Option<i32>) -> i32 {
+    pub(crate) fn recheck(self, present: Option<i32>, in_force: Option<i32>) -> i32 {
         match self {
             Self::Set(most) => most,
             Self::Default(most) => {
@@ -102,7 +102,7 @@ pub(crate) enum AutoscalerEngine {
 
 impl Scaling {
     /// Fewest pods that the spec asks for.
-    pub(crate) fn least_pods(&self) -> i32 {
+    pub(crate) fn min_replicas(&self) -> i32 {
         match self {
             Self::Fixed { replicas } => *replicas,
             Self::Autoscaled(pods) => pods.min_replicas,
@@ -110,7 +110,7 @@ impl Scaling {
     }
 
     /// The field that says so.
-    pub(crate) const fn least_pods_field(&self) -> &'static str {
+    pub(crate) const fn min_replicas_field(&self) -> &'static str {
         match self {
             Self::Fixed { .. } => "spec.replicas",
             Self::Autoscaled(_) => "spec.autoscaling.minReplicas",

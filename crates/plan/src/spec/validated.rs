@@ -306,7 +306,7 @@ impl ValidatedModelService {
     }
 
     /// The same as its spec alone has it, without what was found out about the model since.
-    pub(crate) fn without_findings(&self) -> Self {
+    pub(crate) fn without_learned_facts(&self) -> Self {
         Self {
             sentinel_mismatch: None,
             replacement: None,

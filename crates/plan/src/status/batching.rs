@@ -1,6 +1,6 @@
 //! Whether the requests of a model share batches: whom to ask, and what the answers say together.
 //!
-//! A pod that starts anew has forgotten what its sentinel found, so that a finding is kept in the status
+//! A pod that starts anew has forgotten what its sentinel found, so that the mismatch is kept in the status
 //! until the spec names another model, and the pods are told not to batch until then. See
 //! `docs/adr/0023-what-a-sentinel-found-stays-until-the-model-changes.md`.
 
@@ -19,7 +19,7 @@ use springtide_contract::{
 };
 
 use crate::{
-    observed::{Answer, Observed, pods},
+    observed::{Observed, StatusReply, pods},
     spec::ValidatedModelService,
 };
 
@@ -31,15 +31,18 @@ const MOST_ASKED: usize = 16;
 /// Most bytes of a message, as the status' definition says.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// Time between two looks at pods that batch. A finding is to be seen within a minute.
+/// Time between two looks at pods that batch. A mismatch is to be seen within a minute.
 const LOOK: SignedDuration = SignedDuration::from_secs(45);
 
-/// Time until the pods are told of a finding that is new.
+/// Time until the pods are told of a new mismatch.
 const SOON: SignedDuration = SignedDuration::from_secs(1);
 
 /// Where to ask pods what they say of their models: those that serve the model that the spec names.
 #[must_use]
-pub fn pods_to_ask(model_service: &ValidatedModelService, observed: &Observed) -> Vec<SocketAddr> {
+pub fn pods_to_query(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+) -> Vec<SocketAddr> {
     let mut pods = pods::of_this_model(observed, model_service);
     // The order by name stays among those of the same second.
     pods.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
@@ -61,15 +64,15 @@ pub fn pods_to_ask(model_service: &ValidatedModelService, observed: &Observed) -
 /// What the status says of the model.
 pub(crate) fn model_status(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    replies: &[StatusReply],
     previous: Option<&ModelServiceStatus>,
 ) -> ModelStatus {
     let sentinel_mismatch = model_service
         .sentinel_mismatch()
         .map(ToOwned::to_owned)
-        .or_else(|| found(model_service, observed));
-    let mut batching = reported(model_service, observed)
-        .or_else(|| known_before(model_service, observed, previous));
+        .or_else(|| found(model_service, replies));
+    let mut batching =
+        reported(model_service, replies).or_else(|| known_before(model_service, replies, previous));
     // Pods that were told not to batch don't know why.
     let mode = model_service.server().batching.mode;
     if let (Some(batching), BatchingMode::Auto, Some(mismatch)) =
@@ -96,9 +99,9 @@ pub(crate) fn model_status(
 
 /// When to ask the pods again although nothing has changed, if ever: while a pod batches, its sentinel may
 /// find something. `status` is what [`model_status`] made of the same observation.
-pub(crate) fn look_again_at(
+pub(crate) fn requeue_at(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    replies: &[StatusReply],
     status: &ModelServiceStatus,
     now: Timestamp,
 ) -> Option<Timestamp> {
@@ -109,7 +112,7 @@ pub(crate) fn look_again_at(
     // Also where the pods that batch are too busy to say so just now.
     let batches = || {
         let known = model.batching.iter().map(|batching| batching.enabled);
-        said(model_service, observed)
+        said(model_service, replies)
             .map(|batching| batching.enabled)
             .chain(known)
             .any(|enabled| enabled)
@@ -127,30 +130,29 @@ pub(crate) fn look_again_at(
 /// What all pods say of the batches of the ModelService's model.
 fn said<'a>(
     model_service: &'a ValidatedModelService,
-    observed: &'a Observed,
+    replies: &'a [StatusReply],
 ) -> impl Iterator<Item = &'a batching::BatchingStatus> {
-    said_of_model(model_service, observed).map(|model| &model.batching)
+    said_of_model(model_service, replies).map(|model| &model.batching)
 }
 
 /// What all pods say of the ModelService's model.
 pub(crate) fn said_of_model<'a>(
     model_service: &'a ValidatedModelService,
-    observed: &'a Observed,
+    replies: &'a [StatusReply],
 ) -> impl Iterator<Item = &'a batching::ModelStatus> {
-    observed
-        .answers
+    replies
         .iter()
         .filter_map(|answer| match answer {
-            Answer::Said(server) => Some(server),
-            Answer::Unreadable | Answer::Silent => None,
+            StatusReply::Status(server) => Some(server),
+            StatusReply::Unreadable | StatusReply::Unreachable => None,
         })
         .flat_map(|server| &server.models)
         .filter(|model| model.name == model_service.model_name())
 }
 
 /// What a sentinel has found, by the pods' answers. It is the same for the same answers in any order.
-fn found(model_service: &ValidatedModelService, observed: &Observed) -> Option<String> {
-    said(model_service, observed)
+fn found(model_service: &ValidatedModelService, replies: &[StatusReply]) -> Option<String> {
+    said(model_service, replies)
         .filter(|batching| batching.reason == BatchingReason::SentinelMismatch)
         .map(|batching| plain(&batching.message, MAX_MESSAGE_BYTES).into_owned())
         .min()
@@ -158,11 +160,14 @@ fn found(model_service: &ValidatedModelService, observed: &Observed) -> Option<S
 
 /// What the pods say together: requests share batches where they do in every pod. The reason is that of a
 /// pod whose sentinel has found something, or else of one that doesn't batch, or else of any.
-fn reported(model_service: &ValidatedModelService, observed: &Observed) -> Option<BatchingStatus> {
-    let speaker = said(model_service, observed)
+fn reported(
+    model_service: &ValidatedModelService,
+    replies: &[StatusReply],
+) -> Option<BatchingStatus> {
+    let speaker = said(model_service, replies)
         .min_by(|one, other| precedence(one).cmp(&precedence(other)))?;
     Some(BatchingStatus {
-        enabled: said(model_service, observed).all(|batching| batching.enabled),
+        enabled: said(model_service, replies).all(|batching| batching.enabled),
         reason: speaker.reason.name().to_owned(),
         message: plain(&speaker.message, MAX_MESSAGE_BYTES).into_owned(),
     })
@@ -182,10 +187,10 @@ fn precedence(batching: &batching::BatchingStatus) -> (bool, bool, &str, &str) {
 /// What was known of the same spec, where a pod that would say so can't be asked just now.
 fn known_before(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    replies: &[StatusReply],
     previous: Option<&ModelServiceStatus>,
 ) -> Option<BatchingStatus> {
-    if !observed.answers.contains(&Answer::Silent) {
+    if !replies.contains(&StatusReply::Unreachable) {
         return None;
     }
     let previous = previous

@@ -11,13 +11,13 @@ use springtide_api::{
 use springtide_contract::text::plain;
 
 use crate::{
+    apply::{Applied, Failure},
     autoscaling::{ActiveAutoscaler, memory::at_rest_mebibytes},
     desired::Desired,
     labels,
     observed::{Observed, foreign_status::status_condition},
     spec::{Invalid, ValidatedModelService},
     status::{
-        Failure, Outcome,
         batching::model_status,
         conditions::{ConditionResult, ConditionStatus, StatusContext, evaluate, replacement},
         decisions::decisions,
@@ -34,43 +34,42 @@ const MAX_DECISION_BYTES: usize = 1024;
 /// Most bytes of an image, as the status' definition says.
 const MAX_IMAGE_BYTES: usize = 1024;
 
-/// The status of a ModelService. `observed` is what the API server answered to the plan's applies
-/// where there was any; `previous` is the status before, from which conditions that didn't change
-/// keep their time, and which holds the decisions that can't be observed any more.
+/// The status of a ModelService. `previous` is the status before: conditions that didn't change keep their time, and
+/// decisions that can't be observed any more are kept.
 #[must_use]
 pub fn status(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    applied: &Applied,
     desired: &Desired,
-    outcome: &Outcome,
     previous: Option<&ModelServiceStatus>,
     now: Timestamp,
 ) -> ModelServiceStatus {
-    let model = model_status(model_service, observed, previous);
+    let observed = applied.observed();
+    let model = model_status(model_service, applied.replies(), previous);
     let active = model_service.scaling().resolve(observed);
     let context = StatusContext {
         model_service,
         active: &active,
+        applied,
         observed,
         desired,
-        outcome,
         model: &model,
         previous,
         now,
     };
-    let findings = evaluate(&context);
-    let rollout_ends = has_become_true(condition::ROLLOUT_COMPLETE, &findings, previous);
-    let replaced = findings
+    let results = evaluate(&context);
+    let rollout_ends = has_become_true(condition::ROLLOUT_COMPLETE, &results, previous);
+    let replaced = results
         .iter()
         .filter(|(kind, _)| *kind == condition::ROLLOUT_COMPLETE)
-        .find_map(|(_, finding)| replacement(model_service, observed, finding));
+        .find_map(|(_, result)| replacement(model_service, applied.replies(), result));
     let deployment = observed
         .deployment
         .as_ref()
         .and_then(|deployment| deployment.status.as_ref());
     ModelServiceStatus {
         observed_generation: Some(model_service.generation()),
-        conditions: conditions(findings, model_service.generation(), previous, now),
+        conditions: conditions(results, model_service.generation(), previous, now),
         replicas: Some(
             deployment
                 .and_then(|status| status.replicas)
@@ -87,7 +86,11 @@ pub fn status(
             replacement_sha256: replaced
                 .map(|sha256| sha256.as_str().to_owned())
                 .or(model.replacement_sha256),
-            memory_at_rest_mebibytes: at_rest_mebibytes(model_service, observed, rollout_ends),
+            memory_at_rest_mebibytes: at_rest_mebibytes(
+                model_service,
+                applied.replies(),
+                rollout_ends,
+            ),
             ..model
         }),
         last_valid: Some(model_service.last_valid()),
@@ -104,13 +107,13 @@ pub fn status(
 /// Whether a condition is true and wasn't before.
 fn has_become_true(
     kind: &str,
-    findings: &[(&str, ConditionResult)],
+    results: &[(&str, ConditionResult)],
     previous: Option<&ModelServiceStatus>,
 ) -> bool {
-    let is_true = |(_, finding): &(&str, ConditionResult)| finding.truth == ConditionStatus::True;
+    let is_true = |(_, result): &(&str, ConditionResult)| result.status == ConditionStatus::True;
     let known = previous.and_then(|previous| status_condition(previous, kind));
     let was_true = known.is_some_and(|known| known.status == ConditionStatus::True.as_str());
-    !was_true && findings.iter().any(|it| it.0 == kind && is_true(it))
+    !was_true && results.iter().any(|it| it.0 == kind && is_true(it))
 }
 
 /// What a status of the last spec that made sense ([`ValidatedModelService::in_force`]) becomes where the present spec
@@ -135,13 +138,13 @@ pub fn superseded(
         } else {
             format!(" Of that: {}", ready.message)
         };
-        let finding = ConditionResult::no(
+        let result = ConditionResult::no(
             invalid.reason(),
             format!(
                 "{invalid}. Generation {in_force} of the spec, the last valid one, stays in force.{but}"
             ),
         );
-        let judged = self::conditions(vec![(condition::READY, finding)], generation, previous, now);
+        let judged = self::conditions(vec![(condition::READY, result)], generation, previous, now);
         if let Some(judged) = judged.into_iter().next() {
             *ready = judged;
         }
@@ -163,20 +166,20 @@ pub fn invalid_status(
     now: Timestamp,
 ) -> ModelServiceStatus {
     let generation = model_service.metadata.generation.unwrap_or_default();
-    let findings = condition::ALL
+    let results = condition::ALL
         .into_iter()
         .map(|kind| {
-            let finding = if kind == condition::READY {
+            let result = if kind == condition::READY {
                 ConditionResult::no(invalid.reason(), format!("{invalid}."))
             } else {
                 ConditionResult::unknown(invalid.reason(), "The spec is invalid.")
             };
-            (kind, finding)
+            (kind, result)
         })
         .collect();
     ModelServiceStatus {
         observed_generation: Some(generation),
-        conditions: conditions(findings, generation, previous, now),
+        conditions: conditions(results, generation, previous, now),
         ..previous.cloned().unwrap_or_default()
     }
 }
@@ -190,15 +193,15 @@ pub fn unobserved_status(
     previous: Option<&ModelServiceStatus>,
     now: Timestamp,
 ) -> ModelServiceStatus {
-    let findings = condition::ALL
+    let results = condition::ALL
         .into_iter()
         .map(|kind| {
-            let finding = ConditionResult::unknown(failure.reason.clone(), failure.message.clone());
-            (kind, finding)
+            let result = ConditionResult::unknown(failure.reason.clone(), failure.message.clone());
+            (kind, result)
         })
         .collect();
     let generation = model_service.metadata.generation.unwrap_or_default();
-    let conditions = conditions(findings, generation, previous, now)
+    let conditions = conditions(results, generation, previous, now)
         .into_iter()
         .map(|unknown| {
             let known = previous.and_then(|previous| status_condition(previous, &unknown.type_));
@@ -249,15 +252,15 @@ fn autoscaling(
 }
 
 fn conditions(
-    findings: Vec<(&'static str, ConditionResult)>,
+    results: Vec<(&'static str, ConditionResult)>,
     generation: i64,
     previous: Option<&ModelServiceStatus>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    findings
+    results
         .into_iter()
-        .map(|(kind, finding)| {
-            let status = finding.truth.as_str();
+        .map(|(kind, result)| {
+            let status = result.status.as_str();
             let unchanged_since = previous
                 .and_then(|previous| status_condition(previous, kind))
                 .filter(|before| before.status == status)
@@ -265,8 +268,8 @@ fn conditions(
             Condition {
                 type_: kind.to_owned(),
                 status: status.to_owned(),
-                reason: finding.reason,
-                message: plain(&finding.message, MAX_MESSAGE_BYTES).into_owned(),
+                reason: result.reason,
+                message: plain(&result.message, MAX_MESSAGE_BYTES).into_owned(),
                 observed_generation: Some(generation),
                 last_transition_time: unchanged_since.unwrap_or(Time(now)),
             }

@@ -23,7 +23,7 @@ use self::{
     step::Step,
 };
 use crate::{
-    child::ChildKind, observed::foreign_status::asked_for, spec::Scaling,
+    child::ChildKind, observed::foreign_status::spec_replicas, spec::Scaling,
     status::conditions::StatusContext,
 };
 
@@ -37,7 +37,11 @@ const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 /// come since.
 pub(crate) fn decisions(context: &StatusContext<'_>) -> Vec<Decision> {
     let mut history = History::of(context.previous);
-    if !context.desired.name_taken.contains(&ChildKind::Deployment) {
+    if !context
+        .desired
+        .name_conflicts
+        .contains(&ChildKind::Deployment)
+    {
         let autoscalers = autoscalers(context);
         for hpa in &autoscalers {
             if let Some(step) = latest_step(context, hpa) {
@@ -137,7 +141,7 @@ fn unexplained(
     history: &History,
 ) -> Option<Decision> {
     let deployment = context.observed.deployment.as_ref()?;
-    let to = asked_for(deployment).filter(|number| history.number() != Some(*number))?;
+    let to = spec_replicas(deployment).filter(|number| history.number() != Some(*number))?;
     let (owner, time) = owner(deployment)?;
     // The Deployment was read before what is known already was decided.
     if history.reaches(time) {

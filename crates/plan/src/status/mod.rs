@@ -6,10 +6,6 @@ mod compute;
 pub(crate) mod conditions;
 mod decisions;
 pub(crate) mod events;
-mod outcome;
 pub(crate) mod yielding;
 
-pub use self::{
-    compute::{invalid_status, status, superseded, unobserved_status},
-    outcome::{Failure, Outcome},
-};
+pub use self::compute::{invalid_status, status, superseded, unobserved_status};

@@ -24,7 +24,7 @@ pub(super) struct Made {
     /// The generation of the ModelService.
     pub(super) generation: i64,
     /// What has been found out since, as a fingerprint.
-    pub(super) findings: u64,
+    pub(super) learned_facts: u64,
     /// The template that the operator makes of a generation before anything is found out, as a fingerprint: another
     /// one for the same generation is another operator's.
     pub(super) operator: u64,
@@ -48,10 +48,10 @@ impl Made {
         observed: &Observed,
         settings: &OperatorSettings,
     ) -> Self {
-        let template = pod_template(&model_service.without_findings(), observed, settings);
+        let template = pod_template(&model_service.without_learned_facts(), observed, settings);
         Self {
             generation: model_service.generation(),
-            findings: findings(model_service),
+            learned_facts: learned_facts(model_service),
             // Text, since the types of the API have no hash. Were another release to write it otherwise, a template
             // that is the same all the same is no upgrade.
             operator: fingerprint(&serde_json::to_string(&template).unwrap_or_default()),
@@ -65,13 +65,13 @@ impl Made {
         annotations.get(TEMPLATE)?.parse().ok()
     }
 
-    /// Whether both were made of the same spec and findings.
+    /// Whether both were made of the same spec and learned_facts.
     pub(super) fn is_of_the_same(&self, other: &Self) -> bool {
-        (self.generation, self.findings) == (other.generation, other.findings)
+        (self.generation, self.learned_facts) == (other.generation, other.learned_facts)
     }
 }
 
-fn findings(model_service: &ValidatedModelService) -> u64 {
+fn learned_facts(model_service: &ValidatedModelService) -> u64 {
     let is_mismatched = model_service.sentinel_mismatch().is_some();
     match model_service.replacement() {
         None => fingerprint(&is_mismatched),
@@ -89,7 +89,7 @@ impl fmt::Display for Made {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             generation,
-            findings,
+            learned_facts,
             operator,
             cause,
         } = self;
@@ -99,7 +99,7 @@ impl fmt::Display for Made {
         };
         write!(
             formatter,
-            "{generation}.{findings:016x}.{operator:016x}.{cause}"
+            "{generation}.{learned_facts:016x}.{operator:016x}.{cause}"
         )
     }
 }
@@ -116,7 +116,7 @@ impl FromStr for Made {
         let mut part = || parts.next().ok_or(NotMade);
         let generation = part()?.parse().map_err(|_not_a_number| NotMade)?;
         let mut number = || u64::from_str_radix(part()?, 16).map_err(|_not_a_number| NotMade);
-        let (findings, operator) = (number()?, number()?);
+        let (learned_facts, operator) = (number()?, number()?);
         let cause = match part()? {
             "spec" => Cause::Spec,
             "upgrade" => Cause::Upgrade,
@@ -124,7 +124,7 @@ impl FromStr for Made {
         };
         Ok(Self {
             generation,
-            findings,
+            learned_facts,
             operator,
             cause,
         })
@@ -140,7 +140,7 @@ mod tests {
         for cause in [Cause::Spec, Cause::Upgrade] {
             let made = Made {
                 generation: 7,
-                findings: 0,
+                learned_facts: 0,
                 operator: u64::MAX,
                 cause,
             };

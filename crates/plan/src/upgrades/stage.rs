@@ -10,7 +10,7 @@ use crate::{
     desired::Desired,
     observed::{
         Observed,
-        foreign_status::{asked_for, has_only_new_pods, is_paused, progress, was_rolled_out},
+        foreign_status::{has_only_new_pods, is_paused, progress, spec_replicas, was_rolled_out},
     },
     resources::SERVER_CONTAINER,
     settings::OperatorSettings,
@@ -145,5 +145,5 @@ fn are_all_available(live: &Deployment) -> bool {
         .status
         .as_ref()
         .and_then(|status| status.available_replicas);
-    available.unwrap_or_default() >= asked_for(live).unwrap_or(1)
+    available.unwrap_or_default() >= spec_replicas(live).unwrap_or(1)
 }

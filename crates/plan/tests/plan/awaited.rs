@@ -8,11 +8,10 @@ use k8s_openapi::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use springtide_plan::{
-    Observed, ValidatedModelService, WaitingPod, awaited_config_map, labels, look_again_at,
-    pods_to_replace,
+    Observed, ValidatedModelService, WaitingPod, awaited_config_map, labels, pods_to_replace,
 };
 
-use crate::support::{at, status_of, validated};
+use crate::support::{at, requeue_at, status_of, validated};
 
 const NOT_FOUND: &str = r#"{"reason":"ModelNotFound","message":"there is no file"}"#;
 
@@ -194,7 +193,7 @@ fn only_a_config_map_is_looked_at_and_only_while_pods_wait() {
         let (_, observed) = with_pods(pods);
         let model_service = validated(spec);
         let status = status_of(&model_service, &observed);
-        let again = look_again_at(&model_service, &observed, &status, at(100));
+        let again = requeue_at(&model_service, &observed, &status, at(100));
         let seconds = again.map(|again| again.duration_since(at(100)));
         let awaited = awaited_config_map(&model_service, &observed).map(str::to_owned);
         (awaited, seconds)

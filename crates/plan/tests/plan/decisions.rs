@@ -9,7 +9,7 @@ use springtide_api::{
     targets::Signal,
 };
 use springtide_plan::{
-    Event, Observed, Outcome, Severity, ValidatedModelService, desired, events, status,
+    Applied, Event, Observed, Severity, ValidatedModelService, desired, events, status,
 };
 
 use crate::support::{applied, at, settings, validated, with_keda};
@@ -105,9 +105,8 @@ impl Bed {
         let pass = |previous, second| {
             status(
                 &self.model_service,
-                &self.observed,
+                &Applied::new(self.observed.clone()),
                 &plan,
-                &Outcome::default(),
                 previous,
                 at(second),
             )

@@ -31,18 +31,18 @@ fn listed(signals: &[ServingSignal]) -> PodsMetrics {
     PodsMetrics::Listed(signals.iter().copied().collect())
 }
 
-fn following<'a>(
+fn effective<'a>(
     model_service: &'a ValidatedModelService,
     observed: &Observed,
 ) -> EffectiveTargets<'a> {
     match model_service.scaling().resolve(observed) {
-        ActiveAutoscaler::Hpa(following) | ActiveAutoscaler::Keda(following) => following,
+        ActiveAutoscaler::Hpa(effective) | ActiveAutoscaler::Keda(effective) => effective,
         ActiveAutoscaler::Fixed { .. } => unreachable!(),
     }
 }
 
 fn followed(model_service: &ValidatedModelService, observed: &Observed) -> Vec<&'static str> {
-    let targets = following(model_service, observed).targets;
+    let targets = effective(model_service, observed).targets;
     Signal::ALL
         .into_iter()
         .filter(|signal| targets.of(*signal).is_some())
@@ -127,7 +127,7 @@ fn an_engine_that_is_named_stays_whatever_the_cluster_has() {
 fn exactly_the_targets_that_are_set_are_followed() {
     let model_service = asking_for("KEDA", json!({"queueSize": 7, "concurrency": 3}));
     assert_eq!(
-        following(&model_service, &on(true, PodsMetrics::Absent)).targets,
+        effective(&model_service, &on(true, PodsMetrics::Absent)).targets,
         Targets {
             queue_size: Some(7),
             concurrency: Some(3),
@@ -146,10 +146,10 @@ fn without_a_target_the_contracts_are_followed() {
     let observed = on(true, PodsMetrics::Absent);
     for engine in ["Auto", "HPA"] {
         let model_service = asking_for(engine, json!({}));
-        assert_eq!(following(&model_service, &observed).targets, resources);
+        assert_eq!(effective(&model_service, &observed).targets, resources);
     }
     assert_eq!(
-        following(&asking_for("KEDA", json!({})), &observed).targets,
+        effective(&asking_for("KEDA", json!({})), &observed).targets,
         Targets {
             requests_per_second: Some(100),
             queue_size: Some(20),
@@ -170,9 +170,9 @@ fn an_hpa_follows_what_the_custom_metrics_api_has_and_says_what_it_has_not() {
         followed(&model_service, &observed),
         ["memoryUtilizationPercent", "loadPercent"]
     );
-    let following = following(&model_service, &observed);
-    assert_eq!(following.unavailable, [ServingSignal::QueueSize]);
-    assert!(!following.stands_in);
+    let effective = effective(&model_service, &observed);
+    assert_eq!(effective.unavailable, [ServingSignal::QueueSize]);
+    assert!(!effective.stands_in);
 }
 
 #[test]
@@ -180,9 +180,9 @@ fn an_hpa_that_can_follow_nothing_that_is_asked_for_follows_cpu() {
     let model_service = asking_for("HPA", json!({"loadPercent": 75}));
     for pods_metrics in [PodsMetrics::Absent, PodsMetrics::Unknown, listed(&[])] {
         let observed = on(false, pods_metrics);
-        let following = following(&model_service, &observed);
-        assert!(following.stands_in);
-        assert_eq!(following.targets.cpu_utilization_percent, Some(70));
+        let effective = effective(&model_service, &observed);
+        assert!(effective.stands_in);
+        assert_eq!(effective.targets.cpu_utilization_percent, Some(70));
         assert_eq!(
             followed(&model_service, &observed),
             ["cpuUtilizationPercent"]
@@ -263,11 +263,11 @@ proptest! {
     ) {
         let model_service = asking_for(engine, targets.clone());
         let observed = on(has_keda, pods_metrics);
-        let following = following(&model_service, &observed);
+        let effective = effective(&model_service, &observed);
         for signal in Signal::ALL {
             let is_asked_for = targets.get(signal.as_str()).is_some();
-            let is_unavailable = following.unavailable.iter().any(|it| it.signal() == signal);
-            let is_followed = following.targets.of(signal) == Some(60);
+            let is_unavailable = effective.unavailable.iter().any(|it| it.signal() == signal);
+            let is_followed = effective.targets.of(signal) == Some(60);
             prop_assert_eq!(is_asked_for, is_followed || is_unavailable);
             prop_assert!(!(is_followed && is_unavailable));
         }

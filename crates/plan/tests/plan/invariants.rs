@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use springtide_contract::defaults::PRE_STOP_SECONDS;
 use springtide_plan::{
-    Capabilities, Child, ChildKind, Observed, Outcome, ValidatedModelService, desired, status,
+    Applied, Capabilities, Child, ChildKind, Observed, ValidatedModelService, desired, status,
 };
 
 use crate::support::{
@@ -140,7 +140,7 @@ proptest! {
         let plan = || desired(&model_service, &observed, &settings());
         prop_assert_eq!(plan(), plan());
         let status_at = |previous, second| {
-            status(&model_service, &observed, &plan(), &Outcome::default(), previous, at(second))
+            status(&model_service, &Applied::new(observed.clone()), &plan(), previous, at(second))
         };
         let first = status_at(None, 0);
         prop_assert_eq!(status_at(Some(&first), 1), first);

@@ -14,7 +14,7 @@ fn what_somebody_else_made_is_neither_applied_nor_deleted() {
     metadata.owner_references = None;
     metadata.labels = None;
     let desired = desired(&model_service, &observed, &settings());
-    assert_eq!(desired.name_taken, [ChildKind::Deployment]);
+    assert_eq!(desired.name_conflicts, [ChildKind::Deployment]);
     assert!(!kinds(&desired).contains(&ChildKind::Deployment));
     assert_eq!(desired.replicas, None);
 
@@ -53,7 +53,7 @@ fn an_autoscaler_of_somebody_else_is_not_deleted() {
     metadata.owner_references.as_mut().unwrap()[0].uid = "another".to_owned();
     let desired = desired(&with_engine("KEDA"), &observed, &settings());
     assert_eq!(desired.delete, []);
-    assert_eq!(desired.waits_for, None);
+    assert_eq!(desired.blocked_on, None);
 }
 
 #[test]
@@ -67,6 +67,6 @@ fn what_an_earlier_model_service_of_the_name_left_behind_is_adopted() {
         .metadata
         .owner_references = None;
     let desired = desired(&model_service, &observed, &settings());
-    assert_eq!(desired.name_taken, []);
+    assert_eq!(desired.name_conflicts, []);
     assert!(kinds(&desired).contains(&ChildKind::Deployment));
 }

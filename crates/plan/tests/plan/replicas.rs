@@ -8,7 +8,8 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 use springtide_plan::{
-    Child, Observed, ReplicasApply, ValidatedModelService, desired, field_manager, is_another,
+    Child, Observed, ReplicasApply, ValidatedModelService, desired, field_manager,
+    is_foreign_autoscaler,
 };
 
 use crate::support::{
@@ -301,7 +302,7 @@ fn another_autoscaler_is_one_of_the_deployment_that_nobody_made_for_the_model_se
     let ours = applied(&model_service, Observed::default())
         .horizontal_pod_autoscaler
         .unwrap();
-    assert!(!is_another(&ours, &model_service));
+    assert!(!is_foreign_autoscaler(&ours, &model_service));
     let of = |metadata: ObjectMeta| HorizontalPodAutoscaler {
         metadata,
         ..ours.clone()
@@ -312,16 +313,22 @@ fn another_autoscaler_is_one_of_the_deployment_that_nobody_made_for_the_model_se
             ..ObjectMeta::default()
         })
     };
-    assert!(is_another(&named("by-hand"), &model_service));
-    assert!(is_another(&named("iris"), &model_service));
+    assert!(is_foreign_autoscaler(&named("by-hand"), &model_service));
+    assert!(is_foreign_autoscaler(&named("iris"), &model_service));
     let copied = of(ObjectMeta {
         name: Some("copied".to_owned()),
         ..ours.metadata.clone()
     });
-    assert!(is_another(&copied, &model_service));
-    assert!(is_another(&named("keda-hpa-by-hand"), &model_service));
-    assert!(!is_another(&named("keda-hpa-iris"), &model_service));
+    assert!(is_foreign_autoscaler(&copied, &model_service));
+    assert!(is_foreign_autoscaler(
+        &named("keda-hpa-by-hand"),
+        &model_service
+    ));
+    assert!(!is_foreign_autoscaler(
+        &named("keda-hpa-iris"),
+        &model_service
+    ));
     let mut of_digits = named("by-hand");
     of_digits.spec.as_mut().unwrap().scale_target_ref.name = "digits".to_owned();
-    assert!(!is_another(&of_digits, &model_service));
+    assert!(!is_foreign_autoscaler(&of_digits, &model_service));
 }

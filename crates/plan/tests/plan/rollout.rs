@@ -5,12 +5,10 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use serde_json::{Value, json};
-use springtide_plan::{
-    Child, Invalid, Observed, ValidatedModelService, desired, look_again_at, status,
-};
+use springtide_plan::{Applied, Child, Invalid, Observed, ValidatedModelService, desired, status};
 
 use crate::support::{
-    applied, at, condition, message, model_service, settings, status_of, validated,
+    applied, at, condition, message, model_service, requeue_at, settings, status_of, validated,
 };
 
 const QUOTA: &str = "pods \"iris-6d9c7d8f6c-x7kzb\" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=2, limited: pods=2";
@@ -264,7 +262,7 @@ fn the_time_at_which_room_is_made_brings_a_pass_about() {
     observed.pods = vec![serving("a"), serving("b"), waiting(FULL, 20)];
     let again = |observed: &Observed| {
         let status = status_of(&model_service, observed);
-        look_again_at(&model_service, observed, &status, at(0))
+        requeue_at(&model_service, observed, &status, at(0))
     };
     assert_eq!(again(&observed), Some(at(40)));
     let mut scaled_up = rolling(&model_service, 2, 2);
@@ -278,14 +276,7 @@ fn the_condition_says_how_the_rollout_goes_and_what_would_help() {
         let model_service = fixed(rollout);
         let observed = refused(rolling(&model_service, 2, 0), message);
         let plan = desired(&model_service, &observed, &settings());
-        status(
-            &model_service,
-            &observed,
-            &plan,
-            &springtide_plan::Outcome::default(),
-            None,
-            at(0),
-        )
+        status(&model_service, &Applied::new(observed), &plan, None, at(0))
     };
     let one = judged(json!({}), QUOTA);
     assert_eq!(

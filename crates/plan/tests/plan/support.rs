@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use springtide_api::{ModelService, ModelServiceStatus, targets::Signal};
 use springtide_plan::{
-    Capabilities, Child, ChildKind, Desired, ExternalMetrics, Observed, OperatorSettings, Outcome,
-    Platform, PodsMetrics, ServingSignal, ValidatedModelService, desired, status,
+    Applied, Capabilities, Child, ChildKind, Desired, ExternalMetrics, Observed, OperatorSettings,
+    Platform, PodsMetrics, ServingSignal, StatusReply, ValidatedModelService, desired, status,
 };
 
 pub(crate) const UID: &str = "11111111-2222-3333-4444-555555555555";
@@ -108,33 +108,61 @@ pub(crate) fn applied(model_service: &ValidatedModelService, mut observed: Obser
     observed
 }
 
+/// What a status is computed from: an observation where nothing had to be applied, or the state after an apply.
+pub(crate) trait ToApplied {
+    fn to_applied(&self) -> Applied;
+}
+
+impl ToApplied for Observed {
+    fn to_applied(&self) -> Applied {
+        Applied::new(self.clone())
+    }
+}
+
+impl ToApplied for Applied {
+    fn to_applied(&self) -> Applied {
+        self.clone()
+    }
+}
+
+/// The observation with these replies of the pods.
+pub(crate) fn with_replies(observed: Observed, replies: &[StatusReply]) -> Applied {
+    let mut applied = Applied::new(observed);
+    applied.record_replies(replies.to_vec());
+    applied
+}
+
 /// The status of what is observed when nothing has gone wrong.
 pub(crate) fn status_of(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    applied: &impl ToApplied,
 ) -> ModelServiceStatus {
-    status_after(model_service, observed, None)
+    status_after(model_service, applied, None)
 }
 
 /// The same after this status.
 pub(crate) fn status_after(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    applied: &impl ToApplied,
     previous: Option<&ModelServiceStatus>,
 ) -> ModelServiceStatus {
-    let desired = desired(model_service, observed, &settings());
-    let status = status(
-        model_service,
-        observed,
-        &desired,
-        &Outcome::default(),
-        previous,
-        at(0),
-    );
+    let applied = applied.to_applied();
+    let desired = desired(model_service, applied.observed(), &settings());
+    let status = status(model_service, &applied, &desired, previous, at(0));
     for condition in &status.conditions {
         assert!(is_documented(condition), "{condition:?}");
     }
     status
+}
+
+/// The time at which the next reconcile is due.
+pub(crate) fn requeue_at(
+    model_service: &ValidatedModelService,
+    applied: &impl ToApplied,
+    status: &ModelServiceStatus,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    springtide_plan::requeue_at(model_service, &applied.to_applied(), status, now)
 }
 
 /// Whether the table of conditions has this one: with this status and reason, or with a reason that

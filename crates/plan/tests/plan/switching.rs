@@ -2,11 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
-use springtide_plan::{ChildKind, Deletion, Desired, Observed, desired, look_again_at};
+use springtide_plan::{ChildKind, Deletion, Desired, Observed, desired};
 
 use crate::support::{
-    applied, at, condition, keda, kinds, message, settings, status_of, validated, with_engine,
-    with_keda,
+    applied, at, condition, keda, kinds, message, requeue_at, settings, status_of, validated,
+    with_engine, with_keda,
 };
 
 /// The autoscalers that the plan for `engine` applies and deletes, and the one that it waits for.
@@ -26,7 +26,7 @@ fn autoscalers(desired: &Desired) -> Autoscalers {
         .iter()
         .map(|deletion| deletion.kind)
         .collect();
-    (applied, deleted, desired.waits_for)
+    (applied, deleted, desired.blocked_on)
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_deletion_that_a_finalizer_holds_up_is_no_progress() {
     }
     // Nothing else brings a pass about.
     let status = after("KEDA", 0);
-    let again = look_again_at(&with_engine("KEDA"), &deleted(0), &status, at(0));
+    let again = requeue_at(&with_engine("KEDA"), &deleted(0), &status, at(0));
     assert_eq!(again, Some(at(30)));
     // Its definition is going, with all ScaledObjects.
     assert_eq!(reason("KEDA", 29), "Starting");
@@ -211,11 +211,11 @@ fn the_former_autoscaler_stays_where_the_new_one_cannot_be_made() {
     let mut theirs = applied(&with_engine("KEDA"), with_keda()).scaled_object;
     theirs.as_mut().unwrap().metadata.owner_references = None;
     theirs.as_mut().unwrap().metadata.labels = None;
-    let name_taken = Observed {
+    let name_conflicts = Observed {
         scaled_object: theirs,
         ..with_hpa
     };
-    for (observed, reason) in [(without_keda, "KedaMissing"), (name_taken, "NameTaken")] {
+    for (observed, reason) in [(without_keda, "KedaMissing"), (name_conflicts, "NameTaken")] {
         assert_eq!(plan("KEDA", &observed), (vec![], vec![], None));
         let status = status_of(&with_engine("KEDA"), &observed);
         assert_eq!(

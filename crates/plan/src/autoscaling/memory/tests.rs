@@ -14,7 +14,7 @@ fn memory(at_rest: i32, request: &str, limit: &str) -> Memory {
 fn is_followed(at_rest: i32, request: &str, percent: i32) -> bool {
     let memory = memory(at_rest, request, "1Ti");
     let target = target(&memory, Some(percent), &Observed::default());
-    target == MemoryTarget::Followed
+    target == MemoryTarget::MetricReading
 }
 
 #[test]
@@ -89,12 +89,12 @@ proptest! {
         let target = target(&before, Some(percent), &Observed::default());
         if let MemoryTarget::NoRoom(no_room) = target {
             let Quantity(sufficient) = &no_room.sufficient;
-            let exceeds = billionths(sufficient) > billionths("512Mi");
+            let exceeds = nanos(sufficient) > nanos("512Mi");
             prop_assert_eq!(no_room.exceeds_limit, exceeds);
             let fits = i64::from(at_rest) * 300 / (i64::from(percent) * 2) < i64::from(i32::MAX) - 1024;
             prop_assert!(!fits || is_followed(at_rest + at_rest / 4, sufficient, percent));
         } else {
-            prop_assert_eq!(target, MemoryTarget::Followed);
+            prop_assert_eq!(target, MemoryTarget::MetricReading);
         }
     }
 }

@@ -154,7 +154,7 @@ proptest! {
         });
         let both = [("cpu", &cpu_request, &cpu_limit), ("memory", &memory_request, &memory_limit)];
         let is_contradiction = both.iter().any(|(_, request, limit)| {
-            let amount = |text: &Option<String>| text.as_ref().map(|text| billionths(text).unwrap());
+            let amount = |text: &Option<String>| text.as_ref().map(|text| nanos(text).unwrap());
             amount(request).zip(amount(limit)).is_some_and(|(request, limit)| request > limit)
         });
         match complete(resources) {
@@ -163,7 +163,7 @@ proptest! {
                 prop_assert!(!is_contradiction);
                 for (name, request, limit) in both {
                     let (asked, most) = (&found.requests[name].0, &found.limits[name].0);
-                    prop_assert!(billionths(asked) <= billionths(most));
+                    prop_assert!(nanos(asked) <= nanos(most));
                     prop_assert!(request.as_ref().is_none_or(|request| request == asked));
                     prop_assert!(limit.as_ref().is_none_or(|limit| limit == most));
                 }

@@ -5,7 +5,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use super::{
     ConditionResult, Reason, StatusContext,
     blocked::{blocked, held},
-    due::{readings_due, taking_up_due},
+    grace_period::{adoption_deadline, readings_deadline},
     others,
 };
 use crate::{
@@ -37,8 +37,8 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
                     )
                 })
         }
-        ActiveAutoscaler::Hpa(following) => not_applied(context, ChildKind::HorizontalPodAutoscaler)
-            .unwrap_or_else(|| hpa(context, active, following)),
+        ActiveAutoscaler::Hpa(effective) => not_applied(context, ChildKind::HorizontalPodAutoscaler)
+            .unwrap_or_else(|| hpa(context, active, effective)),
         ActiveAutoscaler::Keda(_) if !context.observed.capabilities.keda => {
             let meanwhile = kept(context)
                 .unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
@@ -50,17 +50,17 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
             )
         }
         // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
-        ActiveAutoscaler::Keda(following) => name_of_keda_taken(context)
+        ActiveAutoscaler::Keda(effective) => keda_hpa_name_conflict(context)
             .or_else(|| not_applied(context, ChildKind::ScaledObject))
             .or_else(|| held(context, ChildKind::ScaledObject))
             .or_else(|| keda_not_running(context))
             .or_else(|| prometheus_refused(context))
-            .unwrap_or_else(|| keda(context.observed, following)),
+            .unwrap_or_else(|| keda(context.observed, effective)),
     }
 }
 
 /// KEDA has no choice of the name of its HPA.
-fn name_of_keda_taken(context: &StatusContext<'_>) -> Option<ConditionResult> {
+fn keda_hpa_name_conflict(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let holder = holder_of_keda_hpa(context.model_service, context.observed)?;
     let hpa = context.model_service.keda_hpa_name();
     let meanwhile =
@@ -75,7 +75,7 @@ fn name_of_keda_taken(context: &StatusContext<'_>) -> Option<ConditionResult> {
 
 /// KEDA hasn't looked at the ScaledObject for longer than it takes.
 fn keda_not_running(context: &StatusContext<'_>) -> Option<ConditionResult> {
-    let due = taking_up_due(context.observed)?;
+    let due = adoption_deadline(context.observed)?;
     (due <= context.now).then(|| {
         let api = match context.observed.capabilities.external_metrics {
             ExternalMetrics::Absent => " (nothing serves external.metrics.k8s.io)",
@@ -103,7 +103,7 @@ fn prometheus_refused(context: &StatusContext<'_>) -> Option<ConditionResult> {
 
 /// What sets the number of pods while the autoscaler that the spec names can't be made.
 fn kept(context: &StatusContext<'_>) -> Option<String> {
-    let kind = context.desired.keeps?;
+    let kind = context.desired.retained?;
     Some(format!("Until then the former {kind} goes on scaling."))
 }
 
@@ -111,7 +111,10 @@ fn kept(context: &StatusContext<'_>) -> Option<String> {
 fn another(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let names = &context.observed.other_autoscalers;
     // Else it scales a Deployment that isn't the ModelService's.
-    let is_ours = !context.desired.name_taken.contains(&ChildKind::Deployment);
+    let is_ours = !context
+        .desired
+        .name_conflicts
+        .contains(&ChildKind::Deployment);
     (is_ours && !names.is_empty()).then(|| {
         let names = names.iter().map(String::as_str).collect::<Vec<_>>();
         ConditionResult::no(
@@ -126,7 +129,7 @@ fn another(context: &StatusContext<'_>) -> Option<ConditionResult> {
 
 /// The former autoscaler has to go first.
 fn switching(context: &StatusContext<'_>, before: &str) -> Option<ConditionResult> {
-    let former = context.desired.waits_for?;
+    let former = context.desired.blocked_on?;
     // A deletion that fails, or isn't carried out, is why the new one waits.
     let why = blocked(context, former)
         .or_else(|| held(context, former))
@@ -180,7 +183,10 @@ fn not_applied(context: &StatusContext<'_>, kind: ChildKind) -> Option<Condition
         })
         // What has the Deployment's name isn't to be scaled.
         .or_else(|| {
-            let taken = context.desired.name_taken.contains(&ChildKind::Deployment);
+            let taken = context
+                .desired
+                .name_conflicts
+                .contains(&ChildKind::Deployment);
             taken
                 .then(|| blocked(context, ChildKind::Deployment))
                 .flatten()
@@ -190,7 +196,7 @@ fn not_applied(context: &StatusContext<'_>, kind: ChildKind) -> Option<Condition
 fn hpa(
     context: &StatusContext<'_>,
     active: &ActiveAutoscaler<'_>,
-    following: &EffectiveTargets<'_>,
+    effective: &EffectiveTargets<'_>,
 ) -> ConditionResult {
     let observed = context.observed;
     let Some(hpa) = &observed.horizontal_pod_autoscaler else {
@@ -202,52 +208,52 @@ fn hpa(
     if let Some(fault) = scaling_fault(hpa) {
         return fault;
     }
-    if following.unavailable.is_empty() {
+    if effective.unavailable.is_empty() {
         return scaling(
             "The HorizontalPodAutoscaler sets the number of pods.",
-            following,
+            effective,
         );
     }
     // An adapter lists what some pod reports already.
     let may_come = observed.capabilities.pods_metrics != PodsMetrics::Absent
-        && readings_due(active, observed).is_none_or(|due| context.now < due);
+        && readings_deadline(active, observed).is_none_or(|due| context.now < due);
     if may_come {
         return ConditionResult::unknown(
             Reason::Starting,
             format!(
                 "The custom metrics API has nothing of the pods yet: {} follows later.",
-                unavailable(following)
+                unavailable(effective)
             ),
         );
     }
     ConditionResult::no(
         Reason::SignalsUnavailable,
-        unavailable_message(observed, following),
+        unavailable_message(observed, effective),
     )
 }
 
-fn unavailable(following: &EffectiveTargets<'_>) -> String {
-    let names = following
+fn unavailable(effective: &EffectiveTargets<'_>) -> String {
+    let names = effective
         .unavailable
         .iter()
         .map(|signal| signal.signal().as_str());
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn unavailable_message(observed: &Observed, following: &EffectiveTargets<'_>) -> String {
+fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) -> String {
     const ADAPTER: &str = "prometheus-adapter (https://github.com/kubernetes-sigs/prometheus-adapter) with the rules in examples/prometheus-adapter.values.yaml";
     let api = match observed.capabilities.pods_metrics {
         PodsMetrics::Absent => "the cluster has no custom metrics API",
         PodsMetrics::Unknown => "the custom metrics API doesn't answer",
         PodsMetrics::Listed(_) => "the custom metrics API doesn't list it for pods",
     };
-    let metrics = following
+    let metrics = effective
         .unavailable
         .iter()
         .map(|signal| signal.pods_metric())
         .collect::<Vec<_>>()
         .join(", ");
-    let remedy = match (observed.capabilities.keda, following.pods.engine) {
+    let remedy = match (observed.capabilities.keda, effective.pods.engine) {
         (true, AutoscalerEngine::Auto) => {
             format!(
                 "KEDA's definitions are installed, but KEDA isn't running: nothing serves external.metrics.k8s.io. Start KEDA (https://keda.sh), or install {ADAPTER}."
@@ -265,29 +271,29 @@ fn unavailable_message(observed: &Observed, following: &EffectiveTargets<'_>) ->
             "Install {ADAPTER}, or KEDA (https://keda.sh) and set spec.autoscaling.engine to Auto."
         ),
     };
-    let instead = match following.targets.cpu_utilization_percent {
-        Some(percent) if following.stands_in => {
+    let instead = match effective.targets.cpu_utilization_percent {
+        Some(percent) if effective.stands_in => {
             format!(
                 " Until then the HorizontalPodAutoscaler follows CPU at {percent} % of the request."
             )
         }
         _ => " Until then the HorizontalPodAutoscaler follows the other targets.".to_owned(),
     };
-    let memory = match &following.memory {
-        MemoryTarget::NoRoom(no_room) => format!(" {}", without_memory(no_room, following)),
-        MemoryTarget::Followed | MemoryTarget::NotYet => String::new(),
+    let memory = match &effective.memory {
+        MemoryTarget::NoRoom(no_room) => format!(" {}", without_memory(no_room, effective)),
+        MemoryTarget::MetricReading | MemoryTarget::NotYet => String::new(),
     };
     format!(
         "{} can't be followed: {api} ({metrics}). {remedy}{instead}{memory}",
-        unavailable(following)
+        unavailable(effective)
     )
 }
 
 /// The autoscaler scales, with or without the target of memory. A target without room isn't a fault of the cluster,
 /// and the others are followed as the spec says.
-fn scaling(message: &str, following: &EffectiveTargets<'_>) -> ConditionResult {
-    match &following.memory {
-        MemoryTarget::Followed => ConditionResult::yes(Reason::Scaling, message),
+fn scaling(message: &str, effective: &EffectiveTargets<'_>) -> ConditionResult {
+    match &effective.memory {
+        MemoryTarget::MetricReading => ConditionResult::yes(Reason::Scaling, message),
         MemoryTarget::NotYet => ConditionResult::yes(
             Reason::Scaling,
             format!(
@@ -296,12 +302,12 @@ fn scaling(message: &str, following: &EffectiveTargets<'_>) -> ConditionResult {
         ),
         MemoryTarget::NoRoom(no_room) => ConditionResult::yes(
             Reason::MemoryNotFollowed,
-            format!("{message} {}", without_memory(no_room, following)),
+            format!("{message} {}", without_memory(no_room, effective)),
         ),
     }
 }
 
-fn without_memory(no_room: &NoRoom, following: &EffectiveTargets<'_>) -> String {
+fn without_memory(no_room: &NoRoom, effective: &EffectiveTargets<'_>) -> String {
     let NoRoom {
         at_rest_mebibytes,
         percent,
@@ -314,8 +320,8 @@ fn without_memory(no_room: &NoRoom, following: &EffectiveTargets<'_>) -> String 
     } else {
         ""
     };
-    let instead = match following.targets.cpu_utilization_percent {
-        Some(percent) if following.stands_in => {
+    let instead = match effective.targets.cpu_utilization_percent {
+        Some(percent) if effective.stands_in => {
             format!(" Until then CPU is followed at {percent} % of the request.")
         }
         _ => String::new(),
@@ -326,7 +332,7 @@ fn without_memory(no_room: &NoRoom, following: &EffectiveTargets<'_>) -> String 
     )
 }
 
-fn keda(observed: &Observed, following: &EffectiveTargets<'_>) -> ConditionResult {
+fn keda(observed: &Observed, effective: &EffectiveTargets<'_>) -> ConditionResult {
     let Some(scaled_object) = &observed.scaled_object else {
         return ConditionResult::unknown(Reason::Starting, "The ScaledObject is being made.");
     };
@@ -336,7 +342,7 @@ fn keda(observed: &Observed, following: &EffectiveTargets<'_>) -> ConditionResul
             "The ScaledObject is paused by an annotation, autoscaling.keda.sh/paused or autoscaling.keda.sh/paused-replicas: nothing scales the pods until it is removed.",
         );
     }
-    let scales = || scaling("KEDA sets the number of pods.", following);
+    let scales = || scaling("KEDA sets the number of pods.", effective);
     let scaling = |hpa| scaling_fault(hpa).unwrap_or_else(scales);
     let hpa = observed.keda_horizontal_pod_autoscaler.as_ref();
     if scaled_object.trigger_fault().is_some() {

@@ -6,7 +6,7 @@ use springtide_api::server::BatchingMode;
 use springtide_contract::{batching::BatchingReason, defaults};
 
 use super::{ConditionResult, Reason, StatusContext};
-use crate::observed::Answer;
+use crate::observed::StatusReply;
 
 pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     let model = context.model;
@@ -46,13 +46,13 @@ const fn what_follows(mode: BatchingMode) -> &'static str {
 }
 
 fn why_nothing_is_known(context: &StatusContext<'_>) -> String {
-    let answers = &context.observed.answers;
-    if answers.contains(&Answer::Silent) {
+    let replies = context.applied.replies();
+    if replies.contains(&StatusReply::Unreachable) {
         format!(
             "The pods don't answer the operator. Where a NetworkPolicy keeps it from their port {}, allow it; nothing else depends on it.",
             defaults::PORT
         )
-    } else if answers.is_empty() {
+    } else if replies.is_empty() {
         "No pod with the model is ready.".to_owned()
     } else {
         "The server of the pods doesn't say whether requests share batches: it is of another version than the operator. Leave spec.server.image out, or update it."

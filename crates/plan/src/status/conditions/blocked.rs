@@ -1,21 +1,21 @@
 //! What keeps an object of a ModelService from being as it should be.
 
-use super::{ConditionResult, Reason, StatusContext, due::deletion_due};
+use super::{ConditionResult, Reason, StatusContext, grace_period::deletion_deadline};
 use crate::{child::ChildKind, desired::ownership::controller};
 
 /// Why an object could not be applied.
 pub(super) fn blocked(context: &StatusContext<'_>, kind: ChildKind) -> Option<ConditionResult> {
-    if context.desired.name_taken.contains(&kind) {
-        return Some(held(context, kind).unwrap_or_else(|| name_taken(context, kind)));
+    if context.desired.name_conflicts.contains(&kind) {
+        return Some(held(context, kind).unwrap_or_else(|| name_conflicts(context, kind)));
     }
-    let failure = context.outcome.failures.get(&kind)?;
+    let failure = context.applied.failure(kind)?;
     Some(ConditionResult::no(
         failure.reason.clone(),
         format!("{kind}: {}", failure.message),
     ))
 }
 
-fn name_taken(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResult {
+fn name_conflicts(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResult {
     let name = context.model_service.name();
     let metadata = context.observed.metadata(kind);
     let owner = metadata.and_then(controller).map_or_else(
@@ -38,7 +38,7 @@ fn name_taken(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResult {
 pub(super) fn held(context: &StatusContext<'_>, kind: ChildKind) -> Option<ConditionResult> {
     let metadata = context.observed.metadata(kind)?;
     let holders = metadata.finalizers.as_ref()?.join(", ");
-    if context.now < deletion_due(metadata)? {
+    if context.now < deletion_deadline(metadata)? {
         return None;
     }
     let name = context.model_service.name();

@@ -10,13 +10,13 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
 use super::{
     ConditionResult, Reason, StatusContext,
-    due::{readings_came, readings_due},
+    grace_period::{readings_came, readings_deadline},
     others,
 };
 use crate::{
     autoscaling::{
         ActiveAutoscaler,
-        readings::{Followed, MetricsApi, followed, missing, subject_of_keda},
+        readings::{MetricReading, MetricsApi, followed, missing, subject_of_keda},
     },
     keda::ScaledObject,
     observed::foreign_status::{hpa_condition, hpa_off},
@@ -67,7 +67,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     }
     let is_due = || {
         readings_came(active, observed, context.previous)
-            || readings_due(active, observed).is_some_and(|due| due <= context.now)
+            || readings_deadline(active, observed).is_some_and(|due| due <= context.now)
     };
     match faults.first() {
         Some(first) if is_due() => ConditionResult::no(
@@ -190,7 +190,7 @@ fn lacking(
     }
 }
 
-fn names<'a>(metrics: impl Iterator<Item = &'a Followed>) -> Option<String> {
+fn names<'a>(metrics: impl Iterator<Item = &'a MetricReading>) -> Option<String> {
     let names = metrics
         .map(|metric| metric.subject.name())
         .collect::<Vec<_>>();

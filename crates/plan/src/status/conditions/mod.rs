@@ -6,9 +6,9 @@
 mod autoscaling_ready;
 mod batching_safe;
 mod blocked;
-mod due;
-mod finding;
-mod lost;
+mod context;
+mod disruption;
+mod grace_period;
 mod metrics_healthy;
 mod model_loaded;
 mod models_differ;
@@ -22,15 +22,16 @@ use k8s_openapi::jiff::Timestamp;
 use springtide_api::{ModelServiceStatus, status::condition};
 
 pub(crate) use self::{
-    finding::{ConditionResult, ConditionStatus, StatusContext},
+    context::{ConditionResult, ConditionStatus, StatusContext},
     models_differ::replacement,
     reason::{Reason, others},
 };
 
 use crate::{
+    apply::Applied,
     autoscaling::memory,
     child::ChildKind,
-    observed::{Observed, awaited, stuck},
+    observed::{awaited, stuck},
     resources::rollout,
     spec::ValidatedModelService,
     status::batching,
@@ -39,35 +40,38 @@ use crate::{
 /// The reason of a [`Failure`](crate::Failure) where others undo what the operator writes.
 pub const WRITES_UNDONE: &str = Reason::WritesUndone.as_str();
 
-/// When the conditions may change although nothing else does: when readings that are missing have had
-/// their time to come, an object that is being deleted its time to go, KEDA its time to look at a ScaledObject, a pod its time to start a container, when a pod may have found that
-/// batches mix what they must not, or is to say what it takes at rest. `status` is what was made of the same observation.
+/// The next time at which the plan or the conditions may change although no object does: a schedule begins or ends, a grace
+/// period is over (of missing readings, deletions, KEDA, starting pods), or pods are to be queried again. `status` is
+/// computed from the same `applied`.
 #[must_use]
-pub fn look_again_at(
+pub fn requeue_at(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    applied: &Applied,
     status: &ModelServiceStatus,
     now: Timestamp,
 ) -> Option<Timestamp> {
+    let observed = applied.observed();
+    let active = model_service.scaling().resolve(observed);
     let deletions = ChildKind::ALL
         .into_iter()
-        .filter_map(|kind| due::deletion_due(observed.metadata(kind)?));
-    due::readings_due(&model_service.scaling().resolve(observed), observed)
+        .filter_map(|kind| grace_period::deletion_deadline(observed.metadata(kind)?));
+    grace_period::readings_deadline(&active, observed)
         .into_iter()
         .chain(deletions)
-        .chain(due::taking_up_due(observed))
+        .chain(grace_period::adoption_deadline(observed))
         .filter(|due| *due > now)
-        .chain(stuck::look_again_at(observed, now))
-        .chain(rollout::look_again_at(observed, now))
-        .chain(lost::look_again_at(observed, now))
-        .chain(batching::look_again_at(
+        .chain(stuck::requeue_at(observed, now))
+        .chain(rollout::requeue_at(observed, now))
+        .chain(disruption::requeue_at(observed, now))
+        .chain(batching::requeue_at(
             model_service,
-            observed,
+            applied.replies(),
             status,
             now,
         ))
-        .chain(awaited::look_again_at(model_service, observed, now))
-        .chain(memory::look_again_at(model_service, observed, status, now))
+        .chain(awaited::requeue_at(model_service, observed, now))
+        .chain(memory::requeue_at(model_service, applied, status, now))
+        .chain(active.next_change(now))
         .min()
 }
 

@@ -7,7 +7,7 @@ use springtide_api::{ModelUri, Sha256, status::condition};
 
 use super::{ConditionResult, ConditionStatus, Reason, StatusContext};
 use crate::{
-    observed::{Answer, Observed, foreign_status::status_condition},
+    observed::{StatusReply, foreign_status::status_condition},
     spec::ValidatedModelService,
     status::batching::said_of_model,
 };
@@ -18,19 +18,19 @@ const DIGITS: usize = 12;
 /// Most of them that are named.
 const MOST_NAMED: usize = 4;
 
-/// The `finding` about the rollout, unless it is over with different models in the pods.
-pub(super) fn evaluate(context: &StatusContext<'_>, finding: ConditionResult) -> ConditionResult {
-    if finding.truth != ConditionStatus::True {
-        return finding;
+/// The `result` about the rollout, unless it is over with different models in the pods.
+pub(super) fn evaluate(context: &StatusContext<'_>, result: ConditionResult) -> ConditionResult {
+    if result.status != ConditionStatus::True {
+        return result;
     }
     differ(context)
         .or_else(|| known_before(context))
-        .unwrap_or(finding)
+        .unwrap_or(result)
 }
 
 fn differ(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let model_service = context.model_service;
-    let served = served(model_service, context.observed)
+    let served = served(model_service, context.applied.replies())
         .map(|sha256| sha256.as_str().chars().take(DIGITS).collect())
         .collect::<BTreeSet<String>>();
     if served.len() < 2 {
@@ -56,9 +56,9 @@ fn differ(context: &StatusContext<'_>) -> Option<ConditionResult> {
 /// The files that pods serve, in the order in which the pods were asked: that of the newest pod is the last.
 fn served<'a>(
     model_service: &'a ValidatedModelService,
-    observed: &'a Observed,
+    replies: &'a [StatusReply],
 ) -> impl Iterator<Item = Sha256> {
-    said_of_model(model_service, observed).filter_map(|model| model.sha256.as_deref()?.parse().ok())
+    said_of_model(model_service, replies).filter_map(|model| model.sha256.as_deref()?.parse().ok())
 }
 
 /// Whether all pods are made anew where they differ. A ConfigMap has the same content for all pods that are made after
@@ -70,19 +70,23 @@ fn is_rolled(model_service: &ValidatedModelService) -> bool {
 /// The file for which all pods are to be made anew, where `rollout_complete` says that they serve different ones.
 pub(crate) fn replacement(
     model_service: &ValidatedModelService,
-    observed: &Observed,
+    replies: &[StatusReply],
     rollout_complete: &ConditionResult,
 ) -> Option<Sha256> {
     let is_mixed = rollout_complete.reason == Reason::ModelsDiffer.as_str();
     if !is_mixed || !is_rolled(model_service) {
         return None;
     }
-    served(model_service, observed).last()
+    served(model_service, replies).last()
 }
 
 /// What was known of the same spec, where a pod that would say it can't be asked just now.
 fn known_before(context: &StatusContext<'_>) -> Option<ConditionResult> {
-    if !context.observed.answers.contains(&Answer::Silent) {
+    if !context
+        .applied
+        .replies()
+        .contains(&StatusReply::Unreachable)
+    {
         return None;
     }
     let known = status_condition(context.previous?, condition::ROLLOUT_COMPLETE)?;

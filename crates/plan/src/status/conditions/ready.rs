@@ -5,18 +5,18 @@ use super::{ConditionResult, ConditionStatus, Reason};
 /// True where everything else is; otherwise the first that is false, or else the first that isn't
 /// known, speaks for all.
 pub(super) fn summarise<const N: usize>(
-    findings: [(&'static str, &ConditionResult); N],
+    results: [(&'static str, &ConditionResult); N],
 ) -> ConditionResult {
-    let first = |truth| findings.iter().find(|(_, finding)| finding.truth == truth);
+    let first = |status| results.iter().find(|(_, result)| result.status == status);
     match first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown)) {
         None => ConditionResult::yes(
             Reason::Ready,
             "The model is served and scaled as the spec says.",
         ),
-        Some((condition, finding)) => ConditionResult::new(
-            finding.truth,
-            finding.reason.clone(),
-            format!("{condition}: {}", finding.message),
+        Some((condition, result)) => ConditionResult::new(
+            result.status,
+            result.reason.clone(),
+            format!("{condition}: {}", result.message),
         ),
     }
 }
@@ -31,7 +31,7 @@ mod tests {
         let no = ConditionResult::no("Broken", "broken");
         let unknown = ConditionResult::unknown("Pending", "pending");
         assert_eq!(
-            summarise([("A", &yes), ("B", &yes)]).truth,
+            summarise([("A", &yes), ("B", &yes)]).status,
             ConditionStatus::True
         );
         assert_eq!(

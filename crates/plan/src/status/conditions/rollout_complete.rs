@@ -6,25 +6,25 @@ use super::{ConditionResult, ConditionStatus, Reason, StatusContext, blocked::bl
 use crate::{
     child::ChildKind,
     observed::foreign_status::{
-        asked_for, has_only_new_pods, is_paused, is_seen, progress, was_rolled_out,
+        has_only_new_pods, is_paused, is_seen, progress, spec_replicas, was_rolled_out,
     },
     resources::rollout::{Pace, lacks_room, pace},
     upgrades::Wait,
 };
 
 pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
-    let finding = rollout(context);
+    let result = rollout(context);
     let Some(wait) = &context.desired.held else {
-        return finding;
+        return result;
     };
-    let reason = match finding.truth {
+    let reason = match result.status {
         ConditionStatus::True => Reason::UpgradeWaiting.into(),
-        ConditionStatus::False | ConditionStatus::Unknown => finding.reason,
+        ConditionStatus::False | ConditionStatus::Unknown => result.reason,
     };
     ConditionResult {
         reason,
-        message: format!("{} {}", finding.message, waiting(wait)),
-        truth: finding.truth,
+        message: format!("{} {}", result.message, waiting(wait)),
+        status: result.status,
     }
 }
 
@@ -48,14 +48,14 @@ fn waiting(wait: &Wait<String>) -> String {
 }
 
 fn rollout(context: &StatusContext<'_>) -> ConditionResult {
-    if let Some(finding) = blocked(context, ChildKind::Deployment) {
-        return finding;
+    if let Some(result) = blocked(context, ChildKind::Deployment) {
+        return result;
     }
     let Some(deployment) = &context.observed.deployment else {
         return ConditionResult::unknown(Reason::RollingOut, "The Deployment is being made.");
     };
     let scaling = context.model_service.scaling();
-    let least = scaling.least_pods();
+    let least = scaling.min_replicas();
     if is_paused(deployment) {
         return paused(context, deployment);
     }
@@ -69,11 +69,11 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
         ),
         // Also until the first number of pods is applied: a first start isn't over before all of them
         // are available.
-        _ if asked_for(deployment) < Some(least) => ConditionResult::no(
+        _ if spec_replicas(deployment) < Some(least) => ConditionResult::no(
             Reason::RollingOut,
             format!(
                 "The Deployment isn't asked for as many pods as {} yet.",
-                scaling.least_pods_field()
+                scaling.min_replicas_field()
             ),
         ),
         // The Deployment controller says so once all pods are new and available, and goes on saying
@@ -109,10 +109,10 @@ fn room(context: &StatusContext<'_>) -> &'static str {
 fn paused(context: &StatusContext<'_>, deployment: &Deployment) -> ConditionResult {
     let name = context.model_service.name();
     let resume = format!("`kubectl rollout resume deployment {name}`");
-    let least = context.model_service.scaling().least_pods();
+    let least = context.model_service.scaling().min_replicas();
     let generation = context.model_service.generation();
     let is_done = is_seen(deployment)
-        && asked_for(deployment) >= Some(least)
+        && spec_replicas(deployment) >= Some(least)
         && has_only_new_pods(deployment)
         && (was_rolled_out(context.previous, generation) || all_available(deployment));
     if is_done {

@@ -6,11 +6,11 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{ConditionResult, Reason, StatusContext, blocked::blocked, lost, refusal};
+use super::{ConditionResult, Reason, StatusContext, blocked::blocked, disruption, refusal};
 use crate::{
     child::ChildKind,
     observed::{
-        foreign_status::{asked_for, deployment_condition, pod_condition},
+        foreign_status::{deployment_condition, pod_condition, spec_replicas},
         pods,
         stuck::{self, Obstacle, pod_to_explain},
     },
@@ -32,14 +32,14 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         ChildKind::Service,
         ChildKind::PodDisruptionBudget,
     ];
-    if let Some(finding) = kinds.into_iter().find_map(|kind| blocked(context, kind)) {
-        return finding;
+    if let Some(result) = kinds.into_iter().find_map(|kind| blocked(context, kind)) {
+        return result;
     }
     let Some(deployment) = &context.observed.deployment else {
         return ConditionResult::unknown(Reason::Starting, "The Deployment is being made.");
     };
     let scaling = context.model_service.scaling();
-    let wanted = asked_for(deployment).unwrap_or(1);
+    let wanted = spec_replicas(deployment).unwrap_or(1);
     if wanted == 0 {
         return ConditionResult::no(Reason::NoReplicas, nothing_is_served(scaling));
     }
@@ -54,7 +54,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
             .filter(|pod| !pods::is_serving(pod))
             .find_map(pod_fault)
             .or_else(|| obstacle_fault(context))
-            .or_else(|| lost::lately(context.observed, context.now))
+            .or_else(|| disruption::recent(context.observed, context.now))
     });
     if available == 0 {
         return fault
@@ -64,7 +64,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         format!(" Of the others: {}", fault.message)
     });
     // Not as many as the Deployment is asked for: that an autoscaler asks for more takes nothing away.
-    if available >= scaling.least_pods().min(wanted) {
+    if available >= scaling.min_replicas().min(wanted) {
         return ConditionResult::yes(
             Reason::Available,
             format!("Enough pods are ready to serve.{of_the_others}"),
@@ -74,7 +74,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         Reason::PartlyAvailable,
         format!(
             "Requests are served, by fewer pods than {} for now.{of_the_others}",
-            scaling.least_pods_field()
+            scaling.min_replicas_field()
         ),
     )
 }
@@ -145,7 +145,7 @@ fn unschedulable(pod: &Pod) -> Option<ConditionResult> {
 
 fn container_fault(status: &ContainerStatus) -> Option<ConditionResult> {
     let ContainerStatus { name, image, .. } = status;
-    let waits_for = status
+    let blocked_on = status
         .state
         .as_ref()
         .and_then(|state| state.waiting.as_ref()?.reason.as_deref());
@@ -153,7 +153,7 @@ fn container_fault(status: &ContainerStatus) -> Option<ConditionResult> {
         .into_iter()
         .find_map(|state| state?.terminated.as_ref())
         .filter(|terminated| terminated.exit_code != 0);
-    match (waits_for, last_exit) {
+    match (blocked_on, last_exit) {
         (Some(reason), _) if IMAGE_FAULTS.contains(&reason) => Some(ConditionResult::no(
             Reason::ImagePullFailed,
             format!(

@@ -56,7 +56,7 @@ fn bounds(
     to: i32,
 ) -> Option<Why> {
     let spec = hpa.spec.as_ref()?;
-    let least = context.model_service.scaling().least_pods();
+    let least = context.model_service.scaling().min_replicas();
     Some(if to > from {
         let bound = spec.min_replicas.unwrap_or(1);
         Why::Bounds {

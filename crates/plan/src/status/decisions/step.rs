@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use springtide_api::status::Limit;
 
-use crate::autoscaling::readings::Followed;
+use crate::autoscaling::readings::MetricReading;
 
 /// A change of the number of pods by an HPA.
 pub(super) struct Step {
@@ -30,7 +30,7 @@ pub(super) enum Why {
     /// What it reads.
     Readings {
         /// What asked for the most pods, where the HPA says so.
-        deciding: Option<Followed>,
+        deciding: Option<MetricReading>,
         /// What kept it from going as far.
         limit: Option<Limit>,
         /// Names of what could not be read.

@@ -3,7 +3,7 @@
 use springtide_api::{status::Limit, targets::Signal};
 
 use super::step::{Step, Why};
-use crate::autoscaling::readings::{Followed, Subject};
+use crate::autoscaling::readings::{MetricReading, Subject};
 
 /// Names of what could not be read that a message has room for.
 const MAX_NAMED: usize = 10;
@@ -87,7 +87,7 @@ fn out_of_bounds(limit: Limit, bound: i32, by_schedule: bool) -> String {
 
 fn by_readings(
     step: &Step,
-    deciding: Option<&Followed>,
+    deciding: Option<&MetricReading>,
     limit: Option<Limit>,
     missing: &[String],
 ) -> String {
@@ -123,7 +123,7 @@ fn by_readings(
 }
 
 /// A reading against its target.
-fn reading(metric: &Followed) -> String {
+fn reading(metric: &MetricReading) -> String {
     let signal = match &metric.subject {
         Subject::Signal(signal) => *signal,
         Subject::Schedule(trigger) => return format!("the trigger {trigger} holds"),

@@ -51,10 +51,10 @@ fn what_others_export_changes_nothing() {
         attacked.pods.extend(foreign(name, lie));
     }
     for signal in ServingSignal::ALL.map(ServingSignal::signal) {
-        let truth = reads("true", &busy(), signal, 60..70);
-        assert!(truth.values().all(Option::is_some), "{truth:?}");
+        let status = reads("true", &busy(), signal, 60..70);
+        assert!(status.values().all(Option::is_some), "{status:?}");
         let read = reads("foreign", &attacked, signal, 60..70);
-        assert_eq!(read, truth, "{signal:?}");
+        assert_eq!(read, status, "{signal:?}");
     }
 }
 

@@ -2,10 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
-use springtide_plan::{ExternalMetrics, Observed, PodsMetrics, look_again_at};
+use springtide_plan::{ExternalMetrics, Observed, PodsMetrics};
 
 use super::{deployed, healthy, no, pod, rolled_out, serving, unknown, yes};
-use crate::support::{at, condition, keda, message, status_of, validated};
+use crate::support::{at, condition, keda, message, requeue_at, status_of, validated};
 
 #[test]
 fn signals_that_an_hpa_cannot_follow_are_named_with_what_to_install() {
@@ -153,7 +153,7 @@ fn keda_that_does_not_look_at_its_scaled_object_is_not_running() {
         metadata.creation_timestamp = Some(Time(at(second)));
         change(&mut observed);
         let status = status_of(&model_service, &observed);
-        let again = look_again_at(&model_service, &observed, &status, at(0));
+        let again = requeue_at(&model_service, &observed, &status, at(0));
         (condition(&status, "AutoscalingReady"), again, status)
     };
     let (fresh, again, _) = made(-59, |_| ());

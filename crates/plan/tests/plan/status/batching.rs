@@ -8,21 +8,24 @@ use springtide_contract::{
     env,
 };
 use springtide_plan::{
-    Answer, Child, Event, Observed, Severity, ValidatedModelService, desired, events,
-    invalid_status, look_again_at, pods_to_ask,
+    Applied, Child, Event, Observed, Severity, StatusReply, ValidatedModelService, desired, events,
+    invalid_status, pods_to_query,
 };
 
 use super::{container, healthy, no, pod, serving, unknown, yes};
-use crate::support::{at, condition, message, model_service, settings, status_after, status_of};
+use crate::support::{
+    at, condition, message, model_service, requeue_at, settings, status_after, status_of,
+    with_replies,
+};
 
 const FOUND: &str = "Output 0 of a row is 0.5 in a batch of 8 and 0.25 alone.";
 
-fn said(reason: BatchingReason, message: &str) -> Answer {
+fn said(reason: BatchingReason, message: &str) -> StatusReply {
     said_of("iris", reason, message)
 }
 
-fn said_of(name: &str, reason: BatchingReason, message: &str) -> Answer {
-    Answer::Said(ServerStatus {
+fn said_of(name: &str, reason: BatchingReason, message: &str) -> StatusReply {
+    StatusReply::Status(ServerStatus {
         memory: None,
         models: vec![ModelStatus {
             name: name.to_owned(),
@@ -37,15 +40,14 @@ fn said_of(name: &str, reason: BatchingReason, message: &str) -> Answer {
     })
 }
 
-fn proven() -> Answer {
+fn proven() -> StatusReply {
     said(BatchingReason::Proven, "Rows are independent.")
 }
 
 /// A healthy ModelService of which pods have answered so.
-fn answered(answers: &[Answer]) -> (ValidatedModelService, Observed) {
-    let (model_service, mut observed) = healthy();
-    observed.answers = answers.to_vec();
-    (model_service, observed)
+fn answered(replies: &[StatusReply]) -> (ValidatedModelService, Applied) {
+    let (model_service, observed) = healthy();
+    (model_service, with_replies(observed, replies))
 }
 
 fn batching(status: &ModelServiceStatus) -> Value {
@@ -137,7 +139,7 @@ fn pods_that_serve_the_model_are_asked_at_their_address() {
         former,
     ];
     let asked = |observed: &Observed| {
-        pods_to_ask(&model_service, observed)
+        pods_to_query(&model_service, observed)
             .into_iter()
             .map(|address| address.to_string())
             .collect::<Vec<_>>()
@@ -181,8 +183,8 @@ fn pods_that_serve_the_model_are_asked_at_their_address() {
 
 #[test]
 fn requests_share_batches_where_they_do_in_every_pod() {
-    let (model_service, observed) = answered(&[proven(), proven()]);
-    let status = status_of(&model_service, &observed);
+    let (model_service, applied) = answered(&[proven(), proven()]);
+    let status = status_of(&model_service, &applied);
     assert_eq!(
         serde_json::to_value(&status.model).unwrap(),
         json!({
@@ -198,11 +200,11 @@ fn requests_share_batches_where_they_do_in_every_pod() {
 
     let alone = said(BatchingReason::TrialImpossible, "It could not be tried.");
     for answers in [
-        [proven(), alone.clone(), Answer::Silent],
-        [alone.clone(), Answer::Unreadable, proven()],
+        [proven(), alone.clone(), StatusReply::Unreachable],
+        [alone.clone(), StatusReply::Unreadable, proven()],
     ] {
-        let (model_service, observed) = answered(&answers);
-        let status = status_of(&model_service, &observed);
+        let (model_service, applied) = answered(&answers);
+        let status = status_of(&model_service, &applied);
         assert_eq!(
             batching(&status),
             json!({
@@ -223,8 +225,8 @@ fn requests_share_batches_where_they_do_in_every_pod() {
 #[test]
 fn every_reason_of_a_server_becomes_a_condition() {
     for reason in BatchingReason::ALL {
-        let (model_service, observed) = answered(&[said(reason, "Why.")]);
-        let status = status_of(&model_service, &observed);
+        let (model_service, applied) = answered(&[said(reason, "Why.")]);
+        let status = status_of(&model_service, &applied);
         let expected = match reason {
             BatchingReason::SentinelMismatch => no,
             _ => yes,
@@ -237,8 +239,8 @@ fn every_reason_of_a_server_becomes_a_condition() {
 #[test]
 fn what_pods_say_of_other_models_does_not_count() {
     let other = said_of("other", BatchingReason::SentinelMismatch, FOUND);
-    let (model_service, observed) = answered(&[other, proven()]);
-    let status = status_of(&model_service, &observed);
+    let (model_service, applied) = answered(&[other, proven()]);
+    let status = status_of(&model_service, &applied);
     assert_eq!(condition(&status, "BatchingSafe"), yes("Proven"));
     assert_eq!(mismatch(&status), None);
 }
@@ -247,12 +249,15 @@ fn what_pods_say_of_other_models_does_not_count() {
 fn nothing_is_said_where_no_pod_says_it() {
     for (answers, hint) in [
         (vec![], "ready"),
-        (vec![Answer::Unreadable], "version"),
-        (vec![Answer::Silent], "port 8000"),
-        (vec![Answer::Unreadable, Answer::Silent], "port 8000"),
+        (vec![StatusReply::Unreadable], "version"),
+        (vec![StatusReply::Unreachable], "port 8000"),
+        (
+            vec![StatusReply::Unreadable, StatusReply::Unreachable],
+            "port 8000",
+        ),
     ] {
-        let (model_service, observed) = answered(&answers);
-        let status = status_of(&model_service, &observed);
+        let (model_service, applied) = answered(&answers);
+        let status = status_of(&model_service, &applied);
         assert_eq!(batching(&status), Value::Null);
         assert_eq!(condition(&status, "BatchingSafe"), unknown("NotReported"));
         let message = message(&status, "BatchingSafe");
@@ -265,14 +270,14 @@ fn nothing_is_said_where_no_pod_says_it() {
 
 #[test]
 fn what_is_known_stays_while_a_pod_cannot_be_asked() {
-    let (model_service, observed) = answered(&[proven()]);
-    let before = status_of(&model_service, &observed);
-    let after = |answers: &[Answer], before: &ModelServiceStatus| {
-        let (model_service, observed) = answered(answers);
-        status_after(&model_service, &observed, Some(before))
+    let (model_service, applied) = answered(&[proven()]);
+    let before = status_of(&model_service, &applied);
+    let after = |answers: &[StatusReply], before: &ModelServiceStatus| {
+        let (model_service, applied) = answered(answers);
+        status_after(&model_service, &applied, Some(before))
     };
-    assert_eq!(after(&[Answer::Silent], &before), before);
-    let hidden = after(&[Answer::Unreadable], &before);
+    assert_eq!(after(&[StatusReply::Unreachable], &before), before);
+    let hidden = after(&[StatusReply::Unreadable], &before);
     assert_eq!(batching(&hidden), Value::Null);
     let gone = after(&[], &before);
     assert_eq!(batching(&gone), Value::Null);
@@ -281,7 +286,10 @@ fn what_is_known_stays_while_a_pod_cannot_be_asked() {
         observed_generation: Some(0),
         ..before
     };
-    assert_eq!(batching(&after(&[Answer::Silent], &former)), Value::Null);
+    assert_eq!(
+        batching(&after(&[StatusReply::Unreachable], &former)),
+        Value::Null
+    );
 }
 
 #[test]
@@ -290,8 +298,8 @@ fn a_mismatch_speaks_for_all_and_is_one_event() {
     let later = said(BatchingReason::SentinelMismatch, "Output 1 differs.");
     let alone = said(BatchingReason::OneRow, "Batches of one row.");
     let before = {
-        let (model_service, observed) = answered(&[proven()]);
-        status_of(&model_service, &observed)
+        let (model_service, applied) = answered(&[proven()]);
+        status_of(&model_service, &applied)
     };
     let mut seen = Vec::new();
     for answers in [
@@ -299,13 +307,13 @@ fn a_mismatch_speaks_for_all_and_is_one_event() {
         vec![
             found.clone(),
             alone,
-            Answer::Silent,
+            StatusReply::Unreachable,
             later.clone(),
             proven(),
         ],
     ] {
-        let (model_service, observed) = answered(&answers);
-        let status = status_after(&model_service, &observed, Some(&before));
+        let (model_service, applied) = answered(&answers);
+        let status = status_after(&model_service, &applied, Some(&before));
         assert_eq!(mismatch(&status), Some(FOUND));
         assert_eq!(
             batching(&status),
@@ -329,19 +337,24 @@ fn a_mismatch_speaks_for_all_and_is_one_event() {
 
     // Another pod that finds another row changes nothing, and neither do pods that were told not to batch.
     let never = said(BatchingReason::OwnerNever, "The owner says so.");
-    for answers in [vec![later], vec![never], vec![Answer::Silent], vec![found]] {
-        let (_, observed) = answered(&answers);
+    for answers in [
+        vec![later],
+        vec![never],
+        vec![StatusReply::Unreachable],
+        vec![found],
+    ] {
+        let (_, applied) = answered(&answers);
         let model_service = next(&seen[0], json!({"autoscaling": {"engine": "HPA"}}));
-        let status = status_after(&model_service, &observed, Some(&seen[0]));
+        let status = status_after(&model_service, &applied, Some(&seen[0]));
         assert_eq!(status, seen[0], "{answers:?}");
     }
 }
 
 #[test]
 fn a_mismatch_stays_until_the_model_changes() {
-    let (model_service, observed) = answered(&[said(BatchingReason::SentinelMismatch, FOUND)]);
+    let (model_service, applied) = answered(&[said(BatchingReason::SentinelMismatch, FOUND)]);
     assert_eq!(told(&model_service).as_deref(), Some("auto"));
-    let found = status_of(&model_service, &observed);
+    let found = status_of(&model_service, &applied);
     let sha256 =
         |digit: &str| json!({"uri": "configMap://iris/model.onnx", "sha256": digit.repeat(64)});
 
@@ -367,16 +380,16 @@ fn a_mismatch_stays_until_the_model_changes() {
         assert_eq!(mismatch(&status), None, "{model}");
         assert_eq!(condition(&status, "BatchingSafe"), unknown("NotReported"));
         // And it is found anew in the other one.
-        let (_, observed) = answered(&[said(BatchingReason::SentinelMismatch, "Another.")]);
-        let status = status_after(&changed, &observed, Some(&status));
+        let (_, applied) = answered(&[said(BatchingReason::SentinelMismatch, "Another.")]);
+        let status = status_after(&changed, &applied, Some(&status));
         assert_eq!(mismatch(&status), Some("Another."));
     }
 }
 
 #[test]
 fn the_owners_word_is_not_overridden_by_a_mismatch() {
-    let (model_service, observed) = answered(&[said(BatchingReason::SentinelMismatch, FOUND)]);
-    let found = status_of(&model_service, &observed);
+    let (model_service, applied) = answered(&[said(BatchingReason::SentinelMismatch, FOUND)]);
+    let found = status_of(&model_service, &applied);
     for (name, value, reason, hint) in [
         (
             "Always",
@@ -388,8 +401,8 @@ fn the_owners_word_is_not_overridden_by_a_mismatch() {
     ] {
         let owner = next(&found, mode(name));
         assert_eq!(told(&owner).as_deref(), Some(value));
-        let (_, observed) = answered(&[said(reason, "The owner says so.")]);
-        let status = status_after(&owner, &observed, Some(&found));
+        let (_, applied) = answered(&[said(reason, "The owner says so.")]);
+        let status = status_after(&owner, &applied, Some(&found));
         assert_eq!(
             batching(&status),
             json!({
@@ -412,10 +425,10 @@ fn the_owners_word_is_not_overridden_by_a_mismatch() {
 #[test]
 fn pods_are_asked_again_while_one_may_find_something() {
     let (model_service, _) = healthy();
-    let again = |model_service: &ValidatedModelService, answers: &[Answer], before| {
-        let (_, observed) = answered(answers);
-        let status = status_after(model_service, &observed, before);
-        look_again_at(model_service, &observed, &status, at(0)).map(|at_| at_.duration_since(at(0)))
+    let again = |model_service: &ValidatedModelService, answers: &[StatusReply], before| {
+        let (_, applied) = answered(answers);
+        let status = status_after(model_service, &applied, before);
+        requeue_at(model_service, &applied, &status, at(0)).map(|at_| at_.duration_since(at(0)))
     };
     let seconds = |seconds| Some(SignedDuration::from_secs(seconds));
     let alone = said(BatchingReason::Dependent, "A scale of the whole batch.");
@@ -423,32 +436,35 @@ fn pods_are_asked_again_while_one_may_find_something() {
     for answers in [
         vec![],
         vec![alone.clone()],
-        vec![Answer::Unreadable],
-        vec![alone.clone(), Answer::Silent],
+        vec![StatusReply::Unreadable],
+        vec![alone.clone(), StatusReply::Unreachable],
     ] {
         assert_eq!(again(&model_service, &answers, None), None, "{answers:?}");
     }
     // What they take in memory is to be known for a target of it.
-    assert_eq!(again(&model_service, &[Answer::Silent], None), seconds(5));
+    assert_eq!(
+        again(&model_service, &[StatusReply::Unreachable], None),
+        seconds(5)
+    );
     assert_eq!(again(&model_service, &[alone, proven()], None), seconds(45));
     // Pods that batch and are too busy to answer.
-    let (_, observed) = answered(&[proven()]);
-    let batches = status_of(&model_service, &observed);
-    let silent = [Answer::Silent];
+    let (_, applied) = answered(&[proven()]);
+    let batches = status_of(&model_service, &applied);
+    let silent = [StatusReply::Unreachable];
     assert_eq!(again(&model_service, &silent, Some(&batches)), seconds(45));
-    // The pods are told of a finding soon, and once.
+    // The pods are told of a result soon, and once.
     let found = [found];
     assert_eq!(again(&model_service, &found, None), seconds(1));
-    let (model_service, observed) = answered(&found);
-    let known = next(&status_of(&model_service, &observed), json!({}));
+    let (model_service, applied) = answered(&found);
+    let known = next(&status_of(&model_service, &applied), json!({}));
     assert_eq!(again(&known, &found, None), None);
 }
 
 #[test]
 fn messages_fit_the_definition_of_the_status() {
     for reason in [BatchingReason::Proven, BatchingReason::SentinelMismatch] {
-        let (model_service, observed) = answered(&[said(reason, &"ä".repeat(5000))]);
-        let status = status_of(&model_service, &observed);
+        let (model_service, applied) = answered(&[said(reason, &"ä".repeat(5000))]);
+        let status = status_of(&model_service, &applied);
         let model = status.model.unwrap();
         let batching = model.batching.unwrap();
         for message in model.sentinel_mismatch.iter().chain([&batching.message]) {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use springtide_api::ModelServiceStatus;
 use springtide_plan::{
-    ChildKind, Failure, Observed, Outcome, ValidatedModelService, desired, events, status,
+    Applied, ChildKind, Failure, Observed, ValidatedModelService, desired, events, status,
     unobserved_status,
 };
 
@@ -176,10 +176,9 @@ fn what_the_api_server_says_is_bounded_and_plain() {
             reason: "Forbidden".to_owned(),
             message: hostile(),
         };
-        let outcome = Outcome {
-            failures: [(kind, failure)].into(),
-        };
-        let status = status(&validated, &observed, &desired, &outcome, None, at(0));
+        let mut applied = Applied::new(observed.clone());
+        applied.record_failure(kind, failure);
+        let status = status(&validated, &applied, &desired, None, at(0));
         assert_plain(&kind.to_string(), &status);
     }
     let failure = Failure {

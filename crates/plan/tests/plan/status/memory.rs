@@ -6,20 +6,23 @@ use springtide_api::{ModelService, ModelServiceStatus};
 use springtide_contract::batching::{
     BatchingReason, BatchingStatus, MemoryStatus, ModelStatus, ServerStatus,
 };
-use springtide_plan::{Answer, Observed, ValidatedModelService, look_again_at};
+use springtide_plan::{Applied, Observed, StatusReply, ValidatedModelService};
 
 use super::{container, pod, rolled_out, serving, unavailable, yes};
-use crate::support::{applied, at, condition, message, model_service, status_after, with_keda};
+use crate::support::{
+    applied, at, condition, message, model_service, requeue_at, status_after, with_keda,
+    with_replies,
+};
 
 const MEBIBYTE: u64 = 1 << 20;
 
 /// A server that takes so much at rest, or is too old to say it.
-fn said(at_rest_mebibytes: Option<u64>) -> Answer {
+fn said(at_rest_mebibytes: Option<u64>) -> StatusReply {
     let memory = MemoryStatus {
         at_rest_bytes: at_rest_mebibytes.map(|mebibytes| mebibytes * MEBIBYTE),
         ..MemoryStatus::default()
     };
-    Answer::Said(ServerStatus {
+    StatusReply::Status(ServerStatus {
         memory: Some(memory),
         models: vec![ModelStatus {
             name: "iris".to_owned(),
@@ -44,6 +47,8 @@ struct History {
     deployment: Value,
     /// What the last pass was about.
     before: Option<ValidatedModelService>,
+    /// The state after the last reconcile.
+    applied: Option<Applied>,
 }
 
 impl History {
@@ -59,6 +64,7 @@ impl History {
             status: None,
             deployment: unavailable(),
             before: None,
+            applied: None,
         }
     }
 
@@ -74,15 +80,16 @@ impl History {
     }
 
     /// A pass, in which pods that serve answer so.
-    fn pass(&mut self, answers: &[Answer]) -> &mut Self {
+    fn pass(&mut self, answers: &[StatusReply]) -> &mut Self {
         let model_service = self.validated();
-        self.observed.answers = answers.to_vec();
         self.observed = applied(&model_service, self.observed.clone());
         let deployment = self.observed.deployment.as_mut().unwrap();
         deployment.metadata.generation = Some(1);
         deployment.spec.as_mut().unwrap().replicas = Some(2);
         deployment.status = Some(serde_json::from_value(self.deployment.clone()).unwrap());
-        let status = status_after(&model_service, &self.observed, self.status.as_ref());
+        self.applied = Some(with_replies(self.observed.clone(), answers));
+        let applied = self.applied.as_ref().unwrap();
+        let status = status_after(&model_service, applied, self.status.as_ref());
         self.status = Some(status);
         self.before = Some(model_service);
         self
@@ -148,8 +155,13 @@ impl History {
     fn again(&self) -> Option<SignedDuration> {
         let now = self.observed.at;
         let status = self.status.as_ref().unwrap();
-        look_again_at(self.before.as_ref().unwrap(), &self.observed, status, now)
-            .map(|again| again.duration_since(now))
+        requeue_at(
+            self.before.as_ref().unwrap(),
+            self.applied.as_ref().unwrap(),
+            status,
+            now,
+        )
+        .map(|again| again.duration_since(now))
     }
 }
 
@@ -275,7 +287,7 @@ fn the_most_counts_until_a_rollout_is_over() {
     history.pass(&[said(Some(596))]);
     history.pass(&[said(Some(560))]);
     assert_eq!(history.at_rest(), Some(596), "pods differ a little");
-    history.pass(&[Answer::Silent]);
+    history.pass(&[StatusReply::Unreachable]);
     assert_eq!(history.at_rest(), Some(596));
     // Fewer workers take less memory.
     let mut spec = hpa();
@@ -338,7 +350,11 @@ fn a_first_pod_that_loads_for_long_is_not_read_before_it_has_said_what_it_takes(
 
 #[test]
 fn pods_that_do_not_say_it_are_scaled_on_memory_as_ever() {
-    for answer in [said(None), Answer::Silent, Answer::Unreadable] {
+    for answer in [
+        said(None),
+        StatusReply::Unreachable,
+        StatusReply::Unreadable,
+    ] {
         let answers = std::slice::from_ref(&answer);
         let mut history = History::new(hpa());
         history.pass(&[]);
@@ -346,7 +362,7 @@ fn pods_that_do_not_say_it_are_scaled_on_memory_as_ever() {
         assert!(!history.follows_memory());
         history.serve().pass(answers);
         assert!(!history.follows_memory());
-        if answer == Answer::Silent {
+        if answer == StatusReply::Unreachable {
             assert_eq!(history.again(), Some(SignedDuration::from_secs(5)));
         }
         history.at(61).pass(answers);

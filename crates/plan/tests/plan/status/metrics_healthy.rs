@@ -3,11 +3,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 use springtide_api::ModelServiceStatus;
-use springtide_plan::{Observed, ValidatedModelService, events, look_again_at};
+use springtide_plan::{Observed, ValidatedModelService, events};
 
 use super::{deployed, healthy, no, pod, rolled_out, serving, unknown, yes};
 use crate::support::{
-    applied, at, condition, message, status_after, status_of, validated, with_keda,
+    applied, at, condition, message, requeue_at, status_after, status_of, validated, with_keda,
 };
 
 const UNABLE: &str = "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to get metrics for resource cpu:";
@@ -170,7 +170,7 @@ fn readings_have_time_to_come_and_then_the_condition_turns_by_itself() {
     let (model_service, mut observed) = hpa(failed("FailedGetResourceMetric", UNABLE), nothing());
     let again = |observed: &Observed, now| {
         let status = status_of(&model_service, observed);
-        look_again_at(&model_service, observed, &status, at(now))
+        requeue_at(&model_service, observed, &status, at(now))
     };
     assert_eq!(again(&observed, 0), None);
     let made = &mut observed

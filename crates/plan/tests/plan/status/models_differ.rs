@@ -3,16 +3,16 @@
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus};
 use springtide_contract::batching::{BatchingReason, BatchingStatus, ModelStatus, ServerStatus};
-use springtide_plan::{Answer, Child, Observed, ValidatedModelService, desired};
+use springtide_plan::{Applied, Child, Observed, StatusReply, ValidatedModelService, desired};
 
 use super::{deployed, healthy, no, unavailable, yes};
 use crate::support::{
-    condition, message, model_service, settings, status_after, status_of, validated,
+    condition, message, model_service, settings, status_after, status_of, validated, with_replies,
 };
 
 /// A server of the model whose file has this SHA-256, or which doesn't say it.
-fn serves(sha256: Option<&str>) -> Answer {
-    Answer::Said(ServerStatus {
+fn serves(sha256: Option<&str>) -> StatusReply {
+    StatusReply::Status(ServerStatus {
         memory: None,
         models: vec![ModelStatus {
             name: "iris".to_owned(),
@@ -31,15 +31,14 @@ fn digest(digit: &str) -> String {
     digit.repeat(64)
 }
 
-fn answered(answers: &[Answer]) -> (ValidatedModelService, Observed) {
-    let (model_service, mut observed) = healthy();
-    observed.answers = answers.to_vec();
-    (model_service, observed)
+fn answered(replies: &[StatusReply]) -> (ValidatedModelService, Applied) {
+    let (model_service, observed) = healthy();
+    (model_service, with_replies(observed, replies))
 }
 
-fn status(answers: &[Answer], previous: Option<&ModelServiceStatus>) -> ModelServiceStatus {
-    let (model_service, observed) = answered(answers);
-    status_after(&model_service, &observed, previous)
+fn status(answers: &[StatusReply], previous: Option<&ModelServiceStatus>) -> ModelServiceStatus {
+    let (model_service, applied) = answered(answers);
+    status_after(&model_service, &applied, previous)
 }
 
 #[test]
@@ -63,13 +62,13 @@ fn a_mixture_is_said_with_what_ends_it_and_is_not_ready() {
     assert_eq!(message(&status(&other, None), "RolloutComplete"), said);
 }
 
-/// The finding stays with the spec, so that a pod that starts later is as the others are.
+/// The result stays with the spec, so that a pod that starts later is as the others are.
 #[test]
 fn all_pods_of_a_config_map_are_made_anew_for_the_file_of_the_newest() {
     let (a, b) = (digest("a"), digest("b"));
-    let (mixed, mut observed) = answered(&[serves(Some(&a)), serves(Some(&b))]);
+    let (mixed, applied) = answered(&[serves(Some(&a)), serves(Some(&b))]);
     let mut object = model_service(json!({"autoscaling": {"engine": "HPA"}}));
-    object.status = Some(status_of(&mixed, &observed));
+    object.status = Some(status_of(&mixed, &applied));
     let known = |object: &ModelService| object.status.clone().unwrap().model.unwrap();
     assert_eq!(known(&object).replacement_sha256, Some(b.clone()));
     let annotated = |object: &ModelService, observed: &Observed| {
@@ -86,29 +85,21 @@ fn all_pods_of_a_config_map_are_made_anew_for_the_file_of_the_newest() {
             .get("serving.springtide.dev/replacement-sha256")
             .cloned()
     };
-    assert_eq!(annotated(&object, &observed), Some(b.clone()));
+    assert_eq!(annotated(&object, applied.observed()), Some(b.clone()));
 
     // Once they all serve it.
-    let again = |object: &ModelService, answers: &[Answer], observed: &mut Observed| {
-        observed.answers = answers.to_vec();
+    let again = |object: &ModelService, replies: &[StatusReply]| {
         let validated = ValidatedModelService::try_from(object).unwrap();
-        status_after(&validated, observed, object.status.as_ref())
+        let applied = with_replies(applied.observed().clone(), replies);
+        status_after(&validated, &applied, object.status.as_ref())
     };
-    object.status = Some(again(
-        &object,
-        &[serves(Some(&b)), serves(Some(&b))],
-        &mut observed,
-    ));
+    object.status = Some(again(&object, &[serves(Some(&b)), serves(Some(&b))]));
     assert_eq!(known(&object).replacement_sha256, Some(b.clone()));
     // The content is as it was before, once more.
-    object.status = Some(again(
-        &object,
-        &[serves(Some(&b)), serves(Some(&a))],
-        &mut observed,
-    ));
+    object.status = Some(again(&object, &[serves(Some(&b)), serves(Some(&a))]));
     assert_eq!(known(&object).replacement_sha256, Some(a.clone()));
     object.spec.model.uri = Some("configMap://iris/another.onnx".to_owned());
-    assert_eq!(annotated(&object, &observed), None);
+    assert_eq!(annotated(&object, applied.observed()), None);
 }
 
 #[test]
@@ -117,9 +108,9 @@ fn pods_of_a_claim_are_not_made_anew_and_the_command_is_said() {
         "model": {"uri": "pvc://models/iris.onnx"},
         "autoscaling": {"engine": "HPA"},
     }));
-    let (_, mut observed) = healthy();
-    observed.answers = vec![serves(Some(&digest("a"))), serves(Some(&digest("b")))];
-    let status = status_of(&model_service, &observed);
+    let (_, observed) = healthy();
+    let replies = [serves(Some(&digest("a"))), serves(Some(&digest("b")))];
+    let status = status_of(&model_service, &with_replies(observed, &replies));
     assert_eq!(condition(&status, "RolloutComplete"), no("ModelsDiffer"));
     let said = message(&status, "RolloutComplete");
     assert!(
@@ -136,7 +127,11 @@ fn pods_of_one_model_and_servers_that_do_not_say_it_are_no_mixture() {
         vec![],
         vec![serves(Some(&a)), serves(Some(&a))],
         vec![serves(Some(&a)), serves(None)],
-        vec![serves(Some(&a)), Answer::Silent, Answer::Unreadable],
+        vec![
+            serves(Some(&a)),
+            StatusReply::Unreachable,
+            StatusReply::Unreadable,
+        ],
         // What isn't a SHA-256 is none.
         vec![
             serves(Some(&a)),
@@ -153,7 +148,7 @@ fn pods_of_one_model_and_servers_that_do_not_say_it_are_no_mixture() {
 #[test]
 fn another_model_of_the_same_server_is_none_of_it() {
     let mut beside = serves(Some(&digest("b")));
-    if let Answer::Said(server) = &mut beside {
+    if let StatusReply::Status(server) = &mut beside {
         server.models[0].name = "other".to_owned();
     }
     let status = status(&[serves(Some(&digest("a"))), beside], None);
@@ -162,9 +157,9 @@ fn another_model_of_the_same_server_is_none_of_it() {
 
 #[test]
 fn a_rollout_that_goes_on_is_what_ends_it() {
-    let (model_service, mut observed) = deployed("HPA", unavailable());
-    observed.answers = vec![serves(Some(&digest("a"))), serves(Some(&digest("b")))];
-    let status = status_of(&model_service, &observed);
+    let (model_service, observed) = deployed("HPA", unavailable());
+    let replies = [serves(Some(&digest("a"))), serves(Some(&digest("b")))];
+    let status = status_of(&model_service, &with_replies(observed, &replies));
     assert_eq!(condition(&status, "RolloutComplete"), no("RollingOut"));
 }
 
@@ -172,7 +167,7 @@ fn a_rollout_that_goes_on_is_what_ends_it() {
 fn what_is_known_of_a_mixture_stays_while_a_pod_is_silent_and_no_longer() {
     let (a, b) = (digest("a"), digest("b"));
     let mixed = status(&[serves(Some(&a)), serves(Some(&b))], None);
-    let still = status(&[serves(Some(&a)), Answer::Silent], Some(&mixed));
+    let still = status(&[serves(Some(&a)), StatusReply::Unreachable], Some(&mixed));
     assert_eq!(condition(&still, "RolloutComplete"), no("ModelsDiffer"));
     assert_eq!(
         message(&still, "RolloutComplete"),
@@ -180,6 +175,6 @@ fn what_is_known_of_a_mixture_stays_while_a_pod_is_silent_and_no_longer() {
     );
     let over = status(&[serves(Some(&b)), serves(Some(&b))], Some(&still));
     assert_eq!(condition(&over, "RolloutComplete"), yes("Complete"));
-    let silent = status(&[serves(Some(&b)), Answer::Silent], Some(&over));
+    let silent = status(&[serves(Some(&b)), StatusReply::Unreachable], Some(&over));
     assert_eq!(condition(&silent, "RolloutComplete"), yes("Complete"));
 }

@@ -1,10 +1,8 @@
 //! How conditions are put together and kept.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use springtide_api::ModelServiceStatus;
-use springtide_plan::{ChildKind, Failure, Observed, Outcome, desired, status};
+use springtide_plan::{Applied, ChildKind, Failure, Observed, desired, status};
 
 use super::{
     checksum_mismatch, deployed, fetch_failed, healthy, no, pod, unavailable, unknown, yes,
@@ -59,11 +57,10 @@ fn what_could_not_be_applied_is_reported_where_it_matters() {
             reason: "Forbidden".to_owned(),
             message: "no right to do so".to_owned(),
         };
-        let outcome = Outcome {
-            failures: BTreeMap::from([(kind, failure)]),
-        };
+        let mut applied = Applied::new(observed.clone());
+        applied.record_failure(kind, failure);
         let desired = desired(&model_service, &observed, &settings());
-        let status = status(&model_service, &observed, &desired, &outcome, None, at(0));
+        let status = status(&model_service, &applied, &desired, None, at(0));
         assert_eq!(condition(&status, type_), no("Forbidden"));
         assert_eq!(
             message(&status, type_),
@@ -99,9 +96,8 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
         let desired = desired(&model_service, observed, &settings());
         status(
             &model_service,
-            observed,
+            &Applied::new(observed.clone()),
             &desired,
-            &Outcome::default(),
             previous,
             at(second),
         )
@@ -136,11 +132,10 @@ fn a_very_long_message_is_cut_at_a_character() {
         reason: "Broken".to_owned(),
         message: "ä".repeat(10_000),
     };
-    let outcome = Outcome {
-        failures: BTreeMap::from([(ChildKind::Deployment, failure)]),
-    };
+    let mut applied = Applied::new(observed.clone());
+    applied.record_failure(ChildKind::Deployment, failure);
     let desired = desired(&model_service, &observed, &settings());
-    let status = status(&model_service, &observed, &desired, &outcome, None, at(0));
+    let status = status(&model_service, &applied, &desired, None, at(0));
     let length = message(&status, "WorkloadAvailable").len();
     assert!((2000..=2048).contains(&length), "{length}");
 }

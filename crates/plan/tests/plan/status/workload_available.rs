@@ -3,13 +3,13 @@
 use k8s_openapi::api::core::v1::Event;
 use serde_json::{Value, json};
 use springtide_api::ModelServiceStatus;
-use springtide_plan::{Observed, ValidatedModelService, look_again_at, pod_to_explain};
+use springtide_plan::{Observed, ValidatedModelService, pod_to_explain};
 
 use super::{
     container, deployed, fetch_failed, healthy, no, pod, rolled_out, serving, unavailable, yes,
 };
 use crate::support::{
-    applied, at, condition, message, status_after, status_of, validated, with_keda,
+    applied, at, condition, message, requeue_at, status_after, status_of, validated, with_keda,
 };
 
 /// Status of a healthy ModelService whose Deployment is to have `wanted` pods, of which `available`
@@ -445,7 +445,7 @@ fn events_are_asked_for_only_where_a_pod_has_been_stuck_for_some_time() {
     let again = |second| {
         let (model_service, observed) = of_claim(stuck(second), Vec::new());
         let status = status_of(&model_service, &observed);
-        look_again_at(&model_service, &observed, &status, at(0))
+        requeue_at(&model_service, &observed, &status, at(0))
     };
     assert_eq!(again(-29), Some(at(1)));
     assert_eq!(again(-30), Some(at(60)));
@@ -538,7 +538,7 @@ fn pods_that_were_lost_lately_are_told() {
     let ends = |observed: &Observed| {
         let model_service = healthy().0;
         let status = status_of(&model_service, observed);
-        look_again_at(&model_service, observed, &status, at(0))
+        requeue_at(&model_service, observed, &status, at(0))
     };
     let (model_service, mut observed) = healthy();
     let before = ends(&observed);

@@ -17,7 +17,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use springtide_contract::paths;
-use springtide_plan::Answer;
+use springtide_plan::StatusReply;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -36,26 +36,29 @@ const LIMIT: Duration = Duration::from_secs(1);
 const MAX_BYTES: usize = 64 * 1024;
 
 /// How a pod is asked.
-pub trait Inquiry: Send + Sync {
+pub trait PodStatusClient: Send + Sync {
     /// What the pod that listens at `address` says. It comes within a second.
-    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, Answer>;
+    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, StatusReply>;
 }
 
 /// The answers of all these pods, which are asked at the same time, in the order of their addresses.
-pub(crate) async fn ask_all(inquiry: &dyn Inquiry, addresses: &[SocketAddr]) -> Vec<Answer> {
-    join_all(addresses.iter().map(|address| inquiry.ask(*address))).await
+pub(crate) async fn query_all(
+    pod_status: &dyn PodStatusClient,
+    addresses: &[SocketAddr],
+) -> Vec<StatusReply> {
+    join_all(addresses.iter().map(|address| pod_status.ask(*address))).await
 }
 
 /// Asks over HTTP, each time with a connection of its own.
 #[derive(Debug)]
-pub struct OverHttp {
+pub struct HttpPodStatusClient {
     client: Client<HttpConnector, Empty<&'static [u8]>>,
     /// Pods that can't be connected to, and when that was tried last.
     out_of_reach: Mutex<HashMap<SocketAddr, Instant>>,
     limit: Duration,
 }
 
-impl OverHttp {
+impl HttpPodStatusClient {
     /// A client that has no connections yet.
     #[must_use]
     pub fn new() -> Self {
@@ -85,7 +88,10 @@ impl OverHttp {
         tried
     }
 
-    async fn get(&self, address: SocketAddr) -> Result<Answer, hyper_util::client::legacy::Error> {
+    async fn get(
+        &self,
+        address: SocketAddr,
+    ) -> Result<StatusReply, hyper_util::client::legacy::Error> {
         // An IPv6 address has its brackets from `SocketAddr`.
         let uri = Uri::builder()
             .scheme("http")
@@ -94,38 +100,38 @@ impl OverHttp {
             .build();
         let request = uri.and_then(|uri| Request::get(uri).body(Empty::new()));
         let Ok(request) = request else {
-            return Ok(Answer::Silent);
+            return Ok(StatusReply::Unreachable);
         };
         let response = self.client.request(request).await?;
         match response.status() {
             StatusCode::OK => {}
-            status if status.is_server_error() => return Ok(Answer::Silent),
-            _ => return Ok(Answer::Unreadable),
+            status if status.is_server_error() => return Ok(StatusReply::Unreachable),
+            _ => return Ok(StatusReply::Unreadable),
         }
         let body = Limited::new(response.into_body(), MAX_BYTES)
             .collect()
             .await;
         let said = body.map(|body| serde_json::from_slice(&body.to_bytes()));
         Ok(match said {
-            Ok(Ok(said)) => Answer::Said(said),
-            Ok(Err(_)) => Answer::Unreadable,
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => Answer::Unreadable,
-            Err(_) => Answer::Silent,
+            Ok(Ok(said)) => StatusReply::Status(said),
+            Ok(Err(_)) => StatusReply::Unreadable,
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => StatusReply::Unreadable,
+            Err(_) => StatusReply::Unreachable,
         })
     }
 }
 
-impl Default for OverHttp {
+impl Default for HttpPodStatusClient {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Inquiry for OverHttp {
-    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, Answer> {
+impl PodStatusClient for HttpPodStatusClient {
+    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, StatusReply> {
         Box::pin(async move {
             if self.out_of_reach().contains_key(&address) {
-                return Answer::Silent;
+                return StatusReply::Unreachable;
             }
             match timeout(self.limit, self.get(address)).await {
                 Ok(Ok(answer)) => answer,
@@ -134,11 +140,11 @@ impl Inquiry for OverHttp {
                         self.out_of_reach().insert(address, Instant::now());
                     }
                     debug!(%address, %error, "a pod doesn't answer");
-                    Answer::Silent
+                    StatusReply::Unreachable
                 }
                 Err(_) => {
                     debug!(%address, "a pod doesn't answer in time");
-                    Answer::Silent
+                    StatusReply::Unreachable
                 }
             }
         })

@@ -28,7 +28,7 @@ const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(30);
 const LONGEST_TAKING_UP: SignedDuration = SignedDuration::from_secs(60);
 
 /// By when KEDA should have looked at the ScaledObject. Nothing where it has, or where there is none.
-pub(super) fn taking_up_due(observed: &Observed) -> Option<Timestamp> {
+pub(super) fn adoption_deadline(observed: &Observed) -> Option<Timestamp> {
     let scaled_object = observed.scaled_object.as_ref()?;
     let is_taken_up =
         scaled_object.is_taken_up() || observed.keda_horizontal_pod_autoscaler.is_some();
@@ -39,13 +39,13 @@ pub(super) fn taking_up_due(observed: &Observed) -> Option<Timestamp> {
 }
 
 /// By when an object that is being deleted should be gone.
-pub(super) fn deletion_due(metadata: &ObjectMeta) -> Option<Timestamp> {
+pub(super) fn deletion_deadline(metadata: &ObjectMeta) -> Option<Timestamp> {
     let since = metadata.deletion_timestamp.as_ref()?.0;
     since.checked_add(LONGEST_DELETION).ok()
 }
 
 /// From when on the autoscaler should have readings: some time after they could begin.
-pub(super) fn readings_due(
+pub(super) fn readings_deadline(
     active: &ActiveAutoscaler<'_>,
     observed: &Observed,
 ) -> Option<Timestamp> {

@@ -1,4 +1,4 @@
-//! Carries a plan out.
+//! Applies a plan.
 
 use std::fmt::Debug;
 
@@ -14,7 +14,7 @@ use kube::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use springtide_plan::{
-    Child, ChildKind, Deletion, Desired, Failure, Observed, Outcome, ReplicasApply,
+    Applied, Child, ChildKind, Deletion, Desired, Failure, Observed, ReplicasApply,
     field_manager::OPERATOR, handover, is_applied, is_deployment_applied, keda::ScaledObject,
 };
 use tokio::time::Instant;
@@ -26,80 +26,82 @@ use crate::{
     undone::{digest, explained},
 };
 
-/// How carrying out a plan went.
-#[derive(Debug, Default)]
-pub(crate) struct Carried {
-    /// What the status says about it.
-    pub(crate) outcome: Outcome,
+/// The result of applying a plan.
+#[derive(Debug)]
+pub(crate) struct ApplyReport {
+    /// The objects after it, and what failed.
+    pub(crate) applied: Applied,
     /// The first call that failed.
-    pub(crate) failed: Option<Error>,
+    pub(crate) error: Option<Error>,
     /// Whether an object is left as others have made it.
     pub(crate) is_undone: bool,
 }
 
-/// Deletes and applies, and puts what the API server answers in the place of what was observed. An apply
-/// that would change nothing isn't sent.
-///
-/// What doesn't depend on each other is applied at the same time. A call that fails alone is noted, and the rest is done all the same.
+/// Deletes and applies as the plan says. An apply that would change nothing isn't sent. Independent objects are applied
+/// concurrently. A call that fails alone is reported, and the others are sent all the same.
 ///
 /// # Errors
 ///
 /// Where the API server can't be reached or is overloaded, or where the namespace is being deleted:
 /// the rest would fail too.
-pub(crate) async fn carry_out(
+pub(crate) async fn apply_plan(
     source: Source<'_>,
     namespace: &str,
     name: &str,
     plan: &Desired,
-    observed: &mut Observed,
-) -> Result<Carried, Error> {
-    let mut carried = Carried::default();
+    observed: Observed,
+) -> Result<ApplyReport, Error> {
+    let mut report = ApplyReport {
+        applied: Applied::new(observed),
+        error: None,
+        is_undone: false,
+    };
     for deletion in &plan.delete {
         let result = delete(source, namespace, deletion).await;
-        carried.note(deletion.kind, "deleting", result)?;
+        report.note(deletion.kind, "deleting", result)?;
     }
     let target = Target {
         source,
         namespace,
         name,
     };
-    let (scaled, beside): (Vec<_>, Vec<_>) = plan.apply.iter().partition(|child| {
+    let (scaled, others): (Vec<_>, Vec<_>) = plan.apply.iter().partition(|child| {
         let kind = child.kind();
         kind == ChildKind::Deployment || kind.is_autoscaler()
     });
-    let before = &*observed;
-    let (beside, scaled) = join!(
-        join_all(beside.into_iter().map(|child| target.apply(child, before))),
+    let before = report.applied.observed();
+    let (others, scaled) = join!(
+        join_all(others.into_iter().map(|child| target.apply(child, before))),
         target.apply_in_order(&scaled, plan.replicas.as_ref(), before),
     );
-    for step in beside.into_iter().chain(scaled) {
-        let applied = carried.note(step.kind, step.doing, step.result)?;
-        match applied {
-            Some(Patched::Live(live)) => put(live, observed),
+    for call in others.into_iter().chain(scaled) {
+        let patched = report.note(call.kind, call.doing, call.result)?;
+        match patched {
+            Some(Patched::Live(live)) => report.applied.record(live),
             Some(Patched::Undone(failure)) => {
-                carried.is_undone = true;
-                carried.outcome.failures.entry(step.kind).or_insert(failure);
+                report.is_undone = true;
+                report.applied.record_failure(call.kind, failure);
             }
             Some(Patched::Unsent) | None => {}
         }
     }
-    Ok(carried)
+    Ok(report)
 }
 
-/// What an apply came to.
-struct Step {
+/// A call to the API server, and its result.
+struct Call {
     kind: ChildKind,
     doing: &'static str,
     result: Result<Patched<Child>, kube::Error>,
 }
 
-/// What became of an object that is to be applied.
+/// The result of a call for one object.
 enum Patched<T> {
-    /// It was as it is to be.
+    /// Nothing was sent: the object is as desired.
     Unsent,
-    /// Others undo that each time.
+    /// Nothing was sent: others undo this write each time.
     Undone(Failure),
-    /// The object as it is now.
+    /// The object that the API server returned.
     Live(T),
 }
 
@@ -113,19 +115,8 @@ impl<T> Patched<T> {
     }
 }
 
-/// Puts what the API server answered in the place of what was observed.
-fn put(live: Child, observed: &mut Observed) {
-    match live {
-        Child::Service(live) => observed.service = Some(*live),
-        Child::PodDisruptionBudget(live) => observed.pod_disruption_budget = Some(*live),
-        Child::Deployment(live) => observed.deployment = Some(*live),
-        Child::HorizontalPodAutoscaler(live) => observed.horizontal_pod_autoscaler = Some(*live),
-        Child::ScaledObject(live) => observed.scaled_object = Some(*live),
-    }
-}
-
-impl Carried {
-    /// What was done, or nothing where it alone failed. `Err` where nothing more can be done now.
+impl ApplyReport {
+    /// The result of a call, or nothing where it failed alone, which is recorded. `Err` where the other calls would fail, too.
     fn note<T>(
         &mut self,
         kind: ChildKind,
@@ -144,8 +135,8 @@ impl Carried {
         if !error.fails_alone() || error.is_terminating() {
             return Err(error);
         }
-        self.outcome.failures.entry(kind).or_insert(failure);
-        self.failed.get_or_insert(error);
+        self.applied.record_failure(kind, failure);
+        self.error.get_or_insert(error);
         Ok(None)
     }
 }
@@ -233,40 +224,40 @@ impl Target<'_> {
         children: &[&Child],
         replicas: Option<&ReplicasApply>,
         observed: &Observed,
-    ) -> Vec<Step> {
-        let mut steps = Vec::new();
+    ) -> Vec<Call> {
+        let mut calls = Vec::new();
         for child in children {
-            let step = self.apply(child, observed).await;
-            let live = match (&step.result, replicas) {
+            let call = self.apply(child, observed).await;
+            let live = match (&call.result, replicas) {
                 (Ok(Patched::Live(Child::Deployment(live))), Some(_)) => {
                     Some(live.as_ref().clone())
                 }
-                (Ok(Patched::Unsent), Some(_)) if step.kind == ChildKind::Deployment => {
+                (Ok(Patched::Unsent), Some(_)) if call.kind == ChildKind::Deployment => {
                     observed.deployment.clone()
                 }
                 _ => None,
             };
-            let mut goes_on = step.goes_on();
-            steps.push(step);
+            let mut goes_on = call.goes_on();
+            calls.push(call);
             if let Some(replicas) = replicas
                 && let Some(body) = live.and_then(|live| replicas.onto(&live))
             {
-                let step = Step {
+                let call = Call {
                     kind: ChildKind::Deployment,
                     doing: "setting the replicas of",
                     result: self.apply_replicas(replicas, body).await,
                 };
-                goes_on = step.goes_on();
-                steps.push(step);
+                goes_on = call.goes_on();
+                calls.push(call);
             }
             if !goes_on {
                 break;
             }
         }
-        steps
+        calls
     }
 
-    async fn apply(&self, child: &Child, observed: &Observed) -> Step {
+    async fn apply(&self, child: &Child, observed: &Observed) -> Call {
         let kind = child.kind();
         let result = match child {
             Child::Service(object) => self
@@ -295,7 +286,7 @@ impl Target<'_> {
                 .await
                 .map(|live| live.map(Child::ScaledObject)),
         };
-        Step {
+        Call {
             kind,
             doing: "applying",
             result,
@@ -431,7 +422,7 @@ impl Target<'_> {
     }
 }
 
-impl Step {
+impl Call {
     /// Whether what comes after it may still succeed.
     fn goes_on(&self) -> bool {
         self.result.as_ref().err().is_none_or(fails_alone)

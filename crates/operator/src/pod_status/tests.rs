@@ -28,10 +28,10 @@ fn status() -> ServerStatus {
     }
 }
 
-/// An inquiry that no busy machine makes give up.
-fn patient() -> OverHttp {
+/// An pod_status that no busy machine makes give up.
+fn patient() -> HttpPodStatusClient {
     const HOUR: Duration = Duration::from_secs(3600);
-    OverHttp::within(HOUR, HOUR)
+    HttpPodStatusClient::within(HOUR, HOUR)
 }
 
 /// A pod that answers one connection with these bytes, and the head of the request that it got.
@@ -63,7 +63,7 @@ fn answer(status: &str, body: &[u8]) -> Vec<u8> {
     answer
 }
 
-async fn said(answer: Vec<u8>) -> Answer {
+async fn said(answer: Vec<u8>) -> StatusReply {
     let (address, _) = pod(LOOPBACK, answer).await;
     patient().ask(address).await
 }
@@ -72,7 +72,7 @@ async fn said(answer: Vec<u8>) -> Answer {
 async fn what_a_pod_says_of_its_models_is_read() {
     let body = serde_json::to_vec(&status()).unwrap();
     let (address, request) = pod(LOOPBACK, answer("200 OK", &body)).await;
-    assert_eq!(patient().ask(address).await, Answer::Said(status()));
+    assert_eq!(patient().ask(address).await, StatusReply::Status(status()));
     let request = request.await.unwrap();
     assert!(
         request.starts_with("GET /springtide/v1/status HTTP/1.1\r\n"),
@@ -85,7 +85,7 @@ async fn a_pod_with_an_ipv6_address_is_asked_in_brackets() {
     let body = serde_json::to_vec(&status()).unwrap();
     let host = IpAddr::V6(Ipv6Addr::LOCALHOST);
     let (address, request) = pod(host, answer("200 OK", &body)).await;
-    assert_eq!(patient().ask(address).await, Answer::Said(status()));
+    assert_eq!(patient().ask(address).await, StatusReply::Status(status()));
     let host = format!("host: [::1]:{}\r\n", address.port());
     let request = request.await.unwrap();
     assert!(request.to_lowercase().contains(&host), "{request}");
@@ -111,7 +111,7 @@ async fn a_server_that_does_not_know_the_question_is_of_another_version() {
         ),
     ] {
         let got = said(answer(status, body.as_bytes())).await;
-        assert_eq!(got, Answer::Unreadable, "{status} {body:.40}");
+        assert_eq!(got, StatusReply::Unreadable, "{status} {body:.40}");
     }
 }
 
@@ -131,7 +131,7 @@ async fn a_pod_that_breaks_off_or_fails_says_nothing() {
         Vec::new(),
     ] {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
-        assert_eq!(said(bytes).await, Answer::Silent, "{shown:.40}");
+        assert_eq!(said(bytes).await, StatusReply::Unreachable, "{shown:.40}");
     }
 }
 
@@ -140,11 +140,11 @@ async fn a_pod_that_cannot_be_connected_to_is_left_alone_for_a_while() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let inquiry = patient();
-    assert_eq!(inquiry.ask(address).await, Answer::Silent);
+    let pod_status = patient();
+    assert_eq!(pod_status.ask(address).await, StatusReply::Unreachable);
 
     let listener = TcpListener::bind(address).await.unwrap();
-    assert_eq!(inquiry.ask(address).await, Answer::Silent);
+    assert_eq!(pod_status.ask(address).await, StatusReply::Unreachable);
     let connected = listener.accept().now_or_never();
     assert!(connected.is_none(), "it is not tried again");
 
@@ -153,7 +153,7 @@ async fn a_pod_that_cannot_be_connected_to_is_left_alone_for_a_while() {
     tokio::time::resume();
     let body = serde_json::to_vec(&status()).unwrap();
     let request = serve(listener, answer("200 OK", &body));
-    assert_eq!(inquiry.ask(address).await, Answer::Said(status()));
+    assert_eq!(pod_status.ask(address).await, StatusReply::Status(status()));
     request.await.unwrap();
 }
 
@@ -162,22 +162,22 @@ async fn a_pod_that_never_answers_is_given_up() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let begun = tokio::time::Instant::now();
-    let inquiry = OverHttp::within(2 * LIMIT, LIMIT);
-    assert_eq!(inquiry.ask(address).await, Answer::Silent);
+    let pod_status = HttpPodStatusClient::within(2 * LIMIT, LIMIT);
+    assert_eq!(pod_status.ask(address).await, StatusReply::Unreachable);
     assert_eq!(begun.elapsed(), LIMIT);
 }
 
 /// A pod that answers once all of them have been asked.
 struct Together(tokio::sync::Barrier);
 
-impl Inquiry for Together {
-    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, Answer> {
+impl PodStatusClient for Together {
+    fn ask(&self, address: SocketAddr) -> BoxFuture<'_, StatusReply> {
         Box::pin(async move {
             self.0.wait().await;
             if address.port() == 1 {
-                Answer::Silent
+                StatusReply::Unreachable
             } else {
-                Answer::Unreadable
+                StatusReply::Unreadable
             }
         })
     }
@@ -188,7 +188,11 @@ async fn all_are_asked_at_the_same_time_and_answer_in_their_order() {
     let addresses = [1, 2, 1].map(|port| SocketAddr::new(LOOPBACK, port));
     let together = Together(tokio::sync::Barrier::new(addresses.len()));
     assert_eq!(
-        ask_all(&together, &addresses).await,
-        [Answer::Silent, Answer::Unreadable, Answer::Silent]
+        query_all(&together, &addresses).await,
+        [
+            StatusReply::Unreachable,
+            StatusReply::Unreadable,
+            StatusReply::Unreachable
+        ]
     );
 }

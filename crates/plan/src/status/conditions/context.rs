@@ -4,15 +4,15 @@ use k8s_openapi::jiff::Timestamp;
 use springtide_api::{ModelServiceStatus, status::ModelStatus};
 
 use crate::{
-    autoscaling::ActiveAutoscaler, desired::Desired, observed::Observed,
-    spec::ValidatedModelService, status::Outcome,
+    apply::Applied, autoscaling::ActiveAutoscaler, desired::Desired, observed::Observed,
+    spec::ValidatedModelService,
 };
 
 /// What is known about one aspect of a ModelService.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConditionResult {
     /// Whether it holds.
-    pub(crate) truth: ConditionStatus,
+    pub(crate) status: ConditionStatus,
     /// Why, as a stable name.
     pub(crate) reason: String,
     /// Why and what to do, for people.
@@ -39,12 +39,12 @@ impl ConditionStatus {
 
 impl ConditionResult {
     pub(crate) fn new(
-        truth: ConditionStatus,
+        status: ConditionStatus,
         reason: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
         Self {
-            truth,
+            status,
             reason: reason.into(),
             message: message.into(),
         }
@@ -68,9 +68,11 @@ pub(crate) struct StatusContext<'a> {
     pub(crate) model_service: &'a ValidatedModelService,
     /// What sets the number of pods, as it was applied.
     pub(crate) active: &'a ActiveAutoscaler<'a>,
+    /// The state after the plan was applied.
+    pub(crate) applied: &'a Applied,
+    /// Its objects.
     pub(crate) observed: &'a Observed,
     pub(crate) desired: &'a Desired,
-    pub(crate) outcome: &'a Outcome,
     /// What is known of the model, as the status tells it.
     pub(crate) model: &'a ModelStatus,
     /// The status before.

@@ -9,26 +9,26 @@ use super::{ConditionResult, Reason};
 use crate::observed::{Observed, foreign_status::pod_condition, pods};
 
 /// For how long after a pod was lost it is told. What loses pods again and again does so more often.
-const LATELY: SignedDuration = SignedDuration::from_mins(10);
+const RECENT: SignedDuration = SignedDuration::from_mins(10);
 
-/// What the latest loss was, if there was one lately.
-pub(super) fn lately(observed: &Observed, now: Timestamp) -> Option<ConditionResult> {
+/// What the latest loss was, if it is recent.
+pub(super) fn recent(observed: &Observed, now: Timestamp) -> Option<ConditionResult> {
     let all = observed.pods.iter().filter_map(loss);
-    let recent = all.filter(|(at, _)| now.duration_since(*at) < LATELY);
+    let recent = all.filter(|(at, _)| now.duration_since(*at) < RECENT);
     recent
         .max_by(|(at, one), (other_at, other)| (at, &one.message).cmp(&(other_at, &other.message)))
-        .map(|(_, finding)| finding)
+        .map(|(_, result)| result)
 }
 
 /// When the latest loss is long enough ago.
-pub(super) fn look_again_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let latest = observed
         .pods
         .iter()
         .filter_map(loss)
         .map(|(at, _)| at)
         .max();
-    latest?.checked_add(LATELY).ok().filter(|over| *over > now)
+    latest?.checked_add(RECENT).ok().filter(|over| *over > now)
 }
 
 /// When the pod was lost, and why.
@@ -40,7 +40,7 @@ fn loss(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
 fn disruption(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     let condition = pod_condition(pod, "DisruptionTarget").filter(|it| it.status == "True")?;
     let at = condition.last_transition_time.as_ref()?.0;
-    let finding = match condition.reason.as_deref()? {
+    let result = match condition.reason.as_deref()? {
         "TerminationByKubelet" => evicted(pod),
         "PreemptionByScheduler" => ConditionResult::no(
             Reason::PodsPreempted,
@@ -57,7 +57,7 @@ fn disruption(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
         "DeletionByPodGC" => ConditionResult::no(Reason::NodeLost, "A pod went with its node."),
         _ => return None,
     };
-    Some((at, finding))
+    Some((at, result))
 }
 
 /// The kubelet ended the pod to save its node, or since it used more than it may.

@@ -33,25 +33,25 @@ const MAX_NOTE_BYTES: usize = 1024;
 const MAX_WAITING: usize = 4096;
 
 /// Longest time that recording one event may take: the others wait for it.
-const LIMIT: Duration = Duration::from_secs(5);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Passes at the same time up to which events are recorded beside them.
-const FEW_PASSES: usize = 2;
+const MAX_ACTIVE_RECONCILES: usize = 2;
 
 /// Longest time that an event waits for passes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// Something to tell, and about whom.
-struct News {
+struct QueuedEvent {
     about: ObjectReference,
     event: springtide_plan::Event,
     since: Instant,
 }
 
 /// A pass that goes on, until it is dropped.
-pub(crate) struct GoingOn(watch::Sender<usize>);
+pub(crate) struct ActiveReconcile(watch::Sender<usize>);
 
-impl Drop for GoingOn {
+impl Drop for ActiveReconcile {
     fn drop(&mut self) {
         self.0.send_modify(|passes| *passes -= 1);
     }
@@ -59,8 +59,8 @@ impl Drop for GoingOn {
 
 /// Takes events to be recorded. Clones share the queue.
 #[derive(Clone)]
-pub(crate) struct Teller {
-    queue: mpsc::Sender<News>,
+pub(crate) struct EventPublisher {
+    queue: mpsc::Sender<QueuedEvent>,
     /// How many wait, or are being recorded.
     waiting: watch::Sender<usize>,
     /// How many passes go on.
@@ -68,10 +68,10 @@ pub(crate) struct Teller {
     metrics: Metrics,
 }
 
-impl Teller {
-    /// A queue, and a task that records what it holds for as long as there is a teller.
+impl EventPublisher {
+    /// A queue, and a task that records what it holds for as long as there is a events.
     pub(crate) fn new(client: Client, identity: String, metrics: Metrics) -> Self {
-        let (queue, mut news) = mpsc::channel::<News>(MAX_WAITING);
+        let (queue, mut news) = mpsc::channel::<QueuedEvent>(MAX_WAITING);
         let waiting = watch::Sender::new(0);
         let told = waiting.clone();
         let passes = watch::Sender::new(0);
@@ -80,9 +80,9 @@ impl Teller {
         let lost = metrics.clone();
         tokio::spawn(async move {
             while let Some(next) = news.recv().await {
-                let few = going_on.wait_for(|passes| *passes <= FEW_PASSES);
+                let few = going_on.wait_for(|passes| *passes <= MAX_ACTIVE_RECONCILES);
                 // However many go on, it isn't lost.
-                let _ = timeout_at(next.since + PATIENCE, few).await;
+                let _ = timeout_at(next.since + MAX_DELAY, few).await;
                 if !recorders.record(next).await {
                     lost.lost_event();
                 }
@@ -98,19 +98,19 @@ impl Teller {
     }
 
     /// A pass begins, which goes before events.
-    pub(crate) fn pass(&self) -> GoingOn {
+    pub(crate) fn begin_reconcile(&self) -> ActiveReconcile {
         self.passes.send_modify(|passes| *passes += 1);
-        GoingOn(self.passes.clone())
+        ActiveReconcile(self.passes.clone())
     }
 
     /// Has what is new about a ModelService recorded. An event that can't be recorded changes nothing: the
     /// condition says the same. It is counted.
-    pub(crate) fn tell(&self, about: &ObjectReference, events: Vec<springtide_plan::Event>) {
+    pub(crate) fn publish(&self, about: &ObjectReference, events: Vec<springtide_plan::Event>) {
         for event in events {
             let about = about.clone();
             self.waiting.send_modify(|waiting| *waiting += 1);
             let since = Instant::now();
-            let news = News {
+            let news = QueuedEvent {
                 about,
                 event,
                 since,
@@ -124,7 +124,7 @@ impl Teller {
     }
 
     /// Waits until everything that was told is recorded, or lost.
-    pub(crate) async fn told(&self) {
+    pub(crate) async fn flush(&self) {
         // There is a sender: `self`.
         let _ = self.waiting.subscribe().wait_for(|left| *left == 0).await;
     }
@@ -152,7 +152,7 @@ impl Recorders {
     }
 
     /// Records an event. False where it is lost.
-    async fn record(&self, News { about, event, .. }: News) -> bool {
+    async fn record(&self, QueuedEvent { about, event, .. }: QueuedEvent) -> bool {
         let event = Event {
             type_: match event.severity {
                 Severity::Normal => EventType::Normal,
@@ -170,7 +170,7 @@ impl Recorders {
             self.folding.clone()
         };
         let reason = &event.reason;
-        match timeout(LIMIT, recorder.publish(&event, &about)).await {
+        match timeout(PUBLISH_TIMEOUT, recorder.publish(&event, &about)).await {
             Ok(Ok(())) => true,
             // Nothing can be recorded in a namespace that is being deleted, and nothing has to be.
             Ok(Err(error)) if is_terminating(&error) => true,
@@ -210,14 +210,14 @@ mod tests {
     async fn each_decision_is_an_event_and_what_comes_again_is_one() {
         let fake = FakeApi::new();
         let metrics = Metrics::new().unwrap();
-        let teller = Teller::new(fake.client(), "operator-0".to_owned(), metrics);
+        let events = EventPublisher::new(fake.client(), "operator-0".to_owned(), metrics);
         let about = ObjectReference {
             name: Some("iris".to_owned()),
             namespace: Some("default".to_owned()),
             uid: Some("the-uid".to_owned()),
             ..ObjectReference::default()
         };
-        teller.tell(
+        events.publish(
             &about,
             vec![
                 event(SCALE, "from 2 to 4"),
@@ -227,7 +227,7 @@ mod tests {
                 event(SCALE, &format!("\u{1b}[2J\u{202e}{}", "é".repeat(600))),
             ],
         );
-        teller.told().await;
+        events.flush().await;
         let mut notes = fake
             .list(&ResourceType::of::<v1::Event>())
             .iter()
@@ -244,22 +244,24 @@ mod tests {
     async fn passes_go_before_events_for_a_while() {
         let fake = FakeApi::new();
         let metrics = Metrics::new().unwrap();
-        let teller = Teller::new(fake.client(), "operator-0".to_owned(), metrics);
+        let events = EventPublisher::new(fake.client(), "operator-0".to_owned(), metrics);
         let about = ObjectReference {
             namespace: Some("default".to_owned()),
             ..ObjectReference::default()
         };
         let tell = || {
-            teller.tell(&about, vec![event(SCALE, "from 2 to 4")]);
+            events.publish(&about, vec![event(SCALE, "from 2 to 4")]);
         };
         let recorded_after = async || {
             let begun = Instant::now();
-            teller.told().await;
+            events.flush().await;
             begun.elapsed()
         };
-        let mut passes: Vec<_> = (0..=FEW_PASSES).map(|_| teller.pass()).collect();
+        let mut passes: Vec<_> = (0..=MAX_ACTIVE_RECONCILES)
+            .map(|_| events.begin_reconcile())
+            .collect();
         tell();
-        assert_eq!(recorded_after().await.as_secs(), PATIENCE.as_secs());
+        assert_eq!(recorded_after().await.as_secs(), MAX_DELAY.as_secs());
         passes.pop();
         tell();
         assert_eq!(recorded_after().await.as_secs(), 0);
@@ -270,15 +272,15 @@ mod tests {
     async fn what_waits_has_a_bound_and_what_is_lost_is_counted() {
         let fake = FakeApi::new();
         let metrics = Metrics::new().unwrap();
-        let teller = Teller::new(fake.client(), "operator-0".to_owned(), metrics.clone());
+        let events = EventPublisher::new(fake.client(), "operator-0".to_owned(), metrics.clone());
         let about = ObjectReference {
             namespace: Some("default".to_owned()),
             ..ObjectReference::default()
         };
         fake.inject(1, springtide_testkit::Fault::Stall);
         fake.inject(2, springtide_testkit::Fault::Status(403));
-        teller.tell(&about, vec![event(SCALE, "from 2 to 4"); MAX_WAITING + 3]);
-        teller.told().await;
+        events.publish(&about, vec![event(SCALE, "from 2 to 4"); MAX_WAITING + 3]);
+        events.flush().await;
         // Three found no room, and two failed.
         let text = metrics.render().unwrap();
         let lost = "springtide_operator_events_lost_total 5";

@@ -1,0 +1,80 @@
+//! The state of a ModelService's objects after its plan was applied.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    child::{Child, ChildKind},
+    observed::{Observed, StatusReply},
+};
+
+/// The state of a ModelService's objects after its plan was applied. A status is computed from this and never from what was
+/// observed before, so that it speaks of the generation that was applied.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    observed: Observed,
+    failures: BTreeMap<ChildKind, Failure>,
+    replies: Vec<StatusReply>,
+}
+
+/// Why an object could not be applied or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason, as a stable name in camel case.
+    pub reason: String,
+    /// The cause and the remedy, for people; the same for the same fault.
+    pub message: String,
+}
+
+impl Applied {
+    /// The state where nothing had to be applied: as it was observed.
+    #[must_use]
+    pub const fn new(observed: Observed) -> Self {
+        Self {
+            observed,
+            failures: BTreeMap::new(),
+            replies: Vec::new(),
+        }
+    }
+
+    /// Records the object that the API server returned for an apply.
+    pub fn record(&mut self, live: Child) {
+        let observed = &mut self.observed;
+        match live {
+            Child::Service(live) => observed.service = Some(*live),
+            Child::PodDisruptionBudget(live) => observed.pod_disruption_budget = Some(*live),
+            Child::Deployment(live) => observed.deployment = Some(*live),
+            Child::HorizontalPodAutoscaler(live) => {
+                observed.horizontal_pod_autoscaler = Some(*live);
+            }
+            Child::ScaledObject(live) => observed.scaled_object = Some(*live),
+        }
+    }
+
+    /// Records that an object could not be applied or deleted. The first failure of a kind counts; one of
+    /// `spec.replicas` is one of the Deployment.
+    pub fn record_failure(&mut self, kind: ChildKind, failure: Failure) {
+        self.failures.entry(kind).or_insert(failure);
+    }
+
+    /// Records the replies of the pods of [`pods_to_query`](crate::pods_to_query).
+    pub fn record_replies(&mut self, replies: Vec<StatusReply>) {
+        self.replies = replies;
+    }
+
+    /// The objects, as far as they are known now.
+    #[must_use]
+    pub const fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Why an object of a kind could not be applied or deleted.
+    #[must_use]
+    pub fn failure(&self, kind: ChildKind) -> Option<&Failure> {
+        self.failures.get(&kind)
+    }
+
+    /// The replies of the pods that were queried.
+    pub(crate) fn replies(&self) -> &[StatusReply] {
+        &self.replies
+    }
+}
