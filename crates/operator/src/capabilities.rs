@@ -11,9 +11,8 @@ use std::{
 
 use futures::join;
 use kube::{Client, Resource, core::GroupVersion, discovery};
-use springtide_plan::{
-    Capabilities, ExternalMetrics, Platform, PodsMetrics, ServingSignal, keda::ScaledObject,
-};
+use springtide_api::targets::Signal;
+use springtide_plan::{Capabilities, ExternalMetrics, Platform, PodsMetrics, keda::ScaledObject};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -153,12 +152,11 @@ async fn pods_metrics(client: &Client) -> PodsMetrics {
                     .iter()
                     .map(|resource| resource.name.as_str())
                     .collect();
-                let is_listed = |signal: &ServingSignal| {
-                    names.contains(format!("pods/{}", signal.pods_metric()).as_str())
+                let is_listed = |signal: &Signal| {
+                    let metric = signal.pods_metric();
+                    metric.is_some_and(|metric| names.contains(format!("pods/{metric}").as_str()))
                 };
-                return PodsMetrics::Listed(
-                    ServingSignal::ALL.into_iter().filter(is_listed).collect(),
-                );
+                return PodsMetrics::Listed(Signal::ALL.into_iter().filter(is_listed).collect());
             }
             Err(error) if is_not_served(&error) => {}
             Err(error) => {
@@ -216,10 +214,10 @@ mod tests {
     use super::*;
 
     /// A list of resources as an adapter has it, with metrics of others among them.
-    fn listing(signals: &[ServingSignal]) -> Aggregated {
+    fn listing(signals: &[Signal]) -> Aggregated {
         let ours = signals
             .iter()
-            .map(|signal| format!("pods/{}", signal.pods_metric()));
+            .map(|signal| format!("pods/{}", signal.pods_metric().unwrap()));
         let others = ["pods/http_requests", "namespaces/springtide_queue_size"];
         Aggregated::Resources(ours.chain(others.map(str::to_owned)).collect())
     }
@@ -232,7 +230,7 @@ mod tests {
         known.subscribe().borrow().external_metrics
     }
 
-    fn listed(signals: &[ServingSignal]) -> PodsMetrics {
+    fn listed(signals: &[Signal]) -> PodsMetrics {
         PodsMetrics::Listed(signals.iter().copied().collect())
     }
 
@@ -249,8 +247,8 @@ mod tests {
         };
         fake.install(keda.clone());
         until(|now| now.keda && now.pods_metrics == PodsMetrics::Absent).await;
-        fake.register(CUSTOM_METRICS[1], listing(&[ServingSignal::QueueSize]));
-        until(|now| now.pods_metrics == listed(&[ServingSignal::QueueSize])).await;
+        fake.register(CUSTOM_METRICS[1], listing(&[Signal::QueueSize]));
+        until(|now| now.pods_metrics == listed(&[Signal::QueueSize])).await;
         fake.uninstall(&keda);
         until(|now| !now.keda).await;
         fake.unregister(CUSTOM_METRICS[1]);
@@ -281,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn either_version_tells_which_pods_metrics_there_are() {
-        let all = ServingSignal::ALL;
+        let all = Signal::of_server().collect::<Vec<_>>();
         for (first, second, expected) in [
             (None, None, PodsMetrics::Absent),
             (Some(listing(&all)), None, listed(&all)),
@@ -312,8 +310,11 @@ mod tests {
         fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
         known.refresh(&fake.client()).await;
         assert_eq!(pods_metrics_of(&known), PodsMetrics::Unknown);
-        let all = listed(&ServingSignal::ALL);
-        fake.register(CUSTOM_METRICS[0], listing(&ServingSignal::ALL));
+        let all = listed(&Signal::of_server().collect::<Vec<_>>());
+        fake.register(
+            CUSTOM_METRICS[0],
+            listing(&Signal::of_server().collect::<Vec<_>>()),
+        );
         known.refresh(&fake.client()).await;
         assert_eq!(pods_metrics_of(&known), all);
         for fault in [Fault::Status(500), Fault::Status(403), Fault::Refused] {

@@ -29,7 +29,6 @@ mod observed;
 mod quantity;
 pub mod resources;
 mod settings;
-mod signals;
 mod spec;
 mod status;
 mod upgrades;
@@ -51,7 +50,6 @@ pub use observed::{
     stuck::pod_to_explain,
 };
 pub use settings::{InvalidLabelName, LabelName, OperatorSettings};
-pub use signals::ServingSignal;
 pub use spec::{
     Invalid, Scaling, ValidatedModelService,
     behavior::{CompleteBehavior, CompleteRules},

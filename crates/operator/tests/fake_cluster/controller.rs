@@ -12,13 +12,13 @@ use k8s_openapi::api::{
     apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod,
 };
 use serde_json::json;
-use springtide_api::ModelService;
+use springtide_api::{ModelService, targets::Signal};
 use springtide_operator::{
     controller,
     readiness::{Readiness, Stage},
     settings::Settings,
 };
-use springtide_plan::{ServingSignal, keda::ScaledObject};
+use springtide_plan::keda::ScaledObject;
 use springtide_testkit::{Aggregated, Call, Fault, ResourceType};
 use tokio::{
     sync::watch,
@@ -289,7 +289,7 @@ async fn the_engine_is_switched_within_30_seconds_both_ways_ten_times() {
 #[tokio::test(start_paused = true)]
 async fn pods_metrics_are_followed_when_their_adapter_comes() {
     let world = World::new();
-    let signal = ServingSignal::QueueSize;
+    let signal = Signal::QueueSize;
     world.fake.register(CUSTOM_METRICS, Aggregated::Unavailable);
     world.set_spec(&json!({
         "model": {"uri": "configMap://iris/model.onnx"},
@@ -299,7 +299,7 @@ async fn pods_metrics_are_followed_when_their_adapter_comes() {
     settled(&world).await;
     let follows = || {
         let hpa = world.get::<HorizontalPodAutoscaler>().unwrap();
-        hpa.to_string().contains(signal.pods_metric())
+        hpa.to_string().contains(signal.pods_metric().unwrap())
     };
     assert!(!follows());
     world

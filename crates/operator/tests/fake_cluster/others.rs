@@ -3,7 +3,8 @@
 
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
 use serde_json::{Value, json};
-use springtide_plan::{ServingSignal, keda::ScaledObject};
+use springtide_api::targets::Signal;
+use springtide_plan::keda::ScaledObject;
 use springtide_testkit::{Aggregated, FakeApi, ResourceType};
 
 use crate::support::{NAME, NAMESPACE};
@@ -77,8 +78,8 @@ pub(crate) fn hpa_scales(fake: &FakeApi, hpa: &str, replicas: i64) {
 }
 
 /// What an adapter lists that has these of our metrics, and others.
-pub(crate) fn listing(signals: &[ServingSignal]) -> Aggregated {
-    let ours = signals.iter().map(|signal| signal.pods_metric());
+pub(crate) fn listing(signals: &[Signal]) -> Aggregated {
+    let ours = signals.iter().map(|signal| signal.pods_metric().unwrap());
     let names = ours.chain(["http_requests"]);
     Aggregated::Resources(names.map(|name| format!("pods/{name}")).collect())
 }

@@ -5,8 +5,8 @@ use k8s_openapi::api::{
 };
 use serde_json::{Value, json};
 use springtide_api::ModelService;
+use springtide_api::targets::Signal;
 use springtide_operator::reconcile::ReconcileOutcome;
-use springtide_plan::ServingSignal;
 use springtide_testkit::{Aggregated, Call, ResourceType};
 
 use crate::{
@@ -216,7 +216,7 @@ fn followed(world: &World) -> Vec<String> {
 #[tokio::test]
 async fn an_adapter_that_is_away_changes_no_hpa() {
     let world = World::new();
-    let signal = ServingSignal::RequestsPerSecond;
+    let signal = Signal::RequestsPerSecond;
     world.fake.register(CUSTOM_METRICS, listing(&[signal]));
     world.look().await;
     world.set_spec(&json!({
@@ -227,7 +227,7 @@ async fn an_adapter_that_is_away_changes_no_hpa() {
         },
     }));
     world.converge().await;
-    let both = ["cpu", signal.pods_metric()];
+    let both = ["cpu", signal.pods_metric().unwrap()];
     assert_eq!(followed(&world), both);
     let _ = world.fake.take_calls();
     // It is down, also when the operator starts anew, and lists nothing at first when it comes back.

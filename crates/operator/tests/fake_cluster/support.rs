@@ -112,7 +112,10 @@ impl World {
 
     /// The operator finds out what the cluster can do.
     pub(crate) async fn look(&self) {
-        self.context.capabilities().refresh(&self.fake.client()).await;
+        self.context
+            .capabilities()
+            .refresh(&self.fake.client())
+            .await;
     }
 
     /// A cluster with KEDA.

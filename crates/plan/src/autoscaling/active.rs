@@ -11,7 +11,6 @@ use springtide_api::{
 use crate::{
     autoscaling::memory::{self, MemoryTarget},
     observed::{ExternalMetrics, Observed, PodsMetrics, foreign_status::spec_replicas},
-    signals::{ServingSignal, serving},
     spec::{
         Scaling,
         behavior::CompleteBehavior,
@@ -22,10 +21,6 @@ use crate::{
 /// Time between two looks of an HPA: the default of kube-controller-manager's
 /// `--horizontal-pod-autoscaler-sync-period`.
 const SYNC_PERIOD: SignedDuration = SignedDuration::from_secs(15);
-
-/// What an autoscaler follows where it can follow nothing that is asked for: mean CPU use, in percent of
-/// the request. It is the default of `cpuUtilizationPercent`, too.
-const STAND_IN_CPU_UTILIZATION_PERCENT: i32 = 70;
 
 /// What sets the number of pods on a cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +44,7 @@ pub struct EffectiveTargets<'a> {
     /// What it follows: at least one is set.
     pub targets: Targets,
     /// What it is to follow and can't, since the cluster lacks the source.
-    pub unavailable: Vec<ServingSignal>,
+    pub unavailable: Vec<Signal>,
     /// Whether it follows memory, where it is to.
     pub(crate) memory: MemoryTarget,
     /// Whether nothing that is asked for can be followed, so that it follows CPU in its place.
@@ -174,9 +169,14 @@ fn is_keda_there(observed: &Observed) -> bool {
         }
 }
 
+/// The signals with a target that are read from the server's own metrics.
+fn serving(targets: &Targets) -> impl Iterator<Item = Signal> {
+    let signals = targets.iter().map(|(signal, _)| signal);
+    signals.filter(|signal| signal.server_metric().is_some())
+}
+
 fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> EffectiveTargets<'a> {
     let unavailable = serving(&pods.targets)
-        .map(|(signal, _)| signal)
         .filter(|signal| !is_available(*signal, observed))
         .collect();
     effective(pods, observed, unavailable)
@@ -186,18 +186,18 @@ fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> EffectiveTarge
 fn effective<'a>(
     pods: &'a PodAutoscaling,
     observed: &Observed,
-    unavailable: Vec<ServingSignal>,
+    unavailable: Vec<Signal>,
 ) -> EffectiveTargets<'a> {
-    let percent = pods.targets.memory_utilization_percent;
+    let percent = pods.targets.of(Signal::MemoryUtilizationPercent);
     let memory = memory::target(&pods.memory, percent, observed);
-    let left_out = unavailable.iter().map(|signal| signal.signal());
+    let left_out = unavailable.iter().copied();
     let is_out = memory != MemoryTarget::MetricReading;
     let mut targets = left_out
         .chain(is_out.then_some(Signal::MemoryUtilizationPercent))
         .fold(pods.targets, Targets::without);
     let stands_in = targets == Targets::default();
     if stands_in {
-        targets.cpu_utilization_percent = Some(STAND_IN_CPU_UTILIZATION_PERCENT);
+        targets = Targets::defaults(false).without(Signal::MemoryUtilizationPercent);
     }
     EffectiveTargets {
         pods,
@@ -210,7 +210,7 @@ fn effective<'a>(
 
 /// Whether an HPA can follow a signal. What it follows already it goes on following while its source
 /// is away: an HPA that lacks a reading doesn't take pods away, one without the signal would.
-fn is_available(signal: ServingSignal, observed: &Observed) -> bool {
+fn is_available(signal: Signal, observed: &Observed) -> bool {
     match &observed.capabilities.pods_metrics {
         PodsMetrics::Absent => false,
         PodsMetrics::Listed(listed) if listed.contains(&signal) => true,
@@ -219,7 +219,7 @@ fn is_available(signal: ServingSignal, observed: &Observed) -> bool {
 }
 
 /// Whether the HPA that is there follows a signal.
-fn is_followed(signal: ServingSignal, observed: &Observed) -> bool {
+fn is_followed(signal: Signal, observed: &Observed) -> bool {
     let spec = observed
         .horizontal_pod_autoscaler
         .as_ref()
@@ -228,5 +228,5 @@ fn is_followed(signal: ServingSignal, observed: &Observed) -> bool {
         .into_iter()
         .flatten()
         .filter_map(|metric| metric.pods.as_ref())
-        .any(|pods| pods.metric.name == signal.pods_metric())
+        .any(|pods| Some(&*pods.metric.name) == signal.pods_metric())
 }

@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
     jiff::{SignedDuration, Timestamp},
 };
-use springtide_api::ModelServiceStatus;
+use springtide_api::{ModelServiceStatus, targets::Signal};
 
 use crate::{
     apply::Applied,
@@ -201,7 +201,7 @@ pub(crate) fn requeue_at(
     now: Timestamp,
 ) -> Option<Timestamp> {
     let has_target = match model_service.scaling() {
-        Scaling::Autoscaled(pods) => pods.targets.memory_utilization_percent.is_some(),
+        Scaling::Autoscaled(pods) => pods.targets.of(Signal::MemoryUtilizationPercent).is_some(),
         Scaling::Fixed { .. } => false,
     };
     let model = status.model.as_ref()?;

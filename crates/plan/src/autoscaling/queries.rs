@@ -7,13 +7,13 @@
 //! do is no reading. A single pod that can't be read counts as one on target in the sums, so it neither
 //! goes nor brings others.
 
+use springtide_api::targets::Reading;
 use springtide_contract::metrics::{
-    ACTIVE_REQUESTS, OFFERED_LOAD_SECONDS_TOTAL, PROCESS_START_TIME_SECONDS, QUEUE_SIZE,
-    REQUEST_LATENCY_SECONDS, REQUESTS_RECEIVED_TOTAL,
+    PROCESS_START_TIME_SECONDS, REQUESTS_RECEIVED_TOTAL,
     label::{MODEL_SERVICE, MODEL_SERVICE_NAMESPACE},
 };
 
-use crate::{settings::OperatorSettings, signals::ServingSignal, spec::ValidatedModelService};
+use crate::{settings::OperatorSettings, spec::ValidatedModelService};
 
 /// How many scrapes a query looks back: a rate needs two readings, and one scrape that fails, or that
 /// falls just outside, then leaves enough.
@@ -166,37 +166,38 @@ impl Pods {
 
 /// Reads a signal, in the unit of its target.
 pub(crate) fn query(
-    signal: ServingSignal,
+    reading: Reading,
     target: i32,
     model_service: &ValidatedModelService,
     settings: &OperatorSettings,
 ) -> String {
     let pods = Pods::of(model_service, settings);
     let rates = |counter: &str| pods.growth("rate", counter);
-    let growth = |factor: &str, counter: &str| {
-        let sum = format!("{factor}{}", pods.latest_or_rate(counter));
-        pods.with_unread(&sum, &rates(counter), target)
-    };
     let sum_of = |gauge: &str| pods.with_unread(&format!("sum({gauge})"), gauge, target);
-    match signal {
-        ServingSignal::RequestsPerSecond => growth("", REQUESTS_RECEIVED_TOTAL),
+    match reading {
+        Reading::Rate { counter, factor } => {
+            let rate = pods.latest_or_rate(counter);
+            let sum = match factor {
+                1 => rate,
+                factor => format!("{factor} * {rate}"),
+            };
+            pods.with_unread(&sum, &rates(counter), target)
+        }
         // The latest reading of each pod, also where its latest scrape failed.
-        ServingSignal::QueueSize => sum_of(&pods.gauge("last_over_time", QUEUE_SIZE)),
+        Reading::Latest { gauge } => sum_of(&pods.gauge("last_over_time", gauge)),
+        Reading::Mean { gauge } => sum_of(&pods.gauge("avg_over_time", gauge)),
         // Without answers the quantile is NaN, which `>= 0` drops; the right-hand side of `or` then
         // gives zero, but only where nothing arrives either, at any pod. Requests without an answer are
         // no data, and so are readings that are too far apart for a rate.
-        ServingSignal::P95LatencyMilliseconds => {
+        Reading::P95Milliseconds { histogram } => {
             let arrivals = rates(REQUESTS_RECEIVED_TOTAL);
             format!(
                 "1000 * histogram_quantile(0.95, sum by (le) {}) {POSSIBLE} \
                  or sum({arrivals}) == 0 unless on () ({})",
-                rates(&format!("{REQUEST_LATENCY_SECONDS}_bucket")),
+                rates(&format!("{histogram}_bucket")),
                 pods.unread(&arrivals),
             )
         }
-        // A gauge that moves with every request: one reading is chance.
-        ServingSignal::Concurrency => sum_of(&pods.gauge("avg_over_time", ACTIVE_REQUESTS)),
-        ServingSignal::LoadPercent => growth("100 * ", OFFERED_LOAD_SECONDS_TOTAL),
     }
 }
 

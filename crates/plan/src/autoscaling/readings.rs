@@ -17,7 +17,6 @@ use springtide_api::targets::Signal;
 use crate::{
     keda::{ScaledObject, Trigger},
     observed::foreign_status::hpa_condition,
-    signals::ServingSignal,
 };
 
 /// A metric that an HPA follows.
@@ -156,6 +155,15 @@ pub(crate) fn subject_of_keda(metric: &str, scaled_object: Option<&ScaledObject>
     Signal::named(name).map_or_else(|| Subject::Other(name.to_owned()), Subject::Signal)
 }
 
+/// The signal that has this `name`, or else another one's metric.
+fn subject(name: &str, name_of: impl Fn(Signal) -> Option<&'static str>) -> Subject {
+    let is_named = |signal: &Signal| name_of(*signal) == Some(name);
+    Signal::ALL
+        .into_iter()
+        .find(is_named)
+        .map_or_else(|| Subject::Other(name.to_owned()), Subject::Signal)
+}
+
 fn specs(hpa: &HorizontalPodAutoscaler) -> &[MetricSpec] {
     hpa.spec
         .as_ref()
@@ -181,11 +189,7 @@ fn parse(
         .as_ref()
         .map(|resource| (&resource.name, &resource.target, "container resource"));
     if let Some((name, target, kind)) = of_containers.or(of_pods) {
-        let subject = match name.as_str() {
-            "cpu" => Subject::Signal(Signal::CpuUtilizationPercent),
-            "memory" => Subject::Signal(Signal::MemoryUtilizationPercent),
-            other => Subject::Other(other.to_owned()),
-        };
+        let subject = subject(name, Signal::resource);
         // Until its next sync an HPA has what it read by its former spec, of whole pods.
         let current = status.and_then(|status| {
             let of_containers = status.container_resource.as_ref();
@@ -206,13 +210,7 @@ fn parse(
     }
     if let Some(pods) = &spec.pods {
         let name = &pods.metric.name;
-        let subject = ServingSignal::ALL
-            .into_iter()
-            .find(|signal| signal.pods_metric() == name)
-            .map_or_else(
-                || Subject::Other(name.clone()),
-                |signal| Subject::Signal(signal.signal()),
-            );
+        let subject = subject(name, Signal::pods_metric);
         let current = status.and_then(|status| Some(&status.pods.as_ref()?.current));
         let (reading, target) = compared(current, &pods.target);
         return Some(MetricReading {

@@ -13,7 +13,9 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-use crate::{child::ChildKind, keda::ScaledObject, signals::ServingSignal};
+use springtide_api::targets::Signal;
+
+use crate::{child::ChildKind, keda::ScaledObject};
 
 /// What is observed about a ModelService. Objects are looked up by name, whoever owns them; their
 /// `metadata.managedFields` must be there.
@@ -94,7 +96,7 @@ pub enum PodsMetrics {
     Unknown,
     /// It lists these. Less than what there is: an adapter leaves out what no pod reports just now,
     /// and lists nothing after a start without Prometheus.
-    Listed(BTreeSet<ServingSignal>),
+    Listed(BTreeSet<Signal>),
 }
 
 impl Observed {

@@ -12,6 +12,7 @@ use k8s_openapi::{
 use springtide_api::{
     ModelUri,
     server::{BatchingPolicy, ExecutionProvider, ImagePullPolicy},
+    targets::Signal,
 };
 use springtide_contract::{defaults, env, paths};
 
@@ -237,7 +238,7 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
 fn latency_objective_milliseconds(model_service: &ValidatedModelService) -> i32 {
     let server = model_service.server();
     let counts_refused = match model_service.scaling() {
-        Scaling::Autoscaled(pods) => pods.targets.load_percent.is_some(),
+        Scaling::Autoscaled(pods) => pods.targets.of(Signal::LoadPercent).is_some(),
         Scaling::Fixed { .. } => false,
     };
     let default = if counts_refused {

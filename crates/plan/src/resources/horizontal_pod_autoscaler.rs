@@ -7,13 +7,10 @@ use k8s_openapi::api::autoscaling::v2::{
     HorizontalPodAutoscalerSpec, MetricIdentifier, MetricSpec, MetricTarget, PodsMetricSource,
 };
 
+use springtide_api::targets::{Signal, Source};
+
 use super::{SERVER_CONTAINER, behavior::behavior};
-use crate::{
-    autoscaling::EffectiveTargets,
-    quantity,
-    signals::{ServingSignal, serving},
-    spec::ValidatedModelService,
-};
+use crate::{autoscaling::EffectiveTargets, quantity, spec::ValidatedModelService};
 
 pub(super) fn build(
     model_service: &ValidatedModelService,
@@ -39,15 +36,11 @@ pub(super) fn build(
 
 fn metrics(effective: &EffectiveTargets<'_>) -> Vec<MetricSpec> {
     let targets = &effective.targets;
-    let resources = [
-        ("cpu", targets.cpu_utilization_percent),
-        ("memory", targets.memory_utilization_percent),
-    ];
-    let resources = resources
-        .into_iter()
-        .filter_map(|(resource, percent)| Some(utilization(resource, percent?)));
-    let pods = serving(targets).map(|(signal, target)| pods_metric(signal, target));
-    resources.chain(pods).collect()
+    let metric = |(signal, target): (Signal, i32)| match signal.row().source {
+        Source::Resource(resource) => utilization(resource, target),
+        Source::Server(metric) => pods_metric(metric.pods_metric, target),
+    };
+    targets.iter().map(metric).collect()
 }
 
 /// Mean use of a resource over the serving containers of all pods, in percent of what they request: a container
@@ -69,12 +62,12 @@ fn utilization(resource: &str, percent: i32) -> MetricSpec {
 }
 
 /// Mean reading over all pods. An adapter has each in the unit of the API's field.
-fn pods_metric(signal: ServingSignal, target: i32) -> MetricSpec {
+fn pods_metric(name: &str, target: i32) -> MetricSpec {
     MetricSpec {
         type_: "Pods".to_owned(),
         pods: Some(PodsMetricSource {
             metric: MetricIdentifier {
-                name: signal.pods_metric().to_owned(),
+                name: name.to_owned(),
                 selector: None,
             },
             target: MetricTarget {

@@ -13,7 +13,6 @@ use crate::{
         ScaledObjectSpec, Trigger, TriggerAuthenticationRef,
     },
     settings::OperatorSettings,
-    signals::{ServingSignal, serving},
     spec::ValidatedModelService,
 };
 
@@ -32,10 +31,12 @@ pub(super) fn build(
         .filter(|named| settings.allows_prometheus(named))
         .unwrap_or(&settings.prometheus_address);
     let targets = &effective.targets;
-    let serving = serving(targets)
-        .map(|(signal, target)| {
-            let query = query(signal, target, model_service, settings);
-            prometheus_trigger(prometheus, keda, signal, query, target)
+    let serving = targets
+        .iter()
+        .filter_map(|(signal, target)| {
+            let reading = signal.server_metric()?.reading;
+            let query = query(reading, target, model_service, settings);
+            Some(prometheus_trigger(prometheus, keda, signal, query, target))
         })
         .collect::<Vec<_>>();
     let fallback = (!serving.is_empty()).then(|| Fallback {
@@ -43,13 +44,9 @@ pub(super) fn build(
         replicas: pods.min_replicas,
         behavior: Some("currentReplicasIfHigher".to_owned()),
     });
-    let resources = [
-        (Signal::CpuUtilizationPercent, "cpu"),
-        (Signal::MemoryUtilizationPercent, "memory"),
-    ];
-    let resources = resources
-        .into_iter()
-        .filter_map(|(signal, resource)| Some(utilization(signal, resource, targets.of(signal)?)));
+    let resources = targets
+        .iter()
+        .filter_map(|(signal, target)| Some(utilization(signal, signal.resource()?, target)));
     let schedules = pods
         .schedules
         .iter()
@@ -85,7 +82,7 @@ pub(super) fn build(
 fn prometheus_trigger(
     address: &str,
     keda: &Keda,
-    signal: ServingSignal,
+    signal: Signal,
     query: String,
     target: i32,
 ) -> Trigger {
@@ -96,18 +93,13 @@ fn prometheus_trigger(
         .collect::<Vec<_>>()
         .join(",");
     let modes = (!modes.is_empty()).then(|| ("authModes".to_owned(), modes));
-    let metric_type = match signal {
-        // The reading is a sum over all pods, the target is for each of them.
-        ServingSignal::RequestsPerSecond
-        | ServingSignal::QueueSize
-        | ServingSignal::Concurrency
-        | ServingSignal::LoadPercent => "AverageValue",
-        // The reading doesn't grow with the number of pods, and is compared as it is.
-        ServingSignal::P95LatencyMilliseconds => "Value",
-    };
+    let is_sum = signal
+        .server_metric()
+        .is_some_and(|metric| metric.reading.is_sum());
+    let metric_type = if is_sum { "AverageValue" } else { "Value" };
     Trigger {
         kind: "prometheus".to_owned(),
-        name: Some(signal.signal().as_str().to_owned()),
+        name: Some(signal.as_str().to_owned()),
         metric_type: Some(metric_type.to_owned()),
         metadata: [
             ("serverAddress".to_owned(), address.to_owned()),

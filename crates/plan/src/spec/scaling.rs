@@ -5,7 +5,7 @@ use springtide_api::{
         Autoscaling, DEFAULT_KEDA_MAX_REPLICAS, DEFAULT_MAX_REPLICAS, DEFAULT_MIN_REPLICAS, Engine,
         Keda,
     },
-    targets::{Signal, Targets},
+    targets::Targets,
 };
 
 use crate::spec::{
@@ -14,25 +14,6 @@ use crate::spec::{
 
 /// Most pods that a spec may ask for.
 const MOST_REPLICAS: i32 = 1000;
-
-/// What an autoscaler follows where no target is set: what metrics-server reports.
-const RESOURCE_TARGETS: Targets = Targets {
-    cpu_utilization_percent: Some(70),
-    memory_utilization_percent: Some(80),
-    requests_per_second: None,
-    queue_size: None,
-    p95_latency_milliseconds: None,
-    concurrency: None,
-    load_percent: None,
-};
-
-/// What `engine: KEDA` follows where no target is set.
-const KEDA_TARGETS: Targets = Targets {
-    requests_per_second: Some(100),
-    queue_size: Some(20),
-    p95_latency_milliseconds: Some(500),
-    ..RESOURCE_TARGETS
-};
 
 /// What is to set the number of pods.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,11 +125,11 @@ impl PodAutoscaling {
         autoscaling: &Autoscaling,
         memory: Memory,
     ) -> Result<Self, Invalid> {
-        let (default_max_replicas, default_targets) = match engine {
-            AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
-                (DEFAULT_MAX_REPLICAS, RESOURCE_TARGETS)
-            }
-            AutoscalerEngine::Keda => (DEFAULT_KEDA_MAX_REPLICAS, KEDA_TARGETS),
+        let has_keda = engine == AutoscalerEngine::Keda;
+        let default_max_replicas = if has_keda {
+            DEFAULT_KEDA_MAX_REPLICAS
+        } else {
+            DEFAULT_MAX_REPLICAS
         };
         let most = autoscaling.max_replicas.unwrap_or_else(|| {
             let scheduled = autoscaling.schedules.iter().map(|one| one.min_replicas);
@@ -176,7 +157,7 @@ impl PodAutoscaling {
             max_replicas: autoscaling
                 .max_replicas
                 .map_or(MaxReplicas::Default(most), MaxReplicas::Set),
-            targets: targets(autoscaling.targets)?.unwrap_or(default_targets),
+            targets: targets(autoscaling.targets)?.unwrap_or_else(|| Targets::defaults(has_keda)),
             behavior: CompleteBehavior::parse(&autoscaling.behavior)?,
             schedules: Schedules::parse(&autoscaling.schedules, most)?,
             keda: autoscaling.keda.clone().unwrap_or_default(),
@@ -187,22 +168,9 @@ impl PodAutoscaling {
 
 /// The targets, where at least one is set.
 fn targets(targets: Targets) -> Result<Option<Targets>, Invalid> {
-    for signal in Signal::ALL {
-        if let Some(target) = targets.of(signal) {
-            let field = format!("spec.autoscaling.targets.{}", signal.as_str());
-            within(&field, target, 1, greatest_target(signal))?;
-        }
+    for (signal, target) in targets.iter() {
+        let field = format!("spec.autoscaling.targets.{}", signal.as_str());
+        within(&field, target, 1, signal.row().max_target)?;
     }
     Ok((targets != Targets::default()).then_some(targets))
-}
-
-/// The bounds of the schema.
-const fn greatest_target(signal: Signal) -> i32 {
-    match signal {
-        Signal::CpuUtilizationPercent | Signal::MemoryUtilizationPercent | Signal::LoadPercent => {
-            1000
-        }
-        Signal::RequestsPerSecond | Signal::QueueSize | Signal::Concurrency => 1_000_000,
-        Signal::P95LatencyMilliseconds => 600_000,
-    }
 }

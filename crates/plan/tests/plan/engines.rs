@@ -8,7 +8,7 @@ use springtide_api::{
 };
 use springtide_plan::{
     ActiveAutoscaler, Capabilities, EffectiveTargets, ExternalMetrics, Observed, PodsMetrics,
-    ServingSignal, ValidatedModelService,
+    ValidatedModelService,
 };
 
 use crate::support::{self, any_pods_metrics, any_targets, applied, keda, validated, with_keda};
@@ -27,7 +27,7 @@ fn on(keda: bool, pods_metrics: PodsMetrics) -> Observed {
     }
 }
 
-fn listed(signals: &[ServingSignal]) -> PodsMetrics {
+fn listed(signals: &[Signal]) -> PodsMetrics {
     PodsMetrics::Listed(signals.iter().copied().collect())
 }
 
@@ -67,8 +67,8 @@ fn auto_is_keda_where_it_is_there_and_a_signal_needs_it() {
         assert_eq!(engine(&resources, true), ActiveEngine::Hpa, "{resources}");
         assert_eq!(engine(&resources, false), ActiveEngine::Hpa, "{resources}");
     }
-    for signal in ServingSignal::ALL {
-        let targets = json!({(signal.signal().as_str()): 5, "cpuUtilizationPercent": 50});
+    for signal in Signal::of_server() {
+        let targets = json!({(signal.as_str()): 5, "cpuUtilizationPercent": 50});
         assert_eq!(engine(&targets, true), ActiveEngine::Keda, "{targets}");
         assert_eq!(engine(&targets, false), ActiveEngine::Hpa, "{targets}");
     }
@@ -113,7 +113,7 @@ fn auto_is_an_hpa_where_keda_has_only_left_its_definitions() {
 fn an_engine_that_is_named_stays_whatever_the_cluster_has() {
     let targets = json!({"loadPercent": 75});
     for has_keda in [false, true] {
-        let observed = on(has_keda, listed(&ServingSignal::ALL));
+        let observed = on(has_keda, listed(&Signal::of_server().collect::<Vec<_>>()));
         let engine = |engine| {
             let model_service = asking_for(engine, targets.clone());
             model_service.scaling().resolve(&observed).engine()
@@ -128,21 +128,17 @@ fn exactly_the_targets_that_are_set_are_followed() {
     let model_service = asking_for("KEDA", json!({"queueSize": 7, "concurrency": 3}));
     assert_eq!(
         effective(&model_service, &on(true, PodsMetrics::Absent)).targets,
-        Targets {
-            queue_size: Some(7),
-            concurrency: Some(3),
-            ..Targets::default()
-        }
+        Targets::default()
+            .with(Signal::QueueSize, 7)
+            .with(Signal::Concurrency, 3)
     );
 }
 
 #[test]
 fn without_a_target_the_contracts_are_followed() {
-    let resources = Targets {
-        cpu_utilization_percent: Some(70),
-        memory_utilization_percent: Some(80),
-        ..Targets::default()
-    };
+    let resources = Targets::default()
+        .with(Signal::CpuUtilizationPercent, 70)
+        .with(Signal::MemoryUtilizationPercent, 80);
     let observed = on(true, PodsMetrics::Absent);
     for engine in ["Auto", "HPA"] {
         let model_service = asking_for(engine, json!({}));
@@ -150,12 +146,10 @@ fn without_a_target_the_contracts_are_followed() {
     }
     assert_eq!(
         effective(&asking_for("KEDA", json!({})), &observed).targets,
-        Targets {
-            requests_per_second: Some(100),
-            queue_size: Some(20),
-            p95_latency_milliseconds: Some(500),
-            ..resources
-        }
+        resources
+            .with(Signal::RequestsPerSecond, 100)
+            .with(Signal::QueueSize, 20)
+            .with(Signal::P95LatencyMilliseconds, 500)
     );
 }
 
@@ -165,13 +159,13 @@ fn an_hpa_follows_what_the_custom_metrics_api_has_and_says_what_it_has_not() {
         "HPA",
         json!({"memoryUtilizationPercent": 80, "queueSize": 20, "loadPercent": 75}),
     );
-    let observed = on(false, listed(&[ServingSignal::LoadPercent]));
+    let observed = on(false, listed(&[Signal::LoadPercent]));
     assert_eq!(
         followed(&model_service, &observed),
         ["memoryUtilizationPercent", "loadPercent"]
     );
     let effective = effective(&model_service, &observed);
-    assert_eq!(effective.unavailable, [ServingSignal::QueueSize]);
+    assert_eq!(effective.unavailable, [Signal::QueueSize]);
     assert!(!effective.stands_in);
 }
 
@@ -182,7 +176,10 @@ fn an_hpa_that_can_follow_nothing_that_is_asked_for_follows_cpu() {
         let observed = on(false, pods_metrics);
         let effective = effective(&model_service, &observed);
         assert!(effective.stands_in);
-        assert_eq!(effective.targets.cpu_utilization_percent, Some(70));
+        assert_eq!(
+            effective.targets.of(Signal::CpuUtilizationPercent),
+            Some(70)
+        );
         assert_eq!(
             followed(&model_service, &observed),
             ["cpuUtilizationPercent"]
@@ -194,7 +191,10 @@ fn an_hpa_that_can_follow_nothing_that_is_asked_for_follows_cpu() {
 #[test]
 fn a_metric_that_is_followed_stays_while_its_adapter_is_away() {
     let model_service = asking_for("HPA", json!({"loadPercent": 75}));
-    let live = applied(&model_service, on(false, listed(&ServingSignal::ALL)));
+    let live = applied(
+        &model_service,
+        on(false, listed(&Signal::of_server().collect::<Vec<_>>())),
+    );
     for pods_metrics in [PodsMetrics::Unknown, listed(&[])] {
         let observed = Observed {
             capabilities: Capabilities {
@@ -266,7 +266,7 @@ proptest! {
         let effective = effective(&model_service, &observed);
         for signal in Signal::ALL {
             let is_asked_for = targets.get(signal.as_str()).is_some();
-            let is_unavailable = effective.unavailable.iter().any(|it| it.signal() == signal);
+            let is_unavailable = effective.unavailable.iter().any(|it| *it == signal);
             let is_followed = effective.targets.of(signal) == Some(60);
             prop_assert_eq!(is_asked_for, is_followed || is_unavailable);
             prop_assert!(!(is_followed && is_unavailable));

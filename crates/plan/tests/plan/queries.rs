@@ -8,7 +8,8 @@ mod scraped;
 use std::{collections::BTreeMap, fs};
 
 use serde_json::{Value, json};
-use springtide_plan::{Child, OperatorSettings, ServingSignal, ValidatedModelService, desired};
+use springtide_api::targets::Signal;
+use springtide_plan::{Child, OperatorSettings, ValidatedModelService, desired};
 
 use crate::support::{crate_path, model_service, settings, with_keda};
 
@@ -24,9 +25,8 @@ fn queries_of(
         scrape_interval_seconds,
         ..settings()
     };
-    let targets = ServingSignal::ALL
-        .map(|signal| (signal.signal().as_str().to_owned(), json!(target)))
-        .into_iter()
+    let targets = Signal::of_server()
+        .map(|signal| (signal.as_str().to_owned(), json!(target)))
         .collect::<Value>();
     let mut model_service =
         model_service(json!({"autoscaling": {"engine": "KEDA", "targets": targets}}));
@@ -130,8 +130,8 @@ fn the_adapters_rules_read_what_the_queries_read() {
     let rules = adapter_queries();
     let queries = queries(15, 1);
     assert_eq!(rules.len(), queries.len());
-    for signal in ServingSignal::ALL {
-        let query = &queries[signal.signal().as_str()];
+    for signal in Signal::of_server() {
+        let query = &queries[signal.as_str()];
         // An HPA counts the pods that can't be read itself, and asks for no reading of one that is gone.
         let query = query
             .split(" + (1 * count(")
@@ -150,10 +150,10 @@ fn the_adapters_rules_read_what_the_queries_read() {
             })
             .collect::<String>();
         assert_eq!(
-            rules[signal.pods_metric()],
+            rules[signal.pods_metric().unwrap()],
             closed(&without_spaces(&query)),
             "{}",
-            signal.pods_metric()
+            signal.pods_metric().unwrap()
         );
     }
 }

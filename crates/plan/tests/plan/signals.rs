@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use springtide_api::targets::Signal;
 use springtide_plan::{
-    Capabilities, Child, Observed, PodsMetrics, ServingSignal, desired, keda::ScaledObjectSpec,
+    Capabilities, Child, Observed, PodsMetrics, desired, keda::ScaledObjectSpec,
 };
 
 use crate::support::{settings, validated, with_keda};
@@ -34,7 +34,7 @@ fn metrics(targets: Value) -> Value {
     let model_service = validated(json!({"autoscaling": {"engine": "HPA", "targets": targets}}));
     let observed = Observed {
         capabilities: Capabilities {
-            pods_metrics: PodsMetrics::Listed(ServingSignal::ALL.into_iter().collect()),
+            pods_metrics: PodsMetrics::Listed(Signal::of_server().collect()),
             ..Capabilities::default()
         },
         ..Observed::default()

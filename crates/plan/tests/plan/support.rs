@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use springtide_api::{ModelService, ModelServiceStatus, targets::Signal};
 use springtide_plan::{
     Applied, Capabilities, Child, ChildKind, Desired, ExternalMetrics, Observed, OperatorSettings,
-    Platform, PodsMetrics, ServingSignal, StatusReply, ValidatedModelService, desired, status,
+    Platform, PodsMetrics, StatusReply, ValidatedModelService, desired, status,
 };
 
 pub(crate) const UID: &str = "11111111-2222-3333-4444-555555555555";
@@ -218,7 +218,7 @@ pub(crate) fn any_targets() -> impl Strategy<Value = Value> {
 
 /// Anything that may be known of the custom metrics API.
 pub(crate) fn any_pods_metrics() -> impl Strategy<Value = PodsMetrics> {
-    let listed = prop::sample::subsequence(ServingSignal::ALL.to_vec(), 0..=5)
+    let listed = prop::sample::subsequence(Signal::of_server().collect::<Vec<_>>(), 0..=5)
         .prop_map(|signals| PodsMetrics::Listed(signals.into_iter().collect()));
     prop_oneof![
         Just(PodsMetrics::Absent),

@@ -1,6 +1,7 @@
 //! `AutoscalingReady`: the autoscaler that the spec names exists and can scale.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use springtide_api::targets::Signal;
 
 use super::{
     ConditionResult, Reason, StatusContext,
@@ -233,10 +234,7 @@ fn hpa(
 }
 
 fn unavailable(effective: &EffectiveTargets<'_>) -> String {
-    let names = effective
-        .unavailable
-        .iter()
-        .map(|signal| signal.signal().as_str());
+    let names = effective.unavailable.iter().map(|signal| signal.as_str());
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -250,7 +248,7 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
     let metrics = effective
         .unavailable
         .iter()
-        .map(|signal| signal.pods_metric())
+        .filter_map(|signal| signal.pods_metric())
         .collect::<Vec<_>>()
         .join(", ");
     let remedy = match (observed.capabilities.keda, effective.pods.engine) {
@@ -271,7 +269,7 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
             "Install {ADAPTER}, or KEDA (https://keda.sh) and set spec.autoscaling.engine to Auto."
         ),
     };
-    let instead = match effective.targets.cpu_utilization_percent {
+    let instead = match effective.targets.of(Signal::CpuUtilizationPercent) {
         Some(percent) if effective.stands_in => {
             format!(
                 " Until then the HorizontalPodAutoscaler follows CPU at {percent} % of the request."
@@ -320,7 +318,7 @@ fn without_memory(no_room: &NoRoom, effective: &EffectiveTargets<'_>) -> String 
     } else {
         ""
     };
-    let instead = match effective.targets.cpu_utilization_percent {
+    let instead = match effective.targets.of(Signal::CpuUtilizationPercent) {
         Some(percent) if effective.stands_in => {
             format!(" Until then CPU is followed at {percent} % of the request.")
         }

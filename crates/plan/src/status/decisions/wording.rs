@@ -1,6 +1,6 @@
 //! Decisions for people.
 
-use springtide_api::{status::Limit, targets::Signal};
+use springtide_api::status::Limit;
 
 use super::step::{Step, Why};
 use crate::autoscaling::readings::{MetricReading, Subject};
@@ -129,7 +129,7 @@ fn reading(metric: &MetricReading) -> String {
         Subject::Schedule(trigger) => return format!("the trigger {trigger} holds"),
         Subject::Other(name) => return format!("{name} is followed, too"),
     };
-    let unit = unit(signal);
+    let unit = signal.row().unit;
     let name = signal.as_str();
     match (metric.reading, metric.target) {
         (Some(reading), Some(target)) => format!(
@@ -138,18 +138,6 @@ fn reading(metric: &MetricReading) -> String {
             decimal(target)
         ),
         _ => format!("{name} decided"),
-    }
-}
-
-const fn unit(signal: Signal) -> &'static str {
-    match signal {
-        Signal::CpuUtilizationPercent | Signal::MemoryUtilizationPercent | Signal::LoadPercent => {
-            " %"
-        }
-        Signal::RequestsPerSecond => " per pod",
-        Signal::QueueSize => " rows per pod",
-        Signal::P95LatencyMilliseconds => " ms",
-        Signal::Concurrency => " requests per pod",
     }
 }
 

@@ -191,28 +191,24 @@ fn gauges_count_an_unread_pod_as_on_target_too() {
 
 #[test]
 fn no_scraped_pod_is_no_data() {
-    for signal in springtide_plan::ServingSignal::ALL {
+    for signal in springtide_api::targets::Signal::of_server() {
         let mut prometheus = three();
         for pod in &mut prometheus.pods {
             pod.unread = 60..i64::MAX;
         }
-        let reads = reads("unscraped", &prometheus, signal.signal(), 90..120);
+        let reads = reads("unscraped", &prometheus, signal, 90..120);
         assert!(reads.values().all(Option::is_none), "{signal:?}: {reads:?}");
     }
 }
 
 #[test]
 fn no_traffic_is_zero() {
-    for signal in springtide_plan::ServingSignal::ALL {
+    for signal in springtide_api::targets::Signal::of_server() {
         let mut prometheus = three();
         for pod in &mut prometheus.pods {
             pod.arrived = |_| 7.0;
         }
-        assert_within(
-            &reads("idle", &prometheus, signal.signal(), 60..70),
-            0.0,
-            0.0,
-        );
+        assert_within(&reads("idle", &prometheus, signal, 60..70), 0.0, 0.0);
     }
 }
 

@@ -1,7 +1,6 @@
 //! What pods export that aren't the ModelService's, or that are and lie.
 
 use springtide_api::targets::Signal;
-use springtide_plan::ServingSignal;
 
 use super::{
     edges::{GAUGES, SUMS, assert_within, reads, three},
@@ -50,7 +49,7 @@ fn what_others_export_changes_nothing() {
     for (name, lie) in LIES.into_iter().chain(plausible) {
         attacked.pods.extend(foreign(name, lie));
     }
-    for signal in ServingSignal::ALL.map(ServingSignal::signal) {
+    for signal in Signal::of_server() {
         let status = reads("true", &busy(), signal, 60..70);
         assert!(status.values().all(Option::is_some), "{status:?}");
         let read = reads("foreign", &attacked, signal, 60..70);
@@ -66,7 +65,7 @@ fn what_others_export_is_no_data() {
         pod.unread = 0..i64::MAX;
     }
     prometheus.pods.extend(foreign("a", 1.0));
-    for signal in ServingSignal::ALL.map(ServingSignal::signal) {
+    for signal in Signal::of_server() {
         let read = reads("foreign-alone", &prometheus, signal, 60..70);
         assert!(read.values().all(Option::is_none), "{signal:?}: {read:?}");
     }
