@@ -3,7 +3,10 @@
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use springtide_api::behavior::{Behavior, Policy, PolicyType, Preset, ScalingRules, SelectPolicy};
 
-use crate::spec::{Invalid, within};
+use crate::{
+    quantity::{WHOLE, nanos},
+    spec::Invalid,
+};
 
 /// How fast the number of pods changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,44 +126,13 @@ fn complete(
             .transpose()?
             .or(preset.tolerance_thousandths),
     };
-    within(
-        &format!("{field}.stabilizationWindowSeconds"),
-        complete.stabilization_window_seconds,
-        0,
-        3600,
-    )?;
-    let length = i32::try_from(complete.policies.len()).unwrap_or(i32::MAX);
-    within(&format!("{field}.policies.length"), length, 1, 8)?;
-    for policy in &complete.policies {
-        let field = format!("{field}.policies[]");
-        within(&format!("{field}.value"), policy.value, 1, 100_000)?;
-        within(
-            &format!("{field}.periodSeconds"),
-            policy.period_seconds,
-            1,
-            1800,
-        )?;
-    }
     Ok(complete)
 }
 
 /// A quantity from 0 to 1 in thousandths.
 fn thousandths(quantity: &Quantity) -> Option<i32> {
-    let text = quantity.0.as_str();
-    let thousandths = match text.strip_suffix('m') {
-        Some(thousandths) => whole(thousandths)?,
-        None => {
-            let (ones, decimals) = text.split_once('.').unwrap_or((text, "0"));
-            if decimals.len() > 3 {
-                return None;
-            }
-            whole(ones)?.checked_mul(1000)? + whole(&format!("{decimals:0<3}"))?
-        }
-    };
-    (thousandths <= 1000).then_some(thousandths)
-}
-
-fn whole(digits: &str) -> Option<i32> {
-    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_whole.then(|| digits.parse().ok()).flatten()
+    const THOUSANDTH: i128 = WHOLE / 1000;
+    let nanos = nanos(&quantity.0).filter(|nanos| (0..=WHOLE).contains(nanos))?;
+    let is_whole = nanos % THOUSANDTH == 0;
+    is_whole.then(|| i32::try_from(nanos / THOUSANDTH).ok())?
 }

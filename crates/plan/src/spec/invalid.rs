@@ -32,14 +32,12 @@ pub enum Invalid {
     #[error("spec.replicas is required with spec.autoscaling.engine None")]
     ReplicasMissing,
     /// A value that is out of its bounds.
-    #[error("{field} must be between {min} and {max}")]
+    #[error("{field} must {must}")]
     OutOfBounds {
         /// The field.
         field: String,
-        /// Least value.
-        min: i32,
-        /// Greatest value.
-        max: i32,
+        /// What it must be or have.
+        must: String,
     },
     /// A tolerance that isn't one.
     #[error("{field} must be from 0 to 1 with at most three decimals")]
@@ -90,17 +88,15 @@ impl Invalid {
     }
 }
 
-/// Checks a number against its bounds, which are those of the schema.
+/// Checks a number against bounds that depend on other fields.
 pub(crate) fn within(field: &str, value: i32, min: i32, max: i32) -> Result<(), Invalid> {
     if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(Invalid::OutOfBounds {
-            field: field.to_owned(),
-            min,
-            max,
-        })
+        return Ok(());
     }
+    Err(Invalid::OutOfBounds {
+        field: field.to_owned(),
+        must: format!("be between {min} and {max}"),
+    })
 }
 
 /// What is wrong with what a spec says of pods.

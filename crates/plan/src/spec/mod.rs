@@ -1,6 +1,7 @@
 //! The spec of a ModelService, parsed: what fails here is a spec that makes no sense.
 
 pub(crate) mod behavior;
+mod bounds;
 pub(crate) mod invalid;
 pub(crate) mod memory_at_rest;
 pub(crate) mod pod;

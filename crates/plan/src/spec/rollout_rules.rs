@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use springtide_api::rollout::Rollout;
 
-use crate::spec::{Invalid, within};
+use crate::spec::Invalid;
 
 /// What the spec says of rollouts.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,9 +29,6 @@ impl RolloutRules {
         let is_none = |value: &Option<IntOrString>| value.as_ref().is_some_and(is_zero);
         if is_none(&rollout.max_surge) && is_none(&rollout.max_unavailable) {
             return Err(Invalid::RolloutOfNothing);
-        }
-        if let Some(deadline) = rollout.progress_deadline_seconds {
-            within("spec.rollout.progressDeadlineSeconds", deadline, 60, 86_400)?;
         }
         let usual = || IntOrString::String("25%".to_owned());
         Ok(Self {

@@ -9,7 +9,7 @@ use springtide_api::{
 };
 
 use crate::spec::{
-    Invalid, behavior::CompleteBehavior, memory_at_rest::Memory, schedule::Schedules, within,
+    Invalid, behavior::CompleteBehavior, memory_at_rest::Memory, schedule::Schedules,
 };
 
 /// Most pods that a spec may ask for.
@@ -106,7 +106,6 @@ impl Scaling {
         let engine = match (autoscaling.engine, replicas) {
             (Engine::None, None) => return Err(Invalid::ReplicasMissing),
             (Engine::None, Some(replicas)) => {
-                within("spec.replicas", replicas, 0, MOST_REPLICAS)?;
                 return Ok(Self::Fixed { replicas });
             }
             (_, Some(_)) => return Err(Invalid::ReplicasWithEngine),
@@ -141,13 +140,6 @@ impl PodAutoscaling {
         let min_replicas = autoscaling
             .min_replicas
             .unwrap_or(DEFAULT_MIN_REPLICAS.min(most));
-        within("spec.autoscaling.maxReplicas", most, 1, MOST_REPLICAS)?;
-        within(
-            "spec.autoscaling.minReplicas",
-            min_replicas,
-            1,
-            MOST_REPLICAS,
-        )?;
         if min_replicas > most {
             return Err(Invalid::MinAboveMax);
         }
@@ -157,20 +149,15 @@ impl PodAutoscaling {
             max_replicas: autoscaling
                 .max_replicas
                 .map_or(MaxReplicas::Default(most), MaxReplicas::Set),
-            targets: targets(autoscaling.targets)?.unwrap_or_else(|| Targets::defaults(has_keda)),
+            targets: if autoscaling.targets == Targets::default() {
+                Targets::defaults(has_keda)
+            } else {
+                autoscaling.targets
+            },
             behavior: CompleteBehavior::parse(&autoscaling.behavior)?,
             schedules: Schedules::parse(&autoscaling.schedules, most)?,
             keda: autoscaling.keda.clone().unwrap_or_default(),
             memory,
         })
     }
-}
-
-/// The targets, where at least one is set.
-fn targets(targets: Targets) -> Result<Option<Targets>, Invalid> {
-    for (signal, target) in targets.iter() {
-        let field = format!("spec.autoscaling.targets.{}", signal.as_str());
-        within(&field, target, 1, signal.row().max_target)?;
-    }
-    Ok((targets != Targets::default()).then_some(targets))
 }

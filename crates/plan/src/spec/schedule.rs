@@ -12,7 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 use springtide_api::schedule::Schedule as Spec;
 
 pub(crate) use self::expression::Occurrence;
-use self::invalid::MOST_SCHEDULES;
 pub use self::{
     expression::InvalidExpression,
     invalid::{InvalidSchedule, Problem},
@@ -30,9 +29,6 @@ pub struct Schedules(Vec<Schedule>);
 impl Schedules {
     pub(crate) fn parse(specs: &[Spec], max_replicas: i32) -> Result<Self, Invalid> {
         let wrong = |field: String, problem| Invalid::from(InvalidSchedule { field, problem });
-        if specs.len() > MOST_SCHEDULES {
-            return Err(wrong(FIELD.to_owned(), Problem::TooMany));
-        }
         let mut names = BTreeSet::new();
         let parse = |(index, spec): (usize, &Spec)| {
             let field = |name| format!("{FIELD}[{index}].{name}");

@@ -18,12 +18,11 @@ use crate::{
     keda::HPA_NAME_PREFIX,
     labels,
     spec::{
-        Invalid, Scaling,
+        Invalid, Scaling, bounds,
         memory_at_rest::{Memory, loaded_since},
         pod::ServingPod,
         pod_resources::PodResources,
         rollout_rules::RolloutRules,
-        within,
     },
 };
 
@@ -61,6 +60,8 @@ impl TryFrom<&ModelService> for ValidatedModelService {
         if !is_name(&name) {
             return Err(Invalid::Name);
         }
+        let value = serde_json::to_value(spec).unwrap_or_default();
+        bounds::check(&value)?;
         let model_uri = ModelUri::try_from(&spec.model)?;
         let model_sha256 = spec
             .model
@@ -72,12 +73,6 @@ impl TryFrom<&ModelService> for ValidatedModelService {
         if from_the_web && model_sha256.is_none() {
             return Err(Invalid::Sha256Missing);
         }
-        within(
-            "spec.model.maxSizeMebibytes",
-            spec.model.max_size_mebibytes,
-            1,
-            1_048_576,
-        )?;
         let status = model_service.status.as_ref();
         let known = status
             .and_then(|status| status.model.as_ref())
@@ -103,7 +98,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             model_sha256,
             model_name: spec.model.name.clone().unwrap_or_else(|| name.clone()),
             max_size_mebibytes: spec.model.max_size_mebibytes,
-            server: server(&spec.server)?,
+            server: spec.server.clone(),
             memory_at_rest_mebibytes: memory.at_rest_mebibytes,
             pod: ServingPod::parse(
                 &spec.pod,
@@ -116,7 +111,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             name,
             sentinel_mismatch: known.and_then(|known| known.sentinel_mismatch.clone()),
             replacement: known.and_then(|known| known.replacement_sha256.as_ref()?.parse().ok()),
-            spec: serde_json::to_value(spec).unwrap_or_default(),
+            spec: value,
         })
     }
 }
@@ -134,52 +129,6 @@ fn is_name(name: &str) -> bool {
         && bytes
             .iter()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-}
-
-fn server(server: &Server) -> Result<Server, Invalid> {
-    let batching = &server.batching;
-    within(
-        "spec.server.batching.maxBatchRows",
-        batching.max_batch_rows,
-        1,
-        4096,
-    )?;
-    within(
-        "spec.server.batching.maxWaitMilliseconds",
-        batching.max_wait_milliseconds,
-        0,
-        60_000,
-    )?;
-    within(
-        "spec.server.startupTimeoutSeconds",
-        server.startup_timeout_seconds,
-        10,
-        86_400,
-    )?;
-    within(
-        "spec.server.maxQueueRows",
-        server.max_queue_rows,
-        1,
-        1_000_000,
-    )?;
-    within(
-        "spec.server.requestTimeoutMilliseconds",
-        server.request_timeout_milliseconds,
-        1,
-        600_000,
-    )?;
-    if let Some(objective) = server.latency_objective_milliseconds {
-        within(
-            "spec.server.latencyObjectiveMilliseconds",
-            objective,
-            0,
-            600_000,
-        )?;
-    }
-    if let Some(workers) = server.workers {
-        within("spec.server.workers", workers, 1, 256)?;
-    }
-    Ok(server.clone())
 }
 
 /// How long a request may take, in milliseconds.

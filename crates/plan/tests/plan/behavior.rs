@@ -129,10 +129,10 @@ fn what_an_older_crd_let_through_is_refused_with_its_field() {
             "stabilizationWindowSeconds",
             json!({"stabilizationWindowSeconds": -1}),
         ),
-        ("policies.length", json!({"policies": []})),
-        ("policies[].value", json!({"policies": [policy(0, 15)]})),
+        ("policies must have", json!({"policies": []})),
+        ("policies[0].value", json!({"policies": [policy(0, 15)]})),
         (
-            "policies[].periodSeconds",
+            "policies[0].periodSeconds",
             json!({"policies": [policy(1, 1801)]}),
         ),
     ] {

@@ -4,9 +4,6 @@ use jiff::civil::DateTime;
 
 use super::expression::InvalidExpression;
 
-/// Most schedules of a ModelService: the bound of the schema.
-pub(super) const MOST_SCHEDULES: usize = 16;
-
 /// What is wrong with a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
@@ -20,9 +17,6 @@ pub struct InvalidSchedule {
 /// What is wrong with a field of a schedule, to be read after the field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// There are too many.
-    #[error("must have at most {MOST_SCHEDULES} items")]
-    TooMany,
     /// Two have the same name.
     #[error("is the name of an earlier schedule, too: give each its own")]
     NameTaken,

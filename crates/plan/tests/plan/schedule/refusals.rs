@@ -52,7 +52,7 @@ fn errors_name_the_field_and_what_to_do() {
         ),
         (
             with("minReplicas", json!(0)),
-            "spec.autoscaling.schedules[1].minReplicas must be between 1 and 20",
+            "spec.autoscaling.schedules[1].minReplicas must be between 1 and 1000",
         ),
         (
             with("name", json!("it")),
