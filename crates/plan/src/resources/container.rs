@@ -4,19 +4,18 @@ use std::{collections::BTreeMap, fmt, iter};
 
 use k8s_openapi::{
     api::core::v1::{
-        Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, Lifecycle, LifecycleHandler,
-        Probe, ResourceRequirements, SecretKeySelector, SleepAction,
+        Container, ContainerPort, EnvVar, HTTPGetAction, Lifecycle, LifecycleHandler, Probe,
+        ResourceRequirements, SleepAction,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 use springtide_api::{
-    ModelUri,
     server::{BatchingPolicy, ExecutionProvider, ImagePullPolicy},
     targets::Signal,
 };
 use springtide_contract::{defaults, env, paths};
 
-use super::{pod_security, volumes};
+use super::{model_source::ModelSource, pod_security, volumes};
 use crate::{
     quantity,
     settings::OperatorSettings,
@@ -55,14 +54,8 @@ pub(super) fn fetch(
     model_service: &ValidatedModelService,
     settings: &OperatorSettings,
 ) -> Container {
-    let (uri, secret_uri) = match model_service.model_uri() {
-        ModelUri::ConfigMap { key: path, .. } | ModelUri::Claim { path, .. } => {
-            (Some(format!("file://{}/{path}", paths::SOURCE_DIR)), None)
-        }
-        ModelUri::Http { url } => (Some(url.clone()), None),
-        ModelUri::Secret { name, key } => (None, Some(from_secret(env::MODEL_URI, name, key))),
-    };
-    let uri = uri.as_deref().map(|uri| ["--uri", uri]);
+    let source = ModelSource::of(model_service.model_uri());
+    let uri = source.uri.as_deref().map(|uri| ["--uri", uri]);
     let sha256 = model_service
         .model_sha256()
         .map(|sha256| ["--sha256", sha256.as_str()]);
@@ -83,7 +76,7 @@ pub(super) fn fetch(
                 env::TERMINATION_MESSAGE_PATH,
                 &paths::TERMINATION_LOG,
             ))
-            .chain(secret_uri)
+            .chain(source.uri_variable)
             .collect(),
             model_service,
         )),
@@ -263,23 +256,6 @@ fn variable(name: &str, value: &dyn fmt::Display) -> EnvVar {
         name: name.to_owned(),
         value: Some(value.to_string()),
         value_from: None,
-    }
-}
-
-/// A variable that a Secret's key holds. Where that isn't there, the kubelet doesn't start the container, and looks again
-/// after ten to fifteen seconds.
-fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
-    EnvVar {
-        name: name.to_owned(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.to_owned(),
-                key: key.to_owned(),
-                optional: Some(false),
-            }),
-            ..EnvVarSource::default()
-        }),
     }
 }
 

@@ -6,6 +6,7 @@ mod container;
 mod cron_trigger;
 mod deployment;
 mod horizontal_pod_autoscaler;
+mod model_source;
 mod pod_disruption_budget;
 mod pod_security;
 pub(crate) mod rollout;
@@ -18,6 +19,7 @@ pub(crate) use annotations::model_annotations;
 pub(crate) use container::EPHEMERAL_STORAGE;
 pub use container::{FETCH_CONTAINER, SERVER_CONTAINER};
 pub(crate) use deployment::pod_template;
+pub(crate) use model_source::ModelSource;
 
 use crate::{
     autoscaling::ActiveAutoscaler, child::Child, observed::Observed, settings::OperatorSettings,

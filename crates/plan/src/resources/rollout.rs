@@ -11,8 +11,8 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
     jiff::{SignedDuration, Timestamp},
 };
-use springtide_api::ModelUri;
 
+use super::model_source::ModelSource;
 use crate::{
     observed::{
         Observed,
@@ -59,12 +59,10 @@ const WOULD_NOT_FIT: &str = "Preemption is not helpful";
 /// Seconds without progress after which a rollout counts as failed. A pod that becomes ready is progress, so that the
 /// default is at least what one may take: to be placed, to fetch a model of the size that is allowed, and to start.
 pub(crate) fn progress_deadline_seconds(model_service: &ValidatedModelService) -> i32 {
-    let fetch_seconds = match model_service.model_uri() {
-        // At most a mebibyte.
-        ModelUri::ConfigMap { .. } => 0,
-        ModelUri::Claim { .. } | ModelUri::Http { .. } | ModelUri::Secret { .. } => {
-            model_service.max_size_mebibytes() / FETCHED_MEBIBYTES_PER_SECOND
-        }
+    let fetch_seconds = if ModelSource::of(model_service.model_uri()).is_small {
+        0
+    } else {
+        model_service.max_size_mebibytes() / FETCHED_MEBIBYTES_PER_SECOND
     };
     let start = PLACING_SECONDS + fetch_seconds + model_service.server().startup_timeout_seconds;
     let default = start.clamp(

@@ -1,19 +1,13 @@
 //! The volumes of a serving pod: where the model comes from, and where it goes to.
 
-use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, Volume,
-    VolumeMount,
-};
-use springtide_api::ModelUri;
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Volume, VolumeMount};
 use springtide_contract::paths;
 
+use super::model_source::ModelSource;
 use crate::{quantity::mebibytes, spec::ValidatedModelService};
 
 /// Name of the volume that holds the fetched model.
 pub(super) const MODELS: &str = "models";
-
-/// Name of the volume that the model comes from.
-const SOURCE: &str = "source";
 
 pub(super) fn volumes(model_service: &ValidatedModelService) -> Vec<Volume> {
     let models = Volume {
@@ -24,29 +18,7 @@ pub(super) fn volumes(model_service: &ValidatedModelService) -> Vec<Volume> {
         }),
         ..Volume::default()
     };
-    let source = Volume {
-        name: SOURCE.to_owned(),
-        ..Volume::default()
-    };
-    let source = match model_service.model_uri() {
-        ModelUri::ConfigMap { name, .. } => Some(Volume {
-            config_map: Some(ConfigMapVolumeSource {
-                name: name.clone(),
-                // Fetching reports what is missing; without this the pod would hang before it starts.
-                optional: Some(true),
-                ..ConfigMapVolumeSource::default()
-            }),
-            ..source
-        }),
-        ModelUri::Claim { claim, .. } => Some(Volume {
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: claim.clone(),
-                read_only: Some(true),
-            }),
-            ..source
-        }),
-        ModelUri::Http { .. } | ModelUri::Secret { .. } => None,
-    };
+    let source = ModelSource::of(model_service.model_uri()).volume;
     [models]
         .into_iter()
         .chain(source)
@@ -62,12 +34,8 @@ pub(super) fn models_mebibytes(model_service: &ValidatedModelService) -> i32 {
 
 /// Mounts of the container that fetches the model.
 pub(super) fn fetch_mounts(model_service: &ValidatedModelService) -> Vec<VolumeMount> {
-    let source = match model_service.model_uri() {
-        ModelUri::ConfigMap { .. } | ModelUri::Claim { .. } => {
-            Some(mount(SOURCE, paths::SOURCE_DIR, Some(true)))
-        }
-        ModelUri::Http { .. } | ModelUri::Secret { .. } => None,
-    };
+    let source = ModelSource::of(model_service.model_uri()).volume;
+    let source = source.map(|volume| mount(&volume.name, paths::SOURCE_DIR, Some(true)));
     [mount(MODELS, paths::MODEL_DIR, None)]
         .into_iter()
         .chain(source)

@@ -23,8 +23,8 @@ use self::{
     step::Step,
 };
 use crate::{
-    child::ChildKind, observed::foreign_status::spec_replicas, spec::Scaling,
-    status::conditions::StatusContext,
+    child::ChildKind, desired::ownership::scales, observed::foreign_status::spec_replicas,
+    spec::Scaling, status::conditions::StatusContext,
 };
 
 /// Most decisions in a status, as its definition says.
@@ -64,13 +64,7 @@ fn autoscalers<'a>(context: &StatusContext<'a>) -> Vec<&'a HorizontalPodAutoscal
     ]
     .into_iter()
     .flatten()
-    .filter(|hpa| {
-        hpa.spec.as_ref().is_some_and(|spec| {
-            let target = &spec.scale_target_ref;
-            target.kind == ChildKind::Deployment.as_str()
-                && target.name == context.model_service.name()
-        })
-    })
+    .filter(|hpa| scales(hpa, context.model_service))
     .collect()
 }
 

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use springtide_api::{ModelUri, Sha256, status::condition};
+use springtide_api::{Sha256, status::condition};
 
 use super::{ConditionResult, ConditionStatus, Reason, StatusContext};
 use crate::{
     observed::{StatusReply, foreign_status::status_condition},
+    resources::ModelSource,
     spec::ValidatedModelService,
     status::batching::said_of_model,
 };
@@ -64,7 +65,7 @@ fn served<'a>(
 /// Whether all pods are made anew where they differ. A ConfigMap has the same content for all pods that are made after
 /// a change, so that this comes to an end; what a claim mounts may differ from node to node.
 fn is_rolled(model_service: &ValidatedModelService) -> bool {
-    matches!(model_service.model_uri(), ModelUri::ConfigMap { .. })
+    ModelSource::of(model_service.model_uri()).is_consistent
 }
 
 /// The file for which all pods are to be made anew, where `rollout_complete` says that they serve different ones.
