@@ -6,9 +6,9 @@ use std::num::NonZeroUsize;
 
 use libfuzzer_sys::fuzz_target;
 use springtide_inference::DataView;
-use springtide_server::predict::request::{Limits, parse};
+use springtide_server::predict::request::{PredictLimits, parse};
 
-const LIMITS: Limits = Limits {
+const LIMITS: PredictLimits = PredictLimits {
     features: NonZeroUsize::new(3).unwrap(),
     max_rows: NonZeroUsize::new(4).unwrap(),
 };

@@ -23,7 +23,7 @@ pub(crate) const LONG_BODY_BYTES: usize = 512 * 1024;
 /// a few silent clients could else reserve everything. Nobody waits for memory, since whoever waits
 /// holds some; a request without room is refused, to be tried again.
 #[derive(Debug, Clone)]
-pub struct BodyBudget(Arc<Shares>);
+pub struct RequestMemory(Arc<Shares>);
 
 #[derive(Debug)]
 struct Shares {
@@ -34,7 +34,7 @@ struct Shares {
 /// There is no room for a body at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the memory for requests and answers is in use")]
-pub struct NoRoom;
+pub struct MemoryExhausted;
 
 /// Why a body could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum ReadError {
     },
     /// The server is overloaded.
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    MemoryExhausted(#[from] MemoryExhausted),
     /// The client or the connection broke off.
     #[error("the body could not be read to its end")]
     Incomplete,
@@ -66,25 +66,25 @@ pub struct Undecodable;
 
 /// A body in memory.
 #[derive(Debug)]
-pub struct HeldBody {
+pub struct BufferedBody {
     /// All of it.
     pub bytes: Bytes,
     /// Its part of the budget. Whoever keeps the bytes, or what was made of them, keeps this.
-    pub held: Held,
+    pub held: Reservation,
 }
 
 /// What marks an answer whose body has its part of the budget already.
 #[derive(Debug, Clone, Copy)]
-pub struct IsKept;
+pub struct AlreadyCharged;
 
-/// A part of a [`BodyBudget`], given back when it is dropped.
+/// A part of a [`RequestMemory`], given back when it is dropped.
 #[derive(Debug)]
-pub struct Held {
-    budget: BodyBudget,
+pub struct Reservation {
+    budget: RequestMemory,
     bytes: usize,
 }
 
-impl BodyBudget {
+impl RequestMemory {
     /// A budget of so many bytes.
     #[must_use]
     pub fn new(total: NonZeroUsize) -> Self {
@@ -107,8 +107,8 @@ impl BodyBudget {
 
     /// A part that is empty, to be grown.
     #[must_use]
-    pub fn hold(&self) -> Held {
-        Held {
+    pub fn hold(&self) -> Reservation {
+        Reservation {
             budget: self.clone(),
             bytes: 0,
         }
@@ -123,8 +123,8 @@ impl BodyBudget {
     /// A part of so many bytes.
     ///
     /// # Errors
-    /// [`NoRoom`].
-    pub fn hold_bytes(&self, bytes: usize) -> Result<Held, NoRoom> {
+    /// [`MemoryExhausted`].
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation, MemoryExhausted> {
         let mut held = self.hold();
         held.grow(bytes)?;
         Ok(held)
@@ -141,7 +141,7 @@ impl BodyBudget {
         mut body: Body,
         limit: usize,
         deadline: Instant,
-    ) -> Result<HeldBody, ReadError> {
+    ) -> Result<BufferedBody, ReadError> {
         let reading = self.collect(headers, &mut body, limit.min(self.total()));
         timeout_at(deadline, reading)
             .await
@@ -153,7 +153,7 @@ impl BodyBudget {
         headers: &HeaderMap,
         body: &mut Body,
         limit: usize,
-    ) -> Result<HeldBody, ReadError> {
+    ) -> Result<BufferedBody, ReadError> {
         let announced = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok())
@@ -172,7 +172,7 @@ impl BodyBudget {
             }
             if bytes.is_empty() && body.is_end_stream() {
                 held.grow(length)?;
-                return Ok(HeldBody { bytes: chunk, held });
+                return Ok(BufferedBody { bytes: chunk, held });
             }
             // In one piece, and by at least doubling: chunks of a byte each would take many times
             // their size, and copying them all again for each one many times their number.
@@ -182,19 +182,19 @@ impl BodyBudget {
                 held.grow(capacity - bytes.capacity())?;
                 bytes
                     .try_reserve_exact(capacity - bytes.len())
-                    .map_err(|_no_memory| NoRoom)?;
+                    .map_err(|_no_memory| MemoryExhausted)?;
             }
             bytes.extend_from_slice(&chunk);
         }
         let bytes = bytes.into();
-        Ok(HeldBody { bytes, held })
+        Ok(BufferedBody { bytes, held })
     }
 }
 
 /// Bytes with their part of a budget.
 struct Kept {
     bytes: Bytes,
-    _held: Held,
+    _held: Reservation,
 }
 
 impl AsRef<[u8]> for Kept {
@@ -203,7 +203,7 @@ impl AsRef<[u8]> for Kept {
     }
 }
 
-impl Held {
+impl Reservation {
     /// How many bytes it is.
     #[must_use]
     pub const fn bytes(&self) -> usize {
@@ -213,14 +213,14 @@ impl Held {
     /// Takes some more bytes.
     ///
     /// # Errors
-    /// [`NoRoom`], and then nothing was taken.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
+    /// [`MemoryExhausted`], and then nothing was taken.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), MemoryExhausted> {
         let Shares { total, used } = &*self.budget.0;
         let total = total.load(Ordering::Relaxed);
         used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(bytes).filter(|used| *used <= total)
         })
-        .map_err(|_used| NoRoom)?;
+        .map_err(|_used| MemoryExhausted)?;
         self.bytes += bytes;
         Ok(())
     }
@@ -228,8 +228,8 @@ impl Held {
     /// Takes or gives back as much as it needs to be so many bytes.
     ///
     /// # Errors
-    /// [`NoRoom`], and then nothing was taken.
-    pub fn resize(&mut self, bytes: usize) -> Result<(), NoRoom> {
+    /// [`MemoryExhausted`], and then nothing was taken.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), MemoryExhausted> {
         self.shrink_to(bytes);
         self.grow(bytes - self.bytes)
     }
@@ -259,7 +259,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.shrink_to(0);
     }

@@ -1,5 +1,7 @@
 //! Where the cgroups of the process are, over both versions of cgroups.
 
+pub(crate) mod cpu;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -5,13 +5,13 @@
 //! download further, and a bounded time and number beyond. What has come stays for the next attempt, and for the next
 //! run.
 
-pub mod attempt;
+pub mod fault;
 pub mod location;
 
-mod file;
-mod reach;
+mod address_scope;
+mod destination;
 mod resolver;
-mod target;
+mod volume;
 mod web;
 
 use std::io;
@@ -22,11 +22,11 @@ use std::time::{Duration, Instant};
 use springtide_contract::env::MODEL_URI;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
-use self::attempt::{Fault, Progress, Retries};
+use self::address_scope::RedirectPolicy;
+use self::destination::Destination;
+use self::fault::{Fault, Progress, RetryPolicy};
 use self::location::{InvalidSha256, InvalidUri, Sha256, Source};
-use self::reach::Redirects;
-use self::target::Target;
-use self::web::Web;
+use self::web::Download;
 use crate::cli::FetchArgs;
 use crate::small_file;
 
@@ -104,14 +104,14 @@ fn uri_in(file: &Path) -> Result<String, FetchError> {
 /// When its URI or sha256 can't be one, or it can't be had, isn't the right one or can't be written, and trying again didn't help.
 pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
     let (source, sha256) = wanted(args)?;
-    let target = Target::new(&args.to, sha256, args.max_bytes);
+    let target = Destination::new(&args.to, sha256, args.max_bytes);
     if target.is_there() {
         tracing::info!(path = %args.to.display(), "the model is already there");
         return Ok(());
     }
     let began = Instant::now();
     let bound = args.timeout_seconds.map(u64::from).map(Duration::from_secs);
-    let retries = Retries {
+    let retries = RetryPolicy {
         stall: Duration::from_secs(args.stall_timeout_seconds.into()),
         deadline: bound.map(|bound| began + bound),
         count: args.retries,
@@ -119,17 +119,17 @@ pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
     let mut progress = Progress::new(began);
     let connect_timeout = Duration::from_secs(args.connect_timeout_seconds.into());
     let redirects = if args.allow_private_redirects {
-        Redirects::Anywhere
+        RedirectPolicy::Anywhere
     } else {
-        Redirects::Bounded
+        RedirectPolicy::SameScope
     };
     let mut failures = 0;
     let mut most_bytes = target.begun_bytes();
     loop {
         let now = Instant::now();
         let fault = match &source {
-            Source::File(path) => file::copy(path, &args.source_dir, &target, &mut progress),
-            Source::Http(url) => Web {
+            Source::File(path) => volume::copy(path, &args.source_dir, &target, &mut progress),
+            Source::Http(url) => Download {
                 url,
                 connect_timeout,
                 stall: retries.left(progress.heard(), now),
@@ -150,7 +150,7 @@ pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
         };
         let now = Instant::now();
         let Some(pause) = retries.after(failures, &fault, progress.heard(), now) else {
-            if !fault.may_pass() {
+            if !fault.is_transient() {
                 target.discard();
             }
             return Err(fault.into());

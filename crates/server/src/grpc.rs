@@ -1,10 +1,10 @@
 //! The Open Inference Protocol v2 over gRPC.
 
-mod arrival;
-mod body;
 mod codec;
-mod cursor;
 mod deadline;
+mod framing;
+mod message_body;
+mod pending_call;
 #[rustfmt::skip]
 mod descriptor;
 mod health;
@@ -34,17 +34,17 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Request, Response, Status as GrpcStatus, Streaming};
 use tonic_health::pb::health_server::HealthServer;
 
-use self::arrival::Arrival;
 use self::health::HealthService;
-use self::inference::{Incoming, Inference};
+use self::inference::{InferCall, Inference};
+use self::pending_call::PendingCall;
 use self::service::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
 };
-pub(crate) use self::status::refused;
-use self::status::unless_corrupt;
+use self::status::blame_client_for_corrupt;
+pub(crate) use self::status::grpc_status;
 use crate::app::App;
 use crate::lifecycle::Phase;
-use crate::net::Patience;
+use crate::net::IdleHandle;
 use crate::v2::{
     find, index, model_config, model_metadata, server_metadata, serving, statistics, version,
 };
@@ -61,8 +61,11 @@ pub fn routes(app: Arc<App>) -> Router {
         .route_service("/inference.GRPCInferenceService/{method}", inference)
         .route_service("/grpc.health.v1.Health/{method}", health)
         .merge(reflection::routes())
-        .layer(middleware::map_response(in_our_words))
-        .layer(middleware::from_fn_with_state(app, body::within_bounds))
+        .layer(middleware::map_response(explain_status))
+        .layer(middleware::from_fn_with_state(
+            app,
+            message_body::limit_bodies,
+        ))
 }
 
 /// The services alone, for a port of their own.
@@ -75,7 +78,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Says better what tonic refuses by itself: methods that aren't there without a word, and messages
 /// that can't be decompressed as if the server had failed.
-async fn in_our_words(mut response: HttpResponse) -> HttpResponse {
+async fn explain_status(mut response: HttpResponse) -> HttpResponse {
     const NOT_THERE: HeaderValue = HeaderValue::from_static("this server has no such method");
     let headers = response.headers_mut();
     let code = headers.get(GrpcStatus::GRPC_STATUS);
@@ -84,7 +87,7 @@ async fn in_our_words(mut response: HttpResponse) -> HttpResponse {
             headers.insert(GrpcStatus::GRPC_MESSAGE, NOT_THERE);
         }
         Some(b"13") => {
-            if let Some(status) = GrpcStatus::from_header_map(headers).map(unless_corrupt)
+            if let Some(status) = GrpcStatus::from_header_map(headers).map(blame_client_for_corrupt)
                 && let Err(odd) = status.add_header(headers)
             {
                 tracing::debug!(%odd, "a status stays as it is");
@@ -95,23 +98,29 @@ async fn in_our_words(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-type Answer<T> = Result<Response<T>, GrpcStatus>;
+type GrpcResult<T> = Result<Response<T>, GrpcStatus>;
 
 #[tonic::async_trait]
 impl GrpcInferenceService for Inference {
-    type ModelStreamInferStream = BoxStream<'static, stream::Answer>;
+    type ModelStreamInferStream = BoxStream<'static, stream::StreamResult>;
 
-    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> GrpcResult<ServerLiveResponse> {
         let live = self.0.models.stuck().is_none();
         Ok(Response::new(ServerLiveResponse { live }))
     }
 
-    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
+    async fn server_ready(
+        &self,
+        _: Request<ServerReadyRequest>,
+    ) -> GrpcResult<ServerReadyResponse> {
         let ready = self.0.lifecycle.phase() == Phase::Ready;
         Ok(Response::new(ServerReadyResponse { ready }))
     }
 
-    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
+    async fn model_ready(
+        &self,
+        request: Request<ModelReadyRequest>,
+    ) -> GrpcResult<ModelReadyResponse> {
         let request = request.get_ref();
         let ready = find(&self.0, &request.name, version(&request.version)).is_ok();
         Ok(Response::new(ModelReadyResponse { ready }))
@@ -120,26 +129,29 @@ impl GrpcInferenceService for Inference {
     async fn server_metadata(
         &self,
         _: Request<ServerMetadataRequest>,
-    ) -> Answer<ServerMetadataResponse> {
+    ) -> GrpcResult<ServerMetadataResponse> {
         Ok(Response::new(server_metadata()))
     }
 
     async fn model_metadata(
         &self,
         request: Request<ModelMetadataRequest>,
-    ) -> Answer<ModelMetadataResponse> {
+    ) -> GrpcResult<ModelMetadataResponse> {
         let model = self.find(&request.get_ref().name, &request.get_ref().version)?;
         Ok(Response::new(model_metadata(&self.0.models, &model)))
     }
 
-    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+    async fn model_infer(
+        &self,
+        request: Request<ModelInferRequest>,
+    ) -> GrpcResult<ModelInferResponse> {
         let timeout = self.time_left(&request);
-        if let Some(arrival) = request.extensions().get::<Arc<Arrival>>() {
-            arrival.is_served();
+        if let Some(arrival) = request.extensions().get::<Arc<PendingCall>>() {
+            arrival.hand_over();
         }
         let message = request.into_inner();
-        let answer = self.infer(Incoming { message, timeout }).await;
-        let (answer, held) = answer.map_err(|refusal| refused(&refusal))?;
+        let answer = self.infer(InferCall { message, timeout }).await;
+        let (answer, held) = answer.map_err(|refusal| grpc_status(&refusal))?;
         let mut response = Response::new(answer);
         response.extensions_mut().insert(Arc::new(held));
         Ok(response)
@@ -148,16 +160,16 @@ impl GrpcInferenceService for Inference {
     async fn model_stream_infer(
         &self,
         request: Request<Streaming<ModelInferRequest>>,
-    ) -> Answer<Self::ModelStreamInferStream> {
-        let patience = request.extensions().get::<Patience>().cloned();
-        let answers = stream::answers(self.clone(), request.into_inner(), patience);
+    ) -> GrpcResult<Self::ModelStreamInferStream> {
+        let idle_handle = request.extensions().get::<IdleHandle>().cloned();
+        let answers = stream::answers(self.clone(), request.into_inner(), idle_handle);
         Ok(Response::new(answers))
     }
 
     async fn model_config(
         &self,
         request: Request<ModelConfigRequest>,
-    ) -> Answer<ModelConfigResponse> {
+    ) -> GrpcResult<ModelConfigResponse> {
         let model = self.find(&request.get_ref().name, &request.get_ref().version)?;
         let config = Some(model_config(&model));
         Ok(Response::new(ModelConfigResponse { config }))
@@ -166,16 +178,16 @@ impl GrpcInferenceService for Inference {
     async fn model_statistics(
         &self,
         request: Request<ModelStatisticsRequest>,
-    ) -> Answer<ModelStatisticsResponse> {
+    ) -> GrpcResult<ModelStatisticsResponse> {
         let ModelStatisticsRequest { name, version } = request.into_inner();
-        let models = serving(&self.0, &name, &version).map_err(|refusal| refused(&refusal))?;
+        let models = serving(&self.0, &name, &version).map_err(|refusal| grpc_status(&refusal))?;
         Ok(Response::new(statistics(&models)))
     }
 
     async fn repository_index(
         &self,
         request: Request<RepositoryIndexRequest>,
-    ) -> Answer<RepositoryIndexResponse> {
+    ) -> GrpcResult<RepositoryIndexResponse> {
         let models = index(&self.0.models, request.get_ref().ready);
         Ok(Response::new(RepositoryIndexResponse { models }))
     }

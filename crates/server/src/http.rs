@@ -16,14 +16,14 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
 use crate::app::App;
-use crate::body::NoRoom;
+use crate::body::MemoryExhausted;
 use crate::lifecycle::Phase;
 use crate::memory;
 use crate::metrics::{self, Call};
-use crate::net::Asked;
+use crate::net::RejectedRequest;
 use crate::predict::error::ApiError;
 use crate::predict::predict;
-use crate::v2::Refusal;
+use crate::v2::ProtocolError;
 use crate::{grpc, v2};
 
 /// Bytes of metrics from which on compressing them is worth its time.
@@ -62,15 +62,15 @@ fn health_routes() -> Router<Arc<App>> {
 
 /// Answers a request for which there is no memory, and counts it where it is for inference.
 #[must_use]
-pub fn refuse(app: &App, asked: &Asked) -> Response {
+pub fn reject(app: &App, asked: &RejectedRequest) -> Response {
     let path = asked.uri.path();
     if path == paths::PREDICT || path.ends_with("/infer") || path.ends_with("Infer") {
         let call = Call::arrival(Arc::clone(app.metrics.of_no_model()));
         call.end(ApiError::NoRoomForBody.status());
     }
-    let refusal = Refusal::from(NoRoom);
+    let refusal = ProtocolError::from(MemoryExhausted);
     if asked.is_grpc {
-        grpc::refused(&refusal).into_http()
+        grpc::grpc_status(&refusal).into_http()
     } else if path.starts_with("/v2") {
         refusal.into_response()
     } else {
@@ -122,7 +122,7 @@ async fn serve_metrics(State(app): State<Arc<App>>) -> Response {
     match app.metrics.scrape(|| app.models.snapshot()) {
         Ok(text) => {
             // Compressed, the answer takes this and a little more.
-            let Ok(held) = app.bodies.hold_bytes(text.len()) else {
+            let Ok(held) = app.bodies.reserve(text.len()) else {
                 return ApiError::NoRoomForBody.into_response();
             };
             let text = held.keep(text);

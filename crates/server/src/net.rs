@@ -4,16 +4,16 @@
 //! spoken about is the router's business.
 
 mod activity;
-mod age;
-mod answer;
-mod body;
-mod closing;
 mod connection;
-mod cost;
-mod descriptors;
+mod connection_age;
+mod connection_limit;
 mod frames;
-mod impatient;
-mod places;
+mod open_files;
+mod request_body;
+mod request_cost;
+mod response_body;
+mod shutdown;
+mod write_timeout;
 
 use std::io;
 use std::net::IpAddr;
@@ -27,13 +27,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-pub use self::activity::{Patience, Waiting, Working};
-use self::age::Ages;
-pub use self::closing::Closing;
+pub use self::activity::{BusyGuard, IdleGuard, IdleHandle};
 use self::connection::connection;
-pub use self::cost::{Asked, Memory, Refuse};
-pub use self::descriptors::raise_limit;
-use self::places::Places;
+use self::connection_age::ConnectionAges;
+use self::connection_limit::ConnectionLimit;
+pub use self::open_files::raise_open_files_limit;
+pub use self::request_cost::{MemoryLimits, Reject, RejectedRequest};
+pub use self::shutdown::ShutdownPhase;
 pub use springtide_listener::listen;
 
 /// Pause after the operating system gave no connection, which is mostly for want of descriptors.
@@ -48,7 +48,7 @@ const LAST_CONNECTIONS: Duration = Duration::from_millis(250);
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Most connections at the same time, all listeners together. For one more, the one that has
     /// been idle the longest is closed, so that probes get through and idle clients can't keep
     /// active ones out; if none is idle, the one whose client has sent or taken nothing for the longest. If
@@ -67,19 +67,23 @@ pub struct Limits {
 /// All connections of the server, through whichever listener they came. Clones share them.
 #[derive(Clone)]
 pub struct Connections {
-    places: Arc<Places>,
-    memory: Memory,
+    limit: Arc<ConnectionLimit>,
+    memory: MemoryLimits,
     age: Option<Duration>,
-    closing: watch::Receiver<Closing>,
+    closing: watch::Receiver<ShutdownPhase>,
 }
 
 impl Connections {
     /// No connections yet. They end as `closing` says, and at once when its sender is gone.
     #[must_use]
-    pub fn new(limits: Limits, memory: Memory, closing: watch::Receiver<Closing>) -> Self {
+    pub fn new(
+        limits: ConnectionLimits,
+        memory: MemoryLimits,
+        closing: watch::Receiver<ShutdownPhase>,
+    ) -> Self {
         Self {
             memory,
-            places: Arc::new(Places::new(
+            limit: Arc::new(ConnectionLimit::new(
                 limits.connections,
                 limits.per_peer,
                 limits.idle,
@@ -92,12 +96,12 @@ impl Connections {
     /// Serves one listener until no new connections are to be taken and each that came through it
     /// has ended.
     pub async fn serve(mut self, listener: TcpListener, router: Router) {
-        let mut ages = Ages::new(self.age, fastrand::Rng::new());
+        let mut ages = ConnectionAges::new(self.age, fastrand::Rng::new());
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = reached(&mut self.closing, Closing::NoNewConnections) => break,
+                () = reached(&mut self.closing, ShutdownPhase::NoNewConnections) => break,
                 Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
                 accepted = accept(&listener) => accepted,
             };
@@ -131,20 +135,20 @@ impl Connections {
         router: &Router,
         age: Option<Duration>,
     ) {
-        let Some(place) = self.places.take(peer).await else {
+        let Some(slot) = self.limit.take(peer).await else {
             tracing::debug!(%peer, "a connection too many of one address");
             return;
         };
         let (router, closing) = (router.clone(), self.closing.clone());
         let memory = self.memory.clone();
         connections.spawn(async move {
-            connection(stream, router, memory, &place, age, closing).await;
+            connection(stream, router, memory, &slot, age, closing).await;
         });
     }
 }
 
 /// Returns once closing has come so far; at once if nobody is left to say so.
-async fn reached(closing: &mut watch::Receiver<Closing>, stage: Closing) {
+async fn reached(closing: &mut watch::Receiver<ShutdownPhase>, stage: ShutdownPhase) {
     let _sender_gone = closing.wait_for(|closing| *closing >= stage).await;
 }
 

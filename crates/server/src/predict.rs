@@ -15,13 +15,13 @@ use springtide_open_inference::http::most_bytes_of_numbers;
 use tokio::task::spawn_blocking;
 
 use self::error::ApiError;
-use self::request::{Limits, PredictRequest};
+use self::request::{PredictLimits, PredictRequest};
 use self::response::PredictResponse;
 use crate::app::App;
-use crate::body::{HeldBody, LONG_BODY_BYTES, ReadError};
+use crate::body::{BufferedBody, LONG_BODY_BYTES, ReadError};
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, LookupError, Model};
-use crate::v2::{Most, output_bytes, parse_bytes, run_bytes};
+use crate::v2::{ContentBounds, output_bytes, parse_bytes, run_bytes};
 
 /// Answers a request.
 pub async fn predict(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -52,7 +52,7 @@ async fn answer(
 ) -> Result<PredictResponse, ApiError> {
     let (parts, body) = request.into_parts();
     let (model, classifier) = classified(&model)?;
-    let limits = Limits {
+    let limits = PredictLimits {
         features: classifier.features(),
         max_rows: model.max_predict_rows(),
     };
@@ -66,8 +66,8 @@ async fn answer(
             deadline.into(),
         )
         .await?;
-    let HeldBody { bytes, mut held } = body;
-    let most = Most {
+    let BufferedBody { bytes, mut held } = body;
+    let most = ContentBounds {
         bytes: bytes.len(),
         numbers: most_bytes_of_numbers(&bytes),
         texts: 0,
@@ -114,7 +114,7 @@ fn classified(model: &Result<Arc<Model>, LookupError>) -> Result<(&Model, &Class
     Ok((model, classifier))
 }
 
-async fn parse(body: Bytes, limits: Limits) -> Result<PredictRequest, ApiError> {
+async fn parse(body: Bytes, limits: PredictLimits) -> Result<PredictRequest, ApiError> {
     if body.len() > LONG_BODY_BYTES {
         let parsed = spawn_blocking(move || request::parse(&body, limits)).await;
         return Ok(parsed.map_err(|_panicked| InferError::Failed)??);

@@ -19,22 +19,22 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::app::App;
-use crate::body::BodyBudget;
+use crate::body::RequestMemory;
 use crate::cli::{ProbeArgs, ServeArgs};
+use crate::cpu::measure_load;
+use crate::cpu::threads::RuntimeThreads;
 use crate::grpc;
-use crate::http::{health_router, refuse, router};
+use crate::http::{health_router, reject, router};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::memory;
+use crate::memory_budget::{BaseMemory, MemoryBudget, count};
 use crate::metrics::Metrics;
 use crate::models::Repository;
 use crate::models::directory::ListError;
 use crate::models::keeper::{Keeper, Policy};
 use crate::models::load::{Load as _, ModelError, OnnxLoader};
 use crate::models::probe::notes::Notes;
-use crate::net::{self, Closing, Connections};
-use crate::processors::keep_measuring;
-use crate::processors::threads::RuntimeThreads;
-use crate::room::{BesideModels, Room, count};
+use crate::net::{self, Connections, ShutdownPhase};
 
 /// Quiet after which a draining server takes it that no client sends to it any more.
 const QUIET: Duration = Duration::from_millis(250);
@@ -143,7 +143,7 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         args.model_service.as_deref(),
         args.model_service_namespace.as_deref(),
     )?;
-    let _measuring = tokio::spawn(keep_measuring(threads, Arc::clone(metrics.load())));
+    let _measuring = tokio::spawn(measure_load(threads, Arc::clone(metrics.load())));
     let limit = memory::limit();
     let room = args.room(limit);
     tracing::info!(
@@ -156,42 +156,42 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     let app = Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(metrics),
-        bodies: BodyBudget::new(count(room.requests_bytes)),
+        bodies: RequestMemory::new(count(room.requests_bytes)),
         models: Arc::new(Repository::new(args.model_name.clone())),
         at_rest_bytes: OnceLock::new(),
         max_request_bytes: count(room.request_bytes).get(),
         request_timeout: args.request_timeout(),
         cors: args.cors(),
     });
-    let (closing, closing_receiver) = watch::channel(Closing::Open);
-    let places = net::raise_limit(count(room.connections));
-    let limits = net::Limits {
+    let (shutdown, shutdown_receiver) = watch::channel(ShutdownPhase::Running);
+    let places = net::raise_open_files_limit(count(room.connections));
+    let limits = net::ConnectionLimits {
         connections: places,
         per_peer: args.connections_per_peer(places),
         age: args.connection_age(),
         idle: args.idle_timeout(),
     };
-    let health_limits = net::Limits {
+    let health_limits = net::ConnectionLimits {
         connections: HEALTH_CONNECTIONS,
         per_peer: None,
         age: None,
         idle: args.idle_timeout(),
     };
-    let shared = |budget: BodyBudget, head_bytes| net::Memory {
+    let shared = |budget: RequestMemory, head_bytes| net::MemoryLimits {
         budget,
         head_bytes,
-        refuse: Arc::new({
+        reject: Arc::new({
             let app = Arc::clone(&app);
-            move |asked| refuse(&app, asked)
+            move |asked| reject(&app, asked)
         }),
     };
-    let health_memory = shared(BodyBudget::new(HEALTH_BYTES), HEALTH_HEAD_BYTES);
+    let health_memory = shared(RequestMemory::new(HEALTH_BYTES), HEALTH_HEAD_BYTES);
     let health_connections =
-        Connections::new(health_limits, health_memory, closing_receiver.clone());
+        Connections::new(health_limits, health_memory, shutdown_receiver.clone());
     let connections = Connections::new(
         limits,
         shared(app.bodies.clone(), HEAD_BYTES),
-        closing_receiver,
+        shutdown_receiver,
     );
     let health_ended = serve_health(health, health_connections, health_router(Arc::clone(&app)))?;
     let connections = tokio::spawn({
@@ -214,7 +214,7 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     // Whoever started it may have been waiting for that, by its liveness.
     let stuck = app.models.stuck();
     let ends = Instant::now() + args.drain_timeout();
-    drain(args, &app, &closing, connections, ends).await;
+    drain(args, &app, &shutdown, connections, ends).await;
     for model in app.models.serving() {
         model.close();
     }
@@ -303,7 +303,7 @@ async fn keep_models(
     loop {
         let becomes_ready = serves() && app.lifecycle.phase() == Phase::Loading;
         if becomes_ready {
-            let of = |resident| BesideModels::of(resident, models_bytes(&app));
+            let of = |resident| BaseMemory::of(resident, models_bytes(&app));
             beside_models = memory::resident().map(of);
         }
         share_what_is_left(&args, &app, beside_models);
@@ -339,7 +339,7 @@ async fn keep_models(
 }
 
 /// Makes the memory for requests what the models leave, where it isn't given and there is a limit.
-fn share_what_is_left(args: &ServeArgs, app: &App, beside_models: Option<BesideModels>) {
+fn share_what_is_left(args: &ServeArgs, app: &App, beside_models: Option<BaseMemory>) {
     let limit = memory::limit();
     let (None, Some(_), Some(beside_models)) =
         (args.max_body_bytes_in_flight, limit, beside_models)
@@ -347,7 +347,7 @@ fn share_what_is_left(args: &ServeArgs, app: &App, beside_models: Option<BesideM
         return;
     };
     let in_use = beside_models.with(models_bytes(app));
-    let bytes = Room::after_models(limit, in_use, args.room(limit).connections);
+    let bytes = MemoryBudget::after_models(limit, in_use, args.room(limit).connections);
     if app.bodies.total() == count(bytes).get() {
         return;
     }
@@ -423,12 +423,12 @@ async fn until_failure(task: &mut JoinHandle<Result<(), ServeError>>) -> ServeEr
 async fn drain(
     args: &ServeArgs,
     app: &App,
-    closing: &watch::Sender<Closing>,
+    shutdown: &watch::Sender<ShutdownPhase>,
     connections: JoinHandle<()>,
     ends: Instant,
 ) {
     app.lifecycle.drain();
-    closing.send_replace(Closing::Elsewhere);
+    shutdown.send_replace(ShutdownPhase::AskReconnect);
     tracing::info!("draining");
     for model in app.models.serving() {
         model.flush();
@@ -440,10 +440,10 @@ async fn drain(
         .unwrap_or(now);
     sleep_until(last_request.min(now + args.drain_delay())).await;
     app.lifecycle.until_quiet(QUIET, last_request).await;
-    closing.send_replace(Closing::NoNewConnections);
+    shutdown.send_replace(ShutdownPhase::NoNewConnections);
     app.lifecycle.until_quiet(QUIET, ends).await;
     app.lifecycle.end_streams();
-    closing.send_replace(Closing::AfterRequest);
+    shutdown.send_replace(ShutdownPhase::FinishRequests);
     if timeout_at(ends, connections).await.is_err() {
         tracing::warn!("connections were still open when the drain ended");
     }

@@ -8,7 +8,7 @@ pub mod http;
 mod infer;
 
 pub(crate) use self::describe::{index, model_config, model_metadata, server_metadata, statistics};
-pub use self::error::Refusal;
+pub use self::error::ProtocolError;
 pub(crate) use self::infer::{
-    Most, find, output_bytes, parse_bytes, run, run_bytes, series, serving, version,
+    ContentBounds, find, output_bytes, parse_bytes, run, run_bytes, series, serving, version,
 };

@@ -9,11 +9,11 @@ use super::*;
 const LIMIT: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn budget(total: usize) -> BodyBudget {
-    BodyBudget::new(NonZeroUsize::new(total).unwrap())
+fn budget(total: usize) -> RequestMemory {
+    RequestMemory::new(NonZeroUsize::new(total).unwrap())
 }
 
-fn free(budget: &BodyBudget) -> usize {
+fn free(budget: &RequestMemory) -> usize {
     budget.total() - budget.used()
 }
 
@@ -31,7 +31,11 @@ fn never() -> Body {
     Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>())
 }
 
-async fn read(budget: &BodyBudget, headers: &HeaderMap, body: Body) -> Result<HeldBody, ReadError> {
+async fn read(
+    budget: &RequestMemory,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<BufferedBody, ReadError> {
     budget
         .read(headers, body, LIMIT, Instant::now() + PATIENCE)
         .await
@@ -72,7 +76,10 @@ async fn a_body_without_room_is_refused_at_once_and_room_comes_back() {
     let began = Instant::now();
     for body in [Body::from(vec![0; 500]), chunked(vec![vec![0; 50]; 10])] {
         let refused = read(&budget, &HeaderMap::new(), body).await;
-        assert_eq!(refused.unwrap_err(), ReadError::NoRoom(NoRoom));
+        assert_eq!(
+            refused.unwrap_err(),
+            ReadError::MemoryExhausted(MemoryExhausted)
+        );
         assert_eq!(free(&budget), 400, "what was read of it is given back");
     }
     assert_eq!(began.elapsed(), Duration::ZERO);
@@ -138,7 +145,7 @@ fn a_part_grows_and_shrinks() {
     let budget = budget(10);
     let mut held = budget.hold();
     held.grow(8).unwrap();
-    assert_eq!(held.grow(3), Err(NoRoom));
+    assert_eq!(held.grow(3), Err(MemoryExhausted));
     assert_eq!(free(&budget), 2, "a refusal takes nothing");
     held.shrink_to(3);
     assert_eq!(free(&budget), 7);
@@ -181,8 +188,8 @@ proptest! {
 #[test]
 fn bytes_hold_their_part_until_the_last_of_them_is_gone() {
     let budget = budget(100_000);
-    let mut held = budget.hold_bytes(60_000).unwrap();
-    assert_eq!(budget.hold_bytes(60_000).unwrap_err(), NoRoom);
+    let mut held = budget.reserve(60_000).unwrap();
+    assert_eq!(budget.reserve(60_000).unwrap_err(), MemoryExhausted);
     let mut large = held.split(50_000).keep(vec![7; 50_000].into());
     drop(held);
     assert_eq!(free(&budget), 50_000);
@@ -197,7 +204,7 @@ fn bytes_hold_their_part_until_the_last_of_them_is_gone() {
 #[test]
 fn a_part_is_split_without_taking_more() {
     let budget = budget(10);
-    let mut held = budget.hold_bytes(8).unwrap();
+    let mut held = budget.reserve(8).unwrap();
     let all = held.split(100);
     assert_eq!(free(&budget), 2);
     drop(held);
@@ -209,10 +216,10 @@ fn a_part_is_split_without_taking_more() {
 #[test]
 fn a_smaller_budget_refuses_until_enough_is_given_back() {
     let budget = budget(10);
-    let mut held = budget.hold_bytes(8).unwrap();
+    let mut held = budget.reserve(8).unwrap();
     budget.resize(NonZeroUsize::new(6).unwrap());
-    assert_eq!(budget.hold_bytes(1).unwrap_err(), NoRoom);
+    assert_eq!(budget.reserve(1).unwrap_err(), MemoryExhausted);
     held.resize(5).unwrap();
-    assert!(budget.hold_bytes(1).is_ok());
-    assert_eq!(held.resize(7), Err(NoRoom));
+    assert!(budget.reserve(1).is_ok());
+    assert_eq!(held.resize(7), Err(MemoryExhausted));
 }

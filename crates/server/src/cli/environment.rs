@@ -28,12 +28,12 @@ pub struct Notice {
     variable: &'static str,
     /// The name of our own.
     prefixed: &'static str,
-    fate: Fate,
+    outcome: Outcome,
 }
 
 /// What became of a variable without the prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fate {
+enum Outcome {
     Read,
     AllAddresses,
     NotValid,
@@ -47,29 +47,29 @@ impl fmt::Display for Notice {
         let Self {
             variable, prefixed, ..
         } = self;
-        match &self.fate {
-            Fate::Read => write!(
+        match &self.outcome {
+            Outcome::Read => write!(
                 formatter,
                 "the environment variable {variable} was read, which the next release passes over: \
                  set {prefixed}"
             ),
-            Fate::AllAddresses => write!(
+            Outcome::AllAddresses => write!(
                 formatter,
                 "the environment variable {variable} is passed over: {ALL_ADDRESSES} was the \
                  default, which now is all addresses over IPv6 and IPv4. To listen on IPv4 alone, \
                  set {prefixed}"
             ),
-            Fate::NotValid => write!(
+            Outcome::NotValid => write!(
                 formatter,
                 "the environment variable {variable} is passed over: its value is none for this \
                  server. If it is meant for it, set {prefixed}"
             ),
-            Fate::Excluded(flag) => write!(
+            Outcome::Excluded(flag) => write!(
                 formatter,
                 "the environment variable {variable} is passed over, since {flag} is given. If it \
                  is meant for this server, set {prefixed}"
             ),
-            Fate::ServiceLink => write!(
+            Outcome::ServiceLink => write!(
                 formatter,
                 "the environment variable {variable} is passed over: it describes a Service of \
                  Kubernetes. Set enableServiceLinks: false in the pod to be rid of it"
@@ -132,7 +132,7 @@ fn without_service_links(
             notices.push(Notice {
                 variable: prefixed,
                 prefixed,
-                fate: Fate::ServiceLink,
+                outcome: Outcome::ServiceLink,
             });
         }
     }
@@ -180,20 +180,20 @@ fn decide(
             .get_arg_conflicts_with(argument)
             .into_iter()
             .find(|other| is_given(given, other));
-        let fate = if prefixed == env::HOST && value == ALL_ADDRESSES {
-            Fate::AllAddresses
+        let outcome = if prefixed == env::HOST && value == ALL_ADDRESSES {
+            Outcome::AllAddresses
         } else if let Some(rival) = rival {
-            Fate::Excluded(format!("--{}", rival.get_long().unwrap_or_default()))
+            Outcome::Excluded(format!("--{}", rival.get_long().unwrap_or_default()))
         } else if is_valid(command, argument, &value) {
             plain_names.push((id.to_owned(), plain));
-            Fate::Read
+            Outcome::Read
         } else {
-            Fate::NotValid
+            Outcome::NotValid
         };
         notices.push(Notice {
             variable: plain,
             prefixed,
-            fate,
+            outcome,
         });
     }
     (plain_names, notices)
@@ -247,11 +247,11 @@ mod tests {
         (read.into_iter().map(|(_, plain)| plain).collect(), notices)
     }
 
-    fn notice(variable: &'static str, prefixed: &'static str, fate: Fate) -> Notice {
+    fn notice(variable: &'static str, prefixed: &'static str, outcome: Outcome) -> Notice {
         Notice {
             variable,
             prefixed,
-            fate,
+            outcome,
         }
     }
 
@@ -276,7 +276,7 @@ mod tests {
         ] {
             let (read, notices) = decided(&[], &[(variable, value)]);
             assert!(read.is_empty(), "{variable}={value}");
-            let expected = [notice(variable, prefixed, Fate::NotValid)];
+            let expected = [notice(variable, prefixed, Outcome::NotValid)];
             assert_eq!(notices, expected, "{variable}={value}");
             let said = notices[0].to_string();
             assert!(said.contains(variable) && said.contains(prefixed), "{said}");
@@ -294,7 +294,7 @@ mod tests {
         ] {
             let (read, notices) = decided(&[], &[(variable, value)]);
             assert_eq!(read, [variable]);
-            assert_eq!(notices, [notice(variable, prefixed, Fate::Read)]);
+            assert_eq!(notices, [notice(variable, prefixed, Outcome::Read)]);
         }
     }
 
@@ -315,18 +315,18 @@ mod tests {
     fn the_former_default_does_not_keep_ipv6_out() {
         let (read, notices) = decided(&[], &[("HOST", "0.0.0.0")]);
         assert!(read.is_empty());
-        assert_eq!(notices, [notice("HOST", env::HOST, Fate::AllAddresses)]);
+        assert_eq!(notices, [notice("HOST", env::HOST, Outcome::AllAddresses)]);
     }
 
     #[test]
     fn a_plain_name_never_quarrels_with_what_is_given() {
         let (read, notices) = decided(&["--model-path", "m.onnx"], &[("MODEL_DIR", "/x")]);
         assert!(read.is_empty());
-        let excluded = Fate::Excluded("--model-path".to_owned());
+        let excluded = Outcome::Excluded("--model-path".to_owned());
         assert_eq!(notices, [notice("MODEL_DIR", env::MODEL_DIR, excluded)]);
         let (read, notices) = decided(&["--model-dir", "models"], &[("MODEL_PATH", "/x")]);
         assert!(read.is_empty());
-        let excluded = Fate::Excluded("--model-dir".to_owned());
+        let excluded = Outcome::Excluded("--model-dir".to_owned());
         assert_eq!(notices, [notice("MODEL_PATH", env::MODEL_PATH, excluded)]);
     }
 
@@ -365,6 +365,9 @@ mod tests {
         };
         assert!(!known("grpc_port") && known("port"));
         let grpc_port = env::GRPC_PORT;
-        assert_eq!(notices, [notice(grpc_port, grpc_port, Fate::ServiceLink)]);
+        assert_eq!(
+            notices,
+            [notice(grpc_port, grpc_port, Outcome::ServiceLink)]
+        );
     }
 }

@@ -13,11 +13,11 @@ use springtide_contract::{defaults, env, paths};
 
 use super::values::{ExecutionProvider, count};
 use crate::http::cors::{Cors, Origin};
+use crate::memory_budget::MemoryBudget;
 use crate::models::batching::Wish;
 use crate::models::probe::Probe;
 use crate::models::shipped::Mode;
 use crate::models::{ModelName, Source};
-use crate::room::Room;
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -298,12 +298,12 @@ impl ServeArgs {
 
     /// How the memory is shared out under a limit: what is given goes before.
     #[must_use]
-    pub fn room(&self, limit: Option<u64>) -> Room {
-        let chosen = Room::before_models(limit);
+    pub fn room(&self, limit: Option<u64>) -> MemoryBudget {
+        let chosen = MemoryBudget::before_models(limit);
         let requests_bytes = self
             .max_body_bytes_in_flight
             .unwrap_or(chosen.requests_bytes);
-        Room {
+        MemoryBudget {
             connections: self.max_connections.map_or(chosen.connections, u64::from),
             requests_bytes,
             request_bytes: self

@@ -11,11 +11,11 @@ use ureq::config::Config;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use super::reach::{Reach, Redirects};
+use super::address_scope::{AddressScope, RedirectPolicy};
 
 /// Why a redirect isn't followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Forbidden {
+pub(super) enum ForbiddenRedirect {
     /// The host has no address that it may lead to.
     #[error("it redirects to an address that redirects may not lead to")]
     Address,
@@ -30,13 +30,13 @@ pub(super) struct GuardedResolver {
     /// What the owner named.
     model: Uri,
     /// How that was reached. Empty where a proxy has looked it up.
-    reach: OnceLock<Reach>,
-    redirects: Redirects,
+    reach: OnceLock<AddressScope>,
+    redirects: RedirectPolicy,
     lookup: DefaultResolver,
 }
 
 impl GuardedResolver {
-    pub(super) fn new(model: Uri, redirects: Redirects) -> Self {
+    pub(super) fn new(model: Uri, redirects: RedirectPolicy) -> Self {
         Self {
             model,
             reach: OnceLock::new(),
@@ -60,28 +60,33 @@ impl Resolver for GuardedResolver {
         }
         if *uri == self.model && self.reach.get().is_none() {
             // Of several addresses any may be connected to: a public one is the strictest.
-            let mut reaches = found.iter().map(|address| Reach::of(address.ip()));
-            let first = reaches.next().unwrap_or(Reach::Public);
-            let is_public = first == Reach::Public || reaches.any(|reach| reach == Reach::Public);
-            let reach = if is_public { Reach::Public } else { first };
+            let mut reaches = found.iter().map(|address| AddressScope::of(address.ip()));
+            let first = reaches.next().unwrap_or(AddressScope::Public);
+            let is_public =
+                first == AddressScope::Public || reaches.any(|reach| reach == AddressScope::Public);
+            let reach = if is_public {
+                AddressScope::Public
+            } else {
+                first
+            };
             let _is_empty = self.reach.set(reach);
             return Ok(found);
         }
         if self.model.scheme() == Some(&Scheme::HTTPS) && uri.scheme() != Some(&Scheme::HTTPS) {
-            return Err(ureq::Error::Other(Box::new(Forbidden::Unencrypted)));
+            return Err(ureq::Error::Other(Box::new(ForbiddenRedirect::Unencrypted)));
         }
-        if self.redirects == Redirects::Anywhere {
+        if self.redirects == RedirectPolicy::Anywhere {
             return Ok(found);
         }
-        let from = self.reach.get().copied().unwrap_or(Reach::Public);
+        let from = self.reach.get().copied().unwrap_or(AddressScope::Public);
         let mut allowed = self.empty();
         for address in &found {
-            if from.may_lead_to(Reach::of(address.ip())) {
+            if from.may_redirect_to(AddressScope::of(address.ip())) {
                 allowed.push(*address);
             }
         }
         if allowed.is_empty() {
-            return Err(ureq::Error::Other(Box::new(Forbidden::Address)));
+            return Err(ureq::Error::Other(Box::new(ForbiddenRedirect::Address)));
         }
         Ok(allowed)
     }
@@ -93,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    fn resolve(resolver: &GuardedResolver, url: &str) -> Result<usize, Option<Forbidden>> {
+    fn resolve(resolver: &GuardedResolver, url: &str) -> Result<usize, Option<ForbiddenRedirect>> {
         let config = Agent::config_builder().proxy(None).build();
         let found = resolver.resolve(&url.parse().unwrap(), &config, NextTimeout::default());
         match found {
@@ -103,7 +108,7 @@ mod tests {
         }
     }
 
-    fn guarded(url: &str, redirects: Redirects) -> GuardedResolver {
+    fn guarded(url: &str, redirects: RedirectPolicy) -> GuardedResolver {
         GuardedResolver::new(url.parse().unwrap(), redirects)
     }
 
@@ -114,27 +119,27 @@ mod tests {
             (
                 "http://8.8.8.8/m",
                 "http://127.0.0.1/m",
-                Err(Some(Forbidden::Address)),
+                Err(Some(ForbiddenRedirect::Address)),
             ),
             (
                 "http://8.8.8.8/m",
                 "http://169.254.169.254/",
-                Err(Some(Forbidden::Address)),
+                Err(Some(ForbiddenRedirect::Address)),
             ),
             ("http://10.0.0.1/m", "http://10.0.0.2/m", Ok(1)),
             (
                 "http://10.0.0.1/m",
                 "http://127.0.0.1/m",
-                Err(Some(Forbidden::Address)),
+                Err(Some(ForbiddenRedirect::Address)),
             ),
             ("http://10.0.0.1/m", "http://8.8.8.8/m", Ok(1)),
             (
                 "https://8.8.8.8/m",
                 "http://8.8.8.8/m",
-                Err(Some(Forbidden::Unencrypted)),
+                Err(Some(ForbiddenRedirect::Unencrypted)),
             ),
         ] {
-            let resolver = guarded(model, Redirects::Bounded);
+            let resolver = guarded(model, RedirectPolicy::SameScope);
             assert_eq!(resolve(&resolver, model), Ok(1), "{model}");
             assert_eq!(resolve(&resolver, target), expected, "{model} to {target}");
             // The same host again, which could have another address by now, is no exception.
@@ -144,17 +149,17 @@ mod tests {
 
     #[test]
     fn behind_a_proxy_a_redirect_to_a_host_without_one_is_no_origin() {
-        let resolver = guarded("http://models.example.com/m", Redirects::Bounded);
-        let forbidden = Err(Some(Forbidden::Address));
+        let resolver = guarded("http://models.example.com/m", RedirectPolicy::SameScope);
+        let forbidden = Err(Some(ForbiddenRedirect::Address));
         assert_eq!(resolve(&resolver, "http://127.0.0.1/m"), forbidden);
     }
 
     #[test]
     fn the_administrator_can_allow_every_address_but_nothing_unencrypted_after_tls() {
-        let resolver = guarded("https://8.8.8.8/m", Redirects::Anywhere);
+        let resolver = guarded("https://8.8.8.8/m", RedirectPolicy::Anywhere);
         assert_eq!(resolve(&resolver, "https://8.8.8.8/m"), Ok(1));
         assert_eq!(resolve(&resolver, "https://127.0.0.1/m"), Ok(1));
-        let unencrypted = Err(Some(Forbidden::Unencrypted));
+        let unencrypted = Err(Some(ForbiddenRedirect::Unencrypted));
         assert_eq!(resolve(&resolver, "http://1.1.1.1/m"), unencrypted);
     }
 }

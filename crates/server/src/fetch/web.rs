@@ -10,11 +10,11 @@ use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body};
 
-use super::attempt::{Fault, Problem, Progress};
+use super::address_scope::RedirectPolicy;
+use super::destination::{Destination, PartialFile, TransferError};
+use super::fault::{Fault, NetworkFault, Progress};
 use super::location::HttpUrl;
-use super::reach::Redirects;
-use super::resolver::{Forbidden, GuardedResolver};
-use super::target::{Broken, Part, Target};
+use super::resolver::{ForbiddenRedirect, GuardedResolver};
 
 /// Most redirects to follow: release pages and buckets need two or three.
 const MAX_REDIRECTS: u32 = 5;
@@ -27,29 +27,33 @@ const MAX_ENTITY_TAG_BYTES: usize = 1024;
 
 /// One download.
 #[derive(Debug)]
-pub(super) struct Web<'a> {
+pub(super) struct Download<'a> {
     pub(super) url: &'a HttpUrl,
     pub(super) connect_timeout: Duration,
     /// Longest time without a byte.
     pub(super) stall: Duration,
     /// Longest time for everything, if it is bounded.
     pub(super) time: Option<Duration>,
-    pub(super) redirects: Redirects,
+    pub(super) redirects: RedirectPolicy,
 }
 
-impl Web<'_> {
+impl Download<'_> {
     /// Downloads the model, or what is missing of it.
     ///
     /// What is there is gone on with: the server is asked for the rest of the same file (`Range` and `If-Range` of
     /// RFC 9110, sections 13.1.5 and 14.2), and where it gives the whole instead, that counts. The checksum decides:
     /// where the parts don't fit together, everything is downloaded again.
-    pub(super) fn download(&self, target: &Target, progress: &mut Progress) -> Result<(), Fault> {
+    pub(super) fn download(
+        &self,
+        target: &Destination,
+        progress: &mut Progress,
+    ) -> Result<(), Fault> {
         let mut begun = target.begun();
         if let Some(whole) = begun.take_if(|part| target.is_whole(part)) {
             return target.put_in_place(whole);
         }
         let mut response = self.ask(begun.as_ref())?;
-        let is_the_rest = |response: &Answer, begun: &Part| {
+        let is_the_rest = |response: &WebResponse, begun: &PartialFile| {
             response.status() == StatusCode::PARTIAL_CONTENT
                 && first_byte(response) == Some(begun.length())
         };
@@ -78,19 +82,19 @@ impl Web<'_> {
             return Err(Fault::TooLarge { max });
         }
         let heard = |length| progress.hear(length, total, Instant::now());
-        let result = target.go_on(part, body.into_reader(), heard);
+        let result = target.resume(part, body.into_reader(), heard);
         result.map_err(|broken| match broken {
-            Broken::Source(error) => self.unreachable(&error.into()),
-            Broken::Fault(Fault::Checksum { .. }) if at > 0 => Fault::Unreachable {
+            TransferError::Source(error) => self.unreachable(&error.into()),
+            TransferError::Fault(Fault::Checksum { .. }) if at > 0 => Fault::Unreachable {
                 url: self.url.to_string(),
-                problem: Problem::Changed,
+                problem: NetworkFault::Changed,
             },
-            Broken::Fault(fault) => fault,
+            TransferError::Fault(fault) => fault,
         })
     }
 
     /// Asks for the model, or for what is missing.
-    fn ask(&self, begun: Option<&Part>) -> Result<Answer, Fault> {
+    fn ask(&self, begun: Option<&PartialFile>) -> Result<WebResponse, Fault> {
         let mut request = self.agent().get(self.url.uri());
         if let Some(begun) = begun {
             request = request.header(header::RANGE, format!("bytes={}-", begun.length()));
@@ -142,7 +146,7 @@ impl Web<'_> {
 }
 
 /// A web server's answer.
-type Answer = http::Response<Body>;
+type WebResponse = http::Response<Body>;
 
 /// Whether it answers a request for a part, and not with the whole or a fault.
 fn is_partial(status: StatusCode) -> bool {
@@ -153,7 +157,7 @@ fn is_partial(status: StatusCode) -> bool {
 }
 
 /// The first byte that an answer has of the whole, by its `Content-Range: bytes FIRST-LAST/LENGTH`.
-fn first_byte(response: &Answer) -> Option<u64> {
+fn first_byte(response: &WebResponse) -> Option<u64> {
     let range = response.headers().get(header::CONTENT_RANGE)?;
     let (first, _) = range
         .to_str()
@@ -164,35 +168,37 @@ fn first_byte(response: &Answer) -> Option<u64> {
 }
 
 /// What the server calls exactly these bytes. A weak tag may be that of others, too.
-fn entity_tag(response: &Answer) -> Option<&str> {
+fn entity_tag(response: &WebResponse) -> Option<&str> {
     let tag = response.headers().get(header::ETAG)?.to_str().ok()?;
     (tag.len() <= MAX_ENTITY_TAG_BYTES && tag.starts_with('"')).then_some(tag)
 }
 
-fn problem(error: &ureq::Error) -> Problem {
+fn problem(error: &ureq::Error) -> NetworkFault {
     match error {
-        ureq::Error::HostNotFound => Problem::UnknownHost,
-        ureq::Error::Timeout(_) => Problem::TimedOut,
-        ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => Problem::Redirects,
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => Problem::Tls,
-        ureq::Error::Protocol(_) | ureq::Error::Http(_) => Problem::Protocol,
-        ureq::Error::InvalidProxyUrl | ureq::Error::ConnectProxyFailed(_) => Problem::Proxy,
-        ureq::Error::Other(error) => match error.downcast_ref::<Forbidden>() {
-            Some(Forbidden::Address) => Problem::RedirectAddress,
-            Some(Forbidden::Unencrypted) => Problem::RedirectUnencrypted,
-            None => Problem::Other,
+        ureq::Error::HostNotFound => NetworkFault::UnknownHost,
+        ureq::Error::Timeout(_) => NetworkFault::TimedOut,
+        ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => NetworkFault::Redirects,
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::TlsRequired => {
+            NetworkFault::Tls
+        }
+        ureq::Error::Protocol(_) | ureq::Error::Http(_) => NetworkFault::Protocol,
+        ureq::Error::InvalidProxyUrl | ureq::Error::ConnectProxyFailed(_) => NetworkFault::Proxy,
+        ureq::Error::Other(error) => match error.downcast_ref::<ForbiddenRedirect>() {
+            Some(ForbiddenRedirect::Address) => NetworkFault::RedirectAddress,
+            Some(ForbiddenRedirect::Unencrypted) => NetworkFault::RedirectUnencrypted,
+            None => NetworkFault::Other,
         },
-        ureq::Error::Io(error) if is_tls(error) => Problem::Tls,
+        ureq::Error::Io(error) if is_tls(error) => NetworkFault::Tls,
         ureq::Error::Io(error) => match error.kind() {
-            io::ErrorKind::ConnectionRefused => Problem::Refused,
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Problem::TimedOut,
+            io::ErrorKind::ConnectionRefused => NetworkFault::Refused,
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => NetworkFault::TimedOut,
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => Problem::BrokeOff,
-            _ => Problem::Other,
+            | io::ErrorKind::BrokenPipe => NetworkFault::BrokeOff,
+            _ => NetworkFault::Other,
         },
-        _ => Problem::Other,
+        _ => NetworkFault::Other,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Messages are judged before they are decoded.
+//! Messages are checked before they are decoded.
 
 use std::marker::PhantomData;
 
@@ -8,7 +8,7 @@ use springtide_open_inference::grpc::Bounded;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use super::status::refused;
+use super::status::grpc_status;
 
 /// Protocol buffers, of which those that come in are [`Bounded`].
 pub(super) struct BoundedCodec<E, D> {
@@ -26,22 +26,22 @@ impl<E, D> Default for BoundedCodec<E, D> {
 impl<E: Message + 'static, D: Bounded + 'static> Codec for BoundedCodec<E, D> {
     type Encode = E;
     type Decode = D;
-    type Encoder = Outgoing<E>;
-    type Decoder = Incoming<D>;
+    type Encoder = MessageEncoder<E>;
+    type Decoder = MessageDecoder<D>;
 
-    fn encoder(&mut self) -> Outgoing<E> {
-        Outgoing(PhantomData)
+    fn encoder(&mut self) -> MessageEncoder<E> {
+        MessageEncoder(PhantomData)
     }
 
-    fn decoder(&mut self) -> Incoming<D> {
-        Incoming(PhantomData)
+    fn decoder(&mut self) -> MessageDecoder<D> {
+        MessageDecoder(PhantomData)
     }
 }
 
 /// Writes messages.
-pub(super) struct Outgoing<E>(PhantomData<E>);
+pub(super) struct MessageEncoder<E>(PhantomData<E>);
 
-impl<E: Message> Encoder for Outgoing<E> {
+impl<E: Message> Encoder for MessageEncoder<E> {
     type Item = E;
     type Error = Status;
 
@@ -54,16 +54,16 @@ impl<E: Message> Encoder for Outgoing<E> {
 }
 
 /// Reads messages.
-pub(super) struct Incoming<D>(PhantomData<D>);
+pub(super) struct MessageDecoder<D>(PhantomData<D>);
 
-impl<D: Bounded> Decoder for Incoming<D> {
+impl<D: Bounded> Decoder for MessageDecoder<D> {
     type Item = D;
     type Error = Status;
 
     fn decode(&mut self, wire: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
         // Raw contents stay where they are: this takes the bytes, and so do they.
         let wire = wire.copy_to_bytes(wire.remaining());
-        D::check(&wire).map_err(|problem| refused(&problem.into()))?;
+        D::check(&wire).map_err(|problem| grpc_status(&problem.into()))?;
         let message = D::decode(wire)
             .map_err(|error| Status::invalid_argument(format!("the message: {error}")))?;
         Ok(Some(message))

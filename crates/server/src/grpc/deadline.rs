@@ -12,7 +12,7 @@ const TIMEOUT: &str = "grpc-timeout";
 const MAX_DIGITS: usize = 8;
 
 /// The time that the client gives the call; None where it gives none, or none that can be read.
-pub(super) fn of(metadata: &MetadataMap) -> Option<Duration> {
+pub(super) fn client_timeout(metadata: &MetadataMap) -> Option<Duration> {
     parse(metadata.get(TIMEOUT)?.to_str().ok()?)
 }
 

@@ -4,14 +4,14 @@ use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
 use crate::body::ReadError;
-use crate::v2::Refusal;
+use crate::v2::ProtocolError;
 
 /// Trailer that tells after how many milliseconds to try again:
 /// <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback>.
 const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// A refusal as gRPC tells it.
-pub(crate) fn refused(refusal: &Refusal) -> Status {
+pub(crate) fn grpc_status(refusal: &ProtocolError) -> Status {
     let mut status = Status::new(refusal.code(), refusal.message());
     if let Some(wait) = refusal.retry_after() {
         // A client that tries again at once would be refused again.
@@ -26,9 +26,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
 const NOT_DECOMPRESSED: &str = "Error decompressing";
 
 /// A status, unless it blames the server for a message that its client compressed badly.
-pub(super) fn unless_corrupt(status: Status) -> Status {
+pub(super) fn blame_client_for_corrupt(status: Status) -> Status {
     if status.code() == Code::Internal && status.message().starts_with(NOT_DECOMPRESSED) {
-        refused(&Refusal::Body(ReadError::Corrupt))
+        grpc_status(&ProtocolError::Body(ReadError::Corrupt))
     } else {
         status
     }
@@ -44,14 +44,18 @@ mod tests {
     #[test]
     fn overload_tells_when_to_try_again() {
         let retry_after = Duration::from_millis(20);
-        let status = refused(&Refusal::Infer(InferError::Overloaded { retry_after }));
+        let status = grpc_status(&ProtocolError::Infer(InferError::Overloaded {
+            retry_after,
+        }));
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.metadata().get(RETRY_PUSHBACK).unwrap(), "20");
     }
 
     #[test]
     fn what_will_not_get_better_tells_nothing_of_it() {
-        let status = refused(&Refusal::Lookup(LookupError::UnknownModel("x".to_owned())));
+        let status = grpc_status(&ProtocolError::Lookup(LookupError::UnknownModel(
+            "x".to_owned(),
+        )));
         assert_eq!(status.code(), Code::NotFound);
         assert!(status.metadata().is_empty());
     }

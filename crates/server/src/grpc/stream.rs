@@ -6,10 +6,10 @@ use springtide_open_inference::grpc::message::{ModelInferRequest, ModelStreamInf
 use tonic::{Status, Streaming};
 
 use super::inference::Inference;
-use super::status::{refused, unless_corrupt};
-use crate::body::Held;
-use crate::net::Patience;
-use crate::v2::Refusal;
+use super::status::{blame_client_for_corrupt, grpc_status};
+use crate::body::Reservation;
+use crate::net::IdleHandle;
+use crate::v2::ProtocolError;
 
 /// Most requests of a stream that are in work at the same time, or answered and not taken. Clients send many
 /// without waiting; what isn't read takes memory that isn't counted, and h2 ends a connection with too many
@@ -17,31 +17,31 @@ use crate::v2::Refusal;
 const AHEAD: usize = 64;
 
 /// What a stream gives: an answer, or the error that ends it.
-pub(super) type Answer = Result<ModelStreamInferResponse, Status>;
+pub(super) type StreamResult = Result<ModelStreamInferResponse, Status>;
 
 /// The memory of an answer is held until the client has room for it.
-type Answering = BoxFuture<'static, (Answer, Option<Held>)>;
+type PendingResult = BoxFuture<'static, (StreamResult, Option<Reservation>)>;
 
 struct Requests {
     service: Inference,
     /// Until the client sends no more, or is told to end.
     requests: Option<Streaming<ModelInferRequest>>,
-    answers: FuturesOrdered<Answering>,
+    answers: FuturesOrdered<PendingResult>,
     /// To be told what the stream does.
-    patience: Option<Patience>,
+    idle_handle: Option<IdleHandle>,
 }
 
 /// The answers to a stream of requests.
 pub(super) fn answers(
     service: Inference,
     requests: Streaming<ModelInferRequest>,
-    patience: Option<Patience>,
-) -> BoxStream<'static, Answer> {
+    idle_handle: Option<IdleHandle>,
+) -> BoxStream<'static, StreamResult> {
     let state = Requests {
         service,
         requests: Some(requests),
         answers: FuturesOrdered::new(),
-        patience,
+        idle_handle,
     };
     stream::unfold(state, async |mut state| {
         let answer = state.next().await?;
@@ -51,30 +51,30 @@ pub(super) fn answers(
 }
 
 impl Requests {
-    async fn next(&mut self) -> Option<Answer> {
+    async fn next(&mut self) -> Option<StreamResult> {
         loop {
             let Some(requests) = &mut self.requests else {
-                let _working = self.patience.as_ref().map(Patience::work);
+                let _working = self.idle_handle.as_ref().map(IdleHandle::busy);
                 let (answer, _held) = self.answers.next().await?;
                 return Some(answer);
             };
             let is_idle = self.answers.is_empty();
-            let patience = self.patience.as_ref();
-            let _waiting = patience.filter(|_| is_idle).map(Patience::wait);
-            let _working = patience.filter(|_| !is_idle).map(Patience::work);
+            let idle_handle = self.idle_handle.as_ref();
+            let _waiting = idle_handle.filter(|_| is_idle).map(IdleHandle::idle);
+            let _working = idle_handle.filter(|_| !is_idle).map(IdleHandle::busy);
             let request = tokio::select! {
                 biased;
                 Some((answer, _held)) = self.answers.next() => return Some(answer),
                 request = requests.next(), if self.answers.len() < AHEAD => request,
                 () = self.service.0.lifecycle.streams_end(), if is_idle => {
                     self.requests = None;
-                    return Some(Err(refused(&Refusal::Draining)));
+                    return Some(Err(grpc_status(&ProtocolError::Draining)));
                 }
             };
             match request {
                 Some(Ok(request)) => self.answers.push_back(self.answering(request)),
                 Some(Err(status)) => {
-                    let status = unless_corrupt(status);
+                    let status = blame_client_for_corrupt(status);
                     self.service.count_unread(&status);
                     // After the answers to what came before it.
                     self.answers.push_back(ready((Err(status), None)).boxed());
@@ -85,7 +85,7 @@ impl Requests {
         }
     }
 
-    fn answering(&self, request: ModelInferRequest) -> Answering {
+    fn answering(&self, request: ModelInferRequest) -> PendingResult {
         let service = self.service.clone();
         async move {
             let (answer, held) = service.infer_in_stream(request).await;

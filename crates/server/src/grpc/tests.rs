@@ -510,7 +510,7 @@ async fn both_reflections_tell_the_services_on_a_stream_that_stays_open() {
 #[tokio::test]
 async fn a_call_of_the_reflection_without_room_for_its_answers_is_refused() {
     let app = app();
-    let room = app.bodies.hold_bytes(app.bodies.total() - 1).unwrap();
+    let room = app.bodies.reserve(app.bodies.total() - 1).unwrap();
     let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let call = || {
         http::Request::post(path)

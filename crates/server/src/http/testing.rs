@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use super::cors::Cors;
 use super::*;
-use crate::body::BodyBudget;
+use crate::body::RequestMemory;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::models::Repository;
@@ -40,7 +40,7 @@ pub(crate) fn app() -> Arc<App> {
     Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(Metrics::new(None, None).unwrap()),
-        bodies: BodyBudget::new(NonZeroUsize::new(BODY_BUDGET).unwrap()),
+        bodies: RequestMemory::new(NonZeroUsize::new(BODY_BUDGET).unwrap()),
         models: Arc::new(Repository::new(None)),
         at_rest_bytes: OnceLock::new(),
         max_request_bytes: MAX_REQUEST_BYTES,
@@ -84,13 +84,13 @@ fn serving_batches(
     app
 }
 
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl TestResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }
@@ -100,22 +100,22 @@ impl Answer {
     }
 }
 
-pub(crate) async fn send(app: &Arc<App>, request: Request) -> Answer {
+pub(crate) async fn send(app: &Arc<App>, request: Request) -> TestResponse {
     let response = router(Arc::clone(app)).oneshot(request).await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = to_bytes(response.into_body(), 1_000_000).await.unwrap();
-    Answer {
+    TestResponse {
         status,
         headers,
         text: String::from_utf8(body.to_vec()).unwrap(),
     }
 }
 
-pub(crate) async fn get_path(app: &Arc<App>, path: &str) -> Answer {
+pub(crate) async fn get_path(app: &Arc<App>, path: &str) -> TestResponse {
     send(app, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
-pub(crate) async fn predict(app: &Arc<App>, body: impl Into<Body>) -> Answer {
+pub(crate) async fn predict(app: &Arc<App>, body: impl Into<Body>) -> TestResponse {
     send(app, Request::post("/predict").body(body.into()).unwrap()).await
 }
 

@@ -13,7 +13,7 @@ use springtide_inference::{Backend, RunError, Stop, Tensor, TensorView};
 use super::batching::Batching;
 use super::name::{ModelName, Version};
 use super::request::Checked;
-use crate::processors::time_of_this_thread;
+use crate::cpu::thread_cpu_time;
 
 /// The model failed on a batch. The details are logged where they arise; a client gets none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -210,7 +210,7 @@ impl Worker for Runner {
     /// never more than the time by the clock on the processors that they were given.
     fn processor_time(&self) -> Duration {
         let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
-        time_of_this_thread().saturating_mul(threads)
+        thread_cpu_time().saturating_mul(threads)
     }
 }
 

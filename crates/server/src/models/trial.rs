@@ -14,7 +14,7 @@ use springtide_inference::{
 use super::batching::{Before, Wish, after_trial, before_trial, full_batch_failed};
 use super::request::elements;
 use super::shipped::{ShippedError, WARM_UP_FILE};
-use crate::processors::time_of_this_thread;
+use crate::cpu::thread_cpu_time;
 
 /// A run that takes no longer may be repeated: the start is hardly later for it.
 const CHEAP: Duration = Duration::from_millis(20);
@@ -198,7 +198,7 @@ fn run(
     memory: Memory,
 ) -> Result<(Vec<Tensor>, Ran), RunError> {
     let inputs: Vec<&Tensor> = tensors.iter().collect();
-    let (began, processor_time) = (Instant::now(), time_of_this_thread());
+    let (began, processor_time) = (Instant::now(), thread_cpu_time());
     let outputs = match memory {
         Memory::Kept => backend.run(&inputs, &Stop::new())?,
         Memory::GivenBack => backend.try_out(&inputs)?,
@@ -207,7 +207,7 @@ fn run(
         rows: rows.get(),
         elements: elements(tensors),
         took: began.elapsed(),
-        processor_time: time_of_this_thread().saturating_sub(processor_time),
+        processor_time: thread_cpu_time().saturating_sub(processor_time),
     };
     Ok((outputs, ran))
 }

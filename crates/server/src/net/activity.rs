@@ -84,14 +84,14 @@ impl Activity {
     }
 
     /// A request's head is complete. In flight until the result is dropped.
-    pub(super) fn request(self: &Arc<Self>, version: Version) -> InFlight {
+    pub(super) fn request(self: &Arc<Self>, version: Version) -> ActiveRequest {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         if number == 0 && version == Version::HTTP_2 {
             self.is_http2.store(true, Ordering::Relaxed);
             self.changed.notify_one();
         }
-        InFlight {
+        ActiveRequest {
             activity: Arc::clone(self),
             version,
             number,
@@ -246,7 +246,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Tells how the body of a request comes.
 #[derive(Debug)]
-pub(super) struct Arriving {
+pub(super) struct BodyProgress {
     activity: Arc<Activity>,
     number: u64,
     /// Bytes that have come since the wait began.
@@ -254,7 +254,7 @@ pub(super) struct Arriving {
     is_awaited: bool,
 }
 
-impl Arriving {
+impl BodyProgress {
     /// Nothing has come, and it is asked for.
     pub(super) fn nothing(&mut self) {
         if !self.is_awaited {
@@ -281,7 +281,7 @@ impl Arriving {
     }
 }
 
-impl Drop for Arriving {
+impl Drop for BodyProgress {
     fn drop(&mut self) {
         self.over();
     }
@@ -289,7 +289,7 @@ impl Drop for Arriving {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(super) struct InFlight {
+pub(super) struct ActiveRequest {
     activity: Arc<Activity>,
     version: Version,
     number: u64,
@@ -297,15 +297,15 @@ pub(super) struct InFlight {
     is_unpaid: bool,
 }
 
-impl InFlight {
+impl ActiveRequest {
     /// Whether its answer is to end the connection. HTTP/2 has a frame for that.
     pub(super) fn is_last(&self) -> bool {
         self.activity.is_retired() && self.version < Version::HTTP_2
     }
 
     /// For its body.
-    pub(super) fn arriving(&self) -> Arriving {
-        Arriving {
+    pub(super) fn arriving(&self) -> BodyProgress {
+        BodyProgress {
             activity: Arc::clone(&self.activity),
             number: self.number,
             bytes: 0,
@@ -339,7 +339,7 @@ impl InFlight {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.taken();
         if self.is_unpaid {
@@ -352,9 +352,9 @@ impl Drop for InFlight {
 
 /// By which a request tells that its client holds it open and nothing is being done for it.
 #[derive(Debug, Clone)]
-pub struct Patience(Arc<Activity>);
+pub struct IdleHandle(Arc<Activity>);
 
-impl Patience {
+impl IdleHandle {
     pub(super) const fn of(activity: Arc<Activity>) -> Self {
         Self(activity)
     }
@@ -362,25 +362,25 @@ impl Patience {
     /// Until the result is dropped the request doesn't keep its connection from making room for
     /// another.
     #[must_use]
-    pub fn wait(&self) -> Waiting {
+    pub fn idle(&self) -> IdleGuard {
         self.0.over_now();
         self.0.waiting.fetch_add(1, Ordering::Release);
-        Waiting(Arc::clone(&self.0))
+        IdleGuard(Arc::clone(&self.0))
     }
 
     /// Until the result is dropped it is the server's turn, though the request waits for more of its body.
     #[must_use]
-    pub fn work(&self) -> Working {
+    pub fn busy(&self) -> BusyGuard {
         self.0.working.fetch_add(1, Ordering::Release);
-        Working(Arc::clone(&self.0))
+        BusyGuard(Arc::clone(&self.0))
     }
 }
 
 /// A request that waits for more of its body while something is being done for it.
 #[derive(Debug)]
-pub struct Working(Arc<Activity>);
+pub struct BusyGuard(Arc<Activity>);
 
-impl Drop for Working {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.0.working.fetch_sub(1, Ordering::Release);
     }
@@ -388,9 +388,9 @@ impl Drop for Working {
 
 /// A request for which nothing is being done.
 #[derive(Debug)]
-pub struct Waiting(Arc<Activity>);
+pub struct IdleGuard(Arc<Activity>);
 
-impl Drop for Waiting {
+impl Drop for IdleGuard {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Release);
     }

@@ -23,15 +23,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::activity::{Activity, Patience};
-use super::answer::Answer;
-use super::body::{RequestBody, Rest};
-use super::closing::Closing;
-use super::cost::{Asked, Memory, REQUEST_BYTES, of_head};
+use super::activity::{Activity, IdleHandle};
+use super::connection_limit::ConnectionSlot;
 use super::frames::FrameFilter;
-use super::impatient::Impatient;
-use super::places::Place;
-use crate::body::IsKept;
+use super::request_body::{RequestBody, UnreadBody};
+use super::request_cost::{MemoryLimits, REQUEST_BYTES, RejectedRequest, head_cost};
+use super::response_body::TrackedBody;
+use super::shutdown::ShutdownPhase;
+use super::write_timeout::WriteTimeout;
+use crate::body::AlreadyCharged;
 
 /// Longest time in which a client may take nothing of its answers; of one among several over
 /// HTTP/2 up to twice as long, since nobody looks more often.
@@ -97,26 +97,27 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) async fn connection<S>(
     stream: S,
     router: Router,
-    memory: Memory,
-    place: &Place,
+    memory: MemoryLimits,
+    slot: &ConnectionSlot,
     age: Option<Duration>,
-    mut closing: watch::Receiver<Closing>,
+    mut closing: watch::Receiver<ShutdownPhase>,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (http, activity) = (http(memory.head_bytes), place.activity());
-    let stream = FrameFilter::new(Impatient::new(stream, MAX_STALL, Arc::clone(activity)));
+    let (http, activity) = (http(memory.head_bytes), slot.activity());
+    let stream = FrameFilter::new(WriteTimeout::new(stream, MAX_STALL, Arc::clone(activity)));
     let stream = TokioIo::new(stream);
     let refused_age = age.map(|age| age.min(REFUSED_AGE));
-    let service = service(router, memory, place, refused_age);
+    let service = service(router, memory, slot, refused_age);
     let connection = http.serve_connection(stream, service);
     let mut connection = pin!(connection);
     // A connection that wasn't looked at yet isn't known to be idle.
-    let mut stage = (*closing.borrow()).min(Closing::NoNewConnections);
+    let mut stage = (*closing.borrow()).min(ShutdownPhase::NoNewConnections);
     let mut retires_at = age.map(|age| activity.opened() + age);
     let mut went_away = false;
     let ended = loop {
-        if stage >= Closing::Elsewhere || retires_at.is_some_and(|at| at <= Instant::now()) {
+        if stage >= ShutdownPhase::AskReconnect || retires_at.is_some_and(|at| at <= Instant::now())
+        {
             activity.retire();
             retires_at = None;
         }
@@ -141,7 +142,7 @@ pub(super) async fn connection<S>(
             () = activity.changed() => {}
             () = sleep_until(look_at) => {}
         }
-        if stage == Closing::AfterRequest {
+        if stage == ShutdownPhase::FinishRequests {
             connection.as_mut().graceful_shutdown();
             break connection.await;
         }
@@ -150,7 +151,7 @@ pub(super) async fn connection<S>(
         }
         let now = Instant::now();
         if activity.is_evicted() && activity.stalled_since().is_some() {
-            break Err("its place is needed, and its client does nothing".into());
+            break Err("its slot is needed, and its client does nothing".into());
         }
         if activity.is_evicted() || activity.silent_at().is_some_and(|at| at <= now) {
             break hang_up(connection, activity).await;
@@ -198,37 +199,37 @@ fn http(head_bytes: NonZeroUsize) -> auto::Builder<TokioExecutor> {
 /// refusal ends the connection.
 fn service(
     router: Router,
-    memory: Memory,
-    place: &Place,
+    memory: MemoryLimits,
+    slot: &ConnectionSlot,
     refused_age: Option<Duration>,
 ) -> impl Service<
     Request<Incoming>,
-    Response = Response<Answer>,
+    Response = Response<TrackedBody>,
     Error = Infallible,
     Future: Send + 'static,
 > + use<> {
-    let (places, activity) = (Arc::clone(place.of()), Arc::clone(place.activity()));
+    let (limit, activity) = (Arc::clone(slot.of()), Arc::clone(slot.activity()));
     let router = TowerToHyperService::new(router);
     service_fn(move |mut request: Request<Incoming>| {
         let mut in_flight = activity.request(request.version());
-        let asked = Asked::by(&request);
-        let cost = of_head(request.uri(), request.headers());
-        let held = memory.budget.hold_bytes(cost);
+        let asked = RejectedRequest::by(&request);
+        let cost = head_cost(request.uri(), request.headers());
+        let held = memory.budget.reserve(cost);
         if held.is_err() {
             in_flight.count_unpaid();
-            places.relieve();
+            limit.relieve();
         }
         if request.version() == Version::HTTP_2 {
-            let patience = Patience::of(Arc::clone(&activity));
+            let patience = IdleHandle::of(Arc::clone(&activity));
             request.extensions_mut().insert(patience);
         }
-        let rest = Rest::new();
+        let rest = UnreadBody::new();
         let (version, is_grpc) = (request.version(), asked.is_grpc);
         let asks_first = request.headers().contains_key(EXPECT);
         let refused = match &held {
             Ok(_) if request.headers().len() > MAX_HEADERS => Some(too_many_headers()),
             Ok(_) => None,
-            Err(_no_room) => Some(refusal(&memory, &asked)),
+            Err(_exhausted) => Some(refusal(&memory, &asked)),
         };
         let arriving = in_flight.arriving();
         let request = request.map(|body| RequestBody::new(body, arriving, &rest));
@@ -248,11 +249,11 @@ fn service(
             } else {
                 rest.discard().await
             };
-            let mut held = held.unwrap_or_else(|_no_room| memory.budget.hold());
+            let mut held = held.unwrap_or_else(|_exhausted| memory.budget.hold());
             held.shrink_to(REQUEST_BYTES);
             let size = response.size_hint().exact();
             let size = size.and_then(|size| usize::try_from(size).ok());
-            let is_kept = response.extensions().get::<IsKept>().is_some();
+            let is_kept = response.extensions().get::<AlreadyCharged>().is_some();
             if let Some(size) = size.filter(|_| !is_kept)
                 && held.grow(size).is_err()
             {
@@ -267,15 +268,15 @@ fn service(
             {
                 activity.retire_now();
             }
-            Ok(Answer::to(in_flight, response, held))
+            Ok(TrackedBody::to(in_flight, response, held))
         }
     })
 }
 
 /// The answer to a request for which there is no memory. It takes what little it needs from nothing.
-fn refusal(memory: &Memory, asked: &Asked) -> Response<Body> {
-    let mut response = (memory.refuse)(asked);
-    response.extensions_mut().insert(IsKept);
+fn refusal(memory: &MemoryLimits, asked: &RejectedRequest) -> Response<Body> {
+    let mut response = (memory.reject)(asked);
+    response.extensions_mut().insert(AlreadyCharged);
     response
 }
 
@@ -294,11 +295,14 @@ fn is_refusal(response: &Response<Body>) -> bool {
 
 /// Returns the stage of closing once it is later than this one; the last one if nobody is left to
 /// say so.
-async fn beyond(closing: &mut watch::Receiver<Closing>, stage: Closing) -> Closing {
+async fn beyond(
+    closing: &mut watch::Receiver<ShutdownPhase>,
+    stage: ShutdownPhase,
+) -> ShutdownPhase {
     closing
         .wait_for(|closing| *closing > stage)
         .await
-        .map_or(Closing::AfterRequest, |later| *later)
+        .map_or(ShutdownPhase::FinishRequests, |later| *later)
 }
 
 /// Ends a connection at once, unless a request came at the last moment: that is answered first, and
@@ -309,7 +313,7 @@ async fn hang_up<I, S>(
 ) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     I: Read + Write + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible>,
+    S: Service<Request<Incoming>, Response = Response<TrackedBody>, Error = Infallible>,
     S::Future: Send + 'static,
 {
     connection.as_mut().graceful_shutdown();

@@ -48,7 +48,7 @@ const END_HEADERS: u8 = 4;
 const MAX_TRAILERS: usize = 128;
 
 /// What h2 sends with its first GOAWAY (`SHUTDOWN_PAYLOAD` in its `frame/ping.rs`).
-const FAREWELL: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
+const SHUTDOWN_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
 /// Most bytes that are read at once after the acknowledgement.
 const READ_BYTES: usize = 8 * 1024;
@@ -149,7 +149,7 @@ struct Frames {
     /// Of the latest frame, as far as it was read.
     head: [u8; HEAD],
     /// Whether the payload so far is that of the acknowledgement.
-    is_farewell: bool,
+    is_shutdown_ping: bool,
     /// The latest request of which the head was sent.
     latest: u32,
     /// The last request that is answered, once the acknowledgement was read.
@@ -185,7 +185,7 @@ impl Frames {
         Self {
             at: At::Preface(0),
             head: [0; HEAD],
-            is_farewell: false,
+            is_shutdown_ping: false,
             latest: 0,
             last: None,
             has_large_trailers: false,
@@ -260,8 +260,8 @@ impl Frames {
             At::Payload(left) => {
                 let (piece, rest) = bytes.split_at(left.min(bytes.len()));
                 let read = self.length() - left;
-                let farewell = FAREWELL.get(read..).unwrap_or_default();
-                self.is_farewell &= farewell.starts_with(piece);
+                let farewell = SHUTDOWN_PING.get(read..).unwrap_or_default();
+                self.is_shutdown_ping &= farewell.starts_with(piece);
                 self.at = At::Payload(left - piece.len());
                 if piece.len() == left {
                     self.end();
@@ -281,8 +281,8 @@ impl Frames {
             self.has_large_trailers |= is_known && is_large;
             self.latest = self.latest.max(self.request());
         }
-        self.is_farewell =
-            self.kind() == PING && flags & ACK != 0 && self.length() == FAREWELL.len();
+        self.is_shutdown_ping =
+            self.kind() == PING && flags & ACK != 0 && self.length() == SHUTDOWN_PING.len();
         self.at = match self.length() {
             0 => At::Head(0),
             length => At::Payload(length),
@@ -292,7 +292,7 @@ impl Frames {
     /// A payload is complete.
     fn end(&mut self) {
         self.at = At::Head(0);
-        if self.is_farewell && self.last.is_none() {
+        if self.is_shutdown_ping && self.last.is_none() {
             self.last = Some(self.latest);
         }
     }
@@ -433,7 +433,7 @@ mod tests {
             pieces in proptest::collection::vec(1_usize..40, 1..8),
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let (sent, expected) = connection(FAREWELL);
+            let (sent, expected) = connection(SHUTDOWN_PING);
             prop_assert_eq!(runtime.block_on(given_on(&sent, &pieces)), expected);
             // A PING of another purpose ends nothing.
             let (sent, _) = connection([7; 8]);

@@ -9,7 +9,7 @@ use springtide_contract::text::plain;
 use springtide_inference::UnsupportedModel;
 
 use super::request::InvalidRequest;
-use crate::body::{NoRoom, ReadError};
+use crate::body::{MemoryExhausted, ReadError};
 use crate::metrics::{Rejected, Status};
 use crate::models::{InferError, LookupError, MAX_MESSAGE};
 
@@ -191,7 +191,7 @@ impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::TooLarge { limit } => Self::BodyTooLarge { limit },
-            ReadError::NoRoom(NoRoom) => Self::NoRoomForBody,
+            ReadError::MemoryExhausted(MemoryExhausted) => Self::NoRoomForBody,
             // Nothing is decoded here.
             ReadError::Incomplete | ReadError::Corrupt => Self::BodyIncomplete,
             ReadError::TooSlow => Self::BodyTooSlow,

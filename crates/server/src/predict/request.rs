@@ -26,14 +26,14 @@ const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a valid request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct PredictLimits {
     /// Numbers in each row.
     pub features: NonZeroUsize,
     /// Most rows.
     pub max_rows: NonZeroUsize,
 }
 
-impl Limits {
+impl PredictLimits {
     /// Most bytes of a body.
     #[must_use]
     pub fn max_body_bytes(&self) -> usize {

@@ -7,7 +7,7 @@ use serde_json::json;
 use springtide_batching::{Config, Policy};
 use springtide_inference::{Dimension, ElementType, Port};
 
-use super::request::Limits;
+use super::request::PredictLimits;
 use crate::app::App;
 use crate::http::testing::{
     AT_ONCE, BODY_BUDGET, MODEL, WINDOW, get_path, predict, ready_app, serving, until_waiting,
@@ -31,7 +31,7 @@ async fn a_prediction_has_the_contracts_fields() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_large_is_413_and_one_without_room_429() {
     let app = ready_app(AT_ONCE, 100);
-    let limits = Limits {
+    let limits = PredictLimits {
         features: NonZeroUsize::new(2).unwrap(),
         max_rows: NonZeroUsize::new(4).unwrap(),
     };

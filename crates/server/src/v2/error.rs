@@ -10,7 +10,7 @@ use springtide_contract::text::plain;
 use springtide_open_inference::{InvalidRequest, NotFinite};
 use tonic::Code;
 
-use crate::body::{NoRoom, ReadError};
+use crate::body::{MemoryExhausted, ReadError};
 use crate::metrics::{Rejected, Status};
 use crate::models::{InferError, InputError, LookupError, MAX_MESSAGE};
 
@@ -19,7 +19,7 @@ const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ProtocolError {
     /// The body could not be read.
     #[error(transparent)]
     Body(#[from] ReadError),
@@ -64,13 +64,13 @@ pub enum Refusal {
     ReadOnly,
 }
 
-impl From<NoRoom> for Refusal {
-    fn from(error: NoRoom) -> Self {
+impl From<MemoryExhausted> for ProtocolError {
+    fn from(error: MemoryExhausted) -> Self {
         Self::Body(error.into())
     }
 }
 
-impl Refusal {
+impl ProtocolError {
     /// HTTP status, gRPC code and how the request counts.
     const fn facts(&self) -> (StatusCode, Code, Status) {
         use StatusCode as Http;
@@ -80,7 +80,7 @@ impl Refusal {
                 Code::InvalidArgument,
                 Status::Invalid,
             ),
-            Self::Body(ReadError::NoRoom(_)) => (
+            Self::Body(ReadError::MemoryExhausted(_)) => (
                 Http::TOO_MANY_REQUESTS,
                 Code::ResourceExhausted,
                 Status::Rejected(Rejected::NoRoomForBody),
@@ -176,7 +176,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ProtocolError {
     fn into_response(self) -> Response {
         let body = Json(serde_json::json!({ "error": self.message() }));
         let mut response = (self.facts().0, body).into_response();
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn what_a_model_says_is_told_on_one_line_without_controls() {
         let said = format!("\0a\n\u{202e}b\u{9b}\u{2028}{}", "c".repeat(10_000));
-        let refusal = Refusal::Infer(InferError::InvalidInput(said));
+        let refusal = ProtocolError::Infer(InferError::InvalidInput(said));
         let message = refusal.message();
         assert!(
             message.contains("input: \u{fffd}a \u{fffd}b\u{fffd} ccc"),
@@ -215,74 +215,74 @@ mod tests {
         let retry_after = Duration::from_millis(1_500);
         for (refusal, http, grpc, seconds) in [
             (
-                Refusal::Request(InvalidRequest::Invalid("x".to_owned())),
+                ProtocolError::Request(InvalidRequest::Invalid("x".to_owned())),
                 400,
                 Code::InvalidArgument,
                 None,
             ),
             (
-                Refusal::Request(InvalidRequest::Unsupported("x".to_owned())),
+                ProtocolError::Request(InvalidRequest::Unsupported("x".to_owned())),
                 501,
                 Code::Unimplemented,
                 None,
             ),
             (
-                Refusal::Lookup(LookupError::UnknownModel("x".to_owned())),
+                ProtocolError::Lookup(LookupError::UnknownModel("x".to_owned())),
                 404,
                 Code::NotFound,
                 None,
             ),
             (
-                Refusal::Lookup(LookupError::NothingServes),
+                ProtocolError::Lookup(LookupError::NothingServes),
                 503,
                 Code::Unavailable,
                 Some("1"),
             ),
-            (Refusal::Draining, 503, Code::Unavailable, Some("1")),
+            (ProtocolError::Draining, 503, Code::Unavailable, Some("1")),
             (
-                Refusal::Infer(InferError::QueueFull { retry_after }),
+                ProtocolError::Infer(InferError::QueueFull { retry_after }),
                 429,
                 Code::ResourceExhausted,
                 Some("2"),
             ),
             (
-                Refusal::from(NoRoom),
+                ProtocolError::from(MemoryExhausted),
                 429,
                 Code::ResourceExhausted,
                 Some("1"),
             ),
             (
-                Refusal::Infer(InferError::TimedOut),
+                ProtocolError::Infer(InferError::TimedOut),
                 504,
                 Code::DeadlineExceeded,
                 None,
             ),
             (
-                Refusal::Infer(InferError::InvalidInput("x".to_owned())),
+                ProtocolError::Infer(InferError::InvalidInput("x".to_owned())),
                 400,
                 Code::InvalidArgument,
                 None,
             ),
             (
-                Refusal::Body(ReadError::TooSlow),
+                ProtocolError::Body(ReadError::TooSlow),
                 408,
                 Code::DeadlineExceeded,
                 Some("1"),
             ),
             (
-                Refusal::Body(ReadError::Corrupt),
+                ProtocolError::Body(ReadError::Corrupt),
                 400,
                 Code::InvalidArgument,
                 None,
             ),
             (
-                Refusal::Infer(InferError::Failed),
+                ProtocolError::Infer(InferError::Failed),
                 500,
                 Code::Internal,
                 None,
             ),
             (
-                Refusal::Body(ReadError::TooLarge { limit: 7 }),
+                ProtocolError::Body(ReadError::TooLarge { limit: 7 }),
                 413,
                 Code::InvalidArgument,
                 None,

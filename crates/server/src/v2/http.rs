@@ -26,13 +26,13 @@ use tower_http::compression::predicate::SizeAbove;
 use tower_http::compression::{Compression, CompressionLevel};
 use tower_http::decompression::{DecompressionBody, RequestDecompression};
 
-use super::error::Refusal;
+use super::error::ProtocolError;
 use super::{
-    Most, find, index, model_config, model_metadata, parse_bytes, run, series, server_metadata,
-    serving, statistics, version,
+    ContentBounds, find, index, model_config, model_metadata, parse_bytes, run, series,
+    server_metadata, serving, statistics, version,
 };
 use crate::app::App;
-use crate::body::{HeldBody, IsKept, LONG_BODY_BYTES, Undecodable};
+use crate::body::{AlreadyCharged, BufferedBody, LONG_BODY_BYTES, Undecodable};
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, Model};
@@ -72,7 +72,7 @@ pub fn router() -> Router<Arc<App>> {
         .route(&at(version, "/stats"), read(model_statistics))
         .route(&at(model, "/infer"), write(infer))
         .route(&at(version, "/infer"), write(infer))
-        .route("/v2/{*rest}", any(async || Refusal::NotFound))
+        .route("/v2/{*rest}", any(async || ProtocolError::NotFound))
 }
 
 /// Those that probes ask.
@@ -83,34 +83,34 @@ pub fn health_router() -> Router<Arc<App>> {
 }
 
 fn read<T: 'static>(handler: impl Handler<T, Arc<App>>) -> MethodRouter<Arc<App>> {
-    get(handler).fallback(async || Refusal::MethodNotAllowed)
+    get(handler).fallback(async || ProtocolError::MethodNotAllowed)
 }
 
 fn write<T: 'static>(handler: impl Handler<T, Arc<App>>) -> MethodRouter<Arc<App>> {
-    post(handler).fallback(async || Refusal::MethodNotAllowed)
+    post(handler).fallback(async || ProtocolError::MethodNotAllowed)
 }
 
 /// The model that a path names.
 #[derive(Debug, Deserialize)]
-struct Named {
+struct ModelPath {
     name: String,
     #[serde(default)]
     version: String,
 }
 
 /// A path that is no text names nothing.
-impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Refusal;
+impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
+    type Rejection = ProtocolError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ProtocolError> {
         let path = Path::from_request_parts(parts, state).await;
         path.map(|Path(named)| named)
-            .map_err(|_no_text| Refusal::NotFound)
+            .map_err(|_no_text| ProtocolError::NotFound)
     }
 }
 
-impl Named {
-    fn find(&self, app: &App) -> Result<Arc<Model>, Refusal> {
+impl ModelPath {
+    fn find(&self, app: &App) -> Result<Arc<Model>, ProtocolError> {
         find(app, &self.name, version(&self.version))
     }
 }
@@ -119,32 +119,41 @@ async fn describe_server() -> Json<impl Serialize> {
     Json(server_metadata())
 }
 
-async fn live(State(app): Shared) -> Result<Json<impl Serialize>, Refusal> {
+async fn live(State(app): Shared) -> Result<Json<impl Serialize>, ProtocolError> {
     match app.models.stuck() {
         None => Ok(Json(json!({ "live": true }))),
-        Some(why) => Err(Refusal::Stuck(why)),
+        Some(why) => Err(ProtocolError::Stuck(why)),
     }
 }
 
-async fn ready(State(app): Shared) -> Result<Json<impl Serialize>, Refusal> {
+async fn ready(State(app): Shared) -> Result<Json<impl Serialize>, ProtocolError> {
     match app.lifecycle.phase() {
         Phase::Ready => Ok(Json(json!({ "ready": true }))),
-        Phase::Loading => Err(Refusal::Loading),
-        Phase::Draining => Err(Refusal::Draining),
+        Phase::Loading => Err(ProtocolError::Loading),
+        Phase::Draining => Err(ProtocolError::Draining),
     }
 }
 
-async fn describe_model(State(app): Shared, named: Named) -> Result<Json<impl Serialize>, Refusal> {
+async fn describe_model(
+    State(app): Shared,
+    named: ModelPath,
+) -> Result<Json<impl Serialize>, ProtocolError> {
     let model = named.find(&app)?;
     Ok(Json(model_metadata(&app.models, &model)))
 }
 
-async fn model_ready(State(app): Shared, named: Named) -> Result<Json<impl Serialize>, Refusal> {
+async fn model_ready(
+    State(app): Shared,
+    named: ModelPath,
+) -> Result<Json<impl Serialize>, ProtocolError> {
     let model = named.find(&app)?;
     Ok(Json(json!({ "name": model.name(), "ready": true })))
 }
 
-async fn configuration(State(app): Shared, named: Named) -> Result<Json<impl Serialize>, Refusal> {
+async fn configuration(
+    State(app): Shared,
+    named: ModelPath,
+) -> Result<Json<impl Serialize>, ProtocolError> {
     let model = named.find(&app)?;
     Ok(Json(model_config(&model)))
 }
@@ -156,8 +165,8 @@ async fn all_statistics(State(app): Shared) -> Json<impl Serialize> {
 /// Of all versions that serve where the path names none.
 async fn model_statistics(
     State(app): Shared,
-    named: Named,
-) -> Result<Json<impl Serialize>, Refusal> {
+    named: ModelPath,
+) -> Result<Json<impl Serialize>, ProtocolError> {
     let models = serving(&app, &named.name, &named.version)?;
     Ok(Json(statistics(&models)))
 }
@@ -171,7 +180,7 @@ struct IndexRequest {
 async fn repository_index(
     State(app): Shared,
     request: Request,
-) -> Result<Json<impl Serialize>, Refusal> {
+) -> Result<Json<impl Serialize>, ProtocolError> {
     let (parts, body) = request.into_parts();
     let deadline = Instant::now() + app.request_timeout;
     let body = app
@@ -187,13 +196,13 @@ async fn repository_index(
     Ok(Json(index(&app.models, ready)))
 }
 
-async fn read_only() -> Refusal {
-    Refusal::ReadOnly
+async fn read_only() -> ProtocolError {
+    ProtocolError::ReadOnly
 }
 
 async fn infer(
     State(app): Shared,
-    named: Result<Named, Refusal>,
+    named: Result<ModelPath, ProtocolError>,
     mut request: Request,
 ) -> Response {
     name_encoding(request.headers_mut());
@@ -245,7 +254,11 @@ fn undecodable(error: BoxError) -> BoxError {
 }
 
 /// Answers a request, and counts it.
-async fn counted(app: &App, named: &Result<Named, Refusal>, request: Request) -> Response {
+async fn counted(
+    app: &App,
+    named: &Result<ModelPath, ProtocolError>,
+    request: Request,
+) -> Response {
     let _in_flight = app.lifecycle.enter();
     let model = match named {
         Ok(named) => named.find(app),
@@ -266,10 +279,10 @@ async fn counted(app: &App, named: &Result<Named, Refusal>, request: Request) ->
 
 async fn answer(
     app: &App,
-    model: Result<Arc<Model>, Refusal>,
+    model: Result<Arc<Model>, ProtocolError>,
     call: &mut Call,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProtocolError> {
     let (parts, body) = request.into_parts();
     let (model, json_length) = judge_head(model, &parts.headers)?;
     let limits = Limits::new(model.signature(), model.max_rows());
@@ -286,14 +299,14 @@ async fn answer(
     let json = json_length.unwrap_or(usize::MAX).min(body.bytes.len());
     let binary = body.bytes.len() - json;
     let numbers = most_bytes_of_numbers(&body.bytes[..json]);
-    let most = Most {
+    let most = ContentBounds {
         bytes: body.bytes.len(),
         numbers: numbers + binary,
         // Text of binary tensors has 4 bytes of length before each.
         texts: numbers / size_of::<u64>() + binary / 4,
     };
     body.held.grow(parse_bytes(model.signature(), &most))?;
-    let HeldBody { bytes, held } = body;
+    let BufferedBody { bytes, held } = body;
     let request = parse(bytes, json_length, limits, &model).await?;
     let answer = run(&model, request, held, call, app.request_timeout).await?;
     let body = write_response(&answer.response(&model)?)?;
@@ -301,10 +314,10 @@ async fn answer(
         Some(_) => BINARY,
         None => JSON,
     };
-    let held = app.bodies.hold_bytes(body.bytes.len())?;
+    let held = app.bodies.reserve(body.bytes.len())?;
     let bytes = held.keep(body.bytes.into());
     let mut response = ([(CONTENT_TYPE, content_type)], bytes).into_response();
-    response.extensions_mut().insert(IsKept);
+    response.extensions_mut().insert(AlreadyCharged);
     if let Some(length) = body.json_length {
         let length = HeaderValue::from(length);
         response.headers_mut().insert(JSON_LENGTH, length);
@@ -314,23 +327,25 @@ async fn answer(
 
 /// The model, and the bytes of JSON where the head of the request tells them.
 fn judge_head(
-    model: Result<Arc<Model>, Refusal>,
+    model: Result<Arc<Model>, ProtocolError>,
     headers: &HeaderMap,
-) -> Result<(Arc<Model>, Option<usize>), Refusal> {
+) -> Result<(Arc<Model>, Option<usize>), ProtocolError> {
     let model = model?;
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
     if !encodings.all(|encoding| encoding == "identity") {
-        return Err(Refusal::Encoding);
+        return Err(ProtocolError::Encoding);
     }
     Ok((model, json_length(headers)?))
 }
 
-fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
+fn json_length(headers: &HeaderMap) -> Result<Option<usize>, ProtocolError> {
     let Some(value) = headers.get(JSON_LENGTH) else {
         return Ok(None);
     };
     let length = value.to_str().ok().and_then(|text| text.parse().ok());
-    length.map(Some).ok_or(Refusal::Header(JSON_LENGTH_HEADER))
+    length
+        .map(Some)
+        .ok_or(ProtocolError::Header(JSON_LENGTH_HEADER))
 }
 
 async fn parse(
@@ -338,7 +353,7 @@ async fn parse(
     json_length: Option<usize>,
     limits: Limits,
     model: &Arc<Model>,
-) -> Result<InferRequest, Refusal> {
+) -> Result<InferRequest, ProtocolError> {
     let is_long = body.len() > LONG_BODY_BYTES;
     let model = Arc::clone(model);
     let parse = move || match json_length {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use springtide_inference::{Data, DataView, ElementType, Signature, Tensor, TensorView};
 use springtide_open_inference::{InferRequest, InferResponse, MAX_STRINGS, Output, Selected};
 
-use super::error::Refusal;
+use super::error::ProtocolError;
 use crate::app::App;
-use crate::body::Held;
+use crate::body::Reservation;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Series};
 use crate::models::{InferError, Inferred, LookupError, Model};
@@ -22,7 +22,11 @@ pub(crate) fn version(text: &str) -> Option<&str> {
 ///
 /// # Errors
 /// When it doesn't.
-pub(crate) fn find(app: &App, name: &str, version: Option<&str>) -> Result<Arc<Model>, Refusal> {
+pub(crate) fn find(
+    app: &App,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Arc<Model>, ProtocolError> {
     app.models.find(name, version).map_err(|error| match error {
         // What there will be isn't known yet.
         LookupError::UnknownModel(_) if app.lifecycle.phase() == Phase::Loading => {
@@ -36,7 +40,11 @@ pub(crate) fn find(app: &App, name: &str, version: Option<&str>) -> Result<Arc<M
 ///
 /// # Errors
 /// When there is none of that name and version.
-pub(crate) fn serving(app: &App, name: &str, number: &str) -> Result<Vec<Arc<Model>>, Refusal> {
+pub(crate) fn serving(
+    app: &App,
+    name: &str,
+    number: &str,
+) -> Result<Vec<Arc<Model>>, ProtocolError> {
     if name.is_empty() {
         return Ok(app.models.serving());
     }
@@ -58,12 +66,12 @@ pub(crate) fn series<E>(app: &App, model: &Result<Arc<Model>, E>) -> Arc<Series>
 }
 
 /// What a model gave for a request.
-pub(crate) struct Answer {
+pub(crate) struct RunResult {
     id: Option<String>,
     outputs: Vec<Selected>,
     inferred: Inferred,
     /// Memory of the outputs.
-    _held: Held,
+    _held: Reservation,
 }
 
 /// Runs a request that arrived with `call`. `held` is its memory, of which it makes what its tensors need.
@@ -73,10 +81,10 @@ pub(crate) struct Answer {
 pub(crate) async fn run(
     model: &Model,
     request: InferRequest,
-    mut held: Held,
+    mut held: Reservation,
     call: &mut Call,
     timeout: Duration,
-) -> Result<Answer, Refusal> {
+) -> Result<RunResult, ProtocolError> {
     let request = request.resolve(model.signature())?;
     let timeout = request.timeout.map_or(timeout, |own| own.min(timeout));
     let optional = request.optional.iter().map(|(_, tensor)| tensor);
@@ -86,7 +94,7 @@ pub(crate) async fn run(
     let deadline = call.arrived() + timeout;
     let inferred = model.infer(checked, deadline).await?;
     held.resize(output_bytes(&inferred))?;
-    Ok(Answer {
+    Ok(RunResult {
         _held: held,
         id: request.id,
         outputs: request.outputs,
@@ -94,12 +102,15 @@ pub(crate) async fn run(
     })
 }
 
-impl Answer {
+impl RunResult {
     /// The answer as the protocol tells it.
     ///
     /// # Errors
     /// When the model gave less than it declares.
-    pub(crate) fn response<'a>(&'a self, model: &'a Model) -> Result<InferResponse<'a>, Refusal> {
+    pub(crate) fn response<'a>(
+        &'a self,
+        model: &'a Model,
+    ) -> Result<InferResponse<'a>, ProtocolError> {
         let ports: Vec<_> = model.signature().tensor_outputs().collect();
         let output = |selected: &Selected| {
             Some(Output {
@@ -129,7 +140,7 @@ impl Answer {
 const TEXT_BYTES: usize = 128;
 
 /// What a body may hold at most, told from its bytes without reading it.
-pub(crate) struct Most {
+pub(crate) struct ContentBounds {
     /// Bytes of the body.
     pub(crate) bytes: usize,
     /// Bytes of its numbers in memory.
@@ -139,7 +150,7 @@ pub(crate) struct Most {
 }
 
 /// Most memory that the tensors of a body take. To be held before it is read.
-pub(crate) fn parse_bytes(signature: &Signature, most: &Most) -> usize {
+pub(crate) fn parse_bytes(signature: &Signature, most: &ContentBounds) -> usize {
     let has_text = signature
         .inputs
         .iter()
@@ -199,7 +210,7 @@ mod tests {
 
     #[test]
     fn text_costs_many_times_its_bytes_and_numbers_do_not() {
-        let most = Most {
+        let most = ContentBounds {
             bytes: 4_000,
             numbers: 8_000,
             texts: 1_000,
@@ -207,7 +218,7 @@ mod tests {
         assert_eq!(parse_bytes(&signature(ElementType::F32), &most), 8_000);
         let text = parse_bytes(&signature(ElementType::String), &most);
         assert_eq!(text, 8_000 + 1_000 * TEXT_BYTES);
-        let beyond = Most {
+        let beyond = ContentBounds {
             texts: usize::MAX,
             ..most
         };

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use springtide_server::net::raise_limit;
+use springtide_server::net::raise_open_files_limit;
 
 use crate::attack::connect_from;
 use crate::support::{PATIENCE, Server, binary, model, read_prediction, until};
@@ -20,7 +20,7 @@ const VALID: &str = r#"{"features": [5.1, 3.5, 1.4, 0.2]}"#;
 fn server() -> Server {
     let connections = NonZeroUsize::new(CONNECTIONS + 100).unwrap();
     assert_eq!(
-        raise_limit(connections),
+        raise_open_files_limit(connections),
         connections,
         "this test needs as many open files"
     );

@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::body::BodyBudget;
-use crate::net::places::Places;
+use crate::body::RequestMemory;
+use crate::net::connection_limit::ConnectionLimit;
 
 /// Bytes of an answer that the HTTP/2 client takes before they are read.
 const WINDOW: u32 = 16 * 1024;
@@ -65,35 +65,35 @@ const LARGE: usize = 1024 * 1024;
 struct Served {
     client: DuplexStream,
     activity: Arc<Activity>,
-    budget: BodyBudget,
-    closing: watch::Sender<Closing>,
+    budget: RequestMemory,
+    closing: watch::Sender<ShutdownPhase>,
     ended: JoinHandle<Instant>,
 }
 
 fn serve(age: Option<Duration>) -> Served {
-    serve_at(age, Closing::Open)
+    serve_at(age, ShutdownPhase::Running)
 }
 
-fn serve_at(age: Option<Duration>, stage: Closing) -> Served {
+fn serve_at(age: Option<Duration>, stage: ShutdownPhase) -> Served {
     serve_idle(age, stage, 75 * SECOND)
 }
 
-fn serve_idle(age: Option<Duration>, stage: Closing, max_idle: Duration) -> Served {
+fn serve_idle(age: Option<Duration>, stage: ShutdownPhase, max_idle: Duration) -> Served {
     let (client, server) = duplex(64 * 1024);
     let one = NonZeroUsize::MIN;
-    let places = Arc::new(Places::new(one, None, max_idle));
-    let place = places
+    let limit = Arc::new(ConnectionLimit::new(one, None, max_idle));
+    let slot = limit
         .take(Ipv4Addr::LOCALHOST.into())
         .now_or_never()
         .flatten()
         .unwrap();
-    let activity = Arc::clone(place.activity());
+    let activity = Arc::clone(slot.activity());
     let (closing, receiver) = watch::channel(stage);
-    let budget = BodyBudget::new(NonZeroUsize::new(BUDGET).unwrap());
-    let memory = Memory {
+    let budget = RequestMemory::new(NonZeroUsize::new(BUDGET).unwrap());
+    let memory = MemoryLimits {
         budget: budget.clone(),
         head_bytes: HEAD_BYTES,
-        refuse: Arc::new(|asked| {
+        reject: Arc::new(|asked| {
             let mut refusal = Response::new(Body::from(format!("no room for {}", asked.uri)));
             *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             refusal
@@ -129,7 +129,7 @@ fn serve_idle(age: Option<Duration>, stage: Closing, max_idle: Duration) -> Serv
         );
     let ended = tokio::spawn({
         async move {
-            connection(server, router, memory, &place, age, receiver).await;
+            connection(server, router, memory, &slot, age, receiver).await;
             Instant::now()
         }
     });
@@ -193,7 +193,7 @@ struct Http2 {
     sender: http2::SendRequest<Empty<Bytes>>,
     client: JoinHandle<()>,
     activity: Arc<Activity>,
-    closing: watch::Sender<Closing>,
+    closing: watch::Sender<ShutdownPhase>,
     ended: JoinHandle<Instant>,
 }
 

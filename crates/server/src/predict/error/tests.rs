@@ -4,7 +4,7 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use serde_json::{Value, json};
 
-use super::super::request::{Limits, parse};
+use super::super::request::{PredictLimits, parse};
 use super::*;
 
 const WAIT: Duration = Duration::from_millis(2_100);
@@ -21,7 +21,7 @@ async fn parts(error: ApiError) -> (u16, Option<String>, Value) {
 }
 
 fn invalid(body: &str) -> ApiError {
-    let limits = Limits {
+    let limits = PredictLimits {
         features: NonZeroUsize::MIN,
         max_rows: NonZeroUsize::MIN,
     };

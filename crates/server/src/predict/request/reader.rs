@@ -9,13 +9,13 @@ use serde::de::{
 use springtide_inference::Tensor;
 use springtide_open_inference::http::non_finite_literal;
 
-use super::{FieldError, InvalidRequest, Limits, MAX_REQUEST_ID, PredictRequest};
+use super::{FieldError, InvalidRequest, MAX_REQUEST_ID, PredictLimits, PredictRequest};
 
 /// Reads a body.
 ///
 /// # Errors
 /// [`InvalidRequest`], the first that is found.
-pub fn parse(body: &[u8], limits: Limits) -> Result<PredictRequest, InvalidRequest> {
+pub fn parse(body: &[u8], limits: PredictLimits) -> Result<PredictRequest, InvalidRequest> {
     let mut reader = Reader::new(limits);
     match reader.read(body) {
         Ok(()) => reader.finish(),
@@ -25,14 +25,14 @@ pub fn parse(body: &[u8], limits: Limits) -> Result<PredictRequest, InvalidReque
 
 /// Where in `features` the parser is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum FieldPath {
     /// `features[i]`
     Element(usize),
     /// `features[i][j]`
     Nested(usize, usize),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FieldPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Element(index) => write!(formatter, "features[{index}]"),
@@ -44,8 +44,8 @@ impl fmt::Display for Place {
 /// What was read so far. `serde` carries errors as text only, so the field that is wrong is kept
 /// here while the parser gives up.
 struct Reader {
-    limits: Limits,
-    place: Option<Place>,
+    limits: PredictLimits,
+    place: Option<FieldPath>,
     problem: Option<FieldError>,
     numbers: Vec<f32>,
     shape: Option<Shape>,
@@ -59,7 +59,7 @@ enum Shape {
 }
 
 impl Reader {
-    const fn new(limits: Limits) -> Self {
+    const fn new(limits: PredictLimits) -> Self {
         Self {
             limits,
             place: None,
@@ -121,7 +121,7 @@ impl Reader {
     }
 
     fn finish(self) -> Result<PredictRequest, InvalidRequest> {
-        let Limits { features, max_rows } = self.limits;
+        let PredictLimits { features, max_rows } = self.limits;
         let (rows, list) = match self.shape {
             None => {
                 let problem =
@@ -324,10 +324,10 @@ impl<'de> Visitor<'de> for Value<'_> {
 /// The lists of `features`.
 impl Reader {
     fn features<'de, A: SeqAccess<'de>>(&mut self, mut list: A) -> Result<(), A::Error> {
-        let Limits { features, max_rows } = self.limits;
+        let PredictLimits { features, max_rows } = self.limits;
         let mut index = 0;
         loop {
-            self.place = Some(Place::Element(index));
+            self.place = Some(FieldPath::Element(index));
             let full = match self.shape {
                 None => false,
                 Some(Shape::Row) => index == features.get(),
@@ -361,7 +361,7 @@ impl Reader {
         self.shape = Some(Shape::Rows(row + 1));
         let mut index = 0;
         loop {
-            self.place = Some(Place::Nested(row, index));
+            self.place = Some(FieldPath::Nested(row, index));
             if index == self.limits.features.get() {
                 index += count_rest(&mut list)?;
                 break;
@@ -375,7 +375,7 @@ impl Reader {
             }
             index += 1;
         }
-        self.place = Some(Place::Element(row));
+        self.place = Some(FieldPath::Element(row));
         self.check_row_length(index)
     }
 

@@ -4,8 +4,8 @@ use springtide_inference::DataView;
 
 use super::*;
 
-fn limits(features: usize, max_rows: usize) -> Limits {
-    Limits {
+fn limits(features: usize, max_rows: usize) -> PredictLimits {
+    PredictLimits {
         features: NonZeroUsize::new(features).unwrap(),
         max_rows: NonZeroUsize::new(max_rows).unwrap(),
     }

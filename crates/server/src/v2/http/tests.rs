@@ -9,7 +9,7 @@ use springtide_inference::{Dimension, ElementType, Port, Signature};
 
 use super::*;
 use crate::http::testing::{
-    AT_ONCE, Answer, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, send, serving,
+    AT_ONCE, BODY_BUDGET, MODEL, TestResponse, WINDOW, app, get_path, ready_app, send, serving,
     serving_rows, until_waiting,
 };
 use crate::models::testing::{FakeBackend, install};
@@ -24,15 +24,15 @@ fn features(rows: &Value) -> Value {
     })
 }
 
-async fn post_to(app: &Arc<App>, path: &str, body: impl Into<Body>) -> Answer {
+async fn post_to(app: &Arc<App>, path: &str, body: impl Into<Body>) -> TestResponse {
     send(app, Request::post(path).body(body.into()).unwrap()).await
 }
 
-async fn infer(app: &Arc<App>, body: &Value) -> Answer {
+async fn infer(app: &Arc<App>, body: &Value) -> TestResponse {
     post_to(app, INFER, body.to_string()).await
 }
 
-fn error(answer: &Answer) -> (u16, String) {
+fn error(answer: &TestResponse) -> (u16, String) {
     let text = answer.json()["error"].as_str().unwrap().to_owned();
     (answer.status, text)
 }

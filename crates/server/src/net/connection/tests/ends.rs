@@ -65,23 +65,23 @@ async fn without_an_age_a_connection_lasts() {
 async fn while_the_server_drains_clients_are_asked_to_reconnect() {
     let mut served = serve(None);
     assert!(!asks_to_reconnect(&served.get("/").await));
-    served.closing.send_replace(Closing::Elsewhere);
+    served.closing.send_replace(ShutdownPhase::AskReconnect);
     sleep(SECOND).await;
     assert!(asks_to_reconnect(&served.get("/").await));
 
     let mut http2 = serve(None).http2().await;
     http2.get("/").await.unwrap();
-    http2.closing.send_replace(Closing::Elsewhere);
+    http2.closing.send_replace(ShutdownPhase::AskReconnect);
     http2.ended.await.unwrap();
     http2.client.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn connections_that_begin_during_the_drain_have_their_first_request_answered() {
-    let mut served = serve_at(None, Closing::Elsewhere);
+    let mut served = serve_at(None, ShutdownPhase::AskReconnect);
     assert!(asks_to_reconnect(&served.get("/").await));
 
-    let mut http2 = serve_at(None, Closing::Elsewhere).http2().await;
+    let mut http2 = serve_at(None, ShutdownPhase::AskReconnect).http2().await;
     assert_eq!(http2.get("/slow").await.unwrap(), "slow");
     http2.ended.await.unwrap();
     http2.client.await.unwrap();
@@ -91,13 +91,13 @@ async fn connections_that_begin_during_the_drain_have_their_first_request_answer
 async fn in_the_end_idle_connections_are_closed_and_requests_answered() {
     let mut idle = serve(None);
     idle.get("/").await;
-    idle.closing.send_replace(Closing::AfterRequest);
+    idle.closing.send_replace(ShutdownPhase::FinishRequests);
     assert_eq!(idle.until_closed().await, Duration::ZERO);
 
     let mut busy = serve(None);
     busy.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
     sleep(SECOND).await;
-    busy.closing.send_replace(Closing::AfterRequest);
+    busy.closing.send_replace(ShutdownPhase::FinishRequests);
     assert!(asks_to_reconnect(&busy.answer().await));
     assert_eq!(busy.until_closed().await, Duration::ZERO);
 

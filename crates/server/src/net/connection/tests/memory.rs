@@ -22,7 +22,7 @@ async fn a_request_takes_memory_until_its_answer_is_taken() {
 #[tokio::test(start_paused = true)]
 async fn a_request_without_room_is_refused_without_the_router() {
     let mut served = serve(None);
-    let all = served.budget.hold_bytes(BUDGET).unwrap();
+    let all = served.budget.reserve(BUDGET).unwrap();
     served.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let mut answer = [0; 12];
     served.client.read_exact(&mut answer).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_request_without_room_is_refused_without_the_router() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_room_is_a_refusal() {
     let mut served = serve(None);
-    let _most = served.budget.hold_bytes(BUDGET - LARGE).unwrap();
+    let _most = served.budget.reserve(BUDGET - LARGE).unwrap();
     served.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let mut answer = [0; 12];
     served.client.read_exact(&mut answer).await.unwrap();
@@ -45,7 +45,7 @@ async fn an_answer_without_room_is_a_refusal() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_no_refusals_is_sent_away() {
     let mut served = serve(None);
-    let _all = served.budget.hold_bytes(BUDGET).unwrap();
+    let _all = served.budget.reserve(BUDGET).unwrap();
     let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let begin = [&PREFACE[..PREFACE.len() - 9], &settings].concat();
     served.client.write_all(&begin).await.unwrap();

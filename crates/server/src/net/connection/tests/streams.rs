@@ -165,13 +165,13 @@ async fn a_stream_that_waits_keeps_no_place_and_one_that_is_answered_does() {
     sleep(SECOND).await;
     let now = Instant::now();
     assert_eq!(http2.activity.evictable_since(now), None);
-    let waiting = Patience::of(Arc::clone(&http2.activity)).wait();
+    let waiting = IdleHandle::of(Arc::clone(&http2.activity)).idle();
     assert_eq!(http2.activity.evictable_since(now), Some(now));
     drop(waiting);
     http2.activity.evict();
     sleep(SECOND).await;
     assert!(!http2.ended.is_finished(), "something is being done");
-    let _waiting = Patience::of(Arc::clone(&http2.activity)).wait();
+    let _waiting = IdleHandle::of(Arc::clone(&http2.activity)).idle();
     timeout(SECOND, http2.ended).await.unwrap().unwrap();
     assert!(answer.frame().await.unwrap().is_err());
 }

@@ -1,5 +1,4 @@
-//! Messages on their way in: they take their memory from that of all bodies, and may not take for
-//! ever.
+//! Bodies of gRPC requests: they reserve memory for their messages, and each message has a timeout.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,19 +16,19 @@ use springtide_open_inference::InvalidRequest;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
-use super::arrival::Arrival;
-use super::cursor::Cursor;
+use super::framing::MessageCursor;
+use super::pending_call::PendingCall;
 use super::reflection;
-use super::status::refused;
+use super::status::grpc_status;
 use crate::app::App;
-use crate::body::{Held, IsKept, ReadError};
+use crate::body::{AlreadyCharged, ReadError, Reservation};
 use crate::metrics;
-use crate::net::{Patience, Waiting};
-use crate::v2::Refusal;
+use crate::net::{IdleGuard, IdleHandle};
+use crate::v2::ProtocolError;
 
 /// Has the bodies of requests read within bounds, and counts the requests for inference that don't
 /// get through.
-pub(super) async fn within_bounds(
+pub(super) async fn limit_bodies(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
@@ -44,30 +43,30 @@ pub(super) async fn within_bounds(
     let series = path
         .ends_with("/ModelInfer")
         .then(|| Arc::clone(app.metrics.of_no_model()));
-    let arrival = Arc::new(Arrival::now(series));
-    let patience = request.extensions().get::<Patience>().cloned();
-    let held = is_reflection.then(|| app.bodies.hold_bytes(reflection::CALL_BYTES));
+    let arrival = Arc::new(PendingCall::new(series));
+    let idle_handle = request.extensions().get::<IdleHandle>().cloned();
+    let held = is_reflection.then(|| app.bodies.reserve(reflection::CALL_BYTES));
     let answers = match held.transpose() {
         Ok(answers) => answers,
-        Err(no_room) => return refused(&no_room.into()).into_http(),
+        Err(exhausted) => return grpc_status(&exhausted.into()).into_http(),
     };
     // Whoever watches waits for ever.
-    let waiting = patience.as_ref().filter(|_| path.ends_with("/Watch"));
-    let waiting = waiting.map(Patience::wait);
+    let waiting = idle_handle.as_ref().filter(|_| path.ends_with("/Watch"));
+    let waiting = waiting.map(IdleHandle::idle);
     request.extensions_mut().insert(Arc::clone(&arrival));
-    let messages = |body| Messages {
+    let messages = |body| MessageBody {
         body,
         held: app.bodies.hold(),
         timeout: app.request_timeout,
         timer: None,
         is_stream,
-        cursor: Cursor::default(),
+        cursor: MessageCursor::default(),
         messages: 0,
         whole: None,
         ended: false,
         arrival: Arc::clone(&arrival),
         // A stream of requests for inference tells it by itself: it reads ahead of its answers.
-        patience: patience.filter(|_| is_reflection),
+        idle_handle: idle_handle.filter(|_| is_reflection),
         waiting: None,
     };
     let request = request.map(|body| {
@@ -81,10 +80,10 @@ pub(super) async fn within_bounds(
     let mut response = next.run(request).await;
     // Whatever kept it from the service, it was about the message.
     arrival.count(metrics::Status::Invalid);
-    let held = response.extensions_mut().remove::<Arc<Held>>();
+    let held = response.extensions_mut().remove::<Arc<Reservation>>();
     let held = held.and_then(Arc::into_inner);
     if held.is_some() {
-        response.extensions_mut().insert(IsKept);
+        response.extensions_mut().insert(AlreadyCharged);
     }
     if held.is_none() && waiting.is_none() && answers.is_none() {
         return response;
@@ -93,7 +92,11 @@ pub(super) async fn within_bounds(
 }
 
 /// An answer with what belongs to it for as long as something of it is left; its message keeps `held`.
-fn until_taken<T: Send + 'static>(body: Body, mut held: Option<Held>, belongings: T) -> Body {
+fn until_taken<T: Send + 'static>(
+    body: Body,
+    mut held: Option<Reservation>,
+    belongings: T,
+) -> Body {
     Body::new(body.map_frame(move |frame| {
         let _until_dropped = &belongings;
         frame.map_data(|message| match held.take() {
@@ -106,35 +109,35 @@ fn until_taken<T: Send + 'static>(body: Body, mut held: Option<Held>, belongings
 /// A body of messages. Of a call that has one message, nothing that completes it is given before the
 /// body's end: whoever has a message decodes it, after which it may take many times its bytes, and
 /// waits for the end.
-struct Messages {
+struct MessageBody {
     body: Body,
     /// Memory of what was read and isn't done with.
-    held: Held,
+    held: Reservation,
     /// Longest time from the first byte of a message to its last one, and to the body's end where
     /// there is only one message.
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether there may be many messages, and any time between them.
     is_stream: bool,
-    cursor: Cursor,
-    /// Messages that have come whole.
+    cursor: MessageCursor,
+    /// Complete messages so far.
     messages: usize,
     /// The last part of the only message, until the body ends.
     whole: Option<Bytes>,
     ended: bool,
-    arrival: Arc<Arrival>,
+    arrival: Arc<PendingCall>,
     /// To be told while a stream waits for its next message.
-    patience: Option<Patience>,
-    waiting: Option<Waiting>,
+    idle_handle: Option<IdleHandle>,
+    waiting: Option<IdleGuard>,
 }
 
-impl Messages {
+impl MessageBody {
     /// Goes on by a part of the body.
     fn take(&mut self, part: &Bytes) -> Result<(), Status> {
-        self.held.grow(part.len()).map_err(|no_room| {
-            let refusal = Refusal::from(no_room);
+        self.held.grow(part.len()).map_err(|exhausted| {
+            let refusal = ProtocolError::from(exhausted);
             self.arrival.count(refusal.status());
-            refused(&refusal)
+            grpc_status(&refusal)
         })?;
         let whole = self.cursor.advance(part);
         if whole > 0 {
@@ -146,7 +149,7 @@ impl Messages {
         let is_beyond = self.messages > 0 && !(self.messages == 1 && self.cursor.is_between());
         if !self.is_stream && is_beyond {
             let problem = InvalidRequest::Invalid("the call has more than one message".to_owned());
-            return Err(refused(&problem.into()));
+            return Err(grpc_status(&problem.into()));
         }
         Ok(())
     }
@@ -174,7 +177,7 @@ impl Messages {
                 }
                 Poll::Pending if self.is_stream && self.cursor.is_between() => {
                     if self.waiting.is_none() {
-                        self.waiting = self.patience.as_ref().map(Patience::wait);
+                        self.waiting = self.idle_handle.as_ref().map(IdleHandle::idle);
                     }
                     return Poll::Pending;
                 }
@@ -182,7 +185,7 @@ impl Messages {
                     let timeout = self.timeout;
                     let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
                     ready!(timer.as_mut().poll(context));
-                    let too_slow = refused(&Refusal::Body(ReadError::TooSlow));
+                    let too_slow = grpc_status(&ProtocolError::Body(ReadError::TooSlow));
                     return Poll::Ready(Some(Err(too_slow.into())));
                 }
             };
@@ -204,7 +207,7 @@ impl Messages {
     }
 }
 
-impl HttpBody for Messages {
+impl HttpBody for MessageBody {
     type Data = Bytes;
     type Error = axum::BoxError;
 
@@ -225,7 +228,7 @@ mod tests {
     use futures::{StreamExt, stream};
 
     use super::*;
-    use crate::body::BodyBudget;
+    use crate::body::RequestMemory;
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -239,28 +242,28 @@ mod tests {
         stream::iter(parts).map(Ok)
     }
 
-    fn messages(body: Body, budget: &BodyBudget, is_stream: bool) -> Messages {
-        Messages {
+    fn messages(body: Body, budget: &RequestMemory, is_stream: bool) -> MessageBody {
+        MessageBody {
             body,
             held: budget.hold(),
             timeout: TIMEOUT,
             timer: None,
             is_stream,
-            cursor: Cursor::default(),
+            cursor: MessageCursor::default(),
             messages: 0,
             whole: None,
             ended: false,
-            arrival: Arc::new(Arrival::now(None)),
-            patience: None,
+            arrival: Arc::new(PendingCall::new(None)),
+            idle_handle: None,
             waiting: None,
         }
     }
 
-    fn budget(bytes: usize) -> BodyBudget {
-        BodyBudget::new(NonZeroUsize::new(bytes).unwrap())
+    fn budget(bytes: usize) -> RequestMemory {
+        RequestMemory::new(NonZeroUsize::new(bytes).unwrap())
     }
 
-    async fn next(body: &mut Messages) -> Option<Result<Bytes, tonic::Code>> {
+    async fn next(body: &mut MessageBody) -> Option<Result<Bytes, tonic::Code>> {
         let frame = body.frame().await?;
         let part = frame.map(|frame| frame.into_data().unwrap());
         Some(part.map_err(|error: BoxError| error.downcast_ref::<Status>().unwrap().code()))

@@ -21,7 +21,7 @@ const MOST_REQUEST_BYTES: u64 = defaults::MAX_REQUEST_BYTES;
 
 /// How the memory is shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct MemoryBudget {
     /// Most connections.
     pub connections: u64,
     /// Bytes for all requests together.
@@ -30,7 +30,7 @@ pub struct Room {
     pub request_bytes: u64,
 }
 
-impl Room {
+impl MemoryBudget {
     /// Before models are loaded: a quarter of the limit, 64 MiB at least, is left to them.
     #[must_use]
     pub fn before_models(limit: Option<u64>) -> Self {
@@ -71,9 +71,9 @@ impl Room {
 /// What the process has in memory beside its models, measured once, when they had been loaded: later, memory
 /// that requests have used and that is kept for the next ones can't be told from that of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BesideModels(u64);
+pub struct BaseMemory(u64);
 
-impl BesideModels {
+impl BaseMemory {
     /// Where so many bytes are in memory, so many of them for models.
     #[must_use]
     pub const fn of(resident: u64, models: u64) -> Self {
@@ -114,30 +114,34 @@ mod tests {
 
     #[test]
     fn the_largest_pod_by_default_has_what_a_machine_without_limit_has_but_for_connections() {
-        let unlimited = Room::before_models(None);
-        let room = Room::before_models(Some(2048 * MEBIBYTE));
+        let unlimited = MemoryBudget::before_models(None);
+        let room = MemoryBudget::before_models(Some(2048 * MEBIBYTE));
         assert!((2200..2400).contains(&room.connections), "{room:?}");
         let connections = unlimited.connections;
         assert_eq!(
-            Room {
+            MemoryBudget {
                 connections,
                 ..room
             },
             unlimited
         );
-        let after = Room::after_models(Some(2048 * MEBIBYTE), 100 * MEBIBYTE, room.connections);
+        let after =
+            MemoryBudget::after_models(Some(2048 * MEBIBYTE), 100 * MEBIBYTE, room.connections);
         assert_eq!(after, MOST_REQUESTS_BYTES);
-        assert_eq!(Room::before_models(Some(4096 * MEBIBYTE)), unlimited);
+        assert_eq!(
+            MemoryBudget::before_models(Some(4096 * MEBIBYTE)),
+            unlimited
+        );
     }
 
     #[test]
     fn a_small_pod_takes_fewer_connections_and_less_of_each_request() {
         let limit = 512 * MEBIBYTE;
-        let room = Room::before_models(Some(limit));
+        let room = MemoryBudget::before_models(Some(limit));
         assert!((400..500).contains(&room.connections), "{room:?}");
         assert!(room.requests_bytes > 100 * MEBIBYTE, "{room:?}");
         assert_eq!(room.request_bytes, room.requests_bytes / 2);
-        let after = |resident| Room::after_models(Some(limit), resident, room.connections);
+        let after = |resident| MemoryBudget::after_models(Some(limit), resident, room.connections);
         assert!((70..90).contains(&(after(80 * MEBIBYTE) / MEBIBYTE)));
         assert_eq!(after(limit), least(limit), "a model that fills the pod");
     }
@@ -145,9 +149,9 @@ mod tests {
     #[test]
     fn the_memory_for_requests_follows_each_model_that_is_loaded_or_unloaded() {
         let limit = 512 * MEBIBYTE;
-        let beside = BesideModels::of(80 * MEBIBYTE, 30 * MEBIBYTE);
+        let beside = BaseMemory::of(80 * MEBIBYTE, 30 * MEBIBYTE);
         let with = |models: u64| {
-            Room::after_models(Some(limit), beside.with(models * MEBIBYTE), 450) / MEBIBYTE
+            MemoryBudget::after_models(Some(limit), beside.with(models * MEBIBYTE), 450) / MEBIBYTE
         };
         let first = with(30);
         assert_eq!(with(30), first);
@@ -155,7 +159,7 @@ mod tests {
         assert_eq!(with(0), first + 15);
         assert_eq!(with(limit), least(limit) / MEBIBYTE);
         assert_eq!(
-            BesideModels::of(1, 2).with(3),
+            BaseMemory::of(1, 2).with(3),
             3,
             "never less than the models"
         );
@@ -165,11 +169,11 @@ mod tests {
     fn all_together_stay_within_the_usable_part() {
         for mebibytes in [256, 512, 1024, 2048, 16_384] {
             let limit = mebibytes * MEBIBYTE;
-            let Room {
+            let MemoryBudget {
                 connections,
                 requests_bytes,
                 ..
-            } = Room::before_models(Some(limit));
+            } = MemoryBudget::before_models(Some(limit));
             let models = (limit / 4).max(64 * MEBIBYTE);
             let all = models + requests_bytes + connections * CONNECTION_BYTES;
             assert!(all <= usable(limit), "{mebibytes} MiB: {all}");

@@ -5,14 +5,14 @@ const PREFIX_BYTES: usize = 5;
 
 /// Follows the messages of a body, however it is cut.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Cursor {
-    place: Place,
+pub(super) struct MessageCursor {
+    position: Position,
     /// Bytes of the message that has begun.
     begun: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Before a message, or after the last one.
     #[default]
     Between,
@@ -25,21 +25,21 @@ enum Place {
     Message { left: usize },
 }
 
-impl Cursor {
+impl MessageCursor {
     /// Goes on by some bytes. Gives how many messages are whole with them.
     pub(super) fn advance(&mut self, mut part: &[u8]) -> usize {
         let mut whole = 0;
         while !part.is_empty() {
-            let wanted = match self.place {
-                Place::Between => PREFIX_BYTES,
-                Place::Prefix { read, .. } => PREFIX_BYTES - read,
-                Place::Message { left } => left,
+            let wanted = match self.position {
+                Position::Between => PREFIX_BYTES,
+                Position::Prefix { read, .. } => PREFIX_BYTES - read,
+                Position::Message { left } => left,
             };
             let (now, rest) = part.split_at(wanted.min(part.len()));
             part = rest;
             self.begun += now.len();
-            self.place = self.place.after(now);
-            if self.place == Place::Between {
+            self.position = self.position.after(now);
+            if self.position == Position::Between {
                 self.begun = 0;
                 whole += 1;
             }
@@ -49,7 +49,7 @@ impl Cursor {
 
     /// Whether no message has begun that isn't whole.
     pub(super) fn is_between(&self) -> bool {
-        self.place == Place::Between
+        self.position == Position::Between
     }
 
     /// Bytes of the message that has begun and isn't whole.
@@ -58,7 +58,7 @@ impl Cursor {
     }
 }
 
-impl Place {
+impl Position {
     /// The place after bytes that go no further than to the end of this one.
     fn after(self, now: &[u8]) -> Self {
         let (read, mut bytes) = match self {
@@ -104,7 +104,7 @@ mod tests {
                 body.resize(body.len() + usize::from(*length), 7);
                 ends.push(body.len());
             }
-            let (mut cursor, mut read, mut whole) = (Cursor::default(), 0, 0);
+            let (mut cursor, mut read, mut whole) = (MessageCursor::default(), 0, 0);
             for cut in cuts.iter().cycle() {
                 if read == body.len() {
                     break;

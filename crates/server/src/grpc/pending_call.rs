@@ -9,16 +9,16 @@ use crate::metrics::{Call, Series, Status};
 /// A call since its head has come. Which model it means is in its message, so the service counts it;
 /// one that doesn't get so far counts for none.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct PendingCall {
     at: Instant,
     /// None where the call isn't for inference.
     series: Option<Arc<Series>>,
     is_counted: AtomicBool,
 }
 
-impl Arrival {
+impl PendingCall {
     /// A call arrives now. It is counted here where it is for inference.
-    pub(super) fn now(series: Option<Arc<Series>>) -> Self {
+    pub(super) fn new(series: Option<Arc<Series>>) -> Self {
         Self {
             at: Instant::now(),
             series,
@@ -32,7 +32,7 @@ impl Arrival {
     }
 
     /// The service has the message, and counts the call.
-    pub(super) fn is_served(&self) {
+    pub(super) fn hand_over(&self) {
         self.is_counted.store(true, Ordering::Relaxed);
     }
 
@@ -47,7 +47,7 @@ impl Arrival {
 }
 
 /// Its client went away while the message was on its way.
-impl Drop for Arrival {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         self.count(Status::Cancelled);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{HeaderMap, Request, Response, Uri, header};
 
-use crate::body::BodyBudget;
+use crate::body::RequestMemory;
 
 /// What any request takes: its task, its stream, and the buffer of up to 16 KiB that a piece of its head or
 /// body may be the only rest of.
@@ -18,29 +18,29 @@ const FIELD_BYTES: usize = 256;
 
 /// Memory for requests, of which each takes its cost before anything is done for it.
 #[derive(Clone)]
-pub struct Memory {
+pub struct MemoryLimits {
     /// All of it.
-    pub budget: BodyBudget,
+    pub budget: RequestMemory,
     /// Most bytes of a request's head over HTTP/1; over HTTP/2 the same or 16 KiB, whichever is less. At least
     /// 8 KiB.
     pub head_bytes: NonZeroUsize,
     /// Answers a request for which there is none.
-    pub refuse: Refuse,
+    pub reject: Reject,
 }
 
 /// Answers a request for which there is no memory.
-pub type Refuse = Arc<dyn Fn(&Asked) -> Response<Body> + Send + Sync>;
+pub type Reject = Arc<dyn Fn(&RejectedRequest) -> Response<Body> + Send + Sync>;
 
 /// What a refusal has to know of its request.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct RejectedRequest {
     /// What was asked for.
     pub uri: Uri,
     /// Whether it was over gRPC.
     pub is_grpc: bool,
 }
 
-impl Asked {
+impl RejectedRequest {
     pub(super) fn by<B>(request: &Request<B>) -> Self {
         let kind = request.headers().get(header::CONTENT_TYPE);
         Self {
@@ -51,7 +51,7 @@ impl Asked {
 }
 
 /// What a request takes while its head lives: bytes.
-pub(super) fn of_head(uri: &Uri, fields: &HeaderMap) -> usize {
+pub(super) fn head_cost(uri: &Uri, fields: &HeaderMap) -> usize {
     let text: usize = fields
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES)
@@ -68,12 +68,12 @@ mod tests {
     fn a_head_costs_its_text_and_its_fields_however_short_they_are() {
         let uri = Uri::from_static("/predict?x=1");
         let mut fields = HeaderMap::new();
-        assert_eq!(of_head(&uri, &fields), REQUEST_BYTES + 11);
+        assert_eq!(head_cost(&uri, &fields), REQUEST_BYTES + 11);
         for _ in 0..100 {
             fields.append("a", header::HeaderValue::from_static("bc"));
         }
         assert_eq!(
-            of_head(&uri, &fields),
+            head_cost(&uri, &fields),
             REQUEST_BYTES + 11 + 100 * (FIELD_BYTES + 3)
         );
     }
@@ -82,10 +82,10 @@ mod tests {
     fn calls_over_grpc_are_known_by_their_content() {
         let is_grpc = |kind| {
             let request = Request::post("/x").header(header::CONTENT_TYPE, kind);
-            Asked::by(&request.body(()).unwrap()).is_grpc
+            RejectedRequest::by(&request.body(()).unwrap()).is_grpc
         };
         assert!(is_grpc("application/grpc") && is_grpc("application/grpc+proto"));
         assert!(!is_grpc("application/json"));
-        assert!(!Asked::by(&Request::new(())).is_grpc);
+        assert!(!RejectedRequest::by(&Request::new(())).is_grpc);
     }
 }

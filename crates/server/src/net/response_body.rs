@@ -7,9 +7,9 @@ use axum::body::{Body, Bytes};
 use http::{HeaderValue, Response, header};
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::activity::InFlight;
-use super::cost::REQUEST_BYTES;
-use crate::body::{Held, IsKept, NoRoom};
+use super::activity::ActiveRequest;
+use super::request_cost::REQUEST_BYTES;
+use crate::body::{AlreadyCharged, MemoryExhausted, Reservation};
 
 /// Most bytes that are handed over at once. What is handed over is out of sight, so a large answer
 /// in one piece would count as given long before its client has it.
@@ -17,25 +17,28 @@ const PIECE: usize = 64 * 1024;
 
 /// The body of an answer. Its request is in flight until it is dropped.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct TrackedBody {
     body: Body,
     /// What was not handed over yet of the body's last frame.
     rest: Bytes,
-    in_flight: InFlight,
+    in_flight: ActiveRequest,
     /// Memory of the request, and of what the body holds where that is known. None where the body has its
     /// own.
-    held: Option<Held>,
+    held: Option<Reservation>,
 }
 
-impl Answer {
+impl TrackedBody {
     /// The answer to a request. `held` is its [`REQUEST_BYTES`], and the bytes of its body where they are
     /// known.
     pub(super) fn to(
-        mut in_flight: InFlight,
+        mut in_flight: ActiveRequest,
         mut response: Response<Body>,
-        held: Held,
+        held: Reservation,
     ) -> Response<Self> {
-        let is_kept = response.extensions_mut().remove::<IsKept>().is_some();
+        let is_kept = response
+            .extensions_mut()
+            .remove::<AlreadyCharged>()
+            .is_some();
         if in_flight.is_last() {
             response
                 .headers_mut()
@@ -52,7 +55,7 @@ impl Answer {
 
     /// A frame of the body with the memory that it takes, until the client has all of it: what is handed
     /// over may wait long to be sent.
-    fn charged(&mut self, data: Bytes) -> Result<Bytes, NoRoom> {
+    fn charged(&mut self, data: Bytes) -> Result<Bytes, MemoryExhausted> {
         let Some(held) = &mut self.held else {
             return Ok(data);
         };
@@ -67,7 +70,7 @@ impl Answer {
     }
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -122,13 +125,13 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::body::BodyBudget;
+    use crate::body::RequestMemory;
     use crate::net::activity::Activity;
 
     /// Of a budget that has room for any of these answers.
-    fn held() -> Held {
-        let budget = BodyBudget::new(NonZeroUsize::new(1 << 20).unwrap());
-        budget.hold_bytes(REQUEST_BYTES).unwrap()
+    fn held() -> Reservation {
+        let budget = RequestMemory::new(NonZeroUsize::new(1 << 20).unwrap());
+        budget.reserve(REQUEST_BYTES).unwrap()
     }
 
     #[tokio::test]
@@ -137,7 +140,7 @@ mod tests {
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
         let request = activity.request(Version::HTTP_2);
         let response = Response::new(Body::from(whole.clone()));
-        let mut answer = Answer::to(request, response, held()).into_body();
+        let mut answer = TrackedBody::to(request, response, held()).into_body();
         let mut left = whole.len();
         let mut received = Vec::new();
         while let Some(frame) = answer.frame().await {
@@ -161,7 +164,7 @@ mod tests {
         let (sender, receiver) = unbounded::<Result<&str, std::io::Error>>();
         let body = Body::from_stream(receiver);
         assert!(activity.untaken_since().is_none(), "no answer yet");
-        let mut answer = Answer::to(request, Response::new(body), held()).into_body();
+        let mut answer = TrackedBody::to(request, Response::new(body), held()).into_body();
         assert!(activity.untaken_since().is_some(), "its head");
         assert!(answer.frame().now_or_never().is_none());
         assert!(activity.untaken_since().is_none(), "the server's turn");

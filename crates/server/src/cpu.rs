@@ -1,8 +1,7 @@
 //! The processors that the process may use, and what its threads take of them.
 
-pub mod quota;
+mod thread_time;
 pub mod threads;
-mod time;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +10,9 @@ use rustix::thread::sched_getaffinity;
 use springtide_inference::threads::available_processors;
 use tokio::time::sleep;
 
-use self::quota::Quotas;
+pub use self::thread_time::thread_cpu_time;
 use self::threads::RuntimeThreads;
-pub use self::time::time_of_this_thread;
+use crate::cgroup::cpu::CpuQuotas;
 use crate::metrics::{PodLoad, Window};
 
 /// Time between two looks at what requests take.
@@ -22,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Processors that the process may keep busy: those of its affinity mask, or the part of them that its
 /// cgroups' quotas leave. Unlike [`available_processors`], which counts threads, not rounded.
 #[must_use]
-pub fn available(quotas: &Quotas) -> f64 {
+pub fn available_cpus(quotas: &CpuQuotas) -> f64 {
     let mask = sched_getaffinity(None).map_or_else(
         |_unknown| available_processors().get() as f64,
         |set| f64::from(set.count()),
@@ -31,8 +30,8 @@ pub fn available(quotas: &Quotas) -> f64 {
 }
 
 /// Measures what requests take of the processors besides the model, for ever.
-pub async fn keep_measuring(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
-    let quotas = Quotas::of_this_process();
+pub async fn measure_load(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
+    let quotas = CpuQuotas::of_this_process();
     let (mut began, mut time, mut requests) = (Instant::now(), threads.time(), load.requests());
     let mut elapsed = Duration::ZERO;
     loop {
@@ -41,7 +40,7 @@ pub async fn keep_measuring(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
             requests: requests_now.saturating_sub(requests),
             besides: time_now.saturating_sub(time),
             elapsed,
-            processors: available(&quotas),
+            processors: available_cpus(&quotas),
         });
         (time, requests) = (time_now, requests_now);
         sleep(LOOK_EVERY).await;
@@ -56,6 +55,6 @@ mod tests {
 
     #[test]
     fn there_is_always_a_part_of_a_processor() {
-        assert!(available(&Quotas::of_this_process()) > 0.0);
+        assert!(available_cpus(&CpuQuotas::of_this_process()) > 0.0);
     }
 }

@@ -13,7 +13,7 @@ const OTHERS: u64 = 256;
 ///
 /// Returns how many connections there is room for, at most those that were asked for.
 #[must_use]
-pub fn raise_limit(connections: NonZeroUsize) -> NonZeroUsize {
+pub fn raise_open_files_limit(connections: NonZeroUsize) -> NonZeroUsize {
     let limit = getrlimit(Resource::Nofile);
     let raised = raised(limit, connections);
     if raised.current != limit.current

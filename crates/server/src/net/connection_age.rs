@@ -5,14 +5,14 @@ use std::time::Duration;
 /// Part of the greatest age that every connection reaches; the rest is up to chance.
 const SHARE_OF_ALL: f64 = 2.0 / 3.0;
 
-/// Ages at which clients are asked to reconnect.
+/// Draws the age at which the client of each connection is asked to reconnect.
 #[derive(Debug)]
-pub(super) struct Ages {
+pub(super) struct ConnectionAges {
     greatest: Option<Duration>,
     random: fastrand::Rng,
 }
 
-impl Ages {
+impl ConnectionAges {
     pub(super) const fn new(greatest: Option<Duration>, random: fastrand::Rng) -> Self {
         Self { greatest, random }
     }
@@ -30,7 +30,8 @@ mod tests {
 
     #[test]
     fn ages_are_spread_evenly_between_two_thirds_and_the_whole() {
-        let mut ages = Ages::new(Some(Duration::from_secs(30)), fastrand::Rng::with_seed(7));
+        let mut ages =
+            ConnectionAges::new(Some(Duration::from_secs(30)), fastrand::Rng::with_seed(7));
         let mut seconds: Vec<_> = (0..3_000)
             .filter_map(|_connection| Some(ages.draw()?.as_secs_f64()))
             .collect();
@@ -51,6 +52,9 @@ mod tests {
 
     #[test]
     fn without_a_greatest_age_there_is_none() {
-        assert_eq!(Ages::new(None, fastrand::Rng::with_seed(7)).draw(), None);
+        assert_eq!(
+            ConnectionAges::new(None, fastrand::Rng::with_seed(7)).draw(),
+            None
+        );
     }
 }

@@ -4,11 +4,11 @@ use crate::cgroup::{self, Directory, Version};
 
 /// Where the quotas are. Their values can change while the process runs: a pod may be resized.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quotas {
+pub struct CpuQuotas {
     directories: Vec<Directory>,
 }
 
-impl Quotas {
+impl CpuQuotas {
     /// Those of this process' group and of all above it that can be seen. None where the system has
     /// no cgroups.
     #[must_use]
@@ -96,7 +96,7 @@ mod tests {
     fn what_makes_no_sense_is_no_quota() {
         for (cgroup, mounts) in [("", ""), ("x", "y"), ("0::/pods", V1_MOUNTS)] {
             let directories = cgroup::find("cpu", cgroup, mounts);
-            assert_eq!(Quotas { directories }.smallest(), None);
+            assert_eq!(CpuQuotas { directories }.smallest(), None);
         }
         for (text, period) in [("max", "100000"), ("-1", "100000"), ("1", "0"), ("", "")] {
             assert_eq!(quota(text, period), None);
@@ -126,7 +126,7 @@ mod tests {
             version,
             path: path.clone(),
         };
-        let mut quotas = Quotas {
+        let mut quotas = CpuQuotas {
             directories: vec![directory(Version::V2, &outer)],
         };
         assert_eq!(quotas.smallest(), Some(1.5));

@@ -1,4 +1,4 @@
-//! The places for connections, and who makes room when all are taken.
+//! The limit for connections, and who makes room when all are taken.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,9 +22,9 @@ const STALLED: Duration = Duration::from_secs(1);
 /// How many connections are evicted at once for their memory.
 const RELIEF: usize = 16;
 
-/// The places.
+/// The limit.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnectionLimit {
     free: Arc<Semaphore>,
     taken: Mutex<Taken>,
     per_peer: Option<NonZeroUsize>,
@@ -111,7 +111,7 @@ impl Taken {
     }
 }
 
-impl Places {
+impl ConnectionLimit {
     /// `max_idle` is the longest time that a connection may be idle between two requests.
     pub(super) fn new(
         count: NonZeroUsize,
@@ -129,7 +129,7 @@ impl Places {
     /// Takes a place for a new connection; where there is none, a connection that is idle or makes no
     /// progress is evicted. None where its peer has as many as it may, and none of them is like that: it
     /// would keep others waiting.
-    pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+    pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
         let peer = network(peer);
         if let Some(most) = self.per_peer {
             let mut taken = self.taken();
@@ -159,8 +159,8 @@ impl Places {
         };
         taken.connections.insert(number, connection);
         drop(taken);
-        Some(Place {
-            places: Arc::clone(self),
+        Some(ConnectionSlot {
+            limit: Arc::clone(self),
             number,
             activity,
             _permit: permit,
@@ -194,17 +194,17 @@ fn network(peer: IpAddr) -> IpAddr {
 
 /// A connection's place, free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionSlot {
+    limit: Arc<ConnectionLimit>,
     number: u64,
     activity: Arc<Activity>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
-    /// All places.
-    pub(super) const fn of(&self) -> &Arc<Places> {
-        &self.places
+impl ConnectionSlot {
+    /// All limit.
+    pub(super) const fn of(&self) -> &Arc<ConnectionLimit> {
+        &self.limit
     }
 
     /// What the connection is doing.
@@ -213,9 +213,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
+        let mut taken = self.limit.taken();
         if let Some(Connection { activity, peer }) = taken.connections.remove(&self.number)
             && !activity.is_evicted()
         {
@@ -236,8 +236,8 @@ mod tests {
     const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const OTHER: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-    fn places(count: usize) -> Arc<Places> {
-        Arc::new(Places::new(
+    fn limit(count: usize) -> Arc<ConnectionLimit> {
+        Arc::new(ConnectionLimit::new(
             NonZeroUsize::new(count).unwrap(),
             None,
             Duration::from_secs(75),
@@ -245,41 +245,41 @@ mod tests {
     }
 
     /// Has had a request, and is idle from now on.
-    async fn used(places: &Arc<Places>) -> Place {
-        let place = places.take(PEER).await.unwrap();
-        drop(place.activity().request(Version::HTTP_11));
-        place
+    async fn used(limit: &Arc<ConnectionLimit>) -> ConnectionSlot {
+        let slot = limit.take(PEER).await.unwrap();
+        drop(slot.activity().request(Version::HTTP_11));
+        slot
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_connection_that_was_idle_the_longest_makes_room() {
-        let places = places(3);
-        let first = used(&places).await;
+        let limit = limit(3);
+        let first = used(&limit).await;
         advance(Duration::from_secs(1)).await;
-        let second = used(&places).await;
+        let second = used(&limit).await;
         advance(Duration::from_secs(1)).await;
-        let _third = used(&places).await;
+        let _third = used(&limit).await;
         advance(Duration::from_secs(1)).await;
         drop(first.activity().request(Version::HTTP_11));
         let newcomer = tokio::spawn({
-            let places = Arc::clone(&places);
-            async move { places.take(PEER).await.unwrap() }
+            let limit = Arc::clone(&limit);
+            async move { limit.take(PEER).await.unwrap() }
         });
         tokio::task::yield_now().await;
         assert!(second.activity().is_evicted() && !first.activity().is_evicted());
         drop(second);
         let _newcomer = newcomer.await.unwrap();
-        assert_eq!(places.taken().connections.len(), 3);
+        assert_eq!(limit.taken().connections.len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_who_is_answered_is_evicted_and_the_newcomer_waits() {
-        let places = places(1);
-        let busy = places.take(PEER).await.unwrap();
+        let limit = limit(1);
+        let busy = limit.take(PEER).await.unwrap();
         let request = busy.activity().request(Version::HTTP_11);
         let newcomer = tokio::spawn({
-            let places = Arc::clone(&places);
-            async move { places.take(PEER).await.unwrap() }
+            let limit = Arc::clone(&limit);
+            async move { limit.take(PEER).await.unwrap() }
         });
         tokio::time::sleep(Duration::from_secs(100)).await;
         assert!(!busy.activity().is_evicted());
@@ -292,16 +292,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_connection_has_a_second_for_its_first_request() {
-        let places = places(1);
-        let fresh = places.take(PEER).await.unwrap();
+        let limit = limit(1);
+        let fresh = limit.take(PEER).await.unwrap();
         assert!(
-            timeout(Duration::from_millis(900), places.take(PEER))
+            timeout(Duration::from_millis(900), limit.take(PEER))
                 .await
                 .is_err()
         );
         assert!(!fresh.activity().is_evicted());
         assert!(
-            timeout(Duration::from_millis(200), places.take(PEER))
+            timeout(Duration::from_millis(200), limit.take(PEER))
                 .await
                 .is_err()
         );
@@ -310,26 +310,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_makes_room_where_nobody_is_idle() {
-        let places = places(2);
-        let stalled = places.take(PEER).await.unwrap();
+        let limit = limit(2);
+        let stalled = limit.take(PEER).await.unwrap();
         let _its = stalled.activity().request(Version::HTTP_11);
         stalled.activity().blocked(true);
-        let busy = places.take(PEER).await.unwrap();
+        let busy = limit.take(PEER).await.unwrap();
         let _request = busy.activity().request(Version::HTTP_11);
         advance(Duration::from_secs(1)).await;
-        let newcomer = || timeout(STALLED / 2, places.take(OTHER));
+        let newcomer = || timeout(STALLED / 2, limit.take(OTHER));
         assert!(newcomer().await.is_err());
         assert!(stalled.activity().is_evicted() && !busy.activity().is_evicted());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_for_less_than_a_second_is_only_slow() {
-        let places = places(1);
-        let slow = places.take(PEER).await.unwrap();
+        let limit = limit(1);
+        let slow = limit.take(PEER).await.unwrap();
         let _request = slow.activity().request(Version::HTTP_11);
         advance(Duration::from_secs(10)).await;
         slow.activity().blocked(true);
-        let newcomer = timeout(STALLED * 9 / 10, places.take(OTHER));
+        let newcomer = timeout(STALLED * 9 / 10, limit.take(OTHER));
         assert!(newcomer.await.is_err() && !slow.activity().is_evicted());
     }
 
@@ -337,52 +337,54 @@ mod tests {
     async fn an_address_has_no_more_than_its_share_and_others_theirs() {
         let two = NonZeroUsize::new(2).unwrap();
         let four = NonZeroUsize::new(4).unwrap();
-        let places = Arc::new(Places::new(four, Some(two), Duration::from_secs(75)));
-        let first = places.take(PEER).await.unwrap();
-        let second = places.take(PEER).await.unwrap();
-        assert!(places.take(PEER).await.is_none(), "none of them is idle");
-        let _other = places.take(OTHER).await.unwrap();
+        let limit = Arc::new(ConnectionLimit::new(
+            four,
+            Some(two),
+            Duration::from_secs(75),
+        ));
+        let first = limit.take(PEER).await.unwrap();
+        let second = limit.take(PEER).await.unwrap();
+        assert!(limit.take(PEER).await.is_none(), "none of them is idle");
+        let _other = limit.take(OTHER).await.unwrap();
         drop(second);
-        let third = places.take(PEER).await.unwrap();
+        let third = limit.take(PEER).await.unwrap();
         drop(third.activity().request(Version::HTTP_11));
-        let fourth = places.take(PEER).await;
+        let fourth = limit.take(PEER).await;
         assert!(third.activity().is_evicted() && fourth.is_some());
         assert!(!first.activity().is_evicted());
-        assert!(places.take(PEER).await.is_none());
+        assert!(limit.take(PEER).await.is_none());
         drop((first, third, fourth));
-        assert_eq!(places.taken().peers.len(), 1, "only the other one");
+        assert_eq!(limit.taken().peers.len(), 1, "only the other one");
     }
 
     #[tokio::test(start_paused = true)]
     async fn memory_is_made_free_of_those_who_stall_alone() {
-        let places = places(100);
+        let limit = limit(100);
         let mut stalled = Vec::new();
         for _ in 0..RELIEF + 1 {
-            let place = places.take(PEER).await.unwrap();
-            let request = place.activity().request(Version::HTTP_11);
-            place.activity().blocked(true);
-            stalled.push((place, request));
+            let slot = limit.take(PEER).await.unwrap();
+            let request = slot.activity().request(Version::HTTP_11);
+            slot.activity().blocked(true);
+            stalled.push((slot, request));
             advance(Duration::from_millis(1)).await;
         }
-        let idle = used(&places).await;
-        let busy = places.take(PEER).await.unwrap();
+        let idle = used(&limit).await;
+        let busy = limit.take(PEER).await.unwrap();
         let _request = busy.activity().request(Version::HTTP_11);
         let evicted = || {
-            let evicted = stalled
-                .iter()
-                .map(|(place, _)| place.activity().is_evicted());
+            let evicted = stalled.iter().map(|(slot, _)| slot.activity().is_evicted());
             evicted.collect::<Vec<_>>()
         };
-        places.relieve();
+        limit.relieve();
         assert_eq!(evicted(), [false; RELIEF + 1], "not for so short a time");
         advance(STALLED).await;
-        places.relieve();
+        limit.relieve();
         assert_eq!(evicted()[..RELIEF], [true; RELIEF], "the longest first");
         assert!(!evicted()[RELIEF]);
-        places.relieve();
+        limit.relieve();
         assert!(!evicted()[RELIEF], "not twice in an instant");
         advance(LOOK_AGAIN).await;
-        places.relieve();
+        limit.relieve();
         assert!(evicted()[RELIEF]);
         assert!(!idle.activity().is_evicted() && !busy.activity().is_evicted());
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::param::clock_ticks_per_second;
 use rustix::thread::gettid;
 
-use super::time::time_of_this_thread;
+use super::thread_time::thread_cpu_time;
 
 /// The threads of a runtime.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl RuntimeThreads {
         let thread = gettid().as_raw_nonzero().get();
         let mut known = self.known();
         known.alive.remove(&thread);
-        known.time += time_of_this_thread();
+        known.time += thread_cpu_time();
     }
 
     /// Processor time that all of them have taken, in the kernel's ticks of 10 ms.
@@ -96,7 +96,7 @@ mod tests {
         });
         let time = threads.time();
         assert!(time >= Duration::from_millis(10), "{time:?}");
-        while time_of_this_thread() < time + Duration::from_millis(20) {}
+        while thread_cpu_time() < time + Duration::from_millis(20) {}
         assert_eq!(threads.time(), time);
     }
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// (<https://www.iana.org/assignments/iana-ipv4-special-registry>,
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum AddressScope {
     /// From everywhere.
     Public,
     /// Within an organisation or a cluster: private and unique local addresses, and shared ones (CGNAT).
@@ -21,7 +21,7 @@ pub(super) enum Reach {
     Special,
 }
 
-impl Reach {
+impl AddressScope {
     pub(super) fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self::of_v4(address),
@@ -61,16 +61,16 @@ impl Reach {
     }
 
     /// Whether a redirect of a model that is reached so may lead to an address that is reached so.
-    pub(super) fn may_lead_to(self, target: Self) -> bool {
+    pub(super) fn may_redirect_to(self, target: Self) -> bool {
         target == Self::Public || target == self
     }
 }
 
 /// Whether redirects may lead anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Redirects {
+pub(super) enum RedirectPolicy {
     /// To public addresses, and to those that are reached as the model's own.
-    Bounded,
+    SameScope,
     /// The administrator has allowed every address.
     Anywhere,
 }
@@ -79,15 +79,15 @@ pub(super) enum Redirects {
 mod tests {
     use super::*;
 
-    fn reach(address: &str) -> Reach {
-        Reach::of(address.parse().unwrap())
+    fn reach(address: &str) -> AddressScope {
+        AddressScope::of(address.parse().unwrap())
     }
 
     #[test]
     fn addresses_are_reached_as_the_registries_say() {
         for (reached, addresses) in [
             (
-                Reach::Public,
+                AddressScope::Public,
                 &[
                     "8.8.8.8",
                     "172.32.0.1",
@@ -97,7 +97,7 @@ mod tests {
                 ][..],
             ),
             (
-                Reach::Private,
+                AddressScope::Private,
                 &[
                     "10.0.0.1",
                     "172.16.0.1",
@@ -112,7 +112,7 @@ mod tests {
                 ],
             ),
             (
-                Reach::Loopback,
+                AddressScope::Loopback,
                 &[
                     "127.0.0.1",
                     "127.9.9.9",
@@ -122,7 +122,7 @@ mod tests {
                 ],
             ),
             (
-                Reach::Special,
+                AddressScope::Special,
                 &[
                     "0.0.0.0",
                     "169.254.169.254",
@@ -149,15 +149,15 @@ mod tests {
     #[test]
     fn a_redirect_stays_where_the_owner_sent_it_or_goes_to_the_public() {
         let all = [
-            Reach::Public,
-            Reach::Private,
-            Reach::Loopback,
-            Reach::Special,
+            AddressScope::Public,
+            AddressScope::Private,
+            AddressScope::Loopback,
+            AddressScope::Special,
         ];
         for from in all {
             for to in all {
-                let allowed = to == Reach::Public || from == to;
-                assert_eq!(from.may_lead_to(to), allowed, "{from:?} to {to:?}");
+                let allowed = to == AddressScope::Public || from == to;
+                assert_eq!(from.may_redirect_to(to), allowed, "{from:?} to {to:?}");
             }
         }
     }

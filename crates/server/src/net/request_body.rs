@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::activity::Arriving;
+use super::activity::BodyProgress;
 
 /// Most bytes of a body that are read only to be thrown away: to a client that is still sending, a connection
 /// that is closed at once is reset before it has seen the answer.
@@ -26,13 +26,13 @@ const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 pub(super) struct RequestBody<B = Incoming> {
     /// None once all of it was read, or it broke off.
     body: Option<B>,
-    arriving: Arriving,
-    rest: Rest<B>,
+    arriving: BodyProgress,
+    rest: UnreadBody<B>,
 }
 
 impl<B: Body> RequestBody<B> {
     /// Leaves in `rest` what nobody reads of it.
-    pub(super) fn new(body: B, arriving: Arriving, rest: &Rest<B>) -> Self {
+    pub(super) fn new(body: B, arriving: BodyProgress, rest: &UnreadBody<B>) -> Self {
         Self {
             body: Some(body).filter(|body| !body.is_end_stream()),
             arriving,
@@ -51,7 +51,7 @@ impl<B> Drop for RequestBody<B> {
 
 /// What nobody read of a request's body, once it was answered. Clones are of the same request.
 #[derive(Debug)]
-pub(super) struct Rest<B = Incoming>(Arc<Mutex<Left<B>>>);
+pub(super) struct UnreadBody<B = Incoming>(Arc<Mutex<Left<B>>>);
 
 #[derive(Debug)]
 enum Left<B> {
@@ -61,7 +61,7 @@ enum Left<B> {
     Broken,
 }
 
-impl<B> Rest<B> {
+impl<B> UnreadBody<B> {
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(Left::Nothing)))
     }
@@ -80,13 +80,13 @@ impl<B> Rest<B> {
     }
 }
 
-impl<B> Clone for Rest<B> {
+impl<B> Clone for UnreadBody<B> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Rest<B> {
+impl<B: Body<Data = Bytes> + Unpin> UnreadBody<B> {
     /// Reads a bounded part of it to no purpose but that the client, who is still sending, sees its answer.
     /// Whether the body is at its end now: the connection can't take another request before.
     pub(super) async fn discard(&self) -> bool {
@@ -174,7 +174,7 @@ mod tests {
         let request = activity.request(Version::HTTP_11);
         let (sender, receiver) = unbounded::<Result<Bytes, std::io::Error>>();
         let body = axum::body::Body::from_stream(receiver);
-        let mut body = RequestBody::new(body, request.arriving(), &Rest::new());
+        let mut body = RequestBody::new(body, request.arriving(), &UnreadBody::new());
         let send = |bytes: usize| sender.unbounded_send(Ok(vec![7; bytes].into())).unwrap();
         assert_eq!(activity.stalled_since(), None, "it isn't asked for");
         assert!(body.frame().now_or_never().is_none());
@@ -216,12 +216,12 @@ mod tests {
         for (count, is_over, expected) in [(0, true, 0), (3, true, 3), (usize::MAX, false, MOST)] {
             let (body, read) = chunks(count);
             let request = activity.request(Version::HTTP_11);
-            let rest = Rest::new();
+            let rest = UnreadBody::new();
             drop(RequestBody::new(body, request.arriving(), &rest));
             assert_eq!(rest.discard().await, is_over, "{count}");
             assert_eq!(read.load(Ordering::Relaxed), expected);
         }
-        let silent = Rest::new();
+        let silent = UnreadBody::new();
         let nothing = pending::<Result<Bytes, std::io::Error>>();
         silent.put(Left::Unread(axum::body::Body::from_stream(nothing)));
         let began = Instant::now();
@@ -232,7 +232,7 @@ mod tests {
             let error = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
             let body = axum::body::Body::from_stream(iter([Err::<Bytes, _>(error)]));
             let request = activity.request(Version::HTTP_11);
-            let broken = Rest::new();
+            let broken = UnreadBody::new();
             let mut body = RequestBody::new(body, request.arriving(), &broken);
             if is_read {
                 body.frame().await.unwrap().unwrap_err();
@@ -246,7 +246,7 @@ mod tests {
     async fn of_a_body_that_was_read_nothing_is_left() {
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
         let request = activity.request(Version::HTTP_11);
-        let rest = Rest::new();
+        let rest = UnreadBody::new();
         for body in [
             axum::body::Body::empty(),
             axum::body::Body::from("x"),

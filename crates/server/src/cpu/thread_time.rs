@@ -6,7 +6,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Processor time that the calling thread has taken since it began.
 #[must_use]
-pub fn time_of_this_thread() -> Duration {
+pub fn thread_cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
@@ -18,9 +18,9 @@ mod tests {
 
     #[test]
     fn a_thread_that_works_takes_processor_time() {
-        let before = time_of_this_thread();
+        let before = thread_cpu_time();
         let began = Instant::now();
-        while time_of_this_thread() == before {
+        while thread_cpu_time() == before {
             assert!(began.elapsed() < Duration::from_secs(60));
         }
     }

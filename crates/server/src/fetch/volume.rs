@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::attempt::{Fault, Progress, SourceContent};
-use super::target::{Broken, Target};
+use super::destination::{Destination, TransferError};
+use super::fault::{Fault, Progress, SourceContent};
 
 /// Names that a message lists at most.
 const MAX_NAMES: usize = 10;
@@ -16,7 +16,7 @@ const MAX_NAMES: usize = 10;
 pub(super) fn copy(
     path: &Path,
     source_dir: &Path,
-    target: &Target,
+    target: &Destination,
     progress: &mut Progress,
 ) -> Result<(), Fault> {
     let shown = path
@@ -33,8 +33,8 @@ pub(super) fn copy(
     let total = file.metadata().ok().map(|metadata| metadata.len());
     let heard = |length| progress.hear(length, total, Instant::now());
     target.fill(file, heard).map_err(|broken| match broken {
-        Broken::Source(error) => unreadable(&error),
-        Broken::Fault(fault) => fault,
+        TransferError::Source(error) => unreadable(&error),
+        TransferError::Fault(fault) => fault,
     })
 }
 
@@ -122,7 +122,7 @@ mod tests {
         fn copy(&self, path: &str) -> Result<String, Fault> {
             let place = self.folder.path().join("copied.onnx");
             let source = self.source();
-            let target = Target::new(&place, None, 100);
+            let target = Destination::new(&place, None, 100);
             copy(&source.join(path), &source, &target, &mut progress())?;
             Ok(fs::read_to_string(place).unwrap())
         }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_missing_config_map_is_not_found() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target::new(&folder.path().join("copied.onnx"), None, 100);
+        let target = Destination::new(&folder.path().join("copied.onnx"), None, 100);
         for source in [folder.path().to_owned(), folder.path().join("missing")] {
             let fault = copy(
                 &source.join("model.onnx"),

@@ -13,7 +13,7 @@ use super::activity::{Activity, PROGRESS_BYTES};
 
 /// A stream on which writing fails when the peer has taken no byte for a while.
 #[derive(Debug)]
-pub(super) struct Impatient<S> {
+pub(super) struct WriteTimeout<S> {
     stream: S,
     patience: Duration,
     /// To be told while the peer takes nothing or less than it is offered.
@@ -22,7 +22,7 @@ pub(super) struct Impatient<S> {
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Impatient<S> {
+impl<S> WriteTimeout<S> {
     pub(super) const fn new(stream: S, patience: Duration, activity: Arc<Activity>) -> Self {
         Self {
             stream,
@@ -60,7 +60,7 @@ impl<S> Impatient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -116,15 +116,15 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    fn impatient(stream: DuplexStream) -> Impatient<DuplexStream> {
+    fn with_timeout(stream: DuplexStream) -> WriteTimeout<DuplexStream> {
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
-        Impatient::new(stream, PATIENCE, activity)
+        WriteTimeout::new(stream, PATIENCE, activity)
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_a_peer_that_takes_what_it_is_offered_makes_progress() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = impatient(ours);
+        let mut ours = with_timeout(ours);
         let activity = Arc::clone(&ours.activity);
         ours.write_all(b"1234").await.unwrap();
         sleep(Duration::from_secs(1)).await;
@@ -147,7 +147,7 @@ mod tests {
     async fn a_peer_that_reads_nothing_ends_the_writing() {
         let (ours, _theirs) = duplex(4);
         let began = Instant::now();
-        let result = impatient(ours).write_all(b"an answer").await;
+        let result = with_timeout(ours).write_all(b"an answer").await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed(), PATIENCE);
     }
@@ -163,7 +163,7 @@ mod tests {
             }
             text
         });
-        impatient(ours).write_all(b"an answer").await.unwrap();
+        with_timeout(ours).write_all(b"an answer").await.unwrap();
         assert_eq!(reader.await.unwrap(), b"an answer");
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256 as Hasher};
 
-use super::attempt::Fault;
+use super::fault::Fault;
 use super::location::Sha256;
 use crate::small_file;
 
@@ -18,7 +18,7 @@ const MAX_NOTE_BYTES: u64 = 4096;
 
 /// Where the model is to be, and what it must be.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct Destination {
     path: PathBuf,
     partial: PathBuf,
     /// What `partial` is a part of.
@@ -29,14 +29,14 @@ pub(super) struct Target {
 
 /// A part of the model that is there.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct PartialFile {
     file: File,
     hasher: Hasher,
     length: u64,
     entity_tag: Option<String>,
 }
 
-impl Part {
+impl PartialFile {
     /// Bytes that are there.
     pub(super) const fn length(&self) -> u64 {
         self.length
@@ -50,14 +50,14 @@ impl Part {
 
 /// Why content didn't become the model.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(super) enum TransferError {
     /// The source broke off.
     Source(io::Error),
     /// Anything else.
     Fault(Fault),
 }
 
-impl Target {
+impl Destination {
     pub(super) fn new(path: &Path, sha256: Option<Sha256>, max_bytes: u64) -> Self {
         let beside = |suffix: &str| {
             let mut name = std::ffi::OsString::from(".");
@@ -90,7 +90,7 @@ impl Target {
 
     /// The part of the model that an earlier attempt, or an earlier run, has left. Only where a checksum decides in the
     /// end what it was worth.
-    pub(super) fn begun(&self) -> Option<Part> {
+    pub(super) fn begun(&self) -> Option<PartialFile> {
         let note = small_file::read(&self.note, MAX_NOTE_BYTES).ok()?;
         let note = String::from_utf8(note).ok()?;
         let (sha256, entity_tag) = note.split_once('\n')?;
@@ -100,7 +100,7 @@ impl Target {
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).open(&self.partial).ok()?;
         let (hasher, length) = hash(&file).ok()?;
-        (length > 0 && length <= self.max_bytes).then(|| Part {
+        (length > 0 && length <= self.max_bytes).then(|| PartialFile {
             file,
             hasher,
             length,
@@ -117,7 +117,7 @@ impl Target {
     ///
     /// # Errors
     /// Where the place can't be written.
-    pub(super) fn anew(&self, entity_tag: Option<&str>) -> Result<Part, Fault> {
+    pub(super) fn anew(&self, entity_tag: Option<&str>) -> Result<PartialFile, Fault> {
         self.discard();
         let begin = || {
             if let Some(sha256) = self.sha256 {
@@ -126,7 +126,7 @@ impl Target {
             }
             File::create(&self.partial)
         };
-        Ok(Part {
+        Ok(PartialFile {
             file: begin().map_err(|error| self.storage(&error))?,
             hasher: Hasher::new(),
             length: 0,
@@ -143,9 +143,13 @@ impl Target {
 
     /// Writes all of `source` and puts it in place if it is what it must be. Whatever goes wrong, no
     /// partial file is left.
-    pub(super) fn fill(&self, source: impl Read, heard: impl FnMut(u64)) -> Result<(), Broken> {
-        let part = self.anew(None).map_err(Broken::Fault)?;
-        let result = self.go_on(part, source, heard);
+    pub(super) fn fill(
+        &self,
+        source: impl Read,
+        heard: impl FnMut(u64),
+    ) -> Result<(), TransferError> {
+        let part = self.anew(None).map_err(TransferError::Fault)?;
+        let result = self.resume(part, source, heard);
         if result.is_err() {
             self.discard();
         }
@@ -154,16 +158,16 @@ impl Target {
 
     /// Adds the rest to a part, and puts it in place if the whole is what it must be. A part whose source broke off
     /// stays, for another attempt. `heard` is told the length with everything that comes.
-    pub(super) fn go_on(
+    pub(super) fn resume(
         &self,
-        mut part: Part,
+        mut part: PartialFile,
         source: impl Read,
         heard: impl FnMut(u64),
-    ) -> Result<(), Broken> {
+    ) -> Result<(), TransferError> {
         let result = self
             .write(&mut part, source, heard)
-            .and_then(|()| self.put_in_place(part).map_err(Broken::Fault));
-        if matches!(result, Err(Broken::Fault(_))) {
+            .and_then(|()| self.put_in_place(part).map_err(TransferError::Fault));
+        if matches!(result, Err(TransferError::Fault(_))) {
             self.discard();
         }
         result
@@ -173,7 +177,7 @@ impl Target {
     ///
     /// # Errors
     /// That it isn't, or that the place can't be written.
-    pub(super) fn put_in_place(&self, part: Part) -> Result<(), Fault> {
+    pub(super) fn put_in_place(&self, part: PartialFile) -> Result<(), Fault> {
         let found = Sha256::from(part.hasher);
         if let Some(expected) = self.sha256.filter(|expected| *expected != found) {
             return Err(Fault::Checksum { expected });
@@ -187,34 +191,34 @@ impl Target {
     }
 
     /// Whether a part is the whole already: a run may have been killed before it put it in place.
-    pub(super) fn is_whole(&self, part: &Part) -> bool {
+    pub(super) fn is_whole(&self, part: &PartialFile) -> bool {
         self.sha256 == Some(Sha256::from(part.hasher.clone()))
     }
 
     fn write(
         &self,
-        part: &mut Part,
+        part: &mut PartialFile,
         mut source: impl Read,
         mut heard: impl FnMut(u64),
-    ) -> Result<(), Broken> {
+    ) -> Result<(), TransferError> {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             let length = match source.read(&mut chunk) {
                 Ok(0) => return Ok(()),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Broken::Source(error)),
+                Err(error) => return Err(TransferError::Source(error)),
             };
             part.length += u64::try_from(length).unwrap_or(u64::MAX);
             if part.length > self.max_bytes {
-                return Err(Broken::Fault(Fault::TooLarge {
+                return Err(TransferError::Fault(Fault::TooLarge {
                     max: self.max_bytes,
                 }));
             }
             part.hasher.update(&chunk[..length]);
             part.file
                 .write_all(&chunk[..length])
-                .map_err(|error| Broken::Fault(self.storage(&error)))?;
+                .map_err(|error| TransferError::Fault(self.storage(&error)))?;
             heard(part.length);
         }
     }
@@ -248,9 +252,9 @@ mod tests {
         hasher.into()
     }
 
-    fn fault(result: Result<(), Broken>) -> Fault {
+    fn fault(result: Result<(), TransferError>) -> Fault {
         match result {
-            Err(Broken::Fault(fault)) => fault,
+            Err(TransferError::Fault(fault)) => fault,
             other => panic!("{other:?}"),
         }
     }
@@ -266,7 +270,7 @@ mod tests {
     fn the_right_content_is_put_in_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
-        let target = Target::new(&path, Some(sha256(CONTENT)), 7);
+        let target = Destination::new(&path, Some(sha256(CONTENT)), 7);
         assert!(!target.is_there());
         target.fill(CONTENT, |_| ()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), CONTENT);
@@ -277,7 +281,7 @@ mod tests {
     #[test]
     fn without_a_checksum_nothing_counts_as_there() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target::new(&folder.path().join("model.onnx"), None, 100);
+        let target = Destination::new(&folder.path().join("model.onnx"), None, 100);
         target.fill(CONTENT, |_| ()).unwrap();
         assert!(!target.is_there());
     }
@@ -287,7 +291,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
         fs::write(&path, "the old model").unwrap();
-        let target = Target::new(&path, Some(sha256(b"another")), 100);
+        let target = Destination::new(&path, Some(sha256(b"another")), 100);
         let fault = fault(target.fill(CONTENT, |_| ()));
         assert_eq!(fault.reason(), ModelFailure::ChecksumMismatch);
         let told = fault.to_string();
@@ -300,7 +304,7 @@ mod tests {
     #[test]
     fn one_byte_too_many_is_too_large() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target::new(&folder.path().join("model.onnx"), None, 6);
+        let target = Destination::new(&folder.path().join("model.onnx"), None, 6);
         assert_eq!(
             fault(target.fill(CONTENT, |_| ())),
             Fault::TooLarge { max: 6 }
@@ -320,29 +324,32 @@ mod tests {
     fn a_part_stays_and_is_gone_on_with_for_the_same_model_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
-        let target = Target::new(&path, Some(sha256(CONTENT)), 100);
+        let target = Destination::new(&path, Some(sha256(CONTENT)), 100);
         assert!(target.begun().is_none());
         let part = target.anew(Some("\"tag\"")).unwrap();
         let mut heard = Vec::new();
-        let result = target.go_on(part, CONTENT[..3].chain(Breaking), |length| {
+        let result = target.resume(part, CONTENT[..3].chain(Breaking), |length| {
             heard.push(length);
         });
-        assert!(matches!(result, Err(Broken::Source(_))), "{result:?}");
+        assert!(
+            matches!(result, Err(TransferError::Source(_))),
+            "{result:?}"
+        );
         assert_eq!(heard, [3]);
 
         // Of another run.
-        let target = Target::new(&path, Some(sha256(CONTENT)), 100);
+        let target = Destination::new(&path, Some(sha256(CONTENT)), 100);
         let part = target.begun().unwrap();
         assert_eq!((part.length(), part.entity_tag()), (3, Some("\"tag\"")));
         assert!(!target.is_whole(&part));
         for other in [
-            Target::new(&path, Some(sha256(b"another")), 100),
-            Target::new(&path, None, 100),
-            Target::new(&path, Some(sha256(CONTENT)), 2),
+            Destination::new(&path, Some(sha256(b"another")), 100),
+            Destination::new(&path, None, 100),
+            Destination::new(&path, Some(sha256(CONTENT)), 2),
         ] {
             assert!(other.begun().is_none(), "{other:?}");
         }
-        target.go_on(part, &CONTENT[3..], |_| ()).unwrap();
+        target.resume(part, &CONTENT[3..], |_| ()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), CONTENT);
         assert_eq!(names(folder.path()), ["model.onnx"]);
     }
@@ -352,19 +359,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
         for (content, is_whole) in [(CONTENT, true), (b"A model", false)] {
-            let target = Target::new(&path, Some(sha256(CONTENT)), 100);
+            let target = Destination::new(&path, Some(sha256(CONTENT)), 100);
             let part = target.anew(None).unwrap();
-            let result = target.go_on(part, content.chain(Breaking), |_| ());
-            assert!(matches!(result, Err(Broken::Source(_))), "{result:?}");
+            let result = target.resume(part, content.chain(Breaking), |_| ());
+            assert!(
+                matches!(result, Err(TransferError::Source(_))),
+                "{result:?}"
+            );
             let part = target.begun().unwrap();
             assert_eq!(target.is_whole(&part), is_whole);
             assert_eq!(target.put_in_place(part).is_ok(), is_whole);
             target.discard();
             assert_eq!(names(folder.path()), ["model.onnx"]);
         }
-        let target = Target::new(&path, Some(sha256(b"another")), 100);
+        let target = Destination::new(&path, Some(sha256(b"another")), 100);
         let part = target.anew(None).unwrap();
-        let fault = fault(target.go_on(part, CONTENT, |_| ()));
+        let fault = fault(target.resume(part, CONTENT, |_| ()));
         assert_eq!(fault.reason(), ModelFailure::ChecksumMismatch);
         assert_eq!(names(folder.path()), ["model.onnx"]);
     }
@@ -372,16 +382,19 @@ mod tests {
     #[test]
     fn a_source_that_breaks_off_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target::new(&folder.path().join("model.onnx"), None, 100);
+        let target = Destination::new(&folder.path().join("model.onnx"), None, 100);
         let result = target.fill(CONTENT.chain(Breaking), |_| ());
-        assert!(matches!(result, Err(Broken::Source(_))), "{result:?}");
+        assert!(
+            matches!(result, Err(TransferError::Source(_))),
+            "{result:?}"
+        );
         assert!(names(folder.path()).is_empty());
     }
 
     #[test]
     fn a_missing_folder_is_a_storage_fault() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Target::new(&folder.path().join("missing/model.onnx"), None, 100);
+        let target = Destination::new(&folder.path().join("missing/model.onnx"), None, 100);
         assert_eq!(
             fault(target.fill(CONTENT, |_| ())).reason(),
             ModelFailure::StorageFailed

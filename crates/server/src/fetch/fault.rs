@@ -60,7 +60,7 @@ pub enum Fault {
         /// The model's URL.
         url: String,
         /// What happened.
-        problem: Problem,
+        problem: NetworkFault,
     },
     /// The content is another than expected.
     ///
@@ -110,7 +110,7 @@ impl std::fmt::Display for SourceContent {
 
 /// What went wrong on the way to a web server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum NetworkFault {
     /// The name service doesn't know the host.
     #[error("its host name is not known")]
     UnknownHost,
@@ -160,12 +160,12 @@ fn advice(status: StatusCode) -> &'static str {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             "the model must be readable without credentials"
         }
-        status if is_passing(status) => "this may pass; it is tried again",
+        status if is_transient_status(status) => "this may pass; it is tried again",
         _ => "correct spec.model.uri",
     }
 }
 
-fn is_passing(status: StatusCode) -> bool {
+fn is_transient_status(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(
             status,
@@ -191,7 +191,7 @@ impl Fault {
             Self::NotAModelFile { .. } => ModelFailure::ModelRefused,
             Self::Status { status, .. } => match *status {
                 StatusCode::NOT_FOUND | StatusCode::GONE => ModelFailure::ModelNotFound,
-                status if is_passing(status) => ModelFailure::ModelUnreachable,
+                status if is_transient_status(status) => ModelFailure::ModelUnreachable,
                 _ => ModelFailure::ModelRefused,
             },
             Self::Unreadable { .. } | Self::Unreachable { .. } => ModelFailure::ModelUnreachable,
@@ -203,22 +203,22 @@ impl Fault {
 
     /// Whether the same attempt may succeed a little later.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::Status { status, .. } => is_passing(*status),
+            Self::Status { status, .. } => is_transient_status(*status),
             Self::Unreachable { problem, .. } => match problem {
-                Problem::UnknownHost
-                | Problem::Refused
-                | Problem::TimedOut
-                | Problem::BrokeOff
-                | Problem::Changed
-                | Problem::Other => true,
-                Problem::Tls
-                | Problem::Redirects
-                | Problem::RedirectAddress
-                | Problem::RedirectUnencrypted
-                | Problem::Protocol
-                | Problem::Proxy => false,
+                NetworkFault::UnknownHost
+                | NetworkFault::Refused
+                | NetworkFault::TimedOut
+                | NetworkFault::BrokeOff
+                | NetworkFault::Changed
+                | NetworkFault::Other => true,
+                NetworkFault::Tls
+                | NetworkFault::Redirects
+                | NetworkFault::RedirectAddress
+                | NetworkFault::RedirectUnencrypted
+                | NetworkFault::Protocol
+                | NetworkFault::Proxy => false,
             },
             Self::NoFile { .. }
             | Self::NotAModelFile { .. }
@@ -232,7 +232,7 @@ impl Fault {
 
 /// How long and how often to try again.
 #[derive(Debug, Clone, Copy)]
-pub struct Retries {
+pub struct RetryPolicy {
     /// Longest time without a byte, over all attempts and the pauses between them.
     pub stall: Duration,
     /// When everything must be over, if ever.
@@ -241,7 +241,7 @@ pub struct Retries {
     pub count: u32,
 }
 
-impl Retries {
+impl RetryPolicy {
     /// Time without a byte that is left for an attempt at `now`, when the last byte came at `heard`.
     #[must_use]
     pub fn left(&self, heard: Instant, now: Instant) -> Duration {
@@ -268,7 +268,7 @@ impl Retries {
         heard: Instant,
         now: Instant,
     ) -> Option<Duration> {
-        if !fault.may_pass() || failures > self.count {
+        if !fault.is_transient() || failures > self.count {
             return None;
         }
         let pause = FIRST_PAUSE
@@ -333,7 +333,7 @@ mod tests {
         }
     }
 
-    fn unreachable(problem: Problem) -> Fault {
+    fn unreachable(problem: NetworkFault) -> Fault {
         Fault::Unreachable {
             url: "http://models/m".to_owned(),
             problem,
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn what_an_answer_means() {
         use ModelFailure::{ModelNotFound, ModelRefused, ModelUnreachable};
-        for (code, reason, may_pass) in [
+        for (code, reason, is_transient) in [
             (404, ModelNotFound, false),
             (410, ModelNotFound, false),
             (401, ModelRefused, false),
@@ -358,8 +358,8 @@ mod tests {
             (503, ModelUnreachable, true),
         ] {
             assert_eq!(
-                (status(code).reason(), status(code).may_pass()),
-                (reason, may_pass),
+                (status(code).reason(), status(code).is_transient()),
+                (reason, is_transient),
                 "{code}"
             );
         }
@@ -367,22 +367,22 @@ mod tests {
 
     #[test]
     fn what_a_broken_connection_means() {
-        for (problem, may_pass) in [
-            (Problem::UnknownHost, true),
-            (Problem::Refused, true),
-            (Problem::TimedOut, true),
-            (Problem::BrokeOff, true),
-            (Problem::Changed, true),
-            (Problem::Tls, false),
-            (Problem::Redirects, false),
-            (Problem::RedirectAddress, false),
-            (Problem::RedirectUnencrypted, false),
-            (Problem::Protocol, false),
-            (Problem::Proxy, false),
+        for (problem, is_transient) in [
+            (NetworkFault::UnknownHost, true),
+            (NetworkFault::Refused, true),
+            (NetworkFault::TimedOut, true),
+            (NetworkFault::BrokeOff, true),
+            (NetworkFault::Changed, true),
+            (NetworkFault::Tls, false),
+            (NetworkFault::Redirects, false),
+            (NetworkFault::RedirectAddress, false),
+            (NetworkFault::RedirectUnencrypted, false),
+            (NetworkFault::Protocol, false),
+            (NetworkFault::Proxy, false),
         ] {
             let fault = unreachable(problem);
             assert_eq!(fault.reason(), ModelFailure::ModelUnreachable, "{problem}");
-            assert_eq!(fault.may_pass(), may_pass, "{problem}");
+            assert_eq!(fault.is_transient(), is_transient, "{problem}");
         }
     }
 
@@ -393,7 +393,7 @@ mod tests {
             "http://models/m answered 404 Not Found: put the model there, or correct spec.model.uri"
         );
         assert_eq!(
-            unreachable(Problem::Refused).to_string(),
+            unreachable(NetworkFault::Refused).to_string(),
             "http://models/m can't be read: the connection was refused"
         );
         let missing = Fault::NoFile {
@@ -407,8 +407,8 @@ mod tests {
         );
     }
 
-    fn retries(count: u32) -> Retries {
-        Retries {
+    fn retries(count: u32) -> RetryPolicy {
+        RetryPolicy {
             stall: Duration::from_secs(60),
             deadline: None,
             count,
@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn a_time_for_everything_is_kept_where_there_is_one() {
         let began = Instant::now();
-        let bounded = Retries {
+        let bounded = RetryPolicy {
             deadline: Some(began + Duration::from_secs(10)),
             ..retries(4)
         };
@@ -477,7 +477,7 @@ mod tests {
         for fault in [
             status(404),
             Fault::TooLarge { max: 1 },
-            unreachable(Problem::Tls),
+            unreachable(NetworkFault::Tls),
         ] {
             assert_eq!(retries(4).after(0, &fault, began, began), None, "{fault}");
         }
