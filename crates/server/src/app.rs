@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::body::RequestMemory;
 use crate::http::cors::Cors;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::models::Repository;
+use crate::request_memory::RequestMemory;
 
 /// What the handlers share.
 pub struct App {
@@ -16,7 +16,7 @@ pub struct App {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The memory for bodies.
-    pub bodies: RequestMemory,
+    pub request_memory: RequestMemory,
     /// Bytes that were in memory when the server became ready: later, memory that requests have used and that is
     /// kept for the next ones can't be told from that.
     pub at_rest_bytes: OnceLock<u64>,

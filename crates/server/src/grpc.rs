@@ -49,7 +49,7 @@ use crate::v2::{
     find, index, model_config, model_metadata, server_metadata, serving, statistics, version,
 };
 
-/// The services, to be merged into a router of other endpoints on a port that speaks HTTP/2.
+/// The services, for a router of other endpoints on a port that speaks HTTP/2.
 pub fn routes(app: Arc<App>) -> Router {
     let inference = GrpcInferenceServiceServer::new(Inference(Arc::clone(&app)))
         .max_decoding_message_size(app.max_request_bytes)
@@ -68,29 +68,29 @@ pub fn routes(app: Arc<App>) -> Router {
         ))
 }
 
-/// The services alone, for a port of their own.
+/// The services only, for a port of their own.
 pub fn router(app: Arc<App>) -> Router {
     routes(app).fallback(async || {
-        let status = GrpcStatus::unimplemented("there is no such service here");
+        let status = GrpcStatus::unimplemented("this server has no such service");
         status.into_http::<axum::body::Body>()
     })
 }
 
-/// Says better what tonic refuses by itself: methods that aren't there without a word, and messages
-/// that can't be decompressed as if the server had failed.
+/// Corrects the errors that tonic makes: unknown methods have no message, and messages that can't be
+/// decompressed have the code of a failure of the server.
 async fn explain_status(mut response: HttpResponse) -> HttpResponse {
-    const NOT_THERE: HeaderValue = HeaderValue::from_static("this server has no such method");
+    const UNKNOWN_METHOD: HeaderValue = HeaderValue::from_static("this server has no such method");
     let headers = response.headers_mut();
     let code = headers.get(GrpcStatus::GRPC_STATUS);
     match code.map(HeaderValue::as_bytes) {
         Some(b"12") if !headers.contains_key(GrpcStatus::GRPC_MESSAGE) => {
-            headers.insert(GrpcStatus::GRPC_MESSAGE, NOT_THERE);
+            headers.insert(GrpcStatus::GRPC_MESSAGE, UNKNOWN_METHOD);
         }
         Some(b"13") => {
             if let Some(status) = GrpcStatus::from_header_map(headers).map(blame_client_for_corrupt)
-                && let Err(odd) = status.add_header(headers)
+                && let Err(error) = status.add_header(headers)
             {
-                tracing::debug!(%odd, "a status stays as it is");
+                tracing::debug!(%error, "can't correct a gRPC status");
             }
         }
         _ => {}
@@ -98,6 +98,7 @@ async fn explain_status(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
+/// The result of a method.
 type GrpcResult<T> = Result<Response<T>, GrpcStatus>;
 
 #[tonic::async_trait]
@@ -146,14 +147,14 @@ impl GrpcInferenceService for Inference {
         request: Request<ModelInferRequest>,
     ) -> GrpcResult<ModelInferResponse> {
         let timeout = self.time_left(&request);
-        if let Some(arrival) = request.extensions().get::<Arc<PendingCall>>() {
-            arrival.hand_over();
+        if let Some(pending) = request.extensions().get::<Arc<PendingCall>>() {
+            pending.hand_over();
         }
         let message = request.into_inner();
-        let answer = self.infer(InferCall { message, timeout }).await;
-        let (answer, held) = answer.map_err(|refusal| grpc_status(&refusal))?;
-        let mut response = Response::new(answer);
-        response.extensions_mut().insert(Arc::new(held));
+        let result = self.infer(InferCall { message, timeout }).await;
+        let (message, reservation) = result.map_err(|error| grpc_status(&error))?;
+        let mut response = Response::new(message);
+        response.extensions_mut().insert(Arc::new(reservation));
         Ok(response)
     }
 
@@ -162,8 +163,8 @@ impl GrpcInferenceService for Inference {
         request: Request<Streaming<ModelInferRequest>>,
     ) -> GrpcResult<Self::ModelStreamInferStream> {
         let idle_handle = request.extensions().get::<IdleHandle>().cloned();
-        let answers = stream::answers(self.clone(), request.into_inner(), idle_handle);
-        Ok(Response::new(answers))
+        let responses = stream::responses(self.clone(), request.into_inner(), idle_handle);
+        Ok(Response::new(responses))
     }
 
     async fn model_config(
@@ -180,7 +181,7 @@ impl GrpcInferenceService for Inference {
         request: Request<ModelStatisticsRequest>,
     ) -> GrpcResult<ModelStatisticsResponse> {
         let ModelStatisticsRequest { name, version } = request.into_inner();
-        let models = serving(&self.0, &name, &version).map_err(|refusal| grpc_status(&refusal))?;
+        let models = serving(&self.0, &name, &version).map_err(|error| grpc_status(&error))?;
         Ok(Response::new(statistics(&models)))
     }
 

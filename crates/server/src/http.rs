@@ -16,13 +16,13 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
 use crate::app::App;
-use crate::body::MemoryExhausted;
 use crate::lifecycle::Phase;
 use crate::memory;
 use crate::metrics::{self, Call};
 use crate::net::RejectedRequest;
 use crate::predict::error::ApiError;
 use crate::predict::predict;
+use crate::request_memory::MemoryExhausted;
 use crate::v2::ProtocolError;
 use crate::{grpc, v2};
 
@@ -107,7 +107,7 @@ async fn server_status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
         models: models.collect(),
         memory: Some(MemoryStatus {
             limit_bytes: memory::limit(),
-            requests_bytes: bytes(app.bodies.total()),
+            requests_bytes: bytes(app.request_memory.total()),
             request_bytes: bytes(app.max_request_bytes),
             at_rest_bytes: app.at_rest_bytes.get().copied(),
         }),
@@ -122,10 +122,10 @@ async fn serve_metrics(State(app): State<Arc<App>>) -> Response {
     match app.metrics.scrape(|| app.models.snapshot()) {
         Ok(text) => {
             // Compressed, the answer takes this and a little more.
-            let Ok(held) = app.bodies.reserve(text.len()) else {
+            let Ok(reservation) = app.request_memory.reserve(text.len()) else {
                 return ApiError::NoRoomForBody.into_response();
             };
-            let text = held.keep(text);
+            let text = reservation.attach(text);
             ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
         }
         Err(error) => {

@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod models;
 pub mod net;
 pub mod predict;
+pub mod request_memory;
 pub mod serve;
 mod small_file;
 pub mod termination;

@@ -1,17 +1,21 @@
-//! Connections: where they come in, how many, how long they may be silent, how old they get, and how they end.
+//! Connections: listening, their limits, timeouts and ages, and how they end.
 //!
-//! HTTP/1.1 and HTTP/2 are spoken on the same port; the client's first bytes tell which. What is
-//! spoken about is the router's business.
+//! HTTP/1.1 and HTTP/2 share a port; the first bytes of a client tell which it speaks. The router that answers
+//! requests is a parameter.
 
 mod activity;
 mod connection;
 mod connection_age;
 mod connection_limit;
+mod connection_state;
+mod frame_filter;
 mod frames;
+mod goaway_filter;
 mod open_files;
 mod request_body;
 mod request_cost;
 mod response_body;
+mod service;
 mod shutdown;
 mod write_timeout;
 
@@ -27,7 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-pub use self::activity::{BusyGuard, IdleGuard, IdleHandle};
+pub use self::activity::{IdleHandle, TurnGuard};
 use self::connection::connection;
 use self::connection_age::ConnectionAges;
 use self::connection_limit::ConnectionLimit;
@@ -36,72 +40,69 @@ pub use self::request_cost::{MemoryLimits, Reject, RejectedRequest};
 pub use self::shutdown::ShutdownPhase;
 pub use springtide_listener::listen;
 
-/// Pause after the operating system gave no connection, which is mostly for want of descriptors.
+/// Pause after an error of the operating system, mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the backlog must be empty before the listener is closed; whatever is in it then is
-/// refused.
+/// Time for which the backlog must be empty before the listener is closed. Connections in it are refused then.
 const EMPTY_BACKLOG: Duration = Duration::from_millis(10);
 
-/// How long that may take: where new connections never cease, some must be refused.
-const LAST_CONNECTIONS: Duration = Duration::from_millis(250);
+/// Maximum time until the listener is closed. If new connections never cease, some must be refused.
+const MAX_BACKLOG_TIME: Duration = Duration::from_millis(250);
 
-/// What connections may take.
+/// Limits of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Most connections at the same time, all listeners together. For one more, the one that has
-    /// been idle the longest is closed, so that probes get through and idle clients can't keep
-    /// active ones out; if none is idle, the one whose client has sent or taken nothing for the longest. If
-    /// there is none, the new one waits.
+    /// Maximum concurrent connections of all listeners. For one more, the connection that has been idle for the
+    /// longest time is closed, so that idle clients can't keep active ones out. If none is idle, the one that has
+    /// stalled for the longest time is closed. If there is none, the new one waits.
     pub connections: NonZeroUsize,
-    /// Most connections of one address. None: as many as there are at all.
+    /// Maximum concurrent connections of one address. None: no limit of its own.
     pub per_peer: Option<NonZeroUsize>,
-    /// Age at which a connection's client is asked to reconnect, so that a new server behind the
-    /// same load balancer gets its share; each connection's own is up to a third less, so that
-    /// those opened together don't end together. None: never.
+    /// Maximum age, at which a client is asked to reconnect, so that new servers behind the same load balancer get
+    /// connections. The age of each connection is up to a third less, so that those that were opened together
+    /// don't end together. None: no limit.
     pub age: Option<Duration>,
-    /// Longest time that a connection may be idle between two requests.
-    pub idle: Duration,
+    /// Maximum idle time between two requests.
+    pub idle_timeout: Duration,
 }
 
-/// All connections of the server, through whichever listener they came. Clones share them.
+/// The connections of several listeners with common limits. Clones share them.
 #[derive(Clone)]
 pub struct Connections {
     limit: Arc<ConnectionLimit>,
     memory: MemoryLimits,
     age: Option<Duration>,
-    closing: watch::Receiver<ShutdownPhase>,
+    shutdown: watch::Receiver<ShutdownPhase>,
 }
 
 impl Connections {
-    /// No connections yet. They end as `closing` says, and at once when its sender is gone.
+    /// No connections yet. They end as `shutdown` says, and at once when its sender is gone.
     #[must_use]
     pub fn new(
         limits: ConnectionLimits,
         memory: MemoryLimits,
-        closing: watch::Receiver<ShutdownPhase>,
+        shutdown: watch::Receiver<ShutdownPhase>,
     ) -> Self {
         Self {
             memory,
             limit: Arc::new(ConnectionLimit::new(
                 limits.connections,
                 limits.per_peer,
-                limits.idle,
+                limits.idle_timeout,
             )),
             age: limits.age,
-            closing,
+            shutdown,
         }
     }
 
-    /// Serves one listener until no new connections are to be taken and each that came through it
-    /// has ended.
+    /// Serves a listener until [`ShutdownPhase::NoNewConnections`], and its connections until their ends.
     pub async fn serve(mut self, listener: TcpListener, router: Router) {
         let mut ages = ConnectionAges::new(self.age, fastrand::Rng::new());
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = reached(&mut self.closing, ShutdownPhase::NoNewConnections) => break,
+                () = reached(&mut self.shutdown, ShutdownPhase::NoNewConnections) => break,
                 Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
                 accepted = accept(&listener) => accepted,
             };
@@ -110,14 +111,14 @@ impl Connections {
                     self.spawn(&mut connections, accepted, &router, ages.draw())
                         .await;
                 }
-                Err(error) if is_connections_fault(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
-                    tracing::error!(%error, "no connection could be accepted");
+                    tracing::error!(%error, "can't accept connections");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
-        let last = Instant::now() + LAST_CONNECTIONS;
+        let last = Instant::now() + MAX_BACKLOG_TIME;
         while Instant::now() < last
             && let Ok(Ok(accepted)) = timeout(EMPTY_BACKLOG, accept(&listener)).await
         {
@@ -135,32 +136,32 @@ impl Connections {
         router: &Router,
         age: Option<Duration>,
     ) {
-        let Some(slot) = self.limit.take(peer).await else {
-            tracing::debug!(%peer, "a connection too many of one address");
+        let Some(slot) = self.limit.acquire(peer).await else {
+            tracing::debug!(%peer, "rejected a connection: its address has reached its limit");
             return;
         };
-        let (router, closing) = (router.clone(), self.closing.clone());
+        let (router, shutdown) = (router.clone(), self.shutdown.clone());
         let memory = self.memory.clone();
         connections.spawn(async move {
-            connection(stream, router, memory, &slot, age, closing).await;
+            connection(stream, router, memory, &slot, age, shutdown).await;
         });
     }
 }
 
-/// Returns once closing has come so far; at once if nobody is left to say so.
-async fn reached(closing: &mut watch::Receiver<ShutdownPhase>, stage: ShutdownPhase) {
-    let _sender_gone = closing.wait_for(|closing| *closing >= stage).await;
+/// Returns once the shutdown has reached a phase: at once if the sender is gone.
+async fn reached(shutdown: &mut watch::Receiver<ShutdownPhase>, phase: ShutdownPhase) {
+    let _sender_gone = shutdown.wait_for(|current| *current >= phase).await;
 }
 
 async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, IpAddr)> {
     let (stream, peer) = listener.accept().await?;
-    // An answer is one small write; waiting to fill a packet only makes it late.
+    // A response is one small write. Waiting to fill a packet would only delay it.
     stream.set_nodelay(true)?;
     Ok((stream, peer.ip()))
 }
 
-/// The client gave up between its connecting and our accepting.
-fn is_connections_fault(error: &io::Error) -> bool {
+/// Whether the client closed the connection before it was accepted.
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

@@ -18,7 +18,7 @@ use self::error::ApiError;
 use self::request::{PredictLimits, PredictRequest};
 use self::response::PredictResponse;
 use crate::app::App;
-use crate::body::{BufferedBody, LONG_BODY_BYTES, ReadError};
+use crate::body::{self, BufferedBody, LONG_BODY_BYTES, ReadError};
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, LookupError, Model};
 use crate::v2::{ContentBounds, output_bytes, parse_bytes, run_bytes};
@@ -57,26 +57,30 @@ async fn answer(
         max_rows: model.max_predict_rows(),
     };
     let deadline = call.arrived() + app.request_timeout;
-    let body = app
-        .bodies
-        .read(
-            &parts.headers,
-            body,
-            limits.max_body_bytes(),
-            deadline.into(),
-        )
-        .await?;
-    let BufferedBody { bytes, mut held } = body;
+    let body = body::read(
+        &app.request_memory,
+        &parts.headers,
+        body,
+        limits.max_body_bytes(),
+        deadline.into(),
+    )
+    .await?;
+    let BufferedBody {
+        bytes,
+        mut reservation,
+    } = body;
     let most = ContentBounds {
         bytes: bytes.len(),
         numbers: most_bytes_of_numbers(&bytes),
         texts: 0,
     };
-    held.grow(parse_bytes(model.signature(), &most))
+    reservation
+        .grow(parse_bytes(model.signature(), &most))
         .map_err(ReadError::from)?;
     let request = parse(bytes, limits).await?;
     // Only the numbers wait in the queue. Their text is several times as large.
-    held.resize(run_bytes([&request.features]))
+    reservation
+        .resize(run_bytes([&request.features]))
         .map_err(ReadError::from)?;
     let unlike_signature = |error| {
         tracing::error!(%error, "the model takes other inputs than its classifier was made for");
@@ -87,7 +91,8 @@ async fn answer(
         .map_err(unlike_signature)?;
     call.accept();
     let inferred = model.infer(checked, deadline).await?;
-    held.resize(output_bytes(&inferred))
+    reservation
+        .resize(output_bytes(&inferred))
         .map_err(ReadError::from)?;
     let predictions = classifier
         .predictions(&inferred.views(), request.rows)

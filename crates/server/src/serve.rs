@@ -19,7 +19,6 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::app::App;
-use crate::body::RequestMemory;
 use crate::cli::{ProbeArgs, ServeArgs};
 use crate::cpu::measure_load;
 use crate::cpu::threads::RuntimeThreads;
@@ -35,6 +34,7 @@ use crate::models::keeper::{Keeper, Policy};
 use crate::models::load::{Load as _, ModelError, OnnxLoader};
 use crate::models::probe::notes::Notes;
 use crate::net::{self, Connections, ShutdownPhase};
+use crate::request_memory::RequestMemory;
 
 /// Quiet after which a draining server takes it that no client sends to it any more.
 const QUIET: Duration = Duration::from_millis(250);
@@ -156,7 +156,7 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     let app = Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(metrics),
-        bodies: RequestMemory::new(count(room.requests_bytes)),
+        request_memory: RequestMemory::new(count(room.requests_bytes)),
         models: Arc::new(Repository::new(args.model_name.clone())),
         at_rest_bytes: OnceLock::new(),
         max_request_bytes: count(room.request_bytes).get(),
@@ -169,28 +169,28 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         connections: places,
         per_peer: args.connections_per_peer(places),
         age: args.connection_age(),
-        idle: args.idle_timeout(),
+        idle_timeout: args.idle_timeout(),
     };
     let health_limits = net::ConnectionLimits {
         connections: HEALTH_CONNECTIONS,
         per_peer: None,
         age: None,
-        idle: args.idle_timeout(),
+        idle_timeout: args.idle_timeout(),
     };
-    let shared = |budget: RequestMemory, head_bytes| net::MemoryLimits {
-        budget,
+    let memory_limits = |memory: RequestMemory, head_bytes| net::MemoryLimits {
+        memory,
         head_bytes,
         reject: Arc::new({
             let app = Arc::clone(&app);
             move |asked| reject(&app, asked)
         }),
     };
-    let health_memory = shared(RequestMemory::new(HEALTH_BYTES), HEALTH_HEAD_BYTES);
+    let health_memory = memory_limits(RequestMemory::new(HEALTH_BYTES), HEALTH_HEAD_BYTES);
     let health_connections =
         Connections::new(health_limits, health_memory, shutdown_receiver.clone());
     let connections = Connections::new(
         limits,
-        shared(app.bodies.clone(), HEAD_BYTES),
+        memory_limits(app.request_memory.clone(), HEAD_BYTES),
         shutdown_receiver,
     );
     let health_ended = serve_health(health, health_connections, health_router(Arc::clone(&app)))?;
@@ -348,10 +348,10 @@ fn share_what_is_left(args: &ServeArgs, app: &App, beside_models: Option<BaseMem
     };
     let in_use = beside_models.with(models_bytes(app));
     let bytes = MemoryBudget::after_models(limit, in_use, args.room(limit).connections);
-    if app.bodies.total() == count(bytes).get() {
+    if app.request_memory.total() == count(bytes).get() {
         return;
     }
-    app.bodies.resize(count(bytes));
+    app.request_memory.resize(count(bytes));
     tracing::info!(
         limit,
         in_use,

@@ -10,7 +10,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use super::status::grpc_status;
 
-/// Protocol buffers, of which those that come in are [`Bounded`].
+/// The codec of Protocol Buffers messages. Those that are received are [`Bounded`].
 pub(super) struct BoundedCodec<E, D> {
     messages: PhantomData<(E, D)>,
 }
@@ -38,7 +38,7 @@ impl<E: Message + 'static, D: Bounded + 'static> Codec for BoundedCodec<E, D> {
     }
 }
 
-/// Writes messages.
+/// Encodes the messages that are sent.
 pub(super) struct MessageEncoder<E>(PhantomData<E>);
 
 impl<E: Message> Encoder for MessageEncoder<E> {
@@ -53,7 +53,7 @@ impl<E: Message> Encoder for MessageEncoder<E> {
     }
 }
 
-/// Reads messages.
+/// Checks and decodes the messages that are received.
 pub(super) struct MessageDecoder<D>(PhantomData<D>);
 
 impl<D: Bounded> Decoder for MessageDecoder<D> {
@@ -61,7 +61,7 @@ impl<D: Bounded> Decoder for MessageDecoder<D> {
     type Error = Status;
 
     fn decode(&mut self, wire: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
-        // Raw contents stay where they are: this takes the bytes, and so do they.
+        // Raw contents are slices of these bytes, so they aren't copied.
         let wire = wire.copy_to_bytes(wire.remaining());
         D::check(&wire).map_err(|problem| grpc_status(&problem.into()))?;
         let message = D::decode(wire)

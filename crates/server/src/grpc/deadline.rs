@@ -1,17 +1,17 @@
-//! How long a client waits.
+//! The deadline that a client sends with a call.
 
 use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
-/// Header with the time that a client gives a call:
+/// The header with the timeout of a call:
 /// <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>.
 const TIMEOUT: &str = "grpc-timeout";
 
-/// Most digits of that time.
+/// Maximum digits of the timeout.
 const MAX_DIGITS: usize = 8;
 
-/// The time that the client gives the call; None where it gives none, or none that can be read.
+/// The timeout that the client has set. None if it has set none, or an invalid one.
 pub(super) fn client_timeout(metadata: &MetadataMap) -> Option<Duration> {
     parse(metadata.get(TIMEOUT)?.to_str().ok()?)
 }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_unit_is_known() {
+    fn every_unit_is_parsed() {
         for (text, expected) in [
             ("2H", Duration::from_secs(7_200)),
             ("2M", Duration::from_secs(120)),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_gives_none() {
+    fn an_invalid_timeout_is_none() {
         for text in ["", "5", "S", "5s", "-5S", "+5S", "123456789S", "5ä", "1.5S"] {
             assert_eq!(parse(text), None, "{text}");
         }

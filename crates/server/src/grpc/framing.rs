@@ -1,34 +1,35 @@
-//! Where one message ends and the next begins.
+//! The boundaries of messages in a gRPC body.
 
-/// Bytes before each message: whether it is compressed, and its length.
+/// Bytes before each message: the compressed flag and the length
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 const PREFIX_BYTES: usize = 5;
 
-/// Follows the messages of a body, however it is cut.
+/// Tracks the messages of a body, however its bytes are divided.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MessageCursor {
     position: Position,
-    /// Bytes of the message that has begun.
-    begun: usize,
+    /// Bytes of the incomplete message, with its prefix.
+    incomplete: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Position {
-    /// Before a message, or after the last one.
+    /// Before a message or after the last one.
     #[default]
     Between,
-    /// In the bytes before a message.
+    /// In the prefix of a message.
     Prefix {
         read: usize,
         bytes: [u8; PREFIX_BYTES],
     },
-    /// In a message with so many bytes to come.
+    /// In a message of which `left` bytes are missing.
     Message { left: usize },
 }
 
 impl MessageCursor {
-    /// Goes on by some bytes. Gives how many messages are whole with them.
+    /// Advances by a part of the body. Gives the number of messages that it completes.
     pub(super) fn advance(&mut self, mut part: &[u8]) -> usize {
-        let mut whole = 0;
+        let mut completed = 0;
         while !part.is_empty() {
             let wanted = match self.position {
                 Position::Between => PREFIX_BYTES,
@@ -37,29 +38,29 @@ impl MessageCursor {
             };
             let (now, rest) = part.split_at(wanted.min(part.len()));
             part = rest;
-            self.begun += now.len();
+            self.incomplete += now.len();
             self.position = self.position.after(now);
             if self.position == Position::Between {
-                self.begun = 0;
-                whole += 1;
+                self.incomplete = 0;
+                completed += 1;
             }
         }
-        whole
+        completed
     }
 
-    /// Whether no message has begun that isn't whole.
+    /// Whether there is no incomplete message.
     pub(super) fn is_between(&self) -> bool {
         self.position == Position::Between
     }
 
-    /// Bytes of the message that has begun and isn't whole.
-    pub(super) const fn begun(&self) -> usize {
-        self.begun
+    /// Bytes of the incomplete message, with its prefix.
+    pub(super) const fn incomplete_bytes(&self) -> usize {
+        self.incomplete
     }
 }
 
 impl Position {
-    /// The place after bytes that go no further than to the end of this one.
+    /// The position after bytes that don't extend beyond the end of this one.
     fn after(self, now: &[u8]) -> Self {
         let (read, mut bytes) = match self {
             Self::Message { left } if left > now.len() => {
@@ -93,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_a_body_is_cut_its_messages_are_found(
+        fn messages_are_found_however_a_body_is_divided(
             lengths in prop::collection::vec(0..50_u8, 0..5),
             cuts in prop::collection::vec(1..20_usize, 1..40),
         ) {
@@ -114,8 +115,8 @@ mod tests {
                 read = next;
                 let before = ends.iter().filter(|end| **end <= read);
                 prop_assert_eq!(whole, before.clone().count());
-                prop_assert_eq!(cursor.begun(), read - before.max().unwrap_or(&0));
-                prop_assert_eq!(cursor.is_between(), cursor.begun() == 0);
+                prop_assert_eq!(cursor.incomplete_bytes(), read - before.max().unwrap_or(&0));
+                prop_assert_eq!(cursor.is_between(), cursor.incomplete_bytes() == 0);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! gRPC's own health protocol, which Kubernetes' probes and clients ask.
+//! The gRPC health checking protocol, for Kubernetes' probes and for clients.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use crate::app::App;
 use crate::lifecycle::Phase;
 
-/// The services that are asked for: all together, and inference.
+/// The names of services that have a status: the empty one of the whole server, and inference.
 const SERVICES: [&str; 2] = ["", "inference.GRPCInferenceService"];
 
-/// Tells the server's phase.
+/// Reports the phase of the server.
 pub(super) struct HealthService {
     app: Arc<App>,
 }
@@ -37,7 +37,7 @@ const fn response(phase: Phase) -> HealthCheckResponse {
     }
 }
 
-/// The phase now, and each one after it.
+/// The current phase and each later one.
 fn phases(phases: watch::Receiver<Phase>) -> impl Stream<Item = Phase> {
     stream::unfold((phases, true), async |(mut phases, is_first)| {
         if !is_first {
@@ -57,7 +57,7 @@ impl Health for HealthService {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         if !SERVICES.contains(&request.get_ref().service.as_str()) {
-            return Err(Status::not_found("there is no such service here"));
+            return Err(Status::not_found("this server has no such service"));
         }
         Ok(Response::new(response(self.app.lifecycle.phase())))
     }
@@ -69,7 +69,7 @@ impl Health for HealthService {
         let lifecycle = self.app.lifecycle.clone();
         let end = async move { lifecycle.streams_end().await };
         if !SERVICES.contains(&request.get_ref().service.as_str()) {
-            // The protocol's answer here, since a service may come.
+            // The protocol has this status because a service may be added later.
             let status = ServingStatus::ServiceUnknown as i32;
             let unknown = stream::iter([Ok(HealthCheckResponse { status })]);
             let unknown = unknown.chain(stream::pending()).take_until(end);
@@ -87,7 +87,7 @@ mod tests {
     use crate::lifecycle::Lifecycle;
 
     #[tokio::test]
-    async fn each_phase_is_told_as_it_comes() {
+    async fn each_phase_is_reported() {
         let lifecycle = Lifecycle::default();
         let mut phases = Box::pin(phases(lifecycle.watch()));
         assert_eq!(phases.next().await, Some(Phase::Loading));

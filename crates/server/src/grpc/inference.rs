@@ -1,4 +1,4 @@
-//! Requests for inference over gRPC, alone and in streams.
+//! Inference requests over gRPC, unary and in streams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use super::deadline;
 use super::pending_call::PendingCall;
 use super::status::grpc_status;
 use crate::app::App;
-use crate::body::Reservation;
 use crate::metrics::{Call, Rejected, Status};
 use crate::models::Model;
+use crate::request_memory::Reservation;
 use crate::v2::{ContentBounds, ProtocolError, find, parse_bytes, run, series, version};
 
-/// The service on the models.
+/// The inference service.
 #[derive(Clone)]
 pub(super) struct Inference(pub(super) Arc<App>);
 
-/// A request for inference, with what its transport says of it.
+/// An inference request and its timeout.
 pub(super) struct InferCall {
     pub(super) message: ModelInferRequest,
     pub(super) timeout: Duration,
@@ -33,48 +33,50 @@ pub(super) struct InferCall {
 
 impl Inference {
     pub(super) fn find(&self, name: &str, model_version: &str) -> Result<Arc<Model>, GrpcStatus> {
-        find(&self.0, name, version(model_version)).map_err(|refusal| grpc_status(&refusal))
+        find(&self.0, name, version(model_version)).map_err(|error| grpc_status(&error))
     }
 
-    /// The time that is left of the client's or the server's, whichever is shorter.
+    /// The rest of the client's or the server's timeout, whichever is shorter.
     pub(super) fn time_left<T>(&self, request: &Request<T>) -> Duration {
         let timeout = self.0.request_timeout;
         let timeout =
             deadline::client_timeout(request.metadata()).map_or(timeout, |own| own.min(timeout));
-        let arrival = request.extensions().get::<Arc<PendingCall>>();
-        timeout.saturating_sub(arrival.map_or(Duration::ZERO, |arrival| arrival.elapsed()))
+        let pending = request.extensions().get::<Arc<PendingCall>>();
+        timeout.saturating_sub(pending.map_or(Duration::ZERO, |pending| pending.elapsed()))
     }
 
     /// Answers a request, and counts it.
     pub(super) async fn infer(
         &self,
-        incoming: InferCall,
+        call: InferCall,
     ) -> Result<(ModelInferResponse, Reservation), ProtocolError> {
         let app = &self.0;
         let _in_flight = app.lifecycle.enter();
-        let InferCall { message, timeout } = incoming;
+        let InferCall { message, timeout } = call;
         let model = find(app, &message.model_name, version(&message.model_version));
         let mut call = Call::arrival(series(app, &model));
-        let answer = async {
+        let response = async {
             let model = model?;
             let limits = Limits::new(model.signature(), model.max_rows());
-            let held = app.bodies.reserve(cost(model.signature(), &message))?;
+            let reservation = app
+                .request_memory
+                .reserve(cost(model.signature(), &message))?;
             let request = grpc::request(message, &limits)?;
-            let answer = run(&model, request, held, &mut call, timeout).await?;
-            let response = grpc::response(&answer.response(&model)?);
+            let result = run(&model, request, reservation, &mut call, timeout).await?;
+            let response = grpc::response(&result.response(&model)?);
             let bytes = response.raw_output_contents.iter().map(Bytes::len).sum();
-            Ok((response, app.bodies.reserve(bytes)?))
+            Ok((response, app.request_memory.reserve(bytes)?))
         };
-        let answer = answer.await;
-        call.end(match &answer {
+        let response = response.await;
+        call.end(match &response {
             Ok(_) => Status::Success,
-            Err(refusal) => ProtocolError::status(refusal),
+            Err(error) => ProtocolError::status(error),
         });
-        answer
+        response
     }
 
-    /// Counts a request of a stream that was refused before its model was known. A stream that
-    /// breaks off between two requests is none.
+    /// Counts a request of a stream that was rejected before its model was known. A stream that fails between two
+    /// requests has none.
     pub(super) fn count_unread(&self, status: &GrpcStatus) {
         let status = match status.code() {
             Code::ResourceExhausted => Status::Rejected(Rejected::NoRoomForBody),
@@ -86,8 +88,7 @@ impl Inference {
         Call::arrival(Arc::clone(self.0.metrics.of_no_model())).end(status);
     }
 
-    /// Answers a request of a stream, with the memory of the answer. There an error ends the request, not the
-    /// stream.
+    /// Answers a request of a stream. Gives the response with its memory. An error ends the request, not the stream.
     pub(super) async fn infer_in_stream(
         &self,
         message: ModelInferRequest,
@@ -95,37 +96,37 @@ impl Inference {
         let id = message.id.clone();
         let timeout = self.0.request_timeout;
         match self.infer(InferCall { message, timeout }).await {
-            Ok((response, held)) => {
-                let answer = ModelStreamInferResponse {
+            Ok((response, reservation)) => {
+                let response = ModelStreamInferResponse {
                     error_message: String::new(),
                     infer_response: Some(grpc::final_response(response)),
                 };
-                (answer, Some(held))
+                (response, Some(reservation))
             }
-            Err(refusal) => {
-                let answer = ModelStreamInferResponse {
-                    error_message: refusal.message(),
+            Err(error) => {
+                let response = ModelStreamInferResponse {
+                    error_message: error.message(),
                     infer_response: Some(ModelInferResponse {
                         id,
                         ..ModelInferResponse::default()
                     }),
                 };
-                (answer, None)
+                (response, None)
             }
         }
     }
 }
 
-/// What a message and what is read of it take in memory.
+/// Bytes that a message and its tensors take in memory.
 fn cost(signature: &Signature, message: &ModelInferRequest) -> usize {
     let bytes = message.encoded_len();
     let raw: usize = message.raw_input_contents.iter().map(Bytes::len).sum();
-    // A typed number takes a byte at least, a typed text two, a raw one the four of its length.
+    // A typed number takes at least one byte, a typed text two, and a raw text the four of its length.
     let typed = bytes.saturating_sub(raw);
-    let most = ContentBounds {
+    let bounds = ContentBounds {
         bytes,
         numbers: raw + size_of::<u64>() * typed,
         texts: typed / 2 + raw / 4,
     };
-    bytes + parse_bytes(signature, &most)
+    bytes + parse_bytes(signature, &bounds)
 }

@@ -21,20 +21,21 @@ use super::pending_call::PendingCall;
 use super::reflection;
 use super::status::grpc_status;
 use crate::app::App;
-use crate::body::{AlreadyCharged, ReadError, Reservation};
+use crate::body::ReadError;
 use crate::metrics;
-use crate::net::{IdleGuard, IdleHandle};
+use crate::net::{IdleHandle, TurnGuard};
+use crate::request_memory::{AlreadyCharged, Reservation};
 use crate::v2::ProtocolError;
 
-/// Has the bodies of requests read within bounds, and counts the requests for inference that don't
-/// get through.
+/// Limits the bodies of requests in memory and time, and counts the inference requests that don't reach the
+/// service.
 pub(super) async fn limit_bodies(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     if request.version() < Version::HTTP_2 {
-        // It has no frames to end a stream of messages with.
+        // It has no frames that end a stream of messages.
         return (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2").into_response();
     }
     let path = request.uri().path();
@@ -43,31 +44,31 @@ pub(super) async fn limit_bodies(
     let series = path
         .ends_with("/ModelInfer")
         .then(|| Arc::clone(app.metrics.of_no_model()));
-    let arrival = Arc::new(PendingCall::new(series));
+    let pending = Arc::new(PendingCall::new(series));
     let idle_handle = request.extensions().get::<IdleHandle>().cloned();
-    let held = is_reflection.then(|| app.bodies.reserve(reflection::CALL_BYTES));
-    let answers = match held.transpose() {
-        Ok(answers) => answers,
+    let reservation = is_reflection.then(|| app.request_memory.reserve(reflection::CALL_BYTES));
+    let responses = match reservation.transpose() {
+        Ok(responses) => responses,
         Err(exhausted) => return grpc_status(&exhausted.into()).into_http(),
     };
-    // Whoever watches waits for ever.
-    let waiting = idle_handle.as_ref().filter(|_| path.ends_with("/Watch"));
-    let waiting = waiting.map(IdleHandle::idle);
-    request.extensions_mut().insert(Arc::clone(&arrival));
+    // A stream of health updates has no end of its own.
+    let watching = idle_handle.as_ref().filter(|_| path.ends_with("/Watch"));
+    let turn = watching.map(IdleHandle::idle);
+    request.extensions_mut().insert(Arc::clone(&pending));
     let messages = |body| MessageBody {
         body,
-        held: app.bodies.hold(),
+        reservation: app.request_memory.empty_reservation(),
         timeout: app.request_timeout,
         timer: None,
         is_stream,
         cursor: MessageCursor::default(),
         messages: 0,
-        whole: None,
-        ended: false,
-        arrival: Arc::clone(&arrival),
-        // A stream of requests for inference tells it by itself: it reads ahead of its answers.
+        last_part: None,
+        has_ended: false,
+        pending: Arc::clone(&pending),
+        // A stream of inference requests reports its turns itself, because it reads ahead of its responses.
         idle_handle: idle_handle.filter(|_| is_reflection),
-        waiting: None,
+        turn: None,
     };
     let request = request.map(|body| {
         let body = if is_reflection {
@@ -78,87 +79,81 @@ pub(super) async fn limit_bodies(
         Body::new(messages(body))
     });
     let mut response = next.run(request).await;
-    // Whatever kept it from the service, it was about the message.
-    arrival.count(metrics::Status::Invalid);
-    let held = response.extensions_mut().remove::<Arc<Reservation>>();
-    let held = held.and_then(Arc::into_inner);
-    if held.is_some() {
+    // If it hasn't reached the service, the message was at fault.
+    pending.count(metrics::Status::Invalid);
+    let reservation = response.extensions_mut().remove::<Arc<Reservation>>();
+    let reservation = reservation.and_then(Arc::into_inner);
+    if reservation.is_some() {
         response.extensions_mut().insert(AlreadyCharged);
     }
-    if held.is_none() && waiting.is_none() && answers.is_none() {
+    if reservation.is_none() && turn.is_none() && responses.is_none() {
         return response;
     }
-    response.map(|body| until_taken(body, held, (waiting, answers)))
+    response.map(|body| attach(body, reservation, (turn, responses)))
 }
 
-/// An answer with what belongs to it for as long as something of it is left; its message keeps `held`.
-fn until_taken<T: Send + 'static>(
-    body: Body,
-    mut held: Option<Reservation>,
-    belongings: T,
-) -> Body {
+/// Attaches `guards` to the body of a response, and `reservation` to its message.
+fn attach<T: Send + 'static>(body: Body, mut reservation: Option<Reservation>, guards: T) -> Body {
     Body::new(body.map_frame(move |frame| {
-        let _until_dropped = &belongings;
-        frame.map_data(|message| match held.take() {
-            Some(held) => held.keep(message),
+        let _until_dropped = &guards;
+        frame.map_data(|message| match reservation.take() {
+            Some(reservation) => reservation.attach(message),
             None => message,
         })
     }))
 }
 
-/// A body of messages. Of a call that has one message, nothing that completes it is given before the
-/// body's end: whoever has a message decodes it, after which it may take many times its bytes, and
-/// waits for the end.
+/// The body of a request. The last part of a unary call's message is passed on only at the end of the body:
+/// tonic decodes a complete message, which may take many times its bytes, before it waits for the end.
 struct MessageBody {
     body: Body,
-    /// Memory of what was read and isn't done with.
-    held: Reservation,
-    /// Longest time from the first byte of a message to its last one, and to the body's end where
-    /// there is only one message.
+    /// Memory of the parts that were read and are still in use.
+    reservation: Reservation,
+    /// Maximum time from the first byte of a message to its last one, and in a unary call to the end of the body.
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Whether there may be many messages, and any time between them.
+    /// Whether there may be many messages, with any time between them.
     is_stream: bool,
     cursor: MessageCursor,
     /// Complete messages so far.
     messages: usize,
-    /// The last part of the only message, until the body ends.
-    whole: Option<Bytes>,
-    ended: bool,
-    arrival: Arc<PendingCall>,
-    /// To be told while a stream waits for its next message.
+    /// The last part of a unary call's message, until the body ends.
+    last_part: Option<Bytes>,
+    has_ended: bool,
+    pending: Arc<PendingCall>,
+    /// Is told while a stream waits for its next message.
     idle_handle: Option<IdleHandle>,
-    waiting: Option<IdleGuard>,
+    turn: Option<TurnGuard>,
 }
 
 impl MessageBody {
-    /// Goes on by a part of the body.
-    fn take(&mut self, part: &Bytes) -> Result<(), Status> {
-        self.held.grow(part.len()).map_err(|exhausted| {
-            let refusal = ProtocolError::from(exhausted);
-            self.arrival.count(refusal.status());
-            grpc_status(&refusal)
+    /// Takes in a part of the body.
+    fn receive(&mut self, part: &Bytes) -> Result<(), Status> {
+        self.reservation.grow(part.len()).map_err(|exhausted| {
+            let error = ProtocolError::from(exhausted);
+            self.pending.count(error.status());
+            grpc_status(&error)
         })?;
-        let whole = self.cursor.advance(part);
-        if whole > 0 {
-            self.messages += whole;
+        let completed = self.cursor.advance(part);
+        if completed > 0 {
+            self.messages += completed;
             if self.is_stream {
                 self.timer = None;
             }
         }
-        let is_beyond = self.messages > 0 && !(self.messages == 1 && self.cursor.is_between());
-        if !self.is_stream && is_beyond {
+        let has_more = self.messages > 0 && !(self.messages == 1 && self.cursor.is_between());
+        if !self.is_stream && has_more {
             let problem = InvalidRequest::Invalid("the call has more than one message".to_owned());
             return Err(grpc_status(&problem.into()));
         }
         Ok(())
     }
 
-    /// Lets the body end, and gives what was kept back.
+    /// Ends the body. Gives the part that was kept back.
     fn end(&mut self) -> Option<Bytes> {
-        self.ended = true;
+        self.has_ended = true;
         self.timer = None;
-        self.whole.take()
+        self.last_part.take()
     }
 
     fn poll_part(
@@ -166,18 +161,18 @@ impl MessageBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, axum::BoxError>>> {
         if self.is_stream {
-            // Whoever reads asks for more only when it has taken out every message that is whole.
-            self.held.shrink_to(self.cursor.begun());
+            // tonic asks for more only when it has decoded all complete messages.
+            self.reservation.shrink_to(self.cursor.incomplete_bytes());
         }
-        while !self.ended {
+        while !self.has_ended {
             let frame = match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(frame) => {
-                    self.waiting = None;
+                    self.turn = None;
                     frame.transpose()?
                 }
                 Poll::Pending if self.is_stream && self.cursor.is_between() => {
-                    if self.waiting.is_none() {
-                        self.waiting = self.idle_handle.as_ref().map(IdleHandle::idle);
+                    if self.turn.is_none() {
+                        self.turn = self.idle_handle.as_ref().map(IdleHandle::idle);
                     }
                     return Poll::Pending;
                 }
@@ -189,16 +184,16 @@ impl MessageBody {
                     return Poll::Ready(Some(Err(too_slow.into())));
                 }
             };
-            // Trailers mean nothing to us, and come last.
+            // Trailers are ignored, and come last.
             let Some(Ok(part)) = frame.map(Frame::into_data) else {
                 return Poll::Ready(self.end().map(Ok));
             };
-            self.take(&part)?;
+            self.receive(&part)?;
             if self.is_stream || !self.cursor.is_between() || self.messages == 0 {
                 return Poll::Ready(Some(Ok(part)));
             }
-            // An empty part may follow the last one.
-            self.whole.get_or_insert(part);
+            // Empty parts may follow the last one.
+            self.last_part.get_or_insert(part);
             if self.body.is_end_stream() {
                 return Poll::Ready(self.end().map(Ok));
             }
@@ -228,7 +223,7 @@ mod tests {
     use futures::{StreamExt, stream};
 
     use super::*;
-    use crate::body::RequestMemory;
+    use crate::request_memory::RequestMemory;
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -242,24 +237,24 @@ mod tests {
         stream::iter(parts).map(Ok)
     }
 
-    fn messages(body: Body, budget: &RequestMemory, is_stream: bool) -> MessageBody {
+    fn messages(body: Body, memory: &RequestMemory, is_stream: bool) -> MessageBody {
         MessageBody {
             body,
-            held: budget.hold(),
+            reservation: memory.empty_reservation(),
             timeout: TIMEOUT,
             timer: None,
             is_stream,
             cursor: MessageCursor::default(),
             messages: 0,
-            whole: None,
-            ended: false,
-            arrival: Arc::new(PendingCall::new(None)),
+            last_part: None,
+            has_ended: false,
+            pending: Arc::new(PendingCall::new(None)),
             idle_handle: None,
-            waiting: None,
+            turn: None,
         }
     }
 
-    fn budget(bytes: usize) -> RequestMemory {
+    fn memory(bytes: usize) -> RequestMemory {
         RequestMemory::new(NonZeroUsize::new(bytes).unwrap())
     }
 
@@ -270,28 +265,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_of_a_stream_takes_memory_until_the_next_one_is_asked_for() {
-        let budget = budget(150);
+    async fn a_message_of_a_stream_reserves_memory_until_the_next_one_is_read() {
+        let memory = memory(150);
         let two = Body::from_stream(parts(vec![message(95), message(95)]));
-        let mut body = messages(two, &budget, true);
+        let mut body = messages(two, &memory, true);
         assert!(next(&mut body).await.unwrap().is_ok());
-        assert!(budget.hold().grow(60).is_err(), "100 of 150 are taken");
+        assert!(
+            memory.empty_reservation().grow(60).is_err(),
+            "100 of 150 are reserved"
+        );
         assert!(next(&mut body).await.unwrap().is_ok());
         assert_eq!(next(&mut body).await, None);
-        assert!(budget.hold().grow(150).is_ok());
+        assert!(memory.empty_reservation().grow(150).is_ok());
     }
 
-    /// As pipelining clients send them: one frame has the end of one and the beginning of another.
+    /// Clients that send without waiting put the end of one message and the beginning of the next into one frame.
     #[tokio::test(start_paused = true)]
-    async fn messages_that_share_frames_give_back_their_memory_and_have_each_its_time() {
-        let budget = budget(200);
+    async fn messages_that_share_frames_free_their_memory_and_have_a_timeout_each() {
+        let memory = memory(200);
         let whole = message(95).repeat(100);
         let cut = whole.chunks(70).map(<[u8]>::to_vec).collect();
         let slow = parts(cut).then(async |part| {
             tokio::time::sleep(TIMEOUT / 3).await;
             part
         });
-        let mut body = messages(Body::from_stream(slow), &budget, true);
+        let mut body = messages(Body::from_stream(slow), &memory, true);
         let mut received = Vec::new();
         while let Some(part) = next(&mut body).await {
             received.extend_from_slice(&part.unwrap());
@@ -300,37 +298,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_without_room_is_refused() {
-        let mut body = messages(Body::from(message(200)), &budget(150), false);
-        let refused = next(&mut body).await.unwrap();
-        assert_eq!(refused, Err(tonic::Code::ResourceExhausted));
+    async fn a_message_without_memory_is_rejected() {
+        let mut body = messages(Body::from(message(200)), &memory(150), false);
+        let rejected = next(&mut body).await.unwrap();
+        assert_eq!(rejected, Err(tonic::Code::ResourceExhausted));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_does_not_come_to_its_end_is_given_up() {
+    async fn an_incomplete_message_times_out() {
         for is_stream in [false, true] {
             let part = message(100)[..10].to_vec();
             let endless = parts(vec![part]).chain(stream::pending());
-            let mut body = messages(Body::from_stream(endless), &budget(150), is_stream);
+            let mut body = messages(Body::from_stream(endless), &memory(150), is_stream);
             assert!(next(&mut body).await.unwrap().is_ok());
-            let refused = next(&mut body).await.unwrap();
-            assert_eq!(refused, Err(tonic::Code::DeadlineExceeded));
+            let rejected = next(&mut body).await.unwrap();
+            assert_eq!(rejected, Err(tonic::Code::DeadlineExceeded));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_only_message_is_kept_back_until_the_body_ends() {
-        let budget = budget(150);
+    async fn the_message_of_a_unary_call_is_passed_on_when_the_body_ends() {
+        let memory = memory(150);
         let endless = parts(vec![message(95)]).chain(stream::pending());
-        let mut body = messages(Body::from_stream(endless), &budget, false);
+        let mut body = messages(Body::from_stream(endless), &memory, false);
         let began = tokio::time::Instant::now();
-        let refused = next(&mut body).await.unwrap();
-        assert_eq!(refused, Err(tonic::Code::DeadlineExceeded));
+        let rejected = next(&mut body).await.unwrap();
+        assert_eq!(rejected, Err(tonic::Code::DeadlineExceeded));
         assert_eq!(began.elapsed(), TIMEOUT);
-        assert!(budget.hold().grow(60).is_err(), "100 of 150 are taken");
+        assert!(
+            memory.empty_reservation().grow(60).is_err(),
+            "100 of 150 are reserved"
+        );
 
         let ends = parts(vec![message(95)[..50].to_vec(), message(95)[50..].to_vec()]);
-        let mut body = messages(Body::from_stream(ends), &self::budget(150), false);
+        let mut body = messages(Body::from_stream(ends), &self::memory(150), false);
         assert_eq!(next(&mut body).await.unwrap().unwrap().len(), 50);
         assert_eq!(next(&mut body).await.unwrap().unwrap().len(), 50);
         assert_eq!(next(&mut body).await, None);
@@ -338,12 +339,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_with_one_message_has_no_more() {
+    async fn a_unary_call_has_no_second_message() {
         for more in [message(3), message(3)[..2].to_vec(), message(0)] {
             let two = Body::from_stream(parts(vec![message(9), more]));
-            let mut body = messages(two, &budget(150), false);
-            let refused = next(&mut body).await.unwrap();
-            assert_eq!(refused, Err(tonic::Code::InvalidArgument));
+            let mut body = messages(two, &memory(150), false);
+            let rejected = next(&mut body).await.unwrap();
+            assert_eq!(rejected, Err(tonic::Code::InvalidArgument));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Calls on their way to the service.
+//! Calls that haven't reached the service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,37 +6,37 @@ use std::time::{Duration, Instant};
 
 use crate::metrics::{Call, Series, Status};
 
-/// A call since its head has come. Which model it means is in its message, so the service counts it;
-/// one that doesn't get so far counts for none.
+/// A call whose head was received. Its message names the model, so the service counts the call. A call that
+/// doesn't reach the service is counted without a model.
 #[derive(Debug)]
 pub(super) struct PendingCall {
-    at: Instant,
-    /// None where the call isn't for inference.
+    received: Instant,
+    /// None if the call isn't for inference.
     series: Option<Arc<Series>>,
     is_counted: AtomicBool,
 }
 
 impl PendingCall {
-    /// A call arrives now. It is counted here where it is for inference.
+    /// The head of a call was received now. `series` is None if the call isn't for inference.
     pub(super) fn new(series: Option<Arc<Series>>) -> Self {
         Self {
-            at: Instant::now(),
+            received: Instant::now(),
             series,
             is_counted: AtomicBool::new(false),
         }
     }
 
-    /// Time since then.
+    /// Time since the head was received.
     pub(super) fn elapsed(&self) -> Duration {
-        self.at.elapsed()
+        self.received.elapsed()
     }
 
-    /// The service has the message, and counts the call.
+    /// The service has the message and counts the call from now on.
     pub(super) fn hand_over(&self) {
         self.is_counted.store(true, Ordering::Relaxed);
     }
 
-    /// The call ends like this, unless it was counted before.
+    /// Counts the call with a status, unless it was counted or handed over before.
     pub(super) fn count(&self, status: Status) {
         if !self.is_counted.swap(true, Ordering::Relaxed)
             && let Some(series) = &self.series
@@ -46,7 +46,7 @@ impl PendingCall {
     }
 }
 
-/// Its client went away while the message was on its way.
+/// The client disconnected before its message was complete.
 impl Drop for PendingCall {
     fn drop(&mut self) {
         self.count(Status::Cancelled);

@@ -1,4 +1,4 @@
-//! gRPC's reflection, by which grpcurl, Postman and their like learn what there is to call.
+//! The gRPC reflection service, from which clients such as grpcurl and Postman read the methods.
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -8,20 +8,20 @@ use tonic_reflection::server::{Builder, Error};
 use super::descriptor;
 use crate::lifecycle::Lifecycle;
 
-/// Most bytes of a question: the name of a service, a message or a file.
-const MAX_QUESTION_BYTES: usize = 4 * 1024;
+/// Maximum bytes of a request: the name of a service, a message or a file.
+const MAX_REQUEST_BYTES: usize = 4 * 1024;
 
-/// Memory of one call in bytes. tonic gathers answers up to 32 KiB and one beyond it, in a buffer that doubles
-/// as it grows: 64 KiB. Two more answers wait: the largest is a file of less than 12 KiB with its question.
+/// Memory of one call, in bytes. tonic collects responses up to 32 KiB and one more, in a buffer that doubles as
+/// it grows: 64 KiB. Two more responses may be pending: the largest is a file of less than 12 KiB with its request.
 pub(super) const CALL_BYTES: usize = 96 * 1024;
 
 /// The method's name in both versions of the service.
 pub(super) const METHOD: &str = "/ServerReflectionInfo";
 
-/// The services, to be merged into a router of others; none where their descriptors can't be read.
+/// The services, for a router of others. If their descriptors can't be read, none, and the error is logged.
 pub(super) fn routes() -> Router {
     services().unwrap_or_else(|error| {
-        tracing::error!(%error, "gRPC reflection is not served");
+        tracing::error!(%error, "can't serve gRPC reflection");
         Router::new()
     })
 }
@@ -34,11 +34,11 @@ fn services() -> Result<Router, Error> {
     };
     let v1 = builder()
         .build_v1()?
-        .max_decoding_message_size(MAX_QUESTION_BYTES);
-    // What older clients ask.
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
+    // For older clients.
     let v1alpha = builder()
         .build_v1alpha()?
-        .max_decoding_message_size(MAX_QUESTION_BYTES);
+        .max_decoding_message_size(MAX_REQUEST_BYTES);
     Ok(Router::new()
         .route_service("/grpc.reflection.v1.ServerReflection/{method}", v1)
         .route_service(
@@ -47,7 +47,7 @@ fn services() -> Result<Router, Error> {
         ))
 }
 
-/// The questions of a client until all streams are to end: it may hold its stream open for ever.
+/// The requests of a client until streams are to end: the client may never close its stream.
 pub(super) fn until_streams_end(body: Body, lifecycle: &Lifecycle) -> Body {
     if body.is_end_stream() {
         return body;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_descriptors_are_read() {
+    fn the_descriptors_can_be_read() {
         assert!(services().is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! What a gRPC client is told when its request has no answer.
+//! The gRPC status of a request that has no response.
 
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
@@ -6,15 +6,15 @@ use tonic::{Code, Status};
 use crate::body::ReadError;
 use crate::v2::ProtocolError;
 
-/// Trailer that tells after how many milliseconds to try again:
+/// Trailer with the time after which the client may retry, in milliseconds:
 /// <https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback>.
 const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// A refusal as gRPC tells it.
-pub(crate) fn grpc_status(refusal: &ProtocolError) -> Status {
-    let mut status = Status::new(refusal.code(), refusal.message());
-    if let Some(wait) = refusal.retry_after() {
-        // A client that tries again at once would be refused again.
+/// The gRPC status of an error.
+pub(crate) fn grpc_status(error: &ProtocolError) -> Status {
+    let mut status = Status::new(error.code(), error.message());
+    if let Some(wait) = error.retry_after() {
+        // A client that retries at once would be rejected again.
         let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
         let value = MetadataValue::from(milliseconds);
         status.metadata_mut().insert(RETRY_PUSHBACK, value);
@@ -22,10 +22,10 @@ pub(crate) fn grpc_status(refusal: &ProtocolError) -> Status {
     status
 }
 
-/// How tonic begins its word of a message that can't be decompressed.
+/// The beginning of tonic's message for a request that can't be decompressed.
 const NOT_DECOMPRESSED: &str = "Error decompressing";
 
-/// A status, unless it blames the server for a message that its client compressed badly.
+/// Corrects a status of tonic that blames the server for a message that its client compressed badly.
 pub(super) fn blame_client_for_corrupt(status: Status) -> Status {
     if status.code() == Code::Internal && status.message().starts_with(NOT_DECOMPRESSED) {
         grpc_status(&ProtocolError::Body(ReadError::Corrupt))
@@ -42,7 +42,7 @@ mod tests {
     use crate::models::{InferError, LookupError};
 
     #[test]
-    fn overload_tells_when_to_try_again() {
+    fn an_overload_has_a_time_to_retry() {
         let retry_after = Duration::from_millis(20);
         let status = grpc_status(&ProtocolError::Infer(InferError::Overloaded {
             retry_after,
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_get_better_tells_nothing_of_it() {
+    fn a_permanent_error_has_no_time_to_retry() {
         let status = grpc_status(&ProtocolError::Lookup(LookupError::UnknownModel(
             "x".to_owned(),
         )));

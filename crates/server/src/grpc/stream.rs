@@ -1,4 +1,4 @@
-//! A stream of requests for inference: they are read ahead, run at the same time and answered in order.
+//! A stream of inference requests: they are read ahead, run concurrently and answered in order.
 
 use futures::future::{BoxFuture, FutureExt as _, ready};
 use futures::stream::{self, BoxStream, FuturesOrdered, StreamExt as _};
@@ -7,77 +7,82 @@ use tonic::{Status, Streaming};
 
 use super::inference::Inference;
 use super::status::{blame_client_for_corrupt, grpc_status};
-use crate::body::Reservation;
 use crate::net::IdleHandle;
+use crate::request_memory::Reservation;
 use crate::v2::ProtocolError;
 
-/// Most requests of a stream that are in work at the same time, or answered and not taken. Clients send many
-/// without waiting; what isn't read takes memory that isn't counted, and h2 ends a connection with too many
-/// small frames of that kind.
-const AHEAD: usize = 64;
+/// Maximum requests of a stream that are being answered, or whose response wasn't taken. Clients send many
+/// without waiting. Requests that aren't read take memory that isn't counted, and h2 ends a connection with too
+/// many small unread frames.
+const MAX_CONCURRENT: usize = 64;
 
-/// What a stream gives: an answer, or the error that ends it.
+/// An element of the response stream: a response, or the error that ends the stream.
 pub(super) type StreamResult = Result<ModelStreamInferResponse, Status>;
 
-/// The memory of an answer is held until the client has room for it.
+/// A response to come. Its memory is reserved until the client has taken it.
 type PendingResult = BoxFuture<'static, (StreamResult, Option<Reservation>)>;
 
-struct Requests {
+/// The state of a stream.
+struct InferStream {
     service: Inference,
-    /// Until the client sends no more, or is told to end.
+    /// None once the client sends no more, or after an error.
     requests: Option<Streaming<ModelInferRequest>>,
-    answers: FuturesOrdered<PendingResult>,
-    /// To be told what the stream does.
+    responses: FuturesOrdered<PendingResult>,
+    /// Is told whose turn the stream is.
     idle_handle: Option<IdleHandle>,
 }
 
-/// The answers to a stream of requests.
-pub(super) fn answers(
+/// The responses to a stream of requests.
+pub(super) fn responses(
     service: Inference,
     requests: Streaming<ModelInferRequest>,
     idle_handle: Option<IdleHandle>,
 ) -> BoxStream<'static, StreamResult> {
-    let state = Requests {
+    let state = InferStream {
         service,
         requests: Some(requests),
-        answers: FuturesOrdered::new(),
+        responses: FuturesOrdered::new(),
         idle_handle,
     };
     stream::unfold(state, async |mut state| {
-        let answer = state.next().await?;
-        Some((answer, state))
+        let response = state.next().await?;
+        Some((response, state))
     })
     .boxed()
 }
 
-impl Requests {
+impl InferStream {
     async fn next(&mut self) -> Option<StreamResult> {
         loop {
             let Some(requests) = &mut self.requests else {
-                let _working = self.idle_handle.as_ref().map(IdleHandle::busy);
-                let (answer, _held) = self.answers.next().await?;
-                return Some(answer);
+                let _turn = self.idle_handle.as_ref().map(IdleHandle::busy);
+                let (response, _reservation) = self.responses.next().await?;
+                return Some(response);
             };
-            let is_idle = self.answers.is_empty();
+            let is_idle = self.responses.is_empty();
             let idle_handle = self.idle_handle.as_ref();
-            let _waiting = idle_handle.filter(|_| is_idle).map(IdleHandle::idle);
-            let _working = idle_handle.filter(|_| !is_idle).map(IdleHandle::busy);
+            let turn = if is_idle {
+                IdleHandle::idle
+            } else {
+                IdleHandle::busy
+            };
+            let _turn = idle_handle.map(turn);
             let request = tokio::select! {
                 biased;
-                Some((answer, _held)) = self.answers.next() => return Some(answer),
-                request = requests.next(), if self.answers.len() < AHEAD => request,
+                Some((response, _reservation)) = self.responses.next() => return Some(response),
+                request = requests.next(), if self.responses.len() < MAX_CONCURRENT => request,
                 () = self.service.0.lifecycle.streams_end(), if is_idle => {
                     self.requests = None;
                     return Some(Err(grpc_status(&ProtocolError::Draining)));
                 }
             };
             match request {
-                Some(Ok(request)) => self.answers.push_back(self.answering(request)),
+                Some(Ok(request)) => self.responses.push_back(self.respond(request)),
                 Some(Err(status)) => {
                     let status = blame_client_for_corrupt(status);
                     self.service.count_unread(&status);
-                    // After the answers to what came before it.
-                    self.answers.push_back(ready((Err(status), None)).boxed());
+                    // After the responses to the requests before it.
+                    self.responses.push_back(ready((Err(status), None)).boxed());
                     self.requests = None;
                 }
                 None => self.requests = None,
@@ -85,11 +90,11 @@ impl Requests {
         }
     }
 
-    fn answering(&self, request: ModelInferRequest) -> PendingResult {
+    fn respond(&self, request: ModelInferRequest) -> PendingResult {
         let service = self.service.clone();
         async move {
-            let (answer, held) = service.infer_in_stream(request).await;
-            (Ok(answer), held)
+            let (response, reservation) = service.infer_in_stream(request).await;
+            (Ok(response), reservation)
         }
         .boxed()
     }

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::http::testing::{
-    AT_ONCE, BODY_BUDGET, MODEL, WINDOW, app, get_path, ready_app, serving, serving_rows,
+    AT_ONCE, MODEL, REQUEST_MEMORY, WINDOW, app, get_path, ready_app, serving, serving_rows,
     until_waiting,
 };
 use crate::models::testing::{BEYOND, FakeBackend};
@@ -293,7 +293,7 @@ async fn what_is_not_there_is_unimplemented_with_a_word() {
         .await;
     assert_eq!(
         refused.unwrap_err().message(),
-        "there is no such service here"
+        "this server has no such service"
     );
 }
 
@@ -301,7 +301,7 @@ async fn what_is_not_there_is_unimplemented_with_a_word() {
 async fn a_message_without_memory_is_refused() {
     let app = ready_app(AT_ONCE, 8);
     let mut large = request(&[[1.0, 0.0]]);
-    large.raw_input_contents = vec![vec![0; 2 * BODY_BUDGET].into()];
+    large.raw_input_contents = vec![vec![0; 2 * REQUEST_MEMORY].into()];
     let mut client = Grpc::new(router(Arc::clone(&app)));
     client.ready().await.unwrap();
     let codec = ProstCodec::<ModelInferRequest, ModelInferResponse>::default();
@@ -324,7 +324,7 @@ async fn a_compressed_message_takes_the_memory_of_its_own_bytes() {
     let app = ready_app(AT_ONCE, 8);
     let mut random = fastrand::Rng::with_seed(7);
     let mut large = request(&[[1.0, 0.0]]);
-    let bytes: Vec<u8> = (0..BODY_BUDGET / 4).map(|_| random.u8(..)).collect();
+    let bytes: Vec<u8> = (0..REQUEST_MEMORY / 4).map(|_| random.u8(..)).collect();
     large.raw_input_contents = vec![bytes.into()];
     let refused = infer(&app, large).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
@@ -417,9 +417,19 @@ async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
         .header("content-type", "application/grpc")
         .body(Body::from([&[0], &length[..], &message].concat()));
     let answer = router(Arc::clone(&app)).oneshot(call.unwrap()).await;
-    assert!(app.bodies.hold().grow(BODY_BUDGET).is_err());
+    assert!(
+        app.request_memory
+            .empty_reservation()
+            .grow(REQUEST_MEMORY)
+            .is_err()
+    );
     drop(answer);
-    assert!(app.bodies.hold().grow(BODY_BUDGET).is_ok());
+    assert!(
+        app.request_memory
+            .empty_reservation()
+            .grow(REQUEST_MEMORY)
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -510,7 +520,10 @@ async fn both_reflections_tell_the_services_on_a_stream_that_stays_open() {
 #[tokio::test]
 async fn a_call_of_the_reflection_without_room_for_its_answers_is_refused() {
     let app = app();
-    let room = app.bodies.reserve(app.bodies.total() - 1).unwrap();
+    let room = app
+        .request_memory
+        .reserve(app.request_memory.total() - 1)
+        .unwrap();
     let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
     let call = || {
         http::Request::post(path)
@@ -524,9 +537,9 @@ async fn a_call_of_the_reflection_without_room_for_its_answers_is_refused() {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     drop(room);
     let answer = router(Arc::clone(&app)).oneshot(call()).await.unwrap();
-    assert!(app.bodies.used() > 0);
+    assert!(app.request_memory.used() > 0);
     drop(answer);
-    assert_eq!(app.bodies.used(), 0);
+    assert_eq!(app.request_memory.used(), 0);
 }
 
 /// A message that says to be compressed and isn't.
@@ -545,7 +558,7 @@ async fn a_message_that_can_not_be_decompressed_is_its_clients_fault() {
     let refused = router(Arc::clone(&app)).oneshot(corrupt("ModelInfer"));
     let status = GrpcStatus::from_header_map(refused.await.unwrap().headers()).unwrap();
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    assert!(status.message().contains("can't be decoded"), "{status}");
+    assert!(status.message().contains("doesn't match its content encoding"), "{status}");
     let answer = router(app).oneshot(corrupt("ModelStreamInfer")).await;
     let mut body = answer.unwrap().into_body();
     let trailers = loop {

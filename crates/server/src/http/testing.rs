@@ -13,11 +13,11 @@ use tower::ServiceExt;
 
 use super::cors::Cors;
 use super::*;
-use crate::body::RequestMemory;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::models::Repository;
 use crate::models::testing::{FakeBackend, install};
+use crate::request_memory::RequestMemory;
 
 /// The name of the model that [`ready_app`] serves.
 pub(crate) const MODEL: &str = "fake";
@@ -27,7 +27,7 @@ pub(crate) const AT_ONCE: Policy = Policy::WorkConserving {
 };
 
 /// The memory for bodies, in bytes.
-pub(crate) const BODY_BUDGET: usize = 1 << 20;
+pub(crate) const REQUEST_MEMORY: usize = 1 << 20;
 
 /// Most bytes of one request.
 pub(crate) const MAX_REQUEST_BYTES: usize = 16 << 20;
@@ -40,7 +40,7 @@ pub(crate) fn app() -> Arc<App> {
     Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(Metrics::new(None, None).unwrap()),
-        bodies: RequestMemory::new(NonZeroUsize::new(BODY_BUDGET).unwrap()),
+        request_memory: RequestMemory::new(NonZeroUsize::new(REQUEST_MEMORY).unwrap()),
         models: Arc::new(Repository::new(None)),
         at_rest_bytes: OnceLock::new(),
         max_request_bytes: MAX_REQUEST_BYTES,

@@ -1,4 +1,4 @@
-//! One connection.
+//! One connection, from its first byte to its end.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -10,175 +10,119 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::body::Incoming;
 use hyper::rt::{Read, Write};
-use hyper::service::{Service, service_fn};
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::service::Service;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 
-use super::activity::{Activity, IdleHandle};
+use super::activity::Activity;
 use super::connection_limit::ConnectionSlot;
-use super::frames::FrameFilter;
-use super::request_body::{RequestBody, UnreadBody};
-use super::request_cost::{MemoryLimits, REQUEST_BYTES, RejectedRequest, head_cost};
+use super::connection_state::{MAX_STALL, Verdict};
+use super::frame_filter::FrameFilter;
+use super::request_cost::MemoryLimits;
 use super::response_body::TrackedBody;
+use super::service::{MAX_HEADERS, service};
 use super::shutdown::ShutdownPhase;
 use super::write_timeout::WriteTimeout;
-use crate::body::AlreadyCharged;
 
-/// Longest time in which a client may take nothing of its answers; of one among several over
-/// HTTP/2 up to twice as long, since nobody looks more often.
-const MAX_STALL: Duration = Duration::from_secs(30);
+/// The minimum that hyper accepts for the bytes of a head over HTTP/1 (`max_buf_size` panics below it).
+const MIN_HEAD_BYTES: usize = 8 * 1024;
 
-/// The least that hyper takes for a head over HTTP/1 (`max_buf_size` panics below it).
-const LEAST_HEAD_BYTES: usize = 8 * 1024;
-
-/// Most headers of a request. Chains of proxies and tracing add dozens of their own; hyper's own bound over
-/// HTTP/1 is 100, which it takes without an allocation, and over HTTP/2 it has none. Beyond it the answer is
-/// 431 without a body.
-const MAX_HEADERS: usize = 256;
-
-/// Most bytes of a request's head over HTTP/2, as its own rules count them (RFC 9113, section
-/// 6.5.2), where it isn't less over HTTP/1. One connection may have as many heads as streams.
+/// Maximum bytes of a request's head over HTTP/2, counted as RFC 9113, section 6.5.2 says, unless the maximum
+/// over HTTP/1 is less. One connection may have as many heads as streams.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 
-/// Most requests at the same time over one HTTP/2 connection. Clients that have more wait or open
-/// another connection; the recommended least is 100 (RFC 9113, section 6.5.2).
+/// Maximum concurrent requests over one HTTP/2 connection. Clients that have more wait or open another
+/// connection. The recommended minimum is 100 (RFC 9113, section 6.5.2).
 const MAX_STREAMS: u32 = 100;
 
-/// Most bytes that a client may send over HTTP/2 before they are read, of one request. At 1 ms between client
-/// and server still 64 MB/s.
+/// Maximum bytes of one request over HTTP/2 that the client may send before they are read. With 1 ms between
+/// client and server they allow 64 MB/s.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
-/// The same of all requests of a connection. Nothing counts them until they are read, so that it is memory
-/// which each connection may take. Not less: h2 ends a connection where too many small frames aren't read, some
-/// 500 with this window (its `DataFrameBudget`).
+/// The same for all requests of a connection. The memory isn't counted until they are read, so each connection
+/// may take as much. It isn't less because h2 ends a connection with too many small unread frames, about 500
+/// with this window (its `DataFrameBudget`).
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-/// Most bytes of one answer that wait for an HTTP/2 client to take them.
+/// Maximum bytes of one response that wait for an HTTP/2 client to take them.
 const MAX_UNSENT_BYTES: usize = 256 * 1024;
 
-/// gRPC's header of a status without an answer, and the code of a refusal.
-const GRPC_STATUS: &str = "grpc-status";
-const RESOURCE_EXHAUSTED: &str = "8";
-
-/// How often an HTTP/2 client is asked for a sign of life, and how long it may take: together less
-/// than the 60 s after which load balancers drop what is silent, and than [`MAX_STALL`] would take
-/// to notice that a host is gone.
+/// Interval of the pings to an HTTP/2 client, and the timeout of each. Their sum is less than the 60 s after
+/// which load balancers drop silent connections, and than [`MAX_STALL`] would need to detect a lost host.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Age at which a refusal ends a connection, where connections grow old at all: its client, which is to
-/// try again, then finds the servers that have come meanwhile sooner than at its greatest age. Not at
-/// once: where all servers are overloaded, a new connection for each refusal would make it worse.
-const REFUSED_AGE: Duration = Duration::from_secs(5);
+/// Interval at which a connection that is to end is checked for active requests.
+const CLOSE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Most requests of a connection for which there is no memory and whose clients haven't taken that answer
-/// yet: what is beyond isn't counted anywhere, so the connection ends.
-const MAX_UNPAID: usize = 8;
-
-/// How often is looked whether a connection that is to end does nothing any more.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// Serves a connection until it ends: by its client, by its silence, by the need for its place, by
-/// its age or because the server ends.
+/// Serves a connection until it ends: by its client, the idle timeout, an eviction, its age, or the shutdown of
+/// the server.
 ///
-/// At its age nothing is cut off. Over HTTP/1 the next answer asks the client to reconnect; a
-/// connection without a next request puts no load on this server and falls silent in the end. Over
-/// HTTP/2 GOAWAY says the same, and what is in flight is answered. A refused request may end a
-/// connection earlier, in the same way.
+/// The age interrupts no request. Over HTTP/1, the next response asks the client to reconnect; a connection
+/// without a next request puts no load on this server and reaches the idle timeout. Over HTTP/2, GOAWAY asks for
+/// the same, and active requests are answered. A rejected request may end a connection earlier, in the same way.
 pub(super) async fn connection<S>(
     stream: S,
     router: Router,
-    memory: MemoryLimits,
+    limits: MemoryLimits,
     slot: &ConnectionSlot,
     age: Option<Duration>,
-    mut closing: watch::Receiver<ShutdownPhase>,
+    mut shutdown: watch::Receiver<ShutdownPhase>,
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (http, activity) = (http(memory.head_bytes), slot.activity());
-    let stream = FrameFilter::new(WriteTimeout::new(stream, MAX_STALL, Arc::clone(activity)));
-    let stream = TokioIo::new(stream);
-    let refused_age = age.map(|age| age.min(REFUSED_AGE));
-    let service = service(router, memory, slot, refused_age);
-    let connection = http.serve_connection(stream, service);
+    let (http, activity) = (http(limits.head_bytes), slot.activity());
+    activity.set_age(age);
+    let stream = WriteTimeout::new(stream, MAX_STALL, Arc::clone(activity));
+    let stream = TokioIo::new(FrameFilter::new(stream));
+    let connection = http.serve_connection(stream, service(router, limits, slot, age));
     let mut connection = pin!(connection);
-    // A connection that wasn't looked at yet isn't known to be idle.
-    let mut stage = (*closing.borrow()).min(ShutdownPhase::NoNewConnections);
-    let mut retires_at = age.map(|age| activity.opened() + age);
-    let mut went_away = false;
+    // A connection that wasn't polled yet may have requests.
+    let mut phase = (*shutdown.borrow()).min(ShutdownPhase::NoNewConnections);
     let ended = loop {
-        if stage >= ShutdownPhase::AskReconnect || retires_at.is_some_and(|at| at <= Instant::now())
-        {
-            activity.retire();
-            retires_at = None;
-        }
-        // Not before the first request: until then it isn't known to be HTTP/2.
-        if activity.is_retired() && activity.is_http2() && !went_away {
+        let wait = activity.advance(phase);
+        if wait.sends_goaway {
             connection.as_mut().graceful_shutdown();
-            went_away = true;
         }
-        let look_at = [activity.silent_at(), retires_at]
-            .into_iter()
-            .flatten()
-            // A request that has come and gone meanwhile leaves the connection idle without a word.
-            .fold(
-                Instant::now() + MAX_STALL.min(activity.max_idle()),
-                Instant::min,
-            );
         tokio::select! {
-            // What has arrived is answered: a connection is idle only after it was looked at.
+            // Requests that have arrived are begun before the state is checked.
             biased;
             ended = connection.as_mut() => break ended,
-            later = beyond(&mut closing, stage) => stage = later,
+            next = phase_after(&mut shutdown, phase) => phase = next,
             () = activity.changed() => {}
-            () = sleep_until(look_at) => {}
+            () = sleep_until(wait.until) => {}
         }
-        if stage == ShutdownPhase::FinishRequests {
-            connection.as_mut().graceful_shutdown();
-            break connection.await;
-        }
-        if activity.unpaid() > MAX_UNPAID {
-            break Err("the client doesn't take refusals".into());
-        }
-        let now = Instant::now();
-        if activity.is_evicted() && activity.stalled_since().is_some() {
-            break Err("its slot is needed, and its client does nothing".into());
-        }
-        if activity.is_evicted() || activity.silent_at().is_some_and(|at| at <= now) {
-            break hang_up(connection, activity).await;
-        }
-        if activity
-            .untaken_since()
-            .is_some_and(|since| now - since >= MAX_STALL)
-        {
-            break Err("the client takes nothing of an answer".into());
+        match activity.verdict(phase) {
+            Verdict::Continue => {}
+            Verdict::Finish => {
+                connection.as_mut().graceful_shutdown();
+                break connection.await;
+            }
+            Verdict::Close => break close(connection, activity).await,
+            Verdict::Abort(reason) => break Err(reason.into()),
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke off");
+        tracing::debug!(%error, "a connection failed");
     }
 }
 
 fn http(head_bytes: NonZeroUsize) -> auto::Builder<TokioExecutor> {
-    let head_bytes = head_bytes.get().max(LEAST_HEAD_BYTES);
+    let head_bytes = head_bytes.get().max(MIN_HEAD_BYTES);
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        // Silence is noticed here; a timer for each request would be set for nothing.
+        // The connection's state has its own timeouts; hyper would set a timer for each request.
         .header_read_timeout(None)
         .max_buf_size(head_bytes)
         .max_headers(MAX_HEADERS);
-    // Clients that reset what they ask for, again and again, are disconnected by the defaults of
-    // h2 and hyper.
+    // The defaults of h2 and hyper disconnect clients that reset their requests again and again.
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -195,119 +139,18 @@ fn http(head_bytes: NonZeroUsize) -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// The router, with every request counted, and its memory taken before it gets there. Beyond an age a
-/// refusal ends the connection.
-fn service(
-    router: Router,
-    memory: MemoryLimits,
-    slot: &ConnectionSlot,
-    refused_age: Option<Duration>,
-) -> impl Service<
-    Request<Incoming>,
-    Response = Response<TrackedBody>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + use<> {
-    let (limit, activity) = (Arc::clone(slot.of()), Arc::clone(slot.activity()));
-    let router = TowerToHyperService::new(router);
-    service_fn(move |mut request: Request<Incoming>| {
-        let mut in_flight = activity.request(request.version());
-        let asked = RejectedRequest::by(&request);
-        let cost = head_cost(request.uri(), request.headers());
-        let held = memory.budget.reserve(cost);
-        if held.is_err() {
-            in_flight.count_unpaid();
-            limit.relieve();
-        }
-        if request.version() == Version::HTTP_2 {
-            let patience = IdleHandle::of(Arc::clone(&activity));
-            request.extensions_mut().insert(patience);
-        }
-        let rest = UnreadBody::new();
-        let (version, is_grpc) = (request.version(), asked.is_grpc);
-        let asks_first = request.headers().contains_key(EXPECT);
-        let refused = match &held {
-            Ok(_) if request.headers().len() > MAX_HEADERS => Some(too_many_headers()),
-            Ok(_) => None,
-            Err(_exhausted) => Some(refusal(&memory, &asked)),
-        };
-        let arriving = in_flight.arriving();
-        let request = request.map(|body| RequestBody::new(body, arriving, &rest));
-        let answering = match refused {
-            None => Ok(router.call(request)),
-            Some(response) => Err(response),
-        };
-        let (memory, activity) = (memory.clone(), Arc::clone(&activity));
-        async move {
-            let mut response = match answering {
-                Ok(answering) => answering.await?,
-                Err(refusal) => refusal,
-            };
-            // A client that asks before it sends has sent nothing, and one that streams may have no end.
-            let is_read = if asks_first || is_grpc {
-                rest.is_nothing()
-            } else {
-                rest.discard().await
-            };
-            let mut held = held.unwrap_or_else(|_exhausted| memory.budget.hold());
-            held.shrink_to(REQUEST_BYTES);
-            let size = response.size_hint().exact();
-            let size = size.and_then(|size| usize::try_from(size).ok());
-            let is_kept = response.extensions().get::<AlreadyCharged>().is_some();
-            if let Some(size) = size.filter(|_| !is_kept)
-                && held.grow(size).is_err()
-            {
-                response = refusal(&memory, &asked);
-            }
-            if !is_read && version < Version::HTTP_2 {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(CONNECTION, close);
-            }
-            if is_refusal(&response)
-                && refused_age.is_some_and(|age| activity.opened().elapsed() >= age)
-            {
-                activity.retire_now();
-            }
-            Ok(TrackedBody::to(in_flight, response, held))
-        }
-    })
-}
-
-/// The answer to a request for which there is no memory. It takes what little it needs from nothing.
-fn refusal(memory: &MemoryLimits, asked: &RejectedRequest) -> Response<Body> {
-    let mut response = (memory.reject)(asked);
-    response.extensions_mut().insert(AlreadyCharged);
-    response
-}
-
-fn too_many_headers() -> Response<Body> {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    response
-}
-
-/// Whether a request was refused for what other requests ask of this server.
-fn is_refusal(response: &Response<Body>) -> bool {
-    let code = response.headers().get(GRPC_STATUS);
-    response.status() == StatusCode::TOO_MANY_REQUESTS
-        || code.is_some_and(|code| code == RESOURCE_EXHAUSTED)
-}
-
-/// Returns the stage of closing once it is later than this one; the last one if nobody is left to
-/// say so.
-async fn beyond(
-    closing: &mut watch::Receiver<ShutdownPhase>,
-    stage: ShutdownPhase,
+/// Returns the phase of the shutdown once it is later than `phase`: the last one if the sender is gone.
+async fn phase_after(
+    shutdown: &mut watch::Receiver<ShutdownPhase>,
+    phase: ShutdownPhase,
 ) -> ShutdownPhase {
-    closing
-        .wait_for(|closing| *closing > stage)
-        .await
-        .map_or(ShutdownPhase::FinishRequests, |later| *later)
+    let next = shutdown.wait_for(|next| *next > phase).await;
+    next.map_or(ShutdownPhase::FinishRequests, |next| *next)
 }
 
-/// Ends a connection at once, unless a request came at the last moment: that is answered first, and
-/// streams go on to their next pause.
-async fn hang_up<I, S>(
+/// Closes a connection at once, unless a request has just arrived: that is answered first, and streams continue
+/// until the client's next turn.
+async fn close<I, S>(
     mut connection: Pin<&mut auto::Connection<'_, I, S, TokioExecutor>>,
     activity: &Activity,
 ) -> Result<(), Box<dyn Error + Send + Sync>>
@@ -321,8 +164,8 @@ where
     if let Poll::Ready(ended) = ended {
         return ended;
     }
-    while !activity.does_nothing() {
-        if let Ok(ended) = timeout(LOOK_AGAIN, connection.as_mut()).await {
+    while !activity.is_droppable() {
+        if let Ok(ended) = timeout(CLOSE_CHECK_INTERVAL, connection.as_mut()).await {
             return ended;
         }
     }

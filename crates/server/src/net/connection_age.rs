@@ -1,26 +1,27 @@
-//! How old connections get.
+//! The ages at which connections are replaced.
 
 use std::time::Duration;
 
-/// Part of the greatest age that every connection reaches; the rest is up to chance.
-const SHARE_OF_ALL: f64 = 2.0 / 3.0;
+/// Minimum age of a connection as a share of the maximum age. The rest is random, so that connections that
+/// were opened together don't end together.
+const MINIMUM_SHARE: f64 = 2.0 / 3.0;
 
 /// Draws the age at which the client of each connection is asked to reconnect.
 #[derive(Debug)]
 pub(super) struct ConnectionAges {
-    greatest: Option<Duration>,
+    maximum: Option<Duration>,
     random: fastrand::Rng,
 }
 
 impl ConnectionAges {
-    pub(super) const fn new(greatest: Option<Duration>, random: fastrand::Rng) -> Self {
-        Self { greatest, random }
+    pub(super) const fn new(maximum: Option<Duration>, random: fastrand::Rng) -> Self {
+        Self { maximum, random }
     }
 
-    /// The age of the next connection.
+    /// The age of the next connection. None: it has no limit.
     pub(super) fn draw(&mut self) -> Option<Duration> {
-        let share = SHARE_OF_ALL + (1.0 - SHARE_OF_ALL) * self.random.f64();
-        self.greatest.map(|greatest| greatest.mul_f64(share))
+        let share = MINIMUM_SHARE + (1.0 - MINIMUM_SHARE) * self.random.f64();
+        self.maximum.map(|maximum| maximum.mul_f64(share))
     }
 }
 
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_greatest_age_there_is_none() {
+    fn without_a_maximum_age_there_is_none() {
         assert_eq!(
             ConnectionAges::new(None, fastrand::Rng::with_seed(7)).draw(),
             None

@@ -1,4 +1,4 @@
-//! The limit for connections, and who makes room when all are taken.
+//! The limit of concurrent connections, and which one is evicted when it is reached.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,33 +12,34 @@ use tokio::time::{Instant, timeout};
 
 use super::activity::Activity;
 
-/// How long an evicted connection may take to leave before the next one is evicted, and how often
-/// is looked for an idle one while there is none.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Time after which the next connection is evicted if the previous one hasn't ended, or none could be
+/// evicted.
+const EVICTION_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long a client must have sent or taken nothing to make room for another.
-const STALLED: Duration = Duration::from_secs(1);
+/// Minimum time without progress of the client after which a connection is evicted.
+const MIN_STALL: Duration = Duration::from_secs(1);
 
-/// How many connections are evicted at once for their memory.
-const RELIEF: usize = 16;
+/// Maximum connections that are evicted at once for their memory.
+const MAX_EVICTIONS: usize = 16;
 
-/// The limit.
+/// The limit of concurrent connections. Each connection has a slot.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
     free: Arc<Semaphore>,
-    taken: Mutex<Taken>,
+    slots: Mutex<Slots>,
     per_peer: Option<NonZeroUsize>,
-    max_idle: Duration,
+    idle_timeout: Duration,
 }
 
+/// The slots that are taken.
 #[derive(Debug, Default)]
-struct Taken {
+struct Slots {
     next: u64,
     connections: HashMap<u64, Connection>,
-    /// How many there are of each peer that weren't evicted.
+    /// Connections of each peer that weren't evicted.
     peers: HashMap<IpAddr, usize>,
-    /// When memory was last made free.
-    relieved: Option<Instant>,
+    /// When connections were last evicted for their memory.
+    memory_reclaimed: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -47,8 +48,8 @@ struct Connection {
     peer: IpAddr,
 }
 
-impl Taken {
-    fn leaves(&mut self, peer: IpAddr) {
+impl Slots {
+    fn release(&mut self, peer: IpAddr) {
         if let Entry::Occupied(mut count) = self.peers.entry(peer) {
             *count.get_mut() = count.get().saturating_sub(1);
             if *count.get() == 0 {
@@ -57,17 +58,17 @@ impl Taken {
         }
     }
 
-    /// Evicts the connections whose clients have sent or taken nothing for the longest, a few at once.
+    /// Evicts the connections that have stalled for the longest time, at most [`MAX_EVICTIONS`].
     fn evict_stalled(&mut self, now: Instant) {
         let mut stalled: Vec<_> = self
             .connections
             .values()
             .filter(|connection| !connection.activity.is_evicted())
             .filter_map(|connection| Some((connection.activity.stalled_since()?, connection)))
-            .filter(|(since, _)| *since + STALLED <= now)
+            .filter(|(since, _)| *since + MIN_STALL <= now)
             .collect();
         stalled.sort_unstable_by_key(|(since, _)| *since);
-        stalled.truncate(RELIEF);
+        stalled.truncate(MAX_EVICTIONS);
         let peers: Vec<_> = stalled
             .into_iter()
             .map(|(_, connection)| {
@@ -75,14 +76,17 @@ impl Taken {
                 connection.peer
             })
             .collect();
-        tracing::debug!(connections = peers.len(), "memory is made free");
+        tracing::debug!(
+            connections = peers.len(),
+            "evicted stalled connections for their memory"
+        );
         for peer in peers {
-            self.leaves(peer);
+            self.release(peer);
         }
     }
 
-    /// Evicts the connection that has been idle the longest, or else the one whose client has sent or
-    /// taken nothing for the longest: of one peer, or of all. Whether there is one.
+    /// Evicts the connection that has been idle for the longest time, or else the one that has stalled for
+    /// the longest time: of one peer, or of all. Gives whether there is one.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
         let now = Instant::now();
         let candidates = || {
@@ -97,44 +101,45 @@ impl Taken {
         let found = idle.or_else(|| {
             candidates()
                 .filter_map(|one| Some((one.activity.stalled_since()?, one)))
-                .filter(|(since, _)| *since + STALLED <= now)
+                .filter(|(since, _)| *since + MIN_STALL <= now)
                 .min_by_key(|(since, _)| *since)
         });
         let Some((since, Connection { activity, peer })) = found else {
             return false;
         };
-        tracing::debug!(since = ?(now - since), "a connection makes room for a new one");
+        tracing::debug!(since = ?(now - since), "evicted a connection for a new one");
         activity.evict();
         let peer = *peer;
-        self.leaves(peer);
+        self.release(peer);
         true
     }
 }
 
 impl ConnectionLimit {
-    /// `max_idle` is the longest time that a connection may be idle between two requests.
+    /// At most `count` connections, and `per_peer` of each address. `idle_timeout` is the maximum time between
+    /// two requests of a connection.
     pub(super) fn new(
         count: NonZeroUsize,
         per_peer: Option<NonZeroUsize>,
-        max_idle: Duration,
+        idle_timeout: Duration,
     ) -> Self {
         Self {
             free: Arc::new(Semaphore::new(count.get().min(Semaphore::MAX_PERMITS))),
-            taken: Mutex::default(),
+            slots: Mutex::default(),
             per_peer,
-            max_idle,
+            idle_timeout,
         }
     }
 
-    /// Takes a place for a new connection; where there is none, a connection that is idle or makes no
-    /// progress is evicted. None where its peer has as many as it may, and none of them is like that: it
-    /// would keep others waiting.
-    pub(super) async fn take(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
+    /// Takes a slot for a new connection. If none is free, evicts a connection that is idle or stalled, and
+    /// waits for it to end. None if the peer has reached its limit and none of its connections can be
+    /// evicted: a wait would delay the connections of other peers.
+    pub(super) async fn acquire(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
         let peer = network(peer);
-        if let Some(most) = self.per_peer {
-            let mut taken = self.taken();
-            let count = taken.peers.get(&peer).copied().unwrap_or_default();
-            if count >= most.get() && !taken.evict(Some(peer)) {
+        if let Some(maximum) = self.per_peer {
+            let mut slots = self.slots();
+            let count = slots.peers.get(&peer).copied().unwrap_or_default();
+            if count >= maximum.get() && !slots.evict(Some(peer)) {
                 return None;
             }
         }
@@ -142,23 +147,23 @@ impl ConnectionLimit {
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
                 break permit;
             }
-            self.taken().evict(None);
+            self.slots().evict(None);
             let freed = Arc::clone(&self.free).acquire_owned();
-            if let Ok(Ok(permit)) = timeout(LOOK_AGAIN, freed).await {
+            if let Ok(Ok(permit)) = timeout(EVICTION_INTERVAL, freed).await {
                 break permit;
             }
         };
-        let activity = Arc::new(Activity::new(self.max_idle));
-        let mut taken = self.taken();
-        let number = taken.next;
-        taken.next += 1;
-        *taken.peers.entry(peer).or_default() += 1;
+        let activity = Arc::new(Activity::new(self.idle_timeout));
+        let mut slots = self.slots();
+        let number = slots.next;
+        slots.next += 1;
+        *slots.peers.entry(peer).or_default() += 1;
         let connection = Connection {
             activity: Arc::clone(&activity),
             peer,
         };
-        taken.connections.insert(number, connection);
-        drop(taken);
+        slots.connections.insert(number, connection);
+        drop(slots);
         Some(ConnectionSlot {
             limit: Arc::clone(self),
             number,
@@ -167,24 +172,27 @@ impl ConnectionLimit {
         })
     }
 
-    /// Makes memory free where all is in use: clients that send or take nothing keep that of their requests.
-    pub(super) fn relieve(&self) {
+    /// Evicts stalled connections when the memory for requests is exhausted, because their requests hold some.
+    pub(super) fn reclaim_memory(&self) {
         let now = Instant::now();
-        let mut taken = self.taken();
-        // Every refused request asks for it.
-        if taken.relieved.is_none_or(|last| now >= last + LOOK_AGAIN) {
-            taken.relieved = Some(now);
-            taken.evict_stalled(now);
+        let mut slots = self.slots();
+        // It is called for each rejected request.
+        if slots
+            .memory_reclaimed
+            .is_none_or(|last| now >= last + EVICTION_INTERVAL)
+        {
+            slots.memory_reclaimed = Some(now);
+            slots.evict_stalled(now);
         }
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whose connections are counted together: those of an address, of IPv6 those of a /64 network, which a
-/// single host may have all addresses of.
+/// The peer that a connection counts for: an IPv4 address, or an IPv6 network of /64, because one host may
+/// have all of its addresses.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -192,7 +200,7 @@ fn network(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// A connection's place, free again when it is dropped.
+/// The slot of a connection. It is free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     limit: Arc<ConnectionLimit>,
@@ -202,12 +210,12 @@ pub(super) struct ConnectionSlot {
 }
 
 impl ConnectionSlot {
-    /// All limit.
-    pub(super) const fn of(&self) -> &Arc<ConnectionLimit> {
+    /// The limit that it belongs to.
+    pub(super) const fn limit(&self) -> &Arc<ConnectionLimit> {
         &self.limit
     }
 
-    /// What the connection is doing.
+    /// The shared state of the connection.
     pub(super) const fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
@@ -215,11 +223,11 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.limit.taken();
-        if let Some(Connection { activity, peer }) = taken.connections.remove(&self.number)
+        let mut slots = self.limit.slots();
+        if let Some(Connection { activity, peer }) = slots.connections.remove(&self.number)
             && !activity.is_evicted()
         {
-            taken.leaves(peer);
+            slots.release(peer);
         }
     }
 }
@@ -244,15 +252,15 @@ mod tests {
         ))
     }
 
-    /// Has had a request, and is idle from now on.
+    /// A connection that has had a request and is idle now.
     async fn used(limit: &Arc<ConnectionLimit>) -> ConnectionSlot {
-        let slot = limit.take(PEER).await.unwrap();
-        drop(slot.activity().request(Version::HTTP_11));
+        let slot = limit.acquire(PEER).await.unwrap();
+        drop(slot.activity().begin_request(Version::HTTP_11));
         slot
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_connection_that_was_idle_the_longest_makes_room() {
+    async fn the_connection_that_was_idle_for_the_longest_time_is_evicted() {
         let limit = limit(3);
         let first = used(&limit).await;
         advance(Duration::from_secs(1)).await;
@@ -260,48 +268,48 @@ mod tests {
         advance(Duration::from_secs(1)).await;
         let _third = used(&limit).await;
         advance(Duration::from_secs(1)).await;
-        drop(first.activity().request(Version::HTTP_11));
+        drop(first.activity().begin_request(Version::HTTP_11));
         let newcomer = tokio::spawn({
             let limit = Arc::clone(&limit);
-            async move { limit.take(PEER).await.unwrap() }
+            async move { limit.acquire(PEER).await.unwrap() }
         });
         tokio::task::yield_now().await;
         assert!(second.activity().is_evicted() && !first.activity().is_evicted());
         drop(second);
         let _newcomer = newcomer.await.unwrap();
-        assert_eq!(limit.taken().connections.len(), 3);
+        assert_eq!(limit.slots().connections.len(), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_who_is_answered_is_evicted_and_the_newcomer_waits() {
+    async fn a_connection_with_an_active_request_is_not_evicted_and_the_new_one_waits() {
         let limit = limit(1);
-        let busy = limit.take(PEER).await.unwrap();
-        let request = busy.activity().request(Version::HTTP_11);
+        let busy = limit.acquire(PEER).await.unwrap();
+        let request = busy.activity().begin_request(Version::HTTP_11);
         let newcomer = tokio::spawn({
             let limit = Arc::clone(&limit);
-            async move { limit.take(PEER).await.unwrap() }
+            async move { limit.acquire(PEER).await.unwrap() }
         });
         tokio::time::sleep(Duration::from_secs(100)).await;
         assert!(!busy.activity().is_evicted());
         drop(request);
-        tokio::time::sleep(2 * LOOK_AGAIN).await;
-        assert!(busy.activity().is_evicted(), "idle at last");
+        tokio::time::sleep(2 * EVICTION_INTERVAL).await;
+        assert!(busy.activity().is_evicted(), "it is idle now");
         drop(busy);
         let _newcomer = newcomer.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_connection_has_a_second_for_its_first_request() {
+    async fn a_new_connection_is_not_evicted_for_a_second() {
         let limit = limit(1);
-        let fresh = limit.take(PEER).await.unwrap();
+        let fresh = limit.acquire(PEER).await.unwrap();
         assert!(
-            timeout(Duration::from_millis(900), limit.take(PEER))
+            timeout(Duration::from_millis(900), limit.acquire(PEER))
                 .await
                 .is_err()
         );
         assert!(!fresh.activity().is_evicted());
         assert!(
-            timeout(Duration::from_millis(200), limit.take(PEER))
+            timeout(Duration::from_millis(200), limit.acquire(PEER))
                 .await
                 .is_err()
         );
@@ -309,32 +317,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_makes_room_where_nobody_is_idle() {
+    async fn a_stalled_connection_is_evicted_if_none_is_idle() {
         let limit = limit(2);
-        let stalled = limit.take(PEER).await.unwrap();
-        let _its = stalled.activity().request(Version::HTTP_11);
-        stalled.activity().blocked(true);
-        let busy = limit.take(PEER).await.unwrap();
-        let _request = busy.activity().request(Version::HTTP_11);
+        let stalled = limit.acquire(PEER).await.unwrap();
+        let _its = stalled.activity().begin_request(Version::HTTP_11);
+        stalled.activity().set_write_blocked(true);
+        let busy = limit.acquire(PEER).await.unwrap();
+        let _request = busy.activity().begin_request(Version::HTTP_11);
         advance(Duration::from_secs(1)).await;
-        let newcomer = || timeout(STALLED / 2, limit.take(OTHER));
+        let newcomer = || timeout(MIN_STALL / 2, limit.acquire(OTHER));
         assert!(newcomer().await.is_err());
         assert!(stalled.activity().is_evicted() && !busy.activity().is_evicted());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_for_less_than_a_second_is_only_slow() {
+    async fn a_client_that_takes_nothing_for_less_than_a_second_is_slow_and_not_stalled() {
         let limit = limit(1);
-        let slow = limit.take(PEER).await.unwrap();
-        let _request = slow.activity().request(Version::HTTP_11);
+        let slow = limit.acquire(PEER).await.unwrap();
+        let _request = slow.activity().begin_request(Version::HTTP_11);
         advance(Duration::from_secs(10)).await;
-        slow.activity().blocked(true);
-        let newcomer = timeout(STALLED * 9 / 10, limit.take(OTHER));
+        slow.activity().set_write_blocked(true);
+        let newcomer = timeout(MIN_STALL * 9 / 10, limit.acquire(OTHER));
         assert!(newcomer.await.is_err() && !slow.activity().is_evicted());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_has_no_more_than_its_share_and_others_theirs() {
+    async fn an_address_has_a_limit_of_its_own() {
         let two = NonZeroUsize::new(2).unwrap();
         let four = NonZeroUsize::new(4).unwrap();
         let limit = Arc::new(ConnectionLimit::new(
@@ -342,50 +350,61 @@ mod tests {
             Some(two),
             Duration::from_secs(75),
         ));
-        let first = limit.take(PEER).await.unwrap();
-        let second = limit.take(PEER).await.unwrap();
-        assert!(limit.take(PEER).await.is_none(), "none of them is idle");
-        let _other = limit.take(OTHER).await.unwrap();
+        let first = limit.acquire(PEER).await.unwrap();
+        let second = limit.acquire(PEER).await.unwrap();
+        assert!(limit.acquire(PEER).await.is_none(), "none of them is idle");
+        let _other = limit.acquire(OTHER).await.unwrap();
         drop(second);
-        let third = limit.take(PEER).await.unwrap();
-        drop(third.activity().request(Version::HTTP_11));
-        let fourth = limit.take(PEER).await;
+        let third = limit.acquire(PEER).await.unwrap();
+        drop(third.activity().begin_request(Version::HTTP_11));
+        let fourth = limit.acquire(PEER).await;
         assert!(third.activity().is_evicted() && fourth.is_some());
         assert!(!first.activity().is_evicted());
-        assert!(limit.take(PEER).await.is_none());
+        assert!(limit.acquire(PEER).await.is_none());
         drop((first, third, fourth));
-        assert_eq!(limit.taken().peers.len(), 1, "only the other one");
+        assert_eq!(limit.slots().peers.len(), 1, "only the other one");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn memory_is_made_free_of_those_who_stall_alone() {
+    async fn memory_is_reclaimed_from_stalled_connections_only() {
         let limit = limit(100);
         let mut stalled = Vec::new();
-        for _ in 0..RELIEF + 1 {
-            let slot = limit.take(PEER).await.unwrap();
-            let request = slot.activity().request(Version::HTTP_11);
-            slot.activity().blocked(true);
+        for _ in 0..MAX_EVICTIONS + 1 {
+            let slot = limit.acquire(PEER).await.unwrap();
+            let request = slot.activity().begin_request(Version::HTTP_11);
+            slot.activity().set_write_blocked(true);
             stalled.push((slot, request));
             advance(Duration::from_millis(1)).await;
         }
         let idle = used(&limit).await;
-        let busy = limit.take(PEER).await.unwrap();
-        let _request = busy.activity().request(Version::HTTP_11);
+        let busy = limit.acquire(PEER).await.unwrap();
+        let _request = busy.activity().begin_request(Version::HTTP_11);
         let evicted = || {
             let evicted = stalled.iter().map(|(slot, _)| slot.activity().is_evicted());
             evicted.collect::<Vec<_>>()
         };
-        limit.relieve();
-        assert_eq!(evicted(), [false; RELIEF + 1], "not for so short a time");
-        advance(STALLED).await;
-        limit.relieve();
-        assert_eq!(evicted()[..RELIEF], [true; RELIEF], "the longest first");
-        assert!(!evicted()[RELIEF]);
-        limit.relieve();
-        assert!(!evicted()[RELIEF], "not twice in an instant");
-        advance(LOOK_AGAIN).await;
-        limit.relieve();
-        assert!(evicted()[RELIEF]);
+        limit.reclaim_memory();
+        assert_eq!(
+            evicted(),
+            [false; MAX_EVICTIONS + 1],
+            "they haven't stalled for long enough"
+        );
+        advance(MIN_STALL).await;
+        limit.reclaim_memory();
+        assert_eq!(
+            evicted()[..MAX_EVICTIONS],
+            [true; MAX_EVICTIONS],
+            "the longest stalls first"
+        );
+        assert!(!evicted()[MAX_EVICTIONS]);
+        limit.reclaim_memory();
+        assert!(
+            !evicted()[MAX_EVICTIONS],
+            "not before the interval has passed"
+        );
+        advance(EVICTION_INTERVAL).await;
+        limit.reclaim_memory();
+        assert!(evicted()[MAX_EVICTIONS]);
         assert!(!idle.activity().is_evicted() && !busy.activity().is_evicted());
     }
 

@@ -1,17 +1,17 @@
-//! How many connections the operating system lets the process have.
+//! The limit of open files, which bounds the connections of the process.
 
 use std::num::NonZeroUsize;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are kept for everything else: listeners, models while they are loaded, the
-/// runtime's own.
-const OTHERS: u64 = 256;
+/// File descriptors that are reserved for everything but connections: listeners, models while they are loaded,
+/// and the runtime.
+const RESERVED: u64 = 256;
 
-/// Raises the process's soft limit of open files as far as so many connections need it and the hard
-/// limit allows it.
+/// Raises the soft limit of open files (`RLIMIT_NOFILE`) as far as the connections need it and the hard limit
+/// allows it.
 ///
-/// Returns how many connections there is room for, at most those that were asked for.
+/// Gives the connections that the limit allows, at most the requested ones. Failures are logged.
 #[must_use]
 pub fn raise_open_files_limit(connections: NonZeroUsize) -> NonZeroUsize {
     let limit = getrlimit(Resource::Nofile);
@@ -19,23 +19,23 @@ pub fn raise_open_files_limit(connections: NonZeroUsize) -> NonZeroUsize {
     if raised.current != limit.current
         && let Err(error) = setrlimit(Resource::Nofile, raised)
     {
-        tracing::warn!(%error, "the limit of open files could not be raised");
+        tracing::warn!(%error, "the limit of open files can't be raised");
     }
-    let room = room(getrlimit(Resource::Nofile), connections);
-    if room < connections {
+    let allowed = allowed(getrlimit(Resource::Nofile), connections);
+    if allowed < connections {
         tracing::warn!(
             asked = connections,
-            connections = room,
+            connections = allowed,
             "the limit of open files allows fewer connections"
         );
     }
-    room
+    allowed
 }
 
-/// The limit to be set; none means without bounds.
+/// The limit to be set. None: there is no limit.
 fn raised(limit: Rlimit, connections: NonZeroUsize) -> Rlimit {
     let connections = u64::try_from(connections.get()).unwrap_or(u64::MAX);
-    let needed = connections.saturating_add(OTHERS);
+    let needed = connections.saturating_add(RESERVED);
     let allowed = limit.maximum.map_or(needed, |hard| hard.min(needed));
     Rlimit {
         current: limit.current.map(|soft| soft.max(allowed)),
@@ -43,12 +43,12 @@ fn raised(limit: Rlimit, connections: NonZeroUsize) -> Rlimit {
     }
 }
 
-/// How many of the connections a limit has room for; one at least, or there would be no server.
-fn room(limit: Rlimit, connections: NonZeroUsize) -> NonZeroUsize {
-    let room = limit.current.map_or(usize::MAX, |soft| {
-        usize::try_from(soft.saturating_sub(OTHERS)).unwrap_or(usize::MAX)
+/// The connections that a limit allows, at least one.
+fn allowed(limit: Rlimit, connections: NonZeroUsize) -> NonZeroUsize {
+    let allowed = limit.current.map_or(usize::MAX, |soft| {
+        usize::try_from(soft.saturating_sub(RESERVED)).unwrap_or(usize::MAX)
     });
-    NonZeroUsize::new(room.min(connections.get())).unwrap_or(NonZeroUsize::MIN)
+    NonZeroUsize::new(allowed.min(connections.get())).unwrap_or(NonZeroUsize::MIN)
 }
 
 #[cfg(test)]
@@ -62,8 +62,8 @@ mod tests {
     #[test]
     fn limits_are_raised_as_far_as_needed_and_allowed() {
         let connections = NonZeroUsize::new(4_096).unwrap();
-        for (before, after, room_after) in [
-            // What container runtimes give: few, of many that are allowed.
+        for (before, after, allowed_after) in [
+            // As container runtimes set it: a low soft limit and a high hard limit.
             (limit(Some(1_024), Some(524_288)), Some(4_352), 4_096),
             (limit(Some(1_024), None), Some(4_352), 4_096),
             (limit(Some(1_024), Some(2_048)), Some(2_048), 1_792),
@@ -77,7 +77,11 @@ mod tests {
         ] {
             let raised = raised(before, connections);
             assert_eq!(raised, limit(after, before.maximum), "{before:?}");
-            assert_eq!(room(raised, connections).get(), room_after, "{before:?}");
+            assert_eq!(
+                allowed(raised, connections).get(),
+                allowed_after,
+                "{before:?}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The body of a request, which tells how it comes, and what is done with the part of it that nobody read.
+//! The body of a request, which reports its progress to the connection and discards the part that no
+//! handler reads.
 
 use std::mem;
 use std::pin::Pin;
@@ -14,29 +15,29 @@ use tokio::time::timeout;
 
 use super::activity::BodyProgress;
 
-/// Most bytes of a body that are read only to be thrown away: to a client that is still sending, a connection
-/// that is closed at once is reset before it has seen the answer.
+/// Maximum bytes of a body that are discarded. If the connection were closed at once, a client that is still
+/// sending would see a reset before it sees the response.
 const MAX_DISCARDED_BYTES: usize = 4 * 1024 * 1024;
 
-/// Longest time for that.
+/// Maximum time of that.
 const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// The body of a request.
 #[derive(Debug)]
 pub(super) struct RequestBody<B = Incoming> {
-    /// None once all of it was read, or it broke off.
+    /// None once all of it was read, or it failed.
     body: Option<B>,
-    arriving: BodyProgress,
-    rest: UnreadBody<B>,
+    progress: BodyProgress,
+    unread: UnreadBody<B>,
 }
 
 impl<B: Body> RequestBody<B> {
-    /// Leaves in `rest` what nobody reads of it.
-    pub(super) fn new(body: B, arriving: BodyProgress, rest: &UnreadBody<B>) -> Self {
+    /// Leaves the part that isn't read in `unread`.
+    pub(super) fn new(body: B, progress: BodyProgress, unread: &UnreadBody<B>) -> Self {
         Self {
             body: Some(body).filter(|body| !body.is_end_stream()),
-            arriving,
-            rest: rest.clone(),
+            progress,
+            unread: unread.clone(),
         }
     }
 }
@@ -44,12 +45,12 @@ impl<B: Body> RequestBody<B> {
 impl<B> Drop for RequestBody<B> {
     fn drop(&mut self) {
         if let Some(body) = self.body.take() {
-            self.rest.put(Left::Unread(body));
+            self.unread.put(Left::Unread(body));
         }
     }
 }
 
-/// What nobody read of a request's body, once it was answered. Clones are of the same request.
+/// The part of a request's body that its handler hasn't read. Clones are of the same request.
 #[derive(Debug)]
 pub(super) struct UnreadBody<B = Incoming>(Arc<Mutex<Left<B>>>);
 
@@ -57,8 +58,8 @@ pub(super) struct UnreadBody<B = Incoming>(Arc<Mutex<Left<B>>>);
 enum Left<B> {
     Nothing,
     Unread(B),
-    /// It broke off before its end.
-    Broken,
+    /// It failed before its end.
+    Failed,
 }
 
 impl<B> UnreadBody<B> {
@@ -75,7 +76,7 @@ impl<B> UnreadBody<B> {
     }
 
     /// Whether the body was read to its end.
-    pub(super) fn is_nothing(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         matches!(*self.left(), Left::Nothing)
     }
 }
@@ -87,14 +88,14 @@ impl<B> Clone for UnreadBody<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> UnreadBody<B> {
-    /// Reads a bounded part of it to no purpose but that the client, who is still sending, sees its answer.
-    /// Whether the body is at its end now: the connection can't take another request before.
+    /// Reads and discards a bounded part, so that a client that is still sending sees its response. Gives
+    /// whether the body is at its end: the connection can't take another request before.
     pub(super) async fn discard(&self) -> bool {
         let left = mem::replace(&mut *self.left(), Left::Nothing);
         let mut body = match left {
             Left::Nothing => return true,
             Left::Unread(body) => body,
-            Left::Broken => return false,
+            Left::Failed => return false,
         };
         let read = async {
             let mut left = MAX_DISCARDED_BYTES;
@@ -104,7 +105,7 @@ impl<B: Body<Data = Bytes> + Unpin> UnreadBody<B> {
                         let bytes = frame.data_ref().map_or(0, Bytes::len);
                         left = left.saturating_sub(bytes);
                     }
-                    Some(Err(_broken_off)) => return false,
+                    Some(Err(_failed)) => return false,
                     None => return true,
                 }
             }
@@ -126,20 +127,20 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
             return Poll::Ready(None);
         };
         let polled = Pin::new(&mut *body).poll_frame(context);
-        let is_over = body.is_end_stream();
+        let is_at_end = body.is_end_stream();
         if polled.is_pending() {
-            self.arriving.nothing();
+            self.progress.await_more();
         }
         let frame = ready!(polled);
         if let Some(Ok(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
-            self.arriving.some(bytes);
+            self.progress.receive(bytes);
         }
         if matches!(frame, Some(Err(_))) {
-            self.rest.put(Left::Broken);
+            self.unread.put(Left::Failed);
         }
-        if is_over || !matches!(frame, Some(Ok(_))) {
-            self.arriving.over();
+        if is_at_end || !matches!(frame, Some(Ok(_))) {
+            self.progress.end_wait();
             self.body = None;
         }
         Poll::Ready(frame)
@@ -169,14 +170,14 @@ mod tests {
     use crate::net::activity::Activity;
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_of_which_next_to_nothing_comes_is_a_stall_from_its_beginning() {
+    async fn a_body_that_trickles_stalls_from_the_beginning_of_the_wait() {
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
-        let request = activity.request(Version::HTTP_11);
+        let request = activity.begin_request(Version::HTTP_11);
         let (sender, receiver) = unbounded::<Result<Bytes, std::io::Error>>();
         let body = axum::body::Body::from_stream(receiver);
-        let mut body = RequestBody::new(body, request.arriving(), &UnreadBody::new());
+        let mut body = RequestBody::new(body, request.body_progress(), &UnreadBody::new());
         let send = |bytes: usize| sender.unbounded_send(Ok(vec![7; bytes].into())).unwrap();
-        assert_eq!(activity.stalled_since(), None, "it isn't asked for");
+        assert_eq!(activity.stalled_since(), None, "no handler reads it");
         assert!(body.frame().now_or_never().is_none());
         let since = activity.stalled_since().unwrap();
         for _ in 0..3 {
@@ -192,10 +193,14 @@ mod tests {
         assert!(body.frame().now_or_never().is_none());
         assert!(activity.stalled_since().unwrap() > since);
         drop(body);
-        assert_eq!(activity.stalled_since(), None, "nobody reads it");
+        assert_eq!(
+            activity.stalled_since(),
+            None,
+            "no handler reads it any more"
+        );
     }
 
-    /// A body of so many chunks, and how many of them were read.
+    /// A body of `count` chunks, and the number of chunks that were read.
     fn chunks(count: usize) -> (axum::body::Body, Arc<AtomicUsize>) {
         let read = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&read);
@@ -210,15 +215,15 @@ mod tests {
     const CHUNK: usize = 64 * 1024;
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_read_is_discarded_within_bounds() {
+    async fn an_unread_body_is_discarded_within_bounds() {
         const MOST: usize = MAX_DISCARDED_BYTES / CHUNK;
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
         for (count, is_over, expected) in [(0, true, 0), (3, true, 3), (usize::MAX, false, MOST)] {
             let (body, read) = chunks(count);
-            let request = activity.request(Version::HTTP_11);
-            let rest = UnreadBody::new();
-            drop(RequestBody::new(body, request.arriving(), &rest));
-            assert_eq!(rest.discard().await, is_over, "{count}");
+            let request = activity.begin_request(Version::HTTP_11);
+            let unread = UnreadBody::new();
+            drop(RequestBody::new(body, request.body_progress(), &unread));
+            assert_eq!(unread.discard().await, is_over, "{count}");
             assert_eq!(read.load(Ordering::Relaxed), expected);
         }
         let silent = UnreadBody::new();
@@ -227,13 +232,13 @@ mod tests {
         let began = Instant::now();
         assert!(!silent.discard().await);
         assert_eq!(began.elapsed(), MAX_DISCARD_TIME);
-        // Whoever reads it: the connection takes no other request.
+        // Whether or not a handler reads it: the connection takes no other request.
         for is_read in [true, false] {
             let error = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
             let body = axum::body::Body::from_stream(iter([Err::<Bytes, _>(error)]));
-            let request = activity.request(Version::HTTP_11);
+            let request = activity.begin_request(Version::HTTP_11);
             let broken = UnreadBody::new();
-            let mut body = RequestBody::new(body, request.arriving(), &broken);
+            let mut body = RequestBody::new(body, request.body_progress(), &broken);
             if is_read {
                 body.frame().await.unwrap().unwrap_err();
             }
@@ -243,22 +248,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_a_body_that_was_read_nothing_is_left() {
+    async fn nothing_is_left_of_a_body_that_was_read() {
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
-        let request = activity.request(Version::HTTP_11);
-        let rest = UnreadBody::new();
+        let request = activity.begin_request(Version::HTTP_11);
+        let unread = UnreadBody::new();
         for body in [
             axum::body::Body::empty(),
             axum::body::Body::from("x"),
             chunks(3).0,
         ] {
-            let body = RequestBody::new(body, request.arriving(), &rest);
+            let body = RequestBody::new(body, request.body_progress(), &unread);
             body.collect().await.unwrap();
-            assert!(rest.is_nothing());
+            assert!(unread.is_empty());
         }
-        let mut body = RequestBody::new(chunks(3).0, request.arriving(), &rest);
+        let mut body = RequestBody::new(chunks(3).0, request.body_progress(), &unread);
         body.frame().await.unwrap().unwrap();
         drop(body);
-        assert!(!rest.is_nothing(), "two chunks are");
+        assert!(!unread.is_empty(), "two chunks are left");
     }
 }

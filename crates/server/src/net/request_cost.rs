@@ -1,4 +1,4 @@
-//! What a request takes of memory besides its body, and who is told that there is none.
+//! The memory that a request reserves besides its body, and the response if there is none.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -6,42 +6,42 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{HeaderMap, Request, Response, Uri, header};
 
-use crate::body::RequestMemory;
+use crate::request_memory::RequestMemory;
 
-/// What any request takes: its task, its stream, and the buffer of up to 16 KiB that a piece of its head or
-/// body may be the only rest of.
+/// Bytes that any request takes: its task, its stream, and a buffer of up to 16 KiB that a small piece of its
+/// head or body may keep alive.
 pub(super) const REQUEST_BYTES: usize = 16 * 1024;
 
-/// What a field of a head takes besides its text: a place in a map, which may be twice as large as it needs
-/// to be, and a piece of memory for each of its two halves.
-const FIELD_BYTES: usize = 256;
+/// Bytes that a header takes besides its text: an entry of a map, which may have twice the capacity that it
+/// needs, and an allocation each for its name and its value.
+const HEADER_BYTES: usize = 256;
 
-/// Memory for requests, of which each takes its cost before anything is done for it.
+/// The memory for the requests of a listener. Each request reserves its cost before anything else is done.
 #[derive(Clone)]
 pub struct MemoryLimits {
-    /// All of it.
-    pub budget: RequestMemory,
-    /// Most bytes of a request's head over HTTP/1; over HTTP/2 the same or 16 KiB, whichever is less. At least
-    /// 8 KiB.
+    /// The memory of all requests together.
+    pub memory: RequestMemory,
+    /// Maximum bytes of a request's head over HTTP/1, at least 8 KiB. Over HTTP/2 the maximum is this or 16 KiB,
+    /// whichever is less.
     pub head_bytes: NonZeroUsize,
-    /// Answers a request for which there is none.
+    /// Answers a request that finds no memory.
     pub reject: Reject,
 }
 
-/// Answers a request for which there is no memory.
+/// Answers a request that finds no memory.
 pub type Reject = Arc<dyn Fn(&RejectedRequest) -> Response<Body> + Send + Sync>;
 
-/// What a refusal has to know of its request.
+/// The parts of a request that its rejection depends on.
 #[derive(Debug, Clone)]
 pub struct RejectedRequest {
-    /// What was asked for.
+    /// The target of the request.
     pub uri: Uri,
-    /// Whether it was over gRPC.
+    /// Whether it is a call over gRPC.
     pub is_grpc: bool,
 }
 
 impl RejectedRequest {
-    pub(super) fn by<B>(request: &Request<B>) -> Self {
+    pub(super) fn new<B>(request: &Request<B>) -> Self {
         let kind = request.headers().get(header::CONTENT_TYPE);
         Self {
             uri: request.uri().clone(),
@@ -50,11 +50,11 @@ impl RejectedRequest {
     }
 }
 
-/// What a request takes while its head lives: bytes.
-pub(super) fn head_cost(uri: &Uri, fields: &HeaderMap) -> usize {
-    let text: usize = fields
+/// Bytes that a request takes while its head lives.
+pub(super) fn head_cost(uri: &Uri, headers: &HeaderMap) -> usize {
+    let text: usize = headers
         .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES)
+        .map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES)
         .sum();
     let uri = uri.path().len() + uri.query().map_or(0, str::len);
     REQUEST_BYTES + uri + text
@@ -65,27 +65,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_costs_its_text_and_its_fields_however_short_they_are() {
+    fn a_head_costs_its_text_and_a_constant_for_each_header() {
         let uri = Uri::from_static("/predict?x=1");
-        let mut fields = HeaderMap::new();
-        assert_eq!(head_cost(&uri, &fields), REQUEST_BYTES + 11);
+        let mut headers = HeaderMap::new();
+        assert_eq!(head_cost(&uri, &headers), REQUEST_BYTES + 11);
         for _ in 0..100 {
-            fields.append("a", header::HeaderValue::from_static("bc"));
+            headers.append("a", header::HeaderValue::from_static("bc"));
         }
         assert_eq!(
-            head_cost(&uri, &fields),
-            REQUEST_BYTES + 11 + 100 * (FIELD_BYTES + 3)
+            head_cost(&uri, &headers),
+            REQUEST_BYTES + 11 + 100 * (HEADER_BYTES + 3)
         );
     }
 
     #[test]
-    fn calls_over_grpc_are_known_by_their_content() {
+    fn calls_over_grpc_are_recognised_by_their_content_type() {
         let is_grpc = |kind| {
             let request = Request::post("/x").header(header::CONTENT_TYPE, kind);
-            RejectedRequest::by(&request.body(()).unwrap()).is_grpc
+            RejectedRequest::new(&request.body(()).unwrap()).is_grpc
         };
         assert!(is_grpc("application/grpc") && is_grpc("application/grpc+proto"));
         assert!(!is_grpc("application/json"));
-        assert!(!RejectedRequest::by(&Request::new(())).is_grpc);
+        assert!(!RejectedRequest::new(&Request::new(())).is_grpc);
     }
 }

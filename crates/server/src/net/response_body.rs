@@ -1,4 +1,4 @@
-//! The body of an answer, which knows how much of it was taken.
+//! The body of a response, which reports to the connection when the client takes it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,64 +9,63 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::activity::ActiveRequest;
 use super::request_cost::REQUEST_BYTES;
-use crate::body::{AlreadyCharged, MemoryExhausted, Reservation};
+use crate::request_memory::{AlreadyCharged, MemoryExhausted, Reservation};
 
-/// Most bytes that are handed over at once. What is handed over is out of sight, so a large answer
-/// in one piece would count as given long before its client has it.
-const PIECE: usize = 64 * 1024;
+/// Maximum bytes that are handed to hyper at once. They can't be tracked any further, so a large response in
+/// one piece would count as taken long before its client has it.
+const MAX_CHUNK_BYTES: usize = 64 * 1024;
 
-/// The body of an answer. Its request is in flight until it is dropped.
+/// The body of a response. Its request is active until it is dropped.
 #[derive(Debug)]
 pub(super) struct TrackedBody {
     body: Body,
-    /// What was not handed over yet of the body's last frame.
+    /// The part of the body's last frame that wasn't handed to hyper yet.
     rest: Bytes,
-    in_flight: ActiveRequest,
-    /// Memory of the request, and of what the body holds where that is known. None where the body has its
-    /// own.
-    held: Option<Reservation>,
+    request: ActiveRequest,
+    /// Memory of the request, and of the body if its size is known. None if the body has its own reservation.
+    reservation: Option<Reservation>,
 }
 
 impl TrackedBody {
-    /// The answer to a request. `held` is its [`REQUEST_BYTES`], and the bytes of its body where they are
-    /// known.
-    pub(super) fn to(
-        mut in_flight: ActiveRequest,
+    /// Tracks the response to a request. `reservation` is its [`REQUEST_BYTES`], and the bytes of its body if
+    /// they are known.
+    pub(super) fn track(
+        mut request: ActiveRequest,
         mut response: Response<Body>,
-        held: Reservation,
+        reservation: Reservation,
     ) -> Response<Self> {
-        let is_kept = response
+        let is_charged = response
             .extensions_mut()
             .remove::<AlreadyCharged>()
             .is_some();
-        if in_flight.is_last() {
+        if request.is_last() {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        in_flight.offered(true);
+        request.await_client(true);
         response.map(|body| Self {
             body,
             rest: Bytes::new(),
-            in_flight,
-            held: (!is_kept).then_some(held),
+            request,
+            reservation: (!is_charged).then_some(reservation),
         })
     }
 
-    /// A frame of the body with the memory that it takes, until the client has all of it: what is handed
-    /// over may wait long to be sent.
-    fn charged(&mut self, data: Bytes) -> Result<Bytes, MemoryExhausted> {
-        let Some(held) = &mut self.held else {
+    /// Attaches to a frame the memory that it takes until the client has all of it: hyper may keep it for
+    /// long.
+    fn charge(&mut self, data: Bytes) -> Result<Bytes, MemoryExhausted> {
+        let Some(reservation) = &mut self.reservation else {
             return Ok(data);
         };
-        let known = held.bytes().saturating_sub(REQUEST_BYTES);
-        held.grow(data.len().saturating_sub(known))?;
+        let known = reservation.bytes().saturating_sub(REQUEST_BYTES);
+        reservation.grow(data.len().saturating_sub(known))?;
         let part = if self.body.is_end_stream() {
-            held.bytes()
+            reservation.bytes()
         } else {
             data.len()
         };
-        Ok(held.split(part).keep(data))
+        Ok(reservation.split(part).attach(data))
     }
 }
 
@@ -78,22 +77,22 @@ impl http_body::Body for TrackedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        // Nobody asks for more before the client has room for it.
-        self.in_flight.taken();
+        // hyper asks for more only when the client has taken what was handed over.
+        self.request.client_took();
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = self.charged(data).map_err(axum::Error::new)?,
+                    Ok(data) => self.rest = self.charge(data).map_err(axum::Error::new)?,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 ended => return Poll::Ready(ended),
             }
         }
-        let length = self.rest.len().min(PIECE);
-        let piece = self.rest.split_to(length);
+        let length = self.rest.len().min(MAX_CHUNK_BYTES);
+        let chunk = self.rest.split_to(length);
         let is_last = self.is_end_stream();
-        self.in_flight.offered(is_last);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        self.request.await_client(is_last);
+        Poll::Ready(Some(Ok(Frame::data(chunk))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -125,32 +124,34 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::body::RequestMemory;
     use crate::net::activity::Activity;
+    use crate::request_memory::RequestMemory;
 
-    /// Of a budget that has room for any of these answers.
-    fn held() -> Reservation {
+    /// Memory for any of the responses here.
+    fn reservation() -> Reservation {
         let budget = RequestMemory::new(NonZeroUsize::new(1 << 20).unwrap());
         budget.reserve(REQUEST_BYTES).unwrap()
     }
 
     #[tokio::test]
-    async fn a_large_body_comes_whole_and_in_pieces_and_is_in_flight_to_the_last() {
-        let whole: Vec<u8> = (0..3 * PIECE + 7).map(|byte| (byte % 251) as u8).collect();
+    async fn a_large_body_is_complete_and_in_chunks_and_its_request_active_to_the_last() {
+        let whole: Vec<u8> = (0..3 * MAX_CHUNK_BYTES + 7)
+            .map(|byte| (byte % 251) as u8)
+            .collect();
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
-        let request = activity.request(Version::HTTP_2);
+        let request = activity.begin_request(Version::HTTP_2);
         let response = Response::new(Body::from(whole.clone()));
-        let mut answer = TrackedBody::to(request, response, held()).into_body();
+        let mut answer = TrackedBody::track(request, response, reservation()).into_body();
         let mut left = whole.len();
         let mut received = Vec::new();
         while let Some(frame) = answer.frame().await {
-            let piece = frame.unwrap().into_data().unwrap();
-            assert!(piece.len() <= PIECE);
-            left -= piece.len();
+            let chunk = frame.unwrap().into_data().unwrap();
+            assert!(chunk.len() <= MAX_CHUNK_BYTES);
+            left -= chunk.len();
             assert_eq!(answer.size_hint().exact(), Some(left as u64));
             assert_eq!(answer.is_end_stream(), left == 0);
             assert!(activity.idle_since().is_none());
-            received.extend_from_slice(&piece);
+            received.extend_from_slice(&chunk);
         }
         assert_eq!(received, whole);
         drop(answer);
@@ -158,13 +159,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_untaken_only_while_it_is_the_clients_turn() {
+    async fn a_response_is_untaken_only_while_it_is_the_clients_turn() {
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
-        let request = activity.request(Version::HTTP_2);
+        let request = activity.begin_request(Version::HTTP_2);
         let (sender, receiver) = unbounded::<Result<&str, std::io::Error>>();
         let body = Body::from_stream(receiver);
-        assert!(activity.untaken_since().is_none(), "no answer yet");
-        let mut answer = TrackedBody::to(request, Response::new(body), held()).into_body();
+        assert!(activity.untaken_since().is_none(), "no response yet");
+        let mut answer =
+            TrackedBody::track(request, Response::new(body), reservation()).into_body();
         assert!(activity.untaken_since().is_some(), "its head");
         assert!(answer.frame().now_or_never().is_none());
         assert!(activity.untaken_since().is_none(), "the server's turn");

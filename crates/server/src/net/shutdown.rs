@@ -1,15 +1,15 @@
-//! How connections are to end.
+//! How far the server is on its way to its end.
 
-/// How connections are to end.
+/// The phase of a shutdown, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShutdownPhase {
-    /// Not at all.
+    /// The server isn't shutting down.
     Running,
-    /// Everything is answered, and clients are asked to reconnect, which is elsewhere when load
-    /// balancers know that this server ends.
+    /// All requests are answered, and clients are asked to reconnect. Load balancers that know of
+    /// the shutdown send them to another server.
     AskReconnect,
-    /// No new ones are taken.
+    /// No new connections are accepted.
     NoNewConnections,
-    /// Each one ends after the requests that it is answering, at once if there are none.
+    /// Each connection ends after its active requests, at once if there are none.
     FinishRequests,
 }

@@ -1,4 +1,4 @@
-//! A stream whose peer must go on reading.
+//! A stream with a timeout for writes.
 
 use std::io;
 use std::pin::Pin;
@@ -11,51 +11,49 @@ use tokio::time::{Sleep, sleep};
 
 use super::activity::{Activity, PROGRESS_BYTES};
 
-/// A stream on which writing fails when the peer has taken no byte for a while.
+/// A stream on which writing fails once the peer has taken no byte for the timeout.
 #[derive(Debug)]
 pub(super) struct WriteTimeout<S> {
     stream: S,
-    patience: Duration,
-    /// To be told while the peer takes nothing or less than it is offered.
+    timeout: Duration,
+    /// Is told when the peer stops and resumes taking what is written.
     activity: Arc<Activity>,
     /// Set while the peer takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteTimeout<S> {
-    pub(super) const fn new(stream: S, patience: Duration, activity: Arc<Activity>) -> Self {
+    pub(super) const fn new(stream: S, timeout: Duration, activity: Arc<Activity>) -> Self {
         Self {
             stream,
-            patience,
+            timeout,
             activity,
-            stalled: None,
+            timer: None,
         }
     }
 
-    fn tell(&self, written: &Poll<io::Result<usize>>, offered: usize) {
+    fn report(&self, written: &Poll<io::Result<usize>>, offered: usize) {
         match written {
-            Poll::Pending => self.activity.blocked(true),
+            Poll::Pending => self.activity.set_write_blocked(true),
             Poll::Ready(Ok(taken)) if *taken >= offered.min(PROGRESS_BYTES) => {
-                self.activity.blocked(false);
+                self.activity.set_write_blocked(false);
             }
             Poll::Ready(_) => {}
         }
     }
 
-    fn unless_stalled<T>(
+    fn with_timer<T>(
         &mut self,
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.stalled = None;
+            self.timer = None;
             return written;
         }
-        let patience = self.patience;
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(stalled.as_mut().poll(context));
+        let timeout = self.timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(timer.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -77,8 +75,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, buffer);
-        self.tell(&written, buffer.len());
-        self.unless_stalled(context, written)
+        self.report(&written, buffer.len());
+        self.with_timer(context, written)
     }
 
     fn poll_write_vectored(
@@ -88,8 +86,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
         let offered = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.tell(&written, offered);
-        self.unless_stalled(context, written)
+        self.report(&written, offered);
+        self.with_timer(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -98,12 +96,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
-        self.unless_stalled(context, flushed)
+        self.with_timer(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.unless_stalled(context, shut)
+        self.with_timer(context, shut)
     }
 }
 
@@ -114,15 +112,15 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const TIMEOUT: Duration = Duration::from_secs(30);
 
     fn with_timeout(stream: DuplexStream) -> WriteTimeout<DuplexStream> {
         let activity = Arc::new(Activity::new(Duration::from_secs(75)));
-        WriteTimeout::new(stream, PATIENCE, activity)
+        WriteTimeout::new(stream, TIMEOUT, activity)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_a_peer_that_takes_what_it_is_offered_makes_progress() {
+    async fn a_peer_makes_progress_only_if_it_takes_all_that_is_offered() {
         let (ours, mut theirs) = duplex(4);
         let mut ours = with_timeout(ours);
         let activity = Arc::clone(&ours.activity);
@@ -137,33 +135,37 @@ mod tests {
         let since = activity.stalled_since().unwrap();
         theirs.read_u8().await.unwrap();
         sleep(Duration::from_secs(1)).await;
-        assert_eq!(activity.stalled_since(), Some(since), "a byte is none");
+        assert_eq!(
+            activity.stalled_since(),
+            Some(since),
+            "one byte is no progress"
+        );
         theirs.read_u8().await.unwrap();
         let _ours = writing.await.unwrap();
         assert_eq!(activity.stalled_since(), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_reads_nothing_ends_the_writing() {
+    async fn writing_fails_when_the_peer_reads_nothing() {
         let (ours, _theirs) = duplex(4);
         let began = Instant::now();
-        let result = with_timeout(ours).write_all(b"an answer").await;
+        let result = with_timeout(ours).write_all(b"a response").await;
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(began.elapsed(), PATIENCE);
+        assert_eq!(began.elapsed(), TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_reads_slowly_gets_everything() {
+    async fn a_peer_that_reads_slowly_receives_everything() {
         let (ours, mut theirs) = duplex(1);
         let reader = tokio::spawn(async move {
             let mut text = Vec::new();
-            while text.len() < 9 {
-                sleep(PATIENCE - Duration::from_secs(1)).await;
+            while text.len() < 10 {
+                sleep(TIMEOUT - Duration::from_secs(1)).await;
                 text.push(theirs.read_u8().await.unwrap());
             }
             text
         });
-        with_timeout(ours).write_all(b"an answer").await.unwrap();
-        assert_eq!(reader.await.unwrap(), b"an answer");
+        with_timeout(ours).write_all(b"a response").await.unwrap();
+        assert_eq!(reader.await.unwrap(), b"a response");
     }
 }

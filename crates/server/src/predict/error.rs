@@ -9,9 +9,10 @@ use springtide_contract::text::plain;
 use springtide_inference::UnsupportedModel;
 
 use super::request::InvalidRequest;
-use crate::body::{MemoryExhausted, ReadError};
+use crate::body::ReadError;
 use crate::metrics::{Rejected, Status};
 use crate::models::{InferError, LookupError, MAX_MESSAGE};
+use crate::request_memory::MemoryExhausted;
 
 /// Seconds after which a refused client may try again where nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 1;

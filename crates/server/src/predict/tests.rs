@@ -10,7 +10,7 @@ use springtide_inference::{Dimension, ElementType, Port};
 use super::request::PredictLimits;
 use crate::app::App;
 use crate::http::testing::{
-    AT_ONCE, BODY_BUDGET, MODEL, WINDOW, get_path, predict, ready_app, serving, until_waiting,
+    AT_ONCE, MODEL, REQUEST_MEMORY, WINDOW, get_path, predict, ready_app, serving, until_waiting,
 };
 use crate::models::testing::{FakeBackend, classifier_signature, install};
 
@@ -38,8 +38,8 @@ async fn a_body_that_is_too_large_is_413_and_one_without_room_429() {
     let largest = limits.max_body_bytes();
     let refused = predict(&app, " ".repeat(largest + 1)).await;
     assert_eq!(refused.code(), (413, json!("body_too_large")));
-    let mut others = app.bodies.hold();
-    others.grow(BODY_BUDGET - largest + 1).unwrap();
+    let mut others = app.request_memory.empty_reservation();
+    others.grow(REQUEST_MEMORY - largest + 1).unwrap();
     let refused = predict(&app, " ".repeat(largest)).await;
     assert_eq!(refused.code(), (429, json!("no_room_for_body")));
     assert_eq!(refused.headers["retry-after"], "1");
@@ -67,8 +67,8 @@ async fn what_is_refused_for_overload_was_offered_and_what_is_invalid_was_not() 
     assert!((both / row - 2.0).abs() < 1e-9, "{both}, {row}");
     assert_eq!(predict(&app, "{").await.status, 400);
     assert_eq!(offered(), both);
-    let mut others = app.bodies.hold();
-    others.grow(BODY_BUDGET).unwrap();
+    let mut others = app.request_memory.empty_reservation();
+    others.grow(REQUEST_MEMORY).unwrap();
     assert_eq!(predict(&app, valid).await.status, 429);
     assert!(
         (offered() / row - 3.0).abs() < 1e-9,
@@ -89,11 +89,11 @@ async fn the_numbers_of_a_request_that_waits_stay_in_the_budget() {
         async move { predict(&app, r#"{"features": [[1, 0], [2, 0]]}"#).await }
     });
     until_waiting(&app, 2).await;
-    let mut others = app.bodies.hold();
+    let mut others = app.request_memory.empty_reservation();
     // Of the request and of the batch.
     let numbers = 2 * 2 * 2 * size_of::<f32>();
-    assert!(others.grow(BODY_BUDGET - numbers + 1).is_err());
-    others.grow(BODY_BUDGET - numbers).unwrap();
+    assert!(others.grow(REQUEST_MEMORY - numbers + 1).is_err());
+    others.grow(REQUEST_MEMORY - numbers).unwrap();
     app.models.default_model().unwrap().flush();
     assert_eq!(waiting.await.unwrap().status, 200);
     others.grow(numbers).unwrap();
@@ -104,13 +104,13 @@ async fn what_a_body_may_become_is_held_before_it_is_read() {
     let app = ready_app(AT_ONCE, 100);
     let valid = r#"{"features": [3, 0]}"#;
     let numbers = 2 * size_of::<u64>();
-    let mut others = app.bodies.hold();
+    let mut others = app.request_memory.empty_reservation();
     others
-        .grow(BODY_BUDGET - valid.len() - numbers + 1)
+        .grow(REQUEST_MEMORY - valid.len() - numbers + 1)
         .unwrap();
     let refused = predict(&app, valid).await;
     assert_eq!(refused.code(), (429, json!("no_room_for_body")));
-    others.shrink_to(BODY_BUDGET - valid.len() - numbers);
+    others.shrink_to(REQUEST_MEMORY - valid.len() - numbers);
     assert_eq!(predict(&app, valid).await.status, 200);
 }
 

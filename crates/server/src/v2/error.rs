@@ -10,9 +10,10 @@ use springtide_contract::text::plain;
 use springtide_open_inference::{InvalidRequest, NotFinite};
 use tonic::Code;
 
-use crate::body::{MemoryExhausted, ReadError};
+use crate::body::ReadError;
 use crate::metrics::{Rejected, Status};
 use crate::models::{InferError, InputError, LookupError, MAX_MESSAGE};
+use crate::request_memory::MemoryExhausted;
 
 /// Time after which a refused client may try again where nothing better is known.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);

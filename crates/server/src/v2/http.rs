@@ -32,10 +32,11 @@ use super::{
     server_metadata, serving, statistics, version,
 };
 use crate::app::App;
-use crate::body::{AlreadyCharged, BufferedBody, LONG_BODY_BYTES, Undecodable};
+use crate::body::{self, BufferedBody, LONG_BODY_BYTES, Undecodable};
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Status};
 use crate::models::{InferError, Model};
+use crate::request_memory::AlreadyCharged;
 
 /// Most bytes of a request for something else than inference.
 const MAX_SMALL_BYTES: usize = 64 * 1024;
@@ -183,10 +184,14 @@ async fn repository_index(
 ) -> Result<Json<impl Serialize>, ProtocolError> {
     let (parts, body) = request.into_parts();
     let deadline = Instant::now() + app.request_timeout;
-    let body = app
-        .bodies
-        .read(&parts.headers, body, MAX_SMALL_BYTES, deadline)
-        .await?;
+    let body = body::read(
+        &app.request_memory,
+        &parts.headers,
+        body,
+        MAX_SMALL_BYTES,
+        deadline,
+    )
+    .await?;
     let IndexRequest { ready } = if body.bytes.is_empty() {
         IndexRequest::default()
     } else {
@@ -287,15 +292,14 @@ async fn answer(
     let (model, json_length) = judge_head(model, &parts.headers)?;
     let limits = Limits::new(model.signature(), model.max_rows());
     let deadline = call.arrived() + app.request_timeout;
-    let mut body = app
-        .bodies
-        .read(
-            &parts.headers,
-            body,
-            limits.max_body_bytes(app.max_request_bytes),
-            deadline.into(),
-        )
-        .await?;
+    let mut body = body::read(
+        &app.request_memory,
+        &parts.headers,
+        body,
+        limits.max_body_bytes(app.max_request_bytes),
+        deadline.into(),
+    )
+    .await?;
     let json = json_length.unwrap_or(usize::MAX).min(body.bytes.len());
     let binary = body.bytes.len() - json;
     let numbers = most_bytes_of_numbers(&body.bytes[..json]);
@@ -305,17 +309,18 @@ async fn answer(
         // Text of binary tensors has 4 bytes of length before each.
         texts: numbers / size_of::<u64>() + binary / 4,
     };
-    body.held.grow(parse_bytes(model.signature(), &most))?;
-    let BufferedBody { bytes, held } = body;
+    body.reservation
+        .grow(parse_bytes(model.signature(), &most))?;
+    let BufferedBody { bytes, reservation } = body;
     let request = parse(bytes, json_length, limits, &model).await?;
-    let answer = run(&model, request, held, call, app.request_timeout).await?;
+    let answer = run(&model, request, reservation, call, app.request_timeout).await?;
     let body = write_response(&answer.response(&model)?)?;
     let content_type = match body.json_length {
         Some(_) => BINARY,
         None => JSON,
     };
-    let held = app.bodies.reserve(body.bytes.len())?;
-    let bytes = held.keep(body.bytes.into());
+    let reservation = app.request_memory.reserve(body.bytes.len())?;
+    let bytes = reservation.attach(body.bytes.into());
     let mut response = ([(CONTENT_TYPE, content_type)], bytes).into_response();
     response.extensions_mut().insert(AlreadyCharged);
     if let Some(length) = body.json_length {

@@ -8,10 +8,10 @@ use springtide_open_inference::{InferRequest, InferResponse, MAX_STRINGS, Output
 
 use super::error::ProtocolError;
 use crate::app::App;
-use crate::body::Reservation;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Series};
 use crate::models::{InferError, Inferred, LookupError, Model};
+use crate::request_memory::Reservation;
 
 /// The version that a request means: the protocol's empty one is none.
 pub(crate) fn version(text: &str) -> Option<&str> {
@@ -81,21 +81,21 @@ pub(crate) struct RunResult {
 pub(crate) async fn run(
     model: &Model,
     request: InferRequest,
-    mut held: Reservation,
+    mut reservation: Reservation,
     call: &mut Call,
     timeout: Duration,
 ) -> Result<RunResult, ProtocolError> {
     let request = request.resolve(model.signature())?;
     let timeout = request.timeout.map_or(timeout, |own| own.min(timeout));
     let optional = request.optional.iter().map(|(_, tensor)| tensor);
-    held.resize(run_bytes(request.inputs.iter().chain(optional)))?;
+    reservation.resize(run_bytes(request.inputs.iter().chain(optional)))?;
     let checked = model.check(request.inputs, request.optional)?;
     call.accept();
     let deadline = call.arrived() + timeout;
     let inferred = model.infer(checked, deadline).await?;
-    held.resize(output_bytes(&inferred))?;
+    reservation.resize(output_bytes(&inferred))?;
     Ok(RunResult {
-        _held: held,
+        _held: reservation,
         id: request.id,
         outputs: request.outputs,
         inferred,

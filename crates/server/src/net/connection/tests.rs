@@ -1,4 +1,4 @@
-//! A connection over a pipe, and what its client sees.
+//! A connection over a pipe, as its client sees it.
 
 mod bodies;
 mod ends;
@@ -14,22 +14,26 @@ use axum::body::{Body, Bytes};
 use axum::routing::get;
 use futures::{FutureExt, StreamExt};
 use http_body_util::{BodyExt, Empty};
+use hyper::StatusCode;
 use hyper::client::conn::http2;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
-use crate::body::RequestMemory;
 use crate::net::connection_limit::ConnectionLimit;
+use crate::net::connection_state::MAX_UNCOUNTED_REQUESTS;
+use crate::net::request_cost::REQUEST_BYTES;
+use crate::net::service::{GRPC_STATUS, REJECTION_AGE, RESOURCE_EXHAUSTED};
+use crate::request_memory::RequestMemory;
 
-/// Bytes of an answer that the HTTP/2 client takes before they are read.
+/// Bytes of a response that the HTTP/2 client accepts before they are read.
 const WINDOW: u32 = 16 * 1024;
 
 const AGE: Duration = Duration::from_secs(30);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What an HTTP/2 client begins with, and settings without any.
+/// The preface of an HTTP/2 client and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// `GET http://x/slow` in HPACK.
@@ -51,22 +55,22 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head.concat(), payload].concat()
 }
 
-/// Memory for requests.
-const BUDGET: usize = 3 * 1024 * 1024;
+/// The memory for requests, in bytes.
+const MEMORY: usize = 3 * 1024 * 1024;
 
-/// Most bytes of a head.
+/// Maximum bytes of a head.
 const HEAD_BYTES: NonZeroUsize = NonZeroUsize::new(64 * 1024).unwrap();
 
-/// Bytes of the large answer.
+/// Bytes of the large response.
 const LARGE: usize = 1024 * 1024;
 
-/// A connection and what it is told. `/` answers at once, `/refused` and `/exhausted` refuse at once,
-/// over HTTP and gRPC, `/slow` answers after 100 s, `/stream` in two parts with 100 s between them.
+/// A connection and its parameters. `/` answers at once, `/refused` and `/exhausted` reject at once, as HTTP
+/// and gRPC do. `/slow` answers after 100 s, `/stream` in two parts with 100 s between them.
 struct Served {
     client: DuplexStream,
     activity: Arc<Activity>,
-    budget: RequestMemory,
-    closing: watch::Sender<ShutdownPhase>,
+    memory: RequestMemory,
+    shutdown: watch::Sender<ShutdownPhase>,
     ended: JoinHandle<Instant>,
 }
 
@@ -74,29 +78,29 @@ fn serve(age: Option<Duration>) -> Served {
     serve_at(age, ShutdownPhase::Running)
 }
 
-fn serve_at(age: Option<Duration>, stage: ShutdownPhase) -> Served {
-    serve_idle(age, stage, 75 * SECOND)
+fn serve_at(age: Option<Duration>, phase: ShutdownPhase) -> Served {
+    serve_idle(age, phase, 75 * SECOND)
 }
 
-fn serve_idle(age: Option<Duration>, stage: ShutdownPhase, max_idle: Duration) -> Served {
+fn serve_idle(age: Option<Duration>, phase: ShutdownPhase, idle_timeout: Duration) -> Served {
     let (client, server) = duplex(64 * 1024);
     let one = NonZeroUsize::MIN;
-    let limit = Arc::new(ConnectionLimit::new(one, None, max_idle));
+    let limit = Arc::new(ConnectionLimit::new(one, None, idle_timeout));
     let slot = limit
-        .take(Ipv4Addr::LOCALHOST.into())
+        .acquire(Ipv4Addr::LOCALHOST.into())
         .now_or_never()
         .flatten()
         .unwrap();
     let activity = Arc::clone(slot.activity());
-    let (closing, receiver) = watch::channel(stage);
-    let budget = RequestMemory::new(NonZeroUsize::new(BUDGET).unwrap());
-    let memory = MemoryLimits {
-        budget: budget.clone(),
+    let (shutdown, receiver) = watch::channel(phase);
+    let memory = RequestMemory::new(NonZeroUsize::new(MEMORY).unwrap());
+    let limits = MemoryLimits {
+        memory: memory.clone(),
         head_bytes: HEAD_BYTES,
-        reject: Arc::new(|asked| {
-            let mut refusal = Response::new(Body::from(format!("no room for {}", asked.uri)));
-            *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            refusal
+        reject: Arc::new(|request| {
+            let mut rejection = Response::new(Body::from(format!("no memory for {}", request.uri)));
+            *rejection.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            rejection
         }),
     };
     let router = Router::new()
@@ -129,15 +133,15 @@ fn serve_idle(age: Option<Duration>, stage: ShutdownPhase, max_idle: Duration) -
         );
     let ended = tokio::spawn({
         async move {
-            connection(server, router, memory, &slot, age, receiver).await;
+            connection(server, router, limits, &slot, age, receiver).await;
             Instant::now()
         }
     });
     Served {
         client,
         activity,
-        budget,
-        closing,
+        memory,
+        shutdown,
         ended,
     }
 }
@@ -153,7 +157,7 @@ impl Served {
         self.answer().await
     }
 
-    /// The next answer over HTTP/1, as all answers here end.
+    /// The next response over HTTP/1. All responses here end in the same words.
     async fn answer(&mut self) -> String {
         let mut answer = Vec::new();
         while !(answer.ends_with(b"fast") || answer.ends_with(b"slow")) {
@@ -183,7 +187,7 @@ impl Served {
             sender,
             client: tokio::spawn(async move { connection.await.unwrap() }),
             activity: self.activity,
-            closing: self.closing,
+            shutdown: self.shutdown,
             ended: self.ended,
         }
     }
@@ -193,7 +197,7 @@ struct Http2 {
     sender: http2::SendRequest<Empty<Bytes>>,
     client: JoinHandle<()>,
     activity: Arc<Activity>,
-    closing: watch::Sender<ShutdownPhase>,
+    shutdown: watch::Sender<ShutdownPhase>,
     ended: JoinHandle<Instant>,
 }
 

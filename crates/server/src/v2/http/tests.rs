@@ -9,7 +9,7 @@ use springtide_inference::{Dimension, ElementType, Port, Signature};
 
 use super::*;
 use crate::http::testing::{
-    AT_ONCE, BODY_BUDGET, MODEL, TestResponse, WINDOW, app, get_path, ready_app, send, serving,
+    AT_ONCE, MODEL, REQUEST_MEMORY, TestResponse, WINDOW, app, get_path, ready_app, send, serving,
     serving_rows, until_waiting,
 };
 use crate::models::testing::{FakeBackend, install};
@@ -207,8 +207,8 @@ async fn long_answers_are_compressed_where_the_client_wants_it() {
 #[tokio::test]
 async fn a_body_that_is_small_only_while_compressed_is_refused() {
     let app = ready_app(AT_ONCE, 8);
-    let bomb = compressed("gzip", &vec![b' '; 10 * BODY_BUDGET]);
-    assert!(bomb.len() < BODY_BUDGET / 10);
+    let bomb = compressed("gzip", &vec![b' '; 10 * REQUEST_MEMORY]);
+    assert!(bomb.len() < REQUEST_MEMORY / 10);
     let request = Request::post(INFER).header(CONTENT_ENCODING, "gzip");
     let answer = send(&app, request.body(bomb.into()).unwrap()).await;
     assert_eq!(error(&answer).0, 413);
@@ -393,7 +393,7 @@ async fn what_is_not_there_is_told_in_the_protocols_words() {
 #[tokio::test]
 async fn numbers_have_their_memory_before_they_are_read() {
     let app = ready_app_without_bounds();
-    let numbers = "0,".repeat(BODY_BUDGET / 4);
+    let numbers = "0,".repeat(REQUEST_MEMORY / 4);
     // Nobody would find out that this isn't JSON without reading it.
     let body = format!(r#"{{"inputs": [{{"datatype": "FP64", "data": [{numbers}"#);
     let answer = post_to(&app, INFER, body).await;
@@ -420,18 +420,28 @@ async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
     let answer = router
         .oneshot(request.body(Body::from(body)).unwrap())
         .await;
-    assert!(app.bodies.hold().grow(BODY_BUDGET).is_err());
+    assert!(
+        app.request_memory
+            .empty_reservation()
+            .grow(REQUEST_MEMORY)
+            .is_err()
+    );
     drop(answer);
-    assert!(app.bodies.hold().grow(BODY_BUDGET).is_ok());
+    assert!(
+        app.request_memory
+            .empty_reservation()
+            .grow(REQUEST_MEMORY)
+            .is_ok()
+    );
 }
 
 #[tokio::test]
 async fn an_answer_without_memory_is_refused() {
     let app = serving_rows(FakeBackend::classifier(), 2_000);
     let (length, body) = binary_request(2_000);
-    let mut others = app.bodies.hold();
+    let mut others = app.request_memory.empty_reservation();
     // Room for the request, which is half as large as its answer.
-    others.grow(BODY_BUDGET - 3 * body.len() / 2).unwrap();
+    others.grow(REQUEST_MEMORY - 3 * body.len() / 2).unwrap();
     let request = Request::post(INFER).header(JSON_LENGTH_HEADER, length);
     let answer = send(&app, request.body(body.into()).unwrap()).await;
     assert_eq!(error(&answer).0, 429);
@@ -479,7 +489,7 @@ async fn a_body_that_can_not_be_decoded_says_so() {
             let answer = send(&app, request.body(body.into()).unwrap()).await;
             let (status, message) = error(&answer);
             assert_eq!(status, 400, "{encoding}, {what}: {message}");
-            let expected = "the body can't be decoded as its encoding says";
+            let expected = "the body doesn't match its content encoding";
             assert!(
                 message.starts_with(expected),
                 "{encoding}, {what}: {message}"

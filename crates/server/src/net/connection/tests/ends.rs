@@ -1,4 +1,4 @@
-//! How connections end: by their age, by a refusal and with the server.
+//! How connections end: by their age, by a rejection and with the server.
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn the_first_answer_beyond_its_age_ends_a_connection() {
 async fn a_refusal_ends_a_connection_that_is_not_new() {
     let mut served = serve(Some(AGE));
     assert!(!asks_to_reconnect(&served.get("/refused").await));
-    sleep(REFUSED_AGE).await;
+    sleep(REJECTION_AGE).await;
     assert!(!asks_to_reconnect(&served.get("/").await));
     assert!(asks_to_reconnect(&served.get("/refused").await));
     assert_eq!(served.until_closed().await, Duration::ZERO);
@@ -28,7 +28,7 @@ async fn a_refusal_ends_a_connection_that_is_not_new() {
 #[tokio::test(start_paused = true)]
 async fn where_connections_do_not_grow_old_a_refusal_ends_none() {
     let mut served = serve(None);
-    sleep(REFUSED_AGE).await;
+    sleep(REJECTION_AGE).await;
     assert!(!asks_to_reconnect(&served.get("/refused").await));
     assert!(served.get("/").await.ends_with("fast"));
 }
@@ -65,13 +65,13 @@ async fn without_an_age_a_connection_lasts() {
 async fn while_the_server_drains_clients_are_asked_to_reconnect() {
     let mut served = serve(None);
     assert!(!asks_to_reconnect(&served.get("/").await));
-    served.closing.send_replace(ShutdownPhase::AskReconnect);
+    served.shutdown.send_replace(ShutdownPhase::AskReconnect);
     sleep(SECOND).await;
     assert!(asks_to_reconnect(&served.get("/").await));
 
     let mut http2 = serve(None).http2().await;
     http2.get("/").await.unwrap();
-    http2.closing.send_replace(ShutdownPhase::AskReconnect);
+    http2.shutdown.send_replace(ShutdownPhase::AskReconnect);
     http2.ended.await.unwrap();
     http2.client.await.unwrap();
 }
@@ -91,17 +91,17 @@ async fn connections_that_begin_during_the_drain_have_their_first_request_answer
 async fn in_the_end_idle_connections_are_closed_and_requests_answered() {
     let mut idle = serve(None);
     idle.get("/").await;
-    idle.closing.send_replace(ShutdownPhase::FinishRequests);
+    idle.shutdown.send_replace(ShutdownPhase::FinishRequests);
     assert_eq!(idle.until_closed().await, Duration::ZERO);
 
     let mut busy = serve(None);
     busy.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
     sleep(SECOND).await;
-    busy.closing.send_replace(ShutdownPhase::FinishRequests);
+    busy.shutdown.send_replace(ShutdownPhase::FinishRequests);
     assert!(asks_to_reconnect(&busy.answer().await));
     assert_eq!(busy.until_closed().await, Duration::ZERO);
 
     let orphan = serve(None);
-    drop(orphan.closing);
+    drop(orphan.shutdown);
     orphan.ended.await.unwrap();
 }

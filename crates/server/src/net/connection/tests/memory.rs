@@ -5,24 +5,24 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn a_request_takes_memory_until_its_answer_is_taken() {
     let mut served = serve(None);
-    assert_eq!(served.budget.used(), 0);
+    assert_eq!(served.memory.used(), 0);
     served
         .client
         .write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nX-Y: zz\r\n\r\n")
         .await
         .unwrap();
     sleep(SECOND).await;
-    let taken = served.budget.used();
+    let taken = served.memory.used();
     assert!(taken > REQUEST_BYTES + 512, "{taken}");
     served.answer().await;
     sleep(SECOND).await;
-    assert_eq!(served.budget.used(), 0);
+    assert_eq!(served.memory.used(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_without_room_is_refused_without_the_router() {
     let mut served = serve(None);
-    let all = served.budget.reserve(BUDGET).unwrap();
+    let all = served.memory.reserve(MEMORY).unwrap();
     served.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let mut answer = [0; 12];
     served.client.read_exact(&mut answer).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_request_without_room_is_refused_without_the_router() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_room_is_a_refusal() {
     let mut served = serve(None);
-    let _most = served.budget.reserve(BUDGET - LARGE).unwrap();
+    let _most = served.memory.reserve(MEMORY - LARGE).unwrap();
     served.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let mut answer = [0; 12];
     served.client.read_exact(&mut answer).await.unwrap();
@@ -45,11 +45,11 @@ async fn an_answer_without_room_is_a_refusal() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_no_refusals_is_sent_away() {
     let mut served = serve(None);
-    let _all = served.budget.reserve(BUDGET).unwrap();
+    let _all = served.memory.reserve(MEMORY).unwrap();
     let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let begin = [&PREFACE[..PREFACE.len() - 9], &settings].concat();
     served.client.write_all(&begin).await.unwrap();
-    for number in 0..=u32::try_from(MAX_UNPAID).unwrap() {
+    for number in 0..=u32::try_from(MAX_UNCOUNTED_REQUESTS).unwrap() {
         assert!(!served.ended.is_finished());
         let head = frame(HEADERS, ALL_HEADERS_AND_NO_BODY, 2 * number + 1, GET_SLOW);
         served.client.write_all(&head).await.unwrap();

@@ -30,10 +30,10 @@ async fn silence_after_an_answer_and_half_a_head_have_75_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_ends_a_connection_after_the_time_that_was_set() {
-    for max_idle in [SECOND, 5 * SECOND, 600 * SECOND] {
-        let mut served = serve_idle(None, ShutdownPhase::Running, max_idle);
+    for idle_timeout in [SECOND, 5 * SECOND, 600 * SECOND] {
+        let mut served = serve_idle(None, ShutdownPhase::Running, idle_timeout);
         served.get("/").await;
-        assert_eq!(served.until_closed().await, max_idle);
+        assert_eq!(served.until_closed().await, idle_timeout);
     }
 }
 

@@ -1,6 +1,7 @@
 //! HTTP/2: streams, and clients that neither take nor answer.
 
 use super::*;
+use crate::net::activity::IdleHandle;
 
 #[tokio::test(start_paused = true)]
 async fn over_http2_a_refusal_sends_the_client_away_and_answers_what_is_in_flight() {
@@ -8,7 +9,7 @@ async fn over_http2_a_refusal_sends_the_client_away_and_answers_what_is_in_fligh
         let mut served = serve(Some(AGE)).http2().await;
         assert_eq!(served.get(path).await.unwrap(), "fast");
         let slow = tokio::spawn(served.get("/slow"));
-        sleep(REFUSED_AGE).await;
+        sleep(REJECTION_AGE).await;
         assert_eq!(served.get(path).await.unwrap(), "fast");
         sleep(SECOND).await;
         assert!(served.get("/").await.is_err(), "it was sent away");
@@ -158,20 +159,21 @@ async fn a_client_that_resets_all_that_it_asks_for_is_disconnected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_waits_keeps_no_place_and_one_that_is_answered_does() {
+async fn a_stream_is_evicted_only_while_it_is_the_clients_turn() {
     let mut http2 = serve(None).http2().await;
     let stream = Request::get("http://x/stream").body(Empty::new()).unwrap();
     let mut answer = http2.sender.send_request(stream).await.unwrap().into_body();
     sleep(SECOND).await;
     let now = Instant::now();
     assert_eq!(http2.activity.evictable_since(now), None);
-    let waiting = IdleHandle::of(Arc::clone(&http2.activity)).idle();
+    let idle_handle = IdleHandle::new(&http2.activity, 0);
+    let waiting = idle_handle.idle();
     assert_eq!(http2.activity.evictable_since(now), Some(now));
     drop(waiting);
     http2.activity.evict();
     sleep(SECOND).await;
-    assert!(!http2.ended.is_finished(), "something is being done");
-    let _waiting = IdleHandle::of(Arc::clone(&http2.activity)).idle();
+    assert!(!http2.ended.is_finished(), "the request is active");
+    let _waiting = idle_handle.idle();
     timeout(SECOND, http2.ended).await.unwrap().unwrap();
     assert!(answer.frame().await.unwrap().is_err());
 }
