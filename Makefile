@@ -47,10 +47,12 @@ format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 
-lint: claim-target ## Run clippy with warnings as errors, and shellcheck; no circles between files; base images have digests
+lint: claim-target ## Run clippy with warnings as errors, shellcheck, vale (prose) and actionlint (workflows); find circles and base images without digests
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	cargo xtask circles
 	scripts/shellcheck
+	scripts/prose
+	scripts/actionlint
 	scripts/base-images --check
 
 unit: claim-target ## Run unit, property, golden and fake-API-server tests
