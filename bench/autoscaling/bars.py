@@ -65,7 +65,7 @@ def _ready(results):
 
 def _missed(results):
     for engine in _ENGINES:
-        name, target = f"{engine}: the same step: requests failed or over 500 ms, against the reference's", "< 50 %"
+        name, target = f"{engine}: the same step: requests failed or over 500 ms, relative to the reference", "< 50 %"
         ours, theirs = _rounds(results, "springtide", engine), _rounds(results, "reference", engine)
         if not ours or not theirs or not all(figures["missed"] for figures in theirs):
             yield _none(name, target)
@@ -118,21 +118,21 @@ def _outage(results):
 def _shares(results):
     for engine in _ENGINES:
         name = f"{engine}: keep-alive clients: share of each new pod {evaluate.SHARE_AFTER} s after it is Ready"
-        target = "at least half of its fair one"
+        target = "at least half of a fair share"
         shares = [share for figures in _rounds(results, "springtide", engine) or [] for share in figures["shares"]]
         if not shares:
             yield _none(name, target)
             continue
         figure = Figure.of(shares)
-        text = f"least {_percent(figure.least)}, median {_percent(figure.median)}"
+        text = f"minimum {_percent(figure.least)}, median {_percent(figure.median)}"
         yield Bar(name, target, text, f"{len(shares)} pods", figure.least >= 0.5)
 
 
 def _switch(results):
     failed = ("engine switched both ways under load: failed requests", "0")
     pods = ("engine switched both ways under load: replicas lost", "0")
-    time = ("engine switched both ways under load: time of the slowest", "at most 30 s")
-    one = ("engine switched both ways under load: most autoscalers at a time", "1")
+    time = ("engine switched both ways under load: slowest switch", "at most 30 s")
+    one = ("engine switched both ways under load: maximum number of autoscalers", "1")
     if not (switch := results.get("switch")):
         yield from (_none(*bar) for bar in (failed, pods, time, one))
         return

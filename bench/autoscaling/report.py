@@ -4,18 +4,18 @@ import datetime
 
 from autoscaling import bars
 from autoscaling.bed import BATCH_ROWS, MIN_REPLICAS, RESOURCES, SUBJECTS
-from harness import tables
+from harness import prose, tables
 from harness.figures import Figure
 
 #: What each part of the time is, in the order in which they come.
 _STAGES = {
-    "scrape": "scrape: until Prometheus has a sample of it",
-    "window": "window: until the rate over the last samples asks for more",
-    "sync": "sync: until the HPA has looked and raised the replicas",
+    "scrape": "scrape: until Prometheus has a sample of the load",
+    "window": "window: until the rate over the last samples exceeds the target",
+    "sync": "sync: until the HPA has synced and raised the replicas",
     "schedule": "schedule: until the pod has a node",
-    "start": "start: until its server runs, the model being fetched before",
+    "start": "start: until the model is fetched and the server runs",
     "ready": "ready: until it is Ready",
-    "total": "in all",
+    "total": "total",
 }
 
 
@@ -48,29 +48,34 @@ def _head(results):
     days = sorted({datetime.datetime.fromisoformat(started).date().isoformat() for started in runs})
     checkouts = list(dict.fromkeys(run["checkout"] for _, run in sorted(runs.items())))
     capacities = [f"{run['capacity']:.0f}" for _, run in sorted(runs.items())]
-    parts = "" if len(runs) == 1 else f", in {len(runs)} runs, each of which measured its pod's capacity again"
+    parts = "" if len(runs) == 1 else f", in {len(runs)} runs, each with its own measurement of a pod's capacity"
     requests, limits = RESOURCES["requests"], RESOURCES["limits"]
     targets = list(dict.fromkeys(_targets(run["targets"]) for _, run in sorted(runs.items())))
-    return f"""What `make bench-autoscaling` measured on {" and ".join(days)} at commit {", ".join(checkouts)}{parts}: a kind \
-cluster of two nodes with Kubernetes {first['cluster'].removeprefix('v')}, the nodes, the pods and Locust together on \
-{machine['processors']} × {machine['processor']}, {machine['memory_gib']} GiB. Others kept {machine['busy_before']:.0%} of the machine busy just before, \
-the idle cluster itself among them.
+    return prose.wrapped(
+        f"""\
+`make bench-autoscaling` measured these figures on {" and ".join(days)} at commit {", ".join(checkouts)}{parts}. The cluster is a kind \
+cluster of two nodes with Kubernetes {first['cluster'].removeprefix('v')}. The nodes, the pods and Locust share \
+{machine['processors']} × {machine['processor']}, {machine['memory_gib']} GiB. Before the run, the machine was \
+{machine['busy_before']:.0%} busy with other processes, which includes the idle cluster.
 
-- One pod, with limits of {limits['cpu']} CPU and batches of at most {BATCH_ROWS} rows of a model of some milliseconds a row, answers \
-{" and ".join(capacities)} predictions a second in a closed loop. Loads are multiples of that. Idle means {MIN_REPLICAS} pods without a request.
-- Ours is a ModelService with {" and in other runs ".join(targets)} and `minReplicas: {MIN_REPLICAS}`, the rest by default{_outage(results)}. With KEDA the signal comes from \
-Prometheus, with HPA from prometheus-adapter.
-- The reference is its own HPA and its own ScaledObject ([bench/autoscaling/reference](../bench/autoscaling/reference)), with its \
-mistakes, before pods of **our** server with the same model and resources: what differs is the autoscaling, and that \
-ours tells the server a latency objective of 500 ms for long overloads. Requests \
-({requests['cpu']}, {requests['memory']}) are a quarter of the limits, as in the reference. Prometheus scrapes every 5 s for both.
-- Locust's steady user, each with a connection of its own that is kept, sends at a constant pace whether answers come or not. Times \
-are those of the clients, and those at which a watch of the API server saw a change."""
+- One pod answers {" and ".join(capacities)} predictions per second in a closed loop. It has limits of {limits['cpu']} CPU, and batches \
+of at most {BATCH_ROWS} rows of a model with some milliseconds per row. Loads are multiples of that rate. Idle means \
+{MIN_REPLICAS} pods without a request.
+- Springtide's subject is a ModelService with {" and in other runs ".join(targets)} and `minReplicas: {MIN_REPLICAS}`, and otherwise \
+defaults{_outage(results)}. With KEDA the signal comes from Prometheus, with HPA from prometheus-adapter.
+- The reference is its own HPA and its own ScaledObject \
+([bench/autoscaling/reference](../bench/autoscaling/reference)), including their mistakes. They scale pods of **our** server \
+with the same model and resources. So only the autoscaling differs, and the latency objective of 500 ms for long overloads, \
+which only our operator sets. Requests ({requests['cpu']}, {requests['memory']}) are a quarter of the limits, as in the \
+reference. Prometheus scrapes every 5 s for both.
+- Locust's steady users each keep a connection of their own. They send at a constant rate, independent of responses. Times are \
+measured at the clients, and by watches of the API server."""
+    )
 
 
 def _outage(results):
     preset = results.get("outage", {}).get("preset")
-    return f", but for the outage: `behavior: {{preset: {preset}}}` takes pods about a minute after a low reading" if preset else ""
+    return f". The outage uses `behavior: {{preset: {preset}}}`, which removes pods about a minute after a low reading" if preset else ""
 
 
 def _targets(targets):
@@ -79,11 +84,14 @@ def _targets(targets):
 
 def _bars(table):
     rows = [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table]
-    return "\n".join([*tables.markdown(["what", "bar", "figure", "", ""], rows), "", tables.linked_total(table)])
+    return "\n".join([*tables.markdown(["measurement", "threshold", "result", "", ""], rows), "", tables.linked_total(table)])
 
 
 def _stages(results):
-    lines = ["How the time from the first request of the step to the first new pod that is Ready splits up, in seconds, medians:", ""]
+    lines = [
+        prose.wrapped("The parts of the time from the first request of the step to the first new Ready pod, in seconds, medians:"),
+        "",
+    ]
     named = [(subject, results["rounds"][subject.name]) for subject in SUBJECTS if subject.name in results["rounds"]]
     rows = []
     for stage, title in _STAGES.items():
@@ -95,14 +103,16 @@ def _stages(results):
     lines += tables.markdown(["", *(subject.title for subject, _ in named)], rows)
     lines += [
         "",
-        "The reference's HPA follows what metrics-server has read, so all until its decision is in \"sync\". KEDA's own polling "
-        "plays no part between the least and the most pods: the HPA that it makes asks it, and it asks Prometheus at that moment.",
+        prose.wrapped(
+            "The reference's HPA follows metrics-server, so all time until its decision is in \"sync\". KEDA's own polling has no "
+            "effect between minimum and maximum replicas: its HPA queries KEDA, which then queries Prometheus."
+        ),
     ]
     return "\n".join(lines)
 
 
 def _clients(results):
-    lines = [f"What the clients noticed in the {results['seconds']} s of the step, and what it took, medians:", ""]
+    lines = [f"Results of the clients in the {results['seconds']} s of the step, and the pods used, medians:", ""]
     rows = []
     for subject in SUBJECTS:
         if not (rounds := results["rounds"].get(subject.name)):
@@ -113,7 +123,7 @@ def _clients(results):
             [subject.title, bars.seconds(Figure.of(bars.times_to_ready(rounds)).median), f"{figure('requests'):,.0f}"]
             + [f"{figure('failed'):,.0f}", f"{figure('missed'):,.0f}", f"{part:.0%}", f"{figure('most_pods'):.0f}", f"{figure('pod_seconds'):,.0f}"]
         )
-    header = ["", "first new pod", "requests", "failed", "failed or over 500 ms", "part", "most pods", "pod-seconds"]
+    header = ["", "first new pod", "requests", "failed", "failed or over 500 ms", "share", "maximum pods", "pod-seconds"]
     return "\n".join(lines + tables.markdown(header, rows))
 
 

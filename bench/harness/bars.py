@@ -57,7 +57,7 @@ def _reference(results):
         (1, "p50_ms", "at most 0.010×", lambda median: median <= 0.01, "p50"),
     ]
     for connections, field, target, reached, title in bars:
-        name = f"iris, {connections} connection{'s' * (connections > 1)}: {title} against FastAPI's"
+        name = f"iris, {connections} connection{'s' * (connections > 1)}: {title} relative to FastAPI"
         figure = _ratio(results, REFERENCE, connections, field)
         yield _bar(name, target, figure, reached, times, _why_not(results, REFERENCE))
 
@@ -70,7 +70,7 @@ def _rivals(results):
             ("rate", "requests/s", "more than 1×", lambda median: median > 1),
             ("p99_ms", "p99", "less than 1×", lambda median: median < 1),
         ):
-            name = f"iris, 1, 8 and 64 connections: {title} against {peer['title']}'s"
+            name = f"iris, 1, 8 and 64 connections: {title} relative to {peer['title']}"
             figures = [_ratio(results, peer["name"], connections, field) for connections in (1, 8, 64)]
             if not all(figures):
                 yield _not_measured(name, target, _why_not(results, peer["name"]))
@@ -85,7 +85,7 @@ def _rivals(results):
 
 
 def _constant(results):
-    name = "iris, 64 connections: requests/s against a bare axum handler's"
+    name = "iris, 64 connections: requests/s relative to a bare axum handler"
     figure = _ratio(results, CONSTANT, 64, "rate")
     return _bar(name, "at least 60 %", figure, lambda median: median >= 0.6, percent, _why_not(results, CONSTANT))
 
@@ -94,12 +94,12 @@ def _lone(results):
     figure = None
     if lone := results.get("lone"):
         figure = Figure.of(run["served"]["p50_ms"] - run["direct"]["p50_ms"] for run in lone["rounds"])
-    name = "iris, a lone request: p50 more than Session::run's"
+    name = "iris, a single request: p50 above that of Session::run"
     return _bar(name, "at most 0.15 ms", figure, lambda median: median <= 0.15, milliseconds, _why_not(results, "lone"))
 
 
 def _minilm(results):
-    name, target = "MiniLM saturated: rows/s against the best loop of Session::run", "at least 95 %"
+    name, target = "MiniLM saturated: rows/s relative to the best loop of Session::run", "at least 95 %"
     minilm = results.get("minilm")
     for side, setup in (("served_alike", "the same sessions and batch"), ("served", "the server's defaults")):
         title = f"{name}, {setup}"
@@ -109,13 +109,13 @@ def _minilm(results):
         figure = Figure.of(run[side] / run["direct"] for run in minilm["rounds"])
         bar = _bar(title, target, figure, lambda median: median >= 0.95, percent)
         best = minilm["best"]
-        yield dataclasses.replace(bar, note=f"the best loop: {best['layout']}, {best['rows']} rows a run")
+        yield dataclasses.replace(bar, note=f"best loop: {best['layout']}, {best['rows']} rows a run")
 
 
 def _overload(results):
-    goodput = ("at 3 times the peak: goodput against the peak", "at least 95 %")
-    accepted = ("at 3 times the peak: p99 of what is accepted", "at most the deadline")
-    refused = ("at 3 times the peak: p99 of a rejection", "under 5 ms")
+    goodput = ("at 3 times the peak: goodput relative to the peak", "at least 95 %")
+    accepted = ("at 3 times the peak: p99 of accepted requests", "at most the deadline")
+    refused = ("at 3 times the peak: p99 of rejections", "under 5 ms")
     if not (overload := results.get("overload")):
         yield from (_not_measured(*bar, _why_not(results, "overload")) for bar in (goodput, accepted, refused))
         return
@@ -126,7 +126,7 @@ def _overload(results):
         yield _bar(*under(*goodput), figure, lambda median: median >= 0.95, percent)
         figure = Figure.of(run["accepted_p99_ms"] for run in rounds)
         bar = _bar(*under(*accepted), figure, lambda median: median <= deadline, milliseconds)
-        yield dataclasses.replace(bar, note=f"the deadline: {deadline} ms")
+        yield dataclasses.replace(bar, note=f"deadline: {deadline} ms")
         if any(run["refused_p99_ms"] is None for run in rounds):
             yield _not_measured(*under(*refused), "nothing was rejected")
         else:

@@ -1,14 +1,14 @@
-"""Results as text: the bars for a terminal, and docs/performance.md. Pure."""
+"""Results as text: the thresholds for a terminal, and docs/performance.md. Pure."""
 
 import datetime
 
-from harness import bars, tables
+from harness import bars, prose, tables
 from harness.experiments.iris import CONNECTIONS
 from harness.figures import Figure
 
 
 def terminal(results):
-    """The bars, in columns."""
+    """The thresholds, in columns."""
     table = bars.table(results)
     lines = tables.terminal(table, "spread of the runs")
     notes = [f"{bar.name}: {bar.note}" for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
@@ -31,35 +31,36 @@ def markdown(results):
 def _head(results):
     machine, settings, versions = results["machine"], results["settings"], results["versions"]
     day = datetime.datetime.fromisoformat(results["started"]).date().isoformat()
-    return f"""# Performance
+    text = f"""# Performance
 
 <!-- Written by `make bench-report` from performance.json; edit bench/harness/report.py. -->
 
-What `make bench` measured on {day} at commit {versions['checkout']}.
+`make bench` measured these figures on {day} at commit {versions['checkout']}.
 
 - Machine: {machine['processors']} × {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}, Linux \
-{machine['kernel']}. Servers and client share {machine['processors_used']} processors; others kept \
-{machine['busy_before']:.0%} of the machine busy just before.
-- Every figure is the median of {settings['rounds']} runs, with the least and the greatest of them. In each round every \
-server is started, asked for rows with known answers, warmed up, measured and ended, one after the other, so that a \
-drift of the machine meets all alike. Ratios are taken within a round.
-- Closed loops are wrk {versions['wrk']} with one thread and keep-alive connections, {settings['seconds']} s a run; the \
-open loop is vegeta {versions['vegeta']}. The programs are built with the cargo profile `{settings['profile']}`."""
+{machine['kernel']}. Servers and client share {machine['processors_used']} processors. Before the run, the machine was \
+{machine['busy_before']:.0%} busy with other processes.
+- Every figure is the median of {settings['rounds']} runs, with the minimum and the maximum. In each round, one server after the \
+other is started, checked with rows of known results, warmed up, measured and stopped. So a drift of the machine affects all \
+alike. Ratios are computed within a round.
+- Closed loops use wrk {versions['wrk']} with one thread and keep-alive connections, {settings['seconds']} s per run. The \
+open loop uses vegeta {versions['vegeta']}. The programs are built with the cargo profile `{settings['profile']}`."""
+    return prose.wrapped(text)
 
 
 def _bars(table):
-    lines = ["## The bars", "", "Ratios are springtide-server's figure to the other's.", ""]
+    lines = ["## Thresholds", "", "A ratio is springtide-server's figure divided by that of the other server.", ""]
     lines += tables.markdown(
-        ["what", "bar", "figure", "spread", ""],
+        ["measurement", "threshold", "result", "spread", ""],
         [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table],
     )
-    notes = [f"- {bar.name}: {bar.note}." for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
+    notes = [prose.wrapped(f"- {bar.name}. Note: {bar.note}.") for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
     return "\n".join([*lines, "", tables.linked_total(table), *(["", *notes] if notes else [])])
 
 
 def _iris(results):
     titles = {peer["name"]: f"{peer['title']} {peer['version']}" for peer in results["peers"]}
-    lines = ["## The iris model, one row a request"]
+    lines = ["## The iris model, one row per request"]
     for connections in CONNECTIONS:
         rows = []
         for name, cells in results["iris"].items():
@@ -82,9 +83,11 @@ def _minilm(minilm):
     lines = [
         "## MiniLM, texts of 64 tokens",
         "",
-        f"Rows per second of a loop of `Session::run`, by the rows of each run; the best of them again in every round: "
-        f"{_figure(direct)}, and springtide-server through the Open Inference Protocol with binary tensors: "
-        f"{_figure(alike)} with `{minilm['alike']}`, as the best loop is set up, and {_figure(served)} with its defaults.",
+        prose.wrapped(
+            f"The table shows the rows per second of a loop of `Session::run`, by the rows of each run. Its best entry, measured again "
+            f"in every round, has {_figure(direct)}. springtide-server uses the Open Inference Protocol with binary tensors. It has "
+            f"{_figure(alike)} with `{minilm['alike']}`, the settings of the best loop, and {_figure(served)} with its defaults."
+        ),
         "",
     ]
     header = ["", *(f"{rows} row{'s' * (rows > 1)}" for rows in batches)]
@@ -95,11 +98,13 @@ def _overload(overload):
     lines = [
         "## MiniLM at three times its peak",
         "",
-        f"Requests of one row with a deadline of {overload['deadline_ms']} ms, sent at a constant rate whatever becomes of "
-        "them. The client and the refusals take a part of the processors that the peak didn't pay for; threads of one "
-        "session wait for each other at every operator, so that a default of two threads feels that twice, and a worker "
-        "of one thread for each processor (`spec.server.workers`) hardly. The default stays, since it answers a lone "
-        "request of a large model in little more than half of the time, with one copy of the weights.",
+        prose.wrapped(
+            f"Requests of one row with a deadline of {overload['deadline_ms']} ms are sent at a constant rate, independent of responses. "
+            "The client and the rejections use processor time that the peak didn't include. Threads of one session wait for each other "
+            "at every operator, so a default of two threads loses twice that time. A worker of one thread for each processor "
+            "(`spec.server.workers`) hardly loses any. The default stays: it answers a single request of a large model in little more than "
+            "half of the time. It also needs only one copy of the weights."
+        ),
     ]
     header = ["peak, rows/s", "sent, rows/s", "goodput, rows/s", "accepted: p99, ms", "rejected: p99, ms", "answers"]
     for setup, rounds in overload["setups"].items():
@@ -124,7 +129,7 @@ def _setups(results):
         docs = "".join(f" [[{number}]]({address})" for number, address in enumerate(peer["docs"], start=1))
         why_not = results["missing"].get(peer["name"])
         state = f" Not measured: {why_not}." if why_not else ""
-        lines.append(f"- **{peer['title']}** {peer['version']}: {peer['setup']}{docs}{state}")
+        lines.append(prose.wrapped(f"- **{peer['title']}** {peer['version']}: {peer['setup']}{docs}{state}"))
     return "\n".join(lines)
 
 

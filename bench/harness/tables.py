@@ -5,7 +5,7 @@ VERDICT = {True: "met", False: "MISSED", None: "not measured"}
 
 def terminal(table, spread):
     """The lines of the bars, in columns; `spread` is the heading of theirs."""
-    rows = [("what", "bar", "figure", spread, "verdict")]
+    rows = [("measurement", "threshold", "result", spread, "verdict")]
     rows += [(bar.name, bar.target, bar.figure, bar.spread, VERDICT[bar.met]) for bar in table]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
@@ -14,21 +14,21 @@ def terminal(table, spread):
 
 
 def total(table):
-    """How many bars were met."""
+    """How many thresholds were met."""
     counts = {verdict: sum(bar.met is verdict for bar in table) for verdict in VERDICT}
-    text = f"{counts[True]} of {len(table)} bars met, {counts[False]} missed"
+    text = f"{counts[True]} of {len(table)} thresholds met, {counts[False]} missed"
     return text if not counts[None] else f"{text}; incomplete: {counts[None]} not measured"
 
 
 def linked_total(table):
-    """How many bars were met, as a page in docs/ says it."""
+    """How many thresholds were met, with a link to the causes for a page in docs/."""
     missed = any(bar.met is False for bar in table)
-    link = " [What bounds those](../bench/README.md#what-bounds-the-bars-that-are-missed)."
+    link = " [Causes](../bench/README.md#missed-thresholds)."
     return f"{total(table)}.{link if missed else ''}"
 
 
 def verdict(met):
-    """What became of a bar, in Markdown."""
+    """The verdict of a threshold, in Markdown."""
     return VERDICT[met] if met else f"**{VERDICT[met]}**"
 
 

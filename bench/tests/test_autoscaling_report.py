@@ -116,18 +116,18 @@ class Report(unittest.TestCase):
         text = report.terminal(results())
         for bar in bars.table(results()):
             self.assertIn(bar.name, text)
-        self.assertIn("bars met, 0 missed\n", text)
+        self.assertIn("thresholds met, 0 missed\n", text)
 
     def test_the_page_has_the_split_the_reference_and_the_plots(self):
         page = report.markdown(results())
-        for part in ("| Springtide, HPA |", "| in all | 22.0 | 50.0 | 22.0 | – |", "autoscaling/outage.svg", "preset: Aggressive", "2 × P", "Kubernetes 1.36.3"):
+        for part in ("| Springtide, HPA |", "| total | 22.0 | 50.0 | 22.0 | – |", "autoscaling/outage.svg", "preset: Aggressive", "2 × P", "Kubernetes 1.36.3"):
             self.assertIn(part, page)
 
     def test_parts_that_were_measured_again_say_so(self):
         later = results()
         later["noise"] = later["noise"] | {"run": RUN | {"started": "2026-01-03T00:00:00+00:00", "checkout": "def", "capacity": 33.0}}
         page = report.markdown(later)
-        self.assertIn("in 2 runs", page)
+        self.assertIn("2 runs", page)
         self.assertIn("2026-01-02 and 2026-01-03 at commit abc, def", page)
 
     def test_only_the_generated_part_of_the_page_changes(self):

@@ -62,7 +62,7 @@ class Bars(unittest.TestCase):
 
     def test_ratios_are_of_one_round_whatever_the_machine_did_between_rounds(self):
         table = {bar.name: bar for bar in bars.table(results())}
-        bar = table["iris, 64 connections: requests/s against FastAPI's"]
+        bar = table["iris, 64 connections: requests/s relative to FastAPI"]
         self.assertEqual((bar.figure, bar.spread), ("125×", "125× to 125×"))
 
     def test_each_bar_can_be_missed(self):
@@ -86,7 +86,7 @@ class Bars(unittest.TestCase):
         table = bars.table(incomplete)
         self.assertFalse(bars.is_complete(table))
         why = {bar.name: bar.note for bar in table if bar.met is None}
-        self.assertEqual(why["iris, 1, 8 and 64 connections: requests/s against Rival's"], "it does not start")
+        self.assertEqual(why["iris, 1, 8 and 64 connections: requests/s relative to Rival"], "it does not start")
         self.assertEqual(sum(note == bars.NOT_ASKED_FOR for note in why.values()), 2)
 
     def test_an_image_without_a_measured_base_has_no_size(self):
@@ -99,7 +99,7 @@ class Report(unittest.TestCase):
         text = report.terminal(results())
         for bar in bars.table(results()):
             self.assertIn(bar.name, text)
-        self.assertIn("bars met, 0 missed\n", text)
+        self.assertIn("thresholds met, 0 missed\n", text)
 
     def test_the_page_has_the_figures_the_setups_and_the_machine(self):
         page = report.markdown(results())

@@ -1,0 +1,20 @@
+"""Paragraphs of generated Markdown pages. Pure."""
+
+import re
+import textwrap
+
+#: Columns, as `make lint` allows them.
+_WIDTH = 100
+
+
+def wrapped(text):
+    """Each line of the text, a paragraph or an item of a list, in lines of at most 100 columns; code isn't split."""
+    return "\n".join(_line(line) for line in text.split("\n"))
+
+
+def _line(line):
+    # A blank in code that must stay one, so that no line ends there.
+    kept = re.sub(r"`[^`]+`", lambda code: code[0].replace(" ", "\0"), line)
+    indent = "  " if line.startswith("- ") else ""
+    lines = textwrap.wrap(kept, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
