@@ -4,7 +4,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
 };
 use serde_json::{Value, json};
-use springtide_api::ModelService;
+use springtide_api::{
+    ModelService,
+    autoscaling::{DEFAULT_KEDA_MAX_REPLICAS, DEFAULT_MAX_REPLICAS, DEFAULT_MIN_REPLICAS},
+    targets::Targets,
+};
 
 use crate::{minimal, minimal_with, schema};
 
@@ -98,4 +102,25 @@ fn the_defaults_are_those_of_the_contract() {
             "behavior": {"preset": "FastUpSlowDown", "scaleUp": {}, "scaleDown": {}},
         })
     );
+}
+
+#[test]
+fn descriptions_name_the_defaults_that_the_operator_fills_in() {
+    let fields = schema().properties.unwrap();
+    let autoscaling = &fields["spec"].properties.as_ref().unwrap()["autoscaling"];
+    let description = |field: &str| {
+        let fields = autoscaling.properties.as_ref().unwrap();
+        fields[field].description.clone().unwrap()
+    };
+    let min = format!("Default: {DEFAULT_MIN_REPLICAS}");
+    assert!(description("minReplicas").contains(&min), "{min}");
+    let max = format!(
+        "Default: {DEFAULT_KEDA_MAX_REPLICAS} with `engine: KEDA`, otherwise {DEFAULT_MAX_REPLICAS}"
+    );
+    assert!(description("maxReplicas").contains(&max), "{max}");
+    let targets = description("targets");
+    for (signal, target) in Targets::defaults(true).iter() {
+        let default = format!("`{}` {target}", signal.as_str());
+        assert!(targets.contains(&default), "{default}: {targets}");
+    }
 }
