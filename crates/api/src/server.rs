@@ -3,7 +3,9 @@
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use springtide_contract::batching::{BatchingMode, BatchingPolicy};
 use springtide_contract::defaults;
+use springtide_contract::execution_provider::ExecutionProvider;
 
 use crate::resources::Resources;
 
@@ -105,24 +107,6 @@ pub enum ImagePullPolicy {
     Never,
 }
 
-/// Execution provider of ONNX Runtime.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ExecutionProvider {
-    /// A GPU where there is one, the CPU otherwise.
-    Auto,
-    /// The CPU.
-    #[default]
-    #[serde(rename = "CPU")]
-    Cpu,
-    /// A GPU; a pod without one fails to start and says so.
-    #[serde(rename = "CUDA")]
-    Cuda,
-    /// A GPU through TensorRT, which the image must carry; a pod without either fails to start and
-    /// says so.
-    #[serde(rename = "TensorRT")]
-    TensorRt,
-}
-
 /// Batching of requests.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -161,41 +145,6 @@ impl Default for Batching {
             max_wait_milliseconds: max_wait_milliseconds(),
         }
     }
-}
-
-/// Whether requests of several clients may share a batch.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BatchingMode {
-    /// Where rows are proven independent, or trial runs have shown no dependence, and until a row's
-    /// outputs in a batch were not those of the row alone. `status.model.batching` says which it is.
-    #[default]
-    Auto,
-    /// They may: the model's owner says that no row's outputs depend on other rows. A model of which
-    /// that isn't so gives wrong answers.
-    Always,
-    /// They may not: each request runs alone, as it came.
-    Never,
-}
-
-impl From<BatchingMode> for springtide_contract::batching::BatchingMode {
-    fn from(mode: BatchingMode) -> Self {
-        match mode {
-            BatchingMode::Auto => Self::Auto,
-            BatchingMode::Always => Self::Always,
-            BatchingMode::Never => Self::Never,
-        }
-    }
-}
-
-/// Time at which a batch runs.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BatchingPolicy {
-    /// As soon as a worker is idle: batches grow while workers are busy. Requests are held back for
-    /// each other only where that has been measured to pay, and one that is alone never is.
-    #[default]
-    WorkConserving,
-    /// When it is full or its oldest request has waited for `maxWaitMilliseconds`.
-    Window,
 }
 
 const fn max_batch_rows() -> i32 {

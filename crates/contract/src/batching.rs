@@ -5,27 +5,50 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::names::names;
+
 /// Who decides whether a model's requests may share a batch.
+///
+/// Serialized as `spec.server.batching.mode` has it (`Auto`); [`Self::name`] is the value of the server's flag
+/// and of a model's `springtide.toml` (`auto`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub enum BatchingMode {
     /// The server: where rows are proven independent, or trial runs have shown no dependence.
     #[default]
     Auto,
-    /// The model's owner, who says that rows are independent.
+    /// The model's owner, who guarantees that rows are independent.
     Always,
-    /// Nobody: each request runs alone, as it came.
+    /// The model's owner: each request runs alone.
     Never,
 }
 
-impl BatchingMode {
-    /// The mode as a flag and an environment variable have it.
-    #[must_use]
-    pub const fn value(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
+names! {
+    BatchingMode {
+        Auto: "auto",
+        Always: "always",
+        Never: "never",
+    }
+}
+
+/// When queued requests become a batch.
+///
+/// Serialized as `spec.server.batching.policy` has it (`WorkConserving`); [`Self::name`] is the value of the
+/// server's flag (`work-conserving`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub enum BatchingPolicy {
+    /// As soon as a worker is idle.
+    #[default]
+    WorkConserving,
+    /// When the batch is full or its oldest request has waited for the maximum time.
+    Window,
+}
+
+names! {
+    BatchingPolicy {
+        WorkConserving: "work-conserving",
+        Window: "window",
     }
 }
 

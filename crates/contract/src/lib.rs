@@ -6,7 +6,9 @@
 pub mod batching;
 pub mod defaults;
 pub mod env;
+pub mod execution_provider;
 pub mod metrics;
+pub mod names;
 pub mod paths;
 pub mod termination;
 pub mod text;

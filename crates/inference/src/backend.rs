@@ -42,7 +42,7 @@ pub trait Backend: Send + 'static {
     ///
     /// # Errors
     /// As [`Backend::run`].
-    fn try_out(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
+    fn try_run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
         self.run(inputs, &Stop::new())
     }
 }
@@ -80,7 +80,7 @@ impl<B: Backend + ?Sized> Backend for Box<B> {
         (**self).run_with_optional(inputs, optional, stop)
     }
 
-    fn try_out(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
-        (**self).try_out(inputs)
+    fn try_run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
+        (**self).try_run(inputs)
     }
 }

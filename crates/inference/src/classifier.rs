@@ -7,15 +7,15 @@
 //!
 //! A label needn't be that of the highest probability (a support vector machine votes, a tuned
 //! threshold isn't 0.5), so a confidence is only told where it is known which column of the
-//! probabilities is the label's: see [`placement`].
+//! probabilities is the label's: see [`label_columns`].
 
 mod class;
-pub mod placement;
+pub mod label_columns;
 
 use std::num::NonZeroUsize;
 
 pub use self::class::Class;
-use self::placement::{Classes, Placement, highest};
+use self::label_columns::{Classes, LabelColumns, argmax};
 use crate::data::DataView;
 use crate::element::ElementType;
 use crate::signature::{Dimension, Port, Signature};
@@ -116,7 +116,7 @@ pub struct Classifier {
     features: NonZeroUsize,
     probabilities: OutputAt,
     labels: Option<OutputAt>,
-    placement: Placement,
+    label_columns: LabelColumns,
 }
 
 /// An output, by its place among those that a run gives.
@@ -136,7 +136,7 @@ impl Classifier {
             features: features(&signature.required_inputs().collect::<Vec<_>>())?,
             probabilities: probabilities(signature)?,
             labels: labels(signature),
-            placement: Placement::default(),
+            label_columns: LabelColumns::default(),
         })
     }
 
@@ -145,7 +145,7 @@ impl Classifier {
     #[must_use]
     pub fn with_classes(self, classes: Classes) -> Self {
         Self {
-            placement: Placement::known(classes),
+            label_columns: LabelColumns::declared(classes),
             ..self
         }
     }
@@ -188,9 +188,9 @@ impl Classifier {
 
     /// The prediction of a row without a label.
     fn of_highest(&self, row: &[f32]) -> Prediction {
-        let (position, confidence) = highest(row);
+        let (position, confidence) = argmax(row);
         let number = || Class::Number(i64::try_from(position).unwrap_or(i64::MAX));
-        let class = self.placement.class(position, row.len());
+        let class = self.label_columns.class(position, row.len());
         Prediction {
             class: class.unwrap_or_else(number),
             confidence: Some(confidence),
@@ -199,19 +199,19 @@ impl Classifier {
 
     /// The probability of a row's label.
     fn confidence(&self, label: &Class, row: &[f32]) -> Option<f32> {
-        let (_, best) = highest(row);
+        let (_, best) = argmax(row);
         if best.is_nan() {
             // Nothing can be said of the row.
             return Some(best);
         }
-        let column = self.placement.column(label, row)?;
+        let column = self.label_columns.column(label, row)?;
         row.get(column).copied()
     }
 
     /// Whether trial runs can show anything: there are labels, and the model doesn't say its classes.
     #[must_use]
-    pub const fn learns(&self) -> bool {
-        self.labels.is_some() && matches!(self.placement, Placement::Seen(_))
+    pub const fn learns_labels(&self) -> bool {
+        self.labels.is_some() && matches!(self.label_columns, LabelColumns::Learned(_))
     }
 
     /// Learns from a trial run which probability belongs to which label. Does nothing where the
@@ -227,7 +227,7 @@ impl Classifier {
         for (label, row) in labels.iter().zip(probabilities) {
             // A batch of zeros shows no more than one row of them.
             if before != Some((label, row)) {
-                self.placement.learn(label.clone(), row);
+                self.label_columns.learn(label.clone(), row);
             }
             before = Some((label, row));
         }

@@ -2,24 +2,26 @@
 //!
 //! [`Backend`] is a loaded model on one thread; [`onnx`] is the backend on ONNX Runtime and the only
 //! place that names it. [`Classifier`] reads a backend's outputs as classes with a confidence and is
-//! pure, as is [`trial`], which feeds a model before it serves.
+//! pure, as is [`independence`], which feeds a model before it serves.
 
 pub mod backend;
 pub mod classifier;
 pub mod data;
 pub mod element;
+pub mod independence;
+mod label_learning;
 pub mod onnx;
 pub mod signature;
 pub mod stop;
 pub mod tensor;
 pub mod threads;
-pub mod trial;
 
 pub use backend::{Backend, RunError};
-pub use classifier::placement::Classes;
+pub use classifier::label_columns::Classes;
 pub use classifier::{Class, Classifier, Prediction, UnsupportedModel};
 pub use data::{Data, DataView};
 pub use element::ElementType;
+pub use label_learning::learn_labels;
 pub use signature::{Dimension, Port, PortKind, PortMismatch, Signature, SignatureMismatch};
 pub use stop::Stop;
 pub use tensor::{ShapeMismatch, Tensor, TensorView, element_count};

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
-use springtide_inference::onnx::{Links, OnnxModel, Provider, Runtime, Selected, Trust};
+use springtide_inference::onnx::{HazardPolicy, LinkPolicy, OnnxModel, Provider, Runtime};
 use springtide_inference::{Backend, ElementType, Stop, Tensor};
 
 /// Brings the library into the cache if it isn't there: some 300 MB.
@@ -39,10 +39,10 @@ fn without_its_libraries_a_gpu_is_an_error_that_names_one_and_auto_falls_back() 
         );
         assert!(refused.to_string().contains(missing), "{refused}");
     }
-    let selection = runtime.select(Provider::Auto).unwrap();
-    assert_eq!(selection.active, Selected::Cpu);
+    let selection = runtime.select_available();
+    assert_eq!(selection.active, Provider::Cpu);
     let fallback = selection.fallback.unwrap();
-    assert_eq!(fallback.provider, Selected::Cuda);
+    assert_eq!(fallback.provider, Provider::Cuda);
     assert!(fallback.missing.is_some(), "{fallback:?}");
 
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/models/iris.onnx");
@@ -50,10 +50,10 @@ fn without_its_libraries_a_gpu_is_an_error_that_names_one_and_auto_falls_back() 
     let model = OnnxModel::open(
         &runtime,
         &model,
-        &Links::BesideTheModel,
+        &LinkPolicy::BesideTheModel,
         selection.active,
         one,
-        Trust::Tried,
+        HazardPolicy::Allow,
     )
     .unwrap();
     let zeros = Tensor::zeros(ElementType::F32, vec![1, 4]).unwrap();

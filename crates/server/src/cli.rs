@@ -12,8 +12,7 @@ use clap::{Parser, Subcommand};
 pub use self::environment::{Notice, parse};
 pub use self::fetch::FetchArgs;
 pub use self::probe::ProbeArgs;
-pub use self::serve::{BatchingPolicy, ServeArgs};
-pub use self::values::ExecutionProvider;
+pub use self::serve::ServeArgs;
 
 /// Fetches ONNX models and serves them over HTTP and gRPC with dynamic batching.
 #[derive(Debug, Parser)]

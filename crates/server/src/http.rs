@@ -100,7 +100,7 @@ async fn server_status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
     let models = serving.iter().map(|model| ModelStatus {
         name: model.name().to_owned(),
         version: model.version().to_owned(),
-        sha256: model.facts().sha256.clone(),
+        sha256: model.info().sha256.clone(),
         batching: model.batching().clone(),
     });
     Json(ServerStatus {

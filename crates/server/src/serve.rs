@@ -11,7 +11,7 @@ use futures::future::Either;
 use rustix::process::{nice, set_parent_process_death_signal};
 use springtide_batching::WorkerDied;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
-use springtide_inference::onnx::{Runtime, Trust};
+use springtide_inference::onnx::{HazardPolicy, Runtime};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,10 +29,10 @@ use crate::memory;
 use crate::memory_budget::{BaseMemory, MemoryBudget, count};
 use crate::metrics::Metrics;
 use crate::models::Repository;
-use crate::models::directory::ListError;
-use crate::models::keeper::{Keeper, Policy};
-use crate::models::load::{Load as _, ModelError, OnnxLoader};
-use crate::models::probe::notes::Notes;
+use crate::models::directory::ScanError;
+use crate::models::isolation::failure_record::FailureRecord;
+use crate::models::loader::{ModelLoadError, ModelLoader as _, OnnxLoader, select_provider};
+use crate::models::manager::{ManagerConfig, ModelManager};
 use crate::net::{self, Connections, ShutdownPhase};
 use crate::request_memory::RequestMemory;
 
@@ -40,7 +40,7 @@ use crate::request_memory::RequestMemory;
 const QUIET: Duration = Duration::from_millis(250);
 
 /// How long the server isn't ready for models that are tried in a process of their own: others serve.
-const FIRST_TRIALS: Duration = Duration::from_secs(30);
+const MAX_READY_DELAY: Duration = Duration::from_secs(30);
 
 /// Part of the drain that is kept for the answers to the last requests.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -59,10 +59,10 @@ const HEALTH_BYTES: NonZeroUsize = NonZeroUsize::new(8 << 20).unwrap();
 pub enum ServeError {
     /// The model could not be loaded.
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(#[from] ModelLoadError),
     /// The model directory could not be read.
     #[error(transparent)]
-    Directory(#[from] ListError),
+    Directory(#[from] ScanError),
     /// The address can't be listened on.
     #[error("can't listen on {address}: {error}")]
     Listen {
@@ -266,7 +266,7 @@ fn listen(protocol: &str, host: Option<IpAddr>, port: u16) -> Result<TcpListener
 /// will.
 ///
 /// The server is ready when every model was loaded or could not be, and at least one serves; for models that
-/// are tried in a process of their own it waits [`FIRST_TRIALS`]. Where none does, that is
+/// are tried in a process of their own it waits [`MAX_READY_DELAY`]. Where none does, that is
 /// fatal if nothing will change; else the log, the metrics and the repository's index say what is
 /// wrong, and the server waits for it to be mended.
 async fn keep_models(
@@ -280,23 +280,27 @@ async fn keep_models(
     })
     .await
     .map_err(|_panic| ServeError::Panicked)??;
-    let policy = Policy {
+    let config = ManagerConfig {
         versions: args.versions(),
         batching: args.batching(),
     };
-    let mut keeper = Keeper::new(
+    let mut manager = ModelManager::new(
         args.source(),
-        policy,
+        config,
         Arc::new(loader),
         Arc::clone(&app.models),
         Arc::clone(&app.metrics),
         died,
     );
     let serves = || !app.models.serving().is_empty();
-    let mut failure = keeper.look().await?.into_iter().next();
-    let trials_end = Instant::now() + FIRST_TRIALS;
-    while keeper.is_trying() && timeout_at(trials_end, keeper.trial_ended()).await.is_ok() {
-        let failed = keeper.after_trial().await.into_iter().next();
+    let mut failure = manager.sync().await?.into_iter().next();
+    let ready_delay_ends = Instant::now() + MAX_READY_DELAY;
+    while manager.has_pending_loads()
+        && timeout_at(ready_delay_ends, manager.isolated_load_ended())
+            .await
+            .is_ok()
+    {
+        let failed = manager.finish_isolated_load().await.into_iter().next();
         failure = failure.or(failed);
     }
     let mut beside_models = None;
@@ -315,23 +319,23 @@ async fn keep_models(
             app.lifecycle.ready();
             tracing::info!(at_rest_bytes, "ready");
         }
-        let look = match args.poll() {
+        let sync = match args.poll() {
             Some(every) => Either::Left(sleep(every)),
-            None if keeper.is_trying() => Either::Right(pending()),
+            None if manager.has_pending_loads() => Either::Right(pending()),
             None if serves() => return Ok(()),
             None => {
-                let nothing = || ModelError::Missing(args.source().describe());
+                let nothing = || ModelLoadError::Missing(args.source().describe());
                 return Err(failure.unwrap_or_else(nothing).into());
             }
         };
         tokio::select! {
-            () = look => {
-                if let Err(error) = keeper.look().await {
+            () = sync => {
+                if let Err(error) = manager.sync().await {
                     tracing::warn!(%error, "what serves stays as it is");
                 }
             }
-            () = keeper.trial_ended() => {
-                let failed = keeper.after_trial().await.into_iter().next();
+            () = manager.isolated_load_ended() => {
+                let failed = manager.finish_isolated_load().await.into_iter().next();
                 failure = failure.or(failed);
             }
         }
@@ -363,14 +367,14 @@ fn share_what_is_left(args: &ServeArgs, app: &App, beside_models: Option<BaseMem
 /// What the models that serve took when they were loaded, as far as that is known.
 fn models_bytes(app: &App) -> u64 {
     let serving = app.models.serving();
-    let known = serving.iter().filter_map(|model| model.facts().memory);
+    let known = serving.iter().filter_map(|model| model.info().memory);
     known.fold(0, u64::saturating_add)
 }
 
 /// Loads ONNX Runtime and finds out what models can run on. Blocks for as long as that takes.
-fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
+fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelLoadError> {
     let runtime = Runtime::load(&args.onnxruntime)?;
-    let selection = runtime.select(args.execution_provider.into())?;
+    let selection = select_provider(&runtime, args.execution_provider)?;
     if let Some(reason) = &selection.fallback {
         tracing::warn!(%reason, "falling back to the processor");
     }
@@ -379,9 +383,9 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
         selection,
         links: args.source().links(),
         workers: args.worker_count(),
-        wish: args.wish(),
-        probe: args.probe(),
-        notes: args.state_dir.clone().map(Notes::new),
+        preference: args.batching_preference(),
+        isolated_loader: args.isolated_loader(),
+        failures: args.state_dir.clone().map(FailureRecord::new),
     })
 }
 
@@ -389,23 +393,23 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelError> {
 ///
 /// # Errors
 /// When the model can't be loaded.
-pub fn probe(args: &ProbeArgs) -> Result<(), ModelError> {
+pub fn probe(args: &ProbeArgs) -> Result<(), ModelLoadError> {
     // It must not outlive the server, nor take its processors. Where neither can be had, the server still
     // ends it in time.
     let _unbound = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let _as_urgent = nice(10);
     let runtime = Runtime::load(&args.onnxruntime)?;
-    let selection = runtime.select(args.execution_provider.into())?;
+    let selection = select_provider(&runtime, args.execution_provider)?;
     let loader = OnnxLoader {
         runtime,
         selection,
         links: args.links(),
         workers: Some(NonZeroUsize::MIN),
-        wish: args.wish(),
-        probe: None,
-        notes: None,
+        preference: args.batching_preference(),
+        isolated_loader: None,
+        failures: None,
     };
-    loader.load(&args.model, Trust::Tried).map(drop)
+    loader.load(&args.model, HazardPolicy::Allow).map(drop)
 }
 
 /// Waits for a task to fail; for ever where it doesn't.

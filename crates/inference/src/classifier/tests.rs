@@ -112,7 +112,7 @@ fn without_labels_the_models_classes_name_the_highest() {
     let signature = with_outputs(vec![port("softmax", ElementType::F32, &[ANY, ANY])]);
     let names = ["no", "yes"].map(ToOwned::to_owned).to_vec();
     let classifier = Classifier::new(&signature).unwrap();
-    assert!(!classifier.learns());
+    assert!(!classifier.learns_labels());
     let classifier = classifier.with_classes(Classes::Names(names));
     let outputs = vec![floats(&[1, 2], &[0.25, 0.75])];
     let predictions = classifier.predictions(&views(&outputs), rows(1)).unwrap();

@@ -7,7 +7,7 @@
 //! - inside the real place of the model's folder, which is the one of the path by which the model is
 //!   loaded: a volume that Kubernetes projects (`model.onnx -> ..data/model.onnx`,
 //!   `..data -> ..2026_01_01/`) is such a folder;
-//! - or where [`Links`] lead: a folder that was filled from an archive of somebody's must not make
+//! - or where [`LinkPolicy`] lead: a folder that was filled from an archive of somebody's must not make
 //!   weights of the server's own files.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use std::{fs, io};
 
 /// Where links in a model's folder may lead.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Links {
+pub enum LinkPolicy {
     /// Anywhere inside this folder: the directory that the model is one of.
     Inside(PathBuf),
     /// Into the very folder in which the model file really is, where that is a link, too: a cache of
@@ -61,7 +61,7 @@ pub(super) type Located = BTreeMap<String, PathBuf>;
 /// The first file that it may not.
 pub(super) fn locate(
     model: &Path,
-    links: &Links,
+    links: &LinkPolicy,
     locations: &BTreeSet<String>,
 ) -> Result<Located, ExternalDataError> {
     let locate = |location: &String| Ok((location.clone(), locate_one(model, links, location)?));
@@ -90,7 +90,11 @@ fn folder_of(model: &Path) -> &Path {
     }
 }
 
-fn locate_one(model: &Path, links: &Links, location: &str) -> Result<PathBuf, ExternalDataError> {
+fn locate_one(
+    model: &Path,
+    links: &LinkPolicy,
+    location: &str,
+) -> Result<PathBuf, ExternalDataError> {
     let outside = || ExternalDataError::Outside {
         location: location.to_owned(),
     };
@@ -111,8 +115,10 @@ fn locate_one(model: &Path, links: &Links, location: &str) -> Result<PathBuf, Ex
     let file = fs::canonicalize(folder.join(location)).map_err(unreadable)?;
     let allowed = file.starts_with(&inside)
         || match links {
-            Links::Inside(root) => file.starts_with(fs::canonicalize(root).map_err(unreadable)?),
-            Links::BesideTheModel => {
+            LinkPolicy::Inside(root) => {
+                file.starts_with(fs::canonicalize(root).map_err(unreadable)?)
+            }
+            LinkPolicy::BesideTheModel => {
                 file.parent() == fs::canonicalize(model).map_err(unreadable)?.parent()
             }
         };
@@ -144,7 +150,11 @@ mod tests {
     }
 
     /// Where a file is that the folder's `model.onnx` names.
-    fn find(folder: &Path, links: &Links, location: &str) -> Result<PathBuf, ExternalDataError> {
+    fn find(
+        folder: &Path,
+        links: &LinkPolicy,
+        location: &str,
+    ) -> Result<PathBuf, ExternalDataError> {
         let locations = BTreeSet::from([location.to_owned()]);
         let mut located = locate(&folder.join("model.onnx"), links, &locations)?;
         Ok(located.remove(location).unwrap())
@@ -153,9 +163,9 @@ mod tests {
     /// What holds wherever links may lead.
     fn check(folder: &Path, location: &str) -> Result<(), ExternalDataError> {
         fs::write(folder.join("model.onnx"), "model").unwrap();
-        let itself = Links::Inside(folder.to_owned());
+        let itself = LinkPolicy::Inside(folder.to_owned());
         find(folder, &itself, location)?;
-        find(folder, &Links::BesideTheModel, location)?;
+        find(folder, &LinkPolicy::BesideTheModel, location)?;
         Ok(())
     }
 
@@ -244,23 +254,23 @@ mod tests {
     #[test]
     fn links_inside_the_model_directory_may_be_followed_and_no_others() {
         let (root, version) = cache();
-        let links = Links::Inside(root.path().to_owned());
+        let links = LinkPolicy::Inside(root.path().to_owned());
         let blob = fs::canonicalize(root.path().join(".blobs/b")).unwrap();
         assert_eq!(find(&version, &links, "weights.bin").unwrap(), blob);
         // The same directory by another name.
         let other = tempfile::tempdir().unwrap();
         symlink(root.path(), other.path().join("models")).unwrap();
-        let linked = Links::Inside(other.path().join("models"));
+        let linked = LinkPolicy::Inside(other.path().join("models"));
         assert_eq!(find(&version, &linked, "weights.bin").unwrap(), blob);
-        let narrower = Links::Inside(root.path().join("m"));
+        let narrower = LinkPolicy::Inside(root.path().join("m"));
         let refused = find(&version, &narrower, "weights.bin");
         assert!(matches!(refused, Err(ExternalDataError::Outside { .. })));
         symlink("/etc/passwd", version.join("stolen")).unwrap();
-        for links in [links, narrower, Links::BesideTheModel] {
+        for links in [links, narrower, LinkPolicy::BesideTheModel] {
             let refused = find(&version, &links, "stolen");
             assert!(matches!(refused, Err(ExternalDataError::Outside { .. })));
         }
-        let gone = Links::Inside(root.path().join("gone"));
+        let gone = LinkPolicy::Inside(root.path().join("gone"));
         let refused = find(&version, &gone, "weights.bin");
         assert!(matches!(refused, Err(ExternalDataError::Unreadable { .. })));
     }
@@ -268,14 +278,14 @@ mod tests {
     #[test]
     fn of_a_single_model_links_may_lead_to_where_it_really_is_and_not_below() {
         let (root, version) = cache();
-        assert!(find(&version, &Links::BesideTheModel, "weights.bin").is_ok());
+        assert!(find(&version, &LinkPolicy::BesideTheModel, "weights.bin").is_ok());
         fs::create_dir(root.path().join(".blobs/deeper")).unwrap();
         fs::write(root.path().join(".blobs/deeper/c"), "").unwrap();
         for target in ["../../.blobs/deeper/c", "../../secret"] {
             fs::write(root.path().join("secret"), "").unwrap();
             let link = version.join("other.bin");
             symlink(target, &link).unwrap();
-            let refused = find(&version, &Links::BesideTheModel, "other.bin");
+            let refused = find(&version, &LinkPolicy::BesideTheModel, "other.bin");
             assert!(
                 matches!(refused, Err(ExternalDataError::Outside { .. })),
                 "{target}"

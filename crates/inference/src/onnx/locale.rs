@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use super::file::{CHANGES_CASE, FileError};
+use super::model_file::{CHANGES_CASE, FileError};
 use super::rewrite::{Message, Value, fields, push_field, push_number_field, rewrite};
 
 /// Locales whose letters are those of `en_US`. The first comes with the GNU C library; the other is
@@ -43,7 +43,7 @@ pub(super) fn wanted(model: &[u8]) -> Result<BTreeSet<String>, FileError> {
     rewrite(model, &mut |kind, message| {
         if kind == Message::Node
             && let Some(normalizer) = Normalizer::read(message)?
-            && normalizer.looks_at_case
+            && normalizer.uses_case
         {
             wanted.insert(String::from_utf8_lossy(normalizer.locale).into_owned());
         }
@@ -74,7 +74,7 @@ pub(super) fn with_substitute(
 }
 
 /// A model that ONNX Runtime takes where a locale is installed, and nowhere else.
-pub(super) fn probe(locale: &str) -> Vec<u8> {
+pub(super) fn test_model(locale: &str) -> Vec<u8> {
     let mut node = Vec::new();
     push_field(&mut node, 1, b"x");
     push_field(&mut node, 2, b"y");
@@ -83,7 +83,7 @@ pub(super) fn probe(locale: &str) -> Vec<u8> {
     push_text_attribute(&mut node, "locale", locale);
     let mut graph = Vec::new();
     push_field(&mut graph, 1, &node);
-    push_field(&mut graph, 2, b"probe");
+    push_field(&mut graph, 2, b"locale");
     push_field(&mut graph, 11, &texts("x"));
     push_field(&mut graph, 12, &texts("y"));
     let mut opset = Vec::new();
@@ -119,7 +119,7 @@ fn push_text_attribute(node: &mut Vec<u8>, name: &str, text: &str) {
 struct Normalizer<'a> {
     locale: &'a [u8],
     /// Whether it changes the case of text, or leaves it out of account.
-    looks_at_case: bool,
+    uses_case: bool,
 }
 
 impl<'a> Normalizer<'a> {
@@ -149,7 +149,7 @@ impl<'a> Normalizer<'a> {
         let is_one = op_type == CHANGES_CASE.as_bytes() && matches!(domain, b"" | b"ai.onnx");
         Ok(is_one.then_some(Self {
             locale,
-            looks_at_case: action != b"NONE" || !is_case_sensitive,
+            uses_case: action != b"NONE" || !is_case_sensitive,
         }))
     }
 }
@@ -299,8 +299,8 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_wants_its_locale() {
+    fn a_test_model_wants_its_locale() {
         let expected = BTreeSet::from(["fr_FR.UTF-8".to_owned()]);
-        assert_eq!(wanted(&probe("fr_FR.UTF-8")).unwrap(), expected);
+        assert_eq!(wanted(&test_model("fr_FR.UTF-8")).unwrap(), expected);
     }
 }

@@ -11,21 +11,21 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{Outlet, ValueType};
 use springtide_rows::{Analysis, Candidates, Finding, Hazard, MAXIMUM_HAZARDS, Verdict};
 
-use super::division;
-use super::edited::{Edited, read};
-use super::external_data::{ExternalDataError, Links, Located, are_read, locate};
-use super::file::{FileError, ModelFile};
+use super::edited_model::{EditedModel, read};
+use super::error_text;
+use super::external_data::{ExternalDataError, LinkPolicy, Located, are_read, locate};
+use super::integer_division;
 use super::locale;
-use super::provider::Selected;
+use super::model_file::{FileError, ModelFile};
+use super::provider::Provider;
 use super::runtime::Runtime;
-use super::said;
 use super::session::OnnxBackend;
 use super::weights::SharedWeights;
 use super::zipmap;
 use crate::backend::Backend as _;
-use crate::classifier::placement::Classes;
+use crate::classifier::label_columns::Classes;
+use crate::independence::varied_inputs;
 use crate::signature::Signature;
-use crate::trial;
 
 /// A model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ pub enum LoadError {
 impl LoadError {
     /// Whether the same model may load at another time: a file could not be read.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         matches!(
             self,
             Self::File(FileError::Read(_))
@@ -85,36 +85,36 @@ impl LoadError {
 pub struct OnnxModel {
     runtime: Runtime,
     path: PathBuf,
-    provider: Selected,
+    provider: Provider,
     file: ModelFile,
     external: Located,
     /// The model as ONNX Runtime takes it, where it doesn't take its file.
-    edited: Option<Edited>,
-    knowledge: Knowledge,
+    edited: Option<EditedModel>,
+    analysis: ModelAnalysis,
     shared: Option<SharedWeights>,
 }
 
 /// What a model's file says about running it.
 #[derive(Debug)]
-pub struct Knowledge {
+pub struct ModelAnalysis {
     /// Whether its rows are independent, and what could end the process.
-    pub analysis: Analysis,
+    pub graph: Analysis,
     /// Inputs on which it can run.
     pub candidates: Candidates,
     /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
     pub classes: Vec<(String, Classes)>,
 }
 
-impl Knowledge {
+impl ModelAnalysis {
     fn of(file: Bytes, classes: Vec<(String, Classes)>) -> Self {
         match springtide_rows::Model::decode(file) {
             Ok(model) => Self {
-                analysis: springtide_rows::analyse(&model),
+                graph: springtide_rows::analyse(&model),
                 candidates: springtide_rows::candidates(&model),
                 classes,
             },
             Err(error) => Self {
-                analysis: Analysis {
+                graph: Analysis {
                     verdict: Verdict::Unknown(Finding {
                         node: String::new(),
                         operator: "model".to_owned(),
@@ -135,31 +135,31 @@ impl Knowledge {
     }
 }
 
-/// What is known of a model that is to be opened.
+/// What to do with a model whose graph has hazardous nodes: nodes that could end the process in ONNX
+/// Runtime, or take all of its time or memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// Nothing: one whose graph has nodes that could end the process in ONNX Runtime, or take all of its
-    /// time or memory, is refused.
-    Nothing,
-    /// It was tried apart, or such a fault does no harm here.
-    Tried,
+pub enum HazardPolicy {
+    /// Refuse it.
+    Reject,
+    /// Open it: it was loaded in another process first, or the fault does no harm in this one.
+    Allow,
 }
 
 impl OnnxModel {
-    /// Reads a model file for `sessions` sessions on `provider`. Links to its external data may lead
-    /// where `links` says. Several sessions on the processor
-    /// share their weights where that changes nothing, which two of them are opened to see.
+    /// Reads a model file for `sessions` sessions on `provider`. `links` says where links to its external
+    /// data may lead. Several sessions on the CPU share their weights where the outputs stay the same: two
+    /// sessions are opened to compare them.
     ///
     /// # Errors
-    /// When the file isn't a model, names files that it may not have read, or isn't taken by ONNX
-    /// Runtime; [`LoadError::Hazardous`] where `trust` is nothing and it could do harm.
+    /// When the file isn't a model, names files that it may not read, or ONNX Runtime rejects it.
+    /// [`LoadError::Hazardous`] where it is hazardous and `hazards` rejects such models.
     pub fn open(
         runtime: &Runtime,
         path: &Path,
-        links: &Links,
-        provider: Selected,
+        links: &LinkPolicy,
+        provider: Provider,
         sessions: NonZeroUsize,
-        trust: Trust,
+        hazards: HazardPolicy,
     ) -> Result<Self, LoadError> {
         if path.extension().is_some_and(|extension| extension == "ort") {
             return Err(LoadError::OrtFormat);
@@ -178,17 +178,17 @@ impl OnnxModel {
             file,
             external,
             edited: None,
-            knowledge: Knowledge::of(bytes.clone(), classes),
+            analysis: ModelAnalysis::of(bytes.clone(), classes),
             shared: None,
         };
-        if let Some(hazard) = model.knowledge.analysis.hazards.first()
-            && trust == Trust::Nothing
+        if let Some(hazard) = model.analysis.graph.hazards.first()
+            && hazards == HazardPolicy::Reject
         {
             return Err(LoadError::Hazardous(hazard.to_string()));
         }
         model.edited = model.edit(&bytes, cut)?;
         drop(bytes);
-        if sessions > NonZeroUsize::MIN && provider == Selected::Cpu {
+        if sessions > NonZeroUsize::MIN && provider == Provider::Cpu {
             model.share_weights()?;
         }
         Ok(model)
@@ -196,8 +196,8 @@ impl OnnxModel {
 
     /// What the file says about running it.
     #[must_use]
-    pub const fn knowledge(&self) -> &Knowledge {
-        &self.knowledge
+    pub const fn analysis(&self) -> &ModelAnalysis {
+        &self.analysis
     }
 
     /// Whether the sessions share their weights.
@@ -215,18 +215,18 @@ impl OnnxModel {
             return Ok(());
         };
         let mut alone = self.session(NonZeroUsize::MIN)?;
-        let Some(inputs) = trial::varied_inputs(alone.signature()) else {
+        let Some(inputs) = varied_inputs(alone.signature()) else {
             return Ok(());
         };
         let inputs: Vec<_> = inputs.iter().collect();
-        let Ok(expected) = alone.try_out(&inputs) else {
+        let Ok(expected) = alone.try_run(&inputs) else {
             return Ok(());
         };
         drop(alone);
         self.shared = Some(shared);
         let given = self
             .session(NonZeroUsize::MIN)
-            .map(|mut session| session.try_out(&inputs));
+            .map(|mut session| session.try_run(&inputs));
         if !matches!(given, Ok(Ok(given)) if given == expected) {
             tracing::info!("the model's sessions can't share their weights");
             self.shared = None;
@@ -239,7 +239,7 @@ impl OnnxModel {
     /// # Errors
     /// When ONNX Runtime doesn't take the model.
     pub fn session(&self, threads: NonZeroUsize) -> Result<OnnxBackend, LoadError> {
-        let refused = |error: ort::Error| LoadError::Model(said(&error.to_string()));
+        let refused = |error: ort::Error| LoadError::Model(error_text(&error.to_string()));
         let session = self.commit(threads).map_err(refused)?;
         // ort panics on an output that is nothing.
         let optional = |outlet: &&Outlet| matches!(outlet.dtype(), ValueType::Optional(_));
@@ -263,18 +263,23 @@ impl OnnxModel {
 
     /// The model with its edits, where it needs any: its ZipMaps are cut already, where there are any.
     /// None where ONNX Runtime takes the file as it is.
-    fn edit(&mut self, file: &Bytes, cut: Option<Vec<u8>>) -> Result<Option<Edited>, LoadError> {
+    fn edit(
+        &mut self,
+        file: &Bytes,
+        cut: Option<Vec<u8>>,
+    ) -> Result<Option<EditedModel>, LoadError> {
         let localized = self.with_locales(cut.as_deref().unwrap_or(file))?;
         let finds_data = || are_read(&self.path, &self.external);
         let edited = localized.or(cut);
-        let hazards = &self.knowledge.analysis.hazards;
-        if let Some(guarded) = division::guarded(edited.as_deref().unwrap_or(file), hazards)?
-            && let Some(edited) = Edited::new(guarded.model, &self.external)?
+        let hazards = &self.analysis.graph.hazards;
+        if let Some(guarded) =
+            integer_division::guarded(edited.as_deref().unwrap_or(file), hazards)?
+            && let Some(edited) = EditedModel::new(guarded.model, &self.external)?
         {
             // Types and operator sets that the guard's operators don't know stay unguarded.
             let builder = self.builder(NonZeroUsize::MIN);
             if builder.is_ok_and(|builder| edited.commit(builder).is_ok()) {
-                let hazards = &mut self.knowledge.analysis.hazards;
+                let hazards = &mut self.analysis.graph.hazards;
                 if hazards.len() < MAXIMUM_HAZARDS {
                     hazards.retain(|hazard| !guarded.divisions.contains(hazard));
                 }
@@ -282,9 +287,9 @@ impl OnnxModel {
             }
         }
         match edited {
-            Some(edited) => Ok(Edited::new(edited, &self.external)?),
+            Some(edited) => Ok(EditedModel::new(edited, &self.external)?),
             None if finds_data() => Ok(None),
-            None => Ok(Edited::new(file.to_vec(), &self.external)?),
+            None => Ok(EditedModel::new(file.to_vec(), &self.external)?),
         }
     }
 
@@ -314,7 +319,7 @@ impl OnnxModel {
             // That there is none is no error.
             Session::builder(self.runtime.environment())?
                 .with_log_level(LogLevel::Fatal)?
-                .commit_from_memory(&locale::probe(name))
+                .commit_from_memory(&locale::test_model(name))
         };
         probe().is_ok()
     }

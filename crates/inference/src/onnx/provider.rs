@@ -1,31 +1,17 @@
-//! What models run on.
+//! Execution providers: what ONNX Runtime runs models on.
 
 use std::fmt;
 
 use ort::ep::{CUDA, ExecutionProvider as _, ExecutionProviderDispatch, TensorRT};
 use ort::session::Session;
 
+use super::error_text;
 use super::runtime::Runtime;
-use super::said;
 
-/// What models shall run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Provider {
-    /// The processor.
-    Cpu,
-    /// An NVIDIA GPU through CUDA.
-    Cuda,
-    /// An NVIDIA GPU through TensorRT, and through CUDA for what TensorRT doesn't have.
-    TensorRt,
-    /// CUDA if it can be used, else the processor. Never TensorRT, which compiles a model for
-    /// minutes at its first run: that is for those who ask for it.
-    Auto,
-}
-
-/// What models run on.
+/// An execution provider of ONNX Runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Selected {
-    /// The processor.
+pub enum Provider {
+    /// The CPU.
     Cpu,
     /// An NVIDIA GPU through CUDA.
     Cuda,
@@ -33,8 +19,8 @@ pub enum Selected {
     TensorRt,
 }
 
-impl Selected {
-    /// The name as users write it.
+impl Provider {
+    /// The name in flags, labels and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -50,7 +36,7 @@ impl Selected {
         matches!(self, Self::Cuda | Self::TensorRt)
     }
 
-    /// What a session needs registered, most wanted first.
+    /// The providers to register with a session, preferred first.
     pub(super) fn dispatches(self) -> Vec<ExecutionProviderDispatch> {
         let cuda = || CUDA::default().build().error_on_failure();
         match self {
@@ -60,7 +46,7 @@ impl Selected {
         }
     }
 
-    /// The library that has it.
+    /// The library that contains the provider.
     const fn library(self) -> &'static str {
         match self {
             Self::Cpu => "libonnxruntime.so",
@@ -69,7 +55,8 @@ impl Selected {
         }
     }
 
-    /// Whether ONNX Runtime was built with it. Whether it works shows when a session is opened.
+    /// Whether ONNX Runtime was built with the provider. Whether it works shows only when a session is
+    /// opened.
     fn is_built_in(self) -> bool {
         match self {
             Self::Cpu => Ok(true),
@@ -80,41 +67,41 @@ impl Selected {
     }
 }
 
-impl fmt::Display for Selected {
+impl fmt::Display for Provider {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())
     }
 }
 
-/// What was found for a [`Provider`].
+/// The provider that models run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selection {
-    /// What models run on.
-    pub active: Selected,
-    /// Why it isn't CUDA, where [`Provider::Auto`] fell back.
+pub struct ProviderSelection {
+    /// The provider in use.
+    pub active: Provider,
+    /// Why CUDA can't be used, where [`Runtime::select_available`] fell back to the CPU.
     pub fallback: Option<ProviderUnavailable>,
 }
 
-/// What was asked for can't be used.
+/// A provider that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the execution provider {provider} can't be used: {problem}: run an image that has it on a node \
      with an NVIDIA GPU, or use the execution provider cpu"
 )]
 pub struct ProviderUnavailable {
-    /// What can't be used.
-    pub provider: Selected,
-    /// The shared library that isn't there, if that is why.
+    /// The provider.
+    pub provider: Provider,
+    /// The missing shared library, if that is the cause.
     pub missing: Option<String>,
-    /// What is wrong.
+    /// The cause, for people.
     pub problem: String,
 }
 
 impl ProviderUnavailable {
-    fn new(provider: Selected, message: &str) -> Self {
+    fn new(provider: Provider, message: &str) -> Self {
         let missing = missing_library(message);
         let problem = missing.as_ref().map_or_else(
-            || said(message),
+            || error_text(message),
             |library| format!("the library {library} is missing"),
         );
         Self {
@@ -126,33 +113,32 @@ impl ProviderUnavailable {
 }
 
 impl Runtime {
-    /// Finds what models shall run on by opening a session of one node, before any model is loaded:
-    /// so a model that doesn't load is never taken for a GPU that doesn't work.
+    /// The provider, checked by a session of one node before any model is loaded. A model that doesn't
+    /// load is therefore never mistaken for a GPU that doesn't work.
     ///
     /// # Errors
-    /// When something is asked for and can't be used. [`Provider::Auto`] and [`Provider::Cpu`]
-    /// always can.
-    pub fn select(&self, provider: Provider) -> Result<Selection, ProviderUnavailable> {
-        let wanted = match provider {
-            Provider::Cpu => Selected::Cpu,
-            Provider::Cuda | Provider::Auto => Selected::Cuda,
-            Provider::TensorRt => Selected::TensorRt,
-        };
-        match (self.probe(wanted), provider) {
-            (Ok(()), _) => Ok(Selection {
-                active: wanted,
-                fallback: None,
-            }),
-            (Err(unavailable), Provider::Auto) => Ok(Selection {
-                active: Selected::Cpu,
-                fallback: Some(unavailable),
-            }),
-            (Err(unavailable), _) => Err(unavailable),
-        }
+    /// When the provider can't be used. [`Provider::Cpu`] always can.
+    pub fn select(&self, provider: Provider) -> Result<ProviderSelection, ProviderUnavailable> {
+        self.check(provider)?;
+        Ok(ProviderSelection {
+            active: provider,
+            fallback: None,
+        })
     }
 
-    fn probe(&self, provider: Selected) -> Result<(), ProviderUnavailable> {
-        if provider == Selected::Cpu {
+    /// CUDA if it can be used, otherwise the CPU. Never TensorRT: it compiles a model for minutes at its
+    /// first run.
+    #[must_use]
+    pub fn select_available(&self) -> ProviderSelection {
+        self.select(Provider::Cuda)
+            .unwrap_or_else(|unavailable| ProviderSelection {
+                active: Provider::Cpu,
+                fallback: Some(unavailable),
+            })
+    }
+
+    fn check(&self, provider: Provider) -> Result<(), ProviderUnavailable> {
+        if provider == Provider::Cpu {
             return Ok(());
         }
         if !provider.is_built_in() {
@@ -163,11 +149,11 @@ impl Runtime {
                 problem: format!("this ONNX Runtime was built without it and has no {library}"),
             });
         }
-        self.open_probe(provider)
+        self.open_test_session(provider)
             .map_err(|error| ProviderUnavailable::new(provider, &error.to_string()))
     }
 
-    fn open_probe(&self, provider: Selected) -> ort::Result<()> {
+    fn open_test_session(&self, provider: Provider) -> ort::Result<()> {
         // One negation, made by tests/models/make_models.py.
         let model = include_bytes!("probe.onnx");
         Session::builder(self.environment())?
@@ -195,7 +181,7 @@ mod tests {
         let message = "/onnxruntime_src/provider_bridge_ort.cc:2174 Get() [ONNXRuntimeError] : 1 : \
                        FAIL : Failed to load library libonnxruntime_providers_cuda.so with error: \
                        libcublasLt.so.12: cannot open shared object file: No such file or directory";
-        let unavailable = ProviderUnavailable::new(Selected::Cuda, message);
+        let unavailable = ProviderUnavailable::new(Provider::Cuda, message);
         assert_eq!(unavailable.missing.as_deref(), Some("libcublasLt.so.12"));
         assert_eq!(
             unavailable.problem,
@@ -213,7 +199,7 @@ mod tests {
     fn other_problems_are_told_as_they_are() {
         let message = "/onnxruntime_src/cuda_call.cc:129 CudaCall() [ONNXRuntimeError] : 1 : FAIL : \
                        CUDA failure 100: no CUDA-capable device is detected\n";
-        let unavailable = ProviderUnavailable::new(Selected::Cuda, message);
+        let unavailable = ProviderUnavailable::new(Provider::Cuda, message);
         assert_eq!(unavailable.missing, None);
         assert_eq!(
             unavailable.problem,

@@ -4,7 +4,7 @@
 //! [onnx.proto](https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto) is rebuilt only where one
 //! inside it is replaced; every other byte stays as it is.
 
-use super::file::FileError;
+use super::model_file::FileError;
 
 /// Deepest nesting of messages: protobuf's own limit, which ONNX Runtime's parser has.
 const MAX_DEPTH: usize = 100;

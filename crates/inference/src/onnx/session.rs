@@ -10,7 +10,7 @@ use ort::logging::LogLevel;
 use ort::session::{OverridableInitializer, RunOptions, Session, SessionInputValue, SessionInputs};
 use ort::value::DynValue;
 
-use super::{said_of_input, value};
+use super::{input_error_text, value};
 use crate::backend::{Backend, RunError};
 use crate::signature::{Dimension, Port, Signature};
 use crate::stop::{Interrupt, Stop};
@@ -26,21 +26,21 @@ pub struct OnnxBackend {
     session: Session,
     signature: Signature,
     options: Arc<Interruptible>,
-    trial_options: TrialOptions,
+    quiet_options: QuietRunOptions,
 }
 
 /// The options of runs that may well fail.
-struct TrialOptions(RunOptions);
+struct QuietRunOptions(RunOptions);
 
-impl fmt::Debug for TrialOptions {
+impl fmt::Debug for QuietRunOptions {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("TrialOptions")
+            .debug_struct("QuietRunOptions")
             .finish_non_exhaustive()
     }
 }
 
-impl TrialOptions {
+impl QuietRunOptions {
     fn new() -> ort::Result<Self> {
         let mut options = RunOptions::new()?;
         options.set_log_level(LogLevel::Fatal)?;
@@ -98,7 +98,7 @@ impl OnnxBackend {
             session,
             signature,
             options: Arc::new(Interruptible(RunOptions::new()?)),
-            trial_options: TrialOptions::new()?,
+            quiet_options: QuietRunOptions::new()?,
         })
     }
 }
@@ -155,7 +155,7 @@ fn failed(error: ort::Error) -> RunError {
 /// fault in what it was given.
 fn run_error(error: &ort::Error) -> RunError {
     match error.code() {
-        ErrorCode::InvalidArgument => RunError::InvalidInput(said_of_input(error.message())),
+        ErrorCode::InvalidArgument => RunError::InvalidInput(input_error_text(error.message())),
         _ => RunError::Failed(error.to_string()),
     }
 }
@@ -193,10 +193,10 @@ impl Backend for OnnxBackend {
         self.run_values(SessionInputs::from(named), stop)
     }
 
-    fn try_out(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
+    fn try_run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
         let outputs = self
             .session
-            .run_with_options(&*values(inputs)?, &self.trial_options.0)
+            .run_with_options(&*values(inputs)?, &self.quiet_options.0)
             .map_err(failed)?;
         tensors(&self.signature, outputs.values())
     }

@@ -15,7 +15,7 @@ use half::f16;
 use ort::session::builder::{PrepackedWeights, SessionBuilder};
 use ort::value::DynValue;
 
-use super::file::{FileError, Weights};
+use super::model_file::{FileError, Weights};
 
 /// Weights for the sessions of one model.
 pub(super) struct SharedWeights {

@@ -9,11 +9,11 @@
 //! Only the bytes of the ZipMap's own node and output are replaced; everything else stays as it is in
 //! the file, whatever fields a newer ONNX may have.
 
-use super::file::FileError;
+use super::model_file::FileError;
 use super::rewrite::{
     Message, Value, fields, packed_numbers, push_field, push_number_field, rewrite,
 };
-use crate::classifier::placement::Classes;
+use crate::classifier::label_columns::Classes;
 
 /// A model without ZipMaps.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use springtide_inference::trial::learn_labels;
+use springtide_inference::learn_labels;
 use springtide_inference::{Backend, Class, Classifier, Prediction, Stop, Tensor};
 
 use crate::support::open;

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use springtide_inference::onnx::{
-    ExternalDataError, Links, LoadError, OnnxBackend, OnnxModel, Selected, Trust,
+    ExternalDataError, HazardPolicy, LinkPolicy, LoadError, OnnxBackend, OnnxModel, Provider,
 };
 use springtide_inference::{Backend, Stop};
 
@@ -73,14 +73,28 @@ fn weights_that_are_links_inside_the_model_directory_are_read() {
         (None, "weights of all versions/b"),
     ] {
         let (root, path) = linked(model_file, data);
-        let links = Links::Inside(root.path().to_owned());
-        let model =
-            OnnxModel::open(&RUNTIME, &path, &links, Selected::Cpu, ONE, Trust::Tried).unwrap();
+        let links = LinkPolicy::Inside(root.path().to_owned());
+        let model = OnnxModel::open(
+            &RUNTIME,
+            &path,
+            &links,
+            Provider::Cpu,
+            ONE,
+            HazardPolicy::Allow,
+        )
+        .unwrap();
         for _session in 0..2 {
             check(model.session(ONE).unwrap());
         }
-        let narrower = Links::Inside(root.path().join("m"));
-        let refused = OnnxModel::open(&RUNTIME, &path, &narrower, Selected::Cpu, ONE, Trust::Tried);
+        let narrower = LinkPolicy::Inside(root.path().join("m"));
+        let refused = OnnxModel::open(
+            &RUNTIME,
+            &path,
+            &narrower,
+            Provider::Cpu,
+            ONE,
+            HazardPolicy::Allow,
+        );
         assert!(
             matches!(
                 refused,

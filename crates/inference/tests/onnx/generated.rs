@@ -20,7 +20,7 @@ use std::fs;
 use std::path::Path;
 
 use fastrand::Rng;
-use springtide_inference::onnx::{Links, OnnxModel, Selected, Trust};
+use springtide_inference::onnx::{HazardPolicy, LinkPolicy, OnnxModel, Provider};
 use springtide_rows::{Analysis, Verdict};
 
 use self::builder::Value;
@@ -70,13 +70,20 @@ fn judge(generated: &Generated, outputs: &[&Value], seed: u64, file: &Path) -> J
         farthest,
         text: format!("seed {seed}: {why}\n{}", text(&model)),
     };
-    let links = Links::BesideTheModel;
-    let opened = OnnxModel::open(&RUNTIME, file, &links, Selected::Cpu, ONE, Trust::Tried);
+    let links = LinkPolicy::BesideTheModel;
+    let opened = OnnxModel::open(
+        &RUNTIME,
+        file,
+        &links,
+        Provider::Cpu,
+        ONE,
+        HazardPolicy::Allow,
+    );
     let model_file = match opened {
         Ok(opened) => opened,
         Err(error) => return told(Judged::Nothing, 0.0, error.to_string()),
     };
-    let Analysis { verdict, hazards } = &model_file.knowledge().analysis;
+    let Analysis { verdict, hazards } = &model_file.analysis().graph;
     if let Some(hazard) = hazards.first() {
         return told(Judged::Nothing, 0.0, hazard.to_string());
     }

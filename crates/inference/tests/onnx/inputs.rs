@@ -1,6 +1,6 @@
 //! What a model doesn't take, and what its labels mean.
 
-use springtide_inference::trial::learn_labels;
+use springtide_inference::learn_labels;
 use springtide_inference::{Backend, Classifier, RunError, Stop, Tensor};
 
 use crate::support::{model, open, tensor};

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use springtide_inference::onnx::{Links, OnnxModel, Selected, Trust};
+use springtide_inference::onnx::{HazardPolicy, LinkPolicy, OnnxModel, Provider};
 use springtide_inference::{Backend, Stop};
 
 use crate::support::{ONE, RUNTIME, model, open, tensor};
@@ -25,10 +25,10 @@ fn compare(name: &str, rows: usize, columns: usize) -> bool {
     let several = OnnxModel::open(
         &RUNTIME,
         &model(name),
-        &Links::BesideTheModel,
-        Selected::Cpu,
+        &LinkPolicy::BesideTheModel,
+        Provider::Cpu,
         THREE,
-        Trust::Tried,
+        HazardPolicy::Allow,
     )
     .unwrap();
     let shares = several.shares_weights();
@@ -56,10 +56,10 @@ fn a_model_that_can_not_be_compared_shares_nothing() {
     let several = OnnxModel::open(
         &RUNTIME,
         &model("not_a_number"),
-        &Links::BesideTheModel,
-        Selected::Cpu,
+        &LinkPolicy::BesideTheModel,
+        Provider::Cpu,
         THREE,
-        Trust::Tried,
+        HazardPolicy::Allow,
     )
     .unwrap();
     assert!(!several.shares_weights());
@@ -70,10 +70,10 @@ fn one_session_shares_nothing() {
     let model = OnnxModel::open(
         &RUNTIME,
         &model("dense"),
-        &Links::BesideTheModel,
-        Selected::Cpu,
+        &LinkPolicy::BesideTheModel,
+        Provider::Cpu,
         ONE,
-        Trust::Tried,
+        HazardPolicy::Allow,
     )
     .unwrap();
     assert!(!model.shares_weights());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use springtide_inference::onnx::{
-    Links, LoadError, OnnxBackend, OnnxModel, Runtime, Selected, Trust,
+    HazardPolicy, LinkPolicy, LoadError, OnnxBackend, OnnxModel, Provider, Runtime,
 };
 use springtide_inference::{Data, Tensor};
 
@@ -30,10 +30,10 @@ pub(crate) fn open(model: &Path) -> Result<OnnxBackend, LoadError> {
     OnnxModel::open(
         &RUNTIME,
         model,
-        &Links::BesideTheModel,
-        Selected::Cpu,
+        &LinkPolicy::BesideTheModel,
+        Provider::Cpu,
         ONE,
-        Trust::Tried,
+        HazardPolicy::Allow,
     )?
     .session(ONE)
 }

@@ -9,10 +9,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
-use springtide_api::{
-    server::{BatchingPolicy, ExecutionProvider, ImagePullPolicy},
-    targets::Signal,
-};
+use springtide_api::{server::ImagePullPolicy, targets::Signal};
 use springtide_contract::{defaults, env, paths};
 
 use super::{model_source::ModelSource, pod_security, volumes};
@@ -171,16 +168,6 @@ fn with_asked(mut variables: Vec<EnvVar>, model_service: &ValidatedModelService)
 
 fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
     let server = model_service.server();
-    let policy = match server.batching.policy {
-        BatchingPolicy::WorkConserving => "work-conserving",
-        BatchingPolicy::Window => "window",
-    };
-    let execution_provider = match server.execution_provider {
-        ExecutionProvider::Auto => "auto",
-        ExecutionProvider::Cpu => "cpu",
-        ExecutionProvider::Cuda => "cuda",
-        ExecutionProvider::TensorRt => "tensorrt",
-    };
     let workers = server
         .workers
         .or(model_service.pod_resources().cores_without_limit)
@@ -194,9 +181,9 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
         variable(env::MODEL_NAME, &model_service.model_name()),
         variable(env::MODEL_SERVICE_NAME, &model_service.name()),
         variable(env::MODEL_SERVICE_NAMESPACE, &model_service.namespace()),
-        variable(env::EXECUTION_PROVIDER, &execution_provider),
-        variable(env::BATCHING_MODE, &model_service.batching_mode().value()),
-        variable(env::BATCHING_POLICY, &policy),
+        variable(env::EXECUTION_PROVIDER, &server.execution_provider),
+        variable(env::BATCHING_MODE, &model_service.batching_mode()),
+        variable(env::BATCHING_POLICY, &server.batching.policy),
         variable(
             env::CONTRACT_MAX_BATCH_SIZE,
             &server.batching.max_batch_rows,

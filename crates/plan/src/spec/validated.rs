@@ -267,7 +267,7 @@ impl ValidatedModelService {
     /// What pods are told about batches. A pod that starts knows nothing of what others have found, so
     /// that a known mismatch is for `Auto` what `Never` is; `Always` is the owner's word.
     pub(crate) fn batching_mode(&self) -> BatchingMode {
-        match BatchingMode::from(self.server.batching.mode) {
+        match self.server.batching.mode {
             BatchingMode::Auto if self.sentinel_mismatch.is_some() => BatchingMode::Never,
             mode => mode,
         }

@@ -9,11 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use springtide_api::{
     ModelServiceStatus, Sha256,
-    server::BatchingMode,
     status::{BatchingStatus, ModelStatus},
 };
 use springtide_contract::{
-    batching::{self, BatchingReason},
+    batching::{self, BatchingMode, BatchingReason},
     defaults,
     text::plain,
 };

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use springtide_inference::onnx::Links;
+use springtide_contract::batching::BatchingMode;
+use springtide_contract::execution_provider::ExecutionProvider;
+use springtide_inference::onnx::LinkPolicy;
 
-use super::values::{ExecutionProvider, count};
-use crate::models::batching::Wish;
-use crate::models::shipped::Mode;
+use super::values::{batching_mode, count, execution_provider};
+use crate::models::batching::BatchingPreference;
 
 /// What to try, as `serve` was told to serve it.
 #[derive(Debug, Args)]
@@ -16,14 +17,14 @@ pub struct ProbeArgs {
     #[arg(long)]
     pub onnxruntime: PathBuf,
     /// Execution provider of the model
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = execution_provider())]
     pub execution_provider: ExecutionProvider,
     /// Maximum number of rows in one batch
     #[arg(long, value_parser = value_parser!(u32).range(1..=4096))]
     pub max_batch_size: u32,
     /// Who decides whether requests share a batch
-    #[arg(long, value_enum)]
-    pub batching_mode: Mode,
+    #[arg(long, value_parser = batching_mode())]
+    pub batching_mode: BatchingMode,
     /// Folder of models that contains the model file
     #[arg(long)]
     pub model_dir: Option<PathBuf>,
@@ -34,17 +35,17 @@ pub struct ProbeArgs {
 impl ProbeArgs {
     /// Where links to external data may lead.
     #[must_use]
-    pub fn links(&self) -> Links {
+    pub fn links(&self) -> LinkPolicy {
         self.model_dir
             .clone()
-            .map_or(Links::BesideTheModel, Links::Inside)
+            .map_or(LinkPolicy::BesideTheModel, LinkPolicy::Inside)
     }
 
     /// What the model is batched by.
     #[must_use]
-    pub fn wish(&self) -> Wish {
-        Wish {
-            mode: self.batching_mode.into(),
+    pub fn batching_preference(&self) -> BatchingPreference {
+        BatchingPreference {
+            mode: self.batching_mode,
             max_rows: count(self.max_batch_size),
         }
     }

@@ -6,18 +6,19 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, RangedI64ValueParser};
-use clap::{Args, ValueEnum, value_parser};
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, value_parser};
 use springtide_batching::{Config, Objective, Policy, Sharing};
+use springtide_contract::batching::{BatchingMode, BatchingPolicy};
+use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_contract::{defaults, env, paths};
 
-use super::values::{ExecutionProvider, count};
+use super::values::{batching_mode, batching_policy, count, execution_provider};
 use crate::http::cors::{Cors, Origin};
 use crate::memory_budget::MemoryBudget;
-use crate::models::batching::Wish;
-use crate::models::probe::Probe;
-use crate::models::shipped::Mode;
-use crate::models::{ModelName, Source};
+use crate::models::batching::BatchingPreference;
+use crate::models::isolation::IsolatedLoader;
+use crate::models::{ModelName, ModelSource};
 
 /// Time beyond the request timeout in which the answers to the last requests reach their clients.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
@@ -68,12 +69,12 @@ pub struct ServeArgs {
         value_parser = value_parser!(u32).range(0..=60_000))]
     pub max_wait_ms: u32,
     /// Time at which queued requests become a batch
-    #[arg(long, env = env::BATCHING_POLICY, value_enum, default_value_t = BatchingPolicy::WorkConserving)]
+    #[arg(long, env = env::BATCHING_POLICY, value_parser = batching_policy(), default_value_t)]
     pub batching_policy: BatchingPolicy,
     /// Whether requests of several clients share batches. The springtide.toml of a model takes precedence
     /// over this flag
-    #[arg(long, env = env::BATCHING_MODE, value_enum, default_value_t = Mode::Auto)]
-    pub batching_mode: Mode,
+    #[arg(long, env = env::BATCHING_MODE, value_parser = batching_mode(), default_value_t)]
+    pub batching_mode: BatchingMode,
     /// Maximum number of rows in the queue; further requests are rejected with 429
     #[arg(long, env = env::MAX_QUEUE_ROWS, default_value_t = defaults::MAX_QUEUE_ROWS,
         value_parser = value_parser!(u32).range(1..=1_000_000))]
@@ -89,7 +90,7 @@ pub struct ServeArgs {
         value_parser = value_parser!(u32).range(0..=600_000))]
     pub latency_objective_ms: u32,
     /// Execution provider of the model
-    #[arg(long, env = env::EXECUTION_PROVIDER, value_enum, default_value_t = ExecutionProvider::Cpu)]
+    #[arg(long, env = env::EXECUTION_PROVIDER, value_parser = execution_provider(), default_value_t)]
     pub execution_provider: ExecutionProvider,
     /// Inference threads, each with its own session. Default: one for every two CPUs of the CPU quota, or one on a GPU
     #[arg(long, env = env::WORKERS, value_parser = workers())]
@@ -177,9 +178,9 @@ impl ServeArgs {
 
     /// What models are batched by where their owners ship no settings.
     #[must_use]
-    pub fn wish(&self) -> Wish {
-        Wish {
-            mode: self.batching_mode.into(),
+    pub fn batching_preference(&self) -> BatchingPreference {
+        BatchingPreference {
+            mode: self.batching_mode,
             max_rows: self.max_rows(),
         }
     }
@@ -187,33 +188,28 @@ impl ServeArgs {
     /// How models that could end the process are tried first; None where this program can't be found,
     /// as after its file was replaced.
     #[must_use]
-    pub fn probe(&self) -> Option<Probe> {
-        let name = |value: &dyn Fn() -> Option<PossibleValue>| {
-            value()
-                .map(|value| value.get_name().to_owned())
-                .unwrap_or_default()
-        };
+    pub fn isolated_loader(&self) -> Option<IsolatedLoader> {
         let mut arguments: Vec<OsString> = vec![
             "probe".into(),
             "--onnxruntime".into(),
             self.onnxruntime.clone().into(),
             "--execution-provider".into(),
-            name(&|| self.execution_provider.to_possible_value()).into(),
+            self.execution_provider.name().into(),
             "--max-batch-size".into(),
             self.max_batch_size.to_string().into(),
             "--batching-mode".into(),
-            name(&|| self.batching_mode.to_possible_value()).into(),
+            self.batching_mode.name().into(),
         ];
         if let Some(directory) = &self.model_dir {
             arguments.extend(["--model-dir".into(), directory.clone().into()]);
         }
         let program = std::env::current_exe().ok()?;
-        let time = Duration::from_secs(self.probe_timeout_seconds.into());
-        Some(Probe {
+        let timeout = Duration::from_secs(self.probe_timeout_seconds.into());
+        Some(IsolatedLoader {
             program,
             arguments,
-            time,
-            bytes: self.probe_memory_bytes,
+            timeout,
+            max_bytes: self.probe_memory_bytes,
         })
     }
 
@@ -239,10 +235,10 @@ impl ServeArgs {
 
     /// Where models come from.
     #[must_use]
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> ModelSource {
         match &self.model_dir {
-            Some(directory) => Source::Directory(directory.clone()),
-            None => Source::File {
+            Some(directory) => ModelSource::Directory(directory.clone()),
+            None => ModelSource::File {
                 name: self.model_name.clone().unwrap_or_default(),
                 path: self.model_path.clone(),
             },
@@ -344,15 +340,6 @@ impl ServeArgs {
             |seconds| Duration::from_secs(seconds.into()),
         )
     }
-}
-
-/// When queued requests become a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BatchingPolicy {
-    /// As soon as a worker is idle
-    WorkConserving,
-    /// When the batch is full or the oldest request has waited for --max-wait-ms
-    Window,
 }
 
 #[cfg(test)]

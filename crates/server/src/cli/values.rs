@@ -1,9 +1,12 @@
 //! Values that flags of several commands take.
 
 use std::num::NonZeroUsize;
+use std::str::FromStr;
 
-use clap::ValueEnum;
-use springtide_inference::onnx::Provider;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use springtide_contract::batching::{BatchingMode, BatchingPolicy};
+use springtide_contract::execution_provider::ExecutionProvider;
+use springtide_contract::names::UnknownName;
 
 /// Numbers of rows and threads that were checked to be at least 1 and fit any pointer size.
 pub(super) fn count(number: u32) -> NonZeroUsize {
@@ -13,27 +16,57 @@ pub(super) fn count(number: u32) -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
-/// What the model runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExecutionProvider {
-    /// CPU
-    Cpu,
-    /// NVIDIA GPU; the server does not start if none is usable
-    Cuda,
-    /// NVIDIA GPU through TensorRT, which compiles a model for minutes when it is loaded; the server does not start if
-    /// it is not usable
-    Tensorrt,
-    /// NVIDIA GPU if one is usable, otherwise the CPU; log, metadata and metrics show the choice
-    Auto,
+/// Values of a flag, by the names that the contract gives them, each with its help text.
+fn values<T>(
+    all: &[T],
+    name: fn(T) -> &'static str,
+    help: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + FromStr<Err = UnknownName> + Send + Sync + 'static,
+{
+    let value = |value: &T| PossibleValue::new(name(*value)).help(help(*value));
+    PossibleValuesParser::new(all.iter().map(value)).try_map(|name| name.parse())
 }
 
-impl From<ExecutionProvider> for Provider {
-    fn from(provider: ExecutionProvider) -> Self {
-        match provider {
-            ExecutionProvider::Cpu => Self::Cpu,
-            ExecutionProvider::Cuda => Self::Cuda,
-            ExecutionProvider::Tensorrt => Self::TensorRt,
-            ExecutionProvider::Auto => Self::Auto,
+pub(super) fn execution_provider() -> impl TypedValueParser<Value = ExecutionProvider> {
+    values(
+        ExecutionProvider::ALL,
+        ExecutionProvider::name,
+        |provider| match provider {
+            ExecutionProvider::Auto => {
+                "NVIDIA GPU if one is usable, otherwise the CPU; log, metadata and metrics show the choice"
+            }
+            ExecutionProvider::Cpu => "CPU",
+            ExecutionProvider::Cuda => "NVIDIA GPU; the server does not start if none is usable",
+            ExecutionProvider::TensorRt => {
+                "NVIDIA GPU through TensorRT, which compiles a model for minutes when it is loaded; the \
+             server does not start if it is not usable"
+            }
+        },
+    )
+}
+
+pub(super) fn batching_mode() -> impl TypedValueParser<Value = BatchingMode> {
+    values(BatchingMode::ALL, BatchingMode::name, |mode| match mode {
+        BatchingMode::Auto => {
+            "Requests share batches where the model's graph proves that rows are independent, or, where \
+             the graph doesn't decide it, where trial runs find no dependence"
         }
-    }
+        BatchingMode::Always => "Requests share batches: you guarantee that rows are independent",
+        BatchingMode::Never => "Each request runs alone",
+    })
+}
+
+pub(super) fn batching_policy() -> impl TypedValueParser<Value = BatchingPolicy> {
+    values(
+        BatchingPolicy::ALL,
+        BatchingPolicy::name,
+        |policy| match policy {
+            BatchingPolicy::WorkConserving => "As soon as a worker is idle",
+            BatchingPolicy::Window => {
+                "When the batch is full or the oldest request has waited for --max-wait-ms"
+            }
+        },
+    )
 }

@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 use springtide_batching::{Sentinel, Sharing};
 use springtide_contract::batching::{BatchingMode, BatchingReason, BatchingStatus};
 use springtide_contract::text::plain;
-use springtide_inference::trial::{Effort, Outcome};
+use springtide_inference::independence::{CheckOutcome, Effort};
 use springtide_rows::{Finding, Verdict};
 
 use super::MAX_MESSAGE;
 
 /// What a model's owner asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
+pub struct BatchingPreference {
     /// Who decides.
     pub mode: BatchingMode,
     /// Most rows in one batch.
@@ -24,25 +24,29 @@ pub struct Wish {
 
 /// How far it is decided without a trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Before {
+pub(super) enum GraphDecision {
     /// It is.
     Decided(BatchingStatus),
     /// A trial of this effort decides.
-    Try(Effort),
+    NeedsCheck(Effort),
 }
 
-/// What the owner's wish and the model's graph decide.
-pub(super) fn before_trial(wish: Wish, has_row_axis: bool, verdict: &Verdict) -> Before {
+/// What the owner's preference and the model's graph decide.
+pub(super) fn decide_from_graph(
+    preference: BatchingPreference,
+    has_row_axis: bool,
+    verdict: &Verdict,
+) -> GraphDecision {
     if !has_row_axis {
         let message = "Each request runs alone: an input of the model has no free first dimension for \
                        rows; export it with a dynamic batch axis to have requests share batches";
         return decided(BatchingReason::NoRowAxis, message);
     }
-    if wish.max_rows == NonZeroUsize::MIN {
+    if preference.max_rows == NonZeroUsize::MIN {
         let message = "Each request runs alone: batches of one row are asked for";
         return decided(BatchingReason::OneRow, message);
     }
-    match (wish.mode, verdict) {
+    match (preference.mode, verdict) {
         (BatchingMode::Never, _) => decided(
             BatchingReason::OwnerNever,
             "Each request runs alone: the batching mode is Never",
@@ -55,19 +59,19 @@ pub(super) fn before_trial(wish: Wish, has_row_axis: bool, verdict: &Verdict) ->
             BatchingReason::Dependent,
             format!("Each request runs alone: {}", because(finding)),
         ),
-        (BatchingMode::Auto, Verdict::Independent) => Before::Try(Effort::Glance),
-        (BatchingMode::Auto, Verdict::Unknown(_)) => Before::Try(Effort::Full),
+        (BatchingMode::Auto, Verdict::Independent) => GraphDecision::NeedsCheck(Effort::Quick),
+        (BatchingMode::Auto, Verdict::Unknown(_)) => GraphDecision::NeedsCheck(Effort::Full),
     }
 }
 
 /// What a trial decides with the verdict on the graph.
-pub(super) fn after_trial(verdict: &Verdict, outcome: &Outcome) -> BatchingStatus {
+pub(super) fn decide_from_check(verdict: &Verdict, outcome: &CheckOutcome) -> BatchingStatus {
     let unknown = match verdict {
         Verdict::Unknown(finding) | Verdict::Dependent(finding) => Some(because(finding)),
         Verdict::Independent => None,
     };
     match (outcome, unknown) {
-        (Outcome::Refuted(how), _) => status(
+        (CheckOutcome::Refuted(how), _) => status(
             BatchingReason::TrialRefuted,
             format!(
                 "Each request runs alone: a trial run has shown that a row depends on the rows beside \
@@ -78,14 +82,14 @@ pub(super) fn after_trial(verdict: &Verdict, outcome: &Outcome) -> BatchingStatu
             BatchingReason::Proven,
             "Requests share batches: the model's graph proves that rows are independent",
         ),
-        (Outcome::Passed, Some(why)) => status(
+        (CheckOutcome::Passed, Some(why)) => status(
             BatchingReason::TrialPassed,
             format!(
                 "Requests share batches: trial runs have found no dependence between rows, though the \
                  graph doesn't prove it: {why}"
             ),
         ),
-        (Outcome::Impossible(how), Some(why)) => status(
+        (CheckOutcome::Impossible(how), Some(why)) => status(
             BatchingReason::TrialImpossible,
             format!(
                 "Each request runs alone: the graph doesn't prove that rows are independent ({why}), \
@@ -110,8 +114,8 @@ fn because(finding: &Finding) -> String {
     }
 }
 
-fn decided(reason: BatchingReason, message: impl Display) -> Before {
-    Before::Decided(status(reason, message))
+fn decided(reason: BatchingReason, message: impl Display) -> GraphDecision {
+    GraphDecision::Decided(status(reason, message))
 }
 
 fn status(reason: BatchingReason, message: impl Display) -> BatchingStatus {
@@ -126,7 +130,7 @@ fn status(reason: BatchingReason, message: impl Display) -> BatchingStatus {
 #[derive(Debug)]
 pub struct Batching {
     at_load: BatchingStatus,
-    found: OnceLock<BatchingStatus>,
+    mismatch: OnceLock<BatchingStatus>,
 }
 
 impl Batching {
@@ -135,14 +139,14 @@ impl Batching {
     pub fn new(at_load: BatchingStatus) -> Self {
         Self {
             at_load: shown(at_load),
-            found: OnceLock::new(),
+            mismatch: OnceLock::new(),
         }
     }
 
     /// How it is now.
     #[must_use]
     pub fn status(&self) -> &BatchingStatus {
-        self.found.get().unwrap_or(&self.at_load)
+        self.mismatch.get().unwrap_or(&self.at_load)
     }
 
     /// Whether requests share batches.
@@ -165,7 +169,7 @@ impl Batching {
 
     /// A row that ran again alone gave something else than in its batch. That holds until the model
     /// changes. Under `Always` batches go on being shared: the owner knows.
-    pub fn mismatch(&self, difference: &str) {
+    pub fn record_mismatch(&self, difference: &str) {
         let always = self.at_load.reason == BatchingReason::OwnerAlways;
         let effect = if always {
             "Requests still share batches, since the batching mode is Always"
@@ -180,13 +184,13 @@ impl Batching {
                  before may have been wrong: {difference}."
             ),
         };
-        self.remember(found);
+        self.restore(found);
     }
 
     /// Something was found earlier, when the same content of the version served before.
-    pub fn remember(&self, found: BatchingStatus) {
+    pub fn restore(&self, found: BatchingStatus) {
         // The first finding stays: later ones say the same.
-        let _already_found = self.found.set(shown(found));
+        let _already_found = self.mismatch.set(shown(found));
     }
 }
 
@@ -211,28 +215,31 @@ mod tests {
         }
     }
 
-    fn before(mode: BatchingMode, verdict: &Verdict) -> Before {
+    fn from_graph(mode: BatchingMode, verdict: &Verdict) -> GraphDecision {
         let max_rows = ROWS;
-        before_trial(Wish { mode, max_rows }, true, verdict)
+        decide_from_graph(BatchingPreference { mode, max_rows }, true, verdict)
     }
 
-    fn reason(before: Before) -> Option<BatchingReason> {
+    fn reason(before: GraphDecision) -> Option<BatchingReason> {
         match before {
-            Before::Decided(status) => Some(status.reason),
-            Before::Try(_) => None,
+            GraphDecision::Decided(status) => Some(status.reason),
+            GraphDecision::NeedsCheck(_) => None,
         }
     }
 
     #[test]
     fn the_table_of_the_docs() {
-        let auto = |verdict: &Verdict, outcome: Outcome| match before(BatchingMode::Auto, verdict) {
-            Before::Decided(status) => status,
-            Before::Try(_) => after_trial(verdict, &outcome),
+        let auto = |verdict: &Verdict, outcome: CheckOutcome| match from_graph(
+            BatchingMode::Auto,
+            verdict,
+        ) {
+            GraphDecision::Decided(status) => status,
+            GraphDecision::NeedsCheck(_) => decide_from_check(verdict, &outcome),
         };
         let (passed, refuted, impossible) = (
-            || Outcome::Passed,
-            || Outcome::Refuted("a row".to_owned()),
-            || Outcome::Impossible("no rows".to_owned()),
+            || CheckOutcome::Passed,
+            || CheckOutcome::Refuted("a row".to_owned()),
+            || CheckOutcome::Impossible("no rows".to_owned()),
         );
         let unknown = Verdict::Unknown(finding());
         let dependent = Verdict::Dependent(finding());
@@ -263,29 +270,37 @@ mod tests {
             Verdict::Unknown(finding()),
             Verdict::Dependent(finding()),
         ] {
-            let never = reason(before(BatchingMode::Never, &verdict));
+            let never = reason(from_graph(BatchingMode::Never, &verdict));
             assert_eq!(never, Some(BatchingReason::OwnerNever));
-            let always = reason(before(BatchingMode::Always, &verdict));
+            let always = reason(from_graph(BatchingMode::Always, &verdict));
             assert_eq!(always, Some(BatchingReason::OwnerAlways));
-            let wish = Wish {
+            let preference = BatchingPreference {
                 mode: BatchingMode::Always,
                 max_rows: ROWS,
             };
-            let no_axis = reason(before_trial(wish, false, &verdict));
+            let no_axis = reason(decide_from_graph(preference, false, &verdict));
             assert_eq!(no_axis, Some(BatchingReason::NoRowAxis));
             let max_rows = NonZeroUsize::MIN;
-            let one = reason(before_trial(Wish { max_rows, ..wish }, true, &verdict));
+            let one = reason(decide_from_graph(
+                BatchingPreference {
+                    max_rows,
+                    ..preference
+                },
+                true,
+                &verdict,
+            ));
             assert_eq!(one, Some(BatchingReason::OneRow));
         }
         assert_eq!(
-            before(BatchingMode::Auto, &Verdict::Unknown(finding())),
-            Before::Try(Effort::Full)
+            from_graph(BatchingMode::Auto, &Verdict::Unknown(finding())),
+            GraphDecision::NeedsCheck(Effort::Full)
         );
     }
 
     #[test]
     fn messages_name_the_node_and_what_would_mend_it() {
-        let Before::Decided(status) = before(BatchingMode::Auto, &Verdict::Dependent(finding()))
+        let GraphDecision::Decided(status) =
+            from_graph(BatchingMode::Auto, &Verdict::Dependent(finding()))
         else {
             panic!("undecided")
         };
@@ -300,7 +315,7 @@ mod tests {
     fn what_a_model_calls_its_parts_is_shown_on_one_line_without_controls() {
         let name = format!("\0a\n\u{202e}b\u{9b}\u{2028}{}", "c".repeat(10_000));
         let batching = Batching::new(status(BatchingReason::TrialRefuted, &name));
-        batching.mismatch(&name);
+        batching.record_mismatch(&name);
         for message in [&batching.at_load.message, &batching.status().message] {
             assert!(
                 message.contains("\u{fffd}a \u{fffd}b\u{fffd} ccc"),
@@ -312,19 +327,24 @@ mod tests {
 
     #[test]
     fn a_mismatch_ends_sharing_for_good_but_for_owners_who_know() {
-        let batching = Batching::new(after_trial(&Verdict::Independent, &Outcome::Passed));
+        let batching = Batching::new(decide_from_check(
+            &Verdict::Independent,
+            &CheckOutcome::Passed,
+        ));
         assert!(batching.is_shared());
-        batching.mismatch("0.5 for 0.25");
+        batching.record_mismatch("0.5 for 0.25");
         assert!(!batching.is_shared());
         assert_eq!(batching.status().reason, BatchingReason::SentinelMismatch);
         assert!(batching.status().message.contains("0.5 for 0.25"));
-        batching.mismatch("another");
+        batching.record_mismatch("another");
         assert!(batching.status().message.contains("0.5 for 0.25"));
-        let Before::Decided(always) = before(BatchingMode::Always, &Verdict::Independent) else {
+        let GraphDecision::Decided(always) =
+            from_graph(BatchingMode::Always, &Verdict::Independent)
+        else {
             panic!("undecided")
         };
         let batching = Batching::new(always);
-        batching.mismatch("0.5 for 0.25");
+        batching.record_mismatch("0.5 for 0.25");
         assert!(batching.is_shared());
         assert_eq!(batching.status().reason, BatchingReason::SentinelMismatch);
     }

@@ -5,10 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::{Contents, Entry, MODEL_FILE, entries, is_no_folder, walk};
-use super::hint::{self, Hint, Kind, Names};
+use super::fingerprint::Fingerprint;
+use super::folder::{Contents, FolderEntry, MODEL_FILE, entries, is_no_folder, walk};
+use super::layout_problem::{self, Kind, LayoutProblem, Names};
 use super::name::{ModelName, Version};
-use super::stamp::Stamp;
 
 /// Most models of a directory: the sum of what they need is bounded by memory long before.
 const MAX_MODELS: usize = 1_000;
@@ -17,18 +17,18 @@ const MAX_MODELS: usize = 1_000;
 const MAX_DEPTH: usize = 16;
 
 /// The same below a folder that is no version's, to see whether it has models.
-const HINT_DEPTH: usize = 3;
+const PROBLEM_SEARCH_DEPTH: usize = 3;
 
-/// Most hints about a directory.
-const MAX_HINTS: usize = 100;
+/// Most problems about a directory.
+const MAX_PROBLEMS: usize = 100;
 
 /// Versions with what tells their contents apart. None where a version's own folder is there and
 /// could not be read.
-type Versions = BTreeMap<Version, Option<Stamp>>;
+type Versions = BTreeMap<Version, Option<Fingerprint>>;
 
 /// What is known of a model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Folder {
+pub enum ModelFolder {
     /// The versions that have a model file.
     Versions(Versions),
     /// It is there and could not be read: that says nothing about its versions.
@@ -36,31 +36,31 @@ pub enum Folder {
 }
 
 /// What a directory holds at some instant.
-pub type Listing = BTreeMap<ModelName, Folder>;
+pub type Listing = BTreeMap<ModelName, ModelFolder>;
 
-/// What a look at a directory found.
+/// What a directory holds, and what is probably misplaced in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct DirectoryScan {
     /// What can be served.
     pub models: Listing,
     /// What is passed over and was probably meant to be served.
-    pub hints: Vec<Hint>,
+    pub problems: Vec<LayoutProblem>,
 }
 
-impl Found {
+impl DirectoryScan {
     /// What tells a version's content from others. None where it isn't there or could not be read.
     #[must_use]
-    pub fn stamp(&self, name: &ModelName, version: Version) -> Option<Stamp> {
+    pub fn fingerprint(&self, name: &ModelName, version: Version) -> Option<Fingerprint> {
         match self.models.get(name)? {
-            Folder::Versions(versions) => *versions.get(&version)?,
-            Folder::Unreadable => None,
+            ModelFolder::Versions(versions) => *versions.get(&version)?,
+            ModelFolder::Unreadable => None,
         }
     }
 }
 
 /// A directory could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ListError {
+pub enum ScanError {
     /// The operating system refused.
     #[error("the model directory {path} can't be read: {error}")]
     Io {
@@ -90,19 +90,19 @@ pub fn model_file(directory: &Path, name: &ModelName, version: Version) -> PathB
 }
 
 /// Lists the models of a directory. What isn't named like a model or a version is passed over, and
-/// so is a version that has no model file yet; where these look like models, there are hints.
+/// so is a version that has no model file yet; where these look like models, there are problems.
 ///
 /// # Errors
 /// When the directory itself can't be read or has too many models.
-pub fn list(directory: &Path) -> Result<Found, ListError> {
-    let failed = |error| ListError::Io {
+pub fn scan(directory: &Path) -> Result<DirectoryScan, ScanError> {
+    let failed = |error| ScanError::Io {
         path: directory.to_owned(),
         error,
     };
     let root = fs::canonicalize(directory).map_err(failed)?;
     let mut entries = entries(directory).map_err(failed)?;
     entries.sort_by_key(fs::DirEntry::file_name);
-    let mut found = Found::default();
+    let mut scan = DirectoryScan::default();
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') {
@@ -110,31 +110,32 @@ pub fn list(directory: &Path) -> Result<Found, ListError> {
         }
         let folder = match read_model(&entry.path(), &root) {
             Ok((versions, names)) => {
-                found.hints.extend(hint::of_model(&name, &names));
-                Folder::Versions(versions)
+                scan.problems
+                    .extend(layout_problem::of_model(&name, &names));
+                ModelFolder::Versions(versions)
             }
             // A file, or a folder that has just been removed.
             Err(error) if is_no_folder(&error) => {
-                found.hints.extend(hint::of_file(&name));
+                scan.problems.extend(layout_problem::of_file(&name));
                 continue;
             }
             Err(error) => {
                 if name.parse::<ModelName>().is_ok() {
                     tracing::warn!(model = %name, %error, "the model's folder can't be read");
                 }
-                Folder::Unreadable
+                ModelFolder::Unreadable
             }
         };
         if let Ok(name) = name.parse() {
-            found.models.insert(name, folder);
+            scan.models.insert(name, folder);
         }
-        if found.models.len() > MAX_MODELS {
+        if scan.models.len() > MAX_MODELS {
             let path = directory.to_owned();
-            return Err(ListError::TooMany { path });
+            return Err(ScanError::TooMany { path });
         }
     }
-    found.hints.truncate(MAX_HINTS);
-    Ok(found)
+    scan.problems.truncate(MAX_PROBLEMS);
+    Ok(scan)
 }
 
 /// The versions in a model's folder, and what it holds altogether.
@@ -150,11 +151,11 @@ fn read_model(folder: &Path, root: &Path) -> io::Result<(Versions, Names)> {
         if version.is_none() && leads_to_version(&entry.path(), folder) {
             continue;
         }
-        let depth = version.map_or(HINT_DEPTH, |_| MAX_DEPTH);
+        let depth = version.map_or(PROBLEM_SEARCH_DEPTH, |_| MAX_DEPTH);
         let kind = match read_version(&entry.path(), root, depth) {
             Ok(Some(contents)) => {
-                if let Some((version, stamp)) = version.zip(stamp(&contents)) {
-                    versions.insert(version, Some(stamp));
+                if let Some((version, fingerprint)) = version.zip(fingerprint(&contents)) {
+                    versions.insert(version, Some(fingerprint));
                 }
                 names.extend(names_of(&name, &contents));
                 Kind::Folder
@@ -194,25 +195,25 @@ fn read_version(folder: &Path, root: &Path, depth: usize) -> io::Result<Option<C
 }
 
 /// None where there is no model file.
-fn stamp(contents: &Contents) -> Option<Stamp> {
-    let is_file = |entry: &Entry| matches!(entry, Entry::File(_));
+fn fingerprint(contents: &Contents) -> Option<Fingerprint> {
+    let is_file = |entry: &FolderEntry| matches!(entry, FolderEntry::File(_));
     contents
         .get(Path::new(MODEL_FILE))
         .filter(|entry| is_file(entry))?;
     let files = contents.iter().filter_map(|(path, entry)| match entry {
-        Entry::File(facts) => Some((&**path, facts)),
-        Entry::Folder | Entry::DeadLink => None,
+        FolderEntry::File(stat) => Some((&**path, stat)),
+        FolderEntry::Folder | FolderEntry::DeadLink => None,
     });
-    Some(Stamp::of(files))
+    Some(Fingerprint::of(files))
 }
 
 /// The contents of a folder by paths relative to the one around it.
 fn names_of(folder: &str, contents: &Contents) -> Names {
-    let named = |(path, entry): (&PathBuf, &Entry)| {
+    let named = |(path, entry): (&PathBuf, &FolderEntry)| {
         let kind = match entry {
-            Entry::File(_) => Kind::File,
-            Entry::Folder => Kind::Folder,
-            Entry::DeadLink => Kind::DeadLink,
+            FolderEntry::File(_) => Kind::File,
+            FolderEntry::Folder => Kind::Folder,
+            FolderEntry::DeadLink => Kind::DeadLink,
         };
         (format!("{folder}/{}", path.display()), kind)
     };

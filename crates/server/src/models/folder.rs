@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use super::stamp::FileFacts;
+use super::fingerprint::FileStat;
 
 /// Name of the model file in the folder of its version.
 pub(super) const MODEL_FILE: &str = "model.onnx";
@@ -18,15 +18,15 @@ const MAX_ENTRIES: usize = 10_000;
 
 /// Something in a folder, where a link is what it leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
-    File(FileFacts),
+pub(super) enum FolderEntry {
+    File(FileStat),
     Folder,
     /// A link that leads nowhere, in circles, or where the server may not look.
     DeadLink,
 }
 
 /// What is in a folder, by paths relative to it.
-pub(super) type Contents = BTreeMap<PathBuf, Entry>;
+pub(super) type Contents = BTreeMap<PathBuf, FolderEntry>;
 
 /// Reads a folder and those below it, so many deep; with 1, the folder alone. Links to folders are
 /// followed where these are inside `root`, and each folder is read once.
@@ -49,8 +49,8 @@ pub(super) fn walk(folder: &Path, root: &Path, depth: usize) -> io::Result<Conte
         for entry in entries {
             let path = relative.join(entry.file_name());
             let found = match metadata(&entry)? {
-                None => Entry::DeadLink,
-                Some(metadata) if metadata.is_file() => Entry::File(FileFacts::of(&metadata)),
+                None => FolderEntry::DeadLink,
+                Some(metadata) if metadata.is_file() => FolderEntry::File(FileStat::of(&metadata)),
                 Some(metadata) if metadata.is_dir() => {
                     if path.components().count() < depth
                         && may_be_read(&entry, &real, root)?
@@ -58,7 +58,7 @@ pub(super) fn walk(folder: &Path, root: &Path, depth: usize) -> io::Result<Conte
                     {
                         pending.insert(path.clone());
                     }
-                    Entry::Folder
+                    FolderEntry::Folder
                 }
                 Some(_device) => continue,
             };
@@ -161,10 +161,10 @@ mod tests {
     fn paths(root: &tempfile::TempDir, depth: usize) -> Vec<String> {
         let real = fs::canonicalize(root.path()).unwrap();
         let contents = walk(&root.path().join("m/1"), &real, depth).unwrap();
-        let path = |(path, entry): (&PathBuf, &Entry)| match entry {
-            Entry::File(_) => path.display().to_string(),
-            Entry::Folder => format!("{}/", path.display()),
-            Entry::DeadLink => format!("{}!", path.display()),
+        let path = |(path, entry): (&PathBuf, &FolderEntry)| match entry {
+            FolderEntry::File(_) => path.display().to_string(),
+            FolderEntry::Folder => format!("{}/", path.display()),
+            FolderEntry::DeadLink => format!("{}!", path.display()),
         };
         contents.iter().map(path).collect()
     }

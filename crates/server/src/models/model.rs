@@ -9,26 +9,26 @@ use springtide_batching::{
     Rejection, Submission,
 };
 use springtide_contract::batching::BatchingStatus;
-use springtide_inference::onnx::Selected;
+use springtide_inference::onnx::Provider;
 use springtide_inference::{Classifier, RunError, Signature, Tensor, UnsupportedModel};
 
 use super::batching::Batching;
-use super::load::{Facts, Loaded};
+use super::loader::{LoadedModel, ModelInfo};
 use super::name::{ModelName, Version};
-use super::request::{Checked, Inferred, InputError, RowShape, elements};
-use super::runner::{RunFailed, Runner};
+use super::request::{InferenceOutput, InputError, RowShape, ValidatedInputs, elements};
+use super::runner::{BatchRunError, BatchRunner};
 use super::statistics::{Counters, Statistics};
 use crate::metrics::{self, Dropped, Series, Status};
 
 /// What runs the batches of one version.
-pub(super) type ModelDriver = Driver<RowShape, Runner>;
+pub(super) type ModelDriver = Driver<RowShape, BatchRunner>;
 
 /// Most rows of one request to `/predict` where each request runs by itself: those of the largest batch
 /// that a flag allows.
 const MAX_ROWS_ALONE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Longest time that a run may go on after the last of its requests' deadlines.
-const LONGEST_OVERTIME: Duration = Duration::from_secs(60);
+const MAX_OVERRUN: Duration = Duration::from_secs(60);
 
 /// Why a request got no answer from a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,8 +93,8 @@ impl InferError {
     }
 }
 
-impl From<Failure<RunFailed>> for InferError {
-    fn from(failure: Failure<RunFailed>) -> Self {
+impl From<Failure<BatchRunError>> for InferError {
+    fn from(failure: Failure<BatchRunError>) -> Self {
         match failure {
             Failure::Rejected(Rejection::Overloaded { cause, retry_after }) => match cause {
                 Overload::QueueFull { .. } => Self::QueueFull { retry_after },
@@ -104,7 +104,7 @@ impl From<Failure<RunFailed>> for InferError {
             },
             Failure::Rejected(Rejection::Closed) => Self::Draining,
             Failure::TimedOut => Self::TimedOut,
-            Failure::Failed(RunFailed::Run(RunError::InvalidInput(problem))) => {
+            Failure::Failed(BatchRunError::Run(RunError::InvalidInput(problem))) => {
                 Self::InvalidInput(problem)
             }
             // The rows were checked against the same bound.
@@ -121,12 +121,12 @@ pub struct Model {
     name: ModelName,
     version: Version,
     version_text: String,
-    facts: Facts,
+    info: ModelInfo,
     batching: Arc<Batching>,
     max_rows: NonZeroUsize,
     max_wait: Duration,
     workers: NonZeroUsize,
-    queue: Handle<RowShape, Runner>,
+    queue: Handle<RowShape, BatchRunner>,
     counters: Arc<Counters>,
     series: Arc<Series>,
 }
@@ -139,16 +139,16 @@ impl Model {
     pub(super) fn start(
         name: ModelName,
         version: Version,
-        loaded: Loaded,
+        loaded: LoadedModel,
         bounds: Config,
         series: Arc<Series>,
     ) -> std::io::Result<(Self, ModelDriver)> {
-        let Loaded {
-            facts,
+        let LoadedModel {
+            info,
             first,
             others,
             threads,
-            before,
+            measured_runs,
         } = loaded;
         let max_rows = bounds.max_rows;
         let max_wait = match bounds.policy {
@@ -156,7 +156,7 @@ impl Model {
             Policy::Window(window) => window,
         };
         let workers = NonZeroUsize::MIN.saturating_add(others.len());
-        let batching = Arc::new(Batching::new(facts.batching.clone()));
+        let batching = Arc::new(Batching::new(info.batching.clone()));
         let batch_rows = if batching.is_shared() {
             max_rows
         } else {
@@ -176,15 +176,16 @@ impl Model {
         };
         let runner = |backend| {
             let batching = Arc::clone(&batching);
-            Runner::new(name.clone(), version, backend, batching, threads)
+            BatchRunner::new(name.clone(), version, backend, batching, threads)
         };
         let others = others.into_iter().map(runner);
-        let (queue, driver) = Driver::start(config, runner(first), others, &before, observer)?;
+        let (queue, driver) =
+            Driver::start(config, runner(first), others, &measured_runs, observer)?;
         let model = Self {
             name,
             version,
             version_text: version.to_string(),
-            facts,
+            info,
             batching,
             max_rows,
             max_wait,
@@ -215,7 +216,7 @@ impl Model {
     /// What the model takes and gives.
     #[must_use]
     pub const fn signature(&self) -> &Signature {
-        &self.facts.signature
+        &self.info.signature
     }
 
     /// The platform, as Triton names it.
@@ -237,11 +238,11 @@ impl Model {
     }
 
     /// What the sentinel found when the same content served before: each request runs alone.
-    pub(super) fn remember(&self, found: BatchingStatus) {
+    pub(super) fn restore_mismatch(&self, found: BatchingStatus) {
         if !found.enabled {
             self.queue.run_alone();
         }
-        self.batching.remember(found);
+        self.batching.restore(found);
     }
 
     /// Longest that a batch is held back for further requests.
@@ -261,7 +262,7 @@ impl Model {
     /// # Errors
     /// What is missing for that.
     pub const fn classifier(&self) -> Result<&Classifier, &UnsupportedModel> {
-        self.facts.classifier.as_ref()
+        self.info.classifier.as_ref()
     }
 
     /// Most rows of one request to `/predict`.
@@ -272,8 +273,8 @@ impl Model {
 
     /// How the version came to serve.
     #[must_use]
-    pub const fn facts(&self) -> &Facts {
-        &self.facts
+    pub const fn info(&self) -> &ModelInfo {
+        &self.info
     }
 
     /// The series of its metrics.
@@ -295,14 +296,14 @@ impl Model {
     }
 
     /// Whether every worker is in a run that goes on though nobody waits for it, and was told to end
-    /// [`LONGEST_OVERTIME`] ago: ONNX Runtime ends a run between two nodes, and can't end one node.
+    /// [`MAX_OVERRUN`] ago: ONNX Runtime ends a run between two nodes, and can't end one node.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         // TensorRT compiles the model for minutes within a run, for inputs of new shapes.
-        self.facts.provider != Selected::TensorRt
+        self.info.provider != Provider::TensorRt
             && self.queue.last_deadline().is_some_and(|deadline| {
                 let now = tokio::time::Instant::now().into_std();
-                now.saturating_duration_since(deadline) > LONGEST_OVERTIME
+                now.saturating_duration_since(deadline) > MAX_OVERRUN
             })
     }
 
@@ -315,8 +316,8 @@ impl Model {
         &self,
         inputs: Vec<Tensor>,
         optional: Vec<(usize, Tensor)>,
-    ) -> Result<Checked, InputError> {
-        Checked::new(self.signature(), self.max_rows(), inputs, optional)
+    ) -> Result<ValidatedInputs, InputError> {
+        ValidatedInputs::new(self.signature(), self.max_rows(), inputs, optional)
     }
 
     /// Runs the model on inputs that [`Model::check`] has passed. Dropping the future takes the
@@ -324,8 +325,12 @@ impl Model {
     ///
     /// # Errors
     /// [`InferError`], once and for all: nothing of the request is left behind.
-    pub async fn infer(&self, checked: Checked, deadline: Instant) -> Result<Inferred, InferError> {
-        let outcome = Outcome::begin(&self.counters);
+    pub async fn infer(
+        &self,
+        checked: ValidatedInputs,
+        deadline: Instant,
+    ) -> Result<InferenceOutput, InferError> {
+        let outcome = RequestOutcome::begin(&self.counters);
         let rows = checked.rows;
         let submission = Submission {
             signature: checked.row_shape.clone(),
@@ -341,7 +346,7 @@ impl Model {
         };
         let answer = self.queue.submit(submission).await?;
         outcome.succeeded(rows, &answer);
-        Ok(Inferred {
+        Ok(InferenceOutput {
             outputs: answer.output.outputs,
             rows: answer.output.rows,
             batch_rows: answer.batch_rows,
@@ -368,13 +373,13 @@ impl Drop for Model {
 }
 
 /// Counts how a request ends. Dropped before it succeeded, it has failed; its client may have left.
-struct Outcome<'a> {
+struct RequestOutcome<'a> {
     counters: &'a Counters,
     accepted: Instant,
     succeeded: bool,
 }
 
-impl<'a> Outcome<'a> {
+impl<'a> RequestOutcome<'a> {
     fn begin(counters: &'a Counters) -> Self {
         counters.accepted(SystemTime::now());
         Self {
@@ -392,7 +397,7 @@ impl<'a> Outcome<'a> {
     }
 }
 
-impl Drop for Outcome<'_> {
+impl Drop for RequestOutcome<'_> {
     fn drop(&mut self) {
         if !self.succeeded {
             self.counters.failed(self.accepted.elapsed());

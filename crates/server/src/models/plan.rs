@@ -12,25 +12,25 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use super::directory::{Folder, Listing};
+use super::directory::{Listing, ModelFolder};
+use super::fingerprint::Fingerprint;
 use super::name::{ModelName, Version};
-use super::stamp::Stamp;
 
 /// What is known of one version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Known {
+pub struct KnownVersion {
     /// The content that serves.
-    pub serving: Option<Stamp>,
+    pub serving: Option<Fingerprint>,
     /// The content that could not be loaded. It isn't tried again until it changes.
-    pub failed: Option<Stamp>,
+    pub failed: Option<Fingerprint>,
 }
 
 /// What is known of all versions.
-pub type KnownModels = BTreeMap<ModelName, BTreeMap<Version, Known>>;
+pub type KnownModels = BTreeMap<ModelName, BTreeMap<Version, KnownVersion>>;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum Action {
     /// Load this version beside what serves; where it serves already, in place of its old content.
     Load {
         /// The model.
@@ -38,7 +38,7 @@ pub enum Step {
         /// The version.
         version: Version,
         /// The content that is there.
-        stamp: Stamp,
+        fingerprint: Fingerprint,
     },
     /// Stop serving this version and forget what is known of it.
     Unload {
@@ -55,12 +55,12 @@ pub enum Step {
 /// middle of being written and isn't loaded yet, and nothing is done about a model that has lost a
 /// version that serves. At the start there is none, and everything is loaded.
 #[must_use]
-pub fn next(
+pub fn next_action(
     now: &Listing,
     before: Option<&Listing>,
     known: &KnownModels,
     keep: NonZeroUsize,
-) -> Option<Step> {
+) -> Option<Action> {
     if is_empty(now) {
         return None;
     }
@@ -72,22 +72,22 @@ pub fn next(
             is_gone(now, name, version)
                 && before.is_some_and(|before| !is_gone(before, name, version))
         };
-        let loses = |(version, known): (&Version, &Known)| {
+        let loses = |(version, known): (&Version, &KnownVersion)| {
             known.serving.is_some() && has_just_gone(*version)
         };
         if known.iter().any(loses) {
             return None;
         }
         match now.get(name) {
-            Some(Folder::Unreadable) => None,
-            Some(Folder::Versions(versions)) if !versions.is_empty() => {
-                let is_stable = |version, stamp| match before {
+            Some(ModelFolder::Unreadable) => None,
+            Some(ModelFolder::Versions(versions)) if !versions.is_empty() => {
+                let is_stable = |version, fingerprint| match before {
                     None => true,
-                    Some(before) => before_is(before, name, version, stamp),
+                    Some(before) => before_is(before, name, version, fingerprint),
                 };
                 next_of_model(name, versions, known, keep, is_stable)
             }
-            Some(Folder::Versions(_)) | None => {
+            Some(ModelFolder::Versions(_)) | None => {
                 known.keys().next().map(|&version| unload(name, version))
             }
         }
@@ -99,54 +99,59 @@ pub fn next(
 pub fn is_empty(listing: &Listing) -> bool {
     listing
         .values()
-        .all(|folder| matches!(folder, Folder::Versions(versions) if versions.is_empty()))
+        .all(|folder| matches!(folder, ModelFolder::Versions(versions) if versions.is_empty()))
 }
 
 fn is_gone(listing: &Listing, name: &ModelName, version: Version) -> bool {
     match listing.get(name) {
-        Some(Folder::Versions(versions)) => !versions.contains_key(&version),
-        Some(Folder::Unreadable) => false,
+        Some(ModelFolder::Versions(versions)) => !versions.contains_key(&version),
+        Some(ModelFolder::Unreadable) => false,
         None => true,
     }
 }
 
-fn before_is(before: &Listing, name: &ModelName, version: Version, stamp: Stamp) -> bool {
+fn before_is(
+    before: &Listing,
+    name: &ModelName,
+    version: Version,
+    fingerprint: Fingerprint,
+) -> bool {
     match before.get(name) {
-        Some(Folder::Versions(versions)) => versions.get(&version) == Some(&Some(stamp)),
-        Some(Folder::Unreadable) | None => false,
+        Some(ModelFolder::Versions(versions)) => versions.get(&version) == Some(&Some(fingerprint)),
+        Some(ModelFolder::Unreadable) | None => false,
     }
 }
 
 fn next_of_model(
     name: &ModelName,
-    versions: &BTreeMap<Version, Option<Stamp>>,
-    known: &BTreeMap<Version, Known>,
+    versions: &BTreeMap<Version, Option<Fingerprint>>,
+    known: &BTreeMap<Version, KnownVersion>,
     keep: NonZeroUsize,
-    is_stable: impl Fn(Version, Stamp) -> bool,
-) -> Option<Step> {
+    is_stable: impl Fn(Version, Fingerprint) -> bool,
+) -> Option<Action> {
     let mut kept = Vec::new();
-    for (&version, &stamp) in versions.iter().rev() {
+    for (&version, &fingerprint) in versions.iter().rev() {
         if kept.len() == keep.get() {
             break;
         }
-        let Known { serving, failed } = known.get(&version).copied().unwrap_or_default();
-        let is_new = stamp.is_some() && serving != stamp && failed != stamp;
-        if let Some(stamp) = stamp
+        let KnownVersion { serving, failed } = known.get(&version).copied().unwrap_or_default();
+        let is_new = fingerprint.is_some() && serving != fingerprint && failed != fingerprint;
+        if let Some(fingerprint) = fingerprint
             && is_new
-            && is_stable(version, stamp)
+            && is_stable(version, fingerprint)
         {
             let name = name.clone();
-            return Some(Step::Load {
+            return Some(Action::Load {
                 name,
                 version,
-                stamp,
+                fingerprint,
             });
         }
         if serving.is_some() {
             kept.push(version);
         }
     }
-    let superfluous = |version: &Version, known: &Known| match known.serving {
+    let superfluous = |version: &Version, known: &KnownVersion| match known.serving {
         Some(_) => !kept.is_empty() && !kept.contains(version),
         // Why it failed is of interest as long as its files are there.
         None => !versions.contains_key(version),
@@ -157,9 +162,9 @@ fn next_of_model(
         .map(|(&version, _)| unload(name, version))
 }
 
-fn unload(name: &ModelName, version: Version) -> Step {
+fn unload(name: &ModelName, version: Version) -> Action {
     let name = name.clone();
-    Step::Unload { name, version }
+    Action::Unload { name, version }
 }
 
 #[cfg(test)]

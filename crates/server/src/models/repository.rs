@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use springtide_contract::batching::{BatchingReason, BatchingStatus};
 
-use super::hint::Hint;
+use super::fingerprint::Fingerprint;
+use super::layout_problem::LayoutProblem;
 use super::model::Model;
 use super::name::{ModelName, Version};
-use super::plan::{Known, KnownModels};
-use super::stamp::Stamp;
+use super::plan::{KnownModels, KnownVersion};
 use crate::metrics::{ServingFacts, Snapshot, VersionFacts};
 
 /// Why a model whose workers are all in runs that don't end doesn't serve.
@@ -86,7 +86,7 @@ pub struct IndexEntry {
 
 /// All that is known of one version.
 #[derive(Default)]
-struct Entry {
+struct VersionEntry {
     serving: Option<Served>,
     failure: Option<LoadFailure>,
     loading: bool,
@@ -94,17 +94,17 @@ struct Entry {
 
 struct Served {
     model: Arc<Model>,
-    stamp: Stamp,
+    fingerprint: Fingerprint,
 }
 
 struct LoadFailure {
     reason: String,
     /// The content that failed; None once it is to be tried again.
-    stamp: Option<Stamp>,
-    may_pass: bool,
+    fingerprint: Option<Fingerprint>,
+    is_transient: bool,
 }
 
-impl Entry {
+impl VersionEntry {
     fn is_stuck(&self) -> bool {
         let serving = self.serving.as_ref();
         serving.is_some_and(|served| served.model.is_stuck())
@@ -140,14 +140,14 @@ impl Entry {
     }
 }
 
-type Versions = BTreeMap<Version, Entry>;
+type Versions = BTreeMap<Version, VersionEntry>;
 
 #[derive(Default)]
 struct Table {
     models: BTreeMap<ModelName, Versions>,
-    hints: Vec<Hint>,
+    problems: Vec<LayoutProblem>,
     /// What a sentinel found in versions that were unloaded: it holds for the same content.
-    found: BTreeMap<(ModelName, Version), (Stamp, BatchingStatus)>,
+    mismatches: BTreeMap<(ModelName, Version), (Fingerprint, BatchingStatus)>,
     /// What [`Repository::default_model`] gives.
     default: Option<Arc<Model>>,
 }
@@ -159,7 +159,7 @@ fn newest(versions: &Versions) -> Option<&Arc<Model>> {
 }
 
 impl Table {
-    fn entry(&mut self, name: &ModelName, version: Version) -> &mut Entry {
+    fn entry(&mut self, name: &ModelName, version: Version) -> &mut VersionEntry {
         let versions = self.models.entry(name.clone()).or_default();
         versions.entry(version).or_default()
     }
@@ -170,9 +170,9 @@ impl Table {
     }
 
     /// What is nearly right and not known of otherwise.
-    fn hints(&self) -> impl Iterator<Item = &Hint> {
-        let unknown = |hint: &&Hint| !self.knows(&hint.model, &hint.version);
-        self.hints.iter().filter(unknown)
+    fn problems(&self) -> impl Iterator<Item = &LayoutProblem> {
+        let unknown = |problem: &&LayoutProblem| !self.knows(&problem.model, &problem.version);
+        self.problems.iter().filter(unknown)
     }
 
     fn serving(&self) -> impl Iterator<Item = &Arc<Model>> {
@@ -211,21 +211,22 @@ impl Repository {
             name: name.to_owned(),
             reason: reason.to_owned(),
         };
-        // A hint about what was asked for says more than that it isn't there.
-        let or_hint = |error: LookupError, is_meant: &dyn Fn(&Hint) -> bool| {
-            let mut hints = table.hints().filter(|hint| hint.model == name);
-            let hint = hints.find(|hint| is_meant(hint));
-            hint.map_or(error, |hint| unavailable(&hint.advice))
+        // A problem about what was asked for says more than that it isn't there.
+        let or_problem = |error: LookupError, is_meant: &dyn Fn(&LayoutProblem) -> bool| {
+            let mut problems = table.problems().filter(|problem| problem.model == name);
+            let problem = problems.find(|problem| is_meant(problem));
+            problem.map_or(error, |problem| unavailable(&problem.advice))
         };
-        let is_version = |hint: &Hint| version.is_none_or(|version| version == hint.version);
+        let is_version =
+            |problem: &LayoutProblem| version.is_none_or(|version| version == problem.version);
         let Some(versions) = table.models.get(name) else {
             let unknown = LookupError::UnknownModel(name.to_owned());
-            return Err(or_hint(or_hint(unknown, &|_| true), &is_version));
+            return Err(or_problem(or_problem(unknown, &|_| true), &is_version));
         };
         let Some(version) = version else {
             return newest(versions).map(Arc::clone).ok_or_else(|| {
                 let last = versions.values().next_back();
-                unavailable(&last.map_or("it has no versions".into(), Entry::reason))
+                unavailable(&last.map_or("it has no versions".into(), VersionEntry::reason))
             });
         };
         let unknown_version = || {
@@ -233,7 +234,7 @@ impl Repository {
                 name: name.to_owned(),
                 version: version.to_owned(),
             };
-            or_hint(error, &is_version)
+            or_problem(error, &is_version)
         };
         let number: Version = version.parse().map_err(|_invalid| unknown_version())?;
         let entry = versions.get(&number).ok_or_else(unknown_version)?;
@@ -262,11 +263,11 @@ impl Repository {
     #[must_use]
     pub fn index(&self) -> Vec<IndexEntry> {
         let table = self.read();
-        let hints = table.hints().map(|hint| IndexEntry {
-            name: hint.model.clone(),
-            version: hint.version.clone(),
+        let problems = table.problems().map(|problem| IndexEntry {
+            name: problem.model.clone(),
+            version: problem.version.clone(),
             state: State::Unavailable,
-            reason: hint.advice.clone(),
+            reason: problem.advice.clone(),
         });
         let entries = table.models.iter().flat_map(|(name, versions)| {
             versions.iter().map(move |(version, entry)| IndexEntry {
@@ -276,7 +277,7 @@ impl Repository {
                 reason: entry.reason().into_owned(),
             })
         });
-        let mut index: Vec<IndexEntry> = entries.chain(hints).collect();
+        let mut index: Vec<IndexEntry> = entries.chain(problems).collect();
         // The versions of a model stay in the order of their numbers.
         index.sort_by(|one, other| one.name.cmp(&other.name));
         index
@@ -310,9 +311,9 @@ impl Repository {
                         model.waiting_rows();
                 }
                 let serving = model.map(|model| ServingFacts {
-                    load_seconds: model.facts().load_time.as_secs_f64(),
-                    provider: model.facts().provider.name(),
-                    fallback: model.facts().fallback.is_some(),
+                    load_seconds: model.info().load_time.as_secs_f64(),
+                    provider: model.info().provider.name(),
+                    fallback: model.info().fallback.is_some(),
                     shares_batches: model.batching().enabled,
                     batching_reason: model.batching().reason.name(),
                 });
@@ -329,9 +330,12 @@ impl Repository {
 
     /// What [`super::plan`] decides on.
     pub(super) fn known(&self) -> KnownModels {
-        let known = |entry: &Entry| Known {
-            serving: entry.serving.as_ref().map(|served| served.stamp),
-            failed: entry.failure.as_ref().and_then(|failure| failure.stamp),
+        let known = |entry: &VersionEntry| KnownVersion {
+            serving: entry.serving.as_ref().map(|served| served.fingerprint),
+            failed: entry
+                .failure
+                .as_ref()
+                .and_then(|failure| failure.fingerprint),
         };
         let table = self.read();
         let models = table.models.iter().map(|(name, versions)| {
@@ -344,8 +348,8 @@ impl Repository {
     }
 
     /// What is nearly right now.
-    pub(super) fn set_hints(&self, hints: Vec<Hint>) {
-        self.write().hints = hints;
+    pub(super) fn set_layout_problems(&self, problems: Vec<LayoutProblem>) {
+        self.write().problems = problems;
     }
 
     pub(super) fn begin_loading(&self, name: &ModelName, version: Version) {
@@ -353,16 +357,16 @@ impl Repository {
     }
 
     /// From now on the version serves, in place of its older content.
-    pub(super) fn install(&self, name: &ModelName, model: Arc<Model>, stamp: Stamp) {
+    pub(super) fn install(&self, name: &ModelName, model: Arc<Model>, fingerprint: Fingerprint) {
         let version = model.number();
         self.change(|table| {
-            if let Some((content, found)) = table.found.get(&(name.clone(), version))
-                && *content == stamp
+            if let Some((content, found)) = table.mismatches.get(&(name.clone(), version))
+                && *content == fingerprint
             {
-                model.remember(found.clone());
+                model.restore_mismatch(found.clone());
             }
-            *table.entry(name, version) = Entry {
-                serving: Some(Served { model, stamp }),
+            *table.entry(name, version) = VersionEntry {
+                serving: Some(Served { model, fingerprint }),
                 failure: None,
                 loading: false,
             };
@@ -374,28 +378,28 @@ impl Repository {
         &self,
         name: &ModelName,
         version: Version,
-        stamp: Stamp,
+        fingerprint: Fingerprint,
         reason: String,
-        may_pass: bool,
+        is_transient: bool,
     ) {
         self.change(|table| {
             let entry = table.entry(name, version);
             entry.loading = false;
             entry.failure = Some(LoadFailure {
                 reason,
-                stamp: Some(stamp),
-                may_pass,
+                fingerprint: Some(fingerprint),
+                is_transient,
             });
         });
     }
 
     /// What failed for a reason that may have passed is to be tried again.
-    pub(super) fn forgive(&self) {
+    pub(super) fn allow_retries(&self) {
         self.change(|table| {
             let entries = table.models.values_mut().flat_map(BTreeMap::values_mut);
             for failure in entries.filter_map(|entry| entry.failure.as_mut()) {
-                if failure.may_pass {
-                    failure.stamp = None;
+                if failure.is_transient {
+                    failure.fingerprint = None;
                 }
             }
         });
@@ -411,8 +415,8 @@ impl Repository {
             if let Some(served) = removed.and_then(|entry| entry.serving)
                 && served.model.batching().reason == BatchingReason::SentinelMismatch
             {
-                let found = (served.stamp, served.model.batching().clone());
-                table.found.insert((name.clone(), version), found);
+                let found = (served.fingerprint, served.model.batching().clone());
+                table.mismatches.insert((name.clone(), version), found);
             }
             let serves = newest(versions).is_some();
             if versions.is_empty() {

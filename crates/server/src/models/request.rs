@@ -58,7 +58,7 @@ impl RowShape {
 
 /// Inputs that a model takes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Checked {
+pub struct ValidatedInputs {
     /// Those that each request has to give, in the model's order.
     pub(super) inputs: Vec<Tensor>,
     /// Those that it may leave out, by their position in [`Signature::inputs`].
@@ -68,7 +68,7 @@ pub struct Checked {
     pub(super) row_shape: RowShape,
 }
 
-impl Checked {
+impl ValidatedInputs {
     /// Checks inputs, given in the signature's order. `max_rows` is None for a model that runs each
     /// request by itself, whatever its first dimensions mean. A request with optional inputs, which are no
     /// rows, and one without elements run by themselves, too.
@@ -157,7 +157,7 @@ fn row_shape(signature: &Signature, inputs: &[Tensor]) -> RowShape {
 
 /// What a model gave for one request.
 #[derive(Debug, Clone)]
-pub struct Inferred {
+pub struct InferenceOutput {
     pub(super) outputs: Arc<[Tensor]>,
     /// This request's rows of each output; None where the outputs are its alone.
     pub(super) rows: Option<Range<usize>>,
@@ -169,7 +169,7 @@ pub struct Inferred {
     pub compute: Duration,
 }
 
-impl Inferred {
+impl InferenceOutput {
     /// The request's part of an output, by its place among
     /// [`Signature::tensor_outputs`]. None beyond the last one.
     #[must_use]
@@ -215,8 +215,8 @@ mod tests {
         ]
     }
 
-    fn check(inputs: Vec<Tensor>) -> Result<Checked, InputError> {
-        Checked::new(&signature(), NonZeroUsize::new(4), inputs, vec![])
+    fn check(inputs: Vec<Tensor>) -> Result<ValidatedInputs, InputError> {
+        ValidatedInputs::new(&signature(), NonZeroUsize::new(4), inputs, vec![])
     }
 
     #[test]
@@ -241,7 +241,8 @@ mod tests {
             outputs: vec![],
         };
         let input = Tensor::zeros(ElementType::F32, vec![1, 2]).unwrap();
-        let checked = Checked::new(&fixed, NonZeroUsize::new(4), vec![input], vec![]).unwrap();
+        let checked =
+            ValidatedInputs::new(&fixed, NonZeroUsize::new(4), vec![input], vec![]).unwrap();
         assert_eq!(checked.row_shape, RowShape::Lengths(Box::default()));
     }
 
@@ -269,7 +270,8 @@ mod tests {
 
     #[test]
     fn a_model_that_is_not_batched_takes_what_fits_its_signature() {
-        let check = || Checked::new(&signature(), None, inputs([5, 7], [1, 2, 9]), vec![]).unwrap();
+        let check =
+            || ValidatedInputs::new(&signature(), None, inputs([5, 7], [1, 2, 9]), vec![]).unwrap();
         assert_eq!(check().rows(), NonZeroUsize::MIN);
         assert_ne!(check().row_shape, check().row_shape, "nor ever shares");
     }
@@ -285,7 +287,8 @@ mod tests {
         let with_optional = || {
             let scale = Tensor::new(vec![], vec![2.0_f32]).unwrap();
             let inputs = inputs([1, 7], [1, 2, 9]);
-            Checked::new(&signature(), NonZeroUsize::new(4), inputs, vec![(2, scale)]).unwrap()
+            ValidatedInputs::new(&signature(), NonZeroUsize::new(4), inputs, vec![(2, scale)])
+                .unwrap()
         };
         let without = check(inputs([1, 7], [1, 2, 9])).unwrap();
         assert_ne!(with_optional().row_shape, without.row_shape);
@@ -298,7 +301,7 @@ mod tests {
             Tensor::new(vec![3], vec![1.0_f32, 2.0, 3.0]).unwrap(),
             Tensor::new(vec![3, 2], vec![1_i64, 2, 3, 4, 5, 6]).unwrap(),
         ]);
-        let mut inferred = Inferred {
+        let mut inferred = InferenceOutput {
             outputs,
             rows: Some(1..3),
             batch_rows: 3,

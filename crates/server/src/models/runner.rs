@@ -7,23 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use springtide_batching::{Check, Stop as BatchStop, Worker};
-use springtide_inference::trial::{NotRows, check_rows, compare};
+use springtide_inference::independence::{RowCountMismatch, check_row_counts, compare};
 use springtide_inference::{Backend, RunError, Stop, Tensor, TensorView};
 
 use super::batching::Batching;
 use super::name::{ModelName, Version};
-use super::request::Checked;
+use super::request::ValidatedInputs;
 use crate::cpu::thread_cpu_time;
 
 /// The model failed on a batch. The details are logged where they arise; a client gets none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RunFailed {
+pub enum BatchRunError {
     /// The backend failed.
     #[error(transparent)]
     Run(#[from] RunError),
     /// Its outputs have other rows than its inputs.
     #[error(transparent)]
-    Outputs(#[from] NotRows),
+    Outputs(#[from] RowCountMismatch),
     /// The backend panicked.
     #[error("the model's run panicked")]
     Panicked,
@@ -34,14 +34,14 @@ pub enum RunFailed {
 
 /// What one request of a batch gets: the outputs of all, and which rows of them are its own.
 #[derive(Debug, Clone)]
-pub struct Share {
+pub struct BatchSlice {
     pub(super) outputs: Arc<[Tensor]>,
     /// None where all rows are.
     pub(super) rows: Option<Range<usize>>,
 }
 
 /// A model on its thread.
-pub struct Runner {
+pub struct BatchRunner {
     model: ModelName,
     version: Version,
     backend: Box<dyn Backend>,
@@ -50,7 +50,7 @@ pub struct Runner {
     threads: NonZeroUsize,
 }
 
-impl Runner {
+impl BatchRunner {
     pub(super) fn new(
         model: ModelName,
         version: Version,
@@ -67,20 +67,24 @@ impl Runner {
         }
     }
 
-    fn share(&mut self, requests: &[&Checked], stop: &Stop) -> Result<Vec<Share>, RunFailed> {
+    fn run_together(
+        &mut self,
+        requests: &[&ValidatedInputs],
+        stop: &Stop,
+    ) -> Result<Vec<BatchSlice>, BatchRunError> {
         if let [request] = requests {
             let outputs = self.alone(request, stop)?.into();
-            return Ok(vec![Share {
+            return Ok(vec![BatchSlice {
                 outputs,
                 rows: None,
             }]);
         }
-        let stacked = stack(requests).ok_or(RunFailed::Mixed)?;
+        let stacked = stack(requests).ok_or(BatchRunError::Mixed)?;
         let inputs: Vec<&Tensor> = stacked.iter().collect();
         let outputs = self.backend.run(&inputs, stop)?;
         let all = requests.iter().map(|request| request.rows.get()).sum();
-        let all = NonZeroUsize::new(all).ok_or(RunFailed::Mixed)?;
-        check_rows(self.backend.signature(), &outputs, all)?;
+        let all = NonZeroUsize::new(all).ok_or(BatchRunError::Mixed)?;
+        check_row_counts(self.backend.signature(), &outputs, all)?;
         let outputs: Arc<[Tensor]> = outputs.into();
         let mut next = 0;
         Ok(requests
@@ -88,7 +92,7 @@ impl Runner {
             .map(|request| {
                 let rows = next..next + request.rows.get();
                 next = rows.end;
-                Share {
+                BatchSlice {
                     outputs: Arc::clone(&outputs),
                     rows: Some(rows),
                 }
@@ -97,7 +101,7 @@ impl Runner {
     }
 
     /// A request as it came, whatever its rows mean.
-    fn alone(&mut self, request: &Checked, stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+    fn alone(&mut self, request: &ValidatedInputs, stop: &Stop) -> Result<Vec<Tensor>, RunError> {
         let inputs: Vec<&Tensor> = request.inputs.iter().collect();
         let optional: Vec<(usize, &Tensor)> = request
             .optional
@@ -109,7 +113,7 @@ impl Runner {
 }
 
 /// Input by input, the rows of all requests. None when they differ in shape.
-fn stack(requests: &[&Checked]) -> Option<Vec<Tensor>> {
+fn stack(requests: &[&ValidatedInputs]) -> Option<Vec<Tensor>> {
     if requests.iter().any(|request| !request.optional.is_empty()) {
         return None;
     }
@@ -125,7 +129,7 @@ fn stack(requests: &[&Checked]) -> Option<Vec<Tensor>> {
         .collect()
 }
 
-impl Share {
+impl BatchSlice {
     fn views(&self) -> Vec<TensorView<'_>> {
         let view = |output| match &self.rows {
             Some(rows) => Tensor::view_rows(output, rows.clone()),
@@ -145,23 +149,27 @@ fn linked(stop: &BatchStop) -> Stop {
     run_stop
 }
 
-impl Worker for Runner {
-    type Input = Checked;
-    type Output = Share;
-    type Error = RunFailed;
+impl Worker for BatchRunner {
+    type Input = ValidatedInputs;
+    type Output = BatchSlice;
+    type Error = BatchRunError;
 
-    fn run(&mut self, requests: &[&Checked], stop: &BatchStop) -> Result<Vec<Share>, RunFailed> {
+    fn run(
+        &mut self,
+        requests: &[&ValidatedInputs],
+        stop: &BatchStop,
+    ) -> Result<Vec<BatchSlice>, BatchRunError> {
         let run_stop = linked(stop);
         // One request must not end the other models with it. The backend stays: what it holds is a
         // session of ONNX Runtime, which isn't changed by runs.
-        let result = catch_unwind(AssertUnwindSafe(|| self.share(requests, &run_stop)))
-            .unwrap_or(Err(RunFailed::Panicked));
+        let result = catch_unwind(AssertUnwindSafe(|| self.run_together(requests, &run_stop)))
+            .unwrap_or(Err(BatchRunError::Panicked));
         match &result {
             Ok(_) => {}
-            Err(RunFailed::Run(RunError::Stopped)) => {
+            Err(BatchRunError::Run(RunError::Stopped)) => {
                 tracing::debug!(requests = requests.len(), "a batch was stopped");
             }
-            Err(RunFailed::Run(error @ RunError::InvalidInput(_))) => {
+            Err(BatchRunError::Run(error @ RunError::InvalidInput(_))) => {
                 tracing::debug!(%error, requests = requests.len(), "a batch was not taken");
             }
             Err(error) => tracing::warn!(
@@ -175,7 +183,7 @@ impl Worker for Runner {
         result
     }
 
-    fn check(&mut self, request: &Checked, shared: &Share, stop: &BatchStop) -> Check {
+    fn check(&mut self, request: &ValidatedInputs, shared: &BatchSlice, stop: &BatchStop) -> Check {
         let run_stop = linked(stop);
         let alone = catch_unwind(AssertUnwindSafe(|| self.alone(request, &run_stop)));
         let difference = match alone {
@@ -191,7 +199,7 @@ impl Worker for Runner {
             }
             Ok(Err(_)) | Err(_) => return Check::Undecided,
         };
-        self.batching.mismatch(&difference);
+        self.batching.record_mismatch(&difference);
         tracing::error!(
             model = %self.model,
             version = %self.version,

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use springtide_batching::Config;
 use springtide_contract::batching::BatchingMode;
-use springtide_inference::onnx::{Knowledge, Selected};
+use springtide_inference::onnx::{ModelAnalysis, Provider};
 use springtide_inference::{
     Backend, DataView, Dimension, ElementType, Port, RunError, Signature, Stop, Tensor,
 };
 use springtide_rows::{Analysis, Candidates, Finding, Verdict};
 
-use super::batching::Wish;
+use super::batching::BatchingPreference;
+use super::fingerprint::{FileStat, Fingerprint};
 use super::folder::MODEL_FILE;
-use super::load::{Facts, Loaded};
+use super::loader::{LoadedModel, ModelInfo};
 use super::model::Model;
 use super::name::{ModelName, Version};
-use super::stamp::{FileFacts, Stamp};
-use super::trial::trial;
+use super::warmup::warm_up;
 use crate::app::App;
 
 /// The least first number of a row that [`FakeBackend`] doesn't take.
@@ -139,40 +139,40 @@ impl Backend for FakeBackend {
 }
 
 /// A model as a loader gives it.
-pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Loaded {
-    let wish = Wish {
+pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> LoadedModel {
+    let preference = BatchingPreference {
         mode: BatchingMode::Auto,
         max_rows,
     };
-    let trial = trial(&mut backend, &proven(), Ok(Vec::new()), wish);
-    let facts = Facts {
+    let warmup = warm_up(&mut backend, &proven(), Ok(Vec::new()), preference);
+    let info = ModelInfo {
         sha256: Some("5a".repeat(32)),
-        signature: trial.signature,
-        batching: trial.batching,
-        classifier: trial.classifier,
+        signature: warmup.signature,
+        batching: warmup.batching,
+        classifier: warmup.classifier,
         classes: Vec::new(),
-        provider: Selected::Cpu,
+        provider: Provider::Cpu,
         fallback: None,
         load_time: Duration::from_millis(250),
         memory: None,
     };
-    Loaded {
-        facts,
+    LoadedModel {
+        info,
         first: Box::new(backend),
         others: Vec::new(),
         threads: NonZeroUsize::MIN,
-        before: Vec::new(),
+        measured_runs: Vec::new(),
     }
 }
 
 /// What is known of a model whose rows are proven independent.
-pub(crate) fn proven() -> Knowledge {
-    knowledge(Verdict::Independent)
+pub(crate) fn proven() -> ModelAnalysis {
+    analysis(Verdict::Independent)
 }
 
 /// What is known of a model whose graph decides nothing.
-pub(crate) fn unknown() -> Knowledge {
-    knowledge(Verdict::Unknown(Finding {
+pub(crate) fn unknown() -> ModelAnalysis {
+    analysis(Verdict::Unknown(Finding {
         node: "x".to_owned(),
         operator: "Mystery".to_owned(),
         why: "isn't known".to_owned(),
@@ -180,9 +180,9 @@ pub(crate) fn unknown() -> Knowledge {
     }))
 }
 
-fn knowledge(verdict: Verdict) -> Knowledge {
-    Knowledge {
-        analysis: Analysis {
+fn analysis(verdict: Verdict) -> ModelAnalysis {
+    ModelAnalysis {
+        graph: Analysis {
             verdict,
             hazards: Vec::new(),
         },
@@ -191,15 +191,15 @@ fn knowledge(verdict: Verdict) -> Knowledge {
     }
 }
 
-/// A stamp that differs from any other number's.
-pub(crate) fn stamp(content: u64) -> Stamp {
-    let facts = FileFacts {
+/// A fingerprint that differs from any other number's.
+pub(crate) fn fingerprint(content: u64) -> Fingerprint {
+    let stat = FileStat {
         bytes: content,
         modified: (0, 0),
         changed: (0, 0),
         inode: 1,
     };
-    Stamp::of([(Path::new(MODEL_FILE), &facts)])
+    Fingerprint::of([(Path::new(MODEL_FILE), &stat)])
 }
 
 /// Has an app serve the backend as version 1 of a model.
@@ -210,5 +210,5 @@ pub(crate) fn install(app: &App, name: &str, backend: FakeBackend, config: Confi
     let (model, driver) =
         Model::start(name.clone(), Version::FIRST, loaded, config, series).unwrap();
     tokio::spawn(driver.run());
-    app.models.install(&name, Arc::new(model), stamp(1));
+    app.models.install(&name, Arc::new(model), fingerprint(1));
 }

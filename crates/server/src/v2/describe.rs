@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use springtide_inference::Classes;
-use springtide_inference::onnx::Selected;
+use springtide_inference::onnx::Provider;
 use springtide_open_inference::grpc::message::repository_index_response::ModelIndex;
 use springtide_open_inference::grpc::message::{
     InferBatchStatistics, InferStatistics, ModelConfig, ModelMetadataResponse, ModelStatistics,
@@ -38,7 +38,7 @@ pub(crate) fn model_metadata(models: &Repository, model: &Model) -> ModelMetadat
 }
 
 pub(crate) fn model_config(model: &Model) -> ModelConfig {
-    let facts = model.facts();
+    let facts = model.info();
     let batching = model.batching();
     let mut parameters = vec![
         ("execution_provider", facts.provider.name()),
@@ -66,7 +66,7 @@ pub(crate) fn model_config(model: &Model) -> ModelConfig {
         max_batch_rows: model.max_rows(),
         max_wait: model.max_wait(),
         instances: model.workers().get(),
-        on_gpu: facts.provider != Selected::Cpu,
+        on_gpu: facts.provider != Provider::Cpu,
         parameters: &parameters,
     };
     metadata::config(model.signature(), &serving)

@@ -10,7 +10,7 @@ use super::error::ProtocolError;
 use crate::app::App;
 use crate::lifecycle::Phase;
 use crate::metrics::{Call, Series};
-use crate::models::{InferError, Inferred, LookupError, Model};
+use crate::models::{InferError, InferenceOutput, LookupError, Model};
 use crate::request_memory::Reservation;
 
 /// The version that a request means: the protocol's empty one is none.
@@ -69,7 +69,7 @@ pub(crate) fn series<E>(app: &App, model: &Result<Arc<Model>, E>) -> Arc<Series>
 pub(crate) struct RunResult {
     id: Option<String>,
     outputs: Vec<Selected>,
-    inferred: Inferred,
+    inferred: InferenceOutput,
     /// Memory of the outputs.
     _held: Reservation,
 }
@@ -171,7 +171,7 @@ pub(crate) fn run_bytes<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> us
 }
 
 /// What a request's outputs take.
-pub(crate) fn output_bytes(inferred: &Inferred) -> usize {
+pub(crate) fn output_bytes(inferred: &InferenceOutput) -> usize {
     inferred.views().iter().map(view_bytes).sum()
 }
 

@@ -92,10 +92,10 @@ async fn pods_have(bed: &Bed, name: &str, mode: BatchingMode) -> Result<()> {
             .find(|variable| variable["name"] == env::BATCHING_MODE)
             .map(|variable| text(variable, "/value"));
         ensure!(
-            value == Some(mode.value()),
+            value == Some(mode.name()),
             "{} is {value:?}, expected {}",
             env::BATCHING_MODE,
-            mode.value()
+            mode.name()
         );
     }
     Ok(())

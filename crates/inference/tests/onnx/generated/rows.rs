@@ -1,7 +1,7 @@
 //! Random rows, alone and in mixed batches.
 
 use fastrand::Rng;
-use springtide_inference::trial::compare;
+use springtide_inference::independence::compare;
 use springtide_inference::{Backend, Data, DataView, Tensor, TensorView};
 
 use super::builder::Kind;
@@ -58,7 +58,7 @@ pub(super) fn mixed(
     for _ in 0..6 {
         let inputs = generated.inputs.iter();
         let inputs: Vec<Tensor> = inputs.map(|input| element(input, longer, random)).collect();
-        match backend.try_out(&inputs.iter().collect::<Vec<_>>()) {
+        match backend.try_run(&inputs.iter().collect::<Vec<_>>()) {
             Ok(outputs) => rows.push((inputs, outputs)),
             Err(error) => return Mixed::Impossible(error.to_string()),
         }
@@ -72,7 +72,7 @@ pub(super) fn mixed(
                 Tensor::stack(&parts).unwrap()
             })
             .collect();
-        let outputs = match backend.try_out(&batch.iter().collect::<Vec<_>>()) {
+        let outputs = match backend.try_run(&batch.iter().collect::<Vec<_>>()) {
             Ok(outputs) => outputs,
             Err(error) => return Mixed::Differs(format!("{size} rows together: {error}")),
         };

@@ -2,8 +2,10 @@
 //!
 //! It isn't part of the summary: a pod that has found such rows serves them alone, and rightly.
 
-use springtide_api::server::BatchingMode;
-use springtide_contract::{batching::BatchingReason, defaults};
+use springtide_contract::{
+    batching::{BatchingMode, BatchingReason},
+    defaults,
+};
 
 use super::{ConditionResult, Reason, StatusContext};
 use crate::observed::StatusReply;

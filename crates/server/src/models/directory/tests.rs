@@ -11,8 +11,8 @@ fn write(root: &Path, path: &str, content: &str) {
 
 /// The versions of a model that can be read, and the others.
 fn versions(root: &Path, name: &str) -> Versions {
-    match list(root).unwrap().models.remove(name) {
-        Some(Folder::Versions(versions)) => versions,
+    match scan(root).unwrap().models.remove(name) {
+        Some(ModelFolder::Versions(versions)) => versions,
         other => panic!("{other:?}"),
     }
 }
@@ -24,14 +24,16 @@ fn versions_of(root: &Path, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// The stamp of version 1 of `m`.
-fn stamp_of(root: &Path) -> Stamp {
+/// The fingerprint of version 1 of `m`.
+fn fingerprint_of(root: &Path) -> Fingerprint {
     versions(root, "m")[&Version::FIRST].unwrap()
 }
 
-fn hints_of(root: &Path) -> Vec<(String, String)> {
-    let hints = list(root).unwrap().hints.into_iter();
-    hints.map(|hint| (hint.model, hint.version)).collect()
+fn problems_of(root: &Path) -> Vec<(String, String)> {
+    let problems = scan(root).unwrap().problems.into_iter();
+    problems
+        .map(|problem| (problem.model, problem.version))
+        .collect()
 }
 
 fn set_modified(file: &Path, time: SystemTime) {
@@ -59,7 +61,7 @@ fn only_what_is_named_like_a_model_and_has_a_file_counts() {
     fs::create_dir(root.path().join("empty")).unwrap();
     assert_eq!(versions_of(root.path(), "iris"), ["1", "2", "10"]);
     assert!(versions_of(root.path(), "empty").is_empty());
-    assert_eq!(list(root.path()).unwrap().models.len(), 2);
+    assert_eq!(scan(root.path()).unwrap().models.len(), 2);
 }
 
 #[test]
@@ -68,15 +70,15 @@ fn whatever_changes_in_a_version_changes_its_stamp_and_what_changes_beside_it_do
     let version = root.path().join("m/1");
     write(root.path(), "m/1/model.onnx", "graph");
     write(root.path(), "m/1/labels.txt", "cat");
-    let mut seen = vec![stamp_of(root.path())];
-    assert_eq!(stamp_of(root.path()), seen[0]);
+    let mut seen = vec![fingerprint_of(root.path())];
+    assert_eq!(fingerprint_of(root.path()), seen[0]);
     write(root.path(), "m/2/model.onnx", "another");
     write(root.path(), "m/README.md", "");
-    assert_eq!(stamp_of(root.path()), seen[0], "another version");
+    assert_eq!(fingerprint_of(root.path()), seen[0], "another version");
     let mut changed = |what: &str| {
-        let stamp = stamp_of(root.path());
-        assert!(!seen.contains(&stamp), "{what}");
-        seen.push(stamp);
+        let fingerprint = fingerprint_of(root.path());
+        assert!(!seen.contains(&fingerprint), "{what}");
+        seen.push(fingerprint);
     };
     write(root.path(), "m/1/deep/weights.bin", "1234");
     changed("a file in a folder of its own");
@@ -105,12 +107,12 @@ fn a_file_that_is_written_to_in_place_has_another_stamp_whatever_its_time() {
     let model = root.path().join("m/1/model.onnx");
     write(root.path(), "m/1/model.onnx", "graph");
     set_modified(&model, SystemTime::UNIX_EPOCH);
-    let before = stamp_of(root.path());
+    let before = fingerprint_of(root.path());
     // Until the file system's clock has moved on.
     let changed = (0..1_000_000).any(|_| {
         fs::write(&model, "hparg").unwrap();
         set_modified(&model, SystemTime::UNIX_EPOCH);
-        stamp_of(root.path()) != before
+        fingerprint_of(root.path()) != before
     });
     assert!(changed);
 }
@@ -132,9 +134,9 @@ fn links_are_followed_and_dead_ones_passed_over() {
     assert!(versions_of(root.path(), "m").is_empty());
     let mut seen = Vec::new();
     let mut changed = |what: &str| {
-        let stamp = stamp_of(root.path());
-        assert!(!seen.contains(&stamp), "{what}");
-        seen.push(stamp);
+        let fingerprint = fingerprint_of(root.path());
+        assert!(!seen.contains(&fingerprint), "{what}");
+        seen.push(fingerprint);
     };
     link("../../.store/a", "model.onnx");
     changed("a linked model");
@@ -155,15 +157,15 @@ fn a_volume_of_kubernetes_is_swapped_at_once() {
     write(root.path(), "m/1/..2026_01/model.onnx", "graph");
     symlink("..2026_01", version.join("..data")).unwrap();
     symlink("..data/model.onnx", version.join("model.onnx")).unwrap();
-    let before = stamp_of(root.path());
-    assert_eq!(hints_of(root.path()), []);
+    let before = fingerprint_of(root.path());
+    assert_eq!(problems_of(root.path()), []);
     write(root.path(), "m/1/..2026_02/model.onnx", "graph");
     symlink("..2026_02", version.join("..data_tmp")).unwrap();
     fs::rename(version.join("..data_tmp"), version.join("..data")).unwrap();
     fs::remove_dir_all(version.join("..2026_01")).unwrap();
-    let after = stamp_of(root.path());
+    let after = fingerprint_of(root.path());
     assert_ne!(after, before);
-    assert_eq!(stamp_of(root.path()), after);
+    assert_eq!(fingerprint_of(root.path()), after);
 }
 
 #[test]
@@ -194,17 +196,17 @@ fn what_is_nearly_right_is_hinted_at() {
         ("my model", ""),
     ];
     let expected = expected.map(|(model, version)| (model.to_owned(), version.to_owned()));
-    assert_eq!(hints_of(root.path()), expected);
+    assert_eq!(problems_of(root.path()), expected);
     assert_eq!(versions_of(root.path(), "half"), ["2"]);
 }
 
 #[test]
 fn hints_are_bounded() {
     let root = tempfile::tempdir().unwrap();
-    for index in 0..=MAX_HINTS {
+    for index in 0..=MAX_PROBLEMS {
         write(root.path(), &format!("m{index}/model.onnx"), "x");
     }
-    assert_eq!(hints_of(root.path()).len(), MAX_HINTS);
+    assert_eq!(problems_of(root.path()).len(), MAX_PROBLEMS);
 }
 
 #[test]
@@ -221,8 +223,8 @@ fn a_version_that_can_not_be_read_is_there_and_hides_no_other() {
 #[test]
 fn a_missing_directory_is_an_error_and_not_empty() {
     let root = tempfile::tempdir().unwrap();
-    let missing = list(&root.path().join("models")).unwrap_err();
-    assert!(matches!(missing, ListError::Io { .. }), "{missing}");
+    let missing = scan(&root.path().join("models")).unwrap_err();
+    assert!(matches!(missing, ScanError::Io { .. }), "{missing}");
 }
 
 #[test]
@@ -231,6 +233,6 @@ fn too_many_models_are_refused() {
     for index in 0..=MAX_MODELS {
         fs::create_dir(root.path().join(format!("m{index}"))).unwrap();
     }
-    let refused = list(root.path()).unwrap_err();
-    assert!(matches!(refused, ListError::TooMany { .. }), "{refused}");
+    let refused = scan(root.path()).unwrap_err();
+    assert!(matches!(refused, ScanError::TooMany { .. }), "{refused}");
 }

@@ -2,7 +2,7 @@ use futures::FutureExt;
 use springtide_batching::Policy;
 use springtide_inference::{DataView, RunError};
 
-use super::super::runner::RunFailed;
+use super::super::runner::BatchRunError;
 use super::*;
 use crate::metrics::{Metrics, Snapshot};
 use crate::models::testing::{FakeBackend, loaded};
@@ -38,12 +38,12 @@ fn input(firsts: &[f32]) -> Vec<Tensor> {
     vec![Tensor::new(vec![firsts.len(), 2], numbers).unwrap()]
 }
 
-async fn infer(model: &Model, firsts: &[f32]) -> Result<Inferred, InferError> {
+async fn infer(model: &Model, firsts: &[f32]) -> Result<InferenceOutput, InferError> {
     let checked = model.check(input(firsts), vec![]).unwrap();
     model.infer(checked, Instant::now() + PATIENCE).await
 }
 
-fn labels(inferred: &Inferred) -> Vec<i64> {
+fn labels(inferred: &InferenceOutput) -> Vec<i64> {
     let view = inferred.view(0).unwrap();
     let DataView::I64(labels) = view.data() else {
         panic!("not integers")
@@ -167,7 +167,7 @@ fn what_the_batcher_says_means() {
         ),
         (Failure::TimedOut, InferError::TimedOut, None),
         (
-            Failure::Failed(RunFailed::Run(run_error)),
+            Failure::Failed(BatchRunError::Run(run_error)),
             InferError::Failed,
             None,
         ),

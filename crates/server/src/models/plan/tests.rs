@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::models::testing::stamp;
+use crate::models::testing::fingerprint;
 
 fn version(number: u64) -> Version {
     number.to_string().parse().unwrap()
@@ -11,9 +11,10 @@ fn name(text: &str) -> ModelName {
     text.parse().unwrap()
 }
 
-fn folder(versions: &[(u64, u64)]) -> Folder {
-    let stamped = |&(number, content): &(u64, u64)| (version(number), Some(stamp(content)));
-    Folder::Versions(versions.iter().map(stamped).collect())
+fn folder(versions: &[(u64, u64)]) -> ModelFolder {
+    let fingerprinted =
+        |&(number, content): &(u64, u64)| (version(number), Some(fingerprint(content)));
+    ModelFolder::Versions(versions.iter().map(fingerprinted).collect())
 }
 
 /// The model `m` with these versions and contents.
@@ -24,41 +25,41 @@ fn holds(versions: &[(u64, u64)]) -> Listing {
 /// Versions of `m` with the contents that serve and that failed.
 fn knows(versions: &[(u64, Option<u64>, Option<u64>)]) -> KnownModels {
     let known = |&(number, serving, failed): &(u64, Option<u64>, Option<u64>)| {
-        let known = Known {
-            serving: serving.map(stamp),
-            failed: failed.map(stamp),
+        let known = KnownVersion {
+            serving: serving.map(fingerprint),
+            failed: failed.map(fingerprint),
         };
         (version(number), known)
     };
     KnownModels::from([(name("m"), versions.iter().map(known).collect())])
 }
 
-fn load(number: u64, content: u64) -> Option<Step> {
-    Some(Step::Load {
+fn load(number: u64, content: u64) -> Option<Action> {
+    Some(Action::Load {
         name: name("m"),
         version: version(number),
-        stamp: stamp(content),
+        fingerprint: fingerprint(content),
     })
 }
 
-fn unload_of(number: u64) -> Option<Step> {
+fn unload_of(number: u64) -> Option<Action> {
     Some(unload(&name("m"), version(number)))
 }
 
-/// The next step where nothing has changed since the listing before.
-fn settled(now: &Listing, known: &KnownModels, keep: usize) -> Option<Step> {
-    next(now, Some(now), known, NonZeroUsize::new(keep).unwrap())
+/// The next action where nothing has changed since the listing before.
+fn settled(now: &Listing, known: &KnownModels, keep: usize) -> Option<Action> {
+    next_action(now, Some(now), known, NonZeroUsize::new(keep).unwrap())
 }
 
 /// Another model, of which nothing is left to do.
 fn other() -> Listing {
-    Listing::from([(name("unreadable"), Folder::Unreadable)])
+    Listing::from([(name("unreadable"), ModelFolder::Unreadable)])
 }
 
 /// The model `m` with version 1, and another version that can't be read.
 fn unreadable_version(number: u64) -> Listing {
-    let versions = BTreeMap::from([(version(1), Some(stamp(1))), (version(number), None)]);
-    Listing::from([(name("m"), Folder::Versions(versions))])
+    let versions = BTreeMap::from([(version(1), Some(fingerprint(1))), (version(number), None)]);
+    Listing::from([(name("m"), ModelFolder::Versions(versions))])
 }
 
 const SERVES: Option<u64> = Some(1);
@@ -67,7 +68,7 @@ const FAILED: Option<u64> = Some(1);
 #[test]
 fn at_the_start_versions_are_tried_from_the_highest_down_until_one_serves() {
     let now = holds(&[(1, 1), (2, 1), (10, 1)]);
-    let start = |known: &KnownModels| next(&now, None, known, NonZeroUsize::MIN);
+    let start = |known: &KnownModels| next_action(&now, None, known, NonZeroUsize::MIN);
     assert_eq!(start(&KnownModels::new()), load(10, 1));
     assert_eq!(start(&knows(&[(10, None, FAILED)])), load(2, 1));
     let served = knows(&[(2, SERVES, None), (10, None, FAILED)]);
@@ -77,7 +78,7 @@ fn at_the_start_versions_are_tried_from_the_highest_down_until_one_serves() {
 #[test]
 fn what_is_done_in_each_situation() {
     let one = knows(&[(1, SERVES, None)]);
-    for (what, now, known, keep, step) in [
+    for (what, now, known, keep, action) in [
         ("nothing to do", holds(&[(1, 1)]), one.clone(), 1, None),
         (
             "a new version",
@@ -208,13 +209,13 @@ fn what_is_done_in_each_situation() {
         ),
         (
             "the folder can't be read",
-            Listing::from([(name("m"), Folder::Unreadable)]),
+            Listing::from([(name("m"), ModelFolder::Unreadable)]),
             one,
             1,
             None,
         ),
     ] {
-        assert_eq!(settled(&now, &known, keep), step, "{what}");
+        assert_eq!(settled(&now, &known, keep), action, "{what}");
     }
 }
 
@@ -222,13 +223,16 @@ fn what_is_done_in_each_situation() {
 fn what_may_still_be_written_is_not_loaded() {
     let (before, now) = (holds(&[(1, 1), (2, 1)]), holds(&[(1, 1), (2, 2)]));
     let known = knows(&[(1, SERVES, None)]);
-    assert_eq!(next(&now, Some(&before), &known, NonZeroUsize::MIN), None);
-    assert_eq!(settled(&now, &known, 1), load(2, 2));
-    let appeared = next(&now, Some(&holds(&[(1, 1)])), &known, NonZeroUsize::MIN);
-    assert_eq!(appeared, None);
-    let unreadable = Listing::from([(name("m"), Folder::Unreadable)]);
     assert_eq!(
-        next(&now, Some(&unreadable), &known, NonZeroUsize::MIN),
+        next_action(&now, Some(&before), &known, NonZeroUsize::MIN),
+        None
+    );
+    assert_eq!(settled(&now, &known, 1), load(2, 2));
+    let appeared = next_action(&now, Some(&holds(&[(1, 1)])), &known, NonZeroUsize::MIN);
+    assert_eq!(appeared, None);
+    let unreadable = Listing::from([(name("m"), ModelFolder::Unreadable)]);
+    assert_eq!(
+        next_action(&now, Some(&unreadable), &known, NonZeroUsize::MIN),
         None
     );
 }
@@ -242,12 +246,12 @@ fn a_version_that_serves_must_be_gone_twice() {
         ("the version", holds(&[(1, 1)]), load(1, 1)),
         ("the model", removed, unload_of(2)),
     ] {
-        let step = next(&now, Some(&before), &known, NonZeroUsize::MIN);
-        assert_eq!(step, None, "{what}");
+        let action = next_action(&now, Some(&before), &known, NonZeroUsize::MIN);
+        assert_eq!(action, None, "{what}");
         assert_eq!(settled(&now, &known, 1), then, "{what}");
-        let unreadable = Listing::from([(name("m"), Folder::Unreadable)]);
-        let step = next(&now, Some(&unreadable), &known, NonZeroUsize::MIN);
-        assert_eq!(step, None, "{what}, after a look that saw nothing");
+        let unreadable = Listing::from([(name("m"), ModelFolder::Unreadable)]);
+        let action = next_action(&now, Some(&unreadable), &known, NonZeroUsize::MIN);
+        assert_eq!(action, None, "{what}, after a look that saw nothing");
     }
 }
 
@@ -255,45 +259,49 @@ fn a_version_that_serves_must_be_gone_twice() {
 fn changed_content_that_is_not_settled_leaves_the_old_one_serving() {
     let (before, now) = (holds(&[(2, 1)]), holds(&[(2, 2)]));
     let known = knows(&[(1, SERVES, None), (2, SERVES, None)]);
-    let step = next(&now, Some(&before), &known, NonZeroUsize::MIN);
-    assert_eq!(step, unload_of(1), "version 2 serves, with its old content");
+    let action = next_action(&now, Some(&before), &known, NonZeroUsize::MIN);
+    assert_eq!(
+        action,
+        unload_of(1),
+        "version 2 serves, with its old content"
+    );
 }
 
 #[test]
 fn one_model_does_not_hold_up_another() {
     let now = Listing::from([
-        (name("a"), Folder::Unreadable),
+        (name("a"), ModelFolder::Unreadable),
         (name("b"), folder(&[(1, 1)])),
     ]);
-    let step = settled(&now, &KnownModels::new(), 1);
-    let expected = Step::Load {
+    let action = settled(&now, &KnownModels::new(), 1);
+    let expected = Action::Load {
         name: name("b"),
         version: version(1),
-        stamp: stamp(1),
+        fingerprint: fingerprint(1),
     };
-    assert_eq!(step, Some(expected));
+    assert_eq!(action, Some(expected));
 }
 
-/// Does a step; content with an odd number can't be loaded.
-fn do_step(known: &mut KnownModels, step: Step) {
-    match step {
-        Step::Load {
+/// Does a action; content with an odd number can't be loaded.
+fn apply_action(known: &mut KnownModels, action: Action) {
+    match action {
+        Action::Load {
             name,
             version,
-            stamp: content,
+            fingerprint: content,
         } => {
             let entry = known.entry(name).or_default().entry(version).or_default();
-            let bad = (0..10).any(|odd| content == stamp(2 * odd + 1));
+            let bad = (0..10).any(|odd| content == fingerprint(2 * odd + 1));
             if bad {
                 entry.failed = Some(content);
             } else {
-                *entry = Known {
+                *entry = KnownVersion {
                     serving: Some(content),
                     failed: None,
                 };
             }
         }
-        Step::Unload { name, version } => {
+        Action::Unload { name, version } => {
             let versions = known.get_mut(&name).unwrap();
             versions.remove(&version).unwrap();
             if versions.is_empty() {
@@ -312,7 +320,7 @@ fn serving(known: &KnownModels) -> Vec<Version> {
 }
 
 proptest! {
-    /// Whatever a directory holds one poll after the other: the steps come to an end, a model that
+    /// Whatever a directory holds one poll after the other: the actions come to an end, a model that
     /// has versions is never without one that serves once it had one, and in the end the newest
     /// loadable ones serve.
     #[test]
@@ -329,13 +337,13 @@ proptest! {
             let now = holds(&versions.iter().map(|(&v, &c)| (v, c)).collect::<Vec<_>>());
             // The second time nothing has changed.
             for _poll in 0..2 {
-                let mut steps = 0;
-                while let Some(step) = next(&now, before.as_ref(), &known, NonZeroUsize::new(keep).unwrap()) {
+                let mut actions = 0;
+                while let Some(action) = next_action(&now, before.as_ref(), &known, NonZeroUsize::new(keep).unwrap()) {
                     let served_before = !serving(&known).is_empty();
-                    do_step(&mut known, step);
+                    apply_action(&mut known, action);
                     prop_assert!(!served_before || !serving(&known).is_empty(), "a gap");
-                    steps += 1;
-                    prop_assert!(steps < 50, "no end");
+                    actions += 1;
+                    prop_assert!(actions < 50, "no end");
                 }
                 before = Some(now.clone());
             }

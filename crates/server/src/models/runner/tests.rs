@@ -4,9 +4,9 @@ use springtide_inference::DataView;
 use super::*;
 use crate::models::testing::{FakeBackend, classifier_signature};
 
-fn request(numbers: &[f32]) -> Checked {
+fn request(numbers: &[f32]) -> ValidatedInputs {
     let tensor = Tensor::new(vec![numbers.len() / 2, 2], numbers.to_vec()).unwrap();
-    Checked::new(
+    ValidatedInputs::new(
         &classifier_signature(),
         NonZeroUsize::new(32),
         vec![tensor],
@@ -15,7 +15,7 @@ fn request(numbers: &[f32]) -> Checked {
     .unwrap()
 }
 
-fn labels(share: &Share) -> Vec<i64> {
+fn labels(share: &BatchSlice) -> Vec<i64> {
     let tensor = match &share.rows {
         Some(rows) => share.outputs[0].view_rows(rows.clone()).unwrap(),
         None => share.outputs[0].view(),
@@ -26,9 +26,9 @@ fn labels(share: &Share) -> Vec<i64> {
     labels.to_vec()
 }
 
-fn runner(backend: &FakeBackend) -> Runner {
+fn runner(backend: &FakeBackend) -> BatchRunner {
     let backend = Box::new(backend.clone());
-    Runner::new(
+    BatchRunner::new(
         ModelName::default(),
         Version::FIRST,
         backend,
@@ -45,7 +45,10 @@ fn batching(reason: BatchingReason) -> Arc<Batching> {
     }))
 }
 
-fn run(backend: &FakeBackend, requests: &[&Checked]) -> Result<Vec<Share>, RunFailed> {
+fn run(
+    backend: &FakeBackend,
+    requests: &[&ValidatedInputs],
+) -> Result<Vec<BatchSlice>, BatchRunError> {
     runner(backend).run(requests, &BatchStop::default())
 }
 
@@ -77,13 +80,16 @@ fn outputs_with_other_rows_than_the_inputs_fail_the_batch() {
     let backend = FakeBackend::classifier().with_fixed_rows(1);
     let (one, two) = (request(&[6.0, 0.0]), request(&[7.0, 0.0]));
     let failed = run(&backend, &[&one, &two]);
-    assert!(matches!(failed, Err(RunFailed::Outputs(_))), "{failed:?}");
+    assert!(
+        matches!(failed, Err(BatchRunError::Outputs(_))),
+        "{failed:?}"
+    );
 }
 
 #[test]
 fn a_failing_run_fails_the_batch() {
     let failed = run(&FakeBackend::classifier(), &[&request(&[-1.0, 0.0])]);
-    assert!(matches!(failed, Err(RunFailed::Run(_))), "{failed:?}");
+    assert!(matches!(failed, Err(BatchRunError::Run(_))), "{failed:?}");
 }
 
 #[test]
@@ -92,7 +98,7 @@ fn a_panic_fails_the_batch_and_not_the_thread() {
     let mut odd = request(&[1.0, 0.0]);
     odd.inputs = vec![Tensor::new(vec![1, 2], vec![0_i64; 2]).unwrap()];
     let failed = runner.run(&[&odd], &BatchStop::default());
-    assert!(matches!(failed, Err(RunFailed::Panicked)), "{failed:?}");
+    assert!(matches!(failed, Err(BatchRunError::Panicked)), "{failed:?}");
     let shares = runner.run(&[&request(&[5.0, 0.0])], &BatchStop::default());
     assert_eq!(labels(&shares.unwrap()[0]), [5]);
 }
@@ -103,7 +109,7 @@ fn rows_of_different_shapes_never_share_a_run() {
     let mut odd = request(&[1.0, 0.0]);
     odd.inputs = vec![Tensor::new(vec![1, 3], vec![0.0_f32; 3]).unwrap()];
     let failed = run(&backend, &[&request(&[1.0, 0.0]), &odd]);
-    assert!(matches!(failed, Err(RunFailed::Mixed)), "{failed:?}");
+    assert!(matches!(failed, Err(BatchRunError::Mixed)), "{failed:?}");
     assert!(backend.rows().is_empty());
 }
 
@@ -114,18 +120,18 @@ fn a_batch_that_nobody_waits_for_is_stopped_in_the_backend() {
     let mut runner = runner(&FakeBackend::classifier());
     let stopped = runner.run(&[&request(&[1.0, 0.0])], &stop);
     assert!(
-        matches!(stopped, Err(RunFailed::Run(RunError::Stopped))),
+        matches!(stopped, Err(BatchRunError::Run(RunError::Stopped))),
         "{stopped:?}"
     );
 }
 
 /// A share as if it came from a batch, with this class.
-fn shared(class: i64) -> Share {
+fn shared(class: i64) -> BatchSlice {
     let outputs = [
         Tensor::new(vec![2], vec![9, class]).unwrap(),
         Tensor::new(vec![2, 2], vec![0.5_f32, 0.5, 0.25, 0.75]).unwrap(),
     ];
-    Share {
+    BatchSlice {
         outputs: outputs.into(),
         rows: Some(1..2),
     }
@@ -134,7 +140,7 @@ fn shared(class: i64) -> Share {
 fn check(reason: BatchingReason, class: i64) -> (Check, Arc<Batching>) {
     let batching = batching(reason);
     let backend = Box::new(FakeBackend::classifier());
-    let mut runner = Runner::new(
+    let mut runner = BatchRunner::new(
         ModelName::default(),
         Version::FIRST,
         backend,

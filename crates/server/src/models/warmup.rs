@@ -5,38 +5,42 @@ use std::time::{Duration, Instant};
 
 use springtide_batching::Ran;
 use springtide_contract::batching::BatchingStatus;
-use springtide_inference::onnx::Knowledge;
-use springtide_inference::trial::{Maker, Outcome, Source, refute};
+use springtide_inference::independence::{
+    CheckOutcome, RowGenerator, RowSource, check_independence,
+};
+use springtide_inference::onnx::ModelAnalysis;
 use springtide_inference::{
     Backend, Classes, Classifier, RunError, Signature, Stop, Tensor, UnsupportedModel,
 };
 
-use super::batching::{Before, Wish, after_trial, before_trial, full_batch_failed};
+use super::batching::{
+    BatchingPreference, GraphDecision, decide_from_check, decide_from_graph, full_batch_failed,
+};
+use super::owner_files::{OwnerFileError, WARM_UP_FILE};
 use super::request::elements;
-use super::shipped::{ShippedError, WARM_UP_FILE};
 use crate::cpu::thread_cpu_time;
 
 /// A run that takes no longer may be repeated: the start is hardly later for it.
-const CHEAP: Duration = Duration::from_millis(20);
+const MAX_REPEATED_RUN: Duration = Duration::from_millis(20);
 
 /// Most elements of a full batch: a model may declare rows of any length, and have any number of them.
 const MAX_ELEMENTS: usize = 1 << 26;
 
 /// Longest time in which inputs are looked for that the model runs on.
-const LONGEST_SEARCH: Duration = Duration::from_secs(60);
+const MAX_SEARCH_TIME: Duration = Duration::from_secs(60);
 
 /// Longest time in which the owner's rows are run, to see which of them the model takes.
-const LONGEST_OF_OWNER: Duration = Duration::from_secs(10);
+const MAX_OWNER_ROWS_TIME: Duration = Duration::from_secs(10);
 
 /// What the first runs have shown.
 #[derive(Debug)]
-pub(super) struct Trial {
+pub(super) struct Warmup {
     pub(super) signature: Signature,
     /// Whether the requests of several clients may run as one, and why.
     pub(super) batching: BatchingStatus,
     pub(super) classifier: Result<Classifier, UnsupportedModel>,
     /// What the model runs on: one row, and a full batch where requests share batches.
-    warm_up: Vec<Vec<Tensor>>,
+    inputs: Vec<Vec<Tensor>>,
     /// What they cost when they ran first, in their order.
     runs: Vec<Ran>,
     /// Whether requests will have other shapes than what was made up.
@@ -48,12 +52,12 @@ pub(super) struct Trial {
 /// decides whether requests may share batches. A model that runs on nothing that could be made up is
 /// served, each request alone. What is wrong with the rows that its owner ships is told and changes nothing
 /// else.
-pub(super) fn trial(
+pub(super) fn warm_up(
     backend: &mut dyn Backend,
-    knowledge: &Knowledge,
-    owner_rows: Result<Vec<Vec<Tensor>>, ShippedError>,
-    wish: Wish,
-) -> Trial {
+    analysis: &ModelAnalysis,
+    owner_rows: Result<Vec<Vec<Tensor>>, OwnerFileError>,
+    preference: BatchingPreference,
+) -> Warmup {
     let began = Instant::now();
     let (owner_rows, problem) = match owner_rows {
         Ok(rows) => {
@@ -62,21 +66,21 @@ pub(super) fn trial(
         }
         Err(unusable) => (Vec::new(), Some(unusable.to_string())),
     };
-    let mut trial = tried(backend, knowledge, &owner_rows, wish, began);
+    let mut warmup = run_warmup(backend, analysis, &owner_rows, preference, began);
     if let Some(problem) = problem {
         tracing::warn!(problem, "the model's own warm-up rows can't all be used");
-        trial.batching.message = format!("{} Besides, {problem}.", trial.batching.message);
+        warmup.batching.message = format!("{} Besides, {problem}.", warmup.batching.message);
     }
-    trial
+    warmup
 }
 
 /// What is wrong with the owner's rows: the model fails on some of them, which otherwise nothing would
 /// tell, as others are tried in their place.
 fn refused_rows(backend: &mut dyn Backend, rows: &[Vec<Tensor>], began: Instant) -> Option<String> {
     let mut fails = |row: &Vec<Tensor>| {
-        let in_time = began.elapsed() <= LONGEST_OF_OWNER;
+        let in_time = began.elapsed() <= MAX_OWNER_ROWS_TIME;
         let inputs: Vec<&Tensor> = row.iter().collect();
-        in_time && backend.try_out(&inputs).is_err()
+        in_time && backend.try_run(&inputs).is_err()
     };
     let failed: Vec<usize> = (1..)
         .zip(rows)
@@ -91,66 +95,71 @@ fn refused_rows(backend: &mut dyn Backend, rows: &[Vec<Tensor>], began: Instant)
     ))
 }
 
-fn tried(
+fn run_warmup(
     backend: &mut dyn Backend,
-    knowledge: &Knowledge,
+    analysis: &ModelAnalysis,
     owner_rows: &[Vec<Tensor>],
-    wish: Wish,
+    preference: BatchingPreference,
     began: Instant,
-) -> Trial {
+) -> Warmup {
     let signature = backend.signature().clone();
-    let maker = Maker::new(&signature, &knowledge.candidates, owner_rows);
-    let verdict = &knowledge.analysis.verdict;
+    let generator = RowGenerator::new(&signature, &analysis.candidates, owner_rows);
+    let verdict = &analysis.graph.verdict;
     let nothing_runs =
-        || Outcome::Impossible("the model runs on nothing that could be made up".to_owned());
-    let before = before_trial(wish, signature.has_row_axis(), verdict);
-    let mut trial = Trial {
-        batching: match &before {
-            Before::Decided(status) => status.clone(),
-            Before::Try(_) => after_trial(verdict, &nothing_runs()),
+        || CheckOutcome::Impossible("the model runs on nothing that could be made up".to_owned());
+    let decision = decide_from_graph(preference, signature.has_row_axis(), verdict);
+    let mut warmup = Warmup {
+        batching: match &decision {
+            GraphDecision::Decided(status) => status.clone(),
+            GraphDecision::NeedsCheck(_) => decide_from_check(verdict, &nothing_runs()),
         },
-        classifier: classifier(&signature, &knowledge.classes),
+        classifier: classifier(&signature, &analysis.classes),
         signature: signature.clone(),
-        warm_up: Vec::new(),
+        inputs: Vec::new(),
         runs: Vec::new(),
-        lengths_made_up: maker.has_free_lengths(),
+        lengths_made_up: generator.has_free_lengths(),
     };
-    let Some((source, row)) = trial.first_that_runs(backend, &maker, began) else {
+    let Some((source, row)) = warmup.first_that_runs(backend, &generator, began) else {
         tracing::warn!(
             "no warm-up: the model runs on nothing that could be made up; put rows that it takes into \
              warmup.json beside it"
         );
-        return trial;
+        return warmup;
     };
-    if let Before::Try(effort) = before {
-        let outcome = refute(backend, &maker, source, wish.max_rows, effort, &|| {
-            began.elapsed()
-        });
-        trial.batching = after_trial(verdict, &outcome);
+    if let GraphDecision::NeedsCheck(effort) = decision {
+        let outcome = check_independence(
+            backend,
+            &generator,
+            source,
+            preference.max_rows,
+            effort,
+            &|| began.elapsed(),
+        );
+        warmup.batching = decide_from_check(verdict, &outcome);
     }
-    if trial.batching.enabled
-        && let Some(full) = full_batch(&row, wish.max_rows)
+    if warmup.batching.enabled
+        && let Some(full) = full_batch(&row, preference.max_rows)
     {
-        match run(backend, &full, wish.max_rows, Memory::GivenBack) {
+        match run(backend, &full, preference.max_rows, Memory::Released) {
             Ok((outputs, ran)) => {
-                trial.check_classifier(&outputs, wish.max_rows);
-                trial.runs.push(ran);
-                trial.warm_up.push(full);
+                warmup.check_classifier(&outputs, preference.max_rows);
+                warmup.runs.push(ran);
+                warmup.inputs.push(full);
             }
             Err(error) => {
-                tracing::warn!(rows = wish.max_rows, %error, "a full batch failed");
-                trial.batching = full_batch_failed(wish.max_rows);
+                tracing::warn!(rows = preference.max_rows, %error, "a full batch failed");
+                warmup.batching = full_batch_failed(preference.max_rows);
             }
         }
     }
-    trial
+    warmup
 }
 
-/// Warms up another session of a model that was tried.
-pub(super) fn warm_up(backend: &mut dyn Backend, trial: &Trial) {
-    for inputs in &trial.warm_up {
+/// Warms up another session of a model that is warmed up.
+pub(super) fn warm_up_another(backend: &mut dyn Backend, warmup: &Warmup) {
+    for inputs in &warmup.inputs {
         let inputs: Vec<&Tensor> = inputs.iter().collect();
-        if let Err(error) = backend.try_out(&inputs) {
+        if let Err(error) = backend.try_run(&inputs) {
             tracing::warn!(%error, "a session's warm-up failed");
         }
     }
@@ -171,7 +180,7 @@ fn classifier(
 }
 
 /// Some models fail on negative numbers, or on all others: rows of the kinds that differ in that.
-fn in_some_rows(source: Source) -> impl Iterator<Item = (Source, usize)> {
+fn with_row_numbers(source: RowSource) -> impl Iterator<Item = (RowSource, usize)> {
     [0, 3, 4].into_iter().map(move |number| (source, number))
 }
 
@@ -187,7 +196,7 @@ fn full_batch(row: &[Tensor], rows: NonZeroUsize) -> Option<Vec<Tensor>> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Memory {
     Kept,
-    GivenBack,
+    Released,
 }
 
 /// The outputs of a run, and what it cost: of processors, this thread's part.
@@ -201,7 +210,7 @@ fn run(
     let (began, processor_time) = (Instant::now(), thread_cpu_time());
     let outputs = match memory {
         Memory::Kept => backend.run(&inputs, &Stop::new())?,
-        Memory::GivenBack => backend.try_out(&inputs)?,
+        Memory::Released => backend.try_run(&inputs)?,
     };
     let ran = Ran {
         rows: rows.get(),
@@ -213,28 +222,28 @@ fn run(
 }
 
 /// Whether a run of the trial is worth repeating, to measure it without what only first runs pay.
-fn is_worth_repeating(took: Duration, trial: Duration) -> bool {
-    took <= CHEAP.max(trial / 10)
+fn is_worth_repeating(took: Duration, total: Duration) -> bool {
+    took <= MAX_REPEATED_RUN.max(total / 10)
 }
 
-impl Trial {
+impl Warmup {
     fn first_that_runs(
         &mut self,
         backend: &mut dyn Backend,
-        maker: &Maker<'_>,
+        generator: &RowGenerator<'_>,
         began: Instant,
-    ) -> Option<(Source, Vec<Tensor>)> {
-        for (source, number) in maker.sources().into_iter().flat_map(in_some_rows) {
-            if began.elapsed() > LONGEST_SEARCH {
+    ) -> Option<(RowSource, Vec<Tensor>)> {
+        for (source, number) in generator.sources().into_iter().flat_map(with_row_numbers) {
+            if began.elapsed() > MAX_SEARCH_TIME {
                 break;
             }
-            let Some(row) = maker.row(source, number) else {
+            let Some(row) = generator.row(source, number) else {
                 continue;
             };
-            if let Ok((outputs, ran)) = run(backend, &row, NonZeroUsize::MIN, Memory::GivenBack) {
+            if let Ok((outputs, ran)) = run(backend, &row, NonZeroUsize::MIN, Memory::Released) {
                 self.check_classifier(&outputs, NonZeroUsize::MIN);
                 self.runs.push(ran);
-                self.warm_up.push(row.clone());
+                self.inputs.push(row.clone());
                 return Some((source, row));
             }
         }
@@ -248,14 +257,14 @@ impl Trial {
         if self.lengths_made_up || !self.batching.enabled {
             return Vec::new();
         }
-        let trial = self.runs.iter().map(|run| run.took).sum();
+        let total = self.runs.iter().map(|run| run.took).sum();
         let measure = |(index, (first, inputs)): (usize, (&Ran, &Vec<Tensor>))| {
-            if !is_worth_repeating(first.took, trial) {
+            if !is_worth_repeating(first.took, total) {
                 return (index > 0).then_some(*first);
             }
             let rows = NonZeroUsize::new(first.rows)?;
             let mut repeated = run(backend, inputs, rows, Memory::Kept).ok()?;
-            if first.took <= CHEAP {
+            if first.took <= MAX_REPEATED_RUN {
                 // The first run with memory that is kept allocates it.
                 repeated = run(backend, inputs, rows, Memory::Kept).ok()?;
             }
@@ -266,7 +275,7 @@ impl Trial {
             processor_time: ran.processor_time.saturating_mul(threads),
             ..ran
         };
-        let first_runs = self.runs.iter().zip(&self.warm_up).enumerate();
+        let first_runs = self.runs.iter().zip(&self.inputs).enumerate();
         let measured = first_runs.filter_map(measure);
         measured.map(of_all_threads).collect()
     }
@@ -289,13 +298,13 @@ mod tests {
     use super::*;
     use crate::models::testing::{FakeBackend, classifier_signature, proven, unknown};
 
-    const WISH: Wish = Wish {
+    const PREFERENCE: BatchingPreference = BatchingPreference {
         mode: BatchingMode::Auto,
         max_rows: NonZeroUsize::new(32).unwrap(),
     };
 
-    fn trial_of(backend: &mut FakeBackend) -> Trial {
-        trial(backend, &proven(), Ok(Vec::new()), WISH)
+    fn warmup_of(backend: &mut FakeBackend) -> Warmup {
+        warm_up(backend, &proven(), Ok(Vec::new()), PREFERENCE)
     }
 
     fn free_lengths() -> Signature {
@@ -308,11 +317,11 @@ mod tests {
     #[test]
     fn one_row_and_a_full_batch_run() {
         let mut backend = FakeBackend::classifier();
-        let trial = trial_of(&mut backend);
+        let warmup = warmup_of(&mut backend);
         assert_eq!(backend.rows().first(), Some(&1));
         assert_eq!(backend.rows().last(), Some(&32));
-        assert_eq!(trial.batching.reason, BatchingReason::Proven);
-        assert_eq!(trial.classifier.unwrap().features().get(), 2);
+        assert_eq!(warmup.batching.reason, BatchingReason::Proven);
+        assert_eq!(warmup.classifier.unwrap().features().get(), 2);
     }
 
     #[test]
@@ -327,9 +336,9 @@ mod tests {
     #[test]
     fn cheap_runs_are_repeated_and_measured() {
         let mut backend = FakeBackend::classifier();
-        let trial = trial_of(&mut backend);
+        let warmup = warmup_of(&mut backend);
         let before = backend.rows().len();
-        let measured = trial.measure(&mut backend, NonZeroUsize::MIN);
+        let measured = warmup.measure(&mut backend, NonZeroUsize::MIN);
         assert_eq!(backend.rows()[before..], [1, 1, 32, 32]);
         let rows: Vec<_> = measured.iter().map(|batch| batch.rows).collect();
         assert_eq!(rows, [1, 32]);
@@ -338,37 +347,37 @@ mod tests {
     #[test]
     fn slow_runs_are_not_repeated_and_the_very_first_is_not_counted() {
         let mut backend = FakeBackend::classifier();
-        let mut trial = trial_of(&mut backend);
+        let mut warmup = warmup_of(&mut backend);
         let before = backend.rows().len();
         for (index, milliseconds) in [(0, 400), (1, 2_000)] {
-            trial.runs[index].took = Duration::from_millis(milliseconds);
+            warmup.runs[index].took = Duration::from_millis(milliseconds);
         }
         assert_eq!(
-            trial.measure(&mut backend, NonZeroUsize::MIN),
-            trial.runs[1..]
+            warmup.measure(&mut backend, NonZeroUsize::MIN),
+            warmup.runs[1..]
         );
         assert_eq!(backend.rows().len(), before);
-        trial.runs[0].took = Duration::from_millis(200);
-        assert_eq!(trial.measure(&mut backend, NonZeroUsize::MIN).len(), 2);
+        warmup.runs[0].took = Duration::from_millis(200);
+        assert_eq!(warmup.measure(&mut backend, NonZeroUsize::MIN).len(), 2);
         assert_eq!(backend.rows()[before..], [1], "a tenth of the trial");
     }
 
     #[test]
     fn nothing_is_measured_where_a_length_was_made_up_or_requests_run_alone() {
         let mut backend = FakeBackend::with_signature(free_lengths());
-        let trial = trial_of(&mut backend);
-        assert!(trial.batching.enabled);
-        assert_eq!(trial.measure(&mut backend, NonZeroUsize::MIN), []);
+        let warmup = warmup_of(&mut backend);
+        assert!(warmup.batching.enabled);
+        assert_eq!(warmup.measure(&mut backend, NonZeroUsize::MIN), []);
         let mut backend = FakeBackend::classifier().with_fixed_rows(1);
-        let trial = trial_of(&mut backend);
-        assert_eq!(trial.measure(&mut backend, NonZeroUsize::MIN), []);
+        let warmup = warmup_of(&mut backend);
+        assert_eq!(warmup.measure(&mut backend, NonZeroUsize::MIN), []);
     }
 
     #[test]
     fn a_model_that_declares_rows_and_gives_others_runs_requests_one_by_one() {
         let mut backend = FakeBackend::classifier().with_fixed_rows(1);
-        let trial = trial_of(&mut backend);
-        assert_eq!(trial.batching.reason, BatchingReason::TrialRefuted);
+        let warmup = warmup_of(&mut backend);
+        assert_eq!(warmup.batching.reason, BatchingReason::TrialRefuted);
     }
 
     /// Adds up along the first dimension.
@@ -402,17 +411,17 @@ mod tests {
             inputs: vec![port("x")],
             outputs: vec![port("y")],
         });
-        let trial = trial(&mut backend, &unknown(), Ok(Vec::new()), WISH);
-        assert_eq!(trial.batching.reason, BatchingReason::TrialRefuted);
+        let warmup = warm_up(&mut backend, &unknown(), Ok(Vec::new()), PREFERENCE);
+        assert_eq!(warmup.batching.reason, BatchingReason::TrialRefuted);
     }
 
     #[test]
     fn what_the_owner_says_is_not_tried() {
         for (mode, enabled) in [(BatchingMode::Always, true), (BatchingMode::Never, false)] {
             let mut backend = FakeBackend::classifier();
-            let wish = Wish { mode, ..WISH };
-            let trial = trial(&mut backend, &unknown(), Ok(Vec::new()), wish);
-            assert_eq!(trial.batching.enabled, enabled);
+            let preference = BatchingPreference { mode, ..PREFERENCE };
+            let warmup = warm_up(&mut backend, &unknown(), Ok(Vec::new()), preference);
+            assert_eq!(warmup.batching.enabled, enabled);
             assert_eq!(backend.rows().contains(&32), enabled);
             assert!(backend.rows().iter().all(|rows| [1, 32].contains(rows)));
         }
@@ -423,10 +432,10 @@ mod tests {
         let mut signature = classifier_signature();
         signature.outputs.truncate(1);
         let mut backend = FakeBackend::with_signature(signature);
-        let trial = trial_of(&mut backend);
-        assert!(trial.batching.enabled);
+        let warmup = warmup_of(&mut backend);
+        assert!(warmup.batching.enabled);
         assert!(matches!(
-            trial.classifier,
+            warmup.classifier,
             Err(UnsupportedModel::NoProbabilities { .. })
         ));
     }
@@ -438,10 +447,10 @@ mod tests {
     #[test]
     fn an_unusable_warm_up_file_is_told_and_the_model_is_tried_without_it() {
         let mut backend = FakeBackend::classifier();
-        let unusable = ShippedError::warm_up("it is no file");
-        let trial = trial(&mut backend, &proven(), Err(unusable), WISH);
-        assert_eq!(trial.batching.reason, BatchingReason::Proven);
-        let message = &trial.batching.message;
+        let unusable = OwnerFileError::warm_up("it is no file");
+        let warmup = warm_up(&mut backend, &proven(), Err(unusable), PREFERENCE);
+        assert_eq!(warmup.batching.reason, BatchingReason::Proven);
+        let message = &warmup.batching.message;
         assert!(
             message.contains("warmup.json beside the model"),
             "{message}"
@@ -452,28 +461,33 @@ mod tests {
     fn rows_of_the_owner_on_which_the_model_fails_are_told() {
         let mut backend = FakeBackend::classifier();
         let rows = vec![row([1.0, 0.0]), row([-1.0, 0.0]), row([-2.0, 0.0])];
-        let tried = trial(&mut backend, &proven(), Ok(rows), WISH);
-        let message = &tried.batching.message;
+        let warmup = warm_up(&mut backend, &proven(), Ok(rows), PREFERENCE);
+        let message = &warmup.batching.message;
         let told = "fails on 2 of the 3 rows of warmup.json, first on row 2";
         assert!(message.contains(told), "{message}");
         let mut backend = FakeBackend::classifier();
-        let tried = trial(&mut backend, &proven(), Ok(vec![row([1.0, 0.0])]), WISH);
-        let message = &tried.batching.message;
+        let warmup = warm_up(
+            &mut backend,
+            &proven(),
+            Ok(vec![row([1.0, 0.0])]),
+            PREFERENCE,
+        );
+        let message = &warmup.batching.message;
         assert!(!message.contains("warmup.json"), "{message}");
     }
 
     #[test]
     fn a_model_that_runs_on_nothing_made_up_is_served_and_shares_only_where_it_is_proven() {
         let mut backend = FakeBackend::classifier().that_fails();
-        let trial_of = |backend: &mut FakeBackend, knowledge: &Knowledge| {
-            trial(backend, knowledge, Ok(Vec::new()), WISH)
+        let warmup_of = |backend: &mut FakeBackend, analysis: &ModelAnalysis| {
+            warm_up(backend, analysis, Ok(Vec::new()), PREFERENCE)
                 .batching
                 .reason
         };
         assert_eq!(
-            trial_of(&mut backend, &unknown()),
+            warmup_of(&mut backend, &unknown()),
             BatchingReason::TrialImpossible
         );
-        assert_eq!(trial_of(&mut backend, &proven()), BatchingReason::Proven);
+        assert_eq!(warmup_of(&mut backend, &proven()), BatchingReason::Proven);
     }
 }

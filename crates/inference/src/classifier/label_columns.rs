@@ -51,34 +51,36 @@ impl Classes {
 
 /// What is known of the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Placement {
+pub(super) enum LabelColumns {
     /// The model says it.
-    Known {
+    Declared {
         classes: Vec<Class>,
         columns: HashMap<Class, usize>,
     },
     /// Trial runs have shown it.
-    Seen(Evidence),
+    Learned(Observations),
 }
 
-impl Default for Placement {
+impl Default for LabelColumns {
     fn default() -> Self {
-        Self::Seen(Evidence::default())
+        Self::Learned(Observations::default())
     }
 }
 
-impl Placement {
-    pub(super) fn known(classes: Classes) -> Self {
+impl LabelColumns {
+    pub(super) fn declared(classes: Classes) -> Self {
         let classes = classes.into_vec();
         let columns = classes.iter().cloned().zip(0..).collect();
-        Self::Known { classes, columns }
+        Self::Declared { classes, columns }
     }
 
     /// The class of one of so many columns, where the model says it.
     pub(super) fn class(&self, column: usize, columns: usize) -> Option<Class> {
         match self {
-            Self::Known { classes, .. } if classes.len() == columns => classes.get(column).cloned(),
-            Self::Known { .. } | Self::Seen(_) => None,
+            Self::Declared { classes, .. } if classes.len() == columns => {
+                classes.get(column).cloned()
+            }
+            Self::Declared { .. } | Self::Learned(_) => None,
         }
     }
 
@@ -86,24 +88,24 @@ impl Placement {
     pub(super) fn column(&self, label: &Class, row: &[f32]) -> Option<usize> {
         match self {
             // Else they are those of something else, or two columns are of one class.
-            Self::Known { columns, .. } if columns.len() == row.len() => {
+            Self::Declared { columns, .. } if columns.len() == row.len() => {
                 columns.get(label).copied()
             }
-            Self::Known { .. } => None,
-            Self::Seen(evidence) => evidence.column(label, row),
+            Self::Declared { .. } => None,
+            Self::Learned(observations) => observations.column(label, row),
         }
     }
 
     pub(super) fn learn(&mut self, label: Class, row: &[f32]) {
-        if let Self::Seen(evidence) = self {
-            evidence.learn(label, row);
+        if let Self::Learned(observations) = self {
+            observations.learn(label, row);
         }
     }
 }
 
 /// What the rows of trial runs have shown: only those with one highest column.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Evidence {
+pub(super) struct Observations {
     /// Rows by label and highest column.
     rows: HashMap<Class, HashMap<usize, usize>>,
     /// The columns that most rows of a label had.
@@ -135,12 +137,12 @@ impl Positions {
     }
 }
 
-impl Evidence {
+impl Observations {
     fn learn(&mut self, label: Class, row: &[f32]) {
         let position = position(&label, row.len());
-        // Seen whatever the row's numbers are.
+        // Learned whatever the row's numbers are.
         self.positions.refuted |= position.is_none();
-        let (column, best) = highest(row);
+        let (column, best) = argmax(row);
         if !best.is_finite() || row.iter().filter(|number| **number == best).count() > 1 {
             return;
         }
@@ -157,11 +159,11 @@ impl Evidence {
             .or_default()
             .entry(column)
             .or_default() += 1;
-        self.judge();
+        self.find_own_columns();
     }
 
     /// Finds the columns that are a label's own.
-    fn judge(&mut self) {
+    fn find_own_columns(&mut self) {
         let most = self.rows.iter().filter_map(|(label, columns)| {
             let all: usize = columns.values().sum();
             let (column, count) = columns.iter().max_by_key(|(_, count)| **count)?;
@@ -188,7 +190,7 @@ impl Evidence {
         if let Some(column) = self.columns.get(label) {
             return Some(*column);
         }
-        let (_, best) = highest(row);
+        let (_, best) = argmax(row);
         let is_best = |column: usize| row.get(column).is_some_and(|number| *number == best);
         if self.positions.may_hold()
             && let Some(position) = position
@@ -235,7 +237,7 @@ fn position(label: &Class, columns: usize) -> Option<usize> {
 
 /// Position and value of the highest number, the first of equal ones; NaN where any number is NaN,
 /// since nothing can be said of the row then.
-pub(super) fn highest(row: &[f32]) -> (usize, f32) {
+pub(super) fn argmax(row: &[f32]) -> (usize, f32) {
     let mut best = (0, f32::NEG_INFINITY);
     for (position, &number) in row.iter().enumerate() {
         if number.is_nan() {

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
-use clap::ValueEnum;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use springtide_contract::batching::BatchingMode;
 use springtide_inference::{Signature, Tensor};
 use springtide_open_inference::{Limits, http::parse_request};
@@ -28,12 +28,12 @@ const MAX_WARM_UP_ROWS: usize = 64;
 /// A file beside the model is there and can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file} beside the model can't be used: {problem}")]
-pub struct ShippedError {
+pub struct OwnerFileError {
     file: &'static str,
     problem: String,
 }
 
-impl ShippedError {
+impl OwnerFileError {
     fn new(file: &'static str, problem: &dyn Display) -> Self {
         Self {
             file,
@@ -64,44 +64,26 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct BatchingSettings {
     /// Who decides whether requests share batches; none: what the server was started with.
-    #[serde(default)]
-    pub mode: Option<Mode>,
+    #[serde(default, deserialize_with = "mode")]
+    pub mode: Option<BatchingMode>,
 }
 
-/// Who decides whether the requests of several clients share a batch: a [`BatchingMode`] as the file and
-/// the flag have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Requests share batches where the model's graph proves that rows are independent, or, where the graph doesn't
-    /// decide it, where trial runs find no dependence
-    Auto,
-    /// Requests share batches: you guarantee that rows are independent
-    Always,
-    /// Each request runs alone
-    Never,
-}
-
-impl From<Mode> for BatchingMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Auto => Self::Auto,
-            Mode::Always => Self::Always,
-            Mode::Never => Self::Never,
-        }
-    }
+/// A mode by its name.
+fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BatchingMode>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    name.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// The settings in a model's folder; the defaults where there are none.
 ///
 /// # Errors
 /// When the file is there and can't be read or isn't understood.
-pub(super) fn settings(folder: &Path) -> Result<Settings, ShippedError> {
-    let Some(bytes) = read(&folder.join(SETTINGS_FILE)).map_err(ShippedError::settings)? else {
+pub(super) fn settings(folder: &Path) -> Result<Settings, OwnerFileError> {
+    let Some(bytes) = read(&folder.join(SETTINGS_FILE)).map_err(OwnerFileError::settings)? else {
         return Ok(Settings::default());
     };
-    let text = String::from_utf8(bytes).map_err(ShippedError::settings)?;
-    toml::from_str(&text).map_err(|error| ShippedError::settings(problem(&text, &error)))
+    let text = String::from_utf8(bytes).map_err(OwnerFileError::settings)?;
+    toml::from_str(&text).map_err(|error| OwnerFileError::settings(problem(&text, &error)))
 }
 
 /// What is wrong, and where, without the text that is there: clients see it, and the file may be a link
@@ -120,24 +102,24 @@ fn problem(text: &str, error: &toml::de::Error) -> String {
 pub(super) fn warm_up_rows(
     folder: &Path,
     signature: &Signature,
-) -> Result<Vec<Vec<Tensor>>, ShippedError> {
-    let Some(body) = read(&folder.join(WARM_UP_FILE)).map_err(ShippedError::warm_up)? else {
+) -> Result<Vec<Vec<Tensor>>, OwnerFileError> {
+    let Some(body) = read(&folder.join(WARM_UP_FILE)).map_err(OwnerFileError::warm_up)? else {
         return Ok(Vec::new());
     };
     rows(&body, signature)
 }
 
-fn rows(body: &[u8], signature: &Signature) -> Result<Vec<Vec<Tensor>>, ShippedError> {
+fn rows(body: &[u8], signature: &Signature) -> Result<Vec<Vec<Tensor>>, OwnerFileError> {
     let request = parse_request(body, None, &Limits::new(signature, None))
-        .map_err(ShippedError::warm_up)?
+        .map_err(OwnerFileError::warm_up)?
         .resolve(signature)
-        .map_err(ShippedError::warm_up)?;
+        .map_err(OwnerFileError::warm_up)?;
     if !signature.has_row_axis() {
         return Ok(vec![request.inputs]);
     }
     let count = request.inputs.first().map_or(0, Tensor::rows);
     if request.inputs.iter().any(|input| input.rows() != count) {
-        return Err(ShippedError::warm_up(
+        return Err(OwnerFileError::warm_up(
             "its inputs have different numbers of rows",
         ));
     }
@@ -175,7 +157,7 @@ mod tests {
         )
         .unwrap();
         let mode = settings(folder.path()).unwrap().batching.mode;
-        assert_eq!(mode.map(BatchingMode::from), Some(BatchingMode::Never));
+        assert_eq!(mode, Some(BatchingMode::Never));
     }
 
     #[test]

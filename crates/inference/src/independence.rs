@@ -1,21 +1,20 @@
-//! Trial runs: what a model is fed before it serves, and whether it treats rows as rows.
+//! Trial runs that check whether the rows of a batch are independent.
 //!
-//! A model says little about the values that it takes. [`Maker`] makes rows up from what its graph
-//! says ([`springtide_rows::candidates`]) and from rows that its owner ships; [`refute`] joins such
-//! rows into batches and compares each with the row alone. A trial can show that rows depend on each
-//! other; it can't prove that they don't, and where it can't run, nothing is known.
+//! A model declares little about the values that it takes. [`RowGenerator`] generates rows from what the
+//! graph shows ([`springtide_rows::candidates`]), and takes the rows that the model's owner ships.
+//! [`check_independence`] runs such rows alone and in batches, and compares the outputs. A trial can show
+//! that rows depend on each other. It can't prove the opposite, and where the model doesn't run it shows
+//! nothing.
 
+mod check;
 mod compare;
-mod labels;
-mod maker;
-mod refute;
+mod row_generator;
 
 use std::num::NonZeroUsize;
 
+pub use check::{CheckOutcome, Effort, check_independence};
 pub use compare::{Difference, compare};
-pub use labels::learn_labels;
-pub use maker::{Maker, Source};
-pub use refute::{Effort, Outcome, refute};
+pub use row_generator::{RowGenerator, RowSource};
 
 use crate::data::Data;
 use crate::signature::{Dimension, Port, Signature};
@@ -44,7 +43,7 @@ pub(crate) fn varied_inputs(signature: &Signature) -> Option<Vec<Tensor>> {
 /// An output whose rows aren't those that went in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the model's output {output} came as {given} for {rows} rows")]
-pub struct NotRows {
+pub struct RowCountMismatch {
     /// The output.
     pub output: String,
     /// What came: `float32[1, 3]`.
@@ -58,14 +57,14 @@ pub struct NotRows {
 ///
 /// # Errors
 /// The first output with another number of rows, scalars among them.
-pub fn check_rows(
+pub fn check_row_counts(
     signature: &Signature,
     outputs: &[Tensor],
     rows: NonZeroUsize,
-) -> Result<(), NotRows> {
+) -> Result<(), RowCountMismatch> {
     for (port, output) in signature.tensor_outputs().zip(outputs) {
         if output.shape().first() != Some(&rows.get()) {
-            return Err(NotRows {
+            return Err(RowCountMismatch {
                 output: port.name.clone(),
                 given: output.view().to_string(),
                 rows: rows.get(),
@@ -128,9 +127,12 @@ mod tests {
         let signature = takes(vec![Port::tensor("x", ElementType::F32, [ANY])]);
         let rows = |count| NonZeroUsize::new(count).unwrap();
         let output = |shape: &[usize]| Tensor::zeros(ElementType::F32, shape.to_vec()).unwrap();
-        assert_eq!(check_rows(&signature, &[output(&[2, 3])], rows(2)), Ok(()));
+        assert_eq!(
+            check_row_counts(&signature, &[output(&[2, 3])], rows(2)),
+            Ok(())
+        );
         for shape in [&[1, 3][..], &[]] {
-            let refused = check_rows(&signature, &[output(shape)], rows(2)).unwrap_err();
+            let refused = check_row_counts(&signature, &[output(shape)], rows(2)).unwrap_err();
             assert_eq!(refused.output, "y");
         }
     }

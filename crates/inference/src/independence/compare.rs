@@ -34,12 +34,12 @@ pub struct Difference {
     /// Position of the output.
     pub output: usize,
     /// What differs.
-    pub kind: Kind,
+    pub kind: DifferenceKind,
 }
 
 /// How two outputs differ.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub enum DifferenceKind {
     /// There are more or fewer outputs.
     Count,
     /// One has another shape or type.
@@ -49,18 +49,18 @@ pub enum Kind {
         /// What the row gives alone.
         alone: String,
         /// What it gives in a batch.
-        together: String,
+        batched: String,
     },
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Count => formatter.write_str("it gives another number of outputs"),
-            Kind::Shape => write!(formatter, "output {} has another shape", self.output),
-            Kind::Element { alone, together } => write!(
+            DifferenceKind::Count => formatter.write_str("it gives another number of outputs"),
+            DifferenceKind::Shape => write!(formatter, "output {} has another shape", self.output),
+            DifferenceKind::Element { alone, batched } => write!(
                 formatter,
-                "output {} has {together} where the row alone has {alone}",
+                "output {} has {batched} where the row alone has {alone}",
                 self.output
             ),
         }
@@ -72,30 +72,30 @@ impl fmt::Display for Difference {
 ///
 /// # Errors
 /// The first difference.
-pub fn compare(alone: &[TensorView<'_>], together: &[TensorView<'_>]) -> Result<(), Difference> {
-    if alone.len() != together.len() {
-        let (output, kind) = (alone.len().min(together.len()), Kind::Count);
+pub fn compare(alone: &[TensorView<'_>], batched: &[TensorView<'_>]) -> Result<(), Difference> {
+    if alone.len() != batched.len() {
+        let (output, kind) = (alone.len().min(batched.len()), DifferenceKind::Count);
         return Err(Difference { output, kind });
     }
-    for (output, (alone, together)) in alone.iter().zip(together).enumerate() {
-        if alone.shape() != together.shape() || alone.element() != together.element() {
-            let kind = Kind::Shape;
+    for (output, (alone, batched)) in alone.iter().zip(batched).enumerate() {
+        if alone.shape() != batched.shape() || alone.element() != batched.element() {
+            let kind = DifferenceKind::Shape;
             return Err(Difference { output, kind });
         }
-        if let Some(kind) = first_difference(alone.data(), together.data()) {
+        if let Some(kind) = first_difference(alone.data(), batched.data()) {
             return Err(Difference { output, kind });
         }
     }
     Ok(())
 }
 
-fn first_difference(alone: DataView<'_>, together: DataView<'_>) -> Option<Kind> {
+fn first_difference(alone: DataView<'_>, batched: DataView<'_>) -> Option<DifferenceKind> {
     macro_rules! exact {
         ($($variant:ident),+) => {
-            match (alone, together) {
-                $((DataView::$variant(alone), DataView::$variant(together)) => {
-                    let differ = alone.iter().zip(together).find(|(one, other)| one != other);
-                    return differ.map(|(alone, together)| element(alone, together));
+            match (alone, batched) {
+                $((DataView::$variant(alone), DataView::$variant(batched)) => {
+                    let differ = alone.iter().zip(batched).find(|(one, other)| one != other);
+                    return differ.map(|(alone, batched)| element(alone, batched));
                 })+
                 _ => {}
             }
@@ -106,7 +106,7 @@ fn first_difference(alone: DataView<'_>, together: DataView<'_>) -> Option<Kind>
         DataView::F16(_) | DataView::Bf16(_) => SAME_16_BITS,
         _ => SAME,
     };
-    let (alone, together) = (floats(alone), floats(together));
+    let (alone, batched) = (floats(alone), floats(batched));
     let finite = alone.iter().filter(|number| number.is_finite());
     let (count, squares) = finite.fold((0_u32, 0.0), |(count, squares), number| {
         (count.saturating_add(1), squares + number * number)
@@ -114,9 +114,9 @@ fn first_difference(alone: DataView<'_>, together: DataView<'_>) -> Option<Kind>
     let usual = (squares / f64::from(count.max(1))).sqrt();
     let differ = alone
         .iter()
-        .zip(&together)
+        .zip(&batched)
         .find(|(one, other)| !are_close(**one, **other, usual, same));
-    differ.map(|(alone, together)| element(alone, together))
+    differ.map(|(alone, batched)| element(alone, batched))
 }
 
 /// Infinities are the same where they are equal, NaNs where both are.
@@ -128,14 +128,14 @@ fn are_close(one: f64, other: f64, usual: f64, same: Tolerance) -> bool {
     (one - other).abs() <= of_element.max(same.of_output * usual)
 }
 
-fn element(alone: &impl fmt::Debug, together: &impl fmt::Debug) -> Kind {
+fn element(alone: &impl fmt::Debug, batched: &impl fmt::Debug) -> DifferenceKind {
     let text = |element: &dyn fmt::Debug| {
         let text = format!("{element:?}");
         text.chars().take(64).collect()
     };
-    Kind::Element {
+    DifferenceKind::Element {
         alone: text(alone),
-        together: text(together),
+        batched: text(batched),
     }
 }
 
@@ -155,10 +155,13 @@ mod tests {
     use crate::data::Data;
     use crate::tensor::Tensor;
 
-    fn compare_elements(alone: impl Into<Data>, together: impl Into<Data>) -> Result<(), Kind> {
+    fn compare_elements(
+        alone: impl Into<Data>,
+        batched: impl Into<Data>,
+    ) -> Result<(), DifferenceKind> {
         let tensor = |data: Data| Tensor::new(vec![1, data.view().len()], data).unwrap();
-        let (alone, together) = (tensor(alone.into()), tensor(together.into()));
-        compare(&[alone.view()], &[together.view()]).map_err(|difference| difference.kind)
+        let (alone, batched) = (tensor(alone.into()), tensor(batched.into()));
+        compare(&[alone.view()], &[batched.view()]).map_err(|difference| difference.kind)
     }
 
     #[test]
@@ -175,9 +178,9 @@ mod tests {
     #[test]
     fn more_than_rounding_is_told_with_the_element() {
         let kind = compare_elements(vec![1.0_f32, 2.0], vec![1.0_f32, 2.01]).unwrap_err();
-        let expected = Kind::Element {
+        let expected = DifferenceKind::Element {
             alone: "2.0".to_owned(),
-            together: "2.009999990463257".to_owned(),
+            batched: "2.009999990463257".to_owned(),
         };
         assert_eq!(kind, expected);
         assert!(compare_elements(vec![0.0_f32], vec![1e-6_f32]).is_err());
@@ -223,13 +226,13 @@ mod tests {
         let one = Tensor::new(vec![1, 2], vec![1.0_f32, 2.0]).unwrap();
         let other = Tensor::new(vec![1, 1, 2], vec![1.0_f32, 2.0]).unwrap();
         let double = Tensor::new(vec![1, 2], vec![1.0_f64, 2.0]).unwrap();
-        let kind = |alone: &[&Tensor], together: &[&Tensor]| {
+        let kind = |alone: &[&Tensor], batched: &[&Tensor]| {
             let alone: Vec<_> = alone.iter().map(|tensor| tensor.view()).collect();
-            let together: Vec<_> = together.iter().map(|tensor| tensor.view()).collect();
-            compare(&alone, &together).unwrap_err().kind
+            let batched: Vec<_> = batched.iter().map(|tensor| tensor.view()).collect();
+            compare(&alone, &batched).unwrap_err().kind
         };
-        assert_eq!(kind(&[&one], &[&other]), Kind::Shape);
-        assert_eq!(kind(&[&one], &[&double]), Kind::Shape);
-        assert_eq!(kind(&[&one], &[&one, &one]), Kind::Count);
+        assert_eq!(kind(&[&one], &[&other]), DifferenceKind::Shape);
+        assert_eq!(kind(&[&one], &[&double]), DifferenceKind::Shape);
+        assert_eq!(kind(&[&one], &[&one, &one]), DifferenceKind::Count);
     }
 }

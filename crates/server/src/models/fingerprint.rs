@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 ///
 /// The device is left out: a network file system may have another number after each mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileFacts {
+pub struct FileStat {
     /// Length in bytes.
     pub bytes: u64,
     /// Time of modification: seconds and nanoseconds since 1970.
@@ -26,7 +26,7 @@ pub struct FileFacts {
     pub inode: u64,
 }
 
-impl FileFacts {
+impl FileStat {
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self {
             bytes: metadata.size(),
@@ -37,23 +37,23 @@ impl FileFacts {
     }
 }
 
-/// A digest of the names and the facts of all files of a version: a model may keep its weights in
+/// A digest of the names and the stat of all files of a version: a model may keep its weights in
 /// files beside it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Stamp([u8; 32]);
+pub struct Fingerprint([u8; 32]);
 
-impl Stamp {
-    /// The stamp of these files, in the order of their paths, which are relative to the version's
+impl Fingerprint {
+    /// The fingerprint of these files, in the order of their paths, which are relative to the version's
     /// folder.
-    pub(super) fn of<'a>(files: impl IntoIterator<Item = (&'a Path, &'a FileFacts)>) -> Self {
+    pub(super) fn of<'a>(files: impl IntoIterator<Item = (&'a Path, &'a FileStat)>) -> Self {
         let mut digest = Sha256::new();
-        for (path, facts) in files {
-            let FileFacts {
+        for (path, stat) in files {
+            let FileStat {
                 bytes,
                 modified,
                 changed,
                 inode,
-            } = facts;
+            } = stat;
             let path = path.as_os_str().as_bytes();
             digest.update(path.len().to_le_bytes());
             digest.update(path);
@@ -68,19 +68,19 @@ impl Stamp {
     }
 }
 
-impl Stamp {
+impl Fingerprint {
     /// The digest itself.
     pub(super) const fn digest(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-impl fmt::Debug for Stamp {
+impl fmt::Debug for Fingerprint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [first, second, third, fourth, ..] = self.0;
         write!(
             formatter,
-            "Stamp({first:02x}{second:02x}{third:02x}{fourth:02x}…)"
+            "Fingerprint({first:02x}{second:02x}{third:02x}{fourth:02x}…)"
         )
     }
 }
@@ -89,7 +89,7 @@ impl fmt::Debug for Stamp {
 mod tests {
     use super::*;
 
-    const FACTS: FileFacts = FileFacts {
+    const STAT: FileStat = FileStat {
         bytes: 5,
         modified: (1, 2),
         changed: (3, 4),
@@ -98,49 +98,52 @@ mod tests {
 
     #[test]
     fn every_fact_of_every_file_counts() {
-        let of = |files: &[(&str, FileFacts)]| {
-            Stamp::of(files.iter().map(|(path, facts)| (Path::new(path), facts)))
+        let of = |files: &[(&str, FileStat)]| {
+            Fingerprint::of(files.iter().map(|(path, stat)| (Path::new(path), stat)))
         };
-        let stamps = [
+        let fingerprints = [
             of(&[]),
-            of(&[("model.onnx", FACTS)]),
-            of(&[("other.onnx", FACTS)]),
-            of(&[("model.onnx", FileFacts { bytes: 6, ..FACTS })]),
-            of(&[("model.onnx", FileFacts { inode: 7, ..FACTS })]),
+            of(&[("model.onnx", STAT)]),
+            of(&[("other.onnx", STAT)]),
+            of(&[("model.onnx", FileStat { bytes: 6, ..STAT })]),
+            of(&[("model.onnx", FileStat { inode: 7, ..STAT })]),
             of(&[(
                 "model.onnx",
-                FileFacts {
+                FileStat {
                     modified: (0, 2),
-                    ..FACTS
+                    ..STAT
                 },
             )]),
             of(&[(
                 "model.onnx",
-                FileFacts {
+                FileStat {
                     modified: (1, 0),
-                    ..FACTS
+                    ..STAT
                 },
             )]),
             of(&[(
                 "model.onnx",
-                FileFacts {
+                FileStat {
                     changed: (0, 4),
-                    ..FACTS
+                    ..STAT
                 },
             )]),
             of(&[(
                 "model.onnx",
-                FileFacts {
+                FileStat {
                     changed: (3, 0),
-                    ..FACTS
+                    ..STAT
                 },
             )]),
-            of(&[("model.onnx", FACTS), ("weights/1.bin", FACTS)]),
-            of(&[("model.onnx", FACTS), ("weights/2.bin", FACTS)]),
+            of(&[("model.onnx", STAT), ("weights/1.bin", STAT)]),
+            of(&[("model.onnx", STAT), ("weights/2.bin", STAT)]),
         ];
-        for (index, stamp) in stamps.iter().enumerate() {
-            assert_eq!(stamps.iter().position(|other| other == stamp), Some(index));
+        for (index, fingerprint) in fingerprints.iter().enumerate() {
+            assert_eq!(
+                fingerprints.iter().position(|other| other == fingerprint),
+                Some(index)
+            );
         }
-        assert_eq!(of(&[("model.onnx", FACTS)]), stamps[1]);
+        assert_eq!(of(&[("model.onnx", STAT)]), fingerprints[1]);
     }
 }

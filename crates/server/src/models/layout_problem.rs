@@ -8,15 +8,15 @@ use springtide_contract::text::plain;
 use super::folder::MODEL_FILE;
 use super::name::{InvalidName, ModelName, Version};
 
-/// Most hints about one model.
-const MAX_HINTS: usize = 10;
+/// Most problems about one model.
+const MAX_PROBLEMS: usize = 10;
 
-/// Most bytes of a name in a hint.
+/// Most bytes of a name in a problem.
 const MAX_NAME: usize = 128;
 
 /// Something that is passed over and was probably meant to be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hint {
+pub struct LayoutProblem {
     /// The model, as its folder is called.
     pub model: String,
     /// The version, as its folder is called; empty where there is none.
@@ -40,8 +40,8 @@ pub(super) enum Kind {
 pub(super) type Names = BTreeMap<String, Kind>;
 
 /// What is nearly right in a model's folder.
-pub(super) fn of_model(name: &str, names: &Names) -> Vec<Hint> {
-    let hint = |version: &str, advice| Hint {
+pub(super) fn of_model(name: &str, names: &Names) -> Vec<LayoutProblem> {
+    let problem = |version: &str, advice| LayoutProblem {
         model: shortened(name).into_owned(),
         version: shortened(version).into_owned(),
         advice,
@@ -49,7 +49,7 @@ pub(super) fn of_model(name: &str, names: &Names) -> Vec<Hint> {
     if name.parse::<ModelName>().is_err() {
         let holds_models = !Models::below("", names).is_empty();
         let advice = format!("rename the folder {}: {InvalidName}", shortened(name));
-        return Vec::from_iter(holds_models.then(|| hint("", advice)));
+        return Vec::from_iter(holds_models.then(|| problem("", advice)));
     }
     let top = || {
         let visible = |(path, kind): (&String, &Kind)| {
@@ -60,7 +60,7 @@ pub(super) fn of_model(name: &str, names: &Names) -> Vec<Hint> {
     let folders = top().filter(|(_, kind)| *kind != Kind::File);
     let mut versions = Versions(folders.filter_map(|(path, _)| path.parse().ok()).collect());
     let has_versions = !versions.0.is_empty();
-    let mut hints = Vec::new();
+    let mut problems = Vec::new();
     for (path, kind) in top() {
         let models = Models::below(&format!("{path}/"), names);
         let advice = match (kind, path.parse::<Version>()) {
@@ -76,7 +76,7 @@ pub(super) fn of_model(name: &str, names: &Names) -> Vec<Hint> {
             }
             _ => None,
         };
-        hints.extend(advice.map(|advice| hint(&path, advice)));
+        problems.extend(advice.map(|advice| problem(&path, advice)));
     }
     let loose = Models::beside(names);
     if !loose.is_empty() {
@@ -88,21 +88,21 @@ pub(super) fn of_model(name: &str, names: &Names) -> Vec<Hint> {
             ),
             Err(_) => advice,
         };
-        hints.push(hint("", advice));
+        problems.push(problem("", advice));
     }
-    if hints.is_empty() && !has_versions {
+    if problems.is_empty() && !has_versions {
         let advice = format!(
             "put the model into the folder {} as 1/{MODEL_FILE}",
             shortened(name)
         );
-        hints.push(hint("", advice));
+        problems.push(problem("", advice));
     }
-    hints.truncate(MAX_HINTS);
-    hints
+    problems.truncate(MAX_PROBLEMS);
+    problems
 }
 
 /// What is nearly right about a file that lies beside the models' folders.
-pub(super) fn of_file(file: &str) -> Option<Hint> {
+pub(super) fn of_file(file: &str) -> Option<LayoutProblem> {
     let names = Names::from([(file.to_owned(), Kind::File)]);
     let models = Models::beside(&names);
     let (stem, _extension) = file.rsplit_once('.')?;
@@ -110,7 +110,7 @@ pub(super) fn of_file(file: &str) -> Option<Hint> {
         Ok(name) if file != MODEL_FILE => name.to_string(),
         _ => "<name>".to_owned(),
     };
-    (!models.is_empty()).then(|| Hint {
+    (!models.is_empty()).then(|| LayoutProblem {
         model: shortened(stem).into_owned(),
         version: String::new(),
         advice: models.moved("", &format!("{folder}/1")),

@@ -11,26 +11,27 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use springtide_batching::Ran;
 use springtide_contract::batching::BatchingStatus;
+use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
+use springtide_inference::learn_labels;
 use springtide_inference::onnx::{
-    Links, LoadError, OnnxModel, ProviderUnavailable, Runtime, RuntimeError, Selected, Selection,
-    Trust,
+    HazardPolicy, LinkPolicy, LoadError, OnnxModel, Provider, ProviderSelection,
+    ProviderUnavailable, Runtime, RuntimeError,
 };
 use springtide_inference::threads::available_processors;
-use springtide_inference::trial::learn_labels;
 use springtide_inference::{Backend, Classes, Classifier, Signature, Threads, UnsupportedModel};
 
-use super::batching::Wish;
-use super::probe::notes::{Key, Notes};
-use super::probe::{Probe, ProbeFailure};
-use super::shipped::{self, Settings, ShippedError};
-use super::stamp::Stamp;
-use super::trial::{Trial, trial, warm_up};
+use super::batching::BatchingPreference;
+use super::fingerprint::Fingerprint;
+use super::isolation::failure_record::{FailureKey, FailureRecord};
+use super::isolation::{IsolatedLoadFailure, IsolatedLoader};
+use super::owner_files::{self, OwnerFileError, Settings};
+use super::warmup::{Warmup, warm_up, warm_up_another};
 use crate::memory;
 
 /// A model could not be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelError {
+pub enum ModelLoadError {
     /// ONNX Runtime could not be used.
     #[error("{0}: set {variable} to the path of libonnxruntime.so", variable = springtide_contract::env::ORT_DYLIB_PATH)]
     Runtime(#[from] RuntimeError),
@@ -49,15 +50,15 @@ pub enum ModelError {
     Load(#[from] LoadError),
     /// It was loaded and tried in a process of its own, and that went wrong.
     #[error("the model was loaded and tried in a process of its own, which {failure}: {hazard}")]
-    Apart {
+    Isolated {
         /// What went wrong.
-        failure: ProbeFailure,
+        failure: IsolatedLoadFailure,
         /// The node that may be to blame.
         hazard: String,
     },
     /// A file that its owner ships beside it can't be used.
     #[error(transparent)]
-    Shipped(#[from] ShippedError),
+    Shipped(#[from] OwnerFileError),
     /// The operating system gave no thread for it.
     #[error("the model's threads can't be started: {0}")]
     Threads(std::io::Error),
@@ -66,14 +67,14 @@ pub enum ModelError {
     Panicked,
 }
 
-impl ModelError {
+impl ModelLoadError {
     /// Whether the same files may load at another time.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         match self {
             Self::Missing(_) | Self::Threads(_) => true,
-            Self::Load(error) => error.may_pass(),
-            Self::Apart { failure, .. } => matches!(failure, ProbeFailure::NotStarted),
+            Self::Load(error) => error.is_transient(),
+            Self::Isolated { failure, .. } => matches!(failure, IsolatedLoadFailure::NotStarted),
             Self::Runtime(_) | Self::Provider(_) | Self::Shipped(_) | Self::Panicked => false,
         }
     }
@@ -85,7 +86,7 @@ impl ModelError {
             Self::Runtime(_) | Self::Provider(_) => ModelFailure::ExecutionProviderUnavailable,
             Self::Missing(_) => ModelFailure::ModelNotFound,
             Self::Load(_)
-            | Self::Apart { .. }
+            | Self::Isolated { .. }
             | Self::Shipped(_)
             | Self::Threads(_)
             | Self::Panicked => ModelFailure::ModelInvalid,
@@ -99,7 +100,7 @@ impl ModelError {
 
 /// What is known of a model that was loaded.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct ModelInfo {
     /// SHA-256 of its file in lower-case hexadecimal digits, where that could be read a second time.
     pub sha256: Option<String>,
     /// What it takes and gives.
@@ -111,7 +112,7 @@ pub struct Facts {
     /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
     pub classes: Vec<(String, Classes)>,
     /// What it runs on.
-    pub provider: Selected,
+    pub provider: Provider,
     /// Why it doesn't run on a GPU, where that was tried and wasn't required.
     pub fallback: Option<String>,
     /// Time that it took to load it and to warm it up, in all workers.
@@ -122,9 +123,9 @@ pub struct Facts {
 }
 
 /// A model, loaded and warm, once for each worker.
-pub struct Loaded {
+pub struct LoadedModel {
     /// What is known of it.
-    pub facts: Facts,
+    pub info: ModelInfo,
     /// The first worker's: there is always one.
     pub first: Box<dyn Backend>,
     /// The other workers'.
@@ -132,22 +133,42 @@ pub struct Loaded {
     /// Threads that work on a batch of one worker.
     pub threads: NonZeroUsize,
     /// What batches cost in trial runs, where requests will have the same shapes.
-    pub before: Vec<Ran>,
+    pub measured_runs: Vec<Ran>,
 }
 
 /// Loads models. Blocks for as long as that takes.
-pub trait Load: Send + Sync + 'static {
+pub trait ModelLoader: Send + Sync + 'static {
     /// Loads a model file and warms it up.
     ///
     /// # Errors
-    /// [`ModelError`], which says what to do; [`LoadError::Hazardous`] where it is to be tried apart first.
-    fn load(&self, file: &Path, trust: Trust) -> Result<Loaded, ModelError>;
+    /// [`ModelLoadError`], which says what to do; [`LoadError::Hazardous`] where it is to be tried apart first.
+    fn load(&self, file: &Path, trust: HazardPolicy) -> Result<LoadedModel, ModelLoadError>;
 
-    /// Loads and tries a hazardous model where that does no harm. `stamp` tells its content from others.
+    /// Loads and tries a hazardous model where that does no harm. `fingerprint` tells its content from others.
     ///
     /// # Errors
     /// What went wrong.
-    fn try_apart(&self, file: &Path, stamp: Stamp) -> Result<(), ProbeFailure>;
+    fn load_isolated(
+        &self,
+        file: &Path,
+        fingerprint: Fingerprint,
+    ) -> Result<(), IsolatedLoadFailure>;
+}
+
+/// Finds the execution provider to run models on.
+///
+/// # Errors
+/// When the provider that is asked for can't be used. [`ExecutionProvider::Auto`] always can.
+pub fn select_provider(
+    runtime: &Runtime,
+    requested: ExecutionProvider,
+) -> Result<ProviderSelection, ProviderUnavailable> {
+    match requested {
+        ExecutionProvider::Auto => Ok(runtime.select_available()),
+        ExecutionProvider::Cpu => runtime.select(Provider::Cpu),
+        ExecutionProvider::Cuda => runtime.select(Provider::Cuda),
+        ExecutionProvider::TensorRt => runtime.select(Provider::TensorRt),
+    }
 }
 
 /// Loads models into ONNX Runtime.
@@ -156,26 +177,26 @@ pub struct OnnxLoader {
     /// The library.
     pub runtime: Runtime,
     /// What to run on.
-    pub selection: Selection,
+    pub selection: ProviderSelection,
     /// Where links to a model's external data may lead.
-    pub links: Links,
+    pub links: LinkPolicy,
     /// Workers that were asked for.
     pub workers: Option<NonZeroUsize>,
     /// How models are served where their owners ship no settings.
-    pub wish: Wish,
-    /// How hazardous models are tried first; none in a probe itself, and where this program can't be found.
-    pub probe: Option<Probe>,
-    /// Where it is noted which of them failed.
-    pub notes: Option<Notes>,
+    pub preference: BatchingPreference,
+    /// How hazardous models are tried first; none in an isolated process itself, and where this program can't be found.
+    pub isolated_loader: Option<IsolatedLoader>,
+    /// Where it is recorded which of them failed.
+    pub failures: Option<FailureRecord>,
 }
 
 impl OnnxLoader {
     /// The settings in a version's folder, and where it has none those in its model's.
-    fn settings_of(&self, folder: &Path) -> Result<Settings, ShippedError> {
-        let own = shipped::settings(folder)?;
+    fn settings_of(&self, folder: &Path) -> Result<Settings, OwnerFileError> {
+        let own = owner_files::settings(folder)?;
         match (&self.links, folder.parent()) {
-            (Links::Inside(_), Some(of_model)) if own == Settings::default() => {
-                shipped::settings(of_model)
+            (LinkPolicy::Inside(_), Some(of_model)) if own == Settings::default() => {
+                owner_files::settings(of_model)
             }
             _ => Ok(own),
         }
@@ -191,105 +212,115 @@ impl OnnxLoader {
     }
 }
 
-impl Load for OnnxLoader {
-    fn load(&self, file: &Path, trust: Trust) -> Result<Loaded, ModelError> {
+impl ModelLoader for OnnxLoader {
+    fn load(&self, file: &Path, trust: HazardPolicy) -> Result<LoadedModel, ModelLoadError> {
         if !file.is_file() {
-            return Err(ModelError::Missing(file.display().to_string()));
+            return Err(ModelLoadError::Missing(file.display().to_string()));
         }
         let began = Instant::now();
         let digest = digest_beside(file)?;
         let memory_before = memory::resident();
         let folder = file.parent().unwrap_or(Path::new("."));
-        let mode = self.settings_of(folder)?.batching.mode.map(Into::into);
-        let wish = Wish {
-            mode: mode.unwrap_or(self.wish.mode),
-            ..self.wish
+        let mode = self.settings_of(folder)?.batching.mode;
+        let preference = BatchingPreference {
+            mode: mode.unwrap_or(self.preference.mode),
+            ..self.preference
         };
         let threads = self.threads();
         let provider = self.selection.active;
         let (runtime, links) = (&self.runtime, &self.links);
         let model = OnnxModel::open(runtime, file, links, provider, threads.workers, trust)?;
-        let session = || -> Result<Box<dyn Backend>, ModelError> {
+        let session = || -> Result<Box<dyn Backend>, ModelLoadError> {
             Ok(Box::new(model.session(threads.per_worker)?))
         };
         let mut first = session()?;
-        let owner_rows = shipped::warm_up_rows(folder, first.signature());
-        let mut trial = trial(&mut *first, model.knowledge(), owner_rows, wish);
-        if let Ok(classifier) = &mut trial.classifier {
-            let rows = if trial.batching.enabled {
-                wish.max_rows
+        let owner_rows = owner_files::warm_up_rows(folder, first.signature());
+        let mut warmup = warm_up(&mut *first, model.analysis(), owner_rows, preference);
+        if let Ok(classifier) = &mut warmup.classifier {
+            let rows = if warmup.batching.enabled {
+                preference.max_rows
             } else {
                 NonZeroUsize::MIN
             };
             learn_labels(&mut *first, classifier, rows);
         }
-        let before = trial.measure(&mut *first, threads.per_worker);
+        let measured_runs = warmup.measure(&mut *first, threads.per_worker);
         let others = (1..threads.workers.get())
             .map(|_| {
                 let mut other = session()?;
-                warm_up(&mut *other, &trial);
+                warm_up_another(&mut *other, &warmup);
                 Ok(other)
             })
-            .collect::<Result<Vec<_>, ModelError>>()?;
-        for hazard in &model.knowledge().analysis.hazards {
+            .collect::<Result<Vec<_>, ModelLoadError>>()?;
+        for hazard in &model.analysis().graph.hazards {
             tracing::warn!(%hazard, "some requests may end the process or take all of its time or memory");
         }
-        let Trial {
+        let Warmup {
             signature,
             batching,
             classifier,
             ..
-        } = trial;
+        } = warmup;
         let sha256 = digest.join().unwrap_or(Err(ErrorKind::Other));
         if let Err(kind) = &sha256 {
             tracing::warn!(%kind, "the model file can't be read for its sha256");
         }
-        let facts = Facts {
+        let info = ModelInfo {
             sha256: sha256.ok(),
             signature,
             batching,
             classifier,
-            classes: model.knowledge().classes.clone(),
+            classes: model.analysis().classes.clone(),
             provider,
             fallback: self.selection.fallback.as_ref().map(ToString::to_string),
             load_time: began.elapsed(),
             memory: memory::grown_since(memory_before),
         };
-        Ok(Loaded {
-            facts,
+        Ok(LoadedModel {
+            info,
             first,
             others,
             threads: threads.per_worker,
-            before,
+            measured_runs,
         })
     }
 
-    fn try_apart(&self, file: &Path, stamp: Stamp) -> Result<(), ProbeFailure> {
-        let probe = self.probe.as_ref().ok_or(ProbeFailure::NotStarted)?;
-        let bounds = probe.bounds();
-        let noted = self.notes.as_ref().map(|notes| (notes, key(probe, stamp)));
-        if let Some((notes, key)) = &noted
-            && let Some(failure) = notes.find(key)
-            && failure.holds(bounds)
+    fn load_isolated(
+        &self,
+        file: &Path,
+        fingerprint: Fingerprint,
+    ) -> Result<(), IsolatedLoadFailure> {
+        let loader = self
+            .isolated_loader
+            .as_ref()
+            .ok_or(IsolatedLoadFailure::NotStarted)?;
+        let limits = loader.limits();
+        let recorded = self
+            .failures
+            .as_ref()
+            .map(|record| (record, key(loader, fingerprint)));
+        if let Some((record, key)) = &recorded
+            && let Some(failure) = record.find(key)
+            && failure.still_applies(limits)
         {
             return Err(failure);
         }
-        let result = probe.run(file, bounds);
-        if let (Err(failure), Some((notes, key))) = (result, noted)
-            && failure != ProbeFailure::NotStarted
+        let result = loader.run(file, limits);
+        if let (Err(failure), Some((record, key))) = (result, recorded)
+            && failure != IsolatedLoadFailure::NotStarted
         {
-            notes.add(key, failure);
+            record.add(key, failure);
         }
         result
     }
 }
 
 /// Begins to read a file for its SHA-256: a model that is large enough for that to take time takes longer to load.
-fn digest_beside(file: &Path) -> Result<JoinHandle<Result<String, ErrorKind>>, ModelError> {
+fn digest_beside(file: &Path) -> Result<JoinHandle<Result<String, ErrorKind>>, ModelLoadError> {
     let file = file.to_owned();
     let digest = move || sha256_of(&file).map_err(|error| error.kind());
     let thread = thread::Builder::new().name("digest".to_owned());
-    thread.spawn(digest).map_err(ModelError::Threads)
+    thread.spawn(digest).map_err(ModelLoadError::Threads)
 }
 
 fn sha256_of(file: &Path) -> io::Result<String> {
@@ -299,14 +330,14 @@ fn sha256_of(file: &Path) -> io::Result<String> {
 }
 
 /// What tells a trial from others: the content, and what tries it and how.
-fn key(probe: &Probe, stamp: Stamp) -> Key {
+fn key(loader: &IsolatedLoader, fingerprint: Fingerprint) -> FailureKey {
     let mut digest = Sha256::new();
-    digest.update(stamp.digest());
+    digest.update(fingerprint.digest());
     digest.update(env!("CARGO_PKG_VERSION"));
-    for argument in &probe.arguments {
+    for argument in &loader.arguments {
         let argument = argument.as_bytes();
         digest.update(argument.len().to_le_bytes());
         digest.update(argument);
     }
-    Key::of(digest.finalize().into())
+    FailureKey::of(digest.finalize().into())
 }

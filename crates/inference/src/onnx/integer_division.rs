@@ -16,7 +16,7 @@
 
 use springtide_rows::Hazard;
 
-use super::file::FileError;
+use super::model_file::FileError;
 use super::rewrite::{Message, Value, fields, push_field, rewrite, rewrite_within};
 
 // Numbers of fields in onnx.proto.
@@ -34,7 +34,7 @@ pub(super) fn is_division(hazard: &Hazard) -> bool {
 
 /// A model whose divisions are guarded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Guarded {
+pub(super) struct GuardedModel {
     pub(super) model: Vec<u8>,
     /// Those that are: the others are in functions of the model, or could not be told by their names.
     pub(super) divisions: Vec<Hazard>,
@@ -45,7 +45,7 @@ pub(super) struct Guarded {
 ///
 /// # Errors
 /// When the bytes are no model.
-pub(super) fn guarded(model: &[u8], hazards: &[Hazard]) -> Result<Option<Guarded>, FileError> {
+pub(super) fn guarded(model: &[u8], hazards: &[Hazard]) -> Result<Option<GuardedModel>, FileError> {
     let divisions: Vec<&Hazard> = hazards
         .iter()
         .filter(|hazard| is_division(hazard))
@@ -63,7 +63,7 @@ pub(super) fn guarded(model: &[u8], hazards: &[Hazard]) -> Result<Option<Guarded
     })?;
     let guarded = divisions.iter().zip(&found).filter(|(_, found)| **found);
     let divisions = guarded.map(|(hazard, _)| (*hazard).clone()).collect();
-    Ok(model.map(|model| Guarded { model, divisions }))
+    Ok(model.map(|model| GuardedModel { model, divisions }))
 }
 
 fn guarded_graph(

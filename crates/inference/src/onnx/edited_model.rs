@@ -8,7 +8,7 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 
 use super::external_data::Located;
-use super::file::FileError;
+use super::model_file::FileError;
 use super::rewrite::{Message, Value, fields, push_field, rewrite};
 
 /// Longest model: protobuf's own limit.
@@ -21,7 +21,7 @@ const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path"
 
 /// A model in memory that means the same as its file.
 #[derive(Debug)]
-pub(super) struct Edited {
+pub(super) struct EditedModel {
     bytes: Vec<u8>,
     /// Its external data is named from here on.
     folder: Option<String>,
@@ -38,7 +38,7 @@ pub(super) fn read(model: &Path) -> Result<Vec<u8>, FileError> {
     Ok(fs::read(model)?)
 }
 
-impl Edited {
+impl EditedModel {
     /// A model whose external data has names by which ONNX Runtime finds it wherever links lead: where
     /// each file really is. None where that can't be written as text.
     ///

@@ -30,7 +30,7 @@ enum Filling {
 
 /// What rows are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum RowSource {
     /// The rows that the model's owner ships.
     Owner,
     /// Made up, with free dimensions of this length where the graph doesn't say otherwise.
@@ -46,14 +46,14 @@ pub struct Recipe {
 
 /// Makes rows for a model.
 #[derive(Debug)]
-pub struct Maker<'a> {
+pub struct RowGenerator<'a> {
     signature: &'a Signature,
     candidates: &'a Candidates,
     owner: &'a [Vec<Tensor>],
 }
 
-impl<'a> Maker<'a> {
-    /// A maker from what the graph says about valid inputs and from rows that the owner ships: each
+impl<'a> RowGenerator<'a> {
+    /// A generator from what the graph says about valid inputs and from rows that the owner ships: each
     /// has one tensor for each required input, with one row.
     #[must_use]
     pub const fn new(
@@ -70,10 +70,10 @@ impl<'a> Maker<'a> {
 
     /// What to make rows of, the most promising first.
     #[must_use]
-    pub fn sources(&self) -> Vec<Source> {
+    pub fn sources(&self) -> Vec<RowSource> {
         let mut sources = Vec::new();
         if !self.owner.is_empty() {
-            sources.push(Source::Owner);
+            sources.push(RowSource::Owner);
         }
         let lengths: &[usize] = if self.has_free_lengths() {
             &LENGTHS
@@ -82,7 +82,7 @@ impl<'a> Maker<'a> {
         };
         for filling in [Filling::Bits, Filling::Small, Filling::Ones] {
             for &length in lengths {
-                sources.push(Source::MadeUp(Recipe { filling, length }));
+                sources.push(RowSource::MadeUp(Recipe { filling, length }));
             }
         }
         sources
@@ -101,13 +101,13 @@ impl<'a> Maker<'a> {
     /// numbers differ in scale, offset and sign. None when nothing can be made up: an input isn't a
     /// tensor, doesn't say its rank, or would have too many elements.
     #[must_use]
-    pub fn row(&self, source: Source, number: usize) -> Option<Vec<Tensor>> {
+    pub fn row(&self, source: RowSource, number: usize) -> Option<Vec<Tensor>> {
         match source {
-            Source::Owner => {
+            RowSource::Owner => {
                 let index = number.checked_rem(self.owner.len())?;
                 self.owner.get(index).cloned()
             }
-            Source::MadeUp(recipe) => {
+            RowSource::MadeUp(recipe) => {
                 // The same row at every start: what is decided with it shall not change.
                 let mut random = Rng::with_seed(0x5eed_0000 + number as u64);
                 self.elements(recipe).filter(|all| *all <= MAX_ELEMENTS)?;
@@ -147,12 +147,12 @@ impl<'a> Maker<'a> {
             let column = candidate.columns.get(&(position % width));
             column.or(candidate.values.as_ref())
         };
-        let style = Style::of(number);
+        let distribution = Distribution::of(number);
         let floats = |random: &mut Rng| -> Vec<f64> {
             (0..count)
                 .map(|position| match values(position) {
                     Some(values) => one_of(values, random),
-                    None => style.float(random),
+                    None => distribution.float(random),
                 })
                 .collect()
         };
@@ -269,14 +269,14 @@ impl Filling {
 /// How the floats of a row lie: rows that differ in nothing but their noise would hide that a scale
 /// is taken from all of them.
 #[derive(Debug, Clone, Copy)]
-struct Style {
+struct Distribution {
     scale: f64,
     offset: f64,
     /// Part of the elements that are 0.
     zeros: f64,
 }
 
-impl Style {
+impl Distribution {
     fn of(number: usize) -> Self {
         let (scale, offset, zeros) = [
             (1.0, 0.0, 0.0),
@@ -330,17 +330,23 @@ mod tests {
         });
         let signature = signature(inputs.to_vec());
         let candidates = Candidates::default();
-        let maker = Maker::new(&signature, &candidates, &[]);
-        assert!(maker.has_free_lengths());
-        for source in maker.sources() {
-            let rows: Vec<_> = (0..8).map(|row| maker.row(source, row).unwrap()).collect();
+        let generator = RowGenerator::new(&signature, &candidates, &[]);
+        assert!(generator.has_free_lengths());
+        for source in generator.sources() {
+            let rows: Vec<_> = (0..8)
+                .map(|row| generator.row(source, row).unwrap())
+                .collect();
             for row in &rows {
                 let tensors: Vec<&Tensor> = row.iter().collect();
                 assert_eq!(signature.check(&tensors), Ok(()));
                 assert_eq!(row[0].rows(), 1);
             }
             assert_ne!(rows[0], rows[1]);
-            assert_eq!(maker.row(source, 0).unwrap(), rows[0], "the same each time");
+            assert_eq!(
+                generator.row(source, 0).unwrap(),
+                rows[0],
+                "the same each time"
+            );
         }
     }
 
@@ -365,10 +371,10 @@ mod tests {
         let candidates = Candidates {
             inputs: [("ids".to_owned(), ids), ("color".to_owned(), color)].into(),
         };
-        let maker = Maker::new(&signature, &candidates, &[]);
-        for source in maker.sources() {
+        let generator = RowGenerator::new(&signature, &candidates, &[]);
+        for source in generator.sources() {
             for number in 0..8 {
-                let row = maker.row(source, number).unwrap();
+                let row = generator.row(source, number).unwrap();
                 let DataView::I64(ids) = row[0].view().data() else {
                     panic!("not integers")
                 };
@@ -388,9 +394,9 @@ mod tests {
         let row = |number: f32| vec![Tensor::new(vec![1], vec![number]).unwrap()];
         let owner = [row(1.0), row(2.0)];
         let candidates = Candidates::default();
-        let maker = Maker::new(&signature, &candidates, &owner);
-        assert_eq!(maker.sources()[0], Source::Owner);
-        assert_eq!(maker.row(Source::Owner, 3), Some(row(2.0)));
+        let generator = RowGenerator::new(&signature, &candidates, &owner);
+        assert_eq!(generator.sources()[0], RowSource::Owner);
+        assert_eq!(generator.row(RowSource::Owner, 3), Some(row(2.0)));
     }
 
     #[test]
@@ -401,12 +407,12 @@ mod tests {
             [ANY, ANY, ANY, ANY],
         )]);
         let candidates = Candidates::default();
-        let maker = Maker::new(&signature, &candidates, &[]);
-        let large = Source::MadeUp(Recipe {
+        let generator = RowGenerator::new(&signature, &candidates, &[]);
+        let large = RowSource::MadeUp(Recipe {
             filling: Filling::Bits,
             length: 224,
         });
-        assert_eq!(maker.row(large, 0), None);
+        assert_eq!(generator.row(large, 0), None);
     }
     #[test]
     fn a_scalar_is_made_up_beside_the_others() {
@@ -414,8 +420,8 @@ mod tests {
         let rate = Port::tensor("rate", ElementType::I64, []);
         let signature = signature(vec![audio, rate]);
         let candidates = Candidates::default();
-        let maker = Maker::new(&signature, &candidates, &[]);
-        let row = maker.row(maker.sources()[0], 0).unwrap();
+        let generator = RowGenerator::new(&signature, &candidates, &[]);
+        let row = generator.row(generator.sources()[0], 0).unwrap();
         assert_eq!(row[0].shape(), [1, 5]);
         assert_eq!(row[1].shape(), [0; 0]);
     }
@@ -428,7 +434,7 @@ mod tests {
         };
         let signature = signature((0..5).map(port).collect());
         let candidates = Candidates::default();
-        let maker = Maker::new(&signature, &candidates, &[]);
-        assert_eq!(maker.row(maker.sources()[0], 0), None);
+        let generator = RowGenerator::new(&signature, &candidates, &[]);
+        assert_eq!(generator.row(generator.sources()[0], 0), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{Maker, Source, check_rows, compare};
+use super::{RowGenerator, RowSource, check_row_counts, compare};
 use crate::backend::Backend;
 use crate::signature::Signature;
 use crate::tensor::{Tensor, TensorView};
@@ -27,7 +27,7 @@ const MAX_BATCH_ELEMENTS: usize = 1 << 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
     /// Two batches: a look at a model whose rows are proven independent.
-    Glance,
+    Quick,
     /// Batches of several sizes with each row at several places, with rows of two lengths where
     /// lengths are free.
     Full,
@@ -37,7 +37,7 @@ impl Effort {
     /// Longest that a trial goes on to run the model: a start waits for it.
     const fn longest(self) -> Duration {
         match self {
-            Self::Glance => Duration::from_secs(10),
+            Self::Quick => Duration::from_secs(10),
             Self::Full => Duration::from_secs(60),
         }
     }
@@ -45,7 +45,7 @@ impl Effort {
 
 /// What a trial has shown.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// In every batch that was tried each row gave what it gives alone.
     Passed,
     /// A row gave something else.
@@ -56,16 +56,16 @@ pub enum Outcome {
 
 /// Joins rows into batches of at most `max_rows` and compares each row with what it gives alone.
 /// `source` is what the model is known to run on, `elapsed` the time since the trial began.
-pub fn refute(
+pub fn check_independence(
     backend: &mut dyn Backend,
-    maker: &Maker<'_>,
-    source: Source,
+    generator: &RowGenerator<'_>,
+    source: RowSource,
     max_rows: NonZeroUsize,
     effort: Effort,
     elapsed: &dyn Fn() -> Duration,
-) -> Outcome {
+) -> CheckOutcome {
     let signature = backend.signature().clone();
-    let mut trial = Trial {
+    let mut check = IndependenceCheck {
         backend,
         signature: &signature,
         max_rows: max_rows.get().min(MAX_BATCH),
@@ -73,31 +73,34 @@ pub fn refute(
         elapsed,
     };
     let mut sources = vec![source];
-    if effort == Effort::Full && (maker.has_free_lengths() || source == Source::Owner) {
+    if effort == Effort::Full && (generator.has_free_lengths() || source == RowSource::Owner) {
         // Rows of another length, of the same making: what mixes may need more than one of them. Beside
         // those of an owner, which may be few and alike, rows that are made up.
-        let others = maker.sources().into_iter().filter(|other| *other != source);
-        sources.extend(others.filter(|other| trial.runs(maker, *other)).take(1));
+        let others = generator
+            .sources()
+            .into_iter()
+            .filter(|other| *other != source);
+        sources.extend(others.filter(|other| check.runs(generator, *other)).take(1));
     }
     let mut tried = false;
     for source in sources {
-        match trial.with(maker, source) {
+        match check.compare_rows_of(generator, source) {
             Ok(batches) => tried |= batches,
-            Err(refuted) => return Outcome::Refuted(refuted),
+            Err(refuted) => return CheckOutcome::Refuted(refuted),
         }
     }
-    if trial.is_late() {
+    if check.is_late() {
         let seconds = effort.longest().as_secs();
-        Outcome::Impossible(format!("its trial runs take longer than {seconds} s"))
+        CheckOutcome::Impossible(format!("its trial runs take longer than {seconds} s"))
     } else if tried {
-        Outcome::Passed
+        CheckOutcome::Passed
     } else {
         let message = "the model runs on no two made-up rows for which it gives different outputs";
-        Outcome::Impossible(message.to_owned())
+        CheckOutcome::Impossible(message.to_owned())
     }
 }
 
-struct Trial<'a> {
+struct IndependenceCheck<'a> {
     backend: &'a mut dyn Backend,
     signature: &'a Signature,
     max_rows: usize,
@@ -111,26 +114,30 @@ struct Row {
     outputs: Vec<Tensor>,
 }
 
-impl Trial<'_> {
+impl IndependenceCheck<'_> {
     fn is_late(&self) -> bool {
         (self.elapsed)() > self.effort.longest()
     }
 
-    fn runs(&mut self, maker: &Maker<'_>, source: Source) -> bool {
-        maker
+    fn runs(&mut self, generator: &RowGenerator<'_>, source: RowSource) -> bool {
+        generator
             .row(source, 0)
             .is_some_and(|row| self.run(&row).is_some())
     }
 
     fn run(&mut self, inputs: &[Tensor]) -> Option<Vec<Tensor>> {
         let inputs: Vec<&Tensor> = inputs.iter().collect();
-        self.backend.try_out(&inputs).ok()
+        self.backend.try_run(&inputs).ok()
     }
 
     /// Whether any batch could be tried, of rows that give different outputs.
-    fn with(&mut self, maker: &Maker<'_>, source: Source) -> Result<bool, String> {
+    fn compare_rows_of(
+        &mut self,
+        generator: &RowGenerator<'_>,
+        source: RowSource,
+    ) -> Result<bool, String> {
         let count = match self.effort {
-            Effort::Glance => 3,
+            Effort::Quick => 3,
             Effort::Full => ROWS,
         };
         let mut rows: Vec<Row> = Vec::new();
@@ -138,7 +145,7 @@ impl Trial<'_> {
             if rows.len() == count || self.is_late() {
                 break;
             }
-            let Some(inputs) = maker.row(source, number) else {
+            let Some(inputs) = generator.row(source, number) else {
                 continue;
             };
             // Rows outside of what the model can take say nothing.
@@ -168,7 +175,7 @@ impl Trial<'_> {
             }
             self.check(&rows, &batch)?;
         }
-        // Rows that all give the same would hardly give anything else together.
+        // Rows that all give the same would hardly give anything else in a batch.
         let differs = |row: &Row| compare(&views(&rows[0].outputs), &views(&row.outputs)).is_err();
         Ok(rows.iter().any(differs))
     }
@@ -181,7 +188,8 @@ impl Trial<'_> {
     }
 
     fn has_one_row(&self, outputs: &[Tensor]) -> Result<(), String> {
-        check_rows(self.signature, outputs, NonZeroUsize::MIN).map_err(|error| error.to_string())
+        check_row_counts(self.signature, outputs, NonZeroUsize::MIN)
+            .map_err(|error| error.to_string())
     }
 
     fn check(&mut self, rows: &[Row], batch: &[usize]) -> Result<(), String> {
@@ -198,14 +206,14 @@ impl Trial<'_> {
             .run(&inputs)
             .ok_or_else(|| format!("{count} rows that run alone fail together"))?;
         let all = NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
-        check_rows(self.signature, &outputs, all).map_err(|error| error.to_string())?;
+        check_row_counts(self.signature, &outputs, all).map_err(|error| error.to_string())?;
         for (place, row) in batch.iter().enumerate() {
-            let together: Option<Vec<TensorView<'_>>> = outputs
+            let batched: Option<Vec<TensorView<'_>>> = outputs
                 .iter()
                 .map(|output| output.view_rows(place..place + 1))
                 .collect();
-            let together = together.unwrap_or_default();
-            compare(&views(&rows[*row].outputs), &together).map_err(|difference| {
+            let batched = batched.unwrap_or_default();
+            compare(&views(&rows[*row].outputs), &batched).map_err(|difference| {
                 format!("in a batch of {count} a row gives something else than alone: {difference}")
             })?;
         }
@@ -222,7 +230,7 @@ fn batches(rows: usize, most: usize, effort: Effort) -> Vec<Vec<usize>> {
     let mut random = Rng::with_seed(7);
     let mut full: Vec<usize> = (0..most).map(|place| place % rows).collect();
     random.shuffle(&mut full);
-    if effort == Effort::Glance {
+    if effort == Effort::Quick {
         return vec![vec![0, 1], full];
     }
     let all: Vec<usize> = (0..rows).collect();
@@ -292,15 +300,15 @@ mod tests {
     fn outcome_of(
         output: ElementType,
         function: impl FnMut(&[f32]) -> Option<Data> + Send + 'static,
-    ) -> Outcome {
+    ) -> CheckOutcome {
         let mut backend = Column::new(output, function);
         let signature = backend.signature.clone();
         let candidates = Candidates::default();
-        let maker = Maker::new(&signature, &candidates, &[]);
-        let source = maker.sources()[0];
-        refute(
+        let generator = RowGenerator::new(&signature, &candidates, &[]);
+        let source = generator.sources()[0];
+        check_independence(
             &mut backend,
-            &maker,
+            &generator,
             source,
             NonZeroUsize::new(32).unwrap(),
             Effort::Full,
@@ -308,7 +316,7 @@ mod tests {
         )
     }
 
-    fn outcome(function: impl FnMut(&[f32]) -> Option<Data> + Send + 'static) -> Outcome {
+    fn outcome(function: impl FnMut(&[f32]) -> Option<Data> + Send + 'static) -> CheckOutcome {
         outcome_of(ElementType::F32, function)
     }
 
@@ -325,14 +333,18 @@ mod tests {
         }
     }
 
-    fn is_refuted(outcome: &Outcome) -> bool {
-        matches!(outcome, Outcome::Refuted(_))
+    fn is_refuted(outcome: &CheckOutcome) -> bool {
+        matches!(outcome, CheckOutcome::Refuted(_))
     }
 
     #[test]
     fn what_is_done_with_each_row_passes() {
-        assert_eq!(outcome(each(|x| 2.0 * x)), Outcome::Passed);
-        assert_eq!(outcome(each(f32::sqrt)), Outcome::Passed, "NaN where x < 0");
+        assert_eq!(outcome(each(|x| 2.0 * x)), CheckOutcome::Passed);
+        assert_eq!(
+            outcome(each(f32::sqrt)),
+            CheckOutcome::Passed,
+            "NaN where x < 0"
+        );
     }
 
     #[test]
@@ -340,12 +352,12 @@ mod tests {
         let mut backend = Column::new(ElementType::F32, each(|x| x));
         let signature = backend.signature.clone();
         let candidates = Candidates::default();
-        let maker = Maker::new(&signature, &candidates, &[]);
+        let generator = RowGenerator::new(&signature, &candidates, &[]);
         let max_rows = NonZeroUsize::new(32).unwrap();
-        let source = maker.sources()[0];
-        refute(
+        let source = generator.sources()[0];
+        check_independence(
             &mut backend,
-            &maker,
+            &generator,
             source,
             max_rows,
             Effort::Full,
@@ -355,12 +367,12 @@ mod tests {
             assert!(backend.sizes.contains(&size), "{size}");
         }
         backend.sizes.clear();
-        refute(
+        check_independence(
             &mut backend,
-            &maker,
+            &generator,
             source,
             max_rows,
-            Effort::Glance,
+            Effort::Quick,
             &|| Duration::ZERO,
         );
         assert_eq!(backend.sizes, [1, 1, 1, 2, 32]);
@@ -440,19 +452,23 @@ mod tests {
             let row = |number: &f32| vec![Tensor::new(vec![1, 1], vec![*number]).unwrap()];
             let rows: Vec<Vec<Tensor>> = numbers.iter().map(row).collect();
             let candidates = Candidates::default();
-            let maker = Maker::new(&signature, &candidates, &rows);
+            let generator = RowGenerator::new(&signature, &candidates, &rows);
             let max_rows = NonZeroUsize::new(32).unwrap();
-            refute(
+            check_independence(
                 &mut backend,
-                &maker,
-                Source::Owner,
+                &generator,
+                RowSource::Owner,
                 max_rows,
                 Effort::Full,
                 &|| Duration::ZERO,
             )
         };
         let itself = |column: &[f32]| column.to_vec();
-        assert_eq!(owned(&[1.0], itself), Outcome::Passed, "one says nothing");
+        assert_eq!(
+            owned(&[1.0], itself),
+            CheckOutcome::Passed,
+            "one says nothing"
+        );
         let above_ten = |column: &[f32]| {
             let large = column.iter().any(|x| x.abs() > 10.0);
             let scale = if large { 0.5 } else { 1.0 };
@@ -463,10 +479,10 @@ mod tests {
 
     #[test]
     fn without_two_rows_that_differ_nothing_is_known() {
-        assert!(matches!(outcome(|_| None), Outcome::Impossible(_)));
+        assert!(matches!(outcome(|_| None), CheckOutcome::Impossible(_)));
         assert!(matches!(
             outcome(each(|_| f32::NAN)),
-            Outcome::Impossible(_)
+            CheckOutcome::Impossible(_)
         ));
         let beyond_all_rows = |column: &[f32]| {
             let sum: f32 = column.iter().sum();
@@ -475,7 +491,7 @@ mod tests {
         };
         assert!(matches!(
             outcome_of(ElementType::I64, beyond_all_rows),
-            Outcome::Impossible(_)
+            CheckOutcome::Impossible(_)
         ));
     }
 
@@ -484,8 +500,8 @@ mod tests {
         let mut backend = Column::new(ElementType::F32, each(|x| x));
         let signature = backend.signature.clone();
         let candidates = Candidates::default();
-        let maker = Maker::new(&signature, &candidates, &[]);
-        let source = maker.sources()[0];
+        let generator = RowGenerator::new(&signature, &candidates, &[]);
+        let source = generator.sources()[0];
         let runs = std::cell::Cell::new(0);
         // Each look at the clock comes 7 s after the one before.
         let elapsed = || {
@@ -493,16 +509,16 @@ mod tests {
             Duration::from_secs(runs.get())
         };
         let max_rows = NonZeroUsize::new(32).unwrap();
-        let outcome = refute(
+        let outcome = check_independence(
             &mut backend,
-            &maker,
+            &generator,
             source,
             max_rows,
             Effort::Full,
             &elapsed,
         );
         let expected = "its trial runs take longer than 60 s".to_owned();
-        assert_eq!(outcome, Outcome::Impossible(expected));
+        assert_eq!(outcome, CheckOutcome::Impossible(expected));
         assert!(backend.sizes.len() < 30, "{:?}", backend.sizes);
     }
 }

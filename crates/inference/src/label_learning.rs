@@ -15,14 +15,14 @@ const SCALES: [f32; 4] = [0.1, 1.0, 10.0, 100.0];
 /// one of those whose label isn't that of the highest.
 const ROWS: usize = 32;
 
-/// Runs rows of random numbers, the same at each start and so many `together`, and has the classifier
+/// Runs rows of random numbers, the same at each start and so many `batch_rows`, and has the classifier
 /// learn its labels from them. A run that fails shows nothing.
 pub fn learn_labels(
     backend: &mut dyn Backend,
     classifier: &mut Classifier,
-    together: NonZeroUsize,
+    batch_rows: NonZeroUsize,
 ) {
-    if !classifier.learns() {
+    if !classifier.learns_labels() {
         return;
     }
     let features = classifier.features().get();
@@ -30,7 +30,7 @@ pub fn learn_labels(
     let numbers: Vec<f32> = SCALES
         .into_iter()
         .cycle()
-        .take(together.get().max(ROWS))
+        .take(batch_rows.get().max(ROWS))
         .flat_map(|scale| {
             let row: Vec<f32> = (0..features)
                 .map(|_| scale * (2.0 * random.f32() - 1.0))
@@ -38,7 +38,7 @@ pub fn learn_labels(
             row
         })
         .collect();
-    for numbers in numbers.chunks(together.get().saturating_mul(features)) {
+    for numbers in numbers.chunks(batch_rows.get().saturating_mul(features)) {
         let Some(rows) = NonZeroUsize::new(numbers.len() / features) else {
             return;
         };
@@ -115,13 +115,13 @@ mod tests {
     #[test]
     fn as_much_is_learned_from_rows_that_run_alone() {
         let row = |numbers: [f32; 2]| Tensor::new(vec![1, 2], numbers.to_vec()).unwrap();
-        for (together, runs) in [(1, 32), (5, 7), (32, 1), (64, 1)] {
-            let together = NonZeroUsize::new(together).unwrap();
+        for (batch_rows, runs) in [(1, 32), (5, 7), (32, 1), (64, 1)] {
+            let batch_rows = NonZeroUsize::new(batch_rows).unwrap();
             let mut backend = Tuned::new();
             let mut classifier = Classifier::new(&backend.signature).unwrap();
-            learn_labels(&mut backend, &mut classifier, together);
+            learn_labels(&mut backend, &mut classifier, batch_rows);
             assert_eq!(backend.sizes.len(), runs);
-            assert!(backend.sizes.iter().all(|rows| *rows <= together.get()));
+            assert!(backend.sizes.iter().all(|rows| *rows <= batch_rows.get()));
             let outputs = backend.run(&[&row([5.0, 5.0])], &Stop::new()).unwrap();
             let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
             let predictions = classifier.predictions(&views, NonZeroUsize::MIN).unwrap();

@@ -20,12 +20,12 @@ fn names(paths: &[&str]) -> Names {
 }
 
 /// Versions and what to do, of the model `m`.
-fn hints(paths: &[&str]) -> Vec<(String, String)> {
-    let hints = of_model("m", &names(paths)).into_iter();
-    hints
-        .map(|hint| {
-            assert_eq!(hint.model, "m");
-            (hint.version, hint.advice)
+fn problems(paths: &[&str]) -> Vec<(String, String)> {
+    let problems = of_model("m", &names(paths)).into_iter();
+    problems
+        .map(|problem| {
+            assert_eq!(problem.model, "m");
+            (problem.version, problem.advice)
         })
         .collect()
 }
@@ -39,7 +39,7 @@ fn what_is_right_needs_no_hint() {
         &["1/model.onnx", ".2.partial/model.onnx", ".cache/x.onnx"],
         &["1?"],
     ] {
-        assert_eq!(hints(right), [], "{right:?}");
+        assert_eq!(problems(right), [], "{right:?}");
     }
 }
 
@@ -139,13 +139,13 @@ fn what_is_nearly_right_is_told_how_to_become_so() {
         ),
     ] {
         let expected = (version.to_owned(), advice.to_owned());
-        assert_eq!(hints(paths), [expected], "{paths:?}");
+        assert_eq!(problems(paths), [expected], "{paths:?}");
     }
 }
 
 #[test]
 fn each_is_told_a_number_of_its_own() {
-    let found = hints(&["01/model.onnx", "v1/model.onnx", "model.onnx"]);
+    let found = problems(&["01/model.onnx", "v1/model.onnx", "model.onnx"]);
     let advice: Vec<&str> = found.iter().map(|(_, advice)| &**advice).collect();
     let expected = [
         "rename the folder 01 to 1",
@@ -157,30 +157,30 @@ fn each_is_told_a_number_of_its_own() {
 
 #[test]
 fn a_version_in_place_of_a_model_is_noticed() {
-    let [hint] = &*of_model("3", &names(&["model.onnx"])) else {
+    let [problem] = &*of_model("3", &names(&["model.onnx"])) else {
         panic!("not one");
     };
     let expected = "if 3 is a version and not a model, set --model-dir to the folder above; else \
                     move model.onnx, and what belongs to it, into a folder 1";
-    assert_eq!(hint.advice, expected);
+    assert_eq!(problem.advice, expected);
 }
 
 #[test]
 fn a_name_that_is_none_is_told_where_there_are_models() {
-    let [hint] = &*of_model("my model", &names(&["1/model.onnx"])) else {
+    let [problem] = &*of_model("my model", &names(&["1/model.onnx"])) else {
         panic!("not one");
     };
-    assert_eq!((&*hint.model, &*hint.version), ("my model", ""));
+    assert_eq!((&*problem.model, &*problem.version), ("my model", ""));
     assert!(
-        hint.advice.starts_with("rename the folder my model: "),
-        "{hint:?}"
+        problem.advice.starts_with("rename the folder my model: "),
+        "{problem:?}"
     );
     assert_eq!(of_model("lost+found", &names(&["x/y"])), []);
 }
 
 #[test]
 fn a_file_beside_the_folders_is_told_where_to_go() {
-    let advice = |file| of_file(file).map(|hint| (hint.model, hint.advice));
+    let advice = |file| of_file(file).map(|problem| (problem.model, problem.advice));
     let told = |model: &str, advice: &str| Some((model.to_owned(), advice.to_owned()));
     let expected = told("iris", "move iris.onnx to iris/1/model.onnx");
     assert_eq!(advice("iris.onnx"), expected);
@@ -202,18 +202,18 @@ fn hints_are_bounded_and_of_one_line() {
     let mut paths: Vec<&str> = many.iter().map(String::as_str).collect();
     paths.push(&long);
     let found = of_model("m", &names(&paths));
-    assert_eq!(found.len(), MAX_HINTS);
-    let [hint] = &*of_model("m", &names(&[&long])) else {
+    assert_eq!(found.len(), MAX_PROBLEMS);
+    let [problem] = &*of_model("m", &names(&[&long])) else {
         panic!("not one");
     };
-    assert!(hint.advice.len() < 200, "{hint:?}");
-    let [hint] = &*of_model("a\nb", &names(&["1/model.onnx"])) else {
+    assert!(problem.advice.len() < 200, "{problem:?}");
+    let [problem] = &*of_model("a\nb", &names(&["1/model.onnx"])) else {
         panic!("not one");
     };
-    assert!(!format!("{}{}", hint.model, hint.advice).contains('\n'));
-    let [hint] = &*of_model("a\u{202e}b\u{9b}\u{2028}c", &names(&["1/model.onnx"])) else {
+    assert!(!format!("{}{}", problem.model, problem.advice).contains('\n'));
+    let [problem] = &*of_model("a\u{202e}b\u{9b}\u{2028}c", &names(&["1/model.onnx"])) else {
         panic!("not one");
     };
-    assert_eq!(hint.model, "a\u{fffd}b\u{fffd} c");
-    assert!(hint.advice.contains(&hint.model), "{hint:?}");
+    assert_eq!(problem.model, "a\u{fffd}b\u{fffd} c");
+    assert!(problem.advice.contains(&problem.model), "{problem:?}");
 }
