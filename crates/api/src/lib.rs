@@ -25,8 +25,9 @@ pub mod targets;
 
 pub use crd::crd;
 pub use model_service::{ModelService, ModelServiceSpec};
-pub use model_uri::{InvalidModelSource, InvalidModelUri, InvalidSha256, ModelUri, Sha256};
+pub use model_uri::{InvalidModelSource, InvalidModelUri, ModelUri};
 pub use refused::{NEVER, is_refused};
+pub use springtide_contract::sha256::{InvalidSha256, Sha256};
 pub use status::ModelServiceStatus;
 
 /// API group of the ModelService.

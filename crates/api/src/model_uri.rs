@@ -55,6 +55,18 @@ pub enum InvalidModelSource {
     SecretKey,
 }
 
+impl ModelUri {
+    /// Whether the model needs a checksum: it comes over a network, where it could be replaced. A CEL rule of
+    /// [`Model`] says the same.
+    #[must_use]
+    pub const fn requires_sha256(&self) -> bool {
+        match self {
+            Self::Http { .. } | Self::Secret { .. } => true,
+            Self::ConfigMap { .. } | Self::Claim { .. } => false,
+        }
+    }
+}
+
 impl TryFrom<&Model> for ModelUri {
     type Error = InvalidModelSource;
 
@@ -232,38 +244,6 @@ impl fmt::Display for ModelUri {
     }
 }
 
-/// A SHA-256 as 64 lower-case hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Sha256(String);
-
-/// Why a string is no [`Sha256`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be 64 lower-case hexadecimal digits")]
-pub struct InvalidSha256;
-
-impl Sha256 {
-    /// The digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Sha256 {
-    type Err = InvalidSha256;
-
-    fn from_str(digits: &str) -> Result<Self, Self::Err> {
-        let is_hex = digits
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if digits.len() == 64 && is_hex {
-            Ok(Self(digits.to_owned()))
-        } else {
-            Err(InvalidSha256)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -387,24 +367,5 @@ mod tests {
             format!("{longest}x").parse::<ModelUri>(),
             Err(InvalidModelUri::TooLong)
         );
-    }
-
-    #[test]
-    fn a_sha256_is_64_lower_case_digits() {
-        assert_eq!(
-            "0f".repeat(32)
-                .parse::<Sha256>()
-                .map(|sha256| sha256.as_str().len()),
-            Ok(64)
-        );
-        for digits in [
-            "",
-            "0",
-            &"0F".repeat(32),
-            &"0g".repeat(32),
-            &"0f".repeat(33),
-        ] {
-            assert_eq!(digits.parse::<Sha256>(), Err(InvalidSha256), "{digits}");
-        }
     }
 }

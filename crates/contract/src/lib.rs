@@ -10,5 +10,6 @@ pub mod execution_provider;
 pub mod metrics;
 pub mod names;
 pub mod paths;
+pub mod sha256;
 pub mod termination;
 pub mod text;

@@ -20,12 +20,13 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use springtide_contract::env::MODEL_URI;
+use springtide_contract::sha256::{InvalidSha256, Sha256};
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
 use self::address_scope::RedirectPolicy;
 use self::destination::Destination;
 use self::fault::{Fault, Progress, RetryPolicy};
-use self::location::{InvalidSha256, InvalidUri, Sha256, Source};
+use self::location::{InvalidUri, Source};
 use self::web::Download;
 use crate::cli::FetchArgs;
 use crate::small_file;
@@ -46,7 +47,7 @@ pub enum FetchError {
     #[error(transparent)]
     Uri(#[from] InvalidUri),
     /// The model can't have this checksum.
-    #[error(transparent)]
+    #[error("--sha256 {0}")]
     Sha256(#[from] InvalidSha256),
     /// Whoever controls the way to a web server could replace the model.
     #[error("--sha256 is required for https and http: without it the model can't be checked")]
@@ -82,7 +83,8 @@ fn wanted(args: &FetchArgs) -> Result<(Source, Option<Sha256>), FetchError> {
         (None, Some(file)) => uri_in(file)?.trim().parse()?,
         (Some(_), Some(_)) | (None, None) => return Err(FetchError::NotOneUri),
     };
-    let sha256: Option<Sha256> = args.sha256.as_deref().map(str::parse).transpose()?;
+    let sha256 = args.sha256.as_deref().map(str::to_ascii_lowercase);
+    let sha256: Option<Sha256> = sha256.map(|digits| digits.parse()).transpose()?;
     if matches!(source, Source::Http(_)) && sha256.is_none() {
         return Err(FetchError::Sha256Required);
     }

@@ -69,8 +69,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             .as_deref()
             .map(str::parse::<Sha256>)
             .transpose()?;
-        let from_the_web = matches!(model_uri, ModelUri::Http { .. } | ModelUri::Secret { .. });
-        if from_the_web && model_sha256.is_none() {
+        if model_uri.requires_sha256() && model_sha256.is_none() {
             return Err(Invalid::Sha256Missing);
         }
         let status = model_service.status.as_ref();

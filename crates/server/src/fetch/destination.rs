@@ -5,9 +5,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256 as Hasher};
+use springtide_contract::sha256::Sha256;
 
 use super::fault::Fault;
-use super::location::Sha256;
 use crate::small_file;
 
 /// Bytes that are read at once.
@@ -84,7 +84,7 @@ impl Destination {
     pub(super) fn is_there(&self) -> bool {
         self.sha256.is_some_and(|sha256| {
             let found = File::open(&self.path).and_then(hash);
-            found.is_ok_and(|(hasher, _)| Sha256::from(hasher) == sha256)
+            found.is_ok_and(|(hasher, _)| digest(hasher) == sha256)
         })
     }
 
@@ -178,7 +178,7 @@ impl Destination {
     /// # Errors
     /// That it isn't, or that the place can't be written.
     pub(super) fn put_in_place(&self, part: PartialFile) -> Result<(), Fault> {
-        let found = Sha256::from(part.hasher);
+        let found = digest(part.hasher);
         if let Some(expected) = self.sha256.filter(|expected| *expected != found) {
             return Err(Fault::Checksum { expected });
         }
@@ -192,7 +192,7 @@ impl Destination {
 
     /// Whether a part is the whole already: a run may have been killed before it put it in place.
     pub(super) fn is_whole(&self, part: &PartialFile) -> bool {
-        self.sha256 == Some(Sha256::from(part.hasher.clone()))
+        self.sha256 == Some(digest(part.hasher.clone()))
     }
 
     fn write(
@@ -232,6 +232,10 @@ impl Destination {
 }
 
 /// What the hasher has seen after all of a source, and its length.
+fn digest(hasher: Hasher) -> Sha256 {
+    <[u8; 32]>::from(hasher.finalize()).into()
+}
+
 fn hash(mut source: impl Read) -> io::Result<(Hasher, u64)> {
     let mut hasher = Hasher::new();
     let length = io::copy(&mut source, &mut hasher)?;
@@ -249,7 +253,7 @@ mod tests {
     fn sha256(content: &[u8]) -> Sha256 {
         let mut hasher = Hasher::new();
         hasher.update(content);
-        hasher.into()
+        digest(hasher)
     }
 
     fn fault(result: Result<(), TransferError>) -> Fault {

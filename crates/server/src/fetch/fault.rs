@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use springtide_contract::sha256::Sha256;
 use springtide_contract::termination::ModelFailure;
 
-use super::location::{HttpUrl, Sha256};
+use super::location::HttpUrl;
 
 /// Pause before the first retry; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

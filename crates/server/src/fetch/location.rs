@@ -1,4 +1,4 @@
-//! Where a model comes from, and what it must be.
+//! Where a model comes from.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,6 @@ use std::str::FromStr;
 
 use http::Uri;
 use http::uri::Authority;
-use sha2::{Digest, Sha256 as Hasher};
-
-/// Bytes of a sha256.
-const SHA256_BYTES: usize = 32;
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,58 +100,8 @@ impl fmt::Display for Source {
     }
 }
 
-/// The checksum of a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sha256([u8; SHA256_BYTES]);
-
-impl From<Hasher> for Sha256 {
-    fn from(hasher: Hasher) -> Self {
-        Self(hasher.finalize().into())
-    }
-}
-
-/// Not a sha256.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sha256 has 64 hexadecimal digits")]
-pub struct InvalidSha256;
-
-impl FromStr for Sha256 {
-    type Err = InvalidSha256;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.as_bytes();
-        if digits.len() != 2 * SHA256_BYTES {
-            return Err(InvalidSha256);
-        }
-        let mut bytes = [0; SHA256_BYTES];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = hex_digit(pair[0])? << 4 | hex_digit(pair[1])?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-const fn hex_digit(digit: u8) -> Result<u8, InvalidSha256> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(InvalidSha256),
-    }
-}
-
-impl fmt::Display for Sha256 {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|byte| write!(formatter, "{byte:02x}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -212,28 +158,6 @@ mod tests {
             ),
         ] {
             assert_eq!(text.parse::<Source>(), Err(refusal), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_a_sha256() {
-        for text in [
-            "",
-            "00",
-            &"g".repeat(64),
-            &"0".repeat(63),
-            &"0".repeat(65),
-            &"ü".repeat(32),
-        ] {
-            assert_eq!(text.parse::<Sha256>(), Err(InvalidSha256), "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_sha256_prints_as_it_was_read(text in "[0-9a-f]{64}") {
-            prop_assert_eq!(text.parse::<Sha256>().unwrap().to_string(), text.clone());
-            prop_assert_eq!(text.to_uppercase().parse::<Sha256>().unwrap().to_string(), text);
         }
     }
 }
