@@ -558,7 +558,12 @@ async fn a_message_that_can_not_be_decompressed_is_its_clients_fault() {
     let refused = router(Arc::clone(&app)).oneshot(corrupt("ModelInfer"));
     let status = GrpcStatus::from_header_map(refused.await.unwrap().headers()).unwrap();
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    assert!(status.message().contains("doesn't match its content encoding"), "{status}");
+    assert!(
+        status
+            .message()
+            .contains("doesn't match its content encoding"),
+        "{status}"
+    );
     let answer = router(app).oneshot(corrupt("ModelStreamInfer")).await;
     let mut body = answer.unwrap().into_body();
     let trailers = loop {
