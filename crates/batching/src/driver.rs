@@ -1,11 +1,11 @@
-//! Gives the [`Machine`](crate::machine::Machine) the time, its batches to worker threads and the answers back.
+//! Gives the [`Scheduler`](crate::scheduler::Scheduler) the time, its batches to worker threads and the answers back.
 //!
 //! Everybody works on the machine under one lock that is held for a few map operations only. A push
 //! is refused at once, and a request whose future is dropped has left the queue when the drop
 //! returns. A worker takes its next batch by itself: under load no thread waits for another between
 //! two batches, and nobody is woken by a push. A push that finds a worker idle wakes its thread.
 //!
-//! A check of a shared batch ([`crate::machine::sentinel`]) runs on the thread of a worker that has
+//! A check of a shared batch ([`crate::scheduler::sentinel`]) runs on the thread of a worker that has
 //! nothing else to do. A push that finds no thread asleep stops it.
 //!
 //! One tokio task ([`Driver::run`]) keeps the time of batches that are held back, and notices when
@@ -27,11 +27,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 pub use handle::Handle;
-pub use job::{Answer, Failure, Submission, Worker};
-pub use observer::{LeftQueue, Observer};
+pub use job::{Failure, Response, Submission, Worker};
+pub use observer::{Observer, QueueExit};
 
-use crate::load::Ran;
-use crate::machine::Config;
+use crate::cost_model::BatchCost;
+use crate::scheduler::Config;
 use shared::Shared;
 use worker::{Ended, WorkerThread};
 
@@ -63,7 +63,7 @@ where
         config: Config,
         first: W,
         others: impl IntoIterator<Item = W>,
-        before: &[Ran],
+        before: &[BatchCost],
         observer: Arc<dyn Observer>,
     ) -> std::io::Result<(Handle<K, W>, Self)> {
         let runtime = tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;

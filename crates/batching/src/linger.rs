@@ -25,7 +25,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::estimate::{Fit, duration};
+use crate::latency_model::{LatencyEstimate, duration};
 
 /// Shortest time worth a timer, whose resolution it is (tokio's is a millisecond).
 const MIN_LINGER: Duration = Duration::from_millis(1);
@@ -42,16 +42,17 @@ const NEWEST: f64 = 0.125;
 
 /// Longest that a batch may be held, if any time is worth it.
 #[must_use]
-pub fn longest(fit: Option<Fit>, max: Duration) -> Option<Duration> {
-    let (fixed, _) = fit?.line()?;
+pub fn longest(estimate: Option<LatencyEstimate>, max: Duration) -> Option<Duration> {
+    let (fixed, _) = estimate?.line()?;
     let longest = duration(fixed / 2.0).min(max);
     (longest >= MIN_LINGER).then_some(longest)
 }
 
 /// Whether a batch saved is a notable part of what a batch with so many rows takes.
 #[must_use]
-pub fn saves(fit: Option<Fit>, rows: usize) -> bool {
-    fit.and_then(|fit| fit.line())
+pub fn saves(estimate: Option<LatencyEstimate>, rows: usize) -> bool {
+    estimate
+        .and_then(|estimate| estimate.line())
         .is_some_and(|(fixed, per_row)| fixed >= MIN_SAVING * (fixed + per_row * rows as f64))
 }
 
@@ -65,7 +66,7 @@ struct Window {
 
 /// Who was answered lately and has not come back yet, and how many usually do.
 #[derive(Debug, Clone, Default)]
-pub struct Returns {
+pub struct ReturningClients {
     /// The oldest first; each has somebody missing.
     windows: VecDeque<Window>,
     missing: usize,
@@ -73,7 +74,7 @@ pub struct Returns {
     usual: f64,
 }
 
-impl Returns {
+impl ReturningClients {
     /// A batch was answered whose clients would come back in time within this.
     pub fn answered(&mut self, now: Instant, clients: usize, within: Duration) {
         self.lapse(now);
@@ -129,7 +130,7 @@ impl Returns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::{BatchTime, Measured};
+    use crate::latency_model::{BatchLatency, LatencyModel};
 
     const WITHIN: Duration = Duration::from_millis(5);
 
@@ -138,8 +139,8 @@ mod tests {
     }
 
     /// Batches of four clients of whom so many come back within a millisecond each time.
-    fn after(batches: usize, come_back: usize) -> (Returns, Instant) {
-        let (mut returns, mut now) = (Returns::default(), Instant::now());
+    fn after(batches: usize, come_back: usize) -> (ReturningClients, Instant) {
+        let (mut returns, mut now) = (ReturningClients::default(), Instant::now());
         for _batch in 0..batches {
             returns.answered(now, 4, WITHIN);
             now += milliseconds(1);
@@ -187,16 +188,16 @@ mod tests {
 
     #[test]
     fn only_a_heavy_fixed_cost_is_worth_a_wait() {
-        let batch = |rows, seconds| Measured {
+        let batch = |rows, seconds| BatchLatency {
             rows,
             took: Duration::from_secs_f64(seconds),
         };
         let line = |fixed: f64, per_row: f64| {
-            let mut time = BatchTime::default();
+            let mut time = LatencyModel::default();
             for rows in [1, 32, 1, 32, 1, 32] {
-                time.measure(batch(rows, fixed + per_row * rows as f64));
+                time.observe(batch(rows, fixed + per_row * rows as f64));
             }
-            time.fit()
+            time.estimate()
         };
         let max = milliseconds(50);
         let held = longest(line(0.010, 0.001), max).unwrap();
@@ -208,9 +209,9 @@ mod tests {
             "timers can't keep it"
         );
         assert_eq!(longest(line(0.010, 0.001), Duration::ZERO), None);
-        let mut point = BatchTime::default();
-        point.measure(batch(4, 1.0));
-        assert_eq!(longest(point.fit(), max), None);
+        let mut point = LatencyModel::default();
+        point.observe(batch(4, 1.0));
+        assert_eq!(longest(point.estimate(), max), None);
         assert_eq!(longest(None, max), None);
         assert!(saves(line(0.010, 0.001), 32));
         assert!(!saves(line(0.010, 0.005), 32));

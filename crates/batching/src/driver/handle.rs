@@ -7,10 +7,10 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::job::{Answer, Failure, Job, Submission, Worker};
-use super::observer::LeftQueue;
+use super::job::{Failure, Job, Response, Submission, Worker};
+use super::observer::QueueExit;
 use super::shared::{Shared, now};
-use crate::machine::{Cancelled, Rejection, Ticket};
+use crate::scheduler::{Cancelled, Rejection, Ticket};
 
 /// Where requests are submitted. Clones share the queue.
 pub struct Handle<K, W: Worker> {
@@ -39,7 +39,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
     pub async fn submit(
         &self,
         submission: Submission<K, W::Input>,
-    ) -> Result<Answer<W::Output>, Failure<W::Error>> {
+    ) -> Result<Response<W::Output>, Failure<W::Error>> {
         let Submission {
             signature,
             rows,
@@ -56,11 +56,11 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
         let (pushed, arrival, wake, stop) = {
             let mut state = self.shared.lock();
             let now = now();
-            let pushed = state.machine.push(now, signature, rows, deadline, job);
+            let pushed = state.scheduler.push(now, signature, rows, deadline, job);
             let arrival = match pushed {
                 Ok(_) | Err(Rejection::Overloaded { .. }) => {
                     let lifetime = deadline.saturating_duration_since(now);
-                    state.costs.arrives(rows, elements, lifetime)
+                    state.cost_model.arrives(rows, elements, lifetime)
                 }
                 Err(Rejection::TooManyRows { .. } | Rejection::Closed) => None,
             };
@@ -68,12 +68,12 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
             let stop = if wake {
                 None
             } else {
-                state.machine.interrupt(now)
+                state.scheduler.interrupt(now)
             };
             (pushed, arrival, wake, stop)
         };
         if let Some(check) = stop {
-            check.request();
+            check.cancel();
         }
         if let Some(arrival) = arrival {
             self.shared.observer.arrived(&arrival);
@@ -82,7 +82,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
         let mut place = Place {
             shared: &self.shared,
             ticket: Some(ticket),
-            reason: LeftQueue::Cancelled,
+            reason: QueueExit::Cancelled,
         };
         if wake {
             self.shared.wake_claimed();
@@ -91,26 +91,26 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
             place.ticket = None;
             return answer.unwrap_or(Err(Failure::Gone));
         }
-        place.reason = LeftQueue::Expired;
+        place.reason = QueueExit::Expired;
         Err(Failure::TimedOut)
     }
 
     /// Rows that wait now.
     #[must_use]
     pub fn waiting_rows(&self) -> usize {
-        self.shared.lock().machine.waiting_rows()
+        self.shared.lock().scheduler.waiting_rows()
     }
 
     /// From when on nobody waits for any of the runs that keep all workers busy, whether that is to come or
     /// has been. None while a worker is idle. Long after it, the runs can't be stopped.
     #[must_use]
     pub fn last_deadline(&self) -> Option<Instant> {
-        self.shared.lock().machine.last_deadline()
+        self.shared.lock().scheduler.last_deadline()
     }
 
     /// From now on nothing is held back.
     pub fn flush(&self) {
-        self.shared.lock().machine.flush();
+        self.shared.lock().scheduler.flush();
         self.shared.wake_all();
     }
 
@@ -125,13 +125,13 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
     /// has shown a difference.
     #[must_use]
     pub fn is_alone(&self) -> bool {
-        self.shared.lock().machine.is_alone()
+        self.shared.lock().scheduler.is_alone()
     }
 
     /// Refuses further requests. Those that wait are run; then [`Driver::run`](super::Driver::run)
     /// returns.
     pub fn close(&self) {
-        let check = self.shared.lock().machine.close();
+        let check = self.shared.lock().scheduler.close();
         self.shared.end(check);
     }
 }
@@ -141,7 +141,7 @@ struct Place<'a, K: Clone + Eq + Hash, W: Worker> {
     shared: &'a Shared<K, W>,
     /// None once answered.
     ticket: Option<Ticket>,
-    reason: LeftQueue,
+    reason: QueueExit,
 }
 
 impl<K: Clone + Eq + Hash, W: Worker> Drop for Place<'_, K, W> {
@@ -149,10 +149,10 @@ impl<K: Clone + Eq + Hash, W: Worker> Drop for Place<'_, K, W> {
         let Some(ticket) = self.ticket else {
             return;
         };
-        let cancelled = self.shared.lock().machine.cancel(ticket);
+        let cancelled = self.shared.lock().scheduler.cancel(ticket);
         match cancelled {
-            Cancelled::Waiting(entry) => self.shared.left_queue(&entry, self.reason),
-            Cancelled::Running(Some(stop)) => stop.request(),
+            Cancelled::Waiting(entry) => self.shared.exited_queue(&entry, self.reason),
+            Cancelled::Running(Some(stop)) => stop.cancel(),
             Cancelled::Running(None) | Cancelled::Over => {}
         }
     }

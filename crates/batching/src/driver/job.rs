@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::machine::Rejection;
-use crate::machine::sentinel::Check;
-use crate::stop::Stop;
+use crate::cancel::CancelHandle;
+use crate::scheduler::Rejection;
+use crate::scheduler::sentinel::CheckResult;
 
 /// Runs batches. Each lives on an operating system thread of its own and may block it.
 pub trait Worker: Send + 'static {
@@ -29,19 +29,24 @@ pub trait Worker: Send + 'static {
     fn run(
         &mut self,
         inputs: &[&Self::Input],
-        stop: &Stop,
+        stop: &CancelHandle,
     ) -> Result<Vec<Self::Output>, Self::Error>;
 
     /// Runs one request alone, and says whether it gets what it got in a batch with others, as closely
     /// as outputs of the model are to agree. When `stop` is requested, others need the worker: the
-    /// sooner this returns, the better, with [`Check::Undecided`] where the run was cut short. It is
+    /// sooner this returns, the better, with [`CheckResult::Undecided`] where the run was cut short. It is
     /// then called again later.
     ///
     /// A worker that can't compare leaves it at the default, and its batches aren't to be
     /// [`Sharing::Checked`](crate::Sharing).
-    fn check(&mut self, input: &Self::Input, shared: &Self::Output, stop: &Stop) -> Check {
+    fn check(
+        &mut self,
+        input: &Self::Input,
+        shared: &Self::Output,
+        stop: &CancelHandle,
+    ) -> CheckResult {
         let _not_compared = (input, shared, stop);
-        Check::Undecided
+        CheckResult::Undecided
     }
 
     /// Time that processors have worked for this worker since its thread began, on all together.
@@ -66,7 +71,7 @@ pub struct Submission<K, I> {
 
 /// An output, and the batch that it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer<O> {
+pub struct Response<O> {
     /// The worker's output for this request.
     pub output: O,
     /// Rows of the batch that the request ran in.
@@ -95,7 +100,7 @@ pub enum Failure<E> {
     Gone,
 }
 
-pub(super) type Reply<O, E> = oneshot::Sender<Result<Answer<O>, Failure<E>>>;
+pub(super) type Reply<O, E> = oneshot::Sender<Result<Response<O>, Failure<E>>>;
 
 /// A request, as the worker takes it from the queue.
 pub(super) struct Job<I, O, E> {
@@ -111,6 +116,6 @@ pub(super) struct Sample<I, O> {
 }
 
 /// Answers a request whose client may have left; then nobody needs the answer.
-pub(super) fn answer<O, E>(reply: Reply<O, E>, result: Result<Answer<O>, Failure<E>>) {
+pub(super) fn answer<O, E>(reply: Reply<O, E>, result: Result<Response<O>, Failure<E>>) {
     let _client_left = reply.send(result);
 }

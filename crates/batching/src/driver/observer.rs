@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::load::Arrival;
-use crate::machine::sentinel::Check;
+use crate::cost_model::Arrival;
+use crate::scheduler::sentinel::CheckResult;
 
 /// Why a request left the queue without running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftQueue {
+pub enum QueueExit {
     /// Its deadline passed, or came too close for the run.
     Expired,
     /// Whoever waited for its answer went away.
@@ -23,15 +23,15 @@ pub trait Observer: Send + Sync + 'static {
     /// a later one.
     fn arrived(&self, arrival: &Arrival);
     /// A request begins to run, for the first time, after this wait in the queue. Each request that
-    /// is accepted comes here or to [`Observer::left_queue`], and to one of them only.
+    /// is accepted comes here or to [`Observer::exited_queue`], and to one of them only.
     fn begins(&self, waited: Duration);
     /// A batch with this many rows took this long, whether it failed or not.
     fn ran(&self, rows: usize, took: Duration);
     /// A batch with this many rows was stopped after this time, because all of its clients had left.
     fn stopped(&self, rows: usize, after: Duration);
     /// A request left the queue without running.
-    fn left_queue(&self, reason: LeftQueue);
-    /// A request of a shared batch ran again, alone. [`Check::Different`] comes once at most: from then
+    fn exited_queue(&self, reason: QueueExit);
+    /// A request of a shared batch ran again, alone. [`CheckResult::Different`] comes once at most: from then
     /// on each request runs alone, and nothing more is checked.
-    fn checked(&self, check: Check);
+    fn checked(&self, check: CheckResult);
 }

@@ -8,11 +8,11 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::job::{Failure, Job, Sample, Worker, answer};
-use super::observer::{LeftQueue, Observer};
-use crate::estimate::Measured;
-use crate::load::{Costs, Ran};
-use crate::machine::{Batch, Config, Entry, Machine, Recheck, Step};
-use crate::stop::Stop;
+use super::observer::{Observer, QueueExit};
+use crate::cancel::CancelHandle;
+use crate::cost_model::{BatchCost, CostModel};
+use crate::latency_model::BatchLatency;
+use crate::scheduler::{Action, Batch, CheckTask, Config, Entry, Scheduler};
 
 /// The time, which tests can pause.
 pub(super) fn now() -> Instant {
@@ -27,12 +27,12 @@ pub(super) type WorkerSample<W> = Sample<<W as Worker>::Input, <W as Worker>::Ou
 /// What a worker's thread does next.
 pub(super) enum Task<K, W: Worker> {
     Run(Batch<K, WorkerJob<W>>),
-    Check(Recheck<WorkerSample<W>>),
+    Check(CheckTask<WorkerSample<W>>),
 }
 
 pub(super) struct State<K, W: Worker> {
-    pub(super) machine: Machine<K, WorkerJob<W>, WorkerSample<W>>,
-    pub(super) costs: Costs,
+    pub(super) scheduler: Scheduler<K, WorkerJob<W>, WorkerSample<W>>,
+    pub(super) cost_model: CostModel,
     /// Threads in [`Shared::work`] that nobody is waking yet, or more.
     sleepers: usize,
 }
@@ -49,9 +49,9 @@ impl<K, W: Worker> State<K, W> {
 
 impl<K: Clone + Eq + Hash, W: Worker> State<K, W> {
     /// From now on each request runs alone. Gives what ends a check that runs.
-    pub(super) fn run_alone(&mut self) -> Option<Stop> {
-        self.costs.run_alone();
-        self.machine.run_alone()
+    pub(super) fn run_alone(&mut self) -> Option<CancelHandle> {
+        self.cost_model.run_alone();
+        self.scheduler.run_alone()
     }
 }
 
@@ -68,20 +68,20 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     pub(super) fn new(
         config: Config,
         workers: NonZeroUsize,
-        before: &[Ran],
+        before: &[BatchCost],
         observer: Arc<dyn Observer>,
     ) -> (Self, watch::Receiver<Option<Instant>>) {
         let (alarm, receiver) = watch::channel(None);
-        let measured: Vec<Measured> = before.iter().map(Ran::measured).collect();
-        let machine = Machine::new(config, workers, &measured);
-        let mut costs = Costs::new(config.max_rows, before);
-        if machine.is_alone() {
-            costs.run_alone();
+        let measured: Vec<BatchLatency> = before.iter().map(BatchCost::measured).collect();
+        let scheduler = Scheduler::new(config, workers, &measured);
+        let mut cost_model = CostModel::new(config.max_rows, before);
+        if scheduler.is_alone() {
+            cost_model.run_alone();
         }
         let shared = Self {
             state: Mutex::new(State {
-                machine,
-                costs,
+                scheduler,
+                cost_model,
                 sleepers: 0,
             }),
             work: Condvar::new(),
@@ -109,10 +109,10 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
             self.wake_claimed();
             return;
         }
-        let check = state.machine.interrupt(now());
+        let check = state.scheduler.interrupt(now());
         drop(state);
         if let Some(check) = check {
-            check.request();
+            check.cancel();
         }
     }
 
@@ -124,9 +124,9 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     }
 
     /// Ends a check that runs, and has every idle worker look anew.
-    pub(super) fn end(&self, check: Option<Stop>) {
+    pub(super) fn end(&self, check: Option<CancelHandle>) {
         if let Some(check) = check {
-            check.request();
+            check.cancel();
         }
         self.wake_all();
     }
@@ -135,33 +135,33 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     pub(super) fn next_task(&self) -> Option<Task<K, W>> {
         let mut state = self.lock();
         loop {
-            match state.machine.poll(now()) {
-                Step::Run(batch) => {
-                    let more = state.machine.waiting_rows() > 0 && state.claim_sleeper();
+            match state.scheduler.poll(now()) {
+                Action::Run(batch) => {
+                    let more = state.scheduler.waiting_rows() > 0 && state.claim_sleeper();
                     drop(state);
                     if more {
                         self.wake_claimed();
                     }
                     return Some(Task::Run(batch));
                 }
-                Step::Check(recheck) => {
+                Action::Check(check_task) => {
                     // An overdue one goes before what waits, on this thread only.
-                    let more = state.machine.waiting_rows() > 0 && state.claim_sleeper();
+                    let more = state.scheduler.waiting_rows() > 0 && state.claim_sleeper();
                     drop(state);
                     if more {
                         self.wake_claimed();
                     }
-                    return Some(Task::Check(recheck));
+                    return Some(Task::Check(check_task));
                 }
-                Step::Expired(entries) => {
+                Action::Expired(entries) => {
                     drop(state);
                     for entry in entries {
-                        self.left_queue(&entry, LeftQueue::Expired);
+                        self.exited_queue(&entry, QueueExit::Expired);
                         answer(entry.payload.reply, Err(Failure::TimedOut));
                     }
                     state = self.lock();
                 }
-                Step::Wait(until) => {
+                Action::Wait(until) => {
                     if until.is_some() {
                         self.alarm.send_if_modified(|alarm| {
                             let other = *alarm != until;
@@ -175,7 +175,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
                         .wait(state)
                         .unwrap_or_else(PoisonError::into_inner);
                 }
-                Step::Finished => {
+                Action::Finished => {
                     drop(state);
                     self.wake_all();
                     return None;
@@ -198,16 +198,16 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     }
 
     /// A request leaves the queue. One that ran before, with others that failed, counts as run.
-    pub(super) fn left_queue(&self, entry: &Entry<K, WorkerJob<W>>, reason: LeftQueue) {
+    pub(super) fn exited_queue(&self, entry: &Entry<K, WorkerJob<W>>, reason: QueueExit) {
         if !entry.ran_before() {
-            self.observer.left_queue(reason);
+            self.observer.exited_queue(reason);
         }
     }
 
     /// Gives up what waits and lets the workers' threads end.
     pub(super) fn abandon(&self) {
         // Dropped after the lock is: an unanswered reply tells its client.
-        let given_up = self.lock().machine.abandon();
+        let given_up = self.lock().scheduler.abandon();
         drop(given_up);
         self.wake_all();
     }

@@ -10,10 +10,10 @@ use tokio::task::JoinHandle;
 use super::job::Job;
 use super::shared::now;
 use super::*;
-use crate::load::Arrival;
-use crate::machine::sentinel::Check;
-use crate::machine::{Overload, Policy, Rejection, Sharing};
-use crate::stop::Stop;
+use crate::cancel::CancelHandle;
+use crate::cost_model::Arrival;
+use crate::scheduler::sentinel::CheckResult;
+use crate::scheduler::{Overload, Policy, Rejection, Sharing};
 
 /// Doubles numbers; fails on a batch with a negative one.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Worker for Doubler {
     type Output = i32;
     type Error = &'static str;
 
-    fn run(&mut self, inputs: &[&i32], stop: &Stop) -> Result<Vec<i32>, &'static str> {
+    fn run(&mut self, inputs: &[&i32], stop: &CancelHandle) -> Result<Vec<i32>, &'static str> {
         if let Some(gate) = &self.gate {
             gate.recv().unwrap();
         }
@@ -46,7 +46,7 @@ impl Worker for Doubler {
         assert!(!inputs.contains(&&PANIC), "told to panic");
         if inputs.contains(&&ENDLESS) {
             let (sender, receiver) = std_mpsc::channel();
-            stop.on_request(move || sender.send(()).unwrap());
+            stop.on_cancel(move || sender.send(()).unwrap());
             receiver.recv().unwrap();
             return Err("stopped");
         }
@@ -94,15 +94,15 @@ impl Observer for Counts {
         self.stopped.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn left_queue(&self, reason: LeftQueue) {
+    fn exited_queue(&self, reason: QueueExit) {
         match reason {
-            LeftQueue::Expired => &self.expired,
-            LeftQueue::Cancelled => &self.cancelled,
+            QueueExit::Expired => &self.expired,
+            QueueExit::Cancelled => &self.cancelled,
         }
         .fetch_add(1, Ordering::Relaxed);
     }
 
-    fn checked(&self, check: Check) {
+    fn checked(&self, check: CheckResult) {
         panic!("{check:?}, though nothing is checked");
     }
 }
@@ -142,7 +142,7 @@ impl Bench {
         }
     }
 
-    fn submit(&self, input: i32) -> JoinHandle<Result<Answer<i32>, Failure<&'static str>>> {
+    fn submit(&self, input: i32) -> JoinHandle<Result<Response<i32>, Failure<&'static str>>> {
         let handle = self.handle.clone();
         tokio::spawn(async move { handle.submit(submission(input)).await })
     }
@@ -243,7 +243,7 @@ async fn only_the_poisoned_request_fails() {
     );
 }
 
-type Receiver = oneshot::Receiver<Result<Answer<i32>, Failure<&'static str>>>;
+type Receiver = oneshot::Receiver<Result<Response<i32>, Failure<&'static str>>>;
 
 #[test]
 fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
@@ -272,7 +272,7 @@ fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
         let deadline = now() + Duration::from_secs(5);
         let mut state = shared.lock();
         let pushed = state
-            .machine
+            .scheduler
             .push(now(), (), NonZeroUsize::MIN, deadline, job);
         pushed.unwrap();
         receiver

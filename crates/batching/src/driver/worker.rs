@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::job::{Answer, Failure, Job, Sample, Worker, answer};
-use super::observer::LeftQueue;
+use super::job::{Failure, Job, Response, Sample, Worker, answer};
+use super::observer::QueueExit;
 use super::shared::{Shared, Task, WorkerJob, WorkerSample, now};
-use crate::load::Ran;
-use crate::machine::sentinel::Check;
-use crate::machine::{Batch, Entry, Outputs, Recheck};
+use crate::cost_model::BatchCost;
+use crate::scheduler::sentinel::CheckResult;
+use crate::scheduler::{Batch, CheckTask, Entry, Outputs};
 
 /// How a worker's thread ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,25 +36,25 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
         while let Some(task) = thread.shared.next_task() {
             match task {
                 Task::Run(batch) => thread.run_batch(batch),
-                Task::Check(recheck) => thread.check(recheck),
+                Task::Check(check_task) => thread.check(check_task),
             }
         }
     }
 
-    pub(super) fn check(&mut self, recheck: Recheck<WorkerSample<W>>) {
-        let Sample { input, output } = &recheck.sample;
+    pub(super) fn check(&mut self, check_task: CheckTask<WorkerSample<W>>) {
+        let Sample { input, output } = &check_task.sample;
         let began = now();
-        let check = self.worker.check(input, output, &recheck.stop);
+        let check = self.worker.check(input, output, &check_task.stop);
         let ended = now();
-        // No part of what the next batch costs.
+        // No part of what the next batch cost_model.
         self.processor_time = self.worker.processor_time();
-        let stopped = recheck.stop.end() && check == Check::Undecided;
+        let stopped = check_task.stop.finish() && check == CheckResult::Undecided;
         let check = (!stopped).then_some(check);
         let took = ended.saturating_duration_since(began);
         let mut state = self.shared.lock();
-        let settled = state.machine.checked(ended, recheck, took, check);
-        if settled == Some(Check::Different) {
-            state.costs.run_alone();
+        let settled = state.scheduler.checked(ended, check_task, took, check);
+        if settled == Some(CheckResult::Different) {
+            state.cost_model.run_alone();
         }
         drop(state);
         if let Some(check) = settled {
@@ -76,16 +76,16 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
             if left {
                 let expired = entry.deadline() <= began;
                 let reason = if expired {
-                    LeftQueue::Expired
+                    QueueExit::Expired
                 } else {
-                    LeftQueue::Cancelled
+                    QueueExit::Cancelled
                 };
-                self.shared.left_queue(entry, reason);
+                self.shared.exited_queue(entry, reason);
             }
             !left
         });
         if entries.is_empty() {
-            self.shared.lock().machine.skipped(run);
+            self.shared.lock().scheduler.skipped(run);
             return;
         }
         let rows = entries.iter().map(Entry::rows).sum();
@@ -97,26 +97,28 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
         let ended = now();
         let compute = ended.saturating_duration_since(began);
         let processor_time = self.worker.processor_time();
-        let ran = Ran {
+        let ran = BatchCost {
             rows,
             elements: entries.iter().map(|entry| entry.payload.elements).sum(),
             took: compute,
             processor_time: processor_time.saturating_sub(self.processor_time),
         };
         self.processor_time = processor_time;
-        if stop.end() {
+        if stop.finish() {
             observer.stopped(rows, compute);
             let mut state = self.shared.lock();
-            state.machine.stopped(run, rows, compute);
-            state.costs.stopped(ran);
+            state.scheduler.stopped(run, rows, compute);
+            state.cost_model.stopped(ran);
             return;
         }
         observer.ran(rows, compute);
         match outputs {
             Ok(outputs) => {
                 let mut state = self.shared.lock();
-                let given = state.machine.succeeded(ended, run, ran.measured(), entries);
-                state.costs.ran(ran);
+                let given = state
+                    .scheduler
+                    .succeeded(ended, run, ran.measured(), entries);
+                state.cost_model.ran(ran);
                 drop(state);
                 let Outputs::Give { batch, keep } = given else {
                     // This thread takes one of the requests; idle ones may take others.
@@ -131,7 +133,7 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
                         let output = output.clone();
                         kept = Some(Sample { input, output });
                     }
-                    let answered = Answer {
+                    let answered = Response {
                         output,
                         batch_rows: rows,
                         queued,
@@ -140,11 +142,11 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
                     answer(reply, Ok(answered));
                 }
                 if let Some(sample) = kept {
-                    self.shared.lock().machine.keep(ended, sample);
+                    self.shared.lock().scheduler.keep(ended, sample);
                 }
             }
             Err(error) => {
-                let to_blame = self.shared.lock().machine.failed(run, entries);
+                let to_blame = self.shared.lock().scheduler.failed(run, entries);
                 // This thread takes one half; an idle one may take the other.
                 self.shared.wake_one();
                 if let Some(entry) = to_blame {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Mutex;
 
 use super::*;
-use crate::machine::sentinel::Sentinel;
+use crate::scheduler::sentinel::Sentinel;
 
 /// A batch with it fails.
 const FAILS: i32 = -4;
@@ -23,7 +23,7 @@ struct Echo {
 
 enum Gate {
     Open,
-    Stop,
+    CancelHandle,
 }
 
 impl Worker for Echo {
@@ -31,7 +31,7 @@ impl Worker for Echo {
     type Output = i32;
     type Error = &'static str;
 
-    fn run(&mut self, inputs: &[&i32], _stop: &Stop) -> Result<Vec<i32>, &'static str> {
+    fn run(&mut self, inputs: &[&i32], _stop: &CancelHandle) -> Result<Vec<i32>, &'static str> {
         self.gate.recv().unwrap();
         if inputs.contains(&&FAILS) {
             return Err("told to fail");
@@ -41,16 +41,16 @@ impl Worker for Echo {
         Ok(inputs.iter().map(|input| **input + error).collect())
     }
 
-    fn check(&mut self, input: &i32, shared: &i32, stop: &Stop) -> Check {
+    fn check(&mut self, input: &i32, shared: &i32, stop: &CancelHandle) -> CheckResult {
         self.told.checking.fetch_add(1, Ordering::Relaxed);
         let sender = self.open_gate.clone();
-        stop.on_request(move || sender.send(Gate::Stop).unwrap());
+        stop.on_cancel(move || sender.send(Gate::CancelHandle).unwrap());
         match self.check_gate.recv().unwrap() {
-            Gate::Stop => Check::Undecided,
+            Gate::CancelHandle => CheckResult::Undecided,
             Gate::Open if *input == PANIC => panic!("told to panic"),
-            Gate::Open if *input == POISON => Check::Undecided,
-            Gate::Open if input == shared => Check::Same,
-            Gate::Open => Check::Different,
+            Gate::Open if *input == POISON => CheckResult::Undecided,
+            Gate::Open if input == shared => CheckResult::Same,
+            Gate::Open => CheckResult::Different,
         }
     }
 
@@ -62,7 +62,7 @@ impl Worker for Echo {
 /// What happened.
 #[derive(Default)]
 struct Told {
-    checks: Mutex<Vec<Check>>,
+    checks: Mutex<Vec<CheckResult>>,
     /// Requests that have begun to run.
     begun: AtomicUsize,
     /// Checks that have, those included that were stopped.
@@ -80,14 +80,14 @@ impl Observer for Told {
 
     fn stopped(&self, _rows: usize, _after: Duration) {}
 
-    fn left_queue(&self, _reason: LeftQueue) {}
+    fn exited_queue(&self, _reason: QueueExit) {}
 
-    fn checked(&self, check: Check) {
+    fn checked(&self, check: CheckResult) {
         self.checks.lock().unwrap().push(check);
     }
 }
 
-type Reply = JoinHandle<Result<Answer<i32>, Failure<&'static str>>>;
+type Reply = JoinHandle<Result<Response<i32>, Failure<&'static str>>>;
 
 /// Each shared batch is checked.
 const ALWAYS: Sharing = Sharing::Checked(Sentinel {
@@ -198,7 +198,7 @@ impl Scene {
         outputs(others).await
     }
 
-    async fn until_told(&self, expected: &[Check]) {
+    async fn until_told(&self, expected: &[CheckResult]) {
         let told = || self.told.checks.lock().unwrap().clone();
         until(|| told().len() >= expected.len()).await;
         assert_eq!(told(), expected);
@@ -216,7 +216,7 @@ async fn until(is_so: impl Fn() -> bool) {
     }
 }
 
-async fn answers(replies: impl IntoIterator<Item = Reply>) -> Vec<Answer<i32>> {
+async fn answers(replies: impl IntoIterator<Item = Reply>) -> Vec<Response<i32>> {
     let mut answers = Vec::new();
     for reply in replies {
         until(|| reply.is_finished()).await;
@@ -235,7 +235,7 @@ async fn a_model_whose_answers_depend_on_neighbours_is_found_and_runs_alone() {
     let scene = Scene::checked(true);
     assert_eq!(scene.share([1, 2, 3]).await, [201, 202, 203]);
     scene.open_check();
-    scene.until_told(&[Check::Different]).await;
+    scene.until_told(&[CheckResult::Different]).await;
     assert!(scene.handle.is_alone());
     for _round in 0..3 {
         let (first, others) = scene.queue([1, 2, 3]).await;
@@ -243,7 +243,7 @@ async fn a_model_whose_answers_depend_on_neighbours_is_found_and_runs_alone() {
         assert_eq!(outputs([first]).await, [0]);
         assert_eq!(outputs(others).await, [1, 2, 3]);
     }
-    scene.until_told(&[Check::Different]).await;
+    scene.until_told(&[CheckResult::Different]).await;
     scene.end().await;
 }
 
@@ -253,7 +253,7 @@ async fn a_model_that_is_right_goes_on_sharing() {
     for round in 1..=3 {
         assert_eq!(scene.share([1, 2, 3]).await, [1, 2, 3]);
         scene.open_check();
-        scene.until_told(&vec![Check::Same; round]).await;
+        scene.until_told(&vec![CheckResult::Same; round]).await;
     }
     assert!(!scene.handle.is_alone());
     let (first, others) = scene.queue([1, 2, 3]).await;
@@ -278,7 +278,7 @@ async fn a_request_does_not_wait_for_a_check_which_is_done_later() {
     scene.until_told(&[]).await;
     assert!(!scene.handle.is_alone());
     scene.open_check();
-    scene.until_told(&[Check::Different]).await;
+    scene.until_told(&[CheckResult::Different]).await;
     scene.end().await;
 }
 
@@ -287,7 +287,7 @@ async fn a_check_that_fails_decides_nothing() {
     let scene = Scene::checked(true);
     scene.share([POISON; 3]).await;
     scene.open_check();
-    scene.until_told(&[Check::Undecided]).await;
+    scene.until_told(&[CheckResult::Undecided]).await;
     assert!(!scene.handle.is_alone());
     scene.end().await;
 }
@@ -346,7 +346,7 @@ async fn a_batch_that_runs_while_another_worker_finds_a_difference_is_not_given(
     scene.open(2);
     assert_eq!(outputs(checked).await, [105, 106]);
     scene.open_check();
-    scene.until_told(&[Check::Different]).await;
+    scene.until_told(&[CheckResult::Different]).await;
     for gate in &scene.gates {
         for _batch in 0..5 {
             gate.send(()).unwrap();
@@ -418,7 +418,7 @@ async fn under_a_load_without_pauses_an_overdue_check_goes_first() {
     let comes = scene.submit(6);
     scene.until_waiting(2).await;
     scene.open_check();
-    scene.until_told(&[Check::Different]).await;
+    scene.until_told(&[CheckResult::Different]).await;
     scene.open(2);
     assert_eq!(outputs([waits, comes]).await, [5, 6]);
     assert_eq!(scene.told.checking.load(Ordering::Relaxed), 1);

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::overload::Objective;
 use super::sentinel::Sentinel;
-use super::standing::Objective;
 
 /// When queued requests become a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

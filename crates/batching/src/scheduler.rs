@@ -5,7 +5,7 @@
 //! refused, so that what a batch may cost stays under the cap.
 //!
 //! A model whose answers depend on their neighbours runs each request alone, whatever its rows
-//! ([`Sharing::Alone`]). That may turn out while others share batches: [`Machine::run_alone`] is for
+//! ([`Sharing::Alone`]). That may turn out while others share batches: [`Scheduler::run_alone`] is for
 //! ever, and what shared a batch that ends after it runs again ([`sentinel`] finds such models).
 //!
 //! Requests run in the order of their arrival within one signature (requests of different
@@ -16,7 +16,7 @@
 //!
 //! # Deadlines
 //!
-//! What batches take is learnt while they run ([`crate::estimate`]), from those that were stopped at
+//! What batches take is learnt while they run ([`crate::latency_model`]), from those that were stopped at
 //! their deadlines too. With it
 //! - a push whose answer would come too late is refused while a retry elsewhere is still worth it;
 //! - a request that has become too late for its batch is dropped before the run. Where more waits
@@ -30,7 +30,7 @@
 //! standing.
 //!
 //! Answers are to arrive in time, not almost: room is left for batches that take longer than expected
-//! ([`Fit::safe`](crate::estimate::Fit::safe)), and a little for the way to the client.
+//! ([`LatencyEstimate::upper_bound`](crate::latency_model::LatencyEstimate::upper_bound)), and a little for the way to the client.
 //!
 //! Estimates can be wrong, and must not refuse for ever. So an idle worker takes any request,
 //! whatever the estimate, and a request that had less time from the start than its run alone is said
@@ -41,11 +41,11 @@ mod admission;
 mod checks;
 mod config;
 mod entry;
+mod overload;
 mod plan;
 mod queue;
 mod runs;
 pub mod sentinel;
-mod standing;
 mod state;
 
 use std::hash::Hash;
@@ -53,19 +53,19 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 pub use admission::{Overload, Rejection};
-pub use checks::Recheck;
+pub use checks::CheckTask;
 pub use config::{Config, Policy, Sharing};
 pub use entry::{Entry, Ticket};
+pub use overload::Objective;
 pub use runs::RunId;
-pub use standing::Objective;
-pub use state::Machine;
+pub use state::Scheduler;
 
-use crate::estimate::Measured;
+use crate::cancel::CancelHandle;
+use crate::latency_model::BatchLatency;
 use crate::linger;
-use crate::stop::Stop;
 use plan::Plan;
 use queue::LaneId;
-use sentinel::Watch;
+use sentinel::SentinelState;
 
 /// Requests that run together, oldest first.
 #[derive(Debug)]
@@ -74,18 +74,18 @@ pub struct Batch<K, T> {
     pub run: RunId,
     /// The requests.
     pub entries: Vec<Entry<K, T>>,
-    /// To be requested when [`Machine::cancel`] says so.
-    pub stop: Stop,
+    /// To be requested when [`Scheduler::cancel`] says so.
+    pub stop: CancelHandle,
 }
 
 /// What to do now.
 #[derive(Debug)]
-pub enum Step<K, T, S> {
-    /// Run these, then call [`Machine::succeeded`], [`Machine::failed`], [`Machine::stopped`] or
-    /// [`Machine::skipped`].
+pub enum Action<K, T, S> {
+    /// Run these, then call [`Scheduler::succeeded`], [`Scheduler::failed`], [`Scheduler::stopped`] or
+    /// [`Scheduler::skipped`].
     Run(Batch<K, T>),
-    /// Run this request alone and compare, then call [`Machine::checked`].
-    Check(Recheck<S>),
+    /// Run this request alone and compare, then call [`Scheduler::checked`].
+    Check(CheckTask<S>),
     /// Tell these that their time is up, or won't suffice; they have left the queue.
     Expired(Vec<Entry<K, T>>),
     /// Nothing, until a push, a cancel, a finished batch or this instant.
@@ -101,7 +101,7 @@ pub enum Outputs<K, T> {
     Give {
         /// The requests.
         batch: Vec<Entry<K, T>>,
-        /// The one to hand to [`Machine::keep`], with its output.
+        /// The one to hand to [`Scheduler::keep`], with its output.
         keep: Option<usize>,
     },
     /// None is given: requests shared the batch, and must not any more. They wait again.
@@ -115,12 +115,12 @@ pub enum Cancelled<K, T> {
     Waiting(Entry<K, T>),
     /// In a running batch. When it was the last there that anybody waits for, the batch is to be
     /// stopped with this.
-    Running(Option<Stop>),
+    Running(Option<CancelHandle>),
     /// Nowhere: it is over.
     Over,
 }
 
-impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
+impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
     /// Queues a request.
     ///
     /// # Errors
@@ -133,8 +133,8 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         deadline: Instant,
         payload: T,
     ) -> Result<Ticket, Rejection> {
-        if let Some(standing) = &mut self.standing {
-            standing.look(now);
+        if let Some(overload) = &mut self.overload {
+            overload.update(now);
         }
         self.admit(now, &signature, rows, deadline)?;
         self.returns.arrived(now);
@@ -163,12 +163,12 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         }
     }
 
-    /// Refuses every further push. What waits still runs, as after [`Machine::flush`]; nothing more is
+    /// Refuses every further push. What waits still runs, as after [`Scheduler::flush`]; nothing more is
     /// checked. Gives what ends a check that runs.
-    pub fn close(&mut self) -> Option<Stop> {
+    pub fn close(&mut self) -> Option<CancelHandle> {
         self.flush();
         self.closed = true;
-        self.watch.take().and_then(Watch::give_up)
+        self.watch.take().and_then(SentinelState::give_up)
     }
 
     /// Closes, gives up what waits and forgets what runs: workers are lost.
@@ -179,17 +179,17 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     }
 
     /// What to do at `now`. To be called again after every push while a worker is idle, after every
-    /// cancel, flush, close and finished batch, after each step other than [`Step::Wait`], and at
-    /// the instant that [`Step::Wait`] names.
-    pub fn poll(&mut self, now: Instant) -> Step<K, T, S> {
+    /// cancel, flush, close and finished batch, after each step other than [`Action::Wait`], and at
+    /// the instant that [`Action::Wait`] names.
+    pub fn poll(&mut self, now: Instant) -> Action<K, T, S> {
         let expired = self.queue.take_expired(now);
         if !expired.is_empty() {
-            return Step::Expired(expired);
+            return Action::Expired(expired);
         }
         let mut held_until = None;
         if self.has_idle_worker() {
             if let Some(check) = self.check_overdue(now) {
-                return Step::Check(check);
+                return Action::Check(check);
             }
             match self.choose(now) {
                 Choice::Run(lane) => return self.run(lane, now),
@@ -198,23 +198,23 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
             }
         }
         if self.closed && self.runs.len() == 0 && self.queue.is_empty() {
-            return Step::Finished;
+            return Action::Finished;
         }
         let mut check_starts = None;
         if self.has_idle_worker() {
             if self.queue.is_empty() {
-                if let Some(standing) = &mut self.standing {
-                    standing.idle(now);
+                if let Some(overload) = &mut self.overload {
+                    overload.idle(now);
                 }
                 if let Some(check) = self.check_idle(now) {
-                    return Step::Check(check);
+                    return Action::Check(check);
                 }
             }
             check_starts = self.check_starts();
         }
         let first_deadline = self.queue.first_deadline();
         let instants = [held_until, check_starts, first_deadline];
-        Step::Wait(instants.into_iter().flatten().min())
+        Action::Wait(instants.into_iter().flatten().min())
     }
 
     /// A batch ran well: its worker is idle.
@@ -222,13 +222,13 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         &mut self,
         now: Instant,
         run: RunId,
-        measured: Measured,
+        measured: BatchLatency,
         batch: Vec<Entry<K, T>>,
     ) -> Outputs<K, T> {
         // None when runs were forgotten: then nobody waits.
         let run = self.runs.end(run);
         if run.is_some() {
-            self.batch_time.measure(measured);
+            self.latency_model.observe(measured);
         }
         if batch.len() > 1 && self.is_alone() {
             if let Some(run) = run {
@@ -270,7 +270,8 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     pub fn stopped(&mut self, run: RunId, rows: usize, after: Duration) {
         if self.runs.end(run).is_some() {
             let took = after;
-            self.batch_time.measure_stopped(Measured { rows, took });
+            self.latency_model
+                .observe_cancelled(BatchLatency { rows, took });
         }
     }
 
@@ -300,7 +301,7 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         match self.config.policy {
             // With several, who comes back finds another worker idle as often as not.
             Policy::WorkConserving { max_linger } if self.workers == NonZeroUsize::MIN => {
-                linger::longest(self.fit(), max_linger)
+                linger::longest(self.estimate(), max_linger)
             }
             Policy::WorkConserving { .. } | Policy::Window(_) => None,
         }
@@ -324,28 +325,30 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         }
         let longest = self.longest_linger()?;
         let (missing, until) = self.returns.expected(now)?;
-        linger::saves(self.fit(), self.queue.rows() + missing).then_some((until, longest))
+        linger::saves(self.estimate(), self.queue.rows() + missing).then_some((until, longest))
     }
 
-    fn run(&mut self, lane: LaneId, now: Instant) -> Step<K, T, S> {
+    fn run(&mut self, lane: LaneId, now: Instant) -> Action<K, T, S> {
         let Plan {
             tickets,
             full,
-            hopeless,
+            too_late,
         } = self.plan(lane, now);
-        if !hopeless.is_empty() {
-            return Step::Expired(self.queue.take(lane, &hopeless));
+        if !too_late.is_empty() {
+            return Action::Expired(self.queue.take(lane, &too_late));
         }
         self.held_since = None;
         self.newest_full = full;
         self.newest_demand = self.queue.lane_rows(lane);
         let entries = self.queue.take(lane, &tickets);
         let rows = entries.iter().map(Entry::rows).sum();
-        let takes = self.fit().map_or(Duration::ZERO, |fit| fit.safe(rows));
+        let takes = self
+            .estimate()
+            .map_or(Duration::ZERO, |estimate| estimate.upper_bound(rows));
         let deadline = entries.iter().map(Entry::deadline).max().unwrap_or(now);
         let (run, stop) = self.runs.begin(tickets, now + takes, deadline);
         self.note_busy(now);
-        Step::Run(Batch { run, entries, stop })
+        Action::Run(Batch { run, entries, stop })
     }
 }
 

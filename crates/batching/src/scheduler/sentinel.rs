@@ -25,7 +25,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use crate::stop::Stop;
+use crate::cancel::CancelHandle;
 
 /// How densely shared batches are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Sentinel {
 
 /// What a check has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
+pub enum CheckResult {
     /// Alone the request gets what it got in its batch.
     Same,
     /// It gets something else: requests share no batch any more.
@@ -128,13 +128,13 @@ enum State<S> {
         yields: Instant,
         overdue: bool,
         /// None once its end was asked for.
-        stop: Option<Stop>,
+        stop: Option<CancelHandle>,
     },
 }
 
 /// Decides about the checks of one model. `S` is what is kept for a check.
 #[derive(Debug)]
-pub(super) struct Watch<S> {
+pub(super) struct SentinelState<S> {
     sentinel: Sentinel,
     state: State<S>,
     budget: Budget,
@@ -145,7 +145,7 @@ pub(super) struct Watch<S> {
     chance: fastrand::Rng,
 }
 
-impl<S> Watch<S> {
+impl<S> SentinelState<S> {
     pub(super) fn new(sentinel: Sentinel) -> Self {
         Self {
             sentinel,
@@ -183,7 +183,7 @@ impl<S> Watch<S> {
     }
 
     /// The check that has to run now, even if others wait.
-    pub(super) fn start_overdue(&mut self, now: Instant) -> Option<(S, Stop)> {
+    pub(super) fn start_overdue(&mut self, now: Instant) -> Option<(S, CancelHandle)> {
         let State::Pending { since, .. } = self.state else {
             return None;
         };
@@ -192,7 +192,7 @@ impl<S> Watch<S> {
     }
 
     /// The check that can run on a worker that would sleep.
-    pub(super) fn start_idle(&mut self, now: Instant) -> Option<(S, Stop)> {
+    pub(super) fn start_idle(&mut self, now: Instant) -> Option<(S, CancelHandle)> {
         let State::Pending { stops, .. } = self.state else {
             return None;
         };
@@ -216,7 +216,7 @@ impl<S> Watch<S> {
 
     /// A request needs the worker of the check that runs. Nothing when that check must not be stopped,
     /// or was already.
-    pub(super) fn interrupt(&mut self, now: Instant) -> Option<Stop> {
+    pub(super) fn interrupt(&mut self, now: Instant) -> Option<CancelHandle> {
         match &mut self.state {
             State::Running { yields, stop, .. } if *yields <= now => stop.take(),
             State::Free | State::Pending { .. } | State::Running { .. } => None,
@@ -230,8 +230,8 @@ impl<S> Watch<S> {
         now: Instant,
         sample: S,
         took: Duration,
-        check: Option<Check>,
-    ) -> Option<Check> {
+        check: Option<CheckResult>,
+    ) -> Option<CheckResult> {
         self.budget.spend(now, took);
         match std::mem::replace(&mut self.state, State::Free) {
             State::Running {
@@ -250,13 +250,13 @@ impl<S> Watch<S> {
             }
             State::Free | State::Pending { .. } | State::Running { .. } => {
                 self.settled = self.settled.saturating_add(1);
-                Some(check.unwrap_or(Check::Undecided))
+                Some(check.unwrap_or(CheckResult::Undecided))
             }
         }
     }
 
     /// What ends the check that runs: it is of no use any more.
-    pub(super) fn give_up(self) -> Option<Stop> {
+    pub(super) fn give_up(self) -> Option<CancelHandle> {
         match self.state {
             State::Running { stop, .. } => stop,
             State::Free | State::Pending { .. } => None,
@@ -271,14 +271,14 @@ impl<S> Watch<S> {
         }
     }
 
-    fn start(&mut self, yields: Instant, overdue: bool) -> Option<(S, Stop)> {
+    fn start(&mut self, yields: Instant, overdue: bool) -> Option<(S, CancelHandle)> {
         match std::mem::replace(&mut self.state, State::Free) {
             State::Pending {
                 sample,
                 since,
                 stops,
             } => {
-                let stop = Stop::default();
+                let stop = CancelHandle::default();
                 self.state = State::Running {
                     since,
                     stops,

@@ -5,24 +5,24 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::config::{Config, Policy, Sharing};
+use super::overload::OverloadDetector;
 use super::queue::Queue;
 use super::runs::Runs;
-use super::sentinel::Watch;
-use super::standing::StandingQueue;
-use crate::estimate::{BatchTime, Fit, Measured};
-use crate::linger::Returns;
-use crate::stop::Stop;
+use super::sentinel::SentinelState;
+use crate::cancel::CancelHandle;
+use crate::latency_model::{BatchLatency, LatencyEstimate, LatencyModel};
+use crate::linger::ReturningClients;
 
 /// The queue, and what is known about running batches. `K` are signatures, `T` what a request brings,
 /// `S` what is kept of one that is to be checked.
 #[derive(Debug)]
-pub struct Machine<K, T, S = ()> {
+pub struct Scheduler<K, T, S = ()> {
     pub(super) config: Config,
     pub(super) workers: NonZeroUsize,
     pub(super) queue: Queue<K, T>,
     pub(super) runs: Runs,
-    pub(super) batch_time: BatchTime,
-    pub(super) returns: Returns,
+    pub(super) latency_model: LatencyModel,
+    pub(super) returns: ReturningClients,
     /// Rows that the newest batch was taken from: about as many will wait for the next.
     pub(super) newest_demand: usize,
     /// Rows that it could have had.
@@ -30,44 +30,44 @@ pub struct Machine<K, T, S = ()> {
     /// Since when an idle worker has been held.
     pub(super) held_since: Option<Instant>,
     /// Where there is an objective.
-    pub(super) standing: Option<StandingQueue>,
+    pub(super) overload: Option<OverloadDetector>,
     /// Where batches are shared and checked.
-    pub(super) watch: Option<Watch<S>>,
+    pub(super) watch: Option<SentinelState<S>>,
     pub(super) next_ticket: u64,
     pub(super) closed: bool,
 }
 
-impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
+impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
     /// An empty queue, as many idle workers as batches can run at the same time, and batches that
     /// were measured before, oldest first.
     #[must_use]
-    pub fn new(config: Config, workers: NonZeroUsize, measured: &[Measured]) -> Self {
-        let mut batch_time = BatchTime::default();
+    pub fn new(config: Config, workers: NonZeroUsize, measured: &[BatchLatency]) -> Self {
+        let mut latency_model = LatencyModel::default();
         for batch in measured {
-            batch_time.measure(*batch);
+            latency_model.observe(*batch);
         }
-        let mut machine = Self {
+        let mut scheduler = Self {
             config,
             workers,
             queue: Queue::new(config.max_rows),
             runs: Runs::default(),
-            batch_time,
-            returns: Returns::default(),
+            latency_model,
+            returns: ReturningClients::default(),
             newest_demand: 0,
             newest_full: 1,
             held_since: None,
-            standing: config.objective.map(StandingQueue::new),
+            overload: config.objective.map(OverloadDetector::new),
             watch: match config.sharing {
-                Sharing::Checked(sentinel) => Some(Watch::new(sentinel)),
+                Sharing::Checked(sentinel) => Some(SentinelState::new(sentinel)),
                 Sharing::Unchecked | Sharing::Alone => None,
             },
             next_ticket: 0,
             closed: false,
         };
-        if machine.is_alone() {
-            machine.run_alone();
+        if scheduler.is_alone() {
+            scheduler.run_alone();
         }
-        machine
+        scheduler
     }
 
     /// Rows that wait now. May exceed [`Config::max_queue_rows`] for a moment by the rows of
@@ -84,7 +84,7 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     }
 
     /// Whether a worker is idle, or can be: a check that may be stopped counts for nothing. While none
-    /// is, a push needs no [`Machine::poll`]: there is one when a batch ends.
+    /// is, a push needs no [`Scheduler::poll`]: there is one when a batch ends.
     #[must_use]
     pub const fn has_idle_worker(&self) -> bool {
         self.runs.len() < self.workers.get()
@@ -102,13 +102,13 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
 
     /// What is known of the time that batches take.
     #[must_use]
-    pub fn fit(&self) -> Option<Fit> {
-        self.batch_time.fit()
+    pub fn estimate(&self) -> Option<LatencyEstimate> {
+        self.latency_model.estimate()
     }
 
     /// The latency that answers should have, once the queue is standing.
     pub(super) fn objective(&self) -> Option<Duration> {
-        self.standing.as_ref()?.latency()
+        self.overload.as_ref()?.latency()
     }
 
     /// From now on nothing is held back: there will hardly be more to wait for.
@@ -118,19 +118,19 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
 
     /// From now on each batch is one request, of those that wait too, and nothing is checked. Requests
     /// that share a batch that runs now are not answered from it. Gives what ends a check that runs.
-    pub fn run_alone(&mut self) -> Option<Stop> {
+    pub fn run_alone(&mut self) -> Option<CancelHandle> {
         self.flush();
         self.config.sharing = Sharing::Alone;
         self.queue.part();
-        self.watch.take().and_then(Watch::give_up)
+        self.watch.take().and_then(SentinelState::give_up)
     }
 
     /// Notes where all workers are busy now.
     pub(super) fn note_busy(&mut self, now: Instant) {
         if !self.has_idle_worker()
-            && let Some(standing) = &mut self.standing
+            && let Some(overload) = &mut self.overload
         {
-            standing.busy(now);
+            overload.busy(now);
         }
     }
 }

@@ -12,14 +12,14 @@ fn sentinel(first: u32, every: u32) -> Sentinel {
 }
 
 struct Scene {
-    watch: Watch<&'static str>,
+    watch: SentinelState<&'static str>,
     now: Instant,
 }
 
 impl Scene {
     fn new(sentinel: Sentinel) -> Self {
         Self {
-            watch: Watch::new(sentinel),
+            watch: SentinelState::new(sentinel),
             now: Instant::now(),
         }
     }
@@ -39,12 +39,12 @@ impl Scene {
     }
 
     /// The check that a worker without work begins.
-    fn start(&mut self) -> Stop {
+    fn start(&mut self) -> CancelHandle {
         self.watch.start_idle(self.now).unwrap().1
     }
 
     /// The check that runs is over.
-    fn end(&mut self, took: Duration, check: Option<Check>) -> Option<Check> {
+    fn end(&mut self, took: Duration, check: Option<CheckResult>) -> Option<CheckResult> {
         self.now += took;
         self.watch.ended(self.now, "kept", took, check)
     }
@@ -55,7 +55,7 @@ impl Scene {
         for _batch in 0..batches {
             if self.batch(2) {
                 self.start();
-                self.end(took, Some(Check::Same));
+                self.end(took, Some(CheckResult::Same));
                 checks += 1;
             }
             self.pass(milliseconds(1));
@@ -79,8 +79,8 @@ fn the_first_shared_batch_is_checked_and_one_every_ten_seconds_however_few_there
         assert!(scene.batch(2));
         scene.start();
         assert_eq!(
-            scene.end(Duration::ZERO, Some(Check::Same)),
-            Some(Check::Same)
+            scene.end(Duration::ZERO, Some(CheckResult::Same)),
+            Some(CheckResult::Same)
         );
         for _second in 0..9 {
             scene.pass(SECOND);
@@ -142,7 +142,7 @@ fn checks_take_one_part_in_a_hundred_of_the_time() {
         while scene.now < began + 3 * 3_600 * SECOND {
             if scene.batch(3) {
                 scene.start();
-                scene.end(took, Some(Check::Same));
+                scene.end(took, Some(CheckResult::Same));
                 (spent, checks) = (spent + took, checks + 1);
             }
             let bound = (scene.now - began) / 100 + SECOND + took;
@@ -191,8 +191,8 @@ fn a_check_that_waited_for_long_is_overdue_and_not_stopped() {
         assert!(scene.watch.interrupt(scene.now).is_none());
         scene.pass(SECOND);
         assert!(scene.watch.interrupt(scene.now).is_none());
-        let settled = scene.end(Duration::ZERO, Some(Check::Same));
-        assert_eq!(settled, Some(Check::Same));
+        let settled = scene.end(Duration::ZERO, Some(CheckResult::Same));
+        assert_eq!(settled, Some(CheckResult::Same));
     }
 }
 
@@ -203,10 +203,10 @@ fn an_overdue_check_that_does_not_end_is_given_up() {
     scene.pass(10 * SECOND);
     let (_, stop) = scene.watch.start_overdue(scene.now).unwrap();
     scene.pass(LONGEST);
-    scene.watch.interrupt(scene.now).unwrap().request();
-    assert!(stop.is_requested());
+    scene.watch.interrupt(scene.now).unwrap().cancel();
+    assert!(stop.is_cancelled());
     let settled = scene.watch.ended(scene.now, "kept", LONGEST, None);
-    assert_eq!(settled, Some(Check::Undecided));
+    assert_eq!(settled, Some(CheckResult::Undecided));
     assert!(scene.watch.starts(false).is_none(), "nothing is kept");
 }
 
@@ -223,8 +223,8 @@ fn a_check_is_stopped_once_and_begins_again_but_not_for_ever() {
         let running = scene.start();
         let stop = scene.watch.interrupt(scene.now).unwrap();
         assert!(scene.watch.interrupt(scene.now).is_none(), "once is enough");
-        stop.request();
-        assert!(running.is_requested());
+        stop.cancel();
+        assert!(running.is_cancelled());
         assert_eq!(scene.end(milliseconds(10), None), None);
         assert!(!scene.batch(2), "it is still to be done");
     }
@@ -240,8 +240,8 @@ fn a_stop_that_comes_too_late_does_not_throw_the_result_away() {
     assert!(scene.batch(2));
     scene.start();
     scene.watch.interrupt(scene.now).unwrap();
-    let settled = scene.end(milliseconds(10), Some(Check::Different));
-    assert_eq!(settled, Some(Check::Different));
+    let settled = scene.end(milliseconds(10), Some(CheckResult::Different));
+    assert_eq!(settled, Some(CheckResult::Different));
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_wrong_model_is_found_within_a_minute_under_a_load_without_pauses() {
         while scene.now < began + 60 * SECOND {
             scene.pass(milliseconds(100));
             if scene.watch.start_overdue(scene.now).is_some() {
-                scene.end(milliseconds(20), Some(Check::Same));
+                scene.end(milliseconds(20), Some(CheckResult::Same));
                 done += 1;
             }
             scene.batch(8);
@@ -273,7 +273,7 @@ fn it_says_when_a_check_can_start_if_none_can_now() {
             || !waits && scene.watch.start_idle(scene.now).is_some();
         if started {
             assert!(scene.watch.starts(waits).is_none());
-            let check = chance.bool().then_some(Check::Same);
+            let check = chance.bool().then_some(CheckResult::Same);
             scene.end(milliseconds(chance.u64(..300)), check);
         } else if let Some(starts) = scene.watch.starts(waits) {
             assert!(starts > scene.now, "it could have started");
@@ -291,8 +291,8 @@ fn given_up_it_ends_the_check_that_runs() {
     let mut scene = Scene::new(sentinel(0, 1));
     assert!(scene.batch(2));
     let running = scene.start();
-    scene.watch.give_up().unwrap().request();
-    assert!(running.is_requested());
+    scene.watch.give_up().unwrap().cancel();
+    assert!(running.is_cancelled());
     let mut scene = Scene::new(sentinel(0, 1));
     assert!(scene.batch(2));
     assert!(scene.watch.give_up().is_none(), "none runs");

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::plan::delivery;
-use super::state::Machine;
-use crate::estimate::Fit;
+use super::state::Scheduler;
+use crate::latency_model::LatencyEstimate;
 
 /// What is said before anything is known about the time that batches take.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ pub enum Overload {
     /// All workers have been busy for long, and the answer would come later than answers should then
     /// ([`Objective`](super::Objective)).
     #[error("the answer would take about {} ms, in an overload that has lasted for long", expected.as_millis())]
-    Standing {
+    Sustained {
         /// Time until the answer would come.
         expected: Duration,
     },
@@ -62,12 +62,12 @@ pub enum Rejection {
         /// Most rows of one batch.
         max: usize,
     },
-    /// [`Machine::close`] was called.
+    /// [`Scheduler::close`] was called.
     #[error("the server is shutting down")]
     Closed,
 }
 
-impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
+impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
     /// Whether a request may wait.
     pub(super) fn admit(
         &self,
@@ -99,7 +99,7 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
             && needed > time
         {
             let cause = if objective.is_some() {
-                Overload::Standing { expected }
+                Overload::Sustained { expected }
             } else {
                 Overload::TooLate { expected }
             };
@@ -120,18 +120,18 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
         if self.has_idle_worker() {
             return None;
         }
-        let fit = self.fit()?;
+        let estimate = self.estimate()?;
         let (batches, ahead, own) = if self.is_alone() {
             (self.queue.batches(), self.queue.rows(), rows)
         } else {
-            self.before(fit, signature, rows, lifetime)
+            self.before(estimate, signature, rows, lifetime)
         };
-        let wait = fit.least(batches, ahead);
+        let wait = estimate.minimum(batches, ahead);
         let wait = self.shared(wait.saturating_add(self.runs.left(now)));
-        let runs = fit.least(1, own);
+        let runs = estimate.minimum(1, own);
         // A queue a fifth shorter keeps the workers as busy, and an answer that is late because
         // the estimate was low is lost work.
-        let runs_safely = fit.safe(own).max(runs.saturating_add(runs / 4));
+        let runs_safely = estimate.upper_bound(own).max(runs.saturating_add(runs / 4));
         let needed = wait
             .saturating_add(wait / 4)
             .saturating_add(runs_safely)
@@ -143,12 +143,12 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     /// and the rows of that.
     fn before(
         &self,
-        fit: Fit,
+        estimate: LatencyEstimate,
         signature: &K,
         rows: usize,
         lifetime: Duration,
     ) -> (usize, usize, usize) {
-        let full = self.full(Some(fit), lifetime);
+        let full = self.full(Some(estimate), lifetime);
         let full = full.max(self.newest_full).max(rows);
         let (mut ahead, mut batches) = (self.queue.rows(), self.queue.batches());
         // It joins the last batch of its signature, if there is room; so do others after it.
@@ -165,7 +165,9 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
 
     /// Time until what waits and runs now is done.
     fn drained(&self, now: Instant) -> Option<Duration> {
-        let waiting = self.fit()?.least(self.queue.batches(), self.queue.rows());
+        let waiting = self
+            .estimate()?
+            .minimum(self.queue.batches(), self.queue.rows());
         Some(self.shared(waiting.saturating_add(self.runs.left(now))))
     }
 
@@ -176,7 +178,7 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
 
     fn overloaded(&self, now: Instant, cause: Overload) -> Rejection {
         let after = |drained: Duration| match (cause, self.objective()) {
-            (Overload::Standing { .. }, Some(latency)) => drained.saturating_sub(latency),
+            (Overload::Sustained { .. }, Some(latency)) => drained.saturating_sub(latency),
             _ => drained / 2,
         };
         let retry_after = self.drained(now).map_or(UNKNOWN_RETRY, after);

@@ -1,32 +1,32 @@
-//! The machine's checks: what [`Watch`](super::sentinel::Watch) decides, in step with the queue and the
+//! The machine's checks: what [`SentinelState`](super::sentinel::SentinelState) decides, in step with the queue and the
 //! workers.
 
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use super::runs::RunId;
-use super::sentinel::Check;
-use super::state::Machine;
-use crate::stop::Stop;
+use super::sentinel::CheckResult;
+use super::state::Scheduler;
+use crate::cancel::CancelHandle;
 
 /// A request to run again, alone, and to be compared.
 #[derive(Debug)]
-pub struct Recheck<S> {
+pub struct CheckTask<S> {
     /// What was kept.
     pub sample: S,
-    /// To be requested when [`Machine::interrupt`] says so.
-    pub stop: Stop,
+    /// To be requested when [`Scheduler::interrupt`] says so.
+    pub stop: CancelHandle,
     /// An overdue check keeps its worker busy as a batch does.
     pub(super) run: Option<RunId>,
 }
 
-impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
+impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
     /// Which request of a batch that ran well is to be kept.
     pub(super) fn choose_kept(&mut self, now: Instant, requests: usize) -> Option<usize> {
         self.watch.as_mut()?.choose(now, requests)
     }
 
-    /// Keeps what [`Machine::succeeded`] asked for.
+    /// Keeps what [`Scheduler::succeeded`] asked for.
     pub fn keep(&mut self, now: Instant, sample: S) {
         if let Some(watch) = &mut self.watch {
             watch.keep(now, sample);
@@ -34,20 +34,20 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     }
 
     /// The check that is overdue.
-    pub(super) fn check_overdue(&mut self, now: Instant) -> Option<Recheck<S>> {
+    pub(super) fn check_overdue(&mut self, now: Instant) -> Option<CheckTask<S>> {
         let (sample, stop) = self.watch.as_mut()?.start_overdue(now)?;
         // Nobody knows what it takes; nobody waits for it.
         let (run, _) = self.runs.begin(Vec::new(), now, now);
         self.note_busy(now);
         let run = Some(run);
-        Some(Recheck { sample, stop, run })
+        Some(CheckTask { sample, stop, run })
     }
 
     /// The check that can run while nothing waits.
-    pub(super) fn check_idle(&mut self, now: Instant) -> Option<Recheck<S>> {
+    pub(super) fn check_idle(&mut self, now: Instant) -> Option<CheckTask<S>> {
         let (sample, stop) = self.watch.as_mut()?.start_idle(now)?;
         let run = None;
-        Some(Recheck { sample, stop, run })
+        Some(CheckTask { sample, stop, run })
     }
 
     /// When an idle worker will have a check to run.
@@ -57,7 +57,7 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
 
     /// What ends a check whose worker is needed. To be asked when there is something to run for an idle
     /// worker and none sleeps.
-    pub fn interrupt(&mut self, now: Instant) -> Option<Stop> {
+    pub fn interrupt(&mut self, now: Instant) -> Option<CancelHandle> {
         let watch = self.watch.as_mut()?;
         if self.queue.is_empty() {
             return None;
@@ -67,20 +67,20 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
 
     /// A check ended after so long, with a result, or without one because it was stopped: its worker is
     /// idle. Gives what it says, once and only if it isn't to be repeated. From the first difference on,
-    /// each request runs alone, as after [`Machine::run_alone`].
+    /// each request runs alone, as after [`Scheduler::run_alone`].
     pub fn checked(
         &mut self,
         now: Instant,
-        recheck: Recheck<S>,
+        check_task: CheckTask<S>,
         took: Duration,
-        check: Option<Check>,
-    ) -> Option<Check> {
-        if let Some(run) = recheck.run {
+        check: Option<CheckResult>,
+    ) -> Option<CheckResult> {
+        if let Some(run) = check_task.run {
             self.runs.end(run);
         }
         let watch = self.watch.as_mut()?;
-        let settled = watch.ended(now, recheck.sample, took, check)?;
-        if settled == Check::Different {
+        let settled = watch.ended(now, check_task.sample, took, check)?;
+        if settled == CheckResult::Different {
             // No check runs.
             self.run_alone();
         }

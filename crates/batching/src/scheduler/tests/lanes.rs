@@ -4,25 +4,26 @@ use super::*;
 
 #[test]
 fn hundreds_of_signatures_run_in_the_order_of_their_oldest_requests() {
-    let mut machine: Machine<_, _> = Machine::new(config(Policy::AT_ONCE, 4, 4_096), rows(1), &[]);
+    let mut scheduler: Scheduler<_, _> =
+        Scheduler::new(config(Policy::AT_ONCE, 4, 4_096), rows(1), &[]);
     let now = Instant::now();
     for round in 0..2 {
         for signature in 0..500 {
             let deadline = now + milliseconds(1_000);
-            machine
+            scheduler
                 .push(now, signature, rows(1), deadline, (signature, round))
                 .unwrap();
         }
     }
     for signature in 0..500 {
-        let Step::Run(batch) = machine.poll(now) else {
+        let Action::Run(batch) = scheduler.poll(now) else {
             panic!("nothing to run for {signature}")
         };
         let payloads: Vec<_> = batch.entries.iter().map(|entry| entry.payload).collect();
         assert_eq!(payloads, [(signature, 0), (signature, 1)]);
-        machine.skipped(batch.run);
+        scheduler.skipped(batch.run);
     }
-    assert_eq!(machine.waiting_rows(), 0);
+    assert_eq!(scheduler.waiting_rows(), 0);
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn a_signature_that_has_left_comes_back_as_new() {
     let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
     for name in ["a", "b"] {
         let ticket = bench.push('x', 1, name);
-        bench.machine.cancel(ticket);
+        bench.scheduler.cancel(ticket);
     }
     bench.push('y', 1, "y1");
     bench.push('x', 1, "x1");

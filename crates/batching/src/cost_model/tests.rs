@@ -12,18 +12,18 @@ fn rows(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
 }
 
-fn pod(workers: usize, processors: f64, besides: f64) -> Pod {
-    Pod {
+fn pod(workers: usize, processors: f64, overhead: f64) -> PodCapacity {
+    PodCapacity {
         workers: rows(workers),
         processors,
-        besides,
+        overhead,
     }
 }
 
 /// A batch of rows with one element each, whose worker is always on a processor.
-fn ran(rows: usize, seconds: f64) -> Ran {
+fn ran(rows: usize, seconds: f64) -> BatchCost {
     let took = Duration::from_secs_f64(seconds);
-    Ran {
+    BatchCost {
         rows,
         elements: rows,
         took,
@@ -31,16 +31,16 @@ fn ran(rows: usize, seconds: f64) -> Ran {
     }
 }
 
-fn learnt(batches: &[(usize, f64)]) -> Costs {
-    let batches: Vec<Ran> = batches
+fn learnt(batches: &[(usize, f64)]) -> CostModel {
+    let batches: Vec<BatchCost> = batches
         .iter()
         .map(|&(rows, seconds)| ran(rows, seconds))
         .collect();
-    Costs::new(rows(MAX_ROWS), &batches)
+    CostModel::new(rows(MAX_ROWS), &batches)
 }
 
-fn price(costs: &mut Costs, pod: &Pod) -> f64 {
-    costs.arrives(rows(1), 1, LIFETIME).unwrap().takes(pod)
+fn price(cost_model: &mut CostModel, pod: &PodCapacity) -> f64 {
+    cost_model.arrives(rows(1), 1, LIFETIME).unwrap().takes(pod)
 }
 
 #[track_caller]
@@ -50,85 +50,91 @@ fn assert_close(value: f64, expected: f64) {
 
 #[test]
 fn a_request_takes_its_part_of_a_full_batch_on_all_workers() {
-    let mut costs = learnt(&[(1, 0.011), (32, 0.042)]);
-    assert_close(price(&mut costs, &pod(1, 8.0, 0.0)), 0.042 / 32.0);
-    assert_close(price(&mut costs, &pod(2, 8.0, 0.0)), 0.042 / 64.0);
-    let four = costs.arrives(rows(4), 4, LIFETIME).unwrap();
+    let mut cost_model = learnt(&[(1, 0.011), (32, 0.042)]);
+    assert_close(price(&mut cost_model, &pod(1, 8.0, 0.0)), 0.042 / 32.0);
+    assert_close(price(&mut cost_model, &pod(2, 8.0, 0.0)), 0.042 / 64.0);
+    let four = cost_model.arrives(rows(4), 4, LIFETIME).unwrap();
     assert_close(four.takes(&pod(1, 8.0, 0.0)), 4.0 * 0.042 / 32.0);
 }
 
 #[test]
 fn a_request_that_runs_alone_takes_its_own_batch_whatever_its_rows() {
-    let mut costs = learnt(&[(1, 0.011), (32, 0.042)]);
-    costs.run_alone();
+    let mut cost_model = learnt(&[(1, 0.011), (32, 0.042)]);
+    cost_model.run_alone();
     let pod = pod(2, 8.0, 0.0);
-    assert_close(price(&mut costs, &pod), 0.011 / 2.0);
-    let large = costs.arrives(rows(100), 100, LIFETIME).unwrap();
+    assert_close(price(&mut cost_model, &pod), 0.011 / 2.0);
+    let large = cost_model.arrives(rows(100), 100, LIFETIME).unwrap();
     assert_close(large.takes(&pod), 0.110 / 2.0);
     for _ in 0..100 {
-        costs.ran(ran(100, 0.110));
+        cost_model.ran(ran(100, 0.110));
     }
-    assert_close(price(&mut costs, &pod), 0.011 / 2.0);
+    assert_close(price(&mut cost_model, &pod), 0.011 / 2.0);
 }
 
 #[test]
 fn a_long_text_takes_more_than_a_short_one() {
-    let mut costs = learnt(&[(1, 0.011), (32, 0.042)]);
-    let long = costs.arrives(rows(1), 20, LIFETIME).unwrap();
+    let mut cost_model = learnt(&[(1, 0.011), (32, 0.042)]);
+    let long = cost_model.arrives(rows(1), 20, LIFETIME).unwrap();
     assert_close(long.takes(&pod(1, 8.0, 0.0)), 0.010 / 32.0 + 0.020);
 }
 
 #[test]
 fn a_small_part_of_a_processor_counts_though_one_batch_runs_at_full_speed() {
-    let mut costs = learnt(&[(1, 0.011), (32, 0.042)]);
-    assert_close(price(&mut costs, &pod(1, 0.2, 0.0)), 0.042 / 32.0 / 0.2);
+    let mut cost_model = learnt(&[(1, 0.011), (32, 0.042)]);
+    assert_close(
+        price(&mut cost_model, &pod(1, 0.2, 0.0)),
+        0.042 / 32.0 / 0.2,
+    );
 }
 
 #[test]
 fn throttled_batches_count_once() {
-    let mut costs = Costs::new(rows(MAX_ROWS), &[]);
+    let mut cost_model = CostModel::new(rows(MAX_ROWS), &[]);
     for (rows, seconds) in [(1, 0.011), (32, 0.042)] {
         let mut throttled = ran(rows, seconds);
         throttled.took = throttled.took.mul_f64(5.0);
-        costs.ran(throttled);
+        cost_model.ran(throttled);
     }
-    assert_close(price(&mut costs, &pod(1, 0.2, 0.0)), 0.042 / 32.0 / 0.2);
+    assert_close(
+        price(&mut cost_model, &pod(1, 0.2, 0.0)),
+        0.042 / 32.0 / 0.2,
+    );
 }
 
 #[test]
 fn where_the_model_is_small_all_else_that_is_done_for_a_request_counts() {
-    let mut costs = learnt(&[(1, 10e-6), (32, 40e-6)]);
-    costs.ran(ran(1, 10e-6));
-    let price = price(&mut costs, &pod(1, 2.0, 50e-6));
+    let mut cost_model = learnt(&[(1, 10e-6), (32, 40e-6)]);
+    cost_model.ran(ran(1, 10e-6));
+    let price = price(&mut cost_model, &pod(1, 2.0, 50e-6));
     assert_close(price, (50e-6 + 10e-6) / 2.0);
 }
 
 #[test]
 fn batches_grow_until_the_model_takes_no_more_than_the_rest() {
-    let mut costs = learnt(&[(1, 101e-6), (32, 132e-6)]);
-    let price = price(&mut costs, &pod(1, 1.0, 26e-6));
+    let mut cost_model = learnt(&[(1, 101e-6), (32, 132e-6)]);
+    let price = price(&mut cost_model, &pod(1, 1.0, 26e-6));
     assert_close(price, 52e-6);
 }
 
 #[test]
 fn what_full_batches_save_is_not_forgotten_while_the_pod_is_hardly_busy() {
-    let mut costs = learnt(&[(1, 0.011), (32, 0.042)]);
+    let mut cost_model = learnt(&[(1, 0.011), (32, 0.042)]);
     for _ in 0..100_000 {
-        costs.ran(ran(1, 0.011));
+        cost_model.ran(ran(1, 0.011));
     }
-    assert_close(price(&mut costs, &pod(1, 8.0, 0.0)), 0.042 / 32.0);
+    assert_close(price(&mut cost_model, &pod(1, 8.0, 0.0)), 0.042 / 32.0);
 }
 
 #[test]
 fn one_size_alone_says_nothing_about_larger_batches() {
-    let mut costs = learnt(&[(1, 0.011)]);
-    assert_close(price(&mut costs, &pod(1, 8.0, 0.0)), 0.011);
+    let mut cost_model = learnt(&[(1, 0.011)]);
+    assert_close(price(&mut cost_model, &pod(1, 8.0, 0.0)), 0.011);
 }
 
 #[test]
 fn a_short_deadline_makes_smaller_batches() {
-    let mut costs = learnt(&[(1, 0.011), (32, 0.042)]);
-    let arrival = costs
+    let mut cost_model = learnt(&[(1, 0.011), (32, 0.042)]);
+    let arrival = cost_model
         .arrives(rows(1), 1, Duration::from_millis(40))
         .unwrap();
     assert_close(arrival.takes(&pod(1, 8.0, 0.0)), 0.020 / 10.0);
@@ -136,32 +142,35 @@ fn a_short_deadline_makes_smaller_batches() {
 
 #[test]
 fn what_arrives_before_anything_is_known_counts_later() {
-    let mut costs = Costs::new(rows(MAX_ROWS), &[]);
+    let mut cost_model = CostModel::new(rows(MAX_ROWS), &[]);
     for _ in 0..9 {
-        assert_eq!(costs.arrives(rows(2), 2, LIFETIME), None);
+        assert_eq!(cost_model.arrives(rows(2), 2, LIFETIME), None);
     }
-    costs.ran(ran(1, 0.010));
-    let all = costs.arrives(rows(2), 2, LIFETIME).unwrap();
+    cost_model.ran(ran(1, 0.010));
+    let all = cost_model.arrives(rows(2), 2, LIFETIME).unwrap();
     assert_close(all.rows(), 20.0);
     assert_close(all.takes(&pod(1, 8.0, 0.0)), 0.200);
-    assert_close(costs.arrives(rows(2), 2, LIFETIME).unwrap().rows(), 2.0);
+    assert_close(
+        cost_model.arrives(rows(2), 2, LIFETIME).unwrap().rows(),
+        2.0,
+    );
 }
 
 #[test]
 fn one_stall_changes_little() {
-    let mut costs = learnt(&[(32, 0.042); 32]);
-    costs.ran(ran(32, 20.0));
-    let price = price(&mut costs, &pod(1, 8.0, 0.0));
+    let mut cost_model = learnt(&[(32, 0.042); 32]);
+    cost_model.ran(ran(32, 20.0));
+    let price = price(&mut cost_model, &pod(1, 8.0, 0.0));
     assert!(price < 1.1 * 0.042 / 32.0, "{price}");
 }
 
 #[test]
 fn a_batch_that_was_stopped_counts_where_it_ran_longer_than_expected() {
-    let mut costs = learnt(&[(32, 0.042)]);
-    costs.stopped(ran(32, 0.001));
-    assert_close(price(&mut costs, &pod(1, 8.0, 0.0)), 0.042 / 32.0);
-    costs.stopped(ran(32, 0.084));
-    assert_close(price(&mut costs, &pod(1, 8.0, 0.0)), 0.063 / 32.0);
+    let mut cost_model = learnt(&[(32, 0.042)]);
+    cost_model.stopped(ran(32, 0.001));
+    assert_close(price(&mut cost_model, &pod(1, 8.0, 0.0)), 0.042 / 32.0);
+    cost_model.stopped(ran(32, 0.084));
+    assert_close(price(&mut cost_model, &pod(1, 8.0, 0.0)), 0.063 / 32.0);
 }
 
 /// A pod with one worker, in virtual time.
@@ -210,7 +219,7 @@ impl World {
     fn load(&self, times: f64) -> f64 {
         let before = [1, MAX_ROWS].map(|rows| ran(rows, self.takes(rows)));
         let before = if self.measured { &before[..] } else { &[] };
-        let mut costs = Costs::new(rows(MAX_ROWS), before);
+        let mut cost_model = CostModel::new(rows(MAX_ROWS), before);
         let pod = pod(1, self.quota, 0.0);
         let mut noise = Noise(1);
         let rate = times * self.capacity();
@@ -223,7 +232,7 @@ impl World {
             {
                 let mut batch = ran(rows, ends - began);
                 batch.processor_time = Duration::from_secs_f64(self.takes(rows));
-                costs.ran(batch);
+                cost_model.ran(batch);
                 let rows = waiting.len().min(MAX_ROWS);
                 waiting.drain(..rows);
                 running = (rows > 0).then(|| {
@@ -232,7 +241,7 @@ impl World {
                 });
                 continue;
             }
-            if let Some(arrived) = costs.arrives(rows(1), 1, LIFETIME)
+            if let Some(arrived) = cost_model.arrives(rows(1), 1, LIFETIME)
                 && arrival > 5.0
             {
                 offered += arrived.takes(&pod);
@@ -296,9 +305,9 @@ proptest! {
             .iter()
             .map(|&rows| (rows, fixed + per_row * rows as f64))
             .collect();
-        let mut costs = learnt(&batches);
+        let mut cost_model = learnt(&batches);
         let expected: f64 = fixed / 32.0 + per_row;
-        let found: f64 = costs
+        let found: f64 = cost_model
             .arrives(rows(1), 1, Duration::from_secs(100))
             .unwrap()
             .takes(&pod(1, 8.0, 0.0));
@@ -312,28 +321,28 @@ proptest! {
         elements in 0_usize..10_000,
         lifetime in 0_u64..100_000,
         processors in 0.0..64.0,
-        besides in 0.0..0.01,
+        overhead in 0.0..0.01,
     ) {
-        let mut costs = Costs::new(rows(MAX_ROWS), &[]);
+        let mut cost_model = CostModel::new(rows(MAX_ROWS), &[]);
         for (rows, elements, took, processor_time) in batches {
-            costs.ran(Ran {
+            cost_model.ran(BatchCost {
                 rows,
                 elements,
                 took: Duration::from_micros(took),
                 processor_time: Duration::from_micros(processor_time),
             });
         }
-        let pod = pod(2, processors, besides);
+        let pod = pod(2, processors, overhead);
         let lifetime = Duration::from_millis(lifetime);
-        let one = costs.arrives(rows(count), elements, lifetime).unwrap().takes(&pod);
+        let one = cost_model.arrives(rows(count), elements, lifetime).unwrap().takes(&pod);
         prop_assert!(one.is_finite() && one >= 0.0, "{one}");
         let before = Work {
             requests: 1.0,
             rows: count as f64,
             elements: elements as f64,
         };
-        costs.unknown = before;
-        let two = costs.arrives(rows(count), elements, lifetime).unwrap().takes(&pod);
+        cost_model.unknown = before;
+        let two = cost_model.arrives(rows(count), elements, lifetime).unwrap().takes(&pod);
         prop_assert!((two - 2.0 * one).abs() <= 1e-9 * two, "{one}, {two}");
     }
 }

@@ -25,7 +25,7 @@
 //!   else.
 //!
 //! How far batches are off what was expected is averaged too, as TCP does for round trips (RFC 6298):
-//! [`Fit::safe`] leaves room for it.
+//! [`LatencyEstimate::upper_bound`] leaves room for it.
 
 use std::time::Duration;
 
@@ -61,16 +61,16 @@ const MAX_SECONDS: f64 = 1e9;
 
 /// A batch that ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measured {
+pub struct BatchLatency {
     /// Rows of the batch.
     pub rows: usize,
     /// Time that it took.
     pub took: Duration,
 }
 
-/// Measured batches, summed up.
+/// BatchLatency batches, summed up.
 #[derive(Debug, Clone, Default)]
-pub struct BatchTime {
+pub struct LatencyModel {
     batches: u32,
     weight: f64,
     mean_rows: f64,
@@ -87,7 +87,7 @@ pub struct BatchTime {
 
 /// What batches take, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fit {
+pub struct LatencyEstimate {
     model: Model,
     /// Seconds that no batch is said to exceed.
     longest: f64,
@@ -103,12 +103,12 @@ enum Model {
     Point { rows: f64, seconds: f64 },
 }
 
-impl BatchTime {
+impl LatencyModel {
     /// A batch ran to its end.
-    pub fn measure(&mut self, batch: Measured) {
+    pub fn observe(&mut self, batch: BatchLatency) {
         let (rows, mut seconds) = (batch.rows as f64, batch.took.as_secs_f64());
-        if let Some(fit) = self.fit() {
-            let (least, most) = fit.of_one(rows);
+        if let Some(estimate) = self.estimate() {
+            let (least, most) = estimate.of_one(rows);
             if self.batches >= SETTLED {
                 seconds = seconds.min((most * SURPRISE).max(NEVER_LONG));
             }
@@ -132,19 +132,19 @@ impl BatchTime {
     }
 
     /// A batch was stopped after so long: it would have taken longer.
-    pub fn measure_stopped(&mut self, batch: Measured) {
+    pub fn observe_cancelled(&mut self, batch: BatchLatency) {
         if self
-            .fit()
-            .is_none_or(|fit| batch.took > fit.least(1, batch.rows))
+            .estimate()
+            .is_none_or(|estimate| batch.took > estimate.minimum(1, batch.rows))
         {
-            self.measure(batch);
+            self.observe(batch);
         }
     }
 
     /// What is known; nothing before the first batch.
     #[must_use]
-    pub fn fit(&self) -> Option<Fit> {
-        (self.batches > 0).then(|| Fit {
+    pub fn estimate(&self) -> Option<LatencyEstimate> {
+        (self.batches > 0).then(|| LatencyEstimate {
             model: self.model(),
             longest: if self.batches < SETTLED {
                 self.longest
@@ -157,8 +157,8 @@ impl BatchTime {
 
     /// What more than one batch has shown: the very first one may have been slow for once.
     #[must_use]
-    pub fn confirmed_fit(&self) -> Option<Fit> {
-        self.fit().filter(|_| self.batches > 1)
+    pub fn confirmed_estimate(&self) -> Option<LatencyEstimate> {
+        self.estimate().filter(|_| self.batches > 1)
     }
 
     fn model(&self) -> Model {
@@ -185,17 +185,17 @@ impl BatchTime {
     }
 }
 
-impl Fit {
+impl LatencyEstimate {
     /// The least that so many batches, with so many rows together, take one after another.
     #[must_use]
-    pub fn least(&self, batches: usize, rows: usize) -> Duration {
+    pub fn minimum(&self, batches: usize, rows: usize) -> Duration {
         duration(self.seconds(batches as f64, rows as f64))
     }
 
     /// Time in which a batch with so many rows is almost always done: with room for three times
     /// the mean deviation, and at most for as much again.
     #[must_use]
-    pub fn safe(&self, rows: usize) -> Duration {
+    pub fn upper_bound(&self, rows: usize) -> Duration {
         duration(self.seconds(1.0, rows as f64) * (1.0 + self.room()))
     }
 

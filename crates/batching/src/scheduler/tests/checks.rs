@@ -1,7 +1,7 @@
 //! Requests that run alone, from the start or from some moment on, and the checks that lead to it.
 
 use super::*;
-use crate::machine::sentinel::{Check, Sentinel};
+use crate::scheduler::sentinel::{CheckResult, Sentinel};
 
 fn alone(policy: Policy) -> Config {
     Config {
@@ -21,13 +21,13 @@ impl Bench {
     /// A batch ends well, and one of its requests is kept where one is to be checked.
     fn succeed(&mut self, batch: Batch<char, &'static str>) -> Outputs<char, &'static str> {
         self.running.retain(|run| *run != batch.run);
-        let measured = Measured {
+        let measured = BatchLatency {
             rows: batch.entries.iter().map(Entry::rows).sum(),
             took: milliseconds(10),
         };
-        let outputs = (self.machine).succeeded(self.now, batch.run, measured, batch.entries);
+        let outputs = (self.scheduler).succeeded(self.now, batch.run, measured, batch.entries);
         if let Outputs::Give { keep: Some(_), .. } = outputs {
-            self.machine.keep(self.now, ());
+            self.scheduler.keep(self.now, ());
         }
         outputs
     }
@@ -46,16 +46,20 @@ impl Bench {
         }
     }
 
-    fn check(&mut self) -> Recheck<()> {
-        match self.machine.poll(self.now) {
-            Step::Check(recheck) => recheck,
+    fn check(&mut self) -> CheckTask<()> {
+        match self.scheduler.poll(self.now) {
+            Action::Check(check_task) => check_task,
             step => panic!("expected a check, got {step:?}"),
         }
     }
 
-    fn checked(&mut self, recheck: Recheck<()>, check: Option<Check>) -> Option<Check> {
-        self.machine
-            .checked(self.now, recheck, milliseconds(5), check)
+    fn checked(
+        &mut self,
+        check_task: CheckTask<()>,
+        check: Option<CheckResult>,
+    ) -> Option<CheckResult> {
+        self.scheduler
+            .checked(self.now, check_task, milliseconds(5), check)
     }
 }
 
@@ -112,8 +116,8 @@ fn alone_every_request_that_waits_is_counted_as_a_batch() {
     bench.push('a', 2, "40 ms");
     let deadline = |now, time| now + milliseconds(time);
     let mut push = |count, time| {
-        let (now, machine) = (bench.now, &mut bench.machine);
-        machine.push(now, 'a', rows(count), deadline(now, time), "comes")
+        let (now, scheduler) = (bench.now, &mut bench.scheduler);
+        scheduler.push(now, 'a', rows(count), deadline(now, time), "comes")
     };
     // 30 ms that run, 140 ms that wait and 40 ms of its own.
     match push(2, 200) {
@@ -138,8 +142,8 @@ fn alone_a_request_without_time_for_its_run_goes_and_the_next_one_runs() {
     }
     bench.pass(500);
     bench.finish();
-    match bench.machine.poll(bench.now) {
-        Step::Expired(dropped) => assert_eq!(names(&dropped), ["long"]),
+    match bench.scheduler.poll(bench.now) {
+        Action::Expired(dropped) => assert_eq!(names(&dropped), ["long"]),
         step => panic!("{step:?}"),
     }
     assert_eq!(bench.run_names(), ["short"]);
@@ -152,9 +156,9 @@ fn from_the_switch_on_what_waits_runs_alone_in_its_order() {
         bench.push(signature, 1, name);
     }
     assert_eq!(bench.wait(), Some(milliseconds(50)));
-    assert!(!bench.machine.is_alone());
-    assert!(bench.machine.run_alone().is_none());
-    assert!(bench.machine.is_alone());
+    assert!(!bench.scheduler.is_alone());
+    assert!(bench.scheduler.run_alone().is_none());
+    assert!(bench.scheduler.is_alone());
     bench.push('a', 9, "large");
     for name in ["a1", "b1", "a2", "b2", "large"] {
         assert_eq!(bench.run_names(), [name]);
@@ -173,8 +177,8 @@ fn a_shared_batch_that_ends_after_the_switch_is_not_given_and_its_requests_run_a
     bench.push('b', 1, "lone");
     let (shared, lone) = (bench.run(), bench.run());
     bench.push('a', 1, "a3");
-    bench.machine.run_alone();
-    bench.machine.cancel(left);
+    bench.scheduler.run_alone();
+    bench.scheduler.cancel(left);
     assert!(is_dropped(&bench.succeed(shared)));
     match bench.succeed(lone) {
         Outputs::Give { batch, keep: None } => assert_eq!(names(&batch), ["lone"]),
@@ -196,8 +200,8 @@ fn a_shared_batch_that_fails_after_the_switch_runs_alone_too() {
         bench.push('a', 1, name);
     }
     let shared = bench.run();
-    bench.machine.run_alone();
-    assert!(bench.machine.failed(shared.run, shared.entries).is_none());
+    bench.scheduler.run_alone();
+    assert!(bench.scheduler.failed(shared.run, shared.entries).is_none());
     for name in ["1", "2", "3", "4"] {
         let batch = bench.run();
         assert_eq!(names(&batch.entries), [name]);
@@ -211,10 +215,10 @@ fn what_shared_a_batch_of_a_lost_worker_is_not_given_after_the_switch() {
     bench.push('a', 1, "1");
     bench.push('a', 1, "2");
     let shared = bench.run();
-    bench.machine.run_alone();
-    bench.machine.abandon();
+    bench.scheduler.run_alone();
+    bench.scheduler.abandon();
     assert!(is_dropped(&bench.succeed(shared)));
-    assert!(matches!(bench.machine.poll(bench.now), Step::Finished));
+    assert!(matches!(bench.scheduler.poll(bench.now), Action::Finished));
 }
 
 #[test]
@@ -224,26 +228,29 @@ fn a_check_runs_while_nothing_waits_and_makes_way_for_a_request() {
     bench.push('a', 1, "comes before it");
     bench.run();
     bench.finish();
-    let recheck = bench.check();
+    let check_task = bench.check();
     assert!(
-        bench.machine.interrupt(bench.now).is_none(),
+        bench.scheduler.interrupt(bench.now).is_none(),
         "nothing waits"
     );
     assert!(
-        bench.machine.has_idle_worker(),
+        bench.scheduler.has_idle_worker(),
         "a check is stopped at once"
     );
     bench.push('a', 1, "comes during it");
-    bench.machine.interrupt(bench.now).unwrap().request();
-    assert!(recheck.stop.is_requested());
-    assert!(bench.machine.interrupt(bench.now).is_none());
-    assert_eq!(bench.checked(recheck, None), None);
+    bench.scheduler.interrupt(bench.now).unwrap().cancel();
+    assert!(check_task.stop.is_cancelled());
+    assert!(bench.scheduler.interrupt(bench.now).is_none());
+    assert_eq!(bench.checked(check_task, None), None);
     assert_eq!(bench.run_names(), ["comes during it"]);
     bench.finish();
-    let recheck = bench.check();
-    assert_eq!(bench.checked(recheck, Some(Check::Same)), Some(Check::Same));
+    let check_task = bench.check();
+    assert_eq!(
+        bench.checked(check_task, Some(CheckResult::Same)),
+        Some(CheckResult::Same)
+    );
     assert_eq!(bench.wait(), None);
-    assert!(!bench.machine.is_alone());
+    assert!(!bench.scheduler.is_alone());
 }
 
 #[test]
@@ -261,14 +268,17 @@ fn an_overdue_check_goes_before_what_waits_and_keeps_one_worker() {
     bench.pass(1);
     bench.finish();
     bench.push('a', 1, "waits");
-    let recheck = bench.check();
-    assert!(bench.machine.interrupt(bench.now).is_none());
-    assert!(!bench.machine.has_idle_worker());
+    let check_task = bench.check();
+    assert!(bench.scheduler.interrupt(bench.now).is_none());
+    assert!(!bench.scheduler.has_idle_worker());
     assert!(bench.wait().is_some());
     bench.finish();
     assert_eq!(bench.run_names(), ["waits"], "on the other worker");
-    assert_eq!(bench.checked(recheck, Some(Check::Same)), Some(Check::Same));
-    assert!(bench.machine.has_idle_worker());
+    assert_eq!(
+        bench.checked(check_task, Some(CheckResult::Same)),
+        Some(CheckResult::Same)
+    );
+    assert!(bench.scheduler.has_idle_worker());
 }
 
 #[test]
@@ -289,22 +299,22 @@ fn an_idle_worker_wakes_for_a_check_that_becomes_overdue() {
     assert_eq!(bench.wait(), Some(milliseconds(500)));
     bench.pass(500);
     bench.check();
-    assert_eq!(bench.machine.waiting_rows(), 1);
+    assert_eq!(bench.scheduler.waiting_rows(), 1);
 }
 
 #[test]
 fn a_difference_parts_requests_at_once_and_is_told_once() {
     let mut bench = Bench::new(checked(), 2);
     bench.share();
-    let recheck = bench.check();
+    let check_task = bench.check();
     bench.push('a', 1, "1");
     bench.push('a', 1, "2");
     let shared = bench.run();
     bench.push('a', 1, "3");
     bench.push('a', 1, "4");
-    let different = Some(Check::Different);
-    assert_eq!(bench.checked(recheck, different), different);
-    assert!(bench.machine.is_alone());
+    let different = Some(CheckResult::Different);
+    assert_eq!(bench.checked(check_task, different), different);
+    assert!(bench.scheduler.is_alone());
     assert!(is_dropped(&bench.succeed(shared)));
     for name in ["1", "2", "3", "4"] {
         let batch = bench.run();
@@ -322,16 +332,19 @@ fn what_a_check_finds_after_the_switch_or_the_close_is_of_no_use() {
     for close in [false, true] {
         let mut bench = Bench::new(checked(), 1);
         bench.share();
-        let recheck = bench.check();
+        let check_task = bench.check();
         let stop = if close {
-            bench.machine.close()
+            bench.scheduler.close()
         } else {
-            bench.machine.run_alone()
+            bench.scheduler.run_alone()
         };
-        stop.unwrap().request();
-        assert!(recheck.stop.is_requested());
-        assert_eq!(bench.checked(recheck, Some(Check::Different)), None);
-        assert_eq!(bench.machine.is_alone(), !close);
+        stop.unwrap().cancel();
+        assert!(check_task.stop.is_cancelled());
+        assert_eq!(
+            bench.checked(check_task, Some(CheckResult::Different)),
+            None
+        );
+        assert_eq!(bench.scheduler.is_alone(), !close);
     }
 }
 
@@ -340,19 +353,19 @@ fn a_closed_queue_is_finished_when_its_overdue_check_has_ended() {
     let mut bench = Bench::new(checked(), 1);
     bench.share();
     bench.pass(1_000);
-    let recheck = bench.check();
-    bench.machine.close().unwrap();
+    let check_task = bench.check();
+    bench.scheduler.close().unwrap();
     assert_eq!(bench.wait(), None);
-    bench.checked(recheck, None);
-    assert!(matches!(bench.machine.poll(bench.now), Step::Finished));
+    bench.checked(check_task, None);
+    assert!(matches!(bench.scheduler.poll(bench.now), Action::Finished));
 }
 
 #[test]
 fn a_kept_request_is_forgotten_at_the_close() {
     let mut bench = Bench::new(checked(), 1);
     bench.share();
-    assert!(bench.machine.close().is_none());
-    assert!(matches!(bench.machine.poll(bench.now), Step::Finished));
+    assert!(bench.scheduler.close().is_none());
+    assert!(matches!(bench.scheduler.poll(bench.now), Action::Finished));
 }
 
 #[test]
@@ -368,7 +381,7 @@ fn nothing_is_kept_where_nothing_is_checked_or_shared() {
         for _round in 0..100 {
             bench.push('a', 1, "a");
             bench.push('a', 1, "b");
-            while bench.machine.waiting_rows() > 0 {
+            while bench.scheduler.waiting_rows() > 0 {
                 let batch = bench.run();
                 match bench.succeed(batch) {
                     Outputs::Give { keep: None, .. } => {}

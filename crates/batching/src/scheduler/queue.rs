@@ -32,14 +32,14 @@ struct Lane {
 
 /// What the queue as a whole knows of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Standing {
+struct LaneSummary {
     oldest: Option<Ticket>,
     complete: bool,
     batches: usize,
 }
 
 impl Lane {
-    fn standing(&self, bound: Bound) -> Standing {
+    fn summary(&self, bound: Bound) -> LaneSummary {
         let (complete, batches) = match bound {
             // With so many rows the next batch is full, or its next request doesn't fit.
             Bound::Rows(max) => (
@@ -48,7 +48,7 @@ impl Lane {
             ),
             Bound::OneRequest => (true, self.tickets.len()),
         };
-        Standing {
+        LaneSummary {
             oldest: self.tickets.first().copied(),
             complete,
             batches,
@@ -188,7 +188,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         let Some(lane) = self.lanes.get_mut(id) else {
             return Vec::new();
         };
-        let before = lane.standing(self.bound);
+        let before = lane.summary(self.bound);
         let mut taken = Vec::with_capacity(tickets.len());
         for ticket in tickets {
             if lane.tickets.remove(ticket)
@@ -200,7 +200,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
                 taken.push(entry);
             }
         }
-        let after = lane.standing(self.bound);
+        let after = lane.summary(self.bound);
         if after.oldest.is_none() {
             let half = lane.half;
             self.lanes.remove(id);
@@ -241,7 +241,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         let Some(lane) = self.lanes.get_mut(id) else {
             return;
         };
-        let before = lane.standing(self.bound);
+        let before = lane.summary(self.bound);
         for entry in entries {
             lane.tickets.insert(entry.ticket);
             lane.rows += entry.rows();
@@ -250,12 +250,12 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
             self.waiting
                 .insert(entry.ticket, Waiting { entry, lane: id });
         }
-        let after = lane.standing(self.bound);
+        let after = lane.summary(self.bound);
         self.note(id, before, after);
     }
 
     /// Keeps what is known of all lanes together in step with a change of one.
-    fn note(&mut self, lane: usize, before: Standing, after: Standing) {
+    fn note(&mut self, lane: usize, before: LaneSummary, after: LaneSummary) {
         self.batches = self.batches - before.batches + after.batches;
         if (before.oldest, before.complete) == (after.oldest, after.complete) {
             return;

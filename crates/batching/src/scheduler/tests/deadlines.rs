@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::machine::plan::delivery;
+use crate::scheduler::plan::delivery;
 
 /// What a batch takes here: 10 ms, and 1 ms for each row.
 fn takes(rows: usize) -> Duration {
@@ -13,7 +13,7 @@ fn takes(rows: usize) -> Duration {
 
 /// A machine that knows what its batches take, with batches that take just that.
 struct World {
-    machine: Machine<u8, usize>,
+    scheduler: Scheduler<u8, usize>,
     now: Instant,
     /// When it had learnt what batches take.
     began: Instant,
@@ -31,7 +31,7 @@ impl World {
     fn of(config: Config, workers: usize) -> Self {
         let max_rows = config.max_rows.get();
         let mut world = Self {
-            machine: Machine::new(config, rows(workers), &[]),
+            scheduler: Scheduler::new(config, rows(workers), &[]),
             now: Instant::now(),
             began: Instant::now(),
             running: Vec::new(),
@@ -52,7 +52,7 @@ impl World {
     fn push(&mut self, signature: u8, count: usize, lifetime: u64) -> Result<usize, Rejection> {
         let id = self.answered.len();
         let deadline = self.now + milliseconds(lifetime);
-        self.machine
+        self.scheduler
             .push(self.now, signature, rows(count), deadline, id)?;
         self.answered.push(None);
         self.given_up.push(None);
@@ -62,18 +62,18 @@ impl World {
 
     fn settle(&mut self) {
         loop {
-            match self.machine.poll(self.now) {
-                Step::Run(batch) => {
+            match self.scheduler.poll(self.now) {
+                Action::Run(batch) => {
                     let count = batch.entries.iter().map(Entry::rows).sum();
                     self.running.push((self.now + takes(count), batch));
                 }
-                Step::Expired(entries) => {
+                Action::Expired(entries) => {
                     for entry in entries {
                         self.given_up[entry.payload] = Some(self.now);
                     }
                 }
-                Step::Check(_) => panic!("nothing is checked"),
-                Step::Wait(_) | Step::Finished => break,
+                Action::Check(_) => panic!("nothing is checked"),
+                Action::Wait(_) | Action::Finished => break,
             }
         }
     }
@@ -96,7 +96,7 @@ impl World {
             let (ended, batch) = self.running.swap_remove(index);
             self.now = ended;
             let count = batch.entries.iter().map(Entry::rows).sum();
-            for entry in answer(&mut self.machine, ended, batch, takes(count)) {
+            for entry in answer(&mut self.scheduler, ended, batch, takes(count)) {
                 self.answered[entry.payload] = Some(ended);
             }
             self.settle();
@@ -143,7 +143,7 @@ fn a_request_that_would_be_answered_too_late_is_refused_at_once() {
 /// A hundred milliseconds, once the workers have been busy for two seconds.
 const OBJECTIVE: Objective = Objective {
     latency: milliseconds(100),
-    standing: milliseconds(2_000),
+    overload_after: milliseconds(2_000),
 };
 
 fn under(objective: Objective) -> World {
@@ -170,10 +170,10 @@ fn with_a_long_queue() -> World {
 #[test]
 fn in_a_long_overload_requests_beyond_the_objective_are_refused() {
     let mut world = with_a_long_queue();
-    world.stay_full_for(OBJECTIVE.standing);
+    world.stay_full_for(OBJECTIVE.overload_after);
     match world.push(0, 1, 60_000) {
         Err(Rejection::Overloaded {
-            cause: Overload::Standing { expected },
+            cause: Overload::Sustained { expected },
             retry_after,
         }) => {
             assert_about(expected, milliseconds(240));
@@ -192,12 +192,12 @@ fn in_a_long_overload_requests_beyond_the_objective_are_refused() {
 #[test]
 fn a_worker_between_two_batches_is_not_idle() {
     let mut world = with_a_long_queue();
-    while world.now < world.began + OBJECTIVE.standing {
+    while world.now < world.began + OBJECTIVE.overload_after {
         let (ends, batch) = world.running.pop().unwrap();
         world.now = ends;
-        answer(&mut world.machine, ends, batch, takes(10));
+        answer(&mut world.scheduler, ends, batch, takes(10));
         let deadline = ends + milliseconds(60_000);
-        let pushed = world.machine.push(ends, 0, rows(10), deadline, 0);
+        let pushed = world.scheduler.push(ends, 0, rows(10), deadline, 0);
         pushed.unwrap();
         world.answered.push(None);
         world.settle();
@@ -208,20 +208,20 @@ fn a_worker_between_two_batches_is_not_idle() {
 #[test]
 fn a_burst_waits_as_long_as_it_has_time() {
     let mut world = with_a_long_queue();
-    world.stay_full_for(OBJECTIVE.standing - takes(10));
+    world.stay_full_for(OBJECTIVE.overload_after - takes(10));
     // The worker is idle for a moment.
     world.pass(12 * takes(10));
     for _batch in 0..11 {
         world.push(0, 10, 60_000).unwrap();
     }
-    world.pass(OBJECTIVE.standing / 10);
+    world.pass(OBJECTIVE.overload_after / 10);
     assert!(world.push(0, 10, 60_000).is_ok());
 }
 
 #[test]
 fn a_request_with_less_time_than_the_objective_is_held_to_its_own() {
     let mut world = with_a_long_queue();
-    world.stay_full_for(OBJECTIVE.standing);
+    world.stay_full_for(OBJECTIVE.overload_after);
     too_late(world.push(0, 1, 50));
 }
 
@@ -229,7 +229,7 @@ fn a_request_with_less_time_than_the_objective_is_held_to_its_own() {
 fn however_short_the_objective_what_runs_at_once_or_next_is_taken() {
     let mut world = under(Objective {
         latency: milliseconds(1),
-        standing: milliseconds(1),
+        overload_after: milliseconds(1),
     });
     for _request in 0..100 {
         // The second is the next to run.
@@ -276,7 +276,7 @@ fn before_anything_is_measured_only_the_rows_are_bounded() {
     bench.push('a', 4, "waits");
     let deadline = bench.now + milliseconds(1);
     let pushed = bench
-        .machine
+        .scheduler
         .push(bench.now, 'a', rows(1), deadline, "short");
     assert!(pushed.is_ok());
     match bench.try_push('a', 2, "more") {
@@ -305,7 +305,7 @@ fn a_request_that_got_too_late_for_its_run_is_dropped_before_it() {
     let blocker = bench.run();
     let deadline = bench.now + milliseconds(30);
     bench
-        .machine
+        .scheduler
         .push(bench.now, 'a', rows(1), deadline, "short")
         .unwrap();
     bench.push('a', 1, "long");
@@ -314,9 +314,9 @@ fn a_request_that_got_too_late_for_its_run_is_dropped_before_it() {
     for _batch in 0..8 {
         bench.measure(1, milliseconds(20));
     }
-    bench.machine.skipped(blocker.run);
-    match bench.machine.poll(bench.now) {
-        Step::Expired(dropped) => assert_eq!(names(&dropped), ["short"]),
+    bench.scheduler.skipped(blocker.run);
+    match bench.scheduler.poll(bench.now) {
+        Action::Expired(dropped) => assert_eq!(names(&dropped), ["short"]),
         step => panic!("{step:?}"),
     }
     assert_eq!(bench.run_names(), ["long"]);
@@ -367,7 +367,7 @@ fn a_batch_takes_at_most_half_of_the_time_that_its_requests_had() {
     for count in [1, 4].repeat(4) {
         bench.measure(count, milliseconds(99 * count as u64));
     }
-    bench.machine.skipped(blocker.run);
+    bench.scheduler.skipped(blocker.run);
     assert_eq!(bench.run().entries.len(), 5);
 }
 
@@ -377,7 +377,7 @@ fn one_slow_first_batch_drops_nobody() {
     let lifetime = milliseconds(12_000);
     let push = |bench: &mut Bench| {
         let deadline = bench.now + lifetime;
-        bench.machine.push(bench.now, 'a', rows(1), deadline, "")
+        bench.scheduler.push(bench.now, 'a', rows(1), deadline, "")
     };
     push(&mut bench).unwrap();
     let slow = bench.run();
@@ -385,18 +385,18 @@ fn one_slow_first_batch_drops_nobody() {
         push(&mut bench).unwrap();
         bench.pass(100);
     }
-    answer(&mut bench.machine, bench.now, slow, milliseconds(10_000));
+    answer(&mut bench.scheduler, bench.now, slow, milliseconds(10_000));
     let mut answered = 0;
-    while let Step::Run(batch) = bench.machine.poll(bench.now) {
+    while let Action::Run(batch) = bench.scheduler.poll(bench.now) {
         answered += batch.entries.len();
         bench.pass(1);
-        answer(&mut bench.machine, bench.now, batch, milliseconds(1));
+        answer(&mut bench.scheduler, bench.now, batch, milliseconds(1));
     }
     assert_eq!(answered, 100);
     push(&mut bench).unwrap();
     bench.run();
     let deadline = bench.now + milliseconds(50);
-    let pushed = bench.machine.push(bench.now, 'a', rows(1), deadline, "");
+    let pushed = bench.scheduler.push(bench.now, 'a', rows(1), deadline, "");
     assert!(pushed.is_ok(), "it is forgotten");
 }
 
@@ -410,10 +410,10 @@ fn too_high_an_estimate_does_not_refuse_for_ever() {
     // Clients that try every millisecond, with batches that in truth take 2 ms.
     for _millisecond in 0..100 {
         let _maybe_refused = bench.try_push('a', 1, "tries");
-        while bench.machine.has_idle_worker() && bench.machine.waiting_rows() > 0 {
-            if let Step::Run(batch) = bench.machine.poll(bench.now) {
+        while bench.scheduler.has_idle_worker() && bench.scheduler.waiting_rows() > 0 {
+            if let Action::Run(batch) = bench.scheduler.poll(bench.now) {
                 bench.now += milliseconds(2);
-                answered += answer(&mut bench.machine, bench.now, batch, milliseconds(2)).len();
+                answered += answer(&mut bench.scheduler, bench.now, batch, milliseconds(2)).len();
             }
         }
         bench.pass(1);
@@ -433,7 +433,7 @@ proptest! {
         let mut pushed = Vec::new();
         for (signature, count, lifetime, pause) in events {
             let deadline = world.now + milliseconds(lifetime);
-            let idle = world.machine.has_idle_worker();
+            let idle = world.scheduler.has_idle_worker();
             match world.push(signature, count, lifetime) {
                 Ok(_id) => pushed.push((count, lifetime, deadline)),
                 Err(_rejection) => prop_assert!(!idle, "an idle worker refused"),
@@ -444,8 +444,8 @@ proptest! {
         for (id, (count, lifetime, deadline)) in pushed.into_iter().enumerate() {
             match (world.answered[id], world.given_up[id]) {
                 (Some(answered), None) => {
-                    let hopeless = milliseconds(lifetime) < takes(count) + slack;
-                    prop_assert!(hopeless || answered <= deadline + slack);
+                    let too_late = milliseconds(lifetime) < takes(count) + slack;
+                    prop_assert!(too_late || answered <= deadline + slack);
                 }
                 (None, Some(given_up)) => {
                     let left = deadline.saturating_duration_since(given_up);

@@ -29,7 +29,7 @@ fn config(policy: Policy, max_rows: usize, max_queue_rows: usize) -> Config {
 
 /// A machine with its clock, whose payloads are names.
 struct Bench {
-    machine: Machine<char, &'static str>,
+    scheduler: Scheduler<char, &'static str>,
     now: Instant,
     running: VecDeque<RunId>,
 }
@@ -37,7 +37,7 @@ struct Bench {
 impl Bench {
     fn new(config: Config, workers: usize) -> Self {
         Self {
-            machine: Machine::new(config, rows(workers), &[]),
+            scheduler: Scheduler::new(config, rows(workers), &[]),
             now: Instant::now(),
             running: VecDeque::new(),
         }
@@ -54,7 +54,7 @@ impl Bench {
         name: &'static str,
     ) -> Result<Ticket, Rejection> {
         let deadline = self.now + milliseconds(1_000);
-        self.machine
+        self.scheduler
             .push(self.now, signature, rows(count), deadline, name)
     }
 
@@ -63,8 +63,8 @@ impl Bench {
     }
 
     fn run(&mut self) -> Batch<char, &'static str> {
-        match self.machine.poll(self.now) {
-            Step::Run(batch) => {
+        match self.scheduler.poll(self.now) {
+            Action::Run(batch) => {
                 self.running.push_back(batch.run);
                 batch
             }
@@ -75,14 +75,15 @@ impl Bench {
     /// The batch that has run longest ends; what it took is not measured.
     fn finish(&mut self) {
         let run = self.running.pop_front().unwrap();
-        self.machine.skipped(run);
+        self.scheduler.skipped(run);
     }
 
     /// So many rows ran in so much time, whosever they were.
     fn measure(&mut self, rows: usize, took: Duration) {
-        let run = self.machine.runs.begin(Vec::new(), self.now, self.now).0;
-        let measured = Measured { rows, took };
-        self.machine.succeeded(self.now, run, measured, Vec::new());
+        let run = self.scheduler.runs.begin(Vec::new(), self.now, self.now).0;
+        let measured = BatchLatency { rows, took };
+        self.scheduler
+            .succeeded(self.now, run, measured, Vec::new());
     }
 
     fn run_names(&mut self) -> Vec<&'static str> {
@@ -90,8 +91,8 @@ impl Bench {
     }
 
     fn wait(&mut self) -> Option<Duration> {
-        match self.machine.poll(self.now) {
-            Step::Wait(until) => until.map(|until| until - self.now),
+        match self.scheduler.poll(self.now) {
+            Action::Wait(until) => until.map(|until| until - self.now),
             step => panic!("expected to wait, got {step:?}"),
         }
     }
@@ -99,14 +100,14 @@ impl Bench {
 
 /// A batch runs well, and all of its requests are answered.
 fn answer<K: Clone + Eq + Hash, T>(
-    machine: &mut Machine<K, T>,
+    scheduler: &mut Scheduler<K, T>,
     now: Instant,
     batch: Batch<K, T>,
     took: Duration,
 ) -> Vec<Entry<K, T>> {
     let rows = batch.entries.iter().map(Entry::rows).sum();
-    let measured = Measured { rows, took };
-    match machine.succeeded(now, batch.run, measured, batch.entries) {
+    let measured = BatchLatency { rows, took };
+    match scheduler.succeeded(now, batch.run, measured, batch.entries) {
         Outputs::Give { batch, keep: None } => batch,
         Outputs::Give { keep: Some(_), .. } | Outputs::Drop => {
             panic!("nothing is checked or alone")
@@ -123,7 +124,7 @@ fn an_idle_worker_runs_a_lone_request_at_once() {
     let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     bench.push('a', 1, "lone");
     assert_eq!(bench.run_names(), ["lone"]);
-    assert_eq!(bench.machine.waiting_rows(), 0);
+    assert_eq!(bench.scheduler.waiting_rows(), 0);
 }
 
 #[test]
@@ -173,7 +174,7 @@ fn a_request_larger_than_a_batch_is_refused() {
         bench.try_push('a', 5, "large"),
         Err(Rejection::TooManyRows { rows: 5, max: 4 })
     );
-    assert_eq!(bench.machine.waiting_rows(), 0);
+    assert_eq!(bench.scheduler.waiting_rows(), 0);
 }
 
 #[test]
@@ -274,11 +275,11 @@ fn expired_requests_never_run() {
     bench.pass(500);
     bench.push('a', 1, "lives");
     bench.pass(500);
-    match bench.machine.poll(bench.now) {
-        Step::Expired(expired) => assert_eq!(names(&expired), ["expires"]),
+    match bench.scheduler.poll(bench.now) {
+        Action::Expired(expired) => assert_eq!(names(&expired), ["expires"]),
         step => panic!("{step:?}"),
     }
-    assert_eq!(bench.machine.waiting_rows(), 1);
+    assert_eq!(bench.scheduler.waiting_rows(), 1);
     bench.finish();
     assert_eq!(bench.run_names(), ["lives"]);
 }
@@ -289,15 +290,15 @@ fn a_cancelled_request_leaves_the_queue_once() {
     let running = bench.push('a', 1, "runs");
     bench.run();
     let waiting = bench.push('a', 4, "waits");
-    match bench.machine.cancel(waiting) {
+    match bench.scheduler.cancel(waiting) {
         Cancelled::Waiting(entry) => assert_eq!(entry.payload, "waits"),
         other => panic!("{other:?}"),
     }
-    assert!(matches!(bench.machine.cancel(waiting), Cancelled::Over));
-    assert_eq!(bench.machine.waiting_rows(), 0);
+    assert!(matches!(bench.scheduler.cancel(waiting), Cancelled::Over));
+    assert_eq!(bench.scheduler.waiting_rows(), 0);
     assert_eq!(bench.wait(), None, "its deadline went with it");
     bench.finish();
-    assert!(matches!(bench.machine.cancel(running), Cancelled::Over));
+    assert!(matches!(bench.scheduler.cancel(running), Cancelled::Over));
 }
 
 #[test]
@@ -306,18 +307,21 @@ fn a_batch_is_to_be_stopped_when_the_last_of_its_clients_leaves() {
     let tickets = ["a", "b"].map(|name| bench.push('s', 1, name));
     let stop = bench.run().stop;
     assert!(matches!(
-        bench.machine.cancel(tickets[1]),
+        bench.scheduler.cancel(tickets[1]),
         Cancelled::Running(None)
     ));
-    assert!(matches!(bench.machine.cancel(tickets[1]), Cancelled::Over));
-    match bench.machine.cancel(tickets[0]) {
-        Cancelled::Running(Some(last)) => last.request(),
+    assert!(matches!(
+        bench.scheduler.cancel(tickets[1]),
+        Cancelled::Over
+    ));
+    match bench.scheduler.cancel(tickets[0]) {
+        Cancelled::Running(Some(last)) => last.cancel(),
         other => panic!("{other:?}"),
     }
-    assert!(stop.is_requested());
-    assert!(!bench.machine.has_idle_worker(), "until it has stopped");
+    assert!(stop.is_cancelled());
+    assert!(!bench.scheduler.has_idle_worker(), "until it has stopped");
     bench.finish();
-    assert!(bench.machine.has_idle_worker());
+    assert!(bench.scheduler.has_idle_worker());
 }
 
 #[test]
@@ -325,9 +329,9 @@ fn who_left_a_batch_does_not_run_again_when_it_fails() {
     let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     let tickets = ["a", "gone", "c"].map(|name| bench.push('s', 1, name));
     let batch = bench.run();
-    bench.machine.cancel(tickets[1]);
-    assert!(bench.machine.failed(batch.run, batch.entries).is_none());
-    assert_eq!(bench.machine.waiting_rows(), 2);
+    bench.scheduler.cancel(tickets[1]);
+    assert!(bench.scheduler.failed(batch.run, batch.entries).is_none());
+    assert_eq!(bench.scheduler.waiting_rows(), 2);
     assert_eq!(bench.run_names(), ["a"]);
     bench.running.pop_front();
     bench.finish();
@@ -344,13 +348,13 @@ fn a_failed_batch_is_halved_until_one_is_to_blame() {
     bench.push('s', 1, "later");
     let mut ran = Vec::new();
     let mut blamed = Vec::new();
-    while let Step::Run(batch) = bench.machine.poll(bench.now) {
+    while let Action::Run(batch) = bench.scheduler.poll(bench.now) {
         if names(&batch.entries).contains(&"poison") {
-            let to_blame = bench.machine.failed(batch.run, batch.entries);
+            let to_blame = bench.scheduler.failed(batch.run, batch.entries);
             blamed.extend(to_blame.map(|entry| entry.payload));
         } else {
             ran.push(names(&batch.entries));
-            bench.machine.skipped(batch.run);
+            bench.scheduler.skipped(batch.run);
         }
     }
     assert_eq!(blamed, ["poison"]);
@@ -365,7 +369,7 @@ impl Bench {
     fn run_and_return_if_poisoned(&mut self) {
         let batch = self.run();
         assert!(names(&batch.entries).contains(&"poison"));
-        assert!(self.machine.failed(batch.run, batch.entries).is_none());
+        assert!(self.scheduler.failed(batch.run, batch.entries).is_none());
     }
 }
 
@@ -375,7 +379,7 @@ fn halves_of_a_failed_batch_do_not_wait_for_a_window() {
     bench.push('a', 1, "a");
     bench.push('a', 1, "b");
     let batch = bench.run();
-    assert!(bench.machine.failed(batch.run, batch.entries).is_none());
+    assert!(bench.scheduler.failed(batch.run, batch.entries).is_none());
     assert_eq!(bench.run_names(), ["a"]);
 }
 
@@ -384,7 +388,7 @@ fn flushing_ends_the_window_for_those_that_wait_and_those_that_come() {
     let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
     bench.push('a', 1, "waits");
     assert!(bench.wait().is_some());
-    bench.machine.flush();
+    bench.scheduler.flush();
     assert_eq!(bench.run_names(), ["waits"]);
     bench.finish();
     bench.push('a', 1, "comes");
@@ -395,29 +399,29 @@ fn flushing_ends_the_window_for_those_that_wait_and_those_that_come() {
 fn closing_refuses_new_requests_and_runs_the_queue_at_once() {
     let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
     bench.push('a', 1, "accepted");
-    bench.machine.close();
+    bench.scheduler.close();
     assert_eq!(bench.try_push('a', 1, "late"), Err(Rejection::Closed));
     assert_eq!(bench.run_names(), ["accepted"]);
     assert_eq!(bench.wait(), None, "not finished while a batch runs");
     bench.finish();
-    assert!(matches!(bench.machine.poll(bench.now), Step::Finished));
+    assert!(matches!(bench.scheduler.poll(bench.now), Action::Finished));
 }
 
 #[test]
 fn the_last_deadline_of_all_runs_is_known_while_no_worker_is_idle() {
     let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 8), 2);
-    assert_eq!(bench.machine.last_deadline(), None);
+    assert_eq!(bench.scheduler.last_deadline(), None);
     bench.push('a', 1, "first");
     bench.run();
-    assert_eq!(bench.machine.last_deadline(), None, "a worker is idle");
+    assert_eq!(bench.scheduler.last_deadline(), None, "a worker is idle");
     bench.pass(10);
     let ticket = bench.push('a', 1, "second");
     bench.run();
     let last = bench.now + milliseconds(1_000);
-    assert_eq!(bench.machine.last_deadline(), Some(last));
-    bench.machine.cancel(ticket);
+    assert_eq!(bench.scheduler.last_deadline(), Some(last));
+    bench.scheduler.cancel(ticket);
     bench.pass(5_000);
-    assert_eq!(bench.machine.last_deadline(), Some(last));
+    assert_eq!(bench.scheduler.last_deadline(), Some(last));
     bench.finish();
-    assert_eq!(bench.machine.last_deadline(), None, "a worker is idle");
+    assert_eq!(bench.scheduler.last_deadline(), None, "a worker is idle");
 }

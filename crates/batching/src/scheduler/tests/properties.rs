@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::machine::plan::MAX_DELIVERY;
-use crate::machine::sentinel::{Check, Sentinel};
+use crate::scheduler::plan::MAX_DELIVERY;
+use crate::scheduler::sentinel::{CheckResult, Sentinel};
 
 /// What can happen to a batcher.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ enum Event {
     /// Batches must not be shared any more.
     Part,
     /// The check that runs ends after so many milliseconds.
-    Checked(Check, u64),
+    Checked(CheckResult, u64),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -42,11 +42,11 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn check() -> impl Strategy<Value = Check> {
+fn check() -> impl Strategy<Value = CheckResult> {
     prop_oneof![
-        8 => Just(Check::Same),
-        1 => Just(Check::Different),
-        4 => Just(Check::Undecided),
+        8 => Just(CheckResult::Same),
+        1 => Just(CheckResult::Different),
+        4 => Just(CheckResult::Undecided),
     ]
 }
 
@@ -64,9 +64,9 @@ fn sharing() -> impl Strategy<Value = Sharing> {
 
 fn objective() -> impl Strategy<Value = Option<Objective>> {
     prop::option::of(
-        (1_u64..100, 0_u64..100).prop_map(|(latency, standing)| Objective {
+        (1_u64..100, 0_u64..100).prop_map(|(latency, overload_after)| Objective {
             latency: milliseconds(latency),
-            standing: milliseconds(standing),
+            overload_after: milliseconds(overload_after),
         }),
     )
 }
@@ -102,7 +102,7 @@ struct Known {
 
 /// A check that runs.
 struct Checking {
-    recheck: Recheck<usize>,
+    check_task: CheckTask<usize>,
     /// Since when its request is kept.
     since: Instant,
     began: Instant,
@@ -112,7 +112,7 @@ struct Checking {
 struct Judge {
     config: Config,
     workers: usize,
-    machine: Machine<u8, usize, usize>,
+    scheduler: Scheduler<u8, usize, usize>,
     now: Instant,
     known: Vec<Known>,
     running: Vec<Batch<u8, usize>>,
@@ -143,12 +143,12 @@ impl Judge {
             } => {
                 let id = self.known.len();
                 let deadline = self.now + milliseconds(lifetime);
-                let waiting = self.machine.waiting_rows();
+                let waiting = self.scheduler.waiting_rows();
                 if let (Some(since), Some(objective)) = (self.busy_since, self.config.objective) {
-                    self.stood |= since + objective.standing <= self.now;
+                    self.stood |= since + objective.overload_after <= self.now;
                 }
                 let pushed = self
-                    .machine
+                    .scheduler
                     .push(self.now, signature, rows(count), deadline, id);
                 let max = self.config.max_queue_rows.get();
                 match pushed {
@@ -167,7 +167,7 @@ impl Judge {
                         });
                     }
                     Err(Rejection::TooManyRows { .. }) => {
-                        assert!(count > self.config.max_rows.get() && !self.machine.is_alone());
+                        assert!(count > self.config.max_rows.get() && !self.scheduler.is_alone());
                     }
                     Err(Rejection::Overloaded { cause, retry_after }) => {
                         let bounds = milliseconds(1)..=milliseconds(60_000);
@@ -175,12 +175,12 @@ impl Judge {
                         match cause {
                             Overload::QueueFull { .. } => assert!(waiting + count > max),
                             Overload::TooLate { expected } => {
-                                assert!(!self.machine.has_idle_worker());
+                                assert!(!self.scheduler.has_idle_worker());
                                 assert!(2 * expected + MAX_DELIVERY > milliseconds(lifetime));
                             }
-                            Overload::Standing { expected } => {
+                            Overload::Sustained { expected } => {
                                 let latency = self.config.objective.unwrap().latency;
-                                assert!(!self.machine.has_idle_worker() && waiting > 0);
+                                assert!(!self.scheduler.has_idle_worker() && waiting > 0);
                                 assert!(2 * expected + MAX_DELIVERY > latency);
                                 assert!(self.stood);
                             }
@@ -198,7 +198,7 @@ impl Judge {
             }
             Event::Pass(time) => self.now += milliseconds(time),
             Event::Part => {
-                let stop = self.machine.run_alone();
+                let stop = self.scheduler.run_alone();
                 self.part(stop);
             }
             Event::Checked(check, took) => self.checked(Some(check), milliseconds(took)),
@@ -207,51 +207,51 @@ impl Judge {
         self.settle();
     }
 
-    fn part(&mut self, stop: Option<Stop>) {
-        assert!(self.machine.is_alone());
+    fn part(&mut self, stop: Option<CancelHandle>) {
+        assert!(self.scheduler.is_alone());
         self.parted = true;
         self.stop_check(stop);
     }
 
     /// A check is stopped, and that at once.
-    fn stop_check(&mut self, stop: Option<Stop>) {
+    fn stop_check(&mut self, stop: Option<CancelHandle>) {
         if let Some(stop) = stop {
-            stop.request();
+            stop.cancel();
             let checking = self.checking.as_ref().unwrap();
-            let recheck = &checking.recheck;
-            assert!(recheck.stop.is_requested());
-            if recheck.run.is_none() && !self.machine.is_alone() {
-                self.kept = Some((recheck.sample, checking.since));
+            let check_task = &checking.check_task;
+            assert!(check_task.stop.is_cancelled());
+            if check_task.run.is_none() && !self.scheduler.is_alone() {
+                self.kept = Some((check_task.sample, checking.since));
             }
             self.checked(None, Duration::ZERO);
         }
     }
 
-    fn checked(&mut self, check: Option<Check>, took: Duration) {
-        let Some(Checking { recheck, .. }) = self.checking.take() else {
+    fn checked(&mut self, check: Option<CheckResult>, took: Duration) {
+        let Some(Checking { check_task, .. }) = self.checking.take() else {
             return;
         };
-        let settled = self.machine.checked(self.now, recheck, took, check);
+        let settled = self.scheduler.checked(self.now, check_task, took, check);
         assert!(!self.parted || settled.is_none(), "of no use any more");
-        if settled == Some(Check::Different) {
+        if settled == Some(CheckResult::Different) {
             self.part(None);
         }
-        assert_eq!(self.machine.is_alone(), self.parted);
+        assert_eq!(self.scheduler.is_alone(), self.parted);
     }
 
-    fn begin_check(&mut self, recheck: Recheck<usize>) {
+    fn begin_check(&mut self, check_task: CheckTask<usize>) {
         assert!(self.checking.is_none(), "two at once");
         assert!(!self.parted, "of no use any more");
         let (id, since) = self.kept.take().unwrap();
-        assert_eq!(recheck.sample, id);
-        if recheck.run.is_some() {
+        assert_eq!(check_task.sample, id);
+        if check_task.run.is_some() {
             assert!(self.now >= since + milliseconds(1_000), "not overdue");
         } else {
-            assert_eq!(self.machine.waiting_rows(), 0);
+            assert_eq!(self.scheduler.waiting_rows(), 0);
         }
         let began = self.now;
         self.checking = Some(Checking {
-            recheck,
+            check_task,
             since,
             began,
         });
@@ -260,13 +260,13 @@ impl Judge {
     /// Workers that have a batch, or a check that must not be stopped.
     fn busy(&self) -> usize {
         let checking = self.checking.as_ref();
-        let overdue = checking.is_some_and(|it| it.recheck.run.is_some());
+        let overdue = checking.is_some_and(|it| it.check_task.run.is_some());
         self.running.len() + usize::from(overdue)
     }
 
     fn cancel(&mut self, id: usize) {
         let runs = self.known[id].ran && self.known[id].end.is_none();
-        match self.machine.cancel(self.known[id].ticket) {
+        match self.scheduler.cancel(self.known[id].ticket) {
             Cancelled::Waiting(entry) => {
                 assert_eq!(entry.payload, id);
                 self.end(id, End::Cancelled);
@@ -282,10 +282,10 @@ impl Judge {
                     .all(|entry| self.known[entry.payload].end.is_some());
                 assert_eq!(stop.is_some(), nobody_waits);
                 if let Some(stop) = stop {
-                    stop.request();
-                    assert!(batch.stop.is_requested());
+                    stop.cancel();
+                    assert!(batch.stop.is_cancelled());
                     let batch = self.running.swap_remove(index.unwrap());
-                    self.machine.skipped(batch.run);
+                    self.scheduler.skipped(batch.run);
                 }
             }
             Cancelled::Over => assert!(self.known[id].end.is_some()),
@@ -295,7 +295,7 @@ impl Judge {
     fn finish(&mut self, batch: Batch<u8, usize>, took: Duration) {
         let Batch { run, entries, .. } = batch;
         if entries.iter().any(|entry| self.known[entry.payload].poison) {
-            if let Some(blamed) = self.machine.failed(run, entries) {
+            if let Some(blamed) = self.scheduler.failed(run, entries) {
                 assert!(
                     self.known[blamed.payload].poison,
                     "an innocent request was blamed"
@@ -304,9 +304,9 @@ impl Judge {
             }
         } else {
             let rows = entries.iter().map(Entry::rows).sum();
-            let measured = Measured { rows, took };
+            let measured = BatchLatency { rows, took };
             let shared = entries.len() > 1;
-            match self.machine.succeeded(self.now, run, measured, entries) {
+            match self.scheduler.succeeded(self.now, run, measured, entries) {
                 Outputs::Give { batch, keep } => {
                     assert!(!shared || !self.parted, "from a shared batch");
                     for entry in &batch {
@@ -317,7 +317,7 @@ impl Judge {
                     if let Some(index) = keep {
                         assert!(shared && self.kept.is_none() && self.checking.is_none());
                         self.kept = Some((batch[index].payload, self.now));
-                        self.machine.keep(self.now, batch[index].payload);
+                        self.scheduler.keep(self.now, batch[index].payload);
                     }
                 }
                 Outputs::Drop => assert!(shared && self.parted),
@@ -326,29 +326,32 @@ impl Judge {
     }
 
     fn settle(&mut self) {
-        let stop = self.machine.interrupt(self.now);
+        let stop = self.scheduler.interrupt(self.now);
         if let Some(checking) = self.checking.as_ref().filter(|_| stop.is_some()) {
-            assert!(self.machine.waiting_rows() > 0, "nothing to be stopped for");
-            let overdue = checking.recheck.run.is_some();
+            assert!(
+                self.scheduler.waiting_rows() > 0,
+                "nothing to be stopped for"
+            );
+            let overdue = checking.check_task.run.is_some();
             assert!(!overdue || self.now >= checking.began + milliseconds(10_000));
         }
         self.stop_check(stop);
         loop {
-            match self.machine.poll(self.now) {
-                Step::Check(recheck) => self.begin_check(recheck),
-                Step::Run(batch) => self.check_and_start(batch),
-                Step::Expired(entries) => {
+            match self.scheduler.poll(self.now) {
+                Action::Check(check_task) => self.begin_check(check_task),
+                Action::Run(batch) => self.check_and_start(batch),
+                Action::Expired(entries) => {
                     for entry in entries {
                         self.check_expired(&entry);
                         self.end(entry.payload, End::Expired);
                     }
                 }
-                Step::Wait(until) => {
+                Action::Wait(until) => {
                     assert!(until.is_none_or(|until| until > self.now), "would spin");
                     self.check_idle(until);
                     break;
                 }
-                Step::Finished => break,
+                Action::Finished => break,
             }
         }
         assert!(self.busy() <= self.workers);
@@ -357,7 +360,7 @@ impl Judge {
         };
         let waiting = self.known.iter().enumerate().filter(waits);
         let rows: usize = waiting.map(|(_, known)| known.rows).sum();
-        assert_eq!(self.machine.waiting_rows(), rows);
+        assert_eq!(self.scheduler.waiting_rows(), rows);
         let busy = self.busy() == self.workers;
         if busy {
             self.busy_since.get_or_insert(self.now);
@@ -373,9 +376,11 @@ impl Judge {
             .saturating_duration_since(self.now);
         let largest = self.config.max_rows.get().max(entry.rows());
         let takes = self
-            .machine
-            .fit()
-            .map_or(Duration::ZERO, |fit| fit.safe(largest) + MAX_DELIVERY);
+            .scheduler
+            .estimate()
+            .map_or(Duration::ZERO, |estimate| {
+                estimate.upper_bound(largest) + MAX_DELIVERY
+            });
         assert!(left.is_zero() || left < takes, "{left:?}, {takes:?}");
     }
 
@@ -415,9 +420,9 @@ impl Judge {
 
     /// With a worker idle, something may wait only for a window or a linger that has not ended.
     fn check_idle(&self, until: Option<Instant>) {
-        let waits = self.machine.waiting_rows() > 0;
-        assert_eq!(self.machine.has_idle_worker(), self.busy() < self.workers);
-        if waits && self.machine.has_idle_worker() {
+        let waits = self.scheduler.waiting_rows() > 0;
+        assert_eq!(self.scheduler.has_idle_worker(), self.busy() < self.workers);
+        if waits && self.scheduler.has_idle_worker() {
             let longest = match self.config.policy {
                 _ if self.parted => Duration::ZERO,
                 Policy::WorkConserving { max_linger } => max_linger,
@@ -450,7 +455,7 @@ proptest! {
         let mut judge = Judge {
             config,
             workers,
-            machine: Machine::new(config, rows(workers), &[]),
+            scheduler: Scheduler::new(config, rows(workers), &[]),
             now: Instant::now(),
             known: Vec::new(),
             running: Vec::new(),
@@ -463,15 +468,15 @@ proptest! {
         for event in &events {
             judge.apply(event);
         }
-        let stop = judge.machine.close();
+        let stop = judge.scheduler.close();
         judge.stop_check(stop);
         judge.settle();
         while let Some(batch) = judge.running.pop() {
             judge.finish(batch, Duration::ZERO);
             judge.settle();
         }
-        prop_assert!(matches!(judge.machine.poll(judge.now), Step::Finished));
-        prop_assert_eq!(judge.machine.waiting_rows(), 0);
+        prop_assert!(matches!(judge.scheduler.poll(judge.now), Action::Finished));
+        prop_assert_eq!(judge.scheduler.waiting_rows(), 0);
         for (id, known) in judge.known.iter().enumerate() {
             prop_assert!(known.end.is_some(), "request {} was lost", id);
         }

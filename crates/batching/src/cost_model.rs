@@ -3,11 +3,11 @@
 //!
 //! Two things bound what a pod does. Its workers run one batch after another, and its processors, or
 //! the part of them that a quota leaves, are shared by the model and by all that is done for a
-//! request besides. A request's time is the longer of both:
+//! request overhead. A request's time is the longer of both:
 //!
 //! ```text
 //! worker(n)    = (fixed / n + per_element · elements) / workers
-//! processor(n) = (fixed / n + per_element · elements + besides) / processors
+//! processor(n) = (fixed / n + per_element · elements + overhead) / processors
 //! ```
 //!
 //! for each row, in batches of `n` rows. A worker's time is measured by the clock, a processor's by
@@ -19,11 +19,11 @@
 //! than the rest: then requests wait to be read, not to be run. Smaller than they are now batches
 //! don't become.
 //!
-//! # Costs
+//! # CostModel
 //!
 //! What a batch costs is remembered by its size, in powers of two, and a line is laid through the sizes
 //! that were seen. At low load all batches are small. If what large ones took were forgotten then,
-//! as [`crate::estimate`] forgets, a pod that is hardly busy would take itself for small: what full
+//! as [`crate::latency_model`] forgets, a pod that is hardly busy would take itself for small: what full
 //! batches save would not be known. A line through nothing but small sizes says little about
 //! large ones; so trial runs of a full batch are worth much, and without them or any other size all
 //! of a batch's time counts as its elements'. That is too much rather than too little, and rising load
@@ -32,7 +32,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::estimate::Measured;
+use crate::latency_model::BatchLatency;
 
 /// Sizes are told apart by their power of two. 2⁴⁰ elements of four bytes fill any memory.
 const SIZES: usize = 40;
@@ -53,7 +53,7 @@ const LEAST: f64 = 1e-9;
 
 /// A batch that ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ran {
+pub struct BatchCost {
     /// Rows of the batch.
     pub rows: usize,
     /// Elements of the inputs of all rows.
@@ -64,18 +64,18 @@ pub struct Ran {
     pub processor_time: Duration,
 }
 
-impl Ran {
+impl BatchCost {
     /// What it shows of the time that batches take.
     #[must_use]
-    pub const fn measured(&self) -> Measured {
-        Measured {
+    pub const fn measured(&self) -> BatchLatency {
+        BatchLatency {
             rows: self.rows,
             took: self.took,
         }
     }
 }
 
-/// What a batch costs, in seconds.
+/// What a batch cost_model, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Line {
     /// Of any batch.
@@ -176,7 +176,7 @@ impl Size {
 
 /// What batches cost, learnt while they run.
 #[derive(Debug, Clone)]
-pub struct Costs {
+pub struct CostModel {
     /// None where each batch is one request.
     max_rows: Option<f64>,
     sizes: [Size; SIZES],
@@ -196,11 +196,11 @@ struct Work {
     elements: f64,
 }
 
-impl Costs {
+impl CostModel {
     /// Nothing is known but what ran before, oldest first.
     #[must_use]
-    pub fn new(max_rows: NonZeroUsize, before: &[Ran]) -> Self {
-        let mut costs = Self {
+    pub fn new(max_rows: NonZeroUsize, before: &[BatchCost]) -> Self {
+        let mut cost_model = Self {
             max_rows: Some(max_rows.get() as f64),
             sizes: [Size::default(); SIZES],
             worker: Line::default(),
@@ -209,11 +209,11 @@ impl Costs {
             unknown: Work::default(),
         };
         for ran in before {
-            costs.ran(*ran);
+            cost_model.ran(*ran);
         }
         // Trial runs are no traffic.
-        costs.batch_rows = 0.0;
-        costs
+        cost_model.batch_rows = 0.0;
+        cost_model
     }
 
     /// From now on each batch is one request, whatever its rows.
@@ -222,7 +222,7 @@ impl Costs {
     }
 
     /// A batch ran to its end.
-    pub fn ran(&mut self, ran: Ran) {
+    pub fn ran(&mut self, ran: BatchCost) {
         let size = ran.elements.max(1).ilog2() as usize;
         let Some(size) = self.sizes.get_mut(size) else {
             return;
@@ -240,7 +240,7 @@ impl Costs {
     }
 
     /// A batch was stopped: it would have taken longer.
-    pub fn stopped(&mut self, ran: Ran) {
+    pub fn stopped(&mut self, ran: BatchCost) {
         let expected = self.worker.of_row(1.0, ran.elements as f64);
         if ran.took.as_secs_f64() > expected {
             self.ran(ran);
@@ -303,13 +303,13 @@ pub struct Arrival {
 
 /// What a pod has for its work.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pod {
+pub struct PodCapacity {
     /// Batches of the model that run at the same time.
     pub workers: NonZeroUsize,
     /// Processors, or parts of them, that the pod may keep busy.
     pub processors: f64,
-    /// Seconds that a request takes of a processor besides the model.
-    pub besides: f64,
+    /// Seconds that a request takes of a processor overhead the model.
+    pub overhead: f64,
 }
 
 impl Arrival {
@@ -321,11 +321,11 @@ impl Arrival {
 
     /// Seconds in which the pod would do the work.
     #[must_use]
-    pub fn takes(&self, pod: &Pod) -> f64 {
+    pub fn takes(&self, pod: &PodCapacity) -> f64 {
         let elements = self.elements / self.rows;
-        let besides = pod.besides * self.requests / self.rows;
+        let overhead = pod.overhead * self.requests / self.rows;
         // Where the model takes as much of the processors as the rest.
-        let spare = besides - self.processor.per_element * elements;
+        let spare = overhead - self.processor.per_element * elements;
         let balanced = if spare > 0.0 {
             self.processor.fixed / spare
         } else {
@@ -333,7 +333,7 @@ impl Arrival {
         };
         let batch_rows = balanced.clamp(self.batch_rows, self.full_rows);
         let worker = self.worker.of_row(batch_rows, elements) / pod.workers.get() as f64;
-        let processor = self.processor.of_row(batch_rows, elements) + besides;
+        let processor = self.processor.of_row(batch_rows, elements) + overhead;
         self.rows * worker.max(processor / pod.processors.max(LEAST))
     }
 }

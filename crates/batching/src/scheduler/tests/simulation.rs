@@ -65,8 +65,8 @@ impl Scene {
         self.workers as f64 * MAX_ROWS as f64 * 1e3 / self.takes(MAX_ROWS)
     }
 
-    fn measured(&self) -> Vec<Measured> {
-        let of = |rows| Measured {
+    fn measured(&self) -> Vec<BatchLatency> {
+        let of = |rows| BatchLatency {
             rows,
             took: in_milliseconds(self.takes(rows)),
         };
@@ -120,7 +120,8 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
         objective: scene.objective,
         ..config(policy, MAX_ROWS, scene.max_queue_rows)
     };
-    let mut machine: Machine<_, _> = Machine::new(config, rows(scene.workers), &scene.measured());
+    let mut scheduler: Scheduler<_, _> =
+        Scheduler::new(config, rows(scene.workers), &scene.measured());
     let mut noise = Noise(1);
     let began = Instant::now();
     let counted_from = began + Duration::from_secs(scene.counted.start);
@@ -144,7 +145,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
         match event {
             Event::Asks(client) => {
                 let deadline = now + in_milliseconds(scene.lifetime);
-                if let Ok(ticket) = machine.push(now, 'a', rows(1), deadline, client) {
+                if let Ok(ticket) = scheduler.push(now, 'a', rows(1), deadline, client) {
                     events.push(Reverse((deadline, Event::Leaves(ticket))));
                 }
                 if let Traffic::Open { rate } = scene.traffic {
@@ -155,7 +156,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
             Event::Ends(number) => {
                 // It may have been stopped.
                 if let Some((batch, started)) = running.remove(&number) {
-                    for entry in answer(&mut machine, now, batch, now - started) {
+                    for entry in answer(&mut scheduler, now, batch, now - started) {
                         if now >= counted_from && now <= entry.deadline() {
                             times.push(now - entry.arrived());
                         }
@@ -166,16 +167,16 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
                     }
                 }
             }
-            Event::Leaves(ticket) => match machine.cancel(ticket) {
+            Event::Leaves(ticket) => match scheduler.cancel(ticket) {
                 Cancelled::Over => {}
                 cancelled => {
                     late += usize::from(now >= counted_from);
                     if let Cancelled::Running(Some(stop)) = cancelled {
-                        stop.request();
+                        stop.cancel();
                         for (_, (batch, started)) in
-                            running.extract_if(.., |_, (batch, _)| batch.stop.is_requested())
+                            running.extract_if(.., |_, (batch, _)| batch.stop.is_cancelled())
                         {
-                            machine.stopped(batch.run, batch.entries.len(), now - started);
+                            scheduler.stopped(batch.run, batch.entries.len(), now - started);
                         }
                     }
                 }
@@ -183,8 +184,8 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
             Event::Rings => {}
         }
         loop {
-            match machine.poll(now) {
-                Step::Run(batch) => {
+            match scheduler.poll(now) {
+                Action::Run(batch) => {
                     let takes = scene.takes(batch.entries.len());
                     let takes = takes * (1.0 + scene.spread * (2.0 * noise.next() - 1.0));
                     let ends = now + in_milliseconds(takes);
@@ -192,18 +193,18 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
                     running.insert(batches, (batch, now));
                     events.push(Reverse((ends, Event::Ends(batches))));
                 }
-                Step::Wait(until) => {
-                    if machine.has_idle_worker()
+                Action::Wait(until) => {
+                    if scheduler.has_idle_worker()
                         && let Some(until) = until
                     {
                         events.push(Reverse((until, Event::Rings)));
                     }
                     break;
                 }
-                Step::Expired(entries) if now >= counted_from => late += entries.len(),
-                Step::Expired(_) => {}
-                Step::Check(_) => panic!("nothing is checked"),
-                Step::Finished => panic!("nobody closed it"),
+                Action::Expired(entries) if now >= counted_from => late += entries.len(),
+                Action::Expired(_) => {}
+                Action::Check(_) => panic!("nothing is checked"),
+                Action::Finished => panic!("nobody closed it"),
             }
         }
     }

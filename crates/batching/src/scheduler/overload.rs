@@ -15,7 +15,7 @@ pub struct Objective {
     pub latency: Duration,
     /// For how long all workers must have been busy without a pause. As long as a request's time: a burst
     /// that can be answered in time at all is over by then.
-    pub standing: Duration,
+    pub overload_after: Duration,
 }
 
 /// Of the time that makes a queue standing, the part for which a worker has to be idle for it to be over:
@@ -27,8 +27,8 @@ const PAUSES: u32 = 4;
 #[derive(Debug)]
 enum State {
     /// Since when all workers have been busy, if they are.
-    Bounded(Option<Instant>),
-    Standing {
+    Normal(Option<Instant>),
+    Overloaded {
         /// When the time began in which pauses are added up.
         since: Instant,
         /// Pauses until the present one.
@@ -38,34 +38,34 @@ enum State {
 
 /// Watches whether workers have pauses.
 #[derive(Debug)]
-pub(super) struct StandingQueue {
+pub(super) struct OverloadDetector {
     objective: Objective,
     state: State,
     /// Since when a worker has had nothing to do.
     idle_since: Option<Instant>,
 }
 
-impl StandingQueue {
+impl OverloadDetector {
     pub(super) const fn new(objective: Objective) -> Self {
         Self {
             objective,
-            state: State::Bounded(None),
+            state: State::Normal(None),
             idle_since: None,
         }
     }
 
-    /// The latency that answers should have now, as of the last [`StandingQueue::look`].
+    /// The latency that answers should have now, as of the last [`OverloadDetector::update`].
     pub(super) const fn latency(&self) -> Option<Duration> {
         match self.state {
-            State::Bounded(_) => None,
-            State::Standing { .. } => Some(self.objective.latency),
+            State::Normal(_) => None,
+            State::Overloaded { .. } => Some(self.objective.latency),
         }
     }
 
     /// A worker looks for work, and there is none.
     pub(super) fn idle(&mut self, now: Instant) {
         self.idle_since.get_or_insert(now);
-        if let State::Bounded(busy_since) = &mut self.state {
+        if let State::Normal(busy_since) = &mut self.state {
             *busy_since = None;
         }
     }
@@ -75,16 +75,16 @@ impl StandingQueue {
         let pause = self.pause(now);
         self.idle_since = None;
         match &mut self.state {
-            State::Bounded(busy_since) => {
+            State::Normal(busy_since) => {
                 busy_since.get_or_insert(now);
             }
-            State::Standing { paused, .. } => *paused += pause,
+            State::Overloaded { paused, .. } => *paused += pause,
         }
     }
 
     /// How long the present pause has been, of the time in which pauses are added up.
     fn pause(&self, now: Instant) -> Duration {
-        let (Some(idle_since), State::Standing { since, .. }) = (self.idle_since, &self.state)
+        let (Some(idle_since), State::Overloaded { since, .. }) = (self.idle_since, &self.state)
         else {
             return Duration::ZERO;
         };
@@ -92,24 +92,24 @@ impl StandingQueue {
     }
 
     /// Decides anew.
-    pub(super) fn look(&mut self, now: Instant) {
-        let time = self.objective.standing;
+    pub(super) fn update(&mut self, now: Instant) {
+        let time = self.objective.overload_after;
         let pause = self.pause(now);
         match &mut self.state {
-            State::Bounded(Some(busy_since))
+            State::Normal(Some(busy_since))
                 if now.saturating_duration_since(*busy_since) >= time =>
             {
-                self.state = State::Standing {
+                self.state = State::Overloaded {
                     since: now,
                     paused: Duration::ZERO,
                 };
             }
-            State::Bounded(_) => {}
-            State::Standing { paused, .. } if *paused + pause >= time / PAUSES => {
+            State::Normal(_) => {}
+            State::Overloaded { paused, .. } if *paused + pause >= time / PAUSES => {
                 let busy_since = self.idle_since.is_none().then_some(now);
-                self.state = State::Bounded(busy_since);
+                self.state = State::Normal(busy_since);
             }
-            State::Standing { since, paused } => {
+            State::Overloaded { since, paused } => {
                 if now.saturating_duration_since(*since) >= time {
                     (*since, *paused) = (now, Duration::ZERO);
                 }
@@ -126,18 +126,18 @@ mod tests {
 
     const OBJECTIVE: Objective = Objective {
         latency: Duration::from_millis(500),
-        standing: Duration::from_secs(5),
+        overload_after: Duration::from_secs(5),
     };
 
     struct Scene {
-        queue: StandingQueue,
+        queue: OverloadDetector,
         now: Instant,
     }
 
     impl Scene {
         fn new() -> Self {
             Self {
-                queue: StandingQueue::new(OBJECTIVE),
+                queue: OverloadDetector::new(OBJECTIVE),
                 now: Instant::now(),
             }
         }
@@ -159,7 +159,7 @@ mod tests {
         fn pass(&mut self, milliseconds: u64) {
             for _look in 0..10 {
                 self.now += Duration::from_millis(milliseconds) / 10;
-                self.queue.look(self.now);
+                self.queue.update(self.now);
             }
         }
     }
@@ -200,7 +200,7 @@ mod tests {
             scene.rounds(1, 5_000, 0);
             scene.queue.idle(scene.now);
             scene.now += pause * SECOND;
-            scene.queue.look(scene.now);
+            scene.queue.update(scene.now);
             assert_eq!(scene.queue.latency(), None);
             scene.queue.busy(scene.now);
             scene.pass(4_000);

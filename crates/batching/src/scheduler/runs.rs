@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::entry::{Entry, Ticket};
-use crate::stop::Stop;
+use crate::cancel::CancelHandle;
 
 /// Names a batch while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) struct Run {
     ends: Instant,
     /// The last of the clients' deadlines.
     deadline: Instant,
-    stop: Stop,
+    stop: CancelHandle,
 }
 
 impl Run {
@@ -57,8 +57,8 @@ impl Runs {
         clients: Vec<Ticket>,
         ends: Instant,
         deadline: Instant,
-    ) -> (RunId, Stop) {
-        let (id, stop) = (RunId(self.next), Stop::default());
+    ) -> (RunId, CancelHandle) {
+        let (id, stop) = (RunId(self.next), CancelHandle::default());
         self.next += 1;
         self.list.push(Run {
             id,
@@ -77,7 +77,7 @@ impl Runs {
 
     /// A client doesn't wait for its answer any more. Nothing when it isn't in a running batch; the
     /// inner value when it was the last of its batch.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Option<Stop>> {
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Option<CancelHandle>> {
         self.list.iter_mut().find_map(|run| {
             let index = run.clients.binary_search(&ticket).ok()?;
             run.clients.remove(index);

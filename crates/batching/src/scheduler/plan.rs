@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::entry::{Entry, Ticket};
 use super::queue::LaneId;
-use super::state::Machine;
-use crate::estimate::Fit;
+use super::state::Scheduler;
+use crate::latency_model::LatencyEstimate;
 
 /// The most that is kept of a request's time for its answer to reach the client.
 pub(super) const MAX_DELIVERY: Duration = Duration::from_millis(10);
@@ -18,22 +18,22 @@ pub(super) struct Plan {
     /// Rows that the batch may have.
     pub(super) full: usize,
     /// Requests whose time won't suffice.
-    pub(super) hopeless: Vec<Ticket>,
+    pub(super) too_late: Vec<Ticket>,
 }
 
-impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
+impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
     /// The next batch of a lane: as many requests as fit, oldest first.
     pub(super) fn plan(&self, lane: LaneId, now: Instant) -> Plan {
-        let fit = self.batch_time.confirmed_fit();
+        let estimate = self.latency_model.confirmed_estimate();
         if self.is_alone() {
-            return self.plan_alone(lane, now, fit);
+            return self.plan_alone(lane, now, estimate);
         }
-        let takes = |rows| fit.map_or(Duration::ZERO, |fit| fit.safe(rows));
+        let takes = |rows| estimate.map_or(Duration::ZERO, |estimate| estimate.upper_bound(rows));
         let next = self.queue.lane(lane).take(self.config.max_rows.get());
         let longest = next.map(Entry::lifetime).max().unwrap_or_default();
         let longest = self.objective().map_or(longest, |it| it.min(longest));
         let mut plan = Plan {
-            full: self.full(fit, longest),
+            full: self.full(estimate, longest),
             ..Plan::default()
         };
         let (mut rows, mut lane_rows) = (0, self.queue.lane_rows(lane));
@@ -42,7 +42,7 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
             let time = time_for_run(entry, now, takes(entry.rows()));
             let backlog = if lane_rows > plan.full { plan.full } else { 0 };
             if takes(entry.rows().max(backlog)) > time {
-                plan.hopeless.push(entry.ticket);
+                plan.too_late.push(entry.ticket);
                 lane_rows -= entry.rows();
                 continue;
             }
@@ -61,25 +61,27 @@ impl<K: Clone + Eq + Hash, T, S> Machine<K, T, S> {
     }
 
     /// The oldest request of a lane for which there is time.
-    fn plan_alone(&self, lane: LaneId, now: Instant, fit: Option<Fit>) -> Plan {
+    fn plan_alone(&self, lane: LaneId, now: Instant, estimate: Option<LatencyEstimate>) -> Plan {
         let mut plan = Plan::default();
         for entry in self.queue.lane(lane) {
             plan.full = entry.rows();
-            let takes = fit.map_or(Duration::ZERO, |fit| fit.safe(entry.rows()));
+            let takes = estimate.map_or(Duration::ZERO, |estimate| {
+                estimate.upper_bound(entry.rows())
+            });
             if takes <= time_for_run(entry, now, takes) {
                 plan.tickets.push(entry.ticket);
                 break;
             }
-            plan.hopeless.push(entry.ticket);
+            plan.too_late.push(entry.ticket);
         }
         plan
     }
 
     /// Rows of a full batch of requests that have so much time from the start: half of it goes by
     /// while the batch before runs.
-    pub(super) fn full(&self, fit: Option<Fit>, lifetime: Duration) -> usize {
+    pub(super) fn full(&self, estimate: Option<LatencyEstimate>, lifetime: Duration) -> usize {
         let max_rows = self.config.max_rows.get();
-        let rows = fit.map(|fit| fit.rows_within(lifetime / 2, max_rows));
+        let rows = estimate.map(|estimate| estimate.rows_within(lifetime / 2, max_rows));
         rows.map_or(max_rows, |rows| rows.max(1))
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::simulation::{MAX, Scene, simulate};
-use crate::machine::Objective;
+use crate::scheduler::Objective;
 
 /// What was answered in time, as a part of what full batches could answer, and what was not, as a part
 /// of what was accepted; and the time that 99 % of that were answered in, in milliseconds.
@@ -91,7 +91,7 @@ fn where_requests_have_less_time_than_two_full_batches_take_their_batches_are_sm
 /// Half a second, once requests have waited for five.
 const OBJECTIVE: Objective = Objective {
     latency: Duration::from_millis(500),
-    standing: Duration::from_secs(5),
+    overload_after: Duration::from_secs(5),
 };
 
 #[test]
