@@ -1,7 +1,7 @@
 //! A model that is loaded and can be run.
 
+use crate::cancel::CancelHandle;
 use crate::signature::Signature;
-use crate::stop::Stop;
 use crate::tensor::Tensor;
 
 /// A loaded model. It blocks while it runs, so it lives on a thread of its own.
@@ -18,7 +18,7 @@ pub trait Backend: Send + 'static {
     ///
     /// # Errors
     /// When the run failed or was stopped; the backend can still be used.
-    fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError>;
+    fn run(&mut self, inputs: &[&Tensor], stop: &CancelHandle) -> Result<Vec<Tensor>, RunError>;
 
     /// The same with some of the optional inputs, by their position in [`Signature::inputs`].
     ///
@@ -28,7 +28,7 @@ pub trait Backend: Send + 'static {
         &mut self,
         inputs: &[&Tensor],
         optional: &[(usize, &Tensor)],
-        stop: &Stop,
+        stop: &CancelHandle,
     ) -> Result<Vec<Tensor>, RunError> {
         if optional.is_empty() {
             return self.run(inputs, stop);
@@ -43,7 +43,7 @@ pub trait Backend: Send + 'static {
     /// # Errors
     /// As [`Backend::run`].
     fn try_run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
-        self.run(inputs, &Stop::new())
+        self.run(inputs, &CancelHandle::new())
     }
 }
 
@@ -67,7 +67,7 @@ impl<B: Backend + ?Sized> Backend for Box<B> {
         (**self).signature()
     }
 
-    fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+    fn run(&mut self, inputs: &[&Tensor], stop: &CancelHandle) -> Result<Vec<Tensor>, RunError> {
         (**self).run(inputs, stop)
     }
 
@@ -75,7 +75,7 @@ impl<B: Backend + ?Sized> Backend for Box<B> {
         &mut self,
         inputs: &[&Tensor],
         optional: &[(usize, &Tensor)],
-        stop: &Stop,
+        stop: &CancelHandle,
     ) -> Result<Vec<Tensor>, RunError> {
         (**self).run_with_optional(inputs, optional, stop)
     }

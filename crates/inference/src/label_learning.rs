@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use crate::backend::Backend;
+use crate::cancel::CancelHandle;
 use crate::classifier::Classifier;
-use crate::stop::Stop;
 use crate::tensor::Tensor;
 
 /// Sizes of the numbers in rows that follow each other: what features are like isn't known, and rows
@@ -45,7 +45,7 @@ pub fn learn_labels(
         let Ok(input) = Tensor::new(vec![rows.get(), features], numbers.to_vec()) else {
             return;
         };
-        match backend.run(&[&input], &Stop::new()) {
+        match backend.run(&[&input], &CancelHandle::new()) {
             Ok(outputs) => {
                 let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
                 classifier.learn(&views, rows);
@@ -94,7 +94,7 @@ mod tests {
             &self.signature
         }
 
-        fn run(&mut self, inputs: &[&Tensor], _: &Stop) -> Result<Vec<Tensor>, RunError> {
+        fn run(&mut self, inputs: &[&Tensor], _: &CancelHandle) -> Result<Vec<Tensor>, RunError> {
             let DataView::F32(numbers) = inputs[0].view().data() else {
                 panic!("not floats")
             };
@@ -122,7 +122,9 @@ mod tests {
             learn_labels(&mut backend, &mut classifier, batch_rows);
             assert_eq!(backend.sizes.len(), runs);
             assert!(backend.sizes.iter().all(|rows| *rows <= batch_rows.get()));
-            let outputs = backend.run(&[&row([5.0, 5.0])], &Stop::new()).unwrap();
+            let outputs = backend
+                .run(&[&row([5.0, 5.0])], &CancelHandle::new())
+                .unwrap();
             let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
             let predictions = classifier.predictions(&views, NonZeroUsize::MIN).unwrap();
             assert_eq!(predictions[0].class, Class::Number(1));

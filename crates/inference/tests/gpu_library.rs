@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use springtide_inference::onnx::{HazardPolicy, LinkPolicy, OnnxModel, Provider, Runtime};
-use springtide_inference::{Backend, ElementType, Stop, Tensor};
+use springtide_inference::{Backend, CancelHandle, ElementType, Tensor};
 
 /// Brings the library into the cache if it isn't there: some 300 MB.
 fn runtime() -> Runtime {
@@ -57,6 +57,9 @@ fn without_its_libraries_a_gpu_is_an_error_that_names_one_and_auto_falls_back() 
     )
     .unwrap();
     let zeros = Tensor::zeros(ElementType::F32, vec![1, 4]).unwrap();
-    let outputs = model.session(one).unwrap().run(&[&zeros], &Stop::new());
+    let outputs = model
+        .session(one)
+        .unwrap()
+        .run(&[&zeros], &CancelHandle::new());
     assert_eq!(outputs.unwrap().len(), 2);
 }

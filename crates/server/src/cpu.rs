@@ -38,7 +38,7 @@ pub async fn measure_load(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
         let (time_now, requests_now) = (threads.time(), load.requests());
         load.learn(&Window {
             requests: requests_now.saturating_sub(requests),
-            besides: time_now.saturating_sub(time),
+            overhead: time_now.saturating_sub(time),
             elapsed,
             processors: available_cpus(&quotas),
         });

@@ -254,10 +254,10 @@ mod tests {
 
     use super::*;
     use crate::backend::RunError;
+    use crate::cancel::CancelHandle;
     use crate::data::{Data, DataView};
     use crate::element::ElementType;
     use crate::signature::{Dimension, Port};
-    use crate::stop::Stop;
 
     /// `x float32[N, 1] -> y`, as a function of the column.
     struct Column<F> {
@@ -286,7 +286,7 @@ mod tests {
             &self.signature
         }
 
-        fn run(&mut self, inputs: &[&Tensor], _: &Stop) -> Result<Vec<Tensor>, RunError> {
+        fn run(&mut self, inputs: &[&Tensor], _: &CancelHandle) -> Result<Vec<Tensor>, RunError> {
             let DataView::F32(column) = inputs[0].view().data() else {
                 panic!("not floats")
             };

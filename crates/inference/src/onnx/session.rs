@@ -12,8 +12,8 @@ use ort::value::DynValue;
 
 use super::{input_error_text, value};
 use crate::backend::{Backend, RunError};
+use crate::cancel::{CancelHandle, Interrupt};
 use crate::signature::{Dimension, Port, Signature};
-use crate::stop::{Interrupt, Stop};
 use crate::tensor::{Tensor, element_count};
 
 /// Most elements of an optional input. Some exporters list every weight of a model among its inputs;
@@ -165,7 +165,7 @@ impl Backend for OnnxBackend {
         &self.signature
     }
 
-    fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+    fn run(&mut self, inputs: &[&Tensor], stop: &CancelHandle) -> Result<Vec<Tensor>, RunError> {
         self.run_values(SessionInputs::from(&*values(inputs)?), stop)
     }
 
@@ -173,7 +173,7 @@ impl Backend for OnnxBackend {
         &mut self,
         inputs: &[&Tensor],
         optional: &[(usize, &Tensor)],
-        stop: &Stop,
+        stop: &CancelHandle,
     ) -> Result<Vec<Tensor>, RunError> {
         if optional.is_empty() {
             return self.run(inputs, stop);
@@ -206,7 +206,7 @@ impl OnnxBackend {
     fn run_values<const N: usize>(
         &mut self,
         inputs: SessionInputs<'_, '_, N>,
-        stop: &Stop,
+        stop: &CancelHandle,
     ) -> Result<Vec<Tensor>, RunError> {
         // An earlier run may have been interrupted, even one that panicked; this one can't be yet.
         self.options.0.unterminate().map_err(failed)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use springtide_inference::learn_labels;
-use springtide_inference::{Backend, Class, Classifier, Prediction, Stop, Tensor};
+use springtide_inference::{Backend, CancelHandle, Class, Classifier, Prediction, Tensor};
 
 use crate::support::open;
 
@@ -31,7 +31,7 @@ fn check_model(name: &str) {
     let mut predict = |rows: &[Vec<f32>]| -> Vec<Prediction> {
         let shape = vec![rows.len(), classifier.features().get()];
         let input = Tensor::new(shape, rows.concat()).unwrap();
-        let outputs = backend.run(&[&input], &Stop::new()).unwrap();
+        let outputs = backend.run(&[&input], &CancelHandle::new()).unwrap();
         let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
         let count = NonZeroUsize::new(rows.len()).unwrap();
         classifier.predictions(&views, count).unwrap()

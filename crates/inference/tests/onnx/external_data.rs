@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use springtide_inference::onnx::{
     ExternalDataError, HazardPolicy, LinkPolicy, LoadError, OnnxBackend, OnnxModel, Provider,
 };
-use springtide_inference::{Backend, Stop};
+use springtide_inference::{Backend, CancelHandle};
 
 use crate::support::{ONE, RUNTIME, model, open, tensor};
 
@@ -37,7 +37,10 @@ fn weights_beside_the_model_are_read() {
 /// Whether the model runs with its weights.
 #[track_caller]
 fn check(mut backend: OnnxBackend) {
-    let outputs = backend.run(&[&tensor(&[1, 2], vec![10.0_f32, 10.0])], &Stop::new());
+    let outputs = backend.run(
+        &[&tensor(&[1, 2], vec![10.0_f32, 10.0])],
+        &CancelHandle::new(),
+    );
     assert_eq!(outputs, Ok(vec![tensor(&[1, 2], vec![20.0_f32, 30.0])]));
 }
 

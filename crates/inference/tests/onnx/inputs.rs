@@ -1,14 +1,14 @@
 //! What a model doesn't take, and what its labels mean.
 
 use springtide_inference::learn_labels;
-use springtide_inference::{Backend, Classifier, RunError, Stop, Tensor};
+use springtide_inference::{Backend, CancelHandle, Classifier, RunError, Tensor};
 
 use crate::support::{model, open, tensor};
 
 #[test]
 fn an_id_beyond_the_table_is_the_fault_of_the_input() {
     let mut backend = open(&model("embedding")).unwrap();
-    let mut run = |ids: Vec<i64>| backend.run(&[&tensor(&[ids.len()], ids)], &Stop::new());
+    let mut run = |ids: Vec<i64>| backend.run(&[&tensor(&[ids.len()], ids)], &CancelHandle::new());
     assert!(run(vec![0, 4]).is_ok());
     let refused = run(vec![0, 9]);
     let Err(RunError::InvalidInput(message)) = refused else {
@@ -30,7 +30,7 @@ fn the_confidence_is_that_of_the_label_where_another_class_is_more_probable() {
     let rows = 32.try_into().unwrap();
     learn_labels(&mut backend, &mut classifier, rows);
     let input = tensor(&[3, 2], vec![0.5_f32, 0.0, 3.0, 0.0, 0.0, 3.0]);
-    let outputs = backend.run(&[&input], &Stop::new()).unwrap();
+    let outputs = backend.run(&[&input], &CancelHandle::new()).unwrap();
     let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
     let predictions = classifier.predictions(&views, 3.try_into().unwrap());
     let confidences: Vec<f32> = predictions

@@ -7,6 +7,7 @@
     reason = "helpers of tests"
 )]
 
+mod cancel;
 mod examples;
 mod external_data;
 mod generated;
@@ -14,6 +15,5 @@ mod inputs;
 mod provider;
 mod refusals;
 mod sessions;
-mod stop;
 mod support;
 mod values;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use springtide_inference::onnx::{FileError, LoadError, Runtime, RuntimeError};
-use springtide_inference::{Backend, ElementType, RunError, Stop, Tensor};
+use springtide_inference::{Backend, CancelHandle, ElementType, RunError, Tensor};
 
 use crate::support::{RUNTIME, model, open};
 
@@ -42,7 +42,7 @@ fn a_sparse_output_fails_the_run() {
     let mut backend = open(&model("sparse")).unwrap();
     let zero = Tensor::zeros(ElementType::F32, vec![1]).unwrap();
     let failed = RunError::Failed("output y: not a dense tensor".to_owned());
-    assert_eq!(backend.run(&[&zero], &Stop::new()), Err(failed));
+    assert_eq!(backend.run(&[&zero], &CancelHandle::new()), Err(failed));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_row_of_the_wrong_length_is_not_taken_and_the_session_goes_on() {
     let mut backend = open(&model("dense")).unwrap();
     let mut run = |columns| {
         let zeros = Tensor::zeros(ElementType::F32, vec![1, columns]).unwrap();
-        backend.run(&[&zeros], &Stop::new())
+        backend.run(&[&zeros], &CancelHandle::new())
     };
     assert!(matches!(run(65), Err(RunError::InvalidInput(_))));
     assert!(run(64).is_ok());

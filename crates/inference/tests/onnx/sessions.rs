@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use springtide_inference::onnx::{HazardPolicy, LinkPolicy, OnnxModel, Provider};
-use springtide_inference::{Backend, Stop};
+use springtide_inference::{Backend, CancelHandle};
 
 use crate::support::{ONE, RUNTIME, model, open, tensor};
 
@@ -20,7 +20,7 @@ fn compare(name: &str, rows: usize, columns: usize) -> bool {
     let input = tensor(&[rows, columns], numbers);
     let alone = open(&model(name))
         .unwrap()
-        .run(&[&input], &Stop::new())
+        .run(&[&input], &CancelHandle::new())
         .unwrap();
     let several = OnnxModel::open(
         &RUNTIME,
@@ -36,7 +36,10 @@ fn compare(name: &str, rows: usize, columns: usize) -> bool {
     // The weights live as long as the last session.
     drop(several);
     while let Some(mut session) = sessions.pop() {
-        assert_eq!(session.run(&[&input], &Stop::new()).as_ref(), Ok(&alone));
+        assert_eq!(
+            session.run(&[&input], &CancelHandle::new()).as_ref(),
+            Ok(&alone)
+        );
     }
     shares
 }

@@ -1,7 +1,9 @@
 //! Tensors of every type and shape, and values that aren't tensors.
 
 use half::{bf16, f16};
-use springtide_inference::{Backend, Data, Dimension, ElementType, Port, RunError, Stop, Tensor};
+use springtide_inference::{
+    Backend, CancelHandle, Data, Dimension, ElementType, Port, RunError, Tensor,
+};
 
 use crate::support::{model, open, tensor};
 
@@ -53,7 +55,7 @@ fn every_type_goes_in_and_comes_out() {
     let tensors = every_type();
     let inputs: Vec<_> = tensors.iter().collect();
     assert_eq!(backend.signature().check(&inputs), Ok(()));
-    assert_eq!(backend.run(&inputs, &Stop::new()), Ok(tensors));
+    assert_eq!(backend.run(&inputs, &CancelHandle::new()), Ok(tensors));
 }
 
 #[test]
@@ -67,7 +69,7 @@ fn a_tensor_may_have_no_elements() {
         })
         .collect();
     let inputs: Vec<_> = tensors.iter().collect();
-    assert_eq!(backend.run(&inputs, &Stop::new()), Ok(tensors));
+    assert_eq!(backend.run(&inputs, &CancelHandle::new()), Ok(tensors));
 }
 
 #[test]
@@ -76,7 +78,7 @@ fn a_string_with_nul_fails_the_run() {
     let mut tensors = every_type();
     tensors[13] = tensor(&[1, 1], vec!["a\0b".to_owned()]);
     let inputs: Vec<_> = tensors.iter().collect();
-    let refused = backend.run(&inputs, &Stop::new());
+    let refused = backend.run(&inputs, &CancelHandle::new());
     assert!(matches!(refused, Err(RunError::Failed(_))), "{refused:?}");
 }
 
@@ -87,7 +89,10 @@ fn the_probabilities_of_a_zipmap_are_given_as_a_tensor() {
     assert!(signature.has_row_axis());
     let names: Vec<_> = signature.tensor_outputs().map(|port| &*port.name).collect();
     assert_eq!(names, ["maps", "negated"]);
-    let outputs = backend.run(&[&tensor(&[1, 2], vec![0.25_f32, 0.75])], &Stop::new());
+    let outputs = backend.run(
+        &[&tensor(&[1, 2], vec![0.25_f32, 0.75])],
+        &CancelHandle::new(),
+    );
     let expected = vec![
         tensor(&[1, 2], vec![0.25_f32, 0.75]),
         tensor(&[1, 2], vec![-0.25_f32, -0.75]),
@@ -107,7 +112,7 @@ fn a_port_without_a_rank_takes_any() {
     for shape in [&[][..], &[2], &[1, 1, 2]] {
         let zeros = Tensor::zeros(ElementType::F32, shape.to_vec()).unwrap();
         assert_eq!(backend.signature().check(&[&zeros]), Ok(()));
-        let outputs = backend.run(&[&zeros], &Stop::new()).unwrap();
+        let outputs = backend.run(&[&zeros], &CancelHandle::new()).unwrap();
         assert_eq!(outputs[0].shape(), shape);
     }
 }

@@ -229,7 +229,7 @@ impl ServeArgs {
     fn objective(&self) -> Option<Objective> {
         (self.latency_objective_ms > 0).then(|| Objective {
             latency: Duration::from_millis(self.latency_objective_ms.into()),
-            standing: Duration::from_millis(self.request_timeout_ms.into()),
+            overload_after: Duration::from_millis(self.request_timeout_ms.into()),
         })
     }
 

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use springtide_batching::Pod;
+use springtide_batching::PodCapacity;
 
 /// Part of the pod's processors from which on a window shows how much requests take. Below, what goes
 /// on without any request is too large a part of it.
@@ -22,22 +22,22 @@ const NEWEST: f64 = 0.5;
 pub struct Window {
     /// Requests that arrived.
     pub requests: u64,
-    /// Processor time that went to requests, besides the model.
-    pub besides: Duration,
+    /// Processor time that went to requests, apart from the model.
+    pub overhead: Duration,
     /// Time that passed.
     pub elapsed: Duration,
     /// Processors that the pod may use.
     pub processors: f64,
 }
 
-/// Seconds of a processor that a request takes besides the model, after one more window. What goes on
+/// Seconds of a processor that a request takes apart from the model, after one more window. What goes on
 /// without requests only makes them look more expensive than they are: so each window can lower the
 /// figure, and only those with enough work can raise it.
 fn learn(before: f64, window: &Window) -> f64 {
     if window.requests == 0 {
         return before;
     }
-    let took = window.besides.as_secs_f64();
+    let took = window.overhead.as_secs_f64();
     let each = took / window.requests as f64;
     let enough = window.elapsed.as_secs_f64() * window.processors * ENOUGH;
     if each < before {
@@ -55,7 +55,7 @@ fn learn(before: f64, window: &Window) -> f64 {
 #[derive(Debug)]
 pub struct PodLoad {
     requests: AtomicU64,
-    besides: Number,
+    overhead: Number,
     processors: Number,
 }
 
@@ -64,7 +64,7 @@ impl PodLoad {
     pub(super) fn new(processors: f64) -> Self {
         Self {
             requests: AtomicU64::default(),
-            besides: Number::default(),
+            overhead: Number::default(),
             processors: Number::new(processors),
         }
     }
@@ -83,14 +83,14 @@ impl PodLoad {
     /// Takes in what a window has shown. To be called by one thread only.
     pub fn learn(&self, window: &Window) {
         self.processors.set(window.processors);
-        self.besides.set(learn(self.besides.get(), window));
+        self.overhead.set(learn(self.overhead.get(), window));
     }
 
-    pub(super) fn of(&self, workers: NonZeroUsize) -> Pod {
-        Pod {
+    pub(super) fn of(&self, workers: NonZeroUsize) -> PodCapacity {
+        PodCapacity {
             workers,
             processors: self.processors.get(),
-            besides: self.besides.get(),
+            overhead: self.overhead.get(),
         }
     }
 }
@@ -123,7 +123,7 @@ mod tests {
     fn second(requests: u64, microseconds: u64) -> Window {
         Window {
             requests,
-            besides: Duration::from_micros(microseconds),
+            overhead: Duration::from_micros(microseconds),
             elapsed: Duration::from_secs(1),
             processors: 2.0,
         }
@@ -160,12 +160,12 @@ mod tests {
         ) {
             let windows: Vec<_> = windows
                 .into_iter()
-                .map(|(requests, besides)| second(requests, besides))
+                .map(|(requests, overhead)| second(requests, overhead))
                 .collect();
             let most = windows
                 .iter()
                 .filter(|window| window.requests > 0)
-                .map(|window| window.besides.as_secs_f64() / window.requests as f64)
+                .map(|window| window.overhead.as_secs_f64() / window.requests as f64)
                 .fold(0.0, f64::max);
             let learnt = after(&windows);
             prop_assert!((0.0..=most * (1.0 + 1e-9)).contains(&learnt), "{learnt}, {most}");

@@ -8,7 +8,7 @@ use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
-use springtide_batching::{Arrival, Check};
+use springtide_batching::{Arrival, CheckResult};
 use springtide_contract::metrics as names;
 use springtide_contract::metrics::label;
 
@@ -89,11 +89,11 @@ impl Series {
     }
 
     /// A request of a shared batch ran again, alone.
-    pub fn checked(&self, check: Check) {
+    pub fn checked(&self, check: CheckResult) {
         match check {
-            Check::Same => self.checks[0].inc(),
-            Check::Different | Check::Tolerated => self.checks[1].inc(),
-            Check::Undecided => {}
+            CheckResult::Same => self.checks[0].inc(),
+            CheckResult::Different | CheckResult::Tolerated => self.checks[1].inc(),
+            CheckResult::Undecided => {}
         }
     }
 

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use springtide_batching::Ran;
+use springtide_batching::BatchCost;
 use springtide_contract::batching::BatchingStatus;
 use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
@@ -133,7 +133,7 @@ pub struct LoadedModel {
     /// Threads that work on a batch of one worker.
     pub threads: NonZeroUsize,
     /// What batches cost in trial runs, where requests will have the same shapes.
-    pub measured_runs: Vec<Ran>,
+    pub measured_runs: Vec<BatchCost>,
 }
 
 /// Loads models. Blocks for as long as that takes.

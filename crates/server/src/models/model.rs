@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use springtide_batching::{
-    Answer, Arrival, Check, Config, Driver, Failure, Handle, LeftQueue, Observer, Overload, Policy,
-    Rejection, Submission,
+    Arrival, CheckResult, Config, Driver, Failure, Handle, Observer, Overload, Policy, QueueExit,
+    Rejection, Response, Submission,
 };
 use springtide_contract::batching::BatchingStatus;
 use springtide_inference::onnx::Provider;
@@ -98,7 +98,7 @@ impl From<Failure<BatchRunError>> for InferError {
         match failure {
             Failure::Rejected(Rejection::Overloaded { cause, retry_after }) => match cause {
                 Overload::QueueFull { .. } => Self::QueueFull { retry_after },
-                Overload::TooLate { .. } | Overload::Standing { .. } => {
+                Overload::TooLate { .. } | Overload::Sustained { .. } => {
                     Self::Overloaded { retry_after }
                 }
             },
@@ -389,7 +389,7 @@ impl<'a> RequestOutcome<'a> {
         }
     }
 
-    fn succeeded<O>(mut self, rows: NonZeroUsize, answer: &Answer<O>) {
+    fn succeeded<O>(mut self, rows: NonZeroUsize, answer: &Response<O>) {
         self.succeeded = true;
         let took = self.accepted.elapsed();
         self.counters
@@ -430,14 +430,14 @@ impl Observer for BatchObserver {
         self.ran(rows, after);
     }
 
-    fn checked(&self, check: Check) {
+    fn checked(&self, check: CheckResult) {
         self.series.checked(check);
     }
 
-    fn left_queue(&self, reason: LeftQueue) {
+    fn exited_queue(&self, reason: QueueExit) {
         self.series.dropped(match reason {
-            LeftQueue::Expired => Dropped::Timeout,
-            LeftQueue::Cancelled => Dropped::Cancelled,
+            QueueExit::Expired => Dropped::Timeout,
+            QueueExit::Cancelled => Dropped::Cancelled,
         });
     }
 }

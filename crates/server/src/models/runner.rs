@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use springtide_batching::{Check, Stop as BatchStop, Worker};
+use springtide_batching::{CancelHandle as BatchCancelHandle, CheckResult, Worker};
 use springtide_inference::independence::{RowCountMismatch, check_row_counts, compare};
-use springtide_inference::{Backend, RunError, Stop, Tensor, TensorView};
+use springtide_inference::{Backend, CancelHandle, RunError, Tensor, TensorView};
 
 use super::batching::Batching;
 use super::name::{ModelName, Version};
@@ -70,7 +70,7 @@ impl BatchRunner {
     fn run_together(
         &mut self,
         requests: &[&ValidatedInputs],
-        stop: &Stop,
+        stop: &CancelHandle,
     ) -> Result<Vec<BatchSlice>, BatchRunError> {
         if let [request] = requests {
             let outputs = self.alone(request, stop)?.into();
@@ -101,7 +101,11 @@ impl BatchRunner {
     }
 
     /// A request as it came, whatever its rows mean.
-    fn alone(&mut self, request: &ValidatedInputs, stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+    fn alone(
+        &mut self,
+        request: &ValidatedInputs,
+        stop: &CancelHandle,
+    ) -> Result<Vec<Tensor>, RunError> {
         let inputs: Vec<&Tensor> = request.inputs.iter().collect();
         let optional: Vec<(usize, &Tensor)> = request
             .optional
@@ -140,11 +144,11 @@ impl BatchSlice {
 }
 
 /// A run that ends where the batcher asks for it.
-fn linked(stop: &BatchStop) -> Stop {
-    let run_stop = Stop::new();
-    stop.on_request({
+fn linked(stop: &BatchCancelHandle) -> CancelHandle {
+    let run_stop = CancelHandle::new();
+    stop.on_cancel({
         let run_stop = run_stop.clone();
-        move || run_stop.request()
+        move || run_stop.cancel()
     });
     run_stop
 }
@@ -157,7 +161,7 @@ impl Worker for BatchRunner {
     fn run(
         &mut self,
         requests: &[&ValidatedInputs],
-        stop: &BatchStop,
+        stop: &BatchCancelHandle,
     ) -> Result<Vec<BatchSlice>, BatchRunError> {
         let run_stop = linked(stop);
         // One request must not end the other models with it. The backend stays: what it holds is a
@@ -183,21 +187,26 @@ impl Worker for BatchRunner {
         result
     }
 
-    fn check(&mut self, request: &ValidatedInputs, shared: &BatchSlice, stop: &BatchStop) -> Check {
+    fn check(
+        &mut self,
+        request: &ValidatedInputs,
+        shared: &BatchSlice,
+        stop: &BatchCancelHandle,
+    ) -> CheckResult {
         let run_stop = linked(stop);
         let alone = catch_unwind(AssertUnwindSafe(|| self.alone(request, &run_stop)));
         let difference = match alone {
             Ok(Ok(alone)) => {
                 let alone: Vec<TensorView<'_>> = alone.iter().map(Tensor::view).collect();
                 match compare(&alone, &shared.views()) {
-                    Ok(()) => return Check::Same,
+                    Ok(()) => return CheckResult::Same,
                     Err(difference) => difference.to_string(),
                 }
             }
             Ok(Err(RunError::InvalidInput(problem))) => {
                 format!("alone, the model refuses it: {problem}")
             }
-            Ok(Err(_)) | Err(_) => return Check::Undecided,
+            Ok(Err(_)) | Err(_) => return CheckResult::Undecided,
         };
         self.batching.record_mismatch(&difference);
         tracing::error!(
@@ -208,9 +217,9 @@ impl Worker for BatchRunner {
         );
         if self.batching.is_shared() {
             // The owner's word goes on.
-            Check::Tolerated
+            CheckResult::Tolerated
         } else {
-            Check::Different
+            CheckResult::Different
         }
     }
 

@@ -9,7 +9,7 @@ use springtide_batching::Config;
 use springtide_contract::batching::BatchingMode;
 use springtide_inference::onnx::{ModelAnalysis, Provider};
 use springtide_inference::{
-    Backend, DataView, Dimension, ElementType, Port, RunError, Signature, Stop, Tensor,
+    Backend, CancelHandle, DataView, Dimension, ElementType, Port, RunError, Signature, Tensor,
 };
 use springtide_rows::{Analysis, Candidates, Finding, Verdict};
 
@@ -97,7 +97,7 @@ impl Backend for FakeBackend {
         &self.signature
     }
 
-    fn run(&mut self, inputs: &[&Tensor], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+    fn run(&mut self, inputs: &[&Tensor], stop: &CancelHandle) -> Result<Vec<Tensor>, RunError> {
         let DataView::F32(numbers) = inputs[0].view().data() else {
             panic!("not floats")
         };
@@ -105,7 +105,7 @@ impl Backend for FakeBackend {
         self.runs.lock().unwrap().push(rows);
         let gate = self.gate.lock().unwrap().take();
         let _dropped = gate.map(|gate| gate.recv());
-        if stop.is_requested() {
+        if stop.is_cancelled() {
             return Err(RunError::Stopped);
         }
         let firsts = numbers.chunks(numbers.len() / rows).map(|row| row[0]);

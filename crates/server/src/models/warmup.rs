@@ -3,14 +3,14 @@
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use springtide_batching::Ran;
+use springtide_batching::BatchCost;
 use springtide_contract::batching::BatchingStatus;
 use springtide_inference::independence::{
     CheckOutcome, RowGenerator, RowSource, check_independence,
 };
 use springtide_inference::onnx::ModelAnalysis;
 use springtide_inference::{
-    Backend, Classes, Classifier, RunError, Signature, Stop, Tensor, UnsupportedModel,
+    Backend, CancelHandle, Classes, Classifier, RunError, Signature, Tensor, UnsupportedModel,
 };
 
 use super::batching::{
@@ -42,7 +42,7 @@ pub(super) struct Warmup {
     /// What the model runs on: one row, and a full batch where requests share batches.
     inputs: Vec<Vec<Tensor>>,
     /// What they cost when they ran first, in their order.
-    runs: Vec<Ran>,
+    runs: Vec<BatchCost>,
     /// Whether requests will have other shapes than what was made up.
     lengths_made_up: bool,
 }
@@ -205,14 +205,14 @@ fn run(
     tensors: &[Tensor],
     rows: NonZeroUsize,
     memory: Memory,
-) -> Result<(Vec<Tensor>, Ran), RunError> {
+) -> Result<(Vec<Tensor>, BatchCost), RunError> {
     let inputs: Vec<&Tensor> = tensors.iter().collect();
     let (began, processor_time) = (Instant::now(), thread_cpu_time());
     let outputs = match memory {
-        Memory::Kept => backend.run(&inputs, &Stop::new())?,
+        Memory::Kept => backend.run(&inputs, &CancelHandle::new())?,
         Memory::Released => backend.try_run(&inputs)?,
     };
-    let ran = Ran {
+    let ran = BatchCost {
         rows: rows.get(),
         elements: elements(tensors),
         took: began.elapsed(),
@@ -253,12 +253,16 @@ impl Warmup {
     /// What batches cost, where the trial's are like those that will come: no length was made up.
     /// Cheap runs are repeated, as the first at a size allocates; of the others, the very first of
     /// all doesn't count.
-    pub(super) fn measure(&self, backend: &mut dyn Backend, threads: NonZeroUsize) -> Vec<Ran> {
+    pub(super) fn measure(
+        &self,
+        backend: &mut dyn Backend,
+        threads: NonZeroUsize,
+    ) -> Vec<BatchCost> {
         if self.lengths_made_up || !self.batching.enabled {
             return Vec::new();
         }
         let total = self.runs.iter().map(|run| run.took).sum();
-        let measure = |(index, (first, inputs)): (usize, (&Ran, &Vec<Tensor>))| {
+        let measure = |(index, (first, inputs)): (usize, (&BatchCost, &Vec<Tensor>))| {
             if !is_worth_repeating(first.took, total) {
                 return (index > 0).then_some(*first);
             }
@@ -271,7 +275,7 @@ impl Warmup {
             Some(repeated.1)
         };
         let threads = u32::try_from(threads.get()).unwrap_or(u32::MAX);
-        let of_all_threads = |ran: Ran| Ran {
+        let of_all_threads = |ran: BatchCost| BatchCost {
             processor_time: ran.processor_time.saturating_mul(threads),
             ..ran
         };
@@ -388,7 +392,7 @@ mod tests {
             &self.0
         }
 
-        fn run(&mut self, inputs: &[&Tensor], _: &Stop) -> Result<Vec<Tensor>, RunError> {
+        fn run(&mut self, inputs: &[&Tensor], _: &CancelHandle) -> Result<Vec<Tensor>, RunError> {
             let DataView::F32(numbers) = inputs[0].view().data() else {
                 panic!("not floats")
             };

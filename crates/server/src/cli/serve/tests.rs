@@ -52,7 +52,7 @@ fn a_queue_is_standing_after_the_time_of_a_request() {
     .unwrap();
     let objective = Objective {
         latency: Duration::from_millis(400),
-        standing: Duration::from_secs(3),
+        overload_after: Duration::from_secs(3),
     };
     assert_eq!(args.batching().objective, Some(objective));
     assert_eq!(serve(&[]).unwrap().batching().objective, None);

@@ -154,7 +154,7 @@ fn what_the_batcher_says_means() {
             Some(2),
         ),
         (
-            overloaded(Overload::Standing {
+            overloaded(Overload::Sustained {
                 expected: retry_after,
             }),
             InferError::Overloaded { retry_after },

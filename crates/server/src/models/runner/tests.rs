@@ -49,7 +49,7 @@ fn run(
     backend: &FakeBackend,
     requests: &[&ValidatedInputs],
 ) -> Result<Vec<BatchSlice>, BatchRunError> {
-    runner(backend).run(requests, &BatchStop::default())
+    runner(backend).run(requests, &BatchCancelHandle::default())
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn a_panic_fails_the_batch_and_not_the_thread() {
     let mut runner = runner(&FakeBackend::classifier());
     let mut odd = request(&[1.0, 0.0]);
     odd.inputs = vec![Tensor::new(vec![1, 2], vec![0_i64; 2]).unwrap()];
-    let failed = runner.run(&[&odd], &BatchStop::default());
+    let failed = runner.run(&[&odd], &BatchCancelHandle::default());
     assert!(matches!(failed, Err(BatchRunError::Panicked)), "{failed:?}");
-    let shares = runner.run(&[&request(&[5.0, 0.0])], &BatchStop::default());
+    let shares = runner.run(&[&request(&[5.0, 0.0])], &BatchCancelHandle::default());
     assert_eq!(labels(&shares.unwrap()[0]), [5]);
 }
 
@@ -115,8 +115,8 @@ fn rows_of_different_shapes_never_share_a_run() {
 
 #[test]
 fn a_batch_that_nobody_waits_for_is_stopped_in_the_backend() {
-    let stop = BatchStop::default();
-    stop.request();
+    let stop = BatchCancelHandle::default();
+    stop.cancel();
     let mut runner = runner(&FakeBackend::classifier());
     let stopped = runner.run(&[&request(&[1.0, 0.0])], &stop);
     assert!(
@@ -137,7 +137,7 @@ fn shared(class: i64) -> BatchSlice {
     }
 }
 
-fn check(reason: BatchingReason, class: i64) -> (Check, Arc<Batching>) {
+fn check(reason: BatchingReason, class: i64) -> (CheckResult, Arc<Batching>) {
     let batching = batching(reason);
     let backend = Box::new(FakeBackend::classifier());
     let mut runner = BatchRunner::new(
@@ -148,17 +148,17 @@ fn check(reason: BatchingReason, class: i64) -> (Check, Arc<Batching>) {
         NonZeroUsize::MIN,
     );
     let request = request(&[5.0, 0.0]);
-    let check = runner.check(&request, &shared(class), &BatchStop::default());
+    let check = runner.check(&request, &shared(class), &BatchCancelHandle::default());
     (check, batching)
 }
 
 #[test]
 fn a_check_compares_the_requests_rows_of_the_batch_with_the_request_alone() {
     let (same, batching) = check(BatchingReason::Proven, 5);
-    assert_eq!(same, Check::Same);
+    assert_eq!(same, CheckResult::Same);
     assert!(batching.is_shared());
     let (different, batching) = check(BatchingReason::Proven, 6);
-    assert_eq!(different, Check::Different);
+    assert_eq!(different, CheckResult::Different);
     assert_eq!(batching.status().reason, BatchingReason::SentinelMismatch);
     assert!(!batching.is_shared());
 }
@@ -166,7 +166,7 @@ fn a_check_compares_the_requests_rows_of_the_batch_with_the_request_alone() {
 #[test]
 fn where_the_owner_says_always_a_difference_is_told_and_batches_go_on() {
     let (tolerated, batching) = check(BatchingReason::OwnerAlways, 6);
-    assert_eq!(tolerated, Check::Tolerated);
+    assert_eq!(tolerated, CheckResult::Tolerated);
     assert_eq!(batching.status().reason, BatchingReason::SentinelMismatch);
     assert!(batching.is_shared());
 }
@@ -174,10 +174,14 @@ fn where_the_owner_says_always_a_difference_is_told_and_batches_go_on() {
 #[test]
 fn a_check_that_is_stopped_or_fails_decides_nothing() {
     let mut runner = runner(&FakeBackend::classifier());
-    let stop = BatchStop::default();
-    stop.request();
+    let stop = BatchCancelHandle::default();
+    stop.cancel();
     let stopped = runner.check(&request(&[5.0, 0.0]), &shared(6), &stop);
-    assert_eq!(stopped, Check::Undecided);
-    let failed = runner.check(&request(&[-5.0, 0.0]), &shared(6), &BatchStop::default());
-    assert_eq!(failed, Check::Undecided);
+    assert_eq!(stopped, CheckResult::Undecided);
+    let failed = runner.check(
+        &request(&[-5.0, 0.0]),
+        &shared(6),
+        &BatchCancelHandle::default(),
+    );
+    assert_eq!(failed, CheckResult::Undecided);
 }

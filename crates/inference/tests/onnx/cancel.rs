@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use springtide_inference::{Backend, RunError, Stop};
+use springtide_inference::{Backend, CancelHandle, RunError};
 
 use crate::support::{model, open, tensor};
 
@@ -13,20 +13,20 @@ fn a_stopped_run_ends_and_the_session_goes_on() {
     let forever = tensor(&[], vec![1_000_000_000_000_i64]);
     let thrice = tensor(&[], vec![3_i64]);
     for _ in 0..3 {
-        let stop = Stop::new();
+        let stop = CancelHandle::new();
         let stopper = {
             let stop = stop.clone();
             thread::spawn(move || {
                 while !format!("{stop:?}").contains("running: true") {
                     thread::yield_now();
                 }
-                stop.request();
+                stop.cancel();
             })
         };
         let stopped = backend.run(&[&forever], &stop);
         assert_eq!(stopped, Err(RunError::Stopped));
         stopper.join().unwrap();
-        let counted = backend.run(&[&thrice], &Stop::new());
+        let counted = backend.run(&[&thrice], &CancelHandle::new());
         assert_eq!(counted, Ok(vec![tensor(&[], vec![3.0_f32])]));
     }
 }
@@ -35,7 +35,7 @@ fn a_stopped_run_ends_and_the_session_goes_on() {
 fn what_was_stopped_before_it_began_is_not_run() {
     let mut backend = open(&model("count")).unwrap();
     let forever = tensor(&[], vec![1_000_000_000_000_i64]);
-    let stop = Stop::new();
-    stop.request();
+    let stop = CancelHandle::new();
+    stop.cancel();
     assert_eq!(backend.run(&[&forever], &stop), Err(RunError::Stopped));
 }

@@ -12,7 +12,7 @@ pub trait Interrupt: Send + Sync {
 /// Ends one run early, from any thread. Clones are the same handle. Make one for each run: it costs
 /// one allocation, and nothing while nobody asks.
 #[derive(Clone, Default)]
-pub struct Stop {
+pub struct CancelHandle {
     state: Arc<Mutex<State>>,
 }
 
@@ -22,7 +22,7 @@ struct State {
     running: Option<Arc<dyn Interrupt>>,
 }
 
-impl Stop {
+impl CancelHandle {
     /// A handle that nobody has asked to stop.
     #[must_use]
     pub fn new() -> Self {
@@ -30,7 +30,7 @@ impl Stop {
     }
 
     /// Ends the run, now or as soon as it begins.
-    pub fn request(&self) {
+    pub fn cancel(&self) {
         let mut state = self.state();
         state.requested = true;
         if let Some(running) = &state.running {
@@ -40,7 +40,7 @@ impl Stop {
 
     /// Whether somebody has asked.
     #[must_use]
-    pub fn is_requested(&self) -> bool {
+    pub fn is_cancelled(&self) -> bool {
         self.state().requested
     }
 
@@ -62,11 +62,11 @@ impl Stop {
     }
 }
 
-impl fmt::Debug for Stop {
+impl fmt::Debug for CancelHandle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
         formatter
-            .debug_struct("Stop")
+            .debug_struct("CancelHandle")
             .field("requested", &state.requested)
             .field("running", &state.running.is_some())
             .finish()
@@ -76,7 +76,7 @@ impl fmt::Debug for Stop {
 /// While it lives, a run can be interrupted.
 #[derive(Debug)]
 pub struct Running<'a> {
-    stop: &'a Stop,
+    stop: &'a CancelHandle,
 }
 
 impl Running<'_> {
@@ -114,24 +114,24 @@ mod tests {
     fn a_run_is_interrupted_while_it_lasts_and_never_after() {
         let counter = Arc::new(Counter::default());
         let count = || counter.0.load(Ordering::Relaxed);
-        let (first, second) = (Stop::new(), Stop::new());
+        let (first, second) = (CancelHandle::new(), CancelHandle::new());
         let running = first.guard(Arc::<Counter>::clone(&counter)).unwrap();
-        first.clone().request();
+        first.clone().cancel();
         assert_eq!(count(), 1);
         assert!(running.finish());
         let running = second.guard(Arc::<Counter>::clone(&counter)).unwrap();
         assert!(!running.finish());
-        second.request();
-        first.request();
+        second.cancel();
+        first.cancel();
         assert_eq!(count(), 1, "neither is running");
     }
 
     #[test]
     fn what_was_stopped_before_does_not_begin() {
         let counter = Arc::new(Counter::default());
-        let stop = Stop::new();
-        stop.request();
-        assert!(stop.is_requested());
+        let stop = CancelHandle::new();
+        stop.cancel();
+        assert!(stop.is_cancelled());
         assert!(stop.guard(counter).is_none());
     }
 }
