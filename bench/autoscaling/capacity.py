@@ -1,11 +1,11 @@
 """What one pod can do: everything else is a multiple of it."""
 
-from autoscaling import bed as beds
+from autoscaling import testbed as testbeds
 from autoscaling import traffic
 from harness.process import Failed
 
 #: Clients in a closed loop: two batches, so that the next one is always there.
-_CLIENTS = 2 * beds.BATCH_ROWS
+_CLIENTS = 2 * testbeds.BATCH_ROWS
 
 #: Seconds of load, and those at its beginning that don't count.
 _SECONDS, _BEGINNING = 24, 8
@@ -19,10 +19,10 @@ def budget():
 def measure(context):
     """Predictions per second of one pod, and the server's image."""
     spec = {"replicas": 1, "autoscaling": {"engine": "None"}}
-    with beds.made(context.cluster, context.inputs, beds.SUBJECTS[0], "capacity", spec=spec) as bed:
-        bed.until_ready(pods=1)
-        pod = context.cluster.get(bed.path("deployments"))["spec"]["template"]["spec"]
-        with traffic.running(bed.namespace, bed.address, [[0, _CLIENTS], [_SECONDS, 0]], user="Closed") as load:
+    with testbeds.made(context.cluster, context.inputs, testbeds.SUBJECTS[0], "capacity", spec=spec) as testbed:
+        testbed.until_ready(pods=1)
+        pod = context.cluster.get(testbed.path("deployments"))["spec"]["template"]["spec"]
+        with traffic.running(testbed.namespace, testbed.address, [[0, _CLIENTS], [_SECONDS, 0]], user="Closed") as load:
             requests = load.until_over()
     ends = [request.at + request.milliseconds / 1000 for request in requests if request.good]
     if not ends:

@@ -4,7 +4,7 @@ and the same input gives the same bytes."""
 import html
 import math
 
-from autoscaling.bed import SUBJECTS
+from autoscaling.testbed import SUBJECTS
 
 #: Colours that are told apart by people who see fewer of them, too (Okabe and Ito).
 _COLOURS = {

@@ -5,7 +5,7 @@ A record of one service under load has `begin` (the first request), `end`, `chan
 and `arrived` (the requests that had arrived at each pod).
 """
 
-from autoscaling.bed import NAME
+from autoscaling.testbed import NAME
 
 #: Latency beyond which an answer comes too late, in milliseconds.
 LATE_MS = 500

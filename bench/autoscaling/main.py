@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from autoscaling import bed as beds
+from autoscaling import testbed as testbeds
 from autoscaling import capacity, environment, kubernetes, model, places, report, scenarios, traffic
 from autoscaling.prometheus import Prometheus
 from autoscaling.scenario import QUICK, WHOLE, Context
@@ -50,7 +50,7 @@ def _arguments():
     parser.add_argument("--only", type=some_of(names), default=names, help=f"some of: {','.join(names)}")
     engines = ["hpa", "keda"]
     parser.add_argument("--engines", type=some_of(engines), default=engines, help=f"one of: {','.join(engines)}")
-    parser.add_argument("--targets", type=json.loads, default=beds.TARGETS, help="spec.autoscaling.targets of ours, in JSON")
+    parser.add_argument("--targets", type=json.loads, default=testbeds.TARGETS, help="spec.autoscaling.targets of ours, in JSON")
     return parser.parse_args()
 
 
@@ -58,12 +58,12 @@ def _measure(arguments):
     settings = QUICK if arguments.quick else WHOLE
     if arguments.rounds:
         settings = dataclasses.replace(settings, rounds=arguments.rounds)
-    subjects = [subject for subject in beds.SUBJECTS if subject.engine.lower() in arguments.engines]
+    subjects = [subject for subject in testbeds.SUBJECTS if subject.engine.lower() in arguments.engines]
     chosen = [scenario for scenario in scenarios.ALL if scenario.name in arguments.only]
     folder = places.QUICK_WORK if arguments.quick else places.WORK
     with kubernetes.connected() as cluster:
         prometheus = Prometheus(cluster)
-        context = Context(settings, cluster, prometheus, beds.Inputs(model.build(), "", arguments.targets), subjects, folder)
+        context = Context(settings, cluster, prometheus, testbeds.Inputs(model.build(), "", arguments.targets), subjects, folder)
         with _nothing_left(cluster, prometheus):
             run = _prepare(context, chosen)
             measured = [_attempt(context, scenario, run) for scenario in chosen]
@@ -77,7 +77,7 @@ def _measure(arguments):
 @contextlib.contextmanager
 def _nothing_left(cluster, prometheus):
     """Begins with a cluster that no earlier run has left anything on, and ends so."""
-    beds.delete_all(cluster)
+    testbeds.delete_all(cluster)
     prometheus.bring_back()
     try:
         yield
@@ -85,7 +85,7 @@ def _nothing_left(cluster, prometheus):
         say("removing what was made")
         traffic.kill_all()
         prometheus.bring_back()
-        beds.delete_all(cluster)
+        testbeds.delete_all(cluster)
 
 
 def _prepare(context, chosen):

@@ -1,9 +1,9 @@
-"""Results as text: the bars for a terminal, and the figures of docs/autoscaling.md. Pure."""
+"""Results as text: the thresholds for a terminal, and the figures of docs/autoscaling.md. Pure."""
 
 import datetime
 
-from autoscaling import bars
-from autoscaling.bed import BATCH_ROWS, MIN_REPLICAS, RESOURCES, SUBJECTS
+from autoscaling import thresholds
+from autoscaling.testbed import BATCH_ROWS, MIN_REPLICAS, RESOURCES, SUBJECTS
 from harness import prose, tables
 from harness.figures import Figure
 
@@ -20,14 +20,14 @@ _STAGES = {
 
 
 def terminal(results):
-    """The bars, in columns."""
-    table = bars.table(results)
+    """The thresholds, in columns."""
+    table = thresholds.table(results)
     return "\n".join([*tables.terminal(table, ""), "", tables.total(table)]) + "\n"
 
 
 def markdown(results):
     """The generated part of docs/autoscaling.md."""
-    sections = [_head(results), _bars(bars.table(results))]
+    sections = [_head(results), _thresholds(thresholds.table(results))]
     if "step" in results:
         sections += [_stages(results["step"]), _clients(results["step"]), _plot("step", "The median round of each")]
     for name, title in (
@@ -82,8 +82,8 @@ def _targets(targets):
     return " and ".join(f"`{name}: {value}`" for name, value in targets.items())
 
 
-def _bars(table):
-    rows = [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table]
+def _thresholds(table):
+    rows = [[threshold.name, threshold.target, threshold.figure, threshold.spread, tables.verdict(threshold.met)] for threshold in table]
     return "\n".join([*tables.markdown(["measurement", "threshold", "result", "", ""], rows), "", tables.linked_total(table)])
 
 
@@ -120,7 +120,7 @@ def _clients(results):
         figure = lambda field: Figure.of(figures[field] for figures in rounds).median
         part = Figure.of(figures["missed"] / figures["requests"] for figures in rounds).median
         rows.append(
-            [subject.title, bars.seconds(Figure.of(bars.times_to_ready(rounds)).median), f"{figure('requests'):,.0f}"]
+            [subject.title, thresholds.seconds(Figure.of(thresholds.times_to_ready(rounds)).median), f"{figure('requests'):,.0f}"]
             + [f"{figure('failed'):,.0f}", f"{figure('missed'):,.0f}", f"{part:.0%}", f"{figure('most_pods'):.0f}", f"{figure('pod_seconds'):,.0f}"]
         )
     header = ["", "first new pod", "requests", "failed", "failed or over 500 ms", "share", "maximum pods", "pod-seconds"]

@@ -7,7 +7,7 @@ import pathlib
 import time
 from collections.abc import Callable
 
-from autoscaling import bed as beds
+from autoscaling import testbed as testbeds
 from autoscaling import traffic
 from autoscaling.recorder import Recorder
 from harness import process
@@ -35,7 +35,7 @@ class Settings:
     switches: int
 
 
-#: What the bars need.
+#: What the thresholds need.
 WHOLE = Settings(rounds=5, step=75, settle=90, noise=900, quiet=480, outage=300, recovery=75, switches=10)
 
 #: What shows that every part works.
@@ -49,8 +49,8 @@ class Context:
     settings: Settings
     cluster: object
     prometheus: object
-    inputs: beds.Inputs
-    subjects: list[beds.Subject]
+    inputs: testbeds.Inputs
+    subjects: list[testbeds.Subject]
     #: Folder of the raw records.
     folder: pathlib.Path
     #: Predictions per second that one pod gives.
@@ -67,19 +67,19 @@ class Context:
         say(f"{text} (about {max(0, self.done_by - time.monotonic()) / 60:.0f} min left)")
 
     @contextlib.contextmanager
-    def bed(self, subject, purpose, **options):
-        """A bed that is ready, while the block runs."""
-        with beds.made(self.cluster, self.inputs, subject, purpose, **options) as bed:
-            bed.until_ready()
-            bed.until_reading()
-            yield bed
+    def testbed(self, subject, purpose, **options):
+        """A testbed that is ready, while the block runs."""
+        with testbeds.made(self.cluster, self.inputs, subject, purpose, **options) as testbed:
+            testbed.until_ready()
+            testbed.until_reading()
+            yield testbed
 
     @contextlib.contextmanager
-    def watched(self, bed, changes):
-        """Load on a bed, and a record of what becomes of it. `changes` is a plan of the traffic."""
-        with Recorder(self.cluster, bed.namespace).recording() as recorder:
-            with traffic.running(bed.namespace, bed.address, changes) as load:
-                yield Watched(self, bed, recorder, load)
+    def watched(self, testbed, changes):
+        """Load on a testbed, and a record of what becomes of it. `changes` is a plan of the traffic."""
+        with Recorder(self.cluster, testbed.namespace).recording() as recorder:
+            with traffic.running(testbed.namespace, testbed.address, changes) as load:
+                yield Watched(self, testbed, recorder, load)
 
     def keep(self, scenario, name, record):
         """Writes a raw record, so that it can be judged again."""
@@ -90,24 +90,24 @@ class Context:
 
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """A bed under load."""
+    """A testbed under load."""
 
     context: Context
-    bed: beds.Bed
+    testbed: testbeds.Testbed
     recorder: Recorder
     load: traffic.Traffic
 
     def record(self, requests, earlier=None):
         """Everything so far, see evaluate.py. `earlier` has the series that Prometheus has since lost."""
         if not requests:
-            raise process.Failed(f"{self.bed.namespace}: no request was sent")
+            raise process.Failed(f"{self.testbed.namespace}: no request was sent")
         begin, end = requests[0].at, time.time()
-        namespace, prometheus = self.bed.namespace, self.context.prometheus
+        namespace, prometheus = self.testbed.namespace, self.context.prometheus
         series = prometheus.series(namespace, begin - 10, end)
         for name, points in (earlier or {}).items():
             series[name] = points + [point for point in series.get(name, []) if not points or point[0] > points[-1][0]]
         return {
-            "subject": self.bed.subject.name,
+            "subject": self.testbed.subject.name,
             "begin": begin,
             "load_end": requests[-1].at,
             "end": end,

@@ -7,7 +7,7 @@ import os
 import pathlib
 import sys
 
-from harness import bars, experiments, machine, peers, places, process, report, tools
+from harness import thresholds, experiments, machine, peers, places, process, report, tools
 from harness.choices import some_of
 from harness.experiment import Context, Settings
 from harness.progress import say
@@ -109,7 +109,7 @@ def _prepare(arguments, settings, wanted):
     context = Context(settings, {}, peers.workspace_programs("springtide-bench", settings.profile), values, {})
     for name, peer in peers.all_peers().items():
         if name not in arguments.peers:
-            context.missing[name] = bars.NOT_ASKED_FOR
+            context.missing[name] = thresholds.NOT_ASKED_FOR
             continue
         try:
             context.installed[name] = peers.install(peer, settings.profile)

@@ -32,7 +32,7 @@ class Peer:
     #: python (a virtual environment of requirements.txt), cargo (a crate in the folder) or workspace
     #: (a crate of this repository).
     kind: str
-    #: ours (judged), reference (the recipe that the bars name), floor (no model at all), rival, or
+    #: ours (judged), reference (the recipe that the thresholds name), floor (no model at all), rival, or
     #: beside (ours in another way, shown and not judged).
     role: str
     #: Python: the distribution; Rust: the crate. Its version is reported.

@@ -2,23 +2,23 @@
 
 import datetime
 
-from harness import bars, prose, tables
+from harness import thresholds, prose, tables
 from harness.experiments.iris import CONNECTIONS
 from harness.figures import Figure
 
 
 def terminal(results):
     """The thresholds, in columns."""
-    table = bars.table(results)
+    table = thresholds.table(results)
     lines = tables.terminal(table, "spread of the runs")
-    notes = [f"{bar.name}: {bar.note}" for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
+    notes = [f"{threshold.name}: {threshold.note}" for threshold in table if threshold.note not in ("", thresholds.NOT_ASKED_FOR)]
     return "\n".join([*lines, "", *notes, tables.total(table)]) + "\n"
 
 
 def markdown(results):
     """docs/performance.md."""
-    table = bars.table(results)
-    sections = [_head(results), _bars(table)]
+    table = thresholds.table(results)
+    sections = [_head(results), _thresholds(table)]
     if "iris" in results:
         sections.append(_iris(results))
     if "minilm" in results:
@@ -48,13 +48,13 @@ open loop uses vegeta {versions['vegeta']}. The programs are built with the carg
     return prose.wrapped(text)
 
 
-def _bars(table):
+def _thresholds(table):
     lines = ["## Thresholds", "", "A ratio is springtide-server's figure divided by that of the other server.", ""]
     lines += tables.markdown(
         ["measurement", "threshold", "result", "spread", ""],
-        [[bar.name, bar.target, bar.figure, bar.spread, tables.verdict(bar.met)] for bar in table],
+        [[threshold.name, threshold.target, threshold.figure, threshold.spread, tables.verdict(threshold.met)] for threshold in table],
     )
-    notes = [prose.wrapped(f"- {bar.name}. Note: {bar.note}.") for bar in table if bar.note not in ("", bars.NOT_ASKED_FOR)]
+    notes = [prose.wrapped(f"- {threshold.name}. Note: {threshold.note}.") for threshold in table if threshold.note not in ("", thresholds.NOT_ASKED_FOR)]
     return "\n".join([*lines, "", tables.linked_total(table), *(["", *notes] if notes else [])])
 
 

@@ -4,9 +4,9 @@ VERDICT = {True: "met", False: "MISSED", None: "not measured"}
 
 
 def terminal(table, spread):
-    """The lines of the bars, in columns; `spread` is the heading of theirs."""
+    """The lines of the thresholds, in columns; `spread` is the heading of theirs."""
     rows = [("measurement", "threshold", "result", spread, "verdict")]
-    rows += [(bar.name, bar.target, bar.figure, bar.spread, VERDICT[bar.met]) for bar in table]
+    rows += [(threshold.name, threshold.target, threshold.figure, threshold.spread, VERDICT[threshold.met]) for threshold in table]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
@@ -15,14 +15,14 @@ def terminal(table, spread):
 
 def total(table):
     """How many thresholds were met."""
-    counts = {verdict: sum(bar.met is verdict for bar in table) for verdict in VERDICT}
+    counts = {verdict: sum(threshold.met is verdict for threshold in table) for verdict in VERDICT}
     text = f"{counts[True]} of {len(table)} thresholds met, {counts[False]} missed"
     return text if not counts[None] else f"{text}; incomplete: {counts[None]} not measured"
 
 
 def linked_total(table):
     """How many thresholds were met, with a link to the causes for a page in docs/."""
-    missed = any(bar.met is False for bar in table)
+    missed = any(threshold.met is False for threshold in table)
     link = " [Causes](../bench/README.md#missed-thresholds)."
     return f"{total(table)}.{link if missed else ''}"
 

@@ -2,7 +2,7 @@ import json
 import unittest
 import xml.etree.ElementTree
 
-from autoscaling import bars, charts, evaluate, pages, report
+from autoscaling import thresholds, charts, evaluate, pages, report
 from tests import autoscaling_records as records
 
 RUN = {
@@ -23,7 +23,7 @@ def round_of(total, missed=40, shares=(0.9, 1.1)):
 
 
 def results(**changes):
-    """Results in which every bar is met, but for what is changed."""
+    """Results in which every threshold is met, but for what is changed."""
     curves = evaluate.curves(records.step())
     both = lambda figures: {"springtide-hpa": figures, "springtide-keda": figures}
     drawn = {name: curves for name in both(None)}
@@ -62,12 +62,12 @@ def results(**changes):
 
 
 def verdicts(results):
-    return {bar.name: bar.met for bar in bars.table(results)}
+    return {threshold.name: threshold.met for threshold in thresholds.table(results)}
 
 
 class Bars(unittest.TestCase):
     def test_what_reaches_every_bar_meets_every_bar(self):
-        self.assertEqual([bar.name for bar in bars.table(results()) if not bar.met], [])
+        self.assertEqual([threshold.name for threshold in thresholds.table(results()) if not threshold.met], [])
 
     def test_each_bar_can_be_missed(self):
         worse = results()
@@ -91,20 +91,20 @@ class Bars(unittest.TestCase):
         for at, met in ((284.9, False), (285.0, True), (300.0, True)):
             early = results()
             early["drop"]["subjects"]["springtide-hpa"] = {"steps": [[at, 4, 3]], "too_many_in_a_minute": 0}
-            bar = next(bar for bar in bars.table(early) if bar.name == "HPA: load falls to zero: first step down")
-            self.assertEqual(bar.met, met, at)
+            threshold = next(threshold for threshold in thresholds.table(early) if threshold.name == "HPA: load falls to zero: first step down")
+            self.assertEqual(threshold.met, met, at)
 
     def test_a_step_without_any_new_pod_misses_its_bar(self):
         never = results()
         never["step"]["rounds"]["springtide-hpa"] = [round_of(20) | {"stages": None}] * 3
-        bar = next(bar for bar in bars.table(never) if bar.name.startswith("HPA: step"))
-        self.assertEqual((bar.met, bar.figure), (False, "never, never"))
+        threshold = next(threshold for threshold in thresholds.table(never) if threshold.name.startswith("HPA: step"))
+        self.assertEqual((threshold.met, threshold.figure), (False, "never, never"))
 
     def test_p95_of_a_few_rounds_is_the_slowest(self):
         slow = results()
         slow["step"]["rounds"]["springtide-keda"] = [round_of(20), round_of(21), round_of(61)]
-        bar = next(bar for bar in bars.table(slow) if bar.name.startswith("KEDA: step"))
-        self.assertEqual((bar.met, bar.figure), (False, "21 s, 61 s"))
+        threshold = next(threshold for threshold in thresholds.table(slow) if threshold.name.startswith("KEDA: step"))
+        self.assertEqual((threshold.met, threshold.figure), (False, "21 s, 61 s"))
 
     def test_what_was_not_measured_is_said_to_be_so(self):
         self.assertEqual(set(verdicts({}).values()), {None})
@@ -114,8 +114,8 @@ class Bars(unittest.TestCase):
 class Report(unittest.TestCase):
     def test_a_terminal_shows_every_bar_and_the_sum(self):
         text = report.terminal(results())
-        for bar in bars.table(results()):
-            self.assertIn(bar.name, text)
+        for threshold in thresholds.table(results()):
+            self.assertIn(threshold.name, text)
         self.assertIn("thresholds met, 0 missed\n", text)
 
     def test_the_page_has_the_split_the_reference_and_the_plots(self):

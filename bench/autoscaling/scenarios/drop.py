@@ -20,17 +20,17 @@ def run(context):
     changes = traffic.plan([(0, TIMES * context.capacity)], settings.settle)
     figures, curves = {}, {}
     with contextlib.ExitStack() as stack:
-        beds = [stack.enter_context(context.bed(subject, "drop")) for subject in context.ours()]
+        testbeds = [stack.enter_context(context.testbed(subject, "drop")) for subject in context.ours()]
         context.say("load that falls to zero")
-        watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
+        watched = [stack.enter_context(context.watched(testbed, changes)) for testbed in testbeds]
         time.sleep(settings.settle)
         requests = [each.load.until_over() for each in watched]
         time.sleep(settings.quiet)
         for each, sent in zip(watched, requests):
             record = each.record(sent)
-            context.keep("drop", each.bed.subject.name, record)
-            figures[each.bed.subject.name] = judge(record)
-            curves[each.bed.subject.name] = evaluate.curves(record, every=2)
+            context.keep("drop", each.testbed.subject.name, record)
+            figures[each.testbed.subject.name] = judge(record)
+            curves[each.testbed.subject.name] = evaluate.curves(record, every=2)
     return {"subjects": figures, "seconds": settings.quiet, "curves": curves}
 
 

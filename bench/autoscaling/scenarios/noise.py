@@ -35,15 +35,15 @@ def run(context):
     changes = traffic.plan(rates(settings.settle, settings.noise, TIMES * context.capacity), settings.settle + settings.noise)
     figures, curves = {}, {}
     with contextlib.ExitStack() as stack:
-        beds = [stack.enter_context(context.bed(subject, "noise")) for subject in context.ours()]
+        testbeds = [stack.enter_context(context.testbed(subject, "noise")) for subject in context.ours()]
         context.say("noise around a steady load")
-        watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
+        watched = [stack.enter_context(context.watched(testbed, changes)) for testbed in testbeds]
         time.sleep(settings.settle + settings.noise)
         for each in watched:
             record = each.record(each.load.until_over())
-            context.keep("noise", each.bed.subject.name, record)
-            figures[each.bed.subject.name] = judge(record, settings.settle)
-            curves[each.bed.subject.name] = evaluate.curves(record, every=2)
+            context.keep("noise", each.testbed.subject.name, record)
+            figures[each.testbed.subject.name] = judge(record, settings.settle)
+            curves[each.testbed.subject.name] = evaluate.curves(record, every=2)
     return {"subjects": figures, "seconds": settings.noise, "settle": settings.settle, "curves": curves}
 
 

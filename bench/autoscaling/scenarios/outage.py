@@ -30,12 +30,12 @@ def run(context):
     changes = traffic.plan([(0, TIMES * context.capacity)], seconds)
     figures, curves = {}, {}
     with contextlib.ExitStack() as stack:
-        beds = [stack.enter_context(context.bed(subject, "outage", behavior={"preset": _PRESET})) for subject in context.ours()]
+        testbeds = [stack.enter_context(context.testbed(subject, "outage", behavior={"preset": _PRESET})) for subject in context.ours()]
         context.say("a steady load, and then no Prometheus")
-        watched = [stack.enter_context(context.watched(bed, changes)) for bed in beds]
+        watched = [stack.enter_context(context.watched(testbed, changes)) for testbed in testbeds]
         began = time.time()
         time.sleep(settings.settle)
-        earlier = [context.prometheus.series(each.bed.namespace, began, time.time()) for each in watched]
+        earlier = [context.prometheus.series(each.testbed.namespace, began, time.time()) for each in watched]
         killed = time.time()
         with context.prometheus.killed():
             time.sleep(settings.outage)
@@ -44,9 +44,9 @@ def run(context):
         requests = [each.load.until_over() for each in watched]
         for each, sent, series in zip(watched, requests, earlier):
             record = each.record(sent, series) | {"killed": killed, "returned": returned}
-            context.keep("outage", each.bed.subject.name, record)
-            figures[each.bed.subject.name] = judge(record)
-            curves[each.bed.subject.name] = evaluate.curves(record, every=2)
+            context.keep("outage", each.testbed.subject.name, record)
+            figures[each.testbed.subject.name] = judge(record)
+            curves[each.testbed.subject.name] = evaluate.curves(record, every=2)
     return {"subjects": figures, "seconds": settings.outage, "preset": _PRESET, "curves": curves}
 
 

@@ -3,7 +3,7 @@ until then, and whether clients that keep their connections find the new pods.""
 
 import time
 
-from autoscaling import bed as beds
+from autoscaling import testbed as testbeds
 from autoscaling import evaluate, traffic
 from autoscaling.prometheus import SCRAPE_SECONDS
 from autoscaling.scenario import Scenario
@@ -30,14 +30,14 @@ def run(context):
         turn = (number - 1) % len(context.subjects)
         for subject in context.subjects[turn:] + context.subjects[:turn]:
             context.say(f"step {number} of {context.settings.rounds}: {subject.title}")
-            bed = waiting[subject.name]
-            bed.until_ready()
-            bed.until_reading()
-            record = _step(context, bed)
+            testbed = waiting[subject.name]
+            testbed.until_ready()
+            testbed.until_reading()
+            record = _step(context, testbed)
             context.keep("step", f"{subject.name}-{number}", record)
             figures[subject.name].append(judge(record, context.settings.step, context.inputs.targets.get("loadPercent")))
             records[subject.name].append(evaluate.curves(record))
-            context.cluster.delete(f"/api/v1/namespaces/{bed.namespace}")
+            context.cluster.delete(f"/api/v1/namespaces/{testbed.namespace}")
             if number < context.settings.rounds:
                 waiting[subject.name] = _make(context, subject, number + 1)
             time.sleep(_BETWEEN - 5)
@@ -46,12 +46,12 @@ def run(context):
 
 
 def _make(context, subject, number):
-    return beds.make(context.cluster, context.inputs, subject, f"step-{number}")
+    return testbeds.make(context.cluster, context.inputs, subject, f"step-{number}")
 
 
-def _step(context, bed):
+def _step(context, testbed):
     changes = traffic.plan([[0, TIMES * context.capacity]], context.settings.step)
-    with context.watched(bed, changes) as watched:
+    with context.watched(testbed, changes) as watched:
         requests = watched.load.until_over()
         # The last samples are scraped.
         time.sleep(SCRAPE_SECONDS)

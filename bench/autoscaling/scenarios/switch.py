@@ -28,22 +28,22 @@ def run(context):
     changes = traffic.plan([(0, TIMES * context.capacity)], seconds)
     subject = next(subject for subject in context.ours())
     switches = []
-    with context.bed(subject, "switch") as bed, context.watched(bed, changes) as watched:
+    with context.testbed(subject, "switch") as testbed, context.watched(testbed, changes) as watched:
         time.sleep(settings.settle)
         others = {"HPA": "KEDA", "KEDA": "HPA"}
         engine = subject.engine
         for _ in range(2 * settings.switches):
             engine = others[engine]
-            switches.append(_switch(context, bed, watched.recorder, engine))
+            switches.append(_switch(context, testbed, watched.recorder, engine))
             time.sleep(_PAUSE)
         record = watched.record(watched.load.stop())
     context.keep("switch", subject.name, record | {"switches": switches})
     return {"subjects": {subject.name: judge(record | {"switches": switches})}, "curves": {subject.name: evaluate.curves(record)}}
 
 
-def _switch(context, bed, recorder, engine):
+def _switch(context, testbed, recorder, engine):
     begin = time.time()
-    context.cluster.merge(bed.path("modelservices"), {"spec": {"autoscaling": {"engine": engine}}})
+    context.cluster.merge(testbed.path("modelservices"), {"spec": {"autoscaling": {"engine": engine}}})
     while not _is_done(recorder, engine):
         if time.time() - begin > _LIMIT:
             raise Failed(f"engine {engine} has not taken over within {_LIMIT} s")

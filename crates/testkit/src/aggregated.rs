@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::core::Status;
 use serde_json::{Value, json};
 
-use crate::refusals::failure;
+use crate::errors::failure;
 
 /// Body of the answer while the other server is down.
 pub(crate) const UNAVAILABLE: &str = "service unavailable";

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::{
     aggregated::{self, Registered},
+    errors::failure,
     faults::Ledger,
-    managers::Manager,
-    refusals::failure,
+    managed_fields::Manager,
     request::{ResourcePath, Target, query},
     resource::{Key, ResourceType},
     reviews::Reviews,

@@ -4,7 +4,7 @@ use kube::core::Status;
 use serde_json::{Value, json};
 
 use crate::{
-    refusals::{describe, failure},
+    errors::{describe, failure},
     resource::Key,
 };
 

@@ -17,10 +17,10 @@
 mod aggregated;
 mod api;
 mod document;
+mod errors;
 mod faults;
 mod fields;
-mod managers;
-mod refusals;
+mod managed_fields;
 mod request;
 mod resource;
 mod reviews;

@@ -18,9 +18,9 @@ use tokio::{sync::watch, time::sleep};
 use crate::{
     aggregated::{Aggregated, UNAVAILABLE},
     api::{NO_SUCH_PATH, State, key, no_such_path},
+    errors::failure,
     faults::{Call, Fault},
-    managers::Manager,
-    refusals::failure,
+    managed_fields::Manager,
     request::{Target, query},
     resource::{ResourceType, built_in},
     store::{Change, Preconditions},

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::{
     document::{check_uid, check_version, default_replicas, has_finalizers, merge, overlay},
-    managers::{Manager, Managers},
-    refusals::{describe, failure, not_found, terminating},
+    errors::{describe, failure, not_found, terminating},
+    managed_fields::{Manager, Managers},
     request::selects,
     resource::{Key, ResourceType},
 };

@@ -11,9 +11,9 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::bed::Bed;
 use crate::json::text;
 use crate::kind::Kind;
+use crate::testbed::Testbed;
 use crate::wait::{Look, until};
 
 /// Longest time until a watch tells what a listing shows already.
@@ -53,11 +53,11 @@ impl Recording {
     /// # Errors
     ///
     /// What the API server says.
-    pub async fn of(bed: &Bed, kinds: &[Kind]) -> Result<Self> {
+    pub async fn of(testbed: &Testbed, kinds: &[Kind]) -> Result<Self> {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let mut watches = JoinSet::new();
         for &kind in kinds {
-            let objects = bed.cluster.objects(kind, Some(&bed.namespace));
+            let objects = testbed.cluster.objects(kind, Some(&testbed.namespace));
             let listed = objects.list(&ListParams::default()).await?;
             let from = listed.metadata.resource_version.unwrap_or_default();
             for object in listed.items {
@@ -93,10 +93,14 @@ impl Recording {
     /// # Errors
     ///
     /// Where a watch was cut, or doesn't catch up.
-    pub async fn end(mut self, bed: &Bed) -> Result<History> {
+    pub async fn end(mut self, testbed: &Testbed) -> Result<History> {
         let mut listed = BTreeSet::new();
         for &kind in &self.kinds {
-            for object in bed.cluster.list(Some(&bed.namespace), kind, "").await? {
+            for object in testbed
+                .cluster
+                .list(Some(&testbed.namespace), kind, "")
+                .await?
+            {
                 listed.insert((kind, revision(&object)?));
             }
         }

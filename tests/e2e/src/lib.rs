@@ -15,7 +15,6 @@
 //! | `SPRINGTIDE_E2E_KEEP` | `1` keeps the namespaces of failed tests | deleted |
 
 pub mod addon;
-pub mod bed;
 pub mod cluster;
 pub mod contract;
 pub mod diagnosis;
@@ -28,5 +27,6 @@ pub mod operator_process;
 pub mod predict;
 pub mod readings;
 pub mod report;
+pub mod testbed;
 pub mod wait;
 pub mod website;

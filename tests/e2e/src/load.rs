@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::bed::Bed;
 use crate::json::number;
+use crate::testbed::Testbed;
 use crate::wait::{self, Look};
 
 /// Requests after which a client of the second half opens a new connection.
@@ -89,8 +89,8 @@ const NODE_PORT_LIMIT: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// What the API server says, that no node has an address, or that the port stays closed.
-pub async fn node_port(bed: &Bed, name: &str) -> Result<SocketAddr> {
-    let service = bed
+pub async fn node_port(testbed: &Testbed, name: &str) -> Result<SocketAddr> {
+    let service = testbed
         .apply(&json!({
             "apiVersion": "v1",
             "kind": "Service",
@@ -103,7 +103,7 @@ pub async fn node_port(bed: &Bed, name: &str) -> Result<SocketAddr> {
         }))
         .await?;
     let port = u16::try_from(number(&service, "/spec/ports/0/nodePort"))?;
-    let address = SocketAddr::new(node_address(bed).await?, port);
+    let address = SocketAddr::new(node_address(testbed).await?, port);
     wait::until(
         &format!("{address} to accept connections"),
         NODE_PORT_LIMIT,
@@ -116,13 +116,13 @@ pub async fn node_port(bed: &Bed, name: &str) -> Result<SocketAddr> {
     Ok(address)
 }
 
-async fn node_address(bed: &Bed) -> Result<IpAddr> {
+async fn node_address(testbed: &Testbed) -> Result<IpAddr> {
     if let Ok(address) = std::env::var("SPRINGTIDE_E2E_NODE_ADDRESS") {
         return address
             .parse()
             .with_context(|| format!("SPRINGTIDE_E2E_NODE_ADDRESS={address}"));
     }
-    bed.cluster.node_address().await
+    testbed.cluster.node_address().await
 }
 
 impl Load {

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use springtide_contract::paths;
 
-use crate::bed::Bed;
 use crate::example::HeldOut;
+use crate::testbed::Testbed;
 
 /// How far a confidence may be from onnxruntime's.
 pub const TOLERANCE: f64 = 1e-5;
@@ -18,12 +18,17 @@ pub const TOLERANCE: f64 = 1e-5;
 /// # Errors
 ///
 /// The first row that isn't answered or isn't right.
-pub async fn check_rows(bed: &Bed, service: &str, held_out: &HeldOut) -> Result<Duration> {
+pub async fn check_rows(testbed: &Testbed, service: &str, held_out: &HeldOut) -> Result<Duration> {
     let mut times = Vec::new();
     for (index, row) in held_out.rows.iter().enumerate() {
         let start = Instant::now();
         let id = format!("row-{index}");
-        let answer = predict(bed, service, &json!({"features": row, "request_id": id})).await?;
+        let answer = predict(
+            testbed,
+            service,
+            &json!({"features": row, "request_id": id}),
+        )
+        .await?;
         times.push(start.elapsed());
         let right = (held_out.predictions[index], held_out.confidence(index)?);
         compare(&answer["prediction"], &answer["confidence"], right)
@@ -51,12 +56,17 @@ pub async fn check_rows(bed: &Bed, service: &str, held_out: &HeldOut) -> Result<
 ///
 /// The first row that isn't right, or that there is no answer.
 pub async fn check_rows_together(
-    bed: &Bed,
+    testbed: &Testbed,
     service: &str,
     held_out: &HeldOut,
     count: usize,
 ) -> Result<()> {
-    let answer = predict(bed, service, &json!({"features": &held_out.rows[..count]})).await?;
+    let answer = predict(
+        testbed,
+        service,
+        &json!({"features": &held_out.rows[..count]}),
+    )
+    .await?;
     for index in 0..count {
         let right = (held_out.predictions[index], held_out.confidence(index)?);
         compare(
@@ -69,10 +79,10 @@ pub async fn check_rows_together(
     Ok(())
 }
 
-async fn predict(bed: &Bed, service: &str, request: &Value) -> Result<Value> {
-    let answer = bed
+async fn predict(testbed: &Testbed, service: &str, request: &Value) -> Result<Value> {
+    let answer = testbed
         .cluster
-        .post_to_service(&bed.namespace, service, paths::PREDICT, request)
+        .post_to_service(&testbed.namespace, service, paths::PREDICT, request)
         .await?;
     ensure!(
         answer.status == 200,

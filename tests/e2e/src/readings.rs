@@ -6,10 +6,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::addon;
-use crate::bed::{Bed, condition};
 use crate::cluster::Cluster;
 use crate::json::{items, text};
 use crate::kind;
+use crate::testbed::{Testbed, condition};
 use crate::{diagnosis, wait};
 use wait::{Look, Waited, until};
 
@@ -22,12 +22,12 @@ pub const READINGS_LIMIT: std::time::Duration = std::time::Duration::from_secs(1
 /// # Errors
 ///
 /// That it hasn't in time.
-pub async fn until_all(bed: &Bed, hpa: &str, metrics: usize) -> Result<Waited<()>> {
+pub async fn until_all(testbed: &Testbed, hpa: &str, metrics: usize) -> Result<Waited<()>> {
     let waited = until(
         &format!("{hpa} to read {metrics} metrics"),
         READINGS_LIMIT,
         async || {
-            let object = bed.get(kind::AUTOSCALER, hpa).await?;
+            let object = testbed.get(kind::AUTOSCALER, hpa).await?;
             let active = condition(&object, "ScalingActive")
                 .is_some_and(|active| active["status"] == "True");
             let readings = items(&object, "/status/currentMetrics")
@@ -40,8 +40,8 @@ pub async fn until_all(bed: &Bed, hpa: &str, metrics: usize) -> Result<Waited<()
         },
     )
     .await?;
-    let status = bed.get(kind::AUTOSCALER, hpa).await?["status"]["currentMetrics"].to_string();
-    bed.report(&format!(
+    let status = testbed.get(kind::AUTOSCALER, hpa).await?["status"]["currentMetrics"].to_string();
+    testbed.report(&format!(
         "{hpa} reads {metrics} metrics after {}: {status}",
         waited.seconds()
     ));
@@ -70,12 +70,12 @@ fn has_reading(metric: &Value) -> bool {
 /// # Errors
 ///
 /// What the API server says.
-pub async fn external(bed: &Bed, scaled_object: &str, metric: &str) -> Result<Option<f64>> {
-    let namespace = &bed.namespace;
+pub async fn external(testbed: &Testbed, scaled_object: &str, metric: &str) -> Result<Option<f64>> {
+    let namespace = &testbed.namespace;
     let selector = format!("labelSelector=scaledobject.keda.sh%2Fname%3D{scaled_object}");
     let path =
         format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/{metric}?{selector}");
-    let values = bed.cluster.read(&path).await?;
+    let values = testbed.cluster.read(&path).await?;
     Ok(quantity(text(&values, "/items/0/value")))
 }
 
@@ -84,13 +84,13 @@ pub async fn external(bed: &Bed, scaled_object: &str, metric: &str) -> Result<Op
 /// # Errors
 ///
 /// What the API server says, or a value that is no number.
-pub async fn of_pods(bed: &Bed, name: &str, metric: &str) -> Result<BTreeMap<String, f64>> {
-    let namespace = &bed.namespace;
+pub async fn of_pods(testbed: &Testbed, name: &str, metric: &str) -> Result<BTreeMap<String, f64>> {
+    let namespace = &testbed.namespace;
     let selector = format!("app.kubernetes.io%2Finstance%3D{name}");
     let path = format!(
         "/apis/custom.metrics.k8s.io/v1beta1/namespaces/{namespace}/pods/*/{metric}?labelSelector={selector}"
     );
-    let values = bed.cluster.read(&path).await?;
+    let values = testbed.cluster.read(&path).await?;
     items(&values, "/items")
         .iter()
         .map(|item| {

@@ -19,8 +19,8 @@ use serde_json::json;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 
-use crate::bars::{Summary, milliseconds};
 use crate::server::Addresses;
+use crate::thresholds::{Summary, milliseconds};
 
 /// Not the attackers' address: the server counts connections by address.
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -111,7 +111,7 @@ impl Figures {
         times.get(rank - 1).copied().unwrap_or(Duration::MAX)
     }
 
-    /// What the bars judge.
+    /// What the thresholds judge.
     pub(crate) fn summary(&self) -> Summary {
         Summary {
             right: self.right,

@@ -3,7 +3,6 @@
 
 mod attack;
 mod attacker;
-mod bars;
 mod bodies;
 mod connections;
 mod frames;
@@ -13,6 +12,7 @@ mod pace;
 mod senders;
 mod server;
 mod tally;
+mod thresholds;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -26,9 +26,9 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser;
 
 use crate::attack::Plan;
-use crate::bars::{Bar, Bounds, Outcome};
 use crate::good::{Load, Rows};
 use crate::server::Server;
+use crate::thresholds::{Bounds, Outcome, Threshold};
 
 /// How long the clients that behave are alone before the attack, first unmeasured, and once more after it.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ const HOLDERS: u64 = CONNECTIONS * 93 / 100;
 /// Attacks the serving binary with hostile bodies and connections, and checks that it serves throughout.
 ///
 /// It starts the server itself, on free ports of 127.0.0.1, and ends it. Exits with 1 where the server, its
-/// memory, its probes or its answers to clients that behave miss a bar.
+/// memory, its probes or its answers to clients that behave miss a threshold.
 #[derive(Parser)]
 #[command(after_help = "\
 Examples:
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every bar held.
+/// Whether every threshold held.
 fn run(cli: &Cli) -> anyhow::Result<bool> {
     let rows = Rows::beside(&cli.model)?;
     let seed = cli.seed.unwrap_or_else(|| fastrand::u64(..=u64::MAX >> 1));
@@ -168,9 +168,9 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         connections: cli.connections,
         held: CONNECTIONS * 9 / 10,
     };
-    let bars = bars::bars(&outcome, &bounds);
-    say(&table(&bars))?;
-    Ok(bars.iter().all(|bar| bar.held))
+    let thresholds = thresholds::thresholds(&outcome, &bounds);
+    say(&table(&thresholds))?;
+    Ok(thresholds.iter().all(|threshold| threshold.held))
 }
 
 fn until(time: Duration) -> impl Fn() -> bool {
@@ -178,14 +178,14 @@ fn until(time: Duration) -> impl Fn() -> bool {
     move || Instant::now() >= end
 }
 
-fn table(bars: &[Bar]) -> String {
+fn table(thresholds: &[Threshold]) -> String {
     let mut text = String::new();
-    for bar in bars {
-        let verdict = if bar.held { "ok" } else { "FAILED" };
+    for threshold in thresholds {
+        let verdict = if threshold.held { "ok" } else { "FAILED" };
         let _infallible = writeln!(
             text,
             "{verdict:6}  {:34} {:>18}   {}",
-            bar.name, bar.measured, bar.bound
+            threshold.name, threshold.measured, threshold.bound
         );
     }
     text

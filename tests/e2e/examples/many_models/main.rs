@@ -17,11 +17,11 @@ use futures::future::try_join;
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, in_namespace_within};
 use springtide_e2e::example;
 use springtide_e2e::json::items;
 use springtide_e2e::kind::{self, Kind};
 use springtide_e2e::operator_process::{self, OperatorProcess};
+use springtide_e2e::testbed::{Company, Testbed, in_namespace_within};
 use springtide_e2e::wait::{Look, until};
 use tokio::time::Instant;
 
@@ -74,8 +74,8 @@ async fn main() -> Result<()> {
             .parse()
             .context("usage: many_models [MODELS], for example many_models 500")?,
     };
-    let outcome = in_namespace_within(4 * LIMIT, "many-models", Company::Alone, async |bed| {
-        measure(bed, models).await
+    let outcome = in_namespace_within(4 * LIMIT, "many-models", Company::Alone, async |testbed| {
+        measure(testbed, models).await
     })
     .await;
     if let Err(failure) = outcome {
@@ -94,18 +94,19 @@ fn manifest(name: &str) -> Result<Value> {
     example::manifest("iris", &change)
 }
 
-async fn measure(bed: &Bed, models: usize) -> Result<()> {
+async fn measure(testbed: &Testbed, models: usize) -> Result<()> {
     let operator = OperatorProcess::start(&mut operator_process::of_the_chart()?)?;
-    let sample = bed.serve(&manifest("sample")?).await?;
-    let templates = children(bed, &sample).await?;
-    let bare = bare_client(bed, &sample, &templates, models).await?;
+    let sample = testbed.serve(&manifest("sample")?).await?;
+    let templates = children(testbed, &sample).await?;
+    let bare = bare_client(testbed, &sample, &templates, models).await?;
 
-    let mut watched = Watched::new(bed, &[&CHILDREN[..], &[kind::MODEL_SERVICE]].concat()).await?;
-    let before = calls_so_far(bed).await?;
+    let mut watched =
+        Watched::new(testbed, &[&CHILDREN[..], &[kind::MODEL_SERVICE]].concat()).await?;
+    let before = calls_so_far(testbed).await?;
     let begun = Instant::now();
     let applied = async {
         stream::iter(0..models)
-            .map(async |number| bed.apply(&manifest(&name(number))?).await)
+            .map(async |number| testbed.apply(&manifest(&name(number))?).await)
             .buffer_unordered(IN_FLIGHT)
             .try_for_each(async |_object| Ok(()))
             .await
@@ -114,9 +115,9 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
     };
     let mut progress = Progress::new(models);
     let (applied, complete) = try_join(applied, progress.until_complete(&mut watched)).await?;
-    let after = calls_so_far(bed).await?;
+    let after = calls_so_far(testbed).await?;
     let times = |at: Instant| (at - begun).as_secs_f64() / bare.as_secs_f64();
-    bed.report(&format!(
+    testbed.report(&format!(
         "{models} ModelServices were complete after {:.1} s: {:.2} times the bare client. {:.1} calls of the operator each until then; {:.1} s to apply them",
         (complete - begun).as_secs_f64(),
         times(complete),
@@ -124,8 +125,8 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
         applied.as_secs_f64(),
     ));
     let settled = progress.until_settled(&mut watched).await?;
-    let after = calls_so_far(bed).await?;
-    bed.report(&format!(
+    let after = calls_so_far(testbed).await?;
+    testbed.report(&format!(
         "no status changed any more after {:.1} s: {:.2} times the bare client. {:.1} calls of the operator each",
         (settled - begun).as_secs_f64(),
         times(settled),
@@ -134,27 +135,27 @@ async fn measure(bed: &Bed, models: usize) -> Result<()> {
 
     watched.until_quiet(SETTLED).await?;
     let count = REPAIRS.min(models);
-    let repairs = repairs(bed, &mut watched, models, count).await?;
+    let repairs = repairs(testbed, &mut watched, models, count).await?;
     let at = |percent: usize| repairs[(repairs.len() - 1) * percent / 100].as_secs_f64();
-    bed.report(&format!(
+    testbed.report(&format!(
         "a child that was deleted or edited was right again after {:.2} s (median), {:.2} s (p99), {:.2} s at most, of {count}",
         at(50), at(99), at(100),
     ));
 
-    report_memory(bed, "the operator", &operator)?;
-    let (operator, consistent, written) = restart(bed, &mut watched, models, operator).await?;
-    bed.report(&format!(
+    report_memory(testbed, "the operator", &operator)?;
+    let (operator, consistent, written) = restart(testbed, &mut watched, models, operator).await?;
+    testbed.report(&format!(
         "started anew, the operator had looked at all after {:.1} s, and wrote {written} objects",
         consistent.as_secs_f64(),
     ));
-    report_memory(bed, "the operator that was started anew", &operator)?;
+    report_memory(testbed, "the operator that was started anew", &operator)?;
     operator.stop().await
 }
 
-fn report_memory(bed: &Bed, what: &str, operator: &OperatorProcess) -> Result<()> {
+fn report_memory(testbed: &Testbed, what: &str, operator: &OperatorProcess) -> Result<()> {
     let memory = operator.memory()?;
     let mebibytes = |bytes: u64| bytes >> 20;
-    bed.report(&format!(
+    testbed.report(&format!(
         "{what} has {} MiB, and had {} MiB at most",
         mebibytes(memory.now),
         mebibytes(memory.peak)
@@ -169,13 +170,13 @@ fn each(calls: u64, models: usize) -> f64 {
 /// How long a client that does nothing else needs for the children of this number of ModelServices. They are gone afterwards:
 /// what the cluster's controllers do for them would slow down what is measured next.
 async fn bare_client(
-    bed: &Bed,
+    testbed: &Testbed,
     sample: &str,
     templates: &[Value],
     models: usize,
 ) -> Result<Duration> {
     let kinds = [&CHILDREN[..], &GRANDCHILDREN].concat();
-    let mut watched = Watched::new(bed, &kinds).await?;
+    let mut watched = Watched::new(testbed, &kinds).await?;
     let begun = Instant::now();
     stream::iter((0..models).flat_map(|number| {
         let name = format!("{BARE}-{number}");
@@ -183,13 +184,13 @@ async fn bare_client(
             .iter()
             .map(move |template| named(template, sample, &name))
     }))
-    .map(async |object: Value| bed.apply(&object).await)
+    .map(async |object: Value| testbed.apply(&object).await)
     .buffer_unordered(IN_FLIGHT)
     .try_for_each(async |_object| Ok(()))
     .await
     .context("the bare client")?;
     let bare = begun.elapsed();
-    bed.report(&format!(
+    testbed.report(&format!(
         "a bare client applied the {} children of {models} ModelServices in {:.1} s",
         models * CHILDREN.len(),
         bare.as_secs_f64()
@@ -197,7 +198,7 @@ async fn bare_client(
     let in_background = DeleteParams::background();
     let bare_ones = ListParams::default().labels(&format!("{BARE}={BARE}"));
     for kind in CHILDREN {
-        let objects = bed.cluster.objects(kind, Some(&bed.namespace));
+        let objects = testbed.cluster.objects(kind, Some(&testbed.namespace));
         let deleting = objects.delete_collection(&in_background, &bare_ones);
         deleting
             .await
@@ -289,12 +290,12 @@ fn is_complete(watched: &Watched, name: &str) -> bool {
 }
 
 /// What the operator made of a ModelService, as another client could apply it.
-async fn children(bed: &Bed, name: &str) -> Result<Vec<Value>> {
+async fn children(testbed: &Testbed, name: &str) -> Result<Vec<Value>> {
     let mut templates = Vec::new();
     for kind in CHILDREN {
         let what = format!("the {} {name}", kind.name);
         let mut object = until(&what, Duration::from_secs(30), async || {
-            Ok(bed
+            Ok(testbed
                 .find(kind, name)
                 .await?
                 .map_or_else(|| Look::NotYet("none".to_owned()), Look::Seen))

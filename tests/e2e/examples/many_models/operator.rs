@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use http::Request;
-use springtide_e2e::bed::Bed;
+use springtide_e2e::testbed::Testbed;
 
 /// Calls of service accounts outside `kube-system` since the API server began: here only the operator's, with those for
 /// its lease and for the cluster's capabilities.
-pub(crate) async fn calls_so_far(bed: &Bed) -> Result<u64> {
+pub(crate) async fn calls_so_far(testbed: &Testbed) -> Result<u64> {
     let request = Request::get("/metrics").body(Vec::new())?;
-    let text = bed.cluster.client().request_text(request).await?;
+    let text = testbed.cluster.client().request_text(request).await?;
     let counts = text
         .lines()
         .filter(|line| line.starts_with("apiserver_flowcontrol_dispatched_requests_total{"))

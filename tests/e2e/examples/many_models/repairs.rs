@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
-use springtide_e2e::bed::Bed;
 use springtide_e2e::json::text;
 use springtide_e2e::kind::{self, Kind};
+use springtide_e2e::testbed::Testbed;
 use tokio::time::Instant;
 
 use crate::watched::Watched;
@@ -39,7 +39,7 @@ struct Harm {
 /// The times until children were right again, shortest first: half of them were deleted and half edited, of all
 /// kinds in turn.
 pub(crate) async fn repairs(
-    bed: &Bed,
+    testbed: &Testbed,
     watched: &mut Watched,
     models: usize,
     count: usize,
@@ -50,7 +50,7 @@ pub(crate) async fn repairs(
         let harms = numbers.iter().map(|number| {
             let is_deletion = number % 2 == 0;
             let kind = CHILDREN[number / 2 % CHILDREN.len()];
-            harm(bed, watched, kind, name(number % models), is_deletion)
+            harm(testbed, watched, kind, name(number % models), is_deletion)
         });
         let mut harms = try_join_all(harms).await?;
         let deadline = Instant::now() + LIMIT;
@@ -71,7 +71,7 @@ pub(crate) async fn repairs(
 }
 
 async fn harm(
-    bed: &Bed,
+    testbed: &Testbed,
     watched: &Watched,
     kind: Kind,
     name: String,
@@ -87,10 +87,10 @@ async fn harm(
     };
     let begun = Instant::now();
     let harmed = if is_deletion {
-        bed.delete(kind, &name).await?;
+        testbed.delete(kind, &name).await?;
         Harmed::Deleted(object.metadata.uid.clone())
     } else {
-        let edited = bed.merge(kind, &name, &json!({"spec": edit})).await?;
+        let edited = testbed.merge(kind, &name, &json!({"spec": edit})).await?;
         ensure!(edited["spec"] != spec, "the edit changes nothing");
         Harmed::Edited(text(&edited, "/metadata/resourceVersion").parse()?)
     };

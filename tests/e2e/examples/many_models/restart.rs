@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use springtide_e2e::bed::Bed;
 use springtide_e2e::cluster::FIELD_MANAGER;
 use springtide_e2e::kind::Kind;
 use springtide_e2e::operator_process::{self, OperatorProcess};
+use springtide_e2e::testbed::Testbed;
 use springtide_e2e::wait::{Look, until};
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ type Writes = BTreeMap<(Kind, String), Vec<String>>;
 /// Ends the operator and starts another one. Gives that, with the time until it had looked at all ModelServices,
 /// and the number of objects that it changed.
 pub(crate) async fn restart(
-    bed: &Bed,
+    testbed: &Testbed,
     watched: &mut Watched,
     models: usize,
     former: OperatorProcess,
@@ -49,7 +49,7 @@ pub(crate) async fn restart(
         .map(|((kind, name), _)| format!("{} {name}", kind.name))
         .collect();
     if !changed.is_empty() {
-        bed.report(&format!("written by the new operator: {changed:?}"));
+        testbed.report(&format!("written by the new operator: {changed:?}"));
     }
     Ok((operator, consistent, changed.len()))
 }

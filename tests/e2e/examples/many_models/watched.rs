@@ -11,8 +11,8 @@ use futures::stream::{self, BoxStream};
 use kube::api::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use springtide_e2e::bed::Bed;
 use springtide_e2e::kind::Kind;
+use springtide_e2e::testbed::Testbed;
 use tokio::time::{Instant, timeout_at};
 
 use crate::LIMIT;
@@ -27,10 +27,10 @@ pub(crate) struct Watched {
 
 impl Watched {
     /// Watches the kinds, and has read what there is.
-    pub(crate) async fn new(bed: &Bed, kinds: &[Kind]) -> Result<Self> {
+    pub(crate) async fn new(testbed: &Testbed, kinds: &[Kind]) -> Result<Self> {
         let watches = kinds.iter().map(|kind| {
             let kind = *kind;
-            let api = bed.cluster.objects(kind, Some(&bed.namespace));
+            let api = testbed.cluster.objects(kind, Some(&testbed.namespace));
             // One that breaks off begins anew.
             let told = watcher(api, watcher::Config::default()).default_backoff();
             told.filter_map(move |event| ready(event.ok().map(|event| (kind, event))))

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Company, Failure, in_namespace};
 use springtide_e2e::example;
+use springtide_e2e::testbed::{Company, Failure, in_namespace};
 
 /// What is wrong, the change to `examples/iris.yaml` that makes it so, and what the refusal must say.
 type Bad = (&'static str, Value, &'static [&'static str]);
@@ -462,7 +462,7 @@ fn bad_names() -> Vec<Bad> {
 
 #[tokio::test]
 async fn bad_specs_are_refused_with_the_name_of_the_field() -> Result<(), Failure> {
-    in_namespace("refused", Company::Welcome, async |bed| {
+    in_namespace("refused", Company::Welcome, async |testbed| {
         let bad = [
             bad_models(),
             bad_autoscaling(),
@@ -473,9 +473,9 @@ async fn bad_specs_are_refused_with_the_name_of_the_field() -> Result<(), Failur
         let bad: Vec<Bad> = bad.into_iter().flatten().collect();
         let mut wrong = String::new();
         for (what, change, words) in &bad {
-            match bed
+            match testbed
                 .cluster
-                .apply_dry(&bed.namespace, &example::manifest("iris", change)?)
+                .apply_dry(&testbed.namespace, &example::manifest("iris", change)?)
                 .await
             {
                 Ok(_) => writeln!(wrong, "  {what}: accepted")?,
@@ -495,7 +495,7 @@ async fn bad_specs_are_refused_with_the_name_of_the_field() -> Result<(), Failur
             }
         }
         ensure!(wrong.is_empty(), "of {} bad specs:\n{wrong}", bad.len());
-        bed.report(&format!(
+        testbed.report(&format!(
             "{} bad specs refused with the name of the field",
             bad.len()
         ));
@@ -506,7 +506,7 @@ async fn bad_specs_are_refused_with_the_name_of_the_field() -> Result<(), Failur
 
 #[tokio::test]
 async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
-    in_namespace("accepted", Company::Welcome, async |bed| {
+    in_namespace("accepted", Company::Welcome, async |testbed| {
         let good = [
             (
                 "the longest name",
@@ -602,9 +602,9 @@ async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
         ];
         let mut wrong = String::new();
         for (what, change) in &good {
-            if let Err(error) = bed
+            if let Err(error) = testbed
                 .cluster
-                .apply_dry(&bed.namespace, &example::manifest("iris", change)?)
+                .apply_dry(&testbed.namespace, &example::manifest("iris", change)?)
                 .await
             {
                 writeln!(wrong, "  {what}: {error:#}")?;
@@ -619,16 +619,16 @@ async fn specs_at_the_edge_are_accepted() -> Result<(), Failure> {
             "fixed-replicas",
             "all-fields",
         ] {
-            if let Err(error) = bed
+            if let Err(error) = testbed
                 .cluster
-                .apply_dry(&bed.namespace, &example::manifest(example, &json!({}))?)
+                .apply_dry(&testbed.namespace, &example::manifest(example, &json!({}))?)
                 .await
             {
                 writeln!(wrong, "  examples/{example}.yaml: {error:#}")?;
             }
         }
         ensure!(wrong.is_empty(), "refused:\n{wrong}");
-        bed.report(&format!(
+        testbed.report(&format!(
             "{} specs at the edge and all examples accepted",
             good.len()
         ));

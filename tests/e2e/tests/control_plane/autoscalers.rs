@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use springtide_e2e::bed::{Company, Failure, in_namespace};
 use springtide_e2e::contract::{behavior, utilization};
 use springtide_e2e::json::{merge, same};
+use springtide_e2e::testbed::{Company, Failure, in_namespace};
 use springtide_e2e::{example, kind};
 
 /// Longest time until the operator has made it.
@@ -13,7 +13,7 @@ const MADE_LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn every_field_of_the_hpa_can_be_overridden() -> Result<(), Failure> {
-    in_namespace("hpa-fields", Company::Welcome, async |bed| {
+    in_namespace("hpa-fields", Company::Welcome, async |testbed| {
         let overrides = json!({"spec": {"autoscaling": {
             "minReplicas": 1,
             "maxReplicas": 3,
@@ -26,11 +26,15 @@ async fn every_field_of_the_hpa_can_be_overridden() -> Result<(), Failure> {
                 ]},
             },
         }}});
-        let name = bed.serve(&example::manifest("iris", &overrides)?).await?;
+        let name = testbed
+            .serve(&example::manifest("iris", &overrides)?)
+            .await?;
         // What is left out keeps the contract's default.
         let mut expected = behavior();
         merge(&mut expected, &overrides["spec"]["autoscaling"]["behavior"]);
-        let stored = bed.until_there(kind::AUTOSCALER, &name, MADE_LIMIT).await?;
+        let stored = testbed
+            .until_there(kind::AUTOSCALER, &name, MADE_LIMIT)
+            .await?;
         same("behavior", &stored["spec"]["behavior"], &expected)?;
         same(
             "metrics",

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Company, Failure, in_namespace};
 use springtide_e2e::json::same;
+use springtide_e2e::testbed::{Company, Failure, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -123,7 +123,7 @@ fn comparable(mut behavior: Value) -> Result<Value> {
 
 #[tokio::test]
 async fn what_goes_in_comes_out_on_both_autoscalers() -> Result<(), Failure> {
-    in_namespace("behaviors", Company::Welcome, async |bed| {
+    in_namespace("behaviors", Company::Welcome, async |testbed| {
         let on_each = [
             ("iris", kind::AUTOSCALER, "/spec/behavior"),
             (
@@ -141,11 +141,11 @@ async fn what_goes_in_comes_out_on_both_autoscalers() -> Result<(), Failure> {
                 .current();
             for (name, kind, place) in on_each {
                 let change = json!({"spec": {"autoscaling": {"behavior": behavior}}});
-                bed.apply(&example::manifest(name, &change)?).await?;
+                testbed.apply(&example::manifest(name, &change)?).await?;
                 let expected = comparable(complete(&behavior))?;
                 let what = format!("case {case}, {behavior}, to be on the {}", kind.name);
                 let waited = until(&what, THROUGH_LIMIT, async || {
-                    let Some(live) = bed.find(kind, name).await? else {
+                    let Some(live) = testbed.find(kind, name).await? else {
                         return Ok(Look::NotYet("none".to_owned()));
                     };
                     let live = live.pointer(place).cloned().unwrap_or_default();
@@ -156,7 +156,7 @@ async fn what_goes_in_comes_out_on_both_autoscalers() -> Result<(), Failure> {
                 slowest = slowest.max(waited.after);
             }
         }
-        bed.report(&format!(
+        testbed.report(&format!(
             "{CASES} behaviours came out as they went in on both autoscalers, the slowest after {:.1} s",
             slowest.as_secs_f64()
         ));

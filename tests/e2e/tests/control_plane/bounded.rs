@@ -10,10 +10,10 @@ use kube::{
     api::{DynamicObject, ListParams},
 };
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::cluster::Cluster;
 use springtide_e2e::kind::Kind;
 use springtide_e2e::operator_process::metrics;
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -28,30 +28,31 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn roles_in_two_namespaces_are_enough_and_a_third_is_left_alone() -> Result<(), Failure> {
-    in_namespace("bounded", Company::Welcome, async |bed| {
-        let unwatched = bed.namespace.as_str();
+    in_namespace("bounded", Company::Welcome, async |testbed| {
+        let unwatched = testbed.namespace.as_str();
         let everywhere = WATCHED.into_iter().chain([unwatched]);
         for namespace in everywhere.clone() {
             let manifest = example::fixed_iris("iris", 1, &json!({}))?;
-            bed.cluster.apply(Some(namespace), &manifest).await?;
+            testbed.cluster.apply(Some(namespace), &manifest).await?;
         }
         for replicas in [1, 2] {
             for namespace in everywhere.clone() {
                 let change = json!({"spec": {"replicas": replicas}});
-                bed.cluster
+                testbed
+                    .cluster
                     .merge(namespace, kind::MODEL_SERVICE, "iris", &change)
                     .await?;
             }
             for namespace in WATCHED {
-                scaled(&bed.cluster, namespace, replicas).await?;
+                scaled(&testbed.cluster, namespace, replicas).await?;
             }
         }
 
         // By now each of the others was seen twice.
-        let left_alone = bed.get(kind::MODEL_SERVICE, "iris").await?;
+        let left_alone = testbed.get(kind::MODEL_SERVICE, "iris").await?;
         ensure!(left_alone.get("status").is_none(), "{left_alone}");
         for child in [kind::DEPLOYMENT, kind::SERVICE, kind::DISRUPTION_BUDGET] {
-            let found = bed.find(child, "iris").await?;
+            let found = testbed.find(child, "iris").await?;
             ensure!(
                 found.is_none(),
                 "{} in a third namespace: {found:?}",
@@ -86,7 +87,8 @@ async fn roles_in_two_namespaces_are_enough_and_a_third_is_left_alone() -> Resul
         ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
 
         for namespace in WATCHED {
-            bed.cluster
+            testbed
+                .cluster
                 .delete(Some(namespace), kind::MODEL_SERVICE, "iris")
                 .await?;
         }
@@ -129,19 +131,19 @@ async fn list(client: &Client, kind: Kind, namespace: Option<&str>) -> Result<u1
 
 #[tokio::test]
 async fn metrics_are_told_to_accounts_that_are_bound_to_their_reader() -> Result<(), Failure> {
-    in_namespace("metrics-readers", Company::Welcome, async |bed| {
+    in_namespace("metrics-readers", Company::Welcome, async |testbed| {
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": bed.namespace},
+            "metadata": {"name": testbed.namespace},
             "roleRef": {
                 "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
                 "name": "springtide-operator-metrics-reader.springtide-system",
             },
-            "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": bed.namespace}],
+            "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": testbed.namespace}],
         });
         let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
-        post(bed, bindings, &binding).await?;
-        let (reader, other) = (token(bed, "reader").await?, token(bed, "other").await?);
+        post(testbed, bindings, &binding).await?;
+        let (reader, other) = (token(testbed, "reader").await?, token(testbed, "other").await?);
         // The API server's authorizer hears of a binding a moment after it is there.
         until("the binding", LIMIT, async || {
             let (status, body) = metrics(Some(&reader)).await?;
@@ -164,31 +166,31 @@ async fn metrics_are_told_to_accounts_that_are_bound_to_their_reader() -> Result
                 "{status}: {body}"
             );
         }
-        let delete = Request::delete(format!("{bindings}/{}", bed.namespace)).body(Vec::new())?;
-        let _: Value = bed.cluster.client().request(delete).await?;
+        let delete = Request::delete(format!("{bindings}/{}", testbed.namespace)).body(Vec::new())?;
+        let _: Value = testbed.cluster.client().request(delete).await?;
         Ok(())
     })
     .await
 }
 
 /// Posts an object to a path of the API server.
-async fn post(bed: &Bed, path: &str, object: &Value) -> Result<Value> {
+async fn post(testbed: &Testbed, path: &str, object: &Value) -> Result<Value> {
     let request = Request::post(path)
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(serde_json::to_vec(object)?)?;
-    Ok(bed.cluster.client().request(request).await?)
+    Ok(testbed.cluster.client().request(request).await?)
 }
 
 /// A token of a new service account.
-async fn token(bed: &Bed, account: &str) -> Result<String> {
-    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", bed.namespace);
+async fn token(testbed: &Testbed, account: &str) -> Result<String> {
+    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", testbed.namespace);
     let new = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}});
-    post(bed, &accounts, &new).await?;
+    post(testbed, &accounts, &new).await?;
     let request = json!({
         "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
         "spec": {"expirationSeconds": 600},
     });
-    let made = post(bed, &format!("{accounts}/{account}/token"), &request).await?;
+    let made = post(testbed, &format!("{accounts}/{account}/token"), &request).await?;
     let token = made["status"]["token"].as_str().context("a token")?;
     Ok(token.to_owned())
 }

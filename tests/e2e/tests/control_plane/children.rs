@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::LimitRange;
 use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::json::{items, text};
 use springtide_e2e::kind::Kind;
+use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -17,40 +17,44 @@ const BACK_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn the_children_of_engine_hpa_come_back_within_10_seconds() -> Result<(), Failure> {
-    in_namespace("children-hpa", Company::Welcome, async |bed| {
-        come_back(bed, "iris", kind::AUTOSCALER).await
+    in_namespace("children-hpa", Company::Welcome, async |testbed| {
+        come_back(testbed, "iris", kind::AUTOSCALER).await
     })
     .await
 }
 
 #[tokio::test]
 async fn the_children_of_engine_keda_come_back_within_10_seconds() -> Result<(), Failure> {
-    in_namespace("children-keda", Company::Welcome, async |bed| {
-        come_back(bed, "digits", kind::SCALED_OBJECT).await
+    in_namespace("children-keda", Company::Welcome, async |testbed| {
+        come_back(testbed, "digits", kind::SCALED_OBJECT).await
     })
     .await
 }
 
 #[tokio::test]
 async fn the_number_of_pods_stays_when_the_deployment_is_applied_again() -> Result<(), Failure> {
-    in_namespace("replicas", Company::Welcome, async |bed| {
-        let created = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+    in_namespace("replicas", Company::Welcome, async |testbed| {
+        let created = testbed
+            .serve(&example::manifest("iris", &json!({}))?)
+            .await?;
         let other = json!({"metadata": {"name": "scaled"}});
-        let scaled = bed.serve(&example::manifest("iris", &other)?).await?;
+        let scaled = testbed.serve(&example::manifest("iris", &other)?).await?;
         for name in [&created, &scaled] {
-            let deployment = bed.until_there(kind::DEPLOYMENT, name, BACK_LIMIT).await?;
+            let deployment = testbed
+                .until_there(kind::DEPLOYMENT, name, BACK_LIMIT)
+                .await?;
             ensure!(deployment["spec"]["replicas"] == 2, "{deployment}");
         }
         let five = json!({"spec": {"replicas": 5}});
-        bed.merge(kind::DEPLOYMENT, &scaled, &five).await?;
+        testbed.merge(kind::DEPLOYMENT, &scaled, &five).await?;
         for (name, replicas, owner) in [
             (&created, 2, "springtide-initial-replicas"),
             (&scaled, 5, "springtide-e2e"),
         ] {
             let change = json!({"spec": {"rollout": {"progressDeadlineSeconds": 1234}}});
-            bed.merge(kind::MODEL_SERVICE, name, &change).await?;
+            testbed.merge(kind::MODEL_SERVICE, name, &change).await?;
             let deployment = until("the Deployment to follow", BACK_LIMIT, async || {
-                let deployment = bed.get(kind::DEPLOYMENT, name).await?;
+                let deployment = testbed.get(kind::DEPLOYMENT, name).await?;
                 Ok(if deployment["spec"]["progressDeadlineSeconds"] == 1234 {
                     Look::Seen(deployment)
                 } else {
@@ -75,11 +79,13 @@ async fn the_number_of_pods_stays_when_the_deployment_is_applied_again() -> Resu
 #[tokio::test]
 async fn a_time_zone_that_does_not_exist_leaves_the_last_valid_spec_in_force() -> Result<(), Failure>
 {
-    in_namespace("last-valid", Company::Welcome, async |bed| {
-        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+    in_namespace("last-valid", Company::Welcome, async |testbed| {
+        let name = testbed
+            .serve(&example::manifest("iris", &json!({}))?)
+            .await?;
         let made = |kind| {
             until("the child", BACK_LIMIT, async move || {
-                let found = bed.find(kind, "iris").await?;
+                let found = testbed.find(kind, "iris").await?;
                 Ok(Look::at(found.is_some(), || "none".to_owned()))
             })
         };
@@ -89,12 +95,12 @@ async fn a_time_zone_that_does_not_exist_leaves_the_last_valid_spec_in_force() -
             "timezone": "Europe/Atlantis",
         });
         let change = json!({"spec": {"autoscaling": {"schedules": [schedule]}}});
-        bed.merge(kind::MODEL_SERVICE, &name, &change).await?;
+        testbed.merge(kind::MODEL_SERVICE, &name, &change).await?;
         until(
             "Ready to say which generation is in force",
             BACK_LIMIT,
             async || {
-                let service = bed.get(kind::MODEL_SERVICE, &name).await?;
+                let service = testbed.get(kind::MODEL_SERVICE, &name).await?;
                 let ready = condition(&service, "Ready").cloned().unwrap_or_default();
                 let message = ready["message"].as_str().unwrap_or_default();
                 let says_so = ready["reason"] == "InvalidSpec" && message.contains("Generation 1 ");
@@ -102,17 +108,19 @@ async fn a_time_zone_that_does_not_exist_leaves_the_last_valid_spec_in_force() -
             },
         )
         .await?;
-        bed.delete(kind::SERVICE, &name).await?;
+        testbed.delete(kind::SERVICE, &name).await?;
         made(kind::SERVICE).await?;
-        bed.merge(
-            kind::DEPLOYMENT,
-            &name,
-            &json!({"spec": {"progressDeadlineSeconds": 7}}),
-        )
-        .await?;
+        testbed
+            .merge(
+                kind::DEPLOYMENT,
+                &name,
+                &json!({"spec": {"progressDeadlineSeconds": 7}}),
+            )
+            .await?;
         until("the Deployment to be put back", BACK_LIMIT, async || {
             let deadline =
-                bed.get(kind::DEPLOYMENT, &name).await?["spec"]["progressDeadlineSeconds"].clone();
+                testbed.get(kind::DEPLOYMENT, &name).await?["spec"]["progressDeadlineSeconds"]
+                    .clone();
             Ok(Look::at(deadline == 600, || deadline.to_string()))
         })
         .await?;
@@ -121,8 +129,10 @@ async fn a_time_zone_that_does_not_exist_leaves_the_last_valid_spec_in_force() -
     .await
 }
 
-async fn come_back(bed: &Bed, example: &str, autoscaler: Kind) -> Result<()> {
-    let name = bed.serve(&example::manifest(example, &json!({}))?).await?;
+async fn come_back(testbed: &Testbed, example: &str, autoscaler: Kind) -> Result<()> {
+    let name = testbed
+        .serve(&example::manifest(example, &json!({}))?)
+        .await?;
     for kind in [
         kind::SERVICE,
         kind::DISRUPTION_BUDGET,
@@ -130,13 +140,13 @@ async fn come_back(bed: &Bed, example: &str, autoscaler: Kind) -> Result<()> {
         kind::DEPLOYMENT,
     ] {
         until(&format!("{} {name}", kind.name), BACK_LIMIT, async || {
-            let found = bed.find(kind, &name).await?;
+            let found = testbed.find(kind, &name).await?;
             Ok(Look::at(found.is_some(), || "none".to_owned()))
         })
         .await?;
     }
     for (kind, field, change) in edits(autoscaler) {
-        edited(bed, kind, &name, field, &change).await?;
+        edited(testbed, kind, &name, field, &change).await?;
     }
     for kind in [
         kind::SERVICE,
@@ -144,7 +154,7 @@ async fn come_back(bed: &Bed, example: &str, autoscaler: Kind) -> Result<()> {
         autoscaler,
         kind::DEPLOYMENT,
     ] {
-        deleted(bed, kind, &name).await?;
+        deleted(testbed, kind, &name).await?;
     }
     Ok(())
 }
@@ -182,18 +192,28 @@ fn edits(autoscaler: Kind) -> Vec<(Kind, &'static str, Value)> {
     ]
 }
 
-async fn edited(bed: &Bed, kind: Kind, name: &str, field: &str, change: &Value) -> Result<()> {
-    let before = bed.get(kind, name).await?.pointer(field).cloned();
+async fn edited(
+    testbed: &Testbed,
+    kind: Kind,
+    name: &str,
+    field: &str,
+    change: &Value,
+) -> Result<()> {
+    let before = testbed.get(kind, name).await?.pointer(field).cloned();
     ensure!(before.is_some(), "{} has no {field}", kind.name);
-    let after = bed.merge(kind, name, change).await?.pointer(field).cloned();
+    let after = testbed
+        .merge(kind, name, change)
+        .await?
+        .pointer(field)
+        .cloned();
     ensure!(before != after, "{change} changes nothing in {}", kind.name);
     let what = format!("{} {field} to be as before the edit {change}", kind.name);
     let waited = until(&what, BACK_LIMIT, async || {
-        let now = bed.get(kind, name).await?.pointer(field).cloned();
+        let now = testbed.get(kind, name).await?.pointer(field).cloned();
         Ok(Look::at(now == before, || format!("{now:?}")))
     })
     .await?;
-    bed.report(&format!(
+    testbed.report(&format!(
         "{} {field} edited: as before after {}",
         kind.name,
         waited.seconds()
@@ -201,14 +221,14 @@ async fn edited(bed: &Bed, kind: Kind, name: &str, field: &str, change: &Value) 
     Ok(())
 }
 
-async fn deleted(bed: &Bed, kind: Kind, name: &str) -> Result<()> {
-    let before = bed.get(kind, name).await?["metadata"]["uid"].clone();
-    bed.delete(kind, name).await?;
+async fn deleted(testbed: &Testbed, kind: Kind, name: &str) -> Result<()> {
+    let before = testbed.get(kind, name).await?["metadata"]["uid"].clone();
+    testbed.delete(kind, name).await?;
     let waited = until(
         &format!("{} {name} to come back", kind.name),
         BACK_LIMIT,
         async || {
-            let now = bed.find(kind, name).await?;
+            let now = testbed.find(kind, name).await?;
             let new = now
                 .as_ref()
                 .is_some_and(|object| object["metadata"]["uid"] != before);
@@ -220,7 +240,7 @@ async fn deleted(bed: &Bed, kind: Kind, name: &str) -> Result<()> {
         },
     )
     .await?;
-    bed.report(&format!(
+    testbed.report(&format!(
         "{} deleted: back after {}",
         kind.name,
         waited.seconds()
@@ -232,17 +252,19 @@ async fn deleted(bed: &Bed, kind: Kind, name: &str) -> Result<()> {
 #[tokio::test]
 async fn pods_that_a_limit_range_refuses_are_told_and_let_in_once_the_model_is_bounded()
 -> Result<(), Failure> {
-    in_namespace("limit-range", Company::Welcome, async |bed| {
+    in_namespace("limit-range", Company::Welcome, async |testbed| {
         let range: LimitRange = serde_json::from_value(json!({
             "metadata": {"name": "disk"},
             "spec": {"limits": [{"type": "Container", "max": {"ephemeral-storage": "4Gi"}}]},
         }))?;
-        Api::<LimitRange>::namespaced(bed.cluster.client(), &bed.namespace)
+        Api::<LimitRange>::namespaced(testbed.cluster.client(), &testbed.namespace)
             .create(&PostParams::default(), &range)
             .await?;
-        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+        let name = testbed
+            .serve(&example::manifest("iris", &json!({}))?)
+            .await?;
         until("the refusal", BACK_LIMIT, async || {
-            let service = bed.get(kind::MODEL_SERVICE, &name).await?;
+            let service = testbed.get(kind::MODEL_SERVICE, &name).await?;
             let said = condition(&service, "WorkloadAvailable").cloned();
             let said = said.map_or_else(String::new, |said| said.to_string());
             let tells = said.contains("PodsRefused")
@@ -251,10 +273,15 @@ async fn pods_that_a_limit_range_refuses_are_told_and_let_in_once_the_model_is_b
             Ok(Look::at(tells, || said))
         })
         .await?;
-        let pods = async || bed.cluster.list(Some(&bed.namespace), kind::POD, "").await;
+        let pods = async || {
+            testbed
+                .cluster
+                .list(Some(&testbed.namespace), kind::POD, "")
+                .await
+        };
         ensure!(pods().await?.is_empty(), "pods in spite of the LimitRange");
         let bounded = json!({"spec": {"model": {"maxSizeMebibytes": 1024}}});
-        bed.merge(kind::MODEL_SERVICE, &name, &bounded).await?;
+        testbed.merge(kind::MODEL_SERVICE, &name, &bounded).await?;
         until("pods", BACK_LIMIT, async || {
             let count = pods().await?.len();
             Ok(Look::at(count > 0, || "none".to_owned()))

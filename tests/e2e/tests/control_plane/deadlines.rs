@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::json::{items, same, text};
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -14,35 +14,38 @@ const ACT_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn deadlines_follow_the_start_and_the_size_that_the_spec_allows() -> Result<(), Failure> {
-    in_namespace("deadlines", Company::Welcome, async |bed| {
+    in_namespace("deadlines", Company::Welcome, async |testbed| {
         // Half a gigabyte a minute, and nothing for a ConfigMap, which has a mebibyte at most.
         let web =
             json!({"uri": "https://models.example.com/large.onnx", "maxSizeMebibytes": 20_000});
         let slow = json!({"spec": {"model": web, "server": {"startupTimeoutSeconds": 900}}});
-        bed.apply(&example::fixed_iris("slow", 1, &slow)?).await?;
-        bed.serve(&example::fixed_iris("quick", 1, &json!({}))?)
+        testbed
+            .apply(&example::fixed_iris("slow", 1, &slow)?)
             .await?;
-        expect(bed, "slow", 900, 300 + 2000 + 900).await?;
-        expect(bed, "quick", 300, 600).await?;
+        testbed
+            .serve(&example::fixed_iris("quick", 1, &json!({}))?)
+            .await?;
+        expect(testbed, "slow", 900, 300 + 2000 + 900).await?;
+        expect(testbed, "quick", 300, 600).await?;
 
         // An edit by hand is undone, a change of the spec is followed.
         let by_hand = json!({"spec": {"progressDeadlineSeconds": 30}});
-        bed.merge(kind::DEPLOYMENT, "quick", &by_hand).await?;
-        expect(bed, "quick", 300, 600).await?;
+        testbed.merge(kind::DEPLOYMENT, "quick", &by_hand).await?;
+        expect(testbed, "quick", 300, 600).await?;
         let slower = json!({"spec": {
             "server": {"startupTimeoutSeconds": 1000}, "rollout": {"progressDeadlineSeconds": 5000},
         }});
-        bed.merge(kind::MODEL_SERVICE, "quick", &slower).await?;
-        expect(bed, "quick", 1000, 5000).await
+        testbed.merge(kind::MODEL_SERVICE, "quick", &slower).await?;
+        expect(testbed, "quick", 1000, 5000).await
     })
     .await
 }
 
 /// Waits until a Deployment has these deadlines, and checks that nothing else bounds a download or a start.
-async fn expect(bed: &Bed, name: &str, startup: i64, progress: i64) -> Result<()> {
+async fn expect(testbed: &Testbed, name: &str, startup: i64, progress: i64) -> Result<()> {
     let expected = json!([startup, progress]);
     let deployment = until("the deadlines", ACT_LIMIT, async || {
-        let Some(found) = bed.find(kind::DEPLOYMENT, name).await? else {
+        let Some(found) = testbed.find(kind::DEPLOYMENT, name).await? else {
             return Ok(Look::NotYet("none".to_owned()));
         };
         let server = &found["spec"]["template"]["spec"]["containers"][0];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -21,33 +21,35 @@ const KEDA_HPA: &str = "keda-hpa-digits";
 #[tokio::test]
 async fn a_former_scaled_object_that_a_finalizer_holds_is_told_and_no_hpa_is_made()
 -> Result<(), Failure> {
-    in_namespace("held", Company::Welcome, async |bed| {
-        let name = scaled_by_keda(bed).await?;
+    in_namespace("held", Company::Welcome, async |testbed| {
+        let name = scaled_by_keda(testbed).await?;
         let finalizers = |list: Value| json!({"metadata": {"finalizers": list}});
         let held = finalizers(json!([FINALIZER]));
-        bed.merge(kind::SCALED_OBJECT, &name, &held).await?;
-        switch_to_hpa(bed, &name).await?;
+        testbed.merge(kind::SCALED_OBJECT, &name, &held).await?;
+        switch_to_hpa(testbed, &name).await?;
         let says = [FINALIZER, "`kubectl patch scaledobject digits --type merge"];
         let ready = "AutoscalingReady";
-        bed.until_said(&name, ready, "SwitchingAutoscaler", &[], ACT_LIMIT)
+        testbed
+            .until_said(&name, ready, "SwitchingAutoscaler", &[], ACT_LIMIT)
             .await?;
-        bed.until_said(&name, ready, "HeldByFinalizer", &says, HELD_LIMIT)
+        testbed
+            .until_said(&name, ready, "HeldByFinalizer", &says, HELD_LIMIT)
             .await?;
-        let hpa = bed.find(kind::AUTOSCALER, &name).await?;
+        let hpa = testbed.find(kind::AUTOSCALER, &name).await?;
         ensure!(hpa.is_none(), "two autoscalers: {hpa:?}");
 
         // What the message says.
         let released = finalizers(Value::Null);
-        bed.merge(kind::SCALED_OBJECT, &name, &released).await?;
-        has_hpa_only(bed, &name).await
+        testbed.merge(kind::SCALED_OBJECT, &name, &released).await?;
+        has_hpa_only(testbed, &name).await
     })
     .await
 }
 
 #[tokio::test]
 async fn an_hpa_that_keda_left_is_told_and_no_other_is_made_beside_it() -> Result<(), Failure> {
-    in_namespace("left-by-keda", Company::Welcome, async |bed| {
-        let name = scaled_by_keda(bed).await?;
+    in_namespace("left-by-keda", Company::Welcome, async |testbed| {
+        let name = scaled_by_keda(testbed).await?;
         // As `kubectl delete scaledobject --cascade=orphan` leaves it.
         let left = json!({
             "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
@@ -57,48 +59,54 @@ async fn an_hpa_that_keda_left_is_told_and_no_other_is_made_beside_it() -> Resul
                 "maxReplicas": 3,
             },
         });
-        bed.apply(&left).await?;
-        switch_to_hpa(bed, &name).await?;
+        testbed.apply(&left).await?;
+        switch_to_hpa(testbed, &name).await?;
         let says = [KEDA_HPA, "`kubectl delete hpa keda-hpa-digits`"];
         let ready = "AutoscalingReady";
-        bed.until_said(&name, ready, "AnotherAutoscaler", &says, ACT_LIMIT)
+        testbed
+            .until_said(&name, ready, "AnotherAutoscaler", &says, ACT_LIMIT)
             .await?;
-        let hpa = bed.find(kind::AUTOSCALER, &name).await?;
+        let hpa = testbed.find(kind::AUTOSCALER, &name).await?;
         ensure!(hpa.is_none(), "two autoscalers: {hpa:?}");
-        let hpa = bed.find(kind::AUTOSCALER, KEDA_HPA).await?;
+        let hpa = testbed.find(kind::AUTOSCALER, KEDA_HPA).await?;
         ensure!(hpa.is_some(), "the operator has deleted what isn't its own");
 
-        bed.delete(kind::AUTOSCALER, KEDA_HPA).await?;
-        has_hpa_only(bed, &name).await
+        testbed.delete(kind::AUTOSCALER, KEDA_HPA).await?;
+        has_hpa_only(testbed, &name).await
     })
     .await
 }
 
-async fn scaled_by_keda(bed: &Bed) -> Result<String> {
-    let name = bed.serve(&example::manifest("digits", &json!({}))?).await?;
-    bed.until_there(kind::SCALED_OBJECT, &name, ACT_LIMIT)
+async fn scaled_by_keda(testbed: &Testbed) -> Result<String> {
+    let name = testbed
+        .serve(&example::manifest("digits", &json!({}))?)
+        .await?;
+    testbed
+        .until_there(kind::SCALED_OBJECT, &name, ACT_LIMIT)
         .await?;
     Ok(name)
 }
 
-async fn switch_to_hpa(bed: &Bed, name: &str) -> Result<Value> {
+async fn switch_to_hpa(testbed: &Testbed, name: &str) -> Result<Value> {
     let change = json!({"spec": {"autoscaling": {"engine": "HPA", "targets": {
         "requestsPerSecond": null, "queueSize": null, "p95LatencyMilliseconds": null,
         "cpuUtilizationPercent": 60,
     }}}});
-    bed.merge(kind::MODEL_SERVICE, name, &change).await
+    testbed.merge(kind::MODEL_SERVICE, name, &change).await
 }
 
 /// Waits until the HPA is the only autoscaler, and the condition says no more of the former one.
-async fn has_hpa_only(bed: &Bed, name: &str) -> Result<()> {
-    bed.until_there(kind::AUTOSCALER, name, ACT_LIMIT).await?;
+async fn has_hpa_only(testbed: &Testbed, name: &str) -> Result<()> {
+    testbed
+        .until_there(kind::AUTOSCALER, name, ACT_LIMIT)
+        .await?;
     for (kind, former) in [(kind::SCALED_OBJECT, name), (kind::AUTOSCALER, KEDA_HPA)] {
-        let found = bed.find(kind, former).await?;
+        let found = testbed.find(kind, former).await?;
         ensure!(found.is_none(), "two autoscalers: {found:?}");
     }
     until("the switch to be over", ACT_LIMIT, async || {
-        let service = bed.get(kind::MODEL_SERVICE, name).await?;
-        let ready = springtide_e2e::bed::condition(&service, "AutoscalingReady").cloned();
+        let service = testbed.get(kind::MODEL_SERVICE, name).await?;
+        let ready = springtide_e2e::testbed::condition(&service, "AutoscalingReady").cloned();
         let ready = ready.unwrap_or_default();
         let is_over = ![
             "AnotherAutoscaler",

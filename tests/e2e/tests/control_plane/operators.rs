@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Company, Failure, condition, in_namespace};
 use springtide_e2e::json::{items, text};
 use springtide_e2e::operator_process::{self, OperatorProcess};
+use springtide_e2e::testbed::{Company, Failure, condition, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -43,24 +43,26 @@ fn written(deployment: &Value) -> Value {
 
 #[tokio::test]
 async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure> {
-    in_namespace("two-operators", Company::Welcome, async |bed| {
+    in_namespace("two-operators", Company::Welcome, async |testbed| {
         let image = "/spec/template/spec/containers/0/image";
-        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
+        let name = testbed
+            .serve(&example::manifest("iris", &json!({}))?)
+            .await?;
         until(
             "the Deployment of the first operator",
             ACT_LIMIT,
             async || {
-                let found = bed.find(kind::DEPLOYMENT, &name).await?;
+                let found = testbed.find(kind::DEPLOYMENT, &name).await?;
                 Ok(Look::at(found.is_some(), || "none".to_owned()))
             },
         )
         .await?;
-        let _team = teams_operator(&bed.namespace)?;
+        let _team = teams_operator(&testbed.namespace)?;
         until(
             "the first operator to say that it leaves it",
             ACT_LIMIT,
             async || {
-                let service = bed.get(kind::MODEL_SERVICE, &name).await?;
+                let service = testbed.get(kind::MODEL_SERVICE, &name).await?;
                 let sole = condition(&service, "SoleOperator")
                     .cloned()
                     .unwrap_or_default();
@@ -72,12 +74,12 @@ async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure
         .await?;
         // A new spec, since what another operator makes of the former one waits until its pods are available.
         let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
-        bed.merge(kind::MODEL_SERVICE, &name, &change).await?;
+        testbed.merge(kind::MODEL_SERVICE, &name, &change).await?;
         until(
             "the team's operator to carry it out",
             ACT_LIMIT,
             async || {
-                let deployment = bed.get(kind::DEPLOYMENT, &name).await?;
+                let deployment = testbed.get(kind::DEPLOYMENT, &name).await?;
                 let now = text(&deployment, image);
                 Ok(Look::at(now == TEAMS_IMAGE, || now.to_owned()))
             },
@@ -87,7 +89,7 @@ async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure
         let mut last = (Value::Null, Instant::now());
         let mut is_back = false;
         let settled = until("nobody to write", ACT_LIMIT, async || {
-            let deployment = bed.get(kind::DEPLOYMENT, &name).await?;
+            let deployment = testbed.get(kind::DEPLOYMENT, &name).await?;
             is_back |= text(&deployment, image) != TEAMS_IMAGE;
             let now = written(&deployment);
             if last.0 != now {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::json::{same, text};
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -22,16 +22,18 @@ const RESUME: &str = "`kubectl rollout resume deployment iris`";
 
 #[tokio::test]
 async fn a_paused_deployment_is_told_until_it_is_resumed() -> Result<(), Failure> {
-    in_namespace("paused", Company::Welcome, async |bed| {
-        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
-        replica_sets(bed, 1).await?;
-        pause(bed, &name, true).await?;
-        said(bed, &name, "Paused").await?;
+    in_namespace("paused", Company::Welcome, async |testbed| {
+        let name = testbed
+            .serve(&example::manifest("iris", &json!({}))?)
+            .await?;
+        replica_sets(testbed, 1).await?;
+        pause(testbed, &name, true).await?;
+        said(testbed, &name, "Paused").await?;
         let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
-        bed.merge(kind::MODEL_SERVICE, &name, &change).await?;
-        said(bed, &name, "Paused").await?;
+        testbed.merge(kind::MODEL_SERVICE, &name, &change).await?;
+        said(testbed, &name, "Paused").await?;
         tokio::time::sleep(STAYS).await;
-        let deployment = bed.get(kind::DEPLOYMENT, &name).await?;
+        let deployment = testbed.get(kind::DEPLOYMENT, &name).await?;
         ensure!(
             deployment["spec"]["paused"] == true,
             "the operator has resumed the Deployment"
@@ -43,12 +45,13 @@ async fn a_paused_deployment_is_told_until_it_is_resumed() -> Result<(), Failure
             "the spec isn't in the Deployment: {}",
             deployment["spec"]["template"]
         );
-        replica_sets(bed, 1).await?;
+        replica_sets(testbed, 1).await?;
 
-        pause(bed, &name, false).await?;
-        bed.until_said(&name, "RolloutComplete", "RollingOut", &[], ACT_LIMIT)
+        pause(testbed, &name, false).await?;
+        testbed
+            .until_said(&name, "RolloutComplete", "RollingOut", &[], ACT_LIMIT)
             .await?;
-        replica_sets(bed, 2).await
+        replica_sets(testbed, 2).await
     })
     .await
 }
@@ -56,32 +59,34 @@ async fn a_paused_deployment_is_told_until_it_is_resumed() -> Result<(), Failure
 #[tokio::test]
 async fn a_complete_rollout_stays_so_while_it_is_paused_until_the_spec_changes()
 -> Result<(), Failure> {
-    in_namespace("paused-complete", Company::Welcome, async |bed| {
-        let name = bed
+    in_namespace("paused-complete", Company::Welcome, async |testbed| {
+        let name = testbed
             .serve(&example::fixed_iris("iris", 1, &json!({}))?)
             .await?;
         until("a pod that is ready", ACT_LIMIT, async || {
-            let pods = bed.pods(&name).await?;
+            let pods = testbed.pods(&name).await?;
             for pod in &pods {
-                become_ready(bed, text(pod, "/metadata/name")).await?;
+                become_ready(testbed, text(pod, "/metadata/name")).await?;
             }
             Ok(Look::at(!pods.is_empty(), || "no pod".to_owned()))
         })
         .await?;
-        bed.until_condition(&name, "RolloutComplete", "True", ACT_LIMIT)
+        testbed
+            .until_condition(&name, "RolloutComplete", "True", ACT_LIMIT)
             .await?;
-        pause(bed, &name, true).await?;
-        said(bed, &name, "Complete").await?;
-        bed.until_condition(&name, "RolloutComplete", "True", ACT_LIMIT)
+        pause(testbed, &name, true).await?;
+        said(testbed, &name, "Complete").await?;
+        testbed
+            .until_condition(&name, "RolloutComplete", "True", ACT_LIMIT)
             .await?;
 
         // A new spec isn't served, and a list says so.
         let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
-        bed.merge(kind::MODEL_SERVICE, &name, &change).await?;
-        said(bed, &name, "Paused").await?;
-        let shown = bed
+        testbed.merge(kind::MODEL_SERVICE, &name, &change).await?;
+        said(testbed, &name, "Paused").await?;
+        let shown = testbed
             .cluster
-            .columns(&bed.namespace, kind::MODEL_SERVICE, &name)
+            .columns(&testbed.namespace, kind::MODEL_SERVICE, &name)
             .await?;
         let shown = json!([shown.get("Ready"), shown.get("Reason")]);
         same(
@@ -94,23 +99,27 @@ async fn a_complete_rollout_stays_so_while_it_is_paused_until_the_spec_changes()
     .await
 }
 
-async fn pause(bed: &Bed, name: &str, is_paused: bool) -> Result<Value> {
+async fn pause(testbed: &Testbed, name: &str, is_paused: bool) -> Result<Value> {
     let change = json!({"spec": {"paused": is_paused}});
-    bed.merge(kind::DEPLOYMENT, name, &change).await
+    testbed.merge(kind::DEPLOYMENT, name, &change).await
 }
 
 /// Waits until the rollout has this reason, and the command that resumes it.
-async fn said(bed: &Bed, name: &str, reason: &str) -> Result<()> {
-    bed.until_said(name, "RolloutComplete", reason, &[RESUME], ACT_LIMIT)
+async fn said(testbed: &Testbed, name: &str, reason: &str) -> Result<()> {
+    testbed
+        .until_said(name, "RolloutComplete", reason, &[RESUME], ACT_LIMIT)
         .await?;
     Ok(())
 }
 
 /// Waits until there are as many `ReplicaSets`, one for each template that was rolled out.
-async fn replica_sets(bed: &Bed, count: usize) -> Result<()> {
+async fn replica_sets(testbed: &Testbed, count: usize) -> Result<()> {
     until(&format!("{count} ReplicaSets"), ACT_LIMIT, async || {
-        let namespace = Some(bed.namespace.as_str());
-        let found = bed.cluster.list(namespace, kind::REPLICA_SET, "").await?;
+        let namespace = Some(testbed.namespace.as_str());
+        let found = testbed
+            .cluster
+            .list(namespace, kind::REPLICA_SET, "")
+            .await?;
         Ok(Look::at(found.len() == count, || found.len().to_string()))
     })
     .await?;
@@ -118,9 +127,9 @@ async fn replica_sets(bed: &Bed, count: usize) -> Result<()> {
 }
 
 /// Says of a pod that it is ready, as a kubelet would.
-async fn become_ready(bed: &Bed, pod: &str) -> Result<()> {
+async fn become_ready(testbed: &Testbed, pod: &str) -> Result<()> {
     let ready =
         json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
     let status = json!({"phase": "Running", "conditions": [ready]});
-    kubelet::says(bed, pod, &status).await
+    kubelet::says(testbed, pod, &status).await
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use http::Request;
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::json::same;
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -28,10 +28,10 @@ const NON_ROOT: i64 = 65_532;
 
 #[tokio::test]
 async fn the_spec_decides_who_chooses_the_pods_user_and_group() -> Result<(), Failure> {
-    in_namespace("users", Company::Welcome, async |bed| {
-        has_users(bed, "by-default", None, Some(NON_ROOT)).await?;
-        has_users(bed, "default", Some("Default"), Some(NON_ROOT)).await?;
-        has_users(bed, "platform", Some("Platform"), None).await
+    in_namespace("users", Company::Welcome, async |testbed| {
+        has_users(testbed, "by-default", None, Some(NON_ROOT)).await?;
+        has_users(testbed, "default", Some("Default"), Some(NON_ROOT)).await?;
+        has_users(testbed, "platform", Some("Platform"), None).await
     })
     .await
 }
@@ -40,7 +40,7 @@ async fn the_spec_decides_who_chooses_the_pods_user_and_group() -> Result<(), Fa
 #[tokio::test]
 async fn open_shift_chooses_the_pods_user_and_group_where_the_spec_does_not() -> Result<(), Failure>
 {
-    in_namespace("openshift", Company::Alone, async |bed| {
+    in_namespace("openshift", Company::Alone, async |testbed| {
         let definition = json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
             "metadata": {"name": CONSTRAINTS},
@@ -59,32 +59,34 @@ async fn open_shift_chooses_the_pods_user_and_group_where_the_spec_does_not() ->
         let request = Request::post(DEFINITIONS)
             .header(http::header::CONTENT_TYPE, "application/json")
             .body(serde_json::to_vec(&definition)?)?;
-        let _: Value = bed.cluster.client().request(request).await?;
-        let outcome = on_open_shift(bed).await;
+        let _: Value = testbed.cluster.client().request(request).await?;
+        let outcome = on_open_shift(testbed).await;
         // Also after a failure: the other tests are on a cluster without it.
         let request = Request::delete(format!("{DEFINITIONS}/{CONSTRAINTS}")).body(Vec::new())?;
-        let _: Value = bed.cluster.client().request(request).await?;
-        is_seen(bed, "former", Some(NON_ROOT)).await?;
+        let _: Value = testbed.cluster.client().request(request).await?;
+        is_seen(testbed, "former", Some(NON_ROOT)).await?;
         outcome
     })
     .await
 }
 
-async fn on_open_shift(bed: &Bed) -> Result<()> {
-    is_seen(bed, "open-shift", None).await?;
-    has_users(bed, "by-default", None, None).await?;
-    has_users(bed, "default", Some("Default"), Some(NON_ROOT)).await?;
-    has_users(bed, "platform", Some("Platform"), None).await
+async fn on_open_shift(testbed: &Testbed) -> Result<()> {
+    is_seen(testbed, "open-shift", None).await?;
+    has_users(testbed, "by-default", None, None).await?;
+    has_users(testbed, "default", Some("Default"), Some(NON_ROOT)).await?;
+    has_users(testbed, "platform", Some("Platform"), None).await
 }
 
 /// Waits until new ModelServices have this user.
-async fn is_seen(bed: &Bed, name: &str, user: Option<i64>) -> Result<()> {
+async fn is_seen(testbed: &Testbed, name: &str, user: Option<i64>) -> Result<()> {
     let mut count = 0;
     until("the operator to see the platform", SEEN_LIMIT, async || {
         count += 1;
         let name = format!("{name}-{count}");
-        bed.serve(&iris(&name, None)?).await?;
-        let deployment = bed.until_there(kind::DEPLOYMENT, &name, ACT_LIMIT).await?;
+        testbed.serve(&iris(&name, None)?).await?;
+        let deployment = testbed
+            .until_there(kind::DEPLOYMENT, &name, ACT_LIMIT)
+            .await?;
         let found = users(&deployment["spec"]["template"]);
         let so = found == users_of(user);
         if !so {
@@ -98,17 +100,19 @@ async fn is_seen(bed: &Bed, name: &str, user: Option<i64>) -> Result<()> {
 
 /// Makes a ModelService, the Deployment and the pods of which must have this user.
 async fn has_users(
-    bed: &Bed,
+    testbed: &Testbed,
     name: &str,
     chosen_by: Option<&str>,
     user: Option<i64>,
 ) -> Result<()> {
-    bed.serve(&iris(name, chosen_by)?).await?;
-    let deployment = bed.until_there(kind::DEPLOYMENT, name, ACT_LIMIT).await?;
+    testbed.serve(&iris(name, chosen_by)?).await?;
+    let deployment = testbed
+        .until_there(kind::DEPLOYMENT, name, ACT_LIMIT)
+        .await?;
     let template = users(&deployment["spec"]["template"]);
     same(&format!("Deployment {name}"), &template, &users_of(user))?;
     let pods = until(&format!("a pod of {name}"), ACT_LIMIT, async || {
-        let pods = bed.pods(name).await?;
+        let pods = testbed.pods(name).await?;
         Ok(match pods.is_empty() {
             true => Look::NotYet("none".to_owned()),
             false => Look::Seen(pods),
@@ -118,7 +122,7 @@ async fn has_users(
     for pod in &pods.value {
         same(&format!("a pod of {name}"), &users(pod), &users_of(user))?;
     }
-    let service = bed.get(kind::MODEL_SERVICE, name).await?;
+    let service = testbed.get(kind::MODEL_SERVICE, name).await?;
     ensure!(
         !service["status"].to_string().contains("PodsRefused"),
         "{}",

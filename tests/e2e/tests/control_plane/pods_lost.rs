@@ -10,8 +10,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::json::text;
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -90,16 +90,18 @@ fn losses() -> Vec<Loss> {
 
 #[tokio::test]
 async fn a_lost_pod_is_told_with_its_cause() -> Result<(), Failure> {
-    in_namespace("pods-lost", Company::Welcome, async |bed| {
+    in_namespace("pods-lost", Company::Welcome, async |testbed| {
         let losses = losses();
         for (name, ..) in &losses {
-            bed.serve(&example::fixed_iris(name, 1, &json!({}))?)
+            testbed
+                .serve(&example::fixed_iris(name, 1, &json!({}))?)
                 .await?;
         }
         for (name, status, reason, says) in &losses {
-            let pod = one_pod(bed, name).await?;
-            kubelet::says(bed, &pod, status).await?;
-            bed.until_said(name, "WorkloadAvailable", reason, says, ACT_LIMIT)
+            let pod = one_pod(testbed, name).await?;
+            kubelet::says(testbed, &pod, status).await?;
+            testbed
+                .until_said(name, "WorkloadAvailable", reason, says, ACT_LIMIT)
                 .await?;
         }
         Ok(())
@@ -110,28 +112,31 @@ async fn a_lost_pod_is_told_with_its_cause() -> Result<(), Failure> {
 /// The Eviction API, as `kubectl drain` asks it, for pods that wait to be deleted since a finalizer holds them.
 #[tokio::test]
 async fn a_drained_pod_is_told() -> Result<(), Failure> {
-    in_namespace("pods-drained", Company::Welcome, async |bed| {
-        let name = bed
+    in_namespace("pods-drained", Company::Welcome, async |testbed| {
+        let name = testbed
             .serve(&example::fixed_iris("iris", 1, &json!({}))?)
             .await?;
-        let pod = one_pod(bed, &name).await?;
+        let pod = one_pod(testbed, &name).await?;
         let held = json!({"metadata": {"finalizers": ["springtide-e2e/held"]}});
-        bed.merge(kind::POD, &pod, &held).await?;
+        testbed.merge(kind::POD, &pod, &held).await?;
         let eviction = json!({
             "apiVersion": "policy/v1", "kind": "Eviction",
-            "metadata": {"name": pod, "namespace": bed.namespace},
+            "metadata": {"name": pod, "namespace": testbed.namespace},
         });
-        let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", bed.namespace);
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{pod}/eviction",
+            testbed.namespace
+        );
         let request = Request::post(path)
             .header("Content-Type", "application/json")
             .body(serde_json::to_vec(&eviction)?)?;
-        bed.cluster.client().request_text(request).await?;
+        testbed.cluster.client().request_text(request).await?;
         let says = &["kubectl drain"];
-        let said = bed
+        let said = testbed
             .until_said(&name, "WorkloadAvailable", "PodsEvicted", says, ACT_LIMIT)
             .await;
         let let_go = json!({"metadata": {"finalizers": null}});
-        bed.merge(kind::POD, &pod, &let_go).await?;
+        testbed.merge(kind::POD, &pod, &let_go).await?;
         said.map(drop)
     })
     .await
@@ -140,7 +145,7 @@ async fn a_drained_pod_is_told() -> Result<(), Failure> {
 /// What a namespace gives containers without a limit isn't for serving pods: they have one that fits the model.
 #[tokio::test]
 async fn the_defaults_of_a_limit_range_evict_no_pod() -> Result<(), Failure> {
-    in_namespace("disk-defaults", Company::Welcome, async |bed| {
+    in_namespace("disk-defaults", Company::Welcome, async |testbed| {
         let range: LimitRange = serde_json::from_value(json!({
             "metadata": {"name": "disk"},
             "spec": {"limits": [{
@@ -148,13 +153,13 @@ async fn the_defaults_of_a_limit_range_evict_no_pod() -> Result<(), Failure> {
                 "default": {"ephemeral-storage": "100Mi"}, "defaultRequest": {"ephemeral-storage": "50Mi"},
             }]},
         }))?;
-        Api::<LimitRange>::namespaced(bed.cluster.client(), &bed.namespace)
+        Api::<LimitRange>::namespaced(testbed.cluster.client(), &testbed.namespace)
             .create(&PostParams::default(), &range)
             .await?;
         let sized = json!({"spec": {"model": {"maxSizeMebibytes": 400}}});
-        let name = bed.serve(&example::fixed_iris("iris", 1, &sized)?).await?;
-        let pod = one_pod(bed, &name).await?;
-        let pod = bed.get(kind::POD, &pod).await?;
+        let name = testbed.serve(&example::fixed_iris("iris", 1, &sized)?).await?;
+        let pod = one_pod(testbed, &name).await?;
+        let pod = testbed.get(kind::POD, &pod).await?;
         // Two files of 400 MiB, while a new one is fetched, and 1 GiB of logs.
         for (place, expected) in [
             ("/spec/volumes/0/emptyDir/sizeLimit", "800Mi"),
@@ -169,9 +174,9 @@ async fn the_defaults_of_a_limit_range_evict_no_pod() -> Result<(), Failure> {
 }
 
 /// The pod of a ModelService, once it is there.
-async fn one_pod(bed: &Bed, name: &str) -> Result<String> {
+async fn one_pod(testbed: &Testbed, name: &str) -> Result<String> {
     let found = until("a pod", ACT_LIMIT, async || {
-        let pods = bed.pods(name).await?;
+        let pods = testbed.pods(name).await?;
         Ok(match &pods[..] {
             [pod] => Look::Seen(text(pod, "/metadata/name").to_owned()),
             other => Look::NotYet(format!("{} pods", other.len())),

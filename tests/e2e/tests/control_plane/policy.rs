@@ -11,8 +11,8 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::cluster::Cluster;
+use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -226,15 +226,15 @@ fn with(mut object: Value, pointer: &str, value: Value) -> Result<Value> {
     Ok(object)
 }
 
-async fn made(bed: &Bed, name: &str) -> Result<Value> {
+async fn made(testbed: &Testbed, name: &str) -> Result<Value> {
     until(&format!("Deployment {name}"), MADE_LIMIT, async || {
-        let found = bed.find(kind::DEPLOYMENT, name).await?;
+        let found = testbed.find(kind::DEPLOYMENT, name).await?;
         Ok(Look::at(found.is_some(), || "none".to_owned()))
     })
     .await?;
-    let mut deployment = bed
+    let mut deployment = testbed
         .cluster
-        .get(&bed.namespace, kind::DEPLOYMENT, name)
+        .get(&testbed.namespace, kind::DEPLOYMENT, name)
         .await?;
     let metadata = &deployment["metadata"];
     deployment["metadata"] = json!({
@@ -257,23 +257,26 @@ async fn dry(client: &Client, namespace: &str, deployment: &Value) -> kube::Resu
 
 #[tokio::test]
 async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Result<(), Failure> {
-    in_namespace("policy", Company::Welcome, async |bed| {
+    in_namespace("policy", Company::Welcome, async |testbed| {
         // That it is there says that the operator may make it.
-        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
-        let mut good = made(bed, &name).await?;
+        let name = testbed
+            .serve(&example::manifest("iris", &json!({}))?)
+            .await?;
+        let mut good = made(testbed, &name).await?;
         let operator = Cluster::connect_as(OPERATOR).await?;
 
         // Somebody else's, which the operator may not take over.
         let mut foreign = good.clone();
-        foreign["metadata"] = json!({"name": "foreign", "namespace": bed.namespace});
-        bed.cluster
-            .create(&bed.namespace, kind::DEPLOYMENT, &foreign)
+        foreign["metadata"] = json!({"name": "foreign", "namespace": testbed.namespace});
+        testbed
+            .cluster
+            .create(&testbed.namespace, kind::DEPLOYMENT, &foreign)
             .await?;
         let theft = json!({"metadata": {"ownerReferences": [{
             "apiVersion": "serving.springtide.dev/v1alpha1", "kind": "ModelService",
             "name": "foreign", "uid": "1", "controller": true,
         }]}});
-        let stolen = Api::<Deployment>::namespaced(operator.clone(), &bed.namespace)
+        let stolen = Api::<Deployment>::namespaced(operator.clone(), &testbed.namespace)
             .patch("foreign", &PatchParams::default(), &Patch::Merge(&theft))
             .await;
         ensure!(
@@ -286,7 +289,7 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
         // A dry run, since there is one of the name already: gone first, it would come back.
         good["metadata"]["name"] = json!("another");
         good["metadata"]["ownerReferences"][0]["name"] = json!("another");
-        dry(&operator, &bed.namespace, &good)
+        dry(&operator, &testbed.namespace, &good)
             .await
             .with_context(|| format!("the Deployment of {name}"))?;
         let of_models = with(
@@ -294,13 +297,13 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
             "/spec/template/spec/serviceAccountName",
             json!("models"),
         )?;
-        dry(&operator, &bed.namespace, &of_models)
+        dry(&operator, &testbed.namespace, &of_models)
             .await
             .context("an account that the administrator names")?;
         for (what, pointer, value) in further() {
             dry(
                 &operator,
-                &bed.namespace,
+                &testbed.namespace,
                 &with(good.clone(), pointer, value)?,
             )
             .await
@@ -309,7 +312,7 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
         let mut wrong = String::new();
         for (what, pointer, value, says) in bad() {
             let deployment = with(good.clone(), pointer, value)?;
-            match dry(&operator, &bed.namespace, &deployment).await {
+            match dry(&operator, &testbed.namespace, &deployment).await {
                 Ok(_) => writeln!(wrong, "  {what}: accepted")?,
                 Err(error) if error.to_string().contains(says) => {}
                 Err(error) => writeln!(wrong, "  {what}: {error}")?,
@@ -335,10 +338,10 @@ fn presigned(name: &str, secret: &str) -> Result<Value> {
 
 #[tokio::test]
 async fn pods_have_a_secret_that_the_administrator_names_where_they_fetch() -> Result<(), Failure> {
-    in_namespace("policy-secrets", Company::Welcome, async |bed| {
-        bed.apply(&presigned("refused", "passwords")?).await?;
+    in_namespace("policy-secrets", Company::Welcome, async |testbed| {
+        testbed.apply(&presigned("refused", "passwords")?).await?;
         until("the refusal", MADE_LIMIT, async || {
-            let found = bed.get(kind::MODEL_SERVICE, "refused").await?;
+            let found = testbed.get(kind::MODEL_SERVICE, "refused").await?;
             let found = condition(&found, "WorkloadAvailable").cloned();
             let text = found.map_or_else(String::new, |found| found.to_string());
             Ok(Look::at(
@@ -348,16 +351,16 @@ async fn pods_have_a_secret_that_the_administrator_names_where_they_fetch() -> R
         })
         .await?;
         ensure!(
-            bed.find(kind::DEPLOYMENT, "refused").await?.is_none(),
+            testbed.find(kind::DEPLOYMENT, "refused").await?.is_none(),
             "there is a Deployment with the Secret"
         );
 
-        bed.apply(&presigned("allowed", "model-uri")?).await?;
-        let mut another = made(bed, "allowed").await?;
+        testbed.apply(&presigned("allowed", "model-uri")?).await?;
+        let mut another = made(testbed, "allowed").await?;
         let operator = Cluster::connect_as(OPERATOR).await?;
         another["metadata"]["name"] = json!("another");
         another["metadata"]["ownerReferences"][0]["name"] = json!("another");
-        dry(&operator, &bed.namespace, &another).await?;
+        dry(&operator, &testbed.namespace, &another).await?;
         let variable = |name: &str| json!([{"name": name, "valueFrom": {"secretKeyRef": {"name": "model-uri", "key": "iris"}}}]);
         for (what, container, name) in [
             ("the container that serves", "containers", "SPRINGTIDE_MODEL_URI"),
@@ -365,7 +368,7 @@ async fn pods_have_a_secret_that_the_administrator_names_where_they_fetch() -> R
         ] {
             let env = format!("/spec/template/spec/{container}/0/env");
             let bad = with(another.clone(), &env, variable(name))?;
-            let outcome = dry(&operator, &bed.namespace, &bad).await;
+            let outcome = dry(&operator, &testbed.namespace, &bad).await;
             ensure!(
                 outcome
                     .as_ref()

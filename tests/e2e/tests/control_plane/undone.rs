@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::cluster::FIELD_MANAGER;
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::{example, kind};
 
 /// Longest time until the operator has made or changed something.
@@ -30,17 +30,22 @@ const THEIRS: i64 = 7;
 #[tokio::test]
 async fn an_operator_whose_writes_are_undone_stops_and_names_the_other_client()
 -> Result<(), Failure> {
-    in_namespace("undone", Company::Welcome, async |bed| {
-        let name = bed.serve(&example::manifest("iris", &json!({}))?).await?;
-        bed.until_there(kind::DEPLOYMENT, &name, ACT_LIMIT).await?;
+    in_namespace("undone", Company::Welcome, async |testbed| {
+        let name = testbed
+            .serve(&example::manifest("iris", &json!({}))?)
+            .await?;
+        testbed
+            .until_there(kind::DEPLOYMENT, &name, ACT_LIMIT)
+            .await?;
         let other = format!("field manager {FIELD_MANAGER}");
         let says = [other.as_str(), "tried again every 5 minutes"];
         let as_it_should_be = async || {
-            bed.until_said(&name, "RolloutComplete", "WritesUndone", &says, STOP_LIMIT)
+            testbed
+                .until_said(&name, "RolloutComplete", "WritesUndone", &says, STOP_LIMIT)
                 .await?;
-            let before = bed.get(kind::DEPLOYMENT, &name).await?;
+            let before = testbed.get(kind::DEPLOYMENT, &name).await?;
             tokio::time::sleep(QUIET).await;
-            let after = bed.get(kind::DEPLOYMENT, &name).await?;
+            let after = testbed.get(kind::DEPLOYMENT, &name).await?;
             for deployment in [&before, &after] {
                 ensure!(
                     deployment.pointer(FIELD) == Some(&json!(THEIRS)),
@@ -55,15 +60,16 @@ async fn an_operator_whose_writes_are_undone_stops_and_names_the_other_client()
         };
         tokio::select! {
             stopped = as_it_should_be() => stopped?,
-            fault = set_back(bed, &name) => fault?,
+            fault = set_back(testbed, &name) => fault?,
         }
 
         // The other client has stopped. What is tried again at once is another body.
         let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
-        bed.merge(kind::MODEL_SERVICE, &name, &change).await?;
-        bed.until_said(&name, "RolloutComplete", "RollingOut", &[], ACT_LIMIT)
+        testbed.merge(kind::MODEL_SERVICE, &name, &change).await?;
+        testbed
+            .until_said(&name, "RolloutComplete", "RollingOut", &[], ACT_LIMIT)
             .await?;
-        let deployment = bed.get(kind::DEPLOYMENT, &name).await?;
+        let deployment = testbed.get(kind::DEPLOYMENT, &name).await?;
         ensure!(
             deployment.pointer(FIELD) == Some(&json!(600)),
             "{:?}",
@@ -79,11 +85,11 @@ fn generation(deployment: &Value) -> &Value {
 }
 
 /// Sets the field each time that it is another. Ends where the operator goes on putting it back.
-async fn set_back(bed: &Bed, name: &str) -> Result<()> {
+async fn set_back(testbed: &Testbed, name: &str) -> Result<()> {
     let theirs = json!({"spec": {"progressDeadlineSeconds": THEIRS}});
     for _ in 0..=MOST_WRITES {
-        bed.merge(kind::DEPLOYMENT, name, &theirs).await?;
-        while bed.get(kind::DEPLOYMENT, name).await?.pointer(FIELD) == Some(&json!(THEIRS)) {
+        testbed.merge(kind::DEPLOYMENT, name, &theirs).await?;
+        while testbed.get(kind::DEPLOYMENT, name).await?.pointer(FIELD) == Some(&json!(THEIRS)) {
             tokio::time::sleep(PERIOD).await;
         }
     }

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use springtide_contract::metrics::{
     QUEUE_SIZE, REQUEST_LATENCY_SECONDS, REQUESTS_RECEIVED_TOTAL, label,
 };
-use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::contract::{behavior, utilization};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::{items, merge, same, text};
 use springtide_e2e::readings::{self, READINGS_LIMIT};
+use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{diagnosis, kind, predict};
 
@@ -27,11 +27,11 @@ fn no_targets() -> Value {
 
 #[tokio::test]
 async fn the_hpa_is_the_contracts_and_reads_the_cpu() -> Result<(), Failure> {
-    in_namespace("hpa", Company::Welcome, async |bed| {
-        let name = bed
+    in_namespace("hpa", Company::Welcome, async |testbed| {
+        let name = testbed
             .serve_until_ready(&example::manifest("iris", &no_targets())?)
             .await?;
-        let stored = bed.get(kind::AUTOSCALER, &name).await?;
+        let stored = testbed.get(kind::AUTOSCALER, &name).await?;
         let contract = json!({
             "scaleTargetRef": scale_target(&name),
             "minReplicas": 2,
@@ -45,51 +45,51 @@ async fn the_hpa_is_the_contracts_and_reads_the_cpu() -> Result<(), Failure> {
             &contract,
         )?;
         ensure!(
-            bed.find(kind::SCALED_OBJECT, &name).await?.is_none(),
+            testbed.find(kind::SCALED_OBJECT, &name).await?.is_none(),
             "engine HPA has a ScaledObject"
         );
-        check_workload(bed, &name).await?;
-        readings::until_all(bed, &name, 2).await.map(drop)
+        check_workload(testbed, &name).await?;
+        readings::until_all(testbed, &name, 2).await.map(drop)
     })
     .await
 }
 
 #[tokio::test]
 async fn the_scaled_object_is_the_contracts_and_its_triggers_give_numbers() -> Result<(), Failure> {
-    in_namespace("keda", Company::Welcome, async |bed| {
-        let name = bed
+    in_namespace("keda", Company::Welcome, async |testbed| {
+        let name = testbed
             .serve_until_ready(&example::manifest("digits", &no_targets())?)
             .await?;
-        let stored = bed.get(kind::SCALED_OBJECT, &name).await?;
-        check_scaled_object(&stored["spec"], &name, &bed.namespace)?;
+        let stored = testbed.get(kind::SCALED_OBJECT, &name).await?;
+        check_scaled_object(&stored["spec"], &name, &testbed.namespace)?;
         ensure!(
-            bed.find(kind::AUTOSCALER, &name).await?.is_none(),
+            testbed.find(kind::AUTOSCALER, &name).await?.is_none(),
             "engine KEDA has an HPA of the operator's"
         );
-        check_workload(bed, &name).await?;
+        check_workload(testbed, &name).await?;
 
         let waited = until("the ScaledObject to be Ready", READINGS_LIMIT, async || {
-            let object = bed.get(kind::SCALED_OBJECT, &name).await?;
+            let object = testbed.get(kind::SCALED_OBJECT, &name).await?;
             let so = condition(&object, "Ready").is_some_and(|ready| ready["status"] == "True");
             Ok(Look::at(so, || diagnosis::conditions(&object)))
         })
         .await?;
-        bed.report(&format!("ScaledObject Ready after {}", waited.seconds()));
+        testbed.report(&format!("ScaledObject Ready after {}", waited.seconds()));
         let hpa = format!("keda-hpa-{name}");
         same(
             "behavior that KEDA passed on",
-            &bed.get(kind::AUTOSCALER, &hpa).await?["spec"]["behavior"],
+            &testbed.get(kind::AUTOSCALER, &hpa).await?["spec"]["behavior"],
             &behavior(),
         )?;
-        triggers_give_numbers(bed, &name).await?;
-        readings::until_all(bed, &hpa, 5).await?;
-        is_passed_on(bed, &name, &hpa).await
+        triggers_give_numbers(testbed, &name).await?;
+        readings::until_all(testbed, &hpa, 5).await?;
+        is_passed_on(testbed, &name, &hpa).await
     })
     .await
 }
 
 /// KEDA passes on fields that the contract's behaviour lacks.
-async fn is_passed_on(bed: &Bed, name: &str, hpa: &str) -> Result<()> {
+async fn is_passed_on(testbed: &Testbed, name: &str, hpa: &str) -> Result<()> {
     let change = json!({
         "scaleUp": {"tolerance": "50m", "selectPolicy": "Min"},
         "scaleDown": {"selectPolicy": "Disabled"},
@@ -97,12 +97,12 @@ async fn is_passed_on(bed: &Bed, name: &str, hpa: &str) -> Result<()> {
     let mut expected = behavior();
     merge(&mut expected, &change);
     let change = json!({"spec": {"autoscaling": {"behavior": change}}});
-    bed.merge(kind::MODEL_SERVICE, name, &change).await?;
+    testbed.merge(kind::MODEL_SERVICE, name, &change).await?;
     until(
         "KEDA to pass the behaviour on",
         READINGS_LIMIT,
         async || {
-            let live = bed.get(kind::AUTOSCALER, hpa).await?;
+            let live = testbed.get(kind::AUTOSCALER, hpa).await?;
             let so = same("behavior", &live["spec"]["behavior"], &expected);
             Ok(Look::at(so.is_ok(), || format!("{so:?}")))
         },
@@ -176,8 +176,8 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
 
 /// Asks KEDA's metrics API, as the HPA does, for each of the three signals from Prometheus; and that
 /// requests show in the rate, so that the query is about these pods.
-async fn triggers_give_numbers(bed: &Bed, name: &str) -> Result<()> {
-    let names = bed.get(kind::SCALED_OBJECT, name).await?;
+async fn triggers_give_numbers(testbed: &Testbed, name: &str) -> Result<()> {
+    let names = testbed.get(kind::SCALED_OBJECT, name).await?;
     let names: Vec<_> = items(&names, "/status/externalMetricNames")
         .iter()
         .filter_map(Value::as_str)
@@ -189,17 +189,17 @@ async fn triggers_give_numbers(bed: &Bed, name: &str) -> Result<()> {
         "a request rate above 0 and numbers for queue and p95",
         READINGS_LIMIT,
         async || {
-            predict::check_rows(bed, name, &held_out).await?;
+            predict::check_rows(testbed, name, &held_out).await?;
             let mut values = Vec::new();
             for metric in &names {
-                values.push(readings::external(bed, name, metric).await?);
+                values.push(readings::external(testbed, name, metric).await?);
             }
             let so = values.iter().all(Option::is_some) && values[0].is_some_and(|rate| rate > 0.0);
             Ok(Look::at(so, || format!("{names:?} = {values:?}")))
         },
     )
     .await?;
-    bed.report(&format!(
+    testbed.report(&format!(
         "KEDA gives numbers for {names:?} after {}",
         waited.seconds()
     ));
@@ -207,8 +207,8 @@ async fn triggers_give_numbers(bed: &Bed, name: &str) -> Result<()> {
 }
 
 /// The Deployment and its pods as the contract has them, and `spec.replicas` left to the autoscaler.
-async fn check_workload(bed: &Bed, name: &str) -> Result<()> {
-    let deployment = bed.get(kind::DEPLOYMENT, name).await?;
+async fn check_workload(testbed: &Testbed, name: &str) -> Result<()> {
+    let deployment = testbed.get(kind::DEPLOYMENT, name).await?;
     for entry in items(&deployment, "/metadata/managedFields") {
         let owns = entry.pointer("/fieldsV1/f:spec/f:replicas").is_some();
         ensure!(
@@ -216,7 +216,7 @@ async fn check_workload(bed: &Bed, name: &str) -> Result<()> {
             "spec.replicas is owned by {entry}"
         );
     }
-    let pods = bed.pods(name).await?;
+    let pods = testbed.pods(name).await?;
     ensure!(pods.len() >= 2, "{} pods", pods.len());
     for pod in &pods {
         check_pod(pod).with_context(|| format!("pod {}", text(pod, "/metadata/name")))?;

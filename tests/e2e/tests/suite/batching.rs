@@ -8,8 +8,8 @@ use springtide_contract::{
     batching::{BatchingMode, BatchingReason},
     env,
 };
-use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::json::{items, text};
+use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -21,30 +21,31 @@ const ROLLOUT_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn whether_requests_share_batches_is_told_and_can_be_set() -> Result<(), Failure> {
-    in_namespace("batching", Company::Welcome, async |bed| {
-        let name = bed
+    in_namespace("batching", Company::Welcome, async |testbed| {
+        let name = testbed
             .serve_until_ready(&example::fixed_iris("batching", 1, &json!({}))?)
             .await?;
-        told(bed, &name, BatchingReason::Proven).await?;
-        pods_have(bed, &name, BatchingMode::Auto).await?;
+        told(testbed, &name, BatchingReason::Proven).await?;
+        pods_have(testbed, &name, BatchingMode::Auto).await?;
 
         let never = json!({"spec": {"server": {"batching": {"mode": "Never"}}}});
-        bed.merge(kind::MODEL_SERVICE, &name, &never).await?;
-        bed.until_condition(&name, "RolloutComplete", "True", ROLLOUT_LIMIT)
+        testbed.merge(kind::MODEL_SERVICE, &name, &never).await?;
+        testbed
+            .until_condition(&name, "RolloutComplete", "True", ROLLOUT_LIMIT)
             .await?;
-        told(bed, &name, BatchingReason::OwnerNever).await?;
-        pods_have(bed, &name, BatchingMode::Never).await
+        told(testbed, &name, BatchingReason::OwnerNever).await?;
+        pods_have(testbed, &name, BatchingMode::Never).await
     })
     .await
 }
 
 /// Waits until the status and the condition have this reason, and checks the rest of them.
-async fn told(bed: &Bed, name: &str, reason: BatchingReason) -> Result<()> {
+async fn told(testbed: &Testbed, name: &str, reason: BatchingReason) -> Result<()> {
     let waited = until(
         &format!("status.model.batching with {}", reason.name()),
         TOLD_LIMIT,
         async || {
-            let service = bed.get(kind::MODEL_SERVICE, name).await?;
+            let service = testbed.get(kind::MODEL_SERVICE, name).await?;
             let seen = text(&service, "/status/model/batching/reason") == reason.name();
             Ok(if seen {
                 Look::Seen(service)
@@ -54,7 +55,7 @@ async fn told(bed: &Bed, name: &str, reason: BatchingReason) -> Result<()> {
         },
     )
     .await?;
-    bed.report(&format!(
+    testbed.report(&format!(
         "{} told after {}",
         reason.name(),
         waited.seconds()
@@ -78,8 +79,8 @@ async fn told(bed: &Bed, name: &str, reason: BatchingReason) -> Result<()> {
 }
 
 /// Checks what the pods that are to stay were told.
-async fn pods_have(bed: &Bed, name: &str, mode: BatchingMode) -> Result<()> {
-    let pods = bed.pods(name).await?;
+async fn pods_have(testbed: &Testbed, name: &str, mode: BatchingMode) -> Result<()> {
+    let pods = testbed.pods(name).await?;
     let staying = pods
         .iter()
         .filter(|pod| pod["metadata"]["deletionTimestamp"] == Value::Null)

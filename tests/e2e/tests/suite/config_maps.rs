@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, READY_LIMIT, in_namespace};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::text;
+use springtide_e2e::testbed::{Company, Failure, READY_LIMIT, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{kind, predict};
 
@@ -23,25 +23,28 @@ fn unchecked(name: &str, replicas: u32) -> Result<Value> {
     example::fixed_iris(name, replicas, &change)
 }
 
-async fn has(bed: &Bed, model: &str) -> Result<()> {
+async fn has(testbed: &Testbed, model: &str) -> Result<()> {
     let (name, key) = CONFIG_MAP;
-    bed.config_map(name, &[(key, example::model(model)?)]).await
+    testbed
+        .config_map(name, &[(key, example::model(model)?)])
+        .await
 }
 
 /// The kubelet would start the container again after up to five minutes.
 #[tokio::test]
 async fn a_config_map_that_comes_late_is_served_by_a_new_pod() -> Result<(), Failure> {
-    in_namespace("late-config-map", Company::Welcome, async |bed| {
-        bed.apply(&unchecked("iris", 1)?).await?;
+    in_namespace("late-config-map", Company::Welcome, async |testbed| {
+        testbed.apply(&unchecked("iris", 1)?).await?;
         let says = &[CONFIG_MAP.1];
-        bed.until_said("iris", "ModelLoaded", "ModelNotFound", says, READY_LIMIT)
+        testbed
+            .until_said("iris", "ModelLoaded", "ModelNotFound", says, READY_LIMIT)
             .await?;
-        let waited = bed.pods("iris").await?;
-        has(bed, "iris").await?;
-        let ready = bed.until_ready("iris").await?;
-        bed.report(&format!("Ready {} after the ConfigMap", ready.seconds()));
-        predict::check_rows(bed, "iris", &HeldOut::of("iris")?).await?;
-        for pod in bed.pods("iris").await? {
+        let waited = testbed.pods("iris").await?;
+        has(testbed, "iris").await?;
+        let ready = testbed.until_ready("iris").await?;
+        testbed.report(&format!("Ready {} after the ConfigMap", ready.seconds()));
+        predict::check_rows(testbed, "iris", &HeldOut::of("iris")?).await?;
+        for pod in testbed.pods("iris").await? {
             let uid = text(&pod, "/metadata/uid");
             ensure!(
                 waited
@@ -58,29 +61,30 @@ async fn a_config_map_that_comes_late_is_served_by_a_new_pod() -> Result<(), Fai
 #[tokio::test]
 async fn pods_of_a_config_map_that_is_replaced_in_place_end_with_one_model() -> Result<(), Failure>
 {
-    in_namespace("replaced-config-map", Company::Welcome, async |bed| {
-        has(bed, "iris").await?;
-        bed.apply(&unchecked("iris", 1)?).await?;
-        bed.until_ready("iris").await?;
-        ensure!(features(bed).await? == BTreeSet::from([4]), "not iris");
+    in_namespace("replaced-config-map", Company::Welcome, async |testbed| {
+        has(testbed, "iris").await?;
+        testbed.apply(&unchecked("iris", 1)?).await?;
+        testbed.until_ready("iris").await?;
+        ensure!(features(testbed).await? == BTreeSet::from([4]), "not iris");
 
-        has(bed, "digits").await?;
+        has(testbed, "digits").await?;
         let scale = json!({"spec": {"replicas": 2}});
-        bed.merge(kind::MODEL_SERVICE, "iris", &scale).await?;
-        bed.until_said(
-            "iris",
-            "RolloutComplete",
-            "ModelsDiffer",
-            &[],
-            REPLACED_LIMIT,
-        )
-        .await?;
+        testbed.merge(kind::MODEL_SERVICE, "iris", &scale).await?;
+        testbed
+            .until_said(
+                "iris",
+                "RolloutComplete",
+                "ModelsDiffer",
+                &[],
+                REPLACED_LIMIT,
+            )
+            .await?;
         let sum = example::sha256("digits")?;
         let replaced = until("one model in all pods", REPLACED_LIMIT, async || {
-            let service = bed.get(kind::MODEL_SERVICE, "iris").await?;
+            let service = testbed.get(kind::MODEL_SERVICE, "iris").await?;
             let is_named = text(&service, "/status/model/replacementSha256") == sum;
             let served = if is_named {
-                features(bed).await?
+                features(testbed).await?
             } else {
                 BTreeSet::new()
             };
@@ -88,17 +92,17 @@ async fn pods_of_a_config_map_that_is_replaced_in_place_end_with_one_model() -> 
             Ok(Look::at(is_one, || service["status"].to_string()))
         })
         .await?;
-        bed.report(&format!("one model again after {}", replaced.seconds()));
-        bed.until_ready("iris").await.map(drop)
+        testbed.report(&format!("one model again after {}", replaced.seconds()));
+        testbed.until_ready("iris").await.map(drop)
     })
     .await
 }
 
 /// How many features the models take that ready pods serve.
-async fn features(bed: &Bed) -> Result<BTreeSet<i64>> {
+async fn features(testbed: &Testbed) -> Result<BTreeSet<i64>> {
     let mut served = BTreeSet::new();
-    for pod in bed.pods("iris").await? {
-        let answer = bed
+    for pod in testbed.pods("iris").await? {
+        let answer = testbed
             .ask_pod(text(&pod, "/metadata/name"), "/v2/models/iris")
             .await?;
         if let Ok(metadata) = serde_json::from_str::<Value>(&answer.body) {

@@ -8,8 +8,8 @@ use kube::Discovery;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::discovery::{Scope, verbs};
 use serde_json::json;
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace};
 use springtide_e2e::json::text;
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -26,43 +26,44 @@ const NOT_OBJECTS: [&str; 4] = [
 
 #[tokio::test]
 async fn a_deleted_model_service_takes_everything_with_it() -> Result<(), Failure> {
-    in_namespace("deletion", Company::Welcome, async |bed| {
+    in_namespace("deletion", Company::Welcome, async |testbed| {
         for model in ["iris", "digits"] {
             let (config_map, key) = (format!("{model}-model"), format!("{model}.onnx"));
-            bed.config_map(&config_map, &[(key.as_str(), example::model(model)?)])
+            testbed
+                .config_map(&config_map, &[(key.as_str(), example::model(model)?)])
                 .await?;
         }
-        let before = everything(bed).await?;
+        let before = everything(testbed).await?;
         for name in ["iris", "digits"] {
-            bed.apply(&example::manifest(name, &json!({}))?).await?;
+            testbed.apply(&example::manifest(name, &json!({}))?).await?;
         }
         for name in ["iris", "digits"] {
-            bed.until_ready(name).await?;
+            testbed.until_ready(name).await?;
         }
-        let made = everything(bed).await?.difference(&before).count();
+        let made = everything(testbed).await?.difference(&before).count();
         ensure!(
             made > 10,
             "only {made} objects were made: the listing misses some"
         );
 
         for name in ["iris", "digits"] {
-            bed.delete(kind::MODEL_SERVICE, name).await?;
+            testbed.delete(kind::MODEL_SERVICE, name).await?;
         }
         let waited = until("nothing to be left", GONE_LIMIT, async || {
-            let now = everything(bed).await?;
+            let now = everything(testbed).await?;
             let left: Vec<_> = now.difference(&before).collect();
             Ok(Look::at(left.is_empty(), || format!("{left:?}")))
         })
         .await?;
-        bed.report(&format!("{made} objects gone after {}", waited.seconds()));
+        testbed.report(&format!("{made} objects gone after {}", waited.seconds()));
         Ok(())
     })
     .await
 }
 
 /// Every object in the namespace, of whatever kind the cluster has.
-async fn everything(bed: &Bed) -> Result<BTreeSet<String>> {
-    let client = bed.cluster.client();
+async fn everything(testbed: &Testbed) -> Result<BTreeSet<String>> {
+    let client = testbed.cluster.client();
     let discovery = Discovery::new(client.clone())
         .exclude(&NOT_OBJECTS)
         .run_aggregated()
@@ -78,7 +79,7 @@ async fn everything(bed: &Bed) -> Result<BTreeSet<String>> {
             continue;
         }
         let objects: Api<DynamicObject> =
-            Api::namespaced_with(client.clone(), &bed.namespace, &resource);
+            Api::namespaced_with(client.clone(), &testbed.namespace, &resource);
         for object in objects
             .list(&ListParams::default())
             .await

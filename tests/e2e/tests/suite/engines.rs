@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready, replicas};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::history::{History, Recording, State};
 use springtide_e2e::json::{number, text};
 use springtide_e2e::kind::{AUTOSCALER, DEPLOYMENT, Kind, MODEL_SERVICE, SCALED_OBJECT};
 use springtide_e2e::load::{Load, Plan, node_port};
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, is_ready, replicas};
 use springtide_e2e::wait::{Look, until};
 
 /// Longest time from a change of the engine until the new one's autoscaler is there, the old one's is
@@ -32,9 +32,9 @@ const WATCHED: [Kind; 3] = [DEPLOYMENT, AUTOSCALER, SCALED_OBJECT];
 
 #[tokio::test]
 async fn changing_the_engine_under_load_takes_no_pod_and_no_request() -> Result<(), Failure> {
-    in_namespace("engines", Company::Welcome, async |bed| {
+    in_namespace("engines", Company::Welcome, async |testbed| {
         let held_out = HeldOut::of("iris")?;
-        let name = bed
+        let name = testbed
             .serve_until_ready(&example::fixed_iris("engines", 3, &json!({}))?)
             .await?;
         let plan = Plan {
@@ -44,8 +44,8 @@ async fn changing_the_engine_under_load_takes_no_pod_and_no_request() -> Result<
             requests_per_second: 20,
             at_most: Duration::from_secs(240),
         };
-        let load = Load::start(node_port(bed, &name).await?, &plan)?;
-        let recording = Recording::of(bed, &WATCHED).await?;
+        let load = Load::start(node_port(testbed, &name).await?, &plan)?;
+        let recording = Recording::of(testbed, &WATCHED).await?;
         let engine = |engine: &str| {
             let targets = json!({"requestsPerSecond": 1000, "cpuUtilizationPercent": 500});
             json!({"replicas": null, "autoscaling": {"engine": engine, "minReplicas": 1, "targets": targets}})
@@ -59,19 +59,20 @@ async fn changing_the_engine_under_load_takes_no_pod_and_no_request() -> Result<
             ("None", none),
         ];
         for (words, change) in switches {
-            switch(bed, &name, words, &change).await?;
+            switch(testbed, &name, words, &change).await?;
         }
         let outcome = load.stop().await?;
-        bed.report(&format!("load: {outcome}"));
+        testbed.report(&format!("load: {outcome}"));
         outcome.check(200)?;
-        never_fewer_or_fighting(&recording.end(bed).await?, &name, PODS)
+        never_fewer_or_fighting(&recording.end(testbed).await?, &name, PODS)
     })
     .await
 }
 
 /// Changes the engine and waits until the change is complete.
-async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()> {
-    bed.merge(MODEL_SERVICE, name, &json!({"spec": change}))
+async fn switch(testbed: &Testbed, name: &str, words: &str, change: &Value) -> Result<()> {
+    testbed
+        .merge(MODEL_SERVICE, name, &json!({"spec": change}))
         .await?;
     let expected: &[Kind] = match words {
         "HPA" => &[AUTOSCALER],
@@ -84,7 +85,7 @@ async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()
         async || {
             let mut autoscalers = Vec::new();
             for kind in [AUTOSCALER, SCALED_OBJECT] {
-                if bed.find(kind, name).await?.is_some() {
+                if testbed.find(kind, name).await?.is_some() {
                     autoscalers.push(kind);
                 }
             }
@@ -95,14 +96,14 @@ async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()
         },
     )
     .await?;
-    let ready = bed
+    let ready = testbed
         .until_condition(name, "Ready", "True", SWITCH_LIMIT)
         .await?;
     let took = waited.after + ready.after;
     if let Some(&kind) = expected.first() {
-        has_looked(bed, kind, name).await?;
+        has_looked(testbed, kind, name).await?;
     }
-    bed.report(&format!(
+    testbed.report(&format!(
         "engine {words} took over in {}, Ready {} later",
         waited.seconds(),
         ready.seconds()
@@ -116,13 +117,13 @@ async fn switch(bed: &Bed, name: &str, words: &str, change: &Value) -> Result<()
 }
 
 /// Waits until a new autoscaler has looked at the pods: only then it might take some away.
-async fn has_looked(bed: &Bed, autoscaler: Kind, name: &str) -> Result<()> {
+async fn has_looked(testbed: &Testbed, autoscaler: Kind, name: &str) -> Result<()> {
     let hpa = match autoscaler {
         SCALED_OBJECT => format!("keda-hpa-{name}"),
         _ => name.to_owned(),
     };
     until("the new HPA to have looked", LOOK_LIMIT, async || {
-        let status = bed.get(AUTOSCALER, &hpa).await?["status"].clone();
+        let status = testbed.get(AUTOSCALER, &hpa).await?["status"].clone();
         let looked = number(&status, "/currentReplicas") == PODS;
         Ok(Look::at(looked, || status.to_string()))
     })
@@ -159,40 +160,42 @@ fn autoscalers(state: &State, name: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn pods_that_were_counted_by_hand_stay() -> Result<(), Failure> {
-    in_namespace("adoption", Company::Welcome, async |bed| {
+    in_namespace("adoption", Company::Welcome, async |testbed| {
         let manifest = |engine: &str| {
             let autoscaling = json!({"engine": engine, "minReplicas": 1});
             example::manifest("iris", &json!({"spec": {"autoscaling": autoscaling}}))
         };
         // Without an HPA, whose successor of the same name would remember what it asked for.
         let fixed = json!({"replicas": 1, "autoscaling": {"engine": "None"}});
-        let name = bed
+        let name = testbed
             .serve_until_ready(&example::manifest("iris", &json!({"spec": fixed}))?)
             .await?;
         for (engine, autoscaler) in [("HPA", AUTOSCALER), ("KEDA", SCALED_OBJECT)] {
             // What is left behind is a plain Deployment, which somebody scales by hand.
-            bed.cluster
-                .delete_alone(&bed.namespace, MODEL_SERVICE, &name)
+            testbed
+                .cluster
+                .delete_alone(&testbed.namespace, MODEL_SERVICE, &name)
                 .await?;
             until(
                 "the ModelService to be gone alone",
                 PODS_LIMIT,
                 async || {
-                    let gone = bed.find(MODEL_SERVICE, &name).await?.is_none();
+                    let gone = testbed.find(MODEL_SERVICE, &name).await?.is_none();
                     Ok(Look::at(gone, || "it is there".to_owned()))
                 },
             )
             .await?;
             for kind in [AUTOSCALER, SCALED_OBJECT] {
-                if bed.find(kind, &name).await?.is_some() {
-                    bed.delete(kind, &name).await?;
+                if testbed.find(kind, &name).await?.is_some() {
+                    testbed.delete(kind, &name).await?;
                 }
             }
-            bed.cluster
-                .scale(&bed.namespace, DEPLOYMENT, &name, PODS)
+            testbed
+                .cluster
+                .scale(&testbed.namespace, DEPLOYMENT, &name, PODS)
                 .await?;
             until("the pods to be ready", PODS_LIMIT, async || {
-                let ready = bed
+                let ready = testbed
                     .pods(&name)
                     .await?
                     .iter()
@@ -201,12 +204,12 @@ async fn pods_that_were_counted_by_hand_stay() -> Result<(), Failure> {
                 Ok(Look::at(ready == 3, || format!("{ready} ready")))
             })
             .await?;
-            let recording = Recording::of(bed, &WATCHED).await?;
-            bed.apply(&manifest(engine)?).await?;
-            bed.until_ready(&name).await?;
-            has_looked(bed, autoscaler, &name).await?;
-            let history = recording.end(bed).await?;
-            let owner = bed.get(DEPLOYMENT, &name).await?;
+            let recording = Recording::of(testbed, &WATCHED).await?;
+            testbed.apply(&manifest(engine)?).await?;
+            testbed.until_ready(&name).await?;
+            has_looked(testbed, autoscaler, &name).await?;
+            let history = recording.end(testbed).await?;
+            let owner = testbed.get(DEPLOYMENT, &name).await?;
             ensure!(
                 text(&owner, "/metadata/ownerReferences/0/kind") == "ModelService",
                 "the Deployment belongs to {}",

@@ -4,9 +4,9 @@ use std::process::Stdio;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::{number, same, text};
+use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace};
 use springtide_e2e::{diagnosis, kind, predict};
 use tokio::process::Command;
 
@@ -15,33 +15,33 @@ const TOGETHER: usize = 30;
 
 #[tokio::test]
 async fn both_examples_become_ready_and_predict_what_onnxruntime_predicts() -> Result<(), Failure> {
-    in_namespace("examples", Company::Welcome, async |bed| {
-        kubectl_apply_examples(bed).await?;
+    in_namespace("examples", Company::Welcome, async |testbed| {
+        kubectl_apply_examples(testbed).await?;
         for name in ["iris", "digits"] {
-            let waited = bed.until_ready(name).await?;
-            bed.report(&format!("{name} Ready after {}", waited.seconds()));
+            let waited = testbed.until_ready(name).await?;
+            testbed.report(&format!("{name} Ready after {}", waited.seconds()));
         }
         for name in ["iris", "digits"] {
             let held_out = HeldOut::of(name)?;
-            let median = predict::check_rows(bed, name, &held_out).await?;
-            predict::check_rows_together(bed, name, &held_out, TOGETHER).await?;
-            bed.report(&format!(
+            let median = predict::check_rows(testbed, name, &held_out).await?;
+            predict::check_rows_together(testbed, name, &held_out, TOGETHER).await?;
+            testbed.report(&format!(
                 "{name}: {} rows as onnxruntime predicts them, median {:.1} ms through the API server",
                 held_out.rows.len(),
                 median.as_secs_f64() * 1000.0
             ));
-            check_status(bed, name).await?;
-            check_ports(bed, name).await?;
+            check_status(testbed, name).await?;
+            check_ports(testbed, name).await?;
         }
         Ok(())
     })
     .await
 }
 
-async fn kubectl_apply_examples(bed: &Bed) -> Result<()> {
+async fn kubectl_apply_examples(testbed: &Testbed) -> Result<()> {
     let kubectl = std::env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
     let output = Command::new(&kubectl)
-        .args(["apply", "--namespace", &bed.namespace, "--kustomize"])
+        .args(["apply", "--namespace", &testbed.namespace, "--kustomize"])
         .arg(example::folder())
         .stdin(Stdio::null())
         .output()
@@ -55,8 +55,8 @@ async fn kubectl_apply_examples(bed: &Bed) -> Result<()> {
 }
 
 /// The API server drops what it doesn't know, so what was applied isn't always what is there.
-async fn check_ports(bed: &Bed, name: &str) -> Result<()> {
-    let service = bed.get(kind::SERVICE, name).await?;
+async fn check_ports(testbed: &Testbed, name: &str) -> Result<()> {
+    let service = testbed.get(kind::SERVICE, name).await?;
     let ports: Vec<_> = service["spec"]["ports"]
         .as_array()
         .into_iter()
@@ -80,8 +80,8 @@ async fn check_ports(bed: &Bed, name: &str) -> Result<()> {
     )
 }
 
-async fn check_status(bed: &Bed, name: &str) -> Result<()> {
-    let service = bed.get(kind::MODEL_SERVICE, name).await?;
+async fn check_status(testbed: &Testbed, name: &str) -> Result<()> {
+    let service = testbed.get(kind::MODEL_SERVICE, name).await?;
     for type_ in [
         "Ready",
         "ModelLoaded",
@@ -111,7 +111,7 @@ async fn check_status(bed: &Bed, name: &str) -> Result<()> {
     )?;
     let url = text(&service, "/status/url");
     ensure!(
-        url.starts_with(&format!("http://{name}.{}.svc", bed.namespace)),
+        url.starts_with(&format!("http://{name}.{}.svc", testbed.namespace)),
         "status.url of {name} is {url:?}"
     );
     Ok(())

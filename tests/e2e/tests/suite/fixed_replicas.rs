@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
-use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace, replicas};
 use springtide_e2e::history::Recording;
 use springtide_e2e::json::{number, text};
+use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace, replicas};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -23,21 +23,21 @@ const LOOK_LIMIT: Duration = Duration::from_secs(45);
 
 #[tokio::test]
 async fn a_fixed_number_of_pods_follows_kubectl_scale() -> Result<(), Failure> {
-    in_namespace("fixed", Company::Welcome, async |bed| {
-        let name = bed
+    in_namespace("fixed", Company::Welcome, async |testbed| {
+        let name = testbed
             .serve_until_ready(&example::fixed_iris("fixed", 1, &json!({}))?)
             .await?;
         for kind in [kind::AUTOSCALER, kind::SCALED_OBJECT] {
             ensure!(
-                bed.find(kind, &name).await?.is_none(),
+                testbed.find(kind, &name).await?.is_none(),
                 "engine None has a {}",
                 kind.name
             );
         }
 
-        let services = bed
+        let services = testbed
             .cluster
-            .objects(kind::MODEL_SERVICE, Some(&bed.namespace));
+            .objects(kind::MODEL_SERVICE, Some(&testbed.namespace));
         let scale = services.get_scale(&name).await?;
         let selector = scale
             .status
@@ -52,9 +52,9 @@ async fn a_fixed_number_of_pods_follows_kubectl_scale() -> Result<(), Failure> {
             scale.status.is_some_and(|status| status.replicas == 1),
             "scale.status.replicas is not 1"
         );
-        let selected = bed
+        let selected = testbed
             .cluster
-            .list(Some(&bed.namespace), kind::POD, &selector)
+            .list(Some(&testbed.namespace), kind::POD, &selector)
             .await?;
         ensure!(
             !selector.is_empty() && selected.len() == 1,
@@ -70,7 +70,7 @@ async fn a_fixed_number_of_pods_follows_kubectl_scale() -> Result<(), Failure> {
             "3 ready pods after kubectl scale",
             SCALE_LIMIT,
             async || {
-                let service = bed.get(kind::MODEL_SERVICE, &name).await?;
+                let service = testbed.get(kind::MODEL_SERVICE, &name).await?;
                 Ok(Look::at(
                     number(&service, "/status/readyReplicas") == 3,
                     || service["status"].to_string(),
@@ -78,35 +78,37 @@ async fn a_fixed_number_of_pods_follows_kubectl_scale() -> Result<(), Failure> {
             },
         )
         .await?;
-        bed.report(&format!("from 1 to 3 ready pods in {}", waited.seconds()));
+        testbed.report(&format!("from 1 to 3 ready pods in {}", waited.seconds()));
         ensure!(
-            replicas(&bed.get(kind::DEPLOYMENT, &name).await?) == 3,
+            replicas(&testbed.get(kind::DEPLOYMENT, &name).await?) == 3,
             "the Deployment doesn't want 3 pods"
         );
-        is_no_fight(bed, &name).await
+        is_no_fight(testbed, &name).await
     })
     .await
 }
 
 /// Somebody else's HPA of the Deployment is said to be there and not fought; without it the fixed number
 /// is back.
-async fn is_no_fight(bed: &Bed, name: &str) -> Result<()> {
+async fn is_no_fight(testbed: &Testbed, name: &str) -> Result<()> {
     const BY_HAND: &str = "by-hand";
-    let recording = Recording::of(bed, &[kind::DEPLOYMENT]).await?;
-    bed.apply(&json!({
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": BY_HAND},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
-            "minReplicas": 2,
-            "maxReplicas": 2,
-        },
-    }))
-    .await?;
-    bed.until_condition(name, "AutoscalingReady", "False", LOOK_LIMIT)
+    let recording = Recording::of(testbed, &[kind::DEPLOYMENT]).await?;
+    testbed
+        .apply(&json!({
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": BY_HAND},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+                "minReplicas": 2,
+                "maxReplicas": 2,
+            },
+        }))
         .await?;
-    let service = bed.get(kind::MODEL_SERVICE, name).await?;
+    testbed
+        .until_condition(name, "AutoscalingReady", "False", LOOK_LIMIT)
+        .await?;
+    let service = testbed.get(kind::MODEL_SERVICE, name).await?;
     let told = condition(&service, "AutoscalingReady").context("no AutoscalingReady")?;
     ensure!(
         text(told, "/reason") == "AnotherAutoscaler" && text(told, "/message").contains(BY_HAND),
@@ -114,10 +116,11 @@ async fn is_no_fight(bed: &Bed, name: &str) -> Result<()> {
     );
     // Its next look.
     tokio::time::sleep(HPA_PERIOD).await;
-    bed.delete(kind::AUTOSCALER, BY_HAND).await?;
-    bed.until_condition(name, "AutoscalingReady", "True", LOOK_LIMIT)
+    testbed.delete(kind::AUTOSCALER, BY_HAND).await?;
+    testbed
+        .until_condition(name, "AutoscalingReady", "True", LOOK_LIMIT)
         .await?;
-    let history = recording.end(bed).await?;
+    let history = recording.end(testbed).await?;
     let counts = history.numbers(kind::DEPLOYMENT, name, "/spec/replicas");
     ensure!(counts == [3, 2, 3], "the pods went through {counts:?}");
     Ok(())

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, replicas};
 use springtide_e2e::json::{items, number, text};
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, replicas};
 use springtide_e2e::{example, kind};
 
 /// Less than a pod of the smallest model takes.
@@ -19,32 +19,32 @@ const TWO_LOOKS: Duration = Duration::from_secs(35);
 
 #[tokio::test]
 async fn a_memory_target_without_room_at_rest_adds_no_pod() -> Result<(), Failure> {
-    in_namespace("memory-at-rest", Company::Welcome, async |bed| {
+    in_namespace("memory-at-rest", Company::Welcome, async |testbed| {
         let spec = json!({
             "server": {"resources": {"requests": {"memory": REQUEST}, "limits": {"memory": "256Mi"}}},
             "autoscaling": {"minReplicas": 1, "maxReplicas": 3},
         });
-        let name = bed
+        let name = testbed
             .serve(&example::manifest("iris", &json!({"spec": spec}))?)
             .await?;
         let says = &["memoryUtilizationPercent isn't followed", "requests.memory to"];
-        bed.until_said(&name, "AutoscalingReady", "MemoryNotFollowed", says, SAID_LIMIT)
+        testbed.until_said(&name, "AutoscalingReady", "MemoryNotFollowed", says, SAID_LIMIT)
             .await?;
-        bed.until_ready(&name).await?;
-        let service = bed.get(kind::MODEL_SERVICE, &name).await?;
+        testbed.until_ready(&name).await?;
+        let service = testbed.get(kind::MODEL_SERVICE, &name).await?;
         let at_rest = number(&service, "/status/model/memoryAtRestMebibytes");
         ensure!((8..256).contains(&at_rest), "{at_rest} MiB at rest");
-        is_not_followed(bed, &name).await?;
+        is_not_followed(testbed, &name).await?;
         tokio::time::sleep(TWO_LOOKS).await;
-        let wanted = replicas(&bed.get(kind::DEPLOYMENT, &name).await?);
+        let wanted = replicas(&testbed.get(kind::DEPLOYMENT, &name).await?);
         ensure!(wanted == 1, "{wanted} pods without a request");
         Ok(())
     })
     .await
 }
 
-async fn is_not_followed(bed: &Bed, name: &str) -> Result<()> {
-    let hpa = bed.get(kind::AUTOSCALER, name).await?;
+async fn is_not_followed(testbed: &Testbed, name: &str) -> Result<()> {
+    let hpa = testbed.get(kind::AUTOSCALER, name).await?;
     let followed: Vec<_> = items(&hpa, "/spec/metrics")
         .iter()
         .map(|metric| text(metric, "/containerResource/name"))

@@ -6,12 +6,12 @@ use anyhow::{Context, Result, ensure};
 use http::StatusCode;
 use kube::ResourceExt;
 use serde_json::json;
-use springtide_e2e::bed::{Bed, Company, Failure, READY_LIMIT, condition, in_namespace};
 use springtide_e2e::diagnosis::operator_namespace;
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::{items, text};
 use springtide_e2e::kind::{self, Kind};
 use springtide_e2e::predict;
+use springtide_e2e::testbed::{Company, Failure, READY_LIMIT, Testbed, condition, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::website::{LATEST, MODEL, Website};
 
@@ -26,9 +26,9 @@ const GONE_LIMIT: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn a_model_on_a_web_server_is_fetched_through_a_503_and_a_redirect() -> Result<(), Failure> {
-    in_namespace("website", Company::Welcome, async |bed| {
-        let website = Website::open(&bed.cluster, example::model("iris")?).await?;
-        serve(bed, "website", &website.url(LATEST)).await?;
+    in_namespace("website", Company::Welcome, async |testbed| {
+        let website = Website::open(&testbed.cluster, example::model("iris")?).await?;
+        serve(testbed, "website", &website.url(LATEST)).await?;
         let answers = website.answers();
         let all = [
             StatusCode::SERVICE_UNAVAILABLE,
@@ -49,14 +49,15 @@ async fn a_model_on_a_web_server_is_fetched_through_a_503_and_a_redirect() -> Re
 async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhere()
 -> Result<(), Failure> {
     const SIGNATURE: &str = "signature-that-nobody-sees";
-    in_namespace("secret-uri", Company::Welcome, async |bed| {
-        let website = Website::open(&bed.cluster, example::model("iris")?).await?;
+    in_namespace("secret-uri", Company::Welcome, async |testbed| {
+        let website = Website::open(&testbed.cluster, example::model("iris")?).await?;
         let key = json!({"name": "presigned", "key": "iris"});
         let change = json!({"spec": {"model": {"uri": null, "uriFrom": {"secretKeyRef": key}}}});
-        bed.apply(&example::fixed_iris("secret-uri", 1, &change)?)
+        testbed
+            .apply(&example::fixed_iris("secret-uri", 1, &change)?)
             .await?;
         until("what is lacking", READY_LIMIT, async || {
-            let service = bed.get(kind::MODEL_SERVICE, "secret-uri").await?;
+            let service = testbed.get(kind::MODEL_SERVICE, "secret-uri").await?;
             let said = condition(&service, "ModelLoaded").cloned();
             let said = said.map_or_else(String::new, |said| said.to_string());
             Ok(Look::at(
@@ -67,23 +68,24 @@ async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhe
         .await?;
 
         let uri = format!("{}?signature={SIGNATURE}", website.url(MODEL));
-        bed.apply(&json!({
-            "apiVersion": "v1", "kind": kind::SECRET.name,
-            "metadata": {"name": "presigned"}, "stringData": {"iris": uri},
-        }))
-        .await?;
-        let waited = bed.until_ready("secret-uri").await?;
-        bed.report(&format!("Ready {} after the Secret came", waited.seconds()));
-        predict::check_rows(bed, "secret-uri", &HeldOut::of("iris")?).await?;
-
-        let service = bed.get(kind::MODEL_SERVICE, "secret-uri").await?;
-        let events = bed
-            .cluster
-            .list(Some(&bed.namespace), kind::EVENT, "")
+        testbed
+            .apply(&json!({
+                "apiVersion": "v1", "kind": kind::SECRET.name,
+                "metadata": {"name": "presigned"}, "stringData": {"iris": uri},
+            }))
             .await?;
-        let pods = bed
+        let waited = testbed.until_ready("secret-uri").await?;
+        testbed.report(&format!("Ready {} after the Secret came", waited.seconds()));
+        predict::check_rows(testbed, "secret-uri", &HeldOut::of("iris")?).await?;
+
+        let service = testbed.get(kind::MODEL_SERVICE, "secret-uri").await?;
+        let events = testbed
             .cluster
-            .list(Some(&bed.namespace), kind::POD, "")
+            .list(Some(&testbed.namespace), kind::EVENT, "")
+            .await?;
+        let pods = testbed
+            .cluster
+            .list(Some(&testbed.namespace), kind::POD, "")
             .await?;
         for shown in pods.iter().chain(&events).chain([&service]) {
             ensure!(!shown.to_string().contains(SIGNATURE), "{shown}");
@@ -95,44 +97,47 @@ async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhe
 
 #[tokio::test]
 async fn a_model_in_a_claim_is_served() -> Result<(), Failure> {
-    in_namespace("claim", Company::Welcome, async |bed| {
-        make_volume(bed).await?;
-        let website = Website::open(&bed.cluster, example::model("iris")?).await?;
-        fill_claim(bed, &website.url(MODEL)).await?;
+    in_namespace("claim", Company::Welcome, async |testbed| {
+        make_volume(testbed).await?;
+        let website = Website::open(&testbed.cluster, example::model("iris")?).await?;
+        fill_claim(testbed, &website.url(MODEL)).await?;
         drop(website);
         serve(
-            bed,
+            testbed,
             CLAIM,
-            &format!("pvc://{CLAIM}/{}/model.onnx", bed.namespace),
+            &format!("pvc://{CLAIM}/{}/model.onnx", testbed.namespace),
         )
         .await?;
 
-        bed.delete(kind::MODEL_SERVICE, CLAIM).await?;
-        bed.delete(kind::CLAIM, CLAIM).await?;
-        gone(bed, Some(&bed.namespace), kind::CLAIM, CLAIM).await?;
-        bed.cluster
-            .delete(None, kind::VOLUME, &bed.namespace)
+        testbed.delete(kind::MODEL_SERVICE, CLAIM).await?;
+        testbed.delete(kind::CLAIM, CLAIM).await?;
+        gone(testbed, Some(&testbed.namespace), kind::CLAIM, CLAIM).await?;
+        testbed
+            .cluster
+            .delete(None, kind::VOLUME, &testbed.namespace)
             .await?;
-        gone(bed, None, kind::VOLUME, &bed.namespace).await
+        gone(testbed, None, kind::VOLUME, &testbed.namespace).await
     })
     .await
 }
 
 /// Serves the iris model from a URI, and checks all held-out rows.
-async fn serve(bed: &Bed, name: &str, uri: &str) -> Result<()> {
+async fn serve(testbed: &Testbed, name: &str, uri: &str) -> Result<()> {
     let change = json!({"spec": {"model": {"uri": uri}}});
-    bed.apply(&example::fixed_iris(name, 1, &change)?).await?;
-    let waited = bed.until_ready(name).await?;
-    bed.report(&format!("{uri}: Ready after {}", waited.seconds()));
-    predict::check_rows(bed, name, &HeldOut::of("iris")?).await?;
+    testbed
+        .apply(&example::fixed_iris(name, 1, &change)?)
+        .await?;
+    let waited = testbed.until_ready(name).await?;
+    testbed.report(&format!("{uri}: Ready after {}", waited.seconds()));
+    predict::check_rows(testbed, name, &HeldOut::of("iris")?).await?;
     Ok(())
 }
 
 /// Makes a volume on one node and a claim that is bound to it, so that the test needs no
 /// provisioner. The volume goes with the namespace, however the test ends; the model's few kilobytes
 /// stay in the node's `/tmp`.
-async fn make_volume(bed: &Bed) -> Result<()> {
-    let nodes = bed.cluster.list(None, kind::NODE, "").await?;
+async fn make_volume(testbed: &Testbed) -> Result<()> {
+    let nodes = testbed.cluster.list(None, kind::NODE, "").await?;
     let open = nodes.iter().find(|node| {
         node["spec"]["unschedulable"] != true && items(node, "/spec/taints").is_empty()
     });
@@ -140,20 +145,20 @@ async fn make_volume(bed: &Bed) -> Result<()> {
         open.context("no node takes any pod")?,
         "/metadata/labels/kubernetes.io~1hostname",
     );
-    let namespace = bed
+    let namespace = testbed
         .cluster
         .objects(kind::NAMESPACE, None)
-        .get(&bed.namespace)
+        .get(&testbed.namespace)
         .await?;
     let volume = json!({
         "apiVersion": "v1",
         "kind": kind::VOLUME.name,
         "metadata": {
-            "name": bed.namespace,
+            "name": testbed.namespace,
             "ownerReferences": [{
                 "apiVersion": "v1",
                 "kind": kind::NAMESPACE.name,
-                "name": bed.namespace,
+                "name": testbed.namespace,
                 "uid": namespace.uid(),
             }],
         },
@@ -162,7 +167,7 @@ async fn make_volume(bed: &Bed) -> Result<()> {
             "accessModes": ["ReadWriteOnce"],
             "capacity": {"storage": "1Mi"},
             "persistentVolumeReclaimPolicy": "Retain",
-            "claimRef": {"namespace": bed.namespace, "name": CLAIM},
+            "claimRef": {"namespace": testbed.namespace, "name": CLAIM},
             // Of the folders that every node has, the one where pods may write that aren't root.
             "hostPath": {"path": "/tmp", "type": "Directory"},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
@@ -178,20 +183,20 @@ async fn make_volume(bed: &Bed) -> Result<()> {
             // Not the default class, where the cluster has one: its provisioner has no part in this.
             "storageClassName": "",
             "accessModes": ["ReadWriteOnce"],
-            "volumeName": bed.namespace,
+            "volumeName": testbed.namespace,
             "resources": {"requests": {"storage": "1Mi"}},
         },
     });
-    bed.cluster.apply(None, &volume).await?;
-    bed.apply(&claim).await?;
+    testbed.cluster.apply(None, &volume).await?;
+    testbed.apply(&claim).await?;
     Ok(())
 }
 
 /// Puts the model into the claim, in a folder named after the namespace, by a pod under the same
 /// rules as all others.
-async fn fill_claim(bed: &Bed, url: &str) -> Result<()> {
+async fn fill_claim(testbed: &Testbed, url: &str) -> Result<()> {
     let name = "fill";
-    bed.apply(&json!({
+    testbed.apply(&json!({
         "apiVersion": "v1",
         "kind": kind::POD.name,
         "metadata": {"name": name},
@@ -201,31 +206,31 @@ async fn fill_claim(bed: &Bed, url: &str) -> Result<()> {
             "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
                 "name": name,
-                "image": server_image(bed).await?,
+                "image": server_image(testbed).await?,
                 "imagePullPolicy": "IfNotPresent",
                 "args": ["fetch", "--uri", url, "--sha256", example::sha256("iris")?, "--to", "/claim/model.onnx"],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                 // A folder that is made for this: the kubelet gives it the rights of the one it is in.
-                "volumeMounts": [{"name": CLAIM, "mountPath": "/claim", "subPath": bed.namespace}],
+                "volumeMounts": [{"name": CLAIM, "mountPath": "/claim", "subPath": testbed.namespace}],
             }],
             "volumes": [{"name": CLAIM, "persistentVolumeClaim": {"claimName": CLAIM}}],
         },
     }))
     .await?;
     let waited = until("the claim to be filled", FILL_LIMIT, async || {
-        let pod = bed.get(kind::POD, name).await?;
+        let pod = testbed.get(kind::POD, name).await?;
         let succeeded = pod["status"]["phase"] == "Succeeded";
         Ok(Look::at(succeeded, || pod["status"].to_string()))
     })
     .await?;
-    bed.report(&format!("claim filled after {}", waited.seconds()));
+    testbed.report(&format!("claim filled after {}", waited.seconds()));
     // A claim stays as long as a pod has it, ended or not.
-    bed.delete(kind::POD, name).await
+    testbed.delete(kind::POD, name).await
 }
 
 /// The image that the operator makes serving pods of.
-async fn server_image(bed: &Bed) -> Result<String> {
-    let pods = bed
+async fn server_image(testbed: &Testbed) -> Result<String> {
+    let pods = testbed
         .cluster
         .list(Some(&operator_namespace()), kind::POD, "")
         .await?;
@@ -240,8 +245,8 @@ async fn server_image(bed: &Bed) -> Result<String> {
         .with_context(|| format!("no pod in {} has --server-image", operator_namespace()))
 }
 
-async fn gone(bed: &Bed, namespace: Option<&str>, kind: Kind, name: &str) -> Result<()> {
-    let objects = bed.cluster.objects(kind, namespace);
+async fn gone(testbed: &Testbed, namespace: Option<&str>, kind: Kind, name: &str) -> Result<()> {
+    let objects = testbed.cluster.objects(kind, namespace);
     let what = format!("{} {name} to be gone", kind.name);
     let waited = until(&what, GONE_LIMIT, async || {
         let left = objects.get_opt(name).await?;
@@ -250,6 +255,6 @@ async fn gone(bed: &Bed, namespace: Option<&str>, kind: Kind, name: &str) -> Res
         }))
     })
     .await?;
-    bed.report(&format!("waited {} for {what}", waited.seconds()));
+    testbed.report(&format!("waited {} for {what}", waited.seconds()));
     Ok(())
 }

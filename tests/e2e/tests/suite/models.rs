@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use springtide_contract::termination::ModelFailure;
-use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::text;
+use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{diagnosis, kind, predict};
 
@@ -23,15 +23,16 @@ const NO_SUCH_SUM: &str = "0123456789abcdef0123456789abcdef0123456789abcdef01234
 
 #[tokio::test]
 async fn a_bad_model_is_told_with_its_reason_and_a_good_spec_recovers() -> Result<(), Failure> {
-    in_namespace("models", Company::Welcome, async |bed| {
+    in_namespace("models", Company::Welcome, async |testbed| {
         let iris = example::model("iris")?;
-        bed.config_map(
-            "iris-model",
-            &[("iris.onnx", iris), ("text.onnx", b"not a model".to_vec())],
-        )
-        .await?;
-        nobody_answers(bed).await?;
-        let refused = format!("http://nobody.{}.svc/iris.onnx", bed.namespace);
+        testbed
+            .config_map(
+                "iris-model",
+                &[("iris.onnx", iris), ("text.onnx", b"not a model".to_vec())],
+            )
+            .await?;
+        nobody_answers(testbed).await?;
+        let refused = format!("http://nobody.{}.svc/iris.onnx", testbed.namespace);
         let bad = [
             (
                 "checksum",
@@ -60,12 +61,12 @@ async fn a_bad_model_is_told_with_its_reason_and_a_good_spec_recovers() -> Resul
             ),
         ];
         for (name, model, _) in &bad {
-            apply(bed, name, model).await?;
+            apply(testbed, name, model).await?;
         }
         for (name, _, reason) in &bad {
-            told(bed, name, *reason).await?;
+            told(testbed, name, *reason).await?;
         }
-        let checksum = bed.get(kind::MODEL_SERVICE, "checksum").await?;
+        let checksum = testbed.get(kind::MODEL_SERVICE, "checksum").await?;
         let words =
             condition(&checksum, "ModelLoaded").map_or("", |loaded| text(loaded, "/message"));
         let sum = example::sha256("iris")?;
@@ -74,57 +75,60 @@ async fn a_bad_model_is_told_with_its_reason_and_a_good_spec_recovers() -> Resul
             "the message doesn't name what was expected, or tells the content's hash: {words:?}"
         );
 
-        bed.merge(
-            kind::MODEL_SERVICE,
-            "checksum",
-            &json!({"spec": {"model": {"sha256": sum}}}),
-        )
-        .await?;
-        let recovered = bed.until_ready("checksum").await?;
-        bed.report(&format!(
+        testbed
+            .merge(
+                kind::MODEL_SERVICE,
+                "checksum",
+                &json!({"spec": {"model": {"sha256": sum}}}),
+            )
+            .await?;
+        let recovered = testbed.until_ready("checksum").await?;
+        testbed.report(&format!(
             "the right sha256: Ready after {}",
             recovered.seconds()
         ));
-        predict::check_rows_together(bed, "checksum", &HeldOut::of("iris")?, 10).await?;
+        predict::check_rows_together(testbed, "checksum", &HeldOut::of("iris")?, 10).await?;
 
         // The pods that just became ready are also a web server that has no such page.
-        let not_there = format!("http://checksum.{}.svc/iris.onnx", bed.namespace);
-        apply(bed, "page", &json!({"uri": not_there})).await?;
-        told(bed, "page", ModelFailure::ModelNotFound).await
+        let not_there = format!("http://checksum.{}.svc/iris.onnx", testbed.namespace);
+        apply(testbed, "page", &json!({"uri": not_there})).await?;
+        told(testbed, "page", ModelFailure::ModelNotFound).await
     })
     .await
 }
 
-async fn apply(bed: &Bed, name: &str, model: &Value) -> Result<()> {
-    bed.apply(&example::fixed_iris(
-        name,
-        1,
-        &json!({"spec": {"model": model}}),
-    )?)
-    .await?;
+async fn apply(testbed: &Testbed, name: &str, model: &Value) -> Result<()> {
+    testbed
+        .apply(&example::fixed_iris(
+            name,
+            1,
+            &json!({"spec": {"model": model}}),
+        )?)
+        .await?;
     Ok(())
 }
 
 /// A Service without pods: connections to it are refused.
-async fn nobody_answers(bed: &Bed) -> Result<()> {
-    bed.apply(&json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "nobody"},
-        "spec": {"selector": {"app": "nobody"}, "ports": [{"port": 80}]},
-    }))
-    .await?;
+async fn nobody_answers(testbed: &Testbed) -> Result<()> {
+    testbed
+        .apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "nobody"},
+            "spec": {"selector": {"app": "nobody"}, "ports": [{"port": 80}]},
+        }))
+        .await?;
     Ok(())
 }
 
 /// Waits until the ModelService says why it has no model, in every place where one would look.
-async fn told(bed: &Bed, name: &str, reason: ModelFailure) -> Result<()> {
+async fn told(testbed: &Testbed, name: &str, reason: ModelFailure) -> Result<()> {
     let reason = reason.reason();
     let waited = until(
         &format!("{name} to have ModelLoaded=False, {reason}"),
         TOLD_LIMIT,
         async || {
-            let service = bed.get(kind::MODEL_SERVICE, name).await?;
+            let service = testbed.get(kind::MODEL_SERVICE, name).await?;
             let so = condition(&service, "ModelLoaded").is_some_and(|loaded| {
                 loaded["status"] == "False"
                     && loaded["reason"] == reason
@@ -140,9 +144,9 @@ async fn told(bed: &Bed, name: &str, reason: ModelFailure) -> Result<()> {
         &format!("an event {reason} of {name}"),
         EVENT_LIMIT,
         async || {
-            let events = bed
+            let events = testbed
                 .cluster
-                .list(Some(&bed.namespace), kind::EVENT, "")
+                .list(Some(&testbed.namespace), kind::EVENT, "")
                 .await?;
             let of_it = events
                 .iter()
@@ -154,9 +158,9 @@ async fn told(bed: &Bed, name: &str, reason: ModelFailure) -> Result<()> {
         },
     )
     .await?;
-    let service = bed.get(kind::MODEL_SERVICE, name).await?;
+    let service = testbed.get(kind::MODEL_SERVICE, name).await?;
     let message = condition(&service, "ModelLoaded").map_or("", |loaded| text(loaded, "/message"));
-    bed.report(&format!(
+    testbed.report(&format!(
         "{name}: {reason} told after {}: {message}",
         waited.seconds()
     ));

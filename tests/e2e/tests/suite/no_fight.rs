@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, replicas};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::history::{History, Recording};
 use springtide_e2e::kind::{
     AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, Kind, MODEL_SERVICE, SERVICE,
 };
 use springtide_e2e::load::{Load, Plan, node_port};
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, replicas};
 use tokio::time::Instant;
 
 use crate::operator;
@@ -26,7 +26,7 @@ const RECONCILES: f64 = 100.0;
 
 #[tokio::test]
 async fn reconciles_change_nothing_while_an_hpa_moves_the_pods() -> Result<(), Failure> {
-    in_namespace("no-fight", Company::OneLoad, async |bed| {
+    in_namespace("no-fight", Company::OneLoad, async |testbed| {
         let held_out = HeldOut::of("iris")?;
         let one_by_one = json!({"policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}]});
         let spec = json!({
@@ -38,7 +38,7 @@ async fn reconciles_change_nothing_while_an_hpa_moves_the_pods() -> Result<(), F
                 "behavior": {"scaleUp": one_by_one},
             },
         });
-        let name = bed
+        let name = testbed
             .serve_until_ready(&example::manifest("iris", &json!({"spec": spec}))?)
             .await?;
         let plan = Plan {
@@ -48,30 +48,30 @@ async fn reconciles_change_nothing_while_an_hpa_moves_the_pods() -> Result<(), F
             requests_per_second: 250,
             at_most: MOVE_LIMIT,
         };
-        let reconciles = operator::reconciles(bed).await?;
+        let reconciles = operator::reconciles(testbed).await?;
         let kinds = [DEPLOYMENT, AUTOSCALER, SERVICE, DISRUPTION_BUDGET];
-        let recording = Recording::of(bed, &kinds).await?;
-        let load = Load::start(node_port(bed, &name).await?, &plan)?;
-        let touches = touch_until_moved(bed, &name).await?;
+        let recording = Recording::of(testbed, &kinds).await?;
+        let load = Load::start(node_port(testbed, &name).await?, &plan)?;
+        let touches = touch_until_moved(testbed, &name).await?;
         load.stop().await?.check(1000)?;
-        let history = recording.end(bed).await?;
-        let reconciles = operator::reconciles(bed).await? - reconciles;
-        bed.report(&format!("{touches} touches, {reconciles} reconciles"));
+        let history = recording.end(testbed).await?;
+        let reconciles = operator::reconciles(testbed).await? - reconciles;
+        testbed.report(&format!("{touches} touches, {reconciles} reconciles"));
         ensure!(reconciles >= RECONCILES, "only {reconciles} reconciles");
-        check(bed, &history, &name)?;
-        says_what_limited_it(bed, &name).await
+        check(testbed, &history, &name)?;
+        says_what_limited_it(testbed, &name).await
     })
     .await
 }
 
 /// Makes the operator reconcile again and again, until the HPA has added its last pod.
-async fn touch_until_moved(bed: &Bed, name: &str) -> Result<u32> {
+async fn touch_until_moved(testbed: &Testbed, name: &str) -> Result<u32> {
     let start = Instant::now();
     for touch in 0.. {
         let annotation =
             json!({"metadata": {"annotations": {"springtide-e2e/touch": touch.to_string()}}});
-        bed.merge(MODEL_SERVICE, name, &annotation).await?;
-        let wanted = replicas(&bed.get(DEPLOYMENT, name).await?);
+        testbed.merge(MODEL_SERVICE, name, &annotation).await?;
+        let wanted = replicas(&testbed.get(DEPLOYMENT, name).await?);
         if wanted == PODS {
             return Ok(touch);
         }
@@ -85,9 +85,9 @@ async fn touch_until_moved(bed: &Bed, name: &str) -> Result<u32> {
     Ok(0)
 }
 
-fn check(bed: &Bed, history: &History, name: &str) -> Result<()> {
+fn check(testbed: &Testbed, history: &History, name: &str) -> Result<()> {
     let counts = history.numbers(DEPLOYMENT, name, "/spec/replicas");
-    bed.report(&format!("the HPA went through {counts:?} pods"));
+    testbed.report(&format!("the HPA went through {counts:?} pods"));
     ensure!(
         counts.len() > 2 && counts.is_sorted(),
         "the pods went through {counts:?}"
@@ -110,8 +110,8 @@ fn check(bed: &Bed, history: &History, name: &str) -> Result<()> {
 }
 
 /// The load asks for all pods at once, and the policy allows one in each look.
-async fn says_what_limited_it(bed: &Bed, name: &str) -> Result<()> {
-    let waited = bed
+async fn says_what_limited_it(testbed: &Testbed, name: &str) -> Result<()> {
+    let waited = testbed
         .until_decided(name, "a decision that a policy limited", |decisions| {
             let mut decisions = decisions.iter();
             decisions
@@ -119,7 +119,7 @@ async fn says_what_limited_it(bed: &Bed, name: &str) -> Result<()> {
                 .cloned()
         })
         .await?;
-    bed.report(&format!("said: {}", waited.value));
+    testbed.report(&format!("said: {}", waited.value));
     Ok(())
 }
 

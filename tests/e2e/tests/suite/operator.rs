@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready};
 use springtide_e2e::diagnosis::operator_namespace;
 use springtide_e2e::json::text;
 use springtide_e2e::readings::READINGS_LIMIT;
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, is_ready};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
@@ -31,17 +31,19 @@ const SETTLED_FOR: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
-    in_namespace("operator", Company::Alone, async |bed| {
+    in_namespace("operator", Company::Alone, async |testbed| {
         for example in ["iris", "digits"] {
-            bed.serve_until_ready(&example::manifest(example, &json!({}))?)
+            testbed
+                .serve_until_ready(&example::manifest(example, &json!({}))?)
                 .await?;
         }
         // The first readings of the metrics change the status once more.
         for name in ["iris", "digits"] {
-            bed.until_condition(name, "MetricsHealthy", "True", READINGS_LIMIT)
+            testbed
+                .until_condition(name, "MetricsHealthy", "True", READINGS_LIMIT)
                 .await?;
         }
-        let pods = bed
+        let pods = testbed
             .cluster
             .list(Some(&operator_namespace()), kind::POD, LABEL)
             .await?;
@@ -51,13 +53,14 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
             operator_namespace()
         );
         for probe in ["/healthz", "/readyz"] {
-            let answer = ask(bed, &pods[0], probe).await?;
+            let answer = ask(testbed, &pods[0], probe).await?;
             ensure!(answer.is_some(), "{probe} of the operator isn't 200");
         }
-        let before = settled(bed).await?;
+        let before = settled(testbed).await?;
 
         for pod in &pods {
-            bed.cluster
+            testbed
+                .cluster
                 .delete(
                     Some(&operator_namespace()),
                     kind::POD,
@@ -71,14 +74,14 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
             TAKE_OVER_LIMIT,
             async || {
                 let mut seen = Vec::new();
-                for pod in bed
+                for pod in testbed
                     .cluster
                     .list(Some(&operator_namespace()), kind::POD, LABEL)
                     .await?
                 {
                     let new = !old.contains(&text(&pod, "/metadata/name")) && is_ready(&pod);
                     let metrics = if new {
-                        ask(bed, &pod, "/metrics").await?.unwrap_or_default()
+                        ask(testbed, &pod, "/metrics").await?.unwrap_or_default()
                     } else {
                         String::new()
                     };
@@ -96,7 +99,7 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
             },
         )
         .await?;
-        bed.report(&format!(
+        testbed.report(&format!(
             "a new operator pod leads and has reconciled after {}",
             waited.seconds()
         ));
@@ -110,17 +113,21 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
             waited.value
         );
 
-        let after = settled(bed).await?;
+        let after = settled(testbed).await?;
         springtide_e2e::json::same("what the operator looks after", &after, &before)
     })
     .await
 }
 
 /// Reconciles that succeeded, of the operator that leads.
-pub(crate) async fn reconciles(bed: &Bed) -> Result<f64> {
+pub(crate) async fn reconciles(testbed: &Testbed) -> Result<f64> {
     let namespace = operator_namespace();
-    for pod in bed.cluster.list(Some(&namespace), kind::POD, LABEL).await? {
-        let metrics = ask(bed, &pod, "/metrics").await?.unwrap_or_default();
+    for pod in testbed
+        .cluster
+        .list(Some(&namespace), kind::POD, LABEL)
+        .await?
+    {
+        let metrics = ask(testbed, &pod, "/metrics").await?.unwrap_or_default();
         if value(&metrics, "springtide_operator_leader") == Some(1.0) {
             return value(&metrics, RECONCILES).context("no metric of reconciles");
         }
@@ -128,8 +135,8 @@ pub(crate) async fn reconciles(bed: &Bed) -> Result<f64> {
     anyhow::bail!("no operator leads")
 }
 
-async fn ask(bed: &Bed, pod: &Value, path: &str) -> Result<Option<String>> {
-    let answer = bed
+async fn ask(testbed: &Testbed, pod: &Value, path: &str) -> Result<Option<String>> {
+    let answer = testbed
         .cluster
         .ask_pod(
             &operator_namespace(),
@@ -149,14 +156,14 @@ fn value(metrics: &str, series: &str) -> Option<f64> {
 }
 
 /// Marks that any write of the operator's would change, once nothing else changes them.
-async fn settled(bed: &Bed) -> Result<Value> {
-    let mut before = marks(bed).await?;
+async fn settled(testbed: &Testbed) -> Result<Value> {
+    let mut before = marks(testbed).await?;
     let waited = until(
         "ModelServices and children to settle",
         SETTLE_LIMIT,
         async || {
             tokio::time::sleep(SETTLED_FOR).await;
-            let now = marks(bed).await?;
+            let now = marks(testbed).await?;
             let same = now == before;
             let words = format!("{before} became {now}");
             before = now;
@@ -171,7 +178,7 @@ async fn settled(bed: &Bed) -> Result<Value> {
     Ok(waited.value)
 }
 
-async fn marks(bed: &Bed) -> Result<Value> {
+async fn marks(testbed: &Testbed) -> Result<Value> {
     let mut marks = serde_json::Map::new();
     for (name, autoscaler) in [("iris", kind::AUTOSCALER), ("digits", kind::SCALED_OBJECT)] {
         for kind in [
@@ -181,7 +188,7 @@ async fn marks(bed: &Bed) -> Result<Value> {
             kind::DISRUPTION_BUDGET,
             autoscaler,
         ] {
-            let object = bed.get(kind, name).await.with_context(|| kind.name)?;
+            let object = testbed.get(kind, name).await.with_context(|| kind.name)?;
             // The status of an autoscaler changes with each reading; its spec's writes are counted.
             let version = if kind == autoscaler {
                 &object["metadata"]["generation"]

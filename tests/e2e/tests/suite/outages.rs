@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use springtide_e2e::addon::{Addon, KEDA_METRICS_API_SERVER, METRICS_SERVER, PROMETHEUS};
-use springtide_e2e::bed::{Bed, Company, Failure, condition, in_namespace, is_ready};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::history::Recording;
 use springtide_e2e::json::text;
 use springtide_e2e::kind::{DEPLOYMENT, MODEL_SERVICE};
 use springtide_e2e::load::{Load, Plan, node_port};
+use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace, is_ready};
 use springtide_e2e::wait::{Look, until};
 
 /// Pods that the load needs.
@@ -35,7 +35,7 @@ const OUTAGE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn no_pod_goes_while_what_measures_is_away() -> Result<(), Failure> {
-    in_namespace("outages", Company::Alone, async |bed| {
+    in_namespace("outages", Company::Alone, async |testbed| {
         let served = |name, example, engine, targets| Served {
             name,
             example,
@@ -47,15 +47,15 @@ async fn no_pod_goes_while_what_measures_is_away() -> Result<(), Failure> {
             served("rate", "iris", "HPA", json!({"requestsPerSecond": 20})),
             served("keda", "digits", "KEDA", json!({"requestsPerSecond": 20})),
         ];
-        let loads = under_load(bed, &services).await?;
+        let loads = under_load(testbed, &services).await?;
         outage(
-            bed,
+            testbed,
             &[PROMETHEUS, METRICS_SERVER],
             &["cpu", "rate", "keda"],
             Some("keda"),
         )
         .await?;
-        outage(bed, &[KEDA_METRICS_API_SERVER], &["keda"], None).await?;
+        outage(testbed, &[KEDA_METRICS_API_SERVER], &["keda"], None).await?;
         for load in loads {
             load.stop().await?.check(1000)?;
         }
@@ -74,7 +74,7 @@ struct Served {
 
 /// Applies ModelServices that would give up every pod at once when they read no load, and loads them
 /// until each has its pods.
-async fn under_load(bed: &Bed, services: &[Served]) -> Result<Vec<Load>> {
+async fn under_load(testbed: &Testbed, services: &[Served]) -> Result<Vec<Load>> {
     let eager = json!({
         "stabilizationWindowSeconds": 0,
         "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
@@ -98,11 +98,11 @@ async fn under_load(bed: &Bed, services: &[Served]) -> Result<Vec<Load>> {
             // So that the fallback is seen within the test.
             manifest["spec"]["autoscaling"]["keda"] = json!({"fallbackFailureThreshold": 1});
         }
-        bed.serve(&manifest).await?;
+        testbed.serve(&manifest).await?;
     }
     let mut loads = Vec::new();
     for served in services {
-        bed.until_ready(served.name).await?;
+        testbed.until_ready(served.name).await?;
         let held_out = HeldOut::of(served.example)?;
         let plan = Plan {
             features: json!(held_out.rows[0]),
@@ -111,21 +111,22 @@ async fn under_load(bed: &Bed, services: &[Served]) -> Result<Vec<Load>> {
             requests_per_second: 100,
             at_most: Duration::from_secs(290),
         };
-        loads.push(Load::start(node_port(bed, served.name).await?, &plan)?);
+        loads.push(Load::start(node_port(testbed, served.name).await?, &plan)?);
     }
     for Served { name, .. } in services {
         let what = format!("{name} to have its pods");
         let waited = until(&what, SCALE_LIMIT, async || {
-            let pods = bed.pods(name).await?;
+            let pods = testbed.pods(name).await?;
             let ready = pods.iter().filter(|pod| is_ready(pod)).count();
             Ok(Look::at(ready == 3, || format!("{ready} ready")))
         })
         .await?;
-        bed.report(&format!(
+        testbed.report(&format!(
             "{name} has {PODS} pods after {}",
             waited.seconds()
         ));
-        bed.until_condition(name, "MetricsHealthy", "True", BACK_LIMIT)
+        testbed
+            .until_condition(name, "MetricsHealthy", "True", BACK_LIMIT)
             .await?;
     }
     Ok(loads)
@@ -134,34 +135,34 @@ async fn under_load(bed: &Bed, services: &[Served]) -> Result<Vec<Load>> {
 /// Takes addons away and brings them back whatever happens meanwhile. `falls_back` is the service for
 /// which KEDA's fallback then stands for the readings.
 async fn outage(
-    bed: &Bed,
+    testbed: &Testbed,
     addons: &[Addon],
     blind: &[&str],
     falls_back: Option<&str>,
 ) -> Result<()> {
-    let recording = Recording::of(bed, &[DEPLOYMENT]).await?;
+    let recording = Recording::of(testbed, &[DEPLOYMENT]).await?;
     for addon in addons {
-        addon.stop(&bed.cluster).await?;
+        addon.stop(&testbed.cluster).await?;
     }
-    let meanwhile = is_told(bed, blind, falls_back).await;
+    let meanwhile = is_told(testbed, blind, falls_back).await;
     for addon in addons {
-        addon.start(&bed.cluster).await?;
+        addon.start(&testbed.cluster).await?;
     }
     let names: Vec<_> = addons.iter().map(|addon| addon.name).collect();
     meanwhile.with_context(|| format!("while {names:?} are away"))?;
     for name in blind {
-        let waited = bed
+        let waited = testbed
             .until_condition(name, "MetricsHealthy", "True", BACK_LIMIT)
             .await
             .with_context(|| format!("after {names:?} came back"))?;
-        bed.report(&format!(
+        testbed.report(&format!(
             "{name} reads again {} after {names:?} came back",
             waited.seconds()
         ));
     }
     // And the first readings are no reason either.
     tokio::time::sleep(OUTAGE).await;
-    let history = recording.end(bed).await?;
+    let history = recording.end(testbed).await?;
     for name in blind {
         let counts = history.numbers(DEPLOYMENT, name, "/spec/replicas");
         ensure!(
@@ -172,15 +173,16 @@ async fn outage(
     Ok(())
 }
 
-async fn is_told(bed: &Bed, blind: &[&str], falls_back: Option<&str>) -> Result<()> {
+async fn is_told(testbed: &Testbed, blind: &[&str], falls_back: Option<&str>) -> Result<()> {
     let since = tokio::time::Instant::now();
     for name in blind {
         let left = TOLD_LIMIT.saturating_sub(since.elapsed());
-        bed.until_condition(name, "MetricsHealthy", "False", left)
+        testbed
+            .until_condition(name, "MetricsHealthy", "False", left)
             .await?;
-        let service = bed.get(MODEL_SERVICE, name).await?;
+        let service = testbed.get(MODEL_SERVICE, name).await?;
         let told = condition(&service, "MetricsHealthy").context("no MetricsHealthy")?;
-        bed.report(&format!(
+        testbed.report(&format!(
             "{name} says {:.1} s later: {}: {}",
             since.elapsed().as_secs_f64(),
             text(told, "/reason"),
@@ -189,14 +191,14 @@ async fn is_told(bed: &Bed, blind: &[&str], falls_back: Option<&str>) -> Result<
     }
     if let Some(name) = falls_back {
         let waited = until("KEDA's fallback", FALLBACK_LIMIT, async || {
-            let service = bed.get(MODEL_SERVICE, name).await?;
+            let service = testbed.get(MODEL_SERVICE, name).await?;
             let told = condition(&service, "MetricsHealthy").context("no MetricsHealthy")?;
             let is_active = text(told, "/reason") == "FallbackActive";
             Ok(Look::at(is_active, || told.to_string()))
         })
         .await?;
         // Its HPA has just read the fallback, and the others have looked meanwhile.
-        bed.report(&format!("{name} falls back {} later", waited.seconds()));
+        testbed.report(&format!("{name} falls back {} later", waited.seconds()));
     } else {
         tokio::time::sleep(OUTAGE).await;
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use springtide_e2e::bed::{Company, Failure, in_namespace};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::load::{Load, Plan, node_port};
+use springtide_e2e::testbed::{Company, Failure, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{kind, predict};
 
@@ -17,12 +17,12 @@ const ROLLOUT_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_new_model_under_load_loses_no_request() -> Result<(), Failure> {
-    in_namespace("rollout", Company::OneLoad, async |bed| {
+    in_namespace("rollout", Company::OneLoad, async |testbed| {
         let (old, new) = (HeldOut::of("iris")?, HeldOut::of("iris-v2")?);
         ensure!(old.rows[0] == new.rows[0] && old.predictions[0] == new.predictions[0], "both models must agree on the first row");
-        bed.config_map("iris-v2-model", &[("iris-v2.onnx", example::model("iris-v2")?)]).await?;
-        let name = bed.serve_until_ready(&example::manifest("iris", &json!({}))?).await?;
-        predict::check_rows_together(bed, &name, &old, 10).await?;
+        testbed.config_map("iris-v2-model", &[("iris-v2.onnx", example::model("iris-v2")?)]).await?;
+        let name = testbed.serve_until_ready(&example::manifest("iris", &json!({}))?).await?;
+        predict::check_rows_together(testbed, &name, &old, 10).await?;
 
         let plan = Plan {
             features: json!(old.rows[0]),
@@ -31,16 +31,16 @@ async fn a_new_model_under_load_loses_no_request() -> Result<(), Failure> {
             requests_per_second: REQUESTS_PER_SECOND,
             at_most: ROLLOUT_LIMIT + Duration::from_secs(60),
         };
-        let load = Load::start(node_port(bed, &name).await?, &plan)?;
+        let load = Load::start(node_port(testbed, &name).await?, &plan)?;
         let model = json!({"uri": "configMap://iris-v2-model/iris-v2.onnx", "sha256": example::sha256("iris-v2")?});
-        let pods_before = bed.pods(&name).await?;
-        bed.merge(kind::MODEL_SERVICE, &name, &json!({"spec": {"model": model}})).await?;
-        bed.until_condition(&name, "RolloutComplete", "True", ROLLOUT_LIMIT).await?;
+        let pods_before = testbed.pods(&name).await?;
+        testbed.merge(kind::MODEL_SERVICE, &name, &json!({"spec": {"model": model}})).await?;
+        testbed.until_condition(&name, "RolloutComplete", "True", ROLLOUT_LIMIT).await?;
         let waited = until("the old pods to be gone", ROLLOUT_LIMIT, async || {
             let mut left = Vec::new();
             for pod in &pods_before {
                 let pod_name = pod["metadata"]["name"].as_str().unwrap_or_default();
-                if bed.find(kind::POD, pod_name).await?.is_some() {
+                if testbed.find(kind::POD, pod_name).await?.is_some() {
                     left.push(pod_name);
                 }
             }
@@ -48,11 +48,11 @@ async fn a_new_model_under_load_loses_no_request() -> Result<(), Failure> {
         })
         .await?;
         let outcome = load.stop().await?;
-        bed.report(&format!("rolled out, old pods gone {} after RolloutComplete; load: {outcome}", waited.seconds()));
+        testbed.report(&format!("rolled out, old pods gone {} after RolloutComplete; load: {outcome}", waited.seconds()));
 
         outcome.check(500)?;
-        bed.until_ready(&name).await?;
-        predict::check_rows(bed, &name, &new).await?;
+        testbed.until_ready(&name).await?;
+        predict::check_rows(testbed, &name, &new).await?;
         Ok(())
     })
     .await

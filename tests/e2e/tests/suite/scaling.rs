@@ -6,11 +6,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use springtide_contract::metrics::{REQUESTS_TOTAL, label};
 use springtide_contract::paths;
-use springtide_e2e::bed::{Bed, Company, Failure, WHY_LIMIT, in_namespace, is_ready};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::{number, same, text};
 use springtide_e2e::kind;
 use springtide_e2e::load::{Load, Plan, node_port};
+use springtide_e2e::testbed::{Company, Failure, Testbed, WHY_LIMIT, in_namespace, is_ready};
 use springtide_e2e::wait::{Look, Waited, until};
 
 /// Longest time until another pod serves: metrics are a scrape and a look of the autoscaler old,
@@ -44,9 +44,9 @@ struct Case {
 
 #[tokio::test]
 async fn both_engines_scale_up_and_say_why() -> Result<(), Failure> {
-    in_namespace("scaling", Company::OneLoad, async |bed| {
+    in_namespace("scaling", Company::OneLoad, async |testbed| {
         scale_up(
-            bed,
+            testbed,
             &[
                 // 70 % of 20m: a load that leaves the machine's cores free for the other tests.
                 Case {
@@ -78,7 +78,7 @@ async fn both_engines_scale_up_and_say_why() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn both_engines_scale_up_by_load_percent() -> Result<(), Failure> {
-    in_namespace("load-percent", Company::OneLoad, async |bed| {
+    in_namespace("load-percent", Company::OneLoad, async |testbed| {
         let targets = json!({
             "loadPercent": LOAD_PERCENT,
             "requestsPerSecond": null,
@@ -96,23 +96,24 @@ async fn both_engines_scale_up_by_load_percent() -> Result<(), Failure> {
             rows: 1,
             requests_per_second: 300,
         };
-        scale_up(bed, &[case("iris"), case("digits")]).await
+        scale_up(testbed, &[case("iris"), case("digits")]).await
     })
     .await
 }
 
-async fn scale_up(bed: &Bed, cases: &[Case]) -> Result<()> {
+async fn scale_up(testbed: &Testbed, cases: &[Case]) -> Result<()> {
     let mut running = Vec::new();
     for case in cases {
-        bed.serve(&example::manifest(
-            case.example,
-            &json!({"spec": case.spec}),
-        )?)
-        .await?;
+        testbed
+            .serve(&example::manifest(
+                case.example,
+                &json!({"spec": case.spec}),
+            )?)
+            .await?;
     }
     for case in cases {
-        bed.until_ready(case.example).await?;
-        let before = bed.pods(case.example).await?;
+        testbed.until_ready(case.example).await?;
+        let before = testbed.pods(case.example).await?;
         ensure!(
             before.len() == case.pods,
             "{} pods before the load",
@@ -134,17 +135,17 @@ async fn scale_up(bed: &Bed, cases: &[Case]) -> Result<()> {
             requests_per_second: case.requests_per_second,
             at_most: SCALE_LIMIT + SHARE_LIMIT + WHY_LIMIT,
         };
-        running.push(Load::start(node_port(bed, case.example).await?, &plan)?);
+        running.push(Load::start(node_port(testbed, case.example).await?, &plan)?);
     }
     let mut scaled = Ok(());
     for case in cases {
         if scaled.is_ok() {
-            scaled = has_scaled_up(bed, case).await;
+            scaled = has_scaled_up(testbed, case).await;
         }
     }
     for load in running {
         let outcome = load.stop().await?;
-        bed.report(&format!("load: {outcome}"));
+        testbed.report(&format!("load: {outcome}"));
         if scaled.is_ok() {
             outcome.check(1000)?;
         }
@@ -152,22 +153,22 @@ async fn scale_up(bed: &Bed, cases: &[Case]) -> Result<()> {
     scaled
 }
 
-async fn has_scaled_up(bed: &Bed, case: &Case) -> Result<()> {
-    let scaled = more_pods(bed, case).await?;
-    let shared = every_pod_answers(bed, case.example).await?;
-    bed.report(&format!(
+async fn has_scaled_up(testbed: &Testbed, case: &Case) -> Result<()> {
+    let scaled = more_pods(testbed, case).await?;
+    let shared = every_pod_answers(testbed, case.example).await?;
+    testbed.report(&format!(
         "{}: more ready pods after {}, all of them answering {} later",
         case.example,
         scaled.seconds(),
         shared.seconds()
     ));
-    says_why(bed, case).await
+    says_why(testbed, case).await
 }
 
 /// The status, an event and `kubectl get` say how many pods there are and why.
-async fn says_why(bed: &Bed, case: &Case) -> Result<()> {
+async fn says_why(testbed: &Testbed, case: &Case) -> Result<()> {
     let name = case.example;
-    let waited = bed
+    let waited = testbed
         .until_decided(name, "a decision by the signal", |decisions| {
             let mut decisions = decisions.iter();
             decisions
@@ -176,7 +177,7 @@ async fn says_why(bed: &Bed, case: &Case) -> Result<()> {
         })
         .await?;
     let decision = waited.value;
-    bed.report(&format!("{name}: {decision}"));
+    testbed.report(&format!("{name}: {decision}"));
     let target = &case.spec["autoscaling"]["targets"][case.signal];
     ensure!(
         decision["target"] == *target,
@@ -192,9 +193,9 @@ async fn says_why(bed: &Bed, case: &Case) -> Result<()> {
     );
     let message = text(&decision, "/message");
     until("an event of the decision", WHY_LIMIT, async || {
-        let events = bed
+        let events = testbed
             .cluster
-            .list(Some(&bed.namespace), kind::EVENT, "")
+            .list(Some(&testbed.namespace), kind::EVENT, "")
             .await?;
         let told = events.iter().any(|event| {
             text(event, "/involvedObject/kind") == "ModelService"
@@ -204,9 +205,9 @@ async fn says_why(bed: &Bed, case: &Case) -> Result<()> {
         Ok(Look::at(told, || format!("no event says {message:?}")))
     })
     .await?;
-    let columns = bed
+    let columns = testbed
         .cluster
-        .columns(&bed.namespace, kind::MODEL_SERVICE, name)
+        .columns(&testbed.namespace, kind::MODEL_SERVICE, name)
         .await?;
     let shown = json!([columns.get("Min"), columns.get("Max")]);
     same("columns Min and Max", &shown, &json!([case.pods, 4]))?;
@@ -218,9 +219,9 @@ async fn says_why(bed: &Bed, case: &Case) -> Result<()> {
     Ok(())
 }
 
-async fn more_pods(bed: &Bed, case: &Case) -> Result<Waited<()>> {
+async fn more_pods(testbed: &Testbed, case: &Case) -> Result<Waited<()>> {
     until("another ready pod", SCALE_LIMIT, async || {
-        let pods = bed.pods(case.example).await?;
+        let pods = testbed.pods(case.example).await?;
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         Ok(Look::at(ready > case.pods, || {
             format!("{} pods, {ready} ready", pods.len())
@@ -229,15 +230,15 @@ async fn more_pods(bed: &Bed, case: &Case) -> Result<Waited<()>> {
     .await
 }
 
-async fn every_pod_answers(bed: &Bed, name: &str) -> Result<Waited<()>> {
+async fn every_pod_answers(testbed: &Testbed, name: &str) -> Result<Waited<()>> {
     until(
         "every ready pod to have answered requests",
         SHARE_LIMIT,
         async || {
             let mut idle = Vec::new();
-            for pod in bed.pods(name).await?.iter().filter(|pod| is_ready(pod)) {
+            for pod in testbed.pods(name).await?.iter().filter(|pod| is_ready(pod)) {
                 let pod_name = text(pod, "/metadata/name");
-                if answered(&bed.ask_pod(pod_name, paths::METRICS).await?.body) == 0.0 {
+                if answered(&testbed.ask_pod(pod_name, paths::METRICS).await?.body) == 0.0 {
                     idle.push(pod_name.to_owned());
                 }
             }

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, is_ready, replicas};
 use springtide_e2e::example;
 use springtide_e2e::history::Recording;
 use springtide_e2e::json::number;
 use springtide_e2e::kind::{AUTOSCALER, DEPLOYMENT, MODEL_SERVICE};
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, is_ready, replicas};
 use springtide_e2e::wait::{Look, until};
 
 /// Pods while the schedule holds.
@@ -31,7 +31,7 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(), Failure> {
-    in_namespace("schedules", Company::Welcome, async |bed| {
+    in_namespace("schedules", Company::Welcome, async |testbed| {
         // One pod in each sync of the HPA, and at once.
         let down = json!({
             "stabilizationWindowSeconds": 0,
@@ -49,12 +49,12 @@ async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(
                 "behavior": {"scaleDown": down},
             });
             let manifest = example::manifest(example, &json!({"spec": {"autoscaling": autoscaling}}))?;
-            names.push(bed.serve(&manifest).await?);
+            names.push(testbed.serve(&manifest).await?);
         }
         for name in &names {
-            bed.until_ready(name).await?;
+            testbed.until_ready(name).await?;
         }
-        let recording = Recording::of(bed, &[DEPLOYMENT]).await?;
+        let recording = Recording::of(testbed, &[DEPLOYMENT]).await?;
         let start = next_minute()?;
         let schedule = |name: &str, floor: i64| {
             json!({
@@ -68,19 +68,19 @@ async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(
         let schedules = [schedule("lower", FLOOR - 1), schedule("higher", FLOOR)];
         for name in &names {
             let change = json!({"spec": {"autoscaling": {"schedules": schedules}}});
-            bed.merge(MODEL_SERVICE, name, &change).await?;
+            testbed.merge(MODEL_SERVICE, name, &change).await?;
         }
-        moved_ahead(bed, &names[0], start).await?;
+        moved_ahead(testbed, &names[0], start).await?;
         for name in &names {
-            lifted(bed, name, start).await?;
+            lifted(testbed, name, start).await?;
         }
         for name in &names {
-            left(bed, name, start + MINUTES).await?;
+            left(testbed, name, start + MINUTES).await?;
         }
-        let history = recording.end(bed).await?;
+        let history = recording.end(testbed).await?;
         for name in &names {
             let counts = history.numbers(DEPLOYMENT, name, "/spec/replicas");
-            bed.report(&format!("{name} had {counts:?} pods"));
+            testbed.report(&format!("{name} had {counts:?} pods"));
             ensure!(
                 counts == [1, FLOOR, 2, 1],
                 "{name} went through {counts:?} pods"
@@ -93,15 +93,15 @@ async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(
 
 /// The floor of an HPA moves before the schedule's beginning, so that the look which lifts the pods, and
 /// reads no metric, is over by then.
-async fn moved_ahead(bed: &Bed, name: &str, start: u64) -> Result<()> {
+async fn moved_ahead(testbed: &Testbed, name: &str, start: u64) -> Result<()> {
     let until_start = Duration::from_secs(60 * start).saturating_sub(now()?);
     until("the HPA's floor to move ahead", until_start, async || {
-        let floor = number(&bed.get(AUTOSCALER, name).await?, "/spec/minReplicas");
+        let floor = number(&testbed.get(AUTOSCALER, name).await?, "/spec/minReplicas");
         Ok(Look::at(floor == FLOOR, || format!("minReplicas {floor}")))
     })
     .await?;
     let ahead = 60.0 * start as f64 - now()?.as_secs_f64();
-    bed.report(&format!("the floor moved {ahead:.1} s ahead"));
+    testbed.report(&format!("the floor moved {ahead:.1} s ahead"));
     ensure!(
         (1.0..=LEAD_SECONDS + 1.0).contains(&ahead),
         "the floor moved {ahead:.1} s ahead"
@@ -109,11 +109,11 @@ async fn moved_ahead(bed: &Bed, name: &str, start: u64) -> Result<()> {
     Ok(())
 }
 
-async fn lifted(bed: &Bed, name: &str, start: u64) -> Result<()> {
+async fn lifted(testbed: &Testbed, name: &str, start: u64) -> Result<()> {
     let until_start = Duration::from_secs(60 * start).saturating_sub(now()?);
     let limit = until_start + LIFT_LIMIT;
     until(&format!("{name} to be lifted"), limit, async || {
-        let pods = bed.pods(name).await?;
+        let pods = testbed.pods(name).await?;
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         Ok(Look::at(ready == 3, || {
             format!("{ready} of {} ready", pods.len())
@@ -121,44 +121,45 @@ async fn lifted(bed: &Bed, name: &str, start: u64) -> Result<()> {
     })
     .await?;
     let late = now()?.as_secs_f64() - 60.0 * start as f64;
-    let service = bed.get(MODEL_SERVICE, name).await?;
+    let service = testbed.get(MODEL_SERVICE, name).await?;
     let minimum = number(&service, "/status/autoscaling/minReplicas");
     ensure!(
         minimum == FLOOR,
         "status.autoscaling.minReplicas of {name} is {minimum}"
     );
-    bed.report(&format!(
+    testbed.report(&format!(
         "{name} had its {FLOOR} pods ready {late:.1} s after the schedule's beginning"
     ));
     Ok(())
 }
 
-async fn left(bed: &Bed, name: &str, end: u64) -> Result<()> {
+async fn left(testbed: &Testbed, name: &str, end: u64) -> Result<()> {
     let limit = Duration::from_secs(60 * end).saturating_sub(now()?) + LEAVE_LIMIT;
     until(
         &format!("{name} to have one pod again"),
         limit,
         async || {
-            let wanted = replicas(&bed.get(DEPLOYMENT, name).await?);
+            let wanted = replicas(&testbed.get(DEPLOYMENT, name).await?);
             Ok(Look::at(wanted == 1, || format!("{wanted} pods")))
         },
     )
     .await?;
-    let service: Value = bed.get(MODEL_SERVICE, name).await?;
+    let service: Value = testbed.get(MODEL_SERVICE, name).await?;
     let minimum = number(&service, "/status/autoscaling/minReplicas");
     ensure!(
         minimum == 1,
         "status.autoscaling.minReplicas of {name} is {minimum}"
     );
-    bed.until_decided(name, "the last decision to be told", |decisions| {
-        let steps: Vec<_> = decisions
-            .iter()
-            .map(|decision| (number(decision, "/from"), number(decision, "/to")))
-            .collect();
-        let told = [(2, 1), (FLOOR, 2), (1, FLOOR)];
-        steps.starts_with(&told).then_some(())
-    })
-    .await?;
+    testbed
+        .until_decided(name, "the last decision to be told", |decisions| {
+            let steps: Vec<_> = decisions
+                .iter()
+                .map(|decision| (number(decision, "/from"), number(decision, "/to")))
+                .collect();
+            let told = [(2, 1), (FLOOR, 2), (1, FLOOR)];
+            steps.starts_with(&told).then_some(())
+        })
+        .await?;
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use springtide_e2e::bed::{Bed, Company, Failure, READY_LIMIT, in_namespace};
 use springtide_e2e::json::{items, text};
+use springtide_e2e::testbed::{Company, Failure, READY_LIMIT, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind, readings};
 
@@ -13,21 +13,22 @@ const SIDECAR: &str = "mesh-proxy";
 
 #[tokio::test]
 async fn a_sidecar_without_requests_keeps_no_reading_from_the_hpa() -> Result<(), Failure> {
-    in_namespace("sidecars", Company::Welcome, async |bed| {
-        inject(bed).await?;
+    in_namespace("sidecars", Company::Welcome, async |testbed| {
+        inject(testbed).await?;
         let targets = json!({"cpuUtilizationPercent": 70, "memoryUtilizationPercent": 80});
         let autoscaling = json!({"engine": "HPA", "minReplicas": 1, "targets": targets});
         let change = json!({"spec": {"autoscaling": autoscaling}});
-        let name = bed
+        let name = testbed
             .serve_until_ready(&example::manifest("iris", &change)?)
             .await?;
-        for pod in bed.pods(&name).await? {
+        for pod in testbed.pods(&name).await? {
             let containers = items(&pod, "/spec/containers").iter();
             let names: Vec<_> = containers.map(|it| text(it, "/name")).collect();
             ensure!(names == ["server", SIDECAR], "a pod has {names:?}");
         }
-        readings::until_all(bed, &name, 2).await?;
-        bed.until_condition(&name, "MetricsHealthy", "True", READY_LIMIT)
+        readings::until_all(testbed, &name, 2).await?;
+        testbed
+            .until_condition(&name, "MetricsHealthy", "True", READY_LIMIT)
             .await
             .map(drop)
     })
@@ -35,13 +36,13 @@ async fn a_sidecar_without_requests_keeps_no_reading_from_the_hpa() -> Result<()
 }
 
 /// Has the API server add the container to each pod of the namespace. The policy goes with the namespace.
-async fn inject(bed: &Bed) -> Result<()> {
-    let namespace = bed.cluster.objects(kind::NAMESPACE, None);
-    let uid = namespace.get(&bed.namespace).await?.uid();
-    let metadata = json!({"name": bed.namespace, "ownerReferences": [{
-        "apiVersion": "v1", "kind": kind::NAMESPACE.name, "name": bed.namespace, "uid": uid,
+async fn inject(testbed: &Testbed) -> Result<()> {
+    let namespace = testbed.cluster.objects(kind::NAMESPACE, None);
+    let uid = namespace.get(&testbed.namespace).await?.uid();
+    let metadata = json!({"name": testbed.namespace, "ownerReferences": [{
+        "apiVersion": "v1", "kind": kind::NAMESPACE.name, "name": testbed.namespace, "uid": uid,
     }]});
-    let image = image_on_nodes(bed, "/pause:").await?;
+    let image = image_on_nodes(testbed, "/pause:").await?;
     let expression = format!(
         r#"[JSONPatch{{op: "add", path: "/spec/containers/-", value: Object.spec.containers{{
             name: "{SIDECAR}", image: "{image}", imagePullPolicy: "IfNotPresent",
@@ -64,24 +65,24 @@ async fn inject(bed: &Bed) -> Result<()> {
             "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}],
         },
     });
-    let of_the_namespace = json!({"kubernetes.io/metadata.name": bed.namespace});
+    let of_the_namespace = json!({"kubernetes.io/metadata.name": testbed.namespace});
     let binding = json!({
         "apiVersion": kind::MUTATING_POLICY_BINDING.api_version(),
         "kind": kind::MUTATING_POLICY_BINDING.name,
         "metadata": metadata,
         "spec": {
-            "policyName": bed.namespace,
+            "policyName": testbed.namespace,
             "matchResources": {"namespaceSelector": {"matchLabels": of_the_namespace}},
         },
     });
     for object in [policy, binding] {
-        bed.cluster.apply(None, &object).await?;
+        testbed.cluster.apply(None, &object).await?;
     }
-    has_taken_effect(bed, &image).await
+    has_taken_effect(testbed, &image).await
 }
 
 /// Waits until the policy changes pods: the API server takes it up a moment after it was made.
-async fn has_taken_effect(bed: &Bed, image: &str) -> Result<()> {
+async fn has_taken_effect(testbed: &Testbed, image: &str) -> Result<()> {
     let pod = json!({
         "apiVersion": "v1", "kind": kind::POD.name, "metadata": {"name": "probe"},
         "spec": {
@@ -93,7 +94,7 @@ async fn has_taken_effect(bed: &Bed, image: &str) -> Result<()> {
         },
     });
     until("the policy to take effect", READY_LIMIT, async || {
-        let made: Value = bed.cluster.apply_dry(&bed.namespace, &pod).await?;
+        let made: Value = testbed.cluster.apply_dry(&testbed.namespace, &pod).await?;
         let containers = items(&made, "/spec/containers").len();
         Ok(Look::at(containers == 2, || made["spec"].to_string()))
     })
@@ -102,8 +103,8 @@ async fn has_taken_effect(bed: &Bed, image: &str) -> Result<()> {
 }
 
 /// An image that every node has, so that none is pulled.
-async fn image_on_nodes(bed: &Bed, part: &str) -> Result<String> {
-    let nodes = bed.cluster.list(None, kind::NODE, "").await?;
+async fn image_on_nodes(testbed: &Testbed, part: &str) -> Result<String> {
+    let nodes = testbed.cluster.list(None, kind::NODE, "").await?;
     let images = nodes
         .iter()
         .flat_map(|node| items(node, "/status/images"))

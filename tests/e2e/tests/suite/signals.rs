@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use springtide_contract::metrics::pods;
-use springtide_e2e::bed::{Bed, Company, Failure, in_namespace, in_two_namespaces};
 use springtide_e2e::example::{self, HeldOut};
 use springtide_e2e::json::{items, same, text};
 use springtide_e2e::load::{Load, Plan, node_port};
+use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, in_two_namespaces};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{kind, readings};
 
@@ -58,8 +58,8 @@ fn resource_metric(resource: &str, percent: i64) -> Value {
 
 #[tokio::test]
 async fn the_hpa_follows_every_signal() -> Result<(), Failure> {
-    in_namespace("signals-hpa", Company::Welcome, async |bed| {
-        let name = bed.serve_until_ready(&every_signal("HPA", 1)?).await?;
+    in_namespace("signals-hpa", Company::Welcome, async |testbed| {
+        let name = testbed.serve_until_ready(&every_signal("HPA", 1)?).await?;
         let pods_metric = |(signal, metric): (&str, &str)| {
             let target =
                 json!({"type": "AverageValue", "averageValue": targets()[signal].to_string()});
@@ -68,20 +68,22 @@ async fn the_hpa_follows_every_signal() -> Result<(), Failure> {
         let mut expected = vec![resource_metric("cpu", 900), resource_metric("memory", 901)];
         expected.extend(SERVING.map(pods_metric));
         let waited = until("the HPA to follow every signal", LISTED_LIMIT, async || {
-            let hpa = bed.get(kind::AUTOSCALER, &name).await?;
+            let hpa = testbed.get(kind::AUTOSCALER, &name).await?;
             let metrics = &hpa["spec"]["metrics"];
             let so = same("metrics", metrics, &json!(expected));
             Ok(Look::at(so.is_ok(), || format!("{so:?}")))
         })
         .await?;
-        bed.report(&format!(
+        testbed.report(&format!(
             "the HPA follows every signal after {}",
             waited.seconds()
         ));
-        readings::until_all(bed, &name, expected.len()).await?;
-        bed.until_condition(&name, "AutoscalingReady", "True", LISTED_LIMIT)
+        readings::until_all(testbed, &name, expected.len()).await?;
+        testbed
+            .until_condition(&name, "AutoscalingReady", "True", LISTED_LIMIT)
             .await?;
-        bed.until_condition(&name, "MetricsHealthy", "True", LISTED_LIMIT)
+        testbed
+            .until_condition(&name, "MetricsHealthy", "True", LISTED_LIMIT)
             .await?;
         Ok(())
     })
@@ -94,12 +96,12 @@ async fn keda_follows_every_signal_and_namesakes_never_mix() -> Result<(), Failu
         let held_out = HeldOut::of("iris")?;
         let loads = [(busy, 2, 40), (calm, 1, 8)];
         let mut name = String::new();
-        for (bed, min_replicas, _) in loads {
-            name = bed.serve(&every_signal("KEDA", min_replicas)?).await?;
+        for (testbed, min_replicas, _) in loads {
+            name = testbed.serve(&every_signal("KEDA", min_replicas)?).await?;
         }
         let mut running = Vec::new();
-        for (bed, _, requests_per_second) in loads {
-            bed.until_ready(&name).await?;
+        for (testbed, _, requests_per_second) in loads {
+            testbed.until_ready(&name).await?;
             let plan = Plan {
                 features: json!(held_out.rows[0]),
                 prediction: json!(held_out.predictions[0]),
@@ -107,12 +109,12 @@ async fn keda_follows_every_signal_and_namesakes_never_mix() -> Result<(), Failu
                 requests_per_second,
                 at_most: Duration::from_secs(240),
             };
-            running.push(Load::start(node_port(bed, &name).await?, &plan)?);
+            running.push(Load::start(node_port(testbed, &name).await?, &plan)?);
         }
-        for (bed, _, requests_per_second) in loads {
-            follows_every_signal(bed, &name).await?;
-            reads_its_own_pods(bed, &name).await?;
-            rates_are(bed, &name, f64::from(requests_per_second)).await?;
+        for (testbed, _, requests_per_second) in loads {
+            follows_every_signal(testbed, &name).await?;
+            reads_its_own_pods(testbed, &name).await?;
+            rates_are(testbed, &name, f64::from(requests_per_second)).await?;
         }
         for load in running {
             load.stop().await?.check(100)?;
@@ -123,10 +125,10 @@ async fn keda_follows_every_signal_and_namesakes_never_mix() -> Result<(), Failu
 }
 
 /// Compares the HPA that KEDA made.
-async fn follows_every_signal(bed: &Bed, name: &str) -> Result<()> {
+async fn follows_every_signal(testbed: &Testbed, name: &str) -> Result<()> {
     let hpa = format!("keda-hpa-{name}");
-    readings::until_all(bed, &hpa, 2 + SERVING.len()).await?;
-    let stored = bed.get(kind::AUTOSCALER, &hpa).await?;
+    readings::until_all(testbed, &hpa, 2 + SERVING.len()).await?;
+    let stored = testbed.get(kind::AUTOSCALER, &hpa).await?;
     let mut seen = BTreeSet::new();
     for metric in items(&stored, "/spec/metrics") {
         if let Some(resource) = metric.get("containerResource") {
@@ -140,7 +142,7 @@ async fn follows_every_signal(bed: &Bed, name: &str) -> Result<()> {
             .with_context(|| external.to_string())?
             .0;
         let trigger = format!("/spec/triggers/{index}/name");
-        let scaled_object = bed.get(kind::SCALED_OBJECT, name).await?;
+        let scaled_object = testbed.get(kind::SCALED_OBJECT, name).await?;
         seen.insert(json!([text(&scaled_object, &trigger), external["target"]]).to_string());
     }
     let utilization = |percent: i64| json!({"type": "Utilization", "averageUtilization": percent});
@@ -162,24 +164,24 @@ async fn follows_every_signal(bed: &Bed, name: &str) -> Result<()> {
 }
 
 /// Asks the real Prometheus which pods each trigger's query is about.
-async fn reads_its_own_pods(bed: &Bed, name: &str) -> Result<()> {
-    let pods = bed.pods(name).await?;
+async fn reads_its_own_pods(testbed: &Testbed, name: &str) -> Result<()> {
+    let pods = testbed.pods(name).await?;
     let pods: BTreeSet<_> = pods
         .iter()
         .map(|pod| {
             (
-                bed.namespace.clone(),
+                testbed.namespace.clone(),
                 text(pod, "/metadata/name").to_owned(),
             )
         })
         .collect();
-    let scaled_object = bed.get(kind::SCALED_OBJECT, name).await?;
+    let scaled_object = testbed.get(kind::SCALED_OBJECT, name).await?;
     let mut queries = 0;
     for trigger in items(&scaled_object, "/spec/triggers") {
         let query = text(trigger, "/metadata/query");
         for selector in selectors(query) {
             queries += 1;
-            let found = readings::query(&bed.cluster, &selector).await?;
+            let found = readings::query(&testbed.cluster, &selector).await?;
             let found: BTreeSet<_> = found
                 .iter()
                 .map(|(labels, _)| {
@@ -221,17 +223,17 @@ fn end_of_selector(text: &str) -> Option<usize> {
 }
 
 /// What Prometheus, KEDA and the adapter say about arrivals is what the clients send here.
-async fn rates_are(bed: &Bed, name: &str, requests_per_second: f64) -> Result<()> {
-    let scaled_object = bed.get(kind::SCALED_OBJECT, name).await?;
+async fn rates_are(testbed: &Testbed, name: &str, requests_per_second: f64) -> Result<()> {
+    let scaled_object = testbed.get(kind::SCALED_OBJECT, name).await?;
     let query = text(&scaled_object, "/spec/triggers/0/metadata/query");
     let metric = text(&scaled_object, "/status/externalMetricNames/0");
     let waited = until(
         "each rate to be that of the load",
         RATES_LIMIT,
         async || {
-            let prometheus = readings::query(&bed.cluster, query).await?;
-            let keda = readings::external(bed, name, metric).await?;
-            let adapter = readings::of_pods(bed, name, pods::REQUESTS_PER_SECOND).await?;
+            let prometheus = readings::query(&testbed.cluster, query).await?;
+            let keda = readings::external(testbed, name, metric).await?;
+            let adapter = readings::of_pods(testbed, name, pods::REQUESTS_PER_SECOND).await?;
             let rates = [
                 prometheus.iter().map(|(_, value)| value).sum::<f64>(),
                 keda.unwrap_or_default(),
@@ -247,14 +249,14 @@ async fn rates_are(bed: &Bed, name: &str, requests_per_second: f64) -> Result<()
     )
     .await?;
     for (_, metric) in SERVING {
-        let values = readings::of_pods(bed, name, metric).await?;
-        let pods = bed.pods(name).await?.len();
+        let values = readings::of_pods(testbed, name, metric).await?;
+        let pods = testbed.pods(name).await?.len();
         ensure!(
             values.len() == pods && values.values().all(|value| *value >= 0.0),
             "{metric} of {pods} pods: {values:?}"
         );
     }
-    bed.report(&format!(
+    testbed.report(&format!(
         "the rate is {requests_per_second}/s after {}",
         waited.seconds()
     ));

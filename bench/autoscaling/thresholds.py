@@ -1,8 +1,8 @@
-"""The bars: what is to be reached, and what the results say. Pure."""
+"""The thresholds: what is to be reached, and what the results say. Pure."""
 
 from autoscaling import evaluate
-from autoscaling.bed import SUBJECTS
-from harness.bars import Bar
+from autoscaling.testbed import SUBJECTS
+from harness.thresholds import Threshold
 from harness.figures import Figure, percentile, ratios
 
 #: Where a step has no new pod at all.
@@ -16,7 +16,7 @@ _WINDOW, _SYNC = 300, 15
 
 
 def table(results):
-    """All bars, those that were not measured too."""
+    """All thresholds, those that were not measured too."""
     return [
         *_ready(results),
         *_missed(results),
@@ -44,7 +44,7 @@ def seconds(value):
 
 
 def _none(name, target):
-    return Bar(name, target, "–", "", None)
+    return Threshold(name, target, "–", "", None)
 
 
 def _rounds(results, side, engine):
@@ -60,7 +60,7 @@ def _ready(results):
         times = times_to_ready(rounds)
         figure, p95 = Figure.of(times), percentile(times, 95)
         text = f"{seconds(figure.median)}, {seconds(p95)}"
-        yield Bar(name, target, text, _spread(figure, seconds), figure.median < 45 and p95 < 60)
+        yield Threshold(name, target, text, _spread(figure, seconds), figure.median < 45 and p95 < 60)
 
 
 def _missed(results):
@@ -74,7 +74,7 @@ def _missed(results):
         parts = [[figures["missed"] / figures["requests"] for figures in side] for side in (ours, theirs)]
         figure = ratios(*parts)
         text = f"{_percent(figure.median)} ({_percent(Figure.of(parts[0]).median)} of {_percent(Figure.of(parts[1]).median)})"
-        yield Bar(name, target, text, _spread(figure, _percent), figure.median < 0.5, "of all requests of the step, ours of theirs")
+        yield Threshold(name, target, text, _spread(figure, _percent), figure.median < 0.5, "of all requests of the step, ours of theirs")
 
 
 def _noise(results):
@@ -85,7 +85,7 @@ def _noise(results):
             yield _none(title, target)
             continue
         count = figures["changes_of_direction"]
-        yield Bar(title, target, str(count), f"{figures['least_pods']} to {figures['most_pods']} pods", count <= 1)
+        yield Threshold(title, target, str(count), f"{figures['least_pods']} to {figures['most_pods']} pods", count <= 1)
 
 
 def _drop(results):
@@ -96,10 +96,10 @@ def _drop(results):
         if not steps:
             yield from (_none(*first), _none(*then))
             continue
-        yield Bar(*first, seconds(steps[0][0]), "", steps[0][0] >= _WINDOW - _SYNC)
+        yield Threshold(*first, seconds(steps[0][0]), "", steps[0][0] >= _WINDOW - _SYNC)
         path = " → ".join(str(pods) for pods in [steps[0][1], *(after for _, _, after in steps)])
         when = ", ".join(f"{at:.0f}" for at, _, _ in steps)
-        yield Bar(*then, path, f"after {when} s", figures["too_many_in_a_minute"] <= 0)
+        yield Threshold(*then, path, f"after {when} s", figures["too_many_in_a_minute"] <= 0)
 
 
 def _outage(results):
@@ -112,7 +112,7 @@ def _outage(results):
         lost = max(0, figures["pods_before"] - figures["fewest_pods"])
         after = figures["unhealthy_after"]
         said = "MetricsHealthy stayed True" if after is None else f"MetricsHealthy=False after {seconds(after)}"
-        yield Bar(name, target, str(lost), f"{figures['pods_before']} pods; {said}", lost == 0)
+        yield Threshold(name, target, str(lost), f"{figures['pods_before']} pods; {said}", lost == 0)
 
 
 def _shares(results):
@@ -125,7 +125,7 @@ def _shares(results):
             continue
         figure = Figure.of(shares)
         text = f"minimum {_percent(figure.least)}, median {_percent(figure.median)}"
-        yield Bar(name, target, text, f"{len(shares)} pods", figure.least >= 0.5)
+        yield Threshold(name, target, text, f"{len(shares)} pods", figure.least >= 0.5)
 
 
 def _switch(results):
@@ -134,16 +134,16 @@ def _switch(results):
     time = ("engine switched both ways under load: slowest switch", "at most 30 s")
     one = ("engine switched both ways under load: maximum number of autoscalers", "1")
     if not (switch := results.get("switch")):
-        yield from (_none(*bar) for bar in (failed, pods, time, one))
+        yield from (_none(*threshold) for threshold in (failed, pods, time, one))
         return
     figures = next(iter(switch["subjects"].values()))
     times = [each["seconds"] for each in figures["switches"]]
     lost = max(each["pods_before"] - each["fewest_pods"] for each in figures["switches"])
     count = f"{len(times)} switches"
-    yield Bar(*failed, str(figures["failed"]), f"{figures['requests']:,} requests", figures["failed"] == 0)
-    yield Bar(*pods, str(max(0, lost)), count, lost <= 0)
-    yield Bar(*time, seconds(max(times)), f"{count}, median {seconds(Figure.of(times).median)}", max(times) <= 30)
-    yield Bar(*one, str(figures["most_autoscalers"]), count, figures["most_autoscalers"] <= 1)
+    yield Threshold(*failed, str(figures["failed"]), f"{figures['requests']:,} requests", figures["failed"] == 0)
+    yield Threshold(*pods, str(max(0, lost)), count, lost <= 0)
+    yield Threshold(*time, seconds(max(times)), f"{count}, median {seconds(Figure.of(times).median)}", max(times) <= 30)
+    yield Threshold(*one, str(figures["most_autoscalers"]), count, figures["most_autoscalers"] <= 1)
 
 
 def _each(results, scenario):

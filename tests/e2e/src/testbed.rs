@@ -45,7 +45,7 @@ static LOAD: Mutex<()> = Mutex::const_new(());
 static LEFTOVERS: OnceCell<()> = OnceCell::const_new();
 
 /// One test's place in the cluster.
-pub struct Bed {
+pub struct Testbed {
     /// The cluster under test.
     pub cluster: Cluster,
     /// The test's own namespace, under Pod Security "restricted".
@@ -72,7 +72,7 @@ impl std::fmt::Debug for Failure {
 pub async fn in_namespace(
     test: &'static str,
     company: Company,
-    body: impl AsyncFnOnce(&Bed) -> Result<()>,
+    body: impl AsyncFnOnce(&Testbed) -> Result<()>,
 ) -> Result<(), Failure> {
     in_namespace_within(TEST_LIMIT, test, company, body).await
 }
@@ -86,9 +86,9 @@ pub async fn in_namespace_within(
     limit: Duration,
     test: &'static str,
     company: Company,
-    body: impl AsyncFnOnce(&Bed) -> Result<()>,
+    body: impl AsyncFnOnce(&Testbed) -> Result<()>,
 ) -> Result<(), Failure> {
-    let of_one = async |beds: &[Bed]| body(&beds[0]).await;
+    let of_one = async |testbeds: &[Testbed]| body(&testbeds[0]).await;
     run_in_namespaces(limit, test, company, 1, of_one)
         .await
         .map_err(Failure)
@@ -102,11 +102,15 @@ pub async fn in_namespace_within(
 pub async fn in_two_namespaces(
     test: &'static str,
     company: Company,
-    body: impl AsyncFnOnce(&Bed, &Bed) -> Result<()>,
+    body: impl AsyncFnOnce(&Testbed, &Testbed) -> Result<()>,
 ) -> Result<(), Failure> {
-    run_in_namespaces(TEST_LIMIT, test, company, 2, async |beds: &[Bed]| {
-        body(&beds[0], &beds[1]).await
-    })
+    run_in_namespaces(
+        TEST_LIMIT,
+        test,
+        company,
+        2,
+        async |testbeds: &[Testbed]| body(&testbeds[0], &testbeds[1]).await,
+    )
     .await
     .map_err(Failure)
 }
@@ -116,7 +120,7 @@ async fn run_in_namespaces(
     test: &'static str,
     company: Company,
     namespaces: usize,
-    body: impl AsyncFnOnce(&[Bed]) -> Result<()>,
+    body: impl AsyncFnOnce(&[Testbed]) -> Result<()>,
 ) -> Result<()> {
     let cluster = Cluster::connect().await?;
     LEFTOVERS
@@ -133,24 +137,25 @@ async fn run_in_namespaces(
         Company::Welcome | Company::OneLoad => _together = COMPANY.read().await,
         Company::Alone => _alone = COMPANY.write().await,
     }
-    let mut beds = Vec::new();
+    let mut testbeds = Vec::new();
     for number in 1..=namespaces {
-        beds.push(Bed::make(cluster.clone(), test, number).await?);
+        testbeds.push(Testbed::make(cluster.clone(), test, number).await?);
     }
     let start = tokio::time::Instant::now();
-    let limited = tokio::time::timeout(limit, Box::pin(body(&beds)));
+    let limited = tokio::time::timeout(limit, Box::pin(body(&testbeds)));
     let outcome = AssertUnwindSafe(limited).catch_unwind().await;
     let failed = !matches!(outcome, Ok(Ok(Ok(()))));
     let keep = std::env::var_os("SPRINGTIDE_E2E_KEEP").is_some_and(|keep| keep == "1");
-    for bed in &beds {
+    for testbed in &testbeds {
         if failed {
-            bed.report(&diagnosis::of(&bed.cluster, &bed.namespace).await);
+            testbed.report(&diagnosis::of(&testbed.cluster, &testbed.namespace).await);
         }
         if failed && keep {
-            bed.report(&format!("namespace {} is kept", bed.namespace));
+            testbed.report(&format!("namespace {} is kept", testbed.namespace));
         } else {
-            bed.cluster
-                .delete(None, kind::NAMESPACE, &bed.namespace)
+            testbed
+                .cluster
+                .delete(None, kind::NAMESPACE, &testbed.namespace)
                 .await?;
         }
     }
@@ -190,7 +195,7 @@ fn run() -> String {
     std::process::id().to_string()
 }
 
-impl Bed {
+impl Testbed {
     async fn make(cluster: Cluster, test: &'static str, number: usize) -> Result<Self> {
         let moment = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let namespace = format!("e2e-{test}-{:06}-{number}", moment % 1_000_000);

@@ -71,7 +71,7 @@ pub(crate) struct Bounds {
 
 /// One promise, and whether it was kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Bar {
+pub(crate) struct Threshold {
     pub(crate) name: &'static str,
     pub(crate) measured: String,
     pub(crate) bound: String,
@@ -79,7 +79,7 @@ pub(crate) struct Bar {
 }
 
 /// All of them.
-pub(crate) fn bars(outcome: &Outcome, bounds: &Bounds) -> Vec<Bar> {
+pub(crate) fn thresholds(outcome: &Outcome, bounds: &Bounds) -> Vec<Threshold> {
     let phases = [
         outcome.quiet,
         outcome.attacked,
@@ -88,19 +88,19 @@ pub(crate) fn bars(outcome: &Outcome, bounds: &Bounds) -> Vec<Bar> {
         outcome.crowded,
     ];
     let total = |of: fn(&Summary) -> u64| phases.iter().map(of).sum::<u64>();
-    let none = |name, measured: u64| Bar {
+    let none = |name, measured: u64| Threshold {
         name,
         measured: measured.to_string(),
         bound: "none".to_owned(),
         held: measured == 0,
     };
-    let reached = |name, measured: u64, asked: u64| Bar {
+    let reached = |name, measured: u64, asked: u64| Threshold {
         name,
         measured: measured.to_string(),
         bound: format!("at least {asked} in time"),
         held: measured >= asked,
     };
-    let under = |name, measured: Duration, bound: Duration| Bar {
+    let under = |name, measured: Duration, bound: Duration| Threshold {
         name,
         measured: milliseconds(measured),
         bound: format!("under {}", milliseconds(bound)),
@@ -110,14 +110,14 @@ pub(crate) fn bars(outcome: &Outcome, bounds: &Bounds) -> Vec<Bar> {
     let probe = phases.iter().map(|phase| phase.longest_probe).max();
     let served = phases.iter().map(|phase| phase.right).min().unwrap_or(0);
     vec![
-        Bar {
+        Threshold {
             name: "server",
             measured: format!("{:?}", outcome.end).to_lowercase(),
             bound: "alive, the same process".to_owned(),
             held: outcome.end == End::Alive,
         },
         none("panics in its log", outcome.panics),
-        Bar {
+        Threshold {
             name: "most memory",
             measured: outcome
                 .peak_memory
@@ -133,13 +133,13 @@ pub(crate) fn bars(outcome: &Outcome, bounds: &Bounds) -> Vec<Bar> {
             total(|phase| phase.unanswered),
         ),
         under("p99 beside the attack", outcome.attacked.p99, p99),
-        Bar {
+        Threshold {
             name: "connections held",
             measured: outcome.held.to_string(),
             bound: format!("at least {}", bounds.held),
             held: outcome.held >= bounds.held,
         },
-        Bar {
+        Threshold {
             name: "rate kept beside them",
             measured: format!("{:.0} %", outcome.kept_percent),
             bound: format!("at least {KEPT_PERCENT} %"),
@@ -203,10 +203,11 @@ mod tests {
         };
         let mut outcome = HELD;
         change(&mut outcome);
-        let bars = bars(&outcome, &bounds);
-        bars.iter()
-            .filter(|bar| !bar.held)
-            .map(|bar| bar.name)
+        let thresholds = thresholds(&outcome, &bounds);
+        thresholds
+            .iter()
+            .filter(|threshold| !threshold.held)
+            .map(|threshold| threshold.name)
             .collect()
     }
 

@@ -1,4 +1,4 @@
-"""The bars: what is to be reached, and what the results say. Pure."""
+"""The thresholds: what is to be reached, and what the results say. Pure."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ NOT_ASKED_FOR = "not asked for"
 
 
 @dataclasses.dataclass(frozen=True)
-class Bar:
+class Threshold:
     """One line of the table."""
 
     name: str
@@ -29,7 +29,7 @@ class Bar:
 
 
 def table(results):
-    """All bars, those that were not measured too."""
+    """All thresholds, those that were not measured too."""
     return [
         *_reference(results),
         *_rivals(results),
@@ -44,19 +44,19 @@ def table(results):
     ]
 
 
-def is_complete(bars):
-    """Whether every bar was measured."""
-    return all(bar.met is not None for bar in bars)
+def is_complete(thresholds):
+    """Whether every threshold was measured."""
+    return all(threshold.met is not None for threshold in thresholds)
 
 
 def _reference(results):
-    bars = [
+    thresholds = [
         (64, "rate", "at least 15×", lambda median: median >= 15, "requests/s"),
         (64, "p99_ms", "at most 0.200×", lambda median: median <= 0.2, "p99"),
         (8, "rate", "at least 100×", lambda median: median >= 100, "requests/s"),
         (1, "p50_ms", "at most 0.010×", lambda median: median <= 0.01, "p50"),
     ]
-    for connections, field, target, reached, title in bars:
+    for connections, field, target, reached, title in thresholds:
         name = f"iris, {connections} connection{'s' * (connections > 1)}: {title} relative to FastAPI"
         figure = _ratio(results, REFERENCE, connections, field)
         yield _bar(name, target, figure, reached, times, _why_not(results, REFERENCE))
@@ -75,7 +75,7 @@ def _rivals(results):
             if not all(figures):
                 yield _not_measured(name, target, _why_not(results, peer["name"]))
                 continue
-            yield Bar(
+            yield Threshold(
                 name,
                 target,
                 ", ".join(times(figure.median) for figure in figures),
@@ -107,9 +107,9 @@ def _minilm(results):
             yield _not_measured(title, target, _why_not(results, "minilm"))
             continue
         figure = Figure.of(run[side] / run["direct"] for run in minilm["rounds"])
-        bar = _bar(title, target, figure, lambda median: median >= 0.95, percent)
+        threshold = _bar(title, target, figure, lambda median: median >= 0.95, percent)
         best = minilm["best"]
-        yield dataclasses.replace(bar, note=f"best loop: {best['layout']}, {best['rows']} rows a run")
+        yield dataclasses.replace(threshold, note=f"best loop: {best['layout']}, {best['rows']} rows a run")
 
 
 def _overload(results):
@@ -117,7 +117,7 @@ def _overload(results):
     accepted = ("at 3 times the peak: p99 of accepted requests", "at most the deadline")
     refused = ("at 3 times the peak: p99 of rejections", "under 5 ms")
     if not (overload := results.get("overload")):
-        yield from (_not_measured(*bar, _why_not(results, "overload")) for bar in (goodput, accepted, refused))
+        yield from (_not_measured(*threshold, _why_not(results, "overload")) for threshold in (goodput, accepted, refused))
         return
     deadline = overload["deadline_ms"]
     for setup, rounds in overload["setups"].items():
@@ -125,8 +125,8 @@ def _overload(results):
         figure = Figure.of(run["goodput"] / run["peak"] for run in rounds)
         yield _bar(*under(*goodput), figure, lambda median: median >= 0.95, percent)
         figure = Figure.of(run["accepted_p99_ms"] for run in rounds)
-        bar = _bar(*under(*accepted), figure, lambda median: median <= deadline, milliseconds)
-        yield dataclasses.replace(bar, note=f"deadline: {deadline} ms")
+        threshold = _bar(*under(*accepted), figure, lambda median: median <= deadline, milliseconds)
+        yield dataclasses.replace(threshold, note=f"deadline: {deadline} ms")
         if any(run["refused_p99_ms"] is None for run in rounds):
             yield _not_measured(*under(*refused), "nothing was rejected")
         else:
@@ -145,7 +145,7 @@ def _idle(results):
     if "start" not in results:
         return _not_measured(name, target, _why_not(results, "start"))
     resident = results["start"]["idle_bytes"]
-    return Bar(name, target, megabytes(resident), "", resident < 80e6)
+    return Threshold(name, target, megabytes(resident), "", resident < 80e6)
 
 
 def _image(results):
@@ -157,7 +157,7 @@ def _image(results):
     if image["base_bytes"] is None:
         return _not_measured(name, target, f"{note}, the base image can't be measured here")
     total = own + image["base_bytes"]
-    return Bar(name, target, megabytes(total), "", total < 60e6, f"{note}, base {megabytes(image['base_bytes'])}")
+    return Threshold(name, target, megabytes(total), "", total < 60e6, f"{note}, base {megabytes(image['base_bytes'])}")
 
 
 def _soak(results):
@@ -168,7 +168,7 @@ def _soak(results):
             continue
         grown = growth(readings)
         name = f"memory growth over {readings[-1]['requests']:,} {title}"
-        yield Bar(name, target, f"{grown * 100:.1f} %", "", grown < 0.05)
+        yield Threshold(name, target, f"{grown * 100:.1f} %", "", grown < 0.05)
 
 
 def _ratio(results, peer, connections, field):
@@ -186,13 +186,13 @@ def _why_not(results, name):
 
 
 def _not_measured(name, target, note):
-    return Bar(name, target, "not measured", "", None, note)
+    return Threshold(name, target, "not measured", "", None, note)
 
 
 def _bar(name, target, figure, reached, form, why_not=""):
     if figure is None:
         return _not_measured(name, target, why_not)
-    return Bar(name, target, form(figure.median), _spread(figure, form), reached(figure.median))
+    return Threshold(name, target, form(figure.median), _spread(figure, form), reached(figure.median))
 
 
 def _spread(figure, form):

@@ -57,7 +57,7 @@ SUBJECTS = [
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What every bed is made of."""
+    """What every testbed is made of."""
 
     model: bytes
     #: The server's image, for the reference's pods.
@@ -67,7 +67,7 @@ class Inputs:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bed:
+class Testbed:
     """A namespace that is made."""
 
     cluster: object
@@ -114,16 +114,16 @@ def _until(what, look, limit):
 
 @contextlib.contextmanager
 def made(cluster, inputs, subject, purpose, **options):
-    """A bed while the block runs, with the options of make."""
-    bed = make(cluster, inputs, subject, purpose, **options)
+    """A testbed while the block runs, with the options of make."""
+    testbed = make(cluster, inputs, subject, purpose, **options)
     try:
-        yield bed
+        yield testbed
     finally:
-        cluster.delete(f"/api/v1/namespaces/{bed.namespace}")
+        cluster.delete(f"/api/v1/namespaces/{testbed.namespace}")
 
 
 def make(cluster, inputs, subject, purpose, *, spec=None, behavior=None):
-    """A bed that somebody else has to delete; delete_all does, too. `spec` replaces parts of our
+    """A testbed that somebody else has to delete; delete_all does, too. `spec` replaces parts of our
     ModelService's spec, `behavior` is that of its autoscaling."""
     namespace = f"bench-{purpose}-{subject.name}"
     label = {LABEL: str(os.getpid())}
@@ -132,7 +132,7 @@ def make(cluster, inputs, subject, purpose, *, spec=None, behavior=None):
     cluster.apply(namespace, manifests)
     port = cluster.get(f"{collection(namespace, 'services')}/load")["spec"]["ports"][0]["nodePort"]
     host = os.environ.get("SPRINGTIDE_E2E_NODE_ADDRESS") or cluster.node_address()
-    return Bed(cluster, subject, namespace, f"{host}:{port}")
+    return Testbed(cluster, subject, namespace, f"{host}:{port}")
 
 
 def delete_all(cluster, *, wait=True, limit=120):

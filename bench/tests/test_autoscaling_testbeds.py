@@ -1,44 +1,44 @@
 import json
 import unittest
 
-from autoscaling import bed, facts, traffic
+from autoscaling import testbed, facts, traffic
 from autoscaling.kubernetes import collection
 
-INPUTS = bed.Inputs(b"model", "server:1", {"loadPercent": 75})
+INPUTS = testbed.Inputs(b"model", "server:1", {"loadPercent": 75})
 
 
 class Manifests(unittest.TestCase):
     def test_both_sides_serve_the_same_model_with_the_same_resources(self):
-        reference = bed._reference(INPUTS, bed.SUBJECTS[1])
+        reference = testbed._reference(INPUTS, testbed.SUBJECTS[1])
         for part in ("image: server:1", "requests: {cpu: 40m, memory: 128Mi}", "limits: {cpu: 160m, memory: 512Mi}", '"8"'):
             self.assertIn(part, reference)
-        ours = json.loads(bed._ours(INPUTS, bed.SUBJECTS[0], None))["items"][1]["spec"]
-        self.assertEqual(ours["server"]["resources"], bed.RESOURCES)
+        ours = json.loads(testbed._ours(INPUTS, testbed.SUBJECTS[0], None))["items"][1]["spec"]
+        self.assertEqual(ours["server"]["resources"], testbed.RESOURCES)
         self.assertEqual(ours["server"]["batching"]["maxBatchRows"], 8)
         model = json.loads(reference.split("\n---\n")[0])["items"][0]["binaryData"]
         self.assertEqual(model, {"model.onnx": "bW9kZWw="})
 
     def test_the_reference_keeps_its_mistakes_and_nothing_is_left_to_fill_in(self):
-        for subject, mistake in zip(bed.SUBJECTS[1::2], ("type: Pods", 'deployment="model"')):
-            text = bed._reference(INPUTS, subject)
+        for subject, mistake in zip(testbed.SUBJECTS[1::2], ("type: Pods", 'deployment="model"')):
+            text = testbed._reference(INPUTS, subject)
             self.assertEqual((subject.side, "${" in text), ("reference", False))
             self.assertIn(mistake, text)
 
     def test_a_spec_of_its_own_takes_the_place_of_ours(self):
         spec = {"replicas": 1, "autoscaling": {"engine": "None"}}
-        ours = json.loads(bed._ours(INPUTS, bed.SUBJECTS[0], spec))["items"][1]["spec"]
+        ours = json.loads(testbed._ours(INPUTS, testbed.SUBJECTS[0], spec))["items"][1]["spec"]
         self.assertEqual((ours["replicas"], ours["autoscaling"]), (1, {"engine": "None"}))
 
     def test_a_behavior_stands_beside_the_rest(self):
         usual, eager = (
-            json.loads(bed._ours(INPUTS, bed.SUBJECTS[0], behavior=behavior))["items"][1]["spec"]["autoscaling"]
+            json.loads(testbed._ours(INPUTS, testbed.SUBJECTS[0], behavior=behavior))["items"][1]["spec"]["autoscaling"]
             for behavior in (None, {"preset": "Aggressive"})
         )
         self.assertEqual(eager, usual | {"behavior": {"preset": "Aggressive"}})
         self.assertNotIn("behavior", usual)
 
     def test_names_of_beds_are_names_of_namespaces(self):
-        for subject in bed.SUBJECTS:
+        for subject in testbed.SUBJECTS:
             self.assertRegex(f"bench-step-10-{subject.name}", r"^[a-z0-9-]{1,63}$")
 
     def test_paths_have_the_group_of_their_kind(self):

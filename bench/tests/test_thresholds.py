@@ -1,6 +1,6 @@
 import unittest
 
-from harness import bars, report
+from harness import thresholds, report
 
 
 def run(rate, p50, p99):
@@ -12,7 +12,7 @@ def cells(*runs):
 
 
 def results(**changes):
-    """Results in which every bar is met, but for what is changed."""
+    """Results in which every threshold is met, but for what is changed."""
     peers = [
         {"name": name, "title": name.title(), "role": role, "version": "1.0", "setup": "So.", "docs": ["https://example.com"]}
         for name, role in (("springtide", "ours"), ("constant", "floor"), ("fastapi", "reference"), ("rival", "rival"))
@@ -51,19 +51,19 @@ def results(**changes):
 
 
 def verdicts(results):
-    return {bar.name: bar.met for bar in bars.table(results)}
+    return {threshold.name: threshold.met for threshold in thresholds.table(results)}
 
 
 class Bars(unittest.TestCase):
     def test_what_reaches_every_bar_meets_every_bar(self):
-        table = bars.table(results())
-        self.assertEqual([bar.name for bar in table if not bar.met], [])
-        self.assertTrue(bars.is_complete(table))
+        table = thresholds.table(results())
+        self.assertEqual([threshold.name for threshold in table if not threshold.met], [])
+        self.assertTrue(thresholds.is_complete(table))
 
     def test_ratios_are_of_one_round_whatever_the_machine_did_between_rounds(self):
-        table = {bar.name: bar for bar in bars.table(results())}
-        bar = table["iris, 64 connections: requests/s relative to FastAPI"]
-        self.assertEqual((bar.figure, bar.spread), ("125×", "125× to 125×"))
+        table = {threshold.name: threshold for threshold in thresholds.table(results())}
+        threshold = table["iris, 64 connections: requests/s relative to FastAPI"]
+        self.assertEqual((threshold.figure, threshold.spread), ("125×", "125× to 125×"))
 
     def test_each_bar_can_be_missed(self):
         worse = run(1, 1000, 1000)
@@ -83,11 +83,11 @@ class Bars(unittest.TestCase):
     def test_what_was_not_measured_is_said_to_be_so_with_the_reason(self):
         incomplete = results(missing={"rival": "it does not start"})
         del incomplete["iris"]["rival"], incomplete["soak"], incomplete["soak-texts"]
-        table = bars.table(incomplete)
-        self.assertFalse(bars.is_complete(table))
-        why = {bar.name: bar.note for bar in table if bar.met is None}
+        table = thresholds.table(incomplete)
+        self.assertFalse(thresholds.is_complete(table))
+        why = {threshold.name: threshold.note for threshold in table if threshold.met is None}
         self.assertEqual(why["iris, 1, 8 and 64 connections: requests/s relative to Rival"], "it does not start")
-        self.assertEqual(sum(note == bars.NOT_ASKED_FOR for note in why.values()), 2)
+        self.assertEqual(sum(note == thresholds.NOT_ASKED_FOR for note in why.values()), 2)
 
     def test_an_image_without_a_measured_base_has_no_size(self):
         image = {"program_bytes": 3e6, "library_bytes": 8e6, "base_bytes": None}
@@ -97,8 +97,8 @@ class Bars(unittest.TestCase):
 class Report(unittest.TestCase):
     def test_a_terminal_shows_every_bar_and_the_sum(self):
         text = report.terminal(results())
-        for bar in bars.table(results()):
-            self.assertIn(bar.name, text)
+        for threshold in thresholds.table(results()):
+            self.assertIn(threshold.name, text)
         self.assertIn("thresholds met, 0 missed\n", text)
 
     def test_the_page_has_the_figures_the_setups_and_the_machine(self):
