@@ -40,7 +40,7 @@ pub async fn measure_load(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
             requests: requests_now.saturating_sub(requests),
             overhead: time_now.saturating_sub(time),
             elapsed,
-            processors: available_cpus(&quotas),
+            cpus: available_cpus(&quotas),
         });
         (time, requests) = (time_now, requests_now);
         sleep(LOOK_EVERY).await;

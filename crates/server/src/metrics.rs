@@ -1,12 +1,13 @@
-//! Metrics, named as the contract names them.
+//! Prometheus metrics, with the names of [`springtide_contract::metrics`].
 //!
-//! What happens is counted in the [`Series`] of its model ([`Call`] does so for a request); what is
-//! true at the instant of a scrape comes as a [`Snapshot`].
+//! Events are counted in the [`Series`] of their model ([`Call`] counts a request). State is read at the
+//! instant of a scrape, as a [`Snapshot`].
 
 mod call;
-mod load;
+mod families;
 mod outcome;
-mod scrapes;
+mod overhead;
+mod scrape_limit;
 mod series;
 mod snapshot;
 
@@ -20,38 +21,38 @@ use springtide_contract::metrics as names;
 use springtide_inference::threads::available_processors;
 
 pub use self::call::Call;
-pub use self::load::{PodLoad, Window};
 pub use self::outcome::{Dropped, Rejected, Status};
+pub use self::overhead::{PodLoad, Window};
 pub use self::series::Series;
 pub use self::snapshot::{ServingFacts, Snapshot, VersionFacts};
 
-use self::scrapes::Scrapes;
-use self::series::AllSeries;
+use self::families::Families;
+use self::scrape_limit::ScrapeLimit;
 
-/// Content type of the text that Prometheus scrapes.
+/// Content type of the text format of Prometheus.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The label of requests that named no model which serves.
+/// Label of requests that name no model that is served.
 const NO_MODEL: &str = "";
 
 /// All metrics of the server.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Of the ModelService, on every series.
+    /// Labels of every series: those of the ModelService.
     labels: HashMap<String, String>,
     registry: Registry,
-    all: AllSeries,
+    families: Families,
     no_model: Arc<Series>,
     load: Arc<PodLoad>,
-    scrapes: Mutex<Scrapes>,
+    scrapes: Mutex<ScrapeLimit>,
 }
 
 impl Metrics {
-    /// Registers the metrics with the labels of a ModelService where there is one. Every series
-    /// that a query may ask for is there from the start, as zero, so that rates have a beginning.
+    /// Registers the metrics, with the labels of a ModelService if there is one. Every series that a query may
+    /// select exists from the start, as zero, so that rates have a first sample.
     ///
     /// # Errors
-    /// When a label's value can't be one.
+    /// When a label has an invalid value.
     pub fn new(
         model_service: Option<&str>,
         namespace: Option<&str>,
@@ -67,48 +68,48 @@ impl Metrics {
         let registry = Registry::new_custom(None, Some(labels.clone()))?;
         let started = Gauge::new(
             names::PROCESS_START_TIME_SECONDS,
-            "When the server started, in seconds since 1970",
+            "Start time of the server, in seconds since 1970",
         )?;
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         started.set(since_1970.unwrap_or_default().as_secs_f64());
         registry.register(Box::new(started))?;
         let load = Arc::new(PodLoad::new(available_processors().get() as f64));
-        let all = AllSeries::new(&registry, Arc::clone(&load))?;
-        let no_model = Arc::new(all.of(NO_MODEL));
+        let families = Families::register(&registry)?;
+        let no_model = Series::new(families.of(NO_MODEL), Arc::clone(&load));
         Ok(Self {
             labels,
             registry,
-            all,
-            no_model,
+            families,
+            no_model: Arc::new(no_model),
             load,
-            scrapes: Mutex::new(Scrapes::new(Instant::now())),
+            scrapes: Mutex::new(ScrapeLimit::new(Instant::now())),
         })
     }
 
-    /// The series of a model. There from now on.
+    /// The series of a model, which exist from now on.
     #[must_use]
     pub fn of_model(&self, name: &str) -> Arc<Series> {
-        Arc::new(self.all.of(name))
+        Arc::new(Series::new(self.families.of(name), Arc::clone(&self.load)))
     }
 
-    /// The series for requests that named no model which serves.
+    /// The series of requests that name no model that is served.
     #[must_use]
     pub const fn of_no_model(&self) -> &Arc<Series> {
         &self.no_model
     }
 
-    /// What is known of the pod, as one learns to price requests.
+    /// The pod's CPUs and the overhead of its requests.
     #[must_use]
     pub const fn load(&self) -> &Arc<PodLoad> {
         &self.load
     }
 
-    /// Takes away the series of a model that serves no more.
+    /// Removes the series of a model that is no longer served.
     pub fn forget(&self, name: &str) {
-        self.all.remove(name);
+        self.families.remove(name);
     }
 
-    /// The metrics as text for whoever scrapes them, written anew but in a flood of scrapes.
+    /// The metrics in the text format, for a scrape. The rate of new texts is limited.
     ///
     /// # Errors
     /// Those of [`Metrics::text`].
@@ -117,7 +118,7 @@ impl Metrics {
         scrapes.text(Instant::now(), || self.text(&snapshot()))
     }
 
-    /// The metrics as text, of this instant.
+    /// The current metrics in the text format.
     ///
     /// # Errors
     /// When a series can't be written, which would be a fault of this module.

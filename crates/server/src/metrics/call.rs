@@ -1,4 +1,4 @@
-//! One request, from its arrival to its end.
+//! The metrics of one request, from its arrival to its end.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::outcome::{Dropped, Rejected, Status};
 use super::series::Series;
 
-/// One request. Dropped without an end, it counts as cancelled: its client went away.
+/// A request that is being counted. Dropped without an end, it counts as cancelled: its client has
+/// disconnected.
 #[derive(Debug)]
 pub struct Call {
     series: Arc<Series>,
@@ -19,7 +20,7 @@ impl Call {
     /// Counts a request that arrives now.
     #[must_use]
     pub fn arrival(series: Arc<Series>) -> Self {
-        series.received.inc();
+        series.metrics.received.inc();
         series.load.arrived();
         Self {
             series,
@@ -35,13 +36,13 @@ impl Call {
         self.arrived
     }
 
-    /// The request is valid and goes to the queue.
+    /// The request is valid and is queued.
     pub fn accept(&mut self) {
         self.accepted = true;
-        self.series.active.inc();
+        self.series.metrics.active.inc();
     }
 
-    /// The request is answered.
+    /// The request has a response.
     pub fn end(mut self, status: Status) {
         self.status = Some(status);
     }
@@ -57,14 +58,14 @@ impl Drop for Call {
             }
         }
         if self.accepted {
-            self.series.active.dec();
-            // Refusals are quick: counted in, they would make an overloaded server look fast.
+            self.series.metrics.active.dec();
+            // Rejections are quick: with them an overloaded server would look fast.
             if matches!(status, Status::Success | Status::Timeout | Status::Error) {
                 let took = self.arrived.elapsed();
-                self.series.latency.observe(took.as_secs_f64());
+                self.series.metrics.latency.observe(took.as_secs_f64());
             }
         }
-        // Last, so that whoever sees the request counted sees all that belongs to it.
-        self.series.answered[status.index()].inc();
+        // Last: a scrape that counts the request also has its other metrics.
+        self.series.metrics.completed[status.index()].inc();
     }
 }

@@ -1,34 +1,34 @@
-//! How requests end, as labels.
+//! Outcomes of requests, as label values.
 
 /// Outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// An answer was given.
+    /// It has a successful response.
     Success,
-    /// The client's fault.
+    /// Rejected for an error of the client.
     Invalid,
     /// Not accepted: overload, loading or draining.
     Rejected(Rejected),
-    /// Accepted, but not in time.
+    /// Accepted, but its deadline passed.
     Timeout,
-    /// The client went away first.
+    /// The client disconnected first.
     Cancelled,
-    /// The server's fault.
+    /// Failed for an error of the server.
     Error,
 }
 
 /// Why a request was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rejected {
-    /// No room in the queue.
+    /// The queue is full.
     QueueFull,
-    /// It would have waited beyond its deadline.
+    /// Its response would come after its deadline.
     Overloaded,
-    /// The bodies of other requests take the memory for bodies.
+    /// Other requests use all memory for bodies.
     NoRoomForBody,
-    /// No model serves yet.
+    /// No model is ready yet.
     Loading,
-    /// The server is about to end.
+    /// The server is shutting down.
     Draining,
 }
 
@@ -37,9 +37,9 @@ pub enum Rejected {
 pub enum Dropped {
     /// It was not accepted.
     Rejected(Rejected),
-    /// Its time was up.
+    /// Its deadline passed.
     Timeout,
-    /// Its client went away.
+    /// Its client disconnected.
     Cancelled,
 }
 

@@ -1,4 +1,4 @@
-//! What is true at the instant of a scrape, and so isn't counted but looked up.
+//! State at the instant of a scrape, which is read and not counted.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use springtide_contract::metrics as names;
 use springtide_contract::metrics::label;
 
-/// What is true at the instant of a scrape.
+/// State at the instant of a scrape.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
-    /// Rows that wait, by model.
+    /// Rows in the queue, by model.
     pub waiting_rows: BTreeMap<String, usize>,
-    /// All versions that are known.
+    /// All known versions.
     pub versions: Vec<VersionFacts>,
 }
 
-/// What is known of one version.
+/// A version of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VersionFacts {
     /// The model.
@@ -24,22 +24,22 @@ pub struct VersionFacts {
     pub version: String,
     /// `ready`, `loading` or `unavailable`.
     pub state: &'static str,
-    /// Set where the version serves.
+    /// Set if the version is served.
     pub serving: Option<ServingFacts>,
 }
 
-/// What is known of a version that serves.
+/// A version that is served.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ServingFacts {
-    /// Time that it took to load it and to warm it up, in seconds.
+    /// Time to load and warm it up, in seconds.
     pub load_seconds: f64,
-    /// What it runs on.
+    /// Execution provider.
     pub provider: &'static str,
-    /// Whether that took the place of a better one.
+    /// Whether the provider is the fallback for one that can't be used.
     pub fallback: bool,
     /// Whether requests share batches.
     pub shares_batches: bool,
-    /// Why, or why not.
+    /// The reason.
     pub batching_reason: &'static str,
 }
 
@@ -50,12 +50,8 @@ impl Snapshot {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
-        let waiting = gauge(
-            names::QUEUE_SIZE,
-            "Rows that wait in the queue",
-            &[label::MODEL],
-        )?;
-        // There from the start, so that a queue that doesn't exist yet reads as empty.
+        let waiting = gauge(names::QUEUE_SIZE, "Rows in the queue", &[label::MODEL])?;
+        // Always present, so that a queue that doesn't exist yet reads as empty.
         waiting.with_label_values(&[""]).set(0);
         for (model, &rows) in &self.waiting_rows {
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
@@ -63,12 +59,12 @@ impl Snapshot {
         }
         let info = gauge(
             names::MODEL_INFO,
-            "Versions of models by their state",
+            "Versions of models, by state",
             &[label::MODEL, label::VERSION, label::STATE],
         )?;
         let provider = gauge(
             names::EXECUTION_PROVIDER_INFO,
-            "What the versions that serve run on",
+            "Execution provider of versions that are served",
             &[
                 label::MODEL,
                 label::VERSION,
@@ -78,10 +74,10 @@ impl Snapshot {
         )?;
         let batching = gauge(
             names::BATCHING_INFO,
-            "Whether the requests of versions that serve share batches, and why",
+            "Whether requests share batches, and the reason, for versions that are served",
             &[label::MODEL, label::VERSION, label::ENABLED, label::REASON],
         )?;
-        let help = "Time that it took to load a version and to warm it up";
+        let help = "Time to load and warm up a version";
         let load_seconds = GaugeVec::new(
             Opts::new(names::MODEL_LOAD_SECONDS, help),
             &[label::MODEL, label::VERSION],

@@ -202,7 +202,7 @@ fn what_is_true_now_comes_from_the_snapshot() {
 
 #[test]
 fn half_a_second_is_a_boundary_with_close_neighbours() {
-    let buckets = series::LATENCY_BUCKETS;
+    let buckets = families::LATENCY_BUCKETS;
     let at = buckets
         .iter()
         .position(|boundary| *boundary == 0.5)

@@ -1,8 +1,8 @@
-//! What requests take of the pod besides the model, and what the pod has.
+//! CPU overhead of requests: what the pod's CPUs do for a request besides running the model.
 //!
-//! Reading requests and writing answers takes processors, too, and for a small model more than the
-//! model does. What it takes is measured: the processor time of the threads that do it, over the
-//! requests that arrived meanwhile, refused ones included.
+//! Reading requests and writing responses takes CPU time, for a small model more than the model does. The
+//! overhead is measured: the CPU time of the threads that do this, divided by the requests that arrived
+//! meanwhile, including rejected ones.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,86 +10,88 @@ use std::time::Duration;
 
 use springtide_batching::PodCapacity;
 
-/// Part of the pod's processors from which on a window shows how much requests take. Below, what goes
-/// on without any request is too large a part of it.
-const ENOUGH: f64 = 0.1;
+/// Minimum utilization of the pod's CPUs by overhead, as a fraction, for a window to raise the estimate. Below
+/// it, work that goes on without requests is too large a part.
+const MIN_UTILIZATION: f64 = 0.1;
 
-/// What a window counts, next to those before.
-const NEWEST: f64 = 0.5;
+/// Weight of the newest window in the estimate.
+const NEWEST_WEIGHT: f64 = 0.5;
 
-/// Some time in which requests arrived.
+/// A measurement over some time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
     /// Requests that arrived.
     pub requests: u64,
-    /// Processor time that went to requests, apart from the model.
+    /// CPU time spent on requests, without the model.
     pub overhead: Duration,
-    /// Time that passed.
+    /// Length of the window.
     pub elapsed: Duration,
-    /// Processors that the pod may use.
-    pub processors: f64,
+    /// CPUs that the pod may use.
+    pub cpus: f64,
 }
 
-/// Seconds of a processor that a request takes apart from the model, after one more window. What goes on
-/// without requests only makes them look more expensive than they are: so each window can lower the
-/// figure, and only those with enough work can raise it.
-fn learn(before: f64, window: &Window) -> f64 {
+/// The overhead of a request after one more window, in CPU seconds.
+///
+/// Work without requests makes requests look more expensive than they are. Each window can therefore lower the
+/// estimate, but only windows with enough work can raise it.
+fn updated(before: f64, window: &Window) -> f64 {
     if window.requests == 0 {
         return before;
     }
     let took = window.overhead.as_secs_f64();
     let each = took / window.requests as f64;
-    let enough = window.elapsed.as_secs_f64() * window.processors * ENOUGH;
+    let enough = window.elapsed.as_secs_f64() * window.cpus * MIN_UTILIZATION;
     if each < before {
-        before + (each - before) * NEWEST
+        before + (each - before) * NEWEST_WEIGHT
     } else if took < enough {
         before
     } else if before == 0.0 {
         each
     } else {
-        before + (each - before) * NEWEST
+        before + (each - before) * NEWEST_WEIGHT
     }
 }
 
-/// What is known of the pod, for the threads that price requests. Without locks.
+/// The pod's CPUs and the overhead of its requests, for the threads that compute the offered load. Lock-free.
 #[derive(Debug)]
 pub struct PodLoad {
     requests: AtomicU64,
-    overhead: Number,
-    processors: Number,
+    overhead: AtomicF64,
+    cpus: AtomicF64,
 }
 
 impl PodLoad {
-    /// A pod with so many processors, of whose requests nothing is known.
-    pub(super) fn new(processors: f64) -> Self {
+    /// A pod with this number of CPUs, before any request.
+    pub(super) fn new(cpus: f64) -> Self {
         Self {
             requests: AtomicU64::default(),
-            overhead: Number::default(),
-            processors: Number::new(processors),
+            overhead: AtomicF64::default(),
+            cpus: AtomicF64::new(cpus),
         }
     }
 
-    /// A request arrived, of whatever end.
+    /// Counts a request that arrived, whatever its outcome.
     pub(super) fn arrived(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests that ever arrived.
+    /// Number of requests that have arrived.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Takes in what a window has shown. To be called by one thread only.
+    /// Updates the estimate with a window. Must be called by one thread only.
     pub fn learn(&self, window: &Window) {
-        self.processors.set(window.processors);
-        self.overhead.set(learn(self.overhead.get(), window));
+        self.cpus.set(window.cpus);
+        self.overhead.set(updated(self.overhead.get(), window));
     }
 
-    pub(super) fn of(&self, workers: NonZeroUsize) -> PodCapacity {
+    /// The pod as the cost model of the batcher sees it.
+    pub(super) fn pod(&self, workers: NonZeroUsize) -> PodCapacity {
         PodCapacity {
             workers,
-            processors: self.processors.get(),
+            processors: self.cpus.get(),
             overhead: self.overhead.get(),
         }
     }
@@ -97,9 +99,9 @@ impl PodLoad {
 
 /// A number that threads share.
 #[derive(Debug, Default)]
-pub(super) struct Number(AtomicU64);
+pub(super) struct AtomicF64(AtomicU64);
 
-impl Number {
+impl AtomicF64 {
     fn new(value: f64) -> Self {
         Self(AtomicU64::new(value.to_bits()))
     }
@@ -119,18 +121,18 @@ mod tests {
 
     use super::*;
 
-    /// A second of a pod with two processors.
+    /// A second of a pod with two CPUs.
     fn second(requests: u64, microseconds: u64) -> Window {
         Window {
             requests,
             overhead: Duration::from_micros(microseconds),
             elapsed: Duration::from_secs(1),
-            processors: 2.0,
+            cpus: 2.0,
         }
     }
 
     fn after(windows: &[Window]) -> f64 {
-        windows.iter().fold(0.0, learn)
+        windows.iter().fold(0.0, updated)
     }
 
     #[test]
