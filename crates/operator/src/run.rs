@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::{Context as _, anyhow, bail};
 use futures::future::{Either, select};
 use kube::{Client, Config};
-use springtide_listener::listen;
+use springtide_process::{
+    listener::listen,
+    logging::{self, EnvFilter},
+};
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     access::Access,
@@ -143,14 +145,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 fn log(settings: &Settings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.log_filter)
         .with_context(|| format!("--log-filter {:?}", settings.log_filter))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
-    match settings.log_format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .init(),
-        LogFormat::Text => builder.init(),
-    }
+    let format = match settings.log_format {
+        LogFormat::Json => logging::Format::Json,
+        LogFormat::Text => logging::Format::Text,
+    };
+    logging::start(filter, format, std::io::stdout);
     Ok(())
 }

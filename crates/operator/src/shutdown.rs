@@ -1,9 +1,7 @@
 //! When the operator is to end.
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use springtide_process::signals::TerminationSignals;
+use tokio::sync::watch;
 use tracing::info;
 
 /// Waits for the shutdown to begin.
@@ -15,13 +13,9 @@ pub(crate) async fn begun(mut shutdown: watch::Receiver<bool>) {
 /// Turns true with the first SIGTERM or SIGINT.
 pub(crate) fn on_signal() -> anyhow::Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = TerminationSignals::new()?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.received().await;
         info!("shutting down");
         sender.send_replace(true);
         // Kept until the process ends, so that nobody takes the sender's end for a second signal.

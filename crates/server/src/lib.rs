@@ -16,7 +16,6 @@ pub mod fetch;
 pub mod grpc;
 pub mod http;
 pub mod lifecycle;
-pub mod logging;
 pub mod memory;
 pub mod memory_budget;
 pub mod metrics;

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use springtide_contract::termination::TerminationMessage;
+use springtide_process::logging;
 use springtide_server::cli::{self, Command};
-use springtide_server::{fetch, logging, serve, termination};
+use springtide_server::{fetch, serve, termination};
 
 /// A command that failed, as people and the operator are told.
 struct Failure {
@@ -14,7 +15,8 @@ struct Failure {
 
 fn main() -> ExitCode {
     let (cli, notices) = cli::parse();
-    logging::start();
+    let filter = logging::filter_of_environment();
+    logging::start(filter, logging::Format::Json, std::io::stderr);
     for notice in notices {
         tracing::warn!("{notice}");
     }

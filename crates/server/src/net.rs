@@ -38,7 +38,7 @@ use self::connection_limit::ConnectionLimit;
 pub use self::open_files::raise_open_files_limit;
 pub use self::request_cost::{MemoryLimits, Reject, RejectedRequest};
 pub use self::shutdown::ShutdownPhase;
-pub use springtide_listener::listen;
+pub use springtide_process::listener::listen;
 
 /// Pause after an error of the operating system, mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -12,8 +12,8 @@ use rustix::process::{nice, set_parent_process_death_signal};
 use springtide_batching::WorkerDied;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::{HazardPolicy, Runtime};
+use springtide_process::signals::TerminationSignals;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -135,7 +135,7 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
 }
 
 async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), ServeError> {
-    let mut signals = Signals::new()?;
+    let mut signals = TerminationSignals::new()?;
     let http = listen("http", args.host, args.port)?;
     let grpc = listen("grpc", args.host, args.grpc_port)?;
     let health = listen("health", args.host, args.health_port)?;
@@ -450,27 +450,5 @@ async fn drain(
     shutdown.send_replace(ShutdownPhase::FinishRequests);
     if timeout_at(ends, connections).await.is_err() {
         tracing::warn!("connections were still open when the drain ended");
-    }
-}
-
-/// SIGTERM, as Kubernetes sends it, and SIGINT, as a terminal does.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

@@ -1,44 +1,67 @@
-//! Logs: one JSON object per line on standard error. Their texts are plain: names in a model, and what a
-//! library says of it, are whatever their authors wrote.
+//! Logs: one event per line. The texts of JSON lines are plain and bounded, because names in a model and messages
+//! of libraries about it are chosen by its author.
 
 use std::fmt;
 
 use serde_json::Deserializer;
 use springtide_contract::text::plain;
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Most bytes of one text of a line. Container runtimes cut lines of 16 KiB in two.
+pub use tracing_subscriber::EnvFilter;
+
+/// Maximum bytes of one text of a line. Container runtimes split lines of 16 KiB.
 const MAX_TEXT: usize = 8 << 10;
 
-/// Sends the process's logs to standard error. `RUST_LOG` filters them; without it, or where it
-/// can't be read, everything from level info up is shown.
-pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"));
-    lines(filter, std::io::stderr).init();
+/// The format of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object.
+    Json,
+    /// Text for people.
+    Text,
 }
 
-fn lines<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+/// The filter in the environment variable `RUST_LOG`. If it is unset or invalid: level info and above.
+#[must_use]
+pub fn filter_of_environment() -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("info"))
+}
+
+/// Starts to log the events of the process that pass the filter, for example to [`std::io::stderr`].
+pub fn start<W>(filter: EnvFilter, format: Format, writer: W)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    match format {
+        Format::Json => json(filter, writer).init(),
+        Format::Text => {
+            let builder = tracing_subscriber::fmt().with_env_filter(filter);
+            builder.with_writer(writer).init();
+        }
+    }
+}
+
+fn json<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
-        .map_event_format(Plain)
+        .map_event_format(PlainTexts)
         .with_writer(writer)
         .with_env_filter(filter)
         .finish()
 }
 
-/// What another format writes as JSON, with its texts made plain.
-struct Plain<F>(F);
+/// The JSON of another format with plain texts.
+struct PlainTexts<F>(F);
 
-impl<S, N, F> FormatEvent<S, N> for Plain<F>
+impl<S, N, F> FormatEvent<S, N> for PlainTexts<F>
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
     N: for<'w> FormatFields<'w> + 'static,
@@ -58,7 +81,7 @@ where
     }
 }
 
-/// The same JSON, each of its texts plain and bounded.
+/// The same JSON with plain and bounded texts.
 fn plain_texts(json: &str) -> serde_json::Result<String> {
     let mut rewritten = String::with_capacity(json.len());
     let mut rest = json;
@@ -87,7 +110,7 @@ mod tests {
     fn logged(log: impl FnOnce()) -> String {
         let mut file = tempfile::tempfile().unwrap();
         let writer = Mutex::new(file.try_clone().unwrap());
-        tracing::subscriber::with_default(lines(EnvFilter::new("info"), writer), log);
+        tracing::subscriber::with_default(json(EnvFilter::new("info"), writer), log);
         file.rewind().unwrap();
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
@@ -95,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_controls_a_terminal_or_the_direction_is_not_logged() {
+    fn controls_of_terminals_and_of_the_direction_are_not_logged() {
         let name = "nul\0 esc\u{1b}[2J csi\u{9b} \u{202e}turned\u{2028}new\nline \"quoted\\\"";
         let text = logged(|| tracing::info!(model = %name, raw = name, "loaded \u{202e}{name}"));
         assert!(
@@ -113,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_and_numbers_stay_as_they_are() {
+    fn ordinary_texts_and_numbers_are_unchanged() {
         let text = logged(|| tracing::warn!(rows = 3, fits = true, part = 0.5, "größe 5 µm: 模型"));
         let line: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(line["message"], "größe 5 µm: 模型");
@@ -135,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn json_without_texts_and_of_empty_texts_stays() {
+    fn json_with_no_or_empty_texts_is_unchanged() {
         for json in ["", "{}\n", "[1, null]", r#"{"": "", "a":["\\"]}"#] {
             assert_eq!(
                 plain_texts(json).unwrap().replace(' ', ""),

@@ -1,4 +1,4 @@
-//! Where connections come in: all addresses of both families, or the one that is named.
+//! Listens for connections on one address, or on all addresses of IPv6 and IPv4.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,15 +7,15 @@ use rustix::io::Errno;
 use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket};
 
-/// Most connections that wait to be accepted.
+/// Maximum connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Listens on the address of `host`, or on all addresses: over IPv6 and IPv4 at the same port, and
-/// over IPv4 alone where the machine has no IPv6. Gives the address with its port, which is a free one
-/// where `port` is 0. To be called within a runtime.
+/// Listens on the address of `host`, or on all addresses: over IPv6 and IPv4 at the same port, or over IPv4 only
+/// if the machine has no IPv6. Port 0 selects a free port. Gives the listener and its address. To be called
+/// within a runtime.
 ///
 /// # Errors
-/// The address that can't be listened on, and why.
+/// The address that can't be listened on, and the error.
 pub fn listen(
     host: Option<IpAddr>,
     port: u16,
@@ -33,13 +33,13 @@ pub fn listen(
 fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv6() {
         let socket = TcpSocket::new_v6()?;
-        // A system's default may be otherwise (net.ipv6.bindv6only).
+        // The default of the system may differ (net.ipv6.bindv6only).
         set_ipv6_v6only(&socket, false)?;
         socket
     } else {
         TcpSocket::new_v4()?
     };
-    // A server that is started anew isn't kept out by the last connections of the one before.
+    // After a restart, connections of the previous process may still be in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
@@ -47,7 +47,7 @@ fn open(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Whether there is no IPv6, or none that takes IPv4 with it. An address in use says nothing of that.
+/// Whether the machine has no IPv6, or no dual-stack sockets. An address in use doesn't mean that.
 fn lacks_ipv6(error: &io::Error) -> bool {
     [
         Errno::AFNOSUPPORT,
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_machine_without_ipv6_gets_ipv4_alone() {
+    fn ipv4_only_is_for_machines_without_ipv6() {
         let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
         assert!(lacks_ipv6(&error(Errno::AFNOSUPPORT)));
         assert!(lacks_ipv6(&error(Errno::ADDRNOTAVAIL)));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_addresses_are_those_of_both_families() {
+    async fn all_addresses_are_those_of_ipv6_and_ipv4() {
         let (_listener, address) = listen(None, 0).unwrap();
         for host in [
             IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_named_is_the_only_one() {
+    async fn a_given_address_is_the_only_one() {
         let host = IpAddr::from(Ipv4Addr::LOCALHOST);
         let (_listener, address) = listen(Some(host), 0).unwrap();
         assert_eq!(address.ip(), host);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_in_use_is_an_error_and_no_reason_for_ipv4() {
+    async fn a_port_in_use_is_an_error_and_not_a_lack_of_ipv6() {
         let (_listener, address) = listen(None, 0).unwrap();
         let (refused, error) = listen(None, address.port()).unwrap_err();
         assert_eq!(
