@@ -4,8 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use springtide_contract::batching::{BatchingMode, BatchingPolicy};
-use springtide_contract::defaults;
 use springtide_contract::execution_provider::ExecutionProvider;
+use springtide_contract::{bounds, defaults};
 
 use crate::resources::Resources;
 
@@ -48,12 +48,12 @@ pub struct Server {
 
     /// Maximum number of rows in the queue of a pod. Further requests are answered with 429.
     #[serde(default = "max_queue_rows")]
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(range(min = *bounds::MAX_QUEUE_ROWS.start(), max = *bounds::MAX_QUEUE_ROWS.end()))]
     pub max_queue_rows: i32,
 
     /// Request timeout, in milliseconds. Requests that exceed it are answered with 504.
     #[serde(default = "request_timeout_milliseconds")]
-    #[schemars(range(min = 1, max = 600_000))]
+    #[schemars(range(min = *bounds::REQUEST_TIMEOUT_MILLISECONDS.start(), max = *bounds::REQUEST_TIMEOUT_MILLISECONDS.end()))]
     pub request_timeout_milliseconds: i32,
 
     /// Latency objective in a long overload, in milliseconds. It applies once a pod has been busy without a pause for
@@ -63,13 +63,13 @@ pub struct Server {
     /// serving signals, only `loadPercent` and `requestsPerSecond` count rejected requests. With an objective and
     /// neither of these targets, a pod can be overloaded without a scale-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 600_000))]
+    #[schemars(range(min = *bounds::LATENCY_OBJECTIVE_MILLISECONDS.start(), max = *bounds::LATENCY_OBJECTIVE_MILLISECONDS.end()))]
     pub latency_objective_milliseconds: Option<i32>,
 
     /// Inference threads per pod. Default: chosen by the server from its CPU limit. Without a CPU limit: one per whole
     /// core of the CPU request, at least 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 256))]
+    #[schemars(range(min = *bounds::WORKERS.start(), max = *bounds::WORKERS.end()))]
     pub workers: Option<i32>,
 
     /// Requests and limits of each pod: CPU, memory and extended resources. Unset values are derived from those that
@@ -126,13 +126,13 @@ pub struct Batching {
 
     /// Maximum number of rows in one batch.
     #[serde(default = "max_batch_rows")]
-    #[schemars(range(min = 1, max = 4096))]
+    #[schemars(range(min = *bounds::MAX_BATCH_ROWS.start(), max = *bounds::MAX_BATCH_ROWS.end()))]
     pub max_batch_rows: i32,
 
     /// Maximum time that a request waits for its batch to fill, in milliseconds. With policy `WorkConserving`, requests
     /// wait only if measurements show a benefit, and a single request never waits.
     #[serde(default = "max_wait_milliseconds")]
-    #[schemars(range(min = 0, max = 60_000))]
+    #[schemars(range(min = *bounds::MAX_WAIT_MILLISECONDS.start(), max = *bounds::MAX_WAIT_MILLISECONDS.end()))]
     pub max_wait_milliseconds: i32,
 }
 

@@ -4,6 +4,7 @@
 //! half imports the other; both import this crate, so a name can't drift on one side alone.
 
 pub mod batching;
+pub mod bounds;
 pub mod defaults;
 pub mod env;
 pub mod execution_provider;

@@ -1,16 +1,17 @@
-//! Where the cgroups of the process are, over both versions of cgroups.
+//! The cgroups of the process, of both versions: where they are, and their limits of [`cpu`] and [`memory`].
 
 pub(crate) mod cpu;
+pub(crate) mod memory;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which kind of cgroups.
+/// The version of cgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
-    /// A hierarchy for each controller.
+    /// Each controller has a hierarchy.
     V1,
-    /// One hierarchy for all.
+    /// All controllers share a hierarchy.
     V2,
 }
 
@@ -22,15 +23,15 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// The text of one of its files.
+    /// The text of one of its files. None if it can't be read.
     pub(crate) fn read(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.path.join(name)).ok()
     }
 }
 
-/// Those of this process' group and of all above it that can be seen, for a controller. None where the
-/// system has no cgroups.
-pub(crate) fn of_this_process(controller: &str) -> Vec<Directory> {
+/// The directories of a controller: of this process' cgroup and all visible ancestors. Empty if the system has no
+/// cgroups.
+pub(crate) fn directories_of(controller: &str) -> Vec<Directory> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     find(
         controller,
@@ -39,8 +40,8 @@ pub(crate) fn of_this_process(controller: &str) -> Vec<Directory> {
     )
 }
 
-/// From `/proc/self/cgroup` (cgroups(7)) and `/proc/self/mountinfo` (`proc_pid_mountinfo`(5)).
-pub(crate) fn find(controller: &str, cgroup: &str, mounts: &str) -> Vec<Directory> {
+/// Finds them in `/proc/self/cgroup` (cgroups(7)) and `/proc/self/mountinfo` (`proc_pid_mountinfo`(5)).
+fn find(controller: &str, cgroup: &str, mounts: &str) -> Vec<Directory> {
     let groups = cgroup.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (_, controllers, group) = (fields.next()?, fields.next()?, fields.next()?);
@@ -57,17 +58,17 @@ pub(crate) fn find(controller: &str, cgroup: &str, mounts: &str) -> Vec<Director
         let mount = mounts
             .lines()
             .find_map(|line| Mount::parse(line, version, controller));
-        let above = mount.map_or_else(Vec::new, |mount| mount.directories_above(group));
-        above
+        let paths = mount.map_or_else(Vec::new, |mount| mount.directories(group));
+        paths
             .into_iter()
             .map(move |path| Directory { version, path })
     });
     directories.collect()
 }
 
-/// Where a hierarchy of cgroups is mounted.
+/// The mount of a hierarchy of cgroups.
 struct Mount<'a> {
-    /// The group that is seen there as the root.
+    /// The cgroup that is its root.
     root: &'a Path,
     at: &'a Path,
 }
@@ -88,9 +89,9 @@ impl<'a> Mount<'a> {
         is_it.then_some(Self { root, at })
     }
 
-    /// The directory of a group and those of all above it, as far as they are seen. A group outside of
-    /// what is mounted is seen as its root: so it is in a container without a namespace of its own.
-    fn directories_above(&self, group: &str) -> Vec<PathBuf> {
+    /// The directories of a cgroup and its visible ancestors. A cgroup outside of the mount is its root, as in a
+    /// container without a cgroup namespace.
+    fn directories(&self, group: &str) -> Vec<PathBuf> {
         let below = Path::new(group)
             .strip_prefix(self.root)
             .unwrap_or(Path::new(""));

@@ -1,4 +1,4 @@
-//! The processors that the process may use, and what its threads take of them.
+//! The CPUs that the process may use, and the CPU time of its threads.
 
 mod thread_time;
 pub mod threads;
@@ -15,11 +15,11 @@ use self::threads::RuntimeThreads;
 use crate::cgroup::cpu::CpuQuotas;
 use crate::metrics::{PodLoad, Window};
 
-/// Time between two looks at what requests take.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval of the measurements.
+const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Processors that the process may keep busy: those of its affinity mask, or the part of them that its
-/// cgroups' quotas leave. Unlike [`available_processors`], which counts threads, not rounded.
+/// CPUs that the process may use: those of its affinity mask, or the smallest quota of its cgroups if that is
+/// less. It isn't rounded, unlike [`available_processors`], which counts threads.
 #[must_use]
 pub fn available_cpus(quotas: &CpuQuotas) -> f64 {
     let mask = sched_getaffinity(None).map_or_else(
@@ -29,7 +29,7 @@ pub fn available_cpus(quotas: &CpuQuotas) -> f64 {
     quotas.smallest().map_or(mask, |quota| quota.min(mask))
 }
 
-/// Measures what requests take of the processors besides the model, for ever.
+/// Measures the CPU time of requests without the runs of their models. Never returns.
 pub async fn measure_load(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
     let quotas = CpuQuotas::of_this_process();
     let (mut began, mut time, mut requests) = (Instant::now(), threads.time(), load.requests());
@@ -43,7 +43,7 @@ pub async fn measure_load(threads: Arc<RuntimeThreads>, load: Arc<PodLoad>) {
             cpus: available_cpus(&quotas),
         });
         (time, requests) = (time_now, requests_now);
-        sleep(LOOK_EVERY).await;
+        sleep(MEASUREMENT_INTERVAL).await;
         elapsed = began.elapsed();
         began = Instant::now();
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_always_a_part_of_a_processor() {
+    fn some_cpu_is_available() {
         assert!(available_cpus(&CpuQuotas::of_this_process()) > 0.0);
     }
 }

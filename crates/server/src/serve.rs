@@ -121,11 +121,11 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
         .enable_all()
         .on_thread_start({
             let threads = Arc::clone(&threads);
-            move || threads.begins()
+            move || threads.begin()
         })
         .on_thread_stop({
             let threads = Arc::clone(&threads);
-            move || threads.ends()
+            move || threads.end()
         })
         .build()?;
     let result = runtime.block_on(serve(args, threads));

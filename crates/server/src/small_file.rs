@@ -1,16 +1,16 @@
-//! Files that are read whole, and only where they are small.
+//! Reads small files.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// The content of a file of at most so many bytes.
+/// The content of a file of at most `max_bytes`.
 ///
 /// # Errors
-/// `InvalidInput` where it is no regular file, `FileTooLarge` where it has more bytes, else what the
-/// operating system says.
+/// `InvalidInput` if it is no regular file, `FileTooLarge` if it is larger, otherwise the error of the operating
+/// system.
 pub(crate) fn read(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-    // To open a pipe would wait for who writes to it.
+    // Opening a pipe would wait for a writer.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
     }

@@ -1,4 +1,4 @@
-//! The termination message: why this container ended, for the operator.
+//! The termination message: the reason for which this container ended, for the operator.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -7,13 +7,12 @@ use std::path::Path;
 use springtide_contract::termination::{MAX_BYTES, TerminationMessage};
 use springtide_contract::text::plain;
 
-/// Longest text of a termination message, in bytes. The JSON around it and the escapes in it have
-/// to fit into [`MAX_BYTES`] too.
+/// Maximum bytes of the text. The JSON around it and its escapes have to fit into [`MAX_BYTES`], too.
 const MAX_TEXT: usize = MAX_BYTES / 2 - 256;
 
-/// Writes the message where Kubernetes reads it. Where the file doesn't exist (it does in every
-/// container that Kubernetes starts) nothing is written, so that a run by hand leaves no file
-/// behind. A failure is logged: it must not hide the error that is being reported.
+/// Writes the message to the file that Kubernetes reads. If the file doesn't exist, nothing is written: Kubernetes
+/// creates it in every container, and a server on a workstation leaves no file behind. Failures are logged, because
+/// they must not hide the error that is reported.
 pub fn write(path: &Path, message: &TerminationMessage) {
     let shortened = shorten(message);
     let written = serde_json::to_vec(&shortened)
@@ -26,11 +25,11 @@ pub fn write(path: &Path, message: &TerminationMessage) {
             file.write_all(&json)
         });
     if let Err(error) = written {
-        tracing::warn!(%error, path = %path.display(), "could not write the termination message");
+        tracing::warn!(%error, path = %path.display(), "can't write the termination message");
     }
 }
 
-/// The message as conditions and events may show it: a model's names and what is said of it are its author's.
+/// The message with a text that conditions and events can show. It may contain names that a model's author chose.
 fn shorten(message: &TerminationMessage) -> TerminationMessage {
     TerminationMessage {
         reason: message.reason,
@@ -62,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_not_made() {
+    fn a_missing_file_is_not_created() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("termination-log");
         write(&path, &message("broken"));
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_controls_a_terminal_or_the_direction_is_not_passed_on() {
+    fn controls_of_terminals_and_of_the_direction_are_replaced() {
         let file = tempfile::NamedTempFile::new().unwrap();
         write(file.path(), &message("\u{1b}[2J\u{202e}evil\nline"));
         let json = std::fs::read(file.path()).unwrap();

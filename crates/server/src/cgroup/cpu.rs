@@ -1,46 +1,49 @@
-//! The processor quotas of the process' cgroups, with their fractions.
+//! The CPU quotas of cgroups, in CPUs with fractions.
 
-use crate::cgroup::{self, Directory, Version};
+use super::{Directory, Version, directories_of};
 
-/// Where the quotas are. Their values can change while the process runs: a pod may be resized.
+/// The cgroups whose quotas limit the process. The quotas can change while the process runs, because pods can be
+/// resized in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CpuQuotas {
     directories: Vec<Directory>,
 }
 
 impl CpuQuotas {
-    /// Those of this process' group and of all above it that can be seen. None where the system has
-    /// no cgroups.
+    /// Of this process' cgroup and all visible ancestors. Empty if the system has no cgroups.
     #[must_use]
     pub fn of_this_process() -> Self {
         Self {
-            directories: cgroup::of_this_process("cpu"),
+            directories: directories_of("cpu"),
         }
     }
 
-    /// Processors that the smallest of them leaves. None where there is no quota.
+    /// The smallest quota, in CPUs. None if there is none.
     #[must_use]
     pub fn smallest(&self) -> Option<f64> {
-        self.directories.iter().filter_map(of).reduce(f64::min)
+        self.directories
+            .iter()
+            .filter_map(quota_of)
+            .reduce(f64::min)
     }
 }
 
-fn of(directory: &Directory) -> Option<f64> {
+fn quota_of(directory: &Directory) -> Option<f64> {
     match directory.version {
-        Version::V1 => quota(
+        Version::V1 => cpus(
             &directory.read("cpu.cfs_quota_us")?,
             &directory.read("cpu.cfs_period_us")?,
         ),
         Version::V2 => {
             let text = directory.read("cpu.max")?;
             let (quota_text, period) = text.split_once(' ')?;
-            quota(quota_text, period)
+            cpus(quota_text, period)
         }
     }
 }
 
-/// `max` and -1 are no quota.
-fn quota(quota: &str, period: &str) -> Option<f64> {
+/// The quota in CPUs: time per period. `max` and -1 are no quota.
+fn cpus(quota: &str, period: &str) -> Option<f64> {
     let number = |text: &str| text.trim().parse::<u32>().ok().filter(|number| *number > 0);
     Some(f64::from(number(quota)?) / f64::from(number(period)?))
 }
@@ -59,7 +62,7 @@ mod tests {
 ";
 
     fn found(cgroup: &str, mounts: &str) -> Vec<String> {
-        let found = cgroup::find("cpu", cgroup, mounts);
+        let found = super::super::find("cpu", cgroup, mounts);
         found
             .iter()
             .map(|found| found.path.display().to_string())
@@ -67,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_group_and_all_above_it_are_looked_at() {
+    fn the_cgroup_and_its_ancestors_are_found() {
         let cgroup = "5:cpuset:/other\n3:cpu,cpuacct:/kubepods/pod7\n0::/\n";
         let expected = [
             "/sys/fs/cgroup/cpu,cpuacct/kubepods/pod7",
@@ -78,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_container_the_mount_shows_its_own_group_as_the_root() {
+    fn in_a_container_its_own_cgroup_is_the_root_of_the_mount() {
         let mounts = "40 31 0:29 /docker/7 /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
         let expected = ["/sys/fs/cgroup/cpu/"];
         assert_eq!(found("1:cpu:/docker/7\n", mounts), expected);
@@ -93,18 +96,18 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_no_quota() {
+    fn invalid_files_are_no_quota() {
         for (cgroup, mounts) in [("", ""), ("x", "y"), ("0::/pods", V1_MOUNTS)] {
-            let directories = cgroup::find("cpu", cgroup, mounts);
+            let directories = super::super::find("cpu", cgroup, mounts);
             assert_eq!(CpuQuotas { directories }.smallest(), None);
         }
         for (text, period) in [("max", "100000"), ("-1", "100000"), ("1", "0"), ("", "")] {
-            assert_eq!(quota(text, period), None);
+            assert_eq!(cpus(text, period), None);
         }
     }
 
     #[test]
-    fn the_smallest_quota_counts_with_its_fraction() {
+    fn the_smallest_quota_has_its_fraction() {
         let root = tempfile::tempdir().unwrap();
         let (outer, inner) = (root.path().join("v2"), root.path().join("v1"));
         for (directory, files) in [

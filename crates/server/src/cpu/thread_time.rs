@@ -1,10 +1,10 @@
-//! The processor time of the calling thread.
+//! The CPU time of the calling thread.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Processor time that the calling thread has taken since it began.
+/// CPU time of the calling thread since it began.
 #[must_use]
 pub fn thread_cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_works_takes_processor_time() {
+    fn a_thread_that_runs_takes_cpu_time() {
         let before = thread_cpu_time();
         let began = Instant::now();
         while thread_cpu_time() == before {
