@@ -1,4 +1,4 @@
-//! What the handlers of all protocols share.
+//! The state that the handlers of all protocols share.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,23 +9,23 @@ use crate::metrics::Metrics;
 use crate::models::Repository;
 use crate::request_memory::RequestMemory;
 
-/// What the handlers share.
+/// The shared state of the handlers.
 pub struct App {
-    /// Where the server stands.
+    /// The phase of the server, and the predictions in flight.
     pub lifecycle: Lifecycle,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The memory for bodies.
+    /// The memory for requests.
     pub request_memory: RequestMemory,
-    /// Bytes that were in memory when the server became ready: later, memory that requests have used and that is
-    /// kept for the next ones can't be told from that.
+    /// Memory in use when the server became ready, in bytes. Later, memory that requests have used and the allocator
+    /// keeps can't be distinguished from it.
     pub at_rest_bytes: OnceLock<u64>,
-    /// Most bytes of one request, where its model doesn't say less.
+    /// Maximum bytes of one request of the Open Inference Protocol. Its model may set a lower maximum.
     pub max_request_bytes: usize,
     /// The models that serve.
     pub models: Arc<Repository>,
     /// Time after which a request is answered with 504.
     pub request_timeout: Duration,
-    /// Whose pages may read answers.
+    /// The origins whose pages may read responses.
     pub cors: Cors,
 }

@@ -1,5 +1,5 @@
-//! The command line. Every flag of `serve` is also an environment variable of
-//! [`springtide_contract::env`], which is how the operator sets it. [`parse`] reads both.
+//! The command line. Each flag of `serve` is also an environment variable of [`springtide_contract::env`], which the
+//! operator sets. [`parse`] reads both.
 
 mod environment;
 mod fetch;
@@ -13,6 +13,7 @@ pub use self::environment::{Notice, parse};
 pub use self::fetch::FetchArgs;
 pub use self::probe::ProbeArgs;
 pub use self::serve::ServeArgs;
+pub(crate) use self::values::count;
 
 /// Fetches ONNX models and serves them over HTTP and gRPC with dynamic batching.
 #[derive(Debug, Parser)]
@@ -23,15 +24,15 @@ pub use self::serve::ServeArgs;
     arg_required_else_help = true
 )]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve models: POST /predict and /v2/models/<name>/infer, gRPC, GET /health, /ready and /metrics
+    /// Serve models: POST /predict and `/v2/models/<name>/infer`, gRPC, GET /health, /ready and /metrics
     #[command(after_help = "\
 Examples:
   # Serve a model on port 8000 and send a request

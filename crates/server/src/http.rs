@@ -1,4 +1,4 @@
-//! The HTTP interface.
+//! The routes of the HTTP and gRPC endpoints, health checks, status and metrics.
 
 pub mod cors;
 
@@ -26,10 +26,10 @@ use crate::request_memory::MemoryExhausted;
 use crate::v2::ProtocolError;
 use crate::{grpc, v2};
 
-/// Bytes of metrics from which on compressing them is worth its time.
+/// Minimum bytes of metrics that are compressed.
 const LONG_METRICS_BYTES: u64 = 1024;
 
-/// The server's endpoints.
+/// All endpoints of the server.
 pub fn router(app: Arc<App>) -> Router {
     let endpoints = Router::new()
         .route(paths::PREDICT, post(predict))
@@ -39,10 +39,10 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(Arc::clone(&app));
-    app.cors.around(endpoints).merge(grpc::routes(app))
+    app.cors.layered(endpoints).merge(grpc::routes(app))
 }
 
-/// Probes and metrics alone.
+/// The endpoints of probes and metrics only.
 pub fn health_router(app: Arc<App>) -> Router {
     health_routes()
         .merge(v2::http::health_router())
@@ -52,7 +52,7 @@ pub fn health_router(app: Arc<App>) -> Router {
 }
 
 fn health_routes() -> Router<Arc<App>> {
-    // The text of many series is a tenth as long compressed.
+    // Compression reduces the text of many series to a tenth.
     let compressed = CompressionLayer::new().compress_when(SizeAbove::new(LONG_METRICS_BYTES));
     Router::new()
         .route(paths::HEALTH, get(health))
@@ -60,19 +60,19 @@ fn health_routes() -> Router<Arc<App>> {
         .route(paths::METRICS, get(serve_metrics).layer(compressed))
 }
 
-/// Answers a request for which there is no memory, and counts it where it is for inference.
+/// Answers a request that finds no memory, and counts it if it is an inference request.
 #[must_use]
-pub fn reject(app: &App, asked: &RejectedRequest) -> Response {
-    let path = asked.uri.path();
+pub fn reject(app: &App, request: &RejectedRequest) -> Response {
+    let path = request.uri.path();
     if path == paths::PREDICT || path.ends_with("/infer") || path.ends_with("Infer") {
         let call = Call::arrival(Arc::clone(app.metrics.of_no_model()));
         call.end(ApiError::NoRoomForBody.status());
     }
-    let refusal = ProtocolError::from(MemoryExhausted);
-    if asked.is_grpc {
-        grpc::grpc_status(&refusal).into_http()
+    let error = ProtocolError::from(MemoryExhausted);
+    if request.is_grpc {
+        grpc::grpc_status(&error).into_http()
     } else if path.starts_with("/v2") {
-        refusal.into_response()
+        error.into_response()
     } else {
         ApiError::NoRoomForBody.into_response()
     }
@@ -81,7 +81,7 @@ pub fn reject(app: &App, asked: &RejectedRequest) -> Response {
 async fn health(State(app): State<Arc<App>>) -> Response {
     match app.models.stuck() {
         None => status(StatusCode::OK, "ok"),
-        Some(why) => ApiError::Stuck(why).into_response(),
+        Some(reason) => ApiError::Stuck(reason).into_response(),
     }
 }
 
@@ -93,7 +93,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
     }
 }
 
-/// What the operator reads.
+/// The status that the operator reads.
 async fn server_status(State(app): State<Arc<App>>) -> Json<ServerStatus> {
     let serving = app.models.serving();
     let bytes = |bytes| u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -121,7 +121,7 @@ fn status(code: StatusCode, status: &'static str) -> Response {
 async fn serve_metrics(State(app): State<Arc<App>>) -> Response {
     match app.metrics.scrape(|| app.models.snapshot()) {
         Ok(text) => {
-            // Compressed, the answer takes this and a little more.
+            // A compressed response needs this much and a little more.
             let Ok(reservation) = app.request_memory.reserve(text.len()) else {
                 return ApiError::NoRoomForBody.into_response();
             };
@@ -129,7 +129,7 @@ async fn serve_metrics(State(app): State<Arc<App>>) -> Response {
             ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
         }
         Err(error) => {
-            tracing::error!(%error, "metrics could not be written");
+            tracing::error!(%error, "can't write the metrics");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

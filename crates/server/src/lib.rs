@@ -1,11 +1,28 @@
-//! Fetches ONNX models and serves them over HTTP and gRPC with dynamic batching.
+//! The server: fetches ONNX models and serves them over HTTP and gRPC with dynamic batching.
 //!
-//! [`serve`] brings everything up and down. A request comes in by [`net`] and [`http`], is read by
-//! its endpoint ([`predict`], [`v2`], [`grpc`]), finds its model in [`models`] and waits there for
-//! its batch. What decides is pure and tested without a socket: [`predict::request`] and
-//! [`springtide_open_inference`] (what a request means), [`predict::error`] and [`v2::error`] (what a
-//! client is told), [`models::plan`] (what is loaded and unloaded), [`fetch::attempt`] and
-//! [`fetch::location`] (what a source's answer means).
+//! [`serve`] starts and stops everything. A connection of [`net`] passes a request to the routes of [`http`]. Its
+//! endpoint ([`predict`], [`v2`], [`grpc`]) parses it and looks up its model in [`models`], where it is queued for a
+//! batch. [`fetch`] is the init container that downloads a model.
+//!
+//! Decisions are pure and tested without a socket: [`predict::request`] and [`springtide_open_inference`] (the meaning
+//! of a request), [`predict::error`] and [`v2::error`] (the errors of clients), [`models::plan`] (loads and unloads),
+//! [`fetch::fault`] and [`fetch::location`] (the meaning of a source's response).
+//!
+//! ```
+//! use std::num::NonZeroUsize;
+//!
+//! use springtide_server::predict::request::{PredictLimits, parse};
+//!
+//! let limits = PredictLimits {
+//!     features: NonZeroUsize::new(2).unwrap(),
+//!     max_rows: NonZeroUsize::new(32).unwrap(),
+//! };
+//! let request = parse(br#"{"features": [[1, 2], [3, 4]]}"#, limits).unwrap();
+//! assert_eq!(request.rows.get(), 2);
+//!
+//! let error = parse(br#"{"features": [1, "2"]}"#, limits).unwrap_err();
+//! assert_eq!(error.to_string(), "features[1] must be a finite number, not a string");
+//! ```
 
 pub mod app;
 pub mod body;

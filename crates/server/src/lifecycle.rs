@@ -1,4 +1,4 @@
-//! Where the server stands between its start and its end.
+//! The phase of the server, and its predictions in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,22 +7,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// How often a drain looks whether requests are still in flight.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Interval at which a drain checks for predictions in flight.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Where the server stands.
+/// The phase of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The model is being loaded and warmed up.
+    /// Models are loaded and warmed up.
     Loading,
-    /// The model answers. Whatever the load: an overloaded server is still ready, since its peers
-    /// are as loaded as it is and taking it out would only load them more.
+    /// At least one model answers. An overloaded server remains ready: its peers have the same load, and without it
+    /// they would have more.
     Ready,
-    /// The server was told to end. It still answers, and asks clients to reconnect elsewhere.
+    /// The server is shutting down. It still answers, and asks clients to reconnect to another server.
     Draining,
 }
 
-/// The phase, and the predictions in flight. Clones share both.
+/// The phase and the predictions in flight. Clones share both.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     phase: Arc<watch::Sender<Phase>>,
@@ -34,7 +34,7 @@ pub struct Lifecycle {
 /// Counts of predictions.
 #[derive(Debug, Default)]
 struct Requests {
-    /// Ever begun: between two looks a fast one comes and goes without being seen in flight.
+    /// All predictions so far. A short one may begin and end between two checks of those in flight.
     entered: AtomicU64,
     in_flight: AtomicUsize,
 }
@@ -50,19 +50,19 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Where the server stands now.
+    /// The current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// The phase, as it changes.
+    /// The phase and its changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 
-    /// The model answers, unless the server was told to end meanwhile.
+    /// Models answer. Has no effect while the server is shutting down.
     pub fn ready(&self) {
         self.phase.send_if_modified(|phase| {
             let loading = *phase == Phase::Loading;
@@ -73,24 +73,24 @@ impl Lifecycle {
         });
     }
 
-    /// The server was told to end.
+    /// The server is shutting down.
     pub fn drain(&self) {
         self.phase.send_replace(Phase::Draining);
     }
 
-    /// What goes on until its client ends it is to end now, wherever nothing is being answered.
+    /// Ends streams that their clients keep open, once their requests are answered.
     pub fn end_streams(&self) {
         self.streams_end.send_replace(true);
     }
 
-    /// Returns when it is to end.
+    /// Returns when streams are to end.
     pub async fn streams_end(&self) {
         let mut end = self.streams_end.subscribe();
         let _sender_gone = end.wait_for(|end| *end).await;
     }
 
-    /// Counts a prediction as in flight until the result is dropped. Probes and scrapes never stop
-    /// while the server drains, so they are not to be counted.
+    /// Counts a prediction as in flight until the result is dropped. Probes and scrapes aren't counted, because they
+    /// continue during a drain.
     #[must_use]
     pub fn enter(&self) -> InFlight {
         self.requests.entered.fetch_add(1, Ordering::Relaxed);
@@ -98,7 +98,7 @@ impl Lifecycle {
         InFlight(Arc::clone(&self.requests))
     }
 
-    /// Returns when no prediction came or was in flight for `quiet`, or at `deadline`.
+    /// Returns when no prediction has begun or been in flight for `quiet`, or at `deadline`.
     pub async fn until_quiet(&self, quiet: Duration, deadline: Instant) {
         let mut quiet_since = Instant::now();
         let mut seen = self.requests.entered.load(Ordering::Relaxed);
@@ -112,12 +112,12 @@ impl Lifecycle {
             if now >= deadline || now - quiet_since >= quiet {
                 return;
             }
-            sleep(LOOK_AGAIN).await;
+            sleep(CHECK_INTERVAL).await;
         }
     }
 }
 
-/// A prediction that is being answered.
+/// A prediction in flight.
 #[derive(Debug)]
 pub struct InFlight(Arc<Requests>);
 
@@ -143,12 +143,12 @@ mod tests {
         assert_eq!(
             lifecycle.phase(),
             Phase::Draining,
-            "a model that loads too late changes nothing"
+            "a model that is loaded too late has no effect"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn quiet_begins_when_the_last_request_is_over() {
+    async fn quiet_begins_when_the_last_prediction_ends() {
         let lifecycle = Lifecycle::default();
         let request = lifecycle.enter();
         tokio::spawn(async move {
@@ -168,27 +168,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn requests_that_come_and_go_between_two_looks_are_no_quiet() {
+    async fn predictions_between_two_checks_interrupt_the_quiet() {
         let lifecycle = Lifecycle::default();
         let began = Instant::now();
         let clients = lifecycle.clone();
         tokio::spawn(async move {
-            // Never at an instant at which the drain looks.
-            sleep(LOOK_AGAIN / 2).await;
+            // Between two checks of the drain.
+            sleep(CHECK_INTERVAL / 2).await;
             for _request in 0..10 {
                 drop(clients.enter());
-                sleep(5 * LOOK_AGAIN).await;
+                sleep(5 * CHECK_INTERVAL).await;
             }
         });
         lifecycle
-            .until_quiet(10 * LOOK_AGAIN, began + Duration::from_secs(10))
+            .until_quiet(10 * CHECK_INTERVAL, began + Duration::from_secs(10))
             .await;
-        let last = LOOK_AGAIN / 2 + 9 * 5 * LOOK_AGAIN;
-        assert!(began.elapsed() >= last + 10 * LOOK_AGAIN);
+        let last = CHECK_INTERVAL / 2 + 9 * 5 * CHECK_INTERVAL;
+        assert!(began.elapsed() >= last + 10 * CHECK_INTERVAL);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn quiet_is_not_waited_for_beyond_the_deadline() {
+    async fn the_wait_for_quiet_ends_at_the_deadline() {
         let lifecycle = Lifecycle::default();
         let _request = lifecycle.enter();
         let began = Instant::now();

@@ -7,7 +7,7 @@ use springtide_process::logging;
 use springtide_server::cli::{self, Command};
 use springtide_server::{fetch, serve, termination};
 
-/// A command that failed, as people and the operator are told.
+/// The failure of a command, as text for people and as a message for the operator.
 struct Failure {
     text: String,
     termination_message: Option<TerminationMessage>,
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => {
             return match serve::probe(args) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(_told_again_where_it_is_loaded) => ExitCode::FAILURE,
+                Err(_reported_by_the_load_itself) => ExitCode::FAILURE,
             };
         }
         Command::Fetch(args) => {

@@ -1,4 +1,4 @@
-//! `springtide-server serve`: from the first socket to the last answer.
+//! `springtide-server serve`: the start of the server, its models, and its shutdown.
 
 use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
@@ -19,14 +19,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::app::App;
-use crate::cli::{ProbeArgs, ServeArgs};
+use crate::cli::{ProbeArgs, ServeArgs, count};
 use crate::cpu::measure_load;
 use crate::cpu::threads::RuntimeThreads;
 use crate::grpc;
 use crate::http::{health_router, reject, router};
 use crate::lifecycle::{Lifecycle, Phase};
 use crate::memory;
-use crate::memory_budget::{BaseMemory, MemoryBudget, count};
+use crate::memory_budget::{BaseMemory, MemoryBudget};
 use crate::metrics::Metrics;
 use crate::models::Repository;
 use crate::models::directory::ScanError;
@@ -36,25 +36,24 @@ use crate::models::manager::{ManagerConfig, ModelManager};
 use crate::net::{self, Connections, ShutdownPhase};
 use crate::request_memory::RequestMemory;
 
-/// Quiet after which a draining server takes it that no client sends to it any more.
+/// Time without predictions after which a draining server assumes that no client sends to it any more.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// How long the server isn't ready for models that are tried in a process of their own: others serve.
+/// Maximum time that readiness waits for models that are loaded in their own process.
 const MAX_READY_DELAY: Duration = Duration::from_secs(30);
 
-/// Part of the drain that is kept for the answers to the last requests.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// Part of the drain that is reserved for the responses to the last requests.
+const LAST_RESPONSES: Duration = Duration::from_millis(500);
 
-/// Most bytes of a request's head: of clients, and of probes and scrapes.
+/// Maximum bytes of a request's head: of clients, and of probes and scrapes.
 const HEAD_BYTES: NonZeroUsize = NonZeroUsize::new(64 << 10).unwrap();
 const HEALTH_HEAD_BYTES: NonZeroUsize = NonZeroUsize::new(8 << 10).unwrap();
 
-/// Connections for probes and metrics alone, and the memory of their requests: a few of each, and none that
-/// clients could use up.
+/// Maximum connections for probes and metrics, and the memory of their requests. Clients can't use them up.
 const HEALTH_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 const HEALTH_BYTES: NonZeroUsize = NonZeroUsize::new(8 << 20).unwrap();
 
-/// Why the server ended.
+/// The error that ended the server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The model could not be loaded.
@@ -68,19 +67,19 @@ pub enum ServeError {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// The labels of the metrics can't be labels.
+    /// The labels of the metrics are invalid.
     #[error("the metrics can't be registered: {0}")]
     Metrics(#[from] prometheus::Error),
-    /// A thread, a signal handler or the runtime could not be had.
+    /// A thread, a signal handler or the runtime could not be created.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
-    /// A worker panicked; the process ends so that it is started anew.
+    /// A worker panicked. The process ends so that it is restarted.
     #[error(transparent)]
     WorkerDied(#[from] WorkerDied),
-    /// It was told to end when no model could run anything any more.
+    /// The server was shut down when no model could run requests any more.
     #[error("{0}")]
     Stuck(String),
     /// A task panicked.
@@ -89,7 +88,7 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// What the operator is to be told, where it is about the model.
+    /// The message for the operator. None if the error doesn't concern the model.
     #[must_use]
     pub fn termination_message(&self) -> Option<TerminationMessage> {
         match self {
@@ -111,10 +110,10 @@ impl ServeError {
     }
 }
 
-/// Serves until a signal says to end.
+/// Serves until a termination signal.
 ///
 /// # Errors
-/// When the server can't start or one of its threads fails. Ending by a signal is no error.
+/// When the server can't start or one of its threads fails. A termination signal is no error.
 pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let threads = Arc::new(RuntimeThreads::default());
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -129,7 +128,7 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
         })
         .build()?;
     let result = runtime.block_on(serve(args, threads));
-    // A model that is still being loaded can't be interrupted, and nobody waits for it any more.
+    // The load of a model can't be interrupted, and isn't waited for.
     runtime.shutdown_background();
     result
 }
@@ -145,29 +144,29 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     )?;
     let _measuring = tokio::spawn(measure_load(threads, Arc::clone(metrics.load())));
     let limit = memory::limit();
-    let room = args.room(limit);
+    let budget = args.memory_budget(limit);
     tracing::info!(
         limit,
-        requests_bytes = room.requests_bytes,
-        request_bytes = room.request_bytes,
-        connections = room.connections,
-        "memory is shared out"
+        requests_bytes = budget.requests_bytes,
+        request_bytes = budget.request_bytes,
+        connections = budget.connections,
+        "divided the memory"
     );
     let app = Arc::new(App {
         lifecycle: Lifecycle::default(),
         metrics: Arc::new(metrics),
-        request_memory: RequestMemory::new(count(room.requests_bytes)),
+        request_memory: RequestMemory::new(count(budget.requests_bytes)),
         models: Arc::new(Repository::new(args.model_name.clone())),
         at_rest_bytes: OnceLock::new(),
-        max_request_bytes: count(room.request_bytes).get(),
+        max_request_bytes: count(budget.request_bytes).get(),
         request_timeout: args.request_timeout(),
         cors: args.cors(),
     });
     let (shutdown, shutdown_receiver) = watch::channel(ShutdownPhase::Running);
-    let places = net::raise_open_files_limit(count(room.connections));
+    let max_connections = net::raise_open_files_limit(count(budget.connections));
     let limits = net::ConnectionLimits {
-        connections: places,
-        per_peer: args.connections_per_peer(places),
+        connections: max_connections,
+        per_peer: args.connections_per_peer(max_connections),
         age: args.connection_age(),
         idle_timeout: args.idle_timeout(),
     };
@@ -211,7 +210,7 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     };
     keeping.abort();
     ended?;
-    // Whoever started it may have been waiting for that, by its liveness.
+    // The signal may be due to the failed liveness probe.
     let stuck = app.models.stuck();
     let ends = Instant::now() + args.drain_timeout();
     drain(args, &app, &shutdown, connections, ends).await;
@@ -221,14 +220,14 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
     match timeout_at(ends, deaths.recv()).await {
         Ok(Some(died)) => return Err(died.into()),
         Ok(None) => {}
-        Err(_late) => tracing::error!("a batch was still running when the drain ended"),
+        Err(_late) => tracing::error!("a batch was still running at the end of the drain"),
     }
     tracing::info!("ended");
-    stuck.map_or(Ok(()), |why| Err(ServeError::Stuck(why)))
+    stuck.map_or(Ok(()), |reason| Err(ServeError::Stuck(reason)))
 }
 
-/// Serves probes and metrics on a thread of their own, so that they don't wait until the others have dealt
-/// with what clients send. Returns when that ends.
+/// Serves probes and metrics on a thread of their own, so that requests of clients don't delay them. The result
+/// completes when their connections have ended.
 fn serve_health(
     listener: TcpListener,
     connections: Connections,
@@ -246,7 +245,7 @@ fn serve_health(
             runtime.block_on(async {
                 match TcpListener::from_std(listener) {
                     Ok(listener) => connections.serve(listener, router).await,
-                    Err(error) => tracing::error!(%error, "probes can't be answered"),
+                    Err(error) => tracing::error!(%error, "can't answer probes"),
                 }
             });
         })?;
@@ -262,13 +261,13 @@ fn listen(protocol: &str, host: Option<IpAddr>, port: u16) -> Result<TcpListener
     Ok(listener)
 }
 
-/// Loads what there is, lets requests in, and goes on looking for what changes. Ends where nothing
-/// will.
+/// Loads the models, makes the server ready, and then applies changes of the source. Returns if the source can't
+/// change.
 ///
-/// The server is ready when every model was loaded or could not be, and at least one serves; for models that
-/// are tried in a process of their own it waits [`MAX_READY_DELAY`]. Where none does, that is
-/// fatal if nothing will change; else the log, the metrics and the repository's index say what is
-/// wrong, and the server waits for it to be mended.
+/// The server is ready when the load of each model has succeeded or failed, and at least one serves. For models that
+/// are loaded in their own process it waits at most [`MAX_READY_DELAY`]. If none serves, that is fatal if the source
+/// can't change. Otherwise the log, the metrics and the index of the repository report the errors, and the server
+/// waits for a change.
 async fn keep_models(
     args: ServeArgs,
     app: Arc<App>,
@@ -303,14 +302,14 @@ async fn keep_models(
         let failed = manager.finish_isolated_load().await.into_iter().next();
         failure = failure.or(failed);
     }
-    let mut beside_models = None;
+    let mut base_memory = None;
     loop {
         let becomes_ready = serves() && app.lifecycle.phase() == Phase::Loading;
         if becomes_ready {
             let of = |resident| BaseMemory::of(resident, models_bytes(&app));
-            beside_models = memory::resident().map(of);
+            base_memory = memory::resident().map(of);
         }
-        share_what_is_left(&args, &app, beside_models);
+        resize_request_memory(&args, &app, base_memory);
         if becomes_ready {
             let at_rest_bytes = memory::in_use();
             if let Some(bytes) = at_rest_bytes {
@@ -319,7 +318,7 @@ async fn keep_models(
             app.lifecycle.ready();
             tracing::info!(at_rest_bytes, "ready");
         }
-        let sync = match args.poll() {
+        let poll = match args.poll() {
             Some(every) => Either::Left(sleep(every)),
             None if manager.has_pending_loads() => Either::Right(pending()),
             None if serves() => return Ok(()),
@@ -329,9 +328,9 @@ async fn keep_models(
             }
         };
         tokio::select! {
-            () = sync => {
+            () = poll => {
                 if let Err(error) = manager.sync().await {
-                    tracing::warn!(%error, "what serves stays as it is");
+                    tracing::warn!(%error, "can't read the models: those that serve remain");
                 }
             }
             () = manager.isolated_load_ended() => {
@@ -342,16 +341,16 @@ async fn keep_models(
     }
 }
 
-/// Makes the memory for requests what the models leave, where it isn't given and there is a limit.
-fn share_what_is_left(args: &ServeArgs, app: &App, beside_models: Option<BaseMemory>) {
+/// Resizes the memory for requests to the part of the limit that the models leave, unless it is given by a flag or
+/// there is no limit.
+fn resize_request_memory(args: &ServeArgs, app: &App, base_memory: Option<BaseMemory>) {
     let limit = memory::limit();
-    let (None, Some(_), Some(beside_models)) =
-        (args.max_body_bytes_in_flight, limit, beside_models)
+    let (None, Some(_), Some(base_memory)) = (args.max_body_bytes_in_flight, limit, base_memory)
     else {
         return;
     };
-    let in_use = beside_models.with(models_bytes(app));
-    let bytes = MemoryBudget::after_models(limit, in_use, args.room(limit).connections);
+    let in_use = base_memory.with(models_bytes(app));
+    let bytes = MemoryBudget::after_models(limit, in_use, args.memory_budget(limit).connections);
     if app.request_memory.total() == count(bytes).get() {
         return;
     }
@@ -360,23 +359,23 @@ fn share_what_is_left(args: &ServeArgs, app: &App, beside_models: Option<BaseMem
         limit,
         in_use,
         requests_bytes = bytes,
-        "memory for requests is what the models leave"
+        "resized the memory for requests"
     );
 }
 
-/// What the models that serve took when they were loaded, as far as that is known.
+/// Bytes by which the memory grew when the serving models were loaded, as far as known.
 fn models_bytes(app: &App) -> u64 {
     let serving = app.models.serving();
     let known = serving.iter().filter_map(|model| model.info().memory);
     known.fold(0, u64::saturating_add)
 }
 
-/// Loads ONNX Runtime and finds out what models can run on. Blocks for as long as that takes.
+/// Loads ONNX Runtime and selects the execution provider. Blocks.
 fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelLoadError> {
     let runtime = Runtime::load(&args.onnxruntime)?;
     let selection = select_provider(&runtime, args.execution_provider)?;
     if let Some(reason) = &selection.fallback {
-        tracing::warn!(%reason, "falling back to the processor");
+        tracing::warn!(%reason, "falling back to the CPU");
     }
     Ok(OnnxLoader {
         runtime,
@@ -389,13 +388,13 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelLoadError> {
     })
 }
 
-/// Loads a model and tries it, once, for whoever waits to see whether that ends the process.
+/// Loads and tries a model once. The server that started this process sees whether it crashes.
 ///
 /// # Errors
 /// When the model can't be loaded.
 pub fn probe(args: &ProbeArgs) -> Result<(), ModelLoadError> {
-    // It must not outlive the server, nor take its processors. Where neither can be had, the server still
-    // ends it in time.
+    // It must not outlive the server, nor compete for its CPUs. If neither is possible, the server still ends it at
+    // its timeout.
     let _unbound = set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let _as_urgent = nice(10);
     let runtime = Runtime::load(&args.onnxruntime)?;
@@ -412,7 +411,7 @@ pub fn probe(args: &ProbeArgs) -> Result<(), ModelLoadError> {
     loader.load(&args.model, HazardPolicy::Allow).map(drop)
 }
 
-/// Waits for a task to fail; for ever where it doesn't.
+/// Waits for a task to fail. Never returns if it doesn't.
 async fn until_failure(task: &mut JoinHandle<Result<(), ServeError>>) -> ServeError {
     match task.await {
         Ok(Ok(())) => std::future::pending().await,
@@ -421,9 +420,9 @@ async fn until_failure(task: &mut JoinHandle<Result<(), ServeError>>) -> ServeEr
     }
 }
 
-/// Ends the connections without losing a request: first everything is served as before, with
-/// clients asked to reconnect elsewhere, for a while and until none sends any more; then no connection is taken;
-/// then those that are idle are closed.
+/// Ends the connections without losing a request. At first all requests are answered and clients are asked to
+/// reconnect, for the drain delay and until no client sends any more. Then no connections are accepted, and finally
+/// idle ones are closed.
 async fn drain(
     args: &ServeArgs,
     app: &App,
@@ -438,9 +437,9 @@ async fn drain(
         model.flush();
     }
     let now = Instant::now();
-    // A request that comes now still needs its whole time.
+    // A request that arrives now still has its whole timeout.
     let last_request = ends
-        .checked_sub(args.request_timeout() + LAST_ANSWERS)
+        .checked_sub(args.request_timeout() + LAST_RESPONSES)
         .unwrap_or(now);
     sleep_until(last_request.min(now + args.drain_delay())).await;
     app.lifecycle.until_quiet(QUIET, last_request).await;
@@ -449,6 +448,6 @@ async fn drain(
     app.lifecycle.end_streams();
     shutdown.send_replace(ShutdownPhase::FinishRequests);
     if timeout_at(ends, connections).await.is_err() {
-        tracing::warn!("connections were still open when the drain ended");
+        tracing::warn!("connections were still open at the end of the drain");
     }
 }

@@ -1,7 +1,7 @@
-//! Variables without a prefix: which of them are meant, and which are others'.
+//! Environment variables without the prefix: which of them are meant for this server.
 //!
-//! The flags themselves know the names of our own only ([`springtide_contract::env`]). A plain name is
-//! read where neither the flag nor the prefixed variable is given.
+//! The flags themselves read the prefixed names only ([`springtide_contract::env`]). A variable without the prefix is
+//! read if neither the flag nor the prefixed variable is given.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -13,32 +13,35 @@ use springtide_contract::env;
 
 use super::Cli;
 
-/// The value of [`env::HOST`] that was the default before IPv6 was listened on, and means the same as
-/// today's.
+/// The former default of [`env::HOST`], from before the server listened on IPv6. It means the same as the present
+/// default.
 const ALL_ADDRESSES: &str = "0.0.0.0";
 
-/// What begins the `<SERVICE>_PORT` that Kubernetes gives a pod for each Service beside it. A Service
-/// named `springtide`, `springtide-grpc` or `springtide-health` makes names of our own.
+/// The beginnings of the variables `<SERVICE>_PORT` that Kubernetes sets in a pod for each Service of its namespace. A
+/// Service named `springtide`, `springtide-grpc` or `springtide-health` makes prefixed names.
 const SERVICE_LINKS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
 
-/// What whoever started the server should know of a variable.
+/// A warning about a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// The variable.
     variable: &'static str,
-    /// The name of our own.
+    /// The prefixed name.
     prefixed: &'static str,
     outcome: Outcome,
 }
 
-/// What became of a variable without the prefix.
+/// The treatment of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Read,
+    /// It is ignored: it is the former default.
     AllAddresses,
+    /// It is ignored: its value is invalid.
     NotValid,
-    /// A flag that excludes this one is given.
+    /// It is ignored, because a conflicting flag is given.
     Excluded(String),
+    /// It is ignored: it describes a Service.
     ServiceLink,
 }
 
@@ -50,36 +53,36 @@ impl fmt::Display for Notice {
         match &self.outcome {
             Outcome::Read => write!(
                 formatter,
-                "the environment variable {variable} was read, which the next release passes over: \
-                 set {prefixed}"
+                "the environment variable {variable} was read, but the next release will ignore it: \
+                 set {prefixed} instead"
             ),
             Outcome::AllAddresses => write!(
                 formatter,
-                "the environment variable {variable} is passed over: {ALL_ADDRESSES} was the \
-                 default, which now is all addresses over IPv6 and IPv4. To listen on IPv4 alone, \
-                 set {prefixed}"
+                "the environment variable {variable} is ignored: {ALL_ADDRESSES} was the default, \
+                 which is now all addresses over IPv6 and IPv4. To listen on IPv4 only, set \
+                 {prefixed}"
             ),
             Outcome::NotValid => write!(
                 formatter,
-                "the environment variable {variable} is passed over: its value is none for this \
-                 server. If it is meant for it, set {prefixed}"
+                "the environment variable {variable} is ignored: its value is invalid for this \
+                 server. If it is meant for this server, set {prefixed}"
             ),
             Outcome::Excluded(flag) => write!(
                 formatter,
-                "the environment variable {variable} is passed over, since {flag} is given. If it \
-                 is meant for this server, set {prefixed}"
+                "the environment variable {variable} is ignored, because {flag} is given. If it is \
+                 meant for this server, set {prefixed}"
             ),
             Outcome::ServiceLink => write!(
                 formatter,
-                "the environment variable {variable} is passed over: it describes a Service of \
-                 Kubernetes. Set enableServiceLinks: false in the pod to be rid of it"
+                "the environment variable {variable} is ignored: it describes a Service of \
+                 Kubernetes. To remove it, set enableServiceLinks: false in the pod"
             ),
         }
     }
 }
 
-/// Reads the command line and the environment of the process, and ends the process where one of them
-/// is wrong.
+/// Parses the command line and the environment of the process. Exits with a usage error if one of them is invalid.
+/// Gives the warnings, which can be logged after the set-up of logging.
 #[must_use]
 pub fn parse() -> (Cli, Vec<Notice>) {
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -95,7 +98,7 @@ fn read(
     let Some((name, given)) = matches.subcommand() else {
         return Ok((Cli::from_arg_matches(&matches)?, notices));
     };
-    // With the names of all variables, those that describe a Service too.
+    // This one has the names of all variables, also of those that describe a Service.
     let named = Cli::command();
     let Some(subcommand) = named.find_subcommand(name) else {
         return Ok((Cli::from_arg_matches(&matches)?, notices));
@@ -114,7 +117,7 @@ fn read(
     Ok((Cli::from_arg_matches(&matches)?, notices))
 }
 
-/// The command, not to read ports from variables that describe a Service.
+/// The command without the variables of ports that describe a Service.
 fn without_service_links(
     mut command: Command,
     variable: &dyn Fn(&str) -> Option<OsString>,
@@ -146,7 +149,7 @@ fn is_service_link(value: &OsStr) -> bool {
         .any(|scheme| value.starts_with(scheme.as_bytes()))
 }
 
-/// Which arguments are to be read from variables without the prefix, and what is to be told of these.
+/// The arguments that are read from variables without the prefix, with their variables, and the warnings.
 fn decide(
     command: &Command,
     given: &ArgMatches,
@@ -176,14 +179,14 @@ fn decide(
             plain_names.push((id.to_owned(), plain));
             continue;
         }
-        let rival = command
+        let conflicting = command
             .get_arg_conflicts_with(argument)
             .into_iter()
             .find(|other| is_given(given, other));
         let outcome = if prefixed == env::HOST && value == ALL_ADDRESSES {
             Outcome::AllAddresses
-        } else if let Some(rival) = rival {
-            Outcome::Excluded(format!("--{}", rival.get_long().unwrap_or_default()))
+        } else if let Some(conflicting) = conflicting {
+            Outcome::Excluded(format!("--{}", conflicting.get_long().unwrap_or_default()))
         } else if is_valid(command, argument, &value) {
             plain_names.push((id.to_owned(), plain));
             Outcome::Read
@@ -199,7 +202,7 @@ fn decide(
     (plain_names, notices)
 }
 
-/// Whether the flag, or the variable of our own, is there.
+/// Whether the flag or the prefixed variable is given.
 fn is_given(given: &ArgMatches, argument: &Arg) -> bool {
     matches!(
         given.value_source(argument.get_id().as_str()),
@@ -207,7 +210,7 @@ fn is_given(given: &ArgMatches, argument: &Arg) -> bool {
     )
 }
 
-/// Whether the argument takes a value.
+/// Whether a value is valid for the argument.
 fn is_valid(command: &Command, argument: &Arg, value: &OsStr) -> bool {
     let Some(long) = argument.get_long() else {
         return false;
@@ -231,8 +234,8 @@ fn is_valid(command: &Command, argument: &Arg, value: &OsStr) -> bool {
 mod tests {
     use super::*;
 
-    /// What `serve` with these flags makes of these variables. The prefixed ones are not those of the
-    /// process, so they can only be given as flags.
+    /// The result of `serve` with these flags and variables. Prefixed variables are those of the process, so they can
+    /// only be given as flags.
     fn decided(flags: &[&str], variables: &[(&str, &str)]) -> (Vec<&'static str>, Vec<Notice>) {
         let command = Cli::command();
         let arguments = ["springtide-server", "serve"].iter().chain(flags);
@@ -256,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_mean_by_a_plain_name_is_passed_over() {
+    fn an_invalid_value_is_ignored() {
         for (variable, prefixed, value) in [
             ("HOST", env::HOST, "x86_64-conda-linux-gnu"),
             ("HOST", env::HOST, ""),
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_wins_without_a_word() {
+    fn the_flag_takes_precedence_without_a_warning() {
         let nothing = (vec![], vec![]);
         assert_eq!(
             decided(&["--host", "::1"], &[("HOST", "127.0.0.1")]),
@@ -319,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_name_never_quarrels_with_what_is_given() {
+    fn a_variable_that_conflicts_with_a_flag_is_ignored() {
         let (read, notices) = decided(&["--model-path", "m.onnx"], &[("MODEL_DIR", "/x")]);
         assert!(read.is_empty());
         let excluded = Outcome::Excluded("--model-path".to_owned());
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_contracts_names_are_read_as_they_are_and_left_to_be_refused() {
+    fn permanent_names_are_read_and_validated_by_the_flag() {
         for value in ["8", "0"] {
             let variables = [("MAX_BATCH_SIZE", value), ("MAX_WAIT_MS", value)];
             let (read, notices) = decided(&[], &variables);
@@ -341,13 +344,13 @@ mod tests {
     }
 
     #[test]
-    fn names_that_never_were_without_the_prefix_are_not_read_without_it() {
+    fn names_that_always_had_the_prefix_are_not_read_without_it() {
         let variables = [("BATCHING_MODE", "never"), ("CORS_ORIGIN", "*")];
         assert_eq!(decided(&[], &variables), (vec![], vec![]));
     }
 
     #[test]
-    fn services_are_told_from_ports() {
+    fn variables_of_services_are_recognised() {
         assert!(is_service_link(OsStr::new("tcp://10.0.0.1:8000")));
         assert!(is_service_link(OsStr::new("udp://[fd00::1]:53")));
         assert!(!is_service_link(OsStr::new("8000")));
@@ -355,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_not_read_from_services_and_others_are() {
+    fn only_the_ports_of_services_are_not_read() {
         let link = |name: &str| (name == env::GRPC_PORT).then(|| "tcp://10.0.0.1:1".into());
         let (command, notices) = without_service_links(Cli::command(), &link);
         let serve = command.find_subcommand("serve").unwrap();

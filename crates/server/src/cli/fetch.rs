@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, value_parser};
 use springtide_contract::{env, paths};
 
-/// What to fetch. The URI and the sha256 are parsed by [`crate::fetch::run`] and not here: a pod's
-/// owner doesn't see usage errors, but reads of a refused model.
+/// The arguments. The URI and the checksum are parsed by [`crate::fetch::run`] and not here: the owner of a pod
+/// doesn't see usage errors, but sees the termination message.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
     /// URI of the model file: `file:///source/…`, `https://…` or `http://…`. If its query is secret, as in presigned

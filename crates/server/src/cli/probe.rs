@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 use springtide_contract::batching::BatchingMode;
+use springtide_contract::bounds;
 use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_inference::onnx::LinkPolicy;
 
 use super::values::{batching_mode, count, execution_provider};
 use crate::models::batching::BatchingPreference;
 
-/// What to try, as `serve` was told to serve it.
+/// The arguments, which `serve` derives from its own.
 #[derive(Debug, Args)]
 pub struct ProbeArgs {
     /// Path of libonnxruntime.so
@@ -20,9 +21,9 @@ pub struct ProbeArgs {
     #[arg(long, value_parser = execution_provider())]
     pub execution_provider: ExecutionProvider,
     /// Maximum number of rows in one batch
-    #[arg(long, value_parser = value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_parser = value_parser!(u32).range(bounds::MAX_BATCH_ROWS))]
     pub max_batch_size: u32,
-    /// Who decides whether requests share a batch
+    /// Whether requests of several clients share batches
     #[arg(long, value_parser = batching_mode())]
     pub batching_mode: BatchingMode,
     /// Folder of models that contains the model file
@@ -33,7 +34,7 @@ pub struct ProbeArgs {
 }
 
 impl ProbeArgs {
-    /// Where links to external data may lead.
+    /// The folder that links to external data must stay in.
     #[must_use]
     pub fn links(&self) -> LinkPolicy {
         self.model_dir
@@ -41,7 +42,7 @@ impl ProbeArgs {
             .map_or(LinkPolicy::BesideTheModel, LinkPolicy::Inside)
     }
 
-    /// What the model is batched by.
+    /// The requested batching of the model.
     #[must_use]
     pub fn batching_preference(&self) -> BatchingPreference {
         BatchingPreference {

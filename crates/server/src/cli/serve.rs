@@ -11,7 +11,7 @@ use clap::{Args, value_parser};
 use springtide_batching::{Config, Objective, Policy, Sharing};
 use springtide_contract::batching::{BatchingMode, BatchingPolicy};
 use springtide_contract::execution_provider::ExecutionProvider;
-use springtide_contract::{defaults, env, paths};
+use springtide_contract::{bounds, defaults, env, paths};
 
 use super::values::{batching_mode, batching_policy, count, execution_provider};
 use crate::http::cors::{Cors, Origin};
@@ -20,10 +20,10 @@ use crate::models::batching::BatchingPreference;
 use crate::models::isolation::IsolatedLoader;
 use crate::models::{ModelName, ModelSource};
 
-/// Time beyond the request timeout in which the answers to the last requests reach their clients.
-const ANSWER_TIME: Duration = Duration::from_secs(1);
+/// Time after the request timeout in which the last responses reach their clients.
+const RESPONSE_TIME: Duration = Duration::from_secs(defaults::ANSWER_SECONDS as u64);
 
-/// How to serve.
+/// The arguments.
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
     /// Address to listen on. Default: all addresses, over IPv6 and IPv4, or over IPv4 only on a machine without IPv6
@@ -59,14 +59,16 @@ pub struct ServeArgs {
     #[arg(long, env = env::MODEL_POLL_SECONDS, default_value_t = defaults::MODEL_POLL_SECONDS,
         value_parser = value_parser!(u32).range(0..=86_400))]
     pub model_poll_seconds: u32,
-    /// Maximum number of rows in one batch, and therefore in one request
+    /// Maximum number of rows in one batch; with 1, each request runs alone. If the requests of a model share batches,
+    /// it is also the maximum of one request. Otherwise the maximum is 4096 rows for /predict, and there is none for the
+    /// Open Inference Protocol
     #[arg(long, env = env::MAX_BATCH_SIZE, default_value_t = defaults::MAX_BATCH_ROWS,
-        value_parser = value_parser!(u32).range(1..=4096))]
+        value_parser = value_parser!(u32).range(bounds::MAX_BATCH_ROWS))]
     pub max_batch_size: u32,
     /// Maximum time that a batch waits, in milliseconds. With policy `window` it waits to fill. Otherwise it waits for
     /// clients that are about to send again, if measurements show a benefit
     #[arg(long, env = env::MAX_WAIT_MS, default_value_t = defaults::MAX_WAIT_MILLISECONDS,
-        value_parser = value_parser!(u32).range(0..=60_000))]
+        value_parser = value_parser!(u32).range(bounds::MAX_WAIT_MILLISECONDS))]
     pub max_wait_ms: u32,
     /// Time at which queued requests become a batch
     #[arg(long, env = env::BATCHING_POLICY, value_parser = batching_policy(), default_value_t)]
@@ -77,17 +79,17 @@ pub struct ServeArgs {
     pub batching_mode: BatchingMode,
     /// Maximum number of rows in the queue; further requests are rejected with 429
     #[arg(long, env = env::MAX_QUEUE_ROWS, default_value_t = defaults::MAX_QUEUE_ROWS,
-        value_parser = value_parser!(u32).range(1..=1_000_000))]
+        value_parser = value_parser!(u32).range(bounds::MAX_QUEUE_ROWS))]
     pub max_queue_rows: u32,
     /// Request timeout, in milliseconds; requests that exceed it are answered with 504
     #[arg(long, env = env::REQUEST_TIMEOUT_MS, default_value_t = defaults::REQUEST_TIMEOUT_MILLISECONDS,
-        value_parser = value_parser!(u32).range(1..=600_000))]
+        value_parser = value_parser!(u32).range(bounds::REQUEST_TIMEOUT_MILLISECONDS))]
     pub request_timeout_ms: u32,
     /// Latency objective in a long overload, in milliseconds. It applies once all workers have been busy without a
     /// pause for the request timeout. Requests that would exceed it are then rejected with 429, so that accepted ones
     /// meet it. 0 turns it off: requests wait until the request timeout
     #[arg(long, env = env::LATENCY_OBJECTIVE_MS, default_value_t = 0,
-        value_parser = value_parser!(u32).range(0..=600_000))]
+        value_parser = value_parser!(u32).range(bounds::LATENCY_OBJECTIVE_MILLISECONDS))]
     pub latency_objective_ms: u32,
     /// Execution provider of the model
     #[arg(long, env = env::EXECUTION_PROVIDER, value_parser = execution_provider(), default_value_t)]
@@ -132,8 +134,10 @@ pub struct ServeArgs {
     /// origin. May be given several times. Without it, browsers hide responses from the pages of all other origins
     #[arg(long, env = env::CORS_ORIGIN, value_delimiter = ',')]
     pub cors_origin: Vec<Origin>,
-    /// Maximum size of one request, in bytes. It is lower if the inputs of a model have a maximum number of elements.
-    /// Default: 64 MiB, or half of the default of --max-body-bytes-in-flight if that is less
+    /// Maximum size of one request of the Open Inference Protocol, in bytes, decompressed. Over HTTP it is lower for
+    /// models whose inputs have a small maximum number of elements. Requests to /predict have a maximum that is derived
+    /// from the features of their model instead. Default: 64 MiB, at most --max-body-bytes-in-flight, and with a memory
+    /// limit of the container at most half of the default of --max-body-bytes-in-flight
     #[arg(long, env = env::MAX_REQUEST_BYTES, value_parser = value_parser!(u64).range(1..=u64::from(u32::MAX)))]
     pub max_request_bytes: Option<u64>,
     /// Memory limit of all requests together, in bytes: headers, bodies, tensors and responses, at least 16 KiB per
@@ -166,17 +170,17 @@ pub struct ServeArgs {
 }
 
 fn workers() -> RangedI64ValueParser<u32> {
-    value_parser!(u32).range(1..=256)
+    value_parser!(u32).range(bounds::WORKERS)
 }
 
 impl ServeArgs {
-    /// Most rows in one batch.
+    /// Maximum rows in one batch.
     #[must_use]
     pub fn max_rows(&self) -> NonZeroUsize {
         count(self.max_batch_size)
     }
 
-    /// What models are batched by where their owners ship no settings.
+    /// The requested batching of models that have no settings of their own.
     #[must_use]
     pub fn batching_preference(&self) -> BatchingPreference {
         BatchingPreference {
@@ -185,8 +189,8 @@ impl ServeArgs {
         }
     }
 
-    /// How models that could end the process are tried first; None where this program can't be found,
-    /// as after its file was replaced.
+    /// The trial of models that could crash the process. None if this program can't be found, for example because its
+    /// file was replaced.
     #[must_use]
     pub fn isolated_loader(&self) -> Option<IsolatedLoader> {
         let mut arguments: Vec<OsString> = vec![
@@ -213,12 +217,12 @@ impl ServeArgs {
         })
     }
 
-    /// Bounds of batches and queues.
+    /// The configuration of batches and queues.
     #[must_use]
     pub fn batching(&self) -> Config {
         Config {
             policy: self.policy(),
-            // Decided for each version when it is loaded.
+            // It is decided for each version when it is loaded.
             sharing: Sharing::Alone,
             max_rows: self.max_rows(),
             max_queue_rows: count(self.max_queue_rows),
@@ -233,7 +237,7 @@ impl ServeArgs {
         })
     }
 
-    /// Where models come from.
+    /// The source of models.
     #[must_use]
     pub fn source(&self) -> ModelSource {
         match &self.model_dir {
@@ -245,70 +249,70 @@ impl ServeArgs {
         }
     }
 
-    /// Versions of each model that are served.
+    /// Maximum versions of each model that are served.
     #[must_use]
     pub fn versions(&self) -> NonZeroUsize {
         count(self.versions_per_model)
     }
 
-    /// Time between two looks at the source; None where it doesn't change.
+    /// Poll interval of the source. None if it is read only once.
     #[must_use]
     pub fn poll(&self) -> Option<Duration> {
         let changes = self.model_dir.is_some() && self.model_poll_seconds > 0;
         changes.then(|| Duration::from_secs(self.model_poll_seconds.into()))
     }
 
-    /// Workers that were asked for.
+    /// The requested inference threads. None: the default.
     #[must_use]
     pub fn worker_count(&self) -> Option<NonZeroUsize> {
         self.workers.map(count)
     }
 
-    /// Most connections of one address. None: as many as there are at all.
+    /// Maximum concurrent connections per client address, with `connections` in total. None: no limit.
     #[must_use]
     pub fn connections_per_peer(&self, connections: NonZeroUsize) -> Option<NonZeroUsize> {
         match self.max_connections_per_peer {
             None => NonZeroUsize::new(connections.get() / 2),
-            Some(most) => usize::try_from(most).ok().and_then(NonZeroUsize::new),
+            Some(maximum) => usize::try_from(maximum).ok().and_then(NonZeroUsize::new),
         }
     }
 
-    /// Greatest age of a connection.
+    /// Maximum age of a connection. None: no limit.
     #[must_use]
     pub fn connection_age(&self) -> Option<Duration> {
         let seconds = self.max_connection_age_seconds;
         (seconds > 0).then(|| Duration::from_secs(seconds.into()))
     }
 
-    /// Longest time that a connection may be idle between two requests.
+    /// Maximum idle time of a connection between two requests.
     #[must_use]
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_secs(self.idle_timeout_seconds.into())
     }
 
-    /// Whose pages may read answers.
+    /// The origins whose pages may read responses.
     #[must_use]
     pub fn cors(&self) -> Cors {
         self.cors_origin.iter().cloned().collect()
     }
 
-    /// How the memory is shared out under a limit: what is given goes before.
+    /// The parts of the memory under a limit in bytes. Flags take precedence.
     #[must_use]
-    pub fn room(&self, limit: Option<u64>) -> MemoryBudget {
-        let chosen = MemoryBudget::before_models(limit);
+    pub fn memory_budget(&self, limit: Option<u64>) -> MemoryBudget {
+        let default = MemoryBudget::before_models(limit);
         let requests_bytes = self
             .max_body_bytes_in_flight
-            .unwrap_or(chosen.requests_bytes);
+            .unwrap_or(default.requests_bytes);
         MemoryBudget {
-            connections: self.max_connections.map_or(chosen.connections, u64::from),
+            connections: self.max_connections.map_or(default.connections, u64::from),
             requests_bytes,
             request_bytes: self
                 .max_request_bytes
-                .unwrap_or_else(|| chosen.request_bytes.min(requests_bytes)),
+                .unwrap_or_else(|| default.request_bytes.min(requests_bytes)),
         }
     }
 
-    /// When queued requests become a batch.
+    /// The time at which queued requests become a batch.
     fn policy(&self) -> Policy {
         match self.batching_policy {
             BatchingPolicy::WorkConserving => Policy::WorkConserving {
@@ -326,17 +330,17 @@ impl ServeArgs {
         Duration::from_millis(self.request_timeout_ms.into())
     }
 
-    /// Least time in which a shutdown still takes connections.
+    /// Minimum time for which connections are accepted after the beginning of a shutdown.
     #[must_use]
     pub fn drain_delay(&self) -> Duration {
         Duration::from_secs(self.drain_delay_seconds.into())
     }
 
-    /// Longest time that a shutdown waits for accepted requests.
+    /// Maximum time that a shutdown waits for accepted requests.
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         self.drain_timeout_seconds.map_or_else(
-            || self.drain_delay() + self.request_timeout() + ANSWER_TIME,
+            || self.drain_delay() + self.request_timeout() + RESPONSE_TIME,
             |seconds| Duration::from_secs(seconds.into()),
         )
     }

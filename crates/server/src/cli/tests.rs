@@ -27,12 +27,12 @@ fn every_variable_of_the_contract_is_a_flag() {
 }
 
 #[test]
-fn every_variable_has_a_name_that_means_nothing_to_others() {
+fn every_variable_has_the_prefix() {
     let mut command = Cli::command();
     for subcommand in command.get_subcommands_mut() {
         for variable in subcommand.get_arguments().filter_map(clap::Arg::get_env) {
             let name = variable.to_str().unwrap();
-            // That is the name of ONNX Runtime's own bindings.
+            // The bindings of ONNX Runtime use this name.
             let is_our_own = name.starts_with(env::PREFIX) || name == env::ORT_DYLIB_PATH;
             assert!(is_our_own, "{name}");
         }

@@ -1,4 +1,4 @@
-//! Values that flags of several commands take.
+//! Types of values of flags.
 
 use std::num::NonZeroUsize;
 use std::str::FromStr;
@@ -8,12 +8,10 @@ use springtide_contract::batching::{BatchingMode, BatchingPolicy};
 use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_contract::names::UnknownName;
 
-/// Numbers of rows and threads that were checked to be at least 1 and fit any pointer size.
-pub(super) fn count(number: u32) -> NonZeroUsize {
-    usize::try_from(number)
-        .ok()
-        .and_then(NonZeroUsize::new)
-        .unwrap_or(NonZeroUsize::MIN)
+/// A number of bytes, rows, threads or connections, which is at least 1, as a number of the platform.
+pub(crate) fn count(number: impl Into<u64>) -> NonZeroUsize {
+    let number = usize::try_from(number.into()).unwrap_or(usize::MAX);
+    NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Values of a flag, by the names that the contract gives them, each with its help text.

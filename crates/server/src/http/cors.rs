@@ -1,5 +1,5 @@
-//! Cross-origin resource sharing (<https://fetch.spec.whatwg.org/#http-cors-protocol>): whose pages may
-//! read answers in browsers.
+//! Cross-origin resource sharing (<https://fetch.spec.whatwg.org/#http-cors-protocol>): the origins whose pages may
+//! read responses in browsers.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use springtide_open_inference::http::JSON_LENGTH_HEADER;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-/// For how long browsers may keep the answer to a preflight.
+/// Time for which browsers may cache the response to a preflight request.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
-/// An origin: of pages, or every one.
+/// An origin of pages, or all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Every one.
+    /// All origins.
     Any,
-    /// This one, as browsers send it.
+    /// One origin, as browsers send it.
     One(HeaderValue),
 }
 
-/// A text is no origin.
+/// A text isn't an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an origin is `*`, or like https://example.com or http://localhost:3000, without a path")]
 pub struct NoOrigin;
@@ -34,22 +34,22 @@ impl FromStr for Origin {
         if text == "*" {
             return Ok(Self::Any);
         }
-        let uri = Uri::from_str(text).map_err(|_no_uri| NoOrigin)?;
+        let uri = Uri::from_str(text).map_err(|_invalid| NoOrigin)?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(NoOrigin);
         };
-        // Written again, so that a path, a user or a query shows.
+        // A path, a user or a query isn't written again, so the texts differ.
         let origin = format!("{scheme}://{authority}").to_ascii_lowercase();
         let has_user = authority.as_str().contains('@');
         if has_user || !matches!(scheme, "http" | "https") || origin != text.to_ascii_lowercase() {
             return Err(NoOrigin);
         }
-        let value = HeaderValue::from_str(&origin).map_err(|_odd| NoOrigin)?;
+        let value = HeaderValue::from_str(&origin).map_err(|_invalid| NoOrigin)?;
         Ok(Self::One(value))
     }
 }
 
-/// Whose pages may read answers: nobody's by default.
+/// The origins whose pages may read responses: none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cors(Vec<Origin>);
 
@@ -60,8 +60,8 @@ impl FromIterator<Origin> for Cors {
 }
 
 impl Cors {
-    /// The endpoints, with the headers that browsers ask for.
-    pub fn around(&self, endpoints: Router) -> Router {
+    /// Adds the headers that browsers need to the responses of the endpoints.
+    pub fn layered(&self, endpoints: Router) -> Router {
         match self.layer() {
             Some(layer) => endpoints.layer(layer),
             None => endpoints,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused() {
+    fn other_texts_are_rejected() {
         for text in [
             "",
             "example.com",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_allowed_unless_somebody_is_named() {
+    fn no_origin_is_allowed_by_default() {
         assert!(Cors::default().layer().is_none());
         assert!(Cors(vec![Origin::Any]).layer().is_some());
     }

@@ -26,13 +26,13 @@ pub(crate) const AT_ONCE: Policy = Policy::WorkConserving {
     max_linger: Duration::ZERO,
 };
 
-/// The memory for bodies, in bytes.
+/// The memory for requests, in bytes.
 pub(crate) const REQUEST_MEMORY: usize = 1 << 20;
 
-/// Most bytes of one request.
+/// Maximum bytes of one request.
 pub(crate) const MAX_REQUEST_BYTES: usize = 16 << 20;
 
-/// A window that no test waits out.
+/// A window that is longer than any test.
 pub(crate) const WINDOW: Policy = Policy::Window(Duration::from_secs(60));
 
 /// A server that has no model yet.
@@ -49,9 +49,9 @@ pub(crate) fn app() -> Arc<App> {
     })
 }
 
-/// A server that is ready, with batches of four rows. With a long window nothing runs before the
-/// batch is full or the queue is closed. Where a worker must answer, the clock must not be paused: it
-/// would jump to the request's deadline while the worker's thread, which it doesn't know, is at work.
+/// A server that is ready, with batches of four rows. With a long window nothing runs before the batch is full or the
+/// queue is closed. If a worker has to answer, the clock must not be paused: it would jump to the deadline of the
+/// request while the thread of the worker runs.
 pub(crate) fn ready_app(policy: Policy, max_queue_rows: usize) -> Arc<App> {
     serving(FakeBackend::classifier(), policy, max_queue_rows)
 }
@@ -60,7 +60,7 @@ pub(crate) fn serving(backend: FakeBackend, policy: Policy, max_queue_rows: usiz
     serving_batches(backend, policy, 4, max_queue_rows)
 }
 
-/// A server that is ready for requests of so many rows.
+/// A server that is ready for requests of `rows` rows.
 pub(crate) fn serving_rows(backend: FakeBackend, rows: usize) -> Arc<App> {
     serving_batches(backend, AT_ONCE, rows, rows)
 }

@@ -56,14 +56,14 @@ fn each_one_that_is_passed_over_is_named_with_the_name_to_use() {
         .env("PORT", "0");
     let (_, said) = said(&mut command);
     for expected in [
-        "WORKERS is passed over",
+        "WORKERS is ignored",
         "set SPRINGTIDE_WORKERS",
-        "SPRINGTIDE_PORT is passed over: it describes a Service",
-        "PORT was read, which the next release passes over: set SPRINGTIDE_PORT",
+        "SPRINGTIDE_PORT is ignored: it describes a Service",
+        "PORT was read, but the next release will ignore it: set SPRINGTIDE_PORT",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
-    assert!(!said.contains("HOST is passed over"), "not asked: {said}");
+    assert!(!said.contains("HOST is ignored"), "not asked: {said}");
 }
 
 #[test]
