@@ -254,7 +254,7 @@ async fn a_failed_upgrade_stops_the_others_which_name_it() {
     settled(&world).await;
     assert_eq!(world.upgraded_ones(), first);
     let (_, message) = world.true_condition(11, "RolloutComplete");
-    assert!(message.contains("models/m02 has failed"), "{message}");
+    assert!(message.contains("models/m02 failed"), "{message}");
     running.stop().await;
 
     // The former image again, for all: the broken one comes first, and nothing else is in its way.
@@ -289,7 +289,7 @@ async fn an_upgrade_that_the_api_server_refuses_stops_the_others() {
     }
     pass(1).await.unwrap();
     let (_, message) = world.true_condition(1, "RolloutComplete");
-    assert!(message.contains("models/m00 has failed"), "{message}");
+    assert!(message.contains("models/m00 failed"), "{message}");
     // It is tried again, and then the other one has its turn.
     for number in [0, 0, 1] {
         pass(number).await.unwrap();

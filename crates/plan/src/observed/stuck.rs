@@ -150,7 +150,7 @@ fn time(event: &Event) -> Option<Timestamp> {
 fn why_no_volume(model_service: &ValidatedModelService, message: &str) -> String {
     match model_service.model_uri() {
         ModelUri::Claim { claim, .. } if message.contains(ATTACHED_ELSEWHERE) => format!(
-            "claim {claim} is attached to another node, and its volume can be on one node at a time. Use a claim with the access mode ReadOnlyMany or ReadWriteMany, or keep the pods on one node by spec.pod.nodeSelector."
+            "claim {claim} is attached to another node, and its volume allows only one node. Use a claim with the access mode ReadOnlyMany or ReadWriteMany, or keep the pods on one node with spec.pod.nodeSelector."
         ),
         ModelUri::Claim { claim, .. } => format!("claim {claim}: {}", without_ids(message)),
         ModelUri::ConfigMap { .. } | ModelUri::Secret { .. } | ModelUri::Http { .. } => {

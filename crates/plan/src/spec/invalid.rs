@@ -64,7 +64,7 @@ pub enum Invalid {
     #[error(transparent)]
     Resources(#[from] InvalidResources),
     /// It can't be parsed.
-    #[error("the spec can't be read, its definition may be newer than the operator: {0}")]
+    #[error("the spec can't be parsed (the CRD may be newer than the operator): {0}")]
     Unreadable(String),
     /// Fewer pods at most than at least.
     #[error("spec.autoscaling.minReplicas must be at most spec.autoscaling.maxReplicas")]
@@ -103,7 +103,7 @@ pub(crate) fn within(field: &str, value: i32, min: i32, max: i32) -> Result<(), 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPod {
     /// A name that has a meaning already.
-    #[error("{field} must not have {name}, which the operator sets itself")]
+    #[error("{field} must not contain {name}, which the operator sets")]
     Reserved {
         /// The field.
         field: &'static str,
@@ -112,7 +112,7 @@ pub enum InvalidPod {
     },
     /// A volume of no kind that is allowed, or of several.
     #[error(
-        "spec.pod.volumes[] must have exactly one of configMap, secret, persistentVolumeClaim, emptyDir, csi, image, and {0} hasn't"
+        "spec.pod.volumes[] must have exactly one of configMap, secret, persistentVolumeClaim, emptyDir, csi, image, but {0} doesn't"
     )]
     VolumeKind(String),
     /// An empty volume without a size.
@@ -120,7 +120,7 @@ pub enum InvalidPod {
     VolumeSize(String),
     /// A mount of a volume that isn't there.
     #[error(
-        "spec.pod.volumeMounts[].name must be the name of one of spec.pod.volumes, and {0} isn't"
+        "spec.pod.volumeMounts[].name must be the name of a volume in spec.pod.volumes, but {0} isn't"
     )]
     NoVolume(String),
 }
@@ -130,12 +130,12 @@ pub enum InvalidPod {
 pub enum InvalidResources {
     /// A resource that may not be named.
     #[error(
-        "spec.server.resources may have cpu, memory and extended resources such as nvidia.com/gpu, and not {0}"
+        "spec.server.resources may have cpu, memory and extended resources such as nvidia.com/gpu, but not {0}"
     )]
     Name(String),
     /// What isn't an amount, or not one of this resource.
     #[error(
-        "spec.server.resources must have a positive quantity of {0}, a whole number but for cpu and memory"
+        "spec.server.resources must have a positive quantity of {0}, and a whole number for all but cpu and memory"
     )]
     Amount(String),
     /// A request that is more than the limit.
@@ -145,6 +145,6 @@ pub enum InvalidResources {
     #[error("spec.server.resources.requests.{0} must be equal to spec.server.resources.limits.{0}")]
     NotLimit(String),
     /// No limit where there has to be one.
-    #[error("spec.server.resources.limits may be {UNLIMITED} for cpu only, and not for {0}")]
+    #[error("spec.server.resources.limits may be {UNLIMITED} only for cpu, not for {0}")]
     Unlimited(String),
 }

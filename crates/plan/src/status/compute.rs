@@ -127,21 +127,21 @@ pub fn superseded(
     now: Timestamp,
 ) -> ModelServiceStatus {
     let generation = model_service.metadata.generation.unwrap_or_default();
-    let in_force = status.observed_generation.unwrap_or_default();
+    let last_valid = status.observed_generation.unwrap_or_default();
     let mut conditions = status.conditions;
     for ready in &mut conditions {
         if ready.type_ != condition::READY {
             continue;
         }
-        let but = if ready.status == ConditionStatus::True.as_str() {
+        let other = if ready.status == ConditionStatus::True.as_str() {
             String::new()
         } else {
-            format!(" Of that: {}", ready.message)
+            format!(" Its state: {}", ready.message)
         };
         let result = ConditionResult::no(
             invalid.reason(),
             format!(
-                "{invalid}. Generation {in_force} of the spec, the last valid one, stays in force.{but}"
+                "{invalid}. The last valid spec, generation {last_valid}, stays in effect.{other}"
             ),
         );
         let judged = self::conditions(vec![(condition::READY, result)], generation, previous, now);

@@ -31,7 +31,7 @@ pub fn yielding(
         return said.map(|_| Vec::new());
     };
     let message = format!(
-        "{begins}watches this namespace, too, and leaves the ModelService to operator {to}. To choose, give one of them another class (operatorClass in its chart) and set spec.operatorClass."
+        "{begins}also watches this namespace and leaves the ModelService to operator {to}. To choose the operator, give one of them another operatorClass in its chart, and set spec.operatorClass."
     );
     let is_said = said.is_some_and(|said| said.message == message);
     (!is_said).then(|| {

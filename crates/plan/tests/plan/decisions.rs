@@ -179,7 +179,7 @@ fn a_new_deployment_begins_with_the_least_pods() {
     assert_eq!(bed.changes(), [(0, 2)]);
     assert_eq!(
         bed.latest().message,
-        "Scaled up from 0 to 2 pods: an autoscaler begins with minReplicas."
+        "Scaled up from 0 to 2 pods: an autoscaler starts with minReplicas."
     );
 }
 
@@ -254,7 +254,7 @@ fn what_an_hpa_does_about_its_bounds_has_no_signal() {
     assert_eq!(bed.latest().limited_by, Some(Limit::MinReplicas));
     assert_eq!(
         bed.latest().message,
-        "Scaled up from 2 to 5 pods: a schedule of spec.autoscaling.schedules asks for at least 5."
+        "Scaled up from 2 to 5 pods: a schedule in spec.autoscaling.schedules sets a minimum of 5."
     );
 }
 
@@ -350,7 +350,7 @@ fn a_schedule_of_keda_is_no_signal() {
     );
     assert_eq!(
         decision.message,
-        "Scaled up from 2 to 6 pods: the trigger schedule-morning holds."
+        "Scaled up from 2 to 6 pods: the trigger schedule-morning is active."
     );
 }
 
@@ -363,7 +363,7 @@ fn changes_by_others_are_known_as_such() {
     assert_eq!(bed.latest().time.0, at(20));
     assert_eq!(
         bed.latest().message,
-        "Scaled up from 2 to 7 pods: by kubectl, and not by the autoscaler."
+        "Scaled up from 2 to 7 pods: by kubectl, not by the autoscaler."
     );
     // Who that is turns out once the HPA has seen it.
     bed.replicas(3, "argocd-controller", 40);
@@ -384,7 +384,7 @@ fn a_fixed_number_of_pods_is_a_decision_of_the_spec() {
     bed.look();
     assert_eq!(
         bed.latest().message,
-        "Scaled up from 2 to 5 pods: spec.replicas says so."
+        "Scaled up from 2 to 5 pods: spec.replicas is 5."
     );
 }
 
@@ -401,7 +401,7 @@ fn steps_that_nobody_saw_are_one_decision() {
     bed.look();
     assert_eq!(bed.changes(), [(8, 12), (2, 8), (0, 2)]);
     assert_eq!(bed.latest().time.0, at(40));
-    assert!(bed.latest().message.contains("wasn't seen"));
+    assert!(bed.latest().message.contains("weren't observed"));
 }
 
 #[test]

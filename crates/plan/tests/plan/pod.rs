@@ -131,19 +131,19 @@ fn what_an_older_definition_let_through_is_refused() {
     for (pod, expected) in [
         (
             json!({"labels": {"app.kubernetes.io/name": "x"}}),
-            "spec.pod.labels must not have app.kubernetes.io/name",
+            "spec.pod.labels must not contain app.kubernetes.io/name",
         ),
         (
             json!({"annotations": {"prometheus.io/port": "1"}}),
-            "spec.pod.annotations must not have prometheus.io/port",
+            "spec.pod.annotations must not contain prometheus.io/port",
         ),
         (
             json!({"env": [{"name": "SPRINGTIDE_PORT", "value": "1"}]}),
-            "spec.pod.env must not have SPRINGTIDE_PORT",
+            "spec.pod.env must not contain SPRINGTIDE_PORT",
         ),
         (
             json!({"volumes": [{"name": "models", "configMap": {"name": "a"}}]}),
-            "spec.pod.volumes must not have models",
+            "spec.pod.volumes must not contain models",
         ),
         (
             json!({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}),
@@ -159,11 +159,11 @@ fn what_an_older_definition_let_through_is_refused() {
         ),
         (
             json!({"volumes": volumes, "volumeMounts": [{"name": "a", "mountPath": "/models/x"}]}),
-            "spec.pod.volumeMounts must not have /models/x",
+            "spec.pod.volumeMounts must not contain /models/x",
         ),
         (
             json!({"volumeMounts": [{"name": "a", "mountPath": "/a"}]}),
-            "spec.pod.volumeMounts[].name must be the name of one of spec.pod.volumes",
+            "spec.pod.volumeMounts[].name must be the name of a volume in spec.pod.volumes",
         ),
         (
             json!({"terminationGracePeriodSeconds": 16}),

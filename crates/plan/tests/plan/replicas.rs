@@ -292,7 +292,7 @@ fn a_fixed_number_is_not_applied_beside_somebody_elses_autoscaler() {
     );
     assert_eq!(
         message(&status, "AutoscalingReady"),
-        "spec.replicas isn't applied: another HorizontalPodAutoscaler scales the Deployment (by-hand). Delete it, or set spec.autoscaling.engine and leave spec.replicas out."
+        "spec.replicas isn't applied: another HorizontalPodAutoscaler scales the Deployment (by-hand). Delete it, or set spec.autoscaling.engine and remove spec.replicas."
     );
 }
 

@@ -123,7 +123,7 @@ fn a_deletion_that_a_finalizer_holds_up_is_no_progress() {
     assert_eq!(reason("KEDA", 30), "HeldByFinalizer");
     assert_eq!(
         message(&after("HPA", 30), "AutoscalingReady"),
-        "ScaledObject iris is deleted and still held by a finalizer (finalizer.keda.sh). Check that KEDA's operator runs. If KEDA is gone for good: `kubectl patch scaledobject iris --type merge --patch '{\"metadata\":{\"finalizers\":null}}'`."
+        "ScaledObject iris is being deleted, but a finalizer holds it (finalizer.keda.sh). Check that the KEDA operator runs. If KEDA was uninstalled, remove the finalizer: `kubectl patch scaledobject iris --type merge --patch '{\"metadata\":{\"finalizers\":null}}'`."
     );
 }
 
@@ -224,7 +224,7 @@ fn the_former_autoscaler_stays_where_the_new_one_cannot_be_made() {
         );
         let message = message(&status, "AutoscalingReady");
         assert!(
-            message.contains("the former HorizontalPodAutoscaler"),
+            message.contains("the previous HorizontalPodAutoscaler"),
             "{message}"
         );
     }
@@ -331,7 +331,7 @@ fn the_hpa_of_another_model_service_is_not_left_to_keda() {
     );
     let said = message(&status, "AutoscalingReady");
     assert!(
-        said.starts_with("HorizontalPodAutoscaler keda-hpa-iris, which KEDA would make, belongs to ModelService keda-hpa-iris."),
+        said.starts_with("HorizontalPodAutoscaler keda-hpa-iris, which KEDA would create, belongs to ModelService keda-hpa-iris."),
         "{said}"
     );
     // It has nothing to do with who has another engine.
@@ -356,7 +356,7 @@ fn the_hpa_of_another_model_service_is_not_left_to_keda() {
     let status = status_of(&with_engine("KEDA"), &with_hpa);
     let said = message(&status, "AutoscalingReady");
     assert!(
-        said.contains("the former HorizontalPodAutoscaler goes on scaling"),
+        said.contains("the previous HorizontalPodAutoscaler continues to scale"),
         "{said}"
     );
 

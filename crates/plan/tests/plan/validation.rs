@@ -197,7 +197,7 @@ fn the_last_valid_spec_stays_in_force_and_its_status_says_so() {
     let ready = message(&status, "Ready");
     assert!(ready.contains("schedules[0].timezone"), "{ready}");
     assert!(
-        ready.contains("Generation 1 of the spec, the last valid one, stays in force."),
+        ready.contains("The last valid spec, generation 1, stays in effect."),
         "{ready}"
     );
     assert_eq!(status.observed_generation, Some(2));

@@ -103,7 +103,7 @@ async fn a_time_zone_that_does_not_exist_leaves_the_last_valid_spec_in_force() -
                 let service = testbed.get(kind::MODEL_SERVICE, &name).await?;
                 let ready = condition(&service, "Ready").cloned().unwrap_or_default();
                 let message = ready["message"].as_str().unwrap_or_default();
-                let says_so = ready["reason"] == "InvalidSpec" && message.contains("Generation 1 ");
+                let says_so = ready["reason"] == "InvalidSpec" && message.contains("generation 1,");
                 Ok(Look::at(says_so, || ready.to_string()))
             },
         )

@@ -82,7 +82,7 @@ fn losses() -> Vec<Loss> {
             "node",
             json!({"phase": "Failed", "conditions": target("DeletionByPodGC")}),
             "NodeLost",
-            &["went with its node"],
+            &["node no longer exists"],
         ),
         ("memory", killed, "OutOfMemory", &["limits.memory"]),
     ]

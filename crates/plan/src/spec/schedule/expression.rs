@@ -17,7 +17,7 @@ use jiff::{
 
 /// Most occurrences on a day. An HPA looks every 15 s and takes pods away over minutes: what comes more
 /// often than once an hour is a rate of its own, not a schedule.
-const MOST_PER_DAY: usize = 24;
+const MAX_PER_DAY: usize = 24;
 
 /// Where what is asked of an expression as such begins: a Friday, so that a weekend is soon met.
 const REFERENCE: DateTime = civil::datetime(2027, 1, 1, 0, 0, 0, 0);
@@ -34,10 +34,10 @@ pub enum InvalidExpression {
     #[error("must not have L, W, # or +: list the days of the month or of the week")]
     Extension,
     /// It never comes.
-    #[error("never comes: no such day is in any year")]
+    #[error("must name a day that exists: it never occurs")]
     Never,
     /// It comes too often.
-    #[error("must come at most {MOST_PER_DAY} times a day, such as `0 8 * * *` or `0 */2 * * *`")]
+    #[error("must occur at most {MAX_PER_DAY} times a day, such as `0 8 * * *` or `0 */2 * * *`")]
     TooOften,
 }
 
@@ -80,9 +80,9 @@ impl Expression {
         let first = expression.first().ok_or(InvalidExpression::Never)?;
         let on_that_day = std::iter::successors(Some(first), |at| expression.after(*at))
             .take_while(|at| at.date() == first.date())
-            .take(MOST_PER_DAY + 1)
+            .take(MAX_PER_DAY + 1)
             .count();
-        if on_that_day > MOST_PER_DAY {
+        if on_that_day > MAX_PER_DAY {
             return Err(InvalidExpression::TooOften);
         }
         Ok(expression)
@@ -251,9 +251,9 @@ mod tests {
             ("0 8 15W * *", "L, W, # or +"),
             ("0 8 * * 1#2", "L, W, # or +"),
             ("0 8 13 * +5", "L, W, # or +"),
-            ("0 0 31 2 *", "never comes"),
-            ("0 0 30,31 2 *", "never comes"),
-            ("0 0 31 2,4,6,9,11 *", "never comes"),
+            ("0 0 31 2 *", "never occurs"),
+            ("0 0 30,31 2 *", "never occurs"),
+            ("0 0 31 2,4,6,9,11 *", "never occurs"),
             ("* * * * *", "24 times a day"),
             ("*/30 * * * *", "24 times a day"),
             ("0-24 8 29 2 *", "24 times a day"),

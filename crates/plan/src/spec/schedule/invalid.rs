@@ -18,7 +18,7 @@ pub struct InvalidSchedule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// Two have the same name.
-    #[error("is the name of an earlier schedule, too: give each its own")]
+    #[error("must be unique: an earlier schedule has the same name")]
     NameTaken,
     /// There is no such time zone.
     #[error(
@@ -30,7 +30,7 @@ pub enum Problem {
     Expression(#[from] InvalidExpression),
     /// It begins twice before it ends, or ends twice before it begins.
     #[error(
-        "comes twice in a row ({} and {}): start and end must take turns, so let both name the same days",
+        "occurs twice in a row ({} and {}): start and end must alternate, so use the same days for both",
         time(first),
         time(second)
     )]
@@ -41,7 +41,7 @@ pub enum Problem {
         second: DateTime,
     },
     /// It begins when it ends.
-    #[error("comes at the same time as start ({}): leave time between them", time(.0))]
+    #[error("occurs at the same time as start ({}): choose a later time", time(.0))]
     Together(DateTime),
 }
 

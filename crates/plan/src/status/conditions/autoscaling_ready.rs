@@ -26,23 +26,21 @@ use crate::{
 pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     let active = context.active;
     match active {
-        ActiveAutoscaler::Fixed { replicas } => {
-            switching(context, "spec.replicas is applied")
-                .or_else(|| another(context))
-                .unwrap_or_else(|| {
-                    ConditionResult::yes(
-                        Reason::FixedReplicas,
-                        format!(
-                            "spec.autoscaling.engine is None: the number of pods is fixed at {replicas}."
-                        ),
-                    )
-                })
+        ActiveAutoscaler::Fixed { replicas } => switching(context, "spec.replicas is applied")
+            .or_else(|| another(context))
+            .unwrap_or_else(|| {
+                ConditionResult::yes(
+                    Reason::FixedReplicas,
+                    format!("spec.autoscaling.engine is None: replicas are fixed at {replicas}."),
+                )
+            }),
+        ActiveAutoscaler::Hpa(effective) => {
+            not_applied(context, ChildKind::HorizontalPodAutoscaler)
+                .unwrap_or_else(|| hpa(context, active, effective))
         }
-        ActiveAutoscaler::Hpa(effective) => not_applied(context, ChildKind::HorizontalPodAutoscaler)
-            .unwrap_or_else(|| hpa(context, active, effective)),
         ActiveAutoscaler::Keda(_) if !context.observed.capabilities.keda => {
             let meanwhile = kept(context)
-                .unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
+                .unwrap_or_else(|| "Until then, no autoscaler sets the replicas.".to_owned());
             ConditionResult::no(
                 Reason::KedaMissing,
                 format!(
@@ -65,11 +63,11 @@ fn keda_hpa_name_conflict(context: &StatusContext<'_>) -> Option<ConditionResult
     let holder = holder_of_keda_hpa(context.model_service, context.observed)?;
     let hpa = context.model_service.keda_hpa_name();
     let meanwhile =
-        kept(context).unwrap_or_else(|| "Until then nothing scales the pods.".to_owned());
+        kept(context).unwrap_or_else(|| "Until then, no autoscaler sets the replicas.".to_owned());
     Some(ConditionResult::no(
         Reason::NameTaken,
         format!(
-            "HorizontalPodAutoscaler {hpa}, which KEDA would make, belongs to ModelService {holder}. Give one of the two ModelServices another name, or set spec.autoscaling.engine to HPA here. {meanwhile}"
+            "HorizontalPodAutoscaler {hpa}, which KEDA would create, belongs to ModelService {holder}. Give one of the two ModelServices another name, or set spec.autoscaling.engine to HPA here. {meanwhile}"
         ),
     ))
 }
@@ -79,13 +77,13 @@ fn keda_not_running(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let due = adoption_deadline(context.observed)?;
     (due <= context.now).then(|| {
         let api = match context.observed.capabilities.external_metrics {
-            ExternalMetrics::Absent => " (nothing serves external.metrics.k8s.io)",
+            ExternalMetrics::Absent => " (external.metrics.k8s.io isn't registered)",
             ExternalMetrics::Unknown | ExternalMetrics::Registered => "",
         };
         ConditionResult::no(
             Reason::KedaNotRunning,
             format!(
-                "KEDA's definitions are installed, but KEDA hasn't looked at the ScaledObject{api}: nothing scales the pods. Check that KEDA's operator runs and watches this namespace, or set spec.autoscaling.engine to HPA."
+                "KEDA's CRDs are installed, but KEDA hasn't processed the ScaledObject{api}. Until then, no autoscaler sets the replicas. Check that the KEDA operator runs and watches this namespace, or set spec.autoscaling.engine to HPA."
             ),
         )
     })
@@ -97,7 +95,7 @@ fn prometheus_refused(context: &StatusContext<'_>) -> Option<ConditionResult> {
     context.desired.prometheus_refused.then(|| {
         ConditionResult::no(
             Reason::PrometheusAddressRefused,
-            "spec.autoscaling.keda.prometheusAddress isn't among the addresses that the operator allows: KEDA asks the operator's own Prometheus. Leave the field out, or have the address added to prometheus.allowedAddresses of the operator's chart.",
+            "The operator doesn't allow the address in spec.autoscaling.keda.prometheusAddress. KEDA queries the operator's own Prometheus instead. Remove the field, or add the address to prometheus.allowedAddresses of the operator's chart.",
         )
     })
 }
@@ -105,7 +103,9 @@ fn prometheus_refused(context: &StatusContext<'_>) -> Option<ConditionResult> {
 /// What sets the number of pods while the autoscaler that the spec names can't be made.
 fn kept(context: &StatusContext<'_>) -> Option<String> {
     let kind = context.desired.retained?;
-    Some(format!("Until then the former {kind} goes on scaling."))
+    Some(format!(
+        "Until then, the previous {kind} continues to scale."
+    ))
 }
 
 /// Somebody else's autoscaler sets what the spec fixes.
@@ -121,7 +121,7 @@ fn another(context: &StatusContext<'_>) -> Option<ConditionResult> {
         ConditionResult::no(
             Reason::AnotherAutoscaler,
             format!(
-                "spec.replicas isn't applied: another HorizontalPodAutoscaler scales the Deployment ({}). Delete it, or set spec.autoscaling.engine and leave spec.replicas out.",
+                "spec.replicas isn't applied: another HorizontalPodAutoscaler scales the Deployment ({}). Delete it, or set spec.autoscaling.engine and remove spec.replicas.",
                 names.join(", ")
             ),
         )
@@ -138,7 +138,7 @@ fn switching(context: &StatusContext<'_>, before: &str) -> Option<ConditionResul
     Some(why.unwrap_or_else(|| {
         ConditionResult::no(
             Reason::SwitchingAutoscaler,
-            format!("The former {former} must be gone before {before}."),
+            format!("The previous {former} must be removed before {before}."),
         )
     }))
 }
@@ -160,14 +160,14 @@ fn left_by_keda(
         ConditionResult::no(
             Reason::AnotherAutoscaler,
             format!(
-                "HorizontalPodAutoscaler {name}, which KEDA made for a ScaledObject that is gone, still scales the Deployment, and nothing deletes it. Delete it before {before}: {delete}."
+                "HorizontalPodAutoscaler {name} still scales the Deployment. KEDA created it for a ScaledObject that no longer exists, and it has no owner. Delete it before {before}: {delete}."
             ),
         )
     } else {
         ConditionResult::no(
             Reason::SwitchingAutoscaler,
             format!(
-                "HorizontalPodAutoscaler {name}, which KEDA made for the former ScaledObject, must be gone before {before}. Kubernetes deletes it within seconds; where it stays: {delete}."
+                "HorizontalPodAutoscaler {name}, which KEDA created for the previous ScaledObject, must be removed before {before}. Kubernetes deletes it within seconds. If it remains, delete it: {delete}."
             ),
         )
     })
@@ -203,17 +203,14 @@ fn hpa(
     let Some(hpa) = &observed.horizontal_pod_autoscaler else {
         return ConditionResult::unknown(
             Reason::Starting,
-            "The HorizontalPodAutoscaler is being made.",
+            "The HorizontalPodAutoscaler is being created.",
         );
     };
     if let Some(fault) = scaling_fault(hpa) {
         return fault;
     }
     if effective.unavailable.is_empty() {
-        return scaling(
-            "The HorizontalPodAutoscaler sets the number of pods.",
-            effective,
-        );
+        return scaling("The HorizontalPodAutoscaler sets the replicas.", effective);
     }
     // An adapter lists what some pod reports already.
     let may_come = observed.capabilities.pods_metrics != PodsMetrics::Absent
@@ -222,7 +219,7 @@ fn hpa(
         return ConditionResult::unknown(
             Reason::Starting,
             format!(
-                "The custom metrics API has nothing of the pods yet: {} follows later.",
+                "The custom metrics API has no metrics of the pods yet. Until it has, {} isn't followed.",
                 unavailable(effective)
             ),
         );
@@ -242,8 +239,8 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
     const ADAPTER: &str = "prometheus-adapter (https://github.com/kubernetes-sigs/prometheus-adapter) with the rules in examples/prometheus-adapter.values.yaml";
     let api = match observed.capabilities.pods_metrics {
         PodsMetrics::Absent => "the cluster has no custom metrics API",
-        PodsMetrics::Unknown => "the custom metrics API doesn't answer",
-        PodsMetrics::Listed(_) => "the custom metrics API doesn't list it for pods",
+        PodsMetrics::Unknown => "the custom metrics API doesn't respond",
+        PodsMetrics::Listed(_) => "the custom metrics API has no such metric of pods",
     };
     let metrics = effective
         .unavailable
@@ -254,13 +251,11 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
     let remedy = match (observed.capabilities.keda, effective.pods.engine) {
         (true, AutoscalerEngine::Auto) => {
             format!(
-                "KEDA's definitions are installed, but KEDA isn't running: nothing serves external.metrics.k8s.io. Start KEDA (https://keda.sh), or install {ADAPTER}."
+                "KEDA's CRDs are installed, but KEDA isn't running: external.metrics.k8s.io isn't registered. Start KEDA (https://keda.sh), or install {ADAPTER}."
             )
         }
         (true, _) => {
-            format!(
-                "Set spec.autoscaling.engine to Auto, which follows it by KEDA, or use {ADAPTER}."
-            )
+            format!("Set spec.autoscaling.engine to Auto to use KEDA, or install {ADAPTER}.")
         }
         (false, AutoscalerEngine::Auto) => {
             format!("Install KEDA (https://keda.sh), or {ADAPTER}.")
@@ -272,10 +267,10 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
     let instead = match effective.targets.of(Signal::CpuUtilizationPercent) {
         Some(percent) if effective.stands_in => {
             format!(
-                " Until then the HorizontalPodAutoscaler follows CPU at {percent} % of the request."
+                " Until then, the HorizontalPodAutoscaler follows CPU at {percent} % of the request."
             )
         }
-        _ => " Until then the HorizontalPodAutoscaler follows the other targets.".to_owned(),
+        _ => " Until then, the HorizontalPodAutoscaler follows the other targets.".to_owned(),
     };
     let memory = match &effective.memory {
         MemoryTarget::NoRoom(no_room) => format!(" {}", without_memory(no_room, effective)),
@@ -295,7 +290,7 @@ fn scaling(message: &str, effective: &EffectiveTargets<'_>) -> ConditionResult {
         MemoryTarget::NotYet => ConditionResult::yes(
             Reason::Scaling,
             format!(
-                "{message} It follows memoryUtilizationPercent once a pod has said what it takes at rest."
+                "{message} It follows memoryUtilizationPercent once a pod has reported its memory at rest."
             ),
         ),
         MemoryTarget::NoRoom(no_room) => ConditionResult::yes(
@@ -314,33 +309,33 @@ fn without_memory(no_room: &NoRoom, effective: &EffectiveTargets<'_>) -> String 
         exceeds_limit,
     } = no_room;
     let limit = if *exceeds_limit {
-        ", and spec.server.resources.limits.memory to that at least"
+        ", and spec.server.resources.limits.memory to at least the same"
     } else {
         ""
     };
     let instead = match effective.targets.of(Signal::CpuUtilizationPercent) {
         Some(percent) if effective.stands_in => {
-            format!(" Until then CPU is followed at {percent} % of the request.")
+            format!(" Until then, the autoscaler follows CPU at {percent} % of the request.")
         }
         _ => String::new(),
     };
     format!(
-        "memoryUtilizationPercent isn't followed: a pod takes {at_rest_mebibytes} MiB without a request, which leaves no room under {percent} % of the {} that it requests, and more pods don't change that. To have it followed, set spec.server.resources.requests.memory to {}{limit}.{instead}",
+        "memoryUtilizationPercent isn't followed: a pod uses {at_rest_mebibytes} MiB at rest, which leaves no room below {percent} % of its memory request, {}. More pods don't change that. To follow the target, set spec.server.resources.requests.memory to {}{limit}.{instead}",
         request.0, sufficient.0
     )
 }
 
 fn keda(observed: &Observed, effective: &EffectiveTargets<'_>) -> ConditionResult {
     let Some(scaled_object) = &observed.scaled_object else {
-        return ConditionResult::unknown(Reason::Starting, "The ScaledObject is being made.");
+        return ConditionResult::unknown(Reason::Starting, "The ScaledObject is being created.");
     };
     if scaled_object.is_paused() {
         return ConditionResult::no(
             Reason::Paused,
-            "The ScaledObject is paused by an annotation, autoscaling.keda.sh/paused or autoscaling.keda.sh/paused-replicas: nothing scales the pods until it is removed.",
+            "The ScaledObject is paused by the annotation autoscaling.keda.sh/paused or autoscaling.keda.sh/paused-replicas. Remove it. Until then, no autoscaler sets the replicas.",
         );
     }
-    let scales = || scaling("KEDA sets the number of pods.", effective);
+    let scales = || scaling("KEDA sets the replicas.", effective);
     let scaling = |hpa| scaling_fault(hpa).unwrap_or_else(scales);
     let hpa = observed.keda_horizontal_pod_autoscaler.as_ref();
     if scaled_object.trigger_fault().is_some() {
@@ -348,7 +343,7 @@ fn keda(observed: &Observed, effective: &EffectiveTargets<'_>) -> ConditionResul
             || {
                 ConditionResult::no(
                     Reason::TriggerError,
-                    "KEDA can't read its triggers and has made no HorizontalPodAutoscaler yet. MetricsHealthy says what to check.",
+                    "KEDA can't read its triggers and hasn't created a HorizontalPodAutoscaler yet. See the condition MetricsHealthy.",
                 )
             },
             scaling,
@@ -357,7 +352,7 @@ fn keda(observed: &Observed, effective: &EffectiveTargets<'_>) -> ConditionResul
     let starting = || {
         ConditionResult::unknown(
             Reason::Starting,
-            "KEDA hasn't looked at the ScaledObject yet.",
+            "KEDA hasn't processed the ScaledObject yet.",
         )
     };
     let Some(ready) = scaled_object.condition("Ready") else {
@@ -385,18 +380,22 @@ fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<ConditionResult> {
         .filter(|able| able.status == "False")
         .map(|able| others(able.reason.as_deref(), Reason::UnableToScale));
     let name = hpa.metadata.name.as_deref().unwrap_or_default();
-    let hint = format!("`kubectl describe hpa {name}` says more.");
+    let hint = format!("See `kubectl describe hpa {name}`.");
     if let Some(reason) = unable {
         return Some(ConditionResult::no(
             reason,
-            format!("The HorizontalPodAutoscaler can't read or change the number of pods. {hint}"),
+            format!(
+                "The HorizontalPodAutoscaler can't read or update the scale of the Deployment. {hint}"
+            ),
         ));
     }
     let reason = hpa_off(hpa)?;
     let why = match reason {
-        "ScalingDisabled" => "The HorizontalPodAutoscaler is off while the Deployment has 0 pods.",
+        "ScalingDisabled" => {
+            "The HorizontalPodAutoscaler is disabled while the Deployment has 0 replicas."
+        }
         "AmbiguousSelector" => {
-            "Another HorizontalPodAutoscaler scales the same pods, so neither follows its readings. Delete it."
+            "Another HorizontalPodAutoscaler selects the same pods, so neither of them scales. Delete it."
         }
         _ => "The HorizontalPodAutoscaler can't select the pods.",
     };

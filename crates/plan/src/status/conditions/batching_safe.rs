@@ -36,13 +36,13 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
 const fn what_follows(mode: BatchingMode) -> &'static str {
     match mode {
         BatchingMode::Auto => {
-            "Each request runs alone until spec.model names another file: export the model so that the outputs of a row don't depend on other rows. Where the difference does no harm, spec.server.batching.mode Always has requests share batches again."
+            "Each request runs alone until spec.model names another file. Export the model so that the outputs of a row don't depend on other rows. If the difference is harmless, set spec.server.batching.mode to Always to share batches again."
         }
         BatchingMode::Always => {
-            "Requests go on sharing batches, since spec.server.batching.mode is Always: set it to Auto or Never unless the difference does no harm."
+            "Requests still share batches, because spec.server.batching.mode is Always. Set it to Auto or Never, unless the difference is harmless."
         }
         BatchingMode::Never => {
-            "Each request runs alone, since spec.server.batching.mode is Never: leave it so until spec.model names another file."
+            "Each request runs alone, because spec.server.batching.mode is Never. Don't change the mode until spec.model names another file."
         }
     }
 }
@@ -51,13 +51,13 @@ fn why_nothing_is_known(context: &StatusContext<'_>) -> String {
     let replies = context.applied.replies();
     if replies.contains(&StatusReply::Unreachable) {
         format!(
-            "The pods don't answer the operator. Where a NetworkPolicy keeps it from their port {}, allow it; nothing else depends on it.",
+            "The pods don't respond to the operator. If a NetworkPolicy blocks their port {}, allow it. Nothing else depends on that.",
             defaults::PORT
         )
     } else if replies.is_empty() {
         "No pod with the model is ready.".to_owned()
     } else {
-        "The server of the pods doesn't say whether requests share batches: it is of another version than the operator. Leave spec.server.image out, or update it."
+        "The pods' server doesn't report whether requests share batches: its version differs from the operator's. Remove spec.server.image, or update it."
             .to_owned()
     }
 }

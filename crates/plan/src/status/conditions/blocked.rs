@@ -19,18 +19,18 @@ fn name_conflicts(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResu
     let name = context.model_service.name();
     let metadata = context.observed.metadata(kind);
     let owner = metadata.and_then(controller).map_or_else(
-        || "somebody else".to_owned(),
-        |owner| format!("{} {}", owner.kind, owner.name),
+        || "isn't managed by the operator".to_owned(),
+        |owner| format!("belongs to {} {}", owner.kind, owner.name),
     );
     let is_going = metadata.is_some_and(|metadata| metadata.deletion_timestamp.is_some());
     let remedy = if is_going {
-        "It is being deleted: the operator goes on once it is gone."
+        "It is being deleted. The operator continues once it no longer exists."
     } else {
         "Delete it, or give the ModelService another name."
     };
     ConditionResult::no(
         Reason::NameTaken,
-        format!("{kind} {name} exists and belongs to {owner}. {remedy}"),
+        format!("{kind} {name} exists and {owner}. {remedy}"),
     )
 }
 
@@ -44,12 +44,12 @@ pub(super) fn held(context: &StatusContext<'_>, kind: ChildKind) -> Option<Condi
     let name = context.model_service.name();
     let remedy = match kind {
         ChildKind::ScaledObject => format!(
-            "Check that KEDA's operator runs. If KEDA is gone for good: `kubectl patch scaledobject {name} --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`."
+            "Check that the KEDA operator runs. If KEDA was uninstalled, remove the finalizer: `kubectl patch scaledobject {name} --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'`."
         ),
-        _ => "Check that the controller which sets the finalizer runs.".to_owned(),
+        _ => "Check that the controller of the finalizer runs.".to_owned(),
     };
     Some(ConditionResult::no(
         Reason::HeldByFinalizer,
-        format!("{kind} {name} is deleted and still held by a finalizer ({holders}). {remedy}"),
+        format!("{kind} {name} is being deleted, but a finalizer holds it ({holders}). {remedy}"),
     ))
 }

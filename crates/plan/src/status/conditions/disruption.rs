@@ -44,17 +44,20 @@ fn disruption(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
         "TerminationByKubelet" => evicted(pod),
         "PreemptionByScheduler" => ConditionResult::no(
             Reason::PodsPreempted,
-            "A pod had to go for one of higher priority.",
+            "A pod was preempted by one of higher priority.",
         ),
         "EvictionByEvictionAPI" => ConditionResult::no(
             Reason::PodsEvicted,
-            "A pod was evicted by a request, such as of `kubectl drain` or an autoscaler of nodes.",
+            "A pod was evicted through the Eviction API, such as by `kubectl drain` or a node autoscaler.",
         ),
         "DeletionByTaintManager" => ConditionResult::no(
             Reason::NodeLost,
-            "A pod had to leave its node, which has a taint that it doesn't tolerate, such as of one that is not ready or not reachable.",
+            "A pod was deleted because its node has a taint that it doesn't tolerate, such as not-ready or unreachable.",
         ),
-        "DeletionByPodGC" => ConditionResult::no(Reason::NodeLost, "A pod went with its node."),
+        "DeletionByPodGC" => ConditionResult::no(
+            Reason::NodeLost,
+            "A pod was deleted because its node no longer exists.",
+        ),
         _ => return None,
     };
     Some((at, result))
@@ -72,15 +75,15 @@ fn evicted(pod: &Pod) -> ConditionResult {
         .unwrap_or_default();
     let cause = cause.trim_end_matches(['.', ' ']);
     let remedy = if cause.contains("ephemeral") {
-        "Set spec.model.maxSizeMebibytes to the size of the model: the limit of each container is twice that, and 1 GiB more."
+        "Set spec.model.maxSizeMebibytes to the size of the model: the limit of each container is twice that plus 1 GiB."
     } else if cause.contains("memory") {
-        "Set spec.server.resources.requests.memory to what a pod needs, so that nodes aren't overcommitted."
+        "Set spec.server.resources.requests.memory to the memory that a pod needs, so that nodes aren't overcommitted."
     } else {
-        "`kubectl describe node` says what the node lacks."
+        "See `kubectl describe node` for the resource that the node lacks."
     };
     ConditionResult::no(
         Reason::PodsEvicted,
-        format!("A node has evicted a pod: {cause}. {remedy}"),
+        format!("A node evicted a pod: {cause}. {remedy}"),
     )
 }
 
@@ -90,7 +93,7 @@ fn out_of_memory(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     let ended = server.last_state.as_ref()?.terminated.as_ref()?;
     let at = ended.finished_at.as_ref()?.0;
     (ended.reason.as_deref() == Some("OOMKilled")).then(|| {
-        let message = "A pod was killed while it served, since it needed more memory than it may have. Raise spec.server.resources.limits.memory.";
+        let message = "A serving pod was killed because it exceeded its memory limit. Raise spec.server.resources.limits.memory.";
         (at, ConditionResult::no(Reason::OutOfMemory, message))
     })
 }

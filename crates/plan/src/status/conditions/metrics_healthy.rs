@@ -25,7 +25,7 @@ use crate::{
 
 /// What is said before the first reading, whether the autoscaler has looked for one or not: it changes nothing for people, and
 /// each other text is a write.
-const NOTHING_YET: &str = "The first readings take a minute or two once a pod is ready.";
+const NOTHING_YET: &str = "The first readings arrive a minute or two after a pod is ready.";
 
 /// Something that keeps readings from the autoscaler.
 struct Fault {
@@ -40,7 +40,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         ActiveAutoscaler::Fixed { .. } => {
             return ConditionResult::yes(
                 Reason::NotNeeded,
-                "spec.autoscaling.engine is None: nothing is measured.",
+                "spec.autoscaling.engine is None: no readings are needed.",
             );
         }
         ActiveAutoscaler::Hpa(_) => (&observed.horizontal_pod_autoscaler, None),
@@ -52,7 +52,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     if scaled_object.is_some_and(ScaledObject::is_paused) {
         return ConditionResult::unknown(
             Reason::Paused,
-            "The ScaledObject is paused: nothing is read.",
+            "The ScaledObject is paused: KEDA takes no readings.",
         );
     }
     let mut faults = scaled_object.and_then(keda).into_iter().collect::<Vec<_>>();
@@ -60,7 +60,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         if let (Some(reason), true) = (hpa_off(hpa), faults.is_empty()) {
             return ConditionResult::unknown(
                 reason,
-                "The HorizontalPodAutoscaler reads nothing while it can't scale: AutoscalingReady says why.",
+                "The HorizontalPodAutoscaler takes no readings while it can't scale. See the condition AutoscalingReady.",
             );
         }
         faults.extend(lacking(hpa, scaled_object, !faults.is_empty()));
@@ -73,7 +73,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         Some(first) if is_due() => ConditionResult::no(
             first.reason.clone(),
             format!(
-                "{} Meanwhile no pod is taken away.",
+                "{} Meanwhile, no pod is removed.",
                 faults
                     .iter()
                     .map(|fault| fault.message.as_str())
@@ -93,7 +93,7 @@ fn healthy(hpa: Option<&HorizontalPodAutoscaler>) -> ConditionResult {
         Some("True") => ConditionResult::yes(Reason::Readings, "The autoscaler gets readings."),
         Some(_) => ConditionResult::unknown(
             Reason::MetricsUnavailable,
-            "The HorizontalPodAutoscaler doesn't know whether it has readings.",
+            "The HorizontalPodAutoscaler doesn't report whether it has readings.",
         ),
     }
 }
@@ -132,7 +132,7 @@ fn keda(scaled_object: &ScaledObject) -> Option<Fault> {
             Reason::TriggerError.into()
         },
         message: format!(
-            "KEDA gets no reading of {what}: check that Prometheus{prometheus} is up and scrapes the pods as often as the operator was told (prometheus.scrapeIntervalSeconds of its chart)."
+            "KEDA gets no reading of {what}. Check that Prometheus{prometheus} is up and scrapes the pods at the interval in prometheus.scrapeIntervalSeconds of the operator's chart."
         ),
     })
 }
@@ -182,7 +182,7 @@ fn lacking(
         Some((reason, _)) if faults.is_empty() && !knows_keda => vec![Fault {
             reason: others(Some(reason), Reason::MetricsUnavailable).to_owned(),
             message: format!(
-                "The HorizontalPodAutoscaler lacks a reading. `kubectl describe hpa {}` says which.",
+                "The HorizontalPodAutoscaler lacks a reading. See `kubectl describe hpa {}`.",
                 hpa.metadata.name.as_deref().unwrap_or_default()
             ),
         }],
@@ -235,7 +235,7 @@ fn cause(api: MetricsApi, said: Option<&str>) -> Cow<'static, str> {
         && container != SERVER_CONTAINER
     {
         return Cow::Owned(format!(
-            "container {container}, which something else adds to the pods, doesn't request that resource. Have it request some."
+            "container {container}, which an admission webhook or another controller adds to the pods, doesn't request that resource. Set its request."
         ));
     }
     Cow::Borrowed(match api {
@@ -243,19 +243,19 @@ fn cause(api: MetricsApi, said: Option<&str>) -> Cow<'static, str> {
             "the pods don't request that resource. Set it in spec.server.resources.requests."
         }
         MetricsApi::Resource if answers => {
-            "metrics-server answers, but has nothing of the pods. Its logs say why."
+            "metrics-server has no metrics of the pods. See its logs."
         }
         MetricsApi::Resource => {
             "check that metrics-server is installed and runs (`kubectl get apiservice v1beta1.metrics.k8s.io`)."
         }
         MetricsApi::Custom if answers => {
-            "the custom metrics API answers, but has nothing of the pods. Check that Prometheus is up and scrapes them."
+            "the custom metrics API has no metrics of the pods. Check that Prometheus is up and scrapes them."
         }
         MetricsApi::Custom => {
             "check that the adapter of the custom metrics API runs (`kubectl get apiservice | grep custom.metrics`) and that its Prometheus is up."
         }
         MetricsApi::External => {
-            "KEDA passes nothing on. Check that its operator and its metrics server run (`kubectl get apiservice v1beta1.external.metrics.k8s.io`), and that Prometheus is up."
+            "KEDA serves no metrics. Check that its operator and its metrics server run (`kubectl get apiservice v1beta1.external.metrics.k8s.io`), and that Prometheus is up."
         }
     })
 }

@@ -14,13 +14,13 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     });
     let is_loaded = pods.into_iter().any(pods::is_serving);
     match (is_loaded, failure) {
-        (true, None) => ConditionResult::yes(Reason::Loaded, "The model is fetched and loaded."),
+        (true, None) => ConditionResult::yes(Reason::Loaded, "The model is loaded."),
         // The model is good. What keeps one pod from it (a full disk, a source that is down by now)
         // doesn't take it from the others.
         (true, Some(failure)) => ConditionResult::yes(
             Reason::Loaded,
             format!(
-                "The model is fetched and loaded. Another pod fails with {}: {}",
+                "The model is loaded. Another pod fails with {}: {}",
                 failure.reason.reason(),
                 explained(&failure, context.model_service)
             ),
@@ -46,7 +46,7 @@ fn without_uri(pod: &Pod, model_service: &ValidatedModelService) -> Option<Termi
         || missing.ends_with(&format!("in Secret {}/{name}", model_service.namespace()));
     is_it.then(|| TerminationMessage {
         reason: ModelFailure::ModelNotFound,
-        message: format!("{missing}: pods wait for it"),
+        message: format!("{missing}. Create it: the pods start once it exists"),
     })
 }
 

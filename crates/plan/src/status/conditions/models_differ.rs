@@ -40,15 +40,17 @@ fn differ(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let uri = model_service.model_uri();
     let named = served.into_iter().take(MOST_NAMED).collect::<Vec<_>>();
     let end = if is_rolled(model_service) {
-        "All pods are made anew, to serve what is there now.".to_owned()
+        "All pods are replaced, so that they serve the present file.".to_owned()
     } else {
         let name = model_service.name();
-        format!("`kubectl rollout restart deployment {name}` has all serve what is there now.")
+        format!(
+            "To have all pods serve the present file, run `kubectl rollout restart deployment {name}`."
+        )
     };
     Some(ConditionResult::no(
         Reason::ModelsDiffer,
         format!(
-            "Pods serve different models, since {uri} was replaced in place (sha256 {}). {end} So that it can't happen again, set spec.model.sha256, or give each model a name of its own.",
+            "Pods serve different models, because {uri} was replaced in place (sha256 {}). {end} To prevent this, set spec.model.sha256, or give each model its own name.",
             named.join(", ")
         ),
     ))

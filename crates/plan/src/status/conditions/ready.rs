@@ -11,7 +11,7 @@ pub(super) fn summarise<const N: usize>(
     match first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown)) {
         None => ConditionResult::yes(
             Reason::Ready,
-            "The model is served and scaled as the spec says.",
+            "The model is served and scaled according to the spec.",
         ),
         Some((condition, result)) => ConditionResult::new(
             result.status,

@@ -43,13 +43,13 @@ pub(super) fn explained(message: &str, name: &str) -> String {
     // A LimitRange or a quota may allow less than the default, and names no field of a ModelService.
     if cause.contains(EPHEMERAL_STORAGE) {
         return format!(
-            "{cause}. The limit of each container is twice spec.model.maxSizeMebibytes, and 1 GiB more: set that to the size of the model, or have the bound raised."
+            "{cause}. The limit of each container is twice spec.model.maxSizeMebibytes plus 1 GiB. Set spec.model.maxSizeMebibytes to the size of the model, or raise the bound."
         );
     }
     let field = FIELDS.iter().find(|(subject, _)| cause.contains(subject));
     field.map_or_else(
         || cause.to_owned(),
-        |(_, field)| format!("{cause}. In the ModelService that is {field}."),
+        |(_, field)| format!("{cause}. Check {field} of the ModelService."),
     )
 }
 
@@ -127,23 +127,23 @@ mod tests {
         for (message, expected) in [
             (
                 "pods \"iris-6d9c7d8f6c-x7kzb\" is forbidden: exceeded quota: q, requested: limits.cpu=2, used: limits.cpu=0, limited: limits.cpu=1",
-                "exceeded quota: q, requested: limits.cpu=2, used: limits.cpu=0, limited: limits.cpu=1. In the ModelService that is spec.server.resources.limits.",
+                "exceeded quota: q, requested: limits.cpu=2, used: limits.cpu=0, limited: limits.cpu=1. Check spec.server.resources.limits of the ModelService.",
             ),
             (
                 "pods \"iris-6d9c7d8f6c-\" is forbidden: error looking up service account models/reader: serviceaccount \"reader\" not found",
-                "error looking up service account models/reader: serviceaccount \"reader\" not found. In the ModelService that is spec.pod.serviceAccountName.",
+                "error looking up service account models/reader: serviceaccount \"reader\" not found. Check spec.pod.serviceAccountName of the ModelService.",
             ),
             (
                 "Pod \"iris-6d9c7d8f6c-x7kzb\" is invalid: spec.containers[0].image: Required value",
-                "spec.containers[0].image: Required value. In the ModelService that is spec.server.image.",
+                "spec.containers[0].image: Required value. Check spec.server.image of the ModelService.",
             ),
             (
                 "admission webhook \"policy\" denied the request: Pod/models/iris-6d9c7d8f6c-x7kzb (of iris-6d9c7d8f6c) lacks the label team.",
-                "admission webhook \"policy\" denied the request: Pod/models/iris (of iris) lacks the label team. In the ModelService that is spec.pod.labels.",
+                "admission webhook \"policy\" denied the request: Pod/models/iris (of iris) lacks the label team. Check spec.pod.labels of the ModelService.",
             ),
             (
                 "pods \"iris-6d9c7d8f6c-x7kzb\" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi",
-                "maximum memory usage per Container is 1Gi, but limit is 2Gi. In the ModelService that is spec.server.resources.",
+                "maximum memory usage per Container is 1Gi, but limit is 2Gi. Check spec.server.resources of the ModelService.",
             ),
             ("", ""),
         ] {

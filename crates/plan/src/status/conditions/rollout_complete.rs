@@ -33,16 +33,16 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
 fn waiting(wait: &Wait<String>) -> String {
     match wait {
         Wait::Turn => {
-            "Pods as this version of the operator makes them wait for their turn: upgrade.maxConcurrent of the chart limits how many ModelServices are upgraded at a time.".to_owned()
+            "The upgrade of the pods to this version of the operator waits for its turn. upgrade.maxConcurrent of the chart limits concurrent upgrades.".to_owned()
         }
         Wait::Unavailable => {
-            "Pods as this version of the operator makes them wait until all pods are available. A change of the spec brings them at once.".to_owned()
+            "The upgrade of the pods to this version of the operator waits until all pods are available. To upgrade at once, change the spec.".to_owned()
         }
         Wait::Paused => {
-            "Pods as this version of the operator makes them wait until the Deployment is resumed.".to_owned()
+            "The upgrade of the pods to this version of the operator waits until the Deployment is resumed.".to_owned()
         }
         Wait::Failure(other) => format!(
-            "Pods as this version of the operator makes them wait since the upgrade of {other} has failed: mend that one, or set upgrade.pauseOnFailure of the chart to false."
+            "The upgrade of the pods to this version of the operator waits because the upgrade of {other} failed. Fix {other}, or set upgrade.pauseOnFailure of the chart to false."
         ),
     }
 }
@@ -52,7 +52,7 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
         return result;
     }
     let Some(deployment) = &context.observed.deployment else {
-        return ConditionResult::unknown(Reason::RollingOut, "The Deployment is being made.");
+        return ConditionResult::unknown(Reason::RollingOut, "The Deployment is being created.");
     };
     let scaling = context.model_service.scaling();
     let least = scaling.min_replicas();
@@ -63,7 +63,7 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
         Some("ProgressDeadlineExceeded") => ConditionResult::no(
             Reason::ProgressDeadlineExceeded,
             format!(
-                "New pods don't become ready. The former ones go on serving where there are any; the other conditions say why.{}",
+                "New pods don't become ready. Previous pods, if any, continue to serve. See the other conditions for the cause.{}",
                 room(context)
             ),
         ),
@@ -72,24 +72,24 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
         _ if spec_replicas(deployment) < Some(least) => ConditionResult::no(
             Reason::RollingOut,
             format!(
-                "The Deployment isn't asked for as many pods as {} yet.",
+                "The replicas of the Deployment are still below {}.",
                 scaling.min_replicas_field()
             ),
         ),
         // The Deployment controller says so once all pods are new and available, and goes on saying
         // so while an autoscaler changes their number.
         Some("NewReplicaSetAvailable") if has_only_new_pods(deployment) => {
-            ConditionResult::yes(Reason::Complete, "Every pod is made from the present spec.")
+            ConditionResult::yes(Reason::Complete, "All pods run the current spec.")
         }
         _ if pace(context.model_service, context.observed) == Pace::OneAtATime => {
             ConditionResult::no(
                 Reason::OnePodAtATime,
-                "There is no room for new pods beside the former ones, so that pods of the present spec take over one at a time. spec.rollout decides otherwise.",
+                "There is no room for new pods beside the previous ones, so pods are replaced one at a time. To change that, set spec.rollout.",
             )
         }
         _ => ConditionResult::no(
             Reason::RollingOut,
-            format!("Pods of the present spec are taking over.{}", room(context)),
+            format!("New pods are replacing the previous ones.{}", room(context)),
         ),
     }
 }
@@ -98,7 +98,7 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
 fn room(context: &StatusContext<'_>) -> &'static str {
     let is_kept = context.model_service.rollout().keeps_every_pod();
     if is_kept && lacks_room(context.observed) {
-        " There is no room for new pods beside the former ones: spec.rollout.maxUnavailable of 1 or more lets former ones go first."
+        " There is no room for new pods beside the previous ones. To remove previous pods first, set spec.rollout.maxUnavailable to 1 or more."
     } else {
         ""
     }
@@ -119,14 +119,14 @@ fn paused(context: &StatusContext<'_>, deployment: &Deployment) -> ConditionResu
         return ConditionResult::yes(
             Reason::Complete,
             format!(
-                "Every pod is made from the present spec. The Deployment is paused: a change of the spec reaches no pod before {resume}."
+                "All pods run the current spec. The Deployment is paused. To roll out later changes, run {resume}."
             ),
         );
     }
     ConditionResult::no(
         Reason::Paused,
         format!(
-            "The Deployment is paused, so that no pod is made from the present spec in the place of a former one. Resume it: {resume}."
+            "The Deployment is paused, so the current spec isn't rolled out. To resume it, run {resume}."
         ),
     )
 }

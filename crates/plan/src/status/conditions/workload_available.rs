@@ -36,7 +36,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         return result;
     }
     let Some(deployment) = &context.observed.deployment else {
-        return ConditionResult::unknown(Reason::Starting, "The Deployment is being made.");
+        return ConditionResult::unknown(Reason::Starting, "The Deployment is being created.");
     };
     let scaling = context.model_service.scaling();
     let wanted = spec_replicas(deployment).unwrap_or(1);
@@ -60,20 +60,20 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         return fault
             .unwrap_or_else(|| ConditionResult::no(Reason::Starting, "No pod is ready yet."));
     }
-    let of_the_others = fault.map_or_else(String::new, |fault| {
-        format!(" Of the others: {}", fault.message)
+    let other_pods = fault.map_or_else(String::new, |fault| {
+        format!(" Other pods: {}", fault.message)
     });
     // Not as many as the Deployment is asked for: that an autoscaler asks for more takes nothing away.
     if available >= scaling.min_replicas().min(wanted) {
         return ConditionResult::yes(
             Reason::Available,
-            format!("Enough pods are ready to serve.{of_the_others}"),
+            format!("The minimum number of pods is ready.{other_pods}"),
         );
     }
     ConditionResult::yes(
         Reason::PartlyAvailable,
         format!(
-            "Requests are served, by fewer pods than {} for now.{of_the_others}",
+            "Fewer pods are ready than {}. Requests are served.{other_pods}",
             scaling.min_replicas_field()
         ),
     )
@@ -81,10 +81,8 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
 
 fn nothing_is_served(scaling: &Scaling) -> &'static str {
     match scaling {
-        Scaling::Fixed { replicas: 0 } => "spec.replicas is 0: nothing is served.",
-        _ => {
-            "The Deployment is scaled to 0, which isn't what the ModelService says: nothing is served."
-        }
+        Scaling::Fixed { replicas: 0 } => "spec.replicas is 0: no pod serves the model.",
+        _ => "The Deployment is scaled to 0, but not by the ModelService: no pod serves the model.",
     }
 }
 
@@ -95,7 +93,7 @@ fn refused(deployment: &Deployment, name: &str) -> Option<ConditionResult> {
     let message = failure
         .message
         .as_deref()
-        .unwrap_or("The API server refuses the pods.");
+        .unwrap_or("The API server rejects the pods.");
     Some(ConditionResult::no(
         Reason::PodsRefused,
         refusal::explained(message, name),
@@ -128,7 +126,7 @@ fn obstacle_fault(context: &StatusContext<'_>) -> Option<ConditionResult> {
         ),
         Obstacle::Sandbox(why) => ConditionResult::no(
             Reason::ContainerNotStarted,
-            format!("The node can't set up the pods: {why}"),
+            format!("The node can't create the pod sandbox: {why}"),
         ),
     })
 }
@@ -139,7 +137,7 @@ fn unschedulable(pod: &Pod) -> Option<ConditionResult> {
     let message = scheduled.message.as_deref().unwrap_or("No node fits.");
     Some(ConditionResult::no(
         Reason::Unschedulable,
-        format!("No node takes the pods: {message}"),
+        format!("No node can run the pods: {message}"),
     ))
 }
 
@@ -174,15 +172,13 @@ fn container_fault(status: &ContainerStatus) -> Option<ConditionResult> {
             _,
         ) => Some(ConditionResult::no(
             Reason::ContainerNotStarted,
-            format!(
-                "Container {name} can't be started ({reason}). `kubectl describe pod` says why."
-            ),
+            format!("Container {name} can't be started ({reason}). See `kubectl describe pod`."),
         )),
         (_, Some(exit)) if exit.reason.as_deref() == Some("OOMKilled") => {
             Some(ConditionResult::no(
                 Reason::OutOfMemory,
                 format!(
-                    "Container {name} needs more memory than it may have. Raise spec.server.resources.limits.memory."
+                    "Container {name} exceeded its memory limit. Raise spec.server.resources.limits.memory."
                 ),
             ))
         }
@@ -192,7 +188,7 @@ fn container_fault(status: &ContainerStatus) -> Option<ConditionResult> {
             });
             Some(ConditionResult::no(
                 Reason::ContainerCrashing,
-                format!("Container {name} fails again and again{exit_code}. Its logs say why."),
+                format!("Container {name} crashes repeatedly{exit_code}. See its logs."),
             ))
         }
         _ => None,

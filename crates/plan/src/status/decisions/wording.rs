@@ -33,7 +33,7 @@ pub(super) fn step(step: &Step, from: i32) -> String {
 /// What an HPA has decided, of which only the result was seen.
 pub(super) fn missed(from: i32, to: i32) -> String {
     format!(
-        "{}: by the autoscaler, in one step or more. What it read then wasn't seen.",
+        "{}: by the autoscaler, in one or more steps. Its readings at the time weren't observed.",
         headline(from, to)
     )
 }
@@ -41,20 +41,20 @@ pub(super) fn missed(from: i32, to: i32) -> String {
 /// What the operator gave an autoscaler to begin with.
 pub(super) fn initial(from: i32, to: i32) -> String {
     format!(
-        "{}: an autoscaler begins with minReplicas.",
+        "{}: an autoscaler starts with minReplicas.",
         headline(from, to)
     )
 }
 
-/// What `spec.replicas` says.
+/// A change by `spec.replicas`.
 pub(super) fn fixed(from: i32, to: i32) -> String {
-    format!("{}: spec.replicas says so.", headline(from, to))
+    format!("{}: spec.replicas is {to}.", headline(from, to))
 }
 
 /// What somebody else did, by the name of the field manager.
 pub(super) fn by(from: i32, to: i32, manager: &str) -> String {
     format!(
-        "{}: by {manager}, and not by the autoscaler.",
+        "{}: by {manager}, not by the autoscaler.",
         headline(from, to)
     )
 }
@@ -76,12 +76,12 @@ fn headline(from: i32, to: i32) -> String {
 fn out_of_bounds(limit: Limit, bound: i32, by_schedule: bool) -> String {
     match limit {
         Limit::MinReplicas if by_schedule => {
-            format!("a schedule of spec.autoscaling.schedules asks for at least {bound}.")
+            format!("a schedule in spec.autoscaling.schedules sets a minimum of {bound}.")
         }
         Limit::MinReplicas => {
-            format!("fewer than spec.autoscaling.minReplicas, which is {bound}.")
+            format!("below spec.autoscaling.minReplicas, which is {bound}.")
         }
-        _ => format!("more than spec.autoscaling.maxReplicas, which is {bound}."),
+        _ => format!("above spec.autoscaling.maxReplicas, which is {bound}."),
     }
 }
 
@@ -95,12 +95,12 @@ fn by_readings(
     let mut text = match deciding {
         Some(metric) if up => format!("{}.", reading(metric)),
         Some(metric) => format!(
-            "everything that is followed asks for fewer. {} asks for the most: {}.",
+            "all signals ask for fewer pods. {} asks for the most: {}.",
             metric.subject.name(),
             reading(metric)
         ),
-        None if up => "what is followed is above its target.".to_owned(),
-        None => "everything that is followed is below its target.".to_owned(),
+        None if up => "a signal is above its target.".to_owned(),
+        None => "all signals are below their targets.".to_owned(),
     };
     text += match limit {
         None => "",
@@ -126,8 +126,8 @@ fn by_readings(
 fn reading(metric: &MetricReading) -> String {
     let signal = match &metric.subject {
         Subject::Signal(signal) => *signal,
-        Subject::Schedule(trigger) => return format!("the trigger {trigger} holds"),
-        Subject::Other(name) => return format!("{name} is followed, too"),
+        Subject::Schedule(trigger) => return format!("the trigger {trigger} is active"),
+        Subject::Other(name) => return format!("another metric, {name}, asks for it"),
     };
     let unit = signal.row().unit;
     let name = signal.as_str();

@@ -32,11 +32,11 @@ fn errors_name_the_field_and_what_to_do() {
         ),
         (
             with("end", json!("0 0 31 2 *")),
-            "spec.autoscaling.schedules[1].end never comes",
+            "spec.autoscaling.schedules[1].end must name a day that exists",
         ),
         (
             with("start", json!("*/5 * * * *")),
-            "spec.autoscaling.schedules[1].start must come at most 24 times a day",
+            "spec.autoscaling.schedules[1].start must occur at most 24 times a day",
         ),
         (
             with("timezone", json!("Europe/Atlantis")),
@@ -56,7 +56,7 @@ fn errors_name_the_field_and_what_to_do() {
         ),
         (
             with("name", json!("it")),
-            "spec.autoscaling.schedules[1].name is the name of an earlier schedule",
+            "spec.autoscaling.schedules[1].name must be unique",
         ),
     ] {
         assert!(error.starts_with(expected), "{error}");
@@ -89,34 +89,34 @@ fn start_and_end_take_turns() {
         (
             "30 6 * * 1-5",
             "10 22 * * *",
-            "spec.autoscaling.schedules[0].end comes twice in a row (Friday, 2027-01-01 22:10 and Saturday, \
-             2027-01-02 22:10): start and end must take turns, so let both name the same days",
+            "spec.autoscaling.schedules[0].end occurs twice in a row (Friday, 2027-01-01 22:10 and Saturday, \
+             2027-01-02 22:10): start and end must alternate, so use the same days for both",
         ),
         (
             "0 8 * * *",
             "0 18 * * 1-5",
-            "spec.autoscaling.schedules[0].start comes twice in a row",
+            "spec.autoscaling.schedules[0].start occurs twice in a row",
         ),
         // February has no 31st.
         (
             "0 0 1 * *",
             "0 0 31 * *",
-            "spec.autoscaling.schedules[0].start comes twice in a row",
+            "spec.autoscaling.schedules[0].start occurs twice in a row",
         ),
         (
             "0 8 * * *",
             "0 8 * * 1",
-            "spec.autoscaling.schedules[0].start comes twice in a row",
+            "spec.autoscaling.schedules[0].start occurs twice in a row",
         ),
         (
             "0 8 * * 1-5",
             "0 8 * * 2-6",
-            "spec.autoscaling.schedules[0].end comes at the same time as start (Friday, 2027-01-01 08:00)",
+            "spec.autoscaling.schedules[0].end occurs at the same time as start (Friday, 2027-01-01 08:00)",
         ),
         (
             "0 8 * * mon",
             "0 8 * * 1",
-            "spec.autoscaling.schedules[0].end comes at the same time as start",
+            "spec.autoscaling.schedules[0].end occurs at the same time as start",
         ),
     ] {
         let error = error(&[window(start, end, "UTC")]);

@@ -172,7 +172,7 @@ fn keda_that_does_not_look_at_its_scaled_object_is_not_running() {
     });
     let said = message(&status, "AutoscalingReady");
     assert!(
-        said.contains("nothing serves external.metrics.k8s.io"),
+        said.contains("external.metrics.k8s.io isn't registered"),
         "{said}"
     );
     let signs: [fn(&mut Observed); 3] = [

@@ -395,7 +395,7 @@ fn the_owners_word_is_not_overridden_by_a_mismatch() {
             "Always",
             "always",
             BatchingReason::OwnerAlways,
-            "go on sharing",
+            "still share batches",
         ),
         ("Never", "never", BatchingReason::OwnerNever, "is Never"),
     ] {

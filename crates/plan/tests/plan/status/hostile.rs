@@ -111,7 +111,7 @@ fn what_other_controllers_and_pods_write_is_bounded_and_plain() {
             hpa_says(unable),
             "AutoscalingReady",
             no("UnableToScale"),
-            "can't read or change",
+            "can't read or update",
         )
     });
     let of_readings = odd_reasons.map(|reason| {

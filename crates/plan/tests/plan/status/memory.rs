@@ -202,8 +202,8 @@ fn a_model_that_leaves_no_room_is_scaled_without_memory_and_the_condition_says_s
     assert_eq!(history.ready(), yes("MemoryNotFollowed"));
     let said_so = history.message();
     for part in [
-        "takes 596 MiB without a request",
-        "80 % of the 512Mi that it requests",
+        "uses 596 MiB at rest",
+        "80 % of its memory request, 512Mi",
         "set spec.server.resources.requests.memory to 1280Mi.",
     ] {
         assert!(said_so.contains(part), "{said_so}");
@@ -235,9 +235,9 @@ fn cpu_stands_in_where_memory_was_all_that_was_followed() {
         .pass(&[said(Some(3000))]);
     assert_eq!(history.followed(), ["cpu"]);
     let said_so = history.message();
-    assert!(said_so.contains("CPU is followed at 70 %"), "{said_so}");
+    assert!(said_so.contains("follows CPU at 70 %"), "{said_so}");
     assert!(
-        said_so.contains("and spec.server.resources.limits.memory to that at least"),
+        said_so.contains("and spec.server.resources.limits.memory to at least the same"),
         "{said_so}"
     );
 }
@@ -315,7 +315,7 @@ fn another_model_is_not_judged_by_the_former_one() {
     assert!(!history.follows_memory());
     let said_so = history.message();
     assert_eq!(history.ready(), yes("Scaling"));
-    assert!(said_so.contains("once a pod has said"), "{said_so}");
+    assert!(said_so.contains("once a pod has reported"), "{said_so}");
     history
         .serve()
         .pass(&[said(Some(100))])

@@ -94,11 +94,11 @@ fn why_an_hpa_has_no_reading_is_named() {
         ),
         (
             "no metrics returned from resource metrics API",
-            "metrics-server answers, but has nothing of the pods",
+            "metrics-server has no metrics of the pods",
         ),
         (
             "container server not present in metrics for pod default/iris-5d9c",
-            "metrics-server answers, but has nothing of the pods",
+            "metrics-server has no metrics of the pods",
         ),
         (
             "missing request for cpu in container server of Pod iris-5d9c",
@@ -107,7 +107,7 @@ fn why_an_hpa_has_no_reading_is_named() {
         // An HPA of whole pods, which a former version made.
         (
             "missing request for cpu in container mesh of Pod iris-5d9c",
-            "container mesh, which something else adds to the pods",
+            "container mesh, which an admission webhook or another controller adds to the pods",
         ),
     ] {
         let reason = if said.contains("server not present") {
@@ -244,7 +244,7 @@ fn keda_without_prometheus_names_the_signal_and_the_address() {
     assert_eq!(found, no("TriggerError"));
     assert_eq!(
         message,
-        "KEDA gets no reading of loadPercent: check that Prometheus (http://prometheus.monitoring.svc:9090) is up and scrapes the pods as often as the operator was told (prometheus.scrapeIntervalSeconds of its chart). Meanwhile no pod is taken away."
+        "KEDA gets no reading of loadPercent. Check that Prometheus (http://prometheus.monitoring.svc:9090) is up and scrapes the pods at the interval in prometheus.scrapeIntervalSeconds of the operator's chart. Meanwhile, no pod is removed."
     );
     let fallback = json!([{"type": "Fallback", "status": "True"}]);
     let (found, _) = with(
@@ -278,7 +278,7 @@ fn what_keda_and_metrics_server_lack_is_told_together() {
         "{both}"
     );
     assert!(
-        both.contains("No reading of loadPercent: KEDA passes nothing on"),
+        both.contains("No reading of loadPercent: KEDA serves no metrics"),
         "{both}"
     );
 

@@ -58,7 +58,7 @@ fn a_secret_that_pods_wait_for_is_named() {
         assert_eq!(
             message(&status, "ModelLoaded"),
             format!(
-                "{missing}: pods wait for it (spec.model.uriFrom: the URI is the key iris of the Secret presigned)"
+                "{missing}. Create it: the pods start once it exists (spec.model.uriFrom: the URI is the key iris of the Secret presigned)"
             )
         );
     }
@@ -194,7 +194,7 @@ fn one_pod_that_has_the_model_speaks_for_it_and_names_the_fault_of_another() {
     assert_eq!(condition(&status, "ModelLoaded"), yes("Loaded"));
     assert_eq!(
         message(&status, "ModelLoaded"),
-        "The model is fetched and loaded. Another pod fails with ChecksumMismatch: expected aa, got bb"
+        "The model is loaded. Another pod fails with ChecksumMismatch: expected aa, got bb"
     );
     assert_eq!(condition(&status, "Ready"), yes("Ready"));
 }

@@ -54,7 +54,7 @@ fn a_mixture_is_said_with_what_ends_it_and_is_not_ready() {
     for part in [
         "configMap://iris/model.onnx was replaced in place",
         "(sha256 aaaaaaaaaaaa, bbbbbbbbbbbb)",
-        "All pods are made anew",
+        "All pods are replaced",
         "set spec.model.sha256",
     ] {
         assert!(said.contains(part), "{said}");

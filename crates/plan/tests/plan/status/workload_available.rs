@@ -51,7 +51,7 @@ fn a_scale_up_takes_nothing_away() {
     assert_eq!(condition(&stuck, "WorkloadAvailable"), yes("Available"));
     assert_eq!(
         message(&stuck, "WorkloadAvailable"),
-        "Enough pods are ready to serve. Of the others: No node takes the pods: 1 Insufficient cpu"
+        "The minimum number of pods is ready. Other pods: No node can run the pods: 1 Insufficient cpu"
     );
     assert_eq!(condition(&stuck, "Ready"), yes("Ready"));
 }
@@ -193,7 +193,7 @@ fn pods_that_are_invalid_are_reported_without_their_changing_names() {
     );
     assert_eq!(
         message(&status_of(&model_service, &observed), "WorkloadAvailable"),
-        "spec.containers[0].image: Required value. In the ModelService that is spec.server.image."
+        "spec.containers[0].image: Required value. Check spec.server.image of the ModelService."
     );
 }
 
@@ -213,7 +213,7 @@ fn no_replicas_serve_nothing() {
     assert_eq!(condition(&status, "WorkloadAvailable"), no("NoReplicas"));
     assert_eq!(
         message(&status, "WorkloadAvailable"),
-        "spec.replicas is 0: nothing is served."
+        "spec.replicas is 0: no pod serves the model."
     );
     assert_eq!(condition(&status, "AutoscalingReady"), yes("FixedReplicas"));
     assert_eq!(status.desired_replicas, Some(0));
@@ -290,7 +290,7 @@ fn a_paused_deployment_is_named_with_the_command_that_resumes_it() {
     assert_eq!(condition(&waits, "WorkloadAvailable"), yes("Available"));
     let said = message(&waits, "RolloutComplete");
     assert!(
-        said.ends_with("Resume it: `kubectl rollout resume deployment iris`."),
+        said.ends_with("To resume it, run `kubectl rollout resume deployment iris`."),
         "{said}"
     );
     // The controller hasn't seen the newest Deployment; and pods that have never been ready prove nothing.
@@ -378,7 +378,7 @@ fn a_volume_that_cannot_be_mounted_is_named() {
         (
             vec![("FailedMount", MOUNT), ("FailedAttachVolume", ATTACHED)],
             "VolumeNotMounted",
-            "its volume can be on one node at a time",
+            "its volume allows only one node",
         ),
         (
             vec![(
@@ -511,7 +511,7 @@ fn pods_that_were_lost_lately_are_told() {
             "TerminationByKubelet",
             "The node had condition: [DiskPressure]. ",
             "PodsEvicted",
-            "[DiskPressure]. `kubectl",
+            "[DiskPressure]. See `kubectl",
         ),
         (
             "PreemptionByScheduler",
