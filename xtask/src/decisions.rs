@@ -10,8 +10,8 @@ const HEAD: &str = "\
 
 # Architecture decisions
 
-Each has a context, the decision and its consequences. A decision that is superseded stays here, with the number of the one that
-replaces it.
+Each page has a context, the decision and its consequences. A superseded decision stays here, with
+the number of the decision that replaces it.
 
 | number | decision | status |
 |---|---|---|
