@@ -240,7 +240,7 @@ impl Target<'_> {
             let mut goes_on = call.goes_on();
             calls.push(call);
             if let Some(replicas) = replicas
-                && let Some(body) = live.and_then(|live| replicas.onto(&live))
+                && let Some(body) = live.and_then(|live| replicas.body_for(&live))
             {
                 let call = Call {
                     kind: ChildKind::Deployment,

@@ -9,7 +9,7 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ObjectMeta, Preconditions},
 };
-use springtide_plan::WaitingPod;
+use springtide_plan::PodToReplace;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
@@ -40,9 +40,9 @@ pub(crate) async fn config_map(
 }
 
 /// Deletes pods that wait for what has come, so that others are made in their place.
-pub(crate) async fn replace(client: &Client, namespace: &str, pods: &[WaitingPod]) {
+pub(crate) async fn replace(client: &Client, namespace: &str, pods: &[PodToReplace]) {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
-    for WaitingPod { name, uid } in pods {
+    for PodToReplace { name, uid } in pods {
         let parameters = DeleteParams::default().preconditions(Preconditions {
             uid: Some(uid.clone()),
             resource_version: None,

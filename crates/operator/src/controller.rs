@@ -159,7 +159,7 @@ async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Er
         Err(error) => {
             metrics.failed(error.reason(), started.elapsed());
             if !error.passes() {
-                shared.context.upgrades().pass_over(object);
+                shared.context.upgrades().skip(object);
             }
             Err(error)
         }

@@ -206,7 +206,7 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use springtide_plan::Fitness;
+    use springtide_plan::UpgradeReadiness;
 
     use super::*;
 
@@ -225,7 +225,12 @@ mod tests {
                 format!(r#"image="{image}",name="iris",namespace="models",upgrade="{upgrade}""#);
             format!("springtide_operator_model_service_image{{{labels}}} 1")
         };
-        metrics.runs("models", "iris", "s:1", Stage::Waiting(Fitness::Healthy));
+        metrics.runs(
+            "models",
+            "iris",
+            "s:1",
+            Stage::Waiting(UpgradeReadiness::Healthy),
+        );
         assert_eq!(lines(), [line("s:1", "waiting")]);
         for (stage, upgrade) in [
             (Stage::Upgrading, "in_progress"),

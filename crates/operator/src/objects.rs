@@ -14,7 +14,7 @@ use std::{
 
 use kube::{core::DynamicObject, runtime::watcher::Event};
 use serde::{Serialize, de::DeserializeOwned};
-use springtide_plan::keep_read_managers;
+use springtide_plan::prune_managed_fields;
 use tokio::sync::watch;
 
 use crate::scope::Part;
@@ -209,7 +209,7 @@ impl<K> Objects<K> {
     fn told(&self, mut object: DynamicObject) -> Told {
         let group = (self.group)(&object);
         let spec = fingerprint(&object);
-        keep_read_managers(&mut object.metadata);
+        prune_managed_fields(&mut object.metadata);
         if let Some(annotations) = &mut object.metadata.annotations {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }

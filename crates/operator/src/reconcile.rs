@@ -18,10 +18,11 @@ use springtide_api::{ModelService, ModelServiceSpec, ModelServiceStatus};
 use springtide_contract::text::plain;
 use springtide_plan::{
     ChildKind, Desired, Failure, Invalid, Observed, OperatorSettings, Stage, UpgradePolicy,
-    ValidatedModelService, awaited_config_map, desired, events,
+    ValidatedModelService, desired, events,
     field_manager::{STATUS, YIELDING},
-    invalid_status, own_status, pod_to_explain, pods_to_query, pods_to_replace, requeue_at,
-    served_image, stage as stage_of, status, superseded, unobserved_status, yielding,
+    invalid_spec_status, last_valid_status, observation_failed_status, own_status,
+    pending_config_map, pods_to_query, pods_to_replace, requeue_at, served_image,
+    stage as stage_of, status, stuck_pod_uid, yielding,
 };
 use tokio::time::Instant;
 
@@ -207,12 +208,12 @@ pub async fn reconcile(
     let validated = match read {
         Ok(validated) => validated,
         Err(invalid) => {
-            if let Some(in_force) = ValidatedModelService::in_force(&model_service) {
-                let keeping = keep(context, &model_service, &in_force, Some(&invalid));
+            if let Some(last_valid) = ValidatedModelService::from_last_valid(&model_service) {
+                let keeping = keep(context, &model_service, &last_valid, Some(&invalid));
                 return Box::pin(keeping).await;
             }
             let previous = model_service.status.as_ref();
-            let now = invalid_status(&model_service, &invalid, previous, Timestamp::now());
+            let now = invalid_spec_status(&model_service, &invalid, previous, Timestamp::now());
             return match Box::pin(write_status(context, &model_service, now)).await? {
                 Written::Gone => Ok(ReconcileOutcome::Gone.into()),
                 Written::Done => Err(invalid.into()),
@@ -239,10 +240,10 @@ async fn keep(
     let settings = &context.settings;
     let mut stage = stage_of(validated, &observed, settings, previous, &mut plan);
     if let Some(wait) = context.upgrades.report(namespace, name, stage) {
-        plan.hold(wait, &observed);
+        plan.hold_upgrade(wait, &observed);
     }
     let pods = pods_to_query(validated, &observed);
-    let awaited = awaited_config_map(validated, &observed);
+    let awaited = pending_config_map(validated, &observed);
     let (report, replies, config_map) = join!(
         apply_plan(context.source(), namespace, name, &plan, observed),
         query_all(context.pod_status.as_ref(), &pods),
@@ -259,7 +260,7 @@ async fn keep(
     };
     applied.record_replies(replies);
     let observed = applied.observed();
-    if matches!(stage, Stage::Waiting(_)) && plan.held.is_none() {
+    if matches!(stage, Stage::Waiting(_)) && plan.upgrade_wait.is_none() {
         if applied.failure(ChildKind::Deployment).is_some() {
             context.upgrades.refused(namespace, name);
         } else {
@@ -277,7 +278,7 @@ async fn keep(
     let at = Timestamp::now();
     let mut now = status(validated, &applied, &plan, previous, at);
     if let Some(invalid) = invalid {
-        now = superseded(now, model_service, invalid, previous, at);
+        now = last_valid_status(now, model_service, invalid, previous, at);
     }
     let requeue_at = requeue_at(validated, &applied, &now, observed.at);
     if write_status(context, model_service, now).await? == Written::Gone {
@@ -306,7 +307,7 @@ async fn plan(
     let (source, namespace) = (context.source(), validated.namespace());
     let capabilities = context.capabilities.current(&context.client).await?;
     let mut observed = Box::pin(observe(source, namespace, validated, capabilities)).await?;
-    let stuck = pod_to_explain(&observed, observed.at);
+    let stuck = stuck_pod_uid(&observed, observed.at);
     observed.events = pod_events(&context.client, namespace, stuck.as_deref()).await;
     let plan = desired(validated, &observed, &context.settings);
     let Some(recheck_of) = plan.recheck(&observed) else {
@@ -336,7 +337,7 @@ async fn unobserved(
             message: error.to_string(),
         };
         let previous = model_service.status.as_ref();
-        let now = unobserved_status(model_service, &failure, previous, Timestamp::now());
+        let now = observation_failed_status(model_service, &failure, previous, Timestamp::now());
         if write_status(context, model_service, now).await? == Written::Gone {
             return Ok(ReconcileOutcome::Gone.into());
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt, stream};
 use kube::runtime::reflector::ObjectRef;
-use springtide_plan::{Stage, UpgradePolicy, Upgrades, Verdict, Wait};
+use springtide_plan::{Stage, UpgradePermission, UpgradePolicy, Upgrades, WaitReason};
 use tokio::sync::Notify;
 
 use crate::model_services::Watched;
@@ -35,27 +35,34 @@ impl UpgradeQueue {
     }
 
     /// Where a ModelService stands. Gives what its upgrade waits for, where it has to.
-    pub(crate) fn report(&self, namespace: &str, name: &str, stage: Stage) -> Option<Wait<String>> {
+    pub(crate) fn report(
+        &self,
+        namespace: &str,
+        name: &str,
+        stage: Stage,
+    ) -> Option<WaitReason<String>> {
         let key = (namespace.to_owned(), name.to_owned());
         match self.with(|queue| queue.report(&key, stage)) {
-            Verdict::Go => None,
-            Verdict::Hold(wait) => Some(match wait {
-                Wait::Turn => Wait::Turn,
-                Wait::Unavailable => Wait::Unavailable,
-                Wait::Paused => Wait::Paused,
-                Wait::Failure((namespace, name)) => Wait::Failure(format!("{namespace}/{name}")),
+            UpgradePermission::Granted => None,
+            UpgradePermission::Wait(wait) => Some(match wait {
+                WaitReason::Turn => WaitReason::Turn,
+                WaitReason::Unavailable => WaitReason::Unavailable,
+                WaitReason::Paused => WaitReason::Paused,
+                WaitReason::Failure((namespace, name)) => {
+                    WaitReason::Failure(format!("{namespace}/{name}"))
+                }
             }),
         }
     }
 
     /// The API server has refused the upgrade of a ModelService.
     pub(crate) fn refused(&self, namespace: &str, name: &str) {
-        self.with(|queue| queue.refused(&(namespace.to_owned(), name.to_owned())));
+        self.with(|queue| queue.record_rejection(&(namespace.to_owned(), name.to_owned())));
     }
 
     /// A ModelService of which nothing can be read until it changes.
-    pub(crate) fn pass_over(&self, object: &ObjectRef<Watched>) {
-        self.with(|queue| queue.pass_over(&key(object)));
+    pub(crate) fn skip(&self, object: &ObjectRef<Watched>) {
+        self.with(|queue| queue.skip(&key(object)));
     }
 
     /// A ModelService is gone, or is another operator's.
@@ -67,7 +74,7 @@ impl UpgradeQueue {
     pub(crate) fn woken(&self) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
         stream::unfold(self.clone(), |queue| async move {
             queue.woken.notified().await;
-            let keys = queue.lock().take_woken();
+            let keys = queue.lock().take_requeued();
             let objects = keys
                 .into_iter()
                 .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace));

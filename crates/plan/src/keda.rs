@@ -189,7 +189,7 @@ impl ScaledObject {
     }
 
     /// Whether KEDA has seen it: it sets a finalizer and writes conditions before anything else.
-    pub(crate) fn is_taken_up(&self) -> bool {
+    pub(crate) fn is_processed(&self) -> bool {
         let has_finalizers = |names: &Vec<String>| !names.is_empty();
         self.metadata
             .finalizers

@@ -34,7 +34,7 @@ pub const REPLACEMENT_SHA256: &str = "serving.springtide.dev/replacement-sha256"
 /// Labels of every object that is made for the ModelService `instance`.
 #[must_use]
 pub fn of(instance: &str) -> BTreeMap<String, String> {
-    let mut labels = selecting(instance);
+    let mut labels = selector_labels(instance);
     labels.insert(COMPONENT.to_owned(), COMPONENT_VALUE.to_owned());
     labels.insert(MANAGED_BY.to_owned(), SPRINGTIDE.to_owned());
     labels.insert(PART_OF.to_owned(), SPRINGTIDE.to_owned());
@@ -44,27 +44,27 @@ pub fn of(instance: &str) -> BTreeMap<String, String> {
 /// The labels that select the pods of the ModelService `instance`. They can never change: the
 /// selector of a Deployment is immutable.
 #[must_use]
-pub fn selecting(instance: &str) -> BTreeMap<String, String> {
+pub fn selector_labels(instance: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
         (INSTANCE.to_owned(), instance.to_owned()),
         (NAME.to_owned(), NAME_VALUE.to_owned()),
     ])
 }
 
-/// [`selecting`] as the scale subresource and list requests write it.
+/// [`selector_labels`] as the scale subresource and list requests write it.
 #[must_use]
 pub fn selector_text(instance: &str) -> String {
-    selecting(instance)
+    selector_labels(instance)
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect::<Vec<_>>()
         .join(",")
 }
 
-/// [`selecting`] as objects write it.
+/// [`selector_labels`] as objects write it.
 pub(crate) fn selector(instance: &str) -> LabelSelector {
     LabelSelector {
-        match_labels: Some(selecting(instance)),
+        match_labels: Some(selector_labels(instance)),
         match_expressions: None,
     }
 }

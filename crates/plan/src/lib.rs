@@ -5,10 +5,10 @@
 //!
 //! 1. [`ValidatedModelService::try_from`] parses the spec. What fails here is a bad spec that the
 //!    API server let through (an older CRD, a time zone that doesn't exist): go on with
-//!    [`ValidatedModelService::in_force`] and make its status [`superseded`]; where there is none, write
-//!    [`invalid_status`] and wait for a change.
-//!    What can't be observed after that is for [`unobserved_status`] and another try.
-//! 2. Put the events of [`pod_to_explain`] into [`Observed::events`]. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
+//!    [`ValidatedModelService::from_last_valid`] and make its status [`last_valid_status`]; where there is none, write
+//!    [`invalid_spec_status`] and wait for a change.
+//!    What can't be observed after that is for [`observation_failed_status`] and another try.
+//! 2. Put the events of [`stuck_pod_uid`] into [`Observed::events`]. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
 //!    order of its fields: [`delete`](Desired::delete), [`apply`](Desired::apply) each by
 //!    server-side apply as [`field_manager::OPERATOR`], forced, the [`handover`] before a Deployment that is there, and
 //!    after it [`replicas`](Desired::replicas). What [`is_applied`] already needs no request.
@@ -16,7 +16,7 @@
 //!    the status speaks of the new generation and never of the old one, and collect failures in an
 //!    [`Outcome`].
 //! 4. Put what [`pods_to_query`] answer into [`Observed::answers`]. Nothing of the plan depends on that. Where there is an
-//!    [`awaited_config_map`], look at its metadata, and delete [`pods_to_replace`].
+//!    [`pending_config_map`], look at its metadata, and delete [`pods_to_replace`].
 //! 5. [`status`] judges, and [`events`] tells what is new about it.
 
 mod apply;
@@ -35,7 +35,7 @@ mod upgrades;
 
 pub use apply::{
     Applied, Failure,
-    field_manager::{self, keep_read_managers},
+    field_manager::{self, prune_managed_fields},
     is_applied,
 };
 pub use autoscaling::{ActiveAutoscaler, EffectiveTargets};
@@ -46,8 +46,8 @@ pub use desired::{
 };
 pub use observed::{
     Capabilities, ExternalMetrics, Observed, Platform, PodsMetrics, StatusReply,
-    awaited::{WaitingPod, awaited_config_map, pods_to_replace},
-    stuck::pod_to_explain,
+    config_map_wait::{PodToReplace, pending_config_map, pods_to_replace},
+    pod_startup::stuck_pod_uid,
 };
 pub use settings::{InvalidLabelName, LabelName, OperatorSettings};
 pub use spec::{
@@ -61,9 +61,10 @@ pub use status::{
     batching::pods_to_query,
     conditions::{WRITES_UNDONE, requeue_at},
     events::{Event, SCALE, Severity, events},
-    invalid_status, status, superseded, unobserved_status,
+    invalid_spec_status, last_valid_status, observation_failed_status, status,
     yielding::{own_status, yielding},
 };
 pub use upgrades::{
-    Fitness, Stage, TEMPLATE, UpgradePolicy, Upgrades, Verdict, Wait, served_image, stage,
+    Stage, TEMPLATE_ANNOTATION, UpgradePermission, UpgradePolicy, UpgradeReadiness, Upgrades,
+    WaitReason, served_image, stage,
 };

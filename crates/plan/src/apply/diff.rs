@@ -22,7 +22,7 @@ use crate::quantity::is_same_quantity;
 
 /// Metadata that nobody owns (`stripMetaManager` of
 /// <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>), as far as it is applied.
-const NOT_OWNED: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
+const UNOWNED_METADATA: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
 /// Maps of quantities: the API server writes their values in its own way.
 const QUANTITY_MAPS: [&str; 2] = ["limits", "requests"];
@@ -43,12 +43,12 @@ pub fn is_applied(
         return false;
     };
     let is_of_this_version = entry.api_version.as_deref() == desired["apiVersion"].as_str();
-    keep_owned(&mut desired);
+    retain_owned(&mut desired);
     is_of_this_version
         && entry
             .fields_v1
             .as_ref()
-            .is_some_and(|owned| is_held(&desired, &owned.0, &live, ["", ""]))
+            .is_some_and(|owned| is_field_applied(&desired, &owned.0, &live, ["", ""]))
 }
 
 /// Whether applying the pod template of `desired` as `field_manager`, forced or not, would leave that of `live` as it
@@ -65,7 +65,7 @@ pub(crate) fn is_template_applied(
         template(live),
     ) {
         (Some(desired), Some(owned), Some(live)) => {
-            is_held(&desired, owned, &live, ["spec", "template"])
+            is_field_applied(&desired, owned, &live, ["spec", "template"])
         }
         _ => false,
     }
@@ -108,7 +108,7 @@ fn owned_part(owned: &Value, live: &Value) -> Option<Value> {
                 .into_iter()
                 .map(|(part, owned)| {
                     let key = ItemKey::parse(part)?;
-                    let place = only(live, |item| key.selects(item))?;
+                    let place = only_position(live, |item| key.selects(item))?;
                     Some((place, owned_part(owned, live.get(place)?)?))
                 })
                 .collect::<Option<Vec<_>>>()?;
@@ -126,13 +126,13 @@ fn is_apply(entry: &ManagedFieldsEntry, field_manager: &str) -> bool {
 }
 
 /// Drops what is applied and owned by nobody.
-fn keep_owned(desired: &mut Value) {
+fn retain_owned(desired: &mut Value) {
     let Some(fields) = desired.as_object_mut() else {
         return;
     };
     fields.retain(|name, _| name != "apiVersion" && name != "kind");
     if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|name, _| !NOT_OWNED.contains(&name.as_str()));
+        metadata.retain(|name, _| !UNOWNED_METADATA.contains(&name.as_str()));
         if metadata.is_empty() {
             fields.remove("metadata");
         }
@@ -141,7 +141,7 @@ fn keep_owned(desired: &mut Value) {
 
 /// Whether a field and all that is in it has its value, and `owned`, the part of `fieldsV1` about it,
 /// names exactly what is in it. `names` are those of the field around it and of itself.
-fn is_held(desired: &Value, owned: &Value, live: &Value, names: [&str; 2]) -> bool {
+fn is_field_applied(desired: &Value, owned: &Value, live: &Value, names: [&str; 2]) -> bool {
     let [around, itself] = names;
     let owned = owned.as_object().map(named).unwrap_or_default();
     match (desired, live) {
@@ -156,13 +156,13 @@ fn is_held(desired: &Value, owned: &Value, live: &Value, names: [&str; 2]) -> bo
                     part.strip_prefix("f:").is_some_and(|name| {
                         let both = desired.get(name).zip(live.get(name));
                         both.is_some_and(|(desired, live)| {
-                            is_held(desired, owned, live, [itself, name])
+                            is_field_applied(desired, owned, live, [itself, name])
                         })
                     })
                 })
         }
         (Value::Array(desired), Value::Array(live)) => {
-            owned.len() == desired.len() && are_held(desired, &owned, live)
+            owned.len() == desired.len() && are_items_applied(desired, &owned, live)
         }
         _ => false,
     }
@@ -170,19 +170,19 @@ fn is_held(desired: &Value, owned: &Value, live: &Value, names: [&str; 2]) -> bo
 
 /// The same for the items of a list that is merged by key or as a set. Their order counts, too: an apply
 /// puts what it names into its own order.
-fn are_held(desired: &[Value], owned: &[(&str, &Value)], live: &[Value]) -> bool {
+fn are_items_applied(desired: &[Value], owned: &[(&str, &Value)], live: &[Value]) -> bool {
     let mut places = Vec::with_capacity(owned.len());
     for (part, owned) in owned {
         let Some(key) = ItemKey::parse(part) else {
             return false;
         };
         let (Some(wanted), Some(there)) = (
-            only(desired, |item| key.may_select(item)),
-            only(live, |item| key.selects(item)),
+            only_position(desired, |item| key.may_select(item)),
+            only_position(live, |item| key.selects(item)),
         ) else {
             return false;
         };
-        if !is_held(&desired[wanted], owned, &live[there], ["", ""]) {
+        if !is_field_applied(&desired[wanted], owned, &live[there], ["", ""]) {
             return false;
         }
         places.push((wanted, there));
@@ -243,7 +243,7 @@ impl ItemKey {
 }
 
 /// Where the only item of this kind is.
-fn only(items: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<usize> {
+fn only_position(items: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<usize> {
     let mut found = items.iter().enumerate().filter(|(_, item)| is_it(item));
     let (place, _) = found.next()?;
     found.next().is_none().then_some(place)

@@ -28,7 +28,7 @@ pub const STATUS: &str = "springtide-status";
 
 /// Leaves of `metadata.managedFields` what plans and conditions read: what the operator owns, and who else owns
 /// the number of pods.
-pub fn keep_read_managers(metadata: &mut ObjectMeta) {
+pub fn prune_managed_fields(metadata: &mut ObjectMeta) {
     let Some(entries) = &mut metadata.managed_fields else {
         return;
     };

@@ -48,7 +48,7 @@ pub struct EffectiveTargets<'a> {
     /// Whether it follows memory, where it is to.
     pub(crate) memory: MemoryTarget,
     /// Whether nothing that is asked for can be followed, so that it follows CPU in its place.
-    pub stands_in: bool,
+    pub is_cpu_fallback: bool,
 }
 
 impl ActiveAutoscaler<'_> {
@@ -65,7 +65,7 @@ impl ActiveAutoscaler<'_> {
     /// Most pods.
     #[must_use]
     pub fn max_replicas(&self, observed: &Observed) -> i32 {
-        let (EffectiveTargets { pods, .. }, in_force) = match self {
+        let (EffectiveTargets { pods, .. }, current_max) = match self {
             Self::Fixed { replicas } => return *replicas,
             Self::Hpa(effective) => {
                 let hpa = observed.horizontal_pod_autoscaler.as_ref();
@@ -74,12 +74,12 @@ impl ActiveAutoscaler<'_> {
             }
             Self::Keda(effective) => {
                 let scaled_object = observed.scaled_object.as_ref();
-                let most = scaled_object.and_then(|object| object.spec.max_replica_count);
-                (effective, most)
+                let current = scaled_object.and_then(|object| object.spec.max_replica_count);
+                (effective, current)
             }
         };
-        let present = observed.deployment.as_ref().and_then(spec_replicas);
-        pods.max_replicas.recheck(present, in_force)
+        let replicas = observed.deployment.as_ref().and_then(spec_replicas);
+        pods.max_replicas.effective(replicas, current_max)
     }
 
     /// Minimum replicas now: with an autoscaler, schedules count.
@@ -89,8 +89,8 @@ impl ActiveAutoscaler<'_> {
             Self::Fixed { replicas } => *replicas,
             Self::Hpa(EffectiveTargets { pods, .. })
             | Self::Keda(EffectiveTargets { pods, .. }) => {
-                let floor = pods.schedules.floor(self.lead_time(), now);
-                floor.unwrap_or_default().max(pods.min_replicas)
+                let scheduled = pods.schedules.min_replicas(self.lead_time(), now);
+                scheduled.unwrap_or_default().max(pods.min_replicas)
             }
         }
     }
@@ -148,11 +148,11 @@ impl Scaling {
         let needs_keda = || serving(&pods.targets).next().is_some();
         match pods.engine {
             AutoscalerEngine::Keda => ActiveAutoscaler::Keda(effective(pods, observed, Vec::new())),
-            AutoscalerEngine::Auto if needs_keda() && is_keda_there(observed) => {
+            AutoscalerEngine::Auto if needs_keda() && is_keda_running(observed) => {
                 ActiveAutoscaler::Keda(effective(pods, observed, Vec::new()))
             }
             AutoscalerEngine::Auto | AutoscalerEngine::Hpa => {
-                ActiveAutoscaler::Hpa(with_hpa(pods, observed))
+                ActiveAutoscaler::Hpa(effective_for_hpa(pods, observed))
             }
         }
     }
@@ -160,7 +160,7 @@ impl Scaling {
 
 /// Whether KEDA is there, and not its definitions alone. What it has taken up stays with it: without KEDA an HPA
 /// lacks readings and takes no pods away, and a look that finds nothing may be one too early.
-fn is_keda_there(observed: &Observed) -> bool {
+fn is_keda_running(observed: &Observed) -> bool {
     observed.capabilities.keda
         && match observed.capabilities.external_metrics {
             ExternalMetrics::Registered => true,
@@ -175,7 +175,7 @@ fn serving(targets: &Targets) -> impl Iterator<Item = Signal> {
     signals.filter(|signal| signal.server_metric().is_some())
 }
 
-fn with_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> EffectiveTargets<'a> {
+fn effective_for_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> EffectiveTargets<'a> {
     let unavailable = serving(&pods.targets)
         .filter(|signal| !is_available(*signal, observed))
         .collect();
@@ -191,12 +191,12 @@ fn effective<'a>(
     let percent = pods.targets.of(Signal::MemoryUtilizationPercent);
     let memory = memory::target(&pods.memory, percent, observed);
     let left_out = unavailable.iter().copied();
-    let is_out = memory != MemoryTarget::MetricReading;
+    let is_out = memory != MemoryTarget::Followed;
     let mut targets = left_out
         .chain(is_out.then_some(Signal::MemoryUtilizationPercent))
         .fold(pods.targets, Targets::without);
-    let stands_in = targets == Targets::default();
-    if stands_in {
+    let is_cpu_fallback = targets == Targets::default();
+    if is_cpu_fallback {
         targets = Targets::defaults(false).without(Signal::MemoryUtilizationPercent);
     }
     EffectiveTargets {
@@ -204,7 +204,7 @@ fn effective<'a>(
         targets,
         unavailable,
         memory,
-        stands_in,
+        is_cpu_fallback,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     quantity::{MEBI, nanos},
     spec::{
         Scaling, ValidatedModelService,
-        memory_at_rest::{Memory, PATIENCE, loaded_since},
+        memory_at_rest::{MemoryAtRest, REPORT_TIMEOUT, loaded_since},
     },
 };
 
@@ -28,34 +28,34 @@ const TOLERANCE_PERCENT: i128 = 10;
 
 /// How long a first pod may load its model while memory is followed already. The first reading of a container comes
 /// later: the kubelet measures every 10 s, and metrics-server and the HPA look every 15 s.
-const QUICK_LOAD: SignedDuration = SignedDuration::from_secs(5);
+const FAST_LOAD: SignedDuration = SignedDuration::from_secs(5);
 
 /// Time between two questions to pods that were silent.
-const AGAIN: SignedDuration = SignedDuration::from_secs(5);
+const RETRY_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
 /// Time until what pods said for the first time reaches the autoscaler.
-const SOON: SignedDuration = SignedDuration::from_secs(1);
+const REQUEUE_DELAY: SignedDuration = SignedDuration::from_secs(1);
 
 /// Step in MiB in which the status tells what pods take at rest: they differ a little, and each change is a write.
 const STEP_MEBIBYTES: u64 = 4;
 
 /// Most that is believed, in MiB: 16 TiB.
-const MOST_MEBIBYTES: u64 = 16 << 20;
+const MAX_MEBIBYTES: u64 = 16 << 20;
 
 /// Whether the target of memory is followed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum MemoryTarget {
     /// It is, where there is one.
-    MetricReading,
+    Followed,
     /// Not before a pod has said what it takes at rest.
-    NotYet,
+    Pending,
     /// It isn't: memory at rest leaves no room under it.
-    NoRoom(NoRoom),
+    NoHeadroom(NoHeadroom),
 }
 
 /// Memory at rest that leaves no room under the target.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct NoRoom {
+pub(crate) struct NoHeadroom {
     /// What a pod takes at rest.
     pub(crate) at_rest_mebibytes: i32,
     /// The target, in percent of the request.
@@ -63,70 +63,74 @@ pub(crate) struct NoRoom {
     /// The request.
     pub(crate) request: Quantity,
     /// A request that would leave room.
-    pub(crate) sufficient: Quantity,
+    pub(crate) sufficient_request: Quantity,
     /// Whether the limit is below that.
     pub(crate) exceeds_limit: bool,
 }
 
 /// Whether a target, in percent of the request, is followed where this is observed.
-pub(crate) fn target(memory: &Memory, percent: Option<i32>, observed: &Observed) -> MemoryTarget {
+pub(crate) fn target(
+    memory: &MemoryAtRest,
+    percent: Option<i32>,
+    observed: &Observed,
+) -> MemoryTarget {
     let Some(percent) = percent else {
-        return MemoryTarget::MetricReading;
+        return MemoryTarget::Followed;
     };
     match memory.at_rest_mebibytes {
-        Some(at_rest) => no_room(memory, at_rest, percent)
-            .map_or(MemoryTarget::MetricReading, MemoryTarget::NoRoom),
-        None if is_awaited(memory, observed) => MemoryTarget::NotYet,
-        None => MemoryTarget::MetricReading,
+        Some(at_rest) => no_headroom(memory, at_rest, percent)
+            .map_or(MemoryTarget::Followed, MemoryTarget::NoHeadroom),
+        None if is_report_pending(memory, observed) => MemoryTarget::Pending,
+        None => MemoryTarget::Followed,
     }
 }
 
-fn no_room(memory: &Memory, at_rest_mebibytes: i32, percent: i32) -> Option<NoRoom> {
+fn no_headroom(memory: &MemoryAtRest, at_rest_mebibytes: i32, percent: i32) -> Option<NoHeadroom> {
     let request = nanos(&memory.request.0)?;
     let at_rest = i128::from(at_rest_mebibytes) * MEBI;
     // A request may be as large as anybody writes it.
     let room = request.saturating_mul(i128::from(percent) * (100 - TOLERANCE_PERCENT));
     let is_full = at_rest * 100 * 100 >= room;
     is_full.then(|| {
-        let sufficient = mebibytes(sufficient_mebibytes(at_rest_mebibytes, percent));
-        NoRoom {
+        let sufficient_request = mebibytes(sufficient_mebibytes(at_rest_mebibytes, percent));
+        NoHeadroom {
             at_rest_mebibytes,
             percent,
             request: memory.request.clone(),
             exceeds_limit: memory
                 .limit
                 .as_ref()
-                .is_some_and(|limit| nanos(&sufficient.0) > nanos(&limit.0)),
-            sufficient,
+                .is_some_and(|limit| nanos(&sufficient_request.0) > nanos(&limit.0)),
+            sufficient_request,
         }
     })
 }
 
 /// Whether a pod is still to say what it takes at rest before memory is followed. What is followed already, or
 /// is made in this pass, goes on while a first pod loads its model quickly, and while others serve.
-fn is_awaited(memory: &Memory, observed: &Observed) -> bool {
+fn is_report_pending(memory: &MemoryAtRest, observed: &Observed) -> bool {
     if memory
-        .expected_until
+        .report_deadline
         .is_some_and(|until| until <= observed.at)
     {
         return false;
     }
     match follows_memory(observed) {
         Some(false) => true,
-        Some(true) | None => loads_slowly_from(observed).is_some_and(|from| from <= observed.at),
+        Some(true) | None => slow_load_from(observed).is_some_and(|from| from <= observed.at),
     }
 }
 
 /// A request under which memory at rest is two thirds of the target at most, so that pods that a burst has brought go
 /// again down to two, in steps that people write.
 fn sufficient_mebibytes(at_rest_mebibytes: i32, percent: i32) -> i32 {
-    let least = i64::from(at_rest_mebibytes) * 300 / (i64::from(percent).max(1) * 2) + 1;
-    let step = match least {
+    let min_mebibytes = i64::from(at_rest_mebibytes) * 300 / (i64::from(percent).max(1) * 2) + 1;
+    let step = match min_mebibytes {
         ..1024 => 64,
         1024..8192 => 256,
         _ => 1024,
     };
-    let rounded = (least + step - 1) / step * step;
+    let rounded = (min_mebibytes + step - 1) / step * step;
     i32::try_from(rounded).unwrap_or(i32::MAX / 1024 * 1024)
 }
 
@@ -152,18 +156,18 @@ fn follows_memory(observed: &Observed) -> Option<bool> {
         .reduce(|one, other| one || other)
 }
 
-/// From when on a first pod has been loading its model for longer than [`QUICK_LOAD`]. Nothing where any pod serves.
-fn loads_slowly_from(observed: &Observed) -> Option<Timestamp> {
+/// From when on a first pod has been loading its model for longer than [`FAST_LOAD`]. Nothing where any pod serves.
+fn slow_load_from(observed: &Observed) -> Option<Timestamp> {
     let live = pods::live(observed);
     if live.iter().any(|pod| pods::is_serving(pod)) {
         return None;
     }
-    let began = live.into_iter().filter_map(server_began).min()?;
-    began.checked_add(QUICK_LOAD).ok()
+    let started_at = live.into_iter().filter_map(server_started_at).min()?;
+    started_at.checked_add(FAST_LOAD).ok()
 }
 
-fn server_began(pod: &Pod) -> Option<Timestamp> {
-    let state = pods::server(pod)?.state.as_ref()?;
+fn server_started_at(pod: &Pod) -> Option<Timestamp> {
+    let state = pods::server_status(pod)?.state.as_ref()?;
     Some(state.running.as_ref()?.started_at.as_ref()?.0)
 }
 
@@ -174,21 +178,21 @@ pub(crate) fn at_rest_mebibytes(
     replies: &[StatusReply],
     rollout_ends: bool,
 ) -> Option<i32> {
-    let said = replies.iter().filter_map(|reply| match reply {
+    let reported = replies.iter().filter_map(|reply| match reply {
         StatusReply::Status(server) => server.memory?.at_rest_bytes,
         StatusReply::Unreadable | StatusReply::Unreachable => None,
     });
-    let said = said.max().map(in_steps);
+    let reported = reported.max().map(in_steps);
     let known = model_service.memory_at_rest_mebibytes();
     if rollout_ends {
-        said.or(known)
+        reported.or(known)
     } else {
-        said.max(known)
+        reported.max(known)
     }
 }
 
 fn in_steps(bytes: u64) -> i32 {
-    let mebibytes = bytes.div_ceil(1 << 20).min(MOST_MEBIBYTES);
+    let mebibytes = bytes.div_ceil(1 << 20).min(MAX_MEBIBYTES);
     i32::try_from(mebibytes.next_multiple_of(STEP_MEBIBYTES)).unwrap_or(i32::MAX)
 }
 
@@ -205,24 +209,25 @@ pub(crate) fn requeue_at(
         Scaling::Fixed { .. } => false,
     };
     let model = status.model.as_ref()?;
-    let said = model.memory_at_rest_mebibytes;
+    let reported = model.memory_at_rest_mebibytes;
     if !has_target {
         return None;
     }
     let after = |time: SignedDuration| now.checked_add(time).ok();
-    if said != model_service.memory_at_rest_mebibytes() {
-        return after(SOON);
+    if reported != model_service.memory_at_rest_mebibytes() {
+        return after(REQUEUE_DELAY);
     }
-    if said.is_some() {
+    if reported.is_some() {
         return None;
     }
     // One that has answered without it says no more later on.
     let is_silent =
         model.batching.is_none() && applied.replies().contains(&StatusReply::Unreachable);
-    let patience_ends = loaded_since(status).and_then(|since| since.checked_add(PATIENCE).ok());
-    let asks = patience_ends.filter(|ends| *ends > now && is_silent);
-    let loads = loads_slowly_from(applied.observed()).filter(|from| *from > now);
-    asks.and_then(|_| after(AGAIN))
+    let timeout_ends =
+        loaded_since(status).and_then(|since| since.checked_add(REPORT_TIMEOUT).ok());
+    let asks = timeout_ends.filter(|ends| *ends > now && is_silent);
+    let loads = slow_load_from(applied.observed()).filter(|from| *from > now);
+    asks.and_then(|_| after(RETRY_INTERVAL))
         .into_iter()
         .chain(loads)
         .min()

@@ -17,16 +17,16 @@ use crate::{settings::OperatorSettings, spec::ValidatedModelService};
 
 /// How many scrapes a query looks back: a rate needs two readings, and one scrape that fails, or that
 /// falls just outside, then leaves enough.
-const SCRAPES: u32 = 4;
+const WINDOW_SCRAPES: u32 = 4;
 
 /// For how long after its last reading a pod counts as one that can't be read, in seconds. Pods of a
 /// lost node are replaced after 300 s (`DefaultTolerationSeconds` of Kubernetes) and stay targets of
 /// Prometheus, so they count beside their replacements for as long as this is more.
-const REMEMBERED_SECONDS: u32 = 600;
+const UNREAD_POD_SECONDS: u32 = 600;
 
 /// What a pod's reading may be, in any of the units: not negative, not NaN, and less than what would be
 /// beyond any pod. Requests time out after 600,000 ms, a queue has a million rows at most.
-const POSSIBLE: &str = ">= 0 <= 1e6";
+const PLAUSIBLE: &str = ">= 0 <= 1e6";
 
 /// By how much the square root of the arrivals since the latest scrape has to exceed that of those that
 /// the window says, to be believed instead of it: three standard deviations. The square root of a number
@@ -36,14 +36,14 @@ const POSSIBLE: &str = ">= 0 <= 1e6";
 const EXCESS: f32 = 1.5;
 
 /// Characters of a generated name before those that are random.
-const LONGEST_GENERATED: usize = 58;
+const MAX_GENERATED_PREFIX: usize = 58;
 
 /// Characters that are random.
-const RANDOM: usize = 5;
+const SUFFIX_LENGTH: usize = 5;
 
 /// Characters of the hash of a pod template: a 32-bit number in decimal, digit by digit
 /// (`SafeEncodeString` in Kubernetes' `k8s.io/apimachinery/pkg/util/rand`).
-const LONGEST_HASH: usize = 10;
+const MAX_HASH_LENGTH: usize = 10;
 
 /// The series of one ModelService's pods, and how far to look back in them.
 struct Pods {
@@ -77,11 +77,11 @@ impl Pods {
     /// A growth in a second of each series.
     fn growth(&self, function: &str, counter: &str) -> String {
         // A counter that a pod lets fall below zero has a negative rate.
-        format!("({function}({}) {POSSIBLE})", self.range(counter))
+        format!("({function}({}) {PLAUSIBLE})", self.range(counter))
     }
 
     fn window_seconds(&self) -> u32 {
-        SCRAPES * self.interval_seconds
+        WINDOW_SCRAPES * self.interval_seconds
     }
 
     /// The readings of a series within the window.
@@ -107,7 +107,7 @@ impl Pods {
     fn rate(&self, counter: &str) -> String {
         let same_pod = &self.same_pod;
         format!(
-            "sum({} and {same_pod} (count_over_time({}) < {SCRAPES} and {} and {same_pod} up) or {})",
+            "sum({} and {same_pod} (count_over_time({}) < {WINDOW_SCRAPES} and {} and {same_pod} up) or {})",
             self.growth("irate", counter),
             self.range(PROCESS_START_TIME_SECONDS),
             self.started(self.window_seconds(), '<'),
@@ -120,7 +120,7 @@ impl Pods {
     fn gauge(&self, over: &str, gauge: &str) -> String {
         let (range, selector, same_pod) = (self.range(gauge), &self.selector, &self.same_pod);
         format!(
-            "{over}({range}) {POSSIBLE} and count_over_time({range}) > 1 and {same_pod} (up or {gauge}{selector})"
+            "{over}({range}) {PLAUSIBLE} and count_over_time({range}) > 1 and {same_pod} (up or {gauge}{selector})"
         )
     }
 
@@ -149,7 +149,7 @@ impl Pods {
         let (window, same_pod) = (self.window_seconds(), &self.same_pod);
         format!(
             "{} and {same_pod} timestamp(up) > time() - {window} unless {same_pod} ({readings})",
-            self.started(REMEMBERED_SECONDS, '<')
+            self.started(UNREAD_POD_SECONDS, '<')
         )
     }
 
@@ -192,7 +192,7 @@ pub(crate) fn query(
         Reading::P95Milliseconds { histogram } => {
             let arrivals = rates(REQUESTS_RECEIVED_TOTAL);
             format!(
-                "1000 * histogram_quantile(0.95, sum by (le) {}) {POSSIBLE} \
+                "1000 * histogram_quantile(0.95, sum by (le) {}) {PLAUSIBLE} \
                  or sum({arrivals}) == 0 unless on () ({})",
                 rates(&format!("{histogram}_bucket")),
                 pods.unread(&arrivals),
@@ -209,10 +209,12 @@ pub(crate) fn query(
 /// (`SimpleNameGenerator` in Kubernetes' `k8s.io/apiserver/pkg/storage/names`), so that of a long name a part of
 /// the hash is left.
 fn pod_names(deployment: &str) -> String {
-    let room = LONGEST_GENERATED.saturating_sub(deployment.len() + 1);
-    if room > LONGEST_HASH {
-        return format!("{deployment}-[a-z0-9]{{1,{LONGEST_HASH}}}-[a-z0-9]{{{RANDOM}}}");
+    let room = MAX_GENERATED_PREFIX.saturating_sub(deployment.len() + 1);
+    if room > MAX_HASH_LENGTH {
+        return format!("{deployment}-[a-z0-9]{{1,{MAX_HASH_LENGTH}}}-[a-z0-9]{{{SUFFIX_LENGTH}}}");
     }
-    let (whole, cut_off) = (room.saturating_sub(1).max(1), room + RANDOM);
-    format!("{deployment}-([a-z0-9]{{1,{whole}}}-[a-z0-9]{{{RANDOM}}}|[a-z0-9]{{{cut_off}}})")
+    let (whole, cut_off) = (room.saturating_sub(1).max(1), room + SUFFIX_LENGTH);
+    format!(
+        "{deployment}-([a-z0-9]{{1,{whole}}}-[a-z0-9]{{{SUFFIX_LENGTH}}}|[a-z0-9]{{{cut_off}}})"
+    )
 }

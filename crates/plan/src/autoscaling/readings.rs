@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MetricReading {
     /// What it is about.
-    pub(crate) subject: Subject,
+    pub(crate) kind: MetricKind,
     /// Where the HPA reads it.
     pub(crate) source: MetricsApi,
     /// What was read at the last sync, in thousandths of the signal's unit: per pod, but for what
@@ -39,7 +39,7 @@ pub(crate) struct MetricReading {
 
 /// What a metric is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Subject {
+pub(crate) enum MetricKind {
     /// A signal of `spec.autoscaling.targets`.
     Signal(Signal),
     /// A trigger of KEDA that follows the clock, by its name.
@@ -59,7 +59,7 @@ pub(crate) enum MetricsApi {
     External,
 }
 
-impl Subject {
+impl MetricKind {
     /// Its name, for people.
     pub(crate) fn name(&self) -> &str {
         match self {
@@ -72,7 +72,7 @@ impl Subject {
 impl MetricReading {
     /// Pods that the metric asks for, where so many are there and ready. Unready pods and the
     /// tolerance are left out.
-    pub(crate) fn wanted(&self, pods: i32) -> Option<i64> {
+    pub(crate) fn replicas_for(&self, pods: i32) -> Option<i64> {
         let (reading, target) = (i128::from(self.reading?), i128::from(self.target?));
         let pods = i128::from(pods);
         if target <= 0 {
@@ -96,12 +96,12 @@ pub(crate) fn followed(
     scaled_object: Option<&ScaledObject>,
 ) -> Vec<MetricReading> {
     let specs = specs(hpa);
-    let read = read(hpa).filter(|read| read.len() == specs.len());
+    let metrics = current_metrics(hpa).filter(|metrics| metrics.len() == specs.len());
     specs
         .iter()
         .enumerate()
         .filter_map(|(index, spec)| {
-            let status = read.and_then(|read| read.get(index));
+            let status = metrics.and_then(|metrics| metrics.get(index));
             parse(spec, status, scaled_object)
         })
         .collect()
@@ -109,7 +109,7 @@ pub(crate) fn followed(
 
 /// Whether the HPA has read its metrics in its last sync.
 pub(crate) fn has_read(hpa: &HorizontalPodAutoscaler) -> bool {
-    read(hpa).is_some_and(|read| !read.is_empty())
+    current_metrics(hpa).is_some_and(|metrics| !metrics.is_empty())
 }
 
 /// The metric that asked for the most pods in the HPA's last sync: the HPA names it, and has weighed
@@ -137,7 +137,10 @@ pub(crate) fn missing(followed: &[MetricReading]) -> impl Iterator<Item = &Metri
 
 /// The trigger of which KEDA's names of metrics speak: `s<index>-<…>` (`GenerateMetricNameWithIndex`
 /// of <https://github.com/kedacore/keda/blob/v2.21.0/pkg/scalers/scaler.go>).
-pub(crate) fn subject_of_keda(metric: &str, scaled_object: Option<&ScaledObject>) -> Subject {
+pub(crate) fn kind_of_keda_metric(
+    metric: &str,
+    scaled_object: Option<&ScaledObject>,
+) -> MetricKind {
     let trigger = || -> Option<&Trigger> {
         let (index, _) = metric.strip_prefix('s')?.split_once('-')?;
         scaled_object?
@@ -146,22 +149,22 @@ pub(crate) fn subject_of_keda(metric: &str, scaled_object: Option<&ScaledObject>
             .get(index.parse::<usize>().ok()?)
     };
     let Some(trigger) = trigger() else {
-        return Subject::Other(metric.to_owned());
+        return MetricKind::Other(metric.to_owned());
     };
     let name = trigger.name.as_deref().unwrap_or(metric);
     if trigger.kind == "cron" {
-        return Subject::Schedule(name.to_owned());
+        return MetricKind::Schedule(name.to_owned());
     }
-    Signal::named(name).map_or_else(|| Subject::Other(name.to_owned()), Subject::Signal)
+    Signal::named(name).map_or_else(|| MetricKind::Other(name.to_owned()), MetricKind::Signal)
 }
 
 /// The signal that has this `name`, or else another one's metric.
-fn subject(name: &str, name_of: impl Fn(Signal) -> Option<&'static str>) -> Subject {
+fn kind_by_name(name: &str, name_of: impl Fn(Signal) -> Option<&'static str>) -> MetricKind {
     let is_named = |signal: &Signal| name_of(*signal) == Some(name);
     Signal::ALL
         .into_iter()
         .find(is_named)
-        .map_or_else(|| Subject::Other(name.to_owned()), Subject::Signal)
+        .map_or_else(|| MetricKind::Other(name.to_owned()), MetricKind::Signal)
 }
 
 fn specs(hpa: &HorizontalPodAutoscaler) -> &[MetricSpec] {
@@ -171,7 +174,7 @@ fn specs(hpa: &HorizontalPodAutoscaler) -> &[MetricSpec] {
         .unwrap_or_default()
 }
 
-fn read(hpa: &HorizontalPodAutoscaler) -> Option<&[MetricStatus]> {
+fn current_metrics(hpa: &HorizontalPodAutoscaler) -> Option<&[MetricStatus]> {
     hpa.status.as_ref()?.current_metrics.as_deref()
 }
 
@@ -188,8 +191,8 @@ fn parse(
         .container_resource
         .as_ref()
         .map(|resource| (&resource.name, &resource.target, "container resource"));
-    if let Some((name, target, kind)) = of_containers.or(of_pods) {
-        let subject = subject(name, Signal::resource);
+    if let Some((name, target, label)) = of_containers.or(of_pods) {
+        let kind = kind_by_name(name, Signal::resource);
         // Until its next sync an HPA has what it read by its former spec, of whole pods.
         let current = status.and_then(|status| {
             let of_containers = status.container_resource.as_ref();
@@ -200,21 +203,21 @@ fn parse(
         });
         let thousandths = |percent: i32| i64::from(percent) * 1000;
         return Some(MetricReading {
-            subject,
+            kind,
             source: MetricsApi::Resource,
             reading: current.and_then(|current| current.average_utilization.map(thousandths)),
             target: target.average_utilization.map(thousandths),
-            name_in_messages: format!("{name} {kind}"),
+            name_in_messages: format!("{name} {label}"),
             is_share_of_sum: false,
         });
     }
     if let Some(pods) = &spec.pods {
         let name = &pods.metric.name;
-        let subject = subject(name, Signal::pods_metric);
+        let kind = kind_by_name(name, Signal::pods_metric);
         let current = status.and_then(|status| Some(&status.pods.as_ref()?.current));
         let (reading, target) = compared(current, &pods.target);
         return Some(MetricReading {
-            subject,
+            kind,
             source: MetricsApi::Custom,
             reading,
             target,
@@ -224,11 +227,11 @@ fn parse(
     }
     let external = spec.external.as_ref()?;
     let name = &external.metric.name;
-    let subject = subject_of_keda(name, scaled_object);
+    let kind = kind_of_keda_metric(name, scaled_object);
     let current = status.and_then(|status| Some(&status.external.as_ref()?.current));
     let (reading, target) = compared(current, &external.target);
     Some(MetricReading {
-        subject,
+        kind,
         source: MetricsApi::External,
         reading,
         target,

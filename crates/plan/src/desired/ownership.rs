@@ -52,8 +52,8 @@ pub fn is_foreign_autoscaler(
     let is_named = |name: &str| metadata.name.as_deref() == Some(name);
     // One that was copied from ours has its labels and owner, but not its name.
     let is_own = is_named(model_service.name()) && is_ours(metadata, model_service);
-    let is_kedas = is_named(&model_service.keda_hpa_name());
-    scales(hpa, model_service) && !is_own && !is_kedas
+    let is_keda_hpa = is_named(&model_service.keda_hpa_name());
+    scales(hpa, model_service) && !is_own && !is_keda_hpa
 }
 
 /// Who controls an object, if anybody does.

@@ -6,13 +6,13 @@ use crate::{
     child::{Child, ChildKind},
     desired::{
         ownership::{Ownership, holder_of_keda_hpa, ownership, scales},
-        replicas::{ReplicasApply, create_with, replicas},
+        replicas::{ReplicasApply, replicas, set_initial_replicas},
     },
     observed::Observed,
     resources,
     settings::OperatorSettings,
     spec::ValidatedModelService,
-    upgrades::{TEMPLATE, Wait},
+    upgrades::{TEMPLATE_ANNOTATION, WaitReason},
 };
 
 /// What to do for a ModelService, in the order of the fields.
@@ -38,18 +38,18 @@ pub struct Desired {
     /// The spec asks for KEDA, which isn't installed.
     pub keda_missing: bool,
     /// What an upgrade of the pods waits for, where they are left as they are until then.
-    pub held: Option<Wait<String>>,
+    pub upgrade_wait: Option<WaitReason<String>>,
 }
 
 impl Desired {
     /// Leaves the pods of the Deployment that is there as they are: their upgrade waits. Everything else of it is kept
     /// up. Where it can't be told what its template was made of, it is left alone.
-    pub fn hold(&mut self, wait: Wait<String>, observed: &Observed) {
-        self.held = Some(wait);
+    pub fn hold_upgrade(&mut self, wait: WaitReason<String>, observed: &Observed) {
+        self.upgrade_wait = Some(wait);
         let live = observed.deployment.as_ref();
         let present = live.and_then(|live| applied_template(live, OPERATOR));
         let made = live
-            .and_then(|live| live.metadata.annotations.as_ref()?.get(TEMPLATE))
+            .and_then(|live| live.metadata.annotations.as_ref()?.get(TEMPLATE_ANNOTATION))
             .cloned();
         self.apply.retain_mut(|child| {
             let Child::Deployment(deployment) = child else {
@@ -61,8 +61,8 @@ impl Desired {
             spec.template = present.clone();
             let annotations = deployment.metadata.annotations.get_or_insert_default();
             match &made {
-                Some(made) => annotations.insert(TEMPLATE.to_owned(), made.clone()),
-                None => annotations.remove(TEMPLATE),
+                Some(made) => annotations.insert(TEMPLATE_ANNOTATION.to_owned(), made.clone()),
+                None => annotations.remove(TEMPLATE_ANNOTATION),
             };
             true
         });
@@ -109,7 +109,7 @@ impl Desired {
         };
         let is_overridden = || {
             let replicas = self.replicas.filter(ReplicasApply::overrides)?;
-            replicas.onto(observed.deployment.as_ref()?)
+            replicas.body_for(observed.deployment.as_ref()?)
         };
         if makes(ChildKind::HorizontalPodAutoscaler) && observed.capabilities.keda {
             Some(Recheck::KedaHpa)
@@ -139,18 +139,18 @@ pub fn desired(
             && (kind != ChildKind::ScaledObject
                 || (observed.capabilities.keda && !is_keda_hpa_held))
     });
-    let former = ChildKind::ALL
+    let previous = ChildKind::ALL
         .into_iter()
         .filter(|kind| kind.is_autoscaler() && Some(*kind) != wanted)
         .filter(|kind| owner(*kind) == Ownership::Ours)
         .collect::<Vec<_>>();
     let (retained, unwanted) = if can_be_made {
-        (None, former)
+        (None, previous)
     } else {
-        (former.first().copied(), Vec::new())
+        (previous.first().copied(), Vec::new())
     };
     // KEDA would go on taking the HPA of another ModelService.
-    let yielded = [ChildKind::ScaledObject].into_iter().filter(|kind| {
+    let conflicting = [ChildKind::ScaledObject].into_iter().filter(|kind| {
         is_keda_hpa_held && wanted == Some(*kind) && owner(*kind) == Ownership::Ours
     });
     // The HPA that KEDA made goes some time after the ScaledObject that it was made for.
@@ -181,13 +181,13 @@ pub fn desired(
     if let Some(replicas) = replicas
         && observed.deployment.is_none()
     {
-        create_with(&mut apply, replicas);
+        set_initial_replicas(&mut apply, replicas);
     }
 
     Desired {
         delete: unwanted
             .into_iter()
-            .chain(yielded)
+            .chain(conflicting)
             .filter_map(|kind| deletion(observed, kind))
             .collect(),
         replicas,
@@ -203,7 +203,7 @@ pub fn desired(
             ActiveAutoscaler::Hpa(_) | ActiveAutoscaler::Fixed { .. } => false,
         },
         keda_missing: matches!(active, ActiveAutoscaler::Keda(_)) && !observed.capabilities.keda,
-        held: None,
+        upgrade_wait: None,
     }
 }
 

@@ -51,9 +51,10 @@ impl ReplicasApply {
     /// subresource leaves an owner only where the field had one. So the apply is bound to the version in
     /// which there were fewer pods.
     #[must_use]
-    pub fn onto(&self, live: &Deployment) -> Option<Value> {
+    pub fn body_for(&self, live: &Deployment) -> Option<Value> {
         let mut body = self.body(live.metadata.name.as_deref()?);
-        let was_created_so = spec_replicas(live) == Some(self.replicas) && is_as_created(live);
+        let was_created_so =
+            spec_replicas(live) == Some(self.replicas) && has_creation_replicas(live);
         if was_created_so || is_applied(&body, live, self.field_manager) {
             return None;
         }
@@ -80,7 +81,7 @@ impl ReplicasApply {
 /// Whether applying the Deployment `desired`, which names no number of pods, would leave `live` as it is.
 #[must_use]
 pub fn is_deployment_applied(desired: &Deployment, live: &Deployment) -> bool {
-    if !is_as_created(live) {
+    if !has_creation_replicas(live) {
         return is_applied(desired, live, OPERATOR);
     }
     let mut desired = desired.clone();
@@ -95,7 +96,7 @@ pub fn is_deployment_applied(desired: &Deployment, live: &Deployment) -> bool {
 /// decided, and owns it.
 #[must_use]
 pub fn handover(live: &Deployment) -> Option<ReplicasApply> {
-    let replicas = spec_replicas(live).filter(|_| is_as_created(live))?;
+    let replicas = spec_replicas(live).filter(|_| has_creation_replicas(live))?;
     Some(ReplicasApply {
         field_manager: INITIAL_REPLICAS,
         replicas,
@@ -104,7 +105,7 @@ pub fn handover(live: &Deployment) -> Option<ReplicasApply> {
 }
 
 /// Names the number of pods in the Deployment among `apply`, which is to be created.
-pub(crate) fn create_with(apply: &mut [Child], replicas: ReplicasApply) {
+pub(crate) fn set_initial_replicas(apply: &mut [Child], replicas: ReplicasApply) {
     for child in apply {
         if let Child::Deployment(deployment) = child
             && let Some(spec) = &mut deployment.spec
@@ -115,23 +116,23 @@ pub(crate) fn create_with(apply: &mut [Child], replicas: ReplicasApply) {
 }
 
 /// Whether the number of pods is the one that the Deployment was created with.
-fn is_as_created(live: &Deployment) -> bool {
+fn has_creation_replicas(live: &Deployment) -> bool {
     let mut entries = live.metadata.managed_fields.iter().flatten();
     entries.any(|entry| entry.manager.as_deref() == Some(OPERATOR) && owns_replicas(entry))
 }
 
-/// `former` is the autoscaler that the present one, or a fixed number, waits for.
+/// `previous_kind` is the autoscaler that the present one, or a fixed number, waits for.
 pub(crate) fn replicas(
     active: &ActiveAutoscaler<'_>,
     observed: &Observed,
-    former: Option<ChildKind>,
+    previous_kind: Option<ChildKind>,
 ) -> Option<ReplicasApply> {
     let min_replicas = active.min_replicas(observed.at);
     match active {
-        // Recheck an autoscaler, the former or somebody else's, both would write for ever.
+        // Beside an autoscaler, the previous or a foreign one, both would write endlessly.
         ActiveAutoscaler::Fixed { replicas } => {
-            let is_alone =
-                former.is_none() && (observed.other_autoscalers.is_empty() || is_empty(observed));
+            let is_alone = previous_kind.is_none()
+                && (observed.other_autoscalers.is_empty() || is_empty(observed));
             is_alone.then_some(ReplicasApply {
                 field_manager: FIXED_REPLICAS,
                 replicas: *replicas,
@@ -158,7 +159,7 @@ fn initial(observed: &Observed, min_replicas: i32) -> Option<ReplicasApply> {
     (is_empty || is_undecided).then_some(ReplicasApply {
         field_manager: INITIAL_REPLICAS,
         replicas: min_replicas,
-        force: is_empty || deployment.is_some_and(is_as_created),
+        force: is_empty || deployment.is_some_and(has_creation_replicas),
     })
 }
 

@@ -41,18 +41,18 @@ pub(crate) fn deployment_condition<'a>(
 }
 
 /// Whether the Deployment controller has looked at the present generation.
-pub(crate) fn is_seen(deployment: &Deployment) -> bool {
+pub(crate) fn is_observed(deployment: &Deployment) -> bool {
     let status = deployment.status.as_ref();
     status.and_then(|status| status.observed_generation) >= deployment.metadata.generation
 }
 
 /// How far the rollout of the present generation is, in the words of the Deployment controller.
-pub(crate) fn progress(deployment: &Deployment) -> Option<&str> {
+pub(crate) fn progressing_reason(deployment: &Deployment) -> Option<&str> {
     let progressing = deployment_condition(deployment, "Progressing")?;
     progressing
         .reason
         .as_deref()
-        .filter(|_| is_seen(deployment))
+        .filter(|_| is_observed(deployment))
 }
 
 /// Whether the Deployment controller was told to leave the pods as they are (`kubectl rollout pause`).
@@ -76,15 +76,16 @@ pub(crate) fn hpa_condition<'a>(
 }
 
 /// Reasons of a false `ScalingActive` that aren't about readings: the HPA doesn't scale at all.
-pub(crate) const OFF: [&str; 3] = ["ScalingDisabled", "AmbiguousSelector", "InvalidSelector"];
+pub(crate) const HPA_DISABLED_REASONS: [&str; 3] =
+    ["ScalingDisabled", "AmbiguousSelector", "InvalidSelector"];
 
 /// Why the HPA doesn't scale at all, whatever its metrics say.
-pub(crate) fn hpa_off(hpa: &HorizontalPodAutoscaler) -> Option<&str> {
+pub(crate) fn hpa_disabled_reason(hpa: &HorizontalPodAutoscaler) -> Option<&str> {
     hpa_condition(hpa, "ScalingActive")
         .filter(|active| active.status == "False")?
         .reason
         .as_deref()
-        .filter(|reason| OFF.contains(reason))
+        .filter(|reason| HPA_DISABLED_REASONS.contains(reason))
 }
 
 /// Pods that the Deployment is to have.

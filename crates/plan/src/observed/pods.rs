@@ -56,7 +56,7 @@ pub(crate) fn of_this_model<'a>(
 /// Whether the pod is, or ever was, ready. The kubelet says that a pod isn't when it first sees it, and after that tells
 /// only changes.
 pub(crate) fn has_served(pod: &Pod) -> bool {
-    const AT_ONCE: SignedDuration = SignedDuration::from_secs(1);
+    const FIRST_REPORT: SignedDuration = SignedDuration::from_secs(1);
     let Some(ready) = pod_condition(pod, "Ready") else {
         return false;
     };
@@ -66,16 +66,16 @@ pub(crate) fn has_served(pod: &Pod) -> bool {
             .and_then(|status| status.start_time.as_ref()),
     );
     ready.status == "True"
-        || times.is_none_or(|(changed, seen)| changed.0.duration_since(seen.0) > AT_ONCE)
+        || times.is_none_or(|(changed, seen)| changed.0.duration_since(seen.0) > FIRST_REPORT)
 }
 
 /// Whether the pod has its model and serves.
 pub(crate) fn is_serving(pod: &Pod) -> bool {
-    server(pod).is_some_and(|server| server.ready)
+    server_status(pod).is_some_and(|server| server.ready)
 }
 
 /// Status of the container that serves.
-pub(crate) fn server(pod: &Pod) -> Option<&ContainerStatus> {
+pub(crate) fn server_status(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     statuses
         .iter()
@@ -83,7 +83,7 @@ pub(crate) fn server(pod: &Pod) -> Option<&ContainerStatus> {
 }
 
 /// Status of the container that fetches the model.
-pub(crate) fn fetch(pod: &Pod) -> Option<&ContainerStatus> {
+pub(crate) fn fetch_status(pod: &Pod) -> Option<&ContainerStatus> {
     let statuses = pod.status.as_ref()?.init_container_statuses.as_ref()?;
     statuses
         .iter()
@@ -94,17 +94,17 @@ pub(crate) fn fetch(pod: &Pod) -> Option<&ContainerStatus> {
 /// that reported it gets further than that.
 pub(crate) fn model_failure(pod: &Pod) -> Option<TerminationMessage> {
     fetch_failure(pod).or_else(|| {
-        server(pod)
+        server_status(pod)
             .filter(|status| !status.ready)
-            .and_then(last_words)
+            .and_then(termination_message)
     })
 }
 
 /// Why the container that fetches the model has ended without it.
 pub(crate) fn fetch_failure(pod: &Pod) -> Option<TerminationMessage> {
-    fetch(pod)
+    fetch_status(pod)
         .filter(|status| !has_succeeded(status))
-        .and_then(last_words)
+        .and_then(termination_message)
 }
 
 /// The Secret, ConfigMap or key without which the kubelet doesn't start a container, in its words. What else it says of a
@@ -125,7 +125,7 @@ fn has_succeeded(status: &ContainerStatus) -> bool {
 }
 
 /// What the container wrote when it last failed.
-fn last_words(status: &ContainerStatus) -> Option<TerminationMessage> {
+fn termination_message(status: &ContainerStatus) -> Option<TerminationMessage> {
     [status.state.as_ref(), status.last_state.as_ref()]
         .into_iter()
         .filter_map(terminated)

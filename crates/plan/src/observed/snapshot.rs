@@ -42,7 +42,7 @@ pub struct Observed {
     pub other_autoscalers: BTreeSet<String>,
     /// The pods that [`labels::selecting`](crate::labels::selecting) selects.
     pub pods: Vec<Pod>,
-    /// The events of the pod that is stuck ([`pod_to_explain`](crate::pod_to_explain)), if there is one.
+    /// The events of the pod that is stuck ([`stuck_pod_uid`](crate::stuck_pod_uid)), if there is one.
     pub events: Vec<Event>,
     /// What the cluster can do.
     pub capabilities: Capabilities,

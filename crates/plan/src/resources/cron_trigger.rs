@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// KEDA compares by the minute and takes no window without length.
-const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
+const MIN_WINDOW: SignedDuration = SignedDuration::from_mins(1);
 
 /// The trigger: while the schedule holds it reads as so many pods, and as none at other times. Its
 /// target is one for each pod.
@@ -49,7 +49,7 @@ fn boundaries(schedule: &Schedule, now: Timestamp) -> (String, String) {
     }
     let date = |occurrence: Occurrence, other: Occurrence| {
         let by = if falls_together && other < occurrence {
-            SHORTEST
+            MIN_WINDOW
         } else {
             SignedDuration::ZERO
         };

@@ -17,7 +17,7 @@ use crate::{
     observed::{
         Observed,
         foreign_status::{deployment_condition, pod_condition},
-        pods, stuck,
+        pod_startup, pods,
     },
     spec::{ValidatedModelService, rollout_rules::is_zero},
 };
@@ -27,29 +27,29 @@ use crate::{
 const PROGRESS_DEADLINE_SECONDS: RangeInclusive<i32> = 600..=86_400;
 
 /// Seconds until a new pod has a node and its images.
-const PLACING_SECONDS: i32 = 300;
+const SCHEDULING_SECONDS: i32 = 300;
 
 /// Mebibytes of a model that even a slow source gives in a second.
-const FETCHED_MEBIBYTES_PER_SECOND: i32 = 10;
+const FETCH_MEBIBYTES_PER_SECOND: i32 = 10;
 
 /// How long a new pod may be without a node before a former one makes room: another one may end meanwhile, or a node
 /// may come.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+const SCHEDULING_GRACE_PERIOD: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the scheduler says where another pod is in the way
 /// (<https://github.com/kubernetes/kubernetes/tree/v1.36.3/pkg/scheduler/framework/plugins>).
-const IN_THE_WAY: [&str; 7] = [
+const BLOCKED_BY_PODS: [&str; 7] = [
     "Insufficient ",
     "Too many pods",
     "free ports",
     "max volume count",
     "anti-affinity",
     "topology spread constraints",
-    ONE_WRITER,
+    SINGLE_POD_VOLUME,
 ];
 
 /// A volume for one pod is in use: that doesn't end before its pod does.
-const ONE_WRITER: &str = "ReadWriteOncePod";
+const SINGLE_POD_VOLUME: &str = "ReadWriteOncePod";
 
 /// What the scheduler says of nodes on which a pod would fit if others went, and of those on which it wouldn't
 /// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/scheduler/framework/preemption/preemption.go>).
@@ -62,9 +62,9 @@ pub(crate) fn progress_deadline_seconds(model_service: &ValidatedModelService) -
     let fetch_seconds = if ModelSource::of(model_service.model_uri()).is_small {
         0
     } else {
-        model_service.max_size_mebibytes() / FETCHED_MEBIBYTES_PER_SECOND
+        model_service.max_size_mebibytes() / FETCH_MEBIBYTES_PER_SECOND
     };
-    let start = PLACING_SECONDS + fetch_seconds + model_service.server().startup_timeout_seconds;
+    let start = SCHEDULING_SECONDS + fetch_seconds + model_service.server().startup_timeout_seconds;
     let default = start.clamp(
         *PROGRESS_DEADLINE_SECONDS.start(),
         *PROGRESS_DEADLINE_SECONDS.end(),
@@ -75,32 +75,35 @@ pub(crate) fn progress_deadline_seconds(model_service: &ValidatedModelService) -
 
 /// How a rollout goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum RolloutMode {
     /// By what the spec says, and else beside the former pods, which serve until the new ones do.
-    Usual,
+    Standard,
     /// No pod has ever served: all former ones make room at once.
-    NothingToLose,
+    ReplaceAll,
     /// New pods can't be placed beside the former ones: one of these goes for each.
     OneAtATime,
 }
 
 /// How the rollout goes that is observed. Once it goes one pod at a time it goes on so to its end.
-pub(crate) fn pace(model_service: &ValidatedModelService, observed: &Observed) -> Pace {
+pub(crate) fn rollout_mode(
+    model_service: &ValidatedModelService,
+    observed: &Observed,
+) -> RolloutMode {
     let Some(deployment) = &observed.deployment else {
-        return Pace::Usual;
+        return RolloutMode::Standard;
     };
-    if model_service.rollout().max_unavailable.is_some() || !has_former_pods(deployment) {
-        return Pace::Usual;
+    if model_service.rollout().max_unavailable.is_some() || !has_previous_pods(deployment) {
+        return RolloutMode::Standard;
     }
     let live = pods::live(observed);
     if !live.is_empty() && !live.iter().any(|pod| pods::has_served(pod)) {
-        return Pace::NothingToLose;
+        return RolloutMode::ReplaceAll;
     }
     let has_begun = has_no_surge(deployment) && !is_zero(&model_service.rollout().max_surge);
     if has_begun || lacks_room(observed) {
-        Pace::OneAtATime
+        RolloutMode::OneAtATime
     } else {
-        Pace::Usual
+        RolloutMode::Standard
     }
 }
 
@@ -111,13 +114,16 @@ pub(crate) fn strategy(
 ) -> DeploymentStrategy {
     let rules = model_service.rollout();
     let surge = || rules.max_surge.clone();
-    let (max_surge, max_unavailable) = match pace(model_service, observed) {
-        Pace::Usual => {
-            let least = IntOrString::Int(i32::from(is_zero(&rules.max_surge)));
-            (surge(), rules.max_unavailable.clone().unwrap_or(least))
+    let (max_surge, max_unavailable) = match rollout_mode(model_service, observed) {
+        RolloutMode::Standard => {
+            let min_unavailable = IntOrString::Int(i32::from(is_zero(&rules.max_surge)));
+            (
+                surge(),
+                rules.max_unavailable.clone().unwrap_or(min_unavailable),
+            )
         }
-        Pace::NothingToLose => (surge(), IntOrString::String("100%".to_owned())),
-        Pace::OneAtATime => (IntOrString::Int(0), IntOrString::Int(1)),
+        RolloutMode::ReplaceAll => (surge(), IntOrString::String("100%".to_owned())),
+        RolloutMode::OneAtATime => (IntOrString::Int(0), IntOrString::Int(1)),
     };
     DeploymentStrategy {
         type_: Some("RollingUpdate".to_owned()),
@@ -137,42 +143,42 @@ pub(crate) fn lacks_room(observed: &Observed) -> bool {
             failure.status == "True" && message.contains("exceeded quota")
         })
     });
-    let waits = |pod: &&Pod| room_due(pod).is_some_and(|due| due <= observed.at);
+    let waits = |pod: &&Pod| room_needed_from(pod).is_some_and(|due| due <= observed.at);
     is_over_quota
         || pods::live(observed).iter().any(waits)
-        || stuck::is_attached_elsewhere(&observed.events)
+        || pod_startup::is_attached_elsewhere(&observed.events)
 }
 
 /// When a former pod is to make room for one that has no node.
 pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
-    let is_rolling = observed.deployment.as_ref().is_some_and(has_former_pods);
+    let is_rolling = observed.deployment.as_ref().is_some_and(has_previous_pods);
     pods::live(observed)
         .into_iter()
         .filter(|_| is_rolling)
-        .filter_map(room_due)
+        .filter_map(room_needed_from)
         .filter(|due| *due > now)
         .min()
 }
 
 /// From when on the pod needs the room of another one. Nothing where it has a node, or where the end of another pod
 /// wouldn't help it.
-fn room_due(pod: &Pod) -> Option<Timestamp> {
+fn room_needed_from(pod: &Pod) -> Option<Timestamp> {
     let scheduled = pod_condition(pod, "PodScheduled")?;
     let message = scheduled.message.as_deref().unwrap_or_default();
     let since = |condition: &PodCondition| Some(condition.last_transition_time.as_ref()?.0);
-    let is_in_the_way = IN_THE_WAY.iter().any(|cause| message.contains(cause));
+    let is_in_the_way = BLOCKED_BY_PODS.iter().any(|cause| message.contains(cause));
     let would_help = message.contains(WOULD_FIT) || !message.contains(WOULD_NOT_FIT);
     if scheduled.status != "False" || !is_in_the_way || !would_help {
         return None;
     }
-    if message.contains(ONE_WRITER) {
+    if message.contains(SINGLE_POD_VOLUME) {
         return since(scheduled);
     }
-    since(scheduled)?.checked_add(PATIENCE).ok()
+    since(scheduled)?.checked_add(SCHEDULING_GRACE_PERIOD).ok()
 }
 
 /// Whether pods of a former spec are there.
-fn has_former_pods(deployment: &Deployment) -> bool {
+fn has_previous_pods(deployment: &Deployment) -> bool {
     deployment.status.as_ref().is_some_and(|status| {
         status.updated_replicas.unwrap_or_default() < status.replicas.unwrap_or_default()
     })

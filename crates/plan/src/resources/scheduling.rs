@@ -55,7 +55,7 @@ pub(super) fn spread(
         .map_or_else(|| SPREAD_OVER.map(evenly).to_vec(), Clone::clone);
     let constraints = constraints
         .into_iter()
-        .map(|constraint| of_present_pods(constraint, model_service))
+        .map(|constraint| with_pod_selector(constraint, model_service))
         .collect::<Vec<_>>();
     (!constraints.is_empty()).then_some(constraints)
 }
@@ -71,7 +71,7 @@ fn evenly(topology_key: &str) -> TopologySpreadConstraint {
 }
 
 /// One that doesn't say which pods count is about those of the ModelService.
-fn of_present_pods(
+fn with_pod_selector(
     constraint: TopologySpreadConstraint,
     model_service: &ValidatedModelService,
 ) -> TopologySpreadConstraint {

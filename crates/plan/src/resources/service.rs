@@ -24,7 +24,7 @@ pub(super) fn build(model_service: &ValidatedModelService) -> Service {
         metadata: model_service.child_metadata(),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
-            selector: Some(labels::selecting(model_service.name())),
+            selector: Some(labels::selector_labels(model_service.name())),
             ports: Some(vec![
                 port(HTTP_PORT_NAME, HTTP_PORT, HTTP_PROTOCOL),
                 port(GRPC_PORT_NAME, defaults::GRPC_PORT, GRPC_PROTOCOL),

@@ -13,22 +13,22 @@ use crate::observed::foreign_status::status_condition;
 
 /// How long pods that serve may take to say what they take at rest. Those of older servers never do, nor do those
 /// that the operator can't reach.
-pub(crate) const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const REPORT_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the target of memory is judged by.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Memory {
+pub(crate) struct MemoryAtRest {
     /// What a pod of the present model takes at rest, in MiB.
     pub(crate) at_rest_mebibytes: Option<i32>,
     /// From when on nothing more is expected of pods that haven't said it. Nothing while none has served.
-    pub(crate) expected_until: Option<Timestamp>,
+    pub(crate) report_deadline: Option<Timestamp>,
     /// What a pod requests.
     pub(crate) request: Quantity,
     /// What it gets at most, where that is bounded.
     pub(crate) limit: Option<Quantity>,
 }
 
-impl Memory {
+impl MemoryAtRest {
     /// By what an earlier status has of the same model, and since when it has known that a pod serves it.
     pub(crate) fn of(
         known: Option<&ModelStatus>,
@@ -37,16 +37,16 @@ impl Memory {
         limit: Option<&Quantity>,
     ) -> Self {
         let has_answered = known.is_some_and(|known| known.batching.is_some());
-        let patience = if has_answered {
+        let timeout = if has_answered {
             SignedDuration::ZERO
         } else {
-            PATIENCE
+            REPORT_TIMEOUT
         };
         Self {
             at_rest_mebibytes: known.and_then(|known| known.memory_at_rest_mebibytes),
-            expected_until: known
+            report_deadline: known
                 .and(loaded_since)
-                .and_then(|since| since.checked_add(patience).ok()),
+                .and_then(|since| since.checked_add(timeout).ok()),
             request: request.cloned().unwrap_or_default(),
             limit: limit.cloned(),
         }

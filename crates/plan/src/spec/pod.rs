@@ -23,7 +23,7 @@ const IN_MEMORY: &str = "Memory";
 
 /// Labels without a prefix by which Services and the like usually select pods. A label of a ModelService that says
 /// what it is part of must not make its pods answer for another Service.
-const SELECTING: [&str; 11] = [
+const SELECTOR_LABELS: [&str; 11] = [
     "app",
     "chart",
     "component",
@@ -54,29 +54,33 @@ impl ServingPod {
         own_labels: Option<&BTreeMap<String, String>>,
         request_timeout_milliseconds: u32,
     ) -> Result<Self, Invalid> {
-        free("spec.pod.labels", spec.labels.keys(), is_reserved_label)?;
-        free(
+        check_not_reserved("spec.pod.labels", spec.labels.keys(), is_reserved_label)?;
+        check_not_reserved(
             "spec.pod.annotations",
             spec.annotations.keys(),
             is_reserved_annotation,
         )?;
         let variables = spec.env.iter().map(|variable| &variable.name);
-        free("spec.pod.env", variables, is_reserved_variable)?;
+        check_not_reserved("spec.pod.env", variables, is_reserved_variable)?;
         let names = spec.volumes.iter().map(|volume| &volume.name);
-        free("spec.pod.volumes", names, |name| {
+        check_not_reserved("spec.pod.volumes", names, |name| {
             RESERVED_VOLUMES.contains(&name)
         })?;
         let paths = spec.volume_mounts.iter().map(|mount| &mount.mount_path);
-        free("spec.pod.volumeMounts", paths, is_reserved_path)?;
-        if let Some(mount) = spec.volume_mounts.iter().find(|mount| !has(spec, mount)) {
+        check_not_reserved("spec.pod.volumeMounts", paths, is_reserved_path)?;
+        if let Some(mount) = spec
+            .volume_mounts
+            .iter()
+            .find(|mount| !has_volume(spec, mount))
+        {
             return Err(InvalidPod::NoVolume(mount.name.clone()).into());
         }
         if let Some(seconds) = spec.termination_grace_period_seconds {
-            let least = defaults::termination_seconds(request_timeout_milliseconds);
+            let min_seconds = defaults::termination_seconds(request_timeout_milliseconds);
             within(
                 "spec.pod.terminationGracePeriodSeconds",
                 seconds,
-                least.try_into().unwrap_or(i32::MAX),
+                min_seconds.try_into().unwrap_or(i32::MAX),
                 MAX_TERMINATION_SECONDS,
             )?;
         }
@@ -87,7 +91,7 @@ impl ServingPod {
             empty_dirs_mebibytes += mebibytes;
             volumes.push(volume);
         }
-        let mut labels = own_labels.map(passed_on).unwrap_or_default();
+        let mut labels = own_labels.map(inherited_labels).unwrap_or_default();
         labels.extend(spec.labels.clone());
         Ok(Self {
             spec: spec.clone(),
@@ -141,12 +145,12 @@ impl ServingPod {
     }
 }
 
-fn has(spec: &Pod, mount: &VolumeMount) -> bool {
+fn has_volume(spec: &Pod, mount: &VolumeMount) -> bool {
     spec.volumes.iter().any(|volume| volume.name == mount.name)
 }
 
 /// That none of these names is reserved.
-fn free<'a>(
+fn check_not_reserved<'a>(
     field: &'static str,
     mut names: impl Iterator<Item = &'a String>,
     is_reserved: fn(&str) -> bool,
@@ -163,11 +167,12 @@ fn free<'a>(
 /// Labels of a ModelService that what is made for it gets, too. A key without a prefix is its user's own
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>); one with a
 /// prefix belongs to a tool, which would take a copy for an object of its own.
-fn passed_on(own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let is_passed_on =
-        |key: &str| !key.contains('/') && !is_reserved_label(key) && !SELECTING.contains(&key);
+fn inherited_labels(own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let is_inherited = |key: &str| {
+        !key.contains('/') && !is_reserved_label(key) && !SELECTOR_LABELS.contains(&key)
+    };
     own.iter()
-        .filter(|(key, _)| is_passed_on(key))
+        .filter(|(key, _)| is_inherited(key))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }

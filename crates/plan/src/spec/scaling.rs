@@ -9,11 +9,11 @@ use springtide_api::{
 };
 
 use crate::spec::{
-    Invalid, behavior::CompleteBehavior, memory_at_rest::Memory, schedule::Schedules,
+    Invalid, behavior::CompleteBehavior, memory_at_rest::MemoryAtRest, schedule::Schedules,
 };
 
 /// Most pods that a spec may ask for.
-const MOST_REPLICAS: i32 = 1000;
+const MAX_REPLICAS: i32 = 1000;
 
 /// What is to set the number of pods.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,29 +45,29 @@ pub struct PodAutoscaling {
     /// Settings of KEDA.
     pub keda: Keda,
     /// What the target of memory is judged by.
-    pub(crate) memory: Memory,
+    pub(crate) memory: MemoryAtRest,
 }
 
 /// Most pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MaxReplicas {
     /// As the spec says.
-    Set(i32),
+    Explicit(i32),
     /// The spec doesn't say: so many, and those that a new autoscaler finds.
     Default(i32),
 }
 
 impl MaxReplicas {
-    /// Most pods where so many are there, under an autoscaler of ours with the greatest number `in_force`,
+    /// Most pods where so many are there, under an autoscaler of ours with the greatest number `current_max`,
     /// if there is one. An HPA takes what is above its maximum away in its first look, whatever the load:
     /// that is for the user to ask for, and not for a default, which hangs on the engine. So those that
     /// a new autoscaler finds stay until they go for want of load; more don't come.
-    pub(crate) fn recheck(self, present: Option<i32>, in_force: Option<i32>) -> i32 {
+    pub(crate) fn effective(self, replicas: Option<i32>, current_max: Option<i32>) -> i32 {
         match self {
-            Self::Set(most) => most,
-            Self::Default(most) => {
-                let found = present.unwrap_or(most);
-                most.max(in_force.map_or(found, |in_force| found.min(in_force)))
+            Self::Explicit(max_replicas) => max_replicas,
+            Self::Default(max_replicas) => {
+                let found = replicas.unwrap_or(max_replicas);
+                max_replicas.max(current_max.map_or(found, |current_max| found.min(current_max)))
             }
         }
     }
@@ -101,7 +101,7 @@ impl Scaling {
     pub(crate) fn parse(
         autoscaling: &Autoscaling,
         replicas: Option<i32>,
-        memory: Memory,
+        memory: MemoryAtRest,
     ) -> Result<Self, Invalid> {
         let engine = match (autoscaling.engine, replicas) {
             (Engine::None, None) => return Err(Invalid::ReplicasMissing),
@@ -122,7 +122,7 @@ impl PodAutoscaling {
     fn parse(
         engine: AutoscalerEngine,
         autoscaling: &Autoscaling,
-        memory: Memory,
+        memory: MemoryAtRest,
     ) -> Result<Self, Invalid> {
         let has_keda = engine == AutoscalerEngine::Keda;
         let default_max_replicas = if has_keda {
@@ -130,17 +130,17 @@ impl PodAutoscaling {
         } else {
             DEFAULT_MAX_REPLICAS
         };
-        let most = autoscaling.max_replicas.unwrap_or_else(|| {
+        let max_replicas = autoscaling.max_replicas.unwrap_or_else(|| {
             let scheduled = autoscaling.schedules.iter().map(|one| one.min_replicas);
             scheduled
                 .chain(autoscaling.min_replicas)
                 .fold(default_max_replicas, i32::max)
-                .min(MOST_REPLICAS)
+                .min(MAX_REPLICAS)
         });
         let min_replicas = autoscaling
             .min_replicas
-            .unwrap_or(DEFAULT_MIN_REPLICAS.min(most));
-        if min_replicas > most {
+            .unwrap_or(DEFAULT_MIN_REPLICAS.min(max_replicas));
+        if min_replicas > max_replicas {
             return Err(Invalid::MinAboveMax);
         }
         Ok(Self {
@@ -148,14 +148,14 @@ impl PodAutoscaling {
             min_replicas,
             max_replicas: autoscaling
                 .max_replicas
-                .map_or(MaxReplicas::Default(most), MaxReplicas::Set),
+                .map_or(MaxReplicas::Default(max_replicas), MaxReplicas::Explicit),
             targets: if autoscaling.targets == Targets::default() {
                 Targets::defaults(has_keda)
             } else {
                 autoscaling.targets
             },
             behavior: CompleteBehavior::parse(&autoscaling.behavior)?,
-            schedules: Schedules::parse(&autoscaling.schedules, most)?,
+            schedules: Schedules::parse(&autoscaling.schedules, max_replicas)?,
             keda: autoscaling.keda.clone().unwrap_or_default(),
             memory,
         })

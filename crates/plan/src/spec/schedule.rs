@@ -47,21 +47,21 @@ impl Schedules {
         self.0.iter()
     }
 
-    /// Fewest pods by the schedules that hold, or will within `ahead`. Nothing where none does.
+    /// Fewest pods by the schedules that hold, or will within `lead_time`. Nothing where none does.
     #[must_use]
-    pub fn floor(&self, ahead: SignedDuration, now: Timestamp) -> Option<i32> {
+    pub fn min_replicas(&self, lead_time: SignedDuration, now: Timestamp) -> Option<i32> {
         self.iter()
-            .filter(|schedule| schedule.holds_within(ahead, now))
+            .filter(|schedule| schedule.is_active_within(lead_time, now))
             .map(Schedule::min_replicas)
             .max()
     }
 
-    /// The next moment at which [`floor`](Self::floor) with the same `ahead` may change: until then, it
+    /// The next moment at which [`min_replicas`](Self::min_replicas) with the same `lead_time` may change: until then, it
     /// doesn't.
     #[must_use]
-    pub fn next_change(&self, ahead: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_change(&self, lead_time: SignedDuration, now: Timestamp) -> Option<Timestamp> {
         self.iter()
-            .filter_map(|schedule| schedule.next_change(ahead, now))
+            .filter_map(|schedule| schedule.next_change(lead_time, now))
             .min()
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     labels,
     spec::{
         Invalid, Scaling, bounds,
-        memory_at_rest::{Memory, loaded_since},
+        memory_at_rest::{MemoryAtRest, loaded_since},
         pod::ServingPod,
         pod_resources::PodResources,
         rollout_rules::RolloutRules,
@@ -77,7 +77,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
             .and_then(|status| status.model.as_ref())
             .filter(|known| is_about(known, &model_uri, model_sha256.as_ref()));
         let pod_resources = PodResources::parse(&spec.server.resources)?;
-        let memory = Memory::of(
+        let memory = MemoryAtRest::of(
             known,
             status.and_then(loaded_since),
             pod_resources.requests.get("memory"),
@@ -141,7 +141,7 @@ fn request_timeout_milliseconds(server: &Server) -> u32 {
 impl ValidatedModelService {
     /// The ModelService with the last spec that made sense, as its status has it.
     #[must_use]
-    pub fn in_force(model_service: &ModelService) -> Option<Self> {
+    pub fn from_last_valid(model_service: &ModelService) -> Option<Self> {
         let last_valid = model_service.status.as_ref()?.last_valid.as_ref()?;
         let mut former = ModelService {
             metadata: model_service.metadata.clone(),

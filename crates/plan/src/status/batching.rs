@@ -25,16 +25,16 @@ use crate::{
 /// Maximum number of pods that are asked in a pass, half of them the oldest and half the newest: each finds by itself
 /// what its batches do, and keeps to it, and a model that was replaced in place is another in the newest pod than in
 /// the oldest. These are enough to know of it.
-const MOST_ASKED: usize = 16;
+const MAX_QUERIED_PODS: usize = 16;
 
 /// Most bytes of a message, as the status' definition says.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// Time between two looks at pods that batch. A mismatch is to be seen within a minute.
-const LOOK: SignedDuration = SignedDuration::from_secs(45);
+const QUERY_INTERVAL: SignedDuration = SignedDuration::from_secs(45);
 
 /// Time until the pods are told of a new mismatch.
-const SOON: SignedDuration = SignedDuration::from_secs(1);
+const REQUEUE_DELAY: SignedDuration = SignedDuration::from_secs(1);
 
 /// Where to ask pods what they say of their models: those that serve the model that the spec names.
 #[must_use]
@@ -51,10 +51,10 @@ pub fn pods_to_query(
         .filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse::<IpAddr>().ok())
         .map(|address| SocketAddr::new(address, defaults::PORT))
         .collect::<Vec<_>>();
-    let (half, count) = (MOST_ASKED / 2, addresses.len());
+    let (half, count) = (MAX_QUERIED_PODS / 2, addresses.len());
     let is_at_an_end = |place: usize| place < half || place + half >= count;
-    let asked = addresses.into_iter().enumerate();
-    asked
+    let addresses = addresses.into_iter().enumerate();
+    addresses
         .filter(|(place, _)| is_at_an_end(*place))
         .map(|(_, address)| address)
         .collect()
@@ -69,9 +69,9 @@ pub(crate) fn model_status(
     let sentinel_mismatch = model_service
         .sentinel_mismatch()
         .map(ToOwned::to_owned)
-        .or_else(|| found(model_service, replies));
-    let mut batching =
-        reported(model_service, replies).or_else(|| known_before(model_service, replies, previous));
+        .or_else(|| reported_mismatch(model_service, replies));
+    let mut batching = merged_batching(model_service, replies)
+        .or_else(|| previous_batching(model_service, replies, previous));
     // Pods that were told not to batch don't know why.
     let mode = model_service.server().batching.mode;
     if let (Some(batching), BatchingMode::Auto, Some(mismatch)) =
@@ -111,15 +111,15 @@ pub(crate) fn requeue_at(
     // Also where the pods that batch are too busy to say so just now.
     let batches = || {
         let known = model.batching.iter().map(|batching| batching.enabled);
-        said(model_service, replies)
+        batching_statuses(model_service, replies)
             .map(|batching| batching.enabled)
             .chain(known)
             .any(|enabled| enabled)
     };
     let after = if is_new {
-        SOON
+        REQUEUE_DELAY
     } else if batches() {
-        LOOK
+        QUERY_INTERVAL
     } else {
         return None;
     };
@@ -127,21 +127,21 @@ pub(crate) fn requeue_at(
 }
 
 /// What all pods say of the batches of the ModelService's model.
-fn said<'a>(
+fn batching_statuses<'a>(
     model_service: &'a ValidatedModelService,
     replies: &'a [StatusReply],
 ) -> impl Iterator<Item = &'a batching::BatchingStatus> {
-    said_of_model(model_service, replies).map(|model| &model.batching)
+    model_statuses(model_service, replies).map(|model| &model.batching)
 }
 
 /// What all pods say of the ModelService's model.
-pub(crate) fn said_of_model<'a>(
+pub(crate) fn model_statuses<'a>(
     model_service: &'a ValidatedModelService,
     replies: &'a [StatusReply],
 ) -> impl Iterator<Item = &'a batching::ModelStatus> {
     replies
         .iter()
-        .filter_map(|answer| match answer {
+        .filter_map(|reply| match reply {
             StatusReply::Status(server) => Some(server),
             StatusReply::Unreadable | StatusReply::Unreachable => None,
         })
@@ -150,8 +150,11 @@ pub(crate) fn said_of_model<'a>(
 }
 
 /// What a sentinel has found, by the pods' answers. It is the same for the same answers in any order.
-fn found(model_service: &ValidatedModelService, replies: &[StatusReply]) -> Option<String> {
-    said(model_service, replies)
+fn reported_mismatch(
+    model_service: &ValidatedModelService,
+    replies: &[StatusReply],
+) -> Option<String> {
+    batching_statuses(model_service, replies)
         .filter(|batching| batching.reason == BatchingReason::SentinelMismatch)
         .map(|batching| plain(&batching.message, MAX_MESSAGE_BYTES).into_owned())
         .min()
@@ -159,14 +162,14 @@ fn found(model_service: &ValidatedModelService, replies: &[StatusReply]) -> Opti
 
 /// What the pods say together: requests share batches where they do in every pod. The reason is that of a
 /// pod whose sentinel has found something, or else of one that doesn't batch, or else of any.
-fn reported(
+fn merged_batching(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],
 ) -> Option<BatchingStatus> {
-    let speaker = said(model_service, replies)
+    let speaker = batching_statuses(model_service, replies)
         .min_by(|one, other| precedence(one).cmp(&precedence(other)))?;
     Some(BatchingStatus {
-        enabled: said(model_service, replies).all(|batching| batching.enabled),
+        enabled: batching_statuses(model_service, replies).all(|batching| batching.enabled),
         reason: speaker.reason.name().to_owned(),
         message: plain(&speaker.message, MAX_MESSAGE_BYTES).into_owned(),
     })
@@ -184,7 +187,7 @@ fn precedence(batching: &batching::BatchingStatus) -> (bool, bool, &str, &str) {
 }
 
 /// What was known of the same spec, where a pod that would say so can't be asked just now.
-fn known_before(
+fn previous_batching(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],
     previous: Option<&ModelServiceStatus>,

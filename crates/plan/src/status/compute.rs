@@ -116,10 +116,10 @@ fn has_become_true(
     !was_true && results.iter().any(|it| it.0 == kind && is_true(it))
 }
 
-/// What a status of the last spec that made sense ([`ValidatedModelService::in_force`]) becomes where the present spec
+/// What a status of the last spec that made sense ([`ValidatedModelService::from_last_valid`]) becomes where the present spec
 /// makes none.
 #[must_use]
-pub fn superseded(
+pub fn last_valid_status(
     status: ModelServiceStatus,
     model_service: &ModelService,
     invalid: &Invalid,
@@ -159,7 +159,7 @@ pub fn superseded(
 /// The status of a ModelService whose spec makes no sense, where no former one is known that did. What may have been
 /// made goes on serving, so that the numbers of `previous` are kept.
 #[must_use]
-pub fn invalid_status(
+pub fn invalid_spec_status(
     model_service: &ModelService,
     invalid: &Invalid,
     previous: Option<&ModelServiceStatus>,
@@ -187,7 +187,7 @@ pub fn invalid_status(
 /// The status of a ModelService of which nothing could be observed, for the reason in `failure`: all
 /// but `Ready` stays as it was `previous`ly known.
 #[must_use]
-pub fn unobserved_status(
+pub fn observation_failed_status(
     model_service: &ModelService,
     failure: &Failure,
     previous: Option<&ModelServiceStatus>,

@@ -88,7 +88,7 @@ impl History {
     }
 
     /// Pods after the latest decision.
-    fn number(&self) -> Option<i32> {
+    fn replicas(&self) -> Option<i32> {
         self.decisions
             .first()
             .map_or(self.before, |latest| Some(latest.to))
@@ -121,7 +121,7 @@ impl History {
     /// is known becomes a part of it.
     fn add_step(&mut self, step: Step) {
         let known = self
-            .number()
+            .replicas()
             .filter(|known| !self.reaches(step.time) && *known != step.to);
         let from = known.unwrap_or(step.from);
         self.add(step.decision(from));
@@ -135,7 +135,7 @@ fn unexplained(
     history: &History,
 ) -> Option<Decision> {
     let deployment = context.observed.deployment.as_ref()?;
-    let to = spec_replicas(deployment).filter(|number| history.number() != Some(*number))?;
+    let to = spec_replicas(deployment).filter(|replicas| history.replicas() != Some(*replicas))?;
     let (owner, time) = owner(deployment)?;
     // The Deployment was read before what is known already was decided.
     if history.reaches(time) {
@@ -151,21 +151,21 @@ fn unexplained(
         limited_by: None,
         message,
     };
-    let from = match (history.number(), owner) {
+    let from = match (history.replicas(), owner) {
         (Some(from), _) => from,
         // A ModelService without a status is new, and so is what it has.
         (None, Owner::Creation | Owner::Initial | Owner::Fixed) => 0,
         (None, Owner::Kubectl(_) | Owner::Another(_)) => return None,
     };
     if let Owner::Another(_) = owner {
-        let missed = autoscalers
+        let unobserved = autoscalers
             .iter()
             .filter_map(|hpa| last_scale_time(hpa))
             .find(|scaled| {
                 !history.reaches(*scaled) && scaled.duration_since(time).abs() <= CLOCK_SKEW
             });
-        if let Some(time) = missed {
-            return Some(decision(from, time, wording::missed(from, to)));
+        if let Some(time) = unobserved {
+            return Some(decision(from, time, wording::unobserved_steps(from, to)));
         }
         // It may be the HPA's work, whose status follows in a moment.
         if !autoscalers.iter().all(|hpa| has_seen(hpa, to)) {
@@ -177,15 +177,17 @@ fn unexplained(
         Owner::Creation if is_fixed => wording::fixed(from, to),
         Owner::Creation | Owner::Initial => wording::initial(from, to),
         Owner::Fixed => wording::fixed(from, to),
-        Owner::Kubectl(manager) | Owner::Another(manager) => wording::by(from, to, manager),
+        Owner::Kubectl(manager) | Owner::Another(manager) => {
+            wording::by_other_client(from, to, manager)
+        }
     };
     Some(decision(from, time, message))
 }
 
 /// Whether the HPA knows of this number of pods and hasn't decided on it itself.
-fn has_seen(hpa: &HorizontalPodAutoscaler, number: i32) -> bool {
+fn has_seen(hpa: &HorizontalPodAutoscaler, replicas: i32) -> bool {
     hpa.status.as_ref().is_none_or(|status| {
-        status.desired_replicas == number
-            || (status.current_replicas == Some(number) && !is_fresh(hpa))
+        status.desired_replicas == replicas
+            || (status.current_replicas == Some(replicas) && !is_fresh(hpa))
     })
 }

@@ -8,4 +8,6 @@ mod decisions;
 pub(crate) mod events;
 pub(crate) mod yielding;
 
-pub use self::compute::{invalid_status, status, superseded, unobserved_status};
+pub use self::compute::{
+    invalid_spec_status, last_valid_status, observation_failed_status, status,
+};

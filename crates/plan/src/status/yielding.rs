@@ -22,19 +22,19 @@ pub fn yielding(
     now: Timestamp,
 ) -> Option<Vec<Condition>> {
     let begins = format!("Operator {us} ");
-    let said = model_service
+    let previous = model_service
         .status
         .as_ref()
         .and_then(|status| status_condition(status, condition::SOLE_OPERATOR))
         .filter(|known| known.message.starts_with(&begins));
     let Some(to) = to else {
-        return said.map(|_| Vec::new());
+        return previous.map(|_| Vec::new());
     };
     let message = format!(
         "{begins}also watches this namespace and leaves the ModelService to operator {to}. To choose the operator, give one of them another operatorClass in its chart, and set spec.operatorClass."
     );
-    let is_said = said.is_some_and(|said| said.message == message);
-    (!is_said).then(|| {
+    let is_unchanged = previous.is_some_and(|previous| previous.message == message);
+    (!is_unchanged).then(|| {
         vec![Condition {
             type_: condition::SOLE_OPERATOR.to_owned(),
             status: ConditionStatus::False.as_str().to_owned(),

@@ -3,12 +3,12 @@
 //!
 //! See `docs/adr/0026-upgrades-are-staged.md`.
 
-mod made;
 mod queue;
 mod stage;
-mod wait;
+mod template_origin;
+mod wait_reason;
 
-pub use made::TEMPLATE;
-pub use queue::{UpgradePolicy, Upgrades, Verdict};
-pub use stage::{Fitness, Stage, served_image, stage};
-pub use wait::Wait;
+pub use queue::{UpgradePermission, UpgradePolicy, Upgrades};
+pub use stage::{Stage, UpgradeReadiness, served_image, stage};
+pub use template_origin::TEMPLATE_ANNOTATION;
+pub use wait_reason::WaitReason;

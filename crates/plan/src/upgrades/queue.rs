@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, num::NonZeroU16};
 
 use super::{
-    stage::{Fitness, Stage},
-    wait::Wait,
+    stage::{Stage, UpgradeReadiness},
+    wait_reason::WaitReason,
 };
 
 /// How an upgrade is staged.
@@ -18,11 +18,11 @@ pub struct UpgradePolicy {
 
 /// Whether the plan of a ModelService may be carried out as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict<K> {
+pub enum UpgradePermission<K> {
     /// As it is.
-    Go,
+    Granted,
     /// Without the upgrade.
-    Hold(Wait<K>),
+    Wait(WaitReason<K>),
 }
 
 /// Which ModelServices are upgraded, and which wait. `K` names one.
@@ -38,7 +38,7 @@ pub struct Upgrades<K> {
     /// One whose upgrade has failed, where the others wait for it.
     failed: Option<K>,
     /// Those for which something has changed since they were told.
-    woken: Vec<K>,
+    requeued: Vec<K>,
 }
 
 /// What is known of a ModelService.
@@ -49,7 +49,7 @@ struct Entry {
     /// It may go, and takes a place from then on.
     granted: bool,
     /// The API server has refused its upgrade. It is tried again, for as long as it waits.
-    refused: bool,
+    rejected: bool,
 }
 
 impl Entry {
@@ -57,12 +57,12 @@ impl Entry {
         self.granted
             || matches!(
                 self.stage,
-                Some(Stage::Upgrading | Stage::Waiting(Fitness::Rolling))
+                Some(Stage::Upgrading | Stage::Waiting(UpgradeReadiness::Rolling))
             )
     }
 
     fn has_failed(&self) -> bool {
-        self.refused || self.stage == Some(Stage::Failed)
+        self.rejected || self.stage == Some(Stage::Failed)
     }
 
     /// Whether the upgrade may begin, but for those of others.
@@ -70,7 +70,7 @@ impl Entry {
         matches!(
             self.stage,
             Some(Stage::Waiting(
-                Fitness::Healthy | Fitness::Rolling | Fitness::Failed
+                UpgradeReadiness::Healthy | UpgradeReadiness::Rolling | UpgradeReadiness::Failed
             ))
         )
     }
@@ -85,7 +85,7 @@ impl<K: Ord + Clone> Upgrades<K> {
             known: BTreeMap::new(),
             began: false,
             failed: None,
-            woken: Vec::new(),
+            requeued: Vec::new(),
         }
     }
 
@@ -95,51 +95,53 @@ impl<K: Ord + Clone> Upgrades<K> {
             self.known.entry(key).or_default();
         }
         self.began = true;
-        self.settle();
+        self.grant_slots();
     }
 
     /// Where a ModelService stands, as its Deployment says just now, and whether it may go on.
-    pub fn report(&mut self, key: &K, stage: Stage) -> Verdict<K> {
+    pub fn report(&mut self, key: &K, stage: Stage) -> UpgradePermission<K> {
         let entry = self.known.entry(key.clone()).or_default();
         entry.stage = Some(stage);
         entry.granted &= entry.is_fit();
-        entry.refused &= matches!(stage, Stage::Waiting(_));
-        self.settle();
-        self.woken.retain(|woken| woken != key);
+        entry.rejected &= matches!(stage, Stage::Waiting(_));
+        self.grant_slots();
+        self.requeued.retain(|requeued| requeued != key);
         let Stage::Waiting(fitness) = stage else {
-            return Verdict::Go;
+            return UpgradePermission::Granted;
         };
         match fitness {
-            Fitness::Unavailable => Verdict::Hold(Wait::Unavailable),
-            Fitness::Paused => Verdict::Hold(Wait::Paused),
-            Fitness::Healthy | Fitness::Rolling | Fitness::Failed => {
+            UpgradeReadiness::Unavailable => UpgradePermission::Wait(WaitReason::Unavailable),
+            UpgradeReadiness::Paused => UpgradePermission::Wait(WaitReason::Paused),
+            UpgradeReadiness::Healthy | UpgradeReadiness::Rolling | UpgradeReadiness::Failed => {
                 let entry = self.known.get(key);
-                let (granted, refused) =
-                    entry.map_or((false, false), |entry| (entry.granted, entry.refused));
+                let (granted, rejected) =
+                    entry.map_or((false, false), |entry| (entry.granted, entry.rejected));
                 match &self.failed {
-                    Some(failed) if !refused => Verdict::Hold(Wait::Failure(failed.clone())),
-                    _ if granted => Verdict::Go,
-                    Some(_) | None => Verdict::Hold(Wait::Turn),
+                    Some(failed) if !rejected => {
+                        UpgradePermission::Wait(WaitReason::Failure(failed.clone()))
+                    }
+                    _ if granted => UpgradePermission::Granted,
+                    Some(_) | None => UpgradePermission::Wait(WaitReason::Turn),
                 }
             }
         }
     }
 
     /// The upgrade of a ModelService that went was refused by the API server.
-    pub fn refused(&mut self, key: &K) {
+    pub fn record_rejection(&mut self, key: &K) {
         if let Some(entry) = self.known.get_mut(key) {
-            entry.refused = true;
+            entry.rejected = true;
             entry.granted = false;
         }
-        self.settle();
-        self.woken.retain(|woken| woken != key);
+        self.grant_slots();
+        self.requeued.retain(|requeued| requeued != key);
     }
 
     /// A ModelService whose Deployment isn't looked at. Where it wasn't seen before, the others wait for it no longer.
-    pub fn pass_over(&mut self, key: &K) {
+    pub fn skip(&mut self, key: &K) {
         let entry = self.known.entry(key.clone()).or_default();
         entry.stage.get_or_insert(Stage::Current);
-        self.settle();
+        self.grant_slots();
     }
 
     /// A ModelService is gone, or is another operator's.
@@ -154,17 +156,17 @@ impl<K: Ord + Clone> Upgrades<K> {
                 ..Entry::default()
             };
         }
-        self.woken.retain(|woken| woken != key);
-        self.settle();
+        self.requeued.retain(|requeued| requeued != key);
+        self.grant_slots();
     }
 
     /// Those that are to be looked at again, each once: it is their turn, or they wait for something else now.
-    pub fn take_woken(&mut self) -> Vec<K> {
-        std::mem::take(&mut self.woken)
+    pub fn take_requeued(&mut self) -> Vec<K> {
+        std::mem::take(&mut self.requeued)
     }
 
     /// Gives places that are free to those that wait.
-    fn settle(&mut self) {
+    fn grant_slots(&mut self) {
         let mut entries = self.known.iter();
         let failed = entries
             .find(|(_, entry)| self.policy.pause_on_failure && entry.has_failed())
@@ -174,7 +176,7 @@ impl<K: Ord + Clone> Upgrades<K> {
             let waiting = self.known.iter().filter(|(_, entry)| entry.is_fit());
             let waiting: Vec<_> = waiting.map(|(key, _)| key.clone()).collect();
             for key in waiting {
-                self.wake(key);
+                self.requeue(key);
             }
         }
         let is_seen = |entry: &Entry| entry.stage.is_some();
@@ -184,15 +186,19 @@ impl<K: Ord + Clone> Upgrades<K> {
         let taken = self.known.values().filter(|it| it.is_in_progress()).count();
         let mut free = usize::from(self.policy.max_concurrent.get()).saturating_sub(taken);
         // One that rolls has its place already, and one that a former upgrade broke can only win.
-        for next in [Fitness::Rolling, Fitness::Failed, Fitness::Healthy] {
+        for next in [
+            UpgradeReadiness::Rolling,
+            UpgradeReadiness::Failed,
+            UpgradeReadiness::Healthy,
+        ] {
             let mut granted = Vec::new();
             for (key, entry) in &mut self.known {
-                let is_open = self.failed.is_none() || entry.refused;
+                let is_open = self.failed.is_none() || entry.rejected;
                 let is_next = entry.stage == Some(Stage::Waiting(next)) && !entry.granted;
                 if !is_open || !is_next {
                     continue;
                 }
-                if next != Fitness::Rolling {
+                if next != UpgradeReadiness::Rolling {
                     if free == 0 {
                         break;
                     }
@@ -202,14 +208,14 @@ impl<K: Ord + Clone> Upgrades<K> {
                 granted.push(key.clone());
             }
             for key in granted {
-                self.wake(key);
+                self.requeue(key);
             }
         }
     }
 
-    fn wake(&mut self, key: K) {
-        if !self.woken.contains(&key) {
-            self.woken.push(key);
+    fn requeue(&mut self, key: K) {
+        if !self.requeued.contains(&key) {
+            self.requeued.push(key);
         }
     }
 }

@@ -3,14 +3,16 @@
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
 use springtide_api::ModelServiceStatus;
 
-use super::made::{Cause, Made, TEMPLATE};
+use super::template_origin::{ChangeCause, TEMPLATE_ANNOTATION, TemplateOrigin};
 use crate::{
     apply::{field_manager::OPERATOR, is_template_applied},
     child::Child,
     desired::Desired,
     observed::{
         Observed,
-        foreign_status::{has_only_new_pods, is_paused, progress, spec_replicas, was_rolled_out},
+        foreign_status::{
+            has_only_new_pods, is_paused, progressing_reason, spec_replicas, was_rolled_out,
+        },
     },
     resources::SERVER_CONTAINER,
     settings::OperatorSettings,
@@ -27,12 +29,12 @@ pub enum Stage {
     /// Its upgrade has come to a stop before its end.
     Failed,
     /// An upgrade waits.
-    Waiting(Fitness),
+    Waiting(UpgradeReadiness),
 }
 
 /// Whether an upgrade could come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fitness {
+pub enum UpgradeReadiness {
     /// All pods are available.
     Healthy,
     /// A former upgrade goes on, which this one replaces.
@@ -66,29 +68,29 @@ pub fn stage(
     let Some(planned) = planned else {
         return Stage::Current;
     };
-    let mut made = Made::now(model_service, observed, settings);
+    let mut made = TemplateOrigin::current(model_service, observed, settings);
     let mut stage = Stage::Current;
     if let Some(live) = &observed.deployment {
-        let before = Made::read(live);
+        let before = TemplateOrigin::read(live);
         let is_of_this_spec = before.map_or_else(
             // Of a former operator, which wrote no annotation.
             || was_rolled_out(previous, model_service.generation()),
-            |before| before.is_of_the_same(&made),
+            |before| before.has_same_inputs(&made),
         );
         let is_by_this_operator = before.is_some_and(|before| before.operator == made.operator)
             || is_template_applied(planned, live, OPERATOR);
         if is_of_this_spec && is_by_this_operator {
-            if before.is_some_and(|before| before.cause == Cause::Upgrade) {
-                made.cause = Cause::Upgrade;
-                stage = going_on(live);
+            if before.is_some_and(|before| before.cause == ChangeCause::Upgrade) {
+                made.cause = ChangeCause::Upgrade;
+                stage = upgrade_progress(live);
             }
         } else if is_of_this_spec {
-            made.cause = Cause::Upgrade;
-            stage = Stage::Waiting(fitness(live, before.as_ref()));
+            made.cause = ChangeCause::Upgrade;
+            stage = Stage::Waiting(readiness(live, before.as_ref()));
         }
     }
     let annotations = planned.metadata.annotations.get_or_insert_default();
-    annotations.insert(TEMPLATE.to_owned(), made.to_string());
+    annotations.insert(TEMPLATE_ANNOTATION.to_owned(), made.to_string());
     stage
 }
 
@@ -102,7 +104,7 @@ pub fn served_image(deployment: &Deployment) -> Option<&str> {
 }
 
 /// How far an upgrade has come.
-fn going_on(live: &Deployment) -> Stage {
+fn upgrade_progress(live: &Deployment) -> Stage {
     if is_complete(live) {
         Stage::Current
     } else if has_stopped(live) {
@@ -112,31 +114,31 @@ fn going_on(live: &Deployment) -> Stage {
     }
 }
 
-fn fitness(live: &Deployment, before: Option<&Made>) -> Fitness {
+fn readiness(live: &Deployment, before: Option<&TemplateOrigin>) -> UpgradeReadiness {
     let is_complete = is_complete(live);
-    let was_upgraded = before.is_some_and(|before| before.cause == Cause::Upgrade);
+    let was_upgraded = before.is_some_and(|before| before.cause == ChangeCause::Upgrade);
     if is_paused(live) {
-        Fitness::Paused
+        UpgradeReadiness::Paused
     } else if was_upgraded && !is_complete {
         if has_stopped(live) {
-            Fitness::Failed
+            UpgradeReadiness::Failed
         } else {
-            Fitness::Rolling
+            UpgradeReadiness::Rolling
         }
     } else if is_complete && are_all_available(live) {
-        Fitness::Healthy
+        UpgradeReadiness::Healthy
     } else {
-        Fitness::Unavailable
+        UpgradeReadiness::Unavailable
     }
 }
 
 /// Whether the Deployment controller says of the present template that all pods are made from it and were available.
 fn is_complete(live: &Deployment) -> bool {
-    progress(live) == Some("NewReplicaSetAvailable") && has_only_new_pods(live)
+    progressing_reason(live) == Some("NewReplicaSetAvailable") && has_only_new_pods(live)
 }
 
 fn has_stopped(live: &Deployment) -> bool {
-    progress(live) == Some("ProgressDeadlineExceeded")
+    progressing_reason(live) == Some("ProgressDeadlineExceeded")
 }
 
 /// Also those that an autoscaler has just asked for: where they don't come, neither would new ones.

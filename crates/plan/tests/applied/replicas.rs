@@ -23,7 +23,7 @@ fn with_replicas(field_manager: &'static str, replicas: i32, force: bool) -> Rep
 fn a_fixed_number_of_pods_comes_back_and_is_applied_once() {
     let applied = Applied::new::<Deployment>();
     let fixed = with_replicas(FIXED_REPLICAS, 3, true);
-    let wanted = || fixed.onto(&serde_json::from_value(applied.live()).unwrap());
+    let wanted = || fixed.body_for(&serde_json::from_value(applied.live()).unwrap());
     assert_eq!(wanted(), Some(fixed.body(NAME)));
     applied.apply(FIXED_REPLICAS, &fixed.body(NAME));
     assert_eq!(wanted(), None);
@@ -49,7 +49,7 @@ fn the_number_that_a_deployment_is_created_with_is_handed_over() {
     let desired: Deployment = serde_json::from_value(recorded.desired.clone()).unwrap();
     assert!(is_deployment_applied(&desired, &live()));
     let fixed = with_replicas(FIXED_REPLICAS, 4, true);
-    assert_eq!(fixed.onto(&live()), None, "it is so already");
+    assert_eq!(fixed.body_for(&live()), None, "it is so already");
     let first = handover(&live()).unwrap();
     assert_eq!(first, with_replicas(INITIAL_REPLICAS, 4, false));
     fake.apply(
@@ -84,7 +84,7 @@ fn a_first_number_of_pods_only_raises_the_version_that_was_seen() {
         for (live, raises) in [(0, true), (2, true), (3, false), (7, false)] {
             applied.drift("/spec/replicas", Some(json!(live)));
             let live = applied.live();
-            let wanted = first.onto(&serde_json::from_value(live.clone()).unwrap());
+            let wanted = first.body_for(&serde_json::from_value(live.clone()).unwrap());
             assert_eq!(wanted.is_some(), raises, "{}", live["spec"]["replicas"]);
             if let Some(body) = wanted {
                 let version = &live["metadata"]["resourceVersion"];

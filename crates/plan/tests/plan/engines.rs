@@ -166,7 +166,7 @@ fn an_hpa_follows_what_the_custom_metrics_api_has_and_says_what_it_has_not() {
     );
     let effective = effective(&model_service, &observed);
     assert_eq!(effective.unavailable, [Signal::QueueSize]);
-    assert!(!effective.stands_in);
+    assert!(!effective.is_cpu_fallback);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn an_hpa_that_can_follow_nothing_that_is_asked_for_follows_cpu() {
     for pods_metrics in [PodsMetrics::Absent, PodsMetrics::Unknown, listed(&[])] {
         let observed = on(false, pods_metrics);
         let effective = effective(&model_service, &observed);
-        assert!(effective.stands_in);
+        assert!(effective.is_cpu_fallback);
         assert_eq!(
             effective.targets.of(Signal::CpuUtilizationPercent),
             Some(70)

@@ -5,12 +5,13 @@
 // `json!` literals read best where they are passed by value.
 #![allow(clippy::needless_pass_by_value)]
 
-mod awaited;
 mod behavior;
+mod config_map_wait;
 mod decisions;
 mod engines;
 mod golden;
 mod invariants;
+mod observation_failed;
 mod ownership;
 mod pod;
 mod prometheus;
@@ -23,5 +24,4 @@ mod signals;
 mod status;
 mod support;
 mod switching;
-mod unobserved;
 mod validation;

@@ -232,10 +232,10 @@ fn the_body_holds_nothing_but_replicas() {
 /// An HPA takes what is above its maximum away in its first look, whatever the load.
 #[test]
 fn a_greatest_number_that_nobody_has_set_takes_no_pods_away() {
-    let most = |autoscaling: Value, present, in_force: Option<i32>| {
+    let most = |autoscaling: Value, present, current_max: Option<i32>| {
         let model_service = validated(json!({"autoscaling": autoscaling}));
         let mut observed = deployed(&model_service, present, Some("kube-controller-manager"));
-        if let Some(most) = in_force {
+        if let Some(most) = current_max {
             if let Some(hpa) = &mut observed.horizontal_pod_autoscaler {
                 hpa.spec.as_mut().unwrap().max_replicas = most;
             }
@@ -257,7 +257,7 @@ fn a_greatest_number_that_nobody_has_set_takes_no_pods_away() {
         told.unwrap()
     };
     for (engine, default) in [("HPA", 20), ("KEDA", 50)] {
-        let most_of = |present, in_force| most(json!({"engine": engine}), present, in_force);
+        let most_of = |present, current_max| most(json!({"engine": engine}), present, current_max);
         for few in [2, default] {
             assert_eq!(most_of(few, None), default);
             assert_eq!(most_of(few, Some(default)), default);

@@ -56,7 +56,7 @@ pub(crate) fn changes(schedule: &Value, from: &str, to: &str) -> Vec<String> {
         if next >= to {
             break;
         }
-        let floor = |at| schedules.floor(SignedDuration::ZERO, at);
+        let floor = |at| schedules.min_replicas(SignedDuration::ZERO, at);
         if floor(now) != floor(next) {
             let what = if floor(next).is_some() { "from" } else { "to" };
             changes.push(format!("{what} {}", next.strftime("%m-%dT%H:%M")));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use springtide_api::ModelService;
-use springtide_plan::{Invalid, ValidatedModelService, invalid_status, superseded};
+use springtide_plan::{Invalid, ValidatedModelService, invalid_spec_status, last_valid_status};
 
 use crate::support::{
     at, condition, message, model_service, status_after, status_of, with_engine, with_keda,
@@ -179,17 +179,17 @@ fn the_last_valid_spec_stays_in_force_and_its_status_says_so() {
     let mut newer = model_service(schedules("Europe/Atlantis"));
     newer.metadata.generation = Some(2);
     let invalid = ValidatedModelService::try_from(&newer).unwrap_err();
-    assert_eq!(ValidatedModelService::in_force(&newer), None);
+    assert_eq!(ValidatedModelService::from_last_valid(&newer), None);
     newer.status = Some(before.clone());
-    let in_force = ValidatedModelService::in_force(&newer).unwrap();
-    assert_eq!(in_force, {
+    let last_valid = ValidatedModelService::from_last_valid(&newer).unwrap();
+    assert_eq!(last_valid, {
         let mut kept = valid.clone();
         kept.status = Some(before.clone());
         ValidatedModelService::try_from(&kept).unwrap()
     });
 
-    let judged = status_after(&in_force, &with_keda(), Some(&before));
-    let status = superseded(judged.clone(), &newer, &invalid, Some(&before), at(1));
+    let judged = status_after(&last_valid, &with_keda(), Some(&before));
+    let status = last_valid_status(judged.clone(), &newer, &invalid, Some(&before), at(1));
     assert_eq!(
         condition(&status, "Ready"),
         ("False".to_owned(), "InvalidSpec".to_owned())
@@ -205,7 +205,7 @@ fn the_last_valid_spec_stays_in_force_and_its_status_says_so() {
     assert_eq!(status.conditions[1..], judged.conditions[1..]);
     assert_eq!(status.last_valid, before.last_valid);
     assert_eq!(
-        superseded(judged, &newer, &invalid, Some(&status), at(9)),
+        last_valid_status(judged, &newer, &invalid, Some(&status), at(9)),
         status
     );
 }
@@ -218,7 +218,7 @@ fn the_status_of_a_bad_spec_says_what_is_wrong_and_keeps_the_rest() {
         replicas: Some(4),
         ..springtide_api::ModelServiceStatus::default()
     };
-    let status = invalid_status(&model_service, &invalid, Some(&previous), at(0));
+    let status = invalid_spec_status(&model_service, &invalid, Some(&previous), at(0));
     assert_eq!(
         condition(&status, "Ready"),
         ("False".to_owned(), "InvalidSpec".to_owned())
@@ -228,7 +228,7 @@ fn the_status_of_a_bad_spec_says_what_is_wrong_and_keeps_the_rest() {
     assert_eq!(status.replicas, Some(4));
     assert_eq!(status.observed_generation, Some(1));
     assert_eq!(
-        invalid_status(&model_service, &invalid, Some(&status), at(9)),
+        invalid_spec_status(&model_service, &invalid, Some(&status), at(9)),
         status
     );
 }

@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn memory(at_rest: i32, request: &str, limit: &str) -> Memory {
-    Memory {
+fn memory(at_rest: i32, request: &str, limit: &str) -> MemoryAtRest {
+    MemoryAtRest {
         at_rest_mebibytes: Some(at_rest),
-        expected_until: None,
+        report_deadline: None,
         request: Quantity(request.to_owned()),
         limit: Some(Quantity(limit.to_owned())),
     }
@@ -14,7 +14,7 @@ fn memory(at_rest: i32, request: &str, limit: &str) -> Memory {
 fn is_followed(at_rest: i32, request: &str, percent: i32) -> bool {
     let memory = memory(at_rest, request, "1Ti");
     let target = target(&memory, Some(percent), &Observed::default());
-    target == MemoryTarget::MetricReading
+    target == MemoryTarget::Followed
 }
 
 #[test]
@@ -87,14 +87,14 @@ proptest! {
     ) {
         let before = memory(at_rest, &format!("{request}Mi"), "512Mi");
         let target = target(&before, Some(percent), &Observed::default());
-        if let MemoryTarget::NoRoom(no_room) = target {
-            let Quantity(sufficient) = &no_room.sufficient;
-            let exceeds = nanos(sufficient) > nanos("512Mi");
-            prop_assert_eq!(no_room.exceeds_limit, exceeds);
+        if let MemoryTarget::NoHeadroom(no_headroom) = target {
+            let Quantity(sufficient_request) = &no_headroom.sufficient_request;
+            let exceeds = nanos(sufficient_request) > nanos("512Mi");
+            prop_assert_eq!(no_headroom.exceeds_limit, exceeds);
             let fits = i64::from(at_rest) * 300 / (i64::from(percent) * 2) < i64::from(i32::MAX) - 1024;
-            prop_assert!(!fits || is_followed(at_rest + at_rest / 4, sufficient, percent));
+            prop_assert!(!fits || is_followed(at_rest + at_rest / 4, sufficient_request, percent));
         } else {
-            prop_assert_eq!(target, MemoryTarget::MetricReading);
+            prop_assert_eq!(target, MemoryTarget::Followed);
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Occurrence {
     /// The moment.
     pub(crate) at: Timestamp,
     /// The civil time that the expression names.
-    due: DateTime,
+    civil_time: DateTime,
     /// Whether the clocks skip that time, so that it counts as the moment at which they do.
     pub(crate) is_skipped: bool,
 }
@@ -74,7 +74,7 @@ impl Expression {
             return Err(InvalidExpression::Extension);
         }
         let expression = Self(cron);
-        if expression.is_never() {
+        if expression.never_occurs() {
             return Err(InvalidExpression::Never);
         }
         let first = expression.first().ok_or(InvalidExpression::Never)?;
@@ -90,7 +90,7 @@ impl Expression {
 
     /// Whether each of its days is one that none of its months has. croner would look for it until the
     /// end of the calendar.
-    fn is_never(&self) -> bool {
+    fn never_occurs(&self) -> bool {
         let pattern = &self.0.pattern;
         let needs_day = pattern.is_dow_wildcard() && !pattern.is_dom_wildcard();
         let first_day = pattern.days.values().first().copied();
@@ -121,26 +121,26 @@ impl Expression {
     /// of the calendar, in the year 5000.
     pub(super) fn next(&self, now: Timestamp, zone: &TimeZone) -> Option<Occurrence> {
         let mut offset = zone.to_offset(now);
-        let mut due = self.after(offset.to_datetime(now))?;
+        let mut civil_time = self.after(offset.to_datetime(now))?;
         for change in zone.following(now) {
-            let at = offset.to_timestamp(due).ok()?;
+            let at = offset.to_timestamp(civil_time).ok()?;
             if at < change.timestamp() {
                 break;
             }
             offset = change.offset();
             let resumed = offset.to_datetime(change.timestamp());
-            if due < resumed {
+            if civil_time < resumed {
                 return Some(Occurrence {
                     at: change.timestamp(),
-                    due,
+                    civil_time,
                     is_skipped: true,
                 });
             }
-            due = self.0.find_next_occurrence(&resumed, true).ok()?;
+            civil_time = self.0.find_next_occurrence(&resumed, true).ok()?;
         }
         Some(Occurrence {
-            at: offset.to_timestamp(due).ok()?,
-            due,
+            at: offset.to_timestamp(civil_time).ok()?,
+            civil_time,
             is_skipped: false,
         })
     }

@@ -34,7 +34,7 @@ pub enum Problem {
         time(first),
         time(second)
     )]
-    OutOfTurn {
+    NotAlternating {
         /// Once.
         first: DateTime,
         /// And once more.
@@ -42,7 +42,7 @@ pub enum Problem {
     },
     /// It begins when it ends.
     #[error("occurs at the same time as start ({}): choose a later time", time(.0))]
-    Together(DateTime),
+    SameTime(DateTime),
 }
 
 fn time(time: &DateTime) -> String {

@@ -14,7 +14,7 @@ use super::{
 
 /// So many starts and ends are looked at to see whether they take turns: five days of the most frequent
 /// expressions, two months of daily ones, five years of monthly ones.
-const TURNS: usize = 128;
+const CHECKED_BOUNDARIES: usize = 128;
 
 /// A schedule that makes sense: it holds from each start to the next end.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,7 @@ impl Schedule {
         let zone = zone(&spec.timezone).ok_or(("timezone", Problem::UnknownZone))?;
         let start = Expression::parse(&spec.start).map_err(|error| ("start", error.into()))?;
         let end = Expression::parse(&spec.end).map_err(|error| ("end", error.into()))?;
-        take_turns(&start, &end)?;
+        check_alternation(&start, &end)?;
         Ok(Self {
             name: spec.name.clone(),
             min_replicas: spec.min_replicas,
@@ -57,27 +57,31 @@ impl Schedule {
 
     /// Whether it holds: whether its end comes before its next start. Given neither, it doesn't.
     #[must_use]
-    pub fn holds(&self, now: Timestamp) -> bool {
+    pub fn is_active(&self, now: Timestamp) -> bool {
         match (self.next_start(now), self.next_end(now)) {
             (Some(start), Some(end)) => end < start,
             _ => false,
         }
     }
 
-    /// Whether it holds, or will within `ahead`.
-    pub(super) fn holds_within(&self, ahead: SignedDuration, now: Timestamp) -> bool {
+    /// Whether it holds, or will within `lead_time`.
+    pub(super) fn is_active_within(&self, lead_time: SignedDuration, now: Timestamp) -> bool {
         let starts = |horizon| {
             self.next_start(now)
                 .is_some_and(|start| start.at <= horizon)
         };
-        self.holds(now) || now.checked_add(ahead).is_ok_and(starts)
+        self.is_active(now) || now.checked_add(lead_time).is_ok_and(starts)
     }
 
-    /// The next moment at which it may begin or cease to hold, or to hold within `ahead`.
-    pub(super) fn next_change(&self, ahead: SignedDuration, now: Timestamp) -> Option<Timestamp> {
+    /// The next moment at which it may begin or cease to hold, or to hold within `lead_time`.
+    pub(super) fn next_change(
+        &self,
+        lead_time: SignedDuration,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         let early = || {
-            let start = self.next_start(now.checked_add(ahead).ok()?)?;
-            start.at.checked_sub(ahead).ok()
+            let start = self.next_start(now.checked_add(lead_time).ok()?)?;
+            start.at.checked_sub(lead_time).ok()
         };
         let boundaries = [self.next_start(now), self.next_end(now)];
         let boundaries = boundaries.into_iter().flatten().map(|it| it.at);
@@ -115,15 +119,15 @@ fn zone(name: &str) -> Option<TimeZone> {
 
 /// Checks that each start has its own end. For what has not, KEDA has no sensible rule: it holds
 /// wherever an end comes next.
-fn take_turns(start: &Expression, end: &Expression) -> Result<(), (&'static str, Problem)> {
+fn check_alternation(start: &Expression, end: &Expression) -> Result<(), (&'static str, Problem)> {
     let (mut next_start, mut next_end) = (start.first(), end.first());
     let mut last = None::<(&'static str, DateTime)>;
-    for _ in 0..TURNS {
+    for _ in 0..CHECKED_BOUNDARIES {
         let (Some(starts), Some(ends)) = (next_start, next_end) else {
             break;
         };
         if starts == ends {
-            return Err(("end", Problem::Together(ends)));
+            return Err(("end", Problem::SameTime(ends)));
         }
         let (field, at) = if starts < ends {
             next_start = start.after(starts);
@@ -134,7 +138,7 @@ fn take_turns(start: &Expression, end: &Expression) -> Result<(), (&'static str,
         };
         match last {
             Some((previous, first)) if previous == field => {
-                return Err((field, Problem::OutOfTurn { first, second: at }));
+                return Err((field, Problem::NotAlternating { first, second: at }));
             }
             _ => last = Some((field, at)),
         }

@@ -5,20 +5,20 @@ use springtide_api::targets::Signal;
 
 use super::{
     ConditionResult, Reason, StatusContext,
-    blocked::{blocked, held},
+    blocked::{blocked, held_by_finalizer},
+    foreign_reason,
     grace_period::{adoption_deadline, readings_deadline},
-    others,
 };
 use crate::{
     autoscaling::{
         ActiveAutoscaler, EffectiveTargets,
-        memory::{MemoryTarget, NoRoom},
+        memory::{MemoryTarget, NoHeadroom},
     },
     child::ChildKind,
     desired::ownership::{controller, holder_of_keda_hpa},
     observed::{
         ExternalMetrics, Observed, PodsMetrics,
-        foreign_status::{hpa_condition, hpa_off},
+        foreign_status::{hpa_condition, hpa_disabled_reason},
     },
     spec::scaling::AutoscalerEngine,
 };
@@ -27,7 +27,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     let active = context.active;
     match active {
         ActiveAutoscaler::Fixed { replicas } => switching(context, "spec.replicas is applied")
-            .or_else(|| another(context))
+            .or_else(|| foreign_autoscaler(context))
             .unwrap_or_else(|| {
                 ConditionResult::yes(
                     Reason::FixedReplicas,
@@ -39,7 +39,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
                 .unwrap_or_else(|| hpa(context, active, effective))
         }
         ActiveAutoscaler::Keda(_) if !context.observed.capabilities.keda => {
-            let meanwhile = kept(context)
+            let meanwhile = retained_message(context)
                 .unwrap_or_else(|| "Until then, no autoscaler sets the replicas.".to_owned());
             ConditionResult::no(
                 Reason::KedaMissing,
@@ -51,7 +51,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
         ActiveAutoscaler::Keda(effective) => keda_hpa_name_conflict(context)
             .or_else(|| not_applied(context, ChildKind::ScaledObject))
-            .or_else(|| held(context, ChildKind::ScaledObject))
+            .or_else(|| held_by_finalizer(context, ChildKind::ScaledObject))
             .or_else(|| keda_not_running(context))
             .or_else(|| prometheus_refused(context))
             .unwrap_or_else(|| keda(context.observed, effective)),
@@ -62,8 +62,8 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
 fn keda_hpa_name_conflict(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let holder = holder_of_keda_hpa(context.model_service, context.observed)?;
     let hpa = context.model_service.keda_hpa_name();
-    let meanwhile =
-        kept(context).unwrap_or_else(|| "Until then, no autoscaler sets the replicas.".to_owned());
+    let meanwhile = retained_message(context)
+        .unwrap_or_else(|| "Until then, no autoscaler sets the replicas.".to_owned());
     Some(ConditionResult::no(
         Reason::NameTaken,
         format!(
@@ -101,7 +101,7 @@ fn prometheus_refused(context: &StatusContext<'_>) -> Option<ConditionResult> {
 }
 
 /// What sets the number of pods while the autoscaler that the spec names can't be made.
-fn kept(context: &StatusContext<'_>) -> Option<String> {
+fn retained_message(context: &StatusContext<'_>) -> Option<String> {
     let kind = context.desired.retained?;
     Some(format!(
         "Until then, the previous {kind} continues to scale."
@@ -109,7 +109,7 @@ fn kept(context: &StatusContext<'_>) -> Option<String> {
 }
 
 /// Somebody else's autoscaler sets what the spec fixes.
-fn another(context: &StatusContext<'_>) -> Option<ConditionResult> {
+fn foreign_autoscaler(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let names = &context.observed.other_autoscalers;
     // Else it scales a Deployment that isn't the ModelService's.
     let is_ours = !context
@@ -130,27 +130,27 @@ fn another(context: &StatusContext<'_>) -> Option<ConditionResult> {
 
 /// The former autoscaler has to go first.
 fn switching(context: &StatusContext<'_>, before: &str) -> Option<ConditionResult> {
-    let former = context.desired.blocked_on?;
+    let previous_kind = context.desired.blocked_on?;
     // A deletion that fails, or isn't carried out, is why the new one waits.
-    let why = blocked(context, former)
-        .or_else(|| held(context, former))
-        .or_else(|| left_by_keda(context, former, before));
+    let why = blocked(context, previous_kind)
+        .or_else(|| held_by_finalizer(context, previous_kind))
+        .or_else(|| orphaned_keda_hpa(context, previous_kind, before));
     Some(why.unwrap_or_else(|| {
         ConditionResult::no(
             Reason::SwitchingAutoscaler,
-            format!("The previous {former} must be removed before {before}."),
+            format!("The previous {previous_kind} must be removed before {before}."),
         )
     }))
 }
 
 /// The ScaledObject is gone, and the HPA that KEDA made for it isn't. The garbage collector deletes it with its
 /// owner; one without an owner (`kubectl delete scaledobject --cascade=orphan`) nobody deletes.
-fn left_by_keda(
+fn orphaned_keda_hpa(
     context: &StatusContext<'_>,
-    former: ChildKind,
+    previous_kind: ChildKind,
     before: &str,
 ) -> Option<ConditionResult> {
-    if former != ChildKind::ScaledObject || context.observed.scaled_object.is_some() {
+    if previous_kind != ChildKind::ScaledObject || context.observed.scaled_object.is_some() {
         return None;
     }
     let hpa = context.observed.keda_horizontal_pod_autoscaler.as_ref()?;
@@ -177,8 +177,8 @@ fn not_applied(context: &StatusContext<'_>, kind: ChildKind) -> Option<Condition
     switching(context, &format!("the {kind} takes over"))
         .or_else(|| {
             let mut blocked = blocked(context, kind)?;
-            if let Some(kept) = kept(context) {
-                blocked.message = format!("{} {kept}", blocked.message);
+            if let Some(retained_message) = retained_message(context) {
+                blocked.message = format!("{} {retained_message}", blocked.message);
             }
             Some(blocked)
         })
@@ -220,7 +220,7 @@ fn hpa(
             Reason::Starting,
             format!(
                 "The custom metrics API has no metrics of the pods yet. Until it has, {} isn't followed.",
-                unavailable(effective)
+                unavailable_names(effective)
             ),
         );
     }
@@ -230,7 +230,7 @@ fn hpa(
     )
 }
 
-fn unavailable(effective: &EffectiveTargets<'_>) -> String {
+fn unavailable_names(effective: &EffectiveTargets<'_>) -> String {
     let names = effective.unavailable.iter().map(|signal| signal.as_str());
     names.collect::<Vec<_>>().join(", ")
 }
@@ -265,7 +265,7 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
         ),
     };
     let instead = match effective.targets.of(Signal::CpuUtilizationPercent) {
-        Some(percent) if effective.stands_in => {
+        Some(percent) if effective.is_cpu_fallback => {
             format!(
                 " Until then, the HorizontalPodAutoscaler follows CPU at {percent} % of the request."
             )
@@ -273,12 +273,14 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
         _ => " Until then, the HorizontalPodAutoscaler follows the other targets.".to_owned(),
     };
     let memory = match &effective.memory {
-        MemoryTarget::NoRoom(no_room) => format!(" {}", without_memory(no_room, effective)),
-        MemoryTarget::MetricReading | MemoryTarget::NotYet => String::new(),
+        MemoryTarget::NoHeadroom(no_headroom) => {
+            format!(" {}", without_memory(no_headroom, effective))
+        }
+        MemoryTarget::Followed | MemoryTarget::Pending => String::new(),
     };
     format!(
         "{} can't be followed: {api} ({metrics}). {remedy}{instead}{memory}",
-        unavailable(effective)
+        unavailable_names(effective)
     )
 }
 
@@ -286,42 +288,42 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
 /// and the others are followed as the spec says.
 fn scaling(message: &str, effective: &EffectiveTargets<'_>) -> ConditionResult {
     match &effective.memory {
-        MemoryTarget::MetricReading => ConditionResult::yes(Reason::Scaling, message),
-        MemoryTarget::NotYet => ConditionResult::yes(
+        MemoryTarget::Followed => ConditionResult::yes(Reason::Scaling, message),
+        MemoryTarget::Pending => ConditionResult::yes(
             Reason::Scaling,
             format!(
                 "{message} It follows memoryUtilizationPercent once a pod has reported its memory at rest."
             ),
         ),
-        MemoryTarget::NoRoom(no_room) => ConditionResult::yes(
+        MemoryTarget::NoHeadroom(no_headroom) => ConditionResult::yes(
             Reason::MemoryNotFollowed,
-            format!("{message} {}", without_memory(no_room, effective)),
+            format!("{message} {}", without_memory(no_headroom, effective)),
         ),
     }
 }
 
-fn without_memory(no_room: &NoRoom, effective: &EffectiveTargets<'_>) -> String {
-    let NoRoom {
+fn without_memory(no_headroom: &NoHeadroom, effective: &EffectiveTargets<'_>) -> String {
+    let NoHeadroom {
         at_rest_mebibytes,
         percent,
         request,
-        sufficient,
+        sufficient_request,
         exceeds_limit,
-    } = no_room;
+    } = no_headroom;
     let limit = if *exceeds_limit {
         ", and spec.server.resources.limits.memory to at least the same"
     } else {
         ""
     };
     let instead = match effective.targets.of(Signal::CpuUtilizationPercent) {
-        Some(percent) if effective.stands_in => {
+        Some(percent) if effective.is_cpu_fallback => {
             format!(" Until then, the autoscaler follows CPU at {percent} % of the request.")
         }
         _ => String::new(),
     };
     format!(
         "memoryUtilizationPercent isn't followed: a pod uses {at_rest_mebibytes} MiB at rest, which leaves no room below {percent} % of its memory request, {}. More pods don't change that. To follow the target, set spec.server.resources.requests.memory to {}{limit}.{instead}",
-        request.0, sufficient.0
+        request.0, sufficient_request.0
     )
 }
 
@@ -361,11 +363,12 @@ fn keda(observed: &Observed, effective: &EffectiveTargets<'_>) -> ConditionResul
     let message = || format!("KEDA: {}", ready.message.as_deref().unwrap_or_default());
     match (ready.status.as_str(), ready.reason.as_deref()) {
         ("True", _) => hpa.map_or_else(scales, scaling),
-        ("False", reason) => {
-            ConditionResult::no(others(reason, Reason::ScaledObjectNotReady), message())
-        }
+        ("False", reason) => ConditionResult::no(
+            foreign_reason(reason, Reason::ScaledObjectNotReady),
+            message(),
+        ),
         (_, Some(reason)) if !reason.is_empty() => ConditionResult::unknown(
-            others(Some(reason), Reason::ScaledObjectNotReady),
+            foreign_reason(Some(reason), Reason::ScaledObjectNotReady),
             message(),
         ),
         // KEDA sets every condition to unknown, without a reason, before its first look.
@@ -378,7 +381,7 @@ fn keda(observed: &Observed, effective: &EffectiveTargets<'_>) -> ConditionResul
 fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<ConditionResult> {
     let unable = hpa_condition(hpa, "AbleToScale")
         .filter(|able| able.status == "False")
-        .map(|able| others(able.reason.as_deref(), Reason::UnableToScale));
+        .map(|able| foreign_reason(able.reason.as_deref(), Reason::UnableToScale));
     let name = hpa.metadata.name.as_deref().unwrap_or_default();
     let hint = format!("See `kubectl describe hpa {name}`.");
     if let Some(reason) = unable {
@@ -389,7 +392,7 @@ fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<ConditionResult> {
             ),
         ));
     }
-    let reason = hpa_off(hpa)?;
+    let reason = hpa_disabled_reason(hpa)?;
     let why = match reason {
         "ScalingDisabled" => {
             "The HorizontalPodAutoscaler is disabled while the Deployment has 0 replicas."

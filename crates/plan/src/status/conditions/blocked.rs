@@ -6,7 +6,9 @@ use crate::{child::ChildKind, desired::ownership::controller};
 /// Why an object could not be applied.
 pub(super) fn blocked(context: &StatusContext<'_>, kind: ChildKind) -> Option<ConditionResult> {
     if context.desired.name_conflicts.contains(&kind) {
-        return Some(held(context, kind).unwrap_or_else(|| name_conflicts(context, kind)));
+        return Some(
+            held_by_finalizer(context, kind).unwrap_or_else(|| name_conflict(context, kind)),
+        );
     }
     let failure = context.applied.failure(kind)?;
     Some(ConditionResult::no(
@@ -15,7 +17,7 @@ pub(super) fn blocked(context: &StatusContext<'_>, kind: ChildKind) -> Option<Co
     ))
 }
 
-fn name_conflicts(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResult {
+fn name_conflict(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResult {
     let name = context.model_service.name();
     let metadata = context.observed.metadata(kind);
     let owner = metadata.and_then(controller).map_or_else(
@@ -35,7 +37,10 @@ fn name_conflicts(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResu
 }
 
 /// A deletion that somebody's finalizer holds up for longer than it may take.
-pub(super) fn held(context: &StatusContext<'_>, kind: ChildKind) -> Option<ConditionResult> {
+pub(super) fn held_by_finalizer(
+    context: &StatusContext<'_>,
+    kind: ChildKind,
+) -> Option<ConditionResult> {
     let metadata = context.observed.metadata(kind)?;
     let holders = metadata.finalizers.as_ref()?.join(", ");
     if context.now < deletion_deadline(metadata)? {

@@ -9,12 +9,12 @@ use super::{ConditionResult, Reason};
 use crate::observed::{Observed, foreign_status::pod_condition, pods};
 
 /// For how long after a pod was lost it is told. What loses pods again and again does so more often.
-const RECENT: SignedDuration = SignedDuration::from_mins(10);
+const REPORT_PERIOD: SignedDuration = SignedDuration::from_mins(10);
 
 /// What the latest loss was, if it is recent.
 pub(super) fn recent(observed: &Observed, now: Timestamp) -> Option<ConditionResult> {
     let all = observed.pods.iter().filter_map(loss);
-    let recent = all.filter(|(at, _)| now.duration_since(*at) < RECENT);
+    let recent = all.filter(|(at, _)| now.duration_since(*at) < REPORT_PERIOD);
     recent
         .max_by(|(at, one), (other_at, other)| (at, &one.message).cmp(&(other_at, &other.message)))
         .map(|(_, result)| result)
@@ -28,7 +28,10 @@ pub(super) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestam
         .filter_map(loss)
         .map(|(at, _)| at)
         .max();
-    latest?.checked_add(RECENT).ok().filter(|over| *over > now)
+    latest?
+        .checked_add(REPORT_PERIOD)
+        .ok()
+        .filter(|over| *over > now)
 }
 
 /// When the pod was lost, and why.
@@ -89,7 +92,7 @@ fn evicted(pod: &Pod) -> ConditionResult {
 
 /// A pod that serves again after it was killed.
 fn out_of_memory(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
-    let server = pods::server(pod).filter(|server| server.ready)?;
+    let server = pods::server_status(pod).filter(|server| server.ready)?;
     let ended = server.last_state.as_ref()?.terminated.as_ref()?;
     let at = ended.finished_at.as_ref()?.0;
     (ended.reason.as_deref() == Some("OOMKilled")).then(|| {

@@ -19,29 +19,29 @@ use crate::{
 /// How long a pod that serves, and an autoscaler, may be without readings: metrics-server needs a
 /// whole window of CPU use after a pod became ready (30 s), Prometheus two scrapes for a rate (30 s),
 /// an adapter its next look at the series (30 s), and the HPA its next sync (15 s).
-const GRACE: SignedDuration = SignedDuration::from_secs(90);
+const READINGS_GRACE_PERIOD: SignedDuration = SignedDuration::from_secs(90);
 
 /// Time that the deletion of an autoscaler may take before somebody is to look at it. KEDA takes a second.
-const LONGEST_DELETION: SignedDuration = SignedDuration::from_secs(30);
+const DELETION_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
 /// Time that KEDA may take to look at a ScaledObject for the first time. It takes a second.
-const LONGEST_TAKING_UP: SignedDuration = SignedDuration::from_secs(60);
+const ADOPTION_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
 /// By when KEDA should have looked at the ScaledObject. Nothing where it has, or where there is none.
 pub(super) fn adoption_deadline(observed: &Observed) -> Option<Timestamp> {
     let scaled_object = observed.scaled_object.as_ref()?;
-    let is_taken_up =
-        scaled_object.is_taken_up() || observed.keda_horizontal_pod_autoscaler.is_some();
+    let is_processed =
+        scaled_object.is_processed() || observed.keda_horizontal_pod_autoscaler.is_some();
     let made = scaled_object.metadata.creation_timestamp.as_ref()?.0;
-    (!is_taken_up)
-        .then(|| made.checked_add(LONGEST_TAKING_UP).ok())
+    (!is_processed)
+        .then(|| made.checked_add(ADOPTION_TIMEOUT).ok())
         .flatten()
 }
 
 /// By when an object that is being deleted should be gone.
 pub(super) fn deletion_deadline(metadata: &ObjectMeta) -> Option<Timestamp> {
     let since = metadata.deletion_timestamp.as_ref()?.0;
-    since.checked_add(LONGEST_DELETION).ok()
+    since.checked_add(DELETION_TIMEOUT).ok()
 }
 
 /// From when on the autoscaler should have readings: some time after they could begin.
@@ -49,12 +49,14 @@ pub(super) fn readings_deadline(
     active: &ActiveAutoscaler<'_>,
     observed: &Observed,
 ) -> Option<Timestamp> {
-    readings_begin(active, observed)?.checked_add(GRACE).ok()
+    readings_possible_from(active, observed)?
+        .checked_add(READINGS_GRACE_PERIOD)
+        .ok()
 }
 
 /// Whether `previous` shows that what the autoscaler asks has answered already, or should have: from
 /// then on a reading that is missing is one that was lost, however young the autoscaler is.
-pub(super) fn readings_came(
+pub(super) fn had_readings(
     active: &ActiveAutoscaler<'_>,
     observed: &Observed,
     previous: Option<&ModelServiceStatus>,
@@ -62,14 +64,14 @@ pub(super) fn readings_came(
     let known = previous
         .and_then(|previous| status_condition(previous, condition::METRICS_HEALTHY))
         .filter(|known| known.status != "Unknown");
-    let begin = readings_begin(active, observed);
+    let begin = readings_possible_from(active, observed);
     // What was known before is about another autoscaler, or about pods that are gone.
     known.is_some_and(|known| begin.is_some_and(|begin| known.last_transition_time.0 >= begin))
 }
 
 /// When readings could begin: once the autoscaler was made and a first pod was ready. Nothing where
 /// there is no autoscaler, or no pod is ready: there is nothing to read.
-fn readings_begin(active: &ActiveAutoscaler<'_>, observed: &Observed) -> Option<Timestamp> {
+fn readings_possible_from(active: &ActiveAutoscaler<'_>, observed: &Observed) -> Option<Timestamp> {
     let autoscaler = match active {
         ActiveAutoscaler::Fixed { .. } => return None,
         ActiveAutoscaler::Hpa(_) => &observed.horizontal_pod_autoscaler.as_ref()?.metadata,

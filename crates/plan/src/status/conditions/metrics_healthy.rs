@@ -9,23 +9,22 @@ use std::{borrow::Cow, collections::BTreeSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
 use super::{
-    ConditionResult, Reason, StatusContext,
-    grace_period::{readings_came, readings_deadline},
-    others,
+    ConditionResult, Reason, StatusContext, foreign_reason,
+    grace_period::{had_readings, readings_deadline},
 };
 use crate::{
     autoscaling::{
         ActiveAutoscaler,
-        readings::{MetricReading, MetricsApi, followed, missing, subject_of_keda},
+        readings::{MetricReading, MetricsApi, followed, kind_of_keda_metric, missing},
     },
     keda::ScaledObject,
-    observed::foreign_status::{hpa_condition, hpa_off},
+    observed::foreign_status::{hpa_condition, hpa_disabled_reason},
     resources::SERVER_CONTAINER,
 };
 
 /// What is said before the first reading, whether the autoscaler has looked for one or not: it changes nothing for people, and
 /// each other text is a write.
-const NOTHING_YET: &str = "The first readings arrive a minute or two after a pod is ready.";
+const WAITING_MESSAGE: &str = "The first readings arrive a minute or two after a pod is ready.";
 
 /// Something that keeps readings from the autoscaler.
 struct Fault {
@@ -57,16 +56,16 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     }
     let mut faults = scaled_object.and_then(keda).into_iter().collect::<Vec<_>>();
     if let Some(hpa) = hpa {
-        if let (Some(reason), true) = (hpa_off(hpa), faults.is_empty()) {
+        if let (Some(reason), true) = (hpa_disabled_reason(hpa), faults.is_empty()) {
             return ConditionResult::unknown(
                 reason,
                 "The HorizontalPodAutoscaler takes no readings while it can't scale. See the condition AutoscalingReady.",
             );
         }
-        faults.extend(lacking(hpa, scaled_object, !faults.is_empty()));
+        faults.extend(missing_readings(hpa, scaled_object, !faults.is_empty()));
     }
     let is_due = || {
-        readings_came(active, observed, context.previous)
+        had_readings(active, observed, context.previous)
             || readings_deadline(active, observed).is_some_and(|due| due <= context.now)
     };
     match faults.first() {
@@ -81,7 +80,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
                     .join(" ")
             ),
         ),
-        Some(_) => ConditionResult::unknown(Reason::Starting, NOTHING_YET),
+        Some(_) => ConditionResult::unknown(Reason::Starting, WAITING_MESSAGE),
         None => healthy(hpa.as_ref()),
     }
 }
@@ -89,7 +88,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
 fn healthy(hpa: Option<&HorizontalPodAutoscaler>) -> ConditionResult {
     let active = hpa.and_then(|hpa| hpa_condition(hpa, "ScalingActive"));
     match active.map(|active| active.status.as_str()) {
-        None => ConditionResult::unknown(Reason::Starting, NOTHING_YET),
+        None => ConditionResult::unknown(Reason::Starting, WAITING_MESSAGE),
         Some("True") => ConditionResult::yes(Reason::Readings, "The autoscaler gets readings."),
         Some(_) => ConditionResult::unknown(
             Reason::MetricsUnavailable,
@@ -106,15 +105,15 @@ fn keda(scaled_object: &ScaledObject) -> Option<Fault> {
     let failing = scaled_object
         .failing_metrics()
         .map(|metric| {
-            let subject = subject_of_keda(metric, Some(scaled_object));
-            subject.name().to_owned()
+            let kind = kind_of_keda_metric(metric, Some(scaled_object));
+            kind.name().to_owned()
         })
         .collect::<BTreeSet<_>>();
     let is_faulty = falls_back || !failing.is_empty() || scaled_object.trigger_fault().is_some();
     if !is_faulty {
         return None;
     }
-    let what = if failing.is_empty() {
+    let signals = if failing.is_empty() {
         "at least one trigger".to_owned()
     } else {
         failing.into_iter().collect::<Vec<_>>().join(", ")
@@ -132,14 +131,14 @@ fn keda(scaled_object: &ScaledObject) -> Option<Fault> {
             Reason::TriggerError.into()
         },
         message: format!(
-            "KEDA gets no reading of {what}. Check that Prometheus{prometheus} is up and scrapes the pods at the interval in prometheus.scrapeIntervalSeconds of the operator's chart."
+            "KEDA gets no reading of {signals}. Check that Prometheus{prometheus} is up and scrapes the pods at the interval in prometheus.scrapeIntervalSeconds of the operator's chart."
         ),
     })
 }
 
 /// What the HPA has no reading of, by the API that it asks. `knows_keda`: KEDA has said itself why
 /// it passes nothing on.
-fn lacking(
+fn missing_readings(
     hpa: &HorizontalPodAutoscaler,
     scaled_object: Option<&ScaledObject>,
     knows_keda: bool,
@@ -148,14 +147,14 @@ fn lacking(
         return Vec::new();
     };
     // It speaks of the first metric that could not be read, if what could be read asks for fewer pods.
-    let said = (active.status == "False").then(|| {
+    let reported = (active.status == "False").then(|| {
         let reason = active.reason.as_deref().unwrap_or_default();
         (reason, active.message.as_deref().unwrap_or_default())
     });
     let followed = followed(hpa, scaled_object);
     let read_any = followed.iter().any(|metric| metric.reading.is_some());
     // An HPA that was only put back within its bounds has read nothing, and lacks nothing.
-    if said.is_none() && !read_any {
+    if reported.is_none() && !read_any {
         return Vec::new();
     }
     let by_api = |api: MetricsApi| missing(&followed).filter(move |metric| metric.source == api);
@@ -169,18 +168,20 @@ fn lacking(
     .filter_map(|api| {
         let names = names(by_api(api))?;
         let reason = reason(api);
-        let said = said
-            .filter(|(said, _)| *said == reason.as_str() || is_of_containers(api, said))
+        let reported = reported
+            .filter(|(reported, _)| {
+                *reported == reason.as_str() || is_container_reason(api, reported)
+            })
             .map(|(_, message)| message);
         Some(Fault {
             reason: reason.into(),
-            message: format!("No reading of {names}: {}", cause(api, said)),
+            message: format!("No reading of {names}: {}", cause(api, reported)),
         })
     })
     .collect::<Vec<_>>();
-    match said {
+    match reported {
         Some((reason, _)) if faults.is_empty() && !knows_keda => vec![Fault {
-            reason: others(Some(reason), Reason::MetricsUnavailable).to_owned(),
+            reason: foreign_reason(Some(reason), Reason::MetricsUnavailable).to_owned(),
             message: format!(
                 "The HorizontalPodAutoscaler lacks a reading. See `kubectl describe hpa {}`.",
                 hpa.metadata.name.as_deref().unwrap_or_default()
@@ -191,9 +192,7 @@ fn lacking(
 }
 
 fn names<'a>(metrics: impl Iterator<Item = &'a MetricReading>) -> Option<String> {
-    let names = metrics
-        .map(|metric| metric.subject.name())
-        .collect::<Vec<_>>();
+    let names = metrics.map(|metric| metric.kind.name()).collect::<Vec<_>>();
     (!names.is_empty()).then(|| names.join(", "))
 }
 
@@ -207,31 +206,31 @@ const fn reason(api: MetricsApi) -> Reason {
 }
 
 /// Whether an HPA says by this reason that an API gave it no reading of a container.
-fn is_of_containers(api: MetricsApi, reason: &str) -> bool {
+fn is_container_reason(api: MetricsApi, reason: &str) -> bool {
     api == MetricsApi::Resource && reason == "FailedGetContainerResourceMetric"
 }
 
 /// The container that requests nothing of a resource, where the HPA says so. One of whole pods needs the request of
 /// each container, whoever added it.
-fn without_request(said: &str) -> Option<&str> {
-    let (_, after) = said.split_once("missing request for ")?;
+fn container_without_request(reported: &str) -> Option<&str> {
+    let (_, after) = reported.split_once("missing request for ")?;
     let (_, after) = after.split_once(" in container ")?;
     after.split(' ').next()
 }
 
-/// Why an API gives no reading, and what to do. `said` is what the HPA was told; it is only looked
+/// Why an API gives no reading, and what to do. `reported` is what the HPA was told; it is only looked
 /// into, since it holds names of pods and texts of passing network errors
 /// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/podautoscaler/metrics/client.go>).
-fn cause(api: MetricsApi, said: Option<&str>) -> Cow<'static, str> {
-    const NOTHING_OF_THE_PODS: [&str; 4] = [
+fn cause(api: MetricsApi, reported: Option<&str>) -> Cow<'static, str> {
+    const NO_POD_METRICS: [&str; 4] = [
         "no metrics returned",
         "did not receive metrics",
         "could not find the metric",
         "not present in metrics for pod",
     ];
-    let said = said.unwrap_or_default();
-    let answers = NOTHING_OF_THE_PODS.iter().any(|text| said.contains(text));
-    if let (MetricsApi::Resource, Some(container)) = (api, without_request(said))
+    let reported = reported.unwrap_or_default();
+    let has_no_pod_metrics = NO_POD_METRICS.iter().any(|text| reported.contains(text));
+    if let (MetricsApi::Resource, Some(container)) = (api, container_without_request(reported))
         && container != SERVER_CONTAINER
     {
         return Cow::Owned(format!(
@@ -239,16 +238,16 @@ fn cause(api: MetricsApi, said: Option<&str>) -> Cow<'static, str> {
         ));
     }
     Cow::Borrowed(match api {
-        MetricsApi::Resource if said.contains("missing request for") => {
+        MetricsApi::Resource if reported.contains("missing request for") => {
             "the pods don't request that resource. Set it in spec.server.resources.requests."
         }
-        MetricsApi::Resource if answers => {
+        MetricsApi::Resource if has_no_pod_metrics => {
             "metrics-server has no metrics of the pods. See its logs."
         }
         MetricsApi::Resource => {
             "check that metrics-server is installed and runs (`kubectl get apiservice v1beta1.metrics.k8s.io`)."
         }
-        MetricsApi::Custom if answers => {
+        MetricsApi::Custom if has_no_pod_metrics => {
             "the custom metrics API has no metrics of the pods. Check that Prometheus is up and scrapes them."
         }
         MetricsApi::Custom => {

@@ -12,9 +12,9 @@ mod grace_period;
 mod metrics_healthy;
 mod model_loaded;
 mod models_differ;
+mod pod_rejection;
 mod ready;
 mod reason;
-mod refusal;
 mod rollout_complete;
 mod workload_available;
 
@@ -24,14 +24,14 @@ use springtide_api::{ModelServiceStatus, status::condition};
 pub(crate) use self::{
     context::{ConditionResult, ConditionStatus, StatusContext},
     models_differ::replacement,
-    reason::{Reason, others},
+    reason::{Reason, foreign_reason},
 };
 
 use crate::{
     apply::Applied,
     autoscaling::memory,
     child::ChildKind,
-    observed::{awaited, stuck},
+    observed::{config_map_wait, pod_startup},
     resources::rollout,
     spec::ValidatedModelService,
     status::batching,
@@ -60,7 +60,7 @@ pub fn requeue_at(
         .chain(deletions)
         .chain(grace_period::adoption_deadline(observed))
         .filter(|due| *due > now)
-        .chain(stuck::requeue_at(observed, now))
+        .chain(pod_startup::requeue_at(observed, now))
         .chain(rollout::requeue_at(observed, now))
         .chain(disruption::requeue_at(observed, now))
         .chain(batching::requeue_at(
@@ -69,7 +69,7 @@ pub fn requeue_at(
             status,
             now,
         ))
-        .chain(awaited::requeue_at(model_service, observed, now))
+        .chain(config_map_wait::requeue_at(model_service, observed, now))
         .chain(memory::requeue_at(model_service, applied, status, now))
         .chain(active.next_change(now))
         .min()

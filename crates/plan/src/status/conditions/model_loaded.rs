@@ -22,12 +22,12 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
             format!(
                 "The model is loaded. Another pod fails with {}: {}",
                 failure.reason.reason(),
-                explained(&failure, context.model_service)
+                explain(&failure, context.model_service)
             ),
         ),
         (false, Some(failure)) => ConditionResult::no(
             failure.reason.reason(),
-            explained(&failure, context.model_service),
+            explain(&failure, context.model_service),
         ),
         (false, None) => {
             ConditionResult::unknown(Reason::Loading, "No pod has loaded the model yet.")
@@ -41,7 +41,7 @@ fn without_uri(pod: &Pod, model_service: &ValidatedModelService) -> Option<Termi
     let ModelUri::Secret { name, .. } = model_service.model_uri() else {
         return None;
     };
-    let missing = pods::missing_object(pods::fetch(pod)?)?;
+    let missing = pods::missing_object(pods::fetch_status(pod)?)?;
     let is_it = missing.starts_with(&format!("secret \"{name}\""))
         || missing.ends_with(&format!("in Secret {}/{name}", model_service.namespace()));
     is_it.then(|| TerminationMessage {
@@ -51,7 +51,7 @@ fn without_uri(pod: &Pod, model_service: &ValidatedModelService) -> Option<Termi
 }
 
 /// A pod knows its URI, and not the Secret that it comes from; the operator knows the Secret alone.
-fn explained(failure: &TerminationMessage, model_service: &ValidatedModelService) -> String {
+fn explain(failure: &TerminationMessage, model_service: &ValidatedModelService) -> String {
     let TerminationMessage { reason, message } = failure;
     let by_uri = matches!(
         reason,

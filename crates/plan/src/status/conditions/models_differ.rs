@@ -10,36 +10,36 @@ use crate::{
     observed::{StatusReply, foreign_status::status_condition},
     resources::ModelSource,
     spec::ValidatedModelService,
-    status::batching::said_of_model,
+    status::batching::model_statuses,
 };
 
 /// Digits of a SHA-256 that tell it from others, for people.
 const DIGITS: usize = 12;
 
 /// Most of them that are named.
-const MOST_NAMED: usize = 4;
+const MAX_NAMED: usize = 4;
 
 /// The `result` about the rollout, unless it is over with different models in the pods.
 pub(super) fn evaluate(context: &StatusContext<'_>, result: ConditionResult) -> ConditionResult {
     if result.status != ConditionStatus::True {
         return result;
     }
-    differ(context)
-        .or_else(|| known_before(context))
+    differing_models(context)
+        .or_else(|| previous_result(context))
         .unwrap_or(result)
 }
 
-fn differ(context: &StatusContext<'_>) -> Option<ConditionResult> {
+fn differing_models(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let model_service = context.model_service;
-    let served = served(model_service, context.applied.replies())
+    let served_files = served_files(model_service, context.applied.replies())
         .map(|sha256| sha256.as_str().chars().take(DIGITS).collect())
         .collect::<BTreeSet<String>>();
-    if served.len() < 2 {
+    if served_files.len() < 2 {
         return None;
     }
     let uri = model_service.model_uri();
-    let named = served.into_iter().take(MOST_NAMED).collect::<Vec<_>>();
-    let end = if is_rolled(model_service) {
+    let named = served_files.into_iter().take(MAX_NAMED).collect::<Vec<_>>();
+    let remedy = if is_replaced_automatically(model_service) {
         "All pods are replaced, so that they serve the present file.".to_owned()
     } else {
         let name = model_service.name();
@@ -50,23 +50,23 @@ fn differ(context: &StatusContext<'_>) -> Option<ConditionResult> {
     Some(ConditionResult::no(
         Reason::ModelsDiffer,
         format!(
-            "Pods serve different models, because {uri} was replaced in place (sha256 {}). {end} To prevent this, set spec.model.sha256, or give each model its own name.",
+            "Pods serve different models, because {uri} was replaced in place (sha256 {}). {remedy} To prevent this, set spec.model.sha256, or give each model its own name.",
             named.join(", ")
         ),
     ))
 }
 
 /// The files that pods serve, in the order in which the pods were asked: that of the newest pod is the last.
-fn served<'a>(
+fn served_files<'a>(
     model_service: &'a ValidatedModelService,
     replies: &'a [StatusReply],
 ) -> impl Iterator<Item = Sha256> {
-    said_of_model(model_service, replies).filter_map(|model| model.sha256.as_deref()?.parse().ok())
+    model_statuses(model_service, replies).filter_map(|model| model.sha256.as_deref()?.parse().ok())
 }
 
 /// Whether all pods are made anew where they differ. A ConfigMap has the same content for all pods that are made after
 /// a change, so that this comes to an end; what a claim mounts may differ from node to node.
-fn is_rolled(model_service: &ValidatedModelService) -> bool {
+fn is_replaced_automatically(model_service: &ValidatedModelService) -> bool {
     ModelSource::of(model_service.model_uri()).is_consistent
 }
 
@@ -77,14 +77,14 @@ pub(crate) fn replacement(
     rollout_complete: &ConditionResult,
 ) -> Option<Sha256> {
     let is_mixed = rollout_complete.reason == Reason::ModelsDiffer.as_str();
-    if !is_mixed || !is_rolled(model_service) {
+    if !is_mixed || !is_replaced_automatically(model_service) {
         return None;
     }
-    served(model_service, replies).last()
+    served_files(model_service, replies).last()
 }
 
 /// What was known of the same spec, where a pod that would say it can't be asked just now.
-fn known_before(context: &StatusContext<'_>) -> Option<ConditionResult> {
+fn previous_result(context: &StatusContext<'_>) -> Option<ConditionResult> {
     if !context
         .applied
         .replies()

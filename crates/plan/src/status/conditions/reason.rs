@@ -80,7 +80,7 @@ const MAX_BYTES: usize = 128;
 
 /// The reason that somebody else gives in an object of his, where it can be one of a condition: else the API
 /// server would refuse the whole status for it.
-pub(crate) fn others(reason: Option<&str>, instead: Reason) -> &str {
+pub(crate) fn foreign_reason(reason: Option<&str>, instead: Reason) -> &str {
     reason
         .filter(|reason| reason.len() <= MAX_BYTES && is_reason(reason))
         .unwrap_or(instead.as_str())
@@ -136,7 +136,7 @@ mod tests {
             "x_y,z:0",
             &"R".repeat(MAX_BYTES),
         ] {
-            assert_eq!(others(Some(reason), Reason::Starting), reason);
+            assert_eq!(foreign_reason(Some(reason), Reason::Starting), reason);
         }
         for reason in [
             "",
@@ -150,12 +150,12 @@ mod tests {
             &"R".repeat(MAX_BYTES + 1),
         ] {
             assert_eq!(
-                others(Some(reason), Reason::Starting),
+                foreign_reason(Some(reason), Reason::Starting),
                 "Starting",
                 "{reason:?}"
             );
         }
-        assert_eq!(others(None, Reason::Starting), "Starting");
+        assert_eq!(foreign_reason(None, Reason::Starting), "Starting");
         for reason in Reason::ALL {
             assert!(is_reason(reason.as_str()), "{reason:?}");
         }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn each_reason_is_documented_and_each_documented_one_exists() {
-        let of_hpas = crate::observed::foreign_status::OFF;
+        let of_hpas = crate::observed::foreign_status::HPA_DISABLED_REASONS;
         let ours = Reason::ALL.iter().map(|reason| reason.as_str());
         let of_models = ModelFailure::ALL.iter().map(|failure| failure.reason());
         let exist = ours

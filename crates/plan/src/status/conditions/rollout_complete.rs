@@ -6,15 +6,16 @@ use super::{ConditionResult, ConditionStatus, Reason, StatusContext, blocked::bl
 use crate::{
     child::ChildKind,
     observed::foreign_status::{
-        has_only_new_pods, is_paused, is_seen, progress, spec_replicas, was_rolled_out,
+        has_only_new_pods, is_observed, is_paused, progressing_reason, spec_replicas,
+        was_rolled_out,
     },
-    resources::rollout::{Pace, lacks_room, pace},
-    upgrades::Wait,
+    resources::rollout::{RolloutMode, lacks_room, rollout_mode},
+    upgrades::WaitReason,
 };
 
 pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     let result = rollout(context);
-    let Some(wait) = &context.desired.held else {
+    let Some(wait) = &context.desired.upgrade_wait else {
         return result;
     };
     let reason = match result.status {
@@ -23,25 +24,25 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     };
     ConditionResult {
         reason,
-        message: format!("{} {}", result.message, waiting(wait)),
+        message: format!("{} {}", result.message, upgrade_message(wait)),
         status: result.status,
     }
 }
 
 /// What an upgrade waits for, and how not to wait. Neither times nor numbers that change as others go: each would
 /// change every status.
-fn waiting(wait: &Wait<String>) -> String {
+fn upgrade_message(wait: &WaitReason<String>) -> String {
     match wait {
-        Wait::Turn => {
+        WaitReason::Turn => {
             "The upgrade of the pods to this version of the operator waits for its turn. upgrade.maxConcurrent of the chart limits concurrent upgrades.".to_owned()
         }
-        Wait::Unavailable => {
+        WaitReason::Unavailable => {
             "The upgrade of the pods to this version of the operator waits until all pods are available. To upgrade at once, change the spec.".to_owned()
         }
-        Wait::Paused => {
+        WaitReason::Paused => {
             "The upgrade of the pods to this version of the operator waits until the Deployment is resumed.".to_owned()
         }
-        Wait::Failure(other) => format!(
+        WaitReason::Failure(other) => format!(
             "The upgrade of the pods to this version of the operator waits because the upgrade of {other} failed. Fix {other}, or set upgrade.pauseOnFailure of the chart to false."
         ),
     }
@@ -55,21 +56,21 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
         return ConditionResult::unknown(Reason::RollingOut, "The Deployment is being created.");
     };
     let scaling = context.model_service.scaling();
-    let least = scaling.min_replicas();
+    let min_replicas = scaling.min_replicas();
     if is_paused(deployment) {
         return paused(context, deployment);
     }
-    match progress(deployment) {
+    match progressing_reason(deployment) {
         Some("ProgressDeadlineExceeded") => ConditionResult::no(
             Reason::ProgressDeadlineExceeded,
             format!(
                 "New pods don't become ready. Previous pods, if any, continue to serve. See the other conditions for the cause.{}",
-                room(context)
+                room_message(context)
             ),
         ),
         // Also until the first number of pods is applied: a first start isn't over before all of them
         // are available.
-        _ if spec_replicas(deployment) < Some(least) => ConditionResult::no(
+        _ if spec_replicas(deployment) < Some(min_replicas) => ConditionResult::no(
             Reason::RollingOut,
             format!(
                 "The replicas of the Deployment are still below {}.",
@@ -81,7 +82,7 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
         Some("NewReplicaSetAvailable") if has_only_new_pods(deployment) => {
             ConditionResult::yes(Reason::Complete, "All pods run the current spec.")
         }
-        _ if pace(context.model_service, context.observed) == Pace::OneAtATime => {
+        _ if rollout_mode(context.model_service, context.observed) == RolloutMode::OneAtATime => {
             ConditionResult::no(
                 Reason::OnePodAtATime,
                 "There is no room for new pods beside the previous ones, so pods are replaced one at a time. To change that, set spec.rollout.",
@@ -89,13 +90,16 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
         }
         _ => ConditionResult::no(
             Reason::RollingOut,
-            format!("New pods are replacing the previous ones.{}", room(context)),
+            format!(
+                "New pods are replacing the previous ones.{}",
+                room_message(context)
+            ),
         ),
     }
 }
 
 /// What to do where the spec keeps former pods that are in the way of the new ones.
-fn room(context: &StatusContext<'_>) -> &'static str {
+fn room_message(context: &StatusContext<'_>) -> &'static str {
     let is_kept = context.model_service.rollout().keeps_every_pod();
     if is_kept && lacks_room(context.observed) {
         " There is no room for new pods beside the previous ones. To remove previous pods first, set spec.rollout.maxUnavailable to 1 or more."
@@ -109,10 +113,10 @@ fn room(context: &StatusContext<'_>) -> &'static str {
 fn paused(context: &StatusContext<'_>, deployment: &Deployment) -> ConditionResult {
     let name = context.model_service.name();
     let resume = format!("`kubectl rollout resume deployment {name}`");
-    let least = context.model_service.scaling().min_replicas();
+    let min_replicas = context.model_service.scaling().min_replicas();
     let generation = context.model_service.generation();
-    let is_done = is_seen(deployment)
-        && spec_replicas(deployment) >= Some(least)
+    let is_done = is_observed(deployment)
+        && spec_replicas(deployment) >= Some(min_replicas)
         && has_only_new_pods(deployment)
         && (was_rolled_out(context.previous, generation) || all_available(deployment));
     if is_done {

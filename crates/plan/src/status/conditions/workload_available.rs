@@ -6,13 +6,13 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
-use super::{ConditionResult, Reason, StatusContext, blocked::blocked, disruption, refusal};
+use super::{ConditionResult, Reason, StatusContext, blocked::blocked, disruption, pod_rejection};
 use crate::{
     child::ChildKind,
     observed::{
         foreign_status::{deployment_condition, pod_condition, spec_replicas},
+        pod_startup::{self, StartupFailure, stuck_pod_uid},
         pods,
-        stuck::{self, Obstacle, pod_to_explain},
     },
     spec::Scaling,
 };
@@ -39,21 +39,21 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         return ConditionResult::unknown(Reason::Starting, "The Deployment is being created.");
     };
     let scaling = context.model_service.scaling();
-    let wanted = spec_replicas(deployment).unwrap_or(1);
-    if wanted == 0 {
-        return ConditionResult::no(Reason::NoReplicas, nothing_is_served(scaling));
+    let replicas = spec_replicas(deployment).unwrap_or(1);
+    if replicas == 0 {
+        return ConditionResult::no(Reason::NoReplicas, no_replicas_message(scaling));
     }
     let available = deployment
         .status
         .as_ref()
         .and_then(|status| status.available_replicas)
         .unwrap_or_default();
-    let fault = refused(deployment, context.model_service.name()).or_else(|| {
+    let fault = rejected(deployment, context.model_service.name()).or_else(|| {
         pods::live(context.observed)
             .into_iter()
             .filter(|pod| !pods::is_serving(pod))
             .find_map(pod_fault)
-            .or_else(|| obstacle_fault(context))
+            .or_else(|| startup_fault(context))
             .or_else(|| disruption::recent(context.observed, context.now))
     });
     if available == 0 {
@@ -64,7 +64,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         format!(" Other pods: {}", fault.message)
     });
     // Not as many as the Deployment is asked for: that an autoscaler asks for more takes nothing away.
-    if available >= scaling.min_replicas().min(wanted) {
+    if available >= scaling.min_replicas().min(replicas) {
         return ConditionResult::yes(
             Reason::Available,
             format!("The minimum number of pods is ready.{other_pods}"),
@@ -79,7 +79,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     )
 }
 
-fn nothing_is_served(scaling: &Scaling) -> &'static str {
+fn no_replicas_message(scaling: &Scaling) -> &'static str {
     match scaling {
         Scaling::Fixed { replicas: 0 } => "spec.replicas is 0: no pod serves the model.",
         _ => "The Deployment is scaled to 0, but not by the ModelService: no pod serves the model.",
@@ -87,7 +87,7 @@ fn nothing_is_served(scaling: &Scaling) -> &'static str {
 }
 
 /// Pods that aren't even made: a quota, a policy or a webhook refuses them.
-fn refused(deployment: &Deployment, name: &str) -> Option<ConditionResult> {
+fn rejected(deployment: &Deployment, name: &str) -> Option<ConditionResult> {
     let failure = deployment_condition(deployment, "ReplicaFailure")
         .filter(|condition| condition.status == "True")?;
     let message = failure
@@ -96,13 +96,13 @@ fn refused(deployment: &Deployment, name: &str) -> Option<ConditionResult> {
         .unwrap_or("The API server rejects the pods.");
     Some(ConditionResult::no(
         Reason::PodsRefused,
-        refusal::explained(message, name),
+        pod_rejection::explain(message, name),
     ))
 }
 
 fn pod_fault(pod: &Pod) -> Option<ConditionResult> {
     unschedulable(pod).or_else(|| {
-        [pods::fetch(pod), pods::server(pod)]
+        [pods::fetch_status(pod), pods::server_status(pod)]
             .into_iter()
             .flatten()
             .find_map(container_fault)
@@ -110,7 +110,7 @@ fn pod_fault(pod: &Pod) -> Option<ConditionResult> {
 }
 
 /// Why a pod doesn't get as far as a container, as events tell.
-fn obstacle_fault(context: &StatusContext<'_>) -> Option<ConditionResult> {
+fn startup_fault(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let StatusContext {
         model_service,
         observed,
@@ -118,17 +118,19 @@ fn obstacle_fault(context: &StatusContext<'_>) -> Option<ConditionResult> {
         ..
     } = context;
     // What was told of a pod that has come further since counts no more.
-    pod_to_explain(observed, *now)?;
-    Some(match stuck::obstacle(model_service, &observed.events)? {
-        Obstacle::Volume(why) => ConditionResult::no(
-            Reason::VolumeNotMounted,
-            format!("A volume of the pods can't be mounted: {why}"),
-        ),
-        Obstacle::Sandbox(why) => ConditionResult::no(
-            Reason::ContainerNotStarted,
-            format!("The node can't create the pod sandbox: {why}"),
-        ),
-    })
+    stuck_pod_uid(observed, *now)?;
+    Some(
+        match pod_startup::startup_failure(model_service, &observed.events)? {
+            StartupFailure::Volume(why) => ConditionResult::no(
+                Reason::VolumeNotMounted,
+                format!("A volume of the pods can't be mounted: {why}"),
+            ),
+            StartupFailure::Sandbox(why) => ConditionResult::no(
+                Reason::ContainerNotStarted,
+                format!("The node can't create the pod sandbox: {why}"),
+            ),
+        },
+    )
 }
 
 fn unschedulable(pod: &Pod) -> Option<ConditionResult> {

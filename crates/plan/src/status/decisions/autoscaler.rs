@@ -7,11 +7,11 @@ use k8s_openapi::{
 use springtide_api::status::{Decision, Limit};
 
 use super::{
-    step::{Step, Why},
+    step::{Step, StepCause},
     wording,
 };
 use crate::{
-    autoscaling::readings::{Subject, deciding, followed, has_read, missing},
+    autoscaling::readings::{MetricKind, deciding, followed, has_read, missing},
     observed::foreign_status::hpa_condition,
     status::conditions::StatusContext,
 };
@@ -36,36 +36,36 @@ pub(super) fn latest_step(
     let status = hpa.status.as_ref().filter(|_| is_fresh(hpa))?;
     let from = status.current_replicas?;
     let to = status.desired_replicas;
-    let why = if has_read(hpa) {
-        readings(context, hpa, from, to)
+    let cause = if has_read(hpa) {
+        readings_cause(context, hpa, from, to)
     } else {
-        bounds(context, hpa, from, to)?
+        bounds_cause(context, hpa, from, to)?
     };
     Some(Step {
         time: last_scale_time(hpa)?,
         from,
         to,
-        why,
+        cause,
     })
 }
 
-fn bounds(
+fn bounds_cause(
     context: &StatusContext<'_>,
     hpa: &HorizontalPodAutoscaler,
     from: i32,
     to: i32,
-) -> Option<Why> {
+) -> Option<StepCause> {
     let spec = hpa.spec.as_ref()?;
-    let least = context.model_service.scaling().min_replicas();
+    let min_replicas = context.model_service.scaling().min_replicas();
     Some(if to > from {
         let bound = spec.min_replicas.unwrap_or(1);
-        Why::Bounds {
+        StepCause::Bounds {
             limit: Limit::MinReplicas,
             bound,
-            by_schedule: bound > least,
+            by_schedule: bound > min_replicas,
         }
     } else {
-        Why::Bounds {
+        StepCause::Bounds {
             limit: Limit::MaxReplicas,
             bound: spec.max_replicas,
             by_schedule: false,
@@ -73,17 +73,22 @@ fn bounds(
     })
 }
 
-fn readings(context: &StatusContext<'_>, hpa: &HorizontalPodAutoscaler, from: i32, to: i32) -> Why {
+fn readings_cause(
+    context: &StatusContext<'_>,
+    hpa: &HorizontalPodAutoscaler,
+    from: i32,
+    to: i32,
+) -> StepCause {
     let followed = followed(hpa, context.observed.scaled_object.as_ref());
     let deciding = deciding(hpa, &followed).cloned();
     let limit = limit(hpa).or_else(|| {
-        let wanted = deciding.as_ref()?.wanted(from)?;
-        window(context, hpa, from, to, wanted)
+        let desired = deciding.as_ref()?.replicas_for(from)?;
+        window(context, hpa, from, to, desired)
     });
-    Why::Readings {
+    StepCause::Readings {
         limit,
         missing: missing(&followed)
-            .map(|metric| metric.subject.name().to_owned())
+            .map(|metric| metric.kind.name().to_owned())
             .collect(),
         deciding,
     }
@@ -108,7 +113,7 @@ fn window(
     hpa: &HorizontalPodAutoscaler,
     from: i32,
     to: i32,
-    wanted: i64,
+    desired: i64,
 ) -> Option<Limit> {
     let behavior = hpa.spec.as_ref()?.behavior.as_ref()?;
     let rules = if to > from {
@@ -125,9 +130,9 @@ fn window(
         .as_ref()?
         .ready_replicas?;
     let fell_short = if to > from {
-        wanted > i64::from(to)
+        desired > i64::from(to)
     } else {
-        wanted < i64::from(to)
+        desired < i64::from(to)
     };
     (has_window && ready >= from && fell_short).then_some(Limit::StabilizationWindow)
 }
@@ -136,15 +141,15 @@ impl Step {
     /// The step as a decision that began with `from` pods.
     pub(super) fn decision(self, from: i32) -> Decision {
         let message = wording::step(&self, from);
-        let (deciding, limited_by) = match self.why {
-            Why::Bounds { limit, .. } => (None, Some(limit)),
-            Why::Readings {
+        let (deciding, limited_by) = match self.cause {
+            StepCause::Bounds { limit, .. } => (None, Some(limit)),
+            StepCause::Readings {
                 deciding, limit, ..
             } => (deciding, limit),
         };
-        let signal = deciding.as_ref().and_then(|metric| match metric.subject {
-            Subject::Signal(signal) => Some(signal),
-            Subject::Schedule(_) | Subject::Other(_) => None,
+        let signal = deciding.as_ref().and_then(|metric| match metric.kind {
+            MetricKind::Signal(signal) => Some(signal),
+            MetricKind::Schedule(_) | MetricKind::Other(_) => None,
         });
         let deciding = deciding.filter(|_| signal.is_some());
         Decision {

@@ -13,11 +13,11 @@ pub(super) struct Step {
     pub(super) from: i32,
     /// Pods after.
     pub(super) to: i32,
-    pub(super) why: Why,
+    pub(super) cause: StepCause,
 }
 
 /// Why an HPA has changed the number of pods.
-pub(super) enum Why {
+pub(super) enum StepCause {
     /// There were fewer pods than it may have at least, or more than at most.
     Bounds {
         /// Which bound.

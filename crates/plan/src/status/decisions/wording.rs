@@ -2,8 +2,8 @@
 
 use springtide_api::status::Limit;
 
-use super::step::{Step, Why};
-use crate::autoscaling::readings::{MetricReading, Subject};
+use super::step::{Step, StepCause};
+use crate::autoscaling::readings::{MetricKind, MetricReading};
 
 /// Names of what could not be read that a message has room for.
 const MAX_NAMED: usize = 10;
@@ -15,13 +15,13 @@ pub(super) fn step(step: &Step, from: i32) -> String {
         text += &format!(", the last step from {}", step.from);
     }
     text += ": ";
-    text += &match &step.why {
-        Why::Bounds {
+    text += &match &step.cause {
+        StepCause::Bounds {
             limit,
             bound,
             by_schedule,
         } => out_of_bounds(*limit, *bound, *by_schedule),
-        Why::Readings {
+        StepCause::Readings {
             deciding,
             limit,
             missing,
@@ -31,7 +31,7 @@ pub(super) fn step(step: &Step, from: i32) -> String {
 }
 
 /// What an HPA has decided, of which only the result was seen.
-pub(super) fn missed(from: i32, to: i32) -> String {
+pub(super) fn unobserved_steps(from: i32, to: i32) -> String {
     format!(
         "{}: by the autoscaler, in one or more steps. Its readings at the time weren't observed.",
         headline(from, to)
@@ -52,7 +52,7 @@ pub(super) fn fixed(from: i32, to: i32) -> String {
 }
 
 /// What somebody else did, by the name of the field manager.
-pub(super) fn by(from: i32, to: i32, manager: &str) -> String {
+pub(super) fn by_other_client(from: i32, to: i32, manager: &str) -> String {
     format!(
         "{}: by {manager}, not by the autoscaler.",
         headline(from, to)
@@ -96,7 +96,7 @@ fn by_readings(
         Some(metric) if up => format!("{}.", reading(metric)),
         Some(metric) => format!(
             "all signals ask for fewer pods. {} asks for the most: {}.",
-            metric.subject.name(),
+            metric.kind.name(),
             reading(metric)
         ),
         None if up => "a signal is above its target.".to_owned(),
@@ -124,10 +124,10 @@ fn by_readings(
 
 /// A reading against its target.
 fn reading(metric: &MetricReading) -> String {
-    let signal = match &metric.subject {
-        Subject::Signal(signal) => *signal,
-        Subject::Schedule(trigger) => return format!("the trigger {trigger} is active"),
-        Subject::Other(name) => return format!("another metric, {name}, asks for it"),
+    let signal = match &metric.kind {
+        MetricKind::Signal(signal) => *signal,
+        MetricKind::Schedule(trigger) => return format!("the trigger {trigger} is active"),
+        MetricKind::Other(name) => return format!("another metric, {name}, asks for it"),
     };
     let unit = signal.row().unit;
     let name = signal.as_str();

@@ -2,7 +2,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
-const HEALTHY: Stage = Stage::Waiting(Fitness::Healthy);
+const HEALTHY: Stage = Stage::Waiting(UpgradeReadiness::Healthy);
 
 fn policy(max_concurrent: u16, pause_on_failure: bool) -> UpgradePolicy {
     UpgradePolicy {
@@ -24,67 +24,79 @@ fn begun(max_concurrent: u16, pause_on_failure: bool, stages: &[Stage]) -> Upgra
 #[test]
 fn places_are_given_in_order_and_each_is_told() {
     let mut upgrades = begun(2, true, &[HEALTHY; 4]);
-    assert_eq!(upgrades.take_woken(), [0, 1]);
-    assert_eq!(upgrades.report(&3, HEALTHY), Verdict::Hold(Wait::Turn));
-    assert_eq!(upgrades.report(&0, HEALTHY), Verdict::Go);
-    assert_eq!(upgrades.report(&0, Stage::Upgrading), Verdict::Go);
-    assert!(upgrades.take_woken().is_empty());
+    assert_eq!(upgrades.take_requeued(), [0, 1]);
+    assert_eq!(
+        upgrades.report(&3, HEALTHY),
+        UpgradePermission::Wait(WaitReason::Turn)
+    );
+    assert_eq!(upgrades.report(&0, HEALTHY), UpgradePermission::Granted);
+    assert_eq!(
+        upgrades.report(&0, Stage::Upgrading),
+        UpgradePermission::Granted
+    );
+    assert!(upgrades.take_requeued().is_empty());
     upgrades.report(&0, Stage::Current);
-    assert_eq!(upgrades.take_woken(), [2]);
+    assert_eq!(upgrades.take_requeued(), [2]);
 }
 
 #[test]
 fn no_upgrade_is_granted_before_all_were_seen() {
     let mut upgrades = Upgrades::new(policy(5, true));
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Hold(Wait::Turn));
+    assert_eq!(
+        upgrades.report(&1, HEALTHY),
+        UpgradePermission::Wait(WaitReason::Turn)
+    );
     upgrades.begin([1, 2, 3]);
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Hold(Wait::Turn));
+    assert_eq!(
+        upgrades.report(&1, HEALTHY),
+        UpgradePermission::Wait(WaitReason::Turn)
+    );
     upgrades.report(&2, Stage::Current);
-    assert!(upgrades.take_woken().is_empty());
+    assert!(upgrades.take_requeued().is_empty());
     // One that can't be looked at holds no other up, nor does one that is gone.
-    upgrades.pass_over(&3);
-    assert_eq!(upgrades.take_woken(), [1]);
+    upgrades.skip(&3);
+    assert_eq!(upgrades.take_requeued(), [1]);
     let mut upgrades = Upgrades::new(policy(5, true));
     upgrades.begin([1, 2]);
     upgrades.report(&1, HEALTHY);
     upgrades.forget(&2);
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Go);
+    assert_eq!(upgrades.report(&1, HEALTHY), UpgradePermission::Granted);
     // Another operator's, of which that was known before.
     let mut upgrades = Upgrades::new(policy(5, true));
     upgrades.forget(&2);
     upgrades.begin([1, 2]);
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Go);
+    assert_eq!(upgrades.report(&1, HEALTHY), UpgradePermission::Granted);
 }
 
 #[test]
 fn a_place_that_is_not_taken_goes_to_the_next() {
     for stage in [
         Stage::Current,
-        Stage::Waiting(Fitness::Unavailable),
-        Stage::Waiting(Fitness::Paused),
+        Stage::Waiting(UpgradeReadiness::Unavailable),
+        Stage::Waiting(UpgradeReadiness::Paused),
     ] {
         let mut upgrades = begun(1, true, &[HEALTHY; 2]);
-        assert_eq!(upgrades.take_woken(), [0]);
+        assert_eq!(upgrades.take_requeued(), [0]);
         upgrades.report(&0, stage);
-        assert_eq!(upgrades.take_woken(), [1], "{stage:?}");
+        assert_eq!(upgrades.take_requeued(), [1], "{stage:?}");
     }
     let mut upgrades = begun(1, true, &[HEALTHY; 2]);
-    upgrades.take_woken();
+    upgrades.take_requeued();
     upgrades.forget(&0);
-    assert_eq!(upgrades.take_woken(), [1]);
+    assert_eq!(upgrades.take_requeued(), [1]);
 }
 
 #[test]
 fn what_would_get_stuck_waits_and_says_why() {
-    let unfit = [Fitness::Unavailable, Fitness::Paused].map(Stage::Waiting);
+    let unfit = [UpgradeReadiness::Unavailable, UpgradeReadiness::Paused].map(Stage::Waiting);
     let mut upgrades = begun(5, true, &unfit);
-    assert!(upgrades.take_woken().is_empty());
+    assert!(upgrades.take_requeued().is_empty());
     let verdicts = [0, 1].map(|key| upgrades.report(&key, unfit[key]));
     assert_eq!(
         verdicts,
         [
-            Verdict::Hold(Wait::Unavailable),
-            Verdict::Hold(Wait::Paused)
+            UpgradePermission::Wait(WaitReason::Unavailable),
+            UpgradePermission::Wait(WaitReason::Paused)
         ]
     );
 }
@@ -92,52 +104,64 @@ fn what_would_get_stuck_waits_and_says_why() {
 #[test]
 fn a_failure_stops_the_others_and_its_end_lets_them_go() {
     let mut upgrades = begun(1, true, &[Stage::Upgrading, HEALTHY, HEALTHY]);
-    assert!(upgrades.take_woken().is_empty());
+    assert!(upgrades.take_requeued().is_empty());
     upgrades.report(&0, Stage::Failed);
     // To say so.
-    assert_eq!(upgrades.take_woken(), [1, 2]);
-    let wait = Verdict::Hold(Wait::Failure(0));
+    assert_eq!(upgrades.take_requeued(), [1, 2]);
+    let wait = UpgradePermission::Wait(WaitReason::Failure(0));
     assert_eq!(upgrades.report(&1, HEALTHY), wait);
     upgrades.report(&0, Stage::Current);
-    assert_eq!(upgrades.take_woken(), [1, 2]);
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Go);
-    assert_eq!(upgrades.report(&2, HEALTHY), Verdict::Hold(Wait::Turn));
+    assert_eq!(upgrades.take_requeued(), [1, 2]);
+    assert_eq!(upgrades.report(&1, HEALTHY), UpgradePermission::Granted);
+    assert_eq!(
+        upgrades.report(&2, HEALTHY),
+        UpgradePermission::Wait(WaitReason::Turn)
+    );
 }
 
 #[test]
 fn without_a_pause_a_failure_takes_no_place() {
     let mut upgrades = begun(1, false, &[Stage::Failed, HEALTHY]);
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Go);
+    assert_eq!(upgrades.report(&1, HEALTHY), UpgradePermission::Granted);
 }
 
 #[test]
 fn what_a_former_upgrade_broke_goes_first() {
-    let broken = Stage::Waiting(Fitness::Failed);
-    let rolling = Stage::Waiting(Fitness::Rolling);
+    let broken = Stage::Waiting(UpgradeReadiness::Failed);
+    let rolling = Stage::Waiting(UpgradeReadiness::Rolling);
     let mut upgrades = begun(2, true, &[HEALTHY, broken, rolling]);
-    assert_eq!(upgrades.report(&2, rolling), Verdict::Go);
-    assert_eq!(upgrades.report(&1, broken), Verdict::Go);
-    assert_eq!(upgrades.report(&0, HEALTHY), Verdict::Hold(Wait::Turn));
+    assert_eq!(upgrades.report(&2, rolling), UpgradePermission::Granted);
+    assert_eq!(upgrades.report(&1, broken), UpgradePermission::Granted);
+    assert_eq!(
+        upgrades.report(&0, HEALTHY),
+        UpgradePermission::Wait(WaitReason::Turn)
+    );
 }
 
 #[test]
 fn one_that_the_api_server_refuses_is_tried_again_and_counts_as_failed() {
     let mut upgrades = begun(1, true, &[HEALTHY; 2]);
-    assert_eq!(upgrades.report(&0, HEALTHY), Verdict::Go);
-    upgrades.refused(&0);
-    let wait = Verdict::Hold(Wait::Failure(0));
+    assert_eq!(upgrades.report(&0, HEALTHY), UpgradePermission::Granted);
+    upgrades.record_rejection(&0);
+    let wait = UpgradePermission::Wait(WaitReason::Failure(0));
     assert_eq!(upgrades.report(&1, HEALTHY), wait);
-    assert_eq!(upgrades.report(&0, HEALTHY), Verdict::Go);
+    assert_eq!(upgrades.report(&0, HEALTHY), UpgradePermission::Granted);
     upgrades.report(&0, Stage::Upgrading);
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Hold(Wait::Turn));
+    assert_eq!(
+        upgrades.report(&1, HEALTHY),
+        UpgradePermission::Wait(WaitReason::Turn)
+    );
     upgrades.report(&0, Stage::Current);
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Go);
+    assert_eq!(upgrades.report(&1, HEALTHY), UpgradePermission::Granted);
 
     // Without a pause others get the place meanwhile.
     let mut upgrades = begun(1, false, &[HEALTHY; 2]);
-    assert_eq!(upgrades.report(&0, HEALTHY), Verdict::Go);
-    upgrades.refused(&0);
-    assert_eq!(upgrades.report(&1, HEALTHY), Verdict::Hold(Wait::Turn));
+    assert_eq!(upgrades.report(&0, HEALTHY), UpgradePermission::Granted);
+    upgrades.record_rejection(&0);
+    assert_eq!(
+        upgrades.report(&1, HEALTHY),
+        UpgradePermission::Wait(WaitReason::Turn)
+    );
 }
 
 /// A ModelService of a simulated cluster.
@@ -154,7 +178,7 @@ impl Service {
     fn stage(self) -> Stage {
         match self {
             Self::Former => HEALTHY,
-            Self::Unavailable => Stage::Waiting(Fitness::Unavailable),
+            Self::Unavailable => Stage::Waiting(UpgradeReadiness::Unavailable),
             Self::Rolling => Stage::Upgrading,
             Self::Failed => Stage::Failed,
             Self::Upgraded => Stage::Current,
@@ -211,7 +235,7 @@ impl World {
     fn pass(&mut self, key: usize) {
         let service = &mut self.services[key];
         let verdict = self.upgrades.report(&key, service.stage());
-        if *service == Service::Former && verdict == Verdict::Go {
+        if *service == Service::Former && verdict == UpgradePermission::Granted {
             *service = Service::Rolling;
         }
     }
@@ -268,7 +292,7 @@ proptest! {
             world.pass(key);
         }
         for _ in 0..10 * services {
-            for key in world.upgrades.take_woken() {
+            for key in world.upgrades.take_requeued() {
                 world.pass(key);
             }
             for key in 0..services {

@@ -116,7 +116,7 @@ proptest! {
         let between = now + span.mul_f64(part);
         let (start, end) = trigger(&model_service, now);
         for at in [now, between, next - SignedDuration::from_secs(1)] {
-            let holds = schedules.floor(SignedDuration::ZERO, at).is_some();
+            let holds = schedules.min_replicas(SignedDuration::ZERO, at).is_some();
             prop_assert_eq!(
                 oracle::keda(&start, &end, &zone, at),
                 holds,
@@ -142,12 +142,12 @@ proptest! {
         let ahead = SignedDuration::from_secs(ahead);
         let next = schedules.next_change(ahead, now).unwrap();
         prop_assert!(next > now);
-        let floor = schedules.floor(ahead, now);
+        let floor = schedules.min_replicas(ahead, now);
         let span = next.duration_since(now);
         for part in parts {
             let at = now + span.mul_f64(part);
             if at < next {
-                prop_assert_eq!(schedules.floor(ahead, at), floor, "at {}", at);
+                prop_assert_eq!(schedules.min_replicas(ahead, at), floor, "at {}", at);
                 prop_assert_eq!(schedules.next_change(ahead, at), Some(next), "at {}", at);
             }
         }
@@ -170,10 +170,10 @@ proptest! {
         let schedules = &pods(&model_service).schedules;
         let highest = schedules
             .iter()
-            .filter(|schedule| schedule.holds(now))
+            .filter(|schedule| schedule.is_active(now))
             .map(springtide_plan::schedule::Schedule::min_replicas)
             .max();
-        prop_assert_eq!(schedules.floor(SignedDuration::ZERO, now), highest);
+        prop_assert_eq!(schedules.min_replicas(SignedDuration::ZERO, now), highest);
     }
 }
 
@@ -200,7 +200,7 @@ fn every_minute_around_a_change_of_the_clocks_is_as_a_simple_search_finds_it() {
                 let model_service = scheduled("HPA", &[schedule]);
                 let schedules = &pods(&model_service).schedules;
                 for (at, holds) in oracle::holds((start, end), &zone, (from, to)) {
-                    let floor = schedules.floor(SignedDuration::ZERO, at);
+                    let floor = schedules.min_replicas(SignedDuration::ZERO, at);
                     assert_eq!(floor.is_some(), holds, "{name}: {start} to {end} at {at}");
                 }
             }

@@ -9,7 +9,7 @@ use springtide_contract::{
 };
 use springtide_plan::{
     Applied, Child, Event, Observed, Severity, StatusReply, ValidatedModelService, desired, events,
-    invalid_status, pods_to_query,
+    invalid_spec_status, pods_to_query,
 };
 
 use super::{container, healthy, no, pod, serving, unknown, yes};
@@ -368,7 +368,7 @@ fn a_mismatch_stays_until_the_model_changes() {
 
     let bad = with_status(&found, json!({"model": {"uri": "nowhere"}}));
     let invalid = ValidatedModelService::try_from(&bad).unwrap_err();
-    let kept = invalid_status(&bad, &invalid, Some(&found), at(1));
+    let kept = invalid_spec_status(&bad, &invalid, Some(&found), at(1));
     assert_eq!(condition(&kept, "BatchingSafe"), unknown("InvalidSpec"));
     let again = next(&kept, json!({}));
     assert_eq!(told(&again).as_deref(), Some("never"), "after a bad spec");

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use springtide_api::ModelServiceStatus;
 use springtide_plan::{
-    Applied, ChildKind, Failure, Observed, ValidatedModelService, desired, events, status,
-    unobserved_status,
+    Applied, ChildKind, Failure, Observed, ValidatedModelService, desired, events,
+    observation_failed_status, status,
 };
 
 use super::{container, deployed, no, pod, rolled_out, serving, unavailable, unknown};
@@ -185,7 +185,7 @@ fn what_the_api_server_says_is_bounded_and_plain() {
         reason: "Forbidden".to_owned(),
         message: hostile(),
     };
-    let status = unobserved_status(&model_service(json!({})), &failure, None, at(0));
+    let status = observation_failed_status(&model_service(json!({})), &failure, None, at(0));
     assert!(message(&status, "Ready").contains("hostile"));
     assert_plain("a call that failed", &status);
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Event;
 use serde_json::{Value, json};
 use springtide_api::ModelServiceStatus;
-use springtide_plan::{Observed, ValidatedModelService, pod_to_explain};
+use springtide_plan::{Observed, ValidatedModelService, stuck_pod_uid};
 
 use super::{
     container, deployed, fetch_failed, healthy, no, pod, rolled_out, serving, unavailable, yes,
@@ -407,7 +407,7 @@ fn a_volume_that_cannot_be_mounted_is_named() {
             .zip(events)
             .map(|(second, (reason, message))| event(reason, message, second - 10));
         let (model_service, observed) = of_claim(stuck(-30), events.collect());
-        assert_eq!(pod_to_explain(&observed, at(0)).as_deref(), Some("the-uid"));
+        assert_eq!(stuck_pod_uid(&observed, at(0)).as_deref(), Some("the-uid"));
         let status = status_of(&model_service, &observed);
         assert_eq!(condition(&status, "WorkloadAvailable"), no(reason));
         let said = message(&status, "WorkloadAvailable");
@@ -421,7 +421,7 @@ fn a_volume_that_cannot_be_mounted_is_named() {
 
 #[test]
 fn events_are_asked_for_only_where_a_pod_has_been_stuck_for_some_time() {
-    let asked = |status: Value| pod_to_explain(&of_claim(status, Vec::new()).1, at(0));
+    let asked = |status: Value| stuck_pod_uid(&of_claim(status, Vec::new()).1, at(0));
     assert!(asked(stuck(-30)).is_some());
     let mut sets_up = stuck(-1000);
     sets_up["conditions"][0]["status"] = json!("True");

@@ -2,7 +2,7 @@
 
 /// What an upgrade waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wait<K> {
+pub enum WaitReason<K> {
     /// Its turn.
     Turn,
     /// Pods of the ModelService.

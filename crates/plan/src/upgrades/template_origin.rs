@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// Annotation of a Deployment with what its pod template was made of.
-pub const TEMPLATE: &str = "serving.springtide.dev/template";
+pub const TEMPLATE_ANNOTATION: &str = "serving.springtide.dev/template";
 
 /// What a pod template was made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Made {
+pub(super) struct TemplateOrigin {
     /// The generation of the ModelService.
     pub(super) generation: i64,
     /// What has been found out since, as a fingerprint.
@@ -29,21 +29,21 @@ pub(super) struct Made {
     /// one for the same generation is another operator's.
     pub(super) operator: u64,
     /// What changed the pods last.
-    pub(super) cause: Cause,
+    pub(super) cause: ChangeCause,
 }
 
 /// What changed pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum ChangeCause {
     /// The spec, or what was found out about the model.
     Spec,
     /// The operator.
     Upgrade,
 }
 
-impl Made {
+impl TemplateOrigin {
     /// What the operator makes now.
-    pub(super) fn now(
+    pub(super) fn current(
         model_service: &ValidatedModelService,
         observed: &Observed,
         settings: &OperatorSettings,
@@ -55,18 +55,18 @@ impl Made {
             // Text, since the types of the API have no hash. Were another release to write it otherwise, a template
             // that is the same all the same is no upgrade.
             operator: fingerprint(&serde_json::to_string(&template).unwrap_or_default()),
-            cause: Cause::Spec,
+            cause: ChangeCause::Spec,
         }
     }
 
     /// What the template of a Deployment was made of, where it says so.
     pub(super) fn read(deployment: &Deployment) -> Option<Self> {
         let annotations = deployment.metadata.annotations.as_ref()?;
-        annotations.get(TEMPLATE)?.parse().ok()
+        annotations.get(TEMPLATE_ANNOTATION)?.parse().ok()
     }
 
     /// Whether both were made of the same spec and learned_facts.
-    pub(super) fn is_of_the_same(&self, other: &Self) -> bool {
+    pub(super) fn has_same_inputs(&self, other: &Self) -> bool {
         (self.generation, self.learned_facts) == (other.generation, other.learned_facts)
     }
 }
@@ -85,7 +85,7 @@ fn fingerprint(of: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-impl fmt::Display for Made {
+impl fmt::Display for TemplateOrigin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             generation,
@@ -94,8 +94,8 @@ impl fmt::Display for Made {
             cause,
         } = self;
         let cause = match cause {
-            Cause::Spec => "spec",
-            Cause::Upgrade => "upgrade",
+            ChangeCause::Spec => "spec",
+            ChangeCause::Upgrade => "upgrade",
         };
         write!(
             formatter,
@@ -106,21 +106,24 @@ impl fmt::Display for Made {
 
 /// Not what the operator writes.
 #[derive(Debug)]
-pub(super) struct NotMade;
+pub(super) struct InvalidTemplateOrigin;
 
-impl FromStr for Made {
-    type Err = NotMade;
+impl FromStr for TemplateOrigin {
+    type Err = InvalidTemplateOrigin;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.splitn(4, '.');
-        let mut part = || parts.next().ok_or(NotMade);
-        let generation = part()?.parse().map_err(|_not_a_number| NotMade)?;
-        let mut number = || u64::from_str_radix(part()?, 16).map_err(|_not_a_number| NotMade);
+        let mut part = || parts.next().ok_or(InvalidTemplateOrigin);
+        let generation = part()?
+            .parse()
+            .map_err(|_not_a_number| InvalidTemplateOrigin)?;
+        let mut number =
+            || u64::from_str_radix(part()?, 16).map_err(|_not_a_number| InvalidTemplateOrigin);
         let (learned_facts, operator) = (number()?, number()?);
         let cause = match part()? {
-            "spec" => Cause::Spec,
-            "upgrade" => Cause::Upgrade,
-            _ => return Err(NotMade),
+            "spec" => ChangeCause::Spec,
+            "upgrade" => ChangeCause::Upgrade,
+            _ => return Err(InvalidTemplateOrigin),
         };
         Ok(Self {
             generation,
@@ -137,14 +140,14 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_nothing_else() {
-        for cause in [Cause::Spec, Cause::Upgrade] {
-            let made = Made {
+        for cause in [ChangeCause::Spec, ChangeCause::Upgrade] {
+            let made = TemplateOrigin {
                 generation: 7,
                 learned_facts: 0,
                 operator: u64::MAX,
                 cause,
             };
-            assert_eq!(made.to_string().parse::<Made>().ok(), Some(made));
+            assert_eq!(made.to_string().parse::<TemplateOrigin>().ok(), Some(made));
         }
         for text in [
             "",
@@ -155,7 +158,7 @@ mod tests {
             "7.0.g.spec",
             "7.0.0.spec.",
         ] {
-            assert!(text.parse::<Made>().is_err(), "{text}");
+            assert!(text.parse::<TemplateOrigin>().is_err(), "{text}");
         }
     }
 }

@@ -37,7 +37,7 @@ const FIELDS: [(&str, &str); 18] = [
 
 /// What the API server says of the pods of the ModelService `name`, without generated names, and with the field of
 /// the ModelService that it is about, where that is known.
-pub(super) fn explained(message: &str, name: &str) -> String {
+pub(super) fn explain(message: &str, name: &str) -> String {
     let cause = without_generated_names(message, name);
     let cause = cause.trim_end_matches('.');
     // A LimitRange or a quota may allow less than the default, and names no field of a ModelService.
@@ -46,7 +46,7 @@ pub(super) fn explained(message: &str, name: &str) -> String {
             "{cause}. The limit of each container is twice spec.model.maxSizeMebibytes plus 1 GiB. Set spec.model.maxSizeMebibytes to the size of the model, or raise the bound."
         );
     }
-    let field = FIELDS.iter().find(|(subject, _)| cause.contains(subject));
+    let field = FIELDS.iter().find(|(text, _)| cause.contains(text));
     field.map_or_else(
         || cause.to_owned(),
         |(_, field)| format!("{cause}. Check {field} of the ModelService."),
@@ -66,7 +66,7 @@ fn without_generated_names(message: &str, name: &str) -> String {
         .map(|piece| {
             let word = piece.trim_end_matches(is_between);
             match piece.strip_prefix(word) {
-                Some(after) if is_generated(word, name) => format!("{name}{after}"),
+                Some(after) if is_generated_name(word, name) => format!("{name}{after}"),
                 _ => piece.to_owned(),
             }
         })
@@ -74,7 +74,7 @@ fn without_generated_names(message: &str, name: &str) -> String {
 }
 
 /// Whether a word is the name of a ReplicaSet or a pod of the Deployment `name`, or what that begins with.
-fn is_generated(word: &str, name: &str) -> bool {
+fn is_generated_name(word: &str, name: &str) -> bool {
     let is_suffix = |text: &str, most: usize| {
         text.len() <= most && text.chars().all(|character| GENERATED.contains(character))
     };
@@ -106,7 +106,7 @@ mod tests {
             "iris-6d9c7d8f6c-",
             "iris-6d9c7d8f6c",
         ] {
-            assert!(is_generated(word, "iris"), "{word}");
+            assert!(is_generated_name(word, "iris"), "{word}");
         }
         for word in [
             "iris",
@@ -118,7 +118,7 @@ mod tests {
             "my-iris-6d9c7d8f6c-x7kzb",
             "iris-6d9c7d8f6c-x7kzb-y",
         ] {
-            assert!(!is_generated(word, "iris"), "{word}");
+            assert!(!is_generated_name(word, "iris"), "{word}");
         }
     }
 
@@ -147,7 +147,7 @@ mod tests {
             ),
             ("", ""),
         ] {
-            assert_eq!(explained(message, "iris"), expected);
+            assert_eq!(explain(message, "iris"), expected);
         }
     }
 }

@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// Time between two looks at a ConfigMap that pods wait for.
-const PERIOD: SignedDuration = SignedDuration::from_secs(10);
+const POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
 /// Label that a Deployment gives the pods of each ReplicaSet, which is the end of its name, too.
-const TEMPLATE_HASH: &str = "pod-template-hash";
+const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// A pod to delete, so that another one is made in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WaitingPod {
+pub struct PodToReplace {
     /// Its name.
     pub name: String,
     /// Its UID, as a precondition.
@@ -34,14 +34,16 @@ pub struct WaitingPod {
 
 /// The ConfigMap whose metadata is to be looked at: pods wait for it, or for its key.
 #[must_use]
-pub fn awaited_config_map<'a>(
+pub fn pending_config_map<'a>(
     model_service: &'a ValidatedModelService,
     observed: &Observed,
 ) -> Option<&'a str> {
     let ModelUri::ConfigMap { name, .. } = model_service.model_uri() else {
         return None;
     };
-    waiting(model_service, observed).next().map(|_| &**name)
+    waiting_pods(model_service, observed)
+        .next()
+        .map(|_| &**name)
 }
 
 /// The pods that wait and were made before the ConfigMap with this metadata came, or was changed last: what they lack
@@ -52,14 +54,14 @@ pub fn pods_to_replace(
     model_service: &ValidatedModelService,
     observed: &Observed,
     config_map: &ObjectMeta,
-) -> Vec<WaitingPod> {
-    let Some(changed) = changed_at(config_map) else {
+) -> Vec<PodToReplace> {
+    let Some(changed) = last_changed_at(config_map) else {
         return Vec::new();
     };
-    waiting(model_service, observed)
-        .filter(|pod| made_at(pod).is_some_and(|made| made <= changed))
+    waiting_pods(model_service, observed)
+        .filter(|pod| created_at(pod).is_some_and(|made| made <= changed))
         .filter_map(|pod| {
-            Some(WaitingPod {
+            Some(PodToReplace {
                 name: pod.metadata.name.clone()?,
                 uid: pod.metadata.uid.clone()?,
             })
@@ -73,23 +75,23 @@ pub(crate) fn requeue_at(
     observed: &Observed,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    awaited_config_map(model_service, observed)?;
-    now.checked_add(PERIOD).ok()
+    pending_config_map(model_service, observed)?;
+    now.checked_add(POLL_INTERVAL).ok()
 }
 
 /// The pods of the ModelService's Deployment that have never had their model, since its file isn't there, and
 /// whose container waits to be started again.
-fn waiting<'a>(
+fn waiting_pods<'a>(
     model_service: &'a ValidatedModelService,
     observed: &'a Observed,
 ) -> impl Iterator<Item = &'a Pod> {
     let pods = pods::of_this_model(observed, model_service).into_iter();
-    pods.filter(|pod| is_of_replica_set(pod, model_service.name()) && lacks_its_model(pod))
+    pods.filter(|pod| is_of_replica_set(pod, model_service.name()) && lacks_model(pod))
 }
 
-fn lacks_its_model(pod: &Pod) -> bool {
+fn lacks_model(pod: &Pod) -> bool {
     let runs = |state: &ContainerState| state.running.is_some();
-    let state = pods::fetch(pod).and_then(|status| status.state.as_ref());
+    let state = pods::fetch_status(pod).and_then(|status| status.state.as_ref());
     !state.is_some_and(runs)
         && pods::fetch_failure(pod).is_some_and(|it| it.reason == ModelFailure::ModelNotFound)
 }
@@ -97,7 +99,7 @@ fn lacks_its_model(pod: &Pod) -> bool {
 /// Whether the pod is one that the Deployment of this name makes anew when it goes.
 fn is_of_replica_set(pod: &Pod, deployment: &str) -> bool {
     let labels = pod.metadata.labels.as_ref();
-    let hash = labels.and_then(|labels| labels.get(TEMPLATE_HASH));
+    let hash = labels.and_then(|labels| labels.get(POD_TEMPLATE_HASH));
     let mut owners = pod.metadata.owner_references.iter().flatten();
     hash.is_some_and(|hash| {
         owners.any(|owner| {
@@ -108,12 +110,12 @@ fn is_of_replica_set(pod: &Pod, deployment: &str) -> bool {
     })
 }
 
-fn made_at(pod: &Pod) -> Option<Timestamp> {
+fn created_at(pod: &Pod) -> Option<Timestamp> {
     pod.metadata.creation_timestamp.as_ref().map(|made| made.0)
 }
 
 /// When an object was made, or changed last as far as its managers are told apart.
-fn changed_at(metadata: &ObjectMeta) -> Option<Timestamp> {
+fn last_changed_at(metadata: &ObjectMeta) -> Option<Timestamp> {
     let made = metadata.creation_timestamp.iter();
     let managers = metadata.managed_fields.iter().flatten();
     let changes = managers.filter_map(|manager| manager.time.as_ref());

@@ -16,23 +16,23 @@ use crate::{
 
 /// How long a pod may take on its node until its first container starts, or pulls its image: volumes are attached
 /// and mounted in that time. Its events are read after that.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
+const STARTUP_GRACE_PERIOD: SignedDuration = SignedDuration::from_secs(30);
 
 /// Time between two looks at the events of a pod that stays as it is. The kubelet tries again every two minutes at
 /// last, and tells so.
-const PERIOD: SignedDuration = SignedDuration::from_secs(60);
+const POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 /// Digits of a UID, which are in base 16.
 const ID_DIGITS: usize = 32;
 
 /// Most bytes of what an event says that are passed on.
-const MAX_BYTES: usize = 512;
+const MAX_MESSAGE_BYTES: usize = 512;
 
 /// Reasons of events that keep a pod from its first container
 /// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/events/event.go>).
-const NOT_ATTACHED: &str = "FailedAttachVolume";
-const VOLUMES: [&str; 3] = ["FailedMount", NOT_ATTACHED, "FailedMapVolume"];
-const SANDBOX: &str = "FailedCreatePodSandBox";
+const ATTACH_REASON: &str = "FailedAttachVolume";
+const VOLUME_REASONS: [&str; 3] = ["FailedMount", ATTACH_REASON, "FailedMapVolume"];
+const SANDBOX_REASON: &str = "FailedCreatePodSandBox";
 
 /// What the controller that attaches volumes says of one that is attached to another node.
 const ATTACHED_ELSEWHERE: &str = "Multi-Attach error";
@@ -40,7 +40,7 @@ const ATTACHED_ELSEWHERE: &str = "Multi-Attach error";
 /// Whether the volume of a pod is attached to another node, which ends only with the pods there.
 pub(crate) fn is_attached_elsewhere(events: &[Event]) -> bool {
     events.iter().any(|event| {
-        event.reason.as_deref() == Some(NOT_ATTACHED)
+        event.reason.as_deref() == Some(ATTACH_REASON)
             && event
                 .message
                 .as_deref()
@@ -50,7 +50,7 @@ pub(crate) fn is_attached_elsewhere(events: &[Event]) -> bool {
 
 /// What keeps a pod from its first container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Obstacle {
+pub(crate) enum StartupFailure {
     /// A volume, and why as text.
     Volume(String),
     /// What containers run in, such as the pod's network, and why as text.
@@ -60,20 +60,20 @@ pub(crate) enum Obstacle {
 /// The UID of the pod whose events are to be read, as `involvedObject.uid` has it: the first by name that is stuck.
 /// One is enough, since all are made alike.
 #[must_use]
-pub fn pod_to_explain(observed: &Observed, now: Timestamp) -> Option<String> {
-    let is_due = |pod: &&Pod| explained_from(pod).is_some_and(|due| due <= now);
+pub fn stuck_pod_uid(observed: &Observed, now: Timestamp) -> Option<String> {
+    let is_due = |pod: &&Pod| stuck_since(pod).is_some_and(|due| due <= now);
     let stuck = pods::live(observed).into_iter().find(is_due)?;
     stuck.metadata.uid.clone()
 }
 
 /// When a pod may turn out to be stuck, or its events may tell something else.
 pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
-    let due = pods::live(observed).into_iter().filter_map(explained_from);
+    let due = pods::live(observed).into_iter().filter_map(stuck_since);
     let next = |due: Timestamp| {
         if due > now {
             Some(due)
         } else {
-            now.checked_add(PERIOD).ok()
+            now.checked_add(POLL_INTERVAL).ok()
         }
     };
     due.filter_map(next).min()
@@ -81,7 +81,7 @@ pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestam
 
 /// From when on the pod is stuck. Nothing where it has no node yet, or a container has come so far as to say itself
 /// what it waits for.
-fn explained_from(pod: &Pod) -> Option<Timestamp> {
+fn stuck_since(pod: &Pod) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
     let is_true = |kind| pod_condition(pod, kind).filter(|condition| condition.status == "True");
     let scheduled = is_true("PodScheduled")?.last_transition_time.as_ref()?.0;
@@ -91,7 +91,7 @@ fn explained_from(pod: &Pod) -> Option<Timestamp> {
     if has_begun {
         return None;
     }
-    scheduled.checked_add(PATIENCE).ok()
+    scheduled.checked_add(STARTUP_GRACE_PERIOD).ok()
 }
 
 /// Whether a container was started, or waits for something of its own.
@@ -109,18 +109,18 @@ fn has_begun(status: &ContainerStatus) -> bool {
 }
 
 /// What the newest event tells that names a cause; one that only tells of a timeout counts where no other does.
-pub(crate) fn obstacle(
+pub(crate) fn startup_failure(
     model_service: &ValidatedModelService,
     events: &[Event],
-) -> Option<Obstacle> {
-    let mut newest: Option<(bool, Option<Timestamp>, Obstacle)> = None;
+) -> Option<StartupFailure> {
+    let mut newest: Option<(bool, Option<Timestamp>, StartupFailure)> = None;
     for event in events {
         let message = event.message.as_deref().unwrap_or_default();
-        let found = match event.reason.as_deref() {
-            Some(reason) if VOLUMES.contains(&reason) => {
-                Obstacle::Volume(why_no_volume(model_service, message))
+        let failure = match event.reason.as_deref() {
+            Some(reason) if VOLUME_REASONS.contains(&reason) => {
+                StartupFailure::Volume(volume_failure_message(model_service, message))
             }
-            Some(SANDBOX) => Obstacle::Sandbox(without_ids(message)),
+            Some(SANDBOX_REASON) => StartupFailure::Sandbox(without_ids(message)),
             _ => continue,
         };
         let names_a_cause = !message.contains("timed out waiting for the condition");
@@ -129,10 +129,10 @@ pub(crate) fn obstacle(
             .as_ref()
             .is_none_or(|(cause, at, _)| rank >= (*cause, *at))
         {
-            newest = Some((rank.0, rank.1, found));
+            newest = Some((rank.0, rank.1, failure));
         }
     }
-    newest.map(|(_, _, obstacle)| obstacle)
+    newest.map(|(_, _, startup_failure)| startup_failure)
 }
 
 /// When an event was told last.
@@ -147,7 +147,7 @@ fn time(event: &Event) -> Option<Timestamp> {
     micro.max(last).or(made.map(|time| time.0))
 }
 
-fn why_no_volume(model_service: &ValidatedModelService, message: &str) -> String {
+fn volume_failure_message(model_service: &ValidatedModelService, message: &str) -> String {
     match model_service.model_uri() {
         ModelUri::Claim { claim, .. } if message.contains(ATTACHED_ELSEWHERE) => format!(
             "claim {claim} is attached to another node, and its volume allows only one node. Use a claim with the access mode ReadOnlyMany or ReadWriteMany, or keep the pods on one node with spec.pod.nodeSelector."
@@ -167,7 +167,7 @@ fn without_ids(message: &str) -> String {
         before.map_or_else(|| word.to_owned(), |before| format!("{before}…"))
     });
     let mut text = words.collect::<Vec<_>>().join(" ");
-    let end = (0..=MAX_BYTES.min(text.len()))
+    let end = (0..=MAX_MESSAGE_BYTES.min(text.len()))
         .rev()
         .find(|end| text.is_char_boundary(*end));
     text.truncate(end.unwrap_or_default());
@@ -212,6 +212,6 @@ mod tests {
         ] {
             assert_eq!(without_ids(message), expected);
         }
-        assert!(without_ids(&"ä".repeat(10_000)).len() <= MAX_BYTES);
+        assert!(without_ids(&"ä".repeat(10_000)).len() <= MAX_MESSAGE_BYTES);
     }
 }

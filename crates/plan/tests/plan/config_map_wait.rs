@@ -8,7 +8,7 @@ use k8s_openapi::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use springtide_plan::{
-    Observed, ValidatedModelService, WaitingPod, awaited_config_map, labels, pods_to_replace,
+    Observed, PodToReplace, ValidatedModelService, labels, pending_config_map, pods_to_replace,
 };
 
 use crate::support::{at, requeue_at, status_of, validated};
@@ -106,11 +106,11 @@ fn pods_that_wait_are_replaced_once_the_config_map_has_come() {
         ]
     };
     let (model_service, observed) = with_pods(waiting());
-    assert_eq!(awaited_config_map(&model_service, &observed), Some("iris"));
+    assert_eq!(pending_config_map(&model_service, &observed), Some("iris"));
     let came = config_map(50, &[50]);
     assert_eq!(replaced(waiting(), &came), ["a", "b"]);
     let by_uid = pods_to_replace(&model_service, &observed, &came);
-    let first = WaitingPod {
+    let first = PodToReplace {
         name: "a".to_owned(),
         uid: "uid-of-a".to_owned(),
     };
@@ -195,7 +195,7 @@ fn only_a_config_map_is_looked_at_and_only_while_pods_wait() {
         let status = status_of(&model_service, &observed);
         let again = requeue_at(&model_service, &observed, &status, at(100));
         let seconds = again.map(|again| again.duration_since(at(100)));
-        let awaited = awaited_config_map(&model_service, &observed).map(str::to_owned);
+        let awaited = pending_config_map(&model_service, &observed).map(str::to_owned);
         (awaited, seconds)
     };
     let waiting = || vec![pod("a", 0, &in_back_off(NOT_FOUND))];

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use springtide_api::status::condition::ALL;
-use springtide_plan::{Failure, unobserved_status};
+use springtide_plan::{Failure, observation_failed_status};
 
 use crate::support::{
     applied, at, condition, message, model_service, status_of, validated, with_keda,
@@ -22,7 +22,7 @@ fn ready_says_why_and_the_rest_stays_as_it_was_known() {
     let before = status_of(&validated, &observed);
     let mut changed = model_service(json!({}));
     changed.metadata.generation = Some(7);
-    let now = unobserved_status(&changed, &failure(), Some(&before), at(9));
+    let now = observation_failed_status(&changed, &failure(), Some(&before), at(9));
     let expected = ("Unknown".to_owned(), "ServerError".to_owned());
     assert_eq!(condition(&now, "Ready"), expected);
     assert_eq!(message(&now, "Ready"), "listing pods: etcd is gone");
@@ -30,14 +30,14 @@ fn ready_says_why_and_the_rest_stays_as_it_was_known() {
     assert_eq!(now.conditions[1..], before.conditions[1..]);
     assert_eq!(now.observed_generation, before.observed_generation);
     assert_eq!(now.desired_replicas, before.desired_replicas);
-    let again = unobserved_status(&changed, &failure(), Some(&now), at(99));
+    let again = observation_failed_status(&changed, &failure(), Some(&now), at(99));
     assert_eq!(again, now, "the same fault changes nothing");
 }
 
 #[test]
 fn without_a_former_status_nothing_is_known() {
     let model_service = model_service(json!({}));
-    let status = unobserved_status(&model_service, &failure(), None, at(0));
+    let status = observation_failed_status(&model_service, &failure(), None, at(0));
     assert_eq!(status.observed_generation, None);
     for kind in ALL {
         assert_eq!(condition(&status, kind).0, "Unknown", "{kind}");
