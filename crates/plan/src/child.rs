@@ -1,4 +1,4 @@
-//! The objects that are made for a ModelService.
+//! The objects that the operator creates for a ModelService.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use serde::Serialize;
 
 use crate::keda::ScaledObject;
 
-/// Kinds of objects that are made for a ModelService. Each ModelService has at most one of each,
-/// and all of them have its name.
+/// Kinds of objects that the operator creates for a ModelService. Each ModelService has at most one of each, and all of
+/// them have its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChildKind {
     /// The address of the model.
     Service,
-    /// What keeps drains from taking all pods at once.
+    /// Keeps drains from evicting all pods at once.
     PodDisruptionBudget,
     /// The serving pods.
     Deployment,
@@ -28,7 +28,7 @@ pub enum ChildKind {
 }
 
 impl ChildKind {
-    /// All kinds, in the order in which they are applied.
+    /// All kinds, in the order of their application.
     pub const ALL: [Self; 5] = [
         Self::Service,
         Self::PodDisruptionBudget,
@@ -49,13 +49,13 @@ impl ChildKind {
         }
     }
 
-    /// Whether it sets the number of pods.
+    /// Whether it sets the replicas.
     #[must_use]
     pub const fn is_autoscaler(self) -> bool {
         matches!(self, Self::HorizontalPodAutoscaler | Self::ScaledObject)
     }
 
-    /// What a dynamic client needs to know about the kind.
+    /// The resource for a dynamic client.
     #[must_use]
     pub fn api_resource(self) -> ApiResource {
         match self {
@@ -74,15 +74,15 @@ impl fmt::Display for ChildKind {
     }
 }
 
-/// An object that is made for a ModelService, as it is applied.
+/// An object of a ModelService, as it is applied.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Child {
     /// The address of the model.
     Service(Box<Service>),
-    /// What keeps drains from taking all pods at once.
+    /// Keeps drains from evicting all pods at once.
     PodDisruptionBudget(Box<PodDisruptionBudget>),
-    /// The serving pods. `spec.replicas` is always absent.
+    /// The serving pods. `spec.replicas` is set only if the Deployment is to be created.
     Deployment(Box<Deployment>),
     /// The autoscaler with `engine: HPA`.
     HorizontalPodAutoscaler(Box<HorizontalPodAutoscaler>),
@@ -91,7 +91,7 @@ pub enum Child {
 }
 
 impl Child {
-    /// What kind of object it is.
+    /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> ChildKind {
         match self {

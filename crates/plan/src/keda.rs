@@ -1,4 +1,4 @@
-//! The part of KEDA's ScaledObject that is written and read here
+//! The part of KEDA's ScaledObject that the operator reads and writes
 //! (<https://keda.sh/docs/latest/reference/scaledobject-spec/>).
 
 use std::collections::BTreeMap;
@@ -7,15 +7,15 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
-/// Prefix of the name of the HorizontalPodAutoscaler that KEDA makes for a ScaledObject.
+/// Prefix of the name of the HorizontalPodAutoscaler that KEDA creates for a ScaledObject.
 pub const HPA_NAME_PREFIX: &str = "keda-hpa-";
 
-/// Annotations with which people pause a ScaledObject
+/// Annotations that pause a ScaledObject
 /// (<https://keda.sh/docs/latest/concepts/scaling-deployments/#pausing-autoscaling>).
 const PAUSED_ANNOTATION: &str = "autoscaling.keda.sh/paused";
 const PAUSED_REPLICAS_ANNOTATION: &str = "autoscaling.keda.sh/paused-replicas";
 
-/// Reasons of `Ready` that are about readings and not about the ScaledObject.
+/// Reasons of `Ready` that are about readings, not about the ScaledObject.
 const TRIGGER_FAULTS: [&str; 2] = ["PartialTriggerError", "TriggerError"];
 
 /// Spec of a ScaledObject.
@@ -31,63 +31,63 @@ const TRIGGER_FAULTS: [&str; 2] = ["PartialTriggerError", "TriggerError"];
     derive = "PartialEq"
 )]
 pub struct ScaledObjectSpec {
-    /// What is scaled.
+    /// The scaled object.
     pub scale_target_ref: ScaleTargetRef,
-    /// How often KEDA looks at the triggers, in seconds.
+    /// How often KEDA checks the triggers, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub polling_interval: Option<i32>,
-    /// How long after the last activity KEDA scales to zero, in seconds.
+    /// Time from the last activity until KEDA scales to zero, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown_period: Option<i32>,
-    /// Fewest pods.
+    /// Minimum replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_replica_count: Option<i32>,
-    /// Most pods.
+    /// Maximum replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_replica_count: Option<i32>,
-    /// Settings that few need.
+    /// Advanced settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advanced: Option<Advanced>,
-    /// What is followed.
+    /// The triggers.
     pub triggers: Vec<Trigger>,
-    /// What holds while a trigger can't be read.
+    /// Replicas while a trigger can't be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Fallback>,
 }
 
-/// What a ScaledObject scales.
+/// The target of a ScaledObject.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaleTargetRef {
-    /// API version; KEDA takes `apps/v1` where it is left out.
+    /// API version. KEDA's default is `apps/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    /// Kind; KEDA takes `Deployment` where it is left out.
+    /// Kind. KEDA's default is `Deployment`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Name.
     pub name: String,
 }
 
-/// Settings of a ScaledObject that few need.
+/// Advanced settings of a ScaledObject.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Advanced {
-    /// Settings of the HorizontalPodAutoscaler that KEDA makes.
+    /// Settings of the HorizontalPodAutoscaler that KEDA creates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub horizontal_pod_autoscaler_config: Option<HorizontalPodAutoscalerConfig>,
 }
 
-/// Settings of the HorizontalPodAutoscaler that KEDA makes.
+/// Settings of the HorizontalPodAutoscaler that KEDA creates.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct HorizontalPodAutoscalerConfig {
-    /// How fast the number of pods changes.
+    /// The scaling behavior.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<HorizontalPodAutoscalerBehavior>,
 }
 
-/// What a ScaledObject follows.
+/// A trigger of a ScaledObject.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Trigger {
@@ -97,37 +97,36 @@ pub struct Trigger {
     /// Name of the trigger, unique in its ScaledObject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// How the reading is compared with the target: `AverageValue` (per pod), `Value` or
-    /// `Utilization`.
+    /// How the reading is compared with the target: `AverageValue` (per pod), `Value` or `Utilization`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_type: Option<String>,
     /// Settings of the scaler.
     pub metadata: BTreeMap<String, String>,
-    /// What the scaler logs in with.
+    /// Credentials of the scaler.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication_ref: Option<TriggerAuthenticationRef>,
 }
 
-/// What a scaler logs in with.
+/// Credentials of a scaler.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TriggerAuthenticationRef {
     /// Name.
     pub name: String,
-    /// Kind; KEDA takes `TriggerAuthentication` where it is left out.
+    /// Kind. KEDA's default is `TriggerAuthentication`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
 }
 
-/// What holds while a trigger can't be read.
+/// Replicas while a trigger can't be read.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Fallback {
-    /// Failed readings in a row before it holds.
+    /// Consecutive failed readings before the fallback is active.
     pub failure_threshold: i32,
-    /// Pods.
+    /// Number of replicas.
     pub replicas: i32,
-    /// How `replicas` and the present number of pods are weighed.
+    /// How `replicas` and the current replicas are combined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behavior: Option<String>,
 }
@@ -136,25 +135,24 @@ pub struct Fallback {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaledObjectStatus {
-    /// What KEDA says about it.
+    /// KEDA's conditions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<ScaledObjectCondition>,
-    /// How reading goes, by the name of the metric that KEDA makes of a trigger. Kept only where there
-    /// is a fallback.
+    /// Health of the readings, by KEDA's metric name of a trigger. KEDA writes it only if there is a fallback.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub health: BTreeMap<String, MetricHealth>,
 }
 
-/// How reading a trigger goes.
+/// Health of a trigger's readings.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricHealth {
-    /// `Happy` or `Failing`: what the last try was.
+    /// `Happy` or `Failing`: the result of the last reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
 }
 
-/// What KEDA says about a ScaledObject.
+/// A condition of a ScaledObject.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScaledObjectCondition {
@@ -163,16 +161,16 @@ pub struct ScaledObjectCondition {
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Why, as a name.
+    /// The reason, as a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why, for people.
+    /// The message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
 impl ScaledObject {
-    /// Whether somebody has told KEDA to leave the number of pods alone.
+    /// Whether KEDA is paused: it doesn't change the replicas.
     pub(crate) fn is_paused(&self) -> bool {
         let is_asked = self
             .metadata
@@ -188,7 +186,7 @@ impl ScaledObject {
                 .is_some_and(|paused| paused.status == "True")
     }
 
-    /// Whether KEDA has seen it: it sets a finalizer and writes conditions before anything else.
+    /// Whether KEDA has processed it. KEDA sets a finalizer and writes conditions first.
     pub(crate) fn is_processed(&self) -> bool {
         let has_finalizers = |names: &Vec<String>| !names.is_empty();
         self.metadata
@@ -201,8 +199,7 @@ impl ScaledObject {
                 .is_some_and(|status| !status.conditions.is_empty())
     }
 
-    /// Why KEDA can't read all of the triggers, where it says so in place of its judgement on the
-    /// ScaledObject.
+    /// Why KEDA can't read all triggers, if `Ready` reports that instead of the state of the ScaledObject.
     pub(crate) fn trigger_fault(&self) -> Option<&str> {
         let ready = self
             .condition("Ready")
@@ -213,7 +210,7 @@ impl ScaledObject {
             .filter(|reason| TRIGGER_FAULTS.contains(reason))
     }
 
-    /// Metrics that could not be read at the last try, by KEDA's names.
+    /// Metrics whose last reading failed, by KEDA's names.
     pub(crate) fn failing_metrics(&self) -> impl Iterator<Item = &str> {
         let health = self.status.as_ref().map(|status| &status.health);
         health

@@ -1,19 +1,19 @@
-//! Labels and annotations of what is made for a ModelService
+//! Labels and annotations of the objects of a ModelService
 //! (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-/// Label with what kind of application an object belongs to.
+/// Label with the name of the application.
 pub const NAME: &str = "app.kubernetes.io/name";
-/// Label with the ModelService that an object belongs to.
+/// Label with the ModelService of an object.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
-/// Label with who manages an object.
+/// Label with the tool that manages an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Label with an object's part in its application.
+/// Label with the role of an object in its application.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
-/// Label with the product that an object is part of.
+/// Label with the product of an object.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";
 
 /// Value of [`NAME`].
@@ -27,11 +27,11 @@ pub const COMPONENT_VALUE: &str = "server";
 pub const MODEL_URI: &str = "serving.springtide.dev/model-uri";
 /// Annotation of pods with the SHA-256 of the model that they serve.
 pub const MODEL_SHA256: &str = "serving.springtide.dev/model-sha256";
-/// Annotation of pods that were made anew for the file with this SHA-256, since it has replaced another one in their
+/// Annotation of pods that were replaced for the file with this SHA-256, because it replaced another file in their
 /// ConfigMap.
 pub const REPLACEMENT_SHA256: &str = "serving.springtide.dev/replacement-sha256";
 
-/// Labels of every object that is made for the ModelService `instance`.
+/// Labels of every object of the ModelService `instance`.
 #[must_use]
 pub fn of(instance: &str) -> BTreeMap<String, String> {
     let mut labels = selector_labels(instance);
@@ -41,8 +41,8 @@ pub fn of(instance: &str) -> BTreeMap<String, String> {
     labels
 }
 
-/// The labels that select the pods of the ModelService `instance`. They can never change: the
-/// selector of a Deployment is immutable.
+/// The labels that select the pods of the ModelService `instance`. They can never change, because the selector of a
+/// Deployment is immutable.
 #[must_use]
 pub fn selector_labels(instance: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
@@ -51,7 +51,7 @@ pub fn selector_labels(instance: &str) -> BTreeMap<String, String> {
     ])
 }
 
-/// [`selector_labels`] as the scale subresource and list requests write it.
+/// [`selector_labels`] in the form of the scale subresource and of list requests.
 #[must_use]
 pub fn selector_text(instance: &str) -> String {
     selector_labels(instance)
@@ -61,7 +61,7 @@ pub fn selector_text(instance: &str) -> String {
         .join(",")
 }
 
-/// [`selector_labels`] as objects write it.
+/// [`selector_labels`] as a label selector.
 pub(crate) fn selector(instance: &str) -> LabelSelector {
     LabelSelector {
         match_labels: Some(selector_labels(instance)),

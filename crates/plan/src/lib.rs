@@ -1,23 +1,53 @@
-//! What a ModelService wants, as a pure function of its spec and of what is observed: no client, no
-//! clock, nothing asynchronous.
+//! The desired state and the status of a ModelService, as pure functions of its spec and of the observed state. This
+//! crate has no client, no clock and no asynchronous code.
 //!
-//! A pass of the operator goes through this crate in five steps:
+//! The operator's pass has five steps:
 //!
-//! 1. [`ValidatedModelService::try_from`] parses the spec. What fails here is a bad spec that the
-//!    API server let through (an older CRD, a time zone that doesn't exist): go on with
-//!    [`ValidatedModelService::from_last_valid`] and make its status [`last_valid_status`]; where there is none, write
-//!    [`invalid_spec_status`] and wait for a change.
-//!    What can't be observed after that is for [`observation_failed_status`] and another try.
-//! 2. Put the events of [`stuck_pod_uid`] into [`Observed::events`]. [`desired`] plans. It can't fail: a validated spec always has a plan. Carry it out in the
-//!    order of its fields: [`delete`](Desired::delete), [`apply`](Desired::apply) each by
-//!    server-side apply as [`field_manager::OPERATOR`], forced, the [`handover`] before a Deployment that is there, and
-//!    after it [`replicas`](Desired::replicas). What [`is_applied`] already needs no request.
-//! 3. Put what the API server answered to each apply in the place of what was [`Observed`], so that
-//!    the status speaks of the new generation and never of the old one, and collect failures in an
-//!    [`Outcome`].
-//! 4. Put what [`pods_to_query`] answer into [`Observed::answers`]. Nothing of the plan depends on that. Where there is an
-//!    [`pending_config_map`], look at its metadata, and delete [`pods_to_replace`].
-//! 5. [`status`] judges, and [`events`] tells what is new about it.
+//! 1. **Parse.** [`ValidatedModelService::try_from`] parses the spec. If the spec is invalid, plan with the last valid
+//!    one ([`ValidatedModelService::from_last_valid`]) and write [`last_valid_status`]. If there is none, write
+//!    [`invalid_spec_status`]. If the state can't be observed, write [`observation_failed_status`] and try again.
+//! 2. **Plan.** Add the events of [`stuck_pod_uid`] to [`Observed::events`]. [`desired`] then computes the plan and
+//!    never fails. [`stage`] reports its upgrade to [`Upgrades`], and [`Desired::hold_upgrade`] withholds the upgrade.
+//! 3. **Apply.** Check [`Desired::recheck`], then apply the plan in the order of its fields:
+//!    [`delete`](Desired::delete), [`apply`](Desired::apply) with force as [`field_manager::OPERATOR`], and
+//!    [`replicas`](Desired::replicas). The [`handover`] precedes the apply of an existing Deployment. Skip what
+//!    [`is_applied`]. Record the results in [`Applied`].
+//! 4. **Query.** Query [`pods_to_query`] and record their replies in [`Applied`]. Read the metadata of the
+//!    [`pending_config_map`], and delete [`pods_to_replace`].
+//! 5. **Report.** [`status`] computes the status, [`events`] its changes, and [`requeue_at`] the time of the next pass.
+//!
+//! # Example
+//!
+//! ```
+//! use springtide_api::ModelService;
+//! use springtide_plan::{Observed, OperatorSettings, ValidatedModelService, desired};
+//!
+//! let model_service: ModelService = serde_json::from_str(
+//!     r#"{
+//!         "apiVersion": "serving.springtide.dev/v1alpha1",
+//!         "kind": "ModelService",
+//!         "metadata": {"name": "iris", "namespace": "models", "uid": "1", "generation": 1},
+//!         "spec": {"model": {"uri": "configMap://iris/model.onnx"}}
+//!     }"#,
+//! )?;
+//! let settings = OperatorSettings {
+//!     server_image: "springtide-server".to_owned(),
+//!     prometheus_address: "http://prometheus.monitoring.svc:9090".to_owned(),
+//!     allowed_prometheus_addresses: Vec::new(),
+//!     namespace_label: "namespace".parse()?,
+//!     pod_label: "pod".parse()?,
+//!     scrape_interval_seconds: 15,
+//! };
+//! let validated = ValidatedModelService::try_from(&model_service)?;
+//! let plan = desired(&validated, &Observed::default(), &settings);
+//! let kinds: Vec<_> = plan.apply.iter().map(|child| child.kind().as_str()).collect();
+//! println!("{}", kinds.join(", "));
+//! # assert_eq!(
+//! #     kinds,
+//! #     ["Service", "PodDisruptionBudget", "Deployment", "HorizontalPodAutoscaler"]
+//! # );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod apply;
 mod autoscaling;

@@ -1,25 +1,24 @@
 //! Quantities of Kubernetes (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>): their
-//! amount, however it is written, and the form in which the API server writes them back
-//! (<https://pkg.go.dev/k8s.io/apimachinery/pkg/api/resource#Quantity>), so that what is applied can be compared with what
-//! is there.
+//! amount in any notation, and the canonical form of the API server
+//! (<https://pkg.go.dev/k8s.io/apimachinery/pkg/api/resource#Quantity>), for comparisons of applied and stored objects.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// Decimal places of the finest unit, `n`.
 const NANO: i32 = 9;
 
-/// Billionths in one, and in a MiB.
+/// Nanos in one, and in a MiB.
 pub(crate) const WHOLE: i128 = 1_000_000_000;
 pub(crate) const MEBI: i128 = (1 << 20) * WHOLE;
 
-/// Whether two quantities are the same amount: `500m` and `0.5`, `1Gi` and `1024Mi`. Finer parts than
-/// nanos don't count. What can't be read is no amount.
+/// Whether two quantities are the same amount, such as `500m` and `0.5`, or `1Gi` and `1024Mi`. Parts below a nano are
+/// ignored. Invalid quantities are never equal.
 pub(crate) fn is_same_quantity(one: &str, other: &str) -> bool {
     let both = nanos(one).zip(nanos(other));
     both.is_some_and(|(one, other)| one == other)
 }
 
-/// A quantity in nanos. Nothing where it can't be read.
+/// A quantity in nanos. `None` if it is invalid.
 pub(crate) fn nanos(text: &str) -> Option<i128> {
     let (is_negative, text) = match text.strip_prefix('-') {
         Some(text) => (true, text),
@@ -41,7 +40,7 @@ pub(crate) fn nanos(text: &str) -> Option<i128> {
     Some(if is_negative { -amount } else { amount })
 }
 
-/// What a suffix multiplies with.
+/// The multiplier of a suffix.
 enum Unit {
     /// A power of ten.
     Decimal(i32),
@@ -81,7 +80,7 @@ fn shifted(digits: i128, exponent: i32) -> Option<i128> {
     }
 }
 
-/// A whole number.
+/// A whole number as a quantity.
 pub(crate) fn whole(number: i32) -> Quantity {
     if number != 0 && number % 1_000_000 == 0 {
         Quantity(format!("{}M", number / 1_000_000))
@@ -92,7 +91,7 @@ pub(crate) fn whole(number: i32) -> Quantity {
     }
 }
 
-/// So many MiB.
+/// A number of MiB as a quantity.
 pub(crate) fn mebibytes(number: i32) -> Quantity {
     if number % 1024 == 0 {
         Quantity(format!("{}Gi", number / 1024))
@@ -101,7 +100,7 @@ pub(crate) fn mebibytes(number: i32) -> Quantity {
     }
 }
 
-/// So many thousandths.
+/// A number of thousandths as a quantity.
 pub(crate) fn thousandths(number: i32) -> Quantity {
     if number % 1000 == 0 {
         whole(number / 1000)

@@ -1,27 +1,26 @@
-//! What the operator was installed with.
+//! The operator's installation settings.
 
 use std::{fmt, str::FromStr};
 
-/// What the operator was installed with, as far as plans depend on it.
+/// The operator's installation settings, as far as plans depend on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorSettings {
-    /// Image of the server where `spec.server.image` is left out.
+    /// Default of `spec.server.image`.
     pub server_image: String,
-    /// URL of the Prometheus that scrapes serving pods, where `spec.autoscaling.keda.prometheusAddress`
-    /// is left out.
+    /// URL of the Prometheus that scrapes serving pods: the default of `spec.autoscaling.keda.prometheusAddress`.
     pub prometheus_address: String,
-    /// URLs that `spec.autoscaling.keda.prometheusAddress` may name besides that one.
+    /// Other URLs that `spec.autoscaling.keda.prometheusAddress` may have.
     pub allowed_prometheus_addresses: Vec<String>,
-    /// Name of the label in which these Prometheus have the namespace of a target that is a pod.
+    /// Prometheus label with the namespace of a pod target.
     pub namespace_label: LabelName,
-    /// Name of the label in which they have the pod's name.
+    /// Prometheus label with the name of a pod target.
     pub pod_label: LabelName,
-    /// Longest time between two scrapes of a serving pod by any of these Prometheus, in seconds.
+    /// Maximum scrape interval for serving pods of any of these Prometheus servers, in seconds.
     pub scrape_interval_seconds: u16,
 }
 
 impl OperatorSettings {
-    /// Whether KEDA may be told to ask this Prometheus. It asks with rights of its own, whatever it is told.
+    /// Whether the spec may direct KEDA to this Prometheus. KEDA queries it with its own credentials.
     pub(crate) fn allows_prometheus(&self, address: &str) -> bool {
         let address = address.trim_end_matches('/');
         self.allowed_prometheus_addresses
@@ -36,7 +35,7 @@ impl OperatorSettings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelName(String);
 
-/// Not the name of a label.
+/// An invalid label name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must consist of letters, digits and _, and not begin with a digit")]
 pub struct InvalidLabelName;

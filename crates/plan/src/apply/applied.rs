@@ -7,8 +7,8 @@ use crate::{
     observed::{Observed, StatusReply},
 };
 
-/// The state of a ModelService's objects after its plan was applied. A status is computed from this and never from what was
-/// observed before, so that it speaks of the generation that was applied.
+/// The state of a ModelService's objects after its plan was applied. The status is computed from this state, never from
+/// the observed state before. So it always describes the applied generation.
 #[derive(Debug, Clone)]
 pub struct Applied {
     observed: Observed,
@@ -21,12 +21,12 @@ pub struct Applied {
 pub struct Failure {
     /// The reason, as a stable name in camel case.
     pub reason: String,
-    /// The cause and the remedy, for people; the same for the same fault.
+    /// The cause and the remedy. The same fault always has the same message.
     pub message: String,
 }
 
 impl Applied {
-    /// The state where nothing had to be applied: as it was observed.
+    /// The state if nothing had to be applied: the observed state.
     #[must_use]
     pub const fn new(observed: Observed) -> Self {
         Self {
@@ -50,8 +50,8 @@ impl Applied {
         }
     }
 
-    /// Records that an object could not be applied or deleted. The first failure of a kind counts; one of
-    /// `spec.replicas` is one of the Deployment.
+    /// Records that an object could not be applied or deleted. The first failure of a kind counts. A failure of
+    /// `spec.replicas` is a failure of the Deployment.
     pub fn record_failure(&mut self, kind: ChildKind, failure: Failure) {
         self.failures.entry(kind).or_insert(failure);
     }
@@ -61,7 +61,7 @@ impl Applied {
         self.replies = replies;
     }
 
-    /// The objects, as far as they are known now.
+    /// The objects, as last known.
     #[must_use]
     pub const fn observed(&self) -> &Observed {
         &self.observed

@@ -1,14 +1,12 @@
-//! Whether a server-side apply would change anything, so that one that wouldn't isn't sent.
+//! Whether a server-side apply would change anything. Applies that wouldn't are not sent.
 //!
-//! An apply sets what it names, and removes what its field manager named before and names no longer.
-//! So it changes nothing where each field that it names has its value, and where the manager owns these
-//! fields and no others. `metadata.managedFields` tells what it owns, and by its form also which lists and
-//! maps are merged and which are replaced as a whole
-//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/>). What the API server has added by
-//! default, and what others own besides, doesn't matter.
+//! An apply sets the fields that it names, and removes fields that its field manager no longer names. So it changes
+//! nothing if each named field has its value, and if the manager owns exactly these fields. `metadata.managedFields`
+//! lists the owned fields. Its form also tells which lists and maps are merged and which are replaced as a whole
+//! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/>). Defaults of the API server and fields of
+//! other managers don't matter.
 //!
-//! Where this can't be told, the answer is no: one apply too many changes nothing, one too few leaves a
-//! fault in place.
+//! In doubt the answer is no: a redundant apply changes nothing, a missing one leaves a fault in place.
 
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::PodTemplateSpec},
@@ -20,14 +18,14 @@ use serde_json::{Map, Value};
 
 use crate::quantity::is_same_quantity;
 
-/// Metadata that nobody owns (`stripMetaManager` of
-/// <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>), as far as it is applied.
+/// Applied metadata that has no owner (`stripMetaManager` of
+/// <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>).
 const UNOWNED_METADATA: [&str; 4] = ["name", "namespace", "uid", "resourceVersion"];
 
-/// Maps of quantities: the API server writes their values in its own way.
+/// Maps of quantities. The API server normalizes their values.
 const QUANTITY_MAPS: [&str; 2] = ["limits", "requests"];
 
-/// Whether applying `desired` as `field_manager`, forced or not, would leave `live` as it is.
+/// Whether applying `desired` as `field_manager`, with or without force, would leave `live` unchanged.
 #[must_use]
 pub fn is_applied(
     desired: &impl Serialize,
@@ -51,8 +49,8 @@ pub fn is_applied(
             .is_some_and(|owned| is_field_applied(&desired, &owned.0, &live, ["", ""]))
 }
 
-/// Whether applying the pod template of `desired` as `field_manager`, forced or not, would leave that of `live` as it
-/// is, and with it the pods.
+/// Whether applying the pod template of `desired` as `field_manager`, with or without force, would leave that of `live`
+/// unchanged, and with it the pods.
 #[must_use]
 pub(crate) fn is_template_applied(
     desired: &Deployment,
@@ -71,8 +69,8 @@ pub(crate) fn is_template_applied(
     }
 }
 
-/// What `field_manager` has applied of the pod template of `live`, as far as it still owns it: applying that again
-/// leaves the pods as they are.
+/// The part of the pod template of `live` that `field_manager` has applied and still owns. Applying it again leaves the
+/// pods unchanged.
 #[must_use]
 pub(crate) fn applied_template(live: &Deployment, field_manager: &str) -> Option<PodTemplateSpec> {
     let applied = owned_part(owned_template(live, field_manager)?, &template(live)?)?;
@@ -90,7 +88,7 @@ fn owned_template<'a>(live: &'a Deployment, field_manager: &str) -> Option<&'a V
     owned.pointer("/f:spec/f:template")
 }
 
-/// The part of a stored field that `owned`, the part of `fieldsV1` about it, names.
+/// The part of the stored field `live` that `owned`, its part of `fieldsV1`, names.
 fn owned_part(owned: &Value, live: &Value) -> Option<Value> {
     let owned = named(owned.as_object()?);
     match live {
@@ -125,7 +123,7 @@ fn is_apply(entry: &ManagedFieldsEntry, field_manager: &str) -> bool {
         && entry.subresource.as_deref().unwrap_or_default().is_empty()
 }
 
-/// Drops what is applied and owned by nobody.
+/// Removes applied fields that have no owner.
 fn retain_owned(desired: &mut Value) {
     let Some(fields) = desired.as_object_mut() else {
         return;
@@ -139,8 +137,8 @@ fn retain_owned(desired: &mut Value) {
     }
 }
 
-/// Whether a field and all that is in it has its value, and `owned`, the part of `fieldsV1` about it,
-/// names exactly what is in it. `names` are those of the field around it and of itself.
+/// Whether a field and its content have the desired values, and `owned`, its part of `fieldsV1`, names exactly that
+/// content. `names` are the names of the parent field and of the field.
 fn is_field_applied(desired: &Value, owned: &Value, live: &Value, names: [&str; 2]) -> bool {
     let [around, itself] = names;
     let owned = owned.as_object().map(named).unwrap_or_default();
@@ -168,8 +166,8 @@ fn is_field_applied(desired: &Value, owned: &Value, live: &Value, names: [&str; 
     }
 }
 
-/// The same for the items of a list that is merged by key or as a set. Their order counts, too: an apply
-/// puts what it names into its own order.
+/// The same for the items of a list that is merged by key or as a set. The order of the items counts, because an apply
+/// reorders the items that it names.
 fn are_items_applied(desired: &[Value], owned: &[(&str, &Value)], live: &[Value]) -> bool {
     let mut places = Vec::with_capacity(owned.len());
     for (part, owned) in owned {
@@ -194,7 +192,7 @@ fn are_items_applied(desired: &[Value], owned: &[(&str, &Value)], live: &[Value]
         .all(|(one, next)| one.0 < next.0 && one.1 < next.1)
 }
 
-/// The parts of a part of `fieldsV1`, without the mark that it is owned itself.
+/// The entries of a part of `fieldsV1`, without the mark `.`, which says that the part itself is owned.
 fn named(owned: &Map<String, Value>) -> Vec<(&str, &Value)> {
     owned
         .iter()
@@ -203,11 +201,11 @@ fn named(owned: &Map<String, Value>) -> Vec<(&str, &Value)> {
         .collect()
 }
 
-/// What selects an item of a list.
+/// The key that selects an item of a list.
 enum ItemKey {
-    /// `k:`: its fields with these values.
+    /// `k:`: the item's fields with these values.
     Fields(Map<String, Value>),
-    /// `v:`: its value.
+    /// `v:`: the item's value.
     Value(Value),
 }
 
@@ -221,7 +219,7 @@ impl ItemKey {
         }
     }
 
-    /// Whether it selects a stored item.
+    /// Whether the key selects a stored item.
     fn selects(&self, item: &Value) -> bool {
         match self {
             Self::Fields(fields) => fields
@@ -231,7 +229,7 @@ impl ItemKey {
         }
     }
 
-    /// Whether it may select an item in which fields of the key may be left to their defaults.
+    /// Whether the key may select a desired item. It can leave fields of the key to their defaults.
     fn may_select(&self, item: &Value) -> bool {
         match self {
             Self::Fields(fields) => fields
@@ -242,7 +240,7 @@ impl ItemKey {
     }
 }
 
-/// Where the only item of this kind is.
+/// The index of the only matching item.
 fn only_position(items: &[Value], is_it: impl Fn(&Value) -> bool) -> Option<usize> {
     let mut found = items.iter().enumerate().filter(|(_, item)| is_it(item));
     let (place, _) = found.next()?;

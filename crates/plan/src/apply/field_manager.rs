@@ -1,33 +1,33 @@
-//! The field managers of server-side apply, one per concern. This is their registry: nothing else
-//! writes as one of them.
+//! The field managers of server-side apply, one per concern. This is their registry: nothing else writes as one of
+//! them.
 //!
-//! `spec.replicas` of the Deployment has managers of its own. [`OPERATOR`] names it in the request that creates the
-//! Deployment, and in no other. Server-side apply resets a field to its default once its last owner applies without it, so
-//! another manager takes it over first. See `docs/adr/0003-replicas-belong-to-the-autoscaler.md`.
+//! `spec.replicas` of the Deployment has managers of its own. [`OPERATOR`] sets it only in the request that creates the
+//! Deployment. Server-side apply resets a field to its default once its last owner applies without it. So another
+//! manager takes the field over first. See `docs/adr/0003-replicas-belong-to-the-autoscaler.md`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ObjectMeta};
 use serde_json::json;
 
 use crate::observed::foreign_status::owns_replicas;
 
-/// Owns everything that the operator applies, of `spec.replicas` of Deployments what they were created with.
+/// Owns everything that the operator applies, including the initial `spec.replicas` of a new Deployment.
 pub const OPERATOR: &str = "springtide-operator";
 
-/// Owns `spec.replicas` of a Deployment with `engine: None`, by force.
+/// Owns `spec.replicas` of a Deployment with `engine: None`, with force.
 pub const FIXED_REPLICAS: &str = "springtide-fixed-replicas";
 
-/// Owns the first `spec.replicas` of a Deployment under an autoscaler, until the first decision of the autoscaler takes
-/// the field over.
+/// Owns the initial `spec.replicas` of a Deployment with an autoscaler, until the autoscaler's first decision takes the
+/// field over.
 pub const INITIAL_REPLICAS: &str = "springtide-initial-replicas";
 
-/// Owns the condition by which an operator says that it leaves a ModelService to another one.
+/// Owns the condition of an operator that leaves a ModelService to another operator.
 pub const YIELDING: &str = "springtide-yielding";
 
-/// Owns the status of ModelServices, but for that condition.
+/// Owns the status of ModelServices except that condition.
 pub const STATUS: &str = "springtide-status";
 
-/// Leaves of `metadata.managedFields` what plans and conditions read: what the operator owns, and who else owns
-/// the number of pods.
+/// Reduces `metadata.managedFields` to the entries that plans and conditions read: those of the operator, and the other
+/// owners of `spec.replicas`.
 pub fn prune_managed_fields(metadata: &mut ObjectMeta) {
     let Some(entries) = &mut metadata.managed_fields else {
         return;

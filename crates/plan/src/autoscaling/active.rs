@@ -1,4 +1,4 @@
-//! Which autoscaler there is on a cluster, and what it follows there.
+//! Which autoscaler a cluster has for a ModelService, and which targets it follows there.
 //!
 //! See `docs/adr/0013-signals-and-engines.md`.
 
@@ -18,41 +18,40 @@ use crate::{
     },
 };
 
-/// Time between two looks of an HPA: the default of kube-controller-manager's
-/// `--horizontal-pod-autoscaler-sync-period`.
+/// Sync period of an HPA: the default of kube-controller-manager's `--horizontal-pod-autoscaler-sync-period`.
 const SYNC_PERIOD: SignedDuration = SignedDuration::from_secs(15);
 
-/// What sets the number of pods on a cluster.
+/// What sets the replicas in a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActiveAutoscaler<'a> {
-    /// Nothing: there are so many pods.
+    /// No autoscaler: the replicas are fixed.
     Fixed {
-        /// Pods.
+        /// Number of replicas.
         replicas: i32,
     },
     /// A HorizontalPodAutoscaler.
     Hpa(EffectiveTargets<'a>),
-    /// A KEDA ScaledObject, be KEDA installed or not.
+    /// A KEDA ScaledObject, whether or not KEDA is installed.
     Keda(EffectiveTargets<'a>),
 }
 
-/// An autoscaler and what it follows on a cluster.
+/// An autoscaler and the targets that it follows in a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EffectiveTargets<'a> {
-    /// What it is to do.
+    /// The autoscaling part of the spec.
     pub pods: &'a PodAutoscaling,
-    /// What it follows: at least one is set.
+    /// The targets that it follows: at least one is set.
     pub targets: Targets,
-    /// What it is to follow and can't, since the cluster lacks the source.
+    /// Signals with a target that it can't follow, because the cluster lacks their source.
     pub unavailable: Vec<Signal>,
-    /// Whether it follows memory, where it is to.
+    /// Whether it follows the memory target, if there is one.
     pub(crate) memory: MemoryTarget,
-    /// Whether nothing that is asked for can be followed, so that it follows CPU in its place.
+    /// Whether it follows CPU because it can't follow any target of the spec.
     pub is_cpu_fallback: bool,
 }
 
 impl ActiveAutoscaler<'_> {
-    /// The engine as the status names it.
+    /// The engine, as in the status.
     #[must_use]
     pub const fn engine(&self) -> ActiveEngine {
         match self {
@@ -62,7 +61,7 @@ impl ActiveAutoscaler<'_> {
         }
     }
 
-    /// Most pods.
+    /// Maximum replicas.
     #[must_use]
     pub fn max_replicas(&self, observed: &Observed) -> i32 {
         let (EffectiveTargets { pods, .. }, current_max) = match self {
@@ -82,7 +81,7 @@ impl ActiveAutoscaler<'_> {
         pods.max_replicas.effective(replicas, current_max)
     }
 
-    /// Minimum replicas now: with an autoscaler, schedules count.
+    /// Current minimum replicas. With an autoscaler, active schedules count.
     #[must_use]
     pub fn min_replicas(&self, now: Timestamp) -> i32 {
         match self {
@@ -95,7 +94,7 @@ impl ActiveAutoscaler<'_> {
         }
     }
 
-    /// The next moment at which a plan may differ because of the time alone.
+    /// The next time at which the plan may change because of the time alone.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
@@ -107,8 +106,8 @@ impl ActiveAutoscaler<'_> {
         }
     }
 
-    /// How long before its time a floor is put in force. KEDA's triggers work on time: they are metrics
-    /// beside the others and delay none.
+    /// How long before its start a schedule's minimum is applied. KEDA's cron triggers need no lead time: they are
+    /// metrics beside the others and delay none.
     fn lead_time(&self) -> SignedDuration {
         match self {
             Self::Fixed { .. } | Self::Keda(_) => SignedDuration::ZERO,
@@ -117,12 +116,11 @@ impl ActiveAutoscaler<'_> {
     }
 }
 
-/// How long before its time a floor is put into an HPA's `minReplicas`.
+/// How long before its start a schedule's minimum is written to an HPA's `minReplicas`.
 ///
-/// An HPA that has fewer pods than its minimum lifts them to it, reads no metric in that look, and
-/// counts the new pods towards what its policies let it add. The first is over after one look, so that
-/// the next, one later, follows the metrics again; the second after the longest of the policies'
-/// periods. Thus nothing of it is left when the schedule begins.
+/// If there are fewer pods than the minimum, an HPA raises them to it, reads no metrics in that sync, and counts the
+/// new pods towards its policies. After one more sync it follows the metrics again. After the longest period of the
+/// policies, the new pods no longer count. So both effects are over when the schedule starts.
 fn hpa_lead_time(behavior: &CompleteBehavior) -> SignedDuration {
     let periods = behavior.scale_up.policies.iter();
     let longest = periods.map(|policy| policy.period_seconds).max();
@@ -131,10 +129,10 @@ fn hpa_lead_time(behavior: &CompleteBehavior) -> SignedDuration {
 }
 
 impl Scaling {
-    /// What sets the number of pods where this is observed.
+    /// Resolves what sets the replicas for this observed state.
     ///
-    /// `Auto` minds whether KEDA is there, and not what the custom metrics API has: that API
-    /// comes and goes with its adapter, and the engine must not change with it.
+    /// `Auto` depends on whether KEDA runs, and not on the metrics of the custom metrics API. That API comes and goes
+    /// with its adapter, and the engine must not change with it.
     #[must_use]
     pub fn resolve(&self, observed: &Observed) -> ActiveAutoscaler<'_> {
         let pods = match self {
@@ -158,8 +156,8 @@ impl Scaling {
     }
 }
 
-/// Whether KEDA is there, and not its definitions alone. What it has taken up stays with it: without KEDA an HPA
-/// lacks readings and takes no pods away, and a look that finds nothing may be one too early.
+/// Whether KEDA runs, and not only its CRDs are installed. A ScaledObject that KEDA has processed stays with KEDA.
+/// Without KEDA an HPA lacks readings and removes no pods, and a single failed discovery may be too early to tell.
 fn is_keda_running(observed: &Observed) -> bool {
     observed.capabilities.keda
         && match observed.capabilities.external_metrics {
@@ -169,7 +167,7 @@ fn is_keda_running(observed: &Observed) -> bool {
         }
 }
 
-/// The signals with a target that are read from the server's own metrics.
+/// The serving signals with a target: those from the server's own metrics.
 fn serving(targets: &Targets) -> impl Iterator<Item = Signal> {
     let signals = targets.iter().map(|(signal, _)| signal);
     signals.filter(|signal| signal.server_metric().is_some())
@@ -182,7 +180,7 @@ fn effective_for_hpa<'a>(pods: &'a PodAutoscaling, observed: &Observed) -> Effec
     effective(pods, observed, unavailable)
 }
 
-/// All that is asked for but what is unavailable, and memory where it can't be followed.
+/// The targets of the spec without unavailable signals, and without memory if it can't be followed.
 fn effective<'a>(
     pods: &'a PodAutoscaling,
     observed: &Observed,
@@ -208,8 +206,8 @@ fn effective<'a>(
     }
 }
 
-/// Whether an HPA can follow a signal. What it follows already it goes on following while its source
-/// is away: an HPA that lacks a reading doesn't take pods away, one without the signal would.
+/// Whether an HPA can follow a signal. It continues to follow a signal whose source is temporarily unavailable: an HPA
+/// that lacks a reading removes no pods, and an HPA without the metric would.
 fn is_available(signal: Signal, observed: &Observed) -> bool {
     match &observed.capabilities.pods_metrics {
         PodsMetrics::Absent => false,
@@ -218,7 +216,7 @@ fn is_available(signal: Signal, observed: &Observed) -> bool {
     }
 }
 
-/// Whether the HPA that is there follows a signal.
+/// Whether the present HPA follows a signal.
 fn is_followed(signal: Signal, observed: &Observed) -> bool {
     let spec = observed
         .horizontal_pod_autoscaler

@@ -1,8 +1,7 @@
-//! Memory that a pod takes at rest, and whether it leaves room for a target of memory to be followed.
+//! Memory of a pod at rest, and whether it leaves room for a memory target.
 //!
-//! More pods don't bring memory at rest down: an HPA that follows it where there is no room under its target adds
-//! pods without a request, to the most that it may. See
-//! `docs/adr/0029-a-memory-target-without-room-is-not-followed.md`.
+//! More pods don't reduce memory at rest. An HPA that follows a target without room adds pods up to its maximum,
+//! without any request. See `docs/adr/0029-a-memory-target-without-room-is-not-followed.md`.
 
 use k8s_openapi::{
     api::core::v1::Pod,
@@ -22,53 +21,53 @@ use crate::{
     },
 };
 
-/// What an HPA tolerates, in percent of the target (`--horizontal-pod-autoscaler-tolerance`): with so much at rest, no
-/// pod that a burst has brought would ever go.
+/// Tolerance of an HPA in percent of the target (`--horizontal-pod-autoscaler-tolerance`). With memory at rest above
+/// the target less the tolerance, pods of a burst would never be removed.
 const TOLERANCE_PERCENT: i128 = 10;
 
-/// How long a first pod may load its model while memory is followed already. The first reading of a container comes
-/// later: the kubelet measures every 10 s, and metrics-server and the HPA look every 15 s.
+/// Time for which a first pod may load its model while memory is already followed. The first reading of a container
+/// comes later: the kubelet measures every 10 s, and metrics-server and the HPA sync every 15 s.
 const FAST_LOAD: SignedDuration = SignedDuration::from_secs(5);
 
-/// Time between two questions to pods that were silent.
+/// Time until pods that didn't respond are queried again.
 const RETRY_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
-/// Time until what pods said for the first time reaches the autoscaler.
+/// Time until a first report reaches the autoscaler.
 const REQUEUE_DELAY: SignedDuration = SignedDuration::from_secs(1);
 
-/// Step in MiB in which the status tells what pods take at rest: they differ a little, and each change is a write.
+/// Rounding step of memory at rest in the status, in MiB. Pods differ slightly, and each change is a write.
 const STEP_MEBIBYTES: u64 = 4;
 
-/// Most that is believed, in MiB: 16 TiB.
+/// Maximum plausible value in MiB: 16 TiB.
 const MAX_MEBIBYTES: u64 = 16 << 20;
 
-/// Whether the target of memory is followed.
+/// Whether the memory target is followed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum MemoryTarget {
-    /// It is, where there is one.
+    /// Yes, if there is one.
     Followed,
-    /// Not before a pod has said what it takes at rest.
+    /// Not until a pod has reported its memory at rest.
     Pending,
-    /// It isn't: memory at rest leaves no room under it.
+    /// No: memory at rest leaves no room below it.
     NoHeadroom(NoHeadroom),
 }
 
-/// Memory at rest that leaves no room under the target.
+/// Memory at rest that leaves no room below the target.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NoHeadroom {
-    /// What a pod takes at rest.
+    /// Memory of a pod at rest, in MiB.
     pub(crate) at_rest_mebibytes: i32,
     /// The target, in percent of the request.
     pub(crate) percent: i32,
-    /// The request.
+    /// The memory request.
     pub(crate) request: Quantity,
     /// A request that would leave room.
     pub(crate) sufficient_request: Quantity,
-    /// Whether the limit is below that.
+    /// Whether the limit is below the sufficient request.
     pub(crate) exceeds_limit: bool,
 }
 
-/// Whether a target, in percent of the request, is followed where this is observed.
+/// Whether a target, in percent of the request, is followed for this observed state.
 pub(crate) fn target(
     memory: &MemoryAtRest,
     percent: Option<i32>,
@@ -88,7 +87,7 @@ pub(crate) fn target(
 fn no_headroom(memory: &MemoryAtRest, at_rest_mebibytes: i32, percent: i32) -> Option<NoHeadroom> {
     let request = nanos(&memory.request.0)?;
     let at_rest = i128::from(at_rest_mebibytes) * MEBI;
-    // A request may be as large as anybody writes it.
+    // A request has no upper bound.
     let room = request.saturating_mul(i128::from(percent) * (100 - TOLERANCE_PERCENT));
     let is_full = at_rest * 100 * 100 >= room;
     is_full.then(|| {
@@ -106,8 +105,8 @@ fn no_headroom(memory: &MemoryAtRest, at_rest_mebibytes: i32, percent: i32) -> O
     })
 }
 
-/// Whether a pod is still to say what it takes at rest before memory is followed. What is followed already, or
-/// is made in this pass, goes on while a first pod loads its model quickly, and while others serve.
+/// Whether a pod's report is awaited before memory is followed. If memory is already followed, or is first followed in
+/// this pass, it stays so while a first pod loads its model quickly, and while pods serve.
 fn is_report_pending(memory: &MemoryAtRest, observed: &Observed) -> bool {
     if memory
         .report_deadline
@@ -121,8 +120,8 @@ fn is_report_pending(memory: &MemoryAtRest, observed: &Observed) -> bool {
     }
 }
 
-/// A request under which memory at rest is two thirds of the target at most, so that pods that a burst has brought go
-/// again down to two, in steps that people write.
+/// A rounded request for which memory at rest is at most two thirds of the target. Then pods of a burst are removed
+/// again, down to two.
 fn sufficient_mebibytes(at_rest_mebibytes: i32, percent: i32) -> i32 {
     let min_mebibytes = i64::from(at_rest_mebibytes) * 300 / (i64::from(percent).max(1) * 2) + 1;
     let step = match min_mebibytes {
@@ -134,7 +133,7 @@ fn sufficient_mebibytes(at_rest_mebibytes: i32, percent: i32) -> i32 {
     i32::try_from(rounded).unwrap_or(i32::MAX / 1024 * 1024)
 }
 
-/// Whether an autoscaler of the ModelService follows memory. Nothing where there is none.
+/// Whether an autoscaler of the ModelService follows memory. `None` if there is no autoscaler.
 fn follows_memory(observed: &Observed) -> Option<bool> {
     let hpa = observed.horizontal_pod_autoscaler.as_ref().map(|hpa| {
         let metrics = hpa
@@ -156,7 +155,7 @@ fn follows_memory(observed: &Observed) -> Option<bool> {
         .reduce(|one, other| one || other)
 }
 
-/// From when on a first pod has been loading its model for longer than [`FAST_LOAD`]. Nothing where any pod serves.
+/// The time at which a first pod has loaded its model for longer than [`FAST_LOAD`]. `None` if any pod serves.
 fn slow_load_from(observed: &Observed) -> Option<Timestamp> {
     let live = pods::live(observed);
     if live.iter().any(|pod| pods::is_serving(pod)) {
@@ -171,8 +170,8 @@ fn server_started_at(pod: &Pod) -> Option<Timestamp> {
     Some(state.running.as_ref()?.started_at.as_ref()?.0)
 }
 
-/// What a pod takes at rest as the status is to tell it: the most that any has said since the last rollout was over,
-/// and until the pods of another have all taken over what those before have said.
+/// Memory at rest for the status: the maximum that any pod has reported since the last rollout completed. Until all
+/// pods of a new rollout have taken over, reports of previous pods count.
 pub(crate) fn at_rest_mebibytes(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],
@@ -196,8 +195,8 @@ fn in_steps(bytes: u64) -> i32 {
     i32::try_from(mebibytes.next_multiple_of(STEP_MEBIBYTES)).unwrap_or(i32::MAX)
 }
 
-/// When what is known of memory, or what follows from it, may change although nothing else does. `status` is what was
-/// made of the same observation.
+/// The next time at which memory at rest, or its effect, may change although no object does. `status` is computed from
+/// the same observed state.
 pub(crate) fn requeue_at(
     model_service: &ValidatedModelService,
     applied: &Applied,
@@ -220,7 +219,7 @@ pub(crate) fn requeue_at(
     if reported.is_some() {
         return None;
     }
-    // One that has answered without it says no more later on.
+    // A pod that has responded without a value won't report one later.
     let is_silent =
         model.batching.is_none() && applied.replies().contains(&StatusReply::Unreachable);
     let timeout_ends =

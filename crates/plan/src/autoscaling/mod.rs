@@ -1,4 +1,4 @@
-//! What sets the number of pods on a cluster: the active autoscaler, what it follows and what it reads.
+//! What sets the replicas in a cluster: the active autoscaler, its targets, queries and readings.
 
 mod active;
 pub(crate) mod memory;

@@ -1,11 +1,10 @@
 //! PromQL that reads the load of one ModelService.
 //!
-//! Four things hold for each query. It selects exactly the pods of one ModelService, by the labels that
-//! Prometheus itself gives the series of a target, which no pod can write. It gives one number while pods
-//! are scraped, and zero where there is no load. It gives nothing where no pod is scraped: no data must
-//! never read as no load, or the number of pods would fall just when nobody can see. And what no pod can
-//! do is no reading. A single pod that can't be read counts as one on target in the sums, so it neither
-//! goes nor brings others.
+//! Each query has four properties. It selects exactly the pods of one ModelService, by labels that Prometheus itself
+//! adds to the series of a target, and that no pod can write. It gives one number while pods are scraped, and zero
+//! without load. It gives no data if no pod is scraped: no data must never read as no load, or pods would be removed
+//! during an outage of the monitoring. And implausible values are no readings. In a sum, a single pod without a reading
+//! counts as on target. So it is neither removed nor does it add pods.
 
 use springtide_api::targets::Reading;
 use springtide_contract::metrics::{
@@ -15,41 +14,39 @@ use springtide_contract::metrics::{
 
 use crate::{settings::OperatorSettings, spec::ValidatedModelService};
 
-/// How many scrapes a query looks back: a rate needs two readings, and one scrape that fails, or that
-/// falls just outside, then leaves enough.
+/// Scrape intervals that a query looks back. A rate needs two readings; so one failed or late scrape does no harm.
 const WINDOW_SCRAPES: u32 = 4;
 
-/// For how long after its last reading a pod counts as one that can't be read, in seconds. Pods of a
-/// lost node are replaced after 300 s (`DefaultTolerationSeconds` of Kubernetes) and stay targets of
-/// Prometheus, so they count beside their replacements for as long as this is more.
+/// Time in seconds for which a pod without readings is counted, after its last one. Pods of a lost node are replaced
+/// after 300 s (`DefaultTolerationSeconds` of Kubernetes) and remain targets of Prometheus. So they count beside their
+/// replacements for the rest of this time.
 const UNREAD_POD_SECONDS: u32 = 600;
 
-/// What a pod's reading may be, in any of the units: not negative, not NaN, and less than what would be
-/// beyond any pod. Requests time out after 600,000 ms, a queue has a million rows at most.
+/// Plausible readings of a pod, in all units: not negative, not NaN, and below any real value. Requests time out after
+/// 600,000 ms, and a queue has at most a million rows.
 const PLAUSIBLE: &str = ">= 0 <= 1e6";
 
-/// By how much the square root of the arrivals since the latest scrape has to exceed that of those that
-/// the window says, to be believed instead of it: three standard deviations. The square root of a number
-/// of independent arrivals deviates by one half, however many are expected (Bartlett, "The square root
-/// transformation in analysis of variance", 1936). So a jump shows at once, and chance, of which there
-/// is much where requests are few, does not.
+/// How far the square root of the arrivals since the latest scrape must exceed that of the window's mean to be used
+/// instead: three standard deviations. The square root of a count of independent arrivals has a standard deviation of
+/// one half, for any mean (Bartlett, "The square root transformation in analysis of variance", 1936). So jumps are
+/// visible at once, and chance, which is large for few requests, is not.
 const EXCESS: f32 = 1.5;
 
-/// Characters of a generated name before those that are random.
+/// Maximum length of a generated name before its random suffix.
 const MAX_GENERATED_PREFIX: usize = 58;
 
-/// Characters that are random.
+/// Length of the random suffix.
 const SUFFIX_LENGTH: usize = 5;
 
-/// Characters of the hash of a pod template: a 32-bit number in decimal, digit by digit
-/// (`SafeEncodeString` in Kubernetes' `k8s.io/apimachinery/pkg/util/rand`).
+/// Maximum length of a pod template hash: a 32-bit number in decimal, encoded digit by digit (`SafeEncodeString` in
+/// Kubernetes' `k8s.io/apimachinery/pkg/util/rand`).
 const MAX_HASH_LENGTH: usize = 10;
 
-/// The series of one ModelService's pods, and how far to look back in them.
+/// The series of one ModelService's pods, and their scrape interval.
 struct Pods {
     selector: String,
-    /// Matches the series of a pod and its `up`, by labels that Prometheus gives both alike. An address
-    /// alone may be of another pod by now.
+    /// Matches the series of a pod with its `up`, by labels that Prometheus adds to both. By the address alone, it
+    /// could be another pod's.
     same_pod: String,
     interval_seconds: u32,
 }
@@ -62,8 +59,7 @@ impl Pods {
             pod_label,
             ..
         } = settings;
-        // Both names are DNS labels, and the expression has letters, digits and `[]{}(),-|`: nothing has
-        // to be escaped.
+        // Both names are DNS labels, and the expression has letters, digits and `[]{}(),-|`. So nothing needs escaping.
         let pod_names = pod_names(name);
         Self {
             selector: format!(
@@ -74,9 +70,9 @@ impl Pods {
         }
     }
 
-    /// A growth in a second of each series.
+    /// The growth per second of each series.
     fn growth(&self, function: &str, counter: &str) -> String {
-        // A counter that a pod lets fall below zero has a negative rate.
+        // A counter that a pod decreases below zero has a negative rate.
         format!("({function}({}) {PLAUSIBLE})", self.range(counter))
     }
 
@@ -89,8 +85,7 @@ impl Pods {
         format!("{series}{}[{}s]", self.selector, self.window_seconds())
     }
 
-    /// When the server of each pod started, as read within this many seconds, compared with the
-    /// beginning of the window.
+    /// The start time of each pod's server, as read within `seconds`, compared with the start of the window.
     fn started(&self, seconds: u32, compared: char) -> String {
         let (selector, window) = (&self.selector, self.window_seconds());
         format!(
@@ -98,12 +93,12 @@ impl Pods {
         )
     }
 
-    /// By how much a counter grows in a second, over all pods.
+    /// The growth per second of a counter, summed over all pods.
     ///
-    /// `rate` stretches what it sees by half an interval at most, and so reads down to a third of the
-    /// status where scrapes are missing in the window (`extrapolatedRate` in Prometheus'
-    /// `promql/functions.go`). Such a pod's is taken between its last two readings. New pods and those that
-    /// are gone aren't meant: what is missing of them is still read at the others, or already.
+    /// `rate` extrapolates by at most half an interval. If scrapes are missing in the window, it reads as low as a
+    /// third of the real value (`extrapolatedRate` in Prometheus' `promql/functions.go`). For such a pod the rate of
+    /// its last two readings is used. New and deleted pods are excluded: their part is read at the other pods, or
+    /// already was.
     fn rate(&self, counter: &str) -> String {
         let same_pod = &self.same_pod;
         format!(
@@ -115,8 +110,8 @@ impl Pods {
         )
     }
 
-    /// A gauge of each pod that is there, taken `over` the window, and from its second reading on, as a
-    /// rate is: the first of few pods would read as the load of all.
+    /// A gauge of each present pod, aggregated with the function `over` the window. It counts from the second reading
+    /// on, like a rate: the first one of a few pods would read as the load of all.
     fn gauge(&self, over: &str, gauge: &str) -> String {
         let (range, selector, same_pod) = (self.range(gauge), &self.selector, &self.same_pod);
         format!(
@@ -124,11 +119,11 @@ impl Pods {
         )
     }
 
-    /// [`Pods::rate`], or the growth since the latest scrape where that is more than chance explains.
+    /// [`Pods::rate`], or the growth since the latest scrape if chance doesn't explain it.
     fn latest_or_rate(&self, counter: &str) -> String {
         let rate = self.rate(counter);
-        // A pod that is gone stays in a range for a window, and has no present reading. What new pods
-        // have taken over was read at the others at their latest scrape.
+        // A deleted pod stays in a range for a window, but has no present reading. The load that new pods have taken
+        // over was read at the others in their latest scrape.
         let latest = format!(
             "sum({} and {counter}{} unless {} {})",
             self.growth("irate", counter),
@@ -144,7 +139,7 @@ impl Pods {
         format!("({latest} > {rate} * (1 + {EXCESS} / sqrt({arrivals})) ^ 2 or {rate})")
     }
 
-    /// The pods that have been there for a window and yet aren't in `readings`.
+    /// The pods that have been running for a window and have no sample in `readings`.
     fn unread(&self, readings: &str) -> String {
         let (window, same_pod) = (self.window_seconds(), &self.same_pod);
         format!(
@@ -153,18 +148,18 @@ impl Pods {
         )
     }
 
-    /// A sum over all pods, in which those that aren't in `readings` count as on target.
+    /// A sum over all pods. Pods without a sample in `readings` count as on target.
     ///
-    /// An HPA takes a pod without a metric for one on target before it scales down
-    /// (`calculatePlainMetricReplicas` in Kubernetes' `pkg/controller/podautoscaler/replica_calculator.go`).
-    /// What KEDA gives it is a sum, in which such a pod would be an idle one.
+    /// Before it scales down, an HPA counts a pod without a metric as on target (`calculatePlainMetricReplicas` in
+    /// Kubernetes' `pkg/controller/podautoscaler/replica_calculator.go`). KEDA gives the HPA a sum, in which such a pod
+    /// would count as idle.
     fn with_unread(&self, sum: &str, readings: &str, target: i32) -> String {
         let unread = self.unread(readings);
         format!("{sum} + ({target} * count({unread}) or vector(0))")
     }
 }
 
-/// Reads a signal, in the unit of its target.
+/// The query of a signal, in the unit of its target.
 pub(crate) fn query(
     reading: Reading,
     target: i32,
@@ -183,12 +178,12 @@ pub(crate) fn query(
             };
             pods.with_unread(&sum, &rates(counter), target)
         }
-        // The latest reading of each pod, also where its latest scrape failed.
+        // The latest reading of each pod, even if its latest scrape failed.
         Reading::Latest { gauge } => sum_of(&pods.gauge("last_over_time", gauge)),
         Reading::Mean { gauge } => sum_of(&pods.gauge("avg_over_time", gauge)),
-        // Without answers the quantile is NaN, which `>= 0` drops; the right-hand side of `or` then
-        // gives zero, but only where nothing arrives either, at any pod. Requests without an answer are
-        // no data, and so are readings that are too far apart for a rate.
+        // Without responses the quantile is NaN, which `>= 0` drops. The right-hand side of `or` then gives zero, but
+        // only if no pod has arrivals either. Requests without a response are no data, and so are readings that are too
+        // far apart for a rate.
         Reading::P95Milliseconds { histogram } => {
             let arrivals = rates(REQUESTS_RECEIVED_TOTAL);
             format!(
@@ -201,13 +196,13 @@ pub(crate) fn query(
     }
 }
 
-/// A regular expression of the names that a Deployment's pods can have, and those of a Deployment with a
-/// longer name can't.
+/// A regular expression that matches the names of a Deployment's pods, and no names of pods of a Deployment with a
+/// longer name.
 ///
-/// A pod is named after its ReplicaSet, with five characters more, and that after its Deployment, with a
-/// hash of at most ten digits. What comes before the five characters is cut off after 58
-/// (`SimpleNameGenerator` in Kubernetes' `k8s.io/apiserver/pkg/storage/names`), so that of a long name a part of
-/// the hash is left.
+/// The name of a pod is that of its ReplicaSet with a suffix of five characters. The name of a ReplicaSet is that of
+/// its Deployment with a hash of at most ten digits. The part before the suffix is truncated to 58 characters
+/// (`SimpleNameGenerator` in Kubernetes' `k8s.io/apiserver/pkg/storage/names`). So a long name keeps only a part of the
+/// hash.
 fn pod_names(deployment: &str) -> String {
     let room = MAX_GENERATED_PREFIX.saturating_sub(deployment.len() + 1);
     if room > MAX_HASH_LENGTH {

@@ -1,9 +1,8 @@
-//! What a HorizontalPodAutoscaler reads for each metric that it follows.
+//! The readings of a HorizontalPodAutoscaler for each metric that it follows.
 //!
-//! Its status has an entry for each metric of its spec, in the same order, and leaves an entry's
-//! type empty where there is no reading. It has no entries at all after a sync in which it only put
-//! the number of pods back within its bounds: that reads no metric (`computeReplicasForMetrics` and
-//! `reconcileAutoscaler` of
+//! Its status has an entry for each metric of its spec, in the same order. The type of an entry is empty if there is no
+//! reading. There are no entries after a sync in which the HPA only restored its bounds, because it then reads no
+//! metrics (`computeReplicasForMetrics` and `reconcileAutoscaler` of
 //! <https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/podautoscaler/horizontal.go>).
 
 use k8s_openapi::{
@@ -22,29 +21,29 @@ use crate::{
 /// A metric that an HPA follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MetricReading {
-    /// What it is about.
+    /// The kind of the metric.
     pub(crate) kind: MetricKind,
-    /// Where the HPA reads it.
+    /// The API from which the HPA reads it.
     pub(crate) source: MetricsApi,
-    /// What was read at the last sync, in thousandths of the signal's unit: per pod, but for what
-    /// doesn't grow with their number.
+    /// The reading of the last sync, in thousandths of the signal's unit. It is per pod, except for metrics that don't
+    /// grow with the number of pods.
     pub(crate) reading: Option<i64>,
-    /// What it is compared with, in thousandths of the signal's unit.
+    /// The target, in thousandths of the signal's unit.
     pub(crate) target: Option<i64>,
-    /// How the HPA names it in its own messages.
+    /// The name of the metric in the HPA's own messages.
     name_in_messages: String,
     /// Whether the reading is a sum over all pods, divided by their number.
     is_share_of_sum: bool,
 }
 
-/// What a metric is about.
+/// The kind of a metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MetricKind {
     /// A signal of `spec.autoscaling.targets`.
     Signal(Signal),
-    /// A trigger of KEDA that follows the clock, by its name.
+    /// A cron trigger of KEDA, by its name.
     Schedule(String),
-    /// What somebody else has put there, by its name.
+    /// A metric that another client added, by its name.
     Other(String),
 }
 
@@ -60,7 +59,7 @@ pub(crate) enum MetricsApi {
 }
 
 impl MetricKind {
-    /// Its name, for people.
+    /// Its name for messages.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Signal(signal) => signal.as_str(),
@@ -70,8 +69,8 @@ impl MetricKind {
 }
 
 impl MetricReading {
-    /// Pods that the metric asks for, where so many are there and ready. Unready pods and the
-    /// tolerance are left out.
+    /// The replicas that the metric asks for, given the present number of ready pods. Unready pods and the tolerance
+    /// are ignored.
     pub(crate) fn replicas_for(&self, pods: i32) -> Option<i64> {
         let (reading, target) = (i128::from(self.reading?), i128::from(self.target?));
         let pods = i128::from(pods);
@@ -79,7 +78,7 @@ impl MetricReading {
             return None;
         }
         let sum = reading * pods;
-        // The share of a sum is rounded up to a thousandth, which mustn't ask for one more pod.
+        // The share of a sum is rounded up to a thousandth. That must not ask for one more pod.
         let sum = if self.is_share_of_sum {
             (sum - pods).max(0)
         } else {
@@ -89,8 +88,8 @@ impl MetricReading {
     }
 }
 
-/// What an HPA follows, in the order of its spec. `scaled_object` is what KEDA made it for, if KEDA
-/// made it.
+/// The metrics that an HPA follows, in the order of its spec. `scaled_object` is the owner of the HPA if KEDA created
+/// it.
 pub(crate) fn followed(
     hpa: &HorizontalPodAutoscaler,
     scaled_object: Option<&ScaledObject>,
@@ -107,13 +106,12 @@ pub(crate) fn followed(
         .collect()
 }
 
-/// Whether the HPA has read its metrics in its last sync.
+/// Whether the HPA read its metrics in its last sync.
 pub(crate) fn has_read(hpa: &HorizontalPodAutoscaler) -> bool {
     current_metrics(hpa).is_some_and(|metrics| !metrics.is_empty())
 }
 
-/// The metric that asked for the most pods in the HPA's last sync: the HPA names it, and has weighed
-/// which pods are unready.
+/// The metric that asked for the most pods in the HPA's last sync. The HPA names it, and has considered unready pods.
 pub(crate) fn deciding<'a>(
     hpa: &HorizontalPodAutoscaler,
     followed: &'a [MetricReading],
@@ -130,13 +128,13 @@ pub(crate) fn deciding<'a>(
     })
 }
 
-/// What lacked a reading in the HPA's last sync.
+/// The metrics without a reading in the HPA's last sync.
 pub(crate) fn missing(followed: &[MetricReading]) -> impl Iterator<Item = &MetricReading> {
     followed.iter().filter(|metric| metric.reading.is_none())
 }
 
-/// The trigger of which KEDA's names of metrics speak: `s<index>-<…>` (`GenerateMetricNameWithIndex`
-/// of <https://github.com/kedacore/keda/blob/v2.21.0/pkg/scalers/scaler.go>).
+/// The kind of the trigger with this metric name of KEDA: `s<index>-<…>` (`GenerateMetricNameWithIndex` of
+/// <https://github.com/kedacore/keda/blob/v2.21.0/pkg/scalers/scaler.go>).
 pub(crate) fn kind_of_keda_metric(
     metric: &str,
     scaled_object: Option<&ScaledObject>,
@@ -158,7 +156,7 @@ pub(crate) fn kind_of_keda_metric(
     Signal::named(name).map_or_else(|| MetricKind::Other(name.to_owned()), MetricKind::Signal)
 }
 
-/// The signal that has this `name`, or else another one's metric.
+/// The signal with this `name`, or else another client's metric.
 fn kind_by_name(name: &str, name_of: impl Fn(Signal) -> Option<&'static str>) -> MetricKind {
     let is_named = |signal: &Signal| name_of(*signal) == Some(name);
     Signal::ALL
@@ -193,7 +191,7 @@ fn parse(
         .map(|resource| (&resource.name, &resource.target, "container resource"));
     if let Some((name, target, label)) = of_containers.or(of_pods) {
         let kind = kind_by_name(name, Signal::resource);
-        // Until its next sync an HPA has what it read by its former spec, of whole pods.
+        // Until its next sync, an HPA has the readings of its previous spec, of whole pods.
         let current = status.and_then(|status| {
             let of_containers = status.container_resource.as_ref();
             let of_pods = status.resource.as_ref();
@@ -255,7 +253,7 @@ fn compared(
     (reading.and_then(thousandths), target.and_then(thousandths))
 }
 
-/// A decimal quantity in thousandths, without what is smaller. The HPA's controller writes no others.
+/// A decimal quantity in thousandths, rounded down. The HPA's controller writes no binary quantities.
 fn thousandths(quantity: &Quantity) -> Option<i64> {
     let text = quantity.0.as_str();
     let end = text

@@ -1,4 +1,4 @@
-//! The plan of a pass: what to delete and to apply, whose objects have the names, and who sets the number of pods.
+//! The plan of a pass: the objects to delete and to apply, their ownership, and the owner of `spec.replicas`.
 
 pub(crate) mod ownership;
 mod plan;

@@ -12,12 +12,12 @@ use crate::{child::ChildKind, labels, observed::Observed, spec::ValidatedModelSe
 /// Whether an object belongs to a ModelService.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ownership {
-    /// There is no such object.
+    /// The object doesn't exist.
     Absent,
-    /// It belongs to the ModelService, or belonged to one of the same name and was left behind
-    /// (`kubectl delete --cascade=orphan`).
+    /// It belongs to the ModelService, or it is an orphan of one with the same name (`kubectl delete
+    /// --cascade=orphan`).
     Ours,
-    /// Somebody else made it. It is never touched.
+    /// It belongs to another owner. The operator never changes it.
     Foreign,
 }
 
@@ -41,8 +41,8 @@ pub(crate) fn scales(hpa: &HorizontalPodAutoscaler, model_service: &ValidatedMod
     })
 }
 
-/// Whether an HPA scales the ModelService's Deployment though neither the operator nor KEDA made it
-/// for the ModelService.
+/// Whether an HPA scales the ModelService's Deployment, but was created neither by the operator nor by KEDA for the
+/// ModelService.
 #[must_use]
 pub fn is_foreign_autoscaler(
     hpa: &HorizontalPodAutoscaler,
@@ -50,20 +50,20 @@ pub fn is_foreign_autoscaler(
 ) -> bool {
     let metadata = &hpa.metadata;
     let is_named = |name: &str| metadata.name.as_deref() == Some(name);
-    // One that was copied from ours has its labels and owner, but not its name.
+    // A copy of ours has its labels and owner, but not its name.
     let is_own = is_named(model_service.name()) && is_ours(metadata, model_service);
     let is_keda_hpa = is_named(&model_service.keda_hpa_name());
     scales(hpa, model_service) && !is_own && !is_keda_hpa
 }
 
-/// Who controls an object, if anybody does.
+/// The controller of an object, if it has one.
 pub(crate) fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
     let mut owners = metadata.owner_references.iter().flatten();
     owners.find(|owner| owner.controller == Some(true))
 }
 
-/// The ModelService whose own HPA has the name of the one that KEDA would make for this ModelService: KEDA would
-/// take it over, and the operator take it back, without end.
+/// The name of the ModelService whose own HPA has the name of the one that KEDA would create for this ModelService.
+/// KEDA and the operator would take it over from each other endlessly.
 pub(crate) fn holder_of_keda_hpa<'a>(
     model_service: &ValidatedModelService,
     observed: &'a Observed,

@@ -1,4 +1,4 @@
-//! The plan: what to delete, what to apply and in which order.
+//! The plan: the objects to delete and to apply, and their order.
 
 use crate::{
     apply::{applied_template, field_manager::OPERATOR},
@@ -15,35 +15,34 @@ use crate::{
     upgrades::{TEMPLATE_ANNOTATION, WaitReason},
 };
 
-/// What to do for a ModelService, in the order of the fields.
+/// The plan for a ModelService, in the order of the fields.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
     /// Objects to delete.
     pub delete: Vec<Deletion>,
     /// Objects to apply, in this order.
     pub apply: Vec<Child>,
-    /// `spec.replicas`, to apply after the Deployment, which names it itself where it is to be created. Nothing where the
+    /// `spec.replicas`, to apply after the Deployment. A Deployment that is to be created sets it itself. `None` if the
     /// Deployment isn't applied.
     pub replicas: Option<ReplicasApply>,
-    /// Objects that aren't applied because somebody else's object has their name.
+    /// Kinds that aren't applied because an object of another owner has their name.
     pub name_conflicts: Vec<ChildKind>,
-    /// The former autoscaler, where it must be gone before the new one, or a fixed number of pods, is
-    /// applied: never do two set it. Its deletion brings the next pass about.
+    /// The previous autoscaler, if it must be removed before the new one, or fixed replicas, are applied. There are
+    /// never two autoscalers at a time. Its deletion triggers the next pass.
     pub blocked_on: Option<ChildKind>,
-    /// The former autoscaler, where it goes on since the one that the spec asks for can't be made.
+    /// The previous autoscaler, if it is kept because the one in the spec can't be created.
     pub retained: Option<ChildKind>,
-    /// KEDA would follow serving signals of a Prometheus that it mustn't be told to ask, so it asks the
-    /// operator's own.
+    /// The operator doesn't allow the Prometheus address in the spec, so KEDA queries the operator's own Prometheus.
     pub prometheus_refused: bool,
-    /// The spec asks for KEDA, which isn't installed.
+    /// The spec requires KEDA, which isn't installed.
     pub keda_missing: bool,
-    /// What an upgrade of the pods waits for, where they are left as they are until then.
+    /// What the upgrade of the pods waits for. Until then the pods stay unchanged.
     pub upgrade_wait: Option<WaitReason<String>>,
 }
 
 impl Desired {
-    /// Leaves the pods of the Deployment that is there as they are: their upgrade waits. Everything else of it is kept
-    /// up. Where it can't be told what its template was made of, it is left alone.
+    /// Leaves the pods of the existing Deployment unchanged, because their upgrade waits. All its other fields are
+    /// still applied. If the applied pod template can't be determined, the Deployment isn't applied.
     pub fn hold_upgrade(&mut self, wait: WaitReason<String>, observed: &Observed) {
         self.upgrade_wait = Some(wait);
         let live = observed.deployment.as_ref();
@@ -76,7 +75,7 @@ impl Desired {
     }
 }
 
-/// An object to delete, with a precondition that keeps a newer one of the same name alive.
+/// An object to delete. The UID as a precondition protects a newer object of the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deletion {
     /// Its kind.
@@ -87,20 +86,20 @@ pub struct Deletion {
     pub uid: Option<String>,
 }
 
-/// What a plan takes for absent and must not be carried out beside. It is looked at in the API server itself
-/// first: a watch may not have told yet.
+/// Objects that the plan assumes to be absent. Before the plan is applied, their absence is checked with the API
+/// server, because a watch may lag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recheck {
-    /// A new ScaledObject: the HorizontalPodAutoscaler with the ModelService's name.
+    /// For a new ScaledObject: the HorizontalPodAutoscaler with the ModelService's name.
     Hpa,
-    /// A new HorizontalPodAutoscaler on a cluster with KEDA: the one that KEDA makes for a ScaledObject.
+    /// For a new HorizontalPodAutoscaler in a cluster with KEDA: the one that KEDA creates for a ScaledObject.
     KedaHpa,
-    /// A fixed number of pods, of a Deployment that has another one: every autoscaler.
+    /// For fixed replicas that differ from the Deployment's: every autoscaler.
     Any,
 }
 
 impl Desired {
-    /// What has to be looked at before the plan, made of what was `observed`, is carried out.
+    /// The absent objects to check before this plan, computed from `observed`, is applied.
     #[must_use]
     pub fn recheck(&self, observed: &Observed) -> Option<Recheck> {
         let makes = |kind| {
@@ -121,7 +120,7 @@ impl Desired {
     }
 }
 
-/// Plans. The same arguments always give the same plan.
+/// Computes the plan. It depends only on the arguments.
 #[must_use]
 pub fn desired(
     model_service: &ValidatedModelService,
@@ -129,7 +128,7 @@ pub fn desired(
     settings: &OperatorSettings,
 ) -> Desired {
     let owner = |kind| ownership(model_service, observed, kind);
-    // An autoscaler would scale what has the Deployment's name, whoever made it.
+    // An autoscaler would scale any Deployment of that name, whoever owns it.
     let has_target = owner(ChildKind::Deployment) != Ownership::Foreign;
     let active = model_service.scaling().resolve(observed);
     let wanted = autoscaler(&active).filter(|_| has_target);
@@ -149,11 +148,11 @@ pub fn desired(
     } else {
         (previous.first().copied(), Vec::new())
     };
-    // KEDA would go on taking the HPA of another ModelService.
+    // KEDA would keep taking over the HPA of the other ModelService.
     let conflicting = [ChildKind::ScaledObject].into_iter().filter(|kind| {
         is_keda_hpa_held && wanted == Some(*kind) && owner(*kind) == Ownership::Ours
     });
-    // The HPA that KEDA made goes some time after the ScaledObject that it was made for.
+    // The HPA that KEDA created is deleted some time after its ScaledObject.
     let keda_is_leaving = wanted != Some(ChildKind::ScaledObject)
         && can_be_made
         && has_keda_hpa(model_service, observed);
@@ -207,7 +206,7 @@ pub fn desired(
     }
 }
 
-/// Whether an HPA that KEDA made still scales the Deployment.
+/// Whether an HPA of KEDA still scales the Deployment.
 fn has_keda_hpa(model_service: &ValidatedModelService, observed: &Observed) -> bool {
     observed
         .keda_horizontal_pod_autoscaler
@@ -215,7 +214,7 @@ fn has_keda_hpa(model_service: &ValidatedModelService, observed: &Observed) -> b
         .is_some_and(|hpa| scales(hpa, model_service))
 }
 
-/// The autoscaler that the spec asks for.
+/// The autoscaler that the spec requests.
 const fn autoscaler(active: &ActiveAutoscaler<'_>) -> Option<ChildKind> {
     match active {
         ActiveAutoscaler::Fixed { .. } => None,
@@ -224,7 +223,7 @@ const fn autoscaler(active: &ActiveAutoscaler<'_>) -> Option<ChildKind> {
     }
 }
 
-/// The deletion of an observed object, unless it is being deleted already.
+/// The deletion of an observed object. `None` if it is already being deleted.
 fn deletion(observed: &Observed, kind: ChildKind) -> Option<Deletion> {
     let metadata = observed.metadata(kind)?;
     if metadata.deletion_timestamp.is_some() {

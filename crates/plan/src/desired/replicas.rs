@@ -1,5 +1,5 @@
-//! Who writes `spec.replicas` of the Deployment, and when: the request that creates it names the number, and after that
-//! field managers that apply nothing else.
+//! Which field manager sets `spec.replicas` of the Deployment, and when. The request that creates the Deployment sets
+//! it. Later, field managers that apply nothing else do.
 //!
 //! See `docs/adr/0003-replicas-belong-to-the-autoscaler.md`.
 
@@ -20,20 +20,19 @@ use crate::{
     },
 };
 
-/// A server-side apply of the Deployment's `spec.replicas` alone, to be done after the Deployment
-/// has been applied.
+/// A server-side apply of only `spec.replicas` of the Deployment, after the Deployment itself was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplicasApply {
-    /// Who applies.
+    /// The field manager.
     pub field_manager: &'static str,
-    /// Pods.
+    /// Number of replicas.
     pub replicas: i32,
-    /// Whether the field is taken from whoever owns it.
+    /// Whether to take the field over from another owner.
     pub force: bool,
 }
 
 impl ReplicasApply {
-    /// What is applied to the Deployment `name`.
+    /// The body of the apply to the Deployment `name`.
     #[must_use]
     pub fn body(&self, name: &str) -> Value {
         json!({
@@ -44,12 +43,11 @@ impl ReplicasApply {
         })
     }
 
-    /// What is applied to a Deployment that was read or applied just now, if that still needs it. It doesn't where
-    /// the Deployment was created with this number, and nobody has changed it.
+    /// The body of the apply to a Deployment that was just read or applied. `None` if no apply is needed: for example,
+    /// the Deployment was created with this number and is unchanged.
     ///
-    /// A first number of pods only ever raises. Ownership alone doesn't see to that: a write of the scale
-    /// subresource leaves an owner only where the field had one. So the apply is bound to the version in
-    /// which there were fewer pods.
+    /// Initial replicas only raise the number. Ownership isn't sufficient for that: a write to the scale subresource
+    /// records an owner only if the field had one. So the apply is bound to the resource version with fewer replicas.
     #[must_use]
     pub fn body_for(&self, live: &Deployment) -> Option<Value> {
         let mut body = self.body(live.metadata.name.as_deref()?);
@@ -65,20 +63,20 @@ impl ReplicasApply {
         Some(body)
     }
 
-    /// Whether it takes the number from whoever decided it, in whatever version: a fixed number does.
+    /// Whether it takes the field over from any owner, in any resource version. Fixed replicas do.
     #[must_use]
     pub fn overrides(&self) -> bool {
         self.force && !self.only_raises()
     }
 
-    /// Whether a conflict (409) means that somebody has decided meanwhile: that is success.
+    /// Whether a conflict (409) is a success, because another client has set the replicas in the meantime.
     #[must_use]
     pub fn only_raises(&self) -> bool {
         self.field_manager == INITIAL_REPLICAS
     }
 }
 
-/// Whether applying the Deployment `desired`, which names no number of pods, would leave `live` as it is.
+/// Whether applying the Deployment `desired`, which doesn't set `spec.replicas`, would leave `live` unchanged.
 #[must_use]
 pub fn is_deployment_applied(desired: &Deployment, live: &Deployment) -> bool {
     if !has_creation_replicas(live) {
@@ -91,9 +89,8 @@ pub fn is_deployment_applied(desired: &Deployment, live: &Deployment) -> bool {
     is_applied(&desired, live, OPERATOR)
 }
 
-/// What must be applied to a Deployment before [`OPERATOR`] applies it again, so that the number of pods that it was
-/// created with has another owner, and stays. Not by force: a conflict (409) means that another field manager has
-/// decided, and owns it.
+/// The apply that precedes the next one of [`OPERATOR`], so that the initial replicas of a new Deployment get another
+/// owner and are kept. It doesn't force: a conflict (409) means that another field manager owns the field.
 #[must_use]
 pub fn handover(live: &Deployment) -> Option<ReplicasApply> {
     let replicas = spec_replicas(live).filter(|_| has_creation_replicas(live))?;
@@ -104,7 +101,7 @@ pub fn handover(live: &Deployment) -> Option<ReplicasApply> {
     })
 }
 
-/// Names the number of pods in the Deployment among `apply`, which is to be created.
+/// Sets `spec.replicas` of the Deployment in `apply`, which is to be created.
 pub(crate) fn set_initial_replicas(apply: &mut [Child], replicas: ReplicasApply) {
     for child in apply {
         if let Child::Deployment(deployment) = child
@@ -115,13 +112,13 @@ pub(crate) fn set_initial_replicas(apply: &mut [Child], replicas: ReplicasApply)
     }
 }
 
-/// Whether the number of pods is the one that the Deployment was created with.
+/// Whether the Deployment still has the replicas that it was created with.
 fn has_creation_replicas(live: &Deployment) -> bool {
     let mut entries = live.metadata.managed_fields.iter().flatten();
     entries.any(|entry| entry.manager.as_deref() == Some(OPERATOR) && owns_replicas(entry))
 }
 
-/// `previous_kind` is the autoscaler that the present one, or a fixed number, waits for.
+/// The apply of `spec.replicas`, if one is needed. `previous_kind` is the autoscaler that must be removed first.
 pub(crate) fn replicas(
     active: &ActiveAutoscaler<'_>,
     observed: &Observed,
@@ -150,8 +147,8 @@ pub(crate) fn replicas(
     }
 }
 
-/// What an autoscaler needs to begin: a new Deployment has one pod until its autoscaler's first look,
-/// a quarter of a minute later, and a Deployment with 0 pods is one that an HPA leaves alone for ever.
+/// The initial replicas for an autoscaler. A new Deployment has one pod until its autoscaler's first sync, 15 s later.
+/// An HPA never changes a Deployment with 0 replicas.
 fn initial(observed: &Observed, min_replicas: i32) -> Option<ReplicasApply> {
     let is_empty = is_empty(observed);
     let deployment = observed.deployment.as_ref();
@@ -163,13 +160,12 @@ fn initial(observed: &Observed, min_replicas: i32) -> Option<ReplicasApply> {
     })
 }
 
-/// Whether the Deployment has 0 pods: every HPA leaves it alone then.
+/// Whether the Deployment has 0 replicas. Every HPA ignores it then.
 fn is_empty(observed: &Observed) -> bool {
     observed.deployment.as_ref().and_then(spec_replicas) == Some(0)
 }
 
-/// Whether `spec.replicas` is still the API server's default, or an earlier first value that the
-/// spec has left behind, with no decision of anybody's.
+/// Whether `spec.replicas` is the API server's default or an outdated initial value, and no other client has set it.
 fn is_undecided(deployment: &Deployment, min_replicas: i32) -> bool {
     let entries = deployment.metadata.managed_fields.iter().flatten();
     spec_replicas(deployment).is_none_or(|replicas| replicas < min_replicas)

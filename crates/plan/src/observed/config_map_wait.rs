@@ -1,8 +1,8 @@
-//! A ConfigMap that comes later than the ModelService that names it, or gets its key later.
+//! A ConfigMap, or a key of it, that is created after the ModelService that names it.
 //!
-//! The container that fetches the model ends with what it lacks, and the kubelet starts it again after a time that
-//! doubles up to five minutes. A pod that is made after the ConfigMap has it at once: so pods that wait are replaced
-//! when it has come. See `docs/adr/0030-pods-that-wait-for-a-config-map-are-made-anew.md`.
+//! The container that fetches the model fails, and the kubelet restarts it with a back-off of up to five minutes. A pod
+//! that is created after the ConfigMap has it at once. So waiting pods are replaced as soon as the ConfigMap exists.
+//! See `docs/adr/0030-pods-that-wait-for-a-config-map-are-made-anew.md`.
 
 use k8s_openapi::{
     api::core::v1::{ContainerState, Pod},
@@ -17,13 +17,13 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// Time between two looks at a ConfigMap that pods wait for.
+/// Time between two reads of a ConfigMap that pods wait for.
 const POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// Label that a Deployment gives the pods of each ReplicaSet, which is the end of its name, too.
+/// Label of a Deployment's pods that is also the suffix of their ReplicaSet's name.
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
-/// A pod to delete, so that another one is made in its place.
+/// A pod to delete, so that its ReplicaSet replaces it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodToReplace {
     /// Its name.
@@ -32,7 +32,7 @@ pub struct PodToReplace {
     pub uid: String,
 }
 
-/// The ConfigMap whose metadata is to be looked at: pods wait for it, or for its key.
+/// The ConfigMap that pods wait for, for itself or for its key. Its metadata is to be read.
 #[must_use]
 pub fn pending_config_map<'a>(
     model_service: &'a ValidatedModelService,
@@ -46,9 +46,9 @@ pub fn pending_config_map<'a>(
         .map(|_| &**name)
 }
 
-/// The pods that wait and were made before the ConfigMap with this metadata came, or was changed last: what they lack
-/// may be there now. A pod that was made since has seen it as it is and isn't deleted for it, whatever it lacks, so
-/// that each change of the ConfigMap replaces a pod once at most. Both times are those of the API server.
+/// The waiting pods that were created before the ConfigMap with this metadata was created or last changed. What they
+/// lack may exist now. Later pods have seen the ConfigMap in its current state and aren't deleted. So each change of
+/// the ConfigMap replaces a pod at most once. Both times are the API server's.
 #[must_use]
 pub fn pods_to_replace(
     model_service: &ValidatedModelService,
@@ -69,7 +69,7 @@ pub fn pods_to_replace(
         .collect()
 }
 
-/// When to look at the ConfigMap again, while pods wait for it.
+/// When to read the ConfigMap again, while pods wait for it.
 pub(crate) fn requeue_at(
     model_service: &ValidatedModelService,
     observed: &Observed,
@@ -79,8 +79,8 @@ pub(crate) fn requeue_at(
     now.checked_add(POLL_INTERVAL).ok()
 }
 
-/// The pods of the ModelService's Deployment that have never had their model, since its file isn't there, and
-/// whose container waits to be started again.
+/// The pods of the ModelService's Deployment that have never had their model, because its file doesn't exist, and whose
+/// container waits for its restart.
 fn waiting_pods<'a>(
     model_service: &'a ValidatedModelService,
     observed: &'a Observed,
@@ -96,7 +96,7 @@ fn lacks_model(pod: &Pod) -> bool {
         && pods::fetch_failure(pod).is_some_and(|it| it.reason == ModelFailure::ModelNotFound)
 }
 
-/// Whether the pod is one that the Deployment of this name makes anew when it goes.
+/// Whether the Deployment of this name replaces the pod when it is deleted.
 fn is_of_replica_set(pod: &Pod, deployment: &str) -> bool {
     let labels = pod.metadata.labels.as_ref();
     let hash = labels.and_then(|labels| labels.get(POD_TEMPLATE_HASH));
@@ -114,7 +114,7 @@ fn created_at(pod: &Pod) -> Option<Timestamp> {
     pod.metadata.creation_timestamp.as_ref().map(|made| made.0)
 }
 
-/// When an object was made, or changed last as far as its managers are told apart.
+/// When an object was created or last changed, as far as its field managers tell.
 fn last_changed_at(metadata: &ObjectMeta) -> Option<Timestamp> {
     let made = metadata.creation_timestamp.iter();
     let managers = metadata.managed_fields.iter().flatten();

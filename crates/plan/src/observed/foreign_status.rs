@@ -1,4 +1,4 @@
-//! What is known of an object by the types of its conditions, whoever wrote them.
+//! Conditions and fields of other controllers' objects.
 
 use k8s_openapi::{
     api::{
@@ -19,7 +19,7 @@ pub(crate) fn status_condition<'a>(
     conditions.find(|condition| condition.type_ == kind)
 }
 
-/// Whether a status says that the rollout of this generation is over.
+/// Whether a status says that the rollout of this generation is complete.
 pub(crate) fn was_rolled_out(status: Option<&ModelServiceStatus>, generation: i64) -> bool {
     let known = status.and_then(|status| status_condition(status, condition::ROLLOUT_COMPLETE));
     known.is_some_and(|known| {
@@ -40,13 +40,13 @@ pub(crate) fn deployment_condition<'a>(
     conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// Whether the Deployment controller has looked at the present generation.
+/// Whether the Deployment controller has observed the current generation.
 pub(crate) fn is_observed(deployment: &Deployment) -> bool {
     let status = deployment.status.as_ref();
     status.and_then(|status| status.observed_generation) >= deployment.metadata.generation
 }
 
-/// How far the rollout of the present generation is, in the words of the Deployment controller.
+/// The progress of the current generation's rollout: the Deployment controller's reason.
 pub(crate) fn progressing_reason(deployment: &Deployment) -> Option<&str> {
     let progressing = deployment_condition(deployment, "Progressing")?;
     progressing
@@ -55,13 +55,13 @@ pub(crate) fn progressing_reason(deployment: &Deployment) -> Option<&str> {
         .filter(|_| is_observed(deployment))
 }
 
-/// Whether the Deployment controller was told to leave the pods as they are (`kubectl rollout pause`).
+/// Whether the Deployment is paused (`kubectl rollout pause`).
 pub(crate) fn is_paused(deployment: &Deployment) -> bool {
     let spec = deployment.spec.as_ref();
     spec.is_some_and(|spec| spec.paused == Some(true))
 }
 
-/// Whether all pods are made from the present template.
+/// Whether all pods have the current template.
 pub(crate) fn has_only_new_pods(deployment: &Deployment) -> bool {
     let status = deployment.status.as_ref();
     status.is_some_and(|status| status.replicas == status.updated_replicas)
@@ -79,7 +79,7 @@ pub(crate) fn hpa_condition<'a>(
 pub(crate) const HPA_DISABLED_REASONS: [&str; 3] =
     ["ScalingDisabled", "AmbiguousSelector", "InvalidSelector"];
 
-/// Why the HPA doesn't scale at all, whatever its metrics say.
+/// Why the HPA doesn't scale at all, whatever its metrics.
 pub(crate) fn hpa_disabled_reason(hpa: &HorizontalPodAutoscaler) -> Option<&str> {
     hpa_condition(hpa, "ScalingActive")
         .filter(|active| active.status == "False")?
@@ -88,12 +88,12 @@ pub(crate) fn hpa_disabled_reason(hpa: &HorizontalPodAutoscaler) -> Option<&str>
         .filter(|reason| HPA_DISABLED_REASONS.contains(reason))
 }
 
-/// Pods that the Deployment is to have.
+/// `spec.replicas` of the Deployment.
 pub(crate) fn spec_replicas(deployment: &Deployment) -> Option<i32> {
     deployment.spec.as_ref().and_then(|spec| spec.replicas)
 }
 
-/// Whether a field manager owns the number of pods.
+/// Whether a field manager owns `spec.replicas`.
 pub(crate) fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
     entry
         .fields_v1

@@ -1,4 +1,4 @@
-//! What the cluster has and says: the objects of a ModelService, its pods, and what others write into statuses.
+//! The observed state of the cluster: the objects of a ModelService, its pods, and the statuses of other controllers.
 
 pub(crate) mod config_map_wait;
 pub(crate) mod foreign_status;

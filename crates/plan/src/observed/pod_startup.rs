@@ -1,7 +1,7 @@
-//! Pods that have a node and don't get as far as a container.
+//! Pods that are scheduled but don't start their first container.
 //!
-//! Such a pod says nothing of the cause: neither its conditions nor its containers do, only events do (of the kubelet,
-//! and of the controller that attaches volumes).
+//! The conditions and containers of such a pod don't have the cause. Only events do: the kubelet's, and those of the
+//! controller that attaches volumes.
 
 use k8s_openapi::{
     api::core::v1::{ContainerStatus, Event, Pod},
@@ -14,30 +14,30 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// How long a pod may take on its node until its first container starts, or pulls its image: volumes are attached
-/// and mounted in that time. Its events are read after that.
+/// Time from scheduling until the first container starts or pulls its image. Volumes are attached and mounted in that
+/// time. After it, the pod counts as stuck, and its events are read.
 const STARTUP_GRACE_PERIOD: SignedDuration = SignedDuration::from_secs(30);
 
-/// Time between two looks at the events of a pod that stays as it is. The kubelet tries again every two minutes at
-/// last, and tells so.
+/// Time between two reads of a stuck pod's events. The kubelet's longest retry interval is two minutes, and each retry
+/// is an event.
 const POLL_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
-/// Digits of a UID, which are in base 16.
+/// Hexadecimal digits of a UID.
 const ID_DIGITS: usize = 32;
 
-/// Most bytes of what an event says that are passed on.
+/// Maximum bytes of an event's message in a condition.
 const MAX_MESSAGE_BYTES: usize = 512;
 
-/// Reasons of events that keep a pod from its first container
+/// Reasons of events of pods that can't start their first container
 /// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/events/event.go>).
 const ATTACH_REASON: &str = "FailedAttachVolume";
 const VOLUME_REASONS: [&str; 3] = ["FailedMount", ATTACH_REASON, "FailedMapVolume"];
 const SANDBOX_REASON: &str = "FailedCreatePodSandBox";
 
-/// What the controller that attaches volumes says of one that is attached to another node.
+/// Message of the attach controller about a volume that is attached to another node.
 const ATTACHED_ELSEWHERE: &str = "Multi-Attach error";
 
-/// Whether the volume of a pod is attached to another node, which ends only with the pods there.
+/// Whether the volume of a pod is attached to another node. It stays attached until the pods there end.
 pub(crate) fn is_attached_elsewhere(events: &[Event]) -> bool {
     events.iter().any(|event| {
         event.reason.as_deref() == Some(ATTACH_REASON)
@@ -48,17 +48,17 @@ pub(crate) fn is_attached_elsewhere(events: &[Event]) -> bool {
     })
 }
 
-/// What keeps a pod from its first container.
+/// Why a pod can't start its first container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StartupFailure {
-    /// A volume, and why as text.
+    /// A volume can't be attached or mounted, with the cause.
     Volume(String),
-    /// What containers run in, such as the pod's network, and why as text.
+    /// The pod sandbox, such as the network, can't be created, with the cause.
     Sandbox(String),
 }
 
-/// The UID of the pod whose events are to be read, as `involvedObject.uid` has it: the first by name that is stuck.
-/// One is enough, since all are made alike.
+/// The UID of the stuck pod whose events are to be read, for `involvedObject.uid`. It is the first one by name: one is
+/// sufficient, because all pods have the same template.
 #[must_use]
 pub fn stuck_pod_uid(observed: &Observed, now: Timestamp) -> Option<String> {
     let is_due = |pod: &&Pod| stuck_since(pod).is_some_and(|due| due <= now);
@@ -66,7 +66,7 @@ pub fn stuck_pod_uid(observed: &Observed, now: Timestamp) -> Option<String> {
     stuck.metadata.uid.clone()
 }
 
-/// When a pod may turn out to be stuck, or its events may tell something else.
+/// When a pod may become stuck, or a stuck pod may have new events.
 pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let due = pods::live(observed).into_iter().filter_map(stuck_since);
     let next = |due: Timestamp| {
@@ -79,8 +79,7 @@ pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestam
     due.filter_map(next).min()
 }
 
-/// From when on the pod is stuck. Nothing where it has no node yet, or a container has come so far as to say itself
-/// what it waits for.
+/// From when on the pod counts as stuck. `None` if it isn't scheduled yet, or if a container has a state of its own.
 fn stuck_since(pod: &Pod) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
     let is_true = |kind| pod_condition(pod, kind).filter(|condition| condition.status == "True");
@@ -108,7 +107,7 @@ fn has_begun(status: &ContainerStatus) -> bool {
     !waits_for_its_pod || has_ended_before
 }
 
-/// What the newest event tells that names a cause; one that only tells of a timeout counts where no other does.
+/// The cause in the newest event. Events that only report a timeout count if there are no others.
 pub(crate) fn startup_failure(
     model_service: &ValidatedModelService,
     events: &[Event],
@@ -135,7 +134,7 @@ pub(crate) fn startup_failure(
     newest.map(|(_, _, startup_failure)| startup_failure)
 }
 
-/// When an event was told last.
+/// When an event was last observed.
 fn time(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref();
     let micro = series
@@ -159,8 +158,8 @@ fn volume_failure_message(model_service: &ValidatedModelService, message: &str) 
     }
 }
 
-/// The text with each word that holds a UID, or as long a number in base 16, cut there: another pod, and another try,
-/// has another one.
+/// The text with each word truncated at a UID or at a hexadecimal number of the same length, because these differ
+/// between pods and attempts.
 fn without_ids(message: &str) -> String {
     let words = message.split_whitespace().map(|word| {
         let before = id_at(word).and_then(|place| word.get(..place));
@@ -174,7 +173,7 @@ fn without_ids(message: &str) -> String {
     text
 }
 
-/// Where a run of at least [`ID_DIGITS`] digits in base 16, with or without hyphens, begins.
+/// The index of the first run of at least [`ID_DIGITS`] hexadecimal digits, with or without hyphens.
 fn id_at(word: &str) -> Option<usize> {
     let mut run: Option<(usize, usize)> = None;
     let mut is_at_a_start = true;

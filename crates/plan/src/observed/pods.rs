@@ -1,4 +1,4 @@
-//! What pods say about themselves.
+//! The state of pods.
 
 use k8s_openapi::{
     api::core::v1::{ContainerState, ContainerStatus, Pod},
@@ -13,8 +13,8 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// The pods that serve, or may come to, in an order that doesn't depend on when they were seen. One
-/// that is being deleted, or that has ended for good (evicted, or lost with its node), does neither.
+/// The pods that serve or may do so later, sorted by name. Pods that are being deleted or have ended (evicted, or lost
+/// with their node) are excluded.
 pub(crate) fn live(observed: &Observed) -> Vec<&Pod> {
     let has_ended = |pod: &Pod| {
         let phase = pod
@@ -32,7 +32,7 @@ pub(crate) fn live(observed: &Observed) -> Vec<&Pod> {
     pods
 }
 
-/// The [`live`] pods that serve, or are to serve, the model that the spec names.
+/// The [`live`] pods of the model in the spec.
 pub(crate) fn of_this_model<'a>(
     observed: &'a Observed,
     model_service: &ValidatedModelService,
@@ -53,7 +53,7 @@ pub(crate) fn of_this_model<'a>(
     pods
 }
 
-/// Whether the pod is, or ever was, ready. The kubelet says that a pod isn't when it first sees it, and after that tells
+/// Whether the pod is or ever was ready. The kubelet reports an unready pod when it first sees it, and then reports
 /// only changes.
 pub(crate) fn has_served(pod: &Pod) -> bool {
     const FIRST_REPORT: SignedDuration = SignedDuration::from_secs(1);
@@ -90,8 +90,8 @@ pub(crate) fn fetch_status(pod: &Pod) -> Option<&ContainerStatus> {
         .find(|status| status.name == FETCH_CONTAINER)
 }
 
-/// Why the pod doesn't have its model, as its containers say. A failure holds until the container
-/// that reported it gets further than that.
+/// Why the pod doesn't have its model, according to its containers. A failure holds until its container has made
+/// further progress.
 pub(crate) fn model_failure(pod: &Pod) -> Option<TerminationMessage> {
     fetch_failure(pod).or_else(|| {
         server_status(pod)
@@ -100,15 +100,15 @@ pub(crate) fn model_failure(pod: &Pod) -> Option<TerminationMessage> {
     })
 }
 
-/// Why the container that fetches the model has ended without it.
+/// Why the container that fetches the model has failed.
 pub(crate) fn fetch_failure(pod: &Pod) -> Option<TerminationMessage> {
     fetch_status(pod)
         .filter(|status| !has_succeeded(status))
         .and_then(termination_message)
 }
 
-/// The Secret, ConfigMap or key without which the kubelet doesn't start a container, in its words. What else it says of a
-/// container that it can't configure has the pod's UID in it.
+/// The kubelet's message about a missing Secret, ConfigMap or key, without which it doesn't start a container. Its
+/// other messages about a container's configuration contain the pod's UID.
 pub(crate) fn missing_object(status: &ContainerStatus) -> Option<&str> {
     const BEGINNINGS: [&str; 3] = ["secret \"", "configmap \"", "couldn't find key "];
     let waiting = status.state.as_ref()?.waiting.as_ref()?;
@@ -124,7 +124,7 @@ fn has_succeeded(status: &ContainerStatus) -> bool {
     terminated(status.state.as_ref()).is_some_and(|(exit_code, _)| exit_code == 0)
 }
 
-/// What the container wrote when it last failed.
+/// The termination message of the container's last failure.
 fn termination_message(status: &ContainerStatus) -> Option<TerminationMessage> {
     [status.state.as_ref(), status.last_state.as_ref()]
         .into_iter()

@@ -1,4 +1,4 @@
-//! What is observed about a ModelService, as plain data.
+//! The observed state of a ModelService, as plain data.
 
 use std::collections::BTreeSet;
 
@@ -17,11 +17,11 @@ use springtide_api::targets::Signal;
 
 use crate::{child::ChildKind, keda::ScaledObject};
 
-/// What is observed about a ModelService. Objects are looked up by name, whoever owns them; their
-/// `metadata.managedFields` must be there.
+/// The observed state of a ModelService. Objects are looked up by name, whoever owns them. They must have their
+/// `metadata.managedFields`.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
-    /// When it is observed: what schedules ask for depends on it.
+    /// The time of the observation. Schedules depend on it.
     pub at: Timestamp,
     /// The Service with the ModelService's name.
     pub service: Option<Service>,
@@ -33,74 +33,74 @@ pub struct Observed {
     pub horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
     /// The ScaledObject with the ModelService's name.
     pub scaled_object: Option<ScaledObject>,
-    /// The HorizontalPodAutoscaler that KEDA makes for that ScaledObject
+    /// The HorizontalPodAutoscaler that KEDA creates for that ScaledObject
     /// ([`ValidatedModelService::keda_hpa_name`](crate::ValidatedModelService::keda_hpa_name)).
     pub keda_horizontal_pod_autoscaler: Option<HorizontalPodAutoscaler>,
-    /// Names of the HorizontalPodAutoscalers that scale the Deployment and were made by neither the
-    /// operator nor KEDA for this ModelService ([`is_foreign_autoscaler`](crate::is_foreign_autoscaler)). Only where the
-    /// number of pods is fixed: beside an autoscaler of ours an HPA says so itself.
+    /// Names of the HorizontalPodAutoscalers that scale the Deployment, but were created neither by the operator nor by
+    /// KEDA for this ModelService ([`is_foreign_autoscaler`](crate::is_foreign_autoscaler)). Only with fixed replicas:
+    /// beside an autoscaler of ours, the HPA reports the conflict itself.
     pub other_autoscalers: BTreeSet<String>,
-    /// The pods that [`labels::selecting`](crate::labels::selecting) selects.
+    /// The pods with the [`labels::selector_labels`](crate::labels::selector_labels).
     pub pods: Vec<Pod>,
-    /// The events of the pod that is stuck ([`stuck_pod_uid`](crate::stuck_pod_uid)), if there is one.
+    /// The events of the stuck pod ([`stuck_pod_uid`](crate::stuck_pod_uid)), if there is one.
     pub events: Vec<Event>,
-    /// What the cluster can do.
+    /// The optional capabilities of the cluster.
     pub capabilities: Capabilities,
 }
 
-/// What a cluster can do that not every cluster can.
+/// Optional capabilities of a cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// KEDA's ScaledObject is served.
+    /// Whether the API server serves KEDA's ScaledObject.
     pub keda: bool,
-    /// Whether KEDA may run, as far as the cluster tells.
+    /// Whether KEDA may be running, as far as API discovery tells.
     pub external_metrics: ExternalMetrics,
-    /// What a HorizontalPodAutoscaler can follow besides CPU and memory.
+    /// The pod metrics that a HorizontalPodAutoscaler can follow besides CPU and memory.
     pub pods_metrics: PodsMetrics,
-    /// What chooses users and groups of pods.
+    /// What assigns users and groups to pods.
     pub platform: Platform,
 }
 
-/// What chooses users and groups of pods that don't ask for one.
+/// What assigns users and groups to pods that don't request one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Platform {
-    /// Nothing: the pod's own spec and its images do.
+    /// Only the pod's spec and its images.
     Kubernetes,
-    /// It hasn't been asked yet.
+    /// Not yet discovered.
     #[default]
     Unknown,
-    /// Security context constraints (`security.openshift.io`), which refuse users of the pod's own choice.
+    /// Security context constraints (`security.openshift.io`), which reject users that the pod requests.
     OpenShift,
 }
 
-/// Whether there is the external metrics API (`external.metrics.k8s.io`), which KEDA registers beside its
-/// definitions: these stay where somebody deletes KEDA itself.
+/// Whether the external metrics API (`external.metrics.k8s.io`) exists. KEDA registers it. KEDA's CRDs may remain when
+/// KEDA itself is deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ExternalMetrics {
-    /// There is no such API: no KEDA runs, or it can't pass a reading on.
+    /// The API doesn't exist: KEDA isn't running, or can't serve readings.
     Absent,
-    /// It hasn't been asked yet.
+    /// Not yet discovered.
     #[default]
     Unknown,
-    /// It is registered, whether it answers just now or not.
+    /// The API is registered, whether or not it currently responds.
     Registered,
 }
 
 /// Which serving signals the custom metrics API (`custom.metrics.k8s.io`) has for pods.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum PodsMetrics {
-    /// There is no such API: no adapter is installed.
+    /// The API doesn't exist: no adapter is installed.
     Absent,
-    /// It is registered and doesn't answer, or hasn't been asked yet.
+    /// The API is registered and doesn't respond, or isn't discovered yet.
     #[default]
     Unknown,
-    /// It lists these. Less than what there is: an adapter leaves out what no pod reports just now,
-    /// and lists nothing after a start without Prometheus.
+    /// The API lists these. The list can be incomplete: an adapter omits metrics that no pod currently reports, and
+    /// lists none after a start without Prometheus.
     Listed(BTreeSet<Signal>),
 }
 
 impl Observed {
-    /// Metadata of the object of a kind that has the ModelService's name.
+    /// Metadata of the object of a kind with the ModelService's name.
     pub(crate) fn metadata(&self, kind: ChildKind) -> Option<&ObjectMeta> {
         match kind {
             ChildKind::Service => self.service.as_ref().map(|object| &object.metadata),

@@ -1,14 +1,14 @@
-//! Replies of serving pods to a query of their status.
+//! Replies of serving pods to status queries.
 
 use springtide_contract::batching::ServerStatus;
 
-/// The reply of a serving pod to a query of its status.
+/// The reply of a serving pod to a status query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusReply {
     /// The status.
     Status(ServerStatus),
-    /// Something else: the server is of another version.
+    /// An unknown format: the server has another version.
     Unreadable,
-    /// Nothing: the pod is gone, unreachable or too busy.
+    /// No reply: the pod is deleted, unreachable or too busy.
     Unreachable,
 }

@@ -7,7 +7,7 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// Annotations of the pods that serve the model which the spec names.
+/// Annotations of the pods that serve the model of the spec.
 pub(crate) fn model_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, String> {
     let uri = (MODEL_URI.to_owned(), model_service.model_uri().to_string());
     let sha256 = model_service

@@ -1,4 +1,4 @@
-//! How fast the number of pods changes, as `autoscaling/v2` writes it.
+//! The scaling behavior in the form of `autoscaling/v2`.
 
 use k8s_openapi::api::autoscaling::v2::{
     HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscalerBehavior,

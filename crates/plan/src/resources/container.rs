@@ -1,4 +1,4 @@
-//! The containers of a serving pod: one that fetches the model, and the server.
+//! The containers of a serving pod: the init container that fetches the model, and the server.
 
 use std::{collections::BTreeMap, fmt, iter};
 
@@ -22,29 +22,29 @@ use crate::{
 /// Name of the init container that fetches the model.
 pub const FETCH_CONTAINER: &str = "fetch-model";
 
-/// Name of the container that serves it.
+/// Name of the container that serves the model.
 pub const SERVER_CONTAINER: &str = "server";
 
-/// Name of the port that it serves on.
+/// Name of its HTTP port.
 pub(super) const HTTP_PORT_NAME: &str = "http";
 
-/// Name of the port that it serves gRPC on.
+/// Name of its gRPC port.
 pub(super) const GRPC_PORT_NAME: &str = "grpc";
 
-/// Name of the port that it answers probes and scrapes on, which clients can't keep busy.
+/// Name of its port for probes and scrapes, which clients can't keep busy.
 const HEALTH_PORT_NAME: &str = "health";
 
-/// Room on the node's disk that each container is sure to get, in MiB: for logs, and small models.
+/// Ephemeral storage that each container requests, in MiB: for logs and small models.
 const EPHEMERAL_REQUEST_MEBIBYTES: i32 = 64;
 
-/// Room on the node's disk for logs beside the model, in MiB. The kubelet keeps five files of 10 MiB of a
-/// container by default.
+/// Ephemeral storage for logs, in addition to the model, in MiB. By default, the kubelet keeps five files of 10 MiB per
+/// container.
 const LOGS_MEBIBYTES: i32 = 1024;
 
-/// Resource name of room on the node's disk, which counts logs and the model's volume.
+/// Resource name of ephemeral storage, which includes logs and the model's volume.
 pub(crate) const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 
-/// Request timeout over latency objective.
+/// Ratio of the request timeout to the default latency objective.
 const TIMEOUT_PER_OBJECTIVE: i32 = 10;
 
 pub(super) fn fetch(
@@ -77,8 +77,7 @@ pub(super) fn fetch(
             .collect(),
             model_service,
         )),
-        // A pod needs the larger of what its init containers and its containers need, so this costs
-        // nothing.
+        // A pod needs the larger of the requests of its init containers and of its containers. So this costs nothing.
         resources: Some(resources(model_service, &BTreeMap::new())),
         volume_mounts: Some(volumes::fetch_mounts(model_service)),
         ..base(model_service, settings)
@@ -104,13 +103,13 @@ pub(super) fn server(
         )),
         volume_mounts: Some(volumes::server_mounts(model_service)),
         startup_probe: Some(Probe {
-            // So that the threshold counts seconds.
+            // The failure threshold then counts seconds.
             period_seconds: Some(1),
             timeout_seconds: Some(1),
             failure_threshold: Some(model_service.server().startup_timeout_seconds),
             ..probe(paths::READY)
         }),
-        // A new pod takes load soon after it is ready; a busy one isn't taken out for a slow answer.
+        // A new pod gets load soon after it is ready. A busy pod isn't removed for a slow response.
         readiness_probe: Some(Probe {
             period_seconds: Some(2),
             timeout_seconds: Some(5),
@@ -136,7 +135,7 @@ pub(super) fn server(
     }
 }
 
-/// What both containers have in common.
+/// The fields that both containers have in common.
 fn base(model_service: &ValidatedModelService, settings: &OperatorSettings) -> Container {
     let server = model_service.server();
     let env_from = &model_service.pod().spec().env_from;
@@ -160,7 +159,7 @@ fn base(model_service: &ValidatedModelService, settings: &OperatorSettings) -> C
     }
 }
 
-/// Variables of the operator, and those of the spec, which can name them.
+/// The operator's variables, and then those of the spec, which can reference them.
 fn with_asked(mut variables: Vec<EnvVar>, model_service: &ValidatedModelService) -> Vec<EnvVar> {
     variables.extend(model_service.pod().spec().env.iter().cloned());
     variables
@@ -173,7 +172,7 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
         .or(model_service.pod_resources().cores_without_limit)
         .map(|workers| variable(env::WORKERS, &workers));
     [
-        // Not where to listen: all addresses of the families that the node has are the default.
+        // No listen address: by default the server listens on all addresses of the node's families.
         variable(env::PORT, &defaults::PORT),
         variable(env::GRPC_PORT, &defaults::GRPC_PORT),
         variable(env::HEALTH_PORT, &defaults::HEALTH_PORT),
@@ -213,8 +212,8 @@ fn environment(model_service: &ValidatedModelService) -> Vec<EnvVar> {
     .collect()
 }
 
-/// An objective has requests refused, which only signals that count them can follow. With the defaults it is
-/// the default target of the 95th percentile; who gives requests more time has slower models.
+/// A latency objective rejects requests, and only signals that count rejected requests can follow that. With the
+/// defaults it is the default target of the 95th percentile. A longer request timeout means a slower model.
 fn latency_objective_milliseconds(model_service: &ValidatedModelService) -> i32 {
     let server = model_service.server();
     let counts_refused = match model_service.scaling() {
@@ -257,7 +256,7 @@ fn probe(path: &str) -> Probe {
     }
 }
 
-/// Requests and limits of a container with these devices.
+/// Requests and limits of a container with these extended resources.
 fn resources(
     model_service: &ValidatedModelService,
     devices: &BTreeMap<String, Quantity>,

@@ -11,11 +11,11 @@ use crate::{
     spec::schedule::{Occurrence, Schedule},
 };
 
-/// KEDA compares by the minute and takes no window without length.
+/// Minimum length of a window: KEDA compares by the minute and rejects empty windows.
 const MIN_WINDOW: SignedDuration = SignedDuration::from_mins(1);
 
-/// The trigger: while the schedule holds it reads as so many pods, and as none at other times. Its
-/// target is one for each pod.
+/// The trigger. While the schedule is active, its reading is the schedule's minimum replicas, and otherwise none. Its
+/// target is one per pod.
 pub(super) fn cron_trigger(schedule: &Schedule, now: Timestamp) -> Trigger {
     let (start, end) = boundaries(schedule, now);
     Trigger {
@@ -35,9 +35,9 @@ pub(super) fn cron_trigger(schedule: &Schedule, now: Timestamp) -> Trigger {
     }
 }
 
-/// Start and end. KEDA leaves out what the clocks skip, and would hold the floor for a day, or not at
-/// all; so while such a time comes next, both are written out as the dates on which they come. A
-/// schedule that the clocks skip whole is better left out.
+/// Start and end. KEDA skips times that the clocks skip, and would then apply the minimum for a day, or never. So while
+/// such a time is next, both are written as the dates on which they occur. If the clocks skip both start and end, KEDA
+/// rightly skips the window.
 fn boundaries(schedule: &Schedule, now: Timestamp) -> (String, String) {
     let (Some(start), Some(end)) = (schedule.next_start(now), schedule.next_end(now)) else {
         return schedule.expressions();
@@ -59,7 +59,7 @@ fn boundaries(schedule: &Schedule, now: Timestamp) -> (String, String) {
     (date(start, end), date(end, start))
 }
 
-/// The cron expression of a date.
+/// The cron expression of a point in time.
 fn date(schedule: &Schedule, at: Timestamp) -> String {
     let at = at.to_zoned(schedule.zone().clone());
     format!(

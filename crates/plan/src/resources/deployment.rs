@@ -20,14 +20,14 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// Seconds that a new pod must have been ready before it counts as available, so that one that
-/// crashes on its first requests stops a rollout.
+/// Seconds for which a new pod must be ready before it counts as available. So a pod that crashes on its first requests
+/// stops a rollout.
 const MIN_READY_SECONDS: i32 = 5;
 
-/// How many former ones are kept, each as an empty ReplicaSet, for a look back.
+/// Number of previous revisions that are kept for inspection.
 const REVISION_HISTORY_LIMIT: i32 = 3;
 
-/// Annotation of pods with the local volumes that don't keep a node from being removed
+/// Annotation of pods with the local volumes that don't block the removal of a node
 /// (<https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md>).
 const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
 
@@ -43,7 +43,7 @@ pub(super) fn build(
             ..model_service.child_metadata()
         },
         spec: Some(DeploymentSpec {
-            // Set where it is created alone: see `replicas`.
+            // Set only when the Deployment is created: see `replicas`.
             replicas: None,
             selector: labels::selector(model_service.name()),
             strategy: Some(rollout::strategy(model_service, observed)),
@@ -57,9 +57,9 @@ pub(super) fn build(
     }
 }
 
-/// What each serving pod is made from. It depends on the spec, the operator and what the ModelService has in
-/// [`learned_facts`](ValidatedModelService::without_learned_facts), and of what is observed on the platform alone: another one for the
-/// same spec and learned_facts is an upgrade, which is staged.
+/// The pod template. It depends only on the spec, the operator, the facts learned about the model
+/// ([`without_learned_facts`](ValidatedModelService::without_learned_facts) removes them) and the platform. Another
+/// template for the same spec and facts is an upgrade, which is staged.
 pub(crate) fn pod_template(
     model_service: &ValidatedModelService,
     observed: &Observed,
@@ -78,7 +78,7 @@ pub(crate) fn pod_template(
 fn pod_annotations(model_service: &ValidatedModelService) -> BTreeMap<String, String> {
     let pod = model_service.pod();
     let mut annotations = BTreeMap::from([
-        // Pods fetch their model anew, and what else they write there goes with them, too.
+        // New pods fetch their model again, and other local data ends with the pod.
         (
             SAFE_TO_EVICT.to_owned(),
             [volumes::MODELS]
@@ -123,8 +123,7 @@ fn pod(
         containers: vec![container::server(model_service, settings)],
         volumes: Some(volumes::volumes(model_service)),
         security_context: Some(pod_security::pod(pod.security_context(), observed)),
-        // Said although it is the default: what an applied object no longer says, its deprecated form
-        // `serviceAccount` would keep.
+        // Set although it is the default. Otherwise the deprecated field `serviceAccount` would keep a previous value.
         service_account_name: Some(asked.service_account_name.clone()),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -142,7 +141,7 @@ fn pod(
     }
 }
 
-/// Longest time that a pod needs to end.
+/// Maximum time that a pod needs to terminate.
 fn termination_seconds(model_service: &ValidatedModelService) -> i64 {
     defaults::termination_seconds(model_service.request_timeout_milliseconds()).into()
 }

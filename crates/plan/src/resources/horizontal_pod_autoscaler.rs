@@ -43,8 +43,8 @@ fn metrics(effective: &EffectiveTargets<'_>) -> Vec<MetricSpec> {
     targets.iter().map(metric).collect()
 }
 
-/// Mean use of a resource over the serving containers of all pods, in percent of what they request: a container
-/// that something else adds, with or without a request, changes nothing.
+/// Mean utilization of a resource by the serving containers of all pods, in percent of their requests. Containers that
+/// webhooks add don't count.
 fn utilization(resource: &str, percent: i32) -> MetricSpec {
     MetricSpec {
         type_: "ContainerResource".to_owned(),
@@ -61,7 +61,7 @@ fn utilization(resource: &str, percent: i32) -> MetricSpec {
     }
 }
 
-/// Mean reading over all pods. An adapter has each in the unit of the API's field.
+/// Mean reading of all pods. The adapter's unit is that of the API's field.
 fn pods_metric(name: &str, target: i32) -> MetricSpec {
     MetricSpec {
         type_: "Pods".to_owned(),

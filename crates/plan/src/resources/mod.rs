@@ -1,4 +1,4 @@
-//! The objects that are made for a ModelService, one file each.
+//! The objects of a ModelService, one file each.
 
 mod annotations;
 mod behavior;
@@ -26,7 +26,7 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// Everything that the spec asks for and the cluster can do, in the order in which it is applied.
+/// All objects that the spec requests and the cluster supports, in the order of their application.
 pub(crate) fn build(
     model_service: &ValidatedModelService,
     active: &ActiveAutoscaler<'_>,

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use springtide_api::ModelUri;
 use springtide_contract::{env, paths};
 
-/// Name of the volume that the model comes from.
+/// Name of the volume with the model's source.
 pub(super) const VOLUME: &str = "source";
 
 /// How a serving pod gets its model.
@@ -17,9 +17,9 @@ pub(crate) struct ModelSource {
     pub(super) uri: Option<String>,
     /// URI for `springtide-server fetch`, as an environment variable.
     pub(super) uri_variable: Option<EnvVar>,
-    /// Volume that the model comes from.
+    /// Volume with the model's source.
     pub(super) volume: Option<Volume>,
-    /// Whether the model is so small (1 MiB) that fetching it takes no time.
+    /// Whether the model is small (up to 1 MiB), so that fetching takes no time.
     pub(super) is_small: bool,
     /// Whether all pods that are created after a change have the same content.
     pub(crate) is_consistent: bool,
@@ -35,7 +35,8 @@ impl ModelSource {
                     name: VOLUME.to_owned(),
                     config_map: Some(ConfigMapVolumeSource {
                         name: name.clone(),
-                        // The fetch reports a missing ConfigMap; a required one would block the pod in silence.
+                        // The fetch reports a missing ConfigMap. A required volume would block the pod without a
+                        // message.
                         optional: Some(true),
                         ..ConfigMapVolumeSource::default()
                     }),
@@ -74,8 +75,8 @@ fn file_uri(path: &str) -> String {
     format!("file://{}/{path}", paths::SOURCE_DIR)
 }
 
-/// A variable whose value is a key of a Secret. Until the key exists, the kubelet doesn't start the container, and tries
-/// again every ten to fifteen seconds.
+/// A variable whose value is a key of a Secret. Until the key exists, the kubelet doesn't start the container, and
+/// retries every 10 to 15 s.
 fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Pod Security "restricted", and a read-only root on top
+//! Pod Security Standard "restricted", with a read-only root filesystem
 //! (<https://kubernetes.io/docs/concepts/security/pod-security-standards/>).
 
 use k8s_openapi::api::core::v1::{
@@ -8,22 +8,22 @@ use springtide_api::pod::SecurityContext;
 
 use crate::observed::{Observed, Platform};
 
-/// User and group of distroless' `nonroot` images. It is also the group of volumes, so that the
-/// server may read claims and write the model.
+/// User and group of distroless' `nonroot` images. It is also the group of volumes, so that the server can read claims
+/// and write the model.
 const NON_ROOT: i64 = 65_532;
 
-/// What chooses the pods' user and group.
+/// What assigns the pods' user and group.
 fn chosen_by(asked: Option<SecurityContext>, observed: &Observed) -> SecurityContext {
     let found = match observed.capabilities.platform {
         Platform::Kubernetes => SecurityContext::Default,
         Platform::OpenShift => SecurityContext::Platform,
-        // Pods that are there aren't rolled before it is known what for.
+        // Present pods aren't replaced before the platform is known.
         Platform::Unknown => live(observed),
     };
     asked.unwrap_or(found)
 }
 
-/// What the Deployment that is there leaves to the platform.
+/// What the present Deployment leaves to the platform.
 fn live(observed: &Observed) -> SecurityContext {
     let deployment = observed.deployment.as_ref();
     let pod = deployment
@@ -38,7 +38,7 @@ fn live(observed: &Observed) -> SecurityContext {
 pub(super) fn pod(asked: Option<SecurityContext>, observed: &Observed) -> PodSecurityContext {
     let user = match chosen_by(asked, observed) {
         SecurityContext::Default => Some(NON_ROOT),
-        // Security context constraints give a namespace a user and a group of its own, and refuse others
+        // Security context constraints assign a user and a group to each namespace, and reject others
         // (<https://docs.redhat.com/en/documentation/openshift_container_platform/4.19/html/authentication_and_authorization/managing-pod-security-policies>).
         SecurityContext::Platform => None,
     };

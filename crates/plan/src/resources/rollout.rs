@@ -1,5 +1,4 @@
-//! How pods of a new spec take the place of former ones, so that a rollout never waits for room that only a former
-//! pod can give.
+//! The rollout strategy. A rollout never waits for room that only a previous pod can free.
 
 use std::ops::RangeInclusive;
 
@@ -22,21 +21,20 @@ use crate::{
     spec::{ValidatedModelService, rollout_rules::is_zero},
 };
 
-/// Seconds without progress after which a rollout counts as failed: the API server's default, and the longest that the
-/// API server takes here.
+/// Progress deadline of a rollout in seconds: the API server's default, and the maximum here.
 const PROGRESS_DEADLINE_SECONDS: RangeInclusive<i32> = 600..=86_400;
 
-/// Seconds until a new pod has a node and its images.
+/// Seconds until a new pod is scheduled and has its images.
 const SCHEDULING_SECONDS: i32 = 300;
 
-/// Mebibytes of a model that even a slow source gives in a second.
+/// Minimum transfer rate of a model's source, in MiB per second.
 const FETCH_MEBIBYTES_PER_SECOND: i32 = 10;
 
-/// How long a new pod may be without a node before a former one makes room: another one may end meanwhile, or a node
-/// may come.
+/// Time for which a new pod may be unscheduled before a previous pod makes room. Another pod may end in that time, or a
+/// node may join.
 const SCHEDULING_GRACE_PERIOD: SignedDuration = SignedDuration::from_secs(60);
 
-/// What the scheduler says where another pod is in the way
+/// Messages of the scheduler if other pods occupy the room
 /// (<https://github.com/kubernetes/kubernetes/tree/v1.36.3/pkg/scheduler/framework/plugins>).
 const BLOCKED_BY_PODS: [&str; 7] = [
     "Insufficient ",
@@ -48,16 +46,16 @@ const BLOCKED_BY_PODS: [&str; 7] = [
     SINGLE_POD_VOLUME,
 ];
 
-/// A volume for one pod is in use: that doesn't end before its pod does.
+/// A volume for a single pod is in use until its pod ends.
 const SINGLE_POD_VOLUME: &str = "ReadWriteOncePod";
 
-/// What the scheduler says of nodes on which a pod would fit if others went, and of those on which it wouldn't
+/// Messages of the scheduler about nodes on which a pod would fit if others ended, and about nodes on which it wouldn't
 /// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/scheduler/framework/preemption/preemption.go>).
 const WOULD_FIT: &str = "No preemption victims found";
 const WOULD_NOT_FIT: &str = "Preemption is not helpful";
 
-/// Seconds without progress after which a rollout counts as failed. A pod that becomes ready is progress, so that the
-/// default is at least what one may take: to be placed, to fetch a model of the size that is allowed, and to start.
+/// Seconds without progress after which a rollout counts as failed. A pod that becomes ready is progress. So the
+/// default is at least the time of one pod: scheduling, fetching a model of the maximum size, and starting.
 pub(crate) fn progress_deadline_seconds(model_service: &ValidatedModelService) -> i32 {
     let fetch_seconds = if ModelSource::of(model_service.model_uri()).is_small {
         0
@@ -73,18 +71,18 @@ pub(crate) fn progress_deadline_seconds(model_service: &ValidatedModelService) -
     wanted.unwrap_or(default)
 }
 
-/// How a rollout goes.
+/// How pods of a new spec replace the previous ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RolloutMode {
-    /// By what the spec says, and else beside the former pods, which serve until the new ones do.
+    /// According to the spec. By default new pods start beside the previous ones, which serve until then.
     Standard,
-    /// No pod has ever served: all former ones make room at once.
+    /// No pod has ever served: all previous pods end at once.
     ReplaceAll,
-    /// New pods can't be placed beside the former ones: one of these goes for each.
+    /// New pods can't be placed beside the previous ones: each replaces one of them.
     OneAtATime,
 }
 
-/// How the rollout goes that is observed. Once it goes one pod at a time it goes on so to its end.
+/// The mode of the observed rollout. Once it is one pod at a time, it stays so until the rollout completes.
 pub(crate) fn rollout_mode(
     model_service: &ValidatedModelService,
     observed: &Observed,
@@ -134,8 +132,8 @@ pub(crate) fn strategy(
     }
 }
 
-/// Whether new pods can't be placed beside the former ones: a quota is used up, other pods are in the way on each
-/// node, or a volume is on another node.
+/// Whether new pods can't be placed beside the previous ones: a quota is exhausted, other pods occupy every node, or a
+/// volume is attached to another node.
 pub(crate) fn lacks_room(observed: &Observed) -> bool {
     let is_over_quota = observed.deployment.as_ref().is_some_and(|deployment| {
         deployment_condition(deployment, "ReplicaFailure").is_some_and(|failure| {
@@ -149,7 +147,7 @@ pub(crate) fn lacks_room(observed: &Observed) -> bool {
         || pod_startup::is_attached_elsewhere(&observed.events)
 }
 
-/// When a former pod is to make room for one that has no node.
+/// When a previous pod is to make room for an unscheduled one.
 pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let is_rolling = observed.deployment.as_ref().is_some_and(has_previous_pods);
     pods::live(observed)
@@ -160,8 +158,8 @@ pub(crate) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestam
         .min()
 }
 
-/// From when on the pod needs the room of another one. Nothing where it has a node, or where the end of another pod
-/// wouldn't help it.
+/// From when on the pod needs the room of another one. `None` if it is scheduled, or if the end of another pod wouldn't
+/// help.
 fn room_needed_from(pod: &Pod) -> Option<Timestamp> {
     let scheduled = pod_condition(pod, "PodScheduled")?;
     let message = scheduled.message.as_deref().unwrap_or_default();
@@ -177,14 +175,14 @@ fn room_needed_from(pod: &Pod) -> Option<Timestamp> {
     since(scheduled)?.checked_add(SCHEDULING_GRACE_PERIOD).ok()
 }
 
-/// Whether pods of a former spec are there.
+/// Whether pods of a previous spec exist.
 fn has_previous_pods(deployment: &Deployment) -> bool {
     deployment.status.as_ref().is_some_and(|status| {
         status.updated_replicas.unwrap_or_default() < status.replicas.unwrap_or_default()
     })
 }
 
-/// Whether the Deployment goes one pod at a time already.
+/// Whether the Deployment already replaces one pod at a time.
 fn has_no_surge(deployment: &Deployment) -> bool {
     let rules = deployment
         .spec

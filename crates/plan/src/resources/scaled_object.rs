@@ -105,7 +105,7 @@ fn prometheus_trigger(
             ("serverAddress".to_owned(), address.to_owned()),
             ("query".to_owned(), query),
             ("threshold".to_owned(), target.to_string()),
-            // An empty answer is a failed reading, not a zero.
+            // An empty result is a failed reading, not zero.
             ("ignoreNullValues".to_owned(), "false".to_owned()),
         ]
         .into_iter()
@@ -120,7 +120,7 @@ fn prometheus_trigger(
     }
 }
 
-/// Mean use of a resource over the serving containers of all pods, in percent of what they request.
+/// Mean utilization of a resource by the serving containers of all pods, in percent of their requests.
 fn utilization(signal: Signal, resource: &str, percent: i32) -> Trigger {
     Trigger {
         kind: resource.to_owned(),

@@ -1,11 +1,11 @@
-//! Where pods may run and how they get their image, as a pod's spec writes it.
+//! Placement and image pull secrets of pods.
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration, TopologySpreadConstraint};
 use springtide_api::pod::{Pod, TaintEffect, TolerationOperator};
 
 use crate::{labels, spec::ValidatedModelService};
 
-/// Label that pods of one spec of a Deployment have in common.
+/// Label that all pods of a pod template have.
 const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
 pub(super) fn image_pull_secrets(pod: &Pod) -> Option<Vec<LocalObjectReference>> {
@@ -43,7 +43,7 @@ fn toleration(toleration: &springtide_api::pod::Toleration) -> Toleration {
     }
 }
 
-/// Labels of nodes over which pods spread by default.
+/// Topology keys over which pods spread by default.
 const SPREAD_OVER: [&str; 2] = ["kubernetes.io/hostname", "topology.kubernetes.io/zone"];
 
 pub(super) fn spread(
@@ -60,7 +60,7 @@ pub(super) fn spread(
     (!constraints.is_empty()).then_some(constraints)
 }
 
-/// Spread evenly where it can be had; never at the price of a pod that doesn't start.
+/// A best-effort constraint: it never prevents a pod from starting.
 fn evenly(topology_key: &str) -> TopologySpreadConstraint {
     TopologySpreadConstraint {
         max_skew: 1,
@@ -70,7 +70,7 @@ fn evenly(topology_key: &str) -> TopologySpreadConstraint {
     }
 }
 
-/// One that doesn't say which pods count is about those of the ModelService.
+/// A constraint without a label selector gets that of the ModelService's pods.
 fn with_pod_selector(
     constraint: TopologySpreadConstraint,
     model_service: &ValidatedModelService,
@@ -80,7 +80,7 @@ fn with_pod_selector(
     }
     TopologySpreadConstraint {
         label_selector: Some(labels::selector(model_service.name())),
-        // Pods of the former spec are about to go: they don't count.
+        // Pods of the previous spec are about to end and don't count.
         match_label_keys: constraint
             .match_label_keys
             .or_else(|| Some(vec![POD_TEMPLATE_HASH.to_owned()])),

@@ -13,10 +13,10 @@ use crate::{labels, spec::ValidatedModelService};
 /// TCP port of the Service for HTTP.
 const HTTP_PORT: u16 = 80;
 
-/// What is spoken on it (<https://kubernetes.io/docs/concepts/services-networking/service/#application-protocol>).
+/// Its application protocol (<https://kubernetes.io/docs/concepts/services-networking/service/#application-protocol>).
 const HTTP_PROTOCOL: &str = "http";
 
-/// What gRPC is spoken over: HTTP/2 with prior knowledge and without TLS.
+/// The application protocol of gRPC: HTTP/2 with prior knowledge and without TLS.
 const GRPC_PROTOCOL: &str = "kubernetes.io/h2c";
 
 pub(super) fn build(model_service: &ValidatedModelService) -> Service {
@@ -35,7 +35,7 @@ pub(super) fn build(model_service: &ValidatedModelService) -> Service {
     }
 }
 
-/// A port that leads to the container's port of the same name.
+/// A port that targets the container's port of the same name.
 fn port(name: &str, port: u16, protocol: &str) -> ServicePort {
     ServicePort {
         name: Some(name.to_owned()),

@@ -1,4 +1,4 @@
-//! The volumes of a serving pod: where the model comes from, and where it goes to.
+//! The volumes of a serving pod: the source of the model, and the fetched model.
 
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Volume, VolumeMount};
 use springtide_contract::paths;
@@ -26,8 +26,7 @@ pub(super) fn volumes(model_service: &ValidatedModelService) -> Vec<Volume> {
         .collect()
 }
 
-/// Size of the volume that holds the fetched model, in MiB. A pod that fetches again has both files for a
-/// while.
+/// Size of the volume that holds the fetched model, in MiB. A pod that fetches again temporarily has both files.
 pub(super) fn models_mebibytes(model_service: &ValidatedModelService) -> i32 {
     2 * model_service.max_size_mebibytes()
 }
@@ -43,7 +42,7 @@ pub(super) fn fetch_mounts(model_service: &ValidatedModelService) -> Vec<VolumeM
         .collect()
 }
 
-/// Mounts of the container that serves it.
+/// Mounts of the container that serves the model.
 pub(super) fn server_mounts(model_service: &ValidatedModelService) -> Vec<VolumeMount> {
     [mount(MODELS, paths::MODEL_DIR, Some(true))]
         .into_iter()

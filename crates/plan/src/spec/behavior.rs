@@ -1,4 +1,4 @@
-//! How fast the number of pods changes, complete: the spec's fields over its preset's.
+//! The complete scaling behavior: the spec's fields, with the preset as default.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use springtide_api::behavior::{Behavior, Policy, PolicyType, Preset, ScalingRules, SelectPolicy};
@@ -8,26 +8,25 @@ use crate::{
     spec::Invalid,
 };
 
-/// How fast the number of pods changes.
+/// The complete scaling behavior.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompleteBehavior {
-    /// How it grows.
+    /// Rules for scaling up.
     pub scale_up: CompleteRules,
-    /// How it shrinks.
+    /// Rules for scaling down.
     pub scale_down: CompleteRules,
 }
 
-/// How the number of pods changes in one direction.
+/// Scaling rules of one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompleteRules {
-    /// How far back contrary wishes are minded, in seconds.
+    /// Stabilization window in seconds: how far back opposing recommendations are considered.
     pub stabilization_window_seconds: i32,
-    /// Which of the policies holds.
+    /// Which of the policies applies.
     pub select_policy: SelectPolicy,
-    /// How much may change in how long: at least one.
+    /// Maximum changes per period: at least one policy.
     pub policies: Vec<Policy>,
-    /// How far a reading may be from its target, in thousandths of the target. Nothing is the
-    /// cluster's own tolerance.
+    /// Tolerated deviation of a reading from its target, in thousandths of the target. `None` is the cluster's default.
     pub tolerance_thousandths: Option<i32>,
 }
 
@@ -50,25 +49,25 @@ impl CompleteBehavior {
     }
 }
 
-/// The numbers of a preset. Growth is a matter of requests that would be late, shrinking one of money:
-/// that is why no preset shrinks faster than it grows.
+/// The rules of a preset. Slow scale-up delays requests, slow scale-down only costs money. So no preset scales down
+/// faster than up.
 fn preset(preset: Preset) -> CompleteBehavior {
     match preset {
-        // Doubling in each of the HPA's syncs (15 s) reaches any bound within a minute or two, and 4
-        // pods keep a small service from being held to steps of one. Shrinking waits for 5 minutes
-        // without need: longer than a lull between two bursts, and than a rollout.
+        // Doubling in each of the HPA's syncs (15 s) reaches any bound within a minute or two. 4 pods spare a small
+        // service steps of one. The scale-down waits for 5 minutes: longer than a lull between two bursts, and than a
+        // rollout.
         Preset::FastUpSlowDown => CompleteBehavior {
             scale_up: rules(0, [percent(100, 15), pods(4, 15)]),
             scale_down: rules(300, [percent(10, 60)]),
         },
-        // A minute is 4 syncs: a swing that is over by then changes nothing. Down waits for twice
-        // the time of the default and takes twice as long.
+        // A minute is 4 syncs: a shorter swing changes nothing. The scale-down waits and takes twice as long as with
+        // the default.
         Preset::Steady => CompleteBehavior {
             scale_up: rules(60, [percent(50, 60), pods(2, 60)]),
             scale_down: rules(600, [percent(10, 120)]),
         },
-        // Four times as many pods in each sync; a minute without need is 4 syncs, which noise in
-        // one reading doesn't outlast.
+        // Four times as many pods in each sync. The scale-down waits for a minute, which is 4 syncs and outlasts noise
+        // in one reading.
         Preset::Aggressive => CompleteBehavior {
             scale_up: rules(0, [percent(300, 15), pods(10, 15)]),
             scale_down: rules(60, [percent(50, 60)]),
@@ -129,7 +128,7 @@ fn complete(
     Ok(complete)
 }
 
-/// A quantity from 0 to 1 in thousandths.
+/// A quantity from 0 to 1, in thousandths.
 fn thousandths(quantity: &Quantity) -> Option<i32> {
     const THOUSANDTH: i128 = WHOLE / 1000;
     let nanos = nanos(&quantity.0).filter(|nanos| (0..=WHOLE).contains(nanos))?;

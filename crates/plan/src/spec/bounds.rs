@@ -1,4 +1,4 @@
-//! The bounds of the spec's numbers and lists: those of the definition's schema, where they stand once.
+//! The bounds of the spec's numbers and lists. Their only definition is the schema of the CRD.
 
 use std::{fmt, sync::LazyLock};
 
@@ -16,8 +16,8 @@ static SCHEMA: LazyLock<Option<JSONSchemaProps>> = LazyLock::new(|| {
     fields.remove("spec")
 });
 
-/// Checks every number, and the length of every list, of a spec against the schema. The API server does so with the present
-/// definition; an older one may have let more through.
+/// Checks all numbers and list lengths of a spec against the schema. The API server does the same with the current CRD,
+/// but an older CRD may have allowed more.
 pub(crate) fn check(spec: &Value) -> Result<(), Invalid> {
     SCHEMA
         .as_ref()
@@ -26,10 +26,10 @@ pub(crate) fn check(spec: &Value) -> Result<(), Invalid> {
 
 fn check_field(field: &str, value: &Value, schema: &JSONSchemaProps) -> Result<(), Invalid> {
     match value {
-        // A number or a percentage is parsed as one.
+        // A number or a percentage: parsed elsewhere.
         Value::Number(_) if schema.x_kubernetes_int_or_string == Some(true) => Ok(()),
         Value::Number(number) => {
-            // Bounds have at most 32 bits, which a float has exactly.
+            // Bounds have at most 32 bits, which a float represents exactly.
             let bounds = Bounds {
                 min: schema.minimum,
                 max: schema.maximum,

@@ -1,4 +1,4 @@
-//! What is known of the memory that a pod of the model takes at rest, from an earlier status.
+//! The known memory of a pod at rest, from an earlier status.
 
 use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
@@ -11,25 +11,24 @@ use springtide_api::{
 
 use crate::observed::foreign_status::status_condition;
 
-/// How long pods that serve may take to say what they take at rest. Those of older servers never do, nor do those
-/// that the operator can't reach.
+/// Time for which reports of serving pods are awaited. Pods of older servers and unreachable pods never report.
 pub(crate) const REPORT_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
-/// What the target of memory is judged by.
+/// The inputs for the memory target.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct MemoryAtRest {
-    /// What a pod of the present model takes at rest, in MiB.
+    /// Memory of a pod of the current model at rest, in MiB.
     pub(crate) at_rest_mebibytes: Option<i32>,
-    /// From when on nothing more is expected of pods that haven't said it. Nothing while none has served.
+    /// Until when reports are awaited. `None` while no pod has served.
     pub(crate) report_deadline: Option<Timestamp>,
-    /// What a pod requests.
+    /// Memory request of a pod.
     pub(crate) request: Quantity,
-    /// What it gets at most, where that is bounded.
+    /// Memory limit of a pod, if it has one.
     pub(crate) limit: Option<Quantity>,
 }
 
 impl MemoryAtRest {
-    /// By what an earlier status has of the same model, and since when it has known that a pod serves it.
+    /// From an earlier status of the same model, and from the time since which a pod has served it.
     pub(crate) fn of(
         known: Option<&ModelStatus>,
         loaded_since: Option<Timestamp>,
@@ -53,7 +52,7 @@ impl MemoryAtRest {
     }
 }
 
-/// Since when a status has known that a pod serves its model.
+/// Since when, according to the status, a pod has served the model.
 pub(crate) fn loaded_since(status: &ModelServiceStatus) -> Option<Timestamp> {
     let loaded = status_condition(status, condition::MODEL_LOADED);
     let loaded = loaded.filter(|loaded| loaded.status == "True");

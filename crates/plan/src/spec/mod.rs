@@ -1,4 +1,4 @@
-//! The spec of a ModelService, parsed: what fails here is a spec that makes no sense.
+//! The parsed spec of a ModelService, and its errors.
 
 pub(crate) mod behavior;
 mod bounds;

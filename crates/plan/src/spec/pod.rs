@@ -1,4 +1,4 @@
-//! What the spec says of pods besides the server, parsed.
+//! The parsed `spec.pod`.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::{
     spec::{Invalid, invalid::InvalidPod, within},
 };
 
-/// Most MiB of an empty volume: 16 TiB.
+/// Maximum size of an empty volume in MiB: 16 TiB.
 const MAX_EMPTY_DIR_MEBIBYTES: i32 = 1 << 24;
 
-/// What an empty volume in memory says.
+/// Medium of an empty volume in memory.
 const IN_MEMORY: &str = "Memory";
 
-/// Labels without a prefix by which Services and the like usually select pods. A label of a ModelService that says
-/// what it is part of must not make its pods answer for another Service.
+/// Unprefixed labels that selectors usually use. If pods inherited such a label from their ModelService, another
+/// Service could select them.
 const SELECTOR_LABELS: [&str; 11] = [
     "app",
     "chart",
@@ -37,7 +37,7 @@ const SELECTOR_LABELS: [&str; 11] = [
     "version",
 ];
 
-/// What the spec says of pods besides the server, parsed.
+/// The parsed `spec.pod`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ServingPod {
     spec: Pod,
@@ -47,8 +47,7 @@ pub(crate) struct ServingPod {
 }
 
 impl ServingPod {
-    /// Parses what the spec says. `own_labels` are those of the ModelService, `request_timeout_milliseconds` is how
-    /// long a request may take.
+    /// Parses `spec.pod`. `own_labels` are the labels of the ModelService.
     pub(crate) fn parse(
         spec: &Pod,
         own_labels: Option<&BTreeMap<String, String>>,
@@ -101,17 +100,17 @@ impl ServingPod {
         })
     }
 
-    /// What stands in the spec.
+    /// The unparsed `spec.pod`.
     pub(crate) const fn spec(&self) -> &Pod {
         &self.spec
     }
 
-    /// Labels of everything that is made for the ModelService, besides those of the operator.
+    /// Labels of all objects of the ModelService, besides the operator's labels.
     pub(crate) const fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
 
-    /// Volumes besides those of the model.
+    /// The spec's volumes.
     pub(crate) fn volumes(&self) -> &[v1::Volume] {
         &self.volumes
     }
@@ -123,12 +122,12 @@ impl ServingPod {
         volumes.map(|volume| volume.name.as_str())
     }
 
-    /// Room on the node's disk that they may take together, in MiB.
+    /// Total size of the empty volumes on the node's disk, in MiB.
     pub(crate) const fn empty_dirs_mebibytes(&self) -> i32 {
         self.empty_dirs_mebibytes
     }
 
-    /// Mounts besides those of the model.
+    /// The spec's mounts.
     pub(crate) fn mounts(&self) -> impl Iterator<Item = v1::VolumeMount> {
         self.spec.volume_mounts.iter().map(|mount| v1::VolumeMount {
             name: mount.name.clone(),
@@ -139,7 +138,7 @@ impl ServingPod {
         })
     }
 
-    /// Who is asked to choose the pods' user and group.
+    /// What assigns the pods' user and group, according to the spec.
     pub(crate) const fn security_context(&self) -> Option<SecurityContext> {
         self.spec.security_context
     }
@@ -149,7 +148,7 @@ fn has_volume(spec: &Pod, mount: &VolumeMount) -> bool {
     spec.volumes.iter().any(|volume| volume.name == mount.name)
 }
 
-/// That none of these names is reserved.
+/// Checks that none of these names is reserved.
 fn check_not_reserved<'a>(
     field: &'static str,
     mut names: impl Iterator<Item = &'a String>,
@@ -164,9 +163,9 @@ fn check_not_reserved<'a>(
     }
 }
 
-/// Labels of a ModelService that what is made for it gets, too. A key without a prefix is its user's own
-/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>); one with a
-/// prefix belongs to a tool, which would take a copy for an object of its own.
+/// Labels of a ModelService that its objects inherit. Keys without a prefix are the user's own
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>). Keys with a
+/// prefix belong to tools, which would take the objects for their own.
 fn inherited_labels(own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let is_inherited = |key: &str| {
         !key.contains('/') && !is_reserved_label(key) && !SELECTOR_LABELS.contains(&key)
@@ -177,7 +176,7 @@ fn inherited_labels(own: &BTreeMap<String, String>) -> BTreeMap<String, String> 
         .collect()
 }
 
-/// The volume as a pod writes it, and the room on the node's disk that it may take, in MiB.
+/// The volume of a pod spec, and its maximum size on the node's disk in MiB.
 fn parse_volume(volume: &springtide_api::pod::Volume) -> Result<(v1::Volume, i32), InvalidPod> {
     let springtide_api::pod::Volume {
         name,
@@ -208,7 +207,7 @@ fn parse_volume(volume: &springtide_api::pod::Volume) -> Result<(v1::Volume, i32
                 on_disk = mebibytes;
             }
             Some(EmptyDirVolumeSource {
-                // As the API server writes it back.
+                // The canonical form of the API server.
                 size_limit: Some(quantity::mebibytes(mebibytes)),
                 medium: empty_dir.medium.filter(|medium| !medium.is_empty()),
             })
@@ -227,7 +226,7 @@ fn parse_volume(volume: &springtide_api::pod::Volume) -> Result<(v1::Volume, i32
     Ok((volume, on_disk))
 }
 
-/// Size of an empty volume in whole MiB, at least one.
+/// Size of an empty volume in MiB, rounded up, at least one.
 fn size(empty_dir: &EmptyDirVolumeSource) -> Option<i32> {
     let limit = nanos(&empty_dir.size_limit.as_ref()?.0)?;
     let mebibytes = i32::try_from(limit.checked_add(MEBI - 1)? / MEBI).ok()?;

@@ -1,4 +1,4 @@
-//! Requests and limits of a pod: what the spec leaves out follows what it says.
+//! Requests and limits of a pod. Omitted ones derive from the others.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,16 @@ use crate::{
     spec::{Invalid, invalid::InvalidResources},
 };
 
-/// Requests and limits of a pod, complete.
+/// The complete requests and limits of a pod.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PodResources {
-    /// CPU and memory that a container is sure to get.
+    /// CPU and memory requests of a container.
     pub(crate) requests: BTreeMap<String, Quantity>,
-    /// CPU and memory that it gets at most; without CPU where there is no limit.
+    /// CPU and memory limits of a container. There is no CPU limit if it is unlimited.
     pub(crate) limits: BTreeMap<String, Quantity>,
-    /// Extended resources, of which a container gets what it asks for.
+    /// Extended resources. Their requests equal their limits.
     pub(crate) extended: BTreeMap<String, Quantity>,
-    /// Whole cores that the server may take for the limit where there is none: those of the limit that it would have
-    /// by default.
+    /// Whole cores that the server uses without a CPU limit: those of the default limit.
     pub(crate) cores_without_limit: Option<i32>,
 }
 
@@ -77,7 +76,7 @@ impl PodResources {
     }
 }
 
-/// Devices: of each, the limit is what is asked for.
+/// Extended resources: the limit equals the request.
 fn extended(resources: &Resources) -> Result<BTreeMap<String, Quantity>, InvalidResources> {
     let is_other = |name: &str| DEFAULTS.iter().all(|(known, ..)| *known != name);
     let mut extended = BTreeMap::<String, Quantity>::new();

@@ -1,17 +1,17 @@
-//! What the spec says of rollouts, parsed.
+//! The parsed `spec.rollout`.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use springtide_api::rollout::Rollout;
 
 use crate::spec::Invalid;
 
-/// What the spec says of rollouts.
+/// The parsed `spec.rollout`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RolloutRules {
     pub(crate) max_surge: IntOrString,
-    /// Nothing where the operator may choose.
+    /// `None` if the operator chooses.
     pub(crate) max_unavailable: Option<IntOrString>,
-    /// Nothing where it follows from what a start may take.
+    /// `None` for the default, which depends on the start-up time.
     pub(crate) progress_deadline_seconds: Option<i32>,
 }
 
@@ -38,7 +38,7 @@ impl RolloutRules {
         })
     }
 
-    /// Whether the spec keeps every pod, whatever that costs.
+    /// Whether the spec allows no unavailable pod.
     pub(crate) fn keeps_every_pod(&self) -> bool {
         self.max_unavailable.as_ref().is_some_and(is_zero)
     }
@@ -56,7 +56,7 @@ fn is_amount(value: &IntOrString) -> bool {
     }
 }
 
-/// Whether it is 0, as a number or as a percentage.
+/// Whether the value is 0, as a number or as a percentage.
 pub(crate) fn is_zero(value: &IntOrString) -> bool {
     match value {
         IntOrString::Int(pods) => *pods == 0,

@@ -1,4 +1,4 @@
-//! What is to set the number of pods, parsed.
+//! The parsed scaling part of the spec.
 
 use springtide_api::{
     autoscaling::{
@@ -12,56 +12,56 @@ use crate::spec::{
     Invalid, behavior::CompleteBehavior, memory_at_rest::MemoryAtRest, schedule::Schedules,
 };
 
-/// Most pods that a spec may ask for.
+/// Upper bound of replicas in a spec.
 const MAX_REPLICAS: i32 = 1000;
 
-/// What is to set the number of pods.
+/// What is to set the replicas.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scaling {
     /// `engine: None`.
     Fixed {
-        /// Pods.
+        /// Number of replicas.
         replicas: i32,
     },
-    /// An autoscaler: which one, and what it can follow, depends on the cluster ([`Scaling::resolve`]).
+    /// An autoscaler. Which one, and which targets it can follow, depends on the cluster ([`Scaling::resolve`]).
     Autoscaled(Box<PodAutoscaling>),
 }
 
-/// What an autoscaler is to do.
+/// The parsed `spec.autoscaling`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PodAutoscaling {
-    /// Which autoscaler.
+    /// The requested autoscaler.
     pub(crate) engine: AutoscalerEngine,
-    /// Fewest pods while no schedule holds.
+    /// Minimum replicas while no schedule is active.
     pub min_replicas: i32,
-    /// Most pods.
+    /// Maximum replicas.
     pub(crate) max_replicas: MaxReplicas,
-    /// What is to be followed: at least one is set.
+    /// The targets to follow: at least one is set.
     pub targets: Targets,
-    /// How fast the number of pods changes.
+    /// The scaling behavior.
     pub behavior: CompleteBehavior,
-    /// Times at which there are more pods at least.
+    /// Time windows with higher minimum replicas.
     pub schedules: Schedules,
     /// Settings of KEDA.
     pub keda: Keda,
-    /// What the target of memory is judged by.
+    /// The inputs for the memory target.
     pub(crate) memory: MemoryAtRest,
 }
 
-/// Most pods.
+/// Maximum replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MaxReplicas {
-    /// As the spec says.
+    /// The value in the spec.
     Explicit(i32),
-    /// The spec doesn't say: so many, and those that a new autoscaler finds.
+    /// The default. A new autoscaler also keeps more replicas that it finds.
     Default(i32),
 }
 
 impl MaxReplicas {
-    /// Most pods where so many are there, under an autoscaler of ours with the greatest number `current_max`,
-    /// if there is one. An HPA takes what is above its maximum away in its first look, whatever the load:
-    /// that is for the user to ask for, and not for a default, which hangs on the engine. So those that
-    /// a new autoscaler finds stay until they go for want of load; more don't come.
+    /// The effective maximum for the present `replicas` and the maximum of our present autoscaler, `current_max`. In
+    /// its first sync an HPA removes replicas above its maximum, whatever the load. A user may request that, but a
+    /// default, which depends on the engine, must not. So surplus replicas that a new autoscaler finds stay until the
+    /// load falls, and no more are added.
     pub(crate) fn effective(self, replicas: Option<i32>, current_max: Option<i32>) -> i32 {
         match self {
             Self::Explicit(max_replicas) => max_replicas,
@@ -73,7 +73,7 @@ impl MaxReplicas {
     }
 }
 
-/// Which autoscaler is asked for.
+/// The requested autoscaler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AutoscalerEngine {
     Auto,
@@ -82,7 +82,7 @@ pub(crate) enum AutoscalerEngine {
 }
 
 impl Scaling {
-    /// Fewest pods that the spec asks for.
+    /// Minimum replicas in the spec.
     pub(crate) fn min_replicas(&self) -> i32 {
         match self {
             Self::Fixed { replicas } => *replicas,
@@ -90,7 +90,7 @@ impl Scaling {
         }
     }
 
-    /// The field that says so.
+    /// The field with the minimum replicas.
     pub(crate) const fn min_replicas_field(&self) -> &'static str {
         match self {
             Self::Fixed { .. } => "spec.replicas",

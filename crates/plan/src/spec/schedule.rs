@@ -1,4 +1,4 @@
-//! Schedules: times, coming again and again, in which there are more pods at least.
+//! Schedules: recurring time windows with higher minimum replicas.
 //!
 //! See `docs/adr/0014-schedules.md`.
 
@@ -19,10 +19,10 @@ pub use self::{
 };
 use crate::spec::{Invalid, within};
 
-/// The field that they stand in.
+/// The field of the schedules.
 const FIELD: &str = "spec.autoscaling.schedules";
 
-/// The schedules of a ModelService. Where several hold, the highest counts.
+/// The schedules of a ModelService. Of several active ones, the highest minimum applies.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Schedules(Vec<Schedule>);
 
@@ -42,12 +42,12 @@ impl Schedules {
         Ok(Self(schedules.collect::<Result<_, _>>()?))
     }
 
-    /// All of them, in the order of the spec.
+    /// All schedules, in the order of the spec.
     pub fn iter(&self) -> impl Iterator<Item = &Schedule> {
         self.0.iter()
     }
 
-    /// Fewest pods by the schedules that hold, or will within `lead_time`. Nothing where none does.
+    /// The highest minimum of the schedules that are active or start within `lead_time`. `None` if there are none.
     #[must_use]
     pub fn min_replicas(&self, lead_time: SignedDuration, now: Timestamp) -> Option<i32> {
         self.iter()
@@ -56,7 +56,7 @@ impl Schedules {
             .max()
     }
 
-    /// The next moment at which [`min_replicas`](Self::min_replicas) with the same `lead_time` may change: until then, it
+    /// The next time at which [`min_replicas`](Self::min_replicas) with the same `lead_time` may change. Until then it
     /// doesn't.
     #[must_use]
     pub fn next_change(&self, lead_time: SignedDuration, now: Timestamp) -> Option<Timestamp> {

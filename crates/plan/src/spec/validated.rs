@@ -1,4 +1,4 @@
-//! A ModelService whose spec makes sense.
+//! A ModelService with a valid spec.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// A ModelService whose spec makes sense, parsed.
+/// A ModelService with a valid, parsed spec.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidatedModelService {
     name: String,
@@ -115,7 +115,7 @@ impl TryFrom<&ModelService> for ValidatedModelService {
     }
 }
 
-/// Whether what is known is about this model.
+/// Whether a status is about this model.
 fn is_about(known: &ModelStatus, uri: &ModelUri, sha256: Option<&Sha256>) -> bool {
     known.uri == uri.to_string() && known.sha256.as_deref() == sha256.map(Sha256::as_str)
 }
@@ -130,7 +130,7 @@ fn is_name(name: &str) -> bool {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
 
-/// How long a request may take, in milliseconds.
+/// The request timeout in milliseconds.
 fn request_timeout_milliseconds(server: &Server) -> u32 {
     server
         .request_timeout_milliseconds
@@ -139,20 +139,20 @@ fn request_timeout_milliseconds(server: &Server) -> u32 {
 }
 
 impl ValidatedModelService {
-    /// The ModelService with the last spec that made sense, as its status has it.
+    /// The ModelService with its last valid spec, from its status.
     #[must_use]
     pub fn from_last_valid(model_service: &ModelService) -> Option<Self> {
         let last_valid = model_service.status.as_ref()?.last_valid.as_ref()?;
-        let mut former = ModelService {
+        let mut previous = ModelService {
             metadata: model_service.metadata.clone(),
             spec: ModelServiceSpec::deserialize(&last_valid.spec).ok()?,
             status: model_service.status.clone(),
         };
-        former.metadata.generation = Some(last_valid.generation);
-        Self::try_from(&former).ok()
+        previous.metadata.generation = Some(last_valid.generation);
+        Self::try_from(&previous).ok()
     }
 
-    /// Its spec, as a status keeps it.
+    /// Its spec in the form of the status.
     pub(crate) fn last_valid(&self) -> LastValid {
         LastValid {
             generation: self.generation,
@@ -160,7 +160,7 @@ impl ValidatedModelService {
         }
     }
 
-    /// Its name, which is also the name of everything that is made for it.
+    /// Its name, which is also the name of all its objects.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -184,41 +184,41 @@ impl ValidatedModelService {
         self.generation
     }
 
-    /// Where the model comes from.
+    /// The source of the model.
     #[must_use]
     pub const fn model_uri(&self) -> &ModelUri {
         &self.model_uri
     }
 
-    /// What the SHA-256 of the model must be.
+    /// The required SHA-256 of the model.
     #[must_use]
     pub const fn model_sha256(&self) -> Option<&Sha256> {
         self.model_sha256.as_ref()
     }
 
-    /// The model's name in answers.
+    /// The model's name in responses.
     #[must_use]
     pub fn model_name(&self) -> &str {
         &self.model_name
     }
 
-    /// Most mebibytes that the model's file may have.
+    /// Maximum size of the model's file in MiB.
     pub(crate) const fn max_size_mebibytes(&self) -> i32 {
         self.max_size_mebibytes
     }
 
-    /// How each pod serves the model.
+    /// The server settings.
     #[must_use]
     pub const fn server(&self) -> &Server {
         &self.server
     }
 
-    /// How long a request may take, in milliseconds.
+    /// The request timeout in milliseconds.
     pub(crate) fn request_timeout_milliseconds(&self) -> u32 {
         request_timeout_milliseconds(&self.server)
     }
 
-    /// What pods have besides the server.
+    /// The pod settings besides the server.
     pub(crate) const fn pod(&self) -> &ServingPod {
         &self.pod
     }
@@ -228,32 +228,30 @@ impl ValidatedModelService {
         &self.pod_resources
     }
 
-    /// Labels of everything that is made for it.
+    /// Labels of all its objects.
     pub(crate) fn child_labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.pod.labels().clone();
         labels.extend(labels::of(&self.name));
         labels
     }
 
-    /// What a pod said of rows of this model whose outputs in a batch were not those of the row alone, as
-    /// the status has it from an earlier pass.
+    /// A pod's report that the outputs of rows of this model in a batch differed from those of the rows alone. It is
+    /// kept in the status.
     pub(crate) fn sentinel_mismatch(&self) -> Option<&str> {
         self.sentinel_mismatch.as_deref()
     }
 
-    /// The file that has replaced the one that pods of the ConfigMap served, as the status has it from an earlier pass:
-    /// all pods are made anew for it.
+    /// The file that replaced the one that pods of the ConfigMap served, from the status. All pods are replaced for it.
     pub(crate) const fn replacement(&self) -> Option<&Sha256> {
         self.replacement.as_ref()
     }
 
-    /// What pods of this model have said that they take in memory at rest, in MiB, as the status has it from an
-    /// earlier pass.
+    /// Memory of this model's pods at rest in MiB, from the status.
     pub(crate) const fn memory_at_rest_mebibytes(&self) -> Option<i32> {
         self.memory_at_rest_mebibytes
     }
 
-    /// The same as its spec alone has it, without what was found out about the model since.
+    /// The same ModelService without the facts that were learned about its model.
     pub(crate) fn without_learned_facts(&self) -> Self {
         Self {
             sentinel_mismatch: None,
@@ -263,8 +261,8 @@ impl ValidatedModelService {
         }
     }
 
-    /// What pods are told about batches. A pod that starts knows nothing of what others have found, so
-    /// that a known mismatch is for `Auto` what `Never` is; `Always` is the owner's word.
+    /// The batching mode for the pods. A new pod doesn't know what others have found. So with a known mismatch, `Auto`
+    /// becomes `Never`. `Always` is the owner's decision.
     pub(crate) fn batching_mode(&self) -> BatchingMode {
         match self.server.batching.mode {
             BatchingMode::Auto if self.sentinel_mismatch.is_some() => BatchingMode::Never,
@@ -272,30 +270,30 @@ impl ValidatedModelService {
         }
     }
 
-    /// What sets the number of pods.
+    /// What sets the replicas.
     #[must_use]
     pub const fn scaling(&self) -> &Scaling {
         &self.scaling
     }
 
-    /// How pods of a new spec take the place of former ones.
+    /// How new pods replace the previous ones.
     pub(crate) const fn rollout(&self) -> &RolloutRules {
         &self.rollout
     }
 
-    /// Address of the model inside the cluster.
+    /// URL of the model inside the cluster.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}.{}.svc", self.name, self.namespace)
     }
 
-    /// Name of the HorizontalPodAutoscaler that KEDA makes with `engine: KEDA`.
+    /// Name of the HorizontalPodAutoscaler that KEDA creates with `engine: KEDA`.
     #[must_use]
     pub fn keda_hpa_name(&self) -> String {
         format!("{HPA_NAME_PREFIX}{}", self.name)
     }
 
-    /// Metadata of everything that is made for it.
+    /// Metadata of all its objects.
     pub(crate) fn child_metadata(&self) -> ObjectMeta {
         ObjectMeta {
             name: Some(self.name.clone()),

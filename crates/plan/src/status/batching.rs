@@ -1,8 +1,7 @@
-//! Whether the requests of a model share batches: whom to ask, and what the answers say together.
+//! Whether requests of a model share batches: the pods to query, and the summary of their replies.
 //!
-//! A pod that starts anew has forgotten what its sentinel found, so that the mismatch is kept in the status
-//! until the spec names another model, and the pods are told not to batch until then. See
-//! `docs/adr/0023-what-a-sentinel-found-stays-until-the-model-changes.md`.
+//! A restarted pod doesn't know what its sentinel found. So a mismatch is kept in the status, and pods don't batch,
+//! until the spec names another model. See `docs/adr/0023-what-a-sentinel-found-stays-until-the-model-changes.md`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,28 +21,27 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// Maximum number of pods that are asked in a pass, half of them the oldest and half the newest: each finds by itself
-/// what its batches do, and keeps to it, and a model that was replaced in place is another in the newest pod than in
-/// the oldest. These are enough to know of it.
+/// Maximum number of pods that are queried in a pass: the oldest and the newest half. Each pod decides about batching
+/// on its own. If a model was replaced in place, the newest pod serves another model than the oldest.
 const MAX_QUERIED_PODS: usize = 16;
 
-/// Most bytes of a message, as the status' definition says.
+/// Maximum bytes of a message, as in the CRD.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// Time between two looks at pods that batch. A mismatch is to be seen within a minute.
+/// Time between two queries of pods that batch. A mismatch is to be detected within a minute.
 const QUERY_INTERVAL: SignedDuration = SignedDuration::from_secs(45);
 
-/// Time until the pods are told of a new mismatch.
+/// Time until pods are reconfigured for a new mismatch.
 const REQUEUE_DELAY: SignedDuration = SignedDuration::from_secs(1);
 
-/// Where to ask pods what they say of their models: those that serve the model that the spec names.
+/// Addresses of the pods to query: those that serve the model of the spec.
 #[must_use]
 pub fn pods_to_query(
     model_service: &ValidatedModelService,
     observed: &Observed,
 ) -> Vec<SocketAddr> {
     let mut pods = pods::of_this_model(observed, model_service);
-    // The order by name stays among those of the same second.
+    // The sort is stable: pods of the same second stay sorted by name.
     pods.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     let addresses = pods
         .into_iter()
@@ -60,7 +58,7 @@ pub fn pods_to_query(
         .collect()
 }
 
-/// What the status says of the model.
+/// The model's part of the status.
 pub(crate) fn model_status(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],
@@ -72,7 +70,7 @@ pub(crate) fn model_status(
         .or_else(|| reported_mismatch(model_service, replies));
     let mut batching = merged_batching(model_service, replies)
         .or_else(|| previous_batching(model_service, replies, previous));
-    // Pods that were told not to batch don't know why.
+    // Pods that were configured not to batch don't know the reason.
     let mode = model_service.server().batching.mode;
     if let (Some(batching), BatchingMode::Auto, Some(mismatch)) =
         (&mut batching, mode, &sentinel_mismatch)
@@ -96,8 +94,8 @@ pub(crate) fn model_status(
     }
 }
 
-/// When to ask the pods again although nothing has changed, if ever: while a pod batches, its sentinel may
-/// find something. `status` is what [`model_status`] made of the same observation.
+/// When to query the pods again although nothing has changed. While a pod batches, its sentinel may find a mismatch.
+/// `status` is computed from the same observed state by [`model_status`].
 pub(crate) fn requeue_at(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],
@@ -108,7 +106,7 @@ pub(crate) fn requeue_at(
     let replacement = model_service.replacement().map(Sha256::as_str);
     let is_new = model.replacement_sha256.as_deref() != replacement
         || (model_service.sentinel_mismatch().is_none() && model.sentinel_mismatch.is_some());
-    // Also where the pods that batch are too busy to say so just now.
+    // The pods that batch may be too busy to reply.
     let batches = || {
         let known = model.batching.iter().map(|batching| batching.enabled);
         batching_statuses(model_service, replies)
@@ -126,7 +124,7 @@ pub(crate) fn requeue_at(
     now.checked_add(after).ok()
 }
 
-/// What all pods say of the batches of the ModelService's model.
+/// The batching status of the ModelService's model in all pods.
 fn batching_statuses<'a>(
     model_service: &'a ValidatedModelService,
     replies: &'a [StatusReply],
@@ -134,7 +132,7 @@ fn batching_statuses<'a>(
     model_statuses(model_service, replies).map(|model| &model.batching)
 }
 
-/// What all pods say of the ModelService's model.
+/// The status of the ModelService's model in all pods.
 pub(crate) fn model_statuses<'a>(
     model_service: &'a ValidatedModelService,
     replies: &'a [StatusReply],
@@ -149,7 +147,7 @@ pub(crate) fn model_statuses<'a>(
         .filter(|model| model.name == model_service.model_name())
 }
 
-/// What a sentinel has found, by the pods' answers. It is the same for the same answers in any order.
+/// The mismatch that a sentinel has reported. It doesn't depend on the order of the replies.
 fn reported_mismatch(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],
@@ -160,8 +158,8 @@ fn reported_mismatch(
         .min()
 }
 
-/// What the pods say together: requests share batches where they do in every pod. The reason is that of a
-/// pod whose sentinel has found something, or else of one that doesn't batch, or else of any.
+/// The summary of all pods. Requests share batches if they do in every pod. The reason is that of a pod with a
+/// mismatch, else of one that doesn't batch, else of any.
 fn merged_batching(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],
@@ -175,7 +173,7 @@ fn merged_batching(
     })
 }
 
-/// The least of all speaks for them.
+/// The pod with the smallest key gives the reason.
 fn precedence(batching: &batching::BatchingStatus) -> (bool, bool, &str, &str) {
     let has_found = batching.reason == BatchingReason::SentinelMismatch;
     (
@@ -186,7 +184,7 @@ fn precedence(batching: &batching::BatchingStatus) -> (bool, bool, &str, &str) {
     )
 }
 
-/// What was known of the same spec, where a pod that would say so can't be asked just now.
+/// The previous batching status of the same spec, if a pod couldn't be queried.
 fn previous_batching(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],

@@ -1,4 +1,4 @@
-//! The status of a ModelService.
+//! Computes the status of a ModelService.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -25,17 +25,17 @@ use crate::{
     upgrades::served_image,
 };
 
-/// Most bytes of a condition's message, which Kubernetes limits to 32768.
+/// Maximum bytes of a condition's message. The limit of Kubernetes is 32768.
 const MAX_MESSAGE_BYTES: usize = 2048;
 
-/// Most bytes of a decision's message, as the status' definition says.
+/// Maximum bytes of a decision's message, as in the CRD.
 const MAX_DECISION_BYTES: usize = 1024;
 
-/// Most bytes of an image, as the status' definition says.
+/// Maximum bytes of an image, as in the CRD.
 const MAX_IMAGE_BYTES: usize = 1024;
 
-/// The status of a ModelService. `previous` is the status before: conditions that didn't change keep their time, and
-/// decisions that can't be observed any more are kept.
+/// Computes the status of a ModelService. `previous` is the previous status: unchanged conditions keep their transition
+/// time, and decisions that can no longer be observed are kept.
 #[must_use]
 pub fn status(
     model_service: &ValidatedModelService,
@@ -104,7 +104,7 @@ pub fn status(
     }
 }
 
-/// Whether a condition is true and wasn't before.
+/// Whether a condition is true, and wasn't before.
 fn has_become_true(
     kind: &str,
     results: &[(&str, ConditionResult)],
@@ -116,8 +116,8 @@ fn has_become_true(
     !was_true && results.iter().any(|it| it.0 == kind && is_true(it))
 }
 
-/// What a status of the last spec that made sense ([`ValidatedModelService::from_last_valid`]) becomes where the present spec
-/// makes none.
+/// The status if the current spec is invalid. `status` is the status of the last valid spec
+/// ([`ValidatedModelService::from_last_valid`]).
 #[must_use]
 pub fn last_valid_status(
     status: ModelServiceStatus,
@@ -156,8 +156,8 @@ pub fn last_valid_status(
     }
 }
 
-/// The status of a ModelService whose spec makes no sense, where no former one is known that did. What may have been
-/// made goes on serving, so that the numbers of `previous` are kept.
+/// The status if the spec is invalid, and no valid one is known. Existing objects continue to serve, so the replica
+/// counts of `previous` are kept.
 #[must_use]
 pub fn invalid_spec_status(
     model_service: &ModelService,
@@ -184,8 +184,8 @@ pub fn invalid_spec_status(
     }
 }
 
-/// The status of a ModelService of which nothing could be observed, for the reason in `failure`: all
-/// but `Ready` stays as it was `previous`ly known.
+/// The status if the state could not be observed, because of `failure`. All conditions except `Ready` keep their
+/// `previous` state.
 #[must_use]
 pub fn observation_failed_status(
     model_service: &ModelService,
@@ -215,14 +215,14 @@ pub fn observation_failed_status(
     }
 }
 
-/// Pods that whoever sets their number asks for.
+/// The replicas that the active autoscaler asks for.
 fn desired_replicas(active: &ActiveAutoscaler<'_>, observed: &Observed) -> Option<i32> {
     let hpa = match active {
         ActiveAutoscaler::Fixed { replicas } => return Some(*replicas),
         ActiveAutoscaler::Hpa(_) => &observed.horizontal_pod_autoscaler,
         ActiveAutoscaler::Keda(_) => &observed.keda_horizontal_pod_autoscaler,
     };
-    // An HPA that hasn't decided yet says 0.
+    // An HPA that hasn't decided yet has 0.
     let asked_by_hpa = hpa
         .as_ref()
         .and_then(|hpa| hpa.status.as_ref())
@@ -231,7 +231,7 @@ fn desired_replicas(active: &ActiveAutoscaler<'_>, observed: &Observed) -> Optio
     asked_by_hpa.or_else(|| observed.deployment.as_ref()?.spec.as_ref()?.replicas)
 }
 
-/// What sets the number of pods, and its bounds.
+/// The active autoscaler and its bounds.
 fn autoscaling(
     active: &ActiveAutoscaler<'_>,
     observed: &Observed,

@@ -1,9 +1,8 @@
-//! Why there are so many pods: the latest changes of their number.
+//! Decisions: the latest changes of the replicas and their causes.
 //!
-//! An HPA keeps what it decided on for one sync, a quarter of a minute: the next one overwrites it.
-//! What was seen goes into the status of the ModelService, and stays there. Nothing here depends on
-//! the clock, and what is known already isn't taken up again, so that the same observation never
-//! changes a status.
+//! An HPA keeps its decision only until its next sync, 15 s later. So observed decisions are stored in the status of
+//! the ModelService. They don't depend on the clock, and known decisions aren't added again. So the same observed state
+//! never changes a status.
 
 mod autoscaler;
 mod owner;
@@ -27,14 +26,13 @@ use crate::{
     spec::Scaling, status::conditions::StatusContext,
 };
 
-/// Most decisions in a status, as its definition says.
+/// Maximum decisions in a status, as in the CRD.
 const MAX_DECISIONS: usize = 5;
 
-/// How far apart the clocks of an API server and of an HPA's controller may be.
+/// Maximum difference between the clocks of the API server and of the HPA's controller.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
-/// The latest changes of the number of pods, newest first: those of the status before and what has
-/// come since.
+/// The latest decisions, newest first: those of the previous status, and new ones.
 pub(crate) fn decisions(context: &StatusContext<'_>) -> Vec<Decision> {
     let mut history = History::of(context.previous);
     if !context
@@ -55,7 +53,7 @@ pub(crate) fn decisions(context: &StatusContext<'_>) -> Vec<Decision> {
     history.decisions
 }
 
-/// The HPAs that scale the ModelService's pods: two while one engine takes over from the other.
+/// The HPAs that scale the ModelService's pods: two while the engine changes.
 fn autoscalers<'a>(context: &StatusContext<'a>) -> Vec<&'a HorizontalPodAutoscaler> {
     let observed = context.observed;
     [
@@ -68,11 +66,11 @@ fn autoscalers<'a>(context: &StatusContext<'a>) -> Vec<&'a HorizontalPodAutoscal
     .collect()
 }
 
-/// What is known of the number of pods.
+/// The known decisions.
 struct History {
     /// Newest first.
     decisions: Vec<Decision>,
-    /// Pods before the first of the decisions, where it is known.
+    /// Replicas before the oldest decision, if known.
     before: Option<i32>,
 }
 
@@ -87,21 +85,21 @@ impl History {
         }
     }
 
-    /// Pods after the latest decision.
+    /// Replicas after the latest decision.
     fn replicas(&self) -> Option<i32> {
         self.decisions
             .first()
             .map_or(self.before, |latest| Some(latest.to))
     }
 
-    /// Whether something was decided then or later.
+    /// Whether the latest decision is at that time or later.
     fn reaches(&self, time: Timestamp) -> bool {
         self.decisions
             .first()
             .is_some_and(|latest| latest.time.0 >= time)
     }
 
-    /// Takes up a decision unless it is known, or older than all of a full list.
+    /// Adds a decision unless it is known, or older than all of a full list.
     fn add(&mut self, decision: Decision) {
         let is_known = self
             .decisions
@@ -117,8 +115,7 @@ impl History {
         self.decisions.truncate(MAX_DECISIONS);
     }
 
-    /// Takes up what an HPA has decided. What it did, or somebody else, since the latest decision that
-    /// is known becomes a part of it.
+    /// Adds an HPA's decision. It includes all changes since the latest known decision.
     fn add_step(&mut self, step: Step) {
         let known = self
             .replicas()
@@ -128,7 +125,7 @@ impl History {
     }
 }
 
-/// The present number of pods where nothing that is known explains it.
+/// A decision for the present replicas, if no known decision explains them.
 fn unexplained(
     context: &StatusContext<'_>,
     autoscalers: &[&HorizontalPodAutoscaler],
@@ -137,7 +134,7 @@ fn unexplained(
     let deployment = context.observed.deployment.as_ref()?;
     let to = spec_replicas(deployment).filter(|replicas| history.replicas() != Some(*replicas))?;
     let (owner, time) = owner(deployment)?;
-    // The Deployment was read before what is known already was decided.
+    // The Deployment was read before the latest known decision.
     if history.reaches(time) {
         return None;
     }
@@ -153,7 +150,7 @@ fn unexplained(
     };
     let from = match (history.replicas(), owner) {
         (Some(from), _) => from,
-        // A ModelService without a status is new, and so is what it has.
+        // A ModelService without a status is new, and so are its pods.
         (None, Owner::Creation | Owner::Initial | Owner::Fixed) => 0,
         (None, Owner::Kubectl(_) | Owner::Another(_)) => return None,
     };
@@ -167,7 +164,7 @@ fn unexplained(
         if let Some(time) = unobserved {
             return Some(decision(from, time, wording::unobserved_steps(from, to)));
         }
-        // It may be the HPA's work, whose status follows in a moment.
+        // It may be a decision of the HPA, whose status isn't updated yet.
         if !autoscalers.iter().all(|hpa| has_seen(hpa, to)) {
             return None;
         }
@@ -184,7 +181,7 @@ fn unexplained(
     Some(decision(from, time, message))
 }
 
-/// Whether the HPA knows of this number of pods and hasn't decided on it itself.
+/// Whether the HPA has seen these replicas and hasn't decided on them itself.
 fn has_seen(hpa: &HorizontalPodAutoscaler, replicas: i32) -> bool {
     hpa.status.as_ref().is_none_or(|status| {
         status.desired_replicas == replicas

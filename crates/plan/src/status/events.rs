@@ -1,4 +1,4 @@
-//! What is worth telling about a new status.
+//! Events about changes of a status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use springtide_api::{
@@ -12,36 +12,36 @@ use crate::{
     status::conditions::Reason,
 };
 
-/// The action of events about decisions. Each is news, also where it has the reason of the one before.
+/// The action of events about decisions. Each decision has an event, even if the reason repeats.
 pub const SCALE: &str = "Scale";
 
-/// Something worth telling about a ModelService, to be recorded as a Kubernetes Event.
+/// A Kubernetes Event about a ModelService.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// How bad it is.
+    /// The type of the event.
     pub severity: Severity,
-    /// What it is about: the type of the condition that changed, or [`SCALE`] for a decision.
+    /// The type of the condition that changed, or [`SCALE`] for a decision.
     pub action: String,
-    /// Why, as a stable name.
+    /// The reason, a stable name.
     pub reason: String,
-    /// Why and what to do, for people.
+    /// The cause and the remedy.
     pub message: String,
 }
 
-/// How bad an [`Event`] is.
+/// The type of an [`Event`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// As it should be.
+    /// A normal change.
     Normal,
-    /// Somebody may have to do something.
+    /// A problem that may need an action.
     Warning,
 }
 
-/// What is worth telling about `current`, which comes after `previous`: each new decision, oldest
-/// first, each condition that has become true after it was anything else, and each that is false for a
-/// new reason. The summary `Ready` is told when it becomes true, or false for a spec that makes no sense: else
-/// another condition says why. What a new ModelService begins
-/// with is one event, whatever says so: the first decision or else the first condition, unless something is wrong.
+/// The events for the change from `previous` to `current`.
+///
+/// Each new decision is an event, oldest first. So is each condition that becomes true, or false for a new reason.
+/// `Ready` has an event only if it becomes true, or false for an invalid spec: otherwise another condition has the
+/// cause. The start of a new ModelService is only one normal event: the first decision, or else the first condition.
 #[must_use]
 pub fn events(previous: Option<&ModelServiceStatus>, current: &ModelServiceStatus) -> Vec<Event> {
     let before = |kind: &str| status_condition(previous?, kind);
@@ -86,14 +86,14 @@ fn decisions(status: &ModelServiceStatus) -> &[Decision] {
         .map_or(&[], |autoscaling| &autoscaling.decisions)
 }
 
-/// Reasons of what is under way and ends by itself: worth telling, nothing to worry about.
+/// Reasons of temporary states, which are normal.
 const PROGRESS: [&str; 3] = [
     Reason::Starting.as_str(),
     Reason::RollingOut.as_str(),
     Reason::SwitchingAutoscaler.as_str(),
 ];
 
-/// Reasons of `Ready` that no other condition has.
+/// Reasons of `Ready` that are events, because no other condition has them.
 const OF_READY_ALONE: [&str; 2] = [INVALID_SPEC, UNREADABLE_SPEC];
 
 fn severity(before: Option<&Condition>, now: &Condition) -> Option<Severity> {

@@ -1,5 +1,5 @@
-//! The status of a ModelService: its conditions, the decisions about the number of pods, what is known of the model; and the
-//! events that tell what is new.
+//! The status of a ModelService: its conditions, decisions and facts about the model, and the events about changes of
+//! the status.
 
 pub(crate) mod batching;
 mod compute;

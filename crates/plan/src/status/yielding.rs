@@ -1,4 +1,5 @@
-//! `SoleOperator`: what an operator says that leaves a ModelService to another one. The one that acts doesn't write it.
+//! `SoleOperator`: the condition of an operator that leaves a ModelService to another operator. The acting operator
+//! doesn't write it.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -11,9 +12,9 @@ use crate::{
     status::conditions::{ConditionStatus, Reason},
 };
 
-/// The conditions that the operator `us` is to apply as [`YIELDING`](crate::apply::field_manager::YIELDING): one where it
-/// leaves the ModelService to another operator, none where it takes that back. `None` where it is said already, or
-/// there is nothing to take back.
+/// The conditions for the operator `us` to apply as [`YIELDING`](crate::apply::field_manager::YIELDING). There is one
+/// if it leaves the ModelService to another operator, and none if it no longer does. `None` if nothing has to be
+/// applied.
 #[must_use]
 pub fn yielding(
     model_service: &ModelService,
@@ -46,7 +47,7 @@ pub fn yielding(
     })
 }
 
-/// A status without what other operators have said.
+/// A status without the conditions of other operators.
 #[must_use]
 pub fn own_status(status: &ModelServiceStatus) -> ModelServiceStatus {
     let mut own = status.clone();

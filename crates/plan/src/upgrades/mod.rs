@@ -1,5 +1,5 @@
-//! Upgrades in stages: what another operator, or another default server image, would change in the pods of all
-//! ModelServices at once reaches a few of them at a time.
+//! Staged upgrades. Another operator version or default server image would change the pods of all ModelServices at
+//! once. Instead it reaches a few of them at a time.
 //!
 //! See `docs/adr/0026-upgrades-are-staged.md`.
 

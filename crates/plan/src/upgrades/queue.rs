@@ -1,4 +1,4 @@
-//! Whose turn it is.
+//! The queue of upgrades.
 
 use std::{collections::BTreeMap, num::NonZeroU16};
 
@@ -7,48 +7,48 @@ use super::{
     wait_reason::WaitReason,
 };
 
-/// How an upgrade is staged.
+/// The upgrade settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpgradePolicy {
-    /// Most ModelServices whose pods are upgraded at a time.
+    /// Maximum number of concurrent upgrades.
     pub max_concurrent: NonZeroU16,
-    /// Whether no further one is upgraded while one has failed.
+    /// Whether other upgrades wait while one has failed.
     pub pause_on_failure: bool,
 }
 
-/// Whether the plan of a ModelService may be carried out as it is.
+/// Whether the plan of a ModelService may include its upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpgradePermission<K> {
-    /// As it is.
+    /// The plan may be applied.
     Granted,
-    /// Without the upgrade.
+    /// The upgrade must wait.
     Wait(WaitReason<K>),
 }
 
-/// Which ModelServices are upgraded, and which wait. `K` names one.
+/// Which ModelServices are being upgraded, and which wait. `K` is the key of a ModelService.
 ///
-/// Until all that there were at the start have been seen, no upgrade is granted: those that a former operator has begun with
-/// count, too.
+/// No upgrade is granted before all initial ModelServices have been reported, because upgrades that a previous operator
+/// began count too.
 #[derive(Debug)]
 pub struct Upgrades<K> {
     policy: UpgradePolicy,
     known: BTreeMap<K, Entry>,
-    /// Whether it was told which ModelServices there are.
+    /// Whether the initial ModelServices are known.
     began: bool,
-    /// One whose upgrade has failed, where the others wait for it.
+    /// A ModelService with a failed upgrade that the others wait for.
     failed: Option<K>,
-    /// Those for which something has changed since they were told.
+    /// ModelServices whose answer has changed since their last report.
     requeued: Vec<K>,
 }
 
-/// What is known of a ModelService.
+/// State of a ModelService.
 #[derive(Debug, Default)]
 struct Entry {
-    /// Nothing until it was seen.
+    /// `None` until it is reported.
     stage: Option<Stage>,
-    /// It may go, and takes a place from then on.
+    /// Its upgrade is granted and uses a slot.
     granted: bool,
-    /// The API server has refused its upgrade. It is tried again, for as long as it waits.
+    /// The API server has rejected its upgrade, which is tried again while it waits.
     rejected: bool,
 }
 
@@ -65,7 +65,7 @@ impl Entry {
         self.rejected || self.stage == Some(Stage::Failed)
     }
 
-    /// Whether the upgrade may begin, but for those of others.
+    /// Whether the upgrade could begin, apart from those of others.
     fn is_fit(&self) -> bool {
         matches!(
             self.stage,
@@ -77,7 +77,7 @@ impl Entry {
 }
 
 impl<K: Ord + Clone> Upgrades<K> {
-    /// Nothing is known, and no upgrade is granted.
+    /// Creates an empty queue, which grants no upgrade.
     #[must_use]
     pub fn new(policy: UpgradePolicy) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl<K: Ord + Clone> Upgrades<K> {
         }
     }
 
-    /// These are the ModelServices that there are.
+    /// Adds the initial ModelServices.
     pub fn begin(&mut self, all: impl IntoIterator<Item = K>) {
         for key in all {
             self.known.entry(key).or_default();
@@ -98,7 +98,7 @@ impl<K: Ord + Clone> Upgrades<K> {
         self.grant_slots();
     }
 
-    /// Where a ModelService stands, as its Deployment says just now, and whether it may go on.
+    /// Reports the stage of a ModelService, and returns whether its upgrade may proceed.
     pub fn report(&mut self, key: &K, stage: Stage) -> UpgradePermission<K> {
         let entry = self.known.entry(key.clone()).or_default();
         entry.stage = Some(stage);
@@ -127,7 +127,7 @@ impl<K: Ord + Clone> Upgrades<K> {
         }
     }
 
-    /// The upgrade of a ModelService that went was refused by the API server.
+    /// Records that the API server has rejected a granted upgrade.
     pub fn record_rejection(&mut self, key: &K) {
         if let Some(entry) = self.known.get_mut(key) {
             entry.rejected = true;
@@ -137,19 +137,20 @@ impl<K: Ord + Clone> Upgrades<K> {
         self.requeued.retain(|requeued| requeued != key);
     }
 
-    /// A ModelService whose Deployment isn't looked at. Where it wasn't seen before, the others wait for it no longer.
+    /// Marks a ModelService whose Deployment can't be read. If it wasn't reported before, the others no longer wait for
+    /// it.
     pub fn skip(&mut self, key: &K) {
         let entry = self.known.entry(key.clone()).or_default();
         entry.stage.get_or_insert(Stage::Current);
         self.grant_slots();
     }
 
-    /// A ModelService is gone, or is another operator's.
+    /// Removes a ModelService that is deleted or belongs to another operator.
     pub fn forget(&mut self, key: &K) {
         if self.began {
             self.known.remove(key);
         } else {
-            // One that isn't gone is among those that there are.
+            // It may still be among the initial ModelServices.
             let entry = self.known.entry(key.clone()).or_default();
             *entry = Entry {
                 stage: Some(Stage::Current),
@@ -160,12 +161,12 @@ impl<K: Ord + Clone> Upgrades<K> {
         self.grant_slots();
     }
 
-    /// Those that are to be looked at again, each once: it is their turn, or they wait for something else now.
+    /// Takes the ModelServices to reconcile again, each once: their upgrade is granted, or waits for another reason.
     pub fn take_requeued(&mut self) -> Vec<K> {
         std::mem::take(&mut self.requeued)
     }
 
-    /// Gives places that are free to those that wait.
+    /// Grants free slots to waiting upgrades.
     fn grant_slots(&mut self) {
         let mut entries = self.known.iter();
         let failed = entries
@@ -185,7 +186,7 @@ impl<K: Ord + Clone> Upgrades<K> {
         }
         let taken = self.known.values().filter(|it| it.is_in_progress()).count();
         let mut free = usize::from(self.policy.max_concurrent.get()).saturating_sub(taken);
-        // One that rolls has its place already, and one that a former upgrade broke can only win.
+        // A running upgrade already has its slot, and a failed one can only improve.
         for next in [
             UpgradeReadiness::Rolling,
             UpgradeReadiness::Failed,

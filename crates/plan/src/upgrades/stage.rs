@@ -1,4 +1,4 @@
-//! Where a ModelService stands in an upgrade.
+//! The stage of a ModelService in an upgrade.
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodTemplateSpec};
 use springtide_api::ModelServiceStatus;
@@ -19,39 +19,38 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// Where a ModelService stands in an upgrade.
+/// The stage of a ModelService in an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// There is nothing to upgrade: its pods are what this operator makes, or change for another reason.
+    /// No upgrade: its pods are up to date, or change for another reason.
     Current,
     /// Its pods are being upgraded.
     Upgrading,
-    /// Its upgrade has come to a stop before its end.
+    /// Its upgrade has failed: the rollout exceeded its progress deadline.
     Failed,
     /// An upgrade waits.
     Waiting(UpgradeReadiness),
 }
 
-/// Whether an upgrade could come to its end.
+/// Whether a waiting upgrade could complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpgradeReadiness {
     /// All pods are available.
     Healthy,
-    /// A former upgrade goes on, which this one replaces.
+    /// A previous upgrade is still running. This one replaces it.
     Rolling,
-    /// A former upgrade has come to a stop, which this one replaces.
+    /// A previous upgrade has failed. This one replaces it.
     Failed,
-    /// Pods are missing, so that new ones would be, too.
+    /// Pods are unavailable, so new ones probably would be, too.
     Unavailable,
     /// The Deployment is paused (`kubectl rollout pause`).
     Paused,
 }
 
-/// Where a ModelService stands, from its Deployment. Writes into the Deployment of the plan what that is made of;
-/// where an upgrade waits, the plan must be [held](Desired::hold) unless it may go.
+/// The stage of a ModelService, from its Deployment. Writes the origin of the pod template into the planned Deployment.
+/// If an upgrade waits, [`Desired::hold_upgrade`] must be called unless the upgrade is permitted.
 ///
-/// What isn't known to be an upgrade isn't held: a Deployment that is missing, one of a former spec, and one that was
-/// edited.
+/// Only known upgrades wait. A missing Deployment, one of a previous spec, and an edited one don't.
 #[must_use]
 pub fn stage(
     model_service: &ValidatedModelService,
@@ -64,7 +63,7 @@ pub fn stage(
         Child::Deployment(deployment) => Some(deployment.as_mut()),
         _ => None,
     });
-    // A Deployment of another owner has the name, or it is held already.
+    // The Deployment belongs to another owner, or is already held.
     let Some(planned) = planned else {
         return Stage::Current;
     };
@@ -73,7 +72,7 @@ pub fn stage(
     if let Some(live) = &observed.deployment {
         let before = TemplateOrigin::read(live);
         let is_of_this_spec = before.map_or_else(
-            // Of a former operator, which wrote no annotation.
+            // A previous operator wrote no annotation.
             || was_rolled_out(previous, model_service.generation()),
             |before| before.has_same_inputs(&made),
         );
@@ -94,7 +93,7 @@ pub fn stage(
     stage
 }
 
-/// The image that the server of a Deployment has.
+/// The image of a Deployment's server container.
 #[must_use]
 pub fn served_image(deployment: &Deployment) -> Option<&str> {
     let PodTemplateSpec { spec, .. } = &deployment.spec.as_ref()?.template;
@@ -103,7 +102,7 @@ pub fn served_image(deployment: &Deployment) -> Option<&str> {
     server.image.as_deref()
 }
 
-/// How far an upgrade has come.
+/// The stage of a running upgrade.
 fn upgrade_progress(live: &Deployment) -> Stage {
     if is_complete(live) {
         Stage::Current
@@ -132,7 +131,7 @@ fn readiness(live: &Deployment, before: Option<&TemplateOrigin>) -> UpgradeReadi
     }
 }
 
-/// Whether the Deployment controller says of the present template that all pods are made from it and were available.
+/// Whether the Deployment controller reports that all pods have the current template and were available.
 fn is_complete(live: &Deployment) -> bool {
     progressing_reason(live) == Some("NewReplicaSetAvailable") && has_only_new_pods(live)
 }
@@ -141,7 +140,7 @@ fn has_stopped(live: &Deployment) -> bool {
     progressing_reason(live) == Some("ProgressDeadlineExceeded")
 }
 
-/// Also those that an autoscaler has just asked for: where they don't come, neither would new ones.
+/// Including pods that an autoscaler has just requested. If those don't become available, new ones won't either.
 fn are_all_available(live: &Deployment) -> bool {
     let available = live
         .status

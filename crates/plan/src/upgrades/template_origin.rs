@@ -1,5 +1,5 @@
-//! What a Deployment's pod template was made of, and by which operator, in an annotation of the Deployment: so an
-//! operator that has just started knows what its predecessor did.
+//! The origin of a Deployment's pod template, in an annotation of the Deployment. From it, a new operator process knows
+//! what its predecessor applied.
 
 use std::{
     collections::hash_map::DefaultHasher,
@@ -15,34 +15,34 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// Annotation of a Deployment with what its pod template was made of.
+/// Annotation of a Deployment with the origin of its pod template.
 pub const TEMPLATE_ANNOTATION: &str = "serving.springtide.dev/template";
 
-/// What a pod template was made of.
+/// The origin of a pod template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TemplateOrigin {
     /// The generation of the ModelService.
     pub(super) generation: i64,
-    /// What has been found out since, as a fingerprint.
+    /// Fingerprint of the facts learned about the model.
     pub(super) learned_facts: u64,
-    /// The template that the operator makes of a generation before anything is found out, as a fingerprint: another
-    /// one for the same generation is another operator's.
+    /// Fingerprint of the template without learned facts. If it differs for the same generation, another operator
+    /// created the template.
     pub(super) operator: u64,
-    /// What changed the pods last.
+    /// The cause of the last change of the pods.
     pub(super) cause: ChangeCause,
 }
 
-/// What changed pods.
+/// The cause of a change of the pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChangeCause {
-    /// The spec, or what was found out about the model.
+    /// The spec, or facts learned about the model.
     Spec,
     /// The operator.
     Upgrade,
 }
 
 impl TemplateOrigin {
-    /// What the operator makes now.
+    /// The origin of the template that this operator creates.
     pub(super) fn current(
         model_service: &ValidatedModelService,
         observed: &Observed,
@@ -52,20 +52,20 @@ impl TemplateOrigin {
         Self {
             generation: model_service.generation(),
             learned_facts: learned_facts(model_service),
-            // Text, since the types of the API have no hash. Were another release to write it otherwise, a template
-            // that is the same all the same is no upgrade.
+            // Hashed as text, because the API types don't implement `Hash`. If another release serializes an equal
+            // template differently, that is no upgrade: the templates are compared as well.
             operator: fingerprint(&serde_json::to_string(&template).unwrap_or_default()),
             cause: ChangeCause::Spec,
         }
     }
 
-    /// What the template of a Deployment was made of, where it says so.
+    /// The origin of a Deployment's template, if it has the annotation.
     pub(super) fn read(deployment: &Deployment) -> Option<Self> {
         let annotations = deployment.metadata.annotations.as_ref()?;
         annotations.get(TEMPLATE_ANNOTATION)?.parse().ok()
     }
 
-    /// Whether both were made of the same spec and learned_facts.
+    /// Whether both have the same spec and learned facts.
     pub(super) fn has_same_inputs(&self, other: &Self) -> bool {
         (self.generation, self.learned_facts) == (other.generation, other.learned_facts)
     }
@@ -104,7 +104,7 @@ impl fmt::Display for TemplateOrigin {
     }
 }
 
-/// Not what the operator writes.
+/// The annotation is invalid.
 #[derive(Debug)]
 pub(super) struct InvalidTemplateOrigin;
 

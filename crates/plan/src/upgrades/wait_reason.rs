@@ -1,14 +1,14 @@
-//! Why an upgrade isn't made yet.
+//! Why an upgrade waits.
 
 /// What an upgrade waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WaitReason<K> {
-    /// Its turn.
+    /// The upgrades of others: a slot.
     Turn,
-    /// Pods of the ModelService.
+    /// Unavailable pods of the ModelService.
     Unavailable,
-    /// The Deployment is paused.
+    /// The Deployment, which is paused.
     Paused,
-    /// The upgrade of another one has failed.
+    /// The failed upgrade of another ModelService.
     Failure(K),
 }

@@ -78,7 +78,7 @@ fn what_is_said_is_rounded_up_and_bounded() {
 }
 
 proptest! {
-    /// Whoever does what the condition says has memory followed, with room for what pods differ in.
+    /// A user who follows the remedy of the condition has memory followed, with room for differences between pods.
     #[test]
     fn the_request_that_is_named_does(
         at_rest in 0..=16_i32 << 20,

@@ -1,4 +1,4 @@
-//! What is left out follows what is set.
+//! Omitted values derive from the others.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ fn what_makes_no_sense_is_refused() {
     }
 }
 
-/// Any amount that may be set, or none.
+/// Any valid quantity, or none.
 fn any_amount() -> impl Strategy<Value = Option<String>> {
     let unit = prop::sample::select(vec!["m", "", "k", "Mi", "Gi"]);
     prop::option::of((1..5000_u32, unit).prop_map(|(number, unit)| format!("{number}{unit}")))

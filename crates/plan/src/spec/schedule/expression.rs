@@ -1,7 +1,7 @@
-//! Cron expressions, and when they come.
+//! Cron expressions and their occurrences.
 //!
-//! croner reads them and finds the next civil time. Where that is on the time line is decided here,
-//! since croner's rule for a change of the clocks isn't KEDA's: see `docs/adr/0014-schedules.md`.
+//! croner parses expressions and finds the next civil time. The mapping to points in time is done here, because croner
+//! and KEDA treat clock changes differently. See `docs/adr/0014-schedules.md`.
 
 use std::fmt;
 
@@ -15,46 +15,45 @@ use jiff::{
     tz::TimeZone,
 };
 
-/// Most occurrences on a day. An HPA looks every 15 s and takes pods away over minutes: what comes more
-/// often than once an hour is a rate of its own, not a schedule.
+/// Maximum occurrences on a day. An HPA syncs every 15 s and removes pods over minutes. More than one occurrence per
+/// hour is no schedule.
 const MAX_PER_DAY: usize = 24;
 
-/// Where what is asked of an expression as such begins: a Friday, so that a weekend is soon met.
+/// Start of the search for an expression's civil times: a Friday, so that a weekend follows soon.
 const REFERENCE: DateTime = civil::datetime(2027, 1, 1, 0, 0, 0, 0);
 
-/// What is wrong with a cron expression, to be read after the field that has it.
+/// An error in a cron expression, to be read after its field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidExpression {
-    /// It can't be read.
+    /// The syntax is invalid.
     #[error(
         "must be a cron expression of five fields (minute, hour, day of the month, month, day of the week), such as `0 8 * * 1-5`: {0}"
     )]
     Syntax(String),
-    /// KEDA couldn't read it.
+    /// KEDA doesn't support it.
     #[error("must not have L, W, # or +: list the days of the month or of the week")]
     Extension,
-    /// It never comes.
+    /// It never occurs.
     #[error("must name a day that exists: it never occurs")]
     Never,
-    /// It comes too often.
+    /// It occurs too often.
     #[error("must occur at most {MAX_PER_DAY} times a day, such as `0 8 * * *` or `0 */2 * * *`")]
     TooOften,
 }
 
-/// A cron expression that comes now and then. As a string it has a form that KEDA reads alike:
-/// numbers, lists and ranges alone.
+/// A valid cron expression. Its string form has only numbers, lists and ranges, which KEDA reads alike.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Expression(Cron);
 
-/// When an expression comes. Two that fall together, since the clocks skip the time between them, are
-/// in the order of their civil times.
+/// An occurrence of an expression. Two occurrences at the same moment, because the clocks skip the time between them,
+/// are ordered by their civil times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Occurrence {
-    /// The moment.
+    /// The point in time.
     pub(crate) at: Timestamp,
     /// The civil time that the expression names.
     civil_time: DateTime,
-    /// Whether the clocks skip that time, so that it counts as the moment at which they do.
+    /// Whether the clocks skip that time. Then it counts as the moment of the clock change.
     pub(crate) is_skipped: bool,
 }
 
@@ -88,8 +87,7 @@ impl Expression {
         Ok(expression)
     }
 
-    /// Whether each of its days is one that none of its months has. croner would look for it until the
-    /// end of the calendar.
+    /// Whether none of its months has any of its days. croner would search until the end of the calendar.
     fn never_occurs(&self) -> bool {
         let pattern = &self.0.pattern;
         let needs_day = pattern.is_dow_wildcard() && !pattern.is_dom_wildcard();
@@ -106,7 +104,7 @@ impl Expression {
         needs_day && longest.all(|length| first_day > Some(length))
     }
 
-    /// The first civil time of all, from a fixed day on.
+    /// The first civil time from a fixed day on.
     pub(super) fn first(&self) -> Option<DateTime> {
         self.0.find_next_occurrence(&REFERENCE, true).ok()
     }
@@ -116,9 +114,8 @@ impl Expression {
         self.0.find_next_occurrence(&time, false).ok()
     }
 
-    /// When it comes next by the clocks of a zone. A time that they show twice comes twice, as in KEDA;
-    /// one that they skip comes at the moment at which they skip it, unlike in KEDA. Nothing at the end
-    /// of the calendar, in the year 5000.
+    /// The next occurrence in a time zone. A civil time that the clocks repeat occurs twice, as in KEDA. One that they
+    /// skip occurs at the clock change, unlike in KEDA. `None` at the end of the calendar, in the year 5000.
     pub(super) fn next(&self, now: Timestamp, zone: &TimeZone) -> Option<Occurrence> {
         let mut offset = zone.to_offset(now);
         let mut civil_time = self.after(offset.to_datetime(now))?;
@@ -151,7 +148,7 @@ impl fmt::Display for Expression {
         let pattern = &self.0.pattern;
         let mut days = list(&pattern.days.values(), 31);
         let mut days_of_week = list(&pattern.days_of_week.values(), 7);
-        // A day is one of both or, where neither is `*`, one of either; so a full list and a `*` differ.
+        // If neither field is `*`, a day must match only one of them. So a full list and `*` differ.
         if !pattern.is_dom_wildcard()
             && !pattern.is_dow_wildcard()
             && (days == "*" || days_of_week == "*")
@@ -169,7 +166,7 @@ impl fmt::Display for Expression {
     }
 }
 
-/// Ascending values as a list of ranges, or `*` where they are `all`.
+/// Ascending values as a list of ranges, or `*` if all values of the field are included.
 fn list(values: &[u16], all: usize) -> String {
     if values.len() == all {
         return "*".to_owned();
@@ -201,11 +198,11 @@ mod tests {
             ("5,35 8 1,15 jan,MAR *", "5,35 8 1,15 1,3 *"),
             ("*/30 8 ? * ?", "0,30 8 * * *"),
             ("0 */2 * * *", "0 0,2,4,6,8,10,12,14,16,18,20,22 * * *"),
-            // KEDA knows no 7.
+            // KEDA doesn't support 7.
             ("0 8 * * 7", "0 8 * * 0"),
             ("0 8 * * 5-7", "0 8 * * 0,5-6"),
             ("0 8 * * fri-sun", "0 8 * * 0,5-6"),
-            // Either of two lists holds; one that has every day makes it every day.
+            // A day matches if either list has it. A list with every day makes it every day.
             ("0 8 1-7 * 1", "0 8 1-7 * 1"),
             ("0 8 1-31 * 1", "0 8 * * *"),
             ("0 8 1 * 0-6", "0 8 * * *"),

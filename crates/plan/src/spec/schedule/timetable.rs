@@ -1,4 +1,4 @@
-//! One schedule: a time, coming again and again, in which there are more pods at least.
+//! One schedule: a recurring time window with higher minimum replicas.
 
 use jiff::{
     SignedDuration, Timestamp,
@@ -12,11 +12,11 @@ use super::{
     invalid::Problem,
 };
 
-/// So many starts and ends are looked at to see whether they take turns: five days of the most frequent
-/// expressions, two months of daily ones, five years of monthly ones.
+/// Number of starts and ends that are checked for alternation: five days of the most frequent expressions, two months
+/// of daily ones, five years of monthly ones.
 const CHECKED_BOUNDARIES: usize = 128;
 
-/// A schedule that makes sense: it holds from each start to the next end.
+/// A valid schedule. It is active from each start to the next end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     pub(super) name: String,
@@ -27,8 +27,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Parses what isn't checked for all schedules together. Tells the name of the field that is
-    /// wrong, and what is wrong with it.
+    /// Parses the fields, except those that are checked for all schedules together. An error has the name of its field.
     pub(super) fn parse(spec: &Spec) -> Result<Self, (&'static str, Problem)> {
         let zone = zone(&spec.timezone).ok_or(("timezone", Problem::UnknownZone))?;
         let start = Expression::parse(&spec.start).map_err(|error| ("start", error.into()))?;
@@ -49,13 +48,13 @@ impl Schedule {
         &self.name
     }
 
-    /// Fewest pods while it holds.
+    /// Minimum replicas while it is active.
     #[must_use]
     pub const fn min_replicas(&self) -> i32 {
         self.min_replicas
     }
 
-    /// Whether it holds: whether its end comes before its next start. Given neither, it doesn't.
+    /// Whether it is active: whether its next end comes before its next start. If it has neither, it isn't.
     #[must_use]
     pub fn is_active(&self, now: Timestamp) -> bool {
         match (self.next_start(now), self.next_end(now)) {
@@ -64,7 +63,7 @@ impl Schedule {
         }
     }
 
-    /// Whether it holds, or will within `lead_time`.
+    /// Whether it is active or starts within `lead_time`.
     pub(super) fn is_active_within(&self, lead_time: SignedDuration, now: Timestamp) -> bool {
         let starts = |horizon| {
             self.next_start(now)
@@ -73,7 +72,7 @@ impl Schedule {
         self.is_active(now) || now.checked_add(lead_time).is_ok_and(starts)
     }
 
-    /// The next moment at which it may begin or cease to hold, or to hold within `lead_time`.
+    /// The next time at which [`is_active_within`](Self::is_active_within) may change.
     pub(super) fn next_change(
         &self,
         lead_time: SignedDuration,
@@ -88,7 +87,7 @@ impl Schedule {
         boundaries.chain(early()).min()
     }
 
-    /// The name of its time zone as the database spells it: KEDA minds the case.
+    /// The name of its time zone in the spelling of the database: KEDA's names are case-sensitive.
     pub(crate) fn timezone(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")
     }
@@ -105,20 +104,20 @@ impl Schedule {
         self.end.next(now, &self.zone)
     }
 
-    /// Start and end in a form that KEDA reads alike.
+    /// Start and end as expressions that KEDA reads alike.
     pub(crate) fn expressions(&self) -> (String, String) {
         (self.start.to_string(), self.end.to_string())
     }
 }
 
-/// The zone of a name, from the database in the binary: the same on every node.
+/// The time zone of a name, from the database in the binary. It is the same on every node.
 fn zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZoneDatabase::bundled().get(name).ok()?;
     (!zone.is_unknown()).then_some(zone)
 }
 
-/// Checks that each start has its own end. For what has not, KEDA has no sensible rule: it holds
-/// wherever an end comes next.
+/// Checks that starts and ends alternate. For others KEDA's rule makes no sense: they are active whenever an end is
+/// next.
 fn check_alternation(start: &Expression, end: &Expression) -> Result<(), (&'static str, Problem)> {
     let (mut next_start, mut next_end) = (start.first(), end.first());
     let mut last = None::<(&'static str, DateTime)>;

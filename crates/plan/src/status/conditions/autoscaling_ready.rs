@@ -1,4 +1,4 @@
-//! `AutoscalingReady`: the autoscaler that the spec names exists and can scale.
+//! `AutoscalingReady`: the autoscaler of the spec exists and can scale.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use springtide_api::targets::Signal;
@@ -48,7 +48,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
                 ),
             )
         }
-        // Its definition is being deleted with KEDA, too, and goes with the last ScaledObject.
+        // Without KEDA's API the ScaledObject may still be held: its CRD is deleted with the last ScaledObject.
         ActiveAutoscaler::Keda(effective) => keda_hpa_name_conflict(context)
             .or_else(|| not_applied(context, ChildKind::ScaledObject))
             .or_else(|| held_by_finalizer(context, ChildKind::ScaledObject))
@@ -58,7 +58,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     }
 }
 
-/// KEDA has no choice of the name of its HPA.
+/// KEDA derives the name of its HPA from the ScaledObject's.
 fn keda_hpa_name_conflict(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let holder = holder_of_keda_hpa(context.model_service, context.observed)?;
     let hpa = context.model_service.keda_hpa_name();
@@ -72,7 +72,7 @@ fn keda_hpa_name_conflict(context: &StatusContext<'_>) -> Option<ConditionResult
     ))
 }
 
-/// KEDA hasn't looked at the ScaledObject for longer than it takes.
+/// KEDA hasn't processed the ScaledObject in time.
 fn keda_not_running(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let due = adoption_deadline(context.observed)?;
     (due <= context.now).then(|| {
@@ -89,7 +89,7 @@ fn keda_not_running(context: &StatusContext<'_>) -> Option<ConditionResult> {
     })
 }
 
-/// KEDA asks another Prometheus than the spec names: it isn't to be told by a tenant whom to ask
+/// KEDA queries another Prometheus than that of the spec. A tenant must not direct KEDA's requests
 /// (<https://github.com/kedacore/keda/issues/7697>).
 fn prometheus_refused(context: &StatusContext<'_>) -> Option<ConditionResult> {
     context.desired.prometheus_refused.then(|| {
@@ -100,7 +100,7 @@ fn prometheus_refused(context: &StatusContext<'_>) -> Option<ConditionResult> {
     })
 }
 
-/// What sets the number of pods while the autoscaler that the spec names can't be made.
+/// What sets the replicas while the autoscaler of the spec can't be created.
 fn retained_message(context: &StatusContext<'_>) -> Option<String> {
     let kind = context.desired.retained?;
     Some(format!(
@@ -108,10 +108,10 @@ fn retained_message(context: &StatusContext<'_>) -> Option<String> {
     ))
 }
 
-/// Somebody else's autoscaler sets what the spec fixes.
+/// An autoscaler of another owner sets the fixed replicas.
 fn foreign_autoscaler(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let names = &context.observed.other_autoscalers;
-    // Else it scales a Deployment that isn't the ModelService's.
+    // Otherwise it scales a Deployment of another owner.
     let is_ours = !context
         .desired
         .name_conflicts
@@ -128,10 +128,10 @@ fn foreign_autoscaler(context: &StatusContext<'_>) -> Option<ConditionResult> {
     })
 }
 
-/// The former autoscaler has to go first.
+/// The previous autoscaler must be removed first.
 fn switching(context: &StatusContext<'_>, before: &str) -> Option<ConditionResult> {
     let previous_kind = context.desired.blocked_on?;
-    // A deletion that fails, or isn't carried out, is why the new one waits.
+    // If its deletion fails or is blocked, that is the cause.
     let why = blocked(context, previous_kind)
         .or_else(|| held_by_finalizer(context, previous_kind))
         .or_else(|| orphaned_keda_hpa(context, previous_kind, before));
@@ -143,8 +143,8 @@ fn switching(context: &StatusContext<'_>, before: &str) -> Option<ConditionResul
     }))
 }
 
-/// The ScaledObject is gone, and the HPA that KEDA made for it isn't. The garbage collector deletes it with its
-/// owner; one without an owner (`kubectl delete scaledobject --cascade=orphan`) nobody deletes.
+/// The ScaledObject no longer exists, but its HPA does. The garbage collector deletes an HPA with its owner, but not
+/// one without (`kubectl delete scaledobject --cascade=orphan`).
 fn orphaned_keda_hpa(
     context: &StatusContext<'_>,
     previous_kind: ChildKind,
@@ -182,7 +182,7 @@ fn not_applied(context: &StatusContext<'_>, kind: ChildKind) -> Option<Condition
             }
             Some(blocked)
         })
-        // What has the Deployment's name isn't to be scaled.
+        // A foreign Deployment of that name must not be scaled.
         .or_else(|| {
             let taken = context
                 .desired
@@ -212,7 +212,7 @@ fn hpa(
     if effective.unavailable.is_empty() {
         return scaling("The HorizontalPodAutoscaler sets the replicas.", effective);
     }
-    // An adapter lists what some pod reports already.
+    // An adapter lists a metric once some pod reports it.
     let may_come = observed.capabilities.pods_metrics != PodsMetrics::Absent
         && readings_deadline(active, observed).is_none_or(|due| context.now < due);
     if may_come {
@@ -284,8 +284,8 @@ fn unavailable_message(observed: &Observed, effective: &EffectiveTargets<'_>) ->
     )
 }
 
-/// The autoscaler scales, with or without the target of memory. A target without room isn't a fault of the cluster,
-/// and the others are followed as the spec says.
+/// The autoscaler scales, with or without the memory target. A target without room isn't a fault of the cluster, and
+/// the other targets are followed.
 fn scaling(message: &str, effective: &EffectiveTargets<'_>) -> ConditionResult {
     match &effective.memory {
         MemoryTarget::Followed => ConditionResult::yes(Reason::Scaling, message),
@@ -371,13 +371,12 @@ fn keda(observed: &Observed, effective: &EffectiveTargets<'_>) -> ConditionResul
             foreign_reason(Some(reason), Reason::ScaledObjectNotReady),
             message(),
         ),
-        // KEDA sets every condition to unknown, without a reason, before its first look.
+        // KEDA first sets every condition to unknown, without a reason.
         _ => starting(),
     }
 }
 
-/// Why an HPA can't scale, whatever its metrics say. Its own messages hold names of pods and texts of
-/// passing network errors.
+/// Why an HPA can't scale, whatever its metrics. Its own messages contain pod names and temporary network errors.
 fn scaling_fault(hpa: &HorizontalPodAutoscaler) -> Option<ConditionResult> {
     let unable = hpa_condition(hpa, "AbleToScale")
         .filter(|able| able.status == "False")

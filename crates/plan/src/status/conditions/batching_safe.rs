@@ -1,6 +1,6 @@
 //! `BatchingSafe`: no batch mixes rows whose outputs are known to depend on each other.
 //!
-//! It isn't part of the summary: a pod that has found such rows serves them alone, and rightly.
+//! It isn't part of `Ready`: a pod with a mismatch runs each request alone, and its responses are correct.
 
 use springtide_contract::{
     batching::{BatchingMode, BatchingReason},

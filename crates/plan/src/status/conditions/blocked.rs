@@ -1,4 +1,4 @@
-//! What keeps an object of a ModelService from being as it should be.
+//! Why an object of a ModelService isn't in its desired state.
 
 use super::{ConditionResult, Reason, StatusContext, grace_period::deletion_deadline};
 use crate::{child::ChildKind, desired::ownership::controller};
@@ -36,7 +36,7 @@ fn name_conflict(context: &StatusContext<'_>, kind: ChildKind) -> ConditionResul
     )
 }
 
-/// A deletion that somebody's finalizer holds up for longer than it may take.
+/// A deletion that a finalizer delays for too long.
 pub(super) fn held_by_finalizer(
     context: &StatusContext<'_>,
     kind: ChildKind,

@@ -1,4 +1,4 @@
-//! What conditions are evaluated from, and the result.
+//! The input of conditions, and their result.
 
 use k8s_openapi::jiff::Timestamp;
 use springtide_api::{ModelServiceStatus, status::ModelStatus};
@@ -8,14 +8,14 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// What is known about one aspect of a ModelService.
+/// The result of one condition, without its type and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConditionResult {
-    /// Whether it holds.
+    /// The status.
     pub(crate) status: ConditionStatus,
-    /// Why, as a stable name.
+    /// The reason, a stable name.
     pub(crate) reason: String,
-    /// Why and what to do, for people.
+    /// The cause and the remedy.
     pub(crate) message: String,
 }
 
@@ -63,19 +63,19 @@ impl ConditionResult {
     }
 }
 
-/// What conditions are evaluated from.
+/// The input of all conditions.
 pub(crate) struct StatusContext<'a> {
     pub(crate) model_service: &'a ValidatedModelService,
-    /// What sets the number of pods, as it was applied.
+    /// The active autoscaler, as applied.
     pub(crate) active: &'a ActiveAutoscaler<'a>,
     /// The state after the plan was applied.
     pub(crate) applied: &'a Applied,
     /// Its objects.
     pub(crate) observed: &'a Observed,
     pub(crate) desired: &'a Desired,
-    /// What is known of the model, as the status tells it.
+    /// The model's part of the status.
     pub(crate) model: &'a ModelStatus,
-    /// The status before.
+    /// The previous status.
     pub(crate) previous: Option<&'a ModelServiceStatus>,
     pub(crate) now: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Why pods went, or were restarted, that served or were to serve.
+//! Why pods were lost or restarted.
 
 use k8s_openapi::{
     api::core::v1::Pod,
@@ -8,10 +8,10 @@ use k8s_openapi::{
 use super::{ConditionResult, Reason};
 use crate::observed::{Observed, foreign_status::pod_condition, pods};
 
-/// For how long after a pod was lost it is told. What loses pods again and again does so more often.
+/// Time for which a lost pod is reported. Recurring causes recur within it.
 const REPORT_PERIOD: SignedDuration = SignedDuration::from_mins(10);
 
-/// What the latest loss was, if it is recent.
+/// The latest loss, if it is recent.
 pub(super) fn recent(observed: &Observed, now: Timestamp) -> Option<ConditionResult> {
     let all = observed.pods.iter().filter_map(loss);
     let recent = all.filter(|(at, _)| now.duration_since(*at) < REPORT_PERIOD);
@@ -20,7 +20,7 @@ pub(super) fn recent(observed: &Observed, now: Timestamp) -> Option<ConditionRes
         .map(|(_, result)| result)
 }
 
-/// When the latest loss is long enough ago.
+/// When the latest loss stops being reported.
 pub(super) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let latest = observed
         .pods
@@ -34,12 +34,12 @@ pub(super) fn requeue_at(observed: &Observed, now: Timestamp) -> Option<Timestam
         .filter(|over| *over > now)
 }
 
-/// When the pod was lost, and why.
+/// When and why the pod was lost.
 fn loss(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     disruption(pod).or_else(|| out_of_memory(pod))
 }
 
-/// A pod that was ended by others (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/>).
+/// A pod that another component ended (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/>).
 fn disruption(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     let condition = pod_condition(pod, "DisruptionTarget").filter(|it| it.status == "True")?;
     let at = condition.last_transition_time.as_ref()?.0;
@@ -66,13 +66,13 @@ fn disruption(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     Some((at, result))
 }
 
-/// The kubelet ended the pod to save its node, or since it used more than it may.
+/// The kubelet evicted the pod, because of node pressure or of an exceeded limit.
 fn evicted(pod: &Pod) -> ConditionResult {
     let message = pod
         .status
         .as_ref()
         .and_then(|status| status.message.as_deref());
-    // What follows are quantities, which differ each time.
+    // The rest has quantities, which differ each time.
     let cause = message
         .and_then(|message| message.split(". ").next())
         .unwrap_or_default();
@@ -90,7 +90,7 @@ fn evicted(pod: &Pod) -> ConditionResult {
     )
 }
 
-/// A pod that serves again after it was killed.
+/// A pod that was killed and serves again.
 fn out_of_memory(pod: &Pod) -> Option<(Timestamp, ConditionResult)> {
     let server = pods::server_status(pod).filter(|server| server.ready)?;
     let ended = server.last_state.as_ref()?.terminated.as_ref()?;

@@ -1,4 +1,4 @@
-//! By when an autoscaler should have readings, or be gone.
+//! Deadlines for readings and deletions.
 
 use k8s_openapi::{
     api::core::v1::Pod,
@@ -16,18 +16,18 @@ use crate::{
     },
 };
 
-/// How long a pod that serves, and an autoscaler, may be without readings: metrics-server needs a
-/// whole window of CPU use after a pod became ready (30 s), Prometheus two scrapes for a rate (30 s),
-/// an adapter its next look at the series (30 s), and the HPA its next sync (15 s).
+/// Grace period for readings after a pod and an autoscaler are ready. metrics-server needs a window of CPU usage after
+/// a pod became ready (30 s), Prometheus two scrapes for a rate (30 s), an adapter its next relist (30 s), and the HPA
+/// its next sync (15 s).
 const READINGS_GRACE_PERIOD: SignedDuration = SignedDuration::from_secs(90);
 
-/// Time that the deletion of an autoscaler may take before somebody is to look at it. KEDA takes a second.
+/// Time after which the deletion of an autoscaler is reported as blocked. It usually takes a second.
 const DELETION_TIMEOUT: SignedDuration = SignedDuration::from_secs(30);
 
-/// Time that KEDA may take to look at a ScaledObject for the first time. It takes a second.
+/// Time after which an unprocessed ScaledObject is reported. KEDA usually takes a second.
 const ADOPTION_TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
 
-/// By when KEDA should have looked at the ScaledObject. Nothing where it has, or where there is none.
+/// By when KEDA should have processed the ScaledObject. `None` if it has, or if there is no ScaledObject.
 pub(super) fn adoption_deadline(observed: &Observed) -> Option<Timestamp> {
     let scaled_object = observed.scaled_object.as_ref()?;
     let is_processed =
@@ -38,13 +38,13 @@ pub(super) fn adoption_deadline(observed: &Observed) -> Option<Timestamp> {
         .flatten()
 }
 
-/// By when an object that is being deleted should be gone.
+/// By when an object that is being deleted should no longer exist.
 pub(super) fn deletion_deadline(metadata: &ObjectMeta) -> Option<Timestamp> {
     let since = metadata.deletion_timestamp.as_ref()?.0;
     since.checked_add(DELETION_TIMEOUT).ok()
 }
 
-/// From when on the autoscaler should have readings: some time after they could begin.
+/// By when the autoscaler should have readings.
 pub(super) fn readings_deadline(
     active: &ActiveAutoscaler<'_>,
     observed: &Observed,
@@ -54,8 +54,8 @@ pub(super) fn readings_deadline(
         .ok()
 }
 
-/// Whether `previous` shows that what the autoscaler asks has answered already, or should have: from
-/// then on a reading that is missing is one that was lost, however young the autoscaler is.
+/// Whether `previous` has a known state of the readings since they became possible. From then on, a missing reading is
+/// a lost one, however new the autoscaler is.
 pub(super) fn had_readings(
     active: &ActiveAutoscaler<'_>,
     observed: &Observed,
@@ -65,12 +65,12 @@ pub(super) fn had_readings(
         .and_then(|previous| status_condition(previous, condition::METRICS_HEALTHY))
         .filter(|known| known.status != "Unknown");
     let begin = readings_possible_from(active, observed);
-    // What was known before is about another autoscaler, or about pods that are gone.
+    // Older states are about another autoscaler, or about deleted pods.
     known.is_some_and(|known| begin.is_some_and(|begin| known.last_transition_time.0 >= begin))
 }
 
-/// When readings could begin: once the autoscaler was made and a first pod was ready. Nothing where
-/// there is no autoscaler, or no pod is ready: there is nothing to read.
+/// When readings became possible: when the autoscaler existed and a first pod was ready. `None` if there is no
+/// autoscaler or no ready pod.
 fn readings_possible_from(active: &ActiveAutoscaler<'_>, observed: &Observed) -> Option<Timestamp> {
     let autoscaler = match active {
         ActiveAutoscaler::Fixed { .. } => return None,

@@ -1,8 +1,7 @@
-//! `MetricsHealthy`: the autoscaler gets readings for what it follows.
+//! `MetricsHealthy`: the autoscaler gets readings of all targets that it follows.
 //!
-//! It isn't part of the summary: a gap in monitoring doesn't make a model that is served unready.
-//! Nor does it make pods go away: an HPA that lacks a reading adds pods as far as the others ask, and
-//! takes none away.
+//! It isn't part of `Ready`: a gap in the monitoring doesn't make a served model unready. Nor does it remove pods: an
+//! HPA that lacks a reading can only add pods, by its other readings.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -22,11 +21,11 @@ use crate::{
     resources::SERVER_CONTAINER,
 };
 
-/// What is said before the first reading, whether the autoscaler has looked for one or not: it changes nothing for people, and
-/// each other text is a write.
+/// The message before the first reading, whether or not the autoscaler has tried to read. A distinction wouldn't help
+/// users, and each other text is a write.
 const WAITING_MESSAGE: &str = "The first readings arrive a minute or two after a pod is ready.";
 
-/// Something that keeps readings from the autoscaler.
+/// A cause of missing readings.
 struct Fault {
     reason: String,
     message: String,
@@ -97,7 +96,7 @@ fn healthy(hpa: Option<&HorizontalPodAutoscaler>) -> ConditionResult {
     }
 }
 
-/// What KEDA says about its triggers.
+/// Faults that KEDA reports about its triggers.
 fn keda(scaled_object: &ScaledObject) -> Option<Fault> {
     let falls_back = scaled_object
         .condition("Fallback")
@@ -136,8 +135,7 @@ fn keda(scaled_object: &ScaledObject) -> Option<Fault> {
     })
 }
 
-/// What the HPA has no reading of, by the API that it asks. `knows_keda`: KEDA has said itself why
-/// it passes nothing on.
+/// The metrics that the HPA has no reading of, by API. `knows_keda`: KEDA itself has reported its cause.
 fn missing_readings(
     hpa: &HorizontalPodAutoscaler,
     scaled_object: Option<&ScaledObject>,
@@ -146,14 +144,14 @@ fn missing_readings(
     let Some(active) = hpa_condition(hpa, "ScalingActive") else {
         return Vec::new();
     };
-    // It speaks of the first metric that could not be read, if what could be read asks for fewer pods.
+    // If the other readings ask for fewer pods, the condition is about the first metric without a reading.
     let reported = (active.status == "False").then(|| {
         let reason = active.reason.as_deref().unwrap_or_default();
         (reason, active.message.as_deref().unwrap_or_default())
     });
     let followed = followed(hpa, scaled_object);
     let read_any = followed.iter().any(|metric| metric.reading.is_some());
-    // An HPA that was only put back within its bounds has read nothing, and lacks nothing.
+    // An HPA that only restored its bounds has read no metrics.
     if reported.is_none() && !read_any {
         return Vec::new();
     }
@@ -196,7 +194,7 @@ fn names<'a>(metrics: impl Iterator<Item = &'a MetricReading>) -> Option<String>
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// The reason by which an HPA says that an API gave it no reading.
+/// The HPA's reason for missing readings of an API.
 const fn reason(api: MetricsApi) -> Reason {
     match api {
         MetricsApi::Resource => Reason::FailedGetResourceMetric,
@@ -205,21 +203,21 @@ const fn reason(api: MetricsApi) -> Reason {
     }
 }
 
-/// Whether an HPA says by this reason that an API gave it no reading of a container.
+/// Whether the HPA's reason is about missing readings of containers.
 fn is_container_reason(api: MetricsApi, reason: &str) -> bool {
     api == MetricsApi::Resource && reason == "FailedGetContainerResourceMetric"
 }
 
-/// The container that requests nothing of a resource, where the HPA says so. One of whole pods needs the request of
-/// each container, whoever added it.
+/// The container without a request of a resource, from the HPA's message. An HPA of whole pods needs the request of
+/// every container.
 fn container_without_request(reported: &str) -> Option<&str> {
     let (_, after) = reported.split_once("missing request for ")?;
     let (_, after) = after.split_once(" in container ")?;
     after.split(' ').next()
 }
 
-/// Why an API gives no reading, and what to do. `reported` is what the HPA was told; it is only looked
-/// into, since it holds names of pods and texts of passing network errors
+/// The cause of missing readings of an API, and the remedy. `reported` is the HPA's message. It isn't copied, because
+/// it contains pod names and temporary network errors
 /// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/podautoscaler/metrics/client.go>).
 fn cause(api: MetricsApi, reported: Option<&str>) -> Cow<'static, str> {
     const NO_POD_METRICS: [&str; 4] = [

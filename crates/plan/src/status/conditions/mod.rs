@@ -1,7 +1,7 @@
 //! The conditions of a ModelService, one file each.
 //!
-//! Messages are deterministic: they never hold generated names, counts that change on every look or
-//! times, since a status that always changes would bring the next pass about for ever.
+//! Messages are deterministic. They never contain generated names, times, or counts that change in every pass: a status
+//! that always changes would trigger passes endlessly.
 
 mod autoscaling_ready;
 mod batching_safe;
@@ -37,11 +37,11 @@ use crate::{
     status::batching,
 };
 
-/// The reason of a [`Failure`](crate::Failure) where others undo what the operator writes.
+/// The reason of a [`Failure`](crate::Failure) if other clients revert the operator's writes.
 pub const WRITES_UNDONE: &str = Reason::WritesUndone.as_str();
 
-/// The next time at which the plan or the conditions may change although no object does: a schedule begins or ends, a grace
-/// period is over (of missing readings, deletions, KEDA, starting pods), or pods are to be queried again. `status` is
+/// The next time at which the plan or the conditions may change although no object does. A schedule starts or ends, a
+/// grace period ends (of readings, deletions, KEDA or starting pods), or pods are to be queried again. `status` is
 /// computed from the same `applied`.
 #[must_use]
 pub fn requeue_at(

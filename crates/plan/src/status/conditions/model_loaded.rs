@@ -1,4 +1,4 @@
-//! `ModelLoaded`: a pod has fetched and loaded the model that the spec names.
+//! `ModelLoaded`: a pod has fetched and loaded the model of the spec.
 
 use k8s_openapi::api::core::v1::Pod;
 use springtide_api::ModelUri;
@@ -15,8 +15,8 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     let is_loaded = pods.into_iter().any(pods::is_serving);
     match (is_loaded, failure) {
         (true, None) => ConditionResult::yes(Reason::Loaded, "The model is loaded."),
-        // The model is good. What keeps one pod from it (a full disk, a source that is down by now)
-        // doesn't take it from the others.
+        // The model is valid. A failure of another pod, such as a full disk or an unreachable source, doesn't change
+        // that.
         (true, Some(failure)) => ConditionResult::yes(
             Reason::Loaded,
             format!(
@@ -35,8 +35,8 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     }
 }
 
-/// That the Secret with the model's URI isn't there, or lacks the key: the kubelet waits for it before it starts the
-/// container that fetches.
+/// The Secret with the model's URI, or its key, doesn't exist. The kubelet waits for it before it starts the container
+/// that fetches the model.
 fn without_uri(pod: &Pod, model_service: &ValidatedModelService) -> Option<TerminationMessage> {
     let ModelUri::Secret { name, .. } = model_service.model_uri() else {
         return None;
@@ -50,7 +50,7 @@ fn without_uri(pod: &Pod, model_service: &ValidatedModelService) -> Option<Termi
     })
 }
 
-/// A pod knows its URI, and not the Secret that it comes from; the operator knows the Secret alone.
+/// The message of a failure. Pods know only the URI, not its Secret; the operator knows only the Secret.
 fn explain(failure: &TerminationMessage, model_service: &ValidatedModelService) -> String {
     let TerminationMessage { reason, message } = failure;
     let by_uri = matches!(

@@ -1,5 +1,5 @@
-//! `RolloutComplete` where pods that are made from the same spec serve different models: what the spec names was
-//! replaced while they ran.
+//! `RolloutComplete` if pods of the same spec serve different models: the content that the spec names was replaced
+//! while they ran.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::{
     status::batching::model_statuses,
 };
 
-/// Digits of a SHA-256 that tell it from others, for people.
+/// Length of an abbreviated SHA-256.
 const DIGITS: usize = 12;
 
-/// Most of them that are named.
+/// Maximum number of SHA-256 in a message.
 const MAX_NAMED: usize = 4;
 
-/// The `result` about the rollout, unless it is over with different models in the pods.
+/// The `result` of the rollout, or a false condition if it is complete and pods serve different models.
 pub(super) fn evaluate(context: &StatusContext<'_>, result: ConditionResult) -> ConditionResult {
     if result.status != ConditionStatus::True {
         return result;
@@ -56,7 +56,7 @@ fn differing_models(context: &StatusContext<'_>) -> Option<ConditionResult> {
     ))
 }
 
-/// The files that pods serve, in the order in which the pods were asked: that of the newest pod is the last.
+/// SHA-256 of the files that pods serve, in the order of the queries: the newest pod is the last.
 fn served_files<'a>(
     model_service: &'a ValidatedModelService,
     replies: &'a [StatusReply],
@@ -64,13 +64,13 @@ fn served_files<'a>(
     model_statuses(model_service, replies).filter_map(|model| model.sha256.as_deref()?.parse().ok())
 }
 
-/// Whether all pods are made anew where they differ. A ConfigMap has the same content for all pods that are made after
-/// a change, so that this comes to an end; what a claim mounts may differ from node to node.
+/// Whether all pods are replaced if they differ. All pods that are created after a change of a ConfigMap have the same
+/// content, so the replacement ends. The content of a claim may differ between nodes.
 fn is_replaced_automatically(model_service: &ValidatedModelService) -> bool {
     ModelSource::of(model_service.model_uri()).is_consistent
 }
 
-/// The file for which all pods are to be made anew, where `rollout_complete` says that they serve different ones.
+/// The file for which all pods are to be replaced, if `rollout_complete` says that they serve different ones.
 pub(crate) fn replacement(
     model_service: &ValidatedModelService,
     replies: &[StatusReply],
@@ -83,7 +83,7 @@ pub(crate) fn replacement(
     served_files(model_service, replies).last()
 }
 
-/// What was known of the same spec, where a pod that would say it can't be asked just now.
+/// The previous result for the same spec, if a pod couldn't be queried.
 fn previous_result(context: &StatusContext<'_>) -> Option<ConditionResult> {
     if !context
         .applied

@@ -1,19 +1,17 @@
-//! Why the API server refuses pods, in the words of who wrote the ModelService.
+//! Why the API server rejects pods, in terms of the ModelService.
 //!
-//! What refuses them, a quota, a `LimitRange`, a policy or a webhook, speaks of pods, which have generated names and
-//! fields that nobody has written.
+//! Quotas, a `LimitRange`, policies and webhooks report about pods, with generated names and fields.
 
 use crate::resources::EPHEMERAL_STORAGE;
 
-/// Letters and digits of generated names
-/// (<https://github.com/kubernetes/apimachinery/blob/v0.36.3/pkg/util/rand/rand.go>).
+/// Characters of generated names (<https://github.com/kubernetes/apimachinery/blob/v0.36.3/pkg/util/rand/rand.go>).
 const GENERATED: &str = "bcdfghjklmnpqrstvwxz2456789";
 
-/// Most characters of what is generated for a ReplicaSet, and for a pod.
+/// Maximum lengths of the generated suffixes of a ReplicaSet and of a pod.
 const REPLICA_SET_SUFFIX: usize = 10;
 const POD_SUFFIX: usize = 5;
 
-/// What refusals speak of, and the field that sets it, first come first served.
+/// Texts of rejections, and the field that sets their subject. The first match counts.
 const FIELDS: [(&str, &str); 18] = [
     ("serviceaccount \"", "spec.pod.serviceAccountName"),
     ("service account", "spec.pod.serviceAccountName"),
@@ -35,12 +33,12 @@ const FIELDS: [(&str, &str); 18] = [
     ("memory max limit to request ratio", "spec.server.resources"),
 ];
 
-/// What the API server says of the pods of the ModelService `name`, without generated names, and with the field of
-/// the ModelService that it is about, where that is known.
+/// The API server's message about the pods of the ModelService `name`, without generated names, and with the field of
+/// the ModelService if it is known.
 pub(super) fn explain(message: &str, name: &str) -> String {
     let cause = without_generated_names(message, name);
     let cause = cause.trim_end_matches('.');
-    // A LimitRange or a quota may allow less than the default, and names no field of a ModelService.
+    // A LimitRange or a quota may allow less than the default, which no field sets directly.
     if cause.contains(EPHEMERAL_STORAGE) {
         return format!(
             "{cause}. The limit of each container is twice spec.model.maxSizeMebibytes plus 1 GiB. Set spec.model.maxSizeMebibytes to the size of the model, or raise the bound."
@@ -53,8 +51,8 @@ pub(super) fn explain(message: &str, name: &str) -> String {
     )
 }
 
-/// The API server puts the name of the pod that it refuses before the cause; others put it anywhere. It is another one
-/// each time.
+/// The message without generated names, which differ each time. The API server has the pod's name before the cause,
+/// others have it anywhere.
 fn without_generated_names(message: &str, name: &str) -> String {
     let cause = [" is forbidden: ", " is invalid: "]
         .into_iter()
@@ -73,7 +71,7 @@ fn without_generated_names(message: &str, name: &str) -> String {
         .collect()
 }
 
-/// Whether a word is the name of a ReplicaSet or a pod of the Deployment `name`, or what that begins with.
+/// Whether a word is the name of a ReplicaSet or a pod of the Deployment `name`, or its prefix.
 fn is_generated_name(word: &str, name: &str) -> bool {
     let is_suffix = |text: &str, most: usize| {
         text.len() <= most && text.chars().all(|character| GENERATED.contains(character))
@@ -90,7 +88,7 @@ fn is_generated_name(word: &str, name: &str) -> bool {
                 && is_suffix(replica_set, REPLICA_SET_SUFFIX)
                 && is_suffix(pod, POD_SUFFIX)
         }
-        // One that is shorter may be somebody's own name.
+        // A shorter suffix may belong to a name that a user chose.
         None => suffix.len() > POD_SUFFIX && is_suffix(suffix, REPLICA_SET_SUFFIX),
     }
 }

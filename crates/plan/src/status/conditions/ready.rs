@@ -2,8 +2,7 @@
 
 use super::{ConditionResult, ConditionStatus, Reason};
 
-/// True where everything else is; otherwise the first that is false, or else the first that isn't
-/// known, speaks for all.
+/// True if all results are. Otherwise the first false result, or else the first unknown one, is the summary.
 pub(super) fn summarise<const N: usize>(
     results: [(&'static str, &ConditionResult); N],
 ) -> ConditionResult {

@@ -1,10 +1,10 @@
-//! The reasons of this operator's own. What other controllers say is passed on by their own names.
+//! The operator's own reasons. Reasons of other controllers are passed on unchanged.
 //!
-//! `docs/reference/conditions.md` lists them all.
+//! `docs/reference/conditions.md` lists all reasons.
 
 macro_rules! reasons {
     ($($reason:ident),* $(,)?) => {
-        /// Why a condition is as it is, as a stable name.
+        /// The reason of a condition, a stable name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Reason {
             $($reason,)*
@@ -74,19 +74,19 @@ reasons! {
     WritesUndone,
 }
 
-/// Most bytes of a reason, which is that of events
+/// Maximum bytes of a reason, which is the limit for events
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
 const MAX_BYTES: usize = 128;
 
-/// The reason that somebody else gives in an object of his, where it can be one of a condition: else the API
-/// server would refuse the whole status for it.
+/// Another controller's reason if it is valid for a condition, else `instead`. With an invalid reason the API server
+/// would reject the whole status.
 pub(crate) fn foreign_reason(reason: Option<&str>, instead: Reason) -> &str {
     reason
         .filter(|reason| reason.len() <= MAX_BYTES && is_reason(reason))
         .unwrap_or(instead.as_str())
 }
 
-/// By the pattern of `metav1.Condition`.
+/// The pattern of `metav1.Condition`.
 fn is_reason(reason: &str) -> bool {
     let bytes = reason.as_bytes();
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
@@ -114,8 +114,7 @@ mod tests {
 
     const DOCUMENTED: &str = include_str!("../../../../../docs/reference/conditions.md");
 
-    /// The reasons that the table lists by name, without those that it gives as examples of what
-    /// others say.
+    /// The reasons that the table lists by name, without its examples of other controllers' reasons.
     fn documented() -> BTreeSet<&'static str> {
         DOCUMENTED
             .lines()

@@ -1,4 +1,4 @@
-//! `RolloutComplete`: every pod is made from the present spec.
+//! `RolloutComplete`: all pods run the current spec.
 
 use k8s_openapi::api::apps::v1::Deployment;
 
@@ -29,8 +29,8 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     }
 }
 
-/// What an upgrade waits for, and how not to wait. Neither times nor numbers that change as others go: each would
-/// change every status.
+/// What an upgrade waits for, and how to avoid the wait. It has no times and no counts of other ModelServices, which
+/// would change every status.
 fn upgrade_message(wait: &WaitReason<String>) -> String {
     match wait {
         WaitReason::Turn => {
@@ -68,8 +68,7 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
                 room_message(context)
             ),
         ),
-        // Also until the first number of pods is applied: a first start isn't over before all of them
-        // are available.
+        // Also before the initial replicas are applied: a first rollout is complete when all of them are available.
         _ if spec_replicas(deployment) < Some(min_replicas) => ConditionResult::no(
             Reason::RollingOut,
             format!(
@@ -77,8 +76,8 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
                 scaling.min_replicas_field()
             ),
         ),
-        // The Deployment controller says so once all pods are new and available, and goes on saying
-        // so while an autoscaler changes their number.
+        // The Deployment controller sets this reason once all pods are new and available, and keeps it while an
+        // autoscaler scales.
         Some("NewReplicaSetAvailable") if has_only_new_pods(deployment) => {
             ConditionResult::yes(Reason::Complete, "All pods run the current spec.")
         }
@@ -98,7 +97,7 @@ fn rollout(context: &StatusContext<'_>) -> ConditionResult {
     }
 }
 
-/// What to do where the spec keeps former pods that are in the way of the new ones.
+/// The remedy if the spec keeps previous pods that occupy the room of the new ones.
 fn room_message(context: &StatusContext<'_>) -> &'static str {
     let is_kept = context.model_service.rollout().keeps_every_pod();
     if is_kept && lacks_room(context.observed) {
@@ -108,8 +107,8 @@ fn room_message(context: &StatusContext<'_>) -> &'static str {
     }
 }
 
-/// The Deployment controller tells of no progress while it is paused, but counts pods, and an autoscaler goes on
-/// changing their number.
+/// The Deployment controller reports no progress while the Deployment is paused. But it counts pods, and an autoscaler
+/// still scales.
 fn paused(context: &StatusContext<'_>, deployment: &Deployment) -> ConditionResult {
     let name = context.model_service.name();
     let resume = format!("`kubectl rollout resume deployment {name}`");

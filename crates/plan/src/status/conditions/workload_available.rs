@@ -1,5 +1,4 @@
-//! `WorkloadAvailable`: at least one pod is ready, so that requests are served, be it with the former
-//! spec.
+//! `WorkloadAvailable`: at least one pod is ready, so that requests are served, possibly with a previous spec.
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -17,7 +16,7 @@ use crate::{
     spec::Scaling,
 };
 
-/// Reasons for which a container waits that don't pass by themselves, or seldom.
+/// Waiting reasons of containers that rarely resolve themselves.
 const IMAGE_FAULTS: [&str; 5] = [
     "ErrImagePull",
     "ImagePullBackOff",
@@ -63,7 +62,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     let other_pods = fault.map_or_else(String::new, |fault| {
         format!(" Other pods: {}", fault.message)
     });
-    // Not as many as the Deployment is asked for: that an autoscaler asks for more takes nothing away.
+    // Not the Deployment's replicas: a scale-up takes no availability away.
     if available >= scaling.min_replicas().min(replicas) {
         return ConditionResult::yes(
             Reason::Available,
@@ -86,7 +85,7 @@ fn no_replicas_message(scaling: &Scaling) -> &'static str {
     }
 }
 
-/// Pods that aren't even made: a quota, a policy or a webhook refuses them.
+/// Pods that can't be created: a quota, a policy or a webhook rejects them.
 fn rejected(deployment: &Deployment, name: &str) -> Option<ConditionResult> {
     let failure = deployment_condition(deployment, "ReplicaFailure")
         .filter(|condition| condition.status == "True")?;
@@ -109,7 +108,7 @@ fn pod_fault(pod: &Pod) -> Option<ConditionResult> {
     })
 }
 
-/// Why a pod doesn't get as far as a container, as events tell.
+/// Why a pod can't start its first container, according to its events.
 fn startup_fault(context: &StatusContext<'_>) -> Option<ConditionResult> {
     let StatusContext {
         model_service,
@@ -117,7 +116,7 @@ fn startup_fault(context: &StatusContext<'_>) -> Option<ConditionResult> {
         now,
         ..
     } = context;
-    // What was told of a pod that has come further since counts no more.
+    // Events of a pod that has made progress since don't count.
     stuck_pod_uid(observed, *now)?;
     Some(
         match pod_startup::startup_failure(model_service, &observed.events)? {
@@ -164,7 +163,7 @@ fn container_fault(status: &ContainerStatus) -> Option<ConditionResult> {
             Reason::ContainerNotStarted,
             format!("Container {name} can't be started: {missing}."),
         )),
-        // The kubelet's own message may hold the container's id.
+        // The kubelet's own message may contain the container's ID.
         (
             Some(
                 reason @ ("CreateContainerConfigError"

@@ -1,4 +1,4 @@
-//! What an HPA has decided in its last sync, and why.
+//! The decision of an HPA in its last sync, and its cause.
 
 use k8s_openapi::{
     api::autoscaling::v2::HorizontalPodAutoscaler, apimachinery::pkg::apis::meta::v1::Time,
@@ -16,19 +16,18 @@ use crate::{
     status::conditions::StatusContext,
 };
 
-/// Whether the HPA's status is of the sync in which it last changed the number of pods: the next sync
-/// gives this condition another reason.
+/// Whether the HPA's status is of the sync in which it last scaled. The next sync changes this reason.
 pub(super) fn is_fresh(hpa: &HorizontalPodAutoscaler) -> bool {
     hpa_condition(hpa, "AbleToScale")
         .is_some_and(|able| able.reason.as_deref() == Some("SucceededRescale"))
 }
 
-/// When the HPA last changed the number of pods.
+/// When the HPA last scaled.
 pub(super) fn last_scale_time(hpa: &HorizontalPodAutoscaler) -> Option<Timestamp> {
     Some(hpa.status.as_ref()?.last_scale_time.as_ref()?.0)
 }
 
-/// What the HPA has decided, where its status still tells all about it.
+/// The latest decision of the HPA, if its status still has all of it.
 pub(super) fn latest_step(
     context: &StatusContext<'_>,
     hpa: &HorizontalPodAutoscaler,
@@ -94,7 +93,7 @@ fn readings_cause(
     }
 }
 
-/// The limit that the HPA names.
+/// The limit that the HPA reports.
 fn limit(hpa: &HorizontalPodAutoscaler) -> Option<Limit> {
     let limited =
         hpa_condition(hpa, "ScalingLimited").filter(|limited| limited.status == "True")?;
@@ -106,8 +105,8 @@ fn limit(hpa: &HorizontalPodAutoscaler) -> Option<Limit> {
     }
 }
 
-/// The stabilization window, where it must have been that: the HPA has no words for it in the sync in
-/// which it changes the number of pods. While pods are unready, what is asked for can't be known.
+/// The stabilization window, if only that explains the limit. The HPA doesn't report it in the sync in which it scales.
+/// While pods are unready, the recommendation isn't known.
 fn window(
     context: &StatusContext<'_>,
     hpa: &HorizontalPodAutoscaler,
@@ -138,7 +137,7 @@ fn window(
 }
 
 impl Step {
-    /// The step as a decision that began with `from` pods.
+    /// The step as a decision from `from` replicas.
     pub(super) fn decision(self, from: i32) -> Decision {
         let message = wording::step(&self, from);
         let (deciding, limited_by) = match self.cause {

@@ -1,4 +1,4 @@
-//! Who has set the number of pods last, as the API server noted it.
+//! Which field manager last set the replicas.
 
 use k8s_openapi::{api::apps::v1::Deployment, jiff::Timestamp};
 
@@ -7,23 +7,23 @@ use crate::{
     observed::foreign_status::owns_replicas,
 };
 
-/// Who has set `spec.replicas` of a Deployment.
+/// The field manager that set `spec.replicas` of a Deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner<'a> {
-    /// The operator, as it created the Deployment.
+    /// The operator, when it created the Deployment.
     Creation,
-    /// The operator, for an autoscaler to begin with.
+    /// The operator, as initial replicas for an autoscaler.
     Initial,
     /// The operator, with `engine: None`.
     Fixed,
-    /// Somebody at a terminal, by this field manager.
+    /// A user of kubectl, with this field manager.
     Kubectl(&'a str),
-    /// An autoscaler or another program, by this field manager. An HPA's is named after the program
-    /// that its controller runs in, which is another one in each distribution of Kubernetes.
+    /// An autoscaler or another program, with this field manager. The field manager of HPAs is named after their
+    /// controller's program, which differs between distributions of Kubernetes.
     Another(&'a str),
 }
 
-/// Who has set the number of pods last, and when.
+/// The field manager that last set the replicas, and when.
 pub(super) fn owner(deployment: &Deployment) -> Option<(Owner<'_>, Timestamp)> {
     let (manager, time) = deployment
         .metadata

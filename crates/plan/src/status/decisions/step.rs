@@ -1,39 +1,39 @@
-//! A step that an HPA has taken.
+//! A scaling step of an HPA.
 
 use k8s_openapi::jiff::Timestamp;
 use springtide_api::status::Limit;
 
 use crate::autoscaling::readings::MetricReading;
 
-/// A change of the number of pods by an HPA.
+/// A change of the replicas by an HPA.
 pub(super) struct Step {
-    /// When.
+    /// Time of the change.
     pub(super) time: Timestamp,
-    /// Pods before.
+    /// Replicas before.
     pub(super) from: i32,
-    /// Pods after.
+    /// Replicas after.
     pub(super) to: i32,
     pub(super) cause: StepCause,
 }
 
-/// Why an HPA has changed the number of pods.
+/// Why an HPA has changed the replicas.
 pub(super) enum StepCause {
-    /// There were fewer pods than it may have at least, or more than at most.
+    /// The replicas were outside of the HPA's bounds.
     Bounds {
         /// Which bound.
         limit: Limit,
         /// Its value.
         bound: i32,
-        /// Whether it isn't the spec's own.
+        /// Whether a schedule set it.
         by_schedule: bool,
     },
-    /// What it reads.
+    /// The readings.
     Readings {
-        /// What asked for the most pods, where the HPA says so.
+        /// The metric that asked for the most pods, if the HPA reports it.
         deciding: Option<MetricReading>,
-        /// What kept it from going as far.
+        /// What limited the step.
         limit: Option<Limit>,
-        /// Names of what could not be read.
+        /// Names of metrics without a reading.
         missing: Vec<String>,
     },
 }

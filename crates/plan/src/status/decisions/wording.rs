@@ -1,14 +1,14 @@
-//! Decisions for people.
+//! Messages of decisions.
 
 use springtide_api::status::Limit;
 
 use super::step::{Step, StepCause};
 use crate::autoscaling::readings::{MetricKind, MetricReading};
 
-/// Names of what could not be read that a message has room for.
+/// Maximum number of metrics without a reading that a message names.
 const MAX_NAMED: usize = 10;
 
-/// What an HPA has decided, beginning with `from` pods.
+/// A step of an HPA, from `from` replicas.
 pub(super) fn step(step: &Step, from: i32) -> String {
     let mut text = headline(from, step.to);
     if from != step.from {
@@ -30,7 +30,7 @@ pub(super) fn step(step: &Step, from: i32) -> String {
     text
 }
 
-/// What an HPA has decided, of which only the result was seen.
+/// Steps of an HPA of which only the result was observed.
 pub(super) fn unobserved_steps(from: i32, to: i32) -> String {
     format!(
         "{}: by the autoscaler, in one or more steps. Its readings at the time weren't observed.",
@@ -38,7 +38,7 @@ pub(super) fn unobserved_steps(from: i32, to: i32) -> String {
     )
 }
 
-/// What the operator gave an autoscaler to begin with.
+/// Initial replicas for an autoscaler.
 pub(super) fn initial(from: i32, to: i32) -> String {
     format!(
         "{}: an autoscaler starts with minReplicas.",
@@ -51,7 +51,7 @@ pub(super) fn fixed(from: i32, to: i32) -> String {
     format!("{}: spec.replicas is {to}.", headline(from, to))
 }
 
-/// What somebody else did, by the name of the field manager.
+/// A change by another client, with the name of its field manager.
 pub(super) fn by_other_client(from: i32, to: i32, manager: &str) -> String {
     format!(
         "{}: by {manager}, not by the autoscaler.",
@@ -122,7 +122,7 @@ fn by_readings(
     text
 }
 
-/// A reading against its target.
+/// A reading and its target.
 fn reading(metric: &MetricReading) -> String {
     let signal = match &metric.kind {
         MetricKind::Signal(signal) => *signal,

@@ -11,7 +11,7 @@ fn policy(max_concurrent: u16, pause_on_failure: bool) -> UpgradePolicy {
     }
 }
 
-/// All of these have begun.
+/// All of these have been reported.
 fn begun(max_concurrent: u16, pause_on_failure: bool, stages: &[Stage]) -> Upgrades<usize> {
     let mut upgrades = Upgrades::new(policy(max_concurrent, pause_on_failure));
     upgrades.begin(0..stages.len());
@@ -53,7 +53,7 @@ fn no_upgrade_is_granted_before_all_were_seen() {
     );
     upgrades.report(&2, Stage::Current);
     assert!(upgrades.take_requeued().is_empty());
-    // One that can't be looked at holds no other up, nor does one that is gone.
+    // An unreadable or deleted ModelService doesn't block others.
     upgrades.skip(&3);
     assert_eq!(upgrades.take_requeued(), [1]);
     let mut upgrades = Upgrades::new(policy(5, true));
@@ -61,7 +61,7 @@ fn no_upgrade_is_granted_before_all_were_seen() {
     upgrades.report(&1, HEALTHY);
     upgrades.forget(&2);
     assert_eq!(upgrades.report(&1, HEALTHY), UpgradePermission::Granted);
-    // Another operator's, of which that was known before.
+    // It belongs to another operator, and was known before.
     let mut upgrades = Upgrades::new(policy(5, true));
     upgrades.forget(&2);
     upgrades.begin([1, 2]);
@@ -106,7 +106,7 @@ fn a_failure_stops_the_others_and_its_end_lets_them_go() {
     let mut upgrades = begun(1, true, &[Stage::Upgrading, HEALTHY, HEALTHY]);
     assert!(upgrades.take_requeued().is_empty());
     upgrades.report(&0, Stage::Failed);
-    // To say so.
+    // Their wait reason has changed.
     assert_eq!(upgrades.take_requeued(), [1, 2]);
     let wait = UpgradePermission::Wait(WaitReason::Failure(0));
     assert_eq!(upgrades.report(&1, HEALTHY), wait);
@@ -154,7 +154,7 @@ fn one_that_the_api_server_refuses_is_tried_again_and_counts_as_failed() {
     upgrades.report(&0, Stage::Current);
     assert_eq!(upgrades.report(&1, HEALTHY), UpgradePermission::Granted);
 
-    // Without a pause others get the place meanwhile.
+    // Without a pause others get the slot.
     let mut upgrades = begun(1, false, &[HEALTHY; 2]);
     assert_eq!(upgrades.report(&0, HEALTHY), UpgradePermission::Granted);
     upgrades.record_rejection(&0);
@@ -283,7 +283,7 @@ proptest! {
             let still_failed = world.upgrades.failed.is_some();
             prop_assert!(!(began && known_failure && still_failed), "began beside a failure");
         }
-        // Everything is mended, each is passed over once, and from then on only those that are woken.
+        // All faults are repaired, each is reconciled once, and then only requeued ones.
         for key in 0..services {
             world.become_if(key, Service::Unavailable, Service::Former);
             world.become_if(key, Service::Failed, Service::Upgraded);
