@@ -61,9 +61,10 @@ pub enum UnsupportedModel {
     },
     /// No output can be the probabilities.
     #[error(
-        "/predict serves models with a float32[N, classes] output of class probabilities, and this \
-         one has {outputs}: use POST /v2/models/<name>/infer, or export a classifier of scikit-learn \
-         with options={{\"zipmap\": False}}"
+        "/predict serves classifiers, which have a float32[N, classes] output of class probabilities. \
+         The outputs of this model are {outputs}: use the Open Inference Protocol, POST \
+         /v2/models/<name>/infer{hint}",
+        hint = zipmap_hint(outputs)
     )]
     NoProbabilities {
         /// The outputs.
@@ -108,6 +109,15 @@ pub enum UnsupportedModel {
         /// Sum of the first row that isn't right.
         sum: String,
     },
+}
+
+/// Advice for a classifier of scikit-learn whose probabilities are maps. Other models have no such output.
+fn zipmap_hint(outputs: &str) -> &'static str {
+    if outputs.contains("Map<") {
+        ", or export the classifier of scikit-learn with options={\"zipmap\": False}"
+    } else {
+        ""
+    }
 }
 
 /// Which of a model's outputs mean what.

@@ -1,9 +1,8 @@
-//! `springtide-server fetch`: brings a model file to its place, checked.
+//! `springtide-server fetch`: downloads a model file, verifies it and moves it to its destination.
 //!
-//! The file is written beside its place under another name and moved there only when its sha256
-//! holds, so whoever sees it sees all of it. Passing faults are tried again for as long as each attempt brings the
-//! download further, and a bounded time and number beyond. What has come stays for the next attempt, and for the next
-//! run.
+//! The file is written beside its destination under another name and moved only when its SHA-256 matches, so readers
+//! see a complete file. Transient faults are retried while attempts make progress, and for a limited time and number
+//! otherwise. The received part is kept for the next attempt and the next run.
 
 pub mod fault;
 pub mod location;
@@ -11,6 +10,7 @@ pub mod location;
 mod address_scope;
 mod destination;
 mod resolver;
+mod retry;
 mod volume;
 mod web;
 
@@ -25,32 +25,33 @@ use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
 use self::address_scope::RedirectPolicy;
 use self::destination::Destination;
-use self::fault::{Fault, Progress, RetryPolicy};
+use self::fault::Fault;
 use self::location::{InvalidUri, Source};
+use self::retry::{Progress, RetryPolicy};
 use self::web::Download;
 use crate::cli::FetchArgs;
 use crate::small_file;
 
-/// Most bytes of a file with a URI: presigned URLs have up to two thousand.
+/// Maximum bytes of a file with a URI. Presigned URLs have up to two thousand.
 const MAX_URI_BYTES: u64 = 8192;
 
-/// The model could not be fetched.
+/// The error of a fetch.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Nothing says where the model is, or two things do.
+    /// The URI is given never or twice.
     #[error("the model's URI must be given once: by --uri, {MODEL_URI} or --uri-file")]
     NotOneUri,
     /// The file that holds the URI can't be read.
     #[error("the file with the model's URI can't be read: {0}")]
     UriFile(io::ErrorKind),
-    /// The model can't come from there.
+    /// The URI is invalid.
     #[error(transparent)]
     Uri(#[from] InvalidUri),
-    /// The model can't have this checksum.
+    /// The checksum is invalid.
     #[error("--sha256 {0}")]
     Sha256(#[from] InvalidSha256),
-    /// Whoever controls the way to a web server could replace the model.
-    #[error("--sha256 is required for https and http: without it the model can't be checked")]
+    /// Without a checksum, the network path to a web server could replace the model.
+    #[error("--sha256 is required for https and http: without it the model can't be verified")]
     Sha256Required,
     /// The last attempt failed.
     #[error(transparent)]
@@ -58,7 +59,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// The error as the operator reads it.
+    /// The message for the operator.
     #[must_use]
     pub fn termination_message(&self) -> TerminationMessage {
         let reason = match self {
@@ -76,8 +77,8 @@ impl FetchError {
     }
 }
 
-/// Where the model is and what it must be.
-fn wanted(args: &FetchArgs) -> Result<(Source, Option<Sha256>), FetchError> {
+/// The source and the checksum of the model.
+fn source_of(args: &FetchArgs) -> Result<(Source, Option<Sha256>), FetchError> {
     let source = match (&args.uri, &args.uri_file) {
         (Some(uri), None) => uri.trim().parse()?,
         (None, Some(file)) => uri_in(file)?.trim().parse()?,
@@ -91,7 +92,7 @@ fn wanted(args: &FetchArgs) -> Result<(Source, Option<Sha256>), FetchError> {
     Ok((source, sha256))
 }
 
-/// The text of a file that holds a URI.
+/// The URI in a file.
 fn uri_in(file: &Path) -> Result<String, FetchError> {
     let bytes = small_file::read(file, MAX_URI_BYTES);
     let text = bytes.and_then(|bytes| {
@@ -103,19 +104,19 @@ fn uri_in(file: &Path) -> Result<String, FetchError> {
 /// Fetches a model.
 ///
 /// # Errors
-/// When its URI or sha256 can't be one, or it can't be had, isn't the right one or can't be written, and trying again didn't help.
+/// [`FetchError`], after the retries of transient faults.
 pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
-    let (source, sha256) = wanted(args)?;
-    let target = Destination::new(&args.to, sha256, args.max_bytes);
-    if target.is_there() {
-        tracing::info!(path = %args.to.display(), "the model is already there");
+    let (source, sha256) = source_of(args)?;
+    let destination = Destination::new(&args.to, sha256, args.max_bytes);
+    if destination.is_present() {
+        tracing::info!(path = %args.to.display(), "the model is already present");
         return Ok(());
     }
     let began = Instant::now();
-    let bound = args.timeout_seconds.map(u64::from).map(Duration::from_secs);
+    let timeout = args.timeout_seconds.map(u64::from).map(Duration::from_secs);
     let retries = RetryPolicy {
-        stall: Duration::from_secs(args.stall_timeout_seconds.into()),
-        deadline: bound.map(|bound| began + bound),
+        stall_timeout: Duration::from_secs(args.stall_timeout_seconds.into()),
+        deadline: timeout.map(|timeout| began + timeout),
         count: args.retries,
     };
     let mut progress = Progress::new(began);
@@ -126,38 +127,38 @@ pub fn run(args: &FetchArgs) -> Result<(), FetchError> {
         RedirectPolicy::SameScope
     };
     let mut failures = 0;
-    let mut most_bytes = target.begun_bytes();
+    let mut max_bytes = destination.partial_bytes();
     loop {
         let now = Instant::now();
         let fault = match &source {
-            Source::File(path) => volume::copy(path, &args.source_dir, &target, &mut progress),
+            Source::File(path) => volume::copy(path, &args.source_dir, &destination, &mut progress),
             Source::Http(url) => Download {
                 url,
                 connect_timeout,
-                stall: retries.left(progress.heard(), now),
-                time: retries.left_in_all(now),
+                stall_timeout: retries.left(progress.last_received(), now),
+                timeout: retries.left_in_total(now),
                 redirects,
             }
-            .download(&target, &mut progress),
+            .download(&destination, &mut progress),
         };
         let Err(fault) = fault else {
             tracing::info!(%source, path = %args.to.display(), "model fetched");
             return Ok(());
         };
-        let bytes = target.begun_bytes();
-        (most_bytes, failures) = if bytes > most_bytes {
+        let bytes = destination.partial_bytes();
+        (max_bytes, failures) = if bytes > max_bytes {
             (bytes, 0)
         } else {
-            (most_bytes, failures + 1)
+            (max_bytes, failures + 1)
         };
         let now = Instant::now();
-        let Some(pause) = retries.after(failures, &fault, progress.heard(), now) else {
+        let Some(pause) = retries.pause(failures, &fault, progress.last_received(), now) else {
             if !fault.is_transient() {
-                target.discard();
+                destination.discard();
             }
             return Err(fault.into());
         };
-        tracing::warn!(%fault, pause_seconds = pause.as_secs_f64(), "trying again");
+        tracing::warn!(%fault, pause_seconds = pause.as_secs_f64(), "retrying");
         sleep(pause);
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /predict`, the contract's endpoint for classifiers: features in, class and confidence out.
+//! `POST /predict`, the endpoint for classifiers of the contract: from features to class and confidence.
 
 pub mod error;
 pub mod request;
@@ -69,21 +69,21 @@ async fn answer(
         bytes,
         mut reservation,
     } = body;
-    let most = ContentBounds {
+    let bounds = ContentBounds {
         bytes: bytes.len(),
         numbers: most_bytes_of_numbers(&bytes),
         texts: 0,
     };
     reservation
-        .grow(parse_bytes(model.signature(), &most))
+        .grow(parse_bytes(model.signature(), &bounds))
         .map_err(ReadError::from)?;
     let request = parse(bytes, limits).await?;
-    // Only the numbers wait in the queue. Their text is several times as large.
+    // Only the numbers are queued. Their text is several times as large.
     reservation
         .resize(run_bytes([&request.features]))
         .map_err(ReadError::from)?;
     let unlike_signature = |error| {
-        tracing::error!(%error, "the model takes other inputs than its classifier was made for");
+        tracing::error!(%error, "the model takes other inputs than its classifier");
         InferError::Failed
     };
     let checked = model
@@ -97,11 +97,11 @@ async fn answer(
     let predictions = classifier
         .predictions(&inferred.views(), request.rows)
         .map_err(|error| {
-            tracing::warn!(%error, "an answer can't be read");
+            tracing::warn!(%error, "can't read the outputs of a classifier");
             InferError::Failed
         })?;
     let latency = call.arrived().elapsed();
-    // A model that isn't batched ran for this request alone.
+    // A model without batching ran this request alone.
     let batch_rows = inferred.batch_rows.max(request.rows.get());
     PredictResponse::new(
         predictions,

@@ -1,6 +1,6 @@
-//! The Open Inference Protocol v2: what HTTP ([`http`]) and gRPC ([`crate::grpc`]) have in common.
+//! The Open Inference Protocol v2: the common parts of HTTP ([`http`]) and gRPC ([`crate::grpc`]).
 //!
-//! The protocol itself is [`springtide_open_inference`]; here its requests meet the models.
+//! The protocol itself is in [`springtide_open_inference`]. This module runs its requests on the models.
 
 mod describe;
 pub mod error;

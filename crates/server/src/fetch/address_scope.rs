@@ -1,23 +1,23 @@
-//! Which addresses a redirect may lead to.
+//! The scopes of addresses, and the redirects that they allow.
 //!
-//! Whoever answers for a model's URL can send the server anywhere by a redirect: to a cloud's metadata service,
-//! to a sidecar on its own loopback, to services of the cluster. What the owner named is trusted to be what
-//! it is; a redirect may lead to the public internet, and stay in the network that the owner named.
+//! A web server can redirect a download to any address: a metadata service of the cloud, a sidecar on the loopback
+//! interface, or services of the cluster. The host in the URI is trusted, because the owner of the ModelService chose
+//! it. Redirects may lead to public addresses and to the scope of that host.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// From where an address can be reached, by the registries of special addresses
+/// The part of the network from which an address is reachable, by the registries of special-purpose addresses
 /// (<https://www.iana.org/assignments/iana-ipv4-special-registry>,
 /// <https://www.iana.org/assignments/iana-ipv6-special-registry>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AddressScope {
-    /// From everywhere.
+    /// The internet.
     Public,
-    /// Within an organisation or a cluster: private and unique local addresses, and shared ones (CGNAT).
+    /// An organisation or a cluster: private, unique local and shared (CGNAT) addresses.
     Private,
-    /// From this machine or pod alone.
+    /// This machine or pod.
     Loopback,
-    /// From the same link, where metadata services are; several receivers; or nothing that one connects to.
+    /// A link, on which metadata services are; multicast; or addresses without connections.
     Special,
 }
 
@@ -45,8 +45,8 @@ impl AddressScope {
             return Self::Loopback;
         }
         match address.segments() {
-            // IPv4 in it: mapped, translated by NAT64 (RFC 6052), "compatible", which is long gone, or 6to4
-            // (RFC 3056).
+            // It contains an IPv4 address: mapped, translated by NAT64 (RFC 6052), the deprecated "compatible" form, or
+            // 6to4 (RFC 3056).
             [0, 0, 0, 0, 0, 0xffff | 0, high, low]
             | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
             | [0x2002, high, low, ..] => {
@@ -54,24 +54,24 @@ impl AddressScope {
                 Self::of_v4(Ipv4Addr::new(a, b, c, d))
             }
             [0xfc00..=0xfdff, ..] | [0x64, 0xff9b, 1, ..] => Self::Private,
-            // Global unicast is 2000::/3; the rest is link-local, multicast or unassigned.
+            // Global unicast is 2000::/3. The rest is link-local, multicast or unassigned.
             [0x2000..=0x3fff, ..] => Self::Public,
             _ => Self::Special,
         }
     }
 
-    /// Whether a redirect of a model that is reached so may lead to an address that is reached so.
+    /// Whether a redirect of a host in this scope may lead to an address in another scope.
     pub(super) fn may_redirect_to(self, target: Self) -> bool {
         target == Self::Public || target == self
     }
 }
 
-/// Whether redirects may lead anywhere.
+/// The addresses that redirects may lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RedirectPolicy {
-    /// To public addresses, and to those that are reached as the model's own.
+    /// Public addresses, and those in the scope of the model's host.
     SameScope,
-    /// The administrator has allowed every address.
+    /// All addresses, as the administrator has allowed.
     Anywhere,
 }
 
@@ -79,13 +79,13 @@ pub(super) enum RedirectPolicy {
 mod tests {
     use super::*;
 
-    fn reach(address: &str) -> AddressScope {
+    fn scope(address: &str) -> AddressScope {
         AddressScope::of(address.parse().unwrap())
     }
 
     #[test]
-    fn addresses_are_reached_as_the_registries_say() {
-        for (reached, addresses) in [
+    fn scopes_are_those_of_the_registries() {
+        for (expected, addresses) in [
             (
                 AddressScope::Public,
                 &[
@@ -141,13 +141,13 @@ mod tests {
             ),
         ] {
             for address in addresses {
-                assert_eq!(reach(address), reached, "{address}");
+                assert_eq!(scope(address), expected, "{address}");
             }
         }
     }
 
     #[test]
-    fn a_redirect_stays_where_the_owner_sent_it_or_goes_to_the_public() {
+    fn a_redirect_stays_in_its_scope_or_is_public() {
         let all = [
             AddressScope::Public,
             AddressScope::Private,

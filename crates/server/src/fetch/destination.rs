@@ -1,4 +1,4 @@
-//! The place for the model.
+//! The destination of the model: a partial file until its checksum matches.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,24 +10,24 @@ use springtide_contract::sha256::Sha256;
 use super::fault::Fault;
 use crate::small_file;
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Most bytes of what is kept about a download: a checksum and an entity tag.
-const MAX_NOTE_BYTES: u64 = 4096;
+/// Maximum bytes of the metadata of a partial file: a checksum and an entity tag.
+const MAX_METADATA_BYTES: u64 = 4096;
 
-/// Where the model is to be, and what it must be.
+/// The path of the model, and its requirements.
 #[derive(Debug)]
 pub(super) struct Destination {
     path: PathBuf,
     partial: PathBuf,
-    /// What `partial` is a part of.
-    note: PathBuf,
+    /// The file with the metadata of `partial`.
+    metadata: PathBuf,
     sha256: Option<Sha256>,
     max_bytes: u64,
 }
 
-/// A part of the model that is there.
+/// The received part of the model.
 #[derive(Debug)]
 pub(super) struct PartialFile {
     file: File,
@@ -37,21 +37,21 @@ pub(super) struct PartialFile {
 }
 
 impl PartialFile {
-    /// Bytes that are there.
+    /// Received bytes.
     pub(super) const fn length(&self) -> u64 {
         self.length
     }
 
-    /// What the server calls the whole that this is a part of, where it said so.
+    /// The entity tag of the whole model, if the server sent one.
     pub(super) fn entity_tag(&self) -> Option<&str> {
         self.entity_tag.as_deref()
     }
 }
 
-/// Why content didn't become the model.
+/// The error of a transfer.
 #[derive(Debug)]
 pub(super) enum TransferError {
-    /// The source broke off.
+    /// The source failed.
     Source(io::Error),
     /// Anything else.
     Fault(Fault),
@@ -67,33 +67,33 @@ impl Destination {
         };
         Self {
             path: path.to_owned(),
-            // Fixed names: what a killed run left is gone on with or overwritten, and doesn't pile up.
+            // The names are fixed, so the files of a killed run are resumed or overwritten and don't accumulate.
             partial: beside(".partial"),
-            note: beside(".partial-of"),
+            metadata: beside(".partial-of"),
             sha256,
             max_bytes,
         }
     }
 
-    /// Most bytes that are accepted.
+    /// Maximum bytes of the model.
     pub(super) const fn max_bytes(&self) -> u64 {
         self.max_bytes
     }
 
-    /// Whether the model is there already, by its checksum; never true without one.
-    pub(super) fn is_there(&self) -> bool {
+    /// Whether the model is present, by its checksum. Always false without one.
+    pub(super) fn is_present(&self) -> bool {
         self.sha256.is_some_and(|sha256| {
             let found = File::open(&self.path).and_then(hash);
             found.is_ok_and(|(hasher, _)| digest(hasher) == sha256)
         })
     }
 
-    /// The part of the model that an earlier attempt, or an earlier run, has left. Only where a checksum decides in the
-    /// end what it was worth.
-    pub(super) fn begun(&self) -> Option<PartialFile> {
-        let note = small_file::read(&self.note, MAX_NOTE_BYTES).ok()?;
-        let note = String::from_utf8(note).ok()?;
-        let (sha256, entity_tag) = note.split_once('\n')?;
+    /// The part that an earlier attempt or run has received. None without a checksum, which verifies the whole in the
+    /// end.
+    pub(super) fn partial(&self) -> Option<PartialFile> {
+        let metadata = small_file::read(&self.metadata, MAX_METADATA_BYTES).ok()?;
+        let metadata = String::from_utf8(metadata).ok()?;
+        let (sha256, entity_tag) = metadata.split_once('\n')?;
         if sha256 != self.sha256?.to_string() {
             return None;
         }
@@ -108,98 +108,98 @@ impl Destination {
         })
     }
 
-    /// Bytes of the model that are there, of whatever worth.
-    pub(super) fn begun_bytes(&self) -> u64 {
+    /// Size of the partial file in bytes, valid or not.
+    pub(super) fn partial_bytes(&self) -> u64 {
         fs::metadata(&self.partial).map_or(0, |metadata| metadata.len())
     }
 
-    /// Nothing is there. `entity_tag` is what the server calls what comes.
+    /// Starts a new part. `entity_tag` is that of the response.
     ///
     /// # Errors
-    /// Where the place can't be written.
-    pub(super) fn anew(&self, entity_tag: Option<&str>) -> Result<PartialFile, Fault> {
+    /// [`Fault::Storage`].
+    pub(super) fn start(&self, entity_tag: Option<&str>) -> Result<PartialFile, Fault> {
         self.discard();
-        let begin = || {
+        let create = || {
             if let Some(sha256) = self.sha256 {
-                let note = format!("{sha256}\n{}", entity_tag.unwrap_or_default());
-                fs::write(&self.note, note)?;
+                let metadata = format!("{sha256}\n{}", entity_tag.unwrap_or_default());
+                fs::write(&self.metadata, metadata)?;
             }
             File::create(&self.partial)
         };
         Ok(PartialFile {
-            file: begin().map_err(|error| self.storage(&error))?,
+            file: create().map_err(|error| self.storage(&error))?,
             hasher: Hasher::new(),
             length: 0,
             entity_tag: entity_tag.map(str::to_owned),
         })
     }
 
-    /// Forgets what is there.
+    /// Removes the partial file.
     pub(super) fn discard(&self) {
-        for file in [&self.partial, &self.note] {
-            let _never_made = fs::remove_file(file);
+        for file in [&self.partial, &self.metadata] {
+            let _missing = fs::remove_file(file);
         }
     }
 
-    /// Writes all of `source` and puts it in place if it is what it must be. Whatever goes wrong, no
-    /// partial file is left.
-    pub(super) fn fill(
+    /// Writes all of `source` and commits it if it meets the requirements. After an error no partial file is left.
+    /// `received` is called with the length so far.
+    pub(super) fn write_all(
         &self,
         source: impl Read,
-        heard: impl FnMut(u64),
+        received: impl FnMut(u64),
     ) -> Result<(), TransferError> {
-        let part = self.anew(None).map_err(TransferError::Fault)?;
-        let result = self.resume(part, source, heard);
+        let part = self.start(None).map_err(TransferError::Fault)?;
+        let result = self.resume(part, source, received);
         if result.is_err() {
             self.discard();
         }
         result
     }
 
-    /// Adds the rest to a part, and puts it in place if the whole is what it must be. A part whose source broke off
-    /// stays, for another attempt. `heard` is told the length with everything that comes.
+    /// Appends the rest to a part and commits the whole if it meets the requirements. If the source fails, the part
+    /// remains for another attempt. `received` is called with the length so far.
     pub(super) fn resume(
         &self,
         mut part: PartialFile,
         source: impl Read,
-        heard: impl FnMut(u64),
+        received: impl FnMut(u64),
     ) -> Result<(), TransferError> {
         let result = self
-            .write(&mut part, source, heard)
-            .and_then(|()| self.put_in_place(part).map_err(TransferError::Fault));
+            .append(&mut part, source, received)
+            .and_then(|()| self.commit(part).map_err(TransferError::Fault));
         if matches!(result, Err(TransferError::Fault(_))) {
             self.discard();
         }
         result
     }
 
-    /// Puts a part in place that is the whole.
+    /// Moves a complete part to the path.
     ///
     /// # Errors
-    /// That it isn't, or that the place can't be written.
-    pub(super) fn put_in_place(&self, part: PartialFile) -> Result<(), Fault> {
+    /// [`Fault::Checksum`] or [`Fault::Storage`].
+    pub(super) fn commit(&self, part: PartialFile) -> Result<(), Fault> {
         let found = digest(part.hasher);
         if let Some(expected) = self.sha256.filter(|expected| *expected != found) {
             return Err(Fault::Checksum { expected });
         }
-        let placed = part.file.sync_all();
-        placed
+        let synced = part.file.sync_all();
+        synced
             .and_then(|()| fs::rename(&self.partial, &self.path))
             .map_err(|error| self.storage(&error))?;
         self.discard();
         Ok(())
     }
 
-    /// Whether a part is the whole already: a run may have been killed before it put it in place.
-    pub(super) fn is_whole(&self, part: &PartialFile) -> bool {
+    /// Whether a part is complete: a run may have been killed before it committed it.
+    pub(super) fn is_complete(&self, part: &PartialFile) -> bool {
         self.sha256 == Some(digest(part.hasher.clone()))
     }
 
-    fn write(
+    fn append(
         &self,
         part: &mut PartialFile,
         mut source: impl Read,
-        mut heard: impl FnMut(u64),
+        mut received: impl FnMut(u64),
     ) -> Result<(), TransferError> {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
@@ -219,7 +219,7 @@ impl Destination {
             part.file
                 .write_all(&chunk[..length])
                 .map_err(|error| TransferError::Fault(self.storage(&error)))?;
-            heard(part.length);
+            received(part.length);
         }
     }
 
@@ -231,7 +231,7 @@ impl Destination {
     }
 }
 
-/// What the hasher has seen after all of a source, and its length.
+/// The hasher of all of a source, and its length.
 fn digest(hasher: Hasher) -> Sha256 {
     <[u8; 32]>::from(hasher.finalize()).into()
 }
@@ -271,32 +271,32 @@ mod tests {
     }
 
     #[test]
-    fn the_right_content_is_put_in_place() {
+    fn the_expected_content_is_committed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
-        let target = Destination::new(&path, Some(sha256(CONTENT)), 7);
-        assert!(!target.is_there());
-        target.fill(CONTENT, |_| ()).unwrap();
+        let destination = Destination::new(&path, Some(sha256(CONTENT)), 7);
+        assert!(!destination.is_present());
+        destination.write_all(CONTENT, |_| ()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), CONTENT);
         assert_eq!(names(folder.path()), ["model.onnx"]);
-        assert!(target.is_there());
+        assert!(destination.is_present());
     }
 
     #[test]
-    fn without_a_checksum_nothing_counts_as_there() {
+    fn without_a_checksum_no_model_is_present() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Destination::new(&folder.path().join("model.onnx"), None, 100);
-        target.fill(CONTENT, |_| ()).unwrap();
-        assert!(!target.is_there());
+        let destination = Destination::new(&folder.path().join("model.onnx"), None, 100);
+        destination.write_all(CONTENT, |_| ()).unwrap();
+        assert!(!destination.is_present());
     }
 
     #[test]
-    fn wrong_content_leaves_the_old_model_and_nothing_else() {
+    fn other_content_leaves_only_the_old_model() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
         fs::write(&path, "the old model").unwrap();
-        let target = Destination::new(&path, Some(sha256(b"another")), 100);
-        let fault = fault(target.fill(CONTENT, |_| ()));
+        let destination = Destination::new(&path, Some(sha256(b"another")), 100);
+        let fault = fault(destination.write_all(CONTENT, |_| ()));
         assert_eq!(fault.reason(), ModelFailure::ChecksumMismatch);
         let told = fault.to_string();
         assert!(told.contains(&sha256(b"another").to_string()), "{told}");
@@ -308,86 +308,86 @@ mod tests {
     #[test]
     fn one_byte_too_many_is_too_large() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Destination::new(&folder.path().join("model.onnx"), None, 6);
+        let destination = Destination::new(&folder.path().join("model.onnx"), None, 6);
         assert_eq!(
-            fault(target.fill(CONTENT, |_| ())),
+            fault(destination.write_all(CONTENT, |_| ())),
             Fault::TooLarge { max: 6 }
         );
         assert!(names(folder.path()).is_empty());
     }
 
-    struct Breaking;
+    struct Failing;
 
-    impl Read for Breaking {
+    impl Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Err(io::ErrorKind::ConnectionReset.into())
         }
     }
 
     #[test]
-    fn a_part_stays_and_is_gone_on_with_for_the_same_model_alone() {
+    fn a_part_remains_and_is_resumed_for_the_same_model_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
-        let target = Destination::new(&path, Some(sha256(CONTENT)), 100);
-        assert!(target.begun().is_none());
-        let part = target.anew(Some("\"tag\"")).unwrap();
-        let mut heard = Vec::new();
-        let result = target.resume(part, CONTENT[..3].chain(Breaking), |length| {
-            heard.push(length);
+        let destination = Destination::new(&path, Some(sha256(CONTENT)), 100);
+        assert!(destination.partial().is_none());
+        let part = destination.start(Some("\"tag\"")).unwrap();
+        let mut received = Vec::new();
+        let result = destination.resume(part, CONTENT[..3].chain(Failing), |length| {
+            received.push(length);
         });
         assert!(
             matches!(result, Err(TransferError::Source(_))),
             "{result:?}"
         );
-        assert_eq!(heard, [3]);
+        assert_eq!(received, [3]);
 
-        // Of another run.
-        let target = Destination::new(&path, Some(sha256(CONTENT)), 100);
-        let part = target.begun().unwrap();
+        // In another run.
+        let destination = Destination::new(&path, Some(sha256(CONTENT)), 100);
+        let part = destination.partial().unwrap();
         assert_eq!((part.length(), part.entity_tag()), (3, Some("\"tag\"")));
-        assert!(!target.is_whole(&part));
+        assert!(!destination.is_complete(&part));
         for other in [
             Destination::new(&path, Some(sha256(b"another")), 100),
             Destination::new(&path, None, 100),
             Destination::new(&path, Some(sha256(CONTENT)), 2),
         ] {
-            assert!(other.begun().is_none(), "{other:?}");
+            assert!(other.partial().is_none(), "{other:?}");
         }
-        target.resume(part, &CONTENT[3..], |_| ()).unwrap();
+        destination.resume(part, &CONTENT[3..], |_| ()).unwrap();
         assert_eq!(fs::read(&path).unwrap(), CONTENT);
         assert_eq!(names(folder.path()), ["model.onnx"]);
     }
 
     #[test]
-    fn a_part_that_is_the_whole_is_known_and_a_wrong_one_is_dropped() {
+    fn a_complete_part_is_recognised_and_a_wrong_one_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.onnx");
-        for (content, is_whole) in [(CONTENT, true), (b"A model", false)] {
-            let target = Destination::new(&path, Some(sha256(CONTENT)), 100);
-            let part = target.anew(None).unwrap();
-            let result = target.resume(part, content.chain(Breaking), |_| ());
+        for (content, is_complete) in [(CONTENT, true), (b"A model", false)] {
+            let destination = Destination::new(&path, Some(sha256(CONTENT)), 100);
+            let part = destination.start(None).unwrap();
+            let result = destination.resume(part, content.chain(Failing), |_| ());
             assert!(
                 matches!(result, Err(TransferError::Source(_))),
                 "{result:?}"
             );
-            let part = target.begun().unwrap();
-            assert_eq!(target.is_whole(&part), is_whole);
-            assert_eq!(target.put_in_place(part).is_ok(), is_whole);
-            target.discard();
+            let part = destination.partial().unwrap();
+            assert_eq!(destination.is_complete(&part), is_complete);
+            assert_eq!(destination.commit(part).is_ok(), is_complete);
+            destination.discard();
             assert_eq!(names(folder.path()), ["model.onnx"]);
         }
-        let target = Destination::new(&path, Some(sha256(b"another")), 100);
-        let part = target.anew(None).unwrap();
-        let fault = fault(target.resume(part, CONTENT, |_| ()));
+        let destination = Destination::new(&path, Some(sha256(b"another")), 100);
+        let part = destination.start(None).unwrap();
+        let fault = fault(destination.resume(part, CONTENT, |_| ()));
         assert_eq!(fault.reason(), ModelFailure::ChecksumMismatch);
         assert_eq!(names(folder.path()), ["model.onnx"]);
     }
 
     #[test]
-    fn a_source_that_breaks_off_leaves_nothing() {
+    fn a_source_that_fails_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Destination::new(&folder.path().join("model.onnx"), None, 100);
-        let result = target.fill(CONTENT.chain(Breaking), |_| ());
+        let destination = Destination::new(&folder.path().join("model.onnx"), None, 100);
+        let result = destination.write_all(CONTENT.chain(Failing), |_| ());
         assert!(
             matches!(result, Err(TransferError::Source(_))),
             "{result:?}"
@@ -398,9 +398,9 @@ mod tests {
     #[test]
     fn a_missing_folder_is_a_storage_fault() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Destination::new(&folder.path().join("missing/model.onnx"), None, 100);
+        let destination = Destination::new(&folder.path().join("missing/model.onnx"), None, 100);
         assert_eq!(
-            fault(target.fill(CONTENT, |_| ())).reason(),
+            fault(destination.write_all(CONTENT, |_| ())).reason(),
             ModelFailure::StorageFailed
         );
     }

@@ -1,4 +1,4 @@
-//! Where a model comes from.
+//! The location of a model.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,21 +7,21 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::Authority;
 
-/// Where a model comes from.
+/// The source of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A file of a mounted volume.
+    /// A file in a mounted volume.
     File(PathBuf),
     /// A web server.
     Http(HttpUrl),
 }
 
-/// An `http://` or `https://` URL. Printed without its query, which may hold a secret.
+/// An `http://` or `https://` URL. It is displayed without its query, which may contain a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUrl(Uri);
 
 impl HttpUrl {
-    /// The URL with its query, as the request needs it.
+    /// The URL with its query.
     #[must_use]
     pub const fn uri(&self) -> &Uri {
         &self.0
@@ -39,21 +39,21 @@ impl fmt::Display for HttpUrl {
     }
 }
 
-/// A source that can't be one.
+/// The error of an invalid URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUri {
-    /// Another scheme.
+    /// The scheme isn't supported.
     #[error("the URI must begin with file:///, https:// or http://")]
     Scheme,
     /// A file URI with a host or without a path.
     #[error("a file URI must be file:///PATH")]
     FilePath,
-    /// Not a URL, or without a host.
+    /// It isn't a URL, or has no host.
     #[error(
         "the URL must be https://HOST/PATH or http://HOST/PATH, with blanks, <, > and the like escaped"
     )]
     Url,
-    /// A name and password in the URL.
+    /// The URL has a user name or password.
     #[error("the URL must not contain a user name or password")]
     Credentials,
 }
@@ -63,7 +63,7 @@ impl FromStr for Source {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(path) = text.strip_prefix("file://") {
-            // Taken as it is written: the operator writes names of keys and files, unescaped.
+            // It isn't unescaped: the operator writes the names of keys and files as they are.
             let path = Path::new(path);
             let names_a_file = path.is_absolute() && path.file_name().is_some();
             return if names_a_file {
@@ -84,8 +84,8 @@ impl FromStr for Source {
     }
 }
 
-/// Whether there is a host, and a number where there is a port. In `https://user:pass/word@host/`
-/// the port is `pass`: such a URL is refused before its path is logged.
+/// Whether there is a host, and a valid port if there is one. In `https://user:pass/word@host/` the port is `pass`.
+/// Such a URL is rejected before its path is logged.
 fn is_reachable(authority: &Authority) -> bool {
     let host = authority.host();
     !host.is_empty() && (authority.as_str() == host || authority.port_u16().is_some())
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_that_are_taken() {
+    fn valid_uris_are_accepted() {
         for (text, printed) in [
             ("file:///source/model.onnx", "file:///source/model.onnx"),
             ("file:///source/a b/50%.onnx", "file:///source/a b/50%.onnx"),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_that_are_refused() {
+    fn invalid_uris_are_rejected() {
         for (text, refusal) in [
             ("ftp://example.com/m", InvalidUri::Scheme),
             ("model.onnx", InvalidUri::Scheme),

@@ -1,7 +1,6 @@
-//! Looks up hosts, and keeps redirects to the addresses that they may lead to.
+//! Resolves hosts, and restricts redirects to allowed addresses.
 //!
-//! It hands on the very addresses that are then connected to, so a name that is looked up twice can't
-//! give another address the second time.
+//! It returns the addresses of the connection itself, so a second DNS lookup can't give another address.
 
 use std::sync::OnceLock;
 
@@ -13,24 +12,24 @@ use ureq::unversioned::transport::NextTimeout;
 
 use super::address_scope::{AddressScope, RedirectPolicy};
 
-/// Why a redirect isn't followed.
+/// The reason for which a redirect isn't followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ForbiddenRedirect {
-    /// The host has no address that it may lead to.
+    /// The host has no allowed address.
     #[error("it redirects to an address that redirects may not lead to")]
     Address,
-    /// From https to http.
+    /// It leads from https to http.
     #[error("it redirects from https to http")]
     Unencrypted,
 }
 
-/// For one download.
+/// The resolver of one download.
 #[derive(Debug)]
 pub(super) struct GuardedResolver {
-    /// What the owner named.
+    /// The URI of the model.
     model: Uri,
-    /// How that was reached. Empty where a proxy has looked it up.
-    reach: OnceLock<AddressScope>,
+    /// The scope of its host. Unset if a proxy resolves it.
+    scope: OnceLock<AddressScope>,
     redirects: RedirectPolicy,
     lookup: DefaultResolver,
 }
@@ -39,7 +38,7 @@ impl GuardedResolver {
     pub(super) fn new(model: Uri, redirects: RedirectPolicy) -> Self {
         Self {
             model,
-            reach: OnceLock::new(),
+            scope: OnceLock::new(),
             redirects,
             lookup: DefaultResolver::default(),
         }
@@ -55,21 +54,21 @@ impl Resolver for GuardedResolver {
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = self.lookup.resolve(uri, config, timeout)?;
         if config.proxy().is_some_and(|proxy| proxy.uri() == uri) {
-            // The administrator's choice; where it lets requests go is its own.
+            // The administrator chose the proxy, which has restrictions of its own.
             return Ok(found);
         }
-        if *uri == self.model && self.reach.get().is_none() {
-            // Of several addresses any may be connected to: a public one is the strictest.
-            let mut reaches = found.iter().map(|address| AddressScope::of(address.ip()));
-            let first = reaches.next().unwrap_or(AddressScope::Public);
+        if *uri == self.model && self.scope.get().is_none() {
+            // Any of the addresses may be connected to, so a public one decides: it allows the fewest redirects.
+            let mut scopes = found.iter().map(|address| AddressScope::of(address.ip()));
+            let first = scopes.next().unwrap_or(AddressScope::Public);
             let is_public =
-                first == AddressScope::Public || reaches.any(|reach| reach == AddressScope::Public);
-            let reach = if is_public {
+                first == AddressScope::Public || scopes.any(|scope| scope == AddressScope::Public);
+            let scope = if is_public {
                 AddressScope::Public
             } else {
                 first
             };
-            let _is_empty = self.reach.set(reach);
+            let _is_empty = self.scope.set(scope);
             return Ok(found);
         }
         if self.model.scheme() == Some(&Scheme::HTTPS) && uri.scheme() != Some(&Scheme::HTTPS) {
@@ -78,7 +77,7 @@ impl Resolver for GuardedResolver {
         if self.redirects == RedirectPolicy::Anywhere {
             return Ok(found);
         }
-        let from = self.reach.get().copied().unwrap_or(AddressScope::Public);
+        let from = self.scope.get().copied().unwrap_or(AddressScope::Public);
         let mut allowed = self.empty();
         for address in &found {
             if from.may_redirect_to(AddressScope::of(address.ip())) {
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owners_host_may_be_anywhere_and_decides_where_redirects_lead() {
+    fn the_host_of_the_model_may_be_anywhere_and_decides_about_redirects() {
         for (model, target, expected) in [
             ("http://8.8.8.8/m", "http://1.1.1.1/m", Ok(1)),
             (
@@ -142,20 +141,20 @@ mod tests {
             let resolver = guarded(model, RedirectPolicy::SameScope);
             assert_eq!(resolve(&resolver, model), Ok(1), "{model}");
             assert_eq!(resolve(&resolver, target), expected, "{model} to {target}");
-            // The same host again, which could have another address by now, is no exception.
+            // The same host is checked again, because it may have another address now.
             assert_eq!(resolve(&resolver, model), Ok(1), "{model}");
         }
     }
 
     #[test]
-    fn behind_a_proxy_a_redirect_to_a_host_without_one_is_no_origin() {
+    fn behind_a_proxy_a_redirect_does_not_set_the_scope() {
         let resolver = guarded("http://models.example.com/m", RedirectPolicy::SameScope);
         let forbidden = Err(Some(ForbiddenRedirect::Address));
         assert_eq!(resolve(&resolver, "http://127.0.0.1/m"), forbidden);
     }
 
     #[test]
-    fn the_administrator_can_allow_every_address_but_nothing_unencrypted_after_tls() {
+    fn the_administrator_can_allow_all_addresses_but_not_http_after_https() {
         let resolver = guarded("https://8.8.8.8/m", RedirectPolicy::Anywhere);
         assert_eq!(resolve(&resolver, "https://8.8.8.8/m"), Ok(1));
         assert_eq!(resolve(&resolver, "https://127.0.0.1/m"), Ok(1));

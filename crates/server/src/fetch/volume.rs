@@ -1,4 +1,4 @@
-//! A model in a mounted volume.
+//! Copies a model from a mounted volume.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::destination::{Destination, TransferError};
-use super::fault::{Fault, Progress, SourceContent};
+use super::fault::{Fault, SourceContent};
+use super::retry::Progress;
 
-/// Names that a message lists at most.
+/// Maximum names in a message.
 const MAX_NAMES: usize = 10;
 
-/// Copies a file of the volume that is mounted at `source_dir`. The path may lead over symbolic
-/// links, as it does in every mounted ConfigMap, but not out of the volume.
+/// Copies a file of the volume that is mounted at `source_dir`. The path may have symbolic links, as in every mounted
+/// ConfigMap, but must not lead out of the volume.
 pub(super) fn copy(
     path: &Path,
     source_dir: &Path,
-    target: &Destination,
+    destination: &Destination,
     progress: &mut Progress,
 ) -> Result<(), Fault> {
     let shown = path
@@ -31,14 +32,15 @@ pub(super) fn copy(
     let real = resolve(path, source_dir, &shown)?;
     let file = File::open(real).map_err(|error| unreadable(&error))?;
     let total = file.metadata().ok().map(|metadata| metadata.len());
-    let heard = |length| progress.hear(length, total, Instant::now());
-    target.fill(file, heard).map_err(|broken| match broken {
+    let received = |length| progress.receive(length, total, Instant::now());
+    let written = destination.write_all(file, received);
+    written.map_err(|error| match error {
         TransferError::Source(error) => unreadable(&error),
         TransferError::Fault(fault) => fault,
     })
 }
 
-/// The file behind all symbolic links, if it is one and in the volume.
+/// Resolves symbolic links to a regular file of the volume.
 fn resolve(path: &Path, source_dir: &Path, shown: &str) -> Result<PathBuf, Fault> {
     let refused = |problem| Fault::NotAModelFile {
         path: shown.to_owned(),
@@ -61,7 +63,7 @@ fn resolve(path: &Path, source_dir: &Path, shown: &str) -> Result<PathBuf, Fault
         return Err(refused("leads out of it"));
     }
     let metadata = fs::metadata(&real).map_err(not_readable)?;
-    // A pipe or a device would keep the reader waiting for ever.
+    // Reading a pipe or a device may never end.
     if metadata.is_file() {
         Ok(real)
     } else {
@@ -69,8 +71,8 @@ fn resolve(path: &Path, source_dir: &Path, shown: &str) -> Result<PathBuf, Fault
     }
 }
 
-/// What the volume has, sorted so that the message stays the same. Names that begin with two dots
-/// are Kubernetes' own.
+/// The content of the volume, sorted so that the message is stable. Names that begin with two dots belong to
+/// Kubernetes.
 fn content(source_dir: &Path) -> SourceContent {
     let mut names: Vec<String> = fs::read_dir(source_dir)
         .into_iter()
@@ -99,12 +101,12 @@ mod tests {
         Progress::new(Instant::now())
     }
 
-    /// A volume at `source`, laid out as kubelet lays out a ConfigMap, and a place for the model.
-    struct Bench {
+    /// A volume at `source` with the layout of kubelet's ConfigMaps, and a destination.
+    struct Fixture {
         folder: TempDir,
     }
 
-    impl Bench {
+    impl Fixture {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let source = folder.path().join("source");
@@ -119,23 +121,23 @@ mod tests {
             self.folder.path().join("source")
         }
 
-        fn copy(&self, path: &str) -> Result<String, Fault> {
-            let place = self.folder.path().join("copied.onnx");
+        fn copy(&self, key: &str) -> Result<String, Fault> {
+            let path = self.folder.path().join("copied.onnx");
             let source = self.source();
-            let target = Destination::new(&place, None, 100);
-            copy(&source.join(path), &source, &target, &mut progress())?;
-            Ok(fs::read_to_string(place).unwrap())
+            let destination = Destination::new(&path, None, 100);
+            copy(&source.join(key), &source, &destination, &mut progress())?;
+            Ok(fs::read_to_string(path).unwrap())
         }
     }
 
     #[test]
     fn a_config_maps_key_is_copied_through_its_links() {
-        assert_eq!(Bench::new().copy("model.onnx").unwrap(), "a model");
+        assert_eq!(Fixture::new().copy("model.onnx").unwrap(), "a model");
     }
 
     #[test]
-    fn a_missing_key_is_not_found_and_the_message_lists_those_there_are() {
-        let fault = Bench::new().copy("other.onnx").unwrap_err();
+    fn a_missing_key_is_not_found_and_the_message_lists_the_others() {
+        let fault = Fixture::new().copy("other.onnx").unwrap_err();
         assert_eq!(fault.reason(), ModelFailure::ModelNotFound);
         assert!(
             fault
@@ -147,12 +149,12 @@ mod tests {
     #[test]
     fn a_missing_config_map_is_not_found() {
         let folder = tempfile::tempdir().unwrap();
-        let target = Destination::new(&folder.path().join("copied.onnx"), None, 100);
+        let destination = Destination::new(&folder.path().join("copied.onnx"), None, 100);
         for source in [folder.path().to_owned(), folder.path().join("missing")] {
             let fault = copy(
                 &source.join("model.onnx"),
                 &source,
-                &target,
+                &destination,
                 &mut progress(),
             )
             .unwrap_err();
@@ -162,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn no_path_and_no_link_leads_out_of_the_volume() {
-        let bench = Bench::new();
-        let outside = bench.folder.path().join("secret");
+    fn paths_and_links_must_not_lead_out_of_the_volume() {
+        let fixture = Fixture::new();
+        let outside = fixture.folder.path().join("secret");
         fs::write(&outside, "secret").unwrap();
-        symlink("../secret", bench.source().join("relative")).unwrap();
-        symlink(&outside, bench.source().join("absolute")).unwrap();
-        symlink("..", bench.source().join("parent")).unwrap();
-        let sibling = bench.folder.path().join("source-2");
+        symlink("../secret", fixture.source().join("relative")).unwrap();
+        symlink(&outside, fixture.source().join("absolute")).unwrap();
+        symlink("..", fixture.source().join("parent")).unwrap();
+        let sibling = fixture.folder.path().join("source-2");
         fs::create_dir(&sibling).unwrap();
         fs::write(sibling.join("model.onnx"), "another volume's").unwrap();
         for path in [
@@ -180,7 +182,7 @@ mod tests {
             "../source-2/model.onnx",
             "/etc/hosts",
         ] {
-            let fault = bench.copy(path).unwrap_err();
+            let fault = fixture.copy(path).unwrap_err();
             assert_eq!(
                 fault.reason(),
                 ModelFailure::ModelRefused,
@@ -191,10 +193,10 @@ mod tests {
 
     #[test]
     fn a_folder_is_not_a_model() {
-        let bench = Bench::new();
-        fs::create_dir(bench.source().join("folder")).unwrap();
+        let fixture = Fixture::new();
+        fs::create_dir(fixture.source().join("folder")).unwrap();
         assert_eq!(
-            bench.copy("folder").unwrap_err().reason(),
+            fixture.copy("folder").unwrap_err().reason(),
             ModelFailure::ModelRefused
         );
     }

@@ -1,4 +1,4 @@
-//! A model on a web server.
+//! Downloads a model from a web server.
 
 use std::io;
 use std::sync::Arc;
@@ -12,17 +12,18 @@ use ureq::{Agent, Body};
 
 use super::address_scope::RedirectPolicy;
 use super::destination::{Destination, PartialFile, TransferError};
-use super::fault::{Fault, NetworkFault, Progress};
+use super::fault::{Fault, NetworkFault};
 use super::location::HttpUrl;
 use super::resolver::{ForbiddenRedirect, GuardedResolver};
+use super::retry::Progress;
 
-/// Most redirects to follow: release pages and buckets need two or three.
+/// Maximum redirects. Release pages and buckets need two or three.
 const MAX_REDIRECTS: u32 = 5;
 
-/// Longest silence in the middle of an answer.
+/// Maximum time without data within a response.
 const MAX_SILENCE: Duration = Duration::from_secs(30);
 
-/// Longest entity tag that is kept.
+/// Maximum bytes of an entity tag that is kept.
 const MAX_ENTITY_TAG_BYTES: usize = 1024;
 
 /// One download.
@@ -30,60 +31,59 @@ const MAX_ENTITY_TAG_BYTES: usize = 1024;
 pub(super) struct Download<'a> {
     pub(super) url: &'a HttpUrl,
     pub(super) connect_timeout: Duration,
-    /// Longest time without a byte.
-    pub(super) stall: Duration,
-    /// Longest time for everything, if it is bounded.
-    pub(super) time: Option<Duration>,
+    /// Maximum time without received data.
+    pub(super) stall_timeout: Duration,
+    /// Maximum time of the whole download. None: no limit.
+    pub(super) timeout: Option<Duration>,
     pub(super) redirects: RedirectPolicy,
 }
 
 impl Download<'_> {
-    /// Downloads the model, or what is missing of it.
+    /// Downloads the model, or its missing rest.
     ///
-    /// What is there is gone on with: the server is asked for the rest of the same file (`Range` and `If-Range` of
-    /// RFC 9110, sections 13.1.5 and 14.2), and where it gives the whole instead, that counts. The checksum decides:
-    /// where the parts don't fit together, everything is downloaded again.
+    /// A received part is resumed: the request asks for the rest of the same file (`Range` and `If-Range` of RFC 9110,
+    /// sections 13.1.5 and 14.2). If the server responds with the whole file, the part is replaced. The checksum
+    /// verifies the result. If the parts belong to different files, everything is downloaded again.
     pub(super) fn download(
         &self,
-        target: &Destination,
+        destination: &Destination,
         progress: &mut Progress,
     ) -> Result<(), Fault> {
-        let mut begun = target.begun();
-        if let Some(whole) = begun.take_if(|part| target.is_whole(part)) {
-            return target.put_in_place(whole);
+        let mut partial = destination.partial();
+        if let Some(whole) = partial.take_if(|part| destination.is_complete(part)) {
+            return destination.commit(whole);
         }
-        let mut response = self.ask(begun.as_ref())?;
-        let is_the_rest = |response: &WebResponse, begun: &PartialFile| {
+        let mut response = self.request(partial.as_ref())?;
+        let is_the_rest = |response: &WebResponse, partial: &PartialFile| {
             response.status() == StatusCode::PARTIAL_CONTENT
-                && first_byte(response) == Some(begun.length())
+                && first_byte(response) == Some(partial.length())
         };
-        if begun
-            .as_ref()
-            .is_some_and(|begun| is_partial(response.status()) && !is_the_rest(&response, begun))
-        {
-            target.discard();
-            begun = None;
-            response = self.ask(None)?;
+        if partial.as_ref().is_some_and(|partial| {
+            is_partial(response.status()) && !is_the_rest(&response, partial)
+        }) {
+            destination.discard();
+            partial = None;
+            response = self.request(None)?;
         }
-        let part = match begun {
-            Some(begun) if is_the_rest(&response, &begun) => begun,
-            _ if response.status() == StatusCode::OK => target.anew(entity_tag(&response))?,
+        let part = match partial {
+            Some(partial) if is_the_rest(&response, &partial) => partial,
+            _ if response.status() == StatusCode::OK => destination.start(entity_tag(&response))?,
             _ => return Err(Fault::status(self.url, response.status())),
         };
         let at = part.length();
         if at > 0 {
-            tracing::info!(bytes = at, "going on where it broke off");
+            tracing::info!(bytes = at, "resuming the download");
         }
         let body = response.into_body();
         let total = body.content_length().map(|rest| at.saturating_add(rest));
-        let max = target.max_bytes();
+        let max = destination.max_bytes();
         if total.is_some_and(|total| total > max) {
-            target.discard();
+            destination.discard();
             return Err(Fault::TooLarge { max });
         }
-        let heard = |length| progress.hear(length, total, Instant::now());
-        let result = target.resume(part, body.into_reader(), heard);
-        result.map_err(|broken| match broken {
+        let received = |length| progress.receive(length, total, Instant::now());
+        let result = destination.resume(part, body.into_reader(), received);
+        result.map_err(|error| match error {
             TransferError::Source(error) => self.unreachable(&error.into()),
             TransferError::Fault(Fault::Checksum { .. }) if at > 0 => Fault::Unreachable {
                 url: self.url.to_string(),
@@ -93,12 +93,12 @@ impl Download<'_> {
         })
     }
 
-    /// Asks for the model, or for what is missing.
-    fn ask(&self, begun: Option<&PartialFile>) -> Result<WebResponse, Fault> {
+    /// Requests the model, or the rest of a part.
+    fn request(&self, partial: Option<&PartialFile>) -> Result<WebResponse, Fault> {
         let mut request = self.agent().get(self.url.uri());
-        if let Some(begun) = begun {
-            request = request.header(header::RANGE, format!("bytes={}-", begun.length()));
-            if let Some(entity_tag) = begun.entity_tag() {
+        if let Some(partial) = partial {
+            request = request.header(header::RANGE, format!("bytes={}-", partial.length()));
+            if let Some(entity_tag) = partial.entity_tag() {
                 request = request.header(header::IF_RANGE, entity_tag);
             }
         }
@@ -108,7 +108,7 @@ impl Download<'_> {
     fn agent(&self) -> Agent {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
-            // The certificates of the image, or of SSL_CERT_FILE.
+            // The certificates of the system or of SSL_CERT_FILE.
             .root_certs(RootCerts::PlatformVerifier)
             .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
             .build();
@@ -116,13 +116,13 @@ impl Download<'_> {
             .tls_config(tls)
             .http_status_as_error(false)
             .max_redirects(MAX_REDIRECTS)
-            // A server may close a connection that a redirect to the same host would use again: that
-            // looked like a fault that passes, and all was tried again.
+            // A server may close a connection that a redirect to the same host would reuse. That would look like a
+            // transient fault, and the whole attempt would be retried.
             .max_idle_connections(0)
-            .timeout_global(self.time)
-            .timeout_connect(Some(self.connect_timeout.min(self.stall)))
-            .timeout_recv_response(Some(self.stall))
-            .timeout_per_read(Some(MAX_SILENCE.min(self.stall)))
+            .timeout_global(self.timeout)
+            .timeout_connect(Some(self.connect_timeout.min(self.stall_timeout)))
+            .timeout_recv_response(Some(self.stall_timeout))
+            .timeout_per_read(Some(MAX_SILENCE.min(self.stall_timeout)))
             .user_agent(concat!("springtide-server/", env!("CARGO_PKG_VERSION")))
             .build();
         let resolver = GuardedResolver::new(self.url.uri().clone(), self.redirects);
@@ -131,8 +131,8 @@ impl Download<'_> {
 
     fn unreachable(&self, error: &ureq::Error) -> Fault {
         let problem = problem(error);
-        // Details differ from run to run, so they are for the log, and only those of the system: others
-        // may hold a redirect's URL, and with it a secret in its query.
+        // Details differ between runs, so they are only logged. Only those of the system are, because others may contain
+        // the URL of a redirect with a secret in its query.
         let detail = match error {
             ureq::Error::Io(error) => error.to_string(),
             _ => String::new(),
@@ -145,10 +145,10 @@ impl Download<'_> {
     }
 }
 
-/// A web server's answer.
+/// The response of a web server.
 type WebResponse = http::Response<Body>;
 
-/// Whether it answers a request for a part, and not with the whole or a fault.
+/// Whether it responds to a request for a part with something else than the whole or an error.
 fn is_partial(status: StatusCode) -> bool {
     matches!(
         status,
@@ -156,7 +156,7 @@ fn is_partial(status: StatusCode) -> bool {
     )
 }
 
-/// The first byte that an answer has of the whole, by its `Content-Range: bytes FIRST-LAST/LENGTH`.
+/// The position of the first byte in the whole, by `Content-Range: bytes FIRST-LAST/LENGTH`.
 fn first_byte(response: &WebResponse) -> Option<u64> {
     let range = response.headers().get(header::CONTENT_RANGE)?;
     let (first, _) = range
@@ -167,7 +167,7 @@ fn first_byte(response: &WebResponse) -> Option<u64> {
     first.trim().parse().ok()
 }
 
-/// What the server calls exactly these bytes. A weak tag may be that of others, too.
+/// The strong entity tag of a response. A weak one may belong to other bytes, too.
 fn entity_tag(response: &WebResponse) -> Option<&str> {
     let tag = response.headers().get(header::ETAG)?.to_str().ok()?;
     (tag.len() <= MAX_ENTITY_TAG_BYTES && tag.starts_with('"')).then_some(tag)
@@ -202,7 +202,7 @@ fn problem(error: &ureq::Error) -> NetworkFault {
     }
 }
 
-/// A handshake that failed comes as an error of the connection that it was on.
+/// A failed handshake is an error of its connection.
 fn is_tls(error: &io::Error) -> bool {
     let inner = error.get_ref();
     inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)

@@ -1,4 +1,4 @@
-//! What a client is told when its request has no prediction.
+//! The errors of `/predict` and of the endpoints of health and status.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -14,16 +14,16 @@ use crate::metrics::{Rejected, Status};
 use crate::models::{InferError, LookupError, MAX_MESSAGE};
 use crate::request_memory::MemoryExhausted;
 
-/// Seconds after which a refused client may try again where nothing better is known.
+/// Seconds after which a rejected client may retry if no better estimate is known.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// Why a request has no prediction.
+/// The error of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// The body isn't what it should be.
+    /// The body is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidRequest),
-    /// The model's numbers for a row are not finite.
+    /// The outputs of the model for a row are not finite.
     #[error("the model gives no finite number for {field}: its values are too extreme")]
     NotFinite {
         /// The row.
@@ -32,46 +32,46 @@ pub enum ApiError {
     /// The body is larger than allowed.
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge {
-        /// Most bytes of a body.
+        /// Maximum bytes of a body.
         limit: usize,
     },
-    /// The body broke off.
+    /// The body failed before its end.
     #[error("the body could not be read to its end")]
     BodyIncomplete,
-    /// The body didn't come within the request's time.
+    /// The body wasn't received within the request timeout.
     #[error("the body did not arrive within the request timeout")]
     BodyTooSlow,
-    /// The bodies of other requests take the memory for bodies.
-    #[error("the server is overloaded: it has no memory for this body now")]
+    /// Other requests use the memory for requests.
+    #[error("the server is overloaded: it has no memory for this request at the moment")]
     NoRoomForBody,
-    /// No such path.
+    /// The path doesn't exist.
     #[error(
-        "there is nothing here: predictions are at POST /predict and POST /v2/models/<name>/infer"
+        "this path does not exist: predictions are at POST /predict and POST /v2/models/<name>/infer"
     )]
     NotFound,
-    /// The path exists, the method doesn't.
-    #[error("this method is not allowed here: predictions are at POST /predict")]
+    /// The path doesn't have the method.
+    #[error("this path does not allow the method: predictions are at POST /predict")]
     MethodNotAllowed,
     /// No model serves yet.
     #[error("the model is being loaded")]
     Loading,
-    /// The server ends.
+    /// The server is shutting down.
     #[error("the server is shutting down")]
     Draining,
-    /// No model can run anything any more.
+    /// No model can run requests any more.
     #[error("{0}")]
     Stuck(String),
-    /// Several models serve, and none was named as the one that is meant here.
+    /// Several models serve, and none is configured for this endpoint.
     #[error(
-        "several models are served, and none is the one for /predict: use POST \
-         /v2/models/<name>/infer, or name one in {variable}",
+        "several models are served, and none is configured for /predict: use POST \
+         /v2/models/<name>/infer, or set {variable} to the name of a model",
         variable = springtide_contract::env::MODEL_NAME
     )]
     SeveralModels,
-    /// The model isn't of the kind that this endpoint serves.
+    /// The model isn't a classifier.
     #[error(transparent)]
     Unsupported(UnsupportedModel),
-    /// The model's answer can't be had.
+    /// The model gave no result.
     #[error(transparent)]
     Infer(#[from] InferError),
 }
@@ -90,7 +90,7 @@ struct Details {
 }
 
 impl ApiError {
-    /// HTTP status, stable code of the JSON error and how the request counts.
+    /// HTTP status, stable code of the JSON error and status in the metrics.
     const fn facts(&self) -> (StatusCode, &'static str, Status) {
         use StatusCode as Http;
         match self {
@@ -150,13 +150,13 @@ impl ApiError {
         }
     }
 
-    /// How the request counts.
+    /// The status of the request in the metrics.
     #[must_use]
     pub const fn status(&self) -> Status {
         self.facts().2
     }
 
-    /// The name of the field that is wrong.
+    /// The name of the invalid field.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         match self {
@@ -193,7 +193,7 @@ impl From<ReadError> for ApiError {
         match error {
             ReadError::TooLarge { limit } => Self::BodyTooLarge { limit },
             ReadError::MemoryExhausted(MemoryExhausted) => Self::NoRoomForBody,
-            // Nothing is decoded here.
+            // This endpoint doesn't decode bodies.
             ReadError::Incomplete | ReadError::Corrupt => Self::BodyIncomplete,
             ReadError::TooSlow => Self::BodyTooSlow,
         }

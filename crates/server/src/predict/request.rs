@@ -1,7 +1,7 @@
-//! What the body of a prediction request means.
+//! Parses the body of a prediction request.
 //!
-//! The numbers go straight from the text into one flat list, and nothing beyond the allowed rows is
-//! kept, so a hostile body costs no more memory than its own size. Every complaint names the field.
+//! The numbers are parsed from the text into one flat list, and numbers beyond the maximum rows aren't kept, so a
+//! hostile body takes no more memory than its own size. Each error names the field.
 
 mod reader;
 
@@ -11,30 +11,30 @@ use springtide_inference::Tensor;
 
 pub use self::reader::parse;
 
-/// Most bytes of a request id.
+/// Maximum bytes of a request ID.
 const MAX_REQUEST_ID: usize = 256;
 
-/// Bytes of JSON that one number may take with its separator and white space: the 24 characters of
-/// the longest double, and room for indentation.
+/// Maximum bytes of JSON per number with its separator and white space: the 24 characters of the longest double, and
+/// indentation.
 const BYTES_PER_NUMBER: usize = 64;
 
-/// Bytes of JSON for everything that isn't a feature.
+/// Maximum bytes of JSON of everything but the features.
 const BYTES_BESIDE_NUMBERS: usize = 16 * 1024;
 
-/// Most bytes of any body, however many numbers a model takes: a bound for memory, not for models.
+/// Maximum bytes of a body for any model. It limits memory.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// What a valid request may have.
+/// The limits of a valid request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PredictLimits {
     /// Numbers in each row.
     pub features: NonZeroUsize,
-    /// Most rows.
+    /// Maximum rows.
     pub max_rows: NonZeroUsize,
 }
 
 impl PredictLimits {
-    /// Most bytes of a body.
+    /// Maximum bytes of a body.
     #[must_use]
     pub fn max_body_bytes(&self) -> usize {
         let numbers = self.features.get().saturating_mul(self.max_rows.get());
@@ -50,15 +50,15 @@ impl PredictLimits {
 pub struct PredictRequest {
     /// The rows: `float32[rows, features]`.
     pub features: Tensor,
-    /// How many there are.
+    /// The number of rows.
     pub rows: NonZeroUsize,
-    /// Whether `features` was a list of rows, so that lists are answered.
+    /// Whether `features` was a list of rows. Then the response has lists, too.
     pub list: bool,
-    /// The client's name for this request.
+    /// The ID that the client gave the request.
     pub request_id: Option<String>,
 }
 
-/// Why a body isn't a valid request.
+/// The error of an invalid body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
     /// Not a JSON object.
@@ -70,7 +70,7 @@ pub enum InvalidRequest {
 }
 
 impl InvalidRequest {
-    /// The complaint about more rows than a request may have.
+    /// The error of too many rows.
     #[must_use]
     pub fn too_many_rows(rows: usize, max: NonZeroUsize) -> Self {
         FieldError::new(
@@ -81,13 +81,13 @@ impl InvalidRequest {
     }
 }
 
-/// What is wrong with a field.
+/// The error of an invalid field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
 pub struct FieldError {
     /// The field, with positions: `features[2][0]`.
     pub field: String,
-    /// The rest of the sentence that begins with the field.
+    /// The problem, as the rest of a sentence that begins with the field.
     pub problem: String,
 }
 

@@ -1,4 +1,4 @@
-//! What a client gets for its features.
+//! The response of `/predict`.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use springtide_inference::{Class, Prediction};
 use super::error::ApiError;
 use crate::models::InferError;
 
-/// The body of a successful answer.
+/// The body of a successful response.
 #[derive(Debug, Serialize)]
 pub struct PredictResponse {
     prediction: OneOrMany<Label>,
-    /// None where it isn't known which of the model's probabilities is that of the prediction.
+    /// None if it isn't known which of the model's probabilities belongs to the prediction.
     confidence: OneOrMany<Option<f32>>,
     latency_ms: f64,
     batch_size: usize,
@@ -48,8 +48,8 @@ impl PredictResponse {
     /// Answers a request that sent a list of rows (`list`) or a single row.
     ///
     /// # Errors
-    /// [`ApiError::NotFinite`] when a confidence isn't finite (JSON has no such number), and
-    /// [`InferError::Failed`] when there is no prediction at all.
+    /// [`ApiError::NotFinite`] if a confidence isn't finite, because JSON has no such number.
+    /// [`InferError::Failed`] if there is no prediction.
     pub fn new(
         predictions: Vec<Prediction>,
         list: bool,
@@ -57,10 +57,10 @@ impl PredictResponse {
         batch_size: usize,
         request_id: Option<String>,
     ) -> Result<Self, ApiError> {
-        let odd = predictions
+        let not_finite = predictions
             .iter()
             .position(|prediction| prediction.confidence.is_some_and(|one| !one.is_finite()));
-        if let Some(row) = odd {
+        if let Some(row) = not_finite {
             let field = if list {
                 format!("features[{row}]")
             } else {
@@ -91,7 +91,7 @@ impl PredictResponse {
     }
 }
 
-/// Milliseconds to the microsecond: more digits would only be noise.
+/// Milliseconds, rounded to microseconds.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_confidence_that_json_cannot_hold_names_its_row() {
+    fn the_error_of_a_confidence_that_is_not_finite_names_its_row() {
         let rows = || {
             vec![
                 prediction(Class::Number(0), 1.0),

@@ -237,7 +237,7 @@ async fn one_request_may_not_have_more_rows_than_a_batch() {
 }
 
 #[tokio::test]
-async fn for_a_model_that_is_no_classifier_the_endpoint_for_it_is_named() {
+async fn a_model_that_is_no_classifier_is_referred_to_the_open_inference_protocol() {
     let mut signature = classifier_signature();
     signature.outputs = vec![Port::tensor("price", ElementType::I64, [Dimension::Any])];
     let app = serving(FakeBackend::with_signature(signature), AT_ONCE, 100);
@@ -245,7 +245,11 @@ async fn for_a_model_that_is_no_classifier_the_endpoint_for_it_is_named() {
     let refused = predict(&app, r#"{"features": [3, 0]}"#).await;
     assert_eq!(refused.code(), (422, json!("unsupported_model")));
     let message = refused.json()["error"]["message"].to_string();
-    assert!(message.contains("POST /v2/models/"), "{message}");
+    let reason = "The outputs of this model are price int64[N]";
+    assert!(message.contains(reason), "{message}");
+    let advice = "use the Open Inference Protocol, POST /v2/models/<name>/infer";
+    assert!(message.contains(advice), "{message}");
+    assert!(!message.contains("export"), "{message}");
     let metrics = get_path(&app, "/metrics").await.text;
     let line = "ml_requests_total{model=\"fake\",status=\"invalid\"} 1";
     assert!(metrics.contains(line), "{metrics}");

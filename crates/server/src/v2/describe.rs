@@ -1,4 +1,4 @@
-//! What the server and its models say of themselves.
+//! Metadata, configuration and statistics of the server and its models.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use springtide_open_inference::metadata::{self, Serving};
 use crate::models::statistics::Times;
 use crate::models::{Model, Repository, State};
 
-/// What runs the models, as Triton names it.
+/// The backend of all models, as Triton names it.
 const BACKEND: &str = "onnxruntime";
 
 pub(crate) fn server_metadata() -> ServerMetadataResponse {
     metadata::server("springtide", env!("CARGO_PKG_VERSION"))
 }
 
-/// A version's metadata; `versions` are all that serve beside it.
+/// The metadata of a version, with all versions of its model that serve.
 pub(crate) fn model_metadata(models: &Repository, model: &Model) -> ModelMetadataResponse {
     let versions = models
         .serving()
@@ -72,7 +72,7 @@ pub(crate) fn model_config(model: &Model) -> ModelConfig {
     metadata::config(model.signature(), &serving)
 }
 
-/// The names of classes as a JSON list.
+/// The classes as a JSON list.
 fn names(classes: &Classes) -> String {
     match classes {
         Classes::Numbers(numbers) => json!(numbers).to_string(),
@@ -90,7 +90,7 @@ fn model_statistics(model: &Model) -> ModelStatistics {
     let statistics = model.statistics();
     let batch = |rows, compute: Times| InferBatchStatistics {
         batch_size: rows,
-        // Preparing inputs and taking out outputs are parts of the run.
+        // The preparation of inputs and outputs is a part of the run.
         compute_input: none(compute.count),
         compute_infer: duration(compute),
         compute_output: none(compute.count),
@@ -136,7 +136,7 @@ const fn none(count: u64) -> Option<StatisticDuration> {
     })
 }
 
-/// Every version, or those that serve.
+/// The index of all versions, or of those that serve.
 pub(crate) fn index(models: &Repository, ready: bool) -> Vec<ModelIndex> {
     let entries = models.index().into_iter();
     entries

@@ -1,4 +1,4 @@
-//! What a client is told when its request has no answer, over HTTP and over gRPC.
+//! The errors of the Open Inference Protocol, over HTTP and gRPC.
 
 use std::time::Duration;
 
@@ -15,53 +15,53 @@ use crate::metrics::{Rejected, Status};
 use crate::models::{InferError, InputError, LookupError, MAX_MESSAGE};
 use crate::request_memory::MemoryExhausted;
 
-/// Time after which a refused client may try again where nothing better is known.
+/// Time after which a rejected client may retry if no better estimate is known.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
 
-/// Why a request has no answer.
+/// The error of a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// The body could not be read.
     #[error(transparent)]
     Body(#[from] ReadError),
-    /// A header isn't what it should be.
+    /// A header is invalid.
     #[error("the header {0} must be a number of bytes")]
     Header(&'static str),
-    /// The body is encoded in a way that isn't known.
+    /// The content encoding isn't supported.
     #[error("the body must be plain, or have the Content-Encoding gzip or deflate")]
     Encoding,
-    /// The request isn't what the protocol or the model says.
+    /// The request is invalid for the protocol or the model.
     #[error(transparent)]
     Request(#[from] InvalidRequest),
-    /// The inputs don't fit each other or the server's bounds.
+    /// The inputs don't fit each other or the limits of the server.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The answer can't be said in JSON.
+    /// The outputs can't be written as JSON.
     #[error(transparent)]
     NotFinite(#[from] NotFinite),
     /// The model doesn't serve.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// The server as a whole doesn't serve yet.
+    /// The server isn't ready yet.
     #[error("the models are being loaded")]
     Loading,
-    /// The server ends.
+    /// The server is shutting down.
     #[error("the server is shutting down")]
     Draining,
-    /// No model can run anything any more.
+    /// No model can run requests any more.
     #[error("{0}")]
     Stuck(String),
-    /// The model's answer can't be had.
+    /// The model gave no result.
     #[error(transparent)]
     Infer(#[from] InferError),
-    /// No such path.
-    #[error("there is nothing here: inference is at POST /v2/models/<name>/infer")]
+    /// The path doesn't exist.
+    #[error("this path does not exist: inference is at POST /v2/models/<name>/infer")]
     NotFound,
-    /// The path exists, the method doesn't.
-    #[error("this method is not allowed here")]
+    /// The path doesn't have the method.
+    #[error("this path does not allow the method")]
     MethodNotAllowed,
-    /// Models aren't loaded and unloaded by clients.
-    #[error("models are loaded and unloaded with the files of the model directory")]
+    /// Clients can't load and unload models.
+    #[error("clients can't load or unload models: change the files of the model directory")]
     ReadOnly,
 }
 
@@ -72,7 +72,7 @@ impl From<MemoryExhausted> for ProtocolError {
 }
 
 impl ProtocolError {
-    /// HTTP status, gRPC code and how the request counts.
+    /// HTTP status, gRPC code and the status in the metrics.
     const fn facts(&self) -> (StatusCode, Code, Status) {
         use StatusCode as Http;
         match self {
@@ -145,7 +145,7 @@ impl ProtocolError {
         }
     }
 
-    /// How the request counts.
+    /// The status of the request in the metrics.
     #[must_use]
     pub const fn status(&self) -> Status {
         self.facts().2
@@ -157,13 +157,13 @@ impl ProtocolError {
         self.facts().1
     }
 
-    /// What a client is told. It may name parts of a model, whose names are its author's.
+    /// The message for the client, as plain text: it may contain names that a model's author chose.
     #[must_use]
     pub fn message(&self) -> String {
         plain(&self.to_string(), MAX_MESSAGE).into_owned()
     }
 
-    /// Time after which it is worth trying again, where it is.
+    /// Time after which the client may retry. None if a retry would fail.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self.status() {
@@ -181,11 +181,11 @@ impl IntoResponse for ProtocolError {
     fn into_response(self) -> Response {
         let body = Json(serde_json::json!({ "error": self.message() }));
         let mut response = (self.facts().0, body).into_response();
-        // Over gRPC the deadline was the client's own.
+        // Only over HTTP: over gRPC the deadline may be the client's own.
         let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
-        let again = self.retry_after();
-        if let Some(wait) = again.or(is_late.then_some(RETRY_AFTER_DEFAULT)) {
-            // Whole seconds are all that the header has.
+        let retry_after = self.retry_after();
+        if let Some(wait) = retry_after.or(is_late.then_some(RETRY_AFTER_DEFAULT)) {
+            // The header has whole seconds.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response
                 .headers_mut()
@@ -200,10 +200,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_model_says_is_told_on_one_line_without_controls() {
+    fn the_message_of_a_model_is_plain_text() {
         let said = format!("\0a\n\u{202e}b\u{9b}\u{2028}{}", "c".repeat(10_000));
-        let refusal = ProtocolError::Infer(InferError::InvalidInput(said));
-        let message = refusal.message();
+        let error = ProtocolError::Infer(InferError::InvalidInput(said));
+        let message = error.message();
         assert!(
             message.contains("input: \u{fffd}a \u{fffd}b\u{fffd} ccc"),
             "{message:?}"
@@ -212,9 +212,9 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_alike_over_http_and_grpc() {
+    fn errors_have_a_status_over_http_and_grpc() {
         let retry_after = Duration::from_millis(1_500);
-        for (refusal, http, grpc, seconds) in [
+        for (error, http, grpc, seconds) in [
             (
                 ProtocolError::Request(InvalidRequest::Invalid("x".to_owned())),
                 400,
@@ -289,12 +289,12 @@ mod tests {
                 None,
             ),
         ] {
-            assert_eq!(refusal.code(), grpc, "{refusal}");
-            let response = refusal.clone().into_response();
-            assert_eq!(response.status().as_u16(), http, "{refusal}");
+            assert_eq!(error.code(), grpc, "{error}");
+            let response = error.clone().into_response();
+            assert_eq!(response.status().as_u16(), http, "{error}");
             let told = response.headers().get(RETRY_AFTER);
             let told = told.map(|value| value.to_str().unwrap());
-            assert_eq!(told, seconds, "{refusal}");
+            assert_eq!(told, seconds, "{error}");
         }
     }
 }

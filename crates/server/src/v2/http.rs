@@ -1,4 +1,4 @@
-//! The protocol over HTTP, with Triton's extensions.
+//! The Open Inference Protocol over HTTP, with Triton's extensions.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -38,11 +38,11 @@ use crate::metrics::{Call, Status};
 use crate::models::{InferError, Model};
 use crate::request_memory::AlreadyCharged;
 
-/// Most bytes of a request for something else than inference.
+/// Maximum bytes of a request other than inference.
 const MAX_SMALL_BYTES: usize = 64 * 1024;
 
-/// Bytes of an answer from which on compressing it is worth its time.
-const LONG_ANSWER_BYTES: u64 = 1024;
+/// Minimum bytes of a response that is compressed.
+const LONG_RESPONSE_BYTES: u64 = 1024;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -76,7 +76,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v2/{*rest}", any(async || ProtocolError::NotFound))
 }
 
-/// Those that probes ask.
+/// The endpoints of probes.
 pub fn health_router() -> Router<Arc<App>> {
     Router::new()
         .route("/v2/health/live", read(live))
@@ -91,7 +91,7 @@ fn write<T: 'static>(handler: impl Handler<T, Arc<App>>) -> MethodRouter<Arc<App
     post(handler).fallback(async || ProtocolError::MethodNotAllowed)
 }
 
-/// The model that a path names.
+/// The model and version in a path.
 #[derive(Debug, Deserialize)]
 struct ModelPath {
     name: String,
@@ -99,14 +99,14 @@ struct ModelPath {
     version: String,
 }
 
-/// A path that is no text names nothing.
+/// A path that isn't UTF-8 doesn't exist.
 impl<S: Send + Sync> FromRequestParts<S> for ModelPath {
     type Rejection = ProtocolError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ProtocolError> {
         let path = Path::from_request_parts(parts, state).await;
         path.map(|Path(named)| named)
-            .map_err(|_no_text| ProtocolError::NotFound)
+            .map_err(|_not_text| ProtocolError::NotFound)
     }
 }
 
@@ -123,7 +123,7 @@ async fn describe_server() -> Json<impl Serialize> {
 async fn live(State(app): Shared) -> Result<Json<impl Serialize>, ProtocolError> {
     match app.models.stuck() {
         None => Ok(Json(json!({ "live": true }))),
-        Some(why) => Err(ProtocolError::Stuck(why)),
+        Some(reason) => Err(ProtocolError::Stuck(reason)),
     }
 }
 
@@ -163,7 +163,7 @@ async fn all_statistics(State(app): Shared) -> Json<impl Serialize> {
     Json(statistics(&app.models.serving()))
 }
 
-/// Of all versions that serve where the path names none.
+/// Of all serving versions if the path has none.
 async fn model_statistics(
     State(app): Shared,
     named: ModelPath,
@@ -225,15 +225,15 @@ async fn infer(
     let plain = RequestDecompression::new(plain).pass_through_unaccepted(true);
     let encoded = Compression::new(plain)
         .quality(CompressionLevel::Fastest)
-        .compress_when(SizeAbove::new(LONG_ANSWER_BYTES));
+        .compress_when(SizeAbove::new(LONG_RESPONSE_BYTES));
     match encoded.oneshot(request).await {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},
     }
 }
 
-/// Writes the name of an encoding as the decoder knows it: names are read in any case, and some have a
-/// second one (RFC 9110, section 8.4.1).
+/// Normalizes the name of the content encoding for the decoder: names are case-insensitive, and gzip has an alias
+/// (RFC 9110, section 8.4.1).
 fn name_encoding(headers: &mut HeaderMap) {
     let Some(encoding) = headers.get_mut(CONTENT_ENCODING) else {
         return;
@@ -248,9 +248,9 @@ fn name_encoding(headers: &mut HeaderMap) {
     *encoding = HeaderValue::from_static(known);
 }
 
-/// Tells a body that can't be decoded from one that broke off.
+/// Distinguishes a body that can't be decoded from one that failed.
 fn undecodable(error: BoxError) -> BoxError {
-    // What is wrong with the connection is the error of the body below.
+    // An error of the connection is the error of the inner body.
     if error.is::<axum::Error>() {
         error
     } else {
@@ -267,7 +267,7 @@ async fn counted(
     let _in_flight = app.lifecycle.enter();
     let model = match named {
         Ok(named) => named.find(app),
-        Err(refusal) => Err(refusal.clone()),
+        Err(error) => Err(error.clone()),
     };
     let mut call = Call::arrival(series(app, &model));
     match answer(app, model, &mut call, request).await {
@@ -275,9 +275,9 @@ async fn counted(
             call.end(Status::Success);
             response
         }
-        Err(refusal) => {
-            call.end(refusal.status());
-            refusal.into_response()
+        Err(error) => {
+            call.end(error.status());
+            error.into_response()
         }
     }
 }
@@ -289,7 +289,7 @@ async fn answer(
     request: Request,
 ) -> Result<Response, ProtocolError> {
     let (parts, body) = request.into_parts();
-    let (model, json_length) = judge_head(model, &parts.headers)?;
+    let (model, json_length) = check_head(model, &parts.headers)?;
     let limits = Limits::new(model.signature(), model.max_rows());
     let deadline = call.arrived() + app.request_timeout;
     let mut body = body::read(
@@ -303,18 +303,18 @@ async fn answer(
     let json = json_length.unwrap_or(usize::MAX).min(body.bytes.len());
     let binary = body.bytes.len() - json;
     let numbers = most_bytes_of_numbers(&body.bytes[..json]);
-    let most = ContentBounds {
+    let bounds = ContentBounds {
         bytes: body.bytes.len(),
         numbers: numbers + binary,
-        // Text of binary tensors has 4 bytes of length before each.
+        // In binary tensors, each text has a length of 4 bytes.
         texts: numbers / size_of::<u64>() + binary / 4,
     };
     body.reservation
-        .grow(parse_bytes(model.signature(), &most))?;
+        .grow(parse_bytes(model.signature(), &bounds))?;
     let BufferedBody { bytes, reservation } = body;
     let request = parse(bytes, json_length, limits, &model).await?;
-    let answer = run(&model, request, reservation, call, app.request_timeout).await?;
-    let body = write_response(&answer.response(&model)?)?;
+    let result = run(&model, request, reservation, call, app.request_timeout).await?;
+    let body = write_response(&result.response(&model)?)?;
     let content_type = match body.json_length {
         Some(_) => BINARY,
         None => JSON,
@@ -330,8 +330,8 @@ async fn answer(
     Ok(response)
 }
 
-/// The model, and the bytes of JSON where the head of the request tells them.
-fn judge_head(
+/// Gives the model, and the length of the JSON if a header has it.
+fn check_head(
     model: Result<Arc<Model>, ProtocolError>,
     headers: &HeaderMap,
 ) -> Result<(Arc<Model>, Option<usize>), ProtocolError> {

@@ -1,4 +1,4 @@
-//! One request for inference, from its tensors to its outputs.
+//! Runs an inference request, from its tensors to its outputs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use crate::metrics::{Call, Series};
 use crate::models::{InferError, InferenceOutput, LookupError, Model};
 use crate::request_memory::Reservation;
 
-/// The version that a request means: the protocol's empty one is none.
+/// The version of a request. The empty one of the protocol is None.
 pub(crate) fn version(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Finds a model that serves.
+/// Looks up a model that serves.
 ///
 /// # Errors
-/// When it doesn't.
+/// [`ProtocolError::Lookup`].
 pub(crate) fn find(
     app: &App,
     name: &str,
     version: Option<&str>,
 ) -> Result<Arc<Model>, ProtocolError> {
     app.models.find(name, version).map_err(|error| match error {
-        // What there will be isn't known yet.
+        // The models aren't all known yet.
         LookupError::UnknownModel(_) if app.lifecycle.phase() == Phase::Loading => {
             LookupError::NothingServes.into()
         }
@@ -36,10 +36,10 @@ pub(crate) fn find(
     })
 }
 
-/// Versions that serve: of all models where no name is given, of one where no version is.
+/// The serving versions: of all models if the name is empty, and of one model if the version is empty.
 ///
 /// # Errors
-/// When there is none of that name and version.
+/// [`ProtocolError::Lookup`].
 pub(crate) fn serving(
     app: &App,
     name: &str,
@@ -57,7 +57,7 @@ pub(crate) fn serving(
     Ok(versions)
 }
 
-/// The metrics of a request that means this model.
+/// The metrics of requests for a model.
 pub(crate) fn series<E>(app: &App, model: &Result<Arc<Model>, E>) -> Arc<Series> {
     match model {
         Ok(model) => Arc::clone(model.series()),
@@ -65,19 +65,19 @@ pub(crate) fn series<E>(app: &App, model: &Result<Arc<Model>, E>) -> Arc<Series>
     }
 }
 
-/// What a model gave for a request.
+/// The result of a request.
 pub(crate) struct RunResult {
     id: Option<String>,
     outputs: Vec<Selected>,
     inferred: InferenceOutput,
     /// Memory of the outputs.
-    _held: Reservation,
+    _reservation: Reservation,
 }
 
-/// Runs a request that arrived with `call`. `held` is its memory, of which it makes what its tensors need.
+/// Runs a request that arrived with `call`. Resizes `reservation` to its tensors.
 ///
 /// # Errors
-/// When it doesn't fit the model or gets no answer.
+/// If the request doesn't fit the model, or the model gives no result.
 pub(crate) async fn run(
     model: &Model,
     request: InferRequest,
@@ -95,7 +95,7 @@ pub(crate) async fn run(
     let inferred = model.infer(checked, deadline).await?;
     reservation.resize(output_bytes(&inferred))?;
     Ok(RunResult {
-        _held: reservation,
+        _reservation: reservation,
         id: request.id,
         outputs: request.outputs,
         inferred,
@@ -103,10 +103,10 @@ pub(crate) async fn run(
 }
 
 impl RunResult {
-    /// The answer as the protocol tells it.
+    /// The response of the protocol.
     ///
     /// # Errors
-    /// When the model gave less than it declares.
+    /// [`InferError::Failed`] if the model gave fewer outputs than it declares.
     pub(crate) fn response<'a>(
         &'a self,
         model: &'a Model,
@@ -127,7 +127,7 @@ impl RunResult {
             outputs: outputs.ok_or_else(|| {
                 tracing::error!(
                     model = model.name(),
-                    "a run gave less than the model declares"
+                    "a run gave fewer outputs than the model declares"
                 );
                 InferError::Failed
             })?,
@@ -135,11 +135,10 @@ impl RunResult {
     }
 }
 
-/// What an element of text takes besides its bytes: a `String` and its piece of memory here, and as much in
-/// ONNX Runtime.
+/// Bytes of an element of text besides its own: a `String` with its allocation, and as much in ONNX Runtime.
 const TEXT_BYTES: usize = 128;
 
-/// What a body may hold at most, told from its bytes without reading it.
+/// Upper bounds of a body's content, estimated from its bytes before it is parsed.
 pub(crate) struct ContentBounds {
     /// Bytes of the body.
     pub(crate) bytes: usize,
@@ -149,28 +148,28 @@ pub(crate) struct ContentBounds {
     pub(crate) texts: usize,
 }
 
-/// Most memory that the tensors of a body take. To be held before it is read.
-pub(crate) fn parse_bytes(signature: &Signature, most: &ContentBounds) -> usize {
+/// Maximum bytes of a body's tensors in memory. They are reserved before it is parsed.
+pub(crate) fn parse_bytes(signature: &Signature, bounds: &ContentBounds) -> usize {
     let has_text = signature
         .inputs
         .iter()
         .any(|port| port.element() == Some(ElementType::String));
     if has_text {
-        let texts = most.texts.min(MAX_STRINGS).saturating_mul(TEXT_BYTES);
+        let texts = bounds.texts.min(MAX_STRINGS).saturating_mul(TEXT_BYTES);
         2_usize
-            .saturating_mul(most.bytes)
-            .saturating_add(texts.max(most.numbers))
+            .saturating_mul(bounds.bytes)
+            .saturating_add(texts.max(bounds.numbers))
     } else {
-        most.numbers
+        bounds.numbers
     }
 }
 
-/// What tensors take while they are run: once here and once in their batch.
+/// Bytes of tensors while they are run: once here and once in their batch.
 pub(crate) fn run_bytes<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> usize {
     tensors.into_iter().map(tensor_bytes).sum()
 }
 
-/// What a request's outputs take.
+/// Bytes of the outputs of a request.
 pub(crate) fn output_bytes(inferred: &InferenceOutput) -> usize {
     inferred.views().iter().map(view_bytes).sum()
 }
@@ -209,25 +208,25 @@ mod tests {
     }
 
     #[test]
-    fn text_costs_many_times_its_bytes_and_numbers_do_not() {
-        let most = ContentBounds {
+    fn text_needs_many_times_its_bytes_and_numbers_do_not() {
+        let bounds = ContentBounds {
             bytes: 4_000,
             numbers: 8_000,
             texts: 1_000,
         };
-        assert_eq!(parse_bytes(&signature(ElementType::F32), &most), 8_000);
-        let text = parse_bytes(&signature(ElementType::String), &most);
+        assert_eq!(parse_bytes(&signature(ElementType::F32), &bounds), 8_000);
+        let text = parse_bytes(&signature(ElementType::String), &bounds);
         assert_eq!(text, 8_000 + 1_000 * TEXT_BYTES);
         let beyond = ContentBounds {
             texts: usize::MAX,
-            ..most
+            ..bounds
         };
         let text = parse_bytes(&signature(ElementType::String), &beyond);
-        assert_eq!(text, 8_000 + MAX_STRINGS * TEXT_BYTES, "more is refused");
+        assert_eq!(text, 8_000 + MAX_STRINGS * TEXT_BYTES, "more are rejected");
     }
 
     #[test]
-    fn a_tensor_is_charged_for_itself_and_its_batch() {
+    fn a_tensor_needs_memory_for_itself_and_its_batch() {
         let numbers = Tensor::zeros(ElementType::I64, vec![2, 3]).unwrap();
         assert_eq!(run_bytes([&numbers]), 2 * 6 * 8);
         assert_eq!(view_bytes(&numbers.view()), 6 * 8);

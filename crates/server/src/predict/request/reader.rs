@@ -1,4 +1,4 @@
-//! The parser behind [`parse`]: one pass over the text, with the place in hand.
+//! The parser behind [`parse`]: one pass over the text, which tracks the current field.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -11,19 +11,19 @@ use springtide_open_inference::http::non_finite_literal;
 
 use super::{FieldError, InvalidRequest, MAX_REQUEST_ID, PredictLimits, PredictRequest};
 
-/// Reads a body.
+/// Parses a body.
 ///
 /// # Errors
-/// [`InvalidRequest`], the first that is found.
+/// [`InvalidRequest`]: the first error in the text.
 pub fn parse(body: &[u8], limits: PredictLimits) -> Result<PredictRequest, InvalidRequest> {
     let mut reader = Reader::new(limits);
     match reader.read(body) {
         Ok(()) => reader.finish(),
-        Err(error) => Err(reader.complaint(body, &error)),
+        Err(error) => Err(reader.error(body, &error)),
     }
 }
 
-/// Where in `features` the parser is.
+/// The current field in `features`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FieldPath {
     /// `features[i]`
@@ -41,11 +41,11 @@ impl fmt::Display for FieldPath {
     }
 }
 
-/// What was read so far. `serde` carries errors as text only, so the field that is wrong is kept
-/// here while the parser gives up.
+/// The state of the parser. `serde` has errors as text only, so the invalid field is kept here while the parser
+/// returns.
 struct Reader {
     limits: PredictLimits,
-    place: Option<FieldPath>,
+    path: Option<FieldPath>,
     problem: Option<FieldError>,
     numbers: Vec<f32>,
     shape: Option<Shape>,
@@ -62,7 +62,7 @@ impl Reader {
     const fn new(limits: PredictLimits) -> Self {
         Self {
             limits,
-            place: None,
+            path: None,
             problem: None,
             numbers: Vec::new(),
             shape: None,
@@ -78,8 +78,8 @@ impl Reader {
 
     fn fail_here<E: serde::de::Error>(&mut self, problem: impl Into<String>) -> E {
         let field = self
-            .place
-            .map_or_else(|| "features".to_owned(), |place| place.to_string());
+            .path
+            .map_or_else(|| "features".to_owned(), |path| path.to_string());
         self.fail(FieldError::new(field, problem))
     }
 
@@ -89,7 +89,7 @@ impl Reader {
         json.end()
     }
 
-    /// Keeps a number that the model's 32-bit floats can hold.
+    /// Adds a number, which must be in the range of 32-bit floats.
     fn number<E: serde::de::Error>(&mut self, number: f64) -> Result<(), E> {
         // Rounds to the nearest float; beyond the largest one, to infinity.
         #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
@@ -101,20 +101,20 @@ impl Reader {
         Ok(())
     }
 
-    /// The complaint about a body that the parser gave up on.
-    fn complaint(self, body: &[u8], error: &serde_json::Error) -> InvalidRequest {
+    /// The error of a body at which the parser returned.
+    fn error(self, body: &[u8], error: &serde_json::Error) -> InvalidRequest {
         if let Some(problem) = self.problem {
             return problem.into();
         }
-        if let Some(place) = self.place {
-            // Valid in many languages' JSON, but not in JSON.
+        if let Some(path) = self.path {
+            // Some writers of JSON accept them, but JSON doesn't have them.
             if let Some(literal) = non_finite_literal(body, error) {
                 let problem = format!("must be a finite number, not {literal}");
-                return FieldError::new(place.to_string(), problem).into();
+                return FieldError::new(path.to_string(), problem).into();
             }
             if error.is_syntax() && error.to_string().starts_with("number out of range") {
                 let problem = "is out of the range of 32-bit floats";
-                return FieldError::new(place.to_string(), problem).into();
+                return FieldError::new(path.to_string(), problem).into();
             }
         }
         InvalidRequest::Malformed(error.to_string())
@@ -179,12 +179,12 @@ impl<'de> Visitor<'de> for Body<'_> {
             };
             if std::mem::replace(seen, true) {
                 return Err(A::Error::custom(format_args!(
-                    "{} is there twice",
+                    "{} appears twice",
                     slot.name()
                 )));
             }
             map.next_value_seed(Value { reader, slot })?;
-            reader.place = None;
+            reader.path = None;
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ enum Key {
     Other,
 }
 
-/// What a value stands for.
+/// The field of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     RequestId,
@@ -219,14 +219,14 @@ impl Slot {
     }
 }
 
-/// A value, which goes to the reader if it is of the right type.
+/// A value, which is given to the reader if its type is right.
 struct Value<'r> {
     reader: &'r mut Reader,
     slot: Slot,
 }
 
 impl Value<'_> {
-    fn complain<E: serde::de::Error>(self, found: &str) -> E {
+    fn type_error<E: serde::de::Error>(self, found: &str) -> E {
         let row = format!("a list of {} numbers", self.reader.limits.features);
         let expected = match (self.slot, self.reader.shape) {
             (Slot::RequestId, _) => "a string",
@@ -247,7 +247,9 @@ impl Value<'_> {
                 self.reader.number(number)
             }
             (Slot::Number, _) => self.reader.number(number),
-            (Slot::RequestId | Slot::Features | Slot::Element, _) => Err(self.complain("a number")),
+            (Slot::RequestId | Slot::Features | Slot::Element, _) => {
+                Err(self.type_error("a number"))
+            }
         }
     }
 }
@@ -268,7 +270,7 @@ impl<'de> Visitor<'de> for Value<'_> {
     }
 
     fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        Err(self.complain("a boolean"))
+        Err(self.type_error("a boolean"))
     }
 
     #[expect(
@@ -294,14 +296,14 @@ impl<'de> Visitor<'de> for Value<'_> {
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
         match self.slot {
             Slot::RequestId => self.reader.request_id(text),
-            Slot::Features | Slot::Element | Slot::Number => Err(self.complain("a string")),
+            Slot::Features | Slot::Element | Slot::Number => Err(self.type_error("a string")),
         }
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
         match self.slot {
             Slot::RequestId => Ok(()),
-            Slot::Features | Slot::Element | Slot::Number => Err(self.complain("null")),
+            Slot::Features | Slot::Element | Slot::Number => Err(self.type_error("null")),
         }
     }
 
@@ -311,13 +313,13 @@ impl<'de> Visitor<'de> for Value<'_> {
             (Slot::Element, None) => self.reader.row(0, list),
             (Slot::Element, Some(Shape::Rows(row))) => self.reader.row(row, list),
             (Slot::Element, Some(Shape::Row)) | (Slot::Number | Slot::RequestId, _) => {
-                Err(self.complain("a list"))
+                Err(self.type_error("a list"))
             }
         }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(self.complain("an object"))
+        Err(self.type_error("an object"))
     }
 }
 
@@ -327,7 +329,7 @@ impl Reader {
         let PredictLimits { features, max_rows } = self.limits;
         let mut index = 0;
         loop {
-            self.place = Some(FieldPath::Element(index));
+            self.path = Some(FieldPath::Element(index));
             let full = match self.shape {
                 None => false,
                 Some(Shape::Row) => index == features.get(),
@@ -346,7 +348,7 @@ impl Reader {
             }
             index += 1;
         }
-        self.place = None;
+        self.path = None;
         match self.shape {
             None => Err(self.fail_here("must not be empty")),
             Some(Shape::Row) => self.check_row_length(index),
@@ -361,7 +363,7 @@ impl Reader {
         self.shape = Some(Shape::Rows(row + 1));
         let mut index = 0;
         loop {
-            self.place = Some(FieldPath::Nested(row, index));
+            self.path = Some(FieldPath::Nested(row, index));
             if index == self.limits.features.get() {
                 index += count_rest(&mut list)?;
                 break;
@@ -375,7 +377,7 @@ impl Reader {
             }
             index += 1;
         }
-        self.place = Some(FieldPath::Element(row));
+        self.path = Some(FieldPath::Element(row));
         self.check_row_length(index)
     }
 
@@ -404,8 +406,8 @@ impl Reader {
     }
 }
 
-/// Reads to the end of a list that is already as long as it may be, keeping nothing, so that the
-/// complaint can say how long it was.
+/// Reads to the end of a list that has reached its maximum length, without keeping the elements. Gives their number
+/// for the error.
 fn count_rest<'de, A: SeqAccess<'de>>(list: &mut A) -> Result<usize, A::Error> {
     let mut count = 0;
     while list.next_element::<IgnoredAny>()?.is_some() {
