@@ -6,11 +6,11 @@
 
 pub mod fault;
 pub mod location;
+pub mod retry;
 
 mod address_scope;
 mod destination;
 mod resolver;
-mod retry;
 mod volume;
 mod web;
 

@@ -1,3 +1,6 @@
+mod reflection;
+mod streams;
+
 use std::time::Duration;
 
 use axum::body::Body;
@@ -155,64 +158,6 @@ async fn the_clients_deadline_is_kept() {
 }
 
 #[tokio::test]
-async fn a_stream_is_answered_in_order_and_outlives_errors() {
-    let app = ready_app(AT_ONCE, 8);
-    let mut client = Grpc::new(router(Arc::clone(&app)));
-    client.ready().await.unwrap();
-    let labels = [1.0, -1.0, 2.0].map(|label| request(&[[label, 0.0]]));
-    let requests = Request::new(stream::iter(labels));
-    let codec = ProstCodec::<ModelInferRequest, ModelStreamInferResponse>::default();
-    let answers = client
-        .streaming(requests, path("ModelStreamInfer"), codec)
-        .await
-        .unwrap();
-    let answers: Vec<_> = answers.into_inner().map(Result::unwrap).collect().await;
-    let labels: Vec<_> = answers
-        .iter()
-        .map(|answer| {
-            let response = answer.infer_response.as_ref().unwrap();
-            assert_eq!(response.id, "abc");
-            response.raw_output_contents.first().map(|label| label[0])
-        })
-        .collect();
-    assert_eq!(labels, [Some(1), None, Some(2)]);
-    assert_eq!(answers[1].error_message, "the model failed on this request");
-}
-
-#[tokio::test]
-async fn requests_of_a_stream_run_at_the_same_time_and_no_more_than_a_few() {
-    let backend = FakeBackend::classifier();
-    let app = serving(backend.clone(), AT_ONCE, 1_000);
-    let mut client = Grpc::new(router(Arc::clone(&app)));
-    client.ready().await.unwrap();
-    let (runs, held) = (backend.rows().len(), backend.hold());
-    let (sent, taken) = futures::channel::mpsc::unbounded();
-    let send = || sent.unbounded_send(request(&[[1.0, 0.0]])).unwrap();
-    send();
-    let codec = ProstCodec::<ModelInferRequest, ModelStreamInferResponse>::default();
-    let answers = client.streaming(Request::new(taken), path("ModelStreamInfer"), codec);
-    let mut answers = answers.await.unwrap().into_inner();
-    // One runs by itself, and what else was read ahead waits.
-    while backend.rows().len() == runs {
-        assert!(answers.next().now_or_never().is_none());
-        tokio::task::yield_now().await;
-    }
-    (1..100).for_each(|_| send());
-    let waiting = || app.models.serving()[0].waiting_rows();
-    while waiting() < 63 {
-        assert!(answers.next().now_or_never().is_none());
-        tokio::task::yield_now().await;
-    }
-    for _ in 0..100 {
-        assert!(answers.next().now_or_never().is_none());
-    }
-    assert_eq!(waiting(), 63);
-    drop((held, sent));
-    let all = answers.map(Result::unwrap).collect::<Vec<_>>().await;
-    assert_eq!(all.len(), 100);
-}
-
-#[tokio::test]
 async fn the_server_and_its_models_describe_themselves() {
     let app = ready_app(AT_ONCE, 8);
     let live: ServerLiveResponse = call(&app, "ServerLive", Request::new(ServerLiveRequest {}))
@@ -352,62 +297,6 @@ async fn calls_are_counted_once_also_those_that_do_not_get_to_the_service() {
 }
 
 #[tokio::test]
-async fn streams_end_when_nothing_else_is_left() {
-    let app = ready_app(AT_ONCE, 8);
-    let mut client = Grpc::new(router(Arc::clone(&app)));
-    client.ready().await.unwrap();
-    let one = stream::iter([request(&[[1.0, 0.0]])]).chain(stream::pending());
-    let codec = ProstCodec::<ModelInferRequest, ModelStreamInferResponse>::default();
-    let answers = client.streaming(Request::new(one), path("ModelStreamInfer"), codec);
-    let mut answers = answers.await.unwrap().into_inner();
-    assert!(answers.next().await.unwrap().is_ok());
-    app.lifecycle.drain();
-    app.lifecycle.end_streams();
-    let ended = answers.next().await.unwrap().unwrap_err();
-    assert_eq!(ended.code(), Code::Unavailable);
-    assert!(answers.next().await.is_none());
-}
-
-#[tokio::test]
-async fn who_watches_the_health_is_told_of_the_drain_and_then_no_more() {
-    let app = ready_app(AT_ONCE, 8);
-    let mut client = HealthClient::new(router(Arc::clone(&app)));
-    let mut watch = async |service: &str| {
-        let service = service.to_owned();
-        let answers = client.watch(HealthCheckRequest { service }).await;
-        answers
-            .unwrap()
-            .into_inner()
-            .map(|answer| answer.unwrap().status)
-    };
-    let (mut known, mut unknown) = (watch("").await, watch("other").await);
-    assert_eq!(
-        (known.next().await, unknown.next().await),
-        (Some(1), Some(3))
-    );
-    app.lifecycle.drain();
-    assert_eq!(known.next().await, Some(2));
-    app.lifecycle.end_streams();
-    assert_eq!((known.next().await, unknown.next().await), (None, None));
-}
-
-#[tokio::test]
-async fn the_health_protocol_follows_the_phase() {
-    let app = app();
-    let mut client = HealthClient::new(router(Arc::clone(&app)));
-    let mut check = async |service: &str| {
-        let service = service.to_owned();
-        let answer = client.check(HealthCheckRequest { service }).await;
-        answer.map(|answer| answer.into_inner().status)
-    };
-    assert_eq!(check("").await.unwrap(), 2);
-    app.lifecycle.ready();
-    assert_eq!(check("").await.unwrap(), 1);
-    assert_eq!(check("inference.GRPCInferenceService").await.unwrap(), 1);
-    assert_eq!(check("other").await.unwrap_err().code(), Code::NotFound);
-}
-
-#[tokio::test]
 async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
     let app = serving_rows(FakeBackend::classifier(), 2_000);
     let message = request(&[[1.0, 0.0]; 2_000]).encode_to_vec();
@@ -441,105 +330,11 @@ async fn grpc_is_not_spoken_over_http1() {
 }
 
 #[tokio::test]
-async fn a_request_that_ends_its_stream_is_counted() {
-    let app = ready_app(AT_ONCE, 8);
-    let mut flood = request(&[[1.0, 0.0]]);
-    flood.outputs = vec![Default::default(); 1025];
-    let mut client = Grpc::new(router(Arc::clone(&app)));
-    client.ready().await.unwrap();
-    let requests = Request::new(stream::iter([request(&[[1.0, 0.0]]), flood]));
-    let codec = ProstCodec::<ModelInferRequest, ModelStreamInferResponse>::default();
-    let answers = client.streaming(requests, path("ModelStreamInfer"), codec);
-    let answers: Vec<_> = answers.await.unwrap().into_inner().collect().await;
-    assert_eq!(
-        answers[1].as_ref().unwrap_err().code(),
-        Code::InvalidArgument
-    );
-    assert_eq!(counted(&app, MODEL, "success").await, 1);
-    assert_eq!(counted(&app, "", "invalid").await, 1);
-}
-
-#[tokio::test]
 async fn what_the_model_does_not_take_is_an_invalid_argument() {
     let app = ready_app(AT_ONCE, 8);
     let refused = infer(&app, request(&[[BEYOND, 0.0]])).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().contains("Gather"), "{refused}");
-}
-
-/// Asks the reflection of one version, on a stream that stays open.
-macro_rules! reflection {
-    ($app:expr, $version:ident) => {{
-        use tonic_reflection::pb::$version::ServerReflectionRequest;
-        use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
-        use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
-        use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
-        let ask = |question| ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(question),
-        };
-        let symbol = "inference.GRPCInferenceService.ModelInfer".to_owned();
-        let questions = stream::iter([
-            ask(MessageRequest::ListServices(String::new())),
-            ask(MessageRequest::FileContainingSymbol(symbol)),
-        ]);
-        let mut client = ServerReflectionClient::new(router(Arc::clone($app)));
-        let answers = client
-            .server_reflection_info(questions.chain(stream::pending()))
-            .await;
-        let mut answers = answers.unwrap().into_inner();
-        let first = answers.next().await.unwrap().unwrap().message_response;
-        let Some(MessageResponse::ListServicesResponse(services)) = first else {
-            panic!("no services")
-        };
-        let services: Vec<_> = services.service.into_iter().map(|one| one.name).collect();
-        for name in ["inference.GRPCInferenceService", "grpc.health.v1.Health"] {
-            assert!(services.iter().any(|other| other == name), "{services:?}");
-        }
-        let second = answers.next().await.unwrap().unwrap().message_response;
-        let Some(MessageResponse::FileDescriptorResponse(file)) = second else {
-            panic!("no descriptor")
-        };
-        let file = prost_types::FileDescriptorProto::decode(&*file.file_descriptor_proto[0]);
-        assert_eq!(file.unwrap().package(), "inference");
-        answers
-    }};
-}
-
-#[tokio::test]
-async fn both_reflections_tell_the_services_on_a_stream_that_stays_open() {
-    let app = app();
-    let mut v1 = reflection!(&app, v1);
-    let mut v1alpha = reflection!(&app, v1alpha);
-    assert!(v1.next().now_or_never().is_none(), "it may ask again");
-    app.lifecycle.end_streams();
-    assert!(v1.next().await.is_none());
-    assert!(v1alpha.next().await.is_none());
-}
-
-#[tokio::test]
-async fn a_call_of_the_reflection_without_room_for_its_answers_is_refused() {
-    let app = app();
-    let room = app
-        .request_memory
-        .reserve(app.request_memory.total() - 1)
-        .unwrap();
-    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    let call = || {
-        http::Request::post(path)
-            .version(http::Version::HTTP_2)
-            .header("content-type", "application/grpc")
-            .body(Body::empty())
-            .unwrap()
-    };
-    let refused = router(Arc::clone(&app)).oneshot(call()).await.unwrap();
-    let status = GrpcStatus::from_header_map(refused.headers()).unwrap();
-    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
-    drop(room);
-    let answer = router(Arc::clone(&app)).oneshot(call()).await.unwrap();
-    assert!(app.request_memory.used() > 0);
-    drop(answer);
-    assert_eq!(app.request_memory.used(), 0);
 }
 
 /// A message that says to be compressed and isn't.
