@@ -1,15 +1,16 @@
-//! The models that serve.
+//! The models that are served.
 //!
-//! A [`ModelManager`] looks at the source ([`directory`]), decides what to load and to unload ([`plan`],
-//! pure) and keeps the [`Repository`] so. A request finds its [`Model`] there, has its inputs checked
-//! and waits for its answer; on each of the model's threads a `Runner` stacks the requests of a batch,
-//! runs them as one and gives each its rows of the outputs.
+//! The [`ModelManager`] scans the source ([`directory`]), decides which versions to load and unload ([`plan`],
+//! pure) and updates the [`Repository`]. A request finds its [`Model`] there; its inputs are validated and
+//! queued. On each thread of the model a `BatchRunner` stacks the inputs of a batch, runs them at once and gives
+//! each request its rows of the outputs.
 
 pub mod batching;
 pub mod directory;
 pub mod fingerprint;
 mod folder;
 pub mod isolation;
+mod isolation_queue;
 pub mod layout_problem;
 pub mod loader;
 pub mod manager;
@@ -20,17 +21,19 @@ pub mod plan;
 pub mod repository;
 pub mod request;
 pub mod runner;
+pub mod source;
 pub mod statistics;
 #[cfg(test)]
 pub(crate) mod testing;
 mod warmup;
 
-/// Most bytes of a text about a model that clients, the operator and the log see.
+/// Maximum size of a message about a model, in bytes. Clients, the operator and the log show it.
 pub(crate) const MAX_MESSAGE: usize = 4096;
 
-pub use self::manager::{ModelManager, ModelSource};
+pub use self::manager::ModelManager;
 pub use self::model::{InferError, Model};
 pub use self::name::{ModelName, Version};
 pub use self::repository::{IndexEntry, LookupError, Repository, State};
 pub use self::request::{InferenceOutput, InputError, ValidatedInputs};
+pub use self::source::ModelSource;
 pub use self::statistics::Statistics;

@@ -1,5 +1,5 @@
-//! Whether the requests of a version share batches: what is decided when it is loaded, and what the
-//! sentinel finds later.
+//! Whether the requests of a version share batches: the decision at its load, and a mismatch that the sentinel
+//! finds later.
 
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -13,25 +13,25 @@ use springtide_rows::{Finding, Verdict};
 
 use super::MAX_MESSAGE;
 
-/// What a model's owner asks for.
+/// Batching as the model's owner requests it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchingPreference {
-    /// Who decides.
+    /// Who decides whether requests share batches.
     pub mode: BatchingMode,
-    /// Most rows in one batch.
+    /// Maximum number of rows in one batch.
     pub max_rows: NonZeroUsize,
 }
 
-/// How far it is decided without a trial.
+/// The decision before any trial run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum GraphDecision {
-    /// It is.
+    /// It is final.
     Decided(BatchingStatus),
-    /// A trial of this effort decides.
+    /// Trial runs with this effort decide.
     NeedsCheck(Effort),
 }
 
-/// What the owner's preference and the model's graph decide.
+/// Decides from the owner's preference and the model's graph, where they are sufficient.
 pub(super) fn decide_from_graph(
     preference: BatchingPreference,
     has_row_axis: bool,
@@ -43,7 +43,7 @@ pub(super) fn decide_from_graph(
         return decided(BatchingReason::NoRowAxis, message);
     }
     if preference.max_rows == NonZeroUsize::MIN {
-        let message = "Each request runs alone: batches of one row are asked for";
+        let message = "Each request runs alone: the maximum batch size is 1";
         return decided(BatchingReason::OneRow, message);
     }
     match (preference.mode, verdict) {
@@ -64,7 +64,7 @@ pub(super) fn decide_from_graph(
     }
 }
 
-/// What a trial decides with the verdict on the graph.
+/// Decides from the outcome of trial runs and the verdict on the graph.
 pub(super) fn decide_from_check(verdict: &Verdict, outcome: &CheckOutcome) -> BatchingStatus {
     let unknown = match verdict {
         Verdict::Unknown(finding) | Verdict::Dependent(finding) => Some(because(finding)),
@@ -93,13 +93,13 @@ pub(super) fn decide_from_check(verdict: &Verdict, outcome: &CheckOutcome) -> Ba
             BatchingReason::TrialImpossible,
             format!(
                 "Each request runs alone: the graph doesn't prove that rows are independent ({why}), \
-                 and it could not be tried: {how}; put rows that the model takes into warmup.json"
+                 and it could not be tried: {how}; put valid rows into warmup.json"
             ),
         ),
     }
 }
 
-/// A full batch of rows that run alone has failed.
+/// The decision after a full batch has failed, of rows that run alone.
 pub(super) fn full_batch_failed(rows: NonZeroUsize) -> BatchingStatus {
     status(
         BatchingReason::TrialRefuted,
@@ -126,7 +126,8 @@ fn status(reason: BatchingReason, message: impl Display) -> BatchingStatus {
     }
 }
 
-/// Whether a version's requests share batches now.
+/// Whether the requests of a version share batches: the decision at its load, unless the sentinel has found a
+/// mismatch.
 #[derive(Debug)]
 pub struct Batching {
     at_load: BatchingStatus,
@@ -134,7 +135,7 @@ pub struct Batching {
 }
 
 impl Batching {
-    /// As it was decided when the version was loaded.
+    /// With the decision at the load.
     #[must_use]
     pub fn new(at_load: BatchingStatus) -> Self {
         Self {
@@ -143,7 +144,7 @@ impl Batching {
         }
     }
 
-    /// How it is now.
+    /// The current status.
     #[must_use]
     pub fn status(&self) -> &BatchingStatus {
         self.mismatch.get().unwrap_or(&self.at_load)
@@ -155,7 +156,7 @@ impl Batching {
         self.status().enabled
     }
 
-    /// How the batcher is to treat requests.
+    /// The mode of the batcher.
     #[must_use]
     pub fn sharing(&self) -> Sharing {
         match self.at_load.reason {
@@ -167,8 +168,8 @@ impl Batching {
         }
     }
 
-    /// A row that ran again alone gave something else than in its batch. That holds until the model
-    /// changes. Under `Always` batches go on being shared: the owner knows.
+    /// Records that the outputs of a row in a batch differ from those of the row alone. This holds until the model
+    /// changes. With the mode `Always`, requests still share batches: the owner guarantees independence.
     pub fn record_mismatch(&self, difference: &str) {
         let always = self.at_load.reason == BatchingReason::OwnerAlways;
         let effect = if always {
@@ -180,21 +181,21 @@ impl Batching {
             enabled: always,
             reason: BatchingReason::SentinelMismatch,
             message: format!(
-                "{effect}: in production a row gave something else in a batch than alone, so answers \
-                 before may have been wrong: {difference}."
+                "{effect}: in production the outputs of a row in a batch differed from those of the row \
+                 alone, so earlier responses may have been wrong: {difference}."
             ),
         };
         self.restore(found);
     }
 
-    /// Something was found earlier, when the same content of the version served before.
+    /// Restores a mismatch that was found when the same content of the version was served before.
     pub fn restore(&self, found: BatchingStatus) {
-        // The first finding stays: later ones say the same.
+        // The first mismatch is kept: later ones say the same.
         let _already_found = self.mismatch.set(shown(found));
     }
 }
 
-/// As clients and the operator see it: it names nodes, whose names are the model's author's.
+/// The status fit for clients and the operator: its message contains names from the model.
 fn shown(mut status: BatchingStatus) -> BatchingStatus {
     status.message = plain(&status.message, MAX_MESSAGE).into_owned();
     status

@@ -1,4 +1,4 @@
-//! What a model directory holds: `<name>/<version>/model.onnx`.
+//! Scans a model directory: `<name>/<version>/model.onnx`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,45 +10,44 @@ use super::folder::{Contents, FolderEntry, MODEL_FILE, entries, is_no_folder, wa
 use super::layout_problem::{self, Kind, LayoutProblem, Names};
 use super::name::{ModelName, Version};
 
-/// Most models of a directory: the sum of what they need is bounded by memory long before.
+/// Maximum number of models in a directory. Memory limits them long before.
 const MAX_MODELS: usize = 1_000;
 
-/// Folders below a version's that are looked into, one in the other.
+/// Maximum depth of the scan below a version's folder.
 const MAX_DEPTH: usize = 16;
 
-/// The same below a folder that is no version's, to see whether it has models.
+/// Maximum depth below other folders, in which misplaced models are searched.
 const PROBLEM_SEARCH_DEPTH: usize = 3;
 
-/// Most problems about a directory.
+/// Maximum number of reported problems of a directory.
 const MAX_PROBLEMS: usize = 100;
 
-/// Versions with what tells their contents apart. None where a version's own folder is there and
-/// could not be read.
+/// Versions with the fingerprint of their content. None where the version's folder exists and can't be read.
 type Versions = BTreeMap<Version, Option<Fingerprint>>;
 
-/// What is known of a model's folder.
+/// A model's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelFolder {
     /// The versions that have a model file.
     Versions(Versions),
-    /// It is there and could not be read: that says nothing about its versions.
+    /// It exists and can't be read: its versions are unknown.
     Unreadable,
 }
 
-/// What a directory holds at some instant.
+/// The models of a directory.
 pub type Listing = BTreeMap<ModelName, ModelFolder>;
 
-/// What a directory holds, and what is probably misplaced in it.
+/// Result of a scan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DirectoryScan {
-    /// What can be served.
+    /// Models and versions.
     pub models: Listing,
-    /// What is passed over and was probably meant to be served.
+    /// Files and folders that are ignored but look like models.
     pub problems: Vec<LayoutProblem>,
 }
 
 impl DirectoryScan {
-    /// What tells a version's content from others. None where it isn't there or could not be read.
+    /// The fingerprint of a version. None where it doesn't exist or can't be read.
     #[must_use]
     pub fn fingerprint(&self, name: &ModelName, version: Version) -> Option<Fingerprint> {
         match self.models.get(name)? {
@@ -58,29 +57,29 @@ impl DirectoryScan {
     }
 }
 
-/// A directory could not be read.
+/// A directory that can't be scanned.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// The operating system refused.
+    /// The operating system reports an error.
     #[error("the model directory {path} can't be read: {error}")]
     Io {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The error.
         error: io::Error,
     },
-    /// It has more models than are served.
+    /// It has too many models.
     #[error("the model directory {path} has more than {MAX_MODELS} models")]
     TooMany {
         /// The directory.
         path: PathBuf,
     },
-    /// The thread that lists it panicked.
-    #[error("listing the model directory panicked")]
+    /// The scanning thread panicked.
+    #[error("the scan of the model directory panicked")]
     Panicked,
 }
 
-/// Where the model file of a version is.
+/// Path of the model file of a version.
 #[must_use]
 pub fn model_file(directory: &Path, name: &ModelName, version: Version) -> PathBuf {
     directory
@@ -89,8 +88,8 @@ pub fn model_file(directory: &Path, name: &ModelName, version: Version) -> PathB
         .join(MODEL_FILE)
 }
 
-/// Lists the models of a directory. What isn't named like a model or a version is passed over, and
-/// so is a version that has no model file yet; where these look like models, there are problems.
+/// Scans the models of a directory. Names that are no model's or version's are ignored, and so is a version without
+/// a model file. Where they look like models, they are reported as problems.
 ///
 /// # Errors
 /// When the directory itself can't be read or has too many models.
@@ -138,7 +137,7 @@ pub fn scan(directory: &Path) -> Result<DirectoryScan, ScanError> {
     Ok(scan)
 }
 
-/// The versions in a model's folder, and what it holds altogether.
+/// The versions in a model's folder, and the names of everything in it.
 fn read_model(folder: &Path, root: &Path) -> io::Result<(Versions, Names)> {
     let mut versions = Versions::new();
     let mut names = Names::new();
@@ -175,7 +174,7 @@ fn read_model(folder: &Path, root: &Path) -> io::Result<(Versions, Names)> {
     Ok((versions, names))
 }
 
-/// Whether this is another name for a version of the same model: `latest -> 3`.
+/// Whether this is a link to a version of the same model: `latest -> 3`.
 fn leads_to_version(entry: &Path, folder: &Path) -> bool {
     let real = |path| fs::canonicalize(path).ok();
     real(entry).is_some_and(|target| {
@@ -207,7 +206,7 @@ fn fingerprint(contents: &Contents) -> Option<Fingerprint> {
     Some(Fingerprint::of(files))
 }
 
-/// The contents of a folder by paths relative to the one around it.
+/// The contents of a folder, by paths relative to its parent.
 fn names_of(folder: &str, contents: &Contents) -> Names {
     let named = |(path, entry): (&PathBuf, &FolderEntry)| {
         let kind = match entry {

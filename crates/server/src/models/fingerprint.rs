@@ -1,4 +1,4 @@
-//! What tells one content of a version's folder from another.
+//! Fingerprints, which identify the content of a version's folder.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -8,21 +8,20 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-/// What a file system knows of a file. A file that takes another's place by a rename is another
-/// inode, and one that is written to has another time of change, which nobody can set; so neither a
-/// tool that keeps times of modification nor a model of the same size goes unnoticed. A change of the
-/// owner, the mode or the number of hard links looks like a change of the content.
+/// Metadata of a file. A rename gives a file another inode, and a write another change time, which can't be set. A
+/// changed file is therefore detected even if its modification time and size stay the same. A change of the owner,
+/// the mode or the number of hard links looks like a change of the content.
 ///
-/// The device is left out: a network file system may have another number after each mount.
+/// The device is left out: a network file system may get another number at each mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStat {
     /// Length in bytes.
     pub bytes: u64,
-    /// Time of modification: seconds and nanoseconds since 1970.
+    /// Modification time: seconds and nanoseconds since 1970.
     pub modified: (i64, i64),
-    /// Time of change: seconds and nanoseconds since 1970.
+    /// Change time: seconds and nanoseconds since 1970.
     pub changed: (i64, i64),
-    /// Number of the file in its file system.
+    /// Inode number.
     pub inode: u64,
 }
 
@@ -37,14 +36,12 @@ impl FileStat {
     }
 }
 
-/// A digest of the names and the stat of all files of a version: a model may keep its weights in
-/// files beside it.
+/// A digest of the paths and metadata of all files of a version. A model may keep its weights in files beside it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of these files, in the order of their paths, which are relative to the version's
-    /// folder.
+    /// The fingerprint of files in the order of their paths, which are relative to the version's folder.
     pub(super) fn of<'a>(files: impl IntoIterator<Item = (&'a Path, &'a FileStat)>) -> Self {
         let mut digest = Sha256::new();
         for (path, stat) in files {
@@ -69,7 +66,7 @@ impl Fingerprint {
 }
 
 impl Fingerprint {
-    /// The digest itself.
+    /// The digest.
     pub(super) const fn digest(&self) -> &[u8; 32] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! What is in a folder, and in those below it.
+//! The contents of a folder and its subfolders.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, DirEntry, Metadata};
@@ -10,29 +10,29 @@ use rustix::io::Errno;
 
 use super::fingerprint::FileStat;
 
-/// Name of the model file in the folder of its version.
+/// Name of the model file in a version's folder.
 pub(super) const MODEL_FILE: &str = "model.onnx";
 
-/// Most entries that are read. A folder with more isn't one of models.
+/// Maximum number of entries. A larger folder isn't one of models.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Something in a folder, where a link is what it leads to.
+/// An entry of a folder. A link is the entry that it leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FolderEntry {
     File(FileStat),
     Folder,
-    /// A link that leads nowhere, in circles, or where the server may not look.
+    /// A link that leads nowhere, in circles, or to a place that the server may not read.
     DeadLink,
 }
 
-/// What is in a folder, by paths relative to it.
+/// The entries of a folder and its subfolders, by relative path.
 pub(super) type Contents = BTreeMap<PathBuf, FolderEntry>;
 
-/// Reads a folder and those below it, so many deep; with 1, the folder alone. Links to folders are
-/// followed where these are inside `root`, and each folder is read once.
+/// Reads a folder and its subfolders down to `depth` levels; 1 is the folder alone. Links to folders inside `root`
+/// are followed, and each folder is read once.
 ///
 /// # Errors
-/// When the folder can't be read, or there is too much in it.
+/// When the folder can't be read or has too many entries.
 pub(super) fn walk(folder: &Path, root: &Path, depth: usize) -> io::Result<Contents> {
     let real = fs::canonicalize(folder)?;
     let mut seen = HashSet::from([identity(&fs::metadata(folder)?)]);
@@ -41,8 +41,8 @@ pub(super) fn walk(folder: &Path, root: &Path, depth: usize) -> io::Result<Conte
     while let Some(relative) = pending.pop_first() {
         let entries = match entries(&folder.join(&relative)) {
             Ok(entries) => entries,
-            // The server couldn't read files there either, and a disk mounted here has a folder
-            // `lost+found` that is the administrator's.
+            // The server couldn't read files there either. A mounted disk, for example, has a folder
+            // `lost+found` that only root can read.
             Err(error) if relative != Path::new("") && is_out_of_reach(&error) => continue,
             Err(error) => return Err(error),
         };
@@ -71,8 +71,8 @@ pub(super) fn walk(folder: &Path, root: &Path, depth: usize) -> io::Result<Conte
     Ok(contents)
 }
 
-/// Whether a folder in `real` is no link, or one that stays inside `root` and leads to no folder
-/// around it, in which other versions are.
+/// Whether a folder in `real` may be read: it is no link, or one inside `root` that leads to no parent folder, which
+/// has other versions.
 fn may_be_read(entry: &DirEntry, real: &Path, root: &Path) -> io::Result<bool> {
     if !entry.file_type()?.is_symlink() {
         return Ok(true);
@@ -104,8 +104,8 @@ fn too_many() -> io::Error {
     io::Error::other(format!("it has more than {MAX_ENTRIES} entries"))
 }
 
-/// None where the file has just been removed, or a link can't be followed: a model that needs it says so
-/// when it is loaded, and others serve without it.
+/// None where the file has just been removed, or a link can't be followed. A model that needs it fails when it is
+/// loaded; others are served without it.
 fn metadata(entry: &DirEntry) -> io::Result<Option<Metadata>> {
     let path = entry.path();
     // Follows links: Kubernetes mounts ConfigMaps as links into a folder that is swapped.
@@ -120,7 +120,7 @@ fn metadata(entry: &DirEntry) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Whether it is what a link says that is at fault, and not the file system, which may be away.
+/// Whether the link itself is the cause, and not a file system that is unavailable.
 fn is_of_the_link(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(
@@ -133,7 +133,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Whether there is no such folder, any more perhaps.
+/// Whether the folder doesn't exist, or no longer.
 pub(super) fn is_no_folder(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,15 +1,14 @@
-//! Loads and tries a model in a process of its own, where a crash ends nothing else.
+//! Isolated loads: a hazardous model is first loaded and tried in a child process.
 //!
-//! ONNX Runtime ends its process on some models, by a signal in a kernel or by an assertion, and there are
-//! models that never end, or take all memory, when they are loaded or run. Those whose graph has a node that
-//! could do so ([`springtide_rows::Hazard`]) are loaded and tried by a child process, bounded in time and
-//! memory, before they get into the one that serves. Models without such nodes start without it.
+//! Some models crash ONNX Runtime, by a signal in a kernel or by an assertion. Others never end or use all
+//! memory when they are loaded or run. A model whose graph has a node that could do so
+//! ([`springtide_rows::Hazard`]) is loaded and tried in a child process, with limits of time and memory,
+//! before the serving process loads it. Other models are loaded directly.
 //!
-//! Memory is bounded by looking at what the child holds: `RLIMIT_AS` and `RLIMIT_DATA` count what is only
-//! reserved, of which GPU libraries and threads' stacks reserve much.
+//! The parent polls the memory of the child. `RLIMIT_AS` and `RLIMIT_DATA` would also count reserved memory, of
+//! which GPU libraries and the stacks of threads reserve much.
 
 pub mod failure_record;
-pub mod queue;
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,14 +22,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::memory;
 
-/// Time between two looks at the child: it must not take much more than its memory in between.
+/// Poll interval of the child: it must not exceed its memory limit by much in between.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Part of the free memory that a child may take, in percent: the rest is for what it takes between two
-/// looks, and for requests meanwhile.
+/// Maximum part of the free memory that a child may use, in percent. The rest is for its growth between two
+/// polls, and for requests meanwhile.
 const MAX_PERCENT_OF_FREE: u64 = 75;
 
-/// Why a model doesn't get in. The text ends a sentence about its trial.
+/// A failed isolated load. The text completes a sentence about the child process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(deny_unknown_fields)]
 pub enum IsolatedLoadFailure {
@@ -40,34 +39,34 @@ pub enum IsolatedLoadFailure {
         /// The signal.
         signal: i32,
     },
-    /// It took too long.
+    /// It exceeded the timeout.
     #[error("didn't finish within {seconds} s")]
     TooLong {
-        /// The bound.
+        /// The timeout.
         seconds: u64,
     },
-    /// It took too much memory.
+    /// It exceeded the memory limit.
     #[error("took more than {mebibytes} MiB of memory")]
     TooMuchMemory {
-        /// The bound.
+        /// The limit.
         mebibytes: u64,
     },
-    /// No process could be had: nothing was shown.
+    /// The process could not be started: nothing is known of the model.
     #[error("could not be started")]
     NotStarted,
 }
 
-/// What a trial may take.
+/// Limits of an isolated load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceLimits {
-    /// Longest time.
+    /// Maximum time.
     pub timeout: Duration,
-    /// Most bytes of memory; None where nobody knows how many there are.
+    /// Maximum memory, in bytes. None where the free memory is unknown.
     pub max_bytes: Option<u64>,
 }
 
 impl ResourceLimits {
-    /// Those of an isolated load, with the memory that is free.
+    /// The configured limits, lowered by the memory that is free.
     fn of(loader: &IsolatedLoader, free: Option<u64>) -> Self {
         let part = free.map(|free| free / 100 * MAX_PERCENT_OF_FREE);
         Self {
@@ -91,13 +90,13 @@ impl ResourceLimits {
 }
 
 impl IsolatedLoadFailure {
-    /// Whether the same would come of a trial within these limits.
+    /// Whether another load with these limits would fail the same way.
     #[must_use]
     pub fn still_applies(self, limits: ResourceLimits) -> bool {
         match self {
             Self::Crashed { .. } => true,
             Self::TooLong { seconds } => limits.timeout.as_secs() <= seconds,
-            // What is free differs from time to time.
+            // Free memory varies: only a clearly higher limit is worth another load.
             Self::TooMuchMemory { mebibytes } => limits
                 .max_bytes
                 .is_some_and(|bytes| bytes >> 20 <= mebibytes.saturating_mul(2)),
@@ -106,32 +105,31 @@ impl IsolatedLoadFailure {
     }
 }
 
-/// How to start an isolated load: the program that is running now, with the arguments of
-/// `springtide-server probe` but for the model.
+/// Starts isolated loads: the running program with the arguments of `springtide-server probe`, except the model.
 #[derive(Debug, Clone)]
 pub struct IsolatedLoader {
     /// The program.
     pub program: PathBuf,
     /// Its arguments, up to the path of the model.
     pub arguments: Vec<OsString>,
-    /// Longest time that a trial may take.
+    /// Timeout of a load.
     pub timeout: Duration,
-    /// Most bytes of memory that it may take, however many are free.
+    /// Memory limit, in bytes, in addition to the one from free memory.
     pub max_bytes: Option<u64>,
 }
 
 impl IsolatedLoader {
-    /// What a trial may take now.
+    /// The current limits of a load.
     #[must_use]
     pub fn limits(&self) -> ResourceLimits {
         ResourceLimits::of(self, memory::free())
     }
 
-    /// Loads and tries a model. What fails by an error that the child tells is no failure here: it will be
-    /// told again where the model is loaded.
+    /// Loads and tries a model. An error that the child reports is no failure here: the serving process reports
+    /// it again when it loads the model.
     ///
     /// # Errors
-    /// When it crashes or goes beyond a bound, or can't be tried.
+    /// When the child crashes, exceeds a limit or can't be started.
     pub fn run(&self, model: &Path, limits: ResourceLimits) -> Result<(), IsolatedLoadFailure> {
         let began = Instant::now();
         let child = Command::new(&self.program)
@@ -142,7 +140,7 @@ impl IsolatedLoader {
             .stderr(Stdio::null())
             .spawn();
         let not_started = |error: std::io::Error| {
-            tracing::warn!(model = %model.display(), %error, "the model's probe can't be run");
+            tracing::warn!(model = %model.display(), %error, "the isolated load of the model can't be started");
             IsolatedLoadFailure::NotStarted
         };
         let mut child = KilledOnDrop(child.map_err(not_started)?);
@@ -162,7 +160,7 @@ impl IsolatedLoader {
     }
 }
 
-/// A child that doesn't outlive the look at it.
+/// A child process that is killed when this is dropped.
 struct KilledOnDrop(Child);
 
 impl Drop for KilledOnDrop {
@@ -180,7 +178,7 @@ fn outcome(status: ExitStatus) -> Result<(), IsolatedLoadFailure> {
     }
 }
 
-/// Bytes of memory that a process holds, without files that are only mapped.
+/// Memory of a process in bytes, without mapped files.
 fn memory_of(process: u32) -> Option<u64> {
     anonymous_memory(&fs::read_to_string(format!("/proc/{process}/status")).ok()?)
 }

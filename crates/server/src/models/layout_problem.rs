@@ -1,4 +1,4 @@
-//! What is nearly right in a folder of models, and what to do about it.
+//! Layout problems: misplaced files in a model directory, and how to correct them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,38 +8,38 @@ use springtide_contract::text::plain;
 use super::folder::MODEL_FILE;
 use super::name::{InvalidName, ModelName, Version};
 
-/// Most problems about one model.
+/// Maximum number of problems of one model.
 const MAX_PROBLEMS: usize = 10;
 
-/// Most bytes of a name in a problem.
+/// Maximum length of a name in a message, in bytes.
 const MAX_NAME: usize = 128;
 
-/// Something that is passed over and was probably meant to be served.
+/// A file or folder that is ignored but looks like a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayoutProblem {
-    /// The model, as its folder is called.
+    /// The model: the name of its folder.
     pub model: String,
-    /// The version, as its folder is called; empty where there is none.
+    /// The version: the name of its folder. Empty where there is none.
     pub version: String,
-    /// What to do.
+    /// How to correct it.
     pub advice: String,
 }
 
-/// What a name stands for, where a link is what it leads to.
+/// Kind of an entry. A link has the kind of its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
     Folder,
     /// A link that leads nowhere.
     DeadLink,
-    /// It is there and could not be read.
+    /// It exists and can't be read.
     Unreadable,
 }
 
-/// What is in a model's folder and those below it, by paths relative to it.
+/// The contents of a model's folder, by relative path.
 pub(super) type Names = BTreeMap<String, Kind>;
 
-/// What is nearly right in a model's folder.
+/// Problems in a model's folder.
 pub(super) fn of_model(name: &str, names: &Names) -> Vec<LayoutProblem> {
     let problem = |version: &str, advice| LayoutProblem {
         model: shortened(name).into_owned(),
@@ -101,7 +101,7 @@ pub(super) fn of_model(name: &str, names: &Names) -> Vec<LayoutProblem> {
     problems
 }
 
-/// What is nearly right about a file that lies beside the models' folders.
+/// The problem of a file beside the folders of models.
 pub(super) fn of_file(file: &str) -> Option<LayoutProblem> {
     let names = Names::from([(file.to_owned(), Kind::File)]);
     let models = Models::beside(&names);
@@ -117,7 +117,7 @@ pub(super) fn of_file(file: &str) -> Option<LayoutProblem> {
     })
 }
 
-/// A version's folder; None where it has a model file.
+/// Advice for a version's folder. None where it has a model file.
 fn of_version(version: Version, models: &Models<'_>, names: &Names) -> Option<String> {
     let model_file = format!("{version}/{MODEL_FILE}");
     match names.get(&model_file) {
@@ -134,7 +134,7 @@ fn of_version(version: Version, models: &Models<'_>, names: &Names) -> Option<St
     }
 }
 
-/// A folder with models whose name is no version.
+/// Advice for a folder with models whose name is no version.
 fn of_misnamed(folder: &str, models: &Models<'_>, version: Version) -> String {
     let folder = shortened(folder);
     match &*models.onnx {
@@ -147,15 +147,15 @@ fn of_misnamed(folder: &str, models: &Models<'_>, version: Version) -> String {
     }
 }
 
-/// Files that look like models, by paths relative to some folder.
+/// Files that look like models, by relative path.
 struct Models<'a> {
     onnx: Vec<&'a str>,
-    /// In ONNX Runtime's own format.
+    /// In the format of ONNX Runtime.
     ort: Vec<&'a str>,
 }
 
 impl<'a> Models<'a> {
-    /// Those in a folder and below it. It ends with a stroke, or is empty.
+    /// Those in a folder and below it. The path ends with a slash, or is empty.
     fn below(folder: &str, names: &'a Names) -> Self {
         let mut models = Self {
             onnx: Vec::new(),
@@ -183,7 +183,7 @@ impl<'a> Models<'a> {
         models
     }
 
-    /// Those that are in no folder.
+    /// Those outside any folder.
     fn beside(names: &'a Names) -> Self {
         let mut models = Self::below("", names);
         models.onnx.retain(|path| !path.contains('/'));
@@ -195,8 +195,8 @@ impl<'a> Models<'a> {
         self.onnx.is_empty() && self.ort.is_empty()
     }
 
-    /// What to do for one of them to become the model of a version's folder. `here` is the folder
-    /// that they are in, as far as people have to be told.
+    /// Advice to move one of them into a version's folder. `here` is the path of their folder as the message needs
+    /// it.
     fn moved(&self, here: &str, version: &str) -> String {
         let place = format!("{version}/{MODEL_FILE}");
         match (&*self.onnx, &*self.ort) {
@@ -218,11 +218,11 @@ impl<'a> Models<'a> {
     }
 }
 
-/// The versions of a model whose numbers are taken.
+/// Version numbers of a model that are in use.
 struct Versions(BTreeSet<Version>);
 
 impl Versions {
-    /// A number that is free, above all others.
+    /// The number after the highest one, which is in use from now on.
     fn next(&mut self) -> Version {
         let next = self
             .0
@@ -232,7 +232,7 @@ impl Versions {
         next
     }
 
-    /// The number that a folder's name probably means: `001`, `v1`, `version_1`.
+    /// The number that a folder's name probably means, as in `001`, `v1` or `version_1`.
     fn meant_by(&mut self, folder: &str) -> Version {
         let number = folder.trim_start_matches(|character: char| {
             character == '0' || character.is_ascii_alphabetic() || "-_.".contains(character)
@@ -244,7 +244,7 @@ impl Versions {
     }
 }
 
-/// A name as advice shows it.
+/// A name fit for a message.
 fn shortened(name: &str) -> Cow<'_, str> {
     plain(name, MAX_NAME)
 }

@@ -1,4 +1,4 @@
-//! From a model file to workers that are warm.
+//! Loading: from a model file to sessions that are warm, one for each worker.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -35,7 +35,7 @@ pub enum ModelLoadError {
     /// ONNX Runtime could not be used.
     #[error("{0}: set {variable} to the path of libonnxruntime.so", variable = springtide_contract::env::ORT_DYLIB_PATH)]
     Runtime(#[from] RuntimeError),
-    /// What models shall run on can't be used.
+    /// The execution provider can't be used.
     #[error(transparent)]
     Provider(#[from] ProviderUnavailable),
     /// The file isn't there.
@@ -45,21 +45,21 @@ pub enum ModelLoadError {
         folder = springtide_contract::env::MODEL_DIR
     )]
     Missing(String),
-    /// ONNX Runtime refuses it, or it wants files that it may not have.
+    /// ONNX Runtime rejects it, or it names files that it may not read.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It was loaded and tried in a process of its own, and that went wrong.
-    #[error("the model was loaded and tried in a process of its own, which {failure}: {hazard}")]
+    /// Its isolated load failed.
+    #[error("the model was loaded and tried in a child process, which {failure}: {hazard}")]
     Isolated {
-        /// What went wrong.
+        /// The failure.
         failure: IsolatedLoadFailure,
-        /// The node that may be to blame.
+        /// The node that is the probable cause.
         hazard: String,
     },
-    /// A file that its owner ships beside it can't be used.
+    /// A file of the owner beside it can't be used.
     #[error(transparent)]
     Shipped(#[from] OwnerFileError),
-    /// The operating system gave no thread for it.
+    /// The operating system refused a thread.
     #[error("the model's threads can't be started: {0}")]
     Threads(std::io::Error),
     /// The loading thread panicked.
@@ -68,7 +68,7 @@ pub enum ModelLoadError {
 }
 
 impl ModelLoadError {
-    /// Whether the same files may load at another time.
+    /// Whether the same files may load later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
@@ -98,56 +98,57 @@ impl ModelLoadError {
     }
 }
 
-/// What is known of a model that was loaded.
+/// Properties of a loaded model.
 #[derive(Debug, Clone)]
 pub struct ModelInfo {
-    /// SHA-256 of its file in lower-case hexadecimal digits, where that could be read a second time.
+    /// SHA-256 of its file in lower-case hexadecimal digits. None if the file could not be read again.
     pub sha256: Option<String>,
-    /// What it takes and gives.
+    /// Inputs and outputs.
     pub signature: Signature,
-    /// Whether the requests of several clients may run as one, as it was decided at the load.
+    /// Whether requests share batches, as decided at the load.
     pub batching: BatchingStatus,
-    /// How its outputs read as classes, or why they don't.
+    /// How to read its outputs as classes, or why that is impossible.
     pub classifier: Result<Classifier, UnsupportedModel>,
     /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
     pub classes: Vec<(String, Classes)>,
-    /// What it runs on.
+    /// Execution provider.
     pub provider: Provider,
-    /// Why it doesn't run on a GPU, where that was tried and wasn't required.
+    /// Why it doesn't run on a GPU, if it fell back to the CPU.
     pub fallback: Option<String>,
-    /// Time that it took to load it and to warm it up, in all workers.
+    /// Time to load and warm up all workers.
     pub load_time: Duration,
-    /// Bytes that the process has grown by when it was loaded and warm, where that can be read. Less
-    /// than the model takes where memory of another model was used again.
+    /// Growth of the process during load and warm-up, in bytes, where it can be read. It is less than the size of
+    /// the model where memory of another model was reused.
     pub memory: Option<u64>,
 }
 
-/// A model, loaded and warm, once for each worker.
+/// A model that is loaded and warm, with one session for each worker.
 pub struct LoadedModel {
-    /// What is known of it.
+    /// Its properties.
     pub info: ModelInfo,
-    /// The first worker's: there is always one.
+    /// Session of the first worker.
     pub first: Box<dyn Backend>,
-    /// The other workers'.
+    /// Sessions of the other workers.
     pub others: Vec<Box<dyn Backend>>,
-    /// Threads that work on a batch of one worker.
+    /// Threads of each worker.
     pub threads: NonZeroUsize,
-    /// What batches cost in trial runs, where requests will have the same shapes.
+    /// Measured warm-up runs, where requests will have the same shapes.
     pub measured_runs: Vec<BatchCost>,
 }
 
-/// Loads models. Blocks for as long as that takes.
+/// Loads models. Blocks meanwhile.
 pub trait ModelLoader: Send + Sync + 'static {
     /// Loads a model file and warms it up.
     ///
     /// # Errors
-    /// [`ModelLoadError`], which says what to do; [`LoadError::Hazardous`] where it is to be tried apart first.
-    fn load(&self, file: &Path, trust: HazardPolicy) -> Result<LoadedModel, ModelLoadError>;
+    /// [`ModelLoadError`], whose text says what to do. [`LoadError::Hazardous`] where an isolated load must come
+    /// first.
+    fn load(&self, file: &Path, hazards: HazardPolicy) -> Result<LoadedModel, ModelLoadError>;
 
-    /// Loads and tries a hazardous model where that does no harm. `fingerprint` tells its content from others.
+    /// Loads and tries a hazardous model in a child process. `fingerprint` identifies its content.
     ///
     /// # Errors
-    /// What went wrong.
+    /// When the child fails.
     fn load_isolated(
         &self,
         file: &Path,
@@ -174,24 +175,24 @@ pub fn select_provider(
 /// Loads models into ONNX Runtime.
 #[derive(Debug)]
 pub struct OnnxLoader {
-    /// The library.
+    /// ONNX Runtime.
     pub runtime: Runtime,
-    /// What to run on.
+    /// Execution provider.
     pub selection: ProviderSelection,
     /// Where links to a model's external data may lead.
     pub links: LinkPolicy,
-    /// Workers that were asked for.
+    /// Requested number of workers.
     pub workers: Option<NonZeroUsize>,
-    /// How models are served where their owners ship no settings.
+    /// Batching of models whose owners ship no settings.
     pub preference: BatchingPreference,
-    /// How hazardous models are tried first; none in an isolated process itself, and where this program can't be found.
+    /// Starts isolated loads. None in a child process, and where the running program can't be found.
     pub isolated_loader: Option<IsolatedLoader>,
-    /// Where it is recorded which of them failed.
+    /// Record of failed isolated loads.
     pub failures: Option<FailureRecord>,
 }
 
 impl OnnxLoader {
-    /// The settings in a version's folder, and where it has none those in its model's.
+    /// The settings in a version's folder, or else those in its model's folder.
     fn settings_of(&self, folder: &Path) -> Result<Settings, OwnerFileError> {
         let own = owner_files::settings(folder)?;
         match (&self.links, folder.parent()) {
@@ -205,7 +206,7 @@ impl OnnxLoader {
     fn threads(&self) -> Threads {
         let mut threads = Threads::divide(available_processors(), self.workers);
         if self.selection.active.is_gpu() && self.workers.is_none() {
-            // Batches of several sessions would only take turns on the one GPU.
+            // Several sessions would only take turns on the GPU.
             threads.workers = NonZeroUsize::MIN;
         }
         threads
@@ -213,7 +214,7 @@ impl OnnxLoader {
 }
 
 impl ModelLoader for OnnxLoader {
-    fn load(&self, file: &Path, trust: HazardPolicy) -> Result<LoadedModel, ModelLoadError> {
+    fn load(&self, file: &Path, hazards: HazardPolicy) -> Result<LoadedModel, ModelLoadError> {
         if !file.is_file() {
             return Err(ModelLoadError::Missing(file.display().to_string()));
         }
@@ -229,7 +230,7 @@ impl ModelLoader for OnnxLoader {
         let threads = self.threads();
         let provider = self.selection.active;
         let (runtime, links) = (&self.runtime, &self.links);
-        let model = OnnxModel::open(runtime, file, links, provider, threads.workers, trust)?;
+        let model = OnnxModel::open(runtime, file, links, provider, threads.workers, hazards)?;
         let session = || -> Result<Box<dyn Backend>, ModelLoadError> {
             Ok(Box::new(model.session(threads.per_worker)?))
         };
@@ -253,7 +254,7 @@ impl ModelLoader for OnnxLoader {
             })
             .collect::<Result<Vec<_>, ModelLoadError>>()?;
         for hazard in &model.analysis().graph.hazards {
-            tracing::warn!(%hazard, "some requests may end the process or take all of its time or memory");
+            tracing::warn!(%hazard, "some requests may crash the process, or use all of its time or memory");
         }
         let Warmup {
             signature,
@@ -263,7 +264,7 @@ impl ModelLoader for OnnxLoader {
         } = warmup;
         let sha256 = digest.join().unwrap_or(Err(ErrorKind::Other));
         if let Err(kind) = &sha256 {
-            tracing::warn!(%kind, "the model file can't be read for its sha256");
+            tracing::warn!(%kind, "the sha256 of the model file can't be computed");
         }
         let info = ModelInfo {
             sha256: sha256.ok(),
@@ -315,7 +316,7 @@ impl ModelLoader for OnnxLoader {
     }
 }
 
-/// Begins to read a file for its SHA-256: a model that is large enough for that to take time takes longer to load.
+/// Starts a thread that computes the SHA-256 of a file. It ends before the load does: loading takes longer.
 fn digest_beside(file: &Path) -> Result<JoinHandle<Result<String, ErrorKind>>, ModelLoadError> {
     let file = file.to_owned();
     let digest = move || sha256_of(&file).map_err(|error| error.kind());
@@ -329,7 +330,7 @@ fn sha256_of(file: &Path) -> io::Result<String> {
     Ok(format!("{:x}", digest.finalize()))
 }
 
-/// What tells a trial from others: the content, and what tries it and how.
+/// Identifies an isolated load: the content, the version of the server and the arguments.
 fn key(loader: &IsolatedLoader, fingerprint: Fingerprint) -> FailureKey {
     let mut digest = Sha256::new();
     digest.update(fingerprint.digest());

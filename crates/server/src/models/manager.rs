@@ -1,99 +1,37 @@
-//! Keeps what serves as [`plan`] decides: lists the source, loads, installs and unloads.
+//! The model manager: scans the source, and loads and unloads versions as [`plan`] decides.
 
-use std::fs;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use springtide_batching::{Config, WorkerDied};
 use springtide_contract::text::plain;
-use springtide_inference::onnx::{HazardPolicy, LinkPolicy, LoadError};
+use springtide_inference::onnx::{HazardPolicy, LoadError};
 use tokio::sync::mpsc;
 
 use super::MAX_MESSAGE;
-use super::directory::{DirectoryScan, ModelFolder, ScanError, model_file, scan};
-use super::fingerprint::{FileStat, Fingerprint};
-use super::folder::MODEL_FILE;
-use super::isolation::queue::{IsolatedLoadQueue, PendingLoad};
+use super::directory::{DirectoryScan, ScanError};
+use super::fingerprint::Fingerprint;
+use super::isolation_queue::{IsolatedLoadQueue, PendingLoad};
 use super::layout_problem::LayoutProblem;
 use super::loader::{LoadedModel, ModelLoadError, ModelLoader};
 use super::model::{Model, ModelDriver};
 use super::name::{ModelName, Version};
 use super::plan::{self, Action};
 use super::repository::Repository;
+use super::source::ModelSource;
 use crate::metrics::Metrics;
 
-/// Where models come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ModelSource {
-    /// One file, which is version 1 of a model.
-    File {
-        /// The model.
-        name: ModelName,
-        /// The file.
-        path: PathBuf,
-    },
-    /// A directory of models: `<name>/<version>/model.onnx`.
-    Directory(PathBuf),
-}
-
-impl ModelSource {
-    fn scan(&self) -> Result<DirectoryScan, ScanError> {
-        match self {
-            Self::File { name, path } => {
-                // It is looked at once; what tells it from other content is for notes about it.
-                let facts = fs::metadata(path).map(|metadata| FileStat::of(&metadata));
-                let file = facts.as_ref().ok().map(|facts| (&**path, facts));
-                let version = (Version::FIRST, Some(Fingerprint::of(file)));
-                let folder = ModelFolder::Versions([version].into());
-                Ok(DirectoryScan {
-                    models: [(name.clone(), folder)].into(),
-                    problems: Vec::new(),
-                })
-            }
-            Self::Directory(directory) => scan(directory),
-        }
-    }
-
-    /// Where the model files are, as people write it.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        match self {
-            Self::File { path, .. } => path.display().to_string(),
-            Self::Directory(directory) => {
-                format!("{}/<name>/<version>/{MODEL_FILE}", directory.display())
-            }
-        }
-    }
-
-    /// Where links to the models' external data may lead.
-    #[must_use]
-    pub fn links(&self) -> LinkPolicy {
-        match self {
-            Self::File { .. } => LinkPolicy::BesideTheModel,
-            Self::Directory(directory) => LinkPolicy::Inside(directory.clone()),
-        }
-    }
-
-    fn file(&self, name: &ModelName, version: Version) -> PathBuf {
-        match self {
-            Self::File { path, .. } => path.clone(),
-            Self::Directory(directory) => model_file(directory, name, version),
-        }
-    }
-}
-
-/// How versions are chosen and run.
+/// Settings of the manager.
 #[derive(Debug, Clone, Copy)]
 pub struct ManagerConfig {
-    /// The newest versions of each model that are served, as many as this.
+    /// Number of versions of each model that are served, newest first.
     pub versions: NonZeroUsize,
-    /// Bounds of each version's batches and queue.
+    /// Configuration of each version's batcher.
     pub batching: Config,
 }
 
-/// Loads and unloads, one action after the other, so that no more than one version of one model is in
-/// memory beyond those that serve.
+/// Loads and unloads versions one at a time, so that at most one version is in memory beyond those that are
+/// served.
 pub struct ModelManager {
     source: ModelSource,
     config: ManagerConfig,
@@ -102,15 +40,15 @@ pub struct ModelManager {
     metrics: Arc<Metrics>,
     died: mpsc::Sender<WorkerDied>,
     previous: Option<DirectoryScan>,
-    /// Of hazardous models, in processes of their own.
+    /// Hazardous models, which are first loaded in a child process.
     isolated_loads: IsolatedLoadQueue,
-    /// What the log has been told.
+    /// Problems that have been logged.
     reported: Vec<LayoutProblem>,
 }
 
 impl ModelManager {
-    /// A manager that has not looked yet. A worker's death is told to `died`; it is closed when the
-    /// manager and everything that it has started have ended.
+    /// A manager before its first [`ModelManager::sync`]. A worker that panics is reported to `died`, which is
+    /// closed when the manager and all tasks that it has started have ended.
     #[must_use]
     pub fn new(
         source: ModelSource,
@@ -133,9 +71,9 @@ impl ModelManager {
         }
     }
 
-    /// Looks at the source once and does what is to be done. The first sync takes everything as it
-    /// is; later ones leave what has changed since the sync before for the next. A model that could
-    /// not be read is tried again at each. Gives the models that could not be loaded.
+    /// Scans the source once, and loads and unloads versions accordingly. The first sync loads everything. Later
+    /// ones skip content that has changed since the previous sync, as it may still be being written. Transient
+    /// failures are retried at each sync. Returns the failed loads.
     ///
     /// # Errors
     /// When the source can't be read.
@@ -144,7 +82,7 @@ impl ModelManager {
         let now = run_blocking(move || source.scan()).await?;
         let serves = !self.repository.serving().is_empty();
         if plan::is_empty(&now.models) && self.previous.is_some() && serves {
-            tracing::warn!("the model directory is empty: what serves stays as it is");
+            tracing::warn!("the model directory is empty: the served models stay loaded");
         }
         self.report(&now.problems);
         self.repository.allow_retries();
@@ -154,21 +92,21 @@ impl ModelManager {
         Ok(failures)
     }
 
-    /// Whether a model is being tried apart, or waits for that.
+    /// Whether an isolated load is running or pending.
     #[must_use]
     pub fn has_pending_loads(&self) -> bool {
         !self.isolated_loads.is_empty()
     }
 
-    /// Waits until a trial ends, for ever where there is none. Can be dropped at any time.
+    /// Waits for the running isolated load to end; without one, forever. Cancel-safe.
     pub async fn isolated_load_ended(&mut self) {
         self.isolated_loads.ended().await;
     }
 
-    /// Does what is to be done after [`ModelManager::isolated_load_ended`]. Gives the models that could not be loaded.
+    /// Handles the end of an isolated load, after [`ModelManager::isolated_load_ended`]. Returns the failed loads.
     pub async fn finish_isolated_load(&mut self) -> Vec<ModelLoadError> {
         let mut failures = Vec::new();
-        if let Some((pending, failure)) = self.isolated_loads.take_failed() {
+        if let Some((pending, failure)) = self.isolated_loads.finish() {
             let PendingLoad {
                 name,
                 version,
@@ -182,14 +120,14 @@ impl ModelManager {
         }
         self.isolated_loads.start(&self.loader);
         if let Some(scan) = self.previous.take() {
-            // What was seen last is stable: what is to be tried was so for two looks.
+            // The last scan is stable: pending content was the same in two scans.
             failures.extend(self.advance(&scan, Some(&scan)).await);
             self.previous = Some(scan);
         }
         failures
     }
 
-    /// Does what is to be done now.
+    /// Loads and unloads until [`plan`] has no further action.
     async fn advance(
         &mut self,
         now: &DirectoryScan,
@@ -199,7 +137,7 @@ impl ModelManager {
         while let Some(action) = plan::next_action(
             &now.models,
             before.map(|before| &before.models),
-            &self.isolated_loads.without(self.repository.known()),
+            &self.isolated_loads.exclude_queued(self.repository.known()),
             self.config.versions,
         ) {
             match action {
@@ -214,8 +152,8 @@ impl ModelManager {
         failures
     }
 
-    /// Tells clients and, once, the log what is nearly right. After the first sync that is only what
-    /// was so at the sync before, too: a model that is being put in place looks so for a moment.
+    /// Reports layout problems to clients and, once, to the log. After the first sync a problem must last for
+    /// two scans, since a model that is being copied looks misplaced for a moment.
     fn report(&mut self, problems: &[LayoutProblem]) {
         let lasts = |problem: &&LayoutProblem| {
             let before = self.previous.as_ref();
@@ -231,7 +169,7 @@ impl ModelManager {
                 version,
                 advice,
             } = problem;
-            tracing::warn!(%model, %version, %advice, "a model is laid out so that it isn't served");
+            tracing::warn!(%model, %version, %advice, "a model is not served because of its place in the model directory");
         }
         self.reported.clone_from(&lasting);
         self.repository.set_layout_problems(lasting);
@@ -246,16 +184,16 @@ impl ModelManager {
         self.repository.begin_loading(name, version);
         let file = self.source.file(name, version);
         let loader = Arc::clone(&self.loader);
-        let trust = match self.isolated_loads.trust(name, version, fingerprint) {
+        let hazards = match self.isolated_loads.take_policy(name, version, fingerprint) {
             HazardPolicy::Allow if self.is_still(name, version, fingerprint).await => {
                 HazardPolicy::Allow
             }
-            // What was tried isn't what is there any more.
+            // The content has changed since the isolated load.
             HazardPolicy::Allow | HazardPolicy::Reject => HazardPolicy::Reject,
         };
         let loading = tokio::task::spawn_blocking({
             let file = file.clone();
-            move || loader.load(&file, trust)
+            move || loader.load(&file, hazards)
         });
         let loaded = match loading.await {
             Ok(loaded) => loaded,
@@ -284,11 +222,11 @@ impl ModelManager {
                 Ok(())
             }
             Err(ModelLoadError::Load(LoadError::Hazardous(hazard)))
-                if trust == HazardPolicy::Reject =>
+                if hazards == HazardPolicy::Reject =>
             {
                 tracing::info!(
                     model = %name, version = %version, hazard,
-                    "a model is loaded and tried in a process of its own first"
+                    "the model is first loaded and tried in a child process"
                 );
                 let pending = PendingLoad {
                     name: name.clone(),
@@ -308,7 +246,7 @@ impl ModelManager {
         }
     }
 
-    /// Whether a version's files are those of a fingerprint now.
+    /// Whether a version's files still have this fingerprint.
     async fn is_still(&self, name: &ModelName, version: Version, fingerprint: Fingerprint) -> bool {
         let source = self.source.clone();
         let now = run_blocking(move || source.scan()).await;
@@ -322,17 +260,17 @@ impl ModelManager {
         fingerprint: Fingerprint,
         error: &ModelLoadError,
     ) {
-        // Clients see the reason, and it is not for them to know where files are.
+        // Clients see the reason, which must not disclose paths.
         let file = self.source.file(name, version);
         let folder = file.parent().unwrap_or(&file).display().to_string();
         let reason = error.to_string().replace(&format!("{folder}/"), "");
         let reason = plain(&reason, MAX_MESSAGE).into_owned();
         self.repository
             .fail(name, version, fingerprint, reason, error.is_transient());
-        tracing::error!(model = %name, version = %version, %error, "a model can't be loaded");
+        tracing::error!(model = %name, version = %version, %error, "the model can't be loaded");
     }
 
-    /// Starts a version's threads and watches over them.
+    /// Starts a version's threads.
     fn start(
         &self,
         name: &ModelName,
@@ -357,16 +295,16 @@ impl ModelManager {
     }
 }
 
-/// Runs a version's batches to its end.
+/// Runs a version's batches until its queue is closed.
 async fn run_driver(driver: ModelDriver, died: mpsc::Sender<WorkerDied>) {
     let ended = tokio::spawn(driver.run()).await;
     if !matches!(ended, Ok(Ok(()))) {
-        // Nobody listens where the process is about to end anyway.
-        let _nobody_listens = died.send(WorkerDied).await;
+        // There is no receiver where the process is already ending.
+        let _no_receiver = died.send(WorkerDied).await;
     }
 }
 
-/// Does what may block on a file system.
+/// Runs file-system access on a thread that may block.
 async fn run_blocking<T: Send + 'static>(
     list: impl FnOnce() -> Result<T, ScanError> + Send + 'static,
 ) -> Result<T, ScanError> {

@@ -1,4 +1,4 @@
-//! One version of a model that serves.
+//! A version of a model that is served.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -20,47 +20,47 @@ use super::runner::{BatchRunError, BatchRunner};
 use super::statistics::{Counters, Statistics};
 use crate::metrics::{self, Dropped, Series, Status};
 
-/// What runs the batches of one version.
+/// The driver that runs the batches of a version.
 pub(super) type ModelDriver = Driver<RowShape, BatchRunner>;
 
-/// Most rows of one request to `/predict` where each request runs by itself: those of the largest batch
-/// that a flag allows.
+/// Maximum number of rows of a request to `/predict` where each request runs alone: the maximum of the flag
+/// `--max-batch-size`.
 const MAX_ROWS_ALONE: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// Longest time that a run may go on after the last of its requests' deadlines.
+/// Maximum time that a run may continue after the last deadline of its requests.
 const MAX_OVERRUN: Duration = Duration::from_secs(60);
 
-/// Why a request got no answer from a model.
+/// Why a model gave no outputs for a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InferError {
     /// The queue is full.
     #[error("the server is overloaded: its queue is full")]
     QueueFull {
-        /// Time after which it is worth trying again.
+        /// Time after which a retry may succeed.
         retry_after: Duration,
     },
-    /// The answer would come after the deadline.
+    /// The response would come after the deadline.
     #[error("the server is overloaded: the answer would come too late")]
     Overloaded {
-        /// Time after which it is worth trying again.
+        /// Time after which a retry may succeed.
         retry_after: Duration,
     },
-    /// The server ends.
+    /// The server is shutting down.
     #[error("the server is shutting down")]
     Draining,
-    /// The request's time is up.
+    /// The request's deadline has passed.
     #[error("the answer was not ready within the request timeout")]
     TimedOut,
-    /// The model doesn't take the numbers or lengths of this request.
+    /// The model rejects the values or lengths of this request.
     #[error("the model doesn't take the input: {0}")]
     InvalidInput(String),
-    /// The model failed on this request. The log says more.
+    /// The model failed on this request. The log has the details.
     #[error("the model failed on this request")]
     Failed,
 }
 
 impl InferError {
-    /// How the request counts.
+    /// The outcome of the request in metrics.
     #[must_use]
     pub const fn status(&self) -> Status {
         match self {
@@ -73,7 +73,7 @@ impl InferError {
         }
     }
 
-    /// Time after which it is worth trying again, where it is.
+    /// Time after which a retry may succeed, if one may.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -84,7 +84,7 @@ impl InferError {
         }
     }
 
-    /// The same in whole seconds, rounded up, as the header `Retry-After` has it.
+    /// The same for the header `Retry-After`: in whole seconds, rounded up.
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let wait = self.retry_after()?;
@@ -107,7 +107,7 @@ impl From<Failure<BatchRunError>> for InferError {
             Failure::Failed(BatchRunError::Run(RunError::InvalidInput(problem))) => {
                 Self::InvalidInput(problem)
             }
-            // The rows were checked against the same bound.
+            // The inputs were validated against the same limit.
             Failure::Rejected(Rejection::TooManyRows { .. })
             | Failure::Failed(_)
             | Failure::Gone => Self::Failed,
@@ -115,8 +115,8 @@ impl From<Failure<BatchRunError>> for InferError {
     }
 }
 
-/// One version of a model that serves. When the last one who holds it lets go, its queue is closed,
-/// and its threads and sessions end: whoever found it before it was replaced is still answered.
+/// A version of a model that is served. When the last reference to it is dropped, its queue is closed, and its
+/// threads and sessions end. Requests that found it before it was replaced are therefore still answered.
 pub struct Model {
     name: ModelName,
     version: Version,
@@ -132,10 +132,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// Starts the threads of a loaded version. The driver is to be run.
+    /// Starts the threads of a loaded version. The caller must run the driver.
     ///
     /// # Errors
-    /// When the operating system gives no thread.
+    /// When the operating system refuses a thread.
     pub(super) fn start(
         name: ModelName,
         version: Version,
@@ -160,7 +160,7 @@ impl Model {
         let batch_rows = if batching.is_shared() {
             max_rows
         } else {
-            // Each request counts as one row, and runs by itself.
+            // Each request counts as one row and runs alone.
             NonZeroUsize::MIN
         };
         let counters = Arc::new(Counters::new(batch_rows));
@@ -213,19 +213,19 @@ impl Model {
         self.version
     }
 
-    /// What the model takes and gives.
+    /// The inputs and outputs.
     #[must_use]
     pub const fn signature(&self) -> &Signature {
         &self.info.signature
     }
 
-    /// The platform, as Triton names it.
+    /// The platform, by Triton's name.
     #[must_use]
     pub const fn platform() -> &'static str {
         "onnxruntime_onnx"
     }
 
-    /// Most rows of one request and one batch. None where each request runs by itself.
+    /// Maximum number of rows of a request and of a batch. None where each request runs alone.
     #[must_use]
     pub fn max_rows(&self) -> Option<NonZeroUsize> {
         self.batching.is_shared().then_some(self.max_rows)
@@ -237,7 +237,8 @@ impl Model {
         self.batching.status()
     }
 
-    /// What the sentinel found when the same content served before: each request runs alone.
+    /// Restores a mismatch that the sentinel found when the same content was served before: each request runs
+    /// alone.
     pub(super) fn restore_mismatch(&self, found: BatchingStatus) {
         if !found.enabled {
             self.queue.run_alone();
@@ -245,58 +246,58 @@ impl Model {
         self.batching.restore(found);
     }
 
-    /// Longest that a batch is held back for further requests.
+    /// Maximum time that a batch waits for further requests.
     #[must_use]
     pub const fn max_wait(&self) -> Duration {
         self.max_wait
     }
 
-    /// Sessions that run at the same time.
+    /// Number of concurrent sessions.
     #[must_use]
     pub const fn workers(&self) -> NonZeroUsize {
         self.workers
     }
 
-    /// How the outputs read as classes, or why they don't.
+    /// How to read the outputs as classes.
     ///
     /// # Errors
-    /// What is missing for that.
+    /// Why that is impossible.
     pub const fn classifier(&self) -> Result<&Classifier, &UnsupportedModel> {
         self.info.classifier.as_ref()
     }
 
-    /// Most rows of one request to `/predict`.
+    /// Maximum number of rows of a request to `/predict`.
     #[must_use]
     pub fn max_predict_rows(&self) -> NonZeroUsize {
         self.max_rows().unwrap_or(MAX_ROWS_ALONE)
     }
 
-    /// How the version came to serve.
+    /// Properties of the loaded version.
     #[must_use]
     pub const fn info(&self) -> &ModelInfo {
         &self.info
     }
 
-    /// The series of its metrics.
+    /// Its metrics.
     #[must_use]
     pub const fn series(&self) -> &Arc<Series> {
         &self.series
     }
 
-    /// What the version did since it was loaded.
+    /// Statistics since the load.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.counters.read()
     }
 
-    /// Rows that wait now.
+    /// Number of rows in the queue.
     #[must_use]
     pub fn waiting_rows(&self) -> usize {
         self.queue.waiting_rows()
     }
 
-    /// Whether every worker is in a run that goes on though nobody waits for it, and was told to end
-    /// [`MAX_OVERRUN`] ago: ONNX Runtime ends a run between two nodes, and can't end one node.
+    /// Whether every worker is stuck: its run has exceeded the deadlines of all its requests by [`MAX_OVERRUN`].
+    /// ONNX Runtime can end a run only between two nodes.
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         // TensorRT compiles the model for minutes within a run, for inputs of new shapes.
@@ -307,11 +308,11 @@ impl Model {
             })
     }
 
-    /// Checks inputs: those that are required, in the order of [`Model::signature`], and of those that
-    /// aren't the ones that were given, by their position there.
+    /// Validates inputs: the required ones in the order of [`Model::signature`], and the optional ones that are
+    /// given, with their position there.
     ///
     /// # Errors
-    /// When the model doesn't take them.
+    /// When the model doesn't accept them.
     pub fn check(
         &self,
         inputs: Vec<Tensor>,
@@ -320,11 +321,11 @@ impl Model {
         ValidatedInputs::new(self.signature(), self.max_rows(), inputs, optional)
     }
 
-    /// Runs the model on inputs that [`Model::check`] has passed. Dropping the future takes the
-    /// request out of the queue; a batch that nobody waits for any more is stopped.
+    /// Runs the model on validated inputs. Dropping the future dequeues the request. A batch is stopped when all its
+    /// requests are dropped.
     ///
     /// # Errors
-    /// [`InferError`], once and for all: nothing of the request is left behind.
+    /// [`InferError`]. The request is then finished: nothing of it remains queued.
     pub async fn infer(
         &self,
         checked: ValidatedInputs,
@@ -355,12 +356,12 @@ impl Model {
         })
     }
 
-    /// From now on no request waits for a batch to fill.
+    /// Batches stop waiting for further requests.
     pub fn flush(&self) {
         self.queue.flush();
     }
 
-    /// Refuses further requests; those that wait are answered.
+    /// Rejects further requests. Queued ones are still answered.
     pub fn close(&self) {
         self.queue.close();
     }
@@ -372,7 +373,7 @@ impl Drop for Model {
     }
 }
 
-/// Counts how a request ends. Dropped before it succeeded, it has failed; its client may have left.
+/// Counts the outcome of a request in the statistics. Dropped before success, it counts as failed.
 struct RequestOutcome<'a> {
     counters: &'a Counters,
     accepted: Instant,
@@ -405,7 +406,7 @@ impl Drop for RequestOutcome<'_> {
     }
 }
 
-/// Brings what happens to a version's batches to its metrics and statistics.
+/// Counts the events of a version's batches in its metrics and statistics.
 struct BatchObserver {
     counters: Arc<Counters>,
     series: Arc<Series>,

@@ -1,4 +1,4 @@
-//! Names of models and their versions, as folders, URLs and metric labels have them.
+//! Names of models and versions, in folders, URLs and metric labels.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,11 +6,11 @@ use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Most bytes of a model's name.
+/// Maximum length of a model's name, in bytes.
 const MAX_NAME: usize = 128;
 
-/// A model's name: 1 to 128 ASCII letters, digits, `.`, `_` and `-`, not starting with a dot. Folders
-/// that start with a dot are the bookkeeping of file systems and of Kubernetes' volumes.
+/// A model's name: 1 to 128 ASCII letters, digits, `.`, `_` and `-`, not starting with a dot. File systems and
+/// Kubernetes' volumes have folders of their own that start with a dot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelName(Arc<str>);
 
@@ -29,7 +29,7 @@ impl ModelName {
     }
 }
 
-/// The name of a model that was given none.
+/// The default name, `model`.
 impl Default for ModelName {
     fn default() -> Self {
         Self("model".into())
@@ -74,10 +74,10 @@ pub struct Version(NonZeroU64);
 pub struct InvalidVersion;
 
 impl Version {
-    /// The version of a model that was given as a file.
+    /// The version of a model that is served from a file.
     pub const FIRST: Self = Self(NonZeroU64::MIN);
 
-    /// The version after this one; the greatest is its own.
+    /// The next version. The highest is its own next one.
     pub(super) const fn following(self) -> Self {
         Self(self.0.saturating_add(1))
     }

@@ -1,4 +1,4 @@
-//! What a model's owner ships beside the model file: how it is to be served, and rows that it takes.
+//! Files of the model's owner beside the model file: settings, and valid rows for the warm-up.
 
 use std::fmt::Display;
 use std::io;
@@ -12,20 +12,19 @@ use springtide_open_inference::{Limits, http::parse_request};
 
 use crate::small_file;
 
-/// Name of the file that says how the model is to be served.
+/// Name of the settings file.
 pub const SETTINGS_FILE: &str = "springtide.toml";
 
-/// Name of the file with rows that the model takes: the body of a request of the Open Inference
-/// Protocol.
+/// Name of the file with valid rows: the body of a request of the Open Inference Protocol.
 pub const WARM_UP_FILE: &str = "warmup.json";
 
-/// Most bytes of either file: some images as JSON.
+/// Maximum size of each file, in bytes: some images as JSON.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// Most rows that are taken from a warm-up file.
+/// Maximum number of rows that are read from a warm-up file.
 const MAX_WARM_UP_ROWS: usize = 64;
 
-/// A file beside the model is there and can't be used.
+/// A file of the owner that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file} beside the model can't be used: {problem}")]
 pub struct OwnerFileError {
@@ -50,20 +49,20 @@ impl OwnerFileError {
     }
 }
 
-/// How a model is to be served, as its owner writes it.
+/// Settings of a model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// About batches.
+    /// Batching.
     #[serde(default)]
     pub batching: BatchingSettings,
 }
 
-/// What an owner says about batches.
+/// Settings of batching.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchingSettings {
-    /// Who decides whether requests share batches; none: what the server was started with.
+    /// Who decides whether requests share batches. Default: the flag of the server.
     #[serde(default, deserialize_with = "mode")]
     pub mode: Option<BatchingMode>,
 }
@@ -74,10 +73,10 @@ fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BatchingMod
     name.parse().map(Some).map_err(D::Error::custom)
 }
 
-/// The settings in a model's folder; the defaults where there are none.
+/// The settings in a folder. Defaults where there is no file.
 ///
 /// # Errors
-/// When the file is there and can't be read or isn't understood.
+/// When the file can't be read or is invalid.
 pub(super) fn settings(folder: &Path) -> Result<Settings, OwnerFileError> {
     let Some(bytes) = read(&folder.join(SETTINGS_FILE)).map_err(OwnerFileError::settings)? else {
         return Ok(Settings::default());
@@ -86,19 +85,19 @@ pub(super) fn settings(folder: &Path) -> Result<Settings, OwnerFileError> {
     toml::from_str(&text).map_err(|error| OwnerFileError::settings(problem(&text, &error)))
 }
 
-/// What is wrong, and where, without the text that is there: clients see it, and the file may be a link
-/// to one that is not for them.
+/// The problem and its line, without the text of the file. Clients see the message, and the file may be a link to a
+/// confidential one.
 fn problem(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map_or(1, |before| before.matches('\n').count() + 1);
     format!("line {line}: {}", error.message())
 }
 
-/// The rows in a model's folder, each with one tensor for each required input; none where there is
-/// no file. Where the model has no rows, all of the file is one.
+/// The warm-up rows in a folder, each with one tensor for each required input. Empty where there is no file. Where
+/// the model has no rows, the whole file is one.
 ///
 /// # Errors
-/// When the file is there and can't be read, isn't a request, or the model doesn't take it.
+/// When the file can't be read, isn't a request, or the model rejects it.
 pub(super) fn warm_up_rows(
     folder: &Path,
     signature: &Signature,
@@ -130,7 +129,7 @@ fn rows(body: &[u8], signature: &Signature) -> Result<Vec<Vec<Tensor>>, OwnerFil
     Ok((0..count.min(MAX_WARM_UP_ROWS)).filter_map(row).collect())
 }
 
-/// None where there is no such file.
+/// None where the file doesn't exist.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match small_file::read(path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),

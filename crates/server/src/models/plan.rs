@@ -1,13 +1,11 @@
-//! Which versions are to be loaded and unloaded, as a function of what a directory holds and what is
-//! known.
+//! Decides which versions to load and unload: a function of the directory's listing and of the known versions.
 //!
-//! Of each model the newest versions that can be loaded are served, as many as asked for. A version
-//! is unloaded only when those that take its place serve; while any version is in the model's
-//! folder, the last one that serves stays, even if its own files are gone.
+//! The newest loadable versions of each model are served, up to the configured number. A version is unloaded only
+//! when its replacement is served. While the model's folder has any version, the last served one is kept, even if
+//! its own files are gone.
 //!
-//! Files that are gone are believed to be only at the second look, since a folder that is being
-//! replaced may look empty. A directory that holds no version of any model is never believed to be
-//! meant so: it is what is left when a volume isn't there.
+//! Removed files take effect at the second scan, since a folder that is being replaced may look empty. A
+//! directory without any version never has an effect: it is what a missing volume looks like.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -16,31 +14,31 @@ use super::directory::{Listing, ModelFolder};
 use super::fingerprint::Fingerprint;
 use super::name::{ModelName, Version};
 
-/// What is known of one version.
+/// The known state of one version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KnownVersion {
-    /// The content that serves.
+    /// The content that is served.
     pub serving: Option<Fingerprint>,
-    /// The content that could not be loaded. It isn't tried again until it changes.
+    /// The content that could not be loaded. It isn't loaded again until it changes.
     pub failed: Option<Fingerprint>,
 }
 
-/// What is known of all versions.
+/// The known state of all versions.
 pub type KnownModels = BTreeMap<ModelName, BTreeMap<Version, KnownVersion>>;
 
-/// One thing to do.
+/// A change to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Load this version beside what serves; where it serves already, in place of its old content.
+    /// Load this version beside the served ones. If it is served, replace its old content.
     Load {
         /// The model.
         name: ModelName,
         /// The version.
         version: Version,
-        /// The content that is there.
+        /// Its content.
         fingerprint: Fingerprint,
     },
-    /// Stop serving this version and forget what is known of it.
+    /// Stop serving this version and forget its state.
     Unload {
         /// The model.
         name: ModelName,
@@ -49,11 +47,11 @@ pub enum Action {
     },
 }
 
-/// What to do next; None when everything is as it should be.
+/// The next action. None when the served versions are as they should be.
 ///
-/// `before` is the listing before this one: content that has changed since may still be in the
-/// middle of being written and isn't loaded yet, and nothing is done about a model that has lost a
-/// version that serves. At the start there is none, and everything is loaded.
+/// `before` is the previous listing. Content that has changed since may still be being written and isn't loaded
+/// yet. A model that has just lost a served version is left alone. At the start there is no previous listing, and
+/// everything is loaded.
 #[must_use]
 pub fn next_action(
     now: &Listing,
@@ -153,7 +151,7 @@ fn next_of_model(
     }
     let superfluous = |version: &Version, known: &KnownVersion| match known.serving {
         Some(_) => !kept.is_empty() && !kept.contains(version),
-        // Why it failed is of interest as long as its files are there.
+        // Its error is reported as long as its files exist.
         None => !versions.contains_key(version),
     };
     known

@@ -1,4 +1,4 @@
-//! The models that serve, by name and version.
+//! The repository: all known models, by name and version.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,23 +13,23 @@ use super::name::{ModelName, Version};
 use super::plan::{KnownModels, KnownVersion};
 use crate::metrics::{ServingFacts, Snapshot, VersionFacts};
 
-/// Why a model whose workers are all in runs that don't end doesn't serve.
-const STUCK: &str = "every worker is in a run that doesn't end, though nobody waits for it any more: an \
-                     operator takes too long on what a request gave it, and can't be interrupted";
+/// Reason of a model whose workers are all stuck.
+const STUCK: &str = "every worker is in a run that continues after the deadlines of its requests: an operator \
+                     takes too long on the values of a request, and can't be interrupted";
 
-/// There is no such model to serve a request.
+/// A model that can't serve a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// No model serves yet.
+    /// No model is ready yet.
     #[error("no model is loaded")]
     NothingServes,
-    /// A request that named none could be meant for several.
+    /// The request names no model, and there are several.
     #[error("several models are served: name one at POST /v2/models/<name>/infer")]
     Several,
-    /// No model of the name is known.
+    /// No model has the name.
     #[error("there is no model {0}")]
     UnknownModel(String),
-    /// The model is known, the version isn't.
+    /// The model has no such version.
     #[error("the model {name} has no version {version}")]
     UnknownVersion {
         /// The model.
@@ -37,24 +37,24 @@ pub enum LookupError {
         /// The version.
         version: String,
     },
-    /// The version doesn't serve, or no version of the model does.
+    /// The version isn't served, or no version of the model is.
     #[error("the model {name} does not serve: {reason}")]
     Unavailable {
         /// The model.
         name: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
-/// Where a version stands.
+/// State of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It serves.
+    /// It is served.
     Ready,
     /// It is being loaded.
     Loading,
-    /// It could not be loaded.
+    /// It is not served.
     Unavailable,
 }
 
@@ -70,21 +70,20 @@ impl State {
     }
 }
 
-/// One version as the repository's index shows it.
+/// A version in the index of the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexEntry {
     /// The model.
     pub name: String,
     /// The version.
     pub version: String,
-    /// Where the version stands.
+    /// Its state.
     pub state: State,
-    /// Why it doesn't serve, or why it serves with older content than it has on disk. Empty where
-    /// there is nothing to say.
+    /// Why it isn't served, or why older content than on disk is served. Otherwise empty.
     pub reason: String,
 }
 
-/// All that is known of one version.
+/// A known version.
 #[derive(Default)]
 struct VersionEntry {
     serving: Option<Served>,
@@ -99,7 +98,7 @@ struct Served {
 
 struct LoadFailure {
     reason: String,
-    /// The content that failed; None once it is to be tried again.
+    /// The content that failed. None once it may be loaded again.
     fingerprint: Option<Fingerprint>,
     is_transient: bool,
 }
@@ -119,7 +118,7 @@ impl VersionEntry {
         }
     }
 
-    /// What the sentinel has found.
+    /// The mismatch that the sentinel has found.
     fn mismatch(&self) -> Option<&str> {
         let batching = self.serving.as_ref()?.model.batching();
         let found = batching.reason == BatchingReason::SentinelMismatch;
@@ -146,13 +145,13 @@ type Versions = BTreeMap<Version, VersionEntry>;
 struct Table {
     models: BTreeMap<ModelName, Versions>,
     problems: Vec<LayoutProblem>,
-    /// What a sentinel found in versions that were unloaded: it holds for the same content.
+    /// Mismatches of unloaded versions. They hold for the same content.
     mismatches: BTreeMap<(ModelName, Version), (Fingerprint, BatchingStatus)>,
-    /// What [`Repository::default_model`] gives.
+    /// The model of requests that name none.
     default: Option<Arc<Model>>,
 }
 
-/// The newest version that serves.
+/// The newest version that is served.
 fn newest(versions: &Versions) -> Option<&Arc<Model>> {
     let mut newest_first = versions.values().rev();
     newest_first.find_map(|entry| Some(&entry.serving.as_ref()?.model))
@@ -169,7 +168,7 @@ impl Table {
         known().is_some_and(|(versions, version)| versions.contains_key(&version))
     }
 
-    /// What is nearly right and not known of otherwise.
+    /// Layout problems of versions that aren't known otherwise.
     fn problems(&self) -> impl Iterator<Item = &LayoutProblem> {
         let unknown = |problem: &&LayoutProblem| !self.knows(&problem.model, &problem.version);
         self.problems.iter().filter(unknown)
@@ -183,16 +182,14 @@ impl Table {
     }
 }
 
-/// The models that serve. A request finds its model once and keeps it to its end, whatever is
-/// loaded and unloaded meanwhile.
+/// The repository. A request looks its model up once and keeps it, whatever is loaded and unloaded meanwhile.
 pub struct Repository {
     table: RwLock<Table>,
     preferred: Option<ModelName>,
 }
 
 impl Repository {
-    /// An empty repository. Requests that name no model go to the `preferred` one, or to the only
-    /// one.
+    /// An empty repository. Requests that name no model go to the `preferred` one, by default the only one.
     #[must_use]
     pub fn new(preferred: Option<ModelName>) -> Self {
         Self {
@@ -201,17 +198,17 @@ impl Repository {
         }
     }
 
-    /// The model of a name, in the newest version that serves or in a given one.
+    /// The model with a name, in the given version or the newest served one.
     ///
     /// # Errors
-    /// When it doesn't serve.
+    /// When it isn't served.
     pub fn find(&self, name: &str, version: Option<&str>) -> Result<Arc<Model>, LookupError> {
         let table = self.read();
         let unavailable = |reason: &str| LookupError::Unavailable {
             name: name.to_owned(),
             reason: reason.to_owned(),
         };
-        // A problem about what was asked for says more than that it isn't there.
+        // A layout problem of the requested model says more than that it is unknown.
         let or_problem = |error: LookupError, is_meant: &dyn Fn(&LayoutProblem) -> bool| {
             let mut problems = table.problems().filter(|problem| problem.model == name);
             let problem = problems.find(|problem| is_meant(problem));
@@ -247,7 +244,7 @@ impl Repository {
     /// The model of requests that name none.
     ///
     /// # Errors
-    /// When none serves, or more than one and none is preferred.
+    /// When no model is served, or several are and none is preferred.
     pub fn default_model(&self) -> Result<Arc<Model>, LookupError> {
         let table = self.read();
         match &table.default {
@@ -259,7 +256,7 @@ impl Repository {
         }
     }
 
-    /// Every version that is known, by name and version, and what is nearly one.
+    /// All known versions and layout problems, by name and version.
     #[must_use]
     pub fn index(&self) -> Vec<IndexEntry> {
         let table = self.read();
@@ -278,12 +275,12 @@ impl Repository {
             })
         });
         let mut index: Vec<IndexEntry> = entries.chain(problems).collect();
-        // The versions of a model stay in the order of their numbers.
+        // Stable: the versions of a model stay in numerical order.
         index.sort_by(|one, other| one.name.cmp(&other.name));
         index
     }
 
-    /// Why no model can run anything any more, so that the process is to be started anew. None where any can.
+    /// The reason to restart the process: all models are stuck. None where any model still runs.
     #[must_use]
     pub fn stuck(&self) -> Option<String> {
         let table = self.read();
@@ -292,13 +289,13 @@ impl Repository {
         all.then(|| format!("the model {} can't serve: {STUCK}", first.name()))
     }
 
-    /// All versions that serve.
+    /// All served versions.
     #[must_use]
     pub fn serving(&self) -> Vec<Arc<Model>> {
         self.read().serving().map(Arc::clone).collect()
     }
 
-    /// What metrics show of the models now.
+    /// The state of the models for metrics.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let table = self.read();
@@ -328,7 +325,7 @@ impl Repository {
         snapshot
     }
 
-    /// What [`super::plan`] decides on.
+    /// The known versions, for [`super::plan`].
     pub(super) fn known(&self) -> KnownModels {
         let known = |entry: &VersionEntry| KnownVersion {
             serving: entry.serving.as_ref().map(|served| served.fingerprint),
@@ -347,7 +344,7 @@ impl Repository {
         models.collect()
     }
 
-    /// What is nearly right now.
+    /// Replaces the layout problems.
     pub(super) fn set_layout_problems(&self, problems: Vec<LayoutProblem>) {
         self.write().problems = problems;
     }
@@ -356,7 +353,7 @@ impl Repository {
         self.change(|table| table.entry(name, version).loading = true);
     }
 
-    /// From now on the version serves, in place of its older content.
+    /// The version is served from now on. It replaces its older content.
     pub(super) fn install(&self, name: &ModelName, model: Arc<Model>, fingerprint: Fingerprint) {
         let version = model.number();
         self.change(|table| {
@@ -373,7 +370,7 @@ impl Repository {
         });
     }
 
-    /// The version could not be loaded. Where older content of it serves, that goes on.
+    /// The version could not be loaded. Older content of it is still served.
     pub(super) fn fail(
         &self,
         name: &ModelName,
@@ -393,7 +390,7 @@ impl Repository {
         });
     }
 
-    /// What failed for a reason that may have passed is to be tried again.
+    /// Transient failures may be retried.
     pub(super) fn allow_retries(&self) {
         self.change(|table| {
             let entries = table.models.values_mut().flat_map(BTreeMap::values_mut);
@@ -405,7 +402,7 @@ impl Repository {
         });
     }
 
-    /// Forgets a version. Gives whether any version of the model is left that serves.
+    /// Removes a version. Returns whether another version of the model is served.
     pub(super) fn remove(&self, name: &ModelName, version: Version) -> bool {
         self.change(|table| {
             let Some(versions) = table.models.get_mut(name) else {

@@ -1,4 +1,4 @@
-//! Inputs that were checked against a model, and what it gives for them.
+//! Validated inputs of a request, and the outputs for them.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use springtide_inference::{Dimension, Signature, SignatureMismatch, Tensor, TensorView};
 
-/// Why a model doesn't take some inputs.
+/// Inputs that a model doesn't accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InputError {
-    /// Too many, too few, or one of a wrong type or shape.
+    /// Too many, too few, or one with a wrong type or shape.
     #[error(transparent)]
     Mismatch(#[from] SignatureMismatch),
     /// The first dimensions differ.
@@ -26,26 +26,26 @@ pub enum InputError {
         /// Its rows.
         expected: usize,
     },
-    /// There is nothing to infer from.
+    /// There are no rows.
     #[error("the inputs have no rows")]
     NoRows,
-    /// More than one batch can hold.
+    /// More rows than fit into one batch.
     #[error("the inputs have {rows} rows, one request may have {max} (--max-batch-size)")]
     TooManyRows {
         /// Their rows.
         rows: usize,
-        /// Most rows.
+        /// Maximum number of rows.
         max: NonZeroUsize,
     },
 }
 
-/// What the requests of one batch have in common.
+/// The shape that the requests of one batch have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RowShape {
-    /// The lengths of their rows' free dimensions, one input after the other. Empty, and so without an
-    /// allocation, where a model leaves none free.
+    /// Lengths of the free dimensions of a row, one input after the other. Empty, without an allocation, where the
+    /// model has none.
     Lengths(Box<[usize]>),
-    /// Nothing in common with any other request, each of which has another number.
+    /// Shared with no other request: the number is unique.
     Alone(usize),
 }
 
@@ -56,12 +56,12 @@ impl RowShape {
     }
 }
 
-/// Inputs that a model takes.
+/// Inputs that a model accepts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidatedInputs {
-    /// Those that each request has to give, in the model's order.
+    /// Required inputs, in the model's order.
     pub(super) inputs: Vec<Tensor>,
-    /// Those that it may leave out, by their position in [`Signature::inputs`].
+    /// Optional inputs that are given, with their position in [`Signature::inputs`].
     pub(super) optional: Vec<(usize, Tensor)>,
     /// 1 where the model isn't batched.
     pub(super) rows: NonZeroUsize,
@@ -69,9 +69,9 @@ pub struct ValidatedInputs {
 }
 
 impl ValidatedInputs {
-    /// Checks inputs, given in the signature's order. `max_rows` is None for a model that runs each
-    /// request by itself, whatever its first dimensions mean. A request with optional inputs, which are no
-    /// rows, and one without elements run by themselves, too.
+    /// Validates inputs in the signature's order. `max_rows` is None for a model that runs each request alone,
+    /// whatever its first dimensions mean. A request with optional inputs, which have no rows, or without elements
+    /// runs alone, too.
     pub(super) fn new(
         signature: &Signature,
         max_rows: Option<NonZeroUsize>,
@@ -84,7 +84,7 @@ impl ValidatedInputs {
                 inputs,
                 optional,
                 rows: NonZeroUsize::MIN,
-                // Where sharing has just ended, the batcher may not know yet.
+                // Where sharing has just ended, the batcher may still stack requests.
                 row_shape: RowShape::alone(),
             });
         };
@@ -112,7 +112,7 @@ impl ValidatedInputs {
                 max,
             });
         }
-        // Rows without elements are outside of what is proven and tried.
+        // Rows without elements are neither proven nor tried.
         let is_empty = inputs.iter().any(|input| input.data().view().is_empty());
         let row_shape = if optional.is_empty() && !is_empty {
             row_shape(signature, &inputs)
@@ -127,14 +127,14 @@ impl ValidatedInputs {
         })
     }
 
-    /// Rows of the inputs; 1 where the model isn't batched.
+    /// Number of rows; 1 where the model isn't batched.
     #[must_use]
     pub const fn rows(&self) -> NonZeroUsize {
         self.rows
     }
 }
 
-/// Elements of all tensors together.
+/// Number of elements of all tensors.
 pub(super) fn elements(tensors: &[Tensor]) -> usize {
     let of = |tensor: &Tensor| tensor.shape().iter().product::<usize>();
     tensors.iter().map(of).sum()
@@ -155,23 +155,23 @@ fn row_shape(signature: &Signature, inputs: &[Tensor]) -> RowShape {
     RowShape::Lengths(free_lengths.collect())
 }
 
-/// What a model gave for one request.
+/// Outputs of a model for one request.
 #[derive(Debug, Clone)]
 pub struct InferenceOutput {
     pub(super) outputs: Arc<[Tensor]>,
-    /// This request's rows of each output; None where the outputs are its alone.
+    /// This request's rows of each output. None where it ran alone.
     pub(super) rows: Option<Range<usize>>,
-    /// Rows of the batch that the request ran in.
+    /// Number of rows of its batch.
     pub batch_rows: usize,
-    /// Time that the request waited before its batch ran.
+    /// Time in the queue.
     pub queued: Duration,
-    /// Time that the batch took to run.
+    /// Run time of the batch.
     pub compute: Duration,
 }
 
 impl InferenceOutput {
-    /// The request's part of an output, by its place among
-    /// [`Signature::tensor_outputs`]. None beyond the last one.
+    /// The request's rows of an output, by its position in [`Signature::tensor_outputs`]. None beyond the last
+    /// output.
     #[must_use]
     pub fn view(&self, output: usize) -> Option<TensorView<'_>> {
         let tensor = self.outputs.get(output)?;
@@ -181,7 +181,7 @@ impl InferenceOutput {
         }
     }
 
-    /// The request's part of every output.
+    /// The request's rows of every output.
     #[must_use]
     pub fn views(&self) -> Vec<TensorView<'_>> {
         (0..self.outputs.len())

@@ -1,4 +1,4 @@
-//! Runs the requests of one batch as one.
+//! Runs the requests of a batch at once.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -15,38 +15,38 @@ use super::name::{ModelName, Version};
 use super::request::ValidatedInputs;
 use crate::cpu::thread_cpu_time;
 
-/// The model failed on a batch. The details are logged where they arise; a client gets none.
+/// The model failed on a batch. The details are logged; clients don't get them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchRunError {
     /// The backend failed.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// Its outputs have other rows than its inputs.
+    /// The outputs have another number of rows than the inputs.
     #[error(transparent)]
     Outputs(#[from] RowCountMismatch),
     /// The backend panicked.
     #[error("the model's run panicked")]
     Panicked,
-    /// The requests' rows can't be put into one tensor.
+    /// The rows of the requests can't be stacked.
     #[error("the requests of a batch have rows of different shapes")]
     Mixed,
 }
 
-/// What one request of a batch gets: the outputs of all, and which rows of them are its own.
+/// One request's slice of a batch: the outputs of the batch, and the rows of the request.
 #[derive(Debug, Clone)]
 pub struct BatchSlice {
     pub(super) outputs: Arc<[Tensor]>,
-    /// None where all rows are.
+    /// None for all rows.
     pub(super) rows: Option<Range<usize>>,
 }
 
-/// A model on its thread.
+/// Runs a model on a worker thread.
 pub struct BatchRunner {
     model: ModelName,
     version: Version,
     backend: Box<dyn Backend>,
     batching: Arc<Batching>,
-    /// That work on a run.
+    /// Threads of a run.
     threads: NonZeroUsize,
 }
 
@@ -100,12 +100,8 @@ impl BatchRunner {
             .collect())
     }
 
-    /// A request as it came, whatever its rows mean.
-    fn alone(
-        &mut self,
-        request: &ValidatedInputs,
-        stop: &CancelHandle,
-    ) -> Result<Vec<Tensor>, RunError> {
+    /// Runs one request, whatever its rows mean.
+    fn alone(&mut self, request: &ValidatedInputs, stop: &CancelHandle) -> Result<Vec<Tensor>, RunError> {
         let inputs: Vec<&Tensor> = request.inputs.iter().collect();
         let optional: Vec<(usize, &Tensor)> = request
             .optional
@@ -116,7 +112,7 @@ impl BatchRunner {
     }
 }
 
-/// Input by input, the rows of all requests. None when they differ in shape.
+/// The stacked rows of all requests, input by input. None when their shapes differ.
 fn stack(requests: &[&ValidatedInputs]) -> Option<Vec<Tensor>> {
     if requests.iter().any(|request| !request.optional.is_empty()) {
         return None;
@@ -143,7 +139,7 @@ impl BatchSlice {
     }
 }
 
-/// A run that ends where the batcher asks for it.
+/// A handle of a run that stops when the batcher stops the batch.
 fn linked(stop: &BatchCancelHandle) -> CancelHandle {
     let run_stop = CancelHandle::new();
     stop.on_cancel({
@@ -164,8 +160,8 @@ impl Worker for BatchRunner {
         stop: &BatchCancelHandle,
     ) -> Result<Vec<BatchSlice>, BatchRunError> {
         let run_stop = linked(stop);
-        // One request must not end the other models with it. The backend stays: what it holds is a
-        // session of ONNX Runtime, which isn't changed by runs.
+        // A panic must not end the other models. The backend is kept: a session of ONNX Runtime isn't changed by
+        // runs.
         let result = catch_unwind(AssertUnwindSafe(|| self.run_together(requests, &run_stop)))
             .unwrap_or(Err(BatchRunError::Panicked));
         match &result {
@@ -174,7 +170,7 @@ impl Worker for BatchRunner {
                 tracing::debug!(requests = requests.len(), "a batch was stopped");
             }
             Err(BatchRunError::Run(error @ RunError::InvalidInput(_))) => {
-                tracing::debug!(%error, requests = requests.len(), "a batch was not taken");
+                tracing::debug!(%error, requests = requests.len(), "a batch was rejected");
             }
             Err(error) => tracing::warn!(
                 model = %self.model,
@@ -216,15 +212,15 @@ impl Worker for BatchRunner {
             "a request's answer depends on the requests beside it"
         );
         if self.batching.is_shared() {
-            // The owner's word goes on.
+            // The owner guarantees independence.
             CheckResult::Tolerated
         } else {
             CheckResult::Different
         }
     }
 
-    /// As if all threads worked on a run alike. Where a model leaves some idle this is too much, though
-    /// never more than the time by the clock on the processors that they were given.
+    /// CPU time, assuming that all threads of a run work equally. This is too high where a model leaves some idle,
+    /// but at most the wall-clock time on the CPUs of the threads.
     fn processor_time(&self) -> Duration {
         let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
         thread_cpu_time().saturating_mul(threads)

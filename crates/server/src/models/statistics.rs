@@ -1,45 +1,45 @@
-//! What a version did since it was loaded, as Triton's statistics extension of the Open Inference
-//! Protocol counts it:
+//! Statistics of a version since its load, as defined by Triton's statistics extension of the Open Inference
+//! Protocol:
 //! <https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md>.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// How often something happened, and how long it took altogether.
+/// Count and total duration of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Times {
-    /// How often.
+    /// Count.
     pub count: u64,
-    /// How long, in nanoseconds.
+    /// Total duration, in nanoseconds.
     pub nanoseconds: u64,
 }
 
 /// The batches of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchTimes {
-    /// Rows of each.
+    /// Rows of each batch.
     pub rows: u64,
     /// Their runs.
     pub compute: Times,
 }
 
-/// What a version did since it was loaded.
+/// Statistics of a version since its load.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Statistics {
-    /// When the last request was accepted, in milliseconds since 1970; 0 before the first.
+    /// Time at which the last request was accepted, in milliseconds since 1970; 0 before the first.
     pub last_inference: u64,
-    /// Rows of the requests that succeeded.
+    /// Rows of successful requests.
     pub inferences: u64,
     /// Batches that ran.
     pub executions: u64,
-    /// Requests that got an answer, from their acceptance to it.
+    /// Successful requests, from acceptance to response.
     pub success: Times,
-    /// Requests that got none.
+    /// Failed requests.
     pub fail: Times,
-    /// Waits of the requests that succeeded.
+    /// Queue times of successful requests.
     pub queue: Times,
-    /// Runs of the batches of the requests that succeeded, once for each request.
+    /// Run times of the batches of successful requests, once for each request.
     pub compute: Times,
     /// Batches that ran, by their rows.
     pub batches: Vec<BatchTimes>,
@@ -66,12 +66,12 @@ impl Sum {
     }
 }
 
-/// Half a millennium fits.
+/// Saturates after 584 years.
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Counts without locks.
+/// Lock-free counters.
 #[derive(Debug)]
 pub(super) struct Counters {
     last_inference: AtomicU64,
@@ -80,7 +80,7 @@ pub(super) struct Counters {
     fail: Sum,
     queue: Sum,
     compute: Sum,
-    /// By rows; the first is of one row.
+    /// By number of rows, from 1.
     batches: Box<[Sum]>,
 }
 
@@ -106,7 +106,7 @@ impl Counters {
         self.last_inference.store(milliseconds, Ordering::Relaxed);
     }
 
-    /// A request with these rows was answered after it had waited, and its batch had run.
+    /// A request with this number of rows was answered.
     pub(super) fn succeeded(&self, rows: usize, took: Duration, waited: Duration, ran: Duration) {
         self.inferences
             .fetch_add(u64::try_from(rows).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -115,7 +115,7 @@ impl Counters {
         self.compute.add(ran);
     }
 
-    /// A request got no answer.
+    /// A request failed.
     pub(super) fn failed(&self, took: Duration) {
         self.fail.add(took);
     }

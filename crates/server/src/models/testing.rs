@@ -1,4 +1,4 @@
-//! Models that need no library, for tests.
+//! Fake models for tests, which need no ONNX Runtime.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -22,11 +22,11 @@ use super::name::{ModelName, Version};
 use super::warmup::warm_up;
 use crate::app::App;
 
-/// The least first number of a row that [`FakeBackend`] doesn't take.
+/// Minimum first number of a row that [`FakeBackend`] rejects as invalid.
 pub(crate) const BEYOND: f32 = 1e6;
 
-/// Gives each row the class of its first number; fails where it is negative, and doesn't take it from
-/// [`BEYOND`] on. Clones see what each other ran.
+/// Classifies each row by its first number. Fails where it is negative, and rejects it from [`BEYOND`] on. Clones
+/// share the record of their runs.
 #[derive(Clone)]
 pub(crate) struct FakeBackend {
     signature: Signature,
@@ -34,7 +34,7 @@ pub(crate) struct FakeBackend {
     fixed_rows: Option<usize>,
     /// Rows of each run.
     runs: Arc<Mutex<Vec<usize>>>,
-    /// What the next run waits for.
+    /// The next run waits until this is closed.
     gate: Arc<Mutex<Option<mpsc::Receiver<()>>>>,
 }
 
@@ -65,7 +65,7 @@ impl FakeBackend {
         }
     }
 
-    /// The next run goes on, whoever stops it, until what this gives is dropped.
+    /// The next run continues, even if it is stopped, until the returned sender is dropped.
     pub(crate) fn hold(&self) -> mpsc::Sender<()> {
         let (held, gate) = mpsc::channel();
         *self.gate.lock().unwrap() = Some(gate);
@@ -79,7 +79,7 @@ impl FakeBackend {
         }
     }
 
-    /// Whatever comes in, so many rows come out.
+    /// Gives this number of rows, whatever the input.
     pub(crate) fn with_fixed_rows(self, rows: usize) -> Self {
         Self {
             fixed_rows: Some(rows),
@@ -138,7 +138,7 @@ impl Backend for FakeBackend {
     }
 }
 
-/// A model as a loader gives it.
+/// A loaded model.
 pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> LoadedModel {
     let preference = BatchingPreference {
         mode: BatchingMode::Auto,
@@ -165,12 +165,12 @@ pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Loaded
     }
 }
 
-/// What is known of a model whose rows are proven independent.
+/// Analysis of a model whose rows are proven independent.
 pub(crate) fn proven() -> ModelAnalysis {
     analysis(Verdict::Independent)
 }
 
-/// What is known of a model whose graph decides nothing.
+/// Analysis of a model whose graph decides nothing.
 pub(crate) fn unknown() -> ModelAnalysis {
     analysis(Verdict::Unknown(Finding {
         node: "x".to_owned(),
@@ -202,7 +202,7 @@ pub(crate) fn fingerprint(content: u64) -> Fingerprint {
     Fingerprint::of([(Path::new(MODEL_FILE), &stat)])
 }
 
-/// Has an app serve the backend as version 1 of a model.
+/// Serves the backend as version 1 of a model.
 pub(crate) fn install(app: &App, name: &str, backend: FakeBackend, config: Config) {
     let name: ModelName = name.parse().unwrap();
     let loaded = loaded(backend, config.max_rows);

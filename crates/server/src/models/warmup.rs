@@ -1,4 +1,4 @@
-//! The first runs of a model: they warm it up and show how it may be served.
+//! Warm-up: the first runs of a model. They also decide whether its requests may share batches.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -20,38 +20,38 @@ use super::owner_files::{OwnerFileError, WARM_UP_FILE};
 use super::request::elements;
 use crate::cpu::thread_cpu_time;
 
-/// A run that takes no longer may be repeated: the start is hardly later for it.
+/// Maximum time of a warm-up run that is always repeated: it hardly delays the start.
 const MAX_REPEATED_RUN: Duration = Duration::from_millis(20);
 
-/// Most elements of a full batch: a model may declare rows of any length, and have any number of them.
+/// Maximum number of elements of a full batch. A model may declare rows of any length.
 const MAX_ELEMENTS: usize = 1 << 26;
 
-/// Longest time in which inputs are looked for that the model runs on.
+/// Maximum time of the search for inputs that the model accepts.
 const MAX_SEARCH_TIME: Duration = Duration::from_secs(60);
 
-/// Longest time in which the owner's rows are run, to see which of them the model takes.
+/// Maximum time of the runs that check the owner's rows.
 const MAX_OWNER_ROWS_TIME: Duration = Duration::from_secs(10);
 
-/// What the first runs have shown.
+/// Results of the warm-up.
 #[derive(Debug)]
 pub(super) struct Warmup {
     pub(super) signature: Signature,
-    /// Whether the requests of several clients may run as one, and why.
+    /// Whether requests may share batches, and why.
     pub(super) batching: BatchingStatus,
     pub(super) classifier: Result<Classifier, UnsupportedModel>,
-    /// What the model runs on: one row, and a full batch where requests share batches.
+    /// Inputs that the model accepts: one row, and a full batch where requests share batches.
     inputs: Vec<Vec<Tensor>>,
-    /// What they cost when they ran first, in their order.
+    /// Measurements of the first runs of these inputs, in their order.
     runs: Vec<BatchCost>,
-    /// Whether requests will have other shapes than what was made up.
-    lengths_made_up: bool,
+    /// Whether lengths were chosen arbitrarily, so that requests will have other shapes.
+    has_arbitrary_lengths: bool,
 }
 
-/// Finds inputs that the model runs on, runs one row and a full batch of them, so that the first
-/// requests don't pay for memory that is allocated and kernels that are chosen on first use, and
-/// decides whether requests may share batches. A model that runs on nothing that could be made up is
-/// served, each request alone. What is wrong with the rows that its owner ships is told and changes nothing
-/// else.
+/// Warms up a model and decides whether its requests may share batches.
+///
+/// Finds inputs that the model accepts, and runs one row and a full batch of them. The first requests then don't
+/// wait for memory allocations and the choice of kernels. A model that accepts no generated input is served, each
+/// request alone. Invalid rows of the owner are reported in the status and have no other effect.
 pub(super) fn warm_up(
     backend: &mut dyn Backend,
     analysis: &ModelAnalysis,
@@ -68,14 +68,14 @@ pub(super) fn warm_up(
     };
     let mut warmup = run_warmup(backend, analysis, &owner_rows, preference, began);
     if let Some(problem) = problem {
-        tracing::warn!(problem, "the model's own warm-up rows can't all be used");
-        warmup.batching.message = format!("{} Besides, {problem}.", warmup.batching.message);
+        tracing::warn!(problem, "not all warm-up rows of the model can be used");
+        warmup.batching.message = format!("{} In addition, {problem}.", warmup.batching.message);
     }
     warmup
 }
 
-/// What is wrong with the owner's rows: the model fails on some of them, which otherwise nothing would
-/// tell, as others are tried in their place.
+/// The problem with the owner's rows, if the model fails on some of them. Nothing else would report it, since
+/// other rows are tried instead.
 fn refused_rows(backend: &mut dyn Backend, rows: &[Vec<Tensor>], began: Instant) -> Option<String> {
     let mut fails = |row: &Vec<Tensor>| {
         let in_time = began.elapsed() <= MAX_OWNER_ROWS_TIME;
@@ -106,7 +106,7 @@ fn run_warmup(
     let generator = RowGenerator::new(&signature, &analysis.candidates, owner_rows);
     let verdict = &analysis.graph.verdict;
     let nothing_runs =
-        || CheckOutcome::Impossible("the model runs on nothing that could be made up".to_owned());
+        || CheckOutcome::Impossible("the model fails on all generated rows".to_owned());
     let decision = decide_from_graph(preference, signature.has_row_axis(), verdict);
     let mut warmup = Warmup {
         batching: match &decision {
@@ -117,12 +117,11 @@ fn run_warmup(
         signature: signature.clone(),
         inputs: Vec::new(),
         runs: Vec::new(),
-        lengths_made_up: generator.has_free_lengths(),
+        has_arbitrary_lengths: generator.has_free_lengths(),
     };
     let Some((source, row)) = warmup.first_that_runs(backend, &generator, began) else {
         tracing::warn!(
-            "no warm-up: the model runs on nothing that could be made up; put rows that it takes into \
-             warmup.json beside it"
+            "no warm-up: the model fails on all generated rows; put valid rows into warmup.json beside it"
         );
         return warmup;
     };
@@ -155,7 +154,7 @@ fn run_warmup(
     warmup
 }
 
-/// Warms up another session of a model that is warmed up.
+/// Warms up another session of a model.
 pub(super) fn warm_up_another(backend: &mut dyn Backend, warmup: &Warmup) {
     for inputs in &warmup.inputs {
         let inputs: Vec<&Tensor> = inputs.iter().collect();
@@ -179,12 +178,12 @@ fn classifier(
     })
 }
 
-/// Some models fail on negative numbers, or on all others: rows of the kinds that differ in that.
+/// Row numbers to try: some models fail on negative numbers, others on positive ones, and these rows differ in that.
 fn with_row_numbers(source: RowSource) -> impl Iterator<Item = (RowSource, usize)> {
     [0, 3, 4].into_iter().map(move |number| (source, number))
 }
 
-/// So many copies of a row; None where they have too many elements.
+/// A batch of copies of a row. None where it has too many elements.
 fn full_batch(row: &[Tensor], rows: NonZeroUsize) -> Option<Vec<Tensor>> {
     let all = elements(row).checked_mul(rows.get());
     all.filter(|all| *all <= MAX_ELEMENTS)?;
@@ -192,14 +191,14 @@ fn full_batch(row: &[Tensor], rows: NonZeroUsize) -> Option<Vec<Tensor>> {
     row.iter().map(copies).collect()
 }
 
-/// What becomes of memory that a run needed.
+/// Memory of a run after its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Memory {
     Kept,
     Released,
 }
 
-/// The outputs of a run, and what it cost: of processors, this thread's part.
+/// Runs the model. Returns the outputs and the measurement, whose CPU time is that of this thread.
 fn run(
     backend: &mut dyn Backend,
     tensors: &[Tensor],
@@ -221,7 +220,7 @@ fn run(
     Ok((outputs, ran))
 }
 
-/// Whether a run of the trial is worth repeating, to measure it without what only first runs pay.
+/// Whether a run is worth repeating, to measure it without the cost of a first run.
 fn is_worth_repeating(took: Duration, total: Duration) -> bool {
     took <= MAX_REPEATED_RUN.max(total / 10)
 }
@@ -250,15 +249,10 @@ impl Warmup {
         None
     }
 
-    /// What batches cost, where the trial's are like those that will come: no length was made up.
-    /// Cheap runs are repeated, as the first at a size allocates; of the others, the very first of
-    /// all doesn't count.
-    pub(super) fn measure(
-        &self,
-        backend: &mut dyn Backend,
-        threads: NonZeroUsize,
-    ) -> Vec<BatchCost> {
-        if self.lengths_made_up || !self.batching.enabled {
+    /// Measurements of batches. None where lengths were chosen arbitrarily, as requests will differ. Cheap runs are
+    /// repeated, since the first at a size allocates memory. The very first run of all doesn't count.
+    pub(super) fn measure(&self, backend: &mut dyn Backend, threads: NonZeroUsize) -> Vec<BatchCost> {
+        if self.has_arbitrary_lengths || !self.batching.enabled {
             return Vec::new();
         }
         let total = self.runs.iter().map(|run| run.took).sum();
@@ -269,7 +263,7 @@ impl Warmup {
             let rows = NonZeroUsize::new(first.rows)?;
             let mut repeated = run(backend, inputs, rows, Memory::Kept).ok()?;
             if first.took <= MAX_REPEATED_RUN {
-                // The first run with memory that is kept allocates it.
+                // The first run that keeps its memory allocates it.
                 repeated = run(backend, inputs, rows, Memory::Kept).ok()?;
             }
             Some(repeated.1)

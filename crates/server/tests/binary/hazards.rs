@@ -61,7 +61,7 @@ fn a_model_that_ends_the_process_does_not_get_in_and_ends_no_other() {
     let root = folder(&[]);
     let server = Server::spawn(serve(&root, &[]));
     publish(&root, "bad", &made("ends_the_process"));
-    server.until_log("a model can't be loaded");
+    server.until_log("the model can't be loaded");
     let client = server.client();
     iris_serves(&client);
     let why = refusal(&client);
@@ -81,7 +81,7 @@ fn a_model_that_never_ends_is_told_and_holds_up_no_other_and_is_not_tried_again_
         let client = server.client();
         server.until_log("model loaded");
         iris_serves(&client);
-        server.until_log("a model can't be loaded");
+        server.until_log("the model can't be loaded");
         let why = refusal(&client);
         assert!(why.contains("didn't finish within 3 s"), "{why}");
         iris_serves(&client);

@@ -134,7 +134,7 @@ fn folders_that_are_nearly_right_are_told_once_how_to_become_so() {
     publish(directory.path(), "good/1", &model("iris"));
     publish(directory.path(), "padded/001", &model("iris"));
     let server = Server::spawn_until_listening(command(directory.path()));
-    let message = "a model is laid out so that it isn't served";
+    let message = "a model is not served because of its place in the model directory";
     let mut told: Vec<_> = server.logs_until("ready");
     publish(directory.path(), "good/2", &model("iris"));
     // Two looks and more.

@@ -1,7 +1,7 @@
-//! Which models are tried in a process of their own, and what came of it.
+//! The queue of isolated loads, and their results.
 //!
-//! One at a time, so that each may take what memory is free. Meanwhile other models are loaded and serve, and
-//! so does the version that would be replaced.
+//! One load runs at a time, so that it may use all free memory. Meanwhile other models are loaded and served, and
+//! so is the version that would be replaced.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,23 +10,23 @@ use std::sync::Arc;
 use springtide_inference::onnx::HazardPolicy;
 use tokio::task::JoinHandle;
 
-use super::super::fingerprint::Fingerprint;
-use super::super::loader::ModelLoader;
-use super::super::name::{ModelName, Version};
-use super::super::plan::KnownModels;
-use super::IsolatedLoadFailure;
+use super::fingerprint::Fingerprint;
+use super::isolation::IsolatedLoadFailure;
+use super::loader::ModelLoader;
+use super::name::{ModelName, Version};
+use super::plan::KnownModels;
 
 type Key = (ModelName, Version);
 
-/// A model that is to be tried.
+/// A model that waits for an isolated load, or is in one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::models) struct PendingLoad {
-    pub(in crate::models) name: ModelName,
-    pub(in crate::models) version: Version,
-    pub(in crate::models) fingerprint: Fingerprint,
-    pub(in crate::models) file: PathBuf,
+pub(super) struct PendingLoad {
+    pub(super) name: ModelName,
+    pub(super) version: Version,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) file: PathBuf,
     /// The node that makes it hazardous.
-    pub(in crate::models) hazard: String,
+    pub(super) hazard: String,
 }
 
 struct Running {
@@ -36,43 +36,43 @@ struct Running {
     result: Option<Result<(), IsolatedLoadFailure>>,
 }
 
-/// All trials.
+/// The queue.
 #[derive(Default)]
-pub(in crate::models) struct IsolatedLoadQueue {
-    /// What is tried or waits for it. One that is gone from here while it is tried is of no interest any more.
+pub(super) struct IsolatedLoadQueue {
+    /// Running and pending loads. The result of a running load that was removed from here is ignored.
     pending_loads: BTreeMap<Key, PendingLoad>,
     running: Option<Running>,
-    /// What came well through its trial, and wasn't loaded yet.
+    /// Content that passed its isolated load and isn't loaded yet.
     succeeded: BTreeMap<Key, Fingerprint>,
 }
 
 impl IsolatedLoadQueue {
-    pub(in crate::models) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.pending_loads.is_empty()
     }
 
-    /// Has a model tried; other content of the same version isn't any more.
-    pub(in crate::models) fn add(&mut self, pending: PendingLoad) {
+    /// Queues a load. It replaces one of other content of the same version.
+    pub(super) fn add(&mut self, pending: PendingLoad) {
         let key = (pending.name.clone(), pending.version);
         self.pending_loads.insert(key, pending);
     }
 
-    /// A version is of no interest any more.
-    pub(in crate::models) fn forget(&mut self, name: &ModelName, version: Version) {
+    /// Removes a version.
+    pub(super) fn forget(&mut self, name: &ModelName, version: Version) {
         let key = (name.clone(), version);
         self.pending_loads.remove(&key);
         self.succeeded.remove(&key);
     }
 
-    /// How a version is to be loaded, which is done now.
-    pub(in crate::models) fn trust(
+    /// The policy for a version that is now loaded: hazards are allowed where its content passed.
+    pub(super) fn take_policy(
         &mut self,
         name: &ModelName,
         version: Version,
         fingerprint: Fingerprint,
     ) -> HazardPolicy {
         let key = (name.clone(), version);
-        // Other content is loaded than what was to be tried.
+        // Content that waits here has been replaced.
         self.pending_loads.remove(&key);
         match self.succeeded.remove(&key) {
             Some(succeeded) if succeeded == fingerprint => HazardPolicy::Allow,
@@ -80,8 +80,8 @@ impl IsolatedLoadQueue {
         }
     }
 
-    /// What is known, where versions that are tried or wait for it are not to be loaded now.
-    pub(in crate::models) fn without(&self, mut known: KnownModels) -> KnownModels {
+    /// Marks queued content as failed, so that it isn't loaded now.
+    pub(super) fn exclude_queued(&self, mut known: KnownModels) -> KnownModels {
         for ((name, version), pending) in &self.pending_loads {
             if let Some(known) = known.get_mut(name).and_then(|known| known.get_mut(version)) {
                 known.failed = Some(pending.fingerprint);
@@ -90,8 +90,8 @@ impl IsolatedLoadQueue {
         known
     }
 
-    /// Starts the next trial, where none runs.
-    pub(in crate::models) fn start(&mut self, loader: &Arc<dyn ModelLoader>) {
+    /// Starts the next load, unless one is running.
+    pub(super) fn start(&mut self, loader: &Arc<dyn ModelLoader>) {
         if self.running.is_some() {
             return;
         }
@@ -107,11 +107,11 @@ impl IsolatedLoadQueue {
         });
     }
 
-    /// Waits until the trial that runs has ended; for ever where there is none.
-    pub(in crate::models) async fn ended(&mut self) {
+    /// Waits for the running load to end; without one, forever.
+    pub(super) async fn ended(&mut self) {
         match &mut self.running {
             Some(running) if running.result.is_none() => {
-                // A panic shows nothing.
+                // A panic says nothing about the model.
                 let result = (&mut running.task).await;
                 running.result = Some(result.unwrap_or(Err(IsolatedLoadFailure::NotStarted)));
             }
@@ -120,8 +120,8 @@ impl IsolatedLoadQueue {
         }
     }
 
-    /// Takes note of a trial that has ended. Gives it where it failed.
-    pub(in crate::models) fn take_failed(&mut self) -> Option<(PendingLoad, IsolatedLoadFailure)> {
+    /// Handles a load that has ended. Returns it if it failed.
+    pub(super) fn finish(&mut self) -> Option<(PendingLoad, IsolatedLoadFailure)> {
         let running = self.running.take_if(|running| running.result.is_some())?;
         let (key, fingerprint) = (running.key, running.fingerprint);
         let is_current = |pending: &PendingLoad| pending.fingerprint == fingerprint;
