@@ -1,29 +1,28 @@
-//! A model that is loaded and can be run.
+//! The interface of a loaded model.
 
 use crate::cancel::CancelHandle;
 use crate::signature::Signature;
 use crate::tensor::Tensor;
 
-/// A loaded model. It blocks while it runs, so it lives on a thread of its own.
+/// A loaded model. A run blocks its thread.
 pub trait Backend: Send + 'static {
-    /// What the model takes and gives.
+    /// The inputs and outputs.
     fn signature(&self) -> &Signature;
 
-    /// Runs the model on `inputs`, which are in the order of [`Signature::required_inputs`] and checked
-    /// with [`Signature::check`]. Gives every output that is a tensor, in the order of
-    /// [`Signature::tensor_outputs`]. What a model makes is bounded by nothing but the model: its
-    /// outputs are allocated before anyone sees their size.
+    /// Runs the model on `inputs`, which are in the order of [`Signature::required_inputs`] and validated with
+    /// [`Signature::check`]. Returns the outputs that are tensors, in the order of [`Signature::tensor_outputs`].
+    /// Only the model limits their size: they are allocated before it is known.
     ///
     /// `stop` ends the run early.
     ///
     /// # Errors
-    /// When the run failed or was stopped; the backend can still be used.
+    /// When the run fails or is stopped. The backend can still be used.
     fn run(&mut self, inputs: &[&Tensor], stop: &CancelHandle) -> Result<Vec<Tensor>, RunError>;
 
-    /// The same with some of the optional inputs, by their position in [`Signature::inputs`].
+    /// [`Backend::run`] with optional inputs, given with their position in [`Signature::inputs`].
     ///
     /// # Errors
-    /// As [`Backend::run`], and where the backend has no optional inputs.
+    /// Those of [`Backend::run`], and when the backend has no optional inputs.
     fn run_with_optional(
         &mut self,
         inputs: &[&Tensor],
@@ -37,27 +36,27 @@ pub trait Backend: Send + 'static {
         Err(RunError::Failed(message))
     }
 
-    /// Runs the model on inputs that may well be invalid: a failure isn't logged, and memory that only
-    /// this run needed is given back after it.
+    /// Runs the model on inputs that may be invalid. A failure isn't logged, and memory that only this run needs is
+    /// released after it.
     ///
     /// # Errors
-    /// As [`Backend::run`].
+    /// Those of [`Backend::run`].
     fn try_run(&mut self, inputs: &[&Tensor]) -> Result<Vec<Tensor>, RunError> {
         self.run(inputs, &CancelHandle::new())
     }
 }
 
-/// A run that gave nothing.
+/// A run without outputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// It was asked to stop.
+    /// It was stopped.
     #[error("the run was stopped")]
     Stopped,
-    /// The model doesn't take what it was given: a number beyond a table, lengths that don't fit each
-    /// other. The message names no files, and is for whoever sent it.
+    /// The model rejects the input: an index beyond a table, for example, or lengths that don't match. The message
+    /// names no files and is fit for the client.
     #[error("the model doesn't take the input: {0}")]
     InvalidInput(String),
-    /// The model failed. The message is for logs: it may name files and addresses.
+    /// The model failed. The message is for logs only: it may name files and addresses.
     #[error("the model failed to run: {0}")]
     Failed(String),
 }

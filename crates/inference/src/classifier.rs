@@ -1,13 +1,13 @@
 //! Reads a model's outputs as classes with a confidence.
 //!
-//! Read are models with one 32-bit float input `[N, features]` and an output of class probabilities
-//! `[N, classes]`, beside which there may be an output of labels `[N]`: what skl2onnx makes of
-//! scikit-learn classifiers when exported with `options={"zipmap": False}`, and plain networks that
-//! end in a softmax. Other models are served as they are, through the Open Inference Protocol.
+//! Supported are models with one 32-bit float input `[N, features]`, an output of class probabilities
+//! `[N, classes]` and optionally an output of labels `[N]`. These are classifiers of scikit-learn, exported with
+//! `options={"zipmap": False}`, and networks that end in a softmax. Other models are served through the Open
+//! Inference Protocol.
 //!
-//! A label needn't be that of the highest probability (a support vector machine votes, a tuned
-//! threshold isn't 0.5), so a confidence is only told where it is known which column of the
-//! probabilities is the label's: see [`label_columns`].
+//! A label may differ from the class with the highest probability: a support vector machine votes, and a tuned
+//! threshold isn't 0.5. A confidence is therefore given only where the label's column is known: see
+//! [`label_columns`].
 
 mod class;
 pub mod label_columns;
@@ -21,7 +21,7 @@ use crate::element::ElementType;
 use crate::signature::{Dimension, Port, Signature};
 use crate::tensor::TensorView;
 
-/// How far the probabilities of one row may sum from 1: rounding of 32-bit floats over many classes.
+/// Maximum deviation of the sum of a row's probabilities from 1: rounding of 32-bit floats over many classes.
 const SUM_TOLERANCE: f32 = 1e-2;
 
 /// The class of one row, with its probability.
@@ -29,13 +29,12 @@ const SUM_TOLERANCE: f32 = 1e-2;
 pub struct Prediction {
     /// The class.
     pub class: Class,
-    /// The probability of this class, from 0 to 1. Not finite where the row's numbers drove the model
-    /// out of the range of its floats. None where it isn't known which of the probabilities is that
-    /// of the class.
+    /// The probability of this class, from 0 to 1. Not finite where the model's floats overflow. None where the
+    /// column of the class is unknown.
     pub confidence: Option<f32>,
 }
 
-/// A model whose outputs can't be read as classes, and what to do about it.
+/// A model whose outputs can't be read as classes. The text says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnsupportedModel {
     /// There isn't exactly one input.
@@ -59,7 +58,7 @@ pub enum UnsupportedModel {
         /// The input.
         input: String,
     },
-    /// No output can be the probabilities.
+    /// No output has the shape of class probabilities.
     #[error(
         "/predict serves classifiers, which have a float32[N, classes] output of class probabilities. \
          The outputs of this model are {outputs}: use the Open Inference Protocol, POST \
@@ -70,7 +69,7 @@ pub enum UnsupportedModel {
         /// The outputs.
         outputs: String,
     },
-    /// More than one output may be the probabilities.
+    /// Several outputs have the shape of class probabilities.
     #[error(
         "/predict can't tell which of the model's outputs ({outputs}) are the class probabilities: \
          use POST /v2/models/<name>/infer, or name one of them `probabilities`"
@@ -79,26 +78,26 @@ pub enum UnsupportedModel {
         /// The outputs.
         outputs: String,
     },
-    /// An output's shape in a run isn't what was declared or promised.
+    /// The shape of an output in a run isn't the declared one.
     #[error(
-        "the model's output {output} came as {given} for {rows} rows, which /predict can't read: \
+        "the model's output {output} is {given} for {rows} rows, which /predict can't read: \
          use POST /v2/models/<name>/infer"
     )]
     OutputShape {
         /// The output.
         output: String,
-        /// What came: `float32[2, 3]`.
+        /// Its type and shape: `float32[2, 3]`.
         given: String,
-        /// Rows that went in.
+        /// Rows of the input.
         rows: usize,
     },
-    /// A run didn't give the output.
+    /// A run lacks the output.
     #[error("the model didn't give its output {output}")]
     OutputMissing {
         /// The output.
         output: String,
     },
-    /// The numbers aren't probabilities.
+    /// The values aren't probabilities.
     #[error(
         "/predict serves class probabilities, and the model's output {output} doesn't hold any (a \
          row sums to {sum}): use POST /v2/models/<name>/infer, or let the model end in a softmax"
@@ -106,7 +105,7 @@ pub enum UnsupportedModel {
     NotProbabilities {
         /// The output.
         output: String,
-        /// Sum of the first row that isn't right.
+        /// Sum of the first invalid row.
         sum: String,
     },
 }
@@ -120,7 +119,7 @@ fn zipmap_hint(outputs: &str) -> &'static str {
     }
 }
 
-/// Which of a model's outputs mean what.
+/// The outputs of a classifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classifier {
     features: NonZeroUsize,
@@ -129,7 +128,7 @@ pub struct Classifier {
     label_columns: LabelColumns,
 }
 
-/// An output, by its place among those that a run gives.
+/// An output, by its position among those of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OutputAt {
     index: usize,
@@ -140,7 +139,7 @@ impl Classifier {
     /// Finds the input, the probabilities and the labels.
     ///
     /// # Errors
-    /// When the model isn't a classifier of the kind that is read.
+    /// When the model isn't a supported classifier.
     pub fn new(signature: &Signature) -> Result<Self, UnsupportedModel> {
         Ok(Self {
             features: features(&signature.required_inputs().collect::<Vec<_>>())?,
@@ -150,8 +149,7 @@ impl Classifier {
         })
     }
 
-    /// The same, where the model says what its classes are, in the order of the columns of its
-    /// probabilities.
+    /// The classifier with declared classes, in the order of the columns of its probabilities.
     #[must_use]
     pub fn with_classes(self, classes: Classes) -> Self {
         Self {
@@ -160,22 +158,22 @@ impl Classifier {
         }
     }
 
-    /// Name of the output that holds the probabilities.
+    /// Name of the output with the probabilities.
     #[must_use]
     pub fn probabilities(&self) -> &str {
         &self.probabilities.name
     }
 
-    /// Numbers in one row.
+    /// Number of features of a row.
     #[must_use]
     pub const fn features(&self) -> NonZeroUsize {
         self.features
     }
 
-    /// The prediction of each of `rows` rows. The outputs are those of a run, cut to these rows.
+    /// The predictions of `rows` rows, from the outputs of a run for these rows.
     ///
     /// # Errors
-    /// When an output is missing or hasn't the promised shape.
+    /// When an output is missing or has another shape.
     pub fn predictions(
         &self,
         outputs: &[TensorView<'_>],
@@ -211,21 +209,21 @@ impl Classifier {
     fn confidence(&self, label: &Class, row: &[f32]) -> Option<f32> {
         let (_, best) = argmax(row);
         if best.is_nan() {
-            // Nothing can be said of the row.
+            // The row has no highest probability.
             return Some(best);
         }
         let column = self.label_columns.column(label, row)?;
         row.get(column).copied()
     }
 
-    /// Whether trial runs can show anything: there are labels, and the model doesn't say its classes.
+    /// Whether labels are learned from trial runs: there are labels, and the model doesn't declare its classes.
     #[must_use]
     pub const fn learns_labels(&self) -> bool {
         self.labels.is_some() && matches!(self.label_columns, LabelColumns::Learned(_))
     }
 
-    /// Learns from a trial run which probability belongs to which label. Does nothing where the
-    /// outputs aren't as promised. The rows should differ: zeros show one label.
+    /// Learns the columns of labels from a trial run. Outputs of another shape are ignored. The rows should differ,
+    /// since equal rows show only one label.
     pub fn learn(&mut self, outputs: &[TensorView<'_>], rows: NonZeroUsize) {
         let Ok(Some(labels)) = self.label_rows(outputs, rows) else {
             return;
@@ -235,7 +233,7 @@ impl Classifier {
         };
         let mut before = None;
         for (label, row) in labels.iter().zip(probabilities) {
-            // A batch of zeros shows no more than one row of them.
+            // Equal rows of a batch count once.
             if before != Some((label, row)) {
                 self.label_columns.learn(label.clone(), row);
             }
@@ -243,8 +241,7 @@ impl Classifier {
         }
     }
 
-    /// Checks on a trial run that the outputs are what they were taken for, and learns from it
-    /// ([`Self::learn`]).
+    /// Checks the outputs of a trial run, and learns from them ([`Self::learn`]).
     ///
     /// # Errors
     /// When a shape is wrong or a row of probabilities doesn't sum to 1.
@@ -256,8 +253,8 @@ impl Classifier {
         for row in self.probability_rows(outputs, rows)? {
             let sum: f32 = row.iter().sum();
             if sum.is_nan() {
-                // The trial's numbers are outside of what the model can take, the logarithm of 0 for
-                // example. That says nothing about others.
+                // The generated values are invalid for the model, such as 0 for a logarithm. That shows
+                // nothing about valid ones.
                 continue;
             }
             let probable = row

@@ -35,8 +35,8 @@ macro_rules! elements {
         )+
 
         impl Data {
-            /// Zeros: `false`, 0 and empty strings. Allocates all of them at once, so `count` must
-            /// have been bounded.
+            /// Zeros: `false`, 0 and empty strings. Allocates all of them, so the caller must limit
+            /// `count`.
             #[must_use]
             pub fn zeros(element: ElementType, count: usize) -> Self {
                 match element {
@@ -60,7 +60,7 @@ macro_rules! elements {
                 }
             }
 
-            /// One after another; None when there is none or their types differ.
+            /// The parts, concatenated. None when there is none or their types differ.
             pub(crate) fn concatenate(parts: &[&Self]) -> Option<Self> {
                 let count = parts.iter().map(|part| part.view().len()).sum();
                 match parts.first()? {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// All types that ONNX Runtime has tensors of and a server can carry: not its 2-, 4- and 8-bit
-/// floats and integers below a byte, nor complex numbers, which no client protocol has.
+/// Element types of ONNX Runtime that requests can carry. No client protocol has the others: floats of 8 bits and
+/// less, integers below a byte, and complex numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ElementType {
     /// True or false, a byte each.
@@ -32,7 +32,7 @@ pub enum ElementType {
     F32,
     /// 64-bit float.
     F64,
-    /// UTF-8 string without NUL, which ONNX Runtime would end it at.
+    /// UTF-8 string without NUL, at which ONNX Runtime would end it.
     String,
 }
 
@@ -55,7 +55,7 @@ impl ElementType {
         Self::String,
     ];
 
-    /// Bytes of one element; None for strings, which differ.
+    /// Bytes of one element. None for strings, whose length varies.
     #[must_use]
     pub const fn bytes(self) -> Option<usize> {
         match self {

@@ -20,12 +20,11 @@ use crate::data::Data;
 use crate::signature::{Dimension, Port, Signature};
 use crate::tensor::{Tensor, element_count};
 
-/// Most elements of a trial input: a model may declare any fixed length.
+/// Maximum number of elements of a generated input: a model may declare any fixed length.
 const MAX_ELEMENTS: usize = 1 << 26;
 
-/// Inputs of numbers that differ, for one row: integers of 1 and 0, which are valid where a model
-/// takes positions in a table or a mask, and floats from -0.75 to 0.75. Free dimensions are 1 long.
-/// None when nothing can be made up: an input isn't a tensor, doesn't say its rank, or would have more
+/// Inputs of one row with varied values: integers 1 and 0, which are valid as table positions and masks, and floats
+/// from -0.75 to 0.75. Free dimensions have length 1. None where an input isn't a tensor, has no rank, or has more
 /// than 2^26 elements.
 pub(crate) fn varied_inputs(signature: &Signature) -> Option<Vec<Tensor>> {
     let varied = |port: &Port| {
@@ -40,23 +39,22 @@ pub(crate) fn varied_inputs(signature: &Signature) -> Option<Vec<Tensor>> {
     signature.required_inputs().map(varied).collect()
 }
 
-/// An output whose rows aren't those that went in.
+/// An output with another number of rows than the inputs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the model's output {output} came as {given} for {rows} rows")]
+#[error("the model's output {output} is {given} for {rows} rows")]
 pub struct RowCountMismatch {
     /// The output.
     pub output: String,
-    /// What came: `float32[1, 3]`.
+    /// Its type and shape: `float32[1, 3]`.
     pub given: String,
-    /// Rows that went in.
+    /// Rows of the inputs.
     pub rows: usize,
 }
 
-/// Whether the outputs of a run with `rows` rows have as many rows. A model whose outputs don't can't
-/// be batched, whatever it declares.
+/// Checks that each output of a run has `rows` rows. Otherwise the model can't be batched, whatever it declares.
 ///
 /// # Errors
-/// The first output with another number of rows, scalars among them.
+/// The first output with another number of rows, or a scalar.
 pub fn check_row_counts(
     signature: &Signature,
     outputs: &[Tensor],

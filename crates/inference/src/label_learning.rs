@@ -1,4 +1,4 @@
-//! Which of a classifier's probabilities is that of which label.
+//! Trial runs from which a classifier learns the columns of its labels.
 
 use std::num::NonZeroUsize;
 
@@ -7,16 +7,14 @@ use crate::cancel::CancelHandle;
 use crate::classifier::Classifier;
 use crate::tensor::Tensor;
 
-/// Sizes of the numbers in rows that follow each other: what features are like isn't known, and rows
-/// alike would have the same label.
+/// Scales of consecutive rows. The range of the features is unknown, and similar rows would have the same label.
 const SCALES: [f32; 4] = [0.1, 1.0, 10.0, 100.0];
 
-/// Rows that are run at least. A few don't show which probability is that of a label: the first may be
-/// one of those whose label isn't that of the highest.
+/// Minimum number of rows. A few aren't sufficient: the label of a row may not be that of its highest probability.
 const ROWS: usize = 32;
 
-/// Runs rows of random numbers, the same at each start and so many `batch_rows`, and has the classifier
-/// learn its labels from them. A run that fails shows nothing.
+/// Runs rows of random numbers in batches of `batch_rows`, and lets the classifier learn its labels from them. The
+/// numbers are the same at each start. A run that fails is ignored.
 pub fn learn_labels(
     backend: &mut dyn Backend,
     classifier: &mut Classifier,

@@ -1,8 +1,23 @@
-//! Models that can be run, and what their answers mean.
+//! Loaded models: tensors in, tensors out.
 //!
-//! [`Backend`] is a loaded model on one thread; [`onnx`] is the backend on ONNX Runtime and the only
-//! place that names it. [`Classifier`] reads a backend's outputs as classes with a confidence and is
-//! pure, as is [`independence`], which feeds a model before it serves.
+//! - [`Backend`] is a loaded model on one thread. [`onnx`] has the backend on ONNX Runtime, and nothing else
+//!   names that library.
+//! - [`Signature`] declares the inputs and outputs of a model, [`Tensor`] holds their values.
+//! - [`Classifier`] reads outputs as classes with a confidence.
+//! - [`independence`] checks by trial runs whether rows may share a batch.
+//!
+//! ```
+//! use springtide_inference::{Dimension, ElementType, Port, Signature, Tensor};
+//!
+//! let signature = Signature {
+//!     inputs: vec![Port::tensor("x", ElementType::F32, [Dimension::Any, Dimension::Fixed(2)])],
+//!     outputs: vec![Port::tensor("y", ElementType::F32, [Dimension::Any])],
+//! };
+//! let rows = Tensor::new(vec![3, 2], vec![0.0_f32; 6])?;
+//! assert!(signature.check(&[&rows]).is_ok());
+//! assert!(signature.has_row_axis());
+//! # Ok::<(), springtide_inference::ShapeMismatch>(())
+//! ```
 
 pub mod backend;
 pub mod cancel;

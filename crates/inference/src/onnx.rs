@@ -1,8 +1,7 @@
 //! Models on ONNX Runtime.
 //!
-//! A [`Runtime`] is the library, loaded once. [`Runtime::select`] finds out what it can run on, an
-//! [`OnnxModel`] is a file that was found fit to be loaded, and each of its sessions is an
-//! [`OnnxBackend`].
+//! [`Runtime`] is the library, which is loaded once. [`Runtime::select`] checks an execution provider.
+//! [`OnnxModel`] is a checked model file, and each of its sessions is an [`OnnxBackend`].
 
 mod edited_model;
 mod external_data;

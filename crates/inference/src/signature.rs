@@ -1,11 +1,11 @@
-//! What a model takes and gives.
+//! Declarations of a model's inputs and outputs.
 
 use std::fmt;
 
 use crate::element::ElementType;
 use crate::tensor::Tensor;
 
-/// Length of a dimension as a model declares it.
+/// Declared length of a dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dimension {
     /// Any length.
@@ -23,12 +23,12 @@ impl fmt::Display for Dimension {
     }
 }
 
-/// What kind of value a port has.
+/// Kind of a port's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortKind {
     /// A tensor of these elements.
     Tensor(ElementType),
-    /// A sequence, a map, or a tensor of elements that aren't served, as ONNX Runtime names it.
+    /// A sequence, a map, or a tensor of an unsupported type, by its name in ONNX Runtime.
     Other(String),
 }
 
@@ -39,22 +39,21 @@ pub struct Port {
     pub name: String,
     /// Its values.
     pub kind: PortKind,
-    /// Its shape: empty for a scalar, None where the model doesn't say so much as the rank, and for
-    /// values that aren't tensors.
+    /// Its shape: empty for a scalar. None for an unknown rank, and for values that aren't tensors.
     pub shape: Option<Vec<Dimension>>,
-    /// Whether an input may be left out: the model has a value of its own for it.
+    /// Whether an input is optional: the model has a default value for it.
     pub optional: bool,
 }
 
-/// A tensor that an input doesn't take.
+/// A tensor of the wrong type or shape for an input.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("input {name} takes {expected}, not {given}")]
 pub struct PortMismatch {
     /// The input.
     pub name: String,
-    /// What it takes: `float32[N, 4]`.
+    /// Expected type and shape: `float32[N, 4]`.
     pub expected: String,
-    /// What was given: `float32[1, 5]`.
+    /// Given type and shape: `float32[1, 5]`.
     pub given: String,
 }
 
@@ -74,7 +73,7 @@ impl Port {
         }
     }
 
-    /// The elements' type; None where the values aren't tensors that are served.
+    /// The element type. None where the values aren't tensors of a supported type.
     #[must_use]
     pub const fn element(&self) -> Option<ElementType> {
         match self.kind {
@@ -88,10 +87,10 @@ impl Port {
         matches!(self.shape.as_deref(), Some([Dimension::Any, ..]))
     }
 
-    /// Whether the port, an input, takes the tensor.
+    /// Checks a tensor for an input.
     ///
     /// # Errors
-    /// When type, rank or a fixed dimension differ.
+    /// When the type, the rank or a fixed dimension differs.
     pub fn check(&self, tensor: &Tensor) -> Result<(), PortMismatch> {
         let fits = |(given, declared): (&usize, &Dimension)| match declared {
             Dimension::Any => true,
@@ -139,31 +138,30 @@ impl fmt::Display for Port {
     }
 }
 
-/// What a model takes and gives.
+/// Inputs and outputs of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// Inputs in the model's order: first those that each request has to give, then those that it may
-    /// leave out.
+    /// Inputs in the model's order: first the required ones, then the optional ones.
     pub inputs: Vec<Port>,
     /// Outputs in the model's order.
     pub outputs: Vec<Port>,
 }
 
 impl Signature {
-    /// The outputs that a run gives, in the order in which it gives them: those that are tensors.
-    /// What else a model has, the maps of a classifier with zipmap for example, isn't given.
+    /// The outputs of a run, in its order: those that are tensors. Other outputs are dropped, such as the maps of a
+    /// classifier with a ZipMap.
     pub fn tensor_outputs(&self) -> impl Iterator<Item = &Port> {
         self.outputs.iter().filter(|port| port.element().is_some())
     }
 
-    /// The inputs that each request has to give.
+    /// The inputs that each request must have.
     pub fn required_inputs(&self) -> impl Iterator<Item = &Port> {
         self.inputs.iter().filter(|port| !port.optional)
     }
 
-    /// Whether inputs and outputs can have rows, which several requests could share a run by: every
-    /// required input is a tensor whose first dimension is free, and there is an output. What the model
-    /// declares of its outputs isn't asked: some exporters declare one row and give as many as went in.
+    /// Whether there is an axis of rows, along which requests can be stacked: every required input is a tensor whose
+    /// first dimension is free, and there is an output. The declared shape of outputs is ignored, since some
+    /// exporters declare one row for any number.
     #[must_use]
     pub fn has_row_axis(&self) -> bool {
         let takes_rows = |port: &Port| port.element().is_some() && port.has_rows();
@@ -172,12 +170,11 @@ impl Signature {
             && self.tensor_outputs().next().is_some()
     }
 
-    /// Whether the model takes these tensors, given in the order of its required inputs.
+    /// Checks tensors in the order of the required inputs. Lengths that must be equal between inputs are left to
+    /// the run.
     ///
     /// # Errors
-    /// The first input that doesn't take its tensor.
-    ///
-    /// Lengths that must be equal between inputs are left to the run.
+    /// The first mismatch.
     pub fn check(&self, tensors: &[&Tensor]) -> Result<(), SignatureMismatch> {
         let expected = self.required_inputs().count();
         if tensors.len() != expected {
@@ -193,15 +190,15 @@ impl Signature {
     }
 }
 
-/// Tensors that a model doesn't take.
+/// Tensors that don't match a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureMismatch {
-    /// Too many or too few.
+    /// Their number is wrong.
     #[error("the model has {expected} inputs, {given} were given")]
     Count {
-        /// Inputs of the model.
+        /// Number of required inputs.
         expected: usize,
-        /// Tensors that were given.
+        /// Number of tensors.
         given: usize,
     },
     /// One has a wrong type or shape.

@@ -1,4 +1,4 @@
-//! What goes into a model and what comes out.
+//! Tensors: the inputs and outputs of a run.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::data::{Data, DataView};
 use crate::element::ElementType;
 
-/// A row-major array of any rank. There are as many elements as the shape says.
+/// A row-major array of any rank, with exactly the elements of its shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
@@ -17,17 +17,17 @@ pub struct Tensor {
 /// A shape doesn't fit the elements.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeMismatch {
-    /// It has more or fewer elements.
+    /// It has another number of elements.
     #[error("the shape {shape:?} has {expected} elements, not {elements}")]
     Count {
         /// The shape.
         shape: Vec<usize>,
-        /// Elements that it has.
+        /// Elements of the shape.
         expected: usize,
-        /// Elements that were given.
+        /// Given elements.
         elements: usize,
     },
-    /// Nothing can have it.
+    /// It is too large for any tensor.
     #[error("the shape {shape:?} is too large")]
     TooLarge {
         /// The shape.
@@ -35,12 +35,12 @@ pub enum ShapeMismatch {
     },
 }
 
-/// Most elements of a tensor and most of a dimension: their bytes must be addressable, whatever
-/// their type.
+/// Maximum number of elements of a tensor, and maximum length of a dimension: the bytes must be addressable for any
+/// element type.
 const MAX_ELEMENTS: usize = isize::MAX.unsigned_abs() / size_of::<String>();
 
-/// Number of elements that a shape has, 1 for a scalar. None when it or a dimension is more than any
-/// tensor can have, so a client's shape can be judged before anything is allocated for it.
+/// Number of elements of a shape; 1 for a scalar. None when it or a dimension is too large for any tensor, so that a
+/// client's shape can be checked before anything is allocated.
 #[must_use]
 pub fn element_count(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1_usize, |count, &length| {
@@ -68,11 +68,10 @@ impl Tensor {
         }
     }
 
-    /// Zeros: `false`, 0 and empty strings. Allocates all of them at once, so the shape must have
-    /// been bounded.
+    /// Zeros: `false`, 0 and empty strings. Allocates all of them, so the caller must limit the shape.
     ///
     /// # Errors
-    /// When nothing can have the shape.
+    /// When the shape is too large for any tensor.
     pub fn zeros(element: ElementType, shape: Vec<usize>) -> Result<Self, ShapeMismatch> {
         match element_count(&shape) {
             Some(count) => {
@@ -113,8 +112,8 @@ impl Tensor {
         self.shape.first().copied().unwrap_or(1)
     }
 
-    /// The rows of all tensors, in their order. None when there is no tensor, one is a scalar, or
-    /// they differ in anything but their number of rows.
+    /// The rows of all tensors, concatenated. None when there is no tensor, one is a scalar, or they differ in more
+    /// than the number of rows.
     #[must_use]
     pub fn stack(tensors: &[&Self]) -> Option<Self> {
         let (_, row) = tensors.first()?.shape.split_first()?;
@@ -131,7 +130,7 @@ impl Tensor {
         Self::new(shape, Data::concatenate(&parts)?).ok()
     }
 
-    /// The whole tensor, borrowed.
+    /// A view of the tensor.
     #[must_use]
     pub fn view(&self) -> TensorView<'_> {
         TensorView {
@@ -140,7 +139,7 @@ impl Tensor {
         }
     }
 
-    /// Some of the rows. None for a scalar and beyond the last row.
+    /// A view of some rows. None for a scalar and beyond the last row.
     #[must_use]
     pub fn view_rows(&self, rows: Range<usize>) -> Option<TensorView<'_>> {
         let (&length, row) = self.shape.split_first()?;
@@ -148,7 +147,7 @@ impl Tensor {
             return None;
         }
         let count = rows.end.checked_sub(rows.start)?;
-        // Where a later dimension is 0 there are rows, but no elements.
+        // Where a later dimension is 0, there are rows without elements.
         let width = self.data.view().len().checked_div(length).unwrap_or(0);
         Some(TensorView {
             shape: Cow::Owned([&[count], row].concat()),
@@ -157,7 +156,7 @@ impl Tensor {
     }
 }
 
-/// A tensor, borrowed: all of it or some of its rows, without a copy of the elements.
+/// A view of a tensor or of some of its rows, without a copy of the elements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorView<'a> {
     shape: Cow<'a, [usize]>,
@@ -193,7 +192,7 @@ impl<'a> TensorView<'a> {
     }
 }
 
-/// Reads `float32[2, 4]`.
+/// For example `float32[2, 4]`.
 impl fmt::Display for TensorView<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}{:?}", self.element(), self.shape)

@@ -1,21 +1,20 @@
-//! How the processors that a server may use are divided.
+//! Division of the available CPUs among workers.
 
 use std::num::NonZeroUsize;
 use std::thread;
 
-/// Threads that run a model.
+/// Threads of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threads {
-    /// Batches that run at the same time, each on a session of its own.
+    /// Number of workers, which run batches concurrently, each in its own session.
     pub workers: NonZeroUsize,
-    /// Threads that work on one batch.
+    /// Threads per worker.
     pub per_worker: NonZeroUsize,
 }
 
 impl Threads {
-    /// Divides `processors` among `workers`, or chooses the workers: one for every two processors,
-    /// so that a large model still gains from a second thread and a small one, which doesn't, runs
-    /// several batches at once.
+    /// Divides `processors` among `workers`. The default is one worker for every two CPUs: a large model benefits
+    /// from a second thread, and a small one runs several batches concurrently.
     #[must_use]
     pub fn divide(processors: NonZeroUsize, workers: Option<NonZeroUsize>) -> Self {
         let share = |count: NonZeroUsize, by: usize| {
@@ -29,15 +28,14 @@ impl Threads {
     }
 }
 
-/// Processors that this process may use: the smallest of the machine's, the affinity mask's and the
-/// cgroup's CPU quota, rounded down and at least 1. ONNX Runtime by itself would count the machine's,
-/// and a pod with a quota of 2 on a host with 64 would be throttled.
+/// CPUs that this process may use: the minimum of the machine's CPUs, the affinity mask and the CPU quota of the
+/// cgroup, rounded down, at least 1. ONNX Runtime itself would count the machine's CPUs, and a pod with a quota of 2
+/// on a host with 64 CPUs would be throttled.
 ///
-/// The [standard library](https://doc.rust-lang.org/std/thread/fn.available_parallelism.html) knows
-/// the quota of cgroups v1 and v2, the smallest of the process's own group and of all above it. A
-/// fraction is rounded down: of a quota of 1.5, one thread that computes without being throttled
-/// leaves the half for the threads that speak HTTP. Below 1 there is nothing to round to, and
-/// batches are throttled, as whoever set the quota wanted.
+/// The [standard library](https://doc.rust-lang.org/std/thread/fn.available_parallelism.html) reads the quota of
+/// cgroups v1 and v2: the minimum of the process's group and its parents. A fraction is rounded down. With a quota
+/// of 1.5, one inference thread runs unthrottled and leaves half a CPU for the threads of HTTP. A quota below 1
+/// throttles batches.
 #[must_use]
 pub fn available_processors() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)

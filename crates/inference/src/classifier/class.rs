@@ -1,10 +1,10 @@
 //! The class of a row.
 
-/// What a row was taken for.
+/// Predicted class of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// A label of the model, or the class's position where it has none.
+    /// An integer label, or the position of the class where the model has no labels.
     Number(i64),
-    /// A label of the model.
+    /// A string label.
     Name(String),
 }

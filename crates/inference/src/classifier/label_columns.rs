@@ -1,7 +1,7 @@
-//! Which column of a classifier's probabilities is that of a label.
+//! Columns of labels in the probabilities of a classifier.
 //!
-//! Where the model says its classes, they are the columns. Where it doesn't, trial runs show which
-//! column is the highest in rows of a label. That is taken for the label's own in three ways:
+//! Declared classes are in the order of the columns. Otherwise, trial runs show the highest column of rows with a
+//! label. It is taken as the label's column in three cases:
 //!
 //! - Labels are positions: each one seen was a column's number, most rows had the label of their highest
 //!   column, and a label at least as large was among these. Exporters sort classes, so that `n` classes
@@ -10,7 +10,7 @@
 //! - The label wasn't seen, and labels and highest columns always went together: it is the only column
 //!   that is left, or the row's own highest one if that is no other label's, and integers stay sorted.
 //!
-//! A label that can't be placed has no confidence: a wrong one would be worse.
+//! A label without a known column has no confidence: a wrong one would be worse.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,7 +35,7 @@ impl Classes {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
@@ -49,15 +49,15 @@ impl Classes {
     }
 }
 
-/// What is known of the columns.
+/// Columns of labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum LabelColumns {
-    /// The model says it.
+    /// The model declares its classes.
     Declared {
         classes: Vec<Class>,
         columns: HashMap<Class, usize>,
     },
-    /// Trial runs have shown it.
+    /// Learned from trial runs.
     Learned(Observations),
 }
 
@@ -74,7 +74,7 @@ impl LabelColumns {
         Self::Declared { classes, columns }
     }
 
-    /// The class of one of so many columns, where the model says it.
+    /// The class of a column, where the model declares as many classes as there are columns.
     pub(super) fn class(&self, column: usize, columns: usize) -> Option<Class> {
         match self {
             Self::Declared { classes, .. } if classes.len() == columns => {
@@ -84,10 +84,10 @@ impl LabelColumns {
         }
     }
 
-    /// The column of a row's label. None where it isn't known.
+    /// The column of a row's label. None where it is unknown.
     pub(super) fn column(&self, label: &Class, row: &[f32]) -> Option<usize> {
         match self {
-            // Else they are those of something else, or two columns are of one class.
+            // Otherwise the declared classes belong to something else, or two columns have one class.
             Self::Declared { columns, .. } if columns.len() == row.len() => {
                 columns.get(label).copied()
             }
@@ -103,19 +103,19 @@ impl LabelColumns {
     }
 }
 
-/// What the rows of trial runs have shown: only those with one highest column.
+/// Observations of trial runs, from rows with a unique highest column.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Observations {
-    /// Rows by label and highest column.
+    /// Number of rows by label and highest column.
     rows: HashMap<Class, HashMap<usize, usize>>,
-    /// The columns that most rows of a label had.
+    /// Highest column of most rows of a label.
     columns: HashMap<Class, usize>,
-    /// Whether labels and highest columns can be told from each other.
+    /// Whether labels and highest columns determine each other.
     follows: bool,
     positions: Positions,
 }
 
-/// Whether labels are the numbers of their columns.
+/// Evidence that labels are the numbers of their columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Positions {
     /// Rows whose label is their highest column, and others.
@@ -162,7 +162,7 @@ impl Observations {
         self.find_own_columns();
     }
 
-    /// Finds the columns that are a label's own.
+    /// Finds the columns that belong to one label.
     fn find_own_columns(&mut self) {
         let most = self.rows.iter().filter_map(|(label, columns)| {
             let all: usize = columns.values().sum();
@@ -196,7 +196,7 @@ impl Observations {
             && let Some(position) = position
             && is_best(position)
         {
-            // Whether the label is a position or goes with the highest.
+            // Both rules give this column.
             return Some(position);
         }
         if !self.follows || self.rows.contains_key(label) {
@@ -207,13 +207,13 @@ impl Observations {
         if let (Some(only), None) = (left.next(), left.next()) {
             return Some(only).filter(|only| self.is_in_order(label, *only));
         }
-        // A position would be another column.
+        // A label that is a position would have another column.
         let is_undecided = position.is_some() && self.positions.may_hold();
         let free = (0..row.len()).find(|column| is_best(*column) && !taken.contains(column));
         free.filter(|free| !is_undecided && self.is_in_order(label, *free))
     }
 
-    /// Whether integers stay sorted where a label has this column, as exporters leave them.
+    /// Whether integer labels stay sorted if a label has this column. Exporters sort them.
     fn is_in_order(&self, label: &Class, column: usize) -> bool {
         let Class::Number(number) = label else {
             return true;
@@ -225,7 +225,7 @@ impl Observations {
     }
 }
 
-/// A label as the number of one of so many columns.
+/// A label as the number of a column.
 fn position(label: &Class, columns: usize) -> Option<usize> {
     match label {
         Class::Number(number) => usize::try_from(*number)
@@ -235,8 +235,7 @@ fn position(label: &Class, columns: usize) -> Option<usize> {
     }
 }
 
-/// Position and value of the highest number, the first of equal ones; NaN where any number is NaN,
-/// since nothing can be said of the row then.
+/// Position and value of the highest number, the first of equal ones. NaN if any number is NaN.
 pub(super) fn argmax(row: &[f32]) -> (usize, f32) {
     let mut best = (0, f32::NEG_INFINITY);
     for (position, &number) in row.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Tries to show that a row's outputs depend on the rows beside it.
+//! Trial runs that try to show a dependence between the rows of a batch.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -10,32 +10,31 @@ use crate::backend::Backend;
 use crate::signature::Signature;
 use crate::tensor::{Tensor, TensorView};
 
-/// Rows of a full trial, each of another kind.
+/// Rows of a full check, each of another distribution.
 const ROWS: usize = 8;
 
-/// Most rows that are made up to have so many that the model runs on.
+/// Maximum number of generated rows to find enough valid ones.
 const MAX_TRIES: usize = 3 * ROWS;
 
-/// Most rows of one batch of a trial.
+/// Maximum number of rows of a batch.
 const MAX_BATCH: usize = 64;
 
-/// Most elements of one batch of a trial: a full batch of large images takes gigabytes and shows
-/// nothing that a smaller one doesn't.
+/// Maximum number of elements of a batch: a full batch of large images takes gigabytes and shows no more than a
+/// smaller one.
 const MAX_BATCH_ELEMENTS: usize = 1 << 24;
 
-/// How much is tried.
+/// Effort of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// Two batches: a look at a model whose rows are proven independent.
+    /// Two batches, for a model whose rows are proven independent.
     Quick,
-    /// Batches of several sizes with each row at several places, with rows of two lengths where
-    /// lengths are free.
+    /// Batches of several sizes, with each row at several positions. Rows have two lengths where lengths are free.
     Full,
 }
 
 impl Effort {
-    /// Longest that a trial goes on to run the model: a start waits for it.
-    const fn longest(self) -> Duration {
+    /// Maximum time of a check, which delays the start.
+    const fn max_time(self) -> Duration {
         match self {
             Self::Quick => Duration::from_secs(10),
             Self::Full => Duration::from_secs(60),
@@ -43,19 +42,19 @@ impl Effort {
     }
 }
 
-/// What a trial has shown.
+/// Outcome of a check.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CheckOutcome {
-    /// In every batch that was tried each row gave what it gives alone.
+    /// No difference was found.
     Passed,
-    /// A row gave something else.
+    /// A row in a batch differs from the row alone.
     Refuted(String),
-    /// The model doesn't run on anything that could be made up, or takes too long.
+    /// The model fails on all generated rows, or the check takes too long.
     Impossible(String),
 }
 
-/// Joins rows into batches of at most `max_rows` and compares each row with what it gives alone.
-/// `source` is what the model is known to run on, `elapsed` the time since the trial began.
+/// Runs rows alone and in batches of at most `max_rows`, and compares the outputs. `source` gives rows that the model
+/// accepts, `elapsed` the time since the warm-up began.
 pub fn check_independence(
     backend: &mut dyn Backend,
     generator: &RowGenerator<'_>,
@@ -74,8 +73,8 @@ pub fn check_independence(
     };
     let mut sources = vec![source];
     if effort == Effort::Full && (generator.has_free_lengths() || source == RowSource::Owner) {
-        // Rows of another length, of the same making: what mixes may need more than one of them. Beside
-        // those of an owner, which may be few and alike, rows that are made up.
+        // Rows of another length: a dependence may show only with a certain length. The rows of an owner may be few
+        // and similar, so generated rows are added.
         let others = generator
             .sources()
             .into_iter()
@@ -90,12 +89,12 @@ pub fn check_independence(
         }
     }
     if check.is_late() {
-        let seconds = effort.longest().as_secs();
+        let seconds = effort.max_time().as_secs();
         CheckOutcome::Impossible(format!("its trial runs take longer than {seconds} s"))
     } else if tried {
         CheckOutcome::Passed
     } else {
-        let message = "the model runs on no two made-up rows for which it gives different outputs";
+        let message = "the model accepts no two generated rows with different outputs";
         CheckOutcome::Impossible(message.to_owned())
     }
 }
@@ -108,7 +107,7 @@ struct IndependenceCheck<'a> {
     elapsed: &'a dyn Fn() -> Duration,
 }
 
-/// A row, and what it gives alone.
+/// A row and its outputs alone.
 struct Row {
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
@@ -116,7 +115,7 @@ struct Row {
 
 impl IndependenceCheck<'_> {
     fn is_late(&self) -> bool {
-        (self.elapsed)() > self.effort.longest()
+        (self.elapsed)() > self.effort.max_time()
     }
 
     fn runs(&mut self, generator: &RowGenerator<'_>, source: RowSource) -> bool {
@@ -130,7 +129,7 @@ impl IndependenceCheck<'_> {
         self.backend.try_run(&inputs).ok()
     }
 
-    /// Whether any batch could be tried, of rows that give different outputs.
+    /// Returns whether a batch was tried with rows of different outputs.
     fn compare_rows_of(
         &mut self,
         generator: &RowGenerator<'_>,
@@ -148,7 +147,7 @@ impl IndependenceCheck<'_> {
             let Some(inputs) = generator.row(source, number) else {
                 continue;
             };
-            // Rows outside of what the model can take say nothing.
+            // Rows that the model rejects show nothing.
             let Some(outputs) = self.run(&inputs) else {
                 continue;
             };
@@ -175,7 +174,7 @@ impl IndependenceCheck<'_> {
             }
             self.check(&rows, &batch)?;
         }
-        // Rows that all give the same would hardly give anything else in a batch.
+        // Rows with equal outputs would hardly differ in a batch.
         let differs = |row: &Row| compare(&views(&rows[0].outputs), &views(&row.outputs)).is_err();
         Ok(rows.iter().any(differs))
     }
@@ -183,7 +182,7 @@ impl IndependenceCheck<'_> {
     fn is_repeatable(&mut self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<(), String> {
         let again = self.run(inputs).unwrap_or_default();
         compare(&views(outputs), &views(&again)).map_err(|difference| {
-            format!("the same row gives something else when it runs again: {difference}")
+            format!("the same row gives other outputs when it runs again: {difference}")
         })
     }
 
@@ -201,7 +200,7 @@ impl IndependenceCheck<'_> {
                 Tensor::stack(&parts)
             })
             .collect();
-        let inputs = inputs.ok_or("rows of the same shape can't be joined")?;
+        let inputs = inputs.ok_or("rows of the same shape can't be stacked")?;
         let outputs = self
             .run(&inputs)
             .ok_or_else(|| format!("{count} rows that run alone fail together"))?;
@@ -214,7 +213,7 @@ impl IndependenceCheck<'_> {
                 .collect();
             let batched = batched.unwrap_or_default();
             compare(&views(&rows[*row].outputs), &batched).map_err(|difference| {
-                format!("in a batch of {count} a row gives something else than alone: {difference}")
+                format!("in a batch of {count} a row gives other outputs than alone: {difference}")
             })?;
         }
         Ok(())
@@ -225,7 +224,7 @@ fn views(tensors: &[Tensor]) -> Vec<TensorView<'_>> {
     tensors.iter().map(Tensor::view).collect()
 }
 
-/// Which rows, of so many, are joined, in which order.
+/// The batches to try, as indices of rows.
 fn batches(rows: usize, most: usize, effort: Effort) -> Vec<Vec<usize>> {
     let mut random = Rng::with_seed(7);
     let mut full: Vec<usize> = (0..most).map(|place| place % rows).collect();

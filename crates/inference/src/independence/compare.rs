@@ -1,18 +1,18 @@
-//! Whether a row gives in a batch what it gives alone.
+//! Compares the outputs of a row in a batch with those of the row alone.
 
 use std::fmt;
 
 use crate::data::DataView;
 use crate::tensor::TensorView;
 
-/// How far two floats may be apart and be the same. Kernels for other sizes of a batch add in another
-/// order; over the depth of a network that stays below.
+/// Maximum difference of two floats that count as equal. Kernels for other batch sizes add in another order, and the
+/// rounding over the depth of a network stays below this.
 #[derive(Debug, Clone, Copy)]
 struct Tolerance {
-    /// As a part of the larger one.
+    /// Relative to the larger float.
     of_element: f64,
-    /// As a part of the root mean square of the row's output, for what is left of larger numbers. Less,
-    /// as an output may have pixels beside probabilities.
+    /// Relative to the root mean square of the row's output, for small differences of large numbers. This is lower,
+    /// since an output may have pixels beside probabilities.
     of_output: f64,
 }
 
@@ -28,27 +28,27 @@ const SAME_16_BITS: Tolerance = Tolerance {
     of_output: 2e-3,
 };
 
-/// Where a row in a batch isn't what it is alone.
+/// A difference between a row in a batch and alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// Position of the output.
     pub output: usize,
-    /// What differs.
+    /// Kind of the difference.
     pub kind: DifferenceKind,
 }
 
 /// How two outputs differ.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DifferenceKind {
-    /// There are more or fewer outputs.
+    /// The number of outputs differs.
     Count,
-    /// One has another shape or type.
+    /// A shape or type differs.
     Shape,
-    /// An element differs, for instance these two, as text of at most 64 bytes.
+    /// An element differs. The values are texts of at most 64 characters.
     Element {
-        /// What the row gives alone.
+        /// Its value for the row alone.
         alone: String,
-        /// What it gives in a batch.
+        /// Its value in the batch.
         batched: String,
     },
 }
@@ -67,8 +67,9 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares a row's outputs in a batch with those of the row alone. Floats agree within a part in a
-/// thousand, or in ten thousand of what the output's elements usually are; integers, truth values and strings exactly. NaN agrees with NaN only.
+/// Compares a row's outputs in a batch with those of the row alone. Floats may differ by 0.1 % of their value, or
+/// by 0.01 % of the root mean square of the output; 16-bit floats by 20 times as much. Integers, booleans and strings
+/// must be equal. NaN equals only NaN.
 ///
 /// # Errors
 /// The first difference.
@@ -119,7 +120,7 @@ fn first_difference(alone: DataView<'_>, batched: DataView<'_>) -> Option<Differ
     differ.map(|(alone, batched)| element(alone, batched))
 }
 
-/// Infinities are the same where they are equal, NaNs where both are.
+/// Infinities must be equal. NaN equals NaN.
 fn are_close(one: f64, other: f64, usual: f64, same: Tolerance) -> bool {
     if !one.is_finite() || !other.is_finite() {
         return one == other || (one.is_nan() && other.is_nan());

@@ -1,4 +1,4 @@
-//! Rows that are made up for trial runs.
+//! Generates rows for trial runs.
 
 use fastrand::Rng;
 use half::{bf16, f16};
@@ -10,14 +10,14 @@ use crate::element::ElementType;
 use crate::signature::{Dimension, Port, Signature};
 use crate::tensor::{Tensor, element_count};
 
-/// Lengths that free dimensions are tried with, in this order. The first ones let rows have a within
-/// in which they could mix; small images need 32 or more; some models only take 1.
+/// Lengths of free dimensions, in the order in which they are tried. The first ones give rows several elements that
+/// could mix. Small images need 32 or more. Some models accept only 1.
 const LENGTHS: [usize; 10] = [5, 12, 32, 64, 1, 2, 3, 16, 128, 224];
 
-/// Most elements of one made-up row where lengths are free.
+/// Maximum number of elements of a generated row with free lengths.
 const MAX_FREE_ELEMENTS: usize = 1 << 20;
 
-/// Where the elements of a made-up row come from, where the graph says nothing of them.
+/// Elements of a generated row where the graph gives no constraint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Filling {
     /// Integers 0 and 1, and empty strings.
@@ -28,23 +28,23 @@ enum Filling {
     Ones,
 }
 
-/// What rows are made of.
+/// Source of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowSource {
-    /// The rows that the model's owner ships.
+    /// The rows of the model's owner.
     Owner,
-    /// Made up, with free dimensions of this length where the graph doesn't say otherwise.
-    MadeUp(Recipe),
+    /// Generated rows.
+    Generated(Recipe),
 }
 
-/// How rows are made up.
+/// How rows are generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recipe {
     filling: Filling,
     length: usize,
 }
 
-/// Makes rows for a model.
+/// Generates rows for a model.
 #[derive(Debug)]
 pub struct RowGenerator<'a> {
     signature: &'a Signature,
@@ -53,8 +53,8 @@ pub struct RowGenerator<'a> {
 }
 
 impl<'a> RowGenerator<'a> {
-    /// A generator from what the graph says about valid inputs and from rows that the owner ships: each
-    /// has one tensor for each required input, with one row.
+    /// A generator from the constraints of the graph and the rows of the owner. Each row has one tensor for each
+    /// required input.
     #[must_use]
     pub const fn new(
         signature: &'a Signature,
@@ -68,7 +68,7 @@ impl<'a> RowGenerator<'a> {
         }
     }
 
-    /// What to make rows of, the most promising first.
+    /// The sources to try, the most promising first.
     #[must_use]
     pub fn sources(&self) -> Vec<RowSource> {
         let mut sources = Vec::new();
@@ -82,13 +82,13 @@ impl<'a> RowGenerator<'a> {
         };
         for filling in [Filling::Bits, Filling::Small, Filling::Ones] {
             for &length in lengths {
-                sources.push(RowSource::MadeUp(Recipe { filling, length }));
+                sources.push(RowSource::Generated(Recipe { filling, length }));
             }
         }
         sources
     }
 
-    /// Whether a dimension other than the rows' is free, so that its length has to be made up.
+    /// Whether a dimension other than the first is free, so that its length must be chosen.
     #[must_use]
     pub fn has_free_lengths(&self) -> bool {
         self.signature
@@ -97,9 +97,8 @@ impl<'a> RowGenerator<'a> {
             .any(|dimension| *dimension == Dimension::Any)
     }
 
-    /// A row: one tensor for each required input, whose free first dimension is 1 long. Rows of other
-    /// numbers differ in scale, offset and sign. None when nothing can be made up: an input isn't a
-    /// tensor, doesn't say its rank, or would have too many elements.
+    /// The row with this number: one tensor for each required input, whose free first dimension has length 1. Rows
+    /// differ in scale, offset and sign. None where an input isn't a tensor, has no rank, or has too many elements.
     #[must_use]
     pub fn row(&self, source: RowSource, number: usize) -> Option<Vec<Tensor>> {
         match source {
@@ -107,8 +106,8 @@ impl<'a> RowGenerator<'a> {
                 let index = number.checked_rem(self.owner.len())?;
                 self.owner.get(index).cloned()
             }
-            RowSource::MadeUp(recipe) => {
-                // The same row at every start: what is decided with it shall not change.
+            RowSource::Generated(recipe) => {
+                // The same row at every start, so that the decision is the same.
                 let mut random = Rng::with_seed(0x5eed_0000 + number as u64);
                 self.elements(recipe).filter(|all| *all <= MAX_ELEMENTS)?;
                 self.signature
@@ -119,7 +118,7 @@ impl<'a> RowGenerator<'a> {
         }
     }
 
-    /// Elements of all inputs of a row.
+    /// Number of elements of a row.
     fn elements(&self, recipe: Recipe) -> Option<usize> {
         let none = Candidate::default();
         let mut ports = self.signature.required_inputs();
@@ -141,7 +140,7 @@ impl<'a> RowGenerator<'a> {
         let candidate = self.candidates.inputs.get(&port.name).unwrap_or(&none);
         let shape = shape(port, candidate, recipe.length)?;
         let count = element_count(&shape)?;
-        // A scalar is its only column.
+        // A scalar is one column.
         let width = Some(shape.last().map_or(1, |width| *width)).filter(|width| *width > 0)?;
         let values = |position: usize| {
             let column = candidate.columns.get(&(position % width));
@@ -266,13 +265,13 @@ impl Filling {
     }
 }
 
-/// How the floats of a row lie: rows that differ in nothing but their noise would hide that a scale
-/// is taken from all of them.
+/// Distribution of the floats of a row. Rows with the same distribution would hide a scale that is computed over all
+/// of them.
 #[derive(Debug, Clone, Copy)]
 struct Distribution {
     scale: f64,
     offset: f64,
-    /// Part of the elements that are 0.
+    /// Fraction of elements that are 0.
     zeros: f64,
 }
 
@@ -299,7 +298,7 @@ impl Distribution {
         if random.f64() < self.zeros {
             return 0.0;
         }
-        // The sum of three is near enough to a normal distribution, of variance 1.
+        // The sum of three uniform numbers approximates a normal distribution with variance 1.
         let noise = 2.0 * (random.f64() + random.f64() + random.f64() - 1.5);
         self.offset + self.scale * noise
     }
@@ -408,7 +407,7 @@ mod tests {
         )]);
         let candidates = Candidates::default();
         let generator = RowGenerator::new(&signature, &candidates, &[]);
-        let large = RowSource::MadeUp(Recipe {
+        let large = RowSource::Generated(Recipe {
             filling: Filling::Bits,
             length: 224,
         });

@@ -1,4 +1,4 @@
-//! Models that ONNX Runtime takes only with some of their bytes changed.
+//! Models that ONNX Runtime accepts only after some of their bytes are changed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use super::external_data::Located;
 use super::model_file::FileError;
 use super::rewrite::{Message, Value, fields, push_field, rewrite};
 
-/// Longest model: protobuf's own limit.
+/// Maximum size of a model, in bytes: the limit of protobuf.
 const MAX_BYTES: u64 = i32::MAX as u64;
 
 /// ONNX Runtime's option, from 1.21 on, for the folder of a model's external data where the model is
@@ -19,18 +19,18 @@ const MAX_BYTES: u64 = i32::MAX as u64;
 /// ([`kOrtSessionOptionsModelExternalInitializersFileFolderPath`](https://github.com/microsoft/onnxruntime/blob/v1.24.4/include/onnxruntime/core/session/onnxruntime_session_options_config_keys.h)).
 const DATA_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
-/// A model in memory that means the same as its file.
+/// An edited model in memory, equivalent to its file.
 #[derive(Debug)]
 pub(super) struct EditedModel {
     bytes: Vec<u8>,
-    /// Its external data is named from here on.
+    /// Paths of its external data are relative to this folder.
     folder: Option<String>,
 }
 
 /// Reads a model file.
 ///
 /// # Errors
-/// When it can't be read, or is too long for a model.
+/// When it can't be read or is too large.
 pub(super) fn read(model: &Path) -> Result<Vec<u8>, FileError> {
     if fs::metadata(model)?.len() > MAX_BYTES {
         return Err(FileError::Malformed);
@@ -39,8 +39,8 @@ pub(super) fn read(model: &Path) -> Result<Vec<u8>, FileError> {
 }
 
 impl EditedModel {
-    /// A model whose external data has names by which ONNX Runtime finds it wherever links lead: where
-    /// each file really is. None where that can't be written as text.
+    /// A model whose external data is named by its real paths, so that ONNX Runtime finds it through links. None
+    /// where a path isn't UTF-8.
     ///
     /// # Errors
     /// When the bytes are no model.
@@ -75,7 +75,7 @@ impl EditedModel {
     }
 }
 
-/// The deepest folder that all files are in.
+/// The deepest folder that contains all files.
 fn common_folder<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Option<PathBuf> {
     let mut folders = files.into_iter().filter_map(|file| file.parent());
     let mut common = folders.next()?;
@@ -87,7 +87,7 @@ fn common_folder<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Option<Pat
     Some(common.to_owned())
 }
 
-/// A model that has other names for its external data; None where it has none of these.
+/// The model with its external data renamed. None where it has none of these names.
 fn renamed(model: &[u8], names: &BTreeMap<&str, &str>) -> Result<Option<Vec<u8>>, FileError> {
     rewrite(model, &mut |kind, message| {
         if kind != Message::ExternalData {

@@ -1,33 +1,31 @@
-//! Files beside a model that it wants read.
+//! External data: weights in other files, which a model names.
 //!
-//! A model may be anybody's, and ONNX Runtime would read any file that it names. The model gives no
-//! more than a name below its own folder, without `..`; whoever fills the folder may have put a link
-//! there. Allowed are regular files whose real place, all links followed, is
+//! ONNX Runtime would read any file that a model names, so untrusted models must be restricted. A name must be a
+//! relative path below the model's folder, without `..`. The folder may contain links. The file must be a regular
+//! one, and its real path, with all links resolved, must be
 //!
-//! - inside the real place of the model's folder, which is the one of the path by which the model is
-//!   loaded: a volume that Kubernetes projects (`model.onnx -> ..data/model.onnx`,
-//!   `..data -> ..2026_01_01/`) is such a folder;
-//! - or where [`LinkPolicy`] lead: a folder that was filled from an archive of somebody's must not make
-//!   weights of the server's own files.
+//! - inside the real path of the model's folder, the one from which the model is loaded. A projected volume of
+//!   Kubernetes (`model.onnx -> ..data/model.onnx`, `..data -> ..2026_01_01/`) is such a folder;
+//! - or where [`LinkPolicy`] allows. A folder that was unpacked from an untrusted archive must not expose the
+//!   server's own files as weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
-/// Where links in a model's folder may lead.
+/// Targets that links in a model's folder may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkPolicy {
-    /// Anywhere inside this folder: the directory that the model is one of.
+    /// Files inside this folder: the model directory.
     Inside(PathBuf),
-    /// Into the very folder in which the model file really is, where that is a link, too: a cache of
-    /// blobs.
+    /// Files in the folder of the real model file, where that is a link too, as in a cache of blobs.
     BesideTheModel,
 }
 
-/// A file that a model may not have read.
+/// External data that a model may not use.
 #[derive(Debug, thiserror::Error)]
 pub enum ExternalDataError {
-    /// It is, or leads, elsewhere.
+    /// It is outside the allowed folders.
     #[error(
         "the model's external data {location:?} is not inside the model's own folder, nor is it a \
          link that stays inside the model directory: put the file itself there"
@@ -36,7 +34,7 @@ pub enum ExternalDataError {
         /// The file, as the model names it.
         location: String,
     },
-    /// It isn't there or can't be read.
+    /// It doesn't exist or can't be read.
     #[error("the model's external data {location:?} can't be read: {error}")]
     Unreadable {
         /// The file, as the model names it.
@@ -52,13 +50,13 @@ pub enum ExternalDataError {
     },
 }
 
-/// Where a model's external data really is, by the names that the model has for it.
+/// Real paths of a model's external data, by the names in the model.
 pub(super) type Located = BTreeMap<String, PathBuf>;
 
-/// Finds the files that a model names, and checks that it may have them read.
+/// Resolves the files that a model names, and checks that they are allowed.
 ///
 /// # Errors
-/// The first file that it may not.
+/// The first file that isn't allowed.
 pub(super) fn locate(
     model: &Path,
     links: &LinkPolicy,
@@ -68,8 +66,8 @@ pub(super) fn locate(
     locations.iter().map(locate).collect()
 }
 
-/// Whether ONNX Runtime reads these files by itself. From 1.24 on it refuses those that are neither
-/// inside the model's own folder nor inside the one in which the model file really is
+/// Whether ONNX Runtime finds these files itself. Since 1.24 it rejects files that are neither inside the model's
+/// folder nor inside the folder of the real model file
 /// ([microsoft/onnxruntime#27374](https://github.com/microsoft/onnxruntime/pull/27374)).
 pub(super) fn are_read(model: &Path, located: &Located) -> bool {
     let real = fs::canonicalize(model).ok();
@@ -102,7 +100,7 @@ fn locate_one(
         location: location.to_owned(),
         error,
     };
-    // `*/` begins the tags by which ONNX Runtime marks an address in its own memory.
+    // `*/` is the prefix by which ONNX Runtime marks addresses in its own memory.
     let plain = |component| matches!(component, Component::Normal(_) | Component::CurDir);
     if location.is_empty()
         || location.starts_with("*/")

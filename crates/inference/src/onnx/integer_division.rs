@@ -1,9 +1,8 @@
-//! Keeps integer divisions from ending the process.
+//! Guards against integer divisions that crash the process.
 //!
-//! The least 32- or 64-bit integer divided by -1 is more than the type holds. ONNX Runtime's `Div` and
-//! `Mod` then end the process with SIGFPE (seen with 1.31.1), and with it all other models and requests.
-//! NumPy gives the least integer again, and 0 for the remainder; so does a model whose divisions are
-//! guarded here: it divides by 1 where it should divide by -1, and negates the quotient.
+//! The minimum 32- or 64-bit integer divided by -1 overflows. ONNX Runtime's `Div` and `Mod` then end the process
+//! with SIGFPE (seen with 1.31.1), and with it all other models and requests. NumPy gives the minimum integer again,
+//! and 0 for the remainder. So does a guarded division: it divides by 1 instead of -1, and negates the quotient.
 //!
 //! ```text
 //! m = -(sign(b) * sign(b))         -1, or 0 where b is 0
@@ -12,7 +11,7 @@
 //! y = r ? -q : q                   `Mod` gives q: a remainder of 1 is one of -1
 //! ```
 //!
-//! No type is named, so what a tensor's type is needn't be known.
+//! The nodes name no type, so the type of the tensors needn't be known.
 
 use springtide_rows::Hazard;
 

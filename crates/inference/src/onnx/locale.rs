@@ -1,26 +1,25 @@
-//! The locale of nodes that change the case of text.
+//! Locales of nodes that change the case of text.
 //!
-//! `StringNormalizer` wants a locale of the operating system, `en_US.UTF-8` where the model names
-//! none, and ONNX Runtime refuses the model, or each of its runs, where that isn't installed. It asks
-//! the locale for nothing but the lower and the upper case of characters
+//! `StringNormalizer` needs a locale of the operating system, by default `en_US.UTF-8`. Where it isn't installed,
+//! ONNX Runtime rejects the model or each of its runs. The locale is used only for the case of characters
 //! ([string_normalizer.cc](https://github.com/microsoft/onnxruntime/blob/v1.24.4/onnxruntime/core/providers/cpu/text/string_normalizer.cc)),
-//! and for those the GNU C library's `C.UTF-8` and `en_US` have the same tables: both include its
-//! `i18n_ctype`. They were compared for every code point from 0 to 0x10FFFF with glibc 2.36, and no
-//! case differs. Turkish, for one, is another matter, so a locale of another language stays.
+//! and for those `C.UTF-8` and `en_US` of the GNU C library have the same tables: both include its `i18n_ctype`. A
+//! comparison of all code points from 0 to 0x10FFFF with glibc 2.36 found no difference. Other languages differ,
+//! such as Turkish, so their locales aren't replaced.
 
 use std::collections::BTreeSet;
 
 use super::model_file::{CHANGES_CASE, FileError};
 use super::rewrite::{Message, Value, fields, push_field, push_number_field, rewrite};
 
-/// Locales whose letters are those of `en_US`. The first comes with the GNU C library; the other is
-/// what stands for a spelling that isn't the C library's.
+/// Locales with the letters of `en_US`. The first is part of the GNU C library. The other replaces spellings that the
+/// C library doesn't know.
 pub(super) const SUBSTITUTES: [&str; 2] = ["C.UTF-8", DEFAULT];
 
-/// What a node wants that names no locale.
+/// Locale of nodes that name none.
 const DEFAULT: &str = "en_US.UTF-8";
 
-/// How models spell American English.
+/// Spellings of American English in models.
 const AMERICAN: [&str; 4] = [DEFAULT, "en_US.utf8", "en_US", "en-US"];
 
 /// `AttributeProto.type` of a string.
@@ -34,7 +33,7 @@ pub(super) fn is_american(locale: &str) -> bool {
     AMERICAN.contains(&locale)
 }
 
-/// The locales that a model can't do without.
+/// The locales that a model needs.
 ///
 /// # Errors
 /// When the bytes are no model.
@@ -52,7 +51,7 @@ pub(super) fn wanted(model: &[u8]) -> Result<BTreeSet<String>, FileError> {
     Ok(wanted)
 }
 
-/// A model whose nodes want a substitute where they wanted American English; None where none did.
+/// The model with a substitute for American English. None where no node needs that.
 ///
 /// # Errors
 /// When the bytes are no model.
@@ -73,7 +72,7 @@ pub(super) fn with_substitute(
     })
 }
 
-/// A model that ONNX Runtime takes where a locale is installed, and nowhere else.
+/// A model that ONNX Runtime accepts only where a locale is installed.
 pub(super) fn test_model(locale: &str) -> Vec<u8> {
     let mut node = Vec::new();
     push_field(&mut node, 1, b"x");
@@ -95,7 +94,7 @@ pub(super) fn test_model(locale: &str) -> Vec<u8> {
     model
 }
 
-/// A `ValueInfoProto` of texts without a shape.
+/// A `ValueInfoProto` of strings without a shape.
 fn texts(name: &str) -> Vec<u8> {
     let mut element = Vec::new();
     push_number_field(&mut element, 1, ELEMENT_STRING);
@@ -118,14 +117,14 @@ fn push_text_attribute(node: &mut Vec<u8>, name: &str, text: &str) {
 /// A `StringNormalizer`.
 struct Normalizer<'a> {
     locale: &'a [u8],
-    /// Whether it changes the case of text, or leaves it out of account.
+    /// Whether it changes or ignores the case of text.
     uses_case: bool,
 }
 
 impl<'a> Normalizer<'a> {
-    /// None where the node is another.
+    /// None for other nodes.
     fn read(node: &'a [u8]) -> Result<Option<Self>, FileError> {
-        // Of a field that is there several times the last one counts.
+        // The last of repeated fields counts.
         let (mut op_type, mut domain) = (&b""[..], &b""[..]);
         let mut locale = DEFAULT.as_bytes();
         let (mut action, mut is_case_sensitive) = (&b"NONE"[..], false);
@@ -154,7 +153,7 @@ impl<'a> Normalizer<'a> {
     }
 }
 
-/// What was read of an `AttributeProto`.
+/// Parsed fields of an `AttributeProto`.
 struct Attribute<'a> {
     name: &'a [u8],
     text: &'a [u8],
@@ -181,7 +180,7 @@ impl<'a> Attribute<'a> {
     }
 }
 
-/// A node with another locale.
+/// The node with another locale.
 fn with_locale(node: &[u8], locale: &str) -> Result<Vec<u8>, FileError> {
     let mut rebuilt = Vec::new();
     for field in fields(node) {

@@ -27,22 +27,21 @@ use crate::classifier::label_columns::Classes;
 use crate::independence::varied_inputs;
 use crate::signature::Signature;
 
-/// A model could not be loaded.
+/// A model that can't be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file can't be read or isn't a model.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file is in ONNX Runtime's own format, which can name other files in ways that aren't
-    /// checked.
+    /// The file is in the .ort format, which can name other files in ways that can't be checked.
     #[error("models in the .ort format aren't served: use the .onnx file that it was made of")]
     OrtFormat,
-    /// It wants a file read that it may not.
+    /// It names external data that it may not use.
     #[error(transparent)]
     ExternalData(#[from] ExternalDataError),
-    /// It changes the case of text by the rules of a language that the system doesn't know.
+    /// It needs a locale that isn't installed.
     #[error(
-        "the model wants the locale {name}, which is not installed: install it (Debian and Ubuntu: \
+        "the model needs the locale {name}, which is not installed: install it (Debian and Ubuntu: \
          apt-get install locales && localedef -i {language} -f UTF-8 {name}), or set LOCPATH to a \
          folder that has it",
         language = name.split('.').next().unwrap_or_default()
@@ -51,25 +50,25 @@ pub enum LoadError {
         /// The locale.
         name: String,
     },
-    /// One of its outputs may be nothing at all.
+    /// One of its outputs is optional.
     #[error("the model's output {output} is optional, which isn't served")]
     OptionalOutput {
         /// The output.
         output: String,
     },
-    /// No request could ever call it.
+    /// No request can call it.
     #[error("the model can't be called: {0}")]
     NotCallable(String),
-    /// Loading it, or running it, could end the process or take all of its time or memory.
-    #[error("the model could end ONNX Runtime's process, or take all of its time or memory: {0}")]
+    /// It could crash the process, or use all of its time or memory, when it is loaded or run.
+    #[error("the model could crash the process, or use all of its time or memory: {0}")]
     Hazardous(String),
-    /// ONNX Runtime doesn't take it.
+    /// ONNX Runtime rejects it.
     #[error("ONNX Runtime can't load the model: {0}")]
     Model(String),
 }
 
 impl LoadError {
-    /// Whether the same model may load at another time: a file could not be read.
+    /// Whether the same model may load later: a file could not be read.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(
@@ -80,7 +79,7 @@ impl LoadError {
     }
 }
 
-/// A model file that was found fit to be loaded, for any number of sessions.
+/// A checked model file, for any number of sessions.
 #[derive(Debug)]
 pub struct OnnxModel {
     runtime: Runtime,
@@ -88,18 +87,18 @@ pub struct OnnxModel {
     provider: Provider,
     file: ModelFile,
     external: Located,
-    /// The model as ONNX Runtime takes it, where it doesn't take its file.
+    /// The edited model, where ONNX Runtime doesn't accept the file.
     edited: Option<EditedModel>,
     analysis: ModelAnalysis,
     shared: Option<SharedWeights>,
 }
 
-/// What a model's file says about running it.
+/// Analysis of a model's graph.
 #[derive(Debug)]
 pub struct ModelAnalysis {
-    /// Whether its rows are independent, and what could end the process.
+    /// Whether its rows are independent, and which nodes are hazardous.
     pub graph: Analysis,
-    /// Inputs on which it can run.
+    /// Constraints of valid inputs.
     pub candidates: Candidates,
     /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
     pub classes: Vec<(String, Classes)>,
@@ -121,7 +120,7 @@ impl ModelAnalysis {
                         why: format!("can't be analysed: {error}"),
                         remedy: None,
                     }),
-                    // What isn't looked into could do anything.
+                    // A graph that isn't analysed could do anything.
                     hazards: vec![Hazard {
                         node: String::new(),
                         operator: "model".to_owned(),
@@ -194,7 +193,7 @@ impl OnnxModel {
         Ok(model)
     }
 
-    /// What the file says about running it.
+    /// The analysis of its graph.
     #[must_use]
     pub const fn analysis(&self) -> &ModelAnalysis {
         &self.analysis
@@ -206,10 +205,11 @@ impl OnnxModel {
         self.shared.is_some()
     }
 
-    /// ONNX Runtime's optimizer transposes some weights in place and then runs with those that it
-    /// was given: sharing these would give wrong numbers. They are left out, but nothing tells what
-    /// another version's optimizer does, so what a session with shared weights gives is compared
-    /// with what one without gives.
+    /// Shares the weights between sessions, if the outputs stay the same.
+    ///
+    /// ONNX Runtime's optimizer transposes some weights in place, and then runs with the original ones: shared, they
+    /// would give wrong numbers. Such weights are excluded. Since optimizers of other versions may differ, the outputs
+    /// of a session with shared weights are compared with those of one without.
     fn share_weights(&mut self) -> Result<(), LoadError> {
         let Some(shared) = SharedWeights::read(&self.path, &self.file.weights)? else {
             return Ok(());
@@ -234,14 +234,14 @@ impl OnnxModel {
         Ok(())
     }
 
-    /// Opens a session that runs on `threads` threads of the processor.
+    /// Opens a session with `threads` CPU threads.
     ///
     /// # Errors
-    /// When ONNX Runtime doesn't take the model.
+    /// When ONNX Runtime rejects the model.
     pub fn session(&self, threads: NonZeroUsize) -> Result<OnnxBackend, LoadError> {
         let refused = |error: ort::Error| LoadError::Model(error_text(&error.to_string()));
         let session = self.commit(threads).map_err(refused)?;
-        // ort panics on an output that is nothing.
+        // ort panics on an output without a value.
         let optional = |outlet: &&Outlet| matches!(outlet.dtype(), ValueType::Optional(_));
         if let Some(outlet) = session.outputs().iter().find(optional) {
             return Err(LoadError::OptionalOutput {
@@ -261,8 +261,8 @@ impl OnnxModel {
         }
     }
 
-    /// The model with its edits, where it needs any: its ZipMaps are cut already, where there are any.
-    /// None where ONNX Runtime takes the file as it is.
+    /// The model with all edits that it needs. `cut` is the model without ZipMaps, if it had any. None where ONNX
+    /// Runtime accepts the file.
     fn edit(
         &mut self,
         file: &Bytes,
@@ -276,7 +276,7 @@ impl OnnxModel {
             integer_division::guarded(edited.as_deref().unwrap_or(file), hazards)?
             && let Some(edited) = EditedModel::new(guarded.model, &self.external)?
         {
-            // Types and operator sets that the guard's operators don't know stay unguarded.
+            // Divisions of types and operator sets that the guard's operators don't support stay unguarded.
             let builder = self.builder(NonZeroUsize::MIN);
             if builder.is_ok_and(|builder| edited.commit(builder).is_ok()) {
                 let hazards = &mut self.analysis.graph.hazards;
@@ -293,8 +293,7 @@ impl OnnxModel {
         }
     }
 
-    /// The model with other locales, where it changes the case of text and one that it names isn't
-    /// there: some sessions open all the same and fail in each run.
+    /// The model with substitutes for missing locales. Without them some sessions open, and fail in each run.
     fn with_locales(&self, model: &[u8]) -> Result<Option<Vec<u8>>, LoadError> {
         if !self.file.changes_case {
             return Ok(None);
@@ -316,7 +315,7 @@ impl OnnxModel {
 
     fn has_locale(&self, name: &str) -> bool {
         let probe = || {
-            // That there is none is no error.
+            // A missing locale is no error here.
             Session::builder(self.runtime.environment())?
                 .with_log_level(LogLevel::Fatal)?
                 .commit_from_memory(&locale::test_model(name))
@@ -329,9 +328,9 @@ impl OnnxModel {
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads.get())?
             .with_inter_threads(1)?
-            // A spinning thread burns the CPU quota that the next batch needs. Without a quota it
-            // would take the processor from the threads that speak HTTP and from other pods, to save
-            // some microseconds of waking up where one batch follows the other at once.
+            // A spinning thread uses up the CPU quota of the next batch. Without a quota it takes CPU
+            // time from the threads of HTTP and from other pods. It would save only microseconds of
+            // wake-up between consecutive batches.
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
             .with_execution_providers(self.provider.dispatches())?;
@@ -342,7 +341,7 @@ impl OnnxModel {
     }
 }
 
-/// Whether a request can carry what the model takes, and an answer something of what it gives.
+/// Checks that requests can carry the inputs, and responses some of the outputs.
 fn check_callable(signature: &Signature) -> Result<(), LoadError> {
     let mut required = signature.required_inputs();
     if let Some(port) = required.find(|port| port.element().is_none()) {

@@ -1,32 +1,32 @@
-//! What a model file says that ONNX Runtime doesn't tell, or tells too late: which other files it
-//! wants read, which ports have no rank, and where its weights are.
+//! Facts about a model file that ONNX Runtime reports too late or not at all: other files that it names, inputs and
+//! outputs without a rank, and the offsets of its weights.
 //!
-//! It walks the fields of the protobuf messages of
-//! [onnx.proto](https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto) and skips what it doesn't
-//! need, so a file of any size costs a buffer, the names that are kept, and bounded stack.
+//! The parser walks the protobuf messages of
+//! [onnx.proto](https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto) and skips
+//! other fields. A file of any size needs a buffer, the kept names, and bounded stack.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::{self, BufRead, ErrorKind, Seek, SeekFrom};
 
-/// Deepest nesting of messages: protobuf's own limit, which ONNX Runtime's parser has.
+/// Maximum nesting of messages: the limit of protobuf and of ONNX Runtime's parser.
 const MAX_DEPTH: usize = 100;
 
-/// Longest name that is read: a path on Linux (`PATH_MAX`).
+/// Maximum length of a name, in bytes: a path on Linux (`PATH_MAX`).
 const MAX_NAME: u64 = 4096;
 
-/// Most files beside a model's; large language models have some hundreds.
+/// Maximum number of files with external data. Large language models have some hundreds.
 const MAX_EXTERNAL_FILES: usize = 10_000;
 
-/// Most dimensions of a tensor: NumPy's limit, from which exporters come.
+/// Maximum rank of a tensor: the limit of NumPy, which exporters use.
 const MAX_RANK: usize = 64;
 
-/// Weights below this many bytes aren't worth sharing.
+/// Minimum size of weights that are worth sharing, in bytes.
 const MIN_SHARED_BYTES: u64 = 1024;
 
 /// The operator that changes the case of text.
 pub(super) const CHANGES_CASE: &str = "StringNormalizer";
 
-/// A file that isn't a model, or not one that is read.
+/// A file that isn't a model or exceeds a limit.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It can't be read.
@@ -39,28 +39,27 @@ pub enum FileError {
     #[error("the model file is nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
     /// It names too many files.
-    #[error("the model wants more than {MAX_EXTERNAL_FILES} files beside its own")]
+    #[error("the model names more than {MAX_EXTERNAL_FILES} files beside its own")]
     TooManyFiles,
     /// A file's name is too long.
-    #[error("the model wants a file whose name has more than {MAX_NAME} bytes")]
+    #[error("the model names a file whose name has more than {MAX_NAME} bytes")]
     NameTooLong,
 }
 
-/// What a model file says.
+/// Facts about a model file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ModelFile {
-    /// Files with external data, as the model names them.
+    /// Names of files with external data.
     pub(super) external: BTreeSet<String>,
     /// Inputs and outputs without a shape.
     pub(super) unranked: HashSet<String>,
-    /// Weights of the model's own graph whose bytes are in this file, and which nodes only multiply
-    /// by or look up in.
+    /// Weights of the model's main graph that are in this file, and that nodes only multiply by or look up in.
     pub(super) weights: Vec<Weights>,
-    /// Whether a node may change the case of text, wherever it is.
+    /// Whether any node may change the case of text.
     pub(super) changes_case: bool,
 }
 
-/// Where the bytes of an initializer are.
+/// An initializer in the file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Weights {
     /// Its name in the graph.
@@ -76,7 +75,7 @@ pub(super) struct Weights {
 }
 
 impl ModelFile {
-    /// Reads a model of so many bytes.
+    /// Parses a model with this size in bytes.
     ///
     /// # Errors
     /// When it can't be read or isn't a model.
@@ -99,7 +98,7 @@ impl ModelFile {
     }
 }
 
-/// The value of a field that is looked at.
+/// Value of a field.
 #[derive(Clone, Copy)]
 enum Value {
     Number(u64),
@@ -107,14 +106,14 @@ enum Value {
     Bytes(u64),
 }
 
-/// What was read of a `TensorProto`; they aren't nested.
+/// Parsed fields of a `TensorProto`, which isn't nested.
 #[derive(Default)]
 struct Tensor {
     weights: Weights,
     external: bool,
 }
 
-/// What was read of a `NodeProto`.
+/// Parsed fields of a `NodeProto`.
 #[derive(Default)]
 struct Node {
     op_type: String,
@@ -150,7 +149,7 @@ struct Walker<R> {
     found: ModelFile,
 }
 
-/// Looks at one field, by its number in onnx.proto. Bytes that it leaves are skipped.
+/// Handles a field, by its number in onnx.proto. Bytes that it doesn't read are skipped.
 type Visit<R> = fn(&mut Walker<R>, u64, Value) -> Result<(), FileError>;
 
 impl<R: BufRead + Seek> Walker<R> {
@@ -317,8 +316,8 @@ impl<R: BufRead + Seek> Walker<R> {
         Ok((key >> 3, self.end_of(bytes, end)?))
     }
 
-    /// An entry of `external_data`. Whatever the order of its fields, and however often they come:
-    /// every value of an entry that has the key `location` anywhere is a location.
+    /// An entry of `external_data`. Fields may come in any order and repeatedly: every value of an entry with the key
+    /// `location` is a location.
     fn external_data(&mut self, end: u64) -> Result<(), FileError> {
         let mut is_location = false;
         let mut values = Vec::new();
@@ -389,7 +388,7 @@ impl<R: BufRead + Seek> Walker<R> {
         Ok(found)
     }
 
-    /// A string; None where it is too long or not UTF-8.
+    /// A string. None where it is too long or not UTF-8.
     fn text(&mut self, end: u64) -> Result<Option<String>, FileError> {
         let bytes = end - self.position;
         if bytes > MAX_NAME {
@@ -402,7 +401,7 @@ impl<R: BufRead + Seek> Walker<R> {
         Ok(String::from_utf8(text).ok())
     }
 
-    /// Where a field of so many bytes ends, which is not beyond its message.
+    /// The end of a field with this number of bytes, inside its message.
     fn end_of(&self, bytes: u64, end: u64) -> Result<u64, FileError> {
         let field_end = self.position.checked_add(bytes);
         field_end

@@ -30,7 +30,7 @@ impl Provider {
         }
     }
 
-    /// Whether several sessions would only take turns on the one device.
+    /// Whether all sessions share one device.
     #[must_use]
     pub const fn is_gpu(self) -> bool {
         matches!(self, Self::Cuda | Self::TensorRt)
@@ -163,7 +163,7 @@ impl Runtime {
     }
 }
 
-/// The library that the loader didn't find, as glibc says it: `libcudnn.so.9: cannot open shared
+/// The library that the loader didn't find, from glibc's message: `libcudnn.so.9: cannot open shared
 /// object file: No such file or directory`.
 fn missing_library(message: &str) -> Option<String> {
     let (before, _) = message.split_once(": cannot open shared object file")?;

@@ -1,15 +1,15 @@
-//! Changes to messages of a model file.
+//! Edits of the protobuf messages of a model file.
 //!
 //! A message of
-//! [onnx.proto](https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto) is rebuilt only where one
-//! inside it is replaced; every other byte stays as it is.
+//! [onnx.proto](https://github.com/onnx/onnx/blob/v1.17.0/onnx/onnx.proto) is rebuilt only where a
+//! message inside it is replaced. All other bytes are unchanged.
 
 use super::model_file::FileError;
 
-/// Deepest nesting of messages: protobuf's own limit, which ONNX Runtime's parser has.
+/// Maximum nesting of messages: the limit of protobuf and of ONNX Runtime's parser.
 const MAX_DEPTH: usize = 100;
 
-/// Messages that hold nodes or external data, or are those.
+/// Messages that are nodes or external data, or contain them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Message {
     Model,
@@ -27,7 +27,7 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// What a field of so many holds, where that matters.
+    /// The message in a field with this number, if it is one of these.
     const fn of_field(self, number: u64) -> Option<Self> {
         Some(match (self, number) {
             (Self::Model, 7) | (Self::TrainingInfo, 1 | 2) | (Self::Attribute, 6 | 11) => {
@@ -48,11 +48,11 @@ impl Message {
     }
 }
 
-/// What a field holds.
+/// Value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value<'a> {
     Number(u64),
-    /// What has a length of its own: text, bytes, a message.
+    /// A field with a length: text, bytes or a message.
     Bytes(&'a [u8]),
     /// A number of fixed length.
     Fixed,
@@ -63,7 +63,7 @@ pub(super) enum Value<'a> {
 pub(super) struct Field<'a> {
     /// Its number in onnx.proto.
     pub(super) number: u64,
-    /// What it holds.
+    /// Its value.
     pub(super) value: Value<'a>,
     /// All of its bytes, key and length included.
     pub(super) whole: &'a [u8],
@@ -92,7 +92,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// The first field of a message, and what comes after it.
+/// The first field of a message, and the rest.
 fn first_field(message: &[u8]) -> Result<(Field<'_>, &[u8]), FileError> {
     let mut rest = message;
     let key = take_number(&mut rest)?;
@@ -123,11 +123,11 @@ fn first_field(message: &[u8]) -> Result<(Field<'_>, &[u8]), FileError> {
     Ok((field, rest))
 }
 
-/// What takes the place of a message; None where it stays.
+/// Gives the replacement of a message. None keeps it.
 pub(super) type Edit<'a> = dyn FnMut(Message, &[u8]) -> Result<Option<Vec<u8>>, FileError> + 'a;
 
-/// A model in which messages are replaced by what `edit` gives for them; None where it gives
-/// nothing. What is replaced isn't looked into.
+/// The model with the messages that `edit` replaces. None where it replaces none. Replaced messages aren't searched
+/// further.
 ///
 /// # Errors
 /// When the bytes are no model.
@@ -135,7 +135,7 @@ pub(super) fn rewrite(model: &[u8], edit: &mut Edit<'_>) -> Result<Option<Vec<u8
     rewrite_within(Message::Model, model, edit)
 }
 
-/// The same for a message of this kind in a model whose nesting was found bounded.
+/// The same for a message inside a model whose nesting was checked before.
 ///
 /// # Errors
 /// When the bytes are no such message.
@@ -187,7 +187,7 @@ pub(super) fn packed_numbers(packed: &[u8]) -> impl Iterator<Item = Result<u64, 
     std::iter::from_fn(move || (!rest.is_empty()).then(|| take_number(&mut rest)))
 }
 
-/// Appends a field that has a length of its own.
+/// Appends a field with a length.
 pub(super) fn push_field(message: &mut Vec<u8>, number: u64, content: &[u8]) {
     push_number(message, (number << 3) | 2);
     push_number(message, content.len() as u64);

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
-/// The library could not be used.
+/// A library that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// It is missing, isn't ONNX Runtime or is too old.
     #[error("ONNX Runtime can't be loaded from {path}: {message}")]
     Load {
-        /// Where it was looked for.
+        /// The path.
         path: PathBuf,
-        /// What the loader said.
+        /// The error of the loader.
         message: String,
     },
-    /// It refuses to start.
+    /// It can't be initialized.
     #[error("ONNX Runtime can't start: {0}")]
     Start(String),
 }
@@ -33,7 +33,7 @@ impl Runtime {
     /// error.
     ///
     /// # Errors
-    /// When the library is missing or refuses to start.
+    /// When the library is missing or can't be initialized.
     pub fn load(library: &Path) -> Result<Self, RuntimeError> {
         let environment = ort::init_from(library)
             .map_err(|error| RuntimeError::Load {
@@ -45,7 +45,7 @@ impl Runtime {
             .with_logger(Arc::new(log))
             .build()
             .map_err(|error| RuntimeError::Start(error.to_string()))?;
-        // With a logger of one's own, ONNX Runtime starts out saying everything.
+        // With a custom logger, ONNX Runtime logs everything by default.
         environment.set_log_level(LogLevel::Warning);
         Ok(Self { environment })
     }

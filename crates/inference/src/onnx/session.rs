@@ -1,4 +1,4 @@
-//! One model in one ONNX Runtime session.
+//! A session of ONNX Runtime.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,11 +16,11 @@ use crate::cancel::{CancelHandle, Interrupt};
 use crate::signature::{Dimension, Port, Signature};
 use crate::tensor::{Tensor, element_count};
 
-/// Most elements of an optional input. Some exporters list every weight of a model among its inputs;
-/// those are no inputs that a request gives.
+/// Maximum number of elements of an optional input. Some exporters list every weight among the inputs; requests don't
+/// give those.
 const MAX_OPTIONAL_ELEMENTS: usize = 4096;
 
-/// A model in a session of its own.
+/// A model in its own session.
 #[derive(Debug)]
 pub struct OnnxBackend {
     session: Session,
@@ -29,7 +29,7 @@ pub struct OnnxBackend {
     quiet_options: QuietRunOptions,
 }
 
-/// The options of runs that may well fail.
+/// Options of runs whose failure is expected: nothing is logged.
 struct QuietRunOptions(RunOptions);
 
 impl fmt::Debug for QuietRunOptions {
@@ -51,7 +51,7 @@ impl QuietRunOptions {
     }
 }
 
-/// What the runs of one session share: the flag that ends them.
+/// Options of the runs of a session, with the flag that stops them.
 struct Interruptible(RunOptions);
 
 impl fmt::Debug for Interruptible {
@@ -71,8 +71,7 @@ impl Interrupt for Interruptible {
 }
 
 impl OnnxBackend {
-    /// `unranked` are the inputs and outputs whose rank the model doesn't say, which ONNX Runtime
-    /// can't tell from scalars.
+    /// `unranked` are the inputs and outputs of unknown rank, which ONNX Runtime reports as scalars.
     pub(super) fn new(session: Session, unranked: &HashSet<String>) -> ort::Result<Self> {
         let port = |outlet| {
             let port = value::port(outlet);
@@ -103,7 +102,7 @@ impl OnnxBackend {
     }
 }
 
-/// An input that the model has a value for; None where no request would give it.
+/// An optional input. None where no request would give it.
 fn optional(initializer: &OverridableInitializer) -> Option<Port> {
     let port = value::port_of(initializer.name(), initializer.dtype());
     let length = |dimension: &Dimension| match dimension {
@@ -118,7 +117,7 @@ fn optional(initializer: &OverridableInitializer) -> Option<Port> {
     })
 }
 
-/// Every output that is a tensor.
+/// The outputs that are tensors.
 fn tensors<'o>(
     signature: &Signature,
     outputs: impl Iterator<Item = impl std::ops::Deref<Target = DynValue> + 'o>,
@@ -151,8 +150,7 @@ fn failed(error: ort::Error) -> RunError {
     RunError::Failed(error.to_string())
 }
 
-/// What the failure of a run means. ONNX Runtime tells by its code where an operator found the
-/// fault in what it was given.
+/// The error of a failed run. The error code shows whether an operator rejected the input.
 fn run_error(error: &ort::Error) -> RunError {
     match error.code() {
         ErrorCode::InvalidArgument => RunError::InvalidInput(input_error_text(error.message())),
@@ -208,13 +206,13 @@ impl OnnxBackend {
         inputs: SessionInputs<'_, '_, N>,
         stop: &CancelHandle,
     ) -> Result<Vec<Tensor>, RunError> {
-        // An earlier run may have been interrupted, even one that panicked; this one can't be yet.
+        // An earlier run may have been interrupted, even one that panicked. This one has not been.
         self.options.0.unterminate().map_err(failed)?;
         let Some(running) = stop.guard(Arc::<Interruptible>::clone(&self.options)) else {
             return Err(RunError::Stopped);
         };
         let result = self.session.run_with_options(inputs, &self.options.0);
-        // It may have ended by itself just before.
+        // The run may have succeeded just before it was interrupted.
         if running.finish() && result.is_err() {
             return Err(RunError::Stopped);
         }

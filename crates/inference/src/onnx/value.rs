@@ -1,4 +1,4 @@
-//! Tensors as ONNX Runtime has them.
+//! Conversion of tensors from and to ONNX Runtime.
 
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, Outlet, Shape, TensorElementType, TensorRef, ValueType};
@@ -65,9 +65,9 @@ primitives! {
 /// An output, copied out of ONNX Runtime's memory. It must be of the declared type.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem, for a message.
 pub(super) fn output(value: &DynValue, element: ElementType) -> Result<Tensor, String> {
-    // A sparse tensor declares itself as a tensor, and ort would take its memory for that of one.
+    // A sparse tensor has the type of a tensor, and ort would misread its memory.
     if !value.is_tensor() {
         return Err("not a dense tensor".to_owned());
     }
@@ -80,7 +80,7 @@ pub(super) fn output(value: &DynValue, element: ElementType) -> Result<Tensor, S
     Tensor::new(shape, data).map_err(|error| error.to_string())
 }
 
-/// An input or output as the model declares it.
+/// The declaration of an input or output.
 pub(super) fn port(outlet: &Outlet) -> Port {
     port_of(outlet.name(), outlet.dtype())
 }
@@ -106,7 +106,7 @@ pub(super) fn port_of(name: &str, value_type: &ValueType) -> Port {
     }
 }
 
-/// ONNX Runtime writes -1 where a model takes any length.
+/// ONNX Runtime has -1 for any length.
 fn dimension(length: i64) -> Dimension {
     usize::try_from(length).map_or(Dimension::Any, Dimension::Fixed)
 }

@@ -1,9 +1,8 @@
-//! Weights that the sessions of one model share.
+//! Shared weights of the sessions of a model.
 //!
-//! ONNX Runtime shares the packed form of weights between sessions only where the weights themselves
-//! are shared, that is given to each session by the caller
-//! ([`AddInitializer`](https://onnxruntime.ai/docs/api/c/struct_ort_api.html)). It then keeps the
-//! given ones beside the packed ones, so a single session is smaller without.
+//! ONNX Runtime shares packed weights between sessions only where the caller passes the same weights to each session
+//! ([`AddInitializer`](https://onnxruntime.ai/docs/api/c/struct_ort_api.html)). It then keeps both forms,
+//! so a single session needs less memory without this.
 
 use std::fmt;
 use std::fs::File;
@@ -33,11 +32,10 @@ impl fmt::Debug for SharedWeights {
 }
 
 impl SharedWeights {
-    /// Reads weights from a model file. Those that have no packed form are left out; None where no
-    /// others are.
+    /// Reads the weights that have a packed form from a model file. None where there are none.
     ///
     /// # Errors
-    /// When the file can't be read, or isn't any more what it was.
+    /// When the file can't be read or has changed.
     pub(super) fn read(model: &Path, weights: &[Weights]) -> Result<Option<Self>, FileError> {
         let mut file = File::open(model)?;
         let mut initializers = Vec::new();
@@ -55,7 +53,7 @@ impl SharedWeights {
         }))
     }
 
-    /// Makes a session use them.
+    /// Adds them to a session.
     pub(super) fn add_to(&self, mut builder: SessionBuilder) -> ort::Result<SessionBuilder> {
         for (name, value) in &self.initializers {
             builder = builder.with_initializer(name, Arc::clone(value))?;
@@ -64,18 +62,18 @@ impl SharedWeights {
     }
 }
 
-/// `TensorProto.DataType` of what matrix multiplications and convolutions have for weights.
+/// `TensorProto.DataType` of weights of matrix multiplications and convolutions.
 const FLOAT: u64 = 1;
 const UINT8: u64 = 2;
 const INT8: u64 = 3;
 const FLOAT16: u64 = 10;
 
-/// Matrices and more, not vectors.
+/// Whether the rank is at least 2, and the type is one that can be packed.
 const fn may_be_packed(weights: &Weights) -> bool {
     weights.shape.len() > 1 && matches!(weights.data_type, FLOAT | UINT8 | INT8 | FLOAT16)
 }
 
-/// None where there are more or fewer bytes than the shape says.
+/// None where the number of bytes doesn't match the shape.
 fn tensor(weights: &Weights, raw: Vec<u8>) -> Option<DynValue> {
     macro_rules! from_bytes {
         ($element:ty, $elements:expr) => {{

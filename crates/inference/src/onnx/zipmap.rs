@@ -2,12 +2,11 @@
 //!
 //! skl2onnx and onnxmltools end a classifier in a
 //! [ZipMap](https://github.com/onnx/onnx/blob/v1.17.0/docs/Operators-ml.md#ai.onnx.ml.ZipMap) by default,
-//! which makes one map of names to numbers for each row: no tensor, and no server can put it into an
-//! answer. An `Identity` of the ZipMap's input takes its place under the same name; the names of the
-//! columns are kept beside it.
+//! which makes one map of names to numbers for each row. A map is no tensor, so responses can't contain it.
+//! The ZipMap is replaced by an `Identity` with the same output name. The names of the columns are kept.
 //!
-//! Only the bytes of the ZipMap's own node and output are replaced; everything else stays as it is in
-//! the file, whatever fields a newer ONNX may have.
+//! Only the bytes of the ZipMap's node and output are replaced. Everything else is unchanged, including fields of
+//! newer versions of ONNX.
 
 use super::model_file::FileError;
 use super::rewrite::{
@@ -24,7 +23,7 @@ pub(super) struct Cut {
     pub(super) outputs: Vec<(String, Classes)>,
 }
 
-/// The ZipMaps cut out of a model; None where no output is a ZipMap's.
+/// The model without its ZipMaps. None where no output is one of a ZipMap.
 ///
 /// # Errors
 /// When the bytes are no model.
@@ -76,7 +75,7 @@ pub(super) fn cut(model: &[u8]) -> Result<Option<Cut>, FileError> {
     }))
 }
 
-// Numbers of fields in onnx.proto.
+// Field numbers of onnx.proto.
 const NODE_INPUT: u64 = 1;
 const NODE_OUTPUT: u64 = 2;
 const NODE_NAME: u64 = 3;
@@ -93,7 +92,7 @@ const TENSOR_ELEMENT: u64 = 1;
 const TENSOR_SHAPE: u64 = 2;
 const SHAPE_DIMENSION: u64 = 1;
 const DIMENSION_LENGTH: u64 = 1;
-/// `TensorProto.DataType.FLOAT`: a ZipMap takes nothing else.
+/// `TensorProto.DataType.FLOAT`, the only input type of a ZipMap.
 const FLOAT: u64 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +104,7 @@ struct ZipMap {
 }
 
 impl ZipMap {
-    /// None where a node is another one, or has no labels.
+    /// None for other nodes, and without labels.
     fn read(node: &[u8]) -> Result<Option<Self>, FileError> {
         let is = |field, expected: &str| {
             Ok::<_, FileError>(text(node, field)?.as_deref() == Some(expected))
@@ -134,7 +133,7 @@ impl ZipMap {
         })
     }
 
-    /// A `NodeProto` that gives the ZipMap's input under the name of its output.
+    /// The `NodeProto` of the `Identity`.
     fn identity(&self) -> Vec<u8> {
         let mut node = Vec::new();
         push_field(&mut node, NODE_INPUT, self.input.as_bytes());
@@ -163,7 +162,7 @@ impl ZipMap {
     }
 }
 
-/// The labels in an attribute of a ZipMap; None in any other attribute.
+/// The labels in an attribute of a ZipMap. None in other attributes.
 fn classes(attribute: &[u8]) -> Result<Option<Classes>, FileError> {
     let (mut numbers, mut names) = (Vec::new(), Vec::new());
     for field in fields(attribute) {
@@ -188,7 +187,7 @@ fn classes(attribute: &[u8]) -> Result<Option<Classes>, FileError> {
     })
 }
 
-/// The text of a message's first field of a number; None where there is none, or no text.
+/// The first field with this number, as text. None where it doesn't exist or isn't text.
 fn text(message: &[u8], number: u64) -> Result<Option<String>, FileError> {
     for field in fields(message) {
         let field = field?;

@@ -101,7 +101,11 @@ impl BatchRunner {
     }
 
     /// Runs one request, whatever its rows mean.
-    fn alone(&mut self, request: &ValidatedInputs, stop: &CancelHandle) -> Result<Vec<Tensor>, RunError> {
+    fn alone(
+        &mut self,
+        request: &ValidatedInputs,
+        stop: &CancelHandle,
+    ) -> Result<Vec<Tensor>, RunError> {
         let inputs: Vec<&Tensor> = request.inputs.iter().collect();
         let optional: Vec<(usize, &Tensor)> = request
             .optional

@@ -251,7 +251,11 @@ impl Warmup {
 
     /// Measurements of batches. None where lengths were chosen arbitrarily, as requests will differ. Cheap runs are
     /// repeated, since the first at a size allocates memory. The very first run of all doesn't count.
-    pub(super) fn measure(&self, backend: &mut dyn Backend, threads: NonZeroUsize) -> Vec<BatchCost> {
+    pub(super) fn measure(
+        &self,
+        backend: &mut dyn Backend,
+        threads: NonZeroUsize,
+    ) -> Vec<BatchCost> {
         if self.has_arbitrary_lengths || !self.batching.enabled {
             return Vec::new();
         }
