@@ -20,9 +20,9 @@ use springtide_plan::{
 use tokio::time::Instant;
 
 use crate::{
+    caches::Cached,
     error::{Error, api_reason, brief, fails_alone},
-    observe::Source,
-    stores::Stored,
+    observe::ClusterReader,
     undone::{digest, explained},
 };
 
@@ -45,7 +45,7 @@ pub(crate) struct ApplyReport {
 /// Where the API server can't be reached or is overloaded, or where the namespace is being deleted:
 /// the rest would fail too.
 pub(crate) async fn apply_plan(
-    source: Source<'_>,
+    reader: ClusterReader<'_>,
     namespace: &str,
     name: &str,
     plan: &Desired,
@@ -57,11 +57,11 @@ pub(crate) async fn apply_plan(
         is_undone: false,
     };
     for deletion in &plan.delete {
-        let result = delete(source, namespace, deletion).await;
+        let result = delete(reader, namespace, deletion).await;
         report.note(deletion.kind, "deleting", result)?;
     }
     let target = Target {
-        source,
+        reader,
         namespace,
         name,
     };
@@ -143,27 +143,27 @@ impl ApplyReport {
 
 /// Deletes an object, and has its store know that before its watch tells so.
 async fn delete(
-    source: Source<'_>,
+    reader: ClusterReader<'_>,
     namespace: &str,
     deletion: &Deletion,
 ) -> Result<(), kube::Error> {
     let what = (deletion.kind, namespace.to_owned(), deletion.name.clone());
-    source.undone.forget(&what);
+    reader.undone.forget(&what);
     match deletion.kind {
-        ChildKind::Service => delete_as::<Service>(source, namespace, deletion).await,
+        ChildKind::Service => delete_as::<Service>(reader, namespace, deletion).await,
         ChildKind::PodDisruptionBudget => {
-            delete_as::<PodDisruptionBudget>(source, namespace, deletion).await
+            delete_as::<PodDisruptionBudget>(reader, namespace, deletion).await
         }
-        ChildKind::Deployment => delete_as::<Deployment>(source, namespace, deletion).await,
+        ChildKind::Deployment => delete_as::<Deployment>(reader, namespace, deletion).await,
         ChildKind::HorizontalPodAutoscaler => {
-            delete_as::<HorizontalPodAutoscaler>(source, namespace, deletion).await
+            delete_as::<HorizontalPodAutoscaler>(reader, namespace, deletion).await
         }
-        ChildKind::ScaledObject => delete_as::<ScaledObject>(source, namespace, deletion).await,
+        ChildKind::ScaledObject => delete_as::<ScaledObject>(reader, namespace, deletion).await,
     }
 }
 
-async fn delete_as<K: Stored>(
-    source: Source<'_>,
+async fn delete_as<K: Cached>(
+    reader: ClusterReader<'_>,
     namespace: &str,
     deletion: &Deletion,
 ) -> Result<(), kube::Error> {
@@ -173,23 +173,23 @@ async fn delete_as<K: Stored>(
         resource_version: None,
     };
     let parameters = DeleteParams::background().preconditions(still_the_same);
-    let objects = K::objects(source.stores);
-    objects.doubt(namespace, &deletion.name);
-    let answer = Api::<K>::namespaced(source.client.clone(), namespace)
+    let objects = K::cache(reader.caches);
+    objects.invalidate(namespace, &deletion.name);
+    let answer = Api::<K>::namespaced(reader.client.clone(), namespace)
         .delete(&deletion.name, &parameters)
         .await;
     match answer {
         Ok(answer) => match answer.left() {
             // A finalizer holds it.
-            Some(going) => objects.answered(&going),
-            None => objects.gone(namespace, &deletion.name),
+            Some(going) => objects.record(&going),
+            None => objects.record_absence(namespace, &deletion.name),
         },
         Err(kube::Error::Api(status)) if status.code == 404 => {
-            objects.gone(namespace, &deletion.name);
+            objects.record_absence(namespace, &deletion.name);
         }
         Err(error) => {
             if is_refused(&error) {
-                objects.unchanged(namespace, &deletion.name);
+                objects.revalidate(namespace, &deletion.name);
             }
             return Err(error);
         }
@@ -211,7 +211,7 @@ pub(crate) fn apply_as(field_manager: &str) -> PatchParams {
 
 /// What is applied to.
 struct Target<'a> {
-    source: Source<'a>,
+    reader: ClusterReader<'a>,
     namespace: &'a str,
     name: &'a str,
 }
@@ -293,7 +293,7 @@ impl Target<'_> {
         }
     }
 
-    async fn patch<K: Stored>(
+    async fn patch<K: Cached>(
         &self,
         kind: ChildKind,
         object: &K,
@@ -340,9 +340,9 @@ impl Target<'_> {
         };
         let is_conflict = matches!(&error, kube::Error::Api(status) if status.is_conflict());
         if is_conflict {
-            let stores = self.source.stores;
-            let now: Option<Deployment> = stores
-                .get_live(self.source.client, self.namespace, self.name)
+            let caches = self.reader.caches;
+            let now: Option<Deployment> = caches
+                .get_live(self.reader.client, self.namespace, self.name)
                 .await?;
             if now.is_some_and(|now| handover(&now).is_none()) {
                 return Ok(());
@@ -351,7 +351,7 @@ impl Target<'_> {
         Err(error)
     }
 
-    async fn patch_what_differs<K: Stored>(
+    async fn patch_what_differs<K: Cached>(
         &self,
         kind: ChildKind,
         object: &K,
@@ -359,8 +359,8 @@ impl Target<'_> {
     ) -> Result<Patched<Box<K>>, kube::Error> {
         let what = (kind, self.namespace.to_owned(), self.name.to_owned());
         let body = digest(object);
-        if !self.source.undone.may_send(&what, body, Instant::now()) {
-            let api = Api::<K>::namespaced(self.source.client.clone(), self.namespace);
+        if !self.reader.undone.may_send(&what, body, Instant::now()) {
+            let api = Api::<K>::namespaced(self.reader.client.clone(), self.namespace);
             let live = api.get_metadata_opt(self.name).await?;
             let metadata = live.map(|live| live.metadata).unwrap_or_default();
             return Ok(Patched::Undone(explained(&metadata)));
@@ -376,24 +376,24 @@ impl Target<'_> {
         let applied = self
             .send::<K, _>(&parameters, &Patch::Apply(&object))
             .await?;
-        self.source.undone.sent(what, body, Instant::now());
+        self.reader.undone.sent(what, body, Instant::now());
         Ok(Patched::Live(Box::new(applied)))
     }
 
     /// Has the store know that the object changes, and how.
     async fn send<K, P>(&self, parameters: &PatchParams, patch: &Patch<P>) -> Result<K, kube::Error>
     where
-        K: Stored,
+        K: Cached,
         P: Serialize + Debug + Send + Sync,
     {
-        let objects = K::objects(self.source.stores);
-        objects.doubt(self.namespace, self.name);
-        let applied = Api::<K>::namespaced(self.source.client.clone(), self.namespace)
+        let objects = K::cache(self.reader.caches);
+        objects.invalidate(self.namespace, self.name);
+        let applied = Api::<K>::namespaced(self.reader.client.clone(), self.namespace)
             .patch(self.name, parameters, patch)
             .await;
         match &applied {
-            Ok(applied) => objects.answered(applied),
-            Err(error) if is_refused(error) => objects.unchanged(self.namespace, self.name),
+            Ok(applied) => objects.record(applied),
+            Err(error) if is_refused(error) => objects.revalidate(self.namespace, self.name),
             Err(_) => {}
         }
         applied
@@ -413,8 +413,8 @@ impl Target<'_> {
             Ok(applied) => Ok(Patched::Live(Child::Deployment(Box::new(applied)))),
             Err(kube::Error::Api(status)) if status.is_conflict() && replicas.only_raises() => {
                 // Its watch tells what it is now.
-                let deployments = &self.source.stores.deployments;
-                deployments.unchanged(self.namespace, self.name);
+                let deployments = &self.reader.caches.deployments;
+                deployments.revalidate(self.namespace, self.name);
                 Ok(Patched::Unsent)
             }
             Err(error) => Err(error),

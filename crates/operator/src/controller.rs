@@ -20,8 +20,8 @@ use crate::{
     capabilities,
     error::Error,
     model_services::Watched,
-    objects::Change,
-    queue::{Passes, in_order},
+    object_cache::Change,
+    queue::{ActiveReconciles, prioritized},
     readiness::{Readiness, Stage},
     reconcile::{Context, ReconcileOutcome, Reconciled, reconcile},
     settings::Settings,
@@ -51,7 +51,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 struct Shared {
     context: Context,
     backoffs: Backoffs<ObjectRef<Watched>>,
-    passes: Passes<ObjectRef<Watched>>,
+    passes: ActiveReconciles<ObjectRef<Watched>>,
 }
 
 /// Reconciles until the shutdown begins and what was begun is done. Tells `readiness` when it begins
@@ -77,13 +77,13 @@ pub async fn run(
         store,
         mut complete,
         watching,
-    } = watches(client, context.stores(), &settings.scope(), capabilities);
+    } = watches(client, context.caches(), &settings.scope(), capabilities);
     let known = store.clone();
     let told = context.clone();
     let upgrades = context.upgrades().clone();
     let woken = upgrades.woken().map(|object| (object, Change::Spec));
-    let passes = Passes::new(settings.concurrency.get().into());
-    let requests = in_order(stream::select(changes, woken), passes.clone());
+    let passes = ActiveReconciles::new(settings.concurrency.get().into());
+    let requests = prioritized(stream::select(changes, woken), passes.clone());
     let requests = requests.map(|object| Ok::<_, Infallible>(ReconcileRequest::from(object)));
     let shared = Arc::new(Shared {
         context,

@@ -35,7 +35,7 @@ const MAX_WAITING: usize = 4096;
 /// Longest time that recording one event may take: the others wait for it.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Passes at the same time up to which events are recorded beside them.
+/// ActiveReconciles at the same time up to which events are recorded beside them.
 const MAX_ACTIVE_RECONCILES: usize = 2;
 
 /// Longest time that an event waits for passes.

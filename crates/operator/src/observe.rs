@@ -16,13 +16,13 @@ use springtide_plan::{
 };
 
 use crate::{
+    caches::{Cached, Caches},
     error::Error,
-    objects::Lookup,
-    stores::{Stored, Stores},
+    object_cache::Lookup,
     undone::Undone,
 };
 
-/// Objects that are read in one answer of the API server.
+/// ObjectCache that are read in one answer of the API server.
 const PAGE: u32 = 100;
 
 /// Pods beyond which no more are read: more than twice what `maxReplicas` and a rollout allow.
@@ -30,9 +30,9 @@ const MAX_PODS: usize = 2500;
 
 /// Where a plan's knowledge comes from.
 #[derive(Clone, Copy)]
-pub(crate) struct Source<'a> {
+pub(crate) struct ClusterReader<'a> {
     pub(crate) client: &'a Client,
-    pub(crate) stores: &'a Stores,
+    pub(crate) caches: &'a Caches,
     pub(crate) undone: &'a Undone,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Source<'a> {
 ///
 /// Where a call fails: a plan never rests on half of it.
 pub(crate) async fn observe(
-    source: Source<'_>,
+    reader: ClusterReader<'_>,
     namespace: &str,
     model_service: &ValidatedModelService,
     capabilities: Capabilities,
@@ -51,7 +51,7 @@ pub(crate) async fn observe(
     let keda_hpa = model_service.keda_hpa_name();
     let other_autoscalers = async {
         match model_service.scaling() {
-            Scaling::Fixed { .. } => source.others(namespace, model_service).await,
+            Scaling::Fixed { .. } => reader.others(namespace, model_service).await,
             Scaling::Autoscaled(_) => Ok(BTreeSet::new()),
         }
     };
@@ -65,14 +65,14 @@ pub(crate) async fn observe(
         other_autoscalers,
         pods,
     ) = try_join!(
-        source.get(namespace, name),
-        source.get(namespace, name),
-        source.get(namespace, name),
-        source.get(namespace, name),
-        source.scaled_object(namespace, name, &capabilities),
-        source.get(namespace, &keda_hpa),
+        reader.get(namespace, name),
+        reader.get(namespace, name),
+        reader.get(namespace, name),
+        reader.get(namespace, name),
+        reader.scaled_object(namespace, name, &capabilities),
+        reader.get(namespace, &keda_hpa),
         other_autoscalers,
-        source.pods(namespace, name),
+        reader.pods(namespace, name),
     )?;
     Ok(Observed {
         at: Timestamp::now(),
@@ -95,7 +95,7 @@ pub(crate) async fn observe(
 ///
 /// Where a call fails: the plan must not be carried out.
 pub(crate) async fn recheck(
-    source: Source<'_>,
+    reader: ClusterReader<'_>,
     namespace: &str,
     model_service: &ValidatedModelService,
     beside: Recheck,
@@ -105,24 +105,24 @@ pub(crate) async fn recheck(
     let keda_hpa = model_service.keda_hpa_name();
     match beside {
         Recheck::Hpa => {
-            observed.horizontal_pod_autoscaler = source.get_live(namespace, name).await?;
+            observed.horizontal_pod_autoscaler = reader.get_live(namespace, name).await?;
         }
         Recheck::KedaHpa => {
-            observed.keda_horizontal_pod_autoscaler = source.get_live(namespace, &keda_hpa).await?;
+            observed.keda_horizontal_pod_autoscaler = reader.get_live(namespace, &keda_hpa).await?;
         }
         Recheck::Any => {
             let scaled_object = async {
                 if observed.capabilities.keda {
-                    source.get_live(namespace, name).await
+                    reader.get_live(namespace, name).await
                 } else {
                     Ok(None)
                 }
             };
             let (hpa, hpa_of_keda, scaled_object, others) = try_join!(
-                source.get_live(namespace, name),
-                source.get_live(namespace, &keda_hpa),
+                reader.get_live(namespace, name),
+                reader.get_live(namespace, &keda_hpa),
                 scaled_object,
-                source.others_live(namespace, model_service),
+                reader.others_live(namespace, model_service),
             )?;
             observed.horizontal_pod_autoscaler = hpa;
             observed.keda_horizontal_pod_autoscaler = hpa_of_keda;
@@ -133,13 +133,13 @@ pub(crate) async fn recheck(
     Ok(())
 }
 
-impl Source<'_> {
-    async fn get<K: Stored>(self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
-        self.stores.get(self.client, namespace, name).await
+impl ClusterReader<'_> {
+    async fn get<K: Cached>(self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
+        self.caches.get(self.client, namespace, name).await
     }
 
-    async fn get_live<K: Stored>(self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
-        let found = self.stores.get_live(self.client, namespace, name).await;
+    async fn get_live<K: Cached>(self, namespace: &str, name: &str) -> Result<Option<K>, Error> {
+        let found = self.caches.get_live(self.client, namespace, name).await;
         found.map_err(Error::api(format!("reading the {}", K::kind(&()))))
     }
 
@@ -158,7 +158,7 @@ impl Source<'_> {
 
     /// The pods that the ModelService selects.
     async fn pods(self, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
-        match self.stores.pods.group(namespace, name, MAX_PODS) {
+        match self.caches.pods.group(namespace, name, MAX_PODS) {
             Lookup::Known(pods) => Ok(pods),
             Lookup::Unknown => pods_live(self.client, namespace, name).await,
         }
@@ -170,7 +170,7 @@ impl Source<'_> {
         namespace: &str,
         model_service: &ValidatedModelService,
     ) -> Result<BTreeSet<String>, Error> {
-        let hpas = &self.stores.horizontal_pod_autoscalers;
+        let hpas = &self.caches.horizontal_pod_autoscalers;
         match hpas.group(namespace, model_service.name(), usize::MAX) {
             Lookup::Known(hpas) => Ok(names_of_others(hpas, model_service).collect()),
             Lookup::Unknown => self.others_live(namespace, model_service).await,

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::objects::Change;
+use crate::object_cache::Change;
 
 /// What happens to a ModelService or to what was made for it within this time of a first change is looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -28,20 +28,20 @@ const STATUS_DEBOUNCE: Duration = Duration::from_millis(500);
 const STATUS_MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// When an item is due, and which one of those of the same time it is.
-type Place = (Instant, u64);
+type Position = (Instant, u64);
 
 /// Items that wait, each once.
-struct Waiting<T> {
-    places: HashMap<T, (Change, Place)>,
-    specs: BTreeMap<Place, T>,
-    statuses: BTreeMap<Place, T>,
+struct PendingItems<T> {
+    positions: HashMap<T, (Change, Position)>,
+    specs: BTreeMap<Position, T>,
+    statuses: BTreeMap<Position, T>,
     count: u64,
 }
 
-impl<T: Clone + Eq + Hash> Waiting<T> {
+impl<T: Clone + Eq + Hash> PendingItems<T> {
     fn new() -> Self {
         Self {
-            places: HashMap::new(),
+            positions: HashMap::new(),
             specs: BTreeMap::new(),
             statuses: BTreeMap::new(),
             count: 0,
@@ -50,9 +50,9 @@ impl<T: Clone + Eq + Hash> Waiting<T> {
 
     /// However often an item comes while it waits, that puts it off no further.
     fn push(&mut self, item: T, change: Change, now: Instant) {
-        match self.places.get(&item) {
-            Some((Change::Status, place)) if change == Change::Spec => {
-                self.statuses.remove(place);
+        match self.positions.get(&item) {
+            Some((Change::Status, position)) if change == Change::Spec => {
+                self.statuses.remove(position);
             }
             Some(_) => return,
             None => {}
@@ -62,16 +62,16 @@ impl<T: Clone + Eq + Hash> Waiting<T> {
             Change::Status => (&mut self.statuses, STATUS_DEBOUNCE),
         };
         self.count += 1;
-        let place = (now + wait, self.count);
-        queue.insert(place, item.clone());
-        self.places.insert(item, (change, place));
+        let position = (now + wait, self.count);
+        queue.insert(position, item.clone());
+        self.positions.insert(item, (change, position));
     }
 
     /// The next item that is due.
     fn pop(&mut self, now: Instant) -> Option<T> {
-        let first = |queue: &BTreeMap<Place, T>| {
-            let (place, _) = queue.first_key_value()?;
-            (place.0 <= now).then_some(*place)
+        let first = |queue: &BTreeMap<Position, T>| {
+            let (position, _) = queue.first_key_value()?;
+            (position.0 <= now).then_some(*position)
         };
         let is_status = match (first(&self.specs), first(&self.statuses)) {
             (Some(spec), Some(status)) => status.0 + STATUS_MAX_DELAY <= spec.0,
@@ -85,13 +85,13 @@ impl<T: Clone + Eq + Hash> Waiting<T> {
             &mut self.specs
         };
         let (_, item) = queue.pop_first()?;
-        self.places.remove(&item);
+        self.positions.remove(&item);
         Some(item)
     }
 
     /// When an item is due.
     fn due(&self) -> Option<Instant> {
-        let first = |queue: &BTreeMap<Place, T>| Some(queue.first_key_value()?.0.0);
+        let first = |queue: &BTreeMap<Position, T>| Some(queue.first_key_value()?.0.0);
         first(&self.specs)
             .into_iter()
             .chain(first(&self.statuses))
@@ -101,12 +101,12 @@ impl<T: Clone + Eq + Hash> Waiting<T> {
 
 /// The items for which a pass goes on, or is about to. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Passes<T> {
+pub(crate) struct ActiveReconciles<T> {
     items: watch::Sender<HashSet<T>>,
     most: usize,
 }
 
-impl<T: Clone + Eq + Hash> Passes<T> {
+impl<T: Clone + Eq + Hash> ActiveReconciles<T> {
     /// None, and `most` at the same time.
     pub(crate) fn new(most: usize) -> Self {
         Self {
@@ -138,14 +138,14 @@ impl<T: Clone + Eq + Hash> Passes<T> {
 }
 
 /// The items, those with a changed spec first, and else those that have waited longest; each when a pass may begin for it.
-pub(crate) fn in_order<T>(
+pub(crate) fn prioritized<T>(
     changes: impl Stream<Item = (T, Change)> + Send,
-    passes: Passes<T>,
+    passes: ActiveReconciles<T>,
 ) -> impl Stream<Item = T> + Send
 where
     T: Clone + Eq + Hash + Send + Sync,
 {
-    let state = (Box::pin(changes.fuse()), Waiting::new(), passes);
+    let state = (Box::pin(changes.fuse()), PendingItems::new(), passes);
     stream::unfold(state, |(mut changes, mut waiting, passes)| async move {
         loop {
             let due = waiting.due();
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn what_comes_together_is_one_and_is_not_put_off() {
         let start = Instant::now();
-        let mut waiting = Waiting::new();
+        let mut waiting = PendingItems::new();
         for milliseconds in [0, 20, 40] {
             waiting.push("a", Change::Spec, after(start, milliseconds));
         }
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_changed_spec_goes_before_a_status_and_the_one_that_waited_longest_first() {
         let start = Instant::now();
-        let mut waiting = Waiting::new();
+        let mut waiting = PendingItems::new();
         for (item, change) in [
             ("status", Change::Status),
             ("both", Change::Status),
@@ -210,13 +210,13 @@ mod tests {
         let due = after(start, 600);
         let order: Vec<_> = std::iter::from_fn(|| waiting.pop(due)).collect();
         assert_eq!(order, ["second", "both", "third", "status"]);
-        assert!(waiting.places.is_empty());
+        assert!(waiting.positions.is_empty());
     }
 
     #[test]
     fn a_status_does_not_wait_for_ever() {
         let start = Instant::now();
-        let mut waiting = Waiting::new();
+        let mut waiting = PendingItems::new();
         waiting.push("status", Change::Status, start);
         waiting.push("early", Change::Spec, start + STATUS_MAX_DELAY);
         waiting.push("late", Change::Spec, start + 2 * STATUS_MAX_DELAY);
@@ -228,9 +228,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_more_come_than_passes_may_go_on() {
         let changes = ["a", "b", "c"].map(|item| (item, Change::Spec));
-        let passes = Passes::new(2);
+        let passes = ActiveReconciles::new(2);
         let changes = stream::iter(changes).chain(stream::pending());
-        let mut items = Box::pin(in_order(changes, passes.clone()));
+        let mut items = Box::pin(prioritized(changes, passes.clone()));
         assert_eq!(items.next().now_or_never(), None, "not before its time");
         assert_eq!(items.next().await, Some("a"));
         assert_eq!(items.next().await, Some("b"));

@@ -29,16 +29,16 @@ use tokio::time::Instant;
 use crate::{
     apply::{ApplyReport, apply_as, apply_plan},
     awaited,
+    caches::Caches,
     capabilities::ClusterCapabilities,
     claims::{Claims, Responsible},
     error::Error,
     events::{ActiveReconcile, EventPublisher},
     metrics::Metrics,
-    objects::Lookup,
-    observe::{Source, observe, recheck},
+    object_cache::Lookup,
+    observe::{ClusterReader, observe, recheck},
     pod_events::pod_events,
     pod_status::{PodStatusClient, query_all},
-    stores::Stores,
     undone::Undone,
     upgrades::UpgradeQueue,
 };
@@ -54,7 +54,7 @@ pub struct Context {
     metrics: Metrics,
     events: EventPublisher,
     capabilities: ClusterCapabilities,
-    stores: Stores,
+    caches: Caches,
     pod_status: Arc<dyn PodStatusClient>,
     claims: Option<Claims>,
     undone: Undone,
@@ -79,7 +79,7 @@ impl Context {
             metrics,
             events,
             capabilities: ClusterCapabilities::default(),
-            stores: Stores::new(),
+            caches: Caches::new(),
             pod_status,
             claims: None,
             undone: Undone::default(),
@@ -104,14 +104,14 @@ impl Context {
         &self.client
     }
 
-    pub(crate) const fn stores(&self) -> &Stores {
-        &self.stores
+    pub(crate) const fn caches(&self) -> &Caches {
+        &self.caches
     }
 
-    pub(crate) const fn source(&self) -> Source<'_> {
-        Source {
+    pub(crate) const fn reader(&self) -> ClusterReader<'_> {
+        ClusterReader {
             client: &self.client,
-            stores: &self.stores,
+            caches: &self.caches,
             undone: &self.undone,
         }
     }
@@ -245,7 +245,7 @@ async fn keep(
     let pods = pods_to_query(validated, &observed);
     let awaited = pending_config_map(validated, &observed);
     let (report, replies, config_map) = join!(
-        apply_plan(context.source(), namespace, name, &plan, observed),
+        apply_plan(context.reader(), namespace, name, &plan, observed),
         query_all(context.pod_status.as_ref(), &pods),
         awaited::config_map(&context.client, namespace, awaited),
     );
@@ -304,9 +304,9 @@ async fn plan(
     context: &Context,
     validated: &ValidatedModelService,
 ) -> Result<(Observed, Desired), Error> {
-    let (source, namespace) = (context.source(), validated.namespace());
+    let (reader, namespace) = (context.reader(), validated.namespace());
     let capabilities = context.capabilities.current(&context.client).await?;
-    let mut observed = Box::pin(observe(source, namespace, validated, capabilities)).await?;
+    let mut observed = Box::pin(observe(reader, namespace, validated, capabilities)).await?;
     let stuck = stuck_pod_uid(&observed, observed.at);
     observed.events = pod_events(&context.client, namespace, stuck.as_deref()).await;
     let plan = desired(validated, &observed, &context.settings);
@@ -314,7 +314,7 @@ async fn plan(
         return Ok((observed, plan));
     };
     Box::pin(recheck(
-        source,
+        reader,
         namespace,
         validated,
         recheck_of,
@@ -351,11 +351,11 @@ async fn read(
     namespace: &str,
     name: &str,
 ) -> Result<Option<(ModelService, Option<Invalid>)>, Error> {
-    if let Lookup::Known(found) = context.stores.model_services.get(namespace, name) {
+    if let Lookup::Known(found) = context.caches.model_services.get(namespace, name) {
         return Ok(found.map(|found| (found, None)));
     }
     let found = context
-        .stores
+        .caches
         .get_live(&context.client, namespace, name)
         .await;
     let error = match found {
@@ -475,17 +475,17 @@ async fn apply_status(
         "status": status,
     });
     let parameters = apply_as(field_manager).force();
-    let known = &context.stores.model_services;
-    known.doubt(namespace, name);
+    let known = &context.caches.model_services;
+    known.invalidate(namespace, name);
     let kind = ApiResource::erase::<ModelService>(&());
     // Its spec may be one that can't be read.
     let written = Api::<DynamicObject>::namespaced_with(context.client.clone(), namespace, &kind)
         .patch_status(name, &parameters, &Patch::Apply(&patch))
         .await;
     match written {
-        Ok(written) => known.answered(&written),
+        Ok(written) => known.record(&written),
         Err(kube::Error::Api(status)) if status.code == 404 => {
-            known.gone(namespace, name);
+            known.record_absence(namespace, name);
             return Ok(Written::Gone);
         }
         Err(error) => return Err(Error::api("writing the status")(error)),

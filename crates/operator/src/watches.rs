@@ -1,7 +1,7 @@
 //! What starts a reconcile: changes of a ModelService, of what was made for it and of its pods.
 //!
 //! Each watch carries whole objects of any form, so that one that can't be parsed stops no watch, and has the
-//! [stores](crate::stores) know them before it asks for a reconcile. Each kind is watched in each namespace by
+//! [caches](crate::caches) know them before it asks for a reconcile. Each kind is watched in each namespace by
 //! itself, where not in all of them, and each watch backs off for itself: one that fails, as KEDA's does once
 //! KEDA is removed, holds up no other.
 
@@ -42,11 +42,11 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
+    caches::{Cached, Caches, deployment_scaled, instance},
     error::brief,
     model_services::{ModelServices, Watched, everything},
-    objects::{Change, Objects},
+    object_cache::{Change, ObjectCache},
     scope::{Part, Scope},
-    stores::{Stored, Stores, deployment_scaled, instance},
 };
 
 /// ModelServices of which something has changed, and what; never an error, since every watch goes on by itself.
@@ -56,7 +56,7 @@ pub(crate) type Changes = BoxStream<'static, (ObjectRef<Watched>, Change)>;
 /// 10 seconds within which a deleted child is to come back.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// Objects of a list that are in memory at the same time, before they are kept as pruned text: a page is read as
+/// ObjectCache of a list that are in memory at the same time, before they are kept as pruned text: a page is read as
 /// trees, which take about 80 KB for a pod or a Deployment, and all kinds are listed at once.
 const PAGE: u32 = 25;
 
@@ -78,7 +78,7 @@ pub(crate) struct Watches {
 /// All watches, in a task of their own.
 pub(crate) fn watches(
     client: &Client,
-    stores: &Stores,
+    caches: &Caches,
     scope: &Scope,
     capabilities: watch::Receiver<Capabilities>,
 ) -> Watches {
@@ -86,15 +86,15 @@ pub(crate) fn watches(
     let known = ModelServices::new(parts.len());
     let (store, complete) = (known.store(), known.complete());
     let (sender, receiver) = mpsc::unbounded_channel();
-    let all = changed(client, stores, &parts, known, capabilities);
+    let all = changed(client, caches, &parts, known, capabilities);
     let watching = tokio::spawn(all.for_each(move |changed| {
         // The receiver is gone: the task is about to be aborted.
         let _ = sender.send(changed);
         ready(())
     }));
-    let stores = stores.clone();
+    let caches = caches.clone();
     let ready = async move {
-        if timeout(PATIENCE, stores.listed()).await.is_err() {
+        if timeout(PATIENCE, caches.listed()).await.is_err() {
             warn!("a watch has listed nothing yet");
         }
     };
@@ -116,7 +116,7 @@ pub(crate) fn watches(
 /// ModelServices that have changed, or of which something has, and how.
 fn changed(
     client: &Client,
-    stores: &Stores,
+    caches: &Caches,
     parts: &[Part],
     known: ModelServices,
     capabilities: watch::Receiver<Capabilities>,
@@ -124,7 +124,7 @@ fn changed(
     let store = known.store();
     let any = watcher::Config::default();
     let own = {
-        let objects = &stores.model_services;
+        let objects = &caches.model_services;
         objects.follow(parts);
         let told = parts.iter().enumerate().map(|(number, part)| {
             let objects = objects.clone();
@@ -142,19 +142,19 @@ fn changed(
         watcher::Config::default().labels(&format!("{}={}", labels::NAME, labels::NAME_VALUE));
     // Its first list is waited for, too.
     if capabilities.borrow().keda {
-        stores.scaled_objects.follow(parts);
+        caches.scaled_objects.follow(parts);
     }
     let scaled_objects = {
         let watched = (
             client.clone(),
-            stores.clone(),
+            caches.clone(),
             parts.to_vec(),
             store.clone(),
         );
         while_keda(capabilities.clone(), move || {
-            let (client, stores, parts, store) = &watched;
+            let (client, caches, parts, store) = &watched;
             let any = watcher::Config::default();
-            related::<ScaledObject>(client, stores, parts, &any, store, name)
+            related::<ScaledObject>(client, caches, parts, &any, store, name)
         })
     };
     let everything = {
@@ -166,10 +166,10 @@ fn changed(
     };
     stream::select_all([
         own.map(spec).boxed(),
-        related::<Deployment>(client, stores, parts, &any, &store, name),
-        related::<Service>(client, stores, parts, &any, &store, name),
-        related::<PodDisruptionBudget>(client, stores, parts, &any, &store, name),
-        related::<HorizontalPodAutoscaler>(client, stores, parts, &any, &store, |hpa| {
+        related::<Deployment>(client, caches, parts, &any, &store, name),
+        related::<Service>(client, caches, parts, &any, &store, name),
+        related::<PodDisruptionBudget>(client, caches, parts, &any, &store, name),
+        related::<HorizontalPodAutoscaler>(client, caches, parts, &any, &store, |hpa| {
             // KEDA makes one for a ScaledObject, which has the name of its ModelService.
             let by_keda = name(hpa)
                 .iter()
@@ -181,7 +181,7 @@ fn changed(
             about.into_iter().collect()
         }),
         scaled_objects.boxed(),
-        related::<Pod>(client, stores, parts, &pods, &store, |pod| {
+        related::<Pod>(client, caches, parts, &pods, &store, |pod| {
             instance(pod).into_iter().collect()
         })
         .map(|(about, _)| (about, Change::Status))
@@ -202,7 +202,7 @@ fn name(object: &DynamicObject) -> Vec<String> {
 
 /// Has the store know what its watch told, or that it failed.
 fn take<K>(
-    objects: &Objects<K>,
+    objects: &ObjectCache<K>,
     part: usize,
     event: Option<Event<DynamicObject>>,
 ) -> Option<Change> {
@@ -229,19 +229,19 @@ fn metadata(event: &Event<DynamicObject>) -> Event<Watched> {
     }
 }
 
-/// Objects of a kind that say which ModelServices they may be about.
+/// ObjectCache of a kind that say which ModelServices they may be about.
 ///
 /// Deletions count as much as other changes. After a watch had to start over, deletions may have
 /// been missed, so everything of its namespace is looked at.
-fn related<K: Stored>(
+fn related<K: Cached>(
     client: &Client,
-    stores: &Stores,
+    caches: &Caches,
     parts: &[Part],
     config: &watcher::Config,
     store: &Store<Watched>,
     about: fn(&DynamicObject) -> Vec<String>,
 ) -> BoxStream<'static, (ObjectRef<Watched>, Change)> {
-    let objects = K::objects(stores);
+    let objects = K::cache(caches);
     objects.follow(parts);
     let of_each = parts.iter().enumerate().map(|(number, part)| {
         let (objects, store, part) = (objects.clone(), store.clone(), part.clone());
@@ -272,7 +272,7 @@ fn related<K: Stored>(
 }
 
 /// The events of a watch over a part of the scope, which is tried again when it fails: that is `None`.
-fn resilient<K: Stored>(
+fn resilient<K: Cached>(
     client: &Client,
     part: &Part,
     config: watcher::Config,

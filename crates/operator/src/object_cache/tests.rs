@@ -4,15 +4,15 @@ use serde_json::json;
 use springtide_plan::labels;
 
 use super::*;
-use crate::{scope::Scope, stores::instance};
+use crate::{caches::instance, scope::Scope};
 
 fn parts(names: &[&str]) -> Vec<Part> {
     let scope: Scope = names.iter().map(|name| name.parse().unwrap()).collect();
     scope.parts()
 }
 
-fn followed() -> Objects<Deployment> {
-    let objects = Objects::new(|_| {}, |_| None);
+fn followed() -> ObjectCache<Deployment> {
+    let objects = ObjectCache::new(|_| {}, |_| None);
     objects.follow(&parts(&[]));
     objects
 }
@@ -34,7 +34,7 @@ fn answer(uid: &str, version: u64) -> Deployment {
     serde_json::from_value(serde_json::to_value(told(uid, version)).unwrap()).unwrap()
 }
 
-fn listed(objects: &Objects<Deployment>, list: impl IntoIterator<Item = DynamicObject>) {
+fn listed(objects: &ObjectCache<Deployment>, list: impl IntoIterator<Item = DynamicObject>) {
     objects.take(0, Event::Init);
     for object in list {
         objects.take(0, Event::InitApply(object));
@@ -42,12 +42,12 @@ fn listed(objects: &Objects<Deployment>, list: impl IntoIterator<Item = DynamicO
     objects.take(0, Event::InitDone);
 }
 
-fn is_answered(objects: &Objects<Deployment>) -> bool {
+fn is_answered(objects: &ObjectCache<Deployment>) -> bool {
     objects.listed().now_or_never().is_some()
 }
 
 /// The version that is known, 0 for none.
-fn known(objects: &Objects<Deployment>) -> Lookup<i32> {
+fn known(objects: &ObjectCache<Deployment>) -> Lookup<i32> {
     match objects.get("models", "iris") {
         Lookup::Unknown => Lookup::Unknown,
         Lookup::Known(None) => Lookup::Known(0),
@@ -88,7 +88,7 @@ fn a_list_that_failed_is_an_answer_and_no_knowledge() {
 
 #[test]
 fn a_namespace_is_known_by_its_own_list() {
-    let objects = Objects::<Deployment>::new(|_| {}, |_| None);
+    let objects = ObjectCache::<Deployment>::new(|_| {}, |_| None);
     objects.follow(&parts(&["models", "others"]));
     objects.take(1, Event::Init);
     objects.take(1, Event::InitDone);
@@ -108,9 +108,9 @@ fn a_namespace_is_known_by_its_own_list() {
 fn what_was_written_counts_until_the_watch_is_as_far() {
     let objects = followed();
     listed(&objects, [told("a", 1)]);
-    objects.doubt("models", "iris");
+    objects.invalidate("models", "iris");
     assert_eq!(known(&objects), Lookup::Unknown);
-    objects.answered(&answer("a", 5));
+    objects.record(&answer("a", 5));
     assert_eq!(known(&objects), Lookup::Known(5));
     // Older than the write, also where a list says so.
     objects.take(0, Event::Apply(told("a", 3)));
@@ -120,7 +120,7 @@ fn what_was_written_counts_until_the_watch_is_as_far() {
     objects.take(0, Event::Apply(told("a", 6)));
     assert_eq!(known(&objects), Lookup::Known(6));
     // An answer that comes late doesn't undo what the watch has told meanwhile.
-    objects.answered(&answer("a", 5));
+    objects.record(&answer("a", 5));
     assert_eq!(known(&objects), Lookup::Known(6));
 }
 
@@ -128,18 +128,18 @@ fn what_was_written_counts_until_the_watch_is_as_far() {
 fn a_write_without_an_answer_stays_in_doubt_until_a_read() {
     let objects = followed();
     listed(&objects, [told("a", 1)]);
-    objects.doubt("models", "iris");
+    objects.invalidate("models", "iris");
     // It may be the write of another client.
     objects.take(0, Event::Apply(told("a", 2)));
     listed(&objects, [told("a", 2)]);
     assert_eq!(known(&objects), Lookup::Unknown);
-    objects.answered(&answer("a", 3));
+    objects.record(&answer("a", 3));
     assert_eq!(known(&objects), Lookup::Known(3));
-    objects.doubt("models", "iris");
-    objects.unchanged("models", "iris");
+    objects.invalidate("models", "iris");
+    objects.revalidate("models", "iris");
     assert_eq!(known(&objects), Lookup::Known(3));
-    objects.doubt("models", "iris");
-    objects.gone("models", "iris");
+    objects.invalidate("models", "iris");
+    objects.record_absence("models", "iris");
     assert_eq!(known(&objects), Lookup::Known(0));
 }
 
@@ -147,13 +147,13 @@ fn a_write_without_an_answer_stays_in_doubt_until_a_read() {
 fn what_was_deleted_does_not_come_back_by_a_late_event() {
     let objects = followed();
     listed(&objects, [told("a", 1)]);
-    objects.gone("models", "iris");
+    objects.record_absence("models", "iris");
     objects.take(0, Event::Apply(told("a", 2)));
     assert_eq!(known(&objects), Lookup::Known(0));
     listed(&objects, [told("a", 2)]);
     assert_eq!(known(&objects), Lookup::Known(0));
     // Another one of the same name does, and the deletion of the former one doesn't take it away.
-    objects.answered(&answer("b", 5));
+    objects.record(&answer("b", 5));
     objects.take(0, Event::Delete(told("a", 3)));
     assert_eq!(known(&objects), Lookup::Known(5));
     objects.take(0, Event::Delete(told("b", 6)));
@@ -165,11 +165,11 @@ fn what_was_written_while_a_list_went_on_is_in_doubt_if_that_lacks_it() {
     let objects = followed();
     listed(&objects, []);
     objects.take(0, Event::Init);
-    objects.answered(&answer("a", 5));
+    objects.record(&answer("a", 5));
     assert_eq!(known(&objects), Lookup::Known(5));
     objects.take(0, Event::InitDone);
     assert_eq!(known(&objects), Lookup::Unknown);
-    objects.answered(&answer("a", 5));
+    objects.record(&answer("a", 5));
     assert_eq!(known(&objects), Lookup::Known(5));
     // The next list is later than the write.
     listed(&objects, []);
@@ -211,7 +211,7 @@ fn names(lookup: Lookup<Vec<Pod>>) -> Vec<String> {
 
 #[test]
 fn pods_are_found_by_their_model_service_as_long_as_they_are_its() {
-    let pods = Objects::<Pod>::new(|_| {}, instance);
+    let pods = ObjectCache::<Pod>::new(|_| {}, instance);
     pods.follow(&parts(&[]));
     assert_eq!(pods.group("models", "iris", 10), Lookup::Unknown);
     pods.take(0, Event::Init);
@@ -232,7 +232,7 @@ fn pods_are_found_by_their_model_service_as_long_as_they_are_its() {
 
 #[test]
 fn where_there_are_too_many_none_is_known_until_the_next_list() {
-    let pods = Objects::<Pod>::new(|_| {}, instance);
+    let pods = ObjectCache::<Pod>::new(|_| {}, instance);
     pods.follow(&parts(&[]));
     pods.take(0, Event::Init);
     pods.take(0, Event::InitDone);
@@ -255,14 +255,14 @@ fn an_answer_that_comes_after_the_end_brings_nothing_back() {
     for (is_known, is_listed) in [(true, true), (true, false), (false, false)] {
         let objects = followed();
         listed(&objects, is_known.then(|| told("a", 1)));
-        objects.doubt("models", "iris");
+        objects.invalidate("models", "iris");
         if is_listed {
             listed(&objects, []);
         } else {
             objects.take(0, Event::Delete(told("a", 3)));
         }
         assert_eq!(known(&objects), Lookup::Unknown);
-        objects.answered(&answer("a", 2));
+        objects.record(&answer("a", 2));
         assert_eq!(known(&objects), Lookup::Known(0));
         // Another one of its name does come.
         objects.take(0, Event::Apply(told("b", 4)));

@@ -1,4 +1,4 @@
-//! What is known of the objects of one kind: what their watch has told, and what this operator has written
+//! What is known of the objects of one kind: what their watch has reported, and what this operator has written
 //! since.
 //!
 //! A watch lags. So what the API server answered to a write counts until the watch is as far as that, and
@@ -39,10 +39,10 @@ pub(crate) enum Change {
 }
 
 /// Namespace and name.
-type Place = (String, String);
+type Key = (String, String);
 
 /// What is known of the objects of a kind. Clones share it.
-pub(crate) struct Objects<K> {
+pub(crate) struct ObjectCache<K> {
     state: Arc<Mutex<State>>,
     /// Whether each part's first list is complete, or failed once.
     listed: watch::Sender<bool>,
@@ -51,7 +51,7 @@ pub(crate) struct Objects<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K> Clone for Objects<K> {
+impl<K> Clone for ObjectCache<K> {
     fn clone(&self) -> Self {
         Self {
             state: Arc::clone(&self.state),
@@ -64,20 +64,20 @@ impl<K> Clone for Objects<K> {
 #[derive(Default)]
 struct State {
     lists: Vec<List>,
-    entries: BTreeMap<Place, Entry>,
+    entries: BTreeMap<Key, Entry>,
     /// Namespace, group and name of those that have a group.
     groups: BTreeSet<(String, String, String)>,
     /// What is being written, or was without an answer.
-    doubts: HashSet<Place>,
+    uncertain: HashSet<Key>,
 }
 
-/// What the watch over a part of the scope has told.
+/// What the watch over a part of the scope has reported.
 struct List {
     part: Part,
-    /// How many lists have begun.
-    begun: u64,
+    /// How many lists have number.
+    number: u64,
     /// What the list that goes on has held so far.
-    coming: HashSet<Place>,
+    incoming: HashSet<Key>,
     progress: Progress,
     /// There were more than [`MAX_OBJECTS`] since the last list began.
     is_over: bool,
@@ -99,13 +99,13 @@ struct Entry {
     /// [Fingerprint](fingerprint) of all but its status.
     spec: u64,
     /// In which list of its part it was written by this operator, or read, if it was.
-    since: Option<u64>,
+    written_during: Option<u64>,
     content: Content,
 }
 
 enum Content {
     /// As JSON: a tree of it takes ten times as much.
-    There(Box<[u8]>),
+    Present(Box<[u8]>),
     /// Deleted by this operator, and its watch may not have told so yet; or by anybody, and an answer from before
     /// may still come.
     Deleted,
@@ -120,7 +120,7 @@ pub(crate) enum Lookup<T> {
     Unknown,
 }
 
-impl<K> Objects<K> {
+impl<K> ObjectCache<K> {
     pub(crate) fn new(prune: Prune, group: Group) -> Self {
         Self {
             state: Arc::default(),
@@ -143,15 +143,15 @@ impl<K> Objects<K> {
                 .iter()
                 .map(|part| List {
                     part: part.clone(),
-                    begun: 0,
-                    coming: HashSet::new(),
+                    number: 0,
+                    incoming: HashSet::new(),
                     progress: Progress::Unanswered,
                     is_over: false,
                 })
                 .collect(),
             ..State::default()
         };
-        self.tell_listed(&state);
+        self.update_listed(&state);
     }
 
     /// Waits until each part's first list is complete, or failed once.
@@ -160,7 +160,7 @@ impl<K> Objects<K> {
         let _ = self.listed.subscribe().wait_for(|is_so| *is_so).await;
     }
 
-    fn tell_listed(&self, state: &State) {
+    fn update_listed(&self, state: &State) {
         let answered = |list: &List| list.progress != Progress::Unanswered;
         self.listed.send_replace(state.lists.iter().all(answered));
     }
@@ -173,7 +173,7 @@ impl<K> Objects<K> {
         {
             list.progress = Progress::Failed;
         }
-        self.tell_listed(&state);
+        self.update_listed(&state);
     }
 
     /// Takes in what the watch over a part tells, and says what has changed by it. Nothing has where this operator
@@ -181,32 +181,32 @@ impl<K> Objects<K> {
     pub(crate) fn take(&self, part: usize, event: Event<DynamicObject>) -> Option<Change> {
         match event {
             Event::Init => {
-                self.lock().begin(part);
+                self.lock().begin_list(part);
                 None
             }
             Event::InitApply(object) => {
-                let told = self.told(object);
-                self.lock().list(part, told)
+                let reported = self.parse(object);
+                self.lock().add_listed(part, reported)
             }
             Event::InitDone => {
                 let mut state = self.lock();
-                state.end(part);
-                self.tell_listed(&state);
+                state.end_list(part);
+                self.update_listed(&state);
                 None
             }
             Event::Apply(object) => {
-                let told = self.told(object);
-                self.lock().upsert(told, None)
+                let reported = self.parse(object);
+                self.lock().upsert(reported, None)
             }
             Event::Delete(object) => {
-                let told = self.told(object);
-                self.lock().delete(&told);
+                let reported = self.parse(object);
+                self.lock().delete(&reported);
                 Some(Change::Spec)
             }
         }
     }
 
-    fn told(&self, mut object: DynamicObject) -> Told {
+    fn parse(&self, mut object: DynamicObject) -> Reported {
         let group = (self.group)(&object);
         let spec = fingerprint(&object);
         prune_managed_fields(&mut object.metadata);
@@ -216,8 +216,8 @@ impl<K> Objects<K> {
         (self.prune)(&mut object);
         let metadata = &object.metadata;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        Told {
-            place: (text(&metadata.namespace), text(&metadata.name)),
+        Reported {
+            key: (text(&metadata.namespace), text(&metadata.name)),
             uid: text(&metadata.uid),
             version: metadata
                 .resource_version
@@ -230,40 +230,40 @@ impl<K> Objects<K> {
     }
 
     /// A write begins: until its answer is there, only the API server knows.
-    pub(crate) fn doubt(&self, namespace: &str, name: &str) {
-        let place = (namespace.to_owned(), name.to_owned());
-        self.lock().doubts.insert(place);
+    pub(crate) fn invalidate(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.lock().uncertain.insert(key);
     }
 
     /// The write has provably changed nothing.
-    pub(crate) fn unchanged(&self, namespace: &str, name: &str) {
-        let place = (namespace.to_owned(), name.to_owned());
-        self.lock().doubts.remove(&place);
+    pub(crate) fn revalidate(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.lock().uncertain.remove(&key);
     }
 
     /// The API server has said that there is no such object, be it since this operator deleted it.
-    pub(crate) fn gone(&self, namespace: &str, name: &str) {
-        let place = (namespace.to_owned(), name.to_owned());
+    pub(crate) fn record_absence(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
         let mut state = self.lock();
-        state.doubts.remove(&place);
-        if let Some(entry) = state.entries.get_mut(&place) {
+        state.uncertain.remove(&key);
+        if let Some(entry) = state.entries.get_mut(&key) {
             entry.content = Content::Deleted;
         }
     }
 
-    /// What there is in the place of the name.
+    /// What there is in the key of the name.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Lookup<Option<K>>
     where
         K: DeserializeOwned,
     {
         let state = self.lock();
-        let place = (namespace.to_owned(), name.to_owned());
-        if !state.knows(namespace) || state.doubts.contains(&place) {
+        let key = (namespace.to_owned(), name.to_owned());
+        if !state.is_complete_for(namespace) || state.uncertain.contains(&key) {
             return Lookup::Unknown;
         }
-        match state.entries.get(&place).map(|entry| &entry.content) {
+        match state.entries.get(&key).map(|entry| &entry.content) {
             None | Some(Content::Deleted) => Lookup::Known(None),
-            Some(Content::There(text)) => match serde_json::from_slice(text) {
+            Some(Content::Present(text)) => match serde_json::from_slice(text) {
                 Ok(object) => Lookup::Known(Some(object)),
                 // What is wrong with it is said where it is read.
                 Err(_) => Lookup::Unknown,
@@ -277,7 +277,7 @@ impl<K> Objects<K> {
         K: DeserializeOwned,
     {
         let state = self.lock();
-        if !state.knows(namespace) {
+        if !state.is_complete_for(namespace) {
             return Lookup::Unknown;
         }
         let first = (namespace.to_owned(), group.to_owned(), String::new());
@@ -286,12 +286,12 @@ impl<K> Objects<K> {
             if (namespace_.as_str(), group_.as_str()) != (namespace, group) {
                 break;
             }
-            let place = (namespace_.clone(), name.clone());
-            if state.doubts.contains(&place) {
+            let key = (namespace_.clone(), name.clone());
+            if state.uncertain.contains(&key) {
                 return Lookup::Unknown;
             }
-            let content = state.entries.get(&place).map(|entry| &entry.content);
-            if let Some(Content::There(text)) = content {
+            let content = state.entries.get(&key).map(|entry| &entry.content);
+            if let Some(Content::Present(text)) = content {
                 match serde_json::from_slice(text) {
                     Ok(object) => objects.push(object),
                     Err(_) => return Lookup::Unknown,
@@ -302,29 +302,29 @@ impl<K> Objects<K> {
     }
 
     /// The API server has answered a write, or a read, with this object.
-    pub(crate) fn answered(&self, object: &impl Serialize) {
+    pub(crate) fn record(&self, object: &impl Serialize) {
         let object = serde_json::to_value(object).and_then(serde_json::from_value);
         // What isn't taken in stays in doubt.
         if let Ok(object) = object {
-            let told = self.told(object);
+            let reported = self.parse(object);
             let mut state = self.lock();
-            let namespace = told.place.0.as_str();
-            let begun = state
+            let namespace = reported.key.0.as_str();
+            let number = state
                 .lists
                 .iter()
                 .find(|list| list.part.has(namespace))
-                .map(|list| list.begun);
-            if told.version.is_some() {
-                state.doubts.remove(&told.place);
+                .map(|list| list.number);
+            if reported.version.is_some() {
+                state.uncertain.remove(&reported.key);
             }
-            let _known = state.upsert(told, Some(begun.unwrap_or_default()));
+            let _known = state.upsert(reported, Some(number.unwrap_or_default()));
         }
     }
 }
 
 /// What a watch or an answer told of an object.
-struct Told {
-    place: Place,
+struct Reported {
+    key: Key,
     uid: String,
     /// `resourceVersion`: those of one kind are numbers that grow
     /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>).
@@ -357,113 +357,119 @@ fn fingerprint(object: &DynamicObject) -> u64 {
 }
 
 impl State {
-    fn knows(&self, namespace: &str) -> bool {
+    fn is_complete_for(&self, namespace: &str) -> bool {
         let list = self.lists.iter().find(|list| list.part.has(namespace));
         list.is_some_and(|list| list.progress == Progress::Complete && !list.is_over)
     }
 
-    fn begin(&mut self, part: usize) {
+    fn begin_list(&mut self, part: usize) {
         if let Some(list) = self.lists.get_mut(part) {
-            list.begun += 1;
-            list.coming = HashSet::new();
+            list.number += 1;
+            list.incoming = HashSet::new();
             list.is_over = false;
         }
     }
 
-    fn list(&mut self, part: usize, told: Told) -> Option<Change> {
+    fn add_listed(&mut self, part: usize, reported: Reported) -> Option<Change> {
         if let Some(list) = self.lists.get_mut(part) {
-            list.coming.insert(told.place.clone());
+            list.incoming.insert(reported.key.clone());
         }
-        self.upsert(told, None)
+        self.upsert(reported, None)
     }
 
     /// What a list doesn't hold is gone. Of what was written since it began that isn't proven: the list may be of
     /// the moment before.
-    fn end(&mut self, part: usize) {
+    fn end_list(&mut self, part: usize) {
         let Some(list) = self.lists.get_mut(part) else {
             return;
         };
         list.progress = Progress::Complete;
-        let coming = std::mem::take(&mut list.coming);
-        let (begun, part) = (list.begun, list.part.clone());
-        let missing: Vec<(Place, bool)> = self
+        let incoming = std::mem::take(&mut list.incoming);
+        let (number, part) = (list.number, list.part.clone());
+        let missing: Vec<(Key, bool)> = self
             .entries
             .iter()
-            .filter(|(place, _)| part.has(&place.0) && !coming.contains(place))
-            .map(|(place, entry)| {
-                let is_there = matches!(entry.content, Content::There(_));
-                (place.clone(), is_there && entry.since == Some(begun))
+            .filter(|(key, _)| part.has(&key.0) && !incoming.contains(key))
+            .map(|(key, entry)| {
+                let is_there = matches!(entry.content, Content::Present(_));
+                (
+                    key.clone(),
+                    is_there && entry.written_during == Some(number),
+                )
             })
             .collect();
-        for (place, is_unproven) in missing {
+        for (key, is_unproven) in missing {
             if is_unproven {
-                self.doubts.insert(place.clone());
-                self.remove(&place);
+                self.uncertain.insert(key.clone());
+                self.remove(&key);
             } else {
-                self.forget(&place);
+                self.forget(&key);
             }
         }
     }
 
     /// Takes an object in, unless something newer is known of what has its name, and says what is new about it.
-    fn upsert(&mut self, told: Told, since: Option<u64>) -> Option<Change> {
-        let (Some(version), Some(text)) = (told.version, told.text) else {
-            self.doubts.insert(told.place);
+    fn upsert(&mut self, reported: Reported, written_during: Option<u64>) -> Option<Change> {
+        let (Some(version), Some(text)) = (reported.version, reported.text) else {
+            self.uncertain.insert(reported.key);
             return Some(Change::Spec);
         };
-        let is_written = self.doubts.contains(&told.place);
+        let is_written = self.uncertain.contains(&reported.key);
         let mut change = Some(if is_written {
             Change::Status
         } else {
             Change::Spec
         });
-        if let Some(known) = self.entries.get(&told.place) {
-            let is_deleted = matches!(known.content, Content::Deleted) && known.uid == told.uid;
+        if let Some(known) = self.entries.get(&reported.key) {
+            let is_deleted = matches!(known.content, Content::Deleted) && known.uid == reported.uid;
             if is_deleted || version < known.version {
                 return None;
             }
-            if matches!(known.content, Content::There(_)) {
+            if matches!(known.content, Content::Present(_)) {
                 if version == known.version {
                     change = None;
-                } else if told.spec == known.spec {
+                } else if reported.spec == known.spec {
                     change = Some(Change::Status);
                 }
             }
         }
-        self.remove(&told.place);
+        self.remove(&reported.key);
         if self.entries.len() >= MAX_OBJECTS {
             self.entries.clear();
             self.groups.clear();
             self.lists.iter_mut().for_each(|list| list.is_over = true);
         }
-        if let Some(group) = &told.group {
-            let (namespace, name) = told.place.clone();
+        if let Some(group) = &reported.group {
+            let (namespace, name) = reported.key.clone();
             self.groups.insert((namespace, group.clone(), name));
         }
         self.entries.insert(
-            told.place,
+            reported.key,
             Entry {
-                uid: told.uid,
+                uid: reported.uid,
                 version,
-                group: told.group,
-                spec: told.spec,
-                since,
-                content: Content::There(text),
+                group: reported.group,
+                spec: reported.spec,
+                written_during,
+                content: Content::Present(text),
             },
         );
         change
     }
 
     /// Takes a deletion in, unless what has the name is newer.
-    fn delete(&mut self, told: &Told) {
+    fn delete(&mut self, reported: &Reported) {
         let is_older = |known: &Entry| {
-            known.uid == told.uid || told.version.is_none_or(|version| known.version < version)
+            known.uid == reported.uid
+                || reported
+                    .version
+                    .is_none_or(|version| known.version < version)
         };
-        match self.entries.get(&told.place) {
+        match self.entries.get(&reported.key) {
             Some(known) if !is_older(known) => {}
-            Some(_) => self.forget(&told.place),
-            None if self.doubts.contains(&told.place) => {
-                self.bury(told.place.clone(), told.uid.clone(), told.version);
+            Some(_) => self.forget(&reported.key),
+            None if self.uncertain.contains(&reported.key) => {
+                self.keep_tombstone(reported.key.clone(), reported.uid.clone(), reported.version);
             }
             None => {}
         }
@@ -471,35 +477,35 @@ impl State {
 
     /// Forgets what is gone. Where a write is on its way, its answer may be of the time before: that one
     /// doesn't come back.
-    fn forget(&mut self, place: &Place) {
-        if self.doubts.contains(place)
-            && let Some(entry) = self.entries.get(place)
+    fn forget(&mut self, key: &Key) {
+        if self.uncertain.contains(key)
+            && let Some(entry) = self.entries.get(key)
         {
             let (uid, version) = (entry.uid.clone(), entry.version);
-            self.bury(place.clone(), uid, Some(version));
+            self.keep_tombstone(key.clone(), uid, Some(version));
         } else {
-            self.remove(place);
+            self.remove(key);
         }
     }
 
-    fn bury(&mut self, place: Place, uid: String, version: Option<u64>) {
-        self.remove(&place);
+    fn keep_tombstone(&mut self, key: Key, uid: String, version: Option<u64>) {
+        self.remove(&key);
         let gone = Entry {
             uid,
             version: version.unwrap_or_default(),
             group: None,
-            since: None,
+            written_during: None,
             spec: 0,
             content: Content::Deleted,
         };
-        self.entries.insert(place, gone);
+        self.entries.insert(key, gone);
     }
 
-    fn remove(&mut self, place: &Place) {
-        if let Some(entry) = self.entries.remove(place)
+    fn remove(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.remove(key)
             && let Some(group) = entry.group
         {
-            let (namespace, name) = place.clone();
+            let (namespace, name) = key.clone();
             self.groups.remove(&(namespace, group, name));
         }
     }

@@ -21,25 +21,25 @@ use springtide_plan::{keda::ScaledObject, labels};
 
 use crate::{
     error::Error,
-    objects::{Lookup, Objects},
+    object_cache::{Lookup, ObjectCache},
 };
 
-/// The stores of all kinds. Clones share them.
+/// The caches of all kinds. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Stores {
-    pub(crate) model_services: Objects<ModelService>,
-    pub(crate) services: Objects<Service>,
-    pub(crate) pod_disruption_budgets: Objects<PodDisruptionBudget>,
-    pub(crate) deployments: Objects<Deployment>,
+pub(crate) struct Caches {
+    pub(crate) model_services: ObjectCache<ModelService>,
+    pub(crate) services: ObjectCache<Service>,
+    pub(crate) pod_disruption_budgets: ObjectCache<PodDisruptionBudget>,
+    pub(crate) deployments: ObjectCache<Deployment>,
     /// Grouped by the Deployment that they scale.
-    pub(crate) horizontal_pod_autoscalers: Objects<HorizontalPodAutoscaler>,
-    pub(crate) scaled_objects: Objects<ScaledObject>,
+    pub(crate) horizontal_pod_autoscalers: ObjectCache<HorizontalPodAutoscaler>,
+    pub(crate) scaled_objects: ObjectCache<ScaledObject>,
     /// Grouped by the ModelService whose label they have.
-    pub(crate) pods: Objects<Pod>,
+    pub(crate) pods: ObjectCache<Pod>,
 }
 
 /// A kind that has a store.
-pub(crate) trait Stored:
+pub(crate) trait Cached:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
@@ -50,20 +50,23 @@ pub(crate) trait Stored:
     + 'static
 {
     /// Its store.
-    fn objects(stores: &Stores) -> &Objects<Self>;
+    fn cache(caches: &Caches) -> &ObjectCache<Self>;
 }
 
-impl Stores {
-    /// Stores that no watch has filled: each look is one at the API server.
+impl Caches {
+    /// Caches that no watch has filled: each look is one at the API server.
     pub(crate) fn new() -> Self {
         Self {
-            model_services: Objects::new(without_managers, no_group),
-            services: Objects::new(name_of_others, no_group),
-            pod_disruption_budgets: Objects::new(name_of_others, no_group),
-            deployments: Objects::new(numbers_of_others, no_group),
-            horizontal_pod_autoscalers: Objects::new(no_notes_of_others, deployment_scaled),
-            scaled_objects: Objects::new(|_| {}, no_group),
-            pods: Objects::new(words_of_pod, instance),
+            model_services: ObjectCache::new(drop_managed_fields, no_group),
+            services: ObjectCache::new(keep_foreign_metadata, no_group),
+            pod_disruption_budgets: ObjectCache::new(keep_foreign_metadata, no_group),
+            deployments: ObjectCache::new(keep_foreign_replicas, no_group),
+            horizontal_pod_autoscalers: ObjectCache::new(
+                drop_foreign_annotations,
+                deployment_scaled,
+            ),
+            scaled_objects: ObjectCache::new(|_| {}, no_group),
+            pods: ObjectCache::new(keep_pod_status, instance),
         }
     }
 
@@ -85,13 +88,13 @@ impl Stores {
     /// # Errors
     ///
     /// Where only the API server knows, and doesn't say.
-    pub(crate) async fn get<K: Stored>(
+    pub(crate) async fn get<K: Cached>(
         &self,
         client: &Client,
         namespace: &str,
         name: &str,
     ) -> Result<Option<K>, Error> {
-        match K::objects(self).get(namespace, name) {
+        match K::cache(self).get(namespace, name) {
             Lookup::Known(object) => Ok(object),
             Lookup::Unknown => self
                 .get_live(client, namespace, name)
@@ -105,7 +108,7 @@ impl Stores {
     /// # Errors
     ///
     /// Where it doesn't say.
-    pub(crate) async fn get_live<K: Stored>(
+    pub(crate) async fn get_live<K: Cached>(
         &self,
         client: &Client,
         namespace: &str,
@@ -115,52 +118,52 @@ impl Stores {
             .get_opt(name)
             .await?;
         match &found {
-            Some(object) => K::objects(self).answered(object),
-            None => K::objects(self).gone(namespace, name),
+            Some(object) => K::cache(self).record(object),
+            None => K::cache(self).record_absence(namespace, name),
         }
         Ok(found)
     }
 }
 
-impl Stored for ModelService {
-    fn objects(stores: &Stores) -> &Objects<Self> {
-        &stores.model_services
+impl Cached for ModelService {
+    fn cache(caches: &Caches) -> &ObjectCache<Self> {
+        &caches.model_services
     }
 }
 
-impl Stored for Service {
-    fn objects(stores: &Stores) -> &Objects<Self> {
-        &stores.services
+impl Cached for Service {
+    fn cache(caches: &Caches) -> &ObjectCache<Self> {
+        &caches.services
     }
 }
 
-impl Stored for PodDisruptionBudget {
-    fn objects(stores: &Stores) -> &Objects<Self> {
-        &stores.pod_disruption_budgets
+impl Cached for PodDisruptionBudget {
+    fn cache(caches: &Caches) -> &ObjectCache<Self> {
+        &caches.pod_disruption_budgets
     }
 }
 
-impl Stored for Deployment {
-    fn objects(stores: &Stores) -> &Objects<Self> {
-        &stores.deployments
+impl Cached for Deployment {
+    fn cache(caches: &Caches) -> &ObjectCache<Self> {
+        &caches.deployments
     }
 }
 
-impl Stored for HorizontalPodAutoscaler {
-    fn objects(stores: &Stores) -> &Objects<Self> {
-        &stores.horizontal_pod_autoscalers
+impl Cached for HorizontalPodAutoscaler {
+    fn cache(caches: &Caches) -> &ObjectCache<Self> {
+        &caches.horizontal_pod_autoscalers
     }
 }
 
-impl Stored for ScaledObject {
-    fn objects(stores: &Stores) -> &Objects<Self> {
-        &stores.scaled_objects
+impl Cached for ScaledObject {
+    fn cache(caches: &Caches) -> &ObjectCache<Self> {
+        &caches.scaled_objects
     }
 }
 
-impl Stored for Pod {
-    fn objects(stores: &Stores) -> &Objects<Self> {
-        &stores.pods
+impl Cached for Pod {
+    fn cache(caches: &Caches) -> &ObjectCache<Self> {
+        &caches.pods
     }
 }
 
@@ -180,7 +183,7 @@ pub(crate) fn deployment_scaled(hpa: &DynamicObject) -> Option<String> {
     name.filter(|_| target["kind"] == *Deployment::kind(&()))
 }
 
-fn without_managers(object: &mut DynamicObject) {
+fn drop_managed_fields(object: &mut DynamicObject) {
     object.metadata.managed_fields = None;
 }
 
@@ -197,24 +200,24 @@ fn may_be_ours(object: &DynamicObject) -> bool {
 }
 
 /// Leaves of what others made its metadata: it takes a name.
-fn name_of_others(object: &mut DynamicObject) {
+fn keep_foreign_metadata(object: &mut DynamicObject) {
     if !may_be_ours(object) {
-        no_notes_of_others(object);
+        drop_foreign_annotations(object);
         object.data = json!({});
     }
 }
 
 /// Annotations are large, and those of others say nothing here.
-fn no_notes_of_others(object: &mut DynamicObject) {
+fn drop_foreign_annotations(object: &mut DynamicObject) {
     if !may_be_ours(object) {
         object.metadata.annotations = None;
     }
 }
 
 /// Leaves of a Deployment of others its numbers of pods, too.
-fn numbers_of_others(deployment: &mut DynamicObject) {
+fn keep_foreign_replicas(deployment: &mut DynamicObject) {
     if !may_be_ours(deployment) {
-        no_notes_of_others(deployment);
+        drop_foreign_annotations(deployment);
         let status = deployment.data["status"].take();
         let replicas = deployment.data["spec"]["replicas"].take();
         deployment.data = json!({"spec": {"replicas": replicas}, "status": status});
@@ -222,8 +225,8 @@ fn numbers_of_others(deployment: &mut DynamicObject) {
 }
 
 /// Leaves of a pod what it says of its model, and its status.
-fn words_of_pod(pod: &mut DynamicObject) {
-    without_managers(pod);
+fn keep_pod_status(pod: &mut DynamicObject) {
+    drop_managed_fields(pod);
     if let Some(annotations) = &mut pod.metadata.annotations {
         annotations
             .retain(|key, _| [labels::MODEL_URI, labels::MODEL_SHA256].contains(&key.as_str()));
