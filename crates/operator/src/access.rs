@@ -1,7 +1,8 @@
-//! Who may read the metrics: whom the API server knows by a bearer token (`TokenReview`) and lets get the path
-//! `/metrics` (`SubjectAccessReview`), as controllers made with controller-runtime and kube-rbac-proxy ask it.
+//! Authentication of readers of the metrics. The API server must accept their bearer token (`TokenReview`) and allow
+//! its user to get the path `/metrics` (`SubjectAccessReview`). Controllers with controller-runtime or kube-rbac-proxy
+//! do the same.
 //!
-//! Where the API server doesn't say yes, the answer is no.
+//! Without a positive response of the API server, the reader is rejected.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -26,34 +27,34 @@ use tracing::warn;
 
 use crate::error::brief;
 
-/// Path and verb that a reader needs the right to.
+/// Path and verb that a reader must be allowed.
 const PATH: &str = "/metrics";
 const VERB: &str = "get";
 
-/// Most bytes of a token: those of service accounts have about a thousand.
+/// Maximum bytes of a token. Those of service accounts have about a thousand.
 const MAX_TOKEN_BYTES: usize = 8192;
 
-/// How long a yes holds without asking again: so long a token or a right that was taken away is still good.
+/// Time for which a positive response is cached. A revoked token or permission is valid for as long.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-/// Tokens that are remembered at the same time.
+/// Maximum number of cached tokens.
 const MAX_REMEMBERED: usize = 64;
 
-/// Requests for which the API server is asked at the same time, so that who sends made-up tokens doesn't have
-/// this operator flood it.
+/// Maximum number of concurrent requests to the API server, so that clients with invalid tokens can't make this
+/// operator flood it.
 const MAX_ASKING: usize = 4;
 
-/// Longest time that the API server may take to answer.
+/// Timeout of a request to the API server.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Why the metrics aren't told.
+/// Why the metrics are not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
-    /// No token that the API server knows.
+    /// The API server accepts no token of the request.
     Unauthenticated,
-    /// Its user has no right to them.
+    /// The user isn't allowed to get them.
     Forbidden,
-    /// The API server couldn't be asked.
+    /// The API server could not be asked.
     Unknown,
 }
 
@@ -84,7 +85,7 @@ impl IntoResponse for Denied {
     }
 }
 
-/// Asks the API server who may read the metrics, and remembers for a while who may.
+/// Authenticates readers of the metrics, and caches positive responses.
 pub struct Access {
     client: Client,
     remembered: Mutex<Remembered>,
@@ -92,8 +93,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Asks with this client, whose account needs the right to create TokenReviews and
-    /// SubjectAccessReviews.
+    /// Uses this client, whose account needs permission to create TokenReviews and SubjectAccessReviews.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// Where it may not, or where that can't be found out.
+    /// If it may not, or if that can't be determined.
     pub async fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let token = bearer(headers).ok_or(Denied::Unauthenticated)?;
         let digest: TokenDigest = Sha256::digest(token).into();
@@ -167,7 +167,7 @@ impl Access {
     }
 }
 
-/// The token of a request that has exactly one.
+/// The token of a request with exactly one.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -181,7 +181,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && is_token).then_some(token)
 }
 
-/// The user that the API server knows by the token.
+/// The user of a token, from the API server.
 fn authenticated(review: TokenReview) -> Option<UserInfo> {
     let status = review.status?;
     let is_known = status.authenticated == Some(true);
@@ -215,7 +215,7 @@ fn is_allowed(review: &SubjectAccessReview) -> bool {
         .is_some_and(|status| status.allowed && status.denied != Some(true))
 }
 
-/// What is remembered of a token instead of it.
+/// A hash of a token, which is cached instead of it.
 type TokenDigest = [u8; 32];
 
 /// Tokens that may read the metrics, oldest first.

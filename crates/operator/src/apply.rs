@@ -33,7 +33,7 @@ pub(crate) struct ApplyReport {
     pub(crate) applied: Applied,
     /// The first call that failed.
     pub(crate) error: Option<Error>,
-    /// Whether an object is left as others have made it.
+    /// Whether an object is left as other field managers changed it.
     pub(crate) is_undone: bool,
 }
 
@@ -42,8 +42,8 @@ pub(crate) struct ApplyReport {
 ///
 /// # Errors
 ///
-/// Where the API server can't be reached or is overloaded, or where the namespace is being deleted:
-/// the rest would fail too.
+/// If the API server is unreachable or overloaded, or if the namespace is being deleted: the other calls would fail,
+/// too.
 pub(crate) async fn apply_plan(
     reader: ClusterReader<'_>,
     namespace: &str,
@@ -116,7 +116,7 @@ impl<T> Patched<T> {
 }
 
 impl ApplyReport {
-    /// The result of a call, or nothing where it failed alone, which is recorded. `Err` where the other calls would fail, too.
+    /// The result of a call. None if it failed alone, which is recorded; an error if the other calls would fail, too.
     fn note<T>(
         &mut self,
         kind: ChildKind,
@@ -141,7 +141,7 @@ impl ApplyReport {
     }
 }
 
-/// Deletes an object, and has its store know that before its watch tells so.
+/// Deletes an object, and updates the cache before the watch does.
 async fn delete(
     reader: ClusterReader<'_>,
     namespace: &str,
@@ -169,7 +169,7 @@ async fn delete_as<K: Cached>(
 ) -> Result<(), kube::Error> {
     let still_the_same = Preconditions {
         uid: deletion.uid.clone(),
-        // Its own controller changes it with each status.
+        // Its own controller changes the version with each status.
         resource_version: None,
     };
     let parameters = DeleteParams::background().preconditions(still_the_same);
@@ -180,7 +180,7 @@ async fn delete_as<K: Cached>(
         .await;
     match answer {
         Ok(answer) => match answer.left() {
-            // A finalizer holds it.
+            // A finalizer delays the deletion.
             Some(going) => objects.record(&going),
             None => objects.record_absence(namespace, &deletion.name),
         },
@@ -197,19 +197,18 @@ async fn delete_as<K: Cached>(
     Ok(())
 }
 
-/// Whether a write has changed nothing for certain. A conflict (409) is none of these: what is known of the object
-/// is out of date.
+/// Whether a write has certainly changed nothing. After a conflict (409) the cached object is outdated.
 fn is_refused(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400..=404 | 422 | 429))
 }
 
-/// How objects are applied as a field manager, unforced. They aren't checked for fields that are there twice or that
-/// the API server doesn't know, for which it would parse each once more.
+/// Parameters of an unforced apply as a field manager. Duplicate and unknown fields aren't checked: the API server
+/// would parse each object again for that.
 pub(crate) fn apply_as(field_manager: &str) -> PatchParams {
     PatchParams::apply(field_manager).validation_ignore()
 }
 
-/// What is applied to.
+/// The object of the applies.
 struct Target<'a> {
     reader: ClusterReader<'a>,
     namespace: &'a str,
@@ -217,8 +216,8 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    /// Applies the Deployment, then its replicas, then its autoscaler: KEDA refuses one of a Deployment that
-    /// isn't there. Goes no further where the rest would fail, too.
+    /// Applies the Deployment, then its replicas, then its autoscaler: KEDA rejects a ScaledObject without its
+    /// Deployment. Stops if the other calls would fail, too.
     async fn apply_in_order(
         &self,
         children: &[&Child],
@@ -305,7 +304,7 @@ impl Target<'_> {
         self.patch_what_differs(kind, object, live).await
     }
 
-    /// The same for the Deployment, of which another field manager takes over the number of pods first.
+    /// Patches the Deployment. Before that, another field manager takes over the replicas.
     async fn patch_deployment(
         &self,
         object: &Deployment,
@@ -323,9 +322,8 @@ impl Target<'_> {
             .await
     }
 
-    /// Gives the number of pods that a Deployment was created with another owner. A conflict (409) may mean that another
-    /// field manager has decided on another number and owns it, or no more than that much was written at once: the API
-    /// server tells.
+    /// Gives the replicas that a Deployment was created with another owner. A conflict (409) means that another field
+    /// manager has set and owns them, or that several writes coincided: the API server is read to tell.
     async fn hand_over(
         &self,
         replicas: &ReplicasApply,
@@ -367,8 +365,8 @@ impl Target<'_> {
         }
         let mut object = object.clone();
         let mut parameters = apply_as(OPERATOR);
-        // What is known to be there is taken, if it is still the same. What isn't is only made: where another client has
-        // taken the name meanwhile, that is a conflict.
+        // A known object is overwritten if it is still the same. An unknown one is only created: if another client has
+        // taken the name, that is a conflict.
         if let Some(live) = live {
             object.meta_mut().uid.clone_from(&live.meta().uid);
             parameters = parameters.force();
@@ -380,7 +378,7 @@ impl Target<'_> {
         Ok(Patched::Live(Box::new(applied)))
     }
 
-    /// Has the store know that the object changes, and how.
+    /// Sends an apply and updates the cache.
     async fn send<K, P>(&self, parameters: &PatchParams, patch: &Patch<P>) -> Result<K, kube::Error>
     where
         K: Cached,
@@ -399,7 +397,7 @@ impl Target<'_> {
         applied
     }
 
-    /// Where another field manager has decided already, that is left.
+    /// Applies the replicas. A decision of another field manager is kept.
     async fn apply_replicas(
         &self,
         replicas: &ReplicasApply,
@@ -412,7 +410,7 @@ impl Target<'_> {
         match self.send(&parameters, &Patch::Apply(body)).await {
             Ok(applied) => Ok(Patched::Live(Child::Deployment(Box::new(applied)))),
             Err(kube::Error::Api(status)) if status.is_conflict() && replicas.only_raises() => {
-                // Its watch tells what it is now.
+                // The watch reports the current number.
                 let deployments = &self.reader.caches.deployments;
                 deployments.revalidate(self.namespace, self.name);
                 Ok(Patched::Unsent)
@@ -423,7 +421,7 @@ impl Target<'_> {
 }
 
 impl Call {
-    /// Whether what comes after it may still succeed.
+    /// Whether the next calls may still succeed.
     fn goes_on(&self) -> bool {
         self.result.as_ref().err().is_none_or(fails_alone)
     }

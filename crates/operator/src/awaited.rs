@@ -1,6 +1,7 @@
-//! Looks at a ConfigMap that pods wait for, and deletes these once it has come.
+//! Reads a ConfigMap that pods wait for, and deletes these pods once it exists.
 //!
-//! Nothing fails with it: without the right to it the pods wait for the kubelet, as they would without the operator.
+//! No failure here fails the reconcile: without permission, the pods wait for the kubelet, as they would without the
+//! operator.
 
 use std::time::Duration;
 
@@ -15,10 +16,10 @@ use tracing::{debug, info};
 
 use crate::error::brief;
 
-/// Longest time that each call may take.
+/// Timeout of each call.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The metadata of a ConfigMap, if there is one to look at. Nothing where it isn't there, or can't be read.
+/// The metadata of a ConfigMap. None if there is no name, no ConfigMap, or no permission.
 pub(crate) async fn config_map(
     client: &Client,
     namespace: &str,
@@ -39,7 +40,7 @@ pub(crate) async fn config_map(
     }
 }
 
-/// Deletes pods that wait for what has come, so that others are made in their place.
+/// Deletes pods that wait for an object that now exists. Their ReplicaSet replaces them.
 pub(crate) async fn replace(client: &Client, namespace: &str, pods: &[PodToReplace]) {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
     for PodToReplace { name, uid } in pods {

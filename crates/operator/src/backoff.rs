@@ -1,4 +1,4 @@
-//! How long to wait before an object is tried again, each object for itself.
+//! Backoff before an object is retried, for each object separately.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,13 @@ use std::{
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// Wait after the first failure.
+/// Delay after the first failure.
 const FIRST: Duration = Duration::from_millis(500);
 
-/// Longest wait: a fault that has passed is noticed within this time even if nothing changes.
+/// Maximum delay: the end of a fault is noticed within this time.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The waits of all objects that are to be tried again.
+/// The backoffs of all objects that are to be retried.
 #[derive(Debug)]
 pub(crate) struct Backoffs<K> {
     by_object: Mutex<HashMap<K, ExponentialBackoff>>,
@@ -30,8 +30,8 @@ impl<K> Default for Backoffs<K> {
 }
 
 impl<K: Hash + Eq> Backoffs<K> {
-    /// The wait after one more failure: twice the last one, plus up to as much again by chance, so
-    /// that objects that failed together aren't tried together.
+    /// The delay after one more failure: twice the last one, plus a random part of up to as much. Objects that failed
+    /// together are then not retried together.
     pub(crate) fn failed(&self, object: K) -> Duration {
         let mut by_object = self
             .by_object
@@ -48,7 +48,7 @@ impl<K: Hash + Eq> Backoffs<K> {
         waits.next().unwrap_or(LONGEST)
     }
 
-    /// Forgets an object's failures: it succeeded, is gone, or isn't tried again.
+    /// Resets the backoff of an object that succeeded, is gone, or isn't retried.
     pub(crate) fn forget(&self, object: &K) {
         self.by_object
             .lock()

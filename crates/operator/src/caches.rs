@@ -1,5 +1,4 @@
-//! What is known of the objects of all kinds, and how they are read: from what watches told where that is
-//! certain, and from the API server where it isn't.
+//! The caches of all kinds, and reads: from a cache where it is certain, otherwise from the API server.
 
 use std::fmt::Debug;
 
@@ -34,11 +33,11 @@ pub(crate) struct Caches {
     /// Grouped by the Deployment that they scale.
     pub(crate) horizontal_pod_autoscalers: ObjectCache<HorizontalPodAutoscaler>,
     pub(crate) scaled_objects: ObjectCache<ScaledObject>,
-    /// Grouped by the ModelService whose label they have.
+    /// Grouped by the ModelService that their label names.
     pub(crate) pods: ObjectCache<Pod>,
 }
 
-/// A kind that has a store.
+/// A kind that has a cache.
 pub(crate) trait Cached:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
@@ -49,12 +48,12 @@ pub(crate) trait Cached:
     + DeserializeOwned
     + 'static
 {
-    /// Its store.
+    /// Its cache.
     fn cache(caches: &Caches) -> &ObjectCache<Self>;
 }
 
 impl Caches {
-    /// Caches that no watch has filled: each look is one at the API server.
+    /// Caches without a watch: every read goes to the API server.
     pub(crate) fn new() -> Self {
         Self {
             model_services: ObjectCache::new(drop_managed_fields, no_group),
@@ -70,7 +69,7 @@ impl Caches {
         }
     }
 
-    /// Waits until each first list is complete, or failed once.
+    /// Waits until each first list is complete, or has failed once.
     pub(crate) async fn listed(&self) {
         join!(
             self.model_services.listed(),
@@ -83,11 +82,11 @@ impl Caches {
         );
     }
 
-    /// The object with a name, whoever its owner is.
+    /// The object of a name, whatever its owner.
     ///
     /// # Errors
     ///
-    /// Where only the API server knows, and doesn't say.
+    /// If the API server must be read, and the call fails.
     pub(crate) async fn get<K: Cached>(
         &self,
         client: &Client,
@@ -103,11 +102,11 @@ impl Caches {
         }
     }
 
-    /// What has a name now, as the API server says.
+    /// The object of a name, read from the API server.
     ///
     /// # Errors
     ///
-    /// Where it doesn't say.
+    /// If the call fails.
     pub(crate) async fn get_live<K: Cached>(
         &self,
         client: &Client,
@@ -187,7 +186,7 @@ fn drop_managed_fields(object: &mut DynamicObject) {
     object.metadata.managed_fields = None;
 }
 
-/// Whether it may have been made for a ModelService. Of all others, plans read little.
+/// Whether it may have been created for a ModelService. Plans need little of other objects.
 fn may_be_ours(object: &DynamicObject) -> bool {
     let metadata = &object.metadata;
     let is_labelled = metadata.labels.as_ref().is_some_and(|found| {
@@ -199,7 +198,7 @@ fn may_be_ours(object: &DynamicObject) -> bool {
     is_labelled || owners.any(|owner| owner.kind == ModelService::kind(&()))
 }
 
-/// Leaves of what others made its metadata: it takes a name.
+/// Keeps only the metadata of objects of other owners: they occupy a name.
 fn keep_foreign_metadata(object: &mut DynamicObject) {
     if !may_be_ours(object) {
         drop_foreign_annotations(object);
@@ -207,14 +206,14 @@ fn keep_foreign_metadata(object: &mut DynamicObject) {
     }
 }
 
-/// Annotations are large, and those of others say nothing here.
+/// Drops the annotations of objects of other owners: they are large and unused.
 fn drop_foreign_annotations(object: &mut DynamicObject) {
     if !may_be_ours(object) {
         object.metadata.annotations = None;
     }
 }
 
-/// Leaves of a Deployment of others its numbers of pods, too.
+/// Keeps the replica counts of Deployments of other owners, too.
 fn keep_foreign_replicas(deployment: &mut DynamicObject) {
     if !may_be_ours(deployment) {
         drop_foreign_annotations(deployment);
@@ -224,7 +223,7 @@ fn keep_foreign_replicas(deployment: &mut DynamicObject) {
     }
 }
 
-/// Leaves of a pod what it says of its model, and its status.
+/// Keeps the status of a pod and the annotations about its model.
 fn keep_pod_status(pod: &mut DynamicObject) {
     drop_managed_fields(pod);
     if let Some(annotations) = &mut pod.metadata.annotations {

@@ -1,4 +1,4 @@
-//! What this cluster can do, found by discovery.
+//! Discovers the capabilities of the cluster.
 
 use std::{
     collections::BTreeSet,
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::error::{Error, brief};
 
-/// Time between two looks: how soon what was installed is found, and KEDA missed after it was removed.
+/// Interval of refreshes: the time until an installed component, or the removal of KEDA, is noticed.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// The versions of the custom metrics API, the one that the HPA controller prefers first
@@ -38,16 +38,16 @@ const EXTERNAL_METRICS: &str = "external.metrics.k8s.io/v1beta1";
 /// The version of `OpenShift`'s security context constraints.
 const SECURITY_CONTEXT_CONSTRAINTS: &str = "security.openshift.io/v1";
 
-/// What is known of the cluster since the last look. Clones share it.
+/// The capabilities of the cluster at the latest refresh. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterCapabilities {
     capabilities: watch::Sender<Capabilities>,
-    /// Whether a look has told if KEDA is there.
+    /// Whether a refresh has determined if KEDA is installed.
     knows_keda: Arc<AtomicBool>,
 }
 
 impl ClusterCapabilities {
-    /// Looks anew. What can't be found out stays as it was known.
+    /// Discovers the capabilities again. Those that can't be determined stay as they were.
     pub async fn refresh(&self, client: &Client) {
         let (keda, pods_metrics, external_metrics, platform) = join!(
             timeout(PERIOD, serves_keda(client)),
@@ -92,11 +92,11 @@ impl ClusterCapabilities {
         });
     }
 
-    /// What is known. Before a look has told whether KEDA is there, that is asked.
+    /// The capabilities. Before a refresh has determined whether KEDA is installed, the API server is asked.
     ///
     /// # Errors
     ///
-    /// Where the API server can't be asked.
+    /// If the API server can't be asked.
     pub(crate) async fn current(&self, client: &Client) -> Result<Capabilities, Error> {
         let known = self.capabilities.borrow().clone();
         if self.knows_keda.load(Ordering::Acquire) {
@@ -108,13 +108,13 @@ impl ClusterCapabilities {
         Ok(Capabilities { keda, ..known })
     }
 
-    /// Tells of every change.
+    /// A receiver of every change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Capabilities> {
         self.capabilities.subscribe()
     }
 }
 
-/// Looks again and again.
+/// Refreshes the capabilities periodically.
 pub(crate) async fn monitor(client: Client, known: ClusterCapabilities) {
     loop {
         sleep(PERIOD).await;
@@ -122,11 +122,11 @@ pub(crate) async fn monitor(client: Client, known: ClusterCapabilities) {
     }
 }
 
-/// Whether KEDA's ScaledObject is served. The API server knows that itself, whatever state KEDA is in.
+/// Whether KEDA's ScaledObject is served. The API server knows it, whatever the state of KEDA.
 ///
 /// # Errors
 ///
-/// Where the API server can't be asked. That it isn't served is an answer, not an error.
+/// If the API server can't be asked. That the kind isn't served is no error.
 pub(crate) async fn serves_keda(client: &Client) -> Result<bool, kube::Error> {
     let version = GroupVersion::gv(&ScaledObject::group(&()), &ScaledObject::version(&()));
     match discovery::pinned_group(client, &version).await {
@@ -137,11 +137,10 @@ pub(crate) async fn serves_keda(client: &Client) -> Result<bool, kube::Error> {
     }
 }
 
-/// Which of the Pods metrics the custom metrics API lists.
+/// The Pods metrics that the custom metrics API lists.
 ///
-/// Another server answers for it, the adapter. While that is down, the API server says 503, and that the
-/// API isn't there (404) only where no adapter is registered. Every authenticated user may ask, by the
-/// `ClusterRole` `system:discovery`.
+/// The adapter serves this API. While it is down, the API server responds with 503; with 404 only if no adapter is
+/// registered. Every authenticated user may read the list, by the `ClusterRole` `system:discovery`.
 async fn pods_metrics(client: &Client) -> PodsMetrics {
     let mut is_registered = false;
     for version in CUSTOM_METRICS {
@@ -172,8 +171,8 @@ async fn pods_metrics(client: &Client) -> PodsMetrics {
     }
 }
 
-/// Whether the external metrics API is registered. While KEDA, which answers for it, is down, the API server
-/// says 503.
+/// Whether the external metrics API is registered. While KEDA, which serves it, is down, the API server responds with
+/// 503.
 async fn external_metrics(client: &Client) -> ExternalMetrics {
     match client.list_api_group_resources(EXTERNAL_METRICS).await {
         Ok(_) => ExternalMetrics::Registered,
@@ -186,7 +185,8 @@ async fn external_metrics(client: &Client) -> ExternalMetrics {
     }
 }
 
-/// Whether there are security context constraints. `OpenShift`'s own API server has them, and says 503 while it is down.
+/// Whether security context constraints are served. They belong to `OpenShift`'s own API server; while it is down, the
+/// response is 503.
 async fn platform(client: &Client) -> Platform {
     match client
         .list_api_group_resources(SECURITY_CONTEXT_CONSTRAINTS)
@@ -202,7 +202,7 @@ async fn platform(client: &Client) -> Platform {
     }
 }
 
-/// The answer for a group that isn't served is plain text, with no reason to read.
+/// The response for a group that isn't served is plain text without a reason.
 fn is_not_served(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }

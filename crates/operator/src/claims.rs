@@ -1,9 +1,9 @@
-//! Which of several operators answers for a ModelService.
+//! Claims: which of several operators manages a ModelService.
 //!
-//! `spec.operatorClass` says for which class of operators it is. Of the operators of one class that watch its namespace
-//! one acts: each holds a lease as its claim, in its own namespace where it watches all, and else in each namespace
-//! that it watches. A claim on a namespace goes before one on all of them, and an older one before a newer one.
-//! See `docs/adr/0028-one-operator-per-modelservice.md`.
+//! `spec.operatorClass` names the class of its operator. Of the operators of one class that watch its namespace, one
+//! acts. Each operator holds a lease as its claim: in its own namespace if it watches all, otherwise in each watched
+//! namespace. A claim on a namespace precedes one on all namespaces, and an older claim precedes a newer one. See
+//! `docs/adr/0028-one-operator-per-modelservice.md`.
 
 mod hold;
 
@@ -25,20 +25,20 @@ pub use self::hold::hold;
 
 use crate::leader::Observed;
 
-/// Class of operators where neither the spec nor the operator's settings name one.
+/// Class of operators if neither the spec nor the operator's settings name one.
 pub const DEFAULT_CLASS: &str = "springtide";
 
-/// Most characters of a class, so that the names of leases stay within 63.
+/// Maximum length of a class, so that the names of leases have at most 63 characters.
 const MAX_CLASS_LENGTH: usize = 40;
 
-/// How long a start waits to learn of other operators' claims.
+/// Maximum time for which a start waits for the claims of other operators.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Name of a class of operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorClass(String);
 
-/// Why a string is no [`OperatorClass`].
+/// Why a string is not an [`OperatorClass`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an operator class has at most {MAX_CLASS_LENGTH} lower-case letters, digits and '-', beginning and ending with a letter or digit"
@@ -71,16 +71,16 @@ impl fmt::Display for OperatorClass {
     }
 }
 
-/// Who answers for the ModelServices of a namespace.
+/// The operator that manages the ModelServices of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Responsible {
     /// This operator.
     Us,
-    /// Another one, by its name.
+    /// Another one, with its name.
     Another(String),
 }
 
-/// A claim on all namespaces, or on the one that its lease is in.
+/// The scope of a claim: all namespaces, or the namespace of its lease.
 #[derive(Debug, Clone)]
 struct Claim {
     is_on_all: bool,
@@ -95,17 +95,17 @@ impl Claim {
     }
 }
 
-/// What is known of claims. Clones share it.
+/// The known claims. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Claims(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     class: OperatorClass,
-    /// This operator, as its claims name it.
+    /// Name of this operator in its claims.
     me: String,
     known: RwLock<ClusterCapabilities>,
-    /// Whether enough is known to act.
+    /// Whether enough claims are known to act.
     complete: watch::Sender<bool>,
 }
 
@@ -113,12 +113,12 @@ struct Shared {
 struct ClusterCapabilities {
     /// Claims by the namespace and the name of their leases.
     claims: HashMap<(String, String), Claim>,
-    /// Lists and leases that are still to be looked at for the first time.
+    /// Lists and leases that have not been read yet.
     outstanding: usize,
 }
 
 impl Claims {
-    /// Nothing is known of other claims. `me` is this operator's name, the same for all its replicas.
+    /// Starts without the claims of others. `me` is the name of this operator, the same for all its replicas.
     #[must_use]
     pub fn new(class: OperatorClass, me: String) -> Self {
         Self(Arc::new(Shared {
@@ -134,23 +134,23 @@ impl Claims {
         &self.0.class
     }
 
-    /// This operator, as its claims name it.
+    /// Name of this operator in its claims.
     pub(crate) fn me(&self) -> &str {
         &self.0.me
     }
 
-    /// Whether a ModelService is for operators of this class.
+    /// Whether a ModelService is for this class of operators.
     pub(crate) fn is_for_us(&self, class: Option<&str>) -> bool {
         class.unwrap_or(DEFAULT_CLASS) == self.0.class.0
     }
 
-    /// Who answers for the ModelServices of a namespace.
+    /// The operator that manages the ModelServices of a namespace.
     pub(crate) fn responsible(&self, namespace: &str, now: Instant) -> Responsible {
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
         responsible(&known.claims, &self.0.me, namespace, now)
     }
 
-    /// Waits until other operators' claims are known, or for as long as that may take.
+    /// Waits until the claims of other operators are known, up to a maximum time.
     pub async fn known(&self) {
         let mut complete = self.0.complete.subscribe();
         let _late = timeout(PATIENCE, complete.wait_for(|complete| *complete)).await;
@@ -164,8 +164,8 @@ impl Claims {
     }
 }
 
-/// A claim on the namespace goes before one on all, and among those on all the oldest: its lease's creation can't be
-/// changed afterwards. Without any, this operator acts.
+/// A claim on the namespace precedes claims on all namespaces. Among the latter the oldest counts, because the
+/// creation time of a lease can't be changed. Without any claim, this operator acts.
 fn responsible(
     claims: &HashMap<(String, String), Claim>,
     me: &str,

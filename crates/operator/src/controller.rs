@@ -1,4 +1,4 @@
-//! Runs reconciles: which, when, how many at once and how long.
+//! Runs reconciles: order, time, concurrency and timeouts.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -29,33 +29,31 @@ use crate::{
     watches::{Watches, watches},
 };
 
-/// A ModelService is looked at this often although nothing has changed.
+/// Interval of reconciles without a change.
 const RESYNC: Duration = Duration::from_secs(600);
 
-/// A deletion that has to be over before the plan can go on is looked at this often, should its
-/// event be missed.
+/// Interval of reconciles while a deletion must complete first, in case its event is missed.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// What isn't installed is looked for this often, should it come and go faster than the watch over the
-/// cluster's capabilities notices, and so is somebody else's autoscaler that is to go.
+/// Interval of reconciles while a component is missing, in case it appears and disappears between two refreshes of the
+/// capabilities, or while another owner's autoscaler must go.
 const RECHECK: Duration = Duration::from_secs(30);
 
-/// Longest time that one reconcile may take.
+/// Timeout of one reconcile.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Longest time that reconciles go on after the shutdown began: less than the 30 seconds that a pod
-/// has to end.
+/// Maximum time of reconciles after the shutdown begins: less than the termination grace period of a pod, 30 seconds.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// What the reconciles of one run share.
+/// State that the reconciles of one run share.
 struct Shared {
     context: Context,
     backoffs: Backoffs<ObjectRef<Watched>>,
     passes: ActiveReconciles<ObjectRef<Watched>>,
 }
 
-/// Reconciles until the shutdown begins and what was begun is done. Tells `readiness` when it begins
-/// and once all ModelServices are known.
+/// Reconciles until the shutdown begins and active reconciles are over. Updates `readiness` when it begins and when
+/// all ModelServices are known.
 pub async fn run(
     context: Context,
     settings: &Settings,
@@ -68,7 +66,7 @@ pub async fn run(
         claims.known().await;
     }
     let known = context.capabilities().clone();
-    // What is planned before the first look may have to be planned again after it.
+    // Without it, plans might have to be changed after the first refresh.
     known.refresh(client).await;
     let capabilities = known.subscribe();
     let monitor = tokio::spawn(capabilities::monitor(client.clone(), known));
@@ -166,8 +164,8 @@ async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Er
     }
 }
 
-/// A pass comes again when the time asks for it, and at the latest after a while: should the clock be set
-/// meanwhile, that pass sees it.
+/// Schedules the next reconcile: at its due time, and at the latest after an interval, also because the clock may be
+/// changed meanwhile.
 fn after(reconciled: Reconciled, now: Timestamp) -> Action {
     let latest = match reconciled.outcome {
         ReconcileOutcome::Settled => RESYNC,
@@ -181,7 +179,7 @@ fn after(reconciled: Reconciled, now: Timestamp) -> Action {
     Action::requeue(requeue.map_or(latest, |requeue| requeue.min(latest)))
 }
 
-/// A bad spec waits for a change; everything else is tried again, later each time.
+/// An invalid spec waits for a change. Every other error is retried with backoff.
 fn retry(object: &ObjectRef<Watched>, error: &Error, shared: &Shared) -> Action {
     if error.passes() {
         Action::requeue(shared.backoffs.failed(object.clone()))
@@ -197,7 +195,7 @@ fn report(
 ) {
     match result {
         Ok((object, _)) => debug!(%object, "reconciled"),
-        // Deleted since: its children go by garbage collection.
+        // The object was deleted meanwhile: its children are removed by garbage collection.
         Err(controller::Error::ObjectNotFound(object)) => {
             debug!(%object, "gone");
             let object = object.into_kind_unchecked(());
@@ -211,7 +209,7 @@ fn report(
     }
 }
 
-/// What was kept about a ModelService that is gone.
+/// Removes the state of a ModelService that is gone.
 fn forget(object: &ObjectRef<Watched>, shared: &Shared) {
     shared.backoffs.forget(object);
     let namespace = object.namespace.as_deref().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What can go wrong in a reconcile.
+//! Errors of a reconcile.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -6,36 +6,36 @@ use kube::core::Status;
 use springtide_contract::text::plain;
 use springtide_plan::Invalid;
 
-/// Most bytes of what the API server says that are told.
+/// Maximum bytes of an error message of the API server.
 const MAX_BRIEF_BYTES: usize = 4096;
 
-/// Why a reconcile did not get to its end.
+/// Why a reconcile did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A call to the API server failed.
     #[error("{doing}: {}", brief(source))]
     Api {
-        /// What the call was for.
+        /// Purpose of the call.
         doing: String,
-        /// What came back.
+        /// Error of the call.
         source: kube::Error,
     },
-    /// The spec is one that the API server should have refused.
+    /// The spec is invalid, although the API server accepted it.
     #[error("invalid spec: {0}")]
     Invalid(#[from] Invalid),
-    /// The reconcile took too long and was given up.
+    /// The reconcile exceeded its timeout.
     #[error("not done within {0:?}")]
     Timeout(Duration),
 }
 
 impl Error {
-    /// Names what a failed call was for.
+    /// Adds the purpose of a failed call.
     pub(crate) fn api(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Api { doing, source }
     }
 
-    /// A stable name for the condition, the event and the metric label.
+    /// A stable name, for conditions, events and metric labels.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -45,24 +45,24 @@ impl Error {
         }
     }
 
-    /// Whether only one call failed, so that others may still succeed.
+    /// Whether only this call failed, so that others may still succeed.
     pub(crate) fn fails_alone(&self) -> bool {
         matches!(self, Self::Api { source, .. } if fails_alone(source))
     }
 
-    /// Whether nothing more can be made because the namespace is being deleted.
+    /// Whether the namespace is being deleted, so that nothing can be created in it.
     pub(crate) fn is_terminating(&self) -> bool {
         matches!(self, Self::Api { source, .. } if is_terminating(source))
     }
 
-    /// Whether another try can help although neither the spec nor the cluster has changed.
+    /// Whether a retry may succeed although neither the spec nor the cluster has changed.
     #[must_use]
     pub const fn passes(&self) -> bool {
         !matches!(self, Self::Invalid(_))
     }
 }
 
-/// The stable name of a failed call.
+/// The stable reason of a failed call.
 #[must_use]
 pub(crate) fn api_reason(error: &kube::Error) -> &'static str {
     match error {
@@ -86,8 +86,8 @@ fn status_reason(status: &Status) -> &'static str {
     }
 }
 
-/// What went wrong, as the API server said it, which repeats what others wrote; the same for the same
-/// fault.
+/// The error message of a failed call, on one line. It is the same for the same fault, but may repeat text of other
+/// clients.
 #[must_use]
 pub(crate) fn brief(error: &kube::Error) -> String {
     let text = match error {
@@ -97,15 +97,15 @@ pub(crate) fn brief(error: &kube::Error) -> String {
     plain(&text, MAX_BRIEF_BYTES).into_owned()
 }
 
-/// Whether only this call failed, so that others may still succeed: not where the API server can't be
-/// reached, nor where it asks for fewer calls.
+/// Whether only this call failed, so that others may still succeed. False if the API server is unreachable or asks for
+/// fewer calls.
 #[must_use]
 pub(crate) fn fails_alone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code != 429)
 }
 
-/// Whether nothing more can be made because the namespace is being deleted
-/// (`NamespaceTerminatingCause` of <https://pkg.go.dev/k8s.io/api/core/v1#pkg-constants>).
+/// Whether the namespace is being deleted, so that nothing can be created in it (`NamespaceTerminatingCause` of
+/// <https://pkg.go.dev/k8s.io/api/core/v1#pkg-constants>).
 #[must_use]
 pub(crate) fn is_terminating(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else {

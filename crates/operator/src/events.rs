@@ -1,7 +1,7 @@
 //! Events on ModelServices, as `kubectl describe` shows them.
 //!
-//! They are recorded one after another beside the passes, which wait for none of them, and go before them: with many new
-//! ModelServices at once, an event for each would put off the children of the others.
+//! They are recorded one after another. Reconciles don't wait for them and take precedence: with many new
+//! ModelServices, an event for each would delay the children of the others.
 
 use std::time::Duration;
 
@@ -26,29 +26,30 @@ use crate::{
 /// Name of this controller in events.
 const CONTROLLER: &str = "springtide-operator";
 
-/// Most bytes of an event's note (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
+/// Maximum bytes of an event's note
+/// (<https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/>).
 const MAX_NOTE_BYTES: usize = 1024;
 
-/// Most events that wait to be recorded: those of a thousand new ModelServices.
+/// Maximum number of queued events: those of a thousand new ModelServices.
 const MAX_WAITING: usize = 4096;
 
-/// Longest time that recording one event may take: the others wait for it.
+/// Timeout of recording one event: the others wait for it.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// ActiveReconciles at the same time up to which events are recorded beside them.
+/// Maximum number of active reconciles while events are recorded.
 const MAX_ACTIVE_RECONCILES: usize = 2;
 
-/// Longest time that an event waits for passes.
+/// Maximum time for which reconciles delay an event.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
-/// Something to tell, and about whom.
+/// An event to record, and its object.
 struct QueuedEvent {
     about: ObjectReference,
     event: springtide_plan::Event,
     since: Instant,
 }
 
-/// A pass that goes on, until it is dropped.
+/// An active reconcile, until it is dropped.
 pub(crate) struct ActiveReconcile(watch::Sender<usize>);
 
 impl Drop for ActiveReconcile {
@@ -57,19 +58,19 @@ impl Drop for ActiveReconcile {
     }
 }
 
-/// Takes events to be recorded. Clones share the queue.
+/// Records events. Clones share the queue.
 #[derive(Clone)]
 pub(crate) struct EventPublisher {
     queue: mpsc::Sender<QueuedEvent>,
-    /// How many wait, or are being recorded.
+    /// Number of queued events, including the one being recorded.
     waiting: watch::Sender<usize>,
-    /// How many passes go on.
+    /// Number of active reconciles.
     passes: watch::Sender<usize>,
     metrics: Metrics,
 }
 
 impl EventPublisher {
-    /// A queue, and a task that records what it holds for as long as there is a events.
+    /// A queue, and a task that records its events while an [`EventPublisher`] exists.
     pub(crate) fn new(client: Client, identity: String, metrics: Metrics) -> Self {
         let (queue, mut news) = mpsc::channel::<QueuedEvent>(MAX_WAITING);
         let waiting = watch::Sender::new(0);
@@ -81,7 +82,7 @@ impl EventPublisher {
         tokio::spawn(async move {
             while let Some(next) = news.recv().await {
                 let few = going_on.wait_for(|passes| *passes <= MAX_ACTIVE_RECONCILES);
-                // However many go on, it isn't lost.
+                // After the maximum delay the event is recorded in any case.
                 let _ = timeout_at(next.since + MAX_DELAY, few).await;
                 if !recorders.record(next).await {
                     lost.lost_event();
@@ -97,14 +98,14 @@ impl EventPublisher {
         }
     }
 
-    /// A pass begins, which goes before events.
+    /// Begins a reconcile, which takes precedence over events.
     pub(crate) fn begin_reconcile(&self) -> ActiveReconcile {
         self.passes.send_modify(|passes| *passes += 1);
         ActiveReconcile(self.passes.clone())
     }
 
-    /// Has what is new about a ModelService recorded. An event that can't be recorded changes nothing: the
-    /// condition says the same. It is counted.
+    /// Queues the events of a ModelService. An event that can't be recorded is only counted: the condition has the
+    /// same information.
     pub(crate) fn publish(&self, about: &ObjectReference, events: Vec<springtide_plan::Event>) {
         for event in events {
             let about = about.clone();
@@ -123,18 +124,18 @@ impl EventPublisher {
         }
     }
 
-    /// Waits until everything that was told is recorded, or lost.
+    /// Waits until all queued events are recorded or lost.
     pub(crate) async fn flush(&self) {
-        // There is a sender: `self`.
+        // The sender is `self`.
         let _ = self.waiting.subscribe().wait_for(|left| *left == 0).await;
     }
 }
 
-/// What records events.
+/// Records events through kube's recorders.
 struct Recorders {
     client: Client,
     reporter: Reporter,
-    /// Folds what comes again and again into one event, which keeps its first text.
+    /// Folds repeated events into one, which keeps its first text.
     folding: Recorder,
 }
 
@@ -151,7 +152,7 @@ impl Recorders {
         }
     }
 
-    /// Records an event. False where it is lost.
+    /// Records an event. False if it is lost.
     async fn record(&self, QueuedEvent { about, event, .. }: QueuedEvent) -> bool {
         let event = Event {
             type_: match event.severity {
@@ -163,7 +164,7 @@ impl Recorders {
             action: event.action,
             secondary: None,
         };
-        // A recorder that knows of nothing yet folds nothing.
+        // A new recorder folds nothing.
         let recorder = if event.action == SCALE {
             Recorder::new(self.client.clone(), self.reporter.clone())
         } else {
@@ -172,7 +173,7 @@ impl Recorders {
         let reason = &event.reason;
         match timeout(PUBLISH_TIMEOUT, recorder.publish(&event, &about)).await {
             Ok(Ok(())) => true,
-            // Nothing can be recorded in a namespace that is being deleted, and nothing has to be.
+            // A namespace that is being deleted accepts no events, and needs none.
             Ok(Err(error)) if is_terminating(&error) => true,
             Ok(Err(error)) => {
                 warn!(
@@ -267,7 +268,7 @@ mod tests {
         assert_eq!(recorded_after().await.as_secs(), 0);
     }
 
-    /// `told` ends, too, where the API server answers nothing, and what is lost is counted.
+    /// `flush` ends although the API server never responds, and lost events are counted.
     #[tokio::test(start_paused = true)]
     async fn what_waits_has_a_bound_and_what_is_lost_is_counted() {
         let fake = FakeApi::new();

@@ -17,18 +17,18 @@ use crate::{
     readiness::{Readiness, Stage},
 };
 
-/// What the endpoints tell.
+/// State of the endpoints.
 #[derive(Clone)]
 pub struct Endpoints {
     /// The operator's metrics.
     pub metrics: Metrics,
-    /// How far this replica has got.
+    /// The stage of this replica.
     pub readiness: Readiness,
-    /// Who may read the metrics; `None`: whoever reaches them. Probes are open to all.
+    /// Authentication of readers of the metrics. `None`: every client may read them. Probes need no authentication.
     pub access: Option<Arc<Access>>,
 }
 
-/// The routes: `/healthz` (the process answers), `/readyz` and `/metrics`.
+/// The routes: `/healthz` (the process responds), `/readyz` and `/metrics`.
 pub fn router(endpoints: Endpoints) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))
@@ -37,11 +37,11 @@ pub fn router(endpoints: Endpoints) -> Router {
         .with_state(endpoints)
 }
 
-/// Serves the routes for as long as the process runs.
+/// Serves the routes while the process runs.
 ///
 /// # Errors
 ///
-/// Where the listener fails.
+/// If the listener fails.
 pub async fn serve(listener: TcpListener, endpoints: Endpoints) -> std::io::Result<()> {
     axum::serve(listener, router(endpoints)).await
 }

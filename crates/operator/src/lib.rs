@@ -1,8 +1,8 @@
-//! The controller that keeps what a ModelService wants: the shell around `springtide-plan`.
+//! The operator: a shell around `springtide-plan` that watches, reads and writes objects.
 //!
-//! A reconcile goes read → validate → observe → plan → delete → apply → status: an autoscaler is gone
-//! before the one that follows it is made. Everything that decides is in `springtide-plan` (and, for the leader election, in [`leader::evaluate`]); what is here talks
-//! to the API server and waits.
+//! A reconcile is read → validate → observe → plan → delete → apply → status. The former autoscaler is gone before the
+//! next one is created. All decisions are in `springtide-plan`, and those of the leader election in
+//! [`leader::evaluate`]. This crate calls the API server and waits.
 
 pub mod access;
 mod apply;

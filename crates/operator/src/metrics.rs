@@ -1,4 +1,4 @@
-//! What the operator says about itself to Prometheus.
+//! The operator's own metrics.
 
 use std::{
     collections::HashMap,
@@ -12,18 +12,18 @@ use prometheus::{
 };
 use springtide_plan::Stage;
 
-/// Upper bounds of the duration histogram, in seconds: a reconcile without a change takes a few
-/// round trips to the API server, one that waits for it may take up to a minute.
+/// Bucket boundaries of the duration, in seconds. A reconcile without a change takes a few round trips to the API
+/// server; one that waits for it may take up to a minute.
 const DURATION_BUCKETS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
 ];
 
-/// How a reconcile ended, as the label `outcome`.
+/// Outcome of a reconcile, as the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The cluster is, or was made, as the spec wants it.
+    /// The cluster is as the spec wants it.
     Success,
-    /// It failed and is tried again.
+    /// The reconcile failed and is retried.
     Error,
 }
 
@@ -36,7 +36,7 @@ impl Outcome {
     }
 }
 
-/// Two labels by namespace and name.
+/// Values of two labels, by namespace and name.
 type Shown = HashMap<(String, String), [String; 2]>;
 
 /// The operator's metrics and their registry.
@@ -49,11 +49,11 @@ pub struct Metrics {
     lost_events: IntCounter,
     leader: IntGauge,
     images: IntGaugeVec,
-    /// The labels that a ModelService has in `images` now, by its namespace and name.
+    /// The current labels of each ModelService in `images`, by its namespace and name.
     shown: Arc<Mutex<Shown>>,
 }
 
-/// Where a ModelService stands in an upgrade, as the label `upgrade`.
+/// The upgrade stage of a ModelService, as the label `upgrade`.
 const fn upgrade(stage: Stage) -> &'static str {
     match stage {
         Stage::Current => "none",
@@ -68,7 +68,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where two metrics have the same name: a mistake in this file.
+    /// If two metrics have the same name, which is a bug in this file.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let reconciles = IntCounterVec::new(
@@ -114,7 +114,7 @@ impl Metrics {
         registry.register(Box::new(lost_events.clone()))?;
         registry.register(Box::new(leader.clone()))?;
         for outcome in [Outcome::Success, Outcome::Error] {
-            // A rate needs the series to be there before the first event.
+            // For a rate, the series must exist before the first event.
             reconciles.get_metric_with_label_values(&[outcome.label()])?;
         }
         Ok(Self {
@@ -129,7 +129,7 @@ impl Metrics {
         })
     }
 
-    /// Says what a ModelService runs, and where it stands in an upgrade.
+    /// Sets the image and the upgrade stage of a ModelService.
     pub fn runs(&self, namespace: &str, name: &str, image: &str, stage: Stage) {
         let now = [image.to_owned(), upgrade(stage).to_owned()];
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +145,7 @@ impl Metrics {
         }
     }
 
-    /// A ModelService is gone.
+    /// Removes the series of a ModelService that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let before = shown.remove(&(namespace.to_owned(), name.to_owned()));
@@ -154,19 +154,19 @@ impl Metrics {
 
     fn hide(&self, namespace: &str, name: &str, before: Option<[String; 2]>) {
         if let Some([image, upgrade]) = before {
-            // It was there: what was shown was set.
+            // The series exists: it was set before.
             let _ = self
                 .images
                 .remove_label_values(&[namespace, name, &image, &upgrade]);
         }
     }
 
-    /// Counts a reconcile that ended well.
+    /// Counts a successful reconcile.
     pub fn succeeded(&self, took: Duration) {
         self.count(Outcome::Success, took);
     }
 
-    /// Counts a reconcile that failed, and why.
+    /// Counts a failed reconcile, with its reason.
     pub fn failed(&self, reason: &str, took: Duration) {
         self.count(Outcome::Error, took);
         if let Ok(counter) = self.errors.get_metric_with_label_values(&[reason]) {
@@ -179,7 +179,7 @@ impl Metrics {
         self.lost_events.inc();
     }
 
-    /// Says whether this replica acts.
+    /// Sets whether this replica is the leader.
     pub fn set_leading(&self, leading: bool) {
         self.leader.set(i64::from(leading));
     }
@@ -188,7 +188,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// Where a metric can't be written as text, which the ones of this file always can.
+    /// If a metric can't be written as text, which is impossible for those of this file.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }

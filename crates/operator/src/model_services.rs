@@ -1,4 +1,4 @@
-//! Which ModelServices there are, and which of them are new or have changed.
+//! The known ModelServices, and which of them are new or changed.
 
 use std::{
     collections::HashMap,
@@ -24,11 +24,11 @@ use tokio::sync::watch;
 
 use crate::scope::Part;
 
-/// A ModelService as watches know it.
+/// A ModelService as the watches store it.
 pub(crate) type Watched = PartialObjectMeta<ModelService>;
 
-/// The ModelServices of all watched namespaces in one store. Each namespace is listed and watched by itself:
-/// a list that begins anew, or can't be had, takes nothing from what is known of the others.
+/// The ModelServices of all watched namespaces in one store. Each namespace has its own list and watch: a restart or a
+/// failure of one doesn't affect the others.
 pub(crate) struct ModelServices {
     writer: Writer<Watched>,
     store: Store<Watched>,
@@ -36,23 +36,22 @@ pub(crate) struct ModelServices {
     complete: watch::Sender<bool>,
 }
 
-/// What is known of one part of the scope.
+/// The state of one part of the scope.
 #[derive(Default)]
 struct List {
-    /// The ModelServices, each with the [`fingerprint`] of what was last seen of it.
+    /// The ModelServices, each with the [`fingerprint`] of its latest state.
     seen: HashMap<ObjectRef<Watched>, u64>,
-    /// Those of a list that isn't complete yet. What it holds counts once it is.
+    /// The objects of a list in progress. They count once it is complete.
     coming: Vec<Watched>,
-    /// Whether a list was ever complete.
+    /// Whether a list has ever been complete.
     complete: bool,
 }
 
 impl ModelServices {
-    /// Nothing is known yet of as many parts.
+    /// Creates an empty store for this number of parts.
     pub(crate) fn new(parts: usize) -> Self {
         let mut writer = Writer::<Watched>::new(());
-        // What isn't in the store isn't reconciled, so that nothing has to wait for all lists: the controller
-        // begins with those that come.
+        // Only objects in the store are reconciled, so reconciles can begin before all lists are complete.
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitDone);
         Self {
@@ -63,18 +62,18 @@ impl ModelServices {
         }
     }
 
-    /// The ModelServices that are known.
+    /// The store of ModelServices.
     pub(crate) fn store(&self) -> Store<Watched> {
         self.store.clone()
     }
 
-    /// Turns true once all parts were listed.
+    /// True once all parts were listed.
     pub(crate) fn complete(&self) -> watch::Receiver<bool> {
         self.complete.subscribe()
     }
 
-    /// The ModelServices whose change is more than one of their status, which is mostly this operator's own,
-    /// by the events of each part. The store knows them when they come.
+    /// The ModelServices with a change beyond their status, from the events of each part. The status is mostly written
+    /// by this operator. The store is updated first.
     pub(crate) fn changes(
         mut self,
         parts: Vec<BoxStream<'static, Event<Watched>>>,
@@ -87,8 +86,8 @@ impl ModelServices {
             .flat_map(move |(part, event)| stream::iter(self.take(part, event)))
     }
 
-    /// Takes an event in, and gives the ModelServices that it is reason to look at. What was made for a
-    /// ModelService that is deleted goes with it.
+    /// Applies an event, and returns the ModelServices to reconcile. The objects of a deleted ModelService are removed
+    /// by garbage collection.
     fn take(&mut self, part: usize, event: Event<Watched>) -> Vec<ObjectRef<Watched>> {
         let Some(list) = self.lists.get_mut(part) else {
             return Vec::new();
@@ -140,7 +139,7 @@ impl ModelServices {
     }
 }
 
-/// Every ModelService that is known of a part.
+/// All known ModelServices of a part.
 pub(crate) fn everything(store: &Store<Watched>, part: &Part) -> Vec<ObjectRef<Watched>> {
     store
         .state()
@@ -150,7 +149,7 @@ pub(crate) fn everything(store: &Store<Watched>, part: &Part) -> Vec<ObjectRef<W
         .collect()
 }
 
-/// Another one after every change but one of the status.
+/// A hash that changes with everything but the status.
 fn fingerprint(object: &Watched) -> u64 {
     let metadata = &object.metadata;
     let mut hasher = DefaultHasher::new();

@@ -1,8 +1,7 @@
-//! What is known of the objects of one kind: what their watch has reported, and what this operator has written
-//! since.
+//! A cache of the objects of one kind: what its watch has reported, and what this operator has written since.
 //!
-//! A watch lags. So what the API server answered to a write counts until the watch is as far as that, and
-//! between a write and its answer the object is in doubt, and has to be read from the API server. See
+//! A watch lags. The API server's response to a write therefore counts until the watch has caught up. Between a write
+//! and its response the object is uncertain, and is read from the API server. See
 //! `docs/adr/0025-plans-rest-on-what-watches-tell.md`.
 
 use std::{
@@ -19,32 +18,32 @@ use tokio::sync::watch;
 
 use crate::scope::Part;
 
-/// Most objects that are kept of a kind whose number has no bound, such as pods. Where there are more, none are
-/// known, and each look is one at the API server.
+/// Maximum number of cached objects of a kind that has no other limit, such as pods. Beyond it the cache is unused,
+/// and every read goes to the API server.
 const MAX_OBJECTS: usize = 20_000;
 
-/// What a kind keeps of an object, besides its metadata.
+/// Removes what the cache doesn't keep of an object.
 pub(crate) type Prune = fn(&mut DynamicObject);
 
-/// What the objects of a kind are looked up by, besides their names.
+/// The group of an object: objects are looked up by it, besides their names.
 pub(crate) type Group = fn(&DynamicObject) -> Option<String>;
 
-/// What kind of change a watch has told of.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// An object is new or gone, or its spec, labels or owners are others: it may not be as it was applied any more.
+    /// An object was created or deleted, or its spec, labels or owners changed: it may differ from what was applied.
     Spec,
-    /// No more than its status or its annotations, or this operator has changed it.
+    /// Only its status or annotations changed, or this operator changed it.
     Status,
 }
 
 /// Namespace and name.
 type Key = (String, String);
 
-/// What is known of the objects of a kind. Clones share it.
+/// A cache of the objects of a kind. Clones share it.
 pub(crate) struct ObjectCache<K> {
     state: Arc<Mutex<State>>,
-    /// Whether each part's first list is complete, or failed once.
+    /// Whether the first list of each part is complete, or has failed once.
     listed: watch::Sender<bool>,
     prune: Prune,
     group: Group,
@@ -65,29 +64,29 @@ impl<K> Clone for ObjectCache<K> {
 struct State {
     lists: Vec<List>,
     entries: BTreeMap<Key, Entry>,
-    /// Namespace, group and name of those that have a group.
+    /// Namespace, group and name of the objects that have a group.
     groups: BTreeSet<(String, String, String)>,
-    /// What is being written, or was without an answer.
+    /// Objects of writes in progress, or without a response.
     uncertain: HashSet<Key>,
 }
 
-/// What the watch over a part of the scope has reported.
+/// The state of the watch over a part of the scope.
 struct List {
     part: Part,
-    /// How many lists have number.
+    /// Number of the latest list.
     number: u64,
-    /// What the list that goes on has held so far.
+    /// Keys of the objects in the list in progress.
     incoming: HashSet<Key>,
     progress: Progress,
-    /// There were more than [`MAX_OBJECTS`] since the last list began.
+    /// The number of objects has exceeded [`MAX_OBJECTS`] since the latest list began.
     is_over: bool,
 }
 
-/// How far the first list is.
+/// Progress of the first list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Unanswered,
-    /// It failed, and is tried again.
+    /// It failed and is retried.
     Failed,
     Complete,
 }
@@ -96,27 +95,27 @@ struct Entry {
     uid: String,
     version: u64,
     group: Option<String>,
-    /// [Fingerprint](fingerprint) of all but its status.
+    /// [Fingerprint](fingerprint) of everything but the status.
     spec: u64,
-    /// In which list of its part it was written by this operator, or read, if it was.
+    /// Number of the list of its part during which this operator wrote or read it, if it did.
     written_during: Option<u64>,
     content: Content,
 }
 
 enum Content {
-    /// As JSON: a tree of it takes ten times as much.
+    /// As JSON: the parsed tree takes ten times the memory.
     Present(Box<[u8]>),
-    /// Deleted by this operator, and its watch may not have told so yet; or by anybody, and an answer from before
-    /// may still come.
+    /// Deleted by this operator before its watch has reported it, or deleted by anyone while an older response may
+    /// still arrive.
     Deleted,
 }
 
-/// What a plan may take an object for.
+/// The result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lookup<T> {
-    /// This.
+    /// The cached state.
     Known(T),
-    /// Only the API server knows.
+    /// The cache doesn't know: the API server must be read.
     Unknown,
 }
 
@@ -135,7 +134,7 @@ impl<K> ObjectCache<K> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets everything, and waits for the first list of each part.
+    /// Clears the cache, and waits for the first list of each part.
     pub(crate) fn follow(&self, parts: &[Part]) {
         let mut state = self.lock();
         *state = State {
@@ -154,9 +153,9 @@ impl<K> ObjectCache<K> {
         self.update_listed(&state);
     }
 
-    /// Waits until each part's first list is complete, or failed once.
+    /// Waits until the first list of each part is complete, or has failed once.
     pub(crate) async fn listed(&self) {
-        // There is a sender: `self`.
+        // The sender is `self`.
         let _ = self.listed.subscribe().wait_for(|is_so| *is_so).await;
     }
 
@@ -165,7 +164,7 @@ impl<K> ObjectCache<K> {
         self.listed.send_replace(state.lists.iter().all(answered));
     }
 
-    /// Takes in that the watch over a part failed.
+    /// Records that the watch over a part failed.
     pub(crate) fn failed(&self, part: usize) {
         let mut state = self.lock();
         if let Some(list) = state.lists.get_mut(part)
@@ -176,8 +175,8 @@ impl<K> ObjectCache<K> {
         self.update_listed(&state);
     }
 
-    /// Takes in what the watch over a part tells, and says what has changed by it. Nothing has where this operator
-    /// has written it, or knew it already. While a write goes on, what is told is taken for its own.
+    /// Applies an event of the watch over a part. Returns what it changed: nothing if this operator wrote it or knew
+    /// it already. Events during a write are taken for that write.
     pub(crate) fn take(&self, part: usize, event: Event<DynamicObject>) -> Option<Change> {
         match event {
             Event::Init => {
@@ -229,19 +228,19 @@ impl<K> ObjectCache<K> {
         }
     }
 
-    /// A write begins: until its answer is there, only the API server knows.
+    /// Marks an object as uncertain: a write begins.
     pub(crate) fn invalidate(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         self.lock().uncertain.insert(key);
     }
 
-    /// The write has provably changed nothing.
+    /// Ends the uncertainty: the write has provably changed nothing.
     pub(crate) fn revalidate(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         self.lock().uncertain.remove(&key);
     }
 
-    /// The API server has said that there is no such object, be it since this operator deleted it.
+    /// Records that the API server has no such object, also because this operator deleted it.
     pub(crate) fn record_absence(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         let mut state = self.lock();
@@ -251,7 +250,7 @@ impl<K> ObjectCache<K> {
         }
     }
 
-    /// What there is in the key of the name.
+    /// The object of a name.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Lookup<Option<K>>
     where
         K: DeserializeOwned,
@@ -265,13 +264,13 @@ impl<K> ObjectCache<K> {
             None | Some(Content::Deleted) => Lookup::Known(None),
             Some(Content::Present(text)) => match serde_json::from_slice(text) {
                 Ok(object) => Lookup::Known(Some(object)),
-                // What is wrong with it is said where it is read.
+                // Its fault is reported where the object is read.
                 Err(_) => Lookup::Unknown,
             },
         }
     }
 
-    /// The objects of a group, `most` at most.
+    /// The objects of a group, up to `most`.
     pub(crate) fn group(&self, namespace: &str, group: &str, most: usize) -> Lookup<Vec<K>>
     where
         K: DeserializeOwned,
@@ -301,10 +300,10 @@ impl<K> ObjectCache<K> {
         Lookup::Known(objects)
     }
 
-    /// The API server has answered a write, or a read, with this object.
+    /// Records an object that the API server returned for a write or a read.
     pub(crate) fn record(&self, object: &impl Serialize) {
         let object = serde_json::to_value(object).and_then(serde_json::from_value);
-        // What isn't taken in stays in doubt.
+        // An object that can't be recorded stays uncertain.
         if let Ok(object) = object {
             let reported = self.parse(object);
             let mut state = self.lock();
@@ -322,11 +321,11 @@ impl<K> ObjectCache<K> {
     }
 }
 
-/// What a watch or an answer told of an object.
+/// An object as a watch or a response reported it.
 struct Reported {
     key: Key,
     uid: String,
-    /// `resourceVersion`: those of one kind are numbers that grow
+    /// `resourceVersion`: the versions of one kind are increasing numbers
     /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>).
     version: Option<u64>,
     group: Option<String>,
@@ -334,7 +333,7 @@ struct Reported {
     text: Option<Box<[u8]>>,
 }
 
-/// Another one after every change but one of the status or of annotations, in which controllers note how far they are.
+/// A hash of everything but the status and the annotations, which controllers update with their progress.
 fn fingerprint(object: &DynamicObject) -> u64 {
     let metadata = &object.metadata;
     let mut hasher = DefaultHasher::new();
@@ -377,8 +376,8 @@ impl State {
         self.upsert(reported, None)
     }
 
-    /// What a list doesn't hold is gone. Of what was written since it began that isn't proven: the list may be of
-    /// the moment before.
+    /// Removes the objects that a complete list lacks. An object that was written during the list becomes uncertain:
+    /// the list may be older.
     fn end_list(&mut self, part: usize) {
         let Some(list) = self.lists.get_mut(part) else {
             return;
@@ -408,7 +407,7 @@ impl State {
         }
     }
 
-    /// Takes an object in, unless something newer is known of what has its name, and says what is new about it.
+    /// Stores an object unless the cache has a newer one of its name. Returns the change.
     fn upsert(&mut self, reported: Reported, written_during: Option<u64>) -> Option<Change> {
         let (Some(version), Some(text)) = (reported.version, reported.text) else {
             self.uncertain.insert(reported.key);
@@ -457,7 +456,7 @@ impl State {
         change
     }
 
-    /// Takes a deletion in, unless what has the name is newer.
+    /// Applies a deletion unless the cache has a newer object of the name.
     fn delete(&mut self, reported: &Reported) {
         let is_older = |known: &Entry| {
             known.uid == reported.uid
@@ -475,8 +474,7 @@ impl State {
         }
     }
 
-    /// Forgets what is gone. Where a write is on its way, its answer may be of the time before: that one
-    /// doesn't come back.
+    /// Removes an object. During a write, a tombstone stays: an older response must not restore the object.
     fn forget(&mut self, key: &Key) {
         if self.uncertain.contains(key)
             && let Some(entry) = self.entries.get(key)

@@ -1,5 +1,5 @@
-//! Reads what a plan depends on: what watches have told, where that is certain, and else what the API server says.
-//! What mustn't be out of date is looked at once more before the plan is carried out ([`recheck`]).
+//! Reads what a plan depends on: from the caches where they are certain, otherwise from the API server. Before a plan
+//! is applied, whatever must not be outdated is read again ([`recheck`]).
 
 use std::{collections::BTreeSet, fmt::Debug};
 
@@ -22,13 +22,13 @@ use crate::{
     undone::Undone,
 };
 
-/// ObjectCache that are read in one answer of the API server.
+/// Objects per page of a list.
 const PAGE: u32 = 100;
 
-/// Pods beyond which no more are read: more than twice what `maxReplicas` and a rollout allow.
+/// Maximum number of pods that are read: more than twice what `maxReplicas` and a rollout allow.
 const MAX_PODS: usize = 2500;
 
-/// Where a plan's knowledge comes from.
+/// Reads objects from the caches and the API server.
 #[derive(Clone, Copy)]
 pub(crate) struct ClusterReader<'a> {
     pub(crate) client: &'a Client,
@@ -36,11 +36,11 @@ pub(crate) struct ClusterReader<'a> {
     pub(crate) undone: &'a Undone,
 }
 
-/// Everything that is observed about a ModelService. `capabilities` is what is known of the cluster.
+/// Everything that is observed about a ModelService, with the capabilities of the cluster.
 ///
 /// # Errors
 ///
-/// Where a call fails: a plan never rests on half of it.
+/// If a call fails: a plan never uses a partial observation.
 pub(crate) async fn observe(
     reader: ClusterReader<'_>,
     namespace: &str,
@@ -89,11 +89,11 @@ pub(crate) async fn observe(
     })
 }
 
-/// Looks at the API server itself for what a plan would do harm beside.
+/// Reads from the API server what the plan assumes to be absent.
 ///
 /// # Errors
 ///
-/// Where a call fails: the plan must not be carried out.
+/// If a call fails: the plan must not be applied.
 pub(crate) async fn recheck(
     reader: ClusterReader<'_>,
     namespace: &str,
@@ -156,7 +156,7 @@ impl ClusterReader<'_> {
         }
     }
 
-    /// The pods that the ModelService selects.
+    /// The pods of the ModelService.
     async fn pods(self, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
         match self.caches.pods.group(namespace, name, MAX_PODS) {
             Lookup::Known(pods) => Ok(pods),
@@ -164,7 +164,7 @@ impl ClusterReader<'_> {
         }
     }
 
-    /// HPAs of others that scale the Deployment.
+    /// HPAs of other owners that scale the Deployment.
     async fn others(
         self,
         namespace: &str,
@@ -177,7 +177,7 @@ impl ClusterReader<'_> {
         }
     }
 
-    /// The same, as the API server says: all HPAs of the namespace are looked at, however many there are.
+    /// The same from the API server, which lists all HPAs of the namespace.
     async fn others_live(
         self,
         namespace: &str,
@@ -204,8 +204,8 @@ fn names_of_others(
         .filter_map(|hpa| hpa.metadata.name)
 }
 
-/// The pods that the ModelService selects, as far as plans and conditions read them: anybody who may make pods
-/// in the namespace can make one of these, of any number and size.
+/// The pods of the ModelService, as far as plans and conditions read them. Anyone who may create pods in the namespace
+/// can create one of these, of any size and number.
 async fn pods_live(client: &Client, namespace: &str, name: &str) -> Result<Vec<Pod>, Error> {
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
     let selected = ListParams::default().labels(&labels::selector_text(name));
@@ -219,8 +219,8 @@ async fn pods_live(client: &Client, namespace: &str, name: &str) -> Result<Vec<P
     Ok(pods)
 }
 
-/// Reads a list page by page, for as long as there is more and `take` wants it: what a namespace holds has no bound,
-/// and the operator's memory has.
+/// Reads a list page by page while `take` returns true: a namespace has no maximum size, but the operator's memory
+/// has.
 async fn pages<K>(
     api: &Api<K>,
     mut page: ListParams,
@@ -239,7 +239,7 @@ where
     }
 }
 
-/// Without what nothing reads.
+/// Drops what nothing reads.
 fn pruned(mut pod: Pod) -> Pod {
     pod.spec = None;
     pod.metadata.managed_fields = None;

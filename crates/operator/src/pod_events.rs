@@ -1,6 +1,6 @@
-//! Reads the events of a pod that doesn't get as far as a container.
+//! Reads the events of a pod that doesn't start a container.
 //!
-//! Nothing fails with them: a cluster whose roles don't allow it tells less.
+//! No failure here fails the reconcile: without permission, the condition has less information.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use tracing::debug;
 
 use crate::error::brief;
 
-/// Most events that are read of a pod. There are a few for each volume, which are told again and again.
+/// Maximum number of events per pod. There are a few for each volume, which repeat.
 const MAX_EVENTS: u32 = 50;
 
-/// Longest time that they are waited for.
+/// Timeout of the call.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The events of a pod, if there is one to explain: nothing where they can't be read.
+/// The events of the pod with a UID. Empty if there is no UID, or if they can't be read.
 pub(crate) async fn pod_events(client: &Client, namespace: &str, uid: Option<&str>) -> Vec<Event> {
     let Some(uid) = uid else { return Vec::new() };
     let of_the_pod = ListParams::default()

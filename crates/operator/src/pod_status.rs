@@ -1,6 +1,6 @@
-//! Asks serving pods what they say of their models.
+//! Queries serving pods for the status of their models.
 //!
-//! Nothing waits long for them, and nothing fails with them: a pod that can't be asked is an answer, too.
+//! Timeouts are short, and no failure here fails the reconcile: an unreachable pod is a valid reply.
 
 use std::{
     collections::HashMap,
@@ -21,27 +21,25 @@ use springtide_plan::StatusReply;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-/// Longest time until a connection is there: inside a cluster it takes a few milliseconds, or a
-/// `NetworkPolicy` is in between.
+/// Timeout of a connection. In a cluster it takes a few milliseconds, unless a `NetworkPolicy` blocks it.
 const CONNECT_LIMIT: Duration = Duration::from_millis(250);
 
-/// Time for which a pod that can't be connected to isn't tried again: passes come often, and few go on at
-/// the same time.
+/// Time for which an unreachable pod isn't queried again: reconciles are frequent, and their concurrency is limited.
 const LEFT_ALONE: Duration = Duration::from_secs(60);
 
-/// Longest time that a pod may take for its answer.
+/// Timeout of a query.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// Most bytes of an answer's head, and of its body: a pod serves one model, in one version or two.
+/// Maximum bytes of the header, and of the body: a pod serves one model, in one or two versions.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// How a pod is asked.
+/// Queries the status of a pod.
 pub trait PodStatusClient: Send + Sync {
-    /// What the pod that listens at `address` says. It comes within a second.
+    /// The reply of the pod at an address, within a second.
     fn ask(&self, address: SocketAddr) -> BoxFuture<'_, StatusReply>;
 }
 
-/// The answers of all these pods, which are asked at the same time, in the order of their addresses.
+/// The replies of all these pods, which are queried concurrently, in the order of their addresses.
 pub(crate) async fn query_all(
     pod_status: &dyn PodStatusClient,
     addresses: &[SocketAddr],
@@ -49,17 +47,17 @@ pub(crate) async fn query_all(
     join_all(addresses.iter().map(|address| pod_status.ask(*address))).await
 }
 
-/// Asks over HTTP, each time with a connection of its own.
+/// Queries over HTTP, with a new connection each time.
 #[derive(Debug)]
 pub struct HttpPodStatusClient {
     client: Client<HttpConnector, Empty<&'static [u8]>>,
-    /// Pods that can't be connected to, and when that was tried last.
+    /// Unreachable pods, and the time of the latest attempt.
     out_of_reach: Mutex<HashMap<SocketAddr, Instant>>,
     limit: Duration,
 }
 
 impl HttpPodStatusClient {
-    /// A client that has no connections yet.
+    /// Creates a client without connections.
     #[must_use]
     pub fn new() -> Self {
         Self::within(CONNECT_LIMIT, LIMIT)
@@ -78,7 +76,7 @@ impl HttpPodStatusClient {
         }
     }
 
-    /// Pods that could not be connected to a while ago.
+    /// Pods that were unreachable a short time ago.
     fn out_of_reach(&self) -> MutexGuard<'_, HashMap<SocketAddr, Instant>> {
         let mut tried = self
             .out_of_reach
@@ -92,7 +90,7 @@ impl HttpPodStatusClient {
         &self,
         address: SocketAddr,
     ) -> Result<StatusReply, hyper_util::client::legacy::Error> {
-        // An IPv6 address has its brackets from `SocketAddr`.
+        // `SocketAddr` writes an IPv6 address with brackets.
         let uri = Uri::builder()
             .scheme("http")
             .authority(address.to_string())

@@ -1,7 +1,7 @@
-//! Which ModelServices wait for a pass, and in which order.
+//! The queue of ModelServices to reconcile, and their order.
 //!
-//! kube's own scheduler takes what is due in any order once all passes that may go on at the same time do. With a
-//! thousand new ModelServices, those that have their children already would go before others that have none.
+//! kube's scheduler takes due items in any order when all reconciles are busy. With a thousand new ModelServices,
+//! those that already have children could then precede others that have none.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -18,19 +18,19 @@ use tokio::{
 
 use crate::object_cache::Change;
 
-/// What happens to a ModelService or to what was made for it within this time of a first change is looked at together.
+/// Debounce period after a change of a spec: changes within it cause one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 
-/// The same where no more than a status has changed: a Deployment, its pods and its HPA change many times in a row.
+/// Debounce period after a change of a status: a Deployment, its pods and its HPA change often.
 const STATUS_DEBOUNCE: Duration = Duration::from_millis(500);
 
-/// How much longer a change of a status waits than others before it goes first.
+/// Maximum time for which changes of specs precede a due change of a status.
 const STATUS_MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// When an item is due, and which one of those of the same time it is.
+/// Due time of an item, and its sequence number.
 type Position = (Instant, u64);
 
-/// Items that wait, each once.
+/// Queued items, each once.
 struct PendingItems<T> {
     positions: HashMap<T, (Change, Position)>,
     specs: BTreeMap<Position, T>,
@@ -48,7 +48,7 @@ impl<T: Clone + Eq + Hash> PendingItems<T> {
         }
     }
 
-    /// However often an item comes while it waits, that puts it off no further.
+    /// Further changes of a queued item don't postpone it.
     fn push(&mut self, item: T, change: Change, now: Instant) {
         match self.positions.get(&item) {
             Some((Change::Status, position)) if change == Change::Spec => {
@@ -67,7 +67,7 @@ impl<T: Clone + Eq + Hash> PendingItems<T> {
         self.positions.insert(item, (change, position));
     }
 
-    /// The next item that is due.
+    /// The next due item.
     fn pop(&mut self, now: Instant) -> Option<T> {
         let first = |queue: &BTreeMap<Position, T>| {
             let (position, _) = queue.first_key_value()?;
@@ -89,7 +89,7 @@ impl<T: Clone + Eq + Hash> PendingItems<T> {
         Some(item)
     }
 
-    /// When an item is due.
+    /// The due time of the next item.
     fn due(&self) -> Option<Instant> {
         let first = |queue: &BTreeMap<Position, T>| Some(queue.first_key_value()?.0.0);
         first(&self.specs)
@@ -99,7 +99,7 @@ impl<T: Clone + Eq + Hash> PendingItems<T> {
     }
 }
 
-/// The items for which a pass goes on, or is about to. Clones share them.
+/// Items whose reconcile is active or about to begin. Clones share them.
 #[derive(Clone)]
 pub(crate) struct ActiveReconciles<T> {
     items: watch::Sender<HashSet<T>>,
@@ -107,7 +107,7 @@ pub(crate) struct ActiveReconciles<T> {
 }
 
 impl<T: Clone + Eq + Hash> ActiveReconciles<T> {
-    /// None, and `most` at the same time.
+    /// No active reconcile, and a maximum of `most`.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             items: watch::Sender::new(HashSet::new()),
@@ -121,14 +121,14 @@ impl<T: Clone + Eq + Hash> ActiveReconciles<T> {
         });
     }
 
-    /// The pass for an item is over.
+    /// The reconcile of an item is over.
     pub(crate) fn end(&self, item: &T) {
         self.items.send_if_modified(|items| items.remove(item));
     }
 
-    /// Waits until one more may begin.
+    /// Waits for a free slot.
     async fn free(&self) {
-        // There is a sender: `self`.
+        // The sender is `self`.
         let _ = self
             .items
             .subscribe()
@@ -137,7 +137,8 @@ impl<T: Clone + Eq + Hash> ActiveReconciles<T> {
     }
 }
 
-/// The items, those with a changed spec first, and else those that have waited longest; each when a pass may begin for it.
+/// The items in the order of their reconciles, each when a slot is free: first those with a changed spec, otherwise
+/// the longest queued.
 pub(crate) fn prioritized<T>(
     changes: impl Stream<Item = (T, Change)> + Send,
     passes: ActiveReconciles<T>,

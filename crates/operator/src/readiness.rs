@@ -1,28 +1,28 @@
-//! How far this replica has got.
+//! The stage of this replica.
 
 use tokio::sync::watch;
 
-/// How far a replica has got, in order: it never goes back, since one that loses its lease ends.
+/// The stage of a replica, in order. It never goes back: a replica that loses its lease exits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// The API server hasn't answered yet.
+    /// The API server hasn't responded yet.
     #[default]
     Starting,
-    /// The lease was read: another replica acts, or this one may soon. Ready, so that a rollout of
-    /// several replicas goes on.
+    /// The lease was read: another replica is the leader, or this one may become it. The replica is ready, so that a
+    /// rollout of several replicas continues.
     Candidate,
-    /// This replica acts, and doesn't know all ModelServices yet.
+    /// This replica is the leader, and doesn't know all ModelServices yet.
     Syncing,
-    /// This replica acts, and knows all ModelServices.
+    /// This replica is the leader, and knows all ModelServices.
     Acting,
 }
 
-/// How far this replica has got. Clones share it.
+/// The stage of this replica. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(watch::Sender<Stage>);
 
 impl Readiness {
-    /// A stage is reached. One that was passed before changes nothing.
+    /// Reaches a stage. An earlier stage changes nothing.
     pub fn reach(&self, stage: Stage) {
         self.0.send_if_modified(|reached| {
             let further = stage > *reached;
@@ -33,13 +33,13 @@ impl Readiness {
         });
     }
 
-    /// The furthest stage that was reached.
+    /// The latest stage.
     #[must_use]
     pub fn stage(&self) -> Stage {
         *self.0.borrow()
     }
 
-    /// Tells of every stage that is reached from now on.
+    /// A receiver of every later stage.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Stage> {
         self.0.subscribe()

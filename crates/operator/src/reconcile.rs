@@ -1,8 +1,7 @@
-//! One pass over one ModelService: read → validate → observe → plan → delete → apply → status. Pods are
-//! asked what they say of their model beside what comes before the status.
+//! One reconcile of one ModelService: read → validate → observe → plan → delete → apply → status. The pods are queried
+//! concurrently with the applies.
 //!
-//! A pass keeps nothing for the next one: whatever it was interrupted at, the next one starts from
-//! what is there.
+//! A reconcile keeps no state for the next one: after an interruption, the next one starts from the cluster's state.
 
 use std::sync::Arc;
 
@@ -43,10 +42,10 @@ use crate::{
     upgrades::UpgradeQueue,
 };
 
-/// Most bytes of what is wrong with a spec that can't be read.
+/// Maximum bytes of the fault of a spec that can't be read.
 const MAX_FAULT_BYTES: usize = 512;
 
-/// What every pass needs.
+/// Dependencies of all reconciles.
 #[derive(Clone)]
 pub struct Context {
     client: Client,
@@ -62,7 +61,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context, and a task that records its events. `identity` is this replica's name in events, `pod_status` how it asks pods.
+    /// Creates the context and starts the task that records events. `identity` is this replica's name in events,
+    /// `pod_status` queries pods.
     #[must_use]
     pub fn new(
         client: Client,
@@ -87,7 +87,7 @@ impl Context {
         }
     }
 
-    /// The same beside other operators. Without it this one answers for every ModelService.
+    /// Shares ModelServices with other operators. Without claims this operator manages every ModelService.
     #[must_use]
     pub fn claiming(self, claims: Claims) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Context {
         }
     }
 
-    /// The capabilities of the cluster. None are known before the first [refresh](ClusterCapabilities::refresh).
+    /// The capabilities of the cluster. They are unknown before the first [refresh](ClusterCapabilities::refresh).
     #[must_use]
     pub const fn capabilities(&self) -> &ClusterCapabilities {
         &self.capabilities
@@ -146,7 +146,7 @@ impl Context {
 /// The state in which a reconcile leaves a ModelService.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReconcileOutcome {
-    /// All is as the spec wants it, as far as it can be now.
+    /// The cluster is as the spec wants it, as far as possible now.
     Settled,
     /// A deletion has to be over first. Its event starts the next reconcile.
     Waiting,
@@ -175,12 +175,12 @@ impl From<ReconcileOutcome> for Reconciled {
     }
 }
 
-/// Makes the cluster what the ModelService wants, and its status what the cluster is.
+/// Brings the cluster into the state that the ModelService describes, and its status into the state of the cluster.
 ///
 /// # Errors
 ///
-/// Where the spec is invalid, or where a call failed. The status says so too, unless the API server
-/// can't be reached or is overloaded.
+/// If the spec is invalid, or if a call failed. The status has the error too, unless the API server is unreachable or
+/// overloaded.
 pub async fn reconcile(
     context: &Context,
     namespace: &str,
@@ -223,8 +223,7 @@ pub async fn reconcile(
     Box::pin(keep(context, &model_service, &validated, None)).await
 }
 
-/// Carries out what a valid ModelService wants, and says in its status how that went, and what is `invalid` about a
-/// newer spec.
+/// Applies a valid ModelService and writes its status, which also has the fault `invalid` of a newer spec.
 async fn keep(
     context: &Context,
     model_service: &ModelService,
@@ -254,7 +253,7 @@ async fn keep(
         error,
         is_undone,
     } = match report {
-        // The ModelService goes with its namespace.
+        // The ModelService is deleted with its namespace.
         Err(error) if error.is_terminating() => return Ok(ReconcileOutcome::Gone.into()),
         result => result?,
     };
@@ -299,7 +298,7 @@ async fn keep(
     })
 }
 
-/// Plans on what is known. What the plan must not be carried out beside is looked at once more.
+/// Plans from the observation. Reads again what must not be outdated when the plan is applied.
 async fn plan(
     context: &Context,
     validated: &ValidatedModelService,
@@ -325,7 +324,7 @@ async fn plan(
     Ok((observed, plan))
 }
 
-/// Says in the status why nothing could be observed.
+/// Writes to the status why nothing could be observed.
 async fn unobserved(
     context: &Context,
     model_service: &ModelService,
@@ -345,7 +344,7 @@ async fn unobserved(
     Err(error)
 }
 
-/// The ModelService, and where its spec can't be read what is wrong with it: the last valid one is in its place.
+/// The ModelService, and the fault of a spec that can't be read: its last valid spec takes its place.
 async fn read(
     context: &Context,
     namespace: &str,
@@ -374,7 +373,7 @@ async fn read(
         .map(|object| (object, Some(unreadable))))
 }
 
-/// The object with the last valid spec that its status has, or else one of which nothing is read.
+/// The object with the last valid spec from its status, or else with an empty spec.
 fn with_last_valid_spec(object: &DynamicObject) -> Option<ModelService> {
     let status = ModelServiceStatus::deserialize(&object.data["status"]).ok();
     let last_valid = status
@@ -389,18 +388,18 @@ fn with_last_valid_spec(object: &DynamicObject) -> Option<ModelService> {
     })
 }
 
-/// Which operator answers for a ModelService.
+/// The operator that manages a ModelService.
 enum Claim {
-    /// This one.
+    /// This operator.
     Ours,
-    /// One of another class, which this one leaves alone.
+    /// An operator of another class.
     OfAnotherClass,
-    /// Another one of this class that watches the same namespace.
+    /// Another operator of this class that watches the same namespace.
     Yielded,
 }
 
-/// Finds out who answers for the ModelService. That another operator of this class does is said in a condition, or
-/// taken back: all that an operator without the claim writes.
+/// Determines which operator manages the ModelService. Writes or removes the condition about another operator of this
+/// class: an operator without the claim writes nothing else.
 async fn claim(
     context: &Context,
     model_service: &ModelService,
@@ -427,16 +426,16 @@ async fn claim(
     })
 }
 
-/// What became of a status.
+/// The result of writing a status.
 #[derive(Debug, PartialEq, Eq)]
 enum Written {
-    /// It is there.
+    /// The status was written.
     Done,
-    /// The ModelService has gone since it was read.
+    /// The ModelService was deleted after it was read.
     Gone,
 }
 
-/// Writes a status that differs from the one that is there, and tells what is new about it.
+/// Writes a status that differs from the current one, and publishes its events.
 async fn write_status(
     context: &Context,
     model_service: &ModelService,
@@ -470,7 +469,7 @@ async fn apply_status(
     let patch = json!({
         "apiVersion": ModelService::api_version(&()),
         "kind": ModelService::kind(&()),
-        // The UID keeps this from a newer ModelService of the same name.
+        // The UID protects a newer ModelService of the same name.
         "metadata": {"name": name, "uid": metadata.uid},
         "status": status,
     });
@@ -478,7 +477,7 @@ async fn apply_status(
     let known = &context.caches.model_services;
     known.invalidate(namespace, name);
     let kind = ApiResource::erase::<ModelService>(&());
-    // Its spec may be one that can't be read.
+    // The spec may be one that can't be parsed.
     let written = Api::<DynamicObject>::namespaced_with(context.client.clone(), namespace, &kind)
         .patch_status(name, &parameters, &Patch::Apply(&patch))
         .await;

@@ -1,4 +1,4 @@
-//! From settings to a running operator, and its end.
+//! Runs the operator from its settings to its end.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use crate::{
     shutdown,
 };
 
-/// The durations of client-go's leader election, which most controllers use.
+/// Durations of client-go's leader election, which most controllers use.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
@@ -34,8 +34,7 @@ const RETRY_PERIOD: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 ///
-/// Where it can't start, and where it stops because its lease is lost: the process is then to end at
-/// once, with everything that it was doing.
+/// If it can't start, or if it loses its lease: the process must then exit at once, without finishing its work.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     log(&settings)?;
     if settings.watch_namespace.is_some() {
@@ -47,7 +46,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let mut config = Config::infer().await.context(
         "no cluster: neither a pod's service account nor a kubeconfig was found (set KUBECONFIG)",
     )?;
-    // A reconcile backs off by object and is bounded in time; the lease has a deadline of its own.
+    // Reconciles have a backoff per object and a timeout, the lease has its own deadline.
     config.default_retry = false;
     let lease_namespace = settings
         .lease_namespace

@@ -1,15 +1,15 @@
-//! Which namespaces are watched.
+//! The watched namespaces.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-/// Most characters in the name of a namespace (DNS-1123 label).
+/// Maximum length of a namespace's name (DNS-1123 label).
 const MAX_LENGTH: usize = 63;
 
 /// Name of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Namespace(String);
 
-/// Why a string is no [`Namespace`].
+/// Why a string is not a [`Namespace`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a namespace's name has at most {MAX_LENGTH} lower-case letters, digits and '-', beginning and ending with a letter or digit"
@@ -44,17 +44,17 @@ impl fmt::Display for Namespace {
     }
 }
 
-/// Where ModelServices, and what is made for them, are watched.
+/// The namespaces in which ModelServices and their objects are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// In all namespaces.
+    /// All namespaces.
     Cluster,
-    /// In these, each by itself, so that no right over others is needed.
+    /// These namespaces, each with its own watches, so that no permission in others is needed.
     Namespaces(BTreeSet<Namespace>),
 }
 
 impl Scope {
-    /// What is listed and watched by itself: all namespaces, or each of those that are named.
+    /// The parts with their own lists and watches: all namespaces, or each named one.
     pub(crate) fn parts(&self) -> Vec<Part> {
         match self {
             Self::Cluster => vec![Part(None)],
@@ -63,7 +63,7 @@ impl Scope {
     }
 }
 
-/// None: all.
+/// Without a name: all namespaces.
 impl FromIterator<Namespace> for Scope {
     fn from_iter<I: IntoIterator<Item = Namespace>>(names: I) -> Self {
         let names: BTreeSet<_> = names.into_iter().collect();
@@ -75,7 +75,7 @@ impl FromIterator<Namespace> for Scope {
     }
 }
 
-/// What one list and one watch is about: a namespace, or all of them.
+/// The part of the scope that one list and one watch cover: a namespace, or all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part(Option<Namespace>);
 
@@ -85,7 +85,7 @@ impl Part {
         self.0.as_ref().map(|Namespace(name)| name.as_str())
     }
 
-    /// Whether it has the objects of a namespace.
+    /// Whether it contains a namespace.
     pub(crate) fn has(&self, namespace: &str) -> bool {
         self.namespace().is_none_or(|part| part == namespace)
     }

@@ -1,4 +1,4 @@
-//! What the operator is started with.
+//! The settings of the operator: flags and environment variables.
 
 use std::{
     fmt,
@@ -139,10 +139,10 @@ pub struct Settings {
     pub log_format: LogFormat,
 }
 
-/// Where /healthz, /readyz and /metrics are: `HOST:PORT`, or `:PORT` for all addresses that the machine has.
+/// Address of /healthz, /readyz and /metrics: `HOST:PORT`, or `:PORT` for all addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenAddress {
-    /// The address, where one is named.
+    /// The IP address, if one is named.
     pub host: Option<IpAddr>,
     /// The port.
     pub port: u16,
@@ -169,7 +169,7 @@ impl FromStr for ListenAddress {
     }
 }
 
-/// How log lines are written.
+/// Log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One JSON object per line.
@@ -179,7 +179,7 @@ pub enum LogFormat {
 }
 
 impl Settings {
-    /// How upgrades are staged.
+    /// The upgrade policy.
     #[must_use]
     pub const fn upgrades(&self) -> UpgradePolicy {
         UpgradePolicy {
@@ -188,7 +188,7 @@ impl Settings {
         }
     }
 
-    /// What plans depend on.
+    /// The settings that plans depend on.
     #[must_use]
     pub fn for_plans(&self) -> OperatorSettings {
         OperatorSettings {
@@ -201,14 +201,14 @@ impl Settings {
         }
     }
 
-    /// Where ModelServices are watched.
+    /// The watched namespaces.
     #[must_use]
     pub fn scope(&self) -> Scope {
         let names = self.watch_namespaces.iter().chain(&self.watch_namespace);
         names.cloned().collect()
     }
 
-    /// Who this replica is.
+    /// The identity of this replica.
     #[must_use]
     pub fn identity(&self) -> String {
         self.identity.clone().unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! When the operator is to end.
+//! The shutdown of the operator.
 
 use springtide_process::signals::TerminationSignals;
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ pub(crate) fn on_signal() -> anyhow::Result<watch::Receiver<bool>> {
         signals.received().await;
         info!("shutting down");
         sender.send_replace(true);
-        // Kept until the process ends, so that nobody takes the sender's end for a second signal.
+        // Kept until the process ends, so that the end of the sender isn't taken for a second signal.
         sender.closed().await;
     });
     Ok(receiver)

@@ -1,7 +1,7 @@
-//! Writes of this operator that others undo.
+//! Writes of this operator that other field managers undo.
 //!
-//! Another field manager that sets a field of a child to something else as often as the operator puts it back, such as a controller of
-//! Git repositories or a webhook, would roll the pods without end. After a few times the operator leaves the object as it is for a while.
+//! A field manager that changes a field back as often as the operator sets it, such as a controller of Git repositories or a
+//! webhook, would roll the pods endlessly. After a few writes the operator leaves the object alone for a while.
 
 use std::{
     collections::HashMap,
@@ -18,21 +18,21 @@ use springtide_plan::{
 };
 use tokio::time::Instant;
 
-/// As many writes of the same within this time are a fight.
+/// Number of equal writes within the window that count as a conflict.
 const WRITES: usize = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// For how long the object is then left as it is, before one more write.
+/// Time for which the object is then left alone, before one more write.
 const REST: Duration = Duration::from_secs(300);
 
 /// An object: its kind, its namespace and its name.
 type Object = (ChildKind, String, String);
 
-/// What was written to which object. Clones share it.
+/// The latest writes by object. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Undone(Arc<Mutex<HashMap<Object, Writes>>>);
 
-/// The latest writes of the same body.
+/// The latest writes with the same body.
 #[derive(Debug, Default)]
 struct Writes {
     body: u64,
@@ -41,7 +41,7 @@ struct Writes {
 }
 
 impl Writes {
-    /// Those of this body: others don't count any more.
+    /// The writes with this body. Writes with another body no longer count.
     fn of(&mut self, body: u64) -> &mut Self {
         if self.body != body {
             *self = Self {
@@ -58,7 +58,7 @@ impl Writes {
             if now < end {
                 return false;
             }
-            // One try: if that is undone, too, it rests again.
+            // A single attempt: if it is undone, too, the object is left alone again.
             self.rests_until = None;
             self.times = vec![now; WRITES - 1];
         }
@@ -72,7 +72,7 @@ impl Writes {
 }
 
 impl Undone {
-    /// Whether one more write of this body may be sent.
+    /// Whether one more write with this body may be sent.
     pub(crate) fn may_send(&self, object: &Object, body: u64, now: Instant) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known
@@ -80,16 +80,16 @@ impl Undone {
             .is_none_or(|writes| writes.of(body).may_send(now))
     }
 
-    /// Forgets an object that the operator itself deletes.
+    /// Forgets an object that the operator deletes.
     pub(crate) fn forget(&self, object: &Object) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.remove(object);
     }
 
-    /// Takes in that a body was written.
+    /// Records a write.
     pub(crate) fn sent(&self, object: Object, body: u64, now: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was written long ago, and what is gone, is forgotten.
+        // Forgets old writes, also those of deleted objects.
         known.retain(|_, writes| {
             let is_recent = |time: &Instant| now.duration_since(*time) < WINDOW;
             writes.rests_until.is_some() || writes.times.last().is_some_and(is_recent)
@@ -99,7 +99,7 @@ impl Undone {
     }
 }
 
-/// What tells one body from another.
+/// A hash of a body.
 pub(crate) fn digest(body: &impl Serialize) -> u64 {
     let mut hasher = DefaultHasher::new();
     serde_json::to_vec(body)
@@ -108,10 +108,10 @@ pub(crate) fn digest(body: &impl Serialize) -> u64 {
     hasher.finish()
 }
 
-/// What the status says of an object that is left as it is.
+/// The failure in the status for an object that is left alone.
 pub(crate) fn explained(live: &ObjectMeta) -> Failure {
     let entries = live.managed_fields.iter().flatten();
-    // Kubernetes' own controllers note what they have seen on many objects.
+    // Kubernetes' own controllers write annotations on many objects.
     let known = [
         OPERATOR,
         FIXED_REPLICAS,

@@ -1,4 +1,4 @@
-//! The one queue of upgrades that all reconciles share.
+//! The queue of upgrades that all reconciles share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::model_services::Watched;
 /// Namespace and name of a ModelService.
 type Key = (String, String);
 
-/// The queue of upgrades, and who is to be looked at for it.
+/// The queue of upgrades, and the ModelServices to reconcile for it.
 #[derive(Clone)]
 pub struct UpgradeQueue {
     queue: Arc<Mutex<Upgrades<Key>>>,
@@ -29,12 +29,12 @@ impl UpgradeQueue {
         }
     }
 
-    /// These are the ModelServices that there are.
+    /// Adds the existing ModelServices.
     pub fn begin<'a>(&self, all: impl IntoIterator<Item = &'a ObjectRef<Watched>>) {
         self.with(|queue| queue.begin(all.into_iter().map(key)));
     }
 
-    /// Where a ModelService stands. Gives what its upgrade waits for, where it has to.
+    /// Reports the upgrade stage of a ModelService. Returns why its upgrade waits, if it does.
     pub(crate) fn report(
         &self,
         namespace: &str,
@@ -55,22 +55,22 @@ impl UpgradeQueue {
         }
     }
 
-    /// The API server has refused the upgrade of a ModelService.
+    /// Reports that the API server rejected the upgrade of a ModelService.
     pub(crate) fn refused(&self, namespace: &str, name: &str) {
         self.with(|queue| queue.record_rejection(&(namespace.to_owned(), name.to_owned())));
     }
 
-    /// A ModelService of which nothing can be read until it changes.
+    /// Reports a ModelService that can't be read until it changes.
     pub(crate) fn skip(&self, object: &ObjectRef<Watched>) {
         self.with(|queue| queue.skip(&key(object)));
     }
 
-    /// A ModelService is gone, or is another operator's.
+    /// Reports that a ModelService is gone, or is managed by another operator.
     pub(crate) fn forget(&self, namespace: &str, name: &str) {
         self.with(|queue| queue.forget(&(namespace.to_owned(), name.to_owned())));
     }
 
-    /// The ModelServices that are to be looked at again, as it comes to their turn.
+    /// The ModelServices to reconcile again, because their upgrade may begin.
     pub(crate) fn woken(&self) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
         stream::unfold(self.clone(), |queue| async move {
             queue.woken.notified().await;
@@ -89,7 +89,7 @@ impl UpgradeQueue {
         answer
     }
 
-    /// The queue is whole between two of its methods, so that a panic elsewhere doesn't spoil it.
+    /// The queue is consistent between two of its methods, so a panic elsewhere doesn't corrupt it.
     fn lock(&self) -> MutexGuard<'_, Upgrades<Key>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

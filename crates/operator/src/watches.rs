@@ -1,9 +1,9 @@
-//! What starts a reconcile: changes of a ModelService, of what was made for it and of its pods.
+//! Watches that start reconciles: of ModelServices, their objects and their pods.
 //!
-//! Each watch carries whole objects of any form, so that one that can't be parsed stops no watch, and has the
-//! [caches](crate::caches) know them before it asks for a reconcile. Each kind is watched in each namespace by
-//! itself, where not in all of them, and each watch backs off for itself: one that fails, as KEDA's does once
-//! KEDA is removed, holds up no other.
+//! Each watch carries objects of any form, so an object that can't be parsed stops no watch. A watch updates its
+//! [cache](crate::caches) before it asks for a reconcile. Each kind is watched separately, in each namespace unless
+//! all are watched, and each watch has its own backoff. A failed watch, such as KEDA's after its removal, delays no
+//! other.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -49,33 +49,33 @@ use crate::{
     scope::{Part, Scope},
 };
 
-/// ModelServices of which something has changed, and what; never an error, since every watch goes on by itself.
+/// ModelServices with a change, and its kind. Never an error: each watch recovers by itself.
 pub(crate) type Changes = BoxStream<'static, (ObjectRef<Watched>, Change)>;
 
-/// First and longest wait before a failed watch is tried again. The longest one is shorter than the
-/// 10 seconds within which a deleted child is to come back.
+/// Minimum and maximum backoff of a failed watch. The maximum is less than the 10 seconds within which a deleted child
+/// is restored.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// ObjectCache of a list that are in memory at the same time, before they are kept as pruned text: a page is read as
-/// trees, which take about 80 KB for a pod or a Deployment, and all kinds are listed at once.
+/// Objects per page of a list. The objects of a page are in memory as trees, about 80 KB for a pod or a Deployment,
+/// before they are cached as pruned text. All kinds are listed at the same time.
 const PAGE: u32 = 25;
 
-/// Reconciles begin without what a watch hasn't listed after this time: each reads it from the API server.
+/// Maximum time for which reconciles wait for the first lists. Then they read missing kinds from the API server.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the watches give.
+/// The watches.
 pub(crate) struct Watches {
-    /// What changes, from when the first lists are complete.
+    /// Changes, once the first lists are complete.
     pub(crate) changes: Changes,
-    /// The ModelServices that are known.
+    /// The ModelServices in the cache.
     pub(crate) store: Store<Watched>,
-    /// True once all ModelServices are.
+    /// True once the ModelServices are complete.
     pub(crate) complete: watch::Receiver<bool>,
-    /// Goes on until it is aborted.
+    /// The task of the watches, until it is aborted.
     pub(crate) watching: JoinHandle<()>,
 }
 
-/// All watches, in a task of their own.
+/// Starts all watches in their own task.
 pub(crate) fn watches(
     client: &Client,
     caches: &Caches,
@@ -88,7 +88,7 @@ pub(crate) fn watches(
     let (sender, receiver) = mpsc::unbounded_channel();
     let all = changed(client, caches, &parts, known, capabilities);
     let watching = tokio::spawn(all.for_each(move |changed| {
-        // The receiver is gone: the task is about to be aborted.
+        // The receiver is gone if the task is about to be aborted.
         let _ = sender.send(changed);
         ready(())
     }));
@@ -113,7 +113,7 @@ pub(crate) fn watches(
     }
 }
 
-/// ModelServices that have changed, or of which something has, and how.
+/// ModelServices that changed, or whose objects changed, and the kind of the change.
 fn changed(
     client: &Client,
     caches: &Caches,
@@ -140,7 +140,7 @@ fn changed(
     };
     let pods =
         watcher::Config::default().labels(&format!("{}={}", labels::NAME, labels::NAME_VALUE));
-    // Its first list is waited for, too.
+    // Reconciles wait for its first list, too.
     if capabilities.borrow().keda {
         caches.scaled_objects.follow(parts);
     }
@@ -170,7 +170,7 @@ fn changed(
         related::<Service>(client, caches, parts, &any, &store, name),
         related::<PodDisruptionBudget>(client, caches, parts, &any, &store, name),
         related::<HorizontalPodAutoscaler>(client, caches, parts, &any, &store, |hpa| {
-            // KEDA makes one for a ScaledObject, which has the name of its ModelService.
+            // KEDA creates one for a ScaledObject, which has the name of its ModelService.
             let by_keda = name(hpa)
                 .iter()
                 .filter_map(|name| name.strip_prefix(HPA_NAME_PREFIX))
@@ -194,13 +194,13 @@ fn spec(about: ObjectRef<Watched>) -> (ObjectRef<Watched>, Change) {
     (about, Change::Spec)
 }
 
-/// What was made for a ModelService has its name, and so may what somebody else made: a name that is given free
-/// counts as well.
+/// The ModelService of an object's name: children have the name of their ModelService. An object of another owner may
+/// have it, too; its deletion frees the name.
 fn name(object: &DynamicObject) -> Vec<String> {
     object.metadata.name.clone().into_iter().collect()
 }
 
-/// Has the store know what its watch told, or that it failed.
+/// Updates the cache with an event, or with a failure of the watch.
 fn take<K>(
     objects: &ObjectCache<K>,
     part: usize,
@@ -213,7 +213,7 @@ fn take<K>(
     objects.take(part, event)
 }
 
-/// The event with what tells a ModelService from its former self.
+/// The event with the metadata whose change starts a reconcile.
 fn metadata(event: &Event<DynamicObject>) -> Event<Watched> {
     let of = |object: &DynamicObject| {
         let mut metadata = object.metadata.clone();
@@ -229,10 +229,10 @@ fn metadata(event: &Event<DynamicObject>) -> Event<Watched> {
     }
 }
 
-/// ObjectCache of a kind that say which ModelServices they may be about.
+/// Objects of a kind, mapped to their ModelServices.
 ///
-/// Deletions count as much as other changes. After a watch had to start over, deletions may have
-/// been missed, so everything of its namespace is looked at.
+/// A deletion is a change. After a watch was restarted, deletions may be missing, so all ModelServices of its part are
+/// reconciled.
 fn related<K: Cached>(
     client: &Client,
     caches: &Caches,
@@ -271,7 +271,7 @@ fn related<K: Cached>(
     stream::select_all(of_each.map(StreamExt::boxed)).boxed()
 }
 
-/// The events of a watch over a part of the scope, which is tried again when it fails: that is `None`.
+/// The events of a watch over a part of the scope. It is restarted after a failure, which is `None`.
 fn resilient<K: Cached>(
     client: &Client,
     part: &Part,
@@ -300,7 +300,7 @@ fn resilient<K: Cached>(
         })
 }
 
-/// What went wrong with a watch, on one line.
+/// The fault of a watch, on one line.
 fn fault(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(error)
@@ -311,7 +311,7 @@ fn fault(error: &watcher::Error) -> String {
     }
 }
 
-/// Runs a stream while KEDA is there, and anew when it comes again.
+/// Runs a stream while KEDA is installed, and restarts it when KEDA appears again.
 fn while_keda<S>(
     capabilities: watch::Receiver<Capabilities>,
     watch: impl Fn() -> S + Send + 'static,
@@ -331,7 +331,7 @@ where
     .flatten()
 }
 
-/// An item whenever the capabilities change.
+/// An item for each change of the capabilities.
 fn changes(capabilities: watch::Receiver<Capabilities>) -> impl Stream<Item = ()> + Send {
     stream::unfold(capabilities, |mut capabilities| async move {
         capabilities.changed().await.ok()?;

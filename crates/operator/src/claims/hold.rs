@@ -1,4 +1,4 @@
-//! Holds this operator's claims, and watches those of others.
+//! Holds this operator's claims, and watches those of other operators.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -27,11 +27,11 @@ const REACH: &str = "serving.springtide.dev/claim";
 const ON_ALL: &str = "AllNamespaces";
 const ON_ONE: &str = "Namespace";
 
-/// How long a claim stands after its last renewal, and the time between two.
+/// Validity of a claim after its latest renewal, and the interval of renewals.
 const DURATION: Duration = Duration::from_secs(60);
 const PERIOD: Duration = Duration::from_secs(15);
 
-/// Holds the claims of an operator with this scope, whose own namespace is `home`, for as long as it is polled.
+/// Holds the claims of an operator with this scope and the namespace `home`, while it is polled.
 pub async fn hold(client: Client, claims: Claims, scope: Scope, home: String) {
     match scope {
         Scope::Cluster => {
@@ -51,7 +51,7 @@ pub async fn hold(client: Client, claims: Claims, scope: Scope, home: String) {
     }
 }
 
-/// Claims all namespaces by a lease in this one, or this one alone.
+/// Claims all namespaces by a lease in this one, or only this one.
 async fn claim(client: &Client, claims: &Claims, namespace: &str, is_on_all: bool) {
     let class = claims.class().to_string();
     let reach = if is_on_all { ON_ALL } else { ON_ONE };

@@ -1,38 +1,37 @@
-//! What to do about the lease, decided from what was seen of it.
+//! The next step of a candidate, as a function of the observed lease.
 //!
-//! A lease runs out by this process's own monotonic clock: it counts from the moment at which the
-//! lease was last seen to change. The times that are written into it are never compared with a local
-//! clock, so clocks that disagree can't make two leaders
-//! (the algorithm of <https://pkg.go.dev/k8s.io/client-go/tools/leaderelection>).
+//! The validity of a lease is measured with the local monotonic clock, from the time at which the latest change of the
+//! lease was seen. Times in the lease are never compared with a local clock, so different clocks can't cause two
+//! leaders (the algorithm of <https://pkg.go.dev/k8s.io/client-go/tools/leaderelection>).
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A lease as it was read.
+/// A lease, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRecord {
-    /// Who holds it; empty where it was given back.
+    /// Its holder. Empty if it was released.
     pub holder: String,
-    /// How long it is valid after its last renewal.
+    /// Its validity after the latest renewal.
     pub duration: Duration,
     /// Resource version: changes with every renewal.
     pub version: String,
-    /// How often its holder changed.
+    /// Number of changes of its holder.
     pub transitions: i32,
 }
 
-/// A lease and when it was first seen as it is.
+/// A lease, and when its current version was first seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     /// The lease.
     pub record: LeaseRecord,
-    /// When this version was first seen here.
+    /// When this version was first seen.
     pub since: Instant,
 }
 
 impl Observed {
-    /// Takes in a new reading; the same version as before keeps its time.
+    /// Updates the lease. An unchanged version keeps its time.
     #[must_use]
     pub fn update(previous: Option<Self>, record: LeaseRecord, now: Instant) -> Self {
         match previous {
@@ -42,20 +41,20 @@ impl Observed {
     }
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// There is no lease: create it.
+    /// Create the lease.
     Create,
-    /// It is ours: renew it.
+    /// Renew our lease.
     Renew,
-    /// It was given back or has run out: replace its holder.
+    /// Replace the holder of a released or expired lease.
     TakeOver,
-    /// Another one holds it.
+    /// Wait: another candidate holds it.
     Follow,
 }
 
-/// Decides for the candidate `me` at the time `now`.
+/// Decides the next step of the candidate `me` at the time `now`.
 #[must_use]
 pub fn evaluate(lease: Option<&Observed>, me: &str, now: Instant) -> Decision {
     match lease {

@@ -1,8 +1,8 @@
-//! Leader election: of several replicas, one acts.
+//! Leader election: one of several replicas acts.
 //!
-//! The lease is created or replaced guarded by its resource version, so of two candidates that want
-//! it at the same time one gets a conflict. A leader that can't renew in time stops before its lease
-//! runs out for the others: the process ends, and with it everything that it was doing.
+//! The lease is created or replaced with its resource version as a precondition: of two candidates that want it at the
+//! same time, one gets a conflict. A leader that can't renew in time stops before its lease expires for the others:
+//! the process exits.
 
 mod evaluate;
 
@@ -24,27 +24,27 @@ use crate::{
 
 pub use self::evaluate::{Decision, LeaseRecord, Observed, evaluate};
 
-/// How the election is run. The defaults are client-go's.
+/// Settings of the election. The defaults are client-go's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Election {
     /// Namespace of the lease.
     pub namespace: String,
     /// Name of the lease.
     pub name: String,
-    /// Who this candidate is; unique among the replicas.
+    /// Identity of this candidate, unique among the replicas.
     pub identity: String,
     /// Labels of the lease.
     pub labels: BTreeMap<String, String>,
-    /// How long a lease is valid after its last renewal.
+    /// Validity of a lease after its latest renewal.
     pub lease_duration: Duration,
-    /// How long a leader goes on trying to renew before it stops; shorter than `lease_duration`, by
-    /// more than a reconcile's last call may take to arrive. One attempt may take half of it.
+    /// Time for which a leader tries to renew before it stops. It is shorter than `lease_duration` by more than the
+    /// last call of a reconcile may take. One attempt may take half of it.
     pub renew_deadline: Duration,
-    /// Time between two looks at the lease.
+    /// Interval of reads of the lease.
     pub retry_period: Duration,
 }
 
-/// Why a leader is none any more.
+/// Why a candidate is no longer the leader.
 #[derive(Debug, thiserror::Error)]
 pub enum LostLease {
     /// Another candidate holds the lease.
@@ -58,7 +58,7 @@ pub enum LostLease {
     Deadline(Duration),
 }
 
-/// One attempt failed; the next one may not.
+/// A failed attempt. The next one may succeed.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
     #[error("the lease could not be read or written: {}", brief(.0))]
@@ -74,13 +74,13 @@ pub struct Candidate {
     api: Api<Lease>,
     election: Election,
     observed: Option<Observed>,
-    /// When the lease was made.
+    /// Creation time of the lease.
     created: Option<Timestamp>,
     readiness: Readiness,
 }
 
 impl Candidate {
-    /// A candidate that has not looked at the lease yet. It tells `readiness` when it has.
+    /// Creates a candidate that hasn't read the lease yet. It updates `readiness` after the first read.
     #[must_use]
     pub fn new(client: Client, election: Election, readiness: Readiness) -> Self {
         let api = Api::namespaced(client, &election.namespace);
@@ -137,8 +137,8 @@ impl Candidate {
         }
     }
 
-    /// Holds the lease whenever it is free, for as long as it is polled. Tells after each look what was seen, with the
-    /// time at which the lease was made; nothing where the look failed.
+    /// Holds the lease whenever it is free, while it is polled. Reports the state after each read, with the creation
+    /// time of the lease; nothing if the read failed.
     pub(crate) async fn claim(
         &mut self,
         mut tell: impl FnMut(Option<(Observed, Option<Timestamp>)>),
@@ -148,7 +148,7 @@ impl Candidate {
             let attempt = self.attempt().await;
             match &attempt {
                 Ok(_) => has_failed = false,
-                // Another candidate's write tells more at the next look.
+                // The write of another candidate is seen at the next read.
                 Err(AttemptError::Raced) => {}
                 Err(error) if has_failed => debug!(%error, "claim"),
                 Err(error) => {
@@ -162,7 +162,7 @@ impl Candidate {
         }
     }
 
-    /// Gives the lease back, so that another candidate need not wait for it to run out.
+    /// Releases the lease, so that other candidates need not wait until it expires.
     pub async fn release(&mut self) {
         let Some(observed) = self
             .observed
@@ -185,7 +185,7 @@ impl Candidate {
         }
     }
 
-    /// When the write of the last successful attempt began: the others may have seen it since.
+    /// Start of the write of the last successful attempt: other candidates may have seen it since.
     fn written(&self) -> Instant {
         self.observed
             .as_ref()
@@ -198,9 +198,9 @@ impl Candidate {
             .map(|seen| seen.record.holder.as_str())
     }
 
-    /// Looks at the lease and does what is to be done. `true`: it is ours.
+    /// Reads the lease and takes the next step. `true` if this candidate holds it.
     async fn attempt(&mut self) -> Result<bool, AttemptError> {
-        // Time for another attempt where this one hangs, as client-go's users set it.
+        // Leaves time for another attempt if this one hangs, as client-go's users set it.
         let limit = self.election.renew_deadline / 2;
         timeout(limit, self.attempt_unbounded())
             .await
@@ -267,7 +267,7 @@ impl Candidate {
         }
     }
 
-    /// The lease with this candidate as its holder, to be written over `seen`.
+    /// The lease with this candidate as its holder, to replace `seen`.
     fn lease(&self, seen: &LeaseRecord, transitions: i32) -> Lease {
         let now = MicroTime(Timestamp::now());
         Lease {

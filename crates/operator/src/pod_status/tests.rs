@@ -28,7 +28,7 @@ fn status() -> ServerStatus {
     }
 }
 
-/// An pod_status that no busy machine makes give up.
+/// A client whose timeouts a busy machine doesn't reach.
 fn patient() -> HttpPodStatusClient {
     const HOUR: Duration = Duration::from_secs(3600);
     HttpPodStatusClient::within(HOUR, HOUR)
