@@ -251,7 +251,7 @@ async fn an_adapter_that_is_away_changes_no_hpa() {
     assert!(status.contains("requestsPerSecond"), "{status}");
 }
 
-/// ActiveReconciles over a few hundred ModelServices cost what is read, and nothing else.
+/// Reconciles over a few hundred ModelServices cost what is read, and nothing else.
 #[tokio::test]
 async fn a_pass_without_a_change_is_a_few_reads() {
     /// The ModelService, whether KEDA is there, six objects by name and the pods.

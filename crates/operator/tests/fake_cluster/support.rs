@@ -156,7 +156,7 @@ impl World {
             .unwrap()
     }
 
-    /// ActiveReconciles until one of them settles and writes nothing.
+    /// Reconciles until one of them settles and writes nothing.
     pub(crate) async fn converge(&self) {
         for _ in 0..10 {
             let before = self.fake.version();

@@ -85,7 +85,7 @@ pub(crate) fn has_only(world: &World, engine: &str) -> bool {
     (hpa, scaled_object) == (engine == "HPA", engine == "KEDA")
 }
 
-/// ActiveReconciles, with the others acting within each, until one settles on the engine.
+/// reconciles, with the others acting within each, until one settles on the engine.
 async fn drive(world: &World, engine: &str, what: &str) {
     for _ in 0..10 {
         let others = async {
