@@ -60,15 +60,15 @@ pub enum Fault {
     /// Its own checksum isn't reported: the URL may be reachable for this pod only, and its author must not learn about
     /// the content.
     #[error(
-        "the model's sha256 isn't {expected}, which is expected: correct spec.model.sha256 if the \
-         model was changed on purpose"
+        "the model's SHA-256 is not {expected}: correct spec.model.sha256 if the model was changed \
+         on purpose"
     )]
     Checksum {
         /// The expected checksum.
         expected: Sha256,
     },
     /// The model is too large.
-    #[error("the model is larger than {max} bytes, the most that is accepted")]
+    #[error("the model is larger than {max} bytes, the maximum")]
     TooLarge {
         /// Maximum bytes.
         max: u64,
@@ -105,37 +105,37 @@ impl std::fmt::Display for SourceContent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkFault {
     /// DNS doesn't have the host.
-    #[error("its host name is not known")]
+    #[error("its host name is unknown")]
     UnknownHost,
     /// The host refused the connection.
     #[error("the connection was refused")]
     Refused,
     /// A timeout passed.
-    #[error("it took too long")]
+    #[error("the timeout passed")]
     TimedOut,
     /// The connection ended before the content.
-    #[error("the connection broke off")]
-    BrokeOff,
+    #[error("the connection was interrupted")]
+    Interrupted,
     /// The earlier part and the present one belong to different files.
-    #[error("the model there changed in the middle of the download")]
+    #[error("the model changed during the download")]
     Changed,
     /// The certificate isn't trusted, or TLS failed in another way.
-    #[error("its certificate can't be trusted, or TLS failed in another way")]
+    #[error("its certificate is not trusted, or TLS failed in another way")]
     Tls,
     /// There are too many redirects.
-    #[error("it redirects too often")]
+    #[error("it has too many redirects")]
     Redirects,
     /// A redirect leads to the network of the cluster, this pod or a metadata service.
     #[error(
-        "it redirects to an address in a network that redirects may not lead to: name where the model \
-         is, or allow it with --allow-private-redirects"
+        "it redirects to an address that is not public: use the final URI, or allow it with \
+         --allow-private-redirects"
     )]
     RedirectAddress,
     /// A redirect leads from https to http.
     #[error("it redirects from https to http")]
     RedirectUnencrypted,
     /// The response isn't valid HTTP.
-    #[error("it doesn't speak HTTP as it should")]
+    #[error("its response is not valid HTTP")]
     Protocol,
     /// The proxy in the environment can't be used.
     #[error("the proxy in HTTP_PROXY or HTTPS_PROXY can't be used")]
@@ -153,7 +153,7 @@ fn advice(status: StatusCode) -> &'static str {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             "the model must be readable without credentials"
         }
-        status if is_transient_status(status) => "this may pass; it is tried again",
+        status if is_transient_status(status) => "this may be transient; it is retried",
         _ => "correct spec.model.uri",
     }
 }
@@ -203,7 +203,7 @@ impl Fault {
                 NetworkFault::UnknownHost
                 | NetworkFault::Refused
                 | NetworkFault::TimedOut
-                | NetworkFault::BrokeOff
+                | NetworkFault::Interrupted
                 | NetworkFault::Changed
                 | NetworkFault::Other => true,
                 NetworkFault::Tls
@@ -272,7 +272,7 @@ mod tests {
             (NetworkFault::UnknownHost, true),
             (NetworkFault::Refused, true),
             (NetworkFault::TimedOut, true),
-            (NetworkFault::BrokeOff, true),
+            (NetworkFault::Interrupted, true),
             (NetworkFault::Changed, true),
             (NetworkFault::Tls, false),
             (NetworkFault::Redirects, false),

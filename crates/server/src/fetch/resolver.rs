@@ -16,7 +16,7 @@ use super::address_scope::{AddressScope, RedirectPolicy};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ForbiddenRedirect {
     /// The host has no allowed address.
-    #[error("it redirects to an address that redirects may not lead to")]
+    #[error("it redirects to an address that is not public")]
     Address,
     /// It leads from https to http.
     #[error("it redirects from https to http")]

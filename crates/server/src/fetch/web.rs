@@ -195,7 +195,7 @@ fn problem(error: &ureq::Error) -> NetworkFault {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => NetworkFault::BrokeOff,
+            | io::ErrorKind::BrokenPipe => NetworkFault::Interrupted,
             _ => NetworkFault::Other,
         },
         _ => NetworkFault::Other,

@@ -296,7 +296,7 @@ impl Model {
         self.queue.waiting_rows()
     }
 
-    /// Whether every worker is stuck: its run has exceeded the deadlines of all its requests by [`MAX_OVERRUN`].
+    /// Whether every worker is stuck: its run has exceeded the deadlines of all its requests by `MAX_OVERRUN`.
     /// ONNX Runtime can end a run only between two nodes.
     #[must_use]
     pub fn is_stuck(&self) -> bool {

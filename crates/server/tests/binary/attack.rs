@@ -1,4 +1,4 @@
-//! What attacks are made of: frames of HTTP/2 written by hand, and the memory of the server under them.
+//! Parts of attacks: handwritten HTTP/2 frames, and the memory of the server under attack.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

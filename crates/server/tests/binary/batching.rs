@@ -1,4 +1,4 @@
-//! An answer never depends on the requests beside it, and whatever loads serves.
+//! Responses don't depend on the other requests of a batch, and every model that can be loaded serves.
 
 use std::thread;
 use std::time::{Duration, Instant};

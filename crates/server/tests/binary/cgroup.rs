@@ -76,7 +76,7 @@ fn attacked(name: &str, command: &Command, attack: impl FnOnce(&Server)) {
         return;
     };
     let mut server = Server::spawn_until_listening(cgroup.around(command));
-    let shared = server.until_log("memory for requests is what the models leave");
+    let shared = server.until_log("resized the memory for requests");
     assert_eq!(shared["limit"], LIMIT);
     let requests = shared["requests_bytes"].as_u64().unwrap();
     assert!((LIMIT / 32..LIMIT / 4).contains(&requests), "{shared}");

@@ -1,4 +1,4 @@
-//! How many connections there may be, and who makes room.
+//! The limit of connections, and evictions.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! Clients of all paces through a SIGTERM.
+//! Clients with different rates lose no request in a shutdown.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! Variables of others in the environment, and the addresses that are listened on.
+//! Environment variables without the prefix, and the addresses of listeners.
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;

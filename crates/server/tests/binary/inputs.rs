@@ -1,4 +1,4 @@
-//! What a model doesn't take is the request's fault, and a confidence is that of the prediction.
+//! Inputs that a model rejects are errors of the request, and a confidence belongs to its prediction.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! From SIGTERM to the exit nothing is lost.
+//! Nothing is lost between SIGTERM and the exit.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

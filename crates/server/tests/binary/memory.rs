@@ -1,4 +1,4 @@
-//! Attacks on the server's memory: each is bounded, and what the server takes stays below what a pod has.
+//! Attacks on the server's memory: each is bounded, and the server stays below the memory limit of a pod.
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! A folder of models: versions come and go while requests are answered.
+//! A folder of models: versions are added and removed while requests are answered.
 
 use std::fs;
 use std::os::unix::fs::symlink;

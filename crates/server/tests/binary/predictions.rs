@@ -1,4 +1,4 @@
-//! Predictions are those of onnxruntime for Python, however requests share batches.
+//! Predictions agree with onnxruntime for Python, with any sharing of batches.
 
 use std::thread;
 

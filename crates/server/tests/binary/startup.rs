@@ -1,4 +1,4 @@
-//! A server that can't start says why, to people and to the operator.
+//! A server that can't start reports the reason to people and to the operator.
 
 use std::path::Path;
 use std::process::Command;
@@ -91,7 +91,7 @@ fn auto_where_there_is_no_gpu_falls_back_and_says_so() {
         .arg(model("iris"))
         .env("CUDA_VISIBLE_DEVICES", "");
     let server = Server::spawn_until_listening(command);
-    let warning = server.until_log("falling back to the processor");
+    let warning = server.until_log("falling back to the CPU");
     assert!(
         warning["reason"].as_str().unwrap().contains("cuda"),
         "{warning}"

@@ -1,4 +1,4 @@
-//! What the server says of itself: which files it serves, and what it takes in memory at rest.
+//! The status of the server: its model files, and its memory at rest.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Starts the binary and talks to it.
+//! Starts the binary and sends requests to it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;

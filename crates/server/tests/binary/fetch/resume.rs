@@ -1,4 +1,4 @@
-//! Downloads that are slow, or break off, and go on.
+//! Downloads that are slow, or are interrupted and resumed.
 
 use std::time::{Duration, Instant};
 
@@ -32,9 +32,9 @@ fn assert_ranges(server: &WebServer, expected: &[Option<&str>]) {
 #[test]
 fn what_breaks_off_goes_on_where_it_was() {
     let server = WebServer::start(&[broken("ETag: \"one\"\r\n", "a mo"), rest(4, "del")]);
-    let place = Place::new();
-    place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
-    place.assert_has_model();
+    let fixture = Fixture::new();
+    fixture.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+    fixture.assert_has_model();
     assert_ranges(&server, &[None, Some("bytes=4-")]);
     assert!(server.heads()[1].contains("if-range: \"one\"\r\n"));
 }
@@ -42,10 +42,10 @@ fn what_breaks_off_goes_on_where_it_was() {
 #[test]
 fn each_attempt_that_brings_more_earns_another_one() {
     let server = WebServer::start(&[broken("", "a "), rest(2, "mo"), rest(4, "de"), rest(6, "l")]);
-    let place = Place::new();
+    let fixture = Fixture::new();
     let arguments = ["--sha256", SHA256, "--retries", "0"];
-    place.fetch(&server.url(), &arguments).unwrap();
-    place.assert_has_model();
+    fixture.fetch(&server.url(), &arguments).unwrap();
+    fixture.assert_has_model();
     let expected = [None, Some("bytes=2-"), Some("bytes=4-"), Some("bytes=6-")];
     assert_ranges(&server, &expected);
     assert!(!server.heads().concat().contains("if-range"));
@@ -53,47 +53,47 @@ fn each_attempt_that_brings_more_earns_another_one() {
 
 #[test]
 fn another_run_goes_on_where_the_last_one_gave_up() {
-    let place = Place::new();
+    let fixture = Fixture::new();
     let away = WebServer::start(&[broken("", "a mo"), status("503 Service Unavailable")]);
     let arguments = ["--sha256", SHA256, "--retries", "0"];
-    let message = place.fetch(&away.url(), &arguments).unwrap_err();
+    let message = fixture.fetch(&away.url(), &arguments).unwrap_err();
     assert_eq!(message.reason, ModelFailure::ModelUnreachable);
     let server = WebServer::start(&[rest(4, "del")]);
-    place.fetch(&server.url(), &arguments).unwrap();
-    place.assert_has_model();
+    fixture.fetch(&server.url(), &arguments).unwrap();
+    fixture.assert_has_model();
     assert_ranges(&server, &[Some("bytes=4-")]);
 
     // What is left of one model is nothing for another.
-    let place = Place::new();
-    place.fetch(&away.url(), &arguments).unwrap_err();
+    let fixture = Fixture::new();
+    fixture.fetch(&away.url(), &arguments).unwrap_err();
     let server = WebServer::start(&[ok("another model")]);
     let arguments = ["--sha256", ANOTHER_SHA256];
-    place.fetch(&server.url(), &arguments).unwrap();
+    fixture.fetch(&server.url(), &arguments).unwrap();
     assert_ranges(&server, &[None]);
-    assert_eq!(place.files(), ["model.onnx"]);
+    assert_eq!(fixture.files(), ["model.onnx"]);
 }
 
 #[test]
 fn a_server_without_ranges_or_with_another_file_begins_again() {
     let tagged = broken("ETag: \"one\"\r\n", "a mo");
     let server = WebServer::start(&[tagged, ok(CONTENT)]);
-    let place = Place::new();
-    place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
-    place.assert_has_model();
+    let fixture = Fixture::new();
+    fixture.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+    fixture.assert_has_model();
     assert_ranges(&server, &[None, Some("bytes=4-")]);
 }
 
 #[test]
 fn parts_of_two_files_are_never_the_model() {
     let server = WebServer::start(&[broken("", "the "), rest(4, "del"), ok(CONTENT)]);
-    let place = Place::new();
-    place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
-    place.assert_has_model();
+    let fixture = Fixture::new();
+    fixture.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+    fixture.assert_has_model();
     assert_ranges(&server, &[None, Some("bytes=4-"), None]);
 
     // Where the whole is wrong, too, it is the model's checksum that is.
     let server = WebServer::start(&[broken("", "the "), rest(4, "del"), ok("another model")]);
-    let message = Place::new()
+    let message = Fixture::new()
         .fetch(&server.url(), &["--sha256", SHA256])
         .unwrap_err();
     assert_eq!(message.reason, ModelFailure::ChecksumMismatch);
@@ -105,9 +105,9 @@ fn an_answer_with_another_part_is_not_taken_for_the_rest() {
     let bare = "HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\ndel".to_owned();
     for answer in [rest(3, "odel"), refused, bare] {
         let server = WebServer::start(&[broken("", "a mo"), answer, ok(CONTENT)]);
-        let place = Place::new();
-        place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
-        place.assert_has_model();
+        let fixture = Fixture::new();
+        fixture.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+        fixture.assert_has_model();
         assert_ranges(&server, &[None, Some("bytes=4-"), None]);
     }
 }
@@ -119,23 +119,23 @@ fn the_rest_counts_with_what_is_there() {
     let announced = long.replacen("\r\n", "\r\nContent-Length: 6\r\n", 1);
     for answer in [long, announced] {
         let server = WebServer::start(&[broken("", "a mo"), answer]);
-        let place = Place::new();
+        let fixture = Fixture::new();
         let arguments = ["--sha256", SHA256, "--max-bytes", "7"];
-        let message = place.fetch(&server.url(), &arguments).unwrap_err();
+        let message = fixture.fetch(&server.url(), &arguments).unwrap_err();
         assert_eq!(message.reason, ModelFailure::ModelTooLarge, "{message:?}");
-        assert!(place.files().is_empty());
+        assert!(fixture.files().is_empty());
     }
 }
 
 #[test]
 fn a_fault_that_stays_leaves_nothing() {
     let server = WebServer::start(&[broken("", "a mo"), status("404 Not Found")]);
-    let place = Place::new();
-    let message = place
+    let fixture = Fixture::new();
+    let message = fixture
         .fetch(&server.url(), &["--sha256", SHA256])
         .unwrap_err();
     assert_eq!(message.reason, ModelFailure::ModelNotFound);
-    assert!(place.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 /// Sends the model byte by byte, with these pauses, and after some of them nothing more.
@@ -159,23 +159,23 @@ fn slow(pause: Duration, bytes: usize) -> String {
 #[test]
 fn a_slow_download_takes_longer_than_it_may_stand_still() {
     let url = slow(Duration::from_millis(600), CONTENT.len());
-    let place = Place::new();
+    let fixture = Fixture::new();
     let began = Instant::now();
     let arguments = ["--sha256", SHA256, "--stall-timeout-seconds", "3"];
-    place.fetch(&url, &arguments).unwrap();
-    place.assert_has_model();
+    fixture.fetch(&url, &arguments).unwrap();
+    fixture.assert_has_model();
     assert!(began.elapsed() > Duration::from_secs(3));
 }
 
 #[test]
 fn a_download_that_stands_still_is_given_up_and_what_came_stays() {
     let url = slow(Duration::ZERO, 4);
-    let place = Place::new();
+    let fixture = Fixture::new();
     let arguments = ["--sha256", SHA256, "--stall-timeout-seconds", "1"];
-    let message = place.fetch(&url, &arguments).unwrap_err();
+    let message = fixture.fetch(&url, &arguments).unwrap_err();
     assert_eq!(message.reason, ModelFailure::ModelUnreachable);
-    assert!(message.message.contains("too long"), "{message:?}");
+    assert!(message.message.contains("the timeout passed"), "{message:?}");
     let server = WebServer::start(&[rest(4, "del")]);
-    place.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
+    fixture.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
     assert_ranges(&server, &[Some("bytes=4-")]);
 }

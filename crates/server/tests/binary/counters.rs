@@ -1,4 +1,4 @@
-//! What the metrics count is exactly what clients saw.
+//! The counters of the metrics agree with the clients.
 
 use std::collections::BTreeMap;
 use std::thread;

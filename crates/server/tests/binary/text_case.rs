@@ -1,4 +1,4 @@
-//! Models that change the case of text, for which ONNX Runtime asks a locale of the system.
+//! Models that change the case of text, for which ONNX Runtime needs a locale of the system.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What is refused, and that refusing harms nobody.
+//! Rejected requests, and the requests beside them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
