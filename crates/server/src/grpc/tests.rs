@@ -91,7 +91,7 @@ async fn rows_are_answered_with_raw_contents() {
 }
 
 #[tokio::test]
-async fn refusals_have_their_codes() {
+async fn errors_have_their_codes() {
     let app = ready_app(AT_ONCE, 8);
     let named = |name: &str, number: &str| ModelInferRequest {
         model_name: name.to_owned(),
@@ -129,7 +129,7 @@ async fn refusals_have_their_codes() {
 }
 
 #[tokio::test]
-async fn an_overloaded_server_says_when_to_try_again() {
+async fn an_overload_has_a_time_to_retry_after() {
     let app = ready_app(WINDOW, 2);
     let waiting = tokio::spawn({
         let app = Arc::clone(&app);
@@ -222,7 +222,7 @@ async fn the_server_and_its_models_describe_themselves() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_unimplemented_with_a_word() {
+async fn unknown_methods_are_unimplemented_with_a_message() {
     let app = ready_app(AT_ONCE, 8);
     let request = Request::new(ServerLiveRequest {});
     let refused = call::<_, ServerLiveResponse>(&app, "RepositoryModelLoad", request).await;
@@ -243,7 +243,7 @@ async fn what_is_not_there_is_unimplemented_with_a_word() {
 }
 
 #[tokio::test]
-async fn a_message_without_memory_is_refused() {
+async fn a_message_without_memory_is_rejected_by_the_service() {
     let app = ready_app(AT_ONCE, 8);
     let mut large = request(&[[1.0, 0.0]]);
     large.raw_input_contents = vec![vec![0; 2 * REQUEST_MEMORY].into()];
@@ -276,7 +276,7 @@ async fn a_compressed_message_takes_the_memory_of_its_own_bytes() {
 }
 
 #[tokio::test]
-async fn calls_are_counted_once_also_those_that_do_not_get_to_the_service() {
+async fn calls_are_counted_once_whether_they_reach_the_service_or_not() {
     let app = ready_app(AT_ONCE, 8);
     infer(&app, request(&[[1.0, 0.0]])).await.unwrap();
     assert_eq!(counted(&app, MODEL, "success").await, 1);
@@ -297,7 +297,7 @@ async fn calls_are_counted_once_also_those_that_do_not_get_to_the_service() {
 }
 
 #[tokio::test]
-async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
+async fn a_large_response_keeps_its_memory_until_it_is_taken() {
     let app = serving_rows(FakeBackend::classifier(), 2_000);
     let message = request(&[[1.0, 0.0]; 2_000]).encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
@@ -330,7 +330,7 @@ async fn grpc_is_not_spoken_over_http1() {
 }
 
 #[tokio::test]
-async fn what_the_model_does_not_take_is_an_invalid_argument() {
+async fn inputs_that_the_model_rejects_are_an_invalid_argument() {
     let app = ready_app(AT_ONCE, 8);
     let refused = infer(&app, request(&[[BEYOND, 0.0]])).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
@@ -348,7 +348,7 @@ fn corrupt(method: &str) -> http::Request<Body> {
 }
 
 #[tokio::test]
-async fn a_message_that_can_not_be_decompressed_is_its_clients_fault() {
+async fn a_message_that_can_not_be_decompressed_is_an_error_of_the_client() {
     let app = ready_app(AT_ONCE, 8);
     let refused = router(Arc::clone(&app)).oneshot(corrupt("ModelInfer"));
     let status = GrpcStatus::from_header_map(refused.await.unwrap().headers()).unwrap();

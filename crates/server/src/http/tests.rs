@@ -33,7 +33,7 @@ async fn before_the_model_is_loaded_the_server_is_alive_but_not_ready() {
 }
 
 #[tokio::test]
-async fn draining_turns_readiness_off_and_still_answers() {
+async fn a_draining_server_is_not_ready_and_still_answers() {
     let app = ready_app(AT_ONCE, 100);
     let ready = get_path(&app, "/ready").await;
     assert_eq!(ready.status, 200);
@@ -73,7 +73,7 @@ async fn a_run_that_does_not_end(app: &Arc<App>, backend: &FakeBackend) -> mpsc:
 }
 
 #[tokio::test]
-async fn a_server_all_of_whose_workers_are_in_runs_that_do_not_end_is_not_alive() {
+async fn a_server_whose_workers_are_all_stuck_is_not_alive() {
     let backend = FakeBackend::classifier();
     let app = serving(backend.clone(), AT_ONCE, 8);
     let held = a_run_that_does_not_end(&app, &backend).await;
@@ -102,7 +102,7 @@ async fn a_server_all_of_whose_workers_are_in_runs_that_do_not_end_is_not_alive(
 }
 
 #[tokio::test]
-async fn a_server_one_of_whose_models_can_still_run_is_alive() {
+async fn a_server_with_a_model_that_can_run_is_alive() {
     let backend = FakeBackend::classifier();
     let app = serving(backend.clone(), AT_ONCE, 8);
     let held = a_run_that_does_not_end(&app, &backend).await;
@@ -173,7 +173,7 @@ async fn from_origin(app: &Arc<App>, method: &str, origin: &str) -> HeaderMap {
 const ALLOWED_ORIGIN: &str = "access-control-allow-origin";
 
 #[tokio::test]
-async fn pages_of_the_origins_that_are_named_may_read_answers_and_no_others() {
+async fn only_pages_of_the_allowed_origins_may_read_responses() {
     let app = with_cors(&["https://a.example", "http://localhost:3000"]);
     for method in ["OPTIONS", "POST"] {
         for origin in ["https://a.example", "http://localhost:3000"] {
@@ -189,7 +189,7 @@ async fn pages_of_the_origins_that_are_named_may_read_answers_and_no_others() {
 }
 
 #[tokio::test]
-async fn every_origin_may_be_allowed_and_none_is_by_default() {
+async fn all_origins_may_be_allowed_and_none_is_by_default() {
     let headers = from_origin(&with_cors(&["*"]), "POST", "https://b.example").await;
     assert_eq!(headers[ALLOWED_ORIGIN], "*");
     for method in ["OPTIONS", "POST"] {
@@ -201,7 +201,7 @@ async fn every_origin_may_be_allowed_and_none_is_by_default() {
 }
 
 #[tokio::test]
-async fn what_the_model_does_not_take_is_the_requests_fault() {
+async fn inputs_that_the_model_rejects_are_errors_of_the_request() {
     let app = ready_app(AT_ONCE, 8);
     let answer = predict(&app, r#"{"features": [1e6, 0]}"#).await;
     assert_eq!(answer.code(), (422, json!("invalid_field")));

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_rows_gets_lists_and_no_id_where_none_was_given() {
+    fn a_list_of_rows_gets_lists_and_no_id_without_one() {
         let names = ["setosa", "virginica"].map(|name| Class::Name(name.to_owned()));
         let answer = answer(
             names.map(|name| prediction(name, 0.25)).to_vec(),

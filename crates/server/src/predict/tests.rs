@@ -29,7 +29,7 @@ async fn a_prediction_has_the_contracts_fields() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_too_large_is_413_and_one_without_room_429() {
+async fn a_body_that_is_too_large_is_413_and_one_without_memory_429() {
     let app = ready_app(AT_ONCE, 100);
     let limits = PredictLimits {
         features: NonZeroUsize::new(2).unwrap(),
@@ -54,7 +54,7 @@ fn series(app: &App, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_overload_was_offered_and_what_is_invalid_was_not() {
+async fn rejected_requests_count_as_offered_load_and_invalid_ones_do_not() {
     let app = ready_app(AT_ONCE, 100);
     let offered = || series(&app, "ml_offered_load_seconds_total");
     let valid = r#"{"features": [3, 0]}"#;
@@ -100,7 +100,7 @@ async fn the_numbers_of_a_request_that_waits_stay_in_the_budget() {
 }
 
 #[tokio::test]
-async fn what_a_body_may_become_is_held_before_it_is_read() {
+async fn memory_is_reserved_before_a_body_is_parsed() {
     let app = ready_app(AT_ONCE, 100);
     let valid = r#"{"features": [3, 0]}"#;
     let numbers = 2 * size_of::<u64>();
@@ -115,7 +115,7 @@ async fn what_a_body_may_become_is_held_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_long_body_is_answered_like_a_short_one() {
+async fn a_long_body_is_parsed_like_a_short_one() {
     let (any, long) = (Dimension::Any, 40_000);
     let mut signature = classifier_signature();
     signature.inputs[0].shape = Some(vec![any, Dimension::Fixed(long)]);
@@ -167,7 +167,7 @@ async fn a_full_queue_is_429_with_retry_after_and_readiness_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_whose_time_is_up_is_504_and_leaves_the_queue() {
+async fn a_request_that_times_out_is_504_and_dequeued() {
     let app = ready_app(WINDOW, 100);
     let answer = predict(&app, r#"{"features": [3, 0]}"#).await;
     assert_eq!(answer.code(), (504, json!("timeout")));
@@ -184,7 +184,7 @@ async fn a_request_whose_time_is_up_is_504_and_leaves_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_takes_its_request_out_of_the_queue() {
+async fn the_request_of_a_disconnected_client_is_dequeued() {
     let app = ready_app(Policy::Window(Duration::from_secs(1)), 100);
     let request = tokio::spawn({
         let app = Arc::clone(&app);
@@ -205,7 +205,7 @@ async fn a_client_that_leaves_takes_its_request_out_of_the_queue() {
 }
 
 #[tokio::test]
-async fn a_request_that_the_model_fails_on_is_500_and_its_neighbours_are_answered() {
+async fn a_request_that_fails_is_500_and_others_of_its_batch_are_answered() {
     let app = ready_app(WINDOW, 100);
     let bodies = [
         r#"{"features": [1, 0]}"#,

@@ -70,7 +70,7 @@ fn is_closed(mut stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn idle_connections_make_room_for_probes_and_predictions_the_longest_idle_first() {
+fn idle_connections_are_evicted_for_probes_and_predictions_the_longest_idle_first() {
     let server = server();
     let clients: Vec<_> = (0..CONNECTIONS).map(|_| used(&server)).collect();
     let began = Instant::now();
@@ -91,7 +91,7 @@ fn idle_connections_make_room_for_probes_and_predictions_the_longest_idle_first(
 }
 
 #[test]
-fn connections_without_a_whole_request_make_room_too() {
+fn connections_without_a_complete_request_are_evicted() {
     let server = server();
     let slow: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
@@ -168,7 +168,7 @@ fn a_request_may_have_256_headers_and_no_more() {
 }
 
 #[test]
-fn idle_connections_are_closed_after_the_time_that_was_set() {
+fn idle_connections_are_closed_after_the_idle_timeout() {
     let server = Server::start("iris", &["--idle-timeout-seconds", "1"]);
     let mut stream = used(&server);
     let began = Instant::now();
@@ -188,7 +188,7 @@ fn unread(address: &str) -> Option<TcpStream> {
 }
 
 #[test]
-fn clients_that_take_nothing_keep_neither_probes_nor_others_out() {
+fn stalled_clients_block_neither_probes_nor_others() {
     let server = Server::start("iris", &["--max-connections", "16"]);
     let stalled: Vec<_> = (0..60).filter_map(|_| unread(server.address())).collect();
     let began = Instant::now();
@@ -205,7 +205,7 @@ fn clients_that_take_nothing_keep_neither_probes_nor_others_out() {
 }
 
 #[test]
-fn thousands_of_clients_that_take_nothing_keep_no_probe_out() {
+fn thousands_of_stalled_clients_block_no_probe() {
     let server = server();
     let stalled: Vec<_> = (0..4_300)
         .filter_map(|_| unread(server.address()))
@@ -222,7 +222,7 @@ fn thousands_of_clients_that_take_nothing_keep_no_probe_out() {
 }
 
 #[test]
-fn the_port_for_probes_answers_probes_alone() {
+fn the_port_for_probes_answers_only_probes() {
     let server = Server::start("iris", &[]);
     let probe = server.probe();
     for path in [

@@ -42,7 +42,7 @@ fn predict(stream: &mut TcpStream) -> Outcome {
 }
 
 #[test]
-fn clients_of_all_paces_lose_nothing_until_new_connections_are_refused() {
+fn clients_of_all_rates_lose_nothing_until_new_connections_are_refused() {
     let mut server = Server::start("iris", &["--drain-timeout-seconds", "20"]);
     let answered = AtomicUsize::new(0);
     thread::scope(|scope| {

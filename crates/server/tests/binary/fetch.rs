@@ -205,7 +205,7 @@ fn the_right_model_is_put_in_place_and_not_fetched_again() {
 }
 
 #[test]
-fn a_wrong_checksum_says_what_is_expected_and_not_what_is_there() {
+fn a_wrong_checksum_reports_the_expected_one_and_not_its_own() {
     let server = WebServer::start(&[ok("another model")]);
     let fixture = Fixture::new();
     let message = fixture
@@ -219,7 +219,7 @@ fn a_wrong_checksum_says_what_is_expected_and_not_what_is_there() {
 }
 
 #[test]
-fn answers_that_stay_are_not_tried_again() {
+fn permanent_errors_are_not_retried() {
     for (line, reason) in [
         ("404 Not Found", ModelFailure::ModelNotFound),
         ("410 Gone", ModelFailure::ModelNotFound),
@@ -263,7 +263,7 @@ fn a_model_that_always_breaks_off_is_unreachable() {
 }
 
 #[test]
-fn a_model_that_is_too_large_is_refused_announced_or_not() {
+fn a_model_that_is_too_large_is_rejected_announced_or_not() {
     let unannounced = format!("HTTP/1.1 200 OK\r\n\r\n{CONTENT}");
     for answer in [ok(CONTENT), unannounced] {
         let server = WebServer::start(&[answer]);
@@ -294,7 +294,7 @@ fn redirects_are_followed_a_few_times() {
 }
 
 #[test]
-fn redirects_lead_to_no_other_network_and_their_secrets_are_not_told() {
+fn redirects_lead_to_no_other_scope_and_their_secrets_are_not_logged() {
     for target in [
         "http://169.254.169.254/latest/meta-data",
         "http://[fe80::1]/",
@@ -318,7 +318,7 @@ fn redirects_lead_to_no_other_network_and_their_secrets_are_not_told() {
 }
 
 #[test]
-fn redirects_that_can_not_be_followed_are_not_told_with_their_query() {
+fn the_query_of_a_failed_redirect_is_not_logged() {
     for target in ["http://a b/?signature=secret", "ftp://h/?signature=secret"] {
         let server = WebServer::start(&[redirect(target)]);
         let arguments = ["--sha256", SHA256, "--retries", "0"];
@@ -329,7 +329,7 @@ fn redirects_that_can_not_be_followed_are_not_told_with_their_query() {
 }
 
 #[test]
-fn the_uri_can_come_from_a_file_or_a_variable_and_its_query_is_not_told() {
+fn the_uri_can_be_in_a_file_or_a_variable_and_its_query_is_not_logged() {
     let server = WebServer::start(&[ok(CONTENT)]);
     let url = format!("{}?signature=secret", server.url());
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -352,7 +352,7 @@ fn the_uri_can_come_from_a_file_or_a_variable_and_its_query_is_not_told() {
 }
 
 #[test]
-fn a_uri_that_is_given_twice_or_not_at_all_or_can_not_be_read_is_refused() {
+fn a_uri_that_is_given_twice_or_never_or_is_unreadable_is_rejected() {
     let endless = ["--uri-file", "/dev/zero"];
     let missing = ["--uri-file", "/nowhere/uri"];
     for (variables, arguments) in [
@@ -369,7 +369,7 @@ fn a_uri_that_is_given_twice_or_not_at_all_or_can_not_be_read_is_refused() {
 }
 
 #[test]
-fn a_port_where_nobody_listens_is_unreachable() {
+fn a_port_without_a_listener_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/model.onnx", listener.local_addr().unwrap());
     drop(listener);
@@ -380,14 +380,17 @@ fn a_port_where_nobody_listens_is_unreachable() {
 }
 
 #[test]
-fn the_time_for_everything_is_kept() {
+fn the_total_timeout_is_respected() {
     // Accepts and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/model.onnx", listener.local_addr().unwrap());
     let arguments = ["--sha256", SHA256, "--timeout-seconds", "1"];
     let message = Fixture::new().fetch(&url, &arguments).unwrap_err();
     assert_eq!(message.reason, ModelFailure::ModelUnreachable);
-    assert!(message.message.contains("the timeout passed"), "{message:?}");
+    assert!(
+        message.message.contains("the timeout passed"),
+        "{message:?}"
+    );
 }
 
 #[test]
@@ -401,7 +404,7 @@ fn messages_keep_secrets_of_the_url() {
 }
 
 #[test]
-fn a_source_that_cannot_be_one_is_refused_in_writing() {
+fn an_invalid_source_is_rejected_with_a_termination_message() {
     for (uri, sha256) in [
         ("s3://bucket/model.onnx", SHA256),
         ("https://example.com/<version>/model.onnx", SHA256),

@@ -57,7 +57,7 @@ fn refusal(client: &Client) -> String {
 }
 
 #[test]
-fn a_model_that_ends_the_process_does_not_get_in_and_ends_no_other() {
+fn a_model_that_crashes_is_not_served_and_ends_no_other_model() {
     let root = folder(&[]);
     let server = Server::spawn(serve(&root, &[]));
     publish(&root, "bad", &made("ends_the_process"));
@@ -70,7 +70,7 @@ fn a_model_that_ends_the_process_does_not_get_in_and_ends_no_other() {
 }
 
 #[test]
-fn a_model_that_never_ends_is_told_and_holds_up_no_other_and_is_not_tried_again_after_a_restart() {
+fn a_model_that_never_ends_is_reported_and_not_tried_again_after_a_restart() {
     let root = folder(&[("bad", &made("never_ends"))]);
     let state = tempfile::tempdir().unwrap();
     // Within the same bound the note decides; it says the bound of the trial that failed.
@@ -131,7 +131,7 @@ fn a_kernel_that_does_not_end_costs_its_own_model_only_and_does_not_hold_up_the_
 }
 
 #[test]
-fn models_that_take_all_memory_when_they_are_tried_are_told_and_others_serve() {
+fn models_whose_trial_takes_all_memory_are_reported_and_others_serve() {
     let [constants, doubles] = ["takes_all_memory", "grows"].map(made);
     let root = folder(&[("constants", &constants), ("doubles", &doubles)]);
     let server = Server::spawn(serve(&root, &TRIALS_OF_LITTLE_MEMORY));

@@ -173,7 +173,7 @@ fn who_watches_the_health_does_not_hold_up_a_drain() {
 }
 
 #[test]
-fn calls_that_only_wait_make_room_for_who_asks_something() {
+fn idle_streams_are_evicted_for_active_clients() {
     let server = Server::start("iris", &["--max-connections", "1"]);
     Runtime::new().unwrap().block_on(async {
         let pending = futures::stream::pending::<Result<Bytes, std::io::Error>>();
@@ -213,7 +213,7 @@ fn framed(message: &impl prost::Message) -> Bytes {
 }
 
 #[test]
-fn a_stream_may_send_hundreds_of_small_messages_before_it_takes_an_answer() {
+fn a_stream_may_send_hundreds_of_small_messages_before_it_takes_a_response() {
     const MESSAGES: usize = 500;
     let server = Server::start("iris", &[]);
     let answers = Runtime::new().unwrap().block_on(async {

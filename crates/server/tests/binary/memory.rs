@@ -164,7 +164,7 @@ fn texts_of_many_clients() {
 }
 
 #[test]
-fn answers_that_nobody_takes() {
+fn responses_that_are_not_taken() {
     let server = Server::start("iris", &[]);
     for path in ["/metrics", "/health", "/v2/models/stats", "/nothing"] {
         let head = request("GET", path);
@@ -177,7 +177,7 @@ fn answers_that_nobody_takes() {
 }
 
 #[test]
-fn answers_over_http1_that_nobody_takes() {
+fn responses_over_http1_that_are_not_taken() {
     let server = Server::start("iris", &[]);
     let requests = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
     let open = withstands(&server, "pipelining", OF_512_MIB, || {
@@ -286,7 +286,7 @@ fn trailers_that_are_not_read_yet() {
 }
 
 #[test]
-fn questions_about_the_services_whose_answers_nobody_takes() {
+fn reflection_responses_that_are_not_taken() {
     let server = Server::start("iris", &[]);
     // file_containing_symbol
     let symbol = b"inference.GRPCInferenceService";

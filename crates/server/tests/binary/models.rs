@@ -129,7 +129,7 @@ fn a_folder_without_a_model_that_serves_is_not_ready_until_there_is_one() {
 }
 
 #[test]
-fn folders_that_are_nearly_right_are_told_once_how_to_become_so() {
+fn folders_that_are_nearly_right_are_reported_once_with_advice() {
     let directory = tempfile::tempdir().unwrap();
     publish(directory.path(), "good/1", &model("iris"));
     publish(directory.path(), "padded/001", &model("iris"));

@@ -186,7 +186,7 @@ fn a_full_queue_is_429_and_the_server_stays_ready() {
 }
 
 #[test]
-fn a_request_whose_time_is_up_is_504_and_leaves_the_queue() {
+fn a_request_that_times_out_is_504_and_dequeued() {
     let server = Server::start(
         "iris",
         &[
@@ -262,7 +262,7 @@ fn answer(stream: &mut BufReader<TcpStream>) -> (u16, bool) {
 }
 
 #[test]
-fn a_refusals_connection_takes_the_next_request_or_says_that_it_does_not() {
+fn the_connection_of_a_rejection_takes_the_next_request_or_announces_its_end() {
     let server = Server::start("iris", &[]);
     for (path, length, expected) in [
         ("/nothing", 100_000, 404),

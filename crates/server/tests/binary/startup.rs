@@ -103,7 +103,7 @@ fn auto_where_there_is_no_gpu_falls_back_and_says_so() {
 }
 
 #[test]
-fn a_model_that_is_no_classifier_serves_and_predict_names_the_endpoint_for_it() {
+fn a_model_that_is_no_classifier_serves_and_predict_names_its_endpoint() {
     let dense = Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/models/dense.onnx");
     let server = Server::spawn(serving(binary(), &dense));
     let refused = server.client().post(r#"{"features": [1, 2]}"#);

@@ -42,7 +42,7 @@ macro_rules! reflection {
 }
 
 #[tokio::test]
-async fn both_reflections_tell_the_services_on_a_stream_that_stays_open() {
+async fn both_reflections_list_the_services_on_an_open_stream() {
     let app = app();
     let mut v1 = reflection!(&app, v1);
     let mut v1alpha = reflection!(&app, v1alpha);
@@ -53,7 +53,7 @@ async fn both_reflections_tell_the_services_on_a_stream_that_stays_open() {
 }
 
 #[tokio::test]
-async fn a_call_of_the_reflection_without_room_for_its_answers_is_refused() {
+async fn a_reflection_call_without_memory_is_rejected() {
     let app = app();
     let room = app
         .request_memory

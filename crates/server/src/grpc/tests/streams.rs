@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_stream_is_answered_in_order_and_outlives_errors() {
+async fn a_stream_is_answered_in_order_and_survives_errors() {
     let app = ready_app(AT_ONCE, 8);
     let mut client = Grpc::new(router(Arc::clone(&app)));
     client.ready().await.unwrap();
@@ -28,7 +28,7 @@ async fn a_stream_is_answered_in_order_and_outlives_errors() {
 }
 
 #[tokio::test]
-async fn requests_of_a_stream_run_at_the_same_time_and_no_more_than_a_few() {
+async fn requests_of_a_stream_run_concurrently_up_to_a_maximum() {
     let backend = FakeBackend::classifier();
     let app = serving(backend.clone(), AT_ONCE, 1_000);
     let mut client = Grpc::new(router(Arc::clone(&app)));
@@ -78,7 +78,7 @@ async fn streams_end_when_nothing_else_is_left() {
 }
 
 #[tokio::test]
-async fn who_watches_the_health_is_told_of_the_drain_and_then_no_more() {
+async fn a_watch_of_the_health_reports_the_drain_and_ends() {
     let app = ready_app(AT_ONCE, 8);
     let mut client = HealthClient::new(router(Arc::clone(&app)));
     let mut watch = async |service: &str| {

@@ -217,7 +217,7 @@ fn request_ids_are_short_strings() {
 }
 
 #[test]
-fn deep_nesting_is_refused_without_a_stack_overflow() {
+fn deep_nesting_is_rejected_without_a_stack_overflow() {
     let body = format!(r#"{{"x": {}}}"#, "[".repeat(100_000));
     assert!(matches!(read(&body), Err(InvalidRequest::Malformed(_))));
 }

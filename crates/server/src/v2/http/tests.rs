@@ -147,7 +147,7 @@ async fn a_body_may_be_nothing_but_one_row() {
 }
 
 #[tokio::test]
-async fn requests_that_do_not_fit_are_told_why() {
+async fn requests_that_do_not_fit_have_a_reason() {
     let app = ready_app(AT_ONCE, 8);
     let mut unknown = features(&json!([[1, 0]]));
     unknown["inputs"][0]["name"] = json!("x");
@@ -177,7 +177,7 @@ async fn requests_that_do_not_fit_are_told_why() {
 }
 
 #[tokio::test]
-async fn an_overloaded_server_says_when_to_try_again() {
+async fn an_overload_has_a_time_to_retry_after() {
     let app = ready_app(WINDOW, 2);
     let waiting = tokio::spawn({
         let app = Arc::clone(&app);
@@ -264,7 +264,7 @@ async fn the_server_and_its_models_describe_themselves() {
 }
 
 #[tokio::test]
-async fn statistics_tell_what_was_run() {
+async fn statistics_count_the_runs() {
     let app = ready_app(AT_ONCE, 8);
     infer(&app, &features(&json!([[1, 0], [2, 0]]))).await;
     for path in [
@@ -296,7 +296,7 @@ async fn the_index_has_every_version_and_nothing_can_be_loaded() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_told_in_the_protocols_words() {
+async fn unknown_paths_have_an_error_of_the_protocol() {
     let app = ready_app(AT_ONCE, 8);
     for path in ["/v2/nothing", "/v2/models/fake/nothing", "/v2/models/other"] {
         assert_eq!(error(&get_path(&app, path).await).0, 404, "{path}");
@@ -316,7 +316,7 @@ async fn numbers_have_their_memory_before_they_are_read() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_text_is_not_there_and_counted() {
+async fn a_path_that_is_not_utf8_does_not_exist_and_is_counted() {
     let app = ready_app(AT_ONCE, 8);
     let answer = post_to(&app, "/v2/models/%ff/infer", "{}").await;
     assert_eq!(error(&answer).0, 404);
@@ -327,7 +327,7 @@ async fn a_path_that_is_no_text_is_not_there_and_counted() {
 }
 
 #[tokio::test]
-async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
+async fn a_large_response_keeps_its_memory_until_it_is_taken() {
     let app = serving_rows(FakeBackend::classifier(), 2_000);
     let (length, body) = binary_request(2_000);
     let request = Request::post(INFER).header(JSON_LENGTH_HEADER, length);
@@ -351,7 +351,7 @@ async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
 }
 
 #[tokio::test]
-async fn an_answer_without_memory_is_refused() {
+async fn a_response_without_memory_is_rejected() {
     let app = serving_rows(FakeBackend::classifier(), 2_000);
     let (length, body) = binary_request(2_000);
     let mut others = app.request_memory.empty_reservation();
@@ -394,7 +394,7 @@ async fn a_model_named_stats_is_there_beside_the_statistics() {
 }
 
 #[tokio::test]
-async fn what_the_model_does_not_take_is_told_to_the_one_who_sent_it() {
+async fn inputs_that_the_model_rejects_are_reported_to_their_client() {
     let app = ready_app(WINDOW, 8);
     let both = features(&json!([[1, 0], [2, 0]]));
     let beyond = features(&json!([[1e6, 0], [1, 0]]));

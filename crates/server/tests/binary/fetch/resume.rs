@@ -30,7 +30,7 @@ fn assert_ranges(server: &WebServer, expected: &[Option<&str>]) {
 }
 
 #[test]
-fn what_breaks_off_goes_on_where_it_was() {
+fn an_interrupted_download_is_resumed() {
     let server = WebServer::start(&[broken("ETag: \"one\"\r\n", "a mo"), rest(4, "del")]);
     let fixture = Fixture::new();
     fixture.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
@@ -100,7 +100,7 @@ fn parts_of_two_files_are_never_the_model() {
 }
 
 #[test]
-fn an_answer_with_another_part_is_not_taken_for_the_rest() {
+fn a_response_with_another_part_is_not_the_rest() {
     let refused = status("416 Range Not Satisfiable");
     let bare = "HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\ndel".to_owned();
     for answer in [rest(3, "odel"), refused, bare] {
@@ -113,7 +113,7 @@ fn an_answer_with_another_part_is_not_taken_for_the_rest() {
 }
 
 #[test]
-fn the_rest_counts_with_what_is_there() {
+fn the_rest_completes_the_received_part() {
     let long =
         "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 4-9/10\r\n\r\ndel and".to_owned();
     let announced = long.replacen("\r\n", "\r\nContent-Length: 6\r\n", 1);
@@ -168,13 +168,16 @@ fn a_slow_download_takes_longer_than_it_may_stand_still() {
 }
 
 #[test]
-fn a_download_that_stands_still_is_given_up_and_what_came_stays() {
+fn a_stalled_download_fails_and_the_received_part_remains() {
     let url = slow(Duration::ZERO, 4);
     let fixture = Fixture::new();
     let arguments = ["--sha256", SHA256, "--stall-timeout-seconds", "1"];
     let message = fixture.fetch(&url, &arguments).unwrap_err();
     assert_eq!(message.reason, ModelFailure::ModelUnreachable);
-    assert!(message.message.contains("the timeout passed"), "{message:?}");
+    assert!(
+        message.message.contains("the timeout passed"),
+        "{message:?}"
+    );
     let server = WebServer::start(&[rest(4, "del")]);
     fixture.fetch(&server.url(), &["--sha256", SHA256]).unwrap();
     assert_ranges(&server, &[Some("bytes=4-")]);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_nobody_reads_is_read_away_before_the_next_request() {
+async fn an_unread_body_is_discarded_before_the_next_request() {
     let mut served = serve(None);
     // More than arrives at once: the handlers here read none of it.
     let length = 1024 * 1024;
@@ -18,7 +18,7 @@ async fn a_body_that_nobody_reads_is_read_away_before_the_next_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_not_sent_a_body_that_nobody_reads_is_told_that_the_connection_ends() {
+async fn an_unread_body_that_was_not_sent_ends_the_connection() {
     for (fields, waits) in [
         ("Content-Length: 9\r\n", SECOND),
         ("Transfer-Encoding: chunked\r\n", SECOND),
@@ -40,7 +40,7 @@ async fn who_has_not_sent_a_body_that_nobody_reads_is_told_that_the_connection_e
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_breaks_off_ends_its_connection_with_a_word() {
+async fn a_body_that_fails_ends_its_connection_and_the_response_announces_it() {
     let mut served = serve(None);
     served
         .send("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnumber\r\n")

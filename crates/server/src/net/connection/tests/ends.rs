@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn the_first_answer_beyond_its_age_ends_a_connection() {
+async fn the_first_response_after_its_age_ends_a_connection() {
     let mut served = serve(Some(AGE));
     for _second in 0..29 {
         assert!(!asks_to_reconnect(&served.get("/").await));
@@ -16,7 +16,7 @@ async fn the_first_answer_beyond_its_age_ends_a_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_ends_a_connection_that_is_not_new() {
+async fn a_rejection_ends_a_connection_that_is_not_new() {
     let mut served = serve(Some(AGE));
     assert!(!asks_to_reconnect(&served.get("/refused").await));
     sleep(REJECTION_AGE).await;
@@ -26,7 +26,7 @@ async fn a_refusal_ends_a_connection_that_is_not_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_connections_do_not_grow_old_a_refusal_ends_none() {
+async fn without_a_maximum_age_a_rejection_ends_no_connection() {
     let mut served = serve(None);
     sleep(REJECTION_AGE).await;
     assert!(!asks_to_reconnect(&served.get("/refused").await));
@@ -88,7 +88,7 @@ async fn connections_that_begin_during_the_drain_have_their_first_request_answer
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_the_end_idle_connections_are_closed_and_requests_answered() {
+async fn at_the_end_idle_connections_are_closed_and_requests_answered() {
     let mut idle = serve(None);
     idle.get("/").await;
     idle.shutdown.send_replace(ShutdownPhase::FinishRequests);

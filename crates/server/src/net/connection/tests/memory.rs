@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_request_takes_memory_until_its_answer_is_taken() {
+async fn a_request_reserves_memory_until_its_response_is_taken() {
     let mut served = serve(None);
     assert_eq!(served.memory.used(), 0);
     served
@@ -20,7 +20,7 @@ async fn a_request_takes_memory_until_its_answer_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_without_room_is_refused_without_the_router() {
+async fn a_request_without_memory_is_rejected_before_the_router() {
     let mut served = serve(None);
     let all = served.memory.reserve(MEMORY).unwrap();
     served.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -33,7 +33,7 @@ async fn a_request_without_room_is_refused_without_the_router() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_without_room_is_a_refusal() {
+async fn a_response_without_memory_is_a_rejection() {
     let mut served = serve(None);
     let _most = served.memory.reserve(MEMORY - LARGE).unwrap();
     served.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
@@ -43,7 +43,7 @@ async fn an_answer_without_room_is_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_no_refusals_is_sent_away() {
+async fn a_client_that_takes_no_rejections_is_disconnected() {
     let mut served = serve(None);
     let _all = served.memory.reserve(MEMORY).unwrap();
     let settings = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);

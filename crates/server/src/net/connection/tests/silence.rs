@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn the_first_head_has_ten_seconds_however_slowly_it_comes() {
+async fn the_first_head_has_ten_seconds_however_slowly_it_arrives() {
     let mut silent = serve(None);
     assert_eq!(silent.until_closed().await, 10 * SECOND);
     // The second one could become HTTP/2.
@@ -19,7 +19,7 @@ async fn the_first_head_has_ten_seconds_however_slowly_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_after_an_answer_and_half_a_head_have_75_seconds() {
+async fn idle_connections_and_incomplete_heads_have_75_seconds() {
     let mut served = serve(None);
     served.get("/").await;
     sleep(40 * SECOND).await;
@@ -29,7 +29,7 @@ async fn silence_after_an_answer_and_half_a_head_have_75_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_ends_a_connection_after_the_time_that_was_set() {
+async fn the_idle_timeout_ends_a_connection() {
     for idle_timeout in [SECOND, 5 * SECOND, 600 * SECOND] {
         let mut served = serve_idle(None, ShutdownPhase::Running, idle_timeout);
         served.get("/").await;
@@ -38,14 +38,14 @@ async fn silence_ends_a_connection_after_the_time_that_was_set() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_takes_long_is_no_silence() {
+async fn a_response_that_takes_long_is_not_idle() {
     let mut served = serve(None);
     assert!(served.get("/slow").await.ends_with("slow"));
     assert_eq!(served.until_closed().await, 75 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_taken_slowly_is_no_silence() {
+async fn a_response_that_is_taken_slowly_is_not_idle() {
     let mut served = serve(None);
     served.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let began = Instant::now();
@@ -59,7 +59,7 @@ async fn an_answer_that_is_taken_slowly_is_no_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_evicted_connection_ends_at_once_and_after_its_answer_if_there_is_one() {
+async fn an_evicted_connection_ends_at_once_or_after_its_response() {
     let mut idle = serve(None);
     idle.get("/").await;
     idle.activity.evict();
@@ -79,7 +79,7 @@ async fn an_evicted_connection_ends_at_once_and_after_its_answer_if_there_is_one
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_an_answer_byte_by_byte_is_disconnected() {
+async fn a_client_that_receives_a_response_byte_by_byte_is_disconnected() {
     let mut served = serve(None);
     served.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
     let began = Instant::now();

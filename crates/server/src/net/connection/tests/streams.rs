@@ -4,7 +4,7 @@ use super::*;
 use crate::net::activity::IdleHandle;
 
 #[tokio::test(start_paused = true)]
-async fn over_http2_a_refusal_sends_the_client_away_and_answers_what_is_in_flight() {
+async fn over_http2_a_rejection_ends_the_connection_after_its_active_requests() {
     for path in ["/refused", "/exhausted"] {
         let mut served = serve(Some(AGE)).http2().await;
         assert_eq!(served.get(path).await.unwrap(), "fast");
@@ -19,7 +19,7 @@ async fn over_http2_a_refusal_sends_the_client_away_and_answers_what_is_in_fligh
 }
 
 #[tokio::test(start_paused = true)]
-async fn http2_is_spoken_on_the_same_port_and_its_requests_do_not_wait_for_each_other() {
+async fn http2_uses_the_same_port_and_its_requests_run_concurrently() {
     let mut http2 = serve(None).http2().await;
     let slow = tokio::spawn(http2.get("/slow"));
     assert_eq!(http2.get("/").await.unwrap(), "fast");
@@ -29,7 +29,7 @@ async fn http2_is_spoken_on_the_same_port_and_its_requests_do_not_wait_for_each_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_http2_connection_goes_away_and_loses_nothing() {
+async fn an_old_http2_connection_sends_goaway_and_loses_nothing() {
     let mut http2 = serve(Some(AGE)).http2().await;
     assert_eq!(http2.get("/").await.unwrap(), "fast");
     let slow = tokio::spawn(http2.get("/slow"));
@@ -54,7 +54,7 @@ async fn next_frame(client: &mut DuplexStream) -> (u8, u8, u32, Vec<u8>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_crosses_the_last_goaway_breaks_nothing_off() {
+async fn a_request_that_crosses_the_last_goaway_does_not_end_the_connection() {
     let mut served = serve(Some(AGE));
     let slow = |stream| frame(HEADERS, ALL_HEADERS_AND_NO_BODY, stream, GET_SLOW);
     served
@@ -87,7 +87,7 @@ async fn a_request_that_crosses_the_last_goaway_breaks_nothing_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_connection_without_requests_is_silent_however_well_its_client_is() {
+async fn an_http2_connection_without_requests_is_idle_though_its_client_answers_pings() {
     let mut http2 = serve(None).http2().await;
     let began = Instant::now();
     http2.get("/").await.unwrap();
@@ -97,7 +97,7 @@ async fn an_http2_connection_without_requests_is_silent_however_well_its_client_
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_that_is_gone_is_noticed_while_it_is_answered() {
+async fn a_lost_http2_client_is_detected_during_its_request() {
     let mut served = serve(None);
     let request = frame(HEADERS, ALL_HEADERS_AND_NO_BODY, 1, GET_SLOW);
     let text = [PREFACE, &request].concat();
@@ -113,7 +113,7 @@ async fn an_http2_client_that_is_gone_is_noticed_while_it_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_that_does_not_take_an_answer_is_disconnected_though_others_go_on() {
+async fn an_http2_client_that_does_not_take_a_response_is_disconnected_though_it_takes_others() {
     let mut http2 = serve(None).http2().await;
     let began = Instant::now();
     let large = Request::get("http://x/large").body(Empty::new()).unwrap();
@@ -131,7 +131,7 @@ async fn an_http2_client_that_does_not_take_an_answer_is_disconnected_though_oth
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_that_takes_an_answer_slowly_or_waits_for_its_parts_gets_all_of_it() {
+async fn an_http2_client_that_takes_a_response_slowly_receives_all_of_it() {
     let mut http2 = serve(None).http2().await;
     assert_eq!(http2.get("/stream").await.unwrap(), "first second");
 
@@ -146,7 +146,7 @@ async fn an_http2_client_that_takes_an_answer_slowly_or_waits_for_its_parts_gets
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_resets_all_that_it_asks_for_is_disconnected() {
+async fn a_client_that_resets_all_its_requests_is_disconnected() {
     const CANCEL: [u8; 4] = [0, 0, 0, 8];
     let mut served = serve(None);
     let mut frames = Vec::from(PREFACE);

@@ -16,7 +16,7 @@ fn compressed(encoding: &str, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn requests_and_answers_may_be_compressed() {
+async fn requests_and_responses_may_be_compressed() {
     let app = ready_app_without_bounds();
     for encoding in ["gzip", "deflate"] {
         let (length, body) = binary_request(2);
@@ -41,7 +41,7 @@ async fn requests_and_answers_may_be_compressed() {
 }
 
 #[tokio::test]
-async fn long_answers_are_compressed_where_the_client_wants_it() {
+async fn long_responses_are_compressed_if_the_client_accepts_it() {
     let backend = FakeBackend::with_signature(crate::models::testing::classifier_signature());
     let app = serving_rows(backend, 200);
     let rows = vec![json!([1, 0]); 200];
@@ -64,7 +64,7 @@ async fn long_answers_are_compressed_where_the_client_wants_it() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_small_only_while_compressed_is_refused() {
+async fn a_body_that_is_small_only_while_compressed_is_rejected() {
     let app = ready_app(AT_ONCE, 8);
     let bomb = compressed("gzip", &vec![b' '; 10 * REQUEST_MEMORY]);
     assert!(bomb.len() < REQUEST_MEMORY / 10);
@@ -74,7 +74,7 @@ async fn a_body_that_is_small_only_while_compressed_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_decoded_is_told() {
+async fn bodies_that_cannot_be_decoded_have_a_reason() {
     let app = ready_app(AT_ONCE, 8);
     let encoded = |encoding: &str, body: &str| {
         let request = Request::post(INFER).header(CONTENT_ENCODING, encoding);
