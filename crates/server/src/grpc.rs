@@ -90,7 +90,7 @@ async fn explain_status(mut response: HttpResponse) -> HttpResponse {
             if let Some(status) = GrpcStatus::from_header_map(headers).map(blame_client_for_corrupt)
                 && let Err(error) = status.add_header(headers)
             {
-                tracing::debug!(%error, "can't correct a gRPC status");
+                tracing::debug!(odd = %error, "can't correct a gRPC status");
             }
         }
         _ => {}
