@@ -266,7 +266,7 @@ proptest! {
         let effective = effective(&model_service, &observed);
         for signal in Signal::ALL {
             let is_asked_for = targets.get(signal.as_str()).is_some();
-            let is_unavailable = effective.unavailable.iter().any(|it| *it == signal);
+            let is_unavailable = effective.unavailable.contains(&signal);
             let is_followed = effective.targets.of(signal) == Some(60);
             prop_assert_eq!(is_asked_for, is_followed || is_unavailable);
             prop_assert!(!(is_followed && is_unavailable));

@@ -2,20 +2,24 @@
 
 mod autoscaling;
 mod batching;
+mod disruption;
 mod events;
 mod hostile;
 mod memory;
 mod metrics_healthy;
 mod model_loaded;
 mod models_differ;
+mod pod_startup;
+mod rollout_complete;
 mod summary;
 mod workload_available;
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use serde_json::{Value, json};
+use springtide_api::ModelServiceStatus;
 use springtide_plan::{Child, Observed, ValidatedModelService, desired};
 
-use crate::support::{applied, at, settings, with_engine, with_keda};
+use crate::support::{applied, at, settings, status_of, with_engine, with_keda};
 
 /// What is observed of a ModelService with `engine` whose Deployment has `deployment_status`.
 fn deployed(engine: &str, deployment_status: Value) -> (ValidatedModelService, Observed) {
@@ -144,4 +148,26 @@ fn healthy() -> (ValidatedModelService, Observed) {
         .unwrap(),
     );
     (model_service, observed)
+}
+
+/// Status of a healthy ModelService whose Deployment is to have `wanted` pods, of which `available`
+/// are, and which has further pods.
+fn with_pods(wanted: i32, available: i32, others: &[Value]) -> ModelServiceStatus {
+    let (model_service, mut observed) = healthy();
+    let deployment = observed.deployment.as_mut().unwrap();
+    deployment.spec.as_mut().unwrap().replicas = Some(wanted);
+    let status = deployment.status.as_mut().unwrap();
+    status.replicas = Some(wanted);
+    status.updated_replicas = Some(wanted);
+    status.available_replicas = Some(available);
+    if available < wanted {
+        let conditions = status.conditions.as_mut().unwrap();
+        conditions[0].status = "False".to_owned();
+        conditions[0].reason = Some("MinimumReplicasUnavailable".to_owned());
+    }
+    for (index, status) in others.iter().enumerate() {
+        let other = pod(&model_service, &format!("c{index}"), status.clone());
+        observed.pods.push(other);
+    }
+    status_of(&model_service, &observed)
 }
