@@ -68,7 +68,7 @@ pub(super) fn fetch(
                 .map(ToOwned::to_owned)
                 .collect(),
         ),
-        env: Some(with_asked(
+        env: Some(with_spec_variables(
             iter::once(variable(
                 env::TERMINATION_MESSAGE_PATH,
                 &paths::TERMINATION_LOG,
@@ -91,7 +91,10 @@ pub(super) fn server(
     Container {
         name: SERVER_CONTAINER.to_owned(),
         args: Some(vec!["serve".to_owned()]),
-        env: Some(with_asked(environment(model_service), model_service)),
+        env: Some(with_spec_variables(
+            environment(model_service),
+            model_service,
+        )),
         ports: Some(vec![
             port(HTTP_PORT_NAME, defaults::PORT),
             port(GRPC_PORT_NAME, defaults::GRPC_PORT),
@@ -160,7 +163,10 @@ fn base(model_service: &ValidatedModelService, settings: &OperatorSettings) -> C
 }
 
 /// The operator's variables, and then those of the spec, which can reference them.
-fn with_asked(mut variables: Vec<EnvVar>, model_service: &ValidatedModelService) -> Vec<EnvVar> {
+fn with_spec_variables(
+    mut variables: Vec<EnvVar>,
+    model_service: &ValidatedModelService,
+) -> Vec<EnvVar> {
     variables.extend(model_service.pod().spec().env.iter().cloned());
     variables
 }

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_and_nothing_else() {
+    fn only_valid_annotations_are_parsed() {
         for cause in [ChangeCause::Spec, ChangeCause::Upgrade] {
             let made = TemplateOrigin {
                 generation: 7,

@@ -1,7 +1,7 @@
-//! Which applies needn't be sent.
+//! Which applies can be skipped.
 //!
-//! `recorded` holds objects as they were applied and as the API server of Kubernetes 1.36 stored
-//! them: with its defaults, its way of writing quantities and its `managedFields`.
+//! `recorded` holds objects as they were applied and as the API server of Kubernetes 1.36 stored them: with its
+//! defaults, its canonical quantities and its `managedFields`.
 
 #![expect(
     clippy::panic,
@@ -26,7 +26,7 @@ use springtide_testkit::{FakeApi, ResourceType};
 const NAMESPACE: &str = "recorded";
 const NAME: &str = "iris";
 
-/// An object as it was applied, and as it was stored then.
+/// An object as it was applied, and as it was then stored.
 #[derive(Clone, Deserialize)]
 struct Recorded {
     desired: Value,
@@ -54,7 +54,7 @@ fn recorded<K: kube::Resource<DynamicType = ()>>() -> Recorded {
     ALL[K::kind(&()).as_ref()].clone()
 }
 
-/// Whether an apply needn't be sent where this is stored. `None`: no real server would have stored it.
+/// Whether an apply can be skipped if this object is stored. `None`: no real server would have stored it.
 fn judged<K>(desired: &Value, live: Value) -> Option<bool>
 where
     K: kube::Resource<DynamicType = ()> + Serialize + DeserializeOwned,
@@ -70,7 +70,7 @@ where
     judged::<K>(desired, live).unwrap()
 }
 
-/// What the operator applied, on a server where others write, too.
+/// An object that the operator has applied, on a server with other clients.
 struct Applied {
     fake: FakeApi,
     resource: ResourceType,
@@ -99,13 +99,13 @@ impl Applied {
             .apply(&self.resource, NAMESPACE, NAME, manager, config);
     }
 
-    /// Somebody else changes a part of the object, or removes it with `None`.
+    /// Another client changes a part of the object, or removes it with `None`.
     fn drift(&self, pointer: &str, value: Option<Value>) {
         let mut changed = self.live();
         put(&mut changed, pointer, value);
         let mut patch = Value::Null;
         let names: Vec<&str> = pointer.split('/').skip(1).collect();
-        // A merge patch replaces lists as a whole, and removes what is null.
+        // A merge patch replaces whole lists, and removes null values.
         for depth in (1..=names.len()).rev() {
             let above = format!("/{}", names[..depth].join("/"));
             let is_in_a_list = names[depth..]
@@ -140,8 +140,8 @@ fn put(object: &mut Value, pointer: &str, value: Option<Value>) {
     }
 }
 
-/// JSON pointers to everything in an object whose change makes sense: not to its identity, nor to the keys
-/// of list items, of which each other value is another item.
+/// JSON pointers to all parts of an object that can change. Its identity can't, and neither can the keys of list items,
+/// whose other values are other items.
 fn changeable(object: &Value) -> Vec<String> {
     const KEYS: [&str; 8] = [
         "containerPort",
@@ -184,7 +184,7 @@ fn changeable(object: &Value) -> Vec<String> {
     found
 }
 
-/// Another value of the same type. `None`: there is none that is no map or list.
+/// Another value of the same type. `None`: there is none, or it is a map or a list.
 fn another(value: &Value) -> Option<Value> {
     match value {
         Value::Bool(value) => Some(json!(!value)),
@@ -194,14 +194,14 @@ fn another(value: &Value) -> Option<Value> {
     }
 }
 
-/// What is done to a part.
+/// The mutation of a part.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Mutation {
     Change,
     Remove,
 }
 
-/// Some part, and what becomes of it.
+/// A mutation of an arbitrary part.
 fn mutation(object: &Value, place: Index, mutation: Mutation) -> (String, Option<Value>) {
     let parts = changeable(object);
     let pointer = place.get(&parts).clone();
@@ -234,7 +234,7 @@ where
     let (pointer, value) = mutation(&applied.desired, place, what);
     let mut wish = applied.desired.clone();
     put(&mut wish, &pointer, value.clone());
-    // Neither what no spec can say, nor a list without items, which nobody owns.
+    // Neither values that no spec can have, nor empty lists, which have no owner.
     let can_be = serde_json::from_value::<K>(wish.clone())
         .is_ok_and(|typed| serde_json::to_value(typed).unwrap() == wish);
     prop_assume!(can_be && !wish.to_string().contains("[]"));
@@ -244,7 +244,7 @@ where
     );
     applied.apply(OPERATOR, &wish);
     prop_assert!(is_done::<K>(&wish, applied.live()), "{pointer}");
-    // What the new wish has no more is an addition for the old one.
+    // A removal from the new object is an addition to the old one.
     prop_assert!(!is_done::<K>(&applied.desired, applied.live()), "{pointer}");
     Ok(())
 }
@@ -253,7 +253,7 @@ fn any_mutation() -> impl Strategy<Value = Mutation> {
     prop_oneof![Just(Mutation::Change), Just(Mutation::Remove)]
 }
 
-/// A test of a name for each kind.
+/// A test for each kind, by name.
 macro_rules! for_each_kind {
     ($($name:ident: $check:ident::<$kind:ty>;)*) => {
         proptest! {
@@ -285,7 +285,7 @@ for_each_kind! {
     another_scaled_object_is_found: another_wish_is_found::<ScaledObject>;
 }
 
-/// What a check says about each kind, by name.
+/// The tests for each kind, by name.
 macro_rules! of_each_kind {
     ($check:ident) => {
         [
@@ -302,7 +302,7 @@ macro_rules! of_each_kind {
 }
 
 #[test]
-fn what_a_real_server_has_stored_is_applied() {
+fn recorded_objects_count_as_applied() {
     fn check<K>() -> bool
     where
         K: kube::Resource<DynamicType = ()> + Serialize + DeserializeOwned,
@@ -315,9 +315,9 @@ fn what_a_real_server_has_stored_is_applied() {
     }
 }
 
-/// The fake server of these tests owns fields as a real one does.
+/// The fake server of these tests owns fields like a real one.
 #[test]
-fn the_fake_server_owns_what_a_real_one_does() {
+fn the_fake_server_records_the_same_owners() {
     fn check<K: kube::Resource<DynamicType = ()>>() -> (Value, Value) {
         let owned = |live: &Value| live["metadata"]["managedFields"][0]["fieldsV1"].clone();
         (
@@ -331,7 +331,7 @@ fn the_fake_server_owns_what_a_real_one_does() {
 }
 
 #[test]
-fn what_others_do_besides_does_not_matter() {
+fn fields_of_other_owners_do_not_matter() {
     let applied = Applied::new::<Deployment>();
     let env = "/spec/template/spec/containers/0/env";
     let mut variables = applied.live().pointer(env).unwrap().clone();
@@ -371,7 +371,7 @@ fn what_others_do_besides_does_not_matter() {
 
 /// The same, in a map that is one field.
 #[test]
-fn an_addition_to_what_is_one_field_is_drift() {
+fn an_addition_to_an_atomic_field_is_drift() {
     let applied = Applied::new::<Service>();
     applied.drift("/spec/selector/team", Some(json!("x")));
     assert!(!is_done::<Service>(&applied.desired, applied.live()));
@@ -424,7 +424,7 @@ fn a_quantity_is_the_same_however_it_is_written() {
         put(&mut wish, requested, Some(json!(cpu)));
         assert_eq!(is_done::<Deployment>(&wish, live.clone()), is_same, "{cpu}");
     }
-    // Elsewhere, only the text counts.
+    // Elsewhere, texts are compared.
     let mut wish = recorded::<Deployment>().desired;
     let mut live = live;
     let label = "/spec/template/metadata/annotations/prometheus.io~1port";
@@ -434,7 +434,7 @@ fn a_quantity_is_the_same_however_it_is_written() {
 }
 
 #[test]
-fn what_cannot_be_told_is_applied() {
+fn undecidable_objects_are_applied() {
     let Recorded { desired, live } = recorded::<Deployment>();
     let entry = "/metadata/managedFields/0";
     let changed = |pointer: &str, value: Option<Value>| {

@@ -1,4 +1,4 @@
-//! How the number of pods is applied beside everything else of the Deployment.
+//! The apply of the replicas, beside the apply of the rest of the Deployment.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::json;
@@ -33,7 +33,8 @@ fn a_fixed_number_of_pods_comes_back_and_is_applied_once() {
     assert_eq!(wanted(), Some(fixed.body(NAME)));
 }
 
-/// The manager that created the Deployment owns its number of pods: dropped without another owner, it would be 1.
+/// The manager that created the Deployment owns its replicas. Without another owner, dropping the field would reset it
+/// to 1.
 #[test]
 fn the_number_that_a_deployment_is_created_with_is_handed_over() {
     let recorded = recorded::<Deployment>();
@@ -64,7 +65,7 @@ fn the_number_that_a_deployment_is_created_with_is_handed_over() {
     assert_eq!(handover(&live()), None);
     assert!(is_deployment_applied(&desired, &live()));
 
-    // What an autoscaler decides before, nobody takes back.
+    // An earlier decision of an autoscaler is kept.
     let fake = FakeApi::new();
     fake.apply(&resource, NAMESPACE, NAME, OPERATOR, &created);
     fake.scale(&resource, NAMESPACE, NAME, "kube-controller-manager", 9);

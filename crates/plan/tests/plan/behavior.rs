@@ -1,4 +1,4 @@
-//! How fast the number of pods changes: what goes in comes out, with both engines.
+//! The scaling behavior reaches both autoscalers unchanged.
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use springtide_plan::{Child, Invalid, ValidatedModelService, desired};
 
 use crate::support::{model_service, settings, validated, with_keda};
 
-/// What an engine's autoscaler is told.
+/// The behavior of an engine's autoscaler.
 fn behavior(engine: &str, behavior: &Value) -> Value {
     let model_service = validated(json!({"autoscaling": {
         "engine": engine, "behavior": behavior,
@@ -57,7 +57,7 @@ fn the_default_is_fast_up_slow_down() {
     }
 }
 
-/// What the names promise.
+/// What the presets' names promise.
 #[test]
 fn presets_are_in_the_order_of_their_speed() {
     let windows = |preset: &str| {
@@ -74,7 +74,7 @@ fn presets_are_in_the_order_of_their_speed() {
 }
 
 #[test]
-fn what_is_left_out_comes_from_the_preset() {
+fn omitted_fields_come_from_the_preset() {
     let told = behavior(
         "KEDA",
         &json!({"preset": "Steady", "scaleDown": {"stabilizationWindowSeconds": 0}}),
@@ -88,7 +88,7 @@ fn what_is_left_out_comes_from_the_preset() {
     assert_eq!(told["scaleDown"]["stabilizationWindowSeconds"], 0);
 }
 
-/// As the API server writes quantities back, so that nothing differs from what is there.
+/// The canonical quantities of the API server, so that nothing differs from the stored object.
 #[test]
 fn tolerances_are_canonical() {
     for (given, written) in [
@@ -109,7 +109,7 @@ fn tolerances_are_canonical() {
 }
 
 #[test]
-fn what_an_older_crd_let_through_is_refused_with_its_field() {
+fn values_that_an_older_crd_allowed_are_rejected_with_their_field() {
     let refused = |direction: &str, rules: Value| {
         let model_service = model_service(json!({"autoscaling": {"behavior": {direction: rules}}}));
         ValidatedModelService::try_from(&model_service).unwrap_err()
@@ -174,7 +174,7 @@ fn any_rules() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn what_goes_in_comes_out_and_the_preset_fills_the_rest(
+    fn the_behavior_is_passed_on_and_the_preset_completes_it(
         engine in prop::sample::select(vec!["HPA", "KEDA"]),
         preset in prop::sample::select(vec!["FastUpSlowDown", "Steady", "Aggressive"]),
         up in any_rules(),

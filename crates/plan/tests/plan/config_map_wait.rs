@@ -1,4 +1,4 @@
-//! Pods that wait for a ConfigMap, or its key, and are made anew once it has come.
+//! Pods that wait for a ConfigMap, or its key, and are replaced once it exists.
 
 use k8s_openapi::{
     api::core::v1::Pod,
@@ -26,7 +26,7 @@ fn in_back_off(message: &str) -> Value {
     })
 }
 
-/// A pod of the ModelService's ReplicaSet that was made at this second; `fetch` is the status of the container that
+/// A pod of the ModelService's ReplicaSet that was created at this second. `fetch` is the status of the container that
 /// fetches the model.
 fn pod(name: &str, made: i64, fetch: &Value) -> Pod {
     let mut status = json!({
@@ -76,7 +76,7 @@ fn with_pods(pods: Vec<Pod>) -> (ValidatedModelService, Observed) {
     (validated(json!({})), observed)
 }
 
-/// A ConfigMap that was made at a second, and changed at others.
+/// A ConfigMap that was created at a second, and changed at others.
 fn config_map(made: i64, changes: &[i64]) -> ObjectMeta {
     let change = |second: &i64| ManagedFieldsEntry {
         time: Some(Time(at(*second))),
@@ -115,7 +115,7 @@ fn pods_that_wait_are_replaced_once_the_config_map_has_come() {
         uid: "uid-of-a".to_owned(),
     };
     assert_eq!(by_uid[0], first);
-    // Made since, it has seen what is there.
+    // Created later, the pod has seen the current content.
     assert_eq!(replaced(waiting(), &config_map(20, &[20])), ["a"]);
     assert_eq!(replaced(waiting(), &config_map(-10, &[])), [""; 0]);
 }
@@ -222,8 +222,8 @@ fn only_a_config_map_is_looked_at_and_only_while_pods_wait() {
 }
 
 proptest! {
-    /// Each change of a ConfigMap replaces a pod at most once, however often it is looked at and whatever the new pods
-    /// lack: a pod is made a second after it was decided, at least.
+    /// Each change of a ConfigMap replaces a pod at most once, however often it is read, and whatever the new pods
+    /// lack. A replacement is created at least a second after its decision.
     #[test]
     fn there_is_no_loop(changes in prop::collection::vec(0..1000_i64, 0..5), made in 0..1000_i64) {
         let mut made = made;

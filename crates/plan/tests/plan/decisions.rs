@@ -1,4 +1,4 @@
-//! Why there are so many pods.
+//! Decisions about the replicas.
 
 mod histories;
 
@@ -14,7 +14,7 @@ use springtide_plan::{
 
 use crate::support::{applied, at, settings, validated, with_keda};
 
-/// A ModelService and what is observed of it while an HPA scales it.
+/// A ModelService and its observed state while an HPA scales it.
 struct Bed {
     model_service: ValidatedModelService,
     observed: Observed,
@@ -22,7 +22,7 @@ struct Bed {
 }
 
 impl Bed {
-    /// A ModelService that has had 2 pods for long.
+    /// A ModelService that has had 2 pods for a long time.
     fn with(autoscaling: Value) -> Self {
         let model_service = validated(json!({"autoscaling": autoscaling}));
         let observed = applied(&model_service, with_keda());
@@ -43,7 +43,7 @@ impl Bed {
         }}))
     }
 
-    /// `manager` sets the number of pods.
+    /// `manager` sets the replicas.
     fn replicas(&mut self, replicas: i32, manager: &str, second: i64) {
         let deployment = self.observed.deployment.as_mut().unwrap();
         deployment.spec.as_mut().unwrap().replicas = Some(replicas);
@@ -63,7 +63,7 @@ impl Bed {
             Some(serde_json::from_value(json!({"replicas": pods, "readyReplicas": pods})).unwrap());
     }
 
-    /// The HPA changes the number of pods, and its status tells why.
+    /// The HPA scales, and its status has the cause.
     fn scaled(&mut self, second: i64, from: i32, to: i32, why: Value) {
         self.replicas(to, "kube-controller-manager", second);
         let mut status = json!({
@@ -77,7 +77,7 @@ impl Bed {
         self.hpa_status(status);
     }
 
-    /// The HPA looks again and changes nothing.
+    /// The HPA syncs and doesn't scale.
     fn synced(&mut self, last_scale_time: Option<i64>, replicas: i32) {
         self.hpa_status(json!({
             "lastScaleTime": last_scale_time.map(|second| at(second).to_string()),
@@ -131,7 +131,7 @@ impl Bed {
             .decisions
     }
 
-    /// The changes, newest first.
+    /// The decisions, newest first.
     fn changes(&self) -> Vec<(i32, i32)> {
         let decisions = self.decisions().iter();
         decisions
@@ -153,7 +153,7 @@ fn merge(status: &mut Value, more: Value) {
     }
 }
 
-/// What an HPA says that reads CPU and memory, where CPU asks for the most.
+/// The conditions of an HPA on CPU and memory, where CPU asks for the most pods.
 fn reads(cpu: i32, memory: i32, limited: &str) -> Value {
     json!({
         "currentMetrics": [
@@ -174,7 +174,7 @@ fn reads(cpu: i32, memory: i32, limited: &str) -> Value {
 }
 
 #[test]
-fn a_new_deployment_begins_with_the_least_pods() {
+fn a_new_deployment_starts_with_the_minimum_replicas() {
     let bed = Bed::hpa();
     assert_eq!(bed.changes(), [(0, 2)]);
     assert_eq!(
@@ -184,7 +184,7 @@ fn a_new_deployment_begins_with_the_least_pods() {
 }
 
 #[test]
-fn a_decision_tells_signal_value_target_and_limit_and_is_told_once() {
+fn a_decision_has_signal_value_target_and_limit_and_one_event() {
     let mut bed = Bed::hpa();
     bed.scaled(10, 2, 6, reads(372, 40, "ScaleUpLimit"));
     let told = bed.look();
@@ -211,14 +211,14 @@ fn a_decision_tells_signal_value_target_and_limit_and_is_told_once() {
 }
 
 #[test]
-fn what_an_hpa_is_limited_by_is_named() {
+fn the_limit_of_an_hpa_is_named() {
     for (from, to, cpu, reason, limit) in [
         (2, 20, 900, "TooManyReplicas", Some(Limit::MaxReplicas)),
         (4, 2, 1, "TooFewReplicas", Some(Limit::MinReplicas)),
         (10, 9, 1, "ScaleDownLimit", Some(Limit::Policies)),
         (4, 6, 105, "DesiredWithinRange", None),
         (6, 3, 35, "DesiredWithinRange", None),
-        // Asks for one pod, and ends at three: there has been more to do within the window.
+        // It asks for one pod and scales to three, because of the stabilization window.
         (
             6,
             3,
@@ -238,7 +238,7 @@ fn what_an_hpa_is_limited_by_is_named() {
 }
 
 #[test]
-fn what_an_hpa_does_about_its_bounds_has_no_signal() {
+fn a_decision_for_a_bound_has_no_signal() {
     let mut bed = Bed::hpa();
     bed.observed
         .horizontal_pod_autoscaler
@@ -365,7 +365,7 @@ fn changes_by_others_are_known_as_such() {
         bed.latest().message,
         "Scaled up from 2 to 7 pods: by kubectl, not by the autoscaler."
     );
-    // Who that is turns out once the HPA has seen it.
+    // The owner is known once the HPA has seen the change.
     bed.replicas(3, "argocd-controller", 40);
     bed.look();
     assert_eq!(bed.changes(), [(2, 7), (0, 2)]);
@@ -389,7 +389,7 @@ fn a_fixed_number_of_pods_is_a_decision_of_the_spec() {
 }
 
 #[test]
-fn steps_that_nobody_saw_are_one_decision() {
+fn unobserved_steps_are_one_decision() {
     let mut bed = Bed::hpa();
     bed.scaled(10, 2, 4, reads(150, 0, "DesiredWithinRange"));
     bed.scaled(25, 4, 8, reads(150, 0, "DesiredWithinRange"));
@@ -405,7 +405,7 @@ fn steps_that_nobody_saw_are_one_decision() {
 }
 
 #[test]
-fn an_hpa_s_write_is_not_taken_for_somebody_else_s_before_its_status_follows() {
+fn a_change_waits_for_the_hpas_status_before_it_is_attributed() {
     let mut bed = Bed::hpa();
     bed.synced(None, 2);
     bed.look();
@@ -428,7 +428,7 @@ fn a_deployment_that_was_read_too_early_undoes_nothing() {
 }
 
 #[test]
-fn what_was_adopted_is_not_a_decision() {
+fn adopted_replicas_are_not_a_decision() {
     let mut bed = Bed::hpa();
     bed.status = None;
     bed.replicas(7, "kubectl", 10);

@@ -1,4 +1,4 @@
-//! Which autoscaler there is, and what it follows.
+//! The active autoscaler and its targets.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ fn auto_is_keda_where_it_is_there_and_a_signal_needs_it() {
     }
 }
 
-/// A half uninstall, or definitions that somebody applied alone.
+/// A partial uninstall, or CRDs without KEDA.
 #[test]
 fn auto_is_an_hpa_where_keda_has_only_left_its_definitions() {
     let model_service = asking_for("Auto", json!({"loadPercent": 75}));
@@ -96,7 +96,7 @@ fn auto_is_an_hpa_where_keda_has_only_left_its_definitions() {
     for (observed, absent, unknown) in [
         (with_keda(), ActiveEngine::Hpa, ActiveEngine::Keda),
         (by_keda, ActiveEngine::Hpa, ActiveEngine::Keda),
-        // What works isn't changed for a look that finds nothing.
+        // A working autoscaler isn't changed by one failed discovery.
         (taken_up, ActiveEngine::Keda, ActiveEngine::Keda),
         (by_hpa, ActiveEngine::Hpa, ActiveEngine::Hpa),
     ] {
@@ -154,7 +154,7 @@ fn without_a_target_the_contracts_are_followed() {
 }
 
 #[test]
-fn an_hpa_follows_what_the_custom_metrics_api_has_and_says_what_it_has_not() {
+fn an_hpa_follows_listed_metrics_and_reports_missing_ones() {
     let model_service = asking_for(
         "HPA",
         json!({"memoryUtilizationPercent": 80, "queueSize": 20, "loadPercent": 75}),
@@ -170,7 +170,7 @@ fn an_hpa_follows_what_the_custom_metrics_api_has_and_says_what_it_has_not() {
 }
 
 #[test]
-fn an_hpa_that_can_follow_nothing_that_is_asked_for_follows_cpu() {
+fn an_hpa_without_available_targets_follows_cpu() {
     let model_service = asking_for("HPA", json!({"loadPercent": 75}));
     for pods_metrics in [PodsMetrics::Absent, PodsMetrics::Unknown, listed(&[])] {
         let observed = on(false, pods_metrics);
@@ -187,7 +187,7 @@ fn an_hpa_that_can_follow_nothing_that_is_asked_for_follows_cpu() {
     }
 }
 
-/// An HPA that lacks a reading doesn't take pods away; one without the metric would.
+/// An HPA that lacks a reading removes no pods. An HPA without the metric would.
 #[test]
 fn a_metric_that_is_followed_stays_while_its_adapter_is_away() {
     let model_service = asking_for("HPA", json!({"loadPercent": 75}));
@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn what_an_hpa_follows_it_gives_up_only_where_no_adapter_is_installed(
+    fn an_hpa_stops_following_a_signal_only_without_an_adapter(
         targets in any_targets(),
         looks in prop::collection::vec(any_pods_metrics(), 1..6),
     ) {
@@ -255,7 +255,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_asked_for_is_followed_or_named_as_unavailable(
+    fn every_target_is_followed_or_reported_as_unavailable(
         engine in prop::sample::select(vec!["Auto", "HPA", "KEDA"]),
         targets in any_targets(),
         has_keda in any::<bool>(),

@@ -1,6 +1,6 @@
-//! Every example and what it becomes, as files that people can read and compare.
+//! Every example and its objects, as readable files.
 //!
-//! `UPDATE_GOLDEN=1 cargo test -p springtide-plan --test plan golden` writes them anew.
+//! `UPDATE_GOLDEN=1 cargo test -p springtide-plan --test plan golden` rewrites them.
 
 use std::{env, fs};
 
@@ -10,7 +10,7 @@ use springtide_plan::{ValidatedModelService, desired};
 
 use crate::support::{UID, crate_path, settings, with_keda};
 
-/// The examples that hold a ModelService, and what each of them shows.
+/// The examples with a ModelService, and what each of them shows.
 const EXAMPLES: [(&str, &str); 10] = [
     ("iris", "horizontal-pod-autoscaler-on-cpu-and-memory"),
     ("digits", "scaled-object-on-serving-signals"),
@@ -30,7 +30,7 @@ const EXAMPLES: [(&str, &str); 10] = [
     ("all-fields", "every-field-reaches-its-object"),
 ];
 
-/// The ModelServices in a file, as if an API server had stored them.
+/// The ModelServices of a file, as if an API server had stored them.
 fn model_services(file: &str) -> Vec<ModelService> {
     let text = fs::read_to_string(crate_path("../../examples").join(file)).unwrap();
     serde_saphyr::from_multiple::<Value>(&text)
@@ -46,7 +46,7 @@ fn model_services(file: &str) -> Vec<ModelService> {
         .collect()
 }
 
-/// What a ModelService becomes on an empty cluster with KEDA.
+/// The plan of a ModelService in an empty cluster with KEDA.
 fn plan(model_service: &ModelService) -> String {
     let model_service = ValidatedModelService::try_from(model_service).unwrap();
     let desired = desired(&model_service, &with_keda(), &settings());
@@ -70,7 +70,7 @@ fn plan(model_service: &ModelService) -> String {
 }
 
 #[test]
-fn each_example_becomes_what_its_golden_file_says() {
+fn each_example_matches_its_golden_file() {
     let mut stale = Vec::new();
     for (example, intent) in EXAMPLES {
         let model_services = model_services(&format!("{example}.yaml"));

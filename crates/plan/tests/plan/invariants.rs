@@ -1,4 +1,4 @@
-//! What holds for every spec.
+//! Properties of all specs.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn specs() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Any spec, observed where nothing is yet, or where another spec has been applied.
+/// Any spec, in an empty cluster or after another spec was applied.
 fn situations() -> impl Strategy<Value = (ValidatedModelService, Observed)> {
     (
         specs(),
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_applied_is_labelled_owned_and_has_no_status((model_service, observed) in situations()) {
+    fn applied_objects_have_labels_and_an_owner_and_no_status((model_service, observed) in situations()) {
         for child in desired(&model_service, &observed, &settings()).apply {
             let object = serde_json::to_value(&child).unwrap();
             prop_assert_eq!(&object["kind"], child.kind().as_str());
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pod_has_time_to_answer_what_it_accepted((model_service, observed) in situations()) {
+    fn a_pod_has_time_to_answer_accepted_requests((model_service, observed) in situations()) {
         for child in desired(&model_service, &observed, &settings()).apply {
             let Child::Deployment(deployment) = child else { continue };
             let pod = deployment.spec.unwrap().template.spec.unwrap();

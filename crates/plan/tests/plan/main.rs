@@ -1,8 +1,8 @@
-//! Plans, statuses and events, from the outside.
+//! Plans, statuses and events, through the public API.
 
 // Clippy takes only functions with #[test] for tests, not their helpers.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
-// `json!` literals read best where they are passed by value.
+// `json!` literals are most readable as values.
 #![allow(clippy::needless_pass_by_value)]
 
 mod behavior;

@@ -1,4 +1,4 @@
-//! Statuses of ModelServices of which nothing could be observed.
+//! Statuses of ModelServices whose state could not be observed.
 
 use serde_json::json;
 use springtide_api::status::condition::ALL;
@@ -35,7 +35,7 @@ fn ready_says_why_and_the_rest_stays_as_it_was_known() {
 }
 
 #[test]
-fn without_a_former_status_nothing_is_known() {
+fn without_a_previous_status_all_conditions_are_unknown() {
     let model_service = model_service(json!({}));
     let status = observation_failed_status(&model_service, &failure(), None, at(0));
     assert_eq!(status.observed_generation, None);

@@ -1,4 +1,4 @@
-//! What belongs to somebody else is left alone.
+//! Objects of other owners are never changed.
 
 use springtide_plan::{ChildKind, desired};
 
@@ -7,7 +7,7 @@ use crate::support::{
 };
 
 #[test]
-fn what_somebody_else_made_is_neither_applied_nor_deleted() {
+fn foreign_objects_are_neither_applied_nor_deleted() {
     let model_service = with_engine("HPA");
     let mut observed = applied(&model_service, with_keda());
     let metadata = &mut observed.deployment.as_mut().unwrap().metadata;
@@ -18,7 +18,7 @@ fn what_somebody_else_made_is_neither_applied_nor_deleted() {
     assert!(!kinds(&desired).contains(&ChildKind::Deployment));
     assert_eq!(desired.replicas, None);
 
-    // The autoscaler would go on scaling what isn't the ModelService's.
+    // The autoscaler would continue to scale a foreign Deployment.
     let deleted: Vec<ChildKind> = desired
         .delete
         .iter()
@@ -43,7 +43,7 @@ fn what_somebody_else_made_is_neither_applied_nor_deleted() {
 }
 
 #[test]
-fn an_autoscaler_of_somebody_else_is_not_deleted() {
+fn a_foreign_autoscaler_is_not_deleted() {
     let mut observed = applied(&with_engine("HPA"), with_keda());
     let metadata = &mut observed
         .horizontal_pod_autoscaler
@@ -57,7 +57,7 @@ fn an_autoscaler_of_somebody_else_is_not_deleted() {
 }
 
 #[test]
-fn what_an_earlier_model_service_of_the_name_left_behind_is_adopted() {
+fn orphans_of_a_model_service_of_the_same_name_are_adopted() {
     let model_service = with_engine("HPA");
     let mut observed = applied(&model_service, with_keda());
     observed

@@ -1,4 +1,4 @@
-//! What the spec passes on to pods, and what it can't.
+//! Which settings the spec passes to pods, and which it can't change.
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::PodSpec};
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ fn labels_are_on_everything_and_annotations_on_deployment_and_pods() {
 }
 
 #[test]
-fn a_label_of_the_model_service_is_passed_on_where_it_is_the_users_own() {
+fn pods_inherit_the_users_own_labels_of_the_model_service() {
     let mut object = model_service(json!({"pod": {"labels": {"team": "ml"}}}));
     let own = [
         "team",
@@ -93,9 +93,9 @@ fn a_label_of_the_model_service_is_passed_on_where_it_is_the_users_own() {
     }
 }
 
-/// No spec can name what the operator sets.
+/// No spec can set a name that the operator sets.
 #[test]
-fn what_the_operator_sets_is_reserved() {
+fn names_that_the_operator_sets_are_reserved() {
     let deployment = deployment(&validated(json!({})), &Observed::default());
     let template = deployment.spec.unwrap().template;
     let metadata = template.metadata.unwrap();
@@ -126,7 +126,7 @@ fn what_the_operator_sets_is_reserved() {
 }
 
 #[test]
-fn what_an_older_definition_let_through_is_refused() {
+fn values_that_an_older_crd_allowed_are_rejected() {
     let volumes = json!([{"name": "a", "configMap": {"name": "a"}}]);
     for (pod, expected) in [
         (
@@ -301,7 +301,7 @@ fn on_openshift_the_platform_chooses_user_and_group() {
             "{platform:?} {asked:?}"
         );
     }
-    // An operator that has just started rolls nothing.
+    // An operator that has just started causes no rollout.
     for platform in [Platform::Kubernetes, Platform::OpenShift] {
         let there = on(platform, None);
         let observed = Observed {

@@ -1,4 +1,4 @@
-//! Which Prometheus KEDA is told to ask.
+//! Which Prometheus KEDA queries.
 
 use serde_json::json;
 use springtide_plan::{Child, OperatorSettings, desired};
@@ -7,7 +7,7 @@ use crate::support::{
     applied, condition, message, model_service, settings, status_of, validated, with_keda,
 };
 
-/// The operator's own, and another that it allows.
+/// The operator's own Prometheus, and another allowed one.
 const OWN: &str = "http://prometheus.monitoring.svc:9090";
 const ALLOWED: &str = "http://prometheus.observability.svc:9090";
 
@@ -15,7 +15,7 @@ fn naming(address: &str) -> serde_json::Value {
     json!({"autoscaling": {"engine": "KEDA", "keda": {"prometheusAddress": address}}})
 }
 
-/// What KEDA is told to ask, all triggers alike.
+/// The address in all triggers.
 fn asked(address: &str) -> String {
     let desired = desired(&validated(naming(address)), &with_keda(), &settings());
     let mut asked = desired
@@ -34,7 +34,7 @@ fn asked(address: &str) -> String {
 }
 
 #[test]
-fn only_allowed_addresses_are_asked() {
+fn only_allowed_addresses_are_queried() {
     for allowed in [ALLOWED, OWN] {
         assert_eq!(asked(allowed), allowed);
     }
@@ -43,7 +43,7 @@ fn only_allowed_addresses_are_asked() {
         "http://169.254.169.254",
         "http://prometheus.monitoring.svc:9091",
         "https://prometheus.monitoring.svc:9090",
-        // What an older definition of the resource has let through.
+        // Values that an older CRD allowed.
         "http://prometheus.monitoring.svc:9090/?query=",
         "http://prometheus.monitoring.svc:9090/#",
         "http://prometheus.monitoring.svc:9090@evil",
@@ -55,7 +55,7 @@ fn only_allowed_addresses_are_asked() {
 }
 
 #[test]
-fn a_refused_address_is_told_until_it_is_allowed() {
+fn a_refused_address_is_reported_until_it_is_allowed() {
     let model_service = validated(naming("http://elsewhere:9090"));
     let observed = applied(&model_service, with_keda());
     let status = status_of(&model_service, &observed);
@@ -76,7 +76,7 @@ fn a_refused_address_is_told_until_it_is_allowed() {
     assert!(!desired(&model_service, &observed, &allowing).prometheus_refused);
 }
 
-/// Where KEDA isn't what scales, the address is of no use and no harm.
+/// Without KEDA, the address has no effect.
 #[test]
 fn without_keda_nothing_is_refused() {
     let mut spec = model_service(naming("http://elsewhere:9090"));

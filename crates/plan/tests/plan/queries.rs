@@ -1,4 +1,4 @@
-//! What KEDA asks Prometheus.
+//! KEDA's queries to Prometheus.
 
 mod edges;
 mod foreign;
@@ -13,8 +13,7 @@ use springtide_plan::{Child, OperatorSettings, ValidatedModelService, desired};
 
 use crate::support::{crate_path, model_service, settings, with_keda};
 
-/// The queries for `namespace/name`, by their signal, where Prometheus scrapes at an interval in
-/// seconds and each signal has this target.
+/// The queries for `namespace/name` by signal, with a scrape interval in seconds and the same target for each signal.
 fn queries_of(
     namespace: &str,
     name: &str,
@@ -56,9 +55,9 @@ fn queries(scrape_interval_seconds: u16, target: i32) -> BTreeMap<String, String
     queries_of("default", "iris", scrape_interval_seconds, target)
 }
 
-/// A rate needs two readings, and one scrape may fail; pods are remembered for longer.
+/// A rate needs two readings, and one scrape may fail. Unread pods are counted for longer.
 #[test]
-fn every_query_looks_back_over_four_scrapes() {
+fn every_query_has_a_window_of_four_scrapes() {
     for (interval, window) in [(5, "[20s]"), (15, "[60s]"), (60, "[240s]")] {
         for query in queries(interval, 1).values() {
             let windows = query.matches("s]").count();
@@ -73,7 +72,7 @@ fn every_query_looks_back_over_four_scrapes() {
     }
 }
 
-/// Of two ModelServices with one name in two namespaces, and of two in one namespace.
+/// For two ModelServices with one name in two namespaces, and for two in one namespace.
 #[test]
 fn every_series_is_of_one_model_service() {
     for (namespace, name) in [("a", "iris"), ("b", "iris"), ("a", "digits")] {
@@ -90,8 +89,8 @@ fn every_series_is_of_one_model_service() {
     }
 }
 
-/// What prometheus-adapter is told to read for each pod, by metric, as a query over a ModelService's
-/// pods together: its templates filled in, and without line breaks.
+/// The queries of prometheus-adapter by metric, as queries over all pods of a ModelService: with filled templates and
+/// without line breaks.
 fn adapter_queries() -> BTreeMap<String, String> {
     let path = crate_path("../../examples/prometheus-adapter.values.yaml");
     let values: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
@@ -118,21 +117,21 @@ fn without_spaces(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-/// With the parentheses closed that were cut off.
+/// With the missing closing parentheses.
 fn closed(query: &str) -> String {
     let open = query.matches('(').count() - query.matches(')').count();
     query.to_owned() + &")".repeat(open)
 }
 
-/// Users install the rules, the operator writes the queries: an HPA and KEDA have to read the same.
+/// Users install the rules, and the operator writes the queries. An HPA and KEDA must read the same.
 #[test]
-fn the_adapters_rules_read_what_the_queries_read() {
+fn the_adapters_rules_read_the_same_as_the_queries() {
     let rules = adapter_queries();
     let queries = queries(15, 1);
     assert_eq!(rules.len(), queries.len());
     for signal in Signal::of_server() {
         let query = &queries[signal.as_str()];
-        // An HPA counts the pods that can't be read itself, and asks for no reading of one that is gone.
+        // An HPA counts unread pods itself, and requests no reading of a deleted pod.
         let query = query
             .split(" + (1 * count(")
             .flat_map(|part| part.split(" unless on () ("))

@@ -1,4 +1,4 @@
-//! Who writes `spec.replicas`, and when.
+//! Which field manager sets `spec.replicas`, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ fn plan(model_service: &ValidatedModelService, observed: &Observed) -> Option<Re
     desired(model_service, observed, &settings()).replicas
 }
 
-/// A Deployment with `replicas` that `manager` owns, or nobody.
+/// A Deployment with `replicas` and their owner `manager`, or no owner.
 fn deployed(
     model_service: &ValidatedModelService,
     replicas: i32,
@@ -43,7 +43,7 @@ fn deployed(
     observed
 }
 
-/// Each engine, and what Auto becomes on a cluster with KEDA.
+/// Each engine, including Auto in a cluster with KEDA.
 fn autoscaled() -> Vec<ValidatedModelService> {
     let auto = json!({"autoscaling": {"engine": "Auto", "targets": {"loadPercent": 75}}});
     ["Auto", "HPA", "KEDA"]
@@ -84,7 +84,7 @@ fn a_new_deployment_under_an_autoscaler_starts_at_the_minimum() {
             force: false,
         });
         assert_eq!(plan(&model_service, &with_keda()), initial);
-        // A crash between the two applies leaves the API server's default, which nobody owns.
+        // A crash between the two applies leaves the API server's default, without an owner.
         assert_eq!(
             plan(&model_service, &deployed(&model_service, 1, None)),
             initial
@@ -98,7 +98,7 @@ fn a_new_deployment_under_an_autoscaler_starts_at_the_minimum() {
             plan(&model_service, &deployed(&model_service, 2, own)),
             None
         );
-        // What it was created with, before the spec asked for more: the owner is the operator itself.
+        // The replicas at creation, before the spec asked for more. The operator owns them.
         let created = Some(field_manager::OPERATOR);
         assert_eq!(
             plan(&model_service, &deployed(&model_service, 1, created)),
@@ -115,7 +115,7 @@ fn a_new_deployment_under_an_autoscaler_starts_at_the_minimum() {
 }
 
 #[test]
-fn what_an_autoscaler_or_a_person_decided_is_left_alone() {
+fn decisions_of_autoscalers_and_users_are_kept() {
     for model_service in autoscaled() {
         for manager in [
             "kube-controller-manager",
@@ -135,8 +135,8 @@ fn what_an_autoscaler_or_a_person_decided_is_left_alone() {
     }
 }
 
-/// Whoever scaled it: a ModelService of the same name before, or a cluster restored from a backup,
-/// where nobody owns anything.
+/// Set by a previous ModelService of the same name, or in a cluster restored from a backup, where no field has an
+/// owner.
 #[test]
 fn a_deployment_that_was_left_behind_keeps_its_pods() {
     for model_service in autoscaled() {
@@ -151,7 +151,7 @@ fn a_deployment_that_was_left_behind_keeps_its_pods() {
     }
 }
 
-/// An HPA leaves a Deployment with 0 pods alone for ever.
+/// An HPA never scales a Deployment with 0 replicas.
 #[test]
 fn a_deployment_without_pods_is_lifted_to_the_minimum_whoever_emptied_it() {
     for model_service in autoscaled() {
@@ -229,9 +229,9 @@ fn the_body_holds_nothing_but_replicas() {
     );
 }
 
-/// An HPA takes what is above its maximum away in its first look, whatever the load.
+/// In its first sync an HPA removes replicas above its maximum, whatever the load.
 #[test]
-fn a_greatest_number_that_nobody_has_set_takes_no_pods_away() {
+fn a_default_maximum_removes_no_pods() {
     let most = |autoscaling: Value, present, current_max: Option<i32>| {
         let model_service = validated(json!({"autoscaling": autoscaling}));
         let mut observed = deployed(&model_service, present, Some("kube-controller-manager"));
@@ -263,24 +263,24 @@ fn a_greatest_number_that_nobody_has_set_takes_no_pods_away() {
             assert_eq!(most_of(few, Some(default)), default);
         }
         assert_eq!(most_of(default + 15, None), default + 15);
-        // As they go for want of load.
+        // The load falls.
         assert_eq!(most_of(default + 9, Some(default + 15)), default + 9);
         assert_eq!(most_of(default - 1, Some(default + 9)), default);
-        // By `kubectl scale`, say, beside an autoscaler that is in force.
+        // Such as by `kubectl scale`, with an autoscaler.
         assert_eq!(most_of(default + 15, Some(default)), default);
         let set = json!({"engine": engine, "maxReplicas": 10});
         assert_eq!(most(set, 35, None), 10, "who sets it wants it");
     }
 }
 
-/// With a fixed number beside somebody else's HPA, both would write for ever.
+/// With fixed replicas beside a foreign HPA, both would write endlessly.
 #[test]
-fn a_fixed_number_is_not_applied_beside_somebody_elses_autoscaler() {
+fn fixed_replicas_are_not_applied_beside_a_foreign_autoscaler() {
     let model_service = validated(json!({"replicas": 3, "autoscaling": {"engine": "None"}}));
     let mut observed = deployed(&model_service, 7, Some("kube-controller-manager"));
     observed.other_autoscalers = BTreeSet::from(["by-hand".to_owned()]);
     assert_eq!(plan(&model_service, &observed), None);
-    // Which every HPA leaves alone for ever.
+    // Every HPA ignores a Deployment with 0 replicas.
     let mut empty = observed.clone();
     let deployment = empty.deployment.as_mut().unwrap();
     deployment.spec.as_mut().unwrap().replicas = Some(0);
@@ -297,7 +297,7 @@ fn a_fixed_number_is_not_applied_beside_somebody_elses_autoscaler() {
 }
 
 #[test]
-fn another_autoscaler_is_one_of_the_deployment_that_nobody_made_for_the_model_service() {
+fn an_autoscaler_of_the_deployment_with_another_owner_is_foreign() {
     let model_service = with_engine("HPA");
     let ours = applied(&model_service, Observed::default())
         .horizontal_pod_autoscaler

@@ -1,4 +1,4 @@
-//! How pods of a new spec take the place of former ones.
+//! How pods of a new spec replace the previous ones.
 
 use k8s_openapi::{
     api::{apps::v1::RollingUpdateDeployment, core::v1::Event, core::v1::Pod},
@@ -23,7 +23,7 @@ fn fixed(rollout: Value) -> ValidatedModelService {
     }))
 }
 
-/// A Deployment with this number of `pods`, and of `new` ones among them.
+/// A Deployment with this number of `pods`, `new` of which are new.
 fn rolling(model_service: &ValidatedModelService, pods: i32, new: i32) -> Observed {
     let mut observed = applied(model_service, Observed::default());
     observed.at = at(0);
@@ -39,7 +39,7 @@ fn pod(name: &str, status: Value) -> Pod {
     serde_json::from_value(json!({"metadata": {"name": name}, "status": status})).unwrap()
 }
 
-/// A pod that the kubelet has seen first at `at(-1000)` and that became as it is `seconds` later.
+/// A pod that the kubelet first saw at `at(-1000)`, and whose state changed `seconds` later.
 fn on_a_node(name: &str, ready: &str, seconds: i64) -> Pod {
     let changed = at(-1000 + seconds).to_string();
     let conditions = json!([
@@ -56,7 +56,7 @@ fn serving(name: &str) -> Pod {
     on_a_node(name, "True", 5)
 }
 
-/// A pod without a node for `seconds`.
+/// A pod that has been unscheduled for `seconds`.
 fn waiting(message: &str, seconds: i64) -> Pod {
     let conditions = json!([{
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
@@ -108,7 +108,7 @@ fn multi_attach() -> Event {
 }
 
 #[test]
-fn what_the_spec_says_is_so() {
+fn the_strategy_of_the_spec_is_applied() {
     for (rollout, surge, unavailable) in [
         (json!({}), "25%", "0"),
         (json!({"maxSurge": 3}), "3", "0"),
@@ -129,7 +129,7 @@ fn what_the_spec_says_is_so() {
             expected,
             "{rollout}"
         );
-        // An explicit number of missing pods is the owner's word, whatever stands in the way.
+        // An explicit maxUnavailable is the user's decision, whatever blocks the rollout.
         if rollout.get("maxUnavailable").is_some() {
             let mut observed = refused(rolling(&model_service, 2, 0), QUOTA);
             assert_eq!(strategy(&model_service, &observed), expected, "{rollout}");
@@ -192,15 +192,15 @@ fn pods_that_never_served_make_room_at_once() {
     let mut observed = rolling(&model_service, 2, 0);
     observed.pods = vec![never.clone(), waiting(OTHER_NODES, 1000)];
     assert_eq!(strategy(&model_service, &observed), everything);
-    // One that serves, or that served and may again, is something to lose.
+    // A pod that serves, or has served and may serve again, must be kept.
     for other in [serving("b"), on_a_node("b", "False", 60)] {
         observed.pods = vec![never.clone(), other];
         assert_eq!(strategy(&model_service, &observed), usual);
     }
-    // So may pods that no watch has told of.
+    // So must pods that no watch has reported.
     observed.pods.clear();
     assert_eq!(strategy(&model_service, &observed), usual);
-    // A first start has none to make room.
+    // A first rollout has no previous pods.
     let mut first = rolling(&model_service, 2, 2);
     first.pods = vec![never];
     assert_eq!(strategy(&model_service, &first), usual);
@@ -217,7 +217,7 @@ fn without_room_for_a_surge_pods_go_one_at_a_time_to_the_end() {
 
     let over_quota = refused(full.clone(), QUOTA);
     assert_eq!(strategy(&model_service, &over_quota), one);
-    // A policy that refuses the new pods refuses them with fewer former ones, too.
+    // A policy that rejects the new pods also rejects them with fewer previous pods.
     let unwanted = refused(
         full.clone(),
         "admission webhook \"policy\" denied the request",
@@ -243,7 +243,7 @@ fn without_room_for_a_surge_pods_go_one_at_a_time_to_the_end() {
     attached.events = vec![multi_attach()];
     assert_eq!(strategy(&model_service, &attached), one);
 
-    // The room that the first one made is no reason to try a surge again before the end.
+    // The room of the first removed pod is no reason to try a surge again.
     let mut observed = over_quota;
     observed = applied(&model_service, observed);
     let deployment = observed.deployment.as_mut().unwrap();
@@ -271,7 +271,7 @@ fn the_time_at_which_room_is_made_brings_a_pass_about() {
 }
 
 #[test]
-fn the_condition_says_how_the_rollout_goes_and_what_would_help() {
+fn the_condition_has_the_rollout_mode_and_the_remedy() {
     let judged = |rollout, message| {
         let model_service = fixed(rollout);
         let observed = refused(rolling(&model_service, 2, 0), message);
@@ -294,11 +294,11 @@ fn the_condition_says_how_the_rollout_goes_and_what_would_help() {
     );
 }
 
-/// What the Deployment controller does in one step
-/// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/deployment/rolling.go>), for pods that
-/// all become ready, or never do, and a quota of pods.
+/// One step of the Deployment controller
+/// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/controller/deployment/rolling.go>), with pods that all
+/// become ready or never do, and with a quota.
 struct Controller {
-    /// Former pods that serve, and that don't.
+    /// Previous pods that serve, and that don't.
     serving: i32,
     broken: i32,
     new: i32,
@@ -346,10 +346,10 @@ impl Controller {
         let surge = self.amount(strategy.max_surge.as_ref(), f64::ceil);
         let unavailable = self.amount(strategy.max_unavailable.as_ref(), f64::floor);
         let pods = |controller: &Self| controller.serving + controller.broken + controller.new;
-        // New pods are made where the strategy and the quota let them.
+        // New pods are created as far as the strategy and the quota allow.
         let room = (self.wanted + surge - pods(self)).min(self.quota - pods(self));
         self.new += room.min(self.wanted - self.new).max(0);
-        // Former ones go: those first that don't serve.
+        // Previous pods are deleted, first those that don't serve.
         let excess = pods(self) - (self.wanted - unavailable);
         let broken = excess.clamp(0, self.broken);
         self.broken -= broken;
@@ -359,7 +359,7 @@ impl Controller {
 }
 
 #[test]
-fn whatever_the_quota_a_rollout_comes_to_its_end_and_costs_one_pod_at_most() {
+fn a_rollout_completes_with_any_quota_and_costs_at_most_one_pod() {
     for wanted in 1..=8 {
         for quota in wanted..=wanted + 3 {
             for broken in 0..=wanted {
@@ -391,7 +391,7 @@ fn whatever_the_quota_a_rollout_comes_to_its_end_and_costs_one_pod_at_most() {
 }
 
 #[test]
-fn a_rollout_has_failed_only_after_what_one_pod_may_take_to_start() {
+fn the_progress_deadline_covers_the_start_of_one_pod() {
     let claim = json!({"uri": "pvc://models/model.onnx"});
     let small = json!({"uri": "pvc://models/model.onnx", "maxSizeMebibytes": 1});
     let config_map = json!({"uri": "configMap://iris/model.onnx"});

@@ -1,4 +1,4 @@
-//! Schedules: when they hold, and what both engines make of them.
+//! Schedules: when they are active, and their form for both engines.
 
 mod clocks;
 mod engines;
@@ -47,7 +47,7 @@ pub(crate) fn utc(time: &str) -> Timestamp {
     format!("{time}:00Z").parse().unwrap()
 }
 
-/// From when to when a schedule holds, in UTC, as far as it begins or ends between two times.
+/// When a schedule is active between two times, in UTC.
 pub(crate) fn changes(schedule: &Value, from: &str, to: &str) -> Vec<String> {
     let schedules = schedules(std::slice::from_ref(schedule));
     let (mut now, to) = (utc(from), utc(to));

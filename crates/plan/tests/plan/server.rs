@@ -1,4 +1,4 @@
-//! What the serving container is told.
+//! The configuration of the serving container.
 
 use serde_json::{Value, json};
 use springtide_contract::env;
@@ -33,10 +33,10 @@ fn variables(model_service: &ValidatedModelService) -> Vec<(String, Option<Strin
         .collect()
 }
 
-/// What the contract names without a prefix keeps its name. Where to listen is left to the server, which
-/// knows whether its node has IPv6.
+/// Names that the contract has without a prefix are unchanged. The listen address is the server's choice, which knows
+/// whether its node has IPv6.
 #[test]
-fn the_server_is_told_by_names_that_are_its_own() {
+fn the_servers_variables_have_its_prefix() {
     let model_service = validated(json!({"model": {"uri": "configMap://iris/model.onnx"}}));
     let names: Vec<String> = variables(&model_service)
         .into_iter()
@@ -59,7 +59,7 @@ fn the_server_is_told_by_names_that_are_its_own() {
 }
 
 #[test]
-fn an_objective_is_the_default_only_where_a_target_counts_what_is_refused() {
+fn a_default_objective_needs_a_target_that_counts_rejected_requests() {
     let told = |server: Value, autoscaling: Value| {
         let model_service = validated(json!({
             "model": {"uri": "configMap://iris/model.onnx"},
@@ -100,7 +100,7 @@ fn an_objective_is_the_default_only_where_a_target_counts_what_is_refused() {
     }
 }
 
-/// The words on the right are those of `springtide-server serve --help`.
+/// The values on the right are those of `springtide-server serve --help`.
 #[test]
 fn every_execution_provider_has_the_servers_word() {
     for (provider, word) in [

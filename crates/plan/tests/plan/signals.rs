@@ -1,4 +1,4 @@
-//! What autoscalers are told to follow.
+//! The targets of autoscalers.
 
 use serde_json::{Value, json};
 use springtide_api::targets::Signal;
@@ -8,7 +8,7 @@ use springtide_plan::{
 
 use crate::support::{settings, validated, with_keda};
 
-/// Each signal with a target of its own.
+/// Each signal with another target.
 fn every_target() -> Value {
     Signal::ALL
         .into_iter()
@@ -29,7 +29,7 @@ fn scaled_object(targets: Value) -> ScaledObjectSpec {
         .unwrap()
 }
 
-/// The metrics of an HPA where the custom metrics API has everything.
+/// The metrics of an HPA if the custom metrics API has all signals.
 fn metrics(targets: Value) -> Value {
     let model_service = validated(json!({"autoscaling": {"engine": "HPA", "targets": targets}}));
     let observed = Observed {
@@ -94,7 +94,7 @@ fn no_data_is_a_failed_reading_that_keeps_the_pods() {
     assert_eq!(Some(fallback.replicas), spec.min_replica_count);
 }
 
-/// KEDA refuses a fallback beside nothing but CPU and memory.
+/// KEDA rejects a fallback if all triggers are CPU or memory.
 #[test]
 fn there_is_a_fallback_only_where_something_can_fall_back() {
     assert!(
@@ -138,7 +138,7 @@ fn an_hpa_takes_serving_signals_from_the_custom_metrics_api() {
     );
 }
 
-/// As the API server writes quantities back, so that nothing differs from what is there.
+/// The canonical quantities of the API server, so that nothing differs from the stored object.
 #[test]
 fn targets_are_canonical_quantities() {
     for (target, quantity) in [

@@ -1,4 +1,4 @@
-//! What a status says about what is observed.
+//! The status for an observed state.
 
 mod autoscaling;
 mod batching;
@@ -21,7 +21,7 @@ use springtide_plan::{Child, Observed, ValidatedModelService, desired};
 
 use crate::support::{applied, at, settings, status_of, with_engine, with_keda};
 
-/// What is observed of a ModelService with `engine` whose Deployment has `deployment_status`.
+/// The observed state of a ModelService with `engine` whose Deployment has `deployment_status`.
 fn deployed(engine: &str, deployment_status: Value) -> (ValidatedModelService, Observed) {
     let model_service = with_engine(engine);
     let mut observed = applied(&model_service, with_keda());
@@ -51,7 +51,7 @@ fn rolled_out() -> Value {
     })
 }
 
-/// Status of a Deployment of which no pod is ready yet.
+/// Status of a Deployment without a ready pod.
 fn unavailable() -> Value {
     json!({
         "observedGeneration": 1, "replicas": 2, "updatedReplicas": 2,
@@ -62,7 +62,7 @@ fn unavailable() -> Value {
     })
 }
 
-/// A pod of the ModelService as it is planned, with a status.
+/// A planned pod of the ModelService, with a status.
 fn pod(model_service: &ValidatedModelService, name: &str, status: Value) -> Pod {
     let desired = desired(model_service, &with_keda(), &settings());
     let template = desired
@@ -89,7 +89,7 @@ fn container(name: &str, ready: bool, state: Value, last_state: Value) -> Value 
     })
 }
 
-/// A pod that has served for long.
+/// A pod that has served for a long time.
 fn serving() -> Value {
     json!({
         "conditions": [
@@ -130,7 +130,7 @@ fn unknown(reason: &str) -> (String, String) {
     ("Unknown".to_owned(), reason.to_owned())
 }
 
-/// A ModelService under an HPA of which everything is as it should be.
+/// A healthy ModelService with an HPA.
 fn healthy() -> (ValidatedModelService, Observed) {
     let (model_service, mut observed) = deployed("HPA", rolled_out());
     observed.pods = vec![
@@ -150,8 +150,8 @@ fn healthy() -> (ValidatedModelService, Observed) {
     (model_service, observed)
 }
 
-/// Status of a healthy ModelService whose Deployment is to have `wanted` pods, of which `available`
-/// are, and which has further pods.
+/// Status of a healthy ModelService whose Deployment has `wanted` replicas and `available` available ones. `others` are
+/// statuses of further pods.
 fn with_pods(wanted: i32, available: i32, others: &[Value]) -> ModelServiceStatus {
     let (model_service, mut observed) = healthy();
     let deployment = observed.deployment.as_mut().unwrap();

@@ -1,4 +1,4 @@
-//! ModelServices and observations to test with.
+//! ModelServices and observed states for tests.
 
 use std::path::PathBuf;
 
@@ -24,12 +24,12 @@ pub(crate) fn settings() -> OperatorSettings {
     }
 }
 
-/// A path below this crate's folder.
+/// A path below this crate's directory.
 pub(crate) fn crate_path(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A ModelService `default/iris` with `spec` merged into the least that it needs.
+/// A ModelService `default/iris` with `spec` merged into the minimal spec.
 pub(crate) fn model_service(spec: Value) -> ModelService {
     let mut model_service = json!({
         "apiVersion": "serving.springtide.dev/v1alpha1",
@@ -83,7 +83,7 @@ pub(crate) fn kinds(desired: &Desired) -> Vec<ChildKind> {
     desired.apply.iter().map(Child::kind).collect()
 }
 
-/// What is observed once everything that is desired has been applied and nothing else has happened.
+/// The observed state after the plan was applied, without any other change.
 pub(crate) fn applied(model_service: &ValidatedModelService, mut observed: Observed) -> Observed {
     for child in desired(model_service, &observed, &settings()).apply {
         match child {
@@ -108,7 +108,7 @@ pub(crate) fn applied(model_service: &ValidatedModelService, mut observed: Obser
     observed
 }
 
-/// What a status is computed from: an observation where nothing had to be applied, or the state after an apply.
+/// Input of a status: an observed state if nothing had to be applied, or the state after an apply.
 pub(crate) trait ToApplied {
     fn to_applied(&self) -> Applied;
 }
@@ -125,14 +125,14 @@ impl ToApplied for Applied {
     }
 }
 
-/// The observation with these replies of the pods.
+/// The observed state with these replies of the pods.
 pub(crate) fn with_replies(observed: Observed, replies: &[StatusReply]) -> Applied {
     let mut applied = Applied::new(observed);
     applied.record_replies(replies.to_vec());
     applied
 }
 
-/// The status of what is observed when nothing has gone wrong.
+/// The status of an observed state without failures.
 pub(crate) fn status_of(
     model_service: &ValidatedModelService,
     applied: &impl ToApplied,
@@ -140,7 +140,7 @@ pub(crate) fn status_of(
     status_after(model_service, applied, None)
 }
 
-/// The same after this status.
+/// The same with a previous status.
 pub(crate) fn status_after(
     model_service: &ValidatedModelService,
     applied: &impl ToApplied,
@@ -165,8 +165,7 @@ pub(crate) fn requeue_at(
     springtide_plan::requeue_at(model_service, &applied.to_applied(), status, now)
 }
 
-/// Whether the table of conditions has this one: with this status and reason, or with a reason that
-/// somebody else gives.
+/// Whether the table of conditions has this one: with this status and reason, or with a reason of another controller.
 fn is_documented(condition: &Condition) -> bool {
     const TABLE: &str = include_str!("../../../../docs/reference/conditions.md");
     let mut about = "";
@@ -178,7 +177,7 @@ fn is_documented(condition: &Condition) -> bool {
         if !kind.is_empty() {
             about = kind;
         }
-        // The summary has the reasons of the others.
+        // `Ready` has the reasons of the others.
         (about == condition.type_ || about == "any" || condition.type_ == "Ready")
             && (statuses
                 .split(", ")
@@ -216,7 +215,7 @@ pub(crate) fn any_targets() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Anything that may be known of the custom metrics API.
+/// Any state of the custom metrics API.
 pub(crate) fn any_pods_metrics() -> impl Strategy<Value = PodsMetrics> {
     let listed = prop::sample::subsequence(Signal::of_server().collect::<Vec<_>>(), 0..=5)
         .prop_map(|signals| PodsMetrics::Listed(signals.into_iter().collect()));
@@ -227,7 +226,7 @@ pub(crate) fn any_pods_metrics() -> impl Strategy<Value = PodsMetrics> {
     ]
 }
 
-/// Anything that may be known of the external metrics API.
+/// Any state of the external metrics API.
 pub(crate) fn any_external_metrics() -> impl Strategy<Value = ExternalMetrics> {
     prop::sample::select(vec![
         ExternalMetrics::Absent,
@@ -236,7 +235,7 @@ pub(crate) fn any_external_metrics() -> impl Strategy<Value = ExternalMetrics> {
     ])
 }
 
-/// Anything that may be known of the platform.
+/// Any platform.
 pub(crate) fn any_platform() -> impl Strategy<Value = Platform> {
     prop::sample::select(vec![
         Platform::Kubernetes,

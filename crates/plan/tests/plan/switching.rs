@@ -1,4 +1,4 @@
-//! Never two autoscalers, also while one takes over from the other.
+//! There are never two autoscalers, not even while the engine changes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
@@ -44,7 +44,7 @@ fn the_engine_chooses_the_autoscaler() {
 }
 
 #[test]
-fn the_former_autoscaler_is_deleted_before_the_new_one_is_applied() {
+fn the_previous_autoscaler_is_deleted_before_the_new_one_is_applied() {
     use ChildKind::{HorizontalPodAutoscaler, ScaledObject};
     let scaled_by_hpa = applied(&with_engine("HPA"), with_keda());
     let scaled_by_keda = applied(&with_engine("KEDA"), with_keda());
@@ -98,7 +98,7 @@ fn an_autoscaler_that_is_being_deleted_is_waited_for_and_not_deleted_again() {
     );
 }
 
-/// KEDA is down, or was taken away before its ScaledObjects: nobody removes its finalizer.
+/// KEDA isn't running, or was uninstalled before its ScaledObjects. Nothing removes its finalizer.
 #[test]
 fn a_deletion_that_a_finalizer_holds_up_is_no_progress() {
     let deleted = |second| {
@@ -114,11 +114,11 @@ fn a_deletion_that_a_finalizer_holds_up_is_no_progress() {
         assert_eq!(reason(engine, 29), "SwitchingAutoscaler");
         assert_eq!(reason(engine, 30), "HeldByFinalizer");
     }
-    // Nothing else brings a pass about.
+    // Nothing else triggers a pass.
     let status = after("KEDA", 0);
     let again = requeue_at(&with_engine("KEDA"), &deleted(0), &status, at(0));
     assert_eq!(again, Some(at(30)));
-    // Its definition is going, with all ScaledObjects.
+    // Its CRD is being deleted, with all ScaledObjects.
     assert_eq!(reason("KEDA", 29), "Starting");
     assert_eq!(reason("KEDA", 30), "HeldByFinalizer");
     assert_eq!(
@@ -146,7 +146,7 @@ fn the_hpa_that_keda_made_is_waited_for_too() {
     );
 }
 
-/// With `engine: Auto`, once a signal needs it.
+/// With `engine: Auto`, once a signal requires it.
 #[test]
 fn keda_takes_over_when_it_comes_and_an_hpa_when_it_goes() {
     use ChildKind::{HorizontalPodAutoscaler, ScaledObject};
@@ -176,7 +176,7 @@ fn keda_takes_over_when_it_comes_and_an_hpa_when_it_goes() {
     assert_eq!(plan(&observed), (vec![ScaledObject], vec![], None));
     observed = applied(&auto, observed);
 
-    // ScaledObjects go with their definition, and the HPA that KEDA made goes after them.
+    // ScaledObjects are deleted with their CRD, and KEDA's HPA after them.
     observed.capabilities = keda(false);
     observed.scaled_object = None;
     observed.keda_horizontal_pod_autoscaler = hpa;
@@ -202,7 +202,7 @@ fn an_hpa_of_keda_for_something_else_is_not_waited_for() {
 }
 
 #[test]
-fn the_former_autoscaler_stays_where_the_new_one_cannot_be_made() {
+fn the_previous_autoscaler_is_kept_if_the_new_one_cannot_be_created() {
     let with_hpa = applied(&with_engine("HPA"), with_keda());
     let without_keda = Observed {
         capabilities: keda(false),
@@ -241,7 +241,7 @@ fn a_deletion_hits_neither_a_successor_nor_stumbles_over_a_new_status() {
     metadata.uid = Some("the-uid".to_owned());
     metadata.resource_version = Some("7".to_owned());
     let desired = desired(&with_engine("None"), &observed, &settings());
-    // No resource version: the autoscaler's own controller changes it with each status.
+    // No resource version, because the autoscaler's controller changes it with each status.
     assert_eq!(
         desired.delete,
         [Deletion {
@@ -264,7 +264,7 @@ fn without_keda_nothing_scales_and_the_status_says_so() {
     );
 }
 
-/// The HPA that KEDA makes for `iris`, as it is left after its ScaledObject.
+/// KEDA's HPA for `iris`, as it remains after its ScaledObject.
 fn left_by_keda(owners: serde_json::Value) -> Observed {
     let mut hpa = applied(&with_engine("HPA"), with_keda())
         .horizontal_pod_autoscaler
@@ -334,10 +334,10 @@ fn the_hpa_of_another_model_service_is_not_left_to_keda() {
         said.starts_with("HorizontalPodAutoscaler keda-hpa-iris, which KEDA would create, belongs to ModelService keda-hpa-iris."),
         "{said}"
     );
-    // It has nothing to do with who has another engine.
+    // A ModelService with another engine isn't concerned.
     assert_eq!(plan("HPA", &held).0, [ChildKind::HorizontalPodAutoscaler]);
 
-    // Both were made at the same time: whoever isn't the owner ends the fight.
+    // Both were created at the same time. The one that isn't the owner ends the conflict.
     let fighting = Observed {
         scaled_object: applied(&with_engine("KEDA"), with_keda()).scaled_object,
         ..held.clone()
@@ -346,7 +346,7 @@ fn the_hpa_of_another_model_service_is_not_left_to_keda() {
         plan("KEDA", &fighting),
         (vec![], vec![ChildKind::ScaledObject], None)
     );
-    // What scaled before goes on.
+    // The previous autoscaler is kept.
     let with_hpa = Observed {
         horizontal_pod_autoscaler: applied(&with_engine("HPA"), with_keda())
             .horizontal_pod_autoscaler,
@@ -360,7 +360,7 @@ fn the_hpa_of_another_model_service_is_not_left_to_keda() {
         "{said}"
     );
 
-    // And the other one, once KEDA has made it.
+    // The same for the other one, once KEDA has created it.
     let mut of_keda = applied(&with_engine("HPA"), with_keda());
     let metadata = &mut of_keda.horizontal_pod_autoscaler.as_mut().unwrap().metadata;
     metadata.owner_references = serde_json::from_value(json!([{
@@ -376,9 +376,9 @@ fn the_hpa_of_another_model_service_is_not_left_to_keda() {
     assert!(said.contains("belongs to ScaledObject x"), "{said}");
 }
 
-/// A ScaledObject of a ModelService that was deleted and made anew, while KEDA isn't running.
+/// A ScaledObject of a deleted ModelService of the same name, while KEDA isn't running.
 #[test]
-fn a_former_scaled_object_that_a_finalizer_holds_is_not_to_be_deleted_again() {
+fn a_previous_scaled_object_held_by_a_finalizer_is_not_deleted_again() {
     let going = |second| {
         let mut observed = applied(&with_engine("KEDA"), with_keda());
         let metadata = &mut observed.scaled_object.as_mut().unwrap().metadata;

@@ -1,4 +1,4 @@
-//! Specs that an older CRD may have let through.
+//! Specs that an older CRD may have allowed.
 
 use serde_json::{Value, json};
 use springtide_api::ModelService;
@@ -149,8 +149,7 @@ fn metadata_that_an_api_server_always_sets_is_required() {
     );
 }
 
-/// On the engine that is named: what Auto becomes depends on the cluster, and what is paid for
-/// mustn't.
+/// Only for a named engine. What Auto resolves to depends on the cluster, and the costs must not.
 #[test]
 fn the_greatest_number_of_pods_depends_on_the_engine() {
     let observed = with_keda();
@@ -211,7 +210,7 @@ fn the_last_valid_spec_stays_in_force_and_its_status_says_so() {
 }
 
 #[test]
-fn the_status_of_a_bad_spec_says_what_is_wrong_and_keeps_the_rest() {
+fn the_status_of_an_invalid_spec_has_the_error_and_keeps_the_rest() {
     let model_service = model_service(json!({"replicas": 3}));
     let invalid = ValidatedModelService::try_from(&model_service).unwrap_err();
     let previous = springtide_api::ModelServiceStatus {

@@ -18,7 +18,7 @@ fn is_followed(at_rest: i32, request: &str, percent: i32) -> bool {
 }
 
 #[test]
-fn memory_is_followed_where_what_is_at_rest_is_clearly_below_the_target() {
+fn memory_is_followed_if_memory_at_rest_is_clearly_below_the_target() {
     for (at_rest, request, percent, expected) in [
         // 80 % of 512 MiB are 410, nine tenths of which are 369.
         (368, "512Mi", 80, true),
@@ -69,7 +69,7 @@ fn the_request_that_would_do_is_one_that_people_write() {
 }
 
 #[test]
-fn what_is_said_is_rounded_up_and_bounded() {
+fn reported_memory_is_rounded_up_and_bounded() {
     assert_eq!(in_steps(0), 0);
     assert_eq!(in_steps(1), 4);
     assert_eq!(in_steps(4 << 20), 4);

@@ -16,7 +16,7 @@ fn amounts(map: &BTreeMap<String, Quantity>) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn what_is_set_moves_what_is_not() {
+fn omitted_values_derive_from_set_ones() {
     for (resources, requests, limits) in [
         (json!({}), ["500m", "512Mi"], ["2", "2Gi"]),
         (
@@ -85,7 +85,7 @@ fn devices_have_any_name_and_one_amount() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_resources_are_rejected() {
     let name = |name: &str| name.to_owned();
     for (resources, expected) in [
         (
@@ -144,7 +144,7 @@ fn map(cpu: Option<&String>, memory: Option<&String>) -> Value {
 
 proptest! {
     #[test]
-    fn a_request_is_at_most_its_limit_and_what_is_set_stays(
+    fn requests_are_at_most_limits_and_set_values_are_kept(
         [cpu_request, cpu_limit, memory_request, memory_limit] in
             [any_amount(), any_amount(), any_amount(), any_amount()],
     ) {

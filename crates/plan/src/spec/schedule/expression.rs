@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn keda_is_given_numbers_lists_and_ranges() {
+    fn keda_gets_numbers_lists_and_ranges() {
         for (written, given) in [
             ("0 8 * * *", "0 8 * * *"),
             ("0 8 * * 1-5", "0 8 * * 1-5"),
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keda_is_given_means_the_same() {
+    fn kedas_expression_is_equivalent() {
         for text in [
             "0 8 13 * 5",
             "0 8 */10 * 1",
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_says_what_to_write() {
+    fn errors_say_what_to_write() {
         for (text, message) in [
             ("0 8 * *", "five fields"),
             ("0 0 8 * * *", "five fields"),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_rarely_or_hourly_is_taken() {
+    fn rare_and_hourly_expressions_are_valid() {
         for text in ["0 0 29 2 *", "0 * * * *", "0,30 0-11 * * *", "0-23 8 * * *"] {
             expression(text);
         }

@@ -16,11 +16,11 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
         let mode = context.model_service.server().batching.mode;
         return ConditionResult::no(
             BatchingReason::SentinelMismatch.name(),
-            format!("{mismatch} {}", what_follows(mode)),
+            format!("{mismatch} {}", consequence(mode)),
         );
     }
     let Some(batching) = &model.batching else {
-        return ConditionResult::unknown(Reason::NotReported, why_nothing_is_known(context));
+        return ConditionResult::unknown(Reason::NotReported, unknown_cause(context));
     };
     let how = if batching.enabled {
         "Requests share batches"
@@ -33,7 +33,7 @@ pub(super) fn evaluate(context: &StatusContext<'_>) -> ConditionResult {
     )
 }
 
-const fn what_follows(mode: BatchingMode) -> &'static str {
+const fn consequence(mode: BatchingMode) -> &'static str {
     match mode {
         BatchingMode::Auto => {
             "Each request runs alone until spec.model names another file. Export the model so that the outputs of a row don't depend on other rows. If the difference is harmless, set spec.server.batching.mode to Always to share batches again."
@@ -47,7 +47,7 @@ const fn what_follows(mode: BatchingMode) -> &'static str {
     }
 }
 
-fn why_nothing_is_known(context: &StatusContext<'_>) -> String {
+fn unknown_cause(context: &StatusContext<'_>) -> String {
     let replies = context.applied.replies();
     if replies.contains(&StatusReply::Unreachable) {
         format!(

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generated_names_are_told_from_others() {
+    fn generated_names_are_recognized() {
         for word in [
             "iris-6d9c7d8f6c-x7kzb",
             "iris-6d9c7d8f6c-",
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_what_was_written() {
+    fn a_rejection_names_the_field() {
         for (message, expected) in [
             (
                 "pods \"iris-6d9c7d8f6c-x7kzb\" is forbidden: exceeded quota: q, requested: limits.cpu=2, used: limits.cpu=0, limited: limits.cpu=1",

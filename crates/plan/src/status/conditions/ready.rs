@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_false_speaks_before_what_is_unknown() {
+    fn false_results_precede_unknown_ones() {
         let yes = ConditionResult::yes("Fine", "fine");
         let no = ConditionResult::no("Broken", "broken");
         let unknown = ConditionResult::unknown("Pending", "pending");

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_give_is_a_reason_or_none() {
+    fn invalid_reasons_of_others_are_replaced() {
         for reason in [
             "FailedGetScale",
             "a",

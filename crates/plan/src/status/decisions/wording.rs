@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_one_decimal_at_most() {
+    fn numbers_have_at_most_one_decimal() {
         for (thousandths, text) in [
             (0, "0"),
             (49, "0"),

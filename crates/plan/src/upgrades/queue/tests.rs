@@ -22,7 +22,7 @@ fn begun(max_concurrent: u16, pause_on_failure: bool, stages: &[Stage]) -> Upgra
 }
 
 #[test]
-fn places_are_given_in_order_and_each_is_told() {
+fn slots_are_granted_in_order_and_each_is_requeued() {
     let mut upgrades = begun(2, true, &[HEALTHY; 4]);
     assert_eq!(upgrades.take_requeued(), [0, 1]);
     assert_eq!(
@@ -87,7 +87,7 @@ fn a_place_that_is_not_taken_goes_to_the_next() {
 }
 
 #[test]
-fn what_would_get_stuck_waits_and_says_why() {
+fn upgrades_that_could_not_complete_wait_with_a_reason() {
     let unfit = [UpgradeReadiness::Unavailable, UpgradeReadiness::Paused].map(Stage::Waiting);
     let mut upgrades = begun(5, true, &unfit);
     assert!(upgrades.take_requeued().is_empty());
@@ -126,7 +126,7 @@ fn without_a_pause_a_failure_takes_no_place() {
 }
 
 #[test]
-fn what_a_former_upgrade_broke_goes_first() {
+fn failed_upgrades_go_first() {
     let broken = Stage::Waiting(UpgradeReadiness::Failed);
     let rolling = Stage::Waiting(UpgradeReadiness::Rolling);
     let mut upgrades = begun(2, true, &[HEALTHY, broken, rolling]);

@@ -1,19 +1,19 @@
-//! What holds for every history.
+//! Properties of all histories.
 
 use proptest::prelude::*;
 
 use super::{Bed, reads};
 
-/// What happens next.
+/// The next event.
 #[derive(Debug, Clone, Copy)]
 enum Next {
-    /// The HPA decides.
+    /// The HPA scales.
     Scales(i32),
-    /// The HPA looks and changes nothing.
+    /// The HPA syncs and doesn't scale.
     Syncs,
-    /// Somebody sets the number of pods.
+    /// A user sets the replicas.
     ByHand(i32),
-    /// The operator looks.
+    /// A pass of the operator.
     Looks,
 }
 
@@ -26,7 +26,7 @@ fn next() -> impl Strategy<Value = Next> {
     ]
 }
 
-/// Lets it all happen, 15 s after one another. `sleepless`: the operator looks after each.
+/// Runs the history with 15 s between events. `sleepless`: there is a pass after each event.
 fn run(history: Vec<Next>, sleepless: bool) -> (Bed, Vec<(i32, i32)>) {
     let mut bed = Bed::hpa();
     let (mut number, mut last_scale_time) = (2, None);
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_looks_now_and_then_ends_at_the_present_number(
+    fn occasional_passes_end_at_the_present_replicas(
         history in prop::collection::vec(next(), 0..30)
     ) {
         let (mut bed, changes) = run(history, false);
@@ -76,7 +76,7 @@ proptest! {
         }
         for pair in bed.decisions().windows(2) {
             prop_assert!(pair[0].time > pair[1].time);
-            // A change that wasn't seen is left out only where the next one undid it.
+            // An unobserved change is omitted only if the next one reverted it.
             prop_assert!(pair[0].from == pair[1].to || pair[0].to == pair[1].to);
         }
     }

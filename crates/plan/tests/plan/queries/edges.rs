@@ -1,4 +1,4 @@
-//! What the queries read at their edges, in the engine that Prometheus itself evaluates them with.
+//! Edge cases of the queries, evaluated by Prometheus' own engine.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +12,10 @@ use super::{
     scraped::{Pod, Prometheus},
 };
 
-/// What `signal` asks for, of one pod.
+/// The target of a signal, per pod.
 const TARGET: i32 = 20;
 
-/// What was read at each second, where there was data.
+/// The readings at each second, if there was data.
 pub(super) type Reads = BTreeMap<i64, Option<f64>>;
 
 pub(super) fn reads(
@@ -47,20 +47,20 @@ fn during(reads: &Reads, when: impl RangeBounds<i64>) -> Reads {
         .collect()
 }
 
-/// Without the seconds at which there was no data.
+/// Without the seconds that had no data.
 fn with_data(mut reads: Reads) -> Reads {
     reads.retain(|_, read| read.is_some());
     reads
 }
 
-/// Signals, each with Prometheus scraping every 5 and every 15 seconds.
+/// Signals, with scrape intervals of 5 and of 15 seconds.
 fn at_both_intervals(signals: [Signal; 2]) -> impl Iterator<Item = (Signal, i64)> {
     signals
         .into_iter()
         .flat_map(|signal| [(signal, 5), (signal, 15)])
 }
 
-/// Three pods, each of which gets 33 requests in a second, scraped at different times.
+/// Three pods, each with 33 requests per second, scraped at different times.
 pub(super) fn three() -> Prometheus {
     let arrived = |second| 33.0 * second as f64;
     Prometheus {
@@ -74,7 +74,7 @@ pub(super) fn three() -> Prometheus {
     }
 }
 
-/// The signals that are sums of what 33 requests a second are for each of three pods.
+/// The signals that are sums, with their targets for 33 requests per second at each of three pods.
 pub(super) const SUMS: [Signal; 2] = [Signal::RequestsPerSecond, Signal::LoadPercent];
 
 /// The signals that are sums of gauges.
@@ -88,23 +88,23 @@ fn pods_are_summed_up() {
     }
 }
 
-/// Its data is on a volume that goes with its pod, so it begins with nothing. What was lost once:
-/// with the first pod's rate and without the others', three pods read as one.
+/// Its data is on a volume of its pod, so it starts empty. This covers a regression: with only the first pod's rate,
+/// three pods read as one.
 #[test]
-fn no_pod_goes_when_prometheus_begins_anew() {
+fn no_pod_is_removed_when_prometheus_starts_empty() {
     for signal in SUMS {
         let mut prometheus = three();
         prometheus.away = 0..42;
         let reads = reads("anew", &prometheus, signal, 42..80);
         let first = *reads.iter().find(|(_, read)| read.is_some()).unwrap().0;
         assert!(first <= 52, "{reads:?}");
-        // One pod's 33 and two on target, at least.
+        // One pod's 33, and at least two pods on target.
         assert_within(&during(&reads, first..), 72.9, 99.1);
     }
 }
 
 #[test]
-fn no_pod_goes_by_its_queue_when_prometheus_begins_anew_or_is_back() {
+fn no_pod_is_removed_by_its_queue_when_prometheus_starts_empty_or_returns() {
     for signal in GAUGES {
         for away in [0..150, 60..160] {
             let (back, mut prometheus) = (away.end, three());
@@ -120,7 +120,7 @@ fn no_pod_goes_by_its_queue_when_prometheus_begins_anew_or_is_back() {
     }
 }
 
-/// The quantile of an idle pod isn't that of all.
+/// The quantile of an idle pod isn't that of all pods.
 #[test]
 fn an_idle_pod_that_is_read_first_is_no_p95_of_zero() {
     let mut prometheus = three();
@@ -140,7 +140,7 @@ fn an_idle_pod_that_is_read_first_is_no_p95_of_zero() {
 }
 
 #[test]
-fn no_pod_goes_when_prometheus_is_back() {
+fn no_pod_is_removed_when_prometheus_returns() {
     for (signal, away) in SUMS
         .into_iter()
         .flat_map(|signal| [(signal, 60..75), (signal, 60..300)])
@@ -212,7 +212,7 @@ fn no_traffic_is_zero() {
     }
 }
 
-/// It is a target before it can be scraped, and has one reading before it has two.
+/// A new pod is a target before its first scrape, and has one reading before two.
 #[test]
 fn a_pod_that_starts_brings_no_other() {
     for signal in SUMS {
@@ -229,7 +229,7 @@ fn a_pod_that_starts_brings_no_other() {
     }
 }
 
-/// Pods, and at [`MOVED`] some more, which started a little before and take load over.
+/// Pods, and from [`MOVED`] on some new ones, which started shortly before and take load over.
 fn handover(interval: i64, mut pods: Vec<Pod>, names: &[&'static str]) -> Prometheus {
     for (offset, name) in names.iter().enumerate() {
         pods.push(Pod {
@@ -245,7 +245,7 @@ fn handover(interval: i64, mut pods: Vec<Pod>, names: &[&'static str]) -> Promet
     }
 }
 
-/// When load moves from pods to others.
+/// When load moves from old pods to new ones.
 const MOVED: i64 = 120;
 
 fn three_until_moved() -> Vec<Pod> {
@@ -261,7 +261,7 @@ fn since_moved(second: i64) -> f64 {
     33.0 * (second - MOVED).max(0) as f64
 }
 
-/// All at once: the new pods take the load over, and the old ones are gone.
+/// All at once: the new pods take the load over, and the old ones are deleted.
 #[test]
 fn a_rollout_brings_no_pod() {
     for (signal, interval) in at_both_intervals(SUMS) {
@@ -272,7 +272,7 @@ fn a_rollout_brings_no_pod() {
     }
 }
 
-/// The model is loaded long after the server has started, and its series begin then.
+/// The model is loaded long after the server has started. Its series start then.
 #[test]
 fn a_rollout_of_pods_that_load_for_long_brings_no_pod() {
     for (signal, interval) in at_both_intervals(SUMS) {
@@ -299,7 +299,7 @@ fn a_scale_up_brings_no_more_pods_than_it_should() {
     }
 }
 
-/// A pod that is gone leaves its reading in a range, at its full height.
+/// The last reading of a deleted pod stays in a range.
 #[test]
 fn gauges_of_pods_that_are_gone_do_not_count() {
     for (signal, interval) in at_both_intervals(GAUGES) {
@@ -314,7 +314,7 @@ fn gauges_of_pods_that_are_gone_do_not_count() {
     }
 }
 
-/// A pod of another service is scraped where one of this was.
+/// A pod of another Service is scraped at the address of a previous pod of this one.
 #[test]
 fn an_address_that_another_pod_has_now_counts_no_pod() {
     for signal in SUMS {
@@ -324,7 +324,7 @@ fn an_address_that_another_pod_has_now_counts_no_pod() {
             address: "b",
             there: 82..i64::MAX,
             models: vec![],
-            // Never scraped with success: only its target is known.
+            // Never scraped successfully: only its target is known.
             unread: 0..i64::MAX,
             ..Pod::old("other", 2, |_| 0.0)
         });
@@ -369,7 +369,7 @@ fn requests_without_an_answer_have_no_p95() {
     assert!(reads.values().all(Option::is_none), "{reads:?}");
 }
 
-/// Four times as much from one second to the next.
+/// Four times the load from one second to the next.
 #[test]
 fn a_jump_is_read_with_the_next_scrapes() {
     for signal in SUMS {

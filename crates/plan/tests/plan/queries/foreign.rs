@@ -1,4 +1,4 @@
-//! What pods export that aren't the ModelService's, or that are and lie.
+//! Exports of foreign pods, and false exports of the ModelService's own pods.
 
 use springtide_api::targets::Signal;
 
@@ -7,7 +7,7 @@ use super::{
     scraped::{Pod, Prometheus},
 };
 
-/// What a reading can be multiplied with to be none that can be, with a name for the pod that does.
+/// Factors that make a reading implausible, with a name for the pod.
 const LIES: [(&str, f64); 5] = [
     ("m", -1.0),
     ("n", -1e6),
@@ -16,7 +16,7 @@ const LIES: [(&str, f64); 5] = [
     ("r", 1e8),
 ];
 
-/// Three pods that are busy in every way.
+/// Three pods that are busy by all signals.
 fn busy() -> Prometheus {
     let mut prometheus = three();
     for pod in &mut prometheus.pods {
@@ -25,8 +25,8 @@ fn busy() -> Prometheus {
     prometheus
 }
 
-/// Pods with all labels that a pod writes itself, of a ModelService that isn't theirs: one of another
-/// namespace, named alike, and in its own namespace another ModelService's and one that no Deployment made.
+/// Pods with forged labels of another ModelService. One has the same name in another namespace. In the same namespace,
+/// one belongs to another ModelService, and one to no Deployment.
 fn foreign(name: &'static str, lie: f64) -> [Pod; 3] {
     [
         ("evil", "iris-6d4b75cb6d"),
@@ -43,7 +43,7 @@ fn foreign(name: &'static str, lie: f64) -> [Pod; 3] {
 }
 
 #[test]
-fn what_others_export_changes_nothing() {
+fn exports_of_foreign_pods_change_nothing() {
     let mut attacked = busy();
     let plausible = [("a", 1.0), ("z", 0.0)];
     for (name, lie) in LIES.into_iter().chain(plausible) {
@@ -57,9 +57,9 @@ fn what_others_export_changes_nothing() {
     }
 }
 
-/// Nor do they stand for its pods where none of those is scraped.
+/// Nor do they count if none of the own pods is scraped.
 #[test]
-fn what_others_export_is_no_data() {
+fn exports_of_foreign_pods_are_no_data() {
     let mut prometheus = busy();
     for pod in &mut prometheus.pods {
         pod.unread = 0..i64::MAX;
@@ -71,9 +71,9 @@ fn what_others_export_is_no_data() {
     }
 }
 
-/// A pod of its own that exports what can't be hides its own load, and changes no other's.
+/// A pod that exports implausible values hides only its own load.
 #[test]
-fn what_no_pod_can_do_is_no_reading() {
+fn implausible_values_are_no_readings() {
     for signal in SUMS.into_iter().chain(GAUGES) {
         let mut prometheus = busy();
         for (name, lie) in LIES {

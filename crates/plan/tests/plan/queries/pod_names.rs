@@ -1,4 +1,4 @@
-//! Which names of pods the queries match.
+//! Which pod names the queries match.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,17 @@ use regex::Regex;
 
 use super::queries_of;
 
-/// The hash of the longest templates' and of short ones.
+/// Hashes of the maximum length, and short ones.
 const HASHES: [&str; 4] = ["6d4b75cb6d", "5b8f9c7d6", "7", "z2456789bc"];
 
-/// The name of a Deployment's pod: of the ReplicaSet's, with a dash, what comes before character 58, and five
-/// more.
+/// The name of a Deployment's pod: the ReplicaSet's name with a dash, truncated to 58 characters, and five random ones.
 fn pod(deployment: &str, hash: &str) -> String {
     let mut name = format!("{deployment}-{hash}-");
     name.truncate(58);
     name + "x7k2p"
 }
 
-/// The expression in a ModelService's queries, as PromQL anchors it.
+/// The expression of a ModelService's queries, anchored like in PromQL.
 fn expression(name: &str) -> Regex {
     let query = queries_of("default", name, 15, 1)
         .remove("queueSize")
@@ -39,7 +38,7 @@ fn every_pod_of_a_deployment_is_matched_whatever_its_length() {
     }
 }
 
-/// Names that begin alike, of ModelServices in one namespace.
+/// Names with a common prefix, of ModelServices in one namespace.
 #[test]
 fn no_pod_of_another_is() {
     for length in 1..=52 {

@@ -1,45 +1,45 @@
-//! What a Prometheus has scraped of some pods, and what its own engine reads in it.
+//! A Prometheus that has scraped pods, and its engine's results.
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, ops::Range, process::Command};
 
 use serde_json::{Value, json};
 
-/// Labels that the server puts on its series.
+/// Labels of the server's series.
 const LABELS: &str = r#"modelservice="iris",modelservice_namespace="default""#;
 
-/// Time that each request takes of its pod: a request per second is one percent of load.
+/// Time per request at its pod: one request per second is one percent of load.
 const SECONDS_PER_REQUEST: f64 = 0.01;
 
 /// A pod, with times in seconds.
 pub(super) struct Pod {
     pub(super) name: &'static str,
-    /// What the name begins with: its ReplicaSet's, where a Deployment made it.
+    /// Prefix of the pod's name: its ReplicaSet's name, if it has one.
     pub(super) replica_set: &'static str,
     pub(super) namespace: &'static str,
-    /// What the server, or who poses as one, multiplies its readings with.
+    /// Factor of the exported readings.
     pub(super) lie: f64,
-    /// Where it is scraped.
+    /// Scraped address.
     pub(super) address: &'static str,
-    /// Names of the models that it serves, and while it does.
+    /// Names of its models, and when they are served.
     pub(super) models: Vec<(&'static str, Range<i64>)>,
     /// When the server started.
     pub(super) started: i64,
-    /// While Prometheus knows it.
+    /// When it is a target of Prometheus.
     pub(super) there: Range<i64>,
     /// When its scrapes fail.
     pub(super) unread: Range<i64>,
-    /// How long after each full interval it is scraped.
+    /// Offset of its scrapes from full intervals.
     pub(super) offset: i64,
     /// Requests that have arrived by a time.
     pub(super) arrived: fn(i64) -> f64,
-    /// Of them those that were answered.
+    /// Fraction of them with a response.
     pub(super) answered: f64,
-    /// Rows that wait, and requests that are active.
+    /// Waiting rows and active requests.
     pub(super) waiting: f64,
 }
 
 impl Pod {
-    /// One that has been there for long, and always will be.
+    /// A pod that runs during the whole test.
     pub(super) fn old(name: &'static str, offset: i64, arrived: fn(i64) -> f64) -> Self {
         Self {
             name,
@@ -68,7 +68,7 @@ pub(super) struct Prometheus {
 }
 
 impl Prometheus {
-    /// What `query` gives at each second of `when`, where it gives anything.
+    /// The result of `query` at each second of `when`, if it has one.
     pub(super) fn reads(
         &self,
         test: &str,
@@ -82,7 +82,7 @@ impl Prometheus {
             .iter()
             .flat_map(|pod| self.series(pod, when.end))
             .collect();
-        // It prints what it reads where that isn't what was expected, so nothing is.
+        // promtool prints the readings only if they differ from the expectation. So nothing is expected.
         let expected: Vec<_> = when
             .clone()
             .map(|second| json!({"expr": query, "eval_time": format!("{second}s")}))
@@ -140,7 +140,7 @@ impl Prometheus {
             of_server("process_start_time_seconds", "", &|_| {
                 Some(pod.started as f64)
             }),
-            // Of requests that named no model.
+            // Requests without a model.
             of_server("ml_requests_received_total", no_model, &|_| Some(0.0)),
             of_server("ml_offered_load_seconds_total", no_model, &|_| Some(0.0)),
             of_server("ml_queue_size", no_model, &|_| Some(0.0)),
@@ -175,8 +175,8 @@ impl Prometheus {
         series
     }
 
-    /// Samples in promtool's notation, one a second: `value` of those that are scraped, by whether the
-    /// scrape succeeds. What is no longer there is marked as stale, as Prometheus does.
+    /// Samples in promtool's notation, one per second: `value` while the scrapes succeed. Missing series are marked as
+    /// stale, as in Prometheus.
     fn values(&self, pod: &Pod, end: i64, value: &dyn Fn(i64, bool) -> Option<f64>) -> String {
         let mut values = String::new();
         let mut present = false;
@@ -207,7 +207,7 @@ impl Prometheus {
     }
 }
 
-/// A duration as Prometheus writes it, such as `1m5s`.
+/// A duration in Prometheus' notation, such as `1m5s`.
 fn seconds(duration: &str) -> i64 {
     let (minutes, seconds) = duration.split_once('m').unwrap_or(("0", duration));
     let seconds = seconds.trim_end_matches('s');

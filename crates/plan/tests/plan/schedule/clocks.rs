@@ -1,10 +1,10 @@
-//! Days on which the clocks change, in both hemispheres.
+//! Clock changes in both hemispheres.
 
 use crate::schedule::{changes, window};
 
 #[test]
 fn a_day_shift_keeps_its_times_when_the_clocks_change() {
-    // Berlin turns on 2027-03-28 from +1 to +2; Sydney on 2027-04-04 from +11 to +10.
+    // Berlin changes from +1 to +2 on 2027-03-28. Sydney changes from +11 to +10 on 2027-04-04.
     let berlin = window("0 8 * * *", "0 18 * * *", "Europe/Berlin");
     assert_eq!(
         changes(&berlin, "2027-03-27T00:00", "2027-03-29T00:00"),
@@ -42,7 +42,7 @@ fn a_night_shift_is_an_hour_shorter_or_longer() {
 
 #[test]
 fn an_hour_that_the_clocks_skip_is_over_at_once() {
-    // 02:30 isn't on 2027-03-28 in Berlin, nor on 2027-10-03 in Sydney.
+    // 02:30 doesn't exist on 2027-03-28 in Berlin, nor on 2027-10-03 in Sydney.
     for (zone, from, to, gap) in [
         (
             "Europe/Berlin",
@@ -63,8 +63,8 @@ fn an_hour_that_the_clocks_skip_is_over_at_once() {
         assert_eq!(ends.last(), Some(&format!("to {gap}")), "{zone}");
         let both = changes(&window("15 2 * * *", "45 2 * * *", zone), from, to);
         assert_eq!(both, Vec::<String>::new(), "{zone}");
-        // What begins in the gap and ends with it has no length; what ends in it and begins again with
-        // it has no break.
+        // A window that starts in the gap and ends with it is empty. One that ends in the gap and starts again with it
+        // has no break.
         let none = changes(&window("30 2 * * *", "0 3 * * *", zone), from, to);
         assert_eq!(none, Vec::<String>::new(), "{zone}");
         let whole = changes(&window("0 3 * * *", "30 2 * * *", zone), from, to);
@@ -74,7 +74,7 @@ fn an_hour_that_the_clocks_skip_is_over_at_once() {
 
 #[test]
 fn a_time_that_the_clocks_show_twice_counts_the_second_time() {
-    // 02:30 is twice on 2027-10-31 in Berlin, at 00:30 and 01:30 UTC.
+    // 02:30 occurs twice on 2027-10-31 in Berlin, at 00:30 and 01:30 UTC.
     let day = ("2027-10-30T12:00", "2027-10-31T05:00");
     let berlin = |start, end| changes(&window(start, end, "Europe/Berlin"), day.0, day.1);
     assert_eq!(berlin("30 2 * * *", "0 10 * * *"), ["from 10-31T01:30"]);
@@ -116,7 +116,7 @@ fn half_an_hour_is_a_change_of_the_clocks_too() {
 }
 
 #[test]
-fn midnight_may_be_what_the_clocks_skip() {
+fn the_clocks_may_skip_midnight() {
     // Santiago: 2027-09-05 begins at 01:00, at 04:00 UTC.
     assert_eq!(
         changes(

@@ -1,4 +1,4 @@
-//! What both engines make of schedules.
+//! Schedules with both engines.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn an_hpas_minimum_moves_two_syncs_ahead_of_the_start_and_at_the_end() {
 }
 
 #[test]
-fn a_policy_that_looks_back_further_moves_an_hpas_minimum_earlier() {
+fn a_policy_with_a_longer_period_moves_an_hpas_minimum_earlier() {
     let with_period = |seconds: i32| {
         validated(json!({"autoscaling": {
             "engine": "HPA",
@@ -147,7 +147,7 @@ fn keda_gets_a_trigger_for_each_schedule_and_keeps_its_minimum() {
 }
 
 #[test]
-fn keda_is_told_the_dates_while_the_clocks_skip_a_boundary() {
+fn keda_gets_dates_while_the_clocks_skip_a_boundary() {
     let told = |start: &str, end: &str, at: &str| {
         let model_service = scheduled("KEDA", &[window(start, end, "Europe/Berlin")]);
         let trigger = &cron_triggers(&model_service, utc(at))[0]["metadata"];
@@ -171,10 +171,10 @@ fn keda_is_told_the_dates_while_the_clocks_skip_a_boundary() {
         ["0 22 27 3 *", "0 3 28 3 *"]
     );
     assert_eq!(told(start, end, "2027-03-28T01:00"), [start, end]);
-    // Both are skipped: KEDA leaves out both.
+    // Both are skipped, and KEDA skips both.
     let (start, end) = ("15 2 * * *", "45 2 * * *");
     assert_eq!(told(start, end, "2027-03-27T12:00"), [start, end]);
-    // One is skipped and falls together with the other: KEDA takes no window without length.
+    // One is skipped and coincides with the other. KEDA rejects empty windows.
     assert_eq!(
         told("30 2 * * *", "0 3 * * *", "2027-03-27T12:00"),
         ["0 3 28 3 *", "1 3 28 3 *"]

@@ -1,12 +1,12 @@
-//! What KEDA's own code says: `keda_cron.txt` is what KEDA 2.21's rule, over its cron library
-//! (robfig/cron 3.0.1), said of each minute of 2027, printed by `keda_cron.go`.
+//! Comparison with KEDA's own code. `keda_cron.txt` has the results of KEDA 2.21's rule with its cron library
+//! (robfig/cron 3.0.1) for each minute of 2027, printed by `keda_cron.go`.
 
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::json;
 
 use crate::schedule::{changes, oracle, utc};
 
-/// Zone, start, end, the days that were looked at, and the changes.
+/// Time zone, start, end, days, and the changes.
 const CASES: &str = include_str!("keda_cron.txt");
 
 struct Case<'a> {

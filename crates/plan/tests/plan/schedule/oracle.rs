@@ -1,4 +1,4 @@
-//! When cron expressions come, found by looking at every minute: slow, and too simple to be wrong.
+//! Occurrences of cron expressions by checking every minute: slow, and too simple to be wrong.
 
 use k8s_openapi::jiff::{
     SignedDuration, Timestamp, ToSpan,
@@ -8,7 +8,7 @@ use k8s_openapi::jiff::{
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
-/// A start or an end: when it comes, the time it names, and whether it is a start.
+/// A start or an end: its time, its civil time, and whether it is a start.
 type Event = (Timestamp, DateTime, bool);
 
 fn has(field: &str, value: i8) -> bool {
@@ -19,7 +19,7 @@ fn has(field: &str, value: i8) -> bool {
         })
 }
 
-/// Whether an expression of numbers, lists and ranges has a day.
+/// Whether an expression of numbers, lists and ranges matches a day.
 fn has_day(expression: &str, date: Date) -> bool {
     let fields = expression.split(' ').collect::<Vec<_>>();
     let of_month = has(fields[2], date.day());
@@ -37,8 +37,8 @@ fn has_time(expression: &str, time: DateTime) -> bool {
     has(fields[0], time.minute()) && has(fields[1], time.hour()) && has_day(expression, time.date())
 }
 
-/// Whether KEDA's cron scaler is active. As in `pkg/scalers/cron_scaler.go` of KEDA 2.21, with the
-/// minutes whose civil time an expression has as its times: those that the clocks skip are none.
+/// Whether KEDA's cron scaler is active, as in `pkg/scalers/cron_scaler.go` of KEDA 2.21. Its times are the minutes
+/// whose civil time the expression matches: skipped times aren't among them.
 pub(crate) fn keda(start: &str, end: &str, zone: &TimeZone, now: Timestamp) -> bool {
     let next = |expression| next(expression, zone, now);
     match (next(start), next(end)) {
@@ -68,7 +68,7 @@ fn minutes(from: Timestamp, to: Timestamp) -> impl Iterator<Item = Timestamp> {
     std::iter::successors(Some(from), |at| Some(*at + MINUTE)).take_while(move |at| *at < to)
 }
 
-/// Whether a daily schedule holds, for every minute between two times. What the clocks skip comes when they do.
+/// Whether a daily schedule is active, for every minute between two times. Skipped times occur at the clock change.
 pub(crate) fn holds(
     (start, end): (&str, &str),
     zone: &TimeZone,
@@ -76,10 +76,10 @@ pub(crate) fn holds(
 ) -> Vec<(Timestamp, bool)> {
     let mut events = Vec::<Event>::new();
     let mut expected = zone.to_datetime(from);
-    // A day has 25 hours at most, or 26 at Troll.
+    // A day has at most 25 hours, or 26 at Troll.
     for at in minutes(from, to + SignedDuration::from_hours(26)) {
         let time = zone.to_datetime(at);
-        // In a jump ahead, the times between come now; after one back, time goes on from there.
+        // At a change forward, the skipped times occur now. After a change back, time continues from there.
         let mut shown = expected.min(time);
         while shown <= time {
             for (expression, is_start) in [(start, true), (end, false)] {

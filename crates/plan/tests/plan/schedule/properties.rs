@@ -1,4 +1,4 @@
-//! What holds for every schedule, in every zone, around every change of the clocks.
+//! Properties of all schedules, in all time zones, around all clock changes.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use proptest::prelude::*;
@@ -22,13 +22,13 @@ const ZONES: [&str; 9] = [
     "Antarctica/Troll",
 ];
 
-/// A zone of the database that the plan has, too.
+/// A time zone, which the plan's database also has.
 fn zone(name: &str) -> TimeZone {
     jiff::tz::TimeZoneDatabase::bundled().get(name).unwrap()
 }
 
 prop_compose! {
-    /// A schedule of a few hours, on all days or some, most often at night, when clocks change.
+    /// A schedule of a few hours, on all or some days, mostly at night, when clocks change.
     fn any_schedule()(
         start in prop_oneof![3 => 0..4 * 60i32, 1 => 0..24 * 60i32],
         minutes in prop_oneof![1 => 1..180i32, 1 => 1..24 * 60i32],
@@ -58,7 +58,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    /// A moment within three days of a change of a zone's clocks, or in the middle of nothing.
+    /// A time within three days of a clock change, or any other time.
     fn moment(name: String)(
         year in 2026..2032i32,
         change in 0..4usize,
@@ -81,7 +81,7 @@ fn schedule_and_moment() -> impl Strategy<Value = (Value, Timestamp)> {
     })
 }
 
-/// Start and end of the cron trigger that is planned at a time.
+/// Start and end of the planned cron trigger at a time.
 fn trigger(model_service: &ValidatedModelService, at: Timestamp) -> (String, String) {
     let observed = Observed { at, ..with_keda() };
     let apply = desired(model_service, &observed, &settings()).apply;
@@ -101,7 +101,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn kedas_trigger_says_what_the_hpas_floor_does(
+    fn kedas_trigger_matches_the_hpas_minimum(
         (schedule, now) in schedule_and_moment(),
         part in 0.0..1.0f64,
     ) {

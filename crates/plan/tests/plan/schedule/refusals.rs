@@ -1,4 +1,4 @@
-//! Schedules that make no sense, and what is said about them.
+//! Invalid schedules and their errors.
 
 use serde_json::{Value, json};
 use springtide_plan::ValidatedModelService;
@@ -16,7 +16,7 @@ fn error(schedules: &[Value]) -> String {
 }
 
 #[test]
-fn errors_name_the_field_and_what_to_do() {
+fn errors_name_the_field_and_the_remedy() {
     let good = window("0 8 * * *", "0 18 * * *", "UTC");
     let mut other = good.clone();
     other["name"] = json!("other");
@@ -83,9 +83,9 @@ fn there_are_at_most_sixteen() {
 }
 
 #[test]
-fn start_and_end_take_turns() {
+fn start_and_end_must_alternate() {
     for (start, end, expected) in [
-        // KEDA would hold from Friday evening to Sunday evening.
+        // KEDA would be active from Friday evening to Sunday evening.
         (
             "30 6 * * 1-5",
             "10 22 * * *",
@@ -97,7 +97,7 @@ fn start_and_end_take_turns() {
             "0 18 * * 1-5",
             "spec.autoscaling.schedules[0].start occurs twice in a row",
         ),
-        // February has no 31st.
+        // February doesn't have a 31st.
         (
             "0 0 1 * *",
             "0 0 31 * *",

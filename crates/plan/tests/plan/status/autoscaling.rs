@@ -8,7 +8,7 @@ use super::{deployed, healthy, no, pod, rolled_out, serving, unknown, yes};
 use crate::support::{at, condition, keda, message, requeue_at, status_of, validated};
 
 #[test]
-fn signals_that_an_hpa_cannot_follow_are_named_with_what_to_install() {
+fn unavailable_signals_are_named_with_the_component_to_install() {
     for (engine, has_keda, remedy) in [
         (
             "Auto",
@@ -41,7 +41,7 @@ fn signals_that_an_hpa_cannot_follow_are_named_with_what_to_install() {
 }
 
 #[test]
-fn an_adapter_has_time_to_list_what_new_pods_report() {
+fn an_adapter_has_time_to_list_metrics_of_new_pods() {
     let (_, mut observed) = healthy();
     observed.capabilities.pods_metrics = PodsMetrics::Listed([].into());
     let model_service = validated(json!({"autoscaling": {"engine": "HPA", "targets": {
@@ -91,7 +91,7 @@ fn keda_speaks_for_its_scaled_object() {
     };
     let ready =
         |status: &str, reason: &str| json!([{"type": "Ready", "status": status, "reason": reason}]);
-    // KEDA sets all conditions to Unknown before its first look.
+    // KEDA first sets all conditions to Unknown.
     assert_eq!(
         with(&observed, json!([{"type": "Ready", "status": "Unknown"}])),
         (unknown("Starting"), unknown("Starting"))
@@ -145,7 +145,7 @@ fn keda_speaks_for_its_scaled_object() {
 }
 
 #[test]
-fn keda_that_does_not_look_at_its_scaled_object_is_not_running() {
+fn an_unprocessed_scaled_object_means_that_keda_is_not_running() {
     let made = |second, change: fn(&mut Observed)| {
         let (model_service, mut observed) = deployed("KEDA", rolled_out());
         observed.pods = vec![pod(&model_service, "a", serving())];

@@ -1,4 +1,4 @@
-//! What pods say of batches: `status.model`, the condition `BatchingSafe` and its event.
+//! Reports of pods about batching: `status.model`, the condition `BatchingSafe` and its event.
 
 use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ fn proven() -> StatusReply {
     said(BatchingReason::Proven, "Rows are independent.")
 }
 
-/// A healthy ModelService of which pods have answered so.
+/// A healthy ModelService whose pods have sent these replies.
 fn answered(replies: &[StatusReply]) -> (ValidatedModelService, Applied) {
     let (model_service, observed) = healthy();
     (model_service, with_replies(observed, replies))
@@ -70,7 +70,7 @@ fn with_status(status: &ModelServiceStatus, spec: Value) -> ModelService {
     model_service
 }
 
-/// What pods are told.
+/// The batching mode of the pods.
 fn told(model_service: &ValidatedModelService) -> Option<String> {
     desired(model_service, &Observed::default(), &settings())
         .apply
@@ -91,7 +91,7 @@ fn mode(mode: &str) -> Value {
 }
 
 #[test]
-fn pods_are_told_the_mode_of_the_spec() {
+fn pods_get_the_batching_mode_of_the_spec() {
     for (spec, value) in [
         (json!({}), "auto"),
         (mode("Auto"), "auto"),
@@ -104,7 +104,7 @@ fn pods_are_told_the_mode_of_the_spec() {
 }
 
 #[test]
-fn pods_that_serve_the_model_are_asked_at_their_address() {
+fn pods_that_serve_the_model_are_queried_at_their_address() {
     let (model_service, mut observed) = healthy();
     let at_address = |name: &str, ip: &str| {
         let mut status = serving();
@@ -159,7 +159,7 @@ fn pods_that_serve_the_model_are_asked_at_their_address() {
         addresses(&mut (10..18).chain(52..60)),
         "without a time that tells the oldest and the newest, the first and the last by name"
     );
-    // The oldest and the newest, whatever their names are.
+    // The oldest and the newest, whatever their names.
     for (pod, age) in observed
         .pods
         .iter_mut()
@@ -237,7 +237,7 @@ fn every_reason_of_a_server_becomes_a_condition() {
 }
 
 #[test]
-fn what_pods_say_of_other_models_does_not_count() {
+fn reports_about_other_models_do_not_count() {
     let other = said_of("other", BatchingReason::SentinelMismatch, FOUND);
     let (model_service, applied) = answered(&[other, proven()]);
     let status = status_of(&model_service, &applied);
@@ -246,7 +246,7 @@ fn what_pods_say_of_other_models_does_not_count() {
 }
 
 #[test]
-fn nothing_is_said_where_no_pod_says_it() {
+fn without_reports_batching_is_unknown() {
     for (answers, hint) in [
         (vec![], "ready"),
         (vec![StatusReply::Unreadable], "version"),
@@ -269,7 +269,7 @@ fn nothing_is_said_where_no_pod_says_it() {
 }
 
 #[test]
-fn what_is_known_stays_while_a_pod_cannot_be_asked() {
+fn the_known_state_is_kept_while_a_pod_is_unreachable() {
     let (model_service, applied) = answered(&[proven()]);
     let before = status_of(&model_service, &applied);
     let after = |answers: &[StatusReply], before: &ModelServiceStatus| {
@@ -281,7 +281,7 @@ fn what_is_known_stays_while_a_pod_cannot_be_asked() {
     assert_eq!(batching(&hidden), Value::Null);
     let gone = after(&[], &before);
     assert_eq!(batching(&gone), Value::Null);
-    // What was known of a former spec isn't taken for the present one.
+    // The state of a previous spec isn't used for the current one.
     let former = ModelServiceStatus {
         observed_generation: Some(0),
         ..before
@@ -335,7 +335,7 @@ fn a_mismatch_speaks_for_all_and_is_one_event() {
     }
     assert_eq!(seen[0], seen[1], "the order of the pods changes nothing");
 
-    // Another pod that finds another row changes nothing, and neither do pods that were told not to batch.
+    // A finding of another pod about another row changes nothing. Neither do pods that were configured not to batch.
     let never = said(BatchingReason::OwnerNever, "The owner says so.");
     for answers in [
         vec![later],
@@ -379,7 +379,7 @@ fn a_mismatch_stays_until_the_model_changes() {
         let status = status_after(&changed, &nobody, Some(&found));
         assert_eq!(mismatch(&status), None, "{model}");
         assert_eq!(condition(&status, "BatchingSafe"), unknown("NotReported"));
-        // And it is found anew in the other one.
+        // And it is found again in the other one.
         let (_, applied) = answered(&[said(BatchingReason::SentinelMismatch, "Another.")]);
         let status = status_after(&changed, &applied, Some(&status));
         assert_eq!(mismatch(&status), Some("Another."));
@@ -423,7 +423,7 @@ fn the_owners_word_is_not_overridden_by_a_mismatch() {
 }
 
 #[test]
-fn pods_are_asked_again_while_one_may_find_something() {
+fn pods_are_queried_again_while_a_mismatch_is_possible() {
     let (model_service, _) = healthy();
     let again = |model_service: &ValidatedModelService, answers: &[StatusReply], before| {
         let (_, applied) = answered(answers);
@@ -441,18 +441,18 @@ fn pods_are_asked_again_while_one_may_find_something() {
     ] {
         assert_eq!(again(&model_service, &answers, None), None, "{answers:?}");
     }
-    // What they take in memory is to be known for a target of it.
+    // Memory at rest must be known for a memory target.
     assert_eq!(
         again(&model_service, &[StatusReply::Unreachable], None),
         seconds(5)
     );
     assert_eq!(again(&model_service, &[alone, proven()], None), seconds(45));
-    // Pods that batch and are too busy to answer.
+    // Pods that batch and are too busy to reply.
     let (_, applied) = answered(&[proven()]);
     let batches = status_of(&model_service, &applied);
     let silent = [StatusReply::Unreachable];
     assert_eq!(again(&model_service, &silent, Some(&batches)), seconds(45));
-    // The pods are told of a result soon, and once.
+    // A result reaches the pods soon, and once.
     let found = [found];
     assert_eq!(again(&model_service, &found, None), seconds(1));
     let (model_service, applied) = answered(&found);

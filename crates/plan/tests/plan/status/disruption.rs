@@ -6,7 +6,7 @@ use springtide_plan::Observed;
 use super::{container, healthy, no, pod, serving, with_pods, yes};
 use crate::support::{at, condition, message, requeue_at, status_of};
 
-/// A pod that is gone, or going, for a reason that Kubernetes gives.
+/// A pod that was or is being deleted, with a reason of Kubernetes.
 fn disrupted(reason: &str, message: &str, seconds_ago: i64) -> Value {
     json!({"phase": "Failed", "message": message, "conditions": [{
         "type": "DisruptionTarget", "status": "True", "reason": reason,
@@ -15,7 +15,7 @@ fn disrupted(reason: &str, message: &str, seconds_ago: i64) -> Value {
 }
 
 #[test]
-fn pods_that_were_lost_lately_are_told() {
+fn recently_lost_pods_are_reported() {
     let storage = "Container server exceeded its local ephemeral storage limit \"100Mi\". ";
     let memory =
         "The node was low on resource: memory. Threshold quantity: 100Mi, available: 5212Ki. ";
@@ -80,7 +80,7 @@ fn pods_that_were_lost_lately_are_told() {
 }
 
 #[test]
-fn a_pod_that_was_killed_while_it_served_is_told_while_it_serves_again() {
+fn a_killed_pod_is_reported_while_it_serves_again() {
     let restarted = |reason: &str, seconds_ago: i64| {
         let mut status = serving();
         let finished = at(-seconds_ago).to_string();

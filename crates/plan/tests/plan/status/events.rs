@@ -9,7 +9,7 @@ use super::{checksum_mismatch, fetch_failed, healthy, pod};
 use crate::support::{at, status_of};
 
 #[test]
-fn what_ends_by_itself_is_told_without_a_warning() {
+fn temporary_states_are_normal_events() {
     let (model_service, mut observed) = healthy();
     let good = status_of(&model_service, &observed);
     observed.deployment = observed.deployment.map(|mut deployment| {
@@ -28,11 +28,11 @@ fn what_ends_by_itself_is_told_without_a_warning() {
     };
     assert_eq!(severity("Starting"), Some(Severity::Normal), "{told:?}");
     assert_eq!(severity("RollingOut"), Some(Severity::Normal), "{told:?}");
-    // What a new one begins with is one event.
+    // The start of a new ModelService is one event.
     let told = events(None, &starting);
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].severity, Severity::Normal);
-    // A first decision says it, too.
+    // A first decision is that event, too.
     let mut decided = starting;
     decided.autoscaling.as_mut().unwrap().decisions = vec![Decision {
         time: Time(at(0)),
@@ -50,7 +50,7 @@ fn what_ends_by_itself_is_told_without_a_warning() {
 }
 
 #[test]
-fn events_tell_what_is_new() {
+fn events_report_changes() {
     let (model_service, mut observed) = healthy();
     let good = status_of(&model_service, &observed);
     let told = events(None, &good);

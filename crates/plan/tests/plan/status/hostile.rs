@@ -1,5 +1,5 @@
-//! What others write into their objects reaches conditions and events as bounded text on one line, and as a
-//! reason only where it is one.
+//! Texts of other clients reach conditions and events as bounded text on one line, and as a reason only if they are
+//! valid.
 
 use serde_json::{Value, json};
 use springtide_api::ModelServiceStatus;
@@ -11,12 +11,12 @@ use springtide_plan::{
 use super::{container, deployed, no, pod, rolled_out, serving, unavailable, unknown};
 use crate::support::{at, condition, message, model_service, settings, status_of, with_engine};
 
-/// A text that clears a terminal, goes on in a line of its own, turns the direction of writing and has no end.
+/// A text that clears a terminal, starts new lines, changes the writing direction, and never ends.
 fn hostile() -> String {
     format!("\u{1b}[2Jhostile\r\n\u{202e}\u{0}{}", "x".repeat(100_000))
 }
 
-/// No condition, and no event, is anything but a name and a bounded text on one line.
+/// Conditions and events have only valid names and bounded text on one line.
 fn assert_plain(source: &str, status: &ModelServiceStatus) {
     let is_raw = |character: char| character.is_control() || character == '\u{202e}';
     let told = events(None, status)
@@ -53,7 +53,7 @@ fn keda_says(status: &str, reason: &str) -> (ValidatedModelService, Observed) {
 fn hpa_says(conditions: Value) -> (ValidatedModelService, Observed) {
     let (model_service, mut observed) = deployed("HPA", rolled_out());
     observed.pods = vec![pod(&model_service, "a", serving())];
-    // It has read all that it follows.
+    // It has readings of all metrics.
     let read = ["cpu", "memory"].map(|name| {
         json!({"type": "Resource", "resource": {
             "name": name, "current": {"averageUtilization": 10, "averageValue": "1"},
@@ -93,7 +93,7 @@ fn image(image: &str) -> Value {
 }
 
 #[test]
-fn what_other_controllers_and_pods_write_is_bounded_and_plain() {
+fn texts_of_other_controllers_and_pods_are_bounded_and_plain() {
     let odd_reasons = [&*hostile(), "", "two words", "größe"];
     let of_keda = odd_reasons.map(|reason| {
         (
@@ -167,7 +167,7 @@ fn what_other_controllers_and_pods_write_is_bounded_and_plain() {
 }
 
 #[test]
-fn what_the_api_server_says_is_bounded_and_plain() {
+fn texts_of_the_api_server_are_bounded_and_plain() {
     let validated = with_engine("HPA");
     let observed = Observed::default();
     let desired = desired(&validated, &observed, &settings());

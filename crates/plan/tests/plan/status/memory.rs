@@ -1,4 +1,4 @@
-//! What pods take in memory at rest, and how it keeps a target of memory from adding pods without a request.
+//! Memory of pods at rest. It keeps a memory target from adding pods without any request.
 
 use k8s_openapi::{api::core::v1::Pod, jiff::SignedDuration};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::support::{
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// A server that takes so much at rest, or is too old to say it.
+/// A server with this memory at rest, or one that is too old to report it.
 fn said(at_rest_mebibytes: Option<u64>) -> StatusReply {
     let memory = MemoryStatus {
         at_rest_bytes: at_rest_mebibytes.map(|mebibytes| mebibytes * MEBIBYTE),
@@ -43,16 +43,16 @@ struct History {
     generation: i64,
     observed: Observed,
     status: Option<ModelServiceStatus>,
-    /// What the Deployment controller says.
+    /// Status of the Deployment.
     deployment: Value,
-    /// What the last pass was about.
+    /// The ModelService of the last pass.
     before: Option<ValidatedModelService>,
-    /// The state after the last reconcile.
+    /// The state after the last pass.
     applied: Option<Applied>,
 }
 
 impl History {
-    /// One that was just applied.
+    /// A ModelService that was just applied.
     fn new(spec: Value) -> Self {
         Self {
             spec,
@@ -79,7 +79,7 @@ impl History {
         ValidatedModelService::try_from(&self.model_service()).unwrap()
     }
 
-    /// A pass, in which pods that serve answer so.
+    /// A pass with these replies of the serving pods.
     fn pass(&mut self, answers: &[StatusReply]) -> &mut Self {
         let model_service = self.validated();
         self.observed = applied(&model_service, self.observed.clone());
@@ -109,13 +109,13 @@ impl History {
         self
     }
 
-    /// All pods of the present spec serve.
+    /// All pods of the current spec serve.
     fn serve(&mut self) -> &mut Self {
         self.deployment = rolled_out();
         self.pods(serving())
     }
 
-    /// Pods of another spec take over: one of the former ones still serves.
+    /// A rollout to another spec: one of the previous pods still serves.
     fn roll(&mut self, spec: Value) -> &mut Self {
         self.spec = spec;
         self.generation += 1;
@@ -151,7 +151,7 @@ impl History {
         message(self.status.as_ref().unwrap(), "AutoscalingReady")
     }
 
-    /// Seconds until the next look that the time asks for.
+    /// Seconds until the next pass that the time requires.
     fn again(&self) -> Option<SignedDuration> {
         let now = self.observed.at;
         let status = self.status.as_ref().unwrap();
@@ -190,7 +190,7 @@ fn requesting(memory: &str) -> Value {
 }
 
 #[test]
-fn a_model_that_leaves_no_room_is_scaled_without_memory_and_the_condition_says_so() {
+fn a_model_that_leaves_no_room_is_scaled_without_memory() {
     let mut history = History::new(hpa());
     history.pass(&[]);
     assert_eq!(history.followed(), ["cpu", "memory"], "nothing is known");
@@ -213,7 +213,7 @@ fn a_model_that_leaves_no_room_is_scaled_without_memory_and_the_condition_says_s
 }
 
 #[test]
-fn a_model_that_leaves_room_is_scaled_on_memory_as_ever() {
+fn a_model_that_leaves_room_is_scaled_on_memory() {
     let mut history = History::new(hpa());
     history.pass(&[]).serve();
     history.pass(&[said(Some(100))]).pass(&[said(Some(100))]);
@@ -223,7 +223,7 @@ fn a_model_that_leaves_room_is_scaled_on_memory_as_ever() {
 }
 
 #[test]
-fn cpu_stands_in_where_memory_was_all_that_was_followed() {
+fn cpu_is_followed_if_memory_was_the_only_target() {
     let mut spec = hpa();
     spec["autoscaling"]["targets"] = json!({"memoryUtilizationPercent": 60});
     let mut history = History::new(spec);
@@ -243,7 +243,7 @@ fn cpu_stands_in_where_memory_was_all_that_was_followed() {
 }
 
 #[test]
-fn keda_is_told_the_same() {
+fn keda_gets_the_same_targets() {
     let spec =
         json!({"autoscaling": {"engine": "KEDA", "targets": {"memoryUtilizationPercent": 80}}});
     let mut history = History::new(spec);
@@ -264,7 +264,7 @@ fn keda_is_told_the_same() {
 }
 
 #[test]
-fn another_request_or_target_is_judged_at_once_by_what_is_known() {
+fn a_new_request_or_target_is_evaluated_at_once() {
     let mut history = History::new(hpa());
     history.pass(&[]).serve();
     history.pass(&[said(Some(596))]).pass(&[said(Some(596))]);
@@ -281,7 +281,7 @@ fn another_request_or_target_is_judged_at_once_by_what_is_known() {
 }
 
 #[test]
-fn the_most_counts_until_a_rollout_is_over() {
+fn the_maximum_counts_until_a_rollout_is_complete() {
     let mut history = History::new(hpa());
     history.pass(&[]).serve();
     history.pass(&[said(Some(596))]);
@@ -302,14 +302,14 @@ fn the_most_counts_until_a_rollout_is_over() {
 }
 
 #[test]
-fn another_model_is_not_judged_by_the_former_one() {
+fn memory_of_the_previous_model_does_not_count() {
     let mut history = History::new(hpa());
     history.pass(&[]).serve();
     history.pass(&[said(Some(596))]).pass(&[said(Some(596))]);
     assert!(!history.follows_memory());
     let mut other = hpa();
     other["model"] = json!({"uri": "configMap://iris/small.onnx"});
-    // What isn't followed isn't followed before the new model is known.
+    // If memory isn't followed, it stays so until the new model is known.
     history.roll(other).pass(&[]);
     assert_eq!(history.at_rest(), None);
     assert!(!history.follows_memory());
@@ -324,7 +324,7 @@ fn another_model_is_not_judged_by_the_former_one() {
 }
 
 #[test]
-fn a_first_pod_that_loads_for_long_is_not_read_before_it_has_said_what_it_takes() {
+fn memory_is_not_followed_while_a_first_pod_loads_slowly() {
     let mut history = History::new(hpa());
     history.pass(&[]);
     history.pods(loading_since(0)).at(4).pass(&[]);
@@ -332,7 +332,7 @@ fn a_first_pod_that_loads_for_long_is_not_read_before_it_has_said_what_it_takes(
     assert_eq!(history.again(), Some(SignedDuration::from_secs(1)));
     history.at(5).pass(&[]);
     assert!(!history.follows_memory());
-    // It crashes, and loads again: the autoscaler isn't changed with it.
+    // It crashes and loads again. That doesn't change the autoscaler.
     let crashed = json!({"containerStatuses": [container(
         "server", false, json!({"waiting": {"reason": "CrashLoopBackOff"}}), json!({}),
     )]});
@@ -340,7 +340,7 @@ fn a_first_pod_that_loads_for_long_is_not_read_before_it_has_said_what_it_takes(
     assert!(!history.follows_memory());
     history.pods(loading_since(90)).at(91).pass(&[]);
     assert!(!history.follows_memory());
-    // The pass that sees it serve for the first time doesn't know yet what it says.
+    // The pass that first sees it serve doesn't have its report yet.
     history.at(120).serve().pass(&[said(Some(100))]);
     assert!(!history.follows_memory());
     assert_eq!(history.again(), Some(SignedDuration::from_secs(1)));
@@ -349,7 +349,7 @@ fn a_first_pod_that_loads_for_long_is_not_read_before_it_has_said_what_it_takes(
 }
 
 #[test]
-fn pods_that_do_not_say_it_are_scaled_on_memory_as_ever() {
+fn pods_that_report_no_memory_are_scaled_on_memory() {
     for answer in [
         said(None),
         StatusReply::Unreachable,
@@ -371,7 +371,7 @@ fn pods_that_do_not_say_it_are_scaled_on_memory_as_ever() {
         history.pass(answers);
         assert!(history.follows_memory(), "{answer:?}");
     }
-    // One that has answered says no more later on.
+    // A pod that has replied without a value won't report one later.
     let mut history = History::new(hpa());
     history.pass(&[]);
     history.pods(loading_since(-60)).pass(&[]);
@@ -380,7 +380,7 @@ fn pods_that_do_not_say_it_are_scaled_on_memory_as_ever() {
 }
 
 #[test]
-fn former_pods_that_serve_keep_memory_followed_while_new_ones_load() {
+fn serving_pods_keep_memory_followed_while_new_ones_load() {
     let mut history = History::new(hpa());
     history.pass(&[]).serve();
     history.pass(&[said(Some(100))]).pass(&[said(Some(100))]);
@@ -395,7 +395,7 @@ fn former_pods_that_serve_keep_memory_followed_while_new_ones_load() {
 }
 
 #[test]
-fn a_fixed_number_of_pods_minds_no_memory() {
+fn fixed_replicas_ignore_memory() {
     let mut history = History::new(json!({"replicas": 2, "autoscaling": {"engine": "None"}}));
     history.pass(&[]).serve().pass(&[said(Some(5000))]);
     assert_eq!(history.at_rest(), Some(5000));

@@ -32,7 +32,7 @@ fn nothing() -> Value {
     json!([{"type": ""}, {"type": ""}])
 }
 
-/// A KEDA ScaledObject on loadPercent and CPU, by an HPA that reads both.
+/// A KEDA ScaledObject on loadPercent and CPU, with an HPA that reads both.
 fn keda() -> (ValidatedModelService, Observed) {
     let model_service = validated(json!({"autoscaling": {"engine": "KEDA", "targets": {
         "cpuUtilizationPercent": 70, "loadPercent": 75,
@@ -104,7 +104,7 @@ fn why_an_hpa_has_no_reading_is_named() {
             "missing request for cpu in container server of Pod iris-5d9c",
             "spec.server.resources.requests",
         ),
-        // An HPA of whole pods, which a former version made.
+        // An HPA of whole pods, from a previous version.
         (
             "missing request for cpu in container mesh of Pod iris-5d9c",
             "container mesh, which an admission webhook or another controller adds to the pods",
@@ -135,7 +135,7 @@ fn why_an_hpa_has_no_reading_is_named() {
 
 /// After an upgrade, until the HPA's next sync.
 #[test]
-fn what_was_read_of_whole_pods_is_a_reading_of_the_container_until_the_next_one() {
+fn readings_of_whole_pods_count_until_the_next_sync() {
     let memory = json!({"type": "Resource", "resource": {"name": "memory", "current": {"averageUtilization": 5}}});
     let (model_service, observed) = hpa(active(), json!([cpu(), memory]));
     let status = status_of(&model_service, &observed);
@@ -189,7 +189,7 @@ fn readings_have_time_to_come_and_then_the_condition_turns_by_itself() {
     assert_eq!(again(&observed, 0), Some(at(60)));
     assert_eq!(again(&observed, 60), None);
 
-    // Without a pod that is ready there is nothing to read.
+    // Without a ready pod there is nothing to read.
     observed.pods = Vec::new();
     let status = status_of(&model_service, &observed);
     assert_eq!(condition(&status, "MetricsHealthy"), unknown("Starting"));
@@ -197,7 +197,7 @@ fn readings_have_time_to_come_and_then_the_condition_turns_by_itself() {
 }
 
 #[test]
-fn what_is_lost_soon_after_it_came_is_told_at_once() {
+fn a_reading_that_is_lost_early_is_reported_at_once() {
     let (model_service, mut observed) = hpa(failed("FailedGetResourceMetric", UNABLE), nothing());
     let made = |observed: &mut Observed, seconds: i64| {
         let hpa = observed.horizontal_pod_autoscaler.as_mut().unwrap();
@@ -217,7 +217,7 @@ fn what_is_lost_soon_after_it_came_is_told_at_once() {
     assert_eq!(after(&observed, &came), no("FailedGetResourceMetric"));
     let told = status_after(&model_service, &observed, Some(&came));
     assert_eq!(after(&observed, &told), no("FailedGetResourceMetric"));
-    // The readings that came were another autoscaler's.
+    // The earlier readings were another autoscaler's.
     made(&mut observed, -10);
     assert_eq!(after(&observed, &came), unknown("Starting"));
 }
@@ -258,7 +258,7 @@ fn keda_without_prometheus_names_the_signal_and_the_address() {
 }
 
 #[test]
-fn what_keda_and_metrics_server_lack_is_told_together() {
+fn faults_of_keda_and_metrics_server_are_reported_together() {
     let (model_service, mut observed) = keda();
     let unable = failed("FailedGetExternalMetric", "unable to get external metric");
     keda_reads(
@@ -292,7 +292,7 @@ fn what_keda_and_metrics_server_lack_is_told_together() {
 }
 
 #[test]
-fn an_adapter_that_is_down_is_told_apart_from_metrics_server() {
+fn a_fault_of_an_adapter_differs_from_one_of_metrics_server() {
     let (model_service, mut observed) = hpa(
         failed(
             "FailedGetPodsMetric",

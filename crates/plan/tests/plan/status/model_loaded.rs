@@ -19,7 +19,7 @@ fn a_model_that_cannot_be_fetched_is_reported_with_the_reason() {
             json!({"waiting": {"reason": "CrashLoopBackOff"}}),
             checksum_mismatch(),
         ),
-        // While it tries again, nothing is known that would be better.
+        // While the container retries, the last failure is the best information.
         fetch_failed(json!({"running": {}}), checksum_mismatch()),
     ] {
         observed.pods = vec![pod(&model_service, "a", status)];
@@ -34,7 +34,7 @@ fn a_model_that_cannot_be_fetched_is_reported_with_the_reason() {
     }
 }
 
-/// The kubelet starts no container whose Secret isn't there, and says what it waits for.
+/// The kubelet starts no container whose Secret is missing, and names it.
 #[test]
 fn a_secret_that_pods_wait_for_is_named() {
     let model_service = validated(json!({"model": {
@@ -62,7 +62,7 @@ fn a_secret_that_pods_wait_for_is_named() {
             )
         );
     }
-    // Of the environment, which says nothing of the model.
+    // Objects of the environment, which don't concern the model.
     for missing in [
         "secret \"presigned-too\" not found",
         "configmap \"settings\" not found",
@@ -75,13 +75,13 @@ fn a_secret_that_pods_wait_for_is_named() {
             format!("Container fetch-model can't be started: {missing}.")
         );
     }
-    // The pod's UID is in it, and the next pod has another one.
+    // The message contains the pod's UID, which differs in the next pass.
     let with_uid =
         waiting("container has runAsNonRoot and image will run as root (pod: \"a_ml(4f2a)\")");
     assert!(!message(&with_uid, "WorkloadAvailable").contains("4f2a"));
 }
 
-/// What the Secret holds can be no URI of a model.
+/// The Secret's value may be no valid URI.
 #[test]
 fn a_uri_that_a_secret_has_is_reported_with_the_secret() {
     let model_service = validated(json!({"model": {
@@ -126,9 +126,9 @@ fn a_model_that_the_server_cannot_load_is_reported_with_the_reason() {
     assert_eq!(condition(&status, "ModelLoaded"), no("ModelInvalid"));
 }
 
-/// A termination message is whatever the container wrote, and its bounds are the kubelet's.
+/// The container writes any termination message, and only the kubelet bounds it.
 #[test]
-fn what_a_pod_says_is_shown_on_one_bounded_line() {
+fn termination_messages_are_shown_on_one_bounded_line() {
     let (model_service, mut observed) = deployed("HPA", unavailable());
     let text = format!("\u{1b}[2Jno\r\n\u{202e}graph{}", "\u{2028}".repeat(2000));
     let said = json!({"reason": "ModelInvalid", "message": text}).to_string();
@@ -152,7 +152,7 @@ fn what_a_pod_says_is_shown_on_one_bounded_line() {
 }
 
 #[test]
-fn a_failure_that_has_passed_is_forgotten() {
+fn a_past_failure_is_not_reported() {
     let (model_service, mut observed) = healthy();
     let mut status = serving();
     status["initContainerStatuses"][0]["lastState"] = checksum_mismatch();
@@ -165,7 +165,7 @@ fn a_failure_that_has_passed_is_forgotten() {
 }
 
 #[test]
-fn a_bad_model_is_reported_while_the_former_one_goes_on_serving() {
+fn an_invalid_model_is_reported_while_the_previous_one_serves() {
     let (former, mut observed) = healthy();
     let model_service = validated(json!({"model": {"uri": "configMap://iris/bad.onnx"}}));
     observed.pods = vec![
@@ -220,7 +220,7 @@ fn dead_and_leaving_pods_say_nothing() {
 }
 
 #[test]
-fn pods_of_the_former_model_say_nothing_about_the_present_one() {
+fn pods_of_the_previous_model_do_not_count() {
     let (former, mut observed) = healthy();
     let failed = pod(&former, "a", fetch_failed(checksum_mismatch(), json!({})));
     observed.pods = vec![failed, pod(&former, "b", serving())];

@@ -1,4 +1,4 @@
-//! Pods that serve different models, since what the spec names was replaced in place.
+//! Pods that serve different models, because the content of the source was replaced in place.
 
 use serde_json::json;
 use springtide_api::{ModelService, ModelServiceStatus};
@@ -10,7 +10,7 @@ use crate::support::{
     condition, message, model_service, settings, status_after, status_of, validated, with_replies,
 };
 
-/// A server of the model whose file has this SHA-256, or which doesn't say it.
+/// A server of the model whose file has this SHA-256, or one that doesn't report it.
 fn serves(sha256: Option<&str>) -> StatusReply {
     StatusReply::Status(ServerStatus {
         memory: None,
@@ -42,7 +42,7 @@ fn status(answers: &[StatusReply], previous: Option<&ModelServiceStatus>) -> Mod
 }
 
 #[test]
-fn a_mixture_is_said_with_what_ends_it_and_is_not_ready() {
+fn different_models_are_reported_with_the_remedy_and_are_not_ready() {
     let (a, b) = (digest("a"), digest("b"));
     let one = [serves(Some(&a)), serves(Some(&b)), serves(Some(&a))];
     let other = [serves(Some(&b)), serves(Some(&a))];
@@ -62,9 +62,9 @@ fn a_mixture_is_said_with_what_ends_it_and_is_not_ready() {
     assert_eq!(message(&status(&other, None), "RolloutComplete"), said);
 }
 
-/// The result stays with the spec, so that a pod that starts later is as the others are.
+/// The result stays with the spec, so that later pods match the others.
 #[test]
-fn all_pods_of_a_config_map_are_made_anew_for_the_file_of_the_newest() {
+fn all_pods_of_a_config_map_are_replaced_for_the_newest_file() {
     let (a, b) = (digest("a"), digest("b"));
     let (mixed, applied) = answered(&[serves(Some(&a)), serves(Some(&b))]);
     let mut object = model_service(json!({"autoscaling": {"engine": "HPA"}}));
@@ -87,7 +87,7 @@ fn all_pods_of_a_config_map_are_made_anew_for_the_file_of_the_newest() {
     };
     assert_eq!(annotated(&object, applied.observed()), Some(b.clone()));
 
-    // Once they all serve it.
+    // Once all of them serve it.
     let again = |object: &ModelService, replies: &[StatusReply]| {
         let validated = ValidatedModelService::try_from(object).unwrap();
         let applied = with_replies(applied.observed().clone(), replies);
@@ -95,7 +95,7 @@ fn all_pods_of_a_config_map_are_made_anew_for_the_file_of_the_newest() {
     };
     object.status = Some(again(&object, &[serves(Some(&b)), serves(Some(&b))]));
     assert_eq!(known(&object).replacement_sha256, Some(b.clone()));
-    // The content is as it was before, once more.
+    // The previous content again.
     object.status = Some(again(&object, &[serves(Some(&b)), serves(Some(&a))]));
     assert_eq!(known(&object).replacement_sha256, Some(a.clone()));
     object.spec.model.uri = Some("configMap://iris/another.onnx".to_owned());
@@ -103,7 +103,7 @@ fn all_pods_of_a_config_map_are_made_anew_for_the_file_of_the_newest() {
 }
 
 #[test]
-fn pods_of_a_claim_are_not_made_anew_and_the_command_is_said() {
+fn pods_of_a_claim_are_not_replaced_and_the_command_is_reported() {
     let model_service = validated(json!({
         "model": {"uri": "pvc://models/iris.onnx"},
         "autoscaling": {"engine": "HPA"},
@@ -132,7 +132,7 @@ fn pods_of_one_model_and_servers_that_do_not_say_it_are_no_mixture() {
             StatusReply::Unreachable,
             StatusReply::Unreadable,
         ],
-        // What isn't a SHA-256 is none.
+        // Invalid SHA-256 are ignored.
         vec![
             serves(Some(&a)),
             serves(Some("b")),
@@ -156,7 +156,7 @@ fn another_model_of_the_same_server_is_none_of_it() {
 }
 
 #[test]
-fn a_rollout_that_goes_on_is_what_ends_it() {
+fn a_running_rollout_is_the_remedy() {
     let (model_service, observed) = deployed("HPA", unavailable());
     let replies = [serves(Some(&digest("a"))), serves(Some(&digest("b")))];
     let status = status_of(&model_service, &with_replies(observed, &replies));
@@ -164,7 +164,7 @@ fn a_rollout_that_goes_on_is_what_ends_it() {
 }
 
 #[test]
-fn what_is_known_of_a_mixture_stays_while_a_pod_is_silent_and_no_longer() {
+fn different_models_stay_reported_while_a_pod_is_unreachable() {
     let (a, b) = (digest("a"), digest("b"));
     let mixed = status(&[serves(Some(&a)), serves(Some(&b))], None);
     let still = status(&[serves(Some(&a)), StatusReply::Unreachable], Some(&mixed));

@@ -7,7 +7,7 @@ use springtide_plan::{Observed, ValidatedModelService, stuck_pod_uid};
 use super::{container, deployed, no, pod, serving, unavailable};
 use crate::support::{at, condition, message, requeue_at, status_of, validated};
 
-/// A pod with a node since `second`, of which no container was started.
+/// A pod that was scheduled at `second` and hasn't started a container.
 fn stuck(second: i64) -> Value {
     let waits = |name: &str| {
         container(
@@ -36,7 +36,7 @@ fn event(reason: &str, message: &str, second: i64) -> Event {
     .unwrap()
 }
 
-/// A ModelService with a model from a claim, whose one pod has this status and these events.
+/// A ModelService with a model from a claim, and its pod with this status and these events.
 fn of_claim(pod_status: Value, events: Vec<Event>) -> (ValidatedModelService, Observed) {
     let model_service = validated(json!({
         "model": {"uri": "pvc://models/iris.onnx"}, "autoscaling": {"engine": "HPA"},
@@ -60,7 +60,7 @@ fn a_volume_that_cannot_be_mounted_is_named() {
             "VolumeNotMounted",
             "claim models: MountVolume.SetUp failed for volume \"nfs\"",
         ),
-        // The newest, but for one that only says that it took long.
+        // The newest event, except for one that only reports a timeout.
         (
             vec![("FailedMount", MOUNT), ("FailedMount", TIMEOUT)],
             "VolumeNotMounted",
@@ -116,7 +116,7 @@ fn a_volume_that_cannot_be_mounted_is_named() {
 }
 
 #[test]
-fn events_are_asked_for_only_where_a_pod_has_been_stuck_for_some_time() {
+fn events_are_read_only_for_stuck_pods() {
     let asked = |status: Value| stuck_pod_uid(&of_claim(status, Vec::new()).1, at(0));
     assert!(asked(stuck(-30)).is_some());
     let mut sets_up = stuck(-1000);
@@ -145,7 +145,7 @@ fn events_are_asked_for_only_where_a_pod_has_been_stuck_for_some_time() {
     };
     assert_eq!(again(-29), Some(at(1)));
     assert_eq!(again(-30), Some(at(60)));
-    // What was told of a pod that got further says nothing.
+    // Events of a pod that has made progress don't count.
     let told = vec![event("FailedMount", "MountVolume.SetUp failed", -1)];
     let (model_service, observed) = of_claim(serving(), told);
     let status = status_of(&model_service, &observed);

@@ -6,10 +6,9 @@ use springtide_api::ModelServiceStatus;
 use super::{deployed, healthy, no, rolled_out, with_pods, yes};
 use crate::support::{condition, message, status_after, status_of};
 
-/// What a Deployment says after its one pod by default has come up, before its first number of pods
-/// has been applied.
+/// The state after the default replica is available, before the initial replicas are applied.
 #[test]
-fn a_rollout_isnt_complete_below_the_least_number_of_pods() {
+fn a_rollout_is_incomplete_below_the_minimum_replicas() {
     for wanted in [0, 1] {
         let status = with_pods(wanted, wanted, &[]);
         assert_eq!(condition(&status, "RolloutComplete"), no("RollingOut"));
@@ -58,7 +57,7 @@ fn a_rollout_is_complete_when_only_new_pods_are_left() {
     );
 }
 
-/// `kubectl rollout pause`: the Deployment controller counts pods, and tells of no progress.
+/// `kubectl rollout pause`: the Deployment controller counts pods, and reports no progress.
 #[test]
 fn a_paused_deployment_is_named_with_the_command_that_resumes_it() {
     let paused = |change: fn(&mut Value), generation, previous: Option<&ModelServiceStatus>| {
@@ -82,14 +81,14 @@ fn a_paused_deployment_is_named_with_the_command_that_resumes_it() {
         said.ends_with("To resume it, run `kubectl rollout resume deployment iris`."),
         "{said}"
     );
-    // The controller hasn't seen the newest Deployment; and pods that have never been ready prove nothing.
+    // The controller hasn't observed the latest generation. And pods that have never been ready prove nothing.
     let unseen = paused(|_| (), 2, None);
     assert_eq!(condition(&unseen, "RolloutComplete"), no("Paused"));
     let unready = |status: &mut Value| status["availableReplicas"] = json!(1);
     let never_ready = paused(unready, 1, Some(&waits));
     assert_eq!(condition(&never_ready, "RolloutComplete"), no("Paused"));
 
-    // The present spec is served: nothing is wrong yet.
+    // The current spec is served, so nothing is wrong yet.
     let done = paused(|_| (), 1, None);
     assert_eq!(condition(&done, "RolloutComplete"), yes("Complete"));
     assert_eq!(condition(&done, "Ready"), yes("Ready"));

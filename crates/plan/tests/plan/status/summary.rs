@@ -1,4 +1,4 @@
-//! How conditions are put together and kept.
+//! The summary `Ready`, and the order of conditions.
 
 use serde_json::json;
 use springtide_api::ModelServiceStatus;
@@ -46,7 +46,7 @@ fn a_new_model_service_is_not_ready_yet() {
 }
 
 #[test]
-fn what_could_not_be_applied_is_reported_where_it_matters() {
+fn failed_applies_are_reported_by_the_matching_condition() {
     let (model_service, observed) = healthy();
     for (kind, type_) in [
         (ChildKind::Deployment, "WorkloadAvailable"),

@@ -28,7 +28,7 @@ fn a_scale_up_takes_nothing_away() {
 }
 
 #[test]
-fn a_lost_pod_is_told_while_the_others_serve() {
+fn a_lost_pod_is_reported_while_others_serve() {
     let lost = with_pods(2, 1, &[unschedulable()]);
     assert_eq!(
         condition(&lost, "WorkloadAvailable"),
@@ -44,7 +44,7 @@ fn a_lost_pod_is_told_while_the_others_serve() {
 }
 
 #[test]
-fn a_first_start_is_ready_once_the_least_number_of_pods_is() {
+fn a_new_model_service_is_ready_at_the_minimum_replicas() {
     let (model_service, mut observed) = deployed("HPA", unavailable());
     observed.pods = vec![pod(&model_service, "a", serving())];
     let status = observed.deployment.as_mut().unwrap().status.as_mut();
@@ -59,7 +59,7 @@ fn a_first_start_is_ready_once_the_least_number_of_pods_is() {
 }
 
 #[test]
-fn what_keeps_pods_from_serving_is_named() {
+fn the_cause_of_unready_pods_is_named() {
     let waiting = |reason: &str| json!({"waiting": {"reason": reason, "message": "why"}});
     let oom = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
     let crashed = json!({"terminated": {"exitCode": 101, "message": "panicked"}});
@@ -98,7 +98,7 @@ fn what_keeps_pods_from_serving_is_named() {
 }
 
 #[test]
-fn what_others_say_with_names_and_ids_in_it_is_left_out() {
+fn messages_with_names_and_ids_are_omitted() {
     let with_id = |id: &str| {
         let (model_service, mut observed) = healthy();
         observed.deployment.as_mut().unwrap().status = None;
@@ -188,9 +188,9 @@ fn no_replicas_serve_nothing() {
     );
 }
 
-/// The default limit is more than some clusters allow.
+/// The default limit exceeds the bound of some clusters.
 #[test]
-fn pods_that_are_refused_for_their_disk_are_told_which_field_sets_it() {
+fn a_rejection_for_ephemeral_storage_names_the_field() {
     let refused = |cause: &str| {
         let mut status = unavailable();
         let failure = json!({
