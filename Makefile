@@ -17,17 +17,17 @@ MODELS ?= 500
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-25s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# What another checkout compiled must not be taken for this one's.
+# Build products of another checkout must not be used for this one.
 .PHONY: claim-target
 claim-target:
 	@scripts/claim-target
 
 ##
 .PHONY: demo demo-down serve
-demo: claim-target ## Make a cluster, install everything, serve two models and ask them (first offline run: 30 to 45 minutes on 2 cores)
+demo: claim-target ## Create a kind cluster, install everything, serve two models and send requests (first offline run: 30 to 45 minutes on 2 cores)
 	@scripts/demo
 
-demo-down: ## Remove the demo's cluster; what was built stays in the cache
+demo-down: ## Delete the cluster of the demo; build products stay in the cache
 	@tests/cluster/down
 
 serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=examples/models/iris.onnx)
@@ -35,12 +35,12 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 
 ##
 .PHONY: test test-extended test-fast
-test: test-fast rows-check clients-check soak-hostile-quick control-plane-test demo serve-check docs-check e2e ## Check everything but the extended checks, the demo and the e2e suite on a real kind cluster included
+test: test-fast rows-check clients-check soak-hostile-quick control-plane-test demo serve-check docs-check e2e ## Run all checks except the extended ones, including the demo and the e2e suite on a real kind cluster
 
-test-extended: claim-target ## Run the checks that take too long for a new machine: fuzzing, mutants, mixed batches, hostile clients, examples of load
+test-extended: claim-target ## Run the longest checks: fuzzing, mutants, mixed batches, hostile clients, load examples
 	scripts/test-extended
 
-test-fast: format-check lint unit bench-check generated chart-check deny ## Check everything that needs no cluster
+test-fast: format-check lint unit bench-check generated chart-check deny ## Run all checks that need no cluster
 
 .PHONY: format-check lint unit bench-check clients-check rows-check fuzz generated chart-check deny serve-check docs-check locust-check control-plane-test e2e
 format-check: ## Check the formatting of the Rust code
@@ -58,7 +58,7 @@ lint: claim-target ## Run clippy with warnings as errors, shellcheck, vale (pros
 unit: claim-target ## Run unit, property, golden and fake-API-server tests
 	ORT_DYLIB_PATH="$$(scripts/onnxruntime)" PROMTOOL="$$(scripts/promtool)" cargo test --workspace --exclude springtide-e2e --locked
 
-bench-check: ## Check the benchmarks' own arithmetic, and that their pages are up to date
+bench-check: ## Test the evaluation of the benchmarks, and check that their pages are up to date
 	python3 -m unittest discover --start-directory bench/tests --top-level-directory bench
 	[ ! -f docs/performance.json ] || bench/report docs/performance.json | diff docs/performance.md -
 	bench/report-autoscaling --check
@@ -66,22 +66,22 @@ bench-check: ## Check the benchmarks' own arithmetic, and that their pages are u
 clients-check: claim-target ## Run unmodified clients (tritonclient) and real models against the release build
 	scripts/clients-check
 
-rows-check: claim-target ## Compare the proof that rows are independent with models of known truth, and with mutants of them
+rows-check: claim-target ## Test the proof of independent rows with models of known dependence, and with their mutants
 	scripts/rows-check
 
-fuzz: claim-target ## Fuzz every parser of what strangers send (FUZZ_SECONDS=5 for each)
+fuzz: claim-target ## Fuzz every parser of untrusted input (FUZZ_SECONDS=5 for each)
 	scripts/fuzz "$(FUZZ_SECONDS)"
 
 generated: claim-target ## Check that generated files are up to date
 	cargo xtask check
 
-chart-check: ## Lint the Helm chart and validate what it renders
+chart-check: ## Lint the Helm chart and validate its objects
 	scripts/chart-check
 
 deny: ## Check the dependencies' licences, bans and sources
 	scripts/deny
 
-serve-check: ## Check that `make serve` serves
+serve-check: ## Test `make serve`, and the request that it prints
 	scripts/serve-check
 
 docs-check: claim-target ## Run the examples of docs/serving.md, and compare its tables with the server
@@ -90,14 +90,14 @@ docs-check: claim-target ## Run the examples of docs/serving.md, and compare its
 locust-check: claim-target ## Run the commands of examples/locust against the release build
 	scripts/locust-check
 
-control-plane-test: claim-target ## Run the tests that need an API server and no pod, on a control plane without nodes
+control-plane-test: claim-target ## Run the tests that need an API server but no pods, on a control plane without nodes
 	scripts/control-plane-test
 
-e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which is made where there is none
+e2e: claim-target cluster ## Run the end-to-end suite on the kind cluster, which is created if necessary
 	scripts/e2e
 
 .PHONY: soak-hostile soak-hostile-quick
-soak-hostile: claim-target ## Attack the release build with 10⁶ hostile bodies and 10⁵ connections, beside clients that behave (8 minutes on an idle machine)
+soak-hostile: claim-target ## Attack the release build with 10⁶ hostile bodies and 10⁵ connections, beside well-behaved clients (8 minutes on an idle machine)
 	scripts/soak-hostile
 
 soak-hostile-quick: claim-target ## The same with a tenth of both (two minutes)
@@ -108,7 +108,7 @@ soak-hostile-quick: claim-target ## The same with a tenth of both (two minutes)
 bench: claim-target ## Measure the server against its peers (25 minutes on an idle machine, after the installation)
 	bench/run
 
-bench-quick: claim-target ## See that every part of the benchmark works; figures of one second say little
+bench-quick: claim-target ## Test every part of the benchmark; its figures are not meaningful
 	bench/run --quick
 
 bench-report: ## Write docs/performance.md from the last run of the benchmark
@@ -116,7 +116,7 @@ bench-report: ## Write docs/performance.md from the last run of the benchmark
 	bench/report docs/performance.json >docs/performance.md
 
 .PHONY: bench-operator
-bench-operator: claim-target ## Measure what the operator needs for MODELS=500 new ModelServices, against a bare client
+bench-operator: claim-target ## Measure the operator with MODELS=500 new ModelServices, relative to a bare client
 	cargo build --locked --package springtide-e2e --example many_models
 	OPERATOR=none PROFILE=release tests/control-plane/run "$(CARGO_TARGET_DIR)/debug/examples/many_models" "$(MODELS)"
 
@@ -124,7 +124,7 @@ bench-operator: claim-target ## Measure what the operator needs for MODELS=500 n
 bench-autoscaling: claim-target cluster ## Measure the autoscaling on the kind cluster (75 minutes on an idle machine)
 	bench/run-autoscaling
 
-bench-autoscaling-quick: claim-target cluster ## See that every part of it works (15 minutes)
+bench-autoscaling-quick: claim-target cluster ## Test every part of it (15 minutes)
 	bench/run-autoscaling --quick
 
 bench-autoscaling-report: ## Write the figures and plots of docs/autoscaling.md from the last run
@@ -133,11 +133,11 @@ bench-autoscaling-report: ## Write the figures and plots of docs/autoscaling.md 
 
 ##
 .PHONY: cluster cluster-down generate format
-cluster: claim-target ## Make the kind cluster and install the operator from this checkout
+cluster: claim-target ## Create the kind cluster and install the operator from this checkout
 	tests/cluster/up
 	tests/cluster/install
 
-cluster-down: demo-down ## Remove the kind cluster
+cluster-down: demo-down ## Delete the kind cluster
 
 generate: claim-target ## Write the generated files: CRDs, the chart's copy, the API reference
 	cargo xtask generate
