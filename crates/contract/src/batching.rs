@@ -1,7 +1,8 @@
-//! Whether the requests of several clients may run as one batch, and how a pod says so.
+//! Batching: modes, policies, and the status that a server reports.
 //!
-//! The server decides it for each version of a model, and answers [`paths::STATUS`](crate::paths::STATUS)
-//! with a [`ServerStatus`] as JSON; the operator reads that and shows it in a ModelService's status.
+//! The server decides for each version of a model whether requests may share batches. It reports the result at
+//! [`paths::STATUS`](crate::paths::STATUS) as a [`ServerStatus`] in JSON. The operator shows it in the status of the
+//! ModelService.
 
 use serde::{Deserialize, Serialize};
 
@@ -58,9 +59,9 @@ names! {
 pub enum BatchingReason {
     /// The model's graph proves that rows are independent.
     Proven,
-    /// The graph doesn't decide it, and the trial runs have found no dependence.
+    /// The graph doesn't decide it, and trial runs have found no dependence.
     TrialPassed,
-    /// The owner says so (`Always`).
+    /// The owner requests it (`Always`).
     OwnerAlways,
     /// The graph shows that a row's outputs depend on other rows.
     Dependent,
@@ -68,13 +69,13 @@ pub enum BatchingReason {
     TrialRefuted,
     /// The graph doesn't decide it, and the model could not be tried.
     TrialImpossible,
-    /// In production, a row's outputs in a batch were not those of the row alone.
+    /// In production, the outputs of a row in a batch differed from those of the row alone.
     SentinelMismatch,
     /// The model's inputs or outputs have no axis of rows.
     NoRowAxis,
-    /// The owner says so (`Never`).
+    /// The owner requests it (`Never`).
     OwnerNever,
-    /// Batches of one row were asked for.
+    /// The maximum batch size is one row.
     OneRow,
 }
 
@@ -93,7 +94,7 @@ impl BatchingReason {
         Self::OneRow,
     ];
 
-    /// The name as it stands in status, metrics and JSON.
+    /// The name in status, metrics and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -124,46 +125,46 @@ pub struct BatchingStatus {
     pub enabled: bool,
     /// Why.
     pub reason: BatchingReason,
-    /// Why, and what would change it, for people; deterministic for the same model.
+    /// The reason and a remedy, for people. Deterministic for a model.
     pub message: String,
 }
 
-/// One version that serves.
+/// A version that is served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelStatus {
     /// The model.
     pub name: String,
     /// The version.
     pub version: String,
-    /// SHA-256 of its model file, in lower-case hexadecimal digits; servers before 0.2 don't say.
+    /// SHA-256 of its model file, in lower-case hexadecimal digits. Servers before 0.2 don't report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// Whether its requests share batches.
     pub batching: BatchingStatus,
 }
 
-/// What a server says of itself at [`paths::STATUS`](crate::paths::STATUS).
+/// The status of a server at [`paths::STATUS`](crate::paths::STATUS).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerStatus {
-    /// The versions that serve.
+    /// The versions that are served.
     pub models: Vec<ModelStatus>,
-    /// How its memory is shared out; servers before 0.2 don't say.
+    /// Division of its memory. Servers before 0.2 don't report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryStatus>,
 }
 
-/// How a server shares out its memory: bytes.
+/// Division of a server's memory, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryStatus {
-    /// The limit of its container, where there is one.
+    /// Memory limit of its container, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
-    /// For all requests together.
+    /// Limit for all requests.
     pub requests_bytes: u64,
-    /// Of one request at most.
+    /// Limit for one request.
     pub request_bytes: u64,
-    /// What the container took when its models were loaded and warm and no request had come: its working set, as
-    /// metrics of Kubernetes count it. Servers before 0.2 don't say.
+    /// Working set of the container, as Kubernetes' metrics count it, with loaded models and before the first request.
+    /// Servers before 0.2 don't report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_rest_bytes: Option<u64>,
 }

@@ -1,23 +1,23 @@
 //! Environment variables of the server. Each is also a flag of `springtide-server serve`.
 //!
-//! They have a prefix of their own, since plain words mean something else to others: conda and tcsh
-//! export `HOST`, and Kubernetes gives every pod a `<SERVICE>_PORT` for each Service beside it. What
-//! is read without the prefix is in [`PERMANENT`] and [`FORMER`].
+//! They have a prefix, since plain names have other meanings: conda and tcsh export `HOST`, and Kubernetes sets a
+//! `<SERVICE>_PORT` in every pod for each Service. [`PERMANENT`] and [`FORMER`] list those that are also read
+//! without the prefix.
 
-/// What every name of our own begins with.
+/// Prefix of all names.
 pub const PREFIX: &str = "SPRINGTIDE_";
 
-/// [`MAX_BATCH_SIZE`] as the contract names it, which is read for good.
+/// [`MAX_BATCH_SIZE`] without the prefix, which stays supported.
 pub const CONTRACT_MAX_BATCH_SIZE: &str = "MAX_BATCH_SIZE";
-/// [`MAX_WAIT_MS`] as the contract names it, which is read for good.
+/// [`MAX_WAIT_MS`] without the prefix, which stays supported.
 pub const CONTRACT_MAX_WAIT_MS: &str = "MAX_WAIT_MS";
 
-/// The prefixed names of those that are read without the prefix for good: [`CONTRACT_MAX_BATCH_SIZE`]
-/// and [`CONTRACT_MAX_WAIT_MS`]. The prefixed name wins.
+/// Variables that are also read without the prefix, permanently: [`CONTRACT_MAX_BATCH_SIZE`]
+/// and [`CONTRACT_MAX_WAIT_MS`]. The prefixed name takes precedence.
 pub const PERMANENT: [&str; 2] = [MAX_BATCH_SIZE, MAX_WAIT_MS];
 
-/// The prefixed names of those that had no prefix before, and are read without it for one more
-/// release where their value is valid. The prefixed name wins.
+/// Variables that had no prefix before. They are read without it for one more release, where the value is valid. The
+/// prefixed name takes precedence.
 pub const FORMER: [&str; 21] = [
     HOST,
     PORT,
@@ -42,71 +42,68 @@ pub const FORMER: [&str; 21] = [
     TERMINATION_MESSAGE_PATH,
 ];
 
-/// The name of a variable without the prefix; None where it has none.
+/// The name of a variable without the prefix. None where it has none.
 #[must_use]
 pub fn unprefixed(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)
 }
 
-/// Address to listen on, without the port (`0.0.0.0`, `127.0.0.1`, `::`); unset: all addresses, over
-/// IPv6 and IPv4.
+/// Address to listen on, without the port: `0.0.0.0`, `127.0.0.1` or `::`. Default: all addresses, over IPv6 and IPv4.
 pub const HOST: &str = "SPRINGTIDE_HOST";
 /// TCP port to listen on.
 pub const PORT: &str = "SPRINGTIDE_PORT";
 /// TCP port to listen on for gRPC.
 pub const GRPC_PORT: &str = "SPRINGTIDE_GRPC_PORT";
-/// TCP port to listen on for probes and metrics alone.
+/// TCP port to listen on for probes and metrics only.
 pub const HEALTH_PORT: &str = "SPRINGTIDE_HEALTH_PORT";
 /// Path of the ONNX model file.
 pub const MODEL_PATH: &str = "SPRINGTIDE_MODEL_PATH";
-/// Folder of models instead of one file: `<name>/<version>/model.onnx`, versions positive integers.
+/// Model directory instead of one file: `<name>/<version>/model.onnx`. Versions are positive integers.
 pub const MODEL_DIR: &str = "SPRINGTIDE_MODEL_DIR";
-/// Versions of each model in [`MODEL_DIR`] that are served, the newest ones.
+/// Number of versions of each model in [`MODEL_DIR`] that are served, newest first.
 pub const VERSIONS_PER_MODEL: &str = "SPRINGTIDE_VERSIONS_PER_MODEL";
-/// Seconds between two looks at [`MODEL_DIR`]; 0 looks only once.
+/// Poll interval of [`MODEL_DIR`], in seconds; 0 scans it only once.
 pub const MODEL_POLL_SECONDS: &str = "SPRINGTIDE_MODEL_POLL_SECONDS";
-/// Name of the model in URLs, logs, metrics and metadata; with [`MODEL_DIR`] the model that
-/// [`PREDICT`](crate::paths::PREDICT) asks.
+/// Name of the model in URLs, logs, metrics and metadata. With [`MODEL_DIR`]: the model of
+/// [`PREDICT`](crate::paths::PREDICT).
 pub const MODEL_NAME: &str = "SPRINGTIDE_MODEL_NAME";
-/// Most rows in one batch.
+/// Maximum number of rows in a batch.
 pub const MAX_BATCH_SIZE: &str = "SPRINGTIDE_MAX_BATCH_SIZE";
-/// Longest that a batch is held back, in milliseconds: to fill, or for clients that come back.
+/// Maximum time that a batch waits, in milliseconds: to fill, or for clients that are about to send again.
 pub const MAX_WAIT_MS: &str = "SPRINGTIDE_MAX_WAIT_MS";
-/// `work-conserving` (run what is queued as soon as a worker is idle) or `window` (wait for
-/// [`MAX_BATCH_SIZE`] rows or [`MAX_WAIT_MS`]).
+/// A [`BatchingPolicy`](crate::batching::BatchingPolicy): `work-conserving` or `window`.
 pub const BATCHING_POLICY: &str = "SPRINGTIDE_BATCHING_POLICY";
-/// `auto`, `always` or `never` ([`BatchingMode`](crate::batching::BatchingMode)).
+/// A [`BatchingMode`](crate::batching::BatchingMode): `auto`, `always` or `never`.
 pub const BATCHING_MODE: &str = "SPRINGTIDE_BATCHING_MODE";
-/// Most rows that wait in the queue.
+/// Maximum number of rows in the queue.
 pub const MAX_QUEUE_ROWS: &str = "SPRINGTIDE_MAX_QUEUE_ROWS";
-/// Time after which a request is answered with 504, in milliseconds.
+/// Request timeout, in milliseconds.
 pub const REQUEST_TIMEOUT_MS: &str = "SPRINGTIDE_REQUEST_TIMEOUT_MS";
-/// Latency that answers should have in a long overload, in milliseconds; 0: requests wait for as long as
-/// they have time.
+/// Latency objective in a long overload, in milliseconds; 0 turns it off.
 pub const LATENCY_OBJECTIVE_MS: &str = "SPRINGTIDE_LATENCY_OBJECTIVE_MS";
-/// `cpu`, `cuda`, `tensorrt` or `auto`.
+/// An [`ExecutionProvider`](crate::execution_provider::ExecutionProvider): `cpu`, `cuda`, `tensorrt` or `auto`.
 pub const EXECUTION_PROVIDER: &str = "SPRINGTIDE_EXECUTION_PROVIDER";
-/// Inference threads that each own a session; unset: chosen from the CPU quota.
+/// Number of inference threads, each with its own session. Default: chosen from the CPU quota.
 pub const WORKERS: &str = "SPRINGTIDE_WORKERS";
 /// Path of `libonnxruntime.so`.
 pub const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
-/// Least time after the signal to end in which connections are still taken, in seconds.
+/// Minimum time after SIGTERM in which connections are accepted, in seconds.
 pub const DRAIN_DELAY_SECONDS: &str = "SPRINGTIDE_DRAIN_DELAY_SECONDS";
-/// Longest time that a shutdown waits for accepted requests, in seconds.
+/// Maximum time that a shutdown waits for accepted requests, in seconds.
 pub const DRAIN_TIMEOUT_SECONDS: &str = "SPRINGTIDE_DRAIN_TIMEOUT_SECONDS";
-/// Most connections at the same time; unset: chosen from the memory limit.
+/// Maximum number of concurrent connections. Default: chosen from the memory limit.
 pub const MAX_CONNECTIONS: &str = "SPRINGTIDE_MAX_CONNECTIONS";
-/// Most connections of one address at the same time; 0: as many as there are at all; unset: half of them.
+/// Maximum number of concurrent connections of a client address; 0 sets no limit. Default: half of all.
 pub const MAX_CONNECTIONS_PER_PEER: &str = "SPRINGTIDE_MAX_CONNECTIONS_PER_PEER";
-/// Greatest age of a connection, in seconds; 0: none.
+/// Maximum age of a connection, in seconds; 0 sets no limit.
 pub const MAX_CONNECTION_AGE_SECONDS: &str = "SPRINGTIDE_MAX_CONNECTION_AGE_SECONDS";
-/// Longest time that a connection may be idle between two requests, in seconds.
+/// Idle timeout of a connection between two requests, in seconds.
 pub const IDLE_TIMEOUT_SECONDS: &str = "SPRINGTIDE_IDLE_TIMEOUT_SECONDS";
-/// Origins whose pages may read answers (CORS), separated by commas, or `*` for all.
+/// Origins whose pages may read responses (CORS), separated by commas, or `*` for all.
 pub const CORS_ORIGIN: &str = "SPRINGTIDE_CORS_ORIGIN";
-/// Most bytes of one request, where its model doesn't say less; unset: chosen from the memory limit.
+/// Maximum size of a request, in bytes, unless its model allows less. Default: chosen from the memory limit.
 pub const MAX_REQUEST_BYTES: &str = "SPRINGTIDE_MAX_REQUEST_BYTES";
-/// Memory that all requests may take together, in bytes; unset: chosen from the memory limit.
+/// Memory limit of all requests, in bytes. Default: chosen from the memory limit.
 pub const MAX_BODY_BYTES_IN_FLIGHT: &str = "SPRINGTIDE_MAX_BODY_BYTES_IN_FLIGHT";
 /// Name of the ModelService that the pod belongs to; becomes the label
 /// [`MODEL_SERVICE`](crate::metrics::label::MODEL_SERVICE) of every metric.
@@ -114,17 +111,17 @@ pub const MODEL_SERVICE_NAME: &str = "SPRINGTIDE_MODEL_SERVICE";
 /// Namespace of that ModelService; becomes the label
 /// [`MODEL_SERVICE_NAMESPACE`](crate::metrics::label::MODEL_SERVICE_NAMESPACE) of every metric.
 pub const MODEL_SERVICE_NAMESPACE: &str = "SPRINGTIDE_NAMESPACE";
-/// Where the model to fetch is: the URI, with its query.
+/// URI of the model to fetch, with its query.
 pub const MODEL_URI: &str = "SPRINGTIDE_MODEL_URI";
-/// File that holds the URI in place of [`MODEL_URI`].
+/// File that contains the URI, instead of [`MODEL_URI`].
 pub const MODEL_URI_FILE: &str = "SPRINGTIDE_MODEL_URI_FILE";
-/// Longest time in which a model that could do harm is loaded and tried in a process of its own, in seconds.
+/// Timeout of the isolated load of a hazardous model, in seconds.
 pub const PROBE_TIMEOUT_SECONDS: &str = "SPRINGTIDE_PROBE_TIMEOUT_SECONDS";
-/// Most memory of such a trial, in bytes; unset: 75 % of what is free.
+/// Memory limit of an isolated load, in bytes. Default: 75 % of the free memory.
 pub const PROBE_MEMORY_BYTES: &str = "SPRINGTIDE_PROBE_MEMORY_BYTES";
-/// Folder in which the server notes which model files could not be tried without harm, for after a restart.
+/// Folder for the record of failed isolated loads, which is kept over restarts.
 pub const STATE_DIR: &str = "SPRINGTIDE_STATE_DIR";
-/// Where the reason of a fatal error is written as [`TerminationMessage`](crate::termination::TerminationMessage).
+/// File that receives the reason of a fatal error as [`TerminationMessage`](crate::termination::TerminationMessage).
 pub const TERMINATION_MESSAGE_PATH: &str = "SPRINGTIDE_TERMINATION_MESSAGE_PATH";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From a model to its verdict: what its inputs are taken for, and what its outputs have to be.
+//! The analysis of a model: assumptions about its inputs, and conditions on its outputs.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -12,23 +12,21 @@ use crate::scope::{Context, Scope};
 use crate::value::{Blame, Certainty, Dependence, Layout, RowKind, Sequence, Value};
 use crate::walk::{Walk, node};
 
-/// The most axes of an input beside that of the rows.
+/// Maximum number of axes of an input, without that of the rows.
 const MAXIMUM_REST: usize = 15;
 
-/// Judges whether the rows of a batch are independent in this model, and which nodes of it could end
-/// the process that runs it.
+/// Analyses whether the rows of a batch are independent, and which nodes are hazardous.
 ///
-/// The proof takes these for granted, which a server checks before it joins rows: inputs have the rank
-/// and the fixed lengths that the model declares, the same number of rows on axis 0, the same length on
-/// each other axis for all rows, and no axis of length 0. Inputs that are initializers, too, stay those.
+/// The proof assumes conditions that a server checks before it stacks rows. Inputs have the declared rank and fixed
+/// lengths, the same number of rows on axis 0, the same length on every other axis for all rows, and no axis of
+/// length 0. Inputs with an initializer keep its value.
 #[must_use]
 pub fn analyse(model: &Model) -> Analysis {
     judged(model, None)
 }
 
-/// As [`analyse`], for a server that also checks what the names of axes say: in a request, axes whose
-/// lengths have one name are equally long, and so they are for all rows of a batch. Neither
-/// ONNX Runtime nor the graph sees to that.
+/// As [`analyse`], for a server that also checks named axes: axes with the same name have the same length in a request
+/// and in all rows of a batch. Neither ONNX Runtime nor the graph guarantees that.
 #[must_use]
 pub fn analyse_named_lengths(model: &Model) -> Analysis {
     let inputs = model.graph().input.iter();
@@ -43,7 +41,7 @@ pub fn analyse_named_lengths(model: &Model) -> Analysis {
     )
 }
 
-/// What the names of axes stand for, where equal names are equal lengths.
+/// Lengths of named axes, where equal names are equal lengths.
 struct Names {
     /// Those of the axes of rows.
     rows: HashSet<String>,
@@ -85,7 +83,7 @@ fn judged(model: &Model, mut names: Option<Names>) -> Analysis {
     }
 }
 
-/// An input as the server gives it, rows along axis 0, and what speaks against that.
+/// An input as the server gives it, with rows along axis 0, and a finding if that is impossible.
 fn rows_of<'m>(
     walk: &mut Walk<'m>,
     input: &ValueInfo,
@@ -181,7 +179,7 @@ fn axis_name(dim: &Dimension) -> Option<&str> {
     }
 }
 
-/// What the outputs come to: certain faults before uncertain ones.
+/// The verdict on the outputs: certain findings before uncertain ones.
 fn verdict(outputs: &[ValueInfo], scope: &Scope<'_, '_>) -> Verdict {
     let mut unknown = None;
     for output in outputs {
@@ -203,7 +201,7 @@ fn verdict(outputs: &[ValueInfo], scope: &Scope<'_, '_>) -> Verdict {
     }
 }
 
-/// What speaks against an output.
+/// The finding against an output.
 fn judge(output: &ValueInfo, scope: &Scope<'_, '_>) -> Option<(Certainty, Finding)> {
     let finding = |why: &str| Finding {
         node: shortened(&output.name),

@@ -1,4 +1,5 @@
-//! One node as a rule sees it: its inputs and attributes, what a rule gives, and the words to blame the node.
+//! The arguments of a rule: a node, its inputs and attributes. Also the results of rules, and findings against the
+//! node.
 
 use std::rc::Rc;
 

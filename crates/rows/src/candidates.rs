@@ -1,11 +1,10 @@
-//! Values and lengths on which a model can run, as far as its graph tells.
+//! Candidates of valid inputs: values and lengths that the model's graph suggests.
 //!
-//! Many models fail on zeros and empty strings: an encoder that knows its categories, a table that is
-//! looked up, an integer that is divided by, a kernel that is longer than the axis. The inputs are
-//! followed through the nodes that keep values in place, until one says which values it takes, and
-//! their axes through those that keep or scale lengths.
+//! Many models fail on zeros and empty strings: an encoder has fixed categories, a table has an end, an integer is a
+//! divisor, a kernel is longer than the axis. The analysis follows inputs through nodes that keep values in place, to
+//! a node that constrains them. It follows axes through nodes that keep or scale lengths.
 //!
-//! This is a heuristic for trial runs. It may be wrong in either way, and nothing is concluded from it.
+//! This is a heuristic for trial runs. It may be wrong either way, and no proof depends on it.
 
 mod collect;
 mod constants;
@@ -16,16 +15,14 @@ mod lengths;
 mod operands;
 mod shapes;
 mod tensor;
-mod wanted;
+mod valid_values;
 
 pub use self::known::{Candidate, Candidates, Length, Values};
 use crate::decode::Model;
 
-/// What the graph says about valid values of each graph input, by the input's name. Heuristic: it is
-/// for trial runs, nothing is concluded from it.
+/// Candidates of valid values of each input, by its name. This is a heuristic for trial runs.
 ///
-/// Time and memory are bounded: by the size of the model file, and by fixed bounds for what is kept of
-/// each input.
+/// The size of the model file and fixed limits per input bound time and memory.
 #[must_use]
 pub fn candidates(model: &Model) -> Candidates {
     graph::walk(model.graph())

@@ -1,4 +1,4 @@
-//! From a file's bytes to a decoded model.
+//! Decodes the bytes of a model file.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -6,28 +6,28 @@ use prost::Message as _;
 use crate::proto::{GraphProto, ModelProto};
 use crate::size::{self, Kind, MAXIMUM_ITEMS};
 
-/// A model file, decoded: what the analysis needs of it. Weights stay slices of the file's bytes.
+/// A decoded model file, as far as the analysis needs it. Weights stay slices of the file's bytes.
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(crate) proto: ModelProto,
 }
 
-/// Why a file isn't a model that can be analysed.
+/// A file that can't be analysed.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes aren't an ONNX model, or nest deeper than a hundred messages.
     #[error("not an ONNX model: {0}")]
     Malformed(#[from] prost::DecodeError),
-    /// A few bytes of the file would take very much memory.
+    /// It has so many messages that decoding would take too much memory.
     #[error("more than {MAXIMUM_ITEMS} messages in one model")]
     TooMany,
-    /// There is a model, but no graph in it.
+    /// The model has no graph.
     #[error("the model has no graph")]
     NoGraph,
 }
 
 impl Model {
-    /// Reads a model file, the whole of it in `file`. External data isn't read, nor needed.
+    /// Decodes a whole model file. External data is neither read nor needed.
     ///
     /// # Errors
     ///

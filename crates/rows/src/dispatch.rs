@@ -1,4 +1,4 @@
-//! From a node to the rule of its operator: what holds for all operators, and for those of one kind.
+//! Dispatches a node to the rule of its operator, after the rules of all operators.
 
 use std::collections::HashSet;
 use std::rc::Rc;

@@ -1,9 +1,8 @@
-//! Nodes that can end the process in ONNX Runtime's CPU kernels (seen with 1.24.4): integer divisions by
-//! zero, and of the least integer by -1, raise a signal there, and indices beyond the end of a shape
-//! abort.
+//! Nodes that can crash the process in ONNX Runtime's CPU kernels (seen with 1.24.4). Integer divisions by zero, and
+//! of the minimum integer by -1, raise a signal. Indices beyond the end of a shape abort.
 //!
-//! From 1.25 on an integer division by zero is an error of the run. With 1.31.1 the least int32 or int64
-//! divided by -1 still raises a signal, and `Conv` and `ReverseSequence` of one axis and an `Einsum` with
+//! Since 1.25 an integer division by zero is an error of the run. With 1.31.1 the minimum int32 or int64 divided by
+//! -1 still raises a signal, and `Conv` and `ReverseSequence` of one axis and an `Einsum` with
 //! more letters than axes still abort.
 
 use crate::call::Call;
@@ -14,7 +13,7 @@ use crate::proto::element::{
 };
 use crate::value::Value;
 
-/// Notes what the node could do.
+/// Adds a hazard if the node could crash.
 pub(crate) fn check(call: &mut Call<'_, '_, '_>) {
     let domain = crate::scope::canonical(&call.node.domain);
     if !matches!(domain, "" | "com.microsoft") {

@@ -1,9 +1,22 @@
-//! What the graph of an ONNX model says about its rows.
+//! Static analysis of ONNX graphs: are the rows of a batch independent?
 //!
-//! A server that joins the rows of several requests into one batch must know that each row's answer
-//! is the same as when it runs alone. [`analyse`] proves it from the model's graph, operator by
-//! operator, or says which node speaks against it, or which it can't judge. Nothing here runs a model
-//! or reads a file; docs/adr/0021 tells the idea and its limits.
+//! A server that stacks the rows of several requests must know that the outputs of a row in a batch are those of the
+//! row alone. [`analyse`] proves this from the model's graph, operator by operator. Otherwise it names the node that
+//! makes rows dependent, or the one that it can't decide. It also lists hazardous nodes, which could crash ONNX
+//! Runtime. [`candidates`] derives constraints of valid inputs, for trial runs. Nothing here runs a model or reads a
+//! file. `docs/adr/0021-rows-are-proven-independent.md` explains the method and its limits.
+//!
+//! ```no_run
+//! use springtide_rows::{Model, Verdict, analyse};
+//!
+//! let model = Model::decode(std::fs::read("model.onnx")?.into())?;
+//! match analyse(&model).verdict {
+//!     Verdict::Independent => println!("requests may share batches"),
+//!     Verdict::Dependent(node) => println!("rows depend on each other: {node}"),
+//!     Verdict::Unknown(node) => println!("not decided: {node}"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod analysis;
 mod call;

@@ -1,26 +1,25 @@
-//! Nodes that may take memory or time without bound in ONNX Runtime, when a model is loaded (it computes
-//! what depends on constants alone) or when it runs.
+//! Nodes that may use unbounded memory or time in ONNX Runtime, when a model is loaded or run. Loading computes all
+//! nodes whose inputs are constants.
 //!
-//! Sizes are those for rows and lengths as a first trial has them. A tensor whose length only a request's
-//! values decide is noted where an operator makes it from nothing: what others make is bounded by what
-//! they are given, but for those whose inputs' shapes aren't known.
+//! Sizes are estimated for the rows and lengths of the first trial runs. A tensor whose length depends on a request's
+//! values is a hazard where the operator's inputs don't bound it, or where their shapes are unknown.
 
 use crate::call::Call;
 use crate::constant;
 use crate::dimension::{Dim, Symbol};
 use crate::value::Value;
 
-/// Elements of one tensor, and of all that constants make, beyond which a model is tried apart: 1 GiB of
+/// Maximum number of elements of a tensor, and of all tensors computed from constants, without a hazard: 1 GiB of
 /// 64-bit integers.
 const LARGE: i64 = 1 << 27;
 
-/// What a length that callers choose is taken for.
+/// Assumed value of lengths that clients choose.
 const LENGTH: i64 = 64;
 
-/// Rounds of loops, one within the other, that are no matter.
+/// Maximum number of iterations of nested loops without a hazard.
 const MAXIMUM_ROUNDS: u64 = 4096;
 
-/// The most by which a `Resize` enlarges an axis without being noted.
+/// Maximum scale of a `Resize` without a hazard.
 const MAXIMUM_SCALE: f64 = 16.0;
 
 const SIZE: &str = "may make a tensor of any size";
@@ -29,7 +28,7 @@ const LARGE_CONSTANTS: &str = "makes very large tensors of constants";
 const ROUNDS: &str = "may repeat its graph without end";
 const GROWS: &str = "may make a tensor larger each time that it repeats its graph";
 
-/// How often a `Loop` repeats its graph at most, where that is known.
+/// Maximum number of iterations of a `Loop`, where it is known.
 pub(crate) fn rounds(call: &Call<'_, '_, '_>) -> Option<u64> {
     let trips = call.optional(0)?;
     let trips = match trips.scalar().and_then(Dim::as_constant) {
@@ -39,7 +38,7 @@ pub(crate) fn rounds(call: &Call<'_, '_, '_>) -> Option<u64> {
     Some(u64::try_from(trips).unwrap_or(0))
 }
 
-/// Notes what the node could take, now that its outputs are known.
+/// Adds a hazard if the node could use too much, given its outputs.
 pub(crate) fn check(call: &mut Call<'_, '_, '_>, outputs: &[Value<'_>]) {
     if let Some(why) = found(call, outputs) {
         call.walk.add_hazard(call.node, why);

@@ -1,4 +1,4 @@
-//! Where a node stands: the names around it, and what holds for all nodes of its graph.
+//! The scope of a node: visible names, and the context of its graph.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;

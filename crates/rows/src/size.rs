@@ -1,8 +1,7 @@
-//! What a file comes to in memory, before it is decoded: two bytes of it can stand for an empty message
-//! of three hundred.
+//! Limits the decoded size of a file before it is decoded: two bytes can be an empty message of 300 bytes in memory.
 
-/// The most messages and list entries of one model. A forest of a million nodes has some ten million
-/// entries, most of them packed, which aren't counted.
+/// Maximum number of messages and list entries of a model. A forest of a million nodes has about ten million entries,
+/// but most of them are packed, which aren't counted.
 pub(crate) const MAXIMUM_ITEMS: usize = 8_000_000;
 
 /// Messages nest as deep as `prost` decodes them.

@@ -1,4 +1,4 @@
-//! What is known of a tensor before any row is: its shape, and how it depends on the rows.
+//! Abstract values: the shape of a tensor, and its dependence on the rows.
 
 use std::rc::Rc;
 
@@ -8,12 +8,12 @@ use crate::dimension::Dim;
 use crate::findings::Finding;
 use crate::proto::{TensorProto, element};
 
-/// What is known of a node's output for every N of at least 1 and all values of the rows.
+/// The abstract value of a node's output, valid for every N ≥ 1 and all values of the rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Value<'m> {
-    /// The kind of its elements, `UNDEFINED` where it isn't known.
+    /// Its element type; `UNDEFINED` where it is unknown.
     pub(crate) element: i32,
-    /// The length of each axis; none where the rank isn't known. Always there for `Rows`.
+    /// Length of each axis. None where the rank is unknown. Always known for `Rows`.
     pub(crate) shape: Option<Vec<Dim>>,
     pub(crate) dependence: Dependence,
     /// The elements of a small tensor of integers or booleans, in order. None among them is one that

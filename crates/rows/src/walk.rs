@@ -1,5 +1,4 @@
-//! The walk over a model's nodes in their order, from what is known of the inputs to what is known of
-//! the outputs.
+//! The walk over a model's nodes in order: abstract values of the inputs become abstract values of the outputs.
 
 pub(crate) mod node;
 
@@ -14,20 +13,20 @@ use crate::proto::{FunctionProto, GraphProto, NodeProto, element};
 use crate::scope::{Scope, canonical, declared_element};
 use crate::value::{Blame, Certainty, Dependence, Value};
 
-/// Bounds that keep a hostile model from taking time or memory without end. Large real models have
-/// some 10⁴ nodes, and subgraphs two or three deep.
+/// Limits of time and memory for hostile models. Large real models have about 10⁴ nodes, and subgraphs two or three
+/// levels deep.
 const MAXIMUM_VISITS: usize = 100_000;
 const MAXIMUM_DEPTH: usize = 20;
 const MAXIMUM_RANK: usize = 24;
 
-/// All elements together whose values are followed.
+/// Maximum number of elements whose values are tracked.
 const MAXIMUM_CONTENTS: usize = 2_000_000;
 const MAXIMUM_INTERNED: usize = 100_000;
 
-/// Runs one node. Gives what is known of its outputs; as many values as it has outputs.
+/// Evaluates a node. Returns one abstract value for each output.
 pub(crate) type RunNode<'m> = fn(&mut Walk<'m>, &'m NodeProto, &Scope<'_, 'm>) -> Vec<Value<'m>>;
 
-/// What is common to the whole walk.
+/// State of the walk.
 pub(crate) struct Walk<'m> {
     /// Given from above: it applies the rules, of which some walk over nodes within a node.
     run_node: RunNode<'m>,
@@ -40,9 +39,9 @@ pub(crate) struct Walk<'m> {
     contents: usize,
     depth: usize,
     pub(crate) hazards: Vec<Hazard>,
-    /// Rounds of the loops around the node, one within the other.
+    /// Product of the iterations of the enclosing loops.
     pub(crate) rounds: u64,
-    /// Elements that nodes make of constants alone.
+    /// Elements that nodes compute from constants only.
     pub(crate) made_of_constants: i64,
     /// Lists of nodes that were walked.
     lists: usize,

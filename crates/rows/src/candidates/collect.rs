@@ -1,35 +1,35 @@
-//! Gathers what nodes say about inputs.
+//! Collects the constraints of nodes on graph inputs.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::tensor::{Axis, Elements, Origins, Tensor, Trace};
-use super::wanted::{Wanted, both, bounded, either, first, with_others};
+use super::valid_values::{ValidValues, both, bounded, either, first, with_others};
 use super::{Candidate, Candidates, Length, Values};
 
-/// The most columns of one input that are told apart.
+/// Maximum number of distinguished columns of an input.
 const MAXIMUM_COLUMNS: usize = 1024;
-/// The most values that are looked at, for all columns together.
+/// Maximum number of values of all columns.
 const MAXIMUM_SIZE: usize = 1 << 21;
-/// Longer axes would cost memory rather than show that the model runs.
+/// Maximum length of an axis: longer ones take memory and show no more.
 const MAXIMUM_LENGTH: i64 = 1 << 20;
-/// Where any multiple works, one that isn't so short that all differences vanish.
+/// Preferred minimum length where any multiple works, so that rows differ.
 const COMFORTABLE: i64 = 8;
 
-/// How much depends on it.
+/// Strength of a constraint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Need {
-    /// Others work as well, but these tell more: what the input is compared with.
+pub(super) enum Strength {
+    /// Other values work, but these show more: values that the input is compared with.
     Hint,
-    /// Others give infinities and the like.
-    Sense,
-    /// Others have no meaning: it is a mask.
+    /// Other values give infinities or NaN.
+    Meaningful,
+    /// Other values are meaningless: it is a mask.
     Mask,
-    /// Others fail.
-    Must,
+    /// Other values fail.
+    Required,
 }
 
-/// What the nodes want of the graph's inputs.
+/// Constraints of the graph's inputs.
 pub(super) struct Collector {
     inputs: Vec<Input>,
     /// How many more values are looked at.
@@ -41,14 +41,14 @@ struct Input {
     kind: i32,
     /// Whether each axis has no declared length.
     free: Vec<bool>,
-    values: BTreeMap<Option<usize>, (Need, Values)>,
-    lengths: BTreeMap<usize, Wish>,
+    values: BTreeMap<Option<usize>, (Strength, Values)>,
+    lengths: BTreeMap<usize, LengthConstraint>,
     /// Whether a branch is chosen by it.
     decides: bool,
 }
 
 #[derive(Default)]
-struct Wish {
+struct LengthConstraint {
     exactly: Option<i64>,
     least: i64,
     multiple: i64,
@@ -75,18 +75,23 @@ impl Collector {
         self.inputs.len() - 1
     }
 
-    pub(super) fn want(&mut self, tensor: &Tensor<'_>, need: Need, wanted: &Wanted) {
+    pub(super) fn constrain(
+        &mut self,
+        tensor: &Tensor<'_>,
+        strength: Strength,
+        valid: &ValidValues,
+    ) {
         if let Some(origins) = tensor.origins() {
-            self.want_of(origins, need, wanted);
+            self.constrain_origins(origins, strength, valid);
         }
     }
 
-    /// Wants something else of each position along the tensor's last axis.
-    pub(super) fn want_each(
+    /// Adds a constraint for each position along the tensor's last axis.
+    pub(super) fn constrain_each(
         &mut self,
         tensor: &Tensor<'_>,
-        need: Need,
-        wanted: impl Fn(usize) -> Wanted,
+        strength: Strength,
+        valid: impl Fn(usize) -> ValidValues,
     ) {
         let width = tensor
             .axes()
@@ -100,34 +105,34 @@ impl Collector {
             Some(each) => {
                 for (position, origin) in each.into_iter().enumerate() {
                     if let Some(origin) = origin {
-                        self.want_of(&Origins::Whole(origin), need, &wanted(position));
+                        self.constrain_origins(&Origins::Whole(origin), strength, &valid(position));
                     }
                 }
             }
-            None => self.want_of(origins, need, &wanted(0)),
+            None => self.constrain_origins(origins, strength, &valid(0)),
         }
     }
 
-    fn want_of(&mut self, origins: &Origins, need: Need, wanted: &Wanted) {
+    fn constrain_origins(&mut self, origins: &Origins, strength: Strength, valid: &ValidValues) {
         for origin in origins.all() {
-            let Some(room) = self.room.checked_sub(wanted.size()) else {
+            let Some(room) = self.room.checked_sub(valid.size()) else {
                 return;
             };
             self.room = room;
             let Some(input) = self.inputs.get_mut(origin.input) else {
                 continue;
             };
-            let Some(values) = wanted.of_input(origin, input.kind) else {
+            let Some(values) = valid.of_input(origin, input.kind) else {
                 continue;
             };
             let room = input.values.len() < MAXIMUM_COLUMNS;
             match input.values.entry(origin.column) {
                 Entry::Occupied(mut entry) => {
-                    let merged = merge(entry.get().clone(), (need, values));
+                    let merged = merge(entry.get().clone(), (strength, values));
                     entry.insert(merged);
                 }
                 Entry::Vacant(entry) if room => {
-                    entry.insert((need, values));
+                    entry.insert((strength, values));
                 }
                 Entry::Vacant(_) => {}
             }
@@ -142,7 +147,7 @@ impl Collector {
         if input.free.len() < 2 || !super::tensor::is_integer(input.kind) {
             return;
         }
-        let mask = (Need::Mask, Values::Integers(vec![1, 0]));
+        let mask = (Strength::Mask, Values::Integers(vec![1, 0]));
         let merged = match input.values.remove(&None) {
             Some(known) => merge(known, mask),
             None => mask,
@@ -175,8 +180,8 @@ impl Collector {
         match axis {
             Axis::Traced(trace) if !trace.resized => {
                 if let Some(length) = trace.needed(length) {
-                    self.wish(trace, |wish| {
-                        wish.exactly.get_or_insert(length);
+                    self.constraint(trace, |constraint| {
+                        constraint.exactly.get_or_insert(length);
                     });
                 }
             }
@@ -198,16 +203,20 @@ impl Collector {
             && !trace.resized
             && let Some(length) = trace.needed(length)
         {
-            self.wish(trace, |wish| wish.least = wish.least.max(length));
+            self.constraint(trace, |constraint| {
+                constraint.least = constraint.least.max(length);
+            });
         }
     }
 
     /// Says that the input's axis should be a multiple of this.
     pub(super) fn multiple(&mut self, trace: &Trace, multiple: i64) {
-        self.wish(trace, |wish| wish.multiple = wish.multiple.max(multiple));
+        self.constraint(trace, |constraint| {
+            constraint.multiple = constraint.multiple.max(multiple);
+        });
     }
 
-    fn wish(&mut self, trace: &Trace, change: impl FnOnce(&mut Wish)) {
+    fn constraint(&mut self, trace: &Trace, change: impl FnOnce(&mut LengthConstraint)) {
         let Some(input) = self.inputs.get_mut(trace.input) else {
             return;
         };
@@ -222,14 +231,14 @@ impl Collector {
             let mut candidate = Candidate::default();
             let all = input.values.get(&None).cloned();
             for (column, known) in input.values {
-                let (need, values) = match (column, &all) {
+                let (strength, values) = match (column, &all) {
                     (Some(_), Some(all)) => merge(known, all.clone()),
                     _ => known,
                 };
                 // Lengths and other values are those of the branch that is looked at first.
-                let values = bounded(match need {
-                    Need::Hint if input.decides => first(values),
-                    Need::Hint => with_others(values),
+                let values = bounded(match strength {
+                    Strength::Hint if input.decides => first(values),
+                    Strength::Hint => with_others(values),
                     _ => values,
                 });
                 match column {
@@ -242,7 +251,7 @@ impl Collector {
             candidate.lengths = input
                 .lengths
                 .into_iter()
-                .filter_map(|(axis, wish)| Some((axis, wish.length()?)))
+                .filter_map(|(axis, constraint)| Some((axis, constraint.length()?)))
                 .collect();
             if candidate != Candidate::default() {
                 candidates.inputs.insert(input.name, candidate);
@@ -252,7 +261,7 @@ impl Collector {
     }
 }
 
-impl Wish {
+impl LengthConstraint {
     fn length(&self) -> Option<Length> {
         let bounded = |length: i64| {
             usize::try_from(length)
@@ -272,19 +281,21 @@ impl Wish {
     }
 }
 
-/// What to make of two wishes: more need wins, unless both can be had.
-fn merge(left: (Need, Values), right: (Need, Values)) -> (Need, Values) {
+/// Merges two constraints: both if they are compatible, otherwise the stronger one.
+fn merge(left: (Strength, Values), right: (Strength, Values)) -> (Strength, Values) {
     let (less, more) = if left.0 < right.0 {
         (left, right)
     } else {
         (right, left)
     };
     let is_level = less.0 == more.0;
-    if less.0 == Need::Hint && is_level {
-        return (Need::Hint, either(more.1, less.1));
+    if less.0 == Strength::Hint && is_level {
+        return (Strength::Hint, either(more.1, less.1));
     }
     // A hint, and what a mask is computed into, say nothing about what is needed.
-    if !is_level && (less.0 == Need::Hint || less.0 == Need::Mask || more.0 == Need::Mask) {
+    if !is_level
+        && (less.0 == Strength::Hint || less.0 == Strength::Mask || more.0 == Strength::Mask)
+    {
         return more;
     }
     match both(&more.1, &less.1) {

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use crate::proto::{DimensionValue, GraphProto, NodeProto, TypeKind, ValueInfo};
 
 use super::Candidates;
-use super::collect::{Collector, Need};
+use super::collect::{Collector, Strength};
 use super::constants::Constant;
 use super::elements;
 use super::lengths;
 use super::operands::Operands;
 use super::shapes;
 use super::tensor::{Axis, Elements, MAXIMUM_RANK, Origin, Origins, Tensor, Text, Trace};
-use super::wanted::Wanted;
+use super::valid_values::ValidValues;
 
 /// The most nodes that are looked at, those of branches included.
 const MAXIMUM_NODES: usize = 200_000;
@@ -219,7 +219,8 @@ impl<'m> Walker<'m> {
             }
             "Loop" => {
                 if let Some(trips) = inputs.first() {
-                    self.collector.want(trips, Need::Must, &Wanted::Range(1, 4));
+                    self.collector
+                        .constrain(trips, Strength::Required, &ValidValues::Range(1, 4));
                 }
             }
             _ => {}

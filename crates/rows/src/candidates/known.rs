@@ -1,58 +1,57 @@
-//! What is known of a model's inputs.
+//! Candidates of valid inputs.
 
 use std::collections::BTreeMap;
 
-/// What is known of a model's inputs.
+/// Candidates of a model's inputs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Candidates {
-    /// By the input's name; inputs of which nothing is known are left out.
+    /// By the input's name. Inputs without constraints are left out.
     pub inputs: BTreeMap<String, Candidate>,
 }
 
-/// What is known of one input.
+/// Candidates of one input.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Candidate {
     /// Valid values of single columns, by their position along the last axis.
     pub columns: BTreeMap<usize, Values>,
-    /// Valid values of all elements whose column isn't in `columns`; none where nothing is known.
+    /// Valid values of elements of all other columns. None where they are unknown.
     pub values: Option<Values>,
-    /// What is known of the lengths of axes that the model declares as free, by the axis.
+    /// Valid lengths of free axes, by the axis.
     pub lengths: BTreeMap<usize, Length>,
 }
 
 impl Candidate {
-    /// The values that are valid at this position along the last axis, where anything is known.
+    /// The valid values at this position along the last axis. None where they are unknown.
     #[must_use]
     pub fn column(&self, position: usize) -> Option<&Values> {
         self.columns.get(&position).or(self.values.as_ref())
     }
 }
 
-/// Valid values. Lists aren't empty, hold at most 64 values, spread over all that are known, and begin
-/// with the one that is the least likely to fail.
+/// Valid values. Lists have 1 to 64 values, spread over all known ones. The first is the least likely to fail.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
-    /// Of a string input, any of these: categories, keys, texts made of a vocabulary's words. Each has
-    /// at most 256 bytes.
+    /// For a string input, any of these: categories, keys, or texts of words of a vocabulary. Each has at most 256
+    /// bytes.
     Strings(Vec<String>),
-    /// Of an integer input, any of these.
+    /// For an integer input, any of these.
     Integers(Vec<i64>),
-    /// Of an input of integers or floats, any whole number of this range, bounds included.
+    /// For an input of integers or floats, any integer of this range, inclusive.
     Range {
-        /// The least.
+        /// Minimum.
         least: i64,
-        /// The greatest, not below `least`.
+        /// Maximum, at least `least`.
         greatest: i64,
     },
-    /// Of a float input, any of these.
+    /// For a float input, any of these.
     Floats(Vec<f64>),
 }
 
-/// What is known of an axis' length.
+/// Valid length of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// This length works; others do only by chance (the weights' length, a multiple of strides).
+    /// This length works, others only by chance: the length of weights, a multiple of strides.
     Exactly(usize),
-    /// Shorter ones fail (the kernel of a convolution).
+    /// Shorter ones fail: the kernel of a convolution.
     AtLeast(usize),
 }

@@ -91,7 +91,10 @@ async fn a_server_whose_workers_are_all_stuck_is_not_alive() {
     assert_eq!(get_path(&app, "/v2/health/live").await.status, 503);
     let entry = app.models.index().remove(0);
     assert_eq!(entry.state, State::Unavailable);
-    assert!(entry.reason.contains("a run that doesn't end"), "{entry:?}");
+    assert!(
+        entry.reason.contains("a run that continues after"),
+        "{entry:?}"
+    );
     // It may end after all.
     drop(held);
     while app.models.stuck().is_some() {

@@ -1,26 +1,26 @@
 //! Which values nodes take.
 
-use crate::candidates::collect::{Collector, Need};
+use crate::candidates::collect::{Collector, Strength};
 use crate::candidates::operands::Operands;
 use crate::candidates::tensor::{Tensor, is_integer};
-use crate::candidates::wanted::Wanted;
+use crate::candidates::valid_values::ValidValues;
 
 use super::vocabulary;
 
 /// Sizes, depths, counts and steps: large ones would cost memory and time.
-const SMALL: Wanted = Wanted::Range(1, 8);
-const ONE: Wanted = Wanted::Range(1, 1);
-const ZERO: Wanted = Wanted::Range(0, 0);
+const SMALL: ValidValues = ValidValues::Range(1, 8);
+const ONE: ValidValues = ValidValues::Range(1, 1);
+const ZERO: ValidValues = ValidValues::Range(0, 0);
 
 /// Numbers of several scales that logarithms and roots take.
 const POSITIVE: [f64; 10] = [1.0, 0.5, 2.0, 0.125, 4.0, 0.75, 10.0, 3.0, 37.5, 250.0];
 
-fn positive() -> Wanted {
-    Wanted::Numbers(POSITIVE.to_vec())
+fn positive() -> ValidValues {
+    ValidValues::Numbers(POSITIVE.to_vec())
 }
 
-fn nonzero() -> Wanted {
-    Wanted::Numbers(
+fn nonzero() -> ValidValues {
+    ValidValues::Numbers(
         POSITIVE
             .iter()
             .flat_map(|number| [*number, -number])
@@ -57,7 +57,7 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
         }
         "TfIdfVectorizer" => {
             if let Some(grams) = vocabulary::grams(operands) {
-                collector.want(input(0), Need::Must, &grams);
+                collector.constrain(input(0), Strength::Required, &grams);
             }
         }
         "Gather" | "GatherElements" | "GatherND" | "ScatterND" | "ScatterElements" | "Scatter" => {
@@ -71,40 +71,52 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
         }
         "OneHot" => {
             if let Some(depth) = input(1).integers().and_then(|depth| depth.first().copied()) {
-                collector.want(
+                collector.constrain(
                     input(0),
-                    Need::Sense,
-                    &Wanted::Range(0, depth.saturating_sub(1).max(0)),
+                    Strength::Meaningful,
+                    &ValidValues::Range(0, depth.saturating_sub(1).max(0)),
                 );
             }
-            collector.want(input(1), Need::Must, &Wanted::Range(1, 16));
+            collector.constrain(input(1), Strength::Required, &ValidValues::Range(1, 16));
         }
         "Div" | "Mod" => divisor(input(1), collector),
         "Equal" => compared(operands, collector),
-        "Reciprocal" => collector.want(input(0), Need::Sense, &nonzero()),
-        "Log" | "Sqrt" => collector.want(input(0), Need::Sense, &positive()),
+        "Reciprocal" => collector.constrain(input(0), Strength::Meaningful, &nonzero()),
+        "Log" | "Sqrt" => collector.constrain(input(0), Strength::Meaningful, &positive()),
         "Asin" | "Acos" | "Atanh" => {
-            collector.want(
+            collector.constrain(
                 input(0),
-                Need::Sense,
-                &Wanted::Numbers(vec![0.0, 0.5, -0.5, 0.25]),
+                Strength::Meaningful,
+                &ValidValues::Numbers(vec![0.0, 0.5, -0.5, 0.25]),
             );
         }
-        "Acosh" => collector.want(input(0), Need::Sense, &Wanted::Numbers(vec![1.0, 1.5, 2.0])),
+        "Acosh" => collector.constrain(
+            input(0),
+            Strength::Meaningful,
+            &ValidValues::Numbers(vec![1.0, 1.5, 2.0]),
+        ),
         "Pow" => {
             if input(1).numbers().is_none_or(|exponents| {
                 exponents
                     .iter()
                     .any(|exponent| exponent.fract() != 0.0 || *exponent < 0.0)
             }) {
-                collector.want(input(0), Need::Sense, &positive());
+                collector.constrain(input(0), Strength::Meaningful, &positive());
             }
-            collector.want(input(1), Need::Sense, &Wanted::Numbers(vec![1.0, 2.0]));
+            collector.constrain(
+                input(1),
+                Strength::Meaningful,
+                &ValidValues::Numbers(vec![1.0, 2.0]),
+            );
         }
-        "BitShift" => collector.want(input(1), Need::Must, &Wanted::Range(0, 7)),
-        "Bernoulli" => collector.want(input(0), Need::Must, &Wanted::Numbers(vec![0.5, 0.0, 1.0])),
-        "RNN" | "LSTM" | "GRU" => collector.want(input(4), Need::Must, &ONE),
-        "ReverseSequence" => collector.want(input(1), Need::Must, &ONE),
+        "BitShift" => collector.constrain(input(1), Strength::Required, &ValidValues::Range(0, 7)),
+        "Bernoulli" => collector.constrain(
+            input(0),
+            Strength::Required,
+            &ValidValues::Numbers(vec![0.5, 0.0, 1.0]),
+        ),
+        "RNN" | "LSTM" | "GRU" => collector.constrain(input(4), Strength::Required, &ONE),
+        "ReverseSequence" => collector.constrain(input(1), Strength::Required, &ONE),
         "Attention" | "MultiHeadAttention" | "QAttention" if !operands.node.domain.is_empty() => {
             let position = match operands.operator() {
                 "Attention" => 3,
@@ -115,8 +127,8 @@ pub(in crate::candidates) fn constrain(operands: &Operands<'_, '_>, collector: &
         }
         "RotaryEmbedding" => index(input(1), input(2).axis(0).fixed(), collector),
         "GroupQueryAttention" => {
-            collector.want(input(5), Need::Must, &ZERO);
-            collector.want(input(6), Need::Must, &ONE);
+            collector.constrain(input(5), Strength::Required, &ZERO);
+            collector.constrain(input(6), Strength::Required, &ONE);
         }
         _ => sizes(operands, collector),
     }
@@ -132,38 +144,42 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
                 .axis(operands.integer("axis", -1))
                 .fixed()
                 .unwrap_or(1);
-            collector.want(input(1), Need::Must, &Wanted::Range(1, longest.clamp(1, 8)));
+            collector.constrain(
+                input(1),
+                Strength::Required,
+                &ValidValues::Range(1, longest.clamp(1, 8)),
+            );
         }
-        "Tile" => collector.want(input(1), Need::Must, &Wanted::Range(1, 2)),
+        "Tile" => collector.constrain(input(1), Strength::Required, &ValidValues::Range(1, 2)),
         // Any number of elements fits these.
-        "Reshape" => collector.want_each(input(1), Need::Must, |position| {
-            Wanted::Integers(vec![if position == 0 { -1 } else { 1 }])
+        "Reshape" => collector.constrain_each(input(1), Strength::Required, |position| {
+            ValidValues::Integers(vec![if position == 0 { -1 } else { 1 }])
         }),
-        "Expand" => collector.want(input(1), Need::Must, &ONE),
+        "Expand" => collector.constrain(input(1), Strength::Required, &ONE),
         "ConstantOfShape" | "HannWindow" | "HammingWindow" | "BlackmanWindow" => {
-            collector.want(input(0), Need::Must, &SMALL);
+            collector.constrain(input(0), Strength::Required, &SMALL);
         }
-        "CenterCropPad" => collector.want(input(1), Need::Must, &SMALL),
+        "CenterCropPad" => collector.constrain(input(1), Strength::Required, &SMALL),
         "Range" => {
             let is_integer = is_integer(input(0).element)
                 || is_integer(input(1).element)
                 || is_integer(input(2).element);
-            let numbers = |integer: Wanted, number: f64| {
+            let numbers = |integer: ValidValues, number: f64| {
                 if is_integer {
                     integer
                 } else {
-                    Wanted::Numbers(vec![number])
+                    ValidValues::Numbers(vec![number])
                 }
             };
-            collector.want(input(0), Need::Sense, &numbers(ZERO, 0.0));
-            collector.want(input(1), Need::Must, &numbers(SMALL, 4.0));
-            collector.want(input(2), Need::Must, &numbers(ONE, 1.0));
+            collector.constrain(input(0), Strength::Meaningful, &numbers(ZERO, 0.0));
+            collector.constrain(input(1), Strength::Required, &numbers(SMALL, 4.0));
+            collector.constrain(input(2), Strength::Required, &numbers(ONE, 1.0));
         }
         "Slice" => {
-            collector.want(input(1), Need::Must, &ZERO);
-            collector.want(input(2), Need::Must, &SMALL);
-            collector.want(input(3), Need::Must, &ZERO);
-            collector.want(input(4), Need::Must, &ONE);
+            collector.constrain(input(1), Strength::Required, &ZERO);
+            collector.constrain(input(2), Strength::Required, &SMALL);
+            collector.constrain(input(3), Strength::Required, &ZERO);
+            collector.constrain(input(4), Strength::Required, &ONE);
         }
         "Split" => {
             let whole = input(0).axis(operands.integer("axis", 0)).fixed();
@@ -171,48 +187,62 @@ fn sizes(operands: &Operands<'_, '_>, collector: &mut Collector) {
             let first = whole.map_or(1, |whole| {
                 whole.saturating_sub(parts.saturating_sub(1)).max(0)
             });
-            collector.want_each(input(1), Need::Must, |position| {
+            collector.constrain_each(input(1), Strength::Required, |position| {
                 let size = if position == 0 { first } else { 1 };
-                Wanted::Range(size, size)
+                ValidValues::Range(size, size)
             });
         }
         "Resize" | "Upsample" => resized(operands, collector),
-        "Pad" | "Trilu" => collector.want(input(1), Need::Must, &Wanted::Range(0, 1)),
-        "Squeeze" | "Unsqueeze" | "CumSum" => collector.want(input(1), Need::Must, &ZERO),
+        "Pad" | "Trilu" => {
+            collector.constrain(input(1), Strength::Required, &ValidValues::Range(0, 1));
+        }
+        "Squeeze" | "Unsqueeze" | "CumSum" => {
+            collector.constrain(input(1), Strength::Required, &ZERO);
+        }
         "DFT" | "STFT" => {
             for position in 1..=3 {
-                collector.want(input(position), Need::Must, &ONE);
+                collector.constrain(input(position), Strength::Required, &ONE);
             }
         }
         "NonMaxSuppression" => {
-            collector.want(input(2), Need::Must, &SMALL);
-            collector.want(
+            collector.constrain(input(2), Strength::Required, &SMALL);
+            collector.constrain(
                 input(3),
-                Need::Sense,
-                &Wanted::Numbers(vec![0.5, 0.25, 0.75]),
+                Strength::Meaningful,
+                &ValidValues::Numbers(vec![0.5, 0.25, 0.75]),
             );
-            collector.want(input(4), Need::Sense, &Wanted::Numbers(vec![0.25, 0.0]));
+            collector.constrain(
+                input(4),
+                Strength::Meaningful,
+                &ValidValues::Numbers(vec![0.25, 0.0]),
+            );
         }
-        "RoiAlign" => collector.want(input(2), Need::Must, &ZERO),
-        "Dropout" => collector.want(input(1), Need::Must, &Wanted::Numbers(vec![0.0, 0.5])),
+        "RoiAlign" => collector.constrain(input(2), Strength::Required, &ZERO),
+        "Dropout" => collector.constrain(
+            input(1),
+            Strength::Required,
+            &ValidValues::Numbers(vec![0.0, 0.5]),
+        ),
         "QuantizeLinear" | "DequantizeLinear" => {
-            collector.want(input(1), Need::Sense, &positive());
+            collector.constrain(input(1), Strength::Meaningful, &positive());
         }
-        operator if operator.starts_with("Reduce") => collector.want(input(1), Need::Must, &ZERO),
+        operator if operator.starts_with("Reduce") => {
+            collector.constrain(input(1), Strength::Required, &ZERO);
+        }
         _ => {}
     }
 }
 
 fn known(operands: &Operands<'_, '_>, collector: &mut Collector, names: &[&str]) {
-    if let Some(wanted) = vocabulary::listed(operands, names) {
-        collector.want(operands.input(0), Need::Must, &wanted);
+    if let Some(valid) = vocabulary::listed(operands, names) {
+        collector.constrain(operands.input(0), Strength::Required, &valid);
     }
 }
 
 /// Positions in a table of this many rows.
 fn index(positions: &Tensor<'_>, rows: Option<i64>, collector: &mut Collector) {
     let last = rows.unwrap_or(1).saturating_sub(1).max(0);
-    collector.want(positions, Need::Must, &Wanted::Range(0, last));
+    collector.constrain(positions, Strength::Required, &ValidValues::Range(0, last));
 }
 
 fn table(operands: &Operands<'_, '_>, collector: &mut Collector) {
@@ -221,9 +251,9 @@ fn table(operands: &Operands<'_, '_>, collector: &mut Collector) {
     match operands.operator() {
         "GatherND" | "ScatterND" => {
             let skipped = operands.integer("batch_dims", 0);
-            collector.want_each(operands.input(1), Need::Must, |position| {
+            collector.constrain_each(operands.input(1), Strength::Required, |position| {
                 let axis = i64::try_from(position).unwrap_or(0).saturating_add(skipped);
-                Wanted::Range(
+                ValidValues::Range(
                     0,
                     data.axis(axis)
                         .fixed()
@@ -240,9 +270,9 @@ fn table(operands: &Operands<'_, '_>, collector: &mut Collector) {
 fn divisor(tensor: &Tensor<'_>, collector: &mut Collector) {
     let is_float = tensor.element != crate::proto::element::UNDEFINED && !tensor.is_integer();
     if is_float {
-        collector.want(tensor, Need::Sense, &nonzero());
+        collector.constrain(tensor, Strength::Meaningful, &nonzero());
     } else {
-        collector.want(tensor, Need::Must, &Wanted::Range(1, 16));
+        collector.constrain(tensor, Strength::Required, &ValidValues::Range(1, 16));
     }
 }
 
@@ -252,12 +282,12 @@ fn compared(operands: &Operands<'_, '_>, collector: &mut Collector) {
         let Some(constant) = operands.input(constant).constant_value() else {
             continue;
         };
-        let wanted = constant
+        let valid = constant
             .strings(1024)
-            .map(Wanted::Strings)
-            .or_else(|| constant.integers(1024).map(Wanted::Integers));
-        if let Some(wanted) = wanted {
-            collector.want(operands.input(values), Need::Hint, &wanted);
+            .map(ValidValues::Strings)
+            .or_else(|| constant.integers(1024).map(ValidValues::Integers));
+        if let Some(valid) = valid {
+            collector.constrain(operands.input(values), Strength::Hint, &valid);
         }
     }
 }
@@ -269,16 +299,16 @@ fn resized(operands: &Operands<'_, '_>, collector: &mut Collector) {
         let sizes = operands.input(position);
         if sizes.is_integer() {
             // Rows and channels stay as they are.
-            collector.want_each(sizes, Need::Must, |axis| {
+            collector.constrain_each(sizes, Strength::Required, |axis| {
                 match data.axis(i64::try_from(axis).unwrap_or(0)).fixed() {
-                    Some(length) => Wanted::Range(length, length),
+                    Some(length) => ValidValues::Range(length, length),
                     None if axis < 2 => ONE,
                     None => SMALL,
                 }
             });
         } else if position == 1 && last == 1 || position == 2 {
-            collector.want_each(sizes, Need::Must, |axis| {
-                Wanted::Numbers(if axis < 2 { vec![1.0] } else { vec![1.0, 2.0] })
+            collector.constrain_each(sizes, Strength::Required, |axis| {
+                ValidValues::Numbers(if axis < 2 { vec![1.0] } else { vec![1.0, 2.0] })
             });
         }
     }

@@ -2,38 +2,38 @@
 
 use crate::candidates::constants::{strings, tensor_attribute};
 use crate::candidates::operands::Operands;
-use crate::candidates::wanted::Wanted;
+use crate::candidates::valid_values::ValidValues;
 
 /// The most values that are read of a list.
 const MOST: usize = 1 << 16;
 
 /// The lists among these attributes that aren't empty, the first of them.
-pub(super) fn listed(operands: &Operands<'_, '_>, names: &[&str]) -> Option<Wanted> {
+pub(super) fn listed(operands: &Operands<'_, '_>, names: &[&str]) -> Option<ValidValues> {
     names.iter().find_map(|name| {
         let attribute = operands.attribute(name)?;
         if let Some(constant) = tensor_attribute(operands.node, name) {
             return constant
                 .strings(MOST)
-                .map(Wanted::Strings)
-                .or_else(|| constant.integers(MOST).map(Wanted::Integers))
-                .or_else(|| constant.numbers(MOST).map(Wanted::Numbers));
+                .map(ValidValues::Strings)
+                .or_else(|| constant.integers(MOST).map(ValidValues::Integers))
+                .or_else(|| constant.numbers(MOST).map(ValidValues::Numbers));
         }
         if !attribute.strings.is_empty() {
-            return Some(Wanted::Strings(strings(&attribute.strings)));
+            return Some(ValidValues::Strings(strings(&attribute.strings)));
         }
         if !attribute.ints.is_empty() {
-            return Some(Wanted::Integers(attribute.ints.clone()));
+            return Some(ValidValues::Integers(attribute.ints.clone()));
         }
         let floats: Vec<f64> = attribute.floats.iter().copied().map(f64::from).collect();
-        (!floats.is_empty()).then_some(Wanted::Numbers(floats))
+        (!floats.is_empty()).then_some(ValidValues::Numbers(floats))
     })
 }
 
 /// What a `TfIdfVectorizer` counts.
-pub(super) fn grams(operands: &Operands<'_, '_>) -> Option<Wanted> {
+pub(super) fn grams(operands: &Operands<'_, '_>) -> Option<ValidValues> {
     let integers = operands.integers("pool_int64s");
     if !integers.is_empty() {
-        return Some(Wanted::Integers(integers.to_vec()));
+        return Some(ValidValues::Integers(integers.to_vec()));
     }
     let pool = strings(&operands.attribute("pool_strings")?.strings);
     // Where the runs of one word begin in the pool, those of two words, and so on.
@@ -54,5 +54,5 @@ pub(super) fn grams(operands: &Operands<'_, '_>) -> Option<Wanted> {
                 .map(<[String]>::to_vec)
                 .collect::<Vec<_>>()
         });
-    Some(Wanted::Grams(grams.collect()))
+    Some(ValidValues::Grams(grams.collect()))
 }

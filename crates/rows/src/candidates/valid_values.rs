@@ -1,30 +1,30 @@
-//! What a node takes, as values of the graph input that it stems from.
+//! Valid values of a node's input, as values of the graph input that it comes from.
 
 use crate::proto::element;
 
 use super::Values;
 use super::tensor::{Origin, Text, is_integer};
 
-/// The most values kept of each list, and bytes of a string.
+/// Maximum number of values of a list, and of bytes of a string.
 const MAXIMUM_VALUES: usize = 64;
 const MAXIMUM_BYTES: usize = 256;
-/// The most texts that are joined of a vocabulary's words, and words of each.
+/// Maximum number of texts from words of a vocabulary, and of words of a text.
 const SENTENCES: usize = 24;
 const WORDS: usize = 4;
 
-/// Values that a node takes.
+/// Values that a node accepts.
 #[derive(Clone, Debug)]
-pub(super) enum Wanted {
+pub(super) enum ValidValues {
     Strings(Vec<String>),
-    /// Runs of words of a vocabulary.
+    /// Sequences of words of a vocabulary.
     Grams(Vec<Vec<String>>),
     Integers(Vec<i64>),
     Numbers(Vec<f64>),
     Range(i64, i64),
 }
 
-impl Wanted {
-    /// How many values these are.
+impl ValidValues {
+    /// Number of values.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Strings(list) => list.len(),
@@ -35,7 +35,7 @@ impl Wanted {
         }
     }
 
-    /// As values of the input that these are of, an input of elements of `kind`.
+    /// As values of the graph input with element type `kind`.
     pub(super) fn of_input(&self, origin: Origin, kind: i32) -> Option<Values> {
         let values = match kind {
             element::STRING => Values::Strings(self.as_strings(origin.text)?),
@@ -97,7 +97,7 @@ impl Wanted {
     }
 }
 
-/// Runs of words as texts, and some with several of them.
+/// Texts of one sequence, and of several.
 fn texts(grams: &[Vec<String>], text: Text) -> Vec<String> {
     let separator = match text {
         Text::Part(separator) => separator.to_string(),
@@ -153,7 +153,7 @@ fn whole(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() < 9.0e15).then_some(value as i64)
 }
 
-/// Without what the input's kind of element can't hold, and what is too long; none where nothing is left.
+/// The values that the element type can hold and that aren't too long. None where there are none.
 fn within(values: Values, kind: i32) -> Option<Values> {
     let (lowest, highest) = match kind {
         element::UINT8 => (0, i64::from(u8::MAX)),
@@ -192,7 +192,7 @@ pub(super) fn is_empty(values: &Values) -> bool {
     }
 }
 
-/// What both allow; none where that is nothing.
+/// The values that both allow. None where there are none.
 pub(super) fn both(left: &Values, right: &Values) -> Option<Values> {
     let values = match (left, right) {
         (Values::Strings(left), Values::Strings(right)) => Values::Strings(common(left, right)),
@@ -242,7 +242,7 @@ fn common<T: Clone + PartialEq>(left: &[T], right: &[T]) -> Vec<T> {
         .collect()
 }
 
-/// What either allows, as far as they are lists.
+/// The values that either allows, where they are lists.
 pub(super) fn either(left: Values, right: Values) -> Values {
     fn joined<T: PartialEq>(mut left: Vec<T>, right: Vec<T>) -> Vec<T> {
         for value in right.into_iter().take(MAXIMUM_VALUES) {
@@ -260,7 +260,7 @@ pub(super) fn either(left: Values, right: Values) -> Values {
     }
 }
 
-/// With some that a comparison with these tells apart from them.
+/// Adds values that a comparison distinguishes from these.
 pub(super) fn with_others(values: Values) -> Values {
     match values {
         Values::Integers(list) => {
@@ -282,7 +282,7 @@ pub(super) fn with_others(values: Values) -> Values {
     }
 }
 
-/// The first of a list alone.
+/// Only the first of a list.
 pub(super) fn first(values: Values) -> Values {
     match values {
         Values::Strings(list) => Values::Strings(spread(list, 1)),
@@ -292,7 +292,7 @@ pub(super) fn first(values: Values) -> Values {
     }
 }
 
-/// No more values than are kept.
+/// At most the maximum number of values.
 pub(super) fn bounded(values: Values) -> Values {
     match values {
         Values::Strings(list) => Values::Strings(spread(list, MAXIMUM_VALUES)),
@@ -312,9 +312,9 @@ fn spread<T>(list: Vec<T>, most: usize) -> Vec<T> {
     list.into_iter()
         .enumerate()
         .filter(|(position, _)| {
-            let wanted = *position == next * (length - 1) / (most - 1);
-            next += usize::from(wanted);
-            wanted
+            let valid = *position == next * (length - 1) / (most - 1);
+            next += usize::from(valid);
+            valid
         })
         .map(|(_, value)| value)
         .collect()
