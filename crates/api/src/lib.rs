@@ -1,8 +1,15 @@
-//! The `ModelService` resource: its types, defaults, bounds and validation rules, and nothing else.
+//! The `ModelService` resource: types, defaults, bounds and validation rules.
 //!
-//! Everything that an API server can check, it checks: [`crd`] carries the defaults, the bounds and
-//! the CEL rules, so that a bad spec is refused at `kubectl apply`. What stands in a string is parsed
-//! once, into [`ModelUri`] and [`Sha256`].
+//! [`crd`] contains the defaults, the bounds and the CEL rules, so that the API server rejects an invalid spec at
+//! `kubectl apply`. Strings with a format are parsed once, into [`ModelUri`] and [`Sha256`].
+//!
+//! ```
+//! use springtide_api::ModelUri;
+//!
+//! let uri: ModelUri = "configMap://iris/model.onnx".parse()?;
+//! assert!(!uri.requires_sha256());
+//! # Ok::<(), springtide_api::InvalidModelUri>(())
+//! ```
 
 // `KubeSchema` copies each struct, with its `pub`, into a function body.
 #![allow(unreachable_pub)]

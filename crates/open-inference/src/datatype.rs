@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &str) -> Option<ElementType> {
         .find(|element| name(*element) == text)
 }
 
-/// What a datatype may be, for complaints.
+/// The valid datatypes, for errors.
 pub(crate) const EXPECTED: &str = "one of BOOL, UINT8, UINT16, UINT32, UINT64, INT8, INT16, INT32, \
                                    INT64, FP16, BF16, FP32, FP64 and BYTES";
 

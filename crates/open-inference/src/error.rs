@@ -1,15 +1,15 @@
-//! What is wrong with a request, or can't be said in an answer.
+//! Errors of requests and responses.
 
-/// Most bytes of a complaint: it may quote what the client sent.
+/// Maximum length of an error, in bytes: it may quote the request.
 const MAX_BYTES: usize = 512;
 
-/// Why a request isn't run.
+/// A request that can't be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRequest {
-    /// It isn't what the protocol or the model says.
+    /// It violates the protocol or doesn't match the model.
     #[error("{0}")]
     Invalid(String),
-    /// It is well formed and asks for something that this server doesn't do.
+    /// It is well formed and uses an unsupported feature.
     #[error("{0}")]
     Unsupported(String),
 }
@@ -23,17 +23,17 @@ impl InvalidRequest {
         Self::Unsupported(shortened(message.into()))
     }
 
-    /// The complaint about an input.
+    /// An error of an input.
     pub(crate) fn input(name: &str, problem: impl std::fmt::Display) -> Self {
         Self::new(format!("input {name:?}: {problem}"))
     }
 
-    /// The complaint about an output.
+    /// An error of an output.
     pub(crate) fn output(name: &str, problem: impl std::fmt::Display) -> Self {
         Self::new(format!("output {name:?}: {problem}"))
     }
 
-    /// The same complaint, with what it is about before it.
+    /// The error with a prefix.
     pub(crate) fn within(self, place: impl std::fmt::Display) -> Self {
         match self {
             Self::Invalid(message) => Self::new(format!("{place}{message}")),
@@ -50,10 +50,10 @@ fn shortened(mut message: String) -> String {
     message
 }
 
-/// An output that JSON can't hold.
+/// An output that JSON can't represent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "output {name:?}: element {element} is not finite, which JSON has no word for: ask for binary data"
+    "output {name:?}: element {element} is not finite, which JSON can't represent: request binary data"
 )]
 pub struct NotFinite {
     /// The output.

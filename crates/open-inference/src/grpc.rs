@@ -22,13 +22,13 @@ use crate::{
     InferRequest, InferResponse, Input, InvalidRequest, Limits, RequestedOutput, datatype, raw,
 };
 
-/// Parameter of answers on a stream: whether it is the request's last.
+/// Parameter of responses on a stream: whether the response is the last one of its request.
 const FINAL_RESPONSE: &str = "triton_final_response";
 
 /// Reads a request.
 ///
 /// # Errors
-/// [`InvalidRequest`], the first that is found.
+/// The first [`InvalidRequest`].
 pub fn request(
     message: ModelInferRequest,
     limits: &Limits,
@@ -100,26 +100,26 @@ fn input(
         parameters,
         contents,
     } = message;
-    let complain = |problem: String| InvalidRequest::input(&name, problem);
-    check_name(&name).map_err(complain)?;
+    let invalid = |problem: String| InvalidRequest::input(&name, problem);
+    check_name(&name).map_err(invalid)?;
     let _: InputParameters = read_parameters(parameters)
         .map_err(|problem| problem.within(format_args!("input {name:?}: ")))?;
     let element = datatype::parse(&datatype).ok_or_else(|| {
-        complain(format!(
+        invalid(format!(
             "datatype is {datatype:?}, not {}",
             datatype::EXPECTED
         ))
     })?;
     if shape.len() > MAX_DIMENSIONS {
-        return Err(complain(format!(
+        return Err(invalid(format!(
             "shape has more than {MAX_DIMENSIONS} dimensions"
         )));
     }
     let lengths = shape.iter().map(|length| usize::try_from(*length));
     let shape: Vec<usize> = lengths
         .collect::<Result<_, _>>()
-        .map_err(|_negative| complain(format!("shape {shape:?} has a length that can't be")))?;
-    let count = limits.count(element, &shape).map_err(complain)?;
+        .map_err(|_negative| invalid(format!("shape {shape:?} has a negative length")))?;
+    let count = limits.count(element, &shape).map_err(invalid)?;
     limits.spend(element, count);
     let data = match (raw_contents, contents) {
         (Some(bytes), None) => raw::read(element, count, bytes),
@@ -129,8 +129,8 @@ fn input(
         (Some(_), Some(_)) => Err("has contents beside raw_input_contents".to_owned()),
         (None, contents) => contents::read(element, count, contents.map(|boxed| *boxed)),
     };
-    let data = data.map_err(complain)?;
-    let tensor = Tensor::new(shape, data).map_err(|mismatch| complain(mismatch.to_string()))?;
+    let data = data.map_err(invalid)?;
+    let tensor = Tensor::new(shape, data).map_err(|mismatch| invalid(mismatch.to_string()))?;
     Ok(Input { name, tensor })
 }
 
@@ -191,7 +191,7 @@ pub fn response(response: &InferResponse<'_>) -> ModelInferResponse {
     }
 }
 
-/// The same response as the only one that its request gets on a stream.
+/// The response as the only one of its request on a stream.
 #[must_use]
 pub fn final_response(mut response: ModelInferResponse) -> ModelInferResponse {
     let parameter_choice = Some(ParameterChoice::BoolParam(true));

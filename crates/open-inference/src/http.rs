@@ -1,4 +1,4 @@
-//! The protocol over HTTP: JSON, and Triton's binary tensors after it.
+//! The protocol over HTTP: JSON, optionally followed by Triton's binary tensors.
 
 mod elements;
 mod header;
@@ -15,14 +15,13 @@ pub use self::non_finite::non_finite_literal;
 pub use self::response::Body;
 use crate::{InferRequest, InferResponse, Input, InvalidRequest, Limits, NotFinite, raw};
 
-/// Header of requests and responses with binary tensors: bytes of JSON at the body's start.
+/// Header of requests and responses with binary tensors: size of the JSON at the start of the body, in bytes.
 pub const JSON_LENGTH_HEADER: &str = "inference-header-content-length";
 
-/// Reads the body of a request. Of `json_length` bytes at its start, if that is given, the rest is
-/// binary tensors.
+/// Parses the body of a request. If `json_length` is given, the JSON has this size in bytes, and binary tensors follow.
 ///
 /// # Errors
-/// [`InvalidRequest`], the first that is found.
+/// The first [`InvalidRequest`].
 pub fn parse_request(
     body: &[u8],
     json_length: Option<usize>,
@@ -56,15 +55,14 @@ pub fn parse_request(
     })
 }
 
-/// Most bytes of memory that numbers in JSON take beside their text, which has a comma before each
-/// but the first.
+/// Maximum memory of the numbers in JSON, in bytes, without their text. They are separated by commas.
 #[must_use]
 pub fn most_bytes_of_numbers(json: &[u8]) -> usize {
     let commas = json.iter().filter(|byte| **byte == b',').count();
     (commas + 1).saturating_mul(size_of::<u64>())
 }
 
-/// Puts the elements into their shapes, the binary ones from what follows the JSON.
+/// The tensors, with binary elements from the bytes that follow the JSON.
 fn tensors(
     inputs: Vec<ReadInput>,
     mut binary: Option<&[u8]>,
@@ -78,28 +76,28 @@ fn tensors(
             element,
             content,
         } = input;
-        let complain = |problem| InvalidRequest::input(&name, problem);
+        let invalid = |problem| InvalidRequest::input(&name, problem);
         let data = match content {
             Content::Json(data) => data,
             Content::Binary(size) => {
                 let Some(rest) = binary else {
                     let problem = format!("binary_data_size needs the header {JSON_LENGTH_HEADER}");
-                    return Err(complain(problem));
+                    return Err(invalid(problem));
                 };
                 let Some((bytes, rest)) = rest.split_at_checked(size) else {
                     let left = rest.len();
                     let problem = format!("binary_data_size is {size}, {left} bytes are left");
-                    return Err(complain(problem));
+                    return Err(invalid(problem));
                 };
                 binary = Some(rest);
-                let count = limits.count(element, &shape).map_err(&complain)?;
+                let count = limits.count(element, &shape).map_err(&invalid)?;
                 limits.spend(element, count);
-                raw::read(element, count, bytes).map_err(&complain)?
+                raw::read(element, count, bytes).map_err(&invalid)?
             }
         };
         match Tensor::new(shape, data) {
             Ok(tensor) => tensors.push(Input { name, tensor }),
-            Err(mismatch) => return Err(complain(mismatch.to_string())),
+            Err(mismatch) => return Err(invalid(mismatch.to_string())),
         }
     }
     if let Some(rest) = binary
@@ -116,12 +114,12 @@ fn tensors(
     Ok(tensors)
 }
 
-/// Reads a body that is nothing but the elements of the model's only input, one row where requests
-/// are batched; Triton's raw binary requests, whose header says 0 bytes of JSON. At most one further
-/// dimension may be open. A BYTES tensor is one string, without its length.
+/// Parses a raw binary request of Triton, whose header has 0 bytes of JSON. The body is the elements of the model's only
+/// input, one row where requests are batched. At most one further dimension may be free. A BYTES tensor is one string,
+/// without its length.
 ///
 /// # Errors
-/// When the model isn't like that or the bytes don't fit.
+/// When the model has other inputs, or the bytes don't match.
 pub fn parse_raw_request(
     body: &[u8],
     signature: &Signature,
@@ -132,9 +130,9 @@ pub fn parse_raw_request(
         let message = format!("a raw request needs a model with one input, this one has {count}");
         return Err(InvalidRequest::new(message));
     };
-    let complain = |problem: &str| InvalidRequest::input(&port.name, problem);
+    let invalid = |problem: &str| InvalidRequest::input(&port.name, problem);
     let (Some(element), Some(declared)) = (port.element(), &port.shape) else {
-        return Err(complain(
+        return Err(invalid(
             "a raw request needs a shape that the model declares",
         ));
     };
@@ -146,15 +144,15 @@ pub fn parse_raw_request(
             Dimension::Any if index == 0 && signature.has_row_axis() => 1,
             Dimension::Any if open.replace(index).is_none() => 1,
             Dimension::Any => {
-                return Err(complain("a raw request leaves more than one length open"));
+                return Err(invalid("a raw request leaves more than one length open"));
             }
         });
     }
     let row = springtide_inference::element_count(&shape)
-        .ok_or_else(|| complain("the model's shape is too large"))?;
+        .ok_or_else(|| invalid("the model's shape is too large"))?;
     let data = if element == ElementType::String {
         if row != 1 {
-            return Err(complain("a raw request of strings holds one"));
+            return Err(invalid("a raw request of strings holds one"));
         }
         raw::string(0, body).map(|string| vec![string].into())
     } else {
@@ -169,8 +167,8 @@ pub fn parse_raw_request(
         };
         raw::read(element, count, body)
     };
-    let data = data.map_err(|problem| complain(&problem))?;
-    let tensor = Tensor::new(shape, data).map_err(|mismatch| complain(&mismatch.to_string()))?;
+    let data = data.map_err(|problem| invalid(&problem))?;
+    let tensor = Tensor::new(shape, data).map_err(|mismatch| invalid(&mismatch.to_string()))?;
     Ok(InferRequest {
         id: None,
         timeout: None,
@@ -186,7 +184,7 @@ pub fn parse_raw_request(
 /// Writes the body of a response.
 ///
 /// # Errors
-/// When JSON is wanted for elements that it can't hold.
+/// When JSON can't represent an element.
 pub fn write_response(response: &InferResponse<'_>) -> Result<Body, NotFinite> {
     response::write(response)
 }

@@ -1,13 +1,21 @@
-//! The Open Inference Protocol v2, which Triton, KServe and others speak: what its requests mean and
-//! how its answers are written, over HTTP (JSON and Triton's binary tensors) and over gRPC.
+//! The Open Inference Protocol v2 of Triton, KServe and others: parsing of requests and writing of responses, over HTTP
+//! (JSON and Triton's binary tensors) and gRPC.
 //!
-//! Pure: every function takes bytes or messages and gives tensors, or the other way round. One
-//! [`InferRequest`] and one [`InferResponse`] stand for both transports. Nothing that a client sends
-//! makes it allocate more than a small multiple of what was sent: shapes, counts and lengths are
-//! judged first. Every complaint names the tensor or the field.
+//! The crate is pure: each function converts bytes or messages to tensors, or the reverse. [`InferRequest`] and
+//! [`InferResponse`] are common to both transports. Shapes, counts and lengths are checked before memory is allocated,
+//! so a request can allocate only a small multiple of its size. Every error names the tensor or the field.
 //!
-//! One policy for NaN and infinity: they are elements like others where elements are raw bytes or
-//! floats of gRPC, and refused in JSON both ways, which has no words for them.
+//! NaN and infinity are allowed in raw bytes and in the floats of gRPC. JSON can't represent them, so they are rejected
+//! there, in requests and responses.
+//!
+//! ```
+//! use springtide_open_inference::{Limits, http::parse_request};
+//!
+//! let body = br#"{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.5, 1]}]}"#;
+//! let request = parse_request(body, None, &Limits::open())?;
+//! assert_eq!(request.inputs[0].tensor.shape(), [1, 2]);
+//! # Ok::<(), springtide_open_inference::InvalidRequest>(())
+//! ```
 
 mod datatype;
 mod error;

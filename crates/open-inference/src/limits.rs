@@ -1,78 +1,77 @@
-//! How much a request may hold.
+//! Limits of requests.
 
 use std::num::NonZeroUsize;
 
 use springtide_inference::{Dimension, ElementType, Port, Signature, element_count};
 
-/// Most inputs or outputs that a request may name. The largest models, with a pair of cached tensors
-/// for each of their layers, have a few hundred.
+/// Maximum number of inputs or outputs of a request. The largest models, with a pair of cached tensors per layer, have a
+/// few hundred.
 pub(crate) const MAX_TENSORS: usize = 1024;
 
-/// Most dimensions of a tensor; more than any operator of ONNX has use for.
+/// Maximum rank of a tensor: more than any operator of ONNX uses.
 pub(crate) const MAX_DIMENSIONS: usize = 16;
 
-/// Most parameters of a request, an input or an output.
+/// Maximum number of parameters of a request, an input or an output.
 pub(crate) const MAX_PARAMETERS: usize = 64;
 
-/// Most bytes of a tensor's name.
+/// Maximum length of a tensor's name, in bytes.
 pub(crate) const MAX_NAME_BYTES: usize = 1024;
 
-/// Most bytes of a request's id.
+/// Maximum length of a request's id, in bytes.
 pub(crate) const MAX_ID_BYTES: usize = 256;
 
-/// Most elements of all BYTES tensors of a request: in memory each takes several times what an empty
-/// one takes in a request.
+/// Maximum number of elements of all BYTES tensors of a request: an empty one takes several times more in memory than in
+/// the request.
 pub const MAX_STRINGS: usize = 1 << 20;
 
-/// Most integers in typed lists of a message of gRPC, which decoding makes four to eight times as
-/// large as small ones are on the wire. Raw contents have no such bound.
+/// Maximum number of integers in typed lists of a message of gRPC. Small integers take four to eight times more decoded
+/// than encoded. Raw contents have no such limit.
 pub(crate) const MAX_TYPED_INTEGERS: usize = 1 << 22;
 
-/// Bytes of JSON that one element may take with its separator and white space: the 24 characters of
-/// the longest double, and room for indentation.
+/// Bytes of JSON per element, with separator and white space: the 24 characters of the longest double, and indentation.
 const BYTES_PER_ELEMENT: usize = 64;
 
-/// Bytes for everything that isn't an element.
+/// Bytes of JSON for everything else.
 const BYTES_BESIDE_ELEMENTS: usize = 64 * 1024;
 
-/// Most elements of a tensor.
+/// Maximum number of elements of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MaxElements {
     pub(crate) count: usize,
-    /// The rows that have so many.
+    /// The number of rows that it comes from.
     rows: Option<NonZeroUsize>,
 }
 
 impl MaxElements {
-    /// Where the bound comes from, to be read after it; nothing where it is no setting of the server's.
+    /// The origin of the limit, to follow it. Empty where it is no setting of the server.
     pub(crate) fn origin(&self) -> String {
         self.rows
             .map(|rows| format!(" ({rows} rows, --max-batch-size)"))
             .unwrap_or_default()
     }
 
-    /// A bound that isn't one of rows.
+    /// A limit that isn't one of rows.
     #[cfg(test)]
     pub(crate) const fn of(count: usize) -> Self {
         Self { count, rows: None }
     }
 }
 
-/// How much the requests of one model may hold.
+/// Limits of the requests of one model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// All elements of a request together; None where the model leaves a length open.
+    /// Maximum number of elements of a request. None where the model has a free length.
     elements: Option<usize>,
-    /// Most rows, where requests are batched.
+    /// Maximum number of rows, where requests are batched.
     rows: Option<NonZeroUsize>,
-    /// Whether a length in bytes is open.
+    /// Whether there are strings, whose length is free.
     has_strings: bool,
-    /// Strings that may still come.
+    /// Remaining number of strings.
     strings: usize,
 }
 
 impl Limits {
-    /// What the model's inputs allow, with at most `max_rows` rows where requests are batched.
+    /// The limits of a model's inputs, with at most `max_rows` rows where requests are batched.
     #[must_use]
     pub fn new(signature: &Signature, max_rows: Option<NonZeroUsize>) -> Self {
         let elements = signature
@@ -91,7 +90,7 @@ impl Limits {
         }
     }
 
-    /// Nothing but the size of the body.
+    /// No limits other than the size of the body.
     #[must_use]
     pub const fn open() -> Self {
         Self {
@@ -102,7 +101,7 @@ impl Limits {
         }
     }
 
-    /// Most elements of one more tensor.
+    /// Maximum number of elements of another tensor.
     pub(crate) fn max_elements(&self, element: ElementType) -> MaxElements {
         let elements = self.elements.unwrap_or(usize::MAX);
         let (count, rows) = match element {
@@ -112,17 +111,17 @@ impl Limits {
         MaxElements { count, rows }
     }
 
-    /// The request has a tensor with so many elements.
+    /// Counts a tensor with this number of elements.
     pub(crate) const fn spend(&mut self, element: ElementType, count: usize) {
         if matches!(element, ElementType::String) {
             self.strings = self.strings.saturating_sub(count);
         }
     }
 
-    /// Elements in a shape.
+    /// Number of elements of a shape.
     ///
     /// # Errors
-    /// When they are too many; to be read after the tensor's name.
+    /// When there are too many. The problem is to follow the tensor's name.
     pub(crate) fn count(&self, element: ElementType, shape: &[usize]) -> Result<usize, String> {
         let max = self.max_elements(element);
         match element_count(shape) {
@@ -136,8 +135,8 @@ impl Limits {
         }
     }
 
-    /// Most bytes of a request, never more than `ceiling`: what valid ones need where the model says
-    /// how long its inputs are.
+    /// Maximum size of a request, in bytes: what valid ones need where the inputs have a maximum length, at most
+    /// `ceiling`.
     #[must_use]
     pub fn max_body_bytes(&self, ceiling: usize) -> usize {
         match self.elements {
@@ -150,7 +149,7 @@ impl Limits {
     }
 }
 
-/// Most elements of an input; None where it leaves a length open.
+/// Maximum number of elements of an input. None where it has a free length.
 fn max_elements(port: &Port, max_rows: Option<NonZeroUsize>) -> Option<usize> {
     let mut elements = 1_usize;
     for (index, dimension) in port.shape.as_ref()?.iter().enumerate() {

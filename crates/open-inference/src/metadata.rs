@@ -1,5 +1,5 @@
-//! What the server and its models say of themselves. The messages of gRPC are the objects of JSON
-//! too: they have the same fields.
+//! Metadata of the server and its models. The messages of gRPC have the same fields as the objects of JSON, so they are
+//! used for both.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::grpc::message::{
 };
 use crate::request::dimensions;
 
-/// The extensions that are served, as Triton names them.
+/// Supported extensions, by Triton's names.
 const EXTENSIONS: [&str; 6] = [
     "binary_tensor_data",
     "model_configuration",
@@ -35,8 +35,7 @@ pub fn server(name: &str, version: &str) -> ServerMetadataResponse {
     }
 }
 
-/// A model's metadata. Inputs and outputs that aren't tensors are left out: nobody can send them,
-/// and no run gives them.
+/// A model's metadata, without inputs and outputs that aren't tensors: requests and responses can't contain them.
 #[must_use]
 pub fn model(
     name: &str,
@@ -61,34 +60,33 @@ fn tensor(port: &Port) -> Option<TensorMetadata> {
     })
 }
 
-/// Where the model doesn't say so much as the rank: one dimension of any length, which says that the
-/// length is open and can't say more.
+/// The shape. An unknown rank is one dimension of any length, since the protocol can't express it.
 fn shape(port: &Port) -> Vec<i64> {
     dimensions(port.shape.as_deref().unwrap_or(&[Dimension::Any]))
 }
 
-/// How a model is served.
+/// Properties of a served model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serving<'a> {
     /// The model.
     pub name: &'a str,
     /// Framework and format: `onnxruntime_onnx`.
     pub platform: &'a str,
-    /// What runs it: `onnxruntime`.
+    /// The backend: `onnxruntime`.
     pub backend: &'a str,
-    /// Most rows in one batch; None where requests aren't batched.
+    /// Maximum number of rows in a batch. None where requests aren't batched.
     pub max_batch_rows: Option<NonZeroUsize>,
-    /// Longest time that a request waits for others.
+    /// Maximum time that a request waits for others.
     pub max_wait: Duration,
-    /// Sessions that run at the same time.
+    /// Number of concurrent sessions.
     pub instances: usize,
     /// Whether they run on a GPU.
     pub on_gpu: bool,
-    /// What else is to be known.
+    /// Further properties.
     pub parameters: &'a [(&'a str, &'a str)],
 }
 
-/// A model's configuration, as Triton writes it.
+/// A model's configuration, in Triton's format.
 #[must_use]
 pub fn config(signature: &Signature, serving: &Serving<'_>) -> ModelConfig {
     let batches = serving.max_batch_rows.is_some();
@@ -140,8 +138,8 @@ pub fn config(signature: &Signature, serving: &Serving<'_>) -> ModelConfig {
     }
 }
 
-/// The dimensions without the rows. A configuration must have one at least: where rows are single
-/// elements it says 1, and that the model really has none.
+/// The dimensions without the rows. A configuration must have at least one. Where rows are single elements it is 1, with
+/// a reshape to none.
 fn configured_shape(port: &Port, batches: bool) -> (Vec<i64>, Option<ModelTensorReshape>) {
     let mut dims = shape(port);
     if batches && !dims.is_empty() {

@@ -1,11 +1,10 @@
-//! Parameters of requests, inputs and outputs: what those mean that mean something here. Others are
-//! the client's own business and change nothing.
+//! Supported parameters of requests, inputs and outputs. Others are ignored.
 
 use std::time::Duration;
 
 use crate::InvalidRequest;
 
-/// The parameters that are read or refused.
+/// Parameters that are read or rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
     BinaryData,
@@ -73,19 +72,19 @@ impl Value {
 
 /// Parameters of one kind.
 pub(crate) trait Parameters: Default {
-    /// Takes one more.
+    /// Adds a parameter.
     ///
     /// # Errors
-    /// When it has a wrong type or asks for what isn't done.
+    /// When it has a wrong type or requests an unsupported feature.
     fn set(&mut self, name: Name, value: &Value) -> Result<(), InvalidRequest>;
 }
 
 /// Parameters of a request.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct RequestParameters {
-    /// Time after which the answer is worth nothing to the client.
+    /// The client's timeout.
     pub(crate) timeout: Option<Duration>,
-    /// Whether outputs are to be binary where they don't say otherwise.
+    /// Whether outputs are binary by default.
     pub(crate) binary_output: bool,
 }
 
@@ -93,13 +92,14 @@ impl Parameters for RequestParameters {
     fn set(&mut self, name: Name, value: &Value) -> Result<(), InvalidRequest> {
         match name {
             Name::BinaryDataOutput => self.binary_output = value.boolean("binary_data_output")?,
-            // Zero stands for the server's own.
+            // Zero is the server's timeout.
             Name::Timeout => {
                 let microseconds = value.unsigned("timeout")?;
                 self.timeout = (microseconds > 0).then_some(Duration::from_micros(microseconds));
             }
             Name::SequenceId if !value.is_zero_or_empty() => {
-                let message = "sequence_id: there are no sequences here, each request stands alone";
+                let message =
+                    "sequence_id: sequences are not supported, each request is independent";
                 return Err(InvalidRequest::unsupported(message));
             }
             _ => {}
@@ -111,7 +111,7 @@ impl Parameters for RequestParameters {
 /// Parameters of an input.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct InputParameters {
-    /// Bytes of its elements after the JSON.
+    /// Size of its elements after the JSON, in bytes.
     pub(crate) binary_size: Option<usize>,
 }
 
@@ -126,7 +126,7 @@ impl Parameters for InputParameters {
     }
 }
 
-/// Parameters of an output that is asked for.
+/// Parameters of a requested output.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct OutputParameters {
     /// Whether it is to be binary.
@@ -139,7 +139,7 @@ impl Parameters for OutputParameters {
             Name::BinaryData => self.binary = Some(value.boolean("binary_data")?),
             Name::SharedMemory => return Err(no_shared_memory()),
             Name::Classification if !value.is_zero_or_empty() => {
-                let message = "classification: outputs are given as they are, rank them yourself";
+                let message = "classification: ranking of outputs is not supported";
                 return Err(InvalidRequest::unsupported(message));
             }
             _ => {}

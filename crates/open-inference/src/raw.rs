@@ -1,5 +1,5 @@
-//! Elements as raw bytes: little-endian, row-major, without gaps. A truth value is a byte, 0 or 1. A
-//! string is its length in 4 bytes, then its bytes.
+//! Elements as raw bytes: little-endian, row-major, without gaps. A boolean is a byte, 0 or 1. A string is its length in
+//! 4 bytes, followed by its bytes.
 
 use half::{bf16, f16};
 use springtide_inference::{Data, DataView, ElementType};
@@ -7,10 +7,10 @@ use springtide_inference::{Data, DataView, ElementType};
 /// Bytes of a string's length.
 const LENGTH_BYTES: usize = 4;
 
-/// Reads `count` elements, which must be all there is. Allocates nothing before the sizes fit.
+/// Reads exactly `count` elements. Allocates nothing before the sizes are checked.
 ///
 /// # Errors
-/// The problem, to be read after the tensor's name.
+/// The problem, to follow the tensor's name.
 pub(crate) fn read(element: ElementType, count: usize, bytes: &[u8]) -> Result<Data, String> {
     if let Some(size) = element.bytes()
         && count.checked_mul(size) != Some(bytes.len())
@@ -60,7 +60,7 @@ fn strings(count: usize, mut bytes: &[u8]) -> Result<Data, String> {
         .is_none_or(|lengths| lengths > bytes.len())
     {
         return Err(format!(
-            "{count} strings are expected, {} bytes don't hold so many",
+            "{count} strings are expected, {} bytes are too few",
             bytes.len()
         ));
     }
@@ -87,7 +87,7 @@ fn strings(count: usize, mut bytes: &[u8]) -> Result<Data, String> {
 /// A string of a BYTES tensor.
 ///
 /// # Errors
-/// When it isn't one that ONNX Runtime can hold; to be read after the tensor's name.
+/// When ONNX Runtime can't hold it. The problem is to follow the tensor's name.
 pub(crate) fn string(index: usize, bytes: &[u8]) -> Result<String, String> {
     match str::from_utf8(bytes) {
         Ok(text) if text.contains('\0') => {
@@ -98,7 +98,7 @@ pub(crate) fn string(index: usize, bytes: &[u8]) -> Result<String, String> {
     }
 }
 
-/// Bytes that the elements take.
+/// Size of the elements, in bytes.
 pub(crate) fn size(data: DataView<'_>) -> usize {
     match data {
         DataView::String(strings) => strings
@@ -138,7 +138,7 @@ pub(crate) fn write(data: DataView<'_>, out: &mut Vec<u8>) {
         DataView::F64(numbers) => numbers!(numbers),
         DataView::String(strings) => {
             for string in strings {
-                // A longer one can't have come in, nor out of a model in one message.
+                // A message can't contain a longer one.
                 let length = u32::try_from(string.len()).unwrap_or(u32::MAX);
                 out.extend_from_slice(&length.to_le_bytes());
                 out.extend_from_slice(string.as_bytes());
@@ -213,7 +213,7 @@ mod tests {
             (
                 2,
                 &b"\x01\0\0\0a"[..],
-                "2 strings are expected, 5 bytes don't hold so many",
+                "2 strings are expected, 5 bytes are too few",
             ),
             (1, b"\x02\0\0\0a", "string 0 has 2 bytes, 1 are left"),
             (1, b"\x01\0\0\0ab", "1 bytes are left after 1 strings"),

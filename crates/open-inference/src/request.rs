@@ -1,4 +1,4 @@
-//! A request for inference, and what it means to a model.
+//! Requests of inference, and their resolution against a model.
 
 use std::time::Duration;
 
@@ -6,22 +6,21 @@ use springtide_inference::{Dimension, Port, Signature, Tensor};
 
 use crate::{InvalidRequest, datatype};
 
-/// Names that a complaint lists.
+/// Maximum number of names in an error.
 const MAX_LISTED: usize = 8;
 
-/// A request for inference, whichever way it came.
+/// A request of inference, from either transport.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InferRequest {
-    /// The client's name for it, to be given back.
+    /// The client's id of the request, for the response.
     pub id: Option<String>,
-    /// Time after which the answer is worth nothing to the client.
+    /// The client's timeout.
     pub timeout: Option<Duration>,
     /// The inputs, in the client's order.
     pub inputs: Vec<Input>,
-    /// The outputs that are wanted; none for all.
+    /// The requested outputs; empty for all.
     pub outputs: Vec<RequestedOutput>,
-    /// Whether outputs are wanted as raw bytes where they don't say otherwise. Over gRPC they always
-    /// are raw.
+    /// Whether outputs are raw bytes by default. Over gRPC they always are.
     pub binary_output: bool,
 }
 
@@ -34,45 +33,45 @@ pub struct Input {
     pub tensor: Tensor,
 }
 
-/// An output that is wanted.
+/// A requested output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestedOutput {
     /// Its name.
     pub name: String,
-    /// Whether it is wanted as raw bytes, where it says so.
+    /// Whether it is to be raw bytes. None for the default of the request.
     pub binary: Option<bool>,
 }
 
-/// A request that fits a model.
+/// A request that matches a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResolvedRequest {
-    /// The client's name for it, to be given back.
+    /// The client's id of the request, for the response.
     pub id: Option<String>,
-    /// Time after which the answer is worth nothing to the client.
+    /// The client's timeout.
     pub timeout: Option<Duration>,
-    /// One tensor for each input that the model requires, in its order.
+    /// One tensor for each required input, in the model's order.
     pub inputs: Vec<Tensor>,
-    /// Those that may be left out and were given, by their position in [`Signature::inputs`].
+    /// Optional inputs that are given, with their position in [`Signature::inputs`].
     pub optional: Vec<(usize, Tensor)>,
-    /// The outputs that are wanted, in the client's order.
+    /// The requested outputs, in the client's order.
     pub outputs: Vec<Selected>,
 }
 
-/// An output to be given.
+/// An output of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Selected {
-    /// Its position among [`Signature::tensor_outputs`].
+    /// Its position in [`Signature::tensor_outputs`].
     pub index: usize,
-    /// Whether as raw bytes.
+    /// Whether it is written as raw bytes.
     pub binary: bool,
 }
 
 impl InferRequest {
-    /// Finds the model's inputs and outputs by their names.
+    /// Matches inputs and outputs with those of the model, by name.
     ///
     /// # Errors
-    /// When an input is missing, unknown, there twice or of another type or shape, and when an output
-    /// is unknown or there twice.
+    /// When an input is missing, unknown, duplicate, or of another type or shape, or when an output is unknown or
+    /// duplicate.
     pub fn resolve(self, signature: &Signature) -> Result<ResolvedRequest, InvalidRequest> {
         let outputs = select(&self.outputs, self.binary_output, signature)?;
         let (inputs, optional) = arrange(self.inputs, &signature.inputs)?;
@@ -86,7 +85,7 @@ impl InferRequest {
     }
 }
 
-/// The required inputs, and the optional ones that are there.
+/// The required inputs, and the given optional ones.
 type Arranged = (Vec<Tensor>, Vec<(usize, Tensor)>);
 
 fn arrange(inputs: Vec<Input>, ports: &[Port]) -> Result<Arranged, InvalidRequest> {
@@ -105,7 +104,7 @@ fn arrange(inputs: Vec<Input>, ports: &[Port]) -> Result<Arranged, InvalidReques
             return Err(InvalidRequest::input(&name, problem));
         }
         if slots[index].replace(tensor).is_some() {
-            return Err(InvalidRequest::input(&name, "is there twice"));
+            return Err(InvalidRequest::input(&name, "is given twice"));
         }
     }
     let (mut required, mut optional) = (Vec::with_capacity(ports.len()), Vec::new());
@@ -150,7 +149,7 @@ fn select(
             return Err(InvalidRequest::output(name, problem));
         };
         if selected.iter().any(|output| output.index == index) {
-            return Err(InvalidRequest::output(name, "is asked for twice"));
+            return Err(InvalidRequest::output(name, "is requested twice"));
         }
         selected.push(Selected {
             index,
@@ -188,7 +187,7 @@ fn given(tensor: &Tensor) -> String {
     format!("{} {:?}", datatype::name(tensor.element()), tensor.shape())
 }
 
-/// Lengths as the protocol writes them: -1 where any will do.
+/// Lengths in the protocol: -1 for any length.
 pub(crate) fn dimensions(shape: &[Dimension]) -> Vec<i64> {
     let length = |dimension: &Dimension| match dimension {
         Dimension::Any => -1,
@@ -270,7 +269,7 @@ mod tests {
                 vec![a(), input("c", ElementType::F32, &[1])],
                 r#"input "c": the model has no such input, it has "a", "b""#,
             ),
-            (vec![a(), a()], r#"input "a": is there twice"#),
+            (vec![a(), a()], r#"input "a": is given twice"#),
             (
                 vec![input("a", ElementType::F64, &[3, 2])],
                 r#"input "a": FP32 [-1, 2] is expected, not FP64 [3, 2]"#,
@@ -316,7 +315,7 @@ mod tests {
             ),
             (
                 &[("y", None), ("y", Some(true))],
-                r#"output "y": is asked for twice"#,
+                r#"output "y": is requested twice"#,
             ),
         ] {
             let refused = request(both(), wanted).resolve(&signature()).unwrap_err();

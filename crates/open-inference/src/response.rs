@@ -1,17 +1,17 @@
-//! The result of inference, as it is to be told.
+//! Responses of inference.
 
 use springtide_inference::TensorView;
 
-/// The result of inference, whichever way it goes.
+/// The response of inference, for both transports.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InferResponse<'a> {
     /// The model.
     pub model_name: &'a str,
-    /// The version that answered.
+    /// The version.
     pub model_version: &'a str,
     /// The request's id.
     pub id: Option<&'a str>,
-    /// The outputs that were wanted, in the client's order.
+    /// The requested outputs, in the client's order.
     pub outputs: Vec<Output<'a>>,
 }
 
@@ -22,6 +22,6 @@ pub struct Output<'a> {
     pub name: &'a str,
     /// Its elements.
     pub tensor: TensorView<'a>,
-    /// Whether as raw bytes; over gRPC they always are.
+    /// Whether it is written as raw bytes. Over gRPC it always is.
     pub binary: bool,
 }

@@ -204,7 +204,7 @@ fn inputs_that_do_not_fit_are_named() {
             message(ElementType::F16),
             "16-bit floats need raw_input_contents",
         ),
-        (sized(&[-1]), "shape [-1] has a length that can't be"),
+        (sized(&[-1]), "shape [-1] has a negative length"),
         (
             sized(&[i64::MAX, 2]),
             "the shape [9223372036854775807, 2] is too large",

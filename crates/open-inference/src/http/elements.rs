@@ -12,7 +12,7 @@ use crate::limits::{MAX_DIMENSIONS, MaxElements};
 
 /// A value that JSON can hold one of.
 trait Element: Sized {
-    /// What the text must be, for complaints.
+    /// What the text must be, for errors.
     const EXPECTED: &'static str;
 
     fn from_bool(_: bool) -> Option<Self> {

@@ -44,19 +44,19 @@ pub(super) enum Content {
 /// Reads the whole text.
 ///
 /// # Errors
-/// The first complaint.
+/// The first error.
 pub(super) fn read(json: &[u8], limits: &mut Limits) -> Result<Header, InvalidRequest> {
     let mut reader = Reader::new(limits);
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let header = Object::<Header>::within(&mut reader)
         .deserialize(&mut deserializer)
         .and_then(|header| deserializer.end().map(|()| header));
-    header.map_err(|error| reader.complaint(json, &error))
+    header.map_err(|error| reader.invalid_request(json, &error))
 }
 
 /// What an object stands for.
 trait FromObject: Sized {
-    /// What it is, for complaints.
+    /// What it is, for errors.
     const WHAT: &'static str;
 
     fn read<'de, A: MapAccess<'de>>(reader: &mut Reader<'_>, map: A) -> Result<Self, A::Error>;

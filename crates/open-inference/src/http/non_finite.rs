@@ -1,7 +1,7 @@
-//! Numbers that JSON has no word for.
+//! Numbers that JSON can't represent.
 
-/// `NaN`, `Infinity` or the like, where the parser stumbled over one: many languages write them, and
-/// JSON has no word for them.
+/// `NaN`, `Infinity` or a similar literal at the position of a parse error. Many languages write them, and JSON can't
+/// represent them.
 #[must_use]
 pub fn non_finite_literal<'b>(json: &'b [u8], error: &serde_json::Error) -> Option<&'b str> {
     let line_start = match error.line() {

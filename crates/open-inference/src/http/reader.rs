@@ -55,7 +55,7 @@ impl<'l> Reader<'l> {
         }
     }
 
-    pub(super) fn complaint(self, json: &[u8], error: &serde_json::Error) -> InvalidRequest {
+    pub(super) fn invalid_request(self, json: &[u8], error: &serde_json::Error) -> InvalidRequest {
         let Self {
             position,
             unsupported,
@@ -91,7 +91,7 @@ impl<'l> Reader<'l> {
     ) -> Result<(), E> {
         self.position.field = Some(field);
         if seen {
-            return Err(E::custom("is there twice"));
+            return Err(E::custom("is given twice"));
         }
         Ok(())
     }

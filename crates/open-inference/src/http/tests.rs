@@ -184,7 +184,7 @@ fn complaints_say_where() {
         ("{\"inputs\":[]} x".to_owned(), "trailing characters"),
         (
             "{\"inputs\":[],\"inputs\":[]}".to_owned(),
-            "inputs: is there twice",
+            "inputs: is given twice",
         ),
         (
             "{\"inputs\":{}}".to_owned(),

@@ -156,7 +156,7 @@ async fn requests_that_do_not_fit_have_a_reason() {
     for (request, status, part) in [
         (json!({}), 400, "inputs is required"),
         (unknown, 400, "input \"x\": the model has no such input"),
-        (sequence, 501, "there are no sequences here"),
+        (sequence, 501, "sequences are not supported"),
         (
             features(&json!(vec![[1, 0]; 5])),
             400,
