@@ -128,7 +128,7 @@ pub fn desired(
     settings: &OperatorSettings,
 ) -> Desired {
     let owner = |kind| ownership(model_service, observed, kind);
-    // An autoscaler would scale any Deployment of that name, whoever owns it.
+    // An autoscaler would scale any Deployment of that name, also a foreign one.
     let has_target = owner(ChildKind::Deployment) != Ownership::Foreign;
     let active = model_service.scaling().resolve(observed);
     let wanted = autoscaler(&active).filter(|_| has_target);

@@ -17,7 +17,7 @@ use springtide_api::targets::Signal;
 
 use crate::{child::ChildKind, keda::ScaledObject};
 
-/// The observed state of a ModelService. Objects are looked up by name, whoever owns them. They must have their
+/// The observed state of a ModelService. Objects are looked up by name, with any owner. They must have their
 /// `metadata.managedFields`.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {

@@ -59,7 +59,7 @@ fn plan(model_service: &ModelService) -> String {
     let how = if replicas.force {
         "by force"
     } else {
-        "unless somebody else has decided"
+        "unless another field manager has set them"
     };
     documents.push(format!(
         "# Applied after the Deployment by {}, {how}.\n{}",
