@@ -1,16 +1,16 @@
-//! Where a model comes from and what its content must be, parsed.
+//! Parsed sources of models.
 
 use std::{fmt, str::FromStr};
 
 use crate::model::{Model, SecretKey};
 
-/// Most characters in a model's URI.
+/// Maximum length of a model's URI, in characters.
 const MAX_URI_LENGTH: usize = 2048;
 
-/// Most characters in the name of an object, and in a key of a Secret.
+/// Maximum length of the name of an object and of a key of a Secret, in characters.
 const MAX_OBJECT_NAME_LENGTH: usize = 253;
 
-/// Where a model comes from.
+/// Source of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ModelUri {
     /// `configMap://NAME/KEY`: a key of a ConfigMap in the namespace of the ModelService.
@@ -32,7 +32,7 @@ pub enum ModelUri {
         /// The whole URL.
         url: String,
     },
-    /// A URL that stands in a Secret, and only there: a key of one in the namespace of the ModelService.
+    /// A secret URL: a key of a Secret in the namespace of the ModelService.
     Secret {
         /// Name of the Secret.
         name: String,
@@ -41,16 +41,16 @@ pub enum ModelUri {
     },
 }
 
-/// Why a [`Model`] names no place that a model can come from.
+/// A [`Model`] without a valid source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidModelSource {
-    /// None is named, or two are.
+    /// It has no source, or two.
     #[error("spec.model must have exactly one of uri and uriFrom")]
     NotOne,
-    /// What is named isn't one.
+    /// Its URI is invalid.
     #[error("spec.model.uri {0}")]
     Uri(#[from] InvalidModelUri),
-    /// No key of a Secret can have this name.
+    /// The name or key of its Secret is invalid.
     #[error("spec.model.uriFrom.secretKeyRef must have the name of a Secret and one of its keys")]
     SecretKey,
 }
@@ -79,13 +79,13 @@ impl TryFrom<&Model> for ModelUri {
     }
 }
 
-/// Why a string is no [`ModelUri`].
+/// A text that is no [`ModelUri`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidModelUri {
-    /// The scheme is none of those that are served.
+    /// The scheme is unsupported.
     #[error("must begin with configMap://, pvc://, https:// or http://")]
     Scheme,
-    /// Longer than any URI that is accepted.
+    /// It is too long.
     #[error("must have at most {MAX_URI_LENGTH} characters")]
     TooLong,
     /// Not `configMap://NAME/KEY`.
@@ -214,7 +214,7 @@ fn is_key(key: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
-/// A name as Kubernetes gives it to ConfigMaps, Secrets and claims (DNS-1123 subdomain).
+/// A name of a ConfigMap, Secret or claim: a DNS-1123 subdomain.
 fn is_object_name(name: &str) -> bool {
     is_label_like(name, |byte| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit()

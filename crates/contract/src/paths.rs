@@ -4,19 +4,18 @@
 pub const PREDICT: &str = "/predict";
 /// Liveness: the process answers.
 pub const HEALTH: &str = "/health";
-/// Readiness: the model is loaded and warm, and the server is not draining. Independent of load.
+/// Readiness: the model is loaded and warm, and the server is not shutting down. Independent of load.
 pub const READY: &str = "/ready";
 /// Prometheus metrics.
 pub const METRICS: &str = "/metrics";
-/// What the server says of the models that serve: a
-/// [`ServerStatus`](crate::batching::ServerStatus) as JSON.
+/// Status of the server: a [`ServerStatus`](crate::batching::ServerStatus) as JSON.
 pub const STATUS: &str = "/springtide/v1/status";
 
-/// Folder in the serving pod that holds the fetched model.
+/// Folder of the fetched model in the serving pod.
 pub const MODEL_DIR: &str = "/models";
-/// The model file as `springtide-server serve` finds it in the serving pod.
+/// Path of the model file in the serving pod.
 pub const MODEL_FILE: &str = "/models/model.onnx";
-/// Where the fetching init container sees the ConfigMap or claim that a model comes from.
+/// Mount path of the ConfigMap or claim in the init container that fetches the model.
 pub const SOURCE_DIR: &str = "/source";
-/// Where Kubernetes reads a container's termination message (`terminationMessagePath`'s default).
+/// Path of a container's termination message: the default of `terminationMessagePath`.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";

@@ -1,4 +1,4 @@
-//! How a serving pod tells the operator why it can't have its model.
+//! Termination messages: how a serving pod reports to the operator that it can't fetch or load its model.
 //!
 //! The fetching init container and the server write one JSON object to their termination message;
 //! the operator reads it from the pod's container statuses and shows it in the condition
@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of a termination message that Kubernetes keeps.
+/// Maximum size of a termination message in Kubernetes, in bytes.
 pub const MAX_BYTES: usize = 4096;
 
 /// Why a model could not be fetched or loaded. The names are stable: they become condition reasons.
@@ -16,19 +16,19 @@ pub const MAX_BYTES: usize = 4096;
 pub enum ModelFailure {
     /// The source has no such file, key or page (404, 410).
     ModelNotFound,
-    /// The source can't be reached or answered with a passing error (5xx, refused, timed out).
+    /// The source can't be reached or has a transient error (5xx, connection refused, timeout).
     ModelUnreachable,
-    /// The source refused the request (401, 403 or any other status that a retry won't change).
+    /// The source rejected the request (401, 403 or another status that a retry doesn't change).
     ModelRefused,
-    /// The content's sha256 is not the expected one.
+    /// The content has another sha256 than expected.
     ChecksumMismatch,
     /// The content is larger than allowed.
     ModelTooLarge,
     /// ONNX Runtime can't load or run the file.
     ModelInvalid,
-    /// The execution provider that was asked for isn't available.
+    /// The requested execution provider isn't available.
     ExecutionProviderUnavailable,
-    /// The model could not be written to the pod's volume.
+    /// The model can't be written to the pod's volume.
     StorageFailed,
 }
 
@@ -45,7 +45,7 @@ impl ModelFailure {
         Self::StorageFailed,
     ];
 
-    /// The name as it stands in conditions, events and JSON.
+    /// The name in conditions, events and JSON.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -64,9 +64,9 @@ impl ModelFailure {
 /// The termination message of a container that could not fetch or load its model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TerminationMessage {
-    /// What went wrong, as a stable name.
+    /// The reason, as a stable name.
     pub reason: ModelFailure,
-    /// What went wrong and what to do, for people; deterministic for the same fault.
+    /// The cause and a remedy, for people. Deterministic for a fault.
     pub message: String,
 }
 

@@ -1,29 +1,26 @@
-//! Text of others, fit to be shown: in conditions, events, logs and answers.
+//! Sanitizes untrusted text for conditions, events, logs and responses.
 //!
-//! Names in a model, what a library says of it, and a pod's termination message are whatever their authors
-//! wrote. Shown raw, they move a terminal's cursor, begin lines of their own in a log or turn the direction
-//! of what follows.
+//! Names in a model, errors of a library and termination messages of pods can contain any character. Unsanitized, they
+//! could control a terminal, start new lines in a log or change the direction of writing.
 
 use std::borrow::Cow;
 
-/// What stands in place of a character that isn't shown.
+/// Replacement of hidden characters.
 const REPLACEMENT: char = '\u{FFFD}';
 
-/// What stands at the end of a text that was cut off.
+/// End of a truncated text.
 const CUT_OFF: &str = "…";
 
-/// The text on one line, without characters that control a terminal or the direction of writing, in at
-/// most `max_bytes` bytes of UTF-8. Breaks of lines and tabs become blanks, other such characters U+FFFD; a
-/// text that is too long ends in `…`.
-///
-/// The result of it stays as it is when it is given again with the same bound.
+/// The text on one line, without control characters of terminals and of the direction of writing, in at most
+/// `max_bytes` bytes of UTF-8. Line breaks and tabs become blanks, other such characters U+FFFD. A text that is too long
+/// ends with `…`. The function is idempotent.
 #[must_use]
 pub fn plain(text: &str, max_bytes: usize) -> Cow<'_, str> {
     if text.len() <= max_bytes && !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
     let mut plain = String::with_capacity(text.len().min(max_bytes));
-    // Up to here there is room for the mark of a text that is cut off.
+    // Length at which the mark of a truncated text still fits.
     let mut room = 0;
     for character in text.chars().map(shown) {
         if plain.len() + character.len_utf8() > max_bytes {

@@ -5,7 +5,7 @@ use springtide_inference::{Data, ElementType};
 use super::message::InferTensorContents;
 use crate::raw;
 
-/// Whether there is no element at all.
+/// Whether all lists are empty.
 pub(super) fn is_empty(contents: &InferTensorContents) -> bool {
     fields(contents).into_iter().all(|(_, count)| count == 0)
 }
@@ -24,7 +24,7 @@ const fn fields(contents: &InferTensorContents) -> [(&'static str, usize); 8] {
     ]
 }
 
-/// The list that is for a type; None for 16-bit floats, which only go raw.
+/// The list of a type. None for 16-bit floats, which are always raw.
 const fn field(element: ElementType) -> Option<&'static str> {
     Some(match element {
         ElementType::Bool => "bool_contents",
@@ -39,10 +39,10 @@ const fn field(element: ElementType) -> Option<&'static str> {
     })
 }
 
-/// Reads `count` elements, which must be all there is.
+/// Reads exactly `count` elements.
 ///
 /// # Errors
-/// The problem, to be read after the input's name.
+/// The problem, to follow the input's name.
 pub(super) fn read(
     element: ElementType,
     count: usize,

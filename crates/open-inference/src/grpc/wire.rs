@@ -1,5 +1,5 @@
-//! Judges messages before they are decoded: two bytes on the wire can stand for an empty tensor of
-//! a hundred bytes in memory, so lists are counted first, without allocating.
+//! Checks the decoded size of messages before they are decoded. Two bytes on the wire can be an empty tensor of a hundred
+//! bytes in memory, so lists are counted first, without allocations.
 
 use prost::Message;
 
@@ -7,16 +7,16 @@ use super::message;
 use crate::InvalidRequest;
 use crate::limits::{MAX_DIMENSIONS, MAX_PARAMETERS, MAX_STRINGS, MAX_TENSORS, MAX_TYPED_INTEGERS};
 
-/// Most bytes of a request that isn't for inference: a few names.
+/// Maximum size of requests other than inference, in bytes: a few names.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Most bytes of a number on the wire.
+/// Maximum size of a number on the wire, in bytes.
 const MAX_VARINT_BYTES: usize = 10;
 
-/// A message that can be judged before it is decoded.
+/// A message whose decoded size can be checked before it is decoded.
 pub trait Bounded: Message + Default {
     /// # Errors
-    /// When decoding it would take far more memory than it has bytes, or it is no message at all.
+    /// When it would take far more memory than it has bytes, or it is no message.
     fn check(wire: &[u8]) -> Result<(), InvalidRequest>;
 }
 
@@ -218,7 +218,7 @@ impl<'w> Fields<'w> {
                 self.take(length).map(Field::Bytes)
             }
             5 => self.take(4).map(|_| Field::Number),
-            // Groups, which protocol buffers gave up, and what never was.
+            // Groups, which are deprecated, and invalid wire types.
             _ => None,
         };
         Some((tag >> 3, value?))

@@ -1,5 +1,5 @@
-//! Elements in JSON: one list, or lists in lists as the shape says. They go straight from the text
-//! into one vector of the tensor's type.
+//! Elements in JSON: a flat list, or nested lists of the tensor's shape. They are parsed directly into a vector of the
+//! tensor's type.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,9 +10,9 @@ use springtide_inference::{Data, ElementType};
 
 use crate::limits::{MAX_DIMENSIONS, MaxElements};
 
-/// A value that JSON can hold one of.
+/// An element type that JSON can represent.
 trait Element: Sized {
-    /// What the text must be, for errors.
+    /// The expected text, for errors.
     const EXPECTED: &'static str;
 
     fn from_bool(_: bool) -> Option<Self> {
@@ -118,28 +118,28 @@ impl Element for String {
     }
 }
 
-/// Elements, and the lists that they were in.
+/// Elements, and the lists that contain them.
 #[derive(Debug, PartialEq)]
 pub(super) struct Elements {
     pub(super) data: Data,
     pub(super) lists: Lists,
 }
 
-/// The lists that elements were in.
+/// The lists that contain the elements.
 #[derive(Debug, PartialEq)]
 pub(super) enum Lists {
-    /// One.
+    /// One flat list.
     Flat,
-    /// Lists in lists, of so many items at each depth.
+    /// Nested lists, with their length at each depth.
     Nested {
         lengths: Vec<usize>,
-        /// Whether the innermost have no element, so that they say nothing of what would be inside.
+        /// Whether the innermost lists are empty, so that further dimensions are unknown.
         empty: bool,
     },
 }
 
 impl Lists {
-    /// Whether they are those of a shape. A flat list fits any.
+    /// Whether they match a shape. A flat list matches any.
     pub(super) fn fit(&self, shape: &[usize]) -> bool {
         match self {
             Self::Flat => true,
@@ -150,16 +150,16 @@ impl Lists {
     }
 }
 
-/// How long the lists are at each depth. All at one depth must be as long as each other.
+/// Length of the lists at each depth. All lists at one depth must have the same length.
 #[derive(Default)]
 struct Nesting {
     lengths: [Option<usize>; MAX_DIMENSIONS],
-    /// Lists around each element, once there is one.
+    /// Number of lists around an element, after the first one.
     depth: Option<usize>,
 }
 
 impl Nesting {
-    /// There is an element inside so many lists.
+    /// Adds an element at this depth.
     fn element(&mut self, depth: usize) -> Result<(), &'static str> {
         if self.depth == Some(depth) {
             return Ok(());
@@ -172,7 +172,7 @@ impl Nesting {
         Ok(())
     }
 
-    /// A list begins inside so many others.
+    /// Begins a list at this depth.
     fn begin(&self, depth: usize) -> Result<(), &'static str> {
         if depth >= MAX_DIMENSIONS {
             return Err("the lists are nested too deeply");
@@ -183,7 +183,7 @@ impl Nesting {
         Ok(())
     }
 
-    /// A list inside so many others had so many items.
+    /// Ends a list at this depth with its number of items.
     fn end(&mut self, depth: usize, length: usize) -> Result<(), &'static str> {
         if *self.lengths[depth].get_or_insert(length) == length {
             Ok(())
@@ -208,7 +208,7 @@ impl Nesting {
     }
 }
 
-/// Reads at most `max` elements. Where it fails at one of them, `failed_at` says at which.
+/// Parses at most `max` elements. On an error, `failed_at` is the position of the element.
 pub(super) fn read<'de, D: Deserializer<'de>>(
     deserializer: D,
     element: ElementType,
@@ -260,7 +260,7 @@ struct List<'f, T> {
     failed_at: &'f mut Option<usize>,
 }
 
-/// An element or a list, inside so many lists.
+/// An element or a list, at some depth.
 struct Value<'l, 'f, T> {
     list: &'l mut List<'f, T>,
     depth: usize,
@@ -285,7 +285,7 @@ impl<T: Element> Value<'_, '_, T> {
     }
 }
 
-/// What must be where an element or a list is.
+/// The expected item at a depth.
 struct Expected<T> {
     depth: usize,
     element: PhantomData<T>,

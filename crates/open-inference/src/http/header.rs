@@ -1,4 +1,4 @@
-//! Reads the JSON of a request in one pass.
+//! Parses the JSON of a request in one pass.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,7 +18,7 @@ use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_TENSORS};
 use crate::parameters::{InputParameters, OutputParameters, RequestParameters};
 use crate::{InvalidRequest, Limits, RequestedOutput};
 
-/// What the JSON says.
+/// The parsed JSON.
 pub(super) struct Header {
     pub(super) id: Option<String>,
     pub(super) parameters: RequestParameters,
@@ -26,7 +26,7 @@ pub(super) struct Header {
     pub(super) outputs: Vec<RequestedOutput>,
 }
 
-/// An input as the JSON says it.
+/// An input in the JSON.
 pub(super) struct ReadInput {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
@@ -34,14 +34,14 @@ pub(super) struct ReadInput {
     pub(super) content: Content,
 }
 
-/// Where an input's elements are.
+/// Elements of an input.
 pub(super) enum Content {
     Json(Data),
-    /// In this number of bytes after the JSON.
+    /// This number of bytes after the JSON.
     Binary(usize),
 }
 
-/// Reads the whole text.
+/// Parses the whole text.
 ///
 /// # Errors
 /// The first error.
@@ -54,9 +54,9 @@ pub(super) fn read(json: &[u8], limits: &mut Limits) -> Result<Header, InvalidRe
     header.map_err(|error| reader.invalid_request(json, &error))
 }
 
-/// What an object stands for.
+/// A type that is parsed from an object.
 trait FromObject: Sized {
-    /// What it is, for errors.
+    /// Its description, for errors.
     const WHAT: &'static str;
 
     fn read<'de, A: MapAccess<'de>>(reader: &mut Reader<'_>, map: A) -> Result<Self, A::Error>;
@@ -97,7 +97,7 @@ impl<'de, T: FromObject> Visitor<'de> for Object<'_, '_, T> {
     }
 }
 
-/// A list of objects, at most [`MAX_TENSORS`]. Null stands for none.
+/// A list of at most [`MAX_TENSORS`] objects. Null is an empty list.
 struct Objects<'r, 'l, T> {
     reader: &'r mut Reader<'l>,
     list: &'static str,
@@ -220,7 +220,7 @@ enum InputKey {
 /// `data` of an input.
 enum ReadData<'de> {
     Elements(Elements),
-    /// It came before the datatype, so it can't be read yet.
+    /// It precedes the datatype, so it can't be parsed yet.
     Text(&'de RawValue),
 }
 

@@ -10,7 +10,7 @@ use super::values::{JsonValue, Key};
 use crate::limits::MAX_PARAMETERS;
 use crate::parameters::Parameters;
 
-/// An object of parameters. Null stands for none.
+/// An object of parameters. Null is an empty object.
 pub(super) struct ParameterMap<'r, 'l, P> {
     reader: &'r mut Reader<'l>,
     kind: PhantomData<P>,

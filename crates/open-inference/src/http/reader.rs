@@ -1,26 +1,26 @@
-//! Where in the JSON of a request the reader is, and what it complains of there.
+//! The position of the parser in the JSON of a request, and errors with it.
 
 use std::fmt;
 
 use super::non_finite::non_finite_literal;
 use crate::{InvalidRequest, Limits};
 
-/// How the parser names what is wrong with `\uD800`.
+/// The parser's error for `\uD800`.
 const BAD_ESCAPE: &str = "hex escape";
 
-/// Where the reader is.
+/// A position in the JSON.
 #[derive(Debug, Default)]
 pub(super) struct Position {
     /// `inputs` or `outputs`, and the position in it.
     pub(super) item: Option<(&'static str, usize)>,
-    /// Name of that input or output, once it is read.
+    /// Name of that input or output, after it is parsed.
     pub(super) name: Option<String>,
     pub(super) field: Option<&'static str>,
     /// Position of an element, row-major.
     pub(super) element: Option<usize>,
 }
 
-/// Reads `inputs[0] "features": data[3]: `.
+/// For example `inputs[0] "features": data[3]: `.
 impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((list, index)) = self.item {
@@ -38,8 +38,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// `serde` carries errors as text only, so where they arose, and whether they are about what isn't
-/// done here, is kept while the reader gives up.
+/// `serde` carries errors only as text. The position of an error, and whether it is about an unsupported feature, is
+/// therefore kept here.
 pub(super) struct Reader<'l> {
     pub(super) limits: &'l mut Limits,
     pub(super) position: Position,
@@ -83,7 +83,7 @@ impl<'l> Reader<'l> {
         E::custom(problem)
     }
 
-    /// Comes to a field, which may be there once.
+    /// Enters a field, which must be unique.
     pub(super) fn enter<E: serde::de::Error>(
         &mut self,
         field: &'static str,

@@ -6,18 +6,18 @@ use springtide_inference::DataView;
 
 use crate::{InferResponse, NotFinite, datatype, raw};
 
-/// Bytes of JSON that a response takes beside its elements, roughly.
+/// Approximate size of the JSON of a response without elements, in bytes.
 const BYTES_BESIDE_ELEMENTS: usize = 256;
 
-/// Bytes of JSON that an element takes, roughly.
+/// Approximate size of an element in JSON, in bytes.
 const BYTES_PER_ELEMENT: usize = 12;
 
 /// The body of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
-    /// JSON, and the binary outputs after it.
+    /// JSON, followed by the binary outputs.
     pub bytes: Vec<u8>,
-    /// Bytes of JSON, for [`JSON_LENGTH_HEADER`](super::JSON_LENGTH_HEADER), where an output is
+    /// Size of the JSON in bytes, for [`JSON_LENGTH_HEADER`](super::JSON_LENGTH_HEADER), where an output is
     /// binary.
     pub json_length: Option<usize>,
 }
@@ -75,7 +75,7 @@ pub(super) fn write(response: &InferResponse<'_>) -> Result<Body, NotFinite> {
         outputs,
     };
     let mut bytes = Vec::with_capacity(size);
-    // Names, numbers and strings can all be written, and so can memory.
+    // Names, numbers and strings can always be written, and writing to memory doesn't fail.
     let _always_ok = serde_json::to_writer(&mut bytes, &json);
     let json_length = bytes.len();
     let mut any_binary = false;

@@ -1,4 +1,4 @@
-//! Values in the JSON of a request that need no place to be judged.
+//! Values in the JSON of a request that are checked independently of their position.
 
 use std::fmt;
 
@@ -142,7 +142,7 @@ impl<'de> Deserialize<'de> for JsonValue {
     }
 }
 
-/// A string of at most so many bytes.
+/// A string with a maximum length in bytes.
 pub(super) struct Short<const MAX_BYTES: usize>(pub(super) String);
 
 impl<'de, const MAX_BYTES: usize> Deserialize<'de> for Short<MAX_BYTES> {
