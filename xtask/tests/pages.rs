@@ -1,5 +1,8 @@
 //! Pages that send their readers to files and headings name those that exist.
 
+// Clippy takes only functions with #[test] for tests, not their helpers.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! How a running batch that nobody waits for any more is ended.
+//! A handle that cancels a running batch without clients.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 type OnRequest = Box<dyn FnOnce() + Send>;
 
 enum State {
-    /// With what to do when the stop is requested.
+    /// With the action to call when the run is cancelled.
     Running(Option<OnRequest>),
     Cancelled,
-    /// The run is over: a request comes too late.
+    /// The run is over: it can't be cancelled any more.
     Over,
 }
 
-/// Ends one run of one batch. Clones are the same stop.
+/// Cancels one run of one batch. Clones are the same handle.
 ///
-/// A worker that can look up in between asks [`CancelHandle::is_cancelled`]; one that is deep in a foreign
-/// library hands in what ends the call there, by [`CancelHandle::on_cancel`].
+/// A worker can check [`CancelHandle::is_cancelled`] during a run. For a call into a foreign library it registers the
+/// action that ends the call, by [`CancelHandle::on_cancel`].
 #[derive(Clone)]
 pub struct CancelHandle {
     state: Arc<Mutex<State>>,
@@ -40,16 +40,15 @@ impl Default for CancelHandle {
 }
 
 impl CancelHandle {
-    /// Whether the run is to end.
+    /// Whether the run is cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         matches!(*self.state(), State::Cancelled)
     }
 
-    /// Has `action` called, on another thread, when the run is to end; at once if it already is. It
-    /// replaces an action given before. It is called at most once and never after
-    /// [`Worker::run`](crate::Worker::run) has returned, so it may act on what outlives the run.
-    /// It must be quick and must not use this stop.
+    /// Registers the action to call, on another thread, when the run is cancelled; at once if it already is. It
+    /// replaces an earlier action. It is called at most once, and never after [`Worker::run`](crate::Worker::run) has
+    /// returned, so it may act on what outlives the run. It must be quick and must not use this handle.
     pub fn on_cancel(&self, action: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
         match &mut *state {
@@ -59,27 +58,27 @@ impl CancelHandle {
         }
     }
 
-    /// The run is to end. Nothing happens when it is over.
+    /// Cancels the run. Without effect when the run is over.
     pub fn cancel(&self) {
         let mut state = self.state();
         if let State::Running(action) = &mut *state {
             let action = action.take();
             *state = State::Cancelled;
-            // Under the lock: the run's end waits for it.
+            // Under the lock: the end of the run waits for it.
             if let Some(action) = action {
                 action();
             }
         }
     }
 
-    /// The run has ended. Gives whether that was requested.
+    /// Ends the run. Returns whether it was cancelled.
     pub(crate) fn finish(&self) -> bool {
         let before = std::mem::replace(&mut *self.state(), State::Over);
         matches!(before, State::Cancelled)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Each change is one assignment: a panicking action leaves nothing half done.
+        // Each change is one assignment, so a panicking action leaves no inconsistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,10 +89,10 @@ mod tests {
 
     use super::*;
 
-    fn counted(stop: &CancelHandle) -> Arc<AtomicUsize> {
+    fn counted(cancel: &CancelHandle) -> Arc<AtomicUsize> {
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
-        stop.on_cancel(move || {
+        cancel.on_cancel(move || {
             counter.fetch_add(1, Ordering::Relaxed);
         });
         calls
@@ -101,31 +100,31 @@ mod tests {
 
     #[test]
     fn a_request_calls_what_was_registered_once() {
-        let stop = CancelHandle::default();
-        let calls = counted(&stop);
-        assert!(!stop.is_cancelled());
-        stop.cancel();
-        stop.clone().cancel();
-        assert!(stop.is_cancelled());
+        let cancel = CancelHandle::default();
+        let calls = counted(&cancel);
+        assert!(!cancel.is_cancelled());
+        cancel.cancel();
+        cancel.clone().cancel();
+        assert!(cancel.is_cancelled());
         assert_eq!(calls.load(Ordering::Relaxed), 1);
-        assert!(stop.finish());
+        assert!(cancel.finish());
     }
 
     #[test]
     fn what_is_registered_after_the_request_is_called_at_once() {
-        let stop = CancelHandle::default();
-        stop.cancel();
-        assert_eq!(counted(&stop).load(Ordering::Relaxed), 1);
+        let cancel = CancelHandle::default();
+        cancel.cancel();
+        assert_eq!(counted(&cancel).load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn nothing_is_called_once_the_run_is_over() {
-        let stop = CancelHandle::default();
-        let calls = counted(&stop);
-        assert!(!stop.finish());
-        stop.cancel();
+        let cancel = CancelHandle::default();
+        let calls = counted(&cancel);
+        assert!(!cancel.finish());
+        cancel.cancel();
         assert_eq!(calls.load(Ordering::Relaxed), 0);
-        assert_eq!(counted(&stop).load(Ordering::Relaxed), 0);
-        assert!(!stop.is_cancelled());
+        assert_eq!(counted(&cancel).load(Ordering::Relaxed), 0);
+        assert!(!cancel.is_cancelled());
     }
 }

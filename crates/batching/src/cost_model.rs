@@ -1,71 +1,60 @@
-//! What arriving work is worth: the time in which a pod would do it, if it did nothing else and ran
-//! full batches.
+//! The cost of arriving requests: the time in which an otherwise idle pod would serve them in full batches.
 //!
-//! Two things bound what a pod does. Its workers run one batch after another, and its processors, or
-//! the part of them that a quota leaves, are shared by the model and by all that is done for a
-//! request overhead. A request's time is the longer of both:
+//! A pod has two limits. Its workers run one batch after another. Its CPUs, or the quota's share of them, are used by
+//! the model and by the overhead of requests. The cost of a request is the higher of both:
 //!
 //! ```text
 //! worker(n)    = (fixed / n + per_element · elements) / workers
-//! processor(n) = (fixed / n + per_element · elements + overhead) / processors
+//! cpu(n)    = (fixed / n + per_element · elements + overhead) / cpus
 //! ```
 //!
-//! for each row, in batches of `n` rows. A worker's time is measured by the clock, a processor's by
-//! what the threads were on it: a batch that runs alone within a quota is done sooner by the clock than
-//! one among many, and takes the same from the quota.
+//! per row, in batches of `n` rows. Worker time is wall-clock time, CPU time is the time of the threads on CPUs:
+//! within a quota, a batch that runs alone takes less wall-clock time than one among many, but the same CPU time.
 //!
-//! `n` is what batches would have if the pod were full. They grow while requests wait for workers. That
-//! ends where the largest batch is reached, and before, where the model takes less of the processors
-//! than the rest: then requests wait to be read, not to be run. Smaller than they are now batches
-//! don't become.
+//! `n` is the batch size of a saturated pod. Batches grow while requests wait for workers. The growth ends at the
+//! maximum batch size, or earlier if the model needs less CPU time than the overhead: requests then wait to be read,
+//! not to be run. `n` is at least the present batch size.
 //!
-//! # CostModel
+//! # Learning
 //!
-//! What a batch costs is remembered by its size, in powers of two, and a line is laid through the sizes
-//! that were seen. At low load all batches are small. If what large ones took were forgotten then,
-//! as [`crate::latency_model`] forgets, a pod that is hardly busy would take itself for small: what full
-//! batches save would not be known. A line through nothing but small sizes says little about
-//! large ones; so trial runs of a full batch are worth much, and without them or any other size all
-//! of a batch's time counts as its elements'. That is too much rather than too little, and rising load
-//! brings the sizes that show better.
+//! Costs are averaged by batch size, in powers of two, and a line is fitted through the sizes. At low load all batches
+//! are small. If the costs of large batches decayed, as in [`crate::latency_model`], a lightly loaded pod would
+//! underestimate its capacity: it would forget what full batches save. That is why there are two models: this one
+//! never forgets a size, the other follows the latest batches.
+//!
+//! A line through small sizes says little about large ones, so warm-up runs of a full batch are valuable. Without
+//! them, and with one size only, the whole time of a batch counts as its elements'. That overestimates the cost until
+//! rising load brings other sizes.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::latency_model::BatchLatency;
+use crate::latency_model::{BatchLatency, MIN_OUTLIER_SECONDS, OUTLIER_RATIO};
 
-/// Sizes are told apart by their power of two. 2⁴⁰ elements of four bytes fill any memory.
+/// Number of size classes, powers of two. 2⁴⁰ elements of four bytes exceed any memory.
 const SIZES: usize = 40;
 
-/// Batches of one size that are remembered, about.
+/// Approximate number of batches of one size that count.
 const REMEMBERED: u32 = 32;
 
-/// A batch that took this many times as long as others of its size is taken for one that was held up,
-/// and counts as this many times.
-const SURPRISE: f64 = 4.0;
+/// Minimum cost, in seconds: less than the resolution of any clock here.
+const MIN_SECONDS: f64 = 1e-9;
 
-/// Seconds that are never surprisingly long: below, a thread that was not scheduled at once looks
-/// like a slow batch.
-const NEVER_LONG: f64 = 0.001;
-
-/// Seconds below which costs aren't told apart: less than any clock here tells.
-const LEAST: f64 = 1e-9;
-
-/// A batch that ran.
+/// The cost of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchCost {
     /// Rows of the batch.
     pub rows: usize,
     /// Elements of the inputs of all rows.
     pub elements: usize,
-    /// Time that it took.
+    /// Wall-clock time.
     pub took: Duration,
-    /// Time that processors worked on it, on all together.
-    pub processor_time: Duration,
+    /// CPU time, over all CPUs.
+    pub cpu_time: Duration,
 }
 
 impl BatchCost {
-    /// What it shows of the time that batches take.
+    /// The latency of the batch.
     #[must_use]
     pub const fn measured(&self) -> BatchLatency {
         BatchLatency {
@@ -75,22 +64,22 @@ impl BatchCost {
     }
 }
 
-/// What a batch cost_model, in seconds.
+/// The cost of a batch, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Line {
-    /// Of any batch.
+    /// Fixed cost.
     pub fixed: f64,
-    /// Of each element of its inputs.
+    /// Cost per element of the inputs.
     pub per_element: f64,
 }
 
 impl Line {
-    /// Seconds for each row with so many elements, in batches of so many rows.
+    /// Cost of a row with this number of elements, in batches of this number of rows, in seconds.
     fn of_row(&self, batch_rows: f64, elements: f64) -> f64 {
         self.fixed / batch_rows + self.per_element * elements
     }
 
-    /// The line that is off least, as a part of what was measured, with both terms at least zero.
+    /// The line with the least squares of relative errors, with both terms at least zero.
     fn through(points: impl Iterator<Item = Point>) -> Self {
         let (mut uu, mut uv, mut vv, mut u_sum, mut v_sum) = (0.0, 0.0, 0.0, 0.0, 0.0);
         let mut count = 0_u32;
@@ -100,7 +89,7 @@ impl Line {
             seconds,
         } in points
         {
-            let seconds = seconds.max(LEAST);
+            let seconds = seconds.max(MIN_SECONDS);
             let (u, v) = (1.0 / seconds, elements / seconds);
             uu += weight * u * u;
             uv += weight * u * v;
@@ -141,28 +130,28 @@ struct Point {
     seconds: f64,
 }
 
-/// The batches of about one size, on average.
+/// Mean costs of the batches of one size class.
 #[derive(Debug, Clone, Copy, Default)]
 struct Size {
     seen: u32,
     elements: f64,
     worker: f64,
-    processor: f64,
+    cpu: f64,
 }
 
 impl Size {
-    fn ran(&mut self, elements: f64, took: f64, processor_time: f64) {
+    fn ran(&mut self, elements: f64, took: f64, cpu_time: f64) {
         let bounded = |seconds: f64, usual: f64| match self.seen {
             0 => seconds,
-            _ => seconds.min((usual * SURPRISE).max(NEVER_LONG)),
+            _ => seconds.min((usual * OUTLIER_RATIO).max(MIN_OUTLIER_SECONDS)),
         };
         let took = bounded(took, self.worker);
-        let processor_time = bounded(processor_time, self.processor);
+        let cpu_time = bounded(cpu_time, self.cpu);
         self.seen = (self.seen + 1).min(REMEMBERED);
         let part = 1.0 / f64::from(self.seen);
         self.elements += (elements - self.elements) * part;
         self.worker += (took - self.worker) * part;
-        self.processor += (processor_time - self.processor) * part;
+        self.cpu += (cpu_time - self.cpu) * part;
     }
 
     fn point(&self, seconds: f64) -> Point {
@@ -174,21 +163,21 @@ impl Size {
     }
 }
 
-/// What batches cost, learnt while they run.
+/// The cost model of batches, learnt from measurements.
 #[derive(Debug, Clone)]
 pub struct CostModel {
-    /// None where each batch is one request.
+    /// None if each batch is one request.
     max_rows: Option<f64>,
     sizes: [Size; SIZES],
     worker: Line,
-    processor: Line,
-    /// Rows of the batches of late, on average. 0 before the first.
+    cpu: Line,
+    /// Mean rows of recent batches. 0 before the first.
     batch_rows: f64,
-    /// Arrived before anything was known.
+    /// Work that arrived before the first measurement.
     unknown: Work,
 }
 
-/// Work that arrived.
+/// The amount of work that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Work {
     requests: f64,
@@ -197,41 +186,41 @@ struct Work {
 }
 
 impl CostModel {
-    /// Nothing is known but what ran before, oldest first.
+    /// Creates a model from earlier measurements, oldest first.
     #[must_use]
     pub fn new(max_rows: NonZeroUsize, before: &[BatchCost]) -> Self {
         let mut cost_model = Self {
             max_rows: Some(max_rows.get() as f64),
             sizes: [Size::default(); SIZES],
             worker: Line::default(),
-            processor: Line::default(),
+            cpu: Line::default(),
             batch_rows: 0.0,
             unknown: Work::default(),
         };
         for ran in before {
             cost_model.ran(*ran);
         }
-        // Trial runs are no traffic.
+        // Warm-up runs aren't traffic.
         cost_model.batch_rows = 0.0;
         cost_model
     }
 
-    /// From now on each batch is one request, whatever its rows.
+    /// From now on each batch is one request.
     pub const fn run_alone(&mut self) {
         self.max_rows = None;
     }
 
-    /// A batch ran to its end.
+    /// Adds the cost of a completed batch.
     pub fn ran(&mut self, ran: BatchCost) {
         let size = ran.elements.max(1).ilog2() as usize;
         let Some(size) = self.sizes.get_mut(size) else {
             return;
         };
         let (elements, took) = (ran.elements as f64, ran.took.as_secs_f64());
-        size.ran(elements, took, ran.processor_time.as_secs_f64());
+        size.ran(elements, took, ran.cpu_time.as_secs_f64());
         let seen = || self.sizes.iter().filter(|size| size.seen > 0);
         self.worker = Line::through(seen().map(|size| size.point(size.worker)));
-        self.processor = Line::through(seen().map(|size| size.point(size.processor)));
+        self.cpu = Line::through(seen().map(|size| size.point(size.cpu)));
         let rows = ran.rows as f64;
         self.batch_rows = match self.batch_rows {
             0.0 => rows,
@@ -239,7 +228,7 @@ impl CostModel {
         };
     }
 
-    /// A batch was stopped: it would have taken longer.
+    /// Adds a cancelled batch: its cost would have been higher.
     pub fn stopped(&mut self, ran: BatchCost) {
         let expected = self.worker.of_row(1.0, ran.elements as f64);
         if ran.took.as_secs_f64() > expected {
@@ -247,8 +236,8 @@ impl CostModel {
         }
     }
 
-    /// A request arrives, with so much time. None before anything is known: it then comes along with
-    /// one that arrives later.
+    /// A request arrives, with this time until its deadline. None before the first measurement: the request is then
+    /// added to a later one.
     pub fn arrives(
         &mut self,
         rows: NonZeroUsize,
@@ -268,8 +257,8 @@ impl CostModel {
             elements,
         } = std::mem::take(unknown);
         let row = self.worker.per_element * elements / rows;
-        // As the batcher bounds its batches: half of a request's time goes by in the queue.
-        let in_time = (lifetime.as_secs_f64() / 2.0 - self.worker.fixed) / row.max(LEAST);
+        // Half of a request's time is for the queue, as in the batcher.
+        let in_time = (lifetime.as_secs_f64() / 2.0 - self.worker.fixed) / row.max(MIN_SECONDS);
         let own = rows / requests;
         let (least, full_rows) = self.max_rows.map_or((own, own), |max| {
             let least = own.min(max);
@@ -282,33 +271,33 @@ impl CostModel {
             batch_rows: self.batch_rows.clamp(least, full_rows),
             full_rows,
             worker: self.worker,
-            processor: self.processor,
+            cpu: self.cpu,
         })
     }
 }
 
-/// Requests that arrived, and what is known about batches of such.
+/// Requests that arrived, and the cost of their batches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Arrival {
     requests: f64,
     rows: f64,
     elements: f64,
-    /// Rows of a batch now.
+    /// Present rows of a batch.
     batch_rows: f64,
-    /// Most rows of a batch.
+    /// Maximum rows of a batch.
     full_rows: f64,
     worker: Line,
-    processor: Line,
+    cpu: Line,
 }
 
-/// What a pod has for its work.
+/// The capacity of a pod.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PodCapacity {
-    /// Batches of the model that run at the same time.
+    /// Batches of the model that run concurrently.
     pub workers: NonZeroUsize,
-    /// Processors, or parts of them, that the pod may keep busy.
-    pub processors: f64,
-    /// Seconds that a request takes of a processor overhead the model.
+    /// CPUs that the pod may use, with a fraction.
+    pub cpus: f64,
+    /// CPU seconds of a request's overhead: everything besides the model.
     pub overhead: f64,
 }
 
@@ -319,22 +308,22 @@ impl Arrival {
         self.rows
     }
 
-    /// Seconds in which the pod would do the work.
+    /// Time in which the pod would do the work, in seconds.
     #[must_use]
     pub fn takes(&self, pod: &PodCapacity) -> f64 {
         let elements = self.elements / self.rows;
         let overhead = pod.overhead * self.requests / self.rows;
-        // Where the model takes as much of the processors as the rest.
-        let spare = overhead - self.processor.per_element * elements;
+        // Where the model needs as much CPU time as the overhead.
+        let spare = overhead - self.cpu.per_element * elements;
         let balanced = if spare > 0.0 {
-            self.processor.fixed / spare
+            self.cpu.fixed / spare
         } else {
             self.full_rows
         };
         let batch_rows = balanced.clamp(self.batch_rows, self.full_rows);
         let worker = self.worker.of_row(batch_rows, elements) / pod.workers.get() as f64;
-        let processor = self.processor.of_row(batch_rows, elements) + overhead;
-        self.rows * worker.max(processor / pod.processors.max(LEAST))
+        let cpu = self.cpu.of_row(batch_rows, elements) + overhead;
+        self.rows * worker.max(cpu / pod.cpus.max(MIN_SECONDS))
     }
 }
 

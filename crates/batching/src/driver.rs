@@ -1,15 +1,15 @@
-//! Gives the [`Scheduler`](crate::scheduler::Scheduler) the time, its batches to worker threads and the answers back.
+//! Connects the [`Scheduler`](crate::scheduler::Scheduler) with the clock, the worker threads and the clients.
 //!
-//! Everybody works on the machine under one lock that is held for a few map operations only. A push
-//! is refused at once, and a request whose future is dropped has left the queue when the drop
-//! returns. A worker takes its next batch by itself: under load no thread waits for another between
-//! two batches, and nobody is woken by a push. A push that finds a worker idle wakes its thread.
+//! All threads use the scheduler under one lock, which is held for a few map operations only. A push is rejected at
+//! once, and a request whose future is dropped has left the queue when the drop returns. A worker takes its next batch
+//! by itself: under load no thread waits for another between two batches, and a push wakes no thread. A push that
+//! finds a worker idle wakes its thread.
 //!
-//! A check of a shared batch ([`crate::scheduler::sentinel`]) runs on the thread of a worker that has
-//! nothing else to do. A push that finds no thread asleep stops it.
+//! A check of a shared batch ([`crate::scheduler::sentinel`]) runs on the thread of an idle worker. A push that finds
+//! no sleeping thread cancels it.
 //!
-//! One tokio task ([`Driver::run`]) keeps the time of batches that are held back, and notices when
-//! the workers end. Deadlines are kept by those who submit, each its own.
+//! One tokio task ([`Driver::run`]) has the timer of delayed batches, and notices when workers end. Each submission
+//! has its own timer for its deadline.
 
 mod handle;
 mod job;
@@ -35,13 +35,13 @@ use crate::scheduler::Config;
 use shared::Shared;
 use worker::{Ended, WorkerThread};
 
-/// A worker's thread ended by a panic. The requests that it ran are lost.
+/// A worker thread panicked. Its requests are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a worker thread panicked")]
 pub struct WorkerDied;
 
-/// The batcher's task. The workers begin at once; without [`Driver::run`] nothing that is held back
-/// is ever let go. Dropped, it gives up what waits: that fails with [`Failure::Gone`].
+/// The task of the batcher. Workers begin at once; without [`Driver::run`] delayed batches never run. When it is
+/// dropped, queued requests fail with [`Failure::Gone`].
 pub struct Driver<K: Clone + Eq + Hash, W: Worker> {
     shared: Arc<Shared<K, W>>,
     alarm: watch::Receiver<Option<Instant>>,
@@ -54,11 +54,11 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     W: Worker,
 {
-    /// Starts one thread for each worker. What batches cost in earlier runs of a worker that was warm,
-    /// oldest first, is known from the start. To be called in a tokio runtime.
+    /// Starts one thread per worker, with the costs of earlier warm runs, oldest first. Must be called in a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// When the operating system gives no thread, and outside of a runtime.
+    /// If the operating system can't create a thread, or outside of a runtime.
     pub fn start(
         config: Config,
         first: W,
@@ -71,7 +71,7 @@ where
         let count = NonZeroUsize::new(workers.len()).unwrap_or(NonZeroUsize::MIN);
         let (shared, alarm) = Shared::new(config, count, before, observer);
         let (ended_sender, ended) = mpsc::unbounded_channel();
-        // Made first: dropped on an error below, it ends the threads that were started.
+        // Created first: if it is dropped on an error below, it ends the started threads.
         let mut driver = Self {
             shared: Arc::new(shared),
             alarm,
@@ -82,13 +82,13 @@ where
             let thread = WorkerThread {
                 worker,
                 shared: Arc::clone(&driver.shared),
-                processor_time: Duration::ZERO,
+                cpu_time: Duration::ZERO,
             };
             let (ended, runtime) = (ended_sender.clone(), runtime.clone());
             let thread = thread::Builder::new()
                 .name(format!("inference-{index}"))
                 .spawn(move || {
-                    // For the runtime's clock.
+                    // For the clock of the runtime.
                     let _in_runtime = runtime.enter();
                     thread.run(ended);
                 })?;
@@ -97,11 +97,10 @@ where
         Ok((Handle::new(Arc::clone(&driver.shared)), driver))
     }
 
-    /// Runs until the queue was closed and everything in it is answered, and the workers' threads
-    /// have ended.
+    /// Runs until the queue is closed, all requests are answered, and the worker threads have ended.
     ///
     /// # Errors
-    /// [`WorkerDied`] at once when a worker panicked: what is queued is given up.
+    /// [`WorkerDied`] as soon as a worker panics. Queued requests are dropped.
     pub async fn run(mut self) -> Result<(), WorkerDied> {
         let mut alive = self.threads.len();
         while alive > 0 {
@@ -117,7 +116,7 @@ where
                 _changed = self.alarm.changed() => {}
                 ended = self.ended.recv() => match ended {
                     Some(Ended::Well) => alive -= 1,
-                    // Others may be in the middle of long batches, and the process is to end now.
+                    // Other workers may be in long batches, and the process must end now.
                     Some(Ended::Panicked) | None => return Err(WorkerDied),
                 },
             }

@@ -1,10 +1,9 @@
-//! What a batch takes, learnt while batches run.
+//! The latency of batches, learnt while they run.
 //!
-//! The model is `fixed + per_row · rows`: a run has a cost of its own and one for each row. It is
-//! fitted by least squares with both terms at least zero, over weights that forget: each batch
-//! counts 31/32 of the one after it. Means and co-moments are updated in place, in West's form,
-//! which doesn't cancel (D. H. D. West, "Updating mean and variance estimates: an improved method",
-//! CACM 22(9), 1979):
+//! The model is `fixed + per_row · rows`: each run has a fixed cost and a cost per row. It is fitted by least squares
+//! with both terms at least zero. Weights decay: each batch counts 31/32 of the next one. Means and co-moments are
+//! updated in place, in West's form, which doesn't cancel (D. H. D. West, "Updating mean and variance estimates: an
+//! improved method", CACM 22(9), 1979):
 //!
 //! ```text
 //! w  ← w·λ + 1            δ ← x − x̄           x̄ ← x̄ + δ / w      ȳ ← ȳ + (y − ȳ) / w
@@ -12,63 +11,62 @@
 //! per_row = Sxy / Sxx                         fixed = ȳ − per_row·x̄
 //! ```
 //!
-//! Estimates decide about refusing requests, so too high a one does more harm than too low a one.
-//! - Something is said from the first batch on, since a queue that fills before anything is known
-//!   holds requests that all run into their deadlines. Before the fifth, no batch is said to take
-//!   longer than one that was measured: two batches, one of them held up, make a steep line.
-//! - A batch that took more than four times what was expected counts as four times: one stall doesn't
-//!   spoil the fit, and a machine that has become slow for good is followed within some dozen batches.
-//! - A batch that took less than a quarter of what was expected makes what was learnt before count as
-//!   much less, down to a sixteenth: too high a fit comes down within a few batches.
-//! - A batch that was stopped has shown how long it takes at least, and counts where that is more
-//!   than expected. Batches that run into the deadlines of all their requests would teach nothing
-//!   else.
+//! Estimates decide about rejections, so too high an estimate does more harm than too low a one.
+//! - There is an estimate from the first batch on: a queue that fills before any estimate holds requests that all
+//!   exceed their deadlines. Before the fifth batch, no estimate exceeds the longest measured latency: two batches,
+//!   one of them delayed, give a steep line.
+//! - A batch that took more than four times its estimate counts as four times. One stall doesn't spoil the fit, and a
+//!   computer that stays slow is followed within some dozen batches.
+//! - A batch that took less than a quarter of its estimate reduces the weight of earlier batches, down to a sixteenth:
+//!   too high an estimate falls within a few batches.
+//! - A cancelled batch is a lower bound of its latency, and counts if it exceeds the estimate. If all batches exceed
+//!   the deadlines of their requests, there is nothing else to learn from.
 //!
-//! How far batches are off what was expected is averaged too, as TCP does for round trips (RFC 6298):
-//! [`LatencyEstimate::upper_bound`] leaves room for it.
+//! The mean deviation from the estimate is averaged too, as TCP does for round trips (RFC 6298):
+//! [`LatencyEstimate::upper_bound`] adds a margin for it.
 
 use std::time::Duration;
 
-/// Batches from which on the line is trusted beyond what was measured.
+/// Batches from which on estimates may exceed measured latencies.
 const SETTLED: u32 = 5;
 
-/// What a batch counts, next to the one after it. The last 32 batches then hold 64 % of all weight.
-const REMEMBERED: f64 = 31.0 / 32.0;
+/// Weight of a batch relative to the next one. The last 32 batches then have 64 % of the weight.
+const DECAY: f64 = 31.0 / 32.0;
 
-/// A batch that took this many times as long as expected, or as short, is a surprise.
-const SURPRISE: f64 = 4.0;
+/// Ratio of a latency to its estimate, or the reverse, from which on the batch is an outlier.
+pub(crate) const OUTLIER_RATIO: f64 = 4.0;
 
-/// The least that what was learnt counts after a batch that was surprisingly short.
-const LEAST_REMEMBERED: f64 = 1.0 / 16.0;
+/// Minimum weight that earlier batches keep after an unexpectedly short one.
+const MIN_DECAY: f64 = 1.0 / 16.0;
 
-/// Seconds that are never surprisingly long: below, a thread that was not scheduled at once looks
-/// like a slow batch, and a fit of zero could never grow.
-const NEVER_LONG: f64 = 0.001;
+/// Minimum latency of an outlier, in seconds. A shorter one may come from a thread that wasn't scheduled at once, and
+/// an estimate of zero could never grow.
+pub(crate) const MIN_OUTLIER_SECONDS: f64 = 0.001;
 
-/// Batch sizes that deviate by less than this part of their mean don't tell the two terms apart.
+/// Minimum relative deviation of batch sizes that separates the two terms.
 const MIN_DEVIATION: f64 = 0.125;
 
-/// Mean deviations that are left as room. Of evenly spread times none is off by more than two, of
-/// normally spread ones 0.8 % are longer by more than three. Round trips vary more: RFC 6298 takes four.
-const ROOM: f64 = 3.0;
+/// Number of mean deviations in the margin. Uniformly distributed latencies never deviate by more than two; of
+/// normally distributed ones 0.8 % exceed three. Round trips vary more: RFC 6298 takes four.
+const MARGIN: f64 = 3.0;
 
-/// What the newest batch counts in the mean deviation: less than RFC 6298's quarter, with which
-/// evenly spread times look twice as spread in one moment as in another.
-const NEWEST: f64 = 1.0 / 16.0;
+/// Weight of the newest batch in the mean deviation. It is less than RFC 6298's quarter, with which the deviation of
+/// uniformly distributed latencies fluctuates by a factor of two.
+const NEWEST_WEIGHT: f64 = 1.0 / 16.0;
 
-/// Longest time that is told apart from for ever, in seconds.
+/// Maximum latency, in seconds.
 const MAX_SECONDS: f64 = 1e9;
 
-/// A batch that ran.
+/// The latency of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLatency {
     /// Rows of the batch.
     pub rows: usize,
-    /// Time that it took.
+    /// Time of the run.
     pub took: Duration,
 }
 
-/// BatchLatency batches, summed up.
+/// The model of the latency of batches, learnt from measurements.
 #[derive(Debug, Clone, Default)]
 pub struct LatencyModel {
     batches: u32,
@@ -79,48 +77,47 @@ pub struct LatencyModel {
     spread: f64,
     /// Weighted sum of the products of the deviations of rows and seconds.
     product: f64,
-    /// Seconds of the longest batch, as far as it is remembered.
+    /// The longest latency, with decay, in seconds.
     longest: f64,
-    /// How far batches are off what was expected, on average, as a part of that.
+    /// Mean relative deviation of latencies from their estimates.
     deviation: f64,
 }
 
-/// What batches take, as far as it is known.
+/// An estimate of the latency of batches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LatencyEstimate {
     model: Model,
-    /// Seconds that no batch is said to exceed.
+    /// Maximum of any estimate, in seconds.
     longest: f64,
     deviation: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Model {
-    /// Batches of different sizes were seen. Seconds that any batch takes, and that each row adds.
+    /// Batches of different sizes were measured: the fixed cost and the cost per row, in seconds.
     Line { fixed: f64, per_row: f64 },
-    /// All batches had about this size, which doesn't tell a batch's cost from its rows'. Rows and
-    /// seconds of the batches, on average.
+    /// All batches had about the same size, so the fixed cost is unknown: mean rows and mean seconds.
     Point { rows: f64, seconds: f64 },
 }
 
 impl LatencyModel {
-    /// A batch ran to its end.
+    /// Adds the latency of a completed batch.
     pub fn observe(&mut self, batch: BatchLatency) {
         let (rows, mut seconds) = (batch.rows as f64, batch.took.as_secs_f64());
         if let Some(estimate) = self.estimate() {
             let (least, most) = estimate.of_one(rows);
             if self.batches >= SETTLED {
-                seconds = seconds.min((most * SURPRISE).max(NEVER_LONG));
+                seconds = seconds.min((most * OUTLIER_RATIO).max(MIN_OUTLIER_SECONDS));
             }
-            if seconds * SURPRISE < least {
-                self.forget((seconds / least).max(LEAST_REMEMBERED));
+            if seconds * OUTLIER_RATIO < least {
+                self.forget((seconds / least).max(MIN_DECAY));
                 self.longest = seconds;
             }
             let expected = seconds.clamp(least, most);
-            let off = (seconds - expected).abs() / expected.max(NEVER_LONG);
-            self.deviation += (off.min(1.0) - self.deviation) * NEWEST;
+            let off = (seconds - expected).abs() / expected.max(MIN_OUTLIER_SECONDS);
+            self.deviation += (off.min(1.0) - self.deviation) * NEWEST_WEIGHT;
         }
-        self.forget(REMEMBERED);
+        self.forget(DECAY);
         self.weight += 1.0;
         self.batches = self.batches.saturating_add(1);
         self.longest = self.longest.max(seconds);
@@ -131,7 +128,7 @@ impl LatencyModel {
         self.product += deviation * (seconds - self.mean_seconds);
     }
 
-    /// A batch was stopped after so long: it would have taken longer.
+    /// Adds a cancelled batch: its latency would have been longer.
     pub fn observe_cancelled(&mut self, batch: BatchLatency) {
         if self
             .estimate()
@@ -141,7 +138,7 @@ impl LatencyModel {
         }
     }
 
-    /// What is known; nothing before the first batch.
+    /// The estimate. None before the first batch.
     #[must_use]
     pub fn estimate(&self) -> Option<LatencyEstimate> {
         (self.batches > 0).then(|| LatencyEstimate {
@@ -155,7 +152,7 @@ impl LatencyModel {
         })
     }
 
-    /// What more than one batch has shown: the very first one may have been slow for once.
+    /// An estimate from at least two batches: the very first one may be exceptionally slow.
     #[must_use]
     pub fn confirmed_estimate(&self) -> Option<LatencyEstimate> {
         self.estimate().filter(|_| self.batches > 1)
@@ -186,20 +183,20 @@ impl LatencyModel {
 }
 
 impl LatencyEstimate {
-    /// The least that so many batches, with so many rows together, take one after another.
+    /// Minimum latency of this number of batches, with these rows in total, run one after another.
     #[must_use]
     pub fn minimum(&self, batches: usize, rows: usize) -> Duration {
         duration(self.seconds(batches as f64, rows as f64))
     }
 
-    /// Time in which a batch with so many rows is almost always done: with room for three times
-    /// the mean deviation, and at most for as much again.
+    /// Latency that a batch almost never exceeds: the estimate plus three times the mean deviation, at most twice the
+    /// estimate.
     #[must_use]
     pub fn upper_bound(&self, rows: usize) -> Duration {
-        duration(self.seconds(1.0, rows as f64) * (1.0 + self.room()))
+        duration(self.seconds(1.0, rows as f64) * (1.0 + self.margin()))
     }
 
-    /// Seconds that any batch takes, and that each row adds, where that is known.
+    /// The fixed cost and the cost per row, in seconds, if they are known.
     #[must_use]
     pub const fn line(&self) -> Option<(f64, f64)> {
         match self.model {
@@ -208,11 +205,11 @@ impl LatencyEstimate {
         }
     }
 
-    /// The most rows that one batch does safely in this time, up to `max`; zero where not even one is
-    /// done. What is known of one size only is taken as a cost per row.
+    /// Maximum rows of a batch that completes within this time, up to `max`. Zero if not even one row does. With
+    /// measurements of one size only, the latency is taken as a cost per row.
     #[must_use]
     pub fn rows_within(&self, time: Duration, max: usize) -> usize {
-        let time = time.as_secs_f64() / (1.0 + self.room());
+        let time = time.as_secs_f64() / (1.0 + self.margin());
         let takes = |rows: usize| match self.model {
             Model::Line { .. } => self.seconds(1.0, rows as f64),
             Model::Point { rows: of, seconds } => seconds * rows as f64 / of,
@@ -232,8 +229,8 @@ impl LatencyEstimate {
         fit
     }
 
-    fn room(&self) -> f64 {
-        (ROOM * self.deviation).min(1.0)
+    fn margin(&self) -> f64 {
+        (MARGIN * self.deviation).min(1.0)
     }
 
     fn seconds(&self, batches: f64, rows: f64) -> f64 {
@@ -244,7 +241,7 @@ impl LatencyEstimate {
         seconds.min(self.longest * batches)
     }
 
-    /// The least and the most that a batch takes, in seconds.
+    /// The minimum and the maximum latency of a batch, in seconds.
     fn of_one(&self, rows: f64) -> (f64, f64) {
         match self.model {
             Model::Line { fixed, per_row } => {
@@ -259,7 +256,7 @@ impl LatencyEstimate {
     }
 }
 
-/// Seconds as a duration; what isn't finite or is longer than anybody waits, as the longest.
+/// Seconds as a duration. Infinite, NaN and very long times become the maximum.
 pub(crate) fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.clamp(0.0, MAX_SECONDS)).unwrap_or(Duration::MAX)
 }

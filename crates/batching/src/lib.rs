@@ -1,20 +1,43 @@
-//! The batcher.
+//! The batcher: it decides which requests run together, and when.
 //!
-//! [`scheduler`] decides: it holds the queue and says, for a given instant, which requests run
-//! together next, which won't be answered in time and how long nothing will happen. It never reads a
-//! clock, spawns or blocks. It learns what batches take ([`latency_model`]) and whether clients come back
-//! after an answer ([`linger`]). [`cost_model`] tells what arriving work is worth. [`driver`] does: it gives the machine the time, hands its batches to
-//! worker threads and brings the answers back.
+//! - [`scheduler`] decides: it has the queue, and returns the next action for a given instant. It has no clock, threads
+//!   or I/O.
+//! - [`latency_model`] estimates the latency of batches, and [`cost_model`] the cost of requests.
+//! - [`linger`] decides whether an idle worker delays a batch for returning clients.
+//! - [`driver`] connects the scheduler with the clock, the worker threads and the clients.
 //!
 //! A server
-//! - implements [`Worker`] for its model, and passes the [`CancelHandle`] of a run on to whatever can end
-//!   the run early ([`CancelHandle::on_cancel`]);
-//! - submits each request by [`Handle::submit`], with its rows, under [`Sharing::Alone`] where the model
-//!   can't batch;
-//! - lets batches be checked ([`Sharing::Checked`], [`Worker::check`]) and tells whoever owns the model
-//!   when a check has shown that requests must not share batches ([`Observer::checked`]);
-//! - answers [`Rejection::Overloaded`] with 429 and its `retry_after`, and counts it by its
-//!   [`Overload`].
+//! - implements [`Worker`] for its model, and cancels its run through the [`CancelHandle`];
+//! - submits each request by [`Handle::submit`], with [`Sharing::Alone`] if the model can't batch;
+//! - uses [`Sharing::Checked`] and [`Worker::check`] to compare outputs of batches, and reacts to
+//!   [`Observer::checked`];
+//! - answers [`Rejection::Overloaded`] with 429 and its `retry_after`.
+//!
+//! A single request runs at once, as the worker is idle:
+//!
+//! ```
+//! use std::num::NonZeroUsize;
+//! use std::time::{Duration, Instant};
+//!
+//! use springtide_batching::scheduler::{Action, Scheduler};
+//! use springtide_batching::{Config, Policy, Sharing};
+//!
+//! let config = Config {
+//!     policy: Policy::AT_ONCE,
+//!     sharing: Sharing::Unchecked,
+//!     max_rows: NonZeroUsize::new(32).unwrap(),
+//!     max_queue_rows: NonZeroUsize::new(1024).unwrap(),
+//!     objective: None,
+//! };
+//! let mut scheduler: Scheduler<&str, u32> = Scheduler::new(config, NonZeroUsize::MIN, &[]);
+//! let now = Instant::now();
+//! let deadline = now + Duration::from_secs(5);
+//! scheduler.push(now, "float32[4]", NonZeroUsize::MIN, deadline, 7).unwrap();
+//! let Action::Run(batch) = scheduler.poll(now) else {
+//!     panic!("the worker is idle");
+//! };
+//! assert_eq!(batch.entries[0].payload, 7);
+//! ```
 
 pub mod cancel;
 pub mod cost_model;

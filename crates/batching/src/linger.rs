@@ -1,46 +1,43 @@
-//! Whether an idle worker should hold a batch back for a moment.
+//! Decides whether an idle worker delays a batch.
 //!
-//! Clients that wait for an answer before they ask again come back right after their batch. Run
-//! what waits at once, and those that come back find the worker busy: the clients fall into groups
-//! that take turns, and each turn pays a batch's fixed cost. Held back until they are there, all
-//! share one batch. That is worth it while the time held is less than the fixed cost that is saved.
+//! Clients that wait for a response before their next request come back right after their batch. If waiting requests
+//! run at once, returning clients find the worker busy. The clients then form groups that take turns, and each turn
+//! has the fixed cost of a batch. If the batch waits for them, all share one batch. That is worthwhile if the delay is
+//! less than the fixed cost saved.
 //!
-//! So a batch is held only
-//! - where there is one worker. With two, simulated, holding one back gained up to 45 % where the
-//!   fixed cost is nearly all and lost up to 25 % elsewhere; with one, it gained up to 90 % and
-//!   nowhere lost (`machine/tests/simulation.rs`);
-//! - while clients that were just answered are missing, and clients have been coming back in time
-//!   until now. Who is alone is never held: with its own request nobody is missing any more. Nor is
-//!   traffic that doesn't react to answers: in half of a batch's time comes at most half as much as
-//!   during the batch and its gap, which is what the next batch takes;
-//! - for at most half of the fixed cost, which is at most half of the batch's time;
-//! - where the fixed cost is a tenth or more of the batch that would run;
-//! - where half the fixed cost is at least the millisecond that timers can keep.
+//! A batch is delayed only
+//! - with one worker. In simulations with two, a delay gained up to 45 % if the fixed cost is nearly all, and lost up
+//!   to 25 % otherwise. With one, it gained up to 90 % and never lost (`scheduler/tests/simulation.rs`);
+//! - while clients with a recent response are missing, if clients have been returning in time. A single client is
+//!   never delayed: after its own request, none is missing. Traffic that doesn't react to responses isn't delayed
+//!   either: in half of a batch's time, at most half as many requests arrive as during the batch and its gap, which is
+//!   the size of the next batch;
+//! - for at most half of the fixed cost, so at most half of the batch's time;
+//! - if the fixed cost is at least a tenth of the next batch's time;
+//! - if half of the fixed cost is at least one millisecond, the resolution of timers.
 //!
-//! Once all clients share batches of one size, batches no longer tell their fixed cost: after a
-//! hundred or so nothing is held for a few, which measures it anew. Two clients that take turns have
-//! batches of one row only, and are brought together only where batches of other sizes were measured
-//! before, as in a model's trial runs.
+//! Once all clients share batches of one size, batches no longer show their fixed cost. After about a hundred batches,
+//! a few are not delayed, which measures it again. Two clients that take turns have batches of one row only. They are
+//! merged only if batches of other sizes were measured before, as in warm-up runs.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::latency_model::{LatencyEstimate, duration};
 
-/// Shortest time worth a timer, whose resolution it is (tokio's is a millisecond).
+/// Minimum delay: the resolution of tokio's timers.
 const MIN_LINGER: Duration = Duration::from_millis(1);
 
-/// Least part of a batch's time that another batch saved must be, to be worth it.
+/// Minimum fraction of a batch's time that a saved batch must be.
 const MIN_SAVING: f64 = 0.1;
 
-/// Least part of the clients that must have come back in time lately. Traffic that doesn't react to
-/// answers reaches a half.
+/// Minimum fraction of clients that return in time. Traffic that doesn't react to responses reaches a half.
 const MIN_RETURNS: f64 = 0.75;
 
-/// What the newest batch counts among those before, for the part that came back.
+/// Weight of the newest batch in the fraction of returning clients.
 const NEWEST: f64 = 0.125;
 
-/// Longest that a batch may be held, if any time is worth it.
+/// Maximum delay of a batch, if any is worthwhile.
 #[must_use]
 pub fn longest(estimate: Option<LatencyEstimate>, max: Duration) -> Option<Duration> {
     let (fixed, _) = estimate?.line()?;
@@ -48,7 +45,7 @@ pub fn longest(estimate: Option<LatencyEstimate>, max: Duration) -> Option<Durat
     (longest >= MIN_LINGER).then_some(longest)
 }
 
-/// Whether a batch saved is a notable part of what a batch with so many rows takes.
+/// Whether a saved batch is a significant part of the time of a batch with these rows.
 #[must_use]
 pub fn saves(estimate: Option<LatencyEstimate>, rows: usize) -> bool {
     estimate
@@ -56,7 +53,7 @@ pub fn saves(estimate: Option<LatencyEstimate>, rows: usize) -> bool {
         .is_some_and(|(fixed, per_row)| fixed >= MIN_SAVING * (fixed + per_row * rows as f64))
 }
 
-/// Clients that were answered and may come back.
+/// Clients with a response that may return.
 #[derive(Debug, Clone)]
 struct Window {
     lapses: Instant,
@@ -64,18 +61,18 @@ struct Window {
     missing: usize,
 }
 
-/// Who was answered lately and has not come back yet, and how many usually do.
+/// Clients with a recent response that haven't returned yet, and the usual fraction of those that do.
 #[derive(Debug, Clone, Default)]
 pub struct ReturningClients {
-    /// The oldest first; each has somebody missing.
+    /// The oldest first; each has missing clients.
     windows: VecDeque<Window>,
     missing: usize,
-    /// Part of the clients that came back in time, lately.
+    /// Recent fraction of clients that returned in time.
     usual: f64,
 }
 
 impl ReturningClients {
-    /// A batch was answered whose clients would come back in time within this.
+    /// A batch was answered. Its clients return in time if they return within this duration.
     pub fn answered(&mut self, now: Instant, clients: usize, within: Duration) {
         self.lapse(now);
         if clients > 0 {
@@ -88,7 +85,7 @@ impl ReturningClients {
         }
     }
 
-    /// A request came, of which nobody knows whose it is.
+    /// A request arrived, from an unknown client.
     pub fn arrived(&mut self, now: Instant) {
         self.lapse(now);
         let Some(oldest) = self.windows.front_mut() else {
@@ -101,7 +98,7 @@ impl ReturningClients {
         }
     }
 
-    /// Who is missing and may still come in time, and until when; nobody where it isn't usual.
+    /// Number of missing clients that may still return in time, and until when. None if clients don't usually return.
     pub fn expected(&mut self, now: Instant) -> Option<(usize, Instant)> {
         self.lapse(now);
         let newest = self.windows.back()?;

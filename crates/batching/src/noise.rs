@@ -1,10 +1,10 @@
-//! Chance for simulations in tests.
+//! Pseudo-random numbers for simulations in tests.
 
-/// Numbers that look random, the same in each run: Knuth's linear congruential generator (MMIX).
+/// Deterministic pseudo-random numbers: Knuth's linear congruential generator (MMIX).
 pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
-    /// Evenly between 0 and 1.
+    /// Uniformly distributed between 0 and 1.
     pub(crate) fn next(&mut self) -> f64 {
         self.0 = self
             .0

@@ -1,41 +1,37 @@
-//! What runs next, as a state machine without clock, threads or I/O.
+//! The scheduler: which requests run next, as a state machine without clock, threads or I/O.
 //!
-//! Rows are counted, not requests: a request has one or more rows, a batch has at most
-//! [`Config::max_rows`] of them and a request is never split. A request with more rows than that is
-//! refused, so that what a batch may cost stays under the cap.
+//! Limits count rows. A request has one or more rows, a batch has at most [`Config::max_rows`] of them, and a request
+//! is never split. A request with more rows is rejected, so the cost of a batch has a limit.
 //!
-//! A model whose answers depend on their neighbours runs each request alone, whatever its rows
-//! ([`Sharing::Alone`]). That may turn out while others share batches: [`Scheduler::run_alone`] is for
-//! ever, and what shared a batch that ends after it runs again ([`sentinel`] finds such models).
+//! If the responses of a model depend on other requests in the batch, each request runs alone, whatever its rows
+//! ([`Sharing::Alone`]). This may be discovered while others share batches: [`Scheduler::run_alone`] is permanent, and
+//! requests whose shared batch ends later run again ([`sentinel`] finds such models).
 //!
-//! Requests run in the order of their arrival within one signature (requests of different
-//! signatures can't share a batch). The signature whose oldest request waits longest goes first.
+//! Requests of one signature run in the order of their arrival; requests of different signatures can't share a batch.
+//! The signature with the longest waiting request is first.
 //!
-//! A batch that failed is halved until the request that makes it fail is alone; its neighbours run
-//! again without it.
+//! A failed batch is halved until the request that fails is alone. The others run again without it.
 //!
 //! # Deadlines
 //!
-//! What batches take is learnt while they run ([`crate::latency_model`]), from those that were stopped at
-//! their deadlines too. With it
-//! - a push whose answer would come too late is refused while a retry elsewhere is still worth it;
-//! - a request that has become too late for its batch is dropped before the run. Where more waits
-//!   than one batch holds, that batch is taken as full: small batches, run for requests at the edge
-//!   of their deadlines, would make all others late too. Where all fits into one batch, the batch
-//!   rather runs with fewer rows than past a deadline;
-//! - a batch has no more rows than are done in half of the time that its requests had from the start:
-//!   the other half goes by while the batch before runs.
+//! The latency of batches is learnt while they run ([`crate::latency_model`]), also from those that were cancelled at
+//! their deadlines. With it
+//! - a push is rejected if its response would be too late, while a retry at another server is still worthwhile;
+//! - a request that has become too late for its batch is dropped before the run. If more requests wait than one batch
+//!   holds, that batch is assumed to be full: small batches for requests close to their deadlines would make all
+//!   others late. If all fit into one batch, it runs with fewer rows rather than past a deadline;
+//! - a batch has at most the rows that run within half of the initial time of its requests. The other half is for the
+//!   preceding batch.
 //!
-//! Under an [`Objective`] pushes are refused, and batches kept small, by a shorter time once the queue is
-//! standing.
+//! In a sustained overload, an [`Objective`] replaces the deadline by a shorter time, for pushes and for batch sizes.
 //!
-//! Answers are to arrive in time, not almost: room is left for batches that take longer than expected
-//! ([`LatencyEstimate::upper_bound`](crate::latency_model::LatencyEstimate::upper_bound)), and a little for the way to the client.
+//! Responses must arrive in time, not almost. Estimates have a margin for slow batches
+//! ([`LatencyEstimate::upper_bound`](crate::latency_model::LatencyEstimate::upper_bound)) and for the delivery to the
+//! client.
 //!
-//! Estimates can be wrong, and must not refuse for ever. So an idle worker takes any request,
-//! whatever the estimate, and a request that had less time from the start than its run alone is said
-//! to take is not held to that: it runs, and what it takes is measured. Before anything has been
-//! measured only the bound on rows holds, and what one batch alone has shown drops nothing.
+//! Estimates can be wrong, and must not reject requests forever. So an idle worker takes any request. A request that
+//! had less initial time than the estimate of its own run is exempt: it runs, and its latency is measured. Before the
+//! first measurement only the limit of rows holds, and an estimate from a single batch drops nothing.
 
 mod admission;
 mod checks;
@@ -70,15 +66,15 @@ use sentinel::SentinelState;
 /// Requests that run together, oldest first.
 #[derive(Debug)]
 pub struct Batch<K, T> {
-    /// Names the run when it ends.
+    /// Identifies the run when it ends.
     pub run: RunId,
     /// The requests.
     pub entries: Vec<Entry<K, T>>,
-    /// To be requested when [`Scheduler::cancel`] says so.
-    pub stop: CancelHandle,
+    /// Cancelled when [`Scheduler::cancel`] says so.
+    pub cancel: CancelHandle,
 }
 
-/// What to do now.
+/// The next action.
 #[derive(Debug)]
 pub enum Action<K, T, S> {
     /// Run these, then call [`Scheduler::succeeded`], [`Scheduler::failed`], [`Scheduler::stopped`] or
@@ -86,37 +82,36 @@ pub enum Action<K, T, S> {
     Run(Batch<K, T>),
     /// Run this request alone and compare, then call [`Scheduler::checked`].
     Check(CheckTask<S>),
-    /// Tell these that their time is up, or won't suffice; they have left the queue.
+    /// Inform these requests that their deadline has passed, or will. They have left the queue.
     Expired(Vec<Entry<K, T>>),
-    /// Nothing, until a push, a cancel, a finished batch or this instant.
+    /// Wait for a push, a cancel, a finished batch, or this instant.
     Wait(Option<Instant>),
-    /// Closed, nothing waits and nothing runs: nothing will ever be to do again.
+    /// Closed, with nothing queued or running: there is no further action.
     Finished,
 }
 
-/// What becomes of the outputs of a batch that ran well.
+/// What happens to the outputs of a completed batch.
 #[derive(Debug)]
 pub enum Outputs<K, T> {
-    /// Its requests are answered with them.
+    /// The requests get their outputs.
     Give {
         /// The requests.
         batch: Vec<Entry<K, T>>,
-        /// The one to hand to [`Scheduler::keep`], with its output.
+        /// The request to pass to [`Scheduler::keep`], with its output.
         keep: Option<usize>,
     },
-    /// None is given: requests shared the batch, and must not any more. They wait again.
+    /// No output is used: requests shared the batch and must not any more. They are queued again.
     Drop,
 }
 
-/// Where a request was when it was cancelled.
+/// The state of a request when it was cancelled.
 #[derive(Debug)]
 pub enum Cancelled<K, T> {
-    /// In the queue, which it has left.
+    /// It was queued, and has left the queue.
     Waiting(Entry<K, T>),
-    /// In a running batch. When it was the last there that anybody waits for, the batch is to be
-    /// stopped with this.
+    /// It is in a running batch. With the handle that cancels the batch if no other client waits for it.
     Running(Option<CancelHandle>),
-    /// Nowhere: it is over.
+    /// It is over.
     Over,
 }
 
@@ -124,7 +119,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
     /// Queues a request.
     ///
     /// # Errors
-    /// [`Rejection`], and the request is nowhere.
+    /// A [`Rejection`]: the request isn't queued.
     pub fn push(
         &mut self,
         now: Instant,
@@ -152,35 +147,35 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         Ok(ticket)
     }
 
-    /// Nobody waits for the request any more.
+    /// Cancels a request: its client has disconnected.
     pub fn cancel(&mut self, ticket: Ticket) -> Cancelled<K, T> {
         if let Some(entry) = self.queue.remove(ticket) {
             return Cancelled::Waiting(entry);
         }
         match self.runs.leave(ticket) {
-            Some(stop) => Cancelled::Running(stop),
+            Some(cancel) => Cancelled::Running(cancel),
             None => Cancelled::Over,
         }
     }
 
-    /// Refuses every further push. What waits still runs, as after [`Scheduler::flush`]; nothing more is
-    /// checked. Gives what ends a check that runs.
+    /// Rejects every further push. Queued requests still run, as after [`Scheduler::flush`]; there are no more checks.
+    /// Returns the handle of a running check.
     pub fn close(&mut self) -> Option<CancelHandle> {
         self.flush();
         self.closed = true;
         self.watch.take().and_then(SentinelState::give_up)
     }
 
-    /// Closes, gives up what waits and forgets what runs: workers are lost.
+    /// Closes, drops queued requests and forgets running batches, because workers are lost.
     pub fn abandon(&mut self) -> Vec<Entry<K, T>> {
         self.close();
         self.runs.forget();
         self.queue.take_all()
     }
 
-    /// What to do at `now`. To be called again after every push while a worker is idle, after every
-    /// cancel, flush, close and finished batch, after each step other than [`Action::Wait`], and at
-    /// the instant that [`Action::Wait`] names.
+    /// The action at `now`. To be called again after every push while a worker is idle, after every cancel, flush,
+    /// close and finished batch, after each action other than [`Action::Wait`], and at the instant of
+    /// [`Action::Wait`].
     pub fn poll(&mut self, now: Instant) -> Action<K, T, S> {
         let expired = self.queue.take_expired(now);
         if !expired.is_empty() {
@@ -217,7 +212,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         Action::Wait(instants.into_iter().flatten().min())
     }
 
-    /// A batch ran well: its worker is idle.
+    /// A batch completed: its worker is idle.
     pub fn succeeded(
         &mut self,
         now: Instant,
@@ -225,7 +220,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         measured: BatchLatency,
         batch: Vec<Entry<K, T>>,
     ) -> Outputs<K, T> {
-        // None when runs were forgotten: then nobody waits.
+        // None if runs were forgotten: there are no clients.
         let run = self.runs.end(run);
         if run.is_some() {
             self.latency_model.observe(measured);
@@ -247,9 +242,8 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         Outputs::Give { batch, keep }
     }
 
-    /// A batch failed: its worker is idle. A request that was alone comes back as the one to blame;
-    /// others return to the queue in two halves that never run together again. Those that nobody
-    /// waits for are over.
+    /// A batch failed: its worker is idle. A single request is returned as the cause. Others are queued again in two
+    /// halves that never share a batch. Requests without a client are dropped.
     pub fn failed(&mut self, run: RunId, mut batch: Vec<Entry<K, T>>) -> Option<Entry<K, T>> {
         let run = self.runs.end(run)?;
         if batch.len() <= 1 {
@@ -265,8 +259,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         None
     }
 
-    /// A batch with so many rows was stopped after this time, because nobody waits for it: its worker
-    /// is idle.
+    /// A batch with these rows was cancelled after this time: its worker is idle.
     pub fn stopped(&mut self, run: RunId, rows: usize, after: Duration) {
         if self.runs.end(run).is_some() {
             let took = after;
@@ -275,7 +268,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         }
     }
 
-    /// A batch didn't run at all, because nobody waits for it: its worker is idle.
+    /// A batch was skipped because it had no clients: its worker is idle.
     pub fn skipped(&mut self, run: RunId) {
         self.runs.end(run);
     }
@@ -299,7 +292,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
 
     fn longest_linger(&self) -> Option<Duration> {
         match self.config.policy {
-            // With several, who comes back finds another worker idle as often as not.
+            // With several workers, a returning client often finds another one idle.
             Policy::WorkConserving { max_linger } if self.workers == NonZeroUsize::MIN => {
                 linger::longest(self.estimate(), max_linger)
             }
@@ -307,7 +300,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         }
     }
 
-    /// Until when it is worth it to hold the next batch back.
+    /// The instant until which the next batch is delayed, if that is worthwhile.
     fn linger(&mut self, now: Instant) -> Option<Instant> {
         let worth_it = self.worth_holding(now);
         if worth_it.is_none() {
@@ -346,9 +339,13 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
             .estimate()
             .map_or(Duration::ZERO, |estimate| estimate.upper_bound(rows));
         let deadline = entries.iter().map(Entry::deadline).max().unwrap_or(now);
-        let (run, stop) = self.runs.begin(tickets, now + takes, deadline);
+        let (run, cancel) = self.runs.begin(tickets, now + takes, deadline);
         self.note_busy(now);
-        Action::Run(Batch { run, entries, stop })
+        Action::Run(Batch {
+            run,
+            entries,
+            cancel,
+        })
     }
 }
 

@@ -12,22 +12,22 @@ fn rows(count: usize) -> NonZeroUsize {
     NonZeroUsize::new(count).unwrap()
 }
 
-fn pod(workers: usize, processors: f64, overhead: f64) -> PodCapacity {
+fn pod(workers: usize, cpus: f64, overhead: f64) -> PodCapacity {
     PodCapacity {
         workers: rows(workers),
-        processors,
+        cpus,
         overhead,
     }
 }
 
-/// A batch of rows with one element each, whose worker is always on a processor.
+/// A batch of rows with one element each, whose worker is always on a cpu.
 fn ran(rows: usize, seconds: f64) -> BatchCost {
     let took = Duration::from_secs_f64(seconds);
     BatchCost {
         rows,
         elements: rows,
         took,
-        processor_time: took,
+        cpu_time: took,
     }
 }
 
@@ -231,7 +231,7 @@ impl World {
                 && ends <= arrival
             {
                 let mut batch = ran(rows, ends - began);
-                batch.processor_time = Duration::from_secs_f64(self.takes(rows));
+                batch.cpu_time = Duration::from_secs_f64(self.takes(rows));
                 cost_model.ran(batch);
                 let rows = waiting.len().min(MAX_ROWS);
                 waiting.drain(..rows);
@@ -320,19 +320,19 @@ proptest! {
         count in 1_usize..=16,
         elements in 0_usize..10_000,
         lifetime in 0_u64..100_000,
-        processors in 0.0..64.0,
+        cpus in 0.0..64.0,
         overhead in 0.0..0.01,
     ) {
         let mut cost_model = CostModel::new(rows(MAX_ROWS), &[]);
-        for (rows, elements, took, processor_time) in batches {
+        for (rows, elements, took, cpu_time) in batches {
             cost_model.ran(BatchCost {
                 rows,
                 elements,
                 took: Duration::from_micros(took),
-                processor_time: Duration::from_micros(processor_time),
+                cpu_time: Duration::from_micros(cpu_time),
             });
         }
-        let pod = pod(2, processors, overhead);
+        let pod = pod(2, cpus, overhead);
         let lifetime = Duration::from_millis(lifetime);
         let one = cost_model.arrives(rows(count), elements, lifetime).unwrap().takes(&pod);
         prop_assert!(one.is_finite() && one >= 0.0, "{one}");

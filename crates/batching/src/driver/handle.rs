@@ -1,4 +1,4 @@
-//! Where requests come from.
+//! Submits requests to the batcher.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::observer::QueueExit;
 use super::shared::{Shared, now};
 use crate::scheduler::{Cancelled, Rejection, Ticket};
 
-/// Where requests are submitted. Clones share the queue.
+/// Submits requests. Clones share the queue.
 pub struct Handle<K, W: Worker> {
     shared: Arc<Shared<K, W>>,
 }
@@ -30,12 +30,12 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
         Self { shared }
     }
 
-    /// Queues a request and waits for its output. Dropping the future takes the request out of the
-    /// queue; if it already runs, its output is thrown away, and once the whole batch has nobody
-    /// left who waits for it, the batch is stopped. A deadline that passes does the same.
+    /// Queues a request and waits for its output. If the future is dropped, the request leaves the queue. If it
+    /// already runs, its output is dropped, and the batch is cancelled once it has no clients. A missed deadline has
+    /// the same effect.
     ///
     /// # Errors
-    /// [`Failure`], once and for all: nothing of the request is left behind.
+    /// A [`Failure`]: the request is over.
     pub async fn submit(
         &self,
         submission: Submission<K, W::Input>,
@@ -53,7 +53,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
             input,
             reply,
         };
-        let (pushed, arrival, wake, stop) = {
+        let (pushed, arrival, wake, cancel) = {
             let mut state = self.shared.lock();
             let now = now();
             let pushed = state.scheduler.push(now, signature, rows, deadline, job);
@@ -65,14 +65,14 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
                 Err(Rejection::TooManyRows { .. } | Rejection::Closed) => None,
             };
             let wake = pushed.is_ok() && state.claim_sleeper();
-            let stop = if wake {
+            let cancel = if wake {
                 None
             } else {
                 state.scheduler.interrupt(now)
             };
-            (pushed, arrival, wake, stop)
+            (pushed, arrival, wake, cancel)
         };
-        if let Some(check) = stop {
+        if let Some(check) = cancel {
             check.cancel();
         }
         if let Some(arrival) = arrival {
@@ -95,51 +95,50 @@ impl<K: Clone + Eq + Hash, W: Worker> Handle<K, W> {
         Err(Failure::TimedOut)
     }
 
-    /// Rows that wait now.
+    /// Queued rows.
     #[must_use]
     pub fn waiting_rows(&self) -> usize {
         self.shared.lock().scheduler.waiting_rows()
     }
 
-    /// From when on nobody waits for any of the runs that keep all workers busy, whether that is to come or
-    /// has been. None while a worker is idle. Long after it, the runs can't be stopped.
+    /// The latest deadline of the runs that occupy all workers, past or future. None while a worker is idle. Long
+    /// after it, the runs can't be cancelled.
     #[must_use]
     pub fn last_deadline(&self) -> Option<Instant> {
         self.shared.lock().scheduler.last_deadline()
     }
 
-    /// From now on nothing is held back.
+    /// From now on batches are never delayed.
     pub fn flush(&self) {
         self.shared.lock().scheduler.flush();
         self.shared.wake_all();
     }
 
-    /// From now on each request runs alone, until the model is closed. So do those that wait; those that share a batch
-    /// that runs now are not answered from it, and wait again.
+    /// From now on each request runs alone, until the model is closed. That includes queued requests. Outputs of
+    /// running shared batches are dropped, and their requests are queued again.
     pub fn run_alone(&self) {
         let check = self.shared.lock().run_alone();
         self.shared.end(check);
     }
 
-    /// Whether each request runs alone: from the start, since [`Handle::run_alone`], or since a check
-    /// has shown a difference.
+    /// Whether each request runs alone: from the start, since [`Handle::run_alone`], or since a check found a
+    /// difference.
     #[must_use]
     pub fn is_alone(&self) -> bool {
         self.shared.lock().scheduler.is_alone()
     }
 
-    /// Refuses further requests. Those that wait are run; then [`Driver::run`](super::Driver::run)
-    /// returns.
+    /// Rejects further requests. Queued ones run, then [`Driver::run`](super::Driver::run) returns.
     pub fn close(&self) {
         let check = self.shared.lock().scheduler.close();
         self.shared.end(check);
     }
 }
 
-/// The place of a request that has not been answered, given up when this is dropped.
+/// A request without a response yet, which is cancelled when this is dropped.
 struct Place<'a, K: Clone + Eq + Hash, W: Worker> {
     shared: &'a Shared<K, W>,
-    /// None once answered.
+    /// None after the response.
     ticket: Option<Ticket>,
     reason: QueueExit,
 }
@@ -152,7 +151,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Drop for Place<'_, K, W> {
         let cancelled = self.shared.lock().scheduler.cancel(ticket);
         match cancelled {
             Cancelled::Waiting(entry) => self.shared.exited_queue(&entry, self.reason),
-            Cancelled::Running(Some(stop)) => stop.cancel(),
+            Cancelled::Running(Some(cancel)) => cancel.cancel(),
             Cancelled::Running(None) | Cancelled::Over => {}
         }
     }

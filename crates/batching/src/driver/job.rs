@@ -1,4 +1,4 @@
-//! What a worker is given, and what comes of it.
+//! The interface of workers.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
@@ -9,93 +9,88 @@ use crate::cancel::CancelHandle;
 use crate::scheduler::Rejection;
 use crate::scheduler::sentinel::CheckResult;
 
-/// Runs batches. Each lives on an operating system thread of its own and may block it.
+/// Runs batches. Each worker has its own operating system thread and may block it.
 pub trait Worker: Send + 'static {
-    /// What one request brings.
+    /// The input of one request.
     type Input: Send + 'static;
-    /// What one request gets. Clones should be cheap: one is kept for each request that is to be
-    /// checked.
+    /// The output of one request. Clones should be cheap: one is kept for each request to be checked.
     type Output: Clone + Send + 'static;
-    /// Why a batch failed.
+    /// The error of a batch.
     type Error: Clone + Send + 'static;
 
-    /// Runs the requests together and gives one output for each, in their order. When `stop` is
-    /// requested nobody waits for the outputs any more: the sooner this returns, with whatever
-    /// result, the sooner the next batch runs.
+    /// Runs the requests together and returns one output per request, in their order. When `cancel` is cancelled, the
+    /// outputs have no clients: the sooner this returns, with any result, the sooner the next batch runs.
     ///
     /// # Errors
-    /// When the batch as a whole failed. It is then run again in halves, so that only the request
-    /// that can't run gets this error.
+    /// If the whole batch failed. It is then run again in halves, so that only the request that can't run gets this
+    /// error.
     fn run(
         &mut self,
         inputs: &[&Self::Input],
-        stop: &CancelHandle,
+        cancel: &CancelHandle,
     ) -> Result<Vec<Self::Output>, Self::Error>;
 
-    /// Runs one request alone, and says whether it gets what it got in a batch with others, as closely
-    /// as outputs of the model are to agree. When `stop` is requested, others need the worker: the
-    /// sooner this returns, the better, with [`CheckResult::Undecided`] where the run was cut short. It is
-    /// then called again later.
+    /// Runs one request alone, and compares its output with that of its batch, within the tolerance of the model. When
+    /// `cancel` is cancelled, the worker is needed: this should return soon, with [`CheckResult::Undecided`] if the
+    /// run was cut short. It is called again later.
     ///
-    /// A worker that can't compare leaves it at the default, and its batches aren't to be
-    /// [`Sharing::Checked`](crate::Sharing).
+    /// Batches of a worker that can't compare must not be [`Sharing::Checked`](crate::Sharing).
     fn check(
         &mut self,
         input: &Self::Input,
         shared: &Self::Output,
-        stop: &CancelHandle,
+        cancel: &CancelHandle,
     ) -> CheckResult {
-        let _not_compared = (input, shared, stop);
+        let _not_compared = (input, shared, cancel);
         CheckResult::Undecided
     }
 
-    /// Time that processors have worked for this worker since its thread began, on all together.
-    /// Asked on that thread, after each batch and each check.
-    fn processor_time(&self) -> Duration;
+    /// CPU time of this worker since its thread began, over all CPUs. Called on that thread, after each batch and each
+    /// check.
+    fn cpu_time(&self) -> Duration;
 }
 
 /// One request.
 #[derive(Debug)]
 pub struct Submission<K, I> {
-    /// What a request must have in common with others to share a batch.
+    /// The signature: requests with the same one may share a batch.
     pub signature: K,
-    /// Rows that the request has.
+    /// Rows of the request.
     pub rows: NonZeroUsize,
-    /// Elements of its inputs, in all rows together: what a run takes grows with them.
+    /// Elements of its inputs, in all rows: the cost of a run grows with them.
     pub elements: usize,
-    /// When its answer is worth nothing any more.
+    /// The deadline: a later response is useless.
     pub deadline: Instant,
-    /// What the worker gets.
+    /// The input for the worker.
     pub input: I,
 }
 
-/// An output, and the batch that it came from.
+/// An output, and properties of its batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response<O> {
-    /// The worker's output for this request.
+    /// The output of this request.
     pub output: O,
-    /// Rows of the batch that the request ran in.
+    /// Rows of the batch.
     pub batch_rows: usize,
-    /// From the push to the beginning of that batch. For a request that was in batches before whose
-    /// outputs were not given, this holds those runs too.
+    /// Time from the push to the start of the batch, including earlier runs whose outputs were dropped.
     pub queued: Duration,
-    /// What that batch took to run.
+    /// Duration of the batch.
     pub compute: Duration,
 }
 
-/// Why a request got no output.
+/// Why a request has no output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure<E> {
     /// It was not queued.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Its deadline passed, in the queue or while it ran, or came too close for the run.
-    #[error("the request's time is up")]
+    /// Its deadline passed, in the queue or during the run, or was too close for the run.
+    #[error("the request has timed out")]
     TimedOut,
     /// The worker failed on it, alone in its batch.
     #[error("the request could not be run: {0}")]
     Failed(E),
-    /// The driver or its worker ended before the request was answered.
+    /// The driver or its worker ended before the response.
     #[error("the batcher has ended")]
     Gone,
 }
@@ -109,13 +104,13 @@ pub(super) struct Job<I, O, E> {
     pub(super) reply: Reply<O, E>,
 }
 
-/// A request that was answered from a shared batch, and its answer.
+/// A request with a response from a shared batch, and its output.
 pub(super) struct Sample<I, O> {
     pub(super) input: I,
     pub(super) output: O,
 }
 
-/// Answers a request whose client may have left; then nobody needs the answer.
+/// Sends a response. The client may have left.
 pub(super) fn answer<O, E>(reply: Reply<O, E>, result: Result<Response<O>, Failure<E>>) {
     let _client_left = reply.send(result);
 }

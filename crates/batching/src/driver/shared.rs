@@ -1,4 +1,4 @@
-//! What the handles, the workers' threads and the driver's task share.
+//! State that handles, worker threads and the driver's task share.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use crate::cost_model::{BatchCost, CostModel};
 use crate::latency_model::BatchLatency;
 use crate::scheduler::{Action, Batch, CheckTask, Config, Entry, Scheduler};
 
-/// The time, which tests can pause.
+/// The present time, which tests can pause.
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
@@ -24,7 +24,7 @@ pub(super) type WorkerJob<W> =
 
 pub(super) type WorkerSample<W> = Sample<<W as Worker>::Input, <W as Worker>::Output>;
 
-/// What a worker's thread does next.
+/// The next task of a worker thread.
 pub(super) enum Task<K, W: Worker> {
     Run(Batch<K, WorkerJob<W>>),
     Check(CheckTask<WorkerSample<W>>),
@@ -33,13 +33,13 @@ pub(super) enum Task<K, W: Worker> {
 pub(super) struct State<K, W: Worker> {
     pub(super) scheduler: Scheduler<K, WorkerJob<W>, WorkerSample<W>>,
     pub(super) cost_model: CostModel,
-    /// Threads in [`Shared::work`] that nobody is waking yet, or more.
+    /// Threads that sleep in [`Shared::work`] and are not being woken. May be too high.
     sleepers: usize,
 }
 
 impl<K, W: Worker> State<K, W> {
-    /// Whether a thread sleeps, and is to be woken by who asks. Waking is a system call, and a woken
-    /// thread looks at everything that has come meanwhile.
+    /// Whether a thread sleeps, which the caller must then wake. Waking is a system call, and a woken thread handles
+    /// everything that has arrived meanwhile.
     pub(super) const fn claim_sleeper(&mut self) -> bool {
         let any = self.sleepers > 0;
         self.sleepers = self.sleepers.saturating_sub(1);
@@ -48,7 +48,7 @@ impl<K, W: Worker> State<K, W> {
 }
 
 impl<K: Clone + Eq + Hash, W: Worker> State<K, W> {
-    /// From now on each request runs alone. Gives what ends a check that runs.
+    /// From now on each request runs alone. Returns the handle of a running check.
     pub(super) fn run_alone(&mut self) -> Option<CancelHandle> {
         self.cost_model.run_alone();
         self.scheduler.run_alone()
@@ -57,9 +57,9 @@ impl<K: Clone + Eq + Hash, W: Worker> State<K, W> {
 
 pub(super) struct Shared<K, W: Worker> {
     state: Mutex<State<K, W>>,
-    /// Idle workers' threads wait here.
+    /// Idle worker threads wait here.
     work: Condvar,
-    /// When to wake one of them though nothing has happened.
+    /// The instant at which to wake one of them.
     alarm: watch::Sender<Option<Instant>>,
     pub(super) observer: Arc<dyn Observer>,
 }
@@ -92,16 +92,16 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<K, W>> {
-        // Nothing in it has a step in which a panic could leave it half changed.
+        // No step of a change can panic, so the state is consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the thread that was claimed.
+    /// Wakes the claimed thread.
     pub(super) fn wake_claimed(&self) {
         self.work.notify_one();
     }
 
-    /// There may be something for an idle worker to do.
+    /// Wakes an idle worker, or cancels a check.
     pub(super) fn wake_one(&self) {
         let mut state = self.lock();
         if state.claim_sleeper() {
@@ -116,14 +116,14 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
         }
     }
 
-    /// There may be something for every idle worker to do.
+    /// Wakes every idle worker.
     pub(super) fn wake_all(&self) {
-        // A thread that is about to sleep holds the lock: without it, this could come too early.
+        // A thread that is about to sleep holds the lock: without it, this could be too early.
         self.lock().sleepers = 0;
         self.work.notify_all();
     }
 
-    /// Ends a check that runs, and has every idle worker look anew.
+    /// Cancels a running check, and wakes every idle worker.
     pub(super) fn end(&self, check: Option<CancelHandle>) {
         if let Some(check) = check {
             check.cancel();
@@ -131,7 +131,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
         self.wake_all();
     }
 
-    /// Waits for something to do. None when there will never be anything again.
+    /// Waits for a task. None if there will never be another.
     pub(super) fn next_task(&self) -> Option<Task<K, W>> {
         let mut state = self.lock();
         loop {
@@ -145,7 +145,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
                     return Some(Task::Run(batch));
                 }
                 Action::Check(check_task) => {
-                    // An overdue one goes before what waits, on this thread only.
+                    // An overdue check precedes queued requests, on this thread only.
                     let more = state.scheduler.waiting_rows() > 0 && state.claim_sleeper();
                     drop(state);
                     if more {
@@ -184,9 +184,9 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
         }
     }
 
-    /// The time has come that a worker asked to be woken at.
+    /// The instant has come at which a worker asked to be woken.
     pub(super) fn ring(&self, rung: Option<Instant>) {
-        // Another may have been asked for meanwhile.
+        // Another instant may have been set meanwhile.
         self.alarm.send_if_modified(|alarm| {
             let rings = *alarm == rung;
             if rings {
@@ -197,16 +197,16 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
         self.wake_one();
     }
 
-    /// A request leaves the queue. One that ran before, with others that failed, counts as run.
+    /// A request leaves the queue. One that ran before, in a failed batch, counts as run.
     pub(super) fn exited_queue(&self, entry: &Entry<K, WorkerJob<W>>, reason: QueueExit) {
         if !entry.ran_before() {
             self.observer.exited_queue(reason);
         }
     }
 
-    /// Gives up what waits and lets the workers' threads end.
+    /// Drops queued requests and ends the worker threads.
     pub(super) fn abandon(&self) {
-        // Dropped after the lock is: an unanswered reply tells its client.
+        // Dropped after the lock: a dropped reply informs its client.
         let given_up = self.lock().scheduler.abandon();
         drop(given_up);
         self.wake_all();

@@ -34,7 +34,7 @@ impl Worker for Doubler {
     type Output = i32;
     type Error = &'static str;
 
-    fn run(&mut self, inputs: &[&i32], stop: &CancelHandle) -> Result<Vec<i32>, &'static str> {
+    fn run(&mut self, inputs: &[&i32], cancel: &CancelHandle) -> Result<Vec<i32>, &'static str> {
         if let Some(gate) = &self.gate {
             gate.recv().unwrap();
         }
@@ -46,7 +46,7 @@ impl Worker for Doubler {
         assert!(!inputs.contains(&&PANIC), "told to panic");
         if inputs.contains(&&ENDLESS) {
             let (sender, receiver) = std_mpsc::channel();
-            stop.on_cancel(move || sender.send(()).unwrap());
+            cancel.on_cancel(move || sender.send(()).unwrap());
             receiver.recv().unwrap();
             return Err("stopped");
         }
@@ -56,7 +56,7 @@ impl Worker for Doubler {
         Ok(inputs.iter().map(|input| **input * 2).collect())
     }
 
-    fn processor_time(&self) -> Duration {
+    fn cpu_time(&self) -> Duration {
         Duration::ZERO
     }
 }
@@ -260,7 +260,7 @@ fn a_client_that_leaves_just_before_its_batch_runs_is_cancelled() {
     let mut thread = WorkerThread {
         worker: Doubler::default(),
         shared: Arc::clone(&shared),
-        processor_time: Duration::ZERO,
+        cpu_time: Duration::ZERO,
     };
     let push = |input| -> Receiver {
         let (reply, receiver) = oneshot::channel();

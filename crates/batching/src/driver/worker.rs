@@ -24,13 +24,13 @@ pub(super) enum Ended {
 pub(super) struct WorkerThread<K, W: Worker> {
     pub(super) worker: W,
     pub(super) shared: Arc<Shared<K, W>>,
-    /// What it had been at the end of the last batch or check.
-    pub(super) processor_time: Duration,
+    /// CPU time at the end of the latest batch or check.
+    pub(super) cpu_time: Duration,
 }
 
 impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
     pub(super) fn run(self, ended: mpsc::UnboundedSender<Ended>) {
-        // Dropped last: then the worker and all that it owns is gone.
+        // Dropped last: the worker and its resources are gone by then.
         let _notice = EndNotice(ended);
         let mut thread = self;
         while let Some(task) = thread.shared.next_task() {
@@ -44,11 +44,11 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
     pub(super) fn check(&mut self, check_task: CheckTask<WorkerSample<W>>) {
         let Sample { input, output } = &check_task.sample;
         let began = now();
-        let check = self.worker.check(input, output, &check_task.stop);
+        let check = self.worker.check(input, output, &check_task.cancel);
         let ended = now();
-        // No part of what the next batch cost_model.
-        self.processor_time = self.worker.processor_time();
-        let stopped = check_task.stop.finish() && check == CheckResult::Undecided;
+        // The check isn't part of the cost of the next batch.
+        self.cpu_time = self.worker.cpu_time();
+        let stopped = check_task.cancel.finish() && check == CheckResult::Undecided;
         let check = (!stopped).then_some(check);
         let took = ended.saturating_duration_since(began);
         let mut state = self.shared.lock();
@@ -66,11 +66,11 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
         let Batch {
             run,
             mut entries,
-            stop,
+            cancel,
         } = batch;
         let observer = &self.shared.observer;
         let began = now();
-        // Clients may have left between the decision to run and now.
+        // Clients may have left since the decision to run.
         entries.retain(|entry| {
             let left = entry.payload.reply.is_closed();
             if left {
@@ -93,18 +93,18 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
             observer.begins(began.saturating_duration_since(entry.arrived()));
         }
         let inputs: Vec<&W::Input> = entries.iter().map(|entry| &entry.payload.input).collect();
-        let outputs = self.worker.run(&inputs, &stop);
+        let outputs = self.worker.run(&inputs, &cancel);
         let ended = now();
         let compute = ended.saturating_duration_since(began);
-        let processor_time = self.worker.processor_time();
+        let cpu_time = self.worker.cpu_time();
         let ran = BatchCost {
             rows,
             elements: entries.iter().map(|entry| entry.payload.elements).sum(),
             took: compute,
-            processor_time: processor_time.saturating_sub(self.processor_time),
+            cpu_time: cpu_time.saturating_sub(self.cpu_time),
         };
-        self.processor_time = processor_time;
-        if stop.finish() {
+        self.cpu_time = cpu_time;
+        if cancel.finish() {
             observer.stopped(rows, compute);
             let mut state = self.shared.lock();
             state.scheduler.stopped(run, rows, compute);
@@ -121,7 +121,7 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
                 state.cost_model.ran(ran);
                 drop(state);
                 let Outputs::Give { batch, keep } = given else {
-                    // This thread takes one of the requests; idle ones may take others.
+                    // This thread takes one of the requests; idle threads may take others.
                     self.shared.wake_one();
                     return;
                 };
@@ -147,7 +147,7 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
             }
             Err(error) => {
                 let to_blame = self.shared.lock().scheduler.failed(run, entries);
-                // This thread takes one half; an idle one may take the other.
+                // This thread takes one half; an idle thread may take the other.
                 self.shared.wake_one();
                 if let Some(entry) = to_blame {
                     answer(entry.payload.reply, Err(Failure::Failed(error)));
@@ -157,7 +157,7 @@ impl<K: Clone + Eq + Hash, W: Worker> WorkerThread<K, W> {
     }
 }
 
-/// Tells the driver when the worker's thread ends, by unwinding too.
+/// Informs the driver when the worker thread ends, also after a panic.
 struct EndNotice(mpsc::UnboundedSender<Ended>);
 
 impl Drop for EndNotice {

@@ -1,4 +1,4 @@
-//! Which requests may wait.
+//! Admission: which requests are queued.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -8,36 +8,35 @@ use super::plan::delivery;
 use super::state::Scheduler;
 use crate::latency_model::LatencyEstimate;
 
-/// What is said before anything is known about the time that batches take.
+/// Retry time before the first measurement.
 const UNKNOWN_RETRY: Duration = Duration::from_secs(1);
 
-/// Bounds of what is said after. A shorter time isn't worth waiting for; after a longer one there
-/// may be more servers.
+/// Limits of the retry time. A shorter one isn't worth waiting for; after a longer one there may be more servers.
 const MIN_RETRY: Duration = Duration::from_millis(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
-/// What a request that comes too many runs into.
+/// The cause of an overload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Overload {
-    /// Waiting rows and this request's together are more than allowed.
-    #[error("the queue is full: {waiting} rows wait, at most {max} may")]
+    /// The queued rows and this request's exceed the limit.
+    #[error("the queue is full: {waiting} rows are queued, the maximum is {max}")]
     QueueFull {
-        /// Rows that wait now.
+        /// Queued rows.
         waiting: usize,
-        /// Most rows that may wait.
+        /// Maximum queued rows.
         max: usize,
     },
-    /// By what batches have taken lately, the answer would hardly come before the deadline.
-    #[error("the answer would take about {} ms, and the request has no such time", expected.as_millis())]
+    /// According to recent latencies, the response would miss the deadline.
+    #[error("the response would take about {} ms, which exceeds the deadline", expected.as_millis())]
     TooLate {
-        /// Time until the answer would come.
+        /// Time until the response.
         expected: Duration,
     },
-    /// All workers have been busy for long, and the answer would come later than answers should then
+    /// All workers have been busy for long, and the response would miss the latency objective
     /// ([`Objective`](super::Objective)).
-    #[error("the answer would take about {} ms, in an overload that has lasted for long", expected.as_millis())]
+    #[error("the response would take about {} ms in a sustained overload, which exceeds the latency objective", expected.as_millis())]
     Sustained {
-        /// Time until the answer would come.
+        /// Time until the response.
         expected: Duration,
     },
 }
@@ -45,21 +44,21 @@ pub enum Overload {
 /// Why a request was not queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// More requests come than can be served.
+    /// The server is overloaded.
     #[error("overloaded: {cause}")]
     Overloaded {
-        /// What the request ran into.
+        /// The cause.
         cause: Overload,
-        /// Time after which half of what waits now should be done, and in a standing queue all but what is
-        /// done within the objective: 1 ms to 60 s, and 1 s before any batch has been measured.
+        /// Time after which half of the queued requests should be done; in a sustained overload all but those within
+        /// the objective. From 1 ms to 60 s, and 1 s before the first measurement.
         retry_after: Duration,
     },
-    /// The request alone has more rows than one batch may have, where batches are shared.
-    #[error("the request has {rows} rows, one request may have {max}")]
+    /// The request has more rows than a batch may have, and batches are shared.
+    #[error("the request has {rows} rows, the maximum is {max}")]
     TooManyRows {
         /// Rows of the request.
         rows: usize,
-        /// Most rows of one batch.
+        /// Maximum rows of a batch.
         max: usize,
     },
     /// [`Scheduler::close`] was called.
@@ -68,7 +67,7 @@ pub enum Rejection {
 }
 
 impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
-    /// Whether a request may wait.
+    /// Checks whether a request may be queued.
     pub(super) fn admit(
         &self,
         now: Instant,
@@ -90,7 +89,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
             return Err(self.overloaded(now, Overload::QueueFull { waiting, max }));
         }
         let lifetime = deadline.saturating_duration_since(now);
-        // With nothing before it but what runs, it is as early as it can be.
+        // With an empty queue, the response is as early as possible.
         let objective = self
             .objective()
             .filter(|latency| *latency < lifetime && waiting > 0);
@@ -108,8 +107,8 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         Ok(())
     }
 
-    /// Time until a request that is pushed now would be answered, and the time that it should have
-    /// for that, if no worker is idle and anything has been measured.
+    /// Expected time until the response of a request that is pushed now, and the time that it needs with a margin.
+    /// None if a worker is idle, or before the first measurement.
     fn expected(
         &self,
         now: Instant,
@@ -129,8 +128,8 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         let wait = estimate.minimum(batches, ahead);
         let wait = self.shared(wait.saturating_add(self.runs.left(now)));
         let runs = estimate.minimum(1, own);
-        // A queue a fifth shorter keeps the workers as busy, and an answer that is late because
-        // the estimate was low is lost work.
+        // A queue that is a fifth shorter keeps the workers as busy, and a response that is late because of a low
+        // estimate is lost work.
         let runs_safely = estimate.upper_bound(own).max(runs.saturating_add(runs / 4));
         let needed = wait
             .saturating_add(wait / 4)
@@ -139,8 +138,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         Some((wait.saturating_add(runs), needed))
     }
 
-    /// Of what waits when a request is pushed: the batches and the rows that run before its own batch,
-    /// and the rows of that.
+    /// The batches and the rows that run before the batch of a request that is pushed now, and the rows of that batch.
     fn before(
         &self,
         estimate: LatencyEstimate,
@@ -151,7 +149,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         let full = self.full(Some(estimate), lifetime);
         let full = full.max(self.newest_full).max(rows);
         let (mut ahead, mut batches) = (self.queue.rows(), self.queue.batches());
-        // It joins the last batch of its signature, if there is room; so do others after it.
+        // It joins the last batch of its signature if there is room. So do later requests.
         let mut own = rows;
         let last = self.queue.signature_rows(signature) % full;
         if last > 0 && last + rows <= full {
@@ -163,7 +161,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         (batches.max(ahead.div_ceil(full)), ahead, own)
     }
 
-    /// Time until what waits and runs now is done.
+    /// Time until all queued and running requests are done.
     fn drained(&self, now: Instant) -> Option<Duration> {
         let waiting = self
             .estimate()?
@@ -171,7 +169,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         Some(self.shared(waiting.saturating_add(self.runs.left(now))))
     }
 
-    /// What the workers together need for the work of one.
+    /// Time that the workers together need for the work of one.
     fn shared(&self, work: Duration) -> Duration {
         work / u32::try_from(self.workers.get()).unwrap_or(u32::MAX)
     }

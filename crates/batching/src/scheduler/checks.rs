@@ -1,4 +1,4 @@
-//! The machine's checks: what [`SentinelState`](super::sentinel::SentinelState) decides, in step with the queue and the
+//! Sentinel checks in the scheduler: connects [`SentinelState`](super::sentinel::SentinelState) with the queue and the
 //! workers.
 
 use std::hash::Hash;
@@ -9,54 +9,62 @@ use super::sentinel::CheckResult;
 use super::state::Scheduler;
 use crate::cancel::CancelHandle;
 
-/// A request to run again, alone, and to be compared.
+/// A request to run again alone, and to compare.
 #[derive(Debug)]
 pub struct CheckTask<S> {
-    /// What was kept.
+    /// The kept request and its output.
     pub sample: S,
-    /// To be requested when [`Scheduler::interrupt`] says so.
-    pub stop: CancelHandle,
-    /// An overdue check keeps its worker busy as a batch does.
+    /// Cancelled when [`Scheduler::interrupt`] says so.
+    pub cancel: CancelHandle,
+    /// An overdue check occupies its worker as a batch does.
     pub(super) run: Option<RunId>,
 }
 
 impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
-    /// Which request of a batch that ran well is to be kept.
+    /// The request of a completed batch to keep, if any.
     pub(super) fn choose_kept(&mut self, now: Instant, requests: usize) -> Option<usize> {
         self.watch.as_mut()?.choose(now, requests)
     }
 
-    /// Keeps what [`Scheduler::succeeded`] asked for.
+    /// Keeps the request that [`Scheduler::succeeded`] selected.
     pub fn keep(&mut self, now: Instant, sample: S) {
         if let Some(watch) = &mut self.watch {
             watch.keep(now, sample);
         }
     }
 
-    /// The check that is overdue.
+    /// The overdue check, if there is one.
     pub(super) fn check_overdue(&mut self, now: Instant) -> Option<CheckTask<S>> {
-        let (sample, stop) = self.watch.as_mut()?.start_overdue(now)?;
-        // Nobody knows what it takes; nobody waits for it.
+        let (sample, cancel) = self.watch.as_mut()?.start_overdue(now)?;
+        // Its duration is unknown, and it has no clients.
         let (run, _) = self.runs.begin(Vec::new(), now, now);
         self.note_busy(now);
         let run = Some(run);
-        Some(CheckTask { sample, stop, run })
+        Some(CheckTask {
+            sample,
+            cancel,
+            run,
+        })
     }
 
-    /// The check that can run while nothing waits.
+    /// The check to run while the queue is empty, if there is one.
     pub(super) fn check_idle(&mut self, now: Instant) -> Option<CheckTask<S>> {
-        let (sample, stop) = self.watch.as_mut()?.start_idle(now)?;
+        let (sample, cancel) = self.watch.as_mut()?.start_idle(now)?;
         let run = None;
-        Some(CheckTask { sample, stop, run })
+        Some(CheckTask {
+            sample,
+            cancel,
+            run,
+        })
     }
 
-    /// When an idle worker will have a check to run.
+    /// The instant at which an idle worker may run a check.
     pub(super) fn check_starts(&self) -> Option<Instant> {
         self.watch.as_ref()?.starts(!self.queue.is_empty())
     }
 
-    /// What ends a check whose worker is needed. To be asked when there is something to run for an idle
-    /// worker and none sleeps.
+    /// The handle that cancels a check whose worker is needed. To be called if requests are queued for an idle worker
+    /// and no worker sleeps.
     pub fn interrupt(&mut self, now: Instant) -> Option<CancelHandle> {
         let watch = self.watch.as_mut()?;
         if self.queue.is_empty() {
@@ -65,9 +73,9 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         watch.interrupt(now)
     }
 
-    /// A check ended after so long, with a result, or without one because it was stopped: its worker is
-    /// idle. Gives what it says, once and only if it isn't to be repeated. From the first difference on,
-    /// each request runs alone, as after [`Scheduler::run_alone`].
+    /// A check ended after this time, with a result, or without one because it was cancelled: its worker is idle.
+    /// Returns a final result once. After the first difference each request runs alone, as after
+    /// [`Scheduler::run_alone`].
     pub fn checked(
         &mut self,
         now: Instant,
@@ -81,7 +89,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         let watch = self.watch.as_mut()?;
         let settled = watch.ended(now, check_task.sample, took, check)?;
         if settled == CheckResult::Different {
-            // No check runs.
+            // No check is running.
             self.run_alone();
         }
         Some(settled)

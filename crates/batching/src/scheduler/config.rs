@@ -1,4 +1,4 @@
-//! What a batcher is told.
+//! The configuration of a batcher.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,46 +9,46 @@ use super::sentinel::Sentinel;
 /// When queued requests become a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// As soon as a worker is idle. While all are busy the next batch grows by itself.
+    /// As soon as a worker is idle. While all are busy, the next batch grows.
     WorkConserving {
-        /// Longest that an idle worker may hold a batch back where that raises throughput
-        /// ([`crate::linger`] says where); zero never holds one back.
+        /// Maximum delay of a batch by an idle worker if that raises the throughput (see [`crate::linger`]). Zero
+        /// disables delays.
         max_linger: Duration,
     },
-    /// When `max_rows` are there or the oldest request has waited this long, and a worker is idle.
+    /// When `max_rows` are queued, or the oldest request has waited this long, and a worker is idle.
     Window(Duration),
 }
 
 impl Policy {
-    /// Nothing is ever held back.
+    /// Batches are never delayed.
     pub const AT_ONCE: Self = Self::WorkConserving {
         max_linger: Duration::ZERO,
     };
 }
 
-/// Which requests may run together.
+/// Which requests may share a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// Each batch is one request, whatever its rows. Nothing is ever held back.
+    /// None: each batch is one request, and is never delayed.
     Alone,
-    /// Those of one signature, and nothing is checked.
+    /// Requests of one signature, without checks.
     Unchecked,
-    /// Those of one signature, until a check shows that this changes answers.
+    /// Requests of one signature, until a check finds a difference.
     Checked(Sentinel),
 }
 
-/// Bounds of the batcher.
+/// The limits and policies of a batcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// When queued requests become a batch.
     pub policy: Policy,
-    /// Which requests may run together.
+    /// Which requests may share a batch.
     pub sharing: Sharing,
-    /// Most rows in one batch, and so in one request. No bound where each request runs alone.
+    /// Maximum rows of a batch, and so of a request. Without effect if each request runs alone.
     pub max_rows: NonZeroUsize,
-    /// Most rows that wait. An empty queue takes any request that one batch can hold, so a bound
-    /// smaller than a request sheds early instead of always refusing that request.
+    /// Maximum queued rows. An empty queue accepts any request that fits into one batch, so a limit below a request's
+    /// rows doesn't reject that request always.
     pub max_queue_rows: NonZeroUsize,
-    /// Without one, requests wait for as long as their deadlines allow.
+    /// Latency objective in a sustained overload. Without one, requests wait until their deadlines.
     pub objective: Option<Objective>,
 }

@@ -1,9 +1,9 @@
-//! A request, as the machine knows it.
+//! A request in the scheduler.
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-/// Names a request from the push to the end of its life. Tickets grow in the order of arrival.
+/// Identifies a request from the push to its end. Tickets increase in the order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(super) u64);
 
@@ -16,48 +16,48 @@ pub struct Entry<K, T> {
     pub(super) arrived: Instant,
     pub(super) deadline: Instant,
     pub(super) ran_before: bool,
-    /// What was pushed.
+    /// The payload of the push.
     pub payload: T,
 }
 
 impl<K, T> Entry<K, T> {
-    /// The request's name.
+    /// The ticket of the request.
     #[must_use]
     pub const fn ticket(&self) -> Ticket {
         self.ticket
     }
 
-    /// The request's rows.
+    /// The rows of the request.
     #[must_use]
     pub const fn rows(&self) -> usize {
         self.rows.get()
     }
 
-    /// When the request was pushed.
+    /// The time of the push.
     #[must_use]
     pub const fn arrived(&self) -> Instant {
         self.arrived
     }
 
-    /// Whether the request was in a batch whose outputs were not given, and now runs again.
+    /// Whether the request was in a batch whose outputs were dropped, and now runs again.
     #[must_use]
     pub const fn ran_before(&self) -> bool {
         self.ran_before
     }
 
-    /// When the request's answer is worth nothing any more.
+    /// The deadline: a later response is useless.
     #[must_use]
     pub const fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// What the request has in common with every other of its batch.
+    /// The signature, which all requests of a batch have in common.
     #[must_use]
     pub const fn signature(&self) -> &K {
         &self.signature
     }
 
-    /// Time that the request had when it was pushed.
+    /// Time from the push to the deadline.
     pub(super) fn lifetime(&self) -> Duration {
         self.deadline.saturating_duration_since(self.arrived)
     }

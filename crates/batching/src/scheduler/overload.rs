@@ -1,27 +1,26 @@
-//! Whether the queue is standing: no burst that is over soon, but more than can be answered.
+//! Detects a sustained overload, in contrast to a short burst.
 
 use std::time::{Duration, Instant};
 
-/// What answers are worth while more requests come than can be answered.
+/// The latency objective in a sustained overload.
 ///
-/// A queue before workers that have not been idle for long is no burst that it absorbs, and whatever waits
-/// there only makes every answer later. Controlled Delay (RFC 8289) tells such a standing queue from a
-/// good one by time, too, and so do servers ("Fail at Scale", ACM Queue 13(8)).
+/// A queue in front of workers that haven't been idle for long doesn't absorb a burst: waiting requests only delay
+/// every response. Controlled Delay (RFC 8289) distinguishes such a standing queue by time, too, and so do servers
+/// ("Fail at Scale", ACM Queue 13(8)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Objective {
-    /// The latency that answers should have then. Requests whose answer would take longer are refused, so
-    /// that the others are answered in time. Batches take half of it at most: where it is shorter than 2.5
-    /// full batches, and batches save much by their size, it costs throughput.
+    /// Target latency of responses. Requests whose response would take longer are rejected, so that the others are in
+    /// time. Batches take at most half of it: an objective below 2.5 full batches reduces the throughput if batches
+    /// save much by their size.
     pub latency: Duration,
-    /// For how long all workers must have been busy without a pause. As long as a request's time: a burst
-    /// that can be answered in time at all is over by then.
+    /// Time for which all workers must be busy without a pause: the initial time of a request. A burst that can be
+    /// answered in time is over by then.
     pub overload_after: Duration,
 }
 
-/// Of the time that makes a queue standing, the part for which a worker has to be idle for it to be over:
-/// a quarter. Not any pause: where batches take now less and now more than expected, the queue that is kept
-/// short runs dry in the middle of an overload. A load of three quarters leaves that much, and above it
-/// more pods are asked for.
+/// Fraction of this time for which a worker must be idle until the overload is over: a quarter. A single pause isn't
+/// enough: if latencies vary, the shortened queue runs empty during an overload. A load of three quarters has that
+/// much idle time, and above it the autoscaler adds pods.
 const PAUSES: u32 = 4;
 
 #[derive(Debug)]
@@ -29,19 +28,19 @@ enum State {
     /// Since when all workers have been busy, if they are.
     Normal(Option<Instant>),
     Overloaded {
-        /// When the time began in which pauses are added up.
+        /// Start of the window in which idle time is summed.
         since: Instant,
-        /// Pauses until the present one.
+        /// Idle time in the window, without the present pause.
         paused: Duration,
     },
 }
 
-/// Watches whether workers have pauses.
+/// Detects a sustained overload from the pauses of workers.
 #[derive(Debug)]
 pub(super) struct OverloadDetector {
     objective: Objective,
     state: State,
-    /// Since when a worker has had nothing to do.
+    /// Since when a worker has been idle.
     idle_since: Option<Instant>,
 }
 
@@ -54,7 +53,7 @@ impl OverloadDetector {
         }
     }
 
-    /// The latency that answers should have now, as of the last [`OverloadDetector::update`].
+    /// The target latency in an overload, as of the last [`OverloadDetector::update`].
     pub(super) const fn latency(&self) -> Option<Duration> {
         match self.state {
             State::Normal(_) => None,
@@ -62,7 +61,7 @@ impl OverloadDetector {
         }
     }
 
-    /// A worker looks for work, and there is none.
+    /// A worker is idle.
     pub(super) fn idle(&mut self, now: Instant) {
         self.idle_since.get_or_insert(now);
         if let State::Normal(busy_since) = &mut self.state {
@@ -70,7 +69,7 @@ impl OverloadDetector {
         }
     }
 
-    /// All workers have work.
+    /// All workers are busy.
     pub(super) fn busy(&mut self, now: Instant) {
         let pause = self.pause(now);
         self.idle_since = None;
@@ -82,7 +81,7 @@ impl OverloadDetector {
         }
     }
 
-    /// How long the present pause has been, of the time in which pauses are added up.
+    /// Length of the present pause within the window.
     fn pause(&self, now: Instant) -> Duration {
         let (Some(idle_since), State::Overloaded { since, .. }) = (self.idle_since, &self.state)
         else {
@@ -91,7 +90,7 @@ impl OverloadDetector {
         now.saturating_duration_since(idle_since.max(*since))
     }
 
-    /// Decides anew.
+    /// Updates the state.
     pub(super) fn update(&mut self, now: Instant) {
         let time = self.objective.overload_after;
         let pause = self.pause(now);

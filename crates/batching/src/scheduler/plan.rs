@@ -1,4 +1,4 @@
-//! Which requests the next batch has.
+//! The requests of the next batch.
 
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use super::queue::LaneId;
 use super::state::Scheduler;
 use crate::latency_model::LatencyEstimate;
 
-/// The most that is kept of a request's time for its answer to reach the client.
+/// Maximum time that is reserved for the delivery of a response.
 pub(super) const MAX_DELIVERY: Duration = Duration::from_millis(10);
 
 /// The next batch of a lane.
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) tickets: Vec<Ticket>,
-    /// Rows that the batch may have.
+    /// Maximum rows of the batch.
     pub(super) full: usize,
-    /// Requests whose time won't suffice.
+    /// Requests that can't be answered in time.
     pub(super) too_late: Vec<Ticket>,
 }
 
@@ -60,7 +60,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         plan
     }
 
-    /// The oldest request of a lane for which there is time.
+    /// The oldest request of a lane that can be answered in time.
     fn plan_alone(&self, lane: LaneId, now: Instant, estimate: Option<LatencyEstimate>) -> Plan {
         let mut plan = Plan::default();
         for entry in self.queue.lane(lane) {
@@ -77,8 +77,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         plan
     }
 
-    /// Rows of a full batch of requests that have so much time from the start: half of it goes by
-    /// while the batch before runs.
+    /// Rows of a full batch of requests with this initial time: half of it is for the preceding batch.
     pub(super) fn full(&self, estimate: Option<LatencyEstimate>, lifetime: Duration) -> usize {
         let max_rows = self.config.max_rows.get();
         let rows = estimate.map(|estimate| estimate.rows_within(lifetime / 2, max_rows));
@@ -86,7 +85,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
     }
 }
 
-/// Time in which a request that takes so long alone is to be run. One that never had that much isn't
+/// Time available for a request whose own run takes this long. A request that never had that much time is exempt.
 /// held to it.
 fn time_for_run<K, T>(entry: &Entry<K, T>, now: Instant, takes: Duration) -> Duration {
     let lifetime = entry.lifetime();
@@ -97,8 +96,8 @@ fn time_for_run<K, T>(entry: &Entry<K, T>, now: Instant, takes: Duration) -> Dur
     left.saturating_sub(delivery(lifetime))
 }
 
-/// Time that an answer takes from the batch to its client, at a guess: threads wake, the answer is
-/// written and sent. At most a twentieth of a request's time is kept for it.
+/// Estimated time from a batch to the client: threads wake up, and the response is written and sent. At most a
+/// twentieth of a request's time is reserved.
 pub(super) fn delivery(lifetime: Duration) -> Duration {
     MAX_DELIVERY.min(lifetime / 20)
 }

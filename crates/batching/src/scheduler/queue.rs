@@ -1,6 +1,6 @@
-//! The requests that wait, in lanes: one for each signature, and one for each half of a failed
-//! batch. Only requests of the same lane may share a batch. However many lanes there are, each
-//! operation takes logarithmic time in what waits.
+//! The queued requests, in lanes: one per signature, and one per half of a failed batch. Only requests of the same
+//! lane may share a batch. Each operation takes logarithmic time in the number of queued requests, whatever the number
+//! of lanes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
@@ -11,11 +11,11 @@ use slab::Slab;
 
 use super::entry::{Entry, Ticket};
 
-/// Names a lane for as long as somebody waits in it.
+/// Identifies a lane while it has requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LaneId(usize);
 
-/// How much one batch may have.
+/// The limit of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bound {
     Rows(NonZeroUsize),
@@ -26,11 +26,11 @@ enum Bound {
 struct Lane {
     tickets: BTreeSet<Ticket>,
     rows: usize,
-    /// Holds a half of a failed batch, which waits for nobody.
+    /// Whether it holds a half of a failed batch, which isn't delayed.
     half: bool,
 }
 
-/// What the queue as a whole knows of a lane.
+/// Summary of a lane for the indexes of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct LaneSummary {
     oldest: Option<Ticket>,
@@ -41,7 +41,7 @@ struct LaneSummary {
 impl Lane {
     fn summary(&self, bound: Bound) -> LaneSummary {
         let (complete, batches) = match bound {
-            // With so many rows the next batch is full, or its next request doesn't fit.
+            // At this number of rows the next batch is full, or the next request doesn't fit.
             Bound::Rows(max) => (
                 self.half || self.rows >= max.get(),
                 self.rows.div_ceil(max.get()),
@@ -62,7 +62,7 @@ struct Waiting<K, T> {
     lane: usize,
 }
 
-/// The requests that wait.
+/// The queued requests.
 #[derive(Debug)]
 pub(super) struct Queue<K, T> {
     bound: Bound,
@@ -72,7 +72,7 @@ pub(super) struct Queue<K, T> {
     by_signature: HashMap<K, usize>,
     /// Lanes by their oldest request.
     oldest: BTreeMap<Ticket, usize>,
-    /// Those whose next batch can't grow any more, likewise.
+    /// Lanes whose next batch can't grow, by their oldest request.
     complete: BTreeMap<Ticket, usize>,
     rows: usize,
     batches: usize,
@@ -104,7 +104,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         self.rows
     }
 
-    /// Batches that the requests make if no others come.
+    /// Number of batches that the queued requests form.
     pub(super) const fn batches(&self) -> usize {
         self.batches
     }
@@ -113,20 +113,20 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         self.waiting.is_empty()
     }
 
-    /// The lane of the oldest request, and when that arrived.
+    /// The lane of the oldest request, and its arrival.
     pub(super) fn oldest(&self) -> Option<(LaneId, Instant)> {
         let (ticket, lane) = self.oldest.first_key_value()?;
         Some((LaneId(*lane), self.waiting.get(ticket)?.entry.arrived))
     }
 
-    /// Of the lanes whose next batch can't grow any more, the one with the oldest request.
+    /// The lane with the oldest request, of those whose next batch can't grow.
     pub(super) fn oldest_complete(&self) -> Option<LaneId> {
         self.complete
             .first_key_value()
             .map(|(_, lane)| LaneId(*lane))
     }
 
-    /// The lane in which all requests wait, if they do.
+    /// The only lane, if there is only one.
     pub(super) fn only_lane(&self) -> Option<LaneId> {
         let (_, lane) = self.oldest.first_key_value()?;
         (self.oldest.len() == 1).then_some(LaneId(*lane))
@@ -140,7 +140,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         self.lanes.get(lane.0).map_or(0, |lane| lane.rows)
     }
 
-    /// Rows that wait with this signature.
+    /// Queued rows of a signature.
     pub(super) fn signature_rows(&self, signature: &K) -> usize {
         let lane = self.by_signature.get(signature);
         lane.map_or(0, |lane| self.lane_rows(LaneId(*lane)))
@@ -168,7 +168,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         self.add(lane, [entry]);
     }
 
-    /// Requests that wait for nobody and run with nobody else.
+    /// Queues requests that share a batch with no others, and aren't delayed.
     pub(super) fn push_half(&mut self, entries: impl IntoIterator<Item = Entry<K, T>>) {
         let lane = self.lanes.insert(Lane {
             half: true,
@@ -182,7 +182,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         self.take(LaneId(lane), &[ticket]).pop()
     }
 
-    /// Takes requests out of one lane.
+    /// Removes requests from a lane.
     pub(super) fn take(&mut self, lane: LaneId, tickets: &[Ticket]) -> Vec<Entry<K, T>> {
         let LaneId(id) = lane;
         let Some(lane) = self.lanes.get_mut(id) else {
@@ -254,7 +254,7 @@ impl<K: Clone + Eq + Hash, T> Queue<K, T> {
         self.note(id, before, after);
     }
 
-    /// Keeps what is known of all lanes together in step with a change of one.
+    /// Updates the indexes of the queue after a change of a lane.
     fn note(&mut self, lane: usize, before: LaneSummary, after: LaneSummary) {
         self.batches = self.batches - before.batches + after.batches;
         if (before.oldest, before.complete) == (after.oldest, after.complete) {

@@ -1,23 +1,23 @@
-//! The batches that run.
+//! The running batches.
 
 use std::time::{Duration, Instant};
 
 use super::entry::{Entry, Ticket};
 use crate::cancel::CancelHandle;
 
-/// Names a batch while it runs.
+/// Identifies a running batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunId(u64);
 
 #[derive(Debug)]
 pub(super) struct Run {
     id: RunId,
-    /// Whoever still waits for an answer, in order.
+    /// Requests with a client, in order.
     clients: Vec<Ticket>,
     ends: Instant,
-    /// The last of the clients' deadlines.
+    /// The latest deadline of the requests.
     deadline: Instant,
-    stop: CancelHandle,
+    cancel: CancelHandle,
 }
 
 impl Run {
@@ -25,7 +25,7 @@ impl Run {
         self.clients.len()
     }
 
-    /// Those that somebody still waits for, to run again.
+    /// The requests that still have a client, to run again.
     pub(super) fn awaited<K, T>(
         &self,
         batch: Vec<Entry<K, T>>,
@@ -39,7 +39,7 @@ impl Run {
     }
 }
 
-/// The batches that run, and a check that must not be stopped: at most one for each worker.
+/// The running batches, and an overdue check: at most one per worker.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     list: Vec<Run>,
@@ -51,23 +51,23 @@ impl Runs {
         self.list.len()
     }
 
-    /// A batch begins that should have ended by then, and is of no use after the deadline.
+    /// A batch begins. `ends` is its expected end, and after `deadline` it is useless.
     pub(super) fn begin(
         &mut self,
         clients: Vec<Ticket>,
         ends: Instant,
         deadline: Instant,
     ) -> (RunId, CancelHandle) {
-        let (id, stop) = (RunId(self.next), CancelHandle::default());
+        let (id, cancel) = (RunId(self.next), CancelHandle::default());
         self.next += 1;
         self.list.push(Run {
             id,
             clients,
             ends,
             deadline,
-            stop: stop.clone(),
+            cancel: cancel.clone(),
         });
-        (id, stop)
+        (id, cancel)
     }
 
     pub(super) fn end(&mut self, id: RunId) -> Option<Run> {
@@ -75,28 +75,28 @@ impl Runs {
         Some(self.list.swap_remove(index))
     }
 
-    /// A client doesn't wait for its answer any more. Nothing when it isn't in a running batch; the
-    /// inner value when it was the last of its batch.
+    /// A client has left. None if its request isn't in a running batch; the inner handle if it was the last client of
+    /// its batch.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Option<CancelHandle>> {
         self.list.iter_mut().find_map(|run| {
             let index = run.clients.binary_search(&ticket).ok()?;
             run.clients.remove(index);
-            Some(run.clients.is_empty().then(|| run.stop.clone()))
+            Some(run.clients.is_empty().then(|| run.cancel.clone()))
         })
     }
 
-    /// What all running batches together have still to do. One that is late may end any moment.
+    /// Expected remaining time of all running batches together. A batch past its expected end may end at any moment.
     pub(super) fn left(&self, now: Instant) -> Duration {
         let left = |run: &Run| run.ends.saturating_duration_since(now);
         self.list.iter().map(left).sum()
     }
 
-    /// The last of all deadlines.
+    /// The latest deadline.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.list.iter().map(|run| run.deadline).max()
     }
 
-    /// No run is known any more.
+    /// Forgets all runs.
     pub(super) fn forget(&mut self) {
         self.list.clear();
     }

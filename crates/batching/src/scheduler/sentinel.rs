@@ -1,103 +1,101 @@
-//! Which shared batches are checked, and when.
+//! The sentinel: which shared batches are checked, and when.
 //!
-//! A check runs one request of a shared batch again, alone, and compares: an answer must not depend on
-//! whose requests were in the batch. That is proven or tried out before a model shares batches; checks
-//! are for where that was wrong.
+//! A check runs one request of a shared batch again alone, and compares: a response must not depend on the other
+//! requests of the batch. That is proven or tested before a model shares batches. Checks find the cases in which that
+//! was wrong.
 //!
-//! - *Which.* One request, at random, of one batch in [`Sentinel::every`], and of the next batch when
-//!   the newest was taken ten seconds ago: few large batches are checked as soon as many small ones. For
-//!   the first [`Sentinel::first`] checks every batch is as good as another: the next one is taken as
-//!   soon as the last is decided. At most one request is kept.
-//! - *When.* While nothing waits and a worker would sleep. A request that finds no other worker idle
-//!   stops the check, which is repeated from its beginning. One that has waited for long is *overdue*:
-//!   it runs between two batches, and isn't stopped. Under a load that leaves no pause a wrong model would
-//!   never be found otherwise, and a wrong answer is worse than one that is late by one run.
-//! - *How much.* Checks take one part in a hundred of the time, those that were stopped included, but for
-//!   the first second, which may be taken at once. A second that was not used is kept, more is not: a night
-//!   without requests doesn't make the morning's checks denser.
+//! - *Selection.* One random request of one batch in [`Sentinel::every`], and of the next batch if the latest
+//!   selection was ten seconds ago: a few large batches are checked as soon as many small ones. During the first
+//!   [`Sentinel::first`] checks, the next batch is selected as soon as the latest check is decided. At most one
+//!   request is kept.
+//! - *Time.* While the queue is empty and a worker would sleep. A request that finds no other worker idle cancels the
+//!   check, which is repeated from the beginning. A check that has waited for long is *overdue*: it runs between two
+//!   batches and isn't cancelled. Without this, a load without pauses would hide an invalid model, and a wrong
+//!   response is worse than one that is late by one run.
+//! - *Cost.* Checks take one percent of the time, including cancelled ones, except for an initial second. One unused
+//!   second is saved, but no more: a night without requests doesn't increase the density of checks in the morning.
 //!
-//! What it can't find: a difference that the compared request doesn't show. Where one answer in twenty
-//! depends on its neighbours, it takes some twenty checks; a model whose runs take two seconds has one
-//! in 200. Nor does it find what no shared batch has shown yet, a difference within the comparison's
-//! tolerance, or that a model is wrong alone as well. A model that answers the same request differently
-//! each time is taken for one whose answers depend on neighbours.
+//! Checks don't find a difference that the selected request doesn't show: if one response in twenty depends on others,
+//! it takes about twenty checks. A model with runs of two seconds has one check in 200 seconds. Checks don't find what
+//! no shared batch has shown, a difference within the tolerance, or a model that is wrong alone, too. A model with
+//! random responses counts as one whose responses depend on other requests.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use crate::cancel::CancelHandle;
 
-/// How densely shared batches are checked.
+/// The density of checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sentinel {
-    /// Checks that follow one another as closely as the bound on their time allows, before the others.
+    /// Number of first checks, which follow one another as closely as the limit of their cost allows.
     pub first: u32,
-    /// After those, one batch in so many is checked, at random. One every ten seconds is in any case.
+    /// After those, one batch of this number is checked, at random, and one every ten seconds in any case.
     pub every: NonZeroU32,
 }
 
 impl Sentinel {
-    /// For a model whose rows are proven to be independent.
+    /// For a model whose rows are proven independent.
     pub const PROVEN: Self = Self {
         first: 0,
         every: NonZeroU32::MIN.saturating_add(999),
     };
 
-    /// For a model of which only trial runs have shown it.
+    /// For a model whose rows are independent according to warm-up runs only.
     pub const UNPROVEN: Self = Self {
         first: 20,
         ..Self::PROVEN
     };
 }
 
-/// What a check has shown.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckResult {
-    /// Alone the request gets what it got in its batch.
+    /// The output alone equals that of the batch.
     Same,
-    /// It gets something else: requests share no batch any more.
+    /// The outputs differ: requests no longer share batches.
     Different,
-    /// It gets something else, and whoever serves it takes that: requests share batches as before.
+    /// The outputs differ, and the owner of the model accepts it: requests continue to share batches.
     Tolerated,
-    /// The run failed, or the worker can't compare: nothing is known.
+    /// Unknown: the run failed, or the worker can't compare.
     Undecided,
 }
 
-/// Longest time from one kept request to the next, while batches are shared.
+/// Maximum time between two selections, while batches are shared.
 const AT_LEAST: Duration = Duration::from_secs(10);
 
-/// Time after which a kept request is overdue.
+/// Time after which a check is overdue.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The same for the first checks.
 const PATIENCE_AT_FIRST: Duration = Duration::from_secs(1);
 
-/// Longest that an overdue check keeps requests waiting. One that takes longer than requests usually may
-/// is given up, so that a run that doesn't end takes no worker away.
+/// Maximum time of an overdue check. A longer one, longer than requests usually may take, is cancelled: an endless run
+/// must not occupy the worker.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Stops after which a check is no longer tried in pauses: they are too short for it.
+/// Number of cancellations after which a check no longer runs in pauses: they are too short.
 const MAX_STOPS: u32 = 3;
 
-/// Checks take one part in so many of the time.
+/// Checks take one part of this number of the time.
 const PRICE: u32 = 100;
 
-/// Time that may be owed: that of one second of checks.
+/// Maximum debt: the cost of one second of checks.
 const CREDIT: Duration = Duration::from_secs(PRICE as u64);
 
-/// Longest time of one check that is counted.
+/// Maximum time of one check that counts.
 const MOST: Duration = Duration::from_secs(3_600);
 
-/// Bounds the time that checks take, as a token bucket does: each second is paid for by [`PRICE`]
-/// seconds, and a check may start while no more than [`CREDIT`] is owed.
+/// Limits the time of checks, as a token bucket does: each second costs [`PRICE`] seconds, and a check may start while
+/// the debt is at most [`CREDIT`].
 #[derive(Debug, Default)]
 struct Budget {
-    /// When all checks until now are paid for.
+    /// The instant at which all earlier checks are paid.
     paid: Option<Instant>,
 }
 
 impl Budget {
-    /// From when on a check may start. None where one always could.
+    /// The instant from which on a check may start. None if it always may.
     fn opens(&self) -> Option<Instant> {
         self.paid?.checked_sub(CREDIT)
     }
@@ -106,7 +104,7 @@ impl Budget {
         self.opens().is_none_or(|opens| opens <= now)
     }
 
-    /// A check ended that took so long.
+    /// A check of this duration ended.
     fn spend(&mut self, now: Instant, took: Duration) {
         let owed_from = self.paid.map_or(now, |paid| paid.max(now));
         self.paid = Some(owed_from + took.min(MOST) * PRICE);
@@ -124,23 +122,23 @@ enum State<S> {
     Running {
         since: Instant,
         stops: u32,
-        /// From when on it may be stopped.
+        /// The instant from which on it may be cancelled.
         yields: Instant,
         overdue: bool,
-        /// None once its end was asked for.
-        stop: Option<CancelHandle>,
+        /// None after it was cancelled.
+        cancel: Option<CancelHandle>,
     },
 }
 
-/// Decides about the checks of one model. `S` is what is kept for a check.
+/// Decides about the checks of one model. `S` is the kept sample.
 #[derive(Debug)]
 pub(super) struct SentinelState<S> {
     sentinel: Sentinel,
     state: State<S>,
     budget: Budget,
-    /// Checks that have been decided, or never will be.
+    /// Number of checks that were decided, or given up.
     settled: u32,
-    /// When the newest request was kept.
+    /// Time of the latest selection.
     newest: Option<Instant>,
     chance: fastrand::Rng,
 }
@@ -153,12 +151,12 @@ impl<S> SentinelState<S> {
             budget: Budget::default(),
             settled: 0,
             newest: None,
-            // Traffic has no pattern that would follow these numbers.
+            // No traffic has a pattern that follows these numbers.
             chance: fastrand::Rng::with_seed(0),
         }
     }
 
-    /// A batch of so many requests ran well: which of them to keep, if any.
+    /// A batch of this number of requests completed: the index of the request to keep, if any.
     pub(super) fn choose(&mut self, now: Instant, requests: usize) -> Option<usize> {
         if requests < 2 || !matches!(self.state, State::Free) || !self.budget.is_open(now) {
             return None;
@@ -170,7 +168,7 @@ impl<S> SentinelState<S> {
         due.then(|| self.chance.usize(..requests))
     }
 
-    /// What was chosen. Where another worker's was faster, it is dropped.
+    /// Keeps the selected request. It is dropped if another worker was faster.
     pub(super) fn keep(&mut self, now: Instant, sample: S) {
         if matches!(self.state, State::Free) {
             self.newest = Some(now);
@@ -182,7 +180,7 @@ impl<S> SentinelState<S> {
         }
     }
 
-    /// The check that has to run now, even if others wait.
+    /// The check that must run now, even if requests are queued.
     pub(super) fn start_overdue(&mut self, now: Instant) -> Option<(S, CancelHandle)> {
         let State::Pending { since, .. } = self.state else {
             return None;
@@ -191,7 +189,7 @@ impl<S> SentinelState<S> {
         is_overdue.then(|| self.start(now + LONGEST, true))?
     }
 
-    /// The check that can run on a worker that would sleep.
+    /// The check to run on a worker that would sleep.
     pub(super) fn start_idle(&mut self, now: Instant) -> Option<(S, CancelHandle)> {
         let State::Pending { stops, .. } = self.state else {
             return None;
@@ -200,7 +198,7 @@ impl<S> SentinelState<S> {
         may.then(|| self.start(now, false))?
     }
 
-    /// When a check will start if nothing happens until then, with or without anything that waits.
+    /// The instant at which a check will start if nothing else happens, with or without queued requests.
     pub(super) fn starts(&self, waits: bool) -> Option<Instant> {
         let State::Pending { since, stops, .. } = self.state else {
             return None;
@@ -214,17 +212,16 @@ impl<S> SentinelState<S> {
         Some(self.budget.opens().map_or(earliest, |it| it.max(earliest)))
     }
 
-    /// A request needs the worker of the check that runs. Nothing when that check must not be stopped,
-    /// or was already.
+    /// A request needs the worker of the running check. None if that check must not be cancelled, or already is.
     pub(super) fn interrupt(&mut self, now: Instant) -> Option<CancelHandle> {
         match &mut self.state {
-            State::Running { yields, stop, .. } if *yields <= now => stop.take(),
+            State::Running { yields, cancel, .. } if *yields <= now => cancel.take(),
             State::Free | State::Pending { .. } | State::Running { .. } => None,
         }
     }
 
-    /// The check ended after so long, with a result, or without one because it was stopped. Gives what
-    /// it says, if it is over with it.
+    /// The check ended after this time, with a result, or without one because it was cancelled. Returns the final
+    /// result, if it is final.
     pub(super) fn ended(
         &mut self,
         now: Instant,
@@ -255,10 +252,10 @@ impl<S> SentinelState<S> {
         }
     }
 
-    /// What ends the check that runs: it is of no use any more.
+    /// The handle of the running check, whose result is no longer needed.
     pub(super) fn give_up(self) -> Option<CancelHandle> {
         match self.state {
-            State::Running { stop, .. } => stop,
+            State::Running { cancel, .. } => cancel,
             State::Free | State::Pending { .. } => None,
         }
     }
@@ -278,15 +275,15 @@ impl<S> SentinelState<S> {
                 since,
                 stops,
             } => {
-                let stop = CancelHandle::default();
+                let cancel = CancelHandle::default();
                 self.state = State::Running {
                     since,
                     stops,
                     yields,
                     overdue,
-                    stop: Some(stop.clone()),
+                    cancel: Some(cancel.clone()),
                 };
-                Some((sample, stop))
+                Some((sample, cancel))
             }
             other => {
                 self.state = other;

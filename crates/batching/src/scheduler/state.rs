@@ -1,4 +1,4 @@
-//! What the machine knows: its queue, its running batches and what is learnt of them.
+//! The state of the scheduler: the queue, the running batches and the learnt models.
 
 use std::hash::Hash;
 use std::num::NonZeroUsize;
@@ -13,8 +13,7 @@ use crate::cancel::CancelHandle;
 use crate::latency_model::{BatchLatency, LatencyEstimate, LatencyModel};
 use crate::linger::ReturningClients;
 
-/// The queue, and what is known about running batches. `K` are signatures, `T` what a request brings,
-/// `S` what is kept of one that is to be checked.
+/// The scheduler. `K` is a signature, `T` the payload of a request, `S` the sample of a check.
 #[derive(Debug)]
 pub struct Scheduler<K, T, S = ()> {
     pub(super) config: Config,
@@ -23,23 +22,22 @@ pub struct Scheduler<K, T, S = ()> {
     pub(super) runs: Runs,
     pub(super) latency_model: LatencyModel,
     pub(super) returns: ReturningClients,
-    /// Rows that the newest batch was taken from: about as many will wait for the next.
+    /// Queued rows when the newest batch was formed: about as many will wait for the next.
     pub(super) newest_demand: usize,
-    /// Rows that it could have had.
+    /// Maximum rows of the newest batch.
     pub(super) newest_full: usize,
-    /// Since when an idle worker has been held.
+    /// Since when an idle worker has been delaying a batch.
     pub(super) held_since: Option<Instant>,
-    /// Where there is an objective.
+    /// With an objective only.
     pub(super) overload: Option<OverloadDetector>,
-    /// Where batches are shared and checked.
+    /// With shared and checked batches only.
     pub(super) watch: Option<SentinelState<S>>,
     pub(super) next_ticket: u64,
     pub(super) closed: bool,
 }
 
 impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
-    /// An empty queue, as many idle workers as batches can run at the same time, and batches that
-    /// were measured before, oldest first.
+    /// Creates an empty scheduler with this number of idle workers, and earlier measurements, oldest first.
     #[must_use]
     pub fn new(config: Config, workers: NonZeroUsize, measured: &[BatchLatency]) -> Self {
         let mut latency_model = LatencyModel::default();
@@ -70,8 +68,8 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         scheduler
     }
 
-    /// Rows that wait now. May exceed [`Config::max_queue_rows`] for a moment by the rows of
-    /// batches whose outputs are not given, which come back to the queue.
+    /// Queued rows. They may exceed [`Config::max_queue_rows`] by the rows of batches whose outputs were dropped,
+    /// which are queued again.
     #[must_use]
     pub const fn waiting_rows(&self) -> usize {
         self.queue.rows()
@@ -83,15 +81,15 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         matches!(self.config.sharing, Sharing::Alone)
     }
 
-    /// Whether a worker is idle, or can be: a check that may be stopped counts for nothing. While none
-    /// is, a push needs no [`Scheduler::poll`]: there is one when a batch ends.
+    /// Whether a worker is idle, or runs a check that can be cancelled. Without one, a push needs no
+    /// [`Scheduler::poll`]: there is one when a batch ends.
     #[must_use]
     pub const fn has_idle_worker(&self) -> bool {
         self.runs.len() < self.workers.get()
     }
 
-    /// From when on nobody waits for any of the batches that keep all workers busy, whether that is to come
-    /// or has been: the last of their deadlines. None while a worker is idle.
+    /// The latest deadline of the batches that occupy all workers, past or future: after it, they have no clients.
+    /// None while a worker is idle.
     #[must_use]
     pub fn last_deadline(&self) -> Option<Instant> {
         if self.has_idle_worker() {
@@ -100,24 +98,24 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         self.runs.deadline()
     }
 
-    /// What is known of the time that batches take.
+    /// The estimate of the latency of batches.
     #[must_use]
     pub fn estimate(&self) -> Option<LatencyEstimate> {
         self.latency_model.estimate()
     }
 
-    /// The latency that answers should have, once the queue is standing.
+    /// The target latency, in a sustained overload.
     pub(super) fn objective(&self) -> Option<Duration> {
         self.overload.as_ref()?.latency()
     }
 
-    /// From now on nothing is held back: there will hardly be more to wait for.
+    /// From now on batches are never delayed.
     pub const fn flush(&mut self) {
         self.config.policy = Policy::AT_ONCE;
     }
 
-    /// From now on each batch is one request, of those that wait too, and nothing is checked. Requests
-    /// that share a batch that runs now are not answered from it. Gives what ends a check that runs.
+    /// From now on each batch is one request, also of queued ones, and there are no checks. Outputs of a running
+    /// shared batch are dropped. Returns the handle of a running check.
     pub fn run_alone(&mut self) -> Option<CancelHandle> {
         self.flush();
         self.config.sharing = Sharing::Alone;
@@ -125,7 +123,7 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         self.watch.take().and_then(SentinelState::give_up)
     }
 
-    /// Notes where all workers are busy now.
+    /// Updates the overload detector if all workers are busy.
     pub(super) fn note_busy(&mut self, now: Instant) {
         if !self.has_idle_worker()
             && let Some(overload) = &mut self.overload

@@ -305,7 +305,7 @@ fn a_cancelled_request_leaves_the_queue_once() {
 fn a_batch_is_to_be_stopped_when_the_last_of_its_clients_leaves() {
     let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     let tickets = ["a", "b"].map(|name| bench.push('s', 1, name));
-    let stop = bench.run().stop;
+    let cancel = bench.run().cancel;
     assert!(matches!(
         bench.scheduler.cancel(tickets[1]),
         Cancelled::Running(None)
@@ -318,7 +318,7 @@ fn a_batch_is_to_be_stopped_when_the_last_of_its_clients_leaves() {
         Cancelled::Running(Some(last)) => last.cancel(),
         other => panic!("{other:?}"),
     }
-    assert!(stop.is_cancelled());
+    assert!(cancel.is_cancelled());
     assert!(!bench.scheduler.has_idle_worker(), "until it has stopped");
     bench.finish();
     assert!(bench.scheduler.has_idle_worker());

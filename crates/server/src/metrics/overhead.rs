@@ -91,7 +91,7 @@ impl PodLoad {
     pub(super) fn pod(&self, workers: NonZeroUsize) -> PodCapacity {
         PodCapacity {
             workers,
-            processors: self.cpus.get(),
+            cpus: self.cpus.get(),
             overhead: self.overhead.get(),
         }
     }

@@ -30,7 +30,7 @@ pub enum InputError {
     #[error("the inputs have no rows")]
     NoRows,
     /// More rows than fit into one batch.
-    #[error("the inputs have {rows} rows, one request may have {max} (--max-batch-size)")]
+    #[error("the inputs have {rows} rows, the maximum is {max} (--max-batch-size)")]
     TooManyRows {
         /// Their rows.
         rows: usize,
@@ -261,7 +261,7 @@ mod tests {
             (inputs([0, 7], [0, 2, 9]), "the inputs have no rows"),
             (
                 inputs([5, 7], [5, 2, 9]),
-                "the inputs have 5 rows, one request may have 4 (--max-batch-size)",
+                "the inputs have 5 rows, the maximum is 4 (--max-batch-size)",
             ),
         ] {
             assert_eq!(check(given).unwrap_err().to_string(), message);

@@ -225,7 +225,7 @@ impl Worker for BatchRunner {
 
     /// CPU time, assuming that all threads of a run work equally. This is too high where a model leaves some idle,
     /// but at most the wall-clock time on the CPUs of the threads.
-    fn processor_time(&self) -> Duration {
+    fn cpu_time(&self) -> Duration {
         let threads = u32::try_from(self.threads.get()).unwrap_or(u32::MAX);
         thread_cpu_time().saturating_mul(threads)
     }

@@ -206,7 +206,7 @@ fn run(
     memory: Memory,
 ) -> Result<(Vec<Tensor>, BatchCost), RunError> {
     let inputs: Vec<&Tensor> = tensors.iter().collect();
-    let (began, processor_time) = (Instant::now(), thread_cpu_time());
+    let (began, cpu_time) = (Instant::now(), thread_cpu_time());
     let outputs = match memory {
         Memory::Kept => backend.run(&inputs, &CancelHandle::new())?,
         Memory::Released => backend.try_run(&inputs)?,
@@ -215,7 +215,7 @@ fn run(
         rows: rows.get(),
         elements: elements(tensors),
         took: began.elapsed(),
-        processor_time: thread_cpu_time().saturating_sub(processor_time),
+        cpu_time: thread_cpu_time().saturating_sub(cpu_time),
     };
     Ok((outputs, ran))
 }
@@ -274,7 +274,7 @@ impl Warmup {
         };
         let threads = u32::try_from(threads.get()).unwrap_or(u32::MAX);
         let of_all_threads = |ran: BatchCost| BatchCost {
-            processor_time: ran.processor_time.saturating_mul(threads),
+            cpu_time: ran.cpu_time.saturating_mul(threads),
             ..ran
         };
         let first_runs = self.runs.iter().zip(&self.inputs).enumerate();

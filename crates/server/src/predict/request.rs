@@ -75,7 +75,7 @@ impl InvalidRequest {
     pub fn too_many_rows(rows: usize, max: NonZeroUsize) -> Self {
         FieldError::new(
             "features",
-            format!("has {rows} rows, one request may have {max} (--max-batch-size)"),
+            format!("has {rows} rows, the maximum is {max} (--max-batch-size)"),
         )
         .into()
     }

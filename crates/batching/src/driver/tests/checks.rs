@@ -41,10 +41,10 @@ impl Worker for Echo {
         Ok(inputs.iter().map(|input| **input + error).collect())
     }
 
-    fn check(&mut self, input: &i32, shared: &i32, stop: &CancelHandle) -> CheckResult {
+    fn check(&mut self, input: &i32, shared: &i32, cancel: &CancelHandle) -> CheckResult {
         self.told.checking.fetch_add(1, Ordering::Relaxed);
         let sender = self.open_gate.clone();
-        stop.on_cancel(move || sender.send(Gate::CancelHandle).unwrap());
+        cancel.on_cancel(move || sender.send(Gate::CancelHandle).unwrap());
         match self.check_gate.recv().unwrap() {
             Gate::CancelHandle => CheckResult::Undecided,
             Gate::Open if *input == PANIC => panic!("told to panic"),
@@ -54,7 +54,7 @@ impl Worker for Echo {
         }
     }
 
-    fn processor_time(&self) -> Duration {
+    fn cpu_time(&self) -> Duration {
         Duration::ZERO
     }
 }

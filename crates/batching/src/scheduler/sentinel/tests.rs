@@ -201,10 +201,10 @@ fn an_overdue_check_that_does_not_end_is_given_up() {
     let mut scene = Scene::new(sentinel(0, 1));
     assert!(scene.batch(2));
     scene.pass(10 * SECOND);
-    let (_, stop) = scene.watch.start_overdue(scene.now).unwrap();
+    let (_, cancel) = scene.watch.start_overdue(scene.now).unwrap();
     scene.pass(LONGEST);
     scene.watch.interrupt(scene.now).unwrap().cancel();
-    assert!(stop.is_cancelled());
+    assert!(cancel.is_cancelled());
     let settled = scene.watch.ended(scene.now, "kept", LONGEST, None);
     assert_eq!(settled, Some(CheckResult::Undecided));
     assert!(scene.watch.starts(false).is_none(), "nothing is kept");
@@ -221,9 +221,9 @@ fn a_check_is_stopped_once_and_begins_again_but_not_for_ever() {
     );
     for _time in 0..MAX_STOPS {
         let running = scene.start();
-        let stop = scene.watch.interrupt(scene.now).unwrap();
+        let cancel = scene.watch.interrupt(scene.now).unwrap();
         assert!(scene.watch.interrupt(scene.now).is_none(), "once is enough");
-        stop.cancel();
+        cancel.cancel();
         assert!(running.is_cancelled());
         assert_eq!(scene.end(milliseconds(10), None), None);
         assert!(!scene.batch(2), "it is still to be done");

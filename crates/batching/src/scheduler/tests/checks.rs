@@ -239,7 +239,7 @@ fn a_check_runs_while_nothing_waits_and_makes_way_for_a_request() {
     );
     bench.push('a', 1, "comes during it");
     bench.scheduler.interrupt(bench.now).unwrap().cancel();
-    assert!(check_task.stop.is_cancelled());
+    assert!(check_task.cancel.is_cancelled());
     assert!(bench.scheduler.interrupt(bench.now).is_none());
     assert_eq!(bench.checked(check_task, None), None);
     assert_eq!(bench.run_names(), ["comes during it"]);
@@ -333,13 +333,13 @@ fn what_a_check_finds_after_the_switch_or_the_close_is_of_no_use() {
         let mut bench = Bench::new(checked(), 1);
         bench.share();
         let check_task = bench.check();
-        let stop = if close {
+        let cancel = if close {
             bench.scheduler.close()
         } else {
             bench.scheduler.run_alone()
         };
-        stop.unwrap().cancel();
-        assert!(check_task.stop.is_cancelled());
+        cancel.unwrap().cancel();
+        assert!(check_task.cancel.is_cancelled());
         assert_eq!(
             bench.checked(check_task, Some(CheckResult::Different)),
             None

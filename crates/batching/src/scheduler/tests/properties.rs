@@ -198,8 +198,8 @@ impl Judge {
             }
             Event::Pass(time) => self.now += milliseconds(time),
             Event::Part => {
-                let stop = self.scheduler.run_alone();
-                self.part(stop);
+                let cancel = self.scheduler.run_alone();
+                self.part(cancel);
             }
             Event::Checked(check, took) => self.checked(Some(check), milliseconds(took)),
             Event::Cancel(_) | Event::Finish(..) => {}
@@ -207,19 +207,19 @@ impl Judge {
         self.settle();
     }
 
-    fn part(&mut self, stop: Option<CancelHandle>) {
+    fn part(&mut self, cancel: Option<CancelHandle>) {
         assert!(self.scheduler.is_alone());
         self.parted = true;
-        self.stop_check(stop);
+        self.stop_check(cancel);
     }
 
     /// A check is stopped, and that at once.
-    fn stop_check(&mut self, stop: Option<CancelHandle>) {
-        if let Some(stop) = stop {
-            stop.cancel();
+    fn stop_check(&mut self, cancel: Option<CancelHandle>) {
+        if let Some(cancel) = cancel {
+            cancel.cancel();
             let checking = self.checking.as_ref().unwrap();
             let check_task = &checking.check_task;
-            assert!(check_task.stop.is_cancelled());
+            assert!(check_task.cancel.is_cancelled());
             if check_task.run.is_none() && !self.scheduler.is_alone() {
                 self.kept = Some((check_task.sample, checking.since));
             }
@@ -271,7 +271,7 @@ impl Judge {
                 assert_eq!(entry.payload, id);
                 self.end(id, End::Cancelled);
             }
-            Cancelled::Running(stop) => {
+            Cancelled::Running(cancel) => {
                 assert!(runs);
                 self.end(id, End::Cancelled);
                 let index = self.running.iter().position(|batch| holds(batch, id));
@@ -280,10 +280,10 @@ impl Judge {
                     .entries
                     .iter()
                     .all(|entry| self.known[entry.payload].end.is_some());
-                assert_eq!(stop.is_some(), nobody_waits);
-                if let Some(stop) = stop {
-                    stop.cancel();
-                    assert!(batch.stop.is_cancelled());
+                assert_eq!(cancel.is_some(), nobody_waits);
+                if let Some(cancel) = cancel {
+                    cancel.cancel();
+                    assert!(batch.cancel.is_cancelled());
                     let batch = self.running.swap_remove(index.unwrap());
                     self.scheduler.skipped(batch.run);
                 }
@@ -326,8 +326,8 @@ impl Judge {
     }
 
     fn settle(&mut self) {
-        let stop = self.scheduler.interrupt(self.now);
-        if let Some(checking) = self.checking.as_ref().filter(|_| stop.is_some()) {
+        let cancel = self.scheduler.interrupt(self.now);
+        if let Some(checking) = self.checking.as_ref().filter(|_| cancel.is_some()) {
             assert!(
                 self.scheduler.waiting_rows() > 0,
                 "nothing to be stopped for"
@@ -335,7 +335,7 @@ impl Judge {
             let overdue = checking.check_task.run.is_some();
             assert!(!overdue || self.now >= checking.began + milliseconds(10_000));
         }
-        self.stop_check(stop);
+        self.stop_check(cancel);
         loop {
             match self.scheduler.poll(self.now) {
                 Action::Check(check_task) => self.begin_check(check_task),
@@ -468,8 +468,8 @@ proptest! {
         for event in &events {
             judge.apply(event);
         }
-        let stop = judge.scheduler.close();
-        judge.stop_check(stop);
+        let cancel = judge.scheduler.close();
+        judge.stop_check(cancel);
         judge.settle();
         while let Some(batch) = judge.running.pop() {
             judge.finish(batch, Duration::ZERO);

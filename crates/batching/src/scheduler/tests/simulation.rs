@@ -171,10 +171,10 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
                 Cancelled::Over => {}
                 cancelled => {
                     late += usize::from(now >= counted_from);
-                    if let Cancelled::Running(Some(stop)) = cancelled {
-                        stop.cancel();
+                    if let Cancelled::Running(Some(cancel)) = cancelled {
+                        cancel.cancel();
                         for (_, (batch, started)) in
-                            running.extract_if(.., |_, (batch, _)| batch.stop.is_cancelled())
+                            running.extract_if(.., |_, (batch, _)| batch.cancel.is_cancelled())
                         {
                             scheduler.stopped(batch.run, batch.entries.len(), now - started);
                         }

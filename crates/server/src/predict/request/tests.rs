@@ -128,7 +128,7 @@ fn wrong_lengths_say_both_lengths() {
     assert_field(
         r#"{"features": [[1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]}"#,
         "features",
-        "has 5 rows, one request may have 3 (--max-batch-size)",
+        "has 5 rows, the maximum is 3 (--max-batch-size)",
     );
 }
 
