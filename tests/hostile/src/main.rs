@@ -59,7 +59,7 @@ Examples:
 struct Cli {
     /// Path of springtide-server
     server: PathBuf,
-    /// Path of the ONNX model, with its rows and their classes beside it in <name>.test.json
+    /// Path of the ONNX model, with its rows and their classes beside it in `<name>.test.json`
     model: PathBuf,
     /// Hostile bodies to send
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
