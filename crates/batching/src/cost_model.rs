@@ -29,7 +29,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::latency_model::{BatchLatency, MIN_OUTLIER_SECONDS, OUTLIER_RATIO};
+use crate::latency_model::{BatchLatency, clamp_outlier};
 
 /// Number of size classes, powers of two. 2⁴⁰ elements of four bytes exceed any memory.
 const SIZES: usize = 40;
@@ -143,7 +143,7 @@ impl Size {
     fn ran(&mut self, elements: f64, took: f64, cpu_time: f64) {
         let bounded = |seconds: f64, usual: f64| match self.seen {
             0 => seconds,
-            _ => seconds.min((usual * OUTLIER_RATIO).max(MIN_OUTLIER_SECONDS)),
+            _ => clamp_outlier(seconds, usual),
         };
         let took = bounded(took, self.worker);
         let cpu_time = bounded(cpu_time, self.cpu);

@@ -44,7 +44,7 @@ pub struct WorkerDied;
 /// dropped, queued requests fail with [`Failure::Gone`].
 pub struct Driver<K: Clone + Eq + Hash, W: Worker> {
     shared: Arc<Shared<K, W>>,
-    alarm: watch::Receiver<Option<Instant>>,
+    wake_at: watch::Receiver<Option<Instant>>,
     ended: mpsc::UnboundedReceiver<Ended>,
     threads: Vec<thread::JoinHandle<()>>,
 }
@@ -69,12 +69,12 @@ where
         let runtime = tokio::runtime::Handle::try_current().map_err(std::io::Error::other)?;
         let workers: Vec<W> = std::iter::once(first).chain(others).collect();
         let count = NonZeroUsize::new(workers.len()).unwrap_or(NonZeroUsize::MIN);
-        let (shared, alarm) = Shared::new(config, count, before, observer);
+        let (shared, wake_at) = Shared::new(config, count, before, observer);
         let (ended_sender, ended) = mpsc::unbounded_channel();
         // Created first: if it is dropped on an error below, it ends the started threads.
         let mut driver = Self {
             shared: Arc::new(shared),
-            alarm,
+            wake_at,
             ended,
             threads: Vec::with_capacity(count.get()),
         };
@@ -104,16 +104,16 @@ where
     pub async fn run(mut self) -> Result<(), WorkerDied> {
         let mut alive = self.threads.len();
         while alive > 0 {
-            let alarm = *self.alarm.borrow_and_update();
-            let rings = async {
-                match alarm {
+            let wake_at = *self.wake_at.borrow_and_update();
+            let timer_expires = async {
+                match wake_at {
                     Some(at) => sleep_until(at.into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = rings => self.shared.ring(alarm),
-                _changed = self.alarm.changed() => {}
+                () = timer_expires => self.shared.on_timer(wake_at),
+                _changed = self.wake_at.changed() => {}
                 ended = self.ended.recv() => match ended {
                     Some(Ended::Well) => alive -= 1,
                     // Other workers may be in long batches, and the process must end now.

@@ -34,14 +34,14 @@ const SETTLED: u32 = 5;
 const DECAY: f64 = 31.0 / 32.0;
 
 /// Ratio of a latency to its estimate, or the reverse, from which on the batch is an outlier.
-pub(crate) const OUTLIER_RATIO: f64 = 4.0;
+const OUTLIER_RATIO: f64 = 4.0;
 
 /// Minimum weight that earlier batches keep after an unexpectedly short one.
 const MIN_DECAY: f64 = 1.0 / 16.0;
 
 /// Minimum latency of an outlier, in seconds. A shorter one may come from a thread that wasn't scheduled at once, and
 /// an estimate of zero could never grow.
-pub(crate) const MIN_OUTLIER_SECONDS: f64 = 0.001;
+const MIN_OUTLIER_SECONDS: f64 = 0.001;
 
 /// Minimum relative deviation of batch sizes that separates the two terms.
 const MIN_DEVIATION: f64 = 0.125;
@@ -100,6 +100,11 @@ enum Model {
     Point { rows: f64, seconds: f64 },
 }
 
+/// Limits the weight of one stalled batch: `seconds`, at most `OUTLIER_RATIO` times the expected time.
+pub(crate) fn clamp_outlier(seconds: f64, expected: f64) -> f64 {
+    seconds.min((expected * OUTLIER_RATIO).max(MIN_OUTLIER_SECONDS))
+}
+
 impl LatencyModel {
     /// Adds the latency of a completed batch.
     pub fn observe(&mut self, batch: BatchLatency) {
@@ -107,7 +112,7 @@ impl LatencyModel {
         if let Some(estimate) = self.estimate() {
             let (least, most) = estimate.of_one(rows);
             if self.batches >= SETTLED {
-                seconds = seconds.min((most * OUTLIER_RATIO).max(MIN_OUTLIER_SECONDS));
+                seconds = clamp_outlier(seconds, most);
             }
             if seconds * OUTLIER_RATIO < least {
                 self.forget((seconds / least).max(MIN_DECAY));

@@ -1,9 +1,9 @@
 //! Pseudo-random numbers for simulations in tests.
 
 /// Deterministic pseudo-random numbers: Knuth's linear congruential generator (MMIX).
-pub(crate) struct Noise(pub(crate) u64);
+pub(crate) struct RandomSequence(pub(crate) u64);
 
-impl Noise {
+impl RandomSequence {
     /// Uniformly distributed between 0 and 1.
     pub(crate) fn next(&mut self) -> f64 {
         self.0 = self

@@ -163,7 +163,9 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
     pub fn close(&mut self) -> Option<CancelHandle> {
         self.flush();
         self.closed = true;
-        self.watch.take().and_then(SentinelState::give_up)
+        self.watch
+            .take()
+            .and_then(SentinelState::into_cancel_handle)
     }
 
     /// Closes, drops queued requests and forgets running batches, because workers are lost.

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::noise::Noise;
+use crate::noise::RandomSequence;
 
 const MAX_ROWS: usize = 32;
 const LIFETIME: Duration = Duration::from_secs(5);
@@ -174,7 +174,7 @@ fn a_batch_that_was_stopped_counts_where_it_ran_longer_than_expected() {
 }
 
 /// A pod with one worker, in virtual time.
-struct World {
+struct SimulatedPod {
     fixed: f64,
     per_row: f64,
     /// Processors that it may have, in periods of 100 ms.
@@ -183,7 +183,7 @@ struct World {
     measured: bool,
 }
 
-impl World {
+impl SimulatedPod {
     const PERIOD: f64 = 0.1;
 
     fn takes(&self, rows: usize) -> f64 {
@@ -221,7 +221,7 @@ impl World {
         let before = if self.measured { &before[..] } else { &[] };
         let mut cost_model = CostModel::new(rows(MAX_ROWS), before);
         let pod = pod(1, self.quota, 0.0);
-        let mut noise = Noise(1);
+        let mut noise = RandomSequence(1);
         let rate = times * self.capacity();
         let (mut offered, mut arrival, mut used) = (0.0, 0.0, (0.0, 0.0));
         let mut waiting = VecDeque::new();
@@ -263,7 +263,7 @@ fn the_load_is_what_arrives_over_what_the_pod_can_do() {
     for (fixed, per_row) in [(0.0001, 0.005), (0.002, 0.002), (0.010, 0.0002)] {
         for quota in [0.2, 0.5, 8.0] {
             for measured in [false, true] {
-                let world = World {
+                let world = SimulatedPod {
                     fixed,
                     per_row,
                     quota,
@@ -282,7 +282,7 @@ fn the_load_is_what_arrives_over_what_the_pod_can_do() {
 #[test]
 fn a_pod_that_is_hardly_busy_does_not_take_itself_for_small() {
     for quota in [0.2, 8.0] {
-        let world = World {
+        let world = SimulatedPod {
             fixed: 0.010,
             per_row: 0.0002,
             quota,

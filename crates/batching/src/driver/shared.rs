@@ -60,7 +60,7 @@ pub(super) struct Shared<K, W: Worker> {
     /// Idle worker threads wait here.
     work: Condvar,
     /// The instant at which to wake one of them.
-    alarm: watch::Sender<Option<Instant>>,
+    wake_at: watch::Sender<Option<Instant>>,
     pub(super) observer: Arc<dyn Observer>,
 }
 
@@ -71,7 +71,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
         before: &[BatchCost],
         observer: Arc<dyn Observer>,
     ) -> (Self, watch::Receiver<Option<Instant>>) {
-        let (alarm, receiver) = watch::channel(None);
+        let (wake_at, receiver) = watch::channel(None);
         let measured: Vec<BatchLatency> = before.iter().map(BatchCost::measured).collect();
         let scheduler = Scheduler::new(config, workers, &measured);
         let mut cost_model = CostModel::new(config.max_rows, before);
@@ -85,7 +85,7 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
                 sleepers: 0,
             }),
             work: Condvar::new(),
-            alarm,
+            wake_at,
             observer,
         };
         (shared, receiver)
@@ -163,9 +163,9 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
                 }
                 Action::Wait(until) => {
                     if until.is_some() {
-                        self.alarm.send_if_modified(|alarm| {
-                            let other = *alarm != until;
-                            *alarm = until;
+                        self.wake_at.send_if_modified(|wake_at| {
+                            let other = *wake_at != until;
+                            *wake_at = until;
                             other
                         });
                     }
@@ -185,14 +185,14 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
     }
 
     /// The instant has come at which a worker asked to be woken.
-    pub(super) fn ring(&self, rung: Option<Instant>) {
+    pub(super) fn on_timer(&self, rung: Option<Instant>) {
         // Another instant may have been set meanwhile.
-        self.alarm.send_if_modified(|alarm| {
-            let rings = *alarm == rung;
-            if rings {
-                *alarm = None;
+        self.wake_at.send_if_modified(|wake_at| {
+            let timer_expires = *wake_at == rung;
+            if timer_expires {
+                *wake_at = None;
             }
-            rings
+            timer_expires
         });
         self.wake_one();
     }

@@ -109,14 +109,14 @@ impl Observer for Counts {
 
 type Doubling = Handle<(), Doubler>;
 
-struct Bench {
+struct Fixture {
     handle: Doubling,
     gate: std_mpsc::Sender<()>,
     counts: Arc<Counts>,
     driver: JoinHandle<Result<(), WorkerDied>>,
 }
 
-impl Bench {
+impl Fixture {
     /// One worker; with a gate it runs a batch for each token.
     fn new(policy: Policy, gated: bool) -> Self {
         let config = Config {
@@ -173,7 +173,7 @@ fn submission(input: i32) -> Submission<(), i32> {
 
 #[tokio::test]
 async fn a_lone_request_is_answered() {
-    let bench = Bench::new(Policy::AT_ONCE, false);
+    let bench = Fixture::new(Policy::AT_ONCE, false);
     let answer = bench.handle.submit(submission(21)).await.unwrap();
     assert_eq!((answer.output, answer.batch_rows), (42, 1));
     bench.handle.close();
@@ -182,7 +182,7 @@ async fn a_lone_request_is_answered() {
 
 #[tokio::test]
 async fn requests_that_queue_up_share_a_batch() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let first = bench.submit(1);
     bench.until_begun(1).await;
     let others = [2, 3, 4].map(|input| bench.submit(input));
@@ -199,7 +199,7 @@ async fn requests_that_queue_up_share_a_batch() {
 
 #[tokio::test]
 async fn a_dropped_request_leaves_the_queue_at_once() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let running = bench.submit(1);
     bench.until_begun(1).await;
     let gone = bench.submit(2);
@@ -221,7 +221,7 @@ async fn a_dropped_request_leaves_the_queue_at_once() {
 
 #[tokio::test]
 async fn only_the_poisoned_request_fails() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let first = bench.submit(0);
     bench.until_begun(1).await;
     let good = [1, 2].map(|input| bench.submit(input));
@@ -322,7 +322,7 @@ async fn the_halves_of_a_failed_batch_run_on_idle_workers() {
 
 #[tokio::test]
 async fn a_running_batch_is_stopped_when_all_of_its_clients_have_gone() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let first = bench.submit(0);
     bench.until_begun(1).await;
     let leaving = [1, ENDLESS].map(|input| bench.submit(input));
@@ -352,7 +352,7 @@ async fn a_running_batch_is_stopped_when_all_of_its_clients_have_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_running_batch_is_stopped_when_the_time_of_all_of_its_clients_is_up() {
-    let bench = Bench::new(Policy::AT_ONCE, false);
+    let bench = Fixture::new(Policy::AT_ONCE, false);
     let endless = bench.submit(ENDLESS);
     bench.until_begun(1).await;
     tokio::time::advance(Duration::from_secs(5)).await;
@@ -366,7 +366,7 @@ async fn a_running_batch_is_stopped_when_the_time_of_all_of_its_clients_is_up() 
 
 #[tokio::test]
 async fn a_batch_with_a_client_left_runs_to_its_end() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let first = bench.submit(0);
     bench.until_begun(1).await;
     let (leaves, stays) = (bench.submit(1), bench.submit(2));
@@ -384,7 +384,7 @@ async fn a_batch_with_a_client_left_runs_to_its_end() {
 
 #[tokio::test]
 async fn what_is_refused_for_overload_has_arrived_too() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let first = bench.submit(0);
     bench.until_begun(1).await;
     let waiting: Vec<_> = (1..=8).map(|input| bench.submit(input)).collect();
@@ -421,7 +421,7 @@ async fn what_is_refused_for_overload_has_arrived_too() {
 
 #[tokio::test]
 async fn an_answer_says_how_long_it_waited_and_ran() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let began = Instant::now();
     let first = bench.submit(1);
     bench.until_begun(1).await;
@@ -439,7 +439,7 @@ async fn an_answer_says_how_long_it_waited_and_ran() {
 
 #[tokio::test(start_paused = true)]
 async fn a_window_ends_by_itself() {
-    let bench = Bench::new(Policy::Window(Duration::from_secs(2)), false);
+    let bench = Fixture::new(Policy::Window(Duration::from_secs(2)), false);
     let request = bench.submit(3);
     bench.until_waiting(1).await;
     tokio::time::advance(Duration::from_millis(1_999)).await;
@@ -455,7 +455,7 @@ async fn a_window_ends_by_itself() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let mut accepted = vec![bench.submit(0)];
     bench.until_begun(1).await;
     accepted.extend((0..8).map(|input| bench.submit(input)));
@@ -478,7 +478,7 @@ async fn a_full_queue_refuses_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_expires_in_a_window_without_running() {
-    let bench = Bench::new(Policy::Window(Duration::from_secs(60)), false);
+    let bench = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
     let began = tokio::time::Instant::now();
     assert_eq!(
         bench.handle.submit(submission(1)).await,
@@ -492,7 +492,7 @@ async fn a_request_expires_in_a_window_without_running() {
 
 #[tokio::test]
 async fn closing_answers_what_was_accepted_and_refuses_the_rest() {
-    let bench = Bench::new(Policy::Window(Duration::from_secs(60)), false);
+    let bench = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
     let accepted = [1, 2, 3].map(|input| bench.submit(input));
     bench.until_waiting(3).await;
     bench.handle.close();
@@ -506,7 +506,7 @@ async fn closing_answers_what_was_accepted_and_refuses_the_rest() {
 
 #[tokio::test]
 async fn a_worker_that_panics_ends_the_driver_and_its_requests() {
-    let bench = Bench::new(Policy::AT_ONCE, false);
+    let bench = Fixture::new(Policy::AT_ONCE, false);
     assert_eq!(
         bench.handle.submit(submission(PANIC)).await,
         Err(Failure::Gone)
@@ -516,7 +516,7 @@ async fn a_worker_that_panics_ends_the_driver_and_its_requests() {
 
 #[tokio::test]
 async fn what_waits_when_a_worker_panics_is_given_up_at_once() {
-    let bench = Bench::new(Policy::AT_ONCE, true);
+    let bench = Fixture::new(Policy::AT_ONCE, true);
     let panics = bench.submit(PANIC);
     bench.until_begun(1).await;
     let waits = bench.submit(1);
@@ -530,7 +530,7 @@ async fn what_waits_when_a_worker_panics_is_given_up_at_once() {
 
 #[tokio::test]
 async fn a_driver_that_is_dropped_gives_up_what_waits() {
-    let bench = Bench::new(Policy::Window(Duration::from_secs(60)), false);
+    let bench = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
     let waits = bench.submit(1);
     bench.until_waiting(1).await;
     bench.driver.abort();
@@ -540,7 +540,7 @@ async fn a_driver_that_is_dropped_gives_up_what_waits() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_concurrent_requests_each_get_their_own_answer() {
-    let bench = Bench::new(Policy::AT_ONCE, false);
+    let bench = Fixture::new(Policy::AT_ONCE, false);
     let mut requests = tokio::task::JoinSet::new();
     for input in 0..2_000 {
         let handle = bench.handle.clone();

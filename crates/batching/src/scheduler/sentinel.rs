@@ -84,7 +84,7 @@ const PRICE: u32 = 100;
 const CREDIT: Duration = Duration::from_secs(PRICE as u64);
 
 /// Maximum time of one check that counts.
-const MOST: Duration = Duration::from_secs(3_600);
+const MAX_CHECK_DURATION: Duration = Duration::from_secs(3_600);
 
 /// Limits the time of checks, as a token bucket does: each second costs [`PRICE`] seconds, and a check may start while
 /// the debt is at most [`CREDIT`].
@@ -107,7 +107,7 @@ impl Budget {
     /// A check of this duration ended.
     fn spend(&mut self, now: Instant, took: Duration) {
         let owed_from = self.paid.map_or(now, |paid| paid.max(now));
-        self.paid = Some(owed_from + took.min(MOST) * PRICE);
+        self.paid = Some(owed_from + took.min(MAX_CHECK_DURATION) * PRICE);
     }
 }
 
@@ -253,7 +253,7 @@ impl<S> SentinelState<S> {
     }
 
     /// The handle of the running check, whose result is no longer needed.
-    pub(super) fn give_up(self) -> Option<CancelHandle> {
+    pub(super) fn into_cancel_handle(self) -> Option<CancelHandle> {
         match self.state {
             State::Running { cancel, .. } => cancel,
             State::Free | State::Pending { .. } => None,

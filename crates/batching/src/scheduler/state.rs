@@ -120,7 +120,9 @@ impl<K: Clone + Eq + Hash, T, S> Scheduler<K, T, S> {
         self.flush();
         self.config.sharing = Sharing::Alone;
         self.queue.part();
-        self.watch.take().and_then(SentinelState::give_up)
+        self.watch
+            .take()
+            .and_then(SentinelState::into_cancel_handle)
     }
 
     /// Updates the overload detector if all workers are busy.

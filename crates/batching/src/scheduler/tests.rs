@@ -28,13 +28,13 @@ fn config(policy: Policy, max_rows: usize, max_queue_rows: usize) -> Config {
 }
 
 /// A machine with its clock, whose payloads are names.
-struct Bench {
+struct Fixture {
     scheduler: Scheduler<char, &'static str>,
     now: Instant,
     running: VecDeque<RunId>,
 }
 
-impl Bench {
+impl Fixture {
     fn new(config: Config, workers: usize) -> Self {
         Self {
             scheduler: Scheduler::new(config, rows(workers), &[]),
@@ -121,7 +121,7 @@ fn names(batch: &[Entry<char, &'static str>]) -> Vec<&'static str> {
 
 #[test]
 fn an_idle_worker_runs_a_lone_request_at_once() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     bench.push('a', 1, "lone");
     assert_eq!(bench.run_names(), ["lone"]);
     assert_eq!(bench.scheduler.waiting_rows(), 0);
@@ -129,7 +129,7 @@ fn an_idle_worker_runs_a_lone_request_at_once() {
 
 #[test]
 fn the_batch_grows_while_the_worker_is_busy() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     bench.push('a', 1, "first");
     bench.run();
     bench.push('a', 1, "second");
@@ -145,7 +145,7 @@ fn the_batch_grows_while_the_worker_is_busy() {
 
 #[test]
 fn every_idle_worker_gets_a_batch() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 2, 1_024), 2);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 2, 1_024), 2);
     for name in ["a", "b", "c", "d", "e"] {
         bench.push('s', 1, name);
     }
@@ -158,7 +158,7 @@ fn every_idle_worker_gets_a_batch() {
 
 #[test]
 fn rows_are_capped_not_requests_and_nobody_overtakes() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 1_024), 1);
     bench.push('a', 3, "three");
     bench.push('a', 2, "two");
     bench.push('a', 1, "would fit beside three");
@@ -169,7 +169,7 @@ fn rows_are_capped_not_requests_and_nobody_overtakes() {
 
 #[test]
 fn a_request_larger_than_a_batch_is_refused() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 1_024), 1);
     assert_eq!(
         bench.try_push('a', 5, "large"),
         Err(Rejection::TooManyRows { rows: 5, max: 4 })
@@ -179,7 +179,7 @@ fn a_request_larger_than_a_batch_is_refused() {
 
 #[test]
 fn the_queue_is_bounded_by_rows() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 6), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 6), 1);
     bench.push('a', 1, "runs");
     bench.run();
     bench.push('a', 4, "four");
@@ -198,7 +198,7 @@ fn the_queue_is_bounded_by_rows() {
 
 #[test]
 fn an_empty_queue_takes_what_one_batch_can_hold() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 8, 2), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 8, 2), 1);
     bench.push('a', 8, "larger than the queue");
     assert_eq!(
         bench.try_push('a', 1, "more"),
@@ -211,7 +211,7 @@ fn an_empty_queue_takes_what_one_batch_can_hold() {
 
 #[test]
 fn signatures_never_share_a_batch_and_the_oldest_goes_first() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     bench.push('x', 1, "x1");
     bench.push('y', 1, "y1");
     bench.push('x', 1, "x2");
@@ -223,7 +223,7 @@ fn signatures_never_share_a_batch_and_the_oldest_goes_first() {
 
 #[test]
 fn a_window_waits_for_its_time() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
     bench.push('a', 1, "first");
     assert_eq!(bench.wait(), Some(milliseconds(50)));
     bench.pass(30);
@@ -235,7 +235,7 @@ fn a_window_waits_for_its_time() {
 
 #[test]
 fn a_window_runs_what_is_full_at_once() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 4, 1_024), 2);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 4, 1_024), 2);
     bench.push('x', 1, "x1");
     bench.push('y', 2, "y1");
     bench.push('y', 2, "y2");
@@ -252,7 +252,7 @@ fn a_window_runs_what_is_full_at_once() {
 
 #[test]
 fn a_window_with_busy_workers_waits_for_them() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
     bench.push('a', 2, "runs");
     bench.run();
     bench.push('a', 2, "full");
@@ -268,7 +268,7 @@ fn a_window_with_busy_workers_waits_for_them() {
 
 #[test]
 fn expired_requests_never_run() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     bench.push('a', 1, "runs");
     bench.run();
     bench.push('a', 2, "expires");
@@ -286,7 +286,7 @@ fn expired_requests_never_run() {
 
 #[test]
 fn a_cancelled_request_leaves_the_queue_once() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     let running = bench.push('a', 1, "runs");
     bench.run();
     let waiting = bench.push('a', 4, "waits");
@@ -303,7 +303,7 @@ fn a_cancelled_request_leaves_the_queue_once() {
 
 #[test]
 fn a_batch_is_to_be_stopped_when_the_last_of_its_clients_leaves() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     let tickets = ["a", "b"].map(|name| bench.push('s', 1, name));
     let cancel = bench.run().cancel;
     assert!(matches!(
@@ -326,7 +326,7 @@ fn a_batch_is_to_be_stopped_when_the_last_of_its_clients_leaves() {
 
 #[test]
 fn who_left_a_batch_does_not_run_again_when_it_fails() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     let tickets = ["a", "gone", "c"].map(|name| bench.push('s', 1, name));
     let batch = bench.run();
     bench.scheduler.cancel(tickets[1]);
@@ -340,7 +340,7 @@ fn who_left_a_batch_does_not_run_again_when_it_fails() {
 
 #[test]
 fn a_failed_batch_is_halved_until_one_is_to_blame() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     for name in ["a", "b", "poison", "d", "e"] {
         bench.push('s', 1, name);
     }
@@ -365,7 +365,7 @@ fn a_failed_batch_is_halved_until_one_is_to_blame() {
     );
 }
 
-impl Bench {
+impl Fixture {
     fn run_and_return_if_poisoned(&mut self) {
         let batch = self.run();
         assert!(names(&batch.entries).contains(&"poison"));
@@ -375,7 +375,7 @@ impl Bench {
 
 #[test]
 fn halves_of_a_failed_batch_do_not_wait_for_a_window() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
     bench.push('a', 1, "a");
     bench.push('a', 1, "b");
     let batch = bench.run();
@@ -385,7 +385,7 @@ fn halves_of_a_failed_batch_do_not_wait_for_a_window() {
 
 #[test]
 fn flushing_ends_the_window_for_those_that_wait_and_those_that_come() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
     bench.push('a', 1, "waits");
     assert!(bench.wait().is_some());
     bench.scheduler.flush();
@@ -397,7 +397,7 @@ fn flushing_ends_the_window_for_those_that_wait_and_those_that_come() {
 
 #[test]
 fn closing_refuses_new_requests_and_runs_the_queue_at_once() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
     bench.push('a', 1, "accepted");
     bench.scheduler.close();
     assert_eq!(bench.try_push('a', 1, "late"), Err(Rejection::Closed));
@@ -409,7 +409,7 @@ fn closing_refuses_new_requests_and_runs_the_queue_at_once() {
 
 #[test]
 fn the_last_deadline_of_all_runs_is_known_while_no_worker_is_idle() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 8), 2);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 8), 2);
     assert_eq!(bench.scheduler.last_deadline(), None);
     bench.push('a', 1, "first");
     bench.run();

@@ -291,9 +291,9 @@ fn given_up_it_ends_the_check_that_runs() {
     let mut scene = Scene::new(sentinel(0, 1));
     assert!(scene.batch(2));
     let running = scene.start();
-    scene.watch.give_up().unwrap().cancel();
+    scene.watch.into_cancel_handle().unwrap().cancel();
     assert!(running.is_cancelled());
     let mut scene = Scene::new(sentinel(0, 1));
     assert!(scene.batch(2));
-    assert!(scene.watch.give_up().is_none(), "none runs");
+    assert!(scene.watch.into_cancel_handle().is_none(), "none runs");
 }

@@ -17,7 +17,7 @@ fn checked() -> Config {
     }
 }
 
-impl Bench {
+impl Fixture {
     /// A batch ends well, and one of its requests is kept where one is to be checked.
     fn succeed(&mut self, batch: Batch<char, &'static str>) -> Outputs<char, &'static str> {
         self.running.retain(|run| *run != batch.run);
@@ -74,7 +74,7 @@ fn alone_each_request_runs_by_itself_whatever_its_rows() {
         max_linger: milliseconds(50),
     };
     for policy in [window, linger, Policy::AT_ONCE] {
-        let mut bench = Bench::new(alone(policy), 1);
+        let mut bench = Fixture::new(alone(policy), 1);
         for (signature, count, name) in [('a', 1, "1"), ('b', 9, "9"), ('a', 4, "4"), ('a', 2, "2")]
         {
             bench.push(signature, count, name);
@@ -88,7 +88,7 @@ fn alone_each_request_runs_by_itself_whatever_its_rows() {
 
 #[test]
 fn alone_the_bound_on_waiting_rows_holds_and_an_empty_queue_takes_any_request() {
-    let mut bench = Bench::new(alone(Policy::AT_ONCE), 1);
+    let mut bench = Fixture::new(alone(Policy::AT_ONCE), 1);
     bench.push('a', 1_000_000, "runs");
     bench.run();
     bench.push('a', usize::MAX, "waits");
@@ -105,7 +105,7 @@ fn alone_the_bound_on_waiting_rows_holds_and_an_empty_queue_takes_any_request() 
 
 #[test]
 fn alone_every_request_that_waits_is_counted_as_a_batch() {
-    let mut bench = Bench::new(alone(Policy::AT_ONCE), 1);
+    let mut bench = Fixture::new(alone(Policy::AT_ONCE), 1);
     for count in [1, 8].repeat(8) {
         // 20 ms, and 10 ms each row.
         bench.measure(count, milliseconds(20 + 10 * count as u64));
@@ -132,7 +132,7 @@ fn alone_every_request_that_waits_is_counted_as_a_batch() {
 
 #[test]
 fn alone_a_request_without_time_for_its_run_goes_and_the_next_one_runs() {
-    let mut bench = Bench::new(alone(Policy::AT_ONCE), 1);
+    let mut bench = Fixture::new(alone(Policy::AT_ONCE), 1);
     bench.push('a', 1, "runs");
     bench.run();
     bench.push('a', 9, "long");
@@ -151,7 +151,7 @@ fn alone_a_request_without_time_for_its_run_goes_and_the_next_one_runs() {
 
 #[test]
 fn from_the_switch_on_what_waits_runs_alone_in_its_order() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 8, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 8, 1_024), 1);
     for (signature, name) in [('a', "a1"), ('b', "b1"), ('a', "a2"), ('b', "b2")] {
         bench.push(signature, 1, name);
     }
@@ -169,7 +169,7 @@ fn from_the_switch_on_what_waits_runs_alone_in_its_order() {
 
 #[test]
 fn a_shared_batch_that_ends_after_the_switch_is_not_given_and_its_requests_run_alone() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 3, 1_024), 2);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 3, 1_024), 2);
     let left = bench.push('a', 1, "left");
     for name in ["a1", "a2"] {
         bench.push('a', 1, name);
@@ -195,7 +195,7 @@ fn a_shared_batch_that_ends_after_the_switch_is_not_given_and_its_requests_run_a
 
 #[test]
 fn a_shared_batch_that_fails_after_the_switch_runs_alone_too() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 1_024), 1);
     for name in ["1", "2", "3", "4"] {
         bench.push('a', 1, name);
     }
@@ -211,7 +211,7 @@ fn a_shared_batch_that_fails_after_the_switch_runs_alone_too() {
 
 #[test]
 fn what_shared_a_batch_of_a_lost_worker_is_not_given_after_the_switch() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 1_024), 1);
     bench.push('a', 1, "1");
     bench.push('a', 1, "2");
     let shared = bench.run();
@@ -223,7 +223,7 @@ fn what_shared_a_batch_of_a_lost_worker_is_not_given_after_the_switch() {
 
 #[test]
 fn a_check_runs_while_nothing_waits_and_makes_way_for_a_request() {
-    let mut bench = Bench::new(checked(), 1);
+    let mut bench = Fixture::new(checked(), 1);
     bench.share();
     bench.push('a', 1, "comes before it");
     bench.run();
@@ -255,7 +255,7 @@ fn a_check_runs_while_nothing_waits_and_makes_way_for_a_request() {
 
 #[test]
 fn an_overdue_check_goes_before_what_waits_and_keeps_one_worker() {
-    let mut bench = Bench::new(checked(), 2);
+    let mut bench = Fixture::new(checked(), 2);
     bench.share();
     bench.push('a', 4, "busy");
     bench.push('b', 4, "busy");
@@ -283,7 +283,7 @@ fn an_overdue_check_goes_before_what_waits_and_keeps_one_worker() {
 
 #[test]
 fn an_idle_worker_wakes_for_a_check_that_becomes_overdue() {
-    let mut bench = Bench::new(
+    let mut bench = Fixture::new(
         Config {
             policy: Policy::Window(milliseconds(60_000)),
             ..checked()
@@ -304,7 +304,7 @@ fn an_idle_worker_wakes_for_a_check_that_becomes_overdue() {
 
 #[test]
 fn a_difference_parts_requests_at_once_and_is_told_once() {
-    let mut bench = Bench::new(checked(), 2);
+    let mut bench = Fixture::new(checked(), 2);
     bench.share();
     let check_task = bench.check();
     bench.push('a', 1, "1");
@@ -330,7 +330,7 @@ fn a_difference_parts_requests_at_once_and_is_told_once() {
 #[test]
 fn what_a_check_finds_after_the_switch_or_the_close_is_of_no_use() {
     for close in [false, true] {
-        let mut bench = Bench::new(checked(), 1);
+        let mut bench = Fixture::new(checked(), 1);
         bench.share();
         let check_task = bench.check();
         let cancel = if close {
@@ -350,7 +350,7 @@ fn what_a_check_finds_after_the_switch_or_the_close_is_of_no_use() {
 
 #[test]
 fn a_closed_queue_is_finished_when_its_overdue_check_has_ended() {
-    let mut bench = Bench::new(checked(), 1);
+    let mut bench = Fixture::new(checked(), 1);
     bench.share();
     bench.pass(1_000);
     let check_task = bench.check();
@@ -362,7 +362,7 @@ fn a_closed_queue_is_finished_when_its_overdue_check_has_ended() {
 
 #[test]
 fn a_kept_request_is_forgotten_at_the_close() {
-    let mut bench = Bench::new(checked(), 1);
+    let mut bench = Fixture::new(checked(), 1);
     bench.share();
     assert!(bench.scheduler.close().is_none());
     assert!(matches!(bench.scheduler.poll(bench.now), Action::Finished));
@@ -371,7 +371,7 @@ fn a_kept_request_is_forgotten_at_the_close() {
 #[test]
 fn nothing_is_kept_where_nothing_is_checked_or_shared() {
     for sharing in [Sharing::Unchecked, Sharing::Alone] {
-        let mut bench = Bench::new(
+        let mut bench = Fixture::new(
             Config {
                 sharing,
                 ..checked()

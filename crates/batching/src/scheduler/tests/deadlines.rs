@@ -12,7 +12,7 @@ fn takes(rows: usize) -> Duration {
 }
 
 /// A machine that knows what its batches take, with batches that take just that.
-struct World {
+struct SimulatedPod {
     scheduler: Scheduler<u8, usize>,
     now: Instant,
     /// When it had learnt what batches take.
@@ -23,7 +23,7 @@ struct World {
     given_up: Vec<Option<Instant>>,
 }
 
-impl World {
+impl SimulatedPod {
     fn new(max_rows: usize, max_queue_rows: usize, workers: usize) -> Self {
         Self::of(config(Policy::AT_ONCE, max_rows, max_queue_rows), workers)
     }
@@ -127,7 +127,7 @@ fn assert_about(actual: Duration, expected: Duration) {
 
 #[test]
 fn a_request_that_would_be_answered_too_late_is_refused_at_once() {
-    let mut world = World::new(10, 1_000, 1);
+    let mut world = SimulatedPod::new(10, 1_000, 1);
     world.push(0, 10, 60_000).unwrap();
     for _batch in 0..9 {
         world.push(0, 10, 60_000).unwrap();
@@ -146,10 +146,10 @@ const OBJECTIVE: Objective = Objective {
     overload_after: milliseconds(2_000),
 };
 
-fn under(objective: Objective) -> World {
+fn under(objective: Objective) -> SimulatedPod {
     let objective = Some(objective);
     let config = config(Policy::AT_ONCE, 10, 100_000);
-    World::of(
+    SimulatedPod::of(
         Config {
             objective,
             ..config
@@ -159,7 +159,7 @@ fn under(objective: Objective) -> World {
 }
 
 /// One worker, with eleven batches for it, of 20 ms each, that nobody minds to wait for.
-fn with_a_long_queue() -> World {
+fn with_a_long_queue() -> SimulatedPod {
     let mut world = under(OBJECTIVE);
     for _batch in 0..11 {
         world.push(0, 10, 60_000).unwrap();
@@ -243,7 +243,7 @@ fn however_short_the_objective_what_runs_at_once_or_next_is_taken() {
 
 #[test]
 fn workers_share_the_wait() {
-    let mut world = World::new(10, 1_000, 2);
+    let mut world = SimulatedPod::new(10, 1_000, 2);
     for _batch in 0..10 {
         world.push(0, 10, 60_000).unwrap();
     }
@@ -254,7 +254,7 @@ fn workers_share_the_wait() {
 
 #[test]
 fn a_full_queue_says_when_half_of_it_is_done() {
-    let mut world = World::new(10, 100, 1);
+    let mut world = SimulatedPod::new(10, 100, 1);
     for _batch in 0..11 {
         world.push(0, 10, 60_000).unwrap();
     }
@@ -270,7 +270,7 @@ fn a_full_queue_says_when_half_of_it_is_done() {
 
 #[test]
 fn before_anything_is_measured_only_the_rows_are_bounded() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 6), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 6), 1);
     bench.push('a', 1, "runs");
     bench.run();
     bench.push('a', 4, "waits");
@@ -289,7 +289,7 @@ fn before_anything_is_measured_only_the_rows_are_bounded() {
 
 #[test]
 fn an_idle_worker_runs_even_what_is_said_to_take_too_long() {
-    let mut world = World::new(10, 100, 1);
+    let mut world = SimulatedPod::new(10, 100, 1);
     let id = world.push(0, 5, 3).unwrap();
     world.pass(takes(5));
     assert!(
@@ -300,7 +300,7 @@ fn an_idle_worker_runs_even_what_is_said_to_take_too_long() {
 
 #[test]
 fn a_request_that_got_too_late_for_its_run_is_dropped_before_it() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 10, 100), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
     bench.push('a', 1, "runs");
     let blocker = bench.run();
     let deadline = bench.now + milliseconds(30);
@@ -324,7 +324,7 @@ fn a_request_that_got_too_late_for_its_run_is_dropped_before_it() {
 
 #[test]
 fn a_batch_is_smaller_rather_than_late_where_nothing_is_left_behind() {
-    let mut world = World::new(10, 100, 1);
+    let mut world = SimulatedPod::new(10, 100, 1);
     world.push(0, 10, 60_000).unwrap();
     let short = world.push(0, 1, 55).unwrap();
     let long = world.push(0, 8, 60_000).unwrap();
@@ -343,7 +343,7 @@ fn a_batch_is_smaller_rather_than_late_where_nothing_is_left_behind() {
 
 #[test]
 fn with_more_behind_it_a_batch_is_full_rather_than_small_for_a_request_that_is_late() {
-    let mut world = World::new(10, 100, 1);
+    let mut world = SimulatedPod::new(10, 100, 1);
     world.push(0, 1, 60_000).unwrap();
     world.pass(milliseconds(2));
     let short = world.push(0, 1, 28).unwrap();
@@ -357,7 +357,7 @@ fn with_more_behind_it_a_batch_is_full_rather_than_small_for_a_request_that_is_l
 
 #[test]
 fn a_batch_takes_at_most_half_of_the_time_that_its_requests_had() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 10, 100), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
     bench.push('a', 1, "runs");
     let blocker = bench.run();
     // Nothing is known yet.
@@ -373,9 +373,9 @@ fn a_batch_takes_at_most_half_of_the_time_that_its_requests_had() {
 
 #[test]
 fn one_slow_first_batch_drops_nobody() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 4, 1_000), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 1_000), 1);
     let lifetime = milliseconds(12_000);
-    let push = |bench: &mut Bench| {
+    let push = |bench: &mut Fixture| {
         let deadline = bench.now + lifetime;
         bench.scheduler.push(bench.now, 'a', rows(1), deadline, "")
     };
@@ -402,7 +402,7 @@ fn one_slow_first_batch_drops_nobody() {
 
 #[test]
 fn too_high_an_estimate_does_not_refuse_for_ever() {
-    let mut bench = Bench::new(config(Policy::AT_ONCE, 10, 100), 1);
+    let mut bench = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
     for _batch in 0..50 {
         bench.measure(1, milliseconds(100_000));
     }
@@ -429,7 +429,7 @@ proptest! {
         events in vec((0_u8..2, 1_usize..8, 5_u64..200, 0_u64..12), 1..120),
     ) {
         let (max_rows, slack) = (8, Duration::from_micros(10));
-        let mut world = World::new(max_rows, 60, workers);
+        let mut world = SimulatedPod::new(max_rows, 60, workers);
         let mut pushed = Vec::new();
         for (signature, count, lifetime, pause) in events {
             let deadline = world.now + milliseconds(lifetime);

@@ -28,7 +28,7 @@ fn hundreds_of_signatures_run_in_the_order_of_their_oldest_requests() {
 
 #[test]
 fn a_signature_that_has_left_comes_back_as_new() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
     for name in ["a", "b"] {
         let ticket = bench.push('x', 1, name);
         bench.scheduler.cancel(ticket);
@@ -44,7 +44,7 @@ fn a_signature_that_has_left_comes_back_as_new() {
 
 #[test]
 fn a_full_batch_of_a_late_signature_does_not_go_before_a_window_that_has_ended() {
-    let mut bench = Bench::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
     bench.push('x', 1, "x1");
     bench.pass(50);
     bench.push('y', 2, "full");

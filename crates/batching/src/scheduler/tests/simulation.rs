@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 
 use super::*;
-use crate::noise::Noise;
+use crate::noise::RandomSequence;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Traffic {
@@ -122,7 +122,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
     };
     let mut scheduler: Scheduler<_, _> =
         Scheduler::new(config, rows(scene.workers), &scene.measured());
-    let mut noise = Noise(1);
+    let mut noise = RandomSequence(1);
     let began = Instant::now();
     let counted_from = began + Duration::from_secs(scene.counted.start);
     let mut events = BinaryHeap::new();
