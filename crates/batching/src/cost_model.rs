@@ -19,8 +19,10 @@
 //!
 //! Costs are averaged by batch size, in powers of two, and a line is fitted through the sizes. At low load all batches
 //! are small. If the costs of large batches decayed, as in [`crate::latency_model`], a lightly loaded pod would
-//! underestimate its capacity: it would forget what full batches save. That is why there are two models: this one
-//! never forgets a size, the other follows the latest batches.
+//! underestimate its capacity: it would forget what full batches save.
+//!
+//! That is why there are two models. With decay this one fails its test of a lightly loaded pod. Without decay the
+//! latency model fails its test of a computer that becomes slow, and one of the scheduler's overload tests.
 //!
 //! A line through small sizes says little about large ones, so warm-up runs of a full batch are valuable. Without
 //! them, and with one size only, the whole time of a batch counts as its elements'. That overestimates the cost until

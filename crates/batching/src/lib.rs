@@ -45,7 +45,7 @@ pub mod driver;
 pub mod latency_model;
 pub mod linger;
 #[cfg(test)]
-mod noise;
+mod random;
 pub mod scheduler;
 
 pub use cancel::CancelHandle;

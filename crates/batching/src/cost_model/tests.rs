@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
-use crate::noise::RandomSequence;
+use crate::random::RandomSequence;
 
 const MAX_ROWS: usize = 32;
 const LIFETIME: Duration = Duration::from_secs(5);

@@ -84,7 +84,7 @@ const PRICE: u32 = 100;
 const CREDIT: Duration = Duration::from_secs(PRICE as u64);
 
 /// Maximum time of one check that counts.
-const MAX_CHECK_DURATION: Duration = Duration::from_secs(3_600);
+const MAX_CHARGED_DURATION: Duration = Duration::from_secs(3_600);
 
 /// Limits the time of checks, as a token bucket does: each second costs [`PRICE`] seconds, and a check may start while
 /// the debt is at most [`CREDIT`].
@@ -107,7 +107,7 @@ impl Budget {
     /// A check of this duration ended.
     fn spend(&mut self, now: Instant, took: Duration) {
         let owed_from = self.paid.map_or(now, |paid| paid.max(now));
-        self.paid = Some(owed_from + took.min(MAX_CHECK_DURATION) * PRICE);
+        self.paid = Some(owed_from + took.min(MAX_CHARGED_DURATION) * PRICE);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 
 use super::*;
-use crate::noise::RandomSequence;
+use crate::random::RandomSequence;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Traffic {
