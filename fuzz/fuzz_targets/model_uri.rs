@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use springtide_server::fetch::location::{Sha256, Source};
+use springtide_contract::sha256::Sha256;
+use springtide_server::fetch::location::Source;
 
 fuzz_target!(|text: &str| {
     if let Ok(source) = text.parse::<Source>() {
@@ -17,6 +18,6 @@ fuzz_target!(|text: &str| {
         }
     }
     if let Ok(sha256) = text.parse::<Sha256>() {
-        assert_eq!(sha256.to_string(), text.to_lowercase());
+        assert_eq!(sha256.to_string(), text);
     }
 });

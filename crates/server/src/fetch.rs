@@ -48,7 +48,7 @@ pub enum FetchError {
     #[error(transparent)]
     Uri(#[from] InvalidUri),
     /// The checksum is invalid.
-    #[error("--sha256 {0}")]
+    #[error("--sha256 must be 64 hexadecimal digits")]
     Sha256(#[from] InvalidSha256),
     /// Without a checksum, the network path to a web server could replace the model.
     #[error("--sha256 is required for https and http: without it the model can't be verified")]
