@@ -45,7 +45,7 @@ const MAX_REMEMBERED: usize = 64;
 const MAX_ASKING: usize = 4;
 
 /// Timeout of a request to the API server.
-const LIMIT: Duration = Duration::from_secs(5);
+const API_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the metrics are not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +67,11 @@ impl IntoResponse for Denied {
             ),
             Self::Forbidden => (
                 StatusCode::FORBIDDEN,
-                "this account may not get /metrics: bind it to the ClusterRole that the operator's chart makes for readers of its metrics\n",
+                "this account may not get /metrics: bind it to the ClusterRole for readers of metrics in the operator's chart\n",
             ),
             Self::Unknown => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the API server can't be asked about this token now, try again: the operator's log says why\n",
+                "the API server can't check this token now: try again, and see the operator's log\n",
             ),
         };
         let mut response = (status, text).into_response();
@@ -116,18 +116,21 @@ impl Access {
         }
         let _permit = self.asking.try_acquire().map_err(|_| Denied::Unknown)?;
         let asked = Instant::now();
-        match timeout(LIMIT, self.ask(token)).await {
+        match timeout(API_TIMEOUT, self.ask(token)).await {
             Ok(Ok(verdict)) => {
                 verdict?;
                 self.remember(|remembered| remembered.keep(digest, asked));
                 Ok(())
             }
             Ok(Err(error)) => {
-                warn!(error = brief(&error), "who may read the metrics");
+                warn!(
+                    error = brief(&error),
+                    "authentication of a reader of the metrics"
+                );
                 Err(Denied::Unknown)
             }
             Err(_) => {
-                warn!("who may read the metrics: no answer in time");
+                warn!("authentication of a reader of the metrics: timeout");
                 Err(Denied::Unknown)
             }
         }

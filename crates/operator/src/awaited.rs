@@ -17,7 +17,7 @@ use tracing::{debug, info};
 use crate::error::brief;
 
 /// Timeout of each call.
-const LIMIT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The metadata of a ConfigMap. None if there is no name, no ConfigMap, or no permission.
 pub(crate) async fn config_map(
@@ -27,7 +27,7 @@ pub(crate) async fn config_map(
 ) -> Option<ObjectMeta> {
     let name = name?;
     let api = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-    match timeout(LIMIT, api.get_metadata_opt(name)).await {
+    match timeout(CALL_TIMEOUT, api.get_metadata_opt(name)).await {
         Ok(Ok(found)) => found.map(|found| found.metadata),
         Ok(Err(error)) => {
             debug!(namespace, name, error = brief(&error), "a ConfigMap");
@@ -48,11 +48,11 @@ pub(crate) async fn replace(client: &Client, namespace: &str, pods: &[PodToRepla
             uid: Some(uid.clone()),
             resource_version: None,
         });
-        match timeout(LIMIT, api.delete(name, &parameters)).await {
+        match timeout(CALL_TIMEOUT, api.delete(name, &parameters)).await {
             Ok(Ok(_)) => info!(
                 namespace,
                 pod = name,
-                "made anew: the ConfigMap that it waited for has come"
+                "pod replaced: the ConfigMap that it waited for exists"
             ),
             Ok(Err(error)) => debug!(namespace, pod = name, error = brief(&error), "deleting"),
             Err(_) => debug!(namespace, pod = name, "deleting: no answer in time"),

@@ -10,10 +10,10 @@ use std::{
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 /// Delay after the first failure.
-const FIRST: Duration = Duration::from_millis(500);
+const MIN_DELAY: Duration = Duration::from_millis(500);
 
 /// Maximum delay: the end of a fault is noticed within this time.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// The backoffs of all objects that are to be retried.
 #[derive(Debug)]
@@ -39,13 +39,13 @@ impl<K: Hash + Eq> Backoffs<K> {
             .unwrap_or_else(PoisonError::into_inner);
         let waits = by_object.entry(object).or_insert_with(|| {
             ExponentialBuilder::default()
-                .with_min_delay(FIRST)
-                .with_max_delay(LONGEST / 2)
+                .with_min_delay(MIN_DELAY)
+                .with_max_delay(MAX_DELAY / 2)
                 .without_max_times()
                 .with_jitter()
                 .build()
         });
-        waits.next().unwrap_or(LONGEST)
+        waits.next().unwrap_or(MAX_DELAY)
     }
 
     /// Resets the backoff of an object that succeeded, is gone, or isn't retried.
@@ -65,11 +65,14 @@ mod tests {
     fn waits_grow_up_to_the_bound_each_object_for_itself() {
         let backoffs = Backoffs::default();
         let waits: Vec<Duration> = (0..20).map(|_| backoffs.failed("a")).collect();
-        assert!(waits[0] >= FIRST && waits[0] <= 2 * FIRST, "{waits:?}");
-        assert!(waits.iter().all(|wait| *wait <= LONGEST), "{waits:?}");
-        assert!(waits[19] >= LONGEST / 2, "{waits:?}");
-        assert!(backoffs.failed("b") <= 2 * FIRST);
+        assert!(
+            waits[0] >= MIN_DELAY && waits[0] <= 2 * MIN_DELAY,
+            "{waits:?}"
+        );
+        assert!(waits.iter().all(|wait| *wait <= MAX_DELAY), "{waits:?}");
+        assert!(waits[19] >= MAX_DELAY / 2, "{waits:?}");
+        assert!(backoffs.failed("b") <= 2 * MIN_DELAY);
         backoffs.forget(&"a");
-        assert!(backoffs.failed("a") <= 2 * FIRST);
+        assert!(backoffs.failed("a") <= 2 * MIN_DELAY);
     }
 }

@@ -32,7 +32,7 @@ pub const DEFAULT_CLASS: &str = "springtide";
 const MAX_CLASS_LENGTH: usize = 40;
 
 /// Maximum time for which a start waits for the claims of other operators.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Name of a class of operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,13 +104,13 @@ struct Shared {
     class: OperatorClass,
     /// Name of this operator in its claims.
     me: String,
-    known: RwLock<ClusterCapabilities>,
+    known: RwLock<KnownClaims>,
     /// Whether enough claims are known to act.
     complete: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
-struct ClusterCapabilities {
+struct KnownClaims {
     /// Claims by the namespace and the name of their leases.
     claims: HashMap<(String, String), Claim>,
     /// Lists and leases that have not been read yet.
@@ -153,10 +153,10 @@ impl Claims {
     /// Waits until the claims of other operators are known, up to a maximum time.
     pub async fn known(&self) {
         let mut complete = self.0.complete.subscribe();
-        let _late = timeout(PATIENCE, complete.wait_for(|complete| *complete)).await;
+        let _late = timeout(MAX_WAIT, complete.wait_for(|complete| *complete)).await;
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut ClusterCapabilities) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut KnownClaims) -> T) -> T {
         let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut known);
         self.0.complete.send_replace(known.outstanding == 0);

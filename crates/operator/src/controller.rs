@@ -33,17 +33,17 @@ use crate::{
 const RESYNC: Duration = Duration::from_secs(600);
 
 /// Interval of reconciles while a deletion must complete first, in case its event is missed.
-const WAIT: Duration = Duration::from_secs(5);
+const DELETION_RECHECK: Duration = Duration::from_secs(5);
 
 /// Interval of reconciles while a component is missing, in case it appears and disappears between two refreshes of the
 /// capabilities, or while another owner's autoscaler must go.
 const RECHECK: Duration = Duration::from_secs(30);
 
 /// Timeout of one reconcile.
-const LIMIT: Duration = Duration::from_secs(60);
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Maximum time of reconciles after the shutdown begins: less than the termination grace period of a pod, 30 seconds.
-const DRAIN: Duration = Duration::from_secs(20);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// State that the reconciles of one run share.
 struct Shared {
@@ -115,7 +115,7 @@ pub async fn run(
     };
     let overdue = async {
         begun(shutdown).await;
-        sleep(DRAIN).await;
+        sleep(DRAIN_TIMEOUT).await;
     };
     let passes = async {
         reconciles.await;
@@ -124,7 +124,7 @@ pub async fn run(
     tokio::select! {
         () = passes => {}
         () = syncing => {}
-        () = overdue => warn!(?DRAIN, "reconciles were given up"),
+        () = overdue => warn!(DRAIN = ?DRAIN_TIMEOUT, "active reconciles were aborted"),
     }
     monitor.abort();
     watching.abort();
@@ -141,9 +141,9 @@ async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Er
     let namespace = object.namespace.as_deref().unwrap_or_default();
     let _going_on = shared.context.begin_reconcile();
     let reconcile = Box::pin(reconcile(&shared.context, namespace, &object.name));
-    let result = timeout(LIMIT, reconcile)
+    let result = timeout(RECONCILE_TIMEOUT, reconcile)
         .await
-        .unwrap_or(Err(Error::Timeout(LIMIT)));
+        .unwrap_or(Err(Error::Timeout(RECONCILE_TIMEOUT)));
     let metrics = shared.context.metrics();
     match result {
         Ok(reconciled) => {
@@ -169,7 +169,7 @@ async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Er
 fn after(reconciled: Reconciled, now: Timestamp) -> Action {
     let latest = match reconciled.outcome {
         ReconcileOutcome::Settled => RESYNC,
-        ReconcileOutcome::Waiting => WAIT,
+        ReconcileOutcome::Waiting => DELETION_RECHECK,
         ReconcileOutcome::Incomplete => RECHECK,
         ReconcileOutcome::Gone => return Action::await_change(),
     };
@@ -257,7 +257,7 @@ mod tests {
         );
         assert_eq!(
             action(ReconcileOutcome::Waiting, Some(90)),
-            Action::requeue(WAIT)
+            Action::requeue(DELETION_RECHECK)
         );
         assert_eq!(
             action(ReconcileOutcome::Incomplete, None),

@@ -15,7 +15,7 @@ use crate::error::brief;
 const MAX_EVENTS: u32 = 50;
 
 /// Timeout of the call.
-const LIMIT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The events of the pod with a UID. Empty if there is no UID, or if they can't be read.
 pub(crate) async fn pod_events(client: &Client, namespace: &str, uid: Option<&str>) -> Vec<Event> {
@@ -24,7 +24,7 @@ pub(crate) async fn pod_events(client: &Client, namespace: &str, uid: Option<&st
         .fields(&format!("involvedObject.uid={uid}"))
         .limit(MAX_EVENTS);
     let api = Api::<Event>::namespaced(client.clone(), namespace);
-    match timeout(LIMIT, api.list(&of_the_pod)).await {
+    match timeout(CALL_TIMEOUT, api.list(&of_the_pod)).await {
         Ok(Ok(events)) => events.items,
         Ok(Err(error)) => {
             debug!(namespace, error = brief(&error), "events of a pod");

@@ -22,13 +22,13 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 /// Timeout of a connection. In a cluster it takes a few milliseconds, unless a `NetworkPolicy` blocks it.
-const CONNECT_LIMIT: Duration = Duration::from_millis(250);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Time for which an unreachable pod isn't queried again: reconciles are frequent, and their concurrency is limited.
-const LEFT_ALONE: Duration = Duration::from_secs(60);
+const UNREACHABLE_FOR: Duration = Duration::from_secs(60);
 
 /// Timeout of a query.
-const LIMIT: Duration = Duration::from_secs(1);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum bytes of the header, and of the body: a pod serves one model, in one or two versions.
 const MAX_BYTES: usize = 64 * 1024;
@@ -60,7 +60,7 @@ impl HttpPodStatusClient {
     /// Creates a client without connections.
     #[must_use]
     pub fn new() -> Self {
-        Self::within(CONNECT_LIMIT, LIMIT)
+        Self::within(CONNECT_TIMEOUT, QUERY_TIMEOUT)
     }
 
     fn within(connect_limit: Duration, limit: Duration) -> Self {
@@ -82,7 +82,7 @@ impl HttpPodStatusClient {
             .out_of_reach
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        tried.retain(|_, tried| tried.elapsed() < LEFT_ALONE);
+        tried.retain(|_, tried| tried.elapsed() < UNREACHABLE_FOR);
         tried
     }
 

@@ -135,7 +135,7 @@ pub(crate) fn explained(live: &ObjectMeta) -> Failure {
     Failure {
         reason: WRITES_UNDONE.to_owned(),
         message: format!(
-            "what the operator writes is undone again and again, last by {by}. The object is left as it is, and tried again every 5 minutes: keep the other one from changing it, or set the same in the ModelService."
+            "another client reverts what the operator applies, last by {by}. The operator leaves the object unchanged and tries again every 5 minutes. Prevent the other client's change, or set the same value in the ModelService."
         ),
     }
 }

@@ -61,7 +61,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 const PAGE: u32 = 25;
 
 /// Maximum time for which reconciles wait for the first lists. Then they read missing kinds from the API server.
-const PATIENCE: Duration = Duration::from_secs(30);
+const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The watches.
 pub(crate) struct Watches {
@@ -94,7 +94,7 @@ pub(crate) fn watches(
     }));
     let caches = caches.clone();
     let ready = async move {
-        if timeout(PATIENCE, caches.listed()).await.is_err() {
+        if timeout(MAX_WAIT, caches.listed()).await.is_err() {
             warn!("a watch has listed nothing yet");
         }
     };

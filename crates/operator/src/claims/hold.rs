@@ -114,7 +114,7 @@ async fn watch(client: &Client, claims: &Claims) {
             }
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) if is_first => {
-                warn!(%error, "other operators' claims can't be watched: two that watch the same namespaces would undo each other's work");
+                warn!(%error, "the claims of other operators can't be watched: two operators with the same namespaces would revert each other's writes");
             }
             Err(error) => debug!(%error, "claims"),
         }

@@ -180,8 +180,11 @@ impl Candidate {
         let replaced = self.api.replace(&self.election.name, &parameters, &lease);
         match timeout(self.election.retry_period, replaced).await {
             Ok(Ok(_)) => info!(lease = self.election.name, "released"),
-            Ok(Err(error)) => warn!(error = brief(&error), "the lease is left to run out"),
-            Err(_) => warn!("the lease is left to run out: no answer in time"),
+            Ok(Err(error)) => warn!(
+                error = brief(&error),
+                "the lease was not released and will expire"
+            ),
+            Err(_) => warn!("the lease was not released and will expire: timeout"),
         }
     }
 

@@ -149,7 +149,7 @@ async fn a_pod_that_cannot_be_connected_to_is_left_alone_for_a_while() {
     assert!(connected.is_none(), "it is not tried again");
 
     tokio::time::pause();
-    tokio::time::advance(LEFT_ALONE).await;
+    tokio::time::advance(UNREACHABLE_FOR).await;
     tokio::time::resume();
     let body = serde_json::to_vec(&status()).unwrap();
     let request = serve(listener, answer("200 OK", &body));
@@ -162,9 +162,9 @@ async fn a_pod_that_never_answers_is_given_up() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let begun = tokio::time::Instant::now();
-    let pod_status = HttpPodStatusClient::within(2 * LIMIT, LIMIT);
+    let pod_status = HttpPodStatusClient::within(2 * QUERY_TIMEOUT, QUERY_TIMEOUT);
     assert_eq!(pod_status.ask(address).await, StatusReply::Unreachable);
-    assert_eq!(begun.elapsed(), LIMIT);
+    assert_eq!(begun.elapsed(), QUERY_TIMEOUT);
 }
 
 /// A pod that answers once all of them have been asked.

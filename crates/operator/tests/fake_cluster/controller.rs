@@ -433,7 +433,7 @@ async fn a_new_model_service_costs_seven_calls_at_most() {
         sleep(Duration::from_secs(5)).await;
         let mut calls = calls(&world);
         if engine == "KEDA" {
-            // ObjectCache of this API server are months old: one that KEDA hasn't looked at is an event, too.
+            // Objects of this API server are months old: one that KEDA hasn't processed is an event, too.
             assert!(
                 calls
                     .pop()
