@@ -21,5 +21,6 @@ pub mod metrics;
 pub mod names;
 pub mod paths;
 pub mod sha256;
+pub mod task;
 pub mod termination;
 pub mod text;

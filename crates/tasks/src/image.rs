@@ -1,0 +1,1 @@
+//! Image models: decoding, resizing and normalization, and the reading of their outputs.

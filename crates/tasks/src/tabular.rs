@@ -1,0 +1,1 @@
+//! Tabular models: rows of named columns, or of features.

@@ -1,0 +1,1 @@
+//! Text models: tokenizers, and the reading of their outputs.
