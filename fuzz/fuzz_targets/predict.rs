@@ -1,28 +1,48 @@
-//! The body of a request to /predict.
+//! The body of a request to /predict: features, rows and columns.
 
 #![no_main]
 
 use std::num::NonZeroUsize;
+use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use springtide_inference::DataView;
-use springtide_server::predict::request::{PredictLimits, parse};
+use springtide_inference::{Dimension, ElementType, Port, Signature};
+use springtide_tasks::tabular::Table;
+use springtide_tasks::tabular::request::{Protocol, parse};
 
-const LIMITS: PredictLimits = PredictLimits {
-    features: NonZeroUsize::new(3).unwrap(),
-    max_rows: NonZeroUsize::new(4).unwrap(),
-};
+const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
+/// A model with one input, and one with columns of several types.
+static TABLES: LazyLock<[Table; 2]> = LazyLock::new(|| {
+    let column = |name: &str, element, width| {
+        Port::tensor(name, element, [Dimension::Any, Dimension::Fixed(width)])
+    };
+    let features = vec![column("x", ElementType::F32, 3)];
+    let columns = vec![
+        column("a", ElementType::F64, 1),
+        column("b", ElementType::I8, 2),
+        column("c", ElementType::String, 1),
+        column("d", ElementType::Bool, 1),
+    ];
+    [features, columns].map(|inputs| {
+        let outputs = vec![];
+        Table::new(&Signature { inputs, outputs }, &[]).unwrap()
+    })
+});
 
 fuzz_target!(|body: &[u8]| {
-    let Ok(request) = parse(body, LIMITS) else {
-        return;
-    };
-    let rows = request.rows;
-    assert!(rows <= LIMITS.max_rows);
-    let features = request.features.view();
-    assert_eq!(features.shape(), [rows.get(), LIMITS.features.get()]);
-    let DataView::F32(numbers) = features.data() else {
-        panic!("features are float32");
-    };
-    assert!(numbers.iter().all(|number| number.is_finite()));
+    for table in &*TABLES {
+        for protocol in [Protocol::Predict, Protocol::V1] {
+            let Ok(request) = parse(body, table, MAX_ROWS, protocol) else {
+                continue;
+            };
+            assert!(request.rows <= MAX_ROWS);
+            assert!(
+                request
+                    .inputs
+                    .iter()
+                    .all(|input| input.rows() == request.rows.get())
+            );
+        }
+    }
 });

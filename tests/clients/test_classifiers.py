@@ -64,11 +64,14 @@ def test_predict_reads_lists_of_maps(models: Path, in_process, model: str):
         assert abs(answer["confidence"] - confidence) < TOLERANCE
 
 
-def test_predict_says_where_other_models_answer(models: Path):
+def test_predict_gives_a_regressors_numbers(models: Path, in_process):
+    expected = in_process("regressor", features=ROWS)["variable"][:, 0]
     with Server("--model-path", models / "regressor" / "1" / "model.onnx", "--model-name", "widths") as server:
-        response = server.post("/predict", {"features": ROWS[0, :4].tolist()})
-        assert response.status == 422
-        assert "/v2/models/<name>/infer" in response.json()["error"]["message"]
+        answer = server.post("/predict", {"features": ROWS.tolist()}).json()
+        np.testing.assert_allclose(answer["prediction"], expected, atol=TOLERANCE)
+        assert answer["confidence"] == [None] * len(ROWS)
+        answer = server.post("/v1/models/widths:predict", {"instances": ROWS.tolist()}).json()
+        np.testing.assert_allclose(answer["predictions"], expected, atol=TOLERANCE)
 
 
 def test_regressor(protocol: Protocol, in_process):

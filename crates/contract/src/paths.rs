@@ -2,6 +2,8 @@
 
 /// Prediction endpoint.
 pub const PREDICT: &str = "/predict";
+/// Prediction endpoint of a model by its name.
+pub const PREDICT_NAMED: &str = "/predict/{name}";
 /// Liveness: the process answers.
 pub const HEALTH: &str = "/health";
 /// Readiness: the model is loaded and warm, and the server is not shutting down. Independent of load.

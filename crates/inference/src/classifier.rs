@@ -1,9 +1,8 @@
 //! Reads a model's outputs as classes with a confidence.
 //!
-//! Supported are models with one 32-bit float input `[N, features]`, an output of class probabilities
-//! `[N, classes]` and optionally an output of labels `[N]`. These are classifiers of scikit-learn, exported with
-//! `options={"zipmap": False}`, and networks that end in a softmax. Other models are served through the Open
-//! Inference Protocol.
+//! A classifier has an output of labels `[N]`, class probabilities `[N, classes]` (or one output `[N]` for each class),
+//! or both. These are classifiers of scikit-learn and of boosted trees as their exporters write them, and networks that
+//! end in a softmax.
 //!
 //! A label may differ from the class with the highest probability: a support vector machine votes, and a tuned
 //! threshold isn't 0.5. A confidence is therefore given only where the label's column is known: see
@@ -12,7 +11,9 @@
 mod class;
 pub mod label_columns;
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
+use std::slice::ChunksExact;
 
 pub use self::class::Class;
 use self::label_columns::{Classes, LabelColumns, argmax};
@@ -34,56 +35,15 @@ pub struct Prediction {
     pub confidence: Option<f32>,
 }
 
-/// A model whose outputs can't be read as classes. The text says what to do.
+/// The probabilities of the classes of one row, in the model's order.
+pub type ClassProbabilities = Vec<(Class, f32)>;
+
+/// Outputs of a run that can't be read as classes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UnsupportedModel {
-    /// There isn't exactly one input.
-    #[error(
-        "/predict serves models with one float32[N, features] input, and this one has {count} \
-         ({inputs}): use POST /v2/models/<name>/infer"
-    )]
-    Inputs {
-        /// Number of inputs.
-        count: usize,
-        /// The inputs.
-        inputs: String,
-    },
-    /// The input isn't `float32[N, features]`.
-    #[error(
-        "/predict serves models with a float32[N, features] input, and this one's is {input}: use \
-         POST /v2/models/<name>/infer, or export the model with a float32 input, any number of rows \
-         and a fixed number of features"
-    )]
-    Input {
-        /// The input.
-        input: String,
-    },
-    /// No output has the shape of class probabilities.
-    #[error(
-        "/predict serves classifiers, which have a float32[N, classes] output of class probabilities. \
-         The outputs of this model are {outputs}: use the Open Inference Protocol, POST \
-         /v2/models/<name>/infer{hint}",
-        hint = zipmap_hint(outputs)
-    )]
-    NoProbabilities {
-        /// The outputs.
-        outputs: String,
-    },
-    /// Several outputs have the shape of class probabilities.
-    #[error(
-        "/predict can't tell which of the model's outputs ({outputs}) are the class probabilities: \
-         use POST /v2/models/<name>/infer, or name one of them `probabilities`"
-    )]
-    AmbiguousProbabilities {
-        /// The outputs.
-        outputs: String,
-    },
+pub enum OutputMismatch {
     /// The shape of an output in a run isn't the declared one.
-    #[error(
-        "the model's output {output} is {given} for {rows} rows, which /predict can't read: \
-         use POST /v2/models/<name>/infer"
-    )]
-    OutputShape {
+    #[error("the model's output {output} is {given} for {rows} rows")]
+    Shape {
         /// The output.
         output: String,
         /// Its type and shape: `float32[2, 3]`.
@@ -93,15 +53,12 @@ pub enum UnsupportedModel {
     },
     /// A run lacks the output.
     #[error("the model didn't give its output {output}")]
-    OutputMissing {
+    Missing {
         /// The output.
         output: String,
     },
     /// The values aren't probabilities.
-    #[error(
-        "/predict serves class probabilities, and the model's output {output} doesn't hold any (a \
-         row sums to {sum}): use POST /v2/models/<name>/infer, or let the model end in a softmax"
-    )]
+    #[error("the model's output {output} doesn't hold class probabilities (a row sums to {sum})")]
     NotProbabilities {
         /// The output.
         output: String,
@@ -110,22 +67,21 @@ pub enum UnsupportedModel {
     },
 }
 
-/// Advice for a classifier of scikit-learn whose probabilities are maps. Other models have no such output.
-fn zipmap_hint(outputs: &str) -> &'static str {
-    if outputs.contains("Map<") {
-        ", or export the classifier of scikit-learn with options={\"zipmap\": False}"
-    } else {
-        ""
-    }
-}
-
 /// The outputs of a classifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classifier {
-    features: NonZeroUsize,
-    probabilities: OutputAt,
     labels: Option<OutputAt>,
+    probabilities: Option<Probabilities>,
     label_columns: LabelColumns,
+}
+
+/// The outputs with the probabilities of the classes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Probabilities {
+    /// `[N, classes]`.
+    Table(OutputAt),
+    /// `[N]` for each class.
+    Columns(Vec<OutputAt>),
 }
 
 /// An output, by its position among those of a run.
@@ -136,16 +92,22 @@ struct OutputAt {
 }
 
 impl Classifier {
-    /// Finds the input, the probabilities and the labels.
-    ///
-    /// # Errors
-    /// When the model isn't a supported classifier.
-    pub fn new(signature: &Signature) -> Result<Self, UnsupportedModel> {
-        Ok(Self {
-            features: features(&signature.required_inputs().collect::<Vec<_>>())?,
-            probabilities: probabilities(signature)?,
-            labels: labels(signature),
-            label_columns: LabelColumns::default(),
+    /// Finds the labels and the probabilities. None if the model has neither.
+    #[must_use]
+    pub fn new(signature: &Signature) -> Option<Self> {
+        let labels = labels(signature);
+        let (probabilities, classes) =
+            match label_type(signature).and_then(|of| columns(signature, of)) {
+                Some((columns, classes)) => (Some(Probabilities::Columns(columns)), Some(classes)),
+                None => (table(signature).map(Probabilities::Table), None),
+            };
+        if labels.is_none() && probabilities.is_none() {
+            return None;
+        }
+        Some(Self {
+            labels,
+            probabilities,
+            label_columns: classes.map_or_else(LabelColumns::default, LabelColumns::declared),
         })
     }
 
@@ -158,16 +120,22 @@ impl Classifier {
         }
     }
 
-    /// Name of the output with the probabilities.
+    /// The classifier without the output that turned out not to hold probabilities. None if it has no labels.
     #[must_use]
-    pub fn probabilities(&self) -> &str {
-        &self.probabilities.name
+    pub fn without_probabilities(self) -> Option<Self> {
+        self.labels.is_some().then_some(Self {
+            probabilities: None,
+            ..self
+        })
     }
 
-    /// Number of features of a row.
+    /// Name of the output with the probabilities, if one output has them.
     #[must_use]
-    pub const fn features(&self) -> NonZeroUsize {
-        self.features
+    pub fn probabilities(&self) -> Option<&str> {
+        match &self.probabilities {
+            Some(Probabilities::Table(output)) => Some(&output.name),
+            Some(Probabilities::Columns(_)) | None => None,
+        }
     }
 
     /// The predictions of `rows` rows, from the outputs of a run for these rows.
@@ -178,20 +146,64 @@ impl Classifier {
         &self,
         outputs: &[TensorView<'_>],
         rows: NonZeroUsize,
-    ) -> Result<Vec<Prediction>, UnsupportedModel> {
+    ) -> Result<Vec<Prediction>, OutputMismatch> {
         let probabilities = self.probability_rows(outputs, rows)?;
         let labels = self.label_rows(outputs, rows)?;
-        let Some(labels) = labels else {
-            return Ok(probabilities.map(|row| self.of_highest(row)).collect());
+        Ok(match (labels, &probabilities) {
+            (Some(labels), Some(probabilities)) => labels
+                .into_iter()
+                .zip(probabilities.rows())
+                .map(|(class, row)| Prediction {
+                    confidence: self.confidence(&class, row),
+                    class,
+                })
+                .collect(),
+            (Some(labels), None) => {
+                let without_confidence = |class| Prediction {
+                    class,
+                    confidence: None,
+                };
+                labels.into_iter().map(without_confidence).collect()
+            }
+            (None, Some(probabilities)) => probabilities
+                .rows()
+                .map(|row| self.of_highest(row))
+                .collect(),
+            (None, None) => Vec::new(),
+        })
+    }
+
+    /// The probabilities of the classes of `rows` rows, in the model's order. None if the model has none, or if the
+    /// classes of its probabilities are unknown.
+    ///
+    /// # Errors
+    /// When an output is missing or has another shape.
+    pub fn class_probabilities(
+        &self,
+        outputs: &[TensorView<'_>],
+        rows: NonZeroUsize,
+    ) -> Result<Option<Vec<ClassProbabilities>>, OutputMismatch> {
+        let Some(probabilities) = self.probability_rows(outputs, rows)? else {
+            return Ok(None);
         };
-        Ok(labels
-            .into_iter()
-            .zip(probabilities)
-            .map(|(class, row)| Prediction {
-                confidence: self.confidence(&class, row),
-                class,
-            })
-            .collect())
+        let number = |column: usize| Class::Number(i64::try_from(column).unwrap_or(i64::MAX));
+        let classes: Option<Vec<Class>> = match &self.labels {
+            // Without labels, a class is its position.
+            None => Some(
+                (0..probabilities.columns)
+                    .map(|column| {
+                        let class = self.label_columns.class(column, probabilities.columns);
+                        class.unwrap_or_else(|| number(column))
+                    })
+                    .collect(),
+            ),
+            Some(_) => self.label_columns.classes(probabilities.columns),
+        };
+        let Some(classes) = classes else {
+            return Ok(None);
+        };
+        let named = |row: &[f32]| classes.iter().cloned().zip(row.iter().copied()).collect();
+        Ok(Some(probabilities.rows().map(named).collect()))
     }
 
     /// The prediction of a row without a label.
@@ -216,23 +228,26 @@ impl Classifier {
         row.get(column).copied()
     }
 
-    /// Whether labels are learned from trial runs: there are labels, and the model doesn't declare its classes.
+    /// Whether labels are learned from trial runs: there are labels and probabilities, and the model doesn't declare
+    /// its classes.
     #[must_use]
     pub const fn learns_labels(&self) -> bool {
-        self.labels.is_some() && matches!(self.label_columns, LabelColumns::Learned(_))
+        self.labels.is_some()
+            && self.probabilities.is_some()
+            && matches!(self.label_columns, LabelColumns::Learned(_))
     }
 
     /// Learns the columns of labels from a trial run. Outputs of another shape are ignored. The rows should differ,
     /// since equal rows show only one label.
     pub fn learn(&mut self, outputs: &[TensorView<'_>], rows: NonZeroUsize) {
-        let Ok(Some(labels)) = self.label_rows(outputs, rows) else {
-            return;
-        };
-        let Ok(probabilities) = self.probability_rows(outputs, rows) else {
+        let (Ok(Some(labels)), Ok(Some(probabilities))) = (
+            self.label_rows(outputs, rows),
+            self.probability_rows(outputs, rows),
+        ) else {
             return;
         };
         let mut before = None;
-        for (label, row) in labels.iter().zip(probabilities) {
+        for (label, row) in labels.iter().zip(probabilities.rows()) {
             // Equal rows of a batch count once.
             if before != Some((label, row)) {
                 self.label_columns.learn(label.clone(), row);
@@ -249,8 +264,9 @@ impl Classifier {
         &mut self,
         outputs: &[TensorView<'_>],
         rows: NonZeroUsize,
-    ) -> Result<(), UnsupportedModel> {
-        for row in self.probability_rows(outputs, rows)? {
+    ) -> Result<(), OutputMismatch> {
+        let probabilities = self.probability_rows(outputs, rows)?;
+        for row in probabilities.iter().flat_map(ProbabilityRows::rows) {
             let sum: f32 = row.iter().sum();
             if sum.is_nan() {
                 // The generated values are invalid for the model, such as 0 for a logarithm. That shows
@@ -261,8 +277,8 @@ impl Classifier {
                 .iter()
                 .all(|number| (0.0..=1.0 + SUM_TOLERANCE).contains(number));
             if !probable || (sum - 1.0).abs() > SUM_TOLERANCE {
-                let output = self.probabilities.name.clone();
-                return Err(UnsupportedModel::NotProbabilities {
+                let output = self.probabilities().unwrap_or("probabilities").to_owned();
+                return Err(OutputMismatch::NotProbabilities {
                     output,
                     sum: sum.to_string(),
                 });
@@ -273,17 +289,45 @@ impl Classifier {
         Ok(())
     }
 
+    /// The probabilities of a run. None if the model has none.
     fn probability_rows<'t>(
         &self,
         outputs: &[TensorView<'t>],
         rows: NonZeroUsize,
-    ) -> Result<std::slice::ChunksExact<'t, f32>, UnsupportedModel> {
-        let tensor = self.probabilities.find(outputs)?;
-        match (tensor.data(), tensor.shape()) {
-            (DataView::F32(numbers), &[count, classes]) if count == rows.get() && classes > 1 => {
-                Ok(numbers.chunks_exact(classes))
+    ) -> Result<Option<ProbabilityRows<'t>>, OutputMismatch> {
+        match &self.probabilities {
+            None => Ok(None),
+            Some(Probabilities::Table(output)) => {
+                let tensor = output.find(outputs)?;
+                let mismatch = || output.wrong_shape(tensor, rows);
+                let &[count, columns] = tensor.shape() else {
+                    return Err(mismatch());
+                };
+                let numbers = floats(&tensor.data()).ok_or_else(mismatch)?;
+                if count != rows.get() || columns < 2 {
+                    return Err(mismatch());
+                }
+                Ok(Some(ProbabilityRows { numbers, columns }))
             }
-            _ => Err(self.probabilities.wrong_shape(tensor, rows)),
+            Some(Probabilities::Columns(all)) => {
+                let mut numbers = vec![0.0; rows.get().saturating_mul(all.len())];
+                for (column, output) in all.iter().enumerate() {
+                    let tensor = output.find(outputs)?;
+                    let mismatch = || output.wrong_shape(tensor, rows);
+                    let given = floats(&tensor.data()).ok_or_else(mismatch)?;
+                    if given.len() != rows.get() {
+                        return Err(mismatch());
+                    }
+                    let places = numbers.iter_mut().skip(column).step_by(all.len());
+                    places
+                        .zip(&*given)
+                        .for_each(|(place, number)| *place = *number);
+                }
+                Ok(Some(ProbabilityRows {
+                    numbers: numbers.into(),
+                    columns: all.len(),
+                }))
+            }
         }
     }
 
@@ -291,7 +335,7 @@ impl Classifier {
         &self,
         outputs: &[TensorView<'_>],
         rows: NonZeroUsize,
-    ) -> Result<Option<Vec<Class>>, UnsupportedModel> {
+    ) -> Result<Option<Vec<Class>>, OutputMismatch> {
         let Some(output) = &self.labels else {
             return Ok(None);
         };
@@ -320,15 +364,15 @@ impl OutputAt {
     fn find<'o, 't>(
         &self,
         outputs: &'o [TensorView<'t>],
-    ) -> Result<&'o TensorView<'t>, UnsupportedModel> {
-        let missing = || UnsupportedModel::OutputMissing {
+    ) -> Result<&'o TensorView<'t>, OutputMismatch> {
+        let missing = || OutputMismatch::Missing {
             output: self.name.clone(),
         };
         outputs.get(self.index).ok_or_else(missing)
     }
 
-    fn wrong_shape(&self, tensor: &TensorView<'_>, rows: NonZeroUsize) -> UnsupportedModel {
-        UnsupportedModel::OutputShape {
+    fn wrong_shape(&self, tensor: &TensorView<'_>, rows: NonZeroUsize) -> OutputMismatch {
+        OutputMismatch::Shape {
             output: self.name.clone(),
             given: tensor.to_string(),
             rows: rows.get(),
@@ -336,27 +380,33 @@ impl OutputAt {
     }
 }
 
-fn features(inputs: &[&Port]) -> Result<NonZeroUsize, UnsupportedModel> {
-    let [input] = inputs else {
-        return Err(UnsupportedModel::Inputs {
-            count: inputs.len(),
-            inputs: list(inputs.iter().copied()),
-        });
-    };
-    let unsupported = || UnsupportedModel::Input {
-        input: input.to_string(),
-    };
-    match (input.element(), input.shape.as_deref()) {
-        (Some(ElementType::F32), Some(&[Dimension::Any, Dimension::Fixed(features)])) => {
-            NonZeroUsize::new(features).ok_or_else(unsupported)
-        }
-        _ => Err(unsupported()),
+/// The probabilities of a run, row by row.
+struct ProbabilityRows<'t> {
+    numbers: Cow<'t, [f32]>,
+    columns: usize,
+}
+
+impl ProbabilityRows<'_> {
+    fn rows(&self) -> ChunksExact<'_, f32> {
+        self.numbers.chunks_exact(self.columns)
+    }
+}
+
+/// Numbers as 32-bit floats, which is more precise than the probabilities are. None for other types.
+fn floats<'t>(data: &DataView<'t>) -> Option<Cow<'t, [f32]>> {
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
+    let rounded = |number: &f64| *number as f32;
+    match data {
+        DataView::F32(numbers) => Some(Cow::Borrowed(numbers)),
+        DataView::F64(numbers) => Some(numbers.iter().map(rounded).collect()),
+        DataView::F16(numbers) => Some(numbers.iter().map(|number| number.to_f32()).collect()),
+        _ => None,
     }
 }
 
 /// The output called `probabilities` or `output_probability` (as skl2onnx names it), or else the
 /// only one with the right type.
-fn probabilities(signature: &Signature) -> Result<OutputAt, UnsupportedModel> {
+fn table(signature: &Signature) -> Option<OutputAt> {
     let candidates: Vec<(usize, &Port)> = signature
         .tensor_outputs()
         .enumerate()
@@ -364,11 +414,9 @@ fn probabilities(signature: &Signature) -> Result<OutputAt, UnsupportedModel> {
         .collect();
     let named =
         |(_, port): &&(usize, &Port)| matches!(&*port.name, "probabilities" | "output_probability");
-    let outputs = || list(signature.outputs.iter());
     match (candidates.iter().find(named), &*candidates) {
-        (Some(output), _) | (None, [output]) => Ok(OutputAt::new(*output)),
-        (None, []) => Err(UnsupportedModel::NoProbabilities { outputs: outputs() }),
-        (None, _) => Err(UnsupportedModel::AmbiguousProbabilities { outputs: outputs() }),
+        (Some(output), _) | (None, [output]) => Some(OutputAt::new(*output)),
+        (None, _) => None,
     }
 }
 
@@ -379,25 +427,57 @@ fn may_be_probabilities(port: &Port) -> bool {
         Some([Dimension::Any, Dimension::Fixed(classes)]) => *classes > 1,
         _ => false,
     };
-    port.element() == Some(ElementType::F32) && shape_fits
+    is_float(port) && shape_fits
+}
+
+fn is_float(port: &Port) -> bool {
+    matches!(
+        port.element(),
+        Some(ElementType::F16 | ElementType::F32 | ElementType::F64)
+    )
+}
+
+/// The outputs with one class each, as skl2onnx writes them with `options={"zipmap": "columns"}`: `i0`, `i1` for
+/// integers, `sham`, `sspam` for strings.
+fn columns(signature: &Signature, labels: ElementType) -> Option<(Vec<OutputAt>, Classes)> {
+    let outputs: Vec<(usize, &Port)> = signature
+        .tensor_outputs()
+        .enumerate()
+        .filter(|(_, port)| is_float(port))
+        .collect();
+    if outputs.len() < 2 || !outputs.iter().all(|(_, port)| has_one_value(port)) {
+        return None;
+    }
+    let names = outputs.iter().map(|(_, port)| &*port.name);
+    let classes = if labels == ElementType::I64 {
+        let number = |name: &str| name.strip_prefix('i')?.parse().ok();
+        Classes::Numbers(names.map(number).collect::<Option<_>>()?)
+    } else {
+        let text = |name: &str| name.strip_prefix('s').map(str::to_owned);
+        Classes::Names(names.map(text).collect::<Option<_>>()?)
+    };
+    Some((outputs.into_iter().map(OutputAt::new).collect(), classes))
+}
+
+/// Whether an output has one value in each row.
+fn has_one_value(port: &Port) -> bool {
+    // Converters of boosted trees declare one row for any number.
+    matches!(port.shape.as_deref(), Some([_]))
+}
+
+fn label_port(signature: &Signature) -> Option<(usize, &Port)> {
+    signature.tensor_outputs().enumerate().find(|(_, port)| {
+        matches!(port.element(), Some(ElementType::I64 | ElementType::String))
+            && has_one_value(port)
+    })
 }
 
 fn labels(signature: &Signature) -> Option<OutputAt> {
-    signature
-        .tensor_outputs()
-        .enumerate()
-        .find(|(_, port)| {
-            matches!(port.element(), Some(ElementType::I64 | ElementType::String))
-                && port.shape.as_deref() == Some(&[Dimension::Any])
-        })
-        .map(OutputAt::new)
+    label_port(signature).map(OutputAt::new)
 }
 
-fn list<'p>(ports: impl Iterator<Item = &'p Port>) -> String {
-    ports
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+fn label_type(signature: &Signature) -> Option<ElementType> {
+    label_port(signature)?.1.element()
 }
 
 #[cfg(test)]

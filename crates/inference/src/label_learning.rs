@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use crate::backend::Backend;
 use crate::cancel::CancelHandle;
 use crate::classifier::Classifier;
+use crate::element::ElementType;
+use crate::signature::{Dimension, Signature};
 use crate::tensor::Tensor;
 
 /// Scales of consecutive rows. The range of the features is unknown, and similar rows would have the same label.
@@ -13,37 +15,38 @@ const SCALES: [f32; 4] = [0.1, 1.0, 10.0, 100.0];
 /// Minimum number of rows. A few aren't sufficient: the label of a row may not be that of its highest probability.
 const ROWS: usize = 32;
 
-/// Runs rows of random numbers in batches of `batch_rows`, and lets the classifier learn its labels from them. The
-/// numbers are the same at each start. A run that fails is ignored.
+/// Source of rows for trial runs: a row by its number, with one tensor for each required input.
+pub type RowByNumber<'a> = &'a dyn Fn(usize) -> Option<Vec<Tensor>>;
+
+/// Runs generated rows in batches of `batch_rows`, and lets the classifier learn its labels from them. The rows are
+/// the same at each start. A run that fails is ignored.
+///
+/// A model with one input of 32-bit floats runs random numbers of several scales. Others run the rows of `row`.
 pub fn learn_labels(
     backend: &mut dyn Backend,
     classifier: &mut Classifier,
     batch_rows: NonZeroUsize,
+    row: RowByNumber<'_>,
 ) {
     if !classifier.learns_labels() {
         return;
     }
-    let features = classifier.features().get();
-    let mut random = fastrand::Rng::with_seed(7);
-    let numbers: Vec<f32> = SCALES
-        .into_iter()
-        .cycle()
-        .take(batch_rows.get().max(ROWS))
-        .flat_map(|scale| {
-            let row: Vec<f32> = (0..features)
-                .map(|_| scale * (2.0 * random.f32() - 1.0))
-                .collect();
-            row
-        })
-        .collect();
-    for numbers in numbers.chunks(batch_rows.get().saturating_mul(features)) {
-        let Some(rows) = NonZeroUsize::new(numbers.len() / features) else {
+    let count = batch_rows.get().max(ROWS);
+    let rows = random_rows(backend.signature(), count)
+        .unwrap_or_else(|| (0..count).map_while(row).collect());
+    for batch in rows.chunks(batch_rows.get()) {
+        let inputs = (0..batch.first().map_or(0, Vec::len)).map(|input| {
+            let tensors: Option<Vec<&Tensor>> = batch.iter().map(|row| row.get(input)).collect();
+            Tensor::stack(&tensors?)
+        });
+        let (Some(inputs), Some(rows)) = (
+            inputs.collect::<Option<Vec<_>>>(),
+            NonZeroUsize::new(batch.len()),
+        ) else {
             return;
         };
-        let Ok(input) = Tensor::new(vec![rows.get(), features], numbers.to_vec()) else {
-            return;
-        };
-        match backend.run(&[&input], &CancelHandle::new()) {
+        let inputs: Vec<&Tensor> = inputs.iter().collect();
+        match backend.run(&inputs, &CancelHandle::new()) {
             Ok(outputs) => {
                 let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
                 classifier.learn(&views, rows);
@@ -56,14 +59,34 @@ pub fn learn_labels(
     }
 }
 
+/// Rows of random numbers. None if the model has other inputs than one of 32-bit floats.
+fn random_rows(signature: &Signature, count: usize) -> Option<Vec<Vec<Tensor>>> {
+    let mut inputs = signature.required_inputs();
+    let (Some(input), None) = (inputs.next(), inputs.next()) else {
+        return None;
+    };
+    let (Some(ElementType::F32), Some(&[Dimension::Any, Dimension::Fixed(features)])) =
+        (input.element(), input.shape.as_deref())
+    else {
+        return None;
+    };
+    let mut random = fastrand::Rng::with_seed(7);
+    let row = |scale: f32| {
+        let numbers: Vec<f32> = (0..features)
+            .map(|_| scale * (2.0 * random.f32() - 1.0))
+            .collect();
+        Some(vec![Tensor::new(vec![1, features], numbers).ok()?])
+    };
+    SCALES.into_iter().cycle().take(count).map(row).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::backend::RunError;
     use crate::classifier::Class;
     use crate::data::DataView;
-    use crate::element::ElementType;
-    use crate::signature::{Dimension, Port, Signature};
+    use crate::signature::Port;
 
     /// Label 1 where its probability is above a tuned threshold of 0.2.
     struct Tuned {
@@ -117,7 +140,7 @@ mod tests {
             let batch_rows = NonZeroUsize::new(batch_rows).unwrap();
             let mut backend = Tuned::new();
             let mut classifier = Classifier::new(&backend.signature).unwrap();
-            learn_labels(&mut backend, &mut classifier, batch_rows);
+            learn_labels(&mut backend, &mut classifier, batch_rows, &|_| None);
             assert_eq!(backend.sizes.len(), runs);
             assert!(backend.sizes.iter().all(|rows| *rows <= batch_rows.get()));
             let outputs = backend

@@ -7,6 +7,7 @@ mod edited_model;
 mod external_data;
 mod integer_division;
 mod locale;
+mod metadata;
 mod model;
 mod model_file;
 mod provider;

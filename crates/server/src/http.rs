@@ -21,10 +21,10 @@ use crate::memory;
 use crate::metrics::{self, Call};
 use crate::net::RejectedRequest;
 use crate::predict::error::ApiError;
-use crate::predict::predict;
+use crate::predict::{predict, predict_named};
 use crate::request_memory::MemoryExhausted;
 use crate::v2::ProtocolError;
-use crate::{grpc, v2};
+use crate::{grpc, v1, v2};
 
 /// Minimum bytes of metrics that are compressed.
 const LONG_METRICS_BYTES: u64 = 1024;
@@ -33,6 +33,8 @@ const LONG_METRICS_BYTES: u64 = 1024;
 pub fn router(app: Arc<App>) -> Router {
     let endpoints = Router::new()
         .route(paths::PREDICT, post(predict))
+        .route(paths::PREDICT_NAMED, post(predict_named))
+        .merge(v1::router())
         .merge(health_routes())
         .route(paths::STATUS, get(server_status))
         .merge(v2::http::router())
@@ -64,7 +66,11 @@ fn health_routes() -> Router<Arc<App>> {
 #[must_use]
 pub fn reject(app: &App, request: &RejectedRequest) -> Response {
     let path = request.uri.path();
-    if path == paths::PREDICT || path.ends_with("/infer") || path.ends_with("Infer") {
+    let is_inference = path.starts_with(paths::PREDICT)
+        || path.ends_with(":predict")
+        || path.ends_with("/infer")
+        || path.ends_with("Infer");
+    if is_inference {
         let call = Call::arrival(Arc::clone(app.metrics.of_no_model()));
         call.end(ApiError::NoRoomForBody.status());
     }
@@ -73,6 +79,8 @@ pub fn reject(app: &App, request: &RejectedRequest) -> Response {
         grpc::grpc_status(&error).into_http()
     } else if path.starts_with("/v2") {
         error.into_response()
+    } else if path.starts_with("/v1") {
+        v1::Error(ApiError::NoRoomForBody).into_response()
     } else {
         ApiError::NoRoomForBody.into_response()
     }

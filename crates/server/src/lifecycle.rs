@@ -56,6 +56,12 @@ impl Lifecycle {
         *self.phase.borrow()
     }
 
+    /// Whether the models aren't all loaded yet.
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
+        self.phase() == Phase::Loading
+    }
+
     /// The phase and its changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Phase> {

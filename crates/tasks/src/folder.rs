@@ -45,11 +45,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// When it can't be read, isn't a regular file, or is too large.
-    pub fn read(
-        &self,
-        file: &'static str,
-        max_bytes: u64,
-    ) -> Result<Option<Vec<u8>>, FolderError> {
+    pub fn read(&self, file: &'static str, max_bytes: u64) -> Result<Option<Vec<u8>>, FolderError> {
         match read_small(&self.path.join(file), max_bytes) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -109,7 +105,7 @@ mod tests {
         let files = ModelFolder::new(folder.path());
         assert_eq!(files.json::<Vec<u8>>("config.json"), Ok(None));
         for (content, expected) in [
-            ("\n{secret", "not valid JSON, at line 2"),
+            ("\n[1, secret", "not valid JSON, at line 2"),
             (r#""secret""#, "wrong type, at line 1"),
         ] {
             fs::write(folder.path().join("config.json"), content).unwrap();

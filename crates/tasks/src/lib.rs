@@ -6,7 +6,9 @@
 //!
 //! Everything here is a function of data. It blocks its thread: the server runs it on threads of its own.
 
+pub mod answer;
 pub mod folder;
 pub mod image;
+pub mod request;
 pub mod tabular;
 pub mod text;

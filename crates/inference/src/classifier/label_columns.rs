@@ -84,6 +84,16 @@ impl LabelColumns {
         }
     }
 
+    /// The classes of all columns. None where one is unknown.
+    pub(super) fn classes(&self, columns: usize) -> Option<Vec<Class>> {
+        match self {
+            Self::Declared { classes, .. } => (classes.len() == columns).then(|| classes.clone()),
+            Self::Learned(observations) => (0..columns)
+                .map(|column| observations.class(column))
+                .collect(),
+        }
+    }
+
     /// The column of a row's label. None where it is unknown.
     pub(super) fn column(&self, label: &Class, row: &[f32]) -> Option<usize> {
         match self {
@@ -178,6 +188,15 @@ impl Observations {
         self.follows =
             owned.len() == self.rows.len() && self.rows.values().all(|columns| columns.len() == 1);
         self.columns = owned;
+    }
+
+    /// The class of a column, where trial runs have shown it.
+    fn class(&self, column: usize) -> Option<Class> {
+        if self.positions.hold_for(column) {
+            return Some(Class::Number(i64::try_from(column).ok()?));
+        }
+        let mut labels = self.columns.iter().filter(|(_, own)| **own == column);
+        labels.next().map(|(label, _)| label.clone())
     }
 
     fn column(&self, label: &Class, row: &[f32]) -> Option<usize> {

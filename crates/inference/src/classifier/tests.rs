@@ -53,7 +53,6 @@ fn views(outputs: &[Tensor]) -> Vec<TensorView<'_>> {
 #[test]
 fn labels_and_probabilities_of_scikit_learn() {
     let mut classifier = Classifier::new(&sklearn()).unwrap();
-    assert_eq!(classifier.features().get(), 4);
     let outputs = vec![
         integers(&[7, 9]),
         floats(&[2, 3], &[0.5, 0.3, 0.2, 0.1, 0.1, 0.8]),
@@ -174,80 +173,148 @@ fn a_row_with_nan_has_no_finite_confidence() {
 }
 
 #[test]
-fn inputs_that_are_not_served() {
-    let outputs = sklearn().outputs;
-    for input in [
-        port("x", ElementType::I64, &[ANY, fixed(4)]),
-        port("x", ElementType::F64, &[ANY, fixed(4)]),
-        port("x", ElementType::F32, &[fixed(1), fixed(4)]),
-        port("x", ElementType::F32, &[ANY, ANY]),
-        port("x", ElementType::F32, &[ANY, fixed(0)]),
-        port(
-            "x",
-            ElementType::F32,
-            &[ANY, fixed(3), fixed(32), fixed(32)],
-        ),
-        port("x", ElementType::F32, &[]),
-        Port {
-            shape: None,
-            ..features_input()
-        },
+fn numbers_that_are_no_classes_are_no_classifier() {
+    for outputs in [
+        vec![port("sigmoid", ElementType::F32, &[ANY, fixed(1)])],
+        vec![port("variable", ElementType::F32, &[ANY])],
+        vec![port("image", ElementType::F32, &[ANY, fixed(3), fixed(8)])],
+        vec![],
     ] {
-        let shown = input.to_string();
-        let signature = Signature {
-            inputs: vec![input],
-            outputs: outputs.clone(),
-        };
-        let refused = Classifier::new(&signature);
-        assert_eq!(refused, Err(UnsupportedModel::Input { input: shown }));
-    }
-    for count in [0, 2] {
-        let signature = Signature {
-            inputs: vec![features_input(); count],
-            outputs: outputs.clone(),
-        };
-        let refused = Classifier::new(&signature);
-        assert!(
-            matches!(refused, Err(UnsupportedModel::Inputs { .. })),
-            "{count}: {refused:?}"
-        );
+        assert_eq!(Classifier::new(&with_outputs(outputs)), None);
     }
 }
 
 #[test]
-fn a_zipmap_is_refused_with_what_to_do() {
-    let zipmap = Port {
-        name: "output_probability".to_owned(),
+fn labels_alone_are_classes_without_a_confidence() {
+    let maps = Port {
+        name: "maps".to_owned(),
         kind: PortKind::Other("Sequence<Map<Int64, Float32>>".to_owned()),
         shape: None,
         optional: false,
     };
-    let labels = port("output_label", ElementType::I64, &[ANY]);
-    let refused = Classifier::new(&with_outputs(vec![labels, zipmap])).unwrap_err();
-    assert!(
-        refused.to_string().contains("{\"zipmap\": False}"),
-        "{refused}"
+    // Converters of boosted trees declare one row for any number.
+    let labels = port("label", ElementType::I64, &[fixed(1)]);
+    let classifier = Classifier::new(&with_outputs(vec![labels, maps])).unwrap();
+    assert!(!classifier.learns_labels());
+    let outputs = [integers(&[7, 9])];
+    let predictions = classifier.predictions(&views(&outputs), rows(2)).unwrap();
+    let expected = [7, 9].map(|label| Prediction {
+        class: Class::Number(label),
+        confidence: None,
+    });
+    assert_eq!(predictions, expected);
+    assert_eq!(
+        classifier.class_probabilities(&views(&outputs), rows(2)),
+        Ok(None)
     );
 }
 
 #[test]
-fn one_column_is_not_a_probability_for_each_class() {
-    let signature = with_outputs(vec![port("sigmoid", ElementType::F32, &[ANY, fixed(1)])]);
-    let refused = Classifier::new(&signature);
-    assert!(
-        matches!(refused, Err(UnsupportedModel::NoProbabilities { .. })),
-        "{refused:?}"
+fn scores_that_are_no_probabilities_can_be_dropped() {
+    let mut classifier = Classifier::new(&sklearn()).unwrap();
+    let outputs = [integers(&[7]), floats(&[1, 3], &[-2.0, 3.0, 1.0])];
+    let refused = classifier.check(&views(&outputs), rows(1));
+    assert!(matches!(
+        refused,
+        Err(OutputMismatch::NotProbabilities { .. })
+    ));
+    let classifier = classifier.without_probabilities().unwrap();
+    let predictions = classifier.predictions(&views(&outputs), rows(1)).unwrap();
+    assert_eq!(predictions[0].confidence, None);
+    let unlabelled = with_outputs(vec![port("softmax", ElementType::F32, &[ANY, ANY])]);
+    assert_eq!(
+        Classifier::new(&unlabelled)
+            .unwrap()
+            .without_probabilities(),
+        None
     );
+}
+
+#[test]
+fn an_output_for_each_class_names_it() {
+    let column = |name| port(name, ElementType::F32, &[ANY]);
+    let signature = with_outputs(vec![
+        port("output_label", ElementType::I64, &[ANY]),
+        column("i-1"),
+        column("i4"),
+    ]);
+    let mut classifier = Classifier::new(&signature).unwrap();
+    let outputs = [
+        integers(&[4, -1]),
+        floats(&[2], &[0.25, 0.5]),
+        floats(&[2], &[0.75, 0.5]),
+    ];
+    classifier.check(&views(&outputs), rows(2)).unwrap();
+    let predictions = classifier.predictions(&views(&outputs), rows(2)).unwrap();
+    let confidences: Vec<_> = predictions.iter().map(|one| one.confidence).collect();
+    assert_eq!(confidences, [Some(0.75), Some(0.5)]);
+    let probabilities = classifier
+        .class_probabilities(&views(&outputs), rows(2))
+        .unwrap();
+    let first = [(Class::Number(-1), 0.25), (Class::Number(4), 0.75)];
+    assert_eq!(probabilities.unwrap()[0], first);
+    let names = with_outputs(vec![
+        port("output_label", ElementType::String, &[ANY]),
+        column("sham"),
+        column("sspam"),
+    ]);
+    assert!(Classifier::new(&names).unwrap().probabilities.is_some());
+    let others = with_outputs(vec![
+        port("output_label", ElementType::I64, &[ANY]),
+        column("distance"),
+        column("score"),
+    ]);
+    assert_eq!(Classifier::new(&others).unwrap().probabilities, None);
+}
+
+#[test]
+fn probabilities_are_by_class_where_every_column_is_known() {
+    let outputs = [integers(&[2]), floats(&[1, 3], &[0.5, 0.3, 0.2])];
+    let probabilities = |classifier: &Classifier| {
+        let by_class = classifier
+            .class_probabilities(&views(&outputs), rows(1))
+            .unwrap();
+        by_class.map(|mut rows| {
+            rows.remove(0)
+                .into_iter()
+                .map(|(class, _)| class)
+                .collect::<Vec<_>>()
+        })
+    };
+    let mut classifier = Classifier::new(&sklearn()).unwrap();
+    assert_eq!(probabilities(&classifier), None);
+    let declared = classifier
+        .clone()
+        .with_classes(Classes::Numbers(vec![5, 2, 0]));
+    assert_eq!(
+        probabilities(&declared),
+        Some([5, 2, 0].map(Class::Number).to_vec())
+    );
+    let shown = [
+        integers(&[0, 1, 2]),
+        floats(&[3, 3], &[0.8, 0.1, 0.1, 0.1, 0.8, 0.1, 0.1, 0.1, 0.8]),
+    ];
+    classifier.learn(&views(&shown), rows(3));
+    assert_eq!(
+        probabilities(&classifier),
+        Some([0, 1, 2].map(Class::Number).to_vec())
+    );
+}
+
+#[test]
+fn probabilities_may_be_64_bit_floats() {
+    let signature = with_outputs(vec![port("softmax", ElementType::F64, &[ANY, fixed(2)])]);
+    let outputs = [Tensor::new(vec![1, 2], vec![0.25_f64, 0.75]).unwrap()];
+    let classifier = Classifier::new(&signature).unwrap();
+    let predictions = classifier.predictions(&views(&outputs), rows(1)).unwrap();
+    assert_eq!(predictions[0].confidence, Some(0.75));
 }
 
 #[test]
 fn a_name_decides_between_several_candidates() {
     let output = |name| port(name, ElementType::F32, &[ANY, fixed(3)]);
-    let refused = Classifier::new(&with_outputs(vec![output("hidden"), output("softmax")]));
-    assert!(matches!(
-        refused,
-        Err(UnsupportedModel::AmbiguousProbabilities { .. })
-    ));
+    let ambiguous = with_outputs(vec![output("hidden"), output("softmax")]);
+    assert_eq!(Classifier::new(&ambiguous), None);
     let named = with_outputs(vec![output("hidden"), output("probabilities")]);
     let outputs = vec![
         floats(&[1, 3], &[1.0, 0.0, 0.0]),
@@ -275,12 +342,12 @@ fn shapes_that_a_run_must_not_give() {
         let shown = format!("{outputs:?}");
         let refused = classifier.check(&views(&outputs), rows(2));
         assert!(
-            matches!(refused, Err(UnsupportedModel::OutputShape { .. })),
+            matches!(refused, Err(OutputMismatch::Shape { .. })),
             "{shown}"
         );
         let refused = classifier.predictions(&views(&outputs), rows(2));
         assert!(
-            matches!(refused, Err(UnsupportedModel::OutputShape { .. })),
+            matches!(refused, Err(OutputMismatch::Shape { .. })),
             "{shown}"
         );
     }
@@ -303,7 +370,7 @@ fn a_trial_run_tells_probabilities_from_other_numbers() {
     for numbers in [[2.0, 0.3, -1.3], [5.0, 3.0, 1.0], [0.1, 0.1, 0.1]] {
         let refused = check(numbers);
         assert!(
-            matches!(refused, Err(UnsupportedModel::NotProbabilities { .. })),
+            matches!(refused, Err(OutputMismatch::NotProbabilities { .. })),
             "{numbers:?}"
         );
     }
@@ -315,7 +382,7 @@ fn an_output_that_a_run_does_not_give() {
     for outputs in [vec![], vec![integers(&[0])]] {
         let refused = classifier.check(&views(&outputs), rows(1));
         assert!(
-            matches!(refused, Err(UnsupportedModel::OutputMissing { .. })),
+            matches!(refused, Err(OutputMismatch::Missing { .. })),
             "{refused:?}"
         );
     }
@@ -335,33 +402,4 @@ fn the_place_of_an_output_is_that_among_the_tensors() {
     let classifier = Classifier::new(&signature).unwrap();
     let predictions = classifier.predictions(&views(&outputs), rows(1)).unwrap();
     assert_eq!(predictions[0].class, Class::Number(7));
-}
-
-#[test]
-fn every_refusal_of_a_signature_says_which_endpoint_to_use() {
-    let sigmoid = port("sigmoid", ElementType::F32, &[ANY, fixed(1)]);
-    let no_inputs = Signature {
-        inputs: vec![],
-        outputs: vec![],
-    };
-    let no_rows = Signature {
-        inputs: vec![port("x", ElementType::I64, &[])],
-        outputs: vec![],
-    };
-    let two = vec![
-        port("a", ElementType::F32, &[ANY, fixed(3)]),
-        port("b", ElementType::F32, &[ANY, fixed(3)]),
-    ];
-    for signature in [
-        no_inputs,
-        no_rows,
-        with_outputs(vec![sigmoid]),
-        with_outputs(two),
-    ] {
-        let refused = Classifier::new(&signature).unwrap_err().to_string();
-        assert!(
-            refused.contains("POST /v2/models/<name>/infer"),
-            "{refused}"
-        );
-    }
 }

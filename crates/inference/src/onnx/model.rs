@@ -16,6 +16,7 @@ use super::error_text;
 use super::external_data::{ExternalDataError, LinkPolicy, Located, are_read, locate};
 use super::integer_division;
 use super::locale;
+use super::metadata;
 use super::model_file::{FileError, ModelFile};
 use super::provider::Provider;
 use super::runtime::Runtime;
@@ -26,6 +27,9 @@ use crate::backend::Backend as _;
 use crate::classifier::label_columns::Classes;
 use crate::independence::varied_inputs;
 use crate::signature::Signature;
+
+/// The entry of a model's metadata with the names of its features.
+const FEATURE_NAMES: &str = "feature_names";
 
 /// A model that can't be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -102,15 +106,18 @@ pub struct ModelAnalysis {
     pub candidates: Candidates,
     /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
     pub classes: Vec<(String, Classes)>,
+    /// Names of the features of its only input, as a JSON list: the entry `feature_names` of the model's metadata.
+    pub feature_names: Option<String>,
 }
 
 impl ModelAnalysis {
-    fn of(file: Bytes, classes: Vec<(String, Classes)>) -> Self {
+    fn of(file: Bytes, classes: Vec<(String, Classes)>, feature_names: Option<String>) -> Self {
         match springtide_rows::Model::decode(file) {
             Ok(model) => Self {
                 graph: springtide_rows::analyse(&model),
                 candidates: springtide_rows::candidates(&model),
                 classes,
+                feature_names,
             },
             Err(error) => Self {
                 graph: Analysis {
@@ -129,6 +136,7 @@ impl ModelAnalysis {
                 },
                 candidates: Candidates::default(),
                 classes,
+                feature_names,
             },
         }
     }
@@ -170,6 +178,7 @@ impl OnnxModel {
             Some(cut) => (Some(cut.file), cut.outputs),
             None => (None, Vec::new()),
         };
+        let feature_names = metadata::entry(&bytes, FEATURE_NAMES)?;
         let mut model = Self {
             runtime: runtime.clone(),
             path: path.to_owned(),
@@ -177,7 +186,7 @@ impl OnnxModel {
             file,
             external,
             edited: None,
-            analysis: ModelAnalysis::of(bytes.clone(), classes),
+            analysis: ModelAnalysis::of(bytes.clone(), classes, feature_names),
             shared: None,
         };
         if let Some(hazard) = model.analysis.graph.hazards.first()

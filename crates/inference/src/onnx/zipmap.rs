@@ -3,7 +3,7 @@
 //! skl2onnx and onnxmltools end a classifier in a
 //! [ZipMap](https://github.com/onnx/onnx/blob/v1.17.0/docs/Operators-ml.md#ai.onnx.ml.ZipMap) by default,
 //! which makes one map of names to numbers for each row. A map is no tensor, so responses can't contain it.
-//! The ZipMap is replaced by an `Identity` with the same output name. The names of the columns are kept.
+//! The ZipMap is replaced by a `Cast` to 32-bit floats with the same output name. The names of the columns are kept.
 //!
 //! Only the bytes of the ZipMap's node and output are replaced. Everything else is unchanged, including fields of
 //! newer versions of ONNX.
@@ -57,7 +57,7 @@ pub(super) fn cut(model: &[u8]) -> Result<Option<Cut>, FileError> {
         Ok(match kind {
             Message::Node => ZipMap::read(message)?
                 .filter(|zipmap| zipmaps.contains(zipmap))
-                .map(|zipmap| zipmap.identity()),
+                .map(|zipmap| zipmap.cast()),
             Message::Output => {
                 let name = text(message, VALUE_NAME)?;
                 let mut of_zipmaps = zipmaps.iter();
@@ -83,8 +83,12 @@ const NODE_OPERATOR: u64 = 4;
 const NODE_ATTRIBUTE: u64 = 5;
 const NODE_DOMAIN: u64 = 7;
 const ATTRIBUTE_NAME: u64 = 1;
+const ATTRIBUTE_INT: u64 = 3;
 const ATTRIBUTE_INTS: u64 = 8;
 const ATTRIBUTE_STRINGS: u64 = 9;
+const ATTRIBUTE_TYPE: u64 = 20;
+/// `AttributeProto.AttributeType.INT`.
+const ATTRIBUTE_TYPE_INT: u64 = 2;
 const VALUE_NAME: u64 = 1;
 const VALUE_TYPE: u64 = 2;
 const TYPE_TENSOR: u64 = 1;
@@ -92,7 +96,7 @@ const TENSOR_ELEMENT: u64 = 1;
 const TENSOR_SHAPE: u64 = 2;
 const SHAPE_DIMENSION: u64 = 1;
 const DIMENSION_LENGTH: u64 = 1;
-/// `TensorProto.DataType.FLOAT`, the only input type of a ZipMap.
+/// `TensorProto.DataType.FLOAT`, the type of the values in the maps.
 const FLOAT: u64 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,13 +137,19 @@ impl ZipMap {
         })
     }
 
-    /// The `NodeProto` of the `Identity`.
-    fn identity(&self) -> Vec<u8> {
+    /// The `NodeProto` of the `Cast` to 32-bit floats. A classifier of 64-bit floats gives them to its ZipMap, too,
+    /// which only takes 32-bit ones; ONNX Runtime removes a cast that changes nothing.
+    fn cast(&self) -> Vec<u8> {
         let mut node = Vec::new();
         push_field(&mut node, NODE_INPUT, self.input.as_bytes());
         push_field(&mut node, NODE_OUTPUT, self.output.as_bytes());
         push_field(&mut node, NODE_NAME, self.name.as_bytes());
-        push_field(&mut node, NODE_OPERATOR, b"Identity");
+        push_field(&mut node, NODE_OPERATOR, b"Cast");
+        let mut attribute = Vec::new();
+        push_field(&mut attribute, ATTRIBUTE_NAME, b"to");
+        push_number_field(&mut attribute, ATTRIBUTE_INT, FLOAT);
+        push_number_field(&mut attribute, ATTRIBUTE_TYPE, ATTRIBUTE_TYPE_INT);
+        push_field(&mut node, NODE_ATTRIBUTE, &attribute);
         node
     }
 
@@ -251,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zipmap_becomes_an_identity_and_everything_else_stays() {
+    fn a_zipmap_becomes_a_cast_and_everything_else_stays() {
         let cut_out = cut(&model(node("ZipMap", "ai.onnx.ml", &labels()))).unwrap();
         let names = vec!["ham".to_owned(), "spam".to_owned()];
         let classes = Classes::Names(names);
@@ -262,16 +272,23 @@ mod tests {
             output: "maps".to_owned(),
             classes,
         };
-        let identity = [
+        let to_float = [
+            delimited(ATTRIBUTE_NAME, b"to"),
+            scalar(ATTRIBUTE_INT, FLOAT),
+            scalar(ATTRIBUTE_TYPE, ATTRIBUTE_TYPE_INT),
+        ]
+        .concat();
+        let cast = [
             delimited(NODE_INPUT, b"p"),
             delimited(NODE_OUTPUT, b"maps"),
             delimited(NODE_NAME, b""),
-            delimited(NODE_OPERATOR, b"Identity"),
+            delimited(NODE_OPERATOR, b"Cast"),
+            delimited(NODE_ATTRIBUTE, &to_float),
         ]
         .concat();
         let graph = [
             delimited(99, b"something new"),
-            delimited(GRAPH_NODE, &identity),
+            delimited(GRAPH_NODE, &cast),
             delimited(GRAPH_OUTPUT, &zipmap.value_info()),
         ]
         .concat();

@@ -27,9 +27,9 @@ fn check_model(name: &str) {
     let mut backend = open(&models().join(format!("{name}.onnx"))).unwrap();
     let mut classifier = Classifier::new(backend.signature()).unwrap();
     let rows = NonZeroUsize::new(32).unwrap();
-    learn_labels(&mut backend, &mut classifier, rows);
+    learn_labels(&mut backend, &mut classifier, rows, &|_| None);
     let mut predict = |rows: &[Vec<f32>]| -> Vec<Prediction> {
-        let shape = vec![rows.len(), classifier.features().get()];
+        let shape = vec![rows.len(), rows[0].len()];
         let input = Tensor::new(shape, rows.concat()).unwrap();
         let outputs = backend.run(&[&input], &CancelHandle::new()).unwrap();
         let views: Vec<_> = outputs.iter().map(Tensor::view).collect();

@@ -28,7 +28,7 @@ fn the_confidence_is_that_of_the_label_where_another_class_is_more_probable() {
     let mut backend = open(&model("threshold")).unwrap();
     let mut classifier = Classifier::new(backend.signature()).unwrap();
     let rows = 32.try_into().unwrap();
-    learn_labels(&mut backend, &mut classifier, rows);
+    learn_labels(&mut backend, &mut classifier, rows, &|_| None);
     let input = tensor(&[3, 2], vec![0.5_f32, 0.0, 3.0, 0.0, 0.0, 3.0]);
     let outputs = backend.run(&[&input], &CancelHandle::new()).unwrap();
     let views: Vec<_> = outputs.iter().map(Tensor::view).collect();

@@ -13,13 +13,13 @@ use springtide_batching::BatchCost;
 use springtide_contract::batching::BatchingStatus;
 use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
-use springtide_inference::learn_labels;
 use springtide_inference::onnx::{
     HazardPolicy, LinkPolicy, LoadError, OnnxModel, Provider, ProviderSelection,
     ProviderUnavailable, Runtime, RuntimeError,
 };
 use springtide_inference::threads::available_processors;
-use springtide_inference::{Backend, Classes, Classifier, Signature, Threads, UnsupportedModel};
+use springtide_inference::{Backend, Classes, Signature, Threads};
+use springtide_tasks::tabular::{NotTabular, TabularModel};
 
 use super::batching::BatchingPreference;
 use super::fingerprint::Fingerprint;
@@ -107,8 +107,8 @@ pub struct ModelInfo {
     pub signature: Signature,
     /// Whether requests share batches, as decided at the load.
     pub batching: BatchingStatus,
-    /// How to read its outputs as classes, or why that is impossible.
-    pub classifier: Result<Classifier, UnsupportedModel>,
+    /// Its columns and how its outputs are read, or why it doesn't take rows.
+    pub tabular: Result<TabularModel, NotTabular>,
     /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
     pub classes: Vec<(String, Classes)>,
     /// Execution provider.
@@ -236,15 +236,7 @@ impl ModelLoader for OnnxLoader {
         };
         let mut first = session()?;
         let owner_rows = owner_files::warm_up_rows(folder, first.signature());
-        let mut warmup = warm_up(&mut *first, model.analysis(), owner_rows, preference);
-        if let Ok(classifier) = &mut warmup.classifier {
-            let rows = if warmup.batching.enabled {
-                preference.max_rows
-            } else {
-                NonZeroUsize::MIN
-            };
-            learn_labels(&mut *first, classifier, rows);
-        }
+        let warmup = warm_up(&mut *first, model.analysis(), owner_rows, preference);
         let measured_runs = warmup.measure(&mut *first, threads.per_worker);
         let others = (1..threads.workers.get())
             .map(|_| {
@@ -259,7 +251,7 @@ impl ModelLoader for OnnxLoader {
         let Warmup {
             signature,
             batching,
-            classifier,
+            tabular,
             ..
         } = warmup;
         let sha256 = digest.join().unwrap_or(Err(ErrorKind::Other));
@@ -270,7 +262,7 @@ impl ModelLoader for OnnxLoader {
             sha256: sha256.ok(),
             signature,
             batching,
-            classifier,
+            tabular,
             classes: model.analysis().classes.clone(),
             provider,
             fallback: self.selection.fallback.as_ref().map(ToString::to_string),

@@ -10,7 +10,8 @@ use springtide_batching::{
 };
 use springtide_contract::batching::BatchingStatus;
 use springtide_inference::onnx::Provider;
-use springtide_inference::{Classifier, RunError, Signature, Tensor, UnsupportedModel};
+use springtide_inference::{RunError, Signature, Tensor};
+use springtide_tasks::tabular::{NotTabular, TabularModel};
 
 use super::batching::Batching;
 use super::loader::{LoadedModel, ModelInfo};
@@ -258,12 +259,12 @@ impl Model {
         self.workers
     }
 
-    /// How to read the outputs as classes.
+    /// The columns, and how the outputs are read.
     ///
     /// # Errors
-    /// Why that is impossible.
-    pub const fn classifier(&self) -> Result<&Classifier, &UnsupportedModel> {
-        self.info.classifier.as_ref()
+    /// Why the model doesn't take rows.
+    pub const fn tabular(&self) -> Result<&TabularModel, &NotTabular> {
+        self.info.tabular.as_ref()
     }
 
     /// Maximum number of rows of a request to `/predict`.

@@ -149,7 +149,7 @@ pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> Loaded
         sha256: Some("5a".repeat(32)),
         signature: warmup.signature,
         batching: warmup.batching,
-        classifier: warmup.classifier,
+        tabular: warmup.tabular,
         classes: Vec::new(),
         provider: Provider::Cpu,
         fallback: None,
@@ -188,6 +188,7 @@ fn analysis(verdict: Verdict) -> ModelAnalysis {
         },
         candidates: Candidates::default(),
         classes: Vec::new(),
+        feature_names: None,
     }
 }
 

@@ -10,8 +10,9 @@ use springtide_inference::independence::{
 };
 use springtide_inference::onnx::ModelAnalysis;
 use springtide_inference::{
-    Backend, CancelHandle, Classes, Classifier, RunError, Signature, Tensor, UnsupportedModel,
+    Backend, CancelHandle, RowByNumber, RunError, Signature, Tensor, learn_labels,
 };
+use springtide_tasks::tabular::{NotTabular, OutputReader, TabularModel};
 
 use super::batching::{
     BatchingPreference, GraphDecision, decide_from_check, decide_from_graph, full_batch_failed,
@@ -38,7 +39,7 @@ pub(super) struct Warmup {
     pub(super) signature: Signature,
     /// Whether requests may share batches, and why.
     pub(super) batching: BatchingStatus,
-    pub(super) classifier: Result<Classifier, UnsupportedModel>,
+    pub(super) tabular: Result<TabularModel, NotTabular>,
     /// Inputs that the model accepts: one row, and a full batch where requests share batches.
     inputs: Vec<Vec<Tensor>>,
     /// Measurements of the first runs of these inputs, in their order.
@@ -113,7 +114,11 @@ fn run_warmup(
             GraphDecision::Decided(status) => status.clone(),
             GraphDecision::NeedsCheck(_) => decide_from_check(verdict, &nothing_runs()),
         },
-        classifier: classifier(&signature, &analysis.classes),
+        tabular: TabularModel::new(
+            &signature,
+            analysis.feature_names.as_deref(),
+            &analysis.classes,
+        ),
         signature: signature.clone(),
         inputs: Vec::new(),
         runs: Vec::new(),
@@ -141,7 +146,7 @@ fn run_warmup(
     {
         match run(backend, &full, preference.max_rows, Memory::Released) {
             Ok((outputs, ran)) => {
-                warmup.check_classifier(&outputs, preference.max_rows);
+                warmup.check_outputs(&outputs, preference.max_rows);
                 warmup.runs.push(ran);
                 warmup.inputs.push(full);
             }
@@ -151,6 +156,7 @@ fn run_warmup(
             }
         }
     }
+    warmup.learn_labels(backend, &|number| generator.row(source, number), preference);
     warmup
 }
 
@@ -162,20 +168,6 @@ pub(super) fn warm_up_another(backend: &mut dyn Backend, warmup: &Warmup) {
             tracing::warn!(%error, "a session's warm-up failed");
         }
     }
-}
-
-fn classifier(
-    signature: &Signature,
-    classes: &[(String, Classes)],
-) -> Result<Classifier, UnsupportedModel> {
-    let classifier = Classifier::new(signature)?;
-    let of_probabilities = classes
-        .iter()
-        .find(|(output, _)| output == classifier.probabilities());
-    Ok(match of_probabilities {
-        Some((_, classes)) => classifier.with_classes(classes.clone()),
-        None => classifier,
-    })
 }
 
 /// Row numbers to try: some models fail on negative numbers, others on positive ones, and these rows differ in that.
@@ -240,7 +232,7 @@ impl Warmup {
                 continue;
             };
             if let Ok((outputs, ran)) = run(backend, &row, NonZeroUsize::MIN, Memory::Released) {
-                self.check_classifier(&outputs, NonZeroUsize::MIN);
+                self.check_outputs(&outputs, NonZeroUsize::MIN);
                 self.runs.push(ran);
                 self.inputs.push(row.clone());
                 return Some((source, row));
@@ -282,12 +274,29 @@ impl Warmup {
         measured.map(of_all_threads).collect()
     }
 
-    fn check_classifier(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
-        if let Ok(classifier) = &mut self.classifier {
+    fn check_outputs(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
+        if let Ok(tabular) = &mut self.tabular {
             let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
-            if let Err(reason) = classifier.check(&views, rows) {
-                self.classifier = Err(reason);
-            }
+            tabular.outputs.check(&self.signature, &views, rows);
+        }
+    }
+
+    /// Lets a classifier learn its labels from generated rows.
+    fn learn_labels(
+        &mut self,
+        backend: &mut dyn Backend,
+        row: RowByNumber<'_>,
+        preference: BatchingPreference,
+    ) {
+        let batch_rows = if self.batching.enabled {
+            preference.max_rows
+        } else {
+            NonZeroUsize::MIN
+        };
+        if let Ok(tabular) = &mut self.tabular
+            && let OutputReader::Classes(classifier) = &mut tabular.outputs
+        {
+            learn_labels(backend, classifier, batch_rows, row);
         }
     }
 }
@@ -323,7 +332,7 @@ mod tests {
         assert_eq!(backend.rows().first(), Some(&1));
         assert_eq!(backend.rows().last(), Some(&32));
         assert_eq!(warmup.batching.reason, BatchingReason::Proven);
-        assert_eq!(warmup.classifier.unwrap().features().get(), 2);
+        assert!(warmup.tabular.unwrap().outputs.is_classifier());
     }
 
     #[test]
@@ -430,16 +439,10 @@ mod tests {
     }
 
     #[test]
-    fn a_model_without_probabilities_is_served_though_not_to_predict() {
-        let mut signature = classifier_signature();
-        signature.outputs.truncate(1);
-        let mut backend = FakeBackend::with_signature(signature);
+    fn a_model_with_free_lengths_is_served_though_not_to_predict() {
+        let mut backend = FakeBackend::with_signature(free_lengths());
         let warmup = warmup_of(&mut backend);
-        assert!(warmup.batching.enabled);
-        assert!(matches!(
-            warmup.classifier,
-            Err(UnsupportedModel::NoProbabilities { .. })
-        ));
+        assert!(matches!(warmup.tabular, Err(NotTabular::Input { .. })));
     }
 
     fn row(numbers: [f32; 2]) -> Vec<Tensor> {

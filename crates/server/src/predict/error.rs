@@ -6,9 +6,9 @@ use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use springtide_contract::text::plain;
-use springtide_inference::UnsupportedModel;
+use springtide_tasks::request::{FieldError, InvalidRequest};
+use springtide_tasks::tabular::NotTabular;
 
-use super::request::InvalidRequest;
 use crate::body::ReadError;
 use crate::metrics::{Rejected, Status};
 use crate::models::{InferError, LookupError, MAX_MESSAGE};
@@ -68,9 +68,20 @@ pub enum ApiError {
         variable = springtide_contract::env::MODEL_NAME
     )]
     SeveralModels,
-    /// The model isn't a classifier.
+    /// The request names a model that doesn't serve.
     #[error(transparent)]
-    Unsupported(UnsupportedModel),
+    Lookup(LookupError),
+    /// The model doesn't take rows.
+    #[error(transparent)]
+    Unsupported(NotTabular),
+    /// The model rejects the values of a field.
+    #[error("the model doesn't take the input: {problem}")]
+    InvalidInput {
+        /// The field with the values.
+        field: &'static str,
+        /// The problem.
+        problem: String,
+    },
     /// The model gave no result.
     #[error(transparent)]
     Infer(#[from] InferError),
@@ -97,7 +108,9 @@ impl ApiError {
             Self::Invalid(InvalidRequest::Malformed(_)) => {
                 (Http::BAD_REQUEST, "invalid_json", Status::Invalid)
             }
-            Self::Invalid(InvalidRequest::Field(_)) | Self::NotFinite { .. } => {
+            Self::Invalid(InvalidRequest::Field(_))
+            | Self::NotFinite { .. }
+            | Self::InvalidInput { .. } => {
                 (Http::UNPROCESSABLE_ENTITY, "invalid_field", Status::Invalid)
             }
             Self::BodyTooLarge { .. } => {
@@ -112,6 +125,12 @@ impl ApiError {
                 Status::Invalid,
             ),
             Self::SeveralModels => (Http::NOT_FOUND, "several_models", Status::Invalid),
+            Self::Lookup(LookupError::Unavailable { .. }) => (
+                Http::SERVICE_UNAVAILABLE,
+                "unavailable",
+                Status::Rejected(Rejected::Loading),
+            ),
+            Self::Lookup(_) => (Http::NOT_FOUND, "unknown_model", Status::Invalid),
             Self::Unsupported(_) => (
                 Http::UNPROCESSABLE_ENTITY,
                 "unsupported_model",
@@ -162,7 +181,7 @@ impl ApiError {
         match self {
             Self::Invalid(InvalidRequest::Field(error)) => Some(&error.field),
             Self::NotFinite { field } => Some(field),
-            Self::Infer(InferError::InvalidInput(_)) => Some("features"),
+            Self::InvalidInput { field, .. } => Some(field),
             _ => None,
         }
     }
@@ -173,6 +192,12 @@ impl ApiError {
             _ => None,
         }
         .unwrap_or(RETRY_AFTER_SECONDS)
+    }
+}
+
+impl From<FieldError> for ApiError {
+    fn from(error: FieldError) -> Self {
+        Self::Invalid(error.into())
     }
 }
 

@@ -3,14 +3,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::Request;
 use serde_json::json;
 use springtide_batching::{Config, Policy};
 use springtide_inference::{Dimension, ElementType, Port};
+use springtide_tasks::tabular::request::max_body_bytes;
 
-use super::request::PredictLimits;
 use crate::app::App;
 use crate::http::testing::{
-    AT_ONCE, MODEL, REQUEST_MEMORY, WINDOW, get_path, predict, ready_app, serving, until_waiting,
+    AT_ONCE, MODEL, REQUEST_MEMORY, WINDOW, get_path, predict, ready_app, send, serving,
+    until_waiting,
 };
 use crate::models::testing::{FakeBackend, classifier_signature, install};
 
@@ -31,11 +33,9 @@ async fn a_prediction_has_the_contracts_fields() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_too_large_is_413_and_one_without_memory_429() {
     let app = ready_app(AT_ONCE, 100);
-    let limits = PredictLimits {
-        features: NonZeroUsize::new(2).unwrap(),
-        max_rows: NonZeroUsize::new(4).unwrap(),
-    };
-    let largest = limits.max_body_bytes();
+    let model = app.models.default_model().unwrap();
+    let table = &model.tabular().unwrap().table;
+    let largest = max_body_bytes(table, NonZeroUsize::new(4).unwrap());
     let refused = predict(&app, " ".repeat(largest + 1)).await;
     assert_eq!(refused.code(), (413, json!("body_too_large")));
     let mut others = app.request_memory.empty_reservation();
@@ -237,22 +237,55 @@ async fn one_request_may_not_have_more_rows_than_a_batch() {
 }
 
 #[tokio::test]
-async fn a_model_that_is_no_classifier_is_referred_to_the_open_inference_protocol() {
+async fn a_model_whose_inputs_are_no_columns_is_referred_to_the_open_inference_protocol() {
     let mut signature = classifier_signature();
-    signature.outputs = vec![Port::tensor("price", ElementType::I64, [Dimension::Any])];
+    let (any, three) = (Dimension::Any, Dimension::Fixed(3));
+    signature.inputs = vec![Port::tensor(
+        "image",
+        ElementType::F32,
+        [any, three, any, any],
+    )];
     let app = serving(FakeBackend::with_signature(signature), AT_ONCE, 100);
     assert_eq!(get_path(&app, "/ready").await.status, 200);
     let refused = predict(&app, r#"{"features": [3, 0]}"#).await;
     assert_eq!(refused.code(), (422, json!("unsupported_model")));
     let message = refused.json()["error"]["message"].to_string();
-    let reason = "The outputs of this model are price int64[N]";
-    assert!(message.contains(reason), "{message}");
-    let advice = "use the Open Inference Protocol, POST /v2/models/<name>/infer";
-    assert!(message.contains(advice), "{message}");
-    assert!(!message.contains("export"), "{message}");
+    assert!(message.contains("image float32[N, 3, N, N]"), "{message}");
+    assert!(
+        message.contains("use POST /v2/models/<name>/infer"),
+        "{message}"
+    );
     let metrics = get_path(&app, "/metrics").await.text;
     let line = "ml_requests_total{model=\"fake\",status=\"invalid\"} 1";
     assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn rows_have_the_names_of_the_inputs_and_probabilities_the_names_of_the_classes() {
+    let app = ready_app(AT_ONCE, 100);
+    let body = r#"{"rows": [{"features": [1, 0]}, {"features": [0, 0]}], "request_id": "r"}"#;
+    let answer = predict(&app, body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.json()["prediction"], json!([1, 0]));
+    let refused = predict(&app, r#"{"rows": [{"feature": [1, 0]}]}"#).await;
+    assert_eq!(refused.code(), (422, json!("invalid_field")));
+    assert_eq!(refused.json()["error"]["field"], "rows[0].feature");
+    // The probabilities of this model are those of columns whose labels no trial run has shown.
+    let refused = predict(&app, r#"{"features": [1, 0], "probabilities": true}"#).await;
+    assert_eq!(refused.json()["error"]["field"], "probabilities");
+}
+
+#[tokio::test]
+async fn a_model_is_asked_by_its_name() {
+    let app = ready_app(AT_ONCE, 100);
+    let post = async |path: &str| {
+        let body = Body::from(r#"{"features": [3, 0]}"#);
+        send(&app, Request::post(path).body(body).unwrap()).await
+    };
+    let answer = post(&format!("/predict/{MODEL}")).await;
+    assert_eq!(answer.json()["prediction"], 3);
+    let unknown = post("/predict/unknown").await;
+    assert_eq!(unknown.code(), (404, json!("unknown_model")));
 }
 
 #[tokio::test]

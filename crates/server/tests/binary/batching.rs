@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server, binary, made, model, rows, serving, until};
+use crate::support::{Client, Server, binary, ended, made, model, rows, serving, until};
 
 fn serve(name: &str, arguments: &[&str]) -> Server {
     let mut command = serving(binary(), &made(name));
@@ -216,9 +216,8 @@ fn an_input_that_has_a_value_in_the_model_may_be_given_and_left_out() {
 
 #[test]
 fn a_model_that_no_request_can_call_is_not_served() {
-    let output = serving(binary(), &made("takes_a_list")).output().unwrap();
-    assert!(!output.status.success());
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let (status, log) = ended(&mut serving(binary(), &made("takes_a_list")));
+    assert!(!status.success());
     assert!(log.contains("the model can't be called"), "{log}");
 }
 

@@ -3,7 +3,7 @@
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
-use crate::support::{Server, binary, model};
+use crate::support::{Server, binary, ended, model};
 
 fn serve() -> Command {
     let mut command = binary();
@@ -15,14 +15,8 @@ fn serve() -> Command {
 
 /// The exit status and what was said by a server that finds no model.
 fn said(command: &mut Command) -> (Option<i32>, String) {
-    let output = command
-        .args(["serve", "--model-path", "/nowhere/model.onnx"])
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    let (status, log) = ended(command.args(["serve", "--model-path", "/nowhere/model.onnx"]));
+    (status.code(), log)
 }
 
 /// Whether this machine has IPv6 at all.

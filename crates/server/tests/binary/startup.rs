@@ -3,21 +3,23 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 
-use crate::support::{Server, TRIALS_OF_LITTLE_MEMORY, binary, made, model, models, serving};
+use crate::support::{
+    Server, TRIALS_OF_LITTLE_MEMORY, binary, ended, made, model, models, rows, serving,
+};
 
 /// Runs `serve` until it gives up.
 fn fail(command: Command, model: &Path) -> TerminationMessage {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let output = serving(command, model)
+    let mut command = serving(command, model);
+    command
         .args(TRIALS_OF_LITTLE_MEMORY)
         .arg("--termination-message-path")
-        .arg(log.path())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+        .arg(log.path());
+    let (status, stderr) = ended(&mut command);
+    assert_eq!(status.code(), Some(1), "{stderr}");
     serde_json::from_slice(&std::fs::read(log.path()).unwrap()).expect(&stderr)
 }
 
@@ -103,23 +105,30 @@ fn auto_where_there_is_no_gpu_falls_back_and_says_so() {
 }
 
 #[test]
-fn a_model_that_is_no_classifier_serves_and_predict_names_its_endpoint() {
+fn a_model_that_is_no_classifier_gives_its_numbers() {
     let dense = Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/tests/models/dense.onnx");
     let server = Server::spawn(serving(binary(), &dense));
-    let refused = server.client().post(r#"{"features": [1, 2]}"#);
-    assert_eq!(refused.code(), (422, "unsupported_model".to_owned()));
-    assert!(
-        refused.text.contains("POST /v2/models/"),
-        "{}",
-        refused.text
-    );
+    let client = server.client();
+    let metadata = client.get("/v2/models/model").json();
+    let width = metadata["inputs"][0]["shape"][1].as_u64().unwrap();
+    let row = vec![0.5_f32; usize::try_from(width).unwrap()];
+    let predicted = client
+        .post(&json!({ "features": [row] }).to_string())
+        .json();
+    assert_eq!(predicted["confidence"], json!([null]));
+    let outputs = client
+        .post_to("/v2/models/model/infer", &rows("x", &[&row]))
+        .json();
+    let expected = outputs["outputs"][0]["data"].as_array().unwrap();
+    assert_eq!(predicted["prediction"][0].as_array(), Some(expected));
 }
 
 #[test]
 fn a_port_that_is_taken() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    let output = binary()
+    let mut command = binary();
+    command
         .args([
             "serve",
             "--host",
@@ -128,11 +137,9 @@ fn a_port_that_is_taken() {
             &port,
             "--model-path",
         ])
-        .arg(model("iris"))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let stderr = String::from_utf8(output.stderr).unwrap();
+        .arg(model("iris"));
+    let (status, stderr) = ended(&mut command);
+    assert_eq!(status.code(), Some(1));
     assert!(
         stderr.contains(&format!("can't listen on 127.0.0.1:{port}")),
         "{stderr}"

@@ -1,6 +1,6 @@
 //! Starts the binary and sends requests to it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -77,6 +77,38 @@ pub(crate) fn binary() -> Command {
     command.env("SPRINGTIDE_GRPC_PORT", "0");
     command.env("SPRINGTIDE_HEALTH_PORT", "0");
     command
+}
+
+/// The exit status and the log of a command that ends by itself. One that doesn't is killed: a test must not wait for
+/// ever.
+#[track_caller]
+pub(crate) fn ended(command: &mut Command) -> (ExitStatus, String) {
+    let mut log = tempfile::tempfile().unwrap();
+    let stderr = log.try_clone().unwrap();
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    let mut text = String::new();
+    log.seek(SeekFrom::Start(0)).unwrap();
+    log.read_to_string(&mut text).unwrap();
+    let Some(status) = status else {
+        panic!("it doesn't end: {text}")
+    };
+    (status, text)
 }
 
 /// A trial of a model that takes all memory is ended at 400 MiB.

@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use axum::body::to_bytes;
 use serde_json::{Value, json};
+use springtide_inference::{Dimension, ElementType, Port, Signature};
+use springtide_tasks::tabular::Table;
+use springtide_tasks::tabular::request::{Protocol, parse};
 
-use super::super::request::{PredictLimits, parse};
 use super::*;
 
 const WAIT: Duration = Duration::from_millis(2_100);
@@ -21,11 +23,19 @@ async fn parts(error: ApiError) -> (u16, Option<String>, Value) {
 }
 
 fn invalid(body: &str) -> ApiError {
-    let limits = PredictLimits {
-        features: NonZeroUsize::MIN,
-        max_rows: NonZeroUsize::MIN,
+    let input = Port::tensor("x", ElementType::F32, [Dimension::Any, Dimension::Fixed(1)]);
+    let signature = Signature {
+        inputs: vec![input],
+        outputs: vec![],
     };
-    parse(body.as_bytes(), limits).unwrap_err().into()
+    let table = Table::new(&signature, &[]).unwrap();
+    let parsed = parse(
+        body.as_bytes(),
+        &table,
+        NonZeroUsize::MIN,
+        Protocol::Predict,
+    );
+    parsed.unwrap_err().into()
 }
 
 fn not_finite() -> ApiError {
@@ -34,8 +44,7 @@ fn not_finite() -> ApiError {
 }
 
 fn unsupported() -> ApiError {
-    let outputs = "price float32[N]".to_owned();
-    ApiError::Unsupported(UnsupportedModel::NoProbabilities { outputs })
+    ApiError::Unsupported(NotTabular::NoInputs)
 }
 
 #[tokio::test]
@@ -87,6 +96,33 @@ async fn every_error_is_json_with_a_stable_code() {
             None,
         ),
         (unsupported(), 422, "unsupported_model", Invalid, None),
+        (
+            ApiError::Lookup(LookupError::UnknownModel("x".to_owned())),
+            404,
+            "unknown_model",
+            Invalid,
+            None,
+        ),
+        (
+            ApiError::Lookup(LookupError::Unavailable {
+                name: "x".to_owned(),
+                reason: "it is broken".to_owned(),
+            }),
+            503,
+            "unavailable",
+            rejected(Rejected::Loading),
+            Some("1"),
+        ),
+        (
+            ApiError::InvalidInput {
+                field: "rows",
+                problem: "an index beyond a table".to_owned(),
+            },
+            422,
+            "invalid_field",
+            Invalid,
+            None,
+        ),
         (
             ApiError::NoRoomForBody,
             429,
