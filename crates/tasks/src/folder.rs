@@ -45,16 +45,18 @@ impl ModelFolder {
     ///
     /// # Errors
     /// When it can't be read, isn't a regular file, or is too large.
-    pub fn read(
-        &self,
-        file: &'static str,
-        max_bytes: u64,
-    ) -> Result<Option<Vec<u8>>, FolderError> {
+    pub fn read(&self, file: &'static str, max_bytes: u64) -> Result<Option<Vec<u8>>, FolderError> {
         match read_small(&self.path.join(file), max_bytes) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(FolderError::new(file, error.to_string())),
         }
+    }
+
+    /// Whether there is a file of this name.
+    #[must_use]
+    pub fn contains(&self, file: &'static str) -> bool {
+        fs::metadata(self.path.join(file)).is_ok_and(|metadata| metadata.is_file())
     }
 
     /// The content of a JSON file. None if there is no such file.
@@ -66,16 +68,25 @@ impl ModelFolder {
             return Ok(None);
         };
         let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Some).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            let problem = if error.is_data() {
-                "a value has the wrong type"
-            } else {
-                "it is not valid JSON"
-            };
-            FolderError::new(file, format!("{problem}, at line {line}, column {column}"))
-        })
+        parsed
+            .map(Some)
+            .map_err(|error| json_error(file, &error, "a value has the wrong type"))
     }
+}
+
+/// The error of a JSON file, with its place. `unreadable` is the problem of valid JSON.
+pub(crate) fn json_error(
+    file: &'static str,
+    error: &serde_json::Error,
+    unreadable: &str,
+) -> FolderError {
+    let (line, column) = (error.line(), error.column());
+    let problem = if error.is_data() {
+        unreadable
+    } else {
+        "it is not valid JSON"
+    };
+    FolderError::new(file, format!("{problem}, at line {line}, column {column}"))
 }
 
 /// The content of a file of at most `max_bytes` bytes.
@@ -109,7 +120,7 @@ mod tests {
         let files = ModelFolder::new(folder.path());
         assert_eq!(files.json::<Vec<u8>>("config.json"), Ok(None));
         for (content, expected) in [
-            ("\n{secret", "not valid JSON, at line 2"),
+            ("\n[1, secret", "not valid JSON, at line 2"),
             (r#""secret""#, "wrong type, at line 1"),
         ] {
             fs::write(folder.path().join("config.json"), content).unwrap();
