@@ -53,6 +53,12 @@ impl ModelFolder {
         }
     }
 
+    /// Whether there is a file of this name.
+    #[must_use]
+    pub fn contains(&self, file: &'static str) -> bool {
+        fs::metadata(self.path.join(file)).is_ok_and(|metadata| metadata.is_file())
+    }
+
     /// The content of a JSON file. None if there is no such file.
     ///
     /// # Errors
@@ -62,16 +68,25 @@ impl ModelFolder {
             return Ok(None);
         };
         let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Some).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            let problem = if error.is_data() {
-                "a value has the wrong type"
-            } else {
-                "it is not valid JSON"
-            };
-            FolderError::new(file, format!("{problem}, at line {line}, column {column}"))
-        })
+        parsed
+            .map(Some)
+            .map_err(|error| json_error(file, &error, "a value has the wrong type"))
     }
+}
+
+/// The error of a JSON file, with its place. `unreadable` is the problem of valid JSON.
+pub(crate) fn json_error(
+    file: &'static str,
+    error: &serde_json::Error,
+    unreadable: &str,
+) -> FolderError {
+    let (line, column) = (error.line(), error.column());
+    let problem = if error.is_data() {
+        unreadable
+    } else {
+        "it is not valid JSON"
+    };
+    FolderError::new(file, format!("{problem}, at line {line}, column {column}"))
 }
 
 /// The content of a file of at most `max_bytes` bytes.
