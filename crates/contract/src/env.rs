@@ -75,6 +75,8 @@ pub const MAX_WAIT_MS: &str = "SPRINGTIDE_MAX_WAIT_MS";
 pub const BATCHING_POLICY: &str = "SPRINGTIDE_BATCHING_POLICY";
 /// A [`BatchingMode`](crate::batching::BatchingMode): `auto`, `always` or `never`.
 pub const BATCHING_MODE: &str = "SPRINGTIDE_BATCHING_MODE";
+/// A [`Task`](crate::task::Task): `tabular`, `text-embedding`, … Default: found from the files beside the model.
+pub const TASK: &str = "SPRINGTIDE_TASK";
 /// Maximum number of rows in the queue.
 pub const MAX_QUEUE_ROWS: &str = "SPRINGTIDE_MAX_QUEUE_ROWS";
 /// Request timeout, in milliseconds.

@@ -7,6 +7,7 @@ use crate::http::cors::Cors;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::models::Repository;
+use crate::preparation::Preparation;
 use crate::request_memory::RequestMemory;
 
 /// The shared state of the handlers.
@@ -24,6 +25,8 @@ pub struct App {
     pub max_request_bytes: usize,
     /// The models that serve.
     pub models: Arc<Repository>,
+    /// The threads that prepare requests.
+    pub preparation: Preparation,
     /// Time after which a request is answered with 504.
     pub request_timeout: Duration,
     /// The origins whose pages may read responses.

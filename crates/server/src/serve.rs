@@ -10,6 +10,7 @@ use axum::Router;
 use futures::future::Either;
 use rustix::process::{nice, set_parent_process_death_signal};
 use springtide_batching::WorkerDied;
+use springtide_contract::task::Task;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::{HazardPolicy, Runtime};
 use springtide_process::signals::TerminationSignals;
@@ -34,6 +35,7 @@ use crate::models::isolation::failure_record::FailureRecord;
 use crate::models::loader::{ModelLoadError, ModelLoader as _, OnnxLoader, select_provider};
 use crate::models::manager::{ManagerConfig, ModelManager};
 use crate::net::{self, Connections, ShutdownPhase};
+use crate::preparation::Preparation;
 use crate::request_memory::RequestMemory;
 
 /// Time without predictions after which a draining server assumes that no client sends to it any more.
@@ -161,6 +163,8 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         max_request_bytes: count(budget.request_bytes).get(),
         request_timeout: args.request_timeout(),
         cors: args.cors(),
+        preparation: Preparation::start(springtide_inference::threads::available_processors())
+            .map_err(std::io::Error::other)?,
     });
     let (shutdown, shutdown_receiver) = watch::channel(ShutdownPhase::Running);
     let max_connections = net::raise_open_files_limit(count(budget.connections));
@@ -383,6 +387,7 @@ fn loader(args: &ServeArgs) -> Result<OnnxLoader, ModelLoadError> {
         links: args.source().links(),
         workers: args.worker_count(),
         preference: args.batching_preference(),
+        task: args.task,
         isolated_loader: args.isolated_loader(),
         failures: args.state_dir.clone().map(FailureRecord::new),
     })
@@ -405,6 +410,8 @@ pub fn probe(args: &ProbeArgs) -> Result<(), ModelLoadError> {
         links: args.links(),
         workers: Some(NonZeroUsize::MIN),
         preference: args.batching_preference(),
+        // Requests need it, trials don't.
+        task: Some(Task::Tensor),
         isolated_loader: None,
         failures: None,
     };

@@ -13,12 +13,12 @@ use axum::{Json, Router};
 use serde_json::json;
 use springtide_contract::text::plain;
 use springtide_tasks::answer::{Answer, Value};
-use springtide_tasks::tabular::request::Protocol;
+use springtide_tasks::request::Protocol;
 
 use crate::app::App;
 use crate::models::MAX_MESSAGE;
 use crate::predict::error::ApiError;
-use crate::predict::{counted, find};
+use crate::predict::{find, predictions_of};
 
 /// What follows the name of a model in a prediction's path.
 const PREDICT_SUFFIX: &str = ":predict";
@@ -81,7 +81,7 @@ async fn predict(
         .map_err(Error)
         .and_then(|name| find(&app, name).map_err(Error));
     let model = model.map_err(|Error(error)| error);
-    let predicted = counted(&app, model, request, Protocol::V1)
+    let predicted = predictions_of(&app, model, request, Protocol::V1)
         .await
         .map_err(Error)?;
     let predictions: Vec<Value> = predicted.answers.into_iter().map(prediction).collect();

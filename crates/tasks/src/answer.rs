@@ -1,5 +1,7 @@
 //! What a model answers for a row.
 
+use std::num::NonZeroUsize;
+
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 /// The answer for a row, a text or an image.
@@ -12,6 +14,8 @@ pub struct Answer {
     pub confidence: Option<f32>,
     /// The probabilities by class, if they were requested.
     pub probabilities: Option<Vec<(String, f32)>>,
+    /// Whether a text was truncated to the maximum number of tokens.
+    pub truncated: bool,
 }
 
 impl Answer {
@@ -22,6 +26,7 @@ impl Answer {
             prediction,
             confidence: None,
             probabilities: None,
+            truncated: false,
         }
     }
 
@@ -96,6 +101,20 @@ impl Serialize for Value {
             }
         }
     }
+}
+
+/// The most probable classes, the highest first; all in the model's order without a maximum.
+#[must_use]
+pub fn top(
+    mut probabilities: Vec<(String, f32)>,
+    top_k: Option<NonZeroUsize>,
+) -> Vec<(String, f32)> {
+    if let Some(most) = top_k {
+        // Stable: equal ones stay in the model's order.
+        probabilities.sort_by(|(_, first), (_, second)| second.total_cmp(first));
+        probabilities.truncate(most.get());
+    }
+    probabilities
 }
 
 #[cfg(test)]

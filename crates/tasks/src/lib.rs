@@ -9,6 +9,9 @@
 pub mod answer;
 pub mod folder;
 pub mod image;
+mod model;
 pub mod request;
 pub mod tabular;
 pub mod text;
+
+pub use self::model::{ModelFacts, NoTask, TaskModel};

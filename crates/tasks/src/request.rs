@@ -5,6 +5,15 @@ use std::num::NonZeroUsize;
 /// Maximum bytes of a request ID.
 pub const MAX_REQUEST_ID: usize = 256;
 
+/// The protocol of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `POST /predict`: `features`, `rows` or `columns`; `text` and `text_pair`.
+    Predict,
+    /// `KServe`'s V1: `instances`, each a list of features, an object, or a value.
+    V1,
+}
+
 /// The options of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
@@ -14,6 +23,64 @@ pub struct Options {
     pub probabilities: bool,
     /// Maximum number of classes in the response, the most probable first. None: all, in the model's order.
     pub top_k: Option<NonZeroUsize>,
+}
+
+impl Options {
+    /// Reads an option, and ignores other fields.
+    ///
+    /// # Errors
+    /// When its value is wrong.
+    pub fn set(&mut self, field: &str, value: &serde_json::Value) -> Result<(), FieldError> {
+        use serde_json::Value;
+        let unlike = |expected: &str| {
+            FieldError::new(field, format!("must be {expected}, not {}", kind(value)))
+        };
+        match (field, value) {
+            ("request_id" | "probabilities" | "top_k", Value::Null) => {}
+            ("request_id", Value::String(id)) => self.request_id = Some(checked_id(id)?),
+            ("request_id", _) => return Err(unlike("a string")),
+            ("probabilities", Value::Bool(wanted)) => self.probabilities = *wanted,
+            ("probabilities", _) => return Err(unlike("true or false")),
+            ("top_k", Value::Number(number)) => {
+                let most = number.as_u64().and_then(|most| usize::try_from(most).ok());
+                let most = most.and_then(NonZeroUsize::new);
+                self.top_k = Some(most.ok_or_else(|| {
+                    FieldError::new(field, format!("must be a positive integer, not {number}"))
+                })?);
+            }
+            ("top_k", _) => return Err(unlike("a positive integer")),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A request ID.
+///
+/// # Errors
+/// When it is too long.
+pub fn checked_id(id: &str) -> Result<String, FieldError> {
+    if id.len() > MAX_REQUEST_ID {
+        let problem = format!(
+            "has {} bytes, at most {MAX_REQUEST_ID} are allowed",
+            id.len()
+        );
+        return Err(FieldError::new("request_id", problem));
+    }
+    Ok(id.to_owned())
+}
+
+/// The kind of a value, for messages.
+#[must_use]
+pub const fn kind(value: &serde_json::Value) -> &'static str {
+    match value {
+        serde_json::Value::Null => "null",
+        serde_json::Value::Bool(_) => "a boolean",
+        serde_json::Value::Number(_) => "a number",
+        serde_json::Value::String(_) => "a string",
+        serde_json::Value::Array(_) => "a list",
+        serde_json::Value::Object(_) => "an object",
+    }
 }
 
 /// The error of an invalid body.

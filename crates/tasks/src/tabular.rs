@@ -7,7 +7,7 @@ mod table;
 
 use springtide_inference::{Classes, Signature};
 
-pub use self::outputs::{OutputReader, UnreadableOutputs, top};
+pub use self::outputs::{OutputReader, UnreadableOutputs};
 pub use self::table::{Column, NotTabular, Table};
 
 /// How a tabular model is asked and how its outputs are read.

@@ -11,9 +11,10 @@ use clap::{Args, value_parser};
 use springtide_batching::{Config, Objective, Policy, Sharing};
 use springtide_contract::batching::{BatchingMode, BatchingPolicy};
 use springtide_contract::execution_provider::ExecutionProvider;
+use springtide_contract::task::Task;
 use springtide_contract::{bounds, defaults, env, paths};
 
-use super::values::{batching_mode, batching_policy, count, execution_provider};
+use super::values::{batching_mode, batching_policy, count, execution_provider, task};
 use crate::http::cors::{Cors, Origin};
 use crate::memory_budget::MemoryBudget;
 use crate::models::batching::BatchingPreference;
@@ -77,6 +78,10 @@ pub struct ServeArgs {
     /// over this flag
     #[arg(long, env = env::BATCHING_MODE, value_parser = batching_mode(), default_value_t)]
     pub batching_mode: BatchingMode,
+    /// Task of the model, which decides the requests that /predict accepts. The springtide.toml of a model takes
+    /// precedence over this flag. Default: found from the files beside the model
+    #[arg(long, env = env::TASK, value_parser = task())]
+    pub task: Option<Task>,
     /// Maximum number of rows in the queue; further requests are rejected with 429
     #[arg(long, env = env::MAX_QUEUE_ROWS, default_value_t = defaults::MAX_QUEUE_ROWS,
         value_parser = value_parser!(u32).range(bounds::MAX_QUEUE_ROWS))]

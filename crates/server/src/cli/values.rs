@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use springtide_contract::batching::{BatchingMode, BatchingPolicy};
 use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_contract::names::UnknownName;
+use springtide_contract::task::Task;
 
 /// A number of bytes, rows, threads or connections, which is at least 1, as a number of the platform.
 pub(crate) fn count(number: impl Into<u64>) -> NonZeroUsize {
@@ -53,6 +54,18 @@ pub(super) fn batching_mode() -> impl TypedValueParser<Value = BatchingMode> {
         }
         BatchingMode::Always => "Requests share batches: you guarantee that rows are independent",
         BatchingMode::Never => "Each request runs alone",
+    })
+}
+
+pub(super) fn task() -> impl TypedValueParser<Value = Task> {
+    values(Task::ALL, Task::name, |task| match task {
+        Task::Tabular => "Rows of columns or features",
+        Task::TextClassification => "A text, or a pair of texts: its class",
+        Task::TextEmbedding => "A text: its embedding",
+        Task::TextPair => "A query and a text: the relevance of the text",
+        Task::TokenClassification => "A text: the classes of its words",
+        Task::ImageClassification => "An image: its class",
+        Task::Tensor => "Tensors only, through the Open Inference Protocol",
     })
 }
 

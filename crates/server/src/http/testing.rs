@@ -17,6 +17,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::models::Repository;
 use crate::models::testing::{FakeBackend, install};
+use crate::preparation::Preparation;
 use crate::request_memory::RequestMemory;
 
 /// The name of the model that [`ready_app`] serves.
@@ -46,6 +47,7 @@ pub(crate) fn app() -> Arc<App> {
         max_request_bytes: MAX_REQUEST_BYTES,
         request_timeout: Duration::from_secs(5),
         cors: Cors::default(),
+        preparation: Preparation::start(NonZeroUsize::MIN).unwrap(),
     })
 }
 

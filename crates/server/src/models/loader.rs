@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use springtide_batching::BatchCost;
 use springtide_contract::batching::BatchingStatus;
 use springtide_contract::execution_provider::ExecutionProvider;
+use springtide_contract::task::Task;
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
 use springtide_inference::onnx::{
     HazardPolicy, LinkPolicy, LoadError, OnnxModel, Provider, ProviderSelection,
@@ -19,7 +20,8 @@ use springtide_inference::onnx::{
 };
 use springtide_inference::threads::available_processors;
 use springtide_inference::{Backend, Classes, Signature, Threads};
-use springtide_tasks::tabular::{NotTabular, TabularModel};
+use springtide_tasks::folder::ModelFolder;
+use springtide_tasks::{ModelFacts, NoTask, TaskModel};
 
 use super::batching::BatchingPreference;
 use super::fingerprint::Fingerprint;
@@ -107,8 +109,8 @@ pub struct ModelInfo {
     pub signature: Signature,
     /// Whether requests share batches, as decided at the load.
     pub batching: BatchingStatus,
-    /// Its columns and how its outputs are read, or why it doesn't take rows.
-    pub tabular: Result<TabularModel, NotTabular>,
+    /// How `/predict` asks it and reads its outputs, or why it doesn't serve it.
+    pub task: Result<TaskModel, NoTask>,
     /// Names of the columns of outputs that hold class probabilities, by the outputs' names.
     pub classes: Vec<(String, Classes)>,
     /// Execution provider.
@@ -185,6 +187,8 @@ pub struct OnnxLoader {
     pub workers: Option<NonZeroUsize>,
     /// Batching of models whose owners ship no settings.
     pub preference: BatchingPreference,
+    /// Task of models whose owners ship no settings. None: found from the files beside the model.
+    pub task: Option<Task>,
     /// Starts isolated loads. None in a child process, and where the running program can't be found.
     pub isolated_loader: Option<IsolatedLoader>,
     /// Record of failed isolated loads.
@@ -222,9 +226,9 @@ impl ModelLoader for OnnxLoader {
         let digest = digest_beside(file)?;
         let memory_before = memory::resident();
         let folder = file.parent().unwrap_or(Path::new("."));
-        let mode = self.settings_of(folder)?.batching.mode;
+        let settings = self.settings_of(folder)?;
         let preference = BatchingPreference {
-            mode: mode.unwrap_or(self.preference.mode),
+            mode: settings.batching.mode.unwrap_or(self.preference.mode),
             ..self.preference
         };
         let threads = self.threads();
@@ -236,7 +240,20 @@ impl ModelLoader for OnnxLoader {
         };
         let mut first = session()?;
         let owner_rows = owner_files::warm_up_rows(folder, first.signature());
-        let warmup = warm_up(&mut *first, model.analysis(), owner_rows, preference);
+        let facts = ModelFacts {
+            signature: first.signature(),
+            feature_names: model.analysis().feature_names.as_deref(),
+            classes: &model.analysis().classes,
+        };
+        let task = TaskModel::open(
+            &ModelFolder::new(folder),
+            facts,
+            settings.task.or(self.task),
+        );
+        let warmup = warm_up(&mut *first, model.analysis(), owner_rows, preference, task);
+        if let Err(reason) = &warmup.task {
+            tracing::info!(%reason, "not served through /predict");
+        }
         let measured_runs = warmup.measure(&mut *first, threads.per_worker);
         let others = (1..threads.workers.get())
             .map(|_| {
@@ -251,7 +268,7 @@ impl ModelLoader for OnnxLoader {
         let Warmup {
             signature,
             batching,
-            tabular,
+            task,
             ..
         } = warmup;
         let sha256 = digest.join().unwrap_or(Err(ErrorKind::Other));
@@ -262,7 +279,7 @@ impl ModelLoader for OnnxLoader {
             sha256: sha256.ok(),
             signature,
             batching,
-            tabular,
+            task,
             classes: model.analysis().classes.clone(),
             provider,
             fallback: self.selection.fallback.as_ref().map(ToString::to_string),

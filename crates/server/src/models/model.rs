@@ -11,7 +11,7 @@ use springtide_batching::{
 use springtide_contract::batching::BatchingStatus;
 use springtide_inference::onnx::Provider;
 use springtide_inference::{RunError, Signature, Tensor};
-use springtide_tasks::tabular::{NotTabular, TabularModel};
+use springtide_tasks::{NoTask, TaskModel};
 
 use super::batching::Batching;
 use super::loader::{LoadedModel, ModelInfo};
@@ -259,12 +259,12 @@ impl Model {
         self.workers
     }
 
-    /// The columns, and how the outputs are read.
+    /// How `/predict` asks it and reads its outputs.
     ///
     /// # Errors
-    /// Why the model doesn't take rows.
-    pub const fn tabular(&self) -> Result<&TabularModel, &NotTabular> {
-        self.info.tabular.as_ref()
+    /// Why `/predict` doesn't serve it.
+    pub const fn task(&self) -> Result<&TaskModel, &NoTask> {
+        self.info.task.as_ref()
     }
 
     /// Maximum number of rows of a request to `/predict`.

@@ -3,10 +3,13 @@
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
+use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use springtide_contract::batching::BatchingMode;
+use springtide_contract::names::UnknownName;
+use springtide_contract::task::Task;
 use springtide_inference::{Signature, Tensor};
 use springtide_open_inference::{Limits, http::parse_request};
 
@@ -56,6 +59,9 @@ pub struct Settings {
     /// Batching.
     #[serde(default)]
     pub batching: BatchingSettings,
+    /// Task. Default: the flag of the server, or else found from the files beside the model.
+    #[serde(default, deserialize_with = "named")]
+    pub task: Option<Task>,
 }
 
 /// Settings of batching.
@@ -63,12 +69,16 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 pub struct BatchingSettings {
     /// Who decides whether requests share batches. Default: the flag of the server.
-    #[serde(default, deserialize_with = "mode")]
+    #[serde(default, deserialize_with = "named")]
     pub mode: Option<BatchingMode>,
 }
 
-/// A mode by its name.
-fn mode<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BatchingMode>, D::Error> {
+/// A value by its name.
+fn named<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = UnknownName>,
+{
     let name = String::deserialize(deserializer)?;
     name.parse().map(Some).map_err(D::Error::custom)
 }
@@ -152,11 +162,12 @@ mod tests {
         assert_eq!(settings(folder.path()), Ok(Settings::default()));
         fs::write(
             folder.path().join(SETTINGS_FILE),
-            "[batching]\nmode = \"never\"\n",
+            "task = \"text-embedding\"\n[batching]\nmode = \"never\"\n",
         )
         .unwrap();
-        let mode = settings(folder.path()).unwrap().batching.mode;
-        assert_eq!(mode, Some(BatchingMode::Never));
+        let settings = settings(folder.path()).unwrap();
+        assert_eq!(settings.batching.mode, Some(BatchingMode::Never));
+        assert_eq!(settings.task, Some(Task::TextEmbedding));
     }
 
     #[test]

@@ -12,6 +12,8 @@ use springtide_inference::{
     Backend, CancelHandle, DataView, Dimension, ElementType, Port, RunError, Signature, Tensor,
 };
 use springtide_rows::{Analysis, Candidates, Finding, Verdict};
+use springtide_tasks::folder::ModelFolder;
+use springtide_tasks::{ModelFacts, NoTask, TaskModel};
 
 use super::batching::BatchingPreference;
 use super::fingerprint::{FileStat, Fingerprint};
@@ -138,18 +140,29 @@ impl Backend for FakeBackend {
     }
 }
 
+/// The task of a model without files beside it.
+pub(crate) fn tabular(signature: &Signature) -> Result<TaskModel, NoTask> {
+    let facts = ModelFacts {
+        signature,
+        feature_names: None,
+        classes: &[],
+    };
+    TaskModel::open(&ModelFolder::new("/nowhere"), facts, None)
+}
+
 /// A loaded model.
 pub(crate) fn loaded(mut backend: FakeBackend, max_rows: NonZeroUsize) -> LoadedModel {
     let preference = BatchingPreference {
         mode: BatchingMode::Auto,
         max_rows,
     };
-    let warmup = warm_up(&mut backend, &proven(), Ok(Vec::new()), preference);
+    let task = tabular(backend.signature());
+    let warmup = warm_up(&mut backend, &proven(), Ok(Vec::new()), preference, task);
     let info = ModelInfo {
         sha256: Some("5a".repeat(32)),
         signature: warmup.signature,
         batching: warmup.batching,
-        tabular: warmup.tabular,
+        task: warmup.task,
         classes: Vec::new(),
         provider: Provider::Cpu,
         fallback: None,

@@ -12,7 +12,8 @@ use springtide_inference::onnx::ModelAnalysis;
 use springtide_inference::{
     Backend, CancelHandle, RowByNumber, RunError, Signature, Tensor, learn_labels,
 };
-use springtide_tasks::tabular::{NotTabular, OutputReader, TabularModel};
+use springtide_tasks::tabular::OutputReader;
+use springtide_tasks::{NoTask, TaskModel};
 
 use super::batching::{
     BatchingPreference, GraphDecision, decide_from_check, decide_from_graph, full_batch_failed,
@@ -39,7 +40,7 @@ pub(super) struct Warmup {
     pub(super) signature: Signature,
     /// Whether requests may share batches, and why.
     pub(super) batching: BatchingStatus,
-    pub(super) tabular: Result<TabularModel, NotTabular>,
+    pub(super) task: Result<TaskModel, NoTask>,
     /// Inputs that the model accepts: one row, and a full batch where requests share batches.
     inputs: Vec<Vec<Tensor>>,
     /// Measurements of the first runs of these inputs, in their order.
@@ -58,6 +59,7 @@ pub(super) fn warm_up(
     analysis: &ModelAnalysis,
     owner_rows: Result<Vec<Vec<Tensor>>, OwnerFileError>,
     preference: BatchingPreference,
+    task: Result<TaskModel, NoTask>,
 ) -> Warmup {
     let began = Instant::now();
     let (owner_rows, problem) = match owner_rows {
@@ -67,7 +69,7 @@ pub(super) fn warm_up(
         }
         Err(unusable) => (Vec::new(), Some(unusable.to_string())),
     };
-    let mut warmup = run_warmup(backend, analysis, &owner_rows, preference, began);
+    let mut warmup = run_warmup(backend, analysis, &owner_rows, preference, task, began);
     if let Some(problem) = problem {
         tracing::warn!(problem, "not all warm-up rows of the model can be used");
         warmup.batching.message = format!("{} In addition, {problem}.", warmup.batching.message);
@@ -101,6 +103,7 @@ fn run_warmup(
     analysis: &ModelAnalysis,
     owner_rows: &[Vec<Tensor>],
     preference: BatchingPreference,
+    task: Result<TaskModel, NoTask>,
     began: Instant,
 ) -> Warmup {
     let signature = backend.signature().clone();
@@ -114,11 +117,7 @@ fn run_warmup(
             GraphDecision::Decided(status) => status.clone(),
             GraphDecision::NeedsCheck(_) => decide_from_check(verdict, &nothing_runs()),
         },
-        tabular: TabularModel::new(
-            &signature,
-            analysis.feature_names.as_deref(),
-            &analysis.classes,
-        ),
+        task,
         signature: signature.clone(),
         inputs: Vec::new(),
         runs: Vec::new(),
@@ -275,7 +274,7 @@ impl Warmup {
     }
 
     fn check_outputs(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
-        if let Ok(tabular) = &mut self.tabular {
+        if let Ok(TaskModel::Tabular(tabular)) = &mut self.task {
             let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
             tabular.outputs.check(&self.signature, &views, rows);
         }
@@ -293,7 +292,7 @@ impl Warmup {
         } else {
             NonZeroUsize::MIN
         };
-        if let Ok(tabular) = &mut self.tabular
+        if let Ok(TaskModel::Tabular(tabular)) = &mut self.task
             && let OutputReader::Classes(classifier) = &mut tabular.outputs
         {
             learn_labels(backend, classifier, batch_rows, row);
@@ -307,7 +306,7 @@ mod tests {
     use springtide_inference::{DataView, Dimension, ElementType, Port};
 
     use super::*;
-    use crate::models::testing::{FakeBackend, classifier_signature, proven, unknown};
+    use crate::models::testing::{FakeBackend, classifier_signature, proven, tabular, unknown};
 
     const PREFERENCE: BatchingPreference = BatchingPreference {
         mode: BatchingMode::Auto,
@@ -315,7 +314,8 @@ mod tests {
     };
 
     fn warmup_of(backend: &mut FakeBackend) -> Warmup {
-        warm_up(backend, &proven(), Ok(Vec::new()), PREFERENCE)
+        let task = tabular(backend.signature());
+        warm_up(backend, &proven(), Ok(Vec::new()), PREFERENCE, task)
     }
 
     fn free_lengths() -> Signature {
@@ -332,7 +332,10 @@ mod tests {
         assert_eq!(backend.rows().first(), Some(&1));
         assert_eq!(backend.rows().last(), Some(&32));
         assert_eq!(warmup.batching.reason, BatchingReason::Proven);
-        assert!(warmup.tabular.unwrap().outputs.is_classifier());
+        let Ok(TaskModel::Tabular(tabular)) = warmup.task else {
+            panic!("not tabular")
+        };
+        assert!(tabular.outputs.is_classifier());
     }
 
     #[test]
@@ -422,7 +425,8 @@ mod tests {
             inputs: vec![port("x")],
             outputs: vec![port("y")],
         });
-        let warmup = warm_up(&mut backend, &unknown(), Ok(Vec::new()), PREFERENCE);
+        let task = tabular(backend.signature());
+        let warmup = warm_up(&mut backend, &unknown(), Ok(Vec::new()), PREFERENCE, task);
         assert_eq!(warmup.batching.reason, BatchingReason::TrialRefuted);
     }
 
@@ -431,7 +435,8 @@ mod tests {
         for (mode, enabled) in [(BatchingMode::Always, true), (BatchingMode::Never, false)] {
             let mut backend = FakeBackend::classifier();
             let preference = BatchingPreference { mode, ..PREFERENCE };
-            let warmup = warm_up(&mut backend, &unknown(), Ok(Vec::new()), preference);
+            let task = tabular(backend.signature());
+            let warmup = warm_up(&mut backend, &unknown(), Ok(Vec::new()), preference, task);
             assert_eq!(warmup.batching.enabled, enabled);
             assert_eq!(backend.rows().contains(&32), enabled);
             assert!(backend.rows().iter().all(|rows| [1, 32].contains(rows)));
@@ -442,7 +447,7 @@ mod tests {
     fn a_model_with_free_lengths_is_served_though_not_to_predict() {
         let mut backend = FakeBackend::with_signature(free_lengths());
         let warmup = warmup_of(&mut backend);
-        assert!(matches!(warmup.tabular, Err(NotTabular::Input { .. })));
+        assert!(matches!(warmup.task, Err(NoTask::NotTabular(_))));
     }
 
     fn row(numbers: [f32; 2]) -> Vec<Tensor> {
@@ -453,7 +458,8 @@ mod tests {
     fn an_unusable_warm_up_file_is_told_and_the_model_is_tried_without_it() {
         let mut backend = FakeBackend::classifier();
         let unusable = OwnerFileError::warm_up("it is no file");
-        let warmup = warm_up(&mut backend, &proven(), Err(unusable), PREFERENCE);
+        let task = tabular(backend.signature());
+        let warmup = warm_up(&mut backend, &proven(), Err(unusable), PREFERENCE, task);
         assert_eq!(warmup.batching.reason, BatchingReason::Proven);
         let message = &warmup.batching.message;
         assert!(
@@ -466,16 +472,19 @@ mod tests {
     fn rows_of_the_owner_on_which_the_model_fails_are_told() {
         let mut backend = FakeBackend::classifier();
         let rows = vec![row([1.0, 0.0]), row([-1.0, 0.0]), row([-2.0, 0.0])];
-        let warmup = warm_up(&mut backend, &proven(), Ok(rows), PREFERENCE);
+        let task = tabular(backend.signature());
+        let warmup = warm_up(&mut backend, &proven(), Ok(rows), PREFERENCE, task);
         let message = &warmup.batching.message;
         let told = "fails on 2 of the 3 rows of warmup.json, first on row 2";
         assert!(message.contains(told), "{message}");
         let mut backend = FakeBackend::classifier();
+        let task = tabular(backend.signature());
         let warmup = warm_up(
             &mut backend,
             &proven(),
             Ok(vec![row([1.0, 0.0])]),
             PREFERENCE,
+            task,
         );
         let message = &warmup.batching.message;
         assert!(!message.contains("warmup.json"), "{message}");
@@ -485,7 +494,8 @@ mod tests {
     fn a_model_that_runs_on_nothing_made_up_is_served_and_shares_only_where_it_is_proven() {
         let mut backend = FakeBackend::classifier().that_fails();
         let warmup_of = |backend: &mut FakeBackend, analysis: &ModelAnalysis| {
-            warm_up(backend, analysis, Ok(Vec::new()), PREFERENCE)
+            let task = tabular(backend.signature());
+            warm_up(backend, analysis, Ok(Vec::new()), PREFERENCE, task)
                 .batching
                 .reason
         };

@@ -5,9 +5,10 @@ use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use springtide_contract::task::Task;
 use springtide_contract::text::plain;
+use springtide_tasks::NoTask;
 use springtide_tasks::request::{FieldError, InvalidRequest};
-use springtide_tasks::tabular::NotTabular;
 
 use crate::body::ReadError;
 use crate::metrics::{Rejected, Status};
@@ -71,9 +72,19 @@ pub enum ApiError {
     /// The request names a model that doesn't serve.
     #[error(transparent)]
     Lookup(LookupError),
-    /// The model doesn't take rows.
+    /// The model has no task that this endpoint serves.
     #[error(transparent)]
-    Unsupported(NotTabular),
+    Unsupported(NoTask),
+    /// The model has another task than the endpoint.
+    #[error(
+        "the model's task is `{task}`, and this path is for models of the task `{expected}`: use POST /predict"
+    )]
+    OtherTask {
+        /// The model's.
+        task: Task,
+        /// That of the endpoint.
+        expected: Task,
+    },
     /// The model rejects the values of a field.
     #[error("the model doesn't take the input: {problem}")]
     InvalidInput {
@@ -131,7 +142,7 @@ impl ApiError {
                 Status::Rejected(Rejected::Loading),
             ),
             Self::Lookup(_) => (Http::NOT_FOUND, "unknown_model", Status::Invalid),
-            Self::Unsupported(_) => (
+            Self::Unsupported(_) | Self::OtherTask { .. } => (
                 Http::UNPROCESSABLE_ENTITY,
                 "unsupported_model",
                 Status::Invalid,
@@ -175,6 +186,12 @@ impl ApiError {
         self.facts().2
     }
 
+    /// The stable code of the error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.facts().1
+    }
+
     /// The name of the invalid field.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
@@ -183,6 +200,15 @@ impl ApiError {
             Self::NotFinite { field } => Some(field),
             Self::InvalidInput { field, .. } => Some(field),
             _ => None,
+        }
+    }
+
+    /// The error of a run with the values of a field.
+    #[must_use]
+    pub(super) fn of_run(error: InferError, field: &'static str) -> Self {
+        match error {
+            InferError::InvalidInput(problem) => Self::InvalidInput { field, problem },
+            error => error.into(),
         }
     }
 

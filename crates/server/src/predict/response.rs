@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 use springtide_tasks::answer::{Answer, Value};
 
-use super::Predictions;
 use super::error::ApiError;
+use super::predictions::Predictions;
 use crate::models::InferError;
 
 /// The body of a successful response.
@@ -18,6 +18,9 @@ pub struct PredictResponse {
     confidence: OneOrMany<Option<f32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probabilities: Option<OneOrMany<Probabilities>>,
+    /// Whether texts were truncated to the maximum number of tokens, if any was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<OneOrMany<bool>>,
     latency_ms: f64,
     batch_size: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,24 +71,30 @@ impl PredictResponse {
             request_id,
             latency,
             batch_rows,
+            tokens: _,
         } = predictions;
         let (mut values, mut confidences) = (Vec::new(), Vec::new());
-        let mut by_class = Vec::new();
+        let (mut by_class, mut truncated) = (Vec::new(), Vec::new());
         for Answer {
             prediction,
             confidence,
             probabilities,
+            truncated: is_truncated,
         } in answers
         {
+            truncated.push(is_truncated);
             values.push(prediction);
             confidences.push(confidence);
             by_class.extend(probabilities.map(Probabilities));
         }
         let probabilities = (!by_class.is_empty()).then(|| OneOrMany::new(by_class, list));
+        let is_truncated = truncated.contains(&true);
+        let truncated = is_truncated.then(|| OneOrMany::new(truncated, list));
         Ok(Self {
             prediction: OneOrMany::new(values, list).ok_or(InferError::Failed)?,
             confidence: OneOrMany::new(confidences, list).ok_or(InferError::Failed)?,
             probabilities: probabilities.flatten(),
+            truncated: truncated.flatten(),
             latency_ms: milliseconds(latency),
             batch_size: batch_rows,
             request_id,
@@ -109,6 +118,7 @@ mod tests {
             prediction,
             confidence: Some(confidence),
             probabilities: None,
+            truncated: false,
         }
     }
 
@@ -119,6 +129,7 @@ mod tests {
             request_id: request_id.map(ToOwned::to_owned),
             latency: Duration::from_nanos(1_234_567),
             batch_rows: 7,
+            tokens: 0,
         });
         serde_json::to_value(response.unwrap()).unwrap()
     }
@@ -153,6 +164,17 @@ mod tests {
         assert_eq!(one.get("confidence"), Some(&Json::Null));
         let both = response(vec![unknown, class(Value::Integer(0), 0.5)], true, None);
         assert_eq!(both["confidence"], json!([null, 0.5]));
+    }
+
+    #[test]
+    fn truncation_is_reported_where_it_happens() {
+        let cut = Answer {
+            truncated: true,
+            ..class(Value::Integer(1), 0.5)
+        };
+        let whole = class(Value::Integer(1), 0.5);
+        let both = response(vec![cut, whole], true, None);
+        assert_eq!(both["truncated"], json!([true, false]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use axum::extract::Request;
 use serde_json::json;
 use springtide_batching::{Config, Policy};
 use springtide_inference::{Dimension, ElementType, Port};
+use springtide_tasks::TaskModel;
 use springtide_tasks::tabular::request::max_body_bytes;
 
 use crate::app::App;
@@ -34,8 +35,10 @@ async fn a_prediction_has_the_contracts_fields() {
 async fn a_body_that_is_too_large_is_413_and_one_without_memory_429() {
     let app = ready_app(AT_ONCE, 100);
     let model = app.models.default_model().unwrap();
-    let table = &model.tabular().unwrap().table;
-    let largest = max_body_bytes(table, NonZeroUsize::new(4).unwrap());
+    let Ok(TaskModel::Tabular(tabular)) = model.task() else {
+        panic!("not tabular")
+    };
+    let largest = max_body_bytes(&tabular.table, NonZeroUsize::new(4).unwrap());
     let refused = predict(&app, " ".repeat(largest + 1)).await;
     assert_eq!(refused.code(), (413, json!("body_too_large")));
     let mut others = app.request_memory.empty_reservation();

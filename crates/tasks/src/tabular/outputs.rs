@@ -6,7 +6,7 @@ use springtide_inference::{
     Class, Classes, Classifier, DataView, OutputMismatch, Signature, TensorView,
 };
 
-use crate::answer::{Answer, Value};
+use crate::answer::{Answer, Value, top};
 use crate::request::Options;
 
 /// Maximum number of nested lists of an answer.
@@ -112,6 +112,7 @@ fn classes(
         },
         confidence,
         probabilities: None,
+        truncated: false,
     };
     let predictions = classifier.predictions(outputs, rows)?.into_iter();
     let mut answers: Vec<Answer> = predictions
@@ -129,20 +130,6 @@ fn classes(
         }
     }
     Ok(answers)
-}
-
-/// The most probable classes, the highest first; all in the model's order without a maximum.
-#[must_use]
-pub fn top(
-    mut probabilities: Vec<(String, f32)>,
-    top_k: Option<NonZeroUsize>,
-) -> Vec<(String, f32)> {
-    if let Some(most) = top_k {
-        // Stable: equal ones stay in the model's order.
-        probabilities.sort_by(|(_, first), (_, second)| second.total_cmp(first));
-        probabilities.truncate(most.get());
-    }
-    probabilities
 }
 
 fn values(

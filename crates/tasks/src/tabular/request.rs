@@ -3,16 +3,16 @@
 //! The values are put into the model's inputs in one pass over the text, and rows beyond the maximum aren't kept, so a
 //! hostile body takes no more memory than its own size. Each error names the field.
 
+mod content;
 mod reader;
 mod visitors;
 
 use std::num::NonZeroUsize;
 
-use springtide_inference::Tensor;
-
+pub use self::content::{Source, TableRequest};
 use self::reader::Reader;
 use super::table::Table;
-use crate::request::{InvalidRequest, Options};
+use crate::request::{InvalidRequest, Protocol};
 
 /// Maximum bytes of JSON per number with its separator and white space: the 24 characters of the longest double, and
 /// indentation.
@@ -26,66 +26,6 @@ const BYTES_BESIDE_VALUES: usize = 16 * 1024;
 
 /// Maximum bytes of a body for any model. It limits memory.
 const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
-
-/// The protocol of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// `POST /predict`: `features`, `rows` or `columns`.
-    Predict,
-    /// `KServe`'s V1: `instances`, each a list of features, an object of columns, or a value.
-    V1,
-}
-
-/// The field with the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// `features`: a row, or a list of rows, without names.
-    Features,
-    /// `rows`: a list of objects.
-    Rows,
-    /// `columns`: an object of lists.
-    Columns,
-    /// `instances` of `KServe`'s V1.
-    Instances,
-}
-
-impl Source {
-    /// The name of the field.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Features => "features",
-            Self::Rows => "rows",
-            Self::Columns => "columns",
-            Self::Instances => "instances",
-        }
-    }
-
-    /// The field of a row in messages. In columns, a row is a position of every list.
-    #[must_use]
-    pub fn row(self, row: usize, list: bool) -> String {
-        match self {
-            Self::Columns => format!("row {row} of columns"),
-            _ if !list => self.name().to_owned(),
-            _ => format!("{}[{row}]", self.name()),
-        }
-    }
-}
-
-/// A valid request.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TableRequest {
-    /// The model's required inputs, in its order.
-    pub inputs: Vec<Tensor>,
-    /// The number of rows.
-    pub rows: NonZeroUsize,
-    /// Whether the response has lists: false for `features` with a single row.
-    pub list: bool,
-    /// The field with the rows.
-    pub source: Source,
-    /// The options.
-    pub options: Options,
-}
 
 /// Maximum bytes of a body of at most `max_rows` rows.
 #[must_use]

@@ -131,6 +131,12 @@ impl TextModel {
         self.truncation.max_tokens
     }
 
+    /// Maximum bytes of a text.
+    #[must_use]
+    pub const fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
     /// Maximum number of texts in a run, if the model has one.
     #[must_use]
     pub const fn max_rows(&self) -> Option<usize> {

@@ -4,8 +4,9 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use serde_json::{Value, json};
 use springtide_inference::{Dimension, ElementType, Port, Signature};
+use springtide_tasks::request::Protocol;
 use springtide_tasks::tabular::Table;
-use springtide_tasks::tabular::request::{Protocol, parse};
+use springtide_tasks::tabular::request::parse;
 
 use super::*;
 
@@ -44,7 +45,7 @@ fn not_finite() -> ApiError {
 }
 
 fn unsupported() -> ApiError {
-    ApiError::Unsupported(NotTabular::NoInputs)
+    ApiError::Unsupported(NoTask::Tensor)
 }
 
 #[tokio::test]

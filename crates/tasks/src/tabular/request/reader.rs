@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use springtide_inference::{Data, ElementType, Tensor};
 use springtide_open_inference::http::non_finite_literal;
 
-use super::{Protocol, Source, TableRequest};
-use crate::request::{FieldError, InvalidRequest, Options};
+use super::content::{Source, TableRequest};
+use crate::request::{FieldError, InvalidRequest, Options, Protocol};
 use crate::tabular::cells::{self, Cell, Null, out_of_range, plural, singular};
 use crate::tabular::table::{Column, Table};
 

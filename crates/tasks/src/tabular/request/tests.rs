@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use serde_json::json;
-use springtide_inference::{Data, DataView, Dimension, ElementType, Port, Signature};
+use springtide_inference::{Data, DataView, Dimension, ElementType, Port, Signature, Tensor};
 
 use super::*;
 use crate::request::FieldError;

@@ -6,9 +6,9 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
+use super::content::Source;
 use super::reader::{Content, Path, Reader};
-use super::{Protocol, Source};
-use crate::request::MAX_REQUEST_ID;
+use crate::request::{MAX_REQUEST_ID, Protocol};
 use crate::tabular::cells::{Cell, plural, singular};
 
 /// Reads a body.
