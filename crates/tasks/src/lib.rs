@@ -7,6 +7,7 @@
 //! Everything here is a function of data. It blocks its thread: the server runs it on threads of its own.
 
 pub mod answer;
+pub mod classes;
 pub mod folder;
 pub mod image;
 mod model;
