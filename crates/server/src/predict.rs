@@ -1,7 +1,8 @@
-//! `POST /predict`: from rows or texts to classes, numbers or embeddings. `KServe`'s V1 ([`crate::v1`]) has the same
+//! `POST /predict`: from rows, texts or images to classes, numbers or embeddings. `KServe`'s V1 ([`crate::v1`]) has the same
 //! requests in another form.
 
 pub mod error;
+mod image;
 mod predictions;
 pub mod response;
 mod tabular;
@@ -83,6 +84,9 @@ pub(crate) async fn predictions_of(
             }
             TaskModel::Text(text) => {
                 text::answer(app, call, (model, text), (&parts, body), protocol).await
+            }
+            TaskModel::Image(image) => {
+                image::answer(app, call, (model, image), (&parts, body), protocol).await
             }
         }
     })

@@ -14,7 +14,11 @@ pub mod geometry;
 pub mod header;
 pub mod input;
 pub mod normalization;
+mod prediction;
+pub mod request;
 pub mod resample;
+
+pub use self::prediction::predictions;
 
 use springtide_contract::task::Task;
 use springtide_inference::{Dimension, ElementType, Port, Signature, Tensor, TensorView};
@@ -189,6 +193,12 @@ impl ImageModel {
     #[must_use]
     pub const fn classes(&self) -> Option<&Classes> {
         self.classes.as_ref()
+    }
+
+    /// Maximum bytes of a file.
+    #[must_use]
+    pub const fn max_bytes(&self) -> usize {
+        self.limits.max_bytes
     }
 
     /// Size of each prepared image. None if it depends on the image, so that images may not share a batch.

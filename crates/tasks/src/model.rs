@@ -4,6 +4,8 @@ use springtide_contract::task::Task;
 use springtide_inference::{Classes, Signature};
 
 use crate::folder::{FolderError, ModelFolder};
+use crate::image::error::ImageModelError;
+use crate::image::{self, ImageModel};
 use crate::tabular::{NotTabular, TabularModel};
 use crate::text::{self, TextLimits, TextModel, TextModelError};
 
@@ -14,6 +16,8 @@ pub enum TaskModel {
     Tabular(Box<TabularModel>),
     /// Texts.
     Text(Box<TextModel>),
+    /// Images.
+    Image(Box<ImageModel>),
 }
 
 /// A model that `/predict` doesn't serve. The text says what to do.
@@ -25,15 +29,15 @@ pub enum NoTask {
     /// Its files don't fit the task of texts.
     #[error("{0}. Until then, use POST /v2/models/<name>/infer")]
     Text(#[from] TextModelError),
+    /// Its files don't fit the task of images.
+    #[error("{0}. Until then, use POST /v2/models/<name>/infer")]
+    Image(#[from] ImageModelError),
     /// A file beside it can't be used.
     #[error("{0}. Until then, use POST /v2/models/<name>/infer")]
     Folder(#[from] FolderError),
     /// Its owner has named the task `tensor`.
     #[error("the task of this model is `tensor`: use POST /v2/models/<name>/infer")]
     Tensor,
-    /// The task isn't supported.
-    #[error("the task `{0}` is not supported: use POST /v2/models/<name>/infer")]
-    Unsupported(Task),
 }
 
 /// Facts about a model, from its file.
@@ -59,7 +63,7 @@ impl TaskModel {
     ) -> Result<Self, NoTask> {
         let task = match named {
             Some(task) => task,
-            None => text::detect(folder, facts.signature)?.unwrap_or(Task::Tabular),
+            None => detect(folder, facts.signature)?,
         };
         match task {
             Task::Tabular => {
@@ -80,7 +84,10 @@ impl TaskModel {
                 Ok(Self::Text(Box::new(model)))
             }
             Task::Tensor => Err(NoTask::Tensor),
-            Task::ImageClassification => Err(NoTask::Unsupported(task)),
+            Task::ImageClassification => {
+                let model = ImageModel::open(folder, facts.signature, named.is_some())?;
+                Ok(Self::Image(Box::new(model)))
+            }
         }
     }
 
@@ -90,6 +97,15 @@ impl TaskModel {
         match self {
             Self::Tabular(_) => Task::Tabular,
             Self::Text(text) => text.task(),
+            Self::Image(_) => Task::ImageClassification,
         }
     }
+}
+
+/// The task that the files beside a model say that it has, or else that of rows.
+fn detect(folder: &ModelFolder, signature: &Signature) -> Result<Task, FolderError> {
+    if let Some(task) = text::detect(folder, signature)? {
+        return Ok(task);
+    }
+    Ok(image::detect(folder, signature)?.unwrap_or(Task::Tabular))
 }

@@ -274,9 +274,17 @@ impl Warmup {
     }
 
     fn check_outputs(&mut self, outputs: &[Tensor], rows: NonZeroUsize) {
-        if let Ok(TaskModel::Tabular(tabular)) = &mut self.task {
-            let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
-            tabular.outputs.check(&self.signature, &views, rows);
+        let views: Vec<_> = outputs.iter().map(Tensor::view).collect();
+        match &mut self.task {
+            Ok(TaskModel::Tabular(tabular)) => {
+                tabular.outputs.check(&self.signature, &views, rows);
+            }
+            Ok(TaskModel::Image(image)) if image.activation().is_none() => {
+                if let Ok(activation) = image.activation_of(&views) {
+                    **image = (**image).clone().with_activation(activation);
+                }
+            }
+            Ok(TaskModel::Text(_) | TaskModel::Image(_)) | Err(_) => {}
         }
     }
 

@@ -128,6 +128,6 @@ fn parse_long(model: &Model, body: &Bytes, protocol: Protocol) -> Result<TableRe
             Ok(parse(body, &tabular.table, max_rows, protocol)?)
         }
         // It was tabular before.
-        Ok(TaskModel::Text(_)) | Err(_) => Err(InferError::Failed.into()),
+        Ok(TaskModel::Text(_) | TaskModel::Image(_)) | Err(_) => Err(InferError::Failed.into()),
     }
 }

@@ -137,7 +137,7 @@ fn text_model(model: &Model) -> Result<&TextModel, ApiError> {
     match model.task() {
         Ok(TaskModel::Text(text)) => Ok(text),
         // It was a text model before.
-        Ok(TaskModel::Tabular(_)) | Err(_) => Err(InferError::Failed.into()),
+        Ok(TaskModel::Tabular(_) | TaskModel::Image(_)) | Err(_) => Err(InferError::Failed.into()),
     }
 }
 
