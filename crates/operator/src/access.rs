@@ -125,12 +125,12 @@ impl Access {
             Ok(Err(error)) => {
                 warn!(
                     error = brief(&error),
-                    "authentication of a reader of the metrics"
+                    "a reader of the metrics could not be authenticated"
                 );
                 Err(Denied::Unknown)
             }
             Err(_) => {
-                warn!("authentication of a reader of the metrics: timeout");
+                warn!("a reader of the metrics could not be authenticated in time");
                 Err(Denied::Unknown)
             }
         }

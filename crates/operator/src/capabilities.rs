@@ -57,8 +57,8 @@ impl ClusterCapabilities {
         );
         match &keda {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => warn!(error = brief(error), "discovery of KEDA"),
-            Err(_) => warn!("discovery of KEDA: no answer in time"),
+            Ok(Err(error)) => warn!(error = brief(error), "KEDA could not be discovered"),
+            Err(_) => warn!("KEDA could not be discovered in time"),
         }
         self.capabilities.send_if_modified(|known| {
             let before = known.clone();
@@ -85,7 +85,7 @@ impl ClusterCapabilities {
                     external_metrics = ?known.external_metrics,
                     pods_metrics = ?known.pods_metrics,
                     platform = ?known.platform,
-                    "capabilities of the cluster changed"
+                    "the capabilities of the cluster changed"
                 );
             }
             changed
@@ -159,7 +159,11 @@ async fn pods_metrics(client: &Client) -> PodsMetrics {
             }
             Err(error) if is_not_served(&error) => {}
             Err(error) => {
-                warn!(version, error = brief(&error), "discovery of Pods metrics");
+                warn!(
+                    version,
+                    error = brief(&error),
+                    "Pods metrics could not be discovered"
+                );
                 is_registered = true;
             }
         }
@@ -179,7 +183,10 @@ async fn external_metrics(client: &Client) -> ExternalMetrics {
         Err(error) if is_not_served(&error) => ExternalMetrics::Absent,
         Err(kube::Error::Api(status)) if status.code == 503 => ExternalMetrics::Registered,
         Err(error) => {
-            warn!(error = brief(&error), "discovery of external metrics");
+            warn!(
+                error = brief(&error),
+                "external metrics could not be discovered"
+            );
             ExternalMetrics::Unknown
         }
     }
@@ -196,7 +203,10 @@ async fn platform(client: &Client) -> Platform {
         Err(error) if is_not_served(&error) => Platform::Kubernetes,
         Err(kube::Error::Api(status)) if status.code == 503 => Platform::OpenShift,
         Err(error) => {
-            warn!(error = brief(&error), "discovery of the platform");
+            warn!(
+                error = brief(&error),
+                "the platform could not be discovered"
+            );
             Platform::Unknown
         }
     }

@@ -42,7 +42,7 @@ struct List {
     /// The ModelServices, each with the [`fingerprint`] of its latest state.
     seen: HashMap<ObjectRef<Watched>, u64>,
     /// The objects of a list in progress. They count once it is complete.
-    coming: Vec<Watched>,
+    incoming: Vec<Watched>,
     /// Whether a list has ever been complete.
     complete: bool,
 }
@@ -83,27 +83,27 @@ impl ModelServices {
             .enumerate()
             .map(|(part, events)| events.map(move |event| (part, event)));
         stream::select_all(numbered)
-            .flat_map(move |(part, event)| stream::iter(self.take(part, event)))
+            .flat_map(move |(part, event)| stream::iter(self.apply_event(part, event)))
     }
 
     /// Applies an event, and returns the ModelServices to reconcile. The objects of a deleted ModelService are removed
     /// by garbage collection.
-    fn take(&mut self, part: usize, event: Event<Watched>) -> Vec<ObjectRef<Watched>> {
+    fn apply_event(&mut self, part: usize, event: Event<Watched>) -> Vec<ObjectRef<Watched>> {
         let Some(list) = self.lists.get_mut(part) else {
             return Vec::new();
         };
         match event {
             Event::Init => {
-                list.coming = Vec::new();
+                list.incoming = Vec::new();
                 Vec::new()
             }
             Event::InitApply(object) => {
-                list.coming.push(object);
+                list.incoming.push(object);
                 Vec::new()
             }
             Event::InitDone => {
-                let coming = std::mem::take(&mut list.coming);
-                let now = coming
+                let incoming = std::mem::take(&mut list.incoming);
+                let now = incoming
                     .iter()
                     .map(|object| (ObjectRef::from_obj(object), fingerprint(object)))
                     .collect();
@@ -114,7 +114,7 @@ impl ModelServices {
                     self.writer
                         .apply_watcher_event(&Event::Delete(object.as_ref().clone()));
                 }
-                for object in coming {
+                for object in incoming {
                     self.writer.apply_watcher_event(&Event::Apply(object));
                 }
                 list.complete = true;
@@ -140,7 +140,7 @@ impl ModelServices {
 }
 
 /// All known ModelServices of a part.
-pub(crate) fn everything(store: &Store<Watched>, part: &Part) -> Vec<ObjectRef<Watched>> {
+pub(crate) fn all_in(store: &Store<Watched>, part: &Part) -> Vec<ObjectRef<Watched>> {
     store
         .state()
         .iter()
@@ -185,7 +185,7 @@ mod tests {
     ) -> Vec<String> {
         let mut names = Vec::new();
         for event in events {
-            for it in known.take(part, event) {
+            for it in known.apply_event(part, event) {
                 assert!(known.store.get(&it).is_some(), "{it}");
                 assert_eq!(it.namespace.as_deref(), Some(NAMESPACES[part]));
                 names.push(it.name);
