@@ -17,26 +17,12 @@ use kube::{core::DynamicObject, runtime::watcher::Event};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 
+pub(crate) use self::reported::Change;
 use self::{
-    reported::Reported,
+    reported::{Group, Prune, Reported},
     state::{Content, List, Progress, State},
 };
 use crate::scope::Part;
-
-/// Removes the parts of an object that the cache doesn't keep.
-pub(crate) type Prune = fn(&mut DynamicObject);
-
-/// The group of an object: objects are looked up by it, besides their names.
-pub(crate) type Group = fn(&DynamicObject) -> Option<String>;
-
-/// The kind of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// An object was created or deleted, or its spec, labels or owners changed: it may differ from the applied one.
-    Spec,
-    /// Only its status or annotations changed, or this operator changed it.
-    Status,
-}
 
 /// A cache of the objects of a kind. Clones share it.
 pub(crate) struct ObjectCache<K> {

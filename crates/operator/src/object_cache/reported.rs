@@ -5,10 +5,23 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use kube::core::DynamicObject;
 use springtide_plan::prune_managed_fields;
 
-use super::{Group, Prune};
-
 /// Namespace and name.
 pub(super) type Key = (String, String);
+
+/// Removes the parts of an object that the cache doesn't keep.
+pub(crate) type Prune = fn(&mut DynamicObject);
+
+/// The group of an object: objects are looked up by it, besides their names.
+pub(crate) type Group = fn(&DynamicObject) -> Option<String>;
+
+/// The kind of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// An object was created or deleted, or its spec, labels or owners changed: it may differ from the applied one.
+    Spec,
+    /// Only its status or annotations changed, or this operator changed it.
+    Status,
+}
 
 /// An object as a watch or a response reported it.
 pub(super) struct Reported {

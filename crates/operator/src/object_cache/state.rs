@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{
-    Change,
-    reported::{Key, Reported},
-};
+use super::reported::{Change, Key, Reported};
 use crate::scope::Part;
 
 /// Maximum number of cached objects of a kind that has no other limit, such as pods. Beyond it the cache is unused,
