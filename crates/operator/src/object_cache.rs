@@ -181,8 +181,8 @@ impl<K> ObjectCache<K> {
         }
     }
 
-    /// The objects of a group, up to `most`.
-    pub(crate) fn group(&self, namespace: &str, group: &str, most: usize) -> Lookup<Vec<K>>
+    /// The objects of a group, up to `max`.
+    pub(crate) fn group(&self, namespace: &str, group: &str, max: usize) -> Lookup<Vec<K>>
     where
         K: DeserializeOwned,
     {
@@ -192,7 +192,7 @@ impl<K> ObjectCache<K> {
         }
         let first = (namespace.to_owned(), group.to_owned(), String::new());
         let mut objects = Vec::new();
-        for (namespace_, group_, name) in state.groups.range(first..).take(most) {
+        for (namespace_, group_, name) in state.groups.range(first..).take(max) {
             if (namespace_.as_str(), group_.as_str()) != (namespace, group) {
                 break;
             }
