@@ -112,8 +112,8 @@ mod tests {
     #[tokio::test]
     async fn metrics_are_for_readers_where_that_is_asked_for_and_probes_for_all() {
         let fake = FakeApi::new();
-        fake.know("good", "prometheus");
-        fake.know("other", "somebody");
+        fake.add_token("good", "prometheus");
+        fake.add_token("other", "somebody");
         fake.allow("prometheus", "get", "/metrics");
         let readiness = Readiness::default();
         readiness.reach(Stage::Acting);

@@ -20,8 +20,8 @@ fn headers(values: &[&str]) -> HeaderMap {
 /// An API server that knows a Prometheus, which may read the metrics, and somebody else, who may not.
 fn cluster() -> (FakeApi, Access) {
     let fake = FakeApi::new();
-    fake.know("good", PROMETHEUS);
-    fake.know("other", "system:serviceaccount:default:default");
+    fake.add_token("good", PROMETHEUS);
+    fake.add_token("other", "system:serviceaccount:default:default");
     fake.allow(PROMETHEUS, "get", "/metrics");
     let access = Access::new(fake.client());
     (fake, access)
@@ -76,7 +76,7 @@ async fn who_may_is_let_in_and_nobody_else() {
 #[tokio::test(start_paused = true)]
 async fn the_right_is_that_to_get_the_metrics() {
     let fake = FakeApi::new();
-    fake.know("good", PROMETHEUS);
+    fake.add_token("good", PROMETHEUS);
     fake.allow(PROMETHEUS, "get", "/healthz");
     fake.allow(PROMETHEUS, "post", "/metrics");
     let access = Access::new(fake.client());
@@ -89,7 +89,7 @@ async fn a_yes_is_remembered_for_a_while_and_a_no_is_not() {
     assert_eq!(check(&access, "good").await, Ok(()));
     assert_eq!(check(&access, "other").await, Err(Denied::Forbidden));
     let _ = fake.take_calls();
-    fake.forget("good");
+    fake.remove_token("good");
     fake.allow("system:serviceaccount:default:default", "get", "/metrics");
     assert_eq!(check(&access, "good").await, Ok(()));
     assert!(fake.take_calls().is_empty());

@@ -100,7 +100,7 @@ async fn a_waiting_pod_is_replaced_once_the_config_map_exists() {
     assert_eq!(pods(&testbed), ["iris-5d4-a"]);
     assert_eq!(testbed.condition("ModelLoaded").1, "ModelNotFound");
 
-    testbed.fake.pass_minutes(6);
+    testbed.fake.advance_creation_time(6);
     create_config_map(&testbed);
     let deletion = "/api/v1/namespaces/models/pods/iris-5d4-a";
     assert_eq!(
@@ -110,7 +110,7 @@ async fn a_waiting_pod_is_replaced_once_the_config_map_exists() {
     assert_eq!(pods(&testbed), [""; 0]);
 
     // A pod that was created since isn't deleted, although the key is missing in the ConfigMap.
-    testbed.fake.pass_minutes(1);
+    testbed.fake.advance_creation_time(1);
     add_waiting_pod(&testbed, "iris-5d4-b");
     for _ in 0..3 {
         assert_eq!(reconcile_calls(&testbed).await, [call("GET", CONFIG_MAP)]);
@@ -134,7 +134,7 @@ async fn without_permission_the_reconcile_succeeds() {
     testbed.reconcile().await.unwrap();
     let calls = testbed.fake.take_calls();
     let look = calls.iter().position(|call| call.path == CONFIG_MAP);
-    testbed.fake.pass_minutes(1);
+    testbed.fake.advance_creation_time(1);
     create_config_map(&testbed);
     // The deletion is the last call of this reconcile.
     for nth in [1 + look.unwrap(), 1 + calls.len()] {
@@ -161,7 +161,7 @@ async fn the_running_operator_notices_the_config_map_within_ten_seconds() {
     let looks = calls.iter().filter(|call| call.path == CONFIG_MAP).count();
     assert!((30..=37).contains(&looks), "{looks} reads in six minutes");
 
-    testbed.fake.pass_minutes(6);
+    testbed.fake.advance_creation_time(6);
     create_config_map(&testbed);
     within(
         Duration::from_secs(12),

@@ -193,7 +193,7 @@ async fn a_failed_observation_is_reported_in_ready_and_changes_nothing_else() {
 async fn a_namespace_that_is_being_deleted_is_no_fault() {
     let testbed = Testbed::new();
     testbed.set_spec(&spec("HPA"));
-    testbed.fake.terminate(NAMESPACE);
+    testbed.fake.terminate_namespace(NAMESPACE);
     assert_eq!(testbed.reconcile().await.unwrap(), ReconcileOutcome::Gone);
     assert_eq!(testbed.get::<Deployment>(), None);
     assert!(testbed.get::<ModelService>().unwrap()["status"].is_null());

@@ -89,9 +89,9 @@ async fn perform(testbed: &Testbed, step: Step) {
     let fake = &testbed.fake;
     match step {
         Step::Engine(engine) => testbed.set_spec(&spec_of(engine)),
-        Step::HoldBack(kind) => fake.hold_back(&kinds()[kind]),
-        Step::LetGo(kind, changes) => fake.let_go(&kinds()[kind], Some(changes)),
-        Step::CatchUp(kind) => fake.let_go(&kinds()[kind], None),
+        Step::HoldBack(kind) => fake.pause_watches(&kinds()[kind]),
+        Step::LetGo(kind, changes) => fake.resume_watches(&kinds()[kind], Some(changes)),
+        Step::CatchUp(kind) => fake.resume_watches(&kinds()[kind], None),
         Step::Drop => fake.drop_watches(),
         Step::Others => others::act(fake),
         Step::Call(call, fault) => fake.inject(call, fault),
@@ -214,7 +214,7 @@ async fn converges(steps: &[Step]) {
     }
     testbed.fake.clear_faults();
     for kind in kinds() {
-        testbed.fake.let_go(&kind, None);
+        testbed.fake.resume_watches(&kind, None);
     }
     for _ in 0..20 {
         others::act(&testbed.fake);
@@ -280,7 +280,7 @@ async fn a_new_hpa_waits_for_the_unreported_hpa_of_keda() {
     let running = start(&testbed).await;
     settled(&testbed).await;
     let hpas = ResourceType::of::<HorizontalPodAutoscaler>();
-    testbed.fake.hold_back(&hpas);
+    testbed.fake.pause_watches(&hpas);
     others::keda_acts(&testbed.fake);
     testbed.set_spec(&spec_of("HPA"));
     sleep(Duration::from_secs(5)).await;
@@ -292,7 +292,7 @@ async fn a_new_hpa_waits_for_the_unreported_hpa_of_keda() {
     // It has no owner here, so it is reported as an HPA of another owner.
     assert_eq!(testbed.condition("AutoscalingReady").1, "AnotherAutoscaler");
     others::keda_acts(&testbed.fake);
-    testbed.fake.let_go(&hpas, None);
+    testbed.fake.resume_watches(&hpas, None);
     settled(&testbed).await;
     assert_ne!(testbed.get::<HorizontalPodAutoscaler>(), None);
     check_history(&testbed.fake, "an HPA that no watch reported");
@@ -339,7 +339,7 @@ async fn an_unreported_hpa_is_deleted_before_a_scaled_object_is_created() {
     testbed.set_spec(&spec_of("None"));
     settled(&testbed).await;
     assert_eq!(testbed.get::<HorizontalPodAutoscaler>(), None);
-    testbed.fake.hold_back(&hpas);
+    testbed.fake.pause_watches(&hpas);
     testbed.fake.edit(&hpas, NAMESPACE, NAME, "kubectl", &copy);
     testbed.set_spec(&spec_of("KEDA"));
     settled(&testbed).await;
@@ -355,7 +355,7 @@ async fn a_cache_without_events_of_its_own_writes_causes_no_repeated_write() {
         let testbed = Testbed::with_keda();
         let running = start(&testbed).await;
         for kind in child_types() {
-            testbed.fake.hold_back(&kind);
+            testbed.fake.pause_watches(&kind);
         }
         testbed.set_spec(&spec_of(engine));
         sleep(Duration::from_secs(5)).await;
@@ -372,7 +372,7 @@ async fn a_cache_without_events_of_its_own_writes_causes_no_repeated_write() {
         // Each event that a watch then delivers is older than the cached object.
         for kind in child_types() {
             for _ in 0..version {
-                testbed.fake.let_go(&kind, Some(1));
+                testbed.fake.resume_watches(&kind, Some(1));
                 sleep(Duration::from_secs(1)).await;
             }
         }
@@ -387,7 +387,7 @@ async fn an_unreported_object_of_another_owner_is_not_overwritten() {
     for kind in child_types() {
         let testbed = Testbed::with_keda();
         let running = start(&testbed).await;
-        testbed.fake.hold_back(&kind);
+        testbed.fake.pause_watches(&kind);
         let engine = if kind.kind == "ScaledObject" {
             "KEDA"
         } else {
