@@ -8,7 +8,7 @@
 use schemars::{Schema, json_schema};
 use serde_json::{Value, json};
 
-/// Pattern of the name of an object of max kinds
+/// Pattern of the name of an object of most kinds
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names>).
 pub(crate) const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 
@@ -100,8 +100,8 @@ pub(crate) fn one_of(words: &[&str]) -> Value {
 }
 
 /// An integer with bounds.
-pub(crate) fn integer(least: i64, max: i64) -> Value {
-    json!({"type": "integer", "format": "int32", "minimum": least, "maximum": max})
+pub(crate) fn integer(min: i64, max: i64) -> Value {
+    json!({"type": "integer", "format": "int32", "minimum": min, "maximum": max})
 }
 
 /// A boolean.
