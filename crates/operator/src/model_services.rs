@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_list_holds_counts_once_it_is_complete() {
+    fn a_list_is_applied_once_it_is_complete() {
         let mut known = known();
         assert_eq!(after(&mut known, 0, listed(0, &["a"])), ["a"]);
         // A second list, of several pages: what is new on the first one isn't lost.
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_breaks_off_and_begins_anew_counts_once() {
+    fn an_interrupted_and_repeated_list_is_applied_once() {
         let mut known = known();
         after(&mut known, 0, [Event::Init]);
         after(
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_one_namespace_takes_nothing_from_the_others() {
+    fn a_list_of_one_namespace_does_not_affect_others() {
         let mut known = known();
         after(&mut known, 0, listed(0, &["a", "b"]));
         after(&mut known, 1, listed(1, &["a", "c"]));
@@ -270,7 +270,7 @@ mod tests {
             stored(&known),
             ["models/a", "models/b", "others/a", "others/c"]
         );
-        // It begins anew, and meanwhile the other one goes on.
+        // A repeated list doesn't affect events of the other namespace.
         after(&mut known, 0, [Event::Init]);
         let changed = object_in(1, "a", &json!({"generation": 2}));
         assert_eq!(after(&mut known, 1, [Event::Apply(changed)]), ["a"]);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_known_once_every_namespace_was_listed() {
+    fn all_model_services_are_known_once_every_namespace_is_listed() {
         let mut known = known();
         let complete = known.complete();
         for _ in 0..2 {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn first_sight_counts_even_of_what_comes_again_as_it_was() {
+    fn a_recreated_model_service_is_a_change() {
         let mut known = known();
         after(&mut known, 0, listed(0, &[]));
         let it = || object("a", &json!({}));
