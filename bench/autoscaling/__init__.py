@@ -1,1 +1,2 @@
-"""How the autoscalers follow real load on the kind cluster, ours and the reference's; ../README.md has the rest."""
+"""The benchmark of the autoscaling on the kind cluster: Springtide and the reference under real load. See
+../README.md."""

@@ -1,18 +1,18 @@
-"""What one pod can do: everything else is a multiple of it."""
+"""Measures the capacity of one pod. All loads are multiples of it."""
 
 from autoscaling import testbed as testbeds
 from autoscaling import traffic
 from harness.process import Failed
 
-#: Clients in a closed loop: two batches, so that the next one is always there.
+#: Clients in a closed loop: two batches, so that a full batch is always queued.
 _CLIENTS = 2 * testbeds.BATCH_ROWS
 
-#: Seconds of load, and those at its beginning that don't count.
+#: Seconds of load, and the seconds at its start that don't count.
 _SECONDS, _BEGINNING = 24, 8
 
 
 def budget():
-    """Seconds that it takes."""
+    """Duration of the measurement in seconds."""
     return _SECONDS + 30
 
 

@@ -1,12 +1,12 @@
-"""The plots, as SVG: for each scenario replicas, rate, queue and p95 over time, one above the other. Pure,
-and the same input gives the same bytes."""
+"""The plots as SVG: replicas, rate, queue and p95 of each scenario over time. Pure: the same input gives
+the same bytes."""
 
 import html
 import math
 
 from autoscaling.testbed import SUBJECTS
 
-#: Colours that are told apart by people who see fewer of them, too (Okabe and Ito).
+#: Colors for readers with and without color blindness (Okabe and Ito).
 _COLOURS = {
     "springtide-hpa": "#0072b2",
     "springtide-keda": "#009e73",
@@ -25,15 +25,15 @@ _PANELS = [
     ("p95_ms", "ms", "p95 of the latency, ms (dashed: 500)"),
 ]
 
-#: Latency that has a line of its own, in milliseconds.
+#: Latency that is marked by a line, in milliseconds.
 _LIMIT = 500
 
 
 def draw(title, curves, *, bands=(), marks=()):
-    """An SVG of several subjects' curves (see evaluate.curves). `bands` are (begin, end, words) and `marks`
-    are (time, words), in seconds since the load began."""
+    """An SVG with the curves of several subjects (see evaluate.curves). `bands` are (begin, end, text) and
+    `marks` are (time, text), in seconds since the start of the load."""
     subjects = [name for name in _COLOURS if name in curves]
-    # Those that begin with a second's difference share an axis.
+    # Curves that begin within a second of each other share an axis.
     end = max((points[-1][0] for each in curves.values() for points in each.values() if points), default=1)
     begin = min((points[0][0] for each in curves.values() for points in each.values() if points), default=0)
     across = _Scale(begin, end, _LEFT, _WIDTH - _RIGHT)
@@ -53,7 +53,7 @@ def draw(title, curves, *, bands=(), marks=()):
 
 
 class _Scale:
-    """From values to places."""
+    """Maps values to coordinates."""
 
     def __init__(self, least, greatest, begin, end):
         self.least, self.greatest = least, max(greatest, least + 1e-9)
@@ -106,7 +106,7 @@ def _panel(name, unit, words, top, across, curves, bands, marks):
 
 
 def _pieces(points):
-    """Runs of points without a hole: where nothing was recorded nothing is drawn."""
+    """Runs of points without gaps. Nothing is drawn where nothing was recorded."""
     pieces, longest = [], 4 * min((after[0] - before[0] for before, after in zip(points, points[1:])), default=1)
     for point in points:
         if not pieces or point[0] - pieces[-1][-1][0] > longest:
@@ -141,6 +141,6 @@ def _times(across, y):
 
 
 def _round_up(value):
-    """The next number with one digit, or one and a half, that isn't less."""
+    """The smallest number of at most one and a half digits that isn't less."""
     power = 10 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= value)

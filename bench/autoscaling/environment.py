@@ -1,4 +1,4 @@
-"""The Python environment with Locust, and the way into the cluster's network."""
+"""The Python environment with Locust, and access to the network of the cluster."""
 
 import hashlib
 import os
@@ -14,18 +14,18 @@ _REQUIREMENTS = places.HERE / "requirements.txt"
 
 
 def folder():
-    """Where the environment of these requirements is kept."""
+    """Path of the environment for these requirements."""
     digest = hashlib.sha256(_REQUIREMENTS.read_bytes()).hexdigest()[:12]
     return harness_places.WORK / f"autoscaling-{digest}"
 
 
 def is_inside():
-    """Whether this is the environment's Python already, and so runs in the cluster's network."""
+    """Whether this is the Python of the environment, which runs in the network of the cluster."""
     return os.path.realpath(sys.prefix) == os.path.realpath(folder())
 
 
 def install():
-    """Makes the environment where it isn't yet, from the versions and hashes that are pinned."""
+    """Creates the environment if it doesn't exist, with pinned versions and hashes."""
     where = folder()
     if (where / "complete").exists():
         return
@@ -39,7 +39,7 @@ def install():
 
 
 def enter(arguments):
-    """Starts the benchmark again with that Python, where the cluster can be reached. The network of a
-    cluster may have no way to a registry, so everything is installed before."""
+    """Restarts the benchmark with that Python, in the network of the cluster. This network may have no
+    access to a registry, so everything is installed before."""
     python = str(folder() / "bin" / "python")
     os.execv(places.ENTER, [str(places.ENTER), python, sys.argv[0], *arguments])

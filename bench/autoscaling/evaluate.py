@@ -7,13 +7,14 @@ and `arrived` (the requests that had arrived at each pod).
 
 from autoscaling.testbed import NAME
 
-#: Latency beyond which an answer comes too late, in milliseconds.
+#: Maximum latency of a response in time, in milliseconds.
 LATE_MS = 500
 
-#: Seconds after which a new pod has to have its share, and over which the share is taken.
+#: Seconds after which a new pod must have its share of the requests, and over which the share is measured.
 SHARE_AFTER, SHARE_OVER = 30, 15
 
-#: An HPA acts where a reading is further from its target than this share (its controller's default).
+#: Tolerance of an HPA: the relative difference between reading and target at which it scales (default of its
+#: controller).
 _TOLERANCE = 0.1
 
 
@@ -29,7 +30,7 @@ def wanted(record):
 
 
 def at_time(points, at):
-    """The value that holds at a time: that of the last point before, or of the first."""
+    """The value at a time: that of the last point before it, or of the first."""
     value = points[0][1]
     for when, next_value in points:
         if when > at:
@@ -39,32 +40,32 @@ def at_time(points, at):
 
 
 def within(points, begin, end):
-    """The points between two times, with the value that holds at the first of them."""
+    """The points between two times, with the value at the first of them."""
     return [[begin, at_time(points, begin)]] + [[at, value] for at, value in points if begin < at <= end]
 
 
 def changes_of_direction(points):
-    """How often a number that rose falls, or the other way round."""
+    """Number of reversals: a rise followed by a fall, or a fall followed by a rise."""
     signs = [1 if after > before else -1 for (_, before), (_, after) in zip(points, points[1:]) if after != before]
     return sum(sign != following for sign, following in zip(signs, signs[1:]))
 
 
 def fewest(points, begin, end):
-    """The least value between two times."""
+    """The minimum between two times."""
     return min(value for _, value in within(points, begin, end))
 
 
 def steps_down(points, since):
-    """What was taken away after a time, as [seconds since then, from, to]."""
+    """The scale-downs after a time, as [seconds since then, from, to]."""
     return [
         [at - since, before, after] for (_, before), (at, after) in zip(points, points[1:]) if at > since and after < before
     ]
 
 
 def fastest_minute(steps):
-    """Of steps down, the greatest number of pods taken away within 59 seconds, less what a tenth of the
-    pods, or one, allows: 0 or less where the policy held. A second less, since each end of a minute is
-    seen a little later than it was."""
+    """The maximum number of pods that were removed within 59 seconds, minus the limit of the policy: a
+    tenth of the pods, or one. At most 0 if the policy was respected. A minute minus a second, because both
+    ends are observed with a small delay."""
     return max(
         (
             sum(before - after for at, before, after in steps if start <= at < start + 59) - max(1, from_ // 10)
@@ -75,13 +76,13 @@ def fastest_minute(steps):
 
 
 def pod_seconds(record, begin, end):
-    """Pods that were wanted, times the seconds for which they were."""
+    """Desired pods multiplied by the seconds of each number."""
     points = within(wanted(record), begin, end) + [[end, 0]]
     return sum(value * (after - at) for (at, value), (after, _) in zip(points, points[1:]))
 
 
 def pods(record):
-    """When each pod was seen first in each of its states: {name: {created, scheduled, running, ready}}."""
+    """The first time of each pod in each of its states: {name: {created, scheduled, running, ready}}."""
     found = {}
     for change in record["changes"]:
         if change["plural"] == "pods" and change["facts"]:
@@ -93,7 +94,8 @@ def pods(record):
 
 
 def new_pods(record):
-    """Those of `pods` that came after the load began, in the order in which they became ready."""
+    """Those of `pods` that were created after the start of the load, in the order in which they became
+    ready."""
     new = {name: states for name, states in pods(record).items() if states["created"] > record["begin"] and "ready" in states}
     return dict(sorted(new.items(), key=lambda item: item[1]["ready"]))
 
@@ -125,7 +127,7 @@ def stages(record, target):
 
 
 def _first_growth(record, begin):
-    """The first sample in which more requests had arrived than when the load began."""
+    """The first sample with more arrived requests than at the start of the load."""
     times = []
     for points in record["arrived"].values():
         base = max((count for at, count in points if at <= begin), default=0)
@@ -134,8 +136,8 @@ def _first_growth(record, begin):
 
 
 def misses(record, begin, end):
-    """Of the predictions that were asked for between two times: how many, how many failed, and how many
-    failed or came late."""
+    """The predictions that were requested between two times: their number, the failed ones, and the failed
+    or late ones."""
     sent = [request for request in record["requests"] if begin <= request[0] < end]
     failed = sum(not good for _, _, _, good in sent)
     late = sum(bool(good) and ms > LATE_MS for _, ms, _, good in sent)
@@ -143,8 +145,8 @@ def misses(record, begin, end):
 
 
 def shares(record):
-    """Of each new pod that the load met for long enough, its part of the arrivals SHARE_AFTER seconds
-    after it was ready, over the part that would be its fair one."""
+    """For each new pod with enough time under load: its part of the arrivals SHARE_AFTER seconds after it
+    was ready, divided by a fair part."""
     found, everybody = {}, pods(record)
     for name, states in new_pods(record).items():
         end = states["ready"] + SHARE_AFTER
@@ -166,7 +168,8 @@ def _growth(points, begin, end):
 
 
 def curves(record, every=1):
-    """What is drawn of a record: wanted replicas and Prometheus' series, in seconds since the load began."""
+    """The curves of a record: desired replicas and Prometheus' series, in seconds since the start of the
+    load."""
     begin = record["begin"]
     drawn = {"wanted": [[round(at - begin, 1), value] for at, value in within(wanted(record), begin - 10, record["end"])]}
     for name in ("pods", "rate", "queue", "p95_ms"):

@@ -1,4 +1,4 @@
-"""What of an object matters to the benchmark. Pure."""
+"""The properties of objects that the benchmark uses. Pure."""
 
 
 def of(plural, item):
@@ -64,5 +64,5 @@ _FACTS = {
     "modelservices": _model_service,
 }
 
-#: The kinds that are watched.
+#: The watched kinds.
 PLURALS = tuple(_FACTS)

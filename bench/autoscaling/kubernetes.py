@@ -1,4 +1,4 @@
-"""The cluster through `kubectl proxy`, which holds the credentials: reading, writing and watching."""
+"""The cluster through `kubectl proxy`, which has the credentials: reads, writes and watches."""
 
 import contextlib
 import http.client
@@ -9,7 +9,7 @@ import threading
 
 from harness.process import Failed
 
-#: Name under which fields are written.
+#: Field manager of the writes.
 _FIELD_MANAGER = "springtide-bench"
 
 _APIS = {
@@ -24,7 +24,7 @@ _APIS = {
 
 
 class Refused(Failed):
-    """The API server's answer is no success."""
+    """The API server's response is an error."""
 
     def __init__(self, status, text):
         super().__init__(text)
@@ -50,13 +50,13 @@ def connected():
 
 
 class Cluster:
-    """Calls of the API server. All of them may be made by several threads at once."""
+    """Calls of the API server. All of them are thread-safe."""
 
     def __init__(self, port):
         self._port = port
 
     def call(self, method, path, body=None, content_type="application/json"):
-        """The answer, from JSON. Raises Refused where the status is 400 or more."""
+        """The parsed JSON response. Raises Refused if the status is 400 or more."""
         connection = self._connection(timeout=30)
         try:
             content = None if body is None else json.dumps(body)
@@ -76,7 +76,7 @@ class Cluster:
         return self.call("GET", path)
 
     def find(self, path):
-        """An object, or None where there is none."""
+        """An object, or None if it doesn't exist."""
         try:
             return self.get(path)
         except Refused as error:
@@ -89,7 +89,7 @@ class Cluster:
         return self.call("PATCH", f"{path}?fieldManager={_FIELD_MANAGER}", change, "application/merge-patch+json")
 
     def delete(self, path):
-        """Begins to delete an object; one that is gone already is no error."""
+        """Begins to delete an object. A missing object is no error."""
         with contextlib.suppress(Refused):
             self.call("DELETE", f"{path}?propagationPolicy=Background")
 
@@ -103,7 +103,7 @@ class Cluster:
             raise Failed(f"apply into {namespace}: {done.stderr.strip()[:500]}")
 
     def node_address(self):
-        """The address of a node, through which node ports are reached."""
+        """The address of a node, for node ports."""
         for node in self.get("/api/v1/nodes")["items"]:
             for address in node["status"]["addresses"]:
                 if address["type"] == "InternalIP":
@@ -124,7 +124,7 @@ def collection(namespace, plural):
 
 
 class Watch:
-    """Objects as they change, until it is closed by another thread."""
+    """The changes of objects, until another thread closes it."""
 
     def __init__(self, connect, path):
         self._connect = connect
@@ -133,9 +133,10 @@ class Watch:
         self._connection = None
 
     def __iter__(self):
-        """Pairs of the type (ADDED, MODIFIED or DELETED) and the object; first, as ADDED, what is there."""
+        """Pairs of the type (ADDED, MODIFIED or DELETED) and the object. Existing objects come first, as
+        ADDED."""
         while not self._closed.is_set():
-            # The API server ends watches now and then; so does a proxy.
+            # The API server and proxies end watches from time to time.
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError, AttributeError):
                 self._connection = self._connect()
                 self._connection.request("GET", self._path)

@@ -1,4 +1,4 @@
-"""The command line: what to measure, the plan, the scenarios, the table."""
+"""The command line: parts to measure, the plan, the scenarios, the table."""
 
 import argparse
 import contextlib
@@ -18,20 +18,20 @@ from harness import machine, peers, process
 from harness.choices import some_of
 from harness.progress import say
 
-#: Share of the processors that others may keep busy before figures say little. The idle cluster itself
-#: takes about a quarter of two.
+#: Share of the processors that other programs may use before the figures are unreliable. The idle cluster
+#: itself uses about a quarter of two.
 _QUIET = 0.35
 
 
 def main():
-    """Measures what the command line asks for; the exit code is 1 where a part could not be measured."""
+    """Measures the parts of the command line. The exit code is 1 if a part could not be measured."""
     arguments = _arguments()
     try:
         if not environment.is_inside():
             environment.install()
             environment.enter(sys.argv[1:])
         for number in (signal.SIGINT, signal.SIGTERM):
-            # Also where a shell has started it in the background, and so with interrupts ignored.
+            # Also in the background of a shell, where interrupts are ignored.
             signal.signal(number, signal.default_int_handler)
         return _measure(arguments)
     except process.Failed as error:
@@ -76,7 +76,7 @@ def _measure(arguments):
 
 @contextlib.contextmanager
 def _nothing_left(cluster, prometheus):
-    """Begins with a cluster that no earlier run has left anything on, and ends so."""
+    """Removes what earlier runs have left in the cluster, before and after the block."""
     testbeds.delete_all(cluster)
     prometheus.bring_back()
     try:
@@ -89,7 +89,7 @@ def _nothing_left(cluster, prometheus):
 
 
 def _prepare(context, chosen):
-    """What is the same for all scenarios: the machine, and what one pod can do."""
+    """The values that all scenarios share: the machine, and the capacity of one pod."""
     context.prometheus.until_answering()
     busy = machine.busy_share(seconds=5)
     if busy > _QUIET:
@@ -112,16 +112,16 @@ def _prepare(context, chosen):
 
 
 def cluster_version(cluster):
-    """Kubernetes' own version."""
+    """The version of Kubernetes."""
     return cluster.get("/version")["gitVersion"]
 
 
 def _attempt(context, scenario, run):
-    """Runs a scenario and writes its figures; returns whether it could be measured."""
+    """Runs a scenario and writes its figures. Returns whether it could be measured."""
     say(scenario.title)
     try:
         figures = scenario.run(context)
-    except Exception as error:  # Whatever it is, the rest is measured all the same.
+    except Exception as error:  # After any failure, the other parts are measured.
         say(f"{scenario.title}: not measured: {type(error).__name__}: {error}")
         return False
     path = context.folder / f"{scenario.name}.json"
@@ -131,7 +131,7 @@ def _attempt(context, scenario, run):
 
 
 def gather(folder):
-    """The figures of every scenario that was measured, each with the run that it comes from."""
+    """The figures of every measured scenario, each with its run."""
     found = {}
     for scenario in scenarios.ALL:
         path = folder / f"{scenario.name}.json"

@@ -1,13 +1,13 @@
-"""The model that is served: a small file that keeps a processor busy for some milliseconds a row."""
+"""The served model: a small file whose rows use some milliseconds of processor time each."""
 
-#: Features of a row, and classes.
+#: Features of a row, and number of classes.
 FEATURES, CLASSES = 4, 3
 
-#: A row becomes a matrix of that width, so that a row costs the same in a batch of any size: a pod's
-#: capacity is then one number.
+#: A row becomes a matrix of this width, so that a row has the same cost in a batch of any size. The capacity
+#: of a pod is then one number.
 _WIDTH = 96
 
-#: Products of that matrix with the same weights, one after the other.
+#: Products of that matrix with the same weights, in sequence.
 ROUNDS = 150
 
 _SEED = 20260101
@@ -15,7 +15,7 @@ _SEED = 20260101
 
 def build(rounds=ROUNDS):
     """The model's bytes. The same versions of the packages give the same bytes."""
-    # Only the environment of the benchmark has these; what else is here needs nothing but Python.
+    # Only the environment of the benchmark has these packages. The other files need only Python.
     import numpy
     from onnx import TensorProto, checker, helper, numpy_helper
 

@@ -1,4 +1,4 @@
-"""docs/autoscaling.md's figures and its plots, written from the results."""
+"""Writes the figures in docs/autoscaling.md, and its plots, from the results."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ _END = "<!-- End of what is written. -->"
 
 
 def main(arguments):
-    """Writes the files, or with --check says which of them differ; without results there is nothing to do."""
+    """Writes the files, or with --check lists those that differ. Without results it does nothing."""
     if not _RESULTS.exists():
         return 0
     results = json.loads(_RESULTS.read_text(encoding="utf-8"))
@@ -32,7 +32,7 @@ def main(arguments):
 
 
 def files(results, page):
-    """What every file should hold, by its path."""
+    """The expected content of every file, by its path."""
     written = {_PAGE: filled(page, report.markdown(results))}
     for name, result in results.items():
         written[_FOLDER / f"{name}.svg"] = plot(name, result)
@@ -40,7 +40,7 @@ def files(results, page):
 
 
 def filled(page, text):
-    """The page with that text in its generated part."""
+    """The page with this text in its generated part."""
     before, rest = page.split(_BEGIN)
     _, after = rest.split(_END)
     return f"{before}{_BEGIN}\n\n{text}\n{_END}{after}"

@@ -1,4 +1,4 @@
-"""Where the benchmark of the autoscaling keeps its things."""
+"""Folders of the benchmark of the autoscaling."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ LOAD = HERE / "load"
 ENTER = places.REPOSITORY / "tests" / "cluster" / "enter"
 DOCS = places.REPOSITORY / "docs"
 
-#: What is left of a run: raw records of each scenario, and its figures.
+#: Files of a run: raw records of each scenario, and its figures.
 WORK = places.WORK / "autoscaling"
-#: The same of a quick look, which never takes the place of a run's.
+#: Files of a quick run, which never replace those of a full run.
 QUICK_WORK = places.WORK / "autoscaling-quick"

@@ -1,4 +1,4 @@
-"""What Prometheus recorded, and Prometheus itself, which one scenario takes away for some minutes."""
+"""Queries of Prometheus, and its outage, which is a scenario."""
 
 import contextlib
 import time
@@ -9,13 +9,14 @@ from harness.process import Failed
 #: Seconds between two scrapes on the test cluster (tests/cluster/addons/prometheus.yaml).
 SCRAPE_SECONDS = 5
 
-#: Seconds over which rates are taken: what the operator takes for that scrape interval.
+#: Seconds over which rates are computed: the operator's window for that scrape interval.
 WINDOW_SECONDS = 4 * SCRAPE_SECONDS
 
 _SERVICE = "/api/v1/namespaces/monitoring/services/prometheus:http/proxy/api/v1"
 _DEPLOYMENT = "/apis/apps/v1/namespaces/monitoring/deployments/prometheus"
 
-#: What is drawn of each namespace. Ours and the reference's pods are read alike, by the labels of the scrape.
+#: The drawn series of each namespace. Springtide's and the reference's pods are selected by the labels of the
+#: scrape.
 SERIES = {
     "pods": 'sum(up{{namespace="{0}"}})',
     "rate": 'sum(rate(ml_requests_received_total{{namespace="{0}"}}[{1}s]))',
@@ -23,8 +24,8 @@ SERIES = {
     "p95_ms": '1000 * histogram_quantile(0.95, sum by (le) (rate(ml_request_latency_seconds_bucket{{namespace="{0}"}}[{1}s])))',
 }
 
-#: Offered load in percent of what one pod can do, all pods together, read as ours does where every scrape succeeds
-#: (crates/plan/src/autoscaling/queries.rs).
+#: Offered load in percent of the capacity of one pod, for all pods together: the operator's query if every
+#: scrape succeeds (crates/plan/src/autoscaling/queries.rs).
 _LOAD = (
     '100 * (sum(irate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s]) and ml_offered_load_seconds_total{{namespace="{0}"}}'
     ' unless on (namespace, pod) last_over_time(process_start_time_seconds{{namespace="{0}"}}[{1}s]) > time() - {1})'
@@ -33,18 +34,18 @@ _LOAD = (
     ' or sum(rate(ml_offered_load_seconds_total{{namespace="{0}"}}[{1}s])))'
 )
 
-#: Requests that arrived at each pod, as they were scraped.
+#: Arrived requests at each pod, as scraped.
 _ARRIVED = 'sum by (pod) (ml_requests_received_total{{namespace="{0}"}})'
 
 
 class Prometheus:
-    """Queries through the API server's proxy."""
+    """Queries through the proxy of the API server."""
 
     def __init__(self, cluster):
         self._cluster = cluster
 
     def series(self, namespace, begin, end, step=SCRAPE_SECONDS):
-        """SERIES of a namespace, each as a list of [time, value]; what was not recorded is left out."""
+        """SERIES of a namespace, each as a list of [time, value]. Series without values are omitted."""
         return {
             name: next(iter(self._range(query.format(namespace, WINDOW_SECONDS), begin, end, step).values()), [])
             for name, query in SERIES.items()
@@ -55,7 +56,7 @@ class Prometheus:
         return next(iter(self._range(_LOAD.format(namespace, WINDOW_SECONDS, SCRAPE_SECONDS), begin, end, 1).values()), [])
 
     def arrived(self, namespace, begin, end):
-        """Requests that had arrived at each pod, second by second, as a list of [time, count] by pod."""
+        """Arrived requests at each pod, second by second, as a list of [time, count] by pod."""
         return {dict(labels)["pod"]: points for labels, points in self._range(_ARRIVED.format(namespace), begin, end, 1).items()}
 
     def _range(self, query, begin, end, step):
@@ -67,7 +68,7 @@ class Prometheus:
         }
 
     def until_answering(self, limit=90):
-        """Waits until it answers queries."""
+        """Waits until it responds to queries."""
         deadline = time.monotonic() + limit
         while True:
             with contextlib.suppress(Failed):
@@ -79,7 +80,7 @@ class Prometheus:
 
     @contextlib.contextmanager
     def killed(self):
-        """No Prometheus while the block runs; what it had recorded is lost."""
+        """Stops Prometheus while the block runs. Its data is lost."""
         self._scale(0)
         try:
             yield
@@ -87,7 +88,7 @@ class Prometheus:
             self.bring_back()
 
     def bring_back(self):
-        """One Prometheus again, whatever an interrupted run left."""
+        """Starts Prometheus again, also after an interrupted run."""
         self._scale(1)
 
     def _scale(self, replicas):

@@ -1,4 +1,4 @@
-"""Everything that changes in a namespace, with the time at which it was seen."""
+"""Records all changes of the objects in a namespace, with the times of their observation."""
 
 import contextlib
 import threading
@@ -8,11 +8,11 @@ from autoscaling import facts
 
 
 class Recorder:
-    """Watches a namespace while it is recording."""
+    """Watches a namespace and records its changes."""
 
     def __init__(self, cluster, namespace):
         self._watches = {plural: cluster.watch(namespace, plural) for plural in facts.PLURALS}
-        #: In the order in which they were seen: {at, plural, name, facts}; facts are None once it is gone.
+        #: The changes in order: {at, plural, name, facts}. facts are None after a deletion.
         self.changes = []
         self._known = {}
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class Recorder:
                 thread.join(timeout=5)
 
     def latest(self, plural):
-        """What is known now of each object of that kind, by name."""
+        """The latest facts of each object of that kind, by name."""
         with self._lock:
             return {name: known for (kind, name), known in self._known.items() if kind == plural and known is not None}
 

@@ -7,7 +7,7 @@ from autoscaling.testbed import BATCH_ROWS, MIN_REPLICAS, RESOURCES, SUBJECTS
 from harness import prose, tables
 from harness.figures import Figure
 
-#: What each part of the time is, in the order in which they come.
+#: Descriptions of the parts of the time, in order.
 _STAGES = {
     "scrape": "scrape: until Prometheus has a sample of the load",
     "window": "window: until the rate over the last samples exceeds the target",

@@ -1,4 +1,4 @@
-"""What every scenario is given, and how one is described."""
+"""Parameters and definition of a scenario."""
 
 import contextlib
 import dataclasses
@@ -16,35 +16,35 @@ from harness.progress import say
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How long to measure, in seconds where nothing else is said."""
+    """Durations of the measurement, in seconds unless stated otherwise."""
 
-    #: Steps of each subject, a number.
+    #: Number of steps of each subject.
     rounds: int
     #: Load of each step.
     step: int
-    #: Steady load before anything is judged or disturbed.
+    #: Steady load before a disturbance or an evaluation.
     settle: int
     noise: int
-    #: Quiet after the load has fallen to zero.
+    #: Time after the load has fallen to zero.
     quiet: int
-    #: Without Prometheus.
+    #: Time without Prometheus.
     outage: int
-    #: With Prometheus again.
+    #: Time after the return of Prometheus.
     recovery: int
-    #: Switches there and back, a number.
+    #: Number of switches in each direction.
     switches: int
 
 
-#: What the thresholds need.
+#: Durations for a full run.
 WHOLE = Settings(rounds=5, step=75, settle=90, noise=900, quiet=480, outage=300, recovery=75, switches=10)
 
-#: What shows that every part works.
+#: Durations for a test of every part.
 QUICK = Settings(rounds=1, step=60, settle=45, noise=60, quiet=60, outage=45, recovery=45, switches=1)
 
 
 @dataclasses.dataclass
 class Context:
-    """What is there to measure with."""
+    """The environment of a measurement."""
 
     settings: Settings
     cluster: object
@@ -53,22 +53,22 @@ class Context:
     subjects: list[testbeds.Subject]
     #: Folder of the raw records.
     folder: pathlib.Path
-    #: Predictions per second that one pod gives.
+    #: Predictions per second of one pod.
     capacity: float = 0.0
-    #: By the monotonic clock, when everything should be done.
+    #: Planned end, by the monotonic clock.
     done_by: float = 0.0
 
     def ours(self):
-        """The subjects that are ours."""
+        """The subjects of Springtide."""
         return [subject for subject in self.subjects if subject.side == "springtide"]
 
     def say(self, text):
-        """A line of progress with the time that is left."""
+        """Prints a line of progress with the remaining time."""
         say(f"{text} (about {max(0, self.done_by - time.monotonic()) / 60:.0f} min left)")
 
     @contextlib.contextmanager
     def testbed(self, subject, purpose, **options):
-        """A testbed that is ready, while the block runs."""
+        """A ready testbed, while the block runs."""
         with testbeds.made(self.cluster, self.inputs, subject, purpose, **options) as testbed:
             testbed.until_ready()
             testbed.until_reading()
@@ -76,13 +76,13 @@ class Context:
 
     @contextlib.contextmanager
     def watched(self, testbed, changes):
-        """Load on a testbed, and a record of what becomes of it. `changes` is a plan of the traffic."""
+        """Load on a testbed, and a record of the results. `changes` is a plan of the traffic."""
         with Recorder(self.cluster, testbed.namespace).recording() as recorder:
             with traffic.running(testbed.namespace, testbed.address, changes) as load:
                 yield Watched(self, testbed, recorder, load)
 
     def keep(self, scenario, name, record):
-        """Writes a raw record, so that it can be judged again."""
+        """Writes a raw record, so that it can be evaluated again."""
         path = self.folder / scenario / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record), encoding="utf-8")
@@ -98,7 +98,7 @@ class Watched:
     load: traffic.Traffic
 
     def record(self, requests, earlier=None):
-        """Everything so far, see evaluate.py. `earlier` has the series that Prometheus has since lost."""
+        """The record so far, see evaluate.py. `earlier` has the series that Prometheus has lost since."""
         if not requests:
             raise process.Failed(f"{self.testbed.namespace}: no request was sent")
         begin, end = requests[0].at, time.time()
@@ -125,7 +125,7 @@ class Scenario:
 
     name: str
     title: str
-    #: Seconds that it takes, by the settings and the number of subjects.
+    #: Duration in seconds, by the settings and the number of subjects.
     budget: Callable[[Settings, int], float]
     #: Measures, and returns its figures.
     run: Callable[[Context], dict]

@@ -1,4 +1,4 @@
-"""A namespace with one service that is scaled, ours or the reference's; it is gone afterwards."""
+"""A namespace with one scaled service of Springtide or of the reference. It is deleted afterwards."""
 
 import base64
 import contextlib
@@ -16,35 +16,35 @@ from harness.process import Failed
 #: Label of the benchmark's namespaces.
 LABEL = "springtide-bench/autoscaling"
 
-#: The contract's 500m, 512Mi and limits of 2, 2Gi, in the same proportion and small: what four pods can
-#: do has to fit into one of two processors. A quarter of the memory, as the server needs 30 MB for itself.
+#: The default resources, 500m, 512Mi and limits of 2, 2Gi, scaled down: the work of four pods must fit into
+#: one of two processors. A quarter of the memory, because the server itself needs 30 MB.
 RESOURCES = {"requests": {"cpu": "40m", "memory": "128Mi"}, "limits": {"cpu": "160m", "memory": "512Mi"}}
 
-#: Rows of a batch: 32 of this model's would keep such a pod busy for most of a second.
+#: Rows of a batch: 32 of this model's rows would occupy such a pod for most of a second.
 BATCH_ROWS = 8
 
-#: The contract's minimum, which is what is idle before a step.
+#: The default minimum, which is idle before a step.
 MIN_REPLICAS = 2
 
-#: What ours follows: what the guide recommends.
+#: The targets of Springtide, as the guide recommends.
 TARGETS = {"loadPercent": 75}
 
 #: Name of the Deployment, and of the ModelService.
 NAME = "model"
 
-#: Longest time until a service is ready, and until its autoscaler has read something, in seconds.
+#: Maximum time until a service is ready, and until its autoscaler has a reading, in seconds.
 _READY, _READING = 120, 90
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What is measured: somebody's way to scale with one engine."""
+    """The measured subject: a project and an engine."""
 
     name: str
     title: str
-    #: Whose: springtide or reference.
+    #: The project: springtide or reference.
     side: str
-    #: HPA or KEDA.
+    #: The engine: HPA or KEDA.
     engine: str
 
 
@@ -57,18 +57,18 @@ SUBJECTS = [
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What every testbed is made of."""
+    """Parameters of every testbed."""
 
     model: bytes
     #: The server's image, for the reference's pods.
     image: str
-    #: spec.autoscaling.targets of ours.
+    #: spec.autoscaling.targets of Springtide.
     targets: dict
 
 
 @dataclasses.dataclass(frozen=True)
 class Testbed:
-    """A namespace that is made."""
+    """An existing namespace."""
 
     cluster: object
     subject: Subject
@@ -81,7 +81,7 @@ class Testbed:
         return f"{collection(self.namespace, plural)}/{name}"
 
     def until_ready(self, pods=MIN_REPLICAS):
-        """Waits until that many pods are ready, and all of them are meant to be."""
+        """Waits until this number of pods is ready, and no other pods are desired."""
 
         def look():
             deployment = self.cluster.find(self.path("deployments"))
@@ -91,7 +91,7 @@ class Testbed:
         _until(f"{self.namespace}: {pods} pods", look, _READY)
 
     def until_reading(self):
-        """Waits until its HPA, which KEDA makes too, has read at least one metric."""
+        """Waits until its HPA, also that of KEDA, has read at least one metric."""
 
         def look():
             found = self.cluster.get(collection(self.namespace, "horizontalpodautoscalers"))["items"]
@@ -123,8 +123,8 @@ def made(cluster, inputs, subject, purpose, **options):
 
 
 def make(cluster, inputs, subject, purpose, *, spec=None, behavior=None):
-    """A testbed that somebody else has to delete; delete_all does, too. `spec` replaces parts of our
-    ModelService's spec, `behavior` is that of its autoscaling."""
+    """A testbed that the caller or delete_all must delete. `spec` replaces parts of Springtide's spec,
+    `behavior` is its scaling behavior."""
     namespace = f"bench-{purpose}-{subject.name}"
     label = {LABEL: str(os.getpid())}
     cluster.call("POST", "/api/v1/namespaces", {"metadata": {"name": namespace, "labels": label}})
@@ -136,7 +136,7 @@ def make(cluster, inputs, subject, purpose, *, spec=None, behavior=None):
 
 
 def delete_all(cluster, *, wait=True, limit=120):
-    """Deletes every namespace of this benchmark, those of an interrupted run too."""
+    """Deletes every namespace of this benchmark, including those of an interrupted run."""
     path = f"/api/v1/namespaces?labelSelector={LABEL}"
     deadline = time.monotonic() + limit
     while found := cluster.get(path)["items"]:

@@ -1,22 +1,23 @@
-"""The thresholds: what is to be reached, and what the results say. Pure."""
+"""The thresholds, and whether the results meet them. Pure."""
 
 from autoscaling import evaluate
 from autoscaling.testbed import SUBJECTS
 from harness.thresholds import Threshold
 from harness.figures import Figure, percentile, ratios
 
-#: Where a step has no new pod at all.
+#: A step without a new pod.
 NEVER = float("inf")
 
 _ENGINES = ("HPA", "KEDA")
 
-#: Seconds of the default behaviour's window for a scale-down, and between two syncs of an HPA. The window counts from the last sync
-#: that asked for the pods, which may be a whole period before their load ended.
+#: Seconds of the default stabilization window for a scale-down, and between two syncs of an HPA. The window
+#: begins with the last sync that requested the pods, which may be a whole period before the end of their
+#: load.
 _WINDOW, _SYNC = 300, 15
 
 
 def table(results):
-    """All thresholds, those that were not measured too."""
+    """All thresholds, including those that were not measured."""
     return [
         *_ready(results),
         *_missed(results),
@@ -34,7 +35,7 @@ def subject(side, engine):
 
 
 def times_to_ready(rounds):
-    """Seconds from the step to the first new pod that was ready, of each round."""
+    """Seconds from the step to the first new ready pod, of each round."""
     return [figures["stages"]["total"] if figures["stages"] else NEVER for figures in rounds]
 
 
@@ -70,7 +71,7 @@ def _missed(results):
         if not ours or not theirs or not all(figures["missed"] for figures in theirs):
             yield _none(name, target)
             continue
-        # Of what was asked for, since a client whose answers are late asks for a little less.
+        # Relative to the requests that were sent, because a client with late responses sends slightly fewer.
         parts = [[figures["missed"] / figures["requests"] for figures in side] for side in (ours, theirs)]
         figure = ratios(*parts)
         text = f"{_percent(figure.median)} ({_percent(Figure.of(parts[0]).median)} of {_percent(Figure.of(parts[1]).median)})"

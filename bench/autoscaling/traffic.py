@@ -1,4 +1,4 @@
-"""Load from Locust, into the cluster through a node port: bounded in its rate and in its time."""
+"""Load from Locust, through a node port of the cluster, bounded in rate and time."""
 
 import contextlib
 import csv
@@ -13,44 +13,45 @@ import sys
 from autoscaling import places
 from harness import process
 
-#: Seconds between two requests of a user: many users, each with a connection of its own.
+#: Seconds between two requests of a user: many users, each with its own connection.
 PACE = 5
 
-#: Of eleven requests of the steady user ten are predictions.
+#: Ten of eleven requests of the steady user are predictions.
 PREDICTIONS = 10 / 11
 
-#: Seconds that a user may take for its last request.
+#: Maximum seconds of a user's last request.
 _LAST_REQUEST = 12
 
-#: Seconds that Locust may take to begin.
+#: Maximum seconds until Locust begins.
 _START = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """One prediction, as its client saw it."""
+    """One prediction, as its client observed it."""
 
     #: When it was sent, in seconds since the epoch.
     at: float
     milliseconds: float
-    #: HTTP's status; 0 where there was no answer.
+    #: HTTP status. 0 without a response.
     status: int
-    #: Whether the answer was a prediction.
+    #: Whether the response was a prediction.
     good: bool
 
 
 def users(predictions_per_second):
-    """How many paced users send that many predictions a second."""
+    """Number of paced users for this number of predictions per second."""
     return round(predictions_per_second / PREDICTIONS * PACE)
 
 
 def plan(changes, seconds):
-    """Of pairs of a time and a rate, the plan of the users' number, which ends after that many seconds."""
+    """The plan of the number of users for pairs of a time and a rate. It ends after this number of
+    seconds."""
     return [[at, users(rate)] for at, rate in changes] + [[seconds, 0]]
 
 
 class Traffic:
-    """A Locust that runs, or has run."""
+    """A Locust process that runs or has ended."""
 
     def __init__(self, child, record, stop, log, seconds):
         self._child = child
@@ -60,7 +61,7 @@ class Traffic:
         self._seconds = seconds
 
     def until_over(self):
-        """Waits until the plan is done, and returns the predictions that were asked for."""
+        """Waits until the end of the plan, and returns the requested predictions."""
         try:
             self._child.wait(self._seconds + _START + _LAST_REQUEST + 10)
         except subprocess.TimeoutExpired as error:
@@ -71,15 +72,16 @@ class Traffic:
         return read(self._record)
 
     def stop(self):
-        """Ends the load before its time, and returns the predictions that were asked for."""
-        # With a shape, Locust heeds no SIGTERM.
+        """Ends the load before the end of its plan, and returns the requested predictions."""
+        # With a shape, Locust ignores SIGTERM.
         self._stop.touch()
         return self.until_over()
 
 
 @contextlib.contextmanager
 def running(title, address, changes, *, user="Paced"):
-    """Load on an address while the block runs, or until its plan is done: [[seconds, users], …, [seconds, 0]]."""
+    """Load on an address while the block runs, or until the end of its plan: [[seconds, users], …,
+    [seconds, 0]]."""
     folder = places.WORK / "load" / title
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "plan.json").write_text(json.dumps(changes), encoding="utf-8")
@@ -100,12 +102,12 @@ def running(title, address, changes, *, user="Paced"):
         _children.discard(child)
 
 
-#: Every Locust that runs.
+#: All running Locust processes.
 _children = set()
 
 
 def kill_all():
-    """Ends all load at once; whoever waits for its end sees a failure."""
+    """Ends all load at once. Waits for its end then fail."""
     for child in list(_children):
         _kill(child)
 
@@ -118,7 +120,7 @@ def _kill(child):
 
 
 def read(record):
-    """The predictions in a record, in the order of their sending."""
+    """The predictions in a record, in the order of their requests."""
     with open(record, encoding="utf-8", newline="") as file:
         rows = [row for row in csv.reader(file) if row[1] == "/predict"]
     return sorted((Request(float(at), float(ms), int(status), good == "1") for at, _, ms, status, good in rows), key=lambda r: r.at)

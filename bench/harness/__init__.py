@@ -1,1 +1,1 @@
-"""The benchmark's parts, standard library only."""
+"""The parts of the benchmark. They need the standard library only."""

@@ -4,7 +4,7 @@ import argparse
 
 
 def some_of(known):
-    """Parses names with commas between them, each of which must be known."""
+    """Parses names separated by commas. Each must be known."""
 
     def parse(text):
         names = text.split(",")

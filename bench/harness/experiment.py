@@ -1,4 +1,4 @@
-"""What every experiment is given, and how one is described."""
+"""Parameters and definition of an experiment."""
 
 import dataclasses
 import http.client
@@ -10,20 +10,20 @@ from harness import models, peers, process
 from harness.progress import say
 
 
-#: What can go wrong with a server; the rest is measured all the same.
+#: Failures of a server. The other servers are measured nevertheless.
 FAULTS = (process.Failed, OSError, http.client.HTTPException)
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How long to measure."""
+    """Durations and numbers of a measurement."""
 
     rounds: int
-    #: Of each load, in seconds.
+    #: Duration of each load, in seconds.
     seconds: int
-    #: Requests of the soak.
+    #: Number of requests of the soak.
     soak_requests: int
-    #: Starts that are timed.
+    #: Number of measured starts.
     starts: int
     #: The cargo profile of this repository's programs.
     profile: str
@@ -32,25 +32,25 @@ class Settings:
 
 @dataclasses.dataclass
 class Context:
-    """What is there to measure with."""
+    """The environment of a measurement."""
 
     settings: Settings
-    #: Peers by name; springtide is one of them.
+    #: Peers by name, including springtide.
     installed: dict[str, peers.Installed]
-    #: Folder of what bench/programs compiles to.
+    #: Folder of the compiled bench/programs.
     programs: pathlib.Path
-    #: What replaces {names} in the peers' files.
+    #: Values of {names} in the files of peers.
     values: dict[str, object]
-    #: Why something was not measured, by name.
+    #: Reasons for missing measurements, by name.
     missing: dict[str, str]
 
     def serving_iris(self, name):
-        """The peer with the iris model, once it has answered three rows as the model does."""
+        """The peer with the iris model, after three correct predictions."""
         rows, classes = models.iris_rows()
         return self._peer(name).serving(self.values | {"model": models.IRIS}, check=(rows[:3], classes[:3]))
 
     def serving_model(self, name, path, arguments=()):
-        """springtide-server with a model of that name; it is up once it is ready."""
+        """springtide-server with the model of this name, once it is ready."""
         arguments = ["--model-name", name, *arguments]
         return self._peer("springtide").serving(self.values | {"model": path}, arguments=arguments)
 
@@ -60,7 +60,7 @@ class Context:
         return self.installed[name]
 
     def direct_session(self, model, **options):
-        """ONNX Runtime without a server: what bench/programs' direct-session prints."""
+        """ONNX Runtime without a server: the output of direct-session in bench/programs."""
         command = [self.programs / "direct-session", "--model", model, "--onnxruntime", self.values["onnxruntime"]]
         for option, value in options.items():
             if value is True:
@@ -70,7 +70,7 @@ class Context:
         return json.loads(process.run("direct session", command))
 
     def give_up(self, name, error):
-        """Notes why a peer isn't measured (any more)."""
+        """Records why a peer isn't measured, or no longer."""
         say(f"{name}: not measured: {error}")
         self.missing[name] = str(error)
         self.installed.pop(name, None)
@@ -82,15 +82,15 @@ class Experiment:
 
     name: str
     title: str
-    #: Seconds that it takes, by the settings and the number of peers.
+    #: Duration in seconds, by the settings and the number of peers.
     budget: Callable[[Settings, int], float]
-    #: Measures, and returns what goes into the results under its name.
+    #: Measures, and returns the results under its name.
     run: Callable[[Context], dict]
-    #: What it takes time to get, and has to be there before measuring begins.
+    #: Prepares slow downloads and builds before the first measurement.
     needs: tuple[Callable[[], object], ...] = ()
 
     def attempt(self, context):
-        """The results, or None where it could not be done."""
+        """The results, or None if the measurement failed."""
         say(self.title)
         try:
             return self.run(context)

@@ -1,4 +1,4 @@
-"""Medians and how far runs lie apart."""
+"""Medians and the spread of runs."""
 
 import dataclasses
 import statistics
@@ -6,7 +6,7 @@ import statistics
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """The median of several runs, with the least and the greatest of them."""
+    """The median of several runs, with their minimum and maximum."""
 
     median: float
     least: float
@@ -21,7 +21,7 @@ class Figure:
 
 
 def ratios(numerators, denominators):
-    """Run by run, since the runs of one round met the same state of the machine."""
+    """Run by run, because the runs of one round have the same state of the machine."""
     return Figure.of(above / below for above, below in zip(numerators, denominators, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Load from tools that people know: wrk in a closed loop, vegeta in an open one."""
+"""Load from common tools: wrk in a closed loop, vegeta in an open one."""
 
 import csv
 import dataclasses
@@ -13,22 +13,22 @@ from harness import places, process, tools
 
 @dataclasses.dataclass(frozen=True)
 class Closed:
-    """What a closed loop measured. Latencies are in milliseconds."""
+    """The results of a closed loop. Latencies are in milliseconds."""
 
     rate: float
     p50_ms: float
     p99_ms: float
     max_ms: float
     requests: int
-    #: Answers with a status of 400 and more.
+    #: Responses with a status of 400 or more.
     refused: int
-    #: Connections that failed and requests that were never answered.
+    #: Failed connections, and requests without a response.
     broken: int
 
 
 def closed_loop(url, requests, *, connections, seconds):
-    """wrk with one thread: each of the keep-alive connections sends its next request when its last
-    one is answered. Of several requests each is chosen at random."""
+    """wrk with one thread. Each keep-alive connection sends its next request after its last response. Each
+    request is a random one of several."""
     with tempfile.TemporaryDirectory(prefix="springtide-bench-") as folder:
         index = _write(requests, pathlib.Path(folder))
         text = process.run(
@@ -41,7 +41,7 @@ def closed_loop(url, requests, *, connections, seconds):
 
 
 def read_closed(text):
-    """What load/closed.lua printed."""
+    """Parses the output of load/closed.lua."""
     for line in text.splitlines():
         if line.startswith("RESULT "):
             result = json.loads(line.removeprefix("RESULT "))
@@ -70,17 +70,17 @@ def _write(requests, folder):
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """One answer: when it came, in seconds since the load began, and how long it took."""
+    """One response: its time in seconds since the start of the load, and its latency."""
 
     at: float
     milliseconds: float
-    #: HTTP's status; 0 where there was no answer.
+    #: HTTP status. 0 without a response.
     status: int
 
 
 def attack(url, request, *, seconds, rate=0, workers=64):
-    """vegeta: an open loop of `rate` requests a second, each sent when its time has come whatever
-    became of those before it; with rate 0 a closed loop of that many workers. All answers."""
+    """vegeta: an open loop of `rate` requests per second, sent at their times regardless of earlier ones.
+    With rate 0 a closed loop of this number of workers. Returns all responses."""
     with tempfile.TemporaryDirectory(prefix="springtide-bench-") as folder:
         folder = pathlib.Path(folder)
         (folder / "body").write_bytes(request.body)
@@ -88,7 +88,7 @@ def attack(url, request, *, seconds, rate=0, workers=64):
         command = [tools.vegeta(), "attack", "-targets", folder / "targets", "-body", folder / "body"]
         for name, value in request.headers().items():
             command += ["-header", f"{name}: {value}"]
-        # Go's client asks for gzip unless it is told otherwise; no other client here does.
+        # Go's client requests gzip by default. No other client here does.
         command += ["-header", "Accept-Encoding: identity"]
         command += ["-duration", f"{seconds}s", "-rate", rate, "-timeout", "30s", "-max-body", 0]
         command += ["-max-workers", 20_000 if rate else workers, "-output", folder / "answers"]
@@ -99,8 +99,8 @@ def attack(url, request, *, seconds, rate=0, workers=64):
 
 
 def read_answers(text):
-    """vegeta's CSV: the time of sending and the latency in nanoseconds are the first and third column,
-    the status is the second."""
+    """Parses vegeta's CSV: the time of sending and the latency in nanoseconds are the first and third
+    column, the status is the second."""
     rows = [(int(sent), int(status), int(latency)) for sent, status, latency, *_ in csv.reader(io.StringIO(text))]
     if not rows:
         raise process.Failed("vegeta sent nothing")
@@ -109,8 +109,8 @@ def read_answers(text):
 
 
 def steady_rate(answers, begin, end):
-    """Successful answers per second between two times, as the slope of their running count: batches
-    are answered in bursts, and where in a burst the window ends must not matter."""
+    """Successful responses per second between two times, as the slope of their running count. Responses of
+    batches come in bursts, and the end of the window within a burst must not matter."""
     times = sorted(answer.at for answer in answers if answer.status == 200 and begin <= answer.at <= end)
     if not times or times[-1] - times[0] < (end - begin) / 2:
         raise process.Failed(f"{len(times)} successful answers within {end - begin:.0f} s are too few for a rate")

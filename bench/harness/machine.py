@@ -1,4 +1,4 @@
-"""What it was measured on."""
+"""The machine of the measurement."""
 
 import os
 import pathlib
@@ -7,7 +7,7 @@ import time
 
 
 def describe(processors):
-    """The machine's description; `processors` are those that the benchmark keeps to."""
+    """The description of the machine. `processors` are those of the benchmark."""
     return {
         "processor": _field("/proc/cpuinfo", "model name"),
         "processors": os.cpu_count(),
@@ -20,8 +20,8 @@ def describe(processors):
 
 
 def busy_share(seconds):
-    """The share of all processors that others keep busy, watched for some seconds. The load average
-    won't do: it still counts what was compiled before."""
+    """The share of all processors that other programs use, measured for some seconds. The load average
+    isn't suitable, because it still includes earlier compilations."""
     before = _ticks()
     time.sleep(seconds)
     idle, total = (after - start for after, start in zip(_ticks(), before))

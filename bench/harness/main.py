@@ -1,4 +1,4 @@
-"""The command line: what to measure, the plan, the runs, the table."""
+"""The command line: parts to measure, the plan, the runs, the table."""
 
 import argparse
 import datetime
@@ -12,15 +12,15 @@ from harness.choices import some_of
 from harness.experiment import Context, Settings
 from harness.progress import say
 
-#: Processors that everything shares: the servers and the client.
+#: Processors that the servers and the client share.
 PROCESSORS = 2
 
-#: Share of the processors that others may keep busy before figures say little.
+#: Share of the processors that other programs may use before the figures are unreliable.
 _QUIET = 0.05
 
 
 def main():
-    """Measures what the command line asks for; the exit code is 1 where nothing could be."""
+    """Measures the parts of the command line. The exit code is 1 if nothing could be measured."""
     try:
         return _measure(_arguments())
     except process.Failed as error:
@@ -34,7 +34,7 @@ def _measure(arguments):
     settings = _settings(arguments, processors)
     wanted = [experiment for experiment in experiments.ALL if experiment.name in arguments.only]
     context = _prepare(arguments, settings, wanted)
-    # Not before: compiling may take all that there are.
+    # Not before: compilation may use all processors.
     process.bind_to(processors)
     description = machine.describe(processors) | {"busy_before": round(machine.busy_share(seconds=3), 3)}
     if description["busy_before"] > _QUIET:
@@ -54,7 +54,7 @@ def _measure(arguments):
         measured = experiment.attempt(context)
         if measured is not None:
             results[experiment.name] = measured
-        # After each, so that what was measured outlives an interruption.
+        # After each part, so that an interruption loses no results.
         _write(output, results)
     print(report.terminal(results))
     say(f"results: {output}")
@@ -62,7 +62,7 @@ def _measure(arguments):
 
 
 def _default_output(arguments):
-    """A part of the benchmark, or a quick look, leaves the results of the last whole run as they are."""
+    """A part of the benchmark, or a quick run, keeps the results of the last full run."""
     whole = arguments.only == _experiment_names() and arguments.peers == list(peers.all_peers())
     return places.RESULTS if whole and not arguments.quick else places.PARTIAL_RESULTS
 
@@ -98,7 +98,7 @@ def _settings(arguments, processors):
 
 
 def _prepare(arguments, settings, wanted):
-    """Everything that is installed, compiled or made, before the first measurement."""
+    """Installs, compiles and creates everything before the first measurement."""
     tools.ensure_wrk()
     for need in {need for experiment in wanted for need in experiment.needs}:
         try:

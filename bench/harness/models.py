@@ -1,4 +1,4 @@
-"""The models that are served."""
+"""The served models."""
 
 import json
 import subprocess
@@ -8,18 +8,18 @@ from harness.progress import say
 
 IRIS = places.MODELS / "iris.onnx"
 
-#: Tokens of every text that MiniLM is asked about.
+#: Tokens of every text in requests of MiniLM.
 MINILM_TOKENS = 64
 
 
 def iris_rows():
-    """Rows with the classes that the model gives them."""
+    """Rows with their classes by the model."""
     held_out = json.loads((places.MODELS / "iris.test.json").read_text(encoding="utf-8"))
     return held_out["rows"], held_out["predictions"]
 
 
 def minilm():
-    """The path of all-MiniLM-L6-v2 as the client tests make it, a text encoder of 90 MB."""
+    """The path of all-MiniLM-L6-v2 from the client tests, a text encoder of 90 MB."""
     clients = places.REPOSITORY / "tests" / "clients"
     folder = places.WORK / "models"
     path = folder / "minilm" / "1" / "model.onnx"
@@ -35,7 +35,7 @@ def minilm():
 def minilm_tensors(lengths):
     """Its inputs for one text of each length; shorter ones are padded to the longest."""
     longest = max(lengths)
-    # Real tokens: those of whole words begin behind 1,996 others in the vocabulary of uncased BERT.
+    # Tokens of whole words. They follow 1,996 others in the vocabulary of uncased BERT.
     tokens = [[1996 + place for place in range(length)] + [0] * (longest - length) for length in lengths]
     mask = [[1] * length + [0] * (longest - length) for length in lengths]
     return {"input_ids": tokens, "attention_mask": mask, "token_type_ids": [[0] * longest for _ in lengths]}

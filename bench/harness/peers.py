@@ -1,5 +1,5 @@
-"""The servers that are measured. Each has a folder in bench/peers with a peer.toml, which says how to
-install, start and ask it."""
+"""The measured servers. Each has a folder in bench/peers with a peer.toml, which describes its
+installation, its start and its requests."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ import tomllib
 from harness import places, process, protocols
 from harness.progress import say
 
-#: Longest time from a server's start to its first right answer, in seconds.
+#: Maximum time from the start of a server to its first correct response, in seconds.
 _START_LIMIT = 60
 
 
@@ -32,17 +32,17 @@ class Peer:
     #: python (a virtual environment of requirements.txt), cargo (a crate in the folder) or workspace
     #: (a crate of this repository).
     kind: str
-    #: ours (judged), reference (the recipe that the thresholds name), floor (no model at all), rival, or
-    #: beside (ours in another way, shown and not judged).
+    #: ours (compared with thresholds), reference (the server that the thresholds name), floor (no model),
+    #: rival, or beside (another setup of ours, without thresholds).
     role: str
     #: Python: the distribution; Rust: the crate. Its version is reported.
     package: str
     command: list[str]
     environment: dict[str, str]
-    #: How it is asked, a key of protocols.BY_NAME, and where.
+    #: Its protocol, a key of protocols.BY_NAME, and its path.
     way: str
     path: str
-    #: Why it is set up as it is, for the report, and where its makers say so.
+    #: The reason for its setup, for the report, and its source.
     setup: str
     docs: list[str]
 
@@ -73,7 +73,7 @@ def all_peers():
 
 @dataclasses.dataclass(frozen=True)
 class Installed:
-    """A peer on this machine."""
+    """An installed peer."""
 
     peer: Peer
     #: Folder of its programs.
@@ -82,9 +82,8 @@ class Installed:
 
     @contextlib.contextmanager
     def serving(self, values, *, arguments=(), check=None):
-        """The server while the block runs. `values` replace {names} in its command; `check` is the
-        rows and classes that it must answer before it counts as started; without any it must be
-        ready."""
+        """The server while the block runs. `values` replace {names} in its command. `check` has the rows
+        and classes of the responses that complete its start. Without it, the server must be ready."""
         with tempfile.TemporaryDirectory(prefix="springtide-bench-") as work:
             port = process.free_port()
             values = values | {
@@ -116,7 +115,7 @@ class Server:
     peer: Peer
     program: process.Program
     port: int
-    #: Seconds from its start until it said that it was ready, where that was waited for.
+    #: Seconds from its start until it was ready, if that was measured.
     ready_after: float | None = None
 
     @property
@@ -124,7 +123,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}{self.peer.path}"
 
     def post(self, path, request, limit=30):
-        """The status and body of an answer."""
+        """The status and body of a response."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit)
         with contextlib.closing(connection):
             connection.request("POST", path, request.body, request.headers())
@@ -132,7 +131,7 @@ class Server:
             return response.status, response.read()
 
     def wait_until_ready(self):
-        """Until /ready says so; returns the seconds since the start."""
+        """Waits until /ready responds with 200. Returns the seconds since the start."""
         question = f"GET /ready HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: close\r\n\r\n".encode()
         deadline = time.monotonic() + _START_LIMIT
         while time.monotonic() < deadline:
@@ -145,8 +144,8 @@ class Server:
         raise process.Failed(f"{self.peer.title}: not ready within {_START_LIMIT} s")
 
     def wait_until_right(self, rows, classes):
-        """Until it has answered each row as it should: a server that serves something else, or
-        errors, isn't measured."""
+        """Waits until each row has the expected response. A server with other responses or errors isn't
+        measured."""
         requests = [self.peer.request([row]) for row in rows]
         deadline = time.monotonic() + _START_LIMIT
         while True:
@@ -171,7 +170,7 @@ class Server:
 
 
 def install(peer, profile):
-    """Installs a peer where it isn't yet."""
+    """Installs a peer if it isn't installed."""
     match peer.kind:
         case "python":
             return Installed(peer, _virtual_environment(peer), required_version(peer))
@@ -189,7 +188,7 @@ def install(peer, profile):
 
 
 def workspace_programs(package, profile):
-    """The folder with the compiled programs of one of this repository's crates."""
+    """The folder with the compiled programs of a crate of this repository."""
     say(f"{package}: compiling with the profile {profile}")
     command = ["cargo", "build", "--locked", "--package", package, "--profile", profile, "--target-dir", str(places.TARGET)]
     process.run(f"compile {package}", command, folder=places.REPOSITORY)
@@ -203,7 +202,7 @@ def onnxruntime_library():
 
 
 def checkout_version():
-    """The commit, with a + where files differ from it."""
+    """The commit, with a + if files differ from it."""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
     described = subprocess.run(command, cwd=places.REPOSITORY, stdout=subprocess.PIPE, text=True)
     return described.stdout.strip() or "unknown"
@@ -226,7 +225,7 @@ def _virtual_environment(peer):
 
 
 def required_version(peer):
-    """The version of its package that a Python peer's requirements name."""
+    """The version of a Python peer's package in its requirements."""
     pattern = re.compile(rf"^{re.escape(peer.package)}(?:\[[^\]]*\])?==(\S+)", re.MULTILINE)
     return pattern.search((peer.folder / "requirements.txt").read_text(encoding="utf-8"))[1]
 

@@ -1,4 +1,4 @@
-"""Where things are."""
+"""Folders of the benchmark."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ PEERS = BENCH / "peers"
 LOAD = BENCH / "load"
 MODELS = REPOSITORY / "examples" / "models"
 
-#: What outlives a checkout: installed peers and tools, models, results.
+#: Files that are kept when a checkout is deleted: installed peers and tools, models, results.
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "springtide"
 WORK = CACHE / "bench"
 LOGS = WORK / "logs"

@@ -18,26 +18,26 @@ from harness import places
 #: linux/prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
 
-#: Longest time that a server may take to end when asked to, in seconds.
+#: Maximum time of a server's shutdown, in seconds.
 _GRACE = 10
 
 
 class Failed(Exception):
-    """A program didn't do what it was started for; the text says which, and where its log is."""
+    """A program failed. The text has its name and the path of its log."""
 
 
 def adopt_orphans():
-    """Makes this process the parent of every descendant whose own parent ends."""
+    """Makes this process the parent of every orphaned descendant."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def bind_to(processors):
-    """Keeps this process, and so everything that it starts, on that many processors."""
+    """Restricts this process and its descendants to this number of processors."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:processors])
 
 
 def run(title, command, *, environment=None, folder=None, limit=3600):
-    """Runs a program to its end with its output in a log, and returns that output."""
+    """Runs a program to its end with its output in a log, and returns the output."""
     log = log_of(title)
     with open(log, "wb") as file:
         try:
@@ -60,13 +60,13 @@ def run(title, command, *, environment=None, folder=None, limit=3600):
 
 
 def log_of(title):
-    """The log file of that title."""
+    """The log file with this title."""
     places.LOGS.mkdir(parents=True, exist_ok=True)
     return places.LOGS / ("".join(c if c.isalnum() else "-" for c in title) + ".log")
 
 
 def free_port():
-    """A TCP port that nobody listens on now."""
+    """An unused TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -74,7 +74,7 @@ def free_port():
 
 @contextlib.contextmanager
 def running(title, command, *, environment=None, folder=None):
-    """A program that runs while the block does; its pid is given."""
+    """A program that runs while the block does."""
     log = log_of(title)
     with open(log, "wb") as file:
         started = time.monotonic()
@@ -101,31 +101,31 @@ class Program:
 
     def __init__(self, title, child, log, started):
         self.title = title
-        #: By the monotonic clock, in seconds.
+        #: Start, by the monotonic clock, in seconds.
         self.started = started
         self.pid = child.pid
         self._child = child
         self._log = log
 
     def check(self):
-        """Raises where it has ended by itself."""
+        """Raises if it has ended by itself."""
         if self._child.poll() is not None:
             text = self._log.read_text(encoding="utf-8", errors="replace").strip()
             last = (text.splitlines() or ["no output"])[-1]
             raise Failed(f"{self.title} ended by itself: {last} (the whole log is {self._log})")
 
     def resident_bytes(self):
-        """Resident memory of it and its descendants. Pages that they share count for each of them."""
+        """Resident memory of the program and its descendants. Shared pages count for each of them."""
         return sum(_resident(pid) for pid in [self.pid, *descendants(self.pid)])
 
 
 def descendants(pid):
-    """Ids of all processes below that one."""
+    """IDs of all descendants of a process."""
     children = {}
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                # The name in brackets may hold anything; the parent is the second field after it.
+                # The name in brackets may contain any character. The parent is the second field after it.
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 children.setdefault(parent, []).append(int(entry.name))
     found, todo = [], [pid]
@@ -149,7 +149,7 @@ def _end(child):
         child.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(_GRACE)
-    # One server runs at a time, so whatever is still below this process belongs to it.
+    # One server runs at a time, so all remaining descendants of this process belong to it.
     deadline = time.monotonic() + _GRACE
     while left := descendants(os.getpid()):
         for pid in left:

@@ -1,4 +1,4 @@
-"""What a person sees while it runs: one line for each thing that begins, on standard error."""
+"""Progress: one line on standard error for each step."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""How a server is asked for rows of the iris model, and what its answer says."""
+"""Requests for rows of the iris model in each protocol, and the classes in the responses."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ class Request:
 
 
 def contract(rows):
-    """The request of /predict: one row by itself, several as a list."""
+    """The request of /predict: a single row, or a list of several."""
     return Request(json.dumps({"features": rows[0] if len(rows) == 1 else rows}).encode())
 
 
@@ -46,7 +46,7 @@ def open_inference_classes(answer):
 
 
 def furnace(rows):
-    """The request of furnace's own /predict."""
+    """The request of furnace's /predict."""
     return Request(json.dumps({"input": rows[0]} if len(rows) == 1 else {"inputs": rows}).encode())
 
 
@@ -57,7 +57,7 @@ def furnace_classes(answer):
 
 
 def bentoml(rows):
-    """The request of a batchable BentoML endpoint: a list of rows under the argument's name."""
+    """The request of a batchable BentoML endpoint: a list of rows under the name of the argument."""
     return Request(json.dumps({"features": rows}).encode())
 
 
@@ -96,7 +96,7 @@ def _largest(row):
     return max(range(len(row)), key=row.__getitem__)
 
 
-#: The ways by the names that peers' files use: the request for rows, and the classes in an answer.
+#: The protocols by their names in the files of peers: the request for rows, and the classes in a response.
 BY_NAME = {
     "contract": (contract, contract_classes),
     "open-inference": (open_inference, open_inference_classes),

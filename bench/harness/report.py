@@ -138,7 +138,7 @@ def _figure(figure):
 
 
 def number(value):
-    """A figure of a table, to three digits or so."""
+    """A figure of a table, with about three digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,16 +1,16 @@
-"""The thresholds: what is to be reached, and what the results say. Pure."""
+"""The thresholds, and whether the results meet them. Pure."""
 
 import dataclasses
 
 from harness.experiments.soak import growth
 from harness.figures import Figure, ratios
 
-#: The server that is judged, the one of the reference's kind, and the one with no model.
+#: The measured server, the server of the reference's kind, and the server without a model.
 OURS = "springtide"
 REFERENCE = "fastapi"
 CONSTANT = "constant"
 
-#: Why a figure is missing that nobody wanted.
+#: The reason for a figure that was not requested.
 NOT_ASKED_FOR = "not asked for"
 
 
@@ -24,12 +24,12 @@ class Threshold:
     spread: str
     #: None: not measured.
     met: bool | None
-    #: What has to be known of the figure, or why there is none.
+    #: A note about the figure, or why it is missing.
     note: str = ""
 
 
 def table(results):
-    """All thresholds, those that were not measured too."""
+    """All thresholds, including those that were not measured."""
     return [
         *_reference(results),
         *_rivals(results),
@@ -172,7 +172,7 @@ def _soak(results):
 
 
 def _ratio(results, peer, connections, field):
-    """Ours to a peer's, run by run; None where one of them wasn't measured."""
+    """The ratio to a peer, run by run. None if one of them wasn't measured."""
     cells = results.get("iris", {})
     pair = [cells.get(server, {}).get(str(connections)) for server in (OURS, peer)]
     if not all(pair):
@@ -212,7 +212,7 @@ def percent(share):
 
 
 def milliseconds(number):
-    """A time of which the last digits don't matter."""
+    """A time, rounded."""
     return f"{number:,.0f} ms" if number >= 100 else f"{number:.2g} ms" if number < 1 else f"{number:.1f} ms"
 
 

@@ -1,5 +1,5 @@
-"""The load tools, installed where they are missing: wrk from Debian's packages, vegeta from the Go
-module proxy into the cache."""
+"""The load tools, installed if they are missing: wrk from Debian's packages, vegeta from the Go module
+proxy into the cache."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Records of made-up runs: what a watch and Prometheus would have seen."""
+"""Records of fictional runs: the events of a watch and the samples of Prometheus."""
 
 
 def seen(at, plural, name, **facts):
@@ -10,7 +10,7 @@ def deployment(at, wanted):
 
 
 def pod(name, created, scheduled, running, ready):
-    """A pod's way, as the watch sees it."""
+    """The states of a pod, as the watch reports them."""
     state = {"scheduled": False, "running": False, "ready": False}
     yield seen(created, "pods", name, **state)
     for at, name_of_state in ((scheduled, "scheduled"), (running, "running"), (ready, "ready")):
@@ -19,7 +19,7 @@ def pod(name, created, scheduled, running, ready):
 
 
 def step(subject="springtide-hpa"):
-    """Two pods that are idle, load from 100 on, and two more pods that are ready at 120 and 130."""
+    """Two idle pods, load from 100 on, and two more pods that are ready at 120 and 130."""
     changes = [
         deployment(50, 2),
         *pod("old-1", 50, 50, 50, 50),
@@ -34,7 +34,7 @@ def step(subject="springtide-hpa"):
         "load_end": 165.0,
         "end": 170.0,
         "changes": changes,
-        # One a second: the first twenty come late, and of these every fourth fails.
+        # One per second. The first twenty are late, and every fourth of these fails.
         "requests": [[100.0 + second, 900 if second < 20 else 50, 200, second >= 20 or second % 4 != 0] for second in range(66)],
         "series": {"pods": [[95, 2], [130, 4]], "rate": [[95, 0], [130, 90]], "queue": [[95, 0], [130, 3]], "p95_ms": [[130, 480]]},
         "load": [[100, 0], [104, 100], [107, 180], [112, 400]],

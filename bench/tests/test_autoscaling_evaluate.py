@@ -32,7 +32,7 @@ class Replicas(unittest.TestCase):
 class Step(unittest.TestCase):
     def test_the_time_to_the_first_new_pod_splits_without_a_gap(self):
         stages = evaluate.stages(records.step(), 75)
-        # 165 % is what two pods with a target of 75 % and the HPA's tolerance don't act on yet.
+        # 165 % is the most at which two pods with a target of 75 % and the HPA's tolerance cause no scale-up.
         expected = {"scrape": 3, "window": 4, "sync": 5, "schedule": 1, "start": 4, "ready": 3, "total": 20}
         self.assertEqual(stages, expected)
         self.assertEqual(sum(stages.values()) - stages["total"], stages["total"])
@@ -51,8 +51,8 @@ class Step(unittest.TestCase):
         self.assertEqual(evaluate.misses(records.step(), 100, 140), {"requests": 40, "failed": 5, "missed": 20})
 
     def test_a_share_is_of_what_arrived_just_before_its_time_is_up_by_the_pods_that_shared(self):
-        # new-1 is ready at 120: from 135 to 150 it got 300 of 1,000 of four pods' arrivals. new-2's time
-        # is up after the last look at it.
+        # new-1 is ready at 120: from 135 to 150 it got 300 of 1,000 arrivals of four pods. The period of
+        # new-2 ends after its last sample.
         record = records.step()
         record["end"] = 155
         self.assertEqual(list(evaluate.shares(record)), ["new-1"])

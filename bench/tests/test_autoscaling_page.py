@@ -13,7 +13,7 @@ def flat(path):
 
 
 def in_full(query, pieces):
-    """A query of the page with its named pieces put in."""
+    """A query of the page with its named parts inserted."""
     while call := re.search(rf"\b({'|'.join(pieces)})\(", query):
         parameter, piece = pieces[call[1]]
         end, depth = call.end(), 1

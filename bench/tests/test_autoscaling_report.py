@@ -23,7 +23,7 @@ def round_of(total, missed=40, shares=(0.9, 1.1)):
 
 
 def results(**changes):
-    """Results in which every threshold is met, but for what is changed."""
+    """Results that meet every threshold, with changes."""
     curves = evaluate.curves(records.step())
     both = lambda figures: {"springtide-hpa": figures, "springtide-keda": figures}
     drawn = {name: curves for name in both(None)}
@@ -149,7 +149,7 @@ class Charts(unittest.TestCase):
     def test_every_subject_has_a_line_for_each_quantity(self):
         tree = xml.etree.ElementTree.fromstring(pages.plot("step", results()["step"]))
         lines = [element for element in tree.iter() if element.tag.endswith("polyline")]
-        # Four subjects: wanted, pods (two points that far apart are one line), rate, queue, p95.
+        # Four subjects: desired, pods (two distant points are one line), rate, queue, p95.
         self.assertEqual(len(lines), 4 * 5)
 
     def test_where_nothing_was_recorded_nothing_is_drawn(self):

@@ -54,7 +54,7 @@ class Facts(unittest.TestCase):
         self.assertFalse(facts.of("pods", pod)["ready"])
 
     def test_an_autoscaler_without_readings_has_none(self):
-        # What the HPA controller writes for a metric that it could not read is an empty one.
+        # The HPA controller writes an empty metric if it could not read it.
         status = {"currentMetrics": [{"type": ""}], "desiredReplicas": 2}
         self.assertEqual(facts.of("horizontalpodautoscalers", {"status": status})["readings"], [])
         self.assertEqual(facts.of("horizontalpodautoscalers", {})["desired"], 0)

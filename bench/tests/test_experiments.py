@@ -8,7 +8,7 @@ from harness.load import Answer
 
 class Overload(unittest.TestCase):
     def test_what_is_accepted_and_what_is_refused_are_judged_apart(self):
-        # After the first three seconds, which don't count: 50 successes and 100 rejections a second.
+        # After the first three seconds, which don't count: 50 successes and 100 rejections per second.
         answers = [Answer(1, 9_000, 504)]
         answers += [Answer(3 + number / 50, 900, 200) for number in range(400)]
         answers += [Answer(3 + number / 100, 2, 429) for number in range(800)]

@@ -25,7 +25,7 @@ class Attack(unittest.TestCase):
         self.assertEqual(load.read_answers(lines), expected)
 
     def test_a_rate_does_not_depend_on_where_in_a_burst_its_window_ends(self):
-        # 32 answers within a millisecond every 0.4 s are 80 a second.
+        # 32 responses within a millisecond every 0.4 s are 80 per second.
         bursts = [load.Answer(0.4 * burst + place / 32_000, 1, 200) for burst in range(30) for place in range(32)]
         for begin in (2.0, 2.1, 2.3):
             self.assertAlmostEqual(load.steady_rate(bursts, begin, begin + 8), 80, delta=1)

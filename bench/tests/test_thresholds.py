@@ -12,7 +12,7 @@ def cells(*runs):
 
 
 def results(**changes):
-    """Results in which every threshold is met, but for what is changed."""
+    """Results that meet every threshold, with changes."""
     peers = [
         {"name": name, "title": name.title(), "role": role, "version": "1.0", "setup": "So.", "docs": ["https://example.com"]}
         for name, role in (("springtide", "ours"), ("constant", "floor"), ("fastapi", "reference"), ("rival", "rival"))

@@ -1,5 +1,5 @@
-"""Classifiers and a regressor of scikit-learn as skl2onnx exports them, with the labels and outputs
-that people have: numbers and names, probabilities as one tensor and (`zipmap`) as a list of maps."""
+"""Classifiers and a regressor of scikit-learn as skl2onnx exports them, with common labels and outputs:
+numbers and names, probabilities as one tensor and (`zipmap`) as a list of maps."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ def classifier(name: str, estimator: Callable[[], BaseEstimator], named: bool, z
 
 
 def regressor() -> ModelProto:
-    """The petal's width from the rest is as good as any: `variable` [rows, 1]."""
+    """Predicts the petal's width from the other features: `variable` [rows, 1]."""
     return export("regressor", LinearRegression(), IRIS.data[:, 3], {})
 
 

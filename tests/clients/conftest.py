@@ -1,5 +1,5 @@
-"""What the tests share: one server with every model, clients of both protocols, and the same models
-in process to compare with."""
+"""Fixtures: one server with every model, clients of both protocols, and the same models in this process
+for comparison."""
 
 import os
 from collections.abc import Callable, Iterator

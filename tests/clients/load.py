@@ -1,4 +1,4 @@
-"""Clients that ask without a pause."""
+"""Clients that send requests without pauses."""
 
 import threading
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from server import Server
 
 
 class Load:
-    """Threads, each with a client of its own, that ask until they are told to stop. Every failure is
-    kept, and nothing is tried again."""
+    """Threads, each with its own client, that send requests until they are stopped. Every failure is
+    recorded, and no request is repeated."""
 
     def __init__(self, server: Server, ask: Callable[[Protocol], object], clients_per_protocol: int = 2):
         self.answers = 0

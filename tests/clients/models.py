@@ -16,11 +16,11 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, he
 import classifiers
 import minilm
 
-# The oldest that these graphs need nothing newer than, so that old runtimes load them.
+# The oldest version that these graphs work with, so that old runtimes load them.
 OPERATOR_SET = 17
 IR_VERSION = 8
 
-# Triton's name of every element type that ONNX Runtime has tensors of, and ONNX's.
+# Triton's and ONNX's names of every element type of ONNX Runtime's tensors.
 ELEMENT_TYPES = {
     "BOOL": TensorProto.BOOL,
     "UINT8": TensorProto.UINT8,
@@ -38,7 +38,7 @@ ELEMENT_TYPES = {
     "BYTES": TensorProto.STRING,
 }
 
-# Rounds of the model `slow`: enough for tens of milliseconds on one core of any machine.
+# Rounds of the model `slow`: tens of milliseconds on one core of any machine.
 SLOW_ROUNDS = 6_000
 SLOW_WIDTH = 128
 
@@ -47,7 +47,7 @@ LOOKUP_ROUNDS = 2_000
 
 
 def tensor(name: str, element: int, shape: Sequence[str | int]) -> ValueInfoProto:
-    """An input or output; a dimension with a name takes any length."""
+    """An input or output. A named dimension has any length."""
     return helper.make_tensor_value_info(name, element, shape)
 
 
@@ -71,7 +71,7 @@ def model(
 
 
 def identity(datatype: str) -> Callable[[], ModelProto]:
-    """`x` [batch, length] as it is, in `y`."""
+    """`x` [batch, length], unchanged as `y`."""
 
     def build() -> ModelProto:
         element = ELEMENT_TYPES[datatype]
@@ -123,8 +123,8 @@ def mixed() -> ModelProto:
 
 
 def softmax() -> ModelProto:
-    """Every axis dynamic: `x` [batch, length] to its `softmax` [batch, length] and `mean` [batch].
-    Both depend on the whole row, so a row that was padded, cut or mixed up shows."""
+    """All axes are dynamic: `x` [batch, length] to its `softmax` [batch, length] and `mean` [batch]. Both
+    depend on the whole row, so padding, truncation and mixing of rows are detected."""
     return model(
         "softmax",
         [
@@ -137,7 +137,7 @@ def softmax() -> ModelProto:
 
 
 def fixed() -> ModelProto:
-    """No axis dynamic, so nothing to batch: `x` [2, 3] to `y` = 2 * x."""
+    """No axis is dynamic, so nothing can be batched: `x` [2, 3] to `y` = 2 * x."""
     return model(
         "fixed",
         [helper.make_node("Add", ["x", "x"], ["y"])],
@@ -157,8 +157,8 @@ def scalar() -> ModelProto:
 
 
 def loop(rounds: int, shape: Sequence[str | int], steps: Sequence[NodeProto]) -> tuple[NodeProto, TensorProto]:
-    """The operator that takes `state` through the steps, to `next_state`, a number of times, and the
-    constant with that number. The loop begins with `begin` and gives `end`."""
+    """The operator that applies the steps to `state`, resulting in `next_state`, a number of times, and
+    the constant with that number. The loop begins with `begin` and returns `end`."""
     body = helper.make_graph(
         [*steps, helper.make_node("Identity", ["goes_on"], ["still_goes_on"])],
         "round",
@@ -173,11 +173,10 @@ def loop(rounds: int, shape: Sequence[str | int], steps: Sequence[NodeProto]) ->
 
 
 def lookup() -> ModelProto:
-    """`index` INT64 [batch, 1] to `value` FP32 [batch, 1] = 10 * index. An index from 10 on is a
-    valid tensor that fails the run. It takes some milliseconds, so requests that come together
-    share batches."""
+    """`index` INT64 [batch, 1] to `value` FP32 [batch, 1] = 10 * index. An index from 10 on is a valid
+    tensor that fails the run. A run takes some milliseconds, so concurrent requests share batches."""
     halve = helper.make_node("Mul", ["state", "half"], ["next_state"])
-    # So often halved, any index is 0.
+    # After this number of halvings, any index is 0.
     delay, rounds = loop(LOOKUP_ROUNDS, ["batch", 1], [halve])
     return model(
         "lookup",
@@ -218,7 +217,7 @@ def slow() -> ModelProto:
 
 
 def scale(factor: float) -> ModelProto:
-    """`x` [batch, 1] to `y` = factor * x, so that an answer tells which version gave it."""
+    """`x` [batch, 1] to `y` = factor * x, so that a response shows the version of the model."""
     shape = ["batch", 1]
     return model(
         "scale",
@@ -245,7 +244,7 @@ MODELS: dict[str, Callable[[], ModelProto]] = {
 
 
 def write(content: ModelProto, folder: Path, name: str, version: int = 1) -> Path:
-    """Puts a model where a server with the model directory `folder` looks for it."""
+    """Copies a model into the model directory `folder` of a server."""
     path = folder / name / str(version) / "model.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.SerializeToString(deterministic=True))
@@ -253,7 +252,7 @@ def write(content: ModelProto, folder: Path, name: str, version: int = 1) -> Pat
 
 
 def main() -> None:
-    """Writes what the command line names."""
+    """Writes the models that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="OUT_DIR")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")

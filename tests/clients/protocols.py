@@ -1,4 +1,4 @@
-"""tritonclient's two halves behind one face, so that a test can be for both."""
+"""One interface to both clients of tritonclient, so that a test can use both protocols."""
 
 from collections.abc import Iterable, Mapping
 from types import ModuleType
@@ -11,7 +11,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from server import Server
 
-# What refusals are called.
+# The names of errors.
 CODES = {
     "http": {"invalid": "400", "not found": "404", "overloaded": "429", "failed": "500", "unsupported": "501"},
     "grpc": {
@@ -27,7 +27,7 @@ NAMES = tuple(CODES)
 
 
 class Protocol:
-    """A client for one protocol. For one thread, as tritonclient's are."""
+    """A client for one protocol. Like those of tritonclient, it isn't thread-safe."""
 
     def __init__(self, name: str, server: Server):
         self.name = name
@@ -36,11 +36,11 @@ class Protocol:
         self.client = self.module.InferenceServerClient(address)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self.client.close()
 
     def inputs(self, arrays: Mapping[str, np.ndarray]) -> list:
-        """The arrays as the client wants them."""
+        """The arrays as inputs of the client."""
         result = []
         for name, array in arrays.items():
             tensor = self.module.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
@@ -49,7 +49,7 @@ class Protocol:
         return result
 
     def outputs(self, names: Iterable[str]) -> list:
-        """The outputs to ask for."""
+        """The outputs to request."""
         return [self.module.InferRequestedOutput(name) for name in names]
 
     def infer(self, model: str, arrays: Mapping[str, np.ndarray], **options):
@@ -57,17 +57,17 @@ class Protocol:
         return self.client.infer(model, self.inputs(arrays), **options)
 
     def described(self, what: str, *arguments) -> dict | list:
-        """What the client's method `get_…` answers, as JSON has it."""
+        """The response of the client's method `get_…`, as JSON."""
         method = getattr(self.client, f"get_{what}")
         return method(*arguments) if self.name == "http" else method(*arguments, as_json=True)
 
     def statistics(self, model: str) -> dict:
-        """The statistics of a model's only version."""
+        """The statistics of the only version of a model."""
         (result,) = self.described("inference_statistics", model)["model_stats"]
         return result
 
     def refusal(self, kind: str, call) -> str:
-        """Expects an exception with the code of that kind; returns its message."""
+        """Expects an exception with the code of that kind. Returns its message."""
         with pytest.raises(InferenceServerException) as raised:
             call()
         assert raised.value.status() == CODES[self.name][kind], raised.value

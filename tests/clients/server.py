@@ -1,4 +1,4 @@
-"""The server as its users run it: the release binary, in a process of its own."""
+"""The release binary of the server, in its own process."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import urllib3
 
-# Longest wait for a server to become ready, and to end, in seconds.
+# Maximum time of a start and of a shutdown, in seconds.
 START_SECONDS = 60
 END_SECONDS = 30
 
 
 class Server:
-    """A running server. Its ports are free ones that it chose and logged."""
+    """A running server on free ports, which it chooses and logs."""
 
     def __init__(self, *arguments: str | Path):
         command = [os.environ["SPRINGTIDE_SERVER"], "serve", "--host", "127.0.0.1", "--port", "0", "--grpc-port", "0", "--health-port", "0"]
@@ -33,7 +33,7 @@ class Server:
             self.log.append(json.loads(line))
 
     def _address(self, protocol: str) -> str:
-        """Where the server listens for a protocol, as it logs."""
+        """The address of a protocol, from the log."""
 
         def logged() -> str | None:
             lines = (line for line in list(self.log) if line.get("message") == "listening")
@@ -42,7 +42,7 @@ class Server:
         return self.wait_for(logged, START_SECONDS)
 
     def wait_for(self, condition, seconds: float):
-        """What the condition gives as soon as it gives something; the server must not end before."""
+        """Waits for a value of the condition. The server must not end before."""
         deadline = time.monotonic() + seconds
         while not (result := condition()):
             if self.process.poll() is not None:
@@ -57,29 +57,29 @@ class Server:
         return f"http://{self.http_address}{path}"
 
     def request(self, method: str, path: str, **options) -> urllib3.BaseHTTPResponse:
-        """One HTTP request, without a client library's opinions."""
+        """One HTTP request, without a client library."""
         return self.pool.request(method, self.url(path), **options)
 
     def post(self, path: str, body, **headers: str) -> urllib3.BaseHTTPResponse:
-        """POSTs JSON, or bytes as they are."""
+        """POSTs JSON, or bytes."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.request("POST", path, body=content, headers={"Content-Type": "application/json", **headers})
 
     def is_ready(self) -> bool:
-        """Whether new connections should be sent here."""
+        """Whether the server is ready for new connections."""
         return self.request("GET", "/ready").status == 200
 
     def until_ready(self) -> "Server":
-        """Waits until every model serves."""
+        """Waits until every model is served."""
         self.wait_for(self.is_ready, START_SECONDS)
         return self
 
     def terminate(self) -> None:
-        """Tells the server to end, as Kubernetes does."""
+        """Sends SIGTERM, as Kubernetes does."""
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Waits until the process has ended; returns its exit code."""
+        """Waits until the process has ended. Returns its exit code."""
         code = self.process.wait(END_SECONDS)
         self.reader.join()
         return code

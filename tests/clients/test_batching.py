@@ -1,4 +1,5 @@
-"""Requests that run together: right answers, exact counts, and one bad request that harms no other."""
+"""Requests in shared batches: correct responses, exact counts, and invalid requests that don't affect
+others."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ TOLERANCE = 1e-5
 
 
 def at_once(server: Server, model: str, requests: Sequence[dict[str, np.ndarray]]) -> list:
-    """Sends all requests at the same time; the answers, or the exceptions in their places."""
+    """Sends all requests at the same time. Returns the responses, or the exceptions in their places."""
 
     async def infer(client, arrays: dict[str, np.ndarray]):
         inputs = []
@@ -33,7 +34,7 @@ def at_once(server: Server, model: str, requests: Sequence[dict[str, np.ndarray]
 
 
 class Statistics:
-    """How a model's statistics grow within a `with` block."""
+    """The growth of a model's statistics within a `with` block."""
 
     def __init__(self, protocol: Protocol, model: str):
         self.read = lambda: protocol.statistics(model)
@@ -46,7 +47,7 @@ class Statistics:
         self.after = self.read()
 
     def of(self, *path: str) -> int:
-        """By how much a number grew. Protobuf's JSON leaves zeros out and writes 64 bits as text."""
+        """The growth of a number. Protobuf's JSON omits zeros and writes 64-bit integers as text."""
 
         def number(statistics: dict) -> int:
             for key in path:
@@ -56,7 +57,7 @@ class Statistics:
         return number(self.after) - number(self.before)
 
     def batches(self) -> dict[int, int]:
-        """How many batches of each size ran."""
+        """The number of batches of each size."""
 
         def counts(statistics: dict) -> dict[int, int]:
             return {int(batch["batch_size"]): int(batch["compute_infer"]["count"]) for batch in statistics.get("batch_stats", [])}
@@ -139,7 +140,7 @@ def test_metrics_count_what_clients_saw(server: Server, protocol: Protocol):
     assert metrics.of("ml_requests_received_total", model="scale") == 10
     assert metrics.of("ml_requests_total", model="scale", status="success") == 7
     assert metrics.of("ml_requests_total", model="scale", status="invalid") == 3
-    # Refusals are quick: counted in, they would make the rest look fast.
+    # Rejections are fast. With them, the others would appear fast.
     assert metrics.of("ml_request_latency_seconds_count", model="scale") == 7
     assert metrics.of("ml_requests_total") == metrics.of("ml_requests_received_total") == 12
     assert metrics.of("ml_requests_total", model="", status="invalid") == 2

@@ -1,4 +1,4 @@
-"""scikit-learn's models, over the Open Inference Protocol and over /predict."""
+"""Models of scikit-learn, over the Open Inference Protocol and over /predict."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ zipmaps = pytest.mark.parametrize("model", ["logistic_zipmap_numbers", "logistic
 
 
 def labels(array: np.ndarray) -> list:
-    """Labels as Python has them."""
+    """Labels as Python objects."""
     return [label.decode() if isinstance(label, bytes) else label for label in array.tolist()]
 
 

@@ -1,4 +1,4 @@
-"""The end of a server that is being used."""
+"""The shutdown of a server with active clients."""
 
 import threading
 import time
@@ -10,12 +10,12 @@ from load import Load
 from protocols import Protocol
 from server import Server
 
-# Time in which a cluster's proxies learn that a pod is no longer ready, in seconds.
+# Time in which a cluster's proxies observe that a pod is no longer ready, in seconds.
 SPREAD_SECONDS = 1
 
 
 def test_no_request_fails(models: Path):
-    """Clients go on as before until the news that the server is not ready has reached them."""
+    """Clients send requests until they have observed that the server is not ready."""
     server = Server("--model-path", models / "slow" / "1" / "model.onnx", "--model-name", "slow").until_ready()
     row = {"x": np.ones((1, 128), np.float32)}
     with Load(server, lambda client: client.infer("slow", row)) as load:

@@ -1,4 +1,4 @@
-"""Every element type, both ways, in every form that a protocol has for it."""
+"""Every element type in requests and responses, in all forms of the protocols."""
 
 import json
 
@@ -13,7 +13,7 @@ from models import ELEMENT_TYPES
 from protocols import Protocol
 from server import Server
 
-# Extremes and what lies between them: whatever a detour through another type would change.
+# Extremes and values between them that a conversion through another type would change.
 VALUES = {
     "BOOL": np.array([[True, False, True]]),
     **{
@@ -36,7 +36,7 @@ VALUES = {
     "BYTES": np.array([["", "Grüße, 世界 🌍", "\"\\\n\t\u0001"]], object),
 }
 
-# The types whose tensors tritonclient and the protocol have no JSON and no typed contents for.
+# Types without JSON or typed contents in tritonclient and the protocol.
 BINARY_ONLY = ("FP16", "BF16")
 
 datatypes = pytest.mark.parametrize("datatype", ELEMENT_TYPES)
@@ -45,10 +45,10 @@ through = pytest.mark.parametrize("binary_input, binary_output", [(True, True), 
 
 
 def same(result, sent: np.ndarray) -> None:
-    """Asserts that the answer is what was sent, bit for bit."""
+    """Asserts that the response is bitwise equal to the request."""
     got = result.as_numpy("y")
     expected = np.vectorize(str.encode, otypes=[object])(sent) if sent.dtype == object else sent
-    # JSON's strings stay strings.
+    # Strings of JSON are strings.
     if got.dtype == object:
         got = np.vectorize(lambda value: value.encode() if isinstance(value, str) else value, otypes=[object])(got)
     assert got.dtype == expected.dtype
@@ -77,7 +77,7 @@ def test_json_and_binary(server: Server, datatype: str, binary_input: bool, bina
 
 @typed
 def test_typed_contents(server: Server, datatype: str):
-    """gRPC has fields for each type beside the raw contents that tritonclient sends."""
+    """gRPC has typed fields besides the raw contents that tritonclient sends."""
     value = VALUES[datatype]
     request = service_pb2.ModelInferRequest(model_name=f"identity_{datatype.lower()}")
     tensor = request.inputs.add(name="x", datatype=datatype, shape=value.shape)
@@ -106,7 +106,7 @@ def test_rows_without_elements(protocol: Protocol, datatype: str):
 
 
 def test_nested_json(server: Server):
-    """The protocol lets JSON have the tensor's shape, or be flat."""
+    """JSON may have the shape of the tensor, or be flat."""
     for data in ([[1, 2], [3, 4]], [1, 2, 3, 4]):
         body = {"inputs": [{"name": "x", "shape": [2, 2], "datatype": "INT32", "data": data}]}
         response = server.post("/v2/models/identity_int32/infer", body)
@@ -116,7 +116,7 @@ def test_nested_json(server: Server):
 
 
 def test_half_precision_in_json(server: Server):
-    """Numbers of 16 bits are numbers in JSON too, though tritonclient doesn't send them."""
+    """16-bit floats are numbers in JSON, although tritonclient doesn't send them."""
     for datatype in BINARY_ONLY:
         body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": datatype, "data": [0.5, -2]}]}
         response = server.post(f"/v2/models/identity_{datatype.lower()}/infer", body)
@@ -125,7 +125,7 @@ def test_half_precision_in_json(server: Server):
 
 
 def test_raw_binary_request(server: Server):
-    """Triton's short form: no JSON at all, only the one input's bytes, as one row."""
+    """Triton's short form without JSON: the bytes of the only input, as one row."""
     value = np.array([[1.5, -2.5, 3.5]], np.float32)
     headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": "0"}
     response = server.post("/v2/models/identity_fp32/infer", value.tobytes(), **headers)

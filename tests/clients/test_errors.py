@@ -1,4 +1,4 @@
-"""What clients read when they do something wrong."""
+"""Error messages for clients with invalid requests."""
 
 import gzip
 
@@ -117,7 +117,7 @@ def test_shared_memory_is_not_served(protocol: Protocol):
 def test_bodies_that_are_no_request(server: Server, body: bytes):
     response = server.post("/v2/models/logistic_numbers/infer", body)
     assert response.status == 400, response.data
-    # What tritonclient reads.
+    # The field that tritonclient reads.
     assert isinstance(response.json()["error"], str) and response.json()["error"]
 
 
@@ -137,7 +137,7 @@ def test_binary_data_that_is_too_short(server: Server):
 
 
 def test_too_large(server: Server):
-    """More than a request of the model can need is not read."""
+    """A body that is larger than any request of the model is not read."""
     response = server.post("/v2/models/logistic_numbers/infer", b" " * (1 << 27))
     assert response.status == 413
     assert response.json()["error"]
@@ -160,7 +160,7 @@ def test_not_finite_numbers_have_no_json(server: Server):
     with tritonclient.http.InferenceServerClient(server.http_address) as client:
         tensor = tritonclient.http.InferInput("x", [1, 3], "FP32")
         output = tritonclient.http.InferRequestedOutput("y", binary_data=False)
-        # Python's json writes NaN and Infinity, which no JSON has.
+        # Python's json writes NaN and Infinity, which are not valid JSON.
         tensor.set_data_from_numpy(NOT_FINITE, binary_data=False)
         with pytest.raises(InferenceServerException) as raised:
             client.infer("identity_fp32", [tensor])
@@ -184,7 +184,7 @@ def test_unknown_paths_and_methods(server: Server):
 
 
 def test_models_are_not_loaded_by_request(protocol: Protocol):
-    """The directory says what serves, not a client."""
+    """The model directory determines the served models, not a client."""
     for call in (protocol.client.load_model, protocol.client.unload_model):
         assert protocol.refusal("unsupported", lambda: call("logistic_numbers"))
     assert protocol.client.is_model_ready("logistic_numbers")

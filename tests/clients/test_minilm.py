@@ -1,4 +1,4 @@
-"""A text encoder that people use: all-MiniLM-L6-v2."""
+"""A common text encoder: all-MiniLM-L6-v2."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ SENTENCES = (
     "The central bank raised its rates once more.",
 )
 
-# The first numbers of the first sentence's embedding, from the model's card on Hugging Face
+# The first numbers of the embedding of the first sentence, from the model card on Hugging Face
 # (sentence-transformers/all-MiniLM-L6-v2).
 PUBLISHED = [0.0676569, 0.0634959, 0.0487131, 0.0793050, 0.0374480]
 

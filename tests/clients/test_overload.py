@@ -1,4 +1,4 @@
-"""More requests than the server can do."""
+"""More requests than the server can process."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ X = {"x": np.ones((1, 128), np.float32)}
 
 @pytest.fixture
 def narrow(models: Path):
-    """A server that has room for little: one row runs, two wait."""
+    """A server with a small queue: one row runs, two wait."""
     options = ["--workers", "1", "--max-batch-size", "1", "--max-queue-rows", "2"]
     with Server("--model-path", models / "slow" / "1" / "model.onnx", "--model-name", "slow", *options) as server:
         yield server
@@ -55,7 +55,7 @@ def test_what_is_too_much_is_refused_at_once(narrow: Server, name: str):
     assert metrics.of("ml_requests_total", status="success") == outcomes["answered"]
     assert metrics.of("ml_requests_total", status="rejected") == outcomes[overloaded]
     assert metrics.of("ml_requests_dropped_total") == outcomes[overloaded]
-    # Many clients share this machine's processors: most refusals are still fast.
+    # The clients share the processors of this machine. Most rejections are fast nevertheless.
     assert sorted(refusal_seconds)[len(refusal_seconds) // 2] < 1
     assert narrow.is_ready()
 

@@ -1,4 +1,4 @@
-"""New versions of a model, put into the model directory of a server that is being used."""
+"""New versions of a model in the model directory of a server with active clients."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from models import scale, write
 from protocols import Protocol
 from server import Server
 
-# Longest time until a new version serves, in seconds.
+# Maximum time until a new version is served, in seconds.
 NOTICE_SECONDS = 10
 
 X = {"x": np.ones((1, 1), np.float32)}
@@ -21,7 +21,7 @@ def index(protocol: Protocol) -> dict[tuple[str, str], dict]:
 
 
 def put(directory: Path, factor: float, version: int) -> None:
-    """Puts a version in place as a careful publisher does: complete at once."""
+    """Adds a version atomically."""
     staged = write(scale(factor), directory.parent / "staged", "scale", version).parent
     (directory / "scale").mkdir(exist_ok=True, parents=True)
     staged.rename(directory / "scale" / str(version))
@@ -45,7 +45,7 @@ def test_no_request_fails(tmp_path: Path):
             until_serves(2)
             put(directory, 3, 3)
             until_serves(3)
-            # A version that is no model.
+            # A version with an invalid file.
             bad = directory / "scale" / "4"
             bad.mkdir()
             (bad / "model.onnx").write_bytes(b"no model")

@@ -1,4 +1,4 @@
-"""Requests of every shape: several ports, any axes, ids, compression, asyncio."""
+"""Requests of all shapes: several inputs, any axes, IDs, compression, asyncio."""
 
 import asyncio
 import json
@@ -135,7 +135,7 @@ def test_grpc_compression(server: Server, in_process, algorithm: str):
 
 
 def test_parameters_are_no_hindrance(protocol: Protocol):
-    """Clients send sequence ids, priorities, timeouts and parameters of their own."""
+    """Clients may send sequence IDs, priorities, timeouts and their own parameters."""
     result = protocol.infer(
         "scale", {"x": np.ones((1, 1), np.float32)}, priority=1, timeout=5_000_000, parameters={"tenant": "a", "count": 3, "flag": True}
     )
@@ -143,7 +143,7 @@ def test_parameters_are_no_hindrance(protocol: Protocol):
 
 
 def test_asynchronous_requests(protocol: Protocol):
-    """The client's own way to have several requests in flight."""
+    """The client's interface for several concurrent requests."""
     client, count = protocol.client, 20
     if protocol.name == "http":
         pending = [client.async_infer("scale", protocol.inputs({"x": np.full((1, 1), n, np.float32)})) for n in range(count)]
@@ -170,7 +170,7 @@ def test_a_stream_of_requests(server: Server):
         answers = [done.get(timeout=10) for _ in range(20)]
         client.stop_stream()
     errors = [error for _, error in answers if error]
-    # The last one has a column too many; it doesn't end the stream.
+    # The last request has one column too many, which doesn't end the stream.
     assert len(errors) == 1 and "x" in errors[0].message()
     values = {result.get_response().id: float(result.as_numpy("y")[0, 0]) for result, error in answers if not error}
     assert values == {str(n): float(n) for n in range(19)}

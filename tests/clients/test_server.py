@@ -1,4 +1,4 @@
-"""What the server says about itself and its models."""
+"""Metadata of the server and its models."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_index_has_every_model(protocol: Protocol, models: Path):
 
 
 def shapes(ports: list[dict]) -> dict[str, tuple[str, list[int]]]:
-    """Datatype and shape of each port; numbers of 64 bits are strings in protobuf's JSON."""
+    """Data type and shape of each input and output. 64-bit integers are strings in protobuf's JSON."""
     return {port["name"]: (port["datatype"], [int(length) for length in port["shape"]]) for port in ports}
 
 
@@ -76,12 +76,12 @@ def config(protocol: Protocol, model: str) -> dict:
 
 
 def dims(ports: list[dict]) -> dict[str, tuple[str, list[int]]]:
-    """Type and dimensions of each port."""
+    """Type and dimensions of each input and output."""
     return {port["name"]: (port["data_type"], [int(length) for length in port["dims"]]) for port in ports}
 
 
 def test_config_of_a_model_that_batches(protocol: Protocol):
-    """As in Triton, the dimensions are those of one row where `max_batch_size` isn't 0."""
+    """As in Triton, the dimensions are those of one row if `max_batch_size` isn't 0."""
     result = config(protocol, "mixed")
     assert result["name"] == "mixed"
     assert result["platform"] == "onnxruntime_onnx"
@@ -108,8 +108,8 @@ def test_one_port_speaks_both(server: Server):
 
 
 def test_health_service_of_grpc(server: Server):
-    """What Kubernetes' gRPC probes ask: grpc.health.v1, whose HealthCheckResponse has the field
-    status = 1 with SERVING = 1."""
+    """gRPC probes of Kubernetes use grpc.health.v1. Its HealthCheckResponse has the field status = 1 with
+    SERVING = 1."""
     for address in (server.http_address, server.grpc_address):
         with grpc.insecure_channel(address) as channel:
             check = channel.unary_unary("/grpc.health.v1.Health/Check")

@@ -1,4 +1,4 @@
-//! What a generator makes, and the definition that most of them read.
+//! A generated file, and the version of the CRD that most generators read.
 
 use anyhow::Context as _;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
@@ -7,13 +7,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 /// A generated file.
 pub(crate) struct Artifact {
-    /// Its path in the repository.
+    /// Path in the repository.
     pub(crate) path: &'static str,
-    /// What it must contain.
+    /// Its content.
     pub(crate) content: String,
 }
 
-/// Name and schema of the CRD's first version.
+/// Name and schema of the first version of the CRD.
 pub(crate) fn first_version(
     crd: &CustomResourceDefinition,
 ) -> anyhow::Result<(&str, &JSONSchemaProps)> {

@@ -1,8 +1,8 @@
-//! Circles between the files of a crate: files that import each other, straight or by way of others, so that none can be
-//! understood without the rest. `cargo xtask circles` fails where there is one.
+//! Import cycles between the files of a crate: files that import each other, directly or through other files. None of
+//! them can be understood without the others. `cargo xtask circles` fails if there is a cycle.
 //!
-//! What counts is where an item is defined: an import by way of a re-export is one of the file behind it. A file that
-//! declares another one as its module doesn't import it by that. Tests aren't looked at.
+//! An import through a re-export is an import of the file that defines the item. The declaration of a module is no
+//! import. Tests are ignored.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,23 +17,23 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// Names from the root of a crate to a module, or to an item in one.
+/// Path of a module or an item in its crate.
 type Names = Vec<String>;
 
-/// A module: its file, and what its code says.
+/// A module: its file, its imports and its references.
 #[derive(Debug)]
 struct Module {
     file: PathBuf,
-    /// What names in it stand for, as far as `use` says so.
+    /// Its imports: names, and the paths that they stand for.
     aliases: BTreeMap<String, Names>,
-    /// What it names of the crate.
+    /// The paths of the crate that its code refers to.
     mentions: BTreeSet<Names>,
 }
 
 /// The modules of a crate by their names.
 type Modules = BTreeMap<Names, Module>;
 
-/// Fails where a crate of the workspace at `root` has a circle, with the names that tie it.
+/// Fails if a crate of the workspace at `root` has an import cycle. The error lists its files and the imported names.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     let mut complaints = Vec::new();
     for entry_point in entry_points(root)? {
@@ -50,7 +50,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     }
     let root = format!("{}/", root.display());
     bail!(
-        "files import each other in circles. Move what both need into a file below them:\n\n{}",
+        "files import each other in cycles. Move the items that both need into a file below them:\n\n{}",
         complaints.join("\n\n").replace(&root, "")
     )
 }
@@ -74,7 +74,7 @@ fn entry_points(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(sources.collect())
 }
 
-/// Reads a module's file and those of the modules in it.
+/// Reads the file of a module, and those of its submodules.
 fn read(file: &Path, modules: &mut Modules, names: Names) -> anyhow::Result<()> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let parsed = syn::parse_file(&text).with_context(|| file.display().to_string())?;
@@ -89,7 +89,7 @@ fn read(file: &Path, modules: &mut Modules, names: Names) -> anyhow::Result<()> 
         idents: BTreeSet::new(),
     };
     let mut shown = Vec::new();
-    // Those below first: a `use` may begin with their names.
+    // Submodules first: a `use` may begin with their names.
     for item in &parsed.items {
         if let Item::Mod(inner) = item
             && inner.content.is_none()
@@ -122,7 +122,7 @@ fn read(file: &Path, modules: &mut Modules, names: Names) -> anyhow::Result<()> 
             other => mentions.visit_item(other),
         }
     }
-    // What is shown to others is theirs to import, and ties nothing here unless the code has it, too.
+    // A re-export is no import of this file, unless its code uses the item, too.
     let used = shown
         .into_iter()
         .filter(|(_, alias)| mentions.idents.contains(alias));
@@ -152,7 +152,7 @@ fn words_of(meta: &syn::Meta) -> String {
     }
 }
 
-/// The file of a module that is declared in another one's.
+/// The file of a module that is declared in the file of its parent.
 fn file_of(parent: &Path, names: &[String], module: &str) -> anyhow::Result<PathBuf> {
     let folder = parent.parent().context("a file without a folder")?;
     let is_root_or_mod = names.is_empty() || parent.ends_with("mod.rs");
@@ -169,7 +169,7 @@ fn file_of(parent: &Path, names: &[String], module: &str) -> anyhow::Result<Path
     found.with_context(|| format!("no file for the module {module} of {}", parent.display()))
 }
 
-/// The paths of a `use`, each with the name that it gives.
+/// The paths of a `use`, each with the name that it introduces.
 fn flatten(tree: &UseTree, before: &mut Names, into: &mut Vec<(Names, String)>) {
     match tree {
         UseTree::Path(path) => {
@@ -201,7 +201,7 @@ fn flatten(tree: &UseTree, before: &mut Names, into: &mut Vec<(Names, String)>) 
     }
 }
 
-/// The path from the root of the crate; none for what is of other crates.
+/// The path from the root of the crate. `None` for an item of another crate.
 fn absolute(path: &[String], module: &[String], modules: &Modules) -> Option<Names> {
     let (first, rest) = path.split_first()?;
     let mut from = module.to_vec();
@@ -231,7 +231,7 @@ fn absolute(path: &[String], module: &[String], modules: &Modules) -> Option<Nam
 
 /// Finds paths in code.
 struct Mentions {
-    /// The module that is looked at: one of a file, or one written out within it.
+    /// The visited module: that of a file, or an inline module.
     module: Names,
     found: BTreeSet<Names>,
     /// All names in the code.
@@ -246,7 +246,7 @@ impl<'ast> Visit<'ast> for Mentions {
             .map(|segment| segment.ident.to_string())
             .collect();
         if names.len() > 1 {
-            // One that begins with neither is of a module below, of an import, or of another crate.
+            // A path without these prefixes begins with a submodule, an import, or another crate.
             let is_of_the_crate = matches!(names[0].as_str(), "crate" | "super" | "self");
             self.found.extend(if is_of_the_crate {
                 absolute(&names, &self.module, &Modules::new())
@@ -257,7 +257,7 @@ impl<'ast> Visit<'ast> for Mentions {
         visit::visit_path(self, path);
     }
 
-    /// Who may see an item is no import.
+    /// A visibility is no import.
     fn visit_visibility(&mut self, _visibility: &'ast Visibility) {}
 
     fn visit_ident(&mut self, ident: &'ast syn::Ident) {
@@ -265,7 +265,7 @@ impl<'ast> Visit<'ast> for Mentions {
     }
 
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
-        // The name of a file's module is no use of an item that is called so, too.
+        // The name of a module is no use of an item of the same name.
         if let Some((_, items)) = &module.content
             && !is_of_tests(&module.attrs)
         {
@@ -278,7 +278,7 @@ impl<'ast> Visit<'ast> for Mentions {
     }
 }
 
-/// The module in which what a path names is defined.
+/// The module that defines the item of a path.
 fn owner(path: &[String], modules: &Modules, depth: usize) -> Option<Names> {
     const MAX_DEPTH: usize = 16;
     let known = (0..=path.len())
@@ -298,7 +298,7 @@ fn owner(path: &[String], modules: &Modules, depth: usize) -> Option<Names> {
     Some(module.to_vec())
 }
 
-/// The circles: for each the files, and what they name of each other.
+/// The cycles: for each the files, and the names that they import from each other.
 fn circles(modules: &Modules) -> Vec<Vec<String>> {
     let numbered: Vec<&Names> = modules.keys().collect();
     let number = |names: &Names| numbered.binary_search(&names).ok();
@@ -349,7 +349,7 @@ fn circles(modules: &Modules) -> Vec<Vec<String>> {
 mod tests {
     use super::*;
 
-    /// Writes a crate of these files, and gives its circles.
+    /// Writes a crate with these files, and returns its cycles.
     fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_import_each_other_are_a_circle() {
+    fn files_that_import_each_other_are_a_cycle() {
         let circles = circles_of(&[
             ("lib.rs", "mod a; mod b; mod c;"),
             ("a.rs", "use crate::b::{B, other as another}; pub struct A;"),
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_by_way_of_a_re_export_is_one_of_the_file_behind_it() {
+    fn an_import_of_a_re_export_is_one_of_the_defining_file() {
         let lib = "mod a; mod b; pub use a::A; pub use b::B;";
         let a = "pub struct A;";
         let straight = circles_of(&[
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_uses_what_its_own_modules_define_and_they_what_it_defines_is_a_circle() {
+    fn a_file_and_its_submodule_that_import_each_other_are_a_cycle() {
         let circles = circles_of(&[
             ("lib.rs", "mod a;"),
             (
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_around_a_module_that_is_written_out_is_the_file_itself() {
+    fn the_parent_of_an_inline_module_is_the_file_itself() {
         let circles = circles_of(&[
             ("lib.rs", "mod a;"),
             ("a.rs", "mod inner; fn f() -> self::inner::A { todo!() }"),
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_is_called_like_what_it_shows_is_no_use_of_it() {
+    fn a_module_with_the_name_of_its_re_export_is_no_import() {
         let circles = circles_of(&[
             ("lib.rs", "mod a; pub use a::a; pub struct B;"),
             ("a.rs", "use crate::B; pub fn a() {}"),
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_begins_with_a_module_below_or_an_import_counts() {
+    fn paths_that_begin_with_a_submodule_or_an_import_count() {
         let circles = circles_of(&[
             ("lib.rs", "mod a; mod b;"),
             ("a.rs", "mod inner; pub struct A; fn g() { inner::f() }"),
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_not_looked_at() {
+    fn tests_are_ignored() {
         let circles = circles_of(&[
             ("lib.rs", "mod a; mod b;"),
             (

@@ -1,5 +1,4 @@
-//! The ModelService definition as a JSON schema, for editors and for kubeconform, which judge a
-//! manifest without a cluster.
+//! The JSON schema of the ModelService, for editors and kubeconform: they validate manifests without a cluster.
 
 use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -9,7 +8,7 @@ use springtide_api::NEVER;
 
 use crate::artifact::first_version;
 
-/// The schema of the definition's first version, with unknown fields refused.
+/// The schema of the first version of the CRD. It rejects unknown fields.
 pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Value> {
     let (version, schema) = first_version(crd)?;
     let mut schema = strict(serde_json::to_value(schema).context("write the schema as JSON")?);
@@ -30,7 +29,7 @@ pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Valu
         json!({"const": format!("{}/{}", crd.spec.group, version)}),
     );
     properties.insert("kind".to_owned(), json!({"const": crd.spec.names.kind}));
-    // The API server's business, which the definition doesn't describe.
+    // The CRD doesn't describe the metadata.
     properties.insert("metadata".to_owned(), json!({"type": "object"}));
     document.insert(
         "required".to_owned(),
@@ -39,7 +38,7 @@ pub(crate) fn json_schema(crd: &CustomResourceDefinition) -> anyhow::Result<Valu
     Ok(schema)
 }
 
-/// Refuses unknown fields, and says in JSON schema what Kubernetes says by extensions.
+/// Rejects unknown fields, and replaces the extensions of Kubernetes by JSON schema.
 fn strict(schema: Value) -> Value {
     let Value::Object(fields) = schema else {
         return schema;
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unknown_fields_are_refused_and_maps_stay_open() {
+    fn unknown_fields_are_rejected_except_in_maps() {
         let schema = strict(json!({
             "properties": {
                 "labels": {"type": "object", "additionalProperties": {"type": "string"}},

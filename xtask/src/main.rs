@@ -1,5 +1,10 @@
-//! `cargo xtask generate` writes the files that are generated from code, `cargo xtask check` fails
-//! where one of them is stale, and `cargo xtask circles` where files import each other in a circle.
+//! Tasks of this repository that need its Rust code. `cargo xtask` is an alias in `.cargo/config.toml`.
+//!
+//! | command | effect |
+//! |---|---|
+//! | `cargo xtask generate` | writes the files that are generated from the code: the CRD and its copies, the API reference, the list of decisions and the gRPC code |
+//! | `cargo xtask check` | fails if a generated file is out of date |
+//! | `cargo xtask circles` | fails if files of a crate import each other in a cycle |
 
 mod artifact;
 mod artifacts;
@@ -22,7 +27,7 @@ use crate::artifact::Artifact;
 fn main() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .context("xtask isn't in a workspace")?;
+        .context("xtask has no workspace")?;
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["generate"] => generate(root, &artifacts::all(root)?),
@@ -53,12 +58,12 @@ fn check(root: &Path, artifacts: &[Artifact]) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!(
-        "stale: {}. Run `cargo xtask generate` and commit what it writes.",
+        "out of date: {}. Run `cargo xtask generate` and commit the changes.",
         stale.join(", ")
     )
 }
 
-/// Artifacts whose file is missing or has other content.
+/// The generated files that are missing or have other content.
 fn stale<'a>(root: &Path, artifacts: &'a [Artifact]) -> impl Iterator<Item = &'a Artifact> {
     artifacts.iter().filter(|artifact| {
         fs::read_to_string(root.join(artifact.path)).ok().as_ref() != Some(&artifact.content)

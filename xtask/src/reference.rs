@@ -1,4 +1,4 @@
-//! The API reference: every field of a ModelService as a table, from the schema.
+//! Generates the API reference: tables of all fields of a ModelService, from the schema.
 
 use std::fmt::Write;
 
@@ -32,7 +32,7 @@ pub(crate) fn markdown(crd: &CustomResourceDefinition) -> anyhow::Result<String>
         writeln!(out, "|---|---|---|---|---|")?;
         fields(&mut out, part, property)?;
     }
-    // The lists of names in some messages have more words than a sentence may have.
+    // Some messages list names, and are longer than the limit of vale.
     writeln!(
         out,
         "\n<!-- vale Springtide.SentenceLength = NO -->\n\n## Rules\n"
@@ -53,7 +53,7 @@ fn fields(out: &mut String, path: &str, schema: &JSONSchemaProps) -> anyhow::Res
         }
         let path = format!("{path}.{name}");
         let default = match &property.default {
-            // The fields of an object state their own defaults.
+            // The fields of an object have their own defaults.
             Some(default) if default.0.is_object() => String::new(),
             Some(default) => format!("`{}`", default.0),
             None if required.contains(name) => "required".to_owned(),
@@ -144,7 +144,7 @@ fn rules(out: &mut String, schema: &JSONSchemaProps) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Text that fits into one line of a table.
+/// A text for a cell of a table, on one line.
 fn cell(text: &str) -> String {
     text.split_whitespace()
         .collect::<Vec<_>>()

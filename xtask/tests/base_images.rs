@@ -1,5 +1,4 @@
-//! `scripts/base-images` finds the images that a Dockerfile builds on, and pins each. The registry is a script that
-//! stands in for `docker`.
+//! `scripts/base-images` finds the base images of Dockerfiles and pins them. A script replaces `docker` and its registry.
 
 // Clippy takes only functions with #[test] for tests, not their helpers.
 #![allow(clippy::unwrap_used)]
@@ -36,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A `docker` that says that every tag is this digest.
+/// A `docker` that reports this digest for every tag.
 fn docker(folder: &Path, digest: &str) {
     let program = folder.join("docker");
     let script = format!("#!/bin/sh\n[ \"$1 $2\" = 'buildx imagetools' ] && echo '{digest}'\n");
@@ -48,7 +47,7 @@ fn digest(digit: &str) -> String {
     format!("sha256:{}", digit.repeat(64))
 }
 
-/// A Dockerfile of every form that the project's have, with `pin` after each image of a registry.
+/// A Dockerfile with all forms of base images in this repository, and `pin` after each image of a registry.
 fn dockerfile(pin: &str) -> String {
     format!(
         "# What it runs on: gcr.io/base:1 will do.\n\
@@ -77,7 +76,7 @@ fn the_dockerfiles_build_on_images_with_a_tag() {
 }
 
 #[test]
-fn an_image_without_a_digest_is_named() {
+fn an_image_without_a_digest_is_reported() {
     let folder = folder("check");
     let file = folder.join("Dockerfile");
     let pin = format!("@{}", digest("a"));
@@ -104,9 +103,9 @@ fn an_image_without_a_digest_is_named() {
     }
 }
 
-/// `FROM ${BASE}` stays: a build on another base, as without a registry, gives it as an argument.
+/// `FROM ${BASE}` is kept: its value is an argument of builds with another base image.
 #[test]
-fn every_image_is_pinned_and_renewed_and_nothing_else_is_changed() {
+fn every_image_is_pinned_and_updated_and_nothing_else_changes() {
     let folder = folder("renew");
     let file = folder.join("Dockerfile");
     fs::write(&file, dockerfile("")).unwrap();

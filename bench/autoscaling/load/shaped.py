@@ -20,13 +20,13 @@ from locust import LoadTestShape, constant, events
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "examples" / "locust"))
 import locustfile as examples  # noqa: E402
 
-#: Seconds between two requests of a user; autoscaling/traffic.py counts with the same.
+#: Seconds between two requests of a user. autoscaling/traffic.py uses the same value.
 PACE = float(os.environ["PACE"])
 
 
 class Paced(examples.Steady):
-    """The steady user at a constant pace. It begins at a time of its own, or all would send at once; with
-    Locust's own constant_pacing they would do so from the second request on."""
+    """The steady user with a constant pace. Each begins at its own time, so that they don't send at the
+    same time; with Locust's constant_pacing they would, from the second request on."""
 
     def on_start(self):
         self._due = time.monotonic() + random.uniform(0, PACE)
@@ -44,7 +44,7 @@ class Closed(examples.Steady):
 
 
 class Plan(LoadTestShape):
-    """As many users as the plan says."""
+    """The number of users in the plan."""
 
     changes = json.loads(pathlib.Path(os.environ["PLAN"]).read_text(encoding="utf-8"))
 

@@ -2,5 +2,5 @@
 
 from autoscaling.scenarios import drop, noise, outage, step, switch
 
-#: One after the other: two loads at a time are more than two processors can do.
+#: In sequence: two processors can't run two loads at the same time.
 ALL = [step.SCENARIO, noise.SCENARIO, outage.SCENARIO, drop.SCENARIO, switch.SCENARIO]

@@ -1,4 +1,4 @@
-"""The load falls to zero: pods go late, and slowly."""
+"""The load falls to zero: pods are removed late and slowly."""
 
 import contextlib
 import time
@@ -6,7 +6,7 @@ import time
 from autoscaling import evaluate, traffic
 from autoscaling.scenario import Scenario
 
-#: The load before it falls, in what one pod can do: several pods above the fewest.
+#: The load before, as a multiple of the capacity of a pod: several pods above the minimum.
 TIMES = 3.5
 
 
@@ -15,7 +15,7 @@ def budget(settings, _subjects):
 
 
 def run(context):
-    """Both engines beside each other."""
+    """Both engines at the same time."""
     settings = context.settings
     changes = traffic.plan([(0, TIMES * context.capacity)], settings.settle)
     figures, curves = {}, {}

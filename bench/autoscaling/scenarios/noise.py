@@ -1,4 +1,4 @@
-"""A steady load that shivers: the number of pods should not."""
+"""A steady load with noise: the number of pods should be stable."""
 
 import contextlib
 import random
@@ -7,11 +7,11 @@ import time
 from autoscaling import evaluate, traffic
 from autoscaling.scenario import Scenario
 
-#: The steady load, in what one pod can do: just what four pods are asked to take, so that noise goes both
-#: beyond that and below.
+#: The steady load, as a multiple of the capacity of a pod: the target of four pods, so that the noise exceeds
+#: it in both directions.
 TIMES = 3.0
 
-#: How far the load goes from it, to both sides, and the seconds after which it goes elsewhere.
+#: Amplitude of the noise, and the seconds between its changes.
 _SHARE, _EVERY = 0.2, 10
 
 _SEED = 20260101
@@ -22,7 +22,7 @@ def budget(settings, _subjects):
 
 
 def rates(settle, noise, rate):
-    """Pairs of a time and a rate: steady first, then noise of a uniform distribution."""
+    """Pairs of a time and a rate: first steady, then with uniform noise."""
     chance = random.Random(_SEED)
     return [(0, rate)] + [
         (settle + at, rate * chance.uniform(1 - _SHARE, 1 + _SHARE)) for at in range(0, noise, _EVERY)
@@ -30,7 +30,7 @@ def rates(settle, noise, rate):
 
 
 def run(context):
-    """Both engines beside each other, each with a load of its own."""
+    """Both engines at the same time, each with its own load."""
     settings = context.settings
     changes = traffic.plan(rates(settings.settle, settings.noise, TIMES * context.capacity), settings.settle + settings.noise)
     figures, curves = {}, {}

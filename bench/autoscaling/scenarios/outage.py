@@ -1,4 +1,4 @@
-"""Prometheus is killed at the peak: nobody knows the load any more, and no pod may go for that."""
+"""Prometheus is killed under load: without readings, no pod may be removed."""
 
 import contextlib
 import time
@@ -6,14 +6,14 @@ import time
 from autoscaling import evaluate, traffic
 from autoscaling.scenario import Scenario
 
-#: The load, in what one pod can do.
+#: The load, as a multiple of the capacity of a pod.
 TIMES = 2.5
 
-#: Pods go soon where nothing is needed: the default's window alone would hold them through the outage,
-#: whatever is read meanwhile.
+#: A short stabilization window. The default window alone would keep the pods during the outage, regardless of
+#: the readings.
 _PRESET = "Aggressive"
 
-#: Seconds until Prometheus answers again, about.
+#: Approximate seconds until Prometheus responds again.
 _RETURN = 15
 
 _HEALTHY = "MetricsHealthy"
@@ -24,7 +24,7 @@ def budget(settings, _subjects):
 
 
 def run(context):
-    """Both engines beside each other."""
+    """Both engines at the same time."""
     settings = context.settings
     seconds = settings.settle + settings.outage + settings.recovery + _RETURN
     changes = traffic.plan([(0, TIMES * context.capacity)], seconds)
@@ -67,7 +67,7 @@ def judge(record):
 
 
 def _since(record, since, status):
-    """Seconds from a time until MetricsHealthy has a status, or None where it hasn't been seen."""
+    """Seconds from a time until MetricsHealthy has a status, or None if it wasn't observed."""
     for change in record["changes"]:
         if change["plural"] == "modelservices" and change["facts"] and change["at"] > since:
             if change["facts"]["conditions"].get(_HEALTHY, "").startswith(status):

@@ -1,5 +1,5 @@
-"""A step from nothing to four times what one pod can do: how soon a new pod serves, what the clients notice
-until then, and whether clients that keep their connections find the new pods."""
+"""A step from no load to four times the capacity of a pod: the time until a new pod serves, the effect on
+clients until then, and whether clients with kept connections reach the new pods."""
 
 import time
 
@@ -8,10 +8,11 @@ from autoscaling import evaluate, traffic
 from autoscaling.prometheus import SCRAPE_SECONDS
 from autoscaling.scenario import Scenario
 
-#: The load, in what one pod can do.
+#: The load, as a multiple of the capacity of a pod.
 TIMES = 4
 
-#: Seconds from one subject's load to the next's: its pods go, and those of its next round come.
+#: Seconds from one subject's load to the next one's, in which pods are removed and those of the next round
+#: are created.
 _BETWEEN = 20
 
 
@@ -20,13 +21,13 @@ def budget(settings, subjects):
 
 
 def run(context):
-    """Rounds in which every subject meets the step once, one after the other. All of them are idle with
-    their fewest pods until it is their turn."""
+    """Rounds in which every subject has the step once, in sequence. All subjects are idle with their
+    minimum replicas until their turn."""
     waiting = {subject.name: _make(context, subject, 1) for subject in context.subjects}
     figures = {subject.name: [] for subject in context.subjects}
     records = {subject.name: [] for subject in context.subjects}
     for number in range(1, context.settings.rounds + 1):
-        # Everybody is first now and then.
+        # The order rotates.
         turn = (number - 1) % len(context.subjects)
         for subject in context.subjects[turn:] + context.subjects[:turn]:
             context.say(f"step {number} of {context.settings.rounds}: {subject.title}")
@@ -53,13 +54,13 @@ def _step(context, testbed):
     changes = traffic.plan([[0, TIMES * context.capacity]], context.settings.step)
     with context.watched(testbed, changes) as watched:
         requests = watched.load.until_over()
-        # The last samples are scraped.
+        # Until the last samples are scraped.
         time.sleep(SCRAPE_SECONDS)
         return watched.record(requests)
 
 
 def judge(record, seconds, load_target):
-    """The figures of one step; `load_target` is ours of loadPercent, where it has one. Pure."""
+    """The figures of one step. `load_target` is Springtide's loadPercent, if it has one. Pure."""
     begin = record["begin"]
     target = load_target if record["subject"].startswith("springtide") else None
     wanted = evaluate.within(evaluate.wanted(record), begin, begin + seconds)
@@ -73,7 +74,7 @@ def judge(record, seconds, load_target):
 
 
 def _median_round(rounds):
-    """The index of the round whose time to the first new pod is in the middle."""
+    """The index of the round with the median time to the first new pod."""
     times = [figures["stages"]["total"] if figures["stages"] else float("inf") for figures in rounds]
     return sorted(range(len(times)), key=lambda index: times[index])[(len(times) - 1) // 2]
 

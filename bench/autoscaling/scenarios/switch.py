@@ -1,4 +1,5 @@
-"""The engine is changed under load, there and back: one autoscaler at a time, no pod less, no failed request."""
+"""The engine is changed under load, there and back: one autoscaler at a time, no fewer pods, no failed
+request."""
 
 import time
 
@@ -6,13 +7,13 @@ from autoscaling import evaluate, traffic
 from autoscaling.scenario import Scenario
 from harness.process import Failed
 
-#: The load, in what one pod can do.
+#: The load, as a multiple of the capacity of a pod.
 TIMES = 1.5
 
-#: Most seconds of one switch, and those until the next.
+#: Maximum seconds of a switch, and the seconds until the next one.
 _LIMIT, _PAUSE = 60, 5
 
-#: Seconds of one switch that the budget counts with.
+#: Seconds of a switch in the time budget.
 _USUAL = 8
 
 
@@ -23,7 +24,7 @@ def budget(settings, _subjects):
 def run(context):
     """One ModelService, from HPA to KEDA and back."""
     settings = context.settings
-    # The load goes on for as long as the slowest switches may take, and is ended by hand.
+    # The load has the maximum duration of the slowest switches, and is ended before.
     seconds = settings.settle + 2 * settings.switches * (_LIMIT + _PAUSE)
     changes = traffic.plan([(0, TIMES * context.capacity)], seconds)
     subject = next(subject for subject in context.ours())
@@ -52,7 +53,8 @@ def _switch(context, testbed, recorder, engine):
 
 
 def _is_done(recorder, engine):
-    """The one autoscaler of that engine is there, with KEDA its HPA too, and the ModelService says so."""
+    """Whether the autoscaler of that engine, for KEDA with its HPA, is the only one, and the ModelService
+    reports it."""
     hpas, objects = recorder.latest("horizontalpodautoscalers"), recorder.latest("scaledobjects")
     current = [service["current"] for service in recorder.latest("modelservices").values()]
     made = len(hpas) == 1 and len(objects) == (engine == "KEDA") and any(name.startswith("keda-hpa-") for name in hpas) == (engine == "KEDA")
@@ -74,13 +76,13 @@ def judge(record):
     return {
         "switches": switches,
         "most_autoscalers": most_autoscalers(record["changes"]),
-        # Not those of the load before, while pods come for it.
+        # Without the requests before, while pods are created for the load.
         **evaluate.misses(record, record["switches"][0]["begin"], record["end"]),
     }
 
 
 def most_autoscalers(changes):
-    """The most that there were at any time. A ScaledObject and its own HPA are one."""
+    """The maximum number at any time. A ScaledObject and its own HPA are one."""
     present, most = set(), 0
     for change in changes:
         if change["plural"] in ("horizontalpodautoscalers", "scaledobjects"):

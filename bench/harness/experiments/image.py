@@ -1,4 +1,4 @@
-"""The size of the server's image for the processor, compressed as a registry keeps it."""
+"""The compressed size of the server's CPU image in a registry."""
 
 import gzip
 import io
@@ -8,11 +8,11 @@ import tarfile
 
 from harness.experiment import Experiment
 
-#: Debian packages whose files are the base image's, gcr.io/distroless/cc-debian12:
+#: Debian packages with the files of the base image, gcr.io/distroless/cc-debian12:
 #: https://github.com/GoogleContainerTools/distroless/tree/main/cc
 _BASE_PACKAGES = ("base-files", "netbase", "tzdata", "ca-certificates", "libc6", "libssl3", "libgcc-s1", "libgomp1", "libstdc++6")
 
-#: As registries and Docker compress by default.
+#: The default compression level of registries and Docker.
 _LEVEL = 6
 
 
@@ -21,8 +21,8 @@ def budget(_settings, _peers):
 
 
 def run(context):
-    """Every layer as a compressed tar: the program, ONNX Runtime, and the base's files where this
-    machine is a Debian 12 that has them."""
+    """Every layer as a compressed tar: the program, ONNX Runtime, and the files of the base image if this
+    machine is a Debian 12 with them."""
     program = context.installed["springtide"].programs / "springtide-server"
     library = pathlib.Path(context.values["onnxruntime"])
     return {
@@ -42,7 +42,7 @@ def _compressed(paths):
 
 
 def _base_bytes():
-    """None where the packages aren't installed here, and the base can't be measured."""
+    """None if the packages aren't installed, so that the base image can't be measured."""
     if 'VERSION_ID="12"' not in pathlib.Path("/etc/os-release").read_text(encoding="utf-8"):
         return None
     try:

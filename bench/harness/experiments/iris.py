@@ -1,4 +1,4 @@
-"""The iris model, one row a request, through every server in turn."""
+"""The iris model with one row per request, on every server in turn."""
 
 import dataclasses
 
@@ -8,10 +8,10 @@ from harness.progress import say
 
 CONNECTIONS = (1, 8, 64)
 
-#: Seconds that a server is warmed up for: batchers that learn from load have seen some.
+#: Seconds of warm-up of a server, for batchers that learn from load.
 _WARM_UP = 1
 
-#: Seconds from a start to the first answer, on average over the peers.
+#: Seconds from a start to the first response, as a mean of the peers.
 _START = 5
 
 
@@ -20,7 +20,7 @@ def budget(settings, peers):
 
 
 def run(context):
-    """Each round starts every server once, so that a drift of the machine meets all alike."""
+    """Each round starts every server once, so that a drift of the machine affects all of them."""
     rows, _ = models.iris_rows()
     cells = {}
     for number in range(1, context.settings.rounds + 1):

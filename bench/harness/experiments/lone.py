@@ -1,4 +1,4 @@
-"""One request at a time, against the same run without a server."""
+"""One request at a time, relative to the same run without a server."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""MiniLM, saturated, against ONNX Runtime in a loop of its own; and at three times what it can do."""
+"""MiniLM at saturation, relative to ONNX Runtime in a loop, and at three times its capacity."""
 
 import json
 import math
@@ -12,34 +12,34 @@ from harness.progress import say
 
 PATH = "/v2/models/minilm/infer"
 
-#: Batches that the loop without a server is tried with.
+#: Batch sizes of the loop without a server.
 _BATCHES = (1, 2, 4, 8, 16, 32)
 
-#: Seconds for each of them.
+#: Seconds of each of them.
 _SCAN = 2
 
-#: How many of them are measured again, how often and for how many seconds: runs of a machine that others
-#: share differ by more than neighbouring batches do, and the luckiest isn't the best.
+#: How many of them are measured again, how often and for how many seconds. On a shared machine, runs differ
+#: more than neighboring batch sizes, and the fastest run isn't the best size.
 _FINALISTS, _FINAL_ROUNDS, _FINAL = 4, 3, 4
 
-#: Requests of one row that wait or run at any time when saturated: two full batches.
+#: Open requests of one row at saturation: two full batches.
 _IN_FLIGHT = 64
 
-#: Seconds at the beginning of a load that don't count.
+#: Seconds at the start of a load that don't count.
 _SETTLING = 3
 
-#: Seconds of gentle load before, and its requests in flight: a server that has been up for a while
-#: knows what its batches take.
+#: Seconds of light load before, and its open requests, so that the server has learned the duration of its
+#: batches.
 _WARM_UP, _GENTLE = 2, 8
 
-#: Time after which a request is answered with 504 under overload, in milliseconds: short, so that a
-#: run of some seconds shows the steady state.
+#: Request timeout in an overload, in milliseconds: short, so that a run of some seconds shows the steady
+#: state.
 DEADLINE_MS = 1000
 
-#: The same where only the rate is asked for: longer than any request waits.
+#: Request timeout if only the rate is measured: longer than any wait.
 _PATIENCE_MS = 60_000
 
-#: How often the peak the overload is.
+#: The overload as a multiple of the peak.
 OVERLOAD = 3
 
 #: Seconds from a start to the load.
@@ -47,8 +47,8 @@ _START = 2 + _WARM_UP
 
 
 def _layouts(processors):
-    """Ways to use the processors: one session with a thread for each, spinning between runs (what
-    ONNX Runtime does by itself) or not (what the server does), or a session for each."""
+    """Layouts of the processors: one session with a thread for each, with spinning between runs (the
+    default of ONNX Runtime) or without (as in the server), or a session for each."""
     return {
         f"1 session of {processors} threads": {"sessions": 1, "threads": processors},
         f"1 session of {processors} spinning threads": {"sessions": 1, "threads": processors, "spin": True},
@@ -57,12 +57,12 @@ def _layouts(processors):
 
 
 def _load_seconds(settings):
-    # Batches take hundreds of milliseconds, so a rate needs more time than iris' does.
+    # Batches take hundreds of milliseconds, so a rate needs more time than that of iris.
     return _SETTLING + max(5, 2 * settings.seconds)
 
 
 def _saturated_seconds(settings):
-    # Where in a batch the load ends must not matter, and a batch is hundredths of this.
+    # The end of the load within a batch must not matter. A batch is hundredths of this.
     return max(2, 5 * settings.seconds)
 
 
@@ -72,8 +72,8 @@ def saturated_budget(settings, _peers):
 
 
 def saturated(context):
-    """Rows per second of the best static batch, found first, and in turn of the server with its
-    defaults and with the best loop's sessions and batch."""
+    """Rows per second of the best static batch, which is found first, and in turn of the server with its
+    defaults and with the sessions and batch of the best loop."""
     model = models.minilm()
     seconds = _load_seconds(context.settings)
     scan, best = _best_loop(context, model)
@@ -93,8 +93,8 @@ def saturated(context):
 
 
 def _best_loop(context, model):
-    """What every layout and batch did in a short run, and the one of the best that did most in longer
-    ones, by its median."""
+    """The results of every layout and batch in a short run, and the one with the best median in longer
+    runs."""
     layouts = _layouts(context.settings.processors)
 
     def measure(layout, rows, seconds):
@@ -118,8 +118,8 @@ def _best_loop(context, model):
 
 
 def overload_setups(processors):
-    """The ways to set the server up that are overloaded, by name: with its defaults, and with a worker
-    of one thread for each processor, which wait for nobody when the client takes a processor away."""
+    """The tested setups of the server in an overload, by name: with its defaults, and with a worker of one
+    thread for each processor. These don't wait for each other if the client uses a processor."""
     return {"the server's defaults": [], f"--workers {processors}": ["--workers", str(processors)]}
 
 
@@ -128,7 +128,7 @@ def overload_budget(settings, _peers):
 
 
 def overload(context):
-    """For each setup, in each round the peak, then three times the peak."""
+    """For each setup, each round has the peak, then three times the peak."""
     model = models.minilm()
     seconds = _load_seconds(context.settings)
     setups = overload_setups(context.settings.processors)
@@ -147,7 +147,7 @@ def overload(context):
 
 
 def judge(answers, peak, rate, seconds):
-    """What became of the requests of an overload."""
+    """The results of the requests of an overload."""
     settled = [answer for answer in answers if answer.at >= _SETTLING]
     accepted = [answer.milliseconds for answer in settled if answer.status == 200]
     refused = [answer.milliseconds for answer in settled if answer.status == 429]
@@ -165,7 +165,7 @@ def judge(answers, peak, rate, seconds):
 
 
 def _saturate(context, model, arguments):
-    """Rows per second of a server that always has two full batches to do."""
+    """Rows per second of a server that always has two full batches queued."""
     arguments = ["--request-timeout-ms", str(_PATIENCE_MS), *arguments]
     with context.serving_model("minilm", model, arguments) as server:
         _warm_up(server)
@@ -177,7 +177,7 @@ def _saturate(context, model, arguments):
 
 
 def _peak(context, model, seconds, arguments):
-    """The same as the overload's client sees it, which costs more than wrk."""
+    """The same with the client of the overload, which uses more processor time than wrk."""
     arguments = ["--request-timeout-ms", str(_PATIENCE_MS), *arguments]
     with context.serving_model("minilm", model, arguments) as server:
         _warm_up(server)

@@ -1,4 +1,4 @@
-"""Memory under many requests of random shapes."""
+"""Memory during many requests of random shapes."""
 
 import random
 
@@ -7,13 +7,13 @@ from harness.experiment import Experiment
 from harness.experiments import minilm
 from harness.progress import say
 
-#: Different requests that are chosen from at random.
+#: Number of different requests in the random selection.
 _VARIETY = 256
 
-#: Most rows of a request, the server's own limit.
+#: Maximum rows of a request: the server's own limit.
 _MOST_ROWS = 32
 
-#: Most texts of a request.
+#: Maximum texts of a request.
 _MOST_TEXTS = 4
 
 #: Seconds of load between two readings of the memory.
@@ -21,10 +21,10 @@ _SEGMENT = 3
 
 _CONNECTIONS = 16
 
-#: Share of the requests for a text encoder, whose runs take thousands of times as long.
+#: Share of the requests for a text encoder, whose runs are thousands of times as long.
 _TEXTS_PER_REQUEST = 1 / 1000
 
-#: Requests a second that the budget counts with.
+#: Requests per second in the time budget.
 _ROWS_RATE, _TEXTS_RATE = 15_000, 25
 
 _SEED = 20260101
@@ -58,7 +58,7 @@ def texts(context):
 
 
 def _soak(server, url, requests, count):
-    """Readings of the resident memory, each with the requests that were answered until then."""
+    """Readings of the resident memory, each with the number of responses until then."""
     sent, readings = 0, []
     while sent < count:
         result = load.closed_loop(url, requests, connections=_CONNECTIONS, seconds=_SEGMENT)
@@ -73,7 +73,7 @@ def _soak(server, url, requests, count):
 
 
 def growth(readings):
-    """How much the memory grew after the first tenth of the requests, as a share."""
+    """The growth of the memory after the first tenth of the requests, as a share."""
     tenth = readings[-1]["requests"] / 10
     early = [reading["bytes"] for reading in readings if reading["requests"] <= tenth]
     settled = early[-1] if early else readings[0]["bytes"]

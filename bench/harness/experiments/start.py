@@ -1,11 +1,11 @@
-"""How long a start takes, and what an idle server holds."""
+"""The duration of a start, and the memory of an idle server."""
 
 import time
 
 from harness import models
 from harness.experiment import Experiment
 
-#: Seconds of calm before memory is read.
+#: Seconds without load before memory is read.
 _CALM = 2
 
 
@@ -14,8 +14,8 @@ def budget(settings, _peers):
 
 
 def run(context):
-    """Milliseconds from the start of the process to the first 200 of /ready, which comes after the
-    warm-up; and the resident memory of a server that nobody has asked anything."""
+    """Milliseconds from the start of the process to the first 200 of /ready, after the warm-up, and the
+    resident memory before any request."""
     starts = []
     for _ in range(context.settings.starts):
         with context.serving_model("iris", models.IRIS) as server:

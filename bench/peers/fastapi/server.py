@@ -1,4 +1,4 @@
-"""The recipe that many teams start from: FastAPI, an asyncio.Queue, and a task that makes batches."""
+"""A common recipe: FastAPI, an asyncio.Queue, and a task that forms batches."""
 
 import asyncio
 import contextlib

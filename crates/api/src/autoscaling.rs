@@ -1,4 +1,4 @@
-//! How the number of pods follows the load.
+//! The type of `spec.autoscaling`.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{behavior::Behavior, schedule::Schedule, schema::OBJECT_NAME, targets::Targets};
 
-/// Minimum replicas where `minReplicas` is left out.
+/// Default of `minReplicas`.
 pub const DEFAULT_MIN_REPLICAS: i32 = 2;
 
-/// Most pods where `maxReplicas` is left out and `engine` isn't `KEDA`.
+/// Default of `maxReplicas` with an engine other than `KEDA`.
 pub const DEFAULT_MAX_REPLICAS: i32 = 20;
 
-/// Most pods with `engine: KEDA` where `maxReplicas` is left out.
+/// Default of `maxReplicas` with `engine: KEDA`.
 pub const DEFAULT_KEDA_MAX_REPLICAS: i32 = 50;
 
 /// Autoscaling of the Deployment.
@@ -74,19 +74,18 @@ pub struct Autoscaling {
 /// Autoscaler that is requested.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// KEDA where it is installed and a target needs it, one that serving itself reports; else a
-    /// HorizontalPodAutoscaler.
+    /// KEDA if it is installed and a serving signal has a target, otherwise a HorizontalPodAutoscaler.
     #[default]
     Auto,
-    /// A HorizontalPodAutoscaler. It takes CPU and memory from metrics-server, and what serving
-    /// itself reports from a custom metrics API, such as prometheus-adapter's.
+    /// A HorizontalPodAutoscaler. It reads CPU and memory from metrics-server, and serving signals from a custom
+    /// metrics API, such as that of prometheus-adapter.
     #[serde(rename = "HPA")]
     Hpa,
-    /// A KEDA ScaledObject, which follows every target. Needs KEDA, Prometheus, and metrics-server
-    /// for CPU and memory.
+    /// A KEDA ScaledObject, which can follow every target. Requires KEDA, Prometheus, and metrics-server for CPU and
+    /// memory.
     #[serde(rename = "KEDA")]
     Keda,
-    /// Nothing: `spec.replicas` pods.
+    /// No autoscaler: `spec.replicas` pods.
     None,
 }
 
@@ -99,7 +98,7 @@ pub enum ActiveEngine {
     /// A KEDA ScaledObject.
     #[serde(rename = "KEDA")]
     Keda,
-    /// Nothing: `spec.replicas` pods.
+    /// No autoscaler: `spec.replicas` pods.
     None,
 }
 
@@ -168,10 +167,10 @@ pub struct AuthenticationRef {
 /// Kind of a KEDA authentication object.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthenticationKind {
-    /// One of a namespace.
+    /// Of a namespace.
     #[default]
     TriggerAuthentication,
-    /// One of the cluster.
+    /// Of the whole cluster.
     ClusterTriggerAuthentication,
 }
 
@@ -202,7 +201,7 @@ pub enum AuthMode {
 }
 
 impl AuthMode {
-    /// KEDA's word.
+    /// Its name in KEDA.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! How fast the number of pods changes: a preset, and on top of it any field of the `behavior` of an
-//! `autoscaling/v2` HorizontalPodAutoscaler.
+//! The type of `spec.autoscaling.behavior`: a preset, and the fields of an `autoscaling/v2` HorizontalPodAutoscaler
+//! `behavior` that override it.
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
@@ -24,19 +24,20 @@ pub struct Behavior {
     pub scale_down: ScalingRules,
 }
 
-/// A behaviour by name. "Down after 300 s" is a stabilization window of 300 s, which an HPA counts from
-/// its last sync that asked for the pods.
+/// A named scaling behavior.
+///
+/// "Down after 300 s" is a stabilization window of 300 s. An HPA counts it from its last sync that requested the pods.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Preset {
     /// Up at once, by the greater of 100 % and 4 pods in 15 s; down after 300 s, by 10 % in 60 s.
-    /// Too few pods cost requests, too many only money.
+    /// Too few pods reject requests, too many only cost money.
     #[default]
     FastUpSlowDown,
-    /// Up after 60 s of need, by the greater of 50 % and 2 pods in 60 s; down after 600 s, by 10 % in
-    /// 120 s. For load that swings from minute to minute, and pods that are slow to start.
+    /// Up after 60 s, by the greater of 50 % and 2 pods in 60 s; down after 600 s, by 10 % in
+    /// 120 s. For load that fluctuates within minutes, and pods that start slowly.
     Steady,
     /// Up at once, by the greater of 300 % and 10 pods in 15 s; down after 60 s, by 50 % in 60 s.
-    /// For short bursts, and pods that are quick to start and dear.
+    /// For short bursts, and expensive pods that start quickly.
     Aggressive,
 }
 
@@ -104,7 +105,7 @@ pub struct Policy {
 pub enum PolicyType {
     /// Pods.
     Pods,
-    /// Percent of the present pods.
+    /// Percent of the current replicas.
     Percent,
 }
 

@@ -9,10 +9,12 @@ use crate::{ModelService, refused};
 
 /// The CustomResourceDefinition of the ModelService.
 ///
-/// It differs in three ways from what is derived. Optional fields aren't nullable: the API server then
-/// drops an explicit `null`, or puts the default in its place, so neither a CEL rule nor the operator
-/// ever sees one. Descriptions have no line breaks, so that `kubectl explain` can set its own. And there are
-/// fields that are refused with the reason: the API server drops a field that it doesn't know.
+/// It differs in three ways from the derived definition:
+///
+/// - Optional fields aren't nullable. The API server drops an explicit `null` or replaces it by the default, so neither
+///   a CEL rule nor the operator receives one.
+/// - Descriptions have no line breaks, because `kubectl explain` wraps lines itself.
+/// - Some fields of a pod are declared only to be rejected with a reason. The API server drops undeclared fields.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = ModelService::crd();
@@ -47,7 +49,7 @@ fn tidy(schema: &mut JSONSchemaProps) {
         None => {}
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        // A map whose values may be null says so on purpose.
+        // The values of a map stay nullable.
         let nullable = values.nullable;
         tidy(values);
         values.nullable = nullable;

@@ -43,6 +43,6 @@ pub const GROUP: &str = "serving.springtide.dev";
 /// API version of the ModelService.
 pub const VERSION: &str = "v1alpha1";
 
-/// Most characters in a ModelService's name. KEDA names its HPA `keda-hpa-<name>` and uses that as
+/// Maximum number of characters in the name of a ModelService. KEDA names its HPA `keda-hpa-<name>` and uses that as
 /// a label value, which Kubernetes limits to 63 characters.
 pub const MAX_NAME_LENGTH: usize = 54;

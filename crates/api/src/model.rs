@@ -1,4 +1,4 @@
-//! Which model is served.
+//! The type of `spec.model`.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;

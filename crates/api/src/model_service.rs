@@ -1,4 +1,4 @@
-//! The resource itself.
+//! The custom resource `ModelService`.
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,7 @@ pub struct ModelServiceSpec {
     pub operator_class: Option<String>,
 }
 
-/// The rule that a pod isn't killed before its last request has been answered.
+/// The rule that a pod isn't killed before the response to its last request.
 fn lets_drain() -> String {
     let besides = defaults::termination_seconds(0);
     let default = defaults::REQUEST_TIMEOUT_MILLISECONDS;

@@ -1,4 +1,4 @@
-//! What pods have besides the server: the fields of a pod's spec that a ModelService passes on, by Kubernetes' names.
+//! The type of `spec.pod`: fields of a pod spec that a ModelService may set, by their names in Kubernetes.
 
 mod environment;
 mod metadata;
@@ -19,7 +19,7 @@ pub use volumes::{RESERVED_VOLUMES, Volume, VolumeMount, is_reserved_path};
 
 use crate::schema::OBJECT_NAME;
 
-/// Longest that a pod may take to end, in seconds.
+/// Maximum termination grace period of a pod, in seconds.
 pub const MAX_TERMINATION_SECONDS: i32 = 3600;
 
 /// Further fields of the pods, by their names in a pod spec. `env`, `envFrom` and `volumeMounts` apply to the container

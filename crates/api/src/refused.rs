@@ -1,7 +1,7 @@
-//! Fields of a pod that no ModelService may have, declared so that they are refused.
+//! Fields of a pod spec that no ModelService may set. They are declared so that the API server rejects them.
 //!
-//! The API server drops a field that it doesn't know, without a word where the client doesn't ask for one. That would
-//! be a pod without what its author asked for.
+//! The API server drops an undeclared field, and warns only clients that ask for it. The pod would silently lack the
+//! field.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
 };
 
-/// The rule of such a field.
+/// The CEL rule of such a field.
 pub const NEVER: &str = "false";
 
-/// What a list is of, in a path.
+/// Suffix of a list in a path: its items.
 const ITEM: &str = "[]";
 
-/// What type a field has.
+/// Type of a field.
 #[derive(Clone, Copy)]
 enum Type {
     Boolean,
@@ -24,7 +24,7 @@ enum Type {
     Array,
 }
 
-/// Where it would be, its name and type, and why it is refused.
+/// Path of the parent, name and type of each field, and why it is rejected.
 type Refused = (&'static [&'static str], &'static str, Type, &'static str);
 
 const POD: &[&str] = &["spec", "pod"];
@@ -97,7 +97,7 @@ const REFUSED: [Refused; 19] = [
     ),
 ];
 
-/// Whether a field is one that is refused.
+/// Whether a field is rejected.
 #[must_use]
 pub fn is_refused(schema: &JSONSchemaProps) -> bool {
     let mut rules = schema.x_kubernetes_validations.iter().flatten();

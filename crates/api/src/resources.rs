@@ -1,4 +1,4 @@
-//! CPU, memory and devices of a pod.
+//! Resource requests and limits of a pod.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,21 @@ pub const CPU: &str = "cpu";
 /// Resource name of memory.
 pub const MEMORY: &str = "memory";
 
-/// A limit that isn't there.
+/// The value for no limit.
 pub const UNLIMITED: &str = "Unlimited";
 
-/// CPU and memory, each with its request and its limit where neither is set.
+/// CPU and memory with their default requests and limits.
 pub const DEFAULTS: [(&str, &str, &str); 2] = [(CPU, "500m", "2"), (MEMORY, "512Mi", "2Gi")];
 
-/// Name of a resource that isn't Kubernetes' own: a DNS name and a name
+/// Pattern of the name of an extended resource: a DNS name and a name
 /// (<https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#extended-resources>).
 const EXTENDED: &str =
     "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 
-/// A DNS name that resources of Kubernetes' own have.
+/// DNS names of the resources of Kubernetes.
 const OWN_DOMAIN: &str = "kubernetes.io/";
 
-/// Whether a resource may be named here besides CPU and memory. Room on the node's disk follows the model's size.
+/// Whether a resource besides CPU and memory may be set. Ephemeral storage is derived from the size of the model.
 #[must_use]
 pub fn is_extended(name: &str) -> bool {
     name.split_once('/')
@@ -72,9 +72,9 @@ pub struct Resources {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(from = "Option<Quantity>", into = "Option<Quantity>")]
 pub enum Limit {
-    /// So much.
+    /// A quantity.
     Amount(Quantity),
-    /// Whatever the node has.
+    /// No limit.
     Unlimited,
 }
 
@@ -113,8 +113,8 @@ fn is_unlimited(limit: &str) -> String {
 const AMOUNT: &str =
     "([0-9]*[1-9][0-9]*([.][0-9]*)?|[0-9]*[.][0-9]*[1-9][0-9]*)(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?";
 
-/// A positive quantity as Kubernetes' own resources accept it, without signs and exponents: nobody
-/// writes them, and without them the pattern stays readable.
+/// A positive quantity of Kubernetes without signs and exponents. These are unusual, and the pattern stays readable
+/// without them.
 pub(crate) fn quantity() -> Value {
     json!({
         "maxLength": 32,

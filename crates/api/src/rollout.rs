@@ -1,4 +1,4 @@
-//! How pods of a new spec take the place of former ones.
+//! The type of `spec.rollout`.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;

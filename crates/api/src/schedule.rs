@@ -1,4 +1,4 @@
-//! Times at which there are more pods at least.
+//! The type of `spec.autoscaling.schedules`.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! How each pod serves the model.
+//! The type of `spec.server`.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -100,10 +100,10 @@ impl Default for Server {
 pub enum ImagePullPolicy {
     /// Before each start of a container.
     Always,
-    /// Where the node doesn't have it.
+    /// If the node doesn't have it.
     #[default]
     IfNotPresent,
-    /// Not at all: the node must have it.
+    /// Never: the node must have it.
     Never,
 }
 

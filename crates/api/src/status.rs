@@ -1,4 +1,4 @@
-//! What the operator says about a ModelService.
+//! The type of `status`, which the operator writes.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -202,24 +202,23 @@ pub mod condition {
     pub const READY: &str = "Ready";
     /// At least one pod has fetched and loaded the model that the spec names.
     pub const MODEL_LOADED: &str = "ModelLoaded";
-    /// At least one pod is ready, so that requests are served, be it with the former spec. The reason
-    /// tells whether there are as many as the spec asks for at least.
+    /// At least one pod is ready, possibly with a former spec, so that requests are served. The reason says whether the
+    /// minimum number of pods is ready.
     pub const WORKLOAD_AVAILABLE: &str = "WorkloadAvailable";
-    /// The autoscaler that the spec names exists and isn't kept from scaling. Whether it has readings
-    /// to follow is [`METRICS_HEALTHY`].
+    /// The autoscaler of the spec exists and can scale. [`METRICS_HEALTHY`] says whether it has readings.
     pub const AUTOSCALING_READY: &str = "AutoscalingReady";
-    /// The autoscaler gets readings for everything that it follows. Not part of the summary.
+    /// The autoscaler receives readings for all its targets. Not part of the summary.
     pub const METRICS_HEALTHY: &str = "MetricsHealthy";
     /// No batch mixes rows whose outputs are known to depend on each other. Not part of the summary.
     pub const BATCHING_SAFE: &str = "BatchingSafe";
-    /// Every pod is made from the present spec, and once so many as it asks for at least were ready.
+    /// Every pod has the current spec, and the minimum number of pods has been ready at least once.
     pub const ROLLOUT_COMPLETE: &str = "RolloutComplete";
 
-    /// No other operator answers for the ModelService. Only there, and false, where one leaves it to another: the one
-    /// that leaves it writes nothing else.
+    /// No other operator manages the ModelService. It is only present, with the status `False`, if an operator has left
+    /// the ModelService to another one. The operator that left it writes no other condition.
     pub const SOLE_OPERATOR: &str = "SoleOperator";
 
-    /// All but [`SOLE_OPERATOR`], in the order in which they stand in a status.
+    /// All but [`SOLE_OPERATOR`], in their order in a status.
     pub const ALL: [&str; 7] = [
         READY,
         MODEL_LOADED,
@@ -231,7 +230,7 @@ pub mod condition {
     ];
 }
 
-/// A spec as it was: that of another version of the operator may have other fields.
+/// The schema of a former spec. Another version of the operator may have written it with other fields.
 fn spec_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

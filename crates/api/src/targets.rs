@@ -1,7 +1,7 @@
 //! The signals that an autoscaler can follow, and their targets.
 //!
 //! A signal is one variant of [`Signal`] and one row of [`SIGNALS`]: the schema, the bounds, the defaults, the queries, the
-//! metrics of the autoscalers and the words of the status derive from the row.
+//! metrics of the autoscalers and the texts of the status derive from the row.
 
 use std::{borrow::Cow, fmt};
 
@@ -20,13 +20,13 @@ use springtide_contract::metrics::{
 /// Number of signals.
 const COUNT: usize = 7;
 
-/// Largest target of a percentage.
+/// Maximum target of a percentage.
 const MAX_PERCENT: i32 = 1000;
 
-/// Largest target of a number of requests or rows.
+/// Maximum target of a number of requests or rows.
 const MAX_NUMBER: i32 = 1_000_000;
 
-/// Largest target of a latency: the largest request timeout, in milliseconds.
+/// Maximum target of a latency: the maximum request timeout, in milliseconds.
 const MAX_MILLISECONDS: i32 = 600_000;
 
 /// Signal of the autoscaler, by the name of its field in `spec.autoscaling.targets`.
@@ -35,19 +35,19 @@ const MAX_MILLISECONDS: i32 = 600_000;
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Signal {
-    /// Mean CPU use.
+    /// Mean CPU utilization.
     CpuUtilizationPercent,
-    /// Mean memory use.
+    /// Mean memory utilization.
     MemoryUtilizationPercent,
-    /// Requests that arrive.
+    /// Arriving requests.
     RequestsPerSecond,
-    /// Rows that wait.
+    /// Queued rows.
     QueueSize,
     /// 95th percentile of the latency.
     P95LatencyMilliseconds,
     /// Requests that were accepted and not yet answered.
     Concurrency,
-    /// Work that arrives.
+    /// Offered load.
     LoadPercent,
 }
 
@@ -60,31 +60,31 @@ pub struct SignalRow {
     pub field: &'static str,
     /// Description of the field.
     pub description: &'static str,
-    /// Largest target. The smallest is 1.
+    /// Maximum target. The minimum is 1.
     pub max_target: i32,
     /// Its unit in messages, with a leading blank.
     pub unit: &'static str,
-    /// Its target where the spec sets no target.
+    /// Its target if the spec sets no target.
     pub default: DefaultTarget,
-    /// Where its readings come from.
+    /// Source of its readings.
     pub source: Source,
 }
 
-/// The target of a signal where the spec sets no target.
+/// The target of a signal if the spec sets no target.
 #[derive(Debug, Clone, Copy)]
 pub enum DefaultTarget {
     /// The signal isn't followed.
     None,
-    /// This one with every engine.
+    /// This target with every engine.
     AnyEngine(i32),
-    /// This one with `engine: KEDA`.
+    /// This target with `engine: KEDA`.
     Keda(i32),
 }
 
-/// Where the readings of a signal come from.
+/// Source of the readings of a signal.
 #[derive(Debug, Clone, Copy)]
 pub enum Source {
-    /// From metrics-server: mean use of a resource (`cpu`, `memory`), in percent of the request.
+    /// From metrics-server: mean utilization of a resource (`cpu`, `memory`), in percent of the request.
     Resource(&'static str),
     /// From the server's own metrics.
     Server(ServerMetric),
@@ -95,18 +95,18 @@ pub enum Source {
 pub struct ServerMetric {
     /// Name of the Pods metric in the custom metrics API, in the unit of the target.
     pub pods_metric: &'static str,
-    /// What a query reads.
+    /// The expression of its query.
     pub reading: Reading,
 }
 
-/// What a query reads from the server's metrics.
+/// The expression of a query of the server's metrics.
 #[derive(Debug, Clone, Copy)]
 pub enum Reading {
     /// Growth per second of a counter, summed over the pods.
     Rate {
         /// The counter.
         counter: &'static str,
-        /// What the growth is multiplied by.
+        /// Factor of the growth.
         factor: u32,
     },
     /// The latest value of a gauge, summed over the pods.
@@ -229,7 +229,7 @@ pub const SIGNALS: [SignalRow; COUNT] = [
 ];
 
 impl Signal {
-    /// All of them, in the order of [`SIGNALS`].
+    /// All signals, in the order of [`SIGNALS`].
     pub const ALL: [Self; COUNT] = {
         let mut all = [Self::CpuUtilizationPercent; COUNT];
         let mut place = 0;
@@ -240,7 +240,7 @@ impl Signal {
         all
     };
 
-    /// Those that are read from the server's own metrics.
+    /// The serving signals.
     pub fn of_server() -> impl Iterator<Item = Self> {
         let signals = Self::ALL.into_iter();
         signals.filter(|signal| signal.server_metric().is_some())
@@ -264,7 +264,7 @@ impl Signal {
         Self::ALL.into_iter().find(|signal| signal.as_str() == name)
     }
 
-    /// How it is read from the server's metrics, if it is.
+    /// How it is read from the server's metrics, if it is a serving signal.
     #[must_use]
     pub const fn server_metric(self) -> Option<&'static ServerMetric> {
         match &self.row().source {
@@ -273,7 +273,7 @@ impl Signal {
         }
     }
 
-    /// Name of the Pods metric of the custom metrics API that has it, if one has.
+    /// Name of its Pods metric in the custom metrics API, if there is one.
     #[must_use]
     pub const fn pods_metric(self) -> Option<&'static str> {
         match self.server_metric() {
@@ -282,7 +282,7 @@ impl Signal {
         }
     }
 
-    /// The resource whose use it is, if it is one's.
+    /// The resource whose utilization it is, if any.
     #[must_use]
     pub const fn resource(self) -> Option<&'static str> {
         match self.row().source {
@@ -297,7 +297,7 @@ impl Signal {
 pub struct Targets([Option<i32>; COUNT]);
 
 impl Targets {
-    /// The targets where the spec sets none.
+    /// The targets if the spec sets none.
     #[must_use]
     pub fn defaults(has_keda: bool) -> Self {
         Self(SIGNALS.each_ref().map(|row| match row.default {
@@ -313,21 +313,21 @@ impl Targets {
         self.0[signal as usize]
     }
 
-    /// The signals that have a target, each with it, in the order of [`SIGNALS`].
+    /// The signals with a target, and their targets, in the order of [`SIGNALS`].
     pub fn iter(&self) -> impl Iterator<Item = (Signal, i32)> {
         Signal::ALL
             .into_iter()
             .filter_map(|signal| Some((signal, self.of(signal)?)))
     }
 
-    /// These targets and another one.
+    /// These targets with a further one.
     #[must_use]
     pub const fn with(mut self, signal: Signal, target: i32) -> Self {
         self.0[signal as usize] = Some(target);
         self
     }
 
-    /// These targets but one.
+    /// These targets without one.
     #[must_use]
     pub const fn without(mut self, signal: Signal) -> Self {
         self.0[signal as usize] = None;

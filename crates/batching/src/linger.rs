@@ -135,7 +135,7 @@ mod tests {
         Duration::from_millis(count)
     }
 
-    /// Batches of four clients of whom so many come back within a millisecond each time.
+    /// Batches of four clients. This number of them returns within a millisecond each time.
     fn after(batches: usize, come_back: usize) -> (ReturningClients, Instant) {
         let (mut returns, mut now) = (ReturningClients::default(), Instant::now());
         for _batch in 0..batches {

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Something that runs and can be told to end.
+/// A run in progress that can be interrupted.
 pub trait Interrupt: Send + Sync {
-    /// Returns at once; what runs ends as soon as it can.
+    /// Requests the end of the run and returns at once. The run ends as soon as it can.
     fn interrupt(&self);
 }
 
-/// Ends one run early, from any thread. Clones are the same handle. Make one for each run: it costs
-/// one allocation, and nothing while nobody asks.
+/// Ends one run early, from any thread. Clones share it. Each run needs its own handle. A handle costs one allocation,
+/// and nothing more unless the run is cancelled.
 #[derive(Clone, Default)]
 pub struct CancelHandle {
     state: Arc<Mutex<State>>,
@@ -23,13 +23,13 @@ struct State {
 }
 
 impl CancelHandle {
-    /// A handle that nobody has asked to stop.
+    /// A handle without a cancellation.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends the run, now or as soon as it begins.
+    /// Cancels the run, now or as soon as it begins.
     pub fn cancel(&self) {
         let mut state = self.state();
         state.requested = true;
@@ -38,14 +38,14 @@ impl CancelHandle {
         }
     }
 
-    /// Whether somebody has asked.
+    /// Whether the run was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.state().requested
     }
 
-    /// For backends: `running` is interrupted when somebody asks while the guard lives, and never
-    /// after. None when somebody asked before: don't begin.
+    /// Called by backends. `running` is interrupted by a cancellation while the guard exists, and never after. `None`
+    /// if the run was cancelled before: it must not begin.
     #[must_use]
     pub fn guard(&self, running: Arc<dyn Interrupt>) -> Option<Running<'_>> {
         let mut state = self.state();
@@ -57,7 +57,7 @@ impl CancelHandle {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in there can be half written.
+        // The state is consistent between the statements of each method.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -73,14 +73,14 @@ impl fmt::Debug for CancelHandle {
     }
 }
 
-/// While it lives, a run can be interrupted.
+/// A guard during which a run can be interrupted.
 #[derive(Debug)]
 pub struct Running<'a> {
     stop: &'a CancelHandle,
 }
 
 impl Running<'_> {
-    /// Ends the guard and tells whether the run was interrupted.
+    /// Ends the guard, and returns whether the run was cancelled.
     #[must_use]
     pub fn finish(self) -> bool {
         let mut state = self.stop.state();

@@ -35,14 +35,14 @@ const VERB: &str = "get";
 const MAX_TOKEN_BYTES: usize = 8192;
 
 /// Time for which a positive response is cached. A revoked token or permission is valid for as long.
-const REMEMBERED: Duration = Duration::from_secs(60);
+const CACHE_DURATION: Duration = Duration::from_secs(60);
 
 /// Maximum number of cached tokens.
-const MAX_REMEMBERED: usize = 64;
+const MAX_CACHED: usize = 64;
 
 /// Maximum number of concurrent requests to the API server, so that clients with invalid tokens can't make this
 /// operator flood it.
-const MAX_ASKING: usize = 4;
+const MAX_CONCURRENT_REVIEWS: usize = 4;
 
 /// Timeout of a request to the API server.
 const API_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,7 +54,7 @@ pub enum Denied {
     Unauthenticated,
     /// The user isn't allowed to get them.
     Forbidden,
-    /// The API server could not be asked.
+    /// The API server could not determine it.
     Unknown,
 }
 
@@ -88,8 +88,8 @@ impl IntoResponse for Denied {
 /// Authenticates readers of the metrics, and caches positive responses.
 pub struct Access {
     client: Client,
-    remembered: Mutex<Remembered>,
-    asking: Semaphore,
+    cache: Mutex<TokenCache>,
+    reviews: Semaphore,
 }
 
 impl Access {
@@ -98,8 +98,8 @@ impl Access {
     pub fn new(client: Client) -> Self {
         Self {
             client,
-            remembered: Mutex::default(),
-            asking: Semaphore::new(MAX_ASKING),
+            cache: Mutex::default(),
+            reviews: Semaphore::new(MAX_CONCURRENT_REVIEWS),
         }
     }
 
@@ -111,32 +111,32 @@ impl Access {
     pub async fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let token = bearer(headers).ok_or(Denied::Unauthenticated)?;
         let digest: TokenDigest = Sha256::digest(token).into();
-        if self.remember(|remembered| remembered.has(&digest, Instant::now())) {
+        if self.with_cache(|cache| cache.contains(&digest, Instant::now())) {
             return Ok(());
         }
-        let _permit = self.asking.try_acquire().map_err(|_| Denied::Unknown)?;
-        let asked = Instant::now();
-        match timeout(API_TIMEOUT, self.ask(token)).await {
+        let _permit = self.reviews.try_acquire().map_err(|_| Denied::Unknown)?;
+        let reviewed_at = Instant::now();
+        match timeout(API_TIMEOUT, self.review(token)).await {
             Ok(Ok(verdict)) => {
                 verdict?;
-                self.remember(|remembered| remembered.keep(digest, asked));
+                self.with_cache(|cache| cache.insert(digest, reviewed_at));
                 Ok(())
             }
             Ok(Err(error)) => {
                 warn!(
                     error = brief(&error),
-                    "authentication of a reader of the metrics"
+                    "a reader of the metrics could not be authenticated"
                 );
                 Err(Denied::Unknown)
             }
             Err(_) => {
-                warn!("authentication of a reader of the metrics: timeout");
+                warn!("a reader of the metrics could not be authenticated in time");
                 Err(Denied::Unknown)
             }
         }
     }
 
-    async fn ask(&self, token: &str) -> Result<Result<(), Denied>, kube::Error> {
+    async fn review(&self, token: &str) -> Result<Result<(), Denied>, kube::Error> {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: Some(token.to_owned()),
@@ -160,13 +160,8 @@ impl Access {
         })
     }
 
-    fn remember<T>(&self, use_it: impl FnOnce(&mut Remembered) -> T) -> T {
-        use_it(
-            &mut self
-                .remembered
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+    fn with_cache<T>(&self, change: impl FnOnce(&mut TokenCache) -> T) -> T {
+        change(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -223,21 +218,21 @@ type TokenDigest = [u8; 32];
 
 /// Tokens that may read the metrics, oldest first.
 #[derive(Debug, Default)]
-struct Remembered(Vec<(TokenDigest, Instant)>);
+struct TokenCache(Vec<(TokenDigest, Instant)>);
 
-impl Remembered {
-    fn has(&mut self, digest: &TokenDigest, now: Instant) -> bool {
+impl TokenCache {
+    fn contains(&mut self, digest: &TokenDigest, now: Instant) -> bool {
         self.0
-            .retain(|(_, asked)| now.duration_since(*asked) < REMEMBERED);
+            .retain(|(_, reviewed_at)| now.duration_since(*reviewed_at) < CACHE_DURATION);
         self.0.iter().any(|(known, _)| known == digest)
     }
 
-    fn keep(&mut self, digest: TokenDigest, asked: Instant) {
+    fn insert(&mut self, digest: TokenDigest, reviewed_at: Instant) {
         self.0.retain(|(known, _)| *known != digest);
-        if self.0.len() >= MAX_REMEMBERED {
+        if self.0.len() >= MAX_CACHED {
             self.0.remove(0);
         }
-        self.0.push((digest, asked));
+        self.0.push((digest, reviewed_at));
     }
 }
 

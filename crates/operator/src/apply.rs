@@ -58,7 +58,7 @@ pub(crate) async fn apply_plan(
     };
     for deletion in &plan.delete {
         let result = delete(reader, namespace, deletion).await;
-        report.note(deletion.kind, "deleting", result)?;
+        report.add(deletion.kind, "deleting", result)?;
     }
     let target = Target {
         reader,
@@ -75,7 +75,7 @@ pub(crate) async fn apply_plan(
         target.apply_in_order(&scaled, plan.replicas.as_ref(), before),
     );
     for call in others.into_iter().chain(scaled) {
-        let patched = report.note(call.kind, call.doing, call.result)?;
+        let patched = report.add(call.kind, call.doing, call.result)?;
         match patched {
             Some(Patched::Live(live)) => report.applied.record(live),
             Some(Patched::Undone(failure)) => {
@@ -117,7 +117,7 @@ impl<T> Patched<T> {
 
 impl ApplyReport {
     /// The result of a call. None if it failed alone, which is recorded; an error if the other calls would fail, too.
-    fn note<T>(
+    fn add<T>(
         &mut self,
         kind: ChildKind,
         doing: &str,
@@ -147,8 +147,8 @@ async fn delete(
     namespace: &str,
     deletion: &Deletion,
 ) -> Result<(), kube::Error> {
-    let what = (deletion.kind, namespace.to_owned(), deletion.name.clone());
-    reader.undone.forget(&what);
+    let object = (deletion.kind, namespace.to_owned(), deletion.name.clone());
+    reader.undone.forget(&object);
     match deletion.kind {
         ChildKind::Service => delete_as::<Service>(reader, namespace, deletion).await,
         ChildKind::PodDisruptionBudget => {
@@ -167,21 +167,21 @@ async fn delete_as<K: Cached>(
     namespace: &str,
     deletion: &Deletion,
 ) -> Result<(), kube::Error> {
-    let still_the_same = Preconditions {
+    let preconditions = Preconditions {
         uid: deletion.uid.clone(),
         // Its own controller changes the version with each status.
         resource_version: None,
     };
-    let parameters = DeleteParams::background().preconditions(still_the_same);
+    let parameters = DeleteParams::background().preconditions(preconditions);
     let objects = K::cache(reader.caches);
     objects.invalidate(namespace, &deletion.name);
-    let answer = Api::<K>::namespaced(reader.client.clone(), namespace)
+    let response = Api::<K>::namespaced(reader.client.clone(), namespace)
         .delete(&deletion.name, &parameters)
         .await;
-    match answer {
-        Ok(answer) => match answer.left() {
+    match response {
+        Ok(response) => match response.left() {
             // A finalizer delays the deletion.
-            Some(going) => objects.record(&going),
+            Some(terminating) => objects.record(&terminating),
             None => objects.record_absence(namespace, &deletion.name),
         },
         Err(kube::Error::Api(status)) if status.code == 404 => {
@@ -236,7 +236,7 @@ impl Target<'_> {
                 }
                 _ => None,
             };
-            let mut goes_on = call.goes_on();
+            let mut continues = call.allows_next();
             calls.push(call);
             if let Some(replicas) = replicas
                 && let Some(body) = live.and_then(|live| replicas.body_for(&live))
@@ -246,10 +246,10 @@ impl Target<'_> {
                     doing: "setting the replicas of",
                     result: self.apply_replicas(replicas, body).await,
                 };
-                goes_on = call.goes_on();
+                continues = call.allows_next();
                 calls.push(call);
             }
-            if !goes_on {
+            if !continues {
                 break;
             }
         }
@@ -301,7 +301,7 @@ impl Target<'_> {
         if live.is_some_and(|live| is_applied(object, live, OPERATOR)) {
             return Ok(Patched::Unsent);
         }
-        self.patch_what_differs(kind, object, live).await
+        self.patch_changed(kind, object, live).await
     }
 
     /// Patches the Deployment. Before that, another field manager takes over the replicas.
@@ -318,7 +318,7 @@ impl Target<'_> {
                 self.hand_over(&replicas, live).await?;
             }
         }
-        self.patch_what_differs(ChildKind::Deployment, object, live)
+        self.patch_changed(ChildKind::Deployment, object, live)
             .await
     }
 
@@ -349,15 +349,15 @@ impl Target<'_> {
         Err(error)
     }
 
-    async fn patch_what_differs<K: Cached>(
+    async fn patch_changed<K: Cached>(
         &self,
         kind: ChildKind,
         object: &K,
         live: Option<&K>,
     ) -> Result<Patched<Box<K>>, kube::Error> {
-        let what = (kind, self.namespace.to_owned(), self.name.to_owned());
+        let key = (kind, self.namespace.to_owned(), self.name.to_owned());
         let body = digest(object);
-        if !self.reader.undone.may_send(&what, body, Instant::now()) {
+        if !self.reader.undone.may_send(&key, body, Instant::now()) {
             let api = Api::<K>::namespaced(self.reader.client.clone(), self.namespace);
             let live = api.get_metadata_opt(self.name).await?;
             let metadata = live.map(|live| live.metadata).unwrap_or_default();
@@ -374,7 +374,7 @@ impl Target<'_> {
         let applied = self
             .send::<K, _>(&parameters, &Patch::Apply(&object))
             .await?;
-        self.reader.undone.sent(what, body, Instant::now());
+        self.reader.undone.sent(key, body, Instant::now());
         Ok(Patched::Live(Box::new(applied)))
     }
 
@@ -422,7 +422,7 @@ impl Target<'_> {
 
 impl Call {
     /// Whether the next calls may still succeed.
-    fn goes_on(&self) -> bool {
+    fn allows_next(&self) -> bool {
         self.result.as_ref().err().is_none_or(fails_alone)
     }
 }

@@ -30,11 +30,16 @@ pub(crate) async fn config_map(
     match timeout(CALL_TIMEOUT, api.get_metadata_opt(name)).await {
         Ok(Ok(found)) => found.map(|found| found.metadata),
         Ok(Err(error)) => {
-            debug!(namespace, name, error = brief(&error), "a ConfigMap");
+            debug!(
+                namespace,
+                name,
+                error = brief(&error),
+                "a ConfigMap could not be read"
+            );
             None
         }
         Err(_) => {
-            debug!(namespace, name, "a ConfigMap: no answer in time");
+            debug!(namespace, name, "a ConfigMap could not be read in time");
             None
         }
     }
@@ -52,10 +57,15 @@ pub(crate) async fn replace(client: &Client, namespace: &str, pods: &[PodToRepla
             Ok(Ok(_)) => info!(
                 namespace,
                 pod = name,
-                "pod replaced: the ConfigMap that it waited for exists"
+                "a pod was replaced: the ConfigMap that it waited for exists"
             ),
-            Ok(Err(error)) => debug!(namespace, pod = name, error = brief(&error), "deleting"),
-            Err(_) => debug!(namespace, pod = name, "deleting: no answer in time"),
+            Ok(Err(error)) => debug!(
+                namespace,
+                pod = name,
+                error = brief(&error),
+                "a pod could not be deleted"
+            ),
+            Err(_) => debug!(namespace, pod = name, "a pod could not be deleted in time"),
         }
     }
 }

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_up_to_the_bound_each_object_for_itself() {
+    fn delays_grow_up_to_the_maximum_separately_for_each_object() {
         let backoffs = Backoffs::default();
         let waits: Vec<Duration> = (0..20).map(|_| backoffs.failed("a")).collect();
         assert!(

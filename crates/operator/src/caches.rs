@@ -12,7 +12,10 @@ use k8s_openapi::{
         policy::v1::PodDisruptionBudget,
     },
 };
-use kube::{Api, Client, Resource, core::DynamicObject};
+use kube::{
+    Api, Client, Resource,
+    core::{DynamicObject, ObjectMeta},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use springtide_api::ModelService;
@@ -223,13 +226,18 @@ fn keep_foreign_replicas(deployment: &mut DynamicObject) {
     }
 }
 
-/// Keeps the status of a pod and the annotations about its model.
-fn keep_pod_status(pod: &mut DynamicObject) {
-    drop_managed_fields(pod);
-    if let Some(annotations) = &mut pod.metadata.annotations {
+/// Keeps the annotations about the model of a pod, and drops the managed fields.
+pub(crate) fn prune_pod_metadata(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    if let Some(annotations) = &mut metadata.annotations {
         annotations
             .retain(|key, _| [labels::MODEL_URI, labels::MODEL_SHA256].contains(&key.as_str()));
     }
+}
+
+/// Keeps the status of a pod and the annotations about its model.
+fn keep_pod_status(pod: &mut DynamicObject) {
+    prune_pod_metadata(&mut pod.metadata);
     let status = match &mut pod.data {
         Value::Object(fields) => fields.remove("status"),
         _ => None,

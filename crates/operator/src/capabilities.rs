@@ -57,8 +57,8 @@ impl ClusterCapabilities {
         );
         match &keda {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => warn!(error = brief(error), "discovery of KEDA"),
-            Err(_) => warn!("discovery of KEDA: no answer in time"),
+            Ok(Err(error)) => warn!(error = brief(error), "KEDA could not be discovered"),
+            Err(_) => warn!("KEDA could not be discovered in time"),
         }
         self.capabilities.send_if_modified(|known| {
             let before = known.clone();
@@ -85,7 +85,7 @@ impl ClusterCapabilities {
                     external_metrics = ?known.external_metrics,
                     pods_metrics = ?known.pods_metrics,
                     platform = ?known.platform,
-                    "capabilities of the cluster changed"
+                    "the capabilities of the cluster changed"
                 );
             }
             changed
@@ -159,7 +159,11 @@ async fn pods_metrics(client: &Client) -> PodsMetrics {
             }
             Err(error) if is_not_served(&error) => {}
             Err(error) => {
-                warn!(version, error = brief(&error), "discovery of Pods metrics");
+                warn!(
+                    version,
+                    error = brief(&error),
+                    "Pods metrics could not be discovered"
+                );
                 is_registered = true;
             }
         }
@@ -179,7 +183,10 @@ async fn external_metrics(client: &Client) -> ExternalMetrics {
         Err(error) if is_not_served(&error) => ExternalMetrics::Absent,
         Err(kube::Error::Api(status)) if status.code == 503 => ExternalMetrics::Registered,
         Err(error) => {
-            warn!(error = brief(&error), "discovery of external metrics");
+            warn!(
+                error = brief(&error),
+                "external metrics could not be discovered"
+            );
             ExternalMetrics::Unknown
         }
     }
@@ -196,7 +203,10 @@ async fn platform(client: &Client) -> Platform {
         Err(error) if is_not_served(&error) => Platform::Kubernetes,
         Err(kube::Error::Api(status)) if status.code == 503 => Platform::OpenShift,
         Err(error) => {
-            warn!(error = brief(&error), "discovery of the platform");
+            warn!(
+                error = brief(&error),
+                "the platform could not be discovered"
+            );
             Platform::Unknown
         }
     }
@@ -235,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_is_found_and_what_goes_is_missed() {
+    async fn installation_and_removal_of_keda_are_discovered() {
         let fake = FakeApi::new();
         let keda = ResourceType::of::<ScaledObject>();
         let known = ClusterCapabilities::default();
@@ -257,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_fails_says_nothing_about_keda() {
+    async fn a_failed_discovery_keeps_the_state_of_keda() {
         let fake = FakeApi::new();
         fake.install(ResourceType::of::<ScaledObject>());
         fake.inject(1, Fault::Status(503));
@@ -266,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_group_without_the_kind_is_not_keda() {
+    async fn the_group_without_the_kind_is_no_keda() {
         let fake = FakeApi::new();
         fake.install(ResourceType::new(
             "keda.sh",
@@ -278,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn either_version_tells_which_pods_metrics_there_are() {
+    async fn pods_metrics_are_discovered_in_either_version() {
         let all = Signal::of_server().collect::<Vec<_>>();
         for (first, second, expected) in [
             (None, None, PodsMetrics::Absent),
@@ -304,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_adapter_that_is_down_leaves_what_is_known() {
+    async fn an_unavailable_adapter_keeps_the_known_metrics() {
         let fake = FakeApi::new();
         let known = ClusterCapabilities::default();
         fake.register(CUSTOM_METRICS[0], Aggregated::Unavailable);
@@ -332,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keda_that_is_down_stays_registered_and_one_that_is_gone_does_not() {
+    async fn unavailable_keda_stays_registered_and_removed_keda_does_not() {
         let fake = FakeApi::new();
         let known = ClusterCapabilities::default();
         assert_eq!(external_metrics_of(&known), ExternalMetrics::Unknown);
@@ -363,7 +373,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn openshift_is_told_by_its_constraints_and_stays_known_while_nothing_answers() {
+    async fn openshift_is_discovered_by_its_constraints_and_kept_during_failures() {
         let fake = FakeApi::new();
         let known = ClusterCapabilities::default();
         assert_eq!(known.capabilities.borrow().platform, Platform::Unknown);
@@ -384,7 +394,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_adapter_that_does_not_answer_does_not_keep_keda_from_being_found() {
+    async fn an_adapter_without_a_response_does_not_prevent_the_discovery_of_keda() {
         let fake = FakeApi::new();
         fake.install(ResourceType::of::<ScaledObject>());
         let known = ClusterCapabilities::default();

@@ -73,23 +73,25 @@ impl fmt::Display for OperatorClass {
 
 /// The operator that manages the ModelServices of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Responsible {
+pub(crate) enum ManagingOperator {
     /// This operator.
-    Us,
+    This,
     /// Another one, with its name.
-    Another(String),
+    Other(String),
 }
 
-/// The scope of a claim: all namespaces, or the namespace of its lease.
+/// The claim of an operator, as its lease was last seen.
 #[derive(Debug, Clone)]
 struct Claim {
-    is_on_all: bool,
+    /// Whether it is on all namespaces, not only on the one of its lease.
+    is_cluster_wide: bool,
+    /// Creation time of its lease.
     created: Option<Timestamp>,
     lease: Observed,
 }
 
 impl Claim {
-    fn stands(&self, now: Instant) -> bool {
+    fn is_valid(&self, now: Instant) -> bool {
         let record = &self.lease.record;
         !record.holder.is_empty() && now.duration_since(self.lease.since) < record.duration
     }
@@ -103,7 +105,7 @@ pub struct Claims(Arc<Shared>);
 struct Shared {
     class: OperatorClass,
     /// Name of this operator in its claims.
-    me: String,
+    identity: String,
     known: RwLock<KnownClaims>,
     /// Whether enough claims are known to act.
     complete: watch::Sender<bool>,
@@ -118,12 +120,13 @@ struct KnownClaims {
 }
 
 impl Claims {
-    /// Starts without the claims of others. `me` is the name of this operator, the same for all its replicas.
+    /// Starts without the claims of other operators. `identity` is the name of this operator, the same for all its
+    /// replicas.
     #[must_use]
-    pub fn new(class: OperatorClass, me: String) -> Self {
+    pub fn new(class: OperatorClass, identity: String) -> Self {
         Self(Arc::new(Shared {
             class,
-            me,
+            identity,
             known: RwLock::default(),
             complete: watch::Sender::new(false),
         }))
@@ -135,25 +138,26 @@ impl Claims {
     }
 
     /// Name of this operator in its claims.
-    pub(crate) fn me(&self) -> &str {
-        &self.0.me
+    pub(crate) fn identity(&self) -> &str {
+        &self.0.identity
     }
 
-    /// Whether a ModelService is for this class of operators.
-    pub(crate) fn is_for_us(&self, class: Option<&str>) -> bool {
+    /// Whether a ModelService of a class is for the class of this operator.
+    pub(crate) fn is_own_class(&self, class: Option<&str>) -> bool {
         class.unwrap_or(DEFAULT_CLASS) == self.0.class.0
     }
 
     /// The operator that manages the ModelServices of a namespace.
-    pub(crate) fn responsible(&self, namespace: &str, now: Instant) -> Responsible {
+    pub(crate) fn managing_operator(&self, namespace: &str, now: Instant) -> ManagingOperator {
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
-        responsible(&known.claims, &self.0.me, namespace, now)
+        managing_operator(&known.claims, &self.0.identity, namespace, now)
     }
 
     /// Waits until the claims of other operators are known, up to a maximum time.
-    pub async fn known(&self) {
+    pub async fn wait_until_known(&self) {
         let mut complete = self.0.complete.subscribe();
-        let _late = timeout(MAX_WAIT, complete.wait_for(|complete| *complete)).await;
+        // After the maximum time this operator acts without them.
+        let _ = timeout(MAX_WAIT, complete.wait_for(|complete| *complete)).await;
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut KnownClaims) -> T) -> T {
@@ -166,31 +170,31 @@ impl Claims {
 
 /// A claim on the namespace precedes claims on all namespaces. Among the latter the oldest counts, because the
 /// creation time of a lease can't be changed. Without any claim, this operator acts.
-fn responsible(
+fn managing_operator(
     claims: &HashMap<(String, String), Claim>,
-    me: &str,
+    identity: &str,
     namespace: &str,
     now: Instant,
-) -> Responsible {
-    let standing = || {
+) -> ManagingOperator {
+    let valid = || {
         claims
             .iter()
-            .filter(|(_, claim)| claim.stands(now))
-            .map(|((place, name), claim)| (place, name, claim))
+            .filter(|(_, claim)| claim.is_valid(now))
+            .map(|((namespace, name), claim)| (namespace, name, claim))
     };
-    let on_it = standing()
-        .filter(|(place, _, claim)| !claim.is_on_all && *place == namespace)
+    let on_namespace = valid()
+        .filter(|(of, _, claim)| !claim.is_cluster_wide && *of == namespace)
         .min_by_key(|(_, name, _)| *name);
-    let on_all = || {
-        standing()
-            .filter(|(_, _, claim)| claim.is_on_all)
-            .min_by_key(|(place, name, claim)| (claim.created, *place, *name))
+    let cluster_wide = || {
+        valid()
+            .filter(|(_, _, claim)| claim.is_cluster_wide)
+            .min_by_key(|(namespace, name, claim)| (claim.created, *namespace, *name))
     };
-    match on_it.or_else(on_all) {
-        Some((_, _, claim)) if claim.lease.record.holder != me => {
-            Responsible::Another(claim.lease.record.holder.clone())
+    match on_namespace.or_else(cluster_wide) {
+        Some((_, _, claim)) if claim.lease.record.holder != identity => {
+            ManagingOperator::Other(claim.lease.record.holder.clone())
         }
-        _ => Responsible::Us,
+        _ => ManagingOperator::This,
     }
 }
 
@@ -199,9 +203,9 @@ mod tests {
     use super::*;
     use crate::leader::LeaseRecord;
 
-    fn claim(is_on_all: bool, holder: &str, created: i64, since: Instant) -> Claim {
+    fn claim(is_cluster_wide: bool, holder: &str, created: i64, since: Instant) -> Claim {
         Claim {
-            is_on_all,
+            is_cluster_wide,
             created: Timestamp::from_second(created).ok(),
             lease: Observed {
                 record: LeaseRecord {
@@ -220,67 +224,70 @@ mod tests {
     ) -> HashMap<(String, String), Claim> {
         claims
             .into_iter()
-            .map(|(place, name, claim)| ((place.to_owned(), name.to_owned()), claim))
+            .map(|(namespace, name, claim)| ((namespace.to_owned(), name.to_owned()), claim))
             .collect()
     }
 
-    fn another(holder: &str) -> Responsible {
-        Responsible::Another(holder.to_owned())
+    fn other(holder: &str) -> ManagingOperator {
+        ManagingOperator::Other(holder.to_owned())
     }
 
     #[test]
-    fn a_claim_on_the_namespace_goes_before_one_on_all_for_as_long_as_it_stands() {
+    fn a_valid_claim_on_the_namespace_precedes_one_on_all_namespaces() {
         let start = Instant::now();
         let known = claims([
             ("system", "all", claim(true, "system/main", 1, start)),
             ("team", "own", claim(false, "team/release", 2, start)),
         ]);
-        let who = |me, namespace, seconds| {
+        let manager = |identity, namespace, seconds| {
             let now = start + Duration::from_secs(seconds);
-            responsible(&known, me, namespace, now)
+            managing_operator(&known, identity, namespace, now)
         };
-        assert_eq!(who("system/main", "team", 0), another("team/release"));
-        assert_eq!(who("team/release", "team", 0), Responsible::Us);
-        assert_eq!(who("system/main", "models", 59), Responsible::Us);
+        assert_eq!(manager("system/main", "team", 0), other("team/release"));
+        assert_eq!(manager("team/release", "team", 0), ManagingOperator::This);
+        assert_eq!(manager("system/main", "models", 59), ManagingOperator::This);
         assert_eq!(
-            who("team/release", "models", 0),
-            another("system/main"),
-            "which the other doesn't watch"
+            manager("team/release", "models", 0),
+            other("system/main"),
+            "a namespace without a claim of its own"
         );
         // It wasn't renewed.
-        assert_eq!(who("system/main", "team", 60), Responsible::Us);
+        assert_eq!(manager("system/main", "team", 60), ManagingOperator::This);
     }
 
     #[test]
-    fn of_two_claims_on_all_the_older_one_stands() {
+    fn of_two_claims_on_all_namespaces_the_older_one_counts() {
         let start = Instant::now();
         let known = claims([
             ("a", "all", claim(true, "a/new", 9, start)),
             ("b", "all", claim(true, "b/old", 3, start)),
             ("c", "all", claim(true, "", 1, start)),
         ]);
-        for me in ["a/new", "b/old"] {
-            let expected = if me == "b/old" {
-                Responsible::Us
+        for identity in ["a/new", "b/old"] {
+            let expected = if identity == "b/old" {
+                ManagingOperator::This
             } else {
-                another("b/old")
+                other("b/old")
             };
-            assert_eq!(responsible(&known, me, "models", start), expected);
+            assert_eq!(
+                managing_operator(&known, identity, "models", start),
+                expected
+            );
         }
         assert_eq!(
-            responsible(&HashMap::new(), "a/new", "models", start),
-            Responsible::Us
+            managing_operator(&HashMap::new(), "a/new", "models", start),
+            ManagingOperator::This
         );
     }
 
     #[test]
     fn a_model_service_is_for_the_operators_of_its_class() {
         let of = |class: &str| Claims::new(class.parse().unwrap(), "a/b".to_owned());
-        assert!(of(DEFAULT_CLASS).is_for_us(None));
-        assert!(of(DEFAULT_CLASS).is_for_us(Some(DEFAULT_CLASS)));
-        assert!(!of(DEFAULT_CLASS).is_for_us(Some("canary")));
-        assert!(of("canary").is_for_us(Some("canary")));
-        assert!(!of("canary").is_for_us(None));
+        assert!(of(DEFAULT_CLASS).is_own_class(None));
+        assert!(of(DEFAULT_CLASS).is_own_class(Some(DEFAULT_CLASS)));
+        assert!(!of(DEFAULT_CLASS).is_own_class(Some("canary")));
+        assert!(of("canary").is_own_class(Some("canary")));
+        assert!(!of("canary").is_own_class(None));
         for class in ["", "-a", "a-", "A", "a.b", &"a".repeat(41)] {
             assert_eq!(
                 class.parse::<OperatorClass>(),

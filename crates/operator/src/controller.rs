@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     model_services::Watched,
     object_cache::Change,
-    queue::{ActiveReconciles, prioritized},
+    queue::prioritized,
     readiness::{Readiness, Stage},
     reconcile::{Context, ReconcileOutcome, Reconciled, reconcile},
     settings::Settings,
@@ -49,7 +49,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 struct Shared {
     context: Context,
     backoffs: Backoffs<ObjectRef<Watched>>,
-    passes: ActiveReconciles<ObjectRef<Watched>>,
 }
 
 /// Reconciles until the shutdown begins and active reconciles are over. Updates `readiness` when it begins and when
@@ -63,50 +62,61 @@ pub async fn run(
     readiness.reach(Stage::Syncing);
     let client = context.client();
     if let Some(claims) = context.claims() {
-        claims.known().await;
+        claims.wait_until_known().await;
     }
-    let known = context.capabilities().clone();
+    let discovered = context.capabilities().clone();
     // Without it, plans might have to be changed after the first refresh.
-    known.refresh(client).await;
-    let capabilities = known.subscribe();
-    let monitor = tokio::spawn(capabilities::monitor(client.clone(), known));
+    discovered.refresh(client).await;
+    let capabilities = discovered.subscribe();
+    let monitor = tokio::spawn(capabilities::monitor(client.clone(), discovered));
     let Watches {
         changes,
         store,
         mut complete,
         watching,
     } = watches(client, context.caches(), &settings.scope(), capabilities);
-    let known = store.clone();
-    let told = context.clone();
+    let model_services = store.clone();
+    let flushed = context.clone();
     let upgrades = context.upgrades().clone();
-    let woken = upgrades.woken().map(|object| (object, Change::Spec));
-    let passes = ActiveReconciles::new(settings.concurrency.get().into());
-    let requests = prioritized(stream::select(changes, woken), passes.clone());
+    let upgradable = upgrades.requeued().map(|object| (object, Change::Spec));
+    let concurrency = settings.concurrency.get();
+    let requests = prioritized(
+        stream::select(changes, upgradable),
+        context.active_reconciles().clone(),
+        concurrency.into(),
+    );
     let requests = requests.map(|object| Ok::<_, Infallible>(ReconcileRequest::from(object)));
     let shared = Arc::new(Shared {
         context,
         backoffs: Backoffs::default(),
-        passes,
     });
-    let reported = Arc::clone(&shared);
+    let reporting = Arc::clone(&shared);
     let reconciles = applier(
-        |object: Arc<Watched>, shared| Box::pin(one(ObjectRef::from_obj(object.as_ref()), shared)),
+        |object: Arc<Watched>, shared| {
+            Box::pin(reconcile_active(
+                ObjectRef::from_obj(object.as_ref()),
+                shared,
+            ))
+        },
         |object, error, shared: Arc<Shared>| {
             retry(&ObjectRef::from_obj(object.as_ref()), error, &shared)
         },
         shared,
         store,
         requests.take_until(begun(shutdown.clone())),
-        Config::default().concurrency(settings.concurrency.get()),
+        Config::default().concurrency(concurrency),
     )
-    .for_each(async |result| report(result, &reported));
+    .for_each(async |result| report(result, &reporting));
     let syncing = async {
         if complete.wait_for(|complete| *complete).await.is_ok() {
-            info!(model_services = known.len(), "watching");
-            let all: Vec<_> = known
+            info!(
+                model_services = model_services.len(),
+                "watching: all ModelServices are known"
+            );
+            let all: Vec<_> = model_services
                 .state()
                 .iter()
-                .map(|it| ObjectRef::from_obj(it.as_ref()))
+                .map(|object| ObjectRef::from_obj(object.as_ref()))
                 .collect();
             upgrades.begin(&all);
             readiness.reach(Stage::Acting);
@@ -117,12 +127,12 @@ pub async fn run(
         begun(shutdown).await;
         sleep(DRAIN_TIMEOUT).await;
     };
-    let passes = async {
+    let draining = async {
         reconciles.await;
-        told.flush_events().await;
+        flushed.flush_events().await;
     };
     tokio::select! {
-        () = passes => {}
+        () = draining => {}
         () = syncing => {}
         () = overdue => warn!(DRAIN = ?DRAIN_TIMEOUT, "active reconciles were aborted"),
     }
@@ -130,16 +140,23 @@ pub async fn run(
     watching.abort();
 }
 
-async fn one(object: ObjectRef<Watched>, shared: Arc<Shared>) -> Result<Action, Error> {
-    let result = pass(&object, &shared).await;
-    shared.passes.end(&object);
+/// Reconciles a ModelService, which is active meanwhile.
+async fn reconcile_active(
+    object: ObjectRef<Watched>,
+    shared: Arc<Shared>,
+) -> Result<Action, Error> {
+    let active = shared.context.active_reconciles();
+    // A requeued object has not passed through the queue.
+    active.begin(object.clone());
+    let result = reconcile_counted(&object, &shared).await;
+    active.end(&object);
     result
 }
 
-async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Error> {
+/// Reconciles a ModelService within the timeout, and counts the result in the metrics.
+async fn reconcile_counted(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Error> {
     let started = Instant::now();
     let namespace = object.namespace.as_deref().unwrap_or_default();
-    let _going_on = shared.context.begin_reconcile();
     let reconcile = Box::pin(reconcile(&shared.context, namespace, &object.name));
     let result = timeout(RECONCILE_TIMEOUT, reconcile)
         .await
@@ -156,7 +173,7 @@ async fn pass(object: &ObjectRef<Watched>, shared: &Shared) -> Result<Action, Er
         }
         Err(error) => {
             metrics.failed(error.reason(), started.elapsed());
-            if !error.passes() {
+            if !error.is_transient() {
                 shared.context.upgrades().skip(object);
             }
             Err(error)
@@ -181,7 +198,7 @@ fn after(reconciled: Reconciled, now: Timestamp) -> Action {
 
 /// An invalid spec waits for a change. Every other error is retried with backoff.
 fn retry(object: &ObjectRef<Watched>, error: &Error, shared: &Shared) -> Action {
-    if error.passes() {
+    if error.is_transient() {
         Action::requeue(shared.backoffs.failed(object.clone()))
     } else {
         shared.backoffs.forget(object);
@@ -194,18 +211,18 @@ fn report(
     shared: &Shared,
 ) {
     match result {
-        Ok((object, _)) => debug!(%object, "reconciled"),
+        Ok((object, _)) => debug!(%object, "a ModelService was reconciled"),
         // The object was deleted meanwhile: its children are removed by garbage collection.
         Err(controller::Error::ObjectNotFound(object)) => {
-            debug!(%object, "gone");
+            debug!(%object, "a ModelService is gone");
             let object = object.into_kind_unchecked(());
-            shared.passes.end(&object);
+            shared.context.active_reconciles().end(&object);
             forget(&object, shared);
         }
         Err(controller::Error::ReconcilerFailed(error, object)) => {
-            warn!(%object, reason = error.reason(), %error, "reconcile failed");
+            warn!(%object, reason = error.reason(), %error, "a reconcile failed");
         }
-        Err(error) => warn!(%error, "controller"),
+        Err(error) => warn!(%error, "the controller could not schedule a reconcile"),
     }
 }
 
@@ -237,16 +254,16 @@ mod tests {
     }
 
     #[test]
-    fn the_next_pass_comes_when_the_time_asks_for_it() {
+    fn the_next_reconcile_is_at_its_due_time() {
         let in_seconds = |seconds| Action::requeue(Duration::from_secs(seconds));
         assert_eq!(action(ReconcileOutcome::Settled, Some(90)), in_seconds(90));
         assert_eq!(action(ReconcileOutcome::Waiting, Some(2)), in_seconds(2));
-        // What has come while the pass went on isn't missed.
+        // A time during the reconcile isn't missed.
         assert_eq!(action(ReconcileOutcome::Settled, Some(-3)), in_seconds(0));
     }
 
     #[test]
-    fn and_at_the_latest_after_a_while() {
+    fn the_next_reconcile_is_at_the_latest_after_the_interval() {
         assert_eq!(
             action(ReconcileOutcome::Settled, Some(3600)),
             Action::requeue(RESYNC)

@@ -57,7 +57,7 @@ impl Error {
 
     /// Whether a retry may succeed although neither the spec nor the cluster has changed.
     #[must_use]
-    pub const fn passes(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         !matches!(self, Self::Invalid(_))
     }
 }
@@ -124,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_server_says_is_shown_on_one_bounded_line() {
-        let said = format!("no\n\u{1b}]0;title\u{7}{}", "x".repeat(10_000));
-        let error = kube::Error::Api(Status::failure(&said, "No").boxed());
+    fn messages_of_the_api_server_are_shown_on_one_bounded_line() {
+        let message = format!("no\n\u{1b}]0;title\u{7}{}", "x".repeat(10_000));
+        let error = kube::Error::Api(Status::failure(&message, "No").boxed());
         let brief = brief(&error);
         assert!(
             brief.starts_with("no \u{fffd}]0;title\u{fffd}xx"),
@@ -144,7 +144,7 @@ mod tests {
                 "{code}: {}",
                 error.reason()
             );
-            assert!(error.passes());
+            assert!(error.is_transient());
         }
         assert_eq!(Error::Timeout(Duration::from_secs(1)).reason(), "Timeout");
         assert_eq!(
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_fails_alone_unless_the_server_is_overloaded_or_out_of_reach() {
+    fn a_call_fails_alone_unless_the_server_is_overloaded_or_unreachable() {
         for code in [400, 401, 403, 404, 409, 422, 500, 503] {
             assert!(fails_alone(&answered(code)), "{code}");
         }

@@ -8,7 +8,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+    runtime::{
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::ObjectRef,
+    },
 };
 use springtide_contract::text::plain;
 use springtide_plan::{SCALE, Severity};
@@ -19,8 +22,10 @@ use tokio::{
 use tracing::warn;
 
 use crate::{
+    active_reconciles::ActiveReconciles,
     error::{brief, is_terminating},
     metrics::Metrics,
+    model_services::Watched,
 };
 
 /// Name of this controller in events.
@@ -49,59 +54,43 @@ struct QueuedEvent {
     since: Instant,
 }
 
-/// An active reconcile, until it is dropped.
-pub(crate) struct ActiveReconcile(watch::Sender<usize>);
-
-impl Drop for ActiveReconcile {
-    fn drop(&mut self) {
-        self.0.send_modify(|passes| *passes -= 1);
-    }
-}
-
 /// Records events. Clones share the queue.
 #[derive(Clone)]
 pub(crate) struct EventPublisher {
     queue: mpsc::Sender<QueuedEvent>,
     /// Number of queued events, including the one being recorded.
     waiting: watch::Sender<usize>,
-    /// Number of active reconciles.
-    passes: watch::Sender<usize>,
     metrics: Metrics,
 }
 
 impl EventPublisher {
     /// A queue, and a task that records its events while an [`EventPublisher`] exists.
-    pub(crate) fn new(client: Client, identity: String, metrics: Metrics) -> Self {
-        let (queue, mut news) = mpsc::channel::<QueuedEvent>(MAX_WAITING);
+    pub(crate) fn new(
+        client: Client,
+        identity: String,
+        metrics: Metrics,
+        active: ActiveReconciles<ObjectRef<Watched>>,
+    ) -> Self {
+        let (queue, mut receiver) = mpsc::channel::<QueuedEvent>(MAX_WAITING);
         let waiting = watch::Sender::new(0);
-        let told = waiting.clone();
-        let passes = watch::Sender::new(0);
-        let mut going_on = passes.subscribe();
+        let publisher = Self {
+            queue,
+            waiting: waiting.clone(),
+            metrics: metrics.clone(),
+        };
         let recorders = Recorders::new(client, identity);
-        let lost = metrics.clone();
         tokio::spawn(async move {
-            while let Some(next) = news.recv().await {
-                let few = going_on.wait_for(|passes| *passes <= MAX_ACTIVE_RECONCILES);
+            while let Some(event) = receiver.recv().await {
+                let few = active.at_most(MAX_ACTIVE_RECONCILES);
                 // After the maximum delay the event is recorded in any case.
-                let _ = timeout_at(next.since + MAX_DELAY, few).await;
-                if !recorders.record(next).await {
-                    lost.lost_event();
+                let _ = timeout_at(event.since + MAX_DELAY, few).await;
+                if !recorders.record(event).await {
+                    metrics.lost_event();
                 }
-                told.send_modify(|waiting| *waiting -= 1);
+                waiting.send_modify(|waiting| *waiting -= 1);
             }
         });
-        Self {
-            queue,
-            waiting,
-            passes,
-            metrics,
-        }
-    }
-
-    /// Begins a reconcile, which takes precedence over events.
-    pub(crate) fn begin_reconcile(&self) -> ActiveReconcile {
-        self.passes.send_modify(|passes| *passes += 1);
-        ActiveReconcile(self.passes.clone())
+        publisher
     }
 
     /// Queues the events of a ModelService. An event that can't be recorded is only counted: the condition has the
@@ -111,12 +100,12 @@ impl EventPublisher {
             let about = about.clone();
             self.waiting.send_modify(|waiting| *waiting += 1);
             let since = Instant::now();
-            let news = QueuedEvent {
+            let queued = QueuedEvent {
                 about,
                 event,
                 since,
             };
-            if let Err(error) = self.queue.try_send(news) {
+            if let Err(error) = self.queue.try_send(queued) {
                 self.waiting.send_modify(|waiting| *waiting -= 1);
                 self.metrics.lost_event();
                 warn!(%error, "an event was not recorded");
@@ -127,7 +116,11 @@ impl EventPublisher {
     /// Waits until all queued events are recorded or lost.
     pub(crate) async fn flush(&self) {
         // The sender is `self`.
-        let _ = self.waiting.subscribe().wait_for(|left| *left == 0).await;
+        let _ = self
+            .waiting
+            .subscribe()
+            .wait_for(|waiting| *waiting == 0)
+            .await;
     }
 }
 
@@ -207,11 +200,21 @@ mod tests {
         }
     }
 
+    fn publisher(fake: &FakeApi, metrics: Metrics) -> EventPublisher {
+        let identity = "operator-0".to_owned();
+        EventPublisher::new(
+            fake.client(),
+            identity,
+            metrics,
+            ActiveReconciles::default(),
+        )
+    }
+
     #[tokio::test]
-    async fn each_decision_is_an_event_and_what_comes_again_is_one() {
+    async fn each_decision_is_an_event_and_repeated_events_are_one() {
         let fake = FakeApi::new();
         let metrics = Metrics::new().unwrap();
-        let events = EventPublisher::new(fake.client(), "operator-0".to_owned(), metrics);
+        let events = publisher(&fake, metrics);
         let about = ObjectReference {
             name: Some("iris".to_owned()),
             namespace: Some("default".to_owned()),
@@ -242,15 +245,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn passes_go_before_events_for_a_while() {
+    async fn reconciles_precede_events_up_to_the_maximum_delay() {
         let fake = FakeApi::new();
         let metrics = Metrics::new().unwrap();
-        let events = EventPublisher::new(fake.client(), "operator-0".to_owned(), metrics);
+        let active = ActiveReconciles::default();
+        let identity = "operator-0".to_owned();
+        let events = EventPublisher::new(fake.client(), identity, metrics, active.clone());
         let about = ObjectReference {
             namespace: Some("default".to_owned()),
             ..ObjectReference::default()
         };
-        let tell = || {
+        let publish = || {
             events.publish(&about, vec![event(SCALE, "from 2 to 4")]);
         };
         let recorded_after = async || {
@@ -258,22 +263,23 @@ mod tests {
             events.flush().await;
             begun.elapsed()
         };
-        let mut passes: Vec<_> = (0..=MAX_ACTIVE_RECONCILES)
-            .map(|_| events.begin_reconcile())
-            .collect();
-        tell();
+        let object = |number: usize| ObjectRef::new(&format!("iris-{number}"));
+        for number in 0..=MAX_ACTIVE_RECONCILES {
+            active.begin(object(number));
+        }
+        publish();
         assert_eq!(recorded_after().await.as_secs(), MAX_DELAY.as_secs());
-        passes.pop();
-        tell();
+        active.end(&object(0));
+        publish();
         assert_eq!(recorded_after().await.as_secs(), 0);
     }
 
     /// `flush` ends although the API server never responds, and lost events are counted.
     #[tokio::test(start_paused = true)]
-    async fn what_waits_has_a_bound_and_what_is_lost_is_counted() {
+    async fn the_queue_is_bounded_and_lost_events_are_counted() {
         let fake = FakeApi::new();
         let metrics = Metrics::new().unwrap();
-        let events = EventPublisher::new(fake.client(), "operator-0".to_owned(), metrics.clone());
+        let events = publisher(&fake, metrics.clone());
         let about = ObjectReference {
             namespace: Some("default".to_owned()),
             ..ObjectReference::default()
@@ -282,13 +288,13 @@ mod tests {
         fake.inject(2, springtide_testkit::Fault::Status(403));
         events.publish(&about, vec![event(SCALE, "from 2 to 4"); MAX_WAITING + 3]);
         events.flush().await;
-        // Three found no room, and two failed.
+        // Three exceeded the capacity of the queue, and two failed.
         let text = metrics.render().unwrap();
         let lost = "springtide_operator_events_lost_total 5";
         assert!(text.lines().any(|line| line == lost), "{text}");
         assert_eq!(
             fake.list(&ResourceType::of::<v1::Event>()).len(),
-            // The one whose answer never came was recorded all the same.
+            // The event without a response was recorded nevertheless.
             MAX_WAITING - 1
         );
     }

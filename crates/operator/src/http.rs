@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readiness_follows_the_stage_and_the_rest_does_not() {
+    async fn only_readiness_depends_on_the_stage() {
         let readiness = Readiness::default();
         let router = router(Endpoints {
             metrics: Metrics::new().unwrap(),
@@ -110,10 +110,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_are_for_readers_where_that_is_asked_for_and_probes_for_all() {
+    async fn metrics_can_require_authentication_and_probes_never_do() {
         let fake = FakeApi::new();
-        fake.know("good", "prometheus");
-        fake.know("other", "somebody");
+        fake.add_token("good", "prometheus");
+        fake.add_token("other", "other-user");
         fake.allow("prometheus", "get", "/metrics");
         let readiness = Readiness::default();
         readiness.reach(Stage::Acting);
@@ -147,8 +147,8 @@ mod tests {
             let (status, body) = ask(token).await;
             assert_eq!(status, expected, "{token:?}");
             assert!(body.contains(says), "{token:?}: {body}");
-            let tells = body.contains("springtide_operator_leader");
-            assert_eq!(tells, expected == 200, "{token:?}");
+            let has_metrics = body.contains("springtide_operator_leader");
+            assert_eq!(has_metrics, expected == 200, "{token:?}");
         }
         fake.inject(1, Fault::Refused);
         let (status, body) = ask(Some("other")).await;

@@ -36,8 +36,8 @@ impl Outcome {
     }
 }
 
-/// Values of two labels, by namespace and name.
-type Shown = HashMap<(String, String), [String; 2]>;
+/// Values of the labels `image` and `upgrade`, by namespace and name.
+type CurrentLabels = HashMap<(String, String), [String; 2]>;
 
 /// The operator's metrics and their registry.
 #[derive(Clone)]
@@ -49,8 +49,8 @@ pub struct Metrics {
     lost_events: IntCounter,
     leader: IntGauge,
     images: IntGaugeVec,
-    /// The current labels of each ModelService in `images`, by its namespace and name.
-    shown: Arc<Mutex<Shown>>,
+    /// The current labels of each ModelService in `images`.
+    current: Arc<Mutex<CurrentLabels>>,
 }
 
 /// The upgrade stage of a ModelService, as the label `upgrade`.
@@ -94,16 +94,16 @@ impl Metrics {
         )?;
         let lost_events = IntCounter::new(
             "springtide_operator_events_lost_total",
-            "Events on ModelServices that were not recorded, since the API server refused them or too many waited.",
+            "Events on ModelServices that were not recorded: the API server rejected them, or the queue was full.",
         )?;
         let leader = IntGauge::new(
             "springtide_operator_leader",
-            "1 while this replica acts, 0 while another one does.",
+            "1 if this replica is the leader or runs without leader election, otherwise 0.",
         )?;
         let images = IntGaugeVec::new(
             Opts::new(
                 "springtide_operator_model_service_image",
-                "1 for each ModelService, with the image of its server and whether an upgrade waits, goes on or has failed.",
+                "1 for each ModelService. The labels are the image of its server and the stage of its upgrade.",
             ),
             &["namespace", "name", "image", "upgrade"],
         )?;
@@ -125,19 +125,19 @@ impl Metrics {
             lost_events,
             leader,
             images,
-            shown: Arc::default(),
+            current: Arc::default(),
         })
     }
 
     /// Sets the image and the upgrade stage of a ModelService.
-    pub fn runs(&self, namespace: &str, name: &str, image: &str, stage: Stage) {
+    pub fn set_image(&self, namespace: &str, name: &str, image: &str, stage: Stage) {
         let now = [image.to_owned(), upgrade(stage).to_owned()];
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = shown.insert((namespace.to_owned(), name.to_owned()), now.clone());
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = current.insert((namespace.to_owned(), name.to_owned()), now.clone());
         if before.as_ref() == Some(&now) {
             return;
         }
-        self.hide(namespace, name, before);
+        self.remove_series(namespace, name, before);
         let [image, upgrade] = &now;
         let labels = [namespace, name, image, upgrade];
         if let Ok(gauge) = self.images.get_metric_with_label_values(&labels) {
@@ -147,12 +147,12 @@ impl Metrics {
 
     /// Removes the series of a ModelService that is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = shown.remove(&(namespace.to_owned(), name.to_owned()));
-        self.hide(namespace, name, before);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = current.remove(&(namespace.to_owned(), name.to_owned()));
+        self.remove_series(namespace, name, before);
     }
 
-    fn hide(&self, namespace: &str, name: &str, before: Option<[String; 2]>) {
+    fn remove_series(&self, namespace: &str, name: &str, before: Option<[String; 2]>) {
         if let Some([image, upgrade]) = before {
             // The series exists: it was set before.
             let _ = self
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_service_shows_once_what_it_runs_and_not_once_it_is_gone() {
+    fn a_model_service_has_one_series_until_it_is_gone() {
         let metrics = Metrics::new().unwrap();
         let lines = || {
             let text = metrics.render().unwrap();
@@ -225,7 +225,7 @@ mod tests {
                 format!(r#"image="{image}",name="iris",namespace="models",upgrade="{upgrade}""#);
             format!("springtide_operator_model_service_image{{{labels}}} 1")
         };
-        metrics.runs(
+        metrics.set_image(
             "models",
             "iris",
             "s:1",
@@ -238,7 +238,7 @@ mod tests {
             (Stage::Current, "none"),
             (Stage::Current, "none"),
         ] {
-            metrics.runs("models", "iris", "s:2", stage);
+            metrics.set_image("models", "iris", "s:2", stage);
             assert_eq!(lines(), [line("s:2", upgrade)]);
         }
         metrics.forget("models", "other");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_shows_up_as_text() {
+    fn every_metric_is_rendered() {
         let metrics = Metrics::new().unwrap();
         metrics.succeeded(Duration::from_millis(20));
         metrics.failed("Forbidden", Duration::from_millis(1));

@@ -42,7 +42,7 @@ struct List {
     /// The ModelServices, each with the [`fingerprint`] of its latest state.
     seen: HashMap<ObjectRef<Watched>, u64>,
     /// The objects of a list in progress. They count once it is complete.
-    coming: Vec<Watched>,
+    incoming: Vec<Watched>,
     /// Whether a list has ever been complete.
     complete: bool,
 }
@@ -83,27 +83,27 @@ impl ModelServices {
             .enumerate()
             .map(|(part, events)| events.map(move |event| (part, event)));
         stream::select_all(numbered)
-            .flat_map(move |(part, event)| stream::iter(self.take(part, event)))
+            .flat_map(move |(part, event)| stream::iter(self.apply_event(part, event)))
     }
 
     /// Applies an event, and returns the ModelServices to reconcile. The objects of a deleted ModelService are removed
     /// by garbage collection.
-    fn take(&mut self, part: usize, event: Event<Watched>) -> Vec<ObjectRef<Watched>> {
+    fn apply_event(&mut self, part: usize, event: Event<Watched>) -> Vec<ObjectRef<Watched>> {
         let Some(list) = self.lists.get_mut(part) else {
             return Vec::new();
         };
         match event {
             Event::Init => {
-                list.coming = Vec::new();
+                list.incoming = Vec::new();
                 Vec::new()
             }
             Event::InitApply(object) => {
-                list.coming.push(object);
+                list.incoming.push(object);
                 Vec::new()
             }
             Event::InitDone => {
-                let coming = std::mem::take(&mut list.coming);
-                let now = coming
+                let incoming = std::mem::take(&mut list.incoming);
+                let now = incoming
                     .iter()
                     .map(|object| (ObjectRef::from_obj(object), fingerprint(object)))
                     .collect();
@@ -114,7 +114,7 @@ impl ModelServices {
                     self.writer
                         .apply_watcher_event(&Event::Delete(object.as_ref().clone()));
                 }
-                for object in coming {
+                for object in incoming {
                     self.writer.apply_watcher_event(&Event::Apply(object));
                 }
                 list.complete = true;
@@ -140,7 +140,7 @@ impl ModelServices {
 }
 
 /// All known ModelServices of a part.
-pub(crate) fn everything(store: &Store<Watched>, part: &Part) -> Vec<ObjectRef<Watched>> {
+pub(crate) fn all_in(store: &Store<Watched>, part: &Part) -> Vec<ObjectRef<Watched>> {
     store
         .state()
         .iter()
@@ -185,7 +185,7 @@ mod tests {
     ) -> Vec<String> {
         let mut names = Vec::new();
         for event in events {
-            for it in known.take(part, event) {
+            for it in known.apply_event(part, event) {
                 assert!(known.store.get(&it).is_some(), "{it}");
                 assert_eq!(it.namespace.as_deref(), Some(NAMESPACES[part]));
                 names.push(it.name);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_list_holds_counts_once_it_is_complete() {
+    fn a_list_is_applied_once_it_is_complete() {
         let mut known = known();
         assert_eq!(after(&mut known, 0, listed(0, &["a"])), ["a"]);
         // A second list, of several pages: what is new on the first one isn't lost.
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_breaks_off_and_begins_anew_counts_once() {
+    fn an_interrupted_and_repeated_list_is_applied_once() {
         let mut known = known();
         after(&mut known, 0, [Event::Init]);
         after(
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_one_namespace_takes_nothing_from_the_others() {
+    fn a_list_of_one_namespace_does_not_affect_others() {
         let mut known = known();
         after(&mut known, 0, listed(0, &["a", "b"]));
         after(&mut known, 1, listed(1, &["a", "c"]));
@@ -270,7 +270,7 @@ mod tests {
             stored(&known),
             ["models/a", "models/b", "others/a", "others/c"]
         );
-        // It begins anew, and meanwhile the other one goes on.
+        // A repeated list doesn't affect events of the other namespace.
         after(&mut known, 0, [Event::Init]);
         let changed = object_in(1, "a", &json!({"generation": 2}));
         assert_eq!(after(&mut known, 1, [Event::Apply(changed)]), ["a"]);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_known_once_every_namespace_was_listed() {
+    fn all_model_services_are_known_once_every_namespace_is_listed() {
         let mut known = known();
         let complete = known.complete();
         for _ in 0..2 {
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn first_sight_counts_even_of_what_comes_again_as_it_was() {
+    fn a_recreated_model_service_is_a_change() {
         let mut known = known();
         after(&mut known, 0, listed(0, &[]));
         let it = || object("a", &json!({}));

@@ -16,7 +16,7 @@ use springtide_plan::{
 };
 
 use crate::{
-    caches::{Cached, Caches},
+    caches::{Cached, Caches, prune_pod_metadata},
     error::Error,
     object_cache::Lookup,
     undone::Undone,
@@ -51,7 +51,7 @@ pub(crate) async fn observe(
     let keda_hpa = model_service.keda_hpa_name();
     let other_autoscalers = async {
         match model_service.scaling() {
-            Scaling::Fixed { .. } => reader.others(namespace, model_service).await,
+            Scaling::Fixed { .. } => reader.other_autoscalers(namespace, model_service).await,
             Scaling::Autoscaled(_) => Ok(BTreeSet::new()),
         }
     };
@@ -122,7 +122,7 @@ pub(crate) async fn recheck(
                 reader.get_live(namespace, name),
                 reader.get_live(namespace, &keda_hpa),
                 scaled_object,
-                reader.others_live(namespace, model_service),
+                reader.other_autoscalers_live(namespace, model_service),
             )?;
             observed.horizontal_pod_autoscaler = hpa;
             observed.keda_horizontal_pod_autoscaler = hpa_of_keda;
@@ -165,20 +165,20 @@ impl ClusterReader<'_> {
     }
 
     /// HPAs of other owners that scale the Deployment.
-    async fn others(
+    async fn other_autoscalers(
         self,
         namespace: &str,
         model_service: &ValidatedModelService,
     ) -> Result<BTreeSet<String>, Error> {
         let hpas = &self.caches.horizontal_pod_autoscalers;
         match hpas.group(namespace, model_service.name(), usize::MAX) {
-            Lookup::Known(hpas) => Ok(names_of_others(hpas, model_service).collect()),
-            Lookup::Unknown => self.others_live(namespace, model_service).await,
+            Lookup::Known(hpas) => Ok(foreign_autoscaler_names(hpas, model_service).collect()),
+            Lookup::Unknown => self.other_autoscalers_live(namespace, model_service).await,
         }
     }
 
     /// The same from the API server, which lists all HPAs of the namespace.
-    async fn others_live(
+    async fn other_autoscalers_live(
         self,
         namespace: &str,
         model_service: &ValidatedModelService,
@@ -186,7 +186,7 @@ impl ClusterReader<'_> {
         let api = Api::<HorizontalPodAutoscaler>::namespaced(self.client.clone(), namespace);
         let mut names = BTreeSet::new();
         pages(&api, ListParams::default(), |page| {
-            names.extend(names_of_others(page, model_service));
+            names.extend(foreign_autoscaler_names(page, model_service));
             true
         })
         .await
@@ -195,7 +195,7 @@ impl ClusterReader<'_> {
     }
 }
 
-fn names_of_others(
+fn foreign_autoscaler_names(
     hpas: Vec<HorizontalPodAutoscaler>,
     model_service: &ValidatedModelService,
 ) -> impl Iterator<Item = String> {
@@ -219,12 +219,12 @@ async fn pods_live(client: &Client, namespace: &str, name: &str) -> Result<Vec<P
     Ok(pods)
 }
 
-/// Reads a list page by page while `take` returns true: a namespace has no maximum size, but the operator's memory
+/// Reads a list page by page while `accept` returns true: a namespace has no maximum size, but the operator's memory
 /// has.
 async fn pages<K>(
     api: &Api<K>,
     mut page: ListParams,
-    mut take: impl FnMut(Vec<K>) -> bool,
+    mut accept: impl FnMut(Vec<K>) -> bool,
 ) -> Result<(), kube::Error>
 where
     K: Clone + Debug + DeserializeOwned,
@@ -233,15 +233,15 @@ where
     loop {
         let list = api.list(&page).await?;
         page.continue_token = list.metadata.continue_.filter(|token| !token.is_empty());
-        if !take(list.items) || page.continue_token.is_none() {
+        if !accept(list.items) || page.continue_token.is_none() {
             return Ok(());
         }
     }
 }
 
-/// Drops what nothing reads.
+/// Drops the same parts of a pod as its cache.
 fn pruned(mut pod: Pod) -> Pod {
     pod.spec = None;
-    pod.metadata.managed_fields = None;
+    prune_pod_metadata(&mut pod.metadata);
     pod
 }

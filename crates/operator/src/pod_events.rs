@@ -27,11 +27,15 @@ pub(crate) async fn pod_events(client: &Client, namespace: &str, uid: Option<&st
     match timeout(CALL_TIMEOUT, api.list(&of_the_pod)).await {
         Ok(Ok(events)) => events.items,
         Ok(Err(error)) => {
-            debug!(namespace, error = brief(&error), "events of a pod");
+            debug!(
+                namespace,
+                error = brief(&error),
+                "the events of a pod could not be read"
+            );
             Vec::new()
         }
         Err(_) => {
-            debug!(namespace, "events of a pod: no answer in time");
+            debug!(namespace, "the events of a pod could not be read in time");
             Vec::new()
         }
     }

@@ -109,9 +109,9 @@ impl HttpPodStatusClient {
         let body = Limited::new(response.into_body(), MAX_BYTES)
             .collect()
             .await;
-        let said = body.map(|body| serde_json::from_slice(&body.to_bytes()));
-        Ok(match said {
-            Ok(Ok(said)) => StatusReply::Status(said),
+        let status = body.map(|body| serde_json::from_slice(&body.to_bytes()));
+        Ok(match status {
+            Ok(Ok(status)) => StatusReply::Status(status),
             Ok(Err(_)) => StatusReply::Unreadable,
             Err(error) if error.is::<http_body_util::LengthLimitError>() => StatusReply::Unreadable,
             Err(_) => StatusReply::Unreachable,
@@ -132,16 +132,16 @@ impl PodStatusClient for HttpPodStatusClient {
                 return StatusReply::Unreachable;
             }
             match timeout(self.limit, self.get(address)).await {
-                Ok(Ok(answer)) => answer,
+                Ok(Ok(reply)) => reply,
                 Ok(Err(error)) => {
                     if error.is_connect() {
                         self.out_of_reach().insert(address, Instant::now());
                     }
-                    debug!(%address, %error, "a pod doesn't answer");
+                    debug!(%address, %error, "a pod did not respond");
                     StatusReply::Unreachable
                 }
                 Err(_) => {
-                    debug!(%address, "a pod doesn't answer in time");
+                    debug!(%address, "a pod did not respond in time");
                     StatusReply::Unreachable
                 }
             }

@@ -4,7 +4,7 @@
 //! those that already have children could then precede others that have none.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     hash::Hash,
     time::Duration,
 };
@@ -12,11 +12,10 @@ use std::{
 use futures::{Stream, StreamExt, stream};
 use tokio::{
     select,
-    sync::watch,
     time::{Instant, sleep_until},
 };
 
-use crate::object_cache::Change;
+use crate::{active_reconciles::ActiveReconciles, object_cache::Change};
 
 /// Debounce period after a change of a spec: changes within it cause one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -99,76 +98,43 @@ impl<T: Clone + Eq + Hash> PendingItems<T> {
     }
 }
 
-/// Items whose reconcile is active or about to begin. Clones share them.
-#[derive(Clone)]
-pub(crate) struct ActiveReconciles<T> {
-    items: watch::Sender<HashSet<T>>,
-    most: usize,
-}
-
-impl<T: Clone + Eq + Hash> ActiveReconciles<T> {
-    /// No active reconcile, and a maximum of `most`.
-    pub(crate) fn new(most: usize) -> Self {
-        Self {
-            items: watch::Sender::new(HashSet::new()),
-            most,
-        }
-    }
-
-    fn begin(&self, item: T) {
-        self.items.send_modify(|items| {
-            items.insert(item);
-        });
-    }
-
-    /// The reconcile of an item is over.
-    pub(crate) fn end(&self, item: &T) {
-        self.items.send_if_modified(|items| items.remove(item));
-    }
-
-    /// Waits for a free slot.
-    async fn free(&self) {
-        // The sender is `self`.
-        let _ = self
-            .items
-            .subscribe()
-            .wait_for(|items| items.len() < self.most)
-            .await;
-    }
-}
-
-/// The items in the order of their reconciles, each when a slot is free: first those with a changed spec, otherwise
-/// the longest queued.
+/// The items in the order of their reconciles, each when fewer than `concurrency` are active: first those with a
+/// changed spec, otherwise the longest queued.
 pub(crate) fn prioritized<T>(
     changes: impl Stream<Item = (T, Change)> + Send,
-    passes: ActiveReconciles<T>,
+    active: ActiveReconciles<T>,
+    concurrency: usize,
 ) -> impl Stream<Item = T> + Send
 where
     T: Clone + Eq + Hash + Send + Sync,
 {
-    let state = (Box::pin(changes.fuse()), PendingItems::new(), passes);
-    stream::unfold(state, |(mut changes, mut waiting, passes)| async move {
-        loop {
-            let due = waiting.due();
-            let next = async {
-                match due {
-                    None => std::future::pending().await,
-                    Some(due) => sleep_until(due).await,
-                }
-                passes.free().await;
-            };
-            select! {
-                biased;
-                Some((item, change)) = changes.next() => waiting.push(item, change, Instant::now()),
-                () = next => {
-                    if let Some(item) = waiting.pop(Instant::now()) {
-                        passes.begin(item.clone());
-                        return Some((item, (changes, waiting, passes)));
+    let state = (Box::pin(changes.fuse()), PendingItems::new(), active);
+    let max_others = concurrency.saturating_sub(1);
+    stream::unfold(
+        state,
+        move |(mut changes, mut pending, active)| async move {
+            loop {
+                let due = pending.due();
+                let next = async {
+                    match due {
+                        None => std::future::pending().await,
+                        Some(due) => sleep_until(due).await,
+                    }
+                    active.at_most(max_others).await;
+                };
+                select! {
+                    biased;
+                    Some((item, change)) = changes.next() => pending.push(item, change, Instant::now()),
+                    () = next => {
+                        if let Some(item) = pending.pop(Instant::now()) {
+                            active.begin(item.clone());
+                            return Some((item, (changes, pending, active)));
+                        }
                     }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 #[cfg(test)]
@@ -182,22 +148,22 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_together_is_one_and_is_not_put_off() {
+    fn changes_within_the_debounce_period_are_one_and_do_not_extend_it() {
         let start = Instant::now();
-        let mut waiting = PendingItems::new();
+        let mut pending = PendingItems::new();
         for milliseconds in [0, 20, 40] {
-            waiting.push("a", Change::Spec, after(start, milliseconds));
+            pending.push("a", Change::Spec, after(start, milliseconds));
         }
-        assert_eq!(waiting.pop(after(start, 49)), None);
-        assert_eq!(waiting.due(), Some(after(start, 50)));
-        assert_eq!(waiting.pop(after(start, 50)), Some("a"));
-        assert_eq!(waiting.due(), None);
+        assert_eq!(pending.pop(after(start, 49)), None);
+        assert_eq!(pending.due(), Some(after(start, 50)));
+        assert_eq!(pending.pop(after(start, 50)), Some("a"));
+        assert_eq!(pending.due(), None);
     }
 
     #[test]
-    fn a_changed_spec_goes_before_a_status_and_the_one_that_waited_longest_first() {
+    fn changed_specs_precede_statuses_and_then_the_longest_queued_is_first() {
         let start = Instant::now();
-        let mut waiting = PendingItems::new();
+        let mut pending = PendingItems::new();
         for (item, change) in [
             ("status", Change::Status),
             ("both", Change::Status),
@@ -205,40 +171,44 @@ mod tests {
             ("both", Change::Spec),
             ("both", Change::Status),
         ] {
-            waiting.push(item, change, start);
+            pending.push(item, change, start);
         }
-        waiting.push("third", Change::Spec, after(start, 1));
+        pending.push("third", Change::Spec, after(start, 1));
         let due = after(start, 600);
-        let order: Vec<_> = std::iter::from_fn(|| waiting.pop(due)).collect();
+        let order: Vec<_> = std::iter::from_fn(|| pending.pop(due)).collect();
         assert_eq!(order, ["second", "both", "third", "status"]);
-        assert!(waiting.positions.is_empty());
+        assert!(pending.positions.is_empty());
     }
 
     #[test]
-    fn a_status_does_not_wait_for_ever() {
+    fn the_delay_of_a_status_is_bounded() {
         let start = Instant::now();
-        let mut waiting = PendingItems::new();
-        waiting.push("status", Change::Status, start);
-        waiting.push("early", Change::Spec, start + STATUS_MAX_DELAY);
-        waiting.push("late", Change::Spec, start + 2 * STATUS_MAX_DELAY);
+        let mut pending = PendingItems::new();
+        pending.push("status", Change::Status, start);
+        pending.push("early", Change::Spec, start + STATUS_MAX_DELAY);
+        pending.push("late", Change::Spec, start + 2 * STATUS_MAX_DELAY);
         let due = start + 3 * STATUS_MAX_DELAY;
-        let order: Vec<_> = std::iter::from_fn(|| waiting.pop(due)).collect();
+        let order: Vec<_> = std::iter::from_fn(|| pending.pop(due)).collect();
         assert_eq!(order, ["early", "status", "late"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_come_than_passes_may_go_on() {
+    async fn the_number_of_active_reconciles_is_limited() {
         let changes = ["a", "b", "c"].map(|item| (item, Change::Spec));
-        let passes = ActiveReconciles::new(2);
+        let active = ActiveReconciles::default();
         let changes = stream::iter(changes).chain(stream::pending());
-        let mut items = Box::pin(prioritized(changes, passes.clone()));
-        assert_eq!(items.next().now_or_never(), None, "not before its time");
+        let mut items = Box::pin(prioritized(changes, active.clone(), 2));
+        assert_eq!(
+            items.next().now_or_never(),
+            None,
+            "before its debounce period ends"
+        );
         assert_eq!(items.next().await, Some("a"));
         assert_eq!(items.next().await, Some("b"));
         assert_eq!(items.next().now_or_never(), None);
-        passes.end(&"b");
+        active.end(&"b");
         assert_eq!(items.next().now_or_never(), Some(Some("c")));
-        passes.end(&"unknown");
+        active.end(&"unknown");
         assert_eq!(items.next().now_or_never(), None);
     }
 }

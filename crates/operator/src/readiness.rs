@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leader_that_reads_its_lease_again_goes_not_back() {
+    fn the_stage_never_goes_back() {
         let readiness = Readiness::default();
         for (reached, stage) in [
             (Stage::Candidate, Stage::Candidate),

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
     api::{ApiResource, DynamicObject, Patch},
+    runtime::reflector::ObjectRef,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,14 +27,16 @@ use springtide_plan::{
 use tokio::time::Instant;
 
 use crate::{
+    active_reconciles::ActiveReconciles,
     apply::{ApplyReport, apply_as, apply_plan},
     awaited,
     caches::Caches,
     capabilities::ClusterCapabilities,
-    claims::{Claims, Responsible},
+    claims::{Claims, ManagingOperator},
     error::Error,
-    events::{ActiveReconcile, EventPublisher},
+    events::EventPublisher,
     metrics::Metrics,
+    model_services::Watched,
     object_cache::Lookup,
     observe::{ClusterReader, observe, recheck},
     pod_events::pod_events,
@@ -51,6 +54,7 @@ pub struct Context {
     client: Client,
     settings: OperatorSettings,
     metrics: Metrics,
+    active_reconciles: ActiveReconciles<ObjectRef<Watched>>,
     events: EventPublisher,
     capabilities: ClusterCapabilities,
     caches: Caches,
@@ -72,11 +76,18 @@ impl Context {
         pod_status: Arc<dyn PodStatusClient>,
         upgrades: UpgradePolicy,
     ) -> Self {
-        let events = EventPublisher::new(client.clone(), identity, metrics.clone());
+        let active_reconciles = ActiveReconciles::default();
+        let events = EventPublisher::new(
+            client.clone(),
+            identity,
+            metrics.clone(),
+            active_reconciles.clone(),
+        );
         Self {
             client,
             settings,
             metrics,
+            active_reconciles,
             events,
             capabilities: ClusterCapabilities::default(),
             caches: Caches::new(),
@@ -127,9 +138,9 @@ impl Context {
         self.events.flush().await;
     }
 
-    /// Begins a reconcile, which takes precedence over events.
-    pub(crate) fn begin_reconcile(&self) -> ActiveReconcile {
-        self.events.begin_reconcile()
+    /// The active reconciles. They take precedence over events.
+    pub(crate) const fn active_reconciles(&self) -> &ActiveReconciles<ObjectRef<Watched>> {
+        &self.active_reconciles
     }
 
     /// The queue of upgrades.
@@ -150,8 +161,8 @@ pub enum ReconcileOutcome {
     Settled,
     /// A deletion has to be over first. Its event starts the next reconcile.
     Waiting,
-    /// The spec asks for a component that isn't installed, or another autoscaler is in the way. No event tells when
-    /// that changes.
+    /// The spec asks for a component that isn't installed, or another autoscaler is in the way. No event reports
+    /// when that changes.
     Incomplete,
     /// The ModelService is gone, is being deleted, or belongs to another operator.
     Gone,
@@ -192,10 +203,10 @@ pub async fn reconcile(
     if model_service.metadata.deletion_timestamp.is_some() {
         return Ok(ReconcileOutcome::Gone.into());
     }
-    match claim(context, &model_service, namespace).await? {
-        Claim::Ours => {}
-        Claim::OfAnotherClass => return Ok(ReconcileOutcome::Gone.into()),
-        Claim::Yielded => {
+    match managed_by(context, &model_service, namespace).await? {
+        ManagedBy::ThisOperator => {}
+        ManagedBy::OtherClass => return Ok(ReconcileOutcome::Gone.into()),
+        ManagedBy::OtherOperator => {
             context.upgrades.forget(namespace, name);
             context.metrics.forget(namespace, name);
             return Ok(ReconcileOutcome::Incomplete.into());
@@ -261,7 +272,7 @@ async fn keep(
     let observed = applied.observed();
     if matches!(stage, Stage::Waiting(_)) && plan.upgrade_wait.is_none() {
         if applied.failure(ChildKind::Deployment).is_some() {
-            context.upgrades.refused(namespace, name);
+            context.upgrades.reject(namespace, name);
         } else {
             stage = stage_of(validated, observed, settings, previous, &mut plan);
             context.upgrades.report(namespace, name, stage);
@@ -269,7 +280,7 @@ async fn keep(
     }
     let image = observed.deployment.as_ref().and_then(served_image);
     let metrics = &context.metrics;
-    metrics.runs(namespace, name, image.unwrap_or_default(), stage);
+    metrics.set_image(namespace, name, image.unwrap_or_default(), stage);
     if let Some(config_map) = config_map {
         let pods = pods_to_replace(validated, observed, &config_map);
         awaited::replace(&context.client, namespace, &pods).await;
@@ -389,40 +400,41 @@ fn with_last_valid_spec(object: &DynamicObject) -> Option<ModelService> {
 }
 
 /// The operator that manages a ModelService.
-enum Claim {
+enum ManagedBy {
     /// This operator.
-    Ours,
+    ThisOperator,
     /// An operator of another class.
-    OfAnotherClass,
+    OtherClass,
     /// Another operator of this class that watches the same namespace.
-    Yielded,
+    OtherOperator,
 }
 
 /// Determines which operator manages the ModelService. Writes or removes the condition about another operator of this
 /// class: an operator without the claim writes nothing else.
-async fn claim(
+async fn managed_by(
     context: &Context,
     model_service: &ModelService,
     namespace: &str,
-) -> Result<Claim, Error> {
+) -> Result<ManagedBy, Error> {
     let Some(claims) = &context.claims else {
-        return Ok(Claim::Ours);
+        return Ok(ManagedBy::ThisOperator);
     };
-    if !claims.is_for_us(model_service.spec.operator_class.as_deref()) {
-        return Ok(Claim::OfAnotherClass);
+    if !claims.is_own_class(model_service.spec.operator_class.as_deref()) {
+        return Ok(ManagedBy::OtherClass);
     }
-    let yielded_to = match claims.responsible(namespace, Instant::now()) {
-        Responsible::Us => None,
-        Responsible::Another(holder) => Some(holder),
+    let yielded_to = match claims.managing_operator(namespace, Instant::now()) {
+        ManagingOperator::This => None,
+        ManagingOperator::Other(holder) => Some(holder),
     };
     let now = Timestamp::now();
-    if let Some(conditions) = yielding(model_service, claims.me(), yielded_to.as_deref(), now) {
+    if let Some(conditions) = yielding(model_service, claims.identity(), yielded_to.as_deref(), now)
+    {
         let status = json!({"conditions": conditions});
         apply_status(context, model_service, YIELDING, &status).await?;
     }
     Ok(match yielded_to {
-        None => Claim::Ours,
-        Some(_) => Claim::Yielded,
+        None => ManagedBy::ThisOperator,
+        Some(_) => ManagedBy::OtherOperator,
     })
 }
 

@@ -71,8 +71,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let identity = settings.identity();
     // The same for all replicas.
-    let me = format!("{lease_namespace}/{}", settings.lease_name);
-    let claims = Claims::new(settings.operator_class.clone(), me);
+    let claim_identity = format!("{lease_namespace}/{}", settings.lease_name);
+    let claims = Claims::new(settings.operator_class.clone(), claim_identity);
     let context = Context::new(
         client.clone(),
         settings.for_plans(),
@@ -123,7 +123,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         };
         metrics.set_leading(false);
         if let Some(lost) = lost {
-            error!(%lost, "stopping");
+            error!(%lost, "the operator stops: it is no longer the leader");
             bail!(lost);
         }
         candidate.release().await;
@@ -137,7 +137,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             Err(error) => Err(error).context("probes and metrics"),
         },
     };
-    info!("stopped");
+    info!("the operator has stopped");
     result
 }
 

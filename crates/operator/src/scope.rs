@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_that_namespaces_can_have() {
+    fn names_follow_the_rules_of_kubernetes() {
         for name in ["a", "models", "team-1", &"a".repeat(MAX_LENGTH)] {
             assert_eq!(
                 name.parse::<Namespace>().map(|name| name.to_string()),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn each_namespace_is_watched_once_and_none_means_all() {
+    fn each_namespace_is_watched_once_and_an_empty_list_means_all() {
         let parts = |names: &[&str]| {
             let scope: Scope = names.iter().map(|name| name.parse().unwrap()).collect();
             scope.parts()

@@ -258,7 +258,7 @@ mod tests {
 
     /// Clusters of IPv6 alone need all addresses, and the machine decides which there are.
     #[test]
-    fn all_addresses_are_listened_on_unless_one_is_named() {
+    fn the_operator_listens_on_all_addresses_by_default() {
         let at = |flags: &[&str]| {
             let program = ["springtide-operator"];
             let settings = Settings::try_parse_from(program.iter().chain(flags)).unwrap();
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_read_and_bad_ones_refused() {
+    fn valid_flags_are_parsed_and_invalid_ones_rejected() {
         let settings = Settings::try_parse_from([
             "springtide-operator",
             "--server-image=server:1",

@@ -16,7 +16,7 @@ pub(crate) fn on_signal() -> anyhow::Result<watch::Receiver<bool>> {
     let mut signals = TerminationSignals::new()?;
     tokio::spawn(async move {
         signals.received().await;
-        info!("shutting down");
+        info!("the operator is shutting down");
         sender.send_replace(true);
         // Kept until the process ends, so that the end of the sender isn't taken for a second signal.
         sender.closed().await;

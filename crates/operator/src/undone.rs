@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_write_rests_after_a_few_times_and_is_tried_once_in_a_while() {
+    fn repeated_writes_are_suspended_and_retried_periodically() {
         let undone = Undone::default();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_now_and_then_is_put_back_each_time() {
+    fn occasional_reverts_are_always_corrected() {
         let undone = Undone::default();
         let start = Instant::now();
         for second in (0..10_000).step_by(13) {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_other_manager_is_named() {
+    fn the_latest_other_field_manager_is_named() {
         let named = |entries| {
             let metadata = serde_json::from_value(json!({"managedFields": entries})).unwrap();
             explained(&metadata).message

@@ -16,7 +16,7 @@ type Key = (String, String);
 #[derive(Clone)]
 pub struct UpgradeQueue {
     queue: Arc<Mutex<Upgrades<Key>>>,
-    woken: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
 impl UpgradeQueue {
@@ -25,7 +25,7 @@ impl UpgradeQueue {
     pub fn new(policy: UpgradePolicy) -> Self {
         Self {
             queue: Arc::new(Mutex::new(Upgrades::new(policy))),
-            woken: Arc::default(),
+            changed: Arc::default(),
         }
     }
 
@@ -56,7 +56,7 @@ impl UpgradeQueue {
     }
 
     /// Reports that the API server rejected the upgrade of a ModelService.
-    pub(crate) fn refused(&self, namespace: &str, name: &str) {
+    pub(crate) fn reject(&self, namespace: &str, name: &str) {
         self.with(|queue| queue.record_rejection(&(namespace.to_owned(), name.to_owned())));
     }
 
@@ -71,9 +71,9 @@ impl UpgradeQueue {
     }
 
     /// The ModelServices to reconcile again, because their upgrade may begin.
-    pub(crate) fn woken(&self) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
+    pub(crate) fn requeued(&self) -> impl Stream<Item = ObjectRef<Watched>> + Send + use<> {
         stream::unfold(self.clone(), |queue| async move {
-            queue.woken.notified().await;
+            queue.changed.notified().await;
             let keys = queue.lock().take_requeued();
             let objects = keys
                 .into_iter()
@@ -84,9 +84,9 @@ impl UpgradeQueue {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Upgrades<Key>) -> T) -> T {
-        let answer = change(&mut self.lock());
-        self.woken.notify_one();
-        answer
+        let result = change(&mut self.lock());
+        self.changed.notify_one();
+        result
     }
 
     /// The queue is consistent between two of its methods, so a panic elsewhere doesn't corrupt it.

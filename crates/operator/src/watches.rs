@@ -44,7 +44,7 @@ use tracing::warn;
 use crate::{
     caches::{Cached, Caches, deployment_scaled, instance},
     error::brief,
-    model_services::{ModelServices, Watched, everything},
+    model_services::{ModelServices, Watched, all_in},
     object_cache::{Change, ObjectCache},
     scope::{Part, Scope},
 };
@@ -86,24 +86,24 @@ pub(crate) fn watches(
     let known = ModelServices::new(parts.len());
     let (store, complete) = (known.store(), known.complete());
     let (sender, receiver) = mpsc::unbounded_channel();
-    let all = changed(client, caches, &parts, known, capabilities);
-    let watching = tokio::spawn(all.for_each(move |changed| {
+    let all = watch_all(client, caches, &parts, known, capabilities);
+    let watching = tokio::spawn(all.for_each(move |change| {
         // The receiver is gone if the task is about to be aborted.
-        let _ = sender.send(changed);
+        let _ = sender.send(change);
         ready(())
     }));
     let caches = caches.clone();
     let ready = async move {
         if timeout(MAX_WAIT, caches.listed()).await.is_err() {
-            warn!("a watch has listed nothing yet");
+            warn!("reconciles begin before the first lists of all watches are complete");
         }
     };
-    let changed = stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|changed| (changed, receiver))
+    let received = stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|change| (change, receiver))
     });
     let changes = async move {
         ready.await;
-        changed
+        received
     };
     Watches {
         changes: changes.flatten_stream().boxed(),
@@ -114,7 +114,7 @@ pub(crate) fn watches(
 }
 
 /// ModelServices that changed, or whose objects changed, and the kind of the change.
-fn changed(
+fn watch_all(
     client: &Client,
     caches: &Caches,
     parts: &[Part],
@@ -125,24 +125,24 @@ fn changed(
     let any = watcher::Config::default();
     let own = {
         let objects = &caches.model_services;
-        objects.follow(parts);
-        let told = parts.iter().enumerate().map(|(number, part)| {
+        objects.reset(parts);
+        let events = parts.iter().enumerate().map(|(number, part)| {
             let objects = objects.clone();
-            resilient::<ModelService>(client, part, any.clone())
+            watch_with_backoff::<ModelService>(client, part, any.clone())
                 .filter_map(move |event| {
                     let metadata = event.as_ref().map(metadata);
-                    take(&objects, number, event);
+                    update_cache(&objects, number, event);
                     ready(metadata)
                 })
                 .boxed()
         });
-        known.changes(told.collect())
+        known.changes(events.collect())
     };
     let pods =
         watcher::Config::default().labels(&format!("{}={}", labels::NAME, labels::NAME_VALUE));
     // Reconciles wait for its first list, too.
     if capabilities.borrow().keda {
-        caches.scaled_objects.follow(parts);
+        caches.scaled_objects.reset(parts);
     }
     let scaled_objects = {
         let watched = (
@@ -154,44 +154,44 @@ fn changed(
         while_keda(capabilities.clone(), move || {
             let (client, caches, parts, store) = &watched;
             let any = watcher::Config::default();
-            related::<ScaledObject>(client, caches, parts, &any, store, name)
+            watch_objects::<ScaledObject>(client, caches, parts, &any, store, name)
         })
     };
-    let everything = {
+    let all_model_services = {
         let (store, parts) = (store.clone(), parts.to_vec());
-        changes(capabilities).flat_map(move |()| {
-            let of_part = |part| everything(&store, part);
+        capability_changes(capabilities).flat_map(move |()| {
+            let of_part = |part| all_in(&store, part);
             stream::iter(parts.iter().flat_map(of_part).collect::<Vec<_>>())
         })
     };
     stream::select_all([
-        own.map(spec).boxed(),
-        related::<Deployment>(client, caches, parts, &any, &store, name),
-        related::<Service>(client, caches, parts, &any, &store, name),
-        related::<PodDisruptionBudget>(client, caches, parts, &any, &store, name),
-        related::<HorizontalPodAutoscaler>(client, caches, parts, &any, &store, |hpa| {
+        own.map(as_spec_change).boxed(),
+        watch_objects::<Deployment>(client, caches, parts, &any, &store, name),
+        watch_objects::<Service>(client, caches, parts, &any, &store, name),
+        watch_objects::<PodDisruptionBudget>(client, caches, parts, &any, &store, name),
+        watch_objects::<HorizontalPodAutoscaler>(client, caches, parts, &any, &store, |hpa| {
             // KEDA creates one for a ScaledObject, which has the name of its ModelService.
             let by_keda = name(hpa)
                 .iter()
                 .filter_map(|name| name.strip_prefix(HPA_NAME_PREFIX))
                 .map(str::to_owned)
                 .collect::<Vec<_>>();
-            let about = name(hpa).into_iter().chain(by_keda);
-            let about: BTreeSet<_> = about.chain(deployment_scaled(hpa)).collect();
-            about.into_iter().collect()
+            let names = name(hpa).into_iter().chain(by_keda);
+            let names: BTreeSet<_> = names.chain(deployment_scaled(hpa)).collect();
+            names.into_iter().collect()
         }),
         scaled_objects.boxed(),
-        related::<Pod>(client, caches, parts, &pods, &store, |pod| {
+        watch_objects::<Pod>(client, caches, parts, &pods, &store, |pod| {
             instance(pod).into_iter().collect()
         })
-        .map(|(about, _)| (about, Change::Status))
+        .map(|(model_service, _)| (model_service, Change::Status))
         .boxed(),
-        everything.map(spec).boxed(),
+        all_model_services.map(as_spec_change).boxed(),
     ])
 }
 
-fn spec(about: ObjectRef<Watched>) -> (ObjectRef<Watched>, Change) {
-    (about, Change::Spec)
+fn as_spec_change(model_service: ObjectRef<Watched>) -> (ObjectRef<Watched>, Change) {
+    (model_service, Change::Spec)
 }
 
 /// The ModelService of an object's name: children have the name of their ModelService. An object of another owner may
@@ -201,16 +201,16 @@ fn name(object: &DynamicObject) -> Vec<String> {
 }
 
 /// Updates the cache with an event, or with a failure of the watch.
-fn take<K>(
+fn update_cache<K>(
     objects: &ObjectCache<K>,
     part: usize,
     event: Option<Event<DynamicObject>>,
 ) -> Option<Change> {
     let Some(event) = event else {
-        objects.failed(part);
+        objects.record_failure(part);
         return None;
     };
-    objects.take(part, event)
+    objects.apply_event(part, event)
 }
 
 /// The event with the metadata whose change starts a reconcile.
@@ -229,50 +229,49 @@ fn metadata(event: &Event<DynamicObject>) -> Event<Watched> {
     }
 }
 
-/// Objects of a kind, mapped to their ModelServices.
+/// Watches the objects of a kind, and maps each to its ModelServices, whose names are `names_of`.
 ///
 /// A deletion is a change. After a watch was restarted, deletions may be missing, so all ModelServices of its part are
 /// reconciled.
-fn related<K: Cached>(
+fn watch_objects<K: Cached>(
     client: &Client,
     caches: &Caches,
     parts: &[Part],
     config: &watcher::Config,
     store: &Store<Watched>,
-    about: fn(&DynamicObject) -> Vec<String>,
+    names_of: fn(&DynamicObject) -> Vec<String>,
 ) -> BoxStream<'static, (ObjectRef<Watched>, Change)> {
     let objects = K::cache(caches);
-    objects.follow(parts);
+    objects.reset(parts);
     let of_each = parts.iter().enumerate().map(|(number, part)| {
         let (objects, store, part) = (objects.clone(), store.clone(), part.clone());
-        let mut complete_before = false;
-        resilient::<K>(client, &part, config.clone()).flat_map(move |event| {
-            let spec_replicas = match &event {
+        let mut was_listed = false;
+        watch_with_backoff::<K>(client, &part, config.clone()).flat_map(move |event| {
+            let model_services = match &event {
                 Some(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
                     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-                    let mut about: Vec<_> = about(object)
+                    names_of(object)
                         .iter()
                         .map(|name| ObjectRef::new(name).within(namespace))
-                        .collect();
-                    about.retain(|about| store.get(about).is_some());
-                    about
+                        .filter(|model_service| store.get(model_service).is_some())
+                        .collect()
                 }
-                Some(Event::InitDone) if std::mem::replace(&mut complete_before, true) => {
-                    everything(&store, &part)
+                Some(Event::InitDone) if std::mem::replace(&mut was_listed, true) => {
+                    all_in(&store, &part)
                 }
                 Some(Event::Init | Event::InitDone) | None => Vec::new(),
             };
             let is_list = matches!(event, Some(Event::InitDone));
-            let change = take(&objects, number, event).or(is_list.then_some(Change::Spec));
-            let spec_replicas = spec_replicas.into_iter();
-            stream::iter(spec_replicas.filter_map(move |about| Some((about, change?))))
+            let change = update_cache(&objects, number, event).or(is_list.then_some(Change::Spec));
+            let model_services = model_services.into_iter();
+            stream::iter(model_services.filter_map(move |name| Some((name, change?))))
         })
     });
     stream::select_all(of_each.map(StreamExt::boxed)).boxed()
 }
 
 /// The events of a watch over a part of the scope. It is restarted after a failure, which is `None`.
-fn resilient<K: Cached>(
+fn watch_with_backoff<K: Cached>(
     client: &Client,
     part: &Part,
     config: watcher::Config,
@@ -294,7 +293,12 @@ fn resilient<K: Cached>(
             Ok(event) => Some(event),
             Err(error) => {
                 let kind = K::kind(&());
-                warn!(kind = &*kind, namespace, error = fault(&error), "watch");
+                warn!(
+                    kind = &*kind,
+                    namespace,
+                    error = fault(&error),
+                    "a watch failed and is restarted"
+                );
                 None
             }
         })
@@ -332,7 +336,9 @@ where
 }
 
 /// An item for each change of the capabilities.
-fn changes(capabilities: watch::Receiver<Capabilities>) -> impl Stream<Item = ()> + Send {
+fn capability_changes(
+    capabilities: watch::Receiver<Capabilities>,
+) -> impl Stream<Item = ()> + Send {
     stream::unfold(capabilities, |mut capabilities| async move {
         capabilities.changed().await.ok()?;
         Some(((), capabilities))
@@ -351,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_runs_while_keda_is_there() {
+    async fn a_stream_runs_while_keda_is_installed() {
         let (sender, receiver) = watch::channel(with_keda(false));
         let mut items = while_keda(receiver, || stream::iter([1]).chain(stream::pending())).boxed();
         assert!(items.next().now_or_never().is_none());

@@ -1,7 +1,7 @@
 //! The desired state and the status of a ModelService, as pure functions of its spec and of the observed state. This
 //! crate has no client, no clock and no asynchronous code.
 //!
-//! The operator's pass has five steps:
+//! A reconcile has five steps:
 //!
 //! 1. **Parse.** [`ValidatedModelService::try_from`] parses the spec. If the spec is invalid, plan with the last valid
 //!    one ([`ValidatedModelService::from_last_valid`]) and write [`last_valid_status`]. If there is none, write
@@ -14,7 +14,8 @@
 //!    [`is_applied`]. Record the results in [`Applied`].
 //! 4. **Query.** Query [`pods_to_query`] and record their replies in [`Applied`]. Read the metadata of the
 //!    [`pending_config_map`], and delete [`pods_to_replace`].
-//! 5. **Report.** [`status`] computes the status, [`events`] its changes, and [`requeue_at`] the time of the next pass.
+//! 5. **Report.** [`status`] computes the status, [`events`] its changes, and [`requeue_at`] the time of the next
+//!    reconcile.
 //!
 //! # Example
 //!

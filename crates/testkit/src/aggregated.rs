@@ -1,4 +1,4 @@
-//! APIs that another server answers for this one, as an `APIService` registers them.
+//! APIs that another server serves, as an `APIService` registers them.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,22 @@ use serde_json::{Value, json};
 
 use crate::errors::failure;
 
-/// Body of the answer while the other server is down.
+/// Body of the response while the other server is unavailable.
 pub(crate) const UNAVAILABLE: &str = "service unavailable";
 
-/// What the other server answers to discovery.
+/// The response of the other server to discovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Aggregated {
-    /// Nothing: it is registered, and down.
+    /// It is registered, but unavailable.
     Unavailable,
-    /// The names of its resources.
+    /// A list of resources with these names.
     Resources(Vec<String>),
 }
 
-/// All that are registered, by group and version.
+/// All registered APIs, by group and version.
 pub(crate) type Registered = BTreeMap<String, Aggregated>;
 
-/// The answer to a discovery of `group_version`. `None` where it isn't registered.
+/// The response to a discovery of `group_version`. `None` if it isn't registered.
 pub(crate) fn discover(
     registered: &Registered,
     group_version: &str,

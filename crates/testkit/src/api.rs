@@ -1,4 +1,4 @@
-//! What each request does.
+//! Executes requests.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,10 @@ use crate::{
     store::{Preconditions, Store},
 };
 
-/// Body of the answer for a path that isn't served.
+/// Body of the response for a path that isn't served.
 pub(crate) const NO_SUCH_PATH: &str = "404 page not found";
 
-/// What the server knows.
+/// The state of the server.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) types: Vec<ResourceType>,
@@ -29,7 +29,7 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
     pub(crate) reviews: Reviews,
-    /// Up to which version the watches of a type tell.
+    /// The last version that paused watches of a type report.
     pub(crate) held_back: BTreeMap<ResourceType, u64>,
 }
 
@@ -46,7 +46,7 @@ impl State {
             .ok_or_else(no_such_path)
     }
 
-    /// Does what is asked for, and answers with the text of an object.
+    /// Executes a request. The response is an object as JSON.
     pub(crate) fn execute(
         &mut self,
         method: &Method,
@@ -161,7 +161,7 @@ impl State {
                             _ => Err(failure(
                                 415,
                                 "UnsupportedMediaType",
-                                "this kind of patch is not served",
+                                "this kind of patch is not supported",
                             )),
                         }
                     }
@@ -178,7 +178,7 @@ impl State {
                             resource_version: text("resourceVersion"),
                         };
                         self.store.delete(&key, &preconditions)?;
-                        // One that a finalizer holds is answered as it is now.
+                        // The response for an object with finalizers is the object.
                         self.store.get(&key).or_else(|_| {
                             Ok(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
                         })
@@ -239,8 +239,8 @@ impl State {
     }
 }
 
-/// Leaves the page that is asked for, and gives the token of the next one: how many came before it. Pages are
-/// of what is there when each is asked for, not of one moment.
+/// Reduces `items` to the requested page, and returns the token of the next one: the number of preceding items. Each
+/// page has the state at its own request.
 fn page(items: &mut Vec<Value>, parameters: &BTreeMap<String, String>) -> Option<String> {
     let number = |name: &str| parameters.get(name)?.parse::<usize>().ok();
     let begin = number("continue").unwrap_or_default().min(items.len());
@@ -278,7 +278,7 @@ fn parse(body: &[u8]) -> Result<Value, Box<Status>> {
     serde_json::from_slice(body).map_err(|error| failure(400, "BadRequest", &error.to_string()))
 }
 
-/// The answer for a path that isn't served, which is no `Status` but plain text.
+/// The response for a path that isn't served. It is plain text, not a `Status`.
 pub(crate) fn no_such_path() -> Box<Status> {
     failure(404, "", NO_SUCH_PATH)
 }

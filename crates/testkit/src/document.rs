@@ -1,4 +1,4 @@
-//! Objects as documents: what a write may change in them, and what it asks of them.
+//! Writes and preconditions of objects as JSON documents.
 
 use kube::core::Status;
 use serde_json::{Value, json};
@@ -8,14 +8,14 @@ use crate::{
     resource::Key,
 };
 
-/// Whether somebody holds the object while it is being deleted.
+/// Whether finalizers delay the deletion of the object.
 pub(crate) fn has_finalizers(object: &Value) -> bool {
     object["metadata"]["finalizers"]
         .as_array()
         .is_some_and(|finalizers| !finalizers.is_empty())
 }
 
-/// A Deployment without `spec.replicas` has one: what dropping an owned `spec.replicas` falls back to.
+/// Sets the default 1 in a Deployment without `spec.replicas`, also after its field was dropped.
 pub(crate) fn default_replicas(key: &Key, value: &mut Value) {
     if key.resource.kind == "Deployment"
         && let Some(spec) = value["spec"].as_object_mut()
@@ -24,7 +24,7 @@ pub(crate) fn default_replicas(key: &Key, value: &mut Value) {
     }
 }
 
-/// Writes `value` over `live` as far as this endpoint may: never what the server itself sets.
+/// Overwrites `live` with the parts of `value` that this endpoint may write, without the fields that the server sets.
 pub(crate) fn overlay(live: &mut Value, value: Value, part: Option<&str>) {
     let Value::Object(mut value) = value else {
         return;
@@ -60,7 +60,7 @@ pub(crate) fn overlay(live: &mut Value, value: Value, part: Option<&str>) {
     }
 }
 
-/// RFC 7386.
+/// Applies a JSON merge patch (RFC 7386).
 pub(crate) fn merge(live: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *live = patch.clone();
@@ -80,7 +80,7 @@ pub(crate) fn merge(live: &mut Value, patch: &Value) {
     }
 }
 
-/// Refuses a write of another version than the present one.
+/// Rejects a write whose resource version is not the current one.
 pub(crate) fn check_version(key: &Key, live: &Value, expected: &Value) -> Result<(), Box<Status>> {
     if expected.is_null() || *expected == live["metadata"]["resourceVersion"] {
         return Ok(());
@@ -92,7 +92,7 @@ pub(crate) fn check_version(key: &Key, live: &Value, expected: &Value) -> Result
     Err(failure(409, "Conflict", &message))
 }
 
-/// Refuses a write of another object of the same name.
+/// Rejects a write with the UID of another object of the same name.
 pub(crate) fn check_uid(key: &Key, live: &Value, expected: &Value) -> Result<(), Box<Status>> {
     if expected.is_null() || *expected == live["metadata"]["uid"] {
         return Ok(());

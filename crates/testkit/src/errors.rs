@@ -1,4 +1,4 @@
-//! What is answered where nothing is done.
+//! Error responses.
 
 use kube::core::{
     Status,
@@ -7,17 +7,17 @@ use kube::core::{
 
 use crate::resource::Key;
 
-/// A resource and a name, as messages have them.
+/// A resource and a name, as in error messages.
 pub(crate) fn describe(key: &Key) -> String {
     format!("{} \"{}\"", key.resource.plural, key.name)
 }
 
-/// There is no such object.
+/// The object doesn't exist.
 pub(crate) fn not_found(key: &Key) -> Box<Status> {
     failure(404, "NotFound", &format!("{} not found", describe(key)))
 }
 
-/// What the API server's `NamespaceLifecycle` admission answers.
+/// The response of the API server's admission plugin `NamespaceLifecycle`.
 pub(crate) fn terminating(key: &Key) -> Box<Status> {
     let Key {
         resource,

@@ -1,44 +1,44 @@
-//! What can go wrong, and what has been called.
+//! Faults of calls, and the log of calls.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use http::Method;
 
-/// How one call goes wrong.
+/// Fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Answered with this HTTP status; nothing is done.
+    /// The response has this HTTP status, and the request is not executed.
     Status(u16),
-    /// The connection fails before the request arrives; nothing is done.
+    /// The connection fails before the request arrives. It is not executed.
     Refused,
-    /// The request is carried out, but its answer is lost.
+    /// The request is executed, and the response is lost.
     LostAnswer,
-    /// The request is carried out, and its answer takes this long.
+    /// The request is executed, and the response is delayed by this time.
     Delay(Duration),
-    /// The request is carried out and never answered: what a process sees that dies, or waits, here.
+    /// The request is executed, and there is no response, as if the client crashes or waits.
     Stall,
 }
 
-/// A call as it arrived. Watches are not among them.
+/// A received request that is not a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// HTTP method.
     pub method: Method,
     /// Path without the query.
     pub path: String,
-    /// Query, empty where there is none.
+    /// Query. Empty if there is none.
     pub query: String,
 }
 
 impl Call {
-    /// Whether it could change something.
+    /// Whether its method can change objects.
     #[must_use]
     pub fn is_write(&self) -> bool {
         self.method != Method::GET
     }
 }
 
-/// Calls so far, and the faults that wait for later ones.
+/// The log of calls, and the faults of later ones.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     calls: Vec<Call>,
@@ -46,7 +46,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Notes a call and says how it goes wrong, if it does.
+    /// Records a call, and returns its fault, if any.
     pub(crate) fn note(&mut self, call: Call) -> Option<Fault> {
         self.calls.push(call);
         self.planned.remove(&self.calls.len())
@@ -57,12 +57,12 @@ impl Ledger {
         self.planned.insert(self.calls.len() + nth, fault);
     }
 
-    /// Forgets faults that have not happened.
+    /// Removes the faults of later calls.
     pub(crate) fn clear_plan(&mut self) {
         self.planned.clear();
     }
 
-    /// The calls since the last time, which are forgotten with this.
+    /// Removes and returns the recorded calls.
     pub(crate) fn take(&mut self) -> Vec<Call> {
         let shifted = std::mem::take(&mut self.planned);
         let count = self.calls.len();
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_meets_the_call_it_is_planned_for_and_no_other() {
+    fn a_fault_affects_only_its_call() {
         let mut ledger = Ledger::default();
         ledger.note(call());
         ledger.plan(3, Fault::Refused);

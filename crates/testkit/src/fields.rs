@@ -1,4 +1,4 @@
-//! The fields of an object, as `fieldsV1` names them.
+//! Fields of an object, as in `fieldsV1`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::schema::{ListType, is_atomic_map, item_part, list_type};
 
-/// A field, by the parts of `fieldsV1` that lead to it.
+/// Path of a field: the keys in `fieldsV1`.
 pub(crate) type Path = Vec<String>;
 
-/// Adds a path to `fieldsV1`. What is owned itself and has owned parts has a `.` among them.
+/// Adds a path to `fieldsV1`. A field that is owned and has owned fields below it has the key `.`.
 pub(crate) fn mark(tree: &mut Value, path: &[String], owned: &BTreeSet<Path>) {
     let mut node = tree;
     for (depth, part) in path.iter().enumerate() {
@@ -23,8 +23,8 @@ pub(crate) fn mark(tree: &mut Value, path: &[String], owned: &BTreeSet<Path>) {
     }
 }
 
-/// The fields of an object that can be owned, with their values. An item of a list is one as well as what
-/// is in it.
+/// The fields of an object that can be owned, with their values. An item of a list is a field, and so are the fields in
+/// it.
 pub(crate) fn fields(object: &Value) -> BTreeMap<Path, Value> {
     const UNOWNED: [&str; 8] = [
         "f:name",
@@ -75,14 +75,14 @@ fn collect(value: &Value, path: &mut Path, found: &mut BTreeMap<Path, Value>) {
     }
 }
 
-/// Where in a list the item that a part names is.
-fn place(list: ListType, items: &[Value], part: &str) -> Option<usize> {
+/// Index of the item of a list that a key of `fieldsV1` names.
+fn item_index(list: ListType, items: &[Value], part: &str) -> Option<usize> {
     items
         .iter()
         .position(|item| item_part(list, item).as_deref() == Some(part))
 }
 
-/// Sets a field, and makes the maps, lists and items that lead to it.
+/// Sets a field, and creates the maps, lists and items above it.
 pub(crate) fn set(object: &mut Value, path: &[String], value: Value) {
     let mut node = object;
     for (depth, part) in path.iter().enumerate() {
@@ -103,31 +103,31 @@ pub(crate) fn set(object: &mut Value, path: &[String], value: Value) {
                 let list = list_type(&path[..depth]);
                 match node.as_array_mut() {
                     Some(items) => {
-                        let place = place(list, items, part).unwrap_or_else(|| {
+                        let index = item_index(list, items, part).unwrap_or_else(|| {
                             items.push(new_item(part));
                             items.len() - 1
                         });
-                        &mut items[place]
+                        &mut items[index]
                     }
                     None => return,
                 }
             }
         };
     }
-    // An empty map says that the map is there, not that it is empty, unless it is one field.
+    // The value of an empty map means that the map exists, unless the map is atomic.
     if !(node.is_object() && value == json!({})) || is_atomic_map(path) {
         *node = value;
     }
 }
 
-/// An item with the key that a part names and nothing else.
+/// An item that has only the key of a key in `fieldsV1`.
 fn new_item(part: &str) -> Value {
     part.split_once(':')
         .and_then(|(_, text)| serde_json::from_str(text).ok())
         .unwrap_or_default()
 }
 
-/// Removes a field, and the maps and lists that hold nothing without it.
+/// Removes a field, and the maps and lists that are then empty.
 pub(crate) fn remove(object: &mut Value, path: &[String]) {
     remove_below(object, &[], path);
 }
@@ -150,10 +150,10 @@ fn remove_below(node: &mut Value, above: &[String], path: &[String]) {
             }
         }
         (Value::Array(items), None) => {
-            if let Some(place) = place(list_type(above), items, part) {
-                remove_below(&mut items[place], &here, rest);
+            if let Some(index) = item_index(list_type(above), items, part) {
+                remove_below(&mut items[index], &here, rest);
                 if rest.is_empty() {
-                    items.remove(place);
+                    items.remove(index);
                 }
             }
         }
@@ -161,7 +161,7 @@ fn remove_below(node: &mut Value, above: &[String], path: &[String]) {
     }
 }
 
-/// Puts the items of merged lists that `config` names into its order, each in a place that one of them had.
+/// Reorders the items of merged lists as in `config`. Items that `config` lacks keep their positions.
 pub(crate) fn reorder(live: &mut Value, config: &Value) {
     reorder_at(live, config, &mut Vec::new());
 }
@@ -184,17 +184,17 @@ fn reorder_at(live: &mut Value, config: &Value, path: &mut Path) {
                 let Some(part) = item_part(list, item) else {
                     return;
                 };
-                if let Some(place) = place(list, live, &part) {
+                if let Some(index) = item_index(list, live, &part) {
                     path.push(part);
-                    reorder_at(&mut live[place], item, path);
+                    reorder_at(&mut live[index], item, path);
                     path.pop();
-                    ordered.push((place, live[place].clone()));
+                    ordered.push((index, live[index].clone()));
                 }
             }
-            let mut places: Vec<usize> = ordered.iter().map(|(place, _)| *place).collect();
-            places.sort_unstable();
-            for (place, (_, item)) in places.into_iter().zip(ordered) {
-                live[place] = item;
+            let mut indices: Vec<usize> = ordered.iter().map(|(index, _)| *index).collect();
+            indices.sort_unstable();
+            for (index, (_, item)) in indices.into_iter().zip(ordered) {
+                live[index] = item;
             }
         }
         _ => {}

@@ -1,6 +1,4 @@
-//! Field ownership: who set which field, as `metadata.managedFields` tells.
-//!
-//! The rules are those of
+//! Field ownership, as in `metadata.managedFields`, with the rules of
 //! <https://kubernetes.io/docs/reference/using-api/server-side-apply/>.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::fields::{Path, fields, mark, remove, reorder, set};
 
-/// Who sets fields, and how.
+/// A field manager, and the operation by which it writes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Manager {
     pub(crate) name: String,
@@ -17,11 +15,11 @@ pub(crate) struct Manager {
     pub(crate) subresource: Option<String>,
 }
 
-/// The managers of one object and the fields of each.
+/// The field managers of an object, and their fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Managers(BTreeMap<Manager, BTreeSet<Path>>);
 
-/// A field that somebody else owns with another value.
+/// A field that another manager owns with another value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FieldConflict {
     pub(crate) manager: String,
@@ -29,8 +27,8 @@ pub(crate) struct FieldConflict {
 }
 
 impl Managers {
-    /// Server-side apply of `config` by `manager` onto `live`: sets what it names, drops what the
-    /// manager named before and nobody else owns.
+    /// Applies `config` to `live` as `manager`. Sets the fields in `config`, and drops the fields that the manager applied
+    /// before and no other manager owns.
     pub(crate) fn apply(
         &mut self,
         live: &mut Value,
@@ -73,7 +71,7 @@ impl Managers {
         Ok(())
     }
 
-    /// Any other write by `manager`: it takes over the fields that changed.
+    /// Any other write by `manager`: it becomes the owner of the changed fields.
     pub(crate) fn update(&mut self, before: &Value, after: &Value, manager: &Manager) {
         let (before, after) = (fields(before), fields(after));
         let changed: BTreeSet<&Path> = before
@@ -92,13 +90,13 @@ impl Managers {
         self.0.retain(|_, owned| !owned.is_empty());
     }
 
-    /// Whether anybody owns a field.
+    /// Whether a field has an owner.
     pub(crate) fn is_owned(&self, path: &[&str]) -> bool {
         let mut all = self.0.values().flatten();
         all.any(|owned| owned == path)
     }
 
-    /// `metadata.managedFields` of an object of an API version.
+    /// The value of `metadata.managedFields` of an object of an API version.
     pub(crate) fn render(&self, api_version: &Value) -> Value {
         self.0
             .iter()
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_its_only_owner_no_longer_names_is_dropped() {
+    fn a_field_that_its_only_owner_no_longer_applies_is_dropped() {
         let (mut live, mut managers) = (json!({}), Managers::default());
         let me = applier("me");
         managers
@@ -223,11 +221,14 @@ mod tests {
         managers
             .apply(&mut live, &json!({"spec": {}}), &applier("me"), true)
             .unwrap();
-        assert_eq!(live["spec"]["replicas"], 4, "me owns it no more");
+        assert_eq!(
+            live["spec"]["replicas"], 4,
+            "the first manager no longer owns it"
+        );
     }
 
     #[test]
-    fn an_update_takes_over_what_it_changes() {
+    fn an_update_owns_the_changed_fields() {
         let (mut live, mut managers) = (json!({}), Managers::default());
         managers
             .apply(

@@ -1,13 +1,13 @@
-//! What a request asks for, read from its method, path and query.
+//! Parses the path and the query of a request.
 
 use std::collections::BTreeMap;
 
 use http::Uri;
 
-/// A path of the Kubernetes API, taken apart.
+/// A parsed path of the Kubernetes API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// `/apis/GROUP/VERSION`: which resources it has.
+    /// `/apis/GROUP/VERSION`: discovery of its resources.
     Discovery { group: String, version: String },
     /// All objects of a type, in one namespace or in all.
     Collection {
@@ -32,7 +32,7 @@ pub(crate) struct ResourcePath {
 }
 
 impl Target {
-    /// `None` where the path is none that this API has.
+    /// Parses a path. `None` if the API has no such path.
     pub(crate) fn parse(path: &str) -> Option<Self> {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (group, version, rest) = match parts.as_slice() {
@@ -71,7 +71,7 @@ impl Target {
     }
 }
 
-/// The query's parameters, decoded as far as label selectors need it.
+/// The parameters of the query. Only the escapes in label selectors are decoded.
 pub(crate) fn query(uri: &Uri) -> BTreeMap<String, String> {
     uri.query()
         .unwrap_or_default()
@@ -97,8 +97,7 @@ fn decode(value: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether an object's labels satisfy an equality-based selector (`a=b,c=d`, `==` too, or a bare
-/// name that must be there).
+/// Whether the labels of an object match an equality-based selector: `a=b,c=d`, `a==b`, or `a` for any value.
 pub(crate) fn selects(selector: &str, object: &serde_json::Value) -> bool {
     let labels = &object["metadata"]["labels"];
     selector
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_taken_apart() {
+    fn paths_are_parsed() {
         assert_eq!(
             Target::parse("/apis/apps/v1/namespaces/ns/deployments/iris/status"),
             Some(Target::Object {

@@ -1,22 +1,22 @@
-//! Which resources the fake serves.
+//! Resource types of the API.
 
 use kube::Resource;
 
-/// A resource type of the API: what the paths name and what the objects say they are.
+/// A resource type: its names in paths and in objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceType {
     /// API group; empty for the core group.
     pub group: String,
     /// API version without the group.
     pub version: String,
-    /// Plural, lower-case name as paths use it.
+    /// Plural, lower-case name in paths.
     pub plural: String,
-    /// Kind as objects carry it.
+    /// Kind in objects.
     pub kind: String,
 }
 
 impl ResourceType {
-    /// The type of a static Kubernetes type.
+    /// The resource type of a Rust type.
     #[must_use]
     pub fn of<K: Resource<DynamicType = ()>>() -> Self {
         Self::new(
@@ -27,7 +27,7 @@ impl ResourceType {
         )
     }
 
-    /// A type by its names.
+    /// A resource type by its names.
     #[must_use]
     pub fn new(group: &str, version: &str, plural: &str, kind: &str) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl ResourceType {
     }
 }
 
-/// What every cluster has, as far as an operator uses it.
+/// The resource types of every cluster that operators use.
 pub(crate) fn built_in() -> Vec<ResourceType> {
     vec![
         ResourceType::new("", "v1", "configmaps", "ConfigMap"),
@@ -73,7 +73,7 @@ pub(crate) fn built_in() -> Vec<ResourceType> {
     ]
 }
 
-/// Where an object is.
+/// Resource type, namespace and name of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) resource: ResourceType,

@@ -1,10 +1,10 @@
-//! Who somebody is, and what he may: `TokenReviews` and `SubjectAccessReviews`.
+//! Authentication and authorization: `TokenReviews` and `SubjectAccessReviews`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-/// Whom this server knows, and what it lets them do.
+/// The known users and their permissions.
 #[derive(Debug, Default)]
 pub(crate) struct Reviews {
     /// Users by their tokens.
@@ -14,7 +14,7 @@ pub(crate) struct Reviews {
 }
 
 impl Reviews {
-    /// The answer to a review that is posted to the collection `plural`. `None` where that is no review.
+    /// The response to a review that is posted to the collection `plural`. `None` if that is no kind of review.
     pub(crate) fn answer(&self, plural: &str, mut review: Value) -> Option<Value> {
         let spec = &review["spec"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -1,17 +1,16 @@
-//! Which lists and maps are merged part by part, and which are one field: `x-kubernetes-list-type`,
-//! `x-kubernetes-list-map-keys` and `x-kubernetes-map-type` of the API server's OpenAPI document, as far
-//! as an operator's objects have them.
+//! Merge behavior of lists and maps in the objects of operators: `x-kubernetes-list-type`, `x-kubernetes-list-map-keys`
+//! and `x-kubernetes-map-type` of the API server's OpenAPI document.
 
 use serde_json::{Map, Value};
 
 /// How a list is merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListType {
-    /// It is one field.
+    /// The list is one field.
     Atomic,
-    /// Its items are fields by their values.
+    /// The items are fields, identified by their values.
     Set,
-    /// Its items are fields by some of theirs, each with what it is where it is left out.
+    /// The items are fields, identified by these keys. Each key has a default.
     Map(&'static [(&'static str, Option<&'static str>)]),
 }
 
@@ -29,7 +28,7 @@ pub(crate) fn list_type(path: &[String]) -> ListType {
             ListType::Map(&[("topologyKey", None), ("whenUnsatisfiable", None)])
         }
         "conditions" => ListType::Map(&[("type", None)]),
-        // Those of a container, in its pod's template, and those of a Service.
+        // The ports of a container in a pod template, and those of a Service.
         "ports" if is_below(path, "template") => {
             ListType::Map(&[("containerPort", None), ("protocol", Some("TCP"))])
         }
@@ -54,7 +53,7 @@ pub(crate) fn is_atomic_map(path: &[String]) -> bool {
     }
 }
 
-/// How `fieldsV1` names an item of a list that is merged. `None` where the item has no key.
+/// The key in `fieldsV1` for an item of a merged list. `None` if the item has no key.
 pub(crate) fn item_part(list: ListType, item: &Value) -> Option<String> {
     match list {
         ListType::Atomic => None,
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_named_by_their_keys_and_defaults_count() {
+    fn items_are_identified_by_their_keys_with_defaults() {
         let of_service = list_type(&path("spec/ports"));
         let item = json!({"name": "http", "port": 80});
         assert_eq!(
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn some_maps_are_one_field() {
+    fn some_maps_are_atomic() {
         assert!(is_atomic_map(&path("spec/selector")));
         assert!(!is_atomic_map(&path("spec/scaleTargetRef")));
         assert!(!is_atomic_map(&path("metadata/labels")));

@@ -1,4 +1,4 @@
-//! The HTTP face of the fake.
+//! The fake API server: its methods for tests, and its HTTP service.
 
 use std::{
     convert::Infallible,
@@ -28,7 +28,7 @@ use crate::{
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// The connection that a request needed failed.
+/// The connection of a request failed.
 #[derive(Debug, thiserror::Error)]
 #[error("connection reset by peer")]
 struct ConnectionReset;
@@ -37,7 +37,7 @@ struct ConnectionReset;
 #[derive(Clone)]
 pub struct FakeApi {
     state: Arc<Mutex<State>>,
-    /// Tells watches that there is more to read, or (with another epoch) that they end.
+    /// Notifies watches of new changes. A new epoch ends them.
     progress: watch::Sender<Progress>,
 }
 
@@ -55,7 +55,7 @@ impl Default for FakeApi {
 }
 
 impl FakeApi {
-    /// A server with the built-in resources and no object.
+    /// Creates a server with the built-in resource types and no objects.
     #[must_use]
     pub fn new() -> Self {
         let state = State {
@@ -79,12 +79,12 @@ impl FakeApi {
         Client::new(service, "default")
     }
 
-    /// Serves one more resource type, as when its definition is created.
+    /// Adds a resource type, as the creation of a CustomResourceDefinition does.
     pub fn install(&self, resource: ResourceType) {
         self.lock().types.push(resource);
     }
 
-    /// Stops serving a resource type and deletes its objects, as when its definition is deleted.
+    /// Removes a resource type and its objects, as the deletion of a CustomResourceDefinition does.
     pub fn uninstall(&self, resource: &ResourceType) {
         let mut state = self.lock();
         state.types.retain(|known| known != resource);
@@ -93,35 +93,34 @@ impl FakeApi {
         self.drop_watches();
     }
 
-    /// Registers an API of another server, such as `custom.metrics.k8s.io/v1beta2`, or says anew what it
-    /// answers.
+    /// Registers an API of another server, such as `custom.metrics.k8s.io/v1beta2`, or replaces its response.
     pub fn register(&self, group_version: &str, api: Aggregated) {
         self.lock().registered.insert(group_version.to_owned(), api);
     }
 
-    /// Forgets an API of another server.
+    /// Removes an API of another server.
     pub fn unregister(&self, group_version: &str) {
         self.lock().registered.remove(group_version);
     }
 
-    /// Knows a user by a token.
-    pub fn know(&self, token: &str, user: &str) {
+    /// Adds a user with a token.
+    pub fn add_token(&self, token: &str, user: &str) {
         let (token, user) = (token.to_owned(), user.to_owned());
         self.lock().reviews.users.insert(token, user);
     }
 
-    /// Knows nobody by this token any more.
-    pub fn forget(&self, token: &str) {
+    /// Removes a token.
+    pub fn remove_token(&self, token: &str) {
         self.lock().reviews.users.remove(token);
     }
 
-    /// Lets a user do something, such as `get`, with a path that is no object.
+    /// Allows a user a verb, such as `get`, on a non-resource path.
     pub fn allow(&self, user: &str, verb: &str, path: &str) {
         let access = [user, verb, path].map(str::to_owned);
         self.lock().reviews.allowed.insert(access);
     }
 
-    /// The version of the newest write. The same before and after: nothing was written.
+    /// The version of the latest write. It is unchanged if nothing was written.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.lock().store.version()
@@ -133,7 +132,7 @@ impl FakeApi {
         self.lock().store.changes(after)
     }
 
-    /// One object, as the server would answer it.
+    /// An object, as in a response.
     #[must_use]
     pub fn get(&self, resource: &ResourceType, namespace: &str, name: &str) -> Option<Value> {
         self.lock().store.get(&key(resource, namespace, name)).ok()
@@ -145,12 +144,12 @@ impl FakeApi {
         self.lock().store.list(resource, None, "")
     }
 
-    /// Changes an object as `manager` would with a merge patch, or creates it. A `status` in the
-    /// patch goes through the status subresource.
+    /// Changes an object by a merge patch of `manager`, or creates it. A `status` in the patch is written through the
+    /// status subresource.
     ///
     /// # Panics
     ///
-    /// Where the server would refuse the change: the test that asks for it is wrong.
+    /// If the server rejects the change.
     #[expect(
         clippy::expect_used,
         reason = "a test that sets up what can't be should stop there"
@@ -192,11 +191,11 @@ impl FakeApi {
         self.announce();
     }
 
-    /// Applies an object as `manager`, by force.
+    /// Applies an object as `manager`, with force.
     ///
     /// # Panics
     ///
-    /// Where the server would refuse it: the test that asks for it is wrong.
+    /// If the server rejects it.
     #[expect(
         clippy::expect_used,
         reason = "a test that sets up what can't be should stop there"
@@ -222,12 +221,12 @@ impl FakeApi {
         self.announce();
     }
 
-    /// Sets an object's `spec.replicas` through its scale subresource, as the controller of
-    /// HorizontalPodAutoscalers and `kubectl scale` do.
+    /// Sets `spec.replicas` of an object through its scale subresource, as the controller of HorizontalPodAutoscalers and
+    /// `kubectl scale` do.
     ///
     /// # Panics
     ///
-    /// Where there is no such object: the test that asks for it is wrong.
+    /// If the object doesn't exist.
     #[expect(
         clippy::expect_used,
         reason = "a test that sets up what can't be should stop there"
@@ -253,10 +252,10 @@ impl FakeApi {
         self.announce();
     }
 
-    /// Deletes an object, if it is there, and what it owns. One with finalizers stays until they are
-    /// gone.
+    /// Deletes an object, if it exists, and the objects that it owns. An object with finalizers is deleted with the last
+    /// of them.
     pub fn delete(&self, resource: &ResourceType, namespace: &str, name: &str) {
-        // Not there is what was asked for.
+        // The object may be absent already.
         let _ = self
             .lock()
             .store
@@ -264,53 +263,53 @@ impl FakeApi {
         self.announce();
     }
 
-    /// Lets nothing more be made in a namespace, as while it is being deleted.
-    pub fn terminate(&self, namespace: &str) {
-        self.lock().store.terminate(namespace);
+    /// Rejects the creation of objects in a namespace, as during its deletion.
+    pub fn terminate_namespace(&self, namespace: &str) {
+        self.lock().store.terminate_namespace(namespace);
     }
 
-    /// Has what is made from now on be younger by a number of minutes, within a day: all of it is made at midnight otherwise.
-    pub fn pass_minutes(&self, minutes: u64) {
-        self.lock().store.pass_minutes(minutes);
+    /// Advances the creation time of later objects by a number of minutes, within a day. It begins at midnight.
+    pub fn advance_creation_time(&self, minutes: u64) {
+        self.lock().store.advance_creation_time(minutes);
     }
 
-    /// Makes the `nth` call from now go wrong; the next one is 1. Watches don't count.
+    /// Injects a fault into the `nth` call from now. The next call is 1. Watches don't count.
     pub fn inject(&self, nth: usize, fault: Fault) {
         self.lock().ledger.plan(nth, fault);
     }
 
-    /// Forgets the faults that no call has met.
+    /// Removes the faults of later calls.
     pub fn clear_faults(&self) {
         self.lock().ledger.clear_plan();
     }
 
-    /// The calls since this was last asked, oldest first.
+    /// The calls since the last call of this method, oldest first.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         self.lock().ledger.take()
     }
 
-    /// Has the watches of a type tell nothing that comes after now, until they are [let go](Self::let_go): they
-    /// lag. Reads and lists don't.
-    pub fn hold_back(&self, resource: &ResourceType) {
+    /// Pauses the watches of a type until they are [resumed](Self::resume_watches). Reads and lists are not affected.
+    pub fn pause_watches(&self, resource: &ResourceType) {
         let mut state = self.lock();
         let version = state.store.version();
         state.held_back.entry(resource.clone()).or_insert(version);
     }
 
-    /// Has the watches of a type tell a number of changes more, of any type, or all where that is `None`.
-    pub fn let_go(&self, resource: &ResourceType, changes: Option<u64>) {
+    /// Lets the watches of a type report a number of further changes, of any type. With `None` they report all changes, and
+    /// are no longer paused.
+    pub fn resume_watches(&self, resource: &ResourceType, changes: Option<u64>) {
         let mut state = self.lock();
         match (state.held_back.get_mut(resource), changes) {
             (Some(version), Some(changes)) => *version += changes,
             _ => drop(state.held_back.remove(resource)),
         }
         drop(state);
-        // Watches look again also where nothing was written.
+        // Watches continue although nothing was written.
         self.progress.send_modify(|progress| progress.looks += 1);
     }
 
-    /// Ends every running watch. Its client has to come back for what it missed.
+    /// Ends every running watch. The clients must resume them.
     pub fn drop_watches(&self) {
         self.progress.send_modify(|progress| progress.epoch += 1);
     }
@@ -403,7 +402,7 @@ impl FakeApi {
                         let frame = Frame::data(Bytes::from(lines));
                         return Some((Ok::<_, Infallible>(frame), (after, progress)));
                     }
-                    // The sender is a clone's, so it outlives this stream only if the server does.
+                    // The sender belongs to a clone, so it outlives this stream only if the server does.
                     if progress.borrow().epoch != epoch || progress.changed().await.is_err() {
                         return None;
                     }

@@ -1,4 +1,4 @@
-//! Objects, their versions and the log that watches read.
+//! Objects, their versions, and the log of changes that watches read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use crate::{
     resource::{Key, ResourceType},
 };
 
-/// What a deletion requires of the object, where it says so.
+/// Preconditions of a deletion.
 #[derive(Debug, Default)]
 pub(crate) struct Preconditions {
     pub(crate) uid: Option<String>,
@@ -28,7 +28,7 @@ pub(crate) struct Preconditions {
 struct Stored {
     value: Value,
     managers: Managers,
-    /// Both together, as it is answered, and as text: most requests read.
+    /// The object with its managed fields as JSON, cached because most requests are reads.
     rendered: Value,
     text: Bytes,
 }
@@ -50,13 +50,13 @@ impl Stored {
     }
 }
 
-/// One write that changed something.
+/// A write that changed an object.
 #[derive(Debug, Clone)]
 pub struct Change {
     pub(crate) version: u64,
     pub(crate) event: &'static str,
     pub(crate) key: Key,
-    /// The object after it; where it was deleted, the one before it.
+    /// The object after the write. After a deletion, the last state.
     pub object: Value,
 }
 
@@ -73,14 +73,14 @@ impl Change {
         &self.key.name
     }
 
-    /// Whether the object is gone with it.
+    /// Whether the write deleted the object.
     #[must_use]
     pub fn is_deletion(&self) -> bool {
         self.event == "DELETED"
     }
 }
 
-/// All state of the fake.
+/// All objects and changes.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     objects: BTreeMap<Key, Stored>,
@@ -140,36 +140,36 @@ impl Store {
                 &format!("{} already exists", describe(key)),
             ));
         }
-        let mut stored = Stored::new(self.newborn(key)?);
+        let mut stored = Stored::new(self.new_metadata(key)?);
         let before = stored.value.clone();
         overlay(&mut stored.value, value, None);
         stored.managers.update(&before, &stored.value, manager);
         self.commit(key, stored)
     }
 
-    /// An object as it is, if it has the version that whoever changes it expects.
-    fn to_change(&self, key: &Key, version: &Value) -> Result<Stored, Box<Status>> {
+    /// The current object, if it has the expected version.
+    fn current(&self, key: &Key, version: &Value) -> Result<Stored, Box<Status>> {
         let stored = self.objects.get(key).cloned();
         let stored = stored.ok_or_else(|| not_found(key))?;
         check_version(key, &stored.value, version)?;
         Ok(stored)
     }
 
-    /// Replaces everything but the status, or only the status where `manager` writes that.
+    /// Replaces everything but the status, or only the status if `manager` writes that subresource.
     pub(crate) fn replace(
         &mut self,
         key: &Key,
         value: Value,
         manager: &Manager,
     ) -> Result<Value, Box<Status>> {
-        let mut stored = self.to_change(key, &value["metadata"]["resourceVersion"])?;
+        let mut stored = self.current(key, &value["metadata"]["resourceVersion"])?;
         let before = stored.value.clone();
         overlay(&mut stored.value, value, manager.subresource.as_deref());
         stored.managers.update(&before, &stored.value, manager);
         self.commit(key, stored)
     }
 
-    /// A JSON merge patch.
+    /// Applies a JSON merge patch.
     pub(crate) fn merge(
         &mut self,
         key: &Key,
@@ -182,7 +182,7 @@ impl Store {
         self.replace(key, value, manager)
     }
 
-    /// Server-side apply: creates what isn't there.
+    /// Server-side apply. Creates an object that doesn't exist.
     pub(crate) fn apply(
         &mut self,
         key: &Key,
@@ -192,7 +192,7 @@ impl Store {
     ) -> Result<Value, Box<Status>> {
         let mut stored = match (self.objects.get(key), &manager.subresource) {
             (Some(stored), _) => stored.clone(),
-            (None, None) => Stored::new(self.newborn(key)?),
+            (None, None) => Stored::new(self.new_metadata(key)?),
             (None, Some(_)) => return Err(not_found(key)),
         };
         check_uid(key, &stored.value, &config["metadata"]["uid"])?;
@@ -217,7 +217,7 @@ impl Store {
         self.commit(key, stored)
     }
 
-    /// What the scale subresource says about an object.
+    /// The scale subresource of an object.
     pub(crate) fn scale(&self, key: &Key) -> Result<Value, Box<Status>> {
         let stored = self.objects.get(key).ok_or_else(|| not_found(key))?;
         let metadata = &stored.value["metadata"];
@@ -235,16 +235,15 @@ impl Store {
         }))
     }
 
-    /// Sets `spec.replicas` and nothing else, as a write of the scale subresource does. The writer owns the
-    /// field then only if somebody owned it before (`ScaleHandler` of
-    /// <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>, and seen).
+    /// Sets `spec.replicas` alone, as a write of the scale subresource does. The writer becomes the owner of the field only
+    /// if it had an owner (`ScaleHandler` of <https://pkg.go.dev/k8s.io/apimachinery/pkg/util/managedfields>).
     pub(crate) fn rescale(
         &mut self,
         key: &Key,
         scale: &Value,
         manager: &Manager,
     ) -> Result<Value, Box<Status>> {
-        let mut stored = self.to_change(key, &scale["metadata"]["resourceVersion"])?;
+        let mut stored = self.current(key, &scale["metadata"]["resourceVersion"])?;
         let before = stored.value.clone();
         stored.value["spec"]["replicas"] = scale["spec"]["replicas"].clone();
         if stored.managers.is_owned(&["f:spec", "f:replicas"]) {
@@ -260,7 +259,7 @@ impl Store {
         self.log[first..].to_vec()
     }
 
-    /// Deletes an object, or only says that it is to be deleted where it has finalizers.
+    /// Deletes an object, or sets its deletion timestamp if it has finalizers.
     pub(crate) fn delete(
         &mut self,
         key: &Key,
@@ -280,7 +279,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes an object and, as garbage collection would, what it controls.
+    /// Removes an object and the objects that it controls, as garbage collection does.
     fn collect(&mut self, key: &Key) -> Result<(), Box<Status>> {
         let stored = self.objects.get(key).ok_or_else(|| not_found(key))?;
         let uid = stored.value["metadata"]["uid"].clone();
@@ -296,7 +295,7 @@ impl Store {
             .map(|(key, _)| key.clone())
             .collect();
         for orphan in orphans {
-            // One that another orphan took with it is gone already.
+            // It may have been removed with another object.
             if self.objects.contains_key(&orphan) {
                 self.delete(&orphan, &Preconditions::default())?;
             }
@@ -304,7 +303,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets all objects of a type, as when its definition is deleted.
+    /// Removes all objects of a type, as the deletion of its definition does.
     pub(crate) fn forget(&mut self, resource: &ResourceType) {
         let keys: Vec<Key> = self
             .objects
@@ -317,8 +316,7 @@ impl Store {
         }
     }
 
-    /// The watch events of a type after the first version, up to the last one, each as one line, and the version
-    /// that they reach.
+    /// The watch events of a type between two versions, each as a line, and the version that they reach.
     pub(crate) fn events(
         &self,
         resource: &ResourceType,
@@ -346,17 +344,17 @@ impl Store {
         (lines, self.version.min(until).max(after))
     }
 
-    /// Lets nothing more be made in a namespace.
-    pub(crate) fn terminate(&mut self, namespace: &str) {
+    /// Rejects the creation of objects in a namespace.
+    pub(crate) fn terminate_namespace(&mut self, namespace: &str) {
         self.terminating.insert(namespace.to_owned());
     }
 
-    /// What is made from now on is so much younger.
-    pub(crate) fn pass_minutes(&mut self, minutes: u64) {
+    /// Advances the creation time of later objects.
+    pub(crate) fn advance_creation_time(&mut self, minutes: u64) {
         self.minutes += minutes;
     }
 
-    fn newborn(&mut self, key: &Key) -> Result<Value, Box<Status>> {
+    fn new_metadata(&mut self, key: &Key) -> Result<Value, Box<Status>> {
         if self.terminating.contains(&key.namespace) {
             return Err(terminating(key));
         }
@@ -373,8 +371,8 @@ impl Store {
         }))
     }
 
-    /// Stores an object under the next version, unless nothing changed. One that is to be deleted goes
-    /// with its last finalizer.
+    /// Stores an object under the next version, unless nothing changed. An object with a deletion timestamp is removed with
+    /// its last finalizer.
     fn commit(&mut self, key: &Key, mut stored: Stored) -> Result<Value, Box<Status>> {
         default_replicas(key, &mut stored.value);
         let before = self.objects.get(key);

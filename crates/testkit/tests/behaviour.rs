@@ -1,4 +1,4 @@
-//! The fake, seen through the client that operators use.
+//! The behavior of the fake API server through `kube`'s client.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn with_name(mut object: Value, name: &str) -> Value {
     object
 }
 
-fn me() -> PatchParams {
+fn forced() -> PatchParams {
     PatchParams::apply("me").force()
 }
 
@@ -34,11 +34,11 @@ async fn an_apply_that_changes_nothing_keeps_the_version() {
     let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
     let patch = deployment(&json!({"paused": true}));
     let first = api
-        .patch("iris", &me(), &Patch::Apply(&patch))
+        .patch("iris", &forced(), &Patch::Apply(&patch))
         .await
         .unwrap();
     let second = api
-        .patch("iris", &me(), &Patch::Apply(&patch))
+        .patch("iris", &forced(), &Patch::Apply(&patch))
         .await
         .unwrap();
     assert_eq!(first.resource_version(), second.resource_version());
@@ -46,7 +46,7 @@ async fn an_apply_that_changes_nothing_keeps_the_version() {
     let third = api
         .patch(
             "iris",
-            &me(),
+            &forced(),
             &Patch::Apply(&deployment(&json!({"paused": false}))),
         )
         .await
@@ -56,13 +56,13 @@ async fn an_apply_that_changes_nothing_keeps_the_version() {
 }
 
 #[tokio::test]
-async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over() {
+async fn dropped_replicas_become_one_unless_they_have_another_owner() {
     let fake = FakeApi::new();
     let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
     let replicas = |deployment: Deployment| deployment.spec.unwrap().replicas;
     api.patch(
         "iris",
-        &me(),
+        &forced(),
         &Patch::Apply(&deployment(&json!({"replicas": 5}))),
     )
     .await
@@ -70,7 +70,7 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
     let dropped = api
         .patch(
             "iris",
-            &me(),
+            &forced(),
             &Patch::Apply(&deployment(&json!({"paused": true}))),
         )
         .await
@@ -79,7 +79,7 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
 
     api.patch(
         "iris",
-        &me(),
+        &forced(),
         &Patch::Apply(&deployment(&json!({"replicas": 5}))),
     )
     .await
@@ -95,7 +95,7 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
     let kept = api
         .patch(
             "iris",
-            &me(),
+            &forced(),
             &Patch::Apply(&deployment(&json!({"paused": true}))),
         )
         .await
@@ -104,12 +104,12 @@ async fn dropping_owned_replicas_falls_back_to_one_unless_they_were_handed_over(
 }
 
 #[tokio::test]
-async fn the_status_is_written_through_its_subresource_alone() {
+async fn the_status_is_written_only_through_its_subresource() {
     let fake = FakeApi::new();
     let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
     api.patch(
         "iris",
-        &me(),
+        &forced(),
         &Patch::Apply(&deployment(&json!({"replicas": 2}))),
     )
     .await
@@ -133,7 +133,7 @@ async fn the_status_is_written_through_its_subresource_alone() {
 }
 
 #[tokio::test]
-async fn a_replace_needs_the_version_that_it_was_made_from() {
+async fn a_replace_requires_the_current_version() {
     let fake = FakeApi::new();
     let api: Api<Lease> = Api::namespaced(fake.client(), "ns");
     let lease: Lease =
@@ -152,7 +152,7 @@ async fn a_replace_needs_the_version_that_it_was_made_from() {
 }
 
 #[tokio::test]
-async fn a_delete_honours_its_preconditions_and_takes_what_is_owned() {
+async fn a_delete_checks_its_preconditions_and_removes_owned_objects() {
     let fake = FakeApi::new();
     let api: Api<ConfigMap> = Api::namespaced(fake.client(), "ns");
     let map = ResourceType::of::<ConfigMap>();
@@ -192,7 +192,7 @@ async fn a_delete_honours_its_preconditions_and_takes_what_is_owned() {
 }
 
 #[tokio::test]
-async fn a_watch_tells_what_happened_since_its_version_and_then_what_happens() {
+async fn a_watch_reports_changes_since_its_version_and_later_ones() {
     let fake = FakeApi::new();
     let api: Api<ConfigMap> = Api::namespaced(fake.client(), "ns");
     let map = ResourceType::of::<ConfigMap>();
@@ -245,7 +245,7 @@ async fn a_watch_tells_what_happened_since_its_version_and_then_what_happens() {
 }
 
 #[tokio::test]
-async fn types_come_and_go() {
+async fn resource_types_can_be_installed_and_uninstalled() {
     let fake = FakeApi::new();
     let version = "keda.sh/v1alpha1".parse().unwrap();
     let scaled = ResourceType::new("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject");
@@ -270,7 +270,7 @@ async fn types_come_and_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_meet_the_call_they_are_planned_for() {
+async fn faults_affect_their_calls() {
     let fake = FakeApi::new();
     let api: Api<ConfigMap> = Api::namespaced(fake.client(), "ns");
     let map = ResourceType::of::<ConfigMap>();
@@ -310,16 +310,16 @@ async fn faults_meet_the_call_they_are_planned_for() {
 }
 
 #[tokio::test]
-async fn nothing_more_is_made_in_a_namespace_that_is_being_deleted() {
+async fn nothing_is_created_in_a_namespace_that_is_being_deleted() {
     let fake = FakeApi::new();
     let api: Api<Deployment> = Api::namespaced(fake.client(), "ns");
     let apply = async |name: &str, paused: bool| {
         let patch = deployment(&json!({"paused": paused}));
-        api.patch(name, &me(), &Patch::Apply(&with_name(patch, name)))
+        api.patch(name, &forced(), &Patch::Apply(&with_name(patch, name)))
             .await
     };
     apply("old", false).await.unwrap();
-    fake.terminate("ns");
+    fake.terminate_namespace("ns");
     apply("old", true).await.unwrap();
     let refused = apply("new", true).await.unwrap_err();
     let kube::Error::Api(status) = refused else {
@@ -343,7 +343,7 @@ fn owners_of_replicas(object: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_scale_owns_the_replicas_only_where_somebody_owned_them() {
+async fn a_scale_owns_the_replicas_only_if_they_had_an_owner() {
     let fake = FakeApi::new();
     let kind = ResourceType::of::<Deployment>();
     let live = || fake.get(&kind, "ns", "iris").unwrap();
@@ -363,7 +363,7 @@ async fn a_scale_owns_the_replicas_only_where_somebody_owned_them() {
 }
 
 #[tokio::test]
-async fn an_object_with_finalizers_goes_with_the_last_of_them() {
+async fn an_object_is_deleted_with_its_last_finalizer() {
     let fake = FakeApi::new();
     let map = ResourceType::of::<ConfigMap>();
     let api: Api<ConfigMap> = Api::namespaced(fake.client(), "ns");
@@ -379,7 +379,7 @@ async fn an_object_with_finalizers_goes_with_the_last_of_them() {
 }
 
 #[tokio::test]
-async fn an_api_of_another_server_is_there_down_or_not_registered() {
+async fn an_api_of_another_server_is_available_unavailable_or_not_registered() {
     let fake = FakeApi::new();
     let version = "custom.metrics.k8s.io/v1beta1";
     let asked = async || fake.client().list_api_group_resources(version).await;

@@ -1,4 +1,4 @@
-//! What else must run in the cluster, and how a test takes it away for a while.
+//! Addons of the cluster, which a test can stop for a while.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::json::number;
 use crate::kind;
 use crate::wait::{Look, until};
 
-/// Longest time until an addon has started or is gone.
+/// Maximum time until an addon has started or is gone.
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A Deployment of an addon, and its Service of the same name.
@@ -20,7 +20,7 @@ pub struct Addon {
     pub namespace: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// Label of its pods.
+    /// Label selector of its pods.
     labels: &'static str,
 }
 
@@ -36,22 +36,22 @@ pub const METRICS_SERVER: Addon = Addon {
     name: "metrics-server",
     labels: "k8s-app=metrics-server",
 };
-/// What KEDA answers the HPAs that it makes.
+/// The external metrics of the HPAs that KEDA creates.
 pub const KEDA_METRICS_API_SERVER: Addon = Addon {
     namespace: "keda",
     name: "keda-metrics-apiserver",
     labels: "app=keda-metrics-apiserver",
 };
 
-/// All of them.
+/// All addons.
 pub const ALL: [Addon; 3] = [PROMETHEUS, METRICS_SERVER, KEDA_METRICS_API_SERVER];
 
 impl Addon {
-    /// Takes all of its pods away, and waits until they are gone.
+    /// Deletes all its pods, and waits until they are gone.
     ///
     /// # Errors
     ///
-    /// What the API server says, or that they don't go in time.
+    /// If the API server rejects the request, or if the pods are not gone in time.
     pub async fn stop(self, cluster: &Cluster) -> Result<()> {
         self.scale(cluster, 0).await?;
         until(&format!("{} to be gone", self.name), LIMIT, async || {
@@ -64,11 +64,11 @@ impl Addon {
         Ok(())
     }
 
-    /// [`start`](Self::start), where the cluster has the addon.
+    /// [`start`](Self::start), if the cluster has the addon.
     ///
     /// # Errors
     ///
-    /// What the API server says, or that it isn't ready in time.
+    /// If the API server rejects the request, or if it isn't ready in time.
     pub async fn start_where_installed(self, cluster: &Cluster) -> Result<()> {
         match cluster
             .find(self.namespace, kind::DEPLOYMENT, self.name)
@@ -79,11 +79,11 @@ impl Addon {
         }
     }
 
-    /// Brings it back, where it was taken away, and waits until it is ready.
+    /// Starts it again, if it was stopped, and waits until it is ready.
     ///
     /// # Errors
     ///
-    /// What the API server says, or that it isn't ready in time.
+    /// If the API server rejects the request, or if it isn't ready in time.
     pub async fn start(self, cluster: &Cluster) -> Result<()> {
         let deployment = cluster
             .get(self.namespace, kind::DEPLOYMENT, self.name)

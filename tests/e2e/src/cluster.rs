@@ -1,5 +1,5 @@
-//! The cluster under test: reading and writing any kind of object, and HTTP to pods and Services
-//! through the API server's proxy, which works wherever the API server can be reached.
+//! The cluster under test: reads and writes of any kind of object, and HTTP to pods and Services through the proxy of
+//! the API server.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use crate::json::{items, text};
 use crate::kind::{self, Kind};
 
-/// Name under which these tests write, as a user's `kubectl` writes under its own.
+/// Field manager of the writes of these tests.
 pub const FIELD_MANAGER: &str = "springtide-e2e";
 
-/// An HTTP answer of a pod or a Service.
+/// An HTTP response of a pod or a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
@@ -30,28 +30,28 @@ pub struct Answer {
 #[derive(Clone)]
 pub struct Cluster {
     api: Client,
-    /// Answers of pods come as they are: a 503 of theirs is not tried again.
+    /// A client without retries: a 503 of a pod is a result.
     proxy: Client,
 }
 
 impl Cluster {
-    /// The same cluster, as seen by another user.
+    /// The same cluster as another user.
     ///
     /// # Errors
     ///
-    /// Where `KUBECONFIG` is not usable.
+    /// If `KUBECONFIG` is not usable.
     pub async fn connect_as(user: &str) -> Result<Client> {
         let mut config = Config::infer().await?;
         config.auth_info.impersonate = Some(user.to_owned());
         Ok(Client::try_from(config)?)
     }
 
-    /// Connects to the cluster that `KUBECONFIG` names. Your current context is never used unasked:
-    /// the tests make and delete namespaces.
+    /// Connects to the cluster of `KUBECONFIG`. The current context is never used by default, because the tests create
+    /// and delete namespaces.
     ///
     /// # Errors
     ///
-    /// Where `KUBECONFIG` is not set or not usable.
+    /// If `KUBECONFIG` is not set or not usable.
     pub async fn connect() -> Result<Self> {
         ensure!(
             std::env::var_os("KUBECONFIG").is_some(),
@@ -73,7 +73,7 @@ impl Cluster {
         self.api.clone()
     }
 
-    /// The typeless API of a kind, in a namespace or (with none) of the whole cluster.
+    /// The dynamic API of a kind, in a namespace or, without one, in the whole cluster.
     #[must_use]
     pub fn objects(&self, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
         match namespace {
@@ -82,11 +82,11 @@ impl Cluster {
         }
     }
 
-    /// Server-side apply of a manifest, as the user would; refused where it has unknown fields.
+    /// Applies a manifest as a user. Unknown fields are an error.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn apply(&self, namespace: Option<&str>, manifest: &Value) -> Result<Value> {
         self.patch(
             namespace,
@@ -98,11 +98,11 @@ impl Cluster {
         .await
     }
 
-    /// What the API server would say to [`apply`](Self::apply), without doing it.
+    /// A dry run of [`apply`](Self::apply).
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn apply_dry(&self, namespace: &str, manifest: &Value) -> Result<Value> {
         self.patch(
             Some(namespace),
@@ -132,11 +132,11 @@ impl Cluster {
         Ok(serde_json::to_value(object)?)
     }
 
-    /// Merges a change into an object, as somebody would who isn't Springtide.
+    /// Merges a change into an object, as another client.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn merge(
         &self,
         namespace: &str,
@@ -159,7 +159,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn create(&self, namespace: &str, kind: Kind, manifest: &Value) -> Result<Value> {
         let object = serde_json::from_value(manifest.clone())?;
         let made = self
@@ -169,21 +169,21 @@ impl Cluster {
         Ok(serde_json::to_value(made)?)
     }
 
-    /// An object, or none.
+    /// An object, if it exists.
     ///
     /// # Errors
     ///
-    /// What the API server says, except that there is none.
+    /// If the API server rejects the request. A missing object is no error.
     pub async fn find(&self, namespace: &str, kind: Kind, name: &str) -> Result<Option<Value>> {
         let found = self.objects(kind, Some(namespace)).get_opt(name).await?;
         Ok(found.map(serde_json::to_value).transpose()?)
     }
 
-    /// An object that must be there.
+    /// An object that must exist.
     ///
     /// # Errors
     ///
-    /// What the API server says, or that there is none.
+    /// If the API server rejects the request, or if there is none.
     pub async fn get(&self, namespace: &str, kind: Kind, name: &str) -> Result<Value> {
         self.find(namespace, kind, name)
             .await?
@@ -194,7 +194,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn list(
         &self,
         namespace: Option<&str>,
@@ -216,7 +216,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// What the API server says, or that no node has one.
+    /// If the API server rejects the request, or if no node has one.
     pub async fn node_address(&self) -> Result<IpAddr> {
         let nodes = self.list(None, kind::NODE, "").await?;
         let addresses = nodes
@@ -231,11 +231,11 @@ impl Cluster {
             .context("no node has an InternalIP")
     }
 
-    /// Begins to delete an object, and what it owns in the background.
+    /// Begins to delete an object, and the objects that it owns in the background.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn delete(&self, namespace: Option<&str>, kind: Kind, name: &str) -> Result<()> {
         self.objects(kind, namespace)
             .delete(name, &DeleteParams::background())
@@ -243,11 +243,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes an object and leaves behind what it owns.
+    /// Deletes an object, and keeps the objects that it owns.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn delete_alone(&self, namespace: &str, kind: Kind, name: &str) -> Result<()> {
         self.objects(kind, Some(namespace))
             .delete(name, &DeleteParams::orphan())
@@ -255,11 +255,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Changes the number of pods of an object, as `kubectl scale` does.
+    /// Sets the replicas of an object, as `kubectl scale` does.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn scale(
         &self,
         namespace: &str,
@@ -274,11 +274,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// What `kubectl get` shows of an object: its cells by the names of their columns.
+    /// The row of an object in `kubectl get`: its cells by the names of their columns.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn columns(
         &self,
         namespace: &str,
@@ -308,7 +308,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn read(&self, path: &str) -> Result<Value> {
         Ok(self
             .api
@@ -320,7 +320,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Where the API server can't be reached. An answer of any status is an answer.
+    /// If the API server is unreachable. A response of any status is no error.
     pub async fn ask_pod(
         &self,
         namespace: &str,
@@ -336,7 +336,7 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// Where the API server can't be reached. An answer of any status is an answer.
+    /// If the API server is unreachable. A response of any status is no error.
     pub async fn post_to_service(
         &self,
         namespace: &str,

@@ -1,9 +1,8 @@
-//! What autoscalers must be by the contract, for tests to compare with: written down here by hand, and not taken
-//! from the code under test.
+//! Expected autoscalers. They are written by hand, and not derived from the code under test.
 
 use serde_json::{Value, json};
 
-/// Up by the larger of 100 % and 4 pods each 15 s at once, down by 10 % a minute after 5 minutes.
+/// Up at once, by the larger of 100 % and 4 pods each 15 s; down after 5 minutes, by 10 % each minute.
 #[must_use]
 pub fn behavior() -> Value {
     json!({
@@ -23,7 +22,7 @@ pub fn behavior() -> Value {
     })
 }
 
-/// A metric of an HPA: a resource that the server alone uses, in percent of its request.
+/// A metric of an HPA: a resource of the server container, in percent of its request.
 #[must_use]
 pub fn utilization(resource: &str, percent: i64) -> Value {
     let target = json!({"type": "Utilization", "averageUtilization": percent});

@@ -1,4 +1,4 @@
-//! The state of a namespace in words, for the person who reads a failed test.
+//! The state of a namespace as text, for the analysis of a failed test.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::json::{items, text};
 use crate::kind::{self, Kind};
 
-/// Lines of the operator's log that are shown.
+/// Maximum number of lines of the operator's log.
 const LOG_LINES: i64 = 40;
 
 /// The conditions of an object in one line: `Ready=False (Reason: message), …`.
@@ -31,14 +31,14 @@ pub fn conditions(object: &Value) -> String {
     )
 }
 
-/// The namespace that the operator runs in.
+/// The namespace of the operator.
 #[must_use]
 pub fn operator_namespace() -> String {
     std::env::var("SPRINGTIDE_E2E_OPERATOR_NAMESPACE")
         .unwrap_or_else(|_| "springtide-system".to_owned())
 }
 
-/// What is in a namespace and what happened there, and the end of the operator's log.
+/// The objects and events of a namespace, and the end of the operator's log.
 pub async fn of(cluster: &Cluster, namespace: &str) -> String {
     let mut told = format!("state of namespace {namespace}:\n");
     for kind in [

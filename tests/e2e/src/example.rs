@@ -1,4 +1,4 @@
-//! The examples that the repository shows its users, as the tests use them.
+//! The examples of the repository.
 
 use std::path::{Path, PathBuf};
 
@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 
 use crate::json::{merge, text};
 
-/// Where the examples lie.
+/// Folder of the examples.
 #[must_use]
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
 }
 
-/// Rows that no training saw, and what onnxruntime for Python makes of them
+/// Rows that were not used in training, and the predictions of onnxruntime for Python
 /// (`examples/models/NAME.test.json`).
 #[derive(Debug, Clone, Deserialize)]
 pub struct HeldOut {
-    /// One list of features each.
+    /// Features of each row.
     pub rows: Vec<Vec<f64>>,
-    /// The class of each.
+    /// Class of each row.
     pub predictions: Vec<i64>,
-    /// The probability of every class, for each.
+    /// Probabilities of all classes, for each row.
     pub probabilities: Vec<Vec<f64>>,
 }
 
@@ -31,7 +31,7 @@ impl HeldOut {
     ///
     /// # Errors
     ///
-    /// Where the file is missing, or its lists don't fit together.
+    /// If the file is missing or its lists are inconsistent.
     pub fn of(model: &str) -> Result<Self> {
         let path = folder().join("models").join(format!("{model}.test.json"));
         let held_out: Self =
@@ -53,7 +53,7 @@ impl HeldOut {
     ///
     /// # Errors
     ///
-    /// Where there is no such row or class.
+    /// If there is no such row or class.
     pub fn confidence(&self, row: usize) -> Result<f64> {
         let class = usize::try_from(*self.predictions.get(row).context("no such row")?)?;
         self.probabilities[row]
@@ -67,7 +67,7 @@ impl HeldOut {
 ///
 /// # Errors
 ///
-/// Where it can't be read.
+/// If it can't be read.
 pub fn model(name: &str) -> Result<Vec<u8>> {
     read(&folder().join("models").join(format!("{name}.onnx")))
 }
@@ -76,7 +76,7 @@ pub fn model(name: &str) -> Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// Where `SHA256SUMS` has no line for it.
+/// If `SHA256SUMS` has no line for it.
 pub fn sha256(name: &str) -> Result<String> {
     let sums = String::from_utf8(read(&folder().join("models/SHA256SUMS"))?)?;
     sums.lines()
@@ -90,7 +90,7 @@ pub fn sha256(name: &str) -> Result<String> {
 ///
 /// # Errors
 ///
-/// Where it can't be read.
+/// If it can't be read.
 pub fn manifest(name: &str, change: &Value) -> Result<Value> {
     let path = folder().join(format!("{name}.yaml"));
     let content = String::from_utf8(read(&path)?)?;
@@ -100,12 +100,11 @@ pub fn manifest(name: &str, change: &Value) -> Result<Value> {
     Ok(manifest)
 }
 
-/// `examples/iris.yaml` under another name and without an autoscaler, with `change` merged in: the
-/// smallest ModelService, for tests that are about something else.
+/// `examples/iris.yaml` with another name, without an autoscaler, and with `change` merged in: a minimal ModelService.
 ///
 /// # Errors
 ///
-/// Where the example can't be read.
+/// If the example can't be read.
 pub fn fixed_iris(name: &str, replicas: u32, change: &Value) -> Result<Value> {
     let mut fixed = manifest(
         "iris",
@@ -115,11 +114,11 @@ pub fn fixed_iris(name: &str, replicas: u32, change: &Value) -> Result<Value> {
     Ok(fixed)
 }
 
-/// The ConfigMap that a manifest's model lies in: its name and key.
+/// Name and key of the ConfigMap with the model of a manifest.
 ///
 /// # Errors
 ///
-/// Where the model lies elsewhere.
+/// If the model has another source.
 pub fn config_map_of(manifest: &Value) -> Result<(&str, &str)> {
     let uri = text(manifest, "/spec/model/uri");
     uri.strip_prefix("configMap://")

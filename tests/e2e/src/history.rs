@@ -1,5 +1,4 @@
-//! What happened to the objects of a namespace, watched and not polled, so that nothing is missed
-//! between two looks.
+//! The history of the objects of a namespace, from watches, so that no change between two polls is missed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,28 +15,27 @@ use crate::kind::Kind;
 use crate::testbed::Testbed;
 use crate::wait::{Look, until};
 
-/// Longest time until a watch tells what a listing shows already.
+/// Maximum time until a watch reports the state of a list.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Longest time that the API server keeps a watch open: as long as a test may take, and the most that
-/// it grants.
+/// Maximum time of a watch: the maximum of the API server, and of a test.
 const WATCH_SECONDS: u32 = 290;
 
-/// Objects by kind and name, as they were at one moment.
+/// Objects by kind and name, at one moment.
 pub type State = BTreeMap<(Kind, String), Value>;
 
-/// One change of one object.
+/// A change of an object.
 #[derive(Debug, Clone)]
 struct Change {
-    /// The revision of the API server's store: it orders changes of objects of all kinds.
+    /// The revision of the API server's store. It orders changes of objects of all kinds.
     revision: u64,
     kind: Kind,
-    /// The object after the change, or as it was last.
+    /// The object after the change. After a deletion, the last state.
     object: Value,
     gone: bool,
 }
 
-/// A recording that runs.
+/// A recording in progress.
 pub struct Recording {
     kinds: Vec<Kind>,
     changes: Arc<Mutex<Vec<Change>>>,
@@ -48,11 +46,11 @@ pub struct Recording {
 pub struct History(Vec<Change>);
 
 impl Recording {
-    /// Begins to record what happens to the objects of some kinds in the test's namespace.
+    /// Begins to record the changes of objects of some kinds in the test's namespace.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn of(testbed: &Testbed, kinds: &[Kind]) -> Result<Self> {
         let changes = Arc::new(Mutex::new(Vec::new()));
         let mut watches = JoinSet::new();
@@ -88,11 +86,11 @@ impl Recording {
         })
     }
 
-    /// Ends the recording, once it has all that has happened until now.
+    /// Ends the recording, after all changes until now.
     ///
     /// # Errors
     ///
-    /// Where a watch was cut, or doesn't catch up.
+    /// If a watch was interrupted, or doesn't catch up.
     pub async fn end(mut self, testbed: &Testbed) -> Result<History> {
         let mut listed = BTreeSet::new();
         for &kind in &self.kinds {
@@ -129,11 +127,11 @@ impl Recording {
 }
 
 impl History {
-    /// Looks at the state of the namespace after each change, in their order.
+    /// Checks the state of the namespace after each change, in order.
     ///
     /// # Errors
     ///
-    /// The first of the look's own.
+    /// The first error of the check.
     pub fn replay(&self, mut look: impl FnMut(&State) -> Result<()>) -> Result<()> {
         let mut state = State::new();
         for change in &self.0 {
@@ -148,7 +146,7 @@ impl History {
         Ok(())
     }
 
-    /// The versions of one object, in their order.
+    /// The versions of an object, in order.
     pub fn versions<'a>(&'a self, kind: Kind, name: &'a str) -> impl Iterator<Item = &'a Value> {
         self.0
             .iter()
@@ -158,8 +156,7 @@ impl History {
             .map(|change| &change.object)
     }
 
-    /// The different numbers at a JSON pointer of one object, in their order, where equal ones that
-    /// follow each other count once.
+    /// The values at a JSON pointer of an object, in order. Equal consecutive values count once.
     #[must_use]
     pub fn numbers(&self, kind: Kind, name: &str, pointer: &str) -> Vec<i64> {
         let mut numbers: Vec<_> = self

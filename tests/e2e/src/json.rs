@@ -1,4 +1,4 @@
-//! Objects as JSON: merging changes in, and telling where two differ.
+//! Objects as JSON: merges and comparisons.
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
@@ -28,7 +28,7 @@ pub fn merge(target: &mut Value, change: &Value) {
 ///
 /// # Errors
 ///
-/// Where they are not; the text has each path at which they differ, one a line.
+/// If they are not. The error lists each path at which they differ.
 pub fn same(what: &str, got: &Value, want: &Value) -> Result<()> {
     let mut found = Vec::new();
     differences("", got, want, &mut found);
@@ -58,7 +58,7 @@ fn differences(path: &str, got: &Value, want: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The array at a JSON pointer; empty where there is none.
+/// The array at a JSON pointer. Empty if there is none.
 #[must_use]
 pub fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value
@@ -67,7 +67,7 @@ pub fn items<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// The text at a JSON pointer; empty where there is none.
+/// The text at a JSON pointer. Empty if there is none.
 #[must_use]
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value
@@ -76,7 +76,7 @@ pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// The whole number at a JSON pointer; 0 where there is none, as Kubernetes leaves out zeros.
+/// The integer at a JSON pointer. 0 if there is none, because Kubernetes omits zeros.
 #[must_use]
 pub fn number(value: &Value, pointer: &str) -> i64 {
     value

@@ -1,13 +1,13 @@
-//! The kinds of objects that the tests look at.
+//! The kinds of objects in the tests.
 
 use kube::api::{ApiResource, GroupVersionKind};
 
-/// A kind in one version of its group.
+/// A kind, in one version of its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
     group: &'static str,
     version: &'static str,
-    /// Its name, as in manifests.
+    /// Name in manifests.
     pub name: &'static str,
 }
 
@@ -20,13 +20,13 @@ impl Kind {
         }
     }
 
-    /// How its URLs are built.
+    /// The API resource for its URLs.
     #[must_use]
     pub fn resource(self) -> ApiResource {
         ApiResource::from_gvk(&GroupVersionKind::gvk(self.group, self.version, self.name))
     }
 
-    /// Its `apiVersion`, as in manifests.
+    /// `apiVersion` in manifests.
     #[must_use]
     pub fn api_version(self) -> String {
         if self.group.is_empty() {
@@ -37,52 +37,52 @@ impl Kind {
     }
 }
 
-/// What a user writes.
+/// The custom resource.
 pub const MODEL_SERVICE: Kind = Kind::new("serving.springtide.dev", "v1alpha1", "ModelService");
-/// Child: the pods' template.
+/// Child: the pods.
 pub const DEPLOYMENT: Kind = Kind::new("apps", "v1", "Deployment");
-/// Child: the address.
+/// Child: the address of the pods.
 pub const SERVICE: Kind = Kind::new("", "v1", "Service");
-/// Child: how many pods a drain may take at once.
+/// Child: the limit of voluntary disruptions.
 pub const DISRUPTION_BUDGET: Kind = Kind::new("policy", "v1", "PodDisruptionBudget");
-/// Child with engine HPA, and what KEDA makes of a [`SCALED_OBJECT`].
+/// Child with engine HPA, and the object that KEDA creates for a [`SCALED_OBJECT`].
 pub const AUTOSCALER: Kind = Kind::new("autoscaling", "v2", "HorizontalPodAutoscaler");
 /// Child with engine KEDA.
 pub const SCALED_OBJECT: Kind = Kind::new("keda.sh", "v1alpha1", "ScaledObject");
-/// What a Deployment makes of its template.
+/// Created by a Deployment.
 pub const REPLICA_SET: Kind = Kind::new("apps", "v1", "ReplicaSet");
-/// What a Service makes of its pods.
+/// Created for a Service.
 pub const ENDPOINT_SLICE: Kind = Kind::new("discovery.k8s.io", "v1", "EndpointSlice");
-/// What a ReplicaSet makes of its template.
+/// Created by a ReplicaSet.
 pub const POD: Kind = Kind::new("", "v1", "Pod");
-/// Where small models lie.
+/// Source of small models.
 pub const CONFIG_MAP: Kind = Kind::new("", "v1", "ConfigMap");
-/// Where large models lie.
+/// Source of large models.
 pub const CLAIM: Kind = Kind::new("", "v1", "PersistentVolumeClaim");
-/// What few may read.
+/// Source of secret URIs.
 pub const SECRET: Kind = Kind::new("", "v1", "Secret");
-/// What a claim gets.
+/// The volume of a claim.
 pub const VOLUME: Kind = Kind::new("", "v1", "PersistentVolume");
-/// What happened, in words.
+/// Events of objects.
 pub const EVENT: Kind = Kind::new("", "v1", "Event");
-/// How much a namespace may have.
+/// The resource quota of a namespace.
 pub const RESOURCE_QUOTA: Kind = Kind::new("", "v1", "ResourceQuota");
-/// Machines of the cluster.
+/// The nodes of the cluster.
 pub const NODE: Kind = Kind::new("", "v1", "Node");
-/// One per test.
+/// The namespaces of tests.
 pub const NAMESPACE: Kind = Kind::new("", "v1", "Namespace");
-/// Who leads.
+/// The lease of the leader election, and claims.
 pub const LEASE: Kind = Kind::new("coordination.k8s.io", "v1", "Lease");
 
-/// What changes objects on their way in, as service meshes do.
+/// A policy that changes objects at admission, as service meshes do.
 pub const MUTATING_POLICY: Kind = Kind::new(ADMISSION, "v1", "MutatingAdmissionPolicy");
-/// Where a policy holds.
+/// The scope of such a policy.
 pub const MUTATING_POLICY_BINDING: Kind =
     Kind::new(ADMISSION, "v1", "MutatingAdmissionPolicyBinding");
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 
-/// Every kind that the tests know, to find one by the `apiVersion` and `kind` of a manifest.
+/// All kinds, to find one by the `apiVersion` and `kind` of a manifest.
 const ALL: [Kind; 18] = [
     MODEL_SERVICE,
     DEPLOYMENT,
@@ -104,7 +104,7 @@ const ALL: [Kind; 18] = [
     MUTATING_POLICY_BINDING,
 ];
 
-/// The kind of a manifest, where it is one of those above.
+/// The kind of a manifest, if it is one of the above.
 #[must_use]
 pub fn of(manifest: &serde_json::Value) -> Option<Kind> {
     ALL.into_iter().find(|kind| {

@@ -1,10 +1,10 @@
-//! What the end-to-end tests in `tests/suite` and `tests/control_plane` stand on: a cluster under test, a namespace per test,
-//! bounded waits that say what they waited for, and load.
+//! Common code of the end-to-end tests in `tests/suite` and `tests/control_plane`: a cluster under test, a namespace
+//! per test, bounded waits with clear errors, and load.
 //!
-//! The cluster is the one that `KUBECONFIG` names; the operator, KEDA, metrics-server, Prometheus and
-//! prometheus-adapter are expected in it, under the names that `tests/cluster/addons` gives them: some
-//! tests take one of them away for a while. `make e2e` makes such a cluster and runs the suite. What needs
-//! no pod is in `tests/control_plane`: `make control-plane-test` starts an API server and the operator alone.
+//! The cluster is that of `KUBECONFIG`. It must have the operator, KEDA, metrics-server, Prometheus and
+//! prometheus-adapter, with the names in `tests/cluster/addons`; some tests stop one of them for a while. `make e2e`
+//! creates such a cluster and runs the suite. Tests that need no pods are in `tests/control_plane`: `make
+//! control-plane-test` starts an API server and the operator alone.
 //!
 //! | environment variable | what for | default |
 //! |---|---|---|

@@ -1,9 +1,7 @@
-//! Load on a ModelService, bounded in rate, number and time, through a node port of the cluster under
-//! test and nowhere else.
+//! Load on a ModelService, bounded in rate, number and time, through a node port of the cluster under test.
 //!
-//! Half of the clients keep their connection as long as the server lets them, as a connection pool
-//! does; the other half open a new one every few requests, as many short-lived clients do. Both see
-//! what a rollout or a scale-up does to their kind.
+//! Half of the clients keep their connections, as a connection pool does. The others open a new one every few requests,
+//! as short-lived clients do. Both observe rollouts and scale-ups.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,45 +28,45 @@ use crate::wait::{self, Look};
 /// Requests after which a client of the second half opens a new connection.
 const REQUESTS_PER_SHORT_CONNECTION: u32 = 10;
 
-/// Longest time for one request: above the server's own timeout, so that its 504 is seen.
+/// Maximum time of a request: more than the server's own timeout, so that its 504 is received.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// Largest answer that is read.
+/// Maximum bytes of a response.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
-/// What is sent, how often and for how long.
+/// The requests, their rate and their duration.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// `features` of every request.
     pub features: Value,
-    /// The `prediction` that each must be answered with.
+    /// The expected `prediction` of each.
     pub prediction: Value,
-    /// Clients, each with one connection and at most one open request.
+    /// Number of clients, each with one connection and at most one open request.
     pub clients: u32,
-    /// Requests per second of all clients together; fewer when answers are slow.
+    /// Requests per second of all clients together. Fewer if responses are slow.
     pub requests_per_second: u32,
-    /// When the load ends by itself.
+    /// Time after which the load ends.
     pub at_most: Duration,
 }
 
-/// Load that runs.
+/// Load in progress.
 pub struct Load {
     stop: watch::Sender<bool>,
     clients: JoinSet<Tally>,
     start: Instant,
 }
 
-/// What became of the requests.
+/// The results of the requests.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Requests answered rightly.
+    /// Number of correct responses.
     pub answered: usize,
-    /// Other outcomes in words, and how often.
+    /// Descriptions and numbers of other results.
     pub failures: BTreeMap<String, u32>,
-    /// Requests that were sent again on a new connection, since the kept one was closed by the
-    /// server before any part of an answer.
+    /// Requests that were sent again on a new connection, because the server had closed the kept one before any part of
+    /// a response.
     pub sent_again: u32,
-    /// Times of the answered requests, sorted.
+    /// Times of the requests with a response, sorted.
     times: Vec<Duration>,
     took: Duration,
 }
@@ -80,15 +78,14 @@ struct Tally {
     sent_again: u32,
 }
 
-/// Longest time until a new node port accepts connections: the nodes' proxies learn of it on their own.
+/// Maximum time until a new node port accepts connections. The proxy of each node configures it on its own.
 const NODE_PORT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Makes a node port to the pods of a ModelService, waits until it accepts connections and gives its
-/// address.
+/// Creates a node port for the pods of a ModelService, and waits until it accepts connections. Returns its address.
 ///
 /// # Errors
 ///
-/// What the API server says, that no node has an address, or that the port stays closed.
+/// If the API server rejects the request, if no node has an address, or if the port stays closed.
 pub async fn node_port(testbed: &Testbed, name: &str) -> Result<SocketAddr> {
     let service = testbed
         .apply(&json!({
@@ -130,7 +127,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// Where the plan has no clients or no rate, or can't be written as JSON.
+    /// If the plan has no clients or no rate, or can't be written as JSON.
     pub fn start(address: SocketAddr, plan: &Plan) -> Result<Self> {
         ensure!(
             plan.clients > 0 && plan.requests_per_second > 0,
@@ -164,11 +161,11 @@ impl Load {
         })
     }
 
-    /// Ends the load: every open request is still answered and counted.
+    /// Ends the load, after the response to every open request.
     ///
     /// # Errors
     ///
-    /// Where a client panicked.
+    /// If a client panicked.
     pub async fn stop(mut self) -> Result<Outcome> {
         self.stop.send_replace(true);
         let mut outcome = Outcome::default();
@@ -195,11 +192,11 @@ impl Outcome {
         self
     }
 
-    /// Checks that every request was answered, and enough of them to mean something.
+    /// Checks that every request was successful, and that their number is significant.
     ///
     /// # Errors
     ///
-    /// What failed, and how often.
+    /// Descriptions and numbers of the failures.
     pub fn check(&self, at_least: usize) -> Result<()> {
         ensure!(self.failures.is_empty(), "requests failed: {self}");
         ensure!(
@@ -253,11 +250,11 @@ struct Connection {
     requests: u32,
 }
 
-/// Why a request has no right answer.
+/// Why a request has no correct response.
 enum Failure {
-    /// The connection ended before any part of an answer.
+    /// The connection ended before any part of a response.
     Closed(hyper::Error),
-    /// Anything else, in words.
+    /// Anything else, with a description.
     Other(String),
 }
 
@@ -285,8 +282,8 @@ impl Client {
         self.tally
     }
 
-    /// One request. As every HTTP client with a pool does, it takes a kept connection where that is
-    /// still open, and sends again on a new one when the server turns out to have closed it.
+    /// Sends one request. Like every HTTP client with a pool, it uses the kept connection if that is still open, and
+    /// sends again on a new one if the server has closed it.
     async fn request(&mut self) -> Result<(), Failure> {
         if let Some(mut kept) = self.connection.take()
             && kept.sender.ready().await.is_ok()

@@ -1,5 +1,5 @@
-//! The operator as a process beside a control plane without nodes, which `tests/control-plane/run` makes: its program,
-//! addresses and rights stand in variables.
+//! The operator as a process beside a control plane without nodes, which `tests/control-plane/run` creates. Environment
+//! variables contain its program, addresses and permissions.
 
 use std::env;
 use std::fs;
@@ -12,41 +12,41 @@ use tokio::net::TcpStream;
 
 use crate::wait::{Look, until};
 
-/// Longest time for an answer of its own server.
+/// Maximum time of a response of its own server.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Longest time until one that was asked to has ended.
+/// Maximum time of its shutdown.
 const END_LIMIT: Duration = Duration::from_secs(30);
 
-/// An operator that ends with the test.
+/// An operator process that is killed at the end of the test.
 pub struct OperatorProcess(Child);
 
 /// Memory of a process, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
-    /// What it has now.
+    /// Current value.
     pub now: u64,
-    /// The most that it has had.
+    /// Maximum so far.
     pub peak: u64,
 }
 
-/// The compiled operator, with the rights of an administrator and nothing to read or to write to.
+/// The command of the compiled operator, with the permissions of an administrator and without input and output.
 ///
 /// # Errors
 ///
-/// Where the variable lacks that names it.
+/// If the environment variable with its path is missing.
 pub fn program() -> Result<Command> {
     let mut command = Command::new(variable("SPRINGTIDE_OPERATOR")?);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     Ok(command)
 }
 
-/// The one operator of the cluster: with the rights and the flags of the chart, at the address that [`metrics`] asks,
-/// its log after that of former ones.
+/// The operator of the cluster, with the permissions and flags of the chart and the address that [`metrics`] uses. Its
+/// log is appended to that of earlier ones.
 ///
 /// # Errors
 ///
-/// Where variables lack, or the log can't be written.
+/// If environment variables are missing, or if the log can't be written.
 pub fn of_the_chart() -> Result<Command> {
     let mut command = program()?;
     let log = fs::OpenOptions::new()
@@ -70,20 +70,20 @@ fn variable(name: &'static str) -> Result<String> {
 }
 
 impl OperatorProcess {
-    /// Starts one.
+    /// Starts an operator.
     ///
     /// # Errors
     ///
-    /// Where the program can't be started.
+    /// If the program can't be started.
     pub fn start(command: &mut Command) -> Result<Self> {
         Ok(Self(command.spawn()?))
     }
 
-    /// Its memory, as the kernel counts it.
+    /// Its memory, from the kernel.
     ///
     /// # Errors
     ///
-    /// Where the kernel doesn't tell.
+    /// If the kernel doesn't report it.
     pub fn memory(&self) -> Result<Memory> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
         let kibibytes = |field: &str| -> Result<u64> {
@@ -97,11 +97,11 @@ impl OperatorProcess {
         })
     }
 
-    /// Asks it to end, as the kubelet would, and waits until it has.
+    /// Requests its shutdown, as the kubelet does, and waits for its end.
     ///
     /// # Errors
     ///
-    /// Where it doesn't end in time, or not well.
+    /// If it doesn't end in time, or with an error.
     pub async fn stop(mut self) -> Result<()> {
         let asked = Command::new("kill").arg(self.0.id().to_string()).status()?;
         ensure!(asked.success(), "kill ended with {asked}");
@@ -128,7 +128,7 @@ impl Drop for OperatorProcess {
 ///
 /// # Errors
 ///
-/// Where it doesn't answer in time.
+/// If it doesn't respond in time.
 pub async fn metrics(token: Option<&str>) -> Result<(u16, String)> {
     let address = variable("SPRINGTIDE_OPERATOR_ADDRESS")?;
     let authorization = token.map_or_else(String::new, |token| {

@@ -1,4 +1,4 @@
-//! Predictions through the Service, and whether they are right.
+//! Predictions through the Service, compared with expected ones.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,15 @@ use springtide_contract::paths;
 use crate::example::HeldOut;
 use crate::testbed::Testbed;
 
-/// How far a confidence may be from onnxruntime's.
+/// Tolerance of a confidence, relative to onnxruntime's.
 pub const TOLERANCE: f64 = 1e-5;
 
-/// Sends every held-out row through the Service, one a request, and compares class and confidence
-/// with those of onnxruntime. Gives the median time of a request, the API server's proxy included.
+/// Sends every held-out row through the Service in its own request, and compares class and confidence with those of
+/// onnxruntime. Returns the median time of a request, including the API server's proxy.
 ///
 /// # Errors
 ///
-/// The first row that isn't answered or isn't right.
+/// The first row without a correct response.
 pub async fn check_rows(testbed: &Testbed, service: &str, held_out: &HeldOut) -> Result<Duration> {
     let mut times = Vec::new();
     for (index, row) in held_out.rows.iter().enumerate() {
@@ -54,7 +54,7 @@ pub async fn check_rows(testbed: &Testbed, service: &str, held_out: &HeldOut) ->
 ///
 /// # Errors
 ///
-/// The first row that isn't right, or that there is no answer.
+/// The first incorrect row, or a missing response.
 pub async fn check_rows_together(
     testbed: &Testbed,
     service: &str,

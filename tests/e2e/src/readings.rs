@@ -1,4 +1,4 @@
-//! What autoscalers read: the metrics APIs, and the queries behind them.
+//! The readings of autoscalers: the metrics APIs, and the queries behind them.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ use crate::testbed::{Testbed, condition};
 use crate::{diagnosis, wait};
 use wait::{Look, Waited, until};
 
-/// Longest time until an autoscaler has readings: a new pod's CPU is two measurements old at the
-/// earliest, 15 s each, and the autoscaler looks every 15 s.
+/// Maximum time until an autoscaler has readings. The CPU of a new pod needs two measurements, 15 s each, and the
+/// autoscaler reads every 15 s.
 pub const READINGS_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
 
-/// Waits until an HPA has a reading of each of its metrics and acts on them.
+/// Waits until an HPA has a reading of each of its metrics and scales by them.
 ///
 /// # Errors
 ///
-/// That it hasn't in time.
+/// If the time is over.
 pub async fn until_all(testbed: &Testbed, hpa: &str, metrics: usize) -> Result<Waited<()>> {
     let waited = until(
         &format!("{hpa} to read {metrics} metrics"),
@@ -48,7 +48,7 @@ pub async fn until_all(testbed: &Testbed, hpa: &str, metrics: usize) -> Result<W
     Ok(waited)
 }
 
-/// Whether a current metric has a value: one that can't be read is left out or has no value.
+/// Whether a current metric has a value. A metric without a reading is missing or has no value.
 fn has_reading(metric: &Value) -> bool {
     let current = [
         "/resource/current",
@@ -65,11 +65,11 @@ fn has_reading(metric: &Value) -> bool {
     })
 }
 
-/// A metric of a ScaledObject, as KEDA answers an HPA.
+/// A metric of a ScaledObject, as an HPA receives it from KEDA.
 ///
 /// # Errors
 ///
-/// What the API server says.
+/// If the API server rejects the request.
 pub async fn external(testbed: &Testbed, scaled_object: &str, metric: &str) -> Result<Option<f64>> {
     let namespace = &testbed.namespace;
     let selector = format!("labelSelector=scaledobject.keda.sh%2Fname%3D{scaled_object}");
@@ -79,7 +79,7 @@ pub async fn external(testbed: &Testbed, scaled_object: &str, metric: &str) -> R
     Ok(quantity(text(&values, "/items/0/value")))
 }
 
-/// A metric of the pods of a ModelService, by pod, as an adapter answers an HPA.
+/// A metric of the pods of a ModelService by pod, as an HPA receives it from an adapter.
 ///
 /// # Errors
 ///
@@ -100,11 +100,11 @@ pub async fn of_pods(testbed: &Testbed, name: &str, metric: &str) -> Result<BTre
         .collect()
 }
 
-/// What Prometheus answers to a query: the labels and the value of each series.
+/// The response of Prometheus to a query: the labels and the value of each series.
 ///
 /// # Errors
 ///
-/// Where it doesn't answer, or not with numbers.
+/// If it doesn't respond, or not with numbers.
 pub async fn query(cluster: &Cluster, query: &str) -> Result<Vec<(Value, f64)>> {
     let addon::Addon {
         namespace, name, ..
@@ -127,7 +127,7 @@ pub async fn query(cluster: &Cluster, query: &str) -> Result<Vec<(Value, f64)>> 
         .collect()
 }
 
-/// A quantity in units or thousandths, which are what metrics come in.
+/// A quantity in units or thousandths, as metrics have it.
 fn quantity(text: &str) -> Option<f64> {
     match text.strip_suffix('m') {
         Some(thousandths) => thousandths.parse::<f64>().ok().map(|value| value / 1000.0),

@@ -1,4 +1,4 @@
-//! What a test tells the person who runs it.
+//! Measurements that tests print.
 
 /// Prints one line under the test's name; `cargo test -- --nocapture` shows it while the test runs.
 #[expect(

@@ -1,4 +1,4 @@
-//! A namespace of its own for each test, gone afterwards whatever happens.
+//! A namespace for each test. It is deleted afterwards in any case.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,28 +15,28 @@ use crate::kind::{self, Kind};
 use crate::wait::{self, Look, Waited};
 use crate::{addon, diagnosis, example, report};
 
-/// Label of the tests' namespaces; its value names the run.
+/// Label of the namespaces of tests. Its value is the ID of the run.
 const RUN_LABEL: &str = "springtide-e2e/run";
 
-/// Longest time that one test may take: several times what the slowest needs.
+/// Maximum time of a test: several times that of the slowest.
 const TEST_LIMIT: Duration = Duration::from_secs(300);
 
-/// Longest time until a ModelService that can be served is Ready: scheduling, fetching, loading and
-/// one probe of each pod, on a machine that is busy with the other tests.
+/// Maximum time until a ModelService is Ready: scheduling, fetching, loading and one probe of each pod, on a machine
+/// that is busy with other tests.
 pub const READY_LIMIT: Duration = Duration::from_secs(120);
 
-/// Longest time until the status says why the number of pods has changed: the operator hears of it at
-/// once.
+/// Maximum time until the status has the reason for a change of the replicas. A watch reports the change to the
+/// operator at once.
 pub const WHY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Whether a test may run beside others.
+/// Whether a test may run at the same time as others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Company {
-    /// It touches nothing outside its namespace.
+    /// It changes nothing outside its namespace.
     Welcome,
-    /// It makes load and measures: beside others, but not beside another load.
+    /// It measures under load, so no other test with load may run at the same time.
     OneLoad,
-    /// It disturbs what the others rely on, so it waits for them and they wait for it.
+    /// It disturbs components that other tests need, so it runs alone.
     Alone,
 }
 
@@ -44,7 +44,7 @@ static COMPANY: RwLock<()> = RwLock::const_new(());
 static LOAD: Mutex<()> = Mutex::const_new(());
 static LEFTOVERS: OnceCell<()> = OnceCell::const_new();
 
-/// One test's place in the cluster.
+/// The cluster and the namespace of a test.
 pub struct Testbed {
     /// The cluster under test.
     pub cluster: Cluster,
@@ -53,8 +53,8 @@ pub struct Testbed {
     test: &'static str,
 }
 
-/// Why a test failed. As a test's error it is printed with its causes and without a backtrace, which
-/// would be one of this crate's waiting.
+/// Why a test failed. It is printed with its causes and without a backtrace, which would only show the waits of this
+/// crate.
 pub struct Failure(anyhow::Error);
 
 impl std::fmt::Debug for Failure {
@@ -63,12 +63,12 @@ impl std::fmt::Debug for Failure {
     }
 }
 
-/// Runs a test in a new namespace and deletes that, also after a failure or a panic. After a failure
-/// the state of the namespace is printed first.
+/// Runs a test in a new namespace and then deletes it, also after a failure or a panic. After a failure it prints the
+/// state of the namespace first.
 ///
 /// # Errors
 ///
-/// Those of the test, and of making the namespace.
+/// If the test fails, or if the namespace can't be created.
 pub async fn in_namespace(
     test: &'static str,
     company: Company,
@@ -77,11 +77,11 @@ pub async fn in_namespace(
     in_namespace_within(TEST_LIMIT, test, company, body).await
 }
 
-/// [`in_namespace`], for what may take another time.
+/// [`in_namespace`] with another maximum time.
 ///
 /// # Errors
 ///
-/// Those of the test, and of making the namespace.
+/// If the test fails, or if the namespace can't be created.
 pub async fn in_namespace_within(
     limit: Duration,
     test: &'static str,
@@ -94,11 +94,11 @@ pub async fn in_namespace_within(
         .map_err(Failure)
 }
 
-/// [`in_namespace`], with a second namespace beside the first.
+/// [`in_namespace`] with a second namespace.
 ///
 /// # Errors
 ///
-/// Those of the test, and of making the namespaces.
+/// If the test fails, or if the namespaces can't be created.
 pub async fn in_two_namespaces(
     test: &'static str,
     company: Company,
@@ -126,7 +126,7 @@ async fn run_in_namespaces(
     LEFTOVERS
         .get_or_try_init(|| mend_leftovers(&cluster))
         .await?;
-    // A test that waits for its turn holds nothing that others wait for: the load first.
+    // The load first: a test that waits for its turn must hold nothing that others wait for.
     let _load = if company == Company::OneLoad {
         Some(LOAD.lock().await)
     } else {
@@ -169,8 +169,8 @@ async fn run_in_namespaces(
     }
 }
 
-/// What an earlier run left that was killed: namespaces, which would hold on to the nodes' room for
-/// pods, and addons that it had taken away.
+/// Removes the namespaces of an earlier run that was killed, because they use resources of the nodes. Restarts the
+/// addons that it had stopped.
 async fn mend_leftovers(cluster: &Cluster) -> Result<()> {
     for namespace in cluster
         .list(
@@ -190,7 +190,7 @@ async fn mend_leftovers(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// A name for this run of the suite.
+/// The ID of this run of the suite.
 fn run() -> String {
     std::process::id().to_string()
 }
@@ -218,7 +218,7 @@ impl Testbed {
         })
     }
 
-    /// Prints one line of what the test measured.
+    /// Prints one line with a measurement of the test.
     pub fn report(&self, text: &str) {
         report::line(self.test, text);
     }
@@ -227,7 +227,7 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn apply(&self, manifest: &Value) -> Result<Value> {
         self.cluster.apply(Some(&self.namespace), manifest).await
     }
@@ -236,27 +236,27 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn merge(&self, kind: Kind, name: &str, change: &Value) -> Result<Value> {
         self.cluster
             .merge(&self.namespace, kind, name, change)
             .await
     }
 
-    /// An object of the namespace that must be there.
+    /// An object of the namespace that must exist.
     ///
     /// # Errors
     ///
-    /// What the API server says, or that there is none.
+    /// If the API server rejects the request, or if there is none.
     pub async fn get(&self, kind: Kind, name: &str) -> Result<Value> {
         self.cluster.get(&self.namespace, kind, name).await
     }
 
-    /// An object of the namespace, or none.
+    /// An object of the namespace, if it exists.
     ///
     /// # Errors
     ///
-    /// What the API server says, except that there is none.
+    /// If the API server rejects the request. A missing object is no error.
     pub async fn find(&self, kind: Kind, name: &str) -> Result<Option<Value>> {
         self.cluster.find(&self.namespace, kind, name).await
     }
@@ -265,16 +265,16 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn delete(&self, kind: Kind, name: &str) -> Result<()> {
         self.cluster.delete(Some(&self.namespace), kind, name).await
     }
 
-    /// Makes a ConfigMap of files.
+    /// Creates a ConfigMap of files.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn config_map(&self, name: &str, files: &[(&str, Vec<u8>)]) -> Result<()> {
         let data = files
             .iter()
@@ -290,12 +290,11 @@ impl Testbed {
         Ok(())
     }
 
-    /// Applies a ModelService whose model is one of `examples/models`, with the ConfigMap that it
-    /// names, and gives its name.
+    /// Applies a ModelService with a model of `examples/models`, and its ConfigMap. Returns its name.
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn serve(&self, manifest: &Value) -> Result<String> {
         let (config_map, key) = example::config_map_of(manifest)?;
         let model = key
@@ -307,11 +306,11 @@ impl Testbed {
         Ok(text(&made, "/metadata/name").to_owned())
     }
 
-    /// [`serve`](Self::serve), and waits until it is Ready; reports the time.
+    /// [`serve`](Self::serve), and waits until it is Ready. Prints the time.
     ///
     /// # Errors
     ///
-    /// What the API server says, or that it didn't become Ready in time.
+    /// If the API server rejects the request, or if it didn't become Ready in time.
     pub async fn serve_until_ready(&self, manifest: &Value) -> Result<String> {
         let name = self.serve(manifest).await?;
         let waited = self.until_ready(&name).await?;
@@ -323,7 +322,7 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// That it didn't become Ready in time.
+    /// If it isn't Ready in time.
     pub async fn until_ready(&self, name: &str) -> Result<Waited<()>> {
         self.until_condition(name, "Ready", "True", READY_LIMIT)
             .await
@@ -333,7 +332,7 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// That it didn't in time.
+    /// If the time is over.
     pub async fn until_condition(
         &self,
         name: &str,
@@ -351,7 +350,7 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// That it didn't in time.
+    /// If the time is over.
     pub async fn until_said(
         &self,
         name: &str,
@@ -368,7 +367,7 @@ impl Testbed {
         self.until_judged(name, type_, &what, limit, is_it).await
     }
 
-    /// Waits until a condition of a ModelService, observed in its current generation, is as `is_it` wants it.
+    /// Waits until a condition of a ModelService, observed in its current generation, satisfies `is_it`.
     async fn until_judged(
         &self,
         name: &str,
@@ -387,11 +386,11 @@ impl Testbed {
         .await
     }
 
-    /// Waits until an object of the namespace is there, and gives it.
+    /// Waits until an object of the namespace exists, and returns it.
     ///
     /// # Errors
     ///
-    /// That it wasn't in time.
+    /// If the time is over.
     pub async fn until_there(&self, kind: Kind, name: &str, limit: Duration) -> Result<Value> {
         let waited = wait::until(&format!("{} {name}", kind.name), limit, async || {
             let found = self.find(kind, name).await?;
@@ -401,11 +400,11 @@ impl Testbed {
         Ok(waited.value)
     }
 
-    /// Waits until something is found in the decisions of a ModelService, which are the newest first.
+    /// Waits until a search in the decisions of a ModelService succeeds. The newest decision is first.
     ///
     /// # Errors
     ///
-    /// That it wasn't in time.
+    /// If the time is over.
     pub async fn until_decided<T>(
         &self,
         name: &str,
@@ -427,7 +426,7 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// What the API server says.
+    /// If the API server rejects the request.
     pub async fn pods(&self, name: &str) -> Result<Vec<Value>> {
         let labels =
             format!("app.kubernetes.io/name=modelservice,app.kubernetes.io/instance={name}");
@@ -443,7 +442,7 @@ impl Testbed {
     ///
     /// # Errors
     ///
-    /// Where the API server can't be reached. An answer of any status is an answer.
+    /// If the API server is unreachable. A response of any status is no error.
     pub async fn ask_pod(&self, pod: &str, path: &str) -> Result<Answer> {
         self.cluster
             .ask_pod(
@@ -456,7 +455,7 @@ impl Testbed {
     }
 }
 
-/// A condition of an object, where it has one.
+/// A condition of an object, if it has one.
 #[must_use]
 pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
     items(object, "/status/conditions")
@@ -470,7 +469,7 @@ pub fn is_ready(pod: &Value) -> bool {
     condition(pod, "Ready").is_some_and(|ready| ready["status"] == "True")
 }
 
-/// The replicas that a Deployment wants.
+/// The desired replicas of a Deployment.
 #[must_use]
 pub fn replicas(deployment: &Value) -> i64 {
     number(deployment, "/spec/replicas")

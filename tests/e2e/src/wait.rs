@@ -1,24 +1,24 @@
-//! Waiting with a bound, and with words for what was waited for and what was seen instead.
+//! Bounded waits. Their errors describe the expected and the last observed state.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::time::Instant;
 
-/// Time between two looks: short against the seconds that are measured, long for the API server.
+/// Interval of observations: short relative to the measured seconds, and long enough for the API server.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
-/// One look at what is waited for.
+/// One observation.
 #[derive(Debug)]
 pub enum Look<T> {
-    /// It is there.
+    /// The expected state.
     Seen(T),
-    /// It is not yet; in words, what is there instead.
+    /// Another state, with a description.
     NotYet(String),
 }
 
 impl Look<()> {
-    /// A look at something that is either so or not; `instead` says what is there when it is not.
+    /// An observation of a condition. `instead` describes the state if it doesn't hold.
     pub fn at(so: bool, instead: impl FnOnce() -> String) -> Self {
         if so {
             Self::Seen(())
@@ -28,29 +28,29 @@ impl Look<()> {
     }
 }
 
-/// What was waited for, and how long it took.
+/// The observed value, and the time until then.
 #[derive(Debug)]
 pub struct Waited<T> {
-    /// What was seen.
+    /// The observed value.
     pub value: T,
-    /// Time from the first look.
+    /// Time since the first observation.
     pub after: Duration,
 }
 
 impl<T> Waited<T> {
-    /// The time in seconds, as it is printed.
+    /// The time in seconds, as text.
     #[must_use]
     pub fn seconds(&self) -> String {
         format!("{:.1} s", self.after.as_secs_f64())
     }
 }
 
-/// Looks until `what` is seen. An error of a look counts as not seen yet: connections and API
-/// servers have hiccups, and a lasting one ends at `limit`, with the error's text.
+/// Observes until `what` is found. A failed observation counts as not found, because connections and API servers have
+/// short faults. The error after `limit` has the last fault.
 ///
 /// # Errors
 ///
-/// When `limit` is over; the text has `what` and the last look.
+/// After `limit`. The text has `what` and the last observation.
 pub async fn until<T>(
     what: &str,
     limit: Duration,

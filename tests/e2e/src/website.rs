@@ -1,5 +1,5 @@
-//! A website for pods to fetch a model from: one file, and another address that is unavailable at
-//! first and leads there later.
+//! A website from which pods fetch a model: one file, and a second path that is unavailable at first and later
+//! redirects to the file.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -24,16 +24,16 @@ use crate::cluster::Cluster;
 /// Path of the model.
 pub const MODEL: &str = "/model.onnx";
 
-/// Path that is answered with 503 once and then with a redirect to the model.
+/// Path whose first response is 503, and then a redirect to the model.
 pub const LATEST: &str = "/latest.onnx";
 
-/// Connections after which the website closes: several times what a test needs.
+/// Maximum number of connections: several times those of a test.
 const CONNECTIONS_LIMIT: usize = 100;
 
-/// Longest time for a connection, since the next one waits for it.
+/// Maximum time of a connection. The next one waits for it.
 const CONNECTION_TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// A website that closes when this is dropped.
+/// A website that is closed when this is dropped.
 #[derive(Debug)]
 pub struct Website {
     address: SocketAddr,
@@ -42,11 +42,11 @@ pub struct Website {
 }
 
 impl Website {
-    /// Opens a website with this model on the address that the cluster's nodes see this process by.
+    /// Opens a website with this model, at the address by which the nodes of the cluster reach this process.
     ///
     /// # Errors
     ///
-    /// Where no node has an address, or there is no way to it.
+    /// If no node has an address, or if there is no route to it.
     pub async fn open(cluster: &Cluster, model: Vec<u8>) -> Result<Self> {
         Self::open_at(own_address(cluster.node_address().await?).await?, model).await
     }
@@ -70,16 +70,16 @@ impl Website {
         format!("http://{}{path}", self.address)
     }
 
-    /// The answers so far.
+    /// The responses so far.
     #[must_use]
     pub fn answers(&self) -> Vec<StatusCode> {
         self.answers.borrow().clone()
     }
 }
 
-/// The address of this machine on its way to `peer`. Nothing is sent.
+/// The local address of a route to `peer`. No packet is sent.
 async fn own_address(peer: IpAddr) -> Result<IpAddr> {
-    // Of the peer's family; the port plays no part in the way.
+    // An address of the peer's family. The port has no effect.
     let any = match peer {
         IpAddr::V4(_) => "0.0.0.0:0",
         IpAddr::V6(_) => "[::]:0",
@@ -102,7 +102,7 @@ async fn serve(listener: TcpListener, model: Bytes, answers: watch::Sender<Vec<S
         let connection = http1::Builder::new()
             .keep_alive(false)
             .serve_connection(TokioIo::new(stream), service);
-        // A connection that breaks off is its client's concern.
+        // An interrupted connection is a matter of its client.
         let _ended = timeout(CONNECTION_TIME_LIMIT, connection).await;
     }
 }
@@ -161,7 +161,7 @@ mod tests {
         }
         let address = website.address;
         drop(website);
-        // The task ends at its next turn.
+        // The task ends at its next await point.
         tokio::task::yield_now().await;
         assert!(TcpStream::connect(address).await.is_err());
     }

@@ -1,4 +1,4 @@
-//! The whole attack: every sender of bodies and every hostile connection, until all is sent or time is over.
+//! The whole attack: all hostile bodies and connections, until all are sent or the time is over.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use crate::senders;
 use crate::server::Addresses;
 use crate::tally::Tally;
 
-/// Most connections of each kind at the same time.
+/// Maximum number of concurrent connections of each kind.
 const OVER_HTTP1: u64 = 16;
 const OVER_HTTP2: u64 = 4;
 const HOSTILE: u64 = 500;
 
-/// Of the time that there is, what the attack is spread over; the rest is for a machine that is slow.
+/// Part of the available time over which the attack is spread. The rest is a reserve for slow machines.
 const SPREAD: f64 = 0.7;
 
-/// What is sent, and for how long at most.
+/// The numbers of bodies and connections, and the maximum time.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     pub(crate) bodies: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 ///
-/// Where there can be no runtime.
+/// If the runtime can't be created.
 pub(crate) fn run(addresses: Addresses, plan: &Plan) -> anyhow::Result<Arc<Tally>> {
     let bombs = bodies::bombs()?;
     let start = Instant::now();
@@ -80,7 +80,7 @@ pub(crate) fn run(addresses: Addresses, plan: &Plan) -> anyhow::Result<Arc<Tally
             all.spawn(connections::run(address, rng, pace, tally));
         }
         while let Some(ended) = all.join_next().await {
-            // A panic of an attacker would make the attack less than it says.
+            // A panic of an attacker would reduce the attack.
             ended?;
         }
         anyhow::Ok(())

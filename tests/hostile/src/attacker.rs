@@ -1,22 +1,22 @@
-//! What every attacker has: an address of its own, and a place behind all others at the processors.
+//! Common code of attackers: their addresses and their scheduling priority.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Attackers have machines of their own elsewhere. Here they run after the server and the clients that
-/// behave, or those would wait for a processor and not for the server.
+/// Lowers the priority of this thread. Real attackers have their own machines. Here they must not take processor time
+/// from the server and the well-behaved clients.
 pub(crate) const NICE: i32 = 10;
 
-/// Number of addresses of the attackers: 127.0.0.1, and those from 127.0.0.3 on. The client that behaves has 127.0.0.2.
+/// Number of addresses of the attackers: 127.0.0.1, and those from 127.0.0.3 on. The well-behaved client has 127.0.0.2.
 const SOURCES: u8 = 38;
 
-/// Opens a connection from one of the attackers' addresses that leaves nothing behind when it is closed: the
-/// ports of tens of thousands that wait for their last packets would run out.
+/// Opens a connection from one of the attackers' addresses. It is closed without the state `TIME_WAIT`, because tens of
+/// thousands of these would exhaust the ports.
 ///
 /// # Errors
 ///
-/// Where the server, or this machine, takes no more.
+/// If the server or this machine accepts no further connection.
 pub(crate) async fn connect(
     address: SocketAddr,
     source: u8,

@@ -1,4 +1,4 @@
-//! Hostile bodies: what stands in requests that a server must refuse, or answer, and survive.
+//! Hostile bodies, which a server must reject or answer, and survive.
 
 use std::io::Write as _;
 
@@ -9,10 +9,10 @@ use flate2::write::GzEncoder;
 
 use crate::frames::{float, grpc, integer, nested};
 
-/// Most bytes of a body that isn't meant to be large.
+/// Maximum bytes of a body that isn't intentionally large.
 const SMALL: usize = 2_048;
 
-/// Sizes of what the bombs are once they are unpacked, in MiB.
+/// Decompressed sizes of the bombs, in MiB.
 const BOMBS: [usize; 3] = [1, 16, 80];
 
 const PREDICT: &str = "/predict";
@@ -27,11 +27,11 @@ const GRPC_PATHS: [&str; 6] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 ];
 
-/// Valid requests, of which others are made.
+/// Valid requests, from which hostile ones are derived.
 const VALID_PREDICT: &str = r#"{"features": [5.1, 3.5, 1.4, 0.2], "request_id": "a-1"}"#;
 const VALID_INFER: &str = r#"{"id": "a", "inputs": [{"name": "features", "shape": [2, 4], "datatype": "FP32", "parameters": {"x": 1}, "data": [5.1, 3.5, 1.4, 0.2, 7.9, 3.8, 6.4, 2.0]}], "outputs": [{"name": "label", "parameters": {"binary_data": true}}]}"#;
 
-/// What parsers stumble over.
+/// Inputs that are difficult for parsers.
 const TOKENS: [&str; 24] = [
     "NaN",
     "-Infinity",
@@ -70,7 +70,7 @@ const DATATYPES: [&str; 8] = [
     "\u{1F4A9}",
 ];
 
-/// What is wrong with a body.
+/// The fault of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     MutatedPredict,
@@ -105,7 +105,7 @@ impl Kind {
         Self::RandomGrpc,
     ];
 
-    /// As tables show it.
+    /// The name in tables.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::MutatedPredict => "mutated /predict",
@@ -125,25 +125,25 @@ impl Kind {
     }
 }
 
-/// One hostile request.
+/// A hostile request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Hostile {
     pub(crate) kind: Kind,
     pub(crate) path: &'static str,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
-    /// Bytes by which the declared length exceeds the body's.
+    /// Number of bytes by which the declared length exceeds that of the body.
     pub(crate) missing: usize,
 }
 
-/// Makes hostile requests, the same ones for the same seed.
+/// Generates hostile requests, deterministically for a seed.
 pub(crate) struct Generator {
     rng: Rng,
     bombs: Vec<Bytes>,
 }
 
 impl Generator {
-    /// `bombs` are what [`bombs`] makes, once for all generators.
+    /// `bombs` is the result of [`bombs`], which all generators share.
     pub(crate) fn new(seed: u64, bombs: &[Bytes]) -> Self {
         Self {
             rng: Rng::with_seed(seed),
@@ -151,7 +151,7 @@ impl Generator {
         }
     }
 
-    /// The next request. Bombs are rare, since each costs a thousand times its bytes.
+    /// The next request. Bombs are rare, because each requires a thousand times its bytes.
     pub(crate) fn next(&mut self) -> Hostile {
         let mut kind = Kind::ALL[self.rng.usize(..Kind::ALL.len())];
         if kind == Kind::GzipBomb && self.rng.u8(..) > 12 {
@@ -211,7 +211,7 @@ impl Generator {
     }
 
     fn random(&mut self) -> Vec<u8> {
-        // Now and then a large one.
+        // Occasionally a large one.
         let most = if self.rng.u8(..) == 0 { 1 << 18 } else { SMALL };
         let length = self.rng.usize(..most);
         let mut bytes = vec![0; length];
@@ -223,7 +223,7 @@ impl Generator {
         valid[..self.rng.usize(..valid.len())].to_vec()
     }
 
-    /// A few changes of what is valid.
+    /// A valid request with a few changes.
     fn mutated(&mut self, valid: &[u8]) -> Vec<u8> {
         let mut bytes = valid.to_vec();
         for _ in 0..self.rng.usize(1..=6) {
@@ -246,7 +246,7 @@ impl Generator {
         bytes
     }
 
-    /// A tensor behind its JSON, with sizes and shapes that don't agree.
+    /// A binary tensor after its JSON, with inconsistent sizes and shapes.
     fn lying_tensor(&mut self) -> (&'static str, Vec<(&'static str, String)>, Vec<u8>) {
         let dimension = |rng: &mut Rng| match rng.u8(..6) {
             0 => i64::MAX,
@@ -279,7 +279,7 @@ impl Generator {
         (INFER, headers, body)
     }
 
-    /// BYTES elements, each after its length.
+    /// BYTES elements, each with its length.
     fn bytes_tensor(&mut self) -> (&'static str, Vec<(&'static str, String)>, Vec<u8>) {
         let mut elements = Vec::new();
         let count = self.rng.u32(1..20);
@@ -367,7 +367,7 @@ impl Generator {
         (self.http_path(), headers, VALID_PREDICT.into())
     }
 
-    /// A request of `ModelInfer` that is valid.
+    /// A valid `ModelInfer` request.
     fn infer_message(&mut self) -> Vec<u8> {
         let row: Vec<u8> = [5.1_f32, 3.5, 1.4, 0.2]
             .into_iter()
@@ -417,11 +417,11 @@ fn grpc_headers() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Zeros, packed.
+/// Compressed zeros.
 ///
 /// # Errors
 ///
-/// Where memory can't be written to, which doesn't happen.
+/// If memory can't be written to, which doesn't happen.
 pub(crate) fn bombs() -> std::io::Result<Vec<Bytes>> {
     let zeros = vec![0; 1 << 20];
     let pack = |mebibytes: usize| {

@@ -1,4 +1,4 @@
-//! Hostile connections: what they send, how long they stay, and that they leave.
+//! Hostile connections: their bytes, their duration, and their end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,25 +17,25 @@ use crate::frames::{
 use crate::pace::Pace;
 use crate::tally::{Came, Tally, What};
 
-/// Longest that a connection stays.
+/// Maximum duration of a connection.
 const STAY: Duration = Duration::from_secs(2);
 
-/// How often a connection that isn't taken is tried.
+/// Number of attempts to open a connection.
 const TRIES: usize = 10;
 
-/// Frames of a flood.
+/// Number of frames of a flood.
 const FLOOD: u32 = 300;
 
-/// Receive buffer of those who read nothing, in bytes.
+/// Receive buffer of connections that read nothing, in bytes.
 const NARROW: u32 = 4_096;
 
-/// Bytes of a large head: just under what servers take of HTTP/2 by default.
+/// Bytes of a large header: slightly less than the HTTP/2 limit of servers by default.
 const LARGE: usize = 15_800;
 
-/// `SETTINGS_INITIAL_WINDOW_SIZE` with no bytes.
+/// `SETTINGS_INITIAL_WINDOW_SIZE` with the value 0.
 const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
 
-/// What a connection is up to.
+/// The kind of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Abandoned,
@@ -88,7 +88,7 @@ impl Kind {
         }
     }
 
-    /// Whether it reads what the server sends.
+    /// Whether it reads responses.
     const fn reads(self) -> bool {
         !matches!(
             self,
@@ -101,12 +101,12 @@ impl Kind {
     }
 }
 
-/// One hostile connection.
+/// A hostile connection.
 #[derive(Debug, PartialEq)]
 struct Script {
     kind: Kind,
     bytes: Vec<u8>,
-    /// How long it stays once all is sent.
+    /// Time for which it stays open after its bytes are sent.
     hold: Duration,
     source: u8,
 }
@@ -174,7 +174,7 @@ fn bytes(kind: Kind, rng: &mut Rng) -> Vec<u8> {
             let mut all = begin(&[]);
             for _ in 0..rng.usize(1..20) {
                 let payload = random(rng, 200);
-                // Half of them of kinds that the server knows.
+                // Half of them have kinds that the server knows.
                 let kind = if rng.bool() { rng.u8(..10) } else { rng.u8(..) };
                 all.extend(frame(kind, rng.u8(..), rng.u32(..8), &payload));
             }
@@ -215,7 +215,7 @@ fn bytes(kind: Kind, rng: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// The begin of a connection over HTTP/2, with these settings.
+/// The start of an HTTP/2 connection, with these settings.
 fn begin(settings: &[u8]) -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, settings)].concat()
 }
@@ -226,7 +226,7 @@ fn random(rng: &mut Rng, most: usize) -> Vec<u8> {
     bytes
 }
 
-/// Opens one connection after another.
+/// Opens connections, one after another.
 pub(crate) async fn run(address: SocketAddr, mut rng: Rng, pace: Arc<Pace>, tally: Arc<Tally>) {
     while let Some(due) = pace.next(Instant::now()) {
         sleep_until(due.into()).await;
@@ -248,7 +248,7 @@ pub(crate) async fn run(address: SocketAddr, mut rng: Rng, pace: Arc<Pace>, tall
     }
 }
 
-/// Sends, stays, and leaves.
+/// Sends the bytes, waits, and closes the connection.
 async fn play(mut stream: TcpStream, script: &Script) -> Came {
     if stream.write_all(&script.bytes).await.is_err() {
         return Came::Closed;

@@ -1,4 +1,4 @@
-//! Clients that behave, and probes: what they get while others attack is what the server is for.
+//! Well-behaved clients, and probes. The test measures them during the attack.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,27 +22,27 @@ use tokio::time::{MissedTickBehavior, interval, interval_at, timeout};
 use crate::server::Addresses;
 use crate::thresholds::{Summary, milliseconds};
 
-/// Not the attackers' address: the server counts connections by address.
+/// Not an address of the attackers, because the server counts connections by address.
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// How many clients there are of each protocol.
+/// Number of clients of each protocol.
 const OVER_HTTP1: u8 = 20;
 const OVER_HTTP2: u8 = 10;
 
-/// Time from when one request of a client is due to when the next one is: long beside an answer's time, since a
-/// client sends the next one when it has the last one's answer.
+/// Interval of the requests of a client. It is long relative to a response time, because a client sends the next
+/// request after the response.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// The same for probes.
+/// Interval of the probes.
 const PROBE_PERIOD: Duration = Duration::from_millis(100);
 
-/// Longest that a client waits: more than the server's own time for a request.
+/// Timeout of a client: more than the server's own request timeout.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Longest that a server with one small model takes to be ready.
+/// Maximum time until a server with one small model is ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// Rows of the model's data and the classes that it finds for them.
+/// Rows of the model's test data, and their classes.
 #[derive(Deserialize)]
 pub(crate) struct Rows {
     rows: Vec<Vec<f64>>,
@@ -50,11 +50,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Reads `<name>.test.json` beside the model.
+    /// Reads `<name>.test.json` in the folder of the model.
     ///
     /// # Errors
     ///
-    /// Where there is no such file with as many classes as rows.
+    /// If there is no such file with a class for each row.
     pub(crate) fn beside(model: &Path) -> anyhow::Result<Self> {
         let path = model.with_extension("test.json");
         let text = fs::read(&path).with_context(|| path.display().to_string())?;
@@ -68,7 +68,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// The body that asks for a row, and its class.
+    /// The body of a request for a row, and its class.
     fn request(&self, number: usize) -> Option<(Bytes, i64)> {
         let number = number % self.rows.len();
         let body = json!({"features": self.rows.get(number)?}).to_string();
@@ -76,18 +76,18 @@ impl Rows {
     }
 }
 
-/// What clients and probes saw.
+/// The results of clients and probes.
 #[derive(Default)]
 pub(crate) struct Figures {
     right: u64,
     wrong: u64,
-    /// Answers with 429.
+    /// Responses with 429.
     overloaded: u64,
     failed: Vec<StatusCode>,
-    /// Why requests got no answer.
+    /// Reasons for requests without a response.
     unanswered: Vec<String>,
     reconnected: u64,
-    /// From when each request was due to its answer.
+    /// Times from the due time of each request to its response.
     times: Vec<Duration>,
     probes: u64,
     lost_probes: u64,
@@ -96,9 +96,9 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Right answers per second.
+    /// Correct responses per second.
     pub(crate) fn rate(&self) -> f64 {
-        // Counts of a run are far below 2^52.
+        // The counts of a run are far less than 2^52.
         #[expect(clippy::cast_precision_loss, reason = "the count is small")]
         let right = self.right as f64;
         right / self.took.as_secs_f64()
@@ -111,7 +111,7 @@ impl Figures {
         times.get(rank - 1).copied().unwrap_or(Duration::MAX)
     }
 
-    /// What the thresholds judge.
+    /// The values that are compared with thresholds.
     pub(crate) fn summary(&self) -> Summary {
         Summary {
             right: self.right,
@@ -124,7 +124,7 @@ impl Figures {
         }
     }
 
-    /// One line for people.
+    /// A summary on one line.
     pub(crate) fn line(&self, phase: &str) -> String {
         let mut failed = self.failed.clone();
         failed.sort_unstable();
@@ -164,20 +164,20 @@ impl Figures {
     }
 }
 
-/// When clients send.
+/// The times of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
-    /// Each of them at its times.
+    /// Each client at its times.
     Timed,
-    /// Each of them as soon as it has the last one's answer: as fast as the server goes.
+    /// Each client after its last response: the maximum rate of the server.
     Closed,
 }
 
-/// Lets all clients and the probes go on until it is over.
+/// Runs all clients and the probes until the end of the phase.
 ///
 /// # Errors
 ///
-/// Where there can be no runtime.
+/// If the runtime can't be created.
 pub(crate) fn measure(
     addresses: Addresses,
     rows: &Rows,
@@ -231,7 +231,7 @@ impl Connection {
         })
     }
 
-    /// Waits until it takes a request. An error: the server asked to reconnect, or closed it.
+    /// Waits until the connection accepts a request. An error if the server has closed it or asked to reconnect.
     async fn ready(&mut self) -> hyper::Result<()> {
         match self {
             Self::Http1(sender) => sender.ready().await,
@@ -239,8 +239,8 @@ impl Connection {
         }
     }
 
-    /// None where the connection ended before anything of the request was sent: clients then send it on
-    /// another one.
+    /// `None` if the connection ended before any part of the request was sent. Clients then send it on another
+    /// connection.
     async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
@@ -274,8 +274,8 @@ async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// One client that asks for one row after another. Of those that have their times one that is late is asked at
-/// once, and its time counts from when it was due.
+/// A client that sends one request after another. With scheduled requests, a late request is sent at once, and its time
+/// counts from its due time.
 async fn client(
     address: SocketAddr,
     protocol: Protocol,
@@ -285,7 +285,7 @@ async fn client(
 ) -> Figures {
     let mut figures = Figures::default();
     let mut open: Option<Connection> = None;
-    // Not all of them at once.
+    // The clients don't begin at the same time.
     let share = PERIOD / u32::from(OVER_HTTP1 + OVER_HTTP2);
     let offset = share * u32::from(client);
     let mut due = interval_at(tokio::time::Instant::now() + offset, PERIOD);
@@ -327,8 +327,7 @@ async fn client(
     figures
 }
 
-/// Sends a request on the connection that is open, or on a new one where the server has said that this one
-/// takes no more.
+/// Sends a request on the open connection, or on a new one if the server accepts no further request on the open one.
 async fn ask(
     address: SocketAddr,
     protocol: Protocol,
@@ -363,7 +362,7 @@ fn class_in(answer: &[u8]) -> Option<i64> {
     answer.get("prediction")?.as_i64()
 }
 
-/// Asks the port for probes on a new connection each time, as a kubelet does.
+/// Queries the port for probes, on a new connection each time, as a kubelet does.
 async fn probes(address: SocketAddr, over: &impl Fn() -> bool) -> Figures {
     let mut figures = Figures::default();
     let mut due = interval(PROBE_PERIOD);
@@ -381,11 +380,11 @@ async fn probes(address: SocketAddr, over: &impl Fn() -> bool) -> Figures {
     figures
 }
 
-/// Waits until the server says that it is ready.
+/// Waits until the server is ready.
 ///
 /// # Errors
 ///
-/// Where it doesn't in time, or there can be no runtime.
+/// If it isn't ready in time, or if the runtime can't be created.
 pub(crate) fn wait_until_ready(addresses: Addresses) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -423,7 +422,7 @@ mod tests {
         };
         assert_eq!(figures.percentile(50), Duration::from_millis(100));
         assert_eq!(figures.percentile(99), Duration::from_millis(198));
-        // Nothing measured is no short time.
+        // Without a measurement, the time is not short.
         assert_eq!(Figures::default().percentile(99), Duration::MAX);
     }
 

@@ -1,4 +1,5 @@
-//! Attackers who hold connections: each does what keeps one the longest, and comes again when it is closed.
+//! Attackers that hold connections. Each keeps a connection open as long as possible, and opens another one when it is
+//! closed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,34 +16,34 @@ use tokio::time::{sleep, timeout};
 use crate::attacker::{NICE, connect};
 use crate::frames::{END_HEADERS, HEADERS, PREFACE, SETTINGS, field, frame, request};
 
-/// Longest time until so many connections are there.
+/// Maximum time until the number of connections is reached.
 const RAMP: Duration = Duration::from_secs(30);
 
-/// Between two looks at how many there are, and two bytes of what never ends.
+/// Interval of the counts of connections, and of the bytes of an endless header or body.
 const LOOK: Duration = Duration::from_millis(100);
 const TRICKLE: Duration = Duration::from_secs(1);
 
-/// Before a connection that wasn't taken is tried again.
+/// Delay before another attempt to open a connection.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Files of this process besides the connections.
+/// Open files of this process besides the connections.
 const OTHER_FILES: u64 = 256;
 
-/// How a connection is held.
+/// The way to hold a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hold {
-    /// A stream of gRPC that asks nothing.
+    /// A gRPC stream without requests.
     WaitingStream,
-    /// Many requests, of whose answers nothing is read.
+    /// Many requests without reading the responses.
     ReadsNothing,
-    /// A body of which a byte comes now and then.
+    /// A body with a byte at long intervals.
     SlowBody,
-    /// A head of which a byte comes now and then.
+    /// A header with a byte at long intervals.
     SlowHead,
 }
 
 impl Hold {
-    /// Mostly what lasts the longest.
+    /// Mostly the way that holds a connection the longest.
     const fn of(number: u64) -> Self {
         match number % 8 {
             0..4 => Self::WaitingStream,
@@ -74,12 +75,12 @@ impl Hold {
     }
 }
 
-/// Lets so many connections be held while something runs. Returns what that gives, and how many connections were
-/// held meanwhile: the median of many looks, since the server closes some of them, and each comes again.
+/// Holds this number of connections while `work` runs. Returns its result and the number of held connections: the
+/// median of many counts, because the server closes some of them and each is opened again.
 ///
 /// # Errors
 ///
-/// Where there can't be so many connections, or no runtime, or what runs fails.
+/// If this number of connections or the runtime isn't possible, or if `work` fails.
 pub(crate) fn beside<T>(
     address: SocketAddr,
     count: u64,
@@ -143,9 +144,9 @@ async fn hold(address: SocketAddr, number: u64, held: Arc<AtomicU64>, over: Arc<
     }
 }
 
-/// Sends, and stays until the server closes the connection or all is over.
+/// Sends, and stays connected until the server closes the connection or the phase is over.
 async fn stay(mut stream: TcpStream, hold: Hold, over: &AtomicBool) -> std::io::Result<()> {
-    // As much as the sockets take.
+    // As much as the buffers of the sockets accept.
     if let Ok(sent) = timeout(TRICKLE, stream.write_all(&hold.bytes())).await {
         sent?;
     }
@@ -153,7 +154,7 @@ async fn stay(mut stream: TcpStream, hold: Hold, over: &AtomicBool) -> std::io::
     while !over.load(Ordering::Relaxed) {
         if hold == Hold::ReadsNothing {
             sleep(TRICKLE).await;
-            // Told by an error, since nothing is read.
+            // An error reports it, because nothing is read.
             if let Some(error) = stream.take_error()? {
                 return Err(error);
             }
@@ -176,7 +177,7 @@ async fn stay(mut stream: TcpStream, hold: Hold, over: &AtomicBool) -> std::io::
     Ok(())
 }
 
-/// Lets this process have so many connections.
+/// Raises the limit of open files for this number of connections.
 fn raise_open_files(connections: u64) -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let needed = connections + OTHER_FILES;

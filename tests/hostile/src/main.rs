@@ -1,5 +1,5 @@
-//! A soak under attack: starts the serving binary, measures clients that behave, first alone and then beside
-//! hostile bodies and connections, and says whether the server kept its promises.
+//! A soak test under attack. It starts the release binary, measures well-behaved clients alone and then beside hostile
+//! bodies and connections, and compares the results with thresholds.
 
 mod attack;
 mod attacker;
@@ -30,23 +30,23 @@ use crate::good::{Load, Rows};
 use crate::server::Server;
 use crate::thresholds::{Bounds, Outcome, Threshold};
 
-/// How long the clients that behave are alone before the attack, first unmeasured, and once more after it.
+/// Duration of the phase without an attack: first for warm-up, then once before and once after the attack.
 const WARM_UP: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_secs(3);
 
-/// How long they go as fast as they can, alone and beside those who hold connections.
+/// Duration of the phases at the maximum rate, alone and beside held connections.
 const HELD: Duration = Duration::from_secs(10);
 
-/// Connections of the server, and how many of them attackers hold: a little more than the 90 % that are
-/// asked for, since each that is closed comes again a moment later.
+/// Connections of the server, and the number that attackers hold: slightly more than the required 90 %, because a
+/// closed connection is opened again after a delay.
 const CONNECTIONS: u64 = 4_096;
 const HOLDERS: u64 = CONNECTIONS * 93 / 100;
 
-/// Attacks the serving binary with hostile bodies and connections, and checks that it serves throughout.
+/// Attacks the server binary with hostile bodies and connections, and checks that it serves throughout
 ///
-/// It starts the server itself, on free ports of 127.0.0.1, and ends it. Exits with 1 where the server, its
-/// memory, its probes or its answers to clients that behave miss a threshold.
+/// It starts the server on free ports of 127.0.0.1, and ends it. The exit code is 1 if the server, its memory, its
+/// probes or its responses to well-behaved clients miss a threshold.
 #[derive(Parser)]
 #[command(after_help = "\
 Examples:
@@ -59,21 +59,21 @@ Examples:
 struct Cli {
     /// Path of springtide-server
     server: PathBuf,
-    /// Path of the ONNX model, with its rows and their classes beside it in `<name>.test.json`
+    /// Path of the ONNX model. Its rows and their classes are in `<name>.test.json` in the same folder
     model: PathBuf,
     /// Hostile bodies to send
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     bodies: u64,
-    /// Hostile connections to open, a bounded number at a time
+    /// Hostile connections to open, with a bounded concurrency
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     connections: u64,
-    /// Seconds after which the attack stops, whatever it has sent by then
+    /// Seconds after which the attack stops in any case
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// Seed of everything that is random in the attack; by default another one each time, which is printed
+    /// Seed of the random attack. Default: another one each time, which is printed
     #[arg(long)]
     seed: Option<u64>,
-    /// Memory that a pod's server has, in MiB: it may take 80 % of it
+    /// Memory of the server's pod, in MiB. The server may use 80 % of it
     #[arg(long, default_value_t = 2_048, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     memory_limit_mib: u64,
 }
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every threshold held.
+/// Whether all thresholds were met.
 fn run(cli: &Cli) -> anyhow::Result<bool> {
     let rows = Rows::beside(&cli.model)?;
     let seed = cli.seed.unwrap_or_else(|| fastrand::u64(..=u64::MAX >> 1));
@@ -102,7 +102,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     ))?;
 
     good::wait_until_ready(addresses)?;
-    // The first requests on a connection, and of a process, are slower than all others.
+    // The first requests on a connection and of a process are slower than others.
     good::measure(addresses, &rows, Load::Timed, &until(WARM_UP))?;
     let quiet = good::measure(addresses, &rows, Load::Timed, &until(QUIET))?;
     say(&quiet.line("quiet"))?;
@@ -111,7 +111,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
     let alone = fast()?;
     say(&alone.line("as fast as they can"))?;
     let (crowded, held) = holders::beside(addresses.http, HOLDERS, fast)?;
-    say(&crowded.line("the same beside those who hold connections"))?;
+    say(&crowded.line("the same beside held connections"))?;
 
     let plan = Plan {
         bodies: cli.bodies,

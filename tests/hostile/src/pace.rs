@@ -1,9 +1,9 @@
-//! When each of many things is due, so that an attack of several kinds keeps its mix until its end.
+//! Due times, so that an attack of several kinds keeps its mix until its end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// So many things, spread evenly over a time; none begins after the deadline.
+/// Items that are spread evenly over a time. None begins after the deadline.
 pub(crate) struct Pace {
     taken: AtomicU64,
     total: u64,
@@ -13,7 +13,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Spreads `total` things over `spread`, or as long as they take until the deadline.
+    /// Spreads `total` items over `spread`. Late items are due until the deadline.
     pub(crate) const fn new(
         total: u64,
         start: Instant,
@@ -29,12 +29,12 @@ impl Pace {
         }
     }
 
-    /// Whether there is none left, or no time.
+    /// Whether no item is left, or no time.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
         now >= self.deadline || self.taken.load(Ordering::Relaxed) >= self.total
     }
 
-    /// When the next one is due. None where there is none left, or no time.
+    /// The due time of the next item. `None` if no item is left, or no time.
     pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
         if now >= self.deadline {
             return None;
@@ -45,7 +45,7 @@ impl Pace {
     }
 }
 
-/// How long after the start number `number` of `total` is due.
+/// Time from the start until item `number` of `total` is due.
 fn due_after(number: u64, total: u64, spread: Duration) -> Option<Duration> {
     if number >= total {
         return None;

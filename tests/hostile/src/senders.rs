@@ -1,4 +1,4 @@
-//! Senders of hostile bodies over connections that are otherwise in order.
+//! Senders of hostile bodies over regular connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,16 +21,16 @@ use crate::bodies::{Generator, Hostile};
 use crate::pace::Pace;
 use crate::tally::{Came, Tally, What};
 
-/// One for each stream of a connection over HTTP/2.
+/// Number of streams of an HTTP/2 connection.
 pub(crate) const STREAMS: [(); 8] = [(); 8];
 
-/// Longest that a sender waits for an answer: more than the server's own time for a request.
+/// Timeout of a response: more than the server's own request timeout.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time before a connection is tried once more.
+/// Delay before another attempt to connect.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Most bytes of an answer's head.
+/// Maximum bytes of a response header.
 const MAX_HEAD: usize = 16_384;
 
 /// Sends one body after another over HTTP/1.
@@ -62,7 +62,7 @@ pub(crate) async fn over_http1(
     }
 }
 
-/// What came, and whether the connection takes another request.
+/// The result, and whether the connection accepts another request.
 async fn exchange(stream: &mut TcpStream, hostile: &Hostile) -> io::Result<(Came, bool)> {
     let mut request = format!("POST {} HTTP/1.1\r\nhost: x\r\n", hostile.path);
     for (name, value) in &hostile.headers {
@@ -72,7 +72,7 @@ async fn exchange(stream: &mut TcpStream, hostile: &Hostile) -> io::Result<(Came
     request.push_str(&format!("content-length: {length}\r\n\r\n"));
     let mut request = request.into_bytes();
     request.extend(&hostile.body);
-    // A server that has seen enough may close before all is sent; what it said first is still read.
+    // A server may close before it has read everything. Its response is still read.
     let written = stream.write_all(&request).await;
     if hostile.missing > 0 {
         let _closed = stream.shutdown().await;
@@ -121,7 +121,7 @@ struct Head {
     close: bool,
 }
 
-/// Of an answer whose body has a length.
+/// Reads a response whose body has a length.
 fn read_head(head: &[u8]) -> Option<Head> {
     let head = str::from_utf8(head).ok()?.to_ascii_lowercase();
     let (first, fields) = head.split_once("\r\n")?;
@@ -139,7 +139,7 @@ fn read_head(head: &[u8]) -> Option<Head> {
     })
 }
 
-/// Sends bodies over HTTP/2, gRPC among them, on several streams of one connection.
+/// Sends bodies over HTTP/2, including gRPC, on several streams of a connection.
 pub(crate) async fn over_http2<const COUNT: usize>(
     address: SocketAddr,
     mut generators: [Generator; COUNT],
@@ -189,7 +189,7 @@ async fn stream_of(
     }
 }
 
-/// None where the library won't send it.
+/// `None` if the library rejects it.
 fn request(hostile: Hostile) -> Option<Request<Full<Bytes>>> {
     let mut request = Request::post(format!("http://x{}", hostile.path));
     for (name, value) in hostile.headers {

@@ -1,4 +1,4 @@
-//! The server under attack: started here, watched, and ended by its own pid.
+//! The attacked server: its start, its observation, and its end by its process ID.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -12,10 +12,10 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::Value;
 
-/// Longest time that the server takes to listen.
+/// Maximum time until the server listens.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the server listens.
+/// Addresses of the server.
 #[derive(Clone, Copy)]
 pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
@@ -23,16 +23,16 @@ pub(crate) struct Addresses {
     pub(crate) health: SocketAddr,
 }
 
-/// Whether the process was there until the end.
+/// Whether the process ran until the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It was, with the pid that it had at the start.
+    /// It did, with this process ID.
     Alive,
     /// It had ended by itself.
     Gone,
 }
 
-/// A running server. Killed when dropped.
+/// A running server. It is killed when this is dropped.
 pub(crate) struct Server {
     child: Child,
     addresses: Addresses,
@@ -40,11 +40,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the binary on free ports for so many connections, and waits until it listens.
+    /// Starts the binary on free ports with a limit of connections, and waits until it listens.
     ///
     /// # Errors
     ///
-    /// Where it can't be started, or doesn't listen in time.
+    /// If it can't be started, or doesn't listen in time.
     pub(crate) fn start(binary: &Path, model: &Path, connections: u64) -> anyhow::Result<Self> {
         let mut child = Command::new(binary)
             .args(["serve", "--host", "127.0.0.1", "--port", "0"])
@@ -60,7 +60,7 @@ impl Server {
         let (sender, receiver) = mpsc::channel();
         let mut server = Self {
             child,
-            // Known once the log has told them.
+            // The log contains the ports.
             addresses: Addresses {
                 http: SocketAddr::from(([127, 0, 0, 1], 0)),
                 grpc: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -84,7 +84,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens.
+    /// Its addresses.
     pub(crate) const fn addresses(&self) -> Addresses {
         self.addresses
     }
@@ -94,12 +94,12 @@ impl Server {
         self.child.id()
     }
 
-    /// The most bytes that it ever had in memory. None where it is gone.
+    /// The maximum of its memory so far, in bytes. `None` if it has ended.
     pub(crate) fn peak_memory(&self) -> Option<u64> {
         peak_in(&std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?)
     }
 
-    /// Whether it still runs: this one process, which nobody starts again.
+    /// Whether it runs. It is never restarted.
     pub(crate) fn end(&mut self) -> End {
         match self.child.try_wait() {
             Ok(None) => End::Alive,
@@ -107,7 +107,7 @@ impl Server {
         }
     }
 
-    /// Lines of its log that tell of a panic.
+    /// Lines of its log about a panic.
     pub(crate) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
     }
@@ -120,9 +120,9 @@ impl Drop for Server {
     }
 }
 
-/// Reads the log to its end, so that the server never waits for a reader.
+/// Reads the log to its end, so that the server never blocks on it.
 fn read(log: ChildStderr, listening: &mpsc::Sender<(String, SocketAddr)>, panics: &AtomicU64) {
-    // Not lines of text: what attackers send may stand in them.
+    // Not as text: it may contain bytes of the attackers.
     for line in BufReader::new(log).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         if line.contains("panicked") {
@@ -134,7 +134,7 @@ fn read(log: ChildStderr, listening: &mpsc::Sender<(String, SocketAddr)>, panics
     }
 }
 
-/// Protocol and address, where this is the line that tells them.
+/// Protocol and address, if the line reports them.
 fn listens(line: &str) -> Option<(String, SocketAddr)> {
     let line: Value = serde_json::from_str(line).ok()?;
     if line.get("message")? != "listening" {

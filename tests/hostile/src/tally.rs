@@ -1,24 +1,24 @@
-//! What was sent, and what came of it.
+//! Counts of hostile bodies and connections, and of their results.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 
-/// What came of a hostile body or connection.
+/// The result of a hostile body or connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Came {
-    /// An answer with this status of HTTP.
+    /// A response with this HTTP status.
     Status(u16),
-    /// An answer of gRPC with this code.
+    /// A response with this gRPC code.
     Grpc(u16),
     /// The server closed the connection or the stream.
     Closed,
-    /// Nothing, within the time that the attacker waits.
+    /// No response before the timeout of the attacker.
     Nothing,
-    /// The attacker did all that it wanted to, and left.
+    /// The attacker sent everything, and closed the connection.
     Sent,
-    /// No connection was made.
+    /// The connection could not be opened.
     Refused,
 }
 
@@ -35,23 +35,23 @@ impl fmt::Display for Came {
     }
 }
 
-/// What a count is of.
+/// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum What {
     /// Bodies over HTTP/1.
     Http1,
-    /// Bodies over HTTP/2, gRPC among them.
+    /// Bodies over HTTP/2, including gRPC.
     Http2,
     /// Connections.
     Connection,
 }
 
-/// Counts by kind and by what came of it.
+/// Counts by kind and result.
 #[derive(Default)]
 pub(crate) struct Tally(Mutex<BTreeMap<(What, &'static str, Came), u64>>);
 
 impl Tally {
-    /// Counts one.
+    /// Adds one.
     pub(crate) fn add(&self, what: What, kind: &'static str, came: Came) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry((what, kind, came)).or_default() += 1;
@@ -65,17 +65,17 @@ impl Tally {
         counted.map(|(_, count)| count).sum()
     }
 
-    /// Bodies that were sent, or as much of them as the server took.
+    /// Number of bodies that were sent, at least in part.
     pub(crate) fn bodies(&self) -> u64 {
         self.count(|what, came| what != What::Connection && came != Came::Refused)
     }
 
-    /// Connections that were made.
+    /// Number of connections that were opened.
     pub(crate) fn connections(&self) -> u64 {
         self.count(|what, came| what == What::Connection && came != Came::Refused)
     }
 
-    /// One line for each kind.
+    /// A line for each kind.
     pub(crate) fn table(&self) -> String {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();

@@ -1,75 +1,75 @@
-//! What the server must hold under attack.
+//! The thresholds of a server under attack.
 
 use std::time::Duration;
 
 use crate::server::End;
 
-/// The least that the quiet 99th percentile counts as: below it, it is the machine's scheduler.
+/// Minimum of the 99th percentile without an attack. Lower values depend on the machine's scheduler.
 const QUIET_FLOOR: Duration = Duration::from_millis(5);
 
-/// How many times the quiet 99th percentile the attacked one must stay under.
+/// Maximum ratio of the 99th percentile under attack to that without one.
 const TIMES_QUIET: u32 = 10;
 
-/// Longest time of a probe.
+/// Maximum time of a probe.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Least part of their quiet rate that clients keep beside those who hold connections, in percent.
+/// Minimum rate of clients beside held connections, in percent of that without an attack.
 const KEPT_PERCENT: f64 = 50.0;
 
-/// What clients that behave and probes saw in one phase.
+/// The results of well-behaved clients and probes in one phase.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Summary {
-    /// Answers with the right class.
+    /// Responses with the correct class.
     pub(crate) right: u64,
-    /// Answers with 200 and another class.
+    /// Responses with 200 and another class.
     pub(crate) wrong: u64,
-    /// Answers with another status, 429 aside.
+    /// Responses with another status, except 429.
     pub(crate) failed: u64,
-    /// Requests without an answer.
+    /// Requests without a response.
     pub(crate) unanswered: u64,
-    /// 99th percentile of the time from when a request was due to its answer.
+    /// 99th percentile of the time from the due time of a request to its response.
     pub(crate) p99: Duration,
-    /// Probes that weren't answered with 200.
+    /// Probes without a response of 200.
     pub(crate) lost_probes: u64,
-    /// Longest time of a probe.
+    /// Maximum time of a probe.
     pub(crate) longest_probe: Duration,
 }
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome {
     pub(crate) quiet: Summary,
     pub(crate) attacked: Summary,
     pub(crate) after: Summary,
-    /// As fast as clients can, alone and beside those who hold connections.
+    /// At the maximum rate, alone and beside held connections.
     pub(crate) alone: Summary,
     pub(crate) crowded: Summary,
-    /// The rate of the second in percent of the first.
+    /// The second rate in percent of the first.
     pub(crate) kept_percent: f64,
-    /// Connections that attackers held meanwhile, by the median of many looks.
+    /// Median number of connections that attackers held.
     pub(crate) held: u64,
-    /// Most bytes that the server had in memory; None where it was gone.
+    /// Maximum memory of the server in bytes. `None` if it has ended.
     pub(crate) peak_memory: Option<u64>,
     pub(crate) end: End,
     pub(crate) panics: u64,
-    /// Hostile bodies and connections that the server met.
+    /// Hostile bodies and connections that the server received.
     pub(crate) bodies: u64,
     pub(crate) connections: u64,
 }
 
-/// What a run was asked for.
+/// The parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Bytes that the server's memory must stay under.
+    /// Limit of the server's memory, in bytes.
     pub(crate) memory: u64,
-    /// Hostile bodies and connections to be met.
+    /// Required numbers of hostile bodies and connections.
     pub(crate) bodies: u64,
     pub(crate) connections: u64,
-    /// Connections to be held.
+    /// Required number of held connections.
     pub(crate) held: u64,
 }
 
-/// One promise, and whether it was kept.
+/// A threshold, and whether it was met.
 #[derive(Clone, Debug)]
 pub(crate) struct Threshold {
     pub(crate) name: &'static str,
@@ -78,7 +78,7 @@ pub(crate) struct Threshold {
     pub(crate) held: bool,
 }
 
-/// All of them.
+/// All thresholds.
 pub(crate) fn thresholds(outcome: &Outcome, bounds: &Bounds) -> Vec<Threshold> {
     let phases = [
         outcome.quiet,
@@ -156,7 +156,7 @@ pub(crate) fn thresholds(outcome: &Outcome, bounds: &Bounds) -> Vec<Threshold> {
     ]
 }
 
-/// As tables show it.
+/// The name in tables.
 pub(crate) fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1_000.0)
 }

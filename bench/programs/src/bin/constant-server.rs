@@ -1,5 +1,5 @@
-//! The least that an HTTP server in Rust can do for a prediction: it parses the body of `/predict`
-//! and answers a constant. What `springtide-server` adds to this is the cost of serving a model.
+//! A minimal HTTP server in Rust for predictions: it parses the body of `/predict` and sends a constant response. The
+//! difference to `springtide-server` is the cost of serving a model.
 
 use anyhow::Context as _;
 use axum::http::header::CONTENT_TYPE;
@@ -10,11 +10,11 @@ use clap::Parser;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
-/// As many bytes as a real answer about the iris model has.
+/// As many bytes as a response of the iris model.
 const ANSWER: &str =
     r#"{"prediction":0,"confidence":0.99965596,"latency_ms":0.358,"batch_size":1}"#;
 
-/// Answers every valid request the same.
+/// Sends the same response to every valid request
 #[derive(Parser)]
 struct Cli {
     /// TCP port on 127.0.0.1
@@ -29,7 +29,7 @@ struct PredictRequest {
 }
 
 async fn predict(Json(request): Json<PredictRequest>) -> impl IntoResponse {
-    // Read, so that the parser can't be optimised away.
+    // The value is used, so that the parser isn't optimized away.
     std::hint::black_box((request.features, request.request_id));
     ([(CONTENT_TYPE, "application/json")], ANSWER)
 }

@@ -1,5 +1,5 @@
-//! ONNX Runtime without a server around it: a loop of `Session::run` on the same input for a given
-//! time. Prints one JSON object with the rows per second and the median time of a run.
+//! ONNX Runtime without a server: runs `Session::run` on the same input for a given time. Prints one JSON object with
+//! the rows per second and the median time of a run.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -15,11 +15,10 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::{DynTensor, Tensor, TensorElementType, ValueType};
 use serde_json::json;
 
-/// The word "hello" in the vocabulary of uncased BERT models; which token it is doesn't change how
-/// long a run takes.
+/// The word "hello" in the vocabulary of uncased BERT models. The token has no effect on the duration of a run.
 const TOKEN: i64 = 7592;
 
-/// Runs a model as fast as it goes.
+/// Runs a model at the maximum rate
 #[derive(Parser)]
 struct Cli {
     /// Path of the ONNX model
@@ -31,10 +30,10 @@ struct Cli {
     /// Rows of each run
     #[arg(long, default_value_t = 1)]
     rows: usize,
-    /// Length of every dimension after the first that the model leaves open
+    /// Length of every dynamic dimension after the first
     #[arg(long, default_value_t = 64)]
     length: usize,
-    /// Sessions, each in a thread of its own
+    /// Number of sessions, each in its own thread
     #[arg(long, default_value_t = 1)]
     sessions: usize,
     /// Threads of each session
@@ -48,7 +47,7 @@ struct Cli {
     seconds: f64,
 }
 
-/// What one session did.
+/// The result of one session.
 struct Runs {
     elapsed: Duration,
     times: Vec<Duration>,
@@ -133,7 +132,7 @@ fn run(mut session: Session, cli: &Cli, start: &Barrier) -> anyhow::Result<Runs>
     })
 }
 
-/// A tensor for every input. Masks are all ones: no token is padding.
+/// A tensor for every input. Masks are all ones: there is no padding.
 fn inputs(session: &Session, cli: &Cli) -> anyhow::Result<Vec<(String, DynTensor)>> {
     session
         .inputs()

@@ -1,4 +1,4 @@
-//! Environment variables, and those that are the server's.
+//! Environment variables of pods, and the reserved ones.
 
 use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
@@ -9,13 +9,13 @@ use crate::schema::{
     optional, schema, text, with_rules,
 };
 
-/// Variables that begin so have the dynamic linker load other code than the image's.
+/// Prefix of the variables by which the dynamic linker loads code that is not in the image.
 const LINKER_PREFIX: &str = "LD_";
 
-/// Name of a variable, as Kubernetes takes it.
+/// Pattern of the name of a variable, as in Kubernetes.
 const NAME: &str = "^[-._a-zA-Z][-._a-zA-Z0-9]*$";
 
-/// Names without the server's prefix that it reads all the same.
+/// Variables without the server's prefix that the server reads.
 fn unprefixed() -> impl Iterator<Item = &'static str> {
     let former = env::PERMANENT.into_iter().chain(env::FORMER);
     former
@@ -23,8 +23,8 @@ fn unprefixed() -> impl Iterator<Item = &'static str> {
         .chain([env::ORT_DYLIB_PATH])
 }
 
-/// Whether a variable is the server's own, or has it run other code than its image's, so that no ModelService may set
-/// it.
+/// Whether a variable is reserved, so that no ModelService may set it: the server reads it, or it could load code that
+/// is not in the image.
 #[must_use]
 pub fn is_reserved_variable(name: &str) -> bool {
     name.starts_with(env::PREFIX)

@@ -1,14 +1,14 @@
-//! Labels and annotations, and those that have a meaning already.
+//! Labels and annotations of pods, and the reserved ones.
 
 use schemars::{Schema, SchemaGenerator};
 use springtide_contract::metrics::annotation;
 
 use crate::schema::{QUALIFIED_NAME, cel_list, map, matching, schema, text, with_rules};
 
-/// Keys that begin so say what the operator knows of a pod.
+/// Prefix of the annotations that the operator sets on pods.
 const OWN_PREFIX: &str = "serving.springtide.dev/";
 
-/// Labels by which objects are selected and told apart, and those of a Deployment's own controllers.
+/// Labels that select and identify objects, and labels of the controllers of a Deployment.
 const RESERVED_LABELS: [&str; 8] = [
     "app.kubernetes.io/component",
     "app.kubernetes.io/instance",
@@ -20,10 +20,10 @@ const RESERVED_LABELS: [&str; 8] = [
     "pod-template-hash",
 ];
 
-/// Labels of KEDA's that begin so tell it whose an object is.
+/// Prefix of the labels by which KEDA identifies its objects.
 const RESERVED_LABEL_PREFIXES: [&str; 2] = [OWN_PREFIX, "scaledobject.keda.sh/"];
 
-/// Annotations by which pods are scraped, and those that kubectl writes: an operator that has a say in them would undo
+/// Annotations that configure scraping, and annotations of kubectl: an operator that sets them would revert
 /// `kubectl rollout restart`.
 const RESERVED_ANNOTATIONS: [&str; 5] = [
     annotation::SCRAPE,
@@ -33,7 +33,7 @@ const RESERVED_ANNOTATIONS: [&str; 5] = [
     "kubectl.kubernetes.io/restartedAt",
 ];
 
-/// Annotations of a Deployment's own controller, and the former forms of profiles that restrict containers.
+/// Annotations of the Deployment controller, and the former annotations for security profiles of containers.
 const RESERVED_ANNOTATION_PREFIXES: [&str; 5] = [
     OWN_PREFIX,
     "deployment.kubernetes.io/",
@@ -42,13 +42,13 @@ const RESERVED_ANNOTATION_PREFIXES: [&str; 5] = [
     "seccomp.security.alpha.kubernetes.io/",
 ];
 
-/// Whether a label has a meaning of its own, so that no ModelService may set it.
+/// Whether a label is reserved, so that no ModelService may set it.
 #[must_use]
 pub fn is_reserved_label(key: &str) -> bool {
     is_reserved(key, &RESERVED_LABELS, &RESERVED_LABEL_PREFIXES)
 }
 
-/// Whether an annotation has a meaning of its own, so that no ModelService may set it.
+/// Whether an annotation is reserved, so that no ModelService may set it.
 #[must_use]
 pub fn is_reserved_annotation(key: &str) -> bool {
     is_reserved(key, &RESERVED_ANNOTATIONS, &RESERVED_ANNOTATION_PREFIXES)
@@ -61,7 +61,7 @@ fn is_reserved(key: &str, names: &[&str], prefixes: &[&str]) -> bool {
 pub(super) fn labels_schema(_: &mut SchemaGenerator) -> Schema {
     let value = matching("^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", 63);
     let mut value = map(32, value);
-    // An empty value is one.
+    // An empty value is valid.
     value["additionalProperties"]["minLength"] = 0.into();
     schema(with_rules(
         value,

@@ -1,4 +1,4 @@
-//! Where pods may run, and how they get their image.
+//! Scheduling constraints of pods, and their image pull secrets.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub struct Toleration {
 pub enum TolerationOperator {
     /// The values are equal.
     Equal,
-    /// Any value will do.
+    /// Any value matches.
     Exists,
 }
 
@@ -60,9 +60,9 @@ pub enum TolerationOperator {
 pub enum TaintEffect {
     /// No new pods.
     NoSchedule,
-    /// No new pods where it can be helped.
+    /// New pods only if no other node is available.
     PreferNoSchedule,
-    /// No new pods, and those that run are evicted.
+    /// No new pods, and running pods are evicted.
     NoExecute,
 }
 
@@ -75,13 +75,13 @@ pub(super) fn node_selector_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Most terms, and most requirements in one.
+/// Maximum number of terms, and of requirements in a term.
 const TERMS: u32 = 16;
 
-/// Most values of a requirement.
+/// Maximum number of values of a requirement.
 const VALUES: u32 = 64;
 
-/// A key of labels.
+/// The key of a label.
 fn label_key() -> Value {
     matching(QUALIFIED_NAME, 317)
 }
@@ -182,7 +182,7 @@ fn node_affinity() -> Value {
     ])
 }
 
-/// Pods to be near to, or far from.
+/// Terms of a pod affinity or pod anti-affinity.
 fn pod_term() -> Value {
     object([
         field(

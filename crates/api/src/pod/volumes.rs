@@ -1,4 +1,4 @@
-//! Volumes that give pods no rights over their node, and where they are mounted.
+//! Volumes of pods that give no access to the node, and their mounts.
 
 use k8s_openapi::api::core::v1::{
     CSIVolumeSource, ConfigMapVolumeSource, EmptyDirVolumeSource, ImageVolumeSource,
@@ -18,11 +18,11 @@ use crate::{
     },
 };
 
-/// Names of the volumes that pods have anyway: the fetched model, and what it or its URI comes from.
+/// Names of the volumes that the operator adds to pods: the model file, and its source.
 pub const RESERVED_VOLUMES: [&str; 2] = ["models", "source"];
 
-/// Folders that nothing may be mounted at or below: those of the model, and those that hold the server's code or belong
-/// to the container's runtime.
+/// Folders at or below which no mount is allowed: those of the model, of the server's code and of the container
+/// runtime.
 const RESERVED_FOLDERS: [&str; 10] = [
     paths::MODEL_DIR,
     paths::SOURCE_DIR,
@@ -36,10 +36,10 @@ const RESERVED_FOLDERS: [&str; 10] = [
     "/usr",
 ];
 
-/// Folders that nothing may be mounted at, since the container's runtime puts files into them.
+/// Folders at which no mount is allowed, because the container runtime writes files into them.
 const RESERVED_ROOTS: [&str; 3] = ["/", "/etc", "/run"];
 
-/// Whether a mount at this path would cover what the server needs.
+/// Whether a mount at this path would hide files that the server needs.
 #[must_use]
 pub fn is_reserved_path(path: &str) -> bool {
     RESERVED_ROOTS.contains(&path)
@@ -65,7 +65,7 @@ fn free_path_message() -> String {
     )
 }
 
-/// The rule that a volume has another name than those of the operator.
+/// The rule that a volume has no reserved name.
 fn is_free_name() -> String {
     format!("!(self in {})", cel_list(RESERVED_VOLUMES))
 }
@@ -153,7 +153,7 @@ fn mode() -> Value {
     integer(0, 0o777)
 }
 
-/// Which keys become which files.
+/// Keys, and the paths of their files.
 fn items() -> Value {
     let path = "^[-._~+@=,A-Za-z0-9]+(/[-._~+@=,A-Za-z0-9]+)*$";
     let item = object([

@@ -214,14 +214,14 @@ impl SimulatedPod {
         }
     }
 
-    /// Percent of the pod's capacity that were offered between 5 s and 15 s, where so many times its
-    /// capacity arrive at random times and 256 may wait.
+    /// Offered load in percent of the pod's capacity between 5 s and 15 s. Arrivals are random, at `times` its capacity,
+    /// and the queue has 256 rows.
     fn load(&self, times: f64) -> f64 {
         let before = [1, MAX_ROWS].map(|rows| ran(rows, self.takes(rows)));
         let before = if self.measured { &before[..] } else { &[] };
         let mut cost_model = CostModel::new(rows(MAX_ROWS), before);
         let pod = pod(1, self.quota, 0.0);
-        let mut noise = RandomSequence(1);
+        let mut random = RandomSequence(1);
         let rate = times * self.capacity();
         let (mut offered, mut arrival, mut used) = (0.0, 0.0, (0.0, 0.0));
         let mut waiting = VecDeque::new();
@@ -236,7 +236,7 @@ impl SimulatedPod {
                 let rows = waiting.len().min(MAX_ROWS);
                 waiting.drain(..rows);
                 running = (rows > 0).then(|| {
-                    let noisy = self.takes(rows) * (0.9 + 0.2 * noise.next());
+                    let noisy = self.takes(rows) * (0.9 + 0.2 * random.next());
                     (ends, self.ends(ends, noisy, &mut used), rows)
                 });
                 continue;
@@ -247,12 +247,12 @@ impl SimulatedPod {
                 offered += arrived.takes(&pod);
             }
             if running.is_none() {
-                let noisy = self.takes(1) * (0.9 + 0.2 * noise.next());
+                let noisy = self.takes(1) * (0.9 + 0.2 * random.next());
                 running = Some((arrival, self.ends(arrival, noisy, &mut used), 1));
             } else if waiting.len() < 256 {
                 waiting.push_back(());
             }
-            arrival -= noise.next().max(1e-9).ln() / rate;
+            arrival -= random.next().max(1e-9).ln() / rate;
         }
         100.0 * offered / 10.0
     }
@@ -263,14 +263,14 @@ fn the_load_is_what_arrives_over_what_the_pod_can_do() {
     for (fixed, per_row) in [(0.0001, 0.005), (0.002, 0.002), (0.010, 0.0002)] {
         for quota in [0.2, 0.5, 8.0] {
             for measured in [false, true] {
-                let world = SimulatedPod {
+                let simulated = SimulatedPod {
                     fixed,
                     per_row,
                     quota,
                     measured,
                 };
                 for times in [0.5, 0.75, 1.0, 3.0] {
-                    let off = world.load(times) / times;
+                    let off = simulated.load(times) / times;
                     let case = (fixed, per_row, quota, measured, times);
                     assert!((90.0..125.0).contains(&off), "{off} at {case:?}");
                 }
@@ -282,13 +282,13 @@ fn the_load_is_what_arrives_over_what_the_pod_can_do() {
 #[test]
 fn a_pod_that_is_hardly_busy_does_not_take_itself_for_small() {
     for quota in [0.2, 8.0] {
-        let world = SimulatedPod {
+        let simulated = SimulatedPod {
             fixed: 0.010,
             per_row: 0.0002,
             quota,
             measured: true,
         };
-        let load = world.load(0.05);
+        let load = simulated.load(0.05);
         assert!((4.0..7.0).contains(&load), "{load} within {quota}");
     }
 }

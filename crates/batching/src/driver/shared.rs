@@ -184,11 +184,11 @@ impl<K: Clone + Eq + Hash, W: Worker> Shared<K, W> {
         }
     }
 
-    /// The instant has come at which a worker asked to be woken.
-    pub(super) fn on_timer(&self, rung: Option<Instant>) {
+    /// Wakes a worker at its requested instant.
+    pub(super) fn on_timer(&self, due: Option<Instant>) {
         // Another instant may have been set meanwhile.
         self.wake_at.send_if_modified(|wake_at| {
-            let timer_expires = *wake_at == rung;
+            let timer_expires = *wake_at == due;
             if timer_expires {
                 *wake_at = None;
             }

@@ -147,7 +147,7 @@ impl Fixture {
         tokio::spawn(async move { handle.submit(submission(input)).await })
     }
 
-    /// Waits until so many rows wait in the queue.
+    /// Waits until this number of rows is queued.
     async fn until_waiting(&self, rows: usize) {
         while self.handle.waiting_rows() != rows {
             tokio::task::yield_now().await;
@@ -173,47 +173,47 @@ fn submission(input: i32) -> Submission<(), i32> {
 
 #[tokio::test]
 async fn a_lone_request_is_answered() {
-    let bench = Fixture::new(Policy::AT_ONCE, false);
-    let answer = bench.handle.submit(submission(21)).await.unwrap();
+    let fixture = Fixture::new(Policy::AT_ONCE, false);
+    let answer = fixture.handle.submit(submission(21)).await.unwrap();
     assert_eq!((answer.output, answer.batch_rows), (42, 1));
-    bench.handle.close();
-    bench.driver.await.unwrap().unwrap();
+    fixture.handle.close();
+    fixture.driver.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn requests_that_queue_up_share_a_batch() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
-    let first = bench.submit(1);
-    bench.until_begun(1).await;
-    let others = [2, 3, 4].map(|input| bench.submit(input));
-    bench.until_waiting(3).await;
-    bench.gate.send(()).unwrap();
-    bench.gate.send(()).unwrap();
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
+    let first = fixture.submit(1);
+    fixture.until_begun(1).await;
+    let others = [2, 3, 4].map(|input| fixture.submit(input));
+    fixture.until_waiting(3).await;
+    fixture.gate.send(()).unwrap();
+    fixture.gate.send(()).unwrap();
     assert_eq!(first.await.unwrap().unwrap().batch_rows, 1);
     for (other, expected) in others.into_iter().zip([4, 6, 8]) {
         let answer = other.await.unwrap().unwrap();
         assert_eq!((answer.output, answer.batch_rows), (expected, 3));
     }
-    assert_eq!(bench.counts.batches.load(Ordering::Relaxed), 2);
+    assert_eq!(fixture.counts.batches.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
 async fn a_dropped_request_leaves_the_queue_at_once() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
-    let running = bench.submit(1);
-    bench.until_begun(1).await;
-    let gone = bench.submit(2);
-    bench.until_waiting(1).await;
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
+    let running = fixture.submit(1);
+    fixture.until_begun(1).await;
+    let gone = fixture.submit(2);
+    fixture.until_waiting(1).await;
     gone.abort();
     assert!(gone.await.unwrap_err().is_cancelled());
-    assert_eq!(bench.handle.waiting_rows(), 0);
-    assert_eq!(bench.counts.cancelled.load(Ordering::Relaxed), 1);
-    bench.gate.send(()).unwrap();
+    assert_eq!(fixture.handle.waiting_rows(), 0);
+    assert_eq!(fixture.counts.cancelled.load(Ordering::Relaxed), 1);
+    fixture.gate.send(()).unwrap();
     running.await.unwrap().unwrap();
-    bench.handle.close();
-    bench.driver.await.unwrap().unwrap();
+    fixture.handle.close();
+    fixture.driver.await.unwrap().unwrap();
     assert_eq!(
-        bench.counts.begun.load(Ordering::Relaxed),
+        fixture.counts.begun.load(Ordering::Relaxed),
         1,
         "the cancelled one never ran"
     );
@@ -221,15 +221,15 @@ async fn a_dropped_request_leaves_the_queue_at_once() {
 
 #[tokio::test]
 async fn only_the_poisoned_request_fails() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
-    let first = bench.submit(0);
-    bench.until_begun(1).await;
-    let good = [1, 2].map(|input| bench.submit(input));
-    bench.until_waiting(2).await;
-    let poisoned = bench.submit(POISON);
-    bench.until_waiting(3).await;
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
+    let first = fixture.submit(0);
+    fixture.until_begun(1).await;
+    let good = [1, 2].map(|input| fixture.submit(input));
+    fixture.until_waiting(2).await;
+    let poisoned = fixture.submit(POISON);
+    fixture.until_waiting(3).await;
     for _batch in 0..8 {
-        bench.gate.send(()).unwrap();
+        fixture.gate.send(()).unwrap();
     }
     first.await.unwrap().unwrap();
     for (request, expected) in good.into_iter().zip([2, 4]) {
@@ -237,7 +237,7 @@ async fn only_the_poisoned_request_fails() {
     }
     assert_eq!(poisoned.await.unwrap(), Err(Failure::Failed("poison")));
     assert_eq!(
-        bench.counts.begun.load(Ordering::Relaxed),
+        fixture.counts.begun.load(Ordering::Relaxed),
         4,
         "each begins once, however often it runs"
     );
@@ -322,98 +322,98 @@ async fn the_halves_of_a_failed_batch_run_on_idle_workers() {
 
 #[tokio::test]
 async fn a_running_batch_is_stopped_when_all_of_its_clients_have_gone() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
-    let first = bench.submit(0);
-    bench.until_begun(1).await;
-    let leaving = [1, ENDLESS].map(|input| bench.submit(input));
-    bench.until_waiting(2).await;
-    bench.gate.send(()).unwrap();
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
+    let first = fixture.submit(0);
+    fixture.until_begun(1).await;
+    let leaving = [1, ENDLESS].map(|input| fixture.submit(input));
+    fixture.until_waiting(2).await;
+    fixture.gate.send(()).unwrap();
     first.await.unwrap().unwrap();
-    bench.until_begun(3).await;
-    bench.gate.send(()).unwrap();
+    fixture.until_begun(3).await;
+    fixture.gate.send(()).unwrap();
     for request in leaving {
-        assert_eq!(bench.counts.stopped.load(Ordering::Relaxed), 0);
+        assert_eq!(fixture.counts.stopped.load(Ordering::Relaxed), 0);
         request.abort();
         assert!(request.await.unwrap_err().is_cancelled());
     }
-    let next = bench.submit(2);
-    bench.gate.send(()).unwrap();
+    let next = fixture.submit(2);
+    fixture.gate.send(()).unwrap();
     assert_eq!(next.await.unwrap().unwrap().output, 4);
-    let counts = &bench.counts;
+    let counts = &fixture.counts;
     assert_eq!(counts.stopped.load(Ordering::Relaxed), 1);
     assert_eq!(
         counts.batches.load(Ordering::Relaxed),
         2,
         "it isn't run in halves"
     );
-    bench.handle.close();
-    bench.driver.await.unwrap().unwrap();
+    fixture.handle.close();
+    fixture.driver.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_running_batch_is_stopped_when_the_time_of_all_of_its_clients_is_up() {
-    let bench = Fixture::new(Policy::AT_ONCE, false);
-    let endless = bench.submit(ENDLESS);
-    bench.until_begun(1).await;
+    let fixture = Fixture::new(Policy::AT_ONCE, false);
+    let endless = fixture.submit(ENDLESS);
+    fixture.until_begun(1).await;
     tokio::time::advance(Duration::from_secs(5)).await;
     let endless = endless.await.unwrap();
     assert_eq!(endless, Err(Failure::TimedOut));
-    bench.handle.close();
-    bench.driver.await.unwrap().unwrap();
-    assert_eq!(bench.counts.stopped.load(Ordering::Relaxed), 1);
-    assert_eq!(bench.counts.expired.load(Ordering::Relaxed), 0, "it ran");
+    fixture.handle.close();
+    fixture.driver.await.unwrap().unwrap();
+    assert_eq!(fixture.counts.stopped.load(Ordering::Relaxed), 1);
+    assert_eq!(fixture.counts.expired.load(Ordering::Relaxed), 0, "it ran");
 }
 
 #[tokio::test]
 async fn a_batch_with_a_client_left_runs_to_its_end() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
-    let first = bench.submit(0);
-    bench.until_begun(1).await;
-    let (leaves, stays) = (bench.submit(1), bench.submit(2));
-    bench.until_waiting(2).await;
-    bench.gate.send(()).unwrap();
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
+    let first = fixture.submit(0);
+    fixture.until_begun(1).await;
+    let (leaves, stays) = (fixture.submit(1), fixture.submit(2));
+    fixture.until_waiting(2).await;
+    fixture.gate.send(()).unwrap();
     first.await.unwrap().unwrap();
-    bench.until_begun(3).await;
+    fixture.until_begun(3).await;
     leaves.abort();
     assert!(leaves.await.unwrap_err().is_cancelled());
-    bench.gate.send(()).unwrap();
+    fixture.gate.send(()).unwrap();
     let answer = stays.await.unwrap().unwrap();
     assert_eq!((answer.output, answer.batch_rows), (4, 2));
-    assert_eq!(bench.counts.stopped.load(Ordering::Relaxed), 0);
+    assert_eq!(fixture.counts.stopped.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
 async fn what_is_refused_for_overload_has_arrived_too() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
-    let first = bench.submit(0);
-    bench.until_begun(1).await;
-    let waiting: Vec<_> = (1..=8).map(|input| bench.submit(input)).collect();
-    bench.until_waiting(8).await;
-    let refused = bench.submit(9).await.unwrap().unwrap_err();
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
+    let first = fixture.submit(0);
+    fixture.until_begun(1).await;
+    let waiting: Vec<_> = (1..=8).map(|input| fixture.submit(input)).collect();
+    fixture.until_waiting(8).await;
+    let refused = fixture.submit(9).await.unwrap().unwrap_err();
     assert!(
         matches!(refused, Failure::Rejected(Rejection::Overloaded { .. })),
         "{refused:?}"
     );
     assert_eq!(
-        bench.counts.arrived.load(Ordering::Relaxed),
+        fixture.counts.arrived.load(Ordering::Relaxed),
         0,
         "no cost is known"
     );
     for _batch in 0..3 {
-        bench.gate.send(()).unwrap();
+        fixture.gate.send(()).unwrap();
     }
     for request in [first].into_iter().chain(waiting) {
         request.await.unwrap().unwrap();
     }
-    let last = bench.submit(10);
-    bench.gate.send(()).unwrap();
+    let last = fixture.submit(10);
+    fixture.gate.send(()).unwrap();
     last.await.unwrap().unwrap();
-    assert_eq!(bench.counts.arrived.load(Ordering::Relaxed), 11);
-    bench.handle.close();
-    let closed = bench.submit(11).await.unwrap();
+    assert_eq!(fixture.counts.arrived.load(Ordering::Relaxed), 11);
+    fixture.handle.close();
+    let closed = fixture.submit(11).await.unwrap();
     assert_eq!(closed, Err(Failure::Rejected(Rejection::Closed)));
     assert_eq!(
-        bench.counts.arrived.load(Ordering::Relaxed),
+        fixture.counts.arrived.load(Ordering::Relaxed),
         11,
         "others will get it"
     );
@@ -421,15 +421,15 @@ async fn what_is_refused_for_overload_has_arrived_too() {
 
 #[tokio::test]
 async fn an_answer_says_how_long_it_waited_and_ran() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
     let began = Instant::now();
-    let first = bench.submit(1);
-    bench.until_begun(1).await;
-    let second = bench.submit(2);
-    bench.until_waiting(1).await;
-    bench.gate.send(()).unwrap();
+    let first = fixture.submit(1);
+    fixture.until_begun(1).await;
+    let second = fixture.submit(2);
+    fixture.until_waiting(1).await;
+    fixture.gate.send(()).unwrap();
     let first = first.await.unwrap().unwrap();
-    bench.gate.send(()).unwrap();
+    fixture.gate.send(()).unwrap();
     let second = second.await.unwrap().unwrap();
     let all = began.elapsed();
     assert!(second.queued <= first.queued + first.compute + all);
@@ -439,11 +439,11 @@ async fn an_answer_says_how_long_it_waited_and_ran() {
 
 #[tokio::test(start_paused = true)]
 async fn a_window_ends_by_itself() {
-    let bench = Fixture::new(Policy::Window(Duration::from_secs(2)), false);
-    let request = bench.submit(3);
-    bench.until_waiting(1).await;
+    let fixture = Fixture::new(Policy::Window(Duration::from_secs(2)), false);
+    let request = fixture.submit(3);
+    fixture.until_waiting(1).await;
     tokio::time::advance(Duration::from_millis(1_999)).await;
-    assert_eq!(bench.counts.begun.load(Ordering::Relaxed), 0);
+    assert_eq!(fixture.counts.begun.load(Ordering::Relaxed), 0);
     tokio::time::advance(Duration::from_millis(1)).await;
     // Awaited, the paused clock would go on to the deadline.
     while !request.is_finished() {
@@ -455,12 +455,12 @@ async fn a_window_ends_by_itself() {
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
-    let mut accepted = vec![bench.submit(0)];
-    bench.until_begun(1).await;
-    accepted.extend((0..8).map(|input| bench.submit(input)));
-    bench.until_waiting(8).await;
-    let refused = bench.handle.submit(submission(9)).await;
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
+    let mut accepted = vec![fixture.submit(0)];
+    fixture.until_begun(1).await;
+    accepted.extend((0..8).map(|input| fixture.submit(input)));
+    fixture.until_waiting(8).await;
+    let refused = fixture.handle.submit(submission(9)).await;
     assert_eq!(
         refused,
         Err(Failure::Rejected(Rejection::Overloaded {
@@ -469,7 +469,7 @@ async fn a_full_queue_refuses_at_once() {
         }))
     );
     for _batch in 0..3 {
-        bench.gate.send(()).unwrap();
+        fixture.gate.send(()).unwrap();
     }
     for request in accepted {
         request.await.unwrap().unwrap();
@@ -478,72 +478,72 @@ async fn a_full_queue_refuses_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_expires_in_a_window_without_running() {
-    let bench = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
+    let fixture = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
     let began = tokio::time::Instant::now();
     assert_eq!(
-        bench.handle.submit(submission(1)).await,
+        fixture.handle.submit(submission(1)).await,
         Err(Failure::TimedOut)
     );
     assert_eq!(began.elapsed(), Duration::from_secs(5));
-    assert_eq!(bench.handle.waiting_rows(), 0);
-    assert_eq!(bench.counts.expired.load(Ordering::Relaxed), 1);
-    assert_eq!(bench.counts.begun.load(Ordering::Relaxed), 0);
+    assert_eq!(fixture.handle.waiting_rows(), 0);
+    assert_eq!(fixture.counts.expired.load(Ordering::Relaxed), 1);
+    assert_eq!(fixture.counts.begun.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
 async fn closing_answers_what_was_accepted_and_refuses_the_rest() {
-    let bench = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
-    let accepted = [1, 2, 3].map(|input| bench.submit(input));
-    bench.until_waiting(3).await;
-    bench.handle.close();
-    let refused = bench.handle.submit(submission(4)).await;
+    let fixture = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
+    let accepted = [1, 2, 3].map(|input| fixture.submit(input));
+    fixture.until_waiting(3).await;
+    fixture.handle.close();
+    let refused = fixture.handle.submit(submission(4)).await;
     assert_eq!(refused, Err(Failure::Rejected(Rejection::Closed)));
     for (request, expected) in accepted.into_iter().zip([2, 4, 6]) {
         assert_eq!(request.await.unwrap().unwrap().output, expected);
     }
-    bench.driver.await.unwrap().unwrap();
+    fixture.driver.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_worker_that_panics_ends_the_driver_and_its_requests() {
-    let bench = Fixture::new(Policy::AT_ONCE, false);
+    let fixture = Fixture::new(Policy::AT_ONCE, false);
     assert_eq!(
-        bench.handle.submit(submission(PANIC)).await,
+        fixture.handle.submit(submission(PANIC)).await,
         Err(Failure::Gone)
     );
-    assert_eq!(bench.driver.await.unwrap(), Err(WorkerDied));
+    assert_eq!(fixture.driver.await.unwrap(), Err(WorkerDied));
 }
 
 #[tokio::test]
 async fn what_waits_when_a_worker_panics_is_given_up_at_once() {
-    let bench = Fixture::new(Policy::AT_ONCE, true);
-    let panics = bench.submit(PANIC);
-    bench.until_begun(1).await;
-    let waits = bench.submit(1);
-    bench.until_waiting(1).await;
-    bench.gate.send(()).unwrap();
+    let fixture = Fixture::new(Policy::AT_ONCE, true);
+    let panics = fixture.submit(PANIC);
+    fixture.until_begun(1).await;
+    let waits = fixture.submit(1);
+    fixture.until_waiting(1).await;
+    fixture.gate.send(()).unwrap();
     assert_eq!(panics.await.unwrap(), Err(Failure::Gone));
     assert_eq!(waits.await.unwrap(), Err(Failure::Gone));
-    let refused = bench.handle.submit(submission(1)).await;
+    let refused = fixture.handle.submit(submission(1)).await;
     assert_eq!(refused, Err(Failure::Rejected(Rejection::Closed)));
 }
 
 #[tokio::test]
 async fn a_driver_that_is_dropped_gives_up_what_waits() {
-    let bench = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
-    let waits = bench.submit(1);
-    bench.until_waiting(1).await;
-    bench.driver.abort();
-    assert!(bench.driver.await.unwrap_err().is_cancelled());
+    let fixture = Fixture::new(Policy::Window(Duration::from_secs(60)), false);
+    let waits = fixture.submit(1);
+    fixture.until_waiting(1).await;
+    fixture.driver.abort();
+    assert!(fixture.driver.await.unwrap_err().is_cancelled());
     assert_eq!(waits.await.unwrap(), Err(Failure::Gone));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_concurrent_requests_each_get_their_own_answer() {
-    let bench = Fixture::new(Policy::AT_ONCE, false);
+    let fixture = Fixture::new(Policy::AT_ONCE, false);
     let mut requests = tokio::task::JoinSet::new();
     for input in 0..2_000 {
-        let handle = bench.handle.clone();
+        let handle = fixture.handle.clone();
         requests.spawn(async move {
             loop {
                 match handle.submit(submission(input)).await {
@@ -560,5 +560,5 @@ async fn many_concurrent_requests_each_get_their_own_answer() {
         let (input, output) = request.unwrap();
         assert_eq!(output, input * 2);
     }
-    assert_eq!(bench.handle.waiting_rows(), 0);
+    assert_eq!(fixture.handle.waiting_rows(), 0);
 }

@@ -259,7 +259,7 @@ proptest! {
         sizes in vec(1_usize..64, 12..100),
     ) {
         let took = |rows: usize| microseconds(fixed + per_row * rows as u64);
-        // Extremes first: what is learnt early must not be taken for surprises later.
+        // Extremes first: early values must not count as surprises later.
         let sizes = [1, 64, 1, 64, 1, 64].into_iter().chain(sizes);
         let time = measured(sizes.map(|rows| (rows, took(rows))));
         for rows in [1, 10, 64] {

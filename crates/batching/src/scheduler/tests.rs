@@ -72,7 +72,7 @@ impl Fixture {
         }
     }
 
-    /// The batch that has run longest ends; what it took is not measured.
+    /// Ends the batch that has run longest, without a measurement.
     fn finish(&mut self) {
         let run = self.running.pop_front().unwrap();
         self.scheduler.skipped(run);
@@ -121,87 +121,87 @@ fn names(batch: &[Entry<char, &'static str>]) -> Vec<&'static str> {
 
 #[test]
 fn an_idle_worker_runs_a_lone_request_at_once() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
-    bench.push('a', 1, "lone");
-    assert_eq!(bench.run_names(), ["lone"]);
-    assert_eq!(bench.scheduler.waiting_rows(), 0);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    fixture.push('a', 1, "lone");
+    assert_eq!(fixture.run_names(), ["lone"]);
+    assert_eq!(fixture.scheduler.waiting_rows(), 0);
 }
 
 #[test]
 fn the_batch_grows_while_the_worker_is_busy() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
-    bench.push('a', 1, "first");
-    bench.run();
-    bench.push('a', 1, "second");
-    bench.push('a', 3, "third");
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    fixture.push('a', 1, "first");
+    fixture.run();
+    fixture.push('a', 1, "second");
+    fixture.push('a', 3, "third");
     assert_eq!(
-        bench.wait(),
+        fixture.wait(),
         Some(milliseconds(1_000)),
         "only the deadline is to come"
     );
-    bench.finish();
-    assert_eq!(bench.run_names(), ["second", "third"]);
+    fixture.finish();
+    assert_eq!(fixture.run_names(), ["second", "third"]);
 }
 
 #[test]
 fn every_idle_worker_gets_a_batch() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 2, 1_024), 2);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 2, 1_024), 2);
     for name in ["a", "b", "c", "d", "e"] {
-        bench.push('s', 1, name);
+        fixture.push('s', 1, name);
     }
-    assert_eq!(bench.run_names(), ["a", "b"]);
-    assert_eq!(bench.run_names(), ["c", "d"]);
-    assert!(bench.wait().is_some());
-    bench.finish();
-    assert_eq!(bench.run_names(), ["e"]);
+    assert_eq!(fixture.run_names(), ["a", "b"]);
+    assert_eq!(fixture.run_names(), ["c", "d"]);
+    assert!(fixture.wait().is_some());
+    fixture.finish();
+    assert_eq!(fixture.run_names(), ["e"]);
 }
 
 #[test]
 fn rows_are_capped_not_requests_and_nobody_overtakes() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 1_024), 1);
-    bench.push('a', 3, "three");
-    bench.push('a', 2, "two");
-    bench.push('a', 1, "would fit beside three");
-    assert_eq!(bench.run_names(), ["three"]);
-    bench.finish();
-    assert_eq!(bench.run_names(), ["two", "would fit beside three"]);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 4, 1_024), 1);
+    fixture.push('a', 3, "three");
+    fixture.push('a', 2, "two");
+    fixture.push('a', 1, "would fit beside three");
+    assert_eq!(fixture.run_names(), ["three"]);
+    fixture.finish();
+    assert_eq!(fixture.run_names(), ["two", "would fit beside three"]);
 }
 
 #[test]
 fn a_request_larger_than_a_batch_is_refused() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 1_024), 1);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 4, 1_024), 1);
     assert_eq!(
-        bench.try_push('a', 5, "large"),
+        fixture.try_push('a', 5, "large"),
         Err(Rejection::TooManyRows { rows: 5, max: 4 })
     );
-    assert_eq!(bench.scheduler.waiting_rows(), 0);
+    assert_eq!(fixture.scheduler.waiting_rows(), 0);
 }
 
 #[test]
 fn the_queue_is_bounded_by_rows() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 6), 1);
-    bench.push('a', 1, "runs");
-    bench.run();
-    bench.push('a', 4, "four");
-    bench.push('a', 2, "two");
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 4, 6), 1);
+    fixture.push('a', 1, "runs");
+    fixture.run();
+    fixture.push('a', 4, "four");
+    fixture.push('a', 2, "two");
     assert_eq!(
-        bench.try_push('a', 1, "more"),
+        fixture.try_push('a', 1, "more"),
         Err(Rejection::Overloaded {
             cause: Overload::QueueFull { waiting: 6, max: 6 },
             retry_after: Duration::from_secs(1)
         })
     );
-    bench.finish();
-    bench.run();
-    assert!(bench.try_push('a', 4, "room again").is_ok());
+    fixture.finish();
+    fixture.run();
+    assert!(fixture.try_push('a', 4, "room again").is_ok());
 }
 
 #[test]
 fn an_empty_queue_takes_what_one_batch_can_hold() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 8, 2), 1);
-    bench.push('a', 8, "larger than the queue");
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 8, 2), 1);
+    fixture.push('a', 8, "larger than the queue");
     assert_eq!(
-        bench.try_push('a', 1, "more"),
+        fixture.try_push('a', 1, "more"),
         Err(Rejection::Overloaded {
             cause: Overload::QueueFull { waiting: 8, max: 2 },
             retry_after: Duration::from_secs(1)
@@ -211,150 +211,150 @@ fn an_empty_queue_takes_what_one_batch_can_hold() {
 
 #[test]
 fn signatures_never_share_a_batch_and_the_oldest_goes_first() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
-    bench.push('x', 1, "x1");
-    bench.push('y', 1, "y1");
-    bench.push('x', 1, "x2");
-    bench.push('y', 1, "y2");
-    assert_eq!(bench.run_names(), ["x1", "x2"]);
-    bench.finish();
-    assert_eq!(bench.run_names(), ["y1", "y2"]);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    fixture.push('x', 1, "x1");
+    fixture.push('y', 1, "y1");
+    fixture.push('x', 1, "x2");
+    fixture.push('y', 1, "y2");
+    assert_eq!(fixture.run_names(), ["x1", "x2"]);
+    fixture.finish();
+    assert_eq!(fixture.run_names(), ["y1", "y2"]);
 }
 
 #[test]
 fn a_window_waits_for_its_time() {
-    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
-    bench.push('a', 1, "first");
-    assert_eq!(bench.wait(), Some(milliseconds(50)));
-    bench.pass(30);
-    bench.push('a', 1, "second");
-    assert_eq!(bench.wait(), Some(milliseconds(20)));
-    bench.pass(20);
-    assert_eq!(bench.run_names(), ["first", "second"]);
+    let mut fixture = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
+    fixture.push('a', 1, "first");
+    assert_eq!(fixture.wait(), Some(milliseconds(50)));
+    fixture.pass(30);
+    fixture.push('a', 1, "second");
+    assert_eq!(fixture.wait(), Some(milliseconds(20)));
+    fixture.pass(20);
+    assert_eq!(fixture.run_names(), ["first", "second"]);
 }
 
 #[test]
 fn a_window_runs_what_is_full_at_once() {
-    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 4, 1_024), 2);
-    bench.push('x', 1, "x1");
-    bench.push('y', 2, "y1");
-    bench.push('y', 2, "y2");
-    bench.push('y', 1, "y3");
+    let mut fixture = Fixture::new(config(Policy::Window(milliseconds(50)), 4, 1_024), 2);
+    fixture.push('x', 1, "x1");
+    fixture.push('y', 2, "y1");
+    fixture.push('y', 2, "y2");
+    fixture.push('y', 1, "y3");
     assert_eq!(
-        bench.run_names(),
+        fixture.run_names(),
         ["y1", "y2"],
         "an odd shape doesn't hold the rest up"
     );
-    assert_eq!(bench.wait(), Some(milliseconds(50)));
-    bench.push('x', 4, "doesn't fit beside x1");
-    assert_eq!(bench.run_names(), ["x1"]);
+    assert_eq!(fixture.wait(), Some(milliseconds(50)));
+    fixture.push('x', 4, "doesn't fit beside x1");
+    assert_eq!(fixture.run_names(), ["x1"]);
 }
 
 #[test]
 fn a_window_with_busy_workers_waits_for_them() {
-    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
-    bench.push('a', 2, "runs");
-    bench.run();
-    bench.push('a', 2, "full");
-    bench.pass(60);
+    let mut fixture = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    fixture.push('a', 2, "runs");
+    fixture.run();
+    fixture.push('a', 2, "full");
+    fixture.pass(60);
     assert_eq!(
-        bench.wait(),
+        fixture.wait(),
         Some(milliseconds(940)),
         "only the deadline is to come"
     );
-    bench.finish();
-    assert_eq!(bench.run_names(), ["full"]);
+    fixture.finish();
+    assert_eq!(fixture.run_names(), ["full"]);
 }
 
 #[test]
 fn expired_requests_never_run() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
-    bench.push('a', 1, "runs");
-    bench.run();
-    bench.push('a', 2, "expires");
-    bench.pass(500);
-    bench.push('a', 1, "lives");
-    bench.pass(500);
-    match bench.scheduler.poll(bench.now) {
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    fixture.push('a', 1, "runs");
+    fixture.run();
+    fixture.push('a', 2, "expires");
+    fixture.pass(500);
+    fixture.push('a', 1, "lives");
+    fixture.pass(500);
+    match fixture.scheduler.poll(fixture.now) {
         Action::Expired(expired) => assert_eq!(names(&expired), ["expires"]),
         step => panic!("{step:?}"),
     }
-    assert_eq!(bench.scheduler.waiting_rows(), 1);
-    bench.finish();
-    assert_eq!(bench.run_names(), ["lives"]);
+    assert_eq!(fixture.scheduler.waiting_rows(), 1);
+    fixture.finish();
+    assert_eq!(fixture.run_names(), ["lives"]);
 }
 
 #[test]
 fn a_cancelled_request_leaves_the_queue_once() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
-    let running = bench.push('a', 1, "runs");
-    bench.run();
-    let waiting = bench.push('a', 4, "waits");
-    match bench.scheduler.cancel(waiting) {
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let running = fixture.push('a', 1, "runs");
+    fixture.run();
+    let waiting = fixture.push('a', 4, "waits");
+    match fixture.scheduler.cancel(waiting) {
         Cancelled::Waiting(entry) => assert_eq!(entry.payload, "waits"),
         other => panic!("{other:?}"),
     }
-    assert!(matches!(bench.scheduler.cancel(waiting), Cancelled::Over));
-    assert_eq!(bench.scheduler.waiting_rows(), 0);
-    assert_eq!(bench.wait(), None, "its deadline went with it");
-    bench.finish();
-    assert!(matches!(bench.scheduler.cancel(running), Cancelled::Over));
+    assert!(matches!(fixture.scheduler.cancel(waiting), Cancelled::Over));
+    assert_eq!(fixture.scheduler.waiting_rows(), 0);
+    assert_eq!(fixture.wait(), None, "its deadline went with it");
+    fixture.finish();
+    assert!(matches!(fixture.scheduler.cancel(running), Cancelled::Over));
 }
 
 #[test]
 fn a_batch_is_to_be_stopped_when_the_last_of_its_clients_leaves() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
-    let tickets = ["a", "b"].map(|name| bench.push('s', 1, name));
-    let cancel = bench.run().cancel;
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let tickets = ["a", "b"].map(|name| fixture.push('s', 1, name));
+    let cancel = fixture.run().cancel;
     assert!(matches!(
-        bench.scheduler.cancel(tickets[1]),
+        fixture.scheduler.cancel(tickets[1]),
         Cancelled::Running(None)
     ));
     assert!(matches!(
-        bench.scheduler.cancel(tickets[1]),
+        fixture.scheduler.cancel(tickets[1]),
         Cancelled::Over
     ));
-    match bench.scheduler.cancel(tickets[0]) {
+    match fixture.scheduler.cancel(tickets[0]) {
         Cancelled::Running(Some(last)) => last.cancel(),
         other => panic!("{other:?}"),
     }
     assert!(cancel.is_cancelled());
-    assert!(!bench.scheduler.has_idle_worker(), "until it has stopped");
-    bench.finish();
-    assert!(bench.scheduler.has_idle_worker());
+    assert!(!fixture.scheduler.has_idle_worker(), "until it has stopped");
+    fixture.finish();
+    assert!(fixture.scheduler.has_idle_worker());
 }
 
 #[test]
 fn who_left_a_batch_does_not_run_again_when_it_fails() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
-    let tickets = ["a", "gone", "c"].map(|name| bench.push('s', 1, name));
-    let batch = bench.run();
-    bench.scheduler.cancel(tickets[1]);
-    assert!(bench.scheduler.failed(batch.run, batch.entries).is_none());
-    assert_eq!(bench.scheduler.waiting_rows(), 2);
-    assert_eq!(bench.run_names(), ["a"]);
-    bench.running.pop_front();
-    bench.finish();
-    assert_eq!(bench.run_names(), ["c"]);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let tickets = ["a", "gone", "c"].map(|name| fixture.push('s', 1, name));
+    let batch = fixture.run();
+    fixture.scheduler.cancel(tickets[1]);
+    assert!(fixture.scheduler.failed(batch.run, batch.entries).is_none());
+    assert_eq!(fixture.scheduler.waiting_rows(), 2);
+    assert_eq!(fixture.run_names(), ["a"]);
+    fixture.running.pop_front();
+    fixture.finish();
+    assert_eq!(fixture.run_names(), ["c"]);
 }
 
 #[test]
 fn a_failed_batch_is_halved_until_one_is_to_blame() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 32, 1_024), 1);
     for name in ["a", "b", "poison", "d", "e"] {
-        bench.push('s', 1, name);
+        fixture.push('s', 1, name);
     }
-    bench.run_and_return_if_poisoned();
-    bench.push('s', 1, "later");
+    fixture.run_and_return_if_poisoned();
+    fixture.push('s', 1, "later");
     let mut ran = Vec::new();
     let mut blamed = Vec::new();
-    while let Action::Run(batch) = bench.scheduler.poll(bench.now) {
+    while let Action::Run(batch) = fixture.scheduler.poll(fixture.now) {
         if names(&batch.entries).contains(&"poison") {
-            let to_blame = bench.scheduler.failed(batch.run, batch.entries);
+            let to_blame = fixture.scheduler.failed(batch.run, batch.entries);
             blamed.extend(to_blame.map(|entry| entry.payload));
         } else {
             ran.push(names(&batch.entries));
-            bench.scheduler.skipped(batch.run);
+            fixture.scheduler.skipped(batch.run);
         }
     }
     assert_eq!(blamed, ["poison"]);
@@ -375,53 +375,56 @@ impl Fixture {
 
 #[test]
 fn halves_of_a_failed_batch_do_not_wait_for_a_window() {
-    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
-    bench.push('a', 1, "a");
-    bench.push('a', 1, "b");
-    let batch = bench.run();
-    assert!(bench.scheduler.failed(batch.run, batch.entries).is_none());
-    assert_eq!(bench.run_names(), ["a"]);
+    let mut fixture = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    fixture.push('a', 1, "a");
+    fixture.push('a', 1, "b");
+    let batch = fixture.run();
+    assert!(fixture.scheduler.failed(batch.run, batch.entries).is_none());
+    assert_eq!(fixture.run_names(), ["a"]);
 }
 
 #[test]
 fn flushing_ends_the_window_for_those_that_wait_and_those_that_come() {
-    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
-    bench.push('a', 1, "waits");
-    assert!(bench.wait().is_some());
-    bench.scheduler.flush();
-    assert_eq!(bench.run_names(), ["waits"]);
-    bench.finish();
-    bench.push('a', 1, "comes");
-    assert_eq!(bench.run_names(), ["comes"]);
+    let mut fixture = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
+    fixture.push('a', 1, "waits");
+    assert!(fixture.wait().is_some());
+    fixture.scheduler.flush();
+    assert_eq!(fixture.run_names(), ["waits"]);
+    fixture.finish();
+    fixture.push('a', 1, "comes");
+    assert_eq!(fixture.run_names(), ["comes"]);
 }
 
 #[test]
 fn closing_refuses_new_requests_and_runs_the_queue_at_once() {
-    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
-    bench.push('a', 1, "accepted");
-    bench.scheduler.close();
-    assert_eq!(bench.try_push('a', 1, "late"), Err(Rejection::Closed));
-    assert_eq!(bench.run_names(), ["accepted"]);
-    assert_eq!(bench.wait(), None, "not finished while a batch runs");
-    bench.finish();
-    assert!(matches!(bench.scheduler.poll(bench.now), Action::Finished));
+    let mut fixture = Fixture::new(config(Policy::Window(milliseconds(50)), 32, 1_024), 1);
+    fixture.push('a', 1, "accepted");
+    fixture.scheduler.close();
+    assert_eq!(fixture.try_push('a', 1, "late"), Err(Rejection::Closed));
+    assert_eq!(fixture.run_names(), ["accepted"]);
+    assert_eq!(fixture.wait(), None, "not finished while a batch runs");
+    fixture.finish();
+    assert!(matches!(
+        fixture.scheduler.poll(fixture.now),
+        Action::Finished
+    ));
 }
 
 #[test]
 fn the_last_deadline_of_all_runs_is_known_while_no_worker_is_idle() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 8), 2);
-    assert_eq!(bench.scheduler.last_deadline(), None);
-    bench.push('a', 1, "first");
-    bench.run();
-    assert_eq!(bench.scheduler.last_deadline(), None, "a worker is idle");
-    bench.pass(10);
-    let ticket = bench.push('a', 1, "second");
-    bench.run();
-    let last = bench.now + milliseconds(1_000);
-    assert_eq!(bench.scheduler.last_deadline(), Some(last));
-    bench.scheduler.cancel(ticket);
-    bench.pass(5_000);
-    assert_eq!(bench.scheduler.last_deadline(), Some(last));
-    bench.finish();
-    assert_eq!(bench.scheduler.last_deadline(), None, "a worker is idle");
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 4, 8), 2);
+    assert_eq!(fixture.scheduler.last_deadline(), None);
+    fixture.push('a', 1, "first");
+    fixture.run();
+    assert_eq!(fixture.scheduler.last_deadline(), None, "a worker is idle");
+    fixture.pass(10);
+    let ticket = fixture.push('a', 1, "second");
+    fixture.run();
+    let last = fixture.now + milliseconds(1_000);
+    assert_eq!(fixture.scheduler.last_deadline(), Some(last));
+    fixture.scheduler.cancel(ticket);
+    fixture.pass(5_000);
+    assert_eq!(fixture.scheduler.last_deadline(), Some(last));
+    fixture.finish();
+    assert_eq!(fixture.scheduler.last_deadline(), None, "a worker is idle");
 }

@@ -17,11 +17,11 @@ fn headers(values: &[&str]) -> HeaderMap {
         .collect()
 }
 
-/// An API server that knows a Prometheus, which may read the metrics, and somebody else, who may not.
+/// An API server with two users: Prometheus with permission to read the metrics, and another one without it.
 fn cluster() -> (FakeApi, Access) {
     let fake = FakeApi::new();
-    fake.know("good", PROMETHEUS);
-    fake.know("other", "system:serviceaccount:default:default");
+    fake.add_token("good", PROMETHEUS);
+    fake.add_token("other", "system:serviceaccount:default:default");
     fake.allow(PROMETHEUS, "get", "/metrics");
     let access = Access::new(fake.client());
     (fake, access)
@@ -32,7 +32,7 @@ async fn check(access: &Access, token: &str) -> Result<(), Denied> {
 }
 
 #[test]
-fn a_token_is_one_of_one_header() {
+fn the_token_is_in_a_single_header() {
     for (values, token) in [
         (&["Bearer abc.d-e_f"][..], Some("abc.d-e_f")),
         (&["bearer abc"], Some("abc")),
@@ -53,7 +53,7 @@ fn a_token_is_one_of_one_header() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_is_let_in_and_nobody_else() {
+async fn only_allowed_readers_are_accepted() {
     let (fake, access) = cluster();
     assert_eq!(check(&access, "good").await, Ok(()));
     assert_eq!(check(&access, "other").await, Err(Denied::Forbidden));
@@ -66,7 +66,7 @@ async fn who_may_is_let_in_and_nobody_else() {
     const TOKENS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
     const ACCESS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
     assert_eq!(paths, [TOKENS, ACCESS, TOKENS, ACCESS, TOKENS]);
-    // Without a token nobody is asked.
+    // Without a token, no request is sent.
     let anonymous = access.check(&HeaderMap::new()).await;
     assert_eq!(anonymous, Err(Denied::Unauthenticated));
     assert!(fake.take_calls().is_empty());
@@ -74,9 +74,9 @@ async fn who_may_is_let_in_and_nobody_else() {
 
 /// Another path, or another verb, is another right.
 #[tokio::test(start_paused = true)]
-async fn the_right_is_that_to_get_the_metrics() {
+async fn the_required_permission_is_to_get_the_metrics() {
     let fake = FakeApi::new();
-    fake.know("good", PROMETHEUS);
+    fake.add_token("good", PROMETHEUS);
     fake.allow(PROMETHEUS, "get", "/healthz");
     fake.allow(PROMETHEUS, "post", "/metrics");
     let access = Access::new(fake.client());
@@ -84,22 +84,22 @@ async fn the_right_is_that_to_get_the_metrics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_yes_is_remembered_for_a_while_and_a_no_is_not() {
+async fn only_positive_responses_are_cached() {
     let (fake, access) = cluster();
     assert_eq!(check(&access, "good").await, Ok(()));
     assert_eq!(check(&access, "other").await, Err(Denied::Forbidden));
     let _ = fake.take_calls();
-    fake.forget("good");
+    fake.remove_token("good");
     fake.allow("system:serviceaccount:default:default", "get", "/metrics");
     assert_eq!(check(&access, "good").await, Ok(()));
     assert!(fake.take_calls().is_empty());
     assert_eq!(check(&access, "other").await, Ok(()));
-    tokio::time::advance(REMEMBERED).await;
+    tokio::time::advance(CACHE_DURATION).await;
     assert_eq!(check(&access, "good").await, Err(Denied::Unauthenticated));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_server_that_does_not_say_yes_has_said_no() {
+async fn readers_are_rejected_without_a_positive_response() {
     // In the first call, and in the second.
     for call in 1..=2 {
         for fault in [
@@ -121,11 +121,11 @@ async fn an_api_server_that_does_not_say_yes_has_said_no() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn made_up_tokens_do_not_become_a_flood() {
+async fn invalid_tokens_do_not_flood_the_api_server() {
     let (fake, access) = cluster();
     assert_eq!(check(&access, "good").await, Ok(()));
     let _ = fake.take_calls();
-    for call in 1..=MAX_ASKING {
+    for call in 1..=MAX_CONCURRENT_REVIEWS {
         fake.inject(call, Fault::Stall);
     }
     let tokens: Vec<_> = (0..100).map(|number| format!("made-up-{number}")).collect();
@@ -134,27 +134,27 @@ async fn made_up_tokens_do_not_become_a_flood() {
     let (answers, meanwhile) = futures::join!(flood, meanwhile);
     assert_eq!(answers, vec![Err(Denied::Unknown); tokens.len()]);
     assert_eq!(meanwhile, Ok(()));
-    assert_eq!(fake.take_calls().len(), MAX_ASKING);
+    assert_eq!(fake.take_calls().len(), MAX_CONCURRENT_REVIEWS);
 }
 
 #[test]
-fn what_is_remembered_is_bounded_and_the_oldest_goes_first() {
-    let mut remembered = Remembered::default();
+fn the_cache_is_bounded_and_evicts_the_oldest_entry() {
+    let mut cache = TokenCache::default();
     let now = Instant::now();
     let digest = |number: usize| -> TokenDigest { Sha256::digest(number.to_be_bytes()).into() };
-    for number in 0..=MAX_REMEMBERED {
-        remembered.keep(digest(number), now);
+    for number in 0..=MAX_CACHED {
+        cache.insert(digest(number), now);
     }
-    assert_eq!(remembered.0.len(), MAX_REMEMBERED);
-    assert!(!remembered.has(&digest(0), now));
-    assert!(remembered.has(&digest(1), now));
-    let after = now + REMEMBERED;
-    assert!(!remembered.has(&digest(1), after));
-    assert!(remembered.0.is_empty());
+    assert_eq!(cache.0.len(), MAX_CACHED);
+    assert!(!cache.contains(&digest(0), now));
+    assert!(cache.contains(&digest(1), now));
+    let after = now + CACHE_DURATION;
+    assert!(!cache.contains(&digest(1), after));
+    assert!(cache.0.is_empty());
 }
 
 #[test]
-fn answers_that_do_not_say_who_it_is_or_that_it_may_are_a_no() {
+fn responses_without_a_user_or_a_permission_reject_the_reader() {
     let review = |status: serde_json::Value| -> TokenReview {
         serde_json::from_value(serde_json::json!({"spec": {"token": "t"}, "status": status}))
             .unwrap()

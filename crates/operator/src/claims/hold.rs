@@ -21,15 +21,19 @@ use crate::{
     scope::Scope,
 };
 
-/// Labels of the leases: the class of operators, and whether the claim is on all namespaces.
-const CLASS: &str = "serving.springtide.dev/operator-class";
-const REACH: &str = "serving.springtide.dev/claim";
-const ON_ALL: &str = "AllNamespaces";
-const ON_ONE: &str = "Namespace";
+/// Label of a lease with the class of operators.
+const CLASS_LABEL: &str = "serving.springtide.dev/operator-class";
 
-/// Validity of a claim after its latest renewal, and the interval of renewals.
-const DURATION: Duration = Duration::from_secs(60);
-const PERIOD: Duration = Duration::from_secs(15);
+/// Label of a lease with the scope of the claim: [`ALL_NAMESPACES`] or [`ONE_NAMESPACE`].
+const SCOPE_LABEL: &str = "serving.springtide.dev/claim";
+const ALL_NAMESPACES: &str = "AllNamespaces";
+const ONE_NAMESPACE: &str = "Namespace";
+
+/// Validity of a claim after its latest renewal.
+const CLAIM_DURATION: Duration = Duration::from_secs(60);
+
+/// Interval of renewals.
+const RENEWAL_PERIOD: Duration = Duration::from_secs(15);
 
 /// Holds the claims of an operator with this scope and the namespace `home`, while it is polled.
 pub async fn hold(client: Client, claims: Claims, scope: Scope, home: String) {
@@ -37,25 +41,29 @@ pub async fn hold(client: Client, claims: Claims, scope: Scope, home: String) {
         Scope::Cluster => {
             claims.change(|known| known.outstanding = 2);
             tokio::join!(
-                claim(&client, &claims, &home, true),
-                watch(&client, &claims),
+                hold_claim(&client, &claims, &home, true),
+                watch_claims(&client, &claims),
             );
         }
         Scope::Namespaces(namespaces) => {
             claims.change(|known| known.outstanding = namespaces.len());
-            let claiming = namespaces.into_iter().map(async |namespace| {
-                claim(&client, &claims, &namespace.to_string(), false).await;
+            let holding = namespaces.into_iter().map(async |namespace| {
+                hold_claim(&client, &claims, &namespace.to_string(), false).await;
             });
-            join_all(claiming).await;
+            join_all(holding).await;
         }
     }
 }
 
-/// Claims all namespaces by a lease in this one, or only this one.
-async fn claim(client: &Client, claims: &Claims, namespace: &str, is_on_all: bool) {
+/// Holds a lease in `namespace`, as a claim on all namespaces or only on this one.
+async fn hold_claim(client: &Client, claims: &Claims, namespace: &str, is_cluster_wide: bool) {
     let class = claims.class().to_string();
-    let reach = if is_on_all { ON_ALL } else { ON_ONE };
-    let name = if is_on_all {
+    let scope = if is_cluster_wide {
+        ALL_NAMESPACES
+    } else {
+        ONE_NAMESPACE
+    };
+    let name = if is_cluster_wide {
         format!("springtide-all-{class}")
     } else {
         format!("springtide-{class}")
@@ -63,32 +71,38 @@ async fn claim(client: &Client, claims: &Claims, namespace: &str, is_on_all: boo
     let election = Election {
         namespace: namespace.to_owned(),
         name: name.clone(),
-        identity: claims.me().to_owned(),
+        identity: claims.identity().to_owned(),
         labels: BTreeMap::from([
-            (CLASS.to_owned(), class),
-            (REACH.to_owned(), reach.to_owned()),
+            (CLASS_LABEL.to_owned(), class),
+            (SCOPE_LABEL.to_owned(), scope.to_owned()),
         ]),
-        lease_duration: DURATION,
-        renew_deadline: DURATION / 2,
-        retry_period: PERIOD,
+        lease_duration: CLAIM_DURATION,
+        renew_deadline: CLAIM_DURATION / 2,
+        retry_period: RENEWAL_PERIOD,
     };
     let mut candidate = Candidate::new(client.clone(), election, Readiness::default());
-    let place = (namespace.to_owned(), name);
+    let key = (namespace.to_owned(), name);
     let mut is_first = true;
-    let mut former = None;
+    let mut previous_holder = None;
     candidate
-        .claim(|seen| {
+        .hold_when_free(|observed| {
             claims.change(|known| {
                 known.outstanding -= usize::from(std::mem::take(&mut is_first));
-                let Some((lease, created)) = seen else { return };
-                if former.as_ref() != Some(&lease.record.holder) {
-                    info!(namespace, holder = lease.record.holder, "claim");
-                    former = Some(lease.record.holder.clone());
+                let Some((lease, created)) = observed else {
+                    return;
+                };
+                if previous_holder.as_ref() != Some(&lease.record.holder) {
+                    info!(
+                        namespace,
+                        holder = lease.record.holder,
+                        "a claim has a new holder"
+                    );
+                    previous_holder = Some(lease.record.holder.clone());
                 }
                 known.claims.insert(
-                    place.clone(),
+                    key.clone(),
                     Claim {
-                        is_on_all,
+                        is_cluster_wide,
                         created,
                         lease,
                     },
@@ -99,49 +113,51 @@ async fn claim(client: &Client, claims: &Claims, namespace: &str, is_on_all: boo
 }
 
 /// Watches the claims of operators of this class in all namespaces.
-async fn watch(client: &Client, claims: &Claims) {
-    let selected = watcher::Config::default().labels(&format!("{CLASS}={}", claims.class()));
+async fn watch_claims(client: &Client, claims: &Claims) {
+    let config = watcher::Config::default().labels(&format!("{CLASS_LABEL}={}", claims.class()));
     let leases = Api::<Lease>::all(client.clone());
-    let mut events = Box::pin(watcher(leases, selected).default_backoff());
+    let mut events = Box::pin(watcher(leases, config).default_backoff());
     let mut is_first = true;
     while let Some(event) = events.next().await {
-        let lists = matches!(event, Ok(Event::InitDone) | Err(_));
+        let ends_list = matches!(event, Ok(Event::InitDone) | Err(_));
         match event {
-            Ok(Event::Apply(lease) | Event::InitApply(lease)) => take(claims, &lease),
+            Ok(Event::Apply(lease) | Event::InitApply(lease)) => update_claim(claims, &lease),
             Ok(Event::Delete(lease)) => {
-                let place = place(&lease);
-                claims.change(|known| known.claims.remove(&place));
+                let key = lease_key(&lease);
+                claims.change(|known| known.claims.remove(&key));
             }
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) if is_first => {
                 warn!(%error, "the claims of other operators can't be watched: two operators with the same namespaces would revert each other's writes");
             }
-            Err(error) => debug!(%error, "claims"),
+            Err(error) => debug!(%error, "the claims of other operators can't be watched"),
         }
-        if lists && is_first {
+        if ends_list && is_first {
             is_first = false;
             claims.change(|known| known.outstanding -= 1);
         }
     }
 }
 
-fn place(lease: &Lease) -> (String, String) {
+/// Namespace and name of a lease.
+fn lease_key(lease: &Lease) -> (String, String) {
     (lease.namespace().unwrap_or_default(), lease.name_any())
 }
 
-fn take(claims: &Claims, lease: &Lease) {
-    let is_on_all = lease
+/// Records the claim of a lease that the watch reported.
+fn update_claim(claims: &Claims, lease: &Lease) {
+    let is_cluster_wide = lease
         .labels()
-        .get(REACH)
-        .is_some_and(|reach| reach == ON_ALL);
+        .get(SCOPE_LABEL)
+        .is_some_and(|scope| scope == ALL_NAMESPACES);
     claims.change(|known| {
-        let place = place(lease);
-        let before = known.claims.remove(&place).map(|claim| claim.lease);
+        let key = lease_key(lease);
+        let previous = known.claims.remove(&key).map(|claim| claim.lease);
         let claim = Claim {
-            is_on_all,
+            is_cluster_wide,
             created: lease.creation_timestamp().map(|time| time.0),
-            lease: Observed::update(before, record(lease), Instant::now()),
+            lease: Observed::update(previous, record(lease), Instant::now()),
         };
-        known.claims.insert(place, claim);
+        known.claims.insert(key, claim);
     });
 }

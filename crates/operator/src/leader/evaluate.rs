@@ -91,20 +91,20 @@ mod tests {
     }
 
     #[test]
-    fn no_lease_is_created_and_ones_own_renewed() {
+    fn a_missing_lease_is_created_and_the_own_lease_renewed() {
         let now = Instant::now();
         assert_eq!(evaluate(None, "a", now), Decision::Create);
         assert_eq!(evaluate(Some(&seen("a", now)), "a", now), Decision::Renew);
     }
 
     #[test]
-    fn a_lease_that_was_given_back_is_taken_at_once() {
+    fn a_released_lease_is_taken_at_once() {
         let now = Instant::now();
         assert_eq!(evaluate(Some(&seen("", now)), "a", now), Decision::TakeOver);
     }
 
     #[test]
-    fn another_ones_lease_is_taken_when_it_ran_out_and_not_before() {
+    fn the_lease_of_another_candidate_is_taken_once_it_has_expired() {
         let start = Instant::now();
         let lease = seen("b", start);
         let just_before = start + Duration::from_millis(14_999);
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_starts_the_time_anew_and_a_second_look_does_not() {
+    fn a_renewal_resets_the_time_and_another_read_does_not() {
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
         let first = Observed::update(None, record("b", "1"), start);

@@ -63,7 +63,7 @@ pub enum LostLease {
 enum AttemptError {
     #[error("the lease could not be read or written: {}", brief(.0))]
     Api(#[from] kube::Error),
-    #[error("no answer in time")]
+    #[error("no response in time")]
     Timeout,
     #[error("another candidate wrote the lease at the same time")]
     Raced,
@@ -99,17 +99,20 @@ impl Candidate {
         loop {
             match self.attempt().await {
                 Ok(true) => {
-                    info!(lease = self.election.name, "leading");
+                    info!(lease = self.election.name, "this replica is the leader");
                     return;
                 }
                 Ok(false) => {
                     let holder = self.holder().map(str::to_owned);
                     if leader != holder {
-                        info!(lease = self.election.name, holder, "following");
+                        info!(
+                            lease = self.election.name,
+                            holder, "another replica is the leader"
+                        );
                         leader = holder;
                     }
                 }
-                Err(error) => warn!(%error, "leader election"),
+                Err(error) => warn!(%error, "an attempt to become the leader failed"),
             }
             sleep(self.election.retry_period).await;
         }
@@ -131,7 +134,7 @@ impl Candidate {
                         holder: self.holder().unwrap_or_default().to_owned(),
                     };
                 }
-                Ok(Err(error)) => warn!(%error, "leader election"),
+                Ok(Err(error)) => warn!(%error, "a renewal of the lease failed"),
                 Err(_) => return LostLease::Deadline(self.election.renew_deadline),
             }
         }
@@ -139,9 +142,9 @@ impl Candidate {
 
     /// Holds the lease whenever it is free, while it is polled. Reports the state after each read, with the creation
     /// time of the lease; nothing if the read failed.
-    pub(crate) async fn claim(
+    pub(crate) async fn hold_when_free(
         &mut self,
-        mut tell: impl FnMut(Option<(Observed, Option<Timestamp>)>),
+        mut report: impl FnMut(Option<(Observed, Option<Timestamp>)>),
     ) {
         let mut has_failed = false;
         loop {
@@ -150,14 +153,15 @@ impl Candidate {
                 Ok(_) => has_failed = false,
                 // The write of another candidate is seen at the next read.
                 Err(AttemptError::Raced) => {}
-                Err(error) if has_failed => debug!(%error, "claim"),
+                Err(error) if has_failed => debug!(%error, "a claim could not be renewed"),
                 Err(error) => {
                     has_failed = true;
-                    warn!(%error, namespace = self.election.namespace, "claim");
+                    let namespace = &self.election.namespace;
+                    warn!(%error, namespace, "a claim could not be renewed");
                 }
             }
             let seen = attempt.ok().and_then(|_| self.observed.clone());
-            tell(seen.map(|seen| (seen, self.created)));
+            report(seen.map(|seen| (seen, self.created)));
             sleep(self.election.retry_period).await;
         }
     }
@@ -179,7 +183,7 @@ impl Candidate {
         let parameters = PostParams::default();
         let replaced = self.api.replace(&self.election.name, &parameters, &lease);
         match timeout(self.election.retry_period, replaced).await {
-            Ok(Ok(_)) => info!(lease = self.election.name, "released"),
+            Ok(Ok(_)) => info!(lease = self.election.name, "the lease was released"),
             Ok(Err(error)) => warn!(
                 error = brief(&error),
                 "the lease was not released and will expire"

@@ -31,7 +31,7 @@ fn lease(fake: &FakeApi) -> serde_json::Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_candidate_leads_and_the_second_follows_until_the_lease_runs_out() {
+async fn the_first_candidate_leads_until_its_lease_expires() {
     let fake = FakeApi::new();
     let (mut first, mut second) = (candidate(&fake, "first"), candidate(&fake, "second"));
     first.acquire().await;
@@ -81,7 +81,7 @@ async fn a_lease_that_is_renewed_is_not_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_released_lease_is_taken_at_the_next_look() {
+async fn a_released_lease_is_taken_at_the_next_read() {
     let fake = FakeApi::new();
     let (mut first, mut second) = (candidate(&fake, "first"), candidate(&fake, "second"));
     first.acquire().await;
@@ -93,7 +93,7 @@ async fn a_released_lease_is_taken_at_the_next_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn releasing_leaves_a_lease_alone_that_is_another_ones() {
+async fn a_release_keeps_the_lease_of_another_candidate() {
     let fake = FakeApi::new();
     let (mut first, mut second) = (candidate(&fake, "first"), candidate(&fake, "second"));
     first.acquire().await;
@@ -104,7 +104,7 @@ async fn releasing_leaves_a_lease_alone_that_is_another_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_that_cannot_renew_stops_before_the_lease_runs_out() {
+async fn a_leader_that_cannot_renew_stops_before_the_lease_expires() {
     let fake = FakeApi::new();
     let mut leader = candidate(&fake, "leader");
     leader.acquire().await;
@@ -130,7 +130,7 @@ async fn a_leader_that_cannot_renew_stops_before_the_lease_runs_out() {
 /// An API server under load answers a read and a write of the lease together in more than the time
 /// between two looks.
 #[tokio::test(start_paused = true)]
-async fn a_slow_server_costs_no_leadership() {
+async fn a_slow_server_does_not_end_a_leadership() {
     let fake = FakeApi::new();
     let mut leader = candidate(&fake, "leader");
     for call in 1..1000 {
@@ -147,7 +147,7 @@ async fn a_slow_server_costs_no_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leadership_counts_from_before_the_write_that_won_it() {
+async fn a_leadership_is_timed_from_before_its_write() {
     let fake = FakeApi::new();
     let mut leader = candidate(&fake, "leader");
     fake.inject(2, Fault::Delay(Duration::from_secs(4)));
@@ -174,7 +174,7 @@ async fn an_attempt_that_hangs_leaves_time_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn passing_faults_do_not_end_a_leadership() {
+async fn transient_faults_do_not_end_a_leadership() {
     for fault in [
         Fault::Status(409),
         Fault::Status(500),
@@ -196,7 +196,7 @@ async fn passing_faults_do_not_end_a_leadership() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_was_deleted_is_made_again() {
+async fn a_deleted_lease_is_created_again() {
     let fake = FakeApi::new();
     let mut leader = candidate(&fake, "leader");
     leader.acquire().await;
@@ -213,7 +213,7 @@ async fn a_lease_that_was_deleted_is_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_is_ready_after_the_first_answer() {
+async fn a_candidate_is_ready_after_the_first_response() {
     let fake = FakeApi::new();
     let readiness = Readiness::default();
     let mut follower = Candidate::new(fake.client(), election("a"), readiness.clone());

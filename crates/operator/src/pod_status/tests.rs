@@ -69,7 +69,7 @@ async fn said(answer: Vec<u8>) -> StatusReply {
 }
 
 #[tokio::test]
-async fn what_a_pod_says_of_its_models_is_read() {
+async fn the_status_of_a_pod_is_parsed() {
     let body = serde_json::to_vec(&status()).unwrap();
     let (address, request) = pod(LOOPBACK, answer("200 OK", &body)).await;
     assert_eq!(patient().ask(address).await, StatusReply::Status(status()));
@@ -92,7 +92,7 @@ async fn a_pod_with_an_ipv6_address_is_asked_in_brackets() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_know_the_question_is_of_another_version() {
+async fn a_server_without_the_endpoint_is_unreadable() {
     for (status, body) in [
         ("404 Not Found", "not found".to_owned()),
         ("302 Found", String::new()),
@@ -116,7 +116,7 @@ async fn a_server_that_does_not_know_the_question_is_of_another_version() {
 }
 
 #[tokio::test]
-async fn a_pod_that_breaks_off_or_fails_says_nothing() {
+async fn a_pod_that_fails_is_unreachable() {
     for bytes in [
         answer("500 Internal Server Error", b""),
         answer("503 Service Unavailable", b""),
@@ -136,7 +136,7 @@ async fn a_pod_that_breaks_off_or_fails_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_pod_that_cannot_be_connected_to_is_left_alone_for_a_while() {
+async fn an_unreachable_pod_is_not_queried_for_a_while() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -158,7 +158,7 @@ async fn a_pod_that_cannot_be_connected_to_is_left_alone_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_never_answers_is_given_up() {
+async fn a_query_without_a_reply_times_out() {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let begun = tokio::time::Instant::now();
@@ -184,7 +184,7 @@ impl PodStatusClient for Together {
 }
 
 #[tokio::test]
-async fn all_are_asked_at_the_same_time_and_answer_in_their_order() {
+async fn pods_are_queried_concurrently_and_their_replies_are_in_order() {
     let addresses = [1, 2, 1].map(|port| SocketAddr::new(LOOPBACK, port));
     let together = Together(tokio::sync::Barrier::new(addresses.len()));
     assert_eq!(

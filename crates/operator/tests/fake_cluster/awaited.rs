@@ -1,4 +1,4 @@
-//! Pods that wait for a ConfigMap that comes late.
+//! Pods that wait for a ConfigMap that is created later.
 
 use std::time::Duration;
 
@@ -15,25 +15,25 @@ use springtide_testkit::{Call, Fault, ResourceType};
 use tokio::time::sleep;
 
 use crate::{
-    controller::{settled, start, within},
-    support::{NAME, NAMESPACE, World, spec},
+    running::{settled, start, within},
+    support::{NAME, NAMESPACE, Testbed, spec},
 };
 
 const CONFIG_MAP: &str = "/api/v1/namespaces/models/configmaps/iris";
 
-/// A ModelService whose ConfigMap isn't there, and a pod that waits for it.
-async fn waiting() -> World {
-    let world = World::new();
-    world.fake.install(ResourceType::of::<ConfigMap>());
-    world.set_spec(&spec("None"));
-    world.converge().await;
-    a_pod_waits(&world, "iris-5d4-a");
-    world
+/// A ModelService whose ConfigMap doesn't exist, and a pod that waits for it.
+async fn with_waiting_pod() -> Testbed {
+    let testbed = Testbed::new();
+    testbed.fake.install(ResourceType::of::<ConfigMap>());
+    testbed.set_spec(&spec("None"));
+    testbed.converge().await;
+    add_waiting_pod(&testbed, "iris-5d4-a");
+    testbed
 }
 
-/// A pod of the Deployment's ReplicaSet that hasn't found its model.
-fn a_pod_waits(world: &World, name: &str) {
-    let deployment = world.get::<Deployment>().unwrap();
+/// Adds a pod of the Deployment's ReplicaSet that hasn't found its model.
+fn add_waiting_pod(testbed: &Testbed, name: &str) {
+    let deployment = testbed.get::<Deployment>().unwrap();
     let mut metadata = deployment["spec"]["template"]["metadata"].clone();
     metadata["labels"]["pod-template-hash"] = json!("5d4");
     metadata["ownerReferences"] = json!([{
@@ -52,29 +52,29 @@ fn a_pod_waits(world: &World, name: &str) {
         "status": {"phase": "Pending", "initContainerStatuses": [fetch]},
     });
     let pods = ResourceType::of::<Pod>();
-    world.fake.edit(&pods, NAMESPACE, name, "kubelet", &pod);
+    testbed.fake.edit(&pods, NAMESPACE, name, "kubelet", &pod);
 }
 
-fn config_map_comes(world: &World) {
+fn create_config_map(testbed: &Testbed) {
     let config_map = ResourceType::of::<ConfigMap>();
     let data = json!({"binaryData": {"model.onnx": ""}});
-    world
+    testbed
         .fake
         .edit(&config_map, NAMESPACE, "iris", "kubectl", &data);
 }
 
-fn pods(world: &World) -> Vec<String> {
-    let pods = world.fake.list(&ResourceType::of::<Pod>());
+fn pods(testbed: &Testbed) -> Vec<String> {
+    let pods = testbed.fake.list(&ResourceType::of::<Pod>());
     pods.iter()
         .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
         .collect()
 }
 
-/// What a pass asks about ConfigMaps and does to pods.
-async fn pass(world: &World) -> Vec<(String, String)> {
-    let _ = world.fake.take_calls();
-    world.pass().await.unwrap();
-    let calls = world.fake.take_calls();
+/// The reads of ConfigMaps and the writes of pods in one reconcile.
+async fn reconcile_calls(testbed: &Testbed) -> Vec<(String, String)> {
+    let _ = testbed.fake.take_calls();
+    testbed.reconcile().await.unwrap();
+    let calls = testbed.fake.take_calls();
     let is_about = |call: &Call| {
         call.path.contains("/configmaps") || (call.is_write() && call.path.contains("/pods"))
     };
@@ -90,82 +90,84 @@ fn call(method: &str, path: &str) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_pod_that_waits_is_made_anew_once_the_config_map_has_come() {
-    let world = waiting().await;
-    assert_eq!(pass(&world).await, [call("GET", CONFIG_MAP)]);
+async fn a_waiting_pod_is_replaced_once_the_config_map_exists() {
+    let testbed = with_waiting_pod().await;
+    assert_eq!(reconcile_calls(&testbed).await, [call("GET", CONFIG_MAP)]);
     let now = Timestamp::now();
-    let reconciled = reconcile(&world.context, NAMESPACE, NAME).await.unwrap();
+    let reconciled = reconcile(&testbed.context, NAMESPACE, NAME).await.unwrap();
     let again = reconciled.requeue_at.unwrap().duration_since(now);
     assert!(again <= SignedDuration::from_secs(11), "{again:?}");
-    assert_eq!(pods(&world), ["iris-5d4-a"]);
-    assert_eq!(world.condition("ModelLoaded").1, "ModelNotFound");
+    assert_eq!(pods(&testbed), ["iris-5d4-a"]);
+    assert_eq!(testbed.condition("ModelLoaded").1, "ModelNotFound");
 
-    world.fake.pass_minutes(6);
-    config_map_comes(&world);
+    testbed.fake.advance_creation_time(6);
+    create_config_map(&testbed);
     let deletion = "/api/v1/namespaces/models/pods/iris-5d4-a";
     assert_eq!(
-        pass(&world).await,
+        reconcile_calls(&testbed).await,
         [call("GET", CONFIG_MAP), call("DELETE", deletion)]
     );
-    assert_eq!(pods(&world), [""; 0]);
+    assert_eq!(pods(&testbed), [""; 0]);
 
-    // One that was made since isn't deleted for it, though its key isn't there.
-    world.fake.pass_minutes(1);
-    a_pod_waits(&world, "iris-5d4-b");
+    // A pod that was created since isn't deleted, although the key is missing in the ConfigMap.
+    testbed.fake.advance_creation_time(1);
+    add_waiting_pod(&testbed, "iris-5d4-b");
     for _ in 0..3 {
-        assert_eq!(pass(&world).await, [call("GET", CONFIG_MAP)]);
+        assert_eq!(reconcile_calls(&testbed).await, [call("GET", CONFIG_MAP)]);
     }
-    assert_eq!(pods(&world), ["iris-5d4-b"]);
+    assert_eq!(pods(&testbed), ["iris-5d4-b"]);
 }
 
 #[tokio::test]
-async fn nothing_is_looked_at_while_no_pod_waits() {
-    let world = waiting().await;
-    world.pod_goes("iris-5d4-a");
-    world.pod_serves("iris-5d4-b", "10.0.0.1");
-    assert_eq!(pass(&world).await, []);
+async fn without_waiting_pods_no_config_map_is_read() {
+    let testbed = with_waiting_pod().await;
+    testbed.delete_pod("iris-5d4-a");
+    testbed.add_serving_pod("iris-5d4-b", "10.0.0.1");
+    assert_eq!(reconcile_calls(&testbed).await, []);
 }
 
 #[tokio::test]
-async fn without_the_rights_the_rest_goes_on() {
-    let world = waiting().await;
-    world.converge().await;
-    let _ = world.fake.take_calls();
-    world.pass().await.unwrap();
-    let calls = world.fake.take_calls();
+async fn without_permission_the_reconcile_succeeds() {
+    let testbed = with_waiting_pod().await;
+    testbed.converge().await;
+    let _ = testbed.fake.take_calls();
+    testbed.reconcile().await.unwrap();
+    let calls = testbed.fake.take_calls();
     let look = calls.iter().position(|call| call.path == CONFIG_MAP);
-    world.fake.pass_minutes(1);
-    config_map_comes(&world);
-    // The deletion comes after all else that this pass has asked.
+    testbed.fake.advance_creation_time(1);
+    create_config_map(&testbed);
+    // The deletion is the last call of this reconcile.
     for nth in [1 + look.unwrap(), 1 + calls.len()] {
-        world.fake.inject(nth, Fault::Status(403));
-        world.pass().await.unwrap();
-        assert_eq!(pods(&world), ["iris-5d4-a"]);
-        world.fake.clear_faults();
+        testbed.fake.inject(nth, Fault::Status(403));
+        testbed.reconcile().await.unwrap();
+        assert_eq!(pods(&testbed), ["iris-5d4-a"]);
+        testbed.fake.clear_faults();
     }
-    world.pass().await.unwrap();
-    assert_eq!(pods(&world), [""; 0]);
+    testbed.reconcile().await.unwrap();
+    assert_eq!(pods(&testbed), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_running_operator_sees_it_come_within_ten_seconds() {
-    let world = World::new();
-    world.fake.install(ResourceType::of::<ConfigMap>());
-    let running = start(&world).await;
-    world.set_spec(&spec("None"));
-    settled(&world).await;
-    a_pod_waits(&world, "iris-5d4-a");
-    let _ = world.fake.take_calls();
+async fn the_running_operator_notices_the_config_map_within_ten_seconds() {
+    let testbed = Testbed::new();
+    testbed.fake.install(ResourceType::of::<ConfigMap>());
+    let running = start(&testbed).await;
+    testbed.set_spec(&spec("None"));
+    settled(&testbed).await;
+    add_waiting_pod(&testbed, "iris-5d4-a");
+    let _ = testbed.fake.take_calls();
     sleep(Duration::from_secs(360)).await;
-    let calls = world.fake.take_calls();
+    let calls = testbed.fake.take_calls();
     let looks = calls.iter().filter(|call| call.path == CONFIG_MAP).count();
-    assert!((30..=37).contains(&looks), "{looks} in six minutes");
+    assert!((30..=37).contains(&looks), "{looks} reads in six minutes");
 
-    world.fake.pass_minutes(6);
-    config_map_comes(&world);
-    within(Duration::from_secs(12), "the pod is made anew", || {
-        pods(&world).is_empty()
-    })
+    testbed.fake.advance_creation_time(6);
+    create_config_map(&testbed);
+    within(
+        Duration::from_secs(12),
+        "the replacement of the pod",
+        || pods(&testbed).is_empty(),
+    )
     .await;
     running.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The operator over a fake API server: single passes, faults, and the running controller.
+//! The operator over a fake API server: single reconciles, faults, and the running controller.
 
 #![expect(
     clippy::panic,
@@ -8,7 +8,9 @@
 
 mod awaited;
 mod batching;
+mod call_counts;
 mod claims;
+mod components;
 mod controller;
 mod faults;
 mod lagging;
@@ -17,6 +19,8 @@ mod others;
 mod pods;
 mod quiet;
 mod reconcile;
+mod restoring;
+mod running;
 mod silent;
 mod support;
 mod switching;

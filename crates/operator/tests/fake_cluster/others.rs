@@ -1,5 +1,5 @@
-//! What else runs in a cluster and writes what a ModelService has: KEDA, the controller of
-//! HorizontalPodAutoscalers and an adapter of the custom metrics API.
+//! Other controllers that write the objects of a ModelService: KEDA, the controller of HorizontalPodAutoscalers, and
+//! an adapter of the custom metrics API.
 
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler};
 use serde_json::{Value, json};
@@ -9,28 +9,29 @@ use springtide_testkit::{Aggregated, FakeApi, ResourceType};
 
 use crate::support::{NAME, NAMESPACE};
 
-/// Name of the HPA that KEDA makes.
+/// Name of the HPA that KEDA creates.
 pub(crate) const KEDA_HPA: &str = "keda-hpa-iris";
 
-/// The API that an adapter answers for.
+/// The API that an adapter serves.
 pub(crate) const CUSTOM_METRICS: &str = "custom.metrics.k8s.io/v1beta1";
 
-/// The API that KEDA answers for.
+/// The API that KEDA serves.
 pub(crate) const EXTERNAL_METRICS: &str = "external.metrics.k8s.io/v1beta1";
 
-/// Who the controller of HPAs is as a field manager.
+/// Field manager of the controller of HPAs.
 const HPA_CONTROLLER: &str = "kube-controller-manager";
 
-/// As many pods as an HPA ever asks for here.
-pub(crate) const MOST_PODS: i64 = 10;
+/// Maximum number of pods that an HPA requests here.
+pub(crate) const MAX_PODS: i64 = 10;
 
-/// Each does what it would have to do by now.
+/// One step of KEDA, then one of the controller of HPAs.
 pub(crate) fn act(fake: &FakeApi) {
     keda_acts(fake);
     hpas_act(fake);
 }
 
-/// KEDA holds a ScaledObject by a finalizer and makes an HPA for it, which goes some time after it.
+/// One step of KEDA. It protects a ScaledObject by a finalizer and creates an HPA for it, which it deletes after the
+/// ScaledObject.
 pub(crate) fn keda_acts(fake: &FakeApi) {
     let (scaled_objects, hpas) = (
         ResourceType::of::<ScaledObject>(),
@@ -48,26 +49,26 @@ pub(crate) fn keda_acts(fake: &FakeApi) {
             fake.edit(&scaled_objects, NAMESPACE, NAME, "keda", &held);
             let spec = json!({"spec": {
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
-                "maxReplicas": MOST_PODS,
+                "maxReplicas": MAX_PODS,
             }});
             fake.edit(&hpas, NAMESPACE, KEDA_HPA, "keda", &spec);
         }
     }
 }
 
-/// Each HPA of the Deployment asks for one pod more, up to a bound.
+/// Each HPA of the Deployment requests one more pod, up to [`MAX_PODS`].
 fn hpas_act(fake: &FakeApi) {
     for hpa in fake.list(&ResourceType::of::<HorizontalPodAutoscaler>()) {
         let deployments = ResourceType::of::<Deployment>();
         if let Some(deployment) = fake.get(&deployments, NAMESPACE, NAME) {
             let more = deployment["spec"]["replicas"].as_i64().unwrap() + 1;
             let name = hpa["metadata"]["name"].as_str().unwrap();
-            hpa_scales(fake, name, more.min(MOST_PODS));
+            hpa_scales(fake, name, more.min(MAX_PODS));
         }
     }
 }
 
-/// An HPA asks for so many pods, and says so.
+/// An HPA sets the number of pods, and reports it in its status.
 pub(crate) fn hpa_scales(fake: &FakeApi, hpa: &str, replicas: i64) {
     let count = i32::try_from(replicas).unwrap();
     let deployments = ResourceType::of::<Deployment>();
@@ -77,7 +78,7 @@ pub(crate) fn hpa_scales(fake: &FakeApi, hpa: &str, replicas: i64) {
     fake.edit(&hpas, NAMESPACE, hpa, HPA_CONTROLLER, &status);
 }
 
-/// What an adapter lists that has these of our metrics, and others.
+/// The list of an adapter with the metrics of these signals, and metrics of other applications.
 pub(crate) fn listing(signals: &[Signal]) -> Aggregated {
     let ours = signals.iter().map(|signal| signal.pods_metric().unwrap());
     let names = ours.chain(["http_requests"]);

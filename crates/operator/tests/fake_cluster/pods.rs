@@ -1,4 +1,4 @@
-//! Pods of the ModelService, and what they answer when the operator asks them.
+//! Pods of the ModelService, and their replies to the queries of the operator.
 
 use std::{
     collections::BTreeMap,
@@ -17,13 +17,13 @@ use springtide_plan::StatusReply;
 use springtide_testkit::ResourceType;
 use tokio::sync::watch;
 
-use crate::support::{NAME, NAMESPACE, World};
+use crate::support::{NAME, NAMESPACE, Testbed};
 
-/// What each pod answers: nothing, unless it was told what.
+/// The reply of each pod. Pods without one are unreachable.
 pub(crate) struct FakePods {
     answers: Mutex<BTreeMap<SocketAddr, StatusReply>>,
     asked: Mutex<Vec<SocketAddr>>,
-    /// Whether they answer at all: a pod that is asked before waits until they do.
+    /// Whether they reply now. A query before that waits.
     answering: watch::Sender<bool>,
 }
 
@@ -38,17 +38,17 @@ impl Default for FakePods {
 }
 
 impl FakePods {
-    /// From now on the pod at this address answers so.
+    /// Sets the reply of the pod at an address.
     pub(crate) fn answer(&self, ip: &str, answer: StatusReply) {
         lock(&self.answers).insert(address(ip), answer);
     }
 
-    /// Where the operator has asked since this was last called.
+    /// The queried addresses since the last call of this method.
     pub(crate) fn take_asked(&self) -> Vec<SocketAddr> {
         std::mem::take(&mut *lock(&self.asked))
     }
 
-    /// Has pods answer, or keep those that ask waiting.
+    /// Sets whether pods reply, or let queries wait.
     pub(crate) fn set_answering(&self, answering: bool) {
         self.answering.send_replace(answering);
     }
@@ -73,17 +73,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where a pod listens.
+/// The address of a pod's server.
 pub(crate) fn address(ip: &str) -> SocketAddr {
     SocketAddr::new(ip.parse().unwrap(), 8000)
 }
 
-/// A server that says so of the ModelService's model.
+/// The reply of a server with this batching status.
 pub(crate) fn said(reason: BatchingReason, message: &str) -> StatusReply {
     StatusReply::Status(server(reason, message))
 }
 
-/// A server that doesn't batch, serves the file with this SHA-256 and takes this number of MiB at rest.
+/// The reply of a server that doesn't batch, serves the file with this SHA-256 and uses this number of MiB at rest.
 pub(crate) fn serves(sha256: &str, at_rest_mebibytes: u64) -> StatusReply {
     let mut server = server(BatchingReason::OneRow, "One row.");
     server.models[0].sha256 = Some(sha256.to_owned());
@@ -110,9 +110,9 @@ fn server(reason: BatchingReason, message: &str) -> ServerStatus {
     }
 }
 
-impl World {
-    /// A pod of the present Deployment that serves at this address.
-    pub(crate) fn pod_serves(&self, name: &str, ip: &str) {
+impl Testbed {
+    /// Adds a pod of the current Deployment that serves at this address.
+    pub(crate) fn add_serving_pod(&self, name: &str, ip: &str) {
         let template = self.get::<Deployment>().unwrap()["spec"]["template"].clone();
         let server = json!({
             "name": "server", "image": "", "imageID": "", "restartCount": 0, "ready": true,
@@ -127,8 +127,8 @@ impl World {
         self.fake.edit(&pods, NAMESPACE, name, "kubelet", &pod);
     }
 
-    /// The pod is gone.
-    pub(crate) fn pod_goes(&self, name: &str) {
+    /// Deletes a pod.
+    pub(crate) fn delete_pod(&self, name: &str) {
         let pods = ResourceType::of::<Pod>();
         self.fake.delete(&pods, NAMESPACE, name);
     }

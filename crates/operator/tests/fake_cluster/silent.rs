@@ -1,4 +1,4 @@
-//! What a cluster doesn't say by itself: KEDA that has left only its definitions, and volumes that can't be mounted.
+//! Faults that no watched object reports: the definitions of a removed KEDA, and volumes that can't be mounted.
 
 use k8s_openapi::api::{
     apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod,
@@ -9,10 +9,10 @@ use springtide_testkit::{Aggregated, Call, Fault, ResourceType};
 
 use crate::{
     others::{EXTERNAL_METRICS, keda_acts},
-    support::{NAMESPACE, World},
+    support::{NAMESPACE, Testbed},
 };
 
-fn asks_for_load() -> Value {
+fn spec_with_load_target() -> Value {
     json!({
         "model": {"uri": "pvc://models/iris.onnx"},
         "autoscaling": {"engine": "Auto", "targets": {"loadPercent": 75}},
@@ -20,35 +20,35 @@ fn asks_for_load() -> Value {
 }
 
 #[tokio::test]
-async fn auto_takes_an_hpa_until_keda_runs() {
-    let world = World::with_keda();
-    world.fake.unregister(EXTERNAL_METRICS);
-    world.look().await;
-    world.set_spec(&asks_for_load());
-    world.converge().await;
-    assert!(world.get::<HorizontalPodAutoscaler>().is_some());
-    assert_eq!(world.get::<ScaledObject>(), None);
+async fn auto_selects_an_hpa_until_keda_runs() {
+    let testbed = Testbed::with_keda();
+    testbed.fake.unregister(EXTERNAL_METRICS);
+    testbed.refresh_capabilities().await;
+    testbed.set_spec(&spec_with_load_target());
+    testbed.converge().await;
+    assert!(testbed.get::<HorizontalPodAutoscaler>().is_some());
+    assert_eq!(testbed.get::<ScaledObject>(), None);
     let refused = ("False".to_owned(), "SignalsUnavailable".to_owned());
-    assert_eq!(world.condition("AutoscalingReady"), refused);
+    assert_eq!(testbed.condition("AutoscalingReady"), refused);
 
-    // An operator that starts before it has looked around changes nothing.
-    let restarted = world.restarted();
+    // An operator that hasn't discovered the capabilities yet changes nothing.
+    let restarted = testbed.restarted();
     restarted.converge().await;
     assert!(restarted.get::<HorizontalPodAutoscaler>().is_some());
 
     let up = Aggregated::Resources(Vec::new());
-    world.fake.register(EXTERNAL_METRICS, up);
-    world.look().await;
-    world.converge().await;
-    assert_eq!(world.get::<HorizontalPodAutoscaler>(), None);
-    assert!(world.get::<ScaledObject>().is_some());
+    testbed.fake.register(EXTERNAL_METRICS, up);
+    testbed.refresh_capabilities().await;
+    testbed.converge().await;
+    assert_eq!(testbed.get::<HorizontalPodAutoscaler>(), None);
+    assert!(testbed.get::<ScaledObject>().is_some());
 
-    // What KEDA has taken up stays with it.
-    keda_acts(&world.fake);
-    world.fake.unregister(EXTERNAL_METRICS);
-    world.look().await;
-    world.converge().await;
-    assert!(world.get::<ScaledObject>().is_some());
+    // KEDA stays the active autoscaler.
+    keda_acts(&testbed.fake);
+    testbed.fake.unregister(EXTERNAL_METRICS);
+    testbed.refresh_capabilities().await;
+    testbed.converge().await;
+    assert!(testbed.get::<ScaledObject>().is_some());
 }
 
 fn events() -> ResourceType {
@@ -59,9 +59,9 @@ fn reads_events(call: &Call) -> bool {
     call.path == format!("/api/v1/namespaces/{NAMESPACE}/events")
 }
 
-/// A pod of the ModelService that waits for its first container since long ago.
-fn a_pod_is_stuck(world: &World) {
-    let deployment = world.get::<Deployment>();
+/// Adds a pod of the ModelService that has waited for its first container for a long time.
+fn add_stuck_pod(testbed: &Testbed) {
+    let deployment = testbed.get::<Deployment>();
     let template = deployment.unwrap()["spec"]["template"].clone();
     let long_ago = "2024-01-01T00:00:00Z";
     let pod = json!({
@@ -72,46 +72,48 @@ fn a_pod_is_stuck(world: &World) {
         ]},
     });
     let pods = ResourceType::of::<Pod>();
-    world.fake.edit(&pods, NAMESPACE, "iris-1", "kubelet", &pod);
+    testbed
+        .fake
+        .edit(&pods, NAMESPACE, "iris-1", "kubelet", &pod);
 }
 
 #[tokio::test]
-async fn the_events_of_a_pod_that_is_stuck_are_read_and_only_those() {
-    let world = World::new();
-    world.fake.install(events());
-    world.set_spec(&asks_for_load());
-    world.converge().await;
-    let calls = world.fake.take_calls();
+async fn only_the_events_of_a_stuck_pod_are_read() {
+    let testbed = Testbed::new();
+    testbed.fake.install(events());
+    testbed.set_spec(&spec_with_load_target());
+    testbed.converge().await;
+    let calls = testbed.fake.take_calls();
     assert!(!calls.iter().any(reads_events), "no pod is stuck");
 
-    a_pod_is_stuck(&world);
+    add_stuck_pod(&testbed);
     let event = json!({
         "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "name": "iris-1"},
         "reason": "FailedMount", "message": "MountVolume.SetUp failed for volume \"nfs\"",
     });
-    world
+    testbed
         .fake
         .edit(&events(), NAMESPACE, "iris-1.1", "kubelet", &event);
-    world.converge().await;
+    testbed.converge().await;
     let named = ("False".to_owned(), "VolumeNotMounted".to_owned());
-    assert_eq!(world.condition("WorkloadAvailable"), named);
+    assert_eq!(testbed.condition("WorkloadAvailable"), named);
 
-    let _ = world.fake.take_calls();
-    world.pass().await.unwrap();
-    let pod = world
+    let _ = testbed.fake.take_calls();
+    testbed.reconcile().await.unwrap();
+    let pod = testbed
         .fake
         .get(&ResourceType::of::<Pod>(), NAMESPACE, "iris-1");
     let uid = pod.unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
-    let calls = world.fake.take_calls();
+    let calls = testbed.fake.take_calls();
     let reads: Vec<&Call> = calls.iter().filter(|call| reads_events(call)).collect();
     assert_eq!(reads.len(), 1, "{reads:?}");
     assert!(reads[0].query.contains(&uid), "{reads:?}");
     assert!(reads[0].query.contains("limit=50"), "{reads:?}");
 
-    // Without the right to read them, the rest goes on.
+    // Without permission to read them, the reconcile succeeds.
     let nth = 1 + calls.iter().position(reads_events).unwrap();
-    world.fake.inject(nth, Fault::Status(403));
-    world.pass().await.unwrap();
+    testbed.fake.inject(nth, Fault::Status(403));
+    testbed.reconcile().await.unwrap();
     let unnamed = ("False".to_owned(), "Starting".to_owned());
-    assert_eq!(world.condition("WorkloadAvailable"), unnamed);
+    assert_eq!(testbed.condition("WorkloadAvailable"), unnamed);
 }

@@ -1,4 +1,4 @@
-//! A fake cluster with one ModelService, and the passes of an operator over it.
+//! A fake cluster with one ModelService, and an operator for it.
 
 use std::{num::NonZeroU16, sync::Arc};
 
@@ -18,20 +18,20 @@ use springtide_testkit::{Aggregated, FakeApi, ResourceType};
 
 use crate::{others::EXTERNAL_METRICS, pods::FakePods};
 
-/// Namespace of everything in these tests.
+/// Namespace of all objects in these tests.
 pub(crate) const NAMESPACE: &str = "models";
-/// Name of the ModelService in these tests, and of what is made for it.
+/// Name of the ModelService in these tests, and of its children.
 pub(crate) const NAME: &str = "iris";
 
-/// A cluster and an operator that acts when it is told to.
-pub(crate) struct World {
+/// A fake cluster and the context of an operator, for single reconciles or a running controller.
+pub(crate) struct Testbed {
     pub(crate) fake: FakeApi,
     pub(crate) context: Context,
     pub(crate) pods: Arc<FakePods>,
     pub(crate) metrics: Metrics,
 }
 
-/// The kinds that are made for a ModelService.
+/// The kinds of the children of a ModelService.
 pub(crate) fn child_types() -> [ResourceType; 5] {
     [
         ResourceType::of::<Service>(),
@@ -42,7 +42,7 @@ pub(crate) fn child_types() -> [ResourceType; 5] {
     ]
 }
 
-/// A spec with the given engine, and nothing else that isn't needed.
+/// A minimal spec with an engine.
 pub(crate) fn spec(engine: &str) -> Value {
     json!({
         "model": {"uri": "configMap://iris/model.onnx"},
@@ -54,7 +54,7 @@ pub(crate) fn spec(engine: &str) -> Value {
 /// The default server image of these tests.
 pub(crate) const SERVER_IMAGE: &str = "springtide-server:test";
 
-/// How upgrades are staged in these tests.
+/// The upgrade policy of these tests.
 pub(crate) const UPGRADES: UpgradePolicy = UpgradePolicy {
     max_concurrent: NonZeroU16::new(5).unwrap(),
     pause_on_failure: true,
@@ -79,7 +79,7 @@ fn context(fake: &FakeApi, pods: &Arc<FakePods>, metrics: &Metrics, server_image
     )
 }
 
-impl World {
+impl Testbed {
     /// A cluster without KEDA and without a ModelService.
     pub(crate) fn new() -> Self {
         let fake = FakeApi::new();
@@ -110,8 +110,8 @@ impl World {
         }
     }
 
-    /// The operator finds out what the cluster can do.
-    pub(crate) async fn look(&self) {
+    /// Refreshes the capabilities of the cluster.
+    pub(crate) async fn refresh_capabilities(&self) {
         self.context
             .capabilities()
             .refresh(&self.fake.client())
@@ -120,11 +120,11 @@ impl World {
 
     /// A cluster with KEDA.
     pub(crate) fn with_keda() -> Self {
-        let world = Self::new();
-        world.fake.install(ResourceType::of::<ScaledObject>());
-        let nothing_yet = Aggregated::Resources(Vec::new());
-        world.fake.register(EXTERNAL_METRICS, nothing_yet);
-        world
+        let testbed = Self::new();
+        testbed.fake.install(ResourceType::of::<ScaledObject>());
+        let no_metrics = Aggregated::Resources(Vec::new());
+        testbed.fake.register(EXTERNAL_METRICS, no_metrics);
+        testbed
     }
 
     /// Creates the ModelService, or changes its spec.
@@ -139,15 +139,15 @@ impl World {
         );
     }
 
-    /// One pass, and what it tells.
-    pub(crate) async fn pass(&self) -> Result<ReconcileOutcome, Error> {
+    /// One reconcile, and its outcome after its events are recorded.
+    pub(crate) async fn reconcile(&self) -> Result<ReconcileOutcome, Error> {
         let reconciled = reconcile(&self.context, NAMESPACE, NAME).await;
         self.context.flush_events().await;
         reconciled.map(|reconciled| reconciled.outcome)
     }
 
-    /// How many passes the running controller has ended well.
-    pub(crate) fn passes(&self) -> usize {
+    /// Number of successful reconciles of the running controller.
+    pub(crate) fn successful_reconciles(&self) -> usize {
         const COUNTER: &str = "springtide_operator_reconciles_total{outcome=\"success\"} ";
         let text = self.metrics.render().unwrap();
         let mut lines = text.lines();
@@ -160,7 +160,7 @@ impl World {
     pub(crate) async fn converge(&self) {
         for _ in 0..10 {
             let before = self.fake.version();
-            let next = self.pass().await.unwrap();
+            let next = self.reconcile().await.unwrap();
             if matches!(
                 next,
                 ReconcileOutcome::Settled | ReconcileOutcome::Incomplete
@@ -169,7 +169,7 @@ impl World {
                 return;
             }
         }
-        panic!("no end after 10 passes");
+        panic!("not converged after 10 reconciles");
     }
 
     /// The child of a kind, or the ModelService itself.
@@ -195,7 +195,7 @@ impl World {
         (field("status"), field("reason"))
     }
 
-    /// Everything but what two ways to the same end may differ in.
+    /// All objects, without the fields that may differ between two runs with the same final state.
     pub(crate) fn snapshot(&self) -> Vec<Value> {
         let types = child_types()
             .into_iter()
@@ -220,7 +220,7 @@ impl World {
         objects
     }
 
-    /// What the cluster's own controllers do once pods run: all replicas are ready.
+    /// Writes the status of the Deployment as its controller does when all replicas are ready.
     pub(crate) fn pods_become_ready(&self) {
         let deployment = self.get::<Deployment>().unwrap();
         let replicas = &deployment["spec"]["replicas"];
@@ -236,7 +236,7 @@ impl World {
         self.edit::<Deployment>("kube-controller-manager", &json!({"status": status}));
     }
 
-    /// Changes a child as somebody else would.
+    /// Changes a child as another field manager.
     pub(crate) fn edit<K: kube::Resource<DynamicType = ()>>(&self, manager: &str, patch: &Value) {
         self.fake
             .edit(&ResourceType::of::<K>(), NAMESPACE, NAME, manager, patch);

@@ -1,8 +1,7 @@
-//! One autoscaler takes over from another, while the operator dies, its calls take their time, and KEDA
-//! and the controller of HPAs go on writing.
+//! Switches from one autoscaler to another, while the operator crashes, its calls are slow, and KEDA and the controller
+//! of HPAs write.
 //!
-//! Judged is the whole history of writes: at no instant are there two autoscalers, and at none fewer pods
-//! are asked for than the instant before.
+//! The whole history of writes is checked: there are never two autoscalers, and `spec.replicas` never decreases.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,26 +14,26 @@ use springtide_testkit::{FakeApi, Fault};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    others::{self, KEDA_HPA, MOST_PODS},
-    support::{NAME, World, spec},
+    others::{self, KEDA_HPA, MAX_PODS},
+    support::{NAME, Testbed, spec},
 };
 
-/// After this time of a pass the others act, so that a call that takes longer has its answer after that.
+/// Time after which the other controllers act during a reconcile. A slower call gets its response after that.
 const OTHERS_ACT_AFTER: Duration = Duration::from_secs(1);
 
-/// Longest time of a pass here. One that the operator dies in takes that long.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
+/// Timeout of a reconcile here. A reconcile in which the operator crashes takes as long.
+const RECONCILE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What happens to one call.
+/// Faults of one call.
 const INTERRUPTIONS: [Fault; 2] = [
-    // The operator dies right after it, before it knows the answer, and so before the next one.
+    // The operator crashes after the call, before its response.
     Fault::Stall,
-    // The others act between what it reads, or writes, and what it writes then.
+    // The other controllers act between this call and the next one.
     Fault::Delay(Duration::from_secs(2)),
 ];
 
-/// Panics where at some instant there were two autoscalers, or fewer pods than before.
-pub(crate) fn judge(fake: &FakeApi, what: &str) {
+/// Panics if there were two autoscalers at any time, or if `spec.replicas` decreased.
+pub(crate) fn check_history(fake: &FakeApi, what: &str) {
     let mut there: BTreeSet<(String, String)> = BTreeSet::new();
     let mut replicas = 0;
     for change in fake.changes(0) {
@@ -54,7 +53,7 @@ pub(crate) fn judge(fake: &FakeApi, what: &str) {
                 .contains(FIXED_REPLICAS);
             if is_fixed && spec_replicas != replicas {
                 let is_scaled = scales(NAME, "") || scales(KEDA_HPA, "ScaledObject");
-                assert!(!is_scaled, "{what}: a fixed number and an autoscaler");
+                assert!(!is_scaled, "{what}: fixed replicas and an autoscaler");
             }
             replicas = spec_replicas;
         }
@@ -70,118 +69,119 @@ pub(crate) fn judge(fake: &FakeApi, what: &str) {
     }
 }
 
-/// With `None`, more pods than any HPA asks for here: the switch to it must not lower them either.
+/// A spec with the engine. For `None` it has the maximum number of pods, so that the switch to it must not decrease
+/// `spec.replicas` either.
 pub(crate) fn spec_of(engine: &str) -> Value {
     let mut spec = spec(engine);
     if engine == "None" {
-        spec["replicas"] = json!(MOST_PODS);
+        spec["replicas"] = json!(MAX_PODS);
     }
     spec
 }
 
-pub(crate) fn has_only(world: &World, engine: &str) -> bool {
-    let hpa = world.get::<HorizontalPodAutoscaler>().is_some();
-    let scaled_object = world.get::<ScaledObject>().is_some();
+pub(crate) fn has_only(testbed: &Testbed, engine: &str) -> bool {
+    let hpa = testbed.get::<HorizontalPodAutoscaler>().is_some();
+    let scaled_object = testbed.get::<ScaledObject>().is_some();
     (hpa, scaled_object) == (engine == "HPA", engine == "KEDA")
 }
 
-/// reconciles, with the others acting within each, until one settles on the engine.
-async fn drive(world: &World, engine: &str, what: &str) {
+/// Reconciles until the engine is active. The other controllers act during each reconcile.
+async fn converge_with_others(testbed: &Testbed, engine: &str, what: &str) {
     for _ in 0..10 {
         let others = async {
             sleep(OTHERS_ACT_AFTER).await;
-            others::act(&world.fake);
+            others::act(&testbed.fake);
         };
-        let (pass, ()) = join(timeout(GIVEN_UP_AFTER, world.pass()), others).await;
-        if matches!(pass, Ok(Ok(ReconcileOutcome::Settled))) && has_only(world, engine) {
+        let (result, ()) = join(timeout(RECONCILE_TIMEOUT, testbed.reconcile()), others).await;
+        if matches!(result, Ok(Ok(ReconcileOutcome::Settled))) && has_only(testbed, engine) {
             return;
         }
     }
     panic!("{what}: not settled");
 }
 
-async fn settled_on(engine: &str) -> World {
-    let world = World::with_keda();
-    world.set_spec(&spec_of(engine));
-    drive(&world, engine, "before the switch").await;
-    let _ = world.fake.take_calls();
-    world
+async fn settled_on(engine: &str) -> Testbed {
+    let testbed = Testbed::with_keda();
+    testbed.set_spec(&spec_of(engine));
+    converge_with_others(&testbed, engine, "before the switch").await;
+    let _ = testbed.fake.take_calls();
+    testbed
 }
 
-/// The switch, with each kind of interruption at each of its calls.
-async fn survives_all(from: &str, to: &str) {
+/// The switch, with each fault at each of its calls.
+async fn switch_with_faults(from: &str, to: &str) {
     let undisturbed = settled_on(from).await;
     undisturbed.set_spec(&spec_of(to));
-    drive(&undisturbed, to, "undisturbed").await;
-    judge(&undisturbed.fake, "undisturbed");
+    converge_with_others(&undisturbed, to, "undisturbed").await;
+    check_history(&undisturbed.fake, "undisturbed");
     let calls = undisturbed.fake.take_calls().len();
     assert!(calls > 8, "{calls} calls");
     for call in 1..=calls {
         for fault in INTERRUPTIONS {
             let what = format!("{fault:?} at call {call} from {from} to {to}");
-            let world = settled_on(from).await;
-            world.set_spec(&spec_of(to));
-            world.fake.inject(call, fault);
-            drive(&world, to, &what).await;
-            judge(&world.fake, &what);
-            assert_ne!(world.get::<Deployment>(), None);
+            let testbed = settled_on(from).await;
+            testbed.set_spec(&spec_of(to));
+            testbed.fake.inject(call, fault);
+            converge_with_others(&testbed, to, &what).await;
+            check_history(&testbed.fake, &what);
+            assert_ne!(testbed.get::<Deployment>(), None);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn from_an_hpa_to_keda() {
-    survives_all("HPA", "KEDA").await;
+    switch_with_faults("HPA", "KEDA").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn from_keda_to_an_hpa() {
-    survives_all("KEDA", "HPA").await;
+    switch_with_faults("KEDA", "HPA").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn from_an_hpa_to_a_fixed_number() {
-    survives_all("HPA", "None").await;
+    switch_with_faults("HPA", "None").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn from_keda_to_a_fixed_number() {
-    survives_all("KEDA", "None").await;
+    switch_with_faults("KEDA", "None").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn from_a_fixed_number_to_an_hpa() {
-    survives_all("None", "HPA").await;
+    switch_with_faults("None", "HPA").await;
 }
 
-/// A Deployment without a number of pods of anybody's, under an HPA that decides while the operator gives it
-/// its first one.
+/// A Deployment whose replicas have no field manager, and an HPA that changes them while the operator applies the
+/// initial number.
 #[tokio::test(start_paused = true)]
-async fn a_first_number_of_pods_never_lowers_what_an_hpa_decides_meanwhile() {
-    /// More calls than a first pass has.
+async fn initial_replicas_never_lower_a_concurrent_decision_of_an_hpa() {
+    /// More calls than a first reconcile has.
     const CALLS: usize = 25;
     let mut raised = 0;
     for call in 1..=CALLS {
-        let world = World::new();
-        world.set_spec(&spec("HPA"));
-        world.converge().await;
+        let testbed = Testbed::new();
+        testbed.set_spec(&spec("HPA"));
+        testbed.converge().await;
         let orphan = json!({"metadata": {"ownerReferences": null}, "spec": {"replicas": null}});
-        world.edit::<Deployment>("kubectl", &orphan);
-        let from = world.fake.version();
-        let replicas = || world.get::<Deployment>().unwrap()["spec"]["replicas"].clone();
+        testbed.edit::<Deployment>("kubectl", &orphan);
+        let from = testbed.fake.version();
+        let replicas = || testbed.get::<Deployment>().unwrap()["spec"]["replicas"].clone();
         assert_eq!(replicas(), 1);
-        world
+        testbed
             .fake
             .inject(call, Fault::Delay(Duration::from_secs(2)));
         let others = async {
             sleep(OTHERS_ACT_AFTER).await;
-            others::hpa_scales(&world.fake, NAME, 6);
+            others::hpa_scales(&testbed.fake, NAME, 6);
         };
-        let (pass, ()) = join(world.pass(), others).await;
-        pass.unwrap();
-        world.fake.clear_faults();
-        world.converge().await;
-        let spec_replicas: Vec<i64> = world
+        let (result, ()) = join(testbed.reconcile(), others).await;
+        result.unwrap();
+        testbed.fake.clear_faults();
+        testbed.converge().await;
+        let spec_replicas: Vec<i64> = testbed
             .fake
             .changes(from)
             .iter()
@@ -191,23 +191,23 @@ async fn a_first_number_of_pods_never_lowers_what_an_hpa_decides_meanwhile() {
         assert_eq!(replicas(), 6, "call {call}");
         raised += usize::from(spec_replicas.contains(&2));
     }
-    assert!((1..CALLS).contains(&raised), "{raised} first numbers");
+    assert!((1..CALLS).contains(&raised), "{raised} initial numbers");
 }
 
-/// The wish changes again while the former autoscaler is going.
+/// The engine is changed back while the former autoscaler is being deleted.
 #[tokio::test(start_paused = true)]
-async fn back_before_it_is_done() {
+async fn a_switch_that_is_reverted_before_it_is_complete() {
     for (from, to) in [("HPA", "KEDA"), ("KEDA", "HPA")] {
-        for passes in 1..=3 {
-            let what = format!("back to {from} after {passes} passes");
-            let world = settled_on(from).await;
-            world.set_spec(&spec_of(to));
-            for _ in 0..passes {
-                world.pass().await.unwrap();
+        for reconciles in 1..=3 {
+            let what = format!("back to {from} after {reconciles} reconciles");
+            let testbed = settled_on(from).await;
+            testbed.set_spec(&spec_of(to));
+            for _ in 0..reconciles {
+                testbed.reconcile().await.unwrap();
             }
-            world.set_spec(&spec_of(from));
-            drive(&world, from, &what).await;
-            judge(&world.fake, &what);
+            testbed.set_spec(&spec_of(from));
+            converge_with_others(&testbed, from, &what).await;
+            check_history(&testbed.fake, &what);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A field manager that undoes what the operator writes.
+//! A field manager that reverts the writes of the operator.
 
 use std::time::Duration;
 
@@ -8,45 +8,46 @@ use springtide_api::ModelService;
 use springtide_operator::reconcile::ReconcileOutcome;
 use tokio::time::sleep;
 
-use crate::support::{World, spec};
+use crate::support::{Testbed, spec};
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_whose_writes_are_undone_stops_and_says_by_whom() {
-    let world = World::new();
-    world.set_spec(&spec("HPA"));
-    world.converge().await;
-    // Its creation is one of the writes.
+async fn an_operator_stops_reverted_writes_and_names_the_field_manager() {
+    let testbed = Testbed::new();
+    testbed.set_spec(&spec("HPA"));
+    testbed.converge().await;
+    // The creation is one of the writes.
     sleep(Duration::from_secs(61)).await;
     let undo = json!({"spec": {"progressDeadlineSeconds": 7}});
-    let deadline = || world.get::<Deployment>().unwrap()["spec"]["progressDeadlineSeconds"].clone();
+    let deadline =
+        || testbed.get::<Deployment>().unwrap()["spec"]["progressDeadlineSeconds"].clone();
     let mut put_back = 0;
     for _ in 0..30 {
-        world.edit::<Deployment>("argocd-controller", &undo);
-        world.pass().await.unwrap();
-        world.pass().await.unwrap();
+        testbed.edit::<Deployment>("argocd-controller", &undo);
+        testbed.reconcile().await.unwrap();
+        testbed.reconcile().await.unwrap();
         put_back += usize::from(deadline() != 7);
     }
     assert_eq!(put_back, 5);
     assert_eq!(
-        world.condition("RolloutComplete"),
+        testbed.condition("RolloutComplete"),
         ("False".to_owned(), "WritesUndone".to_owned())
     );
-    let model_service = world.get::<ModelService>().unwrap().to_string();
+    let model_service = testbed.get::<ModelService>().unwrap().to_string();
     assert!(
         model_service.contains("field manager argocd-controller"),
         "{model_service}"
     );
-    let version = world.fake.version();
+    let version = testbed.fake.version();
     assert_eq!(
-        world.pass().await.unwrap(),
+        testbed.reconcile().await.unwrap(),
         ReconcileOutcome::Incomplete,
-        "it looks again"
+        "it tries again"
     );
-    assert_eq!(world.fake.version(), version);
+    assert_eq!(testbed.fake.version(), version);
 
-    // What has ended is put right.
+    // After the conflict the field is restored.
     sleep(Duration::from_secs(301)).await;
-    world.converge().await;
+    testbed.converge().await;
     assert_ne!(deadline(), 7);
-    assert_ne!(world.condition("RolloutComplete").1, "WritesUndone");
+    assert_ne!(testbed.condition("RolloutComplete").1, "WritesUndone");
 }

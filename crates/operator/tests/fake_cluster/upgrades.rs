@@ -1,4 +1,4 @@
-//! A new default server image, over 30 ModelServices.
+//! Staged upgrades of 30 ModelServices to a new default server image.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use springtide_testkit::{Fault, ResourceType};
 use tokio::time::sleep;
 
 use crate::{
-    controller::{settled, start},
-    support::{NAMESPACE, SERVER_IMAGE, UPGRADES, World, spec},
+    running::{settled, start},
+    support::{NAMESPACE, SERVER_IMAGE, Testbed, UPGRADES, spec},
 };
 
 const NEW_IMAGE: &str = "springtide-server:new";
 
-/// More than what happens together and what a pass takes.
+/// Longer than the debounce periods and a reconcile.
 const TICK: Duration = Duration::from_secs(2);
 
 fn name(number: usize) -> String {
     format!("m{number:02}")
 }
 
-impl World {
+impl Testbed {
     fn serve_many(&self, count: usize) {
         for number in 0..count {
             let fields = json!({"spec": spec("None")});
@@ -43,7 +43,7 @@ impl World {
         self.fake.edit(&kind, NAMESPACE, name, manager, patch);
     }
 
-    /// What the Deployment controller says of one, of which all pods are the new ones or none.
+    /// Writes the status of a Deployment as its controller does. Either all pods are new, or none.
     fn set_rollout(&self, deployment: &Value, reason: &str) {
         let replicas = deployment["spec"]["replicas"].as_i64().unwrap();
         let done = reason == "NewReplicaSetAvailable";
@@ -60,8 +60,8 @@ impl World {
         self.edit_deployment(name, "kube-controller-manager", &status);
     }
 
-    /// All pods of all ModelServices run.
-    fn all_roll(&self) {
+    /// Completes the rollouts of all ModelServices.
+    fn complete_rollouts(&self) {
         for deployment in self.deployments() {
             if rollout(&deployment) != "NewReplicaSetAvailable" {
                 self.set_rollout(&deployment, "NewReplicaSetAvailable");
@@ -85,8 +85,8 @@ impl World {
         (text("reason"), text("message"))
     }
 
-    /// Numbers of those that have the new image.
-    fn upgraded_ones(&self) -> Vec<usize> {
+    /// Numbers of the ModelServices with the new image.
+    fn upgraded_numbers(&self) -> Vec<usize> {
         let numbers = 0..self.deployments().len();
         numbers
             .filter(|number| self.image(*number) == NEW_IMAGE)
@@ -101,14 +101,14 @@ impl World {
         server["image"].as_str().unwrap().to_owned()
     }
 
-    /// Those whose pods are being replaced.
+    /// Number of ModelServices whose pods are being replaced.
     fn rolling(&self) -> usize {
         let rolling = |deployment: &&Value| rollout(deployment) != "NewReplicaSetAvailable";
         self.deployments().iter().filter(rolling).count()
     }
 }
 
-/// What the Deployment controller says of the present template.
+/// The reason of the condition `Progressing` for the current template.
 fn rollout(deployment: &Value) -> &str {
     let status = &deployment["status"];
     if status["observedGeneration"] == deployment["metadata"]["generation"] {
@@ -118,39 +118,39 @@ fn rollout(deployment: &Value) -> &str {
     }
 }
 
-/// A cluster of ModelServices that serve, of which the operator has stopped.
-async fn served(count: usize) -> World {
-    let world = World::new();
-    world.serve_many(count);
-    let running = start(&world).await;
-    settled(&world).await;
-    world.all_roll();
-    settled(&world).await;
+/// A cluster of serving ModelServices whose operator has stopped.
+async fn served(count: usize) -> Testbed {
+    let testbed = Testbed::new();
+    testbed.serve_many(count);
+    let running = start(&testbed).await;
+    settled(&testbed).await;
+    testbed.complete_rollouts();
+    settled(&testbed).await;
     running.stop().await;
-    assert_eq!(world.deployments().len(), count);
-    world
+    assert_eq!(testbed.deployments().len(), count);
+    testbed
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_image_reaches_a_few_at_a_time_and_all_in_the_end_over_restarts_too() {
+async fn a_new_image_reaches_all_a_few_at_a_time_despite_restarts() {
     const COUNT: usize = 30;
     let most = usize::from(UPGRADES.max_concurrent.get());
-    let mut world = served(COUNT).await.upgraded(NEW_IMAGE);
-    let mut running = start(&world).await;
+    let mut testbed = served(COUNT).await.upgraded(NEW_IMAGE);
+    let mut running = start(&testbed).await;
     for tick in 0..COUNT + 8 {
-        // The busiest moment: those that were let go haven't rolled yet.
+        // The maximum: granted upgrades whose rollouts are not complete.
         sleep(TICK).await;
-        assert!(world.rolling() <= most, "{} at a time", world.rolling());
+        assert!(testbed.rolling() <= most, "{} at a time", testbed.rolling());
         if tick == 2 {
-            assert_eq!(world.rolling(), most);
+            assert_eq!(testbed.rolling(), most);
             let held = (0..COUNT)
-                .find(|it| world.image(*it) == SERVER_IMAGE)
+                .find(|it| testbed.image(*it) == SERVER_IMAGE)
                 .unwrap();
-            let (reason, message) = world.true_condition(held, "RolloutComplete");
+            let (reason, message) = testbed.true_condition(held, "RolloutComplete");
             assert_eq!(reason, "UpgradeWaiting");
             assert!(message.contains("upgrade.maxConcurrent"), "{message}");
-            assert_eq!(world.status_of(held)["image"], SERVER_IMAGE);
-            let metrics = world.metrics.render().unwrap();
+            assert_eq!(testbed.status_of(held)["image"], SERVER_IMAGE);
+            let metrics = testbed.metrics.render().unwrap();
             assert!(metrics.contains(r#"image="springtide-server:test",name="m29""#));
             let shown = |upgrade: &str| metrics.matches(&format!("upgrade=\"{upgrade}\"")).count();
             assert_eq!(shown("in_progress"), most);
@@ -161,33 +161,33 @@ async fn a_new_image_reaches_a_few_at_a_time_and_all_in_the_end_over_restarts_to
         }
         if tick % 7 == 3 {
             running.stop().await;
-            world = world.upgraded(NEW_IMAGE);
-            running = start(&world).await;
+            testbed = testbed.upgraded(NEW_IMAGE);
+            running = start(&testbed).await;
         }
-        // One of those that roll comes to its end.
-        let deployments = world.deployments();
+        // One of the rollouts completes.
+        let deployments = testbed.deployments();
         let next = deployments
             .iter()
             .find(|it| rollout(it) != "NewReplicaSetAvailable");
         if let Some(next) = next {
-            world.set_rollout(next, "NewReplicaSetAvailable");
+            testbed.set_rollout(next, "NewReplicaSetAvailable");
         }
     }
-    assert_eq!(world.upgraded_ones().len(), COUNT);
-    settled(&world).await;
+    assert_eq!(testbed.upgraded_numbers().len(), COUNT);
+    settled(&testbed).await;
     for number in 0..COUNT {
         assert_eq!(
-            world.true_condition(number, "RolloutComplete").0,
+            testbed.true_condition(number, "RolloutComplete").0,
             "Complete"
         );
-        assert_eq!(world.status_of(number)["image"], NEW_IMAGE);
+        assert_eq!(testbed.status_of(number)["image"], NEW_IMAGE);
     }
-    let version = world.fake.version();
+    let version = testbed.fake.version();
     running.stop().await;
-    let running = start(&world.upgraded(NEW_IMAGE)).await;
-    settled(&world).await;
+    let running = start(&testbed.upgraded(NEW_IMAGE)).await;
+    settled(&testbed).await;
     assert_eq!(
-        world.fake.version(),
+        testbed.fake.version(),
         version,
         "a restart writes nothing more"
     );
@@ -195,152 +195,153 @@ async fn a_new_image_reaches_a_few_at_a_time_and_all_in_the_end_over_restarts_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_would_get_stuck_is_left_until_it_is_well_or_its_spec_changes() {
-    let world = served(4).await.upgraded(NEW_IMAGE);
+async fn unavailable_model_services_are_not_upgraded_until_they_recover_or_their_spec_changes() {
+    let testbed = served(4).await.upgraded(NEW_IMAGE);
     let paused = json!({"spec": {"paused": true}});
-    world.edit_deployment(&name(0), "kubectl-rollout", &paused);
-    world.set_rollout(&world.deployments()[0], "NewReplicaSetAvailable");
+    testbed.edit_deployment(&name(0), "kubectl-rollout", &paused);
+    testbed.set_rollout(&testbed.deployments()[0], "NewReplicaSetAvailable");
     for broken in [1, 2] {
         let missing = json!({"status": {"availableReplicas": 1}});
-        world.edit_deployment(&name(broken), "kube-controller-manager", &missing);
+        testbed.edit_deployment(&name(broken), "kube-controller-manager", &missing);
     }
-    let running = start(&world).await;
-    settled(&world).await;
-    assert_eq!(world.upgraded_ones(), [3]);
-    let (reason, message) = world.true_condition(0, "RolloutComplete");
+    let running = start(&testbed).await;
+    settled(&testbed).await;
+    assert_eq!(testbed.upgraded_numbers(), [3]);
+    let (reason, message) = testbed.true_condition(0, "RolloutComplete");
     assert_eq!(reason, "UpgradeWaiting");
     assert!(message.contains("resumed"), "{message}");
 
-    // All but the pods is kept up meanwhile.
+    // All objects but the pod template are maintained meanwhile.
     let edit = json!({"spec": {"minReadySeconds": 99}});
-    world.edit_deployment(&name(0), "kubectl-edit", &edit);
-    settled(&world).await;
-    assert_ne!(world.deployments()[0]["spec"]["minReadySeconds"], 99);
-    assert_eq!(world.upgraded_ones(), [3]);
+    testbed.edit_deployment(&name(0), "kubectl-edit", &edit);
+    settled(&testbed).await;
+    assert_ne!(testbed.deployments()[0]["spec"]["minReadySeconds"], 99);
+    assert_eq!(testbed.upgraded_numbers(), [3]);
 
-    // A change of its own brings the new image, too.
+    // A change of the ModelService brings the new image, too.
     let fields = json!({"spec": {"server": {"maxQueueRows": 77}}});
     let kind = ResourceType::of::<ModelService>();
-    world
+    testbed
         .fake
         .edit(&kind, NAMESPACE, &name(1), "kubectl", &fields);
-    settled(&world).await;
-    assert_eq!(world.upgraded_ones(), [1, 3]);
+    settled(&testbed).await;
+    assert_eq!(testbed.upgraded_numbers(), [1, 3]);
 
-    world.all_roll();
+    testbed.complete_rollouts();
     let resumed = json!({"spec": {"paused": null}, "status": {"availableReplicas": 2}});
     for well in [0, 2] {
-        world.edit_deployment(&name(well), "kubectl-rollout", &resumed);
+        testbed.edit_deployment(&name(well), "kubectl-rollout", &resumed);
     }
-    world.all_roll();
-    settled(&world).await;
-    assert_eq!(world.upgraded_ones(), [0, 1, 2, 3]);
+    testbed.complete_rollouts();
+    settled(&testbed).await;
+    assert_eq!(testbed.upgraded_numbers(), [0, 1, 2, 3]);
     running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_upgrade_stops_the_others_which_name_it() {
-    let world = served(12).await.upgraded(NEW_IMAGE);
-    let running = start(&world).await;
-    settled(&world).await;
-    let first = world.upgraded_ones();
+async fn a_failed_upgrade_stops_the_others_and_is_named_in_them() {
+    let testbed = served(12).await.upgraded(NEW_IMAGE);
+    let running = start(&testbed).await;
+    settled(&testbed).await;
+    let first = testbed.upgraded_numbers();
     assert_eq!(first, [0, 1, 2, 3, 4]);
-    let deployments = world.deployments();
-    world.set_rollout(&deployments[2], "ProgressDeadlineExceeded");
-    settled(&world).await;
+    let deployments = testbed.deployments();
+    testbed.set_rollout(&deployments[2], "ProgressDeadlineExceeded");
+    settled(&testbed).await;
     for done in [0, 1, 3, 4] {
-        world.set_rollout(&deployments[done], "NewReplicaSetAvailable");
+        testbed.set_rollout(&deployments[done], "NewReplicaSetAvailable");
     }
-    settled(&world).await;
-    assert_eq!(world.upgraded_ones(), first);
-    let (_, message) = world.true_condition(11, "RolloutComplete");
+    settled(&testbed).await;
+    assert_eq!(testbed.upgraded_numbers(), first);
+    let (_, message) = testbed.true_condition(11, "RolloutComplete");
     assert!(message.contains("models/m02 failed"), "{message}");
     running.stop().await;
 
-    // The former image again, for all: the broken one comes first, and nothing else is in its way.
-    let back = world.upgraded(SERVER_IMAGE);
+    // All get the former image again: the failed one first, and nothing blocks it.
+    let back = testbed.upgraded(SERVER_IMAGE);
     let running = start(&back).await;
     settled(&back).await;
-    back.all_roll();
+    back.complete_rollouts();
     settled(&back).await;
-    assert!(back.upgraded_ones().is_empty());
+    assert!(back.upgraded_numbers().is_empty());
     running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_that_the_api_server_refuses_stops_the_others() {
-    let world = served(2).await.upgraded(NEW_IMAGE);
+async fn a_rejected_upgrade_stops_the_others() {
+    let testbed = served(2).await.upgraded(NEW_IMAGE);
     let all = [0, 1].map(|number| ObjectRef::new(&name(number)).within(NAMESPACE));
-    world.context.upgrades().begin(&all);
-    let pass = async |number| reconcile(&world.context, NAMESPACE, &name(number)).await;
-    pass(1).await.unwrap();
-    // The first call of a pass that writes is that of the Deployment.
+    testbed.context.upgrades().begin(&all);
+    let reconcile_one = async |number| reconcile(&testbed.context, NAMESPACE, &name(number)).await;
+    reconcile_one(1).await.unwrap();
+    // The first write of a reconcile is that of the Deployment.
     let refused = async |nth| {
-        drop(world.fake.take_calls());
-        world.fake.inject(nth, Fault::Status(403));
-        pass(0).await.unwrap_err();
-        world.fake.clear_faults();
-        let calls = world.fake.take_calls();
+        drop(testbed.fake.take_calls());
+        testbed.fake.inject(nth, Fault::Status(403));
+        reconcile_one(0).await.unwrap_err();
+        testbed.fake.clear_faults();
+        let calls = testbed.fake.take_calls();
         calls[nth - 1].is_write() && calls[nth - 1].path.ends_with("/deployments/m00")
     };
     let mut nth = 1;
     while !refused(nth).await {
         nth += 1;
     }
-    pass(1).await.unwrap();
-    let (_, message) = world.true_condition(1, "RolloutComplete");
+    reconcile_one(1).await.unwrap();
+    let (_, message) = testbed.true_condition(1, "RolloutComplete");
     assert!(message.contains("models/m00 failed"), "{message}");
-    // It is tried again, and then the other one has its turn.
+    // It is retried, and then the other one is upgraded.
     for number in [0, 0, 1] {
-        pass(number).await.unwrap();
+        reconcile_one(number).await.unwrap();
     }
-    assert_eq!(world.upgraded_ones(), [0, 1]);
+    assert_eq!(testbed.upgraded_numbers(), [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_edit_has_changed_is_right_again_at_once() {
-    let world = served(1).await;
-    let running = start(&world).await;
+async fn an_edit_is_reverted_at_once() {
+    let testbed = served(1).await;
+    let running = start(&testbed).await;
     let edit = json!({"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 1}}}});
-    world.edit_deployment(&name(0), "kubectl-edit", &edit);
-    settled(&world).await;
-    let grace = |world: &World| {
-        world.deployments()[0]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].clone()
+    testbed.edit_deployment(&name(0), "kubectl-edit", &edit);
+    settled(&testbed).await;
+    let grace = |testbed: &Testbed| {
+        testbed.deployments()[0]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+            .clone()
     };
-    assert_ne!(grace(&world), 1);
+    assert_ne!(grace(&testbed), 1);
     running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deployment_that_is_deleted_while_its_upgrade_waits_comes_back_as_the_new_one() {
-    let world = served(1).await.upgraded(NEW_IMAGE);
+async fn a_deployment_that_is_deleted_before_its_upgrade_is_restored_with_the_new_image() {
+    let testbed = served(1).await.upgraded(NEW_IMAGE);
     let paused = json!({"spec": {"paused": true}});
-    world.edit_deployment(&name(0), "kubectl-rollout", &paused);
-    world.all_roll();
-    let running = start(&world).await;
-    settled(&world).await;
-    assert!(world.upgraded_ones().is_empty());
+    testbed.edit_deployment(&name(0), "kubectl-rollout", &paused);
+    testbed.complete_rollouts();
+    let running = start(&testbed).await;
+    settled(&testbed).await;
+    assert!(testbed.upgraded_numbers().is_empty());
     let kind = ResourceType::of::<Deployment>();
-    world.fake.delete(&kind, NAMESPACE, &name(0));
-    settled(&world).await;
-    assert_eq!(world.upgraded_ones(), [0]);
+    testbed.fake.delete(&kind, NAMESPACE, &name(0));
+    settled(&testbed).await;
+    assert_eq!(testbed.upgraded_numbers(), [0]);
     running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn pods_of_a_former_operator_which_wrote_no_annotation_are_upgraded_in_stages_too() {
-    let world = served(8).await.upgraded(NEW_IMAGE);
+async fn pods_without_the_annotation_of_a_newer_operator_are_upgraded_in_stages_too() {
+    let testbed = served(8).await.upgraded(NEW_IMAGE);
     for number in 0..8 {
         let bare = json!({"metadata": {"annotations": {"serving.springtide.dev/template": null}}});
-        world.edit_deployment(&name(number), "kubectl-annotate", &bare);
+        testbed.edit_deployment(&name(number), "kubectl-annotate", &bare);
     }
-    let running = start(&world).await;
-    settled(&world).await;
-    assert_eq!(world.upgraded_ones().len(), 5);
-    world.all_roll();
-    settled(&world).await;
-    world.all_roll();
-    settled(&world).await;
-    assert_eq!(world.upgraded_ones().len(), 8);
+    let running = start(&testbed).await;
+    settled(&testbed).await;
+    assert_eq!(testbed.upgraded_numbers().len(), 5);
+    testbed.complete_rollouts();
+    settled(&testbed).await;
+    testbed.complete_rollouts();
+    settled(&testbed).await;
+    assert_eq!(testbed.upgraded_numbers().len(), 8);
     running.stop().await;
 }

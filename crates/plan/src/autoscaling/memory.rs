@@ -106,7 +106,7 @@ fn no_headroom(memory: &MemoryAtRest, at_rest_mebibytes: i32, percent: i32) -> O
 }
 
 /// Whether a pod's report is awaited before memory is followed. If memory is already followed, or is first followed in
-/// this pass, it stays so while a first pod loads its model quickly, and while pods serve.
+/// this reconcile, it stays so while a first pod loads its model quickly, and while pods serve.
 fn is_report_pending(memory: &MemoryAtRest, observed: &Observed) -> bool {
     if memory
         .report_deadline

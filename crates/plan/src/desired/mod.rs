@@ -1,4 +1,4 @@
-//! The plan of a pass: the objects to delete and to apply, their ownership, and the owner of `spec.replicas`.
+//! The plan of a reconcile: the objects to delete and to apply, their ownership, and the owner of `spec.replicas`.
 
 pub(crate) mod ownership;
 mod plan;

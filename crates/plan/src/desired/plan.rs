@@ -28,7 +28,7 @@ pub struct Desired {
     /// Kinds that aren't applied because an object of another owner has their name.
     pub name_conflicts: Vec<ChildKind>,
     /// The previous autoscaler, if it must be removed before the new one, or fixed replicas, are applied. There are
-    /// never two autoscalers at a time. Its deletion triggers the next pass.
+    /// never two autoscalers at a time. Its deletion triggers the next reconcile.
     pub blocked_on: Option<ChildKind>,
     /// The previous autoscaler, if it is kept because the one in the spec can't be created.
     pub retained: Option<ChildKind>,

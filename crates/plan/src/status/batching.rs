@@ -21,8 +21,8 @@ use crate::{
     spec::ValidatedModelService,
 };
 
-/// Maximum number of pods that are queried in a pass: the oldest and the newest half. Each pod decides about batching
-/// on its own. If a model was replaced in place, the newest pod serves another model than the oldest.
+/// Maximum number of pods that are queried in a reconcile: the oldest and the newest half. Each pod decides about
+/// batching on its own. If a model was replaced in place, the newest pod serves another model than the oldest.
 const MAX_QUERIED_PODS: usize = 16;
 
 /// Maximum bytes of a message, as in the CRD.

@@ -98,11 +98,11 @@ impl Bed {
         hpa.status = Some(status);
     }
 
-    /// A pass of the operator: its events.
+    /// A reconcile: its events.
     fn look(&mut self) -> Vec<Event> {
         let plan = desired(&self.model_service, &self.observed, &settings());
         let previous = self.status.take();
-        let pass = |previous, second| {
+        let reconcile = |previous, second| {
             status(
                 &self.model_service,
                 &Applied::new(self.observed.clone()),
@@ -111,8 +111,12 @@ impl Bed {
                 at(second),
             )
         };
-        let now = pass(previous.as_ref(), 0);
-        assert_eq!(pass(Some(&now), 1), now, "nothing new, nothing to write");
+        let now = reconcile(previous.as_ref(), 0);
+        assert_eq!(
+            reconcile(Some(&now), 1),
+            now,
+            "nothing new, nothing to write"
+        );
         let told = events(previous.as_ref(), &now);
         self.status = Some(now);
         told.into_iter()

@@ -114,7 +114,7 @@ fn a_deletion_that_a_finalizer_holds_up_is_no_progress() {
         assert_eq!(reason(engine, 29), "SwitchingAutoscaler");
         assert_eq!(reason(engine, 30), "HeldByFinalizer");
     }
-    // Nothing else triggers a pass.
+    // Nothing else triggers a reconcile.
     let status = after("KEDA", 0);
     let again = requeue_at(&with_engine("KEDA"), &deleted(0), &status, at(0));
     assert_eq!(again, Some(at(30)));

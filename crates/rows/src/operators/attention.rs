@@ -14,7 +14,7 @@ fn batch<'m>(call: &Call<'_, '_, 'm>, index: usize) -> Result<(Vec<Dim>, Layout)
     }
 }
 
-/// Refuses an input that is neither absent nor by rows on axis 0.
+/// Rejects an input that is neither absent nor by rows on axis 0.
 fn by_rows(call: &Call<'_, '_, '_>, index: usize, layout: &Layout) -> Result<(), Blame> {
     match call.optional(index) {
         None => Ok(()),
@@ -23,7 +23,7 @@ fn by_rows(call: &Call<'_, '_, '_>, index: usize, layout: &Layout) -> Result<(),
     }
 }
 
-/// As `by_rows`; what is the same for all rows, with 1 on axis 0 where it has `rank` axes, passes.
+/// Like `by_rows`. Also accepts a value that is the same for all rows, with length 1 on axis 0 if it has `rank` axes.
 fn by_rows_or_common(
     call: &Call<'_, '_, '_>,
     index: usize,
@@ -75,7 +75,7 @@ pub(crate) fn packed<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     if shape.len() != 3 {
         return Err(call.unproven("has inputs of unexpected rank"));
     }
-    // The width is that of V, a third of the bias unless attributes say otherwise.
+    // The width is that of V, a third of the bias unless attributes set another.
     let bias = call
         .optional(2)
         .and_then(|bias| bias.shape.as_ref()?.first()?.divide(&Dim::from(3)));
@@ -108,7 +108,7 @@ pub(crate) fn quantized<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![call.rows(shape, layout)?])
 }
 
-/// A mask [batch] or [batch, …]; those that put two lists of rows in one axis are refused.
+/// A mask [batch] or [batch, …]. Masks with two lists of rows on one axis are rejected.
 fn mask(call: &Call<'_, '_, '_>, index: usize, layout: &Layout) -> Result<(), Blame> {
     by_rows(call, index, layout)
 }
@@ -183,7 +183,7 @@ pub(crate) fn rotary<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         }
         Some(value) => {
             call.require_fixed(caches)?;
-            // A single number is where all rows begin.
+            // A single number is the start of all rows.
             let start = value.is_invariant()
                 && call.shape(&value)?.iter().all(|dim| dim.is(1))
                 && value.rank() == Some(1)

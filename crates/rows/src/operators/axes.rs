@@ -1,4 +1,4 @@
-//! Operators that compute over whole axes: sums, norms, sorting. Never over the rows' axis.
+//! Operators that compute over whole axes: sums, norms, sorting. They are rejected along the rows' axis.
 
 use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
@@ -7,7 +7,7 @@ use crate::operators::labels::{self, Operand};
 use crate::operators::reshape::named_axes;
 use crate::value::{Blame, Certainty, Value};
 
-/// Refuses to compute over the rows.
+/// Rejects a computation over the rows.
 fn apart_from<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, axes: &[usize]) -> Result<(), Blame> {
     match value.layout() {
         Some(layout) if axes.contains(&layout.axis) => {
@@ -17,7 +17,7 @@ fn apart_from<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, axes: &[usize]) ->
     }
 }
 
-/// An output of the input's shape, each line along `axis` for itself; `axis` is an attribute.
+/// An output with the input's shape. Each line along `axis`, an attribute, is computed separately.
 fn lines<'m>(call: &mut Call<'_, '_, 'm>, default: i64) -> Outcome<'m> {
     let value = call.input(0)?;
     let shape = call.shape(&value)?;
@@ -27,7 +27,7 @@ fn lines<'m>(call: &mut Call<'_, '_, 'm>, default: i64) -> Outcome<'m> {
     Ok(vec![same_place(&value)])
 }
 
-/// Softmax and its like: along one axis since operator set 13, over all from the axis on before.
+/// Softmax and similar operators: along one axis since operator set 13, before over all axes from `axis` on.
 pub(crate) fn softmax<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     if call.opset >= 13 {
         return lines(call, -1);
@@ -35,7 +35,7 @@ pub(crate) fn softmax<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     trailing(call, 1)
 }
 
-/// `com.microsoft.QLinearSoftmax`, which says what operator set it follows.
+/// `com.microsoft.QLinearSoftmax`. An attribute contains the operator set that it follows.
 pub(crate) fn quantized_softmax<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     trailing(call, 0)
 }
@@ -75,7 +75,7 @@ pub(crate) fn mean_variance<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![same_place(&value)])
 }
 
-/// The sums, means and norms over named axes, which are an attribute and, later, an input.
+/// Sums, means and norms over given axes, which are an attribute and in later operator sets an input.
 pub(crate) fn reduce<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let old = call.shape(&value)?;
@@ -98,7 +98,7 @@ pub(crate) fn reduce<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![reduced(call, &value, &axes, keeps)?])
 }
 
-/// `value` without `axes`, or with length 1 there.
+/// `value` without `axes`, or with length 1 on them.
 fn reduced<'m>(
     call: &mut Call<'_, '_, 'm>,
     value: &Value<'m>,
@@ -130,13 +130,13 @@ pub(crate) fn arg<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![output])
 }
 
-/// `TopK`: the best along an axis, and where they were.
+/// `TopK`: the largest elements along an axis, and their indices.
 pub(crate) fn top_k<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let mut shape = call.shape(&value)?;
     let axis = call.axis(call.int_or("axis", -1), shape.len())?;
     if value.layout().is_some_and(|layout| layout.axis == axis) {
-        // What is sorted may be put back to its place.
+        // Sorted elements can be moved back to their places.
         return Err(call.unproven("sorts the rows of the batch"));
     }
     let count = if call.opset < 10 {
@@ -181,7 +181,7 @@ pub(crate) fn layer_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m
     Ok(vec![output, statistics.clone(), statistics])
 }
 
-/// `value` times and plus the inputs from `first` on, which are broadcast to it.
+/// `value` multiplied by and added to the inputs from `first` on, which are broadcast to it.
 fn scaled<'m>(
     call: &mut Call<'_, '_, 'm>,
     value: &Value<'m>,
@@ -203,7 +203,7 @@ pub(crate) fn skip_layer_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outco
     Ok(vec![output.clone(), statistics.clone(), statistics, output])
 }
 
-/// `ReverseSequence`: each row's own first elements, turned round.
+/// `ReverseSequence`: the first elements of each row are reversed.
 pub(crate) fn reverse_sequence<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (value, lengths) = (call.input(0)?, call.input(1)?);
     let shape = call.shape(&value)?;
@@ -237,7 +237,7 @@ pub(crate) fn matrices<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![same_place(&value)])
 }
 
-/// `OneHot`: a new axis, on which one place differs.
+/// `OneHot`: a new axis, with one different element.
 pub(crate) fn one_hot<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     call.require_fixed_from(1)?;

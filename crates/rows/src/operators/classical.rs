@@ -1,4 +1,4 @@
-//! The operators of ai.onnx.ml: each takes one row of features after the other.
+//! The operators of ai.onnx.ml: each processes rows of features independently.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::operators::elementwise::same_place;
 use crate::operators::{layout, slicewise};
 use crate::value::{Blame, Layout, Sequence, Value};
 
-/// The rows of an input [N, features]. A single axis would be one row of features.
+/// The rows of an input [N, features]. An input with one axis is a single row of features.
 fn features<'m>(
     call: &Call<'_, '_, 'm>,
     index: usize,
@@ -33,7 +33,7 @@ fn outputs<'m>(call: &mut Call<'_, '_, 'm>, widths: &[Option<Dim>]) -> Outcome<'
         .collect()
 }
 
-/// How many classes the labels name.
+/// The number of classes, from the labels.
 fn classes(call: &Call<'_, '_, '_>) -> Option<i64> {
     let names = [
         "classlabels_int64s",
@@ -48,7 +48,7 @@ fn classes(call: &Call<'_, '_, '_>) -> Option<i64> {
     count.and_then(|count| i64::try_from(count).ok())
 }
 
-/// A label and a score of each class.
+/// A label, and a score of each class.
 pub(crate) fn classifier<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let classes = classes(call).filter(|count| *count >= 2);
     let columns = match call.node.op_type.as_str() {
@@ -62,7 +62,7 @@ pub(crate) fn classifier<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                 scores == Some(*classes) || (scores == Some(1) && *classes == 2)
             })
         }
-        // One for each class, or for each pair of them.
+        // One for each class, or for each pair of classes.
         _ => None,
     };
     let columns = match columns {
@@ -82,13 +82,13 @@ pub(crate) fn regressor<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     outputs(call, &[Some(Dim::from(targets))])
 }
 
-/// `Scaler`, `Imputer`, `Normalizer`: as many columns as before.
+/// `Scaler`, `Imputer`, `Normalizer`: the number of columns is unchanged.
 pub(crate) fn columns<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     features(call, 0)?;
     Ok(vec![same_place(&call.input(0)?.as_ref().clone())])
 }
 
-/// `FeatureVectorizer`: columns side by side.
+/// `FeatureVectorizer`: concatenates columns.
 pub(crate) fn side_by_side<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     for index in 0..call.inputs.len() {
         features(call, index)?;
@@ -97,7 +97,7 @@ pub(crate) fn side_by_side<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let values: Vec<&Value<'m>> = values.iter().map(AsRef::as_ref).collect();
     let mut output = layout::joined(call, &values, 1)?;
     output.content = None;
-    // A column may be cut to the width that an attribute gives.
+    // An attribute may truncate a column to a width.
     if let Some(place) = output.shape.as_mut().and_then(|shape| shape.get_mut(1)) {
         *place = call.walk.fresh();
     }
@@ -122,7 +122,7 @@ pub(crate) fn one_hot<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![Value::new(Some(shape), value.dependence.clone())])
 }
 
-/// `ZipMap`: a map for each row of its input, which takes its place.
+/// `ZipMap`: a map for each row of its input. The input is served in its place.
 pub(crate) fn zip_map<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let mut output = same_place(&value);

@@ -1,4 +1,4 @@
-//! Products of matrices and tensors: sums over axes that operands share.
+//! Products of matrices and tensors: sums over shared axes of the operands.
 
 use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
@@ -6,12 +6,12 @@ use crate::operators::elementwise;
 use crate::operators::labels::{self, Label, Operand};
 use crate::value::{Blame, Value};
 
-/// Labels of the axes of a matrix product's operands that are no batch.
+/// Labels of the axes of a matrix product that aren't batch axes.
 const ROW: Label = 1_000_000;
 const COLUMN: Label = 1_000_001;
 const SUM: Label = 1_000_002;
 
-/// `left` times `right` as NumPy's matmul has it: matrices on the last two axes, broadcast on the others.
+/// `left` times `right` as in NumPy's matmul: matrices on the last two axes, broadcast on the others.
 pub(crate) fn product<'m>(
     call: &mut Call<'_, '_, 'm>,
     left: &Value<'m>,
@@ -94,7 +94,7 @@ pub(crate) fn gemm<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![elementwise::broadcast(call, &[&product, &bias])?])
 }
 
-/// Einsum, its labels as they are.
+/// Einsum, with its own labels.
 pub(crate) fn einsum<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     if call
         .string("equation")
@@ -128,7 +128,8 @@ pub(crate) fn einsum<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let output = match output {
         Some(output) => subscripts(call, &output, None).map(|(labels, _)| labels)?,
         None => {
-            // Labels that occur once, in alphabetical order, which nobody agrees on for both cases.
+            // Labels that occur once, in alphabetical order. Implementations differ in the order of upper and lower
+            // case.
             let all: String = terms.concat().replace('.', "");
             if all.chars().any(char::is_uppercase) && all.chars().any(char::is_lowercase) {
                 return Err(call.unproven("leaves the order of its output's axes open"));
@@ -164,8 +165,7 @@ fn subscript(letter: char) -> Label {
     Label::from(letter).saturating_add(1000)
 }
 
-/// The labels of a term. An ellipsis stands for as many axes as the rank leaves, or for one `NEW` where
-/// there is no rank.
+/// The labels of a term. An ellipsis is as many axes as the rank leaves, or one `NEW` if the rank is unknown.
 fn subscripts(
     call: &Call<'_, '_, '_>,
     term: &str,
@@ -204,7 +204,7 @@ fn subscripts(
     Ok((labels, count))
 }
 
-/// `com.microsoft.CDist`: the distance of each row of the first to each of the second.
+/// `com.microsoft.CDist`: the distance of each row of the first input to each row of the second.
 pub(crate) fn distances<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (left, right) = (call.input(0)?, call.input(1)?);
     if left.rank() != Some(2) || right.rank() != Some(2) {
@@ -213,7 +213,7 @@ pub(crate) fn distances<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![product_of(call, &left, &right, [false, true])?])
 }
 
-/// `com.microsoft.MatMulNBits`: times constant weights, of which attributes tell the shape.
+/// `com.microsoft.MatMulNBits`: a product with constant weights, whose shape is in attributes.
 pub(crate) fn matmul_packed<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     call.require_fixed_from(1)?;

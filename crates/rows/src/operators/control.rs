@@ -1,4 +1,4 @@
-//! Operators with graphs inside: If, Loop, Scan and the model's own functions.
+//! Operators with subgraphs: If, Loop, Scan and the model's functions.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,13 +10,13 @@ use crate::resources;
 use crate::scope::{Scope, declared_element};
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
 
-/// How often a loop's body is judged until nothing new is learnt of its states.
+/// Maximum number of analyses of a loop's body until its states are stable.
 const MAXIMUM_ROUNDS: usize = 6;
 
-/// The most states of a Scan over the rows: each is looked for in the whole graph.
+/// Maximum number of states of a Scan over the rows. Each is searched in the whole graph.
 const MAXIMUM_STATES: usize = 64;
 
-/// Runs a graph within the node's scope, with `inputs` for its first inputs.
+/// Analyzes a graph in the scope of the node. Its first inputs are `inputs`.
 fn run<'m>(
     call: &mut Call<'_, '_, 'm>,
     graph: &'m GraphProto,
@@ -45,13 +45,13 @@ fn run<'m>(
         .collect()
 }
 
-/// If: a branch that is known, or what both have in common.
+/// If: a known branch, or the common properties of both.
 pub(crate) fn choose<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let condition = call.input(0)?;
     let (Some(yes), Some(no)) = (call.graph("then_branch"), call.graph("else_branch")) else {
         return Err(call.opaque("lacks a branch"));
     };
-    // Both are run: ONNX Runtime may do so, and hazards are found on the way.
+    // Both are analyzed: ONNX Runtime may run both, and hazards must be found.
     let yes = run(call, yes, &[])?;
     let no = run(call, no, &[])?;
     if yes.len() != no.len() {
@@ -79,7 +79,7 @@ pub(crate) fn choose<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         .collect())
 }
 
-/// What holds of both values. Lengths that differ become new ones, which are noted in `widened`.
+/// The common properties of both values. Different lengths become new ones, which are added to `widened`.
 fn join<'m>(
     call: &mut Call<'_, '_, 'm>,
     one: &Value<'m>,
@@ -136,7 +136,7 @@ fn join<'m>(
     Ok(value)
 }
 
-/// Whether nothing more is to be learnt of a loop's state.
+/// Whether the analysis of a loop's state is stable.
 fn is_settled(before: &Value<'_>, after: &Value<'_>) -> bool {
     let same = match (&before.dependence, &after.dependence) {
         (Dependence::Invariant, Dependence::Invariant)
@@ -150,8 +150,8 @@ fn is_settled(before: &Value<'_>, after: &Value<'_>) -> bool {
         && before.element == after.element
 }
 
-/// What a loop's states come to, and what each round gives besides. `body` gives the states that it
-/// begins with to the graph, and takes those that it ends with, and the rest.
+/// The final states of a loop, and the outputs of each iteration. `body` passes the initial states to the graph, and
+/// receives the final states and the outputs.
 fn settle<'m>(
     call: &mut Call<'_, '_, 'm>,
     initial: Vec<Value<'m>>,
@@ -176,7 +176,7 @@ fn settle<'m>(
             .zip(&joined)
             .all(|(before, after)| is_settled(before, after))
         {
-            // The lengths differ between rounds; those at the end are others again.
+            // The lengths differ between iterations. The final ones are new, too.
             for state in &mut states {
                 state.content = None;
                 for dim in state
@@ -195,7 +195,7 @@ fn settle<'m>(
     Err(call.unproven("repeats its graph with states that aren't followed"))
 }
 
-/// Loop: as often for one row as for many.
+/// Loop: the number of iterations is the same for one row and for many.
 pub(crate) fn repeat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let Some(graph) = call.graph("body") else {
         return Err(call.opaque("lacks its graph"));
@@ -243,7 +243,7 @@ pub(crate) fn repeat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(outputs)
 }
 
-/// The states that a loop begins with, without what only holds at its beginning.
+/// The initial states of a loop, without properties that only hold initially.
 fn initial_states<'m>(
     call: &Call<'_, '_, 'm>,
     from: usize,
@@ -268,7 +268,7 @@ fn initial_states<'m>(
         .collect()
 }
 
-/// What each round gives, on a new axis.
+/// The outputs of all iterations, on a new axis.
 fn stacked<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, rounds: &Dim, axis: usize) -> Value<'m> {
     let Some(mut shape) = value
         .shape
@@ -298,7 +298,7 @@ fn stacked<'m>(call: &Call<'_, '_, 'm>, value: &Value<'m>, rounds: &Dim, axis: u
     .of_element(value.element)
 }
 
-/// Scan: over an axis of each row, or over the rows if no state goes from one to the next.
+/// Scan: over an axis of each row, or over the rows if no state is carried from one to the next.
 pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let Some(graph) = call.graph("body") else {
         return Err(call.opaque("lacks its graph"));
@@ -340,7 +340,7 @@ pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                     return Err(call.unproven("goes over the rows in an order of its own"));
                 }
                 over_rows += 1;
-                // Within a round there is this row only.
+                // An iteration has this row only.
                 Value::invariant(Some(shape))
             }
             Some(layout) => {
@@ -380,7 +380,7 @@ pub(crate) fn scan<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(outputs)
 }
 
-/// Scan over the rows: whatever a round makes of its row and of what is the same for all is the row's own.
+/// Scan over the rows: each output of an iteration depends on its row alone.
 fn scan_rows<'m>(
     call: &mut Call<'_, '_, 'm>,
     graph: &'m GraphProto,
@@ -434,7 +434,7 @@ fn scan_rows<'m>(
     Ok(outputs)
 }
 
-/// Whether a graph's output is its input of the same number, as it came.
+/// Whether an output of a graph is its input of the same index, unchanged.
 fn passes_on(graph: &GraphProto, index: usize) -> bool {
     let (Some(input), Some(output)) = (graph.input.get(index), graph.output.get(index)) else {
         return false;
@@ -460,7 +460,7 @@ fn passes_on(graph: &GraphProto, index: usize) -> bool {
     false
 }
 
-/// A function of the model: its nodes, in place of the call.
+/// A function of the model: its nodes replace the call.
 pub(crate) fn function<'m>(
     call: &mut Call<'_, '_, 'm>,
     function: &'m FunctionProto,

@@ -1,4 +1,4 @@
-//! Operators whose output at a place is a function of the inputs at that place.
+//! Operators whose output elements are functions of the input elements at the same place.
 
 use std::rc::Rc;
 
@@ -8,21 +8,21 @@ use crate::operators::labels::{self, Operand};
 use crate::proto::element;
 use crate::value::{Blame, Dependence, RowKind, Value};
 
-/// One input decides shape and layout; others are parameters that are the same for all elements.
+/// One input determines shape and layout. The others are parameters that are the same for all elements.
 pub(crate) fn unary<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     call.require_fixed_from(1)?;
     Ok(vec![same_place(&value)])
 }
 
-/// The inputs meet by NumPy's broadcasting.
+/// The inputs are broadcast as in NumPy.
 pub(crate) fn broadcasting<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let given: Vec<_> = call.inputs.iter().flatten().cloned().collect();
     let values: Vec<_> = given.iter().map(std::convert::AsRef::as_ref).collect();
     Ok(vec![broadcast(call, &values)?])
 }
 
-/// As `broadcasting`, for operators that learnt it with operator set 7.
+/// Like `broadcasting`, for operators that broadcast since operator set 7.
 pub(crate) fn broadcasting_since_7<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     if call.opset < 7 {
         return Err(call.unproven("is of an operator set before 7"));
@@ -30,7 +30,7 @@ pub(crate) fn broadcasting_since_7<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'
     broadcasting(call)
 }
 
-/// Sum, Min, Max and Mean: broadcasting came with operator set 8, and inputs had one shape before.
+/// Sum, Min, Max and Mean: they broadcast since operator set 8, and before all inputs had one shape.
 pub(crate) fn broadcast<'m>(
     call: &mut Call<'_, '_, 'm>,
     values: &[&Value<'m>],
@@ -54,7 +54,7 @@ pub(crate) fn broadcast<'m>(
     labels::combine(call, &operands, &labels::from_the_back(rank))
 }
 
-/// Dropout, which is nothing unless it trains.
+/// Dropout, which is the identity outside of training.
 pub(crate) fn dropout<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let trains = match call.optional(2) {
         Some(mode) => mode.scalar().and_then(Dim::as_constant) != Some(0),
@@ -68,12 +68,12 @@ pub(crate) fn dropout<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![same_place(&value), same_place(&value)])
 }
 
-/// Identity: the value itself, with all that is known of it.
+/// Identity: the value itself, with all its properties.
 pub(crate) fn identity<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![call.input(0)?.as_ref().clone()])
 }
 
-/// Cast: integers stay what they are as integers, and a row's number as any number.
+/// Cast: integers stay known as integers, and the number of a row as any number type.
 pub(crate) fn cast<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let to = call.int_or("to", 0);
@@ -95,7 +95,7 @@ pub(crate) fn cast<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             RowKind::Padded(_) => {
                 return Err(call.certain("sees how long the longest row of the batch is"));
             }
-            // Other kinds of elements don't have a number for each row.
+            // Other element types have no number for each row.
             RowKind::Index | RowKind::IndexTuple | RowKind::Flat { .. } if !to_integer => {
                 let blame = call.certain("takes a row's place in the batch for a value");
                 layout.kind = RowKind::Placed(blame.finding);
@@ -106,12 +106,12 @@ pub(crate) fn cast<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![output])
 }
 
-/// `CastLike`: the second input gives its kind only.
+/// `CastLike`: only the type of the second input is used.
 pub(crate) fn cast_like<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![same_place(&call.input(0)?.as_ref().clone())])
 }
 
-/// Integers as integers of another kind. A length is never beyond 32 bits, where it is given for one.
+/// Integers as integers of another type. A length is at most 32 bits if it is used as one.
 fn cast_content(content: &[Option<Dim>], to: i64) -> Option<Vec<Option<Dim>>> {
     let to = i32::try_from(to).ok()?;
     let cast = |dim: &Dim| match (to, dim.as_constant()) {

@@ -1,4 +1,4 @@
-//! Operators that pick elements by their places, or put some there.
+//! Operators that select elements by their indices, or set them.
 
 use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
@@ -64,7 +64,7 @@ pub(crate) fn gather<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                 }
                 return Ok(vec![call.rows(shape, own.at(axis + rows.axis))?]);
             }
-            // Row i's own block, from i times its length on.
+            // The block of row i, from i times its length on.
             if let RowKind::Flat { stride, below } = &rows.kind
                 && own.axis == axis
                 && own.outer.is(1)
@@ -103,7 +103,7 @@ fn require_invariant(call: &Call<'_, '_, '_>, value: &Value<'_>) -> Result<(), B
     }
 }
 
-/// The outcome where no input goes row by row.
+/// The result if no input is by rows.
 fn without_rows<'m>(values: &[&Value<'m>]) -> Option<Outcome<'m>> {
     if values.iter().any(|value| value.layout().is_some()) {
         return None;
@@ -152,7 +152,7 @@ fn gathered_content<'m>(
     Some(numbers::known(call, indices.shape.clone()?, picked).of_element(data.element))
 }
 
-/// `GatherElements`: each index picks along its own line.
+/// `GatherElements`: each index selects along its own line.
 pub(crate) fn gather_elements<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (data, indices) = (call.input(0)?, call.input(1)?);
     let rank = call.shape(&data)?.len();
@@ -161,7 +161,7 @@ pub(crate) fn gather_elements<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![same_place(&indices)])
 }
 
-/// `ScatterElements`: each index puts along its own line.
+/// `ScatterElements`: each index sets along its own line.
 pub(crate) fn scatter_elements<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (data, indices, updates) = (call.input(0)?, call.input(1)?, call.input(2)?);
     let rank = call.shape(&data)?.len();
@@ -170,7 +170,7 @@ pub(crate) fn scatter_elements<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![same_place(&data)])
 }
 
-/// Refuses tensors that don't all go row by row along one axis other than `axis`.
+/// Rejects tensors that aren't all by rows along one axis other than `axis`.
 fn along_lines(call: &Call<'_, '_, '_>, values: &[&Value<'_>], axis: usize) -> Result<(), Blame> {
     let mut layouts = values.iter().map(|value| value.layout());
     let first = layouts.next().flatten();
@@ -205,7 +205,7 @@ pub(crate) fn gather_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         (None, Some(rows)) if rows.axis < lead.len() => {
             plain(call, rows)?;
             require_invariant(call, &data)?;
-            // Without batches: with them, a place in the indices would be one in fixed data.
+            // Without batch dimensions: with them, an index of the indices would be one of fixed data.
             if rows.axis < batches {
                 return Err(call.unproven("joins the rows with others of fixed number"));
             }
@@ -222,7 +222,7 @@ pub(crate) fn gather_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         }
         (Some(own), Some(rows)) => {
             plain(call, own)?;
-            // x[arange(N), …]: each row picks among its own elements.
+            // x[arange(N), …]: each row selects among its own elements.
             let whole =
                 rows.kind == RowKind::IndexTuple || (rows.kind == RowKind::Index && width == 1);
             if own.axis == 0
@@ -254,7 +254,7 @@ pub(crate) fn gather_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
 }
 
-/// `ScatterND`: into each row, by the row's own number or along other axes only.
+/// `ScatterND`: sets elements of each row, by the number of the row or along other axes only.
 pub(crate) fn scatter_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (data, indices, updates) = (call.input(0)?, call.input(1)?, call.input(2)?);
     if let Some(outcome) = without_rows(&[&data, &indices, &updates]) {
@@ -280,7 +280,7 @@ pub(crate) fn scatter_nd<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
 }
 
-/// `Compress`: keeps some places along an axis.
+/// `Compress`: keeps some indices along an axis.
 pub(crate) fn compress<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (value, condition) = (call.input(0)?, call.input(1)?);
     let (Some(layout), Some(axis)) = (value.layout(), call.int("axis")) else {
@@ -296,13 +296,13 @@ pub(crate) fn compress<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![call.rows(shape, layout.clone())?])
 }
 
-/// Operators that give as many elements as the values of all rows say. What follows may put them back
-/// to their rows, which isn't followed.
+/// Operators whose number of output elements depends on the values of all rows. Later operators may assign them to
+/// their rows again, which isn't analyzed.
 pub(crate) fn selection<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Err(call.unproven("gives as many elements as the values of all rows say"))
 }
 
-/// `ai.onnx.ml.ArrayFeatureExtractor`: places along the last axis, all in one line.
+/// `ai.onnx.ml.ArrayFeatureExtractor`: indices along the last axis, as a single line.
 pub(crate) fn array_feature_extractor<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (data, indices) = (call.input(0)?, call.input(1)?);
     let places = call.shape(&indices)?;
@@ -324,7 +324,7 @@ pub(crate) fn array_feature_extractor<'m>(call: &mut Call<'_, '_, 'm>) -> Outcom
         }
         (Some(_), None) => Err(call.certain("picks rows of the batch by their places in it")),
         (None, Some(rows)) if data.is_invariant() => {
-            // The places lie in one line, the rows' axis and all after it in one block.
+            // The indices are one line: the rows' axis and all axes after it in one block.
             let before = call.bounded(Dim::product(places.iter().take(rows.axis)))?;
             let after = call.bounded(Dim::product(places.iter().skip(rows.axis + 1)))?;
             let layout = Layout {

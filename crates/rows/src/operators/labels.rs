@@ -1,24 +1,24 @@
-//! Axes that meet: broadcasting, products of matrices and sums over axes are all statements about which
-//! axes of the inputs are the same, and which of them the output has.
+//! Matching axes. Broadcasting, products of matrices and sums over axes are described by labels: which axes of the
+//! inputs are the same, and which of them the output has.
 
 use crate::call::Call;
 use crate::dimension::Dim;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
 
-/// The name of an axis within one operator.
+/// The label of an axis within one operator.
 pub(crate) type Label = u32;
 
-/// The label of an axis that is new in the output and has length 1.
+/// The label of a new axis of the output with length 1.
 pub(crate) const NEW: Label = Label::MAX;
 
-/// A tensor and the labels of its axes, one for each.
+/// A tensor and the labels of its axes.
 pub(crate) struct Operand<'v, 'm> {
     pub(crate) value: &'v Value<'m>,
     pub(crate) labels: Vec<Label>,
 }
 
-/// What an output with the axes `output` is, whose element at a place is a function of the operands'
-/// elements at that place, over all places of the axes that it hasn't.
+/// The output with the axes `output`. Each element is a function of the operands' elements at the same place, over all
+/// places of the axes that the output lacks.
 pub(crate) fn combine<'m>(
     call: &mut Call<'_, '_, 'm>,
     operands: &[Operand<'_, 'm>],
@@ -108,7 +108,7 @@ fn crosses(operand: &Operand<'_, '_>, one: Label, other: Label) -> bool {
         .any(|(dim, label)| *label == foreign && !dim.is(1))
 }
 
-/// An operand that doesn't go row by row has a length of its own where the others have the rows.
+/// An operand that isn't by rows has a fixed length on the rows' axis of the others.
 pub(crate) fn fixed_rows(call: &Call<'_, '_, '_>, dim: &Dim) -> Blame {
     match dim.as_constant() {
         Some(length) => call.unproven(&format!("joins the rows with {length} fixed ones")),
@@ -116,7 +116,7 @@ pub(crate) fn fixed_rows(call: &Call<'_, '_, '_>, dim: &Dim) -> Blame {
     }
 }
 
-/// The lengths of the output's axes; none where an operand's rank isn't known.
+/// The lengths of the output's axes. `None` if the rank of an operand is unknown.
 fn merged_shape(
     call: &mut Call<'_, '_, '_>,
     operands: &[Operand<'_, '_>],
@@ -148,7 +148,7 @@ fn merged_shape(
     Ok(Some(shape))
 }
 
-/// The length of an axis on which two lengths meet, of which one is 1 or both are equal.
+/// The length of an axis on which two lengths are broadcast: one is 1, or both are equal.
 pub(crate) fn broadcast(call: &mut Call<'_, '_, '_>, left: &Dim, right: &Dim) -> Dim {
     if left == right || right.is(1) {
         return left.clone();
@@ -156,7 +156,8 @@ pub(crate) fn broadcast(call: &mut Call<'_, '_, '_>, left: &Dim, right: &Dim) ->
     if left.is(1) {
         return right.clone();
     }
-    // A table of c places cut to the first n: n, or c where that is less, which meets n only if it is 1.
+    // A table of c entries truncated to the first n has n or c entries, whichever is less. It is broadcast to n only if
+    // that is 1.
     if call.walk.is_capped(left, right) {
         return right.clone();
     }
@@ -177,8 +178,7 @@ pub(crate) fn broadcast(call: &mut Call<'_, '_, '_>, left: &Dim, right: &Dim) ->
     }
 }
 
-/// Labels of the axes of a tensor of `rank` that meet those of others from the last axis on, as
-/// broadcasting has it: the last axis of each is 0.
+/// Labels of the axes of a tensor of `rank`, aligned at the last axis as in broadcasting: the last axis of each is 0.
 pub(crate) fn from_the_back(rank: usize) -> Vec<Label> {
     (0..rank)
         .rev()

@@ -1,4 +1,4 @@
-//! Operators that take parts of tensors, repeat them or put them together.
+//! Operators that split, repeat or join tensors.
 
 use std::rc::Rc;
 
@@ -10,14 +10,14 @@ use crate::operators::numbers;
 use crate::operators::reshape::named_axes;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
 
-/// Concat. Along the rows' axis, each operand's pieces follow the others'.
+/// Concat. Along the rows' axis, the pieces of each operand follow those of the others.
 pub(crate) fn concat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let values: Vec<Rc<Value<'m>>> = call.inputs.iter().flatten().cloned().collect();
     let given: Vec<&Value<'m>> = values.iter().map(AsRef::as_ref).collect();
     Ok(vec![joined(call, &given, call.int_or("axis", 1))?])
 }
 
-/// Tensors one after the other along an axis.
+/// Tensors joined along an axis.
 pub(crate) fn joined<'m>(
     call: &mut Call<'_, '_, 'm>,
     values: &[&Value<'m>],
@@ -82,7 +82,7 @@ pub(crate) fn joined<'m>(
         match (&own.kind, index) {
             (RowKind::Plain, _) => {}
             (RowKind::Placed(finding), _) => placed = Some(Rc::clone(finding)),
-            // The row's number, and after it what picks among its elements.
+            // The number of the row, followed by indices of its elements.
             (RowKind::Index, 0)
                 if axis != layout.axis && axis + 1 == shape.len() && is_single_column(value) =>
             {
@@ -120,7 +120,7 @@ fn is_single_column(value: &Value<'_>) -> bool {
         .is_some_and(|dim| dim.is(1))
 }
 
-/// The known integers of vectors, one after the other.
+/// The known integers of joined vectors.
 fn joined_content<'m>(call: &Call<'_, '_, 'm>, values: &[&Value<'m>]) -> Option<Value<'m>> {
     let mut content = Vec::new();
     for value in values {
@@ -155,7 +155,7 @@ fn is_float(element: i32) -> bool {
     matches!(element, FLOAT | DOUBLE | FLOAT16 | BFLOAT16 | STRING)
 }
 
-/// Split: parts along an axis, of which all other axes are as before.
+/// Split: parts along an axis. All other axes are unchanged.
 pub(crate) fn split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let shape = call.shape(&value)?;
@@ -213,7 +213,7 @@ pub(crate) fn split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         .collect()
 }
 
-/// Expand: broadcasting to a shape.
+/// Expand: broadcasts to a shape.
 pub(crate) fn expand<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let target = call.input(1)?;
@@ -287,7 +287,7 @@ pub(crate) fn expand<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![output])
 }
 
-/// Tile: the whole, several times along each axis.
+/// Tile: repeats the whole tensor along each axis.
 pub(crate) fn tile<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let repeats = call.input(1)?;
@@ -346,7 +346,7 @@ pub(crate) fn tile<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     }
 }
 
-/// Pad, of ONNX and of com.microsoft: not along the rows.
+/// Pad, of ONNX and of com.microsoft. It is rejected along the rows.
 pub(crate) fn pad<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let mut shape = call.shape(&value)?;

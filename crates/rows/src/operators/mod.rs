@@ -1,6 +1,6 @@
-//! The rules: what each operator makes of what is known of its inputs. A new operator is one row in
-//! `rule`. Reviewed against ONNX's Operators.md up to operator set 24, Operators-ml.md up to 5, and
-//! ONNX Runtime's ContribOperators.md and CPU kernels.
+//! The rules of the proof: the properties of each operator's outputs, derived from those of its inputs. A new operator
+//! is one row in `rule`. Reviewed with ONNX's Operators.md up to operator set 24, Operators-ml.md up to 5, and ONNX
+//! Runtime's ContribOperators.md and CPU kernels.
 
 mod attention;
 mod axes;
@@ -28,20 +28,20 @@ use crate::proto::{NodeProto, element};
 use crate::scope::Scope;
 use crate::value::Value;
 
-/// What a rule understands of its inputs.
+/// The kinds of inputs that a rule supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Knows {
-    /// What is invariant or goes row by row, plainly.
+    /// Values that are invariant or plainly by rows.
     Rows,
-    /// Also what is counted, and rows of other kinds than plain.
+    /// Also known integers, and other layouts of rows.
     Counts,
-    /// Sequences of tensors as well.
+    /// Also sequences of tensors.
     Sequences,
-    /// Whatever comes: it runs graphs.
+    /// All values: the rule runs graphs.
     Everything,
 }
 
-/// How an operator is judged.
+/// The analysis of an operator.
 pub(crate) struct Rule {
     pub(crate) scope: Knows,
     pub(crate) run: for<'a, 's, 'm> fn(&mut Call<'a, 's, 'm>) -> Outcome<'m>,
@@ -54,7 +54,7 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
     use Knows::{Counts, Everything, Rows, Sequences};
     type Run = for<'a, 's, 'm> fn(&mut Call<'a, 's, 'm>) -> Outcome<'m>;
     let (scope, run): (Knows, Run) = match (domain, operator) {
-        // A place of the output depends on that place of the inputs.
+        // An output element depends on the input elements at the same place.
         ("", "Abs" | "Acos" | "Acosh" | "Asin" | "Asinh" | "Atan" | "Atanh" | "BitwiseNot" | "Ceil"
             | "Celu" | "Cos" | "Cosh" | "Elu" | "Erf" | "Exp" | "Floor" | "Gelu" | "HardSigmoid"
             | "HardSwish" | "IsInf" | "IsNaN" | "LeakyRelu" | "Log" | "Mish" | "Neg" | "Not"
@@ -97,7 +97,7 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
         ("", "Transpose") => (Counts, reshape::transpose),
         ("", "Unsqueeze") => (Counts, reshape::unsqueeze),
 
-        // Whole axes.
+        // Computations over whole axes.
         ("", "ArgMax" | "ArgMin") => (Rows, axes::arg),
         ("", "CumProd" | "CumSum") => (Rows, axes::cumulative),
         ("", "Det" | "Trilu") | ("com.microsoft", "Inverse" | "Trilu") => (Rows, axes::matrices),
@@ -135,10 +135,10 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
         ("", "Resize" | "Upsample") => (Counts, slicewise::resize),
         ("com.microsoft", "FusedConv") => (Rows, slicewise::fused_conv),
 
-        // Sequences of steps.
+        // Recurrent operators.
         ("", "GRU" | "LSTM" | "RNN") => (Rows, recurrent::recurrent),
 
-        // Places.
+        // Selection by indices.
         ("", "Compress") => (Rows, gather::compress),
         ("", "Gather") => (Counts, gather::gather),
         ("", "GatherElements") => (Rows, gather::gather_elements),
@@ -171,7 +171,7 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
         ("com.microsoft", "MultiHeadAttention") => (Rows, attention::multi_head),
         ("com.microsoft", "QAttention") => (Rows, attention::quantized),
 
-        // Rows of features.
+        // Classical machine learning.
         ("ai.onnx.ml", "FeatureVectorizer") => (Rows, classical::side_by_side),
         ("ai.onnx.ml", "Imputer" | "Normalizer" | "Scaler") => (Rows, classical::columns),
         ("ai.onnx.ml", "LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier") => (Rows, classical::classifier),
@@ -193,7 +193,7 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
         ("", "SequenceInsert") => (Sequences, sequence::insert),
         ("", "SplitToSequence") => (Sequences, sequence::split),
 
-        // Graphs.
+        // Subgraphs.
         ("", "If") => (Everything, control::choose),
         ("", "Loop") => (Everything, control::repeat),
         ("", "Scan") => (Everything, control::scan),
@@ -202,7 +202,7 @@ pub(crate) fn rule(domain: &str, operator: &str) -> Option<Rule> {
     Some(Rule { scope, run })
 }
 
-/// The kinds of elements of a node's outputs, as far as the operator tells. Only hazards rest on them.
+/// The element types of a node's outputs, as far as the operator determines them. Only hazards use them.
 pub(crate) struct Elements {
     first: i32,
     others: i32,

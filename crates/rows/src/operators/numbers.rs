@@ -1,4 +1,4 @@
-//! The arithmetic on shapes that exporters write: integers that are known as polynomials.
+//! The arithmetic of shapes in exported models: integers that are known as polynomials.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::value::{Certainty, Dependence, RowKind, Value};
 
 pub(crate) type Content = Vec<Option<Dim>>;
 
-/// A tensor of known elements; how it depends on the rows follows from them.
+/// A tensor of known elements. They determine its dependence on the rows.
 pub(crate) fn known<'m>(call: &Call<'_, '_, 'm>, shape: Vec<Dim>, content: Content) -> Value<'m> {
     let dims = || content.iter().flatten();
     let dependence = if dims().any(Dim::has_wild) {
@@ -29,7 +29,7 @@ pub(crate) fn known<'m>(call: &Call<'_, '_, 'm>, shape: Vec<Dim>, content: Conte
     value
 }
 
-/// The result of an operator on known integers, where it is one that is followed.
+/// The result of an operator on known integers, if the operator is supported.
 pub(crate) fn fold<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
     let operator = call.node.op_type.as_str();
     if !matches!(call.node.domain.as_str(), "" | "ai.onnx") {
@@ -79,7 +79,7 @@ pub(crate) fn fold<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
         1 => vec![Dim::from(i64::try_from(content.len()).ok()?)],
         _ => return None,
     };
-    // An unknown element is invariant only if all that it was made of is.
+    // An unknown element is invariant only if all its sources are.
     let invariant = inputs.iter().all(|value| value.is_invariant());
     if !invariant && content.iter().any(Option::is_none) {
         return None;
@@ -89,7 +89,7 @@ pub(crate) fn fold<'m>(call: &Call<'_, '_, 'm>) -> Option<Value<'m>> {
         element,
         element::FLOAT | element::DOUBLE | element::FLOAT16 | element::BFLOAT16
     );
-    // Beyond its bits, an integer would wrap.
+    // An integer beyond its bits would overflow.
     let wraps = element == element::INT32
         && content
             .iter()
@@ -119,11 +119,11 @@ fn unary(operator: &str, dim: Option<&Dim>) -> Option<Dim> {
     }
 }
 
-/// One element; `None` where the operator isn't followed, `Some(None)` where its result isn't known.
+/// One element. `None` if the operator isn't supported, `Some(None)` if its result is unknown.
 fn binary(operator: &str, left: Option<&Dim>, right: Option<&Dim>) -> Option<Option<Dim>> {
     let both = left.zip(right);
     let known = |truth: Option<bool>| truth.map(|truth| Dim::from(i64::from(truth)));
-    // Whether left - right is above (or at least) 0.
+    // Whether left - right is greater than (or at least) 0.
     let least = |a: &Dim, b: &Dim| a.subtract(b).and_then(|difference| difference.minimum());
     Some(match operator {
         "Add" => both.and_then(|(a, b)| a.add(b)),
@@ -163,7 +163,7 @@ fn binary(operator: &str, left: Option<&Dim>, right: Option<&Dim>) -> Option<Opt
     })
 }
 
-/// Whether a difference is above 0, from the least that it can be and that its opposite can be.
+/// Whether a difference is greater than 0, from its minimum and that of its opposite.
 fn less(difference: Option<i64>, opposite: Option<i64>) -> Option<bool> {
     if difference.is_some_and(|least| least > 0) {
         Some(true)
@@ -235,7 +235,7 @@ fn fold_reduce<'m>(
     Some(known(call, shape, vec![Some(total)]).of_element(input.element))
 }
 
-/// What rows are that an operator makes of some which hold their numbers; none where there are none.
+/// The layout of an operator's output that contains the numbers of rows. `None` if no input does.
 pub(crate) fn kind_of_places(call: &Call<'_, '_, '_>) -> Option<RowKind> {
     let kinds = call
         .inputs
@@ -254,8 +254,8 @@ pub(crate) fn kind_of_places(call: &Call<'_, '_, '_>) -> Option<RowKind> {
     })
 }
 
-/// A place among all elements of all rows, as exporters compute it: the row's number times the length of
-/// a row, and a place within the row.
+/// An index among all elements of all rows, as exporters compute it: the number of the row times the length of a row,
+/// plus an index within the row.
 fn flat_place(call: &Call<'_, '_, '_>) -> Option<RowKind> {
     if !matches!(call.node.domain.as_str(), "" | "ai.onnx") || call.inputs.len() != 2 {
         return None;

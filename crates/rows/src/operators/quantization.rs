@@ -1,11 +1,11 @@
-//! Operators on quantized numbers: with scales that are fixed, or come from the batch.
+//! Operators on quantized numbers, with fixed scales or scales from the batch.
 
 use crate::call::{Call, Outcome};
 use crate::operators::elementwise::{self, same_place};
 use crate::operators::{contraction, slicewise};
 use crate::value::{Blame, Certainty, Value};
 
-/// `DynamicQuantizeLinear` and what includes it: one scale for the whole tensor.
+/// `DynamicQuantizeLinear` and operators that include it: one scale for the whole tensor.
 pub(crate) fn from_the_batch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     if value.is_invariant() {
@@ -31,7 +31,7 @@ pub(crate) fn from_the_batch<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     ))
 }
 
-/// Whether scales or zero points say the same for all places along the rows' axis.
+/// Whether scales or zero points are the same for all places along the rows' axis.
 fn same_for_rows<'m>(
     call: &Call<'_, '_, 'm>,
     value: &Value<'m>,
@@ -62,7 +62,7 @@ fn same_for_rows<'m>(
     if single || (shape.len() == 1 && call.axis(axis, rank)? != layout.axis) {
         return Ok(());
     }
-    // In blocks along an axis, a scale for each block of each place on the others.
+    // In blocks along an axis: a scale for each block at each place of the others.
     Err(call.unproven("has other parameters for each row"))
 }
 
@@ -70,13 +70,13 @@ fn same_for_rows<'m>(
 pub(crate) fn linear<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let axis = call.int_or("axis", 1);
-    // A single axis has no axis 1; per-axis parameters are refused then, single ones pass.
+    // With a single axis there is no axis 1. Per-axis parameters are then rejected, and scalars are accepted.
     same_for_rows(call, &value, axis, 1)?;
     same_for_rows(call, &value, axis, 2)?;
     Ok(vec![same_place(&value)])
 }
 
-/// Refuses parameters that aren't single numbers, or depend on the rows.
+/// Rejects parameters that aren't scalars, or depend on the rows.
 fn single(call: &Call<'_, '_, '_>, indices: &[usize]) -> Result<(), Blame> {
     call.require_fixed(indices.iter().copied())?;
     for index in indices {
@@ -94,7 +94,7 @@ fn single(call: &Call<'_, '_, '_>, indices: &[usize]) -> Result<(), Blame> {
 pub(crate) fn matmul_integer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (left, right) = (call.input(0)?, call.input(1)?);
     call.require_fixed_from(2)?;
-    // The parameters of A are single; those of B may be one for each of its columns.
+    // The parameters of A are scalars. Those of B may have one element for each of its columns.
     let left_parameters: &[usize] = if call.node.op_type == "MatMulInteger" {
         &[2]
     } else {
@@ -108,7 +108,7 @@ pub(crate) fn matmul_integer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![contraction::product(call, &left, &right)?])
 }
 
-/// `QLinearMatMul`: a, its scale and zero point, b, its own, and those of the result.
+/// `QLinearMatMul`: a, b and the result, each with its scale and zero point.
 pub(crate) fn qlinear_matmul<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (left, right) = (call.input(0)?, call.input(3)?);
     single(call, &[1, 2, 6, 7])?;
@@ -119,7 +119,7 @@ pub(crate) fn qlinear_matmul<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![contraction::product(call, &left, &right)?])
 }
 
-/// `com.microsoft.QGemm`: A, its scale and zero point, B, its own, C, and those of the result.
+/// `com.microsoft.QGemm`: A and B, each with its scale and zero point, C, and those of the result.
 pub(crate) fn qgemm<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (left, right) = (call.input(0)?, call.input(3)?);
     if !right.is_invariant() || call.int_or("transA", 0) != 0 {
@@ -136,7 +136,7 @@ pub(crate) fn qgemm<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     } else {
         depth
     };
-    // C has one number for each column, or all rows in common.
+    // C has one number for each column, or is the same for all rows.
     let bias = call.optional(6);
     let common = match bias.as_ref().and_then(|bias| bias.shape.as_deref()) {
         None => bias.is_none(),
@@ -155,14 +155,14 @@ pub(crate) fn qgemm<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     )?])
 }
 
-/// `com.microsoft.QLinearAdd` and `QLinearMul`: A, its scale and zero point, B, its own, and those of C.
+/// `com.microsoft.QLinearAdd` and `QLinearMul`: A and B, each with its scale and zero point, and those of C.
 pub(crate) fn qlinear_binary<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (left, right) = (call.input(0)?, call.input(3)?);
     single(call, &[1, 2, 4, 5, 6, 7])?;
     Ok(vec![elementwise::broadcast(call, &[&left, &right])?])
 }
 
-/// `com.microsoft.QLinearSigmoid` and its like: single parameters.
+/// `com.microsoft.QLinearSigmoid` and similar operators: scalar parameters.
 pub(crate) fn qlinear_unary<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     single(call, &[1, 2, 3, 4])?;
     elementwise::unary(call)
@@ -180,7 +180,7 @@ pub(crate) fn qlinear_pool<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     slicewise::pool(call)
 }
 
-/// `com.microsoft.QLinearConcat`: the result's parameters, then each tensor with its own.
+/// `com.microsoft.QLinearConcat`: the parameters of the result, then each tensor with its own.
 pub(crate) fn qlinear_concat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let parameters: Vec<usize> = (0..call.inputs.len())
         .filter(|index| *index < 2 || index % 3 != 2)

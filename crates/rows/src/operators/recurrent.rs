@@ -42,7 +42,7 @@ pub(crate) fn recurrent<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             call.certain("computes over the rows of the batch")
         });
     }
-    // Lengths of the sequences, and the states that they begin with.
+    // Lengths of the sequences, and their initial states.
     for (index, axis) in [(4, 0), (5, state_axis), (6, state_axis)] {
         let Some(other) = call.optional(index) else {
             continue;

@@ -1,14 +1,14 @@
-//! Operators that keep the elements in their order and give them other axes.
+//! Operators that keep the order of the elements and change the axes.
 
 use crate::call::{Call, Outcome};
 use crate::dimension::Dim;
 use crate::value::{Blame, Dependence, Layout, RowKind, Value};
 
-/// `value` with another shape, which has as many elements if the model runs at all.
+/// `value` with another shape, which has the same number of elements if the model runs.
 ///
-/// Elements of a row lie together, `outer` times: before the row axis and in `outer` are P pieces, and
-/// each of them has N parts of equal size. That is so in the new shape, too, if one axis has N in it and
-/// those before it split the pieces evenly.
+/// The elements of a row are contiguous in `outer` pieces: the axes before the row axis and in `outer` have P pieces,
+/// and each of them has N parts of equal size. The same holds for the new shape if one axis has N in its length and the
+/// axes before it split the pieces evenly.
 fn with_shape<'m>(
     call: &Call<'_, '_, 'm>,
     value: &Value<'m>,
@@ -33,8 +33,8 @@ fn with_shape<'m>(
             {
                 return Err(call.unproven("takes a row's place in the batch for a value"));
             }
-            // It would fail, unless a length is 1; but ONNX Runtime's optimizer may make another shape of it
-            // that doesn't.
+            // It would fail, unless a length is 1. But ONNX Runtime's optimizer may derive another shape that doesn't
+            // fail.
             if differs(&old, &shape) {
                 return Err(call.unproven("gives the rows a shape of another size"));
             }
@@ -67,7 +67,7 @@ fn with_shape<'m>(
     Ok(output)
 }
 
-/// Whether one of the shapes has several times the elements of the other, or another number in any case.
+/// Whether the number of elements of one shape is a multiple of the other's, or differs in any case.
 fn differs(old: &[Dim], new: &[Dim]) -> bool {
     let Some((old, new)) = Dim::product(old).zip(Dim::product(new)) else {
         return false;
@@ -76,7 +76,7 @@ fn differs(old: &[Dim], new: &[Dim]) -> bool {
     old != new && (divides || old.equals(&new) == Some(false))
 }
 
-/// Padded rows stay so where only axes of length 1 come and go.
+/// Padded rows stay padded rows if only axes of length 1 are added or removed.
 fn same_but_for_ones<'m>(
     call: &Call<'_, '_, 'm>,
     value: &Value<'m>,
@@ -94,7 +94,7 @@ fn same_but_for_ones<'m>(
     }
 }
 
-/// Reshape, to a shape that is known in part.
+/// Reshape, to a partly known shape.
 pub(crate) fn reshape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let copies = call.int_or("allowzero", 0) == 0;
@@ -128,7 +128,7 @@ pub(crate) fn reshape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
                 copied
                     .ok_or_else(|| call.unproven("copies the length of an axis that isn't there"))?
             }
-            // A polynomial that may be 0 or below would be read otherwise.
+            // A polynomial that may be 0 or less would have another meaning.
             Some(dim) if dim.minimum().is_some_and(|least| least >= 0) => match &dim {
                 dim if copies
                     && dim.minimum() == Some(0)
@@ -142,7 +142,7 @@ pub(crate) fn reshape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             Some(dim) if !dim.is_row_free() => {
                 return Err(call.unproven("gives a shape that isn't known"));
             }
-            // Not known, but row-free: so is the length, unless it is a 0 that copies the rows.
+            // Unknown, but independent of the rows. So is the length, unless it is a 0 that copies the rows.
             _ if copies && row_axis == Some(index) => {
                 return Err(call.unproven("gives a shape that isn't known"));
             }
@@ -164,7 +164,7 @@ pub(crate) fn reshape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![with_shape(call, &value, shape)?])
 }
 
-/// The length that -1 stands for, where `shape` has 1 in its place.
+/// The length for -1, which is 1 in `shape`.
 fn infer(
     call: &mut Call<'_, '_, '_>,
     value: &Value<'_>,
@@ -176,7 +176,7 @@ fn infer(
     if let Some(exact) = total.divide(&others) {
         return Ok(exact);
     }
-    // Not divisible whatever the lengths. If N cancels out, the division is the same for one row.
+    // Not divisible for all lengths. If N cancels out, the division is the same for one row.
     let (total, others) = match (total.per_row(), others.per_row()) {
         (Some(total), Some(others)) => (total, others),
         _ if total.is_row_free() && others.is_row_free() => (total, others),
@@ -190,7 +190,7 @@ fn infer(
     Ok(call.walk.derive("quotient", &[&total, &others]))
 }
 
-/// Flatten: the axes before `axis` become one, and those from it on another.
+/// Flatten: the axes before `axis` become one axis, and those from it on become another.
 pub(crate) fn flatten<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let old = call.shape(&value)?;
@@ -208,7 +208,7 @@ pub(crate) fn flatten<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![with_shape(call, &value, shape)?])
 }
 
-/// The axes that an attribute or, later, an input names; none where there is none.
+/// The axes in an attribute or, in later operator sets, an input. `None` if there are none.
 pub(crate) fn named_axes(call: &Call<'_, '_, '_>, input: usize) -> Result<Option<Vec<i64>>, Blame> {
     if let Some(axes) = call.ints("axes") {
         return Ok(Some(axes.to_vec()));
@@ -222,7 +222,7 @@ pub(crate) fn named_axes(call: &Call<'_, '_, '_>, input: usize) -> Result<Option
     }
 }
 
-/// Squeeze: takes axes of length 1 away.
+/// Squeeze: removes axes of length 1.
 pub(crate) fn squeeze<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let old = call.shape(&value)?;
@@ -280,7 +280,7 @@ pub(crate) fn unsqueeze<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![moved(call, &value, shape, &places)?])
 }
 
-/// `value` with the axes `places` of its own, of which new ones have no place.
+/// `value` with its axes `places`. New axes have no place.
 fn moved<'m>(
     call: &Call<'_, '_, 'm>,
     value: &Value<'m>,
@@ -305,7 +305,7 @@ fn moved<'m>(
     Ok(output)
 }
 
-/// Transpose: the axes in another order.
+/// Transpose: permutes the axes.
 pub(crate) fn transpose<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let old = call.shape(&value)?;

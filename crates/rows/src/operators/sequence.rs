@@ -1,4 +1,4 @@
-//! Sequences of tensors, as far as each item is known.
+//! Sequences of tensors with known items.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use crate::dimension::Dim;
 use crate::operators::layout;
 use crate::value::{Blame, Dependence, Sequence, Value};
 
-/// A sequence as a value; the items tell how they depend on the rows.
+/// A sequence as a value. Its items determine its dependence on the rows.
 fn of<'m>(sequence: Sequence<'m>) -> Value<'m> {
     let mut value = Value::new(None, Dependence::Invariant);
     value.sequence = Some(sequence);
@@ -47,7 +47,7 @@ pub(crate) fn insert<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![of(Sequence::Items(Rc::new(items)))])
 }
 
-/// `SequenceAt`, with a constant place.
+/// `SequenceAt`, with a constant index.
 pub(crate) fn at<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let items = items(call, 0)?;
     let place = call.input(1)?;
@@ -67,7 +67,7 @@ pub(crate) fn at<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![item.as_ref().clone()])
 }
 
-/// `ConcatFromSequence`, along an axis that is there.
+/// `ConcatFromSequence`, along an existing axis.
 pub(crate) fn concat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let items = items(call, 0)?;
     if call.int_or("new_axis", 0) != 0 {
@@ -85,7 +85,7 @@ pub(crate) fn concat<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![layout::joined(call, &items, axis)?])
 }
 
-/// `SplitToSequence`, into a known number of equal parts of an axis that isn't the rows'.
+/// `SplitToSequence`, into a known number of equal parts of an axis other than the rows'.
 pub(crate) fn split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let mut shape = call.shape(&value)?;

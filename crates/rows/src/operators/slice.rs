@@ -1,4 +1,4 @@
-//! Slice: parts of axes, of which the rows' must stay whole.
+//! Slice: parts of axes. The rows' axis must be whole.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use crate::dimension::Dim;
 use crate::operators::numbers;
 use crate::value::{Blame, Dependence, RowKind, Value};
 
-/// Slice. Of the rows' axis, only the whole.
+/// Slice. The rows' axis must be whole.
 pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let old = call.shape(&value)?;
@@ -104,7 +104,7 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
             RowKind::Padded(_) => {
                 return Err(call.certain("sees how long the longest row of the batch is"));
             }
-            // A tuple in another order is another.
+            // A tuple in another order is another tuple.
             RowKind::IndexTuple if cuts => {
                 return Err(call.unproven("takes a row's place in the batch for a value"));
             }
@@ -116,7 +116,7 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
         }
         output = call.rows(shape, layout.clone())?;
     } else if value.content.is_some() {
-        // Two axes of known integers, as exporters reverse padding: the elements are lost here.
+        // Two axes of known integers, as exporters reverse padding. The elements are not kept.
         if let Some(content) = reversed_rows(&value, &axes, &starts, &steps) {
             output.content = Some(Rc::new(content));
             output.shape = Some(old);
@@ -127,7 +127,7 @@ pub(crate) fn slice<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![output])
 }
 
-/// No axis is as long: exporters end slices here, and at 2³¹ or 2⁶³, that go on to the end.
+/// A value that no axis reaches: exporters use it, 2³¹ or 2⁶³ for slices to the end.
 const NO_LENGTH: i64 = 1_000_000_000;
 
 /// Whether a slice is the whole axis.
@@ -136,7 +136,7 @@ fn is_whole(length: &Dim, start: &Dim, end: &Dim, step: &Dim) -> bool {
     start.is(0) && step.is(1) && to_the_end
 }
 
-/// The places that a slice takes of an axis: the first, how many, and the step between them.
+/// The indices of a slice in an axis: the first, their number, and the step.
 fn places(length: i64, start: &Dim, end: &Dim, step: &Dim) -> Option<(i64, i64, i64)> {
     let (start, end, step) = (
         start.as_constant()?,
@@ -176,7 +176,7 @@ fn sliced(content: &[Option<Dim>], start: &Dim, end: &Dim, step: &Dim) -> Option
         .collect()
 }
 
-/// A matrix of known integers with its rows in reverse.
+/// A matrix of known integers with its rows reversed.
 fn reversed_rows(
     value: &Value<'_>,
     axes: &[usize],

@@ -1,4 +1,4 @@
-//! Operators that take each element along axis 0 for itself: convolutions, pooling, images.
+//! Operators that process each element along axis 0 separately: convolutions, pooling, images.
 
 use crate::call::{Call, Outcome};
 use crate::constant;
@@ -23,7 +23,7 @@ pub(crate) fn first_axis<'m>(
     }
 }
 
-/// An output with axis 0 as the input's, and this shape otherwise.
+/// An output with axis 0 of the input, and this shape otherwise.
 pub(crate) fn with_first_axis<'m>(
     call: &Call<'_, '_, 'm>,
     first: Dim,
@@ -38,7 +38,7 @@ pub(crate) fn with_first_axis<'m>(
     }
 }
 
-/// The shape is as before: batch normalization in inference, `LRN`, `InstanceNormalization`.
+/// The shape is unchanged: batch normalization in inference, `LRN`, `InstanceNormalization`.
 pub(crate) fn same_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     first_axis(call, &value)?;
@@ -46,7 +46,7 @@ pub(crate) fn same_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![same_place(&value)])
 }
 
-/// `BatchNormalization`, unless it trains.
+/// `BatchNormalization`, outside of training.
 pub(crate) fn batch_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let outputs = call
         .node
@@ -72,7 +72,7 @@ pub(crate) fn batch_normalization<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m
     same_shape(call)
 }
 
-/// The length of an axis after a window has moved over it.
+/// The length of an axis after a sliding window.
 fn windows(
     call: &mut Call<'_, '_, '_>,
     length: &Dim,
@@ -104,7 +104,7 @@ fn windows(
     }
 }
 
-/// The lengths of the spatial axes after windows of `sizes` have moved over them.
+/// The lengths of the spatial axes after sliding windows of `sizes`.
 fn spatial(call: &mut Call<'_, '_, '_>, old: &[Dim], sizes: &[Dim]) -> Result<Vec<Dim>, Blame> {
     let auto = call.string("auto_pad").unwrap_or("NOTSET");
     let ceil = call.int_or("ceil_mode", 0) != 0;
@@ -136,7 +136,7 @@ fn spatial(call: &mut Call<'_, '_, '_>, old: &[Dim], sizes: &[Dim]) -> Result<Ve
                 if auto == "VALID" { 0 } else { pads },
                 ceil,
             ),
-            // As many windows as steps fit, rounded up.
+            // The number of steps, rounded up.
             _ => match length.as_constant() {
                 Some(length) if length > 0 && step > 0 => Dim::from((length - 1) / step + 1),
                 _ if step == 1 => length.clone(),
@@ -147,7 +147,7 @@ fn spatial(call: &mut Call<'_, '_, '_>, old: &[Dim], sizes: &[Dim]) -> Result<Ve
     Ok(shape)
 }
 
-/// Convolutions: constant weights, in the input numbered `weights`.
+/// Convolutions with constant weights, in the input with the index `weights`.
 fn convolution<'m>(call: &mut Call<'_, '_, 'm>, weights: usize) -> Outcome<'m> {
     let value = call.input(0)?;
     let (shape, layout) = first_axis(call, &value)?;
@@ -233,7 +233,7 @@ pub(crate) fn pool<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let (shape, layout) = first_axis(call, &value)?;
     call.require_fixed_from(1)?;
-    // The second output of MaxPool numbers places in the whole batch.
+    // The second output of MaxPool has indices in the whole batch.
     let places = call.node.output.get(1).is_some_and(|name| !name.is_empty());
     let sizes: Vec<Dim> = call
         .ints("kernel_shape")
@@ -256,7 +256,7 @@ pub(crate) fn pool<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(outputs)
 }
 
-/// Pooling over all of an image.
+/// Pooling over whole images.
 pub(crate) fn global_pool<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let (shape, layout) = first_axis(call, &value)?;
@@ -272,7 +272,7 @@ pub(crate) fn global_pool<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![with_first_axis(call, first.clone(), rest, layout)?])
 }
 
-/// Operators that change all axes but the first in ways that nothing depends on.
+/// Operators that change all axes but the first in ways that no property depends on.
 pub(crate) fn reshaping<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let (shape, layout) = first_axis(call, &value)?;
@@ -318,7 +318,7 @@ pub(crate) fn depth_and_space<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![with_first_axis(call, first.clone(), rest, layout)?])
 }
 
-/// `GridSample`: each row's image at each row's places.
+/// `GridSample`: samples of each row's image at each row's places.
 pub(crate) fn grid_sample<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let (value, grid) = (call.input(0)?, call.input(1)?);
     let (shape, layout) = first_axis(call, &value)?;
@@ -338,7 +338,7 @@ pub(crate) fn grid_sample<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![with_first_axis(call, first, rest, layout)?])
 }
 
-/// Resize and Upsample: not along the rows.
+/// Resize and Upsample. They are rejected along the rows.
 pub(crate) fn resize<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     match &value.dependence {

@@ -1,4 +1,4 @@
-//! Operators that make a tensor of no other's elements: of constants, shapes, lengths and bounds.
+//! Operators whose output doesn't depend on elements of inputs: constants, shapes, lengths and ranges.
 
 use std::rc::Rc;
 
@@ -49,7 +49,7 @@ pub(crate) fn constant<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![value])
 }
 
-/// Shape, and the part of it between `start` and `end`.
+/// Shape, or the part of it between `start` and `end`.
 pub(crate) fn shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let Some(shape) = value.shape.clone() else {
@@ -95,7 +95,7 @@ fn unknown_shape(call: &Call<'_, '_, '_>, value: &Value<'_>) -> Blame {
     }
 }
 
-/// What a tensor filled with one constant is: by rows where one length has N in it.
+/// The dependence of a tensor with one constant value: by rows if one length has N in it.
 fn filled<'m>(call: &mut Call<'_, '_, 'm>, content: &Content) -> Result<Value<'m>, Blame> {
     let mut axis = None;
     let mut shape = Vec::with_capacity(content.len());
@@ -153,7 +153,7 @@ pub(crate) fn constant_of_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> 
         Some(tensor) if tensor.data_type == element::INT64 => {
             constant::integers(tensor).and_then(|integers| integers.first().copied())
         }
-        // The default is a float 0; smaller integers aren't followed.
+        // The default is a float 0. Smaller integer types aren't supported.
         _ => None,
     };
     value.element = call
@@ -173,7 +173,7 @@ pub(crate) fn constant_of_shape<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> 
     Ok(vec![value])
 }
 
-/// Range: numbers in order, and the rows' numbers where it goes from 0 to N.
+/// Range: consecutive numbers, and the numbers of the rows if it is from 0 to N.
 pub(crate) fn range<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let inputs = [call.input(0)?, call.input(1)?, call.input(2)?];
     for value in &inputs {
@@ -233,13 +233,13 @@ pub(crate) fn range<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Ok(vec![value.of_element(inputs[0].element)])
 }
 
-/// Values that are the same for all rows and know no shape: windows, mel matrices and the like.
+/// Values of unknown shape that are the same for all rows: windows, mel matrices and similar ones.
 pub(crate) fn generated<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     call.require_fixed_from(0)?;
     Ok(vec![elementwise::same_place(&Value::invariant(None))])
 }
 
-/// Random numbers, other ones each time.
+/// Random numbers, different in each run.
 pub(crate) fn random<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     Err(call.opaque("gives other random numbers each time"))
 }

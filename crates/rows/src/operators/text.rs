@@ -29,7 +29,7 @@ pub(crate) fn string_normalizer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> 
     }
 }
 
-/// `com.microsoft.Tokenizer`: a new axis, as long as the row of most tokens wants it.
+/// `com.microsoft.Tokenizer`: a new axis, whose length is that of the row with the most tokens.
 pub(crate) fn tokenizer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let Some(pad) = call
         .attribute("pad_value")
@@ -41,7 +41,7 @@ pub(crate) fn tokenizer<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     padded(call, &pad, tokens).map(|value| vec![value])
 }
 
-/// `StringSplit`: as above, and how many parts there are.
+/// `StringSplit`: as above, and the number of parts.
 pub(crate) fn string_split<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let parts = call.walk.wild();
@@ -71,7 +71,7 @@ fn padded<'m>(
     }
 }
 
-/// `TfIdfVectorizer`: counts n-grams of each row; padding that is in none of them counts for nothing.
+/// `TfIdfVectorizer`: counts n-grams of each row. Padding is in no n-gram, so it has no effect.
 pub(crate) fn tf_idf<'m>(call: &mut Call<'_, '_, 'm>) -> Outcome<'m> {
     let value = call.input(0)?;
     let width = call

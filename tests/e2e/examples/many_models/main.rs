@@ -1,13 +1,13 @@
-//! How long the operator needs for many new ModelServices, against a bare client that applies the same
-//! children, in one run: `make bench-operator`.
+//! Time of the operator for many new ModelServices, relative to a bare client that applies the same children, in one
+//! run: `make bench-operator`.
 //!
-//! The children are those that the operator makes of one ModelService, without what the API server adds to
-//! them. The bare client applies them under other names with [`IN_FLIGHT`] requests at the same time. Once they are
-//! deleted, as many ModelServices are applied in the same way; they are complete when all their children are there and
-//! every status is about the present generation, and settled when no status changes any more. The latter waits for the
-//! controllers of Deployments and HPAs, too, which send 20 requests per second each by default.
+//! The children are those of one ModelService, without the fields that the API server sets. The bare client applies
+//! them with other names and [`IN_FLIGHT`] concurrent requests. After their deletion, the same number of ModelServices
+//! is applied in the same way. They are complete when all their children exist and every status has the current
+//! generation. They are settled when no status changes any more. That includes the controllers of Deployments and HPAs,
+//! which send 20 requests per second each by default.
 //!
-//! Then children are deleted and edited, and in the end the operator is started anew.
+//! Then children are deleted and edited, and finally the operator is restarted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -35,7 +35,7 @@ mod repairs;
 mod restart;
 mod watched;
 
-/// Requests of a client at the same time.
+/// Concurrent requests of a client.
 const IN_FLIGHT: usize = 16;
 
 /// Kinds of the children with engine HPA.
@@ -46,24 +46,23 @@ const CHILDREN: [Kind; 4] = [
     kind::AUTOSCALER,
 ];
 
-/// What the cluster's controllers make of them, and delete after them.
+/// Kinds that the cluster's controllers create for them, and delete after them.
 const GRANDCHILDREN: [Kind; 3] = [kind::REPLICA_SET, kind::POD, kind::ENDPOINT_SLICE];
 
-/// Label and value of what the bare client applies.
+/// Label and value of the objects of the bare client.
 const BARE: &str = "many-models-bare";
 
-/// Children that are deleted or edited, one after the other of all kinds; one of each ModelService at most, since the
-/// operator yields to who undoes it again and again.
+/// Number of children that are deleted or edited, of all kinds in turn. At most one of each ModelService, because the
+/// operator stops when its writes are reverted repeatedly.
 const REPAIRS: usize = 200;
 
-/// Longest time that anything may take: that of a thousand ModelServices on two busy processors, twice.
+/// Maximum time of each step: twice that of a thousand ModelServices on two busy processors.
 const LIMIT: Duration = Duration::from_secs(280);
 
-/// Time without a change after which there will be none.
+/// Time without a change after which the operator is settled.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// Time without a change after which the cluster's controllers have nothing more to say, either: HPAs are looked at every
-/// 15 s.
+/// Time without a change after which the cluster's controllers are settled, too. HPAs sync every 15 s.
 const SETTLED: Duration = Duration::from_secs(20);
 
 #[tokio::main(flavor = "current_thread")]
@@ -167,8 +166,8 @@ fn each(calls: u64, models: usize) -> f64 {
     calls as f64 / models as f64
 }
 
-/// How long a client that does nothing else needs for the children of this number of ModelServices. They are gone afterwards:
-/// what the cluster's controllers do for them would slow down what is measured next.
+/// Time of a client without other work for the children of this number of ModelServices. They are deleted afterwards,
+/// because the work of the cluster's controllers for them would slow down the next measurement.
 async fn bare_client(
     testbed: &Testbed,
     sample: &str,
@@ -202,25 +201,25 @@ async fn bare_client(
         let deleting = objects.delete_collection(&in_background, &bare_ones);
         deleting
             .await
-            .context("deleting what the bare client applied")?;
+            .context("deleting the objects of the bare client")?;
     }
     gone(&mut watched).await?;
     Ok(bare)
 }
 
-/// Waits until what the bare client applied is gone with all that was made of it, and the watches have told nothing for a
-/// while.
+/// Waits until the objects of the bare client and their dependents are deleted, and the watches have reported nothing
+/// for a while.
 async fn gone(watched: &mut Watched) -> Result<()> {
     let deadline = Instant::now() + LIMIT;
     while watched.has(BARE) && watched.next(deadline).await?.is_some() {}
     watched.until_quiet(QUIET).await
 }
 
-/// How far the ModelServices are.
+/// Progress of the ModelServices.
 struct Progress {
     incomplete: BTreeSet<String>,
     statuses: BTreeMap<String, Value>,
-    /// When a status changed last.
+    /// Time of the last change of a status.
     changed: Instant,
     deadline: Instant,
 }
@@ -248,7 +247,7 @@ impl Progress {
         }
     }
 
-    /// When all are complete.
+    /// The time when all are complete.
     async fn until_complete(&mut self, watched: &mut Watched) -> Result<Instant> {
         while !self.incomplete.is_empty() {
             let (kind, name) = watched.next(self.deadline).await?.with_context(|| {
@@ -259,7 +258,7 @@ impl Progress {
         Ok(Instant::now())
     }
 
-    /// When a status changed last, once that was a while ago.
+    /// The time of the last change of a status, once that is long enough ago.
     async fn until_settled(&mut self, watched: &mut Watched) -> Result<Instant> {
         while let Some((kind, name)) = watched
             .next(self.deadline.min(self.changed + QUIET))
@@ -274,7 +273,7 @@ impl Progress {
     }
 }
 
-/// Whether all children are there, and the status is about the present generation.
+/// Whether all children exist, and the status has the current generation.
 fn is_complete(watched: &Watched, name: &str) -> bool {
     let are_there = CHILDREN
         .iter()
@@ -289,7 +288,7 @@ fn is_complete(watched: &Watched, name: &str) -> bool {
         })
 }
 
-/// What the operator made of a ModelService, as another client could apply it.
+/// The children of a ModelService, as another client can apply them.
 async fn children(testbed: &Testbed, name: &str) -> Result<Vec<Value>> {
     let mut templates = Vec::new();
     for kind in CHILDREN {
@@ -319,7 +318,7 @@ async fn children(testbed: &Testbed, name: &str) -> Result<Vec<Value>> {
     Ok(templates)
 }
 
-/// The template under another name, also in what it selects: objects that select the same pods are more work for the
+/// The template with another name, also in its selectors: objects that select the same pods are more work for the
 /// cluster's controllers.
 fn named(template: &Value, sample: &str, name: &str) -> Value {
     match template {

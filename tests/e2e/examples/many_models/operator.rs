@@ -1,11 +1,11 @@
-//! What the operator costs the API server.
+//! The operator's load on the API server.
 
 use anyhow::Result;
 use http::Request;
 use springtide_e2e::testbed::Testbed;
 
-/// Calls of service accounts outside `kube-system` since the API server began: here only the operator's, with those for
-/// its lease and for the cluster's capabilities.
+/// Calls of service accounts outside `kube-system` since the start of the API server. Here these are the operator's,
+/// including those for its lease and for discovery.
 pub(crate) async fn calls_so_far(testbed: &Testbed) -> Result<u64> {
     let request = Request::get("/metrics").body(Vec::new())?;
     let text = testbed.cluster.client().request_text(request).await?;

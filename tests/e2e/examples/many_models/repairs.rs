@@ -1,4 +1,4 @@
-//! How soon a child that was deleted or edited is right again.
+//! Time until a deleted or edited child is restored.
 
 use std::time::Duration;
 
@@ -13,31 +13,31 @@ use tokio::time::Instant;
 use crate::watched::Watched;
 use crate::{CHILDREN, name};
 
-/// Changes at the same time.
+/// Concurrent changes.
 const AT_ONCE: usize = 8;
 
-/// Longest time that one may take: far more than any bar.
+/// Maximum time of a restoration: far more than any threshold.
 const LIMIT: Duration = Duration::from_secs(30);
 
 enum Harmed {
-    /// The one with this UID was deleted.
+    /// The object with this UID was deleted.
     Deleted(Option<String>),
-    /// A write made this version.
+    /// A write created this version.
     Edited(u64),
 }
 
-/// What was done to a child, and when.
+/// The change of a child, and its time.
 struct Harm {
     kind: Kind,
     name: String,
-    /// What is to be there again.
+    /// The expected object.
     spec: Value,
     harmed: Harmed,
     begun: Instant,
 }
 
-/// The times until children were right again, shortest first: half of them were deleted and half edited, of all
-/// kinds in turn.
+/// The times until children were restored, shortest first. Half of them were deleted and half edited, of all kinds in
+/// turn.
 pub(crate) async fn repairs(
     testbed: &Testbed,
     watched: &mut Watched,
@@ -120,7 +120,7 @@ impl Harm {
     }
 }
 
-/// An autoscaler may have set the number of pods meanwhile.
+/// An autoscaler may have set the replicas meanwhile.
 fn without_replicas(spec: &Value) -> Value {
     let mut spec = spec.clone();
     if let Some(fields) = spec.as_object_mut() {

@@ -1,4 +1,4 @@
-//! How soon an operator that was started anew has looked at everything, and that it writes nothing.
+//! Time until a restarted operator has reconciled everything, and its writes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use crate::watched::Watched;
 use crate::{QUIET, SETTLED};
 
-/// Longest time that it may take: far more than any bar.
+/// Maximum time of a restart: far more than any threshold.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What each object has of the operator: field managers and the times of their last writes.
+/// The operator's part of each object: field managers and the times of their last writes.
 type Writes = BTreeMap<(Kind, String), Vec<String>>;
 
-/// Ends the operator and starts another one. Gives that, with the time until it had looked at all ModelServices,
-/// and the number of objects that it changed.
+/// Ends the operator and starts another one. Returns that, the time until it had reconciled all ModelServices, and the
+/// number of objects that it changed.
 pub(crate) async fn restart(
     testbed: &Testbed,
     watched: &mut Watched,
@@ -54,7 +54,7 @@ pub(crate) async fn restart(
     Ok((operator, consistent, changed.len()))
 }
 
-/// Passes without an error so far.
+/// Successful reconciles so far.
 async fn passes() -> Result<usize> {
     const SERIES: &str = "springtide_operator_reconciles_total{outcome=\"success\"} ";
     let (_status, text) = operator_process::metrics(None).await?;

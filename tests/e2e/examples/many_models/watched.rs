@@ -1,5 +1,5 @@
-//! What watches tell of a namespace, so that nothing is polled: lists of thousands of objects would slow down
-//! what is measured.
+//! The objects of a namespace, from watches. Polling lists of thousands of objects would slow down the measured
+//! operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,17 +21,17 @@ use crate::LIMIT;
 pub(crate) struct Watched {
     told: BoxStream<'static, (Kind, Event<DynamicObject>)>,
     objects: BTreeMap<(Kind, String), DynamicObject>,
-    /// What the lists that go on have held so far.
+    /// The objects of lists in progress.
     listed: BTreeSet<(Kind, String)>,
 }
 
 impl Watched {
-    /// Watches the kinds, and has read what there is.
+    /// Watches the kinds, after the first lists.
     pub(crate) async fn new(testbed: &Testbed, kinds: &[Kind]) -> Result<Self> {
         let watches = kinds.iter().map(|kind| {
             let kind = *kind;
             let api = testbed.cluster.objects(kind, Some(&testbed.namespace));
-            // One that breaks off begins anew.
+            // An interrupted watch is restarted.
             let told = watcher(api, watcher::Config::default()).default_backoff();
             told.filter_map(move |event| ready(event.ok().map(|event| (kind, event))))
                 .boxed()
@@ -67,7 +67,7 @@ impl Watched {
         }
     }
 
-    /// Waits until nothing was told for this time, at most for [`LIMIT`].
+    /// Waits until nothing was reported for this time, at most for [`LIMIT`].
     pub(crate) async fn until_quiet(&mut self, time: Duration) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         while Instant::now() < deadline && self.next(Instant::now() + time).await?.is_some() {}
@@ -100,7 +100,7 @@ impl Watched {
         }
     }
 
-    /// Whether there is an object with a name that begins so.
+    /// Whether there is an object whose name has this prefix.
     pub(crate) fn has(&self, prefix: &str) -> bool {
         self.objects
             .keys()

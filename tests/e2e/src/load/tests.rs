@@ -6,12 +6,12 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// What a server does with a request, by its number on its connection, from 0.
+/// The action of a server for a request, by its number on its connection, from 0.
 type Behaviour = fn(u32) -> Reaction;
 
 enum Reaction {
     Answer(&'static str),
-    /// An answer, after which the connection is closed with or without a word.
+    /// A response, after which the connection is closed with or without `Connection: close`.
     AnswerAndClose(&'static str),
     HangUp,
 }
@@ -22,7 +22,7 @@ const RIGHT_AND_LAST: &str =
 const WRONG: &str = "HTTP/1.1 200 OK\r\ncontent-length: 16\r\n\r\n{\"prediction\":2}";
 const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\n\r\nbusy";
 
-/// A server on loopback; gives its address and the number of connections that it took.
+/// A server on loopback. Returns its address and the number of accepted connections.
 async fn server(behaviour: Behaviour) -> (SocketAddr, Arc<AtomicU32>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -53,7 +53,7 @@ async fn serve(stream: TcpStream, behaviour: Behaviour) {
     }
 }
 
-/// Reads one request; false where the client has gone.
+/// Reads one request. False if the client has closed the connection.
 async fn read_request(stream: &mut BufReader<TcpStream>) -> bool {
     let mut length = 0;
     loop {
@@ -70,7 +70,7 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> bool {
     }
 }
 
-/// Load of 4 clients that ends by itself.
+/// Load of 4 clients, with an end.
 async fn load(behaviour: Behaviour) -> (Outcome, u32) {
     let (address, connections) = server(behaviour).await;
     let plan = Plan {
@@ -98,7 +98,7 @@ async fn right_answers_are_counted_and_half_of_the_clients_keep_their_connection
     assert!(outcome.check(10_000).is_err());
     assert_eq!(outcome.sent_again, 0);
     let requests = u32::try_from(outcome.answered).unwrap();
-    // Two clients with one each, and two with one for every ten of their half of the requests.
+    // Two clients with one connection each, and two with one for every ten of their requests.
     assert!(
         (4..=2 + requests / 2 / REQUESTS_PER_SHORT_CONNECTION + 2).contains(&connections),
         "{connections}: {outcome}"

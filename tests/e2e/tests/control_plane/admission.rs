@@ -1,4 +1,4 @@
-//! Bad specs are refused by the API server itself, with a message that names the field.
+//! The API server rejects invalid specs with a message that names the field.
 
 use std::fmt::Write;
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use springtide_e2e::example;
 use springtide_e2e::testbed::{Company, Failure, in_namespace};
 
-/// What is wrong, the change to `examples/iris.yaml` that makes it so, and what the refusal must say.
+/// A name of the fault, the change to `examples/iris.yaml` that causes it, and a part of the error message.
 type Bad = (&'static str, Value, &'static [&'static str]);
 
-/// A name of as many letters.
+/// A name of this length.
 fn name_of(length: usize) -> String {
     "n".repeat(length)
 }

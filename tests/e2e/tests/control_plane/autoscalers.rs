@@ -1,4 +1,4 @@
-//! The HPA as the API server stores it. That it really reads the load is in the suite on a cluster.
+//! The HPA as the API server stores it. The suite on a cluster tests that it reads the load.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use springtide_e2e::json::{merge, same};
 use springtide_e2e::testbed::{Company, Failure, in_namespace};
 use springtide_e2e::{example, kind};
 
-/// Longest time until the operator has made it.
+/// Maximum time until the operator has created it.
 const MADE_LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn every_field_of_the_hpa_can_be_overridden() -> Result<(), Failure> {
         let name = testbed
             .serve(&example::manifest("iris", &overrides)?)
             .await?;
-        // What is left out keeps the contract's default.
+        // Unset fields have their documented defaults.
         let mut expected = behavior();
         merge(&mut expected, &overrides["spec"]["autoscaling"]["behavior"]);
         let stored = testbed

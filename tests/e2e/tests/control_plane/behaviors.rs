@@ -1,5 +1,5 @@
-//! What goes in as a behaviour comes out on the HPA and on the ScaledObject, with no field lost. That KEDA passes it on is
-//! in the suite on a cluster.
+//! A scaling behavior reaches the HPA and the ScaledObject without the loss of a field. The suite on a cluster tests
+//! that KEDA passes it on.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use springtide_e2e::testbed::{Company, Failure, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Behaviours that are tried, each on both engines.
+/// The tested behaviors, each with both engines.
 const CASES: usize = 40;
 
-/// Longest time until a change of a ModelService is on the autoscaler.
+/// Maximum time until a change of a ModelService has reached the autoscaler.
 const THROUGH_LIMIT: Duration = Duration::from_secs(20);
 
-/// A behaviour as a user writes it: any field may be left out.
+/// A behavior in a manifest: any field may be unset.
 fn behavior() -> impl Strategy<Value = Value> {
     let preset = prop::option::of(prop::sample::select(vec![
         "FastUpSlowDown",
@@ -57,7 +57,7 @@ fn rules() -> impl Strategy<Value = Value> {
         })
 }
 
-/// A fraction in thousandths, in both of its forms.
+/// A fraction in thousandths, in both of its formats.
 fn tolerance() -> impl Strategy<Value = String> {
     (0..=1000_u32, any::<bool>()).prop_map(|(thousandths, decimal)| {
         if decimal {
@@ -78,7 +78,7 @@ fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// What the autoscaler must have: what is left out comes from the preset.
+/// The expected behavior of the autoscaler: unset fields come from the preset.
 fn complete(behavior: &Value) -> Value {
     let policy = |type_: &str, value: i64, period: i64| json!({"type": type_, "value": value, "periodSeconds": period});
     let rules = |window: i64, policies: Vec<Value>| json!({"stabilizationWindowSeconds": window, "selectPolicy": "Max", "policies": policies});
@@ -105,7 +105,7 @@ fn complete(behavior: &Value) -> Value {
     whole
 }
 
-/// The same with tolerances as numbers of thousandths, since the API server has a form of its own.
+/// The same with tolerances in thousandths, because the API server normalizes their format.
 fn comparable(mut behavior: Value) -> Result<Value> {
     for direction in ["scaleUp", "scaleDown"] {
         let Some(tolerance) = behavior[direction].get_mut("tolerance") else {

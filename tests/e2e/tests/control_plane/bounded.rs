@@ -1,5 +1,5 @@
-//! An operator that has Roles in two namespaces, and no right over the others, and that asks who reads its metrics.
-//! It needs a control plane of its own (`tests/control-plane/bounded.yaml`).
+//! An operator with Roles in two namespaces and no permissions in others, and with authentication of readers of its
+//! metrics. It needs its own control plane (`tests/control-plane/bounded.yaml`).
 
 use std::time::Duration;
 
@@ -20,10 +20,10 @@ use springtide_e2e::{example, kind};
 /// Namespaces that the operator watches.
 const WATCHED: [&str; 2] = ["watched-one", "watched-two"];
 
-/// The operator's service account, as the chart names it.
+/// The operator's service account, with its name in the chart.
 const OPERATOR: &str = "system:serviceaccount:springtide-system:springtide-operator";
 
-/// Longest time until the operator has made what a ModelService wants, or changed it.
+/// Maximum time until the operator has created or changed the objects of a ModelService.
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn roles_in_two_namespaces_are_enough_and_a_third_is_left_alone() -> Resul
             }
         }
 
-        // By now each of the others was seen twice.
+        // By now each of the other namespaces would have been noticed twice.
         let left_alone = testbed.get(kind::MODEL_SERVICE, "iris").await?;
         ensure!(left_alone.get("status").is_none(), "{left_alone}");
         for child in [kind::DEPLOYMENT, kind::SERVICE, kind::DISRUPTION_BUDGET] {
@@ -97,7 +97,7 @@ async fn roles_in_two_namespaces_are_enough_and_a_third_is_left_alone() -> Resul
     .await
 }
 
-/// Waits until the Deployment has its replicas and the status says so.
+/// Waits until the Deployment and the status have these replicas.
 async fn scaled(cluster: &Cluster, namespace: &str, replicas: i64) -> Result<()> {
     until(
         &format!("{replicas} replicas in {namespace}"),
@@ -144,7 +144,7 @@ async fn metrics_are_told_to_accounts_that_are_bound_to_their_reader() -> Result
         let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
         post(testbed, bindings, &binding).await?;
         let (reader, other) = (token(testbed, "reader").await?, token(testbed, "other").await?);
-        // The API server's authorizer hears of a binding a moment after it is there.
+        // The authorizer of the API server observes a binding with a short delay.
         until("the binding", LIMIT, async || {
             let (status, body) = metrics(Some(&reader)).await?;
             Ok(Look::at(status == 200, || body))

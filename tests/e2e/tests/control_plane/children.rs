@@ -1,4 +1,4 @@
-//! What the operator made stays as it made it.
+//! The objects of the operator are restored after changes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until a deleted or edited child is as it was.
+/// Maximum time until a deleted or edited child is restored.
 const BACK_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn come_back(testbed: &Testbed, example: &str, autoscaler: Kind) -> Result
     Ok(())
 }
 
-/// Edits that somebody might make by hand, and the field that must be as before.
+/// Manual edits, and the field that must be restored.
 fn edits(autoscaler: Kind) -> Vec<(Kind, &'static str, Value)> {
     let instance = json!({"app.kubernetes.io/instance": "another"});
     let most = if autoscaler == kind::AUTOSCALER {
@@ -248,7 +248,7 @@ async fn deleted(testbed: &Testbed, kind: Kind, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// What a namespace allows a container of its node's disk is often less than the default limit.
+/// The ephemeral storage that a namespace allows a container is often less than the default limit.
 #[tokio::test]
 async fn pods_that_a_limit_range_refuses_are_told_and_let_in_once_the_model_is_bounded()
 -> Result<(), Failure> {

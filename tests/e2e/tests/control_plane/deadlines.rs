@@ -1,4 +1,4 @@
-//! Slow starts and slow downloads: deadlines follow what the spec allows, and pods listen on every address family.
+//! Slow starts and slow downloads: deadlines follow the spec. Pods listen on every address family.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until the operator has acted.
+/// Maximum time until the operator has acted.
 const ACT_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn deadlines_follow_the_start_and_the_size_that_the_spec_allows() -> Result<(), Failure> {
     in_namespace("deadlines", Company::Welcome, async |testbed| {
-        // Half a gigabyte a minute, and nothing for a ConfigMap, which has a mebibyte at most.
+        // Half a gigabyte per minute, and no time for a ConfigMap, which has at most a mebibyte.
         let web =
             json!({"uri": "https://models.example.com/large.onnx", "maxSizeMebibytes": 20_000});
         let slow = json!({"spec": {"model": web, "server": {"startupTimeoutSeconds": 900}}});
@@ -28,7 +28,7 @@ async fn deadlines_follow_the_start_and_the_size_that_the_spec_allows() -> Resul
         expect(testbed, "slow", 900, 300 + 2000 + 900).await?;
         expect(testbed, "quick", 300, 600).await?;
 
-        // An edit by hand is undone, a change of the spec is followed.
+        // A manual edit is reverted, and a change of the spec is applied.
         let by_hand = json!({"spec": {"progressDeadlineSeconds": 30}});
         testbed.merge(kind::DEPLOYMENT, "quick", &by_hand).await?;
         expect(testbed, "quick", 300, 600).await?;
@@ -41,7 +41,7 @@ async fn deadlines_follow_the_start_and_the_size_that_the_spec_allows() -> Resul
     .await
 }
 
-/// Waits until a Deployment has these deadlines, and checks that nothing else bounds a download or a start.
+/// Waits until a Deployment has these deadlines, and checks that nothing else limits a download or a start.
 async fn expect(testbed: &Testbed, name: &str, startup: i64, progress: i64) -> Result<()> {
     let expected = json!([startup, progress]);
     let deployment = until("the deadlines", ACT_LIMIT, async || {

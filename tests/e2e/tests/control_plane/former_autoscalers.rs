@@ -1,4 +1,4 @@
-//! A former autoscaler that doesn't go: the new one waits, and the condition says for what.
+//! A former autoscaler that isn't deleted: the new one waits, and the condition says for which object.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until the operator has made, deleted or said what there is.
+/// Maximum time until the operator has created, deleted or reported the objects.
 const ACT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest time until a deletion is said to be held: it may take 30 s.
+/// Maximum time until a delayed deletion is reported, which takes up to 30 s.
 const HELD_LIMIT: Duration = Duration::from_secs(60);
 
-/// How KEDA names its own, and what it calls its HPA.
+/// KEDA's name, and the name of its HPA.
 const FINALIZER: &str = "finalizer.keda.sh";
 const KEDA_HPA: &str = "keda-hpa-digits";
 
@@ -38,7 +38,7 @@ async fn a_former_scaled_object_that_a_finalizer_holds_is_told_and_no_hpa_is_mad
         let hpa = testbed.find(kind::AUTOSCALER, &name).await?;
         ensure!(hpa.is_none(), "two autoscalers: {hpa:?}");
 
-        // What the message says.
+        // A part of the message.
         let released = finalizers(Value::Null);
         testbed.merge(kind::SCALED_OBJECT, &name, &released).await?;
         has_hpa_only(testbed, &name).await
@@ -50,7 +50,7 @@ async fn a_former_scaled_object_that_a_finalizer_holds_is_told_and_no_hpa_is_mad
 async fn an_hpa_that_keda_left_is_told_and_no_other_is_made_beside_it() -> Result<(), Failure> {
     in_namespace("left-by-keda", Company::Welcome, async |testbed| {
         let name = scaled_by_keda(testbed).await?;
-        // As `kubectl delete scaledobject --cascade=orphan` leaves it.
+        // The state after `kubectl delete scaledobject --cascade=orphan`.
         let left = json!({
             "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
             "metadata": {"name": KEDA_HPA},
@@ -69,7 +69,10 @@ async fn an_hpa_that_keda_left_is_told_and_no_other_is_made_beside_it() -> Resul
         let hpa = testbed.find(kind::AUTOSCALER, &name).await?;
         ensure!(hpa.is_none(), "two autoscalers: {hpa:?}");
         let hpa = testbed.find(kind::AUTOSCALER, KEDA_HPA).await?;
-        ensure!(hpa.is_some(), "the operator has deleted what isn't its own");
+        ensure!(
+            hpa.is_some(),
+            "the operator has deleted an object of another owner"
+        );
 
         testbed.delete(kind::AUTOSCALER, KEDA_HPA).await?;
         has_hpa_only(testbed, &name).await
@@ -95,7 +98,7 @@ async fn switch_to_hpa(testbed: &Testbed, name: &str) -> Result<Value> {
     testbed.merge(kind::MODEL_SERVICE, name, &change).await
 }
 
-/// Waits until the HPA is the only autoscaler, and the condition says no more of the former one.
+/// Waits until the HPA is the only autoscaler, and the condition no longer names the former one.
 async fn has_hpa_only(testbed: &Testbed, name: &str) -> Result<()> {
     testbed
         .until_there(kind::AUTOSCALER, name, ACT_LIMIT)

@@ -1,4 +1,4 @@
-//! KEDA's definitions are installed and nobody acts on them, as where KEDA was removed by halves.
+//! The definitions of KEDA are installed without KEDA, as after an incomplete removal.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use springtide_e2e::json::text;
 use springtide_e2e::testbed::{Company, Failure, in_namespace};
 use springtide_e2e::{example, kind};
 
-/// Longest time until the operator has made or said what there is.
+/// Maximum time until the operator has created or reported the objects.
 const ACT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest time until KEDA is said not to run: it may take a minute for its first look.
+/// Maximum time until the operator reports that KEDA doesn't run. KEDA may take a minute to process an object.
 const TAKEN_UP_LIMIT: Duration = Duration::from_secs(90);
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_scaled_object_that_keda_does_not_look_at_is_told_after_a_minute() -> 
         let waited = testbed
             .until_said(&name, ready, "KedaNotRunning", &says, TAKEN_UP_LIMIT)
             .await?;
-        testbed.report(&format!("told after {}", waited.seconds()));
+        testbed.report(&format!("reported after {}", waited.seconds()));
         testbed.get(kind::SCALED_OBJECT, &name).await?;
         let hpa = testbed.find(kind::AUTOSCALER, &name).await?;
         ensure!(hpa.is_none(), "engine KEDA with an HPA: {hpa:?}");

@@ -1,4 +1,4 @@
-//! What a kubelet says of pods: there is none, so tests say it.
+//! Pod statuses of a kubelet. There is none, so the tests write them.
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;

@@ -1,4 +1,4 @@
-//! What a user relies on that needs no pod, on a control plane without nodes.
+//! Tests that need no pods, on a control plane without nodes.
 //!
 //! `make control-plane-test` starts one and runs it.
 

@@ -10,16 +10,16 @@ use springtide_e2e::testbed::{Company, Failure, condition, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until an operator has done what there is to do.
+/// Maximum time until an operator has acted.
 const ACT_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long nobody may write in the end: issue reports of operators that fight saw 3 writes a second.
+/// Time without writes at the end. In reports of fighting operators there were 3 writes per second.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// What the pods of the team's operator run.
+/// The server image of the team's operator.
 const TEAMS_IMAGE: &str = "registry.example.com/another:1";
 
-/// A team's operator, with rights over everything, for one namespace.
+/// A team's operator for one namespace, with permissions for everything.
 fn teams_operator(namespace: &str) -> Result<OperatorProcess> {
     OperatorProcess::start(
         operator_process::program()?
@@ -30,8 +30,7 @@ fn teams_operator(namespace: &str) -> Result<OperatorProcess> {
     )
 }
 
-/// How often the spec of a Deployment was changed, and who wrote it when. What its controller says of the pods doesn't
-/// count.
+/// The changes of a Deployment's spec: their number, writers and times. Writes of the status don't count.
 fn written(deployment: &Value) -> Value {
     let writers = items(deployment, "/metadata/managedFields").iter();
     let writes: Vec<Value> = writers
@@ -72,7 +71,7 @@ async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure
             },
         )
         .await?;
-        // A new spec, since what another operator makes of the former one waits until its pods are available.
+        // A new spec, because an upgrade by another operator waits until the pods are available.
         let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
         testbed.merge(kind::MODEL_SERVICE, &name, &change).await?;
         until(
@@ -85,10 +84,10 @@ async fn of_two_operators_one_acts_and_the_other_says_so() -> Result<(), Failure
             },
         )
         .await?;
-        // The rollout that the team's operator began may take it more writes. A fight wouldn't end.
+        // The operator of the team may need more writes for its rollout. A fight would not end.
         let mut last = (Value::Null, Instant::now());
         let mut is_back = false;
-        let settled = until("nobody to write", ACT_LIMIT, async || {
+        let settled = until("no writes", ACT_LIMIT, async || {
             let deployment = testbed.get(kind::DEPLOYMENT, &name).await?;
             is_back |= text(&deployment, image) != TEAMS_IMAGE;
             let now = written(&deployment);

@@ -1,4 +1,4 @@
-//! `kubectl rollout pause`: what it keeps from happening is said, with the command that ends it.
+//! `kubectl rollout pause`: the conditions report the effect, and the command that ends it.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use springtide_e2e::{example, kind};
 
 use crate::kubelet;
 
-/// Longest time until the operator, or the Deployment controller, has done what there is to do.
+/// Maximum time until the operator or the Deployment controller has acted.
 const ACT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a Deployment that is paused must stay so.
+/// Time for which a paused Deployment must stay paused.
 const STAYS: Duration = Duration::from_secs(2);
 
-/// What the conditions tell people to do.
+/// The command in the conditions.
 const RESUME: &str = "`kubectl rollout resume deployment iris`";
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_complete_rollout_stays_so_while_it_is_paused_until_the_spec_changes()
             .until_condition(&name, "RolloutComplete", "True", ACT_LIMIT)
             .await?;
 
-        // A new spec isn't served, and a list says so.
+        // A new spec isn't served, and `kubectl get` shows it.
         let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
         testbed.merge(kind::MODEL_SERVICE, &name, &change).await?;
         said(testbed, &name, "Paused").await?;
@@ -104,7 +104,7 @@ async fn pause(testbed: &Testbed, name: &str, is_paused: bool) -> Result<Value> 
     testbed.merge(kind::DEPLOYMENT, name, &change).await
 }
 
-/// Waits until the rollout has this reason, and the command that resumes it.
+/// Waits until the rollout condition has this reason, and the command that resumes the rollout.
 async fn said(testbed: &Testbed, name: &str, reason: &str) -> Result<()> {
     testbed
         .until_said(name, "RolloutComplete", reason, &[RESUME], ACT_LIMIT)
@@ -112,7 +112,7 @@ async fn said(testbed: &Testbed, name: &str, reason: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until there are as many `ReplicaSets`, one for each template that was rolled out.
+/// Waits until there is this number of `ReplicaSets`, one for each template that was rolled out.
 async fn replica_sets(testbed: &Testbed, count: usize) -> Result<()> {
     until(&format!("{count} ReplicaSets"), ACT_LIMIT, async || {
         let namespace = Some(testbed.namespace.as_str());
@@ -126,7 +126,7 @@ async fn replica_sets(testbed: &Testbed, count: usize) -> Result<()> {
     Ok(())
 }
 
-/// Says of a pod that it is ready, as a kubelet would.
+/// Sets a pod's condition Ready, as a kubelet does.
 async fn become_ready(testbed: &Testbed, pod: &str) -> Result<()> {
     let ready =
         json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});

@@ -1,4 +1,4 @@
-//! Who chooses the pods' user and group: the operator, or the cluster, as on `OpenShift`.
+//! The source of the pods' user and group: the operator, or the cluster, as on `OpenShift`.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until the operator, and the controllers, have made something.
+/// Maximum time until the operator and the controllers have created an object.
 const ACT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest time until the operator has seen what the cluster is: it looks every 10 s.
+/// Maximum time until the operator has discovered the platform, which it does every 10 s.
 const SEEN_LIMIT: Duration = Duration::from_secs(30);
 
-/// Time between two looks at that, for each of which a ModelService is made.
+/// Interval of the checks of that. Each check creates a ModelService.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
-/// Where definitions of kinds are, and the one that `OpenShift` is known by.
+/// Path of definitions, and the definition that identifies `OpenShift`.
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const CONSTRAINTS: &str = "securitycontextconstraints.security.openshift.io";
 
-/// The user and the group that the operator chooses.
+/// The user and the group that the operator sets.
 const NON_ROOT: i64 = 65_532;
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn the_spec_decides_who_chooses_the_pods_user_and_group() -> Result<(), Fa
     .await
 }
 
-/// It changes what every new ModelService gets.
+/// It changes the pods of every new ModelService.
 #[tokio::test]
 async fn open_shift_chooses_the_pods_user_and_group_where_the_spec_does_not() -> Result<(), Failure>
 {
@@ -61,7 +61,7 @@ async fn open_shift_chooses_the_pods_user_and_group_where_the_spec_does_not() ->
             .body(serde_json::to_vec(&definition)?)?;
         let _: Value = testbed.cluster.client().request(request).await?;
         let outcome = on_open_shift(testbed).await;
-        // Also after a failure: the other tests are on a cluster without it.
+        // Also after a failure, because the other tests expect a cluster without it.
         let request = Request::delete(format!("{DEFINITIONS}/{CONSTRAINTS}")).body(Vec::new())?;
         let _: Value = testbed.cluster.client().request(request).await?;
         is_seen(testbed, "former", Some(NON_ROOT)).await?;
@@ -98,7 +98,7 @@ async fn is_seen(testbed: &Testbed, name: &str, user: Option<i64>) -> Result<()>
     Ok(())
 }
 
-/// Makes a ModelService, the Deployment and the pods of which must have this user.
+/// Creates a ModelService. Its Deployment and pods must have this user.
 async fn has_users(
     testbed: &Testbed,
     name: &str,
@@ -136,7 +136,7 @@ fn iris(name: &str, chosen_by: Option<&str>) -> Result<Value> {
     example::fixed_iris(name, 1, &json!({"spec": {"pod": pod}}))
 }
 
-/// The users and groups of a pod, or of a template of pods, and that none is root.
+/// Checks the users and groups of a pod or a pod template: none may be root.
 fn users(pod: &Value) -> Value {
     let security = &pod["spec"]["securityContext"];
     json!({

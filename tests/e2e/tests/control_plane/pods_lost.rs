@@ -1,5 +1,5 @@
-//! Pods that are lost: to the node's disk, to pods of higher priority, with their node, to too little memory. What a
-//! kubelet and a scheduler would say, the tests say.
+//! Lost pods: evicted for disk space, preempted, deleted with their node, or killed for memory. The tests write the
+//! statuses that a kubelet and a scheduler would write.
 
 use std::time::Duration;
 
@@ -17,11 +17,10 @@ use springtide_e2e::{example, kind};
 
 use crate::kubelet;
 
-/// Longest time until the operator, or a controller, has done what there is to do.
+/// Maximum time until the operator or a controller has acted.
 const ACT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How a pod goes, or was killed: its name here, what is said of the pod, and the reason and parts of the message that
-/// `WorkloadAvailable` has for it.
+/// A kind of loss: its name, the status of the pod, and the reason and parts of the message of `WorkloadAvailable`.
 type Loss = (&'static str, Value, &'static str, &'static [&'static str]);
 
 fn losses() -> Vec<Loss> {
@@ -109,7 +108,7 @@ async fn a_lost_pod_is_told_with_its_cause() -> Result<(), Failure> {
     .await
 }
 
-/// The Eviction API, as `kubectl drain` asks it, for pods that wait to be deleted since a finalizer holds them.
+/// The Eviction API, as `kubectl drain` uses it, for pods whose finalizer delays their deletion.
 #[tokio::test]
 async fn a_drained_pod_is_told() -> Result<(), Failure> {
     in_namespace("pods-drained", Company::Welcome, async |testbed| {
@@ -142,7 +141,7 @@ async fn a_drained_pod_is_told() -> Result<(), Failure> {
     .await
 }
 
-/// What a namespace gives containers without a limit isn't for serving pods: they have one that fits the model.
+/// The default limits of a namespace don't apply to serving pods: they have limits for their model.
 #[tokio::test]
 async fn the_defaults_of_a_limit_range_evict_no_pod() -> Result<(), Failure> {
     in_namespace("disk-defaults", Company::Welcome, async |testbed| {
@@ -173,7 +172,7 @@ async fn the_defaults_of_a_limit_range_evict_no_pod() -> Result<(), Failure> {
     .await
 }
 
-/// The pod of a ModelService, once it is there.
+/// The pod of a ModelService, once it exists.
 async fn one_pod(testbed: &Testbed, name: &str) -> Result<String> {
     let found = until("a pod", ACT_LIMIT, async || {
         let pods = testbed.pods(name).await?;

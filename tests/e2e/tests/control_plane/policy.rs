@@ -1,5 +1,5 @@
-//! The API server lets the operator's account make restricted pods of ModelServices and nothing else, whatever
-//! its roles allow (the chart's `admissionPolicy`).
+//! The API server allows the operator's account to create restricted pods of ModelServices and nothing else, even if
+//! its roles allow more (the chart's `admissionPolicy`).
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// The operator's service account, as the chart names it.
+/// The operator's service account, with its name in the chart.
 const OPERATOR: &str = "system:serviceaccount:springtide-system:springtide-operator";
 
-/// Longest time until the operator has made a Deployment.
+/// Maximum time until the operator has created a Deployment.
 const MADE_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is bad, the place in the Deployment that makes it so, its value there, and what the refusal says.
+/// A name of the fault, its path in the Deployment, its value, and a part of the error message.
 type Bad = (&'static str, &'static str, Value, &'static str);
 
 fn bad() -> Vec<Bad> {
@@ -101,7 +101,7 @@ fn bad() -> Vec<Bad> {
             VOLUMES,
         ),
         (
-            "a driver that nobody names",
+            "a driver that is not allowed",
             "/spec/template/spec/volumes",
             volume(json!({"csi": {"driver": "other.example.com"}})),
             VOLUMES,
@@ -171,7 +171,7 @@ fn bad() -> Vec<Bad> {
     ]
 }
 
-/// What spec.pod may ask for and the administrator names, and where.
+/// Settings of spec.pod that the administrator must allow, and their paths.
 fn further() -> Vec<(&'static str, &'static str, Value)> {
     let volumes = |source: Value| {
         let mut volume = json!({"name": "further"});
@@ -218,7 +218,7 @@ fn further() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// With `value` at `pointer`, the last field of which may be new.
+/// An object with `value` at `pointer`. The last field of the pointer may be new.
 fn with(mut object: Value, pointer: &str, value: Value) -> Result<Value> {
     let (parent, field) = pointer.rsplit_once('/').context("a path")?;
     let parent = object.pointer_mut(parent).context(pointer.to_owned())?;
@@ -258,14 +258,14 @@ async fn dry(client: &Client, namespace: &str, deployment: &Value) -> kube::Resu
 #[tokio::test]
 async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Result<(), Failure> {
     in_namespace("policy", Company::Welcome, async |testbed| {
-        // That it is there says that the operator may make it.
+        // Its existence shows that the operator may create it.
         let name = testbed
             .serve(&example::manifest("iris", &json!({}))?)
             .await?;
         let mut good = made(testbed, &name).await?;
         let operator = Cluster::connect_as(OPERATOR).await?;
 
-        // Somebody else's, which the operator may not take over.
+        // An object of another owner, which the operator may not adopt.
         let mut foreign = good.clone();
         foreign["metadata"] = json!({"name": "foreign", "namespace": testbed.namespace});
         testbed
@@ -286,7 +286,7 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
             "taken over: {stolen:?}"
         );
 
-        // A dry run, since there is one of the name already: gone first, it would come back.
+        // A dry run, because an object of the name exists already. After a deletion it would be restored.
         good["metadata"]["name"] = json!("another");
         good["metadata"]["ownerReferences"][0]["name"] = json!("another");
         dry(&operator, &testbed.namespace, &good)
@@ -324,7 +324,7 @@ async fn the_operator_can_make_restricted_pods_of_model_services_only() -> Resul
     .await
 }
 
-/// A ModelService of this name whose model's URI stands in this Secret.
+/// A ModelService with this name whose URI is in this Secret.
 fn presigned(name: &str, secret: &str) -> Result<Value> {
     let key = json!({"name": secret, "key": "iris"});
     example::manifest(

@@ -1,4 +1,4 @@
-//! Another client that sets a field of a child back as often as the operator applies it.
+//! Another client that reverts a field of a child as often as the operator applies it.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use springtide_e2e::cluster::FIELD_MANAGER;
 use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::{example, kind};
 
-/// Longest time until the operator has made or changed something.
+/// Maximum time until the operator has created or changed an object.
 const ACT_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest time until the operator leaves the Deployment as it is.
+/// Maximum time until the operator leaves the Deployment unchanged.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long it must then leave it.
+/// Time for which it must then leave the Deployment unchanged.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// Time between two looks of the other client.
+/// Polling interval of the other client.
 const PERIOD: Duration = Duration::from_millis(200);
 
-/// How often the operator puts the field back before it stops.
+/// Number of times that the operator restores the field before it stops.
 const MOST_WRITES: usize = 5;
 
-/// The field that the other client sets, and its value. The operator's is another.
+/// The field that the other client sets, and its value. The operator applies another value.
 const FIELD: &str = "/spec/progressDeadlineSeconds";
 const THEIRS: i64 = 7;
 
@@ -63,7 +63,7 @@ async fn an_operator_whose_writes_are_undone_stops_and_names_the_other_client()
             fault = set_back(testbed, &name) => fault?,
         }
 
-        // The other client has stopped. What is tried again at once is another body.
+        // The other client has stopped. A write with another body is sent at once.
         let change = json!({"spec": {"server": {"maxQueueRows": 77}}});
         testbed.merge(kind::MODEL_SERVICE, &name, &change).await?;
         testbed
@@ -84,7 +84,7 @@ fn generation(deployment: &Value) -> &Value {
     &deployment["metadata"]["generation"]
 }
 
-/// Sets the field each time that it is another. Ends where the operator goes on putting it back.
+/// Sets the field whenever it has another value. Fails if the operator doesn't stop restoring it.
 async fn set_back(testbed: &Testbed, name: &str) -> Result<()> {
     let theirs = json!({"spec": {"progressDeadlineSeconds": THEIRS}});
     for _ in 0..=MOST_WRITES {

@@ -1,4 +1,4 @@
-//! The autoscalers as the live API server stores them, and whether they really see the load.
+//! The autoscalers as the API server stores them, and their readings under load.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -13,14 +13,14 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{diagnosis, kind, predict};
 
-/// Field manager of the operator that must not own `spec.replicas` under an autoscaler.
+/// Field manager of the operator, which must not own `spec.replicas` under an autoscaler.
 const OF_A_FIXED_NUMBER: &str = "springtide-fixed-replicas";
 
 fn scale_target(name: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": name})
 }
 
-/// Where no target is set, the contract's hold.
+/// Without targets, the default targets apply.
 fn no_targets() -> Value {
     json!({"spec": {"autoscaling": {"targets": null}}})
 }
@@ -88,7 +88,7 @@ async fn the_scaled_object_is_the_contracts_and_its_triggers_give_numbers() -> R
     .await
 }
 
-/// KEDA passes on fields that the contract's behaviour lacks.
+/// KEDA passes on fields that the default behavior lacks.
 async fn is_passed_on(testbed: &Testbed, name: &str, hpa: &str) -> Result<()> {
     let change = json!({
         "scaleUp": {"tolerance": "50m", "selectPolicy": "Min"},
@@ -137,8 +137,8 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
                 "query doesn't select {selected}: {query}"
             );
         }
-        // In place of the query, the series that it is about. The one of the latency also asks for
-        // arrivals, to tell no traffic from no data.
+        // Instead of the query, its series. That of the latency also reads arrivals, to distinguish no traffic from no
+        // data.
         let series = [REQUEST_LATENCY_SECONDS, REQUESTS_RECEIVED_TOTAL, QUEUE_SIZE]
             .into_iter()
             .find(|series| query.contains(series));
@@ -160,7 +160,7 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
         "cooldownPeriod": 300,
         "minReplicaCount": 2,
         "maxReplicaCount": 50,
-        // KEDA itself writes the empty scalingModifiers when it updates the object.
+        // KEDA writes empty scalingModifiers when it updates the object.
         "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior()}, "scalingModifiers": {}},
         "fallback": {"failureThreshold": 3, "replicas": 2, "behavior": "currentReplicasIfHigher"},
         "triggers": [
@@ -174,8 +174,8 @@ fn check_scaled_object(spec: &Value, name: &str, namespace: &str) -> Result<()> 
     same("spec of the ScaledObject", &spec, &contract)
 }
 
-/// Asks KEDA's metrics API, as the HPA does, for each of the three signals from Prometheus; and that
-/// requests show in the rate, so that the query is about these pods.
+/// Reads KEDA's metrics API, as the HPA does, for each of the three signals from Prometheus. Checks that requests
+/// change the rate, so that the query selects these pods.
 async fn triggers_give_numbers(testbed: &Testbed, name: &str) -> Result<()> {
     let names = testbed.get(kind::SCALED_OBJECT, name).await?;
     let names: Vec<_> = items(&names, "/status/externalMetricNames")
@@ -206,7 +206,7 @@ async fn triggers_give_numbers(testbed: &Testbed, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The Deployment and its pods as the contract has them, and `spec.replicas` left to the autoscaler.
+/// The documented fields of the Deployment and its pods, without `spec.replicas`, which the autoscaler owns.
 async fn check_workload(testbed: &Testbed, name: &str) -> Result<()> {
     let deployment = testbed.get(kind::DEPLOYMENT, name).await?;
     for entry in items(&deployment, "/metadata/managedFields") {
@@ -260,7 +260,7 @@ fn check_pod(pod: &Value) -> Result<()> {
         .iter()
         .find(|container| container["name"] == "server")
         .context("no container server")?;
-    // Disk for the model twice, as large as one may be by default, and for what else is written.
+    // Ephemeral storage for two models of the default maximum size, and for other files.
     let resources = json!({
         "requests": {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
         "limits": {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "17Gi"},

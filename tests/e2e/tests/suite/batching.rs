@@ -1,4 +1,4 @@
-//! The status says whether requests share batches, and why, as the pods say it.
+//! The status reports whether requests share batches, and why, as the pods report it.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until the operator has asked pods that are ready, or that have taken over.
+/// Maximum time until the operator has queried pods that are ready or new.
 const TOLD_LIMIT: Duration = Duration::from_secs(60);
 
-/// Longest time until a pod with the new mode has taken over.
+/// Maximum time until a pod with the new mode has replaced the former one.
 const ROLLOUT_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn whether_requests_share_batches_is_told_and_can_be_set() -> Result<(), F
     .await
 }
 
-/// Waits until the status and the condition have this reason, and checks the rest of them.
+/// Waits until the status and the condition have this reason, and checks their other fields.
 async fn told(testbed: &Testbed, name: &str, reason: BatchingReason) -> Result<()> {
     let waited = until(
         &format!("status.model.batching with {}", reason.name()),
@@ -56,7 +56,7 @@ async fn told(testbed: &Testbed, name: &str, reason: BatchingReason) -> Result<(
     )
     .await?;
     testbed.report(&format!(
-        "{} told after {}",
+        "{} reported after {}",
         reason.name(),
         waited.seconds()
     ));
@@ -78,7 +78,7 @@ async fn told(testbed: &Testbed, name: &str, reason: BatchingReason) -> Result<(
     Ok(())
 }
 
-/// Checks what the pods that are to stay were told.
+/// Checks the batching mode of the current pods.
 async fn pods_have(testbed: &Testbed, name: &str, mode: BatchingMode) -> Result<()> {
     let pods = testbed.pods(name).await?;
     let staying = pods

@@ -1,4 +1,4 @@
-//! ConfigMaps that come late, and ConfigMaps whose content is replaced in place.
+//! ConfigMaps that are created after their ModelService, and ConfigMaps whose content is replaced.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use springtide_e2e::{kind, predict};
 /// Name of the ConfigMap, and its key.
 const CONFIG_MAP: (&str, &str) = ("iris-model", "iris.onnx");
 
-/// Longest time until pods that serve different files are noticed, and replaced.
+/// Maximum time until pods with different files are noticed and replaced.
 const REPLACED_LIMIT: Duration = Duration::from_secs(150);
 
-/// A ModelService that names the ConfigMap, and takes whatever file it has.
+/// A ModelService for the ConfigMap, without a checksum.
 fn unchecked(name: &str, replicas: u32) -> Result<Value> {
     let change = json!({"spec": {"model": {"sha256": null}}});
     example::fixed_iris(name, replicas, &change)
@@ -30,7 +30,7 @@ async fn has(testbed: &Testbed, model: &str) -> Result<()> {
         .await
 }
 
-/// The kubelet would start the container again after up to five minutes.
+/// The kubelet would restart the container after up to five minutes.
 #[tokio::test]
 async fn a_config_map_that_comes_late_is_served_by_a_new_pod() -> Result<(), Failure> {
     in_namespace("late-config-map", Company::Welcome, async |testbed| {
@@ -98,7 +98,7 @@ async fn pods_of_a_config_map_that_is_replaced_in_place_end_with_one_model() -> 
     .await
 }
 
-/// How many features the models take that ready pods serve.
+/// The number of features of the models in ready pods.
 async fn features(testbed: &Testbed) -> Result<BTreeSet<i64>> {
     let mut served = BTreeSet::new();
     for pod in testbed.pods("iris").await? {

@@ -1,4 +1,4 @@
-//! What the operator made goes when its ModelService goes.
+//! The objects of the operator are deleted with their ModelService.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace};
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until everything is gone: pods serve on for a few seconds and then drain.
+/// Maximum time until all objects are gone: pods serve for a few more seconds and then drain.
 const GONE_LIMIT: Duration = Duration::from_secs(90);
 
-/// API groups of measurements and events: they tell about objects and outlive them.
+/// API groups of metrics and events. They describe objects and outlive them.
 const NOT_OBJECTS: [&str; 4] = [
     "metrics.k8s.io",
     "external.metrics.k8s.io",
@@ -61,7 +61,7 @@ async fn a_deleted_model_service_takes_everything_with_it() -> Result<(), Failur
     .await
 }
 
-/// Every object in the namespace, of whatever kind the cluster has.
+/// Every object in the namespace, of all kinds in the cluster.
 async fn everything(testbed: &Testbed) -> Result<BTreeSet<String>> {
     let client = testbed.cluster.client();
     let discovery = Discovery::new(client.clone())

@@ -1,5 +1,5 @@
-//! Changing the engine under load, and taking over pods that somebody else had counted: always one
-//! autoscaler, never fewer pods than before, and no request lost.
+//! Switches of the engine under load, and adoption of scaled pods: there is always one autoscaler, the number of pods
+//! never decreases, and no request is lost.
 
 use std::time::Duration;
 
@@ -13,21 +13,20 @@ use springtide_e2e::load::{Load, Plan, node_port};
 use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, is_ready, replicas};
 use springtide_e2e::wait::{Look, until};
 
-/// Longest time from a change of the engine until the new one's autoscaler is there, the old one's is
-/// not, and the ModelService says that it is Ready.
+/// Maximum time from a change of the engine until its autoscaler exists, the former one is gone, and the ModelService
+/// is Ready.
 const SWITCH_LIMIT: Duration = Duration::from_secs(30);
 
-/// Longest time until a new HPA has looked at the pods: it does so every 15 s.
+/// Maximum time until the first sync of a new HPA, which syncs every 15 s.
 const LOOK_LIMIT: Duration = Duration::from_secs(40);
 
-/// Longest time until pods are there and ready.
+/// Maximum time until pods exist and are ready.
 const PODS_LIMIT: Duration = Duration::from_secs(60);
 
-/// Pods before the first change: more than the 1 that `minReplicas` asks for, and that a field falls
-/// back to which nobody owns any more.
+/// Pods before the first change: more than `minReplicas`, 1, which is also the default of a field without an owner.
 const PODS: i64 = 3;
 
-/// The kinds that are watched.
+/// The watched kinds.
 const WATCHED: [Kind; 3] = [DEPLOYMENT, AUTOSCALER, SCALED_OBJECT];
 
 #[tokio::test]
@@ -116,7 +115,7 @@ async fn switch(testbed: &Testbed, name: &str, words: &str, change: &Value) -> R
     Ok(())
 }
 
-/// Waits until a new autoscaler has looked at the pods: only then it might take some away.
+/// Waits for the first sync of a new autoscaler, which could remove pods.
 async fn has_looked(testbed: &Testbed, autoscaler: Kind, name: &str) -> Result<()> {
     let hpa = match autoscaler {
         SCALED_OBJECT => format!("keda-hpa-{name}"),
@@ -131,7 +130,7 @@ async fn has_looked(testbed: &Testbed, autoscaler: Kind, name: &str) -> Result<(
     Ok(())
 }
 
-/// Checks each moment of a history: as many pods as before at least, and at most one autoscaler.
+/// Checks each moment of a history: the number of pods never decreases, and there is at most one autoscaler.
 fn never_fewer_or_fighting(history: &History, name: &str, pods: i64) -> Result<()> {
     history.replay(|state| {
         if let Some(deployment) = state.get(&(DEPLOYMENT, name.to_owned())) {
@@ -144,7 +143,7 @@ fn never_fewer_or_fighting(history: &History, name: &str, pods: i64) -> Result<(
     })
 }
 
-/// What scales the Deployment. A ScaledObject and the HPA that KEDA made for it are one.
+/// The autoscalers of the Deployment. A ScaledObject and its HPA are one.
 fn autoscalers(state: &State, name: &str) -> Vec<String> {
     let of_keda = format!("keda-hpa-{name}");
     let hpas = state.iter().filter(|((kind, _), object)| {
@@ -165,13 +164,13 @@ async fn pods_that_were_counted_by_hand_stay() -> Result<(), Failure> {
             let autoscaling = json!({"engine": engine, "minReplicas": 1});
             example::manifest("iris", &json!({"spec": {"autoscaling": autoscaling}}))
         };
-        // Without an HPA, whose successor of the same name would remember what it asked for.
+        // Without an HPA. A later HPA of the same name would keep its recommendations.
         let fixed = json!({"replicas": 1, "autoscaling": {"engine": "None"}});
         let name = testbed
             .serve_until_ready(&example::manifest("iris", &json!({"spec": fixed}))?)
             .await?;
         for (engine, autoscaler) in [("HPA", AUTOSCALER), ("KEDA", SCALED_OBJECT)] {
-            // What is left behind is a plain Deployment, which somebody scales by hand.
+            // A Deployment without an owner, which is scaled manually.
             testbed
                 .cluster
                 .delete_alone(&testbed.namespace, MODEL_SERVICE, &name)

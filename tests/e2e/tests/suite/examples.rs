@@ -1,4 +1,4 @@
-//! The examples, applied as the README says, predict what onnxruntime predicts.
+//! The examples, applied as in the README, give the predictions of onnxruntime.
 
 use std::process::Stdio;
 
@@ -10,7 +10,7 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace
 use springtide_e2e::{diagnosis, kind, predict};
 use tokio::process::Command;
 
-/// Rows that are also sent in one request.
+/// Rows that are also sent in a single request.
 const TOGETHER: usize = 30;
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn kubectl_apply_examples(testbed: &Testbed) -> Result<()> {
     Ok(())
 }
 
-/// The API server drops what it doesn't know, so what was applied isn't always what is there.
+/// The API server drops unknown fields, so an applied object may differ from the stored one.
 async fn check_ports(testbed: &Testbed, name: &str) -> Result<()> {
     let service = testbed.get(kind::SERVICE, name).await?;
     let ports: Vec<_> = service["spec"]["ports"]

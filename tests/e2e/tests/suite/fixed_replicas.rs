@@ -1,4 +1,4 @@
-//! `engine: None`: as many pods as the spec says, and `kubectl scale` works.
+//! `engine: None`: the number of pods is that of the spec, and `kubectl scale` works.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until two more pods serve.
+/// Maximum time until two more pods serve.
 const SCALE_LIMIT: Duration = Duration::from_secs(90);
 
-/// Time between two looks of an HPA.
+/// Sync period of an HPA.
 const HPA_PERIOD: Duration = Duration::from_secs(15);
 
-/// Longest time until the operator has noticed that another HPA has come, by what that does, or gone, for
-/// which it looks every 30 s.
+/// Maximum time until the operator has noticed another HPA, by its scaling, or its deletion, which it checks every 30
+/// s.
 const LOOK_LIMIT: Duration = Duration::from_secs(45);
 
 #[tokio::test]
@@ -88,8 +88,8 @@ async fn a_fixed_number_of_pods_follows_kubectl_scale() -> Result<(), Failure> {
     .await
 }
 
-/// Somebody else's HPA of the Deployment is said to be there and not fought; without it the fixed number
-/// is back.
+/// An HPA of another owner for the Deployment is reported and not overridden. After its deletion, the fixed number is
+/// restored.
 async fn is_no_fight(testbed: &Testbed, name: &str) -> Result<()> {
     const BY_HAND: &str = "by-hand";
     let recording = Recording::of(testbed, &[kind::DEPLOYMENT]).await?;
@@ -114,7 +114,7 @@ async fn is_no_fight(testbed: &Testbed, name: &str) -> Result<()> {
         text(told, "/reason") == "AnotherAutoscaler" && text(told, "/message").contains(BY_HAND),
         "AutoscalingReady is {told}"
     );
-    // Its next look.
+    // Its next sync.
     tokio::time::sleep(HPA_PERIOD).await;
     testbed.delete(kind::AUTOSCALER, BY_HAND).await?;
     testbed

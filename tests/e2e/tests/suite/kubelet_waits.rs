@@ -1,11 +1,11 @@
-//! What the kubelet waits for is named, and pods start once it is there.
+//! Missing objects for which the kubelet waits are reported. Pods start once they exist.
 
 use anyhow::Result;
 use serde_json::json;
 use springtide_e2e::testbed::{Company, Failure, READY_LIMIT, Testbed, in_namespace};
 use springtide_e2e::{example, kind};
 
-/// The Secret or ConfigMap that lacks.
+/// The missing Secret or ConfigMap.
 const LACKING: &str = "lacking";
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn serve(testbed: &Testbed, pod: &serde_json::Value) -> Result<()> {
     Ok(())
 }
 
-/// Makes what lacks, and waits until the model is served.
+/// Creates the missing object, and waits until the model is served.
 async fn comes(testbed: &Testbed, kind: &str) -> Result<()> {
     let data = json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": LACKING}});
     testbed.apply(&data).await?;

@@ -1,6 +1,6 @@
-//! The end-to-end suite: what a user relies on, on a real cluster.
+//! The end-to-end suite on a real cluster.
 //!
-//! `make e2e` makes a cluster and runs it; on a cluster of yours:
+//! `make e2e` creates a cluster and runs the suite. On an existing cluster:
 //!
 //! ```sh
 //! KUBECONFIG=… cargo test -p springtide-e2e --test suite -- --test-threads=3 --nocapture

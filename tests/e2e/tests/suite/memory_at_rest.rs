@@ -1,4 +1,4 @@
-//! A target of memory that pods miss at rest isn't followed: no pod that it would bring could change it.
+//! A memory target that pods exceed at rest isn't followed, because more pods could not reach it.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use springtide_e2e::json::{items, number, text};
 use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, replicas};
 use springtide_e2e::{example, kind};
 
-/// Less than a pod of the smallest model takes.
+/// Less than the memory of a pod with the smallest model.
 const REQUEST: &str = "8Mi";
 
-/// Longest time until pods have said what they take.
+/// Maximum time until pods have reported their memory.
 const SAID_LIMIT: Duration = Duration::from_secs(90);
 
-/// Two looks of an HPA, each of which would have added pods.
+/// Two syncs of an HPA. Each would have added pods.
 const TWO_LOOKS: Duration = Duration::from_secs(35);
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Models come from more places than ConfigMaps: a web server, whose address may stand in a Secret, and a claim.
+//! Sources of models other than ConfigMaps: a web server, whose address may be in a Secret, and a claim.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use springtide_e2e::testbed::{Company, Failure, READY_LIMIT, Testbed, condition,
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::website::{LATEST, MODEL, Website};
 
-/// Name of the claim, and of all that goes with it.
+/// Name of the claim and of its objects.
 const CLAIM: &str = "models";
 
-/// Longest time until the claim has the model: binding it, and one pod that ends by itself.
+/// Maximum time until the claim has the model: its binding, and one pod that ends.
 const FILL_LIMIT: Duration = Duration::from_secs(60);
 
-/// Longest time until a claim or a volume is gone: its pods drain first.
+/// Maximum time until a claim or a volume is deleted: its pods drain first.
 const GONE_LIMIT: Duration = Duration::from_secs(90);
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_model_on_a_web_server_is_fetched_through_a_503_and_a_redirect() -> Re
     .await
 }
 
-/// The kubelet waits for the Secret and says what it lacks; nobody has to do anything once it is there.
+/// The kubelet waits for the Secret and reports it. Once it exists, the pod starts.
 #[tokio::test]
 async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhere()
 -> Result<(), Failure> {
@@ -56,7 +56,7 @@ async fn a_uri_in_a_secret_is_read_by_the_container_that_fetches_and_shown_nowhe
         testbed
             .apply(&example::fixed_iris("secret-uri", 1, &change)?)
             .await?;
-        until("what is lacking", READY_LIMIT, async || {
+        until("the missing object", READY_LIMIT, async || {
             let service = testbed.get(kind::MODEL_SERVICE, "secret-uri").await?;
             let said = condition(&service, "ModelLoaded").cloned();
             let said = said.map_or_else(String::new, |said| said.to_string());
@@ -133,9 +133,8 @@ async fn serve(testbed: &Testbed, name: &str, uri: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes a volume on one node and a claim that is bound to it, so that the test needs no
-/// provisioner. The volume goes with the namespace, however the test ends; the model's few kilobytes
-/// stay in the node's `/tmp`.
+/// Creates a volume on one node and a claim that is bound to it, so that the test needs no provisioner. The volume is
+/// deleted with the namespace. The model's few kilobytes stay in the node's `/tmp`.
 async fn make_volume(testbed: &Testbed) -> Result<()> {
     let nodes = testbed.cluster.list(None, kind::NODE, "").await?;
     let open = nodes.iter().find(|node| {
@@ -168,7 +167,7 @@ async fn make_volume(testbed: &Testbed) -> Result<()> {
             "capacity": {"storage": "1Mi"},
             "persistentVolumeReclaimPolicy": "Retain",
             "claimRef": {"namespace": testbed.namespace, "name": CLAIM},
-            // Of the folders that every node has, the one where pods may write that aren't root.
+            // A folder of every node in which pods that aren't root may write.
             "hostPath": {"path": "/tmp", "type": "Directory"},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
                 {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]},
@@ -180,7 +179,7 @@ async fn make_volume(testbed: &Testbed) -> Result<()> {
         "kind": kind::CLAIM.name,
         "metadata": {"name": CLAIM},
         "spec": {
-            // Not the default class, where the cluster has one: its provisioner has no part in this.
+            // Not the default class, so that no provisioner acts.
             "storageClassName": "",
             "accessModes": ["ReadWriteOnce"],
             "volumeName": testbed.namespace,
@@ -192,8 +191,7 @@ async fn make_volume(testbed: &Testbed) -> Result<()> {
     Ok(())
 }
 
-/// Puts the model into the claim, in a folder named after the namespace, by a pod under the same
-/// rules as all others.
+/// Copies the model into the claim, in a folder with the name of the namespace, by a restricted pod.
 async fn fill_claim(testbed: &Testbed, url: &str) -> Result<()> {
     let name = "fill";
     testbed.apply(&json!({
@@ -210,7 +208,7 @@ async fn fill_claim(testbed: &Testbed, url: &str) -> Result<()> {
                 "imagePullPolicy": "IfNotPresent",
                 "args": ["fetch", "--uri", url, "--sha256", example::sha256("iris")?, "--to", "/claim/model.onnx"],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                // A folder that is made for this: the kubelet gives it the rights of the one it is in.
+                // A new folder: the kubelet gives it the permissions of its parent.
                 "volumeMounts": [{"name": CLAIM, "mountPath": "/claim", "subPath": testbed.namespace}],
             }],
             "volumes": [{"name": CLAIM, "persistentVolumeClaim": {"claimName": CLAIM}}],
@@ -224,11 +222,11 @@ async fn fill_claim(testbed: &Testbed, url: &str) -> Result<()> {
     })
     .await?;
     testbed.report(&format!("claim filled after {}", waited.seconds()));
-    // A claim stays as long as a pod has it, ended or not.
+    // A claim is kept while a pod uses it, even if the pod has ended.
     testbed.delete(kind::POD, name).await
 }
 
-/// The image that the operator makes serving pods of.
+/// The server image of the operator.
 async fn server_image(testbed: &Testbed) -> Result<String> {
     let pods = testbed
         .cluster

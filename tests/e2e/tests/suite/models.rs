@@ -1,4 +1,4 @@
-//! A model that can't be had shows as a condition with the reason, and a better spec recovers.
+//! An unusable model is reported in conditions with the reason, and a corrected spec recovers.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{diagnosis, kind, predict};
 
-/// Longest time until a bad model is told: starting a pod, and for an unreachable source the tries
-/// that `fetch` makes before it gives up.
+/// Maximum time until a fault of the model is reported: the start of a pod, and for an unreachable source all attempts
+/// of `fetch`.
 const TOLD_LIMIT: Duration = Duration::from_secs(120);
 
-/// Longest time between a condition and its event.
+/// Maximum time between a condition and its event.
 const EVENT_LIMIT: Duration = Duration::from_secs(10);
 
-/// A sha256 that no file here has.
+/// A SHA-256 that no file here has.
 const NO_SUCH_SUM: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_bad_model_is_told_with_its_reason_and_a_good_spec_recovers() -> Resul
         let sum = example::sha256("iris")?;
         ensure!(
             words.contains(NO_SUCH_SUM) && !words.contains(&sum),
-            "the message doesn't name what was expected, or tells the content's hash: {words:?}"
+            "the message lacks the expected hash, or has the hash of the content: {words:?}"
         );
 
         testbed
@@ -89,7 +89,7 @@ async fn a_bad_model_is_told_with_its_reason_and_a_good_spec_recovers() -> Resul
         ));
         predict::check_rows_together(testbed, "checksum", &HeldOut::of("iris")?, 10).await?;
 
-        // The pods that just became ready are also a web server that has no such page.
+        // The new pods are also a web server without such a page.
         let not_there = format!("http://checksum.{}.svc/iris.onnx", testbed.namespace);
         apply(testbed, "page", &json!({"uri": not_there})).await?;
         told(testbed, "page", ModelFailure::ModelNotFound).await
@@ -121,7 +121,7 @@ async fn nobody_answers(testbed: &Testbed) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the ModelService says why it has no model, in every place where one would look.
+/// Waits until the ModelService reports why it has no model, in its conditions, its events and `kubectl get`.
 async fn told(testbed: &Testbed, name: &str, reason: ModelFailure) -> Result<()> {
     let reason = reason.reason();
     let waited = until(
@@ -161,7 +161,7 @@ async fn told(testbed: &Testbed, name: &str, reason: ModelFailure) -> Result<()>
     let service = testbed.get(kind::MODEL_SERVICE, name).await?;
     let message = condition(&service, "ModelLoaded").map_or("", |loaded| text(loaded, "/message"));
     testbed.report(&format!(
-        "{name}: {reason} told after {}: {message}",
+        "{name}: {reason} reported after {}: {message}",
         waited.seconds()
     ));
     Ok(())

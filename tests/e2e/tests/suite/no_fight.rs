@@ -1,4 +1,4 @@
-//! While an HPA moves the number of pods, the operator's reconciles move nothing.
+//! While an HPA changes the replicas, the operator's reconciles don't.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use tokio::time::Instant;
 
 use crate::operator;
 
-/// Pods that the load needs.
+/// Number of pods for the load.
 const PODS: i64 = 4;
 
-/// Longest time until the HPA has moved the number of pods from 1 to [`PODS`], one in each sync.
+/// Maximum time until the HPA has raised the replicas from 1 to [`PODS`], by one in each sync.
 const MOVE_LIMIT: Duration = Duration::from_secs(150);
 
-/// Reconciles at least: each touch is one, but for those that come while one runs.
+/// Minimum number of reconciles: one per change of the ModelService, except changes during a reconcile.
 const RECONCILES: f64 = 100.0;
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn reconciles_change_nothing_while_an_hpa_moves_the_pods() -> Result<(), F
     .await
 }
 
-/// Makes the operator reconcile again and again, until the HPA has added its last pod.
+/// Triggers reconciles until the HPA has added its last pod.
 async fn touch_until_moved(testbed: &Testbed, name: &str) -> Result<u32> {
     let start = Instant::now();
     for touch in 0.. {
@@ -92,7 +92,7 @@ fn check(testbed: &Testbed, history: &History, name: &str) -> Result<()> {
         counts.len() > 2 && counts.is_sorted(),
         "the pods went through {counts:?}"
     );
-    // Of the Deployment's spec nothing changed but the number of pods.
+    // In the Deployment's spec only the replicas have changed.
     let generations = history.numbers(DEPLOYMENT, name, "/metadata/generation");
     ensure!(
         generations.len() == counts.len(),
@@ -109,7 +109,7 @@ fn check(testbed: &Testbed, history: &History, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The load asks for all pods at once, and the policy allows one in each look.
+/// The load requires all pods at once, and the policy allows one per sync.
 async fn says_what_limited_it(testbed: &Testbed, name: &str) -> Result<()> {
     let waited = testbed
         .until_decided(name, "a decision that a policy limited", |decisions| {
@@ -123,7 +123,7 @@ async fn says_what_limited_it(testbed: &Testbed, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many different specs and labels an object had, its status left aside.
+/// The number of different specs and labels of an object, without its status.
 fn specs(history: &History, kind: Kind, name: &str) -> usize {
     let mut specs: Vec<_> = history
         .versions(kind, name)

@@ -1,4 +1,4 @@
-//! The operator itself: it says how it does, and its restart changes nothing.
+//! The operator itself: its metrics, and a restart without changes.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use springtide_e2e::{example, kind};
 /// Port of the operator's probes and metrics.
 const PORT: u16 = 8080;
 
-/// Label of the operator's pods, as the chart gives it.
+/// Label of the operator's pods in the chart.
 const LABEL: &str = "app.kubernetes.io/name=springtide-operator";
 
-/// Series of the reconciles that succeeded.
+/// Series of the successful reconciles.
 const RECONCILES: &str = "springtide_operator_reconciles_total{outcome=\"success\"}";
 
-/// Longest time until another pod leads: starting it, and the lease of one that left without a word.
+/// Maximum time until another pod is the leader: its start, and the expiry of the lease.
 const TAKE_OVER_LIMIT: Duration = Duration::from_secs(90);
 
-/// Longest time until nothing changes any more.
+/// Maximum time until nothing changes.
 const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long nothing may change for things to count as settled.
+/// Time without a change after which the state counts as settled.
 const SETTLED_FOR: Duration = Duration::from_secs(3);
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
                 .serve_until_ready(&example::manifest(example, &json!({}))?)
                 .await?;
         }
-        // The first readings of the metrics change the status once more.
+        // The first readings of the metrics change the status again.
         for name in ["iris", "digits"] {
             testbed
                 .until_condition(name, "MetricsHealthy", "True", READINGS_LIMIT)
@@ -114,12 +114,12 @@ async fn a_restart_of_the_operator_changes_nothing() -> Result<(), Failure> {
         );
 
         let after = settled(testbed).await?;
-        springtide_e2e::json::same("what the operator looks after", &after, &before)
+        springtide_e2e::json::same("the objects of the operator", &after, &before)
     })
     .await
 }
 
-/// Reconciles that succeeded, of the operator that leads.
+/// Successful reconciles of the leader.
 pub(crate) async fn reconciles(testbed: &Testbed) -> Result<f64> {
     let namespace = operator_namespace();
     for pod in testbed
@@ -155,7 +155,7 @@ fn value(metrics: &str, series: &str) -> Option<f64> {
         .find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
 }
 
-/// Marks that any write of the operator's would change, once nothing else changes them.
+/// Fields that any write of the operator would change, while no other client writes.
 async fn settled(testbed: &Testbed) -> Result<Value> {
     let mut before = marks(testbed).await?;
     let waited = until(
@@ -189,7 +189,7 @@ async fn marks(testbed: &Testbed) -> Result<Value> {
             autoscaler,
         ] {
             let object = testbed.get(kind, name).await.with_context(|| kind.name)?;
-            // The status of an autoscaler changes with each reading; its spec's writes are counted.
+            // The status of an autoscaler changes with each reading. Only writes of its spec count.
             let version = if kind == autoscaler {
                 &object["metadata"]["generation"]
             } else {

@@ -1,5 +1,4 @@
-//! What measures the load is away: no pod goes because of it, the ModelService says so within a
-//! minute, and all is well again by itself.
+//! Outages of metrics: no pod is removed, the ModelService reports them within a minute, and it recovers by itself.
 
 use std::time::Duration;
 
@@ -14,23 +13,23 @@ use springtide_e2e::load::{Load, Plan, node_port};
 use springtide_e2e::testbed::{Company, Failure, Testbed, condition, in_namespace, is_ready};
 use springtide_e2e::wait::{Look, until};
 
-/// Pods that the load needs.
+/// Number of pods for the load.
 const PODS: i64 = 3;
 
-/// Longest time until the load has its pods.
+/// Maximum time until the load has these pods.
 const SCALE_LIMIT: Duration = Duration::from_secs(90);
 
-/// Longest time until `MetricsHealthy` says that readings are missing: a minute is promised.
+/// Maximum time until `MetricsHealthy` reports missing readings: a minute, as documented.
 const TOLD_LIMIT: Duration = Duration::from_secs(60);
 
-/// Longest time from then on until KEDA's fallback holds: two of its looks, 15 s each, must have failed.
+/// Maximum time from then on until KEDA's fallback applies: after two failed readings, 15 s each.
 const FALLBACK_LIMIT: Duration = Duration::from_secs(45);
 
-/// Longest time until readings are there again, after the source is.
+/// Maximum time until readings are available again, after their source.
 const BACK_LIMIT: Duration = Duration::from_secs(90);
 
-/// How long an outage goes on after it was told: the HPA looks once at least, and with a reading of zero
-/// it would take all pods but one.
+/// Duration of an outage after its report: at least one sync of the HPA, which would remove all pods but one for a
+/// reading of zero.
 const OUTAGE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -72,8 +71,8 @@ struct Served {
     targets: Value,
 }
 
-/// Applies ModelServices that would give up every pod at once when they read no load, and loads them
-/// until each has its pods.
+/// Applies ModelServices that would remove every pod at once for a reading of zero, and loads them until each has its
+/// pods.
 async fn under_load(testbed: &Testbed, services: &[Served]) -> Result<Vec<Load>> {
     let eager = json!({
         "stabilizationWindowSeconds": 0,
@@ -95,7 +94,7 @@ async fn under_load(testbed: &Testbed, services: &[Served]) -> Result<Vec<Load>>
             "behavior": {"scaleDown": eager},
         });
         if served.engine == "KEDA" {
-            // So that the fallback is seen within the test.
+            // Then the test observes the fallback.
             manifest["spec"]["autoscaling"]["keda"] = json!({"fallbackFailureThreshold": 1});
         }
         testbed.serve(&manifest).await?;
@@ -132,8 +131,7 @@ async fn under_load(testbed: &Testbed, services: &[Served]) -> Result<Vec<Load>>
     Ok(loads)
 }
 
-/// Takes addons away and brings them back whatever happens meanwhile. `falls_back` is the service for
-/// which KEDA's fallback then stands for the readings.
+/// Stops addons, and restarts them in any case. `falls_back` is the service for which KEDA then uses its fallback.
 async fn outage(
     testbed: &Testbed,
     addons: &[Addon],
@@ -160,7 +158,7 @@ async fn outage(
             waited.seconds()
         ));
     }
-    // And the first readings are no reason either.
+    // The first readings don't remove pods either.
     tokio::time::sleep(OUTAGE).await;
     let history = recording.end(testbed).await?;
     for name in blind {
@@ -197,7 +195,7 @@ async fn is_told(testbed: &Testbed, blind: &[&str], falls_back: Option<&str>) ->
             Ok(Look::at(is_active, || told.to_string()))
         })
         .await?;
-        // Its HPA has just read the fallback, and the others have looked meanwhile.
+        // Its HPA has just read the fallback, and the other HPAs have synced meanwhile.
         testbed.report(&format!("{name} falls back {} later", waited.seconds()));
     } else {
         tokio::time::sleep(OUTAGE).await;

@@ -1,4 +1,4 @@
-//! A new model goes out under load, and no request is lost.
+//! A rollout of a new model under load, without a lost request.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use springtide_e2e::{kind, predict};
 
 const REQUESTS_PER_SECOND: u32 = 100;
 
-/// Longest time until only pods with the new model are there.
+/// Maximum time until all pods have the new model.
 const ROLLOUT_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A quota that is used up keeps no new spec out, whether the former pods serve or never did.
+//! An exhausted quota doesn't block a new spec, whether the former pods serve or never did.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use springtide_e2e::testbed::{Company, Failure, READY_LIMIT, condition, in_names
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{example, kind};
 
-/// Longest time until all pods are new, one after the other.
+/// Maximum time until all pods are replaced, one after another.
 const ROLLOUT_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Under load more pods come, and they serve.
+//! Under load, pods are added and serve.
 
 use std::time::Duration;
 
@@ -13,29 +13,29 @@ use springtide_e2e::load::{Load, Plan, node_port};
 use springtide_e2e::testbed::{Company, Failure, Testbed, WHY_LIMIT, in_namespace, is_ready};
 use springtide_e2e::wait::{Look, Waited, until};
 
-/// Longest time until another pod serves: metrics are a scrape and a look of the autoscaler old,
-/// 15 s each, the rate is over a minute, and the pod has to start.
+/// Maximum time until another pod serves: a scrape and a sync of the autoscaler, 15 s each, a rate over a minute, and
+/// the start of the pod.
 const SCALE_LIMIT: Duration = Duration::from_secs(150);
 
-/// Longest time until a ready pod has answered requests.
+/// Maximum time until a ready pod has served requests.
 const SHARE_LIMIT: Duration = Duration::from_secs(20);
 
-/// Rows in each request of a load that is for the CPU.
+/// Rows in each request of a load on the CPU.
 const ROWS: usize = 30;
 
-/// Target by offered load: a small part of what a pod of these small models can do, even in batches of
-/// one row.
+/// Target of the offered load: a small part of the capacity of a pod with these small models, even in batches of one
+/// row.
 const LOAD_PERCENT: u32 = 1;
 
-/// A ModelService whose load is too much for its pods.
+/// A ModelService whose load exceeds its pods.
 struct Case {
-    /// What is in `spec`, on top of the example.
+    /// Fields of `spec`, merged into the example.
     spec: Value,
-    /// Example, and model.
+    /// Names of the example and the model.
     example: &'static str,
     /// Pods before the load.
     pods: usize,
-    /// What asks for more pods.
+    /// The signal that requires more pods.
     signal: &'static str,
     /// Rows in each request.
     rows: usize,
@@ -48,7 +48,7 @@ async fn both_engines_scale_up_and_say_why() -> Result<(), Failure> {
         scale_up(
             testbed,
             &[
-                // 70 % of 20m: a load that leaves the machine's cores free for the other tests.
+                // 70 % of 20m: a load that leaves processor time to the other tests.
                 Case {
                     spec: json!({
                         "server": {"resources": {"requests": {"cpu": "20m"}}},
@@ -60,7 +60,7 @@ async fn both_engines_scale_up_and_say_why() -> Result<(), Failure> {
                     rows: ROWS,
                     requests_per_second: 200,
                 },
-                // Work for four.
+                // Work for four pods.
                 Case {
                     spec: json!({"autoscaling": {"maxReplicas": 4, "targets": {"requestsPerSecond": 50}}}),
                     example: "digits",
@@ -165,7 +165,7 @@ async fn has_scaled_up(testbed: &Testbed, case: &Case) -> Result<()> {
     says_why(testbed, case).await
 }
 
-/// The status, an event and `kubectl get` say how many pods there are and why.
+/// The status, an event and `kubectl get` have the number of pods and the reason for it.
 async fn says_why(testbed: &Testbed, case: &Case) -> Result<()> {
     let name = case.example;
     let waited = testbed

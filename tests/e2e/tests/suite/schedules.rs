@@ -1,5 +1,4 @@
-//! A floor for some time: it lifts the pods in both engines, and what it lifted goes by the
-//! behaviour.
+//! Schedules: with both engines the pods increase at the start, and decrease by the scaling behavior after the end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,27 +11,26 @@ use springtide_e2e::kind::{AUTOSCALER, DEPLOYMENT, MODEL_SERVICE};
 use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, is_ready, replicas};
 use springtide_e2e::wait::{Look, until};
 
-/// Pods while the schedule holds.
+/// Pods during the schedule.
 const FLOOR: i64 = 3;
 
 /// Length of the schedule.
 const MINUTES: u64 = 1;
 
-/// How long before a schedule the floor of an HPA with the default's way up moves, in seconds: two looks.
+/// Time by which the minimum of an HPA with the default behavior precedes a schedule, in seconds: two syncs.
 const LEAD_SECONDS: f64 = 30.0;
 
-/// Longest time from the schedule's beginning until its pods are ready: KEDA looks every 15 s, and so
-/// does its HPA.
+/// Maximum time from the start of the schedule until its pods are ready: KEDA and its HPA sync every 15 s.
 const LIFT_LIMIT: Duration = Duration::from_secs(60);
 
-/// Longest time from the schedule's end until the pods are what they were: two steps, 15 s each, and
-/// the looks of KEDA and its HPA before the first.
+/// Maximum time from the end of the schedule until the pods are as before: two steps, 15 s each, and the syncs of KEDA
+/// and its HPA before the first.
 const LEAVE_LIMIT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(), Failure> {
     in_namespace("schedules", Company::Welcome, async |testbed| {
-        // One pod in each sync of the HPA, and at once.
+        // One pod in each sync of the HPA, without a stabilization window.
         let down = json!({
             "stabilizationWindowSeconds": 0,
             "policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}],
@@ -64,7 +62,7 @@ async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(
                 "minReplicas": floor,
             })
         };
-        // Of two that hold the higher counts.
+        // If two are active, the higher minimum applies.
         let schedules = [schedule("lower", FLOOR - 1), schedule("higher", FLOOR)];
         for name in &names {
             let change = json!({"spec": {"autoscaling": {"schedules": schedules}}});
@@ -91,8 +89,8 @@ async fn a_schedule_lifts_the_pods_and_leaves_them_to_the_behavior() -> Result<(
     .await
 }
 
-/// The floor of an HPA moves before the schedule's beginning, so that the look which lifts the pods, and
-/// reads no metric, is over by then.
+/// The minimum of an HPA is raised before the start of the schedule. The sync that adds the pods, and reads no metric,
+/// is then over at the start.
 async fn moved_ahead(testbed: &Testbed, name: &str, start: u64) -> Result<()> {
     let until_start = Duration::from_secs(60 * start).saturating_sub(now()?);
     until("the HPA's floor to move ahead", until_start, async || {
@@ -151,7 +149,7 @@ async fn left(testbed: &Testbed, name: &str, end: u64) -> Result<()> {
         "status.autoscaling.minReplicas of {name} is {minimum}"
     );
     testbed
-        .until_decided(name, "the last decision to be told", |decisions| {
+        .until_decided(name, "the last decision", |decisions| {
             let steps: Vec<_> = decisions
                 .iter()
                 .map(|decision| (number(decision, "/from"), number(decision, "/to")))
@@ -168,8 +166,8 @@ fn now() -> Result<Duration> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?)
 }
 
-/// The first minute, counted from the epoch, that leaves a quarter of one for the operator to take the
-/// schedule up. Where that is less than its lead, the HPA's floor moves at once.
+/// The first minute since the epoch that leaves the operator 15 seconds to apply the schedule. If that is less than its
+/// lead, the minimum of the HPA is raised at once.
 fn next_minute() -> Result<u64> {
     Ok((now()?.as_secs() + 15) / 60 + 1)
 }

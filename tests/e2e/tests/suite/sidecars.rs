@@ -1,4 +1,4 @@
-//! A container that a service mesh adds to each pod, without requests: what autoscalers follow is the server alone.
+//! A container without requests that a service mesh adds to each pod: autoscalers follow the server container alone.
 
 use anyhow::{Context, Result, ensure};
 use kube::ResourceExt;
@@ -35,7 +35,7 @@ async fn a_sidecar_without_requests_keeps_no_reading_from_the_hpa() -> Result<()
     .await
 }
 
-/// Has the API server add the container to each pod of the namespace. The policy goes with the namespace.
+/// Makes the API server add the container to each pod of the namespace. The policy is deleted with the namespace.
 async fn inject(testbed: &Testbed) -> Result<()> {
     let namespace = testbed.cluster.objects(kind::NAMESPACE, None);
     let uid = namespace.get(&testbed.namespace).await?.uid();
@@ -81,7 +81,7 @@ async fn inject(testbed: &Testbed) -> Result<()> {
     has_taken_effect(testbed, &image).await
 }
 
-/// Waits until the policy changes pods: the API server takes it up a moment after it was made.
+/// Waits until the policy changes pods. The API server observes it with a short delay.
 async fn has_taken_effect(testbed: &Testbed, image: &str) -> Result<()> {
     let pod = json!({
         "apiVersion": "v1", "kind": kind::POD.name, "metadata": {"name": "probe"},
@@ -102,7 +102,7 @@ async fn has_taken_effect(testbed: &Testbed, image: &str) -> Result<()> {
     Ok(())
 }
 
-/// An image that every node has, so that none is pulled.
+/// An image of every node, so that none is pulled.
 async fn image_on_nodes(testbed: &Testbed, part: &str) -> Result<String> {
     let nodes = testbed.cluster.list(None, kind::NODE, "").await?;
     let images = nodes

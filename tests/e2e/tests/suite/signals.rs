@@ -1,5 +1,5 @@
-//! Every signal, on both engines: the live HPA follows it rightly, and what is read is about exactly
-//! the pods of one ModelService.
+//! Every signal, with both engines: the HPA follows it correctly, and its readings are those of the pods of one
+//! ModelService.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use springtide_e2e::testbed::{Company, Failure, Testbed, in_namespace, in_two_na
 use springtide_e2e::wait::{Look, until};
 use springtide_e2e::{kind, readings};
 
-/// Longest time until an adapter lists a metric, and the operator has seen it: a scrape, a look of the
-/// adapter's and one of the operator's.
+/// Maximum time until an adapter lists a metric, and the operator has noticed it: a scrape, and the discovery intervals
+/// of both.
 const LISTED_LIMIT: Duration = Duration::from_secs(60);
 
-/// Longest time until rates are about the load alone: the window of a rate, and some scrapes.
+/// Maximum time until rates are those of the load alone: the window of a rate, and some scrapes.
 const RATES_LIMIT: Duration = Duration::from_secs(60);
 
-/// How far a rate over 20 s may be from that of the clients.
+/// Tolerance of a rate over 20 s, relative to that of the clients.
 const RATE_TOLERANCE: f64 = 0.25;
 
-/// The serving signals, with the names that they have in the spec and as metrics of pods.
+/// The serving signals, with their names in the spec and as Pods metrics.
 const SERVING: [(&str, &str); 5] = [
     ("requestsPerSecond", pods::REQUESTS_PER_SECOND),
     ("queueSize", pods::QUEUE_SIZE),
@@ -33,7 +33,7 @@ const SERVING: [(&str, &str); 5] = [
     ("loadPercent", pods::LOAD_PERCENT),
 ];
 
-/// A target for each signal, of which none is reached by the load here.
+/// A target for each signal, which the load here doesn't reach.
 fn targets() -> Value {
     json!({
         "cpuUtilizationPercent": 900,
@@ -124,7 +124,7 @@ async fn keda_follows_every_signal_and_namesakes_never_mix() -> Result<(), Failu
     .await
 }
 
-/// Compares the HPA that KEDA made.
+/// Compares the HPA of KEDA.
 async fn follows_every_signal(testbed: &Testbed, name: &str) -> Result<()> {
     let hpa = format!("keda-hpa-{name}");
     readings::until_all(testbed, &hpa, 2 + SERVING.len()).await?;
@@ -152,7 +152,7 @@ async fn follows_every_signal(testbed: &Testbed, name: &str) -> Result<()> {
     ]);
     for (signal, _) in SERVING {
         let target = targets()[signal].to_string();
-        // A sum over all pods is compared with a target per pod; a quantile is no sum.
+        // A sum over all pods is compared with a target per pod. A quantile is no sum.
         let target = if signal == "p95LatencyMilliseconds" {
             json!({"type": "Value", "value": target})
         } else {
@@ -160,10 +160,10 @@ async fn follows_every_signal(testbed: &Testbed, name: &str) -> Result<()> {
         };
         expected.insert(json!([signal, target]).to_string());
     }
-    same("what KEDA's HPA follows", &json!(seen), &json!(expected))
+    same("the metrics of KEDA's HPA", &json!(seen), &json!(expected))
 }
 
-/// Asks the real Prometheus which pods each trigger's query is about.
+/// Queries Prometheus for the pods that each trigger's query selects.
 async fn reads_its_own_pods(testbed: &Testbed, name: &str) -> Result<()> {
     let pods = testbed.pods(name).await?;
     let pods: BTreeSet<_> = pods
@@ -202,7 +202,7 @@ async fn reads_its_own_pods(testbed: &Testbed, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The selectors of instant series that a query has in it: each name of a series with its braces.
+/// The instant series selectors in a query: each name of a series with its braces.
 fn selectors(query: &str) -> Vec<String> {
     query
         .match_indices("ml_")
@@ -213,7 +213,7 @@ fn selectors(query: &str) -> Vec<String> {
         .collect()
 }
 
-/// Where the braces end that are outside of quotes: an expression of names has its own.
+/// Index of the closing brace, without those in quotes: a regular expression in a matcher may have braces.
 fn end_of_selector(text: &str) -> Option<usize> {
     let mut is_quoted = false;
     text.char_indices().find_map(|(at, character)| {
@@ -222,7 +222,7 @@ fn end_of_selector(text: &str) -> Option<usize> {
     })
 }
 
-/// What Prometheus, KEDA and the adapter say about arrivals is what the clients send here.
+/// The arrivals in Prometheus, in KEDA and in the adapter are the requests of the clients.
 async fn rates_are(testbed: &Testbed, name: &str, requests_per_second: f64) -> Result<()> {
     let scaled_object = testbed.get(kind::SCALED_OBJECT, name).await?;
     let query = text(&scaled_object, "/spec/triggers/0/metadata/query");

@@ -1,5 +1,5 @@
-//! Shared batches that are checked, and requests that run alone. The clock stands still: nothing here is
-//! awaited while a request has a deadline, or the clock would go on to that.
+//! Checks of shared batches, and requests that run alone. The clock is paused: nothing here is awaited while a request
+//! has a deadline, because that would advance the clock to the deadline.
 
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ struct Echo {
     flawed: bool,
     /// Blocks on each batch until it is let go.
     gate: std_mpsc::Receiver<()>,
-    /// Blocks on each check until its end is told or it is stopped.
+    /// Blocks on each check until its end is requested or it is stopped.
     check_gate: std_mpsc::Receiver<Gate>,
     open_gate: std_mpsc::Sender<Gate>,
     told: Arc<Told>,
@@ -269,7 +269,7 @@ async fn a_model_that_is_right_goes_on_sharing() {
 async fn a_request_does_not_wait_for_a_check_which_is_done_later() {
     let scene = Scene::checked(true);
     scene.share([1, 2, 3]).await;
-    // The check holds the only worker until somebody comes.
+    // The check occupies the only worker until a request arrives.
     scene.until_checking(1).await;
     let comes = scene.submit(7);
     scene.open(1);

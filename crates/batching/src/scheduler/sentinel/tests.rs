@@ -28,7 +28,7 @@ impl Scene {
         self.now += time;
     }
 
-    /// A batch of so many requests runs. Whether one is kept.
+    /// A batch of this number of requests runs. Returns whether one is kept.
     fn batch(&mut self, requests: usize) -> bool {
         let chosen = self.watch.choose(self.now, requests);
         if let Some(index) = chosen {
@@ -117,7 +117,7 @@ fn at_most_one_request_is_kept() {
     let mut scene = Scene::new(sentinel(20, 1));
     assert!(scene.batch(2));
     assert!(!scene.batch(2), "one is kept");
-    // Another worker was told to keep one before this one did.
+    // Another worker was asked to keep one before this one was.
     scene.watch.keep(scene.now, "late");
     let (sample, _) = scene.watch.start_idle(scene.now).unwrap();
     assert_eq!(sample, "kept");

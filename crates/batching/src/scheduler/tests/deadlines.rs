@@ -11,11 +11,11 @@ fn takes(rows: usize) -> Duration {
     milliseconds(10 + rows as u64)
 }
 
-/// A machine that knows what its batches take, with batches that take just that.
+/// A scheduler that has learned the duration of its batches, with batches of that duration.
 struct SimulatedPod {
     scheduler: Scheduler<u8, usize>,
     now: Instant,
-    /// When it had learnt what batches take.
+    /// The time when it had learned the duration of batches.
     began: Instant,
     running: Vec<(Instant, Batch<u8, usize>)>,
     /// Of each request: when it was answered, and when it was given up.
@@ -30,7 +30,7 @@ impl SimulatedPod {
 
     fn of(config: Config, workers: usize) -> Self {
         let max_rows = config.max_rows.get();
-        let mut world = Self {
+        let mut pod = Self {
             scheduler: Scheduler::new(config, rows(workers), &[]),
             now: Instant::now(),
             began: Instant::now(),
@@ -39,13 +39,13 @@ impl SimulatedPod {
             given_up: Vec::new(),
         };
         for count in [1, max_rows].repeat(8) {
-            world.push(0, count, 60_000).unwrap();
-            world.pass(takes(count));
+            pod.push(0, count, 60_000).unwrap();
+            pod.pass(takes(count));
         }
-        world.began = world.now;
-        world.answered.clear();
-        world.given_up.clear();
-        world
+        pod.began = pod.now;
+        pod.answered.clear();
+        pod.given_up.clear();
+        pod
     }
 
     /// Pushes a request, which becomes the next in the lists.
@@ -127,17 +127,17 @@ fn assert_about(actual: Duration, expected: Duration) {
 
 #[test]
 fn a_request_that_would_be_answered_too_late_is_refused_at_once() {
-    let mut world = SimulatedPod::new(10, 1_000, 1);
-    world.push(0, 10, 60_000).unwrap();
+    let mut pod = SimulatedPod::new(10, 1_000, 1);
+    pod.push(0, 10, 60_000).unwrap();
     for _batch in 0..9 {
-        world.push(0, 10, 60_000).unwrap();
+        pod.push(0, 10, 60_000).unwrap();
     }
-    world.pass(milliseconds(5));
+    pod.pass(milliseconds(5));
     // 15 ms of the running batch, 9 batches of 20 ms, and one that others will fill.
-    let (expected, retry_after) = too_late(world.push(0, 1, 270));
+    let (expected, retry_after) = too_late(pod.push(0, 1, 270));
     assert_about(expected, milliseconds(215));
     assert_about(retry_after, milliseconds(195) / 2);
-    assert!(world.push(0, 1, 280).is_ok());
+    assert!(pod.push(0, 1, 280).is_ok());
 }
 
 /// A hundred milliseconds, once the workers have been busy for two seconds.
@@ -158,20 +158,20 @@ fn under(objective: Objective) -> SimulatedPod {
     )
 }
 
-/// One worker, with eleven batches for it, of 20 ms each, that nobody minds to wait for.
+/// One worker with eleven batches of 20 ms each, whose requests have long deadlines.
 fn with_a_long_queue() -> SimulatedPod {
-    let mut world = under(OBJECTIVE);
+    let mut pod = under(OBJECTIVE);
     for _batch in 0..11 {
-        world.push(0, 10, 60_000).unwrap();
+        pod.push(0, 10, 60_000).unwrap();
     }
-    world
+    pod
 }
 
 #[test]
 fn in_a_long_overload_requests_beyond_the_objective_are_refused() {
-    let mut world = with_a_long_queue();
-    world.stay_full_for(OBJECTIVE.overload_after);
-    match world.push(0, 1, 60_000) {
+    let mut pod = with_a_long_queue();
+    pod.stay_full_for(OBJECTIVE.overload_after);
+    match pod.push(0, 1, 60_000) {
         Err(Rejection::Overloaded {
             cause: Overload::Sustained { expected },
             retry_after,
@@ -182,83 +182,83 @@ fn in_a_long_overload_requests_beyond_the_objective_are_refused() {
         other => panic!("{other:?}"),
     }
     // 60 ms ahead of it, a quarter of that to spare, its own batch likewise, and 5 ms to its client.
-    world.pass(8 * takes(10));
-    assert!(world.push(0, 10, 60_000).is_err());
-    world.pass(takes(10));
-    assert!(world.push(0, 10, 60_000).is_ok());
+    pod.pass(8 * takes(10));
+    assert!(pod.push(0, 10, 60_000).is_err());
+    pod.pass(takes(10));
+    assert!(pod.push(0, 10, 60_000).is_ok());
 }
 
-/// A batch has ended, and its worker tells its clients before it looks for the next one.
+/// A batch has ended, and its worker sends the responses before it asks for the next batch.
 #[test]
 fn a_worker_between_two_batches_is_not_idle() {
-    let mut world = with_a_long_queue();
-    while world.now < world.began + OBJECTIVE.overload_after {
-        let (ends, batch) = world.running.pop().unwrap();
-        world.now = ends;
-        answer(&mut world.scheduler, ends, batch, takes(10));
+    let mut pod = with_a_long_queue();
+    while pod.now < pod.began + OBJECTIVE.overload_after {
+        let (ends, batch) = pod.running.pop().unwrap();
+        pod.now = ends;
+        answer(&mut pod.scheduler, ends, batch, takes(10));
         let deadline = ends + milliseconds(60_000);
-        let pushed = world.scheduler.push(ends, 0, rows(10), deadline, 0);
+        let pushed = pod.scheduler.push(ends, 0, rows(10), deadline, 0);
         pushed.unwrap();
-        world.answered.push(None);
-        world.settle();
+        pod.answered.push(None);
+        pod.settle();
     }
-    assert!(world.push(0, 1, 60_000).is_err());
+    assert!(pod.push(0, 1, 60_000).is_err());
 }
 
 #[test]
 fn a_burst_waits_as_long_as_it_has_time() {
-    let mut world = with_a_long_queue();
-    world.stay_full_for(OBJECTIVE.overload_after - takes(10));
+    let mut pod = with_a_long_queue();
+    pod.stay_full_for(OBJECTIVE.overload_after - takes(10));
     // The worker is idle for a moment.
-    world.pass(12 * takes(10));
+    pod.pass(12 * takes(10));
     for _batch in 0..11 {
-        world.push(0, 10, 60_000).unwrap();
+        pod.push(0, 10, 60_000).unwrap();
     }
-    world.pass(OBJECTIVE.overload_after / 10);
-    assert!(world.push(0, 10, 60_000).is_ok());
+    pod.pass(OBJECTIVE.overload_after / 10);
+    assert!(pod.push(0, 10, 60_000).is_ok());
 }
 
 #[test]
 fn a_request_with_less_time_than_the_objective_is_held_to_its_own() {
-    let mut world = with_a_long_queue();
-    world.stay_full_for(OBJECTIVE.overload_after);
-    too_late(world.push(0, 1, 50));
+    let mut pod = with_a_long_queue();
+    pod.stay_full_for(OBJECTIVE.overload_after);
+    too_late(pod.push(0, 1, 50));
 }
 
 #[test]
 fn however_short_the_objective_what_runs_at_once_or_next_is_taken() {
-    let mut world = under(Objective {
+    let mut pod = under(Objective {
         latency: milliseconds(1),
         overload_after: milliseconds(1),
     });
     for _request in 0..100 {
         // The second is the next to run.
-        world.push(0, 10, 60_000).unwrap();
-        world.pass(milliseconds(1));
-        world.push(0, 10, 60_000).unwrap();
-        assert!(world.push(0, 1, 60_000).is_err());
-        world.pass(2 * takes(10));
+        pod.push(0, 10, 60_000).unwrap();
+        pod.pass(milliseconds(1));
+        pod.push(0, 10, 60_000).unwrap();
+        assert!(pod.push(0, 1, 60_000).is_err());
+        pod.pass(2 * takes(10));
     }
 }
 
 #[test]
 fn workers_share_the_wait() {
-    let mut world = SimulatedPod::new(10, 1_000, 2);
+    let mut pod = SimulatedPod::new(10, 1_000, 2);
     for _batch in 0..10 {
-        world.push(0, 10, 60_000).unwrap();
+        pod.push(0, 10, 60_000).unwrap();
     }
-    let (expected, retry_after) = too_late(world.push(0, 10, 100));
+    let (expected, retry_after) = too_late(pod.push(0, 10, 100));
     assert_about(expected, milliseconds(120));
     assert_about(retry_after, milliseconds(50));
 }
 
 #[test]
 fn a_full_queue_says_when_half_of_it_is_done() {
-    let mut world = SimulatedPod::new(10, 100, 1);
+    let mut pod = SimulatedPod::new(10, 100, 1);
     for _batch in 0..11 {
-        world.push(0, 10, 60_000).unwrap();
+        pod.push(0, 10, 60_000).unwrap();
     }
-    match world.push(0, 1, 60_000) {
+    match pod.push(0, 1, 60_000) {
         Err(Rejection::Overloaded { cause, retry_after }) => {
             let (waiting, max) = (100, 100);
             assert_eq!(cause, Overload::QueueFull { waiting, max });
@@ -270,16 +270,16 @@ fn a_full_queue_says_when_half_of_it_is_done() {
 
 #[test]
 fn before_anything_is_measured_only_the_rows_are_bounded() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 6), 1);
-    bench.push('a', 1, "runs");
-    bench.run();
-    bench.push('a', 4, "waits");
-    let deadline = bench.now + milliseconds(1);
-    let pushed = bench
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 4, 6), 1);
+    fixture.push('a', 1, "runs");
+    fixture.run();
+    fixture.push('a', 4, "waits");
+    let deadline = fixture.now + milliseconds(1);
+    let pushed = fixture
         .scheduler
-        .push(bench.now, 'a', rows(1), deadline, "short");
+        .push(fixture.now, 'a', rows(1), deadline, "short");
     assert!(pushed.is_ok());
-    match bench.try_push('a', 2, "more") {
+    match fixture.try_push('a', 2, "more") {
         Err(Rejection::Overloaded { retry_after, .. }) => {
             assert_eq!(retry_after, milliseconds(1_000));
         }
@@ -289,160 +289,167 @@ fn before_anything_is_measured_only_the_rows_are_bounded() {
 
 #[test]
 fn an_idle_worker_runs_even_what_is_said_to_take_too_long() {
-    let mut world = SimulatedPod::new(10, 100, 1);
-    let id = world.push(0, 5, 3).unwrap();
-    world.pass(takes(5));
-    assert!(
-        world.answered[id].is_some(),
-        "and what it takes is measured"
-    );
+    let mut pod = SimulatedPod::new(10, 100, 1);
+    let id = pod.push(0, 5, 3).unwrap();
+    pod.pass(takes(5));
+    assert!(pod.answered[id].is_some(), "and what it takes is measured");
 }
 
 #[test]
 fn a_request_that_got_too_late_for_its_run_is_dropped_before_it() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
-    bench.push('a', 1, "runs");
-    let blocker = bench.run();
-    let deadline = bench.now + milliseconds(30);
-    bench
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
+    fixture.push('a', 1, "runs");
+    let blocker = fixture.run();
+    let deadline = fixture.now + milliseconds(30);
+    fixture
         .scheduler
-        .push(bench.now, 'a', rows(1), deadline, "short")
+        .push(fixture.now, 'a', rows(1), deadline, "short")
         .unwrap();
-    bench.push('a', 1, "long");
+    fixture.push('a', 1, "long");
     // Nothing was known at the push; now batches are known to take 20 ms.
-    bench.pass(15);
+    fixture.pass(15);
     for _batch in 0..8 {
-        bench.measure(1, milliseconds(20));
+        fixture.measure(1, milliseconds(20));
     }
-    bench.scheduler.skipped(blocker.run);
-    match bench.scheduler.poll(bench.now) {
+    fixture.scheduler.skipped(blocker.run);
+    match fixture.scheduler.poll(fixture.now) {
         Action::Expired(dropped) => assert_eq!(names(&dropped), ["short"]),
         step => panic!("{step:?}"),
     }
-    assert_eq!(bench.run_names(), ["long"]);
+    assert_eq!(fixture.run_names(), ["long"]);
 }
 
 #[test]
 fn a_batch_is_smaller_rather_than_late_where_nothing_is_left_behind() {
-    let mut world = SimulatedPod::new(10, 100, 1);
-    world.push(0, 10, 60_000).unwrap();
-    let short = world.push(0, 1, 55).unwrap();
-    let long = world.push(0, 8, 60_000).unwrap();
-    world.pass(milliseconds(40));
+    let mut pod = SimulatedPod::new(10, 100, 1);
+    pod.push(0, 10, 60_000).unwrap();
+    let short = pod.push(0, 1, 55).unwrap();
+    let long = pod.push(0, 8, 60_000).unwrap();
+    pod.pass(milliseconds(40));
     // Together 19 ms, with 35 ms left.
-    assert_eq!(world.answered[short], world.answered[long]);
-    world.push(0, 1, 60_000).unwrap();
-    world.pass(milliseconds(2));
-    let short = world.push(0, 1, 28).unwrap();
-    let long = world.push(0, 9, 60_000).unwrap();
-    world.pass(milliseconds(60));
+    assert_eq!(pod.answered[short], pod.answered[long]);
+    pod.push(0, 1, 60_000).unwrap();
+    pod.pass(milliseconds(2));
+    let short = pod.push(0, 1, 28).unwrap();
+    let long = pod.push(0, 9, 60_000).unwrap();
+    pod.pass(milliseconds(60));
     // Together 20 ms, with 19 or so left.
-    assert!(world.answered[short] < world.answered[long]);
-    assert_eq!(world.given_up, [None; 6]);
+    assert!(pod.answered[short] < pod.answered[long]);
+    assert_eq!(pod.given_up, [None; 6]);
 }
 
 #[test]
 fn with_more_behind_it_a_batch_is_full_rather_than_small_for_a_request_that_is_late() {
-    let mut world = SimulatedPod::new(10, 100, 1);
-    world.push(0, 1, 60_000).unwrap();
-    world.pass(milliseconds(2));
-    let short = world.push(0, 1, 28).unwrap();
-    let long = world.push(0, 10, 60_000).unwrap();
-    world.pass(milliseconds(9));
+    let mut pod = SimulatedPod::new(10, 100, 1);
+    pod.push(0, 1, 60_000).unwrap();
+    pod.pass(milliseconds(2));
+    let short = pod.push(0, 1, 28).unwrap();
+    let long = pod.push(0, 10, 60_000).unwrap();
+    pod.pass(milliseconds(9));
     // Alone it would take 11 ms, with 19 ms left.
-    assert_eq!(world.given_up[short], Some(world.now));
-    world.pass(takes(10));
-    assert_eq!(world.answered[long], Some(world.now));
+    assert_eq!(pod.given_up[short], Some(pod.now));
+    pod.pass(takes(10));
+    assert_eq!(pod.answered[long], Some(pod.now));
 }
 
 #[test]
 fn a_batch_takes_at_most_half_of_the_time_that_its_requests_had() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
-    bench.push('a', 1, "runs");
-    let blocker = bench.run();
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
+    fixture.push('a', 1, "runs");
+    let blocker = fixture.run();
     // Nothing is known yet.
     for _request in 0..9 {
-        bench.push('a', 1, "has a second");
+        fixture.push('a', 1, "has a second");
     }
     for count in [1, 4].repeat(4) {
-        bench.measure(count, milliseconds(99 * count as u64));
+        fixture.measure(count, milliseconds(99 * count as u64));
     }
-    bench.scheduler.skipped(blocker.run);
-    assert_eq!(bench.run().entries.len(), 5);
+    fixture.scheduler.skipped(blocker.run);
+    assert_eq!(fixture.run().entries.len(), 5);
 }
 
 #[test]
 fn one_slow_first_batch_drops_nobody() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 4, 1_000), 1);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 4, 1_000), 1);
     let lifetime = milliseconds(12_000);
-    let push = |bench: &mut Fixture| {
-        let deadline = bench.now + lifetime;
-        bench.scheduler.push(bench.now, 'a', rows(1), deadline, "")
+    let push = |fixture: &mut Fixture| {
+        let deadline = fixture.now + lifetime;
+        fixture
+            .scheduler
+            .push(fixture.now, 'a', rows(1), deadline, "")
     };
-    push(&mut bench).unwrap();
-    let slow = bench.run();
+    push(&mut fixture).unwrap();
+    let slow = fixture.run();
     for _request in 0..100 {
-        push(&mut bench).unwrap();
-        bench.pass(100);
+        push(&mut fixture).unwrap();
+        fixture.pass(100);
     }
-    answer(&mut bench.scheduler, bench.now, slow, milliseconds(10_000));
+    answer(
+        &mut fixture.scheduler,
+        fixture.now,
+        slow,
+        milliseconds(10_000),
+    );
     let mut answered = 0;
-    while let Action::Run(batch) = bench.scheduler.poll(bench.now) {
+    while let Action::Run(batch) = fixture.scheduler.poll(fixture.now) {
         answered += batch.entries.len();
-        bench.pass(1);
-        answer(&mut bench.scheduler, bench.now, batch, milliseconds(1));
+        fixture.pass(1);
+        answer(&mut fixture.scheduler, fixture.now, batch, milliseconds(1));
     }
     assert_eq!(answered, 100);
-    push(&mut bench).unwrap();
-    bench.run();
-    let deadline = bench.now + milliseconds(50);
-    let pushed = bench.scheduler.push(bench.now, 'a', rows(1), deadline, "");
+    push(&mut fixture).unwrap();
+    fixture.run();
+    let deadline = fixture.now + milliseconds(50);
+    let pushed = fixture
+        .scheduler
+        .push(fixture.now, 'a', rows(1), deadline, "");
     assert!(pushed.is_ok(), "it is forgotten");
 }
 
 #[test]
 fn too_high_an_estimate_does_not_refuse_for_ever() {
-    let mut bench = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
+    let mut fixture = Fixture::new(config(Policy::AT_ONCE, 10, 100), 1);
     for _batch in 0..50 {
-        bench.measure(1, milliseconds(100_000));
+        fixture.measure(1, milliseconds(100_000));
     }
     let mut answered = 0;
     // Clients that try every millisecond, with batches that in truth take 2 ms.
     for _millisecond in 0..100 {
-        let _maybe_refused = bench.try_push('a', 1, "tries");
-        while bench.scheduler.has_idle_worker() && bench.scheduler.waiting_rows() > 0 {
-            if let Action::Run(batch) = bench.scheduler.poll(bench.now) {
-                bench.now += milliseconds(2);
-                answered += answer(&mut bench.scheduler, bench.now, batch, milliseconds(2)).len();
+        let _maybe_refused = fixture.try_push('a', 1, "tries");
+        while fixture.scheduler.has_idle_worker() && fixture.scheduler.waiting_rows() > 0 {
+            if let Action::Run(batch) = fixture.scheduler.poll(fixture.now) {
+                fixture.now += milliseconds(2);
+                answered +=
+                    answer(&mut fixture.scheduler, fixture.now, batch, milliseconds(2)).len();
             }
         }
-        bench.pass(1);
+        fixture.pass(1);
     }
     assert_eq!(answered, 100);
 }
 
 proptest! {
-    /// With batches that take what they are known to take.
+    /// With batches of the learned duration.
     #[test]
     fn deadlines_are_kept_and_nothing_is_dropped_that_could_be_answered(
         workers in 1_usize..4,
         events in vec((0_u8..2, 1_usize..8, 5_u64..200, 0_u64..12), 1..120),
     ) {
         let (max_rows, slack) = (8, Duration::from_micros(10));
-        let mut world = SimulatedPod::new(max_rows, 60, workers);
+        let mut pod = SimulatedPod::new(max_rows, 60, workers);
         let mut pushed = Vec::new();
         for (signature, count, lifetime, pause) in events {
-            let deadline = world.now + milliseconds(lifetime);
-            let idle = world.scheduler.has_idle_worker();
-            match world.push(signature, count, lifetime) {
+            let deadline = pod.now + milliseconds(lifetime);
+            let idle = pod.scheduler.has_idle_worker();
+            match pod.push(signature, count, lifetime) {
                 Ok(_id) => pushed.push((count, lifetime, deadline)),
                 Err(_rejection) => prop_assert!(!idle, "an idle worker refused"),
             }
-            world.pass(milliseconds(pause));
+            pod.pass(milliseconds(pause));
         }
-        world.pass(milliseconds(10_000));
+        pod.pass(milliseconds(10_000));
         for (id, (count, lifetime, deadline)) in pushed.into_iter().enumerate() {
-            match (world.answered[id], world.given_up[id]) {
+            match (pod.answered[id], pod.given_up[id]) {
                 (Some(answered), None) => {
                     let too_late = milliseconds(lifetime) < takes(count) + slack;
                     prop_assert!(too_late || answered <= deadline + slack);

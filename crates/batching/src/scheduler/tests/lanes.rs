@@ -28,25 +28,25 @@ fn hundreds_of_signatures_run_in_the_order_of_their_oldest_requests() {
 
 #[test]
 fn a_signature_that_has_left_comes_back_as_new() {
-    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    let mut fixture = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
     for name in ["a", "b"] {
-        let ticket = bench.push('x', 1, name);
-        bench.scheduler.cancel(ticket);
+        let ticket = fixture.push('x', 1, name);
+        fixture.scheduler.cancel(ticket);
     }
-    bench.push('y', 1, "y1");
-    bench.push('x', 1, "x1");
-    bench.push('x', 1, "x2");
-    assert_eq!(bench.run_names(), ["x1", "x2"]);
-    bench.finish();
-    bench.pass(50);
-    assert_eq!(bench.run_names(), ["y1"]);
+    fixture.push('y', 1, "y1");
+    fixture.push('x', 1, "x1");
+    fixture.push('x', 1, "x2");
+    assert_eq!(fixture.run_names(), ["x1", "x2"]);
+    fixture.finish();
+    fixture.pass(50);
+    assert_eq!(fixture.run_names(), ["y1"]);
 }
 
 #[test]
 fn a_full_batch_of_a_late_signature_does_not_go_before_a_window_that_has_ended() {
-    let mut bench = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
-    bench.push('x', 1, "x1");
-    bench.pass(50);
-    bench.push('y', 2, "full");
-    assert_eq!(bench.run_names(), ["x1"]);
+    let mut fixture = Fixture::new(config(Policy::Window(milliseconds(50)), 2, 1_024), 1);
+    fixture.push('x', 1, "x1");
+    fixture.pass(50);
+    fixture.push('y', 2, "full");
+    assert_eq!(fixture.run_names(), ["x1"]);
 }

@@ -1,12 +1,12 @@
-//! What becomes of requests when more come than can be answered, in the simulated world.
+//! The results of requests in an overload, in the simulated pod.
 
 use std::time::Duration;
 
 use super::simulation::{MAX, Scene, simulate};
 use crate::scheduler::Objective;
 
-/// What was answered in time, as a part of what full batches could answer, and what was not, as a part
-/// of what was accepted; and the time that 99 % of that were answered in, in milliseconds.
+/// Responses in time as a share of the capacity, late ones as a share of the accepted requests, and the 99th percentile
+/// of the latency in milliseconds.
 fn shares(scene: &Scene) -> (f64, f64, f64) {
     let outcome = simulate(scene, MAX);
     let seconds = (scene.counted.end - scene.counted.start) as f64;
@@ -103,7 +103,7 @@ fn under_an_objective_what_is_accepted_in_a_long_overload_is_answered_within_it(
                     lifetime: 5_000.0,
                     objective: Some(OBJECTIVE),
                     spread,
-                    // Ten seconds go by until the queue is known to stand, and has become shorter.
+                    // After ten seconds the overload is detected, and the queue is shorter.
                     counted: 12..32,
                     ..Scene::overload(times, workers, fixed, per_row)
                 };

@@ -19,12 +19,12 @@ enum Event {
         poison: bool,
     },
     Cancel(prop::sample::Index),
-    /// One of the running batches ends, after so many milliseconds as it says.
+    /// One of the running batches ends, after this number of milliseconds.
     Finish(prop::sample::Index, u64),
     Pass(u64),
     /// Batches must not be shared any more.
     Part,
-    /// The check that runs ends after so many milliseconds.
+    /// The running check ends after this number of milliseconds.
     Checked(CheckResult, u64),
 }
 
@@ -108,7 +108,7 @@ struct Checking {
     began: Instant,
 }
 
-/// Drives a machine and checks, after each step, what must always hold.
+/// Drives a scheduler and checks the invariants after each step.
 struct Judge {
     config: Config,
     workers: usize,

@@ -1,4 +1,4 @@
-//! A simulated world of clients and workers, and what lingering brings and costs in it.
+//! A simulated pod of clients and workers, and the benefit and cost of lingering in it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -9,10 +9,10 @@ use crate::random::RandomSequence;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Traffic {
-    /// So many clients, each of which asks again a while after its answer: at most so many
-    /// milliseconds, at least a fifth of that.
+    /// Clients that each send the next request after a pause: at most `turnaround` milliseconds, at least a fifth of
+    /// that.
     Closed { clients: usize, turnaround: f64 },
-    /// So many requests per second at random times, whether answered or not.
+    /// Requests per second at random times, independent of responses.
     Open { rate: f64 },
 }
 
@@ -122,7 +122,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
     };
     let mut scheduler: Scheduler<_, _> =
         Scheduler::new(config, rows(scene.workers), &scene.measured());
-    let mut noise = RandomSequence(1);
+    let mut random = RandomSequence(1);
     let began = Instant::now();
     let counted_from = began + Duration::from_secs(scene.counted.start);
     let mut events = BinaryHeap::new();
@@ -130,7 +130,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
         Traffic::Closed { clients, .. } => {
             for client in 0..clients {
                 events.push(Reverse((
-                    began + in_milliseconds(noise.next()),
+                    began + in_milliseconds(random.next()),
                     Event::Asks(client),
                 )));
             }
@@ -149,7 +149,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
                     events.push(Reverse((deadline, Event::Leaves(ticket))));
                 }
                 if let Traffic::Open { rate } = scene.traffic {
-                    let pause = -noise.next().max(1e-9).ln() * 1e3 / rate;
+                    let pause = -random.next().max(1e-9).ln() * 1e3 / rate;
                     events.push(Reverse((now + in_milliseconds(pause), Event::Asks(0))));
                 }
             }
@@ -161,7 +161,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
                             times.push(now - entry.arrived());
                         }
                         if let Traffic::Closed { turnaround, .. } = scene.traffic {
-                            let pause = in_milliseconds(turnaround * (0.2 + 0.8 * noise.next()));
+                            let pause = in_milliseconds(turnaround * (0.2 + 0.8 * random.next()));
                             events.push(Reverse((now + pause, Event::Asks(entry.payload))));
                         }
                     }
@@ -187,7 +187,7 @@ pub(super) fn simulate(scene: &Scene, max_linger: Duration) -> Outcome {
             match scheduler.poll(now) {
                 Action::Run(batch) => {
                     let takes = scene.takes(batch.entries.len());
-                    let takes = takes * (1.0 + scene.spread * (2.0 * noise.next() - 1.0));
+                    let takes = takes * (1.0 + scene.spread * (2.0 * random.next() - 1.0));
                     let ends = now + in_milliseconds(takes);
                     batches += 1;
                     running.insert(batches, (batch, now));

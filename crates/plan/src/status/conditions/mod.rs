@@ -1,7 +1,7 @@
 //! The conditions of a ModelService, one file each.
 //!
-//! Messages are deterministic. They never contain generated names, times, or counts that change in every pass: a status
-//! that always changes would trigger passes endlessly.
+//! Messages are deterministic. They never contain generated names, times, or counts that change in every reconcile: a
+//! status that always changes would trigger reconciles endlessly.
 
 mod autoscaling_ready;
 mod batching_safe;

@@ -13,7 +13,7 @@ enum Next {
     Syncs,
     /// A user sets the replicas.
     ByHand(i32),
-    /// A pass of the operator.
+    /// A reconcile.
     Looks,
 }
 
@@ -26,7 +26,7 @@ fn next() -> impl Strategy<Value = Next> {
     ]
 }
 
-/// Runs the history with 15 s between events. `sleepless`: there is a pass after each event.
+/// Runs the history with 15 s between events. `sleepless`: there is a reconcile after each event.
 fn run(history: Vec<Next>, sleepless: bool) -> (Bed, Vec<(i32, i32)>) {
     let mut bed = Bed::hpa();
     let (mut number, mut last_scale_time) = (2, None);

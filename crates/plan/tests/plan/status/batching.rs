@@ -59,7 +59,7 @@ fn mismatch(status: &ModelServiceStatus) -> Option<&str> {
     status.model.as_ref().unwrap().sentinel_mismatch.as_deref()
 }
 
-/// The next pass over a ModelService with this status and spec.
+/// The next reconcile over a ModelService with this status and spec.
 fn next(status: &ModelServiceStatus, spec: Value) -> ValidatedModelService {
     ValidatedModelService::try_from(&with_status(status, spec)).unwrap()
 }

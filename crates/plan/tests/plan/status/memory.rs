@@ -37,7 +37,7 @@ fn said(at_rest_mebibytes: Option<u64>) -> StatusReply {
     })
 }
 
-/// A ModelService over several passes.
+/// A ModelService over several reconciles.
 struct History {
     spec: Value,
     generation: i64,
@@ -45,9 +45,9 @@ struct History {
     status: Option<ModelServiceStatus>,
     /// Status of the Deployment.
     deployment: Value,
-    /// The ModelService of the last pass.
+    /// The ModelService of the last reconcile.
     before: Option<ValidatedModelService>,
-    /// The state after the last pass.
+    /// The state after the last reconcile.
     applied: Option<Applied>,
 }
 
@@ -79,8 +79,8 @@ impl History {
         ValidatedModelService::try_from(&self.model_service()).unwrap()
     }
 
-    /// A pass with these replies of the serving pods.
-    fn pass(&mut self, answers: &[StatusReply]) -> &mut Self {
+    /// A reconcile with these replies of the serving pods.
+    fn reconcile(&mut self, answers: &[StatusReply]) -> &mut Self {
         let model_service = self.validated();
         self.observed = applied(&model_service, self.observed.clone());
         let deployment = self.observed.deployment.as_mut().unwrap();
@@ -95,7 +95,7 @@ impl History {
         self
     }
 
-    /// The time of the next passes.
+    /// The time of the next reconciles.
     fn at(&mut self, second: i64) -> &mut Self {
         self.observed.at = at(second);
         self
@@ -151,7 +151,7 @@ impl History {
         message(self.status.as_ref().unwrap(), "AutoscalingReady")
     }
 
-    /// Seconds until the next pass that the time requires.
+    /// Seconds until the next reconcile that the time requires.
     fn again(&self) -> Option<SignedDuration> {
         let now = self.observed.at;
         let status = self.status.as_ref().unwrap();
@@ -192,12 +192,14 @@ fn requesting(memory: &str) -> Value {
 #[test]
 fn a_model_that_leaves_no_room_is_scaled_without_memory() {
     let mut history = History::new(hpa());
-    history.pass(&[]);
+    history.reconcile(&[]);
     assert_eq!(history.followed(), ["cpu", "memory"], "nothing is known");
-    history.serve().pass(&[said(Some(500)), said(Some(596))]);
+    history
+        .serve()
+        .reconcile(&[said(Some(500)), said(Some(596))]);
     assert_eq!(history.at_rest(), Some(596), "the most that any says");
     assert_eq!(history.again(), Some(SignedDuration::from_secs(1)));
-    history.pass(&[said(Some(500)), said(Some(596))]);
+    history.reconcile(&[said(Some(500)), said(Some(596))]);
     assert_eq!(history.followed(), ["cpu"]);
     assert_eq!(history.ready(), yes("MemoryNotFollowed"));
     let said_so = history.message();
@@ -215,8 +217,10 @@ fn a_model_that_leaves_no_room_is_scaled_without_memory() {
 #[test]
 fn a_model_that_leaves_room_is_scaled_on_memory() {
     let mut history = History::new(hpa());
-    history.pass(&[]).serve();
-    history.pass(&[said(Some(100))]).pass(&[said(Some(100))]);
+    history.reconcile(&[]).serve();
+    history
+        .reconcile(&[said(Some(100))])
+        .reconcile(&[said(Some(100))]);
     assert_eq!(history.followed(), ["cpu", "memory"]);
     assert_eq!(history.ready(), yes("Scaling"));
     assert_eq!(history.at_rest(), Some(100));
@@ -227,12 +231,12 @@ fn cpu_is_followed_if_memory_was_the_only_target() {
     let mut spec = hpa();
     spec["autoscaling"]["targets"] = json!({"memoryUtilizationPercent": 60});
     let mut history = History::new(spec);
-    history.pass(&[]);
+    history.reconcile(&[]);
     assert_eq!(history.followed(), ["memory"]);
     history
         .serve()
-        .pass(&[said(Some(3000))])
-        .pass(&[said(Some(3000))]);
+        .reconcile(&[said(Some(3000))])
+        .reconcile(&[said(Some(3000))]);
     assert_eq!(history.followed(), ["cpu"]);
     let said_so = history.message();
     assert!(said_so.contains("follows CPU at 70 %"), "{said_so}");
@@ -254,49 +258,61 @@ fn keda_gets_the_same_targets() {
             .map(|trigger| trigger.kind.clone())
             .collect::<Vec<_>>()
     };
-    history.pass(&[]);
+    history.reconcile(&[]);
     assert_eq!(kinds(&history), ["memory"]);
     history
         .serve()
-        .pass(&[said(Some(600))])
-        .pass(&[said(Some(600))]);
+        .reconcile(&[said(Some(600))])
+        .reconcile(&[said(Some(600))]);
     assert_eq!(kinds(&history), ["cpu"]);
 }
 
 #[test]
 fn a_new_request_or_target_is_evaluated_at_once() {
     let mut history = History::new(hpa());
-    history.pass(&[]).serve();
-    history.pass(&[said(Some(596))]).pass(&[said(Some(596))]);
+    history.reconcile(&[]).serve();
+    history
+        .reconcile(&[said(Some(596))])
+        .reconcile(&[said(Some(596))]);
     assert!(!history.follows_memory());
-    history.roll(requesting("1280Mi")).pass(&[said(Some(596))]);
+    history
+        .roll(requesting("1280Mi"))
+        .reconcile(&[said(Some(596))]);
     assert!(history.follows_memory(), "before a new pod is there");
-    history.roll(requesting("600Mi")).pass(&[said(Some(596))]);
+    history
+        .roll(requesting("600Mi"))
+        .reconcile(&[said(Some(596))]);
     assert!(!history.follows_memory());
     let mut generous = hpa();
     generous["autoscaling"]["targets"] =
         json!({"cpuUtilizationPercent": 70, "memoryUtilizationPercent": 300});
-    history.roll(generous).pass(&[said(Some(596))]);
+    history.roll(generous).reconcile(&[said(Some(596))]);
     assert!(history.follows_memory());
 }
 
 #[test]
 fn the_maximum_counts_until_a_rollout_is_complete() {
     let mut history = History::new(hpa());
-    history.pass(&[]).serve();
-    history.pass(&[said(Some(596))]);
-    history.pass(&[said(Some(560))]);
+    history.reconcile(&[]).serve();
+    history.reconcile(&[said(Some(596))]);
+    history.reconcile(&[said(Some(560))]);
     assert_eq!(history.at_rest(), Some(596), "pods differ a little");
-    history.pass(&[StatusReply::Unreachable]);
+    history.reconcile(&[StatusReply::Unreachable]);
     assert_eq!(history.at_rest(), Some(596));
     // Fewer workers take less memory.
     let mut spec = hpa();
     spec["server"] = json!({"workers": 1});
-    history.roll(spec).pass(&[said(Some(596)), said(Some(300))]);
+    history
+        .roll(spec)
+        .reconcile(&[said(Some(596)), said(Some(300))]);
     assert_eq!(history.at_rest(), Some(596), "a former pod still serves");
-    history.serve().pass(&[said(Some(300)), said(Some(296))]);
+    history
+        .serve()
+        .reconcile(&[said(Some(300)), said(Some(296))]);
     assert_eq!(history.at_rest(), Some(300));
-    history.pass(&[said(Some(304))]).pass(&[said(Some(304))]);
+    history
+        .reconcile(&[said(Some(304))])
+        .reconcile(&[said(Some(304))]);
     assert_eq!(history.at_rest(), Some(304));
     assert!(history.follows_memory());
 }
@@ -304,13 +320,15 @@ fn the_maximum_counts_until_a_rollout_is_complete() {
 #[test]
 fn memory_of_the_previous_model_does_not_count() {
     let mut history = History::new(hpa());
-    history.pass(&[]).serve();
-    history.pass(&[said(Some(596))]).pass(&[said(Some(596))]);
+    history.reconcile(&[]).serve();
+    history
+        .reconcile(&[said(Some(596))])
+        .reconcile(&[said(Some(596))]);
     assert!(!history.follows_memory());
     let mut other = hpa();
     other["model"] = json!({"uri": "configMap://iris/small.onnx"});
     // If memory isn't followed, it stays so until the new model is known.
-    history.roll(other).pass(&[]);
+    history.roll(other).reconcile(&[]);
     assert_eq!(history.at_rest(), None);
     assert!(!history.follows_memory());
     let said_so = history.message();
@@ -318,33 +336,33 @@ fn memory_of_the_previous_model_does_not_count() {
     assert!(said_so.contains("once a pod has reported"), "{said_so}");
     history
         .serve()
-        .pass(&[said(Some(100))])
-        .pass(&[said(Some(100))]);
+        .reconcile(&[said(Some(100))])
+        .reconcile(&[said(Some(100))]);
     assert!(history.follows_memory());
 }
 
 #[test]
 fn memory_is_not_followed_while_a_first_pod_loads_slowly() {
     let mut history = History::new(hpa());
-    history.pass(&[]);
-    history.pods(loading_since(0)).at(4).pass(&[]);
+    history.reconcile(&[]);
+    history.pods(loading_since(0)).at(4).reconcile(&[]);
     assert!(history.follows_memory(), "most models are loaded by then");
     assert_eq!(history.again(), Some(SignedDuration::from_secs(1)));
-    history.at(5).pass(&[]);
+    history.at(5).reconcile(&[]);
     assert!(!history.follows_memory());
     // It crashes and loads again. That doesn't change the autoscaler.
     let crashed = json!({"containerStatuses": [container(
         "server", false, json!({"waiting": {"reason": "CrashLoopBackOff"}}), json!({}),
     )]});
-    history.pods(crashed).at(60).pass(&[]);
+    history.pods(crashed).at(60).reconcile(&[]);
     assert!(!history.follows_memory());
-    history.pods(loading_since(90)).at(91).pass(&[]);
+    history.pods(loading_since(90)).at(91).reconcile(&[]);
     assert!(!history.follows_memory());
-    // The pass that first sees it serve doesn't have its report yet.
-    history.at(120).serve().pass(&[said(Some(100))]);
+    // The reconcile that first sees it serve doesn't have its report yet.
+    history.at(120).serve().reconcile(&[said(Some(100))]);
     assert!(!history.follows_memory());
     assert_eq!(history.again(), Some(SignedDuration::from_secs(1)));
-    history.at(121).pass(&[said(Some(100))]);
+    history.at(121).reconcile(&[said(Some(100))]);
     assert!(history.follows_memory());
 }
 
@@ -357,47 +375,55 @@ fn pods_that_report_no_memory_are_scaled_on_memory() {
     ] {
         let answers = std::slice::from_ref(&answer);
         let mut history = History::new(hpa());
-        history.pass(&[]);
-        history.pods(loading_since(-60)).pass(&[]);
+        history.reconcile(&[]);
+        history.pods(loading_since(-60)).reconcile(&[]);
         assert!(!history.follows_memory());
-        history.serve().pass(answers);
+        history.serve().reconcile(answers);
         assert!(!history.follows_memory());
         if answer == StatusReply::Unreachable {
             assert_eq!(history.again(), Some(SignedDuration::from_secs(5)));
         }
-        history.at(61).pass(answers);
+        history.at(61).reconcile(answers);
         assert!(history.follows_memory(), "{answer:?}");
         assert_eq!(history.at_rest(), None);
-        history.pass(answers);
+        history.reconcile(answers);
         assert!(history.follows_memory(), "{answer:?}");
     }
     // A pod that has replied without a value won't report one later.
     let mut history = History::new(hpa());
-    history.pass(&[]);
-    history.pods(loading_since(-60)).pass(&[]);
-    history.serve().pass(&[said(None)]).pass(&[said(None)]);
+    history.reconcile(&[]);
+    history.pods(loading_since(-60)).reconcile(&[]);
+    history
+        .serve()
+        .reconcile(&[said(None)])
+        .reconcile(&[said(None)]);
     assert!(history.follows_memory());
 }
 
 #[test]
 fn serving_pods_keep_memory_followed_while_new_ones_load() {
     let mut history = History::new(hpa());
-    history.pass(&[]).serve();
-    history.pass(&[said(Some(100))]).pass(&[said(Some(100))]);
+    history.reconcile(&[]).serve();
+    history
+        .reconcile(&[said(Some(100))])
+        .reconcile(&[said(Some(100))]);
     let mut other = hpa();
     other["model"] = json!({"uri": "configMap://iris/other.onnx"});
     let former = history.observed.pods[0].clone();
     history.roll(other).pods(loading_since(-60));
     let loading: Pod = history.observed.pods[0].clone();
     history.observed.pods = vec![former, loading];
-    history.pass(&[]);
+    history.reconcile(&[]);
     assert!(history.follows_memory());
 }
 
 #[test]
 fn fixed_replicas_ignore_memory() {
     let mut history = History::new(json!({"replicas": 2, "autoscaling": {"engine": "None"}}));
-    history.pass(&[]).serve().pass(&[said(Some(5000))]);
+    history
+        .reconcile(&[])
+        .serve()
+        .reconcile(&[said(Some(5000))]);
     assert_eq!(history.at_rest(), Some(5000));
     assert_eq!(history.ready(), yes("FixedReplicas"));
     assert_eq!(history.again(), None);

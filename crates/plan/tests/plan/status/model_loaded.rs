@@ -75,7 +75,7 @@ fn a_secret_that_pods_wait_for_is_named() {
             format!("Container fetch-model can't be started: {missing}.")
         );
     }
-    // The message contains the pod's UID, which differs in the next pass.
+    // The message contains the pod's UID, which differs in the next reconcile.
     let with_uid =
         waiting("container has runAsNonRoot and image will run as root (pod: \"a_ml(4f2a)\")");
     assert!(!message(&with_uid, "WorkloadAvailable").contains("4f2a"));
