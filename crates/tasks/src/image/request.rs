@@ -174,7 +174,7 @@ mod tests {
                     assert_eq!((&*error.field, &*error.problem), (field, problem), "{body}");
                 }
                 // An empty file, which is no image.
-                other => assert_eq!(other.unwrap().images, [Vec::new()], "{body}"),
+                other => assert_eq!(other.unwrap().images, [Vec::<u8>::new()], "{body}"),
             }
         }
     }
