@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use springtide_inference::{Dimension, ElementType, Port, Signature};
+use springtide_tasks::request::Protocol;
 use springtide_tasks::tabular::Table;
-use springtide_tasks::tabular::request::{Protocol, parse};
+use springtide_tasks::tabular::request::parse;
 
 const MAX_ROWS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 

@@ -38,7 +38,7 @@ async fn an_operator_whose_writes_are_undone_stops_and_names_the_other_client()
             .until_there(kind::DEPLOYMENT, &name, ACT_LIMIT)
             .await?;
         let other = format!("field manager {FIELD_MANAGER}");
-        let says = [other.as_str(), "tried again every 5 minutes"];
+        let says = [other.as_str(), "tries again every 5 minutes"];
         let as_it_should_be = async || {
             testbed
                 .until_said(&name, "RolloutComplete", "WritesUndone", &says, STOP_LIMIT)
