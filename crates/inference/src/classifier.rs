@@ -138,6 +138,15 @@ impl Classifier {
         }
     }
 
+    /// The classes that the model declares, in the order of the columns of its probabilities. Empty if it declares none.
+    #[must_use]
+    pub fn declared_classes(&self) -> &[Class] {
+        match &self.label_columns {
+            LabelColumns::Declared { classes, .. } => classes,
+            LabelColumns::Learned(_) => &[],
+        }
+    }
+
     /// The predictions of `rows` rows, from the outputs of a run for these rows.
     ///
     /// # Errors

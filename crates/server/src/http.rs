@@ -69,6 +69,8 @@ pub fn reject(app: &App, request: &RejectedRequest) -> Response {
     let path = request.uri.path();
     let is_inference = path.starts_with(paths::PREDICT)
         || path.ends_with(":predict")
+        || path.ends_with("/embeddings")
+        || path.ends_with("/rerank")
         || path.ends_with("/infer")
         || path.ends_with("Infer");
     if is_inference {
@@ -78,9 +80,9 @@ pub fn reject(app: &App, request: &RejectedRequest) -> Response {
     let error = ProtocolError::from(MemoryExhausted);
     if request.is_grpc {
         grpc::grpc_status(&error).into_http()
-    } else if path.starts_with("/v2") {
+    } else if path.starts_with("/v2") && !path.ends_with("/rerank") {
         error.into_response()
-    } else if path.starts_with("/v1") {
+    } else if path.starts_with("/v1/models") {
         v1::Error(ApiError::NoRoomForBody).into_response()
     } else {
         ApiError::NoRoomForBody.into_response()

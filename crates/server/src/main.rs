@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use springtide_contract::termination::TerminationMessage;
 use springtide_process::logging;
 use springtide_server::cli::{self, Command};
+use springtide_server::preparation::hide_panic_messages;
 use springtide_server::{fetch, serve, termination};
 
 /// The failure of a command, as text for people and as a message for the operator.
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     }
     let (result, termination_message_path) = match &cli.command {
         Command::Serve(args) => {
+            hide_panic_messages();
             let result = serve::run(args).map_err(|error| Failure {
                 text: error.to_string(),
                 termination_message: error.termination_message(),

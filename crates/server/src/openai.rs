@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::body::{self, BufferedBody};
 use crate::models::Model;
 use crate::predict::error::ApiError;
-use crate::predict::{Predictions, counted, find, run_texts};
+use crate::predict::{Predictions, counted, find, refused, run_texts};
 use crate::request_memory::Reservation;
 
 /// Maximum bytes of a text in the limit of a body. The model has the limit of each text.
@@ -97,8 +97,18 @@ async fn tei_rerank(State(app): State<Arc<App>>, request: Request) -> Result<Res
     Ok(Json(TeiRank::of(&predicted, returned)).into_response())
 }
 
-/// Reads a body.
+/// Reads a body, and counts a request whose body can't be read.
 async fn read<T: DeserializeOwned + Send + 'static>(
+    app: &App,
+    request: Request,
+) -> Result<(T, Reservation), ApiError> {
+    match try_read(app, request).await {
+        Ok(read) => Ok(read),
+        Err(error) => refused(app, error).await,
+    }
+}
+
+async fn try_read<T: DeserializeOwned + Send + 'static>(
     app: &App,
     request: Request,
 ) -> Result<(T, Reservation), ApiError> {

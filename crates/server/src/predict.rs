@@ -93,6 +93,14 @@ pub(crate) async fn predictions_of(
     .await
 }
 
+/// Counts a request that failed before its model was known.
+///
+/// # Errors
+/// The error.
+pub(crate) async fn refused<T>(app: &App, error: ApiError) -> Result<T, ApiError> {
+    counted(app, Err(error), async |_, _| Err(ApiError::NotFound)).await
+}
+
 /// Counts a request that `answer` answers.
 ///
 /// # Errors

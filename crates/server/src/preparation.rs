@@ -5,12 +5,33 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::{panic, thread};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
 use crate::models::InferError;
 use crate::predict::error::ApiError;
+
+/// Name of the threads, before their number.
+const THREAD_NAME: &str = "prepare-";
+
+/// Logs the panics of the threads without their messages, which may contain parts of a request.
+pub fn hide_panic_messages() {
+    let otherwise = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        let thread = thread::current();
+        if thread
+            .name()
+            .is_some_and(|name| name.starts_with(THREAD_NAME))
+        {
+            let location = panicked.location().map(ToString::to_string);
+            tracing::warn!(location, "the preparation of a request panicked");
+        } else {
+            otherwise(panicked);
+        }
+    }));
+}
 
 /// A pool of threads for the preparation of requests.
 #[derive(Debug, Clone)]
@@ -24,7 +45,7 @@ impl Preparation {
     pub fn start(threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads.get())
-            .thread_name(|number| format!("prepare-{number}"))
+            .thread_name(|number| format!("{THREAD_NAME}{number}"))
             // The work reports its panic by the missing result.
             .panic_handler(|_panic| {})
             .build()?;

@@ -8,6 +8,7 @@
 
 pub mod answer;
 pub mod classes;
+mod description;
 pub mod folder;
 pub mod image;
 mod model;
@@ -15,4 +16,5 @@ pub mod request;
 pub mod tabular;
 pub mod text;
 
+pub use self::description::Description;
 pub use self::model::{ModelFacts, NoTask, TaskModel};

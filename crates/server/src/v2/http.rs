@@ -15,10 +15,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use springtide_open_inference::grpc::message::ModelMetadataResponse;
 use springtide_open_inference::http::{
     JSON_LENGTH_HEADER, most_bytes_of_numbers, parse_raw_request, parse_request, write_response,
 };
 use springtide_open_inference::{InferRequest, InvalidRequest, Limits};
+use springtide_tasks::Description;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tower::{ServiceExt, service_fn};
@@ -140,7 +142,19 @@ async fn describe_model(
     named: ModelPath,
 ) -> Result<Json<impl Serialize>, ProtocolError> {
     let model = named.find(&app)?;
-    Ok(Json(model_metadata(&app.models, &model)))
+    Ok(Json(DescribedModel {
+        metadata: model_metadata(&app.models, &model),
+        description: Description::of(model.task().ok()),
+    }))
+}
+
+/// The metadata of the protocol, and the model's task.
+#[derive(Serialize)]
+struct DescribedModel {
+    #[serde(flatten)]
+    metadata: ModelMetadataResponse,
+    #[serde(flatten)]
+    description: Description,
 }
 
 async fn model_ready(

@@ -81,6 +81,20 @@ impl OutputReader {
         matches!(self, Self::Classes(_))
     }
 
+    /// The classes that the model declares, in the order of its probabilities.
+    #[must_use]
+    pub fn declared_classes(&self) -> Vec<String> {
+        let declared = match self {
+            Self::Classes(classifier) => classifier.declared_classes(),
+            Self::Values(_) => &[],
+        };
+        let name = |class: &Class| match class {
+            Class::Number(number) => number.to_string(),
+            Class::Name(name) => name.clone(),
+        };
+        declared.iter().map(name).collect()
+    }
+
     /// The answers for `rows` rows, from the outputs of a run for these rows.
     ///
     /// # Errors
