@@ -312,7 +312,7 @@ impl Classifier {
                 let &[count, columns] = tensor.shape() else {
                     return Err(mismatch());
                 };
-                let numbers = floats(&tensor.data()).ok_or_else(mismatch)?;
+                let numbers = tensor.data().floats().ok_or_else(mismatch)?;
                 if count != rows.get() || columns < 2 {
                     return Err(mismatch());
                 }
@@ -323,7 +323,7 @@ impl Classifier {
                 for (column, output) in all.iter().enumerate() {
                     let tensor = output.find(outputs)?;
                     let mismatch = || output.wrong_shape(tensor, rows);
-                    let given = floats(&tensor.data()).ok_or_else(mismatch)?;
+                    let given = tensor.data().floats().ok_or_else(mismatch)?;
                     if given.len() != rows.get() {
                         return Err(mismatch());
                     }
@@ -401,18 +401,6 @@ impl ProbabilityRows<'_> {
     }
 }
 
-/// Numbers as 32-bit floats, which is more precise than the probabilities are. None for other types.
-fn floats<'t>(data: &DataView<'t>) -> Option<Cow<'t, [f32]>> {
-    #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
-    let rounded = |number: &f64| *number as f32;
-    match data {
-        DataView::F32(numbers) => Some(Cow::Borrowed(numbers)),
-        DataView::F64(numbers) => Some(numbers.iter().map(rounded).collect()),
-        DataView::F16(numbers) => Some(numbers.iter().map(|number| number.to_f32()).collect()),
-        _ => None,
-    }
-}
-
 /// The output called `probabilities` or `output_probability` (as skl2onnx names it), or else the
 /// only one with the right type.
 fn table(signature: &Signature) -> Option<OutputAt> {
@@ -440,10 +428,7 @@ fn may_be_probabilities(port: &Port) -> bool {
 }
 
 fn is_float(port: &Port) -> bool {
-    matches!(
-        port.element(),
-        Some(ElementType::F16 | ElementType::F32 | ElementType::F64)
-    )
+    port.element().is_some_and(ElementType::is_float)
 }
 
 /// The outputs with one class each, as skl2onnx writes them with `options={"zipmap": "columns"}`: `i0`, `i1` for

@@ -1,5 +1,6 @@
 //! Elements of tensors, one vector or slice for each type.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use half::{bf16, f16};
@@ -151,6 +152,23 @@ elements! {
     String(String),
 }
 
+impl<'a> DataView<'a> {
+    /// Floats of any size as 32-bit floats, rounded to the nearest. None for other types.
+    #[must_use]
+    pub fn floats(&self) -> Option<Cow<'a, [f32]>> {
+        // A double beyond the range becomes infinite.
+        #[expect(clippy::cast_possible_truncation, reason = "rounding is meant")]
+        let rounded = |number: &f64| *number as f32;
+        match *self {
+            Self::F32(numbers) => Some(Cow::Borrowed(numbers)),
+            Self::F64(numbers) => Some(numbers.iter().map(rounded).collect()),
+            Self::F16(numbers) => Some(numbers.iter().map(|number| number.to_f32()).collect()),
+            Self::Bf16(numbers) => Some(numbers.iter().map(|number| number.to_f32()).collect()),
+            _ => None,
+        }
+    }
+}
+
 /// Elements that differ with their position.
 trait Varied {
     fn at(position: usize) -> Self;
@@ -206,6 +224,24 @@ mod tests {
         );
         assert_eq!(Data::concatenate(&[&first, &Data::F32(vec![3.0])]), None);
         assert_eq!(Data::concatenate(&[]), None);
+    }
+
+    #[test]
+    fn floats_of_any_size_are_32_bit_floats() {
+        let half = [f16::from_f32(0.5)];
+        assert_eq!(DataView::F16(&half).floats().as_deref(), Some(&[0.5][..]));
+        let upper = [bf16::from_f32(-2.0)];
+        assert_eq!(
+            DataView::Bf16(&upper).floats().as_deref(),
+            Some(&[-2.0][..])
+        );
+        let doubles = [0.1, 1e300];
+        let rounded = [0.1_f32, f32::INFINITY];
+        assert_eq!(
+            DataView::F64(&doubles).floats().as_deref(),
+            Some(&rounded[..])
+        );
+        assert_eq!(DataView::I64(&[1]).floats(), None);
     }
 
     #[test]

@@ -37,6 +37,12 @@ pub enum ElementType {
 }
 
 impl ElementType {
+    /// Whether the elements are floats.
+    #[must_use]
+    pub const fn is_float(self) -> bool {
+        matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
+    }
+
     /// Every type.
     pub const ALL: [Self; 14] = [
         Self::Bool,

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use springtide_inference::{DataView, TensorView};
+use springtide_inference::TensorView;
 
+use crate::activation::Activation;
 use crate::folder::{FolderError, ModelFolder};
 
 /// Configuration of a model that transformers wrote.
@@ -113,63 +114,23 @@ impl Classes {
     }
 }
 
-/// What makes probabilities of a row of a model's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// The row has logits of classes that exclude each other.
-    Softmax,
-    /// The row has logits of classes that don't.
-    Sigmoid,
-    /// The row has probabilities.
-    None,
-}
-
-impl Activation {
-    /// The activation for outputs that are not declared: none if in every row, the values are between 0 and 1 and
-    /// their sum is 1 ± 0.01, otherwise softmax.
-    ///
-    /// # Errors
-    /// When the output has no rows of finite floats.
-    pub fn of_rows(output: &TensorView<'_>) -> Result<Self, ScoresError> {
-        let (values, width) = rows_of(output)?;
-        let is_probability = |value: &f32| (0.0..=1.0).contains(value);
-        let probabilities = values.chunks_exact(width).all(|row| {
-            let sum: f64 = row.iter().copied().map(f64::from).sum();
-            row.iter().all(is_probability) && (sum - 1.0).abs() <= PROBABILITIES_TOLERANCE
-        });
-        Ok(if probabilities {
-            Self::None
-        } else {
-            Self::Softmax
-        })
-    }
-
-    /// The probabilities of a row.
-    fn apply(self, row: &mut [f32]) {
-        match self {
-            Self::Softmax => softmax(row),
-            Self::Sigmoid => {
-                for value in row {
-                    *value = 1.0 / (1.0 + (-*value).exp());
-                }
-            }
-            Self::None => {}
-        }
-    }
-}
-
-/// Replaces logits by the probabilities of classes that exclude each other.
-pub fn softmax(row: &mut [f32]) {
-    // Without the largest value, exponentials of large logits would be infinite.
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for value in row.iter_mut() {
-        *value = (*value - largest).exp();
-        sum += *value;
-    }
-    for value in row {
-        *value /= sum;
-    }
+/// The activation for outputs that are not declared: the identity if in every row, the values are between 0 and 1 and
+/// their sum is 1 ± 0.01, otherwise softmax.
+///
+/// # Errors
+/// When the output has no rows of finite floats.
+pub fn activation_of(output: &TensorView<'_>) -> Result<Activation, ScoresError> {
+    let (values, width) = rows_of(output)?;
+    let is_probability = |value: &f32| (0.0..=1.0).contains(value);
+    let probabilities = values.chunks_exact(width).all(|row| {
+        let sum: f64 = row.iter().copied().map(f64::from).sum();
+        row.iter().all(is_probability) && (sum - 1.0).abs() <= PROBABILITIES_TOLERANCE
+    });
+    Ok(if probabilities {
+        Activation::Identity
+    } else {
+        Activation::Softmax
+    })
 }
 
 /// Fields about classes in the `config.json` of transformers.
@@ -220,7 +181,7 @@ impl ClassConfiguration {
         let one_class = classes.as_ref().is_some_and(|classes| classes.len() == 1);
         let activation = match written.problem_type.as_deref() {
             Some("multi_label_classification") => Activation::Sigmoid,
-            Some("regression") => Activation::None,
+            Some("regression") => Activation::Identity,
             _ if one_class => Activation::Sigmoid,
             _ => Activation::Softmax,
         };
@@ -311,7 +272,7 @@ fn rows_of<'a>(output: &TensorView<'a>) -> Result<(Cow<'a, [f32]>, usize), Score
         [_, width, rest @ ..] if *width > 0 && rest.iter().all(|&length| length == 1) => *width,
         _ => return Err(shape(output, rows)),
     };
-    let values = floats(output).ok_or_else(|| shape(output, rows))?;
+    let values = output.data().floats().ok_or_else(|| shape(output, rows))?;
     if values.iter().all(|value| value.is_finite()) {
         Ok((values, width))
     } else {
@@ -322,21 +283,6 @@ fn rows_of<'a>(output: &TensorView<'a>) -> Result<(Cow<'a, [f32]>, usize), Score
 fn shape(output: &TensorView<'_>, rows: usize) -> ScoresError {
     let given = output.to_string();
     ScoresError::Shape { given, rows }
-}
-
-/// The elements of a tensor of floats of any size. None for other types.
-#[must_use]
-pub fn floats<'a>(tensor: &TensorView<'a>) -> Option<Cow<'a, [f32]>> {
-    // A double beyond the range of floats becomes infinite, which callers refuse like other infinite values.
-    #[expect(clippy::cast_possible_truncation, reason = "the nearest float")]
-    let narrow = |&value: &f64| value as f32;
-    match tensor.data() {
-        DataView::F32(values) => Some(Cow::Borrowed(values)),
-        DataView::F64(values) => Some(values.iter().map(narrow).collect()),
-        DataView::F16(values) => Some(values.iter().map(|value| value.to_f32()).collect()),
-        DataView::Bf16(values) => Some(values.iter().map(|value| value.to_f32()).collect()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -23,8 +23,9 @@ pub use self::prediction::predictions;
 use springtide_contract::task::Task;
 use springtide_inference::{Dimension, ElementType, Port, Signature, Tensor, TensorView};
 
+use crate::activation::Activation;
 use crate::classes::{
-    Activation, ClassConfiguration, ClassScores, Classes, ScoresError, class_scores,
+    ClassConfiguration, ClassScores, Classes, ScoresError, activation_of, class_scores,
 };
 use crate::folder::{FolderError, ModelFolder};
 use crate::image::configuration::ImageConfiguration;
@@ -72,10 +73,7 @@ fn transformers_channels(declared: bool, classes: Option<&ClassConfiguration>) -
 /// The output with scores of classes, and its place among the outputs of a run.
 fn output_port(signature: &Signature) -> Option<(usize, &Port)> {
     let has_scores = |port: &Port| {
-        let is_float = matches!(
-            port.element(),
-            Some(ElementType::F16 | ElementType::Bf16 | ElementType::F32 | ElementType::F64)
-        );
+        let is_float = port.element().is_some_and(ElementType::is_float);
         let is_row = match port.shape.as_deref() {
             None => true,
             Some([_, _, rest @ ..]) => rest.iter().all(|&length| length == Dimension::Fixed(1)),
@@ -174,7 +172,7 @@ impl ImageModel {
     /// # Errors
     /// When the outputs have no scores.
     pub fn activation_of(&self, outputs: &[TensorView<'_>]) -> Result<Activation, ScoresError> {
-        Activation::of_rows(outputs.get(self.output).ok_or(ScoresError::Missing)?)
+        activation_of(outputs.get(self.output).ok_or(ScoresError::Missing)?)
     }
 
     /// The model's input.

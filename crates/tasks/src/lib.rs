@@ -6,6 +6,7 @@
 //!
 //! Everything here is a function of data. It blocks its thread: the server runs it on threads of its own.
 
+pub mod activation;
 pub mod answer;
 pub mod classes;
 mod description;

@@ -29,7 +29,7 @@ mod tasks;
 pub mod tokenizer;
 
 pub use self::answer::{ClassScore, Entity, OutputError, TextAnswer};
-pub use self::configuration::{Activation, Side, TextConfiguration};
+pub use self::configuration::{Side, TextConfiguration};
 pub use self::encoded::{EncodedText, TextInput};
 pub use self::errors::{TextError, TextModelError};
 pub use self::inputs::{InputsError, Padding, TensorsError, TextInputs};

@@ -14,7 +14,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use springtide_inference::Tensor;
 use springtide_tasks::TaskModel;
-use springtide_tasks::classes::Activation;
+use springtide_tasks::activation::Activation;
 use springtide_tasks::image::request::{ImageRequest, MAX_BODY_BYTES, parse};
 use springtide_tasks::image::{ImageModel, predictions};
 use springtide_tasks::request::{FieldError, InvalidRequest, Options, Protocol};

@@ -81,7 +81,7 @@ fn the_activation_is_the_one_of_transformers() {
         ),
         (
             r#"{"problem_type": "regression", "num_labels": 1}"#,
-            Activation::None,
+            Activation::Identity,
         ),
         (r#"{"problem_type": null}"#, Activation::Softmax),
     ] {
@@ -140,12 +140,12 @@ fn probabilities_are_left_alone_in_any_float_type() {
         Tensor::new(vec![1, 2], halves).unwrap(),
         Tensor::new(vec![1, 2], doubles).unwrap(),
     ] {
-        assert_eq!(Activation::of_rows(&tensor.view()), Ok(Activation::None));
-        let scores = class_scores(&tensor.view(), 1, Activation::None).unwrap();
+        assert_eq!(activation_of(&tensor.view()), Ok(Activation::Identity));
+        let scores = class_scores(&tensor.view(), 1, Activation::Identity).unwrap();
         assert_eq!(scores[0].probabilities, values);
     }
     for logits in [[0.25, 0.5], [1.5, -0.5]] {
-        let activation = Activation::of_rows(&output(&[1, 2], &logits).view());
+        let activation = activation_of(&output(&[1, 2], &logits).view());
         assert_eq!(activation, Ok(Activation::Softmax));
     }
 }
@@ -160,7 +160,7 @@ fn outputs_without_scores_are_refused() {
         (Tensor::new(vec![1, 2], vec![1_i64, 2]).unwrap(), 1),
         (Tensor::new(vec![], vec![1.0_f32]).unwrap(), 1),
     ] {
-        let refused = class_scores(&tensor.view(), rows, Activation::None);
+        let refused = class_scores(&tensor.view(), rows, Activation::Identity);
         assert!(
             matches!(refused, Err(ScoresError::Shape { .. })),
             "{tensor:?}"

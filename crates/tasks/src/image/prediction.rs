@@ -1,7 +1,8 @@
 //! Answers of image models as `/predict` gives them.
 
+use crate::activation::Activation;
 use crate::answer::{Answer, Value, top};
-use crate::classes::{Activation, ClassScores, Classes};
+use crate::classes::{ClassScores, Classes};
 use crate::request::Options;
 
 /// The answers for images. Classes with several labels at once (sigmoid) are a list of those above one half.
@@ -33,7 +34,7 @@ fn prediction(
             let above = (0..numbers.len()).filter(|index| numbers.get(*index) > Some(&0.5));
             (Value::List(above.map(label).collect()), None)
         }
-        Activation::Softmax | Activation::None => (
+        Activation::Softmax | Activation::Identity => (
             best.map_or(Value::List(Vec::new()), label),
             best.and_then(|best| numbers.get(best).copied()),
         ),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::labels::Labels;
 use super::modules::Modules;
+use crate::activation::Activation;
 use crate::folder::{FolderError, ModelFolder};
 
 const CONFIG: &str = "config.json";
@@ -60,17 +61,6 @@ pub enum Problem {
     SingleLabel,
     /// Any number of classes for each text.
     MultiLabel,
-}
-
-/// Function that makes a score from a model's output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Probabilities of classes that exclude each other.
-    Softmax,
-    /// Probabilities of classes that don't.
-    Sigmoid,
-    /// The output itself.
-    Identity,
 }
 
 /// The configuration of a cross-encoder of sentence-transformers.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use springtide_inference::{DataView, ElementType, Port, Signature, TensorView};
+use springtide_inference::{ElementType, Port, Signature, TensorView};
 
 use super::answer::OutputError;
 
@@ -32,16 +32,9 @@ pub(crate) enum EmbeddingOutput {
     Tokens(usize),
 }
 
-const fn is_float(element: ElementType) -> bool {
-    matches!(
-        element,
-        ElementType::F16 | ElementType::Bf16 | ElementType::F32 | ElementType::F64
-    )
-}
-
 /// Whether an output has floats and may have a rank.
 fn fits(port: &Port, rank: usize) -> bool {
-    port.element().is_some_and(is_float)
+    port.element().is_some_and(ElementType::is_float)
         && port.shape.as_ref().is_none_or(|shape| shape.len() == rank)
 }
 
@@ -105,17 +98,10 @@ pub(crate) fn shown(signature: &Signature) -> String {
 /// # Errors
 /// When it isn't of floats.
 pub(crate) fn floats<'a>(output: &TensorView<'a>) -> Result<Cow<'a, [f32]>, OutputError> {
-    Ok(match output.data() {
-        DataView::F32(values) => Cow::Borrowed(values),
-        DataView::F16(values) => values.iter().map(|value| value.to_f32()).collect(),
-        DataView::Bf16(values) => values.iter().map(|value| value.to_f32()).collect(),
-        DataView::F64(values) => values.iter().map(|value| *value as f32).collect(),
-        _ => {
-            return Err(OutputError::Type {
-                given: output.to_string(),
-            });
-        }
-    })
+    let unlike = || OutputError::Type {
+        given: output.to_string(),
+    };
+    output.data().floats().ok_or_else(unlike)
 }
 
 #[cfg(test)]

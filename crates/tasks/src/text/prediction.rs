@@ -1,9 +1,9 @@
 //! Answers of text models as `/predict` gives them.
 
 use super::answer::{ClassScore, Entity, TextAnswer};
-use super::configuration::Activation;
 use super::encoded::EncodedText;
 use super::reading::Reading;
+use crate::activation::Activation;
 use crate::answer::{Answer, Value, top};
 use crate::request::Options;
 

@@ -3,13 +3,14 @@
 use springtide_inference::TensorView;
 
 use super::answer::{ClassScore, OutputError, TextAnswer};
-use super::configuration::{Activation, Side};
+use super::configuration::Side;
 use super::encoded::EncodedText;
 use super::entities::entities;
 use super::labels::Labels;
 use super::outputs::floats;
 use super::pooling::{PoolingMode, normalize, pool};
 use super::scores::scores;
+use crate::activation::Activation;
 
 /// How the answers of a model are read. Outputs are given by their number among the tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]

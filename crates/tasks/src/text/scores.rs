@@ -1,31 +1,12 @@
 //! Scores from logits.
 
-use super::configuration::Activation;
+use crate::activation::Activation;
 
 /// The scores of logits.
 #[must_use]
 pub(crate) fn scores(activation: Activation, logits: &[f32]) -> Vec<f32> {
-    match activation {
-        Activation::Identity => logits.to_vec(),
-        Activation::Sigmoid => logits.iter().map(|logit| sigmoid(*logit)).collect(),
-        Activation::Softmax => softmax(logits),
-    }
-}
-
-/// `1 / (1 + e^-x)`.
-#[must_use]
-pub(crate) fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
-}
-
-fn softmax(logits: &[f32]) -> Vec<f32> {
-    // The exponential of a large logit would be infinite.
-    let maximum = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut scores: Vec<f32> = logits.iter().map(|logit| (logit - maximum).exp()).collect();
-    let sum: f32 = scores.iter().sum();
-    for score in &mut scores {
-        *score /= sum;
-    }
+    let mut scores = logits.to_vec();
+    activation.apply(&mut scores);
     scores
 }
 

@@ -3,7 +3,7 @@
 use springtide_contract::task::Task;
 use springtide_inference::{Dimension, Signature};
 
-use super::configuration::{Activation, CrossEncoder, Problem, TextConfiguration};
+use super::configuration::{CrossEncoder, Problem, TextConfiguration};
 use super::errors::TextModelError;
 use super::inputs::TextInputs;
 use super::outputs::{
@@ -11,6 +11,7 @@ use super::outputs::{
 };
 use super::reading::Reading;
 use super::tokenizer::TOKENIZER_FILE;
+use crate::activation::Activation;
 use crate::folder::{FolderError, ModelFolder};
 
 /// The text task of a model, from its signature and the files beside it. None for other models, and for text models of
