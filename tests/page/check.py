@@ -164,7 +164,7 @@ def check_texts(browser: Browser, canned: Canned, screenshots: Path) -> None:
     path, kind, body = canned.requests[-1]
     equal((path, kind, json.loads(body)), ("/predict/entities", "application/json", {"text": text}), "the request")
     marks = [mark.get_property("textContent") for mark in browser.all("mark")]
-    equal(marks, ["AdaPER 99.0 %", f"London{EVIL} 75.0 %"], "the entities")
+    equal(marks, ["Ada PER 99.0 %", f"London {EVIL} 75.0 %"], "the entities")
     run(browser.text("#curl"))
     equal(canned.requests[-1], (path, kind, body), "the request of the command")
     browser.screenshots(screenshots, "entities")

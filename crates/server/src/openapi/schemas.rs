@@ -13,20 +13,23 @@ pub(super) fn all() -> Value {
     all.into()
 }
 
-/// An object, `required` being the names of its required properties.
+/// An object, `required` being the names of its required properties. The example may be null.
 fn object(required: &[&str], properties: Value, example: Value) -> Value {
-    let mut schema = json!({ "type": "object", "properties": properties });
+    let mut schema = json!({ "type": "object" });
+    schema["properties"] = properties;
     if !required.is_empty() {
         schema["required"] = json!(required);
     }
     if !example.is_null() {
-        schema["examples"] = json!([example]);
+        schema["examples"] = vec![example].into();
     }
     schema
 }
 
 fn list(items: Value) -> Value {
-    json!({ "type": "array", "items": items })
+    let mut schema = json!({ "type": "array" });
+    schema["items"] = items;
+    schema
 }
 
 fn of(schema: &str) -> Value {

@@ -32,7 +32,7 @@ pub(super) struct PageModels {
 pub(super) struct PageModel {
     name: String,
     version: String,
-    task: Task,
+    task: &'static str,
     /// Whether responses may have the probabilities of classes.
     classes: bool,
     #[serde(flatten)]
@@ -120,7 +120,7 @@ impl PageModel {
         Self {
             name: model.name().to_owned(),
             version: model.version().to_owned(),
-            task,
+            task: task.name(),
             classes,
             input,
         }

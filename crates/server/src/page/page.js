@@ -318,6 +318,8 @@ async function predict(event) {
     if (!at("predict").hidden) at("predict").disabled = false;
     at("predict").textContent = "Predict";
   }
+  // On a phone the answer is below the form.
+  at("answer-title").scrollIntoView({ block: "nearest" });
 }
 
 /** Shows a problem, or none. */
@@ -371,7 +373,7 @@ function entities(list, content) {
     if (entity.start < done) continue;
     paragraph.append(part(done, entity.start));
     const label = make("small", {}, `${entity.label} ${percent(entity.score)}`);
-    paragraph.append(make("mark", {}, part(entity.start, entity.end), label));
+    paragraph.append(make("mark", {}, part(entity.start, entity.end), " ", label));
     done = entity.end;
   }
   paragraph.append(part(done));
