@@ -96,6 +96,11 @@ class Browser:
         for key in keys:
             self.driver.switch_to.active_element.send_keys(key)
 
+    def tab(self) -> str:
+        """Goes to the next element with the keyboard; gives its ID."""
+        self.driver.switch_to.active_element.send_keys(Keys.TAB)
+        return self.driver.switch_to.active_element.get_attribute("id")
+
     def complaints(self) -> list[str]:
         """What was written to the console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser")]

@@ -27,6 +27,13 @@ from openapi_spec_validator import validate
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "examples" / "models"
 
+# Drops a file on an element.
+DROP = """
+const files = new DataTransfer();
+files.items.add(new File(["dropped"], "-a.webp", {type: "image/webp"}));
+arguments[0].dispatchEvent(new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true}));
+"""
+
 # Longest time for the start of the server, in seconds.
 LONGEST = 120
 
@@ -109,6 +116,9 @@ def check_examples(browser: Browser, address: str, screenshots: Path) -> None:
     """Iris with the keyboard and with the mouse, digits with a list of numbers."""
     browser.open(address)
     browser.choose("iris")
+    reached = [browser.tab() for _ in range(10)]
+    for part in ("model", "reload", "column-0-0", "column-0-3", "predict"):
+        assert part in reached, f"the key Tab reaches {reached}, not {part}"
     known, classes = rows("iris")
     cells = browser.all(".cells input")
     equal(len(cells), len(known[0]), "the number of fields")
@@ -118,6 +128,8 @@ def check_examples(browser: Browser, address: str, screenshots: Path) -> None:
     browser.until_answered()
     check_answer(browser, classes[0])
     browser.screenshots(screenshots, "iris")
+    browser.find("#copy").click()
+    browser.until(lambda: browser.text("#copy") == "Copied")
     for cell, value in zip(cells, known[1]):
         cell.clear()
         cell.send_keys(str(value))
@@ -220,6 +232,10 @@ def check_images(browser: Browser, canned: Canned, screenshots: Path) -> None:
         browser.until(lambda: browser.find(".drop img").get_property("naturalWidth") > 0)
         browser.screenshots(screenshots, "image")
         assert EVIL in browser.text("#classes")
+    browser.driver.execute_script(DROP, browser.find(".drop"))
+    browser.predict()
+    equal(canned.requests[-1], (sent[0], "image/webp", b"dropped"), "the request with a dropped file")
+    assert "--data-binary '@./-a.webp'" in browser.text("#curl"), "curl would read its input"
 
 
 def png() -> bytes:

@@ -27,9 +27,11 @@ const SCRIPT: &str = include_str!("page/page.js");
 const STYLE: &str = include_str!("page/page.css");
 
 /// What a browser may load for the page: content of this server, and the icon and images that the page itself holds.
+/// No text may become HTML or code.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; \
-                      frame-ancestors 'none'";
+                      frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                      trusted-types 'none'";
 
 /// Headers of everything that belongs to the page.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [

@@ -38,6 +38,7 @@ fn check_headers(answer: &TestResponse, content_type: &str) {
         "connect-src 'self'",
         "img-src 'self' blob: data:",
         "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
     ] {
         assert!(directives.contains(&directive), "{policy}");
     }
