@@ -90,8 +90,9 @@ class Canned:
                 if self.path == "/page/models":
                     body = {"server_version": "0", "default": None, "models": MODELS}
                     return self.send(200, "application/json", json.dumps(body).encode())
-                file = FILES / ("index.html" if self.path == "/" else self.path[1:])
-                if self.path.count("/") != 1 or not file.is_file():
+                name = "index.html" if self.path == "/" else self.path.rsplit("/", 1)[-1]
+                file = FILES / name
+                if file.suffix not in TYPES or not file.is_file():
                     return self.send(404, "text/plain", b"")
                 return self.send(200, TYPES[file.suffix], file.read_bytes())
 

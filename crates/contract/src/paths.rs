@@ -14,6 +14,8 @@ pub const METRICS: &str = "/metrics";
 pub const PAGE: &str = "/";
 /// The script of the page.
 pub const PAGE_SCRIPT: &str = "/page.js";
+/// The part of the script that shows answers.
+pub const PAGE_ANSWER_SCRIPT: &str = "/page/answer.js";
 /// The style of the page.
 pub const PAGE_STYLE: &str = "/page.css";
 /// The models, as the page needs them.

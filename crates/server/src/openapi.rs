@@ -3,6 +3,7 @@
 //! The endpoints are those of [`operations::OPERATIONS`]. Their bodies are described in [`schemas`].
 
 mod operations;
+mod schema;
 mod schemas;
 
 use std::sync::{Arc, LazyLock};
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 use springtide_contract::paths;
 
 use self::operations::{OPERATIONS, Operation, Request};
+use self::schema::of;
 use crate::app::App;
 
 /// The description, which never changes while the server runs.
@@ -70,7 +72,7 @@ fn described(operation: &Operation) -> Value {
         Request::Json { schema, required } => {
             described["requestBody"] = json!({
                 "required": required,
-                "content": { "application/json": { "schema": reference(schema) } },
+                "content": { "application/json": { "schema": of(schema) } },
             });
         }
         Request::Predict => {
@@ -116,12 +118,12 @@ fn image_options() -> Vec<Value> {
 
 fn predict_content() -> Value {
     let mut content = Map::new();
-    let json_body = json!({ "schema": reference("PredictRequest") });
+    let json_body = json!({ "schema": of("PredictRequest") });
     content.insert("application/json".to_owned(), json_body);
     for media_type in ["image/jpeg", "image/png", "image/webp"] {
         content.insert(media_type.to_owned(), json!({}));
     }
-    let form = json!({ "schema": reference("ImageForm") });
+    let form = json!({ "schema": of("ImageForm") });
     content.insert("multipart/form-data".to_owned(), form);
     content.into()
 }
@@ -129,7 +131,7 @@ fn predict_content() -> Value {
 fn responses(operation: &Operation) -> Value {
     let media_type = operation.media_type;
     let content = match operation.answer {
-        Some(schema) => json!({ media_type: { "schema": reference(schema) } }),
+        Some(schema) => json!({ media_type: { "schema": of(schema) } }),
         None => json!({ media_type: { "schema": { "type": "string" } } }),
     };
     let mut responses = Map::new();
@@ -139,7 +141,7 @@ fn responses(operation: &Operation) -> Value {
         let (description, may_retry) = operations::meaning(*status);
         let mut error = json!({
             "description": description,
-            "content": { "application/json": { "schema": reference(operation.errors.schema()) } },
+            "content": { "application/json": { "schema": of(operation.errors.schema()) } },
         });
         if may_retry {
             error["headers"] = json!({ "Retry-After": {
@@ -150,10 +152,6 @@ fn responses(operation: &Operation) -> Value {
         responses.insert(status.to_string(), error);
     }
     responses.into()
-}
-
-fn reference(schema: &str) -> Value {
-    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
 #[cfg(test)]

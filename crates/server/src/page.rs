@@ -1,6 +1,6 @@
 //! The page at `/`, where people try models in a browser.
 //!
-//! It is static: an HTML document, a script and a style, which the browser gets from this server only. It learns from
+//! It is static: an HTML document, scripts and a style, which the browser gets from this server only. It learns from
 //! `GET /page/models` which fields a request has, and sends requests to `/predict/<name>` as every client does. Its
 //! headers allow no other source of content, and no other page may contain it in a frame.
 
@@ -24,7 +24,10 @@ use crate::app::App;
 
 const DOCUMENT: &str = include_str!("page/index.html");
 const SCRIPT: &str = include_str!("page/page.js");
+const ANSWER_SCRIPT: &str = include_str!("page/answer.js");
 const STYLE: &str = include_str!("page/page.css");
+
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// What a browser may load for the page: content of this server, and the icon and images that the page itself holds.
 /// No text may become HTML or code.
@@ -53,9 +56,10 @@ pub fn router(served: bool) -> Router<Arc<App>> {
             paths::PAGE,
             get(async || file("text/html; charset=utf-8", DOCUMENT)),
         )
+        .route(paths::PAGE_SCRIPT, get(async || file(JAVASCRIPT, SCRIPT)))
         .route(
-            paths::PAGE_SCRIPT,
-            get(async || file("text/javascript; charset=utf-8", SCRIPT)),
+            paths::PAGE_ANSWER_SCRIPT,
+            get(async || file(JAVASCRIPT, ANSWER_SCRIPT)),
         )
         .route(
             paths::PAGE_STYLE,

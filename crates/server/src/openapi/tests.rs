@@ -179,7 +179,7 @@ async fn every_described_endpoint_exists_and_answers_as_described() {
 async fn predictions_fit_their_schemas() {
     let document = document();
     let app = ready_app(AT_ONCE, 100);
-    let rows = r#"{"features": [[1, 0], [0, 0]], "probabilities": true, "request_id": "a"}"#;
+    let rows = r#"{"features": [[1, 0], [0, 0]], "request_id": "a"}"#;
     let tensor = r#"{"inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [1, 0]}]}"#;
     for (path, body) in [
         ("/predict", r#"{"features": [1, 0]}"#),

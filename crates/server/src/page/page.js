@@ -1,8 +1,7 @@
 // The page for trying models. All text of models, labels and errors is untrusted: it is only ever set as text.
-"use strict";
+import { make, shown } from "./page/answer.js";
 
 const MAX_CELLS = 16; // More values of one column are one text box.
-const SHOWN_NUMBERS = 8; // Numbers of an embedding that are shown.
 const TOP = 10; // Classes that are requested.
 
 const at = (id) => document.getElementById(id);
@@ -12,17 +11,6 @@ let requests = 0; // Only the answer to the latest request is shown.
 const withoutProbabilities = new Set();
 let image = null;
 let preview = null;
-
-/** An element with attributes and children; strings become text. */
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
 
 /** An error of the form, at one of its fields. */
 class FormError extends Error {
@@ -35,7 +23,7 @@ class FormError extends Error {
 /** JSON of the server. Integers beyond those that JavaScript has stay as they are written. */
 function parse(text) {
   return JSON.parse(text, (_key, value, context) =>
-    Number.isInteger(value) && !Number.isSafeInteger(value) && context ? context.source : value);
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source) ? context.source : value);
 }
 
 /** A shell word: everything within single quotes is literal. */
@@ -211,15 +199,15 @@ function textForm(model) {
 
 function imageForm(model) {
   const chooser = make("input", { type: "file", id: "image", accept: model.accept.join(",") });
-  const shown = make("div");
-  const zone = make("div", { class: "drop" }, make("label", { for: "image" }, "Image: choose a file, or drop one here"), chooser, shown);
+  const view = make("div");
+  const zone = make("div", { class: "drop" }, make("label", { for: "image" }, "Image: choose a file, or drop one here"), chooser, view);
   const take = (file) => {
     clearImage();
-    shown.replaceChildren();
+    view.replaceChildren();
     if (!file) return;
     image = file;
     preview = URL.createObjectURL(file);
-    shown.append(make("img", { src: preview, alt: "The chosen image" }), make("p", { class: "hint" }, `${file.name}, ${file.size} bytes`));
+    view.append(make("img", { src: preview, alt: "The chosen image" }), make("p", { class: "hint" }, `${file.name}, ${file.size} bytes`));
   };
   chooser.addEventListener("change", () => take(chooser.files[0]));
   for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
@@ -296,6 +284,8 @@ async function predict(event) {
     at("curl").textContent = request.curl;
     at("command").hidden = false;
     at("copy").textContent = "Copy";
+    // On a phone the answer is below the form.
+    at("answer-title").scrollIntoView({ block: "nearest" });
     if (response.ok) {
       show(null);
       at("answer").replaceChildren(...shown(answer, milliseconds, content));
@@ -318,78 +308,12 @@ async function predict(event) {
     if (!at("predict").hidden) at("predict").disabled = false;
     at("predict").textContent = "Predict";
   }
-  // On a phone the answer is below the form.
-  at("answer-title").scrollIntoView({ block: "nearest" });
 }
 
 /** Shows a problem, or none. */
 function show(problem) {
   at("problem").textContent = problem ?? "";
   at("problem").hidden = problem === null;
-}
-
-const percent = (share) => (100 * share).toFixed(1) + " %";
-const areNumbers = (value) => Array.isArray(value) && value.length > 0 && value.every((one) => typeof one === "number");
-const areEntities = (value) => Array.isArray(value) && value.length > 0 && value.every((one) => one !== null && typeof one === "object" && "start" in one && "label" in one);
-
-/** The elements of an answer. */
-function shown(answer, milliseconds, content) {
-  // A request of rows gets lists.
-  const one = (value) => content.json?.startsWith('"rows"') && Array.isArray(value) ? value[0] : value;
-  const elements = [...prediction(one(answer.prediction), content)];
-  const confidence = one(answer.confidence);
-  if (typeof confidence === "number") elements.push(make("p", { class: "confidence" }, "Confidence " + percent(confidence)));
-  const probabilities = one(answer.probabilities);
-  if (probabilities) elements.push(table(probabilities));
-  if (one(answer.truncated)) elements.push(make("p", { class: "hint" }, "The text was truncated to the maximum number of tokens."));
-  const fact = (name, value) => make("div", {}, make("dt", {}, name), make("dd", {}, value));
-  elements.push(make("dl", {},
-    fact("Server", `${answer.latency_ms} ms`),
-    fact("Round trip", `${milliseconds.toFixed(1)} ms`),
-    fact("Rows in the batch", String(answer.batch_size))));
-  return elements;
-}
-
-function prediction(value, content) {
-  if (areEntities(value)) return [entities(value, content)];
-  if (areNumbers(value) && value.length > SHOWN_NUMBERS) {
-    const first = value.slice(0, SHOWN_NUMBERS).map((number) => number.toPrecision(4)).join(", ");
-    return [make("p", { class: "numbers-shown", id: "prediction" }, `[${first}, …]`), make("p", { class: "hint" }, `${value.length} numbers`)];
-  }
-  const list = (items) => items.length === 0 ? "none" : items.map(plain).join(", ");
-  const text = Array.isArray(value) ? list(value) : plain(value);
-  return [make("p", { class: "prediction", id: "prediction" }, text)];
-}
-
-const plain = (value) => value !== null && typeof value === "object" ? JSON.stringify(value) : String(value);
-
-/** The text with its entities. Their positions count characters. */
-function entities(list, content) {
-  const characters = Array.from(JSON.parse(`{${content.json}}`).text);
-  const part = (start, end) => characters.slice(start, end).join("");
-  const paragraph = make("p", { class: "spans", id: "prediction" });
-  let done = 0;
-  for (const entity of [...list].sort((a, b) => a.start - b.start)) {
-    if (entity.start < done) continue;
-    paragraph.append(part(done, entity.start));
-    const label = make("small", {}, `${entity.label} ${percent(entity.score)}`);
-    paragraph.append(make("mark", {}, part(entity.start, entity.end), " ", label));
-    done = entity.end;
-  }
-  paragraph.append(part(done));
-  return paragraph;
-}
-
-/** The probabilities of classes, the highest first. */
-function table(probabilities) {
-  const sorted = Object.entries(probabilities).sort(([, a], [, b]) => b - a);
-  const rows = sorted.map(([name, share]) => {
-    const bar = make("div", { class: "bar" });
-    bar.style.width = `${Math.min(100, Math.max(0, 100 * share))}%`;
-    const rail = make("div", { class: "rail", "aria-hidden": "true" }, bar);
-    return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, rail), make("td", { class: "percent" }, percent(share)));
-  });
-  return make("table", { id: "classes" }, make("caption", {}, "Probabilities"), make("tbody", {}, ...rows));
 }
 
 async function copy() {

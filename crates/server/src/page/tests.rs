@@ -17,7 +17,13 @@ fn with_page(app: Arc<App>) -> Arc<App> {
 #[tokio::test]
 async fn without_the_flag_there_is_no_page() {
     let app = app();
-    for path in ["/", "/page.js", "/page.css", "/page/models"] {
+    for path in [
+        "/",
+        "/page.js",
+        "/page/answer.js",
+        "/page.css",
+        "/page/models",
+    ] {
         let answer = get_path(&app, path).await;
         assert_eq!(answer.code(), (404, json!("not_found")), "{path}");
     }
@@ -51,6 +57,11 @@ async fn the_page_allows_only_content_of_this_server() {
     for (path, content_type, content) in [
         ("/", "text/html; charset=utf-8", DOCUMENT),
         ("/page.js", "text/javascript; charset=utf-8", SCRIPT),
+        (
+            "/page/answer.js",
+            "text/javascript; charset=utf-8",
+            ANSWER_SCRIPT,
+        ),
         ("/page.css", "text/css; charset=utf-8", STYLE),
     ] {
         let answer = get_path(&app, path).await;
@@ -63,13 +74,13 @@ async fn the_page_allows_only_content_of_this_server() {
 
 #[test]
 fn the_page_is_small_and_has_no_code_or_style_of_its_own() {
-    assert!(DOCUMENT.len() + SCRIPT.len() + STYLE.len() < 40_000);
+    assert!(DOCUMENT.len() + SCRIPT.len() + ANSWER_SCRIPT.len() + STYLE.len() < 40_000);
     for part in ["<style", "style=", "onclick", "javascript:", "//cdn"] {
         assert!(!DOCUMENT.contains(part), "{part}");
     }
     // The namespace of SVG is no address that is loaded.
     let addresses = DOCUMENT.replace("xmlns='http://www.w3.org/2000/svg'", "");
-    for text in [&*addresses, SCRIPT, STYLE] {
+    for text in [&*addresses, SCRIPT, ANSWER_SCRIPT, STYLE] {
         assert!(!text.contains("http://") && !text.contains("https://"));
     }
     // Names of models and labels are not HTML.
@@ -80,7 +91,10 @@ fn the_page_is_small_and_has_no_code_or_style_of_its_own() {
         "eval(",
         "document.write",
     ] {
-        assert!(!SCRIPT.contains(part), "{part}");
+        assert!(
+            !SCRIPT.contains(part) && !ANSWER_SCRIPT.contains(part),
+            "{part}"
+        );
     }
 }
 
