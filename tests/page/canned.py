@@ -18,9 +18,9 @@ def model(name: str, task: str, **facts) -> dict:
     return {"name": name, "version": "1", "task": task, "classes": False} | facts
 
 
-def column(name: str, kind: str, element: str, width: int = 1) -> dict:
+def column(name: str, kind: str, datatype: str, width: int = 1) -> dict:
     """A column of a table."""
-    return {"name": name, "kind": kind, "element": element, "width": width}
+    return {"name": name, "kind": kind, "datatype": datatype, "width": width}
 
 
 COLUMNS = [

@@ -72,7 +72,7 @@ pub(super) struct Rows {
 struct PageColumn {
     name: String,
     kind: Kind,
-    element: &'static str,
+    datatype: &'static str,
     width: usize,
 }
 
@@ -166,7 +166,7 @@ fn column(column: &Column) -> PageColumn {
     PageColumn {
         name: column.name.clone(),
         kind: kind(column.element),
-        element: column.element.name(),
+        datatype: column.element.name(),
         width: column.width.get(),
     }
 }

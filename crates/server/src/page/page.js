@@ -131,7 +131,7 @@ function rowForm(model) {
 function single(column, index, mayBeMissing) {
   const id = `column-${index}`;
   const field = make("input", input(column.kind, id));
-  const type = make("span", { class: "type" }, column.element);
+  const type = make("span", { class: "type" }, column.datatype);
   const element = make("div", { class: "field" }, make("label", { for: id }, column.name, " ", type), field);
   const value = () => {
     if (column.kind === "boolean") return String(field.checked);
@@ -146,7 +146,7 @@ function single(column, index, mayBeMissing) {
 /** The fields of a column with several values. */
 function list(column, index) {
   const name = column.name;
-  const type = make("span", { class: "type" }, `${column.width} × ${column.element}`);
+  const type = make("span", { class: "type" }, `${column.width} × ${column.datatype}`);
   if (column.width <= MAX_CELLS) {
     const cells = Array.from({ length: column.width }, (_, cell) => make("input", input(column.kind, `column-${index}-${cell}`)));
     const labeled = cells.map((cell, number) => make("div", {}, make("label", { for: cell.id }, String(number + 1)), cell));

@@ -109,7 +109,7 @@ async fn a_tabular_model_has_columns() {
         "models": [{
             "name": MODEL, "version": "1", "task": "tabular", "classes": true,
             "input": "rows", "features": 2, "column_count": 1,
-            "columns": [{"name": "features", "kind": "number", "element": "float32", "width": 2}],
+            "columns": [{"name": "features", "kind": "number", "datatype": "float32", "width": 2}],
         }],
     });
     assert_eq!(answer.json(), expected);

@@ -1,6 +1,7 @@
 //! Bodies of the Open Inference Protocol.
 
 use serde_json::{Value, json};
+use springtide_contract::task::Task;
 
 use crate::openapi::schema::{boolean, integer, list, object, of, string};
 
@@ -30,12 +31,26 @@ pub(super) fn schemas() -> Value {
             "FP16", "BF16", "FP32", "FP64", "BYTES",
         ] },
         "ModelMetadata": object(
-            &["name", "versions", "platform", "inputs", "outputs"],
+            &["name", "versions", "platform", "inputs", "outputs", "task"],
             json!({
                 "name": string(), "versions": list(string()), "platform": string(),
                 "inputs": list(of("TensorMetadata")), "outputs": list(of("TensorMetadata")),
+                "task": { "enum": Task::ALL.iter().map(|task| task.name()).collect::<Vec<_>>() },
+                "columns": list(object(
+                    &["name", "datatype", "width"],
+                    json!({ "name": string(), "datatype": string(), "width": integer() }),
+                    Value::Null,
+                )),
+                "classes": list(string()),
+                "max_tokens": integer(),
             }),
-            Value::Null,
+            json!({
+                "name": "iris", "versions": ["1"], "platform": "onnxruntime_onnx",
+                "inputs": [{ "name": "features", "datatype": "FP32", "shape": [-1, 4] }],
+                "outputs": [{ "name": "label", "datatype": "INT64", "shape": [-1] }],
+                "task": "tabular",
+                "columns": [{ "name": "features", "datatype": "float32", "width": 4 }],
+            }),
         ),
         "ModelConfig": { "type": "object", "description": "Triton's ModelConfig" },
         "ModelStatistics": object(

@@ -49,10 +49,10 @@ fn columns_have_names_kinds_and_widths() {
     let expected = json!({
         "input": "rows", "features": null, "column_count": 4,
         "columns": [
-            {"name": "age", "kind": "number", "element": "float64", "width": 1},
-            {"name": "sex", "kind": "text", "element": "string", "width": 1},
-            {"name": "member", "kind": "boolean", "element": "bool", "width": 1},
-            {"name": "visits", "kind": "integer", "element": "int64", "width": 3},
+            {"name": "age", "kind": "number", "datatype": "float64", "width": 1},
+            {"name": "sex", "kind": "text", "datatype": "string", "width": 1},
+            {"name": "member", "kind": "boolean", "datatype": "bool", "width": 1},
+            {"name": "visits", "kind": "integer", "datatype": "int64", "width": 3},
         ],
     });
     assert_eq!(input, expected);
