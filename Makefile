@@ -37,12 +37,12 @@ serve: claim-target ## Run the server alone, without a cluster (PORT=8000 MODEL=
 .PHONY: test test-extended test-fast
 test: test-fast rows-check clients-check soak-hostile-quick control-plane-test demo serve-check docs-check e2e ## Run all checks except the extended ones, including the demo and the e2e suite on a real kind cluster
 
-test-extended: claim-target ## Run the longest checks: fuzzing, mutants, mixed batches, hostile clients, load examples
+test-extended: claim-target ## Run the longest checks: fuzzing, mutants, mixed batches, hostile clients, load examples, the page in a browser
 	scripts/test-extended
 
 test-fast: format-check lint unit bench-check generated chart-check deny ## Run all checks that need no cluster
 
-.PHONY: format-check lint unit bench-check clients-check rows-check fuzz generated chart-check deny serve-check docs-check locust-check control-plane-test e2e
+.PHONY: format-check lint unit bench-check clients-check rows-check fuzz generated chart-check deny serve-check docs-check locust-check page-check control-plane-test e2e
 format-check: ## Check the formatting of the Rust code
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -89,6 +89,9 @@ docs-check: claim-target ## Run the examples of docs/serving.md, and compare its
 
 locust-check: claim-target ## Run the commands of examples/locust against the release build
 	scripts/locust-check
+
+page-check: claim-target ## Check the server's page in a headless Chromium, and take screenshots
+	scripts/page-check
 
 control-plane-test: claim-target ## Run the tests that need an API server but no pods, on a control plane without nodes
 	scripts/control-plane-test

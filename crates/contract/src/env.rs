@@ -103,6 +103,8 @@ pub const MAX_CONNECTION_AGE_SECONDS: &str = "SPRINGTIDE_MAX_CONNECTION_AGE_SECO
 pub const IDLE_TIMEOUT_SECONDS: &str = "SPRINGTIDE_IDLE_TIMEOUT_SECONDS";
 /// Origins whose pages may read responses (CORS), separated by commas, or `*` for all.
 pub const CORS_ORIGIN: &str = "SPRINGTIDE_CORS_ORIGIN";
+/// Whether the page for trying models is served: `true` or `false`.
+pub const PAGE: &str = "SPRINGTIDE_PAGE";
 /// Maximum size of a request, in bytes, unless its model allows less. Default: chosen from the memory limit.
 pub const MAX_REQUEST_BYTES: &str = "SPRINGTIDE_MAX_REQUEST_BYTES";
 /// Memory limit of all requests, in bytes. Default: chosen from the memory limit.

@@ -10,6 +10,18 @@ pub const HEALTH: &str = "/health";
 pub const READY: &str = "/ready";
 /// Prometheus metrics.
 pub const METRICS: &str = "/metrics";
+/// The page for trying models in a browser, if the server has it.
+pub const PAGE: &str = "/";
+/// The script of the page.
+pub const PAGE_SCRIPT: &str = "/page.js";
+/// The part of the script that shows answers.
+pub const PAGE_ANSWER_SCRIPT: &str = "/page/answer.js";
+/// The style of the page.
+pub const PAGE_STYLE: &str = "/page.css";
+/// The models, as the page needs them.
+pub const PAGE_MODELS: &str = "/page/models";
+/// Description of the HTTP endpoints in the format of OpenAPI.
+pub const OPENAPI: &str = "/openapi.json";
 /// Status of the server: a [`ServerStatus`](crate::batching::ServerStatus) as JSON.
 pub const STATUS: &str = "/springtide/v1/status";
 

@@ -31,4 +31,6 @@ pub struct App {
     pub request_timeout: Duration,
     /// The origins whose pages may read responses.
     pub cors: Cors,
+    /// Whether the page for trying models is served.
+    pub page: bool,
 }

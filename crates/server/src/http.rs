@@ -24,7 +24,7 @@ use crate::predict::error::ApiError;
 use crate::predict::{predict, predict_named};
 use crate::request_memory::MemoryExhausted;
 use crate::v2::ProtocolError;
-use crate::{grpc, openai, v1, v2};
+use crate::{grpc, openai, openapi, page, v1, v2};
 
 /// Minimum bytes of metrics that are compressed.
 const LONG_METRICS_BYTES: u64 = 1024;
@@ -36,6 +36,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route(paths::PREDICT_NAMED, post(predict_named))
         .merge(v1::router())
         .merge(openai::router())
+        .merge(openapi::router())
+        .merge(page::router(app.page))
         .merge(health_routes())
         .route(paths::STATUS, get(server_status))
         .merge(v2::http::router())

@@ -32,6 +32,8 @@ pub mod metrics;
 pub mod models;
 pub mod net;
 pub mod openai;
+pub mod openapi;
+pub mod page;
 pub mod predict;
 pub mod preparation;
 pub mod request_memory;

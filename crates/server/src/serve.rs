@@ -163,6 +163,7 @@ async fn serve(args: &ServeArgs, threads: Arc<RuntimeThreads>) -> Result<(), Ser
         max_request_bytes: count(budget.request_bytes).get(),
         request_timeout: args.request_timeout(),
         cors: args.cors(),
+        page: args.page,
         preparation: Preparation::start(springtide_inference::threads::available_processors())
             .map_err(std::io::Error::other)?,
     });

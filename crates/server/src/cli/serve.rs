@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::RangedI64ValueParser;
+use clap::builder::{BoolishValueParser, RangedI64ValueParser};
 use clap::{Args, value_parser};
 use springtide_batching::{Config, Objective, Policy, Sharing};
 use springtide_contract::batching::{BatchingMode, BatchingPolicy};
@@ -139,6 +139,9 @@ pub struct ServeArgs {
     /// origin. May be given several times. Without it, browsers hide responses from the pages of all other origins
     #[arg(long, env = env::CORS_ORIGIN, value_delimiter = ',')]
     pub cors_origin: Vec<Origin>,
+    /// Serve a page at / where models can be tried in a browser
+    #[arg(long, env = env::PAGE, value_parser = BoolishValueParser::new())]
+    pub page: bool,
     /// Maximum size of one request of the Open Inference Protocol, in bytes, decompressed. Over HTTP it is lower for
     /// models whose inputs have a small maximum number of elements. Requests to /predict have a maximum that is derived
     /// from the features of their model instead. Default: 64 MiB, at most --max-body-bytes-in-flight, and with a memory

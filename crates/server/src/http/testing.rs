@@ -47,6 +47,7 @@ pub(crate) fn app() -> Arc<App> {
         max_request_bytes: MAX_REQUEST_BYTES,
         request_timeout: Duration::from_secs(5),
         cors: Cors::default(),
+        page: false,
         preparation: Preparation::start(NonZeroUsize::MIN).unwrap(),
     })
 }
