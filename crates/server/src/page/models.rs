@@ -6,8 +6,9 @@ use serde::Serialize;
 use springtide_contract::task::Task;
 use springtide_contract::text::plain;
 use springtide_inference::ElementType;
+use springtide_tasks::activation::Activation;
 use springtide_tasks::tabular::{Column, TabularModel};
-use springtide_tasks::text::{Activation, Reading, TextModel};
+use springtide_tasks::text::{Reading, TextModel};
 use springtide_tasks::{NoTask, TaskModel};
 
 use crate::models::{MAX_MESSAGE, Model, Repository};
