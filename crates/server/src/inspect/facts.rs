@@ -225,7 +225,12 @@ fn task(info: &ModelInfo) -> TaskFacts {
                 })
                 .collect(),
             classifier: model.outputs.is_classifier(),
-            classes: match info.classes.first() {
+            // Scores that aren't probabilities have names of columns, too.
+            classes: match info
+                .classes
+                .first()
+                .filter(|_| model.outputs.is_classifier())
+            {
                 Some((_, Classes::Names(names))) => names.clone(),
                 Some((_, Classes::Numbers(numbers))) => {
                     numbers.iter().map(ToString::to_string).collect()
