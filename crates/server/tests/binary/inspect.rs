@@ -59,7 +59,7 @@ fn a_healthy_model_has_facts_and_requests_that_the_server_answers() {
 
 #[test]
 fn the_requests_are_answered() {
-    for path in [model("iris"), made("min_max_scaling")] {
+    for path in [model("iris"), model("digits")] {
         let (_, report) = inspected(&path);
         let requests = report["model"]["requests"].as_array().unwrap();
         assert_eq!(requests.len(), 2, "{report}");
