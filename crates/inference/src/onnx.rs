@@ -3,6 +3,7 @@
 //! [`Runtime`] is the library, which is loaded once. [`Runtime::select`] checks an execution provider.
 //! [`OnnxModel`] is a checked model file, and each of its sessions is an [`OnnxBackend`].
 
+mod declaration;
 mod edited_model;
 mod external_data;
 mod integer_division;
@@ -18,6 +19,7 @@ mod value;
 mod weights;
 mod zipmap;
 
+pub use declaration::{ModelDeclaration, NewestSupported, OperatorSet};
 pub use external_data::{ExternalDataError, LinkPolicy};
 pub use model::{HazardPolicy, LoadError, ModelAnalysis, OnnxModel};
 pub use model_file::{FileError, ModelFile};

@@ -3,7 +3,8 @@
 use springtide_inference::ElementType;
 
 /// The protocol's name of an element type.
-pub(crate) const fn name(element: ElementType) -> &'static str {
+#[must_use]
+pub const fn name(element: ElementType) -> &'static str {
     match element {
         ElementType::Bool => "BOOL",
         ElementType::U8 => "UINT8",

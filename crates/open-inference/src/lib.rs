@@ -30,6 +30,7 @@ mod response;
 #[cfg(test)]
 mod test_tensors;
 
+pub use datatype::name as datatype_name;
 pub use error::{InvalidRequest, NotFinite};
 pub use limits::{Limits, MAX_STRINGS};
 pub use request::{InferRequest, Input, RequestedOutput, ResolvedRequest, Selected};

@@ -1,16 +1,20 @@
 //! The command line. Each flag of `serve` is also an environment variable of [`springtide_contract::env`], which the
 //! operator sets. [`parse`] reads both.
 
+mod checksum;
 mod environment;
 mod fetch;
+mod inspect;
 mod probe;
 mod serve;
 mod values;
 
 use clap::{Parser, Subcommand};
 
+pub use self::checksum::ChecksumArgs;
 pub use self::environment::{Notice, parse};
 pub use self::fetch::FetchArgs;
+pub use self::inspect::InspectArgs;
 pub use self::probe::ProbeArgs;
 pub use self::serve::ServeArgs;
 pub(crate) use self::values::count;
@@ -60,6 +64,31 @@ Examples:
 To trust a private certificate authority, set SSL_CERT_FILE to the file with its certificates.
 HTTPS_PROXY, HTTP_PROXY and NO_PROXY are used.")]
     Fetch(FetchArgs),
+    /// Report on a model before it is served: inputs, outputs, task, batches, memory, problems, and requests that fit it.
+    /// The exit code is 1 if the model can't be served
+    #[command(after_help = "\
+Examples:
+  # A report for people
+  ORT_DYLIB_PATH=$(scripts/onnxruntime) springtide-server inspect iris.onnx
+
+  # One JSON object, for scripts, about the model in a folder
+  springtide-server inspect --json models/iris/1
+
+  # A model that takes texts, with a tokenizer beside it
+  springtide-server inspect --task text-classification sentiment/")]
+    Inspect(InspectArgs),
+    /// Print the SHA-256 of a file, or the checksum of a folder
+    #[command(after_help = "\
+The checksum of a folder is the SHA-256 of a list, with a line for each file: its SHA-256, two blanks and its path,
+sorted by path. Files and folders whose name starts with a dot aren't part of it.
+
+Examples:
+  # The same as that of sha256sum
+  springtide-server checksum iris.onnx
+
+  # A folder with a model and its tokenizer
+  springtide-server checksum sentiment/")]
+    Checksum(ChecksumArgs),
     /// Load and try a model in its own process; `serve` starts this for models that could crash the process
     #[command(
         hide = true,

@@ -25,6 +25,7 @@ pub mod cpu;
 pub mod fetch;
 pub mod grpc;
 pub mod http;
+pub mod inspect;
 pub mod lifecycle;
 pub mod memory;
 pub mod memory_budget;

@@ -6,6 +6,7 @@
 //! each request its rows of the outputs.
 
 pub mod batching;
+pub mod checksum;
 pub mod directory;
 pub mod fingerprint;
 mod folder;

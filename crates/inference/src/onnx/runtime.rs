@@ -50,6 +50,12 @@ impl Runtime {
         Ok(Self { environment })
     }
 
+    /// The library's description of its own build, with its commit.
+    #[must_use]
+    pub fn build(&self) -> &'static str {
+        ort::info()
+    }
+
     pub(super) const fn environment(&self) -> &Environment {
         &self.environment
     }

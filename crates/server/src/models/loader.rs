@@ -1,7 +1,6 @@
 //! Loading: from a model file to sessions that are warm, one for each worker.
 
-use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -24,6 +23,7 @@ use springtide_tasks::folder::ModelFolder;
 use springtide_tasks::{ModelFacts, NoTask, TaskModel};
 
 use super::batching::BatchingPreference;
+use super::checksum;
 use super::fingerprint::Fingerprint;
 use super::isolation::failure_record::{FailureKey, FailureRecord};
 use super::isolation::{IsolatedLoadFailure, IsolatedLoader};
@@ -328,15 +328,12 @@ impl ModelLoader for OnnxLoader {
 /// Starts a thread that computes the SHA-256 of a file. It ends before the load does: loading takes longer.
 fn digest_beside(file: &Path) -> Result<JoinHandle<Result<String, ErrorKind>>, ModelLoadError> {
     let file = file.to_owned();
-    let digest = move || sha256_of(&file).map_err(|error| error.kind());
+    let digest = move || {
+        let sha256 = checksum::of_file(&file).map_err(|error| error.kind())?;
+        Ok(sha256.to_string())
+    };
     let thread = thread::Builder::new().name("digest".to_owned());
     thread.spawn(digest).map_err(ModelLoadError::Threads)
-}
-
-fn sha256_of(file: &Path) -> io::Result<String> {
-    let mut digest = Sha256::new();
-    io::copy(&mut File::open(file)?, &mut digest)?;
-    Ok(format!("{:x}", digest.finalize()))
 }
 
 /// Identifies an isolated load: the content, the version of the server and the arguments.

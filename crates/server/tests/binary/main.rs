@@ -21,6 +21,7 @@ mod floods;
 mod hazards;
 mod http2;
 mod inputs;
+mod inspect;
 mod lifecycle;
 mod memory;
 mod models;
