@@ -18,9 +18,11 @@ pub enum NotTabular {
     NoInputs,
     /// An input has no rows of a fixed width.
     #[error(
-        "/predict serves models whose inputs are columns, [N] or [N, features], and an input of this \
-         one is {input}: use POST /v2/models/<name>/infer, or export the model with any number of \
-         rows and a fixed number of features"
+        "/predict serves models whose inputs are columns, [N] or [N, features], and models of texts and \
+         images with the files of their export beside them (tokenizer.json, preprocessor_config.json or \
+         labels.txt). An input of this one is {input}: put these files beside it, use POST \
+         /v2/models/<name>/infer, or export the model with any number of rows and a fixed number of \
+         features"
     )]
     Input {
         /// The input.
