@@ -31,6 +31,7 @@ mod warmup;
 /// Maximum size of a message about a model, in bytes. Clients, the operator and the log show it.
 pub(crate) const MAX_MESSAGE: usize = 4096;
 
+pub(crate) use self::folder::MODEL_FILE;
 pub use self::manager::ModelManager;
 pub use self::model::{InferError, Model};
 pub use self::name::{ModelName, Version};

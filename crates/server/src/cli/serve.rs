@@ -19,7 +19,7 @@ use crate::http::cors::{Cors, Origin};
 use crate::memory_budget::MemoryBudget;
 use crate::models::batching::BatchingPreference;
 use crate::models::isolation::IsolatedLoader;
-use crate::models::{ModelName, ModelSource};
+use crate::models::{MODEL_FILE, ModelName, ModelSource};
 
 /// Time after the request timeout in which the last responses reach their clients.
 const RESPONSE_TIME: Duration = Duration::from_secs(defaults::ANSWER_SECONDS as u64);
@@ -40,7 +40,7 @@ pub struct ServeArgs {
     /// metrics. 0 selects a free port, which the log names
     #[arg(long, env = env::HEALTH_PORT, default_value_t = defaults::HEALTH_PORT)]
     pub health_port: u16,
-    /// Path of the ONNX model file, which is served as version 1
+    /// Path of the ONNX model file, or of a folder with model.onnx; it is served as version 1
     #[arg(long, env = env::MODEL_PATH, default_value = paths::MODEL_FILE, conflicts_with = "model_dir")]
     pub model_path: PathBuf,
     /// Folder of models, `<name>/<version>/model.onnx`, instead of one model file. New versions are served when they
@@ -252,7 +252,11 @@ impl ServeArgs {
             Some(directory) => ModelSource::Directory(directory.clone()),
             None => ModelSource::File {
                 name: self.model_name.clone().unwrap_or_default(),
-                path: self.model_path.clone(),
+                path: if self.model_path.is_dir() {
+                    self.model_path.join(MODEL_FILE)
+                } else {
+                    self.model_path.clone()
+                },
             },
         }
     }

@@ -19,13 +19,10 @@ use super::report::{
 };
 use super::requests::samples;
 use crate::cli::InspectArgs;
-use crate::models::checksum;
 use crate::models::loader::{
     LoadedModel, ModelInfo, ModelLoadError, ModelLoader as _, OnnxLoader, select_provider,
 };
-
-/// Name of the model file in a folder.
-const MODEL_FILE: &str = "model.onnx";
+use crate::models::{MODEL_FILE, checksum};
 
 /// Name of the model in the sample requests: the default of `serve --model-path`.
 const MODEL_NAME: &str = "model";

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::fingerprint::FileStat;
 
 /// Name of the model file in a version's folder.
-pub(super) const MODEL_FILE: &str = "model.onnx";
+pub(crate) const MODEL_FILE: &str = "model.onnx";
 
 /// Maximum number of entries. A larger folder isn't one of models.
 const MAX_ENTRIES: usize = 10_000;

@@ -76,3 +76,15 @@ fn values_out_of_bounds_are_refused() {
         assert!(serve(&arguments).is_err(), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_model_may_be_a_file_or_a_folder_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let file = |path: &str| match serve(&["--model-path", path]).unwrap().source() {
+        ModelSource::File { path, .. } => path,
+        ModelSource::Directory(_) => panic!("a directory of models"),
+    };
+    assert_eq!(file(path), folder.path().join("model.onnx"));
+    assert_eq!(file("iris.onnx"), PathBuf::from("iris.onnx"));
+}
