@@ -76,6 +76,9 @@ struct Cli {
     /// Memory of the server's pod, in MiB. The server may use 80 % of it
     #[arg(long, default_value_t = 2_048, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     memory_limit_mib: u64,
+    /// Maximum ratio of the 99th percentile under attack to that without one
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    times_quiet: u32,
 }
 
 fn main() -> ExitCode {
@@ -167,6 +170,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         bodies: cli.bodies,
         connections: cli.connections,
         held: CONNECTIONS * 9 / 10,
+        times_quiet: cli.times_quiet,
     };
     let thresholds = thresholds::thresholds(&outcome, &bounds);
     say(&table(&thresholds))?;

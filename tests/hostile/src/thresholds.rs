@@ -7,9 +7,6 @@ use crate::server::End;
 /// Minimum of the 99th percentile without an attack. Lower values depend on the machine's scheduler.
 const QUIET_FLOOR: Duration = Duration::from_millis(5);
 
-/// Maximum ratio of the 99th percentile under attack to that without one.
-const TIMES_QUIET: u32 = 10;
-
 /// Maximum time of a probe.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -67,6 +64,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: u64,
     /// Required number of held connections.
     pub(crate) held: u64,
+    /// Maximum ratio of the 99th percentile under attack to that without one.
+    pub(crate) times_quiet: u32,
 }
 
 /// A threshold, and whether it was met.
@@ -106,7 +105,7 @@ pub(crate) fn thresholds(outcome: &Outcome, bounds: &Bounds) -> Vec<Threshold> {
         bound: format!("under {}", milliseconds(bound)),
         held: measured < bound,
     };
-    let p99 = outcome.quiet.p99.max(QUIET_FLOOR) * TIMES_QUIET;
+    let p99 = outcome.quiet.p99.max(QUIET_FLOOR) * bounds.times_quiet;
     let probe = phases.iter().map(|phase| phase.longest_probe).max();
     let served = phases.iter().map(|phase| phase.right).min().unwrap_or(0);
     vec![
@@ -200,6 +199,7 @@ mod tests {
             bodies: 10,
             connections: 10,
             held: 90,
+            times_quiet: 10,
         };
         let mut outcome = HELD;
         change(&mut outcome);
