@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use springtide_contract::env::MODEL_URI;
 use springtide_contract::sha256::{InvalidSha256, Sha256};
 use springtide_contract::termination::{ModelFailure, TerminationMessage};
+use springtide_tasks::folder::read_small;
 
 use self::address_scope::RedirectPolicy;
 use self::destination::Destination;
@@ -30,7 +31,6 @@ use self::location::{InvalidUri, Source};
 use self::retry::{Progress, RetryPolicy};
 use self::web::Download;
 use crate::cli::FetchArgs;
-use crate::small_file;
 
 /// Maximum bytes of a file with a URI. Presigned URLs have up to two thousand.
 const MAX_URI_BYTES: u64 = 8192;
@@ -94,7 +94,7 @@ fn source_of(args: &FetchArgs) -> Result<(Source, Option<Sha256>), FetchError> {
 
 /// The URI in a file.
 fn uri_in(file: &Path) -> Result<String, FetchError> {
-    let bytes = small_file::read(file, MAX_URI_BYTES);
+    let bytes = read_small(file, MAX_URI_BYTES);
     let text = bytes.and_then(|bytes| {
         String::from_utf8(bytes).map_err(|_not_text| io::ErrorKind::InvalidData.into())
     });

@@ -39,7 +39,6 @@ pub mod predict;
 pub mod preparation;
 pub mod request_memory;
 pub mod serve;
-mod small_file;
 pub mod termination;
 pub mod v1;
 pub mod v2;

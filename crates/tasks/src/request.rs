@@ -41,7 +41,7 @@ impl Options {
             ("request_id", _) => return Err(unlike("a string")),
             ("probabilities", Value::Bool(wanted)) => self.probabilities = *wanted,
             ("probabilities", _) => return Err(unlike("true or false")),
-            ("top_k", Value::Number(number)) => {
+            ("top_k", Value::Number(number)) if number.is_u64() => {
                 let most = number.as_u64().and_then(|most| usize::try_from(most).ok());
                 let most = most.and_then(NonZeroUsize::new);
                 self.top_k = Some(most.ok_or_else(|| {
@@ -52,6 +52,35 @@ impl Options {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Checks the number of items of a request.
+///
+/// # Errors
+/// When there is none, or there are more than `max`.
+pub(crate) fn check_count(
+    field: &str,
+    count: usize,
+    items: &str,
+    max: usize,
+) -> Result<(), FieldError> {
+    match count {
+        0 => Err(FieldError::new(field, "must not be empty")),
+        _ if count > max => {
+            let problem = format!("has {count} {items}, the maximum is {max}");
+            Err(FieldError::new(field, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The field of an item in messages.
+pub(crate) fn item(field: &str, list: bool, position: usize) -> String {
+    if list {
+        format!("{field}[{position}]")
+    } else {
+        field.to_owned()
     }
 }
 

@@ -1,6 +1,5 @@
 //! The arguments of `inspect`.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_contract::task::Task;
 use springtide_contract::{bounds, defaults, env};
 
+use super::probe::command_line;
 use super::values::{count, execution_provider, task};
 use crate::models::batching::BatchingPreference;
 use crate::models::isolation::IsolatedLoader;
@@ -54,20 +54,15 @@ impl InspectArgs {
     /// The configuration of isolated loads. None if the running program can't be found.
     #[must_use]
     pub fn isolated_loader(&self) -> Option<IsolatedLoader> {
-        let arguments: [OsString; 9] = [
-            "probe".into(),
-            "--onnxruntime".into(),
-            self.onnxruntime.clone().into(),
-            "--execution-provider".into(),
-            self.execution_provider.name().into(),
-            "--max-batch-size".into(),
-            self.max_batch_size.to_string().into(),
-            "--batching-mode".into(),
-            BatchingMode::Auto.name().into(),
-        ];
+        let arguments = command_line(
+            &self.onnxruntime,
+            self.execution_provider,
+            self.max_batch_size,
+            BatchingMode::Auto,
+        );
         Some(IsolatedLoader {
             program: std::env::current_exe().ok()?,
-            arguments: arguments.into(),
+            arguments,
             timeout: Duration::from_secs(self.probe_timeout_seconds.into()),
             max_bytes: None,
         })

@@ -1,6 +1,7 @@
 //! The arguments of `probe`.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, value_parser};
 use springtide_contract::batching::BatchingMode;
@@ -31,6 +32,26 @@ pub struct ProbeArgs {
     pub model_dir: Option<PathBuf>,
     /// Path of the model file
     pub model: PathBuf,
+}
+
+/// The command line of `probe`, up to the path of the model.
+pub(super) fn command_line(
+    onnxruntime: &Path,
+    provider: ExecutionProvider,
+    max_batch_size: u32,
+    mode: BatchingMode,
+) -> Vec<OsString> {
+    vec![
+        "probe".into(),
+        "--onnxruntime".into(),
+        onnxruntime.into(),
+        "--execution-provider".into(),
+        provider.name().into(),
+        "--max-batch-size".into(),
+        max_batch_size.to_string().into(),
+        "--batching-mode".into(),
+        mode.name().into(),
+    ]
 }
 
 impl ProbeArgs {

@@ -1,6 +1,5 @@
 //! The arguments of `serve`.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use springtide_contract::execution_provider::ExecutionProvider;
 use springtide_contract::task::Task;
 use springtide_contract::{bounds, defaults, env, paths};
 
+use super::probe::command_line;
 use super::values::{batching_mode, batching_policy, count, execution_provider, task};
 use crate::http::cors::{Cors, Origin};
 use crate::memory_budget::MemoryBudget;
@@ -201,17 +201,12 @@ impl ServeArgs {
     /// file was replaced.
     #[must_use]
     pub fn isolated_loader(&self) -> Option<IsolatedLoader> {
-        let mut arguments: Vec<OsString> = vec![
-            "probe".into(),
-            "--onnxruntime".into(),
-            self.onnxruntime.clone().into(),
-            "--execution-provider".into(),
-            self.execution_provider.name().into(),
-            "--max-batch-size".into(),
-            self.max_batch_size.to_string().into(),
-            "--batching-mode".into(),
-            self.batching_mode.name().into(),
-        ];
+        let mut arguments = command_line(
+            &self.onnxruntime,
+            self.execution_provider,
+            self.max_batch_size,
+            self.batching_mode,
+        );
         if let Some(directory) = &self.model_dir {
             arguments.extend(["--model-dir".into(), directory.clone().into()]);
         }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256 as Hasher};
 use springtide_contract::sha256::Sha256;
+use springtide_tasks::folder::read_small;
 
 use super::fault::Fault;
-use crate::small_file;
 
 /// Bytes of one read.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -91,7 +91,7 @@ impl Destination {
     /// The part that an earlier attempt or run has received. None without a checksum, which verifies the whole in the
     /// end.
     pub(super) fn partial(&self) -> Option<PartialFile> {
-        let metadata = small_file::read(&self.metadata, MAX_METADATA_BYTES).ok()?;
+        let metadata = read_small(&self.metadata, MAX_METADATA_BYTES).ok()?;
         let metadata = String::from_utf8(metadata).ok()?;
         let (sha256, entity_tag) = metadata.split_once('\n')?;
         if sha256 != self.sha256?.to_string() {

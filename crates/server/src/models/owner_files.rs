@@ -12,8 +12,7 @@ use springtide_contract::names::UnknownName;
 use springtide_contract::task::Task;
 use springtide_inference::{Signature, Tensor};
 use springtide_open_inference::{Limits, http::parse_request};
-
-use crate::small_file;
+use springtide_tasks::folder::read_small;
 
 /// Name of the settings file.
 pub const SETTINGS_FILE: &str = "springtide.toml";
@@ -141,7 +140,7 @@ fn rows(body: &[u8], signature: &Signature) -> Result<Vec<Vec<Tensor>>, OwnerFil
 
 /// None where the file doesn't exist.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match small_file::read(path, MAX_BYTES) {
+    match read_small(path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
-use crate::request::{FieldError, InvalidRequest, Options, Protocol, kind};
+use crate::request::{FieldError, InvalidRequest, Options, Protocol, check_count, item, kind};
 
 /// Maximum number of images of a request.
 pub const MAX_IMAGES: usize = 64;
@@ -36,13 +36,7 @@ impl ImageRequest {
         field: &'static str,
         options: Options,
     ) -> Result<Self, FieldError> {
-        if images.is_empty() {
-            return Err(FieldError::new(field, "must not be empty"));
-        }
-        if images.len() > MAX_IMAGES {
-            let problem = format!("has {} images, the maximum is {MAX_IMAGES}", images.len());
-            return Err(FieldError::new(field, problem));
-        }
+        check_count(field, images.len(), "images", MAX_IMAGES)?;
         Ok(Self {
             images,
             list,
@@ -54,11 +48,7 @@ impl ImageRequest {
     /// The field of an image in messages.
     #[must_use]
     pub fn row(&self, position: usize) -> String {
-        if self.list {
-            format!("{}[{position}]", self.field)
-        } else {
-            self.field.to_owned()
-        }
+        item(self.field, self.list, position)
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::encoded::TextInput;
 use super::errors::TextError;
-use crate::request::{FieldError, InvalidRequest, Options, Protocol, kind};
+use crate::request::{FieldError, InvalidRequest, Options, Protocol, check_count, item, kind};
 
 /// Maximum bytes of JSON of everything but the texts.
 const BYTES_BESIDE_TEXTS: usize = 16 * 1024;
@@ -49,13 +49,7 @@ impl TextRequest {
         texts: Vec<(String, Option<String>)>,
         field: &'static str,
     ) -> Result<Self, FieldError> {
-        if texts.is_empty() {
-            return Err(FieldError::new(field, "must not be empty"));
-        }
-        if texts.len() > MAX_TEXTS {
-            let problem = format!("has {} texts, the maximum is {MAX_TEXTS}", texts.len());
-            return Err(FieldError::new(field, problem));
-        }
+        check_count(field, texts.len(), "texts", MAX_TEXTS)?;
         Ok(Self {
             texts,
             list: true,
@@ -105,11 +99,7 @@ impl TextRequest {
     /// The field of a text in messages.
     #[must_use]
     pub fn row(&self, position: usize) -> String {
-        if self.list {
-            format!("{}[{position}]", self.field)
-        } else {
-            self.field.to_owned()
-        }
+        item(self.field, self.list, position)
     }
 }
 

@@ -8,9 +8,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use springtide_tasks::folder::read_small;
 
 use super::IsolatedLoadFailure;
-use crate::small_file;
 
 const FILE: &str = "failed-trials.json";
 
@@ -103,7 +103,7 @@ impl FailureRecord {
 }
 
 fn read(path: &Path) -> io::Result<Vec<Entry>> {
-    Ok(serde_json::from_slice(&small_file::read(path, MAX_BYTES)?)?)
+    Ok(serde_json::from_slice(&read_small(path, MAX_BYTES)?)?)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::de::{
 
 use super::content::Source;
 use super::reader::{Content, Path, Reader};
-use crate::request::{MAX_REQUEST_ID, Protocol};
+use crate::request::Protocol;
 use crate::tabular::cells::{Cell, plural, singular};
 
 /// Reads a body.
@@ -112,7 +112,11 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
                     return Err(reader.fail_here(problem));
                 }
             } else {
-                reader.path = None;
+                let value: serde_json::Value = map.next_value()?;
+                if let Err(error) = reader.options.set(key.name(), &value) {
+                    return Err(reader.fail(error.field, error.problem));
+                }
+                continue;
             }
             map.next_value_seed(Value {
                 reader,
@@ -162,9 +166,6 @@ impl Value<'_, '_> {
             })
         };
         let expected = match self.slot {
-            Slot::Field(Key::RequestId) => "a string".to_owned(),
-            Slot::Field(Key::Probabilities) => "true or false".to_owned(),
-            Slot::Field(Key::TopK) => "a positive integer".to_owned(),
             Slot::Field(Key::Rows) => "a list of objects".to_owned(),
             Slot::Field(Key::Columns) => "an object with a list for each column".to_owned(),
             Slot::Field(Key::Instances) => "a list of rows".to_owned(),
@@ -194,53 +195,13 @@ impl Value<'_, '_> {
             },
         };
         let problem = format!("must be {expected}, not {found}");
-        match self.slot {
-            Slot::Field(key) if key.source().is_none() => reader.fail(key.name(), problem),
-            _ => reader.fail_here(problem),
-        }
+        reader.fail_here(problem)
     }
 
     /// A scalar.
     fn scalar<E: serde::de::Error>(self, cell: Cell<'_>) -> Result<(), E> {
         let reader = &mut *self.reader;
         match self.slot {
-            Slot::Field(Key::RequestId) => match cell {
-                Cell::Null => Ok(()),
-                Cell::Text(text) if text.len() > MAX_REQUEST_ID => {
-                    let problem = format!(
-                        "has {} bytes, at most {MAX_REQUEST_ID} are allowed",
-                        text.len()
-                    );
-                    Err(reader.fail("request_id", problem))
-                }
-                Cell::Text(text) => {
-                    reader.options.request_id = Some(text.to_owned());
-                    Ok(())
-                }
-                other => Err(self.type_error(other.kind())),
-            },
-            Slot::Field(Key::Probabilities) => match cell {
-                Cell::Null => Ok(()),
-                Cell::Boolean(wanted) => {
-                    reader.options.probabilities = wanted;
-                    Ok(())
-                }
-                other => Err(self.type_error(other.kind())),
-            },
-            Slot::Field(Key::TopK) => match cell {
-                Cell::Null => Ok(()),
-                Cell::Unsigned(number) => {
-                    let most = usize::try_from(number)
-                        .ok()
-                        .and_then(std::num::NonZeroUsize::new);
-                    let Some(most) = most else {
-                        return Err(reader.fail("top_k", "must be a positive integer, not 0"));
-                    };
-                    reader.options.top_k = Some(most);
-                    Ok(())
-                }
-                other => Err(self.type_error(other.kind())),
-            },
             Slot::Element(index) => match reader.content {
                 // A list of values is one row.
                 Some(content)
@@ -401,19 +362,10 @@ fn rows<'de, A: SeqAccess<'de>>(
     mut list: A,
     slot: fn(usize) -> Slot,
 ) -> Result<(), A::Error> {
-    let mut row = 0;
-    loop {
-        if row == reader.max_rows.get() {
-            row += count_rest(&mut list)?;
-            break;
-        }
-        reader.path = Some(Path::Element(row));
-        let slot = slot(row);
-        if list.next_element_seed(Value { reader, slot })?.is_none() {
-            break;
-        }
-        row += 1;
-    }
+    let most = reader.max_rows.get();
+    let row = elements(reader, &mut list, most, |row| {
+        (Path::Element(row), slot(row))
+    })?;
     set_rows(reader, row);
     Ok(())
 }
@@ -425,19 +377,8 @@ fn unnamed_row<'de, A: SeqAccess<'de>>(
     mut list: A,
 ) -> Result<(), A::Error> {
     let (_, width) = reader.features();
-    let mut at = 0;
-    loop {
-        reader.path = Some(Path::Nested(row, at));
-        if at == width {
-            at += count_rest(&mut list)?;
-            break;
-        }
-        let slot = Slot::Feature(row, at);
-        if list.next_element_seed(Value { reader, slot })?.is_none() {
-            break;
-        }
-        at += 1;
-    }
+    let place = |at| (Path::Nested(row, at), Slot::Feature(row, at));
+    let at = elements(reader, &mut list, width, place)?;
     reader.path = Some(Path::Element(row));
     reader.check_row_length(at)
 }
@@ -489,22 +430,14 @@ fn cell_list<'de, A: SeqAccess<'de>>(
     else {
         return Ok(());
     };
-    let mut at = 0;
-    loop {
-        reader.path = Some(match path {
+    let place = |at| {
+        let at_path = match path {
             Some(Path::ColumnElement(..)) => Path::ColumnNested(column, row, at),
             _ => Path::CellElement(row, column, at),
-        });
-        if at == width {
-            at += count_rest(&mut list)?;
-            break;
-        }
-        let slot = Slot::CellElement(column, row, at);
-        if list.next_element_seed(Value { reader, slot })?.is_none() {
-            break;
-        }
-        at += 1;
-    }
+        };
+        (at_path, Slot::CellElement(column, row, at))
+    };
+    let at = elements(reader, &mut list, width, place)?;
     reader.path = path;
     reader.check_length(at, element, width)
 }
@@ -556,19 +489,9 @@ fn column_list<'de, A: SeqAccess<'de>>(
     column: usize,
     mut list: A,
 ) -> Result<(), A::Error> {
-    let mut row = 0;
-    loop {
-        if row == reader.max_rows.get() {
-            row += count_rest(&mut list)?;
-            break;
-        }
-        reader.path = Some(Path::ColumnElement(column, row));
-        let slot = Slot::Cell(column, row);
-        if list.next_element_seed(Value { reader, slot })?.is_none() {
-            break;
-        }
-        row += 1;
-    }
+    let most = reader.max_rows.get();
+    let place = |row| (Path::ColumnElement(column, row), Slot::Cell(column, row));
+    let row = elements(reader, &mut list, most, place)?;
     set_rows(reader, row);
     Ok(())
 }
@@ -623,6 +546,23 @@ impl<'de> Visitor<'de> for ColumnName<'_, '_> {
         );
         Err(self.reader.fail(field, problem))
     }
+}
+
+/// Reads at most `most` elements of a list, each with its path and place. Gives the number of all.
+fn elements<'de, A: SeqAccess<'de>>(
+    reader: &mut Reader<'_>,
+    list: &mut A,
+    most: usize,
+    place: impl Fn(usize) -> (Path, Slot),
+) -> Result<usize, A::Error> {
+    for at in 0..most {
+        let (path, slot) = place(at);
+        reader.path = Some(path);
+        if list.next_element_seed(Value { reader, slot })?.is_none() {
+            return Ok(at);
+        }
+    }
+    Ok(most + count_rest(list)?)
 }
 
 /// Reads to the end of a list that has reached its maximum length, without keeping the elements. Gives their number
